@@ -1,0 +1,235 @@
+// Command kinesis-telemetry-extension is the Lambda extension. It takes no
+// arguments: Lambda starts it from /opt/extensions, and the environment
+// configures it (README.md has the table).
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/extensionapi"
+	"kinetel/internal/kinesis"
+	"kinetel/internal/ledger"
+	"kinetel/internal/lifecycle"
+	"kinetel/internal/pack"
+	"kinetel/internal/queue"
+	"kinetel/internal/ship"
+	"kinetel/internal/telemetry"
+)
+
+func main() {
+	if err := run(os.Args[0], os.Environ(), os.Stderr); err != nil {
+		os.Exit(1)
+	}
+}
+
+// run is the extension's life. An error was told already; it means that Lambda
+// and the extension cannot go on with each other.
+func run(path string, environ []string, stderr io.Writer) error {
+	cfg, problems := config.Load(environ)
+	log := newLogger(stderr, cfg.LogLevel)
+	if cfg.Lambda.RuntimeAPI == "" {
+		log.Error("AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, and Lambda starts it; `kinetel demo` runs it on this machine")
+		return errors.New("not in Lambda")
+	}
+
+	// Lambda starts the function's runtime when every extension has
+	// registered, so everything that can wait, waits.
+	api := extensionapi.New(cfg.Lambda.RuntimeAPI)
+	function, err := api.Register(context.Background(), filepath.Base(path), extensionapi.Invoke, extensionapi.Shutdown)
+	if err != nil {
+		log.Error("Lambda does not register the extension", "error", err.Error())
+		return err
+	}
+	// Lambda itself sends no signals to extensions. Containers do.
+	stop, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer release()
+
+	tell(log, problems)
+	switch {
+	case !config.Usable(problems) && cfg.Strict:
+		if err := api.InitError(stop, "Extension.ConfigInvalid", problems[0].String()); err != nil {
+			log.Error("Lambda does not take the error", "error", err.Error())
+		}
+		return errors.New("bad configuration")
+	case !config.Usable(problems), !cfg.Enabled:
+		return finish(log, lifecycle.Idle(stop, api))
+	}
+	return finish(log, work(stop, api, function, cfg, log))
+}
+
+// work ships telemetry until Lambda shuts the environment down.
+func work(stop context.Context, api *extensionapi.Client, function extensionapi.Function, cfg config.Config, log *slog.Logger) error {
+	// The Go heap, beside what waits, is small; the limit keeps garbage from
+	// adding to a full buffer.
+	debug.SetMemoryLimit(cfg.BufferBytes + 8<<20)
+
+	//  Lambda's Telemetry API
+	//        | POST
+	//     listener --> packer --> losses, queue --> shipper --> Kinesis
+	//        |           ^                            ^
+	//        | platform  | cut                        | wake, flush
+	//        | events    |                            |
+	//        +------> loop (next, hold, shut down) ---+
+	losses := &ledger.Ledger{}
+	waiting := queue.New(cfg.BufferBytes, func(r *pack.Record) {
+		losses.Lost(r.Loss(ledger.BufferFull))
+		losses.Retell(r.Losses)
+	})
+	shipper := ship.New(waiting, newClient(cfg), losses, log.With("stream", cfg.StreamName, "region", cfg.AWS.Region))
+	packer := pack.New(pack.Options{
+		Identity: pack.Identity{
+			Region:          cfg.Lambda.Region,
+			AccountID:       function.AccountID,
+			FunctionName:    function.Name,
+			FunctionVersion: function.Version,
+			EnvironmentID:   newEnvironmentID(),
+			Tags:            cfg.Tags,
+		},
+		Compression:  cfg.Compression,
+		PartitionKey: cfg.PartitionKey,
+		Ledger:       losses,
+		Push: func(r *pack.Record) {
+			waiting.Push(r)
+			shipper.Wake()
+		},
+		Log: log,
+	})
+	p := &pipeline{Packer: packer, Shipper: shipper}
+	loop := lifecycle.New(api, p, cfg, log)
+
+	listener, err := telemetry.Listen(stop, net.DefaultResolver, log, intake{packer, loop})
+	if err != nil {
+		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
+		return lifecycle.Idle(stop, api)
+	}
+	p.listener = listener
+	schema, err := telemetry.Subscribe(stop, api.HTTP(), cfg.Lambda.RuntimeAPI, api.ID(), listener.Port(), cfg.Types)
+	if err != nil {
+		listener.Close(context.Background())
+		if errors.Is(err, telemetry.ErrNotSupported) {
+			log.Warn("no telemetry arrives in this environment", "error", err.Error())
+		} else {
+			log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
+		}
+		return lifecycle.Idle(stop, api)
+	}
+	log.Debug("subscribed", "schema", schema, "port", listener.Port(), "types", cfg.Types)
+
+	shipping, stopShipping := context.WithCancel(context.Background())
+	shipped := make(chan struct{})
+	go func() {
+		defer close(shipped)
+		shipper.Run(shipping)
+	}()
+	err = loop.Run(stop)
+	stopShipping()
+	<-shipped
+
+	if records, events, bytes := waiting.Waiting(); records > 0 {
+		log.Error("the environment ends before everything was in Kinesis; the rest is lost",
+			"lost_events", events, "lost_records", records, "lost_bytes", bytes)
+	}
+	return err
+}
+
+// intake is where the listener's events go: into the open record, and then by
+// the loop's eyes.
+type intake struct {
+	*pack.Packer
+	*lifecycle.Loop
+}
+
+// Take takes an event.
+func (i intake) Take(ev *event.Event) {
+	i.Add(ev)
+	i.Observe(ev)
+}
+
+// pipeline is what the loop sees of the rooms below it.
+type pipeline struct {
+	*pack.Packer
+	*ship.Shipper
+	listener *telemetry.Listener
+}
+
+// CloseIntake stops taking telemetry in.
+func (p *pipeline) CloseIntake(ctx context.Context) { p.listener.Close(ctx) }
+
+func newClient(cfg config.Config) *kinesis.Client {
+	endpoint := cfg.AWS.Endpoint
+	if endpoint == "" {
+		endpoint = kinesis.Endpoint(cfg.AWS.Region, cfg.AWS.UseFIPS, cfg.AWS.UseDualStack)
+	}
+	creds := aws.Credentials{
+		AccessKeyID:     cfg.AWS.AccessKeyID,
+		SecretAccessKey: cfg.AWS.SecretAccessKey,
+		SessionToken:    cfg.AWS.SessionToken,
+	}
+	return kinesis.New(kinesis.Config{
+		StreamName: cfg.StreamName,
+		StreamARN:  cfg.StreamARN,
+		Region:     cfg.AWS.Region,
+		Endpoint:   endpoint,
+		CABundle:   cfg.AWS.CABundle,
+		// Lambda fixes a process's keys when it starts it.
+		Credentials: func(context.Context) (aws.Credentials, error) { return creds, nil },
+		// HTTPS_PROXY and NO_PROXY are read by net/http itself.
+		Proxy: http.ProxyFromEnvironment,
+	})
+}
+
+// newEnvironmentID draws the id of this execution environment, 128 random bits
+// as 32 hexadecimal digits.
+func newEnvironmentID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails: it ends the process instead (crypto/rand)
+	return hex.EncodeToString(id[:])
+}
+
+// newLogger returns the extension's own log: JSON lines, told apart from the
+// function's by the name.
+func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("logger", "kinetel")
+}
+
+// tell tells all problems with the configuration at once.
+func tell(log *slog.Logger, problems []config.Problem) {
+	var bad, odd []string
+	for _, p := range problems {
+		if p.Warning {
+			odd = append(odd, p.String())
+		} else {
+			bad = append(bad, p.String())
+		}
+	}
+	if len(bad) > 0 {
+		log.Error("the configuration cannot be used: nothing is shipped, and the function runs on without", "problems", bad)
+	}
+	if len(odd) > 0 {
+		log.Warn("the configuration has variables that mean nothing", "problems", odd)
+	}
+}
+
+// finish tells how the loop ended, if that was not in order.
+func finish(log *slog.Logger, err error) error {
+	if err != nil {
+		log.Error("the extension ends early", "error", err.Error())
+	}
+	return err
+}

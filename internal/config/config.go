@@ -1,0 +1,542 @@
+// Package config turns the environment into a Config. It is the only place
+// that knows the names of environment variables, and it reports every problem
+// at once, because a deployment that fails once a mistake is a bad evening.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Flush says when telemetry is sent.
+type Flush string
+
+const (
+	// FlushEnd holds each invocation, after its runtime is done, until its
+	// telemetry is in Kinesis, at most MaxHold.
+	FlushEnd Flush = "end"
+	// FlushInterval never holds and sends in the background.
+	FlushInterval Flush = "interval"
+)
+
+// Compression says how a record's lines are compressed.
+type Compression string
+
+// The compressions of ndjson records.
+const (
+	CompressionGzip Compression = "gzip"
+	CompressionZstd Compression = "zstd"
+	CompressionNone Compression = "none"
+)
+
+// PartitionKey says which records share a partition key, and with it a shard.
+type PartitionKey string
+
+const (
+	// PartitionByEnvironment keeps an environment's records in order.
+	PartitionByEnvironment PartitionKey = "environment"
+	// PartitionByRequest gives each record the request that was open when the
+	// record was begun.
+	PartitionByRequest PartitionKey = "request"
+	// PartitionByFunction sends all of a function to one shard.
+	PartitionByFunction PartitionKey = "function"
+	// PartitionRandom spreads records evenly and promises no order.
+	PartitionRandom PartitionKey = "random"
+)
+
+// FormatNDJSON is the only record format of this version.
+const FormatNDJSON = "ndjson"
+
+// Tag is one name and value of KINETEL_TAGS.
+type Tag struct{ Name, Value string }
+
+// Config is everything that the environment tells the extension.
+type Config struct {
+	// Enabled false: register, keep Lambda's loop going, do nothing else.
+	Enabled bool
+	// Strict true: a bad configuration fails the function's init.
+	Strict bool
+
+	StreamName string // name of the stream; also set where an ARN was given
+	StreamARN  string // empty where only a name was given
+
+	Types         []string // of telemetry: platform, function, extension
+	Format        string
+	Compression   Compression
+	PartitionKey  PartitionKey
+	Flush         Flush
+	FlushInterval time.Duration
+	MaxHold       time.Duration // 0 never holds
+	BufferBytes   int64         // for packed records that wait
+	LogLevel      slog.Level
+	Tags          []Tag // in the order given; a name stands once
+
+	AWS    AWS
+	Lambda Lambda
+}
+
+// AWS is what the AWS standard variables say.
+type AWS struct {
+	Region          string // of the stream
+	AccessKeyID     string
+	SecretAccessKey string
+	SessionToken    string
+	Endpoint        string // overrides the endpoint; empty: AWS's own
+	UseFIPS         bool
+	UseDualStack    bool
+	CABundle        string // path of a PEM file
+}
+
+// Lambda is what Lambda says about the function.
+type Lambda struct {
+	RuntimeAPI      string // host:port of Lambda's APIs
+	Region          string // where the function runs
+	FunctionName    string
+	FunctionVersion string
+}
+
+// A Problem is one thing that is wrong with the environment.
+type Problem struct {
+	Variable string
+	Value    string // as given; empty where the variable is not set
+	Message  string // what would be valid
+	Warning  bool   // the extension can work all the same
+}
+
+func (p Problem) String() string {
+	if p.Value == "" {
+		return p.Variable + ": " + p.Message
+	}
+	return fmt.Sprintf("%s=%q: %s", p.Variable, clip(p.Value), p.Message)
+}
+
+// clip keeps a value that was pasted into the wrong variable from filling the
+// log.
+func clip(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}
+
+const prefix = "KINETEL_"
+
+// known lists every variable of Kinetel's own, for the check of misspelt ones.
+var known = []string{
+	"KINETEL_BUFFER_BYTES",
+	"KINETEL_COMPRESSION",
+	"KINETEL_ENABLED",
+	"KINETEL_FLUSH",
+	"KINETEL_FLUSH_INTERVAL",
+	"KINETEL_FORMAT",
+	"KINETEL_LOG_LEVEL",
+	"KINETEL_MAX_HOLD",
+	"KINETEL_PARTITION_KEY",
+	"KINETEL_STREAM_ARN",
+	"KINETEL_STREAM_NAME",
+	"KINETEL_STRICT",
+	"KINETEL_TAGS",
+	"KINETEL_TYPES",
+}
+
+// Bounds of values that have any.
+const (
+	minBuffer   = 2 << 20 // one open record and one on its way
+	maxBuffer   = 8 << 30 // a function has at most 10 GiB
+	minInterval = 100 * time.Millisecond
+	maxDuration = 15 * time.Minute // the longest invocation
+)
+
+// Load reads the environment, given as os.Environ gives it. The Config always
+// has a value for everything; where a Problem that is no Warning is among the
+// problems, it must not be used to ship.
+func Load(environ []string) (Config, []Problem) {
+	l := loader{env: make(map[string]string, len(environ))}
+	for _, kv := range environ {
+		if name, value, ok := strings.Cut(kv, "="); ok {
+			l.env[name] = value
+		}
+	}
+
+	c := Config{
+		Enabled:       l.boolean("KINETEL_ENABLED", true),
+		Strict:        l.boolean("KINETEL_STRICT", false),
+		Types:         l.types(),
+		Format:        oneOf(&l, "KINETEL_FORMAT", FormatNDJSON),
+		Compression:   oneOf(&l, "KINETEL_COMPRESSION", CompressionGzip, CompressionZstd, CompressionNone),
+		PartitionKey:  oneOf(&l, "KINETEL_PARTITION_KEY", PartitionByEnvironment, PartitionByRequest, PartitionByFunction, PartitionRandom),
+		Flush:         oneOf(&l, "KINETEL_FLUSH", FlushEnd, FlushInterval),
+		FlushInterval: l.duration("KINETEL_FLUSH_INTERVAL", 10*time.Second, minInterval),
+		MaxHold:       l.duration("KINETEL_MAX_HOLD", 500*time.Millisecond, 0),
+		BufferBytes:   l.size("KINETEL_BUFFER_BYTES", 16<<20),
+		LogLevel:      l.level(),
+		Tags:          l.tags(),
+		Lambda: Lambda{
+			RuntimeAPI:      l.text("AWS_LAMBDA_RUNTIME_API"),
+			Region:          l.text("AWS_REGION"),
+			FunctionName:    l.text("AWS_LAMBDA_FUNCTION_NAME"),
+			FunctionVersion: l.text("AWS_LAMBDA_FUNCTION_VERSION"),
+		},
+	}
+	c.AWS = l.aws()
+	l.stream(&c)
+	l.unknown()
+	return c, l.problems
+}
+
+// Usable reports whether problems leave a configuration that can be used.
+func Usable(problems []Problem) bool {
+	return !slices.ContainsFunc(problems, func(p Problem) bool { return !p.Warning })
+}
+
+// loader collects values and what is wrong with them.
+type loader struct {
+	env      map[string]string
+	problems []Problem
+}
+
+// text returns a variable's value without white space around it, which is
+// never meant and easily pasted.
+func (l *loader) text(name string) string { return strings.TrimSpace(l.env[name]) }
+
+func (l *loader) problem(name, format string, args ...any) {
+	l.problems = append(l.problems, Problem{Variable: name, Value: l.text(name), Message: fmt.Sprintf(format, args...)})
+}
+
+func (l *loader) boolean(name string, otherwise bool) bool {
+	switch strings.ToLower(l.text(name)) {
+	case "":
+		return otherwise
+	case "true", "1":
+		return true
+	case "false", "0":
+		return false
+	}
+	l.problem(name, "must be true or false")
+	return otherwise
+}
+
+// oneOf returns a variable's value if it is one of the valid ones; the first
+// of them is the default.
+func oneOf[T ~string](l *loader, name string, valid ...T) T {
+	v := T(strings.ToLower(l.text(name)))
+	if v == "" {
+		return valid[0]
+	}
+	if slices.Contains(valid, v) {
+		return v
+	}
+	names := make([]string, len(valid))
+	for i, one := range valid {
+		names[i] = string(one)
+	}
+	l.problem(name, "must be %s", or(names))
+	return valid[0]
+}
+
+func or(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+}
+
+func (l *loader) types() []string {
+	const name = "KINETEL_TYPES"
+	valid := []string{"platform", "function", "extension"}
+	otherwise := valid[:2]
+	v := l.text(name)
+	if v == "" {
+		return otherwise
+	}
+	var types []string
+	for one := range strings.SplitSeq(v, ",") {
+		one = strings.ToLower(strings.TrimSpace(one))
+		switch {
+		case !slices.Contains(valid, one):
+			l.problem(name, "%q is not a telemetry stream; must be a comma-separated list of %s", one, or(valid))
+			return otherwise
+		case !slices.Contains(types, one):
+			types = append(types, one)
+		}
+	}
+	if !slices.Contains(types, "platform") {
+		// Without platform.runtimeDone nobody can know when an invocation
+		// ended, and waiting for it would hold the function to its time-out.
+		l.problem(name, "must contain platform, whose events tell when an invocation ends")
+		return otherwise
+	}
+	return types
+}
+
+func (l *loader) duration(name string, otherwise, least time.Duration) time.Duration {
+	v := l.text(name)
+	if v == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < least || d > maxDuration {
+		l.problem(name, "must be a duration from %s to %s, such as %s or 250ms", least, maxDuration, otherwise)
+		return otherwise
+	}
+	return d
+}
+
+func (l *loader) size(name string, otherwise int64) int64 {
+	v := l.text(name)
+	if v == "" {
+		return otherwise
+	}
+	n, ok := parseSize(v)
+	if !ok || n < minBuffer || n > maxBuffer {
+		l.problem(name, "must be a size from 2MiB to 8192MiB in B, KiB or MiB, such as 16MiB")
+		return otherwise
+	}
+	return n
+}
+
+// parseSize reads a whole number with the unit B, KiB or MiB.
+func parseSize(s string) (int64, bool) {
+	unit := int64(1)
+	digits := s
+	for _, u := range []struct {
+		suffix string
+		unit   int64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"B", 1}} {
+		if rest, ok := strings.CutSuffix(s, u.suffix); ok {
+			digits, unit = strings.TrimSpace(rest), u.unit
+			break
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/unit {
+		return 0, false
+	}
+	return n * unit, true
+}
+
+func (l *loader) level() slog.Level {
+	const name = "KINETEL_LOG_LEVEL"
+	switch strings.ToLower(l.text(name)) {
+	case "", "warn":
+		return slog.LevelWarn
+	case "debug":
+		return slog.LevelDebug
+	case "info":
+		return slog.LevelInfo
+	case "error":
+		return slog.LevelError
+	}
+	l.problem(name, "must be debug, info, warn or error")
+	return slog.LevelWarn
+}
+
+func (l *loader) tags() []Tag {
+	const name = "KINETEL_TAGS"
+	v := l.text(name)
+	if v == "" {
+		return nil
+	}
+	var tags []Tag
+	for one := range strings.SplitSeq(v, ",") {
+		key, value, ok := strings.Cut(one, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if !ok || key == "" {
+			l.problem(name, "%q is not name=value; must be a list such as env=prod,team=payments", clip(strings.TrimSpace(one)))
+			return nil
+		}
+		if slices.ContainsFunc(tags, func(t Tag) bool { return t.Name == key }) {
+			l.problem(name, "%q is given twice; each tag stands once", key)
+			return nil
+		}
+		tags = append(tags, Tag{key, value})
+	}
+	if len(v) > 2048 {
+		// They are repeated on every line.
+		l.problem(name, "is %d bytes long; at most 2048 are taken", len(v))
+		return nil
+	}
+	return tags
+}
+
+func (l *loader) aws() AWS {
+	a := AWS{
+		Region:          l.text("AWS_REGION"),
+		AccessKeyID:     l.text("AWS_ACCESS_KEY_ID"),
+		SecretAccessKey: l.text("AWS_SECRET_ACCESS_KEY"),
+		SessionToken:    l.text("AWS_SESSION_TOKEN"),
+		UseFIPS:         l.boolean("AWS_USE_FIPS_ENDPOINT", false),
+		UseDualStack:    l.boolean("AWS_USE_DUALSTACK_ENDPOINT", false),
+		CABundle:        l.text("AWS_CA_BUNDLE"),
+	}
+	// A service's own variable goes before the general one (AWS SDKs and
+	// Tools reference guide, service-specific endpoints).
+	for _, name := range []string{"AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"} {
+		v := l.text(name)
+		if v == "" {
+			continue
+		}
+		u, err := url.Parse(v)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			l.problem(name, "must be a URL such as https://kinesis.eu-west-1.amazonaws.com")
+		} else {
+			a.Endpoint = v
+		}
+		break
+	}
+	return a
+}
+
+// The shapes of names are checked by hand: compiled expressions would cost
+// every cold start.
+
+// isStreamName: 1 to 128 of a-z, A-Z, 0-9, _, . and - (Kinesis API reference).
+func isStreamName(s string) bool {
+	return s != "" && len(s) <= 128 && only(s, func(c byte) bool {
+		return isLower(c) || isDigit(c) || c >= 'A' && c <= 'Z' || c == '_' || c == '.' || c == '-'
+	})
+}
+
+// isRegion: parts of lower-case letters, and a number as the last one.
+func isRegion(s string) bool {
+	parts := strings.Split(s, "-")
+	if len(parts) < 3 {
+		return false
+	}
+	last := len(parts) - 1
+	for _, one := range parts[:last] {
+		if one == "" || !only(one, isLower) {
+			return false
+		}
+	}
+	return parts[last] != "" && only(parts[last], isDigit)
+}
+
+// parseStreamARN returns the region and name in a stream's ARN,
+// arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME.
+func parseStreamARN(arn string) (region, name string, ok bool) {
+	parts := strings.Split(arn, ":")
+	if len(parts) != 6 || parts[0] != "arn" || !strings.HasPrefix(parts[1], "aws") || parts[2] != "kinesis" {
+		return "", "", false
+	}
+	name, isStream := strings.CutPrefix(parts[5], "stream/")
+	ok = isStream && isStreamName(name) && isRegion(parts[3]) && len(parts[4]) == 12 && only(parts[4], isDigit)
+	return parts[3], name, ok
+}
+
+func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func only(s string, valid func(byte) bool) bool {
+	for i := range len(s) {
+		if !valid(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// stream settles name, ARN, region and credentials, which must agree. A
+// function that is not to be shipped needs none of them.
+func (l *loader) stream(c *Config) {
+	if !c.Enabled {
+		return
+	}
+	name, arn := l.text("KINETEL_STREAM_NAME"), l.text("KINETEL_STREAM_ARN")
+	switch {
+	case name == "" && arn == "":
+		l.problem("KINETEL_STREAM_NAME", "is not set; set it, or KINETEL_STREAM_ARN, to the Kinesis data stream to write to")
+	case name != "" && !isStreamName(name):
+		l.problem("KINETEL_STREAM_NAME", "is not a stream's name: 1 to 128 of a-z, A-Z, 0-9, _, . and -; for an ARN use KINETEL_STREAM_ARN")
+	}
+	c.StreamName = name
+	if arn != "" {
+		region, named, ok := parseStreamARN(arn)
+		switch {
+		case !ok:
+			l.problem("KINETEL_STREAM_ARN", "is not a stream's ARN, such as arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry")
+		case name != "" && name != named:
+			l.problem("KINETEL_STREAM_ARN", "names another stream than KINETEL_STREAM_NAME=%q; set only one of them", clip(name))
+		default:
+			c.StreamARN, c.StreamName = arn, named
+			// The stream may be in another region than the function.
+			c.AWS.Region = region
+		}
+	}
+	switch {
+	case c.AWS.Region == "":
+		l.problem("AWS_REGION", "is not set, though Lambda always sets it; needed to find Kinesis")
+	case !isRegion(c.AWS.Region):
+		l.problem("AWS_REGION", "is not a region's name, such as eu-west-1")
+	}
+	for _, one := range []struct{ name, value string }{
+		{"AWS_ACCESS_KEY_ID", c.AWS.AccessKeyID},
+		{"AWS_SECRET_ACCESS_KEY", c.AWS.SecretAccessKey},
+	} {
+		if one.value == "" {
+			l.problem(one.name, "is not set, though Lambda sets it from the function's role; needed to sign requests to Kinesis")
+		}
+	}
+}
+
+// unknown warns of variables that look like Kinetel's and are not.
+func (l *loader) unknown() {
+	var names []string
+	for name := range l.env {
+		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		message := "is not a variable of this version and is ignored"
+		if near := nearest(name); near != "" {
+			message += "; did you mean " + near + "?"
+		}
+		// The value is not repeated: nobody knows what it is.
+		l.problems = append(l.problems, Problem{Variable: name, Message: message, Warning: true})
+	}
+}
+
+// nearest returns the known variable that takes the fewest edits to reach, or
+// "" where none is near.
+func nearest(name string) string {
+	best, least := "", len(name)
+	for _, one := range known {
+		if d := distance(name[len(prefix):], one[len(prefix):]); d < least {
+			best, least = one, d
+		}
+	}
+	if least > 2+(len(name)-len(prefix))/5 {
+		return ""
+	}
+	return best
+}
+
+// distance is the Levenshtein distance.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

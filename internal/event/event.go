@@ -1,0 +1,50 @@
+// Package event defines the Event that flows down the pipeline.
+package event
+
+import "time"
+
+// Types of events that lifecycle decisions hang on, as Lambda spells them
+// (AWS documentation, Telemetry API event schema reference).
+const (
+	TypePlatformStart       = "platform.start"
+	TypePlatformRuntimeDone = "platform.runtimeDone"
+	TypePlatformReport      = "platform.report"
+)
+
+// Types of events that Kinetel itself puts into the stream.
+const (
+	TypeLoss     = "kinetel.loss"     // what was given up after it was numbered
+	TypeUnparsed = "kinetel.unparsed" // text that Lambda sent and that is no event
+)
+
+// TimeFormat is the shape of an event's time: UTC with milliseconds, as
+// Lambda writes it.
+const TimeFormat = "2006-01-02T15:04:05.000Z"
+
+// Event is one event of the Telemetry API, cut out of the body that it came
+// in. Its byte slices point into that body: they are valid only until the
+// function that was handed the Event returns, and whoever needs them longer
+// copies them.
+type Event struct {
+	// Time is the event's time as Lambda wrote it (RFC 3339, UTC), or empty
+	// where Lambda gave none that can be read; then Received stands in.
+	Time []byte
+	// Received is when the body arrived.
+	Received time.Time
+	// Type is Lambda's own name of the event, the text between the quotes.
+	Type []byte
+	// Record is Lambda's record: one JSON value, untouched. Empty means that
+	// there was none.
+	Record []byte
+	// Extra holds members of the envelope that Kinetel does not know, as
+	// JSON members without braces (`"a":1,"b":2`), so that they are not lost.
+	Extra []byte
+}
+
+// At returns the event's time: Lambda's own, or else when it was received.
+func (e *Event) At() time.Time {
+	if t, err := time.Parse(time.RFC3339, string(e.Time)); err == nil {
+		return t
+	}
+	return e.Received
+}

@@ -1,0 +1,168 @@
+// Package extensionapi speaks Lambda's Extensions API, version 2020-01-01.
+package extensionapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Kinds of events that an extension can register for.
+const (
+	Invoke   = "INVOKE"
+	Shutdown = "SHUTDOWN"
+)
+
+const (
+	path = "/2020-01-01/extension"
+
+	headerName      = "Lambda-Extension-Name"
+	headerFeature   = "Lambda-Extension-Accept-Feature"
+	headerID        = "Lambda-Extension-Identifier"
+	headerErrorType = "Lambda-Extension-Function-Error-Type"
+
+	maxAnswer = 1 << 20 // bytes of any answer that are read
+)
+
+// Client is an extension's connection to Lambda. Its methods are called from
+// one goroutine, as Lambda demands of next.
+type Client struct {
+	base       string
+	runtimeAPI string
+	http       *http.Client
+	id         string // from register
+}
+
+// New returns a Client of the API at host:port.
+func New(runtimeAPI string) *Client {
+	return &Client{
+		base:       "http://" + runtimeAPI + path,
+		runtimeAPI: runtimeAPI,
+		http: &http.Client{
+			// No time-outs: the process is frozen inside next, for hours. No
+			// proxy: HTTP_PROXY is the function's, not for this address.
+			Transport: &http.Transport{Proxy: nil, DisableCompression: true},
+		},
+	}
+}
+
+// HTTP returns the client that reaches Lambda's other APIs at the same address.
+func (c *Client) HTTP() *http.Client { return c.http }
+
+// ID returns the identifier that register gave.
+func (c *Client) ID() string { return c.id }
+
+// Function is what register tells about the function.
+type Function struct {
+	Name      string `json:"functionName"`
+	Version   string `json:"functionVersion"`
+	Handler   string `json:"handler"`
+	AccountID string `json:"accountId"` // empty where Lambda does not tell it
+}
+
+// Event is what next returns.
+type Event struct {
+	Type           string `json:"eventType"` // Invoke or Shutdown
+	DeadlineMs     int64  `json:"deadlineMs"`
+	RequestID      string `json:"requestId"` // of an Invoke
+	FunctionARN    string `json:"invokedFunctionArn"`
+	ShutdownReason string `json:"shutdownReason"` // spindown, timeout, failure, in any case; others are possible
+}
+
+// Deadline returns when the invocation times out, or when a Shutdown ends by
+// SIGKILL.
+func (e Event) Deadline() time.Time { return time.UnixMilli(e.DeadlineMs) }
+
+// An Error is a refusal by Lambda.
+type Error struct {
+	Call   string // register, next, …
+	Status int    // of HTTP
+	Body   string // of the answer
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s: Lambda answered %d: %s", e.Call, e.Status, e.Body)
+}
+
+// Register registers the extension under its name, which must be the base name
+// of its file, for the given kinds of events.
+func (c *Client) Register(ctx context.Context, name string, events ...string) (Function, error) {
+	var f Function
+	body, err := json.Marshal(map[string][]string{"events": events})
+	if err != nil {
+		return f, err
+	}
+	header, answer, err := c.call(ctx, "register", http.MethodPost, "/register", body, map[string]string{
+		headerName:     name,
+		headerFeature:  "accountId",
+		"Content-Type": "application/json",
+	})
+	if err != nil {
+		return f, err
+	}
+	if c.id = header.Get(headerID); c.id == "" {
+		return f, fmt.Errorf("register: Lambda gave no %s", headerID)
+	}
+	// What it tells about the function is not worth a failure.
+	_ = json.Unmarshal(answer, &f)
+	return f, nil
+}
+
+// Next waits for the next event, for however long that takes. It tells Lambda
+// that the extension is done with the one before.
+func (c *Client) Next(ctx context.Context) (Event, error) {
+	var e Event
+	_, answer, err := c.call(ctx, "next", http.MethodGet, "/event/next", nil, nil)
+	if err != nil {
+		return e, err
+	}
+	if err := json.Unmarshal(answer, &e); err != nil {
+		return e, fmt.Errorf("next: read the event %.200q: %w", answer, err)
+	}
+	return e, nil
+}
+
+// InitError tells Lambda that the extension cannot be initialised, which fails
+// the function's init. errorType has the form Extension.Reason. The process has
+// to end afterwards.
+func (c *Client) InitError(ctx context.Context, errorType, message string) error {
+	body, err := json.Marshal(map[string]string{"errorType": errorType, "errorMessage": message})
+	if err != nil {
+		return err
+	}
+	_, _, err = c.call(ctx, "init/error", http.MethodPost, "/init/error", body, map[string]string{
+		headerErrorType: errorType,
+		"Content-Type":  "application/json",
+	})
+	return err
+}
+
+func (c *Client) call(ctx context.Context, call, method, path string, body []byte, header map[string]string) (http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", call, err)
+	}
+	if c.id != "" {
+		req.Header.Set(headerID, c.id)
+	}
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", call, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: read the answer: %w", call, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		return nil, nil, &Error{Call: call, Status: resp.StatusCode, Body: string(bytes.TrimSpace(answer[:min(len(answer), 500)]))}
+	}
+	return resp.Header, answer, nil
+}

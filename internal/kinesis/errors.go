@@ -1,0 +1,139 @@
+package kinesis
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Class says what to do about a failed request.
+type Class int
+
+const (
+	// Transient: try again after a while; the request may have landed.
+	Transient Class = iota
+	// Throttled: try again after a while; nothing landed.
+	Throttled
+	// Credentials: read the credentials again and try once more.
+	Credentials
+	// Denied: not to be mended by trying again soon; somebody has to act.
+	Denied
+	// Invalid: the request or one of its records is refused for what it is.
+	Invalid
+)
+
+func (c Class) String() string {
+	switch c {
+	case Transient:
+		return "transient"
+	case Throttled:
+		return "throttled"
+	case Credentials:
+		return "credentials"
+	case Denied:
+		return "denied"
+	case Invalid:
+		return "invalid"
+	}
+	return "unknown"
+}
+
+// Error is a request that failed as a whole.
+type Error struct {
+	Class   Class
+	Status  int    // of HTTP; 0 where no answer came
+	Code    string // AWS's name of the error; empty where no answer came
+	Message string // AWS's message
+	// Reused means that the connection broke and had been used before: it
+	// may have died while the environment was frozen, and a fresh one may
+	// work at once.
+	Reused bool
+	Err    error // beneath, where no answer came
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Err != nil:
+		return e.Err.Error()
+	case e.Message != "":
+		return fmt.Sprintf("%s (HTTP %d): %s", e.Code, e.Status, e.Message)
+	}
+	return fmt.Sprintf("%s (HTTP %d)", e.Code, e.Status)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ClassOf returns the class of a request's error.
+func ClassOf(err error) Class {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Class
+	}
+	return Transient
+}
+
+// classify maps an answer that is no success to what to do about it. The codes
+// are those of the Kinesis API reference (PutRecords and common errors).
+func classify(status int, code string) Class {
+	switch code {
+	case "ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException",
+		"ThrottlingException", "Throttling", "RequestLimitExceeded", "SlowDown", "TooManyRequestsException":
+		return Throttled
+	case "ExpiredTokenException", "ExpiredToken", "RequestExpired", "InvalidSignatureException", "SignatureDoesNotMatch",
+		"UnrecognizedClientException", "InvalidClientTokenId", "IncompleteSignature", "IncompleteSignatureException",
+		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "RequestTimeTooSkewed":
+		return Credentials
+	case "AccessDeniedException", "AccessDenied", "KMSAccessDeniedException", "KMSDisabledException",
+		"KMSInvalidStateException", "KMSNotFoundException", "KMSOptInRequired", "ResourceNotFoundException",
+		"OptInRequired", "NotAuthorized":
+		return Denied
+	case "InvalidArgumentException", "ValidationException", "SerializationException":
+		return Invalid
+	case "InternalFailure", "InternalFailureException", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException", "RequestTimeoutException":
+		return Transient
+	}
+	switch {
+	case status == 429:
+		return Throttled
+	case status == 408 || status >= 500:
+		return Transient
+	case status == 413:
+		return Invalid
+	case status >= 400:
+		// Neither AWS's list nor a proxy's page will change in a second.
+		return Denied
+	}
+	return Transient // a success that cannot be read: it may have landed
+}
+
+// Mend says what somebody can do about an error, or "" where nobody has to.
+func Mend(err error) string {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) {
+		return ""
+	}
+	switch {
+	case e.Code == "ResourceNotFoundException":
+		return "check KINETEL_STREAM_NAME and AWS_REGION; a stream of another region or account needs KINETEL_STREAM_ARN"
+	case strings.HasPrefix(e.Code, "KMS"):
+		return "check the state of the stream's KMS key, and that the function's role may use kms:GenerateDataKey on it"
+	case strings.HasPrefix(e.Code, "AccessDenied"):
+		return "allow kinesis:PutRecords on the stream to the function's role"
+	case e.Class == Credentials:
+		return "check the credentials that the function's role gives, and the environment's clock"
+	case e.Class == Denied && e.Status != 0:
+		return "check that the endpoint is Kinesis and that the role may write to the stream"
+	case e.Status == 0 && e.Err != nil:
+		return "check that the function's network reaches the endpoint: a function in a VPC needs a NAT gateway or a VPC endpoint for Kinesis"
+	}
+	return ""
+}
+
+// errorCode cleans what services put around an error's name:
+// "com.amazonaws.kinesis#Code:http://…" is Code (AWS JSON 1.1 protocol).
+func errorCode(s string) string {
+	if _, after, ok := strings.Cut(s, "#"); ok {
+		s = after
+	}
+	code, _, _ := strings.Cut(s, ":")
+	return strings.TrimSpace(code)
+}

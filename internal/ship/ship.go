@@ -1,0 +1,376 @@
+// Package ship drains the queue into Kinesis: one goroutine, one request at a
+// time, only failed records again.
+package ship
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kinetel/internal/kinesis"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/queue"
+)
+
+const (
+	// maxBytes bounds a request below Kinesis' own limit: a shard takes
+	// 1 MiB a second, so more would only be throttled, and its body is held
+	// in memory beside the buffer.
+	maxBytes = 2 << 20
+	// attemptTimeout bounds one request. A 128 MB function at work has a
+	// fraction of a core for its TLS handshake.
+	attemptTimeout = 10 * time.Second
+	// baseDelay and maxDelay bound the waits between attempts: a random
+	// share (full jitter) of a time that doubles.
+	baseDelay = 50 * time.Millisecond
+	maxDelay  = 5 * time.Second
+	// probeDelay is the wait after a refusal that somebody has to mend, such
+	// as a missing permission.
+	probeDelay = 30 * time.Second
+	// tellAfter is how many attempts in a row fail before it is told: one
+	// throttled request is no news.
+	tellAfter = 3
+)
+
+// ErrRefused means that Kinesis refuses every record for a reason that waiting
+// does not mend, so that nobody should be held for it.
+var ErrRefused = errors.New("Kinesis refuses the records for now")
+
+// Putter sends records to Kinesis; *kinesis.Client is one.
+type Putter interface {
+	// PutRecords returns a result for each record, or a *kinesis.Error.
+	PutRecords(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error)
+	// CloseIdle drops connections that may be dead.
+	CloseIdle()
+}
+
+// Shipper drains a queue. Run does the work; the other methods may be called
+// from anywhere.
+type Shipper struct {
+	queue  *queue.Queue
+	putter Putter
+	ledger *ledger.Ledger
+	log    *slog.Logger
+
+	wake chan struct{} // one slot: there may be something to send
+	kick chan struct{} // one slot: somebody waits for it, so be quick
+
+	mu       sync.Mutex    // guards the two below
+	refused  bool          // the last attempt met a refusal for good
+	hopeless chan struct{} // closed, and replaced, by each such refusal
+
+	stats stats
+
+	// Owned by Run.
+	failures int       // attempts in a row that failed
+	since    time.Time // when the first of them did
+	told     bool      // that Kinesis takes nothing
+}
+
+type stats struct {
+	requests, records, events, bytes, retried, rejected atomic.Int64
+}
+
+// Stats are counts since the start.
+type Stats struct {
+	Requests int64 // PutRecords requests sent
+	Records  int64 // that Kinesis has
+	Events   int64 // in those records
+	Bytes    int64 // of those records
+	Retried  int64 // records that had to be sent again
+	Rejected int64 // events of records that Kinesis refuses for good
+}
+
+// New returns a Shipper of the queue's records.
+func New(q *queue.Queue, putter Putter, l *ledger.Ledger, log *slog.Logger) *Shipper {
+	return &Shipper{queue: q, putter: putter, ledger: l, log: log, wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), hopeless: make(chan struct{})}
+}
+
+// Stats returns the counts.
+func (s *Shipper) Stats() Stats {
+	return Stats{
+		Requests: s.stats.requests.Load(),
+		Records:  s.stats.records.Load(),
+		Events:   s.stats.events.Load(),
+		Bytes:    s.stats.bytes.Load(),
+		Retried:  s.stats.retried.Load(),
+		Rejected: s.stats.rejected.Load(),
+	}
+}
+
+// Wake has what waits sent, without waiting for it.
+func (s *Shipper) Wake() { signal(s.wake) }
+
+func signal(slot chan<- struct{}) {
+	select {
+	case slot <- struct{}{}:
+	default: // it is signalled already
+	}
+}
+
+// Flush has what waits sent, and returns when all of it is in Kinesis or given
+// up. It returns ErrRefused as soon as there is no hope, and ctx's error when
+// that ends first; then the records go on waiting and being sent.
+func (s *Shipper) Flush(ctx context.Context) error {
+	s.mu.Lock()
+	refused := s.refused
+	s.mu.Unlock()
+	if refused {
+		return ErrRefused
+	}
+	return s.Drain(ctx)
+}
+
+// Drain is Flush for the end of the environment: it makes one more attempt
+// even where the last one was refused for good.
+func (s *Shipper) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	hopeless := s.hopeless
+	s.mu.Unlock()
+	left, forget := s.queue.Left()
+	defer forget()
+	signal(s.wake)
+	signal(s.kick)
+	select {
+	case <-left:
+		return nil
+	case <-hopeless:
+		return ErrRefused
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Run sends records until ctx ends.
+func (s *Shipper) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		}
+		for ctx.Err() == nil {
+			batch := s.queue.Batch(kinesis.MaxRecords, maxBytes)
+			if len(batch) == 0 {
+				break
+			}
+			// Who kicked before this attempt is served by it.
+			select {
+			case <-s.kick:
+			default:
+			}
+			if !s.send(ctx, batch) {
+				s.pause(ctx)
+			}
+		}
+	}
+}
+
+// pause waits before the next attempt. New records do not shorten it; somebody
+// who is held does.
+func (s *Shipper) pause(ctx context.Context) {
+	delay := backoff(s.failures)
+	s.mu.Lock()
+	if s.refused {
+		// Spread, because all environments of a function meet the same
+		// refusal.
+		delay = probeDelay/2 + rand.N(probeDelay/2)
+	}
+	s.mu.Unlock()
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-s.kick:
+		timer.Reset(min(delay, rand.N(2*baseDelay)))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+	}
+}
+
+// backoff returns a random share of a time that doubles with each failure.
+func backoff(failures int) time.Duration {
+	most := maxDelay
+	if shift := failures - 1; shift < 7 { // 50 ms doubled 7 times is over 5 s
+		most = baseDelay << max(shift, 0)
+	}
+	return rand.N(most) + time.Millisecond
+}
+
+// send makes one attempt for a batch and settles it. It reports whether the
+// next batch can follow at once.
+func (s *Shipper) send(ctx context.Context, batch []*pack.Record) bool {
+	results, err := s.put(ctx, batch)
+	if err != nil && kinesis.ClassOf(err) == kinesis.Invalid {
+		return s.bisect(ctx, batch, err)
+	}
+	if err != nil {
+		s.queue.Settle(func(int) bool { return false })
+		if ctx.Err() == nil { // else we broke it off ourselves
+			s.failed(err, len(batch))
+		}
+		return false
+	}
+	return s.settle(batch, results)
+}
+
+// put makes one request, and a second one where the first can be said to have
+// failed for a reason that is gone at once: a connection that died while the
+// environment was frozen, or credentials that can be renewed.
+func (s *Shipper) put(ctx context.Context, batch []*pack.Record) ([]kinesis.Result, error) {
+	results, err := s.attempt(ctx, batch)
+	switch e := (*kinesis.Error)(nil); {
+	case ctx.Err() != nil || !errors.As(err, &e):
+		return results, err
+	case e.Reused:
+		s.putter.CloseIdle()
+	case e.Class == kinesis.Credentials:
+		// Every attempt reads them anew.
+	default:
+		return results, err
+	}
+	return s.attempt(ctx, batch)
+}
+
+func (s *Shipper) attempt(ctx context.Context, batch []*pack.Record) ([]kinesis.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	s.stats.requests.Add(1)
+	return s.putter.PutRecords(ctx, batch)
+}
+
+// settle lets the records go that Kinesis has.
+func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) bool {
+	var failed int
+	var example kinesis.Result
+	for i, r := range results {
+		if !r.OK() {
+			failed++
+			example = r
+			continue
+		}
+		s.count(batch[i])
+	}
+	s.queue.Settle(func(i int) bool { return results[i].OK() })
+	if failed == 0 {
+		s.recovered()
+		return true
+	}
+	if failed == len(batch) {
+		s.failed(&kinesis.Error{Class: kinesis.Throttled, Status: 200, Code: example.ErrorCode, Message: example.ErrorMessage}, failed)
+		return false
+	}
+	s.failures++
+	s.stats.retried.Add(int64(failed))
+	s.log.Debug("some records were not taken and are sent again", "failed", failed, "of", len(batch),
+		"code", example.ErrorCode, "message", example.ErrorMessage)
+	return false
+}
+
+func (s *Shipper) count(r *pack.Record) {
+	s.stats.records.Add(1)
+	s.stats.events.Add(int64(r.Events))
+	s.stats.bytes.Add(int64(r.Size()))
+}
+
+// bisect finds the records that Kinesis refuses for what they are, gives those
+// up, and gets the others through.
+func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) bool {
+	gone := make([]bool, len(batch))
+	stop := error(nil) // what ended the search
+	var try func(from, to int, err error)
+	try = func(from, to int, err error) {
+		if to-from == 1 {
+			gone[from] = true
+			s.reject(batch[from], err)
+			return
+		}
+		middle := (from + to) / 2
+		for _, half := range [][2]int{{from, middle}, {middle, to}} {
+			if stop != nil {
+				return
+			}
+			results, err := s.attempt(ctx, batch[half[0]:half[1]])
+			switch {
+			case err == nil:
+				for i, r := range results {
+					if gone[half[0]+i] = r.OK(); r.OK() {
+						s.count(batch[half[0]+i])
+					}
+				}
+			case kinesis.ClassOf(err) == kinesis.Invalid:
+				try(half[0], half[1], err)
+			default:
+				stop = err
+			}
+		}
+	}
+	try(0, len(batch), err)
+	s.queue.Settle(func(i int) bool { return gone[i] })
+	if stop != nil {
+		if ctx.Err() == nil {
+			s.failed(stop, len(batch))
+		}
+		return false
+	}
+	return true
+}
+
+// reject gives a record up that Kinesis will never take.
+func (s *Shipper) reject(r *pack.Record, err error) {
+	s.stats.rejected.Add(int64(r.Events))
+	s.log.Error("Kinesis refuses a record for good; its events were given up",
+		"events", r.Events, "first_seq", r.First, "last_seq", r.Last, "bytes", r.Size(), "error", err.Error())
+	s.ledger.Lost(r.Loss(ledger.Rejected))
+	s.ledger.Retell(r.Losses)
+}
+
+// failed notes an attempt that failed as a whole, and tells of it once.
+func (s *Shipper) failed(err error, records int) {
+	s.stats.retried.Add(int64(records))
+	if s.failures++; s.since.IsZero() {
+		s.since = time.Now()
+	}
+	class := kinesis.ClassOf(err)
+	refused := class == kinesis.Denied || class == kinesis.Credentials
+	s.mu.Lock()
+	worse := refused && !s.refused
+	s.refused = refused
+	if refused {
+		close(s.hopeless)
+		s.hopeless = make(chan struct{})
+	}
+	s.mu.Unlock()
+
+	if s.told && !worse || !refused && s.failures < tellAfter {
+		return
+	}
+	s.told = true
+	waiting, events, bytes := s.queue.Waiting()
+	attrs := []any{"error", err.Error(), "class", class.String(),
+		"waiting_records", waiting, "waiting_events", events, "waiting_bytes", bytes}
+	if mend := kinesis.Mend(err); mend != "" {
+		attrs = append(attrs, "mend", mend)
+	}
+	s.log.Error("Kinesis does not take telemetry; it waits in memory and is tried again", attrs...)
+}
+
+// recovered notes that an attempt went through.
+func (s *Shipper) recovered() {
+	s.mu.Lock()
+	s.refused = false
+	s.mu.Unlock()
+	if s.told {
+		s.log.Warn("Kinesis takes telemetry again", "failed_for", time.Since(s.since).Round(time.Millisecond).String(),
+			"attempts", s.failures, "lost_events", s.ledger.Total())
+	}
+	s.failures, s.told, s.since = 0, false, time.Time{}
+}

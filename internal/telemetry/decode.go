@@ -1,0 +1,313 @@
+package telemetry
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"kinetel/internal/event"
+)
+
+// Decoder cuts the bodies of telemetry POSTs into events. Every byte of a body
+// that is more than punctuation between events comes out again: in an event,
+// or, where it cannot be read as one, as text in a kinetel.unparsed event.
+//
+// Lambda cuts a record that is larger than the subscription's maxBytes over
+// several POSTs, as nobody documents but the field has seen (the Datadog
+// extension's stitch.rs): the first body ends inside the record with a forged
+// "}]", and the next begins with "[" and the same envelope, and goes on where
+// the first stopped. Decoder keeps such a fragment and puts the halves
+// together; what follows them, a platform.runtimeDone above all, is read as if
+// nothing had happened.
+//
+// A Decoder is not safe for concurrent use.
+type Decoder struct {
+	emit func(*event.Event)
+
+	// fragment is a record that Lambda cut, from its "{" to the cut, without
+	// the forged end; empty when there is none. envelope is how many bytes of
+	// it stand before the record's value. waited counts the bodies that came
+	// since and did not go on with it.
+	fragment []byte
+	envelope int
+	waited   int
+}
+
+const (
+	// maxFragment bounds a record that is being put together.
+	maxFragment = 8 << 20
+	// maxWaited is how many other bodies may come between the halves of a
+	// record. Lambda posts one body at a time, so the next one should go on
+	// with it; more than one is kindness.
+	maxWaited = 2
+	// maxUnparsed is how much text one kinetel.unparsed event carries. It
+	// keeps such an event far below Kinesis' limit for a record.
+	maxUnparsed = 256 << 10
+	// maxSalvage bounds the search for events behind broken ones in a body.
+	maxSalvage = 256
+)
+
+// NewDecoder returns a Decoder that hands each event to emit, which must not
+// keep it.
+func NewDecoder(emit func(*event.Event)) *Decoder {
+	return &Decoder{emit: emit}
+}
+
+// Decode takes one body, received at the given time. It keeps nothing of body.
+func (d *Decoder) Decode(body []byte, received time.Time) {
+	if len(d.fragment) > 0 {
+		if joined, ok := d.join(body); ok {
+			d.fragment = nil
+			d.elements(joined, received)
+			return
+		}
+		d.waited++
+		if d.waited > maxWaited {
+			d.Close(received)
+		}
+	}
+	d.elements(body, received)
+}
+
+// Close gives up waiting for the rest of a record that was cut, and hands on
+// what there is of it as text.
+func (d *Decoder) Close(received time.Time) {
+	fragment := d.fragment
+	d.fragment = nil
+	d.unparsed(fragment, received)
+}
+
+// Waiting reports whether the rest of a record that was cut is still to come.
+func (d *Decoder) Waiting() bool { return len(d.fragment) > 0 }
+
+// join puts the fragment and the body that goes on with it together; not ok
+// means that the body is something else.
+func (d *Decoder) join(body []byte) ([]byte, bool) {
+	rest, ok := bytes.CutPrefix(body, []byte{'['})
+	if !ok {
+		return nil, false
+	}
+	envelope := d.fragment[:d.envelope]
+	if !bytes.HasPrefix(rest, envelope) {
+		return nil, false
+	}
+	// An event of its own may well have the same time and type. A
+	// continuation never parses as one: it has a quote or a brace too many.
+	if _, end, err := parseEvent(rest, 0); err == nil && followed(rest, end) {
+		return nil, false
+	}
+	joined := make([]byte, 0, len(d.fragment)+len(rest)-d.envelope)
+	joined = append(joined, d.fragment...)
+	joined = append(joined, rest[d.envelope:]...)
+	_, end, err := parseEvent(joined, 0)
+	if err == nil && followed(joined, end) {
+		return joined, true
+	}
+	// Not whole yet: it may have been cut once more.
+	_, _, ok = cutRecord(joined)
+	return joined, ok
+}
+
+// elements hands on the events of b, which is a JSON array, or what is left
+// of one.
+func (d *Decoder) elements(b []byte, received time.Time) {
+	salvage := maxSalvage
+	for i := 0; ; {
+		i = skipSpace(b, i)
+		if i >= len(b) {
+			return
+		}
+		if c := b[i]; c == '[' || c == ',' || c == ']' {
+			i++
+			continue
+		}
+		ev, end, err := parseEvent(b, i)
+		if err == nil && followed(b, end) {
+			ev.Received = received
+			d.emit(&ev)
+			i = end
+			continue
+		}
+		if errors.Is(err, errNoEvent) && followed(b, end) {
+			d.unparsed(b[i:end], received)
+			i = end
+			continue
+		}
+		// It is broken. What stands behind it need not be.
+		next := nextEvent(b, i, &salvage)
+		if next == len(b) {
+			if fragment, envelope, ok := cutRecord(b[i:]); ok {
+				d.keep(fragment, envelope, received)
+				return
+			}
+		}
+		d.unparsed(trimPunctuation(b[i:next]), received)
+		i = next
+	}
+}
+
+// keep holds a record that was cut until its rest comes.
+func (d *Decoder) keep(fragment []byte, envelope int, received time.Time) {
+	// Two cut records at once can only be the same one twice, or the rest of
+	// the older one is never coming.
+	if !bytes.Equal(d.fragment, fragment) {
+		d.Close(received)
+	}
+	if len(fragment) > maxFragment {
+		d.unparsed(fragment, received)
+		return
+	}
+	d.fragment = bytes.Clone(fragment)
+	d.envelope = envelope
+	d.waited = 0
+}
+
+// unparsed hands on text that is no event.
+func (d *Decoder) unparsed(text []byte, received time.Time) {
+	for len(text) > 0 {
+		n := min(len(text), maxUnparsed)
+		d.emit(&event.Event{
+			Received: received,
+			Type:     []byte(event.TypeUnparsed),
+			Record:   event.AppendQuoted(nil, text[:n]),
+		})
+		text = text[n:]
+	}
+}
+
+// errNoEvent means a JSON value that is no telemetry event.
+var errNoEvent = errors.New("not a telemetry event")
+
+// parseEvent reads the event that begins at b[i], and returns the index just
+// after it, or after the value that is no event.
+func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
+	if b[i] != '{' {
+		if end, err = scanValue(b, i); err == nil {
+			err = errNoEvent
+		}
+		return ev, end, err
+	}
+	var seen struct{ time, kind, record, twice, shape bool }
+	i = skipSpace(b, i+1)
+	for i < len(b) && b[i] != '}' {
+		name := i
+		value, err := scanName(b, i)
+		if err != nil {
+			return ev, value, err
+		}
+		if i, err = scanValue(b, value); err != nil {
+			return ev, i, err
+		}
+		raw := b[value:i]
+		switch text := raw[1:max(1, len(raw)-1)]; string(memberName(b, name)) {
+		case "time":
+			seen.twice = seen.twice || seen.time
+			seen.time = true
+			if raw[0] == '"' && isTime(text) {
+				ev.Time = text
+			} else {
+				ev.Extra = appendMember(ev.Extra, b[name:i])
+			}
+		case "type":
+			seen.twice = seen.twice || seen.kind
+			seen.kind = true
+			seen.shape = raw[0] == '"' && len(text) > 0
+			ev.Type = text
+		case "record":
+			seen.twice = seen.twice || seen.record
+			seen.record = true
+			ev.Record = raw
+		default:
+			ev.Extra = appendMember(ev.Extra, b[name:i])
+		}
+		i = skipSpace(b, i)
+		if i < len(b) && b[i] == ',' {
+			i = skipSpace(b, i+1)
+			if i < len(b) && b[i] == '}' {
+				return ev, i, errBad
+			}
+		} else if i < len(b) && b[i] != '}' {
+			return ev, i, errBad
+		}
+	}
+	if i >= len(b) {
+		return ev, i, errCut
+	}
+	if !seen.shape || seen.twice {
+		return ev, i + 1, errNoEvent
+	}
+	return ev, i + 1, nil
+}
+
+// memberName returns the text of the member's name whose quote is b[i].
+func memberName(b []byte, i int) []byte {
+	end, _ := scanString(b, i)
+	return b[i+1 : end-1]
+}
+
+// appendMember collects members that have no place of their own.
+func appendMember(dst, member []byte) []byte {
+	if len(dst) > 0 {
+		dst = append(dst, ',')
+	}
+	return append(dst, member...)
+}
+
+// isTime reports whether text is a time that a consumer can read.
+func isTime(text []byte) bool {
+	_, err := time.Parse(time.RFC3339, string(text))
+	return err == nil
+}
+
+// followed reports whether a value that ends at b[i] ends as one in an array
+// does, or with the text.
+func followed(b []byte, i int) bool {
+	i = skipSpace(b, i)
+	return i >= len(b) || b[i] == ',' || b[i] == ']' || b[i] == '{'
+}
+
+// nextEvent returns the index of the first whole event after the broken one
+// at b[i], or len(b). Lambda begins every event with its time; inside a string
+// the quotes would have backslashes.
+func nextEvent(b []byte, i int, budget *int) int {
+	begin := []byte(`{"time":`)
+	for *budget > 0 {
+		at := bytes.Index(b[i+1:], begin)
+		if at < 0 {
+			break
+		}
+		i += 1 + at
+		if before := bytes.TrimRight(b[:i], " \r\n\t"); len(before) == 0 || before[len(before)-1] != ',' && before[len(before)-1] != '[' {
+			continue
+		}
+		if ev, end, err := parseEvent(b, i); err == nil && len(ev.Time) > 0 && followed(b, end) {
+			return i
+		}
+		*budget--
+	}
+	return len(b)
+}
+
+// cutRecord reports whether b is an event that Lambda cut inside its record:
+// whole up to the record's value, with the forged end, and without that end
+// the beginning of an event. It returns the text before the forged end, and
+// how much of it is the envelope.
+func cutRecord(b []byte) (fragment []byte, envelope int, ok bool) {
+	fragment, ok = bytes.CutSuffix(bytes.TrimRight(b, " \r\n\t"), []byte("}]"))
+	if !ok {
+		return nil, 0, false
+	}
+	const record = `"record":`
+	envelope = bytes.Index(fragment, []byte(record))
+	if envelope < 0 || bytes.ContainsAny(fragment[1:envelope], "{}[]\\") {
+		return nil, 0, false
+	}
+	envelope += len(record)
+	_, _, err := parseEvent(fragment, 0)
+	return fragment, envelope, errors.Is(err, errCut)
+}
+
+// trimPunctuation takes off what stood between two events of an array.
+func trimPunctuation(b []byte) []byte {
+	return bytes.TrimRight(b, ", \r\n\t")
+}

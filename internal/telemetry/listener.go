@@ -1,0 +1,199 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"kinetel/internal/event"
+)
+
+// sandboxHost is the name that Lambda delivers telemetry to (AWS
+// documentation, Telemetry API). The shorter "sandbox" can mean another host
+// in a VPC with search domains.
+const sandboxHost = "sandbox.localdomain"
+
+const (
+	// maxBody bounds a POST. Lambda sends up to twice the subscription's
+	// maxBytes and some metadata (AWS documentation); this is eight times
+	// that of this subscription.
+	maxBody = 16 << 20
+	// maxBodies bounds how many are read at once. Lambda sends one at a time.
+	maxBodies = 4
+	// A client that is slow or silent is given up after these. Frozen time
+	// counts: after a thaw Lambda sends again what was not acknowledged.
+	headerTimeout = 5 * time.Second
+	bodyTimeout   = 10 * time.Second
+	// idleTimeout is long, because closing Lambda's idle connection buys
+	// nothing and may cross its next POST.
+	idleTimeout = 15 * time.Minute
+	// resolveTimeout bounds the look-up of the sandbox's name where there is
+	// no such name, as on a developer's machine with a slow name server.
+	resolveTimeout = 300 * time.Millisecond
+)
+
+// Listener receives telemetry from Lambda and answers 200 as soon as the
+// pipeline has taken a body in.
+type Listener struct {
+	log      *slog.Logger
+	listener net.Listener
+	server   *http.Server
+	done     chan struct{} // closed when the server has ended
+	slots    chan struct{} // one for each body that is being read
+
+	sink Sink
+
+	mu      sync.Mutex // makes bodies enter the pipeline one by one
+	decoder *Decoder   // guarded by mu
+}
+
+// Sink is where telemetry goes.
+type Sink interface {
+	// Take takes an event, which it must not keep. Calls come one at a time,
+	// in the order of the bodies.
+	Take(*event.Event)
+	// Acknowledged says that a body is taken in whole, and that Lambda has
+	// been told so.
+	Acknowledged()
+}
+
+// Resolver looks a host's addresses up; *net.Resolver is one.
+type Resolver interface {
+	LookupHost(ctx context.Context, host string) ([]string, error)
+}
+
+// Listen opens the listener on an ephemeral port: on the address that Lambda's
+// sandbox name has, and on loopback where it has none.
+func Listen(ctx context.Context, resolver Resolver, log *slog.Logger, sink Sink) (*Listener, error) {
+	l := &Listener{
+		log:     log,
+		done:    make(chan struct{}),
+		slots:   make(chan struct{}, maxBodies),
+		sink:    sink,
+		decoder: NewDecoder(sink.Take),
+	}
+	var err error
+	if l.listener, err = listen(ctx, sandboxAddress(ctx, resolver)); err != nil {
+		return nil, fmt.Errorf("open the telemetry listener: %w", err)
+	}
+	l.server = &http.Server{
+		Handler:           l,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       bodyTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(l.done)
+		// It ends with ErrServerClosed at Close; anything else is told.
+		if err := l.server.Serve(l.listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the telemetry listener ended; no more telemetry will arrive", "error", err.Error())
+		}
+	}()
+	return l, nil
+}
+
+const loopback = "127.0.0.1"
+
+// listen opens a port on host, or on loopback where host is not this machine's.
+func listen(ctx context.Context, host string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+	if err != nil && host != loopback {
+		return lc.Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
+	}
+	return l, err
+}
+
+// sandboxAddress returns the address of Lambda's sandbox name, and loopback
+// where it has none. Whatever a name server may say, the listener is never open
+// to a public network.
+func sandboxAddress(ctx context.Context, resolver Resolver) string {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	// The dot at the end keeps search domains out.
+	addrs, err := resolver.LookupHost(ctx, sandboxHost+".")
+	if err != nil {
+		return loopback
+	}
+	for _, addr := range addrs {
+		if ip := net.ParseIP(addr); ip != nil && (ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsPrivate()) {
+			return addr
+		}
+	}
+	return loopback
+}
+
+// Port returns the port that the listener is open on.
+func (l *Listener) Port() int { return l.listener.Addr().(*net.TCPAddr).Port }
+
+// ServeHTTP takes one POST of telemetry in. Every path is served.
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost && r.Method != http.MethodPut {
+		w.Header().Set("Allow", "POST, PUT")
+		http.Error(w, "telemetry is taken by POST", http.StatusMethodNotAllowed)
+		return
+	}
+	l.slots <- struct{}{}
+	defer func() { <-l.slots }()
+
+	body, err := readBody(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength)
+	if err != nil {
+		// The sender sees that nothing was taken, and Lambda sends again.
+		status := http.StatusBadRequest
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		l.log.Warn("a telemetry body was refused and has to be sent again", "status", status, "error", err.Error(), "limit_bytes", maxBody)
+		http.Error(w, err.Error(), status)
+		return
+	}
+	l.take(body)
+	w.WriteHeader(http.StatusOK)
+	// The answer leaves before anybody acts on the body: a freeze between the
+	// two would have Lambda send it again. A failure shows in Lambda doing so.
+	_ = http.NewResponseController(w).Flush()
+	l.sink.Acknowledged()
+}
+
+// take puts a body through the pipeline.
+func (l *Listener) take(body []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.decoder.Decode(body, time.Now())
+}
+
+// readBody reads a body to its end. An honest length saves it from growing.
+func readBody(r io.Reader, length int64) ([]byte, error) {
+	const most = 2 << 20 // of what a mere header makes us allocate
+	if length < 0 || length > most {
+		return io.ReadAll(r)
+	}
+	body := make([]byte, length)
+	n, err := io.ReadFull(r, body)
+	if err != nil && length > 0 {
+		return nil, fmt.Errorf("%d of %d bytes came: %w", n, length, err)
+	}
+	return body, nil
+}
+
+// Close stops taking bodies, waits for those being taken until ctx ends, and
+// hands on what is left of a record that was cut. What Lambda sends afterwards
+// is refused, so that nothing is acknowledged and then forgotten.
+func (l *Listener) Close(ctx context.Context) {
+	if err := l.server.Shutdown(ctx); err != nil {
+		// Bodies that are still on their way are cut off unacknowledged.
+		_ = l.server.Close()
+	}
+	<-l.done
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.decoder.Close(time.Now())
+}

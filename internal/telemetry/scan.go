@@ -1,0 +1,253 @@
+package telemetry
+
+import "errors"
+
+// The scanner finds where a JSON value ends and whether it is well formed,
+// and touches nothing. A library's tokenizer costs several times as much for
+// each byte (docs/adr/0003-own-scanner.md), and this runs over every byte that
+// a function logs.
+//
+// It follows RFC 8259 except for one thing: bytes above 0x7f inside a string
+// are taken as they are, valid UTF-8 or not, because a function may print
+// anything and its text must stay what it was.
+
+var (
+	// errCut means that the text ended inside a value.
+	errCut = errors.New("the text ends inside a JSON value")
+	// errBad means that no continuation could make it a value.
+	errBad = errors.New("not a JSON value")
+)
+
+// maxDepth is how deep objects and arrays may be nested.
+const maxDepth = 1024
+
+// skipSpace returns the index of the first byte from i that is no white space.
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// scanValue returns the index just after the JSON value that begins at b[i].
+func scanValue(b []byte, i int) (int, error) {
+	var inObject [maxDepth / 64]uint64 // a bit a level: object or array
+	depth := 0
+
+	for {
+		// Here a value is due.
+		if i >= len(b) {
+			return i, errCut
+		}
+		switch c := b[i]; {
+		case c == '"':
+			end, err := scanString(b, i)
+			if err != nil {
+				return end, err
+			}
+			i = end
+		case c == '{' || c == '[':
+			if depth == maxDepth {
+				return i, errBad
+			}
+			i = skipSpace(b, i+1)
+			if i >= len(b) {
+				return i, errCut
+			}
+			if b[i] == c+2 { // '}' is '{'+2, and ']' is '['+2
+				i++
+				break
+			}
+			if c == '{' {
+				inObject[depth/64] |= 1 << (depth % 64)
+			} else {
+				inObject[depth/64] &^= 1 << (depth % 64)
+			}
+			depth++
+			if c == '{' {
+				end, err := scanName(b, i)
+				if err != nil {
+					return end, err
+				}
+				i = end
+			}
+			continue
+		case c == '-' || c >= '0' && c <= '9':
+			end, err := scanNumber(b, i)
+			if err != nil {
+				return end, err
+			}
+			i = end
+		case c == 't':
+			end, err := scanWord(b, i, "true")
+			if err != nil {
+				return end, err
+			}
+			i = end
+		case c == 'f':
+			end, err := scanWord(b, i, "false")
+			if err != nil {
+				return end, err
+			}
+			i = end
+		case c == 'n':
+			end, err := scanWord(b, i, "null")
+			if err != nil {
+				return end, err
+			}
+			i = end
+		default:
+			return i, errBad
+		}
+
+		// A value has ended; close what ends with it.
+		for {
+			if depth == 0 {
+				return i, nil
+			}
+			object := inObject[(depth-1)/64]>>((depth-1)%64)&1 == 1
+			i = skipSpace(b, i)
+			if i >= len(b) {
+				return i, errCut
+			}
+			if b[i] == ',' {
+				i = skipSpace(b, i+1)
+				if object {
+					end, err := scanName(b, i)
+					if err != nil {
+						return end, err
+					}
+					i = end
+				}
+				break
+			}
+			if object && b[i] != '}' || !object && b[i] != ']' {
+				return i, errBad
+			}
+			i++
+			depth--
+		}
+	}
+}
+
+// scanName passes a member's name and its colon, and returns the index of the
+// member's value.
+func scanName(b []byte, i int) (int, error) {
+	if i >= len(b) {
+		return i, errCut
+	}
+	if b[i] != '"' {
+		return i, errBad
+	}
+	i, err := scanString(b, i)
+	if err != nil {
+		return i, err
+	}
+	i = skipSpace(b, i)
+	if i >= len(b) {
+		return i, errCut
+	}
+	if b[i] != ':' {
+		return i, errBad
+	}
+	return skipSpace(b, i+1), nil
+}
+
+// scanString returns the index just after the string whose opening quote is
+// b[i].
+func scanString(b []byte, i int) (int, error) {
+	i++
+	for i < len(b) {
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1, nil
+		case c < ' ':
+			return i, errBad
+		case c == '\\':
+			i++
+			if i >= len(b) {
+				return i, errCut
+			}
+			switch b[i] {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+				i++
+			case 'u':
+				for end := i + 5; i+1 < end; {
+					i++
+					if i >= len(b) {
+						return i, errCut
+					}
+					if !isHex(b[i]) {
+						return i, errBad
+					}
+				}
+				i++
+			default:
+				return i, errBad
+			}
+		default:
+			i++
+		}
+	}
+	return i, errCut
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+// scanNumber returns the index just after the number that begins at b[i].
+func scanNumber(b []byte, i int) (int, error) {
+	if b[i] == '-' {
+		i++
+	}
+	first := i
+	i, err := scanDigits(b, i)
+	if err != nil {
+		return i, err
+	}
+	if b[first] == '0' && i > first+1 {
+		return first + 1, errBad
+	}
+	if i < len(b) && b[i] == '.' {
+		if i, err = scanDigits(b, i+1); err != nil {
+			return i, err
+		}
+	}
+	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
+		i++
+		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		if i, err = scanDigits(b, i); err != nil {
+			return i, err
+		}
+	}
+	return i, nil
+}
+
+// scanDigits passes one or more digits.
+func scanDigits(b []byte, i int) (int, error) {
+	if i >= len(b) {
+		return i, errCut
+	}
+	if b[i] < '0' || b[i] > '9' {
+		return i, errBad
+	}
+	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
+		i++
+	}
+	return i, nil
+}
+
+func scanWord(b []byte, i int, word string) (int, error) {
+	for j := range len(word) {
+		if i+j >= len(b) {
+			return i + j, errCut
+		}
+		if b[i+j] != word[j] {
+			return i + j, errBad
+		}
+	}
+	return i + len(word), nil
+}

@@ -1,0 +1,89 @@
+package telemetry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// Schemas of telemetry, the best one first. The second is for platforms that
+// do not know the first.
+var schemas = [...]string{"2025-01-29", "2022-12-13"}
+
+// What the subscription asks Lambda for (AWS documentation, Telemetry API
+// reference; docs/adr/0004-subscription-limits.md has the measurements).
+const (
+	// maxItems is the least that Lambda accepts: a body of ordinary lines
+	// stays at some 300 kB, and so does the memory that reading it takes.
+	maxItems = 1000
+	// maxBytes is the most that Lambda accepts: longer lines than this are
+	// cut over two bodies.
+	maxBytes = 1 << 20
+	// timeoutMs is the least: whoever waits for platform.runtimeDone waits
+	// for this too, and the customer pays for it.
+	timeoutMs = 25
+)
+
+// ErrNotSupported means that there is no Telemetry API here, as in AWS's own
+// local emulator, which answers 202 or, when older, 404.
+var ErrNotSupported = errors.New("the Telemetry API is not supported here")
+
+// Doer sends requests to Lambda's API; *http.Client is one.
+type Doer interface {
+	Do(*http.Request) (*http.Response, error)
+}
+
+// Subscribe asks Lambda to post telemetry of the given types to the port, and
+// returns the schema that was agreed on. It has to be called after register
+// and before the first next. runtimeAPI is Lambda's host:port; extensionID
+// comes from register.
+func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID string, port int, types []string) (schema string, err error) {
+	var refused error
+	for _, schema = range schemas {
+		status, answer, err := subscribe(ctx, client, runtimeAPI, extensionID, schema, port, types)
+		switch {
+		case err != nil:
+			return "", err
+		case status == http.StatusOK:
+			return schema, nil
+		case status == http.StatusAccepted || status == http.StatusNotFound:
+			return "", fmt.Errorf("%w (it answered %d)", ErrNotSupported, status)
+		}
+		refused = fmt.Errorf("subscribe to telemetry with schema %s: Lambda answered %d: %s", schema, status, answer)
+		if status != http.StatusBadRequest {
+			break // it is not the schema that it does not like
+		}
+	}
+	return "", refused
+}
+
+func subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, schema string, port int, types []string) (status int, answer string, err error) {
+	names, err := json.Marshal(types)
+	if err != nil {
+		return 0, "", err
+	}
+	body := fmt.Appendf(nil, `{"schemaVersion":%q,"types":%s,"buffering":{"maxItems":%d,"maxBytes":%d,"timeoutMs":%d},"destination":{"protocol":"HTTP","URI":"http://%s:%d"}}`,
+		schema, names, maxItems, maxBytes, timeoutMs, sandboxHost, port)
+	// No slash at the end: AWS's emulator matches paths exactly.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+runtimeAPI+"/2022-07-01/telemetry", bytes.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("Lambda-Extension-Identifier", extensionID)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, "", fmt.Errorf("subscribe to telemetry: %w", err)
+	}
+	defer resp.Body.Close()
+	// Emulators do not always escape what they answer: it is only shown.
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 2048))
+	if err != nil {
+		return 0, "", fmt.Errorf("subscribe to telemetry: read the answer: %w", err)
+	}
+	return resp.StatusCode, string(bytes.TrimSpace(text)), nil
+}
