@@ -32,9 +32,9 @@ const (
 	// probeDelay is the wait after a refusal that somebody has to mend, such
 	// as a missing permission.
 	probeDelay = 30 * time.Second
-	// tellAfter is how many attempts in a row fail before it is told: one
-	// throttled request is no news.
-	tellAfter = 3
+	// tellAfter is how many attempts in a row fail before it is told, after
+	// some 400 ms: a throttled request or two are no news.
+	tellAfter = 5
 )
 
 // ErrRefused means that Kinesis refuses every record for a reason that waiting

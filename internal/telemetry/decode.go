@@ -22,7 +22,8 @@ import (
 //
 // A Decoder is not safe for concurrent use.
 type Decoder struct {
-	emit func(*event.Event)
+	emit  func(*event.Event)
+	event event.Event // that is handed to emit, used again and again
 
 	// fragment is a record that Lambda cut, from its "{" to the cut, without
 	// the forged end; empty when there is none. envelope is how many bytes of
@@ -123,8 +124,9 @@ func (d *Decoder) elements(b []byte, received time.Time) {
 		}
 		ev, end, err := parseEvent(b, i)
 		if err == nil && followed(b, end) {
-			ev.Received = received
-			d.emit(&ev)
+			d.event = ev
+			d.event.Received = received
+			d.emit(&d.event)
 			i = end
 			continue
 		}

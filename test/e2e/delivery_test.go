@@ -1,26 +1,241 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
+	"kinetel/internal/event"
+	"kinetel/kinesissim"
 	"kinetel/lambdasim"
+	"kinetel/test/rig"
 )
 
 func TestEverythingArrivesOnce(t *testing.T) {
 	for _, format := range []lambdasim.LogFormat{lambdasim.LogText, lambdasim.LogJSON} {
 		for _, flush := range []string{"end", "interval"} {
-			t.Run(fmt.Sprintf("%s/%s", format, flush), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s logs, flush %s", format, flush), func(t *testing.T) {
 				t.Parallel()
-				r := start(t, options{
-					env:    map[string]string{"KINETEL_FLUSH": flush},
-					lambda: func(c *lambdasim.Config) { c.LogFormat = format },
+				r := start(t, rig.Options{
+					Env:    map[string]string{"KINETEL_FLUSH": flush},
+					Lambda: func(c *lambdasim.Config) { c.LogFormat = format },
 				})
 				for i := range 20 {
-					r.invoke(fmt.Sprintf(`{"id":"run-%d","lines":10,"format":"mixed"}`, i))
+					r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10,"format":"mixed"}`, i))
 				}
 				r.complete()
 			})
 		}
+	}
+}
+
+func TestEveryCompressionAndPartitionKeyArrives(t *testing.T) {
+	for _, compression := range []string{"gzip", "zstd", "none"} {
+		for _, key := range []string{"environment", "request", "function", "random"} {
+			t.Run(compression+", "+key, func(t *testing.T) {
+				t.Parallel()
+				r := start(t, rig.Options{Env: map[string]string{
+					"KINETEL_COMPRESSION":   compression,
+					"KINETEL_PARTITION_KEY": key,
+					"KINETEL_TAGS":          "env=test,team=payments",
+				}})
+				result := r.Invoke(`{"id":"one","lines":600}`)
+				r.complete()
+				keys := map[string]bool{}
+				for _, rec := range r.kinesis.Records(rig.Stream) {
+					keys[rec.PartitionKey] = true
+				}
+				if key == "function" && !keys["function"] || key == "request" && !keys[result.RequestID] {
+					t.Errorf("partition keys %v", keys)
+				}
+				if e := r.arrived()[0]; e.Resource["team"] != "payments" || e.Resource["cloud.account.id"] != "123456789012" {
+					t.Errorf("resource %v", e.Resource)
+				}
+			})
+		}
+	}
+}
+
+func TestABurstOfAHundredThousandLinesArrives(t *testing.T) {
+	r := start(t, rig.Options{})
+	r.Invoke(`{"id":"burst","lines":100000}`)
+	r.complete()
+}
+
+func TestLongLinesArriveAlsoWhereLambdaCutsThem(t *testing.T) {
+	for name, size := range map[string]int{
+		"60 kB":                        60_000,
+		"1.4 MB, cut over two POSTs":   1_400_000,
+		"2.5 MB, cut over three POSTs": 2_500_000,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, rig.Options{})
+			result := r.Invoke(fmt.Sprintf(`{"id":"long","lines":3,"bytes":%d}`, size))
+			// Had the cut hidden platform.runtimeDone, the function would have
+			// been held to its time-out.
+			if result.Status != lambdasim.StatusSuccess || result.Held > 5*time.Second {
+				t.Errorf("status %s, held %v", result.Status, result.Held)
+			}
+			r.complete()
+		})
+	}
+}
+
+func TestBrokenTextArrivesByteForByte(t *testing.T) {
+	r := start(t, rig.Options{})
+	r.Invoke(`{"id":"broken","lines":5,"invalidUTF8":true}`)
+	r.Invoke(`{"id":"open","lines":2,"noNewline":true}`)
+	r.Invoke(`{"id":"many","lines":2,"multiline":true,"stderr":true}`)
+	r.complete()
+}
+
+// The last words of a function that is never called again must not wait for
+// the next invocation.
+func TestLinesArriveBeforeTheInvocationEnds(t *testing.T) {
+	r := start(t, rig.Options{})
+	r.Invoke(`{"id":"last","lines":2}`)
+	lines, done := 0, false
+	for _, e := range r.arrived() {
+		switch e.Type {
+		case "function":
+			lines++
+		case event.TypePlatformRuntimeDone:
+			done = true
+		}
+	}
+	if lines != 2 || !done {
+		t.Errorf("%d lines of 2 are in the stream, platform.runtimeDone: %v", lines, done)
+	}
+	r.complete()
+}
+
+func TestAFunctionThatFailsLosesNothing(t *testing.T) {
+	for name, payload := range map[string]string{
+		"error":    `{"id":"f","lines":5,"error":"out of beans"}`,
+		"panic":    `{"id":"f","lines":5,"panic":true}`,
+		"exit":     `{"id":"f","lines":5,"exit":3}`,
+		"time-out": `{"id":"f","lines":5,"hang":true}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, rig.Options{Lambda: func(c *lambdasim.Config) { c.Timeout = 2 * time.Second }})
+			r.Invoke(`{"id":"before","lines":5}`)
+			if result := r.Invoke(payload); result.FunctionError == "" {
+				t.Errorf("the function did not fail: %+v", result)
+			}
+			r.Invoke(`{"id":"after","lines":5}`)
+			r.complete()
+			environments := map[string]bool{}
+			for _, e := range r.arrived() {
+				environments[e.Environment()] = true
+			}
+			reset := name != "error"
+			if want := map[bool]int{false: 1, true: 2}[reset]; len(environments) != want {
+				t.Errorf("%d environment ids, want %d: a new process counts its events anew", len(environments), want)
+			}
+		})
+	}
+}
+
+func TestASchemaThatThePlatformKnowsIsChosen(t *testing.T) {
+	r := start(t, rig.Options{Lambda: func(c *lambdasim.Config) {
+		c.AcceptSchemas = []string{lambdasim.Schema20221213}
+		c.LogFormat = lambdasim.LogJSON
+	}})
+	r.Invoke(`{"id":"old","lines":10,"format":"mixed"}`)
+	r.Ended(r.Shutdown())
+	// The audit knows events in the newest schema's shape, in which
+	// platform.initReport alone has a member more.
+	v := r.Verdict(r.records())
+	if v.Lost != 1 || v.Unknown != 1 || !strings.Contains(strings.Join(v.Examples, ""), "platform.initReport") {
+		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
+	}
+}
+
+func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
+	const garbage = "<html>\x00 not \"telemetry\" \xff"
+	posts := 0
+	r := start(t, rig.Options{Lambda: func(c *lambdasim.Config) {
+		c.Deliver = func(_ string, body []byte) [][]byte {
+			if posts++; posts == 2 {
+				return [][]byte{[]byte(garbage), body, []byte(`[{"time":`)}
+			}
+			return [][]byte{body}
+		}
+	}})
+	for i := range 3 {
+		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
+	}
+	r.Ended(r.Shutdown())
+	v := r.Verdict(r.records())
+	if v.Lost+v.Duplicated+v.Unknown+v.Holes != 0 || v.Own != 2 {
+		t.Errorf("%v, own %d\n%s", v, v.Own, strings.Join(v.Examples, "\n"))
+	}
+	var texts [][]byte
+	for _, e := range r.arrived() {
+		if e.Type == event.TypeUnparsed {
+			texts = append(texts, e.Body)
+		}
+	}
+	want := event.AppendQuoted(nil, garbage)
+	if len(texts) != 2 || !bytes.Equal(texts[0], want) {
+		t.Errorf("kept %q, want %q first", texts, want)
+	}
+}
+
+func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
+	r := start(t, rig.Options{}, func(c *kinesissim.Config) {
+		c.Intercept = kinesissim.SeededRecords(1, 0.3, "ProvisionedThroughputExceededException")
+	})
+	for i := range 5 {
+		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":3000}`, i))
+	}
+	r.Ended(r.Shutdown())
+	if v := r.Verdict(r.records()); !v.OK() { // which means also: none twice
+		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
+	}
+}
+
+func TestAShortOutageLosesNothing(t *testing.T) {
+	down := 0
+	r := start(t, rig.Options{}, func(c *kinesissim.Config) {
+		c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
+			if down++; down <= 2 { // fewer than are worth a word
+				return kinesissim.Reset()
+			}
+			return nil
+		}
+	})
+	for i := range 3 {
+		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
+	}
+	r.complete()
+}
+
+func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
+	r := start(t, rig.Options{Env: map[string]string{
+		"KINETEL_BUFFER_BYTES": "2MiB",
+		"KINETEL_COMPRESSION":  "none",
+		"KINETEL_MAX_HOLD":     "50ms",
+	}}, func(c *kinesissim.Config) {
+		c.Intercept = kinesissim.Always(kinesissim.Error(503, "ServiceUnavailable", "down"))
+	})
+	r.Invoke(`{"id":"flood","lines":10000,"bytes":500}`) // some 8 MB
+	for i := 0; r.Log() == "" && i < 100; i++ {
+		r.Invoke(`{"id":"meanwhile"}`)
+	}
+	r.kinesis.SetIntercept(nil)
+	r.Invoke(`{"id":"after","lines":5}`)
+	r.Ended(r.Shutdown())
+	v := r.Verdict(r.records())
+	if v.Lost == 0 || v.Lost != v.Told || v.Holes != 0 || v.Duplicated != 0 || v.Unknown != 0 {
+		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
+	}
+	t.Log(v)
+	if log := r.LogLines(); len(log) != 2 || !strings.Contains(log[0], "does not take telemetry") || !strings.Contains(log[1], "takes telemetry again") {
+		t.Errorf("the log does not tell of the failure and its end, once each:\n%s", r.Log())
 	}
 }

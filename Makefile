@@ -1,0 +1,73 @@
+# Kinetel. `make demo` shows it work, `make test` proves it; both do all their
+# own set-up on a machine with Go 1.26 (and Node 20 for the tests).
+
+GO      ?= go
+NODE    ?= node
+NPM     ?= npm
+GOARCH  ?= $(shell $(GO) env GOARCH)
+TOOL    := $(GO) tool -modfile=tools/go.mod
+
+# The extension speaks HTTP/1.1 only: without HTTP/2 it is half a megabyte
+# smaller and starts faster. Static and without paths of the machine that built
+# it.
+RELEASE := CGO_ENABLED=0 $(GO) build -trimpath -tags nethttpomithttp2 -ldflags '-s -w'
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test unit integration lint bench fuzz clean
+
+build: ## bin/kinesis-telemetry-extension and bin/kinetel
+	@mkdir -p bin
+	$(RELEASE) -o bin/kinesis-telemetry-extension ./cmd/kinesis-telemetry-extension
+	$(RELEASE) -o bin/kinetel ./cmd/kinetel
+
+bin/sample-function: FORCE
+	@mkdir -p bin
+	$(RELEASE) -o $@ ./examples/function
+
+bin/bare-extension: FORCE
+	@mkdir -p bin
+	$(RELEASE) -o $@ ./examples/bare-extension
+
+FORCE:
+
+demo: build bin/sample-function ## the main job, start to end, on this machine
+	./bin/kinetel demo
+
+test: lint unit integration ## everything
+
+unit: ## all Go tests, under the race detector
+	$(GO) test -race ./...
+
+integration: node_modules ## the same pipeline into kinesis-local, read by the AWS SDK
+	KINETEL_KINESIS_LOCAL=$(CURDIR)/test/kinesislocal/node_modules/kinesis-local \
+		$(GO) test -race -count=1 ./test/kinesislocal/...
+
+node_modules: test/kinesislocal/node_modules/.package-lock.json
+.PHONY: node_modules
+
+test/kinesislocal/node_modules/.package-lock.json: test/kinesislocal/package.json test/kinesislocal/package-lock.json
+	@command -v $(NODE) >/dev/null && command -v $(NPM) >/dev/null || { \
+		echo "make test needs Node 20 or later with npm: kinesis-local, the Kinesis of the integration tests, runs on it" >&2; exit 1; }
+	cd test/kinesislocal && $(NPM) ci --no-audit --no-fund
+	@touch $@
+
+lint: ## gofumpt, go vet, staticcheck
+	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "not formatted (make fmt mends it):" >&2; echo "$$files" >&2; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+fmt: ## format the code
+	$(TOOL) gofumpt -w .
+.PHONY: fmt
+
+bench: build bin/sample-function bin/bare-extension ## figures beside the floor's
+	$(GO) run ./test/bench
+
+FUZZTIME ?= 30s
+fuzz: ## each fuzz target for FUZZTIME
+	@for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | awk '{print $$2}'); do \
+		pkg=$$(dirname $$(grep -rl --include='*_test.go' "func $$target(" . | head -n 1)); \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; done
+
+clean:
+	rm -rf bin dist test/kinesislocal/node_modules

@@ -1,0 +1,154 @@
+// Command bench measures the extension's process beside a bare Go extension
+// that only registers, listens, subscribes and polls: the floor. Both run in
+// the local Lambda in turns, so that a machine whose speed drifts is fair to
+// both, and what counts is the ratio.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"kinetel/kinesissim"
+	"kinetel/lambdasim"
+)
+
+func main() {
+	var b bench
+	flag.StringVar(&b.function, "function", "bin/sample-function", "the function's `file`")
+	flag.StringVar(&b.extension, "extension", "bin/kinesis-telemetry-extension", "the extension's `file`")
+	flag.StringVar(&b.floor, "floor", "bin/bare-extension", "the floor's `file`")
+	flag.IntVar(&b.starts, "starts", 41, "how many cold starts of each")
+	flag.IntVar(&b.runs, "runs", 5, "how many runs of 20 invocations of each")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := b.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type bench struct {
+	function, extension, floor string
+	starts, runs               int
+}
+
+// figures are what one run of one extension gave.
+type figures struct {
+	register, next time.Duration
+	rss            int64 // KiB
+	cpu            time.Duration
+	held           []time.Duration
+}
+
+func (b bench) run(ctx context.Context) error {
+	fmt.Printf("%s, %d cores, %s/%s; medians of %d cold starts and %d runs of 20 invocations of 10 lines, in turns\n\n",
+		runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.starts, b.runs)
+
+	var floor, own [2][]figures // cold starts, runs
+	for round, n := range []int{b.starts, b.runs} {
+		invocations := 20 * round
+		for range n {
+			for _, one := range []struct {
+				path string
+				into *[]figures
+			}{{b.floor, &floor[round]}, {b.extension, &own[round]}} {
+				f, err := b.once(ctx, one.path, invocations)
+				if err != nil {
+					return err
+				}
+				*one.into = append(*one.into, f)
+			}
+		}
+	}
+
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "figure\tfloor\tkinetel\tratio\tbudget\t")
+	row := func(name, unit, budget string, of [2][]figures, value func(figures) float64, other [2][]figures, round int) {
+		a, k := median(of[round], value), median(other[round], value)
+		fmt.Fprintf(w, "%s\t%.2f %s\t%.2f %s\t%.2f\t%s\t\n", name, a, unit, k, unit, k/a, budget)
+	}
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	row("exec to register", "ms", "1.25 x", floor, func(f figures) float64 { return ms(f.register) }, own, 0)
+	row("exec to first next", "ms", "1.5 x", floor, func(f figures) float64 { return ms(f.next) }, own, 0)
+	row("resident memory, peak", "MB", "10 MB", floor, func(f figures) float64 { return float64(f.rss) * 1024 / 1e6 }, own, 1)
+	row("CPU, whole run", "ms", "", floor, func(f figures) float64 { return ms(f.cpu) }, own, 1)
+	row("held an invocation, median", "ms", "", floor, func(f figures) float64 {
+		slices.Sort(f.held)
+		return ms(f.held[len(f.held)/2])
+	}, own, 1)
+	sizes := [2]float64{}
+	for i, path := range []string{b.floor, b.extension} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		sizes[i] = float64(info.Size()) / 1e6
+	}
+	fmt.Fprintf(w, "binary\t%.2f MB\t%.2f MB\t%.2f\t7.5 MB\t\n", sizes[0], sizes[1], sizes[1]/sizes[0])
+	return w.Flush()
+}
+
+// once runs an extension through a cold start and a number of invocations.
+func (b bench) once(ctx context.Context, extension string, invocations int) (f figures, err error) {
+	const stream = "bench"
+	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}})
+	if err != nil {
+		return f, err
+	}
+	defer kinesis.Close()
+	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
+		Function:   lambdasim.Process{Path: b.function},
+		Extensions: []lambdasim.Process{{Path: extension}},
+		Env: map[string]string{
+			"KINETEL_STREAM_NAME":      stream,
+			"AWS_ENDPOINT_URL_KINESIS": kinesis.URL(),
+		},
+	})
+	if err != nil {
+		return f, err
+	}
+	defer func() {
+		if _, e := sandbox.Shutdown(context.WithoutCancel(ctx)); err == nil {
+			err = e
+		}
+	}()
+	for range invocations {
+		result, err := sandbox.Invoke(ctx, []byte(`{"id":"bench","lines":10,"format":"mixed"}`))
+		if err != nil {
+			return f, err
+		}
+		f.held = append(f.held, result.Held)
+	}
+	if _, err := sandbox.Shutdown(ctx); err != nil {
+		return f, err
+	}
+	for _, p := range sandbox.Processes() {
+		if p.Name != filepath.Base(extension) {
+			continue
+		}
+		if p.ExitCode != 0 {
+			return f, fmt.Errorf("%s ended with status %d", p.Name, p.ExitCode)
+		}
+		f.register, f.next, f.rss, f.cpu = p.Registered, p.FirstNext, p.MaxRSSKiB, p.CPU
+	}
+	return f, nil
+}
+
+// median returns the middle of what value gives for each run.
+func median(runs []figures, value func(figures) float64) float64 {
+	values := make([]float64, len(runs))
+	for i, f := range runs {
+		values[i] = value(f)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}

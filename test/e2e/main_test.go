@@ -1,0 +1,75 @@
+// Package e2e runs the real extension process beside a real function process in
+// the local Lambda, into the embedded Kinesis.
+package e2e
+
+import (
+	"maps"
+	"os"
+	"testing"
+
+	"kinetel/internal/record"
+	"kinetel/kinesissim"
+	"kinetel/test/rig"
+)
+
+var binaries rig.Binaries // set once by TestMain
+
+func TestMain(m *testing.M) { os.Exit(rig.Main(m, &binaries)) }
+
+// Credentials that the embedded Kinesis knows: the signature of every request
+// is verified.
+const (
+	accessKey = "AKIDEXAMPLE"
+	secretKey = "not-a-secret"
+)
+
+// run is a run into the embedded Kinesis.
+type run struct {
+	*rig.Run
+	t       *testing.T
+	kinesis *kinesissim.Server
+}
+
+// start brings up an embedded Kinesis and a sandbox. Options that are empty are
+// the ordinary.
+func start(t *testing.T, opt rig.Options, kinesisOptions ...func(*kinesissim.Config)) *run {
+	t.Helper()
+	cfg := kinesissim.Config{
+		Streams:     []kinesissim.Stream{{Name: rig.Stream, Shards: 2}},
+		Credentials: map[string]string{accessKey: secretKey},
+	}
+	for _, change := range kinesisOptions {
+		change(&cfg)
+	}
+	kinesis, err := kinesissim.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = kinesis.Close() })
+	env := map[string]string{"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey}
+	maps.Copy(env, opt.Env)
+	opt.Env = env
+	if opt.Endpoint == "" {
+		opt.Endpoint = kinesis.URL()
+	}
+	return &run{Run: rig.Start(t, binaries, opt), t: t, kinesis: kinesis}
+}
+
+// records returns the data of what lies in the stream.
+func (r *run) records() [][]byte {
+	var data [][]byte
+	for _, rec := range r.kinesis.Records(rig.Stream) {
+		data = append(data, rec.Data)
+	}
+	return data
+}
+
+func (r *run) arrived() []record.Event {
+	r.t.Helper()
+	return rig.Decode(r.t, r.records())
+}
+
+func (r *run) complete() {
+	r.t.Helper()
+	r.Complete(r.records)
+}
