@@ -1,0 +1,214 @@
+package kinesissim
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+const (
+	service       = "kinesis"
+	algorithm     = "AWS4-HMAC-SHA256"
+	amzDateLayout = "20060102T150405Z"
+	maxSkew       = 5 * time.Minute
+)
+
+func expiredToken() *apiError {
+	return badRequest("ExpiredTokenException", "The security token included in the request is expired")
+}
+
+func incompleteSignature(problem, header string) *apiError {
+	return badRequest("IncompleteSignatureException", "%s Authorization=%s", problem, shorten(header))
+}
+
+func invalidSignature(format string, args ...any) *apiError {
+	return badRequest("InvalidSignatureException", format, args...)
+}
+
+// SetCredentials replaces [Config.Credentials], as when keys are rotated; nil
+// ends the verification of signatures.
+func (s *Server) SetCredentials(secrets map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.credentials = maps.Clone(secrets)
+}
+
+// ExpireToken adds a session token to [Config.ExpiredTokens].
+func (s *Server) ExpireToken(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expired[token] = true
+}
+
+// authenticate checks who sent a request. Only the form of the Authorization
+// header is known, not that of the query. A signature over a header that
+// aws/signer/v4 never signs (User-Agent, Expect, Transfer-Encoding,
+// X-Amzn-Trace-Id) does not match.
+func (s *Server) authenticate(r *http.Request, body []byte) *apiError {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return badRequest("MissingAuthenticationTokenException", "Missing Authentication Token")
+	}
+	token := r.Header.Get("X-Amz-Security-Token")
+	s.mu.Lock()
+	expired := s.expired[token]
+	secrets := s.credentials // replaced, never changed
+	s.mu.Unlock()
+	if secrets == nil {
+		if expired {
+			return expiredToken()
+		}
+		return nil
+	}
+
+	a, failure := parseAuthorization(header)
+	if failure != nil {
+		return failure
+	}
+	secret, known := secrets[a.accessKey]
+	if !known {
+		return badRequest("UnrecognizedClientException", "The security token included in the request is invalid.")
+	}
+	stamp := r.Header.Get("X-Amz-Date")
+	signed, err := time.Parse(amzDateLayout, stamp)
+	if err != nil {
+		return incompleteSignature("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.", header)
+	}
+	if failure := s.checkScope(a, stamp); failure != nil {
+		return failure
+	}
+	if failure := a.covers(r.Header); failure != nil {
+		return failure
+	}
+	if failure := s.checkClock(signed); failure != nil {
+		return failure
+	}
+
+	again := s.sign(r, body, a, aws.Credentials{AccessKeyID: a.accessKey, SecretAccessKey: secret, SessionToken: token}, signed)
+	if subtle.ConstantTimeCompare([]byte(again), []byte(a.signature)) != 1 {
+		return invalidSignature("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+	}
+	if expired {
+		return expiredToken()
+	}
+	return nil
+}
+
+// authorization is a parsed Authorization header.
+type authorization struct {
+	accessKey     string
+	scope         [4]string // date, region, service, aws4_request
+	signedHeaders []string  // in lower case
+	signature     string
+}
+
+func parseAuthorization(header string) (a authorization, failure *apiError) {
+	kind, rest, _ := strings.Cut(header, " ")
+	if kind != algorithm {
+		return a, incompleteSignature("Unsupported AWS 'algorithm': '"+shorten(kind)+"'.", header)
+	}
+	parts := map[string]string{}
+	for part := range strings.SplitSeq(rest, ",") {
+		k, v, _ := strings.Cut(strings.TrimSpace(part), "=")
+		parts[k] = v
+	}
+	var problems []string
+	for _, name := range []string{"Credential", "Signature", "SignedHeaders"} {
+		if parts[name] == "" {
+			problems = append(problems, "Authorization header requires '"+name+"' parameter.")
+		}
+	}
+	if problems != nil {
+		return a, incompleteSignature(strings.Join(problems, " "), header)
+	}
+	credential := strings.Split(parts["Credential"], "/")
+	if len(credential) != 5 {
+		return a, incompleteSignature("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '"+
+			shorten(parts["Credential"])+"'.", header)
+	}
+	a.accessKey = credential[0]
+	copy(a.scope[:], credential[1:])
+	a.signedHeaders = strings.Split(strings.ToLower(parts["SignedHeaders"]), ";")
+	a.signature = parts["Signature"]
+	return a, nil
+}
+
+// checkScope compares what a signature says it is for.
+func (s *Server) checkScope(a authorization, stamp string) *apiError {
+	date, region, svc, term := a.scope[0], a.scope[1], a.scope[2], a.scope[3]
+	switch {
+	case region != s.cfg.Region:
+		return invalidSignature("Credential should be scoped to a valid region, not '%s'. ", shorten(region))
+	case svc != service:
+		return invalidSignature("Credential should be scoped to correct service: '%s'. ", service)
+	case term != "aws4_request":
+		return invalidSignature("Credential should be scoped with a valid terminator: 'aws4_request', not '%s'. ", shorten(term))
+	case date != stamp[:8]:
+		return invalidSignature("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s', from '%s'.",
+			shorten(date), stamp[:8], stamp)
+	}
+	return nil
+}
+
+// covers demands that what must be signed is: the host and all x-amz headers.
+func (a authorization) covers(h http.Header) *apiError {
+	must := []string{"host"}
+	for name := range h {
+		if name = strings.ToLower(name); strings.HasPrefix(name, "x-amz-") {
+			must = append(must, name)
+		}
+	}
+	slices.Sort(must)
+	for _, name := range must {
+		if !slices.Contains(a.signedHeaders, name) {
+			return invalidSignature("'%s' must be a 'SignedHeader' in the AWS Authorization.", http.CanonicalHeaderKey(name))
+		}
+	}
+	return nil
+}
+
+func (s *Server) checkClock(signed time.Time) *apiError {
+	now := s.cfg.Now().UTC()
+	text := func(t time.Time) string { return t.Format(amzDateLayout) }
+	if earliest := now.Add(-maxSkew).Truncate(time.Second); signed.Before(earliest) {
+		return invalidSignature("Signature expired: %s is now earlier than %s (%s - 5 min.)", text(signed), text(earliest), text(now))
+	}
+	if latest := now.Add(maxSkew); signed.After(latest) {
+		return invalidSignature("Signature not yet current: %s is still later than %s (%s + 5 min.)", text(signed), text(latest), text(now))
+	}
+	return nil
+}
+
+// sign makes the signature that a request should have: of the headers that its
+// sender signed, with the secret that the sender should have.
+func (s *Server) sign(r *http.Request, body []byte, a authorization, who aws.Credentials, at time.Time) string {
+	again := &http.Request{
+		Method: r.Method,
+		URL:    &url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path, RawQuery: r.URL.RawQuery},
+		Host:   r.Host,
+		Header: http.Header{},
+	}
+	for _, name := range a.signedHeaders {
+		name = http.CanonicalHeaderKey(name)
+		switch values := r.Header[name]; {
+		case name == "Content-Length":
+			again.ContentLength = int64(len(body))
+		case len(values) > 0:
+			again.Header[name] = slices.Clone(values)
+		}
+	}
+	sum := sha256.Sum256(body)
+	if err := s.signer.SignHTTP(r.Context(), who, again, hex.EncodeToString(sum[:]), service, s.cfg.Region, at); err != nil {
+		return "" // matches nothing, since an empty signature was refused
+	}
+	_, signature, _ := strings.Cut(again.Header.Get("Authorization"), "Signature=")
+	return signature
+}

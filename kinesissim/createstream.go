@@ -1,0 +1,130 @@
+package kinesissim
+
+import (
+	"cmp"
+	"fmt"
+)
+
+const (
+	minRecordKiB, maxRecordKiB = 1024, 10240
+	minRetention, maxRetention = 24, 8760
+	onDemandShards             = 4
+	maxShardCount              = 100000
+)
+
+// createStream makes a stream.
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html
+type createStream struct {
+	name            *string
+	shards, sizeKiB *int64
+	mode            *string
+}
+
+func (c *createStream) field(name string, v value) error {
+	switch name {
+	case "StreamName":
+		return v.into(&c.name)
+	case "ShardCount":
+		return v.integer(&c.shards)
+	case "MaxRecordSizeInKiB":
+		return v.integer(&c.sizeKiB)
+	case "StreamModeDetails":
+		return v.fields(func(name string, v value) error {
+			if name == "StreamMode" {
+				return v.into(&c.mode)
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+func (c *createStream) where() string {
+	if c.name == nil {
+		return ""
+	}
+	return *c.name
+}
+
+func (c *createStream) onDemand() bool { return c.mode != nil && *c.mode == "ON_DEMAND" }
+
+func (c *createStream) validate(v *violations) {
+	if c.mode != nil && *c.mode != "ON_DEMAND" && *c.mode != "PROVISIONED" {
+		v.add(*c.mode, "streamModeDetails.streamMode", fmt.Sprintf(enumSet, "PROVISIONED, ON_DEMAND"))
+	}
+	v.within(c.shards, "shardCount", 1, maxShardCount)
+	v.within(c.sizeKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
+	if c.name == nil {
+		v.missing("streamName")
+	} else {
+		v.name(*c.name, "streamName")
+	}
+}
+
+func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
+	spec := Stream{Name: *c.name, onDemand: c.onDemand()}
+	switch {
+	case spec.onDemand && c.shards != nil:
+		return nil, badRequest("ValidationException", "ShardCount must not be given for a stream in ON_DEMAND mode.")
+	case spec.onDemand:
+		spec.Shards = onDemandShards
+	case c.shards == nil:
+		return nil, badRequest("ValidationException", "ShardCount must be given for a stream in PROVISIONED mode.")
+	default:
+		spec.Shards = int(*c.shards)
+	}
+	if c.sizeKiB != nil {
+		spec.MaxRecordSizeKiB = int(*c.sizeKiB)
+	}
+	if failure := s.create(spec); failure != nil {
+		return nil, failure
+	}
+	return nil, nil
+}
+
+// CreateStream makes a stream, which is active at once. It fails as the
+// operation of that name does: for a name in use, for one that is not allowed,
+// and for numbers out of range.
+func (s *Server) CreateStream(spec Stream) error {
+	if failure := s.create(spec); failure != nil {
+		return failure
+	}
+	return nil
+}
+
+func (s *Server) create(spec Stream) *apiError {
+	spec.Shards = cmp.Or(spec.Shards, 1)
+	spec.MaxRecordSizeKiB = cmp.Or(spec.MaxRecordSizeKiB, minRecordKiB)
+	spec.RetentionHours = cmp.Or(spec.RetentionHours, minRetention)
+	var wrong violations
+	number := func(n int, path string, least, most int64) {
+		wide := int64(n)
+		wrong.within(&wide, path, least, most)
+	}
+	number(spec.Shards, "shardCount", 1, maxShardCount)
+	number(spec.MaxRecordSizeKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
+	number(spec.RetentionHours, "retentionPeriodHours", minRetention, maxRetention)
+	wrong.name(spec.Name, "streamName")
+	if failure := wrong.err(); failure != nil {
+		return failure
+	}
+	now := s.cfg.Now()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams[spec.Name] != nil {
+		return badRequest("ResourceInUseException", "Stream %s under account %s already exists.", spec.Name, s.cfg.AccountID)
+	}
+	shards := 0
+	for _, st := range s.streams {
+		shards += len(st.shards)
+	}
+	if shards+spec.Shards > s.cfg.ShardLimit {
+		return badRequest("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. "+
+			"Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
+			s.cfg.AccountID, s.cfg.Region, shards, s.cfg.ShardLimit, spec.Shards)
+	}
+	s.lastStream++
+	s.streams[spec.Name] = newStream(spec, s.lastStream, now)
+	return nil
+}

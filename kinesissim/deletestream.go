@@ -1,0 +1,30 @@
+package kinesissim
+
+// deleteStream removes a stream and its records.
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DeleteStream.html
+type deleteStream struct{ target }
+
+func (d *deleteStream) where() string { return d.streamName() }
+
+func (d *deleteStream) run(s *Server, _ *exchange) (any, *apiError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, failure := s.findLocked(&d.target)
+	if failure != nil {
+		return nil, failure
+	}
+	delete(s.streams, st.Name)
+	return nil, nil
+}
+
+// DeleteStream removes a stream and its records at once. It fails where there
+// is no such stream.
+func (s *Server) DeleteStream(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams[name] == nil {
+		return s.streamNotFound(name, s.cfg.AccountID)
+	}
+	delete(s.streams, name)
+	return nil
+}

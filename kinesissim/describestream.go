@@ -1,0 +1,142 @@
+package kinesissim
+
+import "strings"
+
+// describeStreamSummary describes a stream without its shards.
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
+type describeStreamSummary struct{ target }
+
+func (d *describeStreamSummary) where() string { return d.streamName() }
+
+type streamMode struct{ StreamMode string }
+
+type streamSummary struct {
+	EnhancedMonitoring      []struct{ ShardLevelMetrics []string }
+	EncryptionType          string
+	MaxRecordSizeInKiB      int
+	OpenShardCount          int
+	ConsumerCount           int
+	RetentionPeriodHours    int
+	StreamARN               string
+	StreamCreationTimestamp seconds
+	StreamModeDetails       streamMode
+	StreamName              string
+	StreamStatus            string
+}
+
+func (st *stream) mode() streamMode {
+	if st.onDemand {
+		return streamMode{"ON_DEMAND"}
+	}
+	return streamMode{"PROVISIONED"}
+}
+
+func (s *Server) summarize(st *stream) streamSummary {
+	return streamSummary{
+		EnhancedMonitoring:      []struct{ ShardLevelMetrics []string }{{[]string{}}},
+		EncryptionType:          "NONE",
+		MaxRecordSizeInKiB:      st.MaxRecordSizeKiB,
+		OpenShardCount:          len(st.shards),
+		RetentionPeriodHours:    st.RetentionHours,
+		StreamARN:               s.StreamARN(st.Name),
+		StreamCreationTimestamp: seconds(st.created),
+		StreamModeDetails:       st.mode(),
+		StreamName:              st.Name,
+		StreamStatus:            "ACTIVE",
+	}
+}
+
+func (d *describeStreamSummary) run(s *Server, _ *exchange) (any, *apiError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, failure := s.findLocked(&d.target)
+	if failure != nil {
+		return nil, failure
+	}
+	return &struct{ StreamDescriptionSummary streamSummary }{s.summarize(st)}, nil
+}
+
+// describeStream describes a stream with its shards. It is older than
+// DescribeStreamSummary and ListShards; waiters of SDKs still use it.
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStream.html
+type describeStream struct {
+	target
+	limit *int64
+	after *string
+}
+
+func (d *describeStream) field(name string, v value) error {
+	switch name {
+	case "Limit":
+		return v.integer(&d.limit)
+	case "ExclusiveStartShardId":
+		return v.into(&d.after)
+	}
+	return d.target.field(name, v)
+}
+
+func (d *describeStream) where() string { return d.streamName() }
+
+func (d *describeStream) validate(v *violations) {
+	v.within(d.limit, "limit", 1, 10000)
+	if d.after != nil {
+		v.name(*d.after, "exclusiveStartShardId")
+	}
+	d.target.validate(v)
+}
+
+type streamDescription struct {
+	streamSummary
+	HasMoreShards bool
+	Shards        []shardOutput
+}
+
+func (d *describeStream) run(s *Server, _ *exchange) (any, *apiError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, failure := s.findLocked(&d.target)
+	if failure != nil {
+		return nil, failure
+	}
+	shards, more := st.list(d.after, orDefault(d.limit, 100))
+	return &struct{ StreamDescription streamDescription }{
+		streamDescription{s.summarize(st), more, shards},
+	}, nil
+}
+
+func orDefault(n *int64, otherwise int) int {
+	if n == nil {
+		return otherwise
+	}
+	return int(*n)
+}
+
+// list gives up to limit shards after one of them, and whether there are more.
+func (st *stream) list(after *string, limit int) (out []shardOutput, more bool) {
+	out = []shardOutput{}
+	for _, sh := range st.shards {
+		id := shardName(sh.index)
+		if after != nil && strings.Compare(id, *after) <= 0 {
+			continue
+		}
+		if len(out) == limit {
+			return out, true
+		}
+		o := shardOutput{ShardId: id}
+		o.HashKeyRange.StartingHashKey = sh.start.String()
+		o.HashKeyRange.EndingHashKey = sh.end.String()
+		o.SequenceNumberRange.StartingSequenceNumber = sh.starting()
+		out = append(out, o)
+	}
+	return out, false
+}
+
+type shardOutput struct {
+	ShardId      string // the protocol's name
+	HashKeyRange struct {
+		StartingHashKey, EndingHashKey string
+	}
+	SequenceNumberRange struct {
+		StartingSequenceNumber string
+	}
+}

@@ -1,0 +1,65 @@
+// Package kinesissim is an embedded Kinesis Data Streams: a server on a
+// loopback port that speaks Kinesis' JSON protocol to any AWS client, keeps
+// what it is given in memory, and fails on request.
+//
+// It is made for demonstrations without an AWS account and for tests of
+// producers: it enforces every limit that a producer meets, reports errors in
+// Kinesis' own types and shapes, and lets a test decide the fate of each
+// request, down to a reset of the connection after the records were stored.
+//
+//	sim, err := kinesissim.Start(kinesissim.Config{
+//		Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}},
+//	})
+//	if err != nil {
+//		return err
+//	}
+//	defer sim.Close()
+//	client := kinesis.New(kinesis.Options{BaseEndpoint: aws.String(sim.URL()), …})
+//
+// # Protocol
+//
+// POST / with Content-Type application/x-amz-json-1.1 and X-Amz-Target
+// Kinesis_20131202.<operation>, over HTTP/1.1, with or without TLS. The
+// operations are CreateStream, DeleteStream, DescribeStream,
+// DescribeStreamSummary, ListShards, ListStreams, GetShardIterator,
+// GetRecords, PutRecord and PutRecords; any other is refused with
+// UnknownOperationException. A stream is named by StreamName or StreamARN.
+// Field names are matched exactly, as Kinesis does: "records" is not
+// "Records". The CBOR protocol that some SDKs for the JVM prefer is not
+// spoken; there, set AWS_CBOR_DISABLE.
+//
+// An error is {"__type": "<type>", "message": "<text>"} with status 400, or
+// 500 for a fault of the server, and every answer has an x-amzn-RequestId.
+//
+// # Limits
+//
+// From the API reference of PutRecords and PutRecord
+// (https://docs.aws.amazon.com/kinesis/latest/APIReference/):
+//
+//   - 1 to 500 records a PutRecords request, together at most 10 MiB of data
+//     and partition keys;
+//   - one record at most 1 MiB of data (before base64) and partition key, or
+//     what its stream allows, up to 10 MiB;
+//   - a partition key of 1 to 256 Unicode characters;
+//   - an explicit hash key of 0 to 2^128-1, in decimal, with no leading zero;
+//   - data in standard, padded base64;
+//   - with [Config.EnforceRate], 1,000 records and 1 MiB a second and shard.
+//
+// A partition key counts in bytes of UTF-8 wherever it counts towards a size.
+//
+// # Differences from Kinesis
+//
+// A stream is active as soon as it is made and gone as soon as it is deleted.
+// Shards are never split or merged. Reading is not rate-limited. On-demand
+// streams have four shards and do not grow. Records older than the stream's
+// retention are no longer read, but stay in memory and in [Server.Records].
+// The texts of a few errors that AWS does not document are this package's own;
+// their types are not.
+//
+// # Ownership
+//
+// All changing state belongs to [Server] and is guarded by its one mutex.
+// Hooks ([Config.Intercept], [Config.OnRequest], [FailRecords]) and the clock
+// run without that mutex, on the goroutine of their request, so they may call
+// the server, except for [Server.Close], which waits for them.
+package kinesissim

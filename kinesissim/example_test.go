@@ -1,0 +1,87 @@
+package kinesissim_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"kinetel/kinesissim"
+)
+
+// A producer's test: the second of three records is throttled, once.
+func Example() {
+	sim, err := kinesissim.Start(kinesissim.Config{
+		Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}},
+		Intercept: kinesissim.Sequence(kinesissim.FailRecords(func(i int, _ kinesissim.PutEntry) string {
+			if i == 1 {
+				return "ProvisionedThroughputExceededException"
+			}
+			return ""
+		})),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sim.Close()
+
+	ctx := context.Background()
+	client := kinesis.New(kinesis.Options{
+		BaseEndpoint: aws.String(sim.URL()),
+		Region:       "eu-west-1",
+		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		HTTPClient:   exampleClient(),
+	})
+	var entries []types.PutRecordsRequestEntry
+	for _, text := range []string{"one", "two", "three"} {
+		entries = append(entries, types.PutRecordsRequestEntry{PartitionKey: &text, Data: []byte(text)})
+	}
+	for len(entries) > 0 {
+		out, err := client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: aws.String("telemetry"), Records: entries})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%d sent, %d failed\n", len(entries), *out.FailedRecordCount)
+		var again []types.PutRecordsRequestEntry
+		for i, r := range out.Records {
+			if r.SequenceNumber == nil {
+				again = append(again, entries[i])
+			}
+		}
+		entries = again
+	}
+	for _, r := range sim.Records("telemetry") {
+		fmt.Printf("%s %s\n", r.ShardID, r.Data)
+	}
+	// Output:
+	// 3 sent, 1 failed
+	// 1 sent, 0 failed
+	// shardId-000000000001 one
+	// shardId-000000000000 three
+	// shardId-000000000001 two
+}
+
+// A fifth of all puts, drawn from a seed, end without an answer though their
+// records are stored; another fifth of the rest are throttled.
+func ExampleSeeded() {
+	lost := kinesissim.Seeded(1, 0.2, kinesissim.DropAnswer)
+	throttled := kinesissim.Seeded(2, 0.2, kinesissim.Throttle)
+	sim, err := kinesissim.Start(kinesissim.Config{
+		Intercept: kinesissim.On("PutRecords", func(r *kinesissim.Request) *kinesissim.Answer {
+			if a := lost(r); a != nil {
+				return a
+			}
+			return throttled(r)
+		}),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sim.Close()
+	fmt.Println(sim.Stats().Records)
+	// Output: 0
+}

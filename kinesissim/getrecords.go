@@ -1,0 +1,120 @@
+package kinesissim
+
+import "time"
+
+const (
+	maxRead      = 10000    // records
+	maxReadBytes = 10 << 20 // data and partition keys
+	maxIterator  = 512      // characters
+)
+
+// getRecords reads on from an iterator.
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
+type getRecords struct {
+	arn, iterator *string
+	limit         *int64
+	dry           bool
+}
+
+func (g *getRecords) field(name string, v value) error {
+	switch name {
+	case "ShardIterator":
+		return v.into(&g.iterator)
+	case "Limit":
+		return v.integer(&g.limit)
+	case "StreamARN":
+		return v.into(&g.arn)
+	case "DryRun":
+		return v.flag(&g.dry)
+	}
+	return nil
+}
+
+func (g *getRecords) where() string {
+	if g.iterator == nil {
+		return ""
+	}
+	t, _ := parseToken(iteratorToken, *g.iterator)
+	return t.Stream
+}
+
+func (g *getRecords) validate(v *violations) {
+	v.within(g.limit, "limit", 1, maxRead)
+	if g.iterator == nil {
+		v.missing("shardIterator")
+	} else {
+		v.length(*g.iterator, "shardIterator", 1, maxIterator)
+	}
+	if g.arn != nil {
+		v.arn(*g.arn)
+	}
+}
+
+type getRecordsOutput struct {
+	MillisBehindLatest int64
+	NextShardIterator  string
+	Records            []readRecord
+}
+
+type readRecord struct {
+	ApproximateArrivalTimestamp seconds
+	Data                        []byte
+	EncryptionType              string
+	PartitionKey                string
+	SequenceNumber              string
+}
+
+func (g *getRecords) run(s *Server, x *exchange) (any, *apiError) {
+	now := s.cfg.Now()
+	t, ok := parseToken(iteratorToken, *g.iterator)
+	if !ok {
+		return nil, invalidArgument("Invalid ShardIterator.")
+	}
+	if made, old := t.expired(now); old {
+		text := func(t time.Time) string { return t.UTC().Format("Mon Jan 02 15:04:05 UTC 2006") }
+		return nil, badRequest("ExpiredIteratorException", "Iterator expired. The iterator was created at time %s while right now it is %s "+
+			"which is further in the future than the tolerated delay of %d milliseconds.", text(made), text(now), tokenLife.Milliseconds())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[t.Stream]
+	if st == nil || t.Shard >= uint32(len(st.shards)) {
+		return nil, s.shardNotFound(t.Stream, t.Shard)
+	}
+	if g.arn != nil && *g.arn != s.StreamARN(st.Name) {
+		return nil, invalidArgument("StreamARN %s does not match the stream of the ShardIterator.", *g.arn)
+	}
+	if g.dry {
+		return nil, dryRun()
+	}
+	sh := st.shards[t.Shard]
+	next := min(t.Next, len(sh.records))
+	if t.ID != st.id {
+		next = 0 // of a deleted stream: everything in this one is newer
+	}
+	next = max(next, sh.horizon(now, st.retention()))
+
+	out := &getRecordsOutput{Records: []readRecord{}}
+	limit := orDefault(g.limit, maxRead)
+	for _, r := range sh.records[next:] {
+		if len(out.Records) == limit || len(out.Records) > 0 && x.Bytes+r.size() > maxReadBytes {
+			break
+		}
+		x.Bytes += r.size()
+		out.Records = append(out.Records, readRecord{
+			ApproximateArrivalTimestamp: seconds(r.Arrival),
+			Data:                        r.Data,
+			EncryptionType:              "NONE",
+			PartitionKey:                r.PartitionKey,
+			SequenceNumber:              r.SequenceNumber,
+		})
+	}
+	x.Records = len(out.Records)
+	next += len(out.Records)
+	if next < len(sh.records) {
+		// Zero would say that nothing is left.
+		out.MillisBehindLatest = max(1, now.Sub(sh.records[next-1].Arrival).Milliseconds())
+	}
+	out.NextShardIterator = st.iterator(sh, next, now)
+	return out, nil
+}

@@ -1,0 +1,119 @@
+package kinesissim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"kinetel/kinesissim"
+)
+
+const throughputExceeded = "ProvisionedThroughputExceededException"
+
+// limited starts a server with rates and a clock that stands still.
+func limited(t *testing.T, stream kinesissim.Stream) (*kinesissim.Server, *kinesis.Client, *fakeClock) {
+	t.Helper()
+	clock := newClock()
+	sim := start(t, kinesissim.Config{EnforceRate: true, Now: clock.Now, Streams: []kinesissim.Stream{stream}})
+	return sim, client(t, sim), clock
+}
+
+func batch(n int, key, hashKey, data string) []types.PutRecordsRequestEntry {
+	all := make([]types.PutRecordsRequestEntry, n)
+	for i := range all {
+		all[i] = entry(key, data)
+		all[i].ExplicitHashKey = aws.String(hashKey)
+	}
+	return all
+}
+
+func TestRateOfRecords(t *testing.T) {
+	t.Parallel()
+	sim, c, clock := limited(t, kinesissim.Stream{Name: "s", Shards: 2})
+	ctx := t.Context()
+	failed := func(n int, hashKey string) int {
+		out := must[*kinesis.PutRecordsOutput](t)(putAll(ctx, c, "s", batch(n, "k", hashKey, "x")...))
+		for i, r := range out.Records {
+			// Judged one by one, in order: what fits is stored, the rest is not.
+			if over := i >= n-int(*out.FailedRecordCount); over != (r.ErrorCode != nil) || over == (r.SequenceNumber != nil) {
+				t.Fatalf("result %d: %v", i, r)
+			}
+			if r.ErrorCode != nil && (*r.ErrorCode != throughputExceeded ||
+				*r.ErrorMessage != "Rate exceeded for shard shardId-000000000000 in stream s under account 123456789012.") {
+				t.Fatalf("%s: %s", *r.ErrorCode, *r.ErrorMessage)
+			}
+		}
+		return int(*out.FailedRecordCount)
+	}
+	const low, high = "0", "340282366920938463463374607431768211455"
+	if n := failed(500, low) + failed(500, low); n != 0 {
+		t.Errorf("%d of 1,000 records failed", n)
+	}
+	if n := failed(1, low); n != 1 {
+		t.Error("record 1,001 in a second was stored")
+	}
+	if n := failed(500, high); n != 0 {
+		t.Errorf("%d failed in a shard that had room", n)
+	}
+	clock.Advance(500 * time.Millisecond)
+	if n := failed(500, low); n != 0 {
+		t.Errorf("%d of 500 failed after half a second", n)
+	}
+	if n := failed(2, low); n != 2 {
+		t.Errorf("%d of 2 failed in a full shard", n)
+	}
+	clock.Advance(-time.Hour)
+	if n := failed(2, low); n != 2 {
+		t.Errorf("%d of 2 failed after the clock went back", n)
+	}
+	clock.Advance(2 * time.Hour)
+	if n := failed(500, low) + failed(500, low) + failed(10, low); n != 10 {
+		t.Errorf("%d of 1,010 failed after hours: more than a second's worth was saved", n)
+	}
+	if got := sim.Stats(); got.Rejected != 1+2+2+10 || got.Errors[throughputExceeded] != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestRateOfBytes(t *testing.T) {
+	t.Parallel()
+	_, c, clock := limited(t, kinesissim.Stream{Name: "s"})
+	ctx := t.Context()
+	// 1 MiB with the key, then one byte more than nothing.
+	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", make([]byte, mib-1)))
+	_, err := put(ctx, c, "s", "k", []byte{})
+	got := wantError[*types.ProvisionedThroughputExceededException](t, err)
+	contains(t, got.ErrorMessage(), "Rate exceeded for shard shardId-000000000000 in stream s")
+	clock.Advance(time.Second)
+	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", make([]byte, mib/2)))
+	_, err = put(ctx, c, "s", "k", make([]byte, mib/2))
+	wantError[*types.ProvisionedThroughputExceededException](t, err)
+	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", make([]byte, mib/2-2)))
+}
+
+func TestRateOfLargeRecords(t *testing.T) {
+	t.Parallel()
+	_, c, clock := limited(t, kinesissim.Stream{Name: "s", MaxRecordSizeKiB: 10240})
+	ctx := t.Context()
+	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", make([]byte, 2*mib-1)))
+	clock.Advance(time.Second)
+	_, err := put(ctx, c, "s", "k", []byte{})
+	wantError[*types.ProvisionedThroughputExceededException](t, err)
+	clock.Advance(time.Second)
+	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", make([]byte, mib+1)))
+}
+
+func TestNoRateUnlessAsked(t *testing.T) {
+	t.Parallel()
+	sim := oneStream(t, 1)
+	c := client(t, sim)
+	for range 3 {
+		out := must[*kinesis.PutRecordsOutput](t)(putAll(t.Context(), c, "s", batch(500, "k", "0", "x")...))
+		if *out.FailedRecordCount != 0 {
+			t.Fatalf("%d failed", *out.FailedRecordCount)
+		}
+	}
+}

@@ -1,0 +1,274 @@
+package kinesissim
+
+import (
+	"bytes"
+	"crypto/md5"
+	"fmt"
+	"math/big"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Stream describes a stream to make.
+type Stream struct {
+	// Name is 1 to 128 of a-z, A-Z, 0-9, '_', '.' and '-'.
+	Name string
+	// Shards is how many shards share the hash keys evenly; zero means one.
+	Shards int
+	// MaxRecordSizeKiB bounds one record's data and partition key, in KiB:
+	// 1024 to 10240; zero means 1024, which is 1 MiB.
+	MaxRecordSizeKiB int
+	// RetentionHours is how long records can be read: 24 to 8760; zero
+	// means 24.
+	RetentionHours int
+
+	onDemand bool // the capacity mode that CreateStream asked for
+}
+
+// Record is one stored record.
+type Record struct {
+	ShardID         string
+	SequenceNumber  string // 56 decimal digits
+	PartitionKey    string
+	ExplicitHashKey string // decimal; empty when the partition key chose the shard
+	Data            []byte // shared with the server: do not change it
+	Arrival         time.Time
+}
+
+func (r *Record) size() int { return len(r.Data) + len(r.PartitionKey) }
+
+// stream is one stream's state; the server's mutex guards it.
+type stream struct {
+	Stream
+	id      uint64 // tells a stream from an earlier one of its name
+	created time.Time
+	shards  []*shard
+	arrived []*Record // of all shards, in order of arrival
+}
+
+// shard holds the records of one range of hash keys, ends included.
+type shard struct {
+	index      uint32
+	start, end hashKey
+	created    int64 // of its stream, seconds since 1970
+	records    []*Record
+	limit      limiter
+}
+
+// hashKey is an unsigned number of 128 bits, the most significant byte first,
+// so that bytes.Compare orders it.
+type hashKey [16]byte
+
+func (h hashKey) String() string { return new(big.Int).SetBytes(h[:]).String() }
+
+// hash is what Kinesis makes of a partition key: its MD5, read as a number.
+func hash(partitionKey string) hashKey { return md5.Sum([]byte(partitionKey)) }
+
+// parseHashKey reads an explicit hash key; false when it is over 2^128-1.
+func parseHashKey(decimal string) (h hashKey, ok bool) {
+	n, ok := new(big.Int).SetString(decimal, 10)
+	if !ok || n.Sign() < 0 || n.BitLen() > 8*len(h) {
+		return h, false
+	}
+	n.FillBytes(h[:])
+	return h, true
+}
+
+func shardName(index uint32) string { return fmt.Sprintf("shardId-%012d", index) }
+
+func newStream(spec Stream, id uint64, now time.Time) *stream {
+	st := &stream{Stream: spec, id: id, created: now}
+	space := new(big.Int).Lsh(big.NewInt(1), 128)
+	width := new(big.Int).Div(space, big.NewInt(int64(spec.Shards)))
+	one := big.NewInt(1)
+	for i := range spec.Shards {
+		from := new(big.Int).Mul(width, big.NewInt(int64(i)))
+		to := new(big.Int).Add(from, width)
+		if i == spec.Shards-1 {
+			to = space // the last shard takes what the division leaves over
+		}
+		to = new(big.Int).Sub(to, one)
+		sh := &shard{index: uint32(i), created: now.Unix(), limit: newLimiter()}
+		from.FillBytes(sh.start[:])
+		to.FillBytes(sh.end[:])
+		st.shards = append(st.shards, sh)
+	}
+	return st
+}
+
+// shardOf finds the shard whose range holds a hash key.
+func (st *stream) shardOf(h hashKey) *shard {
+	after := sort.Search(len(st.shards), func(i int) bool {
+		return bytes.Compare(st.shards[i].start[:], h[:]) > 0
+	})
+	return st.shards[after-1] // the first range starts at zero
+}
+
+func (st *stream) maxRecord() int { return st.MaxRecordSizeKiB << 10 }
+
+// A sequence number is opaque to clients, but its make shows in messages and
+// in its length, so it follows Kinesis' here, as 47 hexadecimal digits written
+// in decimal:
+//
+//	2 | creation, seconds * 16 + shard: 10 | count in the shard: 16 | 000 |
+//	time of arrival, seconds: 8 | shard: 8 | 2
+//
+// The count makes it strictly increasing; the arrival is only informative.
+func (sh *shard) sequence(count uint64, at int64) string {
+	text := fmt.Sprintf("2%010x%016x000%08x%08x2", sh.created<<4+int64(sh.index), count, uint32(at), sh.index)
+	n, _ := new(big.Int).SetString(text, 16)
+	return n.String()
+}
+
+// starting is the sequence number before the first record.
+func (sh *shard) starting() string { return sh.sequence(0, sh.created) }
+
+// position finds a sequence number in the shard: the index of the first record
+// at or after it. It is false for a number that this shard never gave out.
+func (sh *shard) position(decimal string) (index int, exact, ok bool) {
+	if decimal == sh.starting() {
+		return 0, false, true
+	}
+	i, found := slices.BinarySearchFunc(sh.records, decimal, func(r *Record, want string) int {
+		return compareDecimal(r.SequenceNumber, want)
+	})
+	return i, found, found
+}
+
+func compareDecimal(a, b string) int {
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}
+
+// store appends a record. Arrivals never go backwards within a stream, even
+// where the clock does, so that a time always finds one place in a shard.
+func (st *stream) store(sh *shard, e PutEntry, now time.Time) *Record {
+	if n := len(st.arrived); n > 0 && now.Before(st.arrived[n-1].Arrival) {
+		now = st.arrived[n-1].Arrival
+	}
+	r := &Record{
+		ShardID:         shardName(sh.index),
+		SequenceNumber:  sh.sequence(uint64(len(sh.records))+1, now.Unix()),
+		PartitionKey:    e.PartitionKey,
+		ExplicitHashKey: e.ExplicitHashKey,
+		Data:            e.Data,
+		Arrival:         now,
+	}
+	sh.records = append(sh.records, r)
+	st.arrived = append(st.arrived, r)
+	return r
+}
+
+// horizon is the index of the oldest record that is still within retention.
+func (sh *shard) horizon(now time.Time, retention time.Duration) int {
+	oldest := now.Add(-retention)
+	return sort.Search(len(sh.records), func(i int) bool {
+		return !sh.records[i].Arrival.Before(oldest)
+	})
+}
+
+func (st *stream) retention() time.Duration {
+	return time.Duration(st.RetentionHours) * time.Hour
+}
+
+// target is how a request names its stream.
+type target struct {
+	name, arn *string
+}
+
+func (t *target) field(name string, v value) error {
+	switch name {
+	case "StreamName":
+		return v.into(&t.name)
+	case "StreamARN":
+		return v.into(&t.arn)
+	}
+	return nil
+}
+
+// streamName is for hooks and figures: the name as far as it can be told.
+func (t *target) streamName() string {
+	if t.name != nil {
+		return *t.name
+	}
+	if t.arn != nil {
+		_, name, _ := strings.Cut(*t.arn, ":stream/")
+		return name
+	}
+	return ""
+}
+
+func (t *target) validate(v *violations) {
+	if t.name == nil && t.arn == nil {
+		v.missing("streamName")
+	}
+	if t.name != nil {
+		v.name(*t.name, "streamName")
+	}
+	if t.arn != nil {
+		v.arn(*t.arn)
+	}
+}
+
+const arnPattern = `arn:aws.*:kinesis:.*:\d{12}:stream/\S+`
+
+func (v *violations) arn(s string) {
+	if ok, _ := regexp.MatchString("^(?:"+arnPattern+")$", s); !ok {
+		v.add(s, "streamARN", fmt.Sprintf(pattern, arnPattern))
+	}
+	v.length(s, "streamARN", 1, 2048)
+}
+
+// findLocked gives the stream that a request names.
+func (s *Server) findLocked(t *target) (*stream, *apiError) {
+	name, account := t.streamName(), s.cfg.AccountID
+	if t.arn != nil {
+		parts := strings.SplitN(*t.arn, ":", 6) // arn:aws:kinesis:region:account:stream/name
+		own := strings.TrimPrefix(parts[5], "stream/")
+		if t.name != nil && *t.name != own {
+			return nil, invalidArgument("StreamARN %s and StreamName %s do not name the same stream.", *t.arn, *t.name)
+		}
+		if name = own; *t.arn != s.StreamARN(name) {
+			return nil, s.streamNotFound(name, parts[4])
+		}
+	}
+	st := s.streams[name]
+	if st == nil {
+		return nil, s.streamNotFound(name, account)
+	}
+	return st, nil
+}
+
+// StreamARN gives the ARN that a stream of this name has in a region and an
+// account.
+func StreamARN(region, accountID, name string) string {
+	return "arn:aws:kinesis:" + region + ":" + accountID + ":stream/" + name
+}
+
+// StreamARN gives the ARN that a stream of this name has, whether it exists or
+// not.
+func (s *Server) StreamARN(name string) string {
+	return StreamARN(s.cfg.Region, s.cfg.AccountID, name)
+}
+
+// Records gives everything that a stream holds, in order of arrival, or nil
+// where there is no such stream. Within a shard that is also the order of
+// sequence numbers.
+func (s *Server) Records(stream string) []Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[stream]
+	if st == nil {
+		return nil
+	}
+	all := make([]Record, len(st.arrived))
+	for i, r := range st.arrived {
+		all[i] = *r
+	}
+	return all
+}

@@ -1,0 +1,211 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"kinetel/kinesissim"
+	"kinetel/lambdasim"
+	"kinetel/test/rig"
+)
+
+// Whatever is wrong around Kinetel, the function runs on, Lambda's loop keeps
+// going to an orderly end, and one line says what is wrong and what would mend
+// it.
+func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+
+	for name, world := range map[string]struct {
+		opt     rig.Options
+		kinesis func(*kinesissim.Config)
+		line    []string // all of them in the one line
+	}{
+		"the stream does not exist": {
+			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "telemetri"}},
+			line: []string{`"level":"ERROR"`, "ResourceNotFoundException", "telemetri", "check KINETEL_STREAM_NAME and AWS_REGION"},
+		},
+		"the stream is in another region": {
+			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "", "KINETEL_STREAM_ARN": "arn:aws:kinesis:us-east-1:123456789012:stream/telemetry"}},
+			line: []string{`"level":"ERROR"`, `"region":"us-east-1"`, "mend"},
+		},
+		"the role may not write": {
+			kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.AccessDenied()) },
+			line:    []string{`"level":"ERROR"`, "AccessDeniedException", "allow kinesis:PutRecords on the stream to the function's role"},
+		},
+		"there are no credentials": {
+			opt:  rig.Options{Env: map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}},
+			line: []string{`"level":"ERROR"`, "AWS_ACCESS_KEY_ID: is not set", "AWS_SECRET_ACCESS_KEY: is not set"},
+		},
+		"the credentials are wrong": {
+			opt:  rig.Options{Env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"}},
+			line: []string{`"level":"ERROR"`, `"class":"credentials"`, "check the credentials"},
+		},
+		"the endpoint is down": {
+			opt:  rig.Options{Endpoint: "http://" + closed.Addr().String()},
+			line: []string{`"level":"ERROR"`, "connection refused", "VPC endpoint"},
+		},
+		"the endpoint hangs": {
+			opt: rig.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "20ms"}},
+			kinesis: func(c *kinesissim.Config) {
+				c.Intercept = kinesissim.Always(kinesissim.Hang())
+			},
+			line: []string{`"level":"ERROR"`, "the rest is lost", "lost_events"},
+		},
+		"variables are misspelt": {
+			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAM": "telemetry", "KINETEL_COMPRESION": "none"}},
+			line: []string{`"level":"WARN"`, "KINETEL_STREAM_NAM: ", "did you mean KINETEL_STREAM_NAME?", "did you mean KINETEL_COMPRESSION?"},
+		},
+		"values are wrong, all told at once": {
+			opt: rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "tele metry", "KINETEL_MAX_HOLD": "fast", "KINETEL_BUFFER_BYTES": "16GB", "KINETEL_FLUSH": "never"}},
+			line: []string{
+				`"level":"ERROR"`, `KINETEL_STREAM_NAME=\"tele metry\": is not a stream's name`, `KINETEL_MAX_HOLD=\"fast\": must be a duration`,
+				`KINETEL_BUFFER_BYTES=\"16GB\": must be a size`, `KINETEL_FLUSH=\"never\": must be end or interval`,
+			},
+		},
+		"no stream is named": {
+			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": ""}},
+			line: []string{`"level":"ERROR"`, "KINETEL_STREAM_NAME: is not set"},
+		},
+		"the emulator answers 202": {
+			opt:  rig.Options{Lambda: func(c *lambdasim.Config) { c.Telemetry = lambdasim.TelemetryNotSupported202 }},
+			line: []string{`"level":"WARN"`, "the Telemetry API is not supported here (it answered 202)"},
+		},
+		"the emulator answers 404": {
+			opt:  rig.Options{Lambda: func(c *lambdasim.Config) { c.Telemetry = lambdasim.TelemetryNotFound404 }},
+			line: []string{`"level":"WARN"`, "the Telemetry API is not supported here (it answered 404)"},
+		},
+		"the platform knows no schema of ours": {
+			opt:  rig.Options{Lambda: func(c *lambdasim.Config) { c.AcceptSchemas = []string{lambdasim.Schema20220701} }},
+			line: []string{`"level":"ERROR"`, "subscribe to telemetry with schema 2022-12-13", "400"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var change []func(*kinesissim.Config)
+			if world.kinesis != nil {
+				change = append(change, world.kinesis)
+			}
+			r := start(t, world.opt, change...)
+			// As many as it takes for a failure to be one: refusals at once,
+			// others after a few attempts.
+			for i := range 10 {
+				result := r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":3}`, i))
+				if result.Status != lambdasim.StatusSuccess {
+					t.Errorf("invocation %d: %s %s", i, result.Status, result.ErrorType)
+				}
+			}
+			r.Ended(r.Shutdown())
+			told := 0
+			for _, line := range r.LogLines() {
+				all := true
+				for _, part := range world.line {
+					all = all && strings.Contains(line, part)
+				}
+				if all {
+					told++
+				}
+			}
+			// What the shutdown gives up is told on a line of its own.
+			if most := 2; told != 1 || len(r.LogLines()) > most {
+				t.Errorf("want one line with %q and no more than the shutdown's beside it, have\n%s", world.line, r.Log())
+			}
+		})
+	}
+}
+
+func TestARefusalHoldsNobody(t *testing.T) {
+	r := start(t, rig.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "10s"}}, func(c *kinesissim.Config) {
+		c.Intercept = kinesissim.Always(kinesissim.AccessDenied())
+	})
+	for i := range 3 {
+		if result := r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":3}`, i)); result.Held > 5*time.Second {
+			t.Errorf("invocation %d was held %v for a Kinesis that refuses everything", i, result.Held)
+		}
+	}
+	r.Ended(r.Shutdown())
+}
+
+func TestAHoldEndsAtItsBound(t *testing.T) {
+	r := start(t, rig.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "200ms"}}, func(c *kinesissim.Config) {
+		c.Intercept = kinesissim.Always(kinesissim.Hang())
+	})
+	for i := range 3 {
+		// A Kinesis that never answers would hold for ever.
+		if result := r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":3}`, i)); result.Held < 150*time.Millisecond || result.Held > 5*time.Second {
+			t.Errorf("invocation %d was held %v, want about 200ms", i, result.Held)
+		}
+	}
+	r.Ended(r.Shutdown())
+}
+
+func TestABadConfigurationFailsTheInitOnlyWhereItIsStrict(t *testing.T) {
+	_, err := lambdasim.Start(t.Context(), lambdasim.Config{
+		Function:   lambdasim.Process{Path: binaries.Path("function")},
+		Extensions: []lambdasim.Process{{Path: binaries.Path(rig.Extension)}},
+		Env:        map[string]string{"KINETEL_STRICT": "true", "KINETEL_STREAM_NAME": "telemetry", "KINETEL_MAX_HOLD": "fast"},
+	})
+	failed := (*lambdasim.InitError)(nil)
+	if !errors.As(err, &failed) || failed.Type != "Extension.InitError" {
+		t.Fatalf("init ended with %v, want Extension.InitError", err)
+	}
+}
+
+func TestADisabledExtensionOnlyKeepsTheLoopGoing(t *testing.T) {
+	r := start(t, rig.Options{Env: map[string]string{"KINETEL_ENABLED": "false", "KINETEL_STREAM_NAME": ""}})
+	r.Invoke(`{"id":"off","lines":10}`)
+	p := r.Shutdown()
+	r.Ended(p)
+	if p.Subscribed != 0 || r.kinesis.Stats().Records != 0 || r.Log() != "" {
+		t.Errorf("subscribed after %v, %d records, log:\n%s", p.Subscribed, r.kinesis.Stats().Records, r.Log())
+	}
+}
+
+// Lambda sends no signals to extensions, but containers and local runs do.
+func TestASignalEndsItInOrder(t *testing.T) {
+	exited := make(chan struct{}, 8) // more than there are processes
+	r := start(t, rig.Options{
+		Env: map[string]string{"KINETEL_FLUSH": "interval", "KINETEL_FLUSH_INTERVAL": "1m"},
+		Lambda: func(c *lambdasim.Config) {
+			c.DisableFreeze = true
+			c.OnNotice = func(n lambdasim.Notice) {
+				if n.Kind == lambdasim.NoticeExit && n.Process == rig.Extension {
+					exited <- struct{}{}
+				}
+			}
+		},
+	})
+	r.Invoke(`{"id":"signal","lines":10}`)
+	if r.kinesis.Stats().Records != 0 {
+		t.Fatal("telemetry was sent before the signal; the test proves nothing")
+	}
+	if err := r.Sandbox.TerminateExtension(rig.Extension); err != nil {
+		t.Fatal(err)
+	}
+	<-exited
+	// Lambda finds the extension gone with the next invocation.
+	if result := r.Invoke(`{"id":"gone"}`); result.ErrorType != "Extension.Crash" {
+		t.Errorf("the invocation after the signal ended with %q", result.ErrorType)
+	}
+	for _, p := range r.Sandbox.Processes() {
+		if p.Name == rig.Extension && p.Generation == 1 && (p.ExitCode != 0 || p.Signal != 0) {
+			t.Errorf("ended with status %d, signal %v", p.ExitCode, p.Signal)
+		}
+	}
+	lines := 0
+	for _, e := range r.arrived() {
+		if e.Type == "function" {
+			lines++
+		}
+	}
+	if lines != 10 {
+		t.Errorf("%d of 10 lines are in the stream", lines)
+	}
+}
