@@ -1,0 +1,308 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/spf13/cobra"
+
+	"kinetel/internal/audit"
+	"kinetel/internal/event"
+	"kinetel/internal/record"
+	"kinetel/kinesissim"
+	"kinetel/lambdasim"
+)
+
+const (
+	demoStream  = "telemetry"
+	demoTimeout = time.Second // of the function
+	// demoGap is how long the environment stays frozen between invocations.
+	demoGap = 50 * time.Millisecond
+)
+
+func newDemoCommand() *cobra.Command {
+	var d demo
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the extension in a local Lambda, into an embedded Kinesis, and audit what arrives",
+		Long: `Starts an embedded Kinesis and a local Lambda with the real extension and a
+sample function, invokes the function some 20 times (a cold start, freezes, a
+burst, an error and a time-out among them), shows what lies in the stream, and
+holds it against what the Lambda emitted. The exit status is 1 if anything was
+lost or came twice.
+
+Variables in the environment that begin with KINETEL_ are given to the
+extension.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d.out = cmd.OutOrStdout()
+			return d.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&d.extension, "extension", "", "the extension's `file` (default: kinesis-telemetry-extension beside kinetel)")
+	cmd.Flags().StringVar(&d.function, "function", "", "the sample function's `file` (default: sample-function beside kinetel)")
+	cmd.Flags().StringVar(&d.logFormat, "log-format", "text", "the function's log format, text or json")
+	return cmd
+}
+
+// step is one invocation of the demo.
+type step struct{ what, payload string }
+
+// steps are what the demo does. Each payload is the sample function's task.
+func steps() []step {
+	ordinary := func(i int) step {
+		return step{"", fmt.Sprintf(`{"id":"demo-%d","lines":10,"format":"mixed","sleep":"5ms"}`, i)}
+	}
+	var all []step
+	for i := range 20 {
+		s := ordinary(i)
+		switch i {
+		case 5:
+			s = step{"60 kB lines", `{"id":"long","lines":2,"bytes":60000}`}
+		case 8:
+			s = step{"5,000 lines", `{"id":"burst","lines":5000}`}
+		case 11:
+			s = step{"error", `{"id":"error","lines":3,"error":"out of beans"}`}
+		case 15:
+			s = step{"time-out", `{"id":"hang","lines":3,"hang":true}`}
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+type demo struct {
+	extension, function, logFormat string
+	out                            io.Writer
+
+	mu      sync.Mutex // guards all below
+	emitted []audit.Emitted
+	frozen  int
+	log     bytes.Buffer // the extension's own
+}
+
+// styles of the demo's output; without a terminal they are plain.
+var ( //nolint:gochecknoglobals // constants in all but name
+	bold  = lipgloss.NewStyle().Bold(true)
+	faint = lipgloss.NewStyle().Faint(true)
+	good  = lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color("2"))
+	bad   = lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color("1"))
+)
+
+func (d *demo) run(ctx context.Context) error {
+	if err := d.findPrograms(); err != nil {
+		return err
+	}
+	format, ok := map[string]lambdasim.LogFormat{"text": lambdasim.LogText, "json": lambdasim.LogJSON}[d.logFormat]
+	if !ok {
+		return fmt.Errorf("--log-format %q: must be text or json", d.logFormat)
+	}
+	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: demoStream, Shards: 2}}})
+	if err != nil {
+		return err
+	}
+	defer kinesis.Close()
+
+	env := map[string]string{}
+	for _, kv := range os.Environ() {
+		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "KINETEL_") {
+			env[name] = value
+		}
+	}
+	env["KINETEL_STREAM_NAME"] = demoStream
+	env["AWS_ENDPOINT_URL_KINESIS"] = kinesis.URL()
+	fmt.Fprintf(d.out, "%s\n%s\n\n", bold.Render("A local Lambda, the real extension, an embedded Kinesis"),
+		faint.Render(fmt.Sprintf("stream %s at %s, function time-out %v", demoStream, kinesis.URL(), demoTimeout)))
+
+	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
+		Function:     lambdasim.Process{Path: d.function},
+		Extensions:   []lambdasim.Process{{Path: d.extension}},
+		FunctionName: "demo",
+		Timeout:      demoTimeout,
+		LogFormat:    format,
+		Env:          env,
+		OnEvent:      d.onEvent,
+		OnNotice:     d.onNotice,
+		Stderr:       (*ownLog)(d),
+	})
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, d.ownLog())
+	}
+	defer func() { _, _ = sandbox.Shutdown(context.WithoutCancel(ctx)) }()
+
+	if err := d.invoke(ctx, sandbox, kinesis); err != nil {
+		return err
+	}
+	report, err := sandbox.Shutdown(ctx)
+	if err != nil {
+		return err
+	}
+	return d.conclude(kinesis, report)
+}
+
+// findPrograms fills in the paths that were not given.
+func (d *demo) findPrograms() error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the programs beside kinetel: %w", err)
+	}
+	for _, p := range []struct {
+		flag, name string
+		path       *string
+	}{
+		{"--extension", "kinesis-telemetry-extension", &d.extension},
+		{"--function", "sample-function", &d.function},
+	} {
+		if *p.path == "" {
+			*p.path = filepath.Join(filepath.Dir(self), p.name)
+		}
+		if info, err := os.Stat(*p.path); err != nil || info.IsDir() {
+			return fmt.Errorf("%s %s: no such program; `make demo` builds it, or name it with %s", p.flag, *p.path, p.flag)
+		}
+	}
+	return nil
+}
+
+func (d *demo) onEvent(e lambdasim.Event) {
+	if stream, _, _ := strings.Cut(e.Type, "."); stream != "platform" && stream != "function" {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.emitted = append(d.emitted, audit.Emitted{Time: e.Time.UTC().Format(event.TimeFormat), Type: e.Type, Record: string(e.Record)})
+}
+
+func (d *demo) onNotice(n lambdasim.Notice) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n.Kind == lambdasim.NoticeFreeze {
+		d.frozen++
+	}
+}
+
+// ownLog collects the extension's own log from what the processes write.
+type ownLog demo
+
+func (w *ownLog) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for line := range bytes.Lines(b) {
+		if bytes.Contains(line, []byte(`"logger":"kinetel"`)) {
+			w.log.Write(line)
+		}
+	}
+	return len(b), nil
+}
+
+func (d *demo) ownLog() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.log.String()
+}
+
+// invoke goes through the steps, a line each.
+func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox, kinesis *kinesissim.Server) error {
+	fmt.Fprintln(d.out, bold.Render(fmt.Sprintf("%3s  %-8s  %-28s  %11s  %6s  %9s  %s", "", "request", "", "duration", "lines", "held", "shipped")))
+	var before kinesissim.Stats
+	events := 0
+	for i, s := range steps() {
+		if i > 0 {
+			select {
+			case <-time.After(demoGap):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		result, err := sandbox.Invoke(ctx, []byte(s.payload))
+		if err != nil {
+			return fmt.Errorf("invocation %d: %w", i+1, err)
+		}
+		arrived, err := decode(kinesis)
+		if err != nil {
+			return err
+		}
+		after := kinesis.Stats()
+		what := s.what
+		switch {
+		case result.SuppressedInit:
+			what = "new process after the reset"
+		case result.ColdStart:
+			what = fmt.Sprintf("cold start, init %v", result.InitDuration.Round(time.Millisecond))
+		}
+		fmt.Fprintf(d.out, "%3d  %-8.8s  %-28s  %11s  %6d  %9s  %d events in %d records, %d B\n", i+1, result.RequestID, what,
+			result.Duration.Round(10*time.Microsecond), result.FunctionLines, result.Held.Round(10*time.Microsecond),
+			len(arrived)-events, after.Records-before.Records, after.Bytes-before.Bytes)
+		before, events = after, len(arrived)
+	}
+	return nil
+}
+
+// decode returns all events that lie in the stream.
+func decode(kinesis *kinesissim.Server) ([]record.Event, error) {
+	var events []record.Event
+	for _, r := range kinesis.Records(demoStream) {
+		decoded, err := record.Decode(r.Data)
+		if err != nil {
+			return nil, fmt.Errorf("record %s: %w", r.SequenceNumber, err)
+		}
+		events = append(events, decoded...)
+	}
+	return events, nil
+}
+
+// conclude shows what lies in the stream, and the verdict.
+func (d *demo) conclude(kinesis *kinesissim.Server, report lambdasim.ShutdownReport) error {
+	arrived, err := decode(kinesis)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\n%s\n", bold.Render("One event of each kind, as it lies in the stream"))
+	var kinds []string
+	for _, e := range arrived {
+		if slices.Contains(kinds, e.Type) {
+			continue
+		}
+		kinds = append(kinds, e.Type)
+		var line bytes.Buffer
+		enc := json.NewEncoder(&line)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(e); err != nil {
+			return err
+		}
+		fmt.Fprint(d.out, line.String())
+	}
+	if log := d.ownLog(); log != "" {
+		fmt.Fprintf(d.out, "\n%s\n%s", bold.Render("The extension's own log"), log)
+	}
+
+	d.mu.Lock()
+	verdict, frozen := audit.Check(d.emitted, arrived), d.frozen
+	d.mu.Unlock()
+	stats := kinesis.Stats()
+	fmt.Fprintf(d.out, "\n%s\n", bold.Render("Verdict"))
+	fmt.Fprintf(d.out, "the environment was frozen %d times; shutdown took %v; %d PutRecords requests, %d records, %d B\n",
+		frozen, report.Took.Round(time.Millisecond), stats.Requests["PutRecords"], stats.Records, stats.Bytes)
+	for _, p := range report.Processes {
+		if p.Kind == lambdasim.KindExtension && (p.ExitCode != 0 || p.Killed) {
+			return fmt.Errorf("the extension did not end in order: status %d, killed %v", p.ExitCode, p.Killed)
+		}
+	}
+	line := fmt.Sprintf("events: %d emitted, %d delivered, %d lost, %d duplicated", verdict.Emitted, verdict.Delivered, verdict.Lost, verdict.Duplicated)
+	if !verdict.OK() || verdict.Emitted == 0 {
+		fmt.Fprintf(d.out, "%s\n%s\n", bad.Render(line), strings.Join(verdict.Examples, "\n"))
+		return errors.New("what arrived is not what was emitted: " + verdict.String())
+	}
+	fmt.Fprintln(d.out, good.Render(line))
+	return nil
+}

@@ -1,0 +1,40 @@
+// Command kinetel is the developer's tool: it shows Kinetel work on this
+// machine.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"kinetel/internal/version"
+)
+
+func main() { os.Exit(run()) }
+
+// run is the whole program; it returns the exit status.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "kinetel:", err)
+		return 1
+	}
+	return 0
+}
+
+func newCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "kinetel",
+		Short:         "Lambda telemetry into Kinesis: see it work on this machine",
+		Version:       version.Version,
+		SilenceErrors: true, // run prints them, once
+		SilenceUsage:  true,
+	}
+	root.AddCommand(newDemoCommand())
+	return root
+}
