@@ -1,0 +1,146 @@
+package lambdasim
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// The Runtime API, version 2018-06-01.
+
+const headerFunctionErrorType = "Lambda-Runtime-Function-Error-Type"
+
+// maxResponse is the size limit of a buffered response: 6 MB and some.
+const maxResponse = 6<<20 + 100
+
+// serveRuntimeNext ends the invocation that the runtime works on, if any, and
+// blocks until there is another.
+func (s *Sandbox) serveRuntimeNext(w http.ResponseWriter, r *http.Request, g *generation, now time.Time) {
+	s.mu.Lock()
+	inv := g.inv
+	if g.runtimeWaiting || inv != nil && inv.delivered && !inv.responded {
+		s.mu.Unlock()
+		s.refuse(w, r, http.StatusForbidden, "InvalidStateTransition", "next is not allowed now")
+		return
+	}
+	if inv != nil && inv.delivered && inv.runtimeDoneAt.IsZero() {
+		inv.runtimeDoneAt = now
+	}
+	if !g.runtimeReady && g.runtime != nil {
+		g.runtime.firstNextAt = now
+	}
+	g.runtimeReady, g.runtimeWaiting = true, true
+	s.broadcast()
+	s.mu.Unlock()
+
+	select {
+	case inv = <-g.runtimeInbox:
+	case <-r.Context().Done():
+		inv = nil
+	case <-g.done:
+		inv = nil
+	}
+	s.mu.Lock()
+	g.runtimeWaiting = false
+	if inv != nil {
+		inv.delivered = true
+	}
+	s.mu.Unlock()
+	if inv == nil {
+		return
+	}
+	header := w.Header()
+	header.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
+	header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
+	header.Set("Lambda-Runtime-Invoked-Function-Arn", s.functionARN())
+	if inv.trace != "" {
+		header.Set("Lambda-Runtime-Trace-Id", inv.trace)
+	}
+	answer(w, http.StatusOK, inv.payload)
+}
+
+// serveResponse takes the answer of the function, or its error.
+func (s *Sandbox) serveResponse(w http.ResponseWriter, r *http.Request, g *generation, id string, now time.Time, isError bool) {
+	s.mu.Lock()
+	inv := g.inv
+	switch {
+	case inv == nil || inv.id != id:
+		s.mu.Unlock()
+		s.refuse(w, r, http.StatusBadRequest, "InvalidRequestID", "Invalid request ID")
+		return
+	case !inv.delivered || inv.responding:
+		s.mu.Unlock()
+		s.refuse(w, r, http.StatusForbidden, "InvalidStateTransition", "a response is not expected now")
+		return
+	}
+	inv.responding = true
+	s.mu.Unlock()
+
+	body, err := readBody(r, maxResponse)
+	errorType := ""
+	switch {
+	case err == errTooLarge:
+		errorType = "Function.ResponseSizeTooLarge"
+		body = errorBody(errorType, "Response payload size exceeded maximum allowed payload size (6291556 bytes).")
+	case err != nil:
+		errorType = "Runtime.TruncatedResponse"
+		body = errorBody(errorType, "the response was cut off: "+err.Error())
+	case r.Trailer.Get(headerFunctionErrorType) != "":
+		// A streamed response that failed on the way tells so at its end.
+		errorType = functionErrorType(r.Trailer.Get(headerFunctionErrorType))
+	case isError:
+		errorType = functionErrorType(r.Header.Get(headerFunctionErrorType))
+	}
+
+	s.mu.Lock()
+	inv.responseStart, inv.responseEnd = now, time.Now()
+	inv.response, inv.responded = body, true
+	inv.functionError, inv.errorType = errorType != "", errorType
+	s.broadcast()
+	s.mu.Unlock()
+	if err == errTooLarge {
+		s.refuse(w, r, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Exceeded maximum allowed payload size (6291556 bytes).")
+		return
+	}
+	answer(w, http.StatusAccepted, statusOK)
+}
+
+// serveRuntimeInitError fails Init.
+func (s *Sandbox) serveRuntimeInitError(w http.ResponseWriter, r *http.Request, g *generation) {
+	body, err := readBody(r, maxAPIBody)
+	if err != nil {
+		s.refuse(w, r, http.StatusBadRequest, "InvalidRequestFormat", err.Error())
+		return
+	}
+	failed := &failure{
+		errorType: functionErrorType(r.Header.Get(headerFunctionErrorType)), reported: true, detail: "the runtime reported an init error",
+	}
+	if json.Valid(body) {
+		failed.payload = body
+	}
+	s.mu.Lock()
+	if g.runtimeReady {
+		s.mu.Unlock()
+		s.refuse(w, r, http.StatusForbidden, "InvalidStateTransition", "init is over")
+		return
+	}
+	if g.fatal == nil {
+		g.fatal = failed
+	}
+	s.broadcast()
+	s.mu.Unlock()
+	answer(w, http.StatusAccepted, statusOK)
+}
+
+var validErrorType = regexp.MustCompile(`^(Runtime|Function)\.[A-Z][A-Za-z]+$`)
+
+// functionErrorType keeps a runtime's own error type where it is one, as the
+// aws-lambda-runtime-interface-emulator does. aws-lambda-go sends none.
+func functionErrorType(header string) string {
+	if validErrorType.MatchString(header) {
+		return header
+	}
+	return "Function.Unknown"
+}

@@ -1,0 +1,97 @@
+package lambdasim
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// serve is the front of the three APIs. Paths match exactly, as in the
+// aws-lambda-runtime-interface-emulator: a trailing slash is another path.
+func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
+	// Everything that is measured counts from here.
+	now := time.Now()
+	s.mu.Lock()
+	if s.closed || s.gen == nil {
+		s.mu.Unlock()
+		http.Error(w, "the sandbox runs no processes", http.StatusServiceUnavailable)
+		return
+	}
+	g := s.gen
+	// Under mu, because close waits only for requests that came before it.
+	s.wait.Add(1)
+	s.mu.Unlock()
+	defer s.wait.Done()
+
+	switch r.Method + " " + r.URL.Path {
+	case "POST /2020-01-01/extension/register":
+		s.serveRegister(w, r, g, now)
+	case "GET /2020-01-01/extension/event/next":
+		s.serveExtensionNext(w, r, g, now)
+	case "POST /2020-01-01/extension/init/error":
+		s.serveExtensionError(w, r, g, stateInitError)
+	case "POST /2020-01-01/extension/exit/error":
+		s.serveExtensionError(w, r, g, stateExitError)
+	case "PUT /2022-07-01/telemetry":
+		s.serveTelemetry(w, r, g, now)
+	case "GET /2018-06-01/runtime/invocation/next":
+		s.serveRuntimeNext(w, r, g, now)
+	case "POST /2018-06-01/runtime/init/error":
+		s.serveRuntimeInitError(w, r, g)
+	default:
+		const prefix = "/2018-06-01/runtime/invocation/"
+		if id, isResponse := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, prefix), "/response"); isResponse && r.Method == http.MethodPost {
+			s.serveResponse(w, r, g, id, now, false)
+			return
+		}
+		if id, isError := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, prefix), "/error"); isError && r.Method == http.MethodPost {
+			s.serveResponse(w, r, g, id, now, true)
+			return
+		}
+		s.notice(Notice{Kind: NoticeRefused, Detail: r.Method + " " + r.URL.Path + ": 404"})
+		http.NotFound(w, r)
+	}
+}
+
+// maxAPIBody bounds the bodies of everything but responses.
+const maxAPIBody = 1 << 20
+
+var errTooLarge = errors.New("the body is too large")
+
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if err == nil && int64(len(body)) > limit {
+		err = errTooLarge
+	}
+	return body, err
+}
+
+// refuse answers with the error body that all APIs share.
+func (s *Sandbox) refuse(w http.ResponseWriter, r *http.Request, status int, errorType, message string) {
+	s.notice(Notice{Kind: NoticeRefused, Detail: r.Method + " " + r.URL.Path + ": " + errorType + ": " + message})
+	answer(w, status, errorBody(errorType, message))
+}
+
+func answer(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// An error here means that the client is gone, which it may.
+	_, _ = w.Write(body)
+}
+
+func errorBody(errorType, message string) []byte {
+	body, err := json.Marshal(struct {
+		ErrorMessage string `json:"errorMessage"`
+		ErrorType    string `json:"errorType"`
+	}{message, errorType})
+	if err != nil {
+		// Two strings: they encode.
+		panic("lambdasim: " + err.Error())
+	}
+	return body
+}
+
+var statusOK = []byte(`{"status":"OK"}` + "\n")

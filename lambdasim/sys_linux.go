@@ -1,0 +1,87 @@
+package lambdasim
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// What only Linux has: the freeze, process groups that die with this program,
+// and the ways to look at processes and pipes.
+
+const (
+	signalStop     = syscall.SIGSTOP
+	signalContinue = syscall.SIGCONT
+)
+
+func checkPlatform() error { return nil }
+
+// processAttributes gives a process its own group, and lets it die with this
+// program.
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// signalGroup sends a signal to a process group.
+func signalGroup(pid int, sig syscall.Signal) {
+	// ESRCH, the one possible error, means that nobody is left.
+	_ = syscall.Kill(-pid, sig)
+}
+
+// awaitExit waits until a child has exited, awaitStop until it was stopped or
+// has exited; neither takes the news from whoever reaps the child.
+func awaitExit(pid int) { waitStatus(pid, syscall.WEXITED) }
+func awaitStop(pid int) { waitStatus(pid, syscall.WEXITED|syscall.WSTOPPED) }
+
+func waitStatus(pid, options int) {
+	const pPID = 1
+	for {
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, pPID, uintptr(pid), 0, uintptr(options|syscall.WNOWAIT), 0, 0)
+		if errno != syscall.EINTR {
+			return
+		}
+	}
+}
+
+// cpuTime returns the processor time of a living process, by its CPU-time clock.
+func cpuTime(pid int) time.Duration {
+	const schedClock = 2 // CPUCLOCK_SCHED of <linux/posix-timers.h>
+	clock := (^int32(pid))<<3 | schedClock
+	var ts syscall.Timespec
+	if _, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, uintptr(clock), uintptr(unsafe.Pointer(&ts)), 0); errno != 0 {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
+// pipeBytes is the size asked for: the most that an unprivileged process gets.
+const pipeBytes = 1 << 20
+
+// openPipe returns a pipe whose read end does not block, and whose other end
+// does, as programs expect of their standard output.
+func openPipe() (reader, writer *os.File, err error) {
+	var fds [2]int
+	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("pipe: %w", err)
+	}
+	// A smaller pipe than asked for is only slower, so errors do not matter.
+	_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(fds[0]), syscall.F_SETPIPE_SZ, pipeBytes)
+	if err := syscall.SetNonblock(fds[0], true); err != nil {
+		syscall.Close(fds[0])
+		syscall.Close(fds[1])
+		return nil, nil, fmt.Errorf("pipe: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
+}
+
+// pendingInPipe is how much can be read now.
+func pendingInPipe(fd uintptr) int {
+	var pending int32
+	// FIONREAD fails on no pipe; if it did, nothing would be pending.
+	_, _, _ = syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCINQ, uintptr(unsafe.Pointer(&pending)))
+	return int(pending)
+}
+
+func readPipe(fd uintptr, buf []byte) (int, error) { return syscall.Read(int(fd), buf) }
