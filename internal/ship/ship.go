@@ -39,7 +39,7 @@ const (
 
 // ErrRefused means that Kinesis refuses every record for a reason that waiting
 // does not mend, so that nobody should be held for it.
-var ErrRefused = errors.New("Kinesis refuses the records for now")
+var ErrRefused = errors.New("the records are refused for now")
 
 // Putter sends records to Kinesis; *kinesis.Client is one.
 type Putter interface {
@@ -355,8 +355,10 @@ func (s *Shipper) failed(err error, records int) {
 	}
 	s.told = true
 	waiting, events, bytes := s.queue.Waiting()
-	attrs := []any{"error", err.Error(), "class", class.String(),
-		"waiting_records", waiting, "waiting_events", events, "waiting_bytes", bytes}
+	attrs := []any{
+		"error", err.Error(), "class", class.String(),
+		"waiting_records", waiting, "waiting_events", events, "waiting_bytes", bytes,
+	}
 	if mend := kinesis.Mend(err); mend != "" {
 		attrs = append(attrs, "mend", mend)
 	}
