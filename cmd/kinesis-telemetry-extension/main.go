@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -60,14 +61,14 @@ func run(path string, environ []string, stderr io.Writer) error {
 	stop, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer release()
 
-	tell(log, problems)
+	bad, usable := tell(log, problems), config.Usable(problems)
 	switch {
-	case !config.Usable(problems) && cfg.Strict:
-		if err := api.InitError(stop, "Extension.ConfigInvalid", problems[0].String()); err != nil {
+	case !usable && cfg.Strict:
+		if err := api.InitError(stop, "Extension.ConfigInvalid", strings.Join(bad, "; ")); err != nil {
 			log.Error("Lambda does not take the error", "error", err.Error())
 		}
 		return errors.New("bad configuration")
-	case !config.Usable(problems), !cfg.Enabled:
+	case !usable, !cfg.Enabled:
 		return finish(log, lifecycle.Idle(stop, api))
 	}
 	return finish(log, work(stop, api, function, cfg, log))
@@ -208,9 +209,10 @@ func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("logger", "kinetel")
 }
 
-// tell tells all problems with the configuration at once.
-func tell(log *slog.Logger, problems []config.Problem) {
-	var bad, odd []string
+// tell tells all problems with the configuration at once. It returns those that
+// keep the extension from working.
+func tell(log *slog.Logger, problems []config.Problem) (bad []string) {
+	var odd []string
 	for _, p := range problems {
 		if p.Warning {
 			odd = append(odd, p.String())
@@ -224,6 +226,7 @@ func tell(log *slog.Logger, problems []config.Problem) {
 	if len(odd) > 0 {
 		log.Warn("the configuration has variables that mean nothing", "problems", odd)
 	}
+	return bad
 }
 
 // finish tells how the loop ended, if that was not in order.

@@ -71,6 +71,18 @@ func ClassOf(err error) Class {
 	return Transient
 }
 
+// AsDenied returns the error with the class Denied, for a caller that knows that
+// it is not about the records.
+func AsDenied(err error) error {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) {
+		return &Error{Class: Denied, Err: err}
+	}
+	denied := *e
+	denied.Class = Denied
+	return &denied
+}
+
 // classify maps an answer that is no success to what to do about it. The codes
 // are those of the Kinesis API reference (PutRecords and common errors).
 func classify(status int, code string) Class {
@@ -121,7 +133,7 @@ func Mend(err error) string {
 	case e.Class == Credentials:
 		return "check the credentials that the function's role gives, and the environment's clock"
 	case e.Class == Denied && e.Status != 0:
-		return "check that the endpoint is Kinesis and that the role may write to the stream"
+		return "check the stream's name or ARN, that the endpoint is Kinesis, and that the role may write to the stream"
 	case e.Status == 0 && e.Err != nil:
 		return "check that the function's network reaches the endpoint: a function in a VPC needs a NAT gateway or a VPC endpoint for Kinesis"
 	}

@@ -284,44 +284,66 @@ func (s *Shipper) count(r *pack.Record) {
 // bisect finds the records that Kinesis refuses for what they are, gives those
 // up, and gets the others through.
 func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) bool {
-	gone := make([]bool, len(batch))
-	stop := error(nil) // what ended the search
-	var try func(from, to int, err error)
-	try = func(from, to int, err error) {
-		if to-from == 1 {
-			gone[from] = true
-			s.reject(batch[from], err)
+	b := bisection{s: s, batch: batch, gone: make([]bool, len(batch)), refused: make([]error, len(batch))}
+	b.search(ctx, 0, len(batch), err)
+	// Where nothing was ever taken, it is not the records that are wrong but
+	// what all requests have in common, and they are worth keeping.
+	unproven := s.stats.records.Load() == 0
+	for i, err := range b.refused {
+		if err != nil && !unproven {
+			b.gone[i] = true
+			s.reject(batch[i], err)
+		}
+	}
+	s.queue.Settle(func(i int) bool { return b.gone[i] })
+	switch {
+	case b.stop != nil:
+	case unproven:
+		b.stop = kinesis.AsDenied(err)
+	default:
+		s.recovered()
+		return true
+	}
+	if ctx.Err() == nil {
+		s.failed(b.stop, len(batch))
+	}
+	return false
+}
+
+// bisection is the search for refused records in a batch.
+type bisection struct {
+	s       *Shipper
+	batch   []*pack.Record
+	gone    []bool  // records that Kinesis has
+	refused []error // of records that it refuses alone
+	stop    error   // that ended the search
+}
+
+// search sends the halves of a run that was refused with err.
+func (b *bisection) search(ctx context.Context, from, to int, err error) {
+	if to-from == 1 {
+		b.refused[from] = err
+		return
+	}
+	middle := (from + to) / 2
+	for _, half := range [][2]int{{from, middle}, {middle, to}} {
+		if b.stop != nil {
 			return
 		}
-		middle := (from + to) / 2
-		for _, half := range [][2]int{{from, middle}, {middle, to}} {
-			if stop != nil {
-				return
-			}
-			results, err := s.attempt(ctx, batch[half[0]:half[1]])
-			switch {
-			case err == nil:
-				for i, r := range results {
-					if gone[half[0]+i] = r.OK(); r.OK() {
-						s.count(batch[half[0]+i])
-					}
+		results, err := b.s.attempt(ctx, b.batch[half[0]:half[1]])
+		switch {
+		case err == nil:
+			for i, r := range results {
+				if b.gone[half[0]+i] = r.OK(); r.OK() {
+					b.s.count(b.batch[half[0]+i])
 				}
-			case kinesis.ClassOf(err) == kinesis.Invalid:
-				try(half[0], half[1], err)
-			default:
-				stop = err
 			}
+		case kinesis.ClassOf(err) == kinesis.Invalid:
+			b.search(ctx, half[0], half[1], err)
+		default:
+			b.stop = err
 		}
 	}
-	try(0, len(batch), err)
-	s.queue.Settle(func(i int) bool { return gone[i] })
-	if stop != nil {
-		if ctx.Err() == nil {
-			s.failed(stop, len(batch))
-		}
-		return false
-	}
-	return true
 }
 
 // reject gives a record up that Kinesis will never take.

@@ -44,7 +44,8 @@ const (
 	// maxUnparsed is how much text one kinetel.unparsed event carries. It
 	// keeps such an event far below Kinesis' limit for a record.
 	maxUnparsed = 256 << 10
-	// maxSalvage bounds the search for events behind broken ones in a body.
+	// maxSalvage bounds what is tried with broken events in a body: to see
+	// them as cut, and to find events behind them.
 	maxSalvage = 256
 )
 
@@ -88,21 +89,23 @@ func (d *Decoder) join(body []byte) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
-	envelope := d.fragment[:d.envelope]
-	if !bytes.HasPrefix(rest, envelope) {
+	if !bytes.HasPrefix(rest, d.fragment[:d.envelope]) {
 		return nil, false
 	}
-	// An event of its own may well have the same time and type. A
-	// continuation never parses as one: it has a quote or a brace too many.
-	if _, end, err := parseEvent(rest, 0); err == nil && followed(rest, end) {
-		return nil, false
+	if len(d.fragment) > d.envelope && bytes.HasPrefix(rest, d.fragment) {
+		return nil, false // the same half once more
 	}
 	joined := make([]byte, 0, len(d.fragment)+len(rest)-d.envelope)
 	joined = append(joined, d.fragment...)
 	joined = append(joined, rest[d.envelope:]...)
-	_, end, err := parseEvent(joined, 0)
-	if err == nil && followed(joined, end) {
+	if _, end, err := parseEvent(joined, 0); err == nil && followed(joined, end) {
 		return joined, true
+	}
+	// Another event may well have the same time and type. What goes on with a
+	// record is no event, unless the cut was at a quote with a backslash; and
+	// then it would have fitted.
+	if _, end, err := parseEvent(rest, 0); err == nil && followed(rest, end) {
+		return nil, false
 	}
 	// Not whole yet: it may have been cut once more.
 	_, _, ok = cutRecord(joined)
@@ -112,7 +115,7 @@ func (d *Decoder) join(body []byte) ([]byte, bool) {
 // elements hands on the events of b, which is a JSON array, or what is left
 // of one.
 func (d *Decoder) elements(b []byte, received time.Time) {
-	salvage := maxSalvage
+	salvage, cuts := maxSalvage, maxSalvage
 	for i := 0; ; {
 		i = skipSpace(b, i)
 		if i >= len(b) {
@@ -135,14 +138,16 @@ func (d *Decoder) elements(b []byte, received time.Time) {
 			i = end
 			continue
 		}
-		// It is broken. What stands behind it need not be.
-		next := nextEvent(b, i, &salvage)
-		if next == len(b) {
+		// It is broken. Either Lambda cut it, and then all that follows belongs
+		// to it, or something is wrong, and what follows need not be.
+		if cuts > 0 {
 			if fragment, envelope, ok := cutRecord(b[i:]); ok {
 				d.keep(fragment, envelope, received)
 				return
 			}
+			cuts--
 		}
+		next := nextEvent(b, i, &salvage)
 		d.unparsed(trimPunctuation(b[i:next]), received)
 		i = next
 	}
@@ -257,6 +262,11 @@ func appendMember(dst, member []byte) []byte {
 
 // isTime reports whether text is a time that a consumer can read.
 func isTime(text []byte) bool {
+	// time.Parse takes hours of one digit and a comma before the fraction,
+	// which RFC 3339 does not.
+	if len(text) < len("2006-01-02T15:04:05Z") || text[len("2006-01-02T15")] != ':' || bytes.IndexByte(text, ',') >= 0 {
+		return false
+	}
 	_, err := time.Parse(time.RFC3339, string(text))
 	return err == nil
 }
@@ -301,7 +311,7 @@ func cutRecord(b []byte) (fragment []byte, envelope int, ok bool) {
 	}
 	const record = `"record":`
 	envelope = bytes.Index(fragment, []byte(record))
-	if envelope < 0 || bytes.ContainsAny(fragment[1:envelope], "{}[]\\") {
+	if envelope < 1 || fragment[0] != '{' || bytes.ContainsAny(fragment[1:envelope], "{}[]\\") {
 		return nil, 0, false
 	}
 	envelope += len(record)

@@ -156,6 +156,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.take(body)
+	w.Header().Set("Content-Length", "0") // else the answer's end waits for our return
 	w.WriteHeader(http.StatusOK)
 	// The answer leaves before anybody acts on the body: a freeze between the
 	// two would have Lambda send it again. A failure shows in Lambda doing so.
