@@ -172,6 +172,15 @@ type pipeline struct {
 // CloseIntake stops taking telemetry in.
 func (p *pipeline) CloseIntake(ctx context.Context) { p.listener.Close(ctx) }
 
+// Drain sends everything, and then tells what was given up on the way.
+func (p *pipeline) Drain(ctx context.Context) error {
+	if err := p.Shipper.Drain(ctx); err != nil {
+		return err
+	}
+	p.Cut()
+	return p.Shipper.Drain(ctx)
+}
+
 func newClient(cfg config.Config) *kinesis.Client {
 	endpoint := cfg.AWS.Endpoint
 	if endpoint == "" {

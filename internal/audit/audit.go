@@ -3,8 +3,10 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -41,7 +43,7 @@ func (v Verdict) String() string {
 		v.Emitted, v.Delivered, v.Lost, v.Duplicated, v.Unknown, v.Told, v.Holes)
 }
 
-const maxExamples = 10
+const maxExamples = 20
 
 func (v *Verdict) example(format string, args ...any) {
 	if len(v.Examples) < maxExamples {
@@ -50,7 +52,8 @@ func (v *Verdict) example(format string, args ...any) {
 }
 
 // Check holds what arrived against what was emitted. Events are the same if
-// time, type and record are, byte for byte.
+// time, type and record are, byte for byte; arrivals are the same if environment
+// and sequence number are.
 func Check(emitted []Emitted, arrived []record.Event) Verdict {
 	v := Verdict{Emitted: len(emitted)}
 	due := map[Emitted]int{}
@@ -58,23 +61,29 @@ func Check(emitted []Emitted, arrived []record.Event) Verdict {
 		due[e]++
 	}
 	known := maps.Clone(due)
-	seen := map[string]map[uint64]bool{} // by environment
-	var told []span
+	type number struct {
+		environment string
+		seq         uint64
+	}
+	seen := map[number]bool{}
+	accounted := map[string][]span{} // by environment: arrived, or told as lost
 	for _, a := range arrived {
-		environment := a.Environment()
-		if seen[environment] == nil {
-			seen[environment] = map[uint64]bool{}
-		}
-		again := seen[environment][a.Seq]
-		seen[environment][a.Seq] = true
-		if strings.HasPrefix(a.Type, "kinetel.") {
+		n := number{a.Environment(), a.Seq}
+		own := strings.HasPrefix(a.Type, "kinetel.")
+		if own {
 			v.Own++
-			if again {
-				v.Duplicated++
-				v.example("arrived again: seq %d of %s", a.Seq, environment)
-			} else if s, ok := lossOf(a); ok {
+		}
+		if seen[n] {
+			v.Duplicated++
+			v.example("arrived again: seq %d of %s: %s %s %.120s", a.Seq, n.environment, a.Time, a.Type, a.Body)
+			continue
+		}
+		seen[n] = true
+		accounted[n.environment] = append(accounted[n.environment], span{first: a.Seq, last: a.Seq})
+		if own {
+			if s, ok := lossOf(a); ok {
 				v.Told += s.count
-				told = append(told, s)
+				accounted[n.environment] = append(accounted[n.environment], s)
 			}
 			continue
 		}
@@ -85,11 +94,14 @@ func Check(emitted []Emitted, arrived []record.Event) Verdict {
 			v.Delivered++
 		case known[key] > 0:
 			v.Duplicated++
-			v.example("arrived again: seq %d of %s: %s %s %.120s", a.Seq, environment, a.Time, a.Type, a.Body)
+			v.example("arrived again: seq %d of %s: %s %s %.120s", a.Seq, n.environment, a.Time, a.Type, a.Body)
 		default:
 			v.Unknown++
-			v.example("arrived, but was never emitted: seq %d of %s: %s %s %.120s", a.Seq, environment, a.Time, a.Type, a.Body)
+			v.example("arrived, but was never emitted: seq %d of %s: %s %s %.120s", a.Seq, n.environment, a.Time, a.Type, a.Body)
 		}
+	}
+	for _, environment := range slices.Sorted(maps.Keys(accounted)) {
+		v.holes(environment, accounted[environment])
 	}
 	for _, e := range emitted {
 		if due[e] > 0 {
@@ -98,17 +110,19 @@ func Check(emitted []Emitted, arrived []record.Event) Verdict {
 			v.example("did not arrive: %s %s %.120s", e.Time, e.Type, e.Record)
 		}
 	}
-	for _, s := range told {
-		for seq := s.first; seq <= s.last; seq++ {
-			seen[s.environment][seq] = true
-		}
-	}
-	for environment, seqs := range seen {
-		last := slices.Max(slices.Collect(maps.Keys(seqs)))
-		if holes := int(last) - len(seqs); holes > 0 {
-			v.Holes += holes
-			v.example("environment %s: %d sequence numbers up to %d are missing and not told as lost", environment, holes, last)
-		}
-	}
 	return v
+}
+
+// holes counts the sequence numbers of an environment that no span accounts for.
+func (v *Verdict) holes(environment string, spans []span) {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	done := uint64(0) // all numbers up to this one are accounted for
+	for _, s := range spans {
+		if s.first > done && s.first-done > 1 {
+			// What was not written by Kinetel may have any number.
+			v.Holes += int(min(s.first-done-1, math.MaxInt32))
+			v.example("missing and not told as lost: seq %d to %d of %s", done+1, s.first-1, environment)
+		}
+		done = max(done, s.last)
+	}
 }

@@ -7,11 +7,10 @@ import (
 	"kinetel/internal/record"
 )
 
-// span is a run of sequence numbers that were told as lost.
+// span is a run of sequence numbers.
 type span struct {
-	environment string
 	first, last uint64
-	count       int
+	count       int // of events, where they were told as lost
 }
 
 // lossOf reads a kinetel.loss event.
@@ -23,8 +22,8 @@ func lossOf(e record.Event) (span, bool) {
 		FirstSeq, LastSeq uint64
 		Count             int
 	}
-	if err := json.Unmarshal(e.Body, &body); err != nil || body.FirstSeq > body.LastSeq || body.LastSeq-body.FirstSeq > 1<<32 {
+	if err := json.Unmarshal(e.Body, &body); err != nil || body.FirstSeq > body.LastSeq {
 		return span{}, false
 	}
-	return span{e.Environment(), body.FirstSeq, body.LastSeq, body.Count}, true
+	return span{body.FirstSeq, body.LastSeq, body.Count}, true
 }

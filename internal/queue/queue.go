@@ -49,7 +49,9 @@ func New(max int64, dropped func(*pack.Record)) *Queue {
 func (q *Queue) Push(r *pack.Record) {
 	q.mu.Lock()
 	var gone []*pack.Record
-	for q.bytes+size(r) > q.max && len(q.entries) > q.inFlight {
+	// A record that tells of losses makes no room for itself, or each telling
+	// would be a loss to tell. The next record makes it up.
+	for len(r.Losses) == 0 && q.bytes+size(r) > q.max && len(q.entries) > q.inFlight {
 		oldest := q.entries[q.inFlight].record
 		q.entries = slices.Delete(q.entries, q.inFlight, q.inFlight+1)
 		q.bytes -= size(oldest)

@@ -29,6 +29,8 @@ const (
 	// share (full jitter) of a time that doubles.
 	baseDelay = 50 * time.Millisecond
 	maxDelay  = 5 * time.Second
+	// kickDelay bounds what is left of a pause when somebody begins to wait.
+	kickDelay = 100 * time.Millisecond
 	// probeDelay is the wait after a refusal that somebody has to mend, such
 	// as a missing permission.
 	probeDelay = 30 * time.Second
@@ -49,8 +51,8 @@ type Putter interface {
 	CloseIdle()
 }
 
-// Shipper drains a queue. Run does the work; the other methods may be called
-// from anywhere.
+// Shipper drains a queue. Run does the work; Flush and Drain are called by one
+// goroutine, the other methods from anywhere.
 type Shipper struct {
 	queue  *queue.Queue
 	putter Putter
@@ -60,7 +62,8 @@ type Shipper struct {
 	wake chan struct{} // one slot: there may be something to send
 	kick chan struct{} // one slot: somebody waits for it, so be quick
 
-	mu       sync.Mutex    // guards the two below
+	mu       sync.Mutex    // guards all three below
+	deadline time.Time     // of who waits for the records; zero: nobody, or no matter when
 	refused  bool          // the last attempt met a refusal for good
 	hopeless chan struct{} // closed, and replaced, by each such refusal
 
@@ -129,9 +132,16 @@ func (s *Shipper) Flush(ctx context.Context) error {
 // Drain is Flush for the end of the environment: it makes one more attempt
 // even where the last one was refused for good.
 func (s *Shipper) Drain(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
 	s.mu.Lock()
+	s.deadline = deadline
 	hopeless := s.hopeless
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.deadline = time.Time{}
+		s.mu.Unlock()
+	}()
 	left, forget := s.queue.Left()
 	defer forget()
 	signal(s.wake)
@@ -171,29 +181,39 @@ func (s *Shipper) Run(ctx context.Context) {
 	}
 }
 
-// pause waits before the next attempt. New records do not shorten it; somebody
-// who is held does.
+// pause waits before the next attempt. New records do not shorten it. Somebody
+// who begins to wait for them does, once.
 func (s *Shipper) pause(ctx context.Context) {
-	delay := backoff(s.failures)
-	s.mu.Lock()
-	if s.refused {
-		// Spread, because all environments of a function meet the same
-		// refusal.
-		delay = probeDelay/2 + rand.N(probeDelay/2)
-	}
-	s.mu.Unlock()
-	timer := time.NewTimer(delay)
+	timer := time.NewTimer(s.delay())
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-s.kick:
-		timer.Reset(min(delay, rand.N(2*baseDelay)))
+		timer.Reset(rand.N(kickDelay))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		}
 	}
+}
+
+// delay returns how long the next pause is to be.
+func (s *Shipper) delay() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused {
+		// Spread, because all environments of a function meet the same
+		// refusal.
+		return probeDelay/2 + rand.N(probeDelay/2)
+	}
+	delay := backoff(s.failures)
+	if left := time.Until(s.deadline); left > 0 {
+		// Who has only so much time needs several attempts in it, the more
+		// often the less is left.
+		delay = min(delay, rand.N(left/4+time.Millisecond))
+	}
+	return delay
 }
 
 // backoff returns a random share of a time that doubles with each failure.
@@ -268,11 +288,19 @@ func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) bool {
 		s.failed(&kinesis.Error{Class: kinesis.Throttled, Status: 200, Code: example.ErrorCode, Message: example.ErrorMessage}, failed)
 		return false
 	}
+	s.partly(failed, len(batch), example)
+	return false
+}
+
+// partly notes an attempt that went through for some records.
+func (s *Shipper) partly(failed, of int, example kinesis.Result) {
+	s.mu.Lock()
+	s.refused = false
+	s.mu.Unlock()
 	s.failures++
 	s.stats.retried.Add(int64(failed))
-	s.log.Debug("some records were not taken and are sent again", "failed", failed, "of", len(batch),
+	s.log.Debug("some records were not taken and are sent again", "failed", failed, "of", of,
 		"code", example.ErrorCode, "message", example.ErrorMessage)
-	return false
 }
 
 func (s *Shipper) count(r *pack.Record) {
@@ -300,6 +328,9 @@ func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) b
 	case b.stop != nil:
 	case unproven:
 		b.stop = kinesis.AsDenied(err)
+	case b.failed > 0:
+		s.partly(b.failed, len(batch), b.example)
+		return false
 	default:
 		s.recovered()
 		return true
@@ -317,6 +348,8 @@ type bisection struct {
 	gone    []bool  // records that Kinesis has
 	refused []error // of records that it refuses alone
 	stop    error   // that ended the search
+	failed  int     // records to be sent again, of which example is one
+	example kinesis.Result
 }
 
 // search sends the halves of a run that was refused with err.
@@ -334,9 +367,13 @@ func (b *bisection) search(ctx context.Context, from, to int, err error) {
 		switch {
 		case err == nil:
 			for i, r := range results {
-				if b.gone[half[0]+i] = r.OK(); r.OK() {
-					b.s.count(b.batch[half[0]+i])
+				if !r.OK() {
+					b.failed++
+					b.example = r
+					continue
 				}
+				b.gone[half[0]+i] = true
+				b.s.count(b.batch[half[0]+i])
 			}
 		case kinesis.ClassOf(err) == kinesis.Invalid:
 			b.search(ctx, half[0], half[1], err)

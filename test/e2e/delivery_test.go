@@ -187,7 +187,7 @@ func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
 }
 
 func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
-	r := start(t, rig.Options{}, func(c *kinesissim.Config) {
+	r := start(t, rig.Options{Lambda: patient}, func(c *kinesissim.Config) {
 		c.Intercept = kinesissim.SeededRecords(1, 0.3, "ProvisionedThroughputExceededException")
 	})
 	for i := range 5 {
@@ -220,7 +220,7 @@ func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
 		"KINETEL_BUFFER_BYTES": "2MiB",
 		"KINETEL_COMPRESSION":  "none",
 		"KINETEL_MAX_HOLD":     "50ms",
-	}}, func(c *kinesissim.Config) {
+	}, Lambda: patient}, func(c *kinesissim.Config) {
 		c.Intercept = kinesissim.Always(kinesissim.Error(503, "ServiceUnavailable", "down"))
 	})
 	r.Invoke(`{"id":"flood","lines":10000,"bytes":500}`) // some 8 MB
@@ -231,7 +231,8 @@ func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
 	r.Invoke(`{"id":"after","lines":5}`)
 	r.Ended(r.Shutdown())
 	v := r.Verdict(r.records())
-	if v.Lost == 0 || v.Lost != v.Told || v.Holes != 0 || v.Duplicated != 0 || v.Unknown != 0 {
+	// What was told may be more: earlier tellings that were given up as well.
+	if v.Lost == 0 || v.Lost > v.Told || v.Holes != 0 || v.Duplicated != 0 || v.Unknown != 0 {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	}
 	t.Log(v)
@@ -239,3 +240,7 @@ func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
 		t.Errorf("the log does not tell of the failure and its end, once each:\n%s", r.Log())
 	}
 }
+
+// patient gives the shutdown more than Lambda's two seconds, for tests in which
+// it has megabytes to send while other tests have the machine's cores.
+func patient(c *lambdasim.Config) { c.ShutdownTimeout = 30 * time.Second }
