@@ -120,7 +120,7 @@ func classify(status int, code string) Class {
 // Mend says what somebody can do about an error, or "" where nobody has to.
 func Mend(err error) string {
 	e := (*Error)(nil)
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || e.Class == Throttled {
 		return ""
 	}
 	switch {

@@ -73,6 +73,7 @@ type Shipper struct {
 	failures int       // attempts in a row that failed
 	since    time.Time // when the first of them did
 	told     bool      // that Kinesis takes nothing
+	proven   bool      // Kinesis has taken a request as a whole
 }
 
 type stats struct {
@@ -144,8 +145,8 @@ func (s *Shipper) Drain(ctx context.Context) error {
 	}()
 	left, forget := s.queue.Left()
 	defer forget()
+	signal(s.kick) // first: who is woken takes it as served by the attempt that follows
 	signal(s.wake)
-	signal(s.kick)
 	select {
 	case <-left:
 		return nil
@@ -184,13 +185,15 @@ func (s *Shipper) Run(ctx context.Context) {
 // pause waits before the next attempt. New records do not shorten it. Somebody
 // who begins to wait for them does, once.
 func (s *Shipper) pause(ctx context.Context) {
-	timer := time.NewTimer(s.delay())
+	delay := s.delay()
+	end := time.Now().Add(delay)
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-s.kick:
-		timer.Reset(rand.N(kickDelay))
+		timer.Reset(min(time.Until(end), rand.N(kickDelay)))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -264,7 +267,9 @@ func (s *Shipper) attempt(ctx context.Context, batch []*pack.Record) ([]kinesis.
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	s.stats.requests.Add(1)
-	return s.putter.PutRecords(ctx, batch)
+	results, err := s.putter.PutRecords(ctx, batch)
+	s.proven = s.proven || err == nil
+	return results, err
 }
 
 // settle lets the records go that Kinesis has.
@@ -316,7 +321,7 @@ func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) b
 	b.search(ctx, 0, len(batch), err)
 	// Where nothing was ever taken, it is not the records that are wrong but
 	// what all requests have in common, and they are worth keeping.
-	unproven := s.stats.records.Load() == 0
+	unproven := !s.proven
 	for i, err := range b.refused {
 		if err != nil && !unproven {
 			b.gone[i] = true
@@ -406,6 +411,10 @@ func (s *Shipper) failed(err error, records int) {
 	if refused {
 		close(s.hopeless)
 		s.hopeless = make(chan struct{})
+		select {
+		case <-s.kick: // who kicked has the answer
+		default:
+		}
 	}
 	s.mu.Unlock()
 

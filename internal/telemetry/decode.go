@@ -92,7 +92,7 @@ func (d *Decoder) join(body []byte) ([]byte, bool) {
 	if !bytes.HasPrefix(rest, d.fragment[:d.envelope]) {
 		return nil, false
 	}
-	if len(d.fragment) > d.envelope && bytes.HasPrefix(rest, d.fragment) {
+	if again, _, ok := cutRecord(rest); ok && bytes.Equal(again, d.fragment) {
 		return nil, false // the same half once more
 	}
 	joined := make([]byte, 0, len(d.fragment)+len(rest)-d.envelope)

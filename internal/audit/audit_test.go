@@ -1,0 +1,350 @@
+package audit_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/audit"
+	"kinetel/internal/record"
+)
+
+// emitted are function lines with those texts.
+func emitted(texts ...string) (events []audit.Emitted) {
+	for _, text := range texts {
+		events = append(events, audit.Emitted{Time: "2026-11-22T20:15:00.000Z", Type: "function", Record: `"` + text + `"`})
+	}
+	return events
+}
+
+// line is a function line that arrived.
+func line(environment string, seq uint64, text string) record.Event {
+	return record.Event{
+		Schema: record.Schema, Seq: seq, Time: "2026-11-22T20:15:00.000Z", Type: "function",
+		Body: json.RawMessage(`"` + text + `"`), Resource: map[string]string{"faas.instance": environment},
+	}
+}
+
+// own is an event of Kinetel's own that arrived.
+func own(environment string, seq uint64, kind, body string) record.Event {
+	e := line(environment, seq, "")
+	e.Type, e.Body = "kinetel."+kind, json.RawMessage(body)
+	return e
+}
+
+// loss tells that events were lost.
+func loss(environment string, seq, first, last uint64) record.Event {
+	return own(environment, seq, "loss", fmt.Sprintf(`{"firstSeq":%d,"lastSeq":%d,"count":%d,"bytes":10,"reason":"buffer-full"}`, first, last, last-first+1))
+}
+
+func TestCheck(t *testing.T) {
+	type events = []record.Event
+	another := func(change func(*record.Event)) record.Event {
+		e := line("e", 1, "a")
+		change(&e)
+		return e
+	}
+	for _, tt := range []struct {
+		name    string
+		emitted []audit.Emitted
+		arrived events
+		want    audit.Verdict
+		ok      bool
+	}{
+		{"nothing was emitted and nothing arrived", nil, nil, audit.Verdict{}, true},
+		{
+			"everything arrived", emitted("a", "b", "c"),
+			events{line("e", 1, "a"), line("e", 2, "b"), line("e", 3, "c")},
+			audit.Verdict{Emitted: 3, Delivered: 3},
+			true,
+		},
+		{
+			"in any order", emitted("a", "b", "c"),
+			events{line("e", 3, "c"), line("e", 1, "a"), line("e", 2, "b")},
+			audit.Verdict{Emitted: 3, Delivered: 3},
+			true,
+		},
+		{
+			"nothing arrived", emitted("a", "b"), nil,
+			audit.Verdict{Emitted: 2, Lost: 2},
+			false,
+		},
+		{
+			"one was lost in the middle, and its number is missing", emitted("a", "b", "c"),
+			events{line("e", 1, "a"), line("e", 3, "c")},
+			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Holes: 1},
+			false,
+		},
+		{
+			"one was lost at the end, where no number shows it", emitted("a", "b"),
+			events{line("e", 1, "a")},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1},
+			false,
+		},
+		{
+			"the first numbers are missing", emitted("c"),
+			events{line("e", 3, "c")},
+			audit.Verdict{Emitted: 1, Delivered: 1, Holes: 2},
+			false,
+		},
+		{
+			"one arrived three times", emitted("a", "b"),
+			events{line("e", 1, "a"), line("e", 2, "b"), line("e", 1, "a"), line("e", 1, "a")},
+			audit.Verdict{Emitted: 2, Delivered: 2, Duplicated: 2},
+			false,
+		},
+		{
+			"one was numbered twice", emitted("a"),
+			events{line("e", 1, "a"), line("e", 2, "a")},
+			audit.Verdict{Emitted: 1, Delivered: 1, Duplicated: 1},
+			false,
+		},
+		{
+			"something else arrived too", emitted("a"),
+			events{line("e", 1, "a"), line("e", 2, "x")},
+			audit.Verdict{Emitted: 1, Delivered: 1, Unknown: 1},
+			false,
+		},
+		{
+			"another body is another event", emitted("a"),
+			events{another(func(e *record.Event) { e.Body = json.RawMessage(` "a"`) })},
+			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1},
+			false,
+		},
+		{
+			"another time is another event", emitted("a"),
+			events{another(func(e *record.Event) { e.Time = "2026-11-22T20:15:00Z" })},
+			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1},
+			false,
+		},
+		{
+			"another type is another event", emitted("a"),
+			events{another(func(e *record.Event) { e.Type = "extension" })},
+			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1},
+			false,
+		},
+		{
+			"lines with the same text are counted", emitted("a", "a", "a"),
+			events{line("e", 1, "a"), line("e", 2, "a"), line("e", 3, "a")},
+			audit.Verdict{Emitted: 3, Delivered: 3},
+			true,
+		},
+		{
+			"one of the lines with the same text was lost", emitted("a", "a", "a"),
+			events{line("e", 1, "a"), line("e", 3, "a")},
+			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Holes: 1},
+			false,
+		},
+		{
+			"one of the lines with the same text came once more", emitted("a", "a"),
+			events{line("e", 1, "a"), line("e", 2, "a"), line("e", 3, "a")},
+			audit.Verdict{Emitted: 2, Delivered: 2, Duplicated: 1},
+			false,
+		},
+		{
+			// A consumer that removes duplicates by number is left with one.
+			"one of the lines with the same text was lost and the other one came twice", emitted("a", "a"),
+			events{line("e", 1, "a"), line("e", 1, "a")},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Duplicated: 1},
+			false,
+		},
+		{
+			"what was lost was told", emitted("a", "b", "c", "d"),
+			events{line("e", 1, "a"), line("e", 4, "d"), loss("e", 5, 2, 3)},
+			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, Told: 2},
+			false,
+		},
+		{
+			"more was lost than was told", emitted("a", "b", "c", "d"),
+			events{line("e", 1, "a"), line("e", 4, "d"), loss("e", 5, 2, 2)},
+			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, Told: 1, Holes: 1},
+			false,
+		},
+		{
+			"a loss that is told again is no other loss", emitted("a", "b"),
+			events{line("e", 1, "a"), loss("e", 3, 2, 2), loss("e", 3, 2, 2)},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Duplicated: 1, Own: 2, Told: 1},
+			false,
+		},
+		{
+			"a loss that tells nothing explains nothing", emitted("a", "b"),
+			events{line("e", 1, "a"), own("e", 3, "loss", `"what?"`)},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, Holes: 1},
+			false,
+		},
+		{
+			"a loss that runs backwards explains nothing", emitted("a", "b"),
+			events{line("e", 1, "a"), own("e", 3, "loss", `{"firstSeq":2,"lastSeq":1,"count":1}`)},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, Holes: 1},
+			false,
+		},
+		{
+			"Kinetel's own events were not emitted by anybody", emitted("a"),
+			events{line("e", 1, "a"), own("e", 2, "report", `{}`), own("e", 3, "unparsed", `"x"`)},
+			audit.Verdict{Emitted: 1, Delivered: 1, Own: 2},
+			true,
+		},
+		{
+			"environments have numbers of their own", emitted("a", "b", "c"),
+			events{line("e", 1, "a"), line("f", 1, "b"), line("e", 2, "c")},
+			audit.Verdict{Emitted: 3, Delivered: 3},
+			true,
+		},
+		{
+			"a hole in one of two environments", emitted("a", "b", "c"),
+			events{line("e", 1, "a"), line("f", 1, "b"), line("f", 3, "c")},
+			audit.Verdict{Emitted: 3, Delivered: 3, Holes: 1},
+			false,
+		},
+		{
+			"a loss explains nothing in another environment", emitted("a", "b", "c"),
+			events{line("e", 1, "a"), line("f", 1, "b"), line("f", 3, "c"), loss("e", 3, 2, 2)},
+			audit.Verdict{Emitted: 3, Delivered: 3, Own: 1, Told: 1, Holes: 1},
+			false,
+		},
+		{
+			"a line without a number fills no hole", emitted("a", "b", "c"),
+			events{line("e", 1, "a"), line("e", 3, "c"), line("e", 0, "b")},
+			audit.Verdict{Emitted: 3, Delivered: 3, Holes: 1},
+			false,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := audit.Check(tt.emitted, tt.arrived)
+			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(audit.Verdict{}, "Examples")); diff != "" {
+				t.Errorf("verdict (-want +got):\n%s", diff)
+			}
+			if got.OK() != tt.ok {
+				t.Errorf("OK() is %t, want %t", got.OK(), tt.ok)
+			}
+			// Whoever reads that something is wrong is shown an example of it.
+			wrong := got.Lost + got.Duplicated + got.Unknown + got.Holes
+			if (len(got.Examples) > 0) != (wrong > 0) {
+				t.Errorf("examples: %q", got.Examples)
+			}
+		})
+	}
+}
+
+// What is in a stream was perhaps not written by Kinetel, and must not stop an
+// audit.
+func TestCheckReadsNumbersThatCannotBe(t *testing.T) {
+	t.Run("the last number of all", func(t *testing.T) {
+		v := audit.Check(emitted("a"), []record.Event{line("e", math.MaxUint64, "a")})
+		if v.OK() || v.Holes <= 0 {
+			t.Errorf("verdict: %s", v)
+		}
+	})
+	t.Run("a number beyond what an int holds", func(t *testing.T) {
+		v := audit.Check(emitted("a"), []record.Event{line("e", 1<<63, "a")})
+		if v.OK() || v.Holes <= 0 {
+			t.Errorf("verdict: %s", v)
+		}
+	})
+}
+
+func TestCheckReadsLossesThatCannotBe(t *testing.T) {
+	for _, one := range []record.Event{
+		loss("e", 1, math.MaxUint64, math.MaxUint64),
+		loss("e", 1, 2, math.MaxInt64),
+		loss("e", 1, 2, 1<<40),
+	} {
+		if v := audit.Check(nil, []record.Event{one}); v.OK() || v.Own != 1 {
+			t.Errorf("%s: verdict: %s", one.Body, v)
+		}
+	}
+	// A number beyond all is no loss that explains the others.
+	v := audit.Check(nil, []record.Event{loss("e", 1, math.MaxUint64, math.MaxUint64)})
+	if v.Holes <= 0 {
+		t.Errorf("verdict: %s", v)
+	}
+}
+
+func TestExamplesAreFewAndShort(t *testing.T) {
+	texts := []string{strings.Repeat("long", 10_000)}
+	for i := range 100 {
+		texts = append(texts, fmt.Sprint("text ", i))
+	}
+	v := audit.Check(emitted(texts...), nil)
+	if len(v.Examples) == 0 || len(v.Examples) > 20 || v.Lost != 101 {
+		t.Errorf("%d examples of %d events", len(v.Examples), v.Lost)
+	}
+	for _, one := range v.Examples {
+		if len(one) > 300 {
+			t.Errorf("an example of %d bytes", len(one))
+		}
+	}
+	if !strings.Contains(v.Examples[1], "text 0") {
+		t.Errorf("the second example is %q", v.Examples[1])
+	}
+}
+
+func TestAVerdictSaysItsNumbers(t *testing.T) {
+	v := audit.Verdict{Emitted: 11, Delivered: 12, Lost: 13, Duplicated: 14, Unknown: 15, Own: 16, Told: 17, Holes: 18}
+	for _, part := range []string{"emitted 11", "delivered 12", "lost 13", "duplicated 14", "unknown 15", "told as lost 17", "holes 18"} {
+		if !strings.Contains(v.String(), part) {
+			t.Errorf("%q does not say %q", v, part)
+		}
+	}
+}
+
+// Any stream is made of events that are lost, told or not, or arrive, once or
+// more often; and the audit finds how many there are of each.
+func TestCheckCountsWhatHappened(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var want audit.Verdict
+		var source []audit.Emitted
+		var arrived []record.Event
+		for _, environment := range []string{"e", "f"} {
+			seq := uint64(0)
+			holes := 0 // since the last event that arrived
+			for range rapid.IntRange(0, 15).Draw(t, "events") {
+				text := fmt.Sprint(environment, rapid.IntRange(0, 3).Draw(t, "text")) // many are the same
+				seq++
+				switch rapid.IntRange(0, 5).Draw(t, "fate") {
+				case 0: // lost without a word; shows when a later one arrives
+					source = append(source, emitted(text)...)
+					want.Lost++
+					holes++
+				case 1: // lost, and told
+					source = append(source, emitted(text)...)
+					want.Lost++
+					want.Told++
+					seq++
+					want.Own++
+					arrived = append(arrived, loss(environment, seq, seq-1, seq-1))
+					want.Holes, holes = want.Holes+holes, 0
+				case 2: // came twice
+					source = append(source, emitted(text)...)
+					arrived = append(arrived, line(environment, seq, text), line(environment, seq, text))
+					want.Delivered++
+					want.Duplicated++
+					want.Holes, holes = want.Holes+holes, 0
+				case 3: // came from nowhere
+					arrived = append(arrived, line(environment, seq, "nobody's"))
+					want.Unknown++
+					want.Holes, holes = want.Holes+holes, 0
+				default:
+					source = append(source, emitted(text)...)
+					arrived = append(arrived, line(environment, seq, text))
+					want.Delivered++
+					want.Holes, holes = want.Holes+holes, 0
+				}
+			}
+		}
+		want.Emitted = len(source)
+		if len(arrived) > 0 {
+			arrived = rapid.Permutation(arrived).Draw(t, "order")
+		}
+		got := audit.Check(source, arrived)
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(audit.Verdict{}, "Examples")); diff != "" {
+			t.Fatalf("verdict (-want +got):\n%s", diff)
+		}
+	})
+}

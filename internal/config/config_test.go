@@ -1,0 +1,478 @@
+package config_test
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kinetel/internal/config"
+)
+
+// vars is an environment, or changes to one.
+type vars map[string]string
+
+// lambda is what Lambda sets by itself, and the one thing that is required.
+func lambda() vars {
+	return vars{
+		"KINETEL_STREAM_NAME":         "telemetry",
+		"AWS_REGION":                  "eu-west-1",
+		"AWS_ACCESS_KEY_ID":           "AKIDEXAMPLE",
+		"AWS_SECRET_ACCESS_KEY":       "wJalrXUtnFEMI",
+		"AWS_SESSION_TOKEN":           "IQoJb3JpZ2luX2Vj",
+		"AWS_LAMBDA_RUNTIME_API":      "127.0.0.1:9001",
+		"AWS_LAMBDA_FUNCTION_NAME":    "orders",
+		"AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+		"PATH":                        "/usr/bin",
+	}
+}
+
+// with returns the environment with changes; unset takes a variable out.
+func (v vars) with(changes vars) vars {
+	for name, value := range changes {
+		if value == unset {
+			delete(v, name)
+		} else {
+			v[name] = value
+		}
+	}
+	return v
+}
+
+const unset = "\x00unset"
+
+func (v vars) environ() []string {
+	environ := make([]string, 0, len(v))
+	for name, value := range v {
+		environ = append(environ, name+"="+value)
+	}
+	return environ
+}
+
+// defaults is the Config of lambda().
+func defaults() config.Config {
+	return config.Config{
+		Enabled:       true,
+		StreamName:    "telemetry",
+		Types:         []string{"platform", "function"},
+		Format:        "ndjson",
+		Compression:   config.CompressionGzip,
+		PartitionKey:  config.PartitionByEnvironment,
+		Flush:         config.FlushEnd,
+		FlushInterval: 10 * time.Second,
+		MaxHold:       500 * time.Millisecond,
+		BufferBytes:   16 << 20,
+		LogLevel:      slog.LevelWarn,
+		AWS: config.AWS{
+			Region:          "eu-west-1",
+			AccessKeyID:     "AKIDEXAMPLE",
+			SecretAccessKey: "wJalrXUtnFEMI",
+			SessionToken:    "IQoJb3JpZ2luX2Vj",
+		},
+		Lambda: config.Lambda{
+			RuntimeAPI:      "127.0.0.1:9001",
+			Region:          "eu-west-1",
+			FunctionName:    "orders",
+			FunctionVersion: "$LATEST",
+		},
+	}
+}
+
+// usable reports whether there is nothing worse than warnings.
+func usable(problems []config.Problem) bool {
+	return !slices.ContainsFunc(problems, func(p config.Problem) bool { return !p.Warning })
+}
+
+func TestLoadReadsTheEnvironment(t *testing.T) {
+	const arn = "arn:aws:kinesis:us-east-2:123456789012:stream/other.stream_1"
+	for _, tt := range []struct {
+		name string
+		set  vars
+		want func(c *config.Config) // what differs from the defaults
+	}{
+		{"a stream's name is all that has to be set", nil, func(*config.Config) {}},
+		{"an empty variable is as good as none", vars{
+			"KINETEL_ENABLED": "", "KINETEL_STRICT": "", "KINETEL_TYPES": "", "KINETEL_FORMAT": "", "KINETEL_COMPRESSION": "",
+			"KINETEL_PARTITION_KEY": "", "KINETEL_FLUSH": "", "KINETEL_FLUSH_INTERVAL": "", "KINETEL_MAX_HOLD": "",
+			"KINETEL_BUFFER_BYTES": "", "KINETEL_TAGS": "", "KINETEL_LOG_LEVEL": "", "KINETEL_STREAM_ARN": "",
+			"AWS_ENDPOINT_URL": "", "AWS_USE_FIPS_ENDPOINT": "",
+		}, func(*config.Config) {}},
+		{"white space around a value is not part of it", vars{
+			"KINETEL_STREAM_NAME": " telemetry\n", "KINETEL_FLUSH": "\tinterval ", "KINETEL_MAX_HOLD": " 1s ",
+			"KINETEL_BUFFER_BYTES": " 4 MiB ", "KINETEL_STRICT": " true ", "KINETEL_LOG_LEVEL": " info ",
+			"KINETEL_TAGS": " env = prod , team = payments ", "KINETEL_TYPES": " platform , extension ", "AWS_REGION": " eu-west-1 ",
+		}, func(c *config.Config) {
+			c.Flush, c.MaxHold, c.BufferBytes, c.Strict, c.LogLevel = config.FlushInterval, time.Second, 4<<20, true, slog.LevelInfo
+			c.Tags = []config.Tag{{Name: "env", Value: "prod"}, {Name: "team", Value: "payments"}}
+			c.Types = []string{"platform", "extension"}
+		}},
+
+		{"disabled", vars{"KINETEL_ENABLED": "false"}, func(c *config.Config) { c.Enabled, c.StreamName = false, "" }},
+		{"disabled by a number", vars{"KINETEL_ENABLED": "0"}, func(c *config.Config) { c.Enabled, c.StreamName = false, "" }},
+		{"enabled in capitals", vars{"KINETEL_ENABLED": "TRUE"}, func(*config.Config) {}},
+		{"strict", vars{"KINETEL_STRICT": "true"}, func(c *config.Config) { c.Strict = true }},
+		{"strict by a number", vars{"KINETEL_STRICT": "1"}, func(c *config.Config) { c.Strict = true }},
+
+		{"all types", vars{"KINETEL_TYPES": "platform,function,extension"}, func(c *config.Config) {
+			c.Types = []string{"platform", "function", "extension"}
+		}},
+		{"a type that is named twice stands once", vars{"KINETEL_TYPES": "platform,Function,function"}, func(*config.Config) {}},
+		{"only platform events", vars{"KINETEL_TYPES": "platform"}, func(c *config.Config) { c.Types = []string{"platform"} }},
+		{"the only format", vars{"KINETEL_FORMAT": "ndjson"}, func(*config.Config) {}},
+		{"gzip", vars{"KINETEL_COMPRESSION": "gzip"}, func(*config.Config) {}},
+		{"zstd", vars{"KINETEL_COMPRESSION": "zstd"}, func(c *config.Config) { c.Compression = config.CompressionZstd }},
+		{"no compression", vars{"KINETEL_COMPRESSION": "None"}, func(c *config.Config) { c.Compression = config.CompressionNone }},
+		{"a key an environment", vars{"KINETEL_PARTITION_KEY": "environment"}, func(*config.Config) {}},
+		{"a key a request", vars{"KINETEL_PARTITION_KEY": "request"}, func(c *config.Config) { c.PartitionKey = config.PartitionByRequest }},
+		{"a key a function", vars{"KINETEL_PARTITION_KEY": "function"}, func(c *config.Config) { c.PartitionKey = config.PartitionByFunction }},
+		{"random keys", vars{"KINETEL_PARTITION_KEY": "random"}, func(c *config.Config) { c.PartitionKey = config.PartitionRandom }},
+		{"flush at the end", vars{"KINETEL_FLUSH": "end"}, func(*config.Config) {}},
+		{"flush at an interval", vars{"KINETEL_FLUSH": "interval"}, func(c *config.Config) { c.Flush = config.FlushInterval }},
+		{"the shortest interval", vars{"KINETEL_FLUSH_INTERVAL": "100ms"}, func(c *config.Config) { c.FlushInterval = 100 * time.Millisecond }},
+		{"the longest interval", vars{"KINETEL_FLUSH_INTERVAL": "15m"}, func(c *config.Config) { c.FlushInterval = 15 * time.Minute }},
+		{"never hold", vars{"KINETEL_MAX_HOLD": "0"}, func(c *config.Config) { c.MaxHold = 0 }},
+		{"hold for long", vars{"KINETEL_MAX_HOLD": "1m30.5s"}, func(c *config.Config) { c.MaxHold = 90*time.Second + 500*time.Millisecond }},
+		{"a buffer in MiB", vars{"KINETEL_BUFFER_BYTES": "32MiB"}, func(c *config.Config) { c.BufferBytes = 32 << 20 }},
+		{"a buffer in KiB", vars{"KINETEL_BUFFER_BYTES": "3000KiB"}, func(c *config.Config) { c.BufferBytes = 3000 << 10 }},
+		{"a buffer in B", vars{"KINETEL_BUFFER_BYTES": "5000000B"}, func(c *config.Config) { c.BufferBytes = 5_000_000 }},
+		{"a buffer without a unit", vars{"KINETEL_BUFFER_BYTES": "5000000"}, func(c *config.Config) { c.BufferBytes = 5_000_000 }},
+		{"the smallest buffer", vars{"KINETEL_BUFFER_BYTES": "2MiB"}, func(c *config.Config) { c.BufferBytes = 2 << 20 }},
+		{"the largest buffer", vars{"KINETEL_BUFFER_BYTES": "8192MiB"}, func(c *config.Config) { c.BufferBytes = 8 << 30 }},
+		{"log level debug", vars{"KINETEL_LOG_LEVEL": "debug"}, func(c *config.Config) { c.LogLevel = slog.LevelDebug }},
+		{"log level info", vars{"KINETEL_LOG_LEVEL": "INFO"}, func(c *config.Config) { c.LogLevel = slog.LevelInfo }},
+		{"log level warn", vars{"KINETEL_LOG_LEVEL": "warn"}, func(*config.Config) {}},
+		{"log level error", vars{"KINETEL_LOG_LEVEL": "error"}, func(c *config.Config) { c.LogLevel = slog.LevelError }},
+		{"tags in the order given", vars{"KINETEL_TAGS": "team=payments,env=prod,query=a=b,empty="}, func(c *config.Config) {
+			c.Tags = []config.Tag{{Name: "team", Value: "payments"}, {Name: "env", Value: "prod"}, {Name: "query", Value: "a=b"}, {Name: "empty"}}
+		}},
+
+		{"the longest name of a stream", vars{"KINETEL_STREAM_NAME": strings.Repeat("aZ0_.-xy", 16)}, func(c *config.Config) {
+			c.StreamName = strings.Repeat("aZ0_.-xy", 16)
+		}},
+		{"an ARN says name and region, and leaves the function's region", vars{"KINETEL_STREAM_NAME": unset, "KINETEL_STREAM_ARN": arn}, func(c *config.Config) {
+			c.StreamARN, c.StreamName, c.AWS.Region = arn, "other.stream_1", "us-east-2"
+		}},
+		{"an ARN and the same name", vars{"KINETEL_STREAM_NAME": "other.stream_1", "KINETEL_STREAM_ARN": arn}, func(c *config.Config) {
+			c.StreamARN, c.StreamName, c.AWS.Region = arn, "other.stream_1", "us-east-2"
+		}},
+		{"an ARN needs no region besides", vars{"KINETEL_STREAM_NAME": unset, "KINETEL_STREAM_ARN": arn, "AWS_REGION": unset}, func(c *config.Config) {
+			c.StreamARN, c.StreamName, c.AWS.Region, c.Lambda.Region = arn, "other.stream_1", "us-east-2", ""
+		}},
+		{"no session token, as outside of Lambda", vars{"AWS_SESSION_TOKEN": unset}, func(c *config.Config) { c.AWS.SessionToken = "" }},
+		{"the general endpoint", vars{"AWS_ENDPOINT_URL": "http://127.0.0.1:4567"}, func(c *config.Config) { c.AWS.Endpoint = "http://127.0.0.1:4567" }},
+		{"the endpoint of Kinesis goes first", vars{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_KINESIS": "https://vpce.example/a"}, func(c *config.Config) {
+			c.AWS.Endpoint = "https://vpce.example/a"
+		}},
+		{"FIPS, dual stack and a bundle", vars{"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_CA_BUNDLE": "/opt/ca.pem"}, func(c *config.Config) {
+			c.AWS.UseFIPS, c.AWS.UseDualStack, c.AWS.CABundle = true, true, "/opt/ca.pem"
+		}},
+		{"a variable of another program is nobody's business", vars{"KINETELX": "1", "NOT_KINETEL_FLUSH": "1"}, func(*config.Config) {}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			want := defaults()
+			tt.want(&want)
+			got, problems := config.Load(lambda().with(tt.set).environ())
+			if len(problems) > 0 {
+				t.Errorf("problems: %v", problems)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("Config (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStreamARNsOfAllPartitionsAreRead(t *testing.T) {
+	for _, tt := range []struct{ partition, region string }{
+		{"aws", "eu-west-1"},
+		{"aws", "ap-southeast-7"},
+		{"aws", "mx-central-1"},
+		{"aws-cn", "cn-northwest-1"},
+		{"aws-us-gov", "us-gov-east-1"},
+		{"aws-iso", "us-iso-east-1"},
+		{"aws-iso-b", "us-isob-east-1"},
+		{"aws-iso-e", "eu-isoe-west-1"},
+		{"aws-iso-f", "us-isof-south-1"},
+		{"aws-eusc", "eusc-de-east-1"},
+	} {
+		t.Run(tt.region, func(t *testing.T) {
+			arn := "arn:" + tt.partition + ":kinesis:" + tt.region + ":123456789012:stream/s"
+			c, problems := config.Load(lambda().with(vars{"KINETEL_STREAM_NAME": unset, "KINETEL_STREAM_ARN": arn}).environ())
+			if len(problems) > 0 || c.StreamARN != arn || c.StreamName != "s" || c.AWS.Region != tt.region {
+				t.Errorf("%s gives ARN %q, name %q, region %q and problems %v", arn, c.StreamARN, c.StreamName, c.AWS.Region, problems)
+			}
+		})
+	}
+}
+
+func TestLoadSaysWhatIsWrongAndWhatWouldBeValid(t *testing.T) {
+	const (
+		boolean = "true or false"
+		buffer  = "size from 2MiB to 8192MiB in B, KiB or MiB"
+		someARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/"
+	)
+	for _, tt := range []struct {
+		name      string
+		set       vars // one variable, which is the one at fault
+		valid     []string
+		unchanged bool // the Config is that of the defaults
+	}{
+		{"neither true nor false", vars{"KINETEL_ENABLED": "yes please"}, []string{boolean}, true},
+		{"neither strict nor not", vars{"KINETEL_STRICT": "2"}, []string{boolean}, true},
+		{"an unknown type", vars{"KINETEL_TYPES": "platform,functions"}, []string{`"functions"`, "platform, function or extension"}, true},
+		{"a type that is empty", vars{"KINETEL_TYPES": "platform,,function"}, []string{"platform, function or extension"}, true},
+		{"no platform events", vars{"KINETEL_TYPES": "function"}, []string{"must contain platform"}, true},
+		{"a format of a later version", vars{"KINETEL_FORMAT": "otlp"}, []string{"must be ndjson"}, true},
+		{"an unknown compression", vars{"KINETEL_COMPRESSION": "brotli"}, []string{"gzip, zstd or none"}, true},
+		{"an unknown partition key", vars{"KINETEL_PARTITION_KEY": "shard"}, []string{"environment, request, function or random"}, true},
+		{"a flush policy of a later version", vars{"KINETEL_FLUSH": "adaptive"}, []string{"end or interval"}, true},
+		{"an interval without a unit", vars{"KINETEL_FLUSH_INTERVAL": "10"}, []string{"from 100ms to 15m0s", "10s"}, true},
+		{"an interval that is too short", vars{"KINETEL_FLUSH_INTERVAL": "99ms"}, []string{"from 100ms to 15m0s"}, true},
+		{"an interval that is too long", vars{"KINETEL_FLUSH_INTERVAL": "15m1ns"}, []string{"from 100ms to 15m0s"}, true},
+		{"an interval that is negative", vars{"KINETEL_FLUSH_INTERVAL": "-10s"}, []string{"from 100ms to 15m0s"}, true},
+		{"an interval beyond what can be counted", vars{"KINETEL_FLUSH_INTERVAL": "9999999999h"}, []string{"from 100ms to 15m0s"}, true},
+		{"a hold that is negative", vars{"KINETEL_MAX_HOLD": "-1ns"}, []string{"from 0s to 15m0s", "500ms"}, true},
+		{"a hold that is too long", vars{"KINETEL_MAX_HOLD": "16m"}, []string{"from 0s to 15m0s"}, true},
+		{"a hold that is no duration", vars{"KINETEL_MAX_HOLD": "never"}, []string{"from 0s to 15m0s"}, true},
+		{"a buffer that is too small", vars{"KINETEL_BUFFER_BYTES": "2047KiB"}, []string{buffer}, true},
+		{"a buffer that is too large", vars{"KINETEL_BUFFER_BYTES": "8193MiB"}, []string{buffer}, true},
+		{"a buffer in a unit of another kind", vars{"KINETEL_BUFFER_BYTES": "16MB"}, []string{buffer}, true},
+		{"a buffer in lower case", vars{"KINETEL_BUFFER_BYTES": "16mib"}, []string{buffer}, true},
+		{"a buffer with a fraction", vars{"KINETEL_BUFFER_BYTES": "2.5MiB"}, []string{buffer}, true},
+		{"a buffer that is negative", vars{"KINETEL_BUFFER_BYTES": "-16MiB"}, []string{buffer}, true},
+		{"a buffer that is only a unit", vars{"KINETEL_BUFFER_BYTES": "MiB"}, []string{buffer}, true},
+		{"a buffer that overflows to 16 MiB", vars{"KINETEL_BUFFER_BYTES": "17592186044432MiB"}, []string{buffer}, true},
+		{"a buffer that overflows to 16 MiB in KiB", vars{"KINETEL_BUFFER_BYTES": "18014398509498368KiB"}, []string{buffer}, true},
+		{"a buffer that no number holds", vars{"KINETEL_BUFFER_BYTES": "18446744073726328832"}, []string{buffer}, true},
+		{"an unknown log level", vars{"KINETEL_LOG_LEVEL": "fatal"}, []string{"debug, info, warn or error"}, true},
+		{"a tag without a value", vars{"KINETEL_TAGS": "env=prod,team"}, []string{`"team"`, "env=prod,team=payments"}, true},
+		{"a tag without a name", vars{"KINETEL_TAGS": "=prod"}, []string{"env=prod,team=payments"}, true},
+		{"a tag that is given twice", vars{"KINETEL_TAGS": "env=prod, env =test"}, []string{`"env"`, "once"}, true},
+		{"tags that are too long", vars{"KINETEL_TAGS": "a=" + strings.Repeat("x", 2047)}, []string{"at most 2048"}, true},
+		{"neither true nor false for FIPS", vars{"AWS_USE_FIPS_ENDPOINT": "on"}, []string{boolean}, true},
+		{"neither true nor false for dual stack", vars{"AWS_USE_DUALSTACK_ENDPOINT": "on"}, []string{boolean}, true},
+		{"an endpoint without a scheme", vars{"AWS_ENDPOINT_URL": "localhost:4567"}, []string{"https://kinesis.eu-west-1.amazonaws.com"}, true},
+		{"an endpoint of another scheme", vars{"AWS_ENDPOINT_URL_KINESIS": "ftp://host"}, []string{"https://kinesis.eu-west-1.amazonaws.com"}, true},
+		{"an endpoint without a host", vars{"AWS_ENDPOINT_URL_KINESIS": "https:///path"}, []string{"https://kinesis.eu-west-1.amazonaws.com"}, true},
+		{"an endpoint that is no URL", vars{"AWS_ENDPOINT_URL_KINESIS": "http://[::1"}, []string{"https://kinesis.eu-west-1.amazonaws.com"}, true},
+		{"a region that is none", vars{"AWS_REGION": "europe"}, []string{"eu-west-1"}, false},
+		{"a region with a path", vars{"AWS_REGION": "eu-west-1.evil.example/"}, []string{"eu-west-1"}, false},
+		{"a region without a number", vars{"AWS_REGION": "eu-west-one"}, []string{"eu-west-1"}, false},
+		{"a region in capitals", vars{"AWS_REGION": "EU-WEST-1"}, []string{"eu-west-1"}, false},
+		{"a stream's name with a blank", vars{"KINETEL_STREAM_NAME": "my stream"}, []string{"1 to 128 of a-z, A-Z, 0-9, _, . and -"}, false},
+		{"a stream's name that is too long", vars{"KINETEL_STREAM_NAME": strings.Repeat("x", 129)}, []string{"1 to 128 of"}, false},
+		{"an ARN as a name", vars{"KINETEL_STREAM_NAME": someARN + "s"}, []string{"use KINETEL_STREAM_ARN"}, false},
+		{"an ARN of another name", vars{"KINETEL_STREAM_ARN": someARN + "others"}, []string{`KINETEL_STREAM_NAME="telemetry"`, "set only one"}, true},
+		{"an ARN of no stream", vars{"KINETEL_STREAM_ARN": "arn:aws:kinesis:eu-west-1:123456789012:telemetry"}, []string{someARN}, true},
+		{"an ARN of another service", vars{"KINETEL_STREAM_ARN": "arn:aws:firehose:eu-west-1:123456789012:stream/telemetry"}, []string{someARN}, true},
+		{"an ARN without a region", vars{"KINETEL_STREAM_ARN": "arn:aws:kinesis::123456789012:stream/telemetry"}, []string{someARN}, true},
+		{"an ARN of a short account", vars{"KINETEL_STREAM_ARN": "arn:aws:kinesis:eu-west-1:12345678901:stream/telemetry"}, []string{someARN}, true},
+		{"an ARN of an account with letters", vars{"KINETEL_STREAM_ARN": "arn:aws:kinesis:eu-west-1:12345678901x:stream/telemetry"}, []string{someARN}, true},
+		{"an ARN of a consumer", vars{"KINETEL_STREAM_ARN": someARN + "telemetry/consumer/c:1"}, []string{someARN}, true},
+		{"an ARN of no cloud", vars{"KINETEL_STREAM_ARN": "arn:gcp:kinesis:eu-west-1:123456789012:stream/telemetry"}, []string{someARN}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, problems := config.Load(lambda().with(tt.set).environ())
+			if len(problems) != 1 || usable(problems) {
+				t.Fatalf("problems are %v, want one that stops shipping", problems)
+			}
+			p := problems[0]
+			for variable, value := range tt.set {
+				if p.Variable != variable || p.Value != value || p.Warning {
+					t.Errorf("the problem is of %s=%q (warning: %t), want %s=%q", p.Variable, p.Value, p.Warning, variable, value)
+				}
+				if want := fmt.Sprintf("%s=%q: ", variable, value); len(value) < 100 && !strings.HasPrefix(p.String(), want) {
+					t.Errorf("%q does not begin with %q", p.String(), want)
+				}
+			}
+			for _, part := range tt.valid {
+				if !strings.Contains(p.String(), part) {
+					t.Errorf("%q does not say %q", p.String(), part)
+				}
+			}
+			if tt.unchanged {
+				if diff := cmp.Diff(defaults(), c); diff != "" {
+					t.Errorf("Config (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+func TestLoadSaysWhatIsMissing(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		set      vars
+		variable string
+		says     string
+	}{
+		{"no stream", vars{"KINETEL_STREAM_NAME": unset}, "KINETEL_STREAM_NAME", "KINETEL_STREAM_ARN"},
+		{"a stream's name that is blank", vars{"KINETEL_STREAM_NAME": "  "}, "KINETEL_STREAM_NAME", "is not set"},
+		{"no region", vars{"AWS_REGION": unset}, "AWS_REGION", "is not set"},
+		{"no access key", vars{"AWS_ACCESS_KEY_ID": unset}, "AWS_ACCESS_KEY_ID", "is not set"},
+		{"no secret key", vars{"AWS_SECRET_ACCESS_KEY": unset}, "AWS_SECRET_ACCESS_KEY", "is not set"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, problems := config.Load(lambda().with(tt.set).environ())
+			if len(problems) != 1 || usable(problems) {
+				t.Fatalf("problems are %v, want one that stops shipping", problems)
+			}
+			if p := problems[0]; p.Variable != tt.variable || !strings.HasPrefix(p.String(), tt.variable+": ") || !strings.Contains(p.String(), tt.says) {
+				t.Errorf("%q does not say that %s is missing, or not %q", p, tt.variable, tt.says)
+			}
+		})
+	}
+}
+
+func TestAllProblemsAreToldAtOnce(t *testing.T) {
+	_, problems := config.Load([]string{
+		"KINETEL_STRICT=perhaps",
+		"KINETEL_TYPES=everything",
+		"KINETEL_FORMAT=xml",
+		"KINETEL_COMPRESSION=lzma",
+		"KINETEL_PARTITION_KEY=mine",
+		"KINETEL_FLUSH=often",
+		"KINETEL_FLUSH_INTERVAL=1ms",
+		"KINETEL_MAX_HOLD=forever",
+		"KINETEL_BUFFER_BYTES=huge",
+		"KINETEL_LOG_LEVEL=chatty",
+		"KINETEL_TAGS=tags",
+		"KINETEL_STREAM_NAME=not a name",
+		"KINETEL_STREAM_ARN=not an ARN",
+		"KINETEL_FLUSHH=end",
+		"AWS_ENDPOINT_URL=nowhere",
+		"AWS_USE_FIPS_ENDPOINT=maybe",
+	})
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.Variable)
+	}
+	slices.Sort(got)
+	want := []string{
+		"AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_USE_FIPS_ENDPOINT",
+		"KINETEL_BUFFER_BYTES", "KINETEL_COMPRESSION", "KINETEL_FLUSH", "KINETEL_FLUSHH", "KINETEL_FLUSH_INTERVAL",
+		"KINETEL_FORMAT", "KINETEL_LOG_LEVEL", "KINETEL_MAX_HOLD", "KINETEL_PARTITION_KEY", "KINETEL_STREAM_ARN",
+		"KINETEL_STREAM_NAME", "KINETEL_STRICT", "KINETEL_TAGS", "KINETEL_TYPES",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("variables at fault (-want +got):\n%s", diff)
+	}
+}
+
+func TestUnknownVariablesAreWarnedOf(t *testing.T) {
+	for _, tt := range []struct{ name, variable, meant string }{
+		{"a letter too few", "KINETEL_COMPRESION", "KINETEL_COMPRESSION"},
+		{"a letter too many", "KINETEL_FLUSHH", "KINETEL_FLUSH"},
+		{"letters the wrong way round", "KINETEL_STERAM_NAME", "KINETEL_STREAM_NAME"},
+		{"the singular", "KINETEL_TAG", "KINETEL_TAGS"},
+		{"a missing underscore", "KINETEL_STREAMARN", "KINETEL_STREAM_ARN"},
+		{"lower case", "KINETEL_Strict", ""},
+		{"a word left out", "KINETEL_HOLD", ""},
+		{"a variable of a later version", "KINETEL_SPOOL", ""},
+		{"another one", "KINETEL_REDACT_PATTERN", ""},
+		{"something else", "KINETEL_FOO_BAR_BAZ", ""},
+		{"only the prefix", "KINETEL_", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const value = "some-value-of-it"
+			c, problems := config.Load(lambda().with(vars{tt.variable: value}).environ())
+			if len(problems) != 1 || !problems[0].Warning || !usable(problems) {
+				t.Fatalf("problems are %v, want one warning", problems)
+			}
+			p := problems[0]
+			if p.Variable != tt.variable || !strings.Contains(p.String(), tt.variable) {
+				t.Errorf("%q does not name %s", p, tt.variable)
+			}
+			if strings.Contains(p.String(), value) || p.Value != "" {
+				t.Errorf("%q repeats the value", p)
+			}
+			if want := "did you mean " + tt.meant + "?"; tt.meant != "" && !strings.Contains(p.String(), want) {
+				t.Errorf("%q does not say %q", p, want)
+			}
+			if tt.meant == "" && strings.Contains(p.String(), "mean") {
+				t.Errorf("%q suggests something that is far off", p)
+			}
+			if diff := cmp.Diff(defaults(), c); diff != "" {
+				t.Errorf("Config (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUnknownVariablesComeInOrder(t *testing.T) {
+	_, problems := config.Load(lambda().with(vars{"KINETEL_C": "", "KINETEL_A": "", "KINETEL_B": ""}).environ())
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.Variable)
+	}
+	if diff := cmp.Diff([]string{"KINETEL_A", "KINETEL_B", "KINETEL_C"}, got); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func TestNothingIsRequiredWhereKinetelIsDisabled(t *testing.T) {
+	c, problems := config.Load([]string{"KINETEL_ENABLED=false", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001"})
+	if len(problems) > 0 || c.Enabled || c.Lambda.RuntimeAPI != "127.0.0.1:9001" {
+		t.Errorf("Config is %+v with problems %v", c, problems)
+	}
+}
+
+func TestSecretsAreNeverRepeated(t *testing.T) {
+	secrets := vars{
+		"AWS_ACCESS_KEY_ID":                 "hush-hush-1",
+		"AWS_SECRET_ACCESS_KEY":             "hush-hush-2",
+		"AWS_SESSION_TOKEN":                 "hush-hush-3",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush-hush-4",
+		"KINETEL_API_KEY":                   "hush-hush-5",
+		"KINETEL_STREAM_NAMES":              "hush-hush-6",
+	}
+	for missing := range secrets {
+		env := vars{
+			"KINETEL_ENABLED": "?", "KINETEL_STREAM_NAME": "?", "KINETEL_STREAM_ARN": "?", "KINETEL_FLUSH": "?", "KINETEL_TAGS": "?",
+			"AWS_REGION": "?", "AWS_ENDPOINT_URL": "?", "AWS_USE_FIPS_ENDPOINT": "?",
+		}
+		_, problems := config.Load(env.with(secrets).with(vars{missing: unset}).environ())
+		if len(problems) < 8 {
+			t.Errorf("only %d problems without %s", len(problems), missing)
+		}
+		for _, p := range problems {
+			if strings.Contains(fmt.Sprintf("%+v %s", p, p.Value), "hush-hush") {
+				t.Errorf("without %s: %v repeats a secret", missing, p)
+			}
+		}
+	}
+}
+
+func TestALongValueDoesNotFillTheLog(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	for _, set := range []vars{
+		{"KINETEL_ENABLED": long},
+		{"KINETEL_STREAM_NAME": long},
+		{"KINETEL_STREAM_ARN": long},
+		{"KINETEL_STREAM_NAME": long, "KINETEL_STREAM_ARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/s"},
+		{"KINETEL_TYPES": long},
+		{"KINETEL_COMPRESSION": long},
+		{"KINETEL_BUFFER_BYTES": long},
+		{"KINETEL_MAX_HOLD": long},
+		{"KINETEL_LOG_LEVEL": long},
+		{"KINETEL_TAGS": long},
+		{"KINETEL_TAGS": "a=" + long},
+		{"KINETEL_TAGS": long + "=1," + long + "=2"},
+		{"AWS_REGION": long},
+		{"AWS_ENDPOINT_URL": long},
+	} {
+		_, problems := config.Load(lambda().with(set).environ())
+		if len(problems) == 0 {
+			t.Errorf("no problem with %.60q", fmt.Sprint(set))
+		}
+		for _, p := range problems {
+			if n := len(p.String()); n > 1000 {
+				t.Errorf("%s is told in %d bytes: %.80s", p.Variable, n, p)
+			}
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package config_test
+
+import (
+	"math/big"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/config"
+)
+
+// anyEnviron draws environments that are plausible, odd, or broken.
+func anyEnviron() *rapid.Generator[[]string] {
+	name := rapid.OneOf(
+		rapid.SampledFrom([]string{
+			"KINETEL_BUFFER_BYTES", "KINETEL_COMPRESSION", "KINETEL_ENABLED", "KINETEL_FLUSH", "KINETEL_FLUSH_INTERVAL",
+			"KINETEL_FORMAT", "KINETEL_LOG_LEVEL", "KINETEL_MAX_HOLD", "KINETEL_PARTITION_KEY", "KINETEL_STREAM_ARN",
+			"KINETEL_STREAM_NAME", "KINETEL_STRICT", "KINETEL_TAGS", "KINETEL_TYPES",
+			"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS",
+			"AWS_USE_FIPS_ENDPOINT", "AWS_LAMBDA_FUNCTION_NAME",
+		}),
+		rapid.StringMatching(`KINETEL_[A-Z_]{0,12}`),
+		rapid.String(),
+	)
+	value := rapid.OneOf(
+		rapid.SampledFrom([]string{
+			"", " ", "true", "false", "0", "1", "platform", "platform,function,extension", "function", "ndjson", "gzip", "zstd", "none",
+			"environment", "request", "function", "random", "end", "interval", "10s", "0", "-1s", "15m", "1h", "16MiB", "2MiB", "1B", "9MiB ",
+			"telemetry", "arn:aws:kinesis:eu-west-1:123456789012:stream/s", "arn:::::", "eu-west-1", "a=b", "a=b,a=c", ",", "=", "http://localhost:1", "https://%",
+		}),
+		rapid.StringMatching(`-?[0-9]{0,20}(\.[0-9])?[BKMG]?i?B?[hms]?s?`),
+		rapid.StringN(0, 40, -1),
+	)
+	return rapid.Custom(func(t *rapid.T) []string {
+		environ := []string{}
+		for range rapid.IntRange(0, 20).Draw(t, "n") {
+			if rapid.IntRange(0, 20).Draw(t, "no assignment") == 0 {
+				environ = append(environ, value.Draw(t, "text"))
+				continue
+			}
+			environ = append(environ, name.Draw(t, "name")+"="+value.Draw(t, "value"))
+		}
+		return environ
+	})
+}
+
+func TestLoadTakesAnyEnvironment(t *testing.T) {
+	streamName := regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
+	rapid.Check(t, func(t *rapid.T) {
+		environ := anyEnviron().Draw(t, "environ")
+		c, problems := config.Load(environ)
+
+		again, problemsAgain := config.Load(environ)
+		if diff := cmp.Diff(c, again) + cmp.Diff(problems, problemsAgain); diff != "" {
+			t.Fatalf("the same environment gives something else (-first +second):\n%s", diff)
+		}
+		in := func(what string, ok bool) {
+			if !ok {
+				t.Fatalf("%s is out of bounds in %+v", what, c)
+			}
+		}
+		in("Types", slices.Contains(c.Types, "platform"))
+		for i, one := range c.Types {
+			in("Types", slices.Contains([]string{"platform", "function", "extension"}, one) && !slices.Contains(c.Types[:i], one))
+		}
+		in("Format", c.Format == config.FormatNDJSON)
+		in("Compression", slices.Contains([]config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone}, c.Compression))
+		in("PartitionKey", slices.Contains([]config.PartitionKey{
+			config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom,
+		}, c.PartitionKey))
+		in("Flush", c.Flush == config.FlushEnd || c.Flush == config.FlushInterval)
+		in("FlushInterval", c.FlushInterval >= 100*time.Millisecond && c.FlushInterval <= 15*time.Minute)
+		in("MaxHold", c.MaxHold >= 0 && c.MaxHold <= 15*time.Minute)
+		in("BufferBytes", c.BufferBytes >= 2<<20 && c.BufferBytes <= 8<<30)
+		for i, tag := range c.Tags {
+			in("Tags", tag.Name != "" && !slices.ContainsFunc(c.Tags[:i], func(other config.Tag) bool { return other.Name == tag.Name }))
+		}
+		if c.StreamARN != "" {
+			in("StreamARN", strings.HasSuffix(c.StreamARN, ":stream/"+c.StreamName) && strings.Contains(c.StreamARN, ":"+c.AWS.Region+":"))
+		}
+		if c.Enabled && usable(problems) {
+			in("StreamName", streamName.MatchString(c.StreamName))
+			in("credentials", c.AWS.AccessKeyID != "" && c.AWS.SecretAccessKey != "")
+			in("AWS.Region", c.AWS.Region != "")
+			in("AWS.Endpoint", c.AWS.Endpoint == "" || strings.HasPrefix(strings.ToLower(c.AWS.Endpoint), "http"))
+		}
+		for _, p := range problems {
+			if p.Variable == "" || p.Message == "" || !strings.HasPrefix(p.String(), p.Variable) {
+				t.Fatalf("a problem that says nothing: %+v", p)
+			}
+		}
+	})
+}
+
+func TestASizeIsItsNumberTimesItsUnit(t *testing.T) {
+	units := map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+	number := rapid.OneOf(
+		rapid.Uint64Range(0, 10_000),
+		rapid.Uint64Range(0, 1<<34),
+		rapid.Uint64(), // most overflow in some unit
+		// Just over a whole turn of 64 bits, in MiB and in KiB.
+		rapid.Map(rapid.Uint64Range(2, 64), func(n uint64) uint64 { return 1<<44 + n }),
+		rapid.Map(rapid.Uint64Range(2048, 65536), func(n uint64) uint64 { return 1<<54 + n }),
+	)
+	rapid.Check(t, func(t *rapid.T) {
+		n := number.Draw(t, "number")
+		unit := rapid.SampledFrom([]string{"", "B", "KiB", "MiB"}).Draw(t, "unit")
+		blank := rapid.SampledFrom([]string{"", " "}).Draw(t, "blank")
+		size := strconv.FormatUint(n, 10) + blank + unit
+
+		product := new(big.Int).Mul(new(big.Int).SetUint64(n), big.NewInt(units[unit]))
+		want, valid := int64(16<<20), false
+		if product.Cmp(big.NewInt(2<<20)) >= 0 && product.Cmp(big.NewInt(8<<30)) <= 0 {
+			want, valid = product.Int64(), true
+		}
+		c, problems := config.Load(lambda().with(vars{"KINETEL_BUFFER_BYTES": size}).environ())
+		if c.BufferBytes != want || usable(problems) != valid {
+			t.Fatalf("%q gives %d bytes and problems %v, want %d and valid: %t", size, c.BufferBytes, problems, want, valid)
+		}
+	})
+}

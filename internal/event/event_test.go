@@ -1,0 +1,113 @@
+package event_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"kinetel/internal/event"
+)
+
+func TestAt(t *testing.T) {
+	received := time.Date(2026, 11, 22, 20, 15, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name string
+		time string
+		want time.Time
+	}{
+		{"Lambda's own time is the event's", "2026-11-22T20:14:59.123Z", time.Date(2026, 11, 22, 20, 14, 59, 123e6, time.UTC)},
+		{"a time without a fraction is read", "2026-11-22T20:14:59Z", time.Date(2026, 11, 22, 20, 14, 59, 0, time.UTC)},
+		{"no time: when it was received", "", received},
+		{"an unreadable time: when it was received", "yesterday", received},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ev := event.Event{Time: []byte(tt.time), Received: received}
+			if got := ev.At(); !got.Equal(tt.want) {
+				t.Errorf("At() of time %q is %s, want %s", tt.time, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestTimeFormatIsLambdas(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	if got := at.Format(event.TimeFormat); got != "2026-01-02T03:04:05.006Z" {
+		t.Errorf("a time is written as %s", got)
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	for _, tt := range []struct {
+		name, record, want string
+	}{
+		{"a platform event's request", `{"requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","version":"$LATEST"}`, "8476a536-e9f4-11e8-9739-2dfe598c3fcd"},
+		{"escapes are read", `{"requestId":"a\u0062c"}`, "abc"},
+		{"no request", `{"version":"$LATEST"}`, ""},
+		{"no record", ``, ""},
+		{"a record that is a string", `"requestId"`, ""},
+		{"a record that is null", `null`, ""},
+		{"a request that is no string", `{"requestId":17}`, ""},
+		{"a record that is cut", `{"requestId":"abc`, ""},
+		{"the longest request that can be a partition key", `{"requestId":"` + strings.Repeat("x", 128) + `"}`, strings.Repeat("x", 128)},
+		{"a longer one is none", `{"requestId":"` + strings.Repeat("x", 129) + `"}`, ""},
+		{"broken UTF-8 cannot make it longer than that", `{"requestId":"` + strings.Repeat("\xff", 100) + `"}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := event.RequestID([]byte(tt.record)); got != tt.want {
+				t.Errorf("RequestID(%s) is %q, want %q", tt.record, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAppendQuotedEscapesOnlyWhatJSONDemands(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"nothing", "", `""`},
+		{"plain text", "user signed in", `"user signed in"`},
+		{"quotes and backslashes", `a "b" \c`, `"a \"b\" \\c"`},
+		{"line feeds and tabs", "a\nb\tc", `"a\nb\tc"`},
+		{"other control characters", "\x00\r\x1f", `"\u0000\u000d\u001f"`},
+		{"what HTML would escape stays", "<a&b>\x7f/", "\"<a&b>\x7f/\""},
+		{"letters beyond ASCII stay", "grüß \u2028 世界 🎈", "\"grüß \u2028 世界 🎈\""},
+		{"broken UTF-8 stays", "a\xffb\xc3", "\"a\xffb\xc3\""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := string(event.AppendQuoted(nil, tt.text)); got != tt.want {
+				t.Errorf("AppendQuoted(%q) is %s, want %s", tt.text, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAppendQuotedIsReadAsTheSameText(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.SliceOf(rapid.Byte()).Draw(t, "text")
+		before := rapid.SliceOfN(rapid.Byte(), 0, 4).Draw(t, "before")
+		quoted, ok := bytes.CutPrefix(event.AppendQuoted(bytes.Clone(before), text), before)
+		if !ok {
+			t.Fatal("what stood before was changed")
+		}
+		if bytes.ContainsFunc(quoted, func(r rune) bool { return r < ' ' }) {
+			t.Fatalf("a control character is left in %q", quoted)
+		}
+		if asString := event.AppendQuoted(nil, string(text)); !bytes.Equal(asString, quoted) {
+			t.Fatalf("a string is quoted as %q, bytes as %q", asString, quoted)
+		}
+		var got string
+		if err := json.Unmarshal(quoted, &got); err != nil {
+			t.Fatalf("%v in %q", err, quoted)
+		}
+		want := string(text)
+		if !utf8.Valid(text) { // the standard library mends what is broken
+			want = string([]rune(want))
+		}
+		if got != want {
+			t.Fatalf("%q is read as %q", want, got)
+		}
+	})
+}

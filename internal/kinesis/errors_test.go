@@ -1,0 +1,429 @@
+package kinesis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kinetel/internal/kinesis"
+	"kinetel/kinesissim"
+)
+
+// What Kinesis refuses a request with, and what to do about it (Kinesis API
+// reference, PutRecords and common errors; AWS general reference).
+var refusals = []struct {
+	status int
+	code   string
+	class  kinesis.Class
+	mend   string // words of what Mend says; empty: nothing
+}{
+	{400, "ProvisionedThroughputExceededException", kinesis.Throttled, ""},
+	{400, "LimitExceededException", kinesis.Throttled, ""},
+	{400, "KMSThrottlingException", kinesis.Throttled, ""},
+	{400, "ThrottlingException", kinesis.Throttled, ""},
+	{400, "Throttling", kinesis.Throttled, ""},
+	{503, "RequestLimitExceeded", kinesis.Throttled, ""},
+	{503, "SlowDown", kinesis.Throttled, ""},
+	{429, "TooManyRequestsException", kinesis.Throttled, ""},
+	{400, "ExpiredTokenException", kinesis.Credentials, "credentials"},
+	{403, "ExpiredToken", kinesis.Credentials, "credentials"},
+	{400, "RequestExpired", kinesis.Credentials, "clock"},
+	{400, "InvalidSignatureException", kinesis.Credentials, "clock"},
+	{403, "SignatureDoesNotMatch", kinesis.Credentials, "credentials"},
+	{403, "RequestTimeTooSkewed", kinesis.Credentials, "clock"},
+	{400, "UnrecognizedClientException", kinesis.Credentials, "credentials"},
+	{403, "InvalidClientTokenId", kinesis.Credentials, "credentials"},
+	{400, "IncompleteSignature", kinesis.Credentials, "credentials"},
+	{400, "IncompleteSignatureException", kinesis.Credentials, "credentials"},
+	{400, "MissingAuthenticationTokenException", kinesis.Credentials, "credentials"},
+	{403, "MissingAuthenticationToken", kinesis.Credentials, "credentials"},
+	{400, "AccessDeniedException", kinesis.Denied, "kinesis:PutRecords"},
+	{403, "AccessDenied", kinesis.Denied, "kinesis:PutRecords"},
+	{400, "KMSAccessDeniedException", kinesis.Denied, "kms:GenerateDataKey"},
+	{400, "KMSDisabledException", kinesis.Denied, "KMS key"},
+	{400, "KMSInvalidStateException", kinesis.Denied, "KMS key"},
+	{400, "KMSNotFoundException", kinesis.Denied, "KMS key"},
+	{400, "KMSOptInRequired", kinesis.Denied, "KMS key"},
+	{400, "ResourceNotFoundException", kinesis.Denied, "KINETEL_STREAM_NAME"},
+	{403, "OptInRequired", kinesis.Denied, "role"},
+	{400, "NotAuthorized", kinesis.Denied, "role"},
+	{400, "UnknownOperationException", kinesis.Denied, "endpoint"},
+	{404, "UnknownEndpoint", kinesis.Denied, "endpoint"},
+	{400, "InvalidArgumentException", kinesis.Invalid, ""},
+	{400, "ValidationException", kinesis.Invalid, ""},
+	{400, "SerializationException", kinesis.Invalid, ""},
+	{413, "RequestEntityTooLarge", kinesis.Invalid, ""},
+	{500, "InternalFailure", kinesis.Transient, ""},
+	{500, "InternalFailureException", kinesis.Transient, ""},
+	{400, "InternalFailure", kinesis.Transient, ""},
+	{500, "InternalServerError", kinesis.Transient, ""},
+	{503, "ServiceUnavailable", kinesis.Transient, ""},
+	{503, "ServiceUnavailableException", kinesis.Transient, ""},
+	{400, "RequestTimeoutException", kinesis.Transient, ""},
+	{500, "Novelty", kinesis.Transient, ""},
+	{502, "Novelty", kinesis.Transient, ""},
+	{504, "Novelty", kinesis.Transient, ""},
+	{408, "Novelty", kinesis.Transient, ""},
+	{429, "Novelty", kinesis.Throttled, ""},
+	{400, "Novelty", kinesis.Denied, "endpoint"},
+}
+
+func TestRefusalsAreClassified(t *testing.T) {
+	sim := start(t, kinesissim.Config{})
+	c := client(t, sim)
+	for _, r := range refusals {
+		t.Run(fmt.Sprintf("%s with %d", r.code, r.status), func(t *testing.T) {
+			const text = "what Kinesis says"
+			sim.SetIntercept(kinesissim.Always(kinesissim.Error(r.status, r.code, text)))
+			results, err := c.PutRecords(t.Context(), records("a"))
+			if results != nil {
+				t.Errorf("%d results", len(results))
+			}
+			e := refused(t, err, r.class)
+			if e.Status != r.status || e.Code != r.code || e.Message != text || e.Reused {
+				t.Errorf("error %+v", e)
+			}
+			if want := fmt.Sprintf("%s (HTTP %d): %s", r.code, r.status, text); e.Error() != want {
+				t.Errorf("error %q, want %q", e, want)
+			}
+			if mend := kinesis.Mend(err); !strings.Contains(mend, r.mend) || (mend == "") != (r.mend == "") {
+				t.Errorf("Mend says %q, want words of %q", mend, r.mend)
+			}
+		})
+	}
+	if n := sim.Stats().Records; n != 0 {
+		t.Errorf("%d records stored", n)
+	}
+}
+
+func TestRefusalsOfTheEmulatorItself(t *testing.T) {
+	sim := start(t, kinesissim.Config{})
+	named := func(name string) *kinesis.Client {
+		return client(t, sim, func(cfg *kinesis.Config) { cfg.StreamName = name })
+	}
+	_, err := named("another").PutRecords(t.Context(), records("a"))
+	if e := refused(t, err, kinesis.Denied); e.Code != "ResourceNotFoundException" || !strings.Contains(e.Message, "another") {
+		t.Errorf("error %q", e)
+	}
+	_, err = named("no name!").PutRecords(t.Context(), records("a"))
+	refused(t, err, kinesis.Invalid)
+	_, err = client(t, sim).PutRecords(t.Context(), records(strings.Repeat("x", 1<<20)))
+	refused(t, err, kinesis.Invalid) // with its key it is too large
+
+	c := client(t, sim)
+	sim.SetIntercept(kinesissim.Sequence(kinesissim.Throttle(), kinesissim.AccessDenied(), kinesissim.ExpiredToken()))
+	for _, class := range []kinesis.Class{kinesis.Throttled, kinesis.Denied, kinesis.Credentials} {
+		_, err := c.PutRecords(t.Context(), records("a"))
+		refused(t, err, class)
+	}
+	sim.ExpireToken(token)
+	_, err = c.PutRecords(t.Context(), records("a"))
+	if e := refused(t, err, kinesis.Credentials); e.Code != "ExpiredTokenException" {
+		t.Errorf("error %q", e)
+	}
+	other := start(t, kinesissim.Config{Now: func() time.Time { return time.Now().Add(time.Hour) }})
+	_, err = client(t, other).PutRecords(t.Context(), records("a"))
+	if e := refused(t, err, kinesis.Credentials); e.Code != "InvalidSignatureException" || !strings.Contains(kinesis.Mend(err), "clock") {
+		t.Errorf("a clock an hour behind: %q", e)
+	}
+}
+
+func TestTheNameOfAnErrorIsFound(t *testing.T) {
+	header := func(value string) http.Header { return http.Header{"X-Amzn-Errortype": {value}} }
+	scenarios := []struct {
+		name    string
+		header  http.Header
+		body    string
+		code    string
+		message string
+	}{
+		{name: "in the type", body: `{"__type":"LimitExceededException","message":"m"}`, code: "LimitExceededException", message: "m"},
+		{name: "in the type behind a name space", body: `{"__type":"com.amazonaws.kinesis.v20131202#LimitExceededException","Message":"m"}`, code: "LimitExceededException", message: "m"},
+		{name: "in the type before an address", body: `{"__type":"LimitExceededException:http://internal.amazon.com/coral/com.amazonaws.kinesis/","message":"m"}`, code: "LimitExceededException", message: "m"},
+		{name: "in the type between both", body: `{"__type":"com.amazonaws.kinesis#LimitExceededException:http://internal.amazon.com/coral/","message":"m"}`, code: "LimitExceededException", message: "m"},
+		{name: "in the header", header: header("LimitExceededException"), body: `{"message":"m"}`, code: "LimitExceededException", message: "m"},
+		{name: "in the header before an address", header: header("LimitExceededException:http://internal.amazon.com/coral/com.amazonaws.kinesis/"), body: "", code: "LimitExceededException"},
+		{name: "in the header, with a page", header: header("com.amazonaws.kinesis#LimitExceededException"), body: "<html>", code: "LimitExceededException"},
+		{name: "in the code", body: `{"code":"com.amazonaws.kinesis#LimitExceededException","message":"m"}`, code: "LimitExceededException", message: "m"},
+		{name: "in the type rather than in the header", header: header("AccessDeniedException"), body: `{"__type":"LimitExceededException"}`, code: "LimitExceededException"},
+		{name: "with white space", header: header("  LimitExceededException : x"), code: "LimitExceededException"},
+		{name: "with members that nobody knows", body: `{"a":[1],"__type":"LimitExceededException","message":"m","b":null}`, code: "LimitExceededException", message: "m"},
+		{name: "next to a message that is no text", body: `{"__type":"LimitExceededException","message":{"a":1}}`, code: "LimitExceededException"},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			p := answerWith(t, 400, scenario.header, scenario.body)
+			_, err := open(t, at(p)).PutRecords(t.Context(), records("a"))
+			e := refused(t, err, kinesis.Throttled)
+			if e.Code != scenario.code || e.Message != scenario.message || e.Status != 400 {
+				t.Errorf("error %+v", e)
+			}
+		})
+	}
+}
+
+func TestAnswersThatAreNotKinesis(t *testing.T) {
+	const html = "<html><head><title>Blocked</title></head><body>by your proxy</body></html>"
+	scenarios := []struct {
+		name   string
+		status int
+		header http.Header
+		body   string
+		class  kinesis.Class
+		code   string
+		mend   string
+	}{
+		{"a proxy forbids", 403, nil, html, kinesis.Denied, "Forbidden", "endpoint"},
+		{"a proxy wants a password", 407, nil, html, kinesis.Denied, "Proxy Authentication Required", "endpoint"},
+		{"a web server has no such page", 404, nil, html, kinesis.Denied, "Not Found", "endpoint"},
+		{"a web server takes no POST", 405, nil, "", kinesis.Denied, "Method Not Allowed", "endpoint"},
+		{"a proxy cannot reach Kinesis", 502, nil, html, kinesis.Transient, "Bad Gateway", ""},
+		{"a load balancer has nobody", 503, nil, html, kinesis.Transient, "Service Unavailable", ""},
+		{"a gateway gives up", 504, nil, "", kinesis.Transient, "Gateway Timeout", ""},
+		{"a gateway takes no body so large", 413, nil, html, kinesis.Invalid, "Request Entity Too Large", ""},
+		{"a gateway has too much to do", 429, nil, html, kinesis.Throttled, "Too Many Requests", ""},
+		{"JSON of somebody else's", 403, nil, `{"error":{"code":7}}`, kinesis.Denied, "Forbidden", "endpoint"},
+		{"JSON that is no object", 500, nil, `["__type"]`, kinesis.Transient, "Internal Server Error", ""},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			p := answerWith(t, scenario.status, scenario.header, scenario.body)
+			_, err := open(t, at(p)).PutRecords(t.Context(), records("a"))
+			e := refused(t, err, scenario.class)
+			if e.Status != scenario.status || e.Code != scenario.code {
+				t.Errorf("error %+v, want code %q", e, scenario.code)
+			}
+			if mend := kinesis.Mend(err); !strings.Contains(mend, scenario.mend) || (mend == "") != (scenario.mend == "") {
+				t.Errorf("Mend says %q, want words of %q", mend, scenario.mend)
+			}
+			if strings.Contains(e.Error(), "<html>") {
+				t.Errorf("the page is repeated: %q", e)
+			}
+		})
+	}
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	elsewhere := answerWith(t, 200, nil, `{"Records":[{"SequenceNumber":"1"}]}`)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		p := answerWith(t, status, http.Header{"Location": {elsewhere.url}}, "")
+		_, err := open(t, at(p)).PutRecords(t.Context(), records("a"))
+		if e := (*kinesis.Error)(nil); !errors.As(err, &e) || e.Status != status {
+			t.Errorf("%d: error %v", status, err)
+		}
+		if p.requests() != 1 {
+			t.Errorf("%d: %d requests", status, p.requests())
+		}
+	}
+	if n := elsewhere.requests(); n != 0 {
+		t.Errorf("%d redirects were followed", n)
+	}
+}
+
+func TestLongMessagesAreCut(t *testing.T) {
+	p := answerWith(t, 400, nil, `{"__type":"LimitExceededException","message":"`+strings.Repeat("long ", 10_000)+`"}`)
+	_, err := open(t, at(p)).PutRecords(t.Context(), records("a"))
+	if e := refused(t, err, kinesis.Throttled); len(e.Error()) > 700 || !strings.Contains(e.Error(), "long long") {
+		t.Errorf("an error of %d bytes", len(e.Error()))
+	}
+}
+
+func TestSuccessThatCannotBeReadIsNoSuccess(t *testing.T) {
+	scenarios := []struct {
+		name   string
+		answer *kinesissim.Answer
+		text   string
+	}{
+		{"a result too few", kinesissim.ShortResults(1), "1 for 2"},
+		{"no results", kinesissim.ShortResults(2), "0 for 2"},
+		{"a page", kinesissim.Garbage(), "not JSON"},
+		{"half an answer", kinesissim.Truncate(20), "read the answer"},
+		{"a header without an answer", kinesissim.Truncate(0), "read the answer"},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			sim := start(t, kinesissim.Config{Intercept: kinesissim.Always(scenario.answer)})
+			results, err := client(t, sim).PutRecords(t.Context(), records("a", "b"))
+			e := refused(t, err, kinesis.Transient)
+			if results != nil || e.Status != 200 || !strings.Contains(e.Error(), scenario.text) {
+				t.Errorf("%d results, error %d %q, want words of %q", len(results), e.Status, e, scenario.text)
+			}
+			if stored(sim) != "a b" {
+				t.Errorf("stored: %q", stored(sim))
+			}
+		})
+	}
+	for _, body := range []string{"", "null", "{}", `{"Records":null}`, `{"Records":[]}`, `{"Records":[{"SequenceNumber":"1"},{"SequenceNumber":"2"}]}`, `{"Records":{}}`, `{"Records":[{"SequenceNumber":"1"}]`, `{"Records":[{"SequenceNumber":1}]}`} {
+		p := answerWith(t, 200, nil, body)
+		results, err := open(t, at(p)).PutRecords(t.Context(), records("a"))
+		if refused(t, err, kinesis.Transient); results != nil {
+			t.Errorf("%s: %d results", body, len(results))
+		}
+	}
+	// Any other success is none that Kinesis has.
+	p := answerWith(t, 202, nil, `{"Records":[{"SequenceNumber":"1"}]}`)
+	_, err := open(t, at(p)).PutRecords(t.Context(), records("a"))
+	refused(t, err, kinesis.Transient)
+}
+
+func TestHugeAnswerIsNotReadToItsEnd(t *testing.T) {
+	// The server notices that the client goes away.
+	ended := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		defer close(ended)
+		block := []byte(strings.Repeat(" ", 64<<10))
+		for {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	_, err := open(t, kinesis.Config{StreamName: stream, Region: region, Endpoint: server.URL, Credentials: always(goodCredentials)}).PutRecords(t.Context(), records("a"))
+	refused(t, err, kinesis.Transient)
+	<-ended
+}
+
+func TestBrokenConnections(t *testing.T) {
+	scenarios := []struct {
+		name   string
+		answer *kinesissim.Answer
+		stored string // records may have landed
+	}{
+		{"reset before", kinesissim.Reset(), ""},
+		{"reset after", kinesissim.ResetAfter(), "x"},
+		{"closed without an answer", kinesissim.DropAnswer(), "x"},
+		{"closed in the answer", kinesissim.Truncate(5), "x"},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name+", a fresh connection", func(t *testing.T) {
+			sim := start(t, kinesissim.Config{Intercept: kinesissim.Sequence(scenario.answer)})
+			c := client(t, sim)
+			_, err := c.PutRecords(t.Context(), records("x"))
+			if e := refused(t, err, kinesis.Transient); e.Reused || e.Err == nil || e.Code != "" {
+				t.Errorf("error %+v", e)
+			}
+			if stored(sim) != scenario.stored {
+				t.Errorf("stored: %q", stored(sim))
+			}
+			if n := sim.Stats().Requests["PutRecords"]; n != 1 {
+				t.Errorf("%d requests: the client has tried again by itself", n)
+			}
+			results, err := c.PutRecords(t.Context(), records("y"))
+			accepted(t, results, err)
+		})
+		t.Run(scenario.name+", a connection used before", func(t *testing.T) {
+			sim := start(t, kinesissim.Config{Intercept: kinesissim.Sequence(nil, scenario.answer)})
+			c := client(t, sim)
+			results, err := c.PutRecords(t.Context(), records("w"))
+			accepted(t, results, err)
+			_, err = c.PutRecords(t.Context(), records("x"))
+			if e := refused(t, err, kinesis.Transient); !e.Reused {
+				t.Errorf("error %+v does not tell that the connection was used before", e)
+			}
+			if want := strings.TrimSpace("w " + scenario.stored); stored(sim) != want {
+				t.Errorf("stored: %q", stored(sim))
+			}
+			if n := sim.Stats().Requests["PutRecords"]; n != 2 {
+				t.Errorf("%d requests: the client has tried again by itself", n)
+			}
+			results, err = c.PutRecords(t.Context(), records("y"))
+			accepted(t, results, err)
+		})
+	}
+}
+
+func TestConnectionsThatDiedWhileNobodyLooked(t *testing.T) {
+	sim := start(t, kinesissim.Config{})
+	c := client(t, sim)
+	results, err := c.PutRecords(t.Context(), records("a"))
+	accepted(t, results, err)
+	// What a long freeze does to a pool. Either the transport has noticed and
+	// takes a fresh connection, or it tells that the broken one was used
+	// before.
+	sim.ResetConnections()
+	results, err = c.PutRecords(t.Context(), records("b"))
+	if err == nil {
+		accepted(t, results, err)
+	} else if e := refused(t, err, kinesis.Transient); !e.Reused {
+		t.Errorf("error %+v does not tell that the connection was used before", e)
+	}
+	// Dropping idle connections beforehand makes it sure.
+	sim.ResetConnections()
+	c.CloseIdle()
+	results, err = c.PutRecords(t.Context(), records("c"))
+	accepted(t, results, err)
+}
+
+func TestNobodyListens(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	_, err := open(t, kinesis.Config{StreamName: stream, Region: region, Endpoint: server.URL, Credentials: always(goodCredentials)}).PutRecords(t.Context(), records("a"))
+	e := refused(t, err, kinesis.Transient)
+	if e.Status != 0 || e.Code != "" || e.Reused || !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("error %+v", e)
+	}
+	if mend := kinesis.Mend(err); !strings.Contains(mend, "VPC") {
+		t.Errorf("Mend says %q", mend)
+	}
+}
+
+func TestDeadlineEndsARequestThatHangs(t *testing.T) {
+	arrived := make(chan struct{})
+	sim := start(t, kinesissim.Config{Intercept: func(*kinesissim.Request) *kinesissim.Answer {
+		close(arrived)
+		return kinesissim.Hang()
+	}})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	go func() {
+		<-arrived
+		cancel(context.DeadlineExceeded) // the deadline comes when it is under way
+	}()
+	_, err := client(t, sim).PutRecords(ctx, records("a"))
+	refused(t, err, kinesis.Transient)
+	if ctx.Err() == nil {
+		t.Error("it ended before its context")
+	}
+	if stored(sim) != "" {
+		t.Errorf("stored: %q", stored(sim))
+	}
+
+	// A deadline that is over before the request begins.
+	over, cancelOver := context.WithDeadline(t.Context(), time.Now())
+	defer cancelOver()
+	_, err = client(t, sim).PutRecords(over, records("a"))
+	refused(t, err, kinesis.Transient)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestErrorsOfOthers(t *testing.T) {
+	if class := kinesis.ClassOf(errors.New("x")); class != kinesis.Transient {
+		t.Errorf("an unknown error is %s", class)
+	}
+	if mend := kinesis.Mend(errors.New("x")); mend != "" {
+		t.Errorf("Mend of an unknown error says %q", mend)
+	}
+	wrapped := fmt.Errorf("ship: %w", &kinesis.Error{Class: kinesis.Denied, Code: "AccessDeniedException", Status: 400})
+	if kinesis.ClassOf(wrapped) != kinesis.Denied || !strings.Contains(kinesis.Mend(wrapped), "kinesis:PutRecords") {
+		t.Errorf("%s, %q", kinesis.ClassOf(wrapped), kinesis.Mend(wrapped))
+	}
+}
+
+func TestClassesHaveNames(t *testing.T) {
+	names := map[string]bool{}
+	for class := kinesis.Transient; class <= kinesis.Invalid+1; class++ {
+		names[class.String()] = true
+	}
+	if len(names) != 6 || names[""] || !names["unknown"] {
+		t.Errorf("names: %v", names)
+	}
+}

@@ -1,0 +1,151 @@
+package kinesis_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"go.uber.org/goleak"
+
+	"kinetel/internal/kinesis"
+	"kinetel/internal/pack"
+	"kinetel/kinesissim"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	accessKey = "AKIDEXAMPLE"
+	secretKey = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+	token     = "a//session+token=="
+	region    = "eu-west-1"
+	stream    = "telemetry"
+)
+
+var goodCredentials = aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey, SessionToken: token}
+
+func always(creds aws.Credentials) func(context.Context) (aws.Credentials, error) {
+	return func(context.Context) (aws.Credentials, error) { return creds, nil }
+}
+
+// start starts a Kinesis that verifies signatures.
+func start(t *testing.T, cfg kinesissim.Config) *kinesissim.Server {
+	t.Helper()
+	cfg.Region = region
+	cfg.Credentials = map[string]string{accessKey: secretKey}
+	cfg.Streams = []kinesissim.Stream{{Name: stream, Shards: 2}}
+	sim, err := kinesissim.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sim.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return sim
+}
+
+// client gives a client of a Kinesis, whose connections end with the test.
+func client(t *testing.T, sim *kinesissim.Server, change ...func(*kinesis.Config)) *kinesis.Client {
+	t.Helper()
+	return open(t, kinesis.Config{StreamName: stream, Region: region, Endpoint: sim.URL(), Credentials: always(goodCredentials)}, change...)
+}
+
+func open(t *testing.T, cfg kinesis.Config, change ...func(*kinesis.Config)) *kinesis.Client {
+	t.Helper()
+	for _, f := range change {
+		f(&cfg)
+	}
+	c := kinesis.New(cfg)
+	t.Cleanup(c.CloseIdle)
+	return c
+}
+
+// records makes records with one key of the given data.
+func records(data ...string) []*pack.Record {
+	var rs []*pack.Record
+	for _, d := range data {
+		rs = append(rs, &pack.Record{Data: []byte(d), PartitionKey: "key"})
+	}
+	return rs
+}
+
+// stored gives the data of what is in the stream.
+func stored(sim *kinesissim.Server) string {
+	var all []string
+	for _, r := range sim.Records(stream) {
+		all = append(all, string(r.Data))
+	}
+	return strings.Join(all, " ")
+}
+
+// refused wants an *Error of a class and gives it.
+func refused(t *testing.T, err error, class kinesis.Class) *kinesis.Error {
+	t.Helper()
+	e := (*kinesis.Error)(nil)
+	if !errors.As(err, &e) {
+		t.Fatalf("error %v, want an *Error", err)
+	}
+	if e.Class != class || kinesis.ClassOf(err) != class {
+		t.Errorf("error %q is %s, want %s", err, e.Class, class)
+	}
+	return e
+}
+
+// accepted wants every record in Kinesis.
+func accepted(t *testing.T, results []kinesis.Result, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if !r.OK() {
+			t.Errorf("record %d: %+v", i, r)
+		}
+	}
+}
+
+// page is a server that answers each request alike and counts them.
+type page struct {
+	url string
+
+	mu    sync.Mutex
+	count int
+}
+
+func (p *page) requests() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count
+}
+
+func answerWith(t *testing.T, status int, header http.Header, body string) *page {
+	t.Helper()
+	p := &page{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.count++
+		p.mu.Unlock()
+		_, _ = io.Copy(io.Discard, r.Body)
+		for name, values := range header {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(server.Close)
+	p.url = server.URL
+	return p
+}
+
+// at points a client to a page.
+func at(p *page) kinesis.Config {
+	return kinesis.Config{StreamName: stream, Region: region, Endpoint: p.url, Credentials: always(goodCredentials)}
+}

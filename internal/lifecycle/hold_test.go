@@ -1,0 +1,309 @@
+package lifecycle_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+)
+
+const ms = time.Millisecond
+
+func TestHoldsUntilTheTelemetryIsSent(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = 30 * ms
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.telemetry(1200*ms, s.runtimeDone(1180*ms, "a"))
+		s.finish()
+		s.want([]string{"next", "Flush", "Cut", "Wake"},
+			"0s next", "1s CutIfOlder 1h0m0s", "1s Wake", "1.2s Cut", "1.2s Flush", "1.23s next")
+	})
+}
+
+func TestHoldsForTheRuntimeDoneOfThisRequest(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.telemetry(1100*ms, s.runtimeDone(1100*ms, "a"))
+		s.invoke(2*time.Second, "b", 10*time.Second)
+		// What is still told of the one before releases nothing.
+		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "a"), s.report(2100*ms, "a"))
+		s.telemetry(2200*ms, s.report(2200*ms, "b"))
+		s.telemetry(2300*ms, &event.Event{Type: []byte("function"), Record: []byte(`{"requestId":"b"}`)})
+		s.telemetry(2400*ms, s.event(2400*ms, "platform.start", "b"))
+		s.telemetry(2500*ms, s.runtimeDone(2500*ms, "b"))
+		s.finish()
+		s.want([]string{"next"}, "0s next", "1.1s next", "2.5s next")
+	})
+}
+
+func TestDoesNotWaitForARuntimeDoneThatIsKnown(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = 7 * ms
+		// The invocation is so short that its telemetry overtakes it.
+		s.telemetry(990*ms, s.runtimeDone(980*ms, "a"))
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.finish()
+		s.want([]string{"next", "Flush"}, "0s next", "1s Flush", "1.007s next")
+	})
+}
+
+func TestRuntimeDoneThatIsKnownIsHeldForAsLongAsAnyOther(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = forever
+		s.telemetry(990*ms, s.runtimeDone(300*ms, "a"))
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.finish()
+		s.want([]string{"next", "Flush"}, "0s next", "1s Flush", "1.5s Flush gave up", "1.5s next")
+	})
+}
+
+func TestRuntimeDoneIsRemembered(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		// Others come in between.
+		s.telemetry(500*ms, s.runtimeDone(500*ms, "z"), s.runtimeDone(500*ms, "a"), s.runtimeDone(500*ms, "b"))
+		s.telemetry(600*ms, s.report(600*ms, "a"), s.report(600*ms, "z"))
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.invoke(2*time.Second, "b", 10*time.Second)
+		s.finish()
+		s.want([]string{"next"}, "0s next", "1s next", "2s next")
+	})
+}
+
+func TestHoldIsCountedFromWhenTheRuntimeWasDone(t *testing.T) {
+	scenarios := []struct {
+		name         string
+		done, heard  time.Duration // since the start; the invocation begins at 1 s
+		wantReleased string
+	}{
+		{"heard of at once", 1200 * ms, 1200 * ms, "1.7s next"},
+		{"heard of later", 1200 * ms, 1225 * ms, "1.7s next"},
+		{"heard of a millisecond before the hold is over", 1200 * ms, 1699 * ms, "1.7s next"},
+		{"heard of when the hold is over", 1200 * ms, 2 * time.Second, "2s next"},
+		{"done before the invocation was heard of", 900 * ms, 1300 * ms, "1.8s next"},
+		{"done in the future, by another clock", 4 * time.Second, 1300 * ms, "1.8s next"},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = forever
+				s.invoke(time.Second, "a", 10*time.Second)
+				s.telemetry(scenario.heard, s.runtimeDone(scenario.done, "a"))
+				s.finish()
+				s.want([]string{"next"}, "0s next", scenario.wantReleased)
+			})
+		})
+	}
+}
+
+func TestRuntimeDoneWithoutATimeCountsFromItsArrival(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = forever
+		s.invoke(time.Second, "a", 10*time.Second)
+		done := s.runtimeDone(1400*ms, "a")
+		done.Time = nil
+		s.telemetry(1400*ms, done)
+		s.finish()
+		s.want([]string{"next"}, "0s next", "1.9s next")
+	})
+}
+
+func TestNeverHoldsIntoTheEndOfTheDeadline(t *testing.T) {
+	scenarios := []struct {
+		name         string
+		timeout      time.Duration // of the invocation, which begins at 1 s
+		done         time.Duration // 0: never
+		wantReleased string
+	}{
+		{"the deadline comes before the end of the hold", 500 * ms, 1200 * ms, "1.4s next"},
+		{"the runtime is done a millisecond before the margin", 500 * ms, 1399 * ms, "1.4s next"},
+		{"the runtime is never done", 500 * ms, 0, "1.4s next"},
+		{"the runtime of a long invocation is never done", 15 * time.Minute, 0, "15m0.9s next"},
+		{"the deadline is nearer than the margin", 50 * ms, 0, "1s next"},
+		{"the deadline is over", -time.Second, 0, "1s next"},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = forever
+				s.invoke(time.Second, "a", scenario.timeout)
+				if scenario.done != 0 {
+					s.telemetry(scenario.done, s.runtimeDone(scenario.done, "a"))
+				}
+				s.finish()
+				s.want([]string{"next"}, "0s next", scenario.wantReleased)
+			})
+		})
+	}
+}
+
+func TestNothingIsBelievedBeforeItIsAcknowledged(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.at(1200*ms, func() { s.loop.Observe(s.runtimeDone(1200*ms, "a")) })
+		s.at(1300*ms, func() {
+			if n := len(s.only("next")); n != 1 {
+				t.Errorf("%d calls of next before the body was acknowledged", n)
+			}
+			s.loop.Acknowledged()
+		})
+		s.finish()
+		s.want([]string{"next"}, "0s next", "1.3s next")
+	})
+}
+
+func TestPlatformEventsThatCannotBeReadReleaseNothing(t *testing.T) {
+	for _, record := range []string{"", "null", `"a"`, "{}", `{"requestId":null}`, `{"requestId":7}`, `{"requestId":""}`, `{"request":"a"}`, `{"requestId":"a"`} {
+		t.Run(record, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.invoke(time.Second, "a", time.Second)
+				odd := s.runtimeDone(1200*ms, "a")
+				odd.Record = []byte(record)
+				s.telemetry(1200*ms, odd)
+				s.finish()
+				s.want([]string{"next"}, "0s next", "1.9s next")
+			})
+		})
+	}
+}
+
+func TestIntervalModeNeverHolds(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = forever
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.invoke(2*time.Second, "b", 10*time.Second)
+		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "b"))
+		s.finish()
+		s.want([]string{"next", "Flush", "Cut", "Wake"}, "0s next",
+			"1s CutIfOlder 1h0m0s", "1s Wake", "1s next", "2s CutIfOlder 1h0m0s", "2s Wake", "2s next")
+	}, func(cfg *config.Config) { cfg.Flush = config.FlushInterval })
+}
+
+func TestHoldOfZeroSendsInTheBackground(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = forever
+		s.invoke(time.Second, "a", 10*time.Second)
+		// Nothing is sent for lines, nor before Lambda knows.
+		s.telemetry(1100*ms, &event.Event{Type: []byte("function"), Record: []byte(`"x"`)})
+		s.at(1200*ms, func() { s.loop.Observe(s.runtimeDone(1200*ms, "a")) })
+		s.at(1300*ms, s.loop.Acknowledged)
+		s.at(1400*ms, s.loop.Acknowledged)
+		s.finish()
+		s.want([]string{"next", "Flush", "Cut", "Wake"}, "0s next",
+			"1s CutIfOlder 1h0m0s", "1s Wake", "1s next", "1.3s Cut", "1.3s Wake")
+	}, func(cfg *config.Config) { cfg.MaxHold = 0 })
+}
+
+func TestIntervalModeSendsAtTheIntervalOnly(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"))
+		s.finish()
+		s.want([]string{"Cut", "Wake", "Flush"})
+	}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = config.FlushInterval, 0 })
+}
+
+func TestHoldingSendsNothingByItselfWhenTelemetryComes(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		// The telemetry of an invocation that nobody holds any more.
+		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"), s.report(time.Second, "a"))
+		s.finish()
+		s.want([]string{"Cut", "Wake", "Flush"})
+	})
+}
+
+func TestIntervalPassesDuringALongInvocation(t *testing.T) {
+	for _, flush := range []config.Flush{config.FlushEnd, config.FlushInterval} {
+		t.Run(string(flush), func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.invoke(time.Second, "a", 15*time.Minute)
+				s.telemetry(25*time.Second, s.runtimeDone(25*time.Second, "a"))
+				s.shutdown(26*time.Second, 2*time.Second)
+				if err := s.run(); err != nil {
+					t.Error(err)
+				}
+				got := s.only("Cut", "Wake")
+				want := []string{"1s CutIfOlder 10s", "1s Wake", "10s Cut", "10s Wake", "20s Cut", "20s Wake"}
+				for i, line := range want {
+					if i >= len(got) || got[i] != line {
+						t.Fatalf("%q, want first %q", got, want)
+					}
+				}
+			}, func(cfg *config.Config) { cfg.Flush, cfg.FlushInterval = flush, 10*time.Second })
+		})
+	}
+}
+
+// After a freeze the ticker may be far behind; each invocation looks at the age
+// of what waits by itself.
+func TestEachInvocationLooksForOldTelemetry(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invoke(time.Second, "a", time.Second)
+		s.invoke(40*time.Minute, "b", time.Second)
+		s.telemetry(40*time.Minute+200*ms, s.runtimeDone(40*time.Minute+200*ms, "b"))
+		s.finish()
+		s.want([]string{"CutIfOlder"}, "1s CutIfOlder 1h0m0s", "40m0s CutIfOlder 1h0m0s")
+	})
+}
+
+func TestSignalEndsAHold(t *testing.T) {
+	scenarios := []struct {
+		name string
+		done bool // the runtime is, and the telemetry is being sent
+		want []string
+	}{
+		{"while the function runs", false, []string{"0s next", "2s Cut", "2s Wake", "2.3s CloseIntake", "2.3s Cut", "2.3s Drain", "2.3s end"}},
+		// The report is known: 40 ms of quiet are enough.
+		{"while sending", true, []string{"0s next", "1.5s Cut", "1.5s Flush", "2s Flush gave up", "2s Cut", "2s Wake", "2.04s CloseIntake", "2.04s Cut", "2.04s Drain", "2.04s end"}},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = forever
+				s.invoke(0, "a", 15*time.Minute)
+				if scenario.done {
+					s.telemetry(1500*ms, s.runtimeDone(1500*ms, "a"), s.report(1500*ms, "a"))
+				}
+				s.at(2*time.Second, s.stop)
+				if err := s.run(); err != nil {
+					t.Errorf("Run gives %v", err)
+				}
+				got := s.all()
+				got = slices.DeleteFunc(got, func(line string) bool { return line == "0s CutIfOlder 1h0m0s" || line == "0s Wake" })
+				if !slices.Equal(got, scenario.want) {
+					t.Errorf("%q, want %q", got, scenario.want)
+				}
+			}, func(cfg *config.Config) { cfg.MaxHold = time.Minute })
+		})
+	}
+}
+
+func TestObservingAndAcknowledgingFromSeveralGoroutines(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invoke(time.Second, "a", 10*time.Second)
+		for i := range 12 { // fewer than are remembered
+			request := string(rune('b' + i%4))
+			s.telemetry(1100*ms, s.runtimeDone(1100*ms, request), s.report(1100*ms, request))
+		}
+		s.telemetry(1100*ms, s.runtimeDone(1100*ms, "a"))
+		s.finish()
+		s.want([]string{"next"}, "0s next", "1.1s next")
+	})
+}
+
+// Run's own goroutines end with it, also when the pipeline is slow: the bubble
+// of fake time fails otherwise.
+func TestRunLeavesNothingBehind(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.stop()
+		if err := s.run(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if context.Cause(s.stopping) == nil {
+			t.Error("not stopped")
+		}
+	})
+}

@@ -1,0 +1,291 @@
+package lifecycle_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kinetel/internal/event"
+	"kinetel/internal/extensionapi"
+	"kinetel/internal/lifecycle"
+)
+
+func TestShutdownGoesInOrder(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.close, s.pipeline.drain = 5*ms, 20*ms
+		s.shutdown(time.Second, 2*time.Second)
+		if err := s.run(); err != nil {
+			t.Errorf("Run gives %v", err)
+		}
+		// It is the first event of all: there is no report to wait for.
+		s.want([]string{""}, "0s next", "1s Cut", "1s Wake", "1.04s CloseIntake", "1.045s Cut", "1.045s Drain", "1.065s end")
+	})
+}
+
+func TestShutdownWaitsForTheLastWords(t *testing.T) {
+	// The invocation of request a ends at 1.1 s; Lambda shuts down at 2 s.
+	scenarios := []struct {
+		name    string
+		left    time.Duration // until the deadline
+		reports []time.Duration
+		others  []time.Duration
+		want    string // when the intake is closed
+	}{
+		{name: "the report came long ago", left: 2 * time.Second, reports: []time.Duration{1900 * ms}, want: "2.04s CloseIntake"},
+		{name: "the report comes", left: 2 * time.Second, reports: []time.Duration{2005 * ms}, want: "2.045s CloseIntake"},
+		{name: "the report never comes", left: 2 * time.Second, want: "2.3s CloseIntake"},
+		{name: "the report never comes, but others do", left: 2 * time.Second, others: []time.Duration{2100 * ms, 2200 * ms}, want: "2.3s CloseIntake"},
+		{name: "the report comes in the last moment", left: 2 * time.Second, reports: []time.Duration{2290 * ms}, want: "2.3s CloseIntake"},
+		{name: "the report is followed by others", left: 2 * time.Second, reports: []time.Duration{2010 * ms}, others: []time.Duration{2030 * ms, 2069 * ms, 2200 * ms}, want: "2.109s CloseIntake"},
+		{name: "others come for ever", left: 2 * time.Second, reports: []time.Duration{2010 * ms}, others: []time.Duration{2040 * ms, 2070 * ms, 2100 * ms, 2130 * ms, 2160 * ms, 2190 * ms, 2220 * ms, 2250 * ms, 2280 * ms, 2310 * ms}, want: "2.3s CloseIntake"},
+		{name: "there is little time: a quarter of it", left: 800 * ms, want: "2.2s CloseIntake"},
+		{name: "there is hardly any time", left: 100 * ms, want: "2s CloseIntake"},
+		{name: "there is no time", left: 0, want: "2s CloseIntake"},
+		{name: "the time is over", left: -time.Hour, want: "2s CloseIntake"},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.invoke(time.Second, "a", 10*time.Second)
+				s.telemetry(1100*ms, s.runtimeDone(1100*ms, "a"))
+				s.shutdown(2*time.Second, scenario.left)
+				for _, at := range scenario.reports {
+					s.telemetry(at, s.report(at, "a"))
+				}
+				for _, at := range scenario.others {
+					s.telemetry(at, &event.Event{Type: []byte("function"), Record: []byte(`"x"`)})
+				}
+				if err := s.run(); err != nil {
+					t.Errorf("Run gives %v", err)
+				}
+				if got := s.only("CloseIntake"); len(got) == 0 || got[0] != scenario.want {
+					t.Errorf("%q, want %q; all: %q", got, scenario.want, s.all())
+				}
+				time.Sleep(time.Second) // fake time: whoever still sends ends
+			})
+		})
+	}
+}
+
+func TestShutdownDoesNotTakeAnotherRequestsReport(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.telemetry(1100*ms, s.runtimeDone(1100*ms, "a"))
+		s.invoke(2*time.Second, "b", 10*time.Second)
+		s.telemetry(2100*ms, s.report(2050*ms, "a"), s.runtimeDone(2100*ms, "b"))
+		s.shutdown(3*time.Second, 2*time.Second)
+		if err := s.run(); err != nil {
+			t.Errorf("Run gives %v", err)
+		}
+		s.want([]string{"CloseIntake"}, "3.3s CloseIntake")
+	})
+}
+
+func TestShutdownEndsBeforeTheDeadline(t *testing.T) {
+	scenarios := []struct {
+		name         string
+		left         time.Duration
+		close, drain time.Duration
+		want         []string
+	}{
+		{"nothing can be sent", 2 * time.Second, 0, forever, []string{"1s next", "1.04s CloseIntake", "1.04s Drain", "2.9s Drain gave up", "2.9s end"}},
+		{"the intake cannot be closed", 2 * time.Second, forever, 0, []string{"1s next", "1.04s CloseIntake", "1.14s CloseIntake gave up", "1.14s Drain", "1.14s end"}},
+		{"neither", 200 * ms, forever, forever, []string{"1s next", "1.04s CloseIntake", "1.1s CloseIntake gave up", "1.1s Drain", "1.1s Drain gave up", "1.1s end"}},
+		{"there is no time left", 0, forever, forever, []string{"1s next", "1s CloseIntake", "1s CloseIntake gave up", "1s Drain", "1s Drain gave up", "1s end"}},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.close, s.pipeline.drain = scenario.close, scenario.drain
+				time.Sleep(time.Second) // fake time
+				s.shutdown(time.Second, scenario.left)
+				if err := s.run(); err != nil {
+					t.Errorf("Run gives %v", err)
+				}
+				s.want([]string{"next", "CloseIntake", "Drain", "end"}, scenario.want...)
+			})
+		})
+	}
+}
+
+func TestNextIsNotCalledAfterShutdown(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.shutdown(time.Second, 2*time.Second)
+		s.invoke(time.Second, "a", time.Second)
+		if err := s.run(); err != nil {
+			t.Error(err)
+		}
+		s.want([]string{"next"}, "0s next")
+	})
+}
+
+func TestSignalDuringNext(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.drain = forever
+		s.at(5*time.Second, s.stop)
+		if err := s.run(); err != nil {
+			t.Errorf("Run gives %v", err)
+		}
+		// It takes as long as a shutdown by Lambda may.
+		s.want([]string{""}, "0s next", "5s Cut", "5s Wake", "5.04s CloseIntake", "5.04s Cut", "5.04s Drain", "6.9s Drain gave up", "6.9s end")
+	})
+}
+
+func TestBrokenConnectionIsTriedAgain(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		for range 4 {
+			s.fail(0, errNetwork)
+		}
+		s.shutdown(time.Second, 2*time.Second)
+		if err := s.run(); err != nil {
+			t.Errorf("Run gives %v", err)
+		}
+		s.want([]string{"next"}, "0s next", "50ms next", "150ms next", "350ms next", "750ms next")
+	})
+}
+
+func TestTriesAreCountedForEachEvent(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		for i := range 3 {
+			at := time.Duration(i+1) * time.Minute
+			for range 4 {
+				s.fail(at, errNetwork)
+			}
+			s.invoke(at, "a", 0)
+		}
+		s.finish()
+		if n := len(s.only("next")); n != 16 {
+			t.Errorf("%d calls of next: %q", n, s.only("next"))
+		}
+	})
+}
+
+func TestLambdaThatIsLost(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		for range 9 {
+			s.fail(0, errNetwork)
+		}
+		err := s.run()
+		if !errors.Is(err, errNetwork) {
+			t.Errorf("Run gives %v", err)
+		}
+		// What there is is sent all the same.
+		s.want([]string{""}, "0s next", "50ms next", "150ms next", "350ms next", "750ms next",
+			"750ms Cut", "750ms Wake", "790ms CloseIntake", "790ms Cut", "790ms Drain", "790ms end")
+	})
+}
+
+func TestRefusalIsNotTriedAgain(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.fail(time.Second, errRefused)
+		err := s.run()
+		if refusal := (*extensionapi.Error)(nil); !errors.As(err, &refusal) || refusal.Status != 403 {
+			t.Errorf("Run gives %v", err)
+		}
+		s.want([]string{"next", "Drain"}, "0s next", "1.04s Drain")
+	})
+}
+
+func TestSignalWhileNextIsTriedAgain(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		for range 5 {
+			s.fail(0, errNetwork)
+		}
+		s.at(100*ms, s.stop)
+		if err := s.run(); err != nil {
+			t.Errorf("Run gives %v", err)
+		}
+		s.want([]string{"next", "Drain"}, "0s next", "50ms next", "140ms Drain")
+	})
+}
+
+func TestUnknownEventsOfLambdaAreIgnored(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.api.steps = append(s.api.steps, step{at: time.Second, event: extensionapi.Event{Type: "THAW", RequestID: "x"}})
+		s.invoke(2*time.Second, "a", 10*time.Second)
+		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "a"))
+		s.finish()
+		s.want([]string{"next", "Cut", "Flush"}, "0s next", "1s next", "2s CutIfOlder 1h0m0s", "2.1s Cut", "2.1s Flush", "2.1s next")
+		if !strings.Contains(s.log.String(), "THAW") {
+			t.Errorf("the log does not tell: %s", s.log)
+		}
+	})
+}
+
+func TestIdle(t *testing.T) {
+	idle := func(s *scene) error {
+		err := lifecycle.Idle(s.stopping, s.api)
+		s.note("end")
+		return err
+	}
+	t.Run("follows Lambda until it shuts down", func(t *testing.T) {
+		inFakeTime(t, func(s *scene) {
+			s.invoke(time.Second, "a", time.Hour)
+			s.api.steps = append(s.api.steps, step{at: 2 * time.Second, event: extensionapi.Event{Type: "THAW"}})
+			s.invoke(3*time.Second, "b", time.Hour)
+			s.shutdown(4*time.Second, 2*time.Second)
+			if err := idle(s); err != nil {
+				t.Error(err)
+			}
+			s.want([]string{""}, "0s next", "1s next", "2s next", "3s next", "4s end")
+		})
+	})
+	t.Run("ends by a signal", func(t *testing.T) {
+		inFakeTime(t, func(s *scene) {
+			s.at(time.Second, s.stop)
+			if err := idle(s); err != nil {
+				t.Error(err)
+			}
+			s.want([]string{""}, "0s next", "1s end")
+		})
+	})
+	t.Run("tries a broken connection again", func(t *testing.T) {
+		inFakeTime(t, func(s *scene) {
+			s.fail(0, errNetwork)
+			s.shutdown(time.Second, 0)
+			if err := idle(s); err != nil {
+				t.Error(err)
+			}
+			s.want([]string{""}, "0s next", "50ms next", "1s end")
+		})
+	})
+	t.Run("gives a connection up in the end", func(t *testing.T) {
+		inFakeTime(t, func(s *scene) {
+			for range 9 {
+				s.fail(0, errNetwork)
+			}
+			if err := idle(s); !errors.Is(err, errNetwork) {
+				t.Error(err)
+			}
+			s.want([]string{""}, "0s next", "50ms next", "150ms next", "350ms next", "750ms next", "750ms end")
+		})
+	})
+	t.Run("does not try a refusal again", func(t *testing.T) {
+		inFakeTime(t, func(s *scene) {
+			s.fail(0, errRefused)
+			if refusal := (*extensionapi.Error)(nil); !errors.As(idle(s), &refusal) {
+				t.Error("no refusal")
+			}
+			s.want([]string{""}, "0s next", "0s end")
+		})
+	})
+}
+
+// Next is Lambda's own: a call of it that nobody waits for would be an event
+// lost. So the loop calls it only when it is done with the event before.
+func TestNextIsCalledByNobodyElse(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invoke(time.Second, "a", time.Minute)
+		ended := make(chan error)
+		go func() { ended <- s.run() }()
+		time.Sleep(30 * time.Second) // fake time
+		synctest.Wait()
+		s.want([]string{"next"}, "0s next")
+		s.stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,717 @@
+package pack_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/record"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// received is when the events of these tests arrived.
+var received = time.Date(2026, 11, 22, 20, 15, 0, 123e6, time.UTC)
+
+func identity() pack.Identity {
+	return pack.Identity{
+		Region:          "eu-west-1",
+		AccountID:       "123456789012",
+		FunctionName:    "orders",
+		FunctionVersion: "$LATEST",
+		EnvironmentID:   "0123456789abcdef",
+	}
+}
+
+// rig is a packer and what came out of it.
+type rig struct {
+	*pack.Packer
+	ledger  *ledger.Ledger
+	pushed  []*pack.Record // all that came out
+	records []*pack.Record // of them, what was taken
+	// lose says that a record is lost, as the queue and the shipper lose them.
+	lose func(*pack.Record) bool
+}
+
+func newRig(change ...func(*pack.Options)) *rig {
+	r := &rig{ledger: &ledger.Ledger{}, lose: func(*pack.Record) bool { return false }}
+	opt := pack.Options{
+		Identity:     identity(),
+		Compression:  config.CompressionGzip,
+		PartitionKey: config.PartitionByEnvironment,
+		Ledger:       r.ledger,
+		Push: func(rec *pack.Record) {
+			r.pushed = append(r.pushed, rec)
+			if r.lose(rec) {
+				r.ledger.Lost(rec.Loss(ledger.BufferFull))
+				r.ledger.Retell(rec.Losses)
+				return
+			}
+			r.records = append(r.records, rec)
+		},
+		Log: slog.New(slog.DiscardHandler),
+	}
+	for _, one := range change {
+		one(&opt)
+	}
+	r.Packer = pack.New(opt)
+	return r
+}
+
+func plain(opt *pack.Options) { opt.Compression = config.CompressionNone }
+
+func keyBy(by config.PartitionKey) func(*pack.Options) {
+	return func(opt *pack.Options) { opt.PartitionKey = by }
+}
+
+// line is a function's log line.
+func line(text string) *event.Event {
+	return &event.Event{
+		Time:     []byte("2026-11-22T20:15:00.000Z"),
+		Received: received,
+		Type:     []byte("function"),
+		Record:   event.AppendQuoted(nil, text),
+	}
+}
+
+// start is the platform.start of a request.
+func start(request string) *event.Event {
+	ev := line("")
+	ev.Type = []byte(event.TypePlatformStart)
+	ev.Record = fmt.Appendf(nil, `{"requestId":%q,"version":"$LATEST"}`, request)
+	return ev
+}
+
+// decode reads a record back.
+func decode(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, r *pack.Record,
+) []record.Event {
+	t.Helper()
+	events, err := record.Decode(r.Data)
+	if err != nil {
+		t.Fatalf("record of events %d to %d: %v", r.First, r.Last, err)
+	}
+	return events
+}
+
+// bodies returns the bodies of all records' events, record by record.
+func (r *rig) bodies(t *testing.T) [][]string {
+	t.Helper()
+	var all [][]string
+	for _, rec := range r.records {
+		var bodies []string
+		for _, e := range decode(t, rec) {
+			bodies = append(bodies, string(e.Body))
+		}
+		all = append(all, bodies)
+	}
+	return all
+}
+
+func TestALine(t *testing.T) {
+	const resource = `"resource":{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012",` +
+		`"faas.name":"orders","faas.version":"$LATEST","faas.instance":"0123456789abcdef","service.name":"orders"}}` + "\n"
+	for _, tt := range []struct {
+		name string
+		ev   event.Event
+		want string
+	}{
+		{
+			"text",
+			event.Event{Time: []byte("2026-11-22T20:14:59.5Z"), Type: []byte("function"), Record: []byte(`"signed in\n"`)},
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59.5Z","type":"function","body":"signed in\n",`,
+		},
+		{
+			"an object keeps its white space and its order",
+			event.Event{Time: []byte("2026-11-22T20:14:59Z"), Type: []byte("platform.start"), Record: []byte(`{ "z":1,  "a" : 1.0e2 }`)},
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59Z","type":"platform.start","body":{ "z":1,  "a" : 1.0e2 },`,
+		},
+		{
+			"line feeds between tokens are left out, and nothing else",
+			event.Event{Time: []byte("2026-11-22T20:14:59Z"), Type: []byte("function"), Record: []byte("{\n\t\"a\":\r\n1,\n\"b\": \"x\\ny\"\n}")},
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59Z","type":"function","body":{` + "\t\"a\":\r1,\"b\": \"x\\ny\"},",
+		},
+		{
+			"broken UTF-8 stays as it is",
+			event.Event{Time: []byte("2026-11-22T20:14:59Z"), Type: []byte("function"), Record: []byte("\"a\xff\xfe\"")},
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59Z","type":"function","body":` + "\"a\xff\xfe\",",
+		},
+		{
+			"a record that is missing is null",
+			event.Event{Time: []byte("2026-11-22T20:14:59Z"), Type: []byte("platform.fault")},
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59Z","type":"platform.fault","body":null,`,
+		},
+		{
+			"without a time, when it was received, in UTC",
+			event.Event{Received: received.In(time.FixedZone("", 3600)), Type: []byte("function"), Record: []byte(`1`)},
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:15:00.123Z","type":"function","body":1,`,
+		},
+		{
+			"unknown members are kept",
+			event.Event{Time: []byte("2026-11-22T20:14:59Z"), Type: []byte("function"), Record: []byte(`""`), Extra: []byte("\"a\":{\n\"b\":1},\n\"c\":null")},
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59Z","type":"function","body":"","extra":{"a":{"b":1},"c":null},`,
+		},
+		{
+			"a type with escapes stays escaped",
+			event.Event{Time: []byte("2026-11-22T20:14:59Z"), Type: []byte(`odd \"type\"`), Record: []byte(`[]`)},
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59Z","type":"odd \"type\"","body":[],`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(plain)
+			r.Add(&tt.ev)
+			r.Cut()
+			if len(r.records) != 1 {
+				t.Fatalf("%d records", len(r.records))
+			}
+			if diff := cmp.Diff(tt.want+resource, string(r.records[0].Data)); diff != "" {
+				t.Errorf("line (-want +got):\n%s", diff)
+			}
+			decode(t, r.records[0])
+		})
+	}
+}
+
+func TestResource(t *testing.T) {
+	const all = `"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012",` +
+		`"faas.name":"orders","faas.version":"$LATEST","faas.instance":"0123456789abcdef",`
+	for _, tt := range []struct {
+		name   string
+		change func(*pack.Identity)
+		want   string
+	}{
+		{"who it is", func(*pack.Identity) {}, `{` + all + `"service.name":"orders"}`},
+		{"tags follow in their order", func(id *pack.Identity) {
+			id.Tags = []config.Tag{{Name: "team", Value: "payments"}, {Name: "env", Value: "prod"}}
+		}, `{` + all + `"service.name":"orders","team":"payments","env":"prod"}`},
+		{"tags cannot claim to be somebody else", func(id *pack.Identity) {
+			id.Tags = []config.Tag{
+				{Name: "faas.instance", Value: "evil"},
+				{Name: "cloud.provider", Value: "evil"},
+				{Name: "cloud.region", Value: "evil"},
+				{Name: "cloud.account.id", Value: "evil"},
+				{Name: "env", Value: "prod"},
+				{Name: "faas.name", Value: "evil"},
+				{Name: "faas.version", Value: "evil"},
+			}
+		}, `{` + all + `"service.name":"orders","env":"prod"}`},
+		{"not even where Lambda does not tell", func(id *pack.Identity) {
+			id.AccountID = ""
+			id.Tags = []config.Tag{{Name: "cloud.account.id", Value: "evil"}}
+		}, `{"cloud.provider":"aws","cloud.region":"eu-west-1","faas.name":"orders","faas.version":"$LATEST","faas.instance":"0123456789abcdef","service.name":"orders"}`},
+		{"a tag names the service, in its place", func(id *pack.Identity) {
+			id.Tags = []config.Tag{{Name: "env", Value: "prod"}, {Name: "service.name", Value: "checkout"}}
+		}, `{` + all + `"service.name":"checkout","env":"prod"}`},
+		{"what is empty is left out", func(id *pack.Identity) {
+			*id = pack.Identity{EnvironmentID: "e"}
+		}, `{"cloud.provider":"aws","faas.instance":"e"}`},
+		{"names and values are quoted", func(id *pack.Identity) {
+			id.Tags = []config.Tag{{Name: `a"b`, Value: "c\\d\ne"}}
+		}, `{` + all + `"service.name":"orders","a\"b":"c\\d\ne"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(plain, func(opt *pack.Options) { tt.change(&opt.Identity) })
+			r.Add(line("x"))
+			r.Cut()
+			_, got, ok := strings.Cut(string(r.records[0].Data), `,"resource":`)
+			if !ok || got != tt.want+"}\n" {
+				t.Errorf("resource is\n%s, want\n%s", strings.TrimSuffix(got, "}\n"), tt.want)
+			}
+			decode(t, r.records[0])
+		})
+	}
+}
+
+func TestCutWithNothingOpenMakesNoRecord(t *testing.T) {
+	r := newRig()
+	r.Cut()
+	r.CutIfOlder(0)
+	r.Add(line("x"))
+	r.Cut()
+	r.Cut()
+	if len(r.records) != 1 {
+		t.Errorf("%d records, want 1", len(r.records))
+	}
+}
+
+func TestARecordDescribesItself(t *testing.T) {
+	r := newRig(plain)
+	r.Add(line("one"))
+	r.Cut()
+	r.Add(line("two"))
+	r.Add(line("three"))
+	r.Cut()
+	rec := r.records[1]
+	if rec.First != 2 || rec.Last != 3 || rec.Events != 2 || rec.Lines != int64(len(rec.Data)) || rec.Size() != len(rec.Data)+len(rec.PartitionKey) {
+		t.Errorf("the second record is %d to %d, %d events, %d bytes of lines, size %d", rec.First, rec.Last, rec.Events, rec.Lines, rec.Size())
+	}
+	want := ledger.Loss{First: 2, Last: 3, Count: 2, Bytes: int64(len(rec.Data)), Reason: ledger.Rejected}
+	if diff := cmp.Diff(want, rec.Loss(ledger.Rejected)); diff != "" {
+		t.Errorf("as a loss (-want +got):\n%s", diff)
+	}
+}
+
+func TestAddKeepsNothingOfTheEvent(t *testing.T) {
+	r := newRig()
+	body := []byte(`"text"`)
+	ev := line("")
+	ev.Record, ev.Extra = body, []byte(`"a":1`)
+	r.Add(ev)
+	for _, b := range [][]byte{ev.Record, ev.Extra, ev.Type, ev.Time} {
+		for i := range b {
+			b[i] = '#'
+		}
+	}
+	r.Cut()
+	got := decode(t, r.records[0])[0]
+	if string(got.Body) != `"text"` || string(got.Extra["a"]) != "1" || got.Type != "function" || got.Time != "2026-11-22T20:15:00.000Z" {
+		t.Errorf("the event changed after Add: %+v", got)
+	}
+}
+
+func TestRecordsDoNotShareMemory(t *testing.T) {
+	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+		t.Run(string(compression), func(t *testing.T) {
+			r := newRig(func(opt *pack.Options) { opt.Compression = compression })
+			var want [][]string
+			for i := range 20 {
+				text := fmt.Sprintf("line %d of many", i)
+				r.Add(line(text))
+				r.Cut()
+				want = append(want, []string{`"` + text + `"`})
+			}
+			if diff := cmp.Diff(want, r.bodies(t)); diff != "" {
+				t.Errorf("bodies (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestARecordHoldsAtMost500Events(t *testing.T) {
+	r := newRig()
+	for range 1001 {
+		r.Add(line("x"))
+	}
+	r.Cut()
+	var got []int
+	for _, rec := range r.records {
+		got = append(got, rec.Events)
+	}
+	if diff := cmp.Diff([]int{500, 500, 1}, got); diff != "" {
+		t.Errorf("events a record (-want +got):\n%s", diff)
+	}
+}
+
+func TestALineThatDoesNotFitGoesIntoTheNextRecord(t *testing.T) {
+	r := newRig(plain)
+	half := strings.Repeat("x", 600<<10)
+	r.Add(line("small"))
+	r.Add(line(half))
+	r.Add(line(half))
+	r.Add(line("small"))
+	r.Cut()
+	var got []int
+	for _, rec := range r.records {
+		got = append(got, rec.Events)
+		if rec.Size() > pack.MaxRecord {
+			t.Errorf("a record of %d bytes", rec.Size())
+		}
+	}
+	if diff := cmp.Diff([]int{2, 2}, got); diff != "" {
+		t.Errorf("events a record (-want +got):\n%s", diff)
+	}
+}
+
+func TestALineThatFillsARecordIsTaken(t *testing.T) {
+	r := newRig(plain)
+	r.Add(line(""))
+	r.Cut()
+	// Without compression the record can be filled to its last byte.
+	text := strings.Repeat("x", pack.MaxRecord-r.records[0].Size())
+	r.Add(line(text))
+	r.Add(line(text + "x"))
+	r.Cut()
+	if len(r.records) != 3 || r.records[1].Size() != pack.MaxRecord || r.records[1].Events != 1 {
+		t.Fatalf("%d records; want an event of %d bytes alone in the second one, and a loss in the third", len(r.records), pack.MaxRecord)
+	}
+	events := decode(t, r.records[2])
+	if len(events) != 1 || events[0].Type != event.TypeLoss || events[0].Seq != 4 {
+		t.Fatalf("the third record holds %+v, want the loss of event 3", events)
+	}
+	want := fmt.Sprintf(`{"firstSeq":3,"lastSeq":3,"count":1,"bytes":%d,"reason":"oversize"}`, r.records[1].Lines+1)
+	if got := string(events[0].Body); got != want {
+		t.Errorf("the loss is told as %s, want %s", got, want)
+	}
+}
+
+// Lines that fill a record to the limit, with a long key and nothing that can
+// be compressed, are never taken for one line that is too large.
+func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
+	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+		for _, below := range []int{-1, 0, 1, 200, 256, 4096} {
+			r := newRig(keyBy(config.PartitionByFunction), func(opt *pack.Options) {
+				opt.Compression = compression
+				opt.Identity.FunctionName = strings.Repeat("f", 256)
+			})
+			short := newRig(plain, keyBy(config.PartitionByFunction), func(opt *pack.Options) { opt.Identity.FunctionName = strings.Repeat("f", 256) })
+			short.Add(line(""))
+			short.Cut()
+			size := pack.MaxRecord - below - 2*int(short.records[0].Lines)
+			r.Add(line(string(text(size/2, true, 1))))
+			r.Add(line(string(text(size-size/2, true, 2))))
+			r.Cut()
+			var events int
+			for _, rec := range r.records {
+				events += rec.Events
+			}
+			if events != 2 || r.ledger.Total() != 0 {
+				t.Errorf("%s, %d bytes below the limit: %d events, %d of them lost", compression, below, events, r.ledger.Total())
+			}
+		}
+	}
+}
+
+func TestALineThatCompressesWellMayBeLonger(t *testing.T) {
+	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd} {
+		t.Run(string(compression), func(t *testing.T) {
+			r := newRig(func(opt *pack.Options) { opt.Compression = compression })
+			text := strings.Repeat("a word and ", 150_000)
+			r.Add(line("before"))
+			r.Add(line(text))
+			r.Add(line("after"))
+			r.Cut()
+			want := [][]string{{`"before"`}, {`"` + text + `"`}, {`"after"`}}
+			if got := r.bodies(t); !cmp.Equal(want, got) {
+				t.Errorf("%d records, want 3 with the long line alone in the second", len(got))
+			}
+		})
+	}
+}
+
+func TestOversizeIsToldInTheLog(t *testing.T) {
+	var log bytes.Buffer
+	r := newRig(plain, func(opt *pack.Options) { opt.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
+	r.Add(line("before"))
+	r.Add(line(strings.Repeat("x", pack.MaxRecord)))
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), `"seq":2`) || log.Len() > 1000 {
+		t.Errorf("the log has %d lines, want one that names the event by its number only: %.1000s", n, log.String())
+	}
+}
+
+func TestPartitionKeys(t *testing.T) {
+	t.Run("by environment", func(t *testing.T) {
+		r := newRig(keyBy(config.PartitionByEnvironment))
+		r.Add(start("request-1"))
+		r.Add(line("x"))
+		r.Cut()
+		wantKeys(t, r, "0123456789abcdef")
+	})
+	t.Run("by function", func(t *testing.T) {
+		r := newRig(keyBy(config.PartitionByFunction))
+		r.Add(start("request-1"))
+		r.Cut()
+		wantKeys(t, r, "orders")
+	})
+	t.Run("by function, where Lambda does not tell its name", func(t *testing.T) {
+		r := newRig(keyBy(config.PartitionByFunction), func(opt *pack.Options) { opt.Identity.FunctionName = "" })
+		r.Add(line("x"))
+		r.Cut()
+		wantKeys(t, r, "0123456789abcdef")
+	})
+	t.Run("random", func(t *testing.T) {
+		r := newRig(keyBy(config.PartitionRandom))
+		seen := map[string]bool{}
+		for range 100 {
+			r.Add(line("x"))
+			r.Cut()
+		}
+		for _, rec := range r.records {
+			seen[rec.PartitionKey] = true
+		}
+		if len(r.records) != 100 || len(seen) != 100 {
+			t.Errorf("%d records have %d keys", len(r.records), len(seen))
+		}
+	})
+}
+
+func wantKeys(t *testing.T, r *rig, want ...string) {
+	t.Helper()
+	var got []string
+	for _, rec := range r.records {
+		got = append(got, rec.PartitionKey)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("partition keys (-want +got):\n%s", diff)
+	}
+}
+
+func TestByRequestARecordIsCutWhereARequestStarts(t *testing.T) {
+	r := newRig(keyBy(config.PartitionByRequest))
+	unreadable := start("")
+	unreadable.Record = []byte(`{"requestId":17}`)
+	for _, ev := range []*event.Event{
+		line("init"),
+		start("request-1"), line("a"), line("b"),
+		start("request-2"), line("c"),
+		start("request-1"),
+		unreadable, line("d"),
+	} {
+		r.Add(ev)
+	}
+	r.Cut()
+	r.Add(line("late"))
+	r.Cut()
+	wantKeys(t, r, "0123456789abcdef", "request-1", "request-2", "request-1", "0123456789abcdef", "0123456789abcdef")
+	var got []int
+	for _, rec := range r.records {
+		got = append(got, rec.Events)
+	}
+	if diff := cmp.Diff([]int{1, 3, 2, 1, 2, 1}, got); diff != "" {
+		t.Errorf("events a record (-want +got):\n%s", diff)
+	}
+}
+
+func TestByRequestTheKeyStaysWhenARecordIsFull(t *testing.T) {
+	r := newRig(keyBy(config.PartitionByRequest))
+	r.Add(start("request-1"))
+	for range 600 {
+		r.Add(line("x"))
+	}
+	r.Cut()
+	wantKeys(t, r, "request-1", "request-1")
+}
+
+func TestOtherwiseARequestCutsNothing(t *testing.T) {
+	for _, by := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByFunction, config.PartitionRandom} {
+		r := newRig(keyBy(by))
+		r.Add(start("request-1"))
+		r.Add(start("request-2"))
+		r.Cut()
+		if len(r.records) != 1 {
+			t.Errorf("by %s: %d records, want 1", by, len(r.records))
+		}
+	}
+}
+
+func TestCutIfOlder(t *testing.T) {
+	const age = 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		steps := func(name string, want int) {
+			t.Helper()
+			if r.CutIfOlder(age); len(r.records) != want {
+				t.Fatalf("%s: %d records, want %d", name, len(r.records), want)
+			}
+		}
+		steps("nothing open", 0)
+		time.Sleep(age)
+		r.Add(line("first"))
+		steps("just opened, however long nothing came", 0)
+		time.Sleep(age - time.Nanosecond)
+		r.Add(line("second, which does not make it younger"))
+		steps("a moment too young", 0)
+		time.Sleep(time.Nanosecond)
+		steps("old enough", 1)
+		time.Sleep(age)
+		r.Add(line("the next record has its own age"))
+		steps("just opened again", 1)
+
+		// A record that is opened because the one before was full.
+		time.Sleep(age - 1)
+		for range pack.MaxEvents {
+			r.Add(line("x"))
+		}
+		time.Sleep(1)
+		steps("the full record went by itself, the open one is young", 2)
+		time.Sleep(age)
+		steps("now it is old", 3)
+
+		// And one that is opened by a line that did not fit.
+		r.Add(line(strings.Repeat("x", 600<<10)))
+		time.Sleep(age - 1)
+		r.Add(line(strings.Repeat("y", 600<<10)))
+		time.Sleep(1)
+		steps("the line that did not fit is young", 4)
+		time.Sleep(age - 1)
+		steps("now it is old", 5)
+	})
+}
+
+func TestCutIfOlderTellsOfLosses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.Add(line("x"))
+		r.ledger.Lost(ledger.Loss{First: 7, Last: 7, Count: 1, Reason: ledger.Rejected})
+		time.Sleep(time.Second)
+		r.CutIfOlder(time.Second)
+		if len(r.records) != 2 || len(r.records[1].Losses) != 1 {
+			t.Errorf("%d records, want the events and then the loss", len(r.records))
+		}
+	})
+}
+
+func TestLossesThatWereLostAreToldAgain(t *testing.T) {
+	r := newRig()
+	losing := true
+	r.lose = func(*pack.Record) bool { return losing }
+	r.Add(line("one"))
+	r.Add(line("two"))
+	r.Cut() // loses 1 and 2, and then 3, which tells of them
+	r.Cut() // loses 4, which tells of 1 to 3
+	losing = false
+	r.Cut()
+	if len(r.records) != 1 || r.records[0].Events != 1 {
+		t.Fatalf("%d records, want one with one event", len(r.records))
+	}
+	e := decode(t, r.records[0])[0]
+	if e.Seq != 5 || e.Type != event.TypeLoss {
+		t.Fatalf("event %d of type %s, want 5 to tell of losses", e.Seq, e.Type)
+	}
+	told := toldBy(t, r.records[0])
+	if len(told) != 1 || told[0].First != 1 || told[0].Last != 4 || told[0].Count != 4 || told[0].Reason != ledger.BufferFull {
+		t.Errorf("losses told: %+v, want 1 to 4", told)
+	}
+	if diff := cmp.Diff(r.records[0].Losses, told); diff != "" {
+		t.Errorf("losses told (-record +lines):\n%s", diff)
+	}
+	if total := r.ledger.Total(); total != 4 {
+		t.Errorf("%d events lost in total, want 4", total)
+	}
+	r.Cut()
+	if len(r.records) != 1 {
+		t.Error("the losses were told twice")
+	}
+}
+
+// A record that tells of losses answers for exactly those: when it is lost in
+// its turn, its Losses are what has to be told again.
+func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		losses uint64
+		tags   []config.Tag
+	}{
+		{"as many as a record holds", pack.MaxEvents, nil},
+		{"more than a record holds", 2*pack.MaxEvents + 1, nil},
+		{"so long that they fill a record before it has 500", pack.MaxEvents, []config.Tag{{Name: "long", Value: strings.Repeat("x", 2000)}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(func(opt *pack.Options) { opt.Identity.Tags = tt.tags })
+			for i := range tt.losses {
+				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Bytes: 10, Reason: ledger.BufferFull}) // no two touch
+			}
+			r.Cut()
+			var told int
+			for i, rec := range r.records {
+				lines := toldBy(t, rec)
+				told += len(lines)
+				if diff := cmp.Diff(lines, rec.Losses); diff != "" {
+					t.Errorf("record %d (%d to %d) tells of %d losses and answers for %d (-lines +Losses):\n%.500s",
+						i, rec.First, rec.Last, len(lines), len(rec.Losses), diff)
+				}
+			}
+			if told != int(tt.losses) {
+				t.Errorf("%d losses told, want %d", told, tt.losses)
+			}
+		})
+	}
+}
+
+func TestTheSameEventsGiveTheSameBytes(t *testing.T) {
+	events := func() (all []*event.Event) {
+		for i := range 700 {
+			if i%50 == 0 {
+				all = append(all, start(fmt.Sprint("request-", i)))
+			}
+			all = append(all, line(strings.Repeat(fmt.Sprint("word ", i), i%40)))
+		}
+		return append(all, line(strings.Repeat("y", 1<<20)), line("last"))
+	}
+	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+		for _, by := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction} {
+			t.Run(fmt.Sprintf("%s by %s", compression, by), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { // a loss is told with the time
+					var first []*pack.Record
+					for range 2 {
+						r := newRig(keyBy(by), func(opt *pack.Options) { opt.Compression = compression })
+						for i, ev := range events() {
+							r.Add(ev)
+							if i == 100 {
+								r.Cut()
+							}
+						}
+						r.Cut()
+						if first == nil {
+							first = r.records
+							continue
+						}
+						same := slices.EqualFunc(first, r.records, func(a, b *pack.Record) bool {
+							return bytes.Equal(a.Data, b.Data) && a.PartitionKey == b.PartitionKey && a.First == b.First && a.Last == b.Last
+						})
+						if len(first) < 4 || !same {
+							t.Errorf("%d records, and the same again: %t", len(first), same)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestPackerIsSafeForConcurrentUse(t *testing.T) {
+	const writers, each = 4, 300
+	var mu sync.Mutex
+	var records []*pack.Record
+	r := newRig(func(opt *pack.Options) {
+		opt.Push = func(rec *pack.Record) {
+			mu.Lock()
+			defer mu.Unlock()
+			records = append(records, rec)
+		}
+	})
+	var writing sync.WaitGroup
+	for w := range writers {
+		writing.Go(func() {
+			for i := range each {
+				r.Add(line(fmt.Sprintf("%d.%d", w, i)))
+				if i%97 == 0 {
+					r.Cut()
+				}
+				r.CutIfOlder(time.Hour)
+			}
+		})
+	}
+	writing.Wait()
+	r.Cut()
+
+	var seq uint64
+	next := [writers]int{}
+	for _, rec := range records {
+		for _, e := range decode(t, rec) {
+			seq++
+			var w, i int
+			if _, err := fmt.Sscanf(string(e.Body), `"%d.%d"`, &w, &i); err != nil || e.Seq != seq || i != next[w] {
+				t.Fatalf("event %d after %d is %s (%v), want the writer's line %d", e.Seq, seq-1, e.Body, err, next[w])
+			}
+			next[w]++
+		}
+	}
+	if seq != writers*each {
+		t.Errorf("%d events, want %d", seq, writers*each)
+	}
+}

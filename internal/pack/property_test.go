@@ -1,0 +1,264 @@
+package pack_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/record"
+)
+
+// toldBy returns the losses that a record's lines tell of.
+func toldBy(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, r *pack.Record,
+) (losses []ledger.Loss) {
+	t.Helper()
+	for _, e := range decode(t, r) {
+		if e.Type != event.TypeLoss {
+			continue
+		}
+		var body struct {
+			FirstSeq, LastSeq uint64
+			Count             int
+			Bytes             int64
+			Reason            ledger.Reason
+		}
+		if err := json.Unmarshal(e.Body, &body); err != nil {
+			t.Fatalf("event %d: %v", e.Seq, err)
+		}
+		losses = append(losses, ledger.Loss{First: body.FirstSeq, Last: body.LastSeq, Count: body.Count, Bytes: body.Bytes, Reason: body.Reason})
+	}
+	return losses
+}
+
+// text makes so many bytes of text, which can be compressed or cannot.
+func text(size int, random bool, seed uint64) []byte {
+	b := make([]byte, size)
+	if !random {
+		words := fmt.Sprintf("GET /orders/%d 200 OK\n", seed%1000)
+		for i := range b {
+			b[i] = words[i%len(words)]
+		}
+		return b
+	}
+	var s [32]byte
+	s[0], s[1], s[2] = byte(seed), byte(seed>>8), byte(seed>>16)
+	_, _ = rand.NewChaCha8(s).Read(b)
+	for i := range b {
+		b[i] |= 0x80 // no byte needs an escape, so the size stays
+	}
+	return b
+}
+
+// anyEvent draws an event. Its record's size is mostly small, and now and then
+// at the limits.
+func anyEvent() *rapid.Generator[*event.Event] {
+	size := rapid.Custom(func(t *rapid.T) int {
+		switch dice := rapid.IntRange(0, 99).Draw(t, "kind of size"); {
+		case dice < 70:
+			return rapid.IntRange(0, 400).Draw(t, "size")
+		case dice < 90:
+			return rapid.IntRange(400, 20<<10).Draw(t, "size")
+		case dice < 97:
+			return rapid.IntRange(20<<10, 300<<10).Draw(t, "size")
+		case dice < 99:
+			return rapid.IntRange(1<<20-6<<10, 1<<20+1<<10).Draw(t, "size")
+		default:
+			return rapid.IntRange(300<<10, 1<<20+300<<10).Draw(t, "size")
+		}
+	})
+	return rapid.Custom(func(t *rapid.T) *event.Event {
+		ev := &event.Event{Received: received, Type: []byte("function")}
+		if rapid.Bool().Draw(t, "has a time") {
+			ev.Time = []byte("2026-11-22T20:14:59.5Z")
+		}
+		content := event.AppendQuoted(nil, text(size.Draw(t, "size"), rapid.Bool().Draw(t, "random"), rapid.Uint64Range(0, 1<<16).Draw(t, "seed")))
+		switch rapid.IntRange(0, 6).Draw(t, "shape") {
+		case 0:
+			ev.Record = fmt.Appendf(nil, "{\n  \"message\": %s,\n\t\"n\": 1.50\r\n}", content)
+		case 1:
+			ev.Record = fmt.Appendf(nil, "[%s,\n\n null]", content)
+		case 2:
+			if rapid.Bool().Draw(t, "none") {
+				break
+			}
+			fallthrough
+		default:
+			ev.Record = content
+		}
+		switch rapid.IntRange(0, 5).Draw(t, "more") {
+		case 0:
+			ev.Extra = []byte("\"a\":{\n\"b\":[1,\n2]},\n\"c\":\"\\n\"")
+		case 1:
+			ev.Type = []byte(event.TypePlatformStart)
+			ev.Record = fmt.Appendf(nil, "{\n\"requestId\":\"request-%d\"}", rapid.IntRange(0, 9).Draw(t, "request"))
+		}
+		return ev
+	})
+}
+
+func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		id := identity()
+		id.Tags = []config.Tag{{Name: "env", Value: "prod"}}
+		r := newRig(func(opt *pack.Options) {
+			opt.Identity = id
+			opt.Compression = rapid.SampledFrom([]config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone}).Draw(t, "compression")
+			opt.PartitionKey = rapid.SampledFrom([]config.PartitionKey{
+				config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom,
+			}).Draw(t, "partition key")
+		})
+		// Of what was pushed, some is lost on its way, as where memory is full.
+		lossy := rapid.Bool().Draw(t, "lossy")
+		r.lose = func(*pack.Record) bool { return lossy && rapid.IntRange(0, 3).Draw(t, "lost") == 0 }
+
+		var added []*event.Event
+		add := func(ev *event.Event) {
+			added = append(added, ev)
+			r.Add(ev)
+		}
+		for range rapid.IntRange(0, 12).Draw(t, "steps") {
+			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			case 0, 1:
+				r.Cut()
+			case 2:
+				r.CutIfOlder(0)
+			case 3:
+				for range rapid.IntRange(1, 700).Draw(t, "burst") {
+					add(line("one of many"))
+				}
+			default:
+				add(anyEvent().Draw(t, "event"))
+			}
+		}
+		lossy = false
+		r.Cut()
+
+		// All that was pushed, lost or not: the events as they were added,
+		// numbered without holes but for those that are too large.
+		var seq uint64
+		oversize := map[uint64]bool{}
+		pending := added
+		for _, rec := range r.pushed {
+			checkLegal(t, rec)
+			for _, e := range decode(t, rec) {
+				for seq++; seq < e.Seq; seq++ {
+					if len(pending) == 0 || len(pending[0].Record) < pack.MaxRecord-8<<10 {
+						t.Fatalf("event %d is missing, and it was not too large", seq)
+					}
+					pending = pending[1:]
+					oversize[seq] = true
+				}
+				if e.Seq != seq {
+					t.Fatalf("event %d comes after %d", e.Seq, seq-1)
+				}
+				if e.Type == event.TypeLoss {
+					continue
+				}
+				if len(pending) == 0 {
+					t.Fatalf("event %d was never added", seq)
+				}
+				checkSame(t, pending[0], e)
+				pending = pending[1:]
+			}
+		}
+		if len(pending) > 0 {
+			t.Fatalf("%d events did not come out", len(pending))
+		}
+
+		// What was taken: each number is there, or told as lost, once.
+		state := make(map[uint64]ledger.Reason, seq)
+		for _, rec := range r.records {
+			for n := rec.First; n <= rec.Last; n++ {
+				state[n] = "arrived"
+			}
+		}
+		var told int64
+		for _, rec := range r.records {
+			for _, loss := range rec.Losses {
+				told += int64(loss.Count)
+				for n := loss.First; n <= loss.Last; n++ {
+					if state[n] != "" {
+						t.Fatalf("event %d is told as lost (%s), but it is: %s", n, loss.Reason, state[n])
+					}
+					state[n] = loss.Reason
+				}
+			}
+		}
+		for n := range seq {
+			switch reason := state[n+1]; {
+			case reason == "":
+				t.Fatalf("event %d of %d did not arrive and is not told as lost", n+1, seq)
+			case oversize[n+1] != (reason == ledger.Oversize):
+				t.Fatalf("event %d is told: %s, but oversize: %t", n+1, reason, oversize[n+1])
+			}
+		}
+		if uint64(len(state)) != seq || told != r.ledger.Total() {
+			t.Fatalf("%d numbers of %d are accounted for; %d told as lost, %d in the ledger", len(state), seq, told, r.ledger.Total())
+		}
+	})
+}
+
+// checkLegal checks a record against Kinesis' limits and against what it says
+// of itself.
+func checkLegal(t *rapid.T, r *pack.Record) {
+	t.Helper()
+	if r.Events < 1 || r.Events > pack.MaxEvents || r.Size() > pack.MaxRecord || len(r.PartitionKey) < 1 || len(r.PartitionKey) > 256 {
+		t.Fatalf("a record of %d events and %d bytes with the key %q", r.Events, r.Size(), r.PartitionKey)
+	}
+	events := decode(t, r)
+	if last := events[len(events)-1].Seq; len(events) != r.Events || r.First != events[0].Seq || r.Last != last || last-r.First+1 != uint64(r.Events) {
+		t.Fatalf("a record of %d events, %d to %d, says %d events, %d to %d", len(events), events[0].Seq, last, r.Events, r.First, r.Last)
+	}
+	if diff := cmp.Diff(toldBy(t, r), r.Losses); diff != "" {
+		t.Fatalf("losses that the record answers for (-lines +Losses):\n%s", diff)
+	}
+}
+
+// checkSame checks that an event arrived as it was added.
+func checkSame(t *rapid.T, want *event.Event, got record.Event) {
+	t.Helper()
+	body := []byte("null")
+	if len(want.Record) > 0 {
+		body = bytes.ReplaceAll(want.Record, []byte("\n"), nil)
+	}
+	if !bytes.Equal(body, got.Body) {
+		t.Fatalf("event %d has the body %.200q, want %.200q", got.Seq, got.Body, body)
+	}
+	at := string(want.Time)
+	if at == "" {
+		at = "2026-11-22T20:15:00.123Z"
+	}
+	if got.Time != at || got.Type != string(want.Type) || got.Schema != "kinetel/1" {
+		t.Fatalf("event %d is %s, %s, %s; want %s, %s", got.Seq, got.Schema, got.Time, got.Type, at, want.Type)
+	}
+	var extra map[string]json.RawMessage
+	if len(want.Extra) > 0 {
+		if err := json.Unmarshal(fmt.Appendf(nil, "{%s}", bytes.ReplaceAll(want.Extra, []byte("\n"), nil)), &extra); err != nil {
+			t.Fatalf("extra: %v", err)
+		}
+	}
+	if diff := cmp.Diff(extra, got.Extra); diff != "" {
+		t.Fatalf("event %d: extra members (-want +got):\n%s", got.Seq, diff)
+	}
+	if diff := cmp.Diff(resource, got.Resource); diff != "" {
+		t.Fatalf("event %d: resource (-want +got):\n%s", got.Seq, diff)
+	}
+}
+
+// resource is that of identity() with a tag.
+var resource = map[string]string{
+	"cloud.provider": "aws", "cloud.region": "eu-west-1", "cloud.account.id": "123456789012", "faas.name": "orders",
+	"faas.version": "$LATEST", "faas.instance": "0123456789abcdef", "service.name": "orders", "env": "prod",
+}

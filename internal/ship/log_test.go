@@ -1,0 +1,125 @@
+package ship_test
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kinetel/internal/kinesis"
+)
+
+// outlines are the log's entries by level and class of the error.
+func outlines(entries []entry) (lines []string) {
+	for _, e := range entries {
+		line := e.level.String()
+		if class, ok := e.attrs["class"]; ok {
+			line += " " + class.(string)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func TestAnOutageIsToldOnceAndItsEndOnce(t *testing.T) {
+	many := func(n int, a answer) []answer { return slices.Repeat([]answer{a}, n) }
+	for _, tt := range []struct {
+		name   string
+		script []answer // and then all is well
+		want   []string
+	}{
+		{"no failure", nil, nil},
+		{"four failures are no news", many(4, fail), nil},
+		{"five are", many(5, fail), []string{"ERROR transient", "WARN"}},
+		{"a hundred are told no more often", many(100, fail), []string{"ERROR transient", "WARN"}},
+		{"throttled requests", many(5, throttle), []string{"ERROR throttled", "WARN"}},
+		{"throttled records", many(5, throttleEach), []string{"ERROR throttled", "WARN"}},
+		{"no connection", many(5, unreachable), []string{"ERROR transient", "WARN"}},
+		{"a refusal is told at once", many(1, deny), []string{"ERROR denied", "WARN"}},
+		{"refusals are told no more often", many(20, deny), []string{"ERROR denied", "WARN"}},
+		{"credentials that do not work", many(4, expired), []string{"ERROR credentials", "WARN"}},
+		{"an outage that becomes a refusal", append(many(5, fail), deny, deny), []string{"ERROR transient", "ERROR denied", "WARN"}},
+		{"a refusal that becomes an outage", append(many(2, deny), many(6, fail)...), []string{"ERROR denied", "WARN"}},
+		{"two outages", append(append(many(5, fail), accept), many(5, throttle)...), []string{"ERROR transient", "WARN", "ERROR throttled", "WARN"}},
+		{"failures that are not in a row", []answer{fail, fail, fail, fail, accept, fail, fail, fail, fail, accept}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, append(slices.Clone(tt.script), accept)...)
+				for seq := range uint64(3) { // there is something to send for each time that all is well
+					r.push(seq + 1)
+					time.Sleep(forever)
+				}
+				synctest.Wait()
+				if diff := cmp.Diff(tt.want, outlines(r.log.told())); diff != "" {
+					t.Errorf("log (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatIsToldOfAnOutage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, deny, deny, accept)
+		one := rec(1)
+		one.Events = 20
+		r.queue.Push(one)
+		r.push(2)
+		synctest.Wait()
+		log := r.log.told()
+		if len(log) != 1 || log[0].level != slog.LevelError {
+			t.Fatalf("log: %v", log)
+		}
+		_, _, bytes := r.queue.Waiting()
+		attrs := log[0].attrs
+		if attrs["waiting_records"] != int64(2) || attrs["waiting_events"] != int64(21) || attrs["waiting_bytes"] != bytes {
+			t.Errorf("what waits is told as %v", attrs)
+		}
+		if text, _ := attrs["error"].(string); !strings.Contains(text, "AccessDeniedException") || !strings.Contains(text, "because") {
+			t.Errorf("the cause is told as %q", text)
+		}
+		want := kinesis.Mend(&kinesis.Error{Class: kinesis.Denied, Status: 400, Code: "AccessDeniedException"})
+		if attrs["mend"] != want || want == "" {
+			t.Errorf("what to do is told as %v, want %q", attrs["mend"], want)
+		}
+
+		time.Sleep(forever)
+		log = r.log.told()
+		if len(log) != 2 || log[1].level != slog.LevelWarn {
+			t.Fatalf("log: %v", log)
+		}
+		took := r.kinesis.times()[2].Sub(r.began).Round(time.Millisecond).String()
+		if attrs := log[1].attrs; attrs["failed_for"] != took || attrs["attempts"] != int64(2) || attrs["lost_events"] != int64(0) {
+			t.Errorf("the end of %s and 2 attempts is told as %v", took, attrs)
+		}
+	})
+}
+
+func TestTheLogNeverHoldsTelemetry(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, fail, throttleOnly(1), throttleEach, fail, fail, fail, deny, expired, poison(1), accept)
+		one := rec(1)
+		one.Data = []byte("hush-hush")
+		r.queue.Push(one)
+		r.push(2)
+		time.Sleep(forever)
+		synctest.Wait()
+		r.log.mu.Lock()
+		defer r.log.mu.Unlock()
+		if len(r.log.entries) < 3 {
+			t.Errorf("the log has %d entries only", len(r.log.entries))
+		}
+		for _, e := range r.log.entries {
+			for name, value := range e.attrs {
+				if text, ok := value.(string); ok && strings.Contains(text, "hush") {
+					t.Errorf("%s: %s is %q", e.message, name, text)
+				}
+			}
+		}
+	})
+}

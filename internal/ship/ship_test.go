@@ -1,0 +1,860 @@
+package ship_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/kinesis"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/ship"
+)
+
+// hurried is the longest that is left of a pause when somebody begins to wait.
+const hurried = 100 * time.Millisecond
+
+// forever is longer than any pause, and any number of them.
+const forever = time.Hour
+
+func wantRequests(t *testing.T, r *rig, want ...[]uint64) {
+	t.Helper()
+	if diff := cmp.Diff(want, r.kinesis.requests()); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatIsPushedIsSent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept)
+		r.push(1, 2, 3)
+		synctest.Wait()
+		r.push(4)
+		synctest.Wait()
+		wantRequests(t, r, []uint64{1, 2, 3}, []uint64{4})
+		if r.waiting() != 0 || !time.Now().Equal(r.began) {
+			t.Errorf("%d records wait after %s", r.waiting(), time.Since(r.began))
+		}
+		want := ship.Stats{Requests: 2, Records: 4, Events: 4, Bytes: 4 * int64(rec(1).Size())}
+		if diff := cmp.Diff(want, r.Stats()); diff != "" {
+			t.Errorf("stats (-want +got):\n%s", diff)
+		}
+		if told := r.log.told(); len(told) > 0 {
+			t.Errorf("log: %v", told)
+		}
+	})
+}
+
+func TestRequestsAreWithinKinesisLimits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept)
+		large := make([]byte, pack.MaxRecord-len(rec(1).PartitionKey))
+		var want []uint64
+		for seq := range uint64(1200) {
+			one := rec(seq + 1)
+			if seq%40 == 0 {
+				one.Data = large
+			}
+			r.queue.Push(one)
+			want = append(want, seq+1)
+		}
+		r.Wake()
+		synctest.Wait()
+		var got []uint64
+		for _, seqs := range r.kinesis.requests() {
+			bytes := 0
+			for _, seq := range seqs {
+				if bytes += rec(seq).Size(); seq%40 == 1 {
+					bytes += pack.MaxRecord - rec(seq).Size()
+				}
+			}
+			if len(seqs) > kinesis.MaxRecords || bytes > kinesis.MaxBytes {
+				t.Errorf("a request of %d records and %d bytes", len(seqs), bytes)
+			}
+			got = append(got, seqs...)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("records in the order of the requests (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, throttleOnly(2, 4), throttleOnly(2), accept)
+		r.push(1, 2, 3, 4, 5)
+		if err := r.flush(t, forever); err != nil {
+			t.Fatal(err)
+		}
+		wantRequests(t, r, []uint64{1, 2, 3, 4, 5}, []uint64{2, 4}, []uint64{2})
+		want := ship.Stats{Requests: 3, Records: 5, Events: 5, Bytes: 5 * int64(rec(1).Size()), Retried: 3}
+		if diff := cmp.Diff(want, r.Stats()); diff != "" {
+			t.Errorf("stats (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestFailedRecordsStayBeforeNewerOnes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, throttleOnly(2, 4), accept)
+		r.push(1, 2, 3, 4)
+		synctest.Wait() // the first request is over, and a pause begins
+		r.push(5, 6)
+		time.Sleep(forever)
+		wantRequests(t, r, []uint64{1, 2, 3, 4}, []uint64{2, 4, 5, 6})
+	})
+}
+
+func TestAFailedRequestIsSentAgainWhole(t *testing.T) {
+	mismatch := func(context.Context, []*pack.Record) ([]kinesis.Result, error) {
+		return nil, &kinesis.Error{Class: kinesis.Transient, Status: 200, Err: errors.New("2 results for 3 records")}
+	}
+	for _, tt := range []struct {
+		name    string
+		failure answer
+	}{
+		{"throttled as a whole", throttle},
+		{"throttled record by record", throttleEach},
+		{"an internal failure", fail},
+		{"no connection", unreachable},
+		{"another number of results than records", mismatch},
+		{"an error of no known kind", func(context.Context, []*pack.Record) ([]kinesis.Result, error) { return nil, errors.New("what?") }},
+		{"no answer at all", silence},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.failure, tt.failure, accept)
+				r.push(1, 2, 3)
+				if err := r.flush(t, forever); err != nil {
+					t.Fatal(err)
+				}
+				all := []uint64{1, 2, 3}
+				wantRequests(t, r, all, all, all)
+				if r.ledger.Total() != 0 {
+					t.Errorf("%d events were given up", r.ledger.Total())
+				}
+			})
+		})
+	}
+}
+
+func TestASilentKinesisIsGivenUpAfterTenSeconds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, silence, accept)
+		r.push(1)
+		time.Sleep(10*time.Second - 1)
+		wantRequests(t, r, []uint64{1})
+		time.Sleep(100 * time.Millisecond)
+		wantRequests(t, r, []uint64{1}, []uint64{1})
+	})
+}
+
+// The waits are a random share of a time that doubles from 50 ms to 5 s (AWS,
+// "Exponential backoff and jitter": full jitter).
+func TestWaitsDoubleWithFullJitter(t *testing.T) {
+	const rounds, waits = 60, 12
+	for _, tt := range []struct {
+		name    string
+		failure answer
+	}{
+		{"throttled as a whole", throttle},
+		{"throttled record by record", throttleEach},
+		{"an internal failure", fail},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var least, most [waits]time.Duration
+			for round := range rounds {
+				bubble(t, func(t *testing.T) {
+					r := start(t, tt.failure)
+					r.push(1)
+					time.Sleep(time.Minute)
+					times := r.kinesis.times()
+					for i := range waits {
+						wait := times[i+1].Sub(times[i])
+						if round == 0 {
+							least[i] = wait
+						}
+						least[i], most[i] = min(least[i], wait), max(most[i], wait)
+					}
+				})
+			}
+			for i := range waits {
+				// A wait of nothing at all is made one of a millisecond.
+				bound := min(50*time.Millisecond<<i, 5*time.Second) + time.Millisecond
+				if most[i] > bound {
+					t.Errorf("wait %d: up to %s, want at most %s", i+1, most[i], bound)
+				}
+				// Each is missed by chance once in 2^60 times.
+				if most[i] < bound/2 || least[i] > bound/2 {
+					t.Errorf("wait %d: %s to %s, want a random share of %s", i+1, least[i], most[i], bound)
+				}
+			}
+		})
+	}
+}
+
+func TestARecoveryBeginsTheWaitsAnew(t *testing.T) {
+	for range 20 {
+		bubble(t, func(t *testing.T) {
+			r := start(t, append(slices.Repeat([]answer{throttle}, 10), accept, throttle, accept)...)
+			r.push(1)
+			time.Sleep(forever)
+			r.push(2)
+			time.Sleep(51 * time.Millisecond)
+			if n := len(r.kinesis.times()); n != 13 {
+				t.Errorf("%d attempts, want 13: the first wait after a recovery was too long", n)
+			}
+		})
+	}
+}
+
+func TestFlushDoesNotLengthenAPause(t *testing.T) {
+	for range 40 {
+		bubble(t, func(t *testing.T) {
+			r := start(t, throttle, accept)
+			r.push(1)
+			synctest.Wait() // the first attempt has failed, and a pause of at most 51 ms begins
+			if err := r.flush(t, forever); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(r.began); took > 51*time.Millisecond {
+				t.Errorf("the pause was %s", took)
+			}
+		})
+	}
+}
+
+func TestNewRecordsDoNotShortenAPause(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, deny, accept)
+		for seq := range uint64(14) {
+			r.push(seq + 1)
+			time.Sleep(time.Second)
+		}
+		wantRequests(t, r, []uint64{1})
+		time.Sleep(16 * time.Second)
+		wantRequests(t, r, []uint64{1}, []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14})
+	})
+}
+
+// Whoever is held has half a second, and several attempts must fit in it.
+func TestPausesAreAShareOfTheTimeOfWhoWaits(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		wait func(*rig, testing.TB, time.Duration) error
+	}{{"in Flush", (*rig).flush}, {"in Drain", (*rig).drain}} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, throttle)
+				r.push(1)
+				time.Sleep(time.Minute + time.Nanosecond) // the pauses are long now
+				before, began := len(r.kinesis.times()), time.Now()
+				if err := tt.wait(r, t, 3*time.Second); !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("it returned %v", err)
+				}
+				held := r.kinesis.times()[before:]
+				if len(held) < 10 {
+					t.Fatalf("%d attempts in 3 s", len(held))
+				}
+				if pause := held[0].Sub(began); pause > hurried {
+					t.Errorf("the pause that was to be long ended after another %s", pause)
+				}
+				deadline := began.Add(3 * time.Second)
+				for i := range held[1:] {
+					most := deadline.Sub(held[i])/4 + time.Millisecond
+					if pause := held[i+1].Sub(held[i]); pause > most {
+						t.Errorf("pause %d of those who wait: %s, want at most %s", i+1, pause, most)
+					}
+				}
+
+				// Nobody waits any more: the pauses are as long as before.
+				time.Sleep(5 * time.Minute)
+				longest := time.Duration(0)
+				after := r.kinesis.times()[before+len(held)-1:]
+				for i := range after[1:] {
+					longest = max(longest, after[i+1].Sub(after[i]))
+				}
+				if longest < time.Second || longest > 5*time.Second+time.Millisecond {
+					t.Errorf("of %d pauses after that the longest is %s", len(after)-1, longest)
+				}
+			})
+		})
+	}
+}
+
+func TestFlushReturnsWhenWhatWaitedIsSent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		slow := func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+			time.Sleep(80 * time.Millisecond)
+			return accept(ctx, records)
+		}
+		r := start(t, slow)
+		r.push(1)
+		time.Sleep(50 * time.Millisecond)
+		r.push(2)
+		go func() {
+			time.Sleep(40 * time.Millisecond)
+			r.push(3) // nobody waits for this one
+		}()
+		if err := r.flush(t, forever); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(r.began); took != 160*time.Millisecond {
+			t.Errorf("Flush returned after %s, want 160ms", took)
+		}
+	})
+}
+
+func TestFlushOfNothingReturnsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept)
+		if err := r.flush(t, forever); err != nil || !time.Now().Equal(r.began) {
+			t.Errorf("Flush returned %v after %s", err, time.Since(r.began))
+		}
+	})
+}
+
+func TestFlushReturnsAtItsDeadline(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		script answer
+	}{
+		{"while Kinesis is silent", silence},
+		{"while Kinesis throttles", throttle},
+		{"while Kinesis fails", fail},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.script)
+				r.push(1)
+				began := time.Now()
+				if err := r.flush(t, 1234*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Flush returned %v", err)
+				}
+				if took := time.Since(began); took != 1234*time.Millisecond {
+					t.Errorf("Flush returned after %s, want 1.234s", took)
+				}
+				if r.waiting() != 1 {
+					t.Error("the record does not wait any more")
+				}
+			})
+		})
+	}
+}
+
+func TestWhatAFlushLeftIsSentLater(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, silence, accept)
+		r.push(1)
+		_ = r.flush(t, time.Second)
+		time.Sleep(forever)
+		wantRequests(t, r, []uint64{1}, []uint64{1})
+	})
+}
+
+func TestARefusalEndsAFlushAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		refusal  answer
+		attempts int
+	}{
+		{"access denied", deny, 1},
+		{"no such stream", refuse(kinesis.Denied, "ResourceNotFoundException"), 1},
+		{"credentials that do not work, tried twice", expired, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.refusal)
+				r.push(1)
+				if err := r.flush(t, forever); !errors.Is(err, ship.ErrRefused) {
+					t.Errorf("Flush returned %v, want ErrRefused", err)
+				}
+				// As long as it lasts nobody is held, and nothing is tried.
+				if err := r.flush(t, forever); !errors.Is(err, ship.ErrRefused) {
+					t.Errorf("a second Flush returned %v, want ErrRefused", err)
+				}
+				if took := time.Since(r.began); took != 0 {
+					t.Errorf("two Flushes took %s", took)
+				}
+				time.Sleep(15*time.Second - 1)
+				if n := len(r.kinesis.times()); n != tt.attempts {
+					t.Errorf("%d attempts within 15 s, want %d", n, tt.attempts)
+				}
+				time.Sleep(15*time.Second + 1)
+				if n := len(r.kinesis.times()); n != 2*tt.attempts {
+					t.Errorf("%d attempts within 30 s, want %d", n, 2*tt.attempts)
+				}
+				if r.waiting() != 1 {
+					t.Error("the record was given up")
+				}
+			})
+		})
+	}
+}
+
+func TestARefusalEndsAFlushThatWaits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		slowly := func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+			time.Sleep(time.Second)
+			return deny(ctx, records)
+		}
+		r := start(t, slowly)
+		r.push(1)
+		time.Sleep(time.Millisecond) // the request is on its way
+		if err := r.flush(t, forever); !errors.Is(err, ship.ErrRefused) || time.Since(r.began) != time.Second {
+			t.Errorf("Flush returned %v after %s", err, time.Since(r.began))
+		}
+		// That is the answer; nobody waits for another attempt.
+		time.Sleep(14 * time.Second)
+		wantRequests(t, r, []uint64{1})
+	})
+}
+
+func TestDrainMakesOneMoreAttempt(t *testing.T) {
+	t.Run("and it works", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, deny, accept)
+			r.push(1)
+			time.Sleep(time.Second)
+			began := time.Now()
+			if err := r.drain(t, forever); err != nil {
+				t.Errorf("Drain returned %v", err)
+			}
+			if took := time.Since(began); took > hurried {
+				t.Errorf("Drain took %s", took)
+			}
+			wantRequests(t, r, []uint64{1}, []uint64{1})
+		})
+	})
+	t.Run("and it does not", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, deny)
+			r.push(1)
+			time.Sleep(time.Second)
+			began := time.Now()
+			if err := r.drain(t, forever); !errors.Is(err, ship.ErrRefused) {
+				t.Errorf("Drain returned %v, want ErrRefused", err)
+			}
+			if took := time.Since(began); took > hurried {
+				t.Errorf("Drain took %s", took)
+			}
+			wantRequests(t, r, []uint64{1}, []uint64{1})
+		})
+	})
+	t.Run("and it takes too long", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, deny, silence)
+			r.push(1)
+			time.Sleep(time.Second)
+			began := time.Now()
+			if err := r.drain(t, 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Drain returned %v", err)
+			}
+			if took := time.Since(began); took != 500*time.Millisecond {
+				t.Errorf("Drain took %s, want 500ms", took)
+			}
+		})
+	})
+}
+
+func TestARefusalIsOverWhenKinesisTakesRecordsAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		then  answer
+		seqs  []uint64
+		again []uint64 // what is sent after that
+	}{
+		{"all of them", accept, []uint64{1, 2}, []uint64{3}},
+		{"some of them", throttleOnly(2), []uint64{1, 2}, []uint64{2, 3}},
+		{"none of them, but only because it is busy", throttleEach, []uint64{1, 2}, []uint64{1, 2, 3}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, deny, tt.then, accept)
+				r.push(tt.seqs...)
+				// The second attempt is made, but not yet a third one.
+				for len(r.kinesis.times()) < 2 {
+					time.Sleep(time.Millisecond)
+					synctest.Wait()
+				}
+				r.push(3)
+				began := time.Now()
+				if err := r.flush(t, forever); err != nil {
+					t.Errorf("Flush returned %v", err)
+				}
+				if took := time.Since(began); took > hurried {
+					t.Errorf("Flush took %s", took)
+				}
+				wantRequests(t, r, tt.seqs, tt.seqs, tt.again)
+			})
+		})
+	}
+	t.Run("all but one that is refused for what it is", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, deny, poison(2))
+			r.push(1, 2)
+			time.Sleep(time.Minute)
+			r.push(3)
+			if err := r.flush(t, forever); err != nil {
+				t.Errorf("Flush returned %v", err)
+			}
+			if diff := cmp.Diff([]uint64{1, 3}, r.kinesis.accepted()); diff != "" {
+				t.Errorf("taken (-want +got):\n%s", diff)
+			}
+		})
+	})
+}
+
+func TestCredentialsAreReadAgainAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, expired, accept)
+		r.push(1)
+		if err := r.flush(t, forever); err != nil {
+			t.Fatal(err)
+		}
+		wantRequests(t, r, []uint64{1}, []uint64{1})
+		if took := time.Since(r.began); took != 0 || len(r.log.told()) > 0 {
+			t.Errorf("it took %s, and the log has %v", took, r.log.told())
+		}
+	})
+}
+
+func TestABrokenConnectionThatWasUsedBeforeIsReplacedAtOnce(t *testing.T) {
+	t.Run("and the new one works", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, breakOff(true), accept)
+			r.push(1)
+			if err := r.flush(t, forever); err != nil {
+				t.Fatal(err)
+			}
+			wantRequests(t, r, []uint64{1}, []uint64{1})
+			if diff := cmp.Diff([]int{1}, r.kinesis.dropped()); diff != "" || time.Since(r.began) != 0 {
+				t.Errorf("after %s; old connections dropped after requests (-want +got):\n%s", time.Since(r.began), diff)
+			}
+		})
+	})
+	t.Run("but only once", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, breakOff(true))
+			r.push(1)
+			synctest.Wait()
+			wantRequests(t, r, []uint64{1}, []uint64{1})
+		})
+	})
+	t.Run("a new connection that breaks is not", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, unreachable)
+			r.push(1)
+			synctest.Wait()
+			wantRequests(t, r, []uint64{1})
+			if len(r.kinesis.dropped()) > 0 {
+				t.Error("connections were dropped")
+			}
+		})
+	})
+}
+
+func TestARecordThatKinesisNeverTakesIsGivenUpAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		told := []ledger.Loss{{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.BufferFull}}
+		r := start(t, poison(3))
+		for seq := range uint64(5) {
+			one := rec(seq + 1)
+			if seq+1 == 3 {
+				one.First, one.Last, one.Events, one.Lines, one.Losses = 3, 4, 2, 20, told
+			} else if seq+1 > 3 {
+				one.First, one.Last = seq+2, seq+2
+			}
+			r.queue.Push(one)
+		}
+		if err := r.flush(t, forever); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]uint64{1, 2, 5, 6}, r.kinesis.accepted()); diff != "" {
+			t.Errorf("taken (-want +got):\n%s", diff)
+		}
+		want := append([]ledger.Loss{{First: 3, Last: 4, Count: 2, Bytes: 20, Reason: ledger.Rejected}}, told...)
+		if diff := cmp.Diff(want, r.ledger.Take()); diff != "" {
+			t.Errorf("losses to tell (-want +got):\n%s", diff)
+		}
+		if r.ledger.Total() != 2 || r.Stats().Rejected != 2 || r.Stats().Records != 4 {
+			t.Errorf("%d events lost, stats %+v", r.ledger.Total(), r.Stats())
+		}
+		if took := time.Since(r.began); took != 0 {
+			t.Errorf("it took %s", took)
+		}
+		log := r.log.told()
+		if len(log) != 1 || log[0].attrs["first_seq"] != uint64(3) || log[0].attrs["last_seq"] != uint64(4) || log[0].attrs["events"] != int64(2) {
+			t.Errorf("log: %v", log)
+		}
+	})
+}
+
+func TestASearchForPoisonStopsWhenKinesisFails(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		failure answer
+	}{
+		{"throttled", throttle}, {"an internal failure", fail}, {"denied", deny}, {"no connection", unreachable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, accept, poison(3), tt.failure, poison(3))
+				r.push(9)
+				synctest.Wait()
+				r.push(1, 2, 3, 4)
+				synctest.Wait()
+				wantRequests(t, r, []uint64{9}, []uint64{1, 2, 3, 4}, []uint64{1, 2})
+				time.Sleep(forever)
+				if diff := cmp.Diff([]uint64{9, 1, 2, 4}, r.kinesis.accepted()); diff != "" || r.ledger.Total() != 1 {
+					t.Errorf("%d given up; taken (-want +got):\n%s", r.ledger.Total(), diff)
+				}
+			})
+		})
+	}
+}
+
+// In a search, as elsewhere, a record that is throttled is not sent again at
+// once, and is no sign that Kinesis takes records again.
+func TestRecordsThatAreThrottledInASearchWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		script := []answer{accept}
+		script = append(script, slices.Repeat([]answer{throttle}, 5)...)
+		script = append(script, poison(1), poison(1), throttleEach)
+		script = append(script, slices.Repeat([]answer{throttle}, 5)...)
+		script = append(script, accept)
+		r := start(t, script...)
+		r.push(9)
+		synctest.Wait()
+		r.push(1, 2, 3)
+		time.Sleep(forever)
+		all, rest := []uint64{1, 2, 3}, []uint64{2, 3}
+		wantRequests(t, r, []uint64{9}, all, all, all, all, all, all, []uint64{1}, rest, rest, rest, rest, rest, rest, rest)
+		times := r.kinesis.times()
+		if wait := times[9].Sub(times[8]); wait == 0 {
+			t.Error("the records that were throttled are sent again at once")
+		}
+		if diff := cmp.Diff([]string{"ERROR throttled", "ERROR", "WARN"}, outlines(r.log.told())); diff != "" {
+			t.Errorf("log: the outage, the record that is given up, the end of the outage (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestExactlyThePoisonousRecordsAreGivenUp(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(1, 40).Draw(rt, "records")
+		isPoison := rapid.SliceOfN(rapid.Bool(), n, n).Draw(rt, "poison")
+		if rapid.Bool().Draw(rt, "few") {
+			more := rapid.SliceOfN(rapid.IntRange(0, 9), n, n).Draw(rt, "rarely")
+			for i := range isPoison {
+				isPoison[i] = isPoison[i] && more[i] == 0
+			}
+		}
+		// Some requests fail for another reason in between.
+		faults := rapid.SliceOfN(rapid.SampledFrom([]answer{nil, nil, nil, fail, throttle, throttleEach, expired, breakOff(true)}), 0, 30).Draw(rt, "faults")
+
+		var poisonous, fine []uint64
+		var want []ledger.Loss
+		for i, is := range isPoison {
+			seq := uint64(i + 1)
+			switch last := len(want) - 1; {
+			case !is:
+				fine = append(fine, seq)
+				continue
+			case last >= 0 && want[last].Last == seq-1:
+				want[last].Last, want[last].Count, want[last].Bytes = seq, want[last].Count+1, want[last].Bytes+10
+			default:
+				want = append(want, ledger.Loss{First: seq, Last: seq, Count: 1, Bytes: 10, Reason: ledger.Rejected})
+			}
+			poisonous = append(poisonous, seq)
+		}
+		// One record is taken before all others, which proves that it is not
+		// the requests that are wrong.
+		const proof = 1000
+		fine = append(fine, proof)
+		script := []answer{accept}
+		for _, fault := range faults {
+			if fault == nil {
+				fault = poison(poisonous...)
+			}
+			script = append(script, fault)
+		}
+		script = append(script, poison(poisonous...))
+
+		var taken []uint64
+		var losses []ledger.Loss
+		var waiting int
+		var stats ship.Stats
+		bubble(t, func(t *testing.T) {
+			r := start(t, script...)
+			r.push(proof)
+			synctest.Wait()
+			for seq := range uint64(n) {
+				r.queue.Push(rec(seq + 1))
+			}
+			r.Wake()
+			time.Sleep(forever)
+			synctest.Wait()
+			taken, losses, waiting, stats = r.kinesis.accepted(), r.ledger.Take(), r.waiting(), r.Stats()
+		})
+		slices.Sort(taken)
+		if diff := cmp.Diff(fine, taken); diff != "" {
+			rt.Fatalf("taken (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(want, losses); diff != "" {
+			rt.Fatalf("given up (-want +got):\n%s", diff)
+		}
+		if waiting != 0 || int(stats.Records) != len(fine) || int(stats.Rejected) != len(poisonous) {
+			rt.Fatalf("%d records wait; stats %+v, want %d taken and %d rejected", waiting, stats, len(fine), len(poisonous))
+		}
+	})
+}
+
+// A request may be refused for what it has in common with all others, such as
+// the stream's name. That is not the records' fault.
+func TestBeforeKinesisEverTookARecordNoneIsGivenUp(t *testing.T) {
+	refusal := refuse(kinesis.Invalid, "InvalidArgumentException")
+	bubble(t, func(t *testing.T) {
+		r := start(t, refusal)
+		r.push(1, 2, 3)
+		if err := r.flush(t, forever); !errors.Is(err, ship.ErrRefused) {
+			t.Errorf("Flush returned %v, want ErrRefused", err)
+		}
+		synctest.Wait()
+		log := r.log.told()
+		if len(log) != 1 {
+			t.Fatalf("log: %v", log)
+		}
+		if text, _ := log[0].attrs["error"].(string); !strings.Contains(text, "InvalidArgumentException") {
+			t.Errorf("the cause is told as %q", text)
+		}
+		if mend, _ := log[0].attrs["mend"].(string); strings.Contains(mend, "network") {
+			t.Errorf("Kinesis answered, but what to do is told as %q", mend)
+		}
+		time.Sleep(forever)
+		if r.waiting() != 3 || r.ledger.Total() != 0 {
+			t.Errorf("%d records wait, %d events were given up", r.waiting(), r.ledger.Total())
+		}
+		r.kinesis.become(accept)
+		time.Sleep(30 * time.Second)
+		if diff := cmp.Diff([]uint64{1, 2, 3}, r.kinesis.accepted()); diff != "" {
+			t.Errorf("taken (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAThrottledRecordProvesThatRequestsAreTaken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, poison(1), poison(1), throttleEach, poison(1))
+		r.push(1, 2)
+		if err := r.flush(t, forever); err != nil {
+			t.Errorf("Flush returned %v", err)
+		}
+		if diff := cmp.Diff([]uint64{2}, r.kinesis.accepted()); diff != "" || r.ledger.Total() != 1 || time.Since(r.began) > time.Second {
+			t.Errorf("after %s, %d given up; taken (-want +got):\n%s", time.Since(r.began), r.ledger.Total(), diff)
+		}
+	})
+}
+
+// Whatever Kinesis answers for a while, every record is taken once in the end.
+func TestEveryRecordIsTakenOnce(t *testing.T) {
+	faults := []answer{accept, throttle, throttleEach, fail, deny, expired, unreachable, breakOff(true), silence, throttleOnly(1, 3, 5, 7), throttleOnly(2, 3, 4)}
+	rapid.Check(t, func(rt *rapid.T) {
+		script := append(rapid.SliceOfN(rapid.SampledFrom(faults), 0, 20).Draw(rt, "script"), accept)
+		bursts := rapid.SliceOfN(rapid.IntRange(0, 4), 1, 6).Draw(rt, "bursts")
+		pauses := rapid.SliceOfN(rapid.IntRange(0, 20_000), len(bursts), len(bursts)).Draw(rt, "milliseconds between")
+		flushes := rapid.SliceOfN(rapid.Bool(), len(bursts), len(bursts)).Draw(rt, "flushes")
+
+		var want, taken []uint64
+		var requests [][]uint64
+		var lost int64
+		bubble(t, func(t *testing.T) {
+			r := start(t, script...)
+			for i, n := range bursts {
+				for range n {
+					want = append(want, uint64(len(want)+1))
+					r.push(want[len(want)-1])
+				}
+				if flushes[i] {
+					_ = r.flush(t, 500*time.Millisecond)
+				}
+				time.Sleep(time.Duration(pauses[i]) * time.Millisecond)
+			}
+			time.Sleep(forever)
+			synctest.Wait()
+			taken, requests, lost = r.kinesis.accepted(), r.kinesis.requests(), r.ledger.Total()
+		})
+		slices.Sort(taken)
+		if diff := cmp.Diff(want, taken); diff != "" || lost > 0 {
+			rt.Fatalf("%d given up; taken (-want +got):\n%s", lost, diff)
+		}
+		for _, seqs := range requests {
+			if !slices.IsSorted(seqs) {
+				rt.Fatalf("a request out of order: %v", seqs)
+			}
+		}
+	})
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		script answer
+		push   []uint64
+	}{
+		{"with nothing to do", accept, nil},
+		{"in a request", silence, []uint64{1}},
+		{"in a pause", deny, []uint64{1}},
+		{"in a search", poisonSlowly, []uint64{1, 2, 3, 4}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.script)
+				r.push(tt.push...)
+				time.Sleep(100 * time.Millisecond)
+				began := time.Now()
+				r.stop()
+				if took := time.Since(began); took != 0 {
+					t.Errorf("Run ended after %s", took)
+				}
+				if r.waiting() != len(tt.push) || len(r.kinesis.accepted()) > 0 {
+					t.Errorf("%d records wait, want %d", r.waiting(), len(tt.push))
+				}
+				// To end is no failure of Kinesis'.
+				for _, e := range r.log.told() {
+					if tt.name != "in a pause" {
+						t.Errorf("log: %v", e)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestARequestThatIsBrokenOffAtTheEndIsNoFailure(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, fail, fail, fail, fail, silence) // one more would be told
+		r.push(1)
+		time.Sleep(2 * time.Second)
+		wantRequests(t, r, slices.Repeat([][]uint64{{1}}, 5)...)
+		r.stop()
+		if log := r.log.told(); len(log) > 0 {
+			t.Errorf("log: %v", log)
+		}
+	})
+}
+
+// poisonSlowly refuses what is more than two records, and is silent else.
+func poisonSlowly(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+	if len(records) > 2 {
+		return refuse(kinesis.Invalid, "ValidationException")(ctx, records)
+	}
+	return silence(ctx, records)
+}

@@ -1,0 +1,374 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/event"
+)
+
+// envelope is what Lambda repeats before each piece of a record that it cut.
+const envelope = `{"time":"` + at + `","type":"function","record":`
+
+// cutRecords are records to cut anywhere.
+var cutRecords = []struct{ name, record string }{
+	{"plain text", `"hello, world\n"`},
+	{"text with every escape", `"a\"b\\c\/d\be\ff\ng\rh\ti\u00e9j\ud83d\ude00k\\\"l\\\\"`},
+	{"text of several bytes a character", `"é世😀é"`},
+	{"broken UTF-8", "\"a\xff\xc3\x28\xf0\x9f\""},
+	{"JSON as text", `"{\"a\":\"b\",\"n\":12,\"l\":[1,\"x\"]}"`},
+	{"text of a quotation", `"\"all of it\""`},
+	{"text of braces", `"}]}]{[,]},"`},
+	{"text of an event", `"[{\"time\":\"` + at + `\",\"type\":\"function\",\"record\":\"x\"}]"`},
+	{"an object", `{"level":"INFO","message":"say \"hi\"","n":-1.5e3,"ok":true,"nil":null,"list":[1,[],{}],"o":{"p":{"q":"é"}}}`},
+	{"an object of braces in text", `{"a":"}]","b":"{[\"","c":{"d":"}}]]"}}`},
+	{"an object with events in it", `{"a":` + doneEvent + `,"b":[` + helloEvent + `,` + doneEvent + `],"c":1}`},
+	{"an array with events in it", `[` + helloEvent + `,` + doneEvent + `]`},
+	{"arrays in arrays", `[[[1],"[["],[2]]`},
+	{"objects of one name in each other", `{"a":{"a":{"a":1}}}`},
+	{"an object with white space", "{ \"a\" : [ 1 , 2 ] ,\n\t\"b\" : { } }"},
+}
+
+// pieces cuts a record at the given places into the elements that Lambda
+// posts: all but the last one with a forged end.
+func pieces(record string, places ...int) []string {
+	var bodies []string
+	from := 0
+	for _, place := range places {
+		bodies = append(bodies, "["+envelope+record[from:place]+"}]")
+		from = place
+	}
+	return append(bodies, "["+envelope+record[from:]+"}]")
+}
+
+// before puts an event before a body's first one, and behind one behind its
+// last.
+func before(ev, body string) string { return "[" + ev + "," + body[1:] }
+func behind(body, ev string) string { return body[:len(body)-1] + "," + ev + "]" }
+
+func TestRecordCutOverTwoBodiesIsWholeAgain(t *testing.T) {
+	for _, c := range cutRecords {
+		t.Run(c.name, func(t *testing.T) {
+			for place := range len(c.record) {
+				bodies := pieces(c.record, place)
+				s := decode(before(helloEvent, bodies[0]), behind(behind(bodies[1], doneEvent), helloEvent))
+				if diff := cmp.Diff([]string{helloLine, functionLine(c.record), doneLine, helloLine}, s.show()); diff != "" {
+					t.Errorf("cut at byte %d, before %q (- want, + got):\n%s", place, c.record[place:], diff)
+				}
+			}
+		})
+	}
+}
+
+func TestRecordCutOverTwoBodiesIsWholeAgainWithNothingBehindIt(t *testing.T) {
+	for _, c := range cutRecords {
+		t.Run(c.name, func(t *testing.T) {
+			for place := range len(c.record) {
+				s := decode(pieces(c.record, place)...)
+				if diff := cmp.Diff([]string{functionLine(c.record)}, s.show()); diff != "" {
+					t.Errorf("cut at byte %d, before %q (- want, + got):\n%s", place, c.record[place:], diff)
+				}
+			}
+		})
+	}
+}
+
+// ambiguous reports whether a piece from the middle of a record could be
+// something else, so that nobody can tell: an event in itself, as "b" is, or
+// 1,"c":2; or all that came before it, sent again. Lambda's pieces are hundreds
+// of kilobytes, of which hardly any is such a one by chance.
+func ambiguous(record string, places []int) bool {
+	for i := 1; i < len(places); i++ {
+		piece := record[places[i-1]:places[i]]
+		if piece == record[:places[i-1]] {
+			return true
+		}
+		var ev json.RawMessage
+		if json.NewDecoder(strings.NewReader(function(piece)+"]")).Decode(&ev) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func TestRecordCutOverThreeBodiesIsWholeAgain(t *testing.T) {
+	for _, c := range cutRecords {
+		t.Run(c.name, func(t *testing.T) {
+			tried := 0
+			// All pairs of places in short records, some in long ones.
+			step := 1 + len(c.record)/50
+			for first := 1; first < len(c.record); first++ {
+				for second := first + 1; second < len(c.record); second += step {
+					places := []int{first, second}
+					if ambiguous(c.record, places) {
+						continue
+					}
+					tried++
+					bodies := pieces(c.record, places...)
+					s := decode(before(helloEvent, bodies[0]), bodies[1], behind(bodies[2], doneEvent))
+					if diff := cmp.Diff([]string{helloLine, functionLine(c.record), doneLine}, s.show()); diff != "" {
+						t.Fatalf("cut into %q (- want, + got):\n%s", bodies, diff)
+					}
+				}
+			}
+			if tried == 0 {
+				t.Error("nothing was tried")
+			}
+		})
+	}
+}
+
+func TestRecordCutOverFourBodiesIsWholeAgain(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		record := rapid.SampledFrom(cutRecords).Draw(t, "record").record
+		places := rapid.SliceOfNDistinct(rapid.IntRange(1, len(record)-1), 3, 3, rapid.ID[int]).Draw(t, "places")
+		slices.Sort(places)
+		if ambiguous(record, places) {
+			t.Skip("a piece is an event in itself")
+		}
+		bodies := pieces(record, places...)
+		s := decode(before(helloEvent, bodies[0]), bodies[1], bodies[2], behind(bodies[3], doneEvent))
+		if diff := cmp.Diff([]string{helloLine, functionLine(record), doneLine}, s.show()); diff != "" {
+			t.Fatalf("cut into %q (- want, + got):\n%s", bodies, diff)
+		}
+	})
+}
+
+func TestAnyRecordCutAnywhereIsWholeAgain(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		record := jsonValue(3).Filter(func(s string) bool { return strings.ContainsRune(`{["`, rune(s[0])) }).Draw(t, "record")
+		bodies := pieces(record, rapid.IntRange(0, len(record)-1).Draw(t, "place"))
+		s := decode(before(helloEvent, bodies[0]), behind(bodies[1], doneEvent))
+		if diff := cmp.Diff([]string{helloLine, functionLine(record), doneLine}, s.show()); diff != "" {
+			t.Fatalf("cut into %q (- want, + got):\n%s", bodies, diff)
+		}
+	})
+}
+
+func TestTwoRecordsCutOneAfterTheOtherAreWholeAgain(t *testing.T) {
+	// The second body goes on with the first record and ends in another one.
+	first, second := pieces(`"one, cut"`, 4), pieces(`{"two":"cut"}`, 8)
+	s := decode(first[0], behind(first[1], doneEvent)[:len(behind(first[1], doneEvent))-1]+","+second[0][1:], behind(second[1], helloEvent))
+	wantEvents(t, s, functionLine(`"one, cut"`), doneLine, functionLine(`{"two":"cut"}`), helloLine)
+}
+
+func TestCutRecordKeepsUnknownMembersOfItsEnvelope(t *testing.T) {
+	const more = `{"time":"` + at + `","tenant":"a","type":"function","record":`
+	s := decode("["+more+`"hel}]`, "["+more+`lo"},`+doneEvent+"]")
+	wantEvents(t, s, functionLine(`"hello"`)+` +"tenant":"a"`, doneLine)
+}
+
+func TestCutRecordMayBeFollowedByWhiteSpace(t *testing.T) {
+	s := decode("["+envelope+"\"hel}]\r\n \t", "["+envelope+"lo\"} , "+doneEvent+" ]\n")
+	wantEvents(t, s, functionLine(`"hello"`), doneLine)
+}
+
+func TestRestOfACutRecordMayComeLate(t *testing.T) {
+	bodies := pieces(`"hello, world"`, 6)
+	for other := 0; other <= maxWaited; other++ {
+		sent := []string{bodies[0]}
+		want := []string{}
+		for range other {
+			sent = append(sent, "["+doneEvent+"]")
+			want = append(want, doneLine)
+		}
+		wantEvents(t, decode(append(sent, behind(bodies[1], helloEvent))...), append(want, functionLine(`"hello, world"`), helloLine)...)
+	}
+}
+
+func TestEachCutRecordIsWaitedForAsLong(t *testing.T) {
+	var sent, want []string
+	for range 3 {
+		bodies := pieces(`"hello, world"`, 6)
+		sent = append(sent, bodies[0], "["+doneEvent+"]", "["+doneEvent+"]", bodies[1])
+		want = append(want, doneLine, doneLine, functionLine(`"hello, world"`))
+	}
+	wantEvents(t, decode(sent...), want...)
+}
+
+func TestRestOfACutRecordThatNeverComes(t *testing.T) {
+	fragment := envelope + `"hello, wor`
+	cut := "[" + helloEvent + "," + fragment + "}]"
+
+	t.Run("is given up at Close", func(t *testing.T) {
+		s, d := open()
+		send(d, cut)
+		if !d.Waiting() {
+			t.Error("nothing is waited for")
+		}
+		wantEvents(t, s, helloLine)
+		d.Close(received)
+		wantEvents(t, s, helloLine, "unparsed: "+fragment)
+		if d.Waiting() {
+			t.Error("something is waited for after Close")
+		}
+		d.Close(received)
+		wantEvents(t, s, helloLine, "unparsed: "+fragment)
+	})
+	t.Run("is given up when two other bodies have come", func(t *testing.T) {
+		s, d := open()
+		send(d, cut)
+		send(d, "["+doneEvent+"]")
+		send(d, "[]")
+		wantEvents(t, s, helloLine, doneLine)
+		send(d, "["+doneEvent+"]")
+		wantEvents(t, s, helloLine, doneLine, "unparsed: "+fragment, doneLine)
+		if d.Waiting() {
+			t.Error("it is still waited for")
+		}
+	})
+	t.Run("is given up for another cut record", func(t *testing.T) {
+		other := strings.Replace(fragment, "hello", "other", 1)
+		s, d := open()
+		send(d, cut)
+		send(d, "["+other+"}]")
+		wantEvents(t, s, helloLine, "unparsed: "+fragment)
+		send(d, "["+envelope+`ld"},`+doneEvent+"]")
+		wantEvents(t, s, helloLine, "unparsed: "+fragment, functionLine(`"other, world"`), doneLine)
+	})
+}
+
+func TestRestWithoutItsBeginningIsKeptAsText(t *testing.T) {
+	// The extension was started between the two, or gave the first one up.
+	s := decode("[" + envelope + `lo, world"},` + doneEvent + "]")
+	wantEvents(t, s, "unparsed: "+envelope+`lo, world"}`, doneLine)
+}
+
+// endsInBackslash reports whether a text is cut inside an escape, just behind
+// the backslash.
+func endsInBackslash(s string) bool {
+	return (len(s)-len(strings.TrimRight(s, `\`)))%2 == 1
+}
+
+func TestEventOfTheSameTimeAndTypeIsNotTakenForTheRest(t *testing.T) {
+	others := []string{`"other"`, `"an \"other\""`, `""`, `{"level":"INFO"}`, `{}`, `{"a":{"b":[{}]}}`}
+	for _, c := range cutRecords {
+		t.Run(c.name, func(t *testing.T) {
+			for place := 1; place < len(c.record); place++ {
+				for _, other := range others {
+					if endsInBackslash(c.record[:place]) && other[0] == '"' {
+						// \ and " make an escape: nobody can tell, and the
+						// rest is what is expected.
+						continue
+					}
+					bodies := pieces(c.record, place)
+					s := decode(bodies[0], "["+function(other)+","+doneEvent+"]")
+					want := []string{functionLine(other), doneLine, "unparsed: " + envelope + c.record[:place]}
+					if diff := cmp.Diff(want, s.show()); diff != "" {
+						t.Fatalf("cut at byte %d, before %q, with %s behind it (- want, + got):\n%s", place, c.record[place:], other, diff)
+					}
+					// And the rest may still come.
+					s = decode(bodies[0], "["+function(other)+","+doneEvent+"]", behind(bodies[1], helloEvent))
+					want = []string{functionLine(other), doneLine, functionLine(c.record), helloLine}
+					if diff := cmp.Diff(want, s.show()); diff != "" {
+						t.Fatalf("cut at byte %d, before %q, with %s between (- want, + got):\n%s", place, c.record[place:], other, diff)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestFirstHalfThatComesTwiceIsTakenOnce(t *testing.T) {
+	for _, c := range cutRecords {
+		t.Run(c.name, func(t *testing.T) {
+			for place := 1; place < len(c.record); place++ {
+				bodies := pieces(c.record, place)
+				s := decode(bodies[0], bodies[0], bodies[0], behind(bodies[1], doneEvent))
+				if diff := cmp.Diff([]string{functionLine(c.record), doneLine}, s.show()); diff != "" {
+					t.Errorf("cut at byte %d, before %q (- want, + got):\n%s", place, c.record[place:], diff)
+				}
+			}
+		})
+	}
+	// The events before it come twice, as any that is sent again.
+	bodies := pieces(`"hello, world"`, 6)
+	s := decode(before(helloEvent, bodies[0]), before(helloEvent, bodies[0]), behind(bodies[1], doneEvent))
+	wantEvents(t, s, helloLine, helloLine, functionLine(`"hello, world"`), doneLine)
+}
+
+func TestFragmentIsBounded(t *testing.T) {
+	// Each piece is as large as a body may be, or a bit smaller.
+	piece := strings.Repeat("0123456789abcde\t", maxFragment/16)
+	piece = strings.ReplaceAll(piece, "\t", "f")
+	text := func(s *sink) string {
+		var whole strings.Builder
+		for _, ev := range s.events {
+			if ev.Type == event.TypeUnparsed {
+				whole.Write(unquote(ev.Record))
+			}
+		}
+		return whole.String()
+	}
+
+	t.Run("one that is too large at once", func(t *testing.T) {
+		s, d := open()
+		send(d, "["+envelope+`"`+piece+"}]")
+		if d.Waiting() {
+			t.Error("it is kept")
+		}
+		if want := envelope + `"` + piece; text(s) != want {
+			t.Errorf("%d bytes are handed on, want %d", len(text(s)), len(want))
+		}
+	})
+	t.Run("one that grows too large", func(t *testing.T) {
+		half := piece[:len(piece)/2]
+		s, d := open()
+		send(d, "["+envelope+`"`+half+"}]")
+		if !d.Waiting() || len(s.events) > 0 {
+			t.Fatalf("%d events, waiting %v", len(s.events), d.Waiting())
+		}
+		send(d, "["+envelope+half+"}]")
+		if d.Waiting() {
+			t.Error("it is kept")
+		}
+		if want := envelope + `"` + half + half; text(s) != want {
+			t.Errorf("%d bytes are handed on, want %d", len(text(s)), len(want))
+		}
+		// Its last piece is of no use any more, but is not lost.
+		send(d, "["+envelope+`end"},`+doneEvent+"]")
+		if got := s.show(); !slices.Equal(got[len(got)-2:], []string{"unparsed: " + envelope + `end"}`, doneLine}) {
+			t.Errorf("the last events are %.200q", got[len(got)-2:])
+		}
+	})
+}
+
+func TestRecordOfMegabytesIsWholeAgain(t *testing.T) {
+	record := `"` + strings.Repeat(`{\"time\":\"now\"},`, 150_000) + `"`
+	places := []int{1<<20 - 1, 2<<20 + 3}
+	bodies := pieces(record, places...)
+	s := decode(bodies[0], bodies[1], behind(bodies[2], doneEvent))
+	if len(s.events) != 2 || s.events[0].Record != record || s.events[1].Type != event.TypePlatformRuntimeDone {
+		t.Errorf("%d events, the first of %d bytes, want 2 and %d", len(s.events), len(s.events[0].Record), len(record))
+	}
+}
+
+// Lookalikes of cut records must not be held back, and not break anything.
+func TestTextThatOnlyLooksCut(t *testing.T) {
+	for _, body := range []string{
+		`"record":}]`, `"record":1}]`, `{"record":}]`, `{}]`, `}]`, `]}]`, `{"time":"record":}]`, `{"a":{"record":"x}]`, `x"record":}]`,
+		`{"record":"x}]`, `[{"record":"x\}]`, `[{"time":"` + at + `","type":"function","record":"x\u12}]`, `{"record":"x}]}]`, `"record":[}]`, `[[{"record":[[}]`,
+	} {
+		t.Run(body, func(t *testing.T) {
+			defer func() {
+				if p := recover(); p != nil {
+					t.Errorf("panic: %v", p)
+				}
+			}()
+			s, d := open()
+			send(d, body)
+			send(d, "["+doneEvent+"]")
+			if got := fmt.Sprint(s.show()); !strings.Contains(got, doneLine) {
+				t.Errorf("the event of the next body is missing: %s", got)
+			}
+			d.Close(received)
+			checkNothingLost(t, []byte(body), decode(body))
+		})
+	}
+}
