@@ -123,7 +123,7 @@ func clip(s string) string {
 	if len(s) <= most {
 		return s
 	}
-	return s[:most] + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 const prefix = "KINETEL_"
@@ -261,7 +261,7 @@ func (l *loader) types() []string {
 		one = strings.ToLower(strings.TrimSpace(one))
 		switch {
 		case !slices.Contains(valid, one):
-			l.problem(name, "%q is not a telemetry stream; must be a comma-separated list of %s", one, or(valid))
+			l.problem(name, "%q is not a telemetry stream; must be a comma-separated list of %s", clip(one), or(valid))
 			return otherwise
 		case !slices.Contains(types, one):
 			types = append(types, one)
@@ -348,12 +348,12 @@ func (l *loader) tags() []Tag {
 	for one := range strings.SplitSeq(v, ",") {
 		key, value, ok := strings.Cut(one, "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if !ok || key == "" {
+		if !ok || key == "" || value == "" {
 			l.problem(name, "%q is not name=value; must be a list such as env=prod,team=payments", clip(strings.TrimSpace(one)))
 			return nil
 		}
 		if slices.ContainsFunc(tags, func(t Tag) bool { return t.Name == key }) {
-			l.problem(name, "%q is given twice; each tag stands once", key)
+			l.problem(name, "%q is given twice; each tag stands once", clip(key))
 			return nil
 		}
 		tags = append(tags, Tag{key, value})
@@ -386,6 +386,9 @@ func (l *loader) aws() AWS {
 		u, err := url.Parse(v)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			l.problem(name, "must be a URL such as https://kinesis.eu-west-1.amazonaws.com")
+			if strings.Contains(v, "@") {
+				l.problems[len(l.problems)-1].Value = "" // it may have a password
+			}
 		} else {
 			a.Endpoint = v
 		}
@@ -510,6 +513,9 @@ func (l *loader) unknown() {
 func nearest(name string) string {
 	best, least := "", len(name)
 	for _, one := range known {
+		if name != prefix && strings.HasPrefix(one, name) {
+			return one
+		}
 		if d := distance(name[len(prefix):], one[len(prefix):]); d < least {
 			best, least = one, d
 		}

@@ -90,7 +90,8 @@ func (p *Packer) Add(ev *event.Event) {
 	p.add(ev)
 }
 
-func (p *Packer) add(ev *event.Event) {
+// add adds an event, which may tell of losses.
+func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
 	if p.events == MaxEvents {
 		p.cut()
 	}
@@ -101,14 +102,15 @@ func (p *Packer) add(ev *event.Event) {
 	p.lines = appendLine(p.lines, p.seq+1, ev, p.resource)
 	if p.events > 0 && len(p.lines) > maxLines {
 		// It does not fit with the others: they go first.
-		line := bytes.Clone(p.lines[before:])
+		line := p.lines[before:]
 		p.lines = p.lines[:before]
 		p.cut()
 		p.opened = time.Now()
-		p.lines = append(p.lines, line...)
+		p.lines = append(p.lines, line...) // within the same memory, towards its front
 	}
 	p.seq++
 	p.events++
+	p.losses = append(p.losses, tells...)
 	if len(p.lines) >= maxLines {
 		p.cut()
 	}
@@ -147,8 +149,7 @@ func (p *Packer) tell() {
 	}
 	now := time.Now()
 	for _, loss := range losses {
-		p.losses = append(p.losses, loss)
-		p.add(&event.Event{Received: now, Type: []byte(event.TypeLoss), Record: loss.AppendJSON(nil)})
+		p.add(&event.Event{Received: now, Type: []byte(event.TypeLoss), Record: loss.AppendJSON(nil)}, loss)
 	}
 	p.cut()
 }
@@ -177,7 +178,7 @@ func (p *Packer) cut() {
 		p.opt.Push(r)
 	}
 	p.lines, p.events, p.losses = p.lines[:0], 0, nil
-	if cap(p.lines) > MaxRecord {
+	if cap(p.lines) > 2*MaxRecord {
 		p.lines = nil // one line was huge; its memory is not kept
 	}
 }

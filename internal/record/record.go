@@ -20,6 +20,10 @@ const Schema = "kinetel/1"
 // lines, or one longer line that compresses to less than that.
 const maxLines = 64 << 20
 
+// maxEvents is how many events Kinetel puts into a record. Others may have more,
+// but get no memory in advance.
+const maxEvents = 500
+
 // Event is one line of a record.
 type Event struct {
 	Schema string `json:"schema"`
@@ -50,7 +54,7 @@ func Decode(data []byte) ([]Event, error) {
 	if len(lines) == 0 || lines[len(lines)-1] != '\n' {
 		return nil, fmt.Errorf("%w: the last line does not end", ErrNoRecord)
 	}
-	events := make([]Event, 0, bytes.Count(lines, []byte{'\n'}))
+	events := make([]Event, 0, min(maxEvents, bytes.Count(lines, []byte{'\n'})))
 	for line := range bytes.Lines(lines) {
 		var e Event
 		if err := json.Unmarshal(line, &e); err != nil {

@@ -37,6 +37,8 @@ const (
 	// tellAfter is how many attempts in a row fail before it is told, after
 	// some 400 ms: a throttled request or two are no news.
 	tellAfter = 5
+	// tellPartlyAfter is the same where some records go through.
+	tellPartlyAfter = 20
 )
 
 // ErrRefused means that Kinesis refuses every record for a reason that waiting
@@ -72,7 +74,8 @@ type Shipper struct {
 	// Owned by Run.
 	failures int       // attempts in a row that failed
 	since    time.Time // when the first of them did
-	told     bool      // that Kinesis takes nothing
+	told     bool      // that Kinesis does not take everything
+	worst    bool      // and that it refuses it for good
 	proven   bool      // Kinesis has taken a request as a whole
 }
 
@@ -134,18 +137,20 @@ func (s *Shipper) Flush(ctx context.Context) error {
 // even where the last one was refused for good.
 func (s *Shipper) Drain(ctx context.Context) error {
 	deadline, _ := ctx.Deadline()
+	left, forget := s.queue.Left()
+	defer forget()
 	s.mu.Lock()
 	s.deadline = deadline
 	hopeless := s.hopeless
+	// With the lock, so that no refusal comes in between and takes it as answered;
+	// and first, because who is woken takes it as served by the next attempt.
+	signal(s.kick)
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		s.deadline = time.Time{}
 		s.mu.Unlock()
 	}()
-	left, forget := s.queue.Left()
-	defer forget()
-	signal(s.kick) // first: who is woken takes it as served by the attempt that follows
 	signal(s.wake)
 	select {
 	case <-left:
@@ -166,14 +171,14 @@ func (s *Shipper) Run(ctx context.Context) {
 		case <-s.wake:
 		}
 		for ctx.Err() == nil {
-			batch := s.queue.Batch(kinesis.MaxRecords, maxBytes)
-			if len(batch) == 0 {
-				break
-			}
 			// Who kicked before this attempt is served by it.
 			select {
 			case <-s.kick:
 			default:
+			}
+			batch := s.queue.Batch(kinesis.MaxRecords, maxBytes)
+			if len(batch) == 0 {
+				break
 			}
 			if !s.send(ctx, batch) {
 				s.pause(ctx)
@@ -290,11 +295,16 @@ func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) bool {
 		return true
 	}
 	if failed == len(batch) {
-		s.failed(&kinesis.Error{Class: kinesis.Throttled, Status: 200, Code: example.ErrorCode, Message: example.ErrorMessage}, failed)
+		s.failed(throttled(example), failed)
 		return false
 	}
 	s.partly(failed, len(batch), example)
 	return false
+}
+
+// throttled is a record's failure as that of a request.
+func throttled(r kinesis.Result) error {
+	return &kinesis.Error{Class: kinesis.Throttled, Status: 200, Code: r.ErrorCode, Message: r.ErrorMessage}
 }
 
 // partly notes an attempt that went through for some records.
@@ -302,8 +312,13 @@ func (s *Shipper) partly(failed, of int, example kinesis.Result) {
 	s.mu.Lock()
 	s.refused = false
 	s.mu.Unlock()
-	s.failures++
+	if s.failures++; s.since.IsZero() {
+		s.since = time.Now()
+	}
 	s.stats.retried.Add(int64(failed))
+	if !s.told && s.failures >= tellPartlyAfter {
+		s.tell(throttled(example)) // a shard that is too hot for good
+	}
 	s.log.Debug("some records were not taken and are sent again", "failed", failed, "of", of,
 		"code", example.ErrorCode, "message", example.ErrorMessage)
 }
@@ -406,7 +421,6 @@ func (s *Shipper) failed(err error, records int) {
 	class := kinesis.ClassOf(err)
 	refused := class == kinesis.Denied || class == kinesis.Credentials
 	s.mu.Lock()
-	worse := refused && !s.refused
 	s.refused = refused
 	if refused {
 		close(s.hopeless)
@@ -418,13 +432,18 @@ func (s *Shipper) failed(err error, records int) {
 	}
 	s.mu.Unlock()
 
-	if s.told && !worse || !refused && s.failures < tellAfter {
-		return
+	if refused && !s.worst || !s.told && s.failures >= tellAfter {
+		s.worst = refused
+		s.tell(err)
 	}
+}
+
+// tell tells that Kinesis does not take everything.
+func (s *Shipper) tell(err error) {
 	s.told = true
 	waiting, events, bytes := s.queue.Waiting()
 	attrs := []any{
-		"error", err.Error(), "class", class.String(),
+		"error", err.Error(), "class", kinesis.ClassOf(err).String(),
 		"waiting_records", waiting, "waiting_events", events, "waiting_bytes", bytes,
 	}
 	if mend := kinesis.Mend(err); mend != "" {
@@ -442,5 +461,5 @@ func (s *Shipper) recovered() {
 		s.log.Warn("Kinesis takes telemetry again", "failed_for", time.Since(s.since).Round(time.Millisecond).String(),
 			"attempts", s.failures, "lost_events", s.ledger.Total())
 	}
-	s.failures, s.told, s.since = 0, false, time.Time{}
+	s.failures, s.told, s.worst, s.since = 0, false, false, time.Time{}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -412,7 +413,7 @@ func TestAcknowledgedComesAfterTheWholeAnswer(t *testing.T) {
 func TestBodiesEnterThePipelineOneByOne(t *testing.T) {
 	p := &pipeline{taking: func() {
 		for range 100 {
-			time.Now() // long enough for another goroutine to come in between
+			runtime.Gosched() // another goroutine may come in between
 		}
 	}}
 	l := listenTo(t, p)
