@@ -102,7 +102,7 @@ func TestRecordCutOverThreeBodiesIsWholeAgain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tried := 0
 			// All pairs of places in short records, some in long ones.
-			step := 1 + len(c.record)/50
+			step := 1 + len(c.record)/25
 			for first := 1; first < len(c.record); first++ {
 				for second := first + 1; second < len(c.record); second += step {
 					places := []int{first, second}

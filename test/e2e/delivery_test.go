@@ -241,6 +241,26 @@ func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
 	}
 }
 
+func TestAnEventThatNoRecordCanCarryIsTold(t *testing.T) {
+	r := start(t, rig.Options{Env: map[string]string{"KINETEL_COMPRESSION": "none"}})
+	r.Invoke(`{"id":"huge","lines":2,"bytes":1200000}`)
+	r.Invoke(`{"id":"after","lines":5}`)
+	r.Ended(r.Shutdown())
+	v := r.Verdict(r.records())
+	if v.Lost != 2 || v.Told != 2 || v.Holes+v.Duplicated+v.Unknown != 0 {
+		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
+	}
+	reasons := 0
+	for _, e := range r.arrived() {
+		if e.Type == event.TypeLoss && bytes.Contains(e.Body, []byte(`"reason":"oversize"`)) {
+			reasons++
+		}
+	}
+	if reasons == 0 || !strings.Contains(r.Log(), "larger than a Kinesis record can be") {
+		t.Errorf("%d kinetel.loss with the reason; log:\n%s", reasons, r.Log())
+	}
+}
+
 // patient gives the shutdown more than Lambda's two seconds, for tests in which
 // it has megabytes to send while other tests have the machine's cores.
 func patient(c *lambdasim.Config) { c.ShutdownTimeout = 30 * time.Second }
