@@ -4,7 +4,6 @@
 GO      ?= go
 NODE    ?= node
 NPM     ?= npm
-GOARCH  ?= $(shell $(GO) env GOARCH)
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
 # The extension speaks HTTP/1.1 only: without HTTP/2 it is half a megabyte

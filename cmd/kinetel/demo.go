@@ -11,15 +11,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/spf13/cobra"
 
 	"kinetel/internal/audit"
-	"kinetel/internal/event"
 	"kinetel/internal/record"
+	"kinetel/internal/witness"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
 )
@@ -85,11 +85,8 @@ func steps() []step {
 type demo struct {
 	extension, function, logFormat string
 	out                            io.Writer
-
-	mu      sync.Mutex // guards all below
-	emitted []audit.Emitted
-	frozen  int
-	log     bytes.Buffer // the extension's own
+	witness                        *witness.Witness
+	frozen                         atomic.Int64 // how often the environment was
 }
 
 // styles of the demo's output; without a terminal they are plain.
@@ -125,6 +122,7 @@ func (d *demo) run(ctx context.Context) error {
 	fmt.Fprintf(d.out, "%s\n%s\n\n", bold.Render("A local Lambda, the real extension, an embedded Kinesis"),
 		faint.Render(fmt.Sprintf("stream %s at %s, function time-out %v", demoStream, kinesis.URL(), demoTimeout)))
 
+	d.witness = witness.New(filepath.Base(d.extension), "platform", "function")
 	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
 		Function:     lambdasim.Process{Path: d.function},
 		Extensions:   []lambdasim.Process{{Path: d.extension}},
@@ -132,12 +130,16 @@ func (d *demo) run(ctx context.Context) error {
 		Timeout:      demoTimeout,
 		LogFormat:    format,
 		Env:          env,
-		OnEvent:      d.onEvent,
-		OnNotice:     d.onNotice,
-		Stderr:       (*ownLog)(d),
+		OnEvent:      d.witness.OnEvent,
+		OnNotice: func(n lambdasim.Notice) {
+			if n.Kind == lambdasim.NoticeFreeze {
+				d.frozen.Add(1)
+			}
+		},
+		Stderr: d.witness,
 	})
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, d.ownLog())
+		return fmt.Errorf("%w\n%s", err, d.witness.Log())
 	}
 	defer func() { _, _ = sandbox.Shutdown(context.WithoutCancel(ctx)) }()
 
@@ -172,43 +174,6 @@ func (d *demo) findPrograms() error {
 		}
 	}
 	return nil
-}
-
-func (d *demo) onEvent(e lambdasim.Event) {
-	if stream, _, _ := strings.Cut(e.Type, "."); stream != "platform" && stream != "function" {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.emitted = append(d.emitted, audit.Emitted{Time: e.Time.UTC().Format(event.TimeFormat), Type: e.Type, Record: string(e.Record)})
-}
-
-func (d *demo) onNotice(n lambdasim.Notice) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if n.Kind == lambdasim.NoticeFreeze {
-		d.frozen++
-	}
-}
-
-// ownLog collects the extension's own log from what the processes write.
-type ownLog demo
-
-func (w *ownLog) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for line := range bytes.Lines(b) {
-		if bytes.Contains(line, []byte(`"logger":"kinetel"`)) {
-			w.log.Write(line)
-		}
-	}
-	return len(b), nil
-}
-
-func (d *demo) ownLog() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.log.String()
 }
 
 // invoke goes through the steps, a line each.
@@ -282,17 +247,15 @@ func (d *demo) conclude(kinesis *kinesissim.Server, report lambdasim.ShutdownRep
 		}
 		fmt.Fprint(d.out, line.String())
 	}
-	if log := d.ownLog(); log != "" {
+	if log := d.witness.Log(); log != "" {
 		fmt.Fprintf(d.out, "\n%s\n%s", bold.Render("The extension's own log"), log)
 	}
 
-	d.mu.Lock()
-	verdict, frozen := audit.Check(d.emitted, arrived), d.frozen
-	d.mu.Unlock()
+	verdict := audit.Check(d.witness.Emitted(), arrived)
 	stats := kinesis.Stats()
 	fmt.Fprintf(d.out, "\n%s\n", bold.Render("Verdict"))
 	fmt.Fprintf(d.out, "the environment was frozen %d times; shutdown took %v; %d PutRecords requests, %d records, %d B\n",
-		frozen, report.Took.Round(time.Millisecond), stats.Requests["PutRecords"], stats.Records, stats.Bytes)
+		d.frozen.Load(), report.Took.Round(time.Millisecond), stats.Requests["PutRecords"], stats.Records, stats.Bytes)
 	for _, p := range report.Processes {
 		if p.Kind == lambdasim.KindExtension && (p.ExitCode != 0 || p.Killed) {
 			return fmt.Errorf("the extension did not end in order: status %d, killed %v", p.ExitCode, p.Killed)

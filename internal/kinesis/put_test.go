@@ -320,6 +320,14 @@ func TestTLSWithACABundle(t *testing.T) {
 		return client(t, sim, func(cfg *kinesis.Config) { cfg.CABundle = bundle })
 	}
 
+	// The network is not to blame for any of these.
+	wantNoNetwork := func(t *testing.T, err error) {
+		t.Helper()
+		if mend := kinesis.Mend(err); strings.Contains(mend, "VPC") {
+			t.Errorf("Mend of %q says %q", err, mend)
+		}
+	}
+
 	t.Run("the authority is in it", func(t *testing.T) {
 		c := with(file("good.pem", sim.CertificatePEM()))
 		for range 2 {
@@ -333,17 +341,20 @@ func TestTLSWithACABundle(t *testing.T) {
 	})
 	t.Run("the authority is not in it", func(t *testing.T) {
 		_, err := with(file("other.pem", other)).PutRecords(t.Context(), records("a"))
+		wantNoNetwork(t, err)
 		if e := refused(t, err, kinesis.Transient); !strings.Contains(e.Error(), "certificate") {
 			t.Errorf("error %q", e)
 		}
 	})
 	t.Run("there is none", func(t *testing.T) {
 		_, err := with("").PutRecords(t.Context(), records("a"))
+		wantNoNetwork(t, err)
 		refused(t, err, kinesis.Transient)
 	})
 	t.Run("the file is missing", func(t *testing.T) {
 		c := with(filepath.Join(folder, "missing.pem"))
 		_, err := c.PutRecords(t.Context(), records("a"))
+		wantNoNetwork(t, err)
 		if e := refused(t, err, kinesis.Denied); !errors.Is(e, os.ErrNotExist) || !strings.Contains(e.Error(), "AWS_CA_BUNDLE") || !strings.Contains(e.Error(), "missing.pem") {
 			t.Errorf("error %q", e)
 		}
@@ -354,6 +365,7 @@ func TestTLSWithACABundle(t *testing.T) {
 	})
 	t.Run("the file has no certificate", func(t *testing.T) {
 		_, err := with(file("text.pem", []byte("not PEM"))).PutRecords(t.Context(), records("a"))
+		wantNoNetwork(t, err)
 		if e := refused(t, err, kinesis.Denied); !strings.Contains(e.Error(), "AWS_CA_BUNDLE") || !strings.Contains(e.Error(), "text.pem") {
 			t.Errorf("error %q", e)
 		}

@@ -4,21 +4,18 @@
 package rig
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"kinetel/internal/audit"
-	"kinetel/internal/event"
 	"kinetel/internal/record"
+	"kinetel/internal/witness"
 	"kinetel/lambdasim"
 )
 
@@ -61,10 +58,7 @@ func (b Binaries) Path(name string) string { return filepath.Join(string(b), nam
 type Run struct {
 	t       *testing.T
 	Sandbox *lambdasim.Sandbox
-
-	mu      sync.Mutex // guards all below
-	emitted []audit.Emitted
-	log     bytes.Buffer // the extension's own
+	*witness.Witness
 }
 
 // Options say what a run is like.
@@ -78,7 +72,6 @@ type Options struct {
 // Start brings a sandbox up to the end of its init.
 func Start(t *testing.T, b Binaries, opt Options) *Run {
 	t.Helper()
-	r := &Run{t: t}
 	env := map[string]string{
 		"KINETEL_STREAM_NAME":      Stream,
 		"AWS_ENDPOINT_URL_KINESIS": opt.Endpoint,
@@ -90,21 +83,14 @@ func Start(t *testing.T, b Binaries, opt Options) *Run {
 	if types == nil {
 		types = []string{"platform", "function"}
 	}
+	r := &Run{t: t, Witness: witness.New(Extension, types...)}
 	cfg := lambdasim.Config{
 		Function:   lambdasim.Process{Path: b.Path("function")},
 		Extensions: []lambdasim.Process{{Path: b.Path(Extension)}},
 		Env:        env,
 		Timeout:    20 * time.Second,
-		OnEvent: func(e lambdasim.Event) {
-			stream, _, _ := strings.Cut(e.Type, ".")
-			if !slices.Contains(types, stream) || slices.Contains(e.DroppedFor, Extension) || e.Only != "" && e.Only != Extension {
-				return
-			}
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.emitted = append(r.emitted, audit.Emitted{Time: e.Time.UTC().Format(event.TimeFormat), Type: e.Type, Record: string(e.Record)})
-		},
-		Stderr: (*logWriter)(r),
+		OnEvent:    r.OnEvent,
+		Stderr:     r,
 	}
 	if opt.Lambda != nil {
 		opt.Lambda(&cfg)
@@ -116,27 +102,6 @@ func Start(t *testing.T, b Binaries, opt Options) *Run {
 	r.Sandbox = sandbox
 	t.Cleanup(func() { _, _ = sandbox.Shutdown(context.Background()) })
 	return r
-}
-
-// logWriter collects the lines of the extension's own log.
-type logWriter Run
-
-func (w *logWriter) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for line := range bytes.Lines(b) {
-		if bytes.Contains(line, []byte(`"logger":"kinetel"`)) {
-			w.log.Write(line)
-		}
-	}
-	return len(b), nil
-}
-
-// Log returns the extension's own log.
-func (r *Run) Log() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.String()
 }
 
 // LogLines returns the lines of the extension's own log.
@@ -173,10 +138,7 @@ func (r *Run) Shutdown() lambdasim.ProcessReport {
 // Verdict holds what was emitted against the data of the stream's records.
 func (r *Run) Verdict(records [][]byte) audit.Verdict {
 	r.t.Helper()
-	arrived := Decode(r.t, records)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return audit.Check(r.emitted, arrived)
+	return audit.Check(r.Emitted(), Decode(r.t, records))
 }
 
 // Decode decodes the data of records.
