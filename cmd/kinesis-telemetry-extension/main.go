@@ -142,6 +142,9 @@ func work(stop context.Context, api *extensionapi.Client, function extensionapi.
 	stopShipping()
 	<-shipped
 
+	stats := shipper.Stats()
+	log.Info("shipped", "events", stats.Events, "records", stats.Records, "bytes", stats.Bytes,
+		"requests", stats.Requests, "retried_records", stats.Retried, "rejected_events", stats.Rejected, "lost_events", losses.Total())
 	if records, events, bytes := waiting.Waiting(); records > 0 {
 		log.Error("the environment ends before everything was in Kinesis; the rest is lost",
 			"lost_events", events, "lost_records", records, "lost_bytes", bytes)

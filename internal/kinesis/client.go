@@ -123,7 +123,7 @@ func (r Result) OK() bool { return r.SequenceNumber != "" }
 func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Result, error) {
 	if c.transport == nil {
 		if err := c.connect(); err != nil {
-			return nil, &Error{Class: Denied, Code: "BadConfiguration", Err: err}
+			return nil, &Error{Class: Denied, Code: codeConfiguration, Err: err}
 		}
 	}
 	creds, err := c.cfg.Credentials(ctx)
@@ -140,7 +140,7 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 	body := c.encode(records)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.Endpoint, bytes.NewReader(body))
 	if err != nil {
-		return nil, &Error{Class: Denied, Code: "BadEndpoint", Err: err}
+		return nil, &Error{Class: Denied, Code: codeConfiguration, Err: err}
 	}
 	if req.URL.Path == "" {
 		req.URL.Path = "/"
@@ -157,12 +157,12 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 	// signed telemetry elsewhere.
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return nil, &Error{Class: Transient, Reused: reused, Err: err}
+		return nil, &Error{Class: Transient, Reused: reused && ctx.Err() == nil, Err: err}
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, &Error{Class: Transient, Status: resp.StatusCode, Reused: reused, Err: fmt.Errorf("read the answer: %w", err)}
+		return nil, &Error{Class: Transient, Status: resp.StatusCode, Reused: reused && ctx.Err() == nil, Err: fmt.Errorf("read the answer: %w", err)}
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, failure(resp, answer)

@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -46,7 +47,7 @@ type Error struct {
 	Message string // AWS's message
 	// Reused means that the connection broke and had been used before: it
 	// may have died while the environment was frozen, and a fresh one may
-	// work at once.
+	// work at once. A request that ran out of time is not meant.
 	Reused bool
 	Err    error // beneath, where no answer came
 }
@@ -110,12 +111,15 @@ func classify(status int, code string) Class {
 		return Transient
 	case status == 413:
 		return Invalid
-	case status >= 400:
+	case status >= 300:
 		// Neither AWS's list nor a proxy's page will change in a second.
 		return Denied
 	}
-	return Transient // a success that cannot be read: it may have landed
+	return Transient // a success of another kind: it may have landed
 }
+
+// codeConfiguration is the code of an error that no request was needed to find.
+const codeConfiguration = "BadConfiguration"
 
 // Mend says what somebody can do about an error, or "" where nobody has to.
 func Mend(err error) string {
@@ -123,6 +127,7 @@ func Mend(err error) string {
 	if !errors.As(err, &e) || e.Class == Throttled {
 		return ""
 	}
+	certificate := (*tls.CertificateVerificationError)(nil)
 	switch {
 	case e.Code == "ResourceNotFoundException":
 		return "check KINETEL_STREAM_NAME and AWS_REGION; a stream of another region or account needs KINETEL_STREAM_ARN"
@@ -134,6 +139,10 @@ func Mend(err error) string {
 		return "check the credentials that the function's role gives, that the region is the stream's, and the environment's clock"
 	case e.Class == Denied && e.Status != 0:
 		return "check the stream's name or ARN, that the endpoint is Kinesis, and that the role may write to the stream"
+	case errors.As(err, &certificate):
+		return "set AWS_CA_BUNDLE to the PEM file of the authority that signed the endpoint's certificate, or of the proxy's between"
+	case e.Code == codeConfiguration:
+		return "" // the error says it
 	case e.Status == 0 && e.Err != nil:
 		return "check that the function's network reaches the endpoint: a function in a VPC needs a NAT gateway or a VPC endpoint for Kinesis"
 	}

@@ -427,3 +427,28 @@ func TestClassesHaveNames(t *testing.T) {
 		t.Errorf("names: %v", names)
 	}
 }
+
+// A request that ran out of time says nothing about its connection: another one
+// at once would only take as long again.
+func TestARequestOutOfTimeIsNoBrokenConnection(t *testing.T) {
+	hanging := make(chan struct{})
+	sim := start(t, kinesissim.Config{Intercept: func(r *kinesissim.Request) *kinesissim.Answer {
+		if r.N == 1 {
+			return nil
+		}
+		close(hanging)
+		return kinesissim.Hang()
+	}})
+	c := client(t, sim)
+	results, err := c.PutRecords(t.Context(), records("x"))
+	accepted(t, results, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-hanging
+		cancel()
+	}()
+	_, err = c.PutRecords(ctx, records("y"))
+	if e := refused(t, err, kinesis.Transient); e.Reused {
+		t.Errorf("error %+v", e)
+	}
+}

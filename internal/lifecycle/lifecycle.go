@@ -175,8 +175,7 @@ func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	}
 
 	began := time.Now()
-	latest := ev.Deadline().Add(-deadlineMargin)
-	ctx, cancel := context.WithDeadline(stop, latest)
+	ctx, cancel := context.WithDeadline(stop, ev.Deadline().Add(-deadlineMargin))
 	defer cancel()
 	done, ok := l.awaitRuntimeDone(ctx, ev.RequestID)
 	if !ok {
@@ -187,11 +186,7 @@ func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	if done.Before(began) || done.After(now) {
 		done = now
 	}
-	until := done.Add(l.maxHold)
-	if latest.Before(until) {
-		until = latest
-	}
-	ctx, cancel = context.WithDeadline(ctx, until)
+	ctx, cancel = context.WithDeadline(ctx, done.Add(l.maxHold))
 	defer cancel()
 	l.pipeline.Cut()
 	err := l.pipeline.Flush(ctx)
@@ -241,7 +236,7 @@ func (l *Loop) awaitLastWords(ctx context.Context, deadline time.Time) {
 	for {
 		reported, changed := l.requests.hasReport(l.last)
 		var still <-chan time.Time
-		if reported || l.last == "" {
+		if reported || l.last == "" { // or there was none
 			timer := time.NewTimer(quiet)
 			defer timer.Stop()
 			still = timer.C

@@ -33,6 +33,9 @@ type ring struct {
 }
 
 func (r *ring) add(s sighting) {
+	if _, ok := r.find(s.request); ok {
+		return // sent again
+	}
 	r.entries[r.next] = s
 	r.next = (r.next + 1) % len(r.entries)
 }

@@ -126,7 +126,7 @@ func (d *Decoder) elements(b []byte, received time.Time) {
 			continue
 		}
 		ev, end, err := parseEvent(b, i)
-		if err == nil && followed(b, end) {
+		if err == nil { // whatever follows, this one is whole
 			d.event = ev
 			d.event.Received = received
 			d.emit(&d.event)

@@ -289,3 +289,8 @@ func TestGarbageWithoutEndIsKept(t *testing.T) {
 		t.Errorf("got %d bytes of %d", len(whole), len(body)-1)
 	}
 }
+
+func TestAnEventWithGarbageBehindItIsWhole(t *testing.T) {
+	s := decode("[" + doneEvent + "garbage," + helloEvent + "]")
+	wantEvents(t, s, doneLine, "unparsed: garbage", helloLine)
+}
