@@ -74,7 +74,11 @@ func (b bench) run(ctx context.Context) error {
 	fmt.Fprintln(w, "figure\tfloor\tkinetel\tratio\tbudget\t")
 	row := func(name, unit, budget string, of [2][]figures, value func(figures) float64, other [2][]figures, round int) {
 		a, k := median(of[round], value), median(other[round], value)
-		fmt.Fprintf(w, "%s\t%.2f %s\t%.2f %s\t%.2f\t%s\t\n", name, a, unit, k, unit, k/a, budget)
+		ratio := "-" // the floor holds nothing
+		if a > 0 {
+			ratio = fmt.Sprintf("%.2f", k/a)
+		}
+		fmt.Fprintf(w, "%s\t%.2f %s\t%.2f %s\t%s\t%s\t\n", name, a, unit, k, unit, ratio, budget)
 	}
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	row("exec to register", "ms", "1.25 x", floor, func(f figures) float64 { return ms(f.register) }, own, 0)
