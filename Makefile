@@ -32,12 +32,17 @@ FORCE:
 demo: build bin/sample-function ## the main job, start to end, on this machine
 	./bin/kinetel demo
 
-test: lint unit integration ## everything
+test: node lint unit integration ## everything
+
+node: # asked for first: nobody should wait for the tests to hear of it
+	@command -v $(NODE) >/dev/null && command -v $(NPM) >/dev/null || { \
+		echo "make test needs Node 20 or later with npm: kinesis-local, the Kinesis of the integration tests, runs on it" >&2; exit 1; }
+.PHONY: node
 
 unit: ## all Go tests, under the race detector
 	$(GO) test -race ./...
 
-integration: node_modules ## the same pipeline into kinesis-local, read by the AWS SDK
+integration: node node_modules ## the same pipeline into kinesis-local, read by the AWS SDK
 	KINETEL_KINESIS_LOCAL=$(CURDIR)/test/kinesislocal/node_modules/kinesis-local \
 		$(GO) test -race -count=1 ./test/kinesislocal/...
 
@@ -45,8 +50,6 @@ node_modules: test/kinesislocal/node_modules/.package-lock.json
 .PHONY: node_modules
 
 test/kinesislocal/node_modules/.package-lock.json: test/kinesislocal/package.json test/kinesislocal/package-lock.json
-	@command -v $(NODE) >/dev/null && command -v $(NPM) >/dev/null || { \
-		echo "make test needs Node 20 or later with npm: kinesis-local, the Kinesis of the integration tests, runs on it" >&2; exit 1; }
 	cd test/kinesislocal && $(NPM) ci --no-audit --no-fund
 	@touch $@
 

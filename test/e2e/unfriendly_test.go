@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -170,6 +171,13 @@ func TestADisabledExtensionOnlyKeepsTheLoopGoing(t *testing.T) {
 
 // Lambda sends no signals to extensions, but containers and local runs do.
 func TestASignalEndsItInOrder(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(signal.String(), func(t *testing.T) { endBySignal(t, signal) })
+	}
+}
+
+func endBySignal(t *testing.T, signal syscall.Signal) {
+	t.Parallel()
 	exited := make(chan struct{}, 8) // more than there are processes
 	r := start(t, rig.Options{
 		Env: map[string]string{"KINETEL_FLUSH": "interval", "KINETEL_FLUSH_INTERVAL": "1m"},
@@ -186,7 +194,7 @@ func TestASignalEndsItInOrder(t *testing.T) {
 	if r.kinesis.Stats().Records != 0 {
 		t.Fatal("telemetry was sent before the signal; the test proves nothing")
 	}
-	if err := r.Sandbox.TerminateExtension(rig.Extension); err != nil {
+	if err := r.Sandbox.KillExtension(rig.Extension, signal); err != nil {
 		t.Fatal(err)
 	}
 	<-exited
