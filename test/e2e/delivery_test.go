@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,8 +96,13 @@ func TestBrokenTextArrivesByteForByte(t *testing.T) {
 // The last words of a function that is never called again must not wait for
 // the next invocation.
 func TestLinesArriveBeforeTheInvocationEnds(t *testing.T) {
-	r := start(t, rig.Options{})
-	r.Invoke(`{"id":"last","lines":2}`)
+	// A Kinesis so slow that nothing is in it by chance.
+	r := start(t, rig.Options{}, func(c *kinesissim.Config) {
+		c.Intercept = kinesissim.Always(kinesissim.Delay(150*time.Millisecond, nil))
+	})
+	if result := r.Invoke(`{"id":"last","lines":2}`); result.Held > 5*time.Second {
+		t.Errorf("held %v, as if platform.runtimeDone had not been seen", result.Held)
+	}
 	lines, done := 0, false
 	for _, e := range r.arrived() {
 		switch e.Type {
@@ -109,6 +115,23 @@ func TestLinesArriveBeforeTheInvocationEnds(t *testing.T) {
 	if lines != 2 || !done {
 		t.Errorf("%d lines of 2 are in the stream, platform.runtimeDone: %v", lines, done)
 	}
+	r.complete()
+}
+
+// Lambda makes the last platform.report when everybody has called next, and sends
+// it while the environment is shutting down.
+func TestTheLastReportIsWaitedFor(t *testing.T) {
+	var ending atomic.Bool
+	r := start(t, rig.Options{Lambda: func(c *lambdasim.Config) {
+		c.Deliver = func(_ string, body []byte) [][]byte {
+			if ending.Load() && bytes.Contains(body, []byte(event.TypePlatformReport)) {
+				<-time.After(100 * time.Millisecond) // Lambda takes its time
+			}
+			return [][]byte{body}
+		}
+	}})
+	r.Invoke(`{"id":"last","lines":2}`)
+	ending.Store(true)
 	r.complete()
 }
 
