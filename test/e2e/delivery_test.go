@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -116,6 +117,36 @@ func TestLinesArriveBeforeTheInvocationEnds(t *testing.T) {
 		t.Errorf("%d lines of 2 are in the stream, platform.runtimeDone: %v", lines, done)
 	}
 	r.complete()
+}
+
+// A function that works for long does not keep what it has said to itself.
+func TestLinesArriveAtTheIntervalWhileTheFunctionRuns(t *testing.T) {
+	for _, flush := range []string{"interval", "end"} {
+		t.Run(flush, func(t *testing.T) {
+			t.Parallel()
+			first := make(chan struct{})
+			var once sync.Once
+			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH": flush, "KINETEL_FLUSH_INTERVAL": "100ms"}}, func(c *kinesissim.Config) {
+				c.OnRequest = func(o kinesissim.Observation) {
+					if o.Records > 0 && o.Failed == 0 {
+						once.Do(func() { close(first) })
+					}
+				}
+			})
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_, _ = r.Sandbox.Invoke(t.Context(), []byte(`{"id":"long","lines":5,"sleep":"3s"}`))
+			}()
+			select {
+			case <-first:
+			case <-ended:
+				t.Error("nothing was sent before the invocation ended")
+			}
+			<-ended
+			r.complete()
+		})
+	}
 }
 
 // Lambda makes the last platform.report when everybody has called next, and sends
