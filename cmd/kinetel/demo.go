@@ -89,13 +89,15 @@ type demo struct {
 	frozen                         atomic.Int64 // how often the environment was
 }
 
-// styles of the demo's output; without a terminal they are plain.
-var ( //nolint:gochecknoglobals // constants in all but name
-	bold  = lipgloss.NewStyle().Bold(true)
-	faint = lipgloss.NewStyle().Faint(true)
-	good  = lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color("2"))
-	bad   = lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color("1"))
-)
+// The styles of the demo's output; without a terminal they are plain.
+
+func bold(s string) string  { return lipgloss.NewStyle().Bold(true).Render(s) }
+func faint(s string) string { return lipgloss.NewStyle().Faint(true).Render(s) }
+
+// colored makes a verdict stand out: 2 is green, 1 is red.
+func colored(ansi, s string) string {
+	return lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color(ansi)).Render(s)
+}
 
 func (d *demo) run(ctx context.Context) error {
 	if err := d.findPrograms(); err != nil {
@@ -119,8 +121,8 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	env["KINETEL_STREAM_NAME"] = demoStream
 	env["AWS_ENDPOINT_URL_KINESIS"] = kinesis.URL()
-	fmt.Fprintf(d.out, "%s\n%s\n\n", bold.Render("A local Lambda, the real extension, an embedded Kinesis"),
-		faint.Render(fmt.Sprintf("stream %s at %s, function time-out %v", demoStream, kinesis.URL(), demoTimeout)))
+	fmt.Fprintf(d.out, "%s\n%s\n\n", bold("A local Lambda, the real extension, an embedded Kinesis"),
+		faint(fmt.Sprintf("stream %s at %s, function time-out %v", demoStream, kinesis.URL(), demoTimeout)))
 
 	d.witness = witness.New(filepath.Base(d.extension), "platform", "function")
 	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
@@ -178,7 +180,7 @@ func (d *demo) findPrograms() error {
 
 // invoke goes through the steps, a line each.
 func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox, kinesis *kinesissim.Server) error {
-	fmt.Fprintln(d.out, bold.Render(fmt.Sprintf("%3s  %-8s  %-28s  %11s  %6s  %9s  %s", "", "request", "", "duration", "lines", "held", "shipped")))
+	fmt.Fprintln(d.out, bold(fmt.Sprintf("%3s  %-8s  %-28s  %11s  %6s  %9s  %s", "", "request", "", "duration", "lines", "held", "shipped")))
 	var before kinesissim.Stats
 	events := 0
 	for i, s := range steps() {
@@ -232,7 +234,7 @@ func (d *demo) conclude(kinesis *kinesissim.Server, report lambdasim.ShutdownRep
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\n%s\n", bold.Render("One event of each kind, as it lies in the stream"))
+	fmt.Fprintf(d.out, "\n%s\n", bold("One event of each kind, as it lies in the stream"))
 	var kinds []string
 	for _, e := range arrived {
 		if slices.Contains(kinds, e.Type) {
@@ -248,12 +250,12 @@ func (d *demo) conclude(kinesis *kinesissim.Server, report lambdasim.ShutdownRep
 		fmt.Fprint(d.out, line.String())
 	}
 	if log := d.witness.Log(); log != "" {
-		fmt.Fprintf(d.out, "\n%s\n%s", bold.Render("The extension's own log"), log)
+		fmt.Fprintf(d.out, "\n%s\n%s", bold("The extension's own log"), log)
 	}
 
 	verdict := audit.Check(d.witness.Emitted(), arrived)
 	stats := kinesis.Stats()
-	fmt.Fprintf(d.out, "\n%s\n", bold.Render("Verdict"))
+	fmt.Fprintf(d.out, "\n%s\n", bold("Verdict"))
 	fmt.Fprintf(d.out, "the environment was frozen %d times; shutdown took %v; %d PutRecords requests, %d records, %d B\n",
 		d.frozen.Load(), report.Took.Round(time.Millisecond), stats.Requests["PutRecords"], stats.Records, stats.Bytes)
 	for _, p := range report.Processes {
@@ -263,9 +265,9 @@ func (d *demo) conclude(kinesis *kinesissim.Server, report lambdasim.ShutdownRep
 	}
 	line := fmt.Sprintf("events: %d emitted, %d delivered, %d lost, %d duplicated", verdict.Emitted, verdict.Delivered, verdict.Lost, verdict.Duplicated)
 	if !verdict.OK() || verdict.Emitted == 0 {
-		fmt.Fprintf(d.out, "%s\n%s\n", bad.Render(line), strings.Join(verdict.Examples, "\n"))
+		fmt.Fprintf(d.out, "%s\n%s\n", colored("1", line), strings.Join(verdict.Examples, "\n"))
 		return errors.New("what arrived is not what was emitted: " + verdict.String())
 	}
-	fmt.Fprintln(d.out, good.Render(line))
+	fmt.Fprintln(d.out, colored("2", line))
 	return nil
 }
