@@ -121,7 +121,8 @@ func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
 // with what a compressed format adds. A single line may be longer.
 const maxLines = MaxRecord - 4<<10
 
-// Cut closes the open record, if there is one, and tells of losses first.
+// Cut closes the open record, if there is one, and tells of losses in one of
+// their own.
 func (p *Packer) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
