@@ -53,8 +53,13 @@ func newRequests() *requests { return &requests{changed: make(chan struct{})} }
 
 // observe notes an event; publish lets the loop see it.
 func (r *requests) observe(ev *event.Event) {
-	kind := string(ev.Type)
-	if kind != event.TypePlatformRuntimeDone && kind != event.TypePlatformReport {
+	var kind string
+	switch string(ev.Type) { // compared only: this runs for every line
+	case event.TypePlatformRuntimeDone:
+		kind = event.TypePlatformRuntimeDone
+	case event.TypePlatformReport:
+		kind = event.TypePlatformReport
+	default:
 		return
 	}
 	request := event.RequestID(ev.Record)
