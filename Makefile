@@ -67,8 +67,8 @@ bench: build bin/sample-function bin/bare-extension ## figures beside the floor'
 
 FUZZTIME ?= 30s
 fuzz: ## each fuzz target for FUZZTIME
-	@for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | awk '{print $$2}'); do \
-		pkg=$$(dirname $$(grep -rl --include='*_test.go' "func $$target(" . | head -n 1)); \
+	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]*_test.go:func | |' | \
+	while read -r pkg target; do \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; done
 
 clean:
