@@ -42,23 +42,25 @@ func main() {
 // run is the extension's life. An error was told already; it means that Lambda
 // and the extension cannot go on with each other.
 func run(path string, environ []string, stderr io.Writer) error {
-	cfg, problems := config.Load(environ)
-	log := newLogger(stderr, cfg.LogLevel)
-	if cfg.Lambda.RuntimeAPI == "" {
+	log := newLogger(stderr, slog.LevelWarn)
+	runtimeAPI := config.RuntimeAPI(environ)
+	if runtimeAPI == "" {
 		log.Error("AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, and Lambda starts it; `kinetel demo` runs it on this machine")
 		return errors.New("not in Lambda")
 	}
 
 	// Lambda starts the function's runtime when every extension has
 	// registered, so everything that can wait, waits.
-	api := extensionapi.New(cfg.Lambda.RuntimeAPI)
-	function, err := api.Register(context.Background(), filepath.Base(path), extensionapi.Invoke, extensionapi.Shutdown)
+	api := extensionapi.New(runtimeAPI)
+	sandbox := newLookup(net.DefaultResolver)
+	function, err := api.Register(sandbox.whileAnswered(context.Background()), filepath.Base(path), extensionapi.Invoke, extensionapi.Shutdown)
 	if err != nil {
 		log.Error("Lambda does not register the extension", "error", err.Error())
 		return err
 	}
-	// Lambda itself sends no signals to extensions. Containers do.
-	stop, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	cfg, problems := config.Load(environ)
+	log = newLogger(stderr, cfg.LogLevel)
+	stop, release := stopOnSignal()
 	defer release()
 
 	bad, usable := tell(log, problems), config.Usable(problems)
@@ -71,11 +73,30 @@ func run(path string, environ []string, stderr io.Writer) error {
 	case !usable, !cfg.Enabled:
 		return finish(log, lifecycle.Idle(stop, api))
 	}
-	return finish(log, work(stop, api, function, cfg, log))
+	return finish(log, work(stop, api, function, sandbox, cfg, log))
+}
+
+// stopOnSignal returns a context that ends with SIGTERM or SIGINT. Lambda itself
+// sends extensions no signals; containers do. The runtime takes up to a
+// millisecond to begin to listen for them, which nobody has to wait for.
+func stopOnSignal() (stop context.Context, release func()) {
+	stop, cancel := context.WithCancel(context.Background())
+	released := make(chan struct{})
+	go func() {
+		defer close(released)
+		signals, release := signal.NotifyContext(stop, syscall.SIGTERM, syscall.SIGINT)
+		defer release()
+		<-signals.Done()
+		cancel()
+	}()
+	return stop, func() {
+		cancel()
+		<-released
+	}
 }
 
 // work ships telemetry until Lambda shuts the environment down.
-func work(stop context.Context, api *extensionapi.Client, function extensionapi.Function, cfg config.Config, log *slog.Logger) error {
+func work(stop context.Context, api *extensionapi.Client, function extensionapi.Function, sandbox telemetry.Resolver, cfg config.Config, log *slog.Logger) error {
 	// The Go heap, beside what waits, is small; the limit keeps garbage from
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 8<<20)
@@ -114,7 +135,7 @@ func work(stop context.Context, api *extensionapi.Client, function extensionapi.
 	p := &pipeline{Packer: packer, Shipper: shipper}
 	loop := lifecycle.New(api, p, cfg, log)
 
-	listener, err := telemetry.Listen(stop, net.DefaultResolver, log, intake{packer, loop})
+	listener, err := telemetry.Listen(stop, sandbox, log, intake{packer, loop})
 	if err != nil {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		return lifecycle.Idle(stop, api)

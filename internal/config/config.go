@@ -154,6 +154,17 @@ const (
 	maxDuration = 15 * time.Minute // the longest invocation
 )
 
+// RuntimeAPI returns the host:port of Lambda's APIs, or "" outside Lambda. It is
+// all that registering needs, and the rest can wait until that is done.
+func RuntimeAPI(environ []string) string {
+	for _, kv := range environ {
+		if value, ok := strings.CutPrefix(kv, "AWS_LAMBDA_RUNTIME_API="); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
 // Load reads the environment, given as os.Environ gives it. The Config always
 // has a value for everything; where a Problem that is no Warning is among the
 // problems, it must not be used to ship.

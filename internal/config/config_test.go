@@ -477,3 +477,17 @@ func TestALongValueDoesNotFillTheLog(t *testing.T) {
 		}
 	}
 }
+
+func TestRuntimeAPIIsWhatLoadSays(t *testing.T) {
+	for _, environ := range [][]string{
+		{"A=b", "AWS_LAMBDA_RUNTIME_API= 127.0.0.1:9001 ", "AWS_LAMBDA_RUNTIME_API_X=no"},
+		{"AWS_LAMBDA_RUNTIME_API="},
+		{"XAWS_LAMBDA_RUNTIME_API=no"},
+		nil,
+	} {
+		c, _ := config.Load(environ)
+		if got := config.RuntimeAPI(environ); got != c.Lambda.RuntimeAPI {
+			t.Errorf("RuntimeAPI(%q) = %q, Load says %q", environ, got, c.Lambda.RuntimeAPI)
+		}
+	}
+}

@@ -19,6 +19,10 @@ import (
 // in a VPC with search domains.
 const sandboxHost = "sandbox.localdomain"
 
+// LookupName is the name that Listen asks its Resolver for. The dot at the end
+// keeps search domains out.
+const LookupName = sandboxHost + "."
+
 const (
 	// maxBody bounds a POST. Lambda sends up to twice the subscription's
 	// maxBytes and some metadata (AWS documentation); this is eight times
@@ -118,8 +122,7 @@ func listen(ctx context.Context, host string) (net.Listener, error) {
 func sandboxAddress(ctx context.Context, resolver Resolver) string {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	// The dot at the end keeps search domains out.
-	addrs, err := resolver.LookupHost(ctx, sandboxHost+".")
+	addrs, err := resolver.LookupHost(ctx, LookupName)
 	if err != nil {
 		return loopback
 	}
