@@ -81,16 +81,22 @@ func run(path string, environ []string, stderr io.Writer) error {
 // millisecond to begin to listen for them, which nobody has to wait for.
 func stopOnSignal() (stop context.Context, release func()) {
 	stop, cancel := context.WithCancel(context.Background())
-	released := make(chan struct{})
+	finished, released := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(released)
-		signals, release := signal.NotifyContext(stop, syscall.SIGTERM, syscall.SIGINT)
+		signals, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+		// Not before the end: a second signal must not cut the shutdown short.
 		defer release()
-		<-signals.Done()
-		cancel()
+		select {
+		case <-signals.Done():
+			cancel()
+			<-finished
+		case <-finished:
+		}
 	}()
 	return stop, func() {
 		cancel()
+		close(finished)
 		<-released
 	}
 }

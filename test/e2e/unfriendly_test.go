@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -179,6 +181,8 @@ func TestASignalEndsItInOrder(t *testing.T) {
 func endBySignal(t *testing.T, signal syscall.Signal) {
 	t.Parallel()
 	exited := make(chan struct{}, 8) // more than there are processes
+	var ending atomic.Bool
+	var again func()
 	r := start(t, rig.Options{
 		Env: map[string]string{"KINETEL_FLUSH": "interval", "KINETEL_FLUSH_INTERVAL": "1m"},
 		Lambda: func(c *lambdasim.Config) {
@@ -189,11 +193,20 @@ func endBySignal(t *testing.T, signal syscall.Signal) {
 				}
 			}
 		},
+	}, func(c *kinesissim.Config) {
+		c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
+			if ending.Load() {
+				again() // whoever is impatient must not cut the last words short
+			}
+			return kinesissim.Delay(200*time.Millisecond, nil)
+		}
 	})
+	again = sync.OnceFunc(func() { _ = r.Sandbox.KillExtension(rig.Extension, signal) })
 	r.Invoke(`{"id":"signal","lines":10}`)
 	if r.kinesis.Stats().Records != 0 {
 		t.Fatal("telemetry was sent before the signal; the test proves nothing")
 	}
+	ending.Store(true)
 	if err := r.Sandbox.KillExtension(rig.Extension, signal); err != nil {
 		t.Fatal(err)
 	}
