@@ -22,14 +22,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"kinetel/internal/config"
-	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
 	"kinetel/internal/kinesis"
-	"kinetel/internal/ledger"
 	"kinetel/internal/lifecycle"
-	"kinetel/internal/pack"
-	"kinetel/internal/queue"
-	"kinetel/internal/ship"
 	"kinetel/internal/telemetry"
 )
 
@@ -107,46 +102,14 @@ func work(stop context.Context, api *extensionapi.Client, function extensionapi.
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 8<<20)
 
-	//  Lambda's Telemetry API
-	//        | POST
-	//     listener --> packer --> losses, queue --> shipper --> Kinesis
-	//        |           ^                            ^
-	//        | platform  | cut                        | wake, flush
-	//        | events    |                            |
-	//        +------> loop (next, hold, shut down) ---+
-	losses := &ledger.Ledger{}
-	waiting := queue.New(cfg.BufferBytes, func(r *pack.Record) {
-		losses.Lost(r.Loss(ledger.BufferFull))
-		losses.Retell(r.Losses)
-	})
-	shipper := ship.New(waiting, newClient(cfg), losses, log.With("stream", cfg.StreamName, "region", cfg.AWS.Region))
-	packer := pack.New(pack.Options{
-		Identity: pack.Identity{
-			Region:          cfg.Lambda.Region,
-			AccountID:       function.AccountID,
-			FunctionName:    function.Name,
-			FunctionVersion: function.Version,
-			EnvironmentID:   newEnvironmentID(),
-			Tags:            cfg.Tags,
-		},
-		Compression:  cfg.Compression,
-		PartitionKey: cfg.PartitionKey,
-		Ledger:       losses,
-		Push: func(r *pack.Record) {
-			waiting.Push(r)
-			shipper.Wake()
-		},
-		Log: log,
-	})
-	p := &pipeline{Packer: packer, Shipper: shipper}
+	p := newPipeline(function, cfg, newClient(cfg), log)
 	loop := lifecycle.New(api, p, cfg, log)
 
-	listener, err := telemetry.Listen(stop, sandbox, log, intake{packer, loop})
+	listener, err := telemetry.Listen(stop, sandbox, log, intake{p, p.own(), loop})
 	if err != nil {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		return lifecycle.Idle(stop, api)
 	}
-	p.listener = listener
 	schema, err := telemetry.Subscribe(stop, api.HTTP(), cfg.Lambda.RuntimeAPI, api.ID(), listener.Port(), cfg.Types)
 	if err != nil {
 		listener.Close(context.Background())
@@ -159,56 +122,9 @@ func work(stop context.Context, api *extensionapi.Client, function extensionapi.
 	}
 	log.Debug("subscribed", "schema", schema, "port", listener.Port(), "types", cfg.Types)
 
-	shipping, stopShipping := context.WithCancel(context.Background())
-	shipped := make(chan struct{})
-	go func() {
-		defer close(shipped)
-		shipper.Run(shipping)
-	}()
-	err = loop.Run(stop)
-	stopShipping()
-	<-shipped
-
-	stats := shipper.Stats()
-	log.Info("shipped", "events", stats.Events, "records", stats.Records, "bytes", stats.Bytes,
-		"requests", stats.Requests, "retried_records", stats.Retried, "rejected_events", stats.Rejected, "lost_events", losses.Total())
-	if records, events, bytes := waiting.Waiting(); records > 0 {
-		log.Error("the environment ends before everything was in Kinesis; the rest is lost",
-			"lost_events", events, "lost_records", records, "lost_bytes", bytes)
-	}
-	return err
-}
-
-// intake is where the listener's events go: into the open record, and then by
-// the loop's eyes.
-type intake struct {
-	*pack.Packer
-	*lifecycle.Loop
-}
-
-// Take takes an event.
-func (i intake) Take(ev *event.Event) {
-	i.Add(ev)
-	i.Observe(ev)
-}
-
-// pipeline is what the loop sees of the rooms below it.
-type pipeline struct {
-	*pack.Packer
-	*ship.Shipper
-	listener *telemetry.Listener
-}
-
-// CloseIntake stops taking telemetry in.
-func (p *pipeline) CloseIntake(ctx context.Context) { p.listener.Close(ctx) }
-
-// Drain sends everything, and then tells what was given up on the way.
-func (p *pipeline) Drain(ctx context.Context) error {
-	if err := p.Shipper.Drain(ctx); err != nil {
-		return err
-	}
-	p.Cut()
-	return p.Shipper.Drain(ctx)
+	p.start(listener)
+	defer p.stop() // where the loop ends without a shutdown
+	return loop.Run(stop)
 }
 
 func newClient(cfg config.Config) *kinesis.Client {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,19 @@ const (
 	PartitionRandom PartitionKey = "random"
 )
 
+// Spool says what is kept on disk.
+type Spool string
+
+const (
+	// SpoolOverflow keeps what does not fit in memory, and what cannot be sent
+	// before the environment ends.
+	SpoolOverflow Spool = "overflow"
+	// SpoolOff keeps nothing on disk.
+	SpoolOff Spool = "off"
+	// SpoolAlways keeps everything before Lambda is told that it was taken.
+	SpoolAlways Spool = "always"
+)
+
 // FormatNDJSON is the only record format of this version.
 const FormatNDJSON = "ndjson"
 
@@ -74,6 +88,10 @@ type Config struct {
 	FlushInterval time.Duration
 	MaxHold       time.Duration // 0 never holds
 	BufferBytes   int64         // for packed records that wait
+	Spool         Spool
+	SpoolDir      string // absolute
+	SpoolBytes    int64  // on disk
+	Report        bool   // Kinetel's own figures go into the stream
 	LogLevel      slog.Level
 	Tags          []Tag // in the order given; a name stands once
 
@@ -139,6 +157,10 @@ var known = []string{
 	"KINETEL_LOG_LEVEL",
 	"KINETEL_MAX_HOLD",
 	"KINETEL_PARTITION_KEY",
+	"KINETEL_REPORT",
+	"KINETEL_SPOOL",
+	"KINETEL_SPOOL_BYTES",
+	"KINETEL_SPOOL_DIR",
 	"KINETEL_STREAM_ARN",
 	"KINETEL_STREAM_NAME",
 	"KINETEL_STRICT",
@@ -150,6 +172,8 @@ var known = []string{
 const (
 	minBuffer   = 2 << 20 // one open record and one on its way
 	maxBuffer   = 8 << 30 // a function has at most 10 GiB
+	minSpool    = 4 << 20 // a few records of the largest size
+	maxSpool    = 8 << 30 // /tmp has at most 10 GiB
 	minInterval = 100 * time.Millisecond
 	maxDuration = 15 * time.Minute // the longest invocation
 )
@@ -186,7 +210,11 @@ func Load(environ []string) (Config, []Problem) {
 		Flush:         oneOf(&l, "KINETEL_FLUSH", FlushEnd, FlushInterval),
 		FlushInterval: l.duration("KINETEL_FLUSH_INTERVAL", 10*time.Second, minInterval),
 		MaxHold:       l.duration("KINETEL_MAX_HOLD", 500*time.Millisecond, 0),
-		BufferBytes:   l.size("KINETEL_BUFFER_BYTES", 16<<20),
+		BufferBytes:   l.size("KINETEL_BUFFER_BYTES", 16<<20, minBuffer, maxBuffer),
+		Spool:         oneOf(&l, "KINETEL_SPOOL", SpoolOverflow, SpoolOff, SpoolAlways),
+		SpoolDir:      l.dir("KINETEL_SPOOL_DIR", "/tmp/kinetel"),
+		SpoolBytes:    l.size("KINETEL_SPOOL_BYTES", 64<<20, minSpool, maxSpool),
+		Report:        oneOf(&l, "KINETEL_REPORT", "events", "off") == "events",
 		LogLevel:      l.level(),
 		Tags:          l.tags(),
 		Lambda: Lambda{
@@ -300,17 +328,29 @@ func (l *loader) duration(name string, otherwise, least time.Duration) time.Dura
 	return d
 }
 
-func (l *loader) size(name string, otherwise int64) int64 {
+func (l *loader) size(name string, otherwise, least, most int64) int64 {
 	v := l.text(name)
 	if v == "" {
 		return otherwise
 	}
 	n, ok := parseSize(v)
-	if !ok || n < minBuffer || n > maxBuffer {
-		l.problem(name, "must be a size from 2MiB to 8192MiB in B, KiB or MiB, such as 16MiB")
+	if !ok || n < least || n > most {
+		l.problem(name, "must be a size from %dMiB to %dMiB in B, KiB or MiB, such as %dMiB", least>>20, most>>20, otherwise>>20)
 		return otherwise
 	}
 	return n
+}
+
+func (l *loader) dir(name, otherwise string) string {
+	v := l.text(name)
+	if v == "" {
+		return otherwise
+	}
+	if !filepath.IsAbs(v) || strings.ContainsRune(v, 0) {
+		l.problem(name, "must be the absolute path of a folder, such as %s", otherwise)
+		return otherwise
+	}
+	return filepath.Clean(v)
 }
 
 // parseSize reads a whole number with the unit B, KiB or MiB.

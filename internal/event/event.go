@@ -1,7 +1,10 @@
 // Package event defines the Event that flows down the pipeline.
 package event
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // Types of events that lifecycle decisions hang on, as Lambda spells them
 // (AWS documentation, Telemetry API event schema reference).
@@ -9,11 +12,13 @@ const (
 	TypePlatformStart       = "platform.start"
 	TypePlatformRuntimeDone = "platform.runtimeDone"
 	TypePlatformReport      = "platform.report"
+	TypePlatformLogsDropped = "platform.logsDropped"
 )
 
 // Types of events that Kinetel itself puts into the stream.
 const (
 	TypeLoss     = "kinetel.loss"     // what was given up after it was numbered
+	TypeReport   = "kinetel.report"   // Kinetel's own figures
 	TypeUnparsed = "kinetel.unparsed" // text that Lambda sent and that is no event
 )
 
@@ -47,4 +52,12 @@ func (e *Event) At() time.Time {
 		return t
 	}
 	return e.Received
+}
+
+// Ordinary reports whether events of a type are the first to go where there is
+// no room for all: lines that functions and extensions write. Platform events
+// say what happened, and Kinetel's own say what is missing.
+func Ordinary(kind []byte) bool {
+	own, ok := bytes.CutPrefix(kind, []byte("kinetel."))
+	return ok && string(own) == "unparsed" || !ok && !bytes.HasPrefix(kind, []byte("platform."))
 }

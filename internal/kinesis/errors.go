@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 )
 
@@ -63,6 +64,14 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Unknown reports whether nobody can say if Kinesis has the records.
+func (e *Error) Unknown() bool {
+	if op := (*net.OpError)(nil); errors.As(e.Err, &op) && op.Op == "dial" {
+		return false
+	}
+	return e.Class == Transient
+}
 
 // ClassOf returns the class of a request's error.
 func ClassOf(err error) Class {

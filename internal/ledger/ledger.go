@@ -1,8 +1,10 @@
-// Package ledger keeps account of what was given up after it was numbered, so
-// that it can be told in the stream itself.
+// Package ledger keeps account of what became of events, so that the stream
+// itself can tell: losses as kinetel.loss, totals as kinetel.report.
 package ledger
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -13,18 +15,23 @@ type Reason string
 
 // The reasons that a kinetel.loss event can give.
 const (
-	BufferFull Reason = "buffer-full" // newer events needed the memory
-	Oversize   Reason = "oversize"    // larger than a Kinesis record can be
-	Rejected   Reason = "rejected"    // Kinesis refuses this record for good
-	Shutdown   Reason = "shutdown"    // the environment ended before they were sent
+	BufferFull   Reason = "buffer-full"   // newer events needed the memory
+	SpoolFull    Reason = "spool-full"    // newer events needed the spool's bytes
+	SpoolCorrupt Reason = "spool-corrupt" // what was on disk cannot be read back
+	Oversize     Reason = "oversize"      // larger than even parts can carry
+	Rejected     Reason = "rejected"      // Kinesis refuses this record for good
+	Shutdown     Reason = "shutdown"      // the environment ended before they were sent
 )
 
-// Loss is a run of events that were given up, First to Last by sequence number.
+// Loss is a number of events that were given up, out of those from First to
+// Last by sequence number. Where Count is less than the range has numbers, the
+// others were not lost, or are told of elsewhere.
 type Loss struct {
-	First, Last uint64
-	Count       int   // of events
-	Bytes       int64 // of their lines, before compression
-	Reason      Reason
+	First  uint64 `json:"firstSeq"`
+	Last   uint64 `json:"lastSeq"`
+	Count  int    `json:"count"` // of events
+	Bytes  int64  `json:"bytes"` // of their lines, before compression
+	Reason Reason `json:"reason"`
 }
 
 // AppendJSON appends the loss as the body of a kinetel.loss event.
@@ -42,52 +49,128 @@ func (l Loss) AppendJSON(dst []byte) []byte {
 	return append(dst, `"}`...)
 }
 
-// Ledger collects losses until they are told. It is safe for concurrent use.
+// maxUntold bounds the losses that wait to be told: an outage that leaves
+// platform events between the lines it costs would make one an invocation.
+const maxUntold = 512
+
+// Account adds up the losses of all environments that a process ships for. It
+// is safe for concurrent use.
+type Account struct {
+	mu   sync.Mutex
+	lost map[Reason]int64 // events
+}
+
+func (a *Account) add(loss Loss) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lost == nil {
+		a.lost = map[Reason]int64{}
+	}
+	a.lost[loss.Reason] += int64(loss.Count)
+}
+
+// Lost returns how many events were lost, by reason. A loss that has to be told
+// again counts once.
+func (a *Account) Lost() map[Reason]int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.lost)
+}
+
+// Total returns how many events were lost.
+func (a *Account) Total() (total int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, n := range a.lost {
+		total += n
+	}
+	return total
+}
+
+// Ledger collects the losses of one environment until they are told. It is
+// safe for concurrent use.
 type Ledger struct {
+	account *Account
+	keep    func(Loss) // nil, or makes an untold loss outlive the process
+
 	mu     sync.Mutex
 	untold []Loss // by First, runs that touch put together
-	total  int64  // events ever lost; a loss that has to be told again counts once
+}
+
+// New returns a Ledger that adds its losses to account. keep, where it is not
+// nil, is called with each loss that has to be told, before it is noted.
+func New(account *Account, keep func(Loss)) *Ledger {
+	return &Ledger{account: account, keep: keep}
 }
 
 // Lost notes a new loss.
 func (l *Ledger) Lost(loss Loss) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.total += int64(loss.Count)
-	l.note(loss)
+	l.account.add(loss)
+	l.Retell([]Loss{loss})
+}
+
+// Restore notes losses that an earlier process of the environment could not tell,
+// and has kept.
+func (l *Ledger) Restore(losses []Loss) {
+	for _, loss := range losses {
+		l.account.add(loss)
+		l.mu.Lock()
+		l.note(loss)
+		l.mu.Unlock()
+	}
 }
 
 // Retell notes losses whose telling was itself lost.
 func (l *Ledger) Retell(losses []Loss) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, loss := range losses {
+		if l.keep != nil {
+			l.keep(loss)
+		}
+		l.mu.Lock()
 		l.note(loss)
+		l.mu.Unlock()
 	}
 }
 
 // note keeps untold in order, and puts runs together that touch: an outage
 // gives up one record after the other, and one line can tell of them all.
 func (l *Ledger) note(loss Loss) {
-	i, _ := slices.BinarySearchFunc(l.untold, loss, func(a, b Loss) int {
-		switch {
-		case a.First < b.First:
-			return -1
-		case a.First > b.First:
-			return 1
-		}
-		return 0
-	})
+	i, _ := slices.BinarySearchFunc(l.untold, loss, func(a, b Loss) int { return cmp.Compare(a.First, b.First) })
 	l.untold = slices.Insert(l.untold, i, loss)
 	for _, j := range []int{i, i - 1} { // with the next one, with the one before
 		if j < 0 || j+1 >= len(l.untold) {
 			continue
 		}
 		if a, b := l.untold[j], l.untold[j+1]; a.Reason == b.Reason && a.Last+1 == b.First {
-			l.untold[j] = Loss{First: a.First, Last: b.Last, Count: a.Count + b.Count, Bytes: a.Bytes + b.Bytes, Reason: a.Reason}
+			l.untold[j] = joined(a, b)
 			l.untold = slices.Delete(l.untold, j+1, j+2)
 		}
 	}
+	if len(l.untold) > maxUntold {
+		l.condense()
+	}
+}
+
+// condense makes half as many of the losses: of each reason, every other one
+// goes into the one before it. What lies between the two stays out of the count.
+func (l *Ledger) condense() {
+	kept := l.untold[:0]
+	alone := map[Reason]int{} // index of the last one, where it has not been doubled
+	for _, loss := range l.untold {
+		if i, ok := alone[loss.Reason]; ok {
+			kept[i] = joined(kept[i], loss)
+			delete(alone, loss.Reason)
+			continue
+		}
+		alone[loss.Reason] = len(kept)
+		kept = append(kept, loss)
+	}
+	l.untold = kept
+}
+
+// joined is two losses as one; b begins later than a.
+func joined(a, b Loss) Loss {
+	return Loss{First: a.First, Last: max(a.Last, b.Last), Count: a.Count + b.Count, Bytes: a.Bytes + b.Bytes, Reason: a.Reason}
 }
 
 // Take returns the losses that are to be told, in order, and forgets them.
@@ -97,11 +180,4 @@ func (l *Ledger) Take() []Loss {
 	losses := l.untold
 	l.untold = nil
 	return losses
-}
-
-// Total returns how many events were ever lost.
-func (l *Ledger) Total() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.total
 }

@@ -43,20 +43,24 @@ type API interface {
 
 // Pipeline is what the loop tells when to work.
 type Pipeline interface {
-	// Cut closes the open record, so that it is sent next.
+	// Thawed says that the environment may have been frozen until now.
+	Thawed()
+	// Cut closes the open record and has it sent, in the background.
 	Cut()
-	// CutIfOlder does so if it was begun that long ago.
+	// CutIfOlder does so if it was begun that long ago, and has what is closed
+	// sent in any case.
 	CutIfOlder(age time.Duration)
-	// Wake has closed records sent, in the background.
-	Wake()
-	// Flush has closed records sent and waits for it, until ctx ends or there
-	// is no hope.
+	// Unavailable reports whether nobody should be held for what is to be sent.
+	Unavailable() bool
+	// Flush is Cut, and waits until all is sent, until ctx ends, or until it
+	// turns out to be unavailable.
 	Flush(ctx context.Context) error
-	// Drain is Flush for the last time, with one attempt against all hope.
-	Drain(ctx context.Context) error
 	// CloseIntake stops taking telemetry in. What was acknowledged is packed
 	// afterwards.
 	CloseIntake(ctx context.Context)
+	// Finish sends everything for the last time, or puts it where it outlives
+	// the process, before ctx ends.
+	Finish(ctx context.Context)
 }
 
 // Loop follows Lambda's events until SHUTDOWN.
@@ -94,7 +98,6 @@ func (l *Loop) Acknowledged() {
 	if l.requests.publish() && l.flush == config.FlushEnd && l.maxHold == 0 {
 		// Nobody is held, and so nobody else sees to it.
 		l.pipeline.Cut()
-		l.pipeline.Wake()
 	}
 }
 
@@ -167,10 +170,10 @@ func next(ctx context.Context, api API) (extensionapi.Event, error) {
 // loop calls next, which lets the environment go.
 func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	l.last = ev.RequestID
+	l.pipeline.Thawed()
 	// The ticker stands still while the environment is frozen.
 	l.pipeline.CutIfOlder(l.interval)
-	l.pipeline.Wake()
-	if l.flush != config.FlushEnd || l.maxHold == 0 {
+	if l.flush != config.FlushEnd || l.maxHold == 0 || l.pipeline.Unavailable() {
 		return
 	}
 
@@ -188,7 +191,6 @@ func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	}
 	ctx, cancel = context.WithDeadline(ctx, done.Add(l.maxHold))
 	defer cancel()
-	l.pipeline.Cut()
 	err := l.pipeline.Flush(ctx)
 	l.log.Debug("invocation over", "request_id", ev.RequestID, "held", time.Since(done).String(), "flushed", err == nil)
 }
@@ -215,16 +217,13 @@ func (l *Loop) shutdown(reason string, deadline time.Time) {
 	defer cancel()
 
 	// What is there can be on its way while the last words come.
+	l.pipeline.Thawed()
 	l.pipeline.Cut()
-	l.pipeline.Wake()
 	l.awaitLastWords(ctx, deadline)
 	closing, cancelClosing := context.WithTimeout(ctx, closeTime)
 	defer cancelClosing()
 	l.pipeline.CloseIntake(closing)
-	l.pipeline.Cut()
-	if err := l.pipeline.Drain(ctx); err != nil {
-		l.log.Debug("not everything could be sent", "error", err.Error())
-	}
+	l.pipeline.Finish(ctx)
 }
 
 // awaitLastWords waits until the last invocation's platform.report has come,
@@ -261,7 +260,6 @@ func (l *Loop) tick(ctx context.Context) {
 			return
 		case <-ticker.C:
 			l.pipeline.Cut()
-			l.pipeline.Wake()
 		}
 	}
 }

@@ -21,6 +21,11 @@ type Identity struct {
 	Tags            []config.Tag
 }
 
+// Origin returns the Origin of an environment's records, without a Ledger.
+func (id Identity) Origin() *Origin {
+	return &Origin{EnvironmentID: id.EnvironmentID, Resource: id.resource()}
+}
+
 // resource returns the resource of every line, as JSON. The names are
 // OpenTelemetry's semantic conventions for cloud and FaaS resources; tags
 // cannot take their place.
@@ -64,9 +69,20 @@ func (id Identity) resource() []byte {
 	return append(dst, '}')
 }
 
-// appendLine appends an event as one line of kinetel/1.
-func appendLine(dst []byte, seq uint64, ev *event.Event, resource []byte) []byte {
-	dst = append(dst, `{"schema":"`+schema+`","seq":`...)
+// part says which part of an event a line holds; the zero value is all of it.
+type part struct {
+	part, parts int // from 1
+	body        []byte
+}
+
+// before stands before a line's sequence number.
+const before = `{"schema":"` + schema + `","seq":`
+
+// appendLine appends an event, or a part of one, as one line of kinetel/1. The
+// body of a part is a string, which holds a piece of the JSON text of the
+// event's record.
+func appendLine(dst []byte, seq uint64, ev *event.Event, part part, resource []byte) []byte {
+	dst = append(dst, before...)
 	dst = strconv.AppendUint(dst, seq, 10)
 	dst = append(dst, `,"time":"`...)
 	if len(ev.Time) > 0 {
@@ -76,9 +92,18 @@ func appendLine(dst []byte, seq uint64, ev *event.Event, resource []byte) []byte
 	}
 	dst = append(dst, `","type":"`...)
 	dst = append(dst, ev.Type...)
-	dst = append(dst, `","body":`...)
-	dst = appendOneLine(dst, ev.Record)
-	if len(ev.Extra) > 0 {
+	if part.parts > 0 {
+		dst = append(dst, `","part":`...)
+		dst = strconv.AppendInt(dst, int64(part.part), 10)
+		dst = append(dst, `,"parts":`...)
+		dst = strconv.AppendInt(dst, int64(part.parts), 10)
+		dst = append(dst, `,"body":`...)
+		dst = event.AppendQuoted(dst, part.body)
+	} else {
+		dst = append(dst, `","body":`...)
+		dst = appendOneLine(dst, ev.Record)
+	}
+	if len(ev.Extra) > 0 && part.part <= 1 {
 		dst = append(dst, `,"extra":{`...)
 		dst = appendOneLine(dst, ev.Extra)
 		dst = append(dst, '}')
@@ -86,6 +111,27 @@ func appendLine(dst []byte, seq uint64, ev *event.Event, resource []byte) []byte
 	dst = append(dst, `,"resource":`...)
 	dst = append(dst, resource...)
 	return append(dst, '}', '\n')
+}
+
+// seqOf returns the sequence number of a line that appendLine made; 0 where it
+// did not.
+func seqOf(line []byte) (seq uint64) {
+	digits, _ := bytes.CutPrefix(line, []byte(before))
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			break
+		}
+		seq = 10*seq + uint64(c-'0')
+	}
+	return seq
+}
+
+// typeOf returns the type of a line that appendLine made: nothing before it can
+// hold the text that it is found by.
+func typeOf(line []byte) []byte {
+	_, after, _ := bytes.Cut(line, []byte(`","type":"`))
+	kind, _, _ := bytes.Cut(after, []byte{'"'})
+	return kind
 }
 
 // appendOneLine appends JSON text without the line feeds that may stand between

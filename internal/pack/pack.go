@@ -24,14 +24,33 @@ const (
 	MaxRecord = 1 << 20
 )
 
+// Origin is an execution environment, as what its records have in common. It
+// is another one than this process's own for what an earlier process left.
+type Origin struct {
+	EnvironmentID string
+	Resource      []byte // of its lines, as JSON
+	Ledger        *ledger.Ledger
+}
+
 // Record is a Kinesis record, ready to be sent.
 type Record struct {
 	Data         []byte
 	PartitionKey string
-	First, Last  uint64 // sequence numbers of its events
-	Events       int
-	Lines        int64         // bytes before compression
-	Losses       []ledger.Loss // that its lines tell of
+	Origin       *Origin
+	// First and Last are the sequence numbers of its events, of which some
+	// between may be missing: what was taken out to save the others.
+	First, Last uint64
+	Events      int
+	Ordinary    int           // events that are given up before the others: lines
+	Lines       int64         // bytes before compression
+	Losses      []ledger.Loss // that its lines tell of
+	Throttled   int           // times that Kinesis did not take it; the shipper's
+}
+
+// GiveUp has the record told of as lost.
+func (r *Record) GiveUp(reason ledger.Reason) {
+	r.Origin.Ledger.Lost(r.Loss(reason))
+	r.Origin.Ledger.Retell(r.Losses)
 }
 
 // Size is what Kinesis counts of the record.
@@ -42,38 +61,67 @@ func (r *Record) Loss(reason ledger.Reason) ledger.Loss {
 	return ledger.Loss{First: r.First, Last: r.Last, Count: r.Events, Bytes: r.Lines, Reason: reason}
 }
 
-// Options are what a Packer needs to know; all are required.
+// Journal makes what was acknowledged outlive the process; *spool.Spool is one.
+type Journal interface {
+	// Journal keeps the lines of events first to last, which follow those of
+	// earlier calls, and text that is no event yet, which takes the place of
+	// an earlier call's. It reports whether they are kept.
+	Journal(o *Origin, first, last uint64, lines, fragment []byte) bool
+	// ForgetJournal forgets the lines: they are in records that were pushed.
+	ForgetJournal(o *Origin)
+}
+
+// Options are what a Packer needs to know; all but Journal and Next are
+// required.
 type Options struct {
-	Identity     Identity
+	Origin       *Origin
+	FunctionName string
 	Compression  config.Compression
 	PartitionKey config.PartitionKey
-	Ledger       *ledger.Ledger
-	Push         func(*Record) // takes each record, in order
-	Log          *slog.Logger
+	Next         uint64  // the first sequence number to give; 0 means 1
+	Journal      Journal // nil: what is not pushed is only in memory
+	// Push takes each record, in order. It must not call the Packer.
+	Push func(*Record)
+	Log  *slog.Logger
 }
 
 // Packer fills the open record with events. It is safe for concurrent use;
 // numbers and records are in the order of the calls.
 type Packer struct {
-	opt      Options
-	resource []byte
+	opt Options
 
-	mu      sync.Mutex // guards all below
-	seq     uint64     // of the last event
-	request string     // the request that was started last
-	lines   []byte     // of the open record
-	events  int        // of the open record
-	opened  time.Time  // when the open record got its first line
-	losses  []ledger.Loss
-	zip     compressor
+	mu       sync.Mutex // guards all below
+	seq      uint64     // of the last event
+	request  string     // the request that was started last
+	lines    []byte     // of the open record
+	events   int        // of the open record
+	ordinary int        // of these
+	opened   time.Time  // when the open record got its first line
+	losses   []ledger.Loss
+	zip      compressor
+
+	kept     int    // bytes of lines that are in the journal
+	keptLast uint64 // the last of their events
+	fragment []byte // acknowledged, and no event yet
+	stale    bool   // the journal does not have the fragment as it is
+
+	received Received
+}
+
+// Received counts what was taken in.
+type Received struct {
+	Events int64 // of Lambda's
+	Bytes  int64 // of their records
+	Own    int64 // events of Kinetel's own
+	Parts  int64 // numbers that events in parts took beyond their first
 }
 
 // New returns a Packer.
 func New(opt Options) *Packer {
 	return &Packer{
-		opt:      opt,
-		resource: opt.Identity.resource(),
-		zip:      compressor{kind: opt.Compression},
+		opt: opt,
+		seq: max(opt.Next, 1) - 1,
+		zip: compressor{kind: opt.Compression},
 	}
 }
 
@@ -87,11 +135,39 @@ func (p *Packer) Add(ev *event.Event) {
 		p.cut()
 		p.request = event.RequestID(ev.Record)
 	}
+	p.received.Events++
+	p.received.Bytes += int64(len(ev.Record))
 	p.add(ev)
+}
+
+// AddOwn is Add for an event of Kinetel's own.
+func (p *Packer) AddOwn(ev *event.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.received.Own++
+	p.add(ev)
+}
+
+// Received returns what was taken in so far.
+func (p *Packer) Received() Received {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.received
 }
 
 // add adds an event, which may tell of losses.
 func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
+	p.append(ev, part{}, tells)
+	if p.events == 1 && len(p.lines) > maxLines {
+		p.cutLong(ev)
+	} else if len(p.lines) >= maxLines {
+		p.cut()
+	}
+}
+
+// append puts a line into the open record, or into the next one where it does
+// not fit.
+func (p *Packer) append(ev *event.Event, part part, tells []ledger.Loss) {
 	if p.events == MaxEvents {
 		p.cut()
 	}
@@ -99,7 +175,7 @@ func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
 		p.opened = time.Now()
 	}
 	before := len(p.lines)
-	p.lines = appendLine(p.lines, p.seq+1, ev, p.resource)
+	p.lines = appendLine(p.lines, p.seq+1, ev, part, p.opt.Origin.Resource)
 	if p.events > 0 && len(p.lines) > maxLines {
 		// It does not fit with the others: they go first.
 		line := p.lines[before:]
@@ -110,10 +186,10 @@ func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
 	}
 	p.seq++
 	p.events++
-	p.losses = append(p.losses, tells...)
-	if len(p.lines) >= maxLines {
-		p.cut()
+	if event.Ordinary(ev.Type) {
+		p.ordinary++
 	}
+	p.losses = append(p.losses, tells...)
 }
 
 // maxLines bounds a record before compression, so that it is within Kinesis'
@@ -130,26 +206,27 @@ func (p *Packer) Cut() {
 	p.tell()
 }
 
-// CutIfOlder closes the open record if its first line is older than age.
-func (p *Packer) CutIfOlder(age time.Duration) {
+// Age returns how long ago the open record was begun; 0 where there is none.
+func (p *Packer) Age() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.events == 0 {
+		return 0
+	}
 	// Round strips the monotonic reading, which may stand still while the
 	// environment is frozen.
-	if p.events > 0 && time.Now().Round(0).Sub(p.opened.Round(0)) >= age {
-		p.cut()
-		p.tell()
-	}
+	return max(time.Now().Round(0).Sub(p.opened.Round(0)), 0)
 }
 
 // tell puts the losses that nobody was told of into a record.
 func (p *Packer) tell() {
-	losses := p.opt.Ledger.Take()
+	losses := p.opt.Origin.Ledger.Take()
 	if len(losses) == 0 {
 		return
 	}
 	now := time.Now()
 	for _, loss := range losses {
+		p.received.Own++
 		p.add(&event.Event{Received: now, Type: []byte(event.TypeLoss), Record: loss.AppendJSON(nil)}, loss)
 	}
 	p.cut()
@@ -160,28 +237,86 @@ func (p *Packer) cut() {
 	if p.events == 0 {
 		return
 	}
-	r := &Record{
-		Data:         p.compress(p.lines),
-		PartitionKey: p.key(),
+	p.push(p.compress(p.lines), p.key())
+}
+
+// push hands the open record on, as data.
+func (p *Packer) push(data []byte, key string) {
+	p.opt.Push(&Record{
+		Data:         data,
+		PartitionKey: key,
+		Origin:       p.opt.Origin,
 		First:        p.seq + 1 - uint64(p.events),
 		Last:         p.seq,
 		Events:       p.events,
+		Ordinary:     p.ordinary,
 		Lines:        int64(len(p.lines)),
 		Losses:       p.losses,
-	}
-	if r.Size() > MaxRecord {
-		// maxLines sees to it that this is one huge line.
-		p.opt.Log.Error("an event is larger than a Kinesis record can be and was given up",
-			"seq", r.First, "bytes", r.Lines, "compressed_bytes", r.Size(), "limit_bytes", MaxRecord)
-		p.opt.Ledger.Lost(r.Loss(ledger.Oversize))
-		p.opt.Ledger.Retell(r.Losses)
-	} else {
-		p.opt.Push(r)
-	}
-	p.lines, p.events, p.losses = p.lines[:0], 0, nil
+	})
+	p.begin()
+}
+
+// begin begins a record.
+func (p *Packer) begin() {
+	p.lines, p.events, p.ordinary, p.losses = p.lines[:0], 0, 0, nil
 	if cap(p.lines) > 2*MaxRecord {
 		p.lines = nil // one line was huge; its memory is not kept
 	}
+	if p.opt.Journal == nil {
+		return
+	}
+	p.kept, p.keptLast = 0, p.seq
+	p.opt.Journal.ForgetJournal(p.opt.Origin)
+	if len(p.fragment) > 0 {
+		p.stale = !p.opt.Journal.Journal(p.opt.Origin, p.seq+1, p.seq, nil, p.fragment)
+	}
+}
+
+// Commit makes what was added since the last call outlive the process, and with
+// it the fragment, text that is no event yet, which must not be changed until
+// the next call. Without a Journal there is nothing to do.
+func (p *Packer) Commit(fragment []byte) {
+	if p.opt.Journal == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stale = p.stale || !bytes.Equal(fragment, p.fragment)
+	p.fragment = fragment
+	if p.kept == len(p.lines) && !p.stale {
+		return
+	}
+	// What could not be kept the last time is tried again with the rest.
+	first := p.seq + 1 - uint64(p.events)
+	if p.kept > 0 {
+		first = p.keptLast + 1
+	}
+	if p.opt.Journal.Journal(p.opt.Origin, first, p.seq, p.lines[p.kept:], fragment) {
+		p.kept, p.keptLast, p.stale = len(p.lines), p.seq, false
+	}
+}
+
+// Restore closes records of lines that were numbered before, first to last, in
+// an environment that has ended. Its last number is below Next.
+func (p *Packer) Restore(first, last uint64, lines []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut()
+	next := p.seq
+	p.seq = first - 1
+	for line := range bytes.Lines(lines) {
+		if p.events == MaxEvents || p.events > 0 && len(p.lines)+len(line) > maxLines {
+			p.cut()
+		}
+		p.lines = append(p.lines, line...)
+		p.seq++
+		p.events++
+		if event.Ordinary(typeOf(line)) {
+			p.ordinary++
+		}
+	}
+	p.cut()
+	p.seq = next
 }
 
 func (p *Packer) compress(lines []byte) []byte {
@@ -199,7 +334,7 @@ func (p *Packer) compress(lines []byte) []byte {
 func (p *Packer) key() string {
 	switch p.opt.PartitionKey {
 	case config.PartitionByFunction:
-		if name := p.opt.Identity.FunctionName; name != "" {
+		if name := p.opt.FunctionName; name != "" {
 			return name
 		}
 	case config.PartitionRandom:
@@ -210,5 +345,5 @@ func (p *Packer) key() string {
 		}
 	case config.PartitionByEnvironment:
 	}
-	return p.opt.Identity.EnvironmentID
+	return p.opt.Origin.EnvironmentID
 }

@@ -4,11 +4,12 @@ package ship
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"kinetel/internal/kinesis"
@@ -24,26 +25,22 @@ const (
 	maxBytes = 2 << 20
 	// attemptTimeout bounds one request. A 128 MB function at work has a
 	// fraction of a core for its TLS handshake.
-	attemptTimeout = 10 * time.Second
-	// baseDelay and maxDelay bound the waits between attempts: a random
-	// share (full jitter) of a time that doubles.
-	baseDelay = 50 * time.Millisecond
-	maxDelay  = 5 * time.Second
+	attemptTimeout = 5 * time.Second
+	// staleAfter is how old a request in flight is, by the wall clock, to be
+	// suspect when the environment is thawed or shut down, and staleGrace what
+	// it gets then: its answer may lie in the socket.
+	staleAfter = 2 * time.Second
+	staleGrace = 200 * time.Millisecond
 	// kickDelay bounds what is left of a pause when somebody begins to wait.
 	kickDelay = 100 * time.Millisecond
-	// probeDelay is the wait after a refusal that somebody has to mend, such
-	// as a missing permission.
-	probeDelay = 30 * time.Second
-	// tellAfter is how many attempts in a row fail before it is told, after
-	// some 400 ms: a throttled request or two are no news.
-	tellAfter = 5
-	// tellPartlyAfter is the same where some records go through.
-	tellPartlyAfter = 20
+	// newKeyAfter is how often a record is throttled until it gets another
+	// partition key, and with it perhaps another shard.
+	newKeyAfter = 8
 )
 
-// ErrRefused means that Kinesis refuses every record for a reason that waiting
-// does not mend, so that nobody should be held for it.
-var ErrRefused = errors.New("the records are refused for now")
+// ErrUnavailable means that Kinesis does not take records, or not fast enough,
+// so that nobody should be held for it.
+var ErrUnavailable = errors.New("the records have to wait")
 
 // Putter sends records to Kinesis; *kinesis.Client is one.
 type Putter interface {
@@ -58,55 +55,44 @@ type Putter interface {
 type Shipper struct {
 	queue  *queue.Queue
 	putter Putter
-	ledger *ledger.Ledger
+	lost   func() int64 // events, ever
 	log    *slog.Logger
 
 	wake chan struct{} // one slot: there may be something to send
 	kick chan struct{} // one slot: somebody waits for it, so be quick
 
-	mu       sync.Mutex    // guards all three below
+	mu       sync.Mutex    // guards all below, up to stats
 	deadline time.Time     // of who waits for the records; zero: nobody, or no matter when
-	refused  bool          // the last attempt met a refusal for good
-	hopeless chan struct{} // closed, and replaced, by each such refusal
+	breaker  breaker       // written by Run only
+	opened   chan struct{} // closed, and replaced, when the breaker opens
+	refusal  chan struct{} // closed, and replaced, by each refusal for good
+	strikes  int           // holds in a row that ended before anything went through
+	attempt  *attempt      // in flight
+	last     time.Time     // when the last one ended
+	fresh    bool          // the next one is to use a new connection
+	trouble  error         // of the last attempt that failed; nil: none did since
 
 	stats stats
 
 	// Owned by Run.
-	failures int       // attempts in a row that failed
-	since    time.Time // when the first of them did
-	told     bool      // that Kinesis does not take everything
-	worst    bool      // and that it refuses it for good
-	proven   bool      // Kinesis has taken a request as a whole
+	told   bool  // that Kinesis does not take everything
+	lostAt int64 // events lost when that was told
+	proven bool  // Kinesis has taken a request as a whole
 }
 
-type stats struct {
-	requests, records, events, bytes, retried, rejected atomic.Int64
+// attempt is a request in flight.
+type attempt struct {
+	began  time.Time
+	cancel context.CancelCauseFunc
 }
 
-// Stats are counts since the start.
-type Stats struct {
-	Requests int64 // PutRecords requests sent
-	Records  int64 // that Kinesis has
-	Events   int64 // in those records
-	Bytes    int64 // of those records
-	Retried  int64 // records that had to be sent again
-	Rejected int64 // events of records that Kinesis refuses for good
-}
-
-// New returns a Shipper of the queue's records.
-func New(q *queue.Queue, putter Putter, l *ledger.Ledger, log *slog.Logger) *Shipper {
-	return &Shipper{queue: q, putter: putter, ledger: l, log: log, wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), hopeless: make(chan struct{})}
-}
-
-// Stats returns the counts.
-func (s *Shipper) Stats() Stats {
-	return Stats{
-		Requests: s.stats.requests.Load(),
-		Records:  s.stats.records.Load(),
-		Events:   s.stats.events.Load(),
-		Bytes:    s.stats.bytes.Load(),
-		Retried:  s.stats.retried.Load(),
-		Rejected: s.stats.rejected.Load(),
+// New returns a Shipper of the queue's records. lost returns how many events
+// were ever lost, for the log.
+func New(q *queue.Queue, putter Putter, lost func() int64, log *slog.Logger) *Shipper {
+	return &Shipper{
+		queue: q, putter: putter, lost: lost, log: log,
+		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+		opened: make(chan struct{}), refusal: make(chan struct{}),
 	}
 }
 
@@ -120,28 +106,79 @@ func signal(slot chan<- struct{}) {
 	}
 }
 
-// Flush has what waits sent, and returns when all of it is in Kinesis or given
-// up. It returns ErrRefused as soon as there is no hope, and ctx's error when
-// that ends first; then the records go on waiting and being sent.
-func (s *Shipper) Flush(ctx context.Context) error {
-	s.mu.Lock()
-	refused := s.refused
-	s.mu.Unlock()
-	if refused {
-		return ErrRefused
-	}
-	return s.Drain(ctx)
+// Thawed is Wake after the environment may have been frozen: a request that has
+// been in flight for long is broken off and made again.
+func (s *Shipper) Thawed() {
+	s.hurry()
+	s.Wake()
 }
 
-// Drain is Flush for the end of the environment: it makes one more attempt
-// even where the last one was refused for good.
+// hurry breaks a stale request off, unless its answer comes at last.
+func (s *Shipper) hurry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.attempt
+	if a == nil || age(a.began) < staleAfter {
+		return
+	}
+	time.AfterFunc(staleGrace, func() { a.cancel(errStale) })
+}
+
+// errStale is why a request is broken off that has been in flight for long.
+var errStale = errors.New("no answer for long, perhaps because the environment was frozen")
+
+// age is how long ago t was by the wall clock, which goes on in a frozen
+// environment.
+func age(t time.Time) time.Duration { return time.Now().Round(0).Sub(t.Round(0)) }
+
+// Unavailable reports whether Kinesis does not take records, or not fast
+// enough, so that nobody should be held for it.
+func (s *Shipper) Unavailable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.breaker.state != closed || s.strikes >= maxStrikes
+}
+
+// Flush has what waits sent, and returns when all of it is in Kinesis or given
+// up. It returns ErrUnavailable as soon as there is no hope, and ctx's error
+// when that ends first; then the records go on waiting and being sent.
+func (s *Shipper) Flush(ctx context.Context) error {
+	if s.Unavailable() {
+		return ErrUnavailable
+	}
+	s.mu.Lock()
+	opened := s.opened
+	s.mu.Unlock()
+	records := s.stats.records.Load()
+	err := s.wait(ctx, opened)
+	if err != nil && s.stats.records.Load() == records {
+		s.mu.Lock()
+		s.strikes++
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// Drain is Flush for the end of the environment: it goes on until ctx ends, or
+// until one more attempt was refused for good.
 func (s *Shipper) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	refusal := s.refusal
+	// There is no time for a connection that is dead and does not say so.
+	s.fresh = s.fresh || age(s.last) > staleAfter
+	s.mu.Unlock()
+	s.hurry()
+	return s.wait(ctx, refusal)
+}
+
+// wait waits until what is in the queue has left it, ctx ends or hopeless is
+// closed.
+func (s *Shipper) wait(ctx context.Context, hopeless <-chan struct{}) error {
 	deadline, _ := ctx.Deadline()
 	left, forget := s.queue.Left()
 	defer forget()
 	s.mu.Lock()
 	s.deadline = deadline
-	hopeless := s.hopeless
 	// With the lock, so that no refusal comes in between and takes it as answered;
 	// and first, because who is woken takes it as served by the next attempt.
 	signal(s.kick)
@@ -156,9 +193,29 @@ func (s *Shipper) Drain(ctx context.Context) error {
 	case <-left:
 		return nil
 	case <-hopeless:
-		return ErrRefused
+		return ErrUnavailable
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// Trouble says why records wait, as far as it is known.
+func (s *Shipper) Trouble() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trouble == nil {
+		return "there was no time for more"
+	}
+	return s.trouble.Error()
+}
+
+// unanswered notes that the last request was broken off because there was no
+// time to wait for its answer.
+func (s *Shipper) unanswered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trouble == nil {
+		s.trouble = fmt.Errorf("a request got no answer within %s", s.stats.latency.last().Round(time.Millisecond))
 	}
 }
 
@@ -176,12 +233,12 @@ func (s *Shipper) Run(ctx context.Context) {
 			case <-s.kick:
 			default:
 			}
-			batch := s.queue.Batch(kinesis.MaxRecords, maxBytes)
+			batch := s.queue.Batch(s.breaker.limits())
 			if len(batch) == 0 {
 				break
 			}
-			if !s.send(ctx, batch) {
-				s.pause(ctx)
+			if delay := s.send(ctx, batch); delay > 0 {
+				s.pause(ctx, delay)
 			}
 		}
 	}
@@ -189,8 +246,7 @@ func (s *Shipper) Run(ctx context.Context) {
 
 // pause waits before the next attempt. New records do not shorten it. Somebody
 // who begins to wait for them does, once.
-func (s *Shipper) pause(ctx context.Context) {
-	delay := s.delay()
+func (s *Shipper) pause(ctx context.Context, delay time.Duration) {
 	end := time.Now().Add(delay)
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -206,46 +262,36 @@ func (s *Shipper) pause(ctx context.Context) {
 	}
 }
 
-// delay returns how long the next pause is to be.
-func (s *Shipper) delay() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refused {
-		// Spread, because all environments of a function meet the same
-		// refusal.
-		return probeDelay/2 + rand.N(probeDelay/2)
+// Last sends records in one request, past those that wait, and reports whether
+// Kinesis has them all. It must not be called while Run runs.
+func (s *Shipper) Last(ctx context.Context, records []*pack.Record) error {
+	results, err := s.put(ctx, records)
+	if err != nil {
+		return err
 	}
-	delay := backoff(s.failures)
-	if left := time.Until(s.deadline); left > 0 {
-		// Who has only so much time needs several attempts in it, the more
-		// often the less is left.
-		delay = min(delay, rand.N(left/4+time.Millisecond))
+	for i, r := range results {
+		if !r.OK() {
+			return throttling(r)
+		}
+		s.count(records[i])
 	}
-	return delay
+	return nil
 }
 
-// backoff returns a random share of a time that doubles with each failure.
-func backoff(failures int) time.Duration {
-	most := maxDelay
-	if shift := failures - 1; shift < 7 { // 50 ms doubled 7 times is over 5 s
-		most = baseDelay << max(shift, 0)
-	}
-	return rand.N(most) + time.Millisecond
-}
-
-// send makes one attempt for a batch and settles it. It reports whether the
-// next batch can follow at once.
-func (s *Shipper) send(ctx context.Context, batch []*pack.Record) bool {
+// send makes one attempt for a batch and settles it. It returns how long to
+// wait before the next one.
+func (s *Shipper) send(ctx context.Context, batch []*pack.Record) time.Duration {
 	results, err := s.put(ctx, batch)
 	if err != nil && kinesis.ClassOf(err) == kinesis.Invalid {
 		return s.bisect(ctx, batch, err)
 	}
 	if err != nil {
 		s.queue.Settle(func(int) bool { return false })
-		if ctx.Err() == nil { // else we broke it off ourselves
-			s.failed(err, len(batch))
+		if ctx.Err() != nil { // we broke it off ourselves
+			s.unanswered()
+			return 0
 		}
-		return false
+		return s.failed(err, len(batch))
 	}
 	return s.settle(batch, results)
 }
@@ -254,74 +300,135 @@ func (s *Shipper) send(ctx context.Context, batch []*pack.Record) bool {
 // failed for a reason that is gone at once: a connection that died while the
 // environment was frozen, or credentials that can be renewed.
 func (s *Shipper) put(ctx context.Context, batch []*pack.Record) ([]kinesis.Result, error) {
-	results, err := s.attempt(ctx, batch)
+	s.mu.Lock()
+	fresh := s.fresh || s.thawed()
+	s.fresh = false
+	s.mu.Unlock()
+	if fresh {
+		s.putter.CloseIdle()
+	}
+	results, err := s.try(ctx, batch)
 	switch e := (*kinesis.Error)(nil); {
 	case ctx.Err() != nil || !errors.As(err, &e):
 		return results, err
-	case e.Reused:
+	case e.Reused, errors.Is(err, errStale):
 		s.putter.CloseIdle()
 	case e.Class == kinesis.Credentials:
 		// Every attempt reads them anew.
 	default:
 		return results, err
 	}
-	return s.attempt(ctx, batch)
+	s.stats.retried.Add(int64(len(batch)))
+	return s.try(ctx, batch)
 }
 
-func (s *Shipper) attempt(ctx context.Context, batch []*pack.Record) ([]kinesis.Result, error) {
+const (
+	// maxIdle is how long a connection is unused that is not used any more:
+	// something between forgets it, without a word (a NAT gateway after
+	// 350 s, AWS documentation; Kinesis itself earlier).
+	maxIdle = 50 * time.Second
+	// maxJump is by how much the clocks may differ that is no thaw.
+	maxJump = time.Second
+)
+
+// thawed reports whether the environment seems to have been frozen since the
+// last attempt, or its clock was set. Called with mu.
+func (s *Shipper) thawed() bool {
+	if s.last.IsZero() {
+		return false
+	}
+	wall, monotonic := age(s.last), time.Since(s.last)
+	return wall > maxIdle || (wall-monotonic).Abs() > maxJump
+}
+
+// try makes one request.
+func (s *Shipper) try(ctx context.Context, batch []*pack.Record) ([]kinesis.Result, error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
+	ctx, broken := context.WithCancelCause(ctx)
+	defer broken(nil)
+	s.mu.Lock()
+	s.attempt = &attempt{began: began, cancel: broken}
+	s.mu.Unlock()
 	s.stats.requests.Add(1)
+
 	results, err := s.putter.PutRecords(ctx, batch)
-	s.proven = s.proven || err == nil
-	return results, err
+
+	s.mu.Lock()
+	s.attempt, s.last = nil, time.Now()
+	s.mu.Unlock()
+	s.stats.latency.note(time.Since(began))
+	if err == nil {
+		s.proven = true
+		return results, nil
+	}
+	if e := (*kinesis.Error)(nil); errors.As(err, &e) && e.Unknown() {
+		s.stats.unknown.Add(1)
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errStale) {
+		err = &kinesis.Error{Class: kinesis.Transient, Err: errStale}
+	}
+	return nil, err
 }
 
 // settle lets the records go that Kinesis has.
-func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) bool {
+func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) time.Duration {
 	var failed int
 	var example kinesis.Result
 	for i, r := range results {
-		if !r.OK() {
-			failed++
-			example = r
+		if r.OK() {
+			s.count(batch[i])
 			continue
 		}
-		s.count(batch[i])
+		failed++
+		example = r
+		s.throttled(batch[i])
 	}
 	s.queue.Settle(func(i int) bool { return results[i].OK() })
-	if failed == 0 {
-		s.recovered()
-		return true
+	switch failed {
+	case 0:
+		return s.succeeded(batch)
+	case len(batch):
+		return s.failed(throttling(example), failed)
 	}
-	if failed == len(batch) {
-		s.failed(throttled(example), failed)
-		return false
-	}
-	s.partly(failed, len(batch), example)
-	return false
+	return s.partly(failed, len(batch), example)
 }
 
-// throttled is a record's failure as that of a request.
-func throttled(r kinesis.Result) error {
+// throttled notes that Kinesis did not take a record. One that stays behind
+// again and again goes on under another key: its shard may be too hot for long,
+// and readers know the order by the sequence numbers.
+func (s *Shipper) throttled(r *pack.Record) {
+	if r.Throttled++; r.Throttled%newKeyAfter == 0 {
+		r.PartitionKey = crand.Text()
+	}
+}
+
+// throttling is a record's failure as that of a request.
+func throttling(r kinesis.Result) error {
 	return &kinesis.Error{Class: kinesis.Throttled, Status: 200, Code: r.ErrorCode, Message: r.ErrorMessage}
 }
 
 // partly notes an attempt that went through for some records.
-func (s *Shipper) partly(failed, of int, example kinesis.Result) {
-	s.mu.Lock()
-	s.refused = false
-	s.mu.Unlock()
-	if s.failures++; s.since.IsZero() {
-		s.since = time.Now()
-	}
+func (s *Shipper) partly(failed, of int, example kinesis.Result) time.Duration {
 	s.stats.retried.Add(int64(failed))
-	if !s.told && s.failures >= tellPartlyAfter {
-		s.tell(throttled(example)) // a shard that is too hot for good
+	left := s.queue.Waiting().Size
+	s.mu.Lock()
+	s.trouble = throttling(example)
+	s.breaker.partly(time.Now(), left)
+	failures, delay := s.breaker.failures, s.breaker.delay(s.timeLeft())
+	s.mu.Unlock()
+	if !s.told && failures >= tellPartlyAfter {
+		s.tell(throttling(example)) // a shard that is too hot for good
 	}
 	s.log.Debug("some records were not taken and are sent again", "failed", failed, "of", of,
 		"code", example.ErrorCode, "message", example.ErrorMessage)
+	return delay
 }
+
+// timeLeft is how long somebody waits for the records; 0: nobody does. Called
+// with mu.
+func (s *Shipper) timeLeft() time.Duration { return max(time.Until(s.deadline), 0) }
 
 func (s *Shipper) count(r *pack.Record) {
 	s.stats.records.Add(1)
@@ -331,7 +438,7 @@ func (s *Shipper) count(r *pack.Record) {
 
 // bisect finds the records that Kinesis refuses for what they are, gives those
 // up, and gets the others through.
-func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) bool {
+func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) time.Duration {
 	b := bisection{s: s, batch: batch, gone: make([]bool, len(batch)), refused: make([]error, len(batch))}
 	b.search(ctx, 0, len(batch), err)
 	// Where nothing was ever taken, it is not the records that are wrong but
@@ -349,16 +456,15 @@ func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) b
 	case unproven:
 		b.stop = kinesis.AsDenied(err)
 	case b.failed > 0:
-		s.partly(b.failed, len(batch), b.example)
-		return false
+		return s.partly(b.failed, len(batch), b.example)
 	default:
-		s.recovered()
-		return true
+		return s.succeeded(batch)
 	}
-	if ctx.Err() == nil {
-		s.failed(b.stop, len(batch))
+	if ctx.Err() != nil {
+		s.unanswered()
+		return 0
 	}
-	return false
+	return s.failed(b.stop, len(batch))
 }
 
 // bisection is the search for refused records in a batch.
@@ -383,13 +489,14 @@ func (b *bisection) search(ctx context.Context, from, to int, err error) {
 		if b.stop != nil {
 			return
 		}
-		results, err := b.s.attempt(ctx, b.batch[half[0]:half[1]])
+		results, err := b.s.try(ctx, b.batch[half[0]:half[1]])
 		switch {
 		case err == nil:
 			for i, r := range results {
 				if !r.OK() {
 					b.failed++
 					b.example = r
+					b.s.throttled(b.batch[half[0]+i])
 					continue
 				}
 				b.gone[half[0]+i] = true
@@ -408,58 +515,81 @@ func (s *Shipper) reject(r *pack.Record, err error) {
 	s.stats.rejected.Add(int64(r.Events))
 	s.log.Error("Kinesis refuses a record for good; its events were given up",
 		"events", r.Events, "first_seq", r.First, "last_seq", r.Last, "bytes", r.Size(), "error", err.Error())
-	s.ledger.Lost(r.Loss(ledger.Rejected))
-	s.ledger.Retell(r.Losses)
+	r.GiveUp(ledger.Rejected)
 }
 
 // failed notes an attempt that failed as a whole, and tells of it once.
-func (s *Shipper) failed(err error, records int) {
+func (s *Shipper) failed(err error, records int) time.Duration {
 	s.stats.retried.Add(int64(records))
-	if s.failures++; s.since.IsZero() {
-		s.since = time.Now()
-	}
 	class := kinesis.ClassOf(err)
 	refused := class == kinesis.Denied || class == kinesis.Credentials
+	now := time.Now()
 	s.mu.Lock()
-	s.refused = refused
+	s.trouble = err
+	// Something that somebody has to mend is news even where Kinesis was only
+	// slow before.
+	worse := refused && !s.breaker.refused && s.breaker.state == open
+	opened := s.breaker.failed(now, s.stats.latency.last(), refused)
+	if opened {
+		close(s.opened)
+		s.opened = make(chan struct{})
+	}
 	if refused {
-		close(s.hopeless)
-		s.hopeless = make(chan struct{})
+		close(s.refusal)
+		s.refusal = make(chan struct{})
 		select {
 		case <-s.kick: // who kicked has the answer
 		default:
 		}
 	}
+	delay := s.breaker.delay(s.timeLeft())
 	s.mu.Unlock()
-
-	if refused && !s.worst || !s.told && s.failures >= tellAfter {
-		s.worst = refused
+	if opened && !s.told || worse {
 		s.tell(err)
 	}
+	return delay
 }
 
 // tell tells that Kinesis does not take everything.
 func (s *Shipper) tell(err error) {
+	if !s.told {
+		s.lostAt = s.lost()
+	}
 	s.told = true
-	waiting, events, bytes := s.queue.Waiting()
+	waiting := s.queue.Waiting()
 	attrs := []any{
 		"error", err.Error(), "class", kinesis.ClassOf(err).String(),
-		"waiting_records", waiting, "waiting_events", events, "waiting_bytes", bytes,
+		"waiting_records", waiting.Records, "waiting_events", waiting.Events, "waiting_bytes", waiting.Size,
 	}
 	if mend := kinesis.Mend(err); mend != "" {
 		attrs = append(attrs, "mend", mend)
 	}
-	s.log.Error("Kinesis does not take telemetry; it waits in memory and is tried again", attrs...)
+	s.log.Error("Kinesis does not take telemetry; it waits and is tried again, and no invocation is held for it", attrs...)
 }
 
-// recovered notes that an attempt went through.
-func (s *Shipper) recovered() {
-	s.mu.Lock()
-	s.refused = false
-	s.mu.Unlock()
-	if s.told {
-		s.log.Warn("Kinesis takes telemetry again", "failed_for", time.Since(s.since).Round(time.Millisecond).String(),
-			"attempts", s.failures, "lost_events", s.ledger.Total())
+// succeeded notes an attempt that went through. It returns how long to wait
+// before the next one, so that a backlog is not a burst.
+func (s *Shipper) succeeded(batch []*pack.Record) time.Duration {
+	var gone int64
+	for _, r := range batch {
+		gone += int64(r.Size())
 	}
-	s.failures, s.told, s.worst, s.since = 0, false, false, time.Time{}
+	var left int64
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strikes, s.trouble = 0, nil
+	failures, since := s.breaker.failures, s.breaker.since
+	if s.breaker.state != closed {
+		left = s.queue.Waiting().Size
+	}
+	over := s.breaker.succeeded(gone, left)
+	if over && s.told {
+		s.told = false
+		s.log.Warn("Kinesis takes telemetry again", "failed_for", age(since).Round(time.Millisecond).String(),
+			"attempts", failures, "lost_events", s.lost()-s.lostAt)
+	}
+	if s.timeLeft() > 0 {
+		return 0 // who has only so much time is not made to wait
+	}
+	return s.breaker.pace(batch)
 }

@@ -79,8 +79,9 @@ func (d *Decoder) Close(received time.Time) {
 	d.unparsed(fragment, received)
 }
 
-// Waiting reports whether the rest of a record that was cut is still to come.
-func (d *Decoder) Waiting() bool { return len(d.fragment) > 0 }
+// Fragment returns what there is of a record that was cut and whose rest is still
+// to come. Nobody changes it.
+func (d *Decoder) Fragment() []byte { return d.fragment }
 
 // join puts the fragment and the body that goes on with it together; not ok
 // means that the body is something else.
@@ -169,11 +170,13 @@ func (d *Decoder) keep(fragment []byte, envelope int, received time.Time) {
 	d.waited = 0
 }
 
-// unparsed hands on text that is no event.
-func (d *Decoder) unparsed(text []byte, received time.Time) {
+func (d *Decoder) unparsed(text []byte, received time.Time) { Unparsed(text, received, d.emit) }
+
+// Unparsed hands on text that is no event, in kinetel.unparsed events.
+func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 	for len(text) > 0 {
 		n := min(len(text), maxUnparsed)
-		d.emit(&event.Event{
+		emit(&event.Event{
 			Received: received,
 			Type:     []byte(event.TypeUnparsed),
 			Record:   event.AppendQuoted(nil, text[:n]),

@@ -62,6 +62,10 @@ type Sink interface {
 	// Take takes an event, which it must not keep. Calls come one at a time,
 	// in the order of the bodies.
 	Take(*event.Event)
+	// Commit says that a body is taken in whole, and about to be acknowledged.
+	// fragment is what of it is no event yet; it is not changed until the next
+	// call.
+	Commit(fragment []byte)
 	// Acknowledged says that a body is taken in whole, and that Lambda has
 	// been told so.
 	Acknowledged()
@@ -172,6 +176,7 @@ func (l *Listener) take(body []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.decoder.Decode(body, time.Now())
+	l.sink.Commit(l.decoder.Fragment())
 }
 
 // readBody reads a body to its end. An honest length saves it from growing.
@@ -200,4 +205,5 @@ func (l *Listener) Close(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.decoder.Close(time.Now())
+	l.sink.Commit(nil)
 }

@@ -1,0 +1,399 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/extensionapi"
+	"kinetel/internal/ledger"
+	"kinetel/internal/lifecycle"
+	"kinetel/internal/pack"
+	"kinetel/internal/queue"
+	"kinetel/internal/ship"
+	"kinetel/internal/spool"
+	"kinetel/internal/telemetry"
+)
+
+const (
+	// reportEvery is how often a kinetel.report is made, at most.
+	reportEvery = time.Minute
+	// lastWords is the end of the shutdown's time in which what could not be
+	// sent is written to disk, and a last small request tells of it.
+	lastWords = 200 * time.Millisecond
+)
+
+// pipeline is everything between Lambda's Telemetry API and Kinesis, as the loop
+// sees it.
+//
+//	  Lambda's Telemetry API
+//	        | POST
+//	     listener --> packer --> queue --> shipper --> Kinesis
+//	        |           ^  |       ^ |         ^
+//	        | platform  |  | lines | | records | wake, flush
+//	        | events    |  v       | v         |
+//	        |           |  (spool, on disk)    |
+//	        +------> loop (next, hold, shut down)
+//
+// What is given up on the way goes into the ledger of its environment, and from
+// there through the packer into the stream.
+type pipeline struct {
+	cfg      config.Config
+	function string
+	log      *slog.Logger
+	began    time.Time
+	listener intakeCloser
+	queue    *queue.Queue
+	shipper  *ship.Shipper
+	spool    *spool.Spool // nil: nothing is kept on disk
+	account  *ledger.Account
+
+	stopShipping context.CancelFunc
+	shipped      chan struct{} // closed when the shipper has ended
+
+	mu        sync.Mutex // guards all below
+	packers   []*pack.Packer
+	recovered int64 // events that earlier processes left
+	dropped   ledger.Dropped
+	reported  time.Time // when the last report was made
+	since     int64     // events received up to then
+	ending    bool      // records go into words
+	words     []*pack.Record
+}
+
+func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, log *slog.Logger) *pipeline {
+	now := time.Now()
+	p := &pipeline{cfg: cfg, function: function.Name, log: log, began: now, reported: now, account: &ledger.Account{}, shipped: make(chan struct{})}
+	queued := queue.Options{
+		Max:      cfg.BufferBytes,
+		Always:   cfg.Spool == config.SpoolAlways,
+		Stripper: pack.NewStripper(cfg.Compression),
+	}
+	if cfg.Spool != config.SpoolOff {
+		p.spool = spool.New(spool.Options{Dir: cfg.SpoolDir, Max: cfg.SpoolBytes, Log: log})
+		queued.Store = p.spool
+	}
+	p.queue = queue.New(queued)
+	p.shipper = ship.New(p.queue, putter, p.account.Total, log.With("stream", cfg.StreamName, "region", cfg.AWS.Region))
+
+	id := pack.Identity{
+		Region:          cfg.Lambda.Region,
+		AccountID:       function.AccountID,
+		FunctionName:    function.Name,
+		FunctionVersion: function.Version,
+		EnvironmentID:   newEnvironmentID(),
+		Tags:            cfg.Tags,
+	}
+	origin := id.Origin()
+	origin.Ledger = p.ledger(origin)
+	p.packers = []*pack.Packer{p.packer(origin, 1)}
+	return p
+}
+
+// ledger makes the ledger of an environment.
+func (p *pipeline) ledger(origin *pack.Origin) *ledger.Ledger {
+	if p.cfg.Spool != config.SpoolAlways {
+		return ledger.New(p.account, nil)
+	}
+	return ledger.New(p.account, func(loss ledger.Loss) { p.spool.Lost(origin, loss) })
+}
+
+// packer makes the packer of an environment.
+func (p *pipeline) packer(origin *pack.Origin, next uint64) *pack.Packer {
+	opt := pack.Options{
+		Origin:       origin,
+		FunctionName: p.function,
+		Compression:  p.cfg.Compression,
+		PartitionKey: p.cfg.PartitionKey,
+		Next:         next,
+		Push:         p.push,
+		Log: p.log,
+	}
+	if p.cfg.Spool == config.SpoolAlways {
+		opt.Journal = p.spool
+	}
+	return pack.New(opt)
+}
+
+// push takes a closed record.
+func (p *pipeline) push(r *pack.Record) {
+	p.mu.Lock()
+	ending := p.ending
+	if ending {
+		p.words = append(p.words, r)
+	}
+	p.mu.Unlock()
+	if !ending {
+		p.queue.Push(r)
+		p.shipper.Wake()
+	}
+}
+
+// start begins to ship, first of all what earlier processes of the environment
+// left.
+func (p *pipeline) start(listener intakeCloser) {
+	p.listener = listener
+	ctx, cancel := context.WithCancel(context.Background())
+	p.stopShipping = cancel
+	go func() {
+		defer close(p.shipped)
+		if p.spool != nil {
+			p.takeUp(p.spool.Recover())
+		}
+		p.shipper.Run(ctx)
+	}()
+}
+
+// stop ends the shipping.
+func (p *pipeline) stop() {
+	p.stopShipping()
+	<-p.shipped
+}
+
+// takeUp queues what earlier processes left.
+func (p *pipeline) takeUp(left []spool.Leftover) {
+	for _, l := range left {
+		origin := l.Origin
+		origin.Ledger = p.ledger(origin)
+		recovered := int64(0)
+		for _, ref := range l.Records {
+			recovered += int64(ref.Events)
+		}
+		for _, run := range l.Lines {
+			recovered += int64(run.Last - run.First + 1)
+		}
+		for _, loss := range l.Losses {
+			recovered += int64(loss.Count)
+			if loss.Reason == ledger.SpoolCorrupt {
+				origin.Ledger.Lost(loss)
+			} else {
+				origin.Ledger.Restore([]ledger.Loss{loss})
+			}
+		}
+		p.log.Info("an earlier process left telemetry, which goes first", "environment", origin.EnvironmentID,
+			"records", len(l.Records), "events", recovered)
+		p.queue.Restore(l.Records)
+		packer := p.packer(origin, l.Next)
+		for _, run := range l.Lines {
+			packer.Restore(run.First, run.Last, run.Lines)
+		}
+		if len(l.Fragment) > 0 {
+			telemetry.Unparsed(l.Fragment, time.Now(), packer.Add)
+		}
+		packer.Cut()
+		p.mu.Lock()
+		p.recovered += recovered
+		p.packers = append(p.packers, packer)
+		p.mu.Unlock()
+	}
+	if len(left) > 0 {
+		p.shipper.Wake()
+	}
+}
+
+// intakeCloser stops taking telemetry in; *telemetry.Listener is one.
+type intakeCloser interface{ Close(ctx context.Context) }
+
+// all returns the packers: this environment's, and those of earlier ones.
+func (p *pipeline) all() []*pack.Packer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.packers)
+}
+
+// own returns the packer of this environment.
+func (p *pipeline) own() *pack.Packer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.packers[0]
+}
+
+// Thawed says that the environment may have been frozen until now.
+func (p *pipeline) Thawed() { p.shipper.Thawed() }
+
+// Cut closes the open records and has them sent.
+func (p *pipeline) Cut() {
+	p.report()
+	for _, packer := range p.all() {
+		packer.Cut()
+	}
+	p.shipper.Wake()
+}
+
+// CutIfOlder is Cut where the open record is older than age.
+func (p *pipeline) CutIfOlder(age time.Duration) {
+	if p.own().Age() >= age {
+		p.Cut()
+	}
+}
+
+// Unavailable reports whether nobody should be held.
+func (p *pipeline) Unavailable() bool { return p.shipper.Unavailable() }
+
+// Flush sends what there is, and waits for it.
+func (p *pipeline) Flush(ctx context.Context) error {
+	if p.shipper.Unavailable() {
+		return ship.ErrUnavailable // and records get full meanwhile
+	}
+	p.Cut()
+	return p.shipper.Flush(ctx)
+}
+
+// CloseIntake stops taking telemetry in.
+func (p *pipeline) CloseIntake(ctx context.Context) { p.listener.Close(ctx) }
+
+// Finish sends everything for the last time. What Kinesis does not take in time
+// goes to disk, for the next process of the environment, or is told as lost.
+func (p *pipeline) Finish(ctx context.Context) {
+	if p.spool != nil {
+		defer p.spool.Close()
+	}
+	p.addReport(true)
+	p.Cut()
+	sending, cancel := context.WithCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		cancel()
+		sending, cancel = context.WithDeadline(ctx, deadline.Add(-min(lastWords, time.Until(deadline)/3)))
+	}
+	defer cancel()
+	err := p.drain(sending)
+	p.stop()
+	if err != nil {
+		p.giveIn(ctx)
+	}
+	stats := p.shipper.Stats()
+	p.log.Info("shipped", "events", stats.Events, "records", stats.Records, "bytes", stats.Bytes,
+		"requests", stats.Requests, "retried_records", stats.Retried, "rejected_events", stats.Rejected, "lost_events", p.account.Total())
+}
+
+// drain sends everything, and then what was given up on the way.
+func (p *pipeline) drain(ctx context.Context) error {
+	if err := p.shipper.Drain(ctx); err != nil {
+		return err
+	}
+	p.Cut()
+	return p.shipper.Drain(ctx)
+}
+
+// giveIn is the end where Kinesis did not take everything: what is left goes to
+// disk or is given up, and a last request tells of it.
+func (p *pipeline) giveIn(ctx context.Context) {
+	before := p.account.Total()
+	p.queue.Spill()
+	p.mu.Lock()
+	p.ending = true // what is packed from here on does not queue behind what is left
+	p.mu.Unlock()
+	p.addReport(true)
+	for _, packer := range p.all() {
+		packer.Cut()
+	}
+	p.mu.Lock()
+	words := p.words
+	p.ending, p.words = false, nil
+	p.mu.Unlock()
+
+	told := p.shipper.Last(ctx, words) == nil
+	if !told {
+		for _, r := range words {
+			p.queue.Push(r)
+		}
+		p.queue.Spill()
+	}
+	lost, spooled := p.account.Total()-before, p.queue.Waiting().Spooled
+	what := "the rest is lost"
+	switch {
+	case spooled.Events > 0 && lost > 0:
+		what = "of the rest, some is on disk, where the next process of this environment finds it, and some is lost"
+	case spooled.Events > 0:
+		what = "the rest is on disk, where the next process of this environment finds it"
+	}
+	p.log.Error("the environment ends before everything was in Kinesis; "+what, "error", p.shipper.Trouble(),
+		"lost_events", lost, "spooled_events", spooled.Events, "spooled_records", spooled.Records, "told_in_stream", told)
+}
+
+// report makes a kinetel.report where one is due.
+func (p *pipeline) report() {
+	received := p.own().Received().Events
+	now := time.Now()
+	p.mu.Lock()
+	// Round strips the monotonic reading, which may stand still while the
+	// environment is frozen.
+	due := received > p.since && now.Round(0).Sub(p.reported.Round(0)) >= reportEvery
+	p.mu.Unlock()
+	if due {
+		p.addReport(false)
+	}
+}
+
+// addReport puts a kinetel.report into the open record.
+func (p *pipeline) addReport(final bool) {
+	if !p.cfg.Report {
+		return
+	}
+	now := time.Now()
+	// In this order, so that nothing is shipped or lost that was not received.
+	stats, lost, waiting := p.shipper.Stats(), p.account.Lost(), p.queue.Waiting()
+	report := ledger.Report{
+		Final:    final,
+		UptimeMs: now.Round(0).Sub(p.began.Round(0)).Milliseconds(),
+		Shipped:  ledger.Shipped{Events: stats.Events, Records: stats.Records, Bytes: stats.Bytes},
+		Lost:     lost,
+		Requests: stats.Requests,
+		Retried:  stats.Retried,
+		Unknown:  stats.Unknown,
+		PutLatency: ledger.Latency{
+			P50: ledger.Milliseconds(stats.Latency.P50),
+			P99: ledger.Milliseconds(stats.Latency.P99),
+			Max: ledger.Milliseconds(stats.Latency.Max),
+		},
+	}
+	if p.spool != nil {
+		report.Spooled = ledger.Spooled{Events: int64(waiting.Spooled.Events), Records: int64(waiting.Spooled.Records), Bytes: p.spool.Bytes()}
+	}
+	for i, packer := range p.all() {
+		r := packer.Received()
+		if i == 0 {
+			report.Received = ledger.Count{Events: r.Events, Bytes: r.Bytes}
+		} else {
+			report.Recovered += r.Events // text that was no event yet
+		}
+		report.Own += r.Own
+		report.Parts += r.Parts
+	}
+	p.mu.Lock()
+	report.Recovered += p.recovered
+	report.LogsDropped = p.dropped
+	p.reported, p.since = now, report.Received.Events
+	p.mu.Unlock()
+	report.Waiting = report.Received.Events + report.Own + report.Parts + report.Recovered - report.Shipped.Events
+	for _, n := range lost {
+		report.Waiting -= n
+	}
+	p.own().AddOwn(&event.Event{Received: now, Type: []byte(event.TypeReport), Record: report.JSON()})
+}
+
+// intake is where the listener's events go: into the open record, and then by
+// the loop's eyes.
+type intake struct {
+	pipeline *pipeline
+	packer   *pack.Packer
+	*lifecycle.Loop
+}
+
+// Take takes an event.
+func (i intake) Take(ev *event.Event) {
+	if string(ev.Type) == event.TypePlatformLogsDropped {
+		i.pipeline.mu.Lock()
+		i.pipeline.dropped.Add(ev.Record)
+		i.pipeline.mu.Unlock()
+	}
+	i.packer.Add(ev)
+	i.Observe(ev)
+}
+
+// Commit makes what was taken outlive the process, where that is asked for.
+func (i intake) Commit(fragment []byte) { i.packer.Commit(fragment) }

@@ -1,0 +1,97 @@
+package ledger
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Report is the body of a kinetel.report event: what became of everything that
+// a process took in, up to then. Events that it counts are
+//
+//	received + own + parts + recovered = shipped + lost + waiting
+type Report struct {
+	Final    bool  `json:"final"`    // the environment ends with it
+	UptimeMs int64 `json:"uptimeMs"` // of the process
+
+	Received  Count `json:"received"`  // from Lambda
+	Own       int64 `json:"own"`       // events of Kinetel's own
+	Parts     int64 `json:"parts"`     // that events in parts are more than one
+	Recovered int64 `json:"recovered"` // left by earlier processes in the same environment
+
+	Shipped Shipped          `json:"shipped"` // Kinesis has them
+	Lost    map[Reason]int64 `json:"lost"`    // told by kinetel.loss
+	Waiting int64            `json:"waiting"` // in memory or on disk
+	Spooled Spooled          `json:"spooled"` // of these, on disk
+
+	Requests   int64   `json:"requests"`     // PutRecords
+	Retried    int64   `json:"retried"`      // records that had to be sent again
+	Unknown    int64   `json:"unknown"`      // requests that no answer came to
+	PutLatency Latency `json:"putLatencyMs"` // of requests
+
+	LogsDropped Dropped `json:"logsDropped"` // by Lambda, before they came
+}
+
+// Count counts events, and the bytes of their records as Lambda sent them.
+type Count struct {
+	Events int64 `json:"events"`
+	Bytes  int64 `json:"bytes"`
+}
+
+// Shipped counts what Kinesis has; Bytes are as Kinesis counts them.
+type Shipped struct {
+	Events  int64 `json:"events"`
+	Records int64 `json:"records"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// Spooled counts what waits on disk; Bytes are those of all files.
+type Spooled struct {
+	Events  int64 `json:"events"`
+	Records int64 `json:"records"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// Latency is in milliseconds: quantiles of the last 128 requests, and the most
+// ever.
+type Latency struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+	Max float64 `json:"max"`
+}
+
+// Dropped adds up Lambda's platform.logsDropped events.
+type Dropped struct {
+	Times   int64 `json:"times"`
+	Records int64 `json:"records"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// Add adds the record of a platform.logsDropped event. Numbers that it does not
+// have count as none.
+func (d *Dropped) Add(record []byte) {
+	var r struct {
+		Records float64 `json:"droppedRecords"`
+		Bytes   float64 `json:"droppedBytes"`
+	}
+	// What is no number leaves the other one; the event itself is shipped as
+	// it is.
+	_ = json.Unmarshal(record, &r)
+	d.Times++
+	d.Records += int64(max(r.Records, 0))
+	d.Bytes += int64(max(r.Bytes, 0))
+}
+
+// Milliseconds returns a duration as a report tells it.
+func Milliseconds(d time.Duration) float64 {
+	return float64(d.Round(10*time.Microsecond).Microseconds()) / 1000
+}
+
+// JSON returns the report as JSON.
+func (r Report) JSON() []byte {
+	if r.Lost == nil {
+		r.Lost = map[Reason]int64{}
+	}
+	// It holds numbers and text only, which always can be written.
+	b, _ := json.Marshal(r)
+	return b
+}

@@ -1,0 +1,115 @@
+package pack
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/ledger"
+)
+
+// Stripper takes the ordinary events out of records, where something has to be
+// given up. It is used by one goroutine at a time.
+type Stripper struct{ zip compressor }
+
+// NewStripper returns a Stripper that compresses what is left.
+func NewStripper(c config.Compression) *Stripper { return &Stripper{compressor{kind: c}} }
+
+// Strip gives the record's ordinary events up for the reason, and returns a
+// record of the others; nil where there are none, or where the record cannot be
+// read, as those of zstd: then all of it is given up.
+func (s *Stripper) Strip(r *Record, reason ledger.Reason) *Record {
+	if r.Ordinary >= r.Events {
+		r.GiveUp(reason)
+		return nil
+	}
+	rest, lost, err := s.strip(r, reason)
+	if err != nil {
+		r.GiveUp(reason)
+		return nil
+	}
+	for _, loss := range lost {
+		r.Origin.Ledger.Lost(loss)
+	}
+	return rest
+}
+
+// errOtherLines means that a record does not hold what it says.
+var errOtherLines = errors.New("the record's lines are not those that it says")
+
+// strip returns the record without its ordinary events, and those as losses.
+func (s *Stripper) strip(r *Record, reason ledger.Reason) (*Record, []ledger.Loss, error) {
+	lines, err := decompress(r.Data)
+	if err != nil {
+		return nil, nil, err
+	}
+	rest := &Record{PartitionKey: r.PartitionKey, Origin: r.Origin, Losses: r.Losses}
+	var lost []ledger.Loss
+	kept := lines[:0] // in place: what is kept is never ahead of what is read
+	events := 0
+	for line := range bytes.Lines(lines) {
+		seq, size := seqOf(line), len(line)
+		if seq < r.First || seq > r.Last {
+			return nil, nil, errOtherLines
+		}
+		events++
+		if !event.Ordinary(typeOf(line)) {
+			if rest.Events++; rest.First == 0 {
+				rest.First = seq
+			}
+			rest.Last = seq
+			kept = append(kept, line...)
+			continue
+		}
+		loss := ledger.Loss{First: seq, Last: seq, Count: 1, Bytes: int64(size), Reason: reason}
+		if n := len(lost) - 1; n >= 0 && lost[n].Last+1 == seq {
+			loss.First, loss.Count, loss.Bytes = lost[n].First, lost[n].Count+1, lost[n].Bytes+loss.Bytes
+			lost[n] = loss
+			continue
+		}
+		lost = append(lost, loss)
+	}
+	if events != r.Events {
+		return nil, nil, errOtherLines
+	}
+	if rest.Events == 0 {
+		return nil, lost, nil
+	}
+	rest.Lines = int64(len(kept))
+	if rest.Data, err = s.zip.compress(kept); err != nil {
+		return nil, nil, err
+	}
+	return rest, lost, nil
+}
+
+// errNotReadable means a compression that can be written only.
+var errNotReadable = errors.New("the record is compressed with zstd, which is not read back")
+
+// decompress returns a record's lines. It tells compressions apart by their
+// first bytes (RFC 1952, RFC 8878). net/http has the standard library's gzip in
+// the binary already; a decoder of zstd would cost it another 170 kB, for a
+// moment that may never come.
+func decompress(data []byte) ([]byte, error) {
+	// A record of several events has no more lines than this.
+	const most = MaxRecord
+	var r io.Reader = bytes.NewReader(data)
+	switch {
+	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, fmt.Errorf("decompress a record: %w", err)
+		}
+		r = z
+	case bytes.HasPrefix(data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return nil, errNotReadable
+	}
+	lines, err := io.ReadAll(io.LimitReader(r, most))
+	if err != nil {
+		return nil, fmt.Errorf("decompress a record: %w", err)
+	}
+	return lines, nil
+}

@@ -1,0 +1,169 @@
+package ship
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"kinetel/internal/kinesis"
+	"kinetel/internal/pack"
+)
+
+const (
+	// baseDelay and maxDelay bound the waits between attempts: a random
+	// share (full jitter) of a time that doubles.
+	baseDelay = 50 * time.Millisecond
+	maxDelay  = 5 * time.Second
+	// openAfter is how many attempts in a row fail until the breaker opens, or
+	// openAfterTime how long they do: one that is never answered takes as long
+	// as five that are refused at once.
+	openAfter     = 5
+	openAfterTime = 3 * time.Second
+	// probeDelay and maxProbeDelay bound the waits between probes while the
+	// breaker is open. What somebody has to mend, such as a missing
+	// permission, waits for the longest at once.
+	probeDelay    = time.Second
+	maxProbeDelay = 30 * time.Second
+	// firstWindow is what the first request after a probe may carry. It
+	// doubles with each one that goes through.
+	firstWindow = 64 << 10
+	// shardRate is what a shard takes a second (Kinesis quotas). A backlog is
+	// sent no faster, or a recovering stream would throttle what everybody
+	// has kept for it.
+	shardRate = 1 << 20
+	// tellPartlyAfter is how many attempts in a row leave records behind before
+	// it is told: a throttled shard is no news for a while.
+	tellPartlyAfter = 20
+	// maxStrikes is how many holds in a row end before their records have left.
+	// Then nobody is held until a request has gone through.
+	maxStrikes = 2
+)
+
+// state is what the breaker thinks of Kinesis.
+type state int
+
+const (
+	closed     state = iota // it takes records, or a failure is young
+	open                    // it does not: probes only
+	recovering              // it does again, and there is a backlog
+)
+
+// breaker decides how fast to send, and whether anybody should wait for it. It
+// is not safe for concurrent use.
+type breaker struct {
+	state    state
+	refused  bool      // the last failure is one that somebody has to mend
+	failures int       // attempts in a row that did not go through as a whole
+	since    time.Time // when the first of them did not
+	probes   int       // failed since the breaker opened
+	window   int       // bytes that the next request may carry; recovering only
+	backlog  int64     // bytes that are left of what waited; recovering only
+}
+
+// failed notes an attempt that failed as a whole. It reports whether that has
+// opened the breaker.
+func (b *breaker) failed(now time.Time, took time.Duration, refused bool) (opened bool) {
+	if b.failures++; b.since.IsZero() {
+		b.since = now.Add(-took)
+	}
+	b.refused = refused
+	switch b.state {
+	case open:
+		b.probes++
+	case recovering:
+		b.state, b.probes = open, 1
+	case closed:
+		// Round strips the monotonic reading: a frozen environment gets older.
+		if refused || b.failures >= openAfter || now.Round(0).Sub(b.since.Round(0)) >= openAfterTime {
+			b.state, b.probes = open, 0
+			return true
+		}
+	}
+	return false
+}
+
+// partly notes an attempt that went through for some records; so many bytes are
+// left.
+func (b *breaker) partly(now time.Time, left int64) {
+	b.refused = false
+	if b.failures++; b.since.IsZero() {
+		b.since = now
+	}
+	switch b.state {
+	case open:
+		b.state, b.window, b.backlog = recovering, firstWindow, left
+	case recovering:
+		b.window = max(b.window/2, firstWindow)
+	case closed:
+	}
+}
+
+// succeeded notes an attempt that went through as a whole: so many bytes are
+// gone, and so many are left. It reports whether the trouble is over.
+func (b *breaker) succeeded(gone, left int64) (over bool) {
+	b.refused = false
+	switch b.state {
+	case open:
+		b.state, b.window, b.backlog = recovering, firstWindow, left
+	case recovering:
+		// No further than the backlog: what came since is not its fault.
+		b.window, b.backlog = min(2*b.window, shardRate), b.backlog-gone
+	case closed:
+	}
+	if b.state == recovering && b.backlog > 0 && left > 0 {
+		return false
+	}
+	b.state, b.failures, b.since = closed, 0, time.Time{}
+	return true
+}
+
+// limits returns how many records and bytes the next request may carry.
+func (b *breaker) limits() (records, bytes int) {
+	switch b.state {
+	case open:
+		return 1, maxBytes
+	case recovering:
+		return kinesis.MaxRecords, b.window
+	case closed:
+	}
+	return kinesis.MaxRecords, maxBytes
+}
+
+// delay returns how long to wait after a failure. left is the time that
+// somebody has who waits for the records; 0: nobody does.
+func (b *breaker) delay(left time.Duration) time.Duration {
+	var delay time.Duration
+	switch {
+	case b.state == open && b.refused:
+		// Spread, because all environments of a function meet the same refusal.
+		return maxProbeDelay/2 + rand.N(maxProbeDelay/2)
+	case b.state == open:
+		most := min(probeDelay<<min(b.probes, 5), maxProbeDelay)
+		delay = most/2 + rand.N(most/2)
+	default:
+		most := maxDelay
+		if shift := b.failures - 1; shift < 7 { // 50 ms doubled 7 times is over 5 s
+			most = baseDelay << max(shift, 0)
+		}
+		delay = rand.N(most) + time.Millisecond
+	}
+	if left > 0 {
+		// Who has only so much time needs several attempts in it, the more
+		// often the less is left.
+		delay = min(delay, rand.N(left/4+time.Millisecond))
+	}
+	return delay
+}
+
+// pace returns how long to wait after a batch that went through, so that a
+// backlog is not a burst.
+func (b *breaker) pace(batch []*pack.Record) time.Duration {
+	if b.state != recovering {
+		return 0
+	}
+	bytes := 0
+	for _, r := range batch {
+		bytes += r.Size()
+	}
+	full := time.Duration(bytes) * time.Second / shardRate
+	return full/2 + rand.N(full+1)
+}

@@ -1,0 +1,185 @@
+package spool
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"kinetel/internal/pack"
+)
+
+const (
+	journalName = "journal"
+	// journalNew is a journal that is about to take the other's place.
+	journalNew = "journal.new"
+)
+
+// Journal keeps lines that are about to be acknowledged: whole lines of the
+// events from first to last. The fragment is text that is acknowledged and no
+// event yet; it takes the place of the one before, and nil of none. Without
+// lines, first is the next number and last the one before it. Journal reports
+// whether all of it is on disk.
+func (s *Spool) Journal(o *pack.Origin, first, last uint64, lines, fragment []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, err := s.ready(o)
+	if err != nil || first == 0 {
+		return false
+	}
+	e.last = max(e.last, last)
+	if len(lines) == 0 && len(fragment) == 0 && !e.fragment {
+		return true // nothing to keep, and nothing that is out of date
+	}
+	before, behind, h := linesFrame(first, last, lines, fragment)
+	if h.length > maxPayload || !h.sound() {
+		s.opt.Log.Debug("lines do not fit into the journal", "firstSeq", first, "lastSeq", last, "bytes", len(lines)+len(fragment))
+		return false
+	}
+	price := h.size()
+	if e.meta == nil {
+		price += int64(len(e.metaJSON()))
+	}
+	if !s.room(price, s.slack()) {
+		if !s.full {
+			s.opt.Log.Error("the spool is full; telemetry waits in memory only, and is lost if this process is killed",
+				"dir", s.opt.Dir, "bytes", s.bytes, "limit_bytes", s.opt.Max)
+		}
+		s.full = true
+		return false
+	}
+	if err := s.openJournal(e); err != nil {
+		_ = s.failed(err) // told
+		return false
+	}
+	at := e.journal.size
+	if h.size() <= maxAtOnce {
+		frame := append(append(append(append(s.buf[:0], before...), fragment...), lines...), behind...)
+		defer s.scratch(frame)
+		err = s.write(&e.journal, frame)
+	} else {
+		err = s.write(&e.journal, before, fragment, lines, behind)
+	}
+	if err != nil {
+		_ = s.failed(err)
+		return false
+	}
+	s.worked()
+	if s.full {
+		s.opt.Log.Warn("the spool has room again", "dir", s.opt.Dir, "bytes", s.bytes, "limit_bytes", s.opt.Max)
+	}
+	s.full = false
+	if e.journalFirst == 0 && h.count > 0 {
+		e.journalFirst = first
+	}
+	e.fragment, e.fragmentAt = len(fragment) > 0, at
+	return true
+}
+
+// openJournal opens the journal, or makes it.
+func (s *Spool) openJournal(e *environment) (err error) {
+	switch {
+	case e.journal.file != nil:
+		return nil
+	case e.journal.path != "": // an ended process made it
+		e.journal.file, err = s.disk.open(e.journal.path, toWrite)
+		return err
+	}
+	f, err := s.create(e, journalName)
+	if err != nil {
+		return err
+	}
+	e.journal = tail{path: filepath.Join(e.dir, journalName), file: f}
+	return nil
+}
+
+// ForgetJournal says that the lines of the journal are in records that were
+// appended. A fragment stays.
+func (s *Spool) ForgetJournal(o *pack.Origin) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.envs[o.EnvironmentID]
+	if s.closed || e == nil || e.journal.path == "" {
+		return
+	}
+	if e.journalFirst == 0 && (e.fragment || e.journal.size <= headerSize) && !e.journal.dirty {
+		return // nothing in it but the fragment, or a mark
+	}
+	if err := s.forget(e); err != nil {
+		s.opt.Log.Debug("the journal could not be emptied; lines may be sent again after a restart", "path", e.journal.path, "error", err.Error())
+		return
+	}
+	if e.journalFirst > 0 {
+		e.journalFirst = 0
+		s.tidy(e)
+	}
+}
+
+// forget empties the journal of an environment but for its fragment.
+func (s *Spool) forget(e *environment) error {
+	if err := s.openJournal(e); err != nil {
+		return err
+	}
+	mark := appendHeader(nil, header{kind: kindMark, last: e.last}, 0)
+	if e.fragment {
+		if e.journal.size >= minSegment+2*(e.journal.size-e.fragmentAt) {
+			return s.rewrite(e, mark)
+		}
+		return s.write(&e.journal, mark)
+	}
+	if e.onDisk >= e.last {
+		mark = nil // the segments remember the numbers
+	}
+	before := e.journal.size
+	err := e.journal.restart(mark)
+	s.bytes += e.journal.size - before
+	return err
+}
+
+// rewrite puts a journal that has nothing but the fragment in the place of one
+// that has grown.
+func (s *Spool) rewrite(e *environment, mark []byte) error {
+	frame, err := s.fragmentFrame(e)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(e.dir, journalNew)
+	f, err := s.disk.open(path, toMake)
+	if err != nil {
+		return err
+	}
+	next := tail{path: path, file: f}
+	if err = next.write(mark, frame); err == nil {
+		err = s.disk.rename(path, e.journal.path)
+	}
+	if err != nil {
+		next.close()
+		_ = s.disk.remove(path) // it would be in the way of the next attempt
+		return err
+	}
+	next.path = e.journal.path
+	s.bytes += next.size - e.journal.size
+	e.journal.close()
+	e.journal, e.fragmentAt = next, headerSize
+	return nil
+}
+
+// fragmentFrame returns a frame of nothing but the fragment.
+func (s *Spool) fragmentFrame(e *environment) ([]byte, error) {
+	head := make([]byte, headerSize)
+	if _, err := e.journal.file.ReadAt(head, e.fragmentAt); err != nil {
+		return nil, err
+	}
+	h, behind, ok := parseHeader(head)
+	if !ok || behind || h.kind != kindLines {
+		return nil, fmt.Errorf("%s at %d: %w", e.journal.path, e.fragmentAt, ErrCorrupt)
+	}
+	payload := make([]byte, h.length)
+	if _, err := e.journal.file.ReadAt(payload, e.fragmentAt+headerSize); err != nil {
+		return nil, err
+	}
+	_, fragment, ok := parseLines(payload)
+	if !ok || checksum(payload) != h.sum {
+		return nil, fmt.Errorf("%s at %d: %w", e.journal.path, e.fragmentAt, ErrCorrupt)
+	}
+	before, end, _ := linesFrame(e.last+1, e.last, nil, fragment)
+	return append(append(before, fragment...), end...), nil
+}

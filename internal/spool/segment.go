@@ -1,0 +1,341 @@
+package spool
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"kinetel/internal/ledger"
+)
+
+// environment is the folder of one execution environment. The Spool's mu
+// guards it.
+type environment struct {
+	id, dir  string
+	resource []byte // for meta
+	meta     file   // nil until the folder is made; holds the lock
+	metaSize int64
+
+	segments []*segment // oldest first
+	current  *segment   // the last of them, while it is written; or nil
+	number   int        // of the newest segment
+	last     uint64     // the highest number ever seen
+	onDisk   uint64     // the highest number that the segments know
+	kept     []*kept    // losses that have to be told
+
+	journal      tail // path is empty until it is made
+	journalFirst uint64
+	fragment     bool  // the journal has one that is pending
+	fragmentAt   int64 // offset of the frame that has it
+
+	unread bool // a file could not be opened: it stays for the next process
+}
+
+// segment is a file of frames. The first one is a mark.
+type segment struct {
+	tail
+	env     *environment
+	records int    // that are not done
+	losses  int    // that have to be told
+	spoiled int    // places that have to be told of
+	top     uint64 // the highest number of its records
+}
+
+// kept is a loss that lies on disk and has to be told. One that is spoiled
+// itself was found by Recover and returned: it is settled once the loss is
+// kept as a frame, or told of by a record, or at Close.
+type kept struct {
+	loss    ledger.Loss
+	seg     *segment
+	offset  int64
+	spoiled bool
+}
+
+func newEnvironment(id, dir string) *environment { return &environment{id: id, dir: dir} }
+
+// metaJSON is the text of meta. The resource is kept as it is.
+func (e *environment) metaJSON() []byte {
+	resource := e.resource
+	if !json.Valid(resource) {
+		resource = []byte("null")
+	}
+	return fmt.Appendf(nil, `{"version":1,"environmentId":%q,"resource":%s}`+"\n", e.id, resource)
+}
+
+// price is the bytes that the next frame costs beside itself.
+func (s *Spool) price(e *environment) (n int64) {
+	if e.meta == nil {
+		n += int64(len(e.metaJSON()))
+	}
+	if e.current == nil || e.current.size >= s.segmentSize() {
+		n += headerSize
+	}
+	return n
+}
+
+// open makes and locks the folder, once.
+func (s *Spool) open(e *environment) error {
+	if e.meta != nil {
+		return nil
+	}
+	if err := s.disk.mkdirAll(s.opt.Dir); err != nil {
+		return err
+	}
+	if err := s.disk.mkdir(e.dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := s.disk.open(filepath.Join(e.dir, "meta"), toMake)
+	if err != nil {
+		return err
+	}
+	// Locked before anything else is there: nobody else adopts it.
+	text := e.metaJSON()
+	if err = lock(f); err == nil {
+		_, err = f.WriteAt(text, 0)
+	}
+	if err != nil {
+		_ = f.Close()
+		_ = s.disk.remove(filepath.Join(e.dir, "meta")) // or it would be in the way of the next attempt
+		_ = s.disk.remove(e.dir)
+		return err
+	}
+	e.meta, e.metaSize = f, int64(len(text))
+	s.bytes += e.metaSize
+	return nil
+}
+
+// create makes a file in the folder, and the folder where it is missing.
+func (s *Spool) create(e *environment, name string) (file, error) {
+	if err := s.open(e); err != nil {
+		return nil, err
+	}
+	f, err := s.disk.open(filepath.Join(e.dir, name), toMake)
+	if errors.Is(err, fs.ErrNotExist) {
+		// The function tidied /tmp up. What was there is lost, and told of
+		// when it is read.
+		_ = e.meta.Close()
+		s.bytes -= e.metaSize
+		e.meta, e.metaSize = nil, 0
+		if err := s.open(e); err != nil {
+			return nil, err
+		}
+		f, err = s.disk.open(filepath.Join(e.dir, name), toMake)
+	}
+	return f, err
+}
+
+// writable returns the segment to append to, a new one where the current one
+// is full.
+func (s *Spool) writable(e *environment) (*segment, error) {
+	if e.current != nil && e.current.size < s.segmentSize() {
+		return e.current, nil
+	}
+	name := fmt.Sprintf("%08d.seg", e.number+1)
+	f, err := s.create(e, name)
+	if err != nil {
+		return nil, err
+	}
+	seg := &segment{env: e, tail: tail{path: filepath.Join(e.dir, name), file: f}}
+	// The mark keeps Next right when all other frames are gone.
+	if err := s.write(&seg.tail, appendHeader(nil, header{kind: kindMark, last: e.last}, 0)); err != nil {
+		seg.close()
+		_ = s.disk.remove(seg.path)
+		return nil, err
+	}
+	e.seal()
+	e.number++
+	e.segments = append(e.segments, seg)
+	e.current = seg
+	e.onDisk = e.last
+	s.tidy(e)
+	return seg, nil
+}
+
+// seal ends the current segment.
+func (e *environment) seal() {
+	if e.current != nil {
+		e.current.close()
+		e.current = nil
+	}
+}
+
+// newest reports whether seg is the last segment. That one is never removed
+// while the process lives: its mark is the memory of the numbers given.
+func (seg *segment) newest() bool { return seg == seg.env.segments[len(seg.env.segments)-1] }
+
+// idle reports whether nothing in the segment is needed any more.
+func (seg *segment) idle() bool {
+	return seg.records+seg.losses+seg.spoiled == 0 && !seg.needed()
+}
+
+// needed reports whether the frames of records that are done are still
+// needed, because they say which lines of the journal are in records.
+func (seg *segment) needed() bool {
+	first := seg.env.journalFirst
+	return first > 0 && first <= seg.top
+}
+
+// settle notes on disk that what is at the offset is done, in the cheapest
+// way: nothing but a frame of a few bytes, or no file at all.
+func (s *Spool) settle(seg *segment, offset int64) {
+	e := seg.env
+	if seg.idle() && seg.newest() && (seg != e.current || seg.size >= minSegment) {
+		before := seg.size
+		err := seg.with(s.disk, toWrite, func() error {
+			return seg.restart(appendHeader(nil, header{kind: kindMark, last: e.last}, 0))
+		})
+		s.bytes += seg.size - before
+		if err == nil {
+			e.onDisk = e.last
+			return
+		}
+	}
+	s.tidy(e)
+	if !slices.Contains(e.segments, seg) {
+		return
+	}
+	err := seg.with(s.disk, toWrite, func() error {
+		return s.write(&seg.tail, appendHeader(nil, header{kind: kindDone, first: uint64(offset)}, 0))
+	})
+	if err != nil {
+		s.opt.Log.Debug("what is done could not be noted; it may be sent again after a restart", "path", seg.path, "offset", offset, "error", err.Error())
+	}
+}
+
+// tidy removes the segments that have nothing left but losses, which go into
+// the current one.
+func (s *Spool) tidy(e *environment) {
+	for i := 0; i < len(e.segments)-1; {
+		seg := e.segments[i]
+		if seg.records+seg.spoiled > 0 || seg.needed() || !s.move(seg) || !s.remove(seg) {
+			i++
+			continue
+		}
+		e.segments = slices.Delete(e.segments, i, i+1)
+	}
+}
+
+// move writes the losses of a segment to the current one.
+func (s *Spool) move(seg *segment) bool {
+	e := seg.env
+	if seg.losses == 0 {
+		return true
+	}
+	if e.current == nil {
+		return false
+	}
+	for _, k := range e.kept {
+		if k.seg != seg || k.spoiled {
+			continue
+		}
+		offset := e.current.size
+		if err := s.write(&e.current.tail, appendLoss(nil, k.loss)); err != nil {
+			return false
+		}
+		seg.losses--
+		e.current.losses++
+		k.seg, k.offset = e.current, offset
+	}
+	return true
+}
+
+// remove removes a segment's file.
+func (s *Spool) remove(seg *segment) bool {
+	if err := s.disk.remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	seg.close()
+	s.bytes -= seg.size
+	return true
+}
+
+// keep notes a kept loss.
+func (s *Spool) keep(e *environment, k *kept) {
+	e.kept = append(e.kept, k)
+	k.seg.losses++
+	s.live++
+}
+
+// drop forgets a kept loss.
+func (s *Spool) drop(e *environment, k *kept) {
+	i := slices.Index(e.kept, k)
+	if i < 0 {
+		return
+	}
+	e.kept = slices.Delete(e.kept, i, i+1)
+	s.live--
+	if k.spoiled {
+		k.seg.spoiled--
+		return
+	}
+	k.seg.losses--
+}
+
+// toldBy returns the kept losses that a record with these losses tells of.
+func (e *environment) toldBy(losses []ledger.Loss) (told []*kept) {
+	for _, k := range e.kept {
+		if slices.ContainsFunc(losses, func(l ledger.Loss) bool { return covers(l, k.loss) }) {
+			told = append(told, k)
+		}
+	}
+	return told
+}
+
+func covers(outer, inner ledger.Loss) bool {
+	return outer.Reason == inner.Reason && outer.First <= inner.First && inner.Last <= outer.Last
+}
+
+// keptAs reports whether the very loss is kept already, and else which kept
+// ones it is made of: a ledger puts losses together before they are told, and
+// hands them back as one.
+func (e *environment) keptAs(loss ledger.Loss) (found bool, parts []*kept) {
+	count := 0
+	for _, k := range e.kept {
+		if !covers(loss, k.loss) {
+			continue
+		}
+		if k.loss == loss && !k.spoiled {
+			return true, nil
+		}
+		parts = append(parts, k)
+		count += k.loss.Count
+	}
+	if count != loss.Count {
+		return false, nil
+	}
+	return false, parts
+}
+
+// leave closes the files of an environment, and removes them where nothing is
+// left to ship.
+func (s *Spool) leave(e *environment) {
+	left := e.journalFirst > 0 || e.fragment || e.unread
+	for _, seg := range e.segments {
+		left = left || seg.records > 0 || seg.losses > 0
+	}
+	e.current = nil
+	for _, seg := range e.segments {
+		seg.close()
+		// What is spoiled was told; the last segment remembers the numbers.
+		if !left || seg.records+seg.losses == 0 && !seg.needed() && !seg.newest() {
+			s.remove(seg)
+		}
+	}
+	e.journal.close()
+	if e.meta == nil {
+		return
+	}
+	if !left {
+		if e.journal.path != "" && s.disk.remove(e.journal.path) == nil {
+			s.bytes -= e.journal.size
+		}
+		if s.disk.remove(filepath.Join(e.dir, "meta")) == nil {
+			s.bytes -= e.metaSize
+		}
+		_ = s.disk.remove(e.dir) // stays where there is something else in it
+	}
+	_ = e.meta.Close()
+}
