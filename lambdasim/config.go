@@ -154,6 +154,11 @@ type Config struct {
 	// OnNotice is called with what the sandbox does, as it does it, one at a
 	// time. The rules of OnEvent hold.
 	OnNotice func(Notice)
+	// OnDelivered is called with every batch of telemetry when an extension has
+	// accepted it: what is in no Delivery was never acknowledged. The rules of
+	// OnEvent hold, except that different extensions' batches come at the same
+	// time.
+	OnDelivered func(Delivery)
 	// Deliver, where set, rewrites a telemetry POST for the named extension
 	// into any number of POSTs, sent in order: to split, repeat, break or
 	// swallow it. It must not keep body. It may take its time, which makes the

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -37,12 +38,14 @@ const (
 // only one that takes from the queue.
 type subscriber struct {
 	subscription
-	name    string
-	backlog int
-	hook    func(ext string, body []byte) [][]byte
-	notice  func(Notice)
-	client  *http.Client
-	conn    net.Conn // TCP
+	name       string
+	generation int
+	backlog    int
+	hook       func(ext string, body []byte) [][]byte
+	delivered  func(Delivery)
+	notice     func(Notice)
+	client     *http.Client
+	conn       net.Conn // TCP
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when deliver returned
@@ -68,6 +71,7 @@ type subscriber struct {
 // item is an event that waits. Where sent is not 0, the event was cut and that
 // much of it was sent.
 type item struct {
+	number   uint64
 	raw      []byte
 	envelope int
 	sent     int
@@ -128,7 +132,7 @@ func (s *subscriber) enqueue(e *emission, droppable bool) bool {
 	if len(s.queue) == 0 {
 		s.oldest = time.Now()
 	}
-	s.queue = append(s.queue, item{raw: raw, envelope: e.envelope})
+	s.queue = append(s.queue, item{number: e.event.Number, raw: raw, envelope: e.envelope})
 	s.size += len(raw)
 	// The goroutine needs to look when a wait begins and when a batch is full;
 	// in between it would look in vain.
@@ -189,6 +193,7 @@ func (s *subscriber) deliver(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var body []byte
+	var taken []uint64
 	for {
 		wait := s.ready()
 		if wait > 0 {
@@ -201,14 +206,20 @@ func (s *subscriber) deliver(ctx context.Context) {
 			}
 			continue
 		}
-		var events, size int
-		body, events, size = s.take(body[:0])
-		if !s.send(ctx, body, events) {
+		var size int
+		body, taken, size = s.take(body[:0], taken[:0])
+		events := len(taken)
+		failed, ok := s.send(ctx, body, events)
+		if !ok {
 			s.mu.Lock()
 			s.lost += events
 			s.mu.Unlock()
 			return
 		}
+		if s.delivered != nil {
+			s.delivered(Delivery{Extension: s.name, Generation: s.generation, Events: slices.Clone(taken), FailedPosts: failed})
+		}
+		s.notice(Notice{Kind: NoticeDelivered, Process: s.name, Events: events, Detail: strconv.Itoa(len(body)) + " bytes"})
 		s.mu.Lock()
 		s.size -= size
 		s.deliveredEvents += events
@@ -238,8 +249,8 @@ func (s *subscriber) ready() time.Duration {
 	return 0
 }
 
-// take moves the next batch from the queue to body, and returns how many events
-// it completes and their size.
+// take moves the next batch from the queue to body, and returns the numbers of
+// the events that it completes, appended to taken, and their size.
 //
 // A batch is at most maxBytes long. An event that is larger than that by itself
 // is cut, as AWS Lambda was seen to do: the first body ends in the middle of the
@@ -248,9 +259,10 @@ func (s *subscriber) ready() time.Duration {
 // maxBytes, wherever that is: in an escape sequence, or in a character. At least
 // the last two bytes of the event are left for the next body, so that no part
 // is complete by chance.
-func (s *subscriber) take(body []byte) (_ []byte, events, size int) {
+func (s *subscriber) take(body []byte, taken []uint64) (_ []byte, _ []uint64, size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	events := 0
 	if s.tcp {
 		for events < len(s.queue) && events < s.maxItems && (events == 0 || len(body)+len(s.queue[events].raw) < s.maxBytes) {
 			body = append(body, s.queue[events].raw...)
@@ -258,8 +270,7 @@ func (s *subscriber) take(body []byte) (_ []byte, events, size int) {
 			size += len(s.queue[events].raw)
 			events++
 		}
-		s.pop(events)
-		return body, events, size
+		return body, s.pop(events, taken), size
 	}
 	body = append(body, '[')
 	for events < len(s.queue) && events < s.maxItems {
@@ -296,8 +307,7 @@ func (s *subscriber) take(body []byte) (_ []byte, events, size int) {
 		s.due = len(s.queue)
 		break
 	}
-	s.pop(events)
-	return append(body, ']'), events, size
+	return append(body, ']'), s.pop(events, taken), size
 }
 
 // append appends the envelope and the unsent part of the record up to the end.
@@ -306,17 +316,22 @@ func (it *item) append(body []byte, end int) []byte {
 	return append(body, it.raw[max(it.sent, it.envelope):end]...)
 }
 
-// pop removes n items from the queue's head. s.mu is held.
-func (s *subscriber) pop(n int) {
+// pop removes n items from the queue's head and appends their numbers to taken.
+// s.mu is held.
+func (s *subscriber) pop(n int, taken []uint64) []uint64 {
+	for _, it := range s.queue[:n] {
+		taken = append(taken, it.number)
+	}
 	clear(s.queue[:n]) // lets the events go
 	s.queue = s.queue[n:]
 	s.due = max(s.due-n, 0)
 	s.oldest = time.Now()
+	return taken
 }
 
-// send delivers a batch, and again until it was accepted. It returns false when
-// ctx ended first.
-func (s *subscriber) send(ctx context.Context, body []byte, events int) bool {
+// send delivers a batch, and again until it was accepted. It returns how often
+// it was not, and false when ctx ended first.
+func (s *subscriber) send(ctx context.Context, body []byte, events int) (failed int, ok bool) {
 	bodies := [][]byte{body}
 	if s.hook != nil {
 		bodies = s.hook(s.name, body)
@@ -325,7 +340,7 @@ func (s *subscriber) send(ctx context.Context, body []byte, events int) bool {
 		retry := firstRetry
 		for {
 			if ctx.Err() != nil {
-				return false
+				return failed, false
 			}
 			err := s.post(ctx, b)
 			s.mu.Lock()
@@ -337,18 +352,18 @@ func (s *subscriber) send(ctx context.Context, body []byte, events int) bool {
 			if err == nil {
 				break
 			}
+			failed++
 			if ctx.Err() != nil {
-				return false
+				return failed, false
 			}
 			s.notice(Notice{Kind: NoticeDeliveryError, Process: s.name, Detail: err.Error(), Events: events})
 			if !s.pause(ctx, retry) {
-				return false
+				return failed, false
 			}
 			retry = min(2*retry, lastRetry)
 		}
 	}
-	s.notice(Notice{Kind: NoticeDelivered, Process: s.name, Events: events, Detail: strconv.Itoa(len(body)) + " bytes"})
-	return true
+	return failed, true
 }
 
 // pause waits before a retry: the back-off, and as long as the environment is

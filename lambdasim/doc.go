@@ -26,8 +26,9 @@
 //
 // OnEvent tells the truth to check an extension against: every event, in order,
 // with the exact bytes that are sent, the invocation that it belongs to, and
-// who does not get it because of too large a backlog. OnNotice tells what the
-// sandbox does. Processes and ShutdownReport have what benchmarks need: the
+// who does not get it because of too large a backlog. OnDelivered tells which of
+// them an extension has accepted, and so owes; a process that is killed owes no
+// others. OnNotice tells what the sandbox does. Processes and ShutdownReport have what benchmarks need: the
 // times from exec to register, subscribe and first next, memory, CPU, and how
 // long each extension held an invocation is in Result.
 //

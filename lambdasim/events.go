@@ -10,6 +10,9 @@ import (
 
 // Event is a telemetry event, as it is sent to subscribers.
 type Event struct {
+	// Number counts the sandbox's events, from 1, in the order of their
+	// emission. It is what a Delivery calls an event by, and is not sent.
+	Number uint64
 	// Time is the time that the event carries (there in milliseconds).
 	Time time.Time
 	// Type is "function", "extension", or one of the platform types.

@@ -17,6 +17,7 @@ type relay struct {
 	cfg *Config // read only
 
 	mu        sync.Mutex
+	number    uint64 // of the last event
 	requestID string
 	lines     int   // function lines since the invocation's start
 	lineBytes int64 // and their bytes
@@ -127,7 +128,8 @@ func (r *relay) platform(eventType string, record any) {
 func (r *relay) emitPlatform(eventType string, record any, only *subscriber) {
 	now := time.Now()
 	stamp := isoTime(now)
-	e := emission{stream: streamPlatform, event: Event{Time: now, Type: eventType, RequestID: r.requestID}}
+	r.number++
+	e := emission{stream: streamPlatform, event: Event{Number: r.number, Time: now, Type: eventType, RequestID: r.requestID}}
 	for schema := range schemas {
 		raw := appendEnvelope(nil, stamp, eventType)
 		e.envelope = len(raw)
@@ -191,7 +193,8 @@ func (r *relay) releaseLate() {
 
 // emitLine emits one line without its newline. r.mu is held.
 func (r *relay) emitLine(kind ProcessKind, line []byte, now time.Time, stamp string) {
-	e := emission{stream: streamFunction, event: Event{Time: now, Type: typeFunctionLine, RequestID: r.requestID}}
+	r.number++
+	e := emission{stream: streamFunction, event: Event{Number: r.number, Time: now, Type: typeFunctionLine, RequestID: r.requestID}}
 	requestID := r.requestID
 	if kind == KindExtension {
 		e.stream, e.event.Type, requestID = streamExtension, typeExtensionLine, ""

@@ -160,6 +160,24 @@ func (r ShutdownReport) Extension(name string) (ProcessReport, bool) {
 	return ProcessReport{}, false
 }
 
+// Delivery is a batch of telemetry that an extension has accepted, by answering
+// its POST with 2xx (over TCP: what was written).
+type Delivery struct {
+	// Extension is the name of it, and Generation the Init that its process is
+	// of, as in ProcessReport.
+	Extension  string
+	Generation int
+	// Events are the numbers of the events, in the order in which they were
+	// sent. An event that was cut over several POSTs is among them when the last
+	// of these was accepted. What Config.Deliver made of the batch does not
+	// matter.
+	Events []uint64
+	// FailedPosts are those that were made before, with the same bodies, and
+	// that the extension did not accept: it refused, or did not answer, and may
+	// then have taken the events already.
+	FailedPosts int
+}
+
 // NoticeKind says what a Notice is about.
 type NoticeKind string
 

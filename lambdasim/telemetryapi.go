@@ -44,8 +44,8 @@ func (s *Sandbox) serveTelemetry(w http.ResponseWriter, r *http.Request, g *gene
 		return
 	}
 	sub := &subscriber{
-		subscription: wanted, name: ext.name, backlog: s.cfg.TelemetryBacklogBytes,
-		hook: s.cfg.Deliver, notice: s.notice, wake: make(chan struct{}, 1),
+		subscription: wanted, name: ext.name, generation: g.number, backlog: s.cfg.TelemetryBacklogBytes,
+		hook: s.cfg.Deliver, delivered: s.cfg.OnDelivered, notice: s.notice, wake: make(chan struct{}, 1),
 		client: newTelemetryClient(wanted.port, s.cfg.DeliveryTimeout),
 	}
 	if wanted.tcp {

@@ -30,7 +30,12 @@ type Event struct {
 	Seq    uint64 `json:"seq"`  // counts the environment's events from 1
 	Time   string `json:"time"` // RFC 3339, UTC
 	Type   string `json:"type"` // Lambda's own, or kinetel.…
-	// Body is Lambda's record, untouched.
+	// Part counts, from 1, the Parts that an event too large for one record
+	// comes in; both are 0 in an event that is whole. See [Join].
+	Part  int `json:"part,omitempty"`
+	Parts int `json:"parts,omitempty"`
+	// Body is Lambda's record, untouched; in a part, a JSON string with a piece
+	// of its text.
 	Body json.RawMessage `json:"body"`
 	// Extra holds members of Lambda's event that Kinetel does not know.
 	Extra    map[string]json.RawMessage `json:"extra,omitempty"`

@@ -13,21 +13,25 @@ import (
 	"kinetel/lambdasim"
 )
 
-// Witness watches one sandbox. OnEvent and Write are for lambdasim.Config's
-// OnEvent and Stderr. It is safe for concurrent use.
+// Witness watches one sandbox. OnEvent, OnDelivered and Write are for
+// lambdasim.Config's OnEvent, OnDelivered and Stderr. It is safe for concurrent
+// use.
 type Witness struct {
 	extension string
 	types     []string
 
 	mu      sync.Mutex // guards all below
 	emitted []audit.Emitted
+	numbers []uint64        // of the events in emitted
+	taken   map[uint64]bool // events that the extension has acknowledged, by number
+	failed  int             // POSTs that were not acknowledged, and made again
 	log     bytes.Buffer
 }
 
 // New returns a Witness of what the named extension should receive: events of
 // the given types of telemetry (platform, function, extension).
 func New(extension string, types ...string) *Witness {
-	return &Witness{extension: extension, types: types}
+	return &Witness{extension: extension, types: types, taken: map[uint64]bool{}}
 }
 
 // OnEvent notes an event that the extension is to receive.
@@ -39,6 +43,20 @@ func (w *Witness) OnEvent(e lambdasim.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.emitted = append(w.emitted, audit.Emitted{Time: e.Time.UTC().Format(event.TimeFormat), Type: e.Type, Record: string(e.Record)})
+	w.numbers = append(w.numbers, e.Number)
+}
+
+// OnDelivered notes what the extension has acknowledged.
+func (w *Witness) OnDelivered(d lambdasim.Delivery) {
+	if d.Extension != w.extension {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, number := range d.Events {
+		w.taken[number] = true
+	}
+	w.failed += d.FailedPosts
 }
 
 // Write takes what the processes write, and keeps the lines of Kinetel's own log.
@@ -58,6 +76,30 @@ func (w *Witness) Emitted() []audit.Emitted {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.emitted)
+}
+
+// Acknowledged returns what was emitted so far and the extension has
+// acknowledged, and what it has not. It is for witnesses whose OnDelivered is
+// called.
+func (w *Witness) Acknowledged() (taken, others []audit.Emitted) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, e := range w.emitted {
+		if w.taken[w.numbers[i]] {
+			taken = append(taken, e)
+		} else {
+			others = append(others, e)
+		}
+	}
+	return taken, others
+}
+
+// FailedPosts returns how many POSTs were made again because the extension did
+// not acknowledge them: of these events there may be two.
+func (w *Witness) FailedPosts() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
 }
 
 // Log returns the extension's own log so far.

@@ -91,6 +91,8 @@ func Start(t *testing.T, b Binaries, opt Options) *Run {
 		Timeout:    20 * time.Second,
 		OnEvent:    r.OnEvent,
 		Stderr:     r,
+		// What was acknowledged, for those whose extension is killed.
+		OnDelivered: r.OnDelivered,
 	}
 	if opt.Lambda != nil {
 		opt.Lambda(&cfg)

@@ -1,0 +1,155 @@
+package record
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Join puts events together that came in parts. The others stay as they are,
+// and so do parts of which some are missing or make no sense; the first part
+// that is met has the whole event's place, and the first part's Seq is its Seq.
+// Parts may come in any order, from several environments, and more than once.
+func Join(events []Event) []Event {
+	type key struct {
+		environment string
+		first       uint64 // seq of the first part
+		parts       int
+		time, kind  string
+	}
+	of := func(e Event) (key, bool) {
+		if e.Part < 1 || e.Part > e.Parts || e.Seq < uint64(e.Part) {
+			return key{}, false
+		}
+		return key{e.Environment(), e.Seq - uint64(e.Part) + 1, e.Parts, e.Time, e.Type}, true
+	}
+	// Parts that do not exist must not take memory.
+	pieces := map[key]map[int]Event{}
+	for _, e := range events {
+		k, ok := of(e)
+		if !ok {
+			continue
+		}
+		if pieces[k] == nil {
+			pieces[k] = map[int]Event{}
+		}
+		if _, again := pieces[k][e.Part]; !again {
+			pieces[k][e.Part] = e
+		}
+	}
+	if len(pieces) == 0 {
+		return slices.Clone(events)
+	}
+	joined := map[key]bool{} // false: not to be
+	var out []Event
+	for _, e := range events {
+		k, ok := of(e)
+		if !ok {
+			out = append(out, e)
+			continue
+		}
+		done, met := joined[k]
+		if met && done {
+			continue // it is out already
+		}
+		if !met {
+			if whole, ok := join(pieces[k], k.parts); ok {
+				joined[k] = true
+				out = append(out, whole)
+				continue
+			}
+			joined[k] = false
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// join makes one event of all its parts.
+func join(pieces map[int]Event, parts int) (Event, bool) {
+	if len(pieces) != parts {
+		return Event{}, false
+	}
+	whole := pieces[1]
+	whole.Part, whole.Parts = 0, 0
+	var body []byte
+	for i := 1; i <= parts; i++ {
+		var ok bool
+		if body, ok = appendUnquoted(body, pieces[i].Body); !ok {
+			return Event{}, false
+		}
+		if extra := pieces[i].Extra; len(whole.Extra) == 0 && len(extra) > 0 {
+			whole.Extra = extra // whichever part carries it
+		}
+	}
+	whole.Body = body
+	return whole, true
+}
+
+// appendUnquoted appends the bytes that a JSON string stands for. It is the
+// inverse of how Kinetel writes one (event.AppendQuoted): bytes that are no
+// UTF-8 stay as they are, which encoding/json would replace. It reads every
+// escape that JSON has.
+func appendUnquoted(dst []byte, quoted json.RawMessage) ([]byte, bool) {
+	n := len(quoted)
+	if n < 2 || quoted[0] != '"' || quoted[n-1] != '"' {
+		return dst, false
+	}
+	text := quoted[1 : n-1]
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '"' || c < ' ' {
+			return dst, false
+		}
+		if c != '\\' {
+			dst = append(dst, c)
+			continue
+		}
+		if i++; i == len(text) {
+			return dst, false
+		}
+		switch c := text[i]; c {
+		case '"', '\\', '/':
+			dst = append(dst, c)
+		case 'b':
+			dst = append(dst, '\b')
+		case 'f':
+			dst = append(dst, '\f')
+		case 'n':
+			dst = append(dst, '\n')
+		case 'r':
+			dst = append(dst, '\r')
+		case 't':
+			dst = append(dst, '\t')
+		case 'u':
+			r, ok := hex4(text[i+1:])
+			if !ok {
+				return dst, false
+			}
+			i += 4
+			if utf16.IsSurrogate(r) && i+2 < len(text) && text[i+1] == '\\' && text[i+2] == 'u' {
+				if low, ok := hex4(text[i+3:]); ok {
+					if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+						r = pair
+						i += 6
+					}
+				}
+			}
+			dst = utf8.AppendRune(dst, r)
+		default:
+			return dst, false
+		}
+	}
+	return dst, true
+}
+
+// hex4 reads the four digits of a \u escape.
+func hex4(text []byte) (rune, bool) {
+	if len(text) < 4 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(text[:4]), 16, 16)
+	return rune(n), err == nil
+}
