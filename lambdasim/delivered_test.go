@@ -153,4 +153,3 @@ func TestWhatAHookMadeOfItDoesNotMatter(t *testing.T) {
 		t.Errorf("%d events were accepted, want %d", events, want)
 	}
 }
-

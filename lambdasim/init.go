@@ -22,6 +22,12 @@ const (
 func (s *Sandbox) initialize(ctx context.Context, phase string, deadline time.Time) *InitError {
 	start := time.Now()
 	s.mu.Lock()
+	first := s.number == 0
+	s.mu.Unlock()
+	if !first {
+		s.expelStrangers(ctx, deadline)
+	}
+	s.mu.Lock()
 	s.number++
 	g := &generation{number: s.number, done: make(chan struct{}), runtimeInbox: make(chan *invocation, 1)}
 	s.gen = g

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -566,5 +568,32 @@ func TestRuntimeIgnoresTerm(t *testing.T) {
 	// gone when the extension hears of it.
 	if left := time.UnixMilli(event.DeadlineMs).Sub(before); left < 1900*time.Millisecond || left > 2500*time.Millisecond {
 		t.Errorf("the deadline is %v after the start", left)
+	}
+}
+
+// A process that was killed may have left a request behind, which is none of its
+// successor's.
+func TestARequestOfADeadProcessIsNotItsSuccessors(t *testing.T) {
+	t.Parallel()
+	ext, _ := scripted(t, "ext", script{})
+	cfg, _ := baseConfig(ext)
+	s := start(t, cfg)
+	conn, err := net.Dial("tcp", s.APIAddress())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	register := "POST /2020-01-01/extension/register HTTP/1.1\r\nHost: sandbox\r\nLambda-Extension-Name: stranger\r\nContent-Length: 2\r\n\r\n{"
+	if _, err := io.WriteString(conn, register[:20]); err != nil {
+		t.Fatal(err)
+	}
+	invoke(t, s, `{"exit":1}`)
+	invoke(t, s, `{}`)
+	if _, err := io.WriteString(conn, register[20:]+"}"); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 12)
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 503" {
+		t.Errorf("answered %q, %v", answer, err)
 	}
 }

@@ -41,6 +41,7 @@ type Sandbox struct {
 	number  int           // of the last generation
 	all     []*process
 	closed  bool
+	dialled map[string]bool // connections accepted during expelStrangers, by their other end
 
 	// Owned by the phase that runs:
 	frozen       bool
@@ -111,7 +112,7 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 		stdout: newLockedWriter(cfg.Stdout), stderr: newLockedWriter(cfg.Stderr),
 	}
 	s.relay = &relay{cfg: &s.cfg}
-	s.server = &http.Server{Handler: http.HandlerFunc(s.serve)}
+	s.server = &http.Server{Handler: http.HandlerFunc(s.serve), ConnContext: s.accepted}
 	s.wait.Go(func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.notice(Notice{Kind: NoticeRefused, Detail: "the APIs' listener failed: " + err.Error()})

@@ -1,9 +1,11 @@
 package lambdasim
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -21,6 +23,11 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g := s.gen
+	if made, ok := r.Context().Value(madeIn{}).(int); ok && made != g.number {
+		s.mu.Unlock()
+		http.Error(w, "the process is none of this environment's", http.StatusServiceUnavailable)
+		return
+	}
 	// Under mu, because close waits only for requests that came before it.
 	s.wait.Add(1)
 	s.mu.Unlock()
@@ -54,6 +61,44 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
 		s.notice(Notice{Kind: NoticeRefused, Detail: r.Method + " " + r.URL.Path + ": 404"})
 		http.NotFound(w, r)
 	}
+}
+
+// madeIn is the key of the generation's number in which a connection was made.
+type madeIn struct{}
+
+// accepted notes in which generation a connection was made. A process that was
+// killed may have left a request in it, which is not to be taken for one of its
+// successor's.
+func (s *Sandbox) accepted(ctx context.Context, c net.Conn) context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dialled != nil {
+		s.dialled[c.RemoteAddr().String()] = true
+		s.broadcast()
+	}
+	return context.WithValue(ctx, madeIn{}, s.number)
+}
+
+// expelStrangers returns when all connections that dead processes have made are
+// accepted, and so are known as theirs: the kernel hands connections out in
+// order, and the last one is our own.
+func (s *Sandbox) expelStrangers(ctx context.Context, deadline time.Time) {
+	s.mu.Lock()
+	s.dialled = make(map[string]bool)
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.dialled = nil
+	}()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", s.addr)
+	if err != nil {
+		return // nobody else gets through either
+	}
+	defer conn.Close()
+	own := conn.LocalAddr().String()
+	_ = s.await(ctx, deadline, func() bool { return s.dialled[own] }) // at the deadline, Init ends anyway
 }
 
 // maxAPIBody bounds the bodies of everything but responses.

@@ -1,0 +1,69 @@
+package faults
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestFaults runs the matrix and prints its table.
+func TestFaults(t *testing.T) {
+	results := &table{}
+	t.Run("matrix", func(t *testing.T) {
+		for order, f := range matrix() {
+			for _, m := range f.modesOf(order) {
+				seeds := f.seeds
+				if seeds == nil {
+					seeds = func(mode) []uint64 { return []uint64{0} }
+				}
+				for _, seed := range seeds(m) {
+					name := fmt.Sprintf("%s/%v", f.name, m)
+					if f.seeds != nil {
+						name += fmt.Sprint("/", seed)
+					}
+					t.Run(name, func(t *testing.T) {
+						t.Parallel()
+						w := newWorld(t, f, m)
+						out := row{order: order, fault: f.name, mode: m}
+						ran := false
+						defer func() {
+							if ran || t.Failed() {
+								out.failed = t.Failed()
+								results.add(out)
+							}
+						}()
+						f.run(w, seed)
+						ran = true
+						out.figures = w.audit()
+					})
+				}
+			}
+		}
+	})
+	markdown := results.markdown()
+	fmt.Print("\n", markdown, "\n")
+	if *tableFile != "" {
+		if err := writeTable(*tableFile, markdown); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// modesOf returns the modes to run a fault with. Without the whole matrix it is
+// one, or those that the fault insists on; another one for the next fault.
+func (f fault) modesOf(order int) (modes []mode) {
+	for _, flush := range []string{flushEnd, flushInterval} {
+		for _, spool := range []string{spoolOff, spoolOverflow, spoolAlways} {
+			if m := (mode{flush, spool}); f.makesSense == nil || f.makesSense(m) {
+				modes = append(modes, m)
+			}
+		}
+	}
+	switch {
+	case *wholeMatrix:
+		return modes
+	case f.short != nil:
+		return f.short
+	}
+	// 2 and the number of modes, 6, 4 or 2, share a divisor: 5 visits them all.
+	return modes[5*order%len(modes):][:1]
+}

@@ -1,0 +1,160 @@
+package faults
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"kinetel/kinesissim"
+	"kinetel/lambdasim"
+	"kinetel/test/rig"
+)
+
+// seedsOf returns the seeds of the two flush policies: every second one each.
+func seedsOf(m mode) (seeds []uint64) {
+	n := *killSeeds
+	switch {
+	case n > 0:
+	case *wholeMatrix:
+		n = 56
+	default:
+		n = 8
+	}
+	for seed := range uint64(n) {
+		if (seed%2 == 0) == (m.flush == flushEnd) {
+			seeds = append(seeds, seed)
+		}
+	}
+	return seeds
+}
+
+// moments are what a random delay is counted from, and the longest delay.
+var moments = []struct {
+	name   string
+	begins func(lambdasim.Notice) bool
+	within time.Duration
+}{
+	{"init", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeExec && n.Process == rig.Extension }, 12 * time.Millisecond},
+	{"burst", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeInvokeStart }, 80 * time.Millisecond},
+	{"hold", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeRuntimeDone }, 60 * time.Millisecond},
+	{"shutdown", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeShutdownSent }, 120 * time.Millisecond},
+}
+
+// kill kills the extension at an instant that the seed chooses, resets the
+// environment, goes on, and ends in order. What was acknowledged to Lambda has
+// to arrive.
+func kill(w *world, seed uint64) {
+	w.acknowledged, w.killed = true, true
+	draw := rand.New(rand.NewPCG(seed, 1))
+	moment := moments[seed/2%uint64(len(moments))]
+	after := time.Duration(draw.Int64N(int64(moment.within)))
+	which := draw.IntN(3) // of the moments, where there are several
+	if moment.name == "init" || moment.name == "shutdown" {
+		which = 0
+	}
+	w.Logf("%v after %s %d", after, moment.name, which)
+
+	// A Kinesis that is slow and fails sometimes, so that records wait.
+	dice := sync.OnceValue(func() func() uint64 {
+		var mu sync.Mutex
+		source := rand.NewPCG(seed, 2)
+		return func() uint64 { mu.Lock(); defer mu.Unlock(); return source.Uint64() }
+	})()
+	w.kinesis.SetIntercept(func(*kinesissim.Request) *kinesissim.Answer {
+		n := dice()
+		delay := time.Duration(n%30) * time.Millisecond
+		switch n >> 32 % 8 {
+		case 0:
+			return kinesissim.Delay(delay, unavailable())
+		case 1:
+			return kinesissim.Delay(delay, kinesissim.ResetAfter())
+		}
+		return kinesissim.Delay(delay, nil)
+	})
+
+	victim := &victim{after: after}
+	r := w.start(func(c *lambdasim.Config) {
+		// An extension that dies in its init is started again.
+		c.RetryFailedInit = true
+		c.OnNotice = func(n lambdasim.Notice) {
+			if n.Kind == lambdasim.NoticeExec && n.Process == rig.Extension {
+				victim.born(n)
+			}
+			if moment.begins(n) {
+				if which == 0 {
+					victim.strike()
+				}
+				which--
+			}
+		}
+	})
+	for _, payload := range []string{
+		`{"id":"one","lines":600}`,
+		`{"id":"two","lines":3000,"format":"mixed"}`,
+		`{"id":"three","lines":40,"every":"1ms"}`,
+		`{"id":"four","lines":600}`,
+	} {
+		r.Invoke(payload) // one of them meets the kill
+	}
+	w.shutdown(r)
+	victim.done()
+	w.kinesis.SetIntercept(nil)
+	second := w.start()
+	w.invoke(second, `{"id":"after","lines":40}`)
+	w.shutdown(second)
+
+	hit := false
+	for _, p := range r.Sandbox.Processes() {
+		hit = hit || p.Name == rig.Extension && p.Signal == syscall.SIGKILL
+	}
+	w.Logf("hit: %v", hit)
+	if !hit && moment.name != "shutdown" {
+		w.Error("the extension was not killed")
+	}
+}
+
+// victim is the process to kill, held by a handle: its number may soon be
+// another's.
+type victim struct {
+	after time.Duration
+
+	mu      sync.Mutex // guards all below
+	process *os.Process
+	timer   *time.Timer
+}
+
+// born takes a handle of the first process.
+func (v *victim) born(n lambdasim.Notice) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.process != nil {
+		return
+	}
+	if pid, err := strconv.Atoi(strings.TrimPrefix(n.Detail, "pid ")); err == nil {
+		v.process, _ = os.FindProcess(pid) // on Linux by a pidfd, where the kernel has them
+	}
+}
+
+// strike kills the process in a while.
+func (v *victim) strike() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	process := v.process
+	v.timer = time.AfterFunc(v.after, func() { _ = process.Kill() })
+}
+
+// done lets go of the process.
+func (v *victim) done() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.timer != nil {
+		v.timer.Stop()
+	}
+	if v.process != nil {
+		_ = v.process.Release()
+	}
+}

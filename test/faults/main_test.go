@@ -1,0 +1,26 @@
+// Package faults runs the real extension process beside a real function process
+// in the local Lambda, into the embedded Kinesis, through one fault after the
+// other, with both flush policies and every way to spool; and holds what Lambda
+// emitted against what lies in the stream, and against what was told as lost.
+//
+// Without flags every fault is run at least once. -faults.all runs the whole
+// matrix (`make test-faults`).
+package faults
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"kinetel/test/rig"
+)
+
+var binaries rig.Binaries // set once by TestMain
+
+var (
+	wholeMatrix = flag.Bool("faults.all", false, "run every fault with every flush policy and every spool mode")
+	tableFile   = flag.String("faults.table", "", "write the table into this `file`, between its two marker comments where it has them")
+	killSeeds   = flag.Int("faults.seeds", 0, "kill the extension at this many random `instants` (0: 8, and 56 with -faults.all)")
+)
+
+func TestMain(m *testing.M) { os.Exit(rig.Main(m, &binaries)) }
