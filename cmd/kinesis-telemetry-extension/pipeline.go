@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,14 +32,14 @@ const (
 // pipeline is everything between Lambda's Telemetry API and Kinesis, as the loop
 // sees it.
 //
-//	  Lambda's Telemetry API
-//	        | POST
-//	     listener --> packer --> queue --> shipper --> Kinesis
-//	        |           ^  |       ^ |         ^
-//	        | platform  |  | lines | | records | wake, flush
-//	        | events    |  v       | v         |
-//	        |           |  (spool, on disk)    |
-//	        +------> loop (next, hold, shut down)
+//	Lambda's Telemetry API
+//	      | POST
+//	   listener --> packer --> queue --> shipper --> Kinesis
+//	      |           ^  |       ^ |         ^
+//	      | platform  |  | lines | | records | wake, flush
+//	      | events    |  v       | v         |
+//	      |           |  (spool, on disk)    |
+//	      +------> loop (next, hold, shut down)
 //
 // What is given up on the way goes into the ledger of its environment, and from
 // there through the packer into the stream.
@@ -61,6 +63,8 @@ type pipeline struct {
 	dropped   ledger.Dropped
 	reported  time.Time // when the last report was made
 	since     int64     // events received up to then
+	lost      int64     // events given up that the log has told of
+	lostTold  time.Time // when it did
 	ending    bool      // records go into words
 	words     []*pack.Record
 }
@@ -74,7 +78,7 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 		Stripper: pack.NewStripper(cfg.Compression),
 	}
 	if cfg.Spool != config.SpoolOff {
-		p.spool = spool.New(spool.Options{Dir: cfg.SpoolDir, Max: cfg.SpoolBytes, Log: log})
+		p.spool = spool.New(spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log})
 		queued.Store = p.spool
 	}
 	p.queue = queue.New(queued)
@@ -90,8 +94,24 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 	}
 	origin := id.Origin()
 	origin.Ledger = p.ledger(origin)
-	p.packers = []*pack.Packer{p.packer(origin, 1)}
+	var journal pack.Journal // a nil *spool.Spool in it would be none
+	if cfg.Spool == config.SpoolAlways {
+		journal = p.spool
+	}
+	p.packers = []*pack.Packer{p.packer(origin, 1, journal)}
 	return p
+}
+
+// spoolDir is where a function's spool is. In Lambda no two functions share a
+// /tmp; on other machines one must not find what another one left.
+func spoolDir(dir, function string) string {
+	odd := func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
+	}
+	if function == "" || len(function) > 140 || strings.ContainsFunc(function, odd) {
+		function = "function"
+	}
+	return filepath.Join(dir, function)
 }
 
 // ledger makes the ledger of an environment.
@@ -103,20 +123,17 @@ func (p *pipeline) ledger(origin *pack.Origin) *ledger.Ledger {
 }
 
 // packer makes the packer of an environment.
-func (p *pipeline) packer(origin *pack.Origin, next uint64) *pack.Packer {
-	opt := pack.Options{
+func (p *pipeline) packer(origin *pack.Origin, next uint64, journal pack.Journal) *pack.Packer {
+	return pack.New(pack.Options{
 		Origin:       origin,
 		FunctionName: p.function,
 		Compression:  p.cfg.Compression,
 		PartitionKey: p.cfg.PartitionKey,
 		Next:         next,
+		Journal:      journal,
 		Push:         p.push,
-		Log: p.log,
-	}
-	if p.cfg.Spool == config.SpoolAlways {
-		opt.Journal = p.spool
-	}
-	return pack.New(opt)
+		Log:          p.log,
+	})
 }
 
 // push takes a closed record.
@@ -177,7 +194,7 @@ func (p *pipeline) takeUp(left []spool.Leftover) {
 		p.log.Info("an earlier process left telemetry, which goes first", "environment", origin.EnvironmentID,
 			"records", len(l.Records), "events", recovered)
 		p.queue.Restore(l.Records)
-		packer := p.packer(origin, l.Next)
+		packer := p.packer(origin, l.Next, nil)
 		for _, run := range l.Lines {
 			packer.Restore(run.First, run.Last, run.Lines)
 		}
@@ -185,6 +202,7 @@ func (p *pipeline) takeUp(left []spool.Leftover) {
 			telemetry.Unparsed(l.Fragment, time.Now(), packer.Add)
 		}
 		packer.Cut()
+		p.spool.ForgetJournal(origin) // all of it is in records now
 		p.mu.Lock()
 		p.recovered += recovered
 		p.packers = append(p.packers, packer)
@@ -218,10 +236,27 @@ func (p *pipeline) Thawed() { p.shipper.Thawed() }
 // Cut closes the open records and has them sent.
 func (p *pipeline) Cut() {
 	p.report()
+	p.tellLosses()
 	for _, packer := range p.all() {
 		packer.Cut()
 	}
 	p.shipper.Wake()
+}
+
+// tellLosses tells in the log what the stream is about to be told, now and then.
+func (p *pipeline) tellLosses() {
+	total := p.account.Total()
+	now := time.Now()
+	p.mu.Lock()
+	news := total > p.lost && (p.lost == 0 || now.Round(0).Sub(p.lostTold.Round(0)) >= reportEvery)
+	before := p.lost
+	if news {
+		p.lost, p.lostTold = total, now
+	}
+	p.mu.Unlock()
+	if news {
+		p.log.Warn("events were given up; kinetel.loss events tell of them in the stream", "events", total-before, "so_far_by_reason", p.account.Lost())
+	}
 }
 
 // CutIfOlder is Cut where the open record is older than age.

@@ -119,6 +119,15 @@ func (d *demo) run(ctx context.Context) error {
 			env[name] = value
 		}
 	}
+	if env["KINETEL_SPOOL_DIR"] == "" {
+		// The sandbox's /tmp is this machine's.
+		dir, err := os.MkdirTemp("", "kinetel-demo-")
+		if err != nil {
+			return fmt.Errorf("make a folder for the spool: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		env["KINETEL_SPOOL_DIR"] = dir
+	}
 	env["KINETEL_STREAM_NAME"] = demoStream
 	env["AWS_ENDPOINT_URL_KINESIS"] = kinesis.URL()
 	fmt.Fprintf(d.out, "%s\n%s\n\n", bold("A local Lambda, the real extension, an embedded Kinesis"),

@@ -77,9 +77,13 @@ func (d *Dropped) Add(record []byte) {
 	// it is.
 	_ = json.Unmarshal(record, &r)
 	d.Times++
-	d.Records += int64(max(r.Records, 0))
-	d.Bytes += int64(max(r.Bytes, 0))
+	d.Records += whole(r.Records)
+	d.Bytes += whole(r.Bytes)
 }
+
+// whole is n as a count. What no buffer of Lambda's can have held counts as that
+// much: a sum must not overflow.
+func whole(n float64) int64 { return int64(min(max(n, 0), 1<<40)) }
 
 // Milliseconds returns a duration as a report tells it.
 func Milliseconds(d time.Duration) float64 {

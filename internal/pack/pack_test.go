@@ -18,7 +18,6 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
-	"kinetel/internal/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,42 +38,56 @@ func identity() pack.Identity {
 // rig is a packer and what came out of it.
 type rig struct {
 	*pack.Packer
+	origin  *pack.Origin
 	ledger  *ledger.Ledger
+	account *ledger.Account
+	next    uint64         // as set
 	pushed  []*pack.Record // all that came out
 	records []*pack.Record // of them, what was taken
 	// lose says that a record is lost, as the queue and the shipper lose them.
 	lose func(*pack.Record) bool
 }
 
-func newRig(change ...func(*pack.Options)) *rig {
-	r := &rig{ledger: &ledger.Ledger{}, lose: func(*pack.Record) bool { return false }}
-	opt := pack.Options{
-		Identity:     identity(),
-		Compression:  config.CompressionGzip,
-		PartitionKey: config.PartitionByEnvironment,
-		Ledger:       r.ledger,
-		Push: func(rec *pack.Record) {
-			r.pushed = append(r.pushed, rec)
-			if r.lose(rec) {
-				r.ledger.Lost(rec.Loss(ledger.BufferFull))
-				r.ledger.Retell(rec.Losses)
-				return
-			}
-			r.records = append(r.records, rec)
+// setup is what a rig is made of; its Origin is that of id.
+type setup struct {
+	pack.Options
+	id pack.Identity
+}
+
+func newRig(change ...func(*setup)) *rig {
+	r := &rig{account: &ledger.Account{}, lose: func(*pack.Record) bool { return false }}
+	r.ledger = ledger.New(r.account, nil)
+	set := setup{
+		Options: pack.Options{
+			Compression:  config.CompressionGzip,
+			PartitionKey: config.PartitionByEnvironment,
+			Push: func(rec *pack.Record) {
+				r.pushed = append(r.pushed, rec)
+				if r.lose(rec) {
+					rec.GiveUp(ledger.BufferFull)
+					return
+				}
+				r.records = append(r.records, rec)
+			},
+			Log: slog.New(slog.DiscardHandler),
 		},
-		Log: slog.New(slog.DiscardHandler),
+		id: identity(),
 	}
 	for _, one := range change {
-		one(&opt)
+		one(&set)
 	}
-	r.Packer = pack.New(opt)
+	set.FunctionName = set.id.FunctionName
+	set.Origin = set.id.Origin()
+	set.Origin.Ledger = r.ledger
+	r.origin, r.next = set.Origin, set.Next
+	r.Packer = pack.New(set.Options)
 	return r
 }
 
-func plain(opt *pack.Options) { opt.Compression = config.CompressionNone }
+func plain(set *setup) { set.Compression = config.CompressionNone }
 
-func keyBy(by config.PartitionKey) func(*pack.Options) {
-	return func(opt *pack.Options) { opt.PartitionKey = by }
+func keyBy(by config.PartitionKey) func(*setup) {
+	return func(set *setup) { set.PartitionKey = by }
 }
 
 // line is a function's log line.
@@ -87,26 +100,17 @@ func line(text string) *event.Event {
 	}
 }
 
+// own is an event of Kinetel's own.
+func own(kind, body string) *event.Event {
+	return &event.Event{Received: received, Type: []byte(kind), Record: []byte(body)}
+}
+
 // start is the platform.start of a request.
 func start(request string) *event.Event {
 	ev := line("")
 	ev.Type = []byte(event.TypePlatformStart)
 	ev.Record = fmt.Appendf(nil, `{"requestId":%q,"version":"$LATEST"}`, request)
 	return ev
-}
-
-// decode reads a record back.
-func decode(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, r *pack.Record,
-) []record.Event {
-	t.Helper()
-	events, err := record.Decode(r.Data)
-	if err != nil {
-		t.Fatalf("record of events %d to %d: %v", r.First, r.Last, err)
-	}
-	return events
 }
 
 // bodies returns the bodies of all records' events, record by record.
@@ -225,7 +229,7 @@ func TestResource(t *testing.T) {
 		}, `{` + all + `"service.name":"orders","a\"b":"c\\d\ne"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(plain, func(opt *pack.Options) { tt.change(&opt.Identity) })
+			r := newRig(plain, func(set *setup) { tt.change(&set.id) })
 			r.Add(line("x"))
 			r.Cut()
 			_, got, ok := strings.Cut(string(r.records[0].Data), `,"resource":`)
@@ -240,7 +244,6 @@ func TestResource(t *testing.T) {
 func TestCutWithNothingOpenMakesNoRecord(t *testing.T) {
 	r := newRig()
 	r.Cut()
-	r.CutIfOlder(0)
 	r.Add(line("x"))
 	r.Cut()
 	r.Cut()
@@ -257,6 +260,9 @@ func TestARecordDescribesItself(t *testing.T) {
 	r.Add(line("three"))
 	r.Cut()
 	rec := r.records[1]
+	if rec.Origin != r.origin || rec.Ordinary != 2 || rec.Throttled != 0 || len(rec.Losses) != 0 {
+		t.Errorf("the second record is of %+v, has %d ordinary events and tells of %v", rec.Origin, rec.Ordinary, rec.Losses)
+	}
 	if rec.First != 2 || rec.Last != 3 || rec.Events != 2 || rec.Lines != int64(len(rec.Data)) || rec.Size() != len(rec.Data)+len(rec.PartitionKey) {
 		t.Errorf("the second record is %d to %d, %d events, %d bytes of lines, size %d", rec.First, rec.Last, rec.Events, rec.Lines, rec.Size())
 	}
@@ -264,6 +270,88 @@ func TestARecordDescribesItself(t *testing.T) {
 	if diff := cmp.Diff(want, rec.Loss(ledger.Rejected)); diff != "" {
 		t.Errorf("as a loss (-want +got):\n%s", diff)
 	}
+}
+
+func TestOrdinaryEventsAreCounted(t *testing.T) {
+	r := newRig()
+	for _, kind := range []string{"function", "platform.start", "extension", "platform.report", "kinetel.unparsed"} {
+		ev := line("x")
+		ev.Type = []byte(kind)
+		r.Add(ev)
+	}
+	r.AddOwn(own(event.TypeReport, "{}"))
+	r.Cut()
+	r.Add(start("request-1"))
+	r.Cut()
+	if a, b := r.records[0], r.records[1]; a.Events != 6 || a.Ordinary != 3 || b.Events != 1 || b.Ordinary != 0 {
+		t.Errorf("%d of %d events are ordinary, and %d of %d; want 3 of 6 and 0 of 1", a.Ordinary, a.Events, b.Ordinary, b.Events)
+	}
+}
+
+func TestARecordThatIsGivenUpIsToldWithWhatItTellsOf(t *testing.T) {
+	r := newRig(plain)
+	r.lose = func(rec *pack.Record) bool { return len(rec.Losses) > 0 }
+	old := ledger.Loss{First: 100, Last: 109, Count: 7, Bytes: 70, Reason: ledger.SpoolFull}
+	r.ledger.Lost(old)
+	r.Cut() // one record, which tells of it and is lost
+	size := r.pushed[0].Lines
+	want := []ledger.Loss{{First: 1, Last: 1, Count: 1, Bytes: size, Reason: ledger.BufferFull}, old}
+	if diff := cmp.Diff(want, r.ledger.Take()); diff != "" {
+		t.Errorf("losses to tell (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[ledger.Reason]int64{ledger.BufferFull: 1, ledger.SpoolFull: 7}, r.account.Lost()); diff != "" {
+		t.Errorf("events lost (-want +got):\n%s", diff)
+	}
+}
+
+func TestNumbersBeginWithNext(t *testing.T) {
+	for _, tt := range []struct{ next, want uint64 }{{0, 1}, {1, 1}, {2, 2}, {1 << 40, 1 << 40}} {
+		r := newRig(plain, func(set *setup) { set.Next = tt.next })
+		r.Add(line("one"))
+		r.Add(line("two"))
+		r.Cut()
+		rows := decode(t, r.records...)
+		if rec := r.records[0]; rec.First != tt.want || rec.Last != tt.want+1 || rows[0].Seq != tt.want || rows[1].Seq != tt.want+1 {
+			t.Errorf("Next %d: the events are %d and %d of the record %d to %d", tt.next, rows[0].Seq, rows[1].Seq, rec.First, rec.Last)
+		}
+	}
+}
+
+func TestReceivedCountsWhatWasTakenIn(t *testing.T) {
+	r := newRig()
+	want := func(want pack.Received) {
+		t.Helper()
+		if diff := cmp.Diff(want, r.Received()); diff != "" {
+			t.Errorf("Received (-want +got):\n%s", diff)
+		}
+	}
+	want(pack.Received{})
+	ev := line("12345678")
+	ev.Extra = []byte(`"not":"counted"`)
+	r.Add(ev)
+	want(pack.Received{Events: 1, Bytes: 10})
+	r.AddOwn(own(event.TypeReport, "{}"))
+	want(pack.Received{Events: 1, Bytes: 10, Own: 1})
+	r.ledger.Lost(ledger.Loss{First: 7, Last: 7, Count: 1, Reason: ledger.Rejected})
+	r.ledger.Lost(ledger.Loss{First: 9, Last: 9, Count: 1, Reason: ledger.Rejected})
+	want(pack.Received{Events: 1, Bytes: 10, Own: 1})
+	r.Cut() // tells of two losses
+	want(pack.Received{Events: 1, Bytes: 10, Own: 3})
+	long := text(3<<20, true, 1)
+	r.Add(line(string(long)))
+	parts := int64(len(r.pushed) - 2)
+	if parts < 3 {
+		t.Fatalf("%d parts", parts)
+	}
+	want(pack.Received{Events: 2, Bytes: 10 + int64(len(long)) + 2, Own: 3, Parts: parts - 1})
+}
+
+func TestEventsOfKinetelsOwnStartNoRequest(t *testing.T) {
+	r := newRig(keyBy(config.PartitionByRequest))
+	r.Add(start("request-1"))
+	r.AddOwn(start("request-2"))
+	r.Cut()
+	wantKeys(t, r, "request-1")
 }
 
 func TestAddKeepsNothingOfTheEvent(t *testing.T) {
@@ -287,7 +375,7 @@ func TestAddKeepsNothingOfTheEvent(t *testing.T) {
 func TestRecordsDoNotShareMemory(t *testing.T) {
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 		t.Run(string(compression), func(t *testing.T) {
-			r := newRig(func(opt *pack.Options) { opt.Compression = compression })
+			r := newRig(func(set *setup) { set.Compression = compression })
 			var want [][]string
 			for i := range 20 {
 				text := fmt.Sprintf("line %d of many", i)
@@ -346,16 +434,19 @@ func TestALineThatFillsARecordIsTaken(t *testing.T) {
 	r.Add(line(text))
 	r.Add(line(text + "x"))
 	r.Cut()
-	if len(r.records) != 3 || r.records[1].Size() != pack.MaxRecord || r.records[1].Events != 1 {
-		t.Fatalf("%d records; want an event of %d bytes alone in the second one, and a loss in the third", len(r.records), pack.MaxRecord)
+	if len(r.records) < 2 || r.records[1].Size() != pack.MaxRecord || r.records[1].Events != 1 {
+		t.Fatalf("%d records; want an event of %d bytes alone in the second one", len(r.records), pack.MaxRecord)
 	}
-	events := decode(t, r.records[2])
-	if len(events) != 1 || events[0].Type != event.TypeLoss || events[0].Seq != 4 {
-		t.Fatalf("the third record holds %+v, want the loss of event 3", events)
+	if first := decode(t, r.records[1])[0]; first.Part != 0 || first.Parts != 0 {
+		t.Errorf("an event that fits is part %d of %d", first.Part, first.Parts)
 	}
-	want := fmt.Sprintf(`{"firstSeq":3,"lastSeq":3,"count":1,"bytes":%d,"reason":"oversize"}`, r.records[1].Lines+1)
-	if got := string(events[0].Body); got != want {
-		t.Errorf("the loss is told as %s, want %s", got, want)
+	// One byte more, and it goes in parts.
+	events := decode(t, r.records[2:]...)
+	if len(events) != 2 || events[0].Seq != 3 || events[0].Parts != 2 || events[1].Seq != 4 || events[1].Parts != 2 {
+		t.Errorf("one byte more makes %d events, want parts 1 and 2, numbered 3 and 4", len(events))
+	}
+	if total := r.account.Total(); total != 0 {
+		t.Errorf("%d events lost", total)
 	}
 }
 
@@ -364,11 +455,11 @@ func TestALineThatFillsARecordIsTaken(t *testing.T) {
 func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 		for _, below := range []int{-1, 0, 1, 200, 256, 4096} {
-			r := newRig(keyBy(config.PartitionByFunction), func(opt *pack.Options) {
-				opt.Compression = compression
-				opt.Identity.FunctionName = strings.Repeat("f", 256)
+			r := newRig(keyBy(config.PartitionByFunction), func(set *setup) {
+				set.Compression = compression
+				set.id.FunctionName = strings.Repeat("f", 256)
 			})
-			short := newRig(plain, keyBy(config.PartitionByFunction), func(opt *pack.Options) { opt.Identity.FunctionName = strings.Repeat("f", 256) })
+			short := newRig(plain, keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = strings.Repeat("f", 256) })
 			short.Add(line(""))
 			short.Cut()
 			size := pack.MaxRecord - below - 2*int(short.records[0].Lines)
@@ -379,8 +470,8 @@ func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
 			for _, rec := range r.records {
 				events += rec.Events
 			}
-			if events != 2 || r.ledger.Total() != 0 {
-				t.Errorf("%s, %d bytes below the limit: %d events, %d of them lost", compression, below, events, r.ledger.Total())
+			if events != 2 || r.account.Total() != 0 {
+				t.Errorf("%s, %d bytes below the limit: %d events, %d of them lost", compression, below, events, r.account.Total())
 			}
 		}
 	}
@@ -389,7 +480,7 @@ func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
 func TestALineThatCompressesWellMayBeLonger(t *testing.T) {
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd} {
 		t.Run(string(compression), func(t *testing.T) {
-			r := newRig(func(opt *pack.Options) { opt.Compression = compression })
+			r := newRig(func(set *setup) { set.Compression = compression })
 			text := strings.Repeat("a word and ", 150_000)
 			r.Add(line("before"))
 			r.Add(line(text))
@@ -400,16 +491,6 @@ func TestALineThatCompressesWellMayBeLonger(t *testing.T) {
 				t.Errorf("%d records, want 3 with the long line alone in the second", len(got))
 			}
 		})
-	}
-}
-
-func TestOversizeIsToldInTheLog(t *testing.T) {
-	var log bytes.Buffer
-	r := newRig(plain, func(opt *pack.Options) { opt.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
-	r.Add(line("before"))
-	r.Add(line(strings.Repeat("x", pack.MaxRecord)))
-	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), `"seq":2`) || log.Len() > 1000 {
-		t.Errorf("the log has %d lines, want one that names the event by its number only: %.1000s", n, log.String())
 	}
 }
 
@@ -428,7 +509,7 @@ func TestPartitionKeys(t *testing.T) {
 		wantKeys(t, r, "orders")
 	})
 	t.Run("by function, where Lambda does not tell its name", func(t *testing.T) {
-		r := newRig(keyBy(config.PartitionByFunction), func(opt *pack.Options) { opt.Identity.FunctionName = "" })
+		r := newRig(keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = "" })
 		r.Add(line("x"))
 		r.Cut()
 		wantKeys(t, r, "0123456789abcdef")
@@ -508,60 +589,55 @@ func TestOtherwiseARequestCutsNothing(t *testing.T) {
 	}
 }
 
-func TestCutIfOlder(t *testing.T) {
-	const age = 10 * time.Second
+func TestAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		steps := func(name string, want int) {
+		want := func(name string, age time.Duration) {
 			t.Helper()
-			if r.CutIfOlder(age); len(r.records) != want {
-				t.Fatalf("%s: %d records, want %d", name, len(r.records), want)
+			if got := r.Age(); got != age {
+				t.Errorf("%s: the open record is %s old, want %s", name, got, age)
 			}
 		}
-		steps("nothing open", 0)
-		time.Sleep(age)
+		want("nothing open", 0)
+		time.Sleep(time.Hour)
+		want("nothing open, for long", 0)
 		r.Add(line("first"))
-		steps("just opened, however long nothing came", 0)
-		time.Sleep(age - time.Nanosecond)
+		want("just opened, however long nothing came", 0)
+		time.Sleep(time.Minute)
 		r.Add(line("second, which does not make it younger"))
-		steps("a moment too young", 0)
+		r.AddOwn(own(event.TypeReport, "{}"))
+		want("of the first event's age", time.Minute)
 		time.Sleep(time.Nanosecond)
-		steps("old enough", 1)
-		time.Sleep(age)
-		r.Add(line("the next record has its own age"))
-		steps("just opened again", 1)
+		want("to the nanosecond", time.Minute+1)
+		r.Cut()
+		want("nothing open after a cut", 0)
+		r.AddOwn(own(event.TypeReport, "{}"))
+		time.Sleep(time.Second)
+		want("an event of Kinetel's own opens one as well", time.Second)
 
 		// A record that is opened because the one before was full.
-		time.Sleep(age - 1)
 		for range pack.MaxEvents {
 			r.Add(line("x"))
 		}
-		time.Sleep(time.Nanosecond)
-		steps("the full record went by itself, the open one is young", 2)
-		time.Sleep(age)
-		steps("now it is old", 3)
+		want("the full record went by itself, the open one is young", 0)
+		time.Sleep(time.Second)
+		want("the open one gets older", time.Second)
+		r.Cut()
 
 		// And one that is opened by a line that did not fit.
 		r.Add(line(strings.Repeat("x", 600<<10)))
-		time.Sleep(age - 1)
+		time.Sleep(time.Minute)
 		r.Add(line(strings.Repeat("y", 600<<10)))
-		time.Sleep(time.Nanosecond)
-		steps("the line that did not fit is young", 4)
-		time.Sleep(age - 1)
-		steps("now it is old", 5)
-	})
-}
-
-func TestCutIfOlderTellsOfLosses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig()
-		r.Add(line("x"))
-		r.ledger.Lost(ledger.Loss{First: 7, Last: 7, Count: 1, Reason: ledger.Rejected})
+		want("the line that did not fit is young", 0)
 		time.Sleep(time.Second)
-		r.CutIfOlder(time.Second)
-		if len(r.records) != 2 || len(r.records[1].Losses) != 1 {
-			t.Errorf("%d records, want the events and then the loss", len(r.records))
-		}
+		want("the line that did not fit gets older", time.Second)
+
+		// And by what comes after one that went in parts.
+		r.Add(line(string(text(3<<20, true, 1))))
+		want("nothing is open after an event in parts", 0)
+		time.Sleep(time.Second)
+		r.Add(line("x"))
+		want("what follows an event in parts is young", 0)
 	})
 }
 
@@ -589,7 +665,7 @@ func TestLossesThatWereLostAreToldAgain(t *testing.T) {
 	if diff := cmp.Diff(r.records[0].Losses, told); diff != "" {
 		t.Errorf("losses told (-record +lines):\n%s", diff)
 	}
-	if total := r.ledger.Total(); total != 4 {
+	if total := r.account.Total(); total != 4 {
 		t.Errorf("%d events lost in total, want 4", total)
 	}
 	r.Cut()
@@ -607,11 +683,11 @@ func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 		tags   []config.Tag
 	}{
 		{"as many as a record holds", pack.MaxEvents, nil},
-		{"more than a record holds", 2*pack.MaxEvents + 1, nil},
+		{"more than a record holds", pack.MaxEvents + 12, nil},
 		{"so long that they fill a record before it has 500", pack.MaxEvents, []config.Tag{{Name: "long", Value: strings.Repeat("x", 2000)}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(func(opt *pack.Options) { opt.Identity.Tags = tt.tags })
+			r := newRig(func(set *setup) { set.id.Tags = tt.tags })
 			for i := range tt.losses {
 				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Bytes: 10, Reason: ledger.BufferFull}) // no two touch
 			}
@@ -620,6 +696,9 @@ func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 			for i, rec := range r.records {
 				lines := toldBy(t, rec)
 				told += len(lines)
+				if rec.Ordinary != 0 {
+					t.Errorf("record %d has %d ordinary events", i, rec.Ordinary)
+				}
 				if diff := cmp.Diff(lines, rec.Losses); diff != "" {
 					t.Errorf("record %d (%d to %d) tells of %d losses and answers for %d (-lines +Losses):\n%.500s",
 						i, rec.First, rec.Last, len(lines), len(rec.Losses), diff)
@@ -640,7 +719,7 @@ func TestTheSameEventsGiveTheSameBytes(t *testing.T) {
 			}
 			all = append(all, line(strings.Repeat(fmt.Sprint("word ", i), i%40)))
 		}
-		return append(all, line(strings.Repeat("y", 1<<20)), line("last"))
+		return append(all, line(strings.Repeat("y", 1<<20)), line(string(text(3<<20, true, 1))), line("last"))
 	}
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 		for _, by := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction} {
@@ -648,7 +727,7 @@ func TestTheSameEventsGiveTheSameBytes(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { // a loss is told with the time
 					var first []*pack.Record
 					for range 2 {
-						r := newRig(keyBy(by), func(opt *pack.Options) { opt.Compression = compression })
+						r := newRig(keyBy(by), func(set *setup) { set.Compression = compression })
 						for i, ev := range events() {
 							r.Add(ev)
 							if i == 100 {
@@ -677,8 +756,9 @@ func TestPackerIsSafeForConcurrentUse(t *testing.T) {
 	const writers, each = 4, 300
 	var mu sync.Mutex
 	var records []*pack.Record
-	r := newRig(func(opt *pack.Options) {
-		opt.Push = func(rec *pack.Record) {
+	r := newRig(func(set *setup) {
+		set.Journal = &journal{t: t, numbers: map[uint64][]byte{}}
+		set.Push = func(rec *pack.Record) {
 			mu.Lock()
 			defer mu.Unlock()
 			records = append(records, rec)
@@ -692,7 +772,9 @@ func TestPackerIsSafeForConcurrentUse(t *testing.T) {
 				if i%97 == 0 {
 					r.Cut()
 				}
-				r.CutIfOlder(time.Hour)
+				r.Age()
+				r.Received()
+				r.Commit([]byte("fragment"))
 			}
 		})
 	}

@@ -14,32 +14,11 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
-	"kinetel/internal/record"
 )
 
-// toldBy returns the losses that a record's lines tell of.
-func toldBy(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, r *pack.Record,
-) (losses []ledger.Loss) {
-	t.Helper()
-	for _, e := range decode(t, r) {
-		if e.Type != event.TypeLoss {
-			continue
-		}
-		var body struct {
-			FirstSeq, LastSeq uint64
-			Count             int
-			Bytes             int64
-			Reason            ledger.Reason
-		}
-		if err := json.Unmarshal(e.Body, &body); err != nil {
-			t.Fatalf("event %d: %v", e.Seq, err)
-		}
-		losses = append(losses, ledger.Loss{First: body.FirstSeq, Last: body.LastSeq, Count: body.Count, Bytes: body.Bytes, Reason: body.Reason})
-	}
-	return losses
+// compressions are all of them.
+func compressions() []config.Compression {
+	return []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone}
 }
 
 // text makes so many bytes of text, which can be compressed or cannot.
@@ -75,7 +54,7 @@ func anyEvent() *rapid.Generator[*event.Event] {
 		case dice < 99:
 			return rapid.IntRange(1<<20-6<<10, 1<<20+1<<10).Draw(t, "size")
 		default:
-			return rapid.IntRange(300<<10, 1<<20+300<<10).Draw(t, "size")
+			return rapid.IntRange(300<<10, 3<<20).Draw(t, "size")
 		}
 	})
 	return rapid.Custom(func(t *rapid.T) *event.Event {
@@ -109,35 +88,45 @@ func anyEvent() *rapid.Generator[*event.Event] {
 }
 
 func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
+	huge := fmt.Appendf(nil, `"x":%s`, event.AppendQuoted(nil, text(1300<<10, true, 7)))
 	rapid.Check(t, func(t *rapid.T) {
-		id := identity()
-		id.Tags = []config.Tag{{Name: "env", Value: "prod"}}
-		r := newRig(func(opt *pack.Options) {
-			opt.Identity = id
-			opt.Compression = rapid.SampledFrom([]config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone}).Draw(t, "compression")
-			opt.PartitionKey = rapid.SampledFrom([]config.PartitionKey{
+		r := newRig(func(set *setup) {
+			set.id.Tags = []config.Tag{{Name: "env", Value: "prod"}}
+			set.Compression = rapid.SampledFrom(compressions()).Draw(t, "compression")
+			set.PartitionKey = rapid.SampledFrom([]config.PartitionKey{
 				config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom,
 			}).Draw(t, "partition key")
+			set.Next = rapid.SampledFrom([]uint64{0, 1, 1000}).Draw(t, "next")
 		})
 		// Of what was pushed, some is lost on its way, as where memory is full.
 		lossy := rapid.Bool().Draw(t, "lossy")
 		r.lose = func(*pack.Record) bool { return lossy && rapid.IntRange(0, 3).Draw(t, "lost") == 0 }
 
 		var added []*event.Event
+		var want pack.Received
 		add := func(ev *event.Event) {
 			added = append(added, ev)
+			want.Events++
+			want.Bytes += int64(len(ev.Record))
 			r.Add(ev)
 		}
 		for range rapid.IntRange(0, 12).Draw(t, "steps") {
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			switch rapid.IntRange(0, 12).Draw(t, "step") {
 			case 0, 1:
 				r.Cut()
 			case 2:
-				r.CutIfOlder(0)
+				ev := own(event.TypeReport, `{"final":false}`)
+				added = append(added, ev)
+				want.Own++
+				r.AddOwn(ev)
 			case 3:
 				for range rapid.IntRange(1, 700).Draw(t, "burst") {
 					add(line("one of many"))
 				}
+			case 4:
+				ev := line("too large besides its body")
+				ev.Extra = huge
+				add(ev)
 			default:
 				add(anyEvent().Draw(t, "event"))
 			}
@@ -145,36 +134,53 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 		lossy = false
 		r.Cut()
 
-		// All that was pushed, lost or not: the events as they were added,
-		// numbered without holes but for those that are too large.
-		var seq uint64
-		oversize := map[uint64]bool{}
-		pending := added
+		// All that was pushed, lost or not: the events as they were added, whole
+		// or in parts, numbered without holes but for those that are oversize.
+		var rows []row
 		for _, rec := range r.pushed {
 			checkLegal(t, rec)
-			for _, e := range decode(t, rec) {
-				for seq++; seq < e.Seq; seq++ {
-					if len(pending) == 0 || len(pending[0].Record) < pack.MaxRecord-8<<10 {
-						t.Fatalf("event %d is missing, and it was not too large", seq)
-					}
-					pending = pending[1:]
-					oversize[seq] = true
-				}
-				if e.Seq != seq {
-					t.Fatalf("event %d comes after %d", e.Seq, seq-1)
-				}
-				if e.Type == event.TypeLoss {
-					continue
-				}
-				if len(pending) == 0 {
-					t.Fatalf("event %d was never added", seq)
-				}
-				checkSame(t, pending[0], e)
-				pending = pending[1:]
+			if rec.Origin != r.origin {
+				t.Fatalf("a record of another origin: %+v", rec.Origin)
 			}
+			rows = append(rows, decode(t, rec)...)
+		}
+		first := max(1, r.next)
+		seq := first - 1
+		oversize := map[uint64]bool{}
+		pending := added
+		skip := func(to uint64) {
+			for seq < to && len(pending) > 0 && len(pending[0].Extra) > 64<<10 {
+				pending = pending[1:]
+				seq++
+				oversize[seq] = true
+			}
+		}
+		for _, e := range join(t, rows) {
+			skip(e.numbers[0] - 1)
+			for _, n := range e.numbers {
+				if seq++; n != seq {
+					t.Fatalf("event %d comes after %d", n, seq-1)
+				}
+			}
+			want.Parts += int64(len(e.numbers) - 1)
+			if e.Type == event.TypeLoss {
+				want.Own++
+				continue
+			}
+			if len(pending) == 0 {
+				t.Fatalf("event %d was never added", seq)
+			}
+			checkSame(t, pending[0], e)
+			pending = pending[1:]
 		}
 		if len(pending) > 0 {
 			t.Fatalf("%d events did not come out", len(pending))
+		}
+		if diff := cmp.Diff(want, r.Received()); diff != "" {
+			t.Fatalf("Received (-want +got):\n%s", diff)
+		}
+		if n := uint64(want.Events + want.Own + want.Parts); n != seq+1-first {
+			t.Fatalf("%d events were taken in, and %d numbers were given", n, seq+1-first)
 		}
 
 		// What was taken: each number is there, or told as lost, once.
@@ -196,38 +202,48 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 				}
 			}
 		}
-		for n := range seq {
-			switch reason := state[n+1]; {
+		for n := first; n <= seq; n++ {
+			switch reason := state[n]; {
 			case reason == "":
-				t.Fatalf("event %d of %d did not arrive and is not told as lost", n+1, seq)
-			case oversize[n+1] != (reason == ledger.Oversize):
-				t.Fatalf("event %d is told: %s, but oversize: %t", n+1, reason, oversize[n+1])
+				t.Fatalf("event %d of %d did not arrive and is not told as lost", n, seq)
+			case oversize[n] != (reason == ledger.Oversize):
+				t.Fatalf("event %d is told: %s, but oversize: %t", n, reason, oversize[n])
 			}
 		}
-		if uint64(len(state)) != seq || told != r.ledger.Total() {
-			t.Fatalf("%d numbers of %d are accounted for; %d told as lost, %d in the ledger", len(state), seq, told, r.ledger.Total())
+		if uint64(len(state)) != seq+1-first || told != r.account.Total() {
+			t.Fatalf("%d numbers of %d are accounted for; %d told as lost, %d in the ledger", len(state), seq+1-first, told, r.account.Total())
 		}
 	})
 }
 
 // checkLegal checks a record against Kinesis' limits and against what it says
 // of itself.
-func checkLegal(t *rapid.T, r *pack.Record) {
+func checkLegal(t fataler, r *pack.Record) {
 	t.Helper()
 	if r.Events < 1 || r.Events > pack.MaxEvents || r.Size() > pack.MaxRecord || len(r.PartitionKey) < 1 || len(r.PartitionKey) > 256 {
 		t.Fatalf("a record of %d events and %d bytes with the key %q", r.Events, r.Size(), r.PartitionKey)
 	}
-	events := decode(t, r)
-	if last := events[len(events)-1].Seq; len(events) != r.Events || r.First != events[0].Seq || r.Last != last || last-r.First+1 != uint64(r.Events) {
-		t.Fatalf("a record of %d events, %d to %d, says %d events, %d to %d", len(events), events[0].Seq, last, r.Events, r.First, r.Last)
+	rows := decode(t, r)
+	ordinary, size := 0, int64(0)
+	for _, one := range rows {
+		size += int64(len(one.text))
+		if event.Ordinary([]byte(one.Type)) {
+			ordinary++
+		}
+	}
+	if last := rows[len(rows)-1].Seq; len(rows) != r.Events || r.First != rows[0].Seq || r.Last != last || last-r.First+1 != uint64(r.Events) {
+		t.Fatalf("a record of %d events, %d to %d, says %d events, %d to %d", len(rows), rows[0].Seq, last, r.Events, r.First, r.Last)
+	}
+	if ordinary != r.Ordinary || size != r.Lines || r.Throttled != 0 {
+		t.Fatalf("a record of %d ordinary events and %d bytes says %d and %d; throttled %d times", ordinary, size, r.Ordinary, r.Lines, r.Throttled)
 	}
 	if diff := cmp.Diff(toldBy(t, r), r.Losses); diff != "" {
 		t.Fatalf("losses that the record answers for (-lines +Losses):\n%s", diff)
 	}
 }
 
-// checkSame checks that an event arrived as it was added.
-func checkSame(t *rapid.T, want *event.Event, got record.Event) {
+// checkSame checks that an event arrived as it was added, in parts or not.
+func checkSame(t fataler, want *event.Event, got whole) {
 	t.Helper()
 	body := []byte("null")
 	if len(want.Record) > 0 {

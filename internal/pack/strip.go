@@ -23,7 +23,10 @@ func NewStripper(c config.Compression) *Stripper { return &Stripper{compressor{k
 // record of the others; nil where there are none, or where the record cannot be
 // read, as those of zstd: then all of it is given up.
 func (s *Stripper) Strip(r *Record, reason ledger.Reason) *Record {
-	if r.Ordinary >= r.Events {
+	switch r.Ordinary {
+	case 0:
+		return r
+	case r.Events:
 		r.GiveUp(reason)
 		return nil
 	}

@@ -4,6 +4,7 @@
 package queue
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"sync"
@@ -62,35 +63,28 @@ type Queue struct {
 	waiters  []*waiter  // for records to leave
 }
 
-// entry is a record that waits: in memory, in the store, or in both.
+// entry is a record that waits: in memory, in the store, or in both. A record in
+// flight is the consumer's; the queue does not look into it.
 type entry struct {
 	record   *pack.Record // nil: only in the store
 	ref      *spool.Ref   // nil: only in memory
 	position int64        // counts records ever pushed
-	reads    int          // that failed
+	events   int
+	ordinary int   // of these
+	size     int   // as Kinesis counts it
+	memory   int64 // that is counted for it
+	reads    int   // that failed
 }
 
-// ordinary is how many of the record's events go before others.
-func (e *entry) ordinary() int {
-	if e.record != nil {
-		return e.record.Ordinary
+// hold puts a record, or none, into an entry's memory.
+func (q *Queue) hold(e *entry, r *pack.Record) {
+	q.bytes -= e.memory
+	e.record, e.memory = r, 0
+	if r != nil {
+		e.events, e.ordinary, e.size = r.Events, r.Ordinary, r.Size()
+		e.memory = int64(e.size) + overhead
+		q.bytes += e.memory
 	}
-	return e.ref.Ordinary
-}
-
-func (e *entry) events() int {
-	if e.record != nil {
-		return e.record.Events
-	}
-	return e.ref.Events
-}
-
-// size is what Kinesis counts of the record.
-func (e *entry) size() int {
-	if e.record != nil {
-		return e.record.Size()
-	}
-	return e.ref.DataSize
 }
 
 type waiter struct {
@@ -101,21 +95,18 @@ type waiter struct {
 // New returns a Queue.
 func New(opt Options) *Queue { return &Queue{opt: opt} }
 
-// memory is what a record takes.
-func memory(r *pack.Record) int64 { return int64(r.Size()) + overhead }
-
 // Push adds a record, and makes room for it where there is none. A record alone
-// always has room.
+// always has room in memory.
 func (q *Queue) Push(r *pack.Record) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e := entry{record: r, position: q.next}
+	e := entry{position: q.next}
 	q.next++
-	if q.opt.Always {
-		e.ref = q.save(r)
-	}
+	q.hold(&e, r)
 	q.entries = append(q.entries, e)
-	q.bytes += memory(r)
+	if q.opt.Always {
+		q.save(len(q.entries) - 1)
+	}
 	// Without a store, a record that tells of losses makes no room for itself,
 	// or each telling would be a loss to tell. The next record makes it up.
 	if q.opt.Store != nil || len(r.Losses) == 0 {
@@ -135,163 +126,177 @@ func (q *Queue) Restore(refs []*spool.Ref) {
 	}
 	older := make([]entry, len(refs), len(refs)+len(q.entries))
 	for i, ref := range refs {
-		older[i] = entry{ref: ref, position: first - int64(len(refs)-i)}
+		older[i] = entry{
+			ref: ref, position: first - int64(len(refs)-i),
+			events: ref.Events, ordinary: ref.Ordinary, size: ref.DataSize,
+		}
 	}
 	q.entries = append(older, q.entries...)
 }
 
-// fit brings what is in memory below its bound: into the store, oldest first,
-// or where that does not take it by giving events up.
-func (q *Queue) fit() {
-	stored := q.opt.Store != nil // until it takes nothing any more
-	for i := q.inFlight; q.bytes > q.opt.Max && i < len(q.entries)-1; i++ {
-		if e := q.entries[i]; e.record != nil && e.ref == nil && stored {
-			i, stored = q.store(i)
-		}
-		if e := &q.entries[i]; e.record != nil && e.ref != nil {
-			q.bytes -= memory(e.record)
-			e.record = nil
-		}
-	}
-	for q.bytes > q.opt.Max && q.giveUpOne() {
-	}
-}
+// Where records are, for the choice of what goes.
 
-// store saves the entry at i, and returns where it is afterwards: others may
-// have had to go.
-func (q *Queue) store(i int) (at int, ok bool) {
-	position := q.entries[i].position
-	ref := q.save(q.entries[i].record)
-	for i = min(i, len(q.entries)-1); q.entries[i].position != position; i-- {
-	}
-	q.entries[i].ref = ref
-	return i, ref != nil
-}
+func inMemory(e *entry) bool     { return e.record != nil }
+func onlyInMemory(e *entry) bool { return e.record != nil && e.ref == nil }
+func inStore(e *entry) bool      { return e.ref != nil }
 
-// giveUpOne gives up the oldest ordinary events that are only in memory, or
-// where there are none the oldest record. It reports whether there was any.
-func (q *Queue) giveUpOne() bool {
-	candidate := func(i int) bool { return q.entries[i].record != nil && q.entries[i].ref == nil }
-	i, ok := q.oldest(q.inFlight, len(q.entries)-1, candidate)
-	if !ok {
-		return false
-	}
-	r := q.entries[i].record
-	q.bytes -= memory(r)
-	if q.entries[i].record = q.strip(r, ledger.BufferFull); q.entries[i].record == nil {
-		q.entries = slices.Delete(q.entries, i, i+1)
-	} else {
-		q.bytes += memory(q.entries[i].record)
-	}
-	return true
-}
-
-// oldest returns the first candidate with ordinary events in a range of entries,
-// or where there is none the first candidate.
-func (q *Queue) oldest(from, to int, candidate func(i int) bool) (int, bool) {
-	first := -1
-	for i := from; i < to; i++ {
-		if !candidate(i) {
-			continue
-		}
-		if q.entries[i].ordinary() > 0 {
+// oldest returns the oldest entry of those before to that are in a place and not
+// in flight; with ordinary, only those that have ordinary events.
+func (q *Queue) oldest(to int, in func(*entry) bool, ordinary bool) (int, bool) {
+	for i := q.inFlight; i < to; i++ {
+		if e := &q.entries[i]; in(e) && (!ordinary || e.ordinary > 0) {
 			return i, true
 		}
-		if first < 0 {
-			first = i
-		}
 	}
-	return first, first >= 0
+	return -1, false
 }
 
-// strip gives a record's ordinary events up, and all of it where it has none.
-func (q *Queue) strip(r *pack.Record, reason ledger.Reason) *pack.Record {
-	if r.Ordinary == 0 {
+// fit brings what is in memory below its bound: into the store, oldest first;
+// and where that does not take it, by giving events up.
+func (q *Queue) fit() {
+	stored := q.opt.Store != nil // until it takes nothing any more
+	for q.bytes > q.opt.Max {
+		newest := len(q.entries) - 1 // always has room
+		i, ok := q.oldest(newest, inMemory, false)
+		if !ok {
+			return
+		}
+		if stored && q.entries[i].ref == nil {
+			err := q.append(i)
+			if errors.Is(err, spool.ErrFull) {
+				if !q.makeRoom(true) && !q.giveUp(newest, true, ledger.SpoolFull) && !q.makeRoom(false) {
+					stored = false
+				}
+				continue
+			}
+			stored = err == nil
+		}
+		if e := &q.entries[i]; e.ref != nil {
+			q.hold(e, nil)
+			continue
+		}
+		// Some may be in the store all the same.
+		if i, ok := q.oldest(newest, func(e *entry) bool { return inMemory(e) && inStore(e) }, false); ok {
+			q.hold(&q.entries[i], nil)
+			continue
+		}
+		if !q.giveUp(newest, true, ledger.BufferFull) && !q.giveUp(newest, false, ledger.BufferFull) {
+			return
+		}
+	}
+}
+
+// append puts the record at i into the store.
+func (q *Queue) append(i int) error {
+	ref, err := q.opt.Store.Append(q.entries[i].record)
+	if err == nil {
+		q.entries[i].ref = ref
+	}
+	return err
+}
+
+// giveUp gives up what is only in memory, of the entries before to: the oldest
+// ordinary events, or else the oldest record. It reports whether there was any.
+func (q *Queue) giveUp(to int, ordinary bool, reason ledger.Reason) bool {
+	i, ok := q.oldest(to, onlyInMemory, ordinary)
+	if ok {
+		q.strip(i, reason)
+	}
+	return ok
+}
+
+// strip gives up the ordinary events of the record at i, which is in memory, and
+// all of it where it has none. It reports whether something is left.
+func (q *Queue) strip(i int, reason ledger.Reason) bool {
+	e := &q.entries[i]
+	r := e.record
+	if e.ordinary == 0 {
 		r.GiveUp(reason)
-		return nil
+		r = nil
+	} else {
+		r = q.opt.Stripper.Strip(r, reason)
 	}
-	return q.opt.Stripper.Strip(r, reason)
+	q.hold(e, r)
+	if r == nil {
+		q.entries = slices.Delete(q.entries, i, i+1)
+	}
+	return r != nil
 }
 
-// save puts a record into the store, where it may have others given up. It
-// returns nil where the store does not take it.
-func (q *Queue) save(r *pack.Record) *spool.Ref {
+// save puts the record at i into the store, for which others may have to go. It
+// reports whether the store takes records; the record itself may have been given
+// up.
+func (q *Queue) save(i int) bool {
+	position := q.entries[i].position
 	for {
-		ref, err := q.opt.Store.Append(r)
-		if err == nil {
-			return ref
+		err := q.append(i)
+		if err == nil || !errors.Is(err, spool.ErrFull) {
+			return err == nil
 		}
-		if !errors.Is(err, spool.ErrFull) || !q.makeRoom() {
-			return nil
+		if !q.makeRoom(true) {
+			// The store has no lines. This record's go before platform events.
+			if q.entries[i].ordinary > 0 {
+				if !q.strip(i, ledger.SpoolFull) {
+					return true
+				}
+				continue
+			}
+			if !q.makeRoom(false) {
+				return false
+			}
+		}
+		// Entries before this one may be gone.
+		for i = min(i, len(q.entries)-1); q.entries[i].position != position; i-- {
 		}
 	}
 }
 
 // makeRoom gives up what lies together with the oldest ordinary events in the
-// store. It reports whether there was anything.
-func (q *Queue) makeRoom() bool {
-	i, ok := q.oldest(q.inFlight, len(q.entries), func(i int) bool { return q.entries[i].ref != nil })
+// store, or without ordinary with the oldest record. It reports whether there
+// was anything.
+func (q *Queue) makeRoom(ordinary bool) bool {
+	i, ok := q.oldest(len(q.entries), inStore, ordinary)
 	if !ok {
 		return false
 	}
 	victim := q.entries[i].ref
 	q.opt.Store.Seal(victim)
-	only := q.entries[i].ordinary() == 0 // then the others have none either
-	kept := q.entries[:0]
-	for _, e := range q.entries {
+	var rests []int64 // positions
+	for i := 0; i < len(q.entries); i++ {
+		e := &q.entries[i]
 		if e.ref == nil || !q.opt.Store.Together(e.ref, victim) {
-			kept = append(kept, e)
 			continue
 		}
-		// What is in memory, on its way or not, is given up by fit, if at all.
-		if e.record == nil {
-			if e.record = q.rest(e.ref, only); e.record != nil {
-				q.bytes += memory(e.record)
-			}
+		if i < q.inFlight { // it is in memory, and may yet arrive
+			q.opt.Store.Done(e.ref)
+			e.ref = nil
+			continue
 		}
-		q.opt.Store.Done(e.ref)
-		if e.ref = nil; e.record != nil {
-			kept = append(kept, e)
+		ref := e.ref
+		e.reads = max(e.reads, maxReads-1) // there is no later
+		kept := q.load(e)
+		if kept && (!ordinary || e.ordinary > 0) {
+			kept = q.strip(i, ledger.SpoolFull)
 		}
+		q.opt.Store.Done(ref)
+		if !kept {
+			i-- // the entry is gone
+			continue
+		}
+		q.entries[i].ref = nil
+		rests = append(rests, q.entries[i].position)
 	}
-	clear(q.entries[len(kept):])
-	q.entries = kept
-	if q.opt.Always {
-		q.saveAgain()
+	// What is left of them takes less than it did, as a rule.
+	for _, position := range rests {
+		i, found := slices.BinarySearchFunc(q.entries, position, func(e entry, p int64) int { return cmp.Compare(e.position, p) })
+		if !found || q.append(i) != nil {
+			break // it stays in memory
+		}
+		if !q.opt.Always {
+			q.hold(&q.entries[i], nil)
+		}
 	}
 	return true
-}
-
-// saveAgain puts what makeRoom has left in memory only into the store, as far
-// as there is room.
-func (q *Queue) saveAgain() {
-	for i := range q.entries {
-		if e := &q.entries[i]; e.ref == nil {
-			ref, err := q.opt.Store.Append(e.record)
-			if err != nil {
-				return
-			}
-			e.ref = ref
-		}
-	}
-}
-
-// rest returns what is left of a record in the store when its ordinary events
-// are given up, or with only all of it.
-func (q *Queue) rest(ref *spool.Ref, only bool) *pack.Record {
-	if only || ref.Ordinary >= ref.Events {
-		ref.Record().GiveUp(ledger.SpoolFull)
-		return nil
-	}
-	r, err := q.opt.Store.Read(ref)
-	if err != nil {
-		ref.Record().GiveUp(ledger.SpoolCorrupt)
-		return nil
-	}
-	if r.Ordinary == 0 {
-		return r
-	}
-	return q.strip(r, ledger.SpoolFull)
 }
 
 // Batch returns the oldest records, at most records of them and at most bytes
@@ -305,40 +310,42 @@ func (q *Queue) Batch(records, bytes int) []*pack.Record {
 	for len(batch) < len(q.entries) && len(batch) < records {
 		i := len(batch)
 		e := &q.entries[i]
-		if total += e.size(); i > 0 && total > bytes {
+		if i > 0 && total+e.size > bytes {
 			break
 		}
-		if e.record == nil && !q.load(e) {
-			if e.reads < maxReads {
-				break // it is tried again with the next batch
+		if entries := len(q.entries); !q.load(e) {
+			if len(q.entries) < entries {
+				continue // it was given up
 			}
-			total -= e.size()
-			q.entries = slices.Delete(q.entries, i, i+1)
-			continue
+			break // it is tried again with the next batch
 		}
+		total += e.size
 		batch = append(batch, e.record)
+		q.inFlight = len(batch)
 	}
-	q.inFlight = len(batch)
 	q.release() // what could not be read has left
 	return batch
 }
 
-// load reads an entry's record from the store. Where that is hopeless, it is
-// given up.
+// load has an entry's record in memory. Where that is hopeless, it is given up
+// and the entry removed.
 func (q *Queue) load(e *entry) bool {
-	r, err := q.opt.Store.Read(e.ref)
-	if err == nil {
-		e.record = r
-		q.bytes += memory(r)
+	if e.record != nil {
 		return true
 	}
-	if e.reads++; errors.Is(err, spool.ErrCorrupt) {
-		e.reads = maxReads
+	r, err := q.opt.Store.Read(e.ref)
+	if err == nil {
+		q.hold(e, r)
+		e.reads = 0
+		return true
 	}
-	if e.reads >= maxReads {
-		e.ref.Record().GiveUp(ledger.SpoolCorrupt)
-		q.opt.Store.Done(e.ref)
+	if e.reads++; e.reads < maxReads && !errors.Is(err, spool.ErrCorrupt) {
+		return false
 	}
+	ref, position := e.ref, e.position
+	ref.Record().GiveUp(ledger.SpoolCorrupt)
+	q.opt.Store.Done(ref)
+	q.entries = slices.DeleteFunc(q.entries, func(e entry) bool { return e.position == position })
 	return false
 }
 
@@ -349,19 +356,36 @@ func (q *Queue) Settle(gone func(i int) bool) {
 	defer q.mu.Unlock()
 	kept := q.entries[:0]
 	for i, e := range q.entries {
-		if i < q.inFlight && gone(i) {
-			q.bytes -= memory(e.record)
-			if e.ref != nil {
-				q.opt.Store.Done(e.ref)
+		if i < q.inFlight {
+			if gone(i) {
+				q.hold(&e, nil)
+				if e.ref != nil {
+					q.opt.Store.Done(e.ref)
+				}
+				continue
 			}
-			continue
+			q.hold(&e, e.record) // it may have got another key
 		}
 		kept = append(kept, e)
 	}
 	clear(q.entries[len(kept):]) // lets go of the records
 	q.entries = kept
 	q.inFlight = 0
+	if q.opt.Always {
+		q.saveAll()
+	}
 	q.release()
+}
+
+// saveAll puts what is only in memory into the store, as far as that takes it.
+func (q *Queue) saveAll() {
+	for {
+		// From the front each time: what makes room leaves others behind.
+		i, ok := q.oldest(len(q.entries), onlyInMemory, false)
+		if !ok || !q.save(i) {
+			return
+		}
+	}
 }
 
 // Spill puts all that is only in memory into the store, for the next process,
@@ -370,17 +394,17 @@ func (q *Queue) Settle(gone func(i int) bool) {
 func (q *Queue) Spill() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := 0; i < len(q.entries) && q.opt.Store != nil; i++ {
-		if q.entries[i].ref == nil {
-			i, _ = q.store(i)
-		}
+	if q.opt.Store != nil {
+		q.saveAll()
 	}
 	q.entries = slices.DeleteFunc(q.entries, func(e entry) bool {
-		if e.ref == nil {
-			q.bytes -= memory(e.record)
-			e.record.GiveUp(ledger.Shutdown)
+		if e.ref != nil {
+			return false
 		}
-		return e.ref == nil
+		r := e.record
+		q.hold(&e, nil)
+		r.GiveUp(ledger.Shutdown)
+		return true
 	})
 	q.release()
 }
@@ -437,11 +461,11 @@ func (q *Queue) Waiting() (w Waiting) {
 	w.Records, w.Bytes = len(q.entries), q.bytes
 	for i := range q.entries {
 		e := &q.entries[i]
-		w.Events += e.events()
-		w.Size += int64(e.size())
+		w.Events += e.events
+		w.Size += int64(e.size)
 		if e.ref != nil {
 			w.Spooled.Records++
-			w.Spooled.Events += e.events()
+			w.Spooled.Events += e.events
 		}
 	}
 	return w

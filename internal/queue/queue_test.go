@@ -1,69 +1,14 @@
 package queue_test
 
 import (
-	"slices"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
-	"pgregory.net/rapid"
 
 	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
 	"kinetel/internal/queue"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const key = "k"
-
-// rec is a record of so many bytes, its partition key included.
-func rec(seq uint64, size int) *pack.Record {
-	return &pack.Record{Data: make([]byte, size-len(key)), PartitionKey: key, First: seq, Last: seq, Events: 1}
-}
-
-// numbers are the records by their sequence numbers.
-func numbers(records []*pack.Record) []uint64 {
-	var n []uint64
-	for _, r := range records {
-		n = append(n, r.First)
-	}
-	return n
-}
-
-// rig is a queue and what it gave up.
-type rig struct {
-	*queue.Queue
-	dropped []*pack.Record
-}
-
-func newRig(max int64) *rig {
-	r := &rig{}
-	r.Queue = queue.New(max, func(rec *pack.Record) { r.dropped = append(r.dropped, rec) })
-	return r
-}
-
-func (r *rig) push(seqs ...uint64) {
-	for _, seq := range seqs {
-		r.Push(rec(seq, 100))
-	}
-}
-
-// room is the space of so many records that push pushes.
-func room(records int64) int64 { return records * (100 + queue.Overhead) }
-
-func all(int) bool  { return true }
-func none(int) bool { return false }
-
-func closed(ch <-chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	default:
-		return false
-	}
-}
 
 func TestBatch(t *testing.T) {
 	for _, tt := range []struct {
@@ -81,9 +26,9 @@ func TestBatch(t *testing.T) {
 		{"at least one, however large", []int{5000, 10}, 500, 30, []uint64{1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(1 << 20)
+			r := newRig(queue.Options{Max: 1 << 20})
 			for i, size := range tt.sizes {
-				r.Push(rec(uint64(i+1), size))
+				r.Push(r.rec(uint64(i+1), size))
 			}
 			if diff := cmp.Diff(tt.want, numbers(r.Batch(tt.records, tt.bytes))); diff != "" {
 				t.Errorf("batch (-want +got):\n%s", diff)
@@ -93,7 +38,7 @@ func TestBatch(t *testing.T) {
 }
 
 func TestSettleKeepsTheOthersInTheirPlace(t *testing.T) {
-	r := newRig(room(10))
+	r := inMemory(10)
 	r.push(1, 2, 3, 4, 5)
 	r.Batch(4, 1<<20)
 	r.push(6)
@@ -108,15 +53,15 @@ func TestSettleKeepsTheOthersInTheirPlace(t *testing.T) {
 }
 
 func TestAFullQueueGivesUpTheOldestThatAreNotOnTheirWay(t *testing.T) {
-	r := newRig(room(4))
+	r := inMemory(4)
 	r.push(1, 2, 3, 4)
-	if len(r.dropped) > 0 {
-		t.Fatalf("given up while there was room: %v", numbers(r.dropped))
+	if len(r.lost) > 0 {
+		t.Fatalf("given up while there was room: %v", r.dropped())
 	}
 	r.Batch(2, 1<<20)
 	r.push(5)
-	r.Push(rec(6, 100+queue.Overhead)) // takes two places
-	if diff := cmp.Diff([]uint64{3, 4, 5}, numbers(r.dropped)); diff != "" {
+	r.Push(r.rec(6, 100+queue.Overhead)) // takes two places
+	if diff := cmp.Diff([]uint64{3, 4, 5}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
 	r.Settle(none)
@@ -125,52 +70,41 @@ func TestAFullQueueGivesUpTheOldestThatAreNotOnTheirWay(t *testing.T) {
 	}
 	r.Settle(none)
 	r.push(7) // what is not on its way any more can be given up
-	if diff := cmp.Diff([]uint64{3, 4, 5, 1}, numbers(r.dropped)); diff != "" {
+	if diff := cmp.Diff([]uint64{3, 4, 5, 1}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
 }
 
 func TestARecordAloneAlwaysHasRoom(t *testing.T) {
-	r := newRig(10)
+	r := newRig(queue.Options{Max: 10})
 	r.push(1)
 	r.push(2)
-	if diff := cmp.Diff([]uint64{1}, numbers(r.dropped)); diff != "" {
+	if diff := cmp.Diff([]uint64{1}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
-	if records, _, _ := r.Waiting(); records != 1 {
+	if records := r.Waiting().Records; records != 1 {
 		t.Errorf("%d records wait, want 1", records)
 	}
 }
 
 func TestWhatTellsOfLossesGivesNothingUp(t *testing.T) {
-	r := newRig(room(2))
+	r := inMemory(2)
 	r.push(1, 2)
-	telling := rec(3, 100)
+	telling := r.rec(3, 100)
 	telling.Losses = []ledger.Loss{{First: 90, Last: 90, Count: 1, Reason: ledger.BufferFull}}
 	r.Push(telling)
-	if len(r.dropped) > 0 {
-		t.Errorf("given up: %v", numbers(r.dropped))
+	if len(r.lost) > 0 {
+		t.Errorf("given up: %v", r.dropped())
 	}
 	r.push(4) // makes room for both
-	if diff := cmp.Diff([]uint64{1, 2}, numbers(r.dropped)); diff != "" {
+	if diff := cmp.Diff([]uint64{1, 2}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
-	}
-}
-
-func TestWhoIsToldOfALossMayUseTheQueue(t *testing.T) {
-	var q *queue.Queue
-	var waiting int
-	q = queue.New(room(1), func(*pack.Record) { waiting, _, _ = q.Waiting() })
-	q.Push(rec(1, 100))
-	q.Push(rec(2, 100))
-	if waiting != 1 {
-		t.Errorf("%d records waited when the loss was told, want 1", waiting)
 	}
 }
 
 func TestLeft(t *testing.T) {
 	t.Run("of an empty queue everything has left", func(t *testing.T) {
-		r := newRig(room(10))
+		r := inMemory(10)
 		left, forget := r.Left()
 		if !closed(left) || r.Waiters() != 0 {
 			t.Error("somebody waits for nothing")
@@ -178,7 +112,7 @@ func TestLeft(t *testing.T) {
 		forget()
 	})
 	t.Run("records that came later are not waited for", func(t *testing.T) {
-		r := newRig(room(10))
+		r := inMemory(10)
 		r.push(1, 2)
 		left, forget := r.Left()
 		defer forget()
@@ -195,7 +129,7 @@ func TestLeft(t *testing.T) {
 		}
 	})
 	t.Run("a younger record that leaves first releases nobody", func(t *testing.T) {
-		r := newRig(room(10))
+		r := inMemory(10)
 		r.push(1, 2)
 		left, forget := r.Left()
 		defer forget()
@@ -206,7 +140,7 @@ func TestLeft(t *testing.T) {
 		}
 	})
 	t.Run("what is given up has left", func(t *testing.T) {
-		r := newRig(room(2))
+		r := inMemory(2)
 		r.push(1, 2)
 		left, forget := r.Left()
 		defer forget()
@@ -220,7 +154,7 @@ func TestLeft(t *testing.T) {
 		}
 	})
 	t.Run("who forgets is forgotten", func(t *testing.T) {
-		r := newRig(room(10))
+		r := inMemory(10)
 		r.push(1)
 		_, forget := r.Left()
 		left, forgetOther := r.Left()
@@ -238,136 +172,46 @@ func TestLeft(t *testing.T) {
 	})
 }
 
-// wait is somebody who waits in the model.
-type wait struct {
-	left   <-chan struct{}
-	forget func()
-	until  uint64 // waits for records before this number
-}
-
-func TestQueueIsASlice(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		max := rapid.Int64Range(1, room(12)).Draw(t, "max")
-		r := newRig(max)
-
-		// The model: records by number, oldest first.
-		var model []*pack.Record
-		var dropped []uint64
-		var waits []wait
-		inFlight := 0
-		next := uint64(1)
-		size := func(records []*pack.Record) (n int64) {
-			for _, rec := range records {
-				n += int64(rec.Size()) + queue.Overhead
+// A record that is throttled again and again goes on under another key, which
+// need not be as long as the one before.
+func TestAnotherPartitionKeyLeavesTheMemoryRight(t *testing.T) {
+	for _, other := range []string{"", "another and longer key"} {
+		t.Run(other, func(t *testing.T) {
+			r := inMemory(10)
+			r.push(1, 2)
+			r.Batch(1, 1<<20)[0].PartitionKey = other
+			r.Settle(none)
+			r.Batch(1, 1<<20)
+			r.Settle(all)
+			if got := r.Waiting().Bytes; got != room(1) {
+				t.Errorf("one record takes %d bytes of memory, want %d", got, room(1))
 			}
-			return n
-		}
-
-		t.Repeat(map[string]func(*rapid.T){
-			"push": func(t *rapid.T) {
-				rec := rec(next, rapid.IntRange(1, 1000).Draw(t, "size"))
-				rec.Events = rapid.IntRange(1, 500).Draw(t, "events")
-				next++
-				if rapid.IntRange(0, 4).Draw(t, "tells of losses") == 0 {
-					rec.Losses = []ledger.Loss{{First: 1, Last: 1, Count: 1}}
-				}
-				for len(rec.Losses) == 0 && size(model)+size([]*pack.Record{rec}) > max && len(model) > inFlight {
-					dropped = append(dropped, model[inFlight].First)
-					model = slices.Delete(model, inFlight, inFlight+1)
-				}
-				model = append(model, rec)
-				r.Push(rec)
-				// Over the bound there is only what cannot be given up: what
-				// is on its way, and the newest one.
-				if _, _, bytes := r.Waiting(); bytes > max && len(rec.Losses) == 0 && len(model) > inFlight+1 {
-					t.Fatalf("%d bytes in %d records wait, %d of them on their way; the bound is %d", bytes, len(model), inFlight, max)
-				}
-			},
-			"batch": func(t *rapid.T) {
-				if inFlight > 0 {
-					t.Skip("the consumer has a batch")
-				}
-				records := rapid.IntRange(1, 8).Draw(t, "records")
-				bytes := rapid.IntRange(1, 3000).Draw(t, "bytes")
-				total := 0
-				for _, rec := range model {
-					if total += rec.Size(); inFlight == records || inFlight > 0 && total > bytes {
-						break
-					}
-					inFlight++
-				}
-				if diff := cmp.Diff(numbers(model[:inFlight]), numbers(r.Batch(records, bytes))); diff != "" {
-					t.Fatalf("batch (-want +got):\n%s", diff)
-				}
-			},
-			"settle": func(t *rapid.T) {
-				gone := rapid.SliceOfN(rapid.Bool(), inFlight, inFlight).Draw(t, "gone")
-				kept := []*pack.Record{}
-				for i, rec := range model {
-					if i >= inFlight || !gone[i] {
-						kept = append(kept, rec)
-					}
-				}
-				model, inFlight = kept, 0
-				r.Settle(func(i int) bool { return gone[i] })
-			},
-			"wait": func(*rapid.T) {
-				left, forget := r.Left()
-				waits = append(waits, wait{left, forget, next})
-			},
-			"forget": func(t *rapid.T) {
-				if len(waits) == 0 {
-					t.Skip("nobody waits")
-				}
-				i := rapid.IntRange(0, len(waits)-1).Draw(t, "who")
-				waits[i].forget()
-				waits = slices.Delete(waits, i, i+1)
-			},
-			"": func(t *rapid.T) {
-				records, events, bytes := r.Waiting()
-				wantEvents := 0
-				for _, rec := range model {
-					wantEvents += rec.Events
-				}
-				if records != len(model) || events != wantEvents || bytes != size(model) {
-					t.Fatalf("%d records, %d events, %d bytes wait; want %d, %d, %d", records, events, bytes, len(model), wantEvents, size(model))
-				}
-				if diff := cmp.Diff(dropped, numbers(r.dropped)); diff != "" {
-					t.Fatalf("given up (-want +got):\n%s", diff)
-				}
-				waiting := 0
-				for _, w := range waits {
-					gone := len(model) == 0 || model[0].First >= w.until
-					if closed(w.left) != gone {
-						t.Fatalf("who waits for the records before %d is released: %t, but they have left: %t", w.until, !gone, gone)
-					}
-					if !gone {
-						waiting++
-					}
-				}
-				if r.Waiters() != waiting {
-					t.Fatalf("the queue knows %d who wait, want %d", r.Waiters(), waiting)
-				}
-			},
+			r.Batch(1, 1<<20)
+			r.Settle(all)
+			if got := r.Waiting().Bytes; got != 0 {
+				t.Errorf("nothing takes %d bytes of memory", got)
+			}
 		})
-	})
+	}
 }
 
 func TestQueueIsSafeForConcurrentUse(t *testing.T) {
 	const pushers, each = 4, 200
 	var mu sync.Mutex
 	seen := map[uint64]int{}
-	note := func(r *pack.Record) {
+	note := func(seq uint64) {
 		mu.Lock()
 		defer mu.Unlock()
-		seen[r.First]++
+		seen[seq]++
 	}
-	q := queue.New(room(50), note)
+	account := &ledger.Account{}
+	q := newRig(queue.Options{Max: room(50), Store: &store{max: room(50), segment: 1000}})
+	q.origin.Ledger = ledger.New(account, func(loss ledger.Loss) { note(loss.First) })
 	var pushing, waiting sync.WaitGroup
 	for p := range uint64(pushers) {
 		pushing.Go(func() {
 			for i := range uint64(each) {
-				q.Push(rec(p*each+i+1, 100))
+				q.push(p*each + i + 1)
 				if i%50 == 0 {
 					left, forget := q.Left()
 					waiting.Go(func() { <-left; forget() })
@@ -382,14 +226,13 @@ func TestQueueIsSafeForConcurrentUse(t *testing.T) {
 	for done := false; !done; {
 		select {
 		case <-over:
-			records, _, _ := q.Waiting()
-			done = records == 0
+			done = q.Waiting().Records == 0
 		default:
 		}
 		batch := q.Batch(7, 1<<20)
 		for i, r := range batch {
 			if i%2 == 0 {
-				note(r)
+				note(r.First)
 			}
 		}
 		q.Settle(func(i int) bool { return i%2 == 0 })

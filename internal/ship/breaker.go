@@ -33,6 +33,10 @@ const (
 	// tellPartlyAfter is how many attempts in a row leave records behind before
 	// it is told: a throttled shard is no news for a while.
 	tellPartlyAfter = 20
+	// maxPartlyDoubled bounds the waits where some records go through each time.
+	maxPartlyDoubled = 3
+	// maxPatience bounds them where somebody waits.
+	maxPatience = 500 * time.Millisecond
 	// maxStrikes is how many holds in a row end before their records have left.
 	// Then nobody is held until a request has gone through.
 	maxStrikes = 2
@@ -51,43 +55,53 @@ const (
 // is not safe for concurrent use.
 type breaker struct {
 	state    state
-	refused  bool      // the last failure is one that somebody has to mend
-	failures int       // attempts in a row that did not go through as a whole
-	since    time.Time // when the first of them did not
-	probes   int       // failed since the breaker opened
-	window   int       // bytes that the next request may carry; recovering only
-	backlog  int64     // bytes that are left of what waited; recovering only
+	class    kinesis.Class // of the last failure; meaningful with failures only
+	failures int           // attempts in a row that did not go through as a whole
+	since    time.Time     // when the first of them did not
+	doubled  int           // how often the wait between attempts has doubled
+	window   int           // bytes that a request may carry; not while closed
+	backlog  int64         // bytes that are left of what waited; recovering only
 }
 
-// failed notes an attempt that failed as a whole. It reports whether that has
-// opened the breaker.
-func (b *breaker) failed(now time.Time, took time.Duration, refused bool) (opened bool) {
+// refused reports whether somebody has to mend what is wrong.
+func (b *breaker) refused() bool {
+	return b.failures > 0 && (b.class == kinesis.Denied || b.class == kinesis.Credentials)
+}
+
+// throttled reports whether Kinesis works, and has too much to do.
+func (b *breaker) throttled() bool { return b.failures > 0 && b.class == kinesis.Throttled }
+
+// failed notes an attempt that took so long and failed as a whole. It reports
+// whether that has opened the breaker.
+func (b *breaker) failed(now time.Time, took time.Duration, class kinesis.Class) (opened bool) {
 	if b.failures++; b.since.IsZero() {
 		b.since = now.Add(-took)
 	}
-	b.refused = refused
-	switch b.state {
-	case open:
-		b.probes++
-	case recovering:
-		b.state, b.probes = open, 1
-	case closed:
-		// Round strips the monotonic reading: a frozen environment gets older.
-		if refused || b.failures >= openAfter || now.Round(0).Sub(b.since.Round(0)) >= openAfterTime {
-			b.state, b.probes = open, 0
-			return true
-		}
+	b.class = class
+	b.doubled++
+	// Round strips the monotonic reading: a frozen environment gets older.
+	if b.state == closed && !b.refused() && b.failures < openAfter && now.Round(0).Sub(b.since.Round(0)) < openAfterTime {
+		return false
 	}
-	return false
+	if opened = b.state == closed; opened {
+		b.window = maxBytes
+	}
+	if b.state != open {
+		b.doubled = 0
+	}
+	b.state, b.window = open, max(b.window/2, firstWindow)
+	return opened
 }
 
 // partly notes an attempt that went through for some records; so many bytes are
 // left.
 func (b *breaker) partly(now time.Time, left int64) {
-	b.refused = false
 	if b.failures++; b.since.IsZero() {
 		b.since = now
 	}
+	b.class = kinesis.Throttled
+	// It goes on, if slowly: the waits stay short.
+	b.doubled = min(b.doubled+1, maxPartlyDoubled)
 	switch b.state {
 	case open:
 		b.state, b.window, b.backlog = recovering, firstWindow, left
@@ -100,7 +114,7 @@ func (b *breaker) partly(now time.Time, left int64) {
 // succeeded notes an attempt that went through as a whole: so many bytes are
 // gone, and so many are left. It reports whether the trouble is over.
 func (b *breaker) succeeded(gone, left int64) (over bool) {
-	b.refused = false
+	b.doubled = 0
 	switch b.state {
 	case open:
 		b.state, b.window, b.backlog = recovering, firstWindow, left
@@ -118,14 +132,13 @@ func (b *breaker) succeeded(gone, left int64) (over bool) {
 
 // limits returns how many records and bytes the next request may carry.
 func (b *breaker) limits() (records, bytes int) {
-	switch b.state {
-	case open:
-		return 1, maxBytes
-	case recovering:
-		return kinesis.MaxRecords, b.window
-	case closed:
+	switch {
+	case b.state == closed:
+		return kinesis.MaxRecords, maxBytes
+	case b.state == open && !b.throttled():
+		return 1, maxBytes // a probe
 	}
-	return kinesis.MaxRecords, maxBytes
+	return kinesis.MaxRecords, b.window
 }
 
 // delay returns how long to wait after a failure. left is the time that
@@ -133,23 +146,23 @@ func (b *breaker) limits() (records, bytes int) {
 func (b *breaker) delay(left time.Duration) time.Duration {
 	var delay time.Duration
 	switch {
-	case b.state == open && b.refused:
+	case b.state == open && b.refused():
 		// Spread, because all environments of a function meet the same refusal.
 		return maxProbeDelay/2 + rand.N(maxProbeDelay/2)
-	case b.state == open:
-		most := min(probeDelay<<min(b.probes, 5), maxProbeDelay)
+	case b.state == open && !b.throttled():
+		most := min(probeDelay<<min(b.doubled, 5), maxProbeDelay)
 		delay = most/2 + rand.N(most/2)
 	default:
-		most := maxDelay
-		if shift := b.failures - 1; shift < 7 { // 50 ms doubled 7 times is over 5 s
-			most = baseDelay << max(shift, 0)
+		most := min(baseDelay<<min(max(b.doubled-1, 0), 7), maxDelay)
+		if b.state == open {
+			most = maxDelay // it is throttled for long
 		}
 		delay = rand.N(most) + time.Millisecond
 	}
 	if left > 0 {
 		// Who has only so much time needs several attempts in it, the more
 		// often the less is left.
-		delay = min(delay, rand.N(left/4+time.Millisecond))
+		delay = min(delay, rand.N(min(left/4, maxPatience)+time.Millisecond))
 	}
 	return delay
 }

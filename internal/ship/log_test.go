@@ -68,14 +68,14 @@ func TestWhatIsToldOfAnOutage(t *testing.T) {
 		r := start(t, deny, deny, accept)
 		one := rec(1)
 		one.Events = 20
-		r.queue.Push(one)
+		r.pushed(one)
 		r.push(2)
 		synctest.Wait()
 		log := r.log.told()
 		if len(log) != 1 || log[0].level != slog.LevelError {
 			t.Fatalf("log: %v", log)
 		}
-		_, _, bytes := r.queue.Waiting()
+		bytes := r.queue.Waiting().Size
 		attrs := log[0].attrs
 		if attrs["waiting_records"] != int64(2) || attrs["waiting_events"] != int64(21) || attrs["waiting_bytes"] != bytes {
 			t.Errorf("what waits is told as %v", attrs)
@@ -105,7 +105,7 @@ func TestTheLogNeverHoldsTelemetry(t *testing.T) {
 		r := start(t, fail, throttleOnly(1), throttleEach, fail, fail, fail, deny, expired, poison(1), accept)
 		one := rec(1)
 		one.Data = []byte("hush-hush")
-		r.queue.Push(one)
+		r.pushed(one)
 		r.push(2)
 		time.Sleep(forever)
 		synctest.Wait()

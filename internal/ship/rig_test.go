@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kinetel/internal/config"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -93,6 +94,7 @@ var (
 type call struct {
 	at   time.Time
 	seqs []uint64
+	keys []string
 }
 
 // fakeKinesis answers as its script says, and its last answer for ever.
@@ -110,6 +112,7 @@ func (k *fakeKinesis) PutRecords(ctx context.Context, records []*pack.Record) ([
 	c := call{at: time.Now()}
 	for _, r := range records {
 		c.seqs = append(c.seqs, r.First)
+		c.keys = append(c.keys, r.PartitionKey)
 	}
 	k.calls = append(k.calls, c)
 	k.mu.Unlock()
@@ -158,6 +161,25 @@ func (k *fakeKinesis) requests() (all [][]uint64) {
 	defer k.mu.Unlock()
 	for _, c := range k.calls {
 		all = append(all, c.seqs)
+	}
+	return all
+}
+
+// keys are the partition keys of each request's first record.
+func (k *fakeKinesis) keys() (all []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range k.calls {
+		all = append(all, c.keys[0])
+	}
+	return all
+}
+
+// pauses are the times between requests.
+func (k *fakeKinesis) pauses() (all []time.Duration) {
+	times := k.times()
+	for i := range len(times) - 1 {
+		all = append(all, times[i+1].Sub(times[i]))
 	}
 	return all
 }
@@ -217,7 +239,8 @@ type rig struct {
 	*ship.Shipper
 	queue   *queue.Queue
 	kinesis *fakeKinesis
-	ledger  *ledger.Ledger
+	origin  *pack.Origin
+	account *ledger.Account
 	log     *logbook
 	began   time.Time
 	stop    func() // ends Run and waits for it
@@ -225,9 +248,10 @@ type rig struct {
 
 // start starts a shipper inside of a synctest bubble.
 func start(t testing.TB, script ...answer) *rig {
-	r := &rig{kinesis: &fakeKinesis{script: script}, ledger: &ledger.Ledger{}, log: &logbook{}, began: time.Now()}
-	r.queue = queue.New(64<<20, func(*pack.Record) { t.Error("the queue is full") })
-	r.Shipper = ship.New(r.queue, r.kinesis, r.ledger, slog.New(r.log))
+	r := &rig{kinesis: &fakeKinesis{script: script}, account: &ledger.Account{}, log: &logbook{}, began: time.Now()}
+	r.origin = &pack.Origin{EnvironmentID: "e1", Ledger: ledger.New(r.account, nil)}
+	r.queue = queue.New(queue.Options{Max: 1 << 40, Stripper: pack.NewStripper(config.CompressionNone)})
+	r.Shipper = ship.New(r.queue, r.kinesis, r.account.Total, slog.New(r.log))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -244,10 +268,16 @@ func rec(seq uint64) *pack.Record {
 	return &pack.Record{Data: []byte("data"), PartitionKey: "key", First: seq, Last: seq, Events: 1, Lines: 10}
 }
 
+// pushed pushes a record of this environment.
+func (r *rig) pushed(one *pack.Record) {
+	one.Origin = r.origin
+	r.queue.Push(one)
+}
+
 // push has records sent that were just packed.
 func (r *rig) push(seqs ...uint64) {
 	for _, seq := range seqs {
-		r.queue.Push(rec(seq))
+		r.pushed(rec(seq))
 	}
 	r.Wake()
 }
@@ -268,8 +298,7 @@ func (r *rig) drain(t testing.TB, atMost time.Duration) error {
 
 // waiting is how many records wait.
 func (r *rig) waiting() int {
-	records, _, _ := r.queue.Waiting()
-	return records
+	return r.queue.Waiting().Records
 }
 
 // bubble runs a test in fake time.

@@ -528,8 +528,8 @@ func (s *Shipper) failed(err error, records int) time.Duration {
 	s.trouble = err
 	// Something that somebody has to mend is news even where Kinesis was only
 	// slow before.
-	worse := refused && !s.breaker.refused && s.breaker.state == open
-	opened := s.breaker.failed(now, s.stats.latency.last(), refused)
+	worse := refused && s.breaker.state == open && !s.breaker.refused()
+	opened := s.breaker.failed(now, s.stats.latency.last(), class)
 	if opened {
 		close(s.opened)
 		s.opened = make(chan struct{})

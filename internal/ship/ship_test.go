@@ -62,7 +62,7 @@ func TestRequestsAreWithinKinesisLimits(t *testing.T) {
 			if seq%40 == 0 {
 				one.Data = large
 			}
-			r.queue.Push(one)
+			r.pushed(one)
 			want = append(want, seq+1)
 		}
 		r.Wake()
@@ -137,8 +137,8 @@ func TestAFailedRequestIsSentAgainWhole(t *testing.T) {
 				}
 				all := []uint64{1, 2, 3}
 				wantRequests(t, r, all, all, all)
-				if r.ledger.Total() != 0 {
-					t.Errorf("%d events were given up", r.ledger.Total())
+				if r.account.Total() != 0 {
+					t.Errorf("%d events were given up", r.account.Total())
 				}
 			})
 		})
@@ -373,12 +373,12 @@ func TestARefusalEndsAFlushAtOnce(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := start(t, tt.refusal)
 				r.push(1)
-				if err := r.flush(t, forever); !errors.Is(err, ship.ErrRefused) {
-					t.Errorf("Flush returned %v, want ErrRefused", err)
+				if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
+					t.Errorf("Flush returned %v, want ErrUnavailable", err)
 				}
 				// As long as it lasts nobody is held, and nothing is tried.
-				if err := r.flush(t, forever); !errors.Is(err, ship.ErrRefused) {
-					t.Errorf("a second Flush returned %v, want ErrRefused", err)
+				if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
+					t.Errorf("a second Flush returned %v, want ErrUnavailable", err)
 				}
 				if took := time.Since(r.began); took != 0 {
 					t.Errorf("two Flushes took %s", took)
@@ -408,7 +408,7 @@ func TestARefusalEndsAFlushThatWaits(t *testing.T) {
 		r := start(t, slowly)
 		r.push(1)
 		time.Sleep(time.Millisecond) // the request is on its way
-		if err := r.flush(t, forever); !errors.Is(err, ship.ErrRefused) || time.Since(r.began) != time.Second {
+		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) || time.Since(r.began) != time.Second {
 			t.Errorf("Flush returned %v after %s", err, time.Since(r.began))
 		}
 		// That is the answer; nobody waits for another attempt.
@@ -439,8 +439,8 @@ func TestDrainMakesOneMoreAttempt(t *testing.T) {
 			r.push(1)
 			time.Sleep(time.Second)
 			began := time.Now()
-			if err := r.drain(t, forever); !errors.Is(err, ship.ErrRefused) {
-				t.Errorf("Drain returned %v, want ErrRefused", err)
+			if err := r.drain(t, forever); !errors.Is(err, ship.ErrUnavailable) {
+				t.Errorf("Drain returned %v, want ErrUnavailable", err)
 			}
 			if took := time.Since(began); took > hurried {
 				t.Errorf("Drain took %s", took)
@@ -572,7 +572,7 @@ func TestARecordThatKinesisNeverTakesIsGivenUpAlone(t *testing.T) {
 			} else if seq+1 > 3 {
 				one.First, one.Last = seq+2, seq+2
 			}
-			r.queue.Push(one)
+			r.pushed(one)
 		}
 		if err := r.flush(t, forever); err != nil {
 			t.Fatal(err)
@@ -581,11 +581,11 @@ func TestARecordThatKinesisNeverTakesIsGivenUpAlone(t *testing.T) {
 			t.Errorf("taken (-want +got):\n%s", diff)
 		}
 		want := append([]ledger.Loss{{First: 3, Last: 4, Count: 2, Bytes: 20, Reason: ledger.Rejected}}, told...)
-		if diff := cmp.Diff(want, r.ledger.Take()); diff != "" {
+		if diff := cmp.Diff(want, r.origin.Ledger.Take()); diff != "" {
 			t.Errorf("losses to tell (-want +got):\n%s", diff)
 		}
-		if r.ledger.Total() != 2 || r.Stats().Rejected != 2 || r.Stats().Records != 4 {
-			t.Errorf("%d events lost, stats %+v", r.ledger.Total(), r.Stats())
+		if r.account.Total() != 2 || r.Stats().Rejected != 2 || r.Stats().Records != 4 {
+			t.Errorf("%d events lost, stats %+v", r.account.Total(), r.Stats())
 		}
 		if took := time.Since(r.began); took != 0 {
 			t.Errorf("it took %s", took)
@@ -613,8 +613,8 @@ func TestASearchForPoisonStopsWhenKinesisFails(t *testing.T) {
 				synctest.Wait()
 				wantRequests(t, r, []uint64{9}, []uint64{1, 2, 3, 4}, []uint64{1, 2})
 				time.Sleep(forever)
-				if diff := cmp.Diff([]uint64{9, 1, 2, 4}, r.kinesis.accepted()); diff != "" || r.ledger.Total() != 1 {
-					t.Errorf("%d given up; taken (-want +got):\n%s", r.ledger.Total(), diff)
+				if diff := cmp.Diff([]uint64{9, 1, 2, 4}, r.kinesis.accepted()); diff != "" || r.account.Total() != 1 {
+					t.Errorf("%d given up; taken (-want +got):\n%s", r.account.Total(), diff)
 				}
 			})
 		})
@@ -697,12 +697,12 @@ func TestExactlyThePoisonousRecordsAreGivenUp(t *testing.T) {
 			r.push(proof)
 			synctest.Wait()
 			for seq := range uint64(n) {
-				r.queue.Push(rec(seq + 1))
+				r.pushed(rec(seq + 1))
 			}
 			r.Wake()
 			time.Sleep(forever)
 			synctest.Wait()
-			taken, losses, waiting, stats = r.kinesis.accepted(), r.ledger.Take(), r.waiting(), r.Stats()
+			taken, losses, waiting, stats = r.kinesis.accepted(), r.origin.Ledger.Take(), r.waiting(), r.Stats()
 		})
 		slices.Sort(taken)
 		if diff := cmp.Diff(fine, taken); diff != "" {
@@ -724,8 +724,8 @@ func TestBeforeKinesisEverTookARecordNoneIsGivenUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, refusal)
 		r.push(1, 2, 3)
-		if err := r.flush(t, forever); !errors.Is(err, ship.ErrRefused) {
-			t.Errorf("Flush returned %v, want ErrRefused", err)
+		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
+			t.Errorf("Flush returned %v, want ErrUnavailable", err)
 		}
 		synctest.Wait()
 		log := r.log.told()
@@ -739,8 +739,8 @@ func TestBeforeKinesisEverTookARecordNoneIsGivenUp(t *testing.T) {
 			t.Errorf("Kinesis answered, but what to do is told as %q", mend)
 		}
 		time.Sleep(forever)
-		if r.waiting() != 3 || r.ledger.Total() != 0 {
-			t.Errorf("%d records wait, %d events were given up", r.waiting(), r.ledger.Total())
+		if r.waiting() != 3 || r.account.Total() != 0 {
+			t.Errorf("%d records wait, %d events were given up", r.waiting(), r.account.Total())
 		}
 		r.kinesis.become(accept)
 		time.Sleep(30 * time.Second)
@@ -757,8 +757,8 @@ func TestAThrottledRecordProvesThatRequestsAreTaken(t *testing.T) {
 		if err := r.flush(t, forever); err != nil {
 			t.Errorf("Flush returned %v", err)
 		}
-		if diff := cmp.Diff([]uint64{2}, r.kinesis.accepted()); diff != "" || r.ledger.Total() != 1 || time.Since(r.began) > time.Second {
-			t.Errorf("after %s, %d given up; taken (-want +got):\n%s", time.Since(r.began), r.ledger.Total(), diff)
+		if diff := cmp.Diff([]uint64{2}, r.kinesis.accepted()); diff != "" || r.account.Total() != 1 || time.Since(r.began) > time.Second {
+			t.Errorf("after %s, %d given up; taken (-want +got):\n%s", time.Since(r.began), r.account.Total(), diff)
 		}
 	})
 }
@@ -789,7 +789,7 @@ func TestEveryRecordIsTakenOnce(t *testing.T) {
 			}
 			time.Sleep(forever)
 			synctest.Wait()
-			taken, requests, lost = r.kinesis.accepted(), r.kinesis.requests(), r.ledger.Total()
+			taken, requests, lost = r.kinesis.accepted(), r.kinesis.requests(), r.account.Total()
 		})
 		slices.Sort(taken)
 		if diff := cmp.Diff(want, taken); diff != "" || lost > 0 {

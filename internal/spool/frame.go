@@ -79,6 +79,9 @@ func (h header) size() int64 {
 
 // sound reports whether the numbers of a frame that has events make sense.
 func (h header) sound() bool {
+	if h.last+1 == 0 && h.kind != kindDone {
+		return false // no number is left to be the next one
+	}
 	switch h.kind {
 	case kindRecord:
 		return h.first > 0 && h.first <= h.last && h.count > 0 && uint64(h.count-1) <= h.last-h.first

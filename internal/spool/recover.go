@@ -183,8 +183,16 @@ func (s *Spool) admit(e *environment, left *Leftover) bool {
 		return false
 	}
 	if len(left.Records)+len(left.Lines)+len(left.Losses) == 0 && left.Fragment == nil {
+		e.journalFirst = 0 // all in records, and they are done
 		s.leave(e)
 		return false
+	}
+	if e.journalFirst > 0 && len(left.Lines) == 0 {
+		// All its lines are in records. They must not come back when these
+		// are gone.
+		if err := s.forget(e); err == nil {
+			e.journalFirst = 0
+		}
 	}
 	for _, seg := range e.segments {
 		s.live += int64(seg.records + seg.losses + seg.spoiled)
@@ -505,8 +513,8 @@ func (r *restorer) sum() {
 	}
 	slices.SortStableFunc(left.Lines, func(a, b Run) int { return cmp.Compare(a.First, b.First) })
 	left.Lines = joinRuns(left.Lines)
-	if len(left.Lines) == 0 {
-		e.journalFirst = 0 // nothing in it is needed
+	if len(left.Lines) == 0 && slices.ContainsFunc(r.spoiled, func(b bad) bool { return b.seg == nil }) {
+		e.journalFirst = 0 // not emptied: nobody is told yet of what it lost
 	}
 	slices.SortStableFunc(left.Records, func(a, b *Ref) int { return cmp.Compare(a.First, b.First) })
 
@@ -551,7 +559,11 @@ func (r *restorer) sum() {
 			b.seg.spoiled++
 		}
 	}
-	slices.SortStableFunc(left.Losses, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
+	slices.SortFunc(left.Losses, func(a, b ledger.Loss) int {
+		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last), cmp.Compare(a.Reason, b.Reason))
+	})
+	// A loss that was being moved to another segment is in both.
+	left.Losses = slices.Compact(left.Losses)
 	left.Next = e.last + 1
 }
 

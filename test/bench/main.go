@@ -26,12 +26,18 @@ func main() {
 	flag.StringVar(&b.function, "function", "bin/sample-function", "the function's `file`")
 	flag.StringVar(&b.extension, "extension", "bin/kinesis-telemetry-extension", "the extension's `file`")
 	flag.StringVar(&b.floor, "floor", "bin/bare-extension", "the floor's `file`")
-	flag.IntVar(&b.starts, "starts", 101, "how many cold starts of each")
+	flag.IntVar(&b.starts, "starts", 101, "how many cold starts of each; 0 leaves them out")
 	flag.IntVar(&b.runs, "runs", 5, "how many runs of 20 invocations of each")
+	flag.IntVar(&b.outageMegabytes, "outage", 600, "how many `megabytes` of logs come while Kinesis is down; 0 leaves that out")
+	flag.BoolVar(&b.outageReal, "outage-real", false, "let them come at one a second")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := b.run(ctx); err != nil {
+	err := b.run(ctx)
+	if err == nil && b.outageMegabytes > 0 {
+		err = b.outage(ctx)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -40,6 +46,9 @@ func main() {
 type bench struct {
 	function, extension, floor string
 	starts, runs               int
+
+	outageMegabytes int
+	outageReal      bool
 }
 
 // figures are what one run of one extension gave.
@@ -51,6 +60,9 @@ type figures struct {
 }
 
 func (b bench) run(ctx context.Context) error {
+	if b.starts == 0 || b.runs == 0 {
+		return nil
+	}
 	fmt.Printf("%s, %d cores, %s/%s; medians of %d cold starts and %d runs of 20 invocations of 10 lines, pair by pair\n\n",
 		runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.starts, b.runs)
 
@@ -146,6 +158,7 @@ func (b bench) once(ctx context.Context, extension string, invocations int) (f f
 		Env: map[string]string{
 			"KINETEL_STREAM_NAME":      stream,
 			"AWS_ENDPOINT_URL_KINESIS": kinesis.URL(),
+			"KINETEL_SPOOL_DIR":        filepath.Join(filepath.Dir(extension), "spool"),
 		},
 	})
 	if err != nil {

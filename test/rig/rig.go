@@ -75,6 +75,7 @@ func Start(t *testing.T, b Binaries, opt Options) *Run {
 	env := map[string]string{
 		"KINETEL_STREAM_NAME":      Stream,
 		"AWS_ENDPOINT_URL_KINESIS": opt.Endpoint,
+		"KINETEL_SPOOL_DIR":        t.TempDir(), // the sandbox's /tmp is the machine's
 	}
 	for name, value := range opt.Env {
 		env[name] = value

@@ -1,0 +1,517 @@
+package pack_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/pack"
+)
+
+// frame is what one call of Journal was given.
+type frame struct {
+	first, last uint64
+	lines       string
+	fragment    string
+}
+
+// journal is a Journal in memory. It checks each call against what Journal
+// promises, and remembers what it has as a disk would.
+type journal struct {
+	t       fataler
+	refuse  func() bool // nil: never
+	leaky   bool        // ForgetJournal forgets the fragment as well
+	changed func()      // what is on disk has changed; may be nil
+	origin  *pack.Origin
+
+	mu       sync.Mutex
+	frames   []frame
+	forgot   int // calls of ForgetJournal
+	refused  int // calls of Journal that were refused
+	numbers  map[uint64][]byte
+	last     uint64 // of numbers
+	fragment []byte
+}
+
+func (j *journal) Journal(o *pack.Origin, first, last uint64, lines, fragment []byte) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.origin != nil && o != j.origin {
+		j.t.Fatalf("lines %d to %d are of another origin: %v", first, last, o)
+	}
+	if len(j.numbers) > 0 && first != j.last+1 {
+		j.t.Fatalf("lines %d to %d follow line %d", first, last, j.last)
+	}
+	n := first
+	for text := range bytes.Lines(lines) {
+		if !bytes.HasPrefix(text, fmt.Appendf(nil, `{"schema":"kinetel/1","seq":%d,`, n)) || text[len(text)-1] != '\n' {
+			j.t.Fatalf("lines %d to %d: %.60q is given as line %d", first, last, text, n)
+		}
+		n++
+	}
+	if n != last+1 {
+		j.t.Fatalf("lines %d to %d are %d lines", first, last, n-first)
+	}
+	if j.refuse != nil && j.refuse() {
+		j.refused++
+		return false
+	}
+	n = first
+	for text := range bytes.Lines(lines) {
+		j.numbers[n] = bytes.Clone(text)
+		n++
+	}
+	if len(lines) > 0 {
+		j.last = last
+	}
+	j.fragment = bytes.Clone(fragment)
+	j.frames = append(j.frames, frame{first, last, string(lines), string(fragment)})
+	if j.changed != nil {
+		j.changed()
+	}
+	return true
+}
+
+func (j *journal) ForgetJournal(o *pack.Origin) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.origin != nil && o != j.origin {
+		j.t.Fatalf("the lines of another origin are forgotten: %v", o)
+	}
+	clear(j.numbers)
+	if j.leaky {
+		j.fragment = nil
+	}
+	j.forgot++
+	if j.changed != nil {
+		j.changed()
+	}
+}
+
+// keeping is a rig with a journal, which takes everything.
+func keeping(t fataler, change ...func(*setup)) (*rig, *journal) {
+	j := &journal{t: t, numbers: map[uint64][]byte{}}
+	r := newRig(append([]func(*setup){plain, func(set *setup) { set.Journal = j }}, change...)...)
+	j.origin = r.origin
+	return r, j
+}
+
+// wantFrames checks what was journalled since the last time.
+func (j *journal) wantFrames(t *testing.T, want ...frame) {
+	t.Helper()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if diff := cmp.Diff(want, j.frames, cmp.AllowUnexported(frame{})); diff != "" {
+		t.Errorf("journalled (-want +got):\n%s", diff)
+	}
+	j.frames = nil
+}
+
+// lineOf is the line that an event gives.
+func lineOf(t *testing.T, seq uint64, ev *event.Event) string {
+	t.Helper()
+	r := newRig(plain, func(set *setup) { set.Next = seq })
+	r.Add(ev)
+	r.Cut()
+	return string(r.records[0].Data)
+}
+
+func TestCommitJournalsWhatWasAddedSince(t *testing.T) {
+	r, j := keeping(t)
+	one, two, three := lineOf(t, 1, line("one")), lineOf(t, 2, line("two")), lineOf(t, 3, line("three"))
+	r.Commit(nil)
+	j.wantFrames(t)
+	r.Add(line("one"))
+	j.wantFrames(t) // not before it is asked for
+	r.Commit(nil)
+	j.wantFrames(t, frame{first: 1, last: 1, lines: one})
+	r.Commit(nil)
+	j.wantFrames(t)
+	r.Add(line("two"))
+	r.Add(line("three"))
+	r.Commit(nil)
+	j.wantFrames(t, frame{first: 2, last: 3, lines: two + three})
+	if j.forgot != 0 {
+		t.Error("lines were forgotten that are in no record")
+	}
+	r.Cut()
+	if j.forgot != 1 || len(r.records) != 1 || r.records[0].Events != 3 {
+		t.Errorf("forgotten %d times at the cut", j.forgot)
+	}
+	r.Commit(nil)
+	j.wantFrames(t)
+	r.AddOwn(own(event.TypeReport, "{}"))
+	r.Commit(nil)
+	j.wantFrames(t, frame{first: 4, last: 4, lines: lineOf(t, 4, own(event.TypeReport, "{}"))})
+}
+
+func TestCommitJournalsTheFragment(t *testing.T) {
+	r, j := keeping(t)
+	r.Commit([]byte("half"))
+	j.wantFrames(t, frame{first: 1, last: 0, fragment: "half"})
+	r.Commit([]byte("half")) // the same text is no news
+	j.wantFrames(t)
+	r.Add(line("one"))
+	r.Commit([]byte("half"))
+	j.wantFrames(t, frame{first: 1, last: 1, lines: lineOf(t, 1, line("one")), fragment: "half"})
+	r.Commit([]byte("other"))
+	j.wantFrames(t, frame{first: 2, last: 1, fragment: "other"})
+	r.Commit(nil)
+	j.wantFrames(t, frame{first: 2, last: 1})
+	r.Commit(nil)
+	j.wantFrames(t)
+}
+
+func TestTheFragmentSurvivesACutBetweenCommits(t *testing.T) {
+	r, j := keeping(t)
+	j.leaky = true
+	r.Add(line("one"))
+	r.Commit([]byte("half"))
+	r.Cut()
+	if string(j.fragment) != "half" {
+		t.Errorf("after a cut the journal has %q", j.fragment)
+	}
+	for range pack.MaxEvents + 1 {
+		r.Add(line("x"))
+	}
+	if string(j.fragment) != "half" || len(r.records) != 2 {
+		t.Errorf("after a record got full the journal has %q", j.fragment)
+	}
+	r.Add(line(string(text(3<<20, true, 1))))
+	if string(j.fragment) != "half" {
+		t.Errorf("after an event in parts the journal has %q", j.fragment)
+	}
+	r.Commit(nil)
+	r.Cut()
+	if j.fragment != nil {
+		t.Errorf("a fragment that was given up is journalled again: %q", j.fragment)
+	}
+}
+
+func TestARecordIsPushedBeforeItsLinesAreForgotten(t *testing.T) {
+	var forgotten []int // calls of ForgetJournal before each Push
+	var j *journal
+	r, j := keeping(t, func(set *setup) {
+		push := set.Push
+		set.Push = func(rec *pack.Record) { forgotten = append(forgotten, j.forgot); push(rec) }
+	})
+	for range 3 {
+		r.Add(line("x"))
+		r.Commit(nil)
+		r.Cut()
+	}
+	if diff := cmp.Diff([]int{0, 1, 2}, forgotten); diff != "" || j.forgot != 3 {
+		t.Errorf("forgotten before each push (-want +got):\n%s", diff)
+	}
+}
+
+func TestALineThatDoesNotFitIsNotForgottenWithTheOthers(t *testing.T) {
+	r, j := keeping(t)
+	half := strings.Repeat("x", 600<<10)
+	r.Add(line(half))
+	r.Commit(nil)
+	r.Add(line(half)) // the first one goes
+	r.Commit(nil)
+	if len(r.records) != 1 || len(j.numbers) != 1 || j.numbers[2] == nil {
+		t.Errorf("%d records, %d lines in the journal", len(r.records), len(j.numbers))
+	}
+	r.Cut()
+	if len(j.numbers) != 0 {
+		t.Errorf("%d lines in the journal after the cut", len(j.numbers))
+	}
+}
+
+func TestOversizeIsNotJournalled(t *testing.T) {
+	r, j := keeping(t)
+	ev := line("x")
+	ev.Extra = fmt.Appendf(nil, `"x":%s`, event.AppendQuoted(nil, text(2<<20, true, 3)))
+	r.Add(ev)
+	r.Commit([]byte("half"))
+	j.wantFrames(t, frame{first: 2, last: 1, fragment: "half"})
+	r.Add(line("after"))
+	r.Commit([]byte("half"))
+	j.wantFrames(t, frame{first: 2, last: 2, lines: lineOf(t, 2, line("after")), fragment: "half"})
+}
+
+func TestWithoutAJournalCommitDoesNothing(t *testing.T) {
+	r := newRig(plain)
+	r.Add(line("one"))
+	r.Commit([]byte("half"))
+	r.Cut()
+	r.Commit(nil)
+	if got := decode(t, r.records...); len(got) != 1 {
+		t.Errorf("%d events", len(got))
+	}
+}
+
+func TestWhatTheJournalRefusedIsTriedAgainWithTheNextCommit(t *testing.T) {
+	refusing := true
+	r, j := keeping(t)
+	j.refuse = func() bool { return refusing }
+	one, two := lineOf(t, 1, line("one")), lineOf(t, 2, line("two"))
+	r.Add(line("one"))
+	r.Commit(nil)
+	r.Add(line("two"))
+	r.Commit([]byte("half"))
+	if j.refused != 2 {
+		t.Fatalf("refused %d times", j.refused)
+	}
+	refusing = false
+	r.Commit([]byte("half"))
+	j.wantFrames(t, frame{first: 1, last: 2, lines: one + two, fragment: "half"})
+
+	// Also where there is nothing but a fragment, or the end of one.
+	refusing = true
+	r.Commit([]byte("other"))
+	refusing = false
+	r.Commit([]byte("other"))
+	j.wantFrames(t, frame{first: 3, last: 2, fragment: "other"})
+	refusing = true
+	r.Commit(nil)
+	refusing = false
+	r.Commit(nil)
+	j.wantFrames(t, frame{first: 3, last: 2})
+
+	// And what could not be kept at a cut.
+	r.Commit([]byte("third"))
+	j.leaky, refusing = true, true
+	r.Cut()
+	refusing = false
+	j.frames = nil
+	r.Commit([]byte("third"))
+	j.wantFrames(t, frame{first: 3, last: 2, fragment: "third"})
+}
+
+// However the process ends, what was acknowledged is in the journal or in a
+// record that was pushed.
+func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		j := &journal{t: t, numbers: map[uint64][]byte{}}
+		j.leaky = rapid.Bool().Draw(t, "forgetting forgets the fragment")
+		refusals := rapid.Bool().Draw(t, "refuses at times")
+		j.refuse = func() bool { return refusals && rapid.IntRange(0, 2).Draw(t, "refused") == 0 }
+
+		// What a kill leaves: the journal, and the records that were pushed.
+		pushed := map[uint64][]byte{}
+		journalled := map[uint64][]byte{}
+		var due []uint64 // numbers whose Commit was not refused
+		kill := func() {
+			for n, text := range j.numbers {
+				if other := journalled[n]; other != nil && !bytes.Equal(other, text) {
+					t.Fatalf("line %d is journalled as another one", n)
+				}
+				journalled[n] = text
+			}
+			for _, n := range due {
+				if j.numbers[n] == nil && pushed[n] == nil {
+					t.Fatalf("line %d was committed, and is neither in the journal nor in a record", n)
+				}
+			}
+		}
+		j.changed = kill
+
+		r := newRig(func(set *setup) {
+			set.Journal = j
+			set.Compression = rapid.SampledFrom(compressions()).Draw(t, "compression")
+			set.PartitionKey = rapid.SampledFrom([]config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest}).Draw(t, "partition key")
+			push := set.Push
+			set.Push = func(rec *pack.Record) {
+				push(rec)
+				for _, one := range decode(t, rec) {
+					if pushed[one.Seq] != nil {
+						t.Fatalf("line %d is in two records", one.Seq)
+					}
+					pushed[one.Seq] = one.text
+				}
+				kill()
+			}
+		})
+		j.origin = r.origin
+
+		var fragment []byte // as it was committed last
+		settled := true     // and not refused since
+		count := func() int64 {
+			got := r.Received()
+			return got.Events + got.Own + got.Parts
+		}
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+			switch rapid.IntRange(0, 8).Draw(t, "step") {
+			case 0:
+				r.Cut()
+			case 1:
+				r.AddOwn(own(event.TypeReport, "{}"))
+			case 2:
+				for range rapid.IntRange(1, 700).Draw(t, "burst") {
+					r.Add(line("one of many"))
+				}
+			case 3, 4:
+				r.Add(anyEvent().Draw(t, "event"))
+			default:
+				if rapid.Bool().Draw(t, "another fragment") {
+					fragment = []byte(rapid.SampledFrom([]string{"", "half", "another half", strings.Repeat("x", 1000)}).Draw(t, "fragment"))
+				}
+				before := j.refused
+				r.Commit(fragment)
+				if settled = j.refused == before; settled {
+					due = due[:0]
+					for n := range uint64(count()) {
+						due = append(due, n+1)
+					}
+				}
+			}
+			kill()
+			if j.refused == 0 || settled && !j.leaky {
+				if !bytes.Equal(j.fragment, fragment) {
+					t.Fatalf("the journal has the fragment %.50q, committed was %.50q", j.fragment, fragment)
+				}
+			}
+		}
+		// Once nothing is refused any more, a Commit makes up for it all.
+		refusals = false
+		r.Commit(fragment)
+		due = due[:0]
+		for n := range uint64(count()) {
+			due = append(due, n+1)
+		}
+		kill()
+		if !bytes.Equal(j.fragment, fragment) {
+			t.Fatalf("in the end the journal has the fragment %.50q, committed was %.50q", j.fragment, fragment)
+		}
+		r.Cut()
+		for n, text := range journalled {
+			if !bytes.Equal(text, pushed[n]) {
+				t.Fatalf("line %d was journalled as %.200q and pushed as %.200q", n, text, pushed[n])
+			}
+		}
+		if len(j.numbers) != 0 {
+			t.Fatalf("%d lines are in the journal after the last cut", len(j.numbers))
+		}
+	})
+}
+
+// linesOf makes lines that were numbered before: platform events and ordinary
+// ones, in turn.
+func linesOf(t fataler, first uint64, count int, size int) []byte {
+	t.Helper()
+	var lines []byte
+	r := newRig(plain, func(set *setup) { set.Next = first })
+	for i := range count {
+		if i%2 == 0 {
+			r.Add(start(fmt.Sprintf("request-%d", i)))
+		} else {
+			r.Add(line(strings.Repeat("x", size)))
+		}
+	}
+	r.Cut()
+	for _, rec := range r.records {
+		lines = append(lines, rec.Data...)
+	}
+	return lines
+}
+
+func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
+	for _, compression := range compressions() {
+		for _, tt := range []struct{ count, size, records int }{{1, 10, 1}, {500, 10, 1}, {501, 10, 2}, {1200, 10, 3}, {5, 600 << 10, 2}, {7, 600 << 10, 3}} {
+			r := newRig(func(set *setup) {
+				set.Compression, set.Next, set.PartitionKey = compression, 5000, config.PartitionByRequest
+			})
+			lines := linesOf(t, 17, tt.count, tt.size)
+			r.Add(line("already here"))
+			r.Restore(17, 16+uint64(tt.count), lines)
+			r.Add(line("and more"))
+			r.Cut()
+			for _, rec := range r.records {
+				checkLegal(t, rec)
+				if rec.Origin != r.origin {
+					t.Errorf("a record of another origin: %v", rec.Origin)
+				}
+			}
+			wantKeys(t, r, slices.Repeat([]string{"0123456789abcdef"}, tt.records+2)...)
+			n := len(r.records)
+			var got []byte
+			for _, rec := range r.records[1 : n-1] {
+				got = append(got, inflate(t, rec.Data)...)
+			}
+			if !bytes.Equal(got, lines) {
+				t.Errorf("%d lines of %d bytes are restored as other ones", tt.count, tt.size)
+			}
+			if a, z := r.records[0], r.records[n-1]; a.First != 5000 || a.Events != 1 || z.First != 5001 || z.Events != 1 {
+				t.Errorf("around what was restored are %d and %d, want 5000 and 5001", a.First, z.First)
+			}
+			if diff := cmp.Diff(pack.Received{Events: 2, Bytes: int64(len(`"already here""and more"`))}, r.Received()); diff != "" {
+				t.Errorf("what was restored was not taken in now (-want +got):\n%s", diff)
+			}
+		}
+	}
+}
+
+func TestRestoreTakesSeveralRuns(t *testing.T) {
+	r := newRig(func(set *setup) { set.Next = 100 })
+	r.Restore(3, 5, linesOf(t, 3, 3, 10))
+	r.Restore(9, 12, linesOf(t, 9, 4, 10))
+	r.Add(line("and more"))
+	r.Cut()
+	var got [][2]uint64
+	for _, rec := range r.records {
+		checkLegal(t, rec)
+		got = append(got, [2]uint64{rec.First, rec.Last})
+	}
+	if diff := cmp.Diff([][2]uint64{{3, 5}, {9, 12}, {100, 100}}, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// Until all of them are in records, the lines of an ended environment have to
+// stay in its journal: the process may end in between.
+func TestRestoredLinesStayInTheJournalUntilAllOfThemArePushed(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		runs [][2]uint64
+	}{
+		{"one run that makes one record", [][2]uint64{{1, 400}}},
+		{"one run that makes several records", [][2]uint64{{1, 1200}}},
+		{"several runs", [][2]uint64{{1, 10}, {20, 30}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pushed := map[uint64]bool{}
+			var j *journal
+			r, j := keeping(t, func(set *setup) {
+				set.Next = 5000
+				set.Push = func(rec *pack.Record) {
+					for n := rec.First; n <= rec.Last; n++ {
+						pushed[n] = true
+					}
+				}
+			})
+			missing := uint64(0)
+			j.changed = func() {
+				for _, run := range tt.runs {
+					for n := run[0]; n <= run[1]; n++ {
+						if !pushed[n] && j.numbers[n] == nil && missing == 0 {
+							missing = n
+						}
+					}
+				}
+			}
+			for _, run := range tt.runs {
+				for n := run[0]; n <= run[1]; n++ {
+					j.numbers[n] = []byte("left by an ended process")
+				}
+			}
+			for _, run := range tt.runs {
+				r.Restore(run[0], run[1], linesOf(t, run[0], int(run[1]-run[0]+1), 10))
+			}
+			if missing != 0 {
+				t.Errorf("line %d is forgotten before it is in a record", missing)
+			}
+		})
+	}
+}

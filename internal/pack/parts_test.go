@@ -1,0 +1,283 @@
+package pack_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+)
+
+func TestAnEventThatIsTooLongGoesInParts(t *testing.T) {
+	for _, compression := range compressions() {
+		t.Run(string(compression), func(t *testing.T) {
+			r := newRig(func(set *setup) { set.Compression = compression })
+			long := line("")
+			long.Record = fmt.Appendf(nil, "{\n\"a\": %s,\n\"b\": [1,\n2]}", event.AppendQuoted(nil, text(3<<20, true, 1)))
+			long.Extra = []byte(`"tenant":"a"`)
+			r.Add(line("before"))
+			r.Add(long)
+			r.Add(line("after"))
+			r.Cut()
+			for _, rec := range r.records {
+				checkLegal(t, rec)
+			}
+			rows := decode(t, r.records...)
+			for i, one := range rows {
+				if one.Seq != uint64(i+1) || one.Resource["faas.instance"] != identity().EnvironmentID {
+					t.Errorf("line %d has the number %d and the resource %v", i, one.Seq, one.Resource)
+				}
+			}
+			events := join(t, rows)
+			if len(events) != 3 || string(events[0].Body) != `"before"` || string(events[2].Body) != `"after"` {
+				t.Fatalf("%d events, want three", len(events))
+			}
+			got := events[1]
+			if !bytes.Equal(got.Body, bytes.ReplaceAll(long.Record, []byte("\n"), nil)) {
+				t.Errorf("the parts make %d bytes: %.50q", len(got.Body), got.Body)
+			}
+			if string(got.Extra["tenant"]) != `"a"` || got.Type != "function" || got.Time != string(long.Time) {
+				t.Errorf("the parts are of %s, %s, with %v", got.Type, got.Time, got.Extra)
+			}
+			// As few as can be: all but the last one fill a record.
+			for _, one := range rows[1 : len(rows)-2] {
+				if len(one.text) < pack.MaxRecord-8<<10 {
+					t.Errorf("part %d of %d has only %d bytes", one.Part, one.Parts, len(one.text))
+				}
+			}
+			if total := r.account.Total(); total != 0 {
+				t.Errorf("%d events lost", total)
+			}
+		})
+	}
+}
+
+func TestALinePartIsWrittenAsDocumented(t *testing.T) {
+	r := newRig(plain)
+	long := line("")
+	long.Record = fmt.Appendf(nil, "[%s,\n\"a\\n\\\\\tb\"]", strings.Repeat("1,", 600<<10)+"2")
+	long.Extra = []byte(`"tenant":"a"`)
+	r.Add(long)
+	r.Cut()
+	rows := decode(t, r.records...)
+	if len(rows) != 2 {
+		t.Fatalf("%d lines, want 2", len(rows))
+	}
+	const resource = `,"resource":{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012",` +
+		`"faas.name":"orders","faas.version":"$LATEST","faas.instance":"0123456789abcdef","service.name":"orders"}}` + "\n"
+	for i, tt := range []struct{ begin, end string }{
+		{
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:15:00.000Z","type":"function","part":1,"parts":2,"body":"[1,1,1,`,
+			`1,1","extra":{"tenant":"a"}` + resource,
+		},
+		{
+			`{"schema":"kinetel/1","seq":2,"time":"2026-11-22T20:15:00.000Z","type":"function","part":2,"parts":2,"body":"`,
+			`1,2,\"a\\n\\\\\tb\"]"` + resource,
+		},
+	} {
+		line := string(rows[i].text)
+		if !strings.HasPrefix(line, tt.begin) || !strings.HasSuffix(strings.Replace(line, `,1,1,"`, `1,1"`, 1), tt.end) && !strings.HasSuffix(line, tt.end) {
+			t.Errorf("part %d is\n%.200s … %s, want\n%s … %s", i+1, line, line[len(line)-300:], tt.begin, tt.end)
+		}
+	}
+}
+
+func TestAPlatformEventInPartsIsNotOrdinary(t *testing.T) {
+	r := newRig(plain)
+	ev := line(string(text(2<<20, true, 1)))
+	ev.Type = []byte("platform.report")
+	r.Add(ev)
+	r.Cut()
+	if len(r.records) < 2 {
+		t.Fatalf("%d records", len(r.records))
+	}
+	for _, rec := range r.records {
+		checkLegal(t, rec)
+		if rec.Ordinary != 0 {
+			t.Errorf("%d of %d parts are ordinary", rec.Ordinary, rec.Events)
+		}
+	}
+}
+
+// What an escape takes in a part's string counts: each line stays within the
+// limit, whatever the text is made of.
+func TestPartsOfTextThatNeedsEscapesAreLegal(t *testing.T) {
+	for _, tt := range []struct{ name, unit string }{
+		{"quotes", `\"`},
+		{"backslashes", `\\`},
+		{"tabs and carriage returns", "\\t\\r"},
+		{"control characters", `\u0000`},
+		{"characters of four bytes", "😀"},
+		{"broken UTF-8", "\x80\xbf\xff"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, size := range []int{1<<20 - 1, 1 << 20, 1<<20 + 1, 2 << 20} {
+				r := newRig(plain, keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = strings.Repeat("f", 256) })
+				ev := line("")
+				ev.Record = []byte(`"` + strings.Repeat(tt.unit, size/len(tt.unit)) + `"`)
+				r.Add(ev)
+				r.Cut()
+				for _, rec := range r.records {
+					checkLegal(t, rec)
+				}
+				events := join(t, decode(t, r.records...))
+				if len(events) != 1 || !bytes.Equal(events[0].Body, ev.Record) || len(events[0].numbers) < 2 {
+					t.Fatalf("%d bytes: %d events of %d parts", size, len(events), len(events[0].numbers))
+				}
+			}
+		})
+	}
+}
+
+// White space that JSON allows between tokens needs escapes in a part.
+func TestPartsOfWhiteSpaceAreLegal(t *testing.T) {
+	for _, space := range []string{"\t", "\r", "\t\r \n"} {
+		r := newRig(plain)
+		ev := line("")
+		ev.Record = []byte("[" + strings.Repeat(space, 2<<20/len(space)) + "]")
+		r.Add(ev)
+		r.Cut()
+		for _, rec := range r.records {
+			checkLegal(t, rec)
+		}
+		events := join(t, decode(t, r.records...))
+		if len(events) != 1 || !bytes.Equal(events[0].Body, bytes.ReplaceAll(ev.Record, []byte("\n"), nil)) {
+			t.Errorf("%d events of %q", len(events), space)
+		}
+	}
+}
+
+func TestPartsAreCutBetweenCharacters(t *testing.T) {
+	for _, character := range []string{"é", "世", "😀"} {
+		for shift := range len(character) {
+			r := newRig(plain)
+			ev := line(strings.Repeat("x", shift) + strings.Repeat(character, 2<<20/len(character)))
+			r.Add(ev)
+			r.Cut()
+			for _, one := range decode(t, r.records...) {
+				if !utf8.Valid(one.Body) {
+					t.Errorf("%s, shifted by %d: part %d of %d is cut inside of a character", character, shift, one.Part, one.Parts)
+				}
+			}
+		}
+	}
+}
+
+// An event fits whole, or just does not: nothing is ever lost between.
+func TestEventsAroundTheLimitAreNotLost(t *testing.T) {
+	for _, compression := range compressions() {
+		t.Run(string(compression), func(t *testing.T) {
+			random := text(2*pack.MaxRecord, true, 5)
+			rapid.Check(t, func(t *rapid.T) {
+				r := newRig(keyBy(config.PartitionByFunction), func(set *setup) {
+					set.Compression = compression
+					set.id.FunctionName = strings.Repeat("f", rapid.IntRange(1, 256).Draw(t, "key"))
+				})
+				size := pack.MaxRecord + rapid.IntRange(-6<<10, 2<<10).Draw(t, "size")
+				if compression != config.CompressionNone && rapid.Bool().Draw(t, "so that it compresses to the limit") {
+					size = size * 8 / 7 // random text has seven bits a byte
+				}
+				ev := line(string(random[:size]))
+				if rapid.Bool().Draw(t, "after another one") {
+					r.Add(line("before"))
+				}
+				r.Add(ev)
+				r.Add(line("after"))
+				r.Cut()
+				for _, rec := range r.pushed {
+					checkLegal(t, rec)
+				}
+				events := join(t, decode(t, r.pushed...))
+				if got := events[len(events)-2]; !bytes.Equal(got.Body, ev.Record) || r.account.Total() != 0 {
+					t.Fatalf("%d bytes come out as %d", len(ev.Record), len(got.Body))
+				}
+			})
+		})
+	}
+}
+
+func TestPartsShareNoRecordWithOtherEvents(t *testing.T) {
+	r := newRig(plain)
+	r.Add(line("before"))
+	r.Add(line(string(text(3<<20, true, 1))))
+	if age := r.Age(); age != 0 {
+		t.Errorf("a record is open for %s", age)
+	}
+	n := len(r.records)
+	r.Add(line("after"))
+	r.Cut()
+	if len(r.records) != n+1 || r.records[0].Events != 1 || r.records[n].Events != 1 {
+		t.Errorf("%d records after the parts, %d events in the first one", len(r.records)-n, r.records[0].Events)
+	}
+	for _, rec := range r.records[1:n] {
+		for _, one := range decode(t, rec) {
+			if one.Parts == 0 {
+				t.Errorf("event %d is in a record of parts", one.Seq)
+			}
+		}
+	}
+}
+
+// Only what a line has besides its body can still be too large: a part could
+// not carry it either.
+func TestOnlyWhatIsBesidesTheBodyCanBeOversize(t *testing.T) {
+	huge := func(n int) []byte { return fmt.Appendf(nil, `"x":%s`, event.AppendQuoted(nil, text(n, true, 3))) }
+	for _, tt := range []struct {
+		name     string
+		change   func(*event.Event)
+		oversize bool
+	}{
+		{"unknown members that leave no room", func(ev *event.Event) { ev.Extra = huge(2 << 20) }, true},
+		{"a type that leaves no room", func(ev *event.Event) { ev.Type = text(2<<20, true, 1) }, true},
+		{"a long body and an envelope above 64 KiB", func(ev *event.Event) { ev.Record, ev.Extra = huge(2 << 20)[4:], huge(66<<10) }, true},
+		{"a long body and an envelope below 64 KiB", func(ev *event.Event) { ev.Record, ev.Extra = huge(2 << 20)[4:], huge(62<<10) }, false},
+		{"an envelope above 64 KiB alone", func(ev *event.Event) { ev.Extra = huge(66 << 10) }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var log bytes.Buffer
+			r := newRig(plain, func(set *setup) { set.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
+			r.Add(line("before"))
+			ev := line("x")
+			tt.change(ev)
+			r.Add(ev)
+			r.Add(line("after"))
+			r.Cut()
+			for _, rec := range r.records {
+				checkLegal(t, rec)
+			}
+			events := join(t, decode(t, r.records...))
+			if !tt.oversize {
+				if len(events) != 3 || !bytes.Equal(events[1].Body, ev.Record) || log.Len() != 0 || r.account.Total() != 0 {
+					t.Errorf("%d events, %d lost; the log: %.300s", len(events), r.account.Total(), &log)
+				}
+				return
+			}
+			var loss ledger.Loss
+			if told := toldBy(t, r.records[len(r.records)-1]); len(told) == 1 {
+				loss = told[0]
+			}
+			envelope := len(ev.Extra) + len(ev.Type) + len(ev.Record)
+			if loss.First != 2 || loss.Last != 2 || loss.Count != 1 || loss.Reason != ledger.Oversize || loss.Bytes < int64(envelope) || loss.Bytes > int64(envelope)+1000 {
+				t.Errorf("the loss is told as %+v", loss)
+			}
+			if len(events) != 3 || events[0].Seq != 1 || events[1].Seq != 3 || events[2].Seq != 4 {
+				t.Errorf("events around the loss: %d", len(events))
+			}
+			if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), `"seq":2`) || log.Len() > 1000 {
+				t.Errorf("the log has %d lines, want one that names the event by its number only: %.1000s", n, &log)
+			}
+			if diff := cmp.Diff(pack.Received{Events: 3, Bytes: int64(len(ev.Record) + len(`"before""after"`)), Own: 1}, r.Received()); diff != "" {
+				t.Errorf("Received (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,442 @@
+package pack_test
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+)
+
+// losing is an origin whose ledger notes what is lost before it puts runs
+// together.
+func losing() (origin *pack.Origin, account *ledger.Account, lost *[]ledger.Loss) {
+	account, lost = &ledger.Account{}, new([]ledger.Loss)
+	origin = identity().Origin()
+	origin.Ledger = ledger.New(account, func(loss ledger.Loss) { *lost = append(*lost, loss) })
+	return origin, account, lost
+}
+
+// recordOf is a record of lines, as a packer describes it.
+func recordOf(t fataler, kind config.Compression, lines []byte) *pack.Record {
+	t.Helper()
+	r := &pack.Record{Data: deflate(t, kind, lines), PartitionKey: "key", Lines: int64(len(lines)), Throttled: 0}
+	rows := decode(t, r)
+	r.First, r.Last, r.Events = rows[0].Seq, rows[len(rows)-1].Seq, len(rows)
+	for _, one := range rows {
+		if event.Ordinary([]byte(one.Type)) {
+			r.Ordinary++
+		}
+	}
+	return r
+}
+
+// typed is an event of a type.
+func typed(kind, text string) *event.Event {
+	ev := line(text)
+	ev.Type = []byte(kind)
+	return ev
+}
+
+// linesOfTypes are lines of events of these types, numbered from 1.
+func linesOfTypes(t fataler, kinds ...string) []byte {
+	t.Helper()
+	r := newRig(plain)
+	for i, kind := range kinds {
+		r.Add(typed(kind, fmt.Sprint("event ", i+1)))
+	}
+	r.Cut()
+	return r.records[0].Data
+}
+
+// readable are the compressions that a Stripper reads.
+func readable() []config.Compression {
+	return []config.Compression{config.CompressionGzip, config.CompressionNone}
+}
+
+func TestStripKeepsWhatIsNotOrdinary(t *testing.T) {
+	for _, compression := range readable() {
+		t.Run(string(compression), func(t *testing.T) {
+			lines := linesOfTypes(t, "function", "extension", "platform.start", "function", "kinetel.unparsed", "kinetel.report", "platform.report", "function")
+			var each []string
+			for text := range bytes.Lines(lines) {
+				each = append(each, string(text))
+			}
+			origin, account, lost := losing()
+			r := recordOf(t, compression, lines)
+			r.Origin = origin
+			r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Reason: ledger.Rejected}}
+			before := bytes.Clone(r.Data)
+
+			got := pack.NewStripper(compression).Strip(r, ledger.SpoolFull)
+			if got == nil {
+				t.Fatal("nothing is left")
+			}
+			size := func(numbers ...int) (n int64) {
+				for _, number := range numbers {
+					n += int64(len(each[number-1]))
+				}
+				return n
+			}
+			want := &pack.Record{
+				Data: got.Data, PartitionKey: "key", Origin: origin,
+				First: 3, Last: 7, Events: 3, Ordinary: 0, Lines: size(3, 6, 7), Losses: r.Losses,
+			}
+			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b *pack.Origin) bool { return a == b })); diff != "" {
+				t.Errorf("the rest (-want +got):\n%s", diff)
+			}
+			if string(inflate(t, got.Data)) != each[2]+each[5]+each[6] {
+				t.Errorf("the rest's lines are\n%s", inflate(t, got.Data))
+			}
+			if compressed := bytes.HasPrefix(got.Data, []byte("{")); compressed != (compression == config.CompressionNone) {
+				t.Errorf("the rest is not compressed by %s", compression)
+			}
+			wantLost := []ledger.Loss{
+				{First: 1, Last: 2, Count: 2, Bytes: size(1, 2), Reason: ledger.SpoolFull},
+				{First: 4, Last: 5, Count: 2, Bytes: size(4, 5), Reason: ledger.SpoolFull},
+				{First: 8, Last: 8, Count: 1, Bytes: size(8), Reason: ledger.SpoolFull},
+			}
+			if diff := cmp.Diff(wantLost, *lost); diff != "" {
+				t.Errorf("lost (-want +got):\n%s", diff)
+			}
+			if account.Total() != 5 || !bytes.Equal(before, r.Data) {
+				t.Errorf("%d events lost in total; the record itself changed: %t", account.Total(), !bytes.Equal(before, r.Data))
+			}
+		})
+	}
+}
+
+func TestStripOfOrdinaryEventsLeavesNothing(t *testing.T) {
+	for _, compression := range compressions() {
+		origin, account, lost := losing()
+		r := recordOf(t, compression, linesOfTypes(t, "function", "extension", "kinetel.unparsed"))
+		r.Origin = origin
+		if got := pack.NewStripper(compression).Strip(r, ledger.BufferFull); got != nil {
+			t.Errorf("%d events are left", got.Events)
+		}
+		if diff := cmp.Diff([]ledger.Loss{{First: 1, Last: 3, Count: 3, Bytes: r.Lines, Reason: ledger.BufferFull}}, *lost); diff != "" || account.Total() != 3 {
+			t.Errorf("lost (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// Nothing is left as well where there are ordinary events only, and the record
+// says otherwise.
+func TestStripOfARecordThatCountsTooFewOrdinaryEvents(t *testing.T) {
+	origin, account, lost := losing()
+	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "function"))
+	r.Origin, r.Ordinary = origin, 1
+	if got := pack.NewStripper(config.CompressionGzip).Strip(r, ledger.BufferFull); got != nil {
+		t.Errorf("%d events are left", got.Events)
+	}
+	if diff := cmp.Diff([]ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: r.Lines, Reason: ledger.BufferFull}}, *lost); diff != "" || account.Total() != 2 {
+		t.Errorf("lost (-want +got):\n%s", diff)
+	}
+}
+
+func TestStripOfNothingOrdinaryLosesNothing(t *testing.T) {
+	for _, compression := range readable() {
+		origin, account, _ := losing()
+		lines := linesOfTypes(t, "platform.start", "kinetel.loss", "platform.report")
+		r := recordOf(t, compression, lines)
+		r.Origin = origin
+		got := pack.NewStripper(compression).Strip(r, ledger.BufferFull)
+		if got == nil || !bytes.Equal(inflate(t, got.Data), lines) || got.Events != 3 || account.Total() != 0 {
+			t.Errorf("%s: the rest is %+v, %d events lost", compression, got, account.Total())
+		}
+	}
+}
+
+// An event that is longer than a record before compression is alone in its
+// record, and must come out as it went in.
+func TestStripKeepsALongPlatformEventWhole(t *testing.T) {
+	r := newRig()
+	r.Add(typed("platform.report", string(text(2<<20, false, 1))))
+	r.Cut()
+	if len(r.records) != 1 || r.records[0].Events != 1 || r.records[0].Ordinary != 0 {
+		t.Fatalf("%d records", len(r.records))
+	}
+	before := inflate(t, r.records[0].Data)
+	rest := pack.NewStripper(config.CompressionGzip).Strip(r.records[0], ledger.BufferFull)
+	if rest == nil {
+		if r.account.Total() != 1 {
+			t.Error("it is neither kept nor told as lost")
+		}
+		return
+	}
+	if after := inflate(t, rest.Data); !bytes.Equal(before, after) {
+		t.Errorf("a line of %d bytes is left as one of %d, and %d events are told as lost", len(before), len(after), r.account.Total())
+	}
+}
+
+// What zstd compressed can be written only.
+func TestStripGivesUpARecordOfZstd(t *testing.T) {
+	origin, account, lost := losing()
+	r := recordOf(t, config.CompressionZstd, linesOfTypes(t, "function", "platform.start", "function", "kinetel.loss"))
+	r.Origin = origin
+	r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Bytes: 7, Reason: ledger.Rejected}}
+	if got := pack.NewStripper(config.CompressionZstd).Strip(r, ledger.SpoolFull); got != nil {
+		t.Errorf("%d events are left", got.Events)
+	}
+	want := []ledger.Loss{{First: 1, Last: 4, Count: 4, Bytes: r.Lines, Reason: ledger.SpoolFull}, r.Losses[0]}
+	if diff := cmp.Diff(want, *lost); diff != "" || account.Total() != 4 {
+		t.Errorf("lost (-want +got), %d in total:\n%s", account.Total(), diff)
+	}
+}
+
+// A record that is not what it says is given up as a whole.
+func TestStripGivesUpWhatItCannotRead(t *testing.T) {
+	mixed := func(t *testing.T, compression config.Compression) *pack.Record {
+		return recordOf(t, compression, linesOfTypes(t, "function", "platform.start", "function", "platform.report"))
+	}
+	for _, tt := range []struct {
+		name  string
+		spoil func(*pack.Record)
+	}{
+		{"no data", func(r *pack.Record) { r.Data = nil }},
+		{"half of the data", func(r *pack.Record) { r.Data = r.Data[:len(r.Data)/2] }},
+		{"all but the last byte", func(r *pack.Record) { r.Data = r.Data[:len(r.Data)-1] }},
+		{"only what compression begins with", func(r *pack.Record) { r.Data = r.Data[:4] }},
+		{"a bit is another one", func(r *pack.Record) { r.Data[len(r.Data)/2] ^= 4 }},
+		{"numbers below the first one", func(r *pack.Record) { r.First = 2 }},
+		{"numbers above the last one", func(r *pack.Record) { r.Last = 3 }},
+		{"more events", func(r *pack.Record) { r.Events = 3 }},
+		{"fewer events", func(r *pack.Record) { r.Events = 5 }},
+	} {
+		for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd} {
+			t.Run(tt.name+", "+string(compression), func(t *testing.T) {
+				origin, account, lost := losing()
+				r := mixed(t, compression)
+				r.Origin = origin
+				r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Bytes: 7, Reason: ledger.Rejected}}
+				tt.spoil(r)
+				if got := pack.NewStripper(compression).Strip(r, ledger.SpoolFull); got != nil {
+					t.Errorf("%d events are left", got.Events)
+				}
+				want := []ledger.Loss{{First: r.First, Last: r.Last, Count: r.Events, Bytes: r.Lines, Reason: ledger.SpoolFull}, r.Losses[0]}
+				if diff := cmp.Diff(want, *lost); diff != "" || account.Total() != int64(r.Events) {
+					t.Errorf("lost (-want +got), %d in total:\n%s", account.Total(), diff)
+				}
+			})
+		}
+	}
+	t.Run("lines of something else", func(t *testing.T) {
+		for _, data := range []string{"no line", "{}\n{}\n{}\n{}\n", `{"schema":"kinetel/2","seq":1,"type":"function"}` + "\n", "\n\n\n\n"} {
+			origin, account, _ := losing()
+			r := mixed(t, config.CompressionNone)
+			r.Origin, r.Data = origin, []byte(data)
+			if got := pack.NewStripper(config.CompressionNone).Strip(r, ledger.SpoolFull); got != nil || account.Total() != 4 {
+				t.Errorf("%q: %+v is left, %d events lost", data, got, account.Total())
+			}
+		}
+	})
+}
+
+// allocated returns how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// mostToRead bounds what reading any record may allocate: its lines, which grow
+// by doubling at most, what compression needs, and room to spare.
+const mostToRead = 24 << 20
+
+func TestStripOfABombTakesBoundedMemory(t *testing.T) {
+	const size = 256 << 20
+	for _, tt := range []struct {
+		name string
+		data func(t *testing.T) []byte
+	}{
+		{"gzip", func(t *testing.T) []byte { return deflate(t, config.CompressionGzip, make([]byte, size)) }},
+		{"zstd", func(t *testing.T) []byte { return deflate(t, config.CompressionZstd, make([]byte, size)) }},
+		// A frame that asks for a window of 1 GiB (RFC 8878, 3.1.1.1.2).
+		{"zstd with a huge window", func(*testing.T) []byte {
+			return []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x03, 0x00, 0x08, 'x'}
+		}},
+		// A frame that says it holds 1 TiB in one segment.
+		{"zstd with a huge content", func(*testing.T) []byte {
+			return []byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0, 0x03, 0x00, 0x08, 'x'}
+		}},
+		{"no compression", func(*testing.T) []byte { return make([]byte, 2*pack.MaxRecord) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			origin, account, _ := losing()
+			r := &pack.Record{Data: tt.data(t), Origin: origin, First: 1, Last: 2, Events: 2, Ordinary: 1}
+			var got *pack.Record
+			n := allocated(func() { got = pack.NewStripper(config.CompressionGzip).Strip(r, ledger.BufferFull) })
+			if got != nil || account.Total() != 2 {
+				t.Errorf("%+v is left, %d events lost", got, account.Total())
+			}
+			if n > mostToRead {
+				t.Errorf("it took %d bytes of memory", n)
+			}
+		})
+	}
+}
+
+// anyType draws the type of an event, odd ones among them.
+func anyType() *rapid.Generator[string] {
+	return rapid.SampledFrom([]string{
+		"function", "function", "function", "extension", "platform.start", "platform.report", "platform.", "kinetel.loss", "kinetel.report",
+		"kinetel.unparsed", "kinetel.", "kinetel", "platform", "platformx.start", `odd \"type\"`, `platform.\"x`, `kinetel.unparsed\"`, "type", "世",
+	})
+}
+
+func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		compression := rapid.SampledFrom(readable()).Draw(t, "compression")
+		// Lines of mixed types, with texts that look like other lines.
+		r := newRig(plain, func(set *setup) {
+			set.Next = rapid.SampledFrom([]uint64{1, 99, 1 << 50}).Draw(t, "next")
+			set.id.Tags = []config.Tag{{Name: "env", Value: `","type":"platform.start"`}}
+		})
+		for range rapid.IntRange(1, 60).Draw(t, "events") {
+			ev := typed(anyType().Draw(t, "type"), rapid.SampledFrom([]string{
+				"text", `","type":"platform.start","body":"`, `{"schema":"kinetel/1","seq":7,`, "\n", "\xff",
+			}).Draw(t, "text"))
+			if rapid.Bool().Draw(t, "large") {
+				ev.Record = event.AppendQuoted(nil, text(rapid.IntRange(0, 4<<10).Draw(t, "size"), rapid.Bool().Draw(t, "random"), 1))
+			}
+			if rapid.IntRange(0, 9).Draw(t, "extra") == 0 {
+				ev.Extra = []byte(`"type":"platform.start","seq":3`)
+			}
+			r.Add(ev)
+		}
+		r.Cut()
+		// Some were taken out before.
+		var lines []byte
+		gaps := rapid.Bool().Draw(t, "gaps")
+		for text := range bytes.Lines(r.records[0].Data) {
+			if !gaps || rapid.IntRange(0, 4).Draw(t, "taken out") > 0 {
+				lines = append(lines, text...)
+			}
+		}
+		if len(lines) == 0 {
+			return
+		}
+		rec := recordOf(t, compression, lines)
+		origin, account, lost := losing()
+		rec.Origin, rec.PartitionKey = origin, rapid.StringN(1, 20, -1).Draw(t, "key")
+		rec.Losses = []ledger.Loss{{First: 1, Last: 1, Count: 1, Reason: ledger.Oversize}}
+
+		stripper := pack.NewStripper(rapid.SampledFrom(compressions()).Draw(t, "compression of the rest"))
+		rest := stripper.Strip(rec, ledger.SpoolFull)
+
+		var wantKept []byte
+		var wantLost []ledger.Loss
+		for _, one := range decode(t, rec) {
+			if !event.Ordinary([]byte(one.Type)) {
+				wantKept = append(wantKept, one.text...)
+				continue
+			}
+			if n := len(wantLost); n > 0 && wantLost[n-1].Last+1 == one.Seq {
+				wantLost[n-1].Last++
+				wantLost[n-1].Count++
+				wantLost[n-1].Bytes += int64(len(one.text))
+				continue
+			}
+			wantLost = append(wantLost, ledger.Loss{First: one.Seq, Last: one.Seq, Count: 1, Bytes: int64(len(one.text)), Reason: ledger.SpoolFull})
+		}
+		if account.Total() != int64(rec.Ordinary) {
+			t.Fatalf("%d events are lost, want %d", account.Total(), rec.Ordinary)
+		}
+		if len(wantKept) == 0 {
+			want := []ledger.Loss{rec.Loss(ledger.SpoolFull), rec.Losses[0]}
+			if diff := cmp.Diff(want, *lost); diff != "" || rest != nil {
+				t.Fatalf("%+v is left; lost (-want +got):\n%s", rest, diff)
+			}
+			return
+		}
+		if diff := cmp.Diff(wantLost, *lost); diff != "" {
+			t.Fatalf("lost (-want +got):\n%s", diff)
+		}
+		if rest == nil || !bytes.Equal(inflate(t, rest.Data), wantKept) {
+			t.Fatalf("the rest is %+v, want the lines\n%s", rest, wantKept)
+		}
+		rows := decode(t, rest)
+		if rest.First != rows[0].Seq || rest.Last != rows[len(rows)-1].Seq || rest.Events != len(rows) || rest.Ordinary != 0 ||
+			rest.Lines != int64(len(wantKept)) || rest.PartitionKey != rec.PartitionKey || rest.Origin != origin || !slices.Equal(rest.Losses, rec.Losses) {
+			t.Fatalf("the rest says of itself: %+v", rest)
+		}
+	})
+}
+
+// checkStrip strips a record that may be anything, and checks that each of its
+// events is kept or told as lost.
+func checkStrip(t fataler, r *pack.Record) (rest *pack.Record) {
+	t.Helper()
+	origin, account, _ := losing()
+	r.Origin = origin
+	stripper := pack.NewStripper(config.CompressionGzip)
+	n := allocated(func() { rest = stripper.Strip(r, ledger.SpoolCorrupt) })
+	if n > mostToRead+4*uint64(len(r.Data)) {
+		t.Fatalf("%d bytes of data took %d of memory", len(r.Data), n)
+	}
+	kept := 0
+	if rest != nil {
+		kept = rest.Events
+		lines := inflate(t, rest.Data)
+		if bytes.Count(lines, []byte("\n")) < kept-1 || int64(len(lines)) != rest.Lines || rest.Ordinary != 0 || rest.First < r.First || rest.Last > r.Last {
+			t.Fatalf("the rest says of itself: %+v", rest)
+		}
+	}
+	if int64(kept)+account.Total() != int64(r.Events) {
+		t.Fatalf("of %d events %d are kept and %d lost", r.Events, kept, account.Total())
+	}
+	return rest
+}
+
+// Wherever a record is damaged, it is either given up or still what it was: its
+// checksum tells.
+func TestStripOfADamagedRecordNeverInventsLines(t *testing.T) {
+	whole := newRig()
+	for i := range 40 {
+		whole.Add(typed([]string{"function", "platform.report"}[i%2], fmt.Sprint("event ", i, " and more")))
+	}
+	whole.Cut()
+	sound := *whole.records[0]
+	want := inflate(t, checkStrip(t, &sound).Data)
+	for i := range sound.Data {
+		for _, flip := range []byte{1, 0x80, 0xff} {
+			damaged := sound
+			damaged.Data = bytes.Clone(sound.Data)
+			damaged.Data[i] ^= flip
+			if rest := checkStrip(t, &damaged); rest != nil && !bytes.Equal(inflate(t, rest.Data), want) {
+				t.Fatalf("byte %d flipped by %x: the rest has other lines", i, flip)
+			}
+		}
+		short := sound
+		short.Data = sound.Data[:i]
+		if checkStrip(t, &short) != nil {
+			t.Fatalf("%d of %d bytes are taken for the record", i, len(sound.Data))
+		}
+	}
+}
+
+func FuzzStrip(f *testing.F) {
+	lines := linesOfTypes(f, "function", "platform.start", "extension", "platform.report")
+	for _, compression := range compressions() {
+		data := deflate(f, compression, lines)
+		f.Add(data, uint64(1), uint64(4), uint16(4), uint16(2))
+		f.Add(data[:len(data)/2], uint64(1), uint64(4), uint16(4), uint16(2))
+		f.Add(deflate(f, compression, make([]byte, 4<<20)), uint64(0), uint64(9), uint16(1), uint16(0))
+		f.Add(append(bytes.Clone(data), data...), uint64(1), uint64(4), uint16(8), uint16(1))
+	}
+	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x03, 0x00, 0x08, 'x'}, uint64(0), uint64(0), uint16(1), uint16(0))
+	f.Add([]byte(`{"schema":"kinetel/1","seq":18446744073709551615,"type":"`), uint64(0), uint64(1<<64-1), uint16(1), uint16(0))
+	f.Fuzz(func(t *testing.T, data []byte, first, last uint64, events, ordinary uint16) {
+		checkStrip(t, &pack.Record{Data: data, PartitionKey: "key", First: first, Last: last, Events: int(events), Ordinary: int(ordinary)})
+	})
+}

@@ -1,0 +1,363 @@
+package queue_test
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/queue"
+	"kinetel/internal/spool"
+)
+
+// wait is somebody who waits in the model.
+type wait struct {
+	left   <-chan struct{}
+	forget func()
+	until  int // waits for records before this one
+}
+
+// pushed is a record as the model knows it.
+type pushed struct {
+	order    int // counts pushes; what was restored is before all
+	first    uint64
+	memory   int64
+	ordinary map[uint64]bool // its events that are neither gone nor lost
+}
+
+func (p *pushed) anyOrdinary() bool {
+	for _, ordinary := range p.ordinary {
+		if ordinary {
+			return true
+		}
+	}
+	return false
+}
+
+// model follows every event that was pushed.
+type model struct {
+	t      *rapid.T
+	rig    *rig
+	store  *store // nil: there is none
+	max    int64
+	waits  []wait
+	next   uint64
+	orders int
+
+	records  []*pushed // that wait, oldest first
+	by       map[uint64]*pushed
+	platform map[uint64]bool // what kind an event is that was pushed
+	pushed   int             // events
+	gone     int             // in Kinesis
+	lost     int
+	batch    []*pack.Record
+	pushing  bool // the newest record has room right now
+	reliable bool // nothing has failed to be stored since the last push began
+}
+
+func (m *model) inFlight(first uint64) bool {
+	return slices.ContainsFunc(m.batch, func(r *pack.Record) bool { return r.First == first })
+}
+
+// stored are the records that are in the store.
+func (m *model) stored() map[*pushed]bool {
+	in := map[*pushed]bool{}
+	if m.store == nil {
+		return in
+	}
+	for _, ref := range m.store.refs() {
+		// Stripped records begin later.
+		for seq := ref.First; seq <= ref.Last; seq++ {
+			if p := m.by[seq]; p != nil {
+				in[p] = true
+				break
+			}
+		}
+	}
+	return in
+}
+
+// giveUp notes a loss, and judges it.
+func (m *model) giveUp(loss ledger.Loss) {
+	n, platform := 0, false
+	for seq := loss.First; seq <= loss.Last; seq++ {
+		p := m.by[seq]
+		if p == nil {
+			continue // given up before, without those around it
+		}
+		n++
+		platform = platform || m.platform[seq]
+		if m.inFlight(p.first) {
+			m.t.Fatalf("event %d is given up (%s) while it is on its way", seq, loss.Reason)
+		}
+		delete(p.ordinary, seq)
+		delete(m.by, seq)
+	}
+	if n != loss.Count {
+		m.t.Fatalf("%+v is told, but %d events waited there", loss, n)
+	}
+	m.lost += n
+	if platform {
+		m.judge(loss)
+	}
+}
+
+// judge is called when platform events are given up: nothing ordinary may be
+// left where it would have made room.
+func (m *model) judge(loss ledger.Loss) {
+	stored := m.stored()
+	m.forgetEmpty()
+	for i, p := range m.records {
+		newest := m.pushing && i == len(m.records)-1
+		if !p.anyOrdinary() || m.inFlight(p.first) || newest {
+			continue
+		}
+		inMemoryOnly := !stored[p]
+		if loss.Reason == ledger.BufferFull && inMemoryOnly || (loss.Reason == ledger.SpoolFull || loss.Reason == ledger.Shutdown && m.reliable) && stored[p] {
+			m.t.Fatalf("platform events %d to %d are given up (%s), but there are lines in record %d", loss.First, loss.Last, loss.Reason, p.first)
+		}
+	}
+}
+
+// record draws a record.
+func (m *model) record(t *rapid.T) *pack.Record {
+	kinds := []byte(rapid.StringMatching(`o{1,3}|p{1,3}|[op]{1,6}`).Draw(t, "kinds"))
+	r := recordOf(m.rig.origin, m.next, string(kinds), rapid.IntRange(0, 100).Draw(t, "padding"))
+	p := &pushed{order: m.orders, first: m.next, memory: memory(r), ordinary: map[uint64]bool{}}
+	m.orders++
+	for i, kind := range kinds {
+		seq := m.next + uint64(i)
+		p.ordinary[seq] = kind == 'o'
+		m.platform[seq] = kind == 'p'
+		m.by[seq] = p
+	}
+	m.next += uint64(len(kinds))
+	m.pushed += len(kinds)
+	m.records = append(m.records, p)
+	return r
+}
+
+// forgetEmpty forgets the records of which nothing waits.
+func (m *model) forgetEmpty() {
+	m.records = slices.DeleteFunc(m.records, func(p *pushed) bool { return len(p.ordinary) == 0 })
+}
+
+func (m *model) trouble(t *rapid.T) {
+	if m.store == nil {
+		return
+	}
+	m.store.calls = 0
+	m.store.failing = rapid.IntRange(0, 9).Draw(t, "the disk fails") == 0
+	m.reliable = !m.store.failing
+}
+
+// leave notes what is gone, event by event.
+func (m *model) leave(r *pack.Record) {
+	for _, seq := range events(m.t, r) {
+		p := m.by[seq]
+		if p == nil {
+			m.t.Fatalf("event %d is in a batch, but it is gone or lost", seq)
+		}
+		delete(p.ordinary, seq)
+		delete(m.by, seq)
+		m.gone++
+	}
+}
+
+// check compares what the queue says with what is known.
+func (m *model) check(t *rapid.T) {
+	m.forgetEmpty()
+	got := m.rig.Waiting()
+	if m.pushed != m.gone+m.lost+got.Events || len(m.by) != got.Events || len(m.records) != got.Records {
+		t.Fatalf("%d events pushed, %d gone, %d lost, %d in %d records known to wait; waiting: %+v", m.pushed, m.gone, m.lost, len(m.by), len(m.records), got)
+	}
+	if int(m.rig.account.Total()) != m.lost {
+		t.Fatalf("%d events told as lost, %d in the account", m.lost, m.rig.account.Total())
+	}
+	refs := []*spool.Ref{}
+	if m.store != nil {
+		refs = m.store.refs()
+	}
+	inStore := 0
+	for _, ref := range refs {
+		inStore += ref.Events
+	}
+	if got.Spooled.Records != len(refs) || got.Spooled.Events != inStore {
+		t.Fatalf("the store has %d records of %d events, and %+v is told", len(refs), inStore, got.Spooled)
+	}
+	if got.Records == 0 && (got.Bytes != 0 || got.Size != 0) {
+		t.Fatalf("nothing waits, but %+v is told", got)
+	}
+	waiting := 0
+	for _, w := range m.waits {
+		over := !slices.ContainsFunc(m.records, func(p *pushed) bool { return p.order < w.until })
+		if closed(w.left) != over {
+			t.Fatalf("who waits for the records before %d is released: %t, but they have left: %t", w.until, closed(w.left), over)
+		}
+		if !over {
+			waiting++
+		}
+	}
+	if m.rig.Waiters() != waiting {
+		t.Fatalf("the queue knows %d who wait, want %d", m.rig.Waiters(), waiting)
+	}
+}
+
+// Every event that is pushed is gone, waits or is told as lost, once; memory is
+// bounded; lines are given up before platform events; who waits is released
+// when it has left.
+func TestNothingVanishesFromTheQueue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &model{t: t, by: map[uint64]*pushed{}, platform: map[uint64]bool{}, next: 1, max: rapid.Int64Range(0, 8000).Draw(t, "max")}
+		opt := queue.Options{Max: m.max}
+		if rapid.IntRange(0, 3).Draw(t, "store") > 0 {
+			m.store = &store{
+				max: rapid.Int64Range(500, 8000).Draw(t, "stored"), segment: rapid.Int64Range(1, 3000).Draw(t, "segment"),
+				corrupt: map[*spool.Ref]bool{},
+			}
+			opt.Store, opt.Always = m.store, rapid.Bool().Draw(t, "always")
+		}
+		m.rig = newRig(opt)
+		m.rig.onLost = m.giveUp
+
+		if m.store != nil && rapid.Bool().Draw(t, "something was left") {
+			var left []*spool.Ref
+			for range rapid.IntRange(1, 4).Draw(t, "records left") {
+				if ref, err := m.store.Append(m.record(t)); err == nil {
+					left = append(left, ref)
+					continue
+				}
+				// No room: the earlier process did not leave it.
+				p := m.records[len(m.records)-1]
+				for seq := range p.ordinary {
+					delete(m.by, seq)
+				}
+				m.records, m.pushed = m.records[:len(m.records)-1], m.pushed-len(p.ordinary)
+			}
+			m.rig.Restore(left)
+		}
+
+		t.Repeat(map[string]func(*rapid.T){
+			"push": func(t *rapid.T) {
+				m.t = t
+				m.trouble(t)
+				r := m.record(t)
+				if rapid.IntRange(0, 4).Draw(t, "tells of losses") == 0 {
+					r.Losses = []ledger.Loss{{First: 1 << 60, Last: 1 << 60, Count: 0, Reason: ledger.Oversize}}
+				}
+				m.pushing = true
+				m.rig.Push(r)
+				m.pushing = false
+				m.forgetEmpty()
+				// Over the bound there is only what cannot be given up: what
+				// is on its way, and the newest one.
+				over := int64(0)
+				if n := len(m.records); n > 0 {
+					over = m.records[n-1].memory
+				}
+				for _, one := range m.batch {
+					over += memory(one)
+				}
+				if got := m.rig.Waiting(); got.Bytes > m.max+over && (m.store != nil || len(r.Losses) == 0) {
+					t.Fatalf("%d bytes wait; the bound is %d, and %d for what is on its way and new", got.Bytes, m.max, over)
+				}
+				small := r.Size() < int(m.store.bound())/2 && len(m.batch) == 0 // so that room can be made
+				if p := m.by[r.Last]; opt.Always && m.reliable && small && p != nil && !m.stored()[p] {
+					t.Fatalf("record %d is not in the store, which has %d bytes of %d", r.First, m.store.bytes(), m.store.max)
+				}
+			},
+			"batch": func(t *rapid.T) {
+				m.t = t
+				if m.batch != nil {
+					t.Skip("the consumer has a batch")
+				}
+				m.trouble(t)
+				records := rapid.IntRange(1, 8).Draw(t, "records")
+				bytes := rapid.IntRange(1, 4000).Draw(t, "bytes")
+				if m.store != nil && rapid.IntRange(0, 4).Draw(t, "spoiled") == 0 {
+					for _, ref := range m.store.refs() {
+						m.store.corrupt[ref] = m.store.corrupt[ref] || rapid.IntRange(0, 4).Draw(t, "this one") == 0
+					}
+				}
+				batch := m.rig.Batch(records, bytes)
+				m.forgetEmpty()
+				m.batch = append([]*pack.Record{}, batch...)
+				total := 0
+				for i, r := range batch {
+					total += r.Size()
+					if p := m.by[r.Last]; p == nil || m.records[i] != p {
+						t.Fatalf("the batch has record %d, want number %d, %d", i+1, m.records[i].first, r.First)
+					}
+					m.records[i].first = r.First // what is left of a record may begin later
+				}
+				if len(batch) > records || len(batch) > 1 && total > bytes {
+					t.Fatalf("a batch of %d records and %d bytes, want at most %d and %d", len(batch), total, records, bytes)
+				}
+				if len(batch) == 0 && len(m.records) > 0 && (m.store == nil || !m.store.failing) {
+					t.Fatalf("nothing is in the batch, and %d records wait", len(m.records))
+				}
+			},
+			"settle": func(t *rapid.T) {
+				m.t = t
+				if m.batch == nil {
+					t.Skip("the consumer has none")
+				}
+				gone := rapid.SliceOfN(rapid.Bool(), len(m.batch), len(m.batch)).Draw(t, "gone")
+				m.trouble(t)
+				batch := m.batch
+				m.batch = nil
+				m.rig.Settle(func(i int) bool {
+					if gone[i] {
+						m.leave(batch[i])
+					}
+					return gone[i]
+				})
+			},
+			"spill": func(t *rapid.T) {
+				m.t = t
+				if m.batch != nil {
+					t.Skip("the consumer has a batch")
+				}
+				m.trouble(t)
+				m.rig.Spill()
+				if got := m.rig.Waiting(); got.Events != got.Spooled.Events {
+					t.Fatalf("not all is in the store: %+v", got)
+				}
+			},
+			"wait": func(*rapid.T) {
+				left, forget := m.rig.Left()
+				m.waits = append(m.waits, wait{left, forget, m.orders})
+			},
+			"forget": func(t *rapid.T) {
+				if len(m.waits) == 0 {
+					t.Skip("nobody waits")
+				}
+				i := rapid.IntRange(0, len(m.waits)-1).Draw(t, "who")
+				m.waits[i].forget()
+				m.waits = slices.Delete(m.waits, i, i+1)
+			},
+			"": m.check,
+		})
+
+		// In the end all that waits can be had, and nothing else.
+		m.t, m.batch = t, nil
+		m.rig.Settle(none)
+		if m.store != nil {
+			m.store.failing = false
+		}
+		for m.rig.Waiting().Records > 0 {
+			m.batch = m.rig.Batch(500, 1<<30)
+			m.rig.Settle(all)
+			for _, r := range m.batch {
+				m.leave(r)
+			}
+			m.batch = nil
+		}
+		m.check(t)
+		if len(m.by) > 0 || m.store != nil && m.store.bytes() > 0 {
+			t.Fatalf("%d events are nowhere, %d bytes are left in the store", len(m.by), m.store.bytes())
+		}
+	})
+}

@@ -1,0 +1,302 @@
+package queue_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"kinetel/internal/config"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/queue"
+	"kinetel/internal/record"
+	"kinetel/internal/spool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const key = "k"
+
+// lineOf is the line of an event, ordinary or not, padded by so many bytes.
+func lineOf(seq uint64, ordinary bool, padding int) string {
+	kind := "platform.report"
+	if ordinary {
+		kind = "function"
+	}
+	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-22T20:15:00.123Z","type":"%s","body":"%s","resource":{}}`+"\n",
+		seq, kind, strings.Repeat("x", padding))
+}
+
+// recordOf is a record of lines whose numbers begin with first: one for each
+// letter of kinds, where o is an ordinary event and p is one of the platform's.
+func recordOf(o *pack.Origin, first uint64, kinds string, padding int) *pack.Record {
+	r := &pack.Record{PartitionKey: key, Origin: o, First: first, Last: first + uint64(len(kinds)) - 1, Events: len(kinds)}
+	for i, kind := range kinds {
+		r.Data = append(r.Data, lineOf(first+uint64(i), kind == 'o', padding)...)
+		if kind == 'o' {
+			r.Ordinary++
+		}
+	}
+	r.Lines = int64(len(r.Data))
+	return r
+}
+
+// rig is a queue, and what it gave up.
+type rig struct {
+	*queue.Queue
+	origin  *pack.Origin
+	account *ledger.Account
+	lost    []ledger.Loss // each as it was told
+	onLost  func(ledger.Loss)
+}
+
+func newRig(opt queue.Options) *rig {
+	r := &rig{account: &ledger.Account{}, origin: &pack.Origin{EnvironmentID: "e1"}}
+	r.origin.Ledger = ledger.New(r.account, func(loss ledger.Loss) {
+		r.lost = append(r.lost, loss)
+		if r.onLost != nil {
+			r.onLost(loss)
+		}
+	})
+	opt.Stripper = pack.NewStripper(config.CompressionNone)
+	r.Queue = queue.New(opt)
+	return r
+}
+
+// inMemory is a rig without a store that has room for so many records of push.
+func inMemory(records int64) *rig { return newRig(queue.Options{Max: room(records)}) }
+
+// rec is a record of one ordinary event and so many bytes, its partition key
+// included.
+func (r *rig) rec(seq uint64, size int) *pack.Record {
+	return &pack.Record{
+		Data: make([]byte, size-len(key)), PartitionKey: key, Origin: r.origin,
+		First: seq, Last: seq, Events: 1, Ordinary: 1, Lines: int64(size),
+	}
+}
+
+// push pushes records of one ordinary event.
+func (r *rig) push(seqs ...uint64) {
+	for _, seq := range seqs {
+		r.Push(r.rec(seq, 100))
+	}
+}
+
+// room is the space of so many records that push pushes.
+func room(records int64) int64 { return records * (100 + queue.Overhead) }
+
+// dropped are the numbers of what was given up, in the order that they were.
+func (r *rig) dropped() (seqs []uint64) {
+	for _, loss := range r.lost {
+		for seq := loss.First; seq <= loss.Last; seq++ {
+			seqs = append(seqs, seq)
+		}
+	}
+	return seqs
+}
+
+// reasons are what was given up, as "first-last count reason".
+func (r *rig) reasons() (all []string) {
+	for _, l := range r.lost {
+		all = append(all, fmt.Sprintf("%d-%d %d %s", l.First, l.Last, l.Count, l.Reason))
+	}
+	return all
+}
+
+// rest are the numbers of all that waits; it leaves the queue.
+func (r *rig) rest() []uint64 {
+	batch := r.Batch(500, 1<<30)
+	r.Settle(all)
+	return numbers(batch)
+}
+
+// numbers are the records by their first sequence numbers.
+func numbers(records []*pack.Record) []uint64 {
+	var n []uint64
+	for _, r := range records {
+		n = append(n, r.First)
+	}
+	return n
+}
+
+// events are the numbers of the events in a record's lines.
+func events(t interface{ Fatalf(string, ...any) }, r *pack.Record) (seqs []uint64) {
+	lines, err := record.Decode(r.Data)
+	if err != nil {
+		t.Fatalf("a record cannot be read: %v", err)
+	}
+	for _, line := range lines {
+		seqs = append(seqs, line.Seq)
+	}
+	return seqs
+}
+
+func all(int) bool  { return true }
+func none(int) bool { return false }
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+var errDisk = errors.New("the disk fails")
+
+// store is a spool in memory: records lie in segments, and room is made only
+// when all of a segment is done.
+type store struct {
+	max, segment int64 // bytes of all segments, and at which a new one begins
+
+	segments []*segment
+	sealed   bool // the last one is not written any more
+	failing  bool // Append and Read fail
+	corrupt  map[*spool.Ref]bool
+	calls    int // of Append since it was set to 0
+}
+
+type segment struct {
+	size  int64
+	slots []*slot
+}
+
+type slot struct {
+	ref    *spool.Ref
+	record pack.Record
+	data   []byte
+	done   bool
+}
+
+func (s *segment) live() bool {
+	for _, slot := range s.slots {
+		if !slot.done {
+			return true
+		}
+	}
+	return false
+}
+
+// bound is how much there is room for; nothing without a store.
+func (s *store) bound() int64 {
+	if s == nil {
+		return 0
+	}
+	return s.max
+}
+
+func (s *store) bytes() (n int64) {
+	for _, segment := range s.segments {
+		n += segment.size
+	}
+	return n
+}
+
+func (s *store) Append(r *pack.Record) (*spool.Ref, error) {
+	if s.calls++; s.calls > 2000 {
+		panic("the store is asked for ever")
+	}
+	if s.failing {
+		return nil, errDisk
+	}
+	size := int64(r.Size())
+	if s.bytes()+size > s.max {
+		return nil, fmt.Errorf("%w: really", spool.ErrFull)
+	}
+	ref := &spool.Ref{
+		Origin: r.Origin, First: r.First, Last: r.Last, Losses: r.Losses, Lines: r.Lines,
+		Events: r.Events, Ordinary: r.Ordinary, DataSize: r.Size(),
+	}
+	if n := len(s.segments); n == 0 || s.sealed || s.segments[n-1].size >= s.segment {
+		s.segments, s.sealed = append(s.segments, &segment{}), false
+	}
+	last := s.segments[len(s.segments)-1]
+	last.size += size
+	last.slots = append(last.slots, &slot{ref: ref, record: *r, data: bytes.Clone(r.Data)})
+	return ref, nil
+}
+
+// find returns where a record lies, or lay; nil where that is gone.
+func (s *store) find(ref *spool.Ref) (*segment, *slot) {
+	for _, segment := range s.segments {
+		for _, slot := range segment.slots {
+			if slot.ref == ref {
+				return segment, slot
+			}
+		}
+	}
+	return nil, nil
+}
+
+func (s *store) Read(ref *spool.Ref) (*pack.Record, error) {
+	_, slot := s.find(ref)
+	switch {
+	case s.failing:
+		return nil, errDisk
+	case s.corrupt[ref]:
+		return nil, fmt.Errorf("%w: really", spool.ErrCorrupt)
+	case slot == nil || slot.done:
+		panic("what is done is read")
+	}
+	r := slot.record
+	r.Data = bytes.Clone(slot.data)
+	return &r, nil
+}
+
+func (s *store) Done(ref *spool.Ref) {
+	segment, slot := s.find(ref)
+	if slot == nil || slot.done {
+		return
+	}
+	slot.done = true
+	if segment.live() {
+		return
+	}
+	if segment == s.segments[len(s.segments)-1] {
+		s.sealed = false
+	}
+	kept := s.segments[:0]
+	for _, other := range s.segments {
+		if other != segment {
+			kept = append(kept, other)
+		}
+	}
+	s.segments = kept
+}
+
+func (s *store) Together(a, b *spool.Ref) bool {
+	in, _ := s.find(a)
+	other, _ := s.find(b)
+	return in != nil && in == other
+}
+
+func (s *store) Seal(ref *spool.Ref) {
+	if in, _ := s.find(ref); in != nil && in == s.segments[len(s.segments)-1] {
+		s.sealed = true
+	}
+}
+
+// refs are those of what is kept, oldest first.
+func (s *store) refs() (refs []*spool.Ref) {
+	for _, segment := range s.segments {
+		for _, slot := range segment.slots {
+			if !slot.done {
+				refs = append(refs, slot.ref)
+			}
+		}
+	}
+	return refs
+}
+
+// kept are the numbers of what is kept, oldest first.
+func (s *store) kept() (seqs []uint64) {
+	for _, ref := range s.refs() {
+		seqs = append(seqs, ref.First)
+	}
+	return seqs
+}

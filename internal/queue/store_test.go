@@ -1,0 +1,502 @@
+package queue_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kinetel/internal/config"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/queue"
+	"kinetel/internal/spool"
+)
+
+// withStore is a rig with room for so many records in memory, and in a store
+// whose segments hold two each.
+func withStore(memory, stored int64, change ...func(*queue.Options)) (*rig, *store) {
+	s := &store{max: stored * 100, segment: 200, corrupt: map[*spool.Ref]bool{}}
+	opt := queue.Options{Max: room(memory), Store: s}
+	for _, f := range change {
+		f(&opt)
+	}
+	return newRig(opt), s
+}
+
+func always(opt *queue.Options) { opt.Always = true }
+
+func wantKept(t *testing.T, s *store, want ...uint64) {
+	t.Helper()
+	if diff := cmp.Diff(want, s.kept()); diff != "" {
+		t.Errorf("in the store (-want +got):\n%s", diff)
+	}
+}
+
+func wantLost(t *testing.T, r *rig, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, r.reasons()); diff != "" {
+		t.Errorf("given up (-want +got):\n%s", diff)
+	}
+}
+
+func wantRest(t *testing.T, r *rig, want ...uint64) {
+	t.Helper()
+	if diff := cmp.Diff(want, r.rest()); diff != "" {
+		t.Errorf("what waits (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatMemoryHasNoRoomForIsStoredOldestFirst(t *testing.T) {
+	r, s := withStore(3, 10)
+	r.push(1, 2, 3)
+	wantKept(t, s)
+	r.push(4, 5)
+	wantKept(t, s, 1, 2)
+	want := queue.Waiting{Records: 5, Events: 5, Bytes: room(3), Size: 500, Spooled: queue.Spooled{Records: 2, Events: 2}}
+	if diff := cmp.Diff(want, r.Waiting()); diff != "" {
+		t.Errorf("waiting (-want +got):\n%s", diff)
+	}
+	wantRest(t, r, 1, 2, 3, 4, 5)
+	wantKept(t, s)
+	wantLost(t, r)
+	if diff := cmp.Diff(queue.Waiting{}, r.Waiting()); diff != "" {
+		t.Errorf("waiting in the end (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatIsStoredIsReadAsItWas(t *testing.T) {
+	r, s := withStore(0, 100)
+	one := recordOf(r.origin, 1, "opo", 10)
+	one.Losses = []ledger.Loss{{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.BufferFull}}
+	want := *one
+	want.Data = slices.Clone(one.Data)
+	r.Push(one)
+	r.push(9)
+	wantKept(t, s, 1)
+	got := r.Batch(1, 1<<20)
+	if diff := cmp.Diff([]*pack.Record{&want}, got, cmp.Comparer(func(a, b *pack.Origin) bool { return a == b })); diff != "" {
+		t.Errorf("batch (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatIsOnItsWayIsNeitherStoredNorGivenUp(t *testing.T) {
+	r, s := withStore(3, 2)
+	r.push(1, 2, 3)
+	r.Batch(1, 1<<20)
+	r.push(4, 5)
+	wantKept(t, s, 2, 3)
+	r.push(6)
+	wantLost(t, r, "2-2 1 spool-full", "3-3 1 spool-full")
+	wantKept(t, s, 4)
+	r.Settle(none)
+	wantRest(t, r, 1, 4, 5, 6)
+}
+
+// Memory holds a record that is in the store as well after a request that
+// failed. It lets go of that before anything is written.
+func TestWhatIsInBothPlacesIsNotStoredTwice(t *testing.T) {
+	r, s := withStore(2, 10)
+	r.push(1, 2, 3, 4)
+	wantKept(t, s, 1, 2)
+	r.Batch(2, 1<<20)
+	r.Settle(none)
+	if got := r.Waiting().Bytes; got != room(4) {
+		t.Errorf("%d bytes of memory after a batch that came back, want %d", got, room(4))
+	}
+	r.push(5)
+	wantKept(t, s, 1, 2, 3)
+	if got := r.Waiting(); got.Bytes != room(2) || got.Spooled.Records != 3 {
+		t.Errorf("waiting: %+v", got)
+	}
+	wantRest(t, r, 1, 2, 3, 4, 5)
+	wantKept(t, s)
+}
+
+// memory is what records take.
+func memory(records ...*pack.Record) (n int64) {
+	for _, r := range records {
+		n += int64(r.Size()) + queue.Overhead
+	}
+	return n
+}
+
+func TestOrdinaryLinesAreGivenUpBeforePlatformEvents(t *testing.T) {
+	o := newRig(queue.Options{}).origin
+	var records []*pack.Record
+	for i, kinds := range []string{"pp", "opo", "ppp", "oo", "poo"} {
+		records = append(records, recordOf(o, uint64(10*i+1), kinds, 100))
+	}
+	r := newRig(queue.Options{Max: memory(records...)})
+	for _, one := range records {
+		one.Origin = r.origin
+		r.Push(one)
+	}
+	wantLost(t, r)
+	r.push(100)
+	wantLost(t, r, "11-11 1 buffer-full", "13-13 1 buffer-full")
+	r.push(101)
+	wantLost(t, r, "11-11 1 buffer-full", "13-13 1 buffer-full", "31-32 2 buffer-full")
+	if got := r.Waiting(); got.Events != 11 || got.Records != 6 {
+		t.Errorf("waiting: %+v", got)
+	}
+	var left []uint64
+	for _, one := range r.Batch(4, 1<<20) {
+		left = append(left, events(t, one)...)
+	}
+	if diff := cmp.Diff([]uint64{1, 2, 12, 21, 22, 23, 41, 42, 43}, left); diff != "" {
+		t.Errorf("what is left of them (-want +got):\n%s", diff)
+	}
+}
+
+func TestPlatformEventsAreGivenUpWhereThereIsNothingElse(t *testing.T) {
+	o := newRig(queue.Options{}).origin
+	r := newRig(queue.Options{Max: 2 * memory(recordOf(o, 11, "ppp", 50))})
+	for i := range uint64(4) {
+		r.Push(recordOf(r.origin, 10*i+11, "ppp", 50))
+	}
+	wantLost(t, r, "11-13 3 buffer-full", "21-23 3 buffer-full")
+	wantRest(t, r, 31, 41)
+}
+
+func TestTheStoreGivesUpOrdinaryLinesFirst(t *testing.T) {
+	r := newRig(queue.Options{Max: 0})
+	s := &store{max: 5200, segment: 1000}
+	r.Queue = queue.New(queue.Options{Max: 0, Store: s, Stripper: pack.NewStripper(config.CompressionNone)})
+	// Segments of about three records of 400 bytes each.
+	for i, kinds := range []string{"pp", "pp", "pp", "oo", "op", "pp", "oo", "oo", "pp"} {
+		r.Push(recordOf(r.origin, uint64(10*i+1), kinds, 100))
+	}
+	wantLost(t, r)
+	for i := uint64(9); len(r.lost) == 0; i++ {
+		r.Push(recordOf(r.origin, 10*i+1, "pp", 100))
+	}
+	wantLost(t, r, "31-32 2 spool-full", "41-41 1 spool-full")
+	// What was left of the segment is not lost: it waits on.
+	var waits []uint64
+	for _, one := range r.Batch(500, 1<<30)[:6] {
+		waits = append(waits, events(t, one)...)
+	}
+	if diff := cmp.Diff([]uint64{1, 2, 11, 12, 21, 22, 42, 51, 52, 61, 62}, waits); diff != "" {
+		t.Errorf("what waits (-want +got):\n%s", diff)
+	}
+}
+
+// Where memory and the store are full, lines go before platform events,
+// wherever they are.
+func TestPlatformEventsInTheStoreOutliveLinesInMemory(t *testing.T) {
+	r, s := withStore(0, 1000)
+	for i := range uint64(3) {
+		r.Push(recordOf(r.origin, 10*i+1, "pp", 80))
+	}
+	r.push(100) // the third one is stored
+	wantKept(t, s, 1, 11, 21)
+	s.max = s.bytes() // and the store is full
+	for i := range uint64(20) {
+		r.push(101 + i)
+	}
+	for _, loss := range r.lost {
+		if loss.First < 100 {
+			t.Errorf("platform events %d to %d were given up (%s) while lines went on waiting", loss.First, loss.Last, loss.Reason)
+		}
+	}
+}
+
+func TestWhatIsLeftOfASegmentIsNotForgottenAtTheEnd(t *testing.T) {
+	r, s := withStore(0, 1000)
+	s.max, s.segment = 2000, 1000
+	for i := range uint64(4) {
+		r.Push(recordOf(r.origin, 10*i+1, "op", 80))
+	}
+	r.Push(recordOf(r.origin, 41, "pp", 80))
+	r.Push(recordOf(r.origin, 51, "pp", 80))
+	wantLost(t, r)
+	before := r.Waiting().Events
+	r.Spill() // makes room by giving lines up; the platform events beside them have room then
+	lines := 0
+	for _, loss := range r.lost {
+		if loss.Reason == ledger.Shutdown {
+			t.Errorf("%d events of %d to %d were given up at the shutdown while there were lines in the store", loss.Count, loss.First, loss.Last)
+		}
+		lines += loss.Count
+	}
+	if got := r.Waiting(); got.Events != before-lines || got.Spooled.Events != got.Events {
+		t.Errorf("%d events waited, %d were given up; waiting: %+v", before, lines, got)
+	}
+}
+
+func TestCorruptRecordsAreToldAndTheOthersGoOn(t *testing.T) {
+	r, s := withStore(1, 10)
+	r.push(1, 2, 3, 4)
+	wantKept(t, s, 1, 2, 3)
+	left, forget := r.Left()
+	defer forget()
+	s.corrupt[s.refs()[0]], s.corrupt[s.refs()[2]] = true, true
+	if diff := cmp.Diff([]uint64{2, 4}, numbers(r.Batch(500, 1<<20))); diff != "" {
+		t.Errorf("batch (-want +got):\n%s", diff)
+	}
+	wantLost(t, r, "1-1 1 spool-corrupt", "3-3 1 spool-corrupt")
+	r.Settle(all)
+	wantKept(t, s)
+	if !closed(left) {
+		t.Error("who waited for them waits for ever")
+	}
+}
+
+func TestWhoWaitsOnlyForCorruptRecordsIsReleased(t *testing.T) {
+	r, s := withStore(0, 10)
+	r.Restore(refs(t, s, r, 1))
+	left, forget := r.Left()
+	defer forget()
+	s.corrupt[s.refs()[0]] = true
+	if batch := r.Batch(500, 1<<20); len(batch) > 0 || !closed(left) {
+		t.Errorf("batch: %v; released: %t", numbers(batch), closed(left))
+	}
+}
+
+// A disk may fail for a moment only. Nothing overtakes what cannot be read.
+func TestARecordThatCannotBeReadFiveTimesInARowIsGivenUp(t *testing.T) {
+	r, s := withStore(1, 10)
+	r.push(1, 2, 3)
+	fails := func(times int) {
+		s.failing = true
+		defer func() { s.failing = false }()
+		for try := range times {
+			if batch := r.Batch(500, 1<<20); len(batch) > 0 {
+				t.Fatalf("try %d gave %v", try+1, numbers(batch))
+			}
+			r.Settle(all)
+		}
+	}
+	fails(4)
+	if diff := cmp.Diff([]uint64{1, 2, 3}, numbers(r.Batch(500, 1<<20))); diff != "" {
+		t.Errorf("batch (-want +got):\n%s", diff)
+	}
+	r.Settle(none)
+	r.push(4) // memory lets go of it
+	fails(4)
+	wantLost(t, r)
+	fails(1)
+	wantLost(t, r, "1-1 1 spool-corrupt")
+	wantRest(t, r, 2, 3, 4)
+	wantKept(t, s)
+}
+
+func TestWhatCannotBeReadDoesNotCountInABatch(t *testing.T) {
+	r, s := withStore(1, 10)
+	r.push(1, 2, 3)
+	s.corrupt[s.refs()[0]] = true
+	if diff := cmp.Diff([]uint64{2, 3}, numbers(r.Batch(500, 200))); diff != "" {
+		t.Errorf("batch (-want +got):\n%s", diff)
+	}
+}
+
+func TestADiskThatFailsIsAsIfThereWereNone(t *testing.T) {
+	r, s := withStore(2, 10)
+	s.failing = true
+	r.push(1, 2, 3)
+	wantLost(t, r, "1-1 1 buffer-full")
+	s.failing = false
+	r.push(4)
+	wantKept(t, s, 2)
+	wantLost(t, r, "1-1 1 buffer-full")
+	wantRest(t, r, 2, 3, 4)
+}
+
+func TestWhatTellsOfLossesMakesRoomForItselfWithAStore(t *testing.T) {
+	r, s := withStore(2, 10)
+	r.push(1, 2)
+	telling := r.rec(3, 100)
+	telling.Losses = []ledger.Loss{{First: 90, Last: 90, Count: 1, Reason: ledger.BufferFull}}
+	r.Push(telling)
+	wantKept(t, s, 1)
+}
+
+func TestWithAlwaysEachRecordIsStoredBeforePushReturns(t *testing.T) {
+	r, s := withStore(2, 10, always)
+	for seq := range uint64(4) {
+		r.push(seq + 1)
+		if got := s.kept(); len(got) != int(seq+1) {
+			t.Fatalf("after record %d the store has %v", seq+1, got)
+		}
+	}
+	calls := s.calls
+	if got := r.Waiting(); got.Bytes != room(2) || got.Spooled.Records != 4 || s.calls != calls {
+		t.Errorf("waiting: %+v", got)
+	}
+	r.Batch(2, 1<<20)
+	r.Settle(func(i int) bool { return i == 0 })
+	wantKept(t, s, 2, 3, 4)
+	wantRest(t, r, 2, 3, 4)
+	wantKept(t, s)
+	wantLost(t, r)
+}
+
+// More memory than disk: what is in both places would be written again and
+// again to where it makes no room.
+func TestWithAlwaysAStoreThatIsSmallerThanMemoryGetsFull(t *testing.T) {
+	r, s := withStore(100, 4, always)
+	r.push(1, 2, 3, 4, 5, 6, 7, 8, 9)
+	if got := r.Waiting(); got.Events+len(r.lost) != 9 || got.Spooled.Records != len(s.refs()) {
+		t.Errorf("waiting: %+v; lost: %v; in the store: %v", got, r.reasons(), s.kept())
+	}
+	if newest := slices.Contains(s.kept(), 9); !newest {
+		t.Errorf("in the store there is %v, but not the newest one", s.kept())
+	}
+}
+
+// A record is in one place of the store, whatever had to be moved there.
+func TestWithAlwaysNothingIsStoredTwice(t *testing.T) {
+	r, s := withStore(3, 4, always)
+	s.failing = true
+	r.push(1, 2)
+	s.failing = false
+	r.push(3, 4, 5, 6, 7, 8, 9, 10)
+	if got := r.Waiting(); got.Spooled.Records != len(s.refs()) {
+		t.Errorf("waiting: %+v; in the store: %v", got, s.kept())
+	}
+	seen := map[uint64]bool{}
+	for _, seq := range s.kept() {
+		if seen[seq] {
+			t.Errorf("record %d is in the store twice", seq)
+		}
+		seen[seq] = true
+	}
+	r.rest()
+	wantKept(t, s)
+}
+
+// What is on its way may not arrive, and the process may be killed.
+func TestWithAlwaysWhatIsOnItsWayStaysInTheStore(t *testing.T) {
+	r, s := withStore(100, 4, always)
+	r.push(1, 2, 3, 4)
+	r.Batch(1, 1<<20)
+	r.push(5) // room is made where the first one lies, which may yet fail
+	if !slices.Contains(s.kept(), 1) || !slices.Contains(s.kept(), 5) {
+		t.Errorf("in the store there is %v", s.kept())
+	}
+	wantLost(t, r, "2-2 1 spool-full")
+	r.Settle(none)
+	wantRest(t, r, 1, 3, 4, 5)
+	wantKept(t, s)
+}
+
+// refs stores records of one ordinary event, as an earlier process did.
+func refs(t *testing.T, s *store, r *rig, seqs ...uint64) (refs []*spool.Ref) {
+	t.Helper()
+	for _, seq := range seqs {
+		ref, err := s.Append(r.rec(seq, 100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs = append(refs, ref)
+	}
+	return refs
+}
+
+func TestWhatAnEarlierProcessLeftGoesFirst(t *testing.T) {
+	r, s := withStore(10, 10)
+	early, forgetEarly := r.Left() // of nothing
+	defer forgetEarly()
+	left := refs(t, s, r, 1, 2, 3)
+	r.push(10, 11)
+	own, forgetOwn := r.Left()
+	defer forgetOwn()
+	r.Restore(left)
+	both, forgetBoth := r.Left()
+	defer forgetBoth()
+	if got := r.Waiting(); got.Records != 5 || got.Spooled.Records != 3 || got.Bytes != room(2) {
+		t.Errorf("waiting: %+v", got)
+	}
+	if diff := cmp.Diff([]uint64{1, 2, 3, 10}, numbers(r.Batch(4, 1<<20))); diff != "" {
+		t.Errorf("batch (-want +got):\n%s", diff)
+	}
+	r.Settle(func(i int) bool { return i < 3 })
+	wantKept(t, s)
+	if !closed(early) || closed(own) || closed(both) {
+		t.Errorf("released: %t, %t, %t", closed(early), closed(own), closed(both))
+	}
+	r.rest()
+	if !closed(own) || !closed(both) {
+		t.Error("not released though all have left")
+	}
+}
+
+func TestWhoWaitsForWhatWasLeftIsReleasedWhenItHasLeft(t *testing.T) {
+	r, s := withStore(10, 10)
+	r.Restore(refs(t, s, r, 1, 2))
+	left, forget := r.Left()
+	defer forget()
+	r.push(10)
+	r.Batch(1, 1<<20)
+	r.Settle(all)
+	if closed(left) {
+		t.Error("released while the second record waits")
+	}
+	r.Batch(1, 1<<20)
+	r.Settle(all)
+	if !closed(left) {
+		t.Error("not released though both have left")
+	}
+}
+
+func TestSpillSavesWhatIsOnlyInMemory(t *testing.T) {
+	r, s := withStore(2, 10)
+	r.push(1, 2, 3, 4)
+	wantKept(t, s, 1, 2)
+	left, forget := r.Left()
+	defer forget()
+	r.Spill()
+	wantKept(t, s, 1, 2, 3, 4)
+	wantLost(t, r)
+	if got := r.Waiting(); got.Spooled.Events != 4 || closed(left) {
+		t.Errorf("waiting: %+v; released: %t", got, closed(left))
+	}
+}
+
+func TestSpillGivesUpTheOldestWhereNotAllHasRoom(t *testing.T) {
+	r, s := withStore(5, 2)
+	r.push(1, 2, 3, 4, 5)
+	r.Spill()
+	wantKept(t, s, 5)
+	wantLost(t, r, "1-1 1 spool-full", "2-2 1 spool-full", "3-3 1 spool-full", "4-4 1 spool-full")
+}
+
+func TestSpillGivesUpWhatTheDiskDoesNotTake(t *testing.T) {
+	r, s := withStore(2, 10)
+	r.push(1, 2, 3, 4)
+	s.failing = true
+	left, forget := r.Left()
+	defer forget()
+	r.Spill()
+	wantLost(t, r, "3-3 1 shutdown", "4-4 1 shutdown")
+	if got := r.Waiting(); got.Events != 2 || got.Bytes != 0 || closed(left) {
+		t.Errorf("waiting: %+v; released: %t", got, closed(left))
+	}
+}
+
+func TestSpillGivesAllUpWhereThereIsNoStore(t *testing.T) {
+	r := inMemory(10)
+	r.push(1, 2)
+	left, forget := r.Left()
+	defer forget()
+	r.Spill()
+	wantLost(t, r, "1-1 1 shutdown", "2-2 1 shutdown")
+	if got := r.Waiting(); got != (queue.Waiting{}) || !closed(left) {
+		t.Errorf("waiting: %+v; released: %t", got, closed(left))
+	}
+}
+
+// What a record tells of is told again when the record is given up.
+func TestWhatWasToldIsToldAgainWhenItsRecordIsGivenUp(t *testing.T) {
+	r := inMemory(2)
+	told := ledger.Loss{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.Oversize}
+	telling := r.rec(1, 100)
+	telling.Losses = []ledger.Loss{told}
+	r.Push(telling)
+	r.push(2, 3)
+	wantLost(t, r, "1-1 1 buffer-full", "90-95 6 oversize")
+	if got := r.account.Total(); got != 1 {
+		t.Errorf("%d events are lost, want 1: what was told is counted already", got)
+	}
+}

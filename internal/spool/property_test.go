@@ -1,0 +1,368 @@
+package spool_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/spool"
+)
+
+// stored is a record as the model knows it.
+type stored struct {
+	record *pack.Record
+	ref    *spool.Ref
+	maybe  bool // the process died while it was written, or while it became done
+}
+
+// env is an environment as the model knows it.
+type env struct {
+	origin    *pack.Origin
+	last      uint64            // the highest number given
+	appended  uint64            // the highest number in a record
+	journal   map[uint64][]byte // lines that were acknowledged and are in no record
+	fragment  []byte
+	either    [][]byte // fragments that may be there instead
+	records   []*stored
+	losses    []ledger.Loss
+	maybeLost []ledger.Loss // losses that may be told
+	inFlight  [2]uint64     // lines that may be in the journal
+	forgets   bool          // the journal's lines are in records; it may be forgotten
+}
+
+func (e *env) String() string { return e.origin.EnvironmentID }
+
+// world is a spool, what it should hold, and a process that can die at any
+// change on disk.
+type world struct {
+	t     *rapid.T
+	dir   string
+	max   int64
+	spool *spool.Spool
+	envs  []*env
+	made  int
+	fuse  int // changes until the process dies; -1: it lives on
+	short int // in thousandths, of the write in which it dies
+	dead  bool
+}
+
+func (w *world) start() {
+	w.spool = spool.New(spool.Options{Dir: w.dir, Max: w.max, Log: slog.New(slog.DiscardHandler), Ledger: newLedger})
+	w.dead, w.fuse = false, -1
+	w.spool.Break(func(_, _ string, n int) (int, error) {
+		if w.dead {
+			return 0, syscall.EIO
+		}
+		if w.fuse < 0 {
+			return n, nil
+		}
+		if w.fuse--; w.fuse >= 0 {
+			return n, nil
+		}
+		w.dead = true
+		return n * w.short / 1000, syscall.EIO
+	})
+	w.made++
+	w.envs = append(w.envs, &env{origin: origin(fmt.Sprintf("%032x", w.made)), journal: map[uint64][]byte{}})
+}
+
+func newLedger(string) *ledger.Ledger { return ledger.New(&ledger.Account{}, nil) }
+
+func (w *world) env() *env { return rapid.SampledFrom(w.envs).Draw(w.t, "environment") }
+
+func (w *world) journal() {
+	e := w.env()
+	if e.forgets {
+		// The caller forgets before it goes on: that is the order of things.
+		return
+	}
+	n := rapid.IntRange(0, 4).Draw(w.t, "lines")
+	first, last := e.last+1, e.last+uint64(n)
+	var lines []byte
+	byNumber := map[uint64][]byte{}
+	for seq := first; seq <= last; seq++ {
+		line := fmt.Appendf(nil, `{"seq":%d,"x":%q}`+"\n", seq, bytes.Repeat([]byte("x"), rapid.IntRange(0, 300).Draw(w.t, "length")))
+		byNumber[seq] = line
+		lines = append(lines, line...)
+	}
+	var fragment []byte
+	if rapid.Bool().Draw(w.t, "has fragment") {
+		size := rapid.SampledFrom([]int{1, 50, 90_000}).Draw(w.t, "fragment")
+		fragment = bytes.Repeat([]byte(fmt.Sprint(w.made, last%10)), size)
+	}
+	if w.spool.Journal(e.origin, first, last, lines, fragment) {
+		for seq, line := range byNumber {
+			e.journal[seq] = line
+		}
+		e.last, e.fragment, e.either = last, fragment, nil
+	} else if w.dead {
+		e.inFlight = [2]uint64{first, last}
+		e.either = append(e.either, fragment)
+	}
+}
+
+func (w *world) append() {
+	e := w.env()
+	if e.forgets {
+		return
+	}
+	first := e.appended + 1
+	last := max(first, e.last) // the record of a line that was not journalled, if need be
+	r := record(e.origin, first, last, rapid.SampledFrom([]int{0, 10, 2000, 70_000}).Draw(w.t, "bytes"))
+	r.PartitionKey = string(rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(w.t, "key"))
+	r.Ordinary, r.Lines = rapid.IntRange(0, 9).Draw(w.t, "ordinary"), int64(rapid.IntRange(0, 1<<40).Draw(w.t, "bytes of lines"))
+	tells := rapid.Bool().Draw(w.t, "tells")
+	if tells {
+		r.Losses = slices.Clone(e.losses)
+	}
+	ref, err := w.spool.Append(r)
+	switch {
+	case err == nil:
+		e.records = append(e.records, &stored{record: r, ref: ref})
+	case w.dead:
+		e.records = append(e.records, &stored{record: r, maybe: true})
+	default:
+		return
+	}
+	if tells {
+		if w.dead {
+			e.maybeLost = append(e.maybeLost, e.losses...)
+		}
+		e.losses = nil
+	}
+	if err == nil {
+		e.appended, e.last = last, last
+		e.forgets = len(e.journal) > 0
+		e.journal = map[uint64][]byte{}
+	}
+}
+
+func (w *world) forget() {
+	e := w.env()
+	if len(e.journal) == 0 {
+		w.spool.ForgetJournal(e.origin)
+		e.forgets = false
+	}
+}
+
+func (w *world) done() {
+	e := w.env()
+	if len(e.records) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(e.records)-1).Draw(w.t, "which")
+	w.spool.Done(e.records[i].ref)
+	if w.dead {
+		e.records[i].maybe = true
+		return
+	}
+	e.records = slices.Delete(e.records, i, i+1)
+}
+
+func (w *world) lost() {
+	e := w.env()
+	if e.last == 0 {
+		return
+	}
+	first := rapid.Uint64Range(1, e.last).Draw(w.t, "first")
+	loss := ledger.Loss{First: first, Last: rapid.Uint64Range(first, e.last).Draw(w.t, "last"), Count: 1, Bytes: int64(w.made*1000 + len(e.losses)), Reason: ledger.BufferFull}
+	loss.Count = int(loss.Last - loss.First + 1)
+	for _, l := range e.losses {
+		if l.First <= loss.Last && loss.First <= l.Last {
+			return // an event is lost once
+		}
+	}
+	w.spool.Lost(e.origin, loss)
+	if w.dead {
+		e.maybeLost = append(e.maybeLost, loss)
+		return
+	}
+	e.losses = append(e.losses, loss)
+}
+
+func (w *world) seal() {
+	if e := w.env(); len(e.records) > 0 {
+		w.spool.Seal(e.records[len(e.records)-1].ref)
+	}
+}
+
+// check compares what is recovered with the model, which then goes on from it.
+func (w *world) check(leftovers []spool.Leftover) {
+	t := w.t
+	byID := map[string]spool.Leftover{}
+	for _, l := range leftovers {
+		byID[l.Origin.EnvironmentID] = l
+	}
+	var still []*env
+	for _, e := range w.envs[:len(w.envs)-1] {
+		l, found := byID[e.origin.EnvironmentID]
+		delete(byID, e.origin.EnvironmentID)
+		w.checkRecords(e, l)
+		w.checkLines(e, l)
+		may := append(slices.Clone(e.either), e.fragment)
+		if !slices.ContainsFunc(may, func(f []byte) bool { return bytes.Equal(f, l.Fragment) }) {
+			t.Fatalf("the fragment has %d bytes; there could be %d kinds of others", len(l.Fragment), len(may))
+		}
+		e.fragment, e.either = l.Fragment, nil
+		for _, loss := range l.Losses {
+			if !slices.Contains(e.losses, loss) && !slices.Contains(e.maybeLost, loss) {
+				t.Fatalf("the loss %+v was settled", loss)
+			}
+		}
+		for _, loss := range e.losses {
+			if !slices.Contains(l.Losses, loss) {
+				t.Fatalf("the loss %+v is gone", loss)
+			}
+		}
+		e.losses, e.maybeLost = slices.Clone(l.Losses), nil
+		if !found {
+			continue
+		}
+		if l.Next <= e.last {
+			t.Fatalf("the next number is %d, and %d was given", l.Next, e.last)
+		}
+		if diff := cmp.Diff(string(e.origin.Resource), string(l.Origin.Resource)); diff != "" {
+			t.Fatal(diff)
+		}
+		e.last, e.origin = l.Next-1, l.Origin
+		e.forgets = false
+		if len(e.journal) == 0 {
+			e.appended = e.last
+		}
+		still = append(still, e)
+	}
+	if len(byID) > 0 {
+		t.Fatalf("%d environments came back of which nothing was left", len(byID))
+	}
+	w.envs = append(still, w.envs[len(w.envs)-1])
+}
+
+func (w *world) checkRecords(e *env, l spool.Leftover) {
+	t := w.t
+	var left []*stored
+	for i, ref := range l.Records {
+		if i > 0 && l.Records[i-1].First > ref.First {
+			t.Fatal("the records are not in order")
+		}
+		j := slices.IndexFunc(e.records, func(s *stored) bool { return s.record.First == ref.First })
+		if j < 0 {
+			t.Fatalf("the record from %d to %d came back", ref.First, ref.Last)
+		}
+		s := e.records[j]
+		e.records = slices.Delete(e.records, j, j+1)
+		r, err := w.spool.Read(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.record.Origin = l.Origin
+		if diff := cmp.Diff(bare(s.record), bare(r)); diff != "" {
+			t.Fatal(diff)
+		}
+		if ref.DataSize != r.Size() {
+			t.Fatalf("%d bytes are counted as %d", r.Size(), ref.DataSize)
+		}
+		if s.maybe {
+			// It was being written, and was written as a whole.
+			for seq := s.record.First; seq <= s.record.Last; seq++ {
+				delete(e.journal, seq)
+			}
+			e.last = max(e.last, s.record.Last)
+		}
+		e.appended = max(e.appended, s.record.Last)
+		left = append(left, &stored{record: r, ref: ref})
+	}
+	for _, s := range e.records {
+		if !s.maybe {
+			t.Fatalf("the record from %d to %d is gone", s.record.First, s.record.Last)
+		}
+	}
+	e.records = left
+}
+
+func (w *world) checkLines(e *env, l spool.Leftover) {
+	t := w.t
+	for _, run := range l.Lines {
+		for i, line := range bytes.SplitAfter(run.Lines, []byte("\n")) {
+			if len(line) == 0 {
+				continue
+			}
+			seq := run.First + uint64(i)
+			want, ok := e.journal[seq]
+			switch {
+			case !ok && (seq < e.inFlight[0] || seq > e.inFlight[1]):
+				t.Fatalf("line %d came back", seq)
+			case ok && !bytes.Equal(want, line):
+				t.Fatalf("line %d was %q and is %q", seq, want, line)
+			case seq > run.Last:
+				t.Fatalf("line %d is not from %d to %d", seq, run.First, run.Last)
+			}
+			delete(e.journal, seq)
+		}
+	}
+	if len(e.journal) > 0 {
+		t.Fatalf("%d acknowledged lines are gone", len(e.journal))
+	}
+	for _, run := range l.Lines {
+		for i, line := range bytes.SplitAfter(run.Lines, []byte("\n")) {
+			if len(line) > 0 {
+				e.journal[run.First+uint64(i)] = line
+			}
+		}
+	}
+	e.inFlight = [2]uint64{}
+}
+
+func TestNothingIsLostOrTwiceWhereverTheProcessDies(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "spool")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		w := &world{t: t, dir: dir, max: rapid.SampledFrom([]int64{1 << 20, 64 << 20}).Draw(t, "max")}
+		w.start()
+		defer func() { w.spool.Close() }()
+		actions := map[string]func(){"journal": w.journal, "append": w.append, "forget": w.forget, "done": w.done, "lost": w.lost, "seal": w.seal}
+		names := []string{"journal", "journal", "append", "append", "append", "forget", "forget", "done", "done", "lost", "seal"}
+		for range rapid.IntRange(1, 4).Draw(t, "lives") {
+			if rapid.Bool().Draw(t, "dies at work") {
+				w.fuse = rapid.IntRange(0, 60).Draw(t, "fuse")
+				w.short = rapid.SampledFrom([]int{0, 1, 500, 999, 1000}).Draw(t, "short")
+			}
+			for range rapid.IntRange(0, 60).Draw(t, "actions") {
+				actions[rapid.SampledFrom(names).Draw(t, "action")]()
+				if w.dead {
+					break
+				}
+				if b := w.spool.Bytes(); b > w.max {
+					t.Fatalf("%d bytes of %d", b, w.max)
+				}
+			}
+			if onDisk := diskBytes(t, dir); !w.dead && onDisk != w.spool.Bytes() {
+				t.Fatalf("%d bytes are counted as %d", onDisk, w.spool.Bytes())
+			}
+			if !w.dead && rapid.Bool().Draw(t, "ends in order") {
+				w.spool.Close()
+			} else {
+				w.spool.Kill()
+			}
+			w.start()
+			w.check(w.spool.Recover())
+			if onDisk := diskBytes(t, dir); onDisk != w.spool.Bytes() {
+				t.Fatalf("after a recovery %d bytes are counted as %d", onDisk, w.spool.Bytes())
+			}
+			if folders, err := os.ReadDir(dir); err == nil && len(folders) != len(w.envs)-1 {
+				t.Fatalf("%d folders for %d environments", len(folders), len(w.envs)-1)
+			}
+		}
+	})
+}

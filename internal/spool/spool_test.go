@@ -1,0 +1,727 @@
+package spool_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/spool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	mine   = "0123456789abcdef0123456789abcdef"
+	theirs = "fedcba9876543210fedcba9876543210"
+)
+
+// failer is what testing's and rapid's T have in common.
+type failer interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func origin(id string) *pack.Origin {
+	return &pack.Origin{EnvironmentID: id, Resource: []byte(`{"faas.name": "<f>", "faas.instance":"` + id + `"}`)}
+}
+
+// record is a record of so many bytes, which are its own.
+func record(o *pack.Origin, first, last uint64, size int) *pack.Record {
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(uint64(i)*7 + first*31)
+	}
+	return &pack.Record{
+		Data: data, PartitionKey: "key", Origin: o, First: first, Last: last,
+		Events: int(last - first + 1), Lines: 12345,
+	}
+}
+
+// bare is a record without its origin's ledger, which cannot be compared.
+func bare(r *pack.Record) pack.Record {
+	b := *r
+	b.Origin = &pack.Origin{EnvironmentID: r.Origin.EnvironmentID, Resource: r.Origin.Resource}
+	if len(b.Data) == 0 {
+		b.Data = nil
+	}
+	if len(b.Losses) == 0 {
+		b.Losses = nil
+	}
+	return b
+}
+
+// diskBytes is the bytes of all files under dir.
+func diskBytes(t failer, dir string) (n int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// rig is a spool in a folder of its own, and what it logs.
+type rig struct {
+	*spool.Spool
+	t   *testing.T
+	dir string
+	log *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func newRig(t *testing.T, max int64) *rig {
+	t.Helper()
+	return (&rig{t: t, dir: filepath.Join(t.TempDir(), "a", "kinetel"), log: &lockedBuffer{}}).open(max)
+}
+
+func (r *rig) open(max int64) *rig {
+	r.t.Helper()
+	r.Spool = spool.New(spool.Options{Dir: r.dir, Max: max, Log: slog.New(slog.NewTextHandler(r.log, nil)), Ledger: newLedger})
+	r.t.Cleanup(r.Spool.Close)
+	return r
+}
+
+func (r *rig) append(rec *pack.Record) *spool.Ref {
+	r.t.Helper()
+	ref, err := r.Append(rec)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return ref
+}
+
+func (r *rig) journal(o *pack.Origin, first, last uint64, fragment string) {
+	r.t.Helper()
+	if !r.Journal(o, first, last, lines(first, last), []byte(fragment)) {
+		r.t.Fatal("the journal takes nothing")
+	}
+}
+
+// recover kills the process and has the next one recover one environment.
+func (r *rig) recover() spool.Leftover {
+	r.t.Helper()
+	r.Kill()
+	r.open(64 << 20)
+	left := r.Recover()
+	if len(left) != 1 {
+		r.t.Fatalf("%d environments are recovered", len(left))
+	}
+	return left[0]
+}
+
+func lines(first, last uint64) (b []byte) {
+	for seq := first; seq <= last; seq++ {
+		b = fmt.Appendf(b, `{"seq":%d}`+"\n", seq)
+	}
+	return b
+}
+
+// shown is what a Leftover holds, in words.
+func shown(l spool.Leftover) string {
+	var b strings.Builder
+	for _, ref := range l.Records {
+		fmt.Fprintf(&b, "record %d-%d\n", ref.First, ref.Last)
+	}
+	for _, run := range l.Lines {
+		fmt.Fprintf(&b, "lines %d-%d %s\n", run.First, run.Last, bytes.ReplaceAll(run.Lines, []byte("\n"), nil))
+	}
+	if l.Fragment != nil {
+		fmt.Fprintf(&b, "fragment %s\n", l.Fragment)
+	}
+	for _, loss := range l.Losses {
+		fmt.Fprintf(&b, "loss %d-%d %d %s\n", loss.First, loss.Last, loss.Count, loss.Reason)
+	}
+	fmt.Fprintf(&b, "next %d", l.Next)
+	return b.String()
+}
+
+func want(t *testing.T, l spool.Leftover, text ...string) {
+	t.Helper()
+	if diff := cmp.Diff(strings.Join(text, "\n"), shown(l)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func (r *rig) files() (names []string) {
+	r.t.Helper()
+	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, filepath.Base(path))
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.t.Fatal(err)
+	}
+	return names
+}
+
+func TestNewTouchesNoFile(t *testing.T) {
+	r := newRig(t, 1<<20)
+	if _, err := os.Stat(r.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is there: %v", err)
+	}
+	if r.Recover() != nil || r.Bytes() != 0 {
+		t.Error("something is recovered from nothing")
+	}
+}
+
+func TestRecordIsReadBackAsItWas(t *testing.T) {
+	r := newRig(t, 64<<20)
+	for _, size := range []int{0, 1, 2000, 64 << 10, 1 << 20} {
+		rec := record(origin(mine), uint64(size+1), uint64(size+7), size)
+		rec.PartitionKey, rec.Ordinary = "\xff\x00k\"ey", 3
+		rec.Losses = []ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: 9, Reason: ledger.BufferFull}}
+		ref := r.append(rec)
+		got, err := r.Read(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(bare(rec), bare(got)); diff != "" {
+			t.Error(diff)
+		}
+		without := ref.Record()
+		rec.Data, rec.PartitionKey = nil, ""
+		if diff := cmp.Diff(bare(rec), bare(without)); diff != "" {
+			t.Error(diff)
+		}
+		if ref.DataSize != got.Size() || ref.Size() < int64(size) {
+			t.Errorf("%d bytes of data in %d bytes, for %d", ref.DataSize, ref.Size(), got.Size())
+		}
+	}
+	if n := diskBytes(t, r.dir); n != r.Bytes() {
+		t.Errorf("%d bytes are counted as %d", n, r.Bytes())
+	}
+}
+
+func TestOnlyTheUserMayLook(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := origin(mine)
+	r.append(record(o, 1, 2, 100))
+	r.journal(o, 3, 4, "")
+	seen := 0
+	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		want := fs.FileMode(0o600)
+		if d.IsDir() {
+			want = 0o700
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %o", d.Name(), info.Mode().Perm())
+		}
+		seen++
+		return nil
+	})
+	if err != nil || seen != 5 {
+		t.Errorf("%d files and folders: %v", seen, err)
+	}
+}
+
+func TestModeOfAFolderThatIsThereStays(t *testing.T) {
+	r := newRig(t, 1<<20)
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.append(record(origin(mine), 1, 1, 10))
+	if info, err := os.Stat(r.dir); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestCapHolds(t *testing.T) {
+	const cap = 1 << 20
+	r := newRig(t, cap)
+	o := origin(mine)
+	var refs []*spool.Ref
+	for seq := uint64(1); ; seq++ {
+		ref, err := r.Append(record(o, seq, seq, 10_000))
+		if err != nil {
+			if !errors.Is(err, spool.ErrFull) {
+				t.Fatal(err)
+			}
+			break
+		}
+		refs = append(refs, ref)
+	}
+	if len(refs) < 90 {
+		t.Errorf("full after %d records", len(refs))
+	}
+	if r.Journal(o, 1000, 1000+9999, lines(1000, 1000+9999), nil) {
+		t.Error("the journal takes more than there is room for")
+	}
+	r.Journal(o, 1000, 1000+9999, lines(1000, 1000+9999), nil)
+	if n := strings.Count(r.log.String(), "the spool is full"); n != 1 {
+		t.Errorf("told %d times: %s", n, r.log)
+	}
+	// What only the full spool brings has its room.
+	r.Lost(o, ledger.Loss{First: 1, Last: 9, Count: 9, Reason: ledger.SpoolFull})
+	for _, ref := range refs[:len(refs)-1] {
+		r.Done(ref)
+		if n := diskBytes(t, r.dir); n > cap || n != r.Bytes() {
+			t.Fatalf("%d bytes of %d, counted as %d", n, cap, r.Bytes())
+		}
+	}
+	if !r.Journal(o, 1000, 1000+9999, lines(1000, 1000+9999), nil) {
+		t.Error("there is room again, and the journal takes nothing")
+	}
+	if !strings.Contains(r.log.String(), "the spool has room again") {
+		t.Errorf("not told: %s", r.log)
+	}
+	r.ForgetJournal(o)
+	left := r.recover()
+	want(t, left, fmt.Sprintf("record %d-%[1]d", len(refs)), "loss 1-9 9 spool-full", "next 11000")
+}
+
+func TestFileOfWhichAllIsDoneIsRemoved(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := origin(mine)
+	a, b := r.append(record(o, 1, 1, 200<<10)), r.append(record(o, 2, 2, 100<<10))
+	c := r.append(record(o, 3, 3, 10))
+	if !r.Together(a, b) || r.Together(b, c) {
+		t.Error("a new file begins at another place")
+	}
+	r.Done(b)
+	if n := r.Bytes(); n < 300<<10 {
+		t.Errorf("%d bytes", n)
+	}
+	r.Done(a)
+	r.Done(a) // twice is once
+	if diff := cmp.Diff([]string{"00000002.seg", "meta"}, r.files()); diff != "" {
+		t.Error(diff)
+	}
+	want(t, r.recover(), "record 3-3", "next 4")
+}
+
+func TestFileThatIsWrittenIsCutWhenItHasGrown(t *testing.T) {
+	r := newRig(t, 64<<20)
+	o := origin(mine)
+	for seq := uint64(1); seq <= 100; seq++ {
+		r.Done(r.append(record(o, seq, seq, 10_000)))
+		if r.Bytes() > 280<<10 {
+			t.Fatalf("%d bytes", r.Bytes())
+		}
+	}
+	r.append(record(o, 101, 101, 1))
+	want(t, r.recover(), "record 101-101", "next 102")
+}
+
+func TestSealBeginsANewFile(t *testing.T) {
+	r := newRig(t, 64<<20)
+	o := origin(mine)
+	a := r.append(record(o, 1, 1, 10))
+	r.Seal(a)
+	b := r.append(record(o, 2, 2, 10))
+	r.Seal(a) // it is not written any more
+	c := r.append(record(o, 3, 3, 10))
+	if r.Together(a, b) || !r.Together(b, c) {
+		t.Error("the files are not as they were asked for")
+	}
+	r.Done(a)
+	r.Seal(c)
+	r.Done(b)
+	r.Done(c)
+	if diff := cmp.Diff([]string{"00000002.seg", "meta"}, r.files()); diff != "" {
+		t.Error(diff)
+	}
+	r.journal(o, 4, 4, "")
+	want(t, r.recover(), `lines 4-4 {"seq":4}`, "next 5")
+}
+
+func TestNumbersAreNeverGivenTwice(t *testing.T) {
+	r := newRig(t, 64<<20)
+	o := origin(mine)
+	a := r.append(record(o, 1, 1, 10))
+	r.Seal(a)
+	b := r.append(record(o, 2, 500, 10))
+	r.Seal(b)
+	r.Done(b) // all of the newest file, while an older one has something left
+	r.journal(o, 501, 600, "")
+	r.ForgetJournal(o) // its lines went to Kinesis from memory
+	want(t, r.recover(), "record 1-1", "next 601")
+}
+
+func TestJournalComesBackButForWhatIsInRecords(t *testing.T) {
+	r := newRig(t, 64<<20)
+	o := origin(mine)
+	r.journal(o, 1, 2, "")
+	r.journal(o, 3, 4, "piece")
+	r.append(record(o, 1, 3, 10))
+	want(t, r.recover(), "record 1-3", `lines 4-4 {"seq":4}`, "fragment piece", "next 5")
+
+	// The lines of a record that is done do not come back, though its file
+	// could have gone.
+	left := r.recover()
+	r.Done(left.Records[0])
+	r.append(record(left.Origin, 100, 100, 10))
+	want(t, r.recover(), "record 100-100", `lines 4-4 {"seq":4}`, "fragment piece", "next 101")
+}
+
+func TestFragmentOutlivesTheLines(t *testing.T) {
+	r := newRig(t, 64<<20)
+	o := origin(mine)
+	r.journal(o, 1, 2, "first")
+	r.append(record(o, 1, 2, 10))
+	r.ForgetJournal(o)
+	r.journal(o, 3, 2, "second")
+	r.ForgetJournal(o)
+	want(t, r.recover(), "record 1-2", "fragment second", "next 3")
+
+	if !r.Journal(o, 3, 3, lines(3, 3), nil) {
+		t.Fatal("the journal takes nothing")
+	}
+	want(t, r.recover(), "record 1-2", `lines 3-3 {"seq":3}`, "next 4")
+}
+
+func TestJournalWithAFragmentDoesNotGrowForEver(t *testing.T) {
+	r := newRig(t, 64<<20)
+	o := origin(mine)
+	for seq := uint64(1); seq < 60_000; seq += 1000 {
+		r.journal(o, seq, seq+999, "piece")
+		ref := r.append(record(o, seq, seq+999, 10))
+		r.ForgetJournal(o)
+		r.Done(ref)
+		if r.Bytes() > 700<<10 {
+			t.Fatalf("%d bytes", r.Bytes())
+		}
+	}
+	r.journal(o, 60_001, 60_001, "last piece")
+	want(t, r.recover(), `lines 60001-60001 {"seq":60001}`, "fragment last piece", "next 60002")
+}
+
+func TestLossIsKeptUntilARecordTellsOfIt(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := origin(mine)
+	lost := func(first, last uint64, reason ledger.Reason) ledger.Loss {
+		loss := ledger.Loss{First: first, Last: last, Count: int(last - first + 1), Bytes: 5, Reason: reason}
+		r.Lost(o, loss)
+		return loss
+	}
+	lost(1, 10, ledger.BufferFull)
+	lost(11, 20, ledger.BufferFull)
+	lost(30, 40, ledger.BufferFull)
+	lost(5, 6, ledger.Rejected)
+	lost(30, 40, ledger.BufferFull) // told again
+	a := r.append(record(o, 50, 50, 300<<10))
+	b := record(o, 51, 51, 300<<10) // in another file
+	b.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 20, Reason: ledger.BufferFull}}
+	r.append(b)
+	r.Done(a) // the losses go to the newest file
+	if diff := cmp.Diff([]string{"00000002.seg", "meta"}, r.files()); diff != "" {
+		t.Error(diff)
+	}
+	want(t, r.recover(), "record 51-51", "loss 5-6 2 rejected", "loss 30-40 11 buffer-full", "next 52")
+}
+
+func TestLossesThatAreHandedBackAsOneTakeThePlaceOfTheirParts(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := origin(mine)
+	for _, l := range []ledger.Loss{{First: 1, Last: 5, Count: 5}, {First: 6, Last: 9, Count: 4}, {First: 20, Last: 20, Count: 1}, {First: 1, Last: 9, Count: 9}} {
+		l.Reason = ledger.BufferFull
+		r.Lost(o, l)
+	}
+	want(t, r.recover(), "loss 1-9 9 buffer-full", "loss 20-20 1 buffer-full", "next 21")
+}
+
+func TestCloseRemovesWhatHasNothingLeft(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o, p := origin(mine), origin(theirs)
+	ref := r.append(record(o, 1, 2, 10))
+	r.journal(o, 3, 3, "")
+	r.ForgetJournal(o)
+	r.Done(ref)
+	r.append(record(p, 1, 2, 10))
+	r.Spool.Close()
+	entries, err := os.ReadDir(r.dir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != theirs {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if _, err := r.Append(record(o, 3, 3, 1)); err == nil {
+		t.Error("a closed spool takes a record")
+	}
+	if r.Journal(o, 9, 9, lines(9, 9), nil) {
+		t.Error("a closed spool takes lines")
+	}
+	want(t, r.open(1 << 20).Recover()[0], "record 1-2", "next 3")
+}
+
+func TestLivingProcessKeepsItsFolder(t *testing.T) {
+	r := newRig(t, 1<<20)
+	ref := r.append(record(origin(mine), 1, 2, 10))
+	other := (&rig{t: t, dir: r.dir, log: &lockedBuffer{}}).open(1 << 20)
+	if left := other.Recover(); left != nil {
+		t.Errorf("%d environments are taken", len(left))
+	}
+	if other.log.String() != "" {
+		t.Errorf("told: %s", other.log)
+	}
+	if left := r.Recover(); left != nil {
+		t.Errorf("%d of its own environments are taken", len(left))
+	}
+	if _, err := r.Read(ref); err != nil {
+		t.Error(err)
+	}
+	r.Spool.Close()
+	want(t, other.Recover()[0], "record 1-2", "next 3")
+}
+
+// failing is a disk that can be told to fail.
+type failing struct {
+	mu    sync.Mutex
+	calls int
+	fail  func(op string, n int) (int, error) // nil: it works
+}
+
+func (f *failing) fault(op, _ string, n int) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls++
+	if f.fail == nil {
+		return n, nil
+	}
+	return f.fail(op, n)
+}
+
+func TestFullDiskLeavesNothingHalfWritten(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		cutsOff     bool
+		size, short int
+	}{
+		{"it can be cut off", true, 2000, 100},
+		{"it cannot be cut off", false, 2000, 100},
+		{"in the data of a large record", false, 200_000, 1000},
+		{"nothing was written", true, 2000, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 64<<20)
+				o := origin(mine)
+				disk := &failing{}
+				r.Break(disk.fault)
+				a := r.append(record(o, 1, 1, 10))
+				r.journal(o, 2, 2, "")
+				disk.fail = func(op string, n int) (int, error) {
+					switch {
+					case op == "write":
+						return min(n, c.short), syscall.ENOSPC
+					case op == "truncate" && !c.cutsOff:
+						return 0, syscall.EIO
+					}
+					return n, nil
+				}
+				if _, err := r.Append(record(o, 2, 2, c.size)); !errors.Is(err, syscall.ENOSPC) {
+					t.Fatalf("the error is %v", err)
+				}
+				calls := disk.calls
+				time.Sleep(29 * time.Second) // of the bubble
+				if _, err := r.Append(record(o, 2, 2, c.size)); !errors.Is(err, syscall.ENOSPC) {
+					t.Errorf("the error is %v", err)
+				}
+				if r.Journal(o, 3, 3, lines(3, 3), nil) {
+					t.Error("the journal takes lines")
+				}
+				if disk.calls != calls {
+					t.Error("the disk is not left alone")
+				}
+				time.Sleep(time.Second)
+				if r.Journal(o, 3, 3, lines(3, 3), nil) || disk.calls == calls {
+					t.Error("the disk is not tried again")
+				}
+				r.Done(a) // fails, and that is all
+				time.Sleep(30 * time.Second)
+				disk.fail = nil
+				r.journal(o, 3, 3, "")
+				b := r.append(record(o, 2, 2, c.size))
+				if _, err := r.Read(b); err != nil {
+					t.Error(err)
+				}
+				log := r.log.String()
+				if strings.Count(log, "telemetry waits in memory only") != 1 || strings.Count(log, "can be written again") != 1 || strings.Count(log, "\n") != 2 {
+					t.Error(log)
+				}
+				l := r.recover()
+				if len(l.Losses) > 0 || len(l.Lines) != 1 || l.Lines[0].First != 3 || l.Records[len(l.Records)-1].First != 2 {
+					t.Error(shown(l))
+				}
+				if strings.Contains(r.log.String(), "not what was written") {
+					t.Error(r.log)
+				}
+			})
+		})
+	}
+}
+
+func TestDiskThatFailsAtTheFirstFileIsTriedAgain(t *testing.T) {
+	for _, op := range []string{"open", "mkdir", "write"} {
+		t.Run(op, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1<<20)
+				disk := &failing{fail: func(o string, n int) (int, error) {
+					if o == op {
+						return 0, syscall.EROFS
+					}
+					return n, nil
+				}}
+				r.Break(disk.fault)
+				if _, err := r.Append(record(origin(mine), 1, 1, 10)); !errors.Is(err, syscall.EROFS) {
+					t.Fatalf("the error is %v", err)
+				}
+				if r.Bytes() != 0 || len(r.files()) != 0 {
+					t.Errorf("%d bytes in %v", r.Bytes(), r.files())
+				}
+				disk.fail = nil
+				time.Sleep(30 * time.Second)
+				r.append(record(origin(mine), 1, 1, 10))
+				want(t, r.recover(), "record 1-1", "next 2")
+			})
+		})
+	}
+}
+
+func TestFolderThatCannotBeIsAnError(t *testing.T) {
+	r := newRig(t, 1<<20)
+	if err := os.MkdirAll(filepath.Dir(filepath.Dir(r.dir)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Dir(r.dir), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Append(record(origin(mine), 1, 1, 10)); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("the error is %v", err)
+	}
+	if r.Journal(origin(mine), 1, 1, lines(1, 1), nil) || r.Recover() != nil {
+		t.Error("there is nothing to write to")
+	}
+}
+
+func TestFolderThatIsRemovedIsMadeAgain(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := origin(mine)
+	ref := r.append(record(o, 1, 1, 10))
+	r.Seal(ref)
+	if err := os.RemoveAll(r.dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Read(ref); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the error is %v", err)
+	}
+	r.append(record(o, 2, 2, 10))
+	r.Done(ref)
+	if n := diskBytes(t, r.dir); n != r.Bytes() {
+		t.Errorf("%d bytes are counted as %d", n, r.Bytes())
+	}
+	want(t, r.recover(), "record 2-2", "next 3")
+}
+
+func TestIDThatCannotNameAFolderIsRefused(t *testing.T) {
+	r := newRig(t, 1<<20)
+	for _, id := range []string{"", ".", "..", "a/b", "../x", strings.Repeat("a", 129), "a\x00"} {
+		if _, err := r.Append(record(origin(id), 1, 1, 10)); err == nil {
+			t.Errorf("%q is taken", id)
+		}
+	}
+	if len(r.files()) > 0 {
+		t.Error(r.files())
+	}
+}
+
+func TestManyMayCallAtOnce(t *testing.T) {
+	r := newRig(t, 64<<20)
+	r.append(record(origin(theirs), 1, 1, 10))
+	r.Kill()
+	r.open(64 << 20)
+	o := origin(mine)
+	var wg sync.WaitGroup
+	wg.Go(func() { want(t, r.Recover()[0], "record 1-1", "next 2") })
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 50 {
+				seq := uint64(i*1000 + j + 1)
+				r.Journal(o, seq, seq, lines(seq, seq), nil)
+				rec := record(o, seq, seq, 1000)
+				ref, err := r.Append(rec)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r.ForgetJournal(o)
+				got, err := r.Read(ref)
+				if err != nil || !bytes.Equal(got.Data, rec.Data) {
+					t.Errorf("read: %v", err)
+				}
+				r.Lost(o, ledger.Loss{First: seq, Last: seq, Count: 1, Reason: ledger.Rejected})
+				r.Done(ref)
+				r.Bytes()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkInvocation(b *testing.B) {
+	s := spool.New(spool.Options{Dir: b.TempDir(), Max: 64 << 20, Log: slog.New(slog.DiscardHandler)})
+	defer s.Close()
+	o := origin(mine)
+	rec := record(o, 1, 10, 2048)
+	text := bytes.Repeat([]byte("x"), 2048)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !s.Journal(o, rec.First, rec.Last, text, nil) {
+			b.Fatal("the journal takes nothing")
+		}
+		ref, err := s.Append(rec)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.ForgetJournal(o)
+		s.Done(ref)
+		rec.First, rec.Last = rec.First+10, rec.Last+10
+	}
+}
