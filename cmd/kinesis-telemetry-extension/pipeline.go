@@ -173,9 +173,12 @@ func (p *pipeline) stop() {
 
 // takeUp queues what earlier processes left.
 func (p *pipeline) takeUp(left []spool.Leftover) {
+	for _, l := range slices.Backward(left) {
+		l.Origin.Ledger = p.ledger(l.Origin)
+		p.queue.Restore(l.Records) // each goes before the one before: the oldest come first
+	}
 	for _, l := range left {
 		origin := l.Origin
-		origin.Ledger = p.ledger(origin)
 		recovered := int64(0)
 		for _, ref := range l.Records {
 			recovered += int64(ref.Events)
@@ -193,7 +196,6 @@ func (p *pipeline) takeUp(left []spool.Leftover) {
 		}
 		p.log.Info("an earlier process left telemetry, which goes first", "environment", origin.EnvironmentID,
 			"records", len(l.Records), "events", recovered)
-		p.queue.Restore(l.Records)
 		packer := p.packer(origin, l.Next, nil)
 		for _, run := range l.Lines {
 			packer.Restore(run.First, run.Last, run.Lines)

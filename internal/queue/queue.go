@@ -164,7 +164,7 @@ func (q *Queue) fit() {
 		if stored && q.entries[i].ref == nil {
 			err := q.append(i)
 			if errors.Is(err, spool.ErrFull) {
-				if !q.makeRoom(true) && !q.giveUp(newest, true, ledger.SpoolFull) && !q.makeRoom(false) {
+				if !q.makeRoom(true) && !q.giveUpLines(newest, ledger.SpoolFull) && !q.makeRoom(false) {
 					stored = false
 				}
 				continue
@@ -180,10 +180,17 @@ func (q *Queue) fit() {
 			q.hold(&q.entries[i], nil)
 			continue
 		}
-		if !q.giveUp(newest, true, ledger.BufferFull) && !q.giveUp(newest, false, ledger.BufferFull) {
+		if !q.giveUpLines(newest, ledger.BufferFull) && !q.giveUp(newest, false, ledger.BufferFull) {
 			return
 		}
 	}
+}
+
+// giveUpLines gives up the oldest ordinary events that are only in memory, and
+// the newest record's where there are no others. It reports whether there were
+// any.
+func (q *Queue) giveUpLines(newest int, reason ledger.Reason) bool {
+	return q.giveUp(newest, true, reason) || q.giveUp(newest+1, true, reason)
 }
 
 // append puts the record at i into the store.
@@ -270,6 +277,7 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 		if i < q.inFlight { // it is in memory, and may yet arrive
 			q.opt.Store.Done(e.ref)
 			e.ref = nil
+			rests = append(rests, e.position)
 			continue
 		}
 		ref := e.ref
@@ -292,7 +300,7 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 		if !found || q.append(i) != nil {
 			break // it stays in memory
 		}
-		if !q.opt.Always {
+		if !q.opt.Always && i >= q.inFlight {
 			q.hold(&q.entries[i], nil)
 		}
 	}
@@ -350,7 +358,8 @@ func (q *Queue) load(e *entry) bool {
 }
 
 // Settle ends the batch: records for which gone says so leave the queue, the
-// others stay in their place. gone is asked by their index in the batch.
+// others stay in their place. gone is asked by their index in the batch; it may
+// change the record's partition key then, and only then.
 func (q *Queue) Settle(gone func(i int) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

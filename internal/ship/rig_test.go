@@ -92,9 +92,10 @@ var (
 
 // call is a request that came.
 type call struct {
-	at   time.Time
-	seqs []uint64
-	keys []string
+	at    time.Time
+	seqs  []uint64
+	keys  []string
+	bytes int
 }
 
 // fakeKinesis answers as its script says, and its last answer for ever.
@@ -113,6 +114,7 @@ func (k *fakeKinesis) PutRecords(ctx context.Context, records []*pack.Record) ([
 	for _, r := range records {
 		c.seqs = append(c.seqs, r.First)
 		c.keys = append(c.keys, r.PartitionKey)
+		c.bytes += r.Size()
 	}
 	k.calls = append(k.calls, c)
 	k.mu.Unlock()
@@ -163,6 +165,13 @@ func (k *fakeKinesis) requests() (all [][]uint64) {
 		all = append(all, c.seqs)
 	}
 	return all
+}
+
+// all are the requests.
+func (k *fakeKinesis) all() []call {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.calls)
 }
 
 // keys are the partition keys of each request's first record.

@@ -33,6 +33,8 @@ const (
 	staleGrace = 200 * time.Millisecond
 	// kickDelay bounds what is left of a pause when somebody begins to wait.
 	kickDelay = 100 * time.Millisecond
+	// minAnswer is less than any answer takes.
+	minAnswer = 20 * time.Millisecond
 	// newKeyAfter is how often a record is throttled until it gets another
 	// partition key, and with it perhaps another shard.
 	newKeyAfter = 8
@@ -70,6 +72,7 @@ type Shipper struct {
 	attempt  *attempt      // in flight
 	last     time.Time     // when the last one ended
 	fresh    bool          // the next one is to use a new connection
+	ending   bool          // Drain was called
 	trouble  error         // of the last attempt that failed; nil: none did since
 
 	stats stats
@@ -166,6 +169,7 @@ func (s *Shipper) Drain(ctx context.Context) error {
 	refusal := s.refusal
 	// There is no time for a connection that is dead and does not say so.
 	s.fresh = s.fresh || age(s.last) > staleAfter
+	s.ending = true
 	s.mu.Unlock()
 	s.hurry()
 	return s.wait(ctx, refusal)
@@ -233,7 +237,11 @@ func (s *Shipper) Run(ctx context.Context) {
 			case <-s.kick:
 			default:
 			}
-			batch := s.queue.Batch(s.breaker.limits())
+			if s.tooLate() {
+				<-ctx.Done()
+				return
+			}
+			batch := s.queue.Batch(s.limits())
 			if len(batch) == 0 {
 				break
 			}
@@ -242,6 +250,25 @@ func (s *Shipper) Run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// limits returns how many records and bytes the next request may carry.
+func (s *Shipper) limits() (records, bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending { // there is no later
+		return kinesis.MaxRecords, maxBytes
+	}
+	return s.breaker.limits()
+}
+
+// tooLate reports whether the end comes sooner than the next answer would: a
+// request that is cut off may have landed, and the next process of the
+// environment would send its records again.
+func (s *Shipper) tooLate() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending && s.breaker.failures > 0 && !s.deadline.IsZero() && time.Until(s.deadline) < 2*s.stats.latency.last()+minAnswer
 }
 
 // pause waits before the next attempt. New records do not shorten it. Somebody
@@ -383,9 +410,13 @@ func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) time.Du
 		}
 		failed++
 		example = r
-		s.throttled(batch[i])
 	}
-	s.queue.Settle(func(i int) bool { return results[i].OK() })
+	s.queue.Settle(func(i int) bool {
+		if !results[i].OK() {
+			throttled(batch[i])
+		}
+		return results[i].OK()
+	})
 	switch failed {
 	case 0:
 		return s.succeeded(batch)
@@ -398,7 +429,7 @@ func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) time.Du
 // throttled notes that Kinesis did not take a record. One that stays behind
 // again and again goes on under another key: its shard may be too hot for long,
 // and readers know the order by the sequence numbers.
-func (s *Shipper) throttled(r *pack.Record) {
+func throttled(r *pack.Record) {
 	if r.Throttled++; r.Throttled%newKeyAfter == 0 {
 		r.PartitionKey = crand.Text()
 	}
@@ -439,7 +470,7 @@ func (s *Shipper) count(r *pack.Record) {
 // bisect finds the records that Kinesis refuses for what they are, gives those
 // up, and gets the others through.
 func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) time.Duration {
-	b := bisection{s: s, batch: batch, gone: make([]bool, len(batch)), refused: make([]error, len(batch))}
+	b := bisection{s: s, batch: batch, gone: make([]bool, len(batch)), throttled: make([]bool, len(batch)), refused: make([]error, len(batch))}
 	b.search(ctx, 0, len(batch), err)
 	// Where nothing was ever taken, it is not the records that are wrong but
 	// what all requests have in common, and they are worth keeping.
@@ -450,7 +481,12 @@ func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) t
 			s.reject(batch[i], err)
 		}
 	}
-	s.queue.Settle(func(i int) bool { return b.gone[i] })
+	s.queue.Settle(func(i int) bool {
+		if b.throttled[i] {
+			throttled(batch[i])
+		}
+		return b.gone[i]
+	})
 	switch {
 	case b.stop != nil:
 	case unproven:
@@ -469,13 +505,14 @@ func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) t
 
 // bisection is the search for refused records in a batch.
 type bisection struct {
-	s       *Shipper
-	batch   []*pack.Record
-	gone    []bool  // records that Kinesis has
-	refused []error // of records that it refuses alone
-	stop    error   // that ended the search
-	failed  int     // records to be sent again, of which example is one
-	example kinesis.Result
+	s         *Shipper
+	batch     []*pack.Record
+	gone      []bool  // records that Kinesis has
+	throttled []bool  // records that it did not take this time
+	refused   []error // of records that it refuses alone
+	stop      error   // that ended the search
+	failed    int     // records to be sent again, of which example is one
+	example   kinesis.Result
 }
 
 // search sends the halves of a run that was refused with err.
@@ -496,7 +533,7 @@ func (b *bisection) search(ctx context.Context, from, to int, err error) {
 				if !r.OK() {
 					b.failed++
 					b.example = r
-					b.s.throttled(b.batch[half[0]+i])
+					b.throttled[half[0]+i] = true
 					continue
 				}
 				b.gone[half[0]+i] = true

@@ -126,7 +126,10 @@ func TestAFailedRequestIsSentAgainWhole(t *testing.T) {
 		{"no connection", unreachable},
 		{"another number of results than records", mismatch},
 		{"an error of no known kind", func(context.Context, []*pack.Record) ([]kinesis.Result, error) { return nil, errors.New("what?") }},
-		{"no answer at all", silence},
+		{"an answer that comes too late", func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+			time.Sleep(time.Second)
+			return unreachable(ctx, records)
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -145,58 +148,106 @@ func TestAFailedRequestIsSentAgainWhole(t *testing.T) {
 	}
 }
 
-func TestASilentKinesisIsGivenUpAfterTenSeconds(t *testing.T) {
+func TestASilentKinesisIsGivenUpAfterFiveSeconds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, silence, accept)
 		r.push(1)
-		time.Sleep(10*time.Second - 1)
-		wantRequests(t, r, []uint64{1})
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(5*time.Second - 1)
+		if r.Stats().Unknown != 0 {
+			t.Error("the request is given up")
+		}
+		time.Sleep(2)
+		synctest.Wait()
+		if stats := r.Stats(); stats.Unknown != 1 || stats.Latency.Max != 5*time.Second || len(r.kinesis.times()) != 1 {
+			t.Errorf("stats: %+v after %d requests", stats, len(r.kinesis.times()))
+		}
+		time.Sleep(time.Second) // that was so long that the breaker is open
 		wantRequests(t, r, []uint64{1}, []uint64{1})
 	})
 }
 
-// The waits are a random share of a time that doubles from 50 ms to 5 s (AWS,
-// "Exponential backoff and jitter": full jitter).
-func TestWaitsDoubleWithFullJitter(t *testing.T) {
-	const rounds, waits = 60, 12
+// spread plays the failure again and again, and returns the shortest and the
+// longest of each of the first pauses.
+func spread(t *testing.T, failure answer, pauses int) (least, most []time.Duration) {
+	t.Helper()
+	least, most = make([]time.Duration, pauses), make([]time.Duration, pauses)
+	for round := range 60 {
+		bubble(t, func(t *testing.T) {
+			r := start(t, failure)
+			r.push(1)
+			time.Sleep(forever)
+			all := r.kinesis.pauses()
+			for i := range pauses {
+				if round == 0 {
+					least[i] = all[i]
+				}
+				least[i], most[i] = min(least[i], all[i]), max(most[i], all[i])
+			}
+		})
+	}
+	return least, most
+}
+
+// The first waits are a random share of a time that doubles (AWS, "Exponential
+// backoff and jitter": full jitter). Then the breaker opens. What is throttled
+// has only to wait; else the waits are those between probes, of which a half is
+// random.
+func TestWaitsDoubleWithJitter(t *testing.T) {
+	const second = time.Second
 	for _, tt := range []struct {
 		name    string
 		failure answer
+		probes  []time.Duration
+		least   time.Duration // of a probe's wait; its share
 	}{
-		{"throttled as a whole", throttle},
-		{"throttled record by record", throttleEach},
-		{"an internal failure", fail},
+		{"throttled as a whole", throttle, []time.Duration{5 * second, 5 * second, 5 * second}, 0},
+		{"throttled record by record", throttleEach, []time.Duration{5 * second, 5 * second, 5 * second}, 0},
+		{"an internal failure", fail, []time.Duration{second, 2 * second, 4 * second, 8 * second, 16 * second, 30 * second, 30 * second, 30 * second}, 2},
+		{"no connection", unreachable, []time.Duration{second, 2 * second, 4 * second, 8 * second, 16 * second, 30 * second, 30 * second, 30 * second}, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var least, most [waits]time.Duration
-			for round := range rounds {
-				bubble(t, func(t *testing.T) {
-					r := start(t, tt.failure)
-					r.push(1)
-					time.Sleep(time.Minute)
-					times := r.kinesis.times()
-					for i := range waits {
-						wait := times[i+1].Sub(times[i])
-						if round == 0 {
-							least[i] = wait
-						}
-						least[i], most[i] = min(least[i], wait), max(most[i], wait)
-					}
-				})
-			}
-			for i := range waits {
-				// A wait of nothing at all is made one of a millisecond.
-				bound := min(50*time.Millisecond<<i, 5*time.Second) + time.Millisecond
-				if most[i] > bound {
-					t.Errorf("wait %d: up to %s, want at most %s", i+1, most[i], bound)
+			bounds := []time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}
+			least, most := spread(t, tt.failure, len(bounds)+len(tt.probes))
+			for i, bound := range append(bounds, tt.probes...) {
+				floor := time.Duration(0)
+				if i >= len(bounds) && tt.least > 0 {
+					floor = bound / tt.least
 				}
-				// Each is missed by chance once in 2^60 times.
-				if most[i] < bound/2 || least[i] > bound/2 {
-					t.Errorf("wait %d: %s to %s, want a random share of %s", i+1, least[i], most[i], bound)
+				bound += time.Millisecond // a wait of nothing at all is made one of a millisecond
+				// The middle is missed by chance once in 2^60 times.
+				middle := (floor + bound) / 2
+				if least[i] < floor || most[i] > bound || most[i] < middle || least[i] > middle {
+					t.Errorf("wait %d: %s to %s, want all between %s and %s", i+1, least[i], most[i], floor, bound)
 				}
 			}
 		})
+	}
+}
+
+// A shard that is too hot leaves records behind while others go through: that
+// is no outage.
+func TestWaitsStayShortWhileSomeRecordsGoThrough(t *testing.T) {
+	var longest time.Duration
+	bubble(t, func(t *testing.T) {
+		r := start(t, throttleOnly(1))
+		r.push(1, 2)
+		for seq := range uint64(4000) {
+			time.Sleep(time.Millisecond)
+			r.push(seq + 3) // so that something goes through each time
+		}
+		if r.Unavailable() {
+			t.Error("nobody is held any more")
+		}
+		for i, pause := range r.kinesis.pauses() {
+			bound := min(50*time.Millisecond<<min(i, 2), 200*time.Millisecond) + time.Millisecond
+			if pause > bound {
+				t.Errorf("pause %d is %s, want at most %s", i+1, pause, bound)
+			}
+			longest = max(longest, pause)
+		}
+	})
+	if longest < 100*time.Millisecond {
+		t.Errorf("the longest pause is %s", longest)
 	}
 }
 
@@ -239,54 +290,58 @@ func TestNewRecordsDoNotShortenAPause(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		wantRequests(t, r, []uint64{1})
-		time.Sleep(16 * time.Second)
-		wantRequests(t, r, []uint64{1}, []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14})
+		time.Sleep(17 * time.Second)
+		// The first one is a probe.
+		wantRequests(t, r, []uint64{1}, []uint64{1}, []uint64{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14})
 	})
 }
 
 // Whoever is held has half a second, and several attempts must fit in it.
 func TestPausesAreAShareOfTheTimeOfWhoWaits(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		wait func(*rig, testing.TB, time.Duration) error
-	}{{"in Flush", (*rig).flush}, {"in Drain", (*rig).drain}} {
-		t.Run(tt.name, func(t *testing.T) {
+	t.Run("in Flush", func(t *testing.T) {
+		for range 20 {
 			bubble(t, func(t *testing.T) {
 				r := start(t, throttle)
 				r.push(1)
-				time.Sleep(time.Minute + time.Nanosecond) // the pauses are long now
-				before, began := len(r.kinesis.times()), time.Now()
-				if err := tt.wait(r, t, 3*time.Second); !errors.Is(err, context.DeadlineExceeded) {
+				began := time.Now()
+				if err := r.flush(t, 80*time.Millisecond); !errors.Is(err, ship.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
 					t.Fatalf("it returned %v", err)
 				}
-				held := r.kinesis.times()[before:]
-				if len(held) < 10 {
-					t.Fatalf("%d attempts in 3 s", len(held))
-				}
-				if pause := held[0].Sub(began); pause > hurried {
-					t.Errorf("the pause that was to be long ended after another %s", pause)
-				}
-				deadline := began.Add(3 * time.Second)
-				for i := range held[1:] {
-					most := deadline.Sub(held[i])/4 + time.Millisecond
-					if pause := held[i+1].Sub(held[i]); pause > most {
+				times := r.kinesis.times()
+				for i, pause := range r.kinesis.pauses() {
+					most := began.Add(80*time.Millisecond).Sub(times[i])/4 + time.Millisecond
+					if pause > most {
 						t.Errorf("pause %d of those who wait: %s, want at most %s", i+1, pause, most)
 					}
 				}
-
-				// Nobody waits any more: the pauses are as long as before.
-				time.Sleep(5 * time.Minute)
-				longest := time.Duration(0)
-				after := r.kinesis.times()[before+len(held)-1:]
-				for i := range after[1:] {
-					longest = max(longest, after[i+1].Sub(after[i]))
-				}
-				if longest < time.Second || longest > 5*time.Second+time.Millisecond {
-					t.Errorf("of %d pauses after that the longest is %s", len(after)-1, longest)
-				}
 			})
+		}
+	})
+	t.Run("in Drain", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, fail)
+			r.push(1)
+			time.Sleep(5*time.Minute + time.Nanosecond) // the pauses are long now
+			before, began := len(r.kinesis.times()), time.Now()
+			if err := r.drain(t, 3*time.Second); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("it returned %v", err)
+			}
+			held := r.kinesis.times()[before:]
+			if len(held) < 10 {
+				t.Fatalf("%d attempts in 3 s", len(held))
+			}
+			if pause := held[0].Sub(began); pause > hurried {
+				t.Errorf("the pause that was to be long ended after another %s", pause)
+			}
+			deadline := began.Add(3 * time.Second)
+			for i := range held[1:] {
+				most := min(deadline.Sub(held[i])/4, 500*time.Millisecond) + time.Millisecond
+				if pause := held[i+1].Sub(held[i]); pause > most {
+					t.Errorf("pause %d of those who wait: %s, want at most %s", i+1, pause, most)
+				}
+			}
 		})
-	}
+	})
 }
 
 func TestFlushReturnsWhenWhatWaitedIsSent(t *testing.T) {
@@ -325,27 +380,36 @@ func TestFlushReturnsAtItsDeadline(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		script answer
+		hold   time.Duration
 	}{
-		{"while Kinesis is silent", silence},
-		{"while Kinesis throttles", throttle},
-		{"while Kinesis fails", fail},
+		{"while Kinesis is silent", silence, 1234 * time.Millisecond},
+		{"while Kinesis throttles", slowly(throttle), 450 * time.Millisecond},
+		{"while Kinesis fails", slowly(fail), 450 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := start(t, tt.script)
 				r.push(1)
 				began := time.Now()
-				if err := r.flush(t, 1234*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+				if err := r.flush(t, tt.hold); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("Flush returned %v", err)
 				}
-				if took := time.Since(began); took != 1234*time.Millisecond {
-					t.Errorf("Flush returned after %s, want 1.234s", took)
+				if took := time.Since(began); took != tt.hold {
+					t.Errorf("Flush returned after %s, want %s", took, tt.hold)
 				}
 				if r.waiting() != 1 {
 					t.Error("the record does not wait any more")
 				}
 			})
 		})
+	}
+}
+
+// slowly answers after 100 ms.
+func slowly(a answer) answer {
+	return func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+		time.Sleep(100 * time.Millisecond)
+		return a(ctx, records)
 	}
 }
 
@@ -465,37 +529,45 @@ func TestDrainMakesOneMoreAttempt(t *testing.T) {
 }
 
 func TestARefusalIsOverWhenKinesisTakesRecordsAgain(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		then  answer
-		seqs  []uint64
-		again []uint64 // what is sent after that
-	}{
-		{"all of them", accept, []uint64{1, 2}, []uint64{3}},
-		{"some of them", throttleOnly(2), []uint64{1, 2}, []uint64{2, 3}},
-		{"none of them, but only because it is busy", throttleEach, []uint64{1, 2}, []uint64{1, 2, 3}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := start(t, deny, tt.then, accept)
-				r.push(tt.seqs...)
-				// The second attempt is made, but not yet a third one.
-				for len(r.kinesis.times()) < 2 {
-					time.Sleep(time.Millisecond)
-					synctest.Wait()
-				}
-				r.push(3)
-				began := time.Now()
-				if err := r.flush(t, forever); err != nil {
-					t.Errorf("Flush returned %v", err)
-				}
-				if took := time.Since(began); took > hurried {
-					t.Errorf("Flush took %s", took)
-				}
-				wantRequests(t, r, tt.seqs, tt.seqs, tt.again)
-			})
+	bubble(t, func(t *testing.T) {
+		r := start(t, deny, accept)
+		r.push(1, 2)
+		synctest.Wait()
+		for len(r.kinesis.times()) < 2 {
+			if !r.Unavailable() {
+				t.Fatal("somebody is held while Kinesis refuses")
+			}
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		time.Sleep(time.Millisecond)
+		wantRequests(t, r, []uint64{1, 2}, []uint64{1}, []uint64{2})
+		if r.Unavailable() {
+			t.Error("nobody is held though all is in Kinesis")
+		}
+		r.push(3)
+		began := time.Now()
+		if err := r.flush(t, forever); err != nil || time.Since(began) > hurried {
+			t.Errorf("Flush returned %v after %s", err, time.Since(began))
+		}
+	})
+	t.Run("which is not so while it is busy", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, deny, throttleEach, accept)
+			r.push(1, 2)
+			for len(r.kinesis.times()) < 2 {
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+			}
+			began := time.Now()
+			if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) || time.Since(began) > 0 {
+				t.Errorf("Flush returned %v after %s", err, time.Since(began))
+			}
+			// But that is mended by itself: it is tried again soon, with all.
+			time.Sleep(5*time.Second + time.Millisecond)
+			wantRequests(t, r, []uint64{1, 2}, []uint64{1}, []uint64{1, 2})
 		})
-	}
+	})
 	t.Run("all but one that is refused for what it is", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := start(t, deny, poison(2))

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -280,15 +281,18 @@ func TestCapHolds(t *testing.T) {
 	r := newRig(t, cap)
 	o := origin(mine)
 	var refs []*spool.Ref
-	for seq := uint64(1); ; seq++ {
-		ref, err := r.Append(record(o, seq, seq, 10_000))
-		if err != nil {
-			if !errors.Is(err, spool.ErrFull) {
+	for _, size := range []int{10_000, 0} {
+		for {
+			seq := uint64(len(refs) + 1)
+			ref, err := r.Append(record(o, seq, seq, size))
+			if errors.Is(err, spool.ErrFull) {
+				break
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
-			break
+			refs = append(refs, ref)
 		}
-		refs = append(refs, ref)
 	}
 	if len(refs) < 90 {
 		t.Errorf("full after %d records", len(refs))
@@ -302,7 +306,18 @@ func TestCapHolds(t *testing.T) {
 	}
 	// What only the full spool brings has its room.
 	r.Lost(o, ledger.Loss{First: 1, Last: 9, Count: 9, Reason: ledger.SpoolFull})
-	for _, ref := range refs[:len(refs)-1] {
+	for seq, before := uint64(5000), int64(-1); r.Bytes() > before; seq++ {
+		before = r.Bytes()
+		r.Lost(o, ledger.Loss{First: seq, Last: seq, Count: 1, Reason: ledger.Rejected})
+		if seq > 6000 {
+			t.Fatal("there is room without end")
+		}
+	}
+	order := slices.Concat(refs[1:], refs[:1]) // the first file is kept full of what is done
+	for _, ref := range order {
+		if ref == refs[len(refs)-1] {
+			continue
+		}
 		r.Done(ref)
 		if n := diskBytes(t, r.dir); n > cap || n != r.Bytes() {
 			t.Fatalf("%d bytes of %d, counted as %d", n, cap, r.Bytes())
@@ -316,7 +331,9 @@ func TestCapHolds(t *testing.T) {
 	}
 	r.ForgetJournal(o)
 	left := r.recover()
-	want(t, left, fmt.Sprintf("record %d-%[1]d", len(refs)), "loss 1-9 9 spool-full", "next 11000")
+	if len(left.Records) != 1 || left.Records[0].First != uint64(len(refs)) || len(left.Losses) < 100 || left.Losses[0].Last != 9 || left.Next != 11000 {
+		t.Error(shown(left))
+	}
 }
 
 func TestFileOfWhichAllIsDoneIsRemoved(t *testing.T) {
@@ -375,16 +392,42 @@ func TestSealBeginsANewFile(t *testing.T) {
 }
 
 func TestNumbersAreNeverGivenTwice(t *testing.T) {
-	r := newRig(t, 64<<20)
-	o := origin(mine)
-	a := r.append(record(o, 1, 1, 10))
-	r.Seal(a)
-	b := r.append(record(o, 2, 500, 10))
-	r.Seal(b)
-	r.Done(b) // all of the newest file, while an older one has something left
-	r.journal(o, 501, 600, "")
-	r.ForgetJournal(o) // its lines went to Kinesis from memory
-	want(t, r.recover(), "record 1-1", "next 601")
+	for _, c := range []struct {
+		name string
+		do   func(r *rig, o *pack.Origin)
+		next uint64
+	}{
+		{"all of the newest file is done", func(r *rig, o *pack.Origin) {
+			b := r.append(record(o, 2, 500, 10))
+			r.Seal(b)
+			r.Done(b)
+		}, 501},
+		{"all of a large file is done", func(r *rig, o *pack.Origin) {
+			r.Done(r.append(record(o, 2, 500, 300<<10)))
+		}, 501},
+		{"the journal's lines went to Kinesis from memory", func(r *rig, o *pack.Origin) {
+			r.journal(o, 501, 600, "")
+			r.ForgetJournal(o)
+		}, 601},
+		{"a file began after lines that went to Kinesis from memory", func(r *rig, o *pack.Origin) {
+			r.journal(o, 2, 600, "")
+			r.append(record(o, 2, 2, 10))
+			r.ForgetJournal(o)
+		}, 601},
+		{"a loss is of the highest numbers", func(r *rig, o *pack.Origin) {
+			r.Lost(o, ledger.Loss{First: 70, Last: 80, Count: 11, Reason: ledger.Rejected})
+		}, 81},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, 64<<20)
+			o := origin(mine)
+			r.Seal(r.append(record(o, 1, 1, 10))) // an older file has something left
+			c.do(r, o)
+			if left := r.recover(); left.Next != c.next || left.Records[0].First != 1 {
+				t.Error(shown(left))
+			}
+		})
+	}
 }
 
 func TestJournalComesBackButForWhatIsInRecords(t *testing.T) {
@@ -467,6 +510,14 @@ func TestLossesThatAreHandedBackAsOneTakeThePlaceOfTheirParts(t *testing.T) {
 		r.Lost(o, l)
 	}
 	want(t, r.recover(), "loss 1-9 9 buffer-full", "loss 20-20 1 buffer-full", "next 21")
+}
+
+func TestLossThatOnlyLooksLikeTheSumOfOthersIsOneMore(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := origin(mine)
+	r.Lost(o, ledger.Loss{First: 3, Last: 5, Count: 3, Reason: ledger.BufferFull})
+	r.Lost(o, ledger.Loss{First: 1, Last: 9, Count: 4, Reason: ledger.BufferFull})
+	want(t, r.recover(), "loss 1-9 4 buffer-full", "loss 3-5 3 buffer-full", "next 10")
 }
 
 func TestCloseRemovesWhatHasNothingLeft(t *testing.T) {

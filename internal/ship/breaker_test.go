@@ -1,0 +1,729 @@
+package ship_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kinetel/internal/kinesis"
+	"kinetel/internal/pack"
+	"kinetel/internal/ship"
+)
+
+// until waits for so many requests, and for what comes of them.
+func (r *rig) until(requests int) {
+	for len(r.kinesis.times()) < requests {
+		time.Sleep(time.Millisecond)
+	}
+	synctest.Wait()
+}
+
+// after answers so many requests in one way, and the next ones in another.
+func after(n int, first answer, then ...answer) []answer {
+	return append(slices.Repeat([]answer{first}, n), then...)
+}
+
+// in answers after a time.
+func in(d time.Duration, a answer) answer {
+	return func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+		select {
+		case <-time.After(d):
+			return a(ctx, records)
+		case <-ctx.Done():
+			return silence(ctx, records)
+		}
+	}
+}
+
+// large pushes records of 32 KiB.
+func (r *rig) large(from, n uint64) {
+	for seq := from; seq < from+n; seq++ {
+		one := rec(seq)
+		one.Data = make([]byte, 32<<10-len(one.PartitionKey))
+		r.pushed(one)
+	}
+	r.Wake()
+}
+
+func TestNobodyIsHeldAfterFiveFailuresInARow(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		failure answer
+	}{{"throttled", throttle}, {"throttled record by record", throttleEach}, {"an internal failure", fail}, {"no connection", unreachable}} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.failure)
+				r.push(1)
+				for n := 1; n <= 10; n++ {
+					r.until(n)
+					if got, want := r.Unavailable(), n >= 5; got != want {
+						t.Errorf("after %d failures, Unavailable is %t", n, got)
+					}
+				}
+				requests := len(r.kinesis.times())
+				if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
+					t.Errorf("Flush returned %v", err)
+				}
+				synctest.Wait()
+				if n := len(r.kinesis.times()); n != requests {
+					t.Errorf("Flush made %d requests", n-requests)
+				}
+			})
+		})
+	}
+}
+
+func TestNobodyIsHeldAfterThreeSecondsOfFailure(t *testing.T) {
+	for _, tt := range []struct {
+		takes  time.Duration
+		opened int // by which failure
+	}{{time.Second, 3}, {1400 * time.Millisecond, 3}, {1500 * time.Millisecond, 2}, {2990 * time.Millisecond, 2}, {3 * time.Second, 1}, {10 * time.Millisecond, 5}} {
+		t.Run(tt.takes.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, in(tt.takes, fail))
+				r.push(1)
+				synctest.Wait()
+				for n := 1; n <= tt.opened; n++ {
+					for len(r.kinesis.times()) < n {
+						time.Sleep(time.Microsecond)
+					}
+					time.Sleep(tt.takes - 2*time.Microsecond)
+					if r.Unavailable() {
+						t.Fatalf("Unavailable before the %d. failure", n)
+					}
+					time.Sleep(2 * time.Microsecond)
+					synctest.Wait()
+				}
+				if !r.Unavailable() {
+					t.Errorf("not Unavailable after %d failures and %s", tt.opened, time.Since(r.began))
+				}
+			})
+		})
+	}
+}
+
+func TestARefusalLetsEverybodyGoAtOnce(t *testing.T) {
+	for _, refusal := range []answer{deny, expired} {
+		bubble(t, func(t *testing.T) {
+			r := start(t, refusal)
+			r.push(1)
+			synctest.Wait()
+			if !r.Unavailable() {
+				t.Error("somebody is held")
+			}
+		})
+	}
+}
+
+func TestFailuresWithASuccessBetweenThemAreNotInARow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, append(after(4, fail, accept), after(4, fail, accept)...)...)
+		for seq := range uint64(2) {
+			r.push(seq + 1)
+			for range 2000 {
+				if time.Sleep(time.Millisecond); r.Unavailable() {
+					t.Fatal("nobody is held")
+				}
+			}
+		}
+		if n := len(r.kinesis.times()); n != 10 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
+func TestWhoIsHeldIsLetGoWhenKinesisProvesToBeDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, fail)
+		r.push(1)
+		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
+			t.Errorf("Flush returned %v", err)
+		}
+		if n := len(r.kinesis.times()); n != 5 || time.Since(r.began) != r.kinesis.times()[4].Sub(r.began) {
+			t.Errorf("Flush returned after %d requests and %s", n, time.Since(r.began))
+		}
+	})
+}
+
+func TestAProbeIsOneRecord(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, fail)
+		r.push(1, 2, 3)
+		r.until(8)
+		for i, seqs := range r.kinesis.requests() {
+			want := []uint64{1, 2, 3}
+			if i >= 5 {
+				want = []uint64{1}
+			}
+			if diff := cmp.Diff(want, seqs); diff != "" {
+				t.Errorf("request %d (-want +got):\n%s", i+1, diff)
+			}
+		}
+	})
+}
+
+// What is throttled gets through the sooner the less of it there is.
+func TestWhatIsThrottledForLongIsSentInSmallerRequests(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, throttle)
+		r.large(1, 100)
+		r.until(14)
+		var sizes []int
+		for _, c := range r.kinesis.all() {
+			sizes = append(sizes, c.bytes>>10)
+		}
+		want := []int{2048, 2048, 2048, 2048, 2048, 1024, 512, 256, 128, 64, 64, 64, 64, 64}
+		if diff := cmp.Diff(want, sizes); diff != "" {
+			t.Errorf("KiB of the requests (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
+	const records = 320 // of 32 KiB: 10 MiB
+	var shortest, longest time.Duration
+	for range 20 {
+		bubble(t, func(t *testing.T) {
+			r := start(t, after(5, fail, accept)...)
+			r.large(1, records)
+			r.until(6) // a probe
+			recovered := r.kinesis.times()[5]
+			for r.waiting() > 0 {
+				if !r.Unavailable() {
+					t.Fatalf("somebody is held while a backlog of %d records is sent", r.waiting())
+				}
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+			}
+			var sizes []int
+			for _, c := range r.kinesis.all()[5:] {
+				sizes = append(sizes, c.bytes>>10)
+			}
+			sum := 32 + 64 + 128 + 256 + 512
+			want := []int{32, 64, 128, 256, 512}
+			for ; sum+1024 <= records*32; sum += 1024 {
+				want = append(want, 1024)
+			}
+			if diff := cmp.Diff(append(want, records*32-sum), sizes); diff != "" {
+				t.Errorf("KiB of the requests (-want +got):\n%s", diff)
+			}
+			for i, pause := range r.kinesis.pauses()[5:] {
+				full := time.Duration(sizes[i]) * time.Second / 1024
+				if pause < full/2 || pause > full*3/2+time.Nanosecond {
+					t.Errorf("pause %d after %d KiB is %s", i+1, sizes[i], pause)
+				}
+			}
+			times := r.kinesis.times()
+			took := times[len(times)-1].Sub(recovered)
+			if shortest == 0 || took < shortest {
+				shortest = took
+			}
+			longest = max(longest, took)
+			if r.Unavailable() {
+				t.Error("nobody is held though the backlog is gone")
+			}
+			// What comes now is no backlog.
+			began := time.Now()
+			r.large(1000, 64)
+			if err := r.flush(t, forever); err != nil || time.Since(began) > 0 {
+				t.Errorf("Flush returned %v after %s", err, time.Since(began))
+			}
+		})
+	}
+	if shortest < 7*time.Second || longest > 13*time.Second || longest-shortest < 100*time.Millisecond {
+		t.Errorf("10 MiB took %s to %s", shortest, longest)
+	}
+}
+
+// A backlog is what waited when Kinesis began to take records again. What
+// comes after that does not keep the breaker from closing.
+func TestWhatComesDuringARecoveryIsNoBacklog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, after(5, fail, accept)...)
+		r.large(1, 32)
+		r.until(6)
+		over := false
+		for n := uint64(0); !over && n < 3000; n++ {
+			r.large(1000+8*n, 8) // more than a shard takes
+			time.Sleep(100 * time.Millisecond)
+			over = !r.Unavailable()
+		}
+		if !over {
+			t.Errorf("nobody is held after %s of success", time.Since(r.began))
+		}
+	})
+}
+
+func TestTheBreakerClosesAtOnceWhereNothingElseWaits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, after(5, fail, accept)...)
+		r.push(1)
+		r.until(6)
+		if r.Unavailable() {
+			t.Error("nobody is held")
+		}
+	})
+}
+
+func TestARecoveryThatFailsIsAnOutageAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, append(after(5, fail), accept, accept, fail, fail, accept)...)
+		r.large(1, 100)
+		r.until(8)
+		if !r.Unavailable() {
+			t.Error("somebody is held")
+		}
+		r.until(9)
+		r.until(10)
+		all := r.kinesis.all()
+		if diff := cmp.Diff([]int{32, 64, 128, 32, 32}, []int{all[5].bytes >> 10, all[6].bytes >> 10, all[7].bytes >> 10, all[8].bytes >> 10, all[9].bytes >> 10}); diff != "" {
+			t.Errorf("KiB from the first probe on (-want +got):\n%s", diff)
+		}
+		if pause := r.kinesis.pauses()[7]; pause < 500*time.Millisecond || pause > time.Second {
+			t.Errorf("the next probe came after %s", pause)
+		}
+		if pause := r.kinesis.pauses()[8]; pause < time.Second || pause > 2*time.Second {
+			t.Errorf("the one after that came after %s", pause)
+		}
+		time.Sleep(forever)
+		if diff := cmp.Diff([]string{"ERROR transient", "WARN"}, outlines(r.log.told())); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestARecoveryThatIsThrottledGoesOnWithLess(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		some := func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+			return throttleOnly(records[0].First)(ctx, records)
+		}
+		r := start(t, append(after(5, fail), accept, accept, accept, accept, some, accept)...)
+		r.large(1, 100)
+		r.until(11)
+		var sizes []int
+		for _, c := range r.kinesis.all()[5:] {
+			sizes = append(sizes, c.bytes>>10)
+		}
+		if diff := cmp.Diff([]int{32, 64, 128, 256, 512, 256}, sizes); diff != "" {
+			t.Errorf("KiB from the first probe on (-want +got):\n%s", diff)
+		}
+		if !r.Unavailable() {
+			t.Error("somebody is held")
+		}
+	})
+}
+
+// At the end of the environment there is only so much time.
+func TestABacklogIsNotPacedForWhoHasOnlySoMuchTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, after(5, fail, accept)...)
+		r.large(1, 640)
+		r.until(6)
+		began := time.Now()
+		if err := r.drain(t, 2*time.Second); err != nil || time.Since(began) > hurried {
+			t.Errorf("Drain returned %v after %s, and %d records wait", err, time.Since(began), r.waiting())
+		}
+	})
+}
+
+func TestNobodyIsHeldAfterTwoHoldsInWhichNothingWentThrough(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, in(4*time.Second, accept), in(4*time.Second, accept), accept)
+		hold := func(seq uint64, want error, takes time.Duration) {
+			t.Helper()
+			r.push(seq)
+			began := time.Now()
+			if err := r.flush(t, 500*time.Millisecond); !errors.Is(err, want) || time.Since(began) != takes {
+				t.Errorf("hold %d: Flush returned %v after %s, want %v after %s", seq, err, time.Since(began), want, takes)
+			}
+		}
+		hold(1, context.DeadlineExceeded, 500*time.Millisecond)
+		if r.Unavailable() {
+			t.Error("nobody is held after one hold in vain")
+		}
+		hold(2, context.DeadlineExceeded, 500*time.Millisecond)
+		if !r.Unavailable() {
+			t.Error("somebody is held after two holds in vain")
+		}
+		hold(3, ship.ErrUnavailable, 0)
+		time.Sleep(3 * time.Second) // the first request goes through
+		synctest.Wait()
+		if r.Unavailable() {
+			t.Error("nobody is held though something has gone through")
+		}
+		hold(4, context.DeadlineExceeded, 500*time.Millisecond)
+		hold(5, context.DeadlineExceeded, 500*time.Millisecond)
+		hold(6, ship.ErrUnavailable, 0)
+	})
+}
+
+func TestAHoldInWhichSomethingWentThroughIsNotInVain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		// Each hold ends in the second of its requests.
+		r := start(t, in(300*time.Millisecond, accept))
+		for seq := range uint64(10) {
+			r.push(2 * seq)
+			time.Sleep(time.Millisecond) // that is on its way
+			r.push(2*seq + 1)
+			if err := r.flush(t, 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Flush returned %v", err)
+			}
+			if r.Unavailable() {
+				t.Fatalf("nobody is held after hold %d", seq+1)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func TestAThawBreaksAStaleRequestOff(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		age     time.Duration
+		answer  answer
+		second  time.Duration // when the request is made again; 0: it is not
+		unknown int64
+	}{
+		{"that was 2 s old", 2 * time.Second, silence, 2200 * time.Millisecond, 1},
+		{"that was older", 4 * time.Second, silence, 4200 * time.Millisecond, 1},
+		{"but none that is young", 2*time.Second - 1, silence, 0, 0},
+		{"but none whose answer is about to come", 2 * time.Second, in(2199*time.Millisecond, accept), 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.answer, in(time.Second, accept))
+				r.push(1)
+				time.Sleep(tt.age)
+				r.Thawed()
+				time.Sleep(r.began.Add(4900 * time.Millisecond).Sub(time.Now()))
+				times := r.kinesis.times()
+				if tt.second == 0 {
+					if len(times) != 1 || len(r.kinesis.dropped()) > 0 {
+						t.Errorf("%d requests; connections dropped: %v", len(times), r.kinesis.dropped())
+					}
+					return
+				}
+				if len(times) != 2 || times[1].Sub(r.began) != tt.second {
+					t.Fatalf("requests at %v", times)
+				}
+				if diff := cmp.Diff([]int{1}, r.kinesis.dropped()); diff != "" {
+					t.Errorf("connections dropped after requests (-want +got):\n%s", diff)
+				}
+				time.Sleep(2 * time.Second)
+				stats := r.Stats()
+				if r.waiting() > 0 || stats.Unknown != tt.unknown || stats.Retried != 1 || stats.Requests != 2 || len(r.log.told()) > 0 {
+					t.Errorf("stats: %+v; log: %v", stats, r.log.told())
+				}
+			})
+		})
+	}
+}
+
+// Who is thawed twice has the second request broken off only when it is as old.
+func TestAThawBreaksOffOnlyTheRequestThatItMeant(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, in(2100*time.Millisecond, accept), in(time.Second, accept))
+		r.push(1)
+		time.Sleep(2 * time.Second)
+		r.Thawed()
+		r.push(2)
+		time.Sleep(1200 * time.Millisecond) // the second request is on its way from 2.1 s to 3.1 s
+		wantRequests(t, r, []uint64{1}, []uint64{2})
+		if r.waiting() > 0 || r.Stats().Unknown > 0 {
+			t.Errorf("%d records wait; stats: %+v", r.waiting(), r.Stats())
+		}
+	})
+}
+
+func TestAThawSendsWhatWaits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept)
+		r.pushed(rec(1))
+		synctest.Wait()
+		wantRequests(t, r)
+		r.Thawed()
+		synctest.Wait()
+		wantRequests(t, r, []uint64{1})
+	})
+}
+
+func TestADrainBreaksAStaleRequestOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, silence, accept)
+		r.push(1)
+		time.Sleep(3 * time.Second)
+		began := time.Now()
+		if err := r.drain(t, 2*time.Second); err != nil || time.Since(began) != 200*time.Millisecond {
+			t.Errorf("Drain returned %v after %s", err, time.Since(began))
+		}
+	})
+}
+
+func TestConnectionsThatWereUnusedForLongAreNotUsed(t *testing.T) {
+	for _, tt := range []struct {
+		idle time.Duration
+		want []int
+	}{{49 * time.Second, nil}, {50 * time.Second, nil}, {50*time.Second + 1, []int{1}}, {time.Hour, []int{1}}} {
+		t.Run(tt.idle.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, accept)
+				r.push(1)
+				time.Sleep(tt.idle)
+				r.push(2)
+				synctest.Wait()
+				r.push(3)
+				synctest.Wait()
+				wantRequests(t, r, []uint64{1}, []uint64{2}, []uint64{3})
+				if diff := cmp.Diff(tt.want, r.kinesis.dropped()); diff != "" {
+					t.Errorf("connections dropped after requests (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// At the end there is no time for a connection that is dead.
+func TestADrainUsesNoConnectionThatWasUnusedForAWhile(t *testing.T) {
+	for _, tt := range []struct {
+		idle time.Duration
+		want []int
+	}{{2 * time.Second, nil}, {2*time.Second + 1, []int{1}}} {
+		t.Run(tt.idle.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, accept)
+				r.push(1)
+				time.Sleep(tt.idle)
+				r.pushed(rec(2))
+				if err := r.drain(t, time.Second); err != nil {
+					t.Error(err)
+				}
+				r.pushed(rec(3))
+				if err := r.drain(t, time.Second); err != nil {
+					t.Error(err)
+				}
+				if diff := cmp.Diff(tt.want, r.kinesis.dropped()); diff != "" {
+					t.Errorf("connections dropped after requests (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestARecordThatIsThrottledAgainAndAgainGetsAnotherKey(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, throttleEach)
+		r.push(1)
+		reading := make(chan struct{})
+		go func() { // as a report does
+			defer close(reading)
+			for len(r.kinesis.times()) < 20 {
+				r.queue.Waiting()
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		<-reading
+		synctest.Wait()
+		keys := r.kinesis.keys()
+		for i, key := range keys[:20] {
+			changes := i > 0 && key != keys[i-1]
+			if want := i == 8 || i == 16; changes != want {
+				t.Errorf("request %d has the key %q after %q", i+1, key, keys[max(i-1, 0)])
+			}
+			if len(key) < 1 || len(key) > 256 {
+				t.Errorf("the key %q is none", key)
+			}
+		}
+		r.kinesis.become(accept)
+		time.Sleep(forever)
+		if got := r.queue.Waiting(); got.Bytes != 0 || got.Records != 0 {
+			t.Errorf("waiting in the end: %+v", got)
+		}
+	})
+}
+
+func TestOnlyTheRecordThatIsThrottledGetsAnotherKey(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, throttleOnly(1))
+		r.push(1)
+		for seq := range uint64(200) {
+			r.push(seq + 2)
+			time.Sleep(10 * time.Millisecond)
+		}
+		for i, c := range r.kinesis.all() {
+			for j, key := range c.keys {
+				if changed := key != "key"; changed != (c.seqs[j] == 1 && i >= 8) {
+					t.Fatalf("record %d has the key %q in request %d", c.seqs[j], key, i+1)
+				}
+			}
+		}
+	})
+}
+
+func TestRequestsWithoutAnAnswerAreCounted(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer answer
+		want   int64
+	}{
+		{"no answer", silence, 1},
+		{"a connection that breaks", breakOff(false), 1},
+		{"a failure", fail, 1},
+		{"throttled", throttle, 0},
+		{"denied", deny, 0},
+		{"a record that is throttled", throttleEach, 0},
+		{"taken", accept, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.answer, accept)
+				r.push(1)
+				time.Sleep(forever)
+				if got := r.Stats().Unknown; got != tt.want || r.waiting() > 0 {
+					t.Errorf("%d requests without an answer, want %d", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestLatencyIsThatOfTheLastRequests(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var n time.Duration
+		r := start(t, func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+			n++
+			time.Sleep(n * time.Millisecond)
+			return accept(ctx, records)
+		})
+		if got := r.Stats().Latency; got != (ship.Latency{}) {
+			t.Errorf("before any request: %+v", got)
+		}
+		send := func(requests uint64, want ship.Latency) {
+			t.Helper()
+			for seq := range requests {
+				r.push(seq)
+				time.Sleep(time.Second)
+			}
+			if got := r.Stats().Latency; got != want {
+				t.Errorf("after %d requests: %+v, want %+v", n, got, want)
+			}
+		}
+		const ms = time.Millisecond
+		send(1, ship.Latency{P50: ms, P99: ms, Max: ms})
+		send(1, ship.Latency{P50: ms, P99: ms, Max: 2 * ms})
+		send(99, ship.Latency{P50: 51 * ms, P99: 100 * ms, Max: 101 * ms})
+		send(155, ship.Latency{P50: 192 * ms, P99: 254 * ms, Max: 256 * ms}) // of 129 to 256
+		n = 0
+		send(128, ship.Latency{P50: 64 * ms, P99: 126 * ms, Max: 256 * ms})
+	})
+}
+
+func TestTheLastRequestGoesPastWhatWaits(t *testing.T) {
+	records := func(r *rig) []*pack.Record {
+		one, other := rec(8), rec(9)
+		one.Origin, other.Origin = r.origin, r.origin
+		return []*pack.Record{one, other}
+	}
+	for _, tt := range []struct {
+		name    string
+		answer  answer
+		taken   int64
+		failure bool
+	}{
+		{"and is taken", accept, 2, false},
+		{"and is refused", deny, 0, true},
+		{"and one of it is throttled", throttleOnly(9), 1, true},
+		{"and has no answer", silence, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, deny)
+				r.push(1)
+				synctest.Wait()
+				r.stop()
+				r.kinesis.become(tt.answer)
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				defer cancel()
+				began := time.Now()
+				if err := r.Last(ctx, records(r)); (err != nil) != tt.failure || time.Since(began) > 200*time.Millisecond {
+					t.Errorf("Last returned %v after %s", err, time.Since(began))
+				}
+				wantRequests(t, r, []uint64{1}, []uint64{8, 9})
+				if got := r.Stats(); got.Records != tt.taken || got.Events != tt.taken || r.waiting() != 1 {
+					t.Errorf("%d records wait; stats: %+v", r.waiting(), got)
+				}
+			})
+		})
+	}
+}
+
+func TestTroubleSaysWhyRecordsWait(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer answer
+		want   string
+	}{
+		{"nothing was tried", nil, "there was no time for more"},
+		{"denied", deny, "AccessDeniedException (HTTP 400): because"},
+		{"throttled", throttleEach, "ProvisionedThroughputExceededException (HTTP 200): slow down"},
+		{"some are throttled", throttleOnly(1), "ProvisionedThroughputExceededException (HTTP 200): slow down"},
+		{"no connection", unreachable, "connection reset by peer"},
+		{"no answer", silence, "a request got no answer within 300ms"},
+		{"no answer to a part", poisonSlowly, "a request got no answer within 300ms"},
+		{"all is well again", accept, "there was no time for more"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.answer)
+				if tt.answer != nil {
+					r.push(1, 2, 3, 4)
+				}
+				time.Sleep(300 * time.Millisecond)
+				r.stop()
+				if got := r.Trouble(); got != tt.want {
+					t.Errorf("Trouble is %q, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+	t.Run("a success ends it", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, deny, accept)
+			r.push(1)
+			time.Sleep(forever)
+			if got := r.Trouble(); got != "there was no time for more" {
+				t.Errorf("Trouble is %q", got)
+			}
+		})
+	})
+}
+
+// Nobody knows what Kinesis will do. But a probe comes at least every 30 s, so
+// that an end of the trouble is noticed, and holds nobody up before.
+func TestAnOutageOfAnyKindIsOverHalfAMinuteAfterItsEnd(t *testing.T) {
+	for name, failure := range map[string]answer{
+		"throttled": throttle, "each throttled": throttleEach, "fails": fail, "denied": deny, "expired": expired,
+		"unreachable": unreachable, "breaks": breakOff(true), "silent": silence,
+	} {
+		for _, lasts := range []time.Duration{time.Second, 20 * time.Second, 10 * time.Minute} {
+			t.Run(fmt.Sprint(name, " for ", lasts), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					r := start(t, failure)
+					r.push(1, 2, 3)
+					time.Sleep(lasts)
+					r.kinesis.become(accept)
+					time.Sleep(36 * time.Second) // a request may be on its way
+					synctest.Wait()
+					if r.waiting() > 0 || r.Unavailable() {
+						t.Errorf("%d records wait; unavailable: %t", r.waiting(), r.Unavailable())
+					}
+				})
+			})
+		}
+	}
+}
