@@ -204,7 +204,11 @@ func (p *pipeline) takeUp(left []spool.Leftover) {
 			telemetry.Unparsed(l.Fragment, time.Now(), packer.Add)
 		}
 		packer.Cut()
-		p.spool.ForgetJournal(origin) // all of it is in records now
+		// All of it is in records now, the fragment too.
+		if last := packer.Last(); len(l.Fragment) > 0 {
+			p.spool.Journal(origin, last+1, last, nil, nil)
+		}
+		p.spool.ForgetJournal(origin)
 		p.mu.Lock()
 		p.recovered += recovered
 		p.packers = append(p.packers, packer)
@@ -287,7 +291,7 @@ func (p *pipeline) CloseIntake(ctx context.Context) { p.listener.Close(ctx) }
 // goes to disk, for the next process of the environment, or is told as lost.
 func (p *pipeline) Finish(ctx context.Context) {
 	if p.spool != nil {
-		defer p.spool.Close()
+		defer p.leave()
 	}
 	p.addReport(true)
 	p.Cut()
@@ -305,6 +309,16 @@ func (p *pipeline) Finish(ctx context.Context) {
 	stats := p.shipper.Stats()
 	p.log.Info("shipped", "events", stats.Events, "records", stats.Records, "bytes", stats.Bytes,
 		"requests", stats.Requests, "retried_records", stats.Retried, "rejected_events", stats.Rejected, "lost_events", p.account.Total())
+}
+
+// leave closes the spool, with word for the next process of what it should find.
+func (p *pipeline) leave() {
+	if refs := p.queue.Stored(); len(refs) > 0 {
+		for _, packer := range p.all() {
+			p.spool.Promise(packer.Origin(), packer.Last(), refs)
+		}
+	}
+	p.spool.Close()
 }
 
 // drain sends everything, and then what was given up on the way.

@@ -66,6 +66,10 @@ func defaults() config.Config {
 		FlushInterval: 10 * time.Second,
 		MaxHold:       500 * time.Millisecond,
 		BufferBytes:   16 << 20,
+		Spool:         config.SpoolOverflow,
+		SpoolDir:      "/tmp/kinetel",
+		SpoolBytes:    64 << 20,
+		Report:        true,
 		LogLevel:      slog.LevelWarn,
 		AWS: config.AWS{
 			Region:          "eu-west-1",
@@ -99,13 +103,16 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 			"KINETEL_ENABLED": "", "KINETEL_STRICT": "", "KINETEL_TYPES": "", "KINETEL_FORMAT": "", "KINETEL_COMPRESSION": "",
 			"KINETEL_PARTITION_KEY": "", "KINETEL_FLUSH": "", "KINETEL_FLUSH_INTERVAL": "", "KINETEL_MAX_HOLD": "",
 			"KINETEL_BUFFER_BYTES": "", "KINETEL_TAGS": "", "KINETEL_LOG_LEVEL": "", "KINETEL_STREAM_ARN": "",
+			"KINETEL_SPOOL": "", "KINETEL_SPOOL_DIR": "", "KINETEL_SPOOL_BYTES": "", "KINETEL_REPORT": "",
 			"AWS_ENDPOINT_URL": "", "AWS_USE_FIPS_ENDPOINT": "",
 		}, func(*config.Config) {}},
 		{"white space around a value is not part of it", vars{
 			"KINETEL_STREAM_NAME": " telemetry\n", "KINETEL_FLUSH": "\tinterval ", "KINETEL_MAX_HOLD": " 1s ",
 			"KINETEL_BUFFER_BYTES": " 4 MiB ", "KINETEL_STRICT": " true ", "KINETEL_LOG_LEVEL": " info ",
 			"KINETEL_TAGS": " env = prod , team = payments ", "KINETEL_TYPES": " platform , extension ", "AWS_REGION": " eu-west-1 ",
+			"KINETEL_SPOOL": " off ", "KINETEL_SPOOL_DIR": " /tmp/a b ", "KINETEL_SPOOL_BYTES": " 5 MiB ", "KINETEL_REPORT": "\toff\n",
 		}, func(c *config.Config) {
+			c.Spool, c.SpoolDir, c.SpoolBytes, c.Report = config.SpoolOff, "/tmp/a b", 5<<20, false
 			c.Flush, c.MaxHold, c.BufferBytes, c.Strict, c.LogLevel = config.FlushInterval, time.Second, 4<<20, true, slog.LevelInfo
 			c.Tags = []config.Tag{{Name: "env", Value: "prod"}, {Name: "team", Value: "payments"}}
 			c.Types = []string{"platform", "extension"}
@@ -142,6 +149,16 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"a buffer without a unit", vars{"KINETEL_BUFFER_BYTES": "5000000"}, func(c *config.Config) { c.BufferBytes = 5_000_000 }},
 		{"the smallest buffer", vars{"KINETEL_BUFFER_BYTES": "2MiB"}, func(c *config.Config) { c.BufferBytes = 2 << 20 }},
 		{"the largest buffer", vars{"KINETEL_BUFFER_BYTES": "8192MiB"}, func(c *config.Config) { c.BufferBytes = 8 << 30 }},
+		{"a spool for what memory has no room for", vars{"KINETEL_SPOOL": "overflow"}, func(*config.Config) {}},
+		{"no spool", vars{"KINETEL_SPOOL": "off"}, func(c *config.Config) { c.Spool = config.SpoolOff }},
+		{"a spool for everything", vars{"KINETEL_SPOOL": "Always"}, func(c *config.Config) { c.Spool = config.SpoolAlways }},
+		{"a folder for the spool", vars{"KINETEL_SPOOL_DIR": "/mnt/efs/spool"}, func(c *config.Config) { c.SpoolDir = "/mnt/efs/spool" }},
+		{"a folder with dots and slashes", vars{"KINETEL_SPOOL_DIR": "/mnt//efs/../spool/./a/"}, func(c *config.Config) { c.SpoolDir = "/mnt/spool/a" }},
+		{"the smallest spool", vars{"KINETEL_SPOOL_BYTES": "4MiB"}, func(c *config.Config) { c.SpoolBytes = 4 << 20 }},
+		{"the largest spool", vars{"KINETEL_SPOOL_BYTES": "8192MiB"}, func(c *config.Config) { c.SpoolBytes = 8 << 30 }},
+		{"a spool in KiB", vars{"KINETEL_SPOOL_BYTES": "5000KiB"}, func(c *config.Config) { c.SpoolBytes = 5000 << 10 }},
+		{"reports as events", vars{"KINETEL_REPORT": "events"}, func(*config.Config) {}},
+		{"no reports", vars{"KINETEL_REPORT": "OFF"}, func(c *config.Config) { c.Report = false }},
 		{"log level debug", vars{"KINETEL_LOG_LEVEL": "debug"}, func(c *config.Config) { c.LogLevel = slog.LevelDebug }},
 		{"log level info", vars{"KINETEL_LOG_LEVEL": "INFO"}, func(c *config.Config) { c.LogLevel = slog.LevelInfo }},
 		{"log level warn", vars{"KINETEL_LOG_LEVEL": "warn"}, func(*config.Config) {}},
@@ -212,7 +229,9 @@ func TestStreamARNsOfAllPartitionsAreRead(t *testing.T) {
 func TestLoadSaysWhatIsWrongAndWhatWouldBeValid(t *testing.T) {
 	const (
 		boolean = "true or false"
-		buffer  = "size from 2MiB to 8192MiB in B, KiB or MiB"
+		buffer  = "must be a size from 2MiB to 8192MiB in B, KiB or MiB, such as 16MiB"
+		spool   = "must be a size from 4MiB to 8192MiB in B, KiB or MiB, such as 64MiB"
+		folder  = "must be the absolute path of a folder, such as /tmp/kinetel"
 		someARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/"
 	)
 	for _, tt := range []struct {
@@ -248,6 +267,19 @@ func TestLoadSaysWhatIsWrongAndWhatWouldBeValid(t *testing.T) {
 		{"a buffer that overflows to 16 MiB", vars{"KINETEL_BUFFER_BYTES": "17592186044432MiB"}, []string{buffer}, true},
 		{"a buffer that overflows to 16 MiB in KiB", vars{"KINETEL_BUFFER_BYTES": "18014398509498368KiB"}, []string{buffer}, true},
 		{"a buffer that no number holds", vars{"KINETEL_BUFFER_BYTES": "18446744073726328832"}, []string{buffer}, true},
+		{"an unknown spool", vars{"KINETEL_SPOOL": "sometimes"}, []string{"must be overflow, off or always"}, true},
+		{"a spool that is true", vars{"KINETEL_SPOOL": "true"}, []string{"must be overflow, off or always"}, true},
+		{"a folder that depends on where one is", vars{"KINETEL_SPOOL_DIR": "spool"}, []string{folder}, true},
+		{"a folder at home", vars{"KINETEL_SPOOL_DIR": "~/spool"}, []string{folder}, true},
+		{"a folder that depends on its parent", vars{"KINETEL_SPOOL_DIR": "../tmp"}, []string{folder}, true},
+		{"a folder as a URL", vars{"KINETEL_SPOOL_DIR": "file:///tmp"}, []string{folder}, true},
+		{"a folder that no system has", vars{"KINETEL_SPOOL_DIR": "/tmp/a\x00b"}, []string{folder}, true},
+		{"a spool that is too small", vars{"KINETEL_SPOOL_BYTES": "4095KiB"}, []string{spool}, true},
+		{"a spool that is one byte too small", vars{"KINETEL_SPOOL_BYTES": "4194303"}, []string{spool}, true},
+		{"a spool that is too large", vars{"KINETEL_SPOOL_BYTES": "8193MiB"}, []string{spool}, true},
+		{"a spool in a unit of another kind", vars{"KINETEL_SPOOL_BYTES": "64M"}, []string{spool}, true},
+		{"an unknown report", vars{"KINETEL_REPORT": "metrics"}, []string{"must be events or off"}, true},
+		{"a report that is on", vars{"KINETEL_REPORT": "on"}, []string{"must be events or off"}, true},
 		{"an unknown log level", vars{"KINETEL_LOG_LEVEL": "fatal"}, []string{"debug, info, warn or error"}, true},
 		{"a tag without a value", vars{"KINETEL_TAGS": "env=prod,team"}, []string{`"team"`, "env=prod,team=payments"}, true},
 		{"a tag whose value is empty", vars{"KINETEL_TAGS": "env="}, []string{`"env="`, "env=prod,team=payments"}, true},
@@ -341,6 +373,10 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		"KINETEL_MAX_HOLD=forever",
 		"KINETEL_BUFFER_BYTES=huge",
 		"KINETEL_LOG_LEVEL=chatty",
+		"KINETEL_REPORT=weekly",
+		"KINETEL_SPOOL=somewhere",
+		"KINETEL_SPOOL_BYTES=1B",
+		"KINETEL_SPOOL_DIR=here",
 		"KINETEL_TAGS=tags",
 		"KINETEL_STREAM_NAME=not a name",
 		"KINETEL_STREAM_ARN=not an ARN",
@@ -356,7 +392,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 	want := []string{
 		"AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_USE_FIPS_ENDPOINT",
 		"KINETEL_BUFFER_BYTES", "KINETEL_COMPRESSION", "KINETEL_FLUSH", "KINETEL_FLUSHH", "KINETEL_FLUSH_INTERVAL",
-		"KINETEL_FORMAT", "KINETEL_LOG_LEVEL", "KINETEL_MAX_HOLD", "KINETEL_PARTITION_KEY", "KINETEL_STREAM_ARN",
+		"KINETEL_FORMAT", "KINETEL_LOG_LEVEL", "KINETEL_MAX_HOLD", "KINETEL_PARTITION_KEY", "KINETEL_REPORT", "KINETEL_SPOOL", "KINETEL_SPOOL_BYTES", "KINETEL_SPOOL_DIR", "KINETEL_STREAM_ARN",
 		"KINETEL_STREAM_NAME", "KINETEL_STRICT", "KINETEL_TAGS", "KINETEL_TYPES",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -373,7 +409,11 @@ func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 		{"a missing underscore", "KINETEL_STREAMARN", "KINETEL_STREAM_ARN"},
 		{"lower case", "KINETEL_Strict", ""},
 		{"a word left out", "KINETEL_HOLD", ""},
-		{"a variable of a later version", "KINETEL_SPOOL", ""},
+		{"a letter left out of the spool", "KINETEL_SPOL", "KINETEL_SPOOL"},
+		{"a longer word for the folder", "KINETEL_SPOOL_DIRS", "KINETEL_SPOOL_DIR"},
+		{"the singular of the spool's bytes", "KINETEL_SPOOL_BYTE", "KINETEL_SPOOL_BYTES"},
+		{"the plural of reports", "KINETEL_REPORTS", "KINETEL_REPORT"},
+		{"a variable of a later version", "KINETEL_SAMPLE_RATE", ""},
 		{"another one", "KINETEL_REDACT_PATTERN", ""},
 		{"something else", "KINETEL_FOO_BAR_BAZ", ""},
 		{"only the prefix", "KINETEL_", ""},
@@ -458,6 +498,10 @@ func TestALongValueDoesNotFillTheLog(t *testing.T) {
 		{"KINETEL_TYPES": long},
 		{"KINETEL_COMPRESSION": long},
 		{"KINETEL_BUFFER_BYTES": long},
+		{"KINETEL_SPOOL": long},
+		{"KINETEL_SPOOL_BYTES": long},
+		{"KINETEL_SPOOL_DIR": long},
+		{"KINETEL_REPORT": long},
 		{"KINETEL_MAX_HOLD": long},
 		{"KINETEL_LOG_LEVEL": long},
 		{"KINETEL_TAGS": long},

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"math/big"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ func anyEnviron() *rapid.Generator[[]string] {
 			"KINETEL_BUFFER_BYTES", "KINETEL_COMPRESSION", "KINETEL_ENABLED", "KINETEL_FLUSH", "KINETEL_FLUSH_INTERVAL",
 			"KINETEL_FORMAT", "KINETEL_LOG_LEVEL", "KINETEL_MAX_HOLD", "KINETEL_PARTITION_KEY", "KINETEL_STREAM_ARN",
 			"KINETEL_STREAM_NAME", "KINETEL_STRICT", "KINETEL_TAGS", "KINETEL_TYPES",
+			"KINETEL_SPOOL", "KINETEL_SPOOL_DIR", "KINETEL_SPOOL_BYTES", "KINETEL_REPORT",
 			"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS",
 			"AWS_USE_FIPS_ENDPOINT", "AWS_LAMBDA_FUNCTION_NAME",
 		}),
@@ -33,6 +35,7 @@ func anyEnviron() *rapid.Generator[[]string] {
 			"", " ", "true", "false", "0", "1", "platform", "platform,function,extension", "function", "ndjson", "gzip", "zstd", "none",
 			"environment", "request", "function", "random", "end", "interval", "10s", "0", "-1s", "15m", "1h", "16MiB", "2MiB", "1B", "9MiB ",
 			"telemetry", "arn:aws:kinesis:eu-west-1:123456789012:stream/s", "arn:::::", "eu-west-1", "a=b", "a=b,a=c", ",", "=", "http://localhost:1", "https://%",
+			"overflow", "off", "always", "events", "/", "/tmp/spool", "//tmp/../spool/", "tmp", "4MiB", "8192MiB",
 		}),
 		rapid.StringMatching(`-?[0-9]{0,20}(\.[0-9])?[BKMG]?i?B?[hms]?s?`),
 		rapid.StringN(0, 40, -1),
@@ -78,6 +81,9 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		in("FlushInterval", c.FlushInterval >= 100*time.Millisecond && c.FlushInterval <= 15*time.Minute)
 		in("MaxHold", c.MaxHold >= 0 && c.MaxHold <= 15*time.Minute)
 		in("BufferBytes", c.BufferBytes >= 2<<20 && c.BufferBytes <= 8<<30)
+		in("Spool", c.Spool == config.SpoolOverflow || c.Spool == config.SpoolOff || c.Spool == config.SpoolAlways)
+		in("SpoolDir", filepath.IsAbs(c.SpoolDir) && filepath.Clean(c.SpoolDir) == c.SpoolDir && !strings.Contains(c.SpoolDir, "\x00"))
+		in("SpoolBytes", c.SpoolBytes >= 4<<20 && c.SpoolBytes <= 8<<30)
 		for i, tag := range c.Tags {
 			in("Tags", tag.Name != "" && !slices.ContainsFunc(c.Tags[:i], func(other config.Tag) bool { return other.Name == tag.Name }))
 		}
@@ -114,14 +120,24 @@ func TestASizeIsItsNumberTimesItsUnit(t *testing.T) {
 		blank := rapid.SampledFrom([]string{"", " "}).Draw(t, "blank")
 		size := strconv.FormatUint(n, 10) + blank + unit
 
-		product := new(big.Int).Mul(new(big.Int).SetUint64(n), big.NewInt(units[unit]))
-		want, valid := int64(16<<20), false
-		if product.Cmp(big.NewInt(2<<20)) >= 0 && product.Cmp(big.NewInt(8<<30)) <= 0 {
-			want, valid = product.Int64(), true
-		}
-		c, problems := config.Load(lambda().with(vars{"KINETEL_BUFFER_BYTES": size}).environ())
-		if c.BufferBytes != want || usable(problems) != valid {
-			t.Fatalf("%q gives %d bytes and problems %v, want %d and valid: %t", size, c.BufferBytes, problems, want, valid)
+		for _, tt := range []struct {
+			name      string
+			least     int64
+			otherwise int64
+			got       func(config.Config) int64
+		}{
+			{"KINETEL_BUFFER_BYTES", 2 << 20, 16 << 20, func(c config.Config) int64 { return c.BufferBytes }},
+			{"KINETEL_SPOOL_BYTES", 4 << 20, 64 << 20, func(c config.Config) int64 { return c.SpoolBytes }},
+		} {
+			product := new(big.Int).Mul(new(big.Int).SetUint64(n), big.NewInt(units[unit]))
+			want, valid := tt.otherwise, false
+			if product.Cmp(big.NewInt(tt.least)) >= 0 && product.Cmp(big.NewInt(8<<30)) <= 0 {
+				want, valid = product.Int64(), true
+			}
+			c, problems := config.Load(lambda().with(vars{tt.name: size}).environ())
+			if got := tt.got(c); got != want || usable(problems) != valid {
+				t.Fatalf("%s=%q gives %d bytes and problems %v, want %d and valid: %t", tt.name, size, got, problems, want, valid)
+			}
 		}
 	})
 }

@@ -34,6 +34,43 @@ func TestAt(t *testing.T) {
 	}
 }
 
+func TestOrdinaryEventsAreLinesAndWhatIsNoEvent(t *testing.T) {
+	for _, tt := range []struct {
+		kind string
+		want bool
+	}{
+		{"function", true},
+		{"extension", true},
+		{"kinetel.unparsed", true},
+		{"", true},
+		{"platform", true},
+		{"platformx.start", true},
+		{"a.platform.start", true},
+		{"Platform.start", true},
+		{"kinetel", true},
+		{"kinetelx.loss", true},
+		{event.TypePlatformStart, false},
+		{event.TypePlatformRuntimeDone, false},
+		{event.TypePlatformReport, false},
+		{event.TypePlatformLogsDropped, false},
+		{"platform.of.a.later.time", false},
+		{"platform.", false},
+		{event.TypeLoss, false},
+		{event.TypeReport, false},
+		{"kinetel.of.a.later.version", false},
+		{"kinetel.unparsed.more", false},
+		{"kinetel.unparse", false},
+		{"kinetel.", false},
+	} {
+		if got := event.Ordinary([]byte(tt.kind)); got != tt.want {
+			t.Errorf("Ordinary(%q) is %t", tt.kind, got)
+		}
+	}
+	if event.TypeUnparsed != "kinetel.unparsed" || event.TypeReport != "kinetel.report" || event.TypeLoss != "kinetel.loss" || event.TypePlatformLogsDropped != "platform.logsDropped" {
+		t.Error("types are not named as documented")
+	}
+}
+
 func TestTimeFormatIsLambdas(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	if got := at.Format(event.TimeFormat); got != "2026-01-02T03:04:05.006Z" {

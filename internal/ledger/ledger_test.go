@@ -1,7 +1,10 @@
 package ledger_test
 
 import (
+	stdcmp "cmp"
+	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -13,10 +16,21 @@ import (
 	"kinetel/internal/ledger"
 )
 
+// reasons are all that there are.
+func reasons() []ledger.Reason {
+	return []ledger.Reason{ledger.BufferFull, ledger.SpoolFull, ledger.SpoolCorrupt, ledger.Oversize, ledger.Rejected, ledger.Shutdown}
+}
+
 // run is a loss of the events first to last, ten bytes each.
 func run(first, last uint64, reason ledger.Reason) ledger.Loss {
 	n := int(last - first + 1)
 	return ledger.Loss{First: first, Last: last, Count: n, Bytes: 10 * int64(n), Reason: reason}
+}
+
+// empty is a ledger with an account of its own.
+func empty() (*ledger.Ledger, *ledger.Account) {
+	account := &ledger.Account{}
+	return ledger.New(account, nil), account
 }
 
 func TestLossesArePutTogetherWhereTheyTouch(t *testing.T) {
@@ -37,7 +51,7 @@ func TestLossesArePutTogetherWhereTheyTouch(t *testing.T) {
 		{"the order is by sequence number", []ledger.Loss{run(9, 9, full), run(1, 1, full), run(5, 5, full)}, []ledger.Loss{run(1, 1, full), run(5, 5, full), run(9, 9, full)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var l ledger.Ledger
+			l, account := empty()
 			var total int64
 			for _, loss := range tt.lost {
 				l.Lost(loss)
@@ -46,15 +60,15 @@ func TestLossesArePutTogetherWhereTheyTouch(t *testing.T) {
 			if diff := cmp.Diff(tt.want, l.Take()); diff != "" {
 				t.Errorf("losses to tell (-want +got):\n%s", diff)
 			}
-			if l.Total() != total {
-				t.Errorf("Total() is %d, want %d", l.Total(), total)
+			if account.Total() != total {
+				t.Errorf("Total() is %d, want %d", account.Total(), total)
 			}
 		})
 	}
 }
 
 func TestTakeForgetsWhatItReturns(t *testing.T) {
-	var l ledger.Ledger
+	l, account := empty()
 	l.Lost(run(1, 3, ledger.BufferFull))
 	l.Take()
 	if again := l.Take(); len(again) != 0 {
@@ -64,13 +78,13 @@ func TestTakeForgetsWhatItReturns(t *testing.T) {
 	if diff := cmp.Diff([]ledger.Loss{run(4, 4, ledger.BufferFull)}, l.Take()); diff != "" {
 		t.Errorf("a loss after Take (-want +got):\n%s", diff)
 	}
-	if l.Total() != 4 {
-		t.Errorf("Total() is %d after Take, want 4", l.Total())
+	if account.Total() != 4 {
+		t.Errorf("Total() is %d after Take, want 4", account.Total())
 	}
 }
 
 func TestTakeGivesTheLossesAway(t *testing.T) {
-	var l ledger.Ledger
+	l, _ := empty()
 	l.Lost(run(1, 1, ledger.BufferFull))
 	taken := l.Take()
 	want := slices.Clone(taken)
@@ -82,7 +96,7 @@ func TestTakeGivesTheLossesAway(t *testing.T) {
 }
 
 func TestRetellDoesNotCountAgain(t *testing.T) {
-	var l ledger.Ledger
+	l, account := empty()
 	l.Lost(run(1, 3, ledger.BufferFull))
 	told := l.Take()
 	l.Lost(run(4, 4, ledger.BufferFull)) // the telling itself
@@ -90,20 +104,19 @@ func TestRetellDoesNotCountAgain(t *testing.T) {
 	if diff := cmp.Diff([]ledger.Loss{run(1, 4, ledger.BufferFull)}, l.Take()); diff != "" {
 		t.Errorf("losses to tell (-want +got):\n%s", diff)
 	}
-	if l.Total() != 4 {
-		t.Errorf("Total() is %d, want 4", l.Total())
+	if account.Total() != 4 {
+		t.Errorf("Total() is %d, want 4", account.Total())
 	}
 }
 
 func TestLossesOfARunInAnyOrderAreTheSameLosses(t *testing.T) {
-	reasons := []ledger.Reason{ledger.BufferFull, ledger.Oversize, ledger.Rejected, ledger.Shutdown}
 	rapid.Check(t, func(t *rapid.T) {
 		// A stretch of events, cut into pieces; some were lost, some were not.
 		var lost, want []ledger.Loss
 		var total int64
 		next := uint64(1)
 		for _, length := range rapid.SliceOfN(rapid.IntRange(1, 4), 0, 40).Draw(t, "lengths") {
-			loss := run(next, next+uint64(length)-1, rapid.SampledFrom(reasons[:2]).Draw(t, "reason"))
+			loss := run(next, next+uint64(length)-1, rapid.SampledFrom(reasons()[:2]).Draw(t, "reason"))
 			next += uint64(length)
 			if !rapid.Bool().Draw(t, "lost") {
 				continue
@@ -118,7 +131,7 @@ func TestLossesOfARunInAnyOrderAreTheSameLosses(t *testing.T) {
 		}
 		lost = rapid.Permutation(lost).Draw(t, "order")
 
-		var l ledger.Ledger
+		l, account := empty()
 		for _, loss := range lost {
 			if rapid.Bool().Draw(t, "told before") {
 				l.Retell([]ledger.Loss{loss})
@@ -130,8 +143,8 @@ func TestLossesOfARunInAnyOrderAreTheSameLosses(t *testing.T) {
 		if diff := cmp.Diff(want, l.Take(), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("losses to tell (-want +got):\n%s", diff)
 		}
-		if l.Total() != total {
-			t.Fatalf("Total() is %d, want %d", l.Total(), total)
+		if account.Total() != total {
+			t.Fatalf("Total() is %d, want %d", account.Total(), total)
 		}
 	})
 }
@@ -157,20 +170,26 @@ func TestAppendJSON(t *testing.T) {
 			if got := string(tt.loss.AppendJSON([]byte("before "))); got != "before "+tt.want {
 				t.Errorf("AppendJSON gives %s, want it to append %s", got, tt.want)
 			}
+			if got, err := json.Marshal(tt.loss); err != nil || string(got) != tt.want {
+				t.Errorf("encoding/json writes %s (%v), want %s", got, err, tt.want)
+			}
+			var again ledger.Loss
+			if err := json.Unmarshal([]byte(tt.want), &again); err != nil || again != tt.loss {
+				t.Errorf("encoding/json reads %+v (%v), want %+v", again, err, tt.loss)
+			}
 		})
 	}
 }
 
 func TestReasonsAreNamedAsDocumented(t *testing.T) {
-	got := []ledger.Reason{ledger.BufferFull, ledger.Oversize, ledger.Rejected, ledger.Shutdown}
-	if diff := cmp.Diff([]ledger.Reason{"buffer-full", "oversize", "rejected", "shutdown"}, got); diff != "" {
+	if diff := cmp.Diff([]ledger.Reason{"buffer-full", "spool-full", "spool-corrupt", "oversize", "rejected", "shutdown"}, reasons()); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
 }
 
 func TestLedgerIsSafeForConcurrentUse(t *testing.T) {
 	const writers, each = 4, 100
-	var l ledger.Ledger
+	l, account := empty()
 	var told int64
 	var writing sync.WaitGroup
 	for w := range uint64(writers) {
@@ -192,7 +211,184 @@ func TestLedgerIsSafeForConcurrentUse(t *testing.T) {
 			told += int64(loss.Count)
 		}
 	}
-	if told != writers*each || l.Total() != writers*each {
-		t.Errorf("%d events told, %d in total, want %d", told, l.Total(), writers*each)
+	if told != writers*each || account.Total() != writers*each {
+		t.Errorf("%d events told, %d in total, want %d", told, account.Total(), writers*each)
 	}
+}
+
+func TestAnAccountAddsUpByReason(t *testing.T) {
+	account := &ledger.Account{}
+	if account.Total() != 0 || len(account.Lost()) != 0 {
+		t.Errorf("an empty account has %d, %v", account.Total(), account.Lost())
+	}
+	one, other := ledger.New(account, nil), ledger.New(account, nil) // two environments
+	one.Lost(run(1, 3, ledger.BufferFull))
+	other.Lost(run(1, 2, ledger.BufferFull))
+	other.Lost(run(9, 9, ledger.Oversize))
+	one.Take()
+	want := map[ledger.Reason]int64{ledger.BufferFull: 5, ledger.Oversize: 1}
+	got := account.Lost()
+	if diff := cmp.Diff(want, got); diff != "" || account.Total() != 6 {
+		t.Errorf("the account has %d (-want +got):\n%s", account.Total(), diff)
+	}
+	got[ledger.Oversize] = 99
+	if diff := cmp.Diff(want, account.Lost()); diff != "" {
+		t.Errorf("the account was changed from outside (-want +got):\n%s", diff)
+	}
+}
+
+func TestRestoredLossesCountOnceAndAreNotKeptAgain(t *testing.T) {
+	var kept []ledger.Loss
+	account := &ledger.Account{}
+	l := ledger.New(account, func(loss ledger.Loss) { kept = append(kept, loss) })
+	l.Restore([]ledger.Loss{run(5, 6, ledger.BufferFull), run(1, 2, ledger.BufferFull), run(3, 4, ledger.BufferFull)})
+	if diff := cmp.Diff([]ledger.Loss{run(1, 6, ledger.BufferFull)}, l.Take()); diff != "" {
+		t.Errorf("losses to tell (-want +got):\n%s", diff)
+	}
+	if account.Total() != 6 || len(kept) != 0 {
+		t.Errorf("%d events lost, kept %v", account.Total(), kept)
+	}
+}
+
+func TestALossIsKeptBeforeItIsNoted(t *testing.T) {
+	account := &ledger.Account{}
+	var l *ledger.Ledger
+	var kept []ledger.Loss
+	l = ledger.New(account, func(loss ledger.Loss) {
+		kept = append(kept, loss)
+		// A process that ends here has it on disk; nobody has told it yet.
+		if untold := l.Take(); slices.Contains(untold, loss) {
+			t.Errorf("%v is noted before it is kept", loss)
+		}
+	})
+	first, second, again := run(1, 2, ledger.BufferFull), run(3, 3, ledger.BufferFull), run(7, 9, ledger.Shutdown)
+	l.Lost(first)
+	l.Lost(second)
+	l.Retell([]ledger.Loss{again})
+	if diff := cmp.Diff([]ledger.Loss{first, second, again}, kept); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]ledger.Loss{again}, l.Take()); diff != "" {
+		t.Errorf("losses to tell (-want +got):\n%s", diff)
+	}
+	if account.Total() != 3 {
+		t.Errorf("%d events lost, want 3", account.Total())
+	}
+}
+
+// maxUntold is how many losses wait at most.
+const maxUntold = 512
+
+func TestLossesAreToldOneByOneUpToABound(t *testing.T) {
+	for _, n := range []uint64{maxUntold, maxUntold + 1} {
+		l, _ := empty()
+		var want []ledger.Loss
+		for i := range n {
+			want = append(want, run(10*i+1, 10*i+2, ledger.BufferFull))
+			l.Lost(want[i])
+		}
+		if n > maxUntold {
+			// Pairs, and the gap between the two is not counted.
+			var pairs []ledger.Loss
+			for i := 0; i+1 < len(want); i += 2 {
+				pairs = append(pairs, ledger.Loss{First: want[i].First, Last: want[i+1].Last, Count: 4, Bytes: 40, Reason: ledger.BufferFull})
+			}
+			want = append(pairs, want[n-1])
+		}
+		if diff := cmp.Diff(want, l.Take()); diff != "" {
+			t.Errorf("of %d losses are told (-want +got):\n%s", n, diff)
+		}
+	}
+}
+
+func TestLossesOfDifferentReasonsAreNeverPutTogether(t *testing.T) {
+	l, account := empty()
+	for i := range uint64(maxUntold + 1) {
+		l.Lost(run(2*i+1, 2*i+1, reasons()[i%2]))
+	}
+	got := l.Take()
+	count := map[ledger.Reason]int64{}
+	for i, loss := range got {
+		count[loss.Reason] += int64(loss.Count)
+		if alone := i == len(got)-1; !alone && (loss.Count != 2 || loss.Last-loss.First != 4) {
+			t.Errorf("%+v is no pair of one reason", loss)
+		}
+	}
+	if diff := cmp.Diff(account.Lost(), count); diff != "" || len(got) != maxUntold/2+1 {
+		t.Errorf("%d losses (-lost +told):\n%s", len(got), diff)
+	}
+}
+
+// However many there are, each lost event is in a range that is told for its
+// reason, and the counts and bytes are right.
+func TestManyLossesStayTrueAndFew(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type sum struct{ count, bytes int64 }
+		sums := map[ledger.Reason]sum{}
+		next := uint64(1)
+		few := rapid.IntRange(1, len(reasons())).Draw(t, "reasons")
+		lost := make([]ledger.Loss, rapid.SampledFrom([]int{3, maxUntold, 2 * maxUntold, 5 * maxUntold}).Draw(t, "losses"))
+		// To draw each of them would take long; their seed is drawn.
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		for i := range lost {
+			next += uint64(random.IntN(4)) // now and then they touch
+			lost[i] = run(next, next+uint64(random.IntN(3)), reasons()[random.IntN(few)])
+			lost[i].Bytes = int64(random.IntN(1000))
+			next = lost[i].Last + 1
+			s := sums[lost[i].Reason]
+			sums[lost[i].Reason] = sum{s.count + int64(lost[i].Count), s.bytes + lost[i].Bytes}
+		}
+		if rapid.Bool().Draw(t, "in any order") {
+			random.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
+		}
+		retell := rapid.Bool().Draw(t, "some are told in vain")
+
+		l, account := empty()
+		check := func(told []ledger.Loss, final bool) {
+			if len(told) > maxUntold {
+				t.Fatalf("%d losses are to be told", len(told))
+			}
+			if !slices.IsSortedFunc(told, func(a, b ledger.Loss) int { return stdcmp.Compare(a.First, b.First) }) {
+				t.Fatalf("losses are not in order: %v", told)
+			}
+			got := map[ledger.Reason]sum{}
+			for _, loss := range told {
+				if loss.Last < loss.First || loss.Count < 1 || uint64(loss.Count) > loss.Last-loss.First+1 {
+					t.Fatalf("no range has so many: %+v", loss)
+				}
+				s := got[loss.Reason]
+				got[loss.Reason] = sum{s.count + int64(loss.Count), s.bytes + loss.Bytes}
+			}
+			if !final {
+				return
+			}
+			if diff := cmp.Diff(sums, got, cmp.AllowUnexported(sum{})); diff != "" {
+				t.Fatalf("sums by reason (-lost +told):\n%s", diff)
+			}
+			for _, loss := range lost {
+				for n := loss.First; n <= loss.Last; n++ {
+					if !slices.ContainsFunc(told, func(in ledger.Loss) bool { return in.Reason == loss.Reason && in.First <= n && n <= in.Last }) {
+						t.Fatalf("event %d was lost, and no range of %s has it", n, loss.Reason)
+					}
+				}
+			}
+		}
+		for _, loss := range lost {
+			l.Lost(loss)
+			if retell && random.IntN(100) == 0 {
+				told := l.Take()
+				check(told, false)
+				random.Shuffle(len(told), func(i, j int) { told[i], told[j] = told[j], told[i] })
+				l.Retell(told)
+			}
+		}
+		check(l.Take(), true)
+		var total int64
+		for _, s := range sums {
+			total += s.count
+		}
+		if account.Total() != total {
+			t.Fatalf("%d events lost in total, want %d", account.Total(), total)
+		}
+	})
 }

@@ -148,6 +148,16 @@ func (p *Packer) AddOwn(ev *event.Event) {
 	p.add(ev)
 }
 
+// Origin returns the environment that the Packer numbers events of.
+func (p *Packer) Origin() *Origin { return p.opt.Origin }
+
+// Last returns the highest sequence number that was given.
+func (p *Packer) Last() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seq
+}
+
 // Received returns what was taken in so far.
 func (p *Packer) Received() Received {
 	p.mu.Lock()

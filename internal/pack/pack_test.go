@@ -719,7 +719,7 @@ func TestTheSameEventsGiveTheSameBytes(t *testing.T) {
 			}
 			all = append(all, line(strings.Repeat(fmt.Sprint("word ", i), i%40)))
 		}
-		return append(all, line(strings.Repeat("y", 1<<20)), line(string(text(3<<20, true, 1))), line("last"))
+		return append(all, line(strings.Repeat("y", 1<<20)), line(string(text(5<<18, true, 1))), line("last"))
 	}
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 		for _, by := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction} {

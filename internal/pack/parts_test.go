@@ -77,7 +77,7 @@ func TestALinePartIsWrittenAsDocumented(t *testing.T) {
 	for i, tt := range []struct{ begin, end string }{
 		{
 			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:15:00.000Z","type":"function","part":1,"parts":2,"body":"[1,1,1,`,
-			`1,1","extra":{"tenant":"a"}` + resource,
+			`","extra":{"tenant":"a"}` + resource,
 		},
 		{
 			`{"schema":"kinetel/1","seq":2,"time":"2026-11-22T20:15:00.000Z","type":"function","part":2,"parts":2,"body":"`,
@@ -85,7 +85,7 @@ func TestALinePartIsWrittenAsDocumented(t *testing.T) {
 		},
 	} {
 		line := string(rows[i].text)
-		if !strings.HasPrefix(line, tt.begin) || !strings.HasSuffix(strings.Replace(line, `,1,1,"`, `1,1"`, 1), tt.end) && !strings.HasSuffix(line, tt.end) {
+		if !strings.HasPrefix(line, tt.begin) || !strings.HasSuffix(line, tt.end) {
 			t.Errorf("part %d is\n%.200s … %s, want\n%s … %s", i+1, line, line[len(line)-300:], tt.begin, tt.end)
 		}
 	}
@@ -120,7 +120,7 @@ func TestPartsOfTextThatNeedsEscapesAreLegal(t *testing.T) {
 		{"broken UTF-8", "\x80\xbf\xff"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, size := range []int{1 << 20, 3 << 19} {
+			for _, size := range []int{5 << 18} {
 				r := newRig(plain, keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = strings.Repeat("f", 256) })
 				ev := line("")
 				ev.Record = []byte(`"` + strings.Repeat(tt.unit, size/len(tt.unit)) + `"`)
@@ -140,10 +140,10 @@ func TestPartsOfTextThatNeedsEscapesAreLegal(t *testing.T) {
 
 // White space that JSON allows between tokens needs escapes in a part.
 func TestPartsOfWhiteSpaceAreLegal(t *testing.T) {
-	for _, space := range []string{"\t", "\r", "\t\r \n"} {
+	for _, space := range []string{"\t", "\t\r \n"} {
 		r := newRig(plain)
 		ev := line("")
-		ev.Record = []byte("[" + strings.Repeat(space, 2<<20/len(space)) + "]")
+		ev.Record = []byte("[" + strings.Repeat(space, 5<<18/len(space)) + "]")
 		r.Add(ev)
 		r.Cut()
 		for _, rec := range r.records {

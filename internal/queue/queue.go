@@ -418,6 +418,18 @@ func (q *Queue) Spill() {
 	q.release()
 }
 
+// Stored returns the records that are in the store.
+func (q *Queue) Stored() (refs []*spool.Ref) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range q.entries {
+		if e.ref != nil {
+			refs = append(refs, e.ref)
+		}
+	}
+	return refs
+}
+
 // release lets those go who wait for records that have left.
 func (q *Queue) release() {
 	oldest := q.next

@@ -56,7 +56,7 @@ type world struct {
 }
 
 func (w *world) start() {
-	w.spool = spool.New(spool.Options{Dir: w.dir, Max: w.max, Log: slog.New(slog.DiscardHandler), Ledger: newLedger})
+	w.spool = spool.New(spool.Options{Dir: w.dir, Max: w.max, Log: slog.New(slog.DiscardHandler)})
 	w.dead, w.fuse = false, -1
 	w.spool.Break(func(_, _ string, n int) (int, error) {
 		if w.dead {
@@ -74,8 +74,6 @@ func (w *world) start() {
 	w.made++
 	w.envs = append(w.envs, &env{origin: origin(fmt.Sprintf("%032x", w.made)), journal: map[uint64][]byte{}})
 }
-
-func newLedger(string) *ledger.Ledger { return ledger.New(&ledger.Account{}, nil) }
 
 func (w *world) env() *env { return rapid.SampledFrom(w.envs).Draw(w.t, "environment") }
 

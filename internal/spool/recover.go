@@ -30,7 +30,7 @@ const (
 // Leftover is what an ended process left of an environment. It belongs to this
 // process until Close.
 type Leftover struct {
-	Origin   *pack.Origin  // its Ledger is made by Options.Ledger
+	Origin   *pack.Origin  // its Ledger is the caller's to set
 	Next     uint64        // the first number that was never given
 	Records  []*Ref        // that are not done, by First
 	Lines    []Run         // of the journal that are in no record, by First
@@ -215,19 +215,23 @@ type find struct {
 func (s *Spool) restore(e *environment) *Leftover {
 	before := e.size()
 	left := &Leftover{Origin: &pack.Origin{EnvironmentID: e.id, Resource: e.readResource()}}
-	if s.opt.Ledger != nil {
-		left.Origin.Ledger = s.opt.Ledger(e.id)
-	}
 	r := &restorer{spool: s, env: e, left: left}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.segment(seg) })
 	if e.journal.path != "" {
 		r.journal()
 	}
+	if r.promise = s.readPromise(e); r.promise != nil {
+		r.number(r.promise.Last)
+	}
 	r.sum()
 
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.bytes += e.size() - before
-	s.mu.Unlock()
+	for _, ref := range r.done {
+		ref.seg.records--
+		s.settle(ref.seg, ref.offset)
+	}
 	return left
 }
 
@@ -252,9 +256,11 @@ type restorer struct {
 	env   *environment
 	left  *Leftover
 
-	inRecords spans // numbers of records, readable or done
+	promise   *promise // nil: the process did not end in order
+	inRecords spans    // numbers of records, readable or done
 	spoiled   []bad
 	runs      []Run
+	done      []*Ref // though no frame says so
 }
 
 // bad is events that the files have lost.
@@ -538,7 +544,20 @@ func (r *restorer) sum() {
 		}
 	}
 	seen.merge()
+	if r.promise != nil {
+		left.Losses = append(left.Losses, r.promise.broken(inJournal, r.inRecords, told)...)
+		left.Records = slices.DeleteFunc(left.Records, func(ref *Ref) bool {
+			if r.promise.has(ref) {
+				return false
+			}
+			r.done = append(r.done, ref) // and the frame that said so is lost
+			return true
+		})
+	}
 	for _, b := range r.spoiled {
+		if b.gap && r.promise != nil {
+			continue // it is known what was in it
+		}
 		known := []spans{inJournal}
 		if b.gap || b.seg == nil {
 			known = append(known, r.inRecords)

@@ -53,9 +53,6 @@ type Options struct {
 	Max   int64  // bytes of all files, those of ended processes included
 	Log   *slog.Logger
 	Retry time.Duration // how long a failing disk is left alone; 0: 30 s
-	// Ledger makes the ledger of an environment that an ended process left.
-	// It must not call the Spool.
-	Ledger func(environmentID string) *ledger.Ledger
 }
 
 // Spool is a bounded store on disk. It is safe for concurrent use.

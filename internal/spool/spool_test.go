@@ -118,7 +118,7 @@ func newRig(t *testing.T, max int64) *rig {
 
 func (r *rig) open(max int64) *rig {
 	r.t.Helper()
-	r.Spool = spool.New(spool.Options{Dir: r.dir, Max: max, Log: slog.New(slog.NewTextHandler(r.log, nil)), Ledger: newLedger})
+	r.Spool = spool.New(spool.Options{Dir: r.dir, Max: max, Log: slog.New(slog.NewTextHandler(r.log, nil))})
 	r.t.Cleanup(r.Spool.Close)
 	return r
 }
@@ -512,6 +512,23 @@ func TestLossesThatAreHandedBackAsOneTakeThePlaceOfTheirParts(t *testing.T) {
 	want(t, r.recover(), "loss 1-9 9 buffer-full", "loss 20-20 1 buffer-full", "next 21")
 }
 
+func TestLossThatIsBeingMovedIsToldOnce(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := origin(mine)
+	r.Lost(o, ledger.Loss{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected})
+	a := r.append(record(o, 3, 3, 10))
+	r.Seal(a)
+	r.append(record(o, 4, 4, 10))
+	r.Break((&failing{fail: func(op string, n int) (int, error) {
+		if op == "remove" {
+			return 0, syscall.EIO // here the process is killed
+		}
+		return n, nil
+	}}).fault)
+	r.Done(a)
+	want(t, r.recover(), "record 4-4", "loss 1-2 2 rejected", "next 5")
+}
+
 func TestLossThatOnlyLooksLikeTheSumOfOthersIsOneMore(t *testing.T) {
 	r := newRig(t, 1<<20)
 	o := origin(mine)
@@ -610,6 +627,9 @@ func TestFullDiskLeavesNothingHalfWritten(t *testing.T) {
 				if _, err := r.Append(record(o, 2, 2, c.size)); !errors.Is(err, syscall.ENOSPC) {
 					t.Fatalf("the error is %v", err)
 				}
+				if n := diskBytes(t, r.dir); c.cutsOff && n != r.Bytes() {
+					t.Errorf("%d bytes are there, and not %d", n, r.Bytes())
+				}
 				calls := disk.calls
 				time.Sleep(29 * time.Second) // of the bubble
 				if _, err := r.Append(record(o, 2, 2, c.size)); !errors.Is(err, syscall.ENOSPC) {
@@ -622,13 +642,16 @@ func TestFullDiskLeavesNothingHalfWritten(t *testing.T) {
 					t.Error("the disk is not left alone")
 				}
 				time.Sleep(time.Second)
-				if r.Journal(o, 3, 3, lines(3, 3), nil) || disk.calls == calls {
+				if r.Journal(o, 3, 9, lines(3, 9), nil) || disk.calls == calls {
 					t.Error("the disk is not tried again")
 				}
 				r.Done(a) // fails, and that is all
 				time.Sleep(30 * time.Second)
 				disk.fail = nil
 				r.journal(o, 3, 3, "")
+				if info, err := os.Stat(journal(r)); err != nil || info.Size() != 2*(2*40+1+10) {
+					t.Errorf("the journal has %d bytes: %v", info.Size(), err)
+				}
 				b := r.append(record(o, 2, 2, c.size))
 				if _, err := r.Read(b); err != nil {
 					t.Error(err)

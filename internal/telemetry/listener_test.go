@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -24,14 +25,23 @@ import (
 
 // pipeline is a Sink that notes what it is told and can hold calls up.
 type pipeline struct {
-	acknowledge func() // runs inside Acknowledged; may be nil
-	taking      func() // runs inside Take; may be nil
+	acknowledge func()                // runs inside Acknowledged; may be nil
+	taking      func()                // runs inside Take; may be nil
+	committing  func(fragment []byte) // runs inside Commit; may be nil
 
 	mu           sync.Mutex // guards all below
 	sink         sink
-	inside       int // calls of Take at this moment
+	inside       int // calls of Take and Commit at this moment
 	overlapped   bool
 	acknowledged int
+	commits      []commit
+}
+
+// commit is a call of Commit: the events that were taken before, and the
+// fragment.
+type commit struct {
+	events   int
+	fragment string
 }
 
 func (p *pipeline) Take(ev *event.Event) {
@@ -46,6 +56,30 @@ func (p *pipeline) Take(ev *event.Event) {
 	defer p.mu.Unlock()
 	p.sink.take(ev)
 	p.inside--
+}
+
+func (p *pipeline) Commit(fragment []byte) {
+	p.mu.Lock()
+	p.inside++
+	p.overlapped = p.overlapped || p.inside > 1
+	p.mu.Unlock()
+	if p.committing != nil {
+		p.committing(fragment)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.commits = append(p.commits, commit{len(p.sink.events), string(fragment)})
+	p.inside--
+}
+
+// wantCommits checks the calls of Commit.
+func wantCommits(t *testing.T, p *pipeline, want ...commit) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Equal(p.commits, want) {
+		t.Errorf("committed: %+v\nwant: %+v", p.commits, want)
+	}
 }
 
 func (p *pipeline) Acknowledged() {
@@ -410,12 +444,94 @@ func TestAcknowledgedComesAfterTheWholeAnswer(t *testing.T) {
 	wantTaken(t, p, helloLine)
 }
 
+// answers is an answer that notes when it is begun.
+type answers struct {
+	http.ResponseWriter
+	note func(what string)
+}
+
+func (a answers) WriteHeader(status int) {
+	a.note(fmt.Sprint("answered ", status))
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a answers) Write(b []byte) (int, error) {
+	a.note("answered")
+	return a.ResponseWriter.Write(b)
+}
+
+func (a answers) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func TestABodyIsCommittedBeforeItIsAcknowledged(t *testing.T) {
+	var order []string
+	note := func(what string) { order = append(order, what) }
+	p := &pipeline{
+		taking:      func() { note("taken") },
+		committing:  func(fragment []byte) { note(fmt.Sprintf("committed %q", fragment)) },
+		acknowledge: func() { note("acknowledged") },
+	}
+	l := listenTo(t, p)
+	for _, body := range []string{before(helloEvent, pieces(`"hello, world"`, 6)[0]), behind(pieces(`"hello, world"`, 6)[1], doneEvent), ""} {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
+		l.ServeHTTP(answers{httptest.NewRecorder(), note}, req)
+	}
+	want := []string{
+		"taken", fmt.Sprintf("committed %q", envelope+`"hello`), "answered 200", "acknowledged",
+		"taken", "taken", `committed ""`, "answered 200", "acknowledged",
+		`committed ""`, "answered 200", "acknowledged",
+	}
+	if !slices.Equal(order, want) {
+		t.Errorf("order: %q\nwant: %q", order, want)
+	}
+}
+
+func TestTheFragmentStaysAsItIsUntilTheNextCommit(t *testing.T) {
+	var last, copied []byte
+	check := func() {
+		if !bytes.Equal(last, copied) {
+			t.Errorf("the fragment has become %q, it was %q", last, copied)
+		}
+	}
+	p := &pipeline{
+		taking:     check,
+		committing: func(fragment []byte) { check(); last, copied = fragment, bytes.Clone(fragment) },
+	}
+	l := listenTo(t, p)
+	bodies := pieces(`"hello, wide world"`, 6, 12)
+	for _, body := range []string{bodies[0], "[" + doneEvent + "]", bodies[1], behind(bodies[2], helloEvent), bodies[0]} {
+		post(t, l, body)
+	}
+	l.Close(t.Context())
+	check()
+	wantCommits(
+		t, p,
+		commit{0, envelope + `"hello`}, commit{1, envelope + `"hello`}, commit{1, envelope + `"hello, wide`}, commit{3, ""},
+		commit{3, envelope + `"hello`}, commit{4, ""},
+	)
+}
+
+func TestWhatIsRefusedIsNotCommitted(t *testing.T) {
+	p := &pipeline{}
+	l := listenTo(t, p)
+	request(t, l, http.MethodGet, "/", nil)
+	c := connect(t, l)
+	c.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n[%s", helloEvent)
+	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if status := c.answer(); status != http.StatusBadRequest {
+		t.Errorf("half a body is answered %d", status)
+	}
+	wantCommits(t, p)
+}
+
 func TestBodiesEnterThePipelineOneByOne(t *testing.T) {
-	p := &pipeline{taking: func() {
+	elsewhere := func() {
 		for range 100 {
 			runtime.Gosched() // another goroutine may come in between
 		}
-	}}
+	}
+	p := &pipeline{taking: elsewhere, committing: func([]byte) { elsewhere() }}
 	l := listenTo(t, p)
 	const bodies, events = 12, 40
 	var senders sync.WaitGroup
@@ -430,7 +546,7 @@ func TestBodiesEnterThePipelineOneByOne(t *testing.T) {
 	}
 	senders.Wait()
 	if p.overlapped {
-		t.Error("Take was called while it was running")
+		t.Error("Take or Commit was called while one of them was running")
 	}
 	got := p.events()
 	if len(got) != bodies*events {
@@ -442,6 +558,11 @@ func TestBodiesEnterThePipelineOneByOne(t *testing.T) {
 			if want := fmt.Sprintf(`%s/%d"`, body, j); got[i+j].Record != want {
 				t.Fatalf("event %d is %s, want %s: bodies are mixed", i+j, got[i+j].Record, want)
 			}
+		}
+	}
+	for i, c := range p.commits {
+		if c.events != (i+1)*events {
+			t.Errorf("commit %d comes after %d events", i, c.events)
 		}
 	}
 	l.Close(t.Context()) // Acknowledged comes after the answer; it waits for it
@@ -467,6 +588,7 @@ func TestCloseHandsOnWhatIsLeftOfACutRecord(t *testing.T) {
 	wantTaken(t, p, helloLine)
 	l.Close(t.Context())
 	wantTaken(t, p, helloLine, "unparsed: "+envelope+`"hello`)
+	wantCommits(t, p, commit{1, envelope + `"hello`}, commit{2, ""})
 	l.Close(t.Context())
 	wantTaken(t, p, helloLine, "unparsed: "+envelope+`"hello`)
 }

@@ -199,13 +199,13 @@ func TestRestOfACutRecordThatNeverComes(t *testing.T) {
 	t.Run("is given up at Close", func(t *testing.T) {
 		s, d := open()
 		send(d, cut)
-		if !d.Waiting() {
-			t.Error("nothing is waited for")
+		if got := string(d.Fragment()); got != fragment {
+			t.Errorf("what is waited for goes on with %q, want %q", got, fragment)
 		}
 		wantEvents(t, s, helloLine)
 		d.Close(received)
 		wantEvents(t, s, helloLine, "unparsed: "+fragment)
-		if d.Waiting() {
+		if len(d.Fragment()) > 0 {
 			t.Error("something is waited for after Close")
 		}
 		d.Close(received)
@@ -219,7 +219,7 @@ func TestRestOfACutRecordThatNeverComes(t *testing.T) {
 		wantEvents(t, s, helloLine, doneLine)
 		send(d, "["+doneEvent+"]")
 		wantEvents(t, s, helloLine, doneLine, "unparsed: "+fragment, doneLine)
-		if d.Waiting() {
+		if len(d.Fragment()) > 0 {
 			t.Error("it is still waited for")
 		}
 	})
@@ -310,7 +310,7 @@ func TestFragmentIsBounded(t *testing.T) {
 	t.Run("one that is too large at once", func(t *testing.T) {
 		s, d := open()
 		send(d, "["+envelope+`"`+piece+"}]")
-		if d.Waiting() {
+		if len(d.Fragment()) > 0 {
 			t.Error("it is kept")
 		}
 		if want := envelope + `"` + piece; text(s) != want {
@@ -321,11 +321,11 @@ func TestFragmentIsBounded(t *testing.T) {
 		half := piece[:len(piece)/2]
 		s, d := open()
 		send(d, "["+envelope+`"`+half+"}]")
-		if !d.Waiting() || len(s.events) > 0 {
-			t.Fatalf("%d events, waiting %v", len(s.events), d.Waiting())
+		if len(d.Fragment()) == 0 || len(s.events) > 0 {
+			t.Fatalf("%d events, waiting %v", len(s.events), len(d.Fragment()) > 0)
 		}
 		send(d, "["+envelope+half+"}]")
-		if d.Waiting() {
+		if len(d.Fragment()) > 0 {
 			t.Error("it is kept")
 		}
 		if want := envelope + `"` + half + half; text(s) != want {
@@ -370,5 +370,61 @@ func TestTextThatOnlyLooksCut(t *testing.T) {
 			d.Close(received)
 			checkNothingLost(t, []byte(body), decode(body))
 		})
+	}
+}
+
+func TestFragmentIsWhatIsAcknowledgedAndNoEventYet(t *testing.T) {
+	bodies := pieces(`"hello, wide world"`, 6, 12)
+	_, d := open()
+	var before, copied []byte
+	for i, step := range []struct{ body, want string }{
+		{"[" + helloEvent + "]", ""},
+		{"[" + helloEvent + "," + bodies[0][1:], envelope + `"hello`},
+		{"[" + doneEvent + "]", envelope + `"hello`}, // something else comes in between
+		{bodies[1], envelope + `"hello, wide`},
+		{behind(bodies[2], doneEvent), ""},
+		{"[]", ""},
+	} {
+		send(d, step.body)
+		if got := string(d.Fragment()); got != step.want {
+			t.Errorf("after body %d it is %q, want %q", i, got, step.want)
+		}
+		if string(before) != string(copied) {
+			t.Errorf("body %d changed what the fragment was before: %q, it was %q", i, before, copied)
+		}
+		before, copied = d.Fragment(), slices.Clone(d.Fragment())
+	}
+}
+
+func TestUnparsedTextIsHandedOnInPieces(t *testing.T) {
+	for _, tt := range []struct {
+		size int
+		want []int
+	}{
+		{0, nil},
+		{1, []int{1}},
+		{maxUnparsed, []int{maxUnparsed}},
+		{maxUnparsed + 1, []int{maxUnparsed, 1}},
+		{2*maxUnparsed + 7, []int{maxUnparsed, maxUnparsed, 7}},
+	} {
+		text := make([]byte, tt.size)
+		for i := range text {
+			text[i] = byte(i * 31)
+		}
+		s := &sink{}
+		Unparsed(text, received, s.take)
+		var sizes []int
+		var whole []byte
+		for _, ev := range s.events {
+			piece := unquote(ev.Record)
+			sizes = append(sizes, len(piece))
+			whole = append(whole, piece...)
+			if ev.Type != event.TypeUnparsed || ev.Time != "" || ev.Extra != "" || !ev.Received.Equal(received) {
+				t.Errorf("%d bytes give %s at %q, received %s", tt.size, ev.Type, ev.Time, ev.Received)
+			}
+		}
+		if !slices.Equal(sizes, tt.want) || string(whole) != string(text) {
+			t.Errorf("%d bytes give pieces of %d, want %d; the same text: %t", tt.size, sizes, tt.want, string(whole) == string(text))
+		}
 	}
 }

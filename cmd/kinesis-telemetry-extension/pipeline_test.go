@@ -1,0 +1,748 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/extensionapi"
+	"kinetel/internal/kinesis"
+	"kinetel/internal/ledger"
+	"kinetel/internal/lifecycle"
+	"kinetel/internal/pack"
+	"kinetel/internal/record"
+)
+
+// mode is what the stream does with a request.
+type mode int
+
+const (
+	accepts        mode = iota
+	acceptsSlowly       // after 300 ms
+	throttlesSome       // of the records
+	throttles           // each record
+	fails               // 500, nothing stored
+	breaks              // the connection, nothing stored
+	breaksAfter         // stored, but the answer is lost
+	hangs               // no answer, nothing stored
+	hangsAfter          // stored, but no answer
+	denies              // no permission
+	refusesPoison       // for good, where a record holds poison
+	throttlesHotKey     // the records of some partition keys
+	modes
+)
+
+func (m mode) String() string {
+	return [...]string{
+		"accepts", "accepts slowly", "throttles some", "throttles", "fails", "breaks", "breaks after", "hangs", "hangs after",
+		"denies", "refuses poison", "throttles hot key",
+	}[m]
+}
+
+const poison = "arsenic"
+
+// number names an event of the stream.
+type number struct {
+	environment string
+	seq         uint64
+}
+
+// arrival is an event that was stored.
+type arrival struct {
+	record.Event
+	answered bool // the extension was told so
+}
+
+// stream is a Kinesis stream that behaves as it is told to.
+type stream struct {
+	mu       sync.Mutex
+	mode     mode
+	rng      *rand.Rand
+	arrivals []*arrival
+	requests int
+	problems []string
+}
+
+func (s *stream) become(m mode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mode = m
+}
+
+func (s *stream) CloseIdle() {}
+
+// store keeps the records for which want says so, and returns how to tell that
+// the extension knows.
+func (s *stream) store(records []*pack.Record, want func(*pack.Record) bool) (answered func(), results []kinesis.Result) {
+	var kept []*arrival
+	for _, r := range records {
+		if !want(r) {
+			results = append(results, kinesis.Result{ErrorCode: "ProvisionedThroughputExceededException", ErrorMessage: "slow down"})
+			continue
+		}
+		results = append(results, kinesis.Result{SequenceNumber: "1"})
+		events, err := record.Decode(r.Data)
+		if err != nil {
+			s.problems = append(s.problems, fmt.Sprintf("a record cannot be read: %v", err))
+		}
+		for _, e := range events {
+			kept = append(kept, &arrival{Event: e})
+		}
+	}
+	s.arrivals = append(s.arrivals, kept...)
+	return func() {
+		for _, a := range kept {
+			a.answered = true
+		}
+	}, results
+}
+
+func (s *stream) PutRecords(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+	s.mu.Lock()
+	mode := s.mode
+	s.requests++
+	size := 0
+	for _, r := range records {
+		if size += r.Size(); r.Size() > pack.MaxRecord || len(r.PartitionKey) < 1 || len(r.PartitionKey) > 256 {
+			s.problems = append(s.problems, fmt.Sprintf("a record of %d bytes with the key %q", r.Size(), r.PartitionKey))
+		}
+	}
+	if len(records) == 0 || len(records) > kinesis.MaxRecords || size > kinesis.MaxBytes {
+		s.problems = append(s.problems, fmt.Sprintf("a request of %d records and %d bytes", len(records), size))
+	}
+	s.mu.Unlock()
+	takes := 5 * time.Millisecond
+	if mode == acceptsSlowly {
+		takes = 300 * time.Millisecond
+	}
+	select {
+	case <-ctx.Done():
+		return nil, &kinesis.Error{Class: kinesis.Transient, Err: ctx.Err()}
+	case <-time.After(takes):
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := func(*pack.Record) bool { return true }
+	silence := func() ([]kinesis.Result, error) {
+		s.mu.Unlock()
+		<-ctx.Done()
+		s.mu.Lock()
+		return nil, &kinesis.Error{Class: kinesis.Transient, Err: ctx.Err()}
+	}
+	want := all
+	switch mode {
+	case throttlesSome:
+		want = func(*pack.Record) bool { return s.rng.IntN(3) > 0 }
+	case throttlesHotKey:
+		want = func(r *pack.Record) bool { return r.PartitionKey[0]%2 == 0 }
+	case throttles:
+		want = func(*pack.Record) bool { return false }
+	case fails:
+		return nil, &kinesis.Error{Class: kinesis.Transient, Status: 500, Code: "InternalFailure"}
+	case breaks:
+		return nil, &kinesis.Error{Class: kinesis.Transient, Reused: s.rng.IntN(2) == 0, Err: errors.New("connection reset by peer")}
+	case breaksAfter:
+		s.store(records, all)
+		return nil, &kinesis.Error{Class: kinesis.Transient, Reused: s.rng.IntN(2) == 0, Err: errors.New("connection reset by peer")}
+	case hangs:
+		return silence()
+	case hangsAfter:
+		s.store(records, all)
+		return silence()
+	case denies:
+		return nil, &kinesis.Error{Class: kinesis.Denied, Status: 400, Code: "AccessDeniedException"}
+	case refusesPoison:
+		for _, r := range records {
+			events, _ := record.Decode(r.Data)
+			if slices.ContainsFunc(events, func(e record.Event) bool { return strings.Contains(string(e.Body), poison) }) {
+				return nil, &kinesis.Error{Class: kinesis.Invalid, Status: 400, Code: "InvalidArgumentException"}
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, &kinesis.Error{Class: kinesis.Transient, Err: ctx.Err()}
+	}
+	answered, results := s.store(records, want)
+	answered()
+	return results, nil
+}
+
+// logbook keeps what was logged.
+type logbook struct {
+	mu      sync.Mutex
+	entries []entry
+}
+
+type entry struct {
+	level   slog.Level
+	message string
+	attrs   map[string]any
+}
+
+func (*logbook) Enabled(context.Context, slog.Level) bool { return true }
+func (l *logbook) WithAttrs([]slog.Attr) slog.Handler     { return l }
+func (l *logbook) WithGroup(string) slog.Handler          { return l }
+
+func (l *logbook) Handle(_ context.Context, r slog.Record) error {
+	e := entry{r.Level, r.Message, map[string]any{}}
+	r.Attrs(func(a slog.Attr) bool {
+		e.attrs[a.Key] = a.Value.Any()
+		return true
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = append(l.entries, e)
+	return nil
+}
+
+// find returns the entries whose message begins so.
+func (l *logbook) find(message string) (found []entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if strings.HasPrefix(e.message, message) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// process is a process of the extension, from its start to its end.
+type process struct {
+	*pipeline
+	intake   intake
+	log      *logbook
+	fragment string
+	closed   bool
+}
+
+// Close is what the listener does at its end: what is no event yet is none.
+func (p *process) Close(context.Context) {
+	p.closed = true
+	if p.fragment != "" {
+		p.intake.Take(&event.Event{Received: time.Now(), Type: []byte(event.TypeUnparsed), Record: event.AppendQuoted(nil, p.fragment)})
+		p.fragment = ""
+	}
+	p.intake.Commit(nil)
+}
+
+var function = extensionapi.Function{Name: "orders", Version: "$LATEST", AccountID: "123456789012"}
+
+func newProcess(cfg config.Config, s *stream) *process {
+	p := &process{log: &logbook{}}
+	p.pipeline = newPipeline(function, cfg, s, slog.New(p.log))
+	p.intake = intake{p.pipeline, p.own(), lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
+	p.start(p)
+	return p
+}
+
+// end is what a process knows when it has ended.
+type end struct {
+	given  map[string]uint64 // numbers given by environment
+	untold map[string][]ledger.Loss
+}
+
+// ended looks into what a process leaves behind in memory.
+func (p *process) ended() end {
+	e := end{given: map[string]uint64{}, untold: map[string][]ledger.Loss{}}
+	for _, packer := range p.all() {
+		r := packer.Received()
+		p.mu.Lock()
+		p.ending, p.words = true, nil
+		p.mu.Unlock()
+		packer.AddOwn(&event.Event{Type: []byte("kinetel.probe")}) // tells whose packer it is
+		packer.Cut()
+		id := p.words[0].Origin.EnvironmentID
+		e.given[id] += uint64(r.Events + r.Own + r.Parts)
+		for _, word := range p.words {
+			e.untold[id] = append(e.untold[id], word.Losses...)
+		}
+	}
+	return e
+}
+
+// world is a function's environment, in which one process follows the other.
+type world struct {
+	cfg      config.Config
+	stream   *stream
+	process  *process
+	next     int                        // id of the next event
+	added    map[string]map[string]bool // ids of events, by environment
+	huge     map[string]string          // records of huge events, by id
+	given    map[string]uint64          // numbers, by environment
+	untold   map[string][]ledger.Loss   // what only the log knows
+	memory   map[string]bool            // environments of which something was only in memory when they were killed
+	problems []string
+	dirs     int
+	root     string
+	texts    *rand.Rand
+	poisoned bool
+}
+
+func (w *world) problem(format string, args ...any) {
+	w.problems = append(w.problems, fmt.Sprintf(format, args...))
+}
+
+// step is a step of a schedule.
+type step struct {
+	What     string
+	N        int
+	Size     int
+	Duration time.Duration
+	Mode     mode
+}
+
+func (s step) String() string {
+	return fmt.Sprintf("%s n=%d size=%d %s %s", s.What, s.N, s.Size, s.Duration, s.Mode)
+}
+
+func (w *world) begin() {
+	w.process = newProcess(w.cfg, w.stream)
+}
+
+// environment is the name of the process's own environment. It is not known to
+// anybody before the first event of it is packed, so that it is asked for at the
+// end.
+func (w *world) note(id string) { w.added[""][id] = true }
+
+// add adds events as a body does.
+func (w *world) add(n, size int, fragment bool) {
+	p := w.process
+	p.finishFragment(w)
+	for range n {
+		w.next++
+		id := fmt.Sprintf("id-%d-di", w.next)
+		w.note(id)
+		kind := []string{"function", "function", "extension", event.TypePlatformStart, event.TypePlatformReport}[w.texts.IntN(5)]
+		text := w.text(size)
+		if w.texts.IntN(40) == 0 {
+			text, w.poisoned = poison, true
+		}
+		p.intake.Take(&event.Event{
+			Received: time.Now(), Type: []byte(kind),
+			Record: fmt.Appendf(nil, `{"requestId":"r%d","id":"%s","text":"%s"}`, w.next/7, id, text),
+		})
+	}
+	if fragment {
+		w.next++
+		id := fmt.Sprintf("id-%d-di", w.next)
+		w.note(id)
+		p.fragment = `{"time":"2026-11-22T20:15:00.123Z","type":"function","record":"` + id
+	}
+	p.intake.Commit([]byte(p.fragment))
+}
+
+// finishFragment is the rest of a record that was cut.
+func (p *process) finishFragment(*world) {
+	if p.fragment == "" {
+		return
+	}
+	i := strings.Index(p.fragment, "id-")
+	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, p.fragment[i:])})
+	p.fragment = ""
+}
+
+// text is text that cannot be compressed well.
+func (w *world) text(size int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = letters[w.texts.IntN(64)]
+	}
+	return string(b)
+}
+
+func (w *world) addHuge(size int) {
+	p := w.process
+	p.finishFragment(w)
+	w.next++
+	id := fmt.Sprintf("id-%d-di", w.next)
+	w.note(id)
+	body := fmt.Sprintf(`{"id":"%s","text":"%s"}`, id, w.text(size))
+	w.huge[id] = body
+	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: []byte(body)})
+	p.intake.Commit(nil)
+}
+
+// bury takes what an ended process knows.
+func (w *world) bury(p *process) end {
+	e := p.ended()
+	own := ""
+	for id := range e.given {
+		if _, ok := w.given[id]; !ok {
+			own = id // all others were known before
+		}
+	}
+	for id, n := range e.given {
+		w.given[id] += n
+	}
+	for id := range w.added[""] {
+		if w.added[own] == nil {
+			w.added[own] = map[string]bool{}
+		}
+		w.added[own][id] = true
+	}
+	w.added[""] = map[string]bool{}
+	for id, losses := range e.untold {
+		w.untold[id] = append(w.untold[id], losses...)
+	}
+	return e
+}
+
+// finish ends a process as Lambda's SHUTDOWN does.
+func (w *world) finish(within time.Duration) {
+	p := w.process
+	p.CloseIntake(context.Background())
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	p.Finish(ctx)
+	cancel()
+	if took := time.Since(began); took > within {
+		w.problem("Finish took %s of %s", took, within)
+	}
+	// The sum is true, not only told.
+	received := p.recovered
+	for _, packer := range p.all() {
+		r := packer.Received()
+		received += r.Events + r.Own + r.Parts
+	}
+	stats, waiting := p.shipper.Stats(), p.queue.Waiting()
+	if sum := stats.Events + p.account.Total() + int64(waiting.Events); sum != received {
+		w.problem("%d events received, but %d shipped + %d lost + %d waiting", received, stats.Events, p.account.Total(), waiting.Events)
+	}
+	if waiting.Events != waiting.Spooled.Events {
+		w.problem("the process has ended, and of %d events %d are on disk", waiting.Events, waiting.Spooled.Events)
+	}
+	lost, reasons := p.account.Total(), p.account.Lost()
+	end := w.bury(p)
+	untold := 0
+	for _, losses := range end.untold {
+		untold += len(losses)
+	}
+	if untold > 0 && w.cfg.Spool != config.SpoolAlways {
+		told := p.log.find("the environment ends before everything was in Kinesis")
+		if len(told) != 1 || told[0].attrs["told_in_stream"] != false || told[0].attrs["lost_events"].(int64) <= 0 {
+			w.problem("losses are told nowhere: %v; log: %v", end.untold, told)
+		}
+	}
+	if w.cfg.Spool != config.SpoolOff && reasons[ledger.Shutdown]+reasons[ledger.BufferFull] > 0 {
+		w.problem("of %d events lost there are %v, though there is a disk", lost, reasons)
+	}
+	if reasons[ledger.SpoolCorrupt] > 0 || !w.poisoned && reasons[ledger.Rejected] > 0 {
+		w.problem("of %d events lost there are %v", lost, reasons)
+	}
+}
+
+// kill ends a process without a word. Its files go on to the next one.
+func (w *world) kill() {
+	p := w.process
+	synctest.Wait()
+	w.dirs++
+	dir := filepath.Join(w.root, fmt.Sprint("dir", w.dirs))
+	if err := os.CopyFS(dir, os.DirFS(w.cfg.SpoolDir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.problem("copy the spool: %v", err)
+	}
+	onlyInMemory := len(p.log.find("the spool is full")) > 0
+	p.stop()
+	p.spool.Close()
+	w.cfg.SpoolDir = dir
+	before := slices.Collect(maps.Keys(w.given))
+	w.bury(p)
+	for id := range w.given {
+		if onlyInMemory || slices.Contains(before, id) && w.memory[id] {
+			w.memory[id] = true
+		}
+	}
+}
+
+func (w *world) do(s step) {
+	p := w.process
+	switch s.What {
+	case "add":
+		w.add(s.N, s.Size, s.N%4 == 0)
+	case "burst":
+		w.add(100*s.N, s.Size, false)
+	case "huge":
+		w.addHuge(1100_000 + 1000*s.Size)
+	case "cut":
+		p.Cut()
+	case "cut if older":
+		p.CutIfOlder(s.Duration)
+	case "flush":
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), s.Duration)
+		_ = p.Flush(ctx)
+		cancel()
+		if took := time.Since(began); took > s.Duration {
+			w.problem("Flush took %s of %s", took, s.Duration)
+		}
+	case "wait":
+		time.Sleep(s.Duration)
+	case "Kinesis":
+		w.stream.become(s.Mode)
+	case "thaw":
+		p.Thawed()
+	case "finish":
+		w.finish(s.Duration)
+		w.begin()
+	case "kill":
+		if w.cfg.Spool == config.SpoolAlways {
+			w.kill()
+			w.begin()
+		}
+	}
+}
+
+// play plays a schedule, and returns what is wrong with it.
+func play(cfg config.Config, schedule []step, seed uint64, root string) []string {
+	w := &world{
+		cfg: cfg, stream: &stream{rng: rand.New(rand.NewPCG(seed, 1))}, root: root, texts: rand.New(rand.NewPCG(seed, 2)),
+		added: map[string]map[string]bool{"": {}}, huge: map[string]string{}, given: map[string]uint64{},
+		untold: map[string][]ledger.Loss{}, memory: map[string]bool{},
+	}
+	w.cfg.SpoolDir = filepath.Join(root, "dir0")
+	w.begin()
+	for _, s := range schedule {
+		w.do(s)
+	}
+	// In the end all is well, and one more process takes up what is left.
+	w.stream.become(accepts)
+	w.finish(time.Hour)
+	w.begin()
+	synctest.Wait()
+	w.finish(time.Hour)
+	w.check()
+	return append(w.problems, w.stream.problems...)
+}
+
+// check compares what was added with the stream.
+func (w *world) check() {
+	arrived := map[number][]*arrival{}
+	unknown := false // some answers were lost
+	ids := map[string]map[string]bool{}
+	ranges := map[string][]ledger.Loss{}
+	toldOnce := map[number]bool{}
+	for _, a := range w.stream.arrivals {
+		n := number{a.Environment(), a.Seq}
+		unknown = unknown || !a.answered
+		if before := arrived[n]; len(before) > 0 && string(before[0].Body) != string(a.Body) {
+			w.problem("%v is %.100s and %.100s", n, before[0].Body, a.Body)
+		}
+		arrived[n] = append(arrived[n], a)
+		if a.Type == event.TypeLoss && !toldOnce[n] {
+			toldOnce[n] = true
+			var loss ledger.Loss
+			if err := json.Unmarshal(a.Body, &loss); err != nil {
+				w.problem("%v: %v", n, err)
+			}
+			ranges[n.environment] = append(ranges[n.environment], loss)
+		}
+		if a.Type == event.TypeReport {
+			w.checkReport(n, a.Body)
+		}
+		if ids[n.environment] == nil {
+			ids[n.environment] = map[string]bool{}
+		}
+		body := string(a.Body)
+		if i := strings.Index(body, "id-"); i >= 0 && !strings.HasPrefix(a.Type, "kinetel.r") && a.Part <= 1 {
+			end := i + 3 + strings.Index(body[i+3:], "-di") + 3
+			ids[n.environment][body[i:end]] = true
+		}
+	}
+	for n, all := range arrived {
+		if w.given[n.environment] < n.seq && !w.memory[n.environment] {
+			w.problem("%v has arrived, but only %d numbers were given", n, w.given[n.environment])
+		}
+		answers := 0
+		for _, a := range all {
+			if a.answered {
+				answers++
+			}
+		}
+		if answers > 1 && !w.memory[n.environment] {
+			w.problem("%v (%s) arrived %d times, and Kinesis said so %d times", n, all[0].Type, len(all), answers)
+		}
+	}
+	w.checkParts()
+	for environment, given := range w.given {
+		missing := map[uint64]bool{}
+		for seq := uint64(1); seq <= given; seq++ {
+			if len(arrived[number{environment, seq}]) == 0 {
+				missing[seq] = true
+			}
+		}
+		count, onlyLog := 0, 0
+		inRange := map[uint64]bool{}
+		for i, loss := range append(slices.Clone(ranges[environment]), w.untold[environment]...) {
+			count += loss.Count
+			if i >= len(ranges[environment]) {
+				onlyLog += loss.Count
+			}
+			for seq := loss.First; seq <= loss.Last; seq++ {
+				inRange[seq] = true
+			}
+		}
+		if w.memory[environment] {
+			continue // the log has told of it
+		}
+		for seq := range missing {
+			if !inRange[seq] {
+				w.problem("event %d of %d of %s did not arrive, and nothing tells of it", seq, given, environment)
+				break
+			}
+		}
+		if len(missing) > count {
+			w.problem("%d events of %s did not arrive, and %d are told as lost", len(missing), environment, count)
+		}
+		if !unknown && len(missing) != count && w.cfg.Spool != config.SpoolAlways {
+			w.problem("%d events of %s did not arrive, but %d are told as lost, though each answer came", len(missing), environment, count)
+		}
+		absent := 0
+		for id := range w.added[environment] {
+			if !ids[environment][id] {
+				absent++
+			}
+		}
+		if absent > len(missing) {
+			w.problem("%d of %d added events of %s did not arrive, but only %d numbers are missing", absent, len(w.added[environment]), environment, len(missing))
+		}
+		if w.cfg.Spool == config.SpoolAlways && onlyLog > 0 && len(missing) > count-onlyLog {
+			w.problem("%d events of %s are told nowhere but in a log", onlyLog, environment)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(w.cfg.SpoolDir, function.Name, "*", "*"))
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		w.problem("on disk there is left %s (given: %v): %.300q", file, w.given, text)
+	}
+	if err != nil {
+		w.problem("%v", err)
+	}
+}
+
+// checkParts puts events in parts together.
+func (w *world) checkParts() {
+	type whole struct {
+		environment string
+		first       uint64
+		parts       int
+	}
+	pieces := map[whole]map[int]string{}
+	for _, a := range w.stream.arrivals {
+		if a.Part == 0 {
+			continue
+		}
+		var piece string
+		if err := json.Unmarshal(a.Body, &piece); err != nil {
+			w.problem("a part is no text: %v", err)
+		}
+		k := whole{a.Environment(), a.Seq - uint64(a.Part) + 1, a.Parts}
+		if pieces[k] == nil {
+			pieces[k] = map[int]string{}
+		}
+		pieces[k][a.Part] = piece
+	}
+	for k, parts := range pieces {
+		if len(parts) < k.parts {
+			continue // checked by the numbers
+		}
+		var body strings.Builder
+		for i := range k.parts {
+			body.WriteString(parts[i+1])
+		}
+		text := body.String()
+		i := strings.Index(text, "id-")
+		if i < 0 || w.huge[text[i:i+3+strings.Index(text[i+3:], "-di")+3]] != text {
+			w.problem("%v in %d parts is not what was added: %.100s", k, k.parts, text)
+		}
+	}
+}
+
+func (w *world) checkReport(n number, body []byte) {
+	var r ledger.Report
+	if err := json.Unmarshal(body, &r); err != nil {
+		w.problem("%v: %v", n, err)
+	}
+	sum := r.Shipped.Events + r.Waiting
+	for _, lost := range r.Lost {
+		sum += lost
+	}
+	if all := r.Received.Events + r.Own + r.Parts + r.Recovered; all != sum {
+		w.problem("report %v tells of %d events and of what became of %d: %s", n, all, sum, body)
+	}
+	if r.Waiting < 0 || r.Spooled.Events > r.Waiting {
+		w.problem("report %v: %s", n, body)
+	}
+}
+
+func drawConfig(t *rapid.T) config.Config {
+	return config.Config{
+		StreamName: "telemetry", Flush: config.FlushEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
+		Compression:  rapid.SampledFrom([]config.Compression{config.CompressionGzip, config.CompressionNone, config.CompressionZstd}).Draw(t, "compression"),
+		PartitionKey: rapid.SampledFrom([]config.PartitionKey{config.PartitionByEnvironment, config.PartitionByFunction, config.PartitionByRequest, config.PartitionRandom}).Draw(t, "key"),
+		Spool:        rapid.SampledFrom([]config.Spool{config.SpoolAlways, config.SpoolOverflow, config.SpoolOff}).Draw(t, "spool"),
+		BufferBytes:  rapid.SampledFrom([]int64{16 << 20, 1 << 20, 64 << 10, 8 << 10}).Draw(t, "buffer"),
+		SpoolBytes:   rapid.SampledFrom([]int64{64 << 20, 8 << 20, 4 << 20}).Draw(t, "spool bytes"),
+		Report:       rapid.IntRange(0, 4).Draw(t, "report") > 0,
+		Lambda:       config.Lambda{Region: "eu-west-1"},
+	}
+}
+
+func drawStep(t *rapid.T) step {
+	s := step{
+		What: rapid.SampledFrom([]string{
+			"add", "add", "add", "cut", "cut", "flush", "flush", "wait", "wait", "Kinesis", "Kinesis", "thaw", "finish", "kill", "burst", "burst",
+			"cut if older", "add", "huge",
+		}).Draw(t, "what"),
+		N:    rapid.IntRange(1, 8).Draw(t, "n"),
+		Size: rapid.SampledFrom([]int{10, 100, 600}).Draw(t, "size"),
+		Mode: mode(rapid.IntRange(0, int(modes)-1).Draw(t, "mode")),
+	}
+	s.Duration = rapid.SampledFrom([]time.Duration{
+		time.Millisecond, 50 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 10 * time.Second, 61 * time.Second, 10 * time.Minute,
+	}).Draw(t, "duration")
+	if s.What == "finish" {
+		s.Duration = min(s.Duration, 2*time.Second)
+	}
+	return s
+}
+
+// Whatever Kinesis does, and however processes end, each event is in the stream
+// or told as lost, in the stream or where there is no other way in the log.
+func TestNothingIsLostWithoutAWord(t *testing.T) {
+	schedules := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		cfg := drawConfig(rt)
+		schedule := rapid.SliceOfN(rapid.Custom(drawStep), 1, 30).Draw(rt, "schedule")
+		seed := rapid.Uint64().Draw(rt, "seed")
+		root, err := os.MkdirTemp(t.TempDir(), "")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		var problems []string
+		synctest.Test(t, func(*testing.T) { problems = play(cfg, schedule, seed, root) })
+		_ = os.RemoveAll(root)
+		schedules++
+		if len(problems) > 0 {
+			rt.Fatalf("%d problems:\n%s", len(problems), strings.Join(problems[:min(len(problems), 10)], "\n"))
+		}
+	})
+	t.Logf("%d schedules", schedules)
+}

@@ -1,0 +1,107 @@
+package spool
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+)
+
+// promiseName is the file in which a process that ends in order says what the
+// next one should find. Without it, a file that was cut short afterwards would
+// look like one that was being written.
+const promiseName = "left"
+
+// maxPromise bounds the bytes that are read of it: some 10,000 ranges.
+const maxPromise = 1 << 20
+
+// promise is the text of that file.
+type promise struct {
+	Version int           `json:"version"`
+	Last    uint64        `json:"last"` // the highest number ever given
+	Left    []ledger.Loss `json:"left"` // records; ranges that touch are one
+}
+
+// Promise notes, at the end of the process, what of an environment is left for
+// the next one: the records that refs name, and that last is the highest number
+// ever given in it. It does nothing where there is none.
+func (s *Spool) Promise(o *pack.Origin, last uint64, refs []*Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.envs[o.EnvironmentID]
+	if s.closed || e == nil || e.meta == nil {
+		return
+	}
+	p := promise{Version: 1, Last: last}
+	for _, ref := range refs {
+		if ref.seg.env == e {
+			p.Left = append(p.Left, ledger.Loss{First: ref.First, Last: ref.Last, Count: ref.Events, Bytes: ref.Lines, Reason: ledger.SpoolCorrupt})
+		}
+	}
+	slices.SortFunc(p.Left, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
+	p.Left = touching(p.Left)
+	text, _ := json.Marshal(p) // numbers only
+	f, err := s.disk.open(filepath.Join(e.dir, promiseName), toMake)
+	if err != nil {
+		return // it is a guard against what should not happen
+	}
+	_, _ = f.WriteAt(text, 0)
+	_ = f.Close()
+}
+
+// touching puts ranges together of which one begins where the other ends.
+func touching(ranges []ledger.Loss) (joined []ledger.Loss) {
+	for _, r := range ranges {
+		if n := len(joined) - 1; n >= 0 && joined[n].Last+1 == r.First {
+			joined[n].Last = r.Last
+			joined[n].Count += r.Count
+			joined[n].Bytes += r.Bytes
+			continue
+		}
+		joined = append(joined, r)
+	}
+	return joined
+}
+
+// readPromise reads what the process before has promised, once: from here on
+// records go, and it would not be true any more.
+func (s *Spool) readPromise(e *environment) *promise {
+	path := filepath.Join(e.dir, promiseName)
+	f, err := s.disk.open(path, toRead)
+	if err != nil {
+		return nil
+	}
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, maxPromise))
+	_ = f.Close()
+	if s.disk.remove(path) != nil || err != nil {
+		return nil
+	}
+	var p promise
+	if json.Unmarshal(text, &p) != nil || p.Version != 1 {
+		return nil
+	}
+	return &p
+}
+
+// has reports whether a record is among what was left.
+func (p *promise) has(ref *Ref) bool {
+	return slices.ContainsFunc(p.Left, func(l ledger.Loss) bool { return l.First <= ref.First && ref.Last <= l.Last })
+}
+
+// broken returns what was promised and is in none of the merged spans.
+func (p *promise) broken(known ...spans) (losses []ledger.Loss) {
+	for _, loss := range p.Left {
+		if loss.First == 0 || loss.Last < loss.First || loss.Last > p.Last || loss.Count < 1 {
+			continue // not what Promise writes
+		}
+		loss.Reason = ledger.SpoolCorrupt
+		if loss, ok := without(loss, known); ok {
+			losses = append(losses, loss)
+		}
+	}
+	return losses
+}

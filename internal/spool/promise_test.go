@@ -1,0 +1,175 @@
+package spool_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/internal/spool"
+)
+
+// ended is a spool whose process ended in order: of twelve records in two files
+// the last ones are left, and 200 is the highest number given.
+func ended(t *testing.T) (r *rig, files []string) {
+	t.Helper()
+	r = newRig(t, 4<<20)
+	o := origin(mine)
+	var refs []*spool.Ref
+	for i := range uint64(12) {
+		refs = append(refs, r.append(record(o, 1+10*i, 10+10*i, 40<<10)))
+	}
+	for _, ref := range refs[:3] {
+		r.Done(ref)
+	}
+	r.Promise(o, 200, refs[3:])
+	r.Close()
+	for _, name := range r.files() {
+		if filepath.Ext(name) == ".seg" {
+			files = append(files, filepath.Join(r.dir, mine, name))
+		}
+	}
+	if len(files) != 2 {
+		t.Fatalf("%d files of records, want 2", len(files))
+	}
+	return r, files
+}
+
+// next is what the next process finds.
+func (r *rig) next() spool.Leftover {
+	r.t.Helper()
+	r.open(64 << 20)
+	left := r.Recover()
+	if len(left) != 1 {
+		r.t.Fatalf("%d environments are recovered", len(left))
+	}
+	return left[0]
+}
+
+func (r *rig) lost(left spool.Leftover) (lost []ledger.Loss) {
+	r.t.Helper()
+	found := 0
+	for _, ref := range left.Records {
+		if _, err := r.Read(ref); err == nil {
+			found += ref.Events
+		}
+	}
+	told := 0
+	for _, loss := range left.Losses {
+		if loss.Reason != ledger.SpoolCorrupt {
+			r.t.Errorf("told as %s: %+v", loss.Reason, loss)
+		}
+		told += loss.Count
+	}
+	if found+told != 90 {
+		r.t.Errorf("%d events are found and %d told as lost, of 90\n%s", found, told, shown(left))
+	}
+	return left.Losses
+}
+
+func TestWhatWasPromisedAndIsThereIsNoLoss(t *testing.T) {
+	r, _ := ended(t)
+	left := r.next()
+	if lost := r.lost(left); len(lost) > 0 || left.Next != 201 {
+		t.Error(shown(left))
+	}
+	if slices.Contains(r.files(), "left") {
+		t.Error("the promise is still there, and will be false")
+	}
+}
+
+func TestAFileThatWasCutShortAfterTheEndIsTold(t *testing.T) {
+	for i, keep := range []int64{0, 20, 41 << 10, 100 << 10} {
+		for file := range 2 {
+			r, files := ended(t)
+			info, err := os.Stat(files[file])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(files[file], min(keep, info.Size()-1)); err != nil {
+				t.Fatal(err)
+			}
+			left := r.next()
+			if lost := r.lost(left); len(lost) == 0 || left.Next != 201 {
+				t.Errorf("cut %d of file %d: %s", i, file, shown(left))
+			}
+		}
+	}
+}
+
+func TestAFileThatIsGoneAfterTheEndIsTold(t *testing.T) {
+	r, files := ended(t)
+	if err := os.Remove(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	if lost := r.lost(r.next()); len(lost) != 1 || lost[0].Last != 120 {
+		t.Errorf("told: %+v", lost)
+	}
+}
+
+func TestAnUnreadablePromiseIsNone(t *testing.T) {
+	for _, text := range []string{"", "{", "null", `{"version":2,"last":9,"left":[{"firstSeq":1,"lastSeq":9,"count":9}]}`} {
+		r, _ := ended(t)
+		if err := os.WriteFile(filepath.Join(r.dir, mine, "left"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if left := r.next(); len(left.Losses) > 0 || left.Next != 121 {
+			t.Errorf("%q: %s", text, shown(left))
+		}
+	}
+}
+
+func TestAPromiseThatMakesNoSenseIsNoLoss(t *testing.T) {
+	for _, text := range []string{
+		`{"version":1,"last":120,"left":[{"firstSeq":0,"lastSeq":9,"count":9}]}`,
+		`{"version":1,"last":120,"left":[{"firstSeq":300,"lastSeq":200,"count":9}]}`,
+		`{"version":1,"last":120,"left":[{"firstSeq":300,"lastSeq":400,"count":101}]}`,
+		`{"version":1,"last":420,"left":[{"firstSeq":300,"lastSeq":400,"count":-1}]}`,
+	} {
+		r, _ := ended(t)
+		if err := os.WriteFile(filepath.Join(r.dir, mine, "left"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if left := r.next(); len(left.Losses) > 0 {
+			t.Errorf("%s: %s", text, shown(left))
+		}
+	}
+}
+
+// A process that was killed while it shipped what an earlier one left must not
+// have the next one believe the old promise.
+func TestAPromiseIsBelievedOnce(t *testing.T) {
+	r, _ := ended(t)
+	left := r.next()
+	for _, ref := range left.Records[:6] {
+		r.Done(ref)
+	}
+	r.Kill()
+	if again := r.next(); len(again.Losses) > 0 || len(again.Records) != 3 {
+		t.Error(shown(again))
+	}
+}
+
+func TestWithoutAFolderNothingIsPromised(t *testing.T) {
+	r := newRig(t, 1<<20)
+	r.Promise(&pack.Origin{EnvironmentID: mine}, 7, nil)
+	r.Close()
+	if files := r.files(); len(files) > 0 {
+		t.Errorf("%v was made", files)
+	}
+}
+
+func TestThePromiseIsOnlyTheUsers(t *testing.T) {
+	r, _ := ended(t)
+	info, err := os.Stat(filepath.Join(r.dir, mine, "left"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	text, err := os.ReadFile(filepath.Join(r.dir, mine, "left"))
+	if err != nil || !bytes.Contains(text, []byte(`"left":[{"firstSeq":31,"lastSeq":120,"count":90,`)) {
+		t.Errorf("ranges that touch are not one: %s", text)
+	}
+}
