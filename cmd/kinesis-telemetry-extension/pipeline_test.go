@@ -294,6 +294,7 @@ type world struct {
 	root     string
 	texts    *rand.Rand
 	poisoned bool
+	tally    map[string]int64 // what happened, for the reader
 }
 
 func (w *world) problem(format string, args ...any) {
@@ -431,6 +432,14 @@ func (w *world) finish(within time.Duration) {
 		w.problem("the process has ended, and of %d events %d are on disk", waiting.Events, waiting.Spooled.Events)
 	}
 	lost, reasons := p.account.Total(), p.account.Lost()
+	w.tally["processes"]++
+	w.tally["events recovered"] += p.recovered
+	for reason, n := range reasons {
+		w.tally["events lost: "+string(reason)] += n
+	}
+	if waiting.Events > 0 {
+		w.tally["processes that left events"]++
+	}
 	end := w.bury(p)
 	untold := 0
 	for _, losses := range end.untold {
@@ -459,6 +468,7 @@ func (w *world) kill() {
 	if err := os.CopyFS(dir, os.DirFS(w.cfg.SpoolDir)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		w.problem("copy the spool: %v", err)
 	}
+	w.tally["processes killed"]++
 	onlyInMemory := len(p.log.find("the spool is full")) > 0
 	p.stop()
 	p.spool.Close()
@@ -511,11 +521,11 @@ func (w *world) do(s step) {
 }
 
 // play plays a schedule, and returns what is wrong with it.
-func play(cfg config.Config, schedule []step, seed uint64, root string) []string {
+func play(cfg config.Config, schedule []step, seed uint64, root string, tally map[string]int64) []string {
 	w := &world{
 		cfg: cfg, stream: &stream{rng: rand.New(rand.NewPCG(seed, 1))}, root: root, texts: rand.New(rand.NewPCG(seed, 2)),
 		added: map[string]map[string]bool{"": {}}, huge: map[string]string{}, given: map[string]uint64{},
-		untold: map[string][]ledger.Loss{}, memory: map[string]bool{},
+		untold: map[string][]ledger.Loss{}, memory: map[string]bool{}, tally: tally,
 	}
 	w.cfg.SpoolDir = filepath.Join(root, "dir0")
 	w.begin()
@@ -542,6 +552,10 @@ func (w *world) check() {
 	for _, a := range w.stream.arrivals {
 		n := number{a.Environment(), a.Seq}
 		unknown = unknown || !a.answered
+		w.tally["events that arrived"]++
+		if !a.answered {
+			w.tally["events that arrived without an answer"]++
+		}
 		if before := arrived[n]; len(before) > 0 && string(before[0].Body) != string(a.Body) {
 			w.problem("%v is %.100s and %.100s", n, before[0].Body, a.Body)
 		}
@@ -599,7 +613,10 @@ func (w *world) check() {
 				inRange[seq] = true
 			}
 		}
+		w.tally["events missing"] += int64(len(missing))
+		w.tally["events told in the log only"] += int64(onlyLog)
 		if w.memory[environment] {
+			w.tally["environments killed with events only in memory"]++
 			continue // the log has told of it
 		}
 		for seq := range missing {
@@ -727,7 +744,7 @@ func drawStep(t *rapid.T) step {
 // Whatever Kinesis does, and however processes end, each event is in the stream
 // or told as lost, in the stream or where there is no other way in the log.
 func TestNothingIsLostWithoutAWord(t *testing.T) {
-	schedules := 0
+	tally := map[string]int64{}
 	rapid.Check(t, func(rt *rapid.T) {
 		cfg := drawConfig(rt)
 		schedule := rapid.SliceOfN(rapid.Custom(drawStep), 1, 30).Draw(rt, "schedule")
@@ -737,12 +754,12 @@ func TestNothingIsLostWithoutAWord(t *testing.T) {
 			rt.Fatal(err)
 		}
 		var problems []string
-		synctest.Test(t, func(*testing.T) { problems = play(cfg, schedule, seed, root) })
+		synctest.Test(t, func(*testing.T) { problems = play(cfg, schedule, seed, root, tally) })
 		_ = os.RemoveAll(root)
-		schedules++
+		tally["schedules"]++
 		if len(problems) > 0 {
 			rt.Fatalf("%d problems:\n%s", len(problems), strings.Join(problems[:min(len(problems), 10)], "\n"))
 		}
 	})
-	t.Logf("%d schedules", schedules)
+	t.Logf("%v", tally)
 }

@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -19,7 +21,7 @@ const promiseName = "left"
 // maxPromise bounds the bytes that are read of it: some 10,000 ranges.
 const maxPromise = 1 << 20
 
-// promise is the text of that file.
+// promise is the text of that file, behind its sum.
 type promise struct {
 	Version int           `json:"version"`
 	Last    uint64        `json:"last"` // the highest number ever given
@@ -45,6 +47,7 @@ func (s *Spool) Promise(o *pack.Origin, last uint64, refs []*Ref) {
 	slices.SortFunc(p.Left, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
 	p.Left = touching(p.Left)
 	text, _ := json.Marshal(p) // numbers only
+	text = fmt.Appendf(nil, "%08x %s\n", checksum(text), text)
 	f, err := s.disk.open(filepath.Join(e.dir, promiseName), toMake)
 	if err != nil {
 		return // it is a guard against what should not happen
@@ -80,8 +83,10 @@ func (s *Spool) readPromise(e *environment) *promise {
 	if s.disk.remove(path) != nil || err != nil {
 		return nil
 	}
+	// A promise that is spoiled would have records be lost.
+	sum, text, _ := bytes.Cut(bytes.TrimSuffix(text, []byte("\n")), []byte(" "))
 	var p promise
-	if json.Unmarshal(text, &p) != nil || p.Version != 1 {
+	if string(sum) != fmt.Sprintf("%08x", checksum(text)) || json.Unmarshal(text, &p) != nil || p.Version != 1 {
 		return nil
 	}
 	return &p
@@ -95,9 +100,6 @@ func (p *promise) has(ref *Ref) bool {
 // broken returns what was promised and is in none of the merged spans.
 func (p *promise) broken(known ...spans) (losses []ledger.Loss) {
 	for _, loss := range p.Left {
-		if loss.First == 0 || loss.Last < loss.First || loss.Last > p.Last || loss.Count < 1 {
-			continue // not what Promise writes
-		}
 		loss.Reason = ledger.SpoolCorrupt
 		if loss, ok := without(loss, known); ok {
 			losses = append(losses, loss)
