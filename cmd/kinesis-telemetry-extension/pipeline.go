@@ -347,7 +347,7 @@ func (p *pipeline) giveIn(ctx context.Context) {
 	p.ending, p.words = false, nil
 	p.mu.Unlock()
 
-	told := p.shipper.Last(ctx, words) == nil
+	told := len(words) > 0 && p.shipper.Last(ctx, words) == nil
 	if !told {
 		for _, r := range words {
 			p.queue.Push(r)
