@@ -109,7 +109,7 @@ func (w *world) invoke(r *rig.Run, payload string, args ...any) lambdasim.Result
 	w.Helper()
 	result := r.Invoke(fmt.Sprintf(payload, args...))
 	if result.Status != lambdasim.StatusSuccess {
-		w.Errorf("%s ended with %s %s\n%s", payload, result.Status, result.ErrorType, r.Log())
+		w.Fatalf("%s ended with %s %s\n%s", payload, result.Status, result.ErrorType, r.Log())
 	}
 	return result
 }
@@ -188,14 +188,20 @@ func (w *world) after() {
 func (w *world) shutdown(r *rig.Run) {
 	w.Helper()
 	if !w.acknowledged {
-		w.goOn(r, "telemetry to be taken", func() bool {
-			_, others := r.Acknowledged()
-			return len(others) <= 100
-		})
+		w.taken(r)
 	}
 	if _, err := r.Sandbox.Shutdown(w.Context()); err != nil {
 		w.Fatal(err)
 	}
+}
+
+// taken goes on until most of what Lambda has emitted is with the extension.
+func (w *world) taken(r *rig.Run) {
+	w.Helper()
+	w.goOn(r, "telemetry to be taken", func() bool {
+		_, others := r.Acknowledged()
+		return len(others) <= 100
+	})
 }
 
 // await waits until something can be seen.
@@ -352,6 +358,11 @@ func (w *world) audit() figures {
 		}
 	}
 	if w.Failed() {
+		for _, e := range w.arrived() {
+			if e.Type == event.TypeLoss {
+				w.Logf("seq %d of %s: %s", e.Seq, e.Environment(), e.Body)
+			}
+		}
 		w.Logf("%v\n%s\nlog:\n%s", v, strings.Join(v.Examples[:min(5, len(v.Examples))], "\n"), w.log())
 	}
 	return f
