@@ -39,7 +39,7 @@ var moments = []struct {
 	within time.Duration
 }{
 	{"init", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeExec && n.Process == rig.Extension }, 12 * time.Millisecond},
-	{"burst", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeInvokeStart }, 80 * time.Millisecond},
+	{"burst", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeInvokeStart }, 160 * time.Millisecond},
 	{"hold", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeRuntimeDone }, 60 * time.Millisecond},
 	{"shutdown", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeShutdownSent }, 120 * time.Millisecond},
 }
@@ -66,9 +66,9 @@ func kill(w *world, seed uint64) {
 	})()
 	w.kinesis.SetIntercept(func(*kinesissim.Request) *kinesissim.Answer {
 		n := dice()
-		delay := time.Duration(n%30) * time.Millisecond
+		delay := time.Duration(n%60) * time.Millisecond
 		switch n >> 32 % 8 {
-		case 0:
+		case 0, 2:
 			return kinesissim.Delay(delay, unavailable())
 		case 1:
 			return kinesissim.Delay(delay, kinesissim.ResetAfter())
@@ -93,9 +93,9 @@ func kill(w *world, seed uint64) {
 		}
 	})
 	for _, payload := range []string{
-		`{"id":"one","lines":600}`,
-		`{"id":"two","lines":3000,"format":"mixed"}`,
-		`{"id":"three","lines":40,"every":"1ms"}`,
+		`{"id":"one","lines":100,"every":"1ms"}`,
+		`{"id":"two","lines":3000,"format":"mixed","sleep":"50ms"}`,
+		`{"id":"three","lines":150,"every":"1ms"}`,
 		`{"id":"four","lines":600}`,
 	} {
 		r.Invoke(payload) // one of them meets the kill

@@ -68,7 +68,8 @@ func matrix() []fault {
 		{name: "expired token, then a fresh one", run: refused(kinesissim.ExpiredToken)},
 		{name: "a clock that is wrong, then right", run: refused(skewed)},
 		{name: "frozen in the middle of a request that is answered meanwhile", run: frozen(func() *kinesissim.Answer { return nil })},
-		{name: "frozen in the middle of a request whose connection breaks meanwhile", run: frozen(kinesissim.ResetAfter), duplicates: true},
+		{name: "frozen in the middle of a request whose connection breaks meanwhile", run: frozen(kinesissim.Reset)},
+		{name: "frozen in the middle of a request that is stored, and its connection breaks", run: frozen(kinesissim.ResetAfter), duplicates: true},
 		{
 			name: "SIGKILL of the extension at random instants", run: kill, seeds: seedsOf, duplicates: true,
 			makesSense: func(m mode) bool { return m.spool == spoolAlways },
@@ -271,7 +272,10 @@ func frozen(answer func() *kinesissim.Answer) func(*world, uint64) {
 		w.invoke(r, `{"id":"before","lines":40,"sleep":"300ms"}`)
 		w.struck(asked.Load())
 		// The answer is on its way while everything stands still.
-		w.await("the request's fate", func() bool { return w.kinesis.Stats().Records > 0 })
+		w.await("the request's fate", func() bool {
+			stats := w.kinesis.Stats()
+			return stats.Records > 0 || stats.Unanswered > 0
+		})
 		w.traffic(r)
 		w.shutdown(r)
 	}
