@@ -42,6 +42,10 @@ node: # asked for first: nobody should wait for the tests to hear of it
 unit: ## all Go tests, under the race detector
 	$(GO) test -race ./...
 
+test-faults: ## the whole fault matrix; its table goes into docs/reliability.md
+	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table $(CURDIR)/docs/reliability.md
+.PHONY: test-faults
+
 integration: node node_modules ## the same pipeline into kinesis-local, read by the AWS SDK
 	KINETEL_KINESIS_LOCAL=$(CURDIR)/test/kinesislocal/node_modules/kinesis-local \
 		$(GO) test -race -count=1 ./test/kinesislocal/...

@@ -14,22 +14,30 @@ import (
 	"kinetel/test/rig"
 )
 
-// seedsOf returns the seeds of the two flush policies: every second one each.
-func seedsOf(m mode) (seeds []uint64) {
-	n := *killSeeds
+// seeds returns so many seeds, of the whole matrix or without it, if the flag
+// does not say otherwise.
+func seeds(whole, short uint64) (list []uint64) {
+	n := short
 	switch {
-	case n > 0:
+	case *randomRuns > 0:
+		n = *randomRuns
 	case *wholeMatrix:
-		n = 56
-	default:
-		n = 8
+		n = whole
 	}
-	for seed := range uint64(n) {
+	for seed := range n {
+		list = append(list, seed)
+	}
+	return list
+}
+
+// killSeeds returns the seeds of the two flush policies: every second one each.
+func killSeeds(m mode) (list []uint64) {
+	for _, seed := range seeds(56, 8) {
 		if (seed%2 == 0) == (m.flush == flushEnd) {
-			seeds = append(seeds, seed)
+			list = append(list, seed)
 		}
 	}
-	return seeds
+	return list
 }
 
 // moments are what a random delay is counted from, and the longest delay.

@@ -20,7 +20,7 @@ var binaries rig.Binaries // set once by TestMain
 var (
 	wholeMatrix = flag.Bool("faults.all", false, "run every fault with every flush policy and every spool mode")
 	tableFile   = flag.String("faults.table", "", "write the table into this `file`, between its two marker comments where it has them")
-	killSeeds   = flag.Int("faults.seeds", 0, "kill the extension at this many random `instants` (0: 8, and 56 with -faults.all)")
+	randomRuns  = flag.Uint64("faults.seeds", 0, "run the random faults with `n` seeds (0: SIGKILL 8, and 56 with -faults.all; damage 1 and 6)")
 )
 
 func TestMain(m *testing.M) { os.Exit(rig.Main(m, &binaries)) }

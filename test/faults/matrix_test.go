@@ -36,6 +36,9 @@ type fault struct {
 	told func(mode) bool
 }
 
+// aFew are the seeds for damage at random places.
+func aFew(mode) []uint64 { return seeds(6, 1) }
+
 func always(mode) bool      { return true }
 func withSpool(m mode) bool { return m.spool != spoolOff }
 func noSpool(m mode) bool   { return m.spool == spoolOff }
@@ -71,7 +74,7 @@ func matrix() []fault {
 		{name: "frozen in the middle of a request whose connection breaks meanwhile", run: frozen(kinesissim.Reset)},
 		{name: "frozen in the middle of a request that is stored, and its connection breaks", run: frozen(kinesissim.ResetAfter), duplicates: true},
 		{
-			name: "SIGKILL of the extension at random instants", run: kill, seeds: seedsOf, duplicates: true,
+			name: "SIGKILL of the extension at random instants", run: kill, seeds: killSeeds, duplicates: true,
 			makesSense: func(m mode) bool { return m.spool == spoolAlways },
 			short:      []mode{{flushEnd, spoolAlways}, {flushInterval, spoolAlways}},
 		},
@@ -82,8 +85,12 @@ func matrix() []fault {
 		{name: "the spool cannot be made, in an outage", run: noFolder, told: always, makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow}, {flushInterval, spoolAlways}}},
 		{name: "the disk is full, in an outage", run: fullDisk, told: always, makesSense: withSpool, short: []mode{{flushInterval, spoolOverflow}, {flushEnd, spoolAlways}}},
 		{name: "more than buffer and spool hold, in an outage", run: flood, told: always, short: everySpool()},
-		{name: "a spool with flipped bytes", run: damaged(flip), told: always, makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow}, {flushInterval, spoolAlways}}},
-		{name: "a spool that is cut short", run: damaged(truncate), told: always, makesSense: withSpool, short: []mode{{flushInterval, spoolOverflow}, {flushEnd, spoolAlways}}},
+		{name: "a spool with flipped bytes", run: damaged(flip), seeds: aFew, told: always, makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow}, {flushInterval, spoolAlways}}},
+		{name: "a spool that is cut short", run: damaged(truncate), seeds: aFew, told: always, makesSense: withSpool, short: []mode{{flushInterval, spoolOverflow}, {flushEnd, spoolAlways}}},
+		{
+			name: "SIGKILL of the extension, and a journal with flipped bytes", run: damagedJournal, seeds: aFew, told: always, duplicates: true,
+			makesSense: func(m mode) bool { return m.spool == spoolAlways }, short: []mode{{flushInterval, spoolAlways}},
+		},
 		{name: "a subscriber that is too slow for Lambda", run: tooSlow},
 		{name: "5,000 lines at once", run: burst},
 		{name: "telemetry that is none", run: unparseable},

@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,8 +104,8 @@ func fullDisk(w *world, _ uint64) {
 }
 
 // damaged changes what one process has left, before the next one reads it.
-func damaged(damage func(file string) error) func(*world, uint64) {
-	return func(w *world, _ uint64) {
+func damaged(damage func(file string, draw *rand.Rand) error) func(*world, uint64) {
+	return func(w *world, seed uint64) {
 		w.env["KINETEL_COMPRESSION"] = "none"
 		w.kinesis.SetIntercept(kinesissim.Always(unavailable()))
 		r := w.start(hasty)
@@ -112,8 +113,7 @@ func damaged(damage func(file string) error) func(*world, uint64) {
 			w.invoke(r, `{"id":"run-%d","lines":1000,"bytes":200}`, i)
 		}
 		w.shutdown(r)
-		file := w.largest()
-		if err := damage(file); err != nil {
+		if err := damage(w.largest(""), rand.New(rand.NewPCG(seed, 3))); err != nil {
 			w.Fatal(err)
 		}
 		w.after()
@@ -125,13 +125,36 @@ func damaged(damage func(file string) error) func(*world, uint64) {
 	}
 }
 
-// largest returns the largest file of the spool.
-func (w *world) largest() string {
+// damagedJournal flips bytes in what a killed process had acknowledged last.
+func damagedJournal(w *world, seed uint64) {
+	w.acknowledged, w.killed = true, true
+	w.env["KINETEL_FLUSH_INTERVAL"] = "1m" // a cut would empty the journal
+	w.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	r := w.start(hasty)
+	ended := w.background(r, `{"id":"journal","lines":400,"bytes":200,"every":"1ms","sleep":"10s"}`)
+	w.await("some lines", func() bool {
+		taken, _ := r.Acknowledged()
+		return len(taken) > 200
+	})
+	if err := r.Sandbox.KillExtension(rig.Extension, syscall.SIGKILL); err != nil {
+		w.Fatal(err)
+	}
+	ended()
+	w.shutdown(r)
+	if err := flip(w.largest("journal"), rand.New(rand.NewPCG(seed, 4))); err != nil {
+		w.Fatal(err)
+	}
+	w.after()
+	w.Log("told as lost: ", w.losses())
+}
+
+// largest returns the largest file of the spool, of all or of those with a name.
+func (w *world) largest(name string) string {
 	w.Helper()
 	var largest string
 	var size int64
 	err := filepath.WalkDir(w.folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || entry.IsDir() || name != "" && entry.Name() != name {
 			return err
 		}
 		info, err := entry.Info()
@@ -146,25 +169,27 @@ func (w *world) largest() string {
 	return largest
 }
 
-// flip changes some bytes in the middle.
-func flip(file string) error {
+// flip changes up to 16 bytes, anywhere.
+func flip(file string, draw *rand.Rand) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	for i := range 16 {
-		data[len(data)/2+i] ^= 0xff
+	at := draw.IntN(len(data))
+	for i := range min(1+draw.IntN(16), len(data)-at) {
+		data[at+i] ^= byte(1 + draw.IntN(255))
 	}
 	return os.WriteFile(file, data, 0o600)
 }
 
-// truncate takes the last third.
-func truncate(file string) error {
+// truncate takes the end, up to half of it.
+func truncate(file string, draw *rand.Rand) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return err
 	}
-	if err := os.Truncate(file, info.Size()*2/3); err != nil {
+	half := info.Size() / 2
+	if err := os.Truncate(file, half+draw.Int64N(half)); err != nil {
 		return fmt.Errorf("truncate: %w", err)
 	}
 	return nil

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -98,4 +100,81 @@ func writeTable(file, markdown string) error {
 		after = "\n"
 	}
 	return os.WriteFile(file, []byte(before+beginMarker+"\n\n"+markdown+"\n"+endMarker+after), 0o644)
+}
+
+func TestTheTableGoesBetweenItsMarkers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "doc.md")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(text string) {
+		t.Helper()
+		if got, err := os.ReadFile(file); err != nil || string(got) != text {
+			t.Errorf("%q, %v, want %q", got, err, text)
+		}
+	}
+	if err := writeTable(file, "| 1 |\n"); err != nil {
+		t.Fatal(err)
+	}
+	want(beginMarker + "\n\n| 1 |\n\n" + endMarker + "\n")
+	write("before\n" + beginMarker + "old" + endMarker + "\nafter\n")
+	if err := writeTable(file, "| 2 |\n"); err != nil {
+		t.Fatal(err)
+	}
+	want("before\n" + beginMarker + "\n\n| 2 |\n\n" + endMarker + "\nafter\n")
+	write("no markers")
+	if err := writeTable(file, "| 3 |\n"); err == nil {
+		t.Error("a text without markers was written over")
+	}
+	want("no markers")
+}
+
+func TestRunsOfOneRowAreAddedUp(t *testing.T) {
+	var results table
+	for _, r := range []row{
+		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways}, figures: figures{runs: 1, owed: 10, delivered: 10}},
+		{order: 0, fault: "a", mode: mode{flushInterval, spoolOff}, failed: true, figures: figures{runs: 1, owed: 5, delivered: 1, silent: 4}},
+		{order: 1, fault: "b", mode: mode{flushEnd, spoolOff}, figures: figures{runs: 1}},
+		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways}, figures: figures{runs: 1, owed: 7, delivered: 4, duplicated: 2, told: 1, toldInLog: 2}},
+	} {
+		results.add(r)
+	}
+	_, got, _ := strings.Cut(results.markdown(), "--:|\n")
+	want := "| a **(failed)** | interval | off | 1 | 5 | 1 | 0 | 0 | 0 | 4 |\n" +
+		"| b | end | off | 1 | 0 | 0 | 0 | 0 | 0 | 0 |\n" +
+		"| b | end | always | 2 | 17 | 14 | 2 | 1 | 2 | 0 |\n"
+	if got != want {
+		t.Errorf("rows\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Without the whole matrix every fault is still run, and every mode by some.
+func TestEveryFaultIsRunInShort(t *testing.T) {
+	if *wholeMatrix {
+		t.Skip("this is the whole matrix")
+	}
+	modes := map[mode]int{}
+	names := map[string]bool{}
+	for order, f := range matrix() {
+		if names[f.name] {
+			t.Errorf("two faults are named %q", f.name)
+		}
+		names[f.name] = true
+		chosen := f.modesOf(order)
+		if len(chosen) == 0 {
+			t.Errorf("%q is not run", f.name)
+		}
+		for _, m := range chosen {
+			modes[m]++
+			if f.makesSense != nil && !f.makesSense(m) {
+				t.Errorf("%q is run with %v, which makes no sense", f.name, m)
+			}
+		}
+	}
+	if len(modes) != 6 {
+		t.Errorf("modes that are run: %v", modes)
+	}
 }

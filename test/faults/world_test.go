@@ -289,13 +289,14 @@ func (w *world) losses() map[string]int {
 
 // report is what this suite reads of kinetel.report.
 type report struct {
-	Final       bool
-	Received    struct{ Events int }
-	Lost        map[string]int
-	LogsDropped struct{ Records, Bytes, Times int }
+	Final                          bool
+	Received, Shipped              struct{ Events int }
+	Own, Parts, Recovered, Waiting int
+	Lost                           map[string]int
+	LogsDropped                    struct{ Records, Bytes, Times int }
 }
 
-// reports returns the last words of every process.
+// reports returns the last words of every process. Every report has to add up.
 func (w *world) reports() (final []report) {
 	w.Helper()
 	for _, e := range w.arrived() {
@@ -305,7 +306,16 @@ func (w *world) reports() (final []report) {
 		var r report
 		if err := json.Unmarshal(e.Body, &r); err != nil {
 			w.Errorf("kinetel.report %s: %v", e.Body, err)
-		} else if r.Final {
+			continue
+		}
+		in, out := r.Received.Events+r.Own+r.Parts+r.Recovered, r.Shipped.Events+r.Waiting
+		for _, n := range r.Lost {
+			out += n
+		}
+		if in != out || r.Waiting < 0 {
+			w.Errorf("kinetel.report does not add up: %s", e.Body)
+		}
+		if r.Final {
 			final = append(final, r)
 		}
 	}
@@ -349,6 +359,7 @@ func (w *world) audit() figures {
 	if excess := f.toldInLog - v.Lost; excess > w.ownLines() {
 		w.Errorf("the log tells %d events as lost, but only %d are missing", f.toldInLog, v.Lost)
 	}
+	w.reports()
 	if v.Unknown > 0 {
 		w.Errorf("%d events arrived that nobody emitted", v.Unknown)
 	}
