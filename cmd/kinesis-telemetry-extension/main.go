@@ -100,7 +100,7 @@ func stopOnSignal() (stop context.Context, release func()) {
 func work(stop context.Context, api *extensionapi.Client, function extensionapi.Function, sandbox telemetry.Resolver, cfg config.Config, log *slog.Logger) error {
 	// The Go heap, beside what waits, is small; the limit keeps garbage from
 	// adding to a full buffer.
-	debug.SetMemoryLimit(cfg.BufferBytes + 7<<20)
+	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
 	p := newPipeline(function, cfg, newClient(cfg), log)
 	loop := lifecycle.New(api, p, cfg, log)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"kinetel/internal/kinesis"
+	"kinetel/internal/pack"
 	"kinetel/kinesissim"
 )
 
@@ -451,4 +455,52 @@ func TestARequestOutOfTimeIsNoBrokenConnection(t *testing.T) {
 	if e := refused(t, err, kinesis.Transient); e.Reused {
 		t.Errorf("error %+v", e)
 	}
+}
+
+// Where nobody can say whether Kinesis has the records, they may arrive twice.
+func TestWhetherARequestMayHaveLanded(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  *kinesis.Error
+		want bool
+	}{
+		{"a connection that broke", &kinesis.Error{Class: kinesis.Transient, Err: syscall.ECONNRESET}, true},
+		{"a connection that broke while it was read", &kinesis.Error{Class: kinesis.Transient, Err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, true},
+		{"a connection that broke while it was written", &kinesis.Error{Class: kinesis.Transient, Err: &net.OpError{Op: "write", Err: syscall.EPIPE}}, true},
+		{"no answer in time", &kinesis.Error{Class: kinesis.Transient, Err: context.DeadlineExceeded}, true},
+		{"an internal failure", &kinesis.Error{Class: kinesis.Transient, Status: 500, Code: "InternalFailure"}, true},
+		{"a success that cannot be read", &kinesis.Error{Class: kinesis.Transient, Status: 200, Err: errors.New("2 results for 3 records")}, true},
+		{"no connection", &kinesis.Error{Class: kinesis.Transient, Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, false},
+		{"no connection, further down", &kinesis.Error{Class: kinesis.Transient, Err: fmt.Errorf("send: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})}, false},
+		{"throttled", &kinesis.Error{Class: kinesis.Throttled, Status: 400, Code: "ProvisionedThroughputExceededException"}, false},
+		{"denied", &kinesis.Error{Class: kinesis.Denied, Status: 400, Code: "AccessDeniedException"}, false},
+		{"credentials", &kinesis.Error{Class: kinesis.Credentials, Status: 400, Code: "ExpiredTokenException"}, false},
+		{"invalid", &kinesis.Error{Class: kinesis.Invalid, Status: 400, Code: "ValidationException"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.err.Unknown(); got != tt.want {
+				t.Errorf("Unknown is %t, want %t", got, tt.want)
+			}
+		})
+	}
+	t.Run("no connection to a port that nobody listens at", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		endpoint := "http://" + l.Addr().String()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c := kinesis.New(kinesis.Config{
+			StreamName: "s", Region: "eu-west-1", Endpoint: endpoint,
+			Credentials: func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}, nil
+			},
+		})
+		_, err = c.PutRecords(t.Context(), []*pack.Record{{Data: []byte("x"), PartitionKey: "k"}})
+		if e := (*kinesis.Error)(nil); !errors.As(err, &e) || e.Unknown() {
+			t.Errorf("it gives %v, and nobody knows whether it landed", err)
+		}
+	})
 }

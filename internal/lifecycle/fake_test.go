@@ -95,16 +95,19 @@ func (a *fakeAPI) Next(ctx context.Context) (extensionapi.Event, error) {
 // fakePipeline notes what it is told. Sending takes the times given, or until
 // the context ends.
 type fakePipeline struct {
-	diary               *diary
-	flush, drain, close time.Duration
+	diary                *diary
+	flush, finish, close time.Duration
+	unavailable          func() bool // nil: never
 }
 
+func (p *fakePipeline) Thawed()                      { p.diary.note("Thawed") }
 func (p *fakePipeline) Cut()                         { p.diary.note("Cut") }
 func (p *fakePipeline) CutIfOlder(age time.Duration) { p.diary.note("CutIfOlder %s", age) }
-func (p *fakePipeline) Wake()                        { p.diary.note("Wake") }
+
+func (p *fakePipeline) Unavailable() bool { return p.unavailable != nil && p.unavailable() }
 
 func (p *fakePipeline) Flush(ctx context.Context) error { return p.work(ctx, "Flush", p.flush) }
-func (p *fakePipeline) Drain(ctx context.Context) error { return p.work(ctx, "Drain", p.drain) }
+func (p *fakePipeline) Finish(ctx context.Context)      { _ = p.work(ctx, "Finish", p.finish) }
 func (p *fakePipeline) CloseIntake(ctx context.Context) { _ = p.work(ctx, "CloseIntake", p.close) }
 
 func (p *fakePipeline) work(ctx context.Context, what string, takes time.Duration) error {

@@ -19,8 +19,8 @@ func TestHoldsUntilTheTelemetryIsSent(t *testing.T) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1200*ms, s.runtimeDone(1180*ms, "a"))
 		s.finish()
-		s.want([]string{"next", "Flush", "Cut", "Wake"},
-			"0s next", "1s CutIfOlder 1h0m0s", "1s Wake", "1.2s Cut", "1.2s Flush", "1.23s next")
+		s.want([]string{"next", "Flush", "Cut", "Thawed"},
+			"0s next", "1s Thawed", "1s CutIfOlder 1h0m0s", "1.2s Flush", "1.23s next")
 	})
 }
 
@@ -170,6 +170,25 @@ func TestPlatformEventsThatCannotBeReadReleaseNothing(t *testing.T) {
 	}
 }
 
+// Nobody is held for what cannot be sent, not even until the runtime is done.
+func TestNobodyIsHeldWhileKinesisIsUnavailable(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = forever
+		s.pipeline.unavailable = func() bool { return time.Since(s.start) < 3*time.Second }
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.telemetry(1200*ms, s.runtimeDone(1200*ms, "a"))
+		s.invoke(2*time.Second, "b", 10*time.Second)
+		s.telemetry(2200*ms, s.runtimeDone(2200*ms, "b"))
+		s.invoke(3*time.Second, "c", 10*time.Second)
+		s.telemetry(3200*ms, s.runtimeDone(3200*ms, "c"))
+		s.finish()
+		s.want([]string{"next", "Flush", "Cut", "Thawed"}, "0s next",
+			"1s Thawed", "1s CutIfOlder 1h0m0s", "1s next",
+			"2s Thawed", "2s CutIfOlder 1h0m0s", "2s next",
+			"3s Thawed", "3s CutIfOlder 1h0m0s", "3.2s Flush", "3.7s Flush gave up", "3.7s next")
+	})
+}
+
 func TestIntervalModeNeverHolds(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = forever
@@ -177,8 +196,8 @@ func TestIntervalModeNeverHolds(t *testing.T) {
 		s.invoke(2*time.Second, "b", 10*time.Second)
 		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "b"))
 		s.finish()
-		s.want([]string{"next", "Flush", "Cut", "Wake"}, "0s next",
-			"1s CutIfOlder 1h0m0s", "1s Wake", "1s next", "2s CutIfOlder 1h0m0s", "2s Wake", "2s next")
+		s.want([]string{"next", "Flush", "Cut", "Thawed"}, "0s next",
+			"1s Thawed", "1s CutIfOlder 1h0m0s", "1s next", "2s Thawed", "2s CutIfOlder 1h0m0s", "2s next")
 	}, func(cfg *config.Config) { cfg.Flush = config.FlushInterval })
 }
 
@@ -192,8 +211,8 @@ func TestHoldOfZeroSendsInTheBackground(t *testing.T) {
 		s.at(1300*ms, s.loop.Acknowledged)
 		s.at(1400*ms, s.loop.Acknowledged)
 		s.finish()
-		s.want([]string{"next", "Flush", "Cut", "Wake"}, "0s next",
-			"1s CutIfOlder 1h0m0s", "1s Wake", "1s next", "1.3s Cut", "1.3s Wake")
+		s.want([]string{"next", "Flush", "Cut", "Thawed"}, "0s next",
+			"1s Thawed", "1s CutIfOlder 1h0m0s", "1s next", "1.3s Cut")
 	}, func(cfg *config.Config) { cfg.MaxHold = 0 })
 }
 
@@ -201,7 +220,7 @@ func TestIntervalModeSendsAtTheIntervalOnly(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"))
 		s.finish()
-		s.want([]string{"Cut", "Wake", "Flush"})
+		s.want([]string{"Cut", "Flush"})
 	}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = config.FlushInterval, 0 })
 }
 
@@ -210,7 +229,7 @@ func TestHoldingSendsNothingByItselfWhenTelemetryComes(t *testing.T) {
 		// The telemetry of an invocation that nobody holds any more.
 		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"), s.report(time.Second, "a"))
 		s.finish()
-		s.want([]string{"Cut", "Wake", "Flush"})
+		s.want([]string{"Cut", "Flush"})
 	})
 }
 
@@ -224,8 +243,8 @@ func TestIntervalPassesDuringALongInvocation(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Error(err)
 				}
-				got := s.only("Cut", "Wake")
-				want := []string{"1s CutIfOlder 10s", "1s Wake", "10s Cut", "10s Wake", "20s Cut", "20s Wake"}
+				got := s.only("Cut")
+				want := []string{"1s CutIfOlder 10s", "10s Cut", "20s Cut"}
 				for i, line := range want {
 					if i >= len(got) || got[i] != line {
 						t.Fatalf("%q, want first %q", got, want)
@@ -254,9 +273,9 @@ func TestSignalEndsAHold(t *testing.T) {
 		done bool // the runtime is, and the telemetry is being sent
 		want []string
 	}{
-		{"while the function runs", false, []string{"0s next", "2s Cut", "2s Wake", "2.3s CloseIntake", "2.3s Cut", "2.3s Drain", "2.3s end"}},
+		{"while the function runs", false, []string{"0s next", "2s Thawed", "2s Cut", "2.3s CloseIntake", "2.3s Finish", "2.3s end"}},
 		// The report is known: 40 ms of quiet are enough.
-		{"while sending", true, []string{"0s next", "1.5s Cut", "1.5s Flush", "2s Flush gave up", "2s Cut", "2s Wake", "2.04s CloseIntake", "2.04s Cut", "2.04s Drain", "2.04s end"}},
+		{"while sending", true, []string{"0s next", "1.5s Flush", "2s Flush gave up", "2s Thawed", "2s Cut", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
@@ -271,7 +290,7 @@ func TestSignalEndsAHold(t *testing.T) {
 					t.Errorf("Run gives %v", err)
 				}
 				got := s.all()
-				got = slices.DeleteFunc(got, func(line string) bool { return line == "0s CutIfOlder 1h0m0s" || line == "0s Wake" })
+				got = slices.DeleteFunc(got, func(line string) bool { return line == "0s CutIfOlder 1h0m0s" || line == "0s Thawed" })
 				if !slices.Equal(got, scenario.want) {
 					t.Errorf("%q, want %q", got, scenario.want)
 				}

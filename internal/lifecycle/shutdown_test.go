@@ -14,13 +14,13 @@ import (
 
 func TestShutdownGoesInOrder(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
-		s.pipeline.close, s.pipeline.drain = 5*ms, 20*ms
+		s.pipeline.close, s.pipeline.finish = 5*ms, 20*ms
 		s.shutdown(time.Second, 2*time.Second)
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
 		// It is the first event of all: there is no report to wait for.
-		s.want([]string{""}, "0s next", "1s Cut", "1s Wake", "1.04s CloseIntake", "1.045s Cut", "1.045s Drain", "1.065s end")
+		s.want([]string{""}, "0s next", "1s Thawed", "1s Cut", "1.04s CloseIntake", "1.045s Finish", "1.065s end")
 	})
 }
 
@@ -87,24 +87,24 @@ func TestShutdownEndsBeforeTheDeadline(t *testing.T) {
 	scenarios := []struct {
 		name         string
 		left         time.Duration
-		close, drain time.Duration
+		close, finish time.Duration
 		want         []string
 	}{
-		{"nothing can be sent", 2 * time.Second, 0, forever, []string{"1s next", "1.04s CloseIntake", "1.04s Drain", "2.9s Drain gave up", "2.9s end"}},
-		{"the intake cannot be closed", 2 * time.Second, forever, 0, []string{"1s next", "1.04s CloseIntake", "1.14s CloseIntake gave up", "1.14s Drain", "1.14s end"}},
-		{"neither", 200 * ms, forever, forever, []string{"1s next", "1.04s CloseIntake", "1.1s CloseIntake gave up", "1.1s Drain", "1.1s Drain gave up", "1.1s end"}},
-		{"there is no time left", 0, forever, forever, []string{"1s next", "1s CloseIntake", "1s CloseIntake gave up", "1s Drain", "1s Drain gave up", "1s end"}},
+		{"nothing can be sent", 2 * time.Second, 0, forever, []string{"1s next", "1.04s CloseIntake", "1.04s Finish", "2.9s Finish gave up", "2.9s end"}},
+		{"the intake cannot be closed", 2 * time.Second, forever, 0, []string{"1s next", "1.04s CloseIntake", "1.14s CloseIntake gave up", "1.14s Finish", "1.14s end"}},
+		{"neither", 200 * ms, forever, forever, []string{"1s next", "1.04s CloseIntake", "1.1s CloseIntake gave up", "1.1s Finish", "1.1s Finish gave up", "1.1s end"}},
+		{"there is no time left", 0, forever, forever, []string{"1s next", "1s CloseIntake", "1s CloseIntake gave up", "1s Finish", "1s Finish gave up", "1s end"}},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
-				s.pipeline.close, s.pipeline.drain = scenario.close, scenario.drain
+				s.pipeline.close, s.pipeline.finish = scenario.close, scenario.finish
 				time.Sleep(time.Second) // fake time
 				s.shutdown(time.Second, scenario.left)
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{"next", "CloseIntake", "Drain", "end"}, scenario.want...)
+				s.want([]string{"next", "CloseIntake", "Finish", "end"}, scenario.want...)
 			})
 		})
 	}
@@ -123,13 +123,13 @@ func TestNextIsNotCalledAfterShutdown(t *testing.T) {
 
 func TestSignalDuringNext(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
-		s.pipeline.drain = forever
+		s.pipeline.finish = forever
 		s.at(5*time.Second, s.stop)
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
 		// It takes as long as a shutdown by Lambda may.
-		s.want([]string{""}, "0s next", "5s Cut", "5s Wake", "5.04s CloseIntake", "5.04s Cut", "5.04s Drain", "6.9s Drain gave up", "6.9s end")
+		s.want([]string{""}, "0s next", "5s Thawed", "5s Cut", "5.04s CloseIntake", "5.04s Finish", "6.9s Finish gave up", "6.9s end")
 	})
 }
 
@@ -173,7 +173,7 @@ func TestLambdaThatIsLost(t *testing.T) {
 		}
 		// What there is is sent all the same.
 		s.want([]string{""}, "0s next", "50ms next", "150ms next", "350ms next", "750ms next",
-			"750ms Cut", "750ms Wake", "790ms CloseIntake", "790ms Cut", "790ms Drain", "790ms end")
+			"750ms Thawed", "750ms Cut", "790ms CloseIntake", "790ms Finish", "790ms end")
 	})
 }
 
@@ -184,7 +184,7 @@ func TestRefusalIsNotTriedAgain(t *testing.T) {
 		if refusal := (*extensionapi.Error)(nil); !errors.As(err, &refusal) || refusal.Status != 403 {
 			t.Errorf("Run gives %v", err)
 		}
-		s.want([]string{"next", "Drain"}, "0s next", "1.04s Drain")
+		s.want([]string{"next", "Finish"}, "0s next", "1.04s Finish")
 	})
 }
 
@@ -197,7 +197,7 @@ func TestSignalWhileNextIsTriedAgain(t *testing.T) {
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
-		s.want([]string{"next", "Drain"}, "0s next", "50ms next", "140ms Drain")
+		s.want([]string{"next", "Finish"}, "0s next", "50ms next", "140ms Finish")
 	})
 }
 
@@ -207,7 +207,7 @@ func TestUnknownEventsOfLambdaAreIgnored(t *testing.T) {
 		s.invoke(2*time.Second, "a", 10*time.Second)
 		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "a"))
 		s.finish()
-		s.want([]string{"next", "Cut", "Flush"}, "0s next", "1s next", "2s CutIfOlder 1h0m0s", "2.1s Cut", "2.1s Flush", "2.1s next")
+		s.want([]string{"next", "Cut", "Flush"}, "0s next", "1s next", "2s CutIfOlder 1h0m0s", "2.1s Flush", "2.1s next")
 		if !strings.Contains(s.log.String(), "THAW") {
 			t.Errorf("the log does not tell: %s", s.log)
 		}

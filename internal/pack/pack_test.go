@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -491,6 +492,30 @@ func TestALineThatCompressesWellMayBeLonger(t *testing.T) {
 				t.Errorf("%d records, want 3 with the long line alone in the second", len(got))
 			}
 		})
+	}
+}
+
+// One line may be huge; what it took is given back.
+func TestTheMemoryOfAHugeLineIsNotKept(t *testing.T) {
+	heap := func() int64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	r := newRig()
+	r.Add(line("before"))
+	r.Cut()
+	before := heap()
+	r.Add(line(strings.Repeat("x", 24<<20)))
+	r.Cut()
+	if n := heap() - before; n > 12<<20 || len(r.records) != 2 {
+		t.Errorf("after %d records %d bytes are kept", len(r.records), n)
+	}
+	r.Add(line("after"))
+	r.Cut()
+	if got := r.bodies(t); len(got) != 3 || got[2][0] != `"after"` {
+		t.Errorf("%d records", len(got))
 	}
 }
 

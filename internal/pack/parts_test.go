@@ -140,17 +140,17 @@ func TestPartsOfTextThatNeedsEscapesAreLegal(t *testing.T) {
 
 // White space that JSON allows between tokens needs escapes in a part.
 func TestPartsOfWhiteSpaceAreLegal(t *testing.T) {
-	for _, space := range []string{"\t", "\t\r \n"} {
+	for _, space := range []string{"\r", "\t\r \n"} {
 		r := newRig(plain)
 		ev := line("")
-		ev.Record = []byte("[" + strings.Repeat(space, 5<<18/len(space)) + "]")
+		ev.Record = []byte("[" + strings.Repeat(space, 3<<19/len(space)) + "]")
 		r.Add(ev)
 		r.Cut()
 		for _, rec := range r.records {
 			checkLegal(t, rec)
 		}
 		events := join(t, decode(t, r.records...))
-		if len(events) != 1 || !bytes.Equal(events[0].Body, bytes.ReplaceAll(ev.Record, []byte("\n"), nil)) {
+		if len(events) != 1 || len(events[0].numbers) < 2 || !bytes.Equal(events[0].Body, bytes.ReplaceAll(ev.Record, []byte("\n"), nil)) {
 			t.Errorf("%d events of %q", len(events), space)
 		}
 	}

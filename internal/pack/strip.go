@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -46,13 +47,13 @@ var errOtherLines = errors.New("the record's lines are not those that it says")
 
 // strip returns the record without its ordinary events, and those as losses.
 func (s *Stripper) strip(r *Record, reason ledger.Reason) (*Record, []ledger.Loss, error) {
-	lines, err := decompress(r.Data)
+	lines, err := decompress(r)
 	if err != nil {
 		return nil, nil, err
 	}
 	rest := &Record{PartitionKey: r.PartitionKey, Origin: r.Origin, Losses: r.Losses}
 	var lost []ledger.Loss
-	kept := lines[:0] // in place: what is kept is never ahead of what is read
+	var kept []byte
 	events := 0
 	for line := range bytes.Lines(lines) {
 		seq, size := seqOf(line), len(line)
@@ -96,23 +97,25 @@ var errNotReadable = errors.New("the record is compressed with zstd, which is no
 // first bytes (RFC 1952, RFC 8878). net/http has the standard library's gzip in
 // the binary already; a decoder of zstd would cost it another 170 kB, for a
 // moment that may never come.
-func decompress(data []byte) ([]byte, error) {
-	// A record of several events has no more lines than this.
-	const most = MaxRecord
-	var r io.Reader = bytes.NewReader(data)
+func decompress(r *Record) ([]byte, error) {
 	switch {
-	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(r)
+	case bytes.HasPrefix(r.Data, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(bytes.NewReader(r.Data))
 		if err != nil {
 			return nil, fmt.Errorf("decompress a record: %w", err)
 		}
-		r = z
-	case bytes.HasPrefix(data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		// A record of several events has no more lines than this.
+		lines := make([]byte, min(r.Lines, MaxRecord))
+		if _, err := io.ReadFull(z, lines); err != nil {
+			return nil, fmt.Errorf("decompress a record: %w", err)
+		}
+		// The end has the sum of it all.
+		if _, err := io.ReadFull(z, make([]byte, 1)); err != io.EOF {
+			return nil, fmt.Errorf("decompress a record: %w", cmp.Or(err, errOtherLines))
+		}
+		return lines, nil
+	case bytes.HasPrefix(r.Data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		return nil, errNotReadable
 	}
-	lines, err := io.ReadAll(io.LimitReader(r, most))
-	if err != nil {
-		return nil, fmt.Errorf("decompress a record: %w", err)
-	}
-	return lines, nil
+	return r.Data, nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ const (
 	maxBody = 16 << 20
 	// maxBodies bounds how many are read at once. Lambda sends one at a time.
 	maxBodies = 4
+	// maxKept bounds the memory that is kept for the next body: as much as
+	// Lambda usually sends at most.
+	maxKept = 2 << 20
 	// A client that is slow or silent is given up after these. Frozen time
 	// counts: after a thaw Lambda sends again what was not acknowledged.
 	headerTimeout = 5 * time.Second
@@ -50,6 +54,7 @@ type Listener struct {
 	server   *http.Server
 	done     chan struct{} // closed when the server has ended
 	slots    chan struct{} // one for each body that is being read
+	spare    chan []byte   // memory that a body was read into, for the next one
 
 	sink Sink
 
@@ -83,6 +88,7 @@ func Listen(ctx context.Context, resolver Resolver, log *slog.Logger, sink Sink)
 		log:     log,
 		done:    make(chan struct{}),
 		slots:   make(chan struct{}, maxBodies),
+		spare:   make(chan []byte, 1),
 		sink:    sink,
 		decoder: NewDecoder(sink.Take),
 	}
@@ -151,7 +157,13 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.slots <- struct{}{}
 	defer func() { <-l.slots }()
 
-	body, err := readBody(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength)
+	var memory []byte
+	select {
+	case memory = <-l.spare:
+	default:
+	}
+	body, err := readBody(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength, memory)
+	defer l.keep(body) // nobody has kept anything of it by then
 	if err != nil {
 		// The sender sees that nothing was taken, and Lambda sends again.
 		status := http.StatusBadRequest
@@ -171,6 +183,17 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.sink.Acknowledged()
 }
 
+// keep keeps a body's memory for the next one.
+func (l *Listener) keep(body []byte) {
+	if cap(body) == 0 || cap(body) > maxKept {
+		return
+	}
+	select {
+	case l.spare <- body[:0]:
+	default:
+	}
+}
+
 // take puts a body through the pipeline.
 func (l *Listener) take(body []byte) {
 	l.mu.Lock()
@@ -179,13 +202,14 @@ func (l *Listener) take(body []byte) {
 	l.sink.Commit(l.decoder.Fragment())
 }
 
-// readBody reads a body to its end. An honest length saves it from growing.
-func readBody(r io.Reader, length int64) ([]byte, error) {
+// readBody reads a body to its end, into memory where that is enough. An honest
+// length saves it from growing.
+func readBody(r io.Reader, length int64, memory []byte) ([]byte, error) {
 	const most = 2 << 20 // of what a mere header makes us allocate
 	if length < 0 || length > most {
 		return io.ReadAll(r)
 	}
-	body := make([]byte, length)
+	body := slices.Grow(memory, int(length))[:length]
 	n, err := io.ReadFull(r, body)
 	if err != nil && length > 0 {
 		return nil, fmt.Errorf("%d of %d bytes came: %w", n, length, err)

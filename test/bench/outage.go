@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -30,31 +32,45 @@ func (b bench) outage(ctx context.Context) error {
 		how = "in real time"
 	}
 	fmt.Printf("\nKinesis down for %d invocations of 1 MB of logs each, one a second, %s\n\n", b.outageMegabytes, how)
+	modes := []struct{ spool, compression string }{
+		{"overflow", "gzip"}, {"overflow", "none"}, {"off", "none"}, {"always", "none"}, {"off", "zstd"},
+	}
+	rows, errs := make([]string, len(modes)), make([]error, len(modes))
+	var running sync.WaitGroup
+	for i, mode := range modes {
+		once := func() { rows[i], errs[i] = b.outageOnce(ctx, mode.spool, mode.compression) }
+		if b.outageReal { // which leaves the machine time for all at once
+			running.Go(once)
+		} else {
+			once()
+		}
+	}
+	running.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "spool\tcompression\tlogs\ttook\tresident memory, peak\tbound\theld, mean\tspool on disk\t")
-	for _, mode := range []struct{ spool, compression string }{
-		{"overflow", "gzip"}, {"overflow", "none"}, {"off", "none"}, {"always", "none"}, {"off", "zstd"},
-	} {
-		if err := b.outageOnce(ctx, w, mode.spool, mode.compression); err != nil {
-			return err
-		}
+	for _, row := range rows {
+		fmt.Fprintln(w, row)
 	}
 	return w.Flush()
 }
 
-func (b bench) outageOnce(ctx context.Context, w *tabwriter.Writer, spool, compression string) error {
+// outageOnce returns a row of the table.
+func (b bench) outageOnce(ctx context.Context, spool, compression string) (string, error) {
 	const stream = "bench"
 	kinesis, err := kinesissim.Start(kinesissim.Config{
 		Streams:   []kinesissim.Stream{{Name: stream, Shards: 1}},
 		Intercept: kinesissim.Always(kinesissim.Error(503, "ServiceUnavailable", "down")),
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer kinesis.Close()
 	dir, err := os.MkdirTemp("", "kinetel-bench-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.RemoveAll(dir)
 	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
@@ -70,7 +86,7 @@ func (b bench) outageOnce(ctx context.Context, w *tabwriter.Writer, spool, compr
 		},
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _, _ = sandbox.Shutdown(context.WithoutCancel(ctx)) }()
 
@@ -82,34 +98,34 @@ func (b bench) outageOnce(ctx context.Context, w *tabwriter.Writer, spool, compr
 	for range b.outageMegabytes {
 		result, err := sandbox.Invoke(ctx, payload)
 		if err != nil {
-			return err
+			return "", err
 		}
 		held += result.Held
 		if b.outageReal {
 			select {
 			case <-second.C:
 			case <-ctx.Done():
-				return ctx.Err()
+				return "", ctx.Err()
 			}
 		}
 	}
 	took := time.Since(began)
 	disk := folderSize(dir)
 	if _, err := sandbox.Shutdown(ctx); err != nil {
-		return err
+		return "", err
 	}
 	for _, p := range sandbox.Processes() {
 		if p.Name != filepath.Base(b.extension) {
 			continue
 		}
 		if p.ExitCode != 0 {
-			return fmt.Errorf("%s ended with status %d", p.Name, p.ExitCode)
+			return "", fmt.Errorf("%s ended with status %d", p.Name, p.ExitCode)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d MB\t%s\t%.1f MB\t%.1f MB\t%s\t%.1f MB\t\n", spool, compression,
+		return fmt.Sprintf("%s\t%s\t%d MB\t%s\t%.1f MB\t%.1f MB\t%s\t%.1f MB\t", spool, compression,
 			b.outageMegabytes*outageLines*outageBytes/1_000_000, took.Round(time.Second),
-			float64(p.MaxRSSKiB)*1024/1e6, outageBound/1e6, (held / time.Duration(b.outageMegabytes)).Round(10*time.Microsecond), float64(disk)/1e6)
+			float64(p.MaxRSSKiB)*1024/1e6, outageBound/1e6, (held / time.Duration(b.outageMegabytes)).Round(10*time.Microsecond), float64(disk)/1e6), nil
 	}
-	return nil
+	return "", errors.New("the extension was not there")
 }
 
 // folderSize adds up the files below a folder.
