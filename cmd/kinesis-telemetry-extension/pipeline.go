@@ -78,7 +78,11 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 		Stripper: pack.NewStripper(cfg.Compression),
 	}
 	if cfg.Spool != config.SpoolOff {
-		p.spool = spool.New(spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log})
+		opt := spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log}
+		if queued.Always {
+			opt.Reserve = pack.MaxRecord + 256<<10 // the open record, as lines
+		}
+		p.spool = spool.New(opt)
 		queued.Store = p.spool
 	}
 	p.queue = queue.New(queued)
@@ -347,13 +351,14 @@ func (p *pipeline) giveIn(ctx context.Context) {
 	p.ending, p.words = false, nil
 	p.mu.Unlock()
 
-	told := len(words) > 0 && p.shipper.Last(ctx, words) == nil
-	if !told {
-		for _, r := range words {
-			p.queue.Push(r)
-		}
-		p.queue.Spill()
+	untold := words
+	if len(words) > 0 {
+		untold = p.shipper.Last(ctx, words)
 	}
+	for _, r := range untold {
+		p.queue.Push(r)
+	}
+	p.queue.Spill()
 	lost, spooled := p.account.Total()-before, p.queue.Waiting().Spooled
 	what := "the rest is lost"
 	switch {
@@ -363,7 +368,7 @@ func (p *pipeline) giveIn(ctx context.Context) {
 		what = "the rest is on disk, where the next process of this environment finds it"
 	}
 	p.log.Error("the environment ends before everything was in Kinesis; "+what, "error", p.shipper.Trouble(),
-		"lost_events", lost, "spooled_events", spooled.Events, "spooled_records", spooled.Records, "told_in_stream", told)
+		"lost_events", lost, "spooled_events", spooled.Events, "spooled_records", spooled.Records, "told_in_stream", len(words) > 0 && len(untold) == 0)
 }
 
 // report makes a kinetel.report where one is due.
@@ -424,6 +429,8 @@ func (p *pipeline) addReport(final bool) {
 	for _, n := range lost {
 		report.Waiting -= n
 	}
+	// What has just been shipped may not be off the disk yet.
+	report.Spooled.Events = min(report.Spooled.Events, report.Waiting)
 	p.own().AddOwn(&event.Event{Received: now, Type: []byte(event.TypeReport), Record: report.JSON()})
 }
 

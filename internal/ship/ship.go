@@ -289,20 +289,21 @@ func (s *Shipper) pause(ctx context.Context, delay time.Duration) {
 	}
 }
 
-// Last sends records in one request, past those that wait, and reports whether
-// Kinesis has them all. It must not be called while Run runs.
-func (s *Shipper) Last(ctx context.Context, records []*pack.Record) error {
+// Last sends records in one request, past those that wait, and returns those
+// that Kinesis does not have. It must not be called while Run runs.
+func (s *Shipper) Last(ctx context.Context, records []*pack.Record) (left []*pack.Record) {
 	results, err := s.put(ctx, records)
 	if err != nil {
-		return err
+		return records
 	}
 	for i, r := range results {
-		if !r.OK() {
-			return throttling(r)
+		if r.OK() {
+			s.count(records[i])
+		} else {
+			left = append(left, records[i])
 		}
-		s.count(records[i])
 	}
-	return nil
+	return left
 }
 
 // send makes one attempt for a batch and settles it. It returns how long to

@@ -49,10 +49,13 @@ const (
 
 // Options are what a Spool needs to know. Retry may be zero.
 type Options struct {
-	Dir   string // has a folder for each environment
-	Max   int64  // bytes of all files, those of ended processes included
-	Log   *slog.Logger
-	Retry time.Duration // how long a failing disk is left alone; 0: 30 s
+	Dir string // has a folder for each environment
+	Max int64  // bytes of all files, those of ended processes included
+	// Reserve is what of Max records leave to the journal: its lines are on disk
+	// until the record of them is.
+	Reserve int64
+	Log     *slog.Logger
+	Retry   time.Duration // how long a failing disk is left alone; 0: 30 s
 }
 
 // Spool is a bounded store on disk. It is safe for concurrent use.
@@ -121,7 +124,7 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 		return nil, err
 	}
 	defer func() { s.scratch(head) }()
-	if !s.room(h.size()+headerSize+s.price(e), s.slack()) {
+	if !s.room(h.size()+headerSize+s.price(e), s.slack()+s.reserve()) {
 		return nil, fmt.Errorf("%w: %d bytes of %d are taken, and the record needs %d", ErrFull, s.bytes, s.opt.Max, h.size())
 	}
 	seg, err := s.writable(e)
@@ -253,7 +256,7 @@ func (s *Spool) Lost(o *pack.Origin, loss ledger.Loss) {
 	}
 	frame := appendLoss(s.buf[:0], loss)
 	defer func() { s.scratch(frame) }()
-	if !s.room(int64(len(frame))+headerSize+s.price(e), 0) {
+	if !s.room(int64(len(frame))+headerSize+s.price(e), s.reserve()) {
 		return
 	}
 	seg, err := s.writable(e)
@@ -352,6 +355,15 @@ func (s *Spool) worked() {
 // left alone. A done frame for everything always has its room.
 func (s *Spool) room(n, slack int64) bool {
 	return s.bytes+s.live*headerSize+n+slack <= s.opt.Max
+}
+
+// reserve is what the journals have not used of theirs.
+func (s *Spool) reserve() int64 {
+	left := s.opt.Reserve
+	for _, e := range s.envs {
+		left -= e.journal.size
+	}
+	return max(left, 0)
 }
 
 func (s *Spool) slack() int64 { return min(maxSlack, s.opt.Max/16) }
