@@ -175,32 +175,30 @@ func (p *pipeline) stop() {
 	<-p.shipped
 }
 
-// takeUp queues what earlier processes left.
+// takeUp queues what earlier processes left, the oldest first.
 func (p *pipeline) takeUp(left []spool.Leftover) {
-	for _, l := range slices.Backward(left) {
+	for _, l := range slices.Backward(left) { // each goes before the one before
 		l.Origin.Ledger = p.ledger(l.Origin)
-		p.queue.Restore(l.Records) // each goes before the one before: the oldest come first
+		events := events(l)
+		p.log.Info("an earlier process left telemetry, which goes first", "environment", l.Origin.EnvironmentID,
+			"records", len(l.Records), "events", events)
+		p.mu.Lock()
+		p.recovered += events // first: no report may have shipped what was not recovered
+		p.mu.Unlock()
+		p.queue.Restore(l.Records)
 	}
 	for _, l := range left {
-		origin := l.Origin
-		recovered := int64(0)
-		for _, ref := range l.Records {
-			recovered += int64(ref.Events)
-		}
-		for _, run := range l.Lines {
-			recovered += int64(run.Last - run.First + 1)
-		}
 		for _, loss := range l.Losses {
-			recovered += int64(loss.Count)
 			if loss.Reason == ledger.SpoolCorrupt {
-				origin.Ledger.Lost(loss)
+				l.Origin.Ledger.Lost(loss)
 			} else {
-				origin.Ledger.Restore([]ledger.Loss{loss})
+				l.Origin.Ledger.Restore([]ledger.Loss{loss})
 			}
 		}
-		p.log.Info("an earlier process left telemetry, which goes first", "environment", origin.EnvironmentID,
-			"records", len(l.Records), "events", recovered)
-		packer := p.packer(origin, l.Next, nil)
+		packer := p.packer(l.Origin, l.Next, nil)
+		p.mu.Lock()
+		p.packers = append(p.packers, packer)
+		p.mu.Unlock()
 		for _, run := range l.Lines {
 			packer.Restore(run.First, run.Last, run.Lines)
 		}
@@ -210,17 +208,27 @@ func (p *pipeline) takeUp(left []spool.Leftover) {
 		packer.Cut()
 		// All of it is in records now, the fragment too.
 		if last := packer.Last(); len(l.Fragment) > 0 {
-			p.spool.Journal(origin, last+1, last, nil, nil)
+			p.spool.Journal(l.Origin, last+1, last, nil, nil)
 		}
-		p.spool.ForgetJournal(origin)
-		p.mu.Lock()
-		p.recovered += recovered
-		p.packers = append(p.packers, packer)
-		p.mu.Unlock()
+		p.spool.ForgetJournal(l.Origin)
 	}
 	if len(left) > 0 {
 		p.shipper.Wake()
 	}
+}
+
+// events counts the events that an earlier process left, or lost.
+func events(l spool.Leftover) (n int64) {
+	for _, ref := range l.Records {
+		n += int64(ref.Events)
+	}
+	for _, run := range l.Lines {
+		n += int64(run.Last - run.First + 1)
+	}
+	for _, loss := range l.Losses {
+		n += int64(loss.Count)
+	}
+	return n
 }
 
 // intakeCloser stops taking telemetry in; *telemetry.Listener is one.

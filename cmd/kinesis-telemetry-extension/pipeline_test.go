@@ -458,7 +458,7 @@ func (w *world) finish(within time.Duration) {
 			w.problem("losses are told nowhere: %v; log: %v", end.untold, told)
 		}
 	}
-	if w.cfg.Spool != config.SpoolOff && reasons[ledger.Shutdown]+reasons[ledger.BufferFull] > 0 {
+	if w.cfg.Spool != config.SpoolOff && reasons[ledger.SpoolFull] == 0 && reasons[ledger.Shutdown]+reasons[ledger.BufferFull] > 0 {
 		w.problem("of %d events lost there are %v, though there is a disk", lost, reasons)
 	}
 	if reasons[ledger.SpoolCorrupt] > 0 || !w.poisoned && reasons[ledger.Rejected] > 0 {

@@ -2,6 +2,8 @@ package spool_test
 
 import (
 	"bytes"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,5 +178,45 @@ func TestThePromiseIsOnlyTheUsers(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(r.dir, mine, "left"))
 	if err != nil || !bytes.Contains(text, []byte(`"left":[{"firstSeq":31,"lastSeq":120,"count":90,`)) {
 		t.Errorf("ranges that touch are not one: %s", text)
+	}
+}
+
+// With always, a record comes while its own lines are in the journal.
+func TestRecordsLeaveTheJournalItsReserve(t *testing.T) {
+	const reserve = 1 << 20
+	r := newRig(t, 4<<20)
+	r.Close()
+	r.Spool = spool.New(spool.Options{Dir: r.dir, Max: 4 << 20, Reserve: reserve, Log: slog.New(slog.DiscardHandler)})
+	o := origin(mine)
+	next := uint64(1)
+	fill := func() {
+		t.Helper()
+		for {
+			_, err := r.Append(record(o, next, next, 50<<10))
+			if errors.Is(err, spool.ErrFull) {
+				return
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			next++
+		}
+	}
+	fill()
+	full := r.Bytes()
+	if free := 4<<20 - full; free < reserve || free > reserve+300<<10 {
+		t.Errorf("%d bytes are free when records have no room, want %d", free, reserve)
+	}
+	long := bytes.Repeat([]byte("x"), reserve-100<<10)
+	if !r.Journal(o, next, next, append(long, '\n'), nil) {
+		t.Fatal("the journal does not take what is reserved for it")
+	}
+	fill()
+	if got := r.Bytes() - int64(len(long)); got > full+50<<10 {
+		t.Errorf("%d bytes of records are there, more than %d: they have taken the journal's", got, full)
+	}
+	r.ForgetJournal(o)
+	fill()
+	if got := r.Bytes(); got > full+50<<10 {
+		t.Errorf("%d bytes of records are there, more than %d, when the journal is empty again", got, full)
 	}
 }
