@@ -372,7 +372,9 @@ func (w *world) audit() figures {
 	for i, r := range w.runs {
 		for _, p := range r.Sandbox.Processes() {
 			byUs := w.killed && p.Signal != 0 && !p.Killed
-			if p.Name == rig.Extension && !byUs && (!p.Exited || p.ExitCode != 0 || p.Killed) {
+			// Who is killed while exiting with 0, at the deadline on a busy machine,
+			// did end in order: a signal that ends it makes the status -1.
+			if p.Name == rig.Extension && !byUs && (!p.Exited || p.ExitCode != 0) {
 				w.Errorf("sandbox %d: the extension of init %d ended with status %d, signal %v, killed %v, at the deadline %v",
 					i+1, p.Generation, p.ExitCode, p.Signal, p.Killed, p.KilledAtDeadline)
 			}
