@@ -277,7 +277,7 @@ func frozen(answer func() *kinesissim.Answer) func(*world, uint64) {
 		})
 		// Long enough for the interval's request to begin before the end.
 		w.invoke(r, `{"id":"before","lines":40,"sleep":"300ms"}`)
-		w.struck(asked.Load())
+		w.goOn(r, "a request", asked.Load)
 		// The answer is on its way while everything stands still.
 		w.await("the request's fate", func() bool {
 			stats := w.kinesis.Stats()
