@@ -27,24 +27,25 @@ import (
 	"kinetel/internal/lifecycle"
 	"kinetel/internal/pack"
 	"kinetel/internal/record"
+	"kinetel/internal/ship"
 )
 
 // mode is what the stream does with a request.
 type mode int
 
 const (
-	accepts        mode = iota
-	acceptsSlowly       // after 300 ms
-	throttlesSome       // of the records
-	throttles           // each record
-	fails               // 500, nothing stored
-	breaks              // the connection, nothing stored
-	breaksAfter         // stored, but the answer is lost
-	hangs               // no answer, nothing stored
-	hangsAfter          // stored, but no answer
-	denies              // no permission
-	refusesPoison       // for good, where a record holds poison
-	throttlesHotKey     // the records of some partition keys
+	accepts         mode = iota
+	acceptsSlowly        // after 300 ms
+	throttlesSome        // of the records
+	throttles            // each record
+	fails                // 500, nothing stored
+	breaks               // the connection, nothing stored
+	breaksAfter          // stored, but the answer is lost
+	hangs                // no answer, nothing stored
+	hangsAfter           // stored, but no answer
+	denies               // no permission
+	refusesPoison        // for good, where a record holds poison
+	throttlesHotKey      // the records of some partition keys
 	modes
 )
 
@@ -534,6 +535,15 @@ func (w *world) do(s step) {
 
 // play plays a schedule, and returns what is wrong with it.
 func play(cfg config.Config, schedule []step, seed uint64, root string, tally map[string]int64) []string {
+	w := newWorld(cfg, seed, root, tally)
+	for _, s := range schedule {
+		w.do(s)
+	}
+	w.rest()
+	return append(w.problems, w.stream.problems...)
+}
+
+func newWorld(cfg config.Config, seed uint64, root string, tally map[string]int64) *world {
 	w := &world{
 		cfg: cfg, stream: &stream{rng: rand.New(rand.NewPCG(seed, 1))}, root: root, texts: rand.New(rand.NewPCG(seed, 2)),
 		added: map[string]map[string]bool{"": {}}, huge: map[string]string{}, given: map[string]uint64{},
@@ -541,17 +551,18 @@ func play(cfg config.Config, schedule []step, seed uint64, root string, tally ma
 	}
 	w.cfg.SpoolDir = filepath.Join(root, "dir0")
 	w.begin()
-	for _, s := range schedule {
-		w.do(s)
-	}
-	// In the end all is well, and one more process takes up what is left.
+	return w
+}
+
+// rest is the end of every story: all is well, and one more process takes up
+// what is left.
+func (w *world) rest() {
 	w.stream.become(accepts)
 	w.finish(time.Hour)
 	w.begin()
 	synctest.Wait()
 	w.finish(time.Hour)
 	w.check()
-	return append(w.problems, w.stream.problems...)
 }
 
 // check compares what was added with the stream.
@@ -655,7 +666,7 @@ func (w *world) check() {
 			w.problem("%d of %d added events of %s did not arrive, but only %d numbers are missing", absent, len(w.added[environment]), environment, len(missing))
 		}
 		if w.cfg.Spool == config.SpoolAlways && onlyLog > 0 && len(missing) > count-onlyLog {
-			w.problem("%d events of %s are told nowhere but in a log", onlyLog, environment)
+			w.problem("of %d events of %s that did not arrive only %d are told in the stream", len(missing), environment, count-onlyLog)
 		}
 	}
 	files, err := filepath.Glob(filepath.Join(w.cfg.SpoolDir, function.Name, "*", "*"))
@@ -765,6 +776,256 @@ func drawSchedule(t *rapid.T, rng *rand.Rand) (schedule []step) {
 }
 
 func pick[T any](rng *rand.Rand, from ...T) T { return from[rng.IntN(len(from))] }
+
+// inWorld plays something in fake time, and then checks it as a schedule.
+func inWorld(t *testing.T, play func(t *testing.T, w *world), change ...func(*config.Config)) {
+	t.Helper()
+	cfg := config.Config{
+		StreamName: "telemetry", Flush: config.FlushEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
+		Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOverflow,
+		BufferBytes: 16 << 20, SpoolBytes: 64 << 20, Report: true, Lambda: config.Lambda{Region: "eu-west-1"},
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	root := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(cfg, 1, root, map[string]int64{})
+		play(t, w)
+		w.rest()
+		for _, problem := range append(w.problems, w.stream.problems...) {
+			t.Error(problem)
+		}
+	})
+}
+
+func withSpool(s config.Spool) func(*config.Config) {
+	return func(cfg *config.Config) { cfg.Spool = s }
+}
+
+// bodies are those of the events of a type, each number once, in order.
+func (s *stream) bodies(kind string) (bodies []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := map[number]bool{}
+	for _, a := range s.arrivals {
+		if n := (number{a.Environment(), a.Seq}); a.Type == kind && !seen[n] {
+			seen[n] = true
+			bodies = append(bodies, string(a.Body))
+		}
+	}
+	return bodies
+}
+
+// reports are the kinetel.report events that arrived.
+func (s *stream) reports(t *testing.T) (reports []ledger.Report) {
+	t.Helper()
+	for _, body := range s.bodies(event.TypeReport) {
+		var r ledger.Report
+		if err := json.Unmarshal([]byte(body), &r); err != nil {
+			t.Fatal(err)
+		}
+		reports = append(reports, r)
+	}
+	return reports
+}
+
+func TestWhatCannotBeSentIsOnDiskForTheNextProcess(t *testing.T) {
+	for _, mode := range []mode{denies, hangs, fails, throttles, breaks} {
+		t.Run(mode.String(), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.stream.become(mode)
+				w.add(10, 100, false)
+				w.finish(2 * time.Second)
+				told := w.process.log.find("the environment ends before everything was in Kinesis")
+				if len(told) != 1 || told[0].level != slog.LevelError || told[0].attrs["spooled_events"].(int64) < 10 || told[0].attrs["lost_events"] != int64(0) {
+					t.Errorf("log: %v", told)
+				}
+				w.stream.become(accepts)
+				w.begin()
+				synctest.Wait()
+				w.process.Cut()
+				time.Sleep(time.Second)
+				environments := map[string]int{}
+				for _, a := range w.stream.arrivals {
+					environments[a.Environment()]++
+				}
+				// What the earlier one left is sent under its name.
+				if n := environments[w.process.own().Origin().EnvironmentID]; len(environments) != 1 || n > 0 {
+					t.Errorf("events by environment: %v", environments)
+				}
+				for _, r := range w.stream.reports(t) {
+					if r.Final && r.Received.Events != 10 {
+						t.Errorf("the earlier process' report: %+v", r)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestWhatCannotBeSentIsToldAsLostWhereThereIsNoDisk(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stream.become(hangs)
+		w.add(10, 100, false)
+		go func() {
+			time.Sleep(1700 * time.Millisecond) // for the last words there is an answer
+			w.stream.become(accepts)
+		}()
+		w.finish(2 * time.Second)
+		losses := w.stream.bodies(event.TypeLoss)
+		if len(losses) != 1 || !strings.Contains(losses[0], `"firstSeq":1,"lastSeq":11,"count":11,`) || !strings.Contains(losses[0], `"reason":"shutdown"`) {
+			t.Errorf("losses: %v", losses)
+		}
+		reports := w.stream.reports(t)
+		if len(reports) != 1 || !reports[0].Final || reports[0].Lost[ledger.Shutdown] != 11 || reports[0].Waiting != 0 {
+			t.Errorf("reports: %+v", reports)
+		}
+		told := w.process.log.find("the environment ends before everything was in Kinesis")
+		if len(told) != 1 || told[0].attrs["told_in_stream"] != true || told[0].attrs["lost_events"] != int64(11) {
+			t.Errorf("log: %v", told)
+		}
+		w.begin()
+	}, withSpool(config.SpoolOff))
+}
+
+// What Kinesis has of the last words is not sent again.
+func TestLastWordsThatArrivedAreNotSentAgain(t *testing.T) {
+	for _, spool := range []config.Spool{config.SpoolOff, config.SpoolOverflow, config.SpoolAlways} {
+		t.Run(string(spool), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.stream.become(denies)
+				for range 6 {
+					w.add(1, 100, false)
+					w.finish(200 * time.Millisecond) // each has words of its own
+					w.begin()
+				}
+				w.add(10, 100, false)
+				go func() {
+					time.Sleep(1700 * time.Millisecond)
+					w.stream.become(throttlesSome)
+				}()
+				w.stream.become(hangs)
+				w.finish(2 * time.Second)
+				w.begin()
+			}, withSpool(spool))
+		})
+	}
+}
+
+func TestAFragmentOfAKilledProcessIsSentOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.add(4, 10, true)
+		w.kill()
+		for range 3 {
+			w.begin()
+			synctest.Wait()
+			w.process.Cut()
+			w.finish(time.Second)
+		}
+		if got := w.stream.bodies(event.TypeUnparsed); len(got) != 1 || !strings.Contains(got[0], "id-5-di") {
+			t.Errorf("fragments: %q", got)
+		}
+		w.begin()
+	}, withSpool(config.SpoolAlways))
+}
+
+func TestAKilledProcessLosesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stream.become(hangs)
+		for range 5 {
+			w.add(10, 100, false)
+			w.process.Cut()
+			w.add(5, 10, false)
+			time.Sleep(time.Second)
+			w.kill()
+			w.begin()
+		}
+		w.stream.become(accepts)
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		w.process.Cut()
+		time.Sleep(time.Minute)
+		if n := len(w.stream.bodies(event.TypePlatformStart)) + len(w.stream.bodies(event.TypePlatformReport)) + len(w.stream.bodies("function")) + len(w.stream.bodies("extension")); n != 75 {
+			t.Errorf("%d events arrived, want 75", n)
+		}
+		if got := w.stream.bodies(event.TypeLoss); len(got) > 0 {
+			t.Errorf("losses: %v", got)
+		}
+	}, withSpool(config.SpoolAlways))
+}
+
+func TestAReportIsMadeOnceAMinuteAtMostAndInTheEnd(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		for range 300 { // 150 s
+			w.add(1, 10, false)
+			w.process.Cut()
+			time.Sleep(500 * time.Millisecond)
+		}
+		if n := len(w.stream.reports(t)); n != 2 {
+			t.Errorf("%d reports in 150 s", n)
+		}
+		time.Sleep(time.Hour)
+		w.process.Cut() // something has come since the last one
+		time.Sleep(time.Hour)
+		w.process.Cut() // but nothing since this one
+		time.Sleep(time.Second)
+		if n := len(w.stream.reports(t)); n != 3 {
+			t.Errorf("%d reports after that", n)
+		}
+		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte(event.TypePlatformLogsDropped), Record: []byte(`{"droppedRecords":7,"droppedBytes":1234}`)})
+		w.finish(time.Second)
+		reports := w.stream.reports(t)
+		last := reports[len(reports)-1]
+		if len(reports) != 4 || !last.Final || last.Received.Events != 301 || last.Own != 3 || last.Shipped.Events != 303 || last.Waiting != 1 {
+			t.Errorf("%d reports, the last one %+v", len(reports), last)
+		}
+		if diff := last.LogsDropped; diff != (ledger.Dropped{Times: 1, Records: 7, Bytes: 1234}) {
+			t.Errorf("logs dropped: %+v", diff)
+		}
+		for i, r := range reports[:3] {
+			if r.Final {
+				t.Errorf("report %d is final", i+1)
+			}
+		}
+		w.begin()
+	})
+}
+
+func TestNoReportIsMadeWhereNoneIsWanted(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.add(1, 10, false)
+		time.Sleep(time.Hour)
+		w.process.Cut()
+		w.finish(time.Second)
+		w.begin()
+		w.stream.become(denies)
+		w.add(1, 10, false)
+		w.finish(time.Second)
+		if n := len(w.stream.reports(t)); n > 0 {
+			t.Errorf("%d reports", n)
+		}
+		w.begin()
+	}, func(cfg *config.Config) { cfg.Report = false })
+}
+
+func TestNothingIsFlushedWhileKinesisIsUnavailable(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stream.become(denies)
+		w.add(1, 10, false)
+		w.process.Cut()
+		time.Sleep(time.Second)
+		w.add(1, 10, false)
+		before := time.Now()
+		if err := w.process.Flush(t.Context()); !errors.Is(err, ship.ErrUnavailable) || time.Since(before) > 0 || !w.process.Unavailable() {
+			t.Errorf("Flush returned %v after %s", err, time.Since(before))
+		}
+		// The record stays open, so that it gets full.
+		if n := w.process.queue.Waiting().Records; n != 1 || w.process.own().Age() != 0 {
+			t.Errorf("%d records wait; the open one is %s old", n, w.process.own().Age())
+		}
+	})
+}
 
 // Whatever Kinesis does, and however processes end, each event is in the stream
 // or told as lost, in the stream or where there is no other way in the log.

@@ -24,8 +24,10 @@ const (
 	probeDelay    = time.Second
 	maxProbeDelay = 30 * time.Second
 	// firstWindow is what the first request after a probe may carry. It
-	// doubles with each one that goes through.
+	// doubles with each one that goes through, up to maxWindow: four of those
+	// are what a shard takes in a second.
 	firstWindow = 64 << 10
+	maxWindow   = 256 << 10
 	// shardRate is what a shard takes a second (Kinesis quotas). A backlog is
 	// sent no faster, or a recovering stream would throttle what everybody
 	// has kept for it.
@@ -120,7 +122,7 @@ func (b *breaker) succeeded(gone, left int64) (over bool) {
 		b.state, b.window, b.backlog = recovering, firstWindow, left
 	case recovering:
 		// No further than the backlog: what came since is not its fault.
-		b.window, b.backlog = min(2*b.window, shardRate), b.backlog-gone
+		b.window, b.backlog = min(2*b.window, maxWindow), b.backlog-gone
 	case closed:
 	}
 	if b.state == recovering && b.backlog > 0 && left > 0 {
@@ -177,6 +179,6 @@ func (b *breaker) pace(batch []*pack.Record) time.Duration {
 	for _, r := range batch {
 		bytes += r.Size()
 	}
-	full := time.Duration(bytes) * time.Second / shardRate
-	return full/2 + rand.N(full+1)
+	least := time.Duration(bytes) * time.Second / shardRate
+	return least + rand.N(least/2+1)
 }

@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kinetel/kinesissim"
+	"kinetel/lambdasim"
+	"kinetel/test/rig"
+)
+
+// After an outage everybody has kept something for the stream. Who sends it all
+// at once is throttled, and everybody else with him.
+func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
+	var up atomic.Bool
+	var failed, put atomic.Int64
+	answered := make(chan struct{}, 1)
+	r := start(t, rig.Options{
+		Env: map[string]string{
+			"KINETEL_COMPRESSION":    "none",
+			"KINETEL_FLUSH":          "interval",
+			"KINETEL_FLUSH_INTERVAL": "100ms",
+		},
+		Lambda: func(c *lambdasim.Config) { c.DisableFreeze = true },
+	}, func(c *kinesissim.Config) {
+		c.Streams = []kinesissim.Stream{{Name: rig.Stream, Shards: 1}}
+		c.EnforceRate = true
+		c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
+			if up.Load() {
+				return nil
+			}
+			return kinesissim.Error(503, "ServiceUnavailable", "down")
+		}
+		c.OnRequest = func(o kinesissim.Observation) {
+			if up.Load() && o.Status == 200 {
+				failed.Add(int64(o.Failed))
+				put.Add(int64(o.Records))
+			}
+			select {
+			case answered <- struct{}{}:
+			default:
+			}
+		}
+	})
+	for i := range 6 {
+		r.Invoke(fmt.Sprintf(`{"id":"outage-%d","lines":1000,"bytes":400}`, i)) // some 4 MB with what is around the lines
+	}
+	deadline := time.After(30 * time.Second)
+	until := func(what string, done func() bool) {
+		t.Helper()
+		for !done() {
+			select {
+			case <-answered:
+			case <-deadline:
+				t.Fatalf("%s: not within 30 s\n%s", what, r.Log())
+			}
+		}
+	}
+	until("the breaker opens", func() bool { return strings.Contains(r.Log(), "does not take telemetry") })
+	began := time.Now()
+	up.Store(true)
+	until("the backlog arrives", func() bool { return r.Verdict(r.records()).Lost == 0 })
+	took := time.Since(began)
+	r.Ended(r.Shutdown())
+	if v := r.Verdict(r.records()); !v.OK() {
+		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
+	}
+	if failed.Load() > 0 || took < 2*time.Second {
+		t.Errorf("%d of %d records were throttled, in %v: a burst", failed.Load(), put.Load(), took)
+	}
+	if log := r.LogLines(); len(log) != 2 || !strings.Contains(log[1], "takes telemetry again") || !strings.Contains(log[1], `"lost_events":0`) {
+		t.Errorf("the log:\n%s", r.Log())
+	}
+}
