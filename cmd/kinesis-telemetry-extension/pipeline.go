@@ -200,7 +200,7 @@ func (p *pipeline) takeUp(left []spool.Leftover) {
 		p.packers = append(p.packers, packer)
 		p.mu.Unlock()
 		for _, run := range l.Lines {
-			packer.Restore(run.First, run.Last, run.Lines)
+			packer.Restore(run.First, run.Lines)
 		}
 		if len(l.Fragment) > 0 {
 			telemetry.Unparsed(l.Fragment, time.Now(), packer.Add)

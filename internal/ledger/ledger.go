@@ -32,6 +32,9 @@ type Loss struct {
 	Count  int    `json:"count"` // of events
 	Bytes  int64  `json:"bytes"` // of their lines, before compression
 	Reason Reason `json:"reason"`
+	// Number counts the losses that a Ledger has handed to keep. On the last
+	// of those that Take returns it says which of them these are: all up to it.
+	Number uint64 `json:"-"`
 }
 
 // AppendJSON appends the loss as the body of a kinetel.loss event.
@@ -91,14 +94,16 @@ func (a *Account) Total() (total int64) {
 // safe for concurrent use.
 type Ledger struct {
 	account *Account
-	keep    func(Loss) // nil, or makes an untold loss outlive the process
+	keep    func(Loss) // nil, or makes an untold loss outlive the process; called with mu
 
 	mu     sync.Mutex
 	untold []Loss // by First, runs that touch put together
+	kept   uint64 // losses that were handed to keep
 }
 
 // New returns a Ledger that adds its losses to account. keep, where it is not
-// nil, is called with each loss that has to be told, before it is noted.
+// nil, is called with each loss that has to be told, before anybody can take
+// it; it must not call the Ledger.
 func New(account *Account, keep func(Loss)) *Ledger {
 	return &Ledger{account: account, keep: keep}
 }
@@ -122,13 +127,16 @@ func (l *Ledger) Restore(losses []Loss) {
 
 // Retell notes losses whose telling was itself lost.
 func (l *Ledger) Retell(losses []Loss) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, loss := range losses {
 		if l.keep != nil {
+			l.kept++
+			loss.Number = l.kept
 			l.keep(loss)
 		}
-		l.mu.Lock()
+		loss.Number = 0
 		l.note(loss)
-		l.mu.Unlock()
 	}
 }
 
@@ -179,5 +187,8 @@ func (l *Ledger) Take() []Loss {
 	defer l.mu.Unlock()
 	losses := l.untold
 	l.untold = nil
+	if len(losses) > 0 {
+		losses[len(losses)-1].Number = l.kept
+	}
 	return losses
 }

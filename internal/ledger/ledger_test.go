@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -250,30 +251,109 @@ func TestRestoredLossesCountOnceAndAreNotKeptAgain(t *testing.T) {
 	}
 }
 
-func TestALossIsKeptBeforeItIsNoted(t *testing.T) {
-	account := &ledger.Account{}
-	var l *ledger.Ledger
+func TestEachLossIsKeptUnderANumber(t *testing.T) {
 	var kept []ledger.Loss
-	l = ledger.New(account, func(loss ledger.Loss) {
-		kept = append(kept, loss)
-		// A process that ends here has it on disk; nobody has told it yet.
-		if untold := l.Take(); slices.Contains(untold, loss) {
-			t.Errorf("%v is noted before it is kept", loss)
-		}
-	})
-	first, second, again := run(1, 2, ledger.BufferFull), run(3, 3, ledger.BufferFull), run(7, 9, ledger.Shutdown)
-	l.Lost(first)
-	l.Lost(second)
-	l.Retell([]ledger.Loss{again})
-	if diff := cmp.Diff([]ledger.Loss{first, second, again}, kept); diff != "" {
+	account := &ledger.Account{}
+	l := ledger.New(account, func(loss ledger.Loss) { kept = append(kept, loss) })
+	numbered := func(loss ledger.Loss, number uint64) ledger.Loss { loss.Number = number; return loss }
+	const full = ledger.BufferFull
+
+	l.Restore([]ledger.Loss{run(1, 1, full)}) // is kept already
+	if diff := cmp.Diff([]ledger.Loss{run(1, 1, full)}, l.Take()); diff != "" {
+		t.Errorf("before any was kept are told (-want +got):\n%s", diff)
+	}
+	l.Lost(run(11, 12, full))
+	l.Lost(run(13, 13, full))
+	l.Lost(run(7, 7, ledger.Rejected))
+	if diff := cmp.Diff([]ledger.Loss{run(7, 7, ledger.Rejected), numbered(run(11, 13, full), 3)}, l.Take()); diff != "" {
+		t.Errorf("of three that were kept are told (-want +got):\n%s", diff)
+	}
+	if again := l.Take(); len(again) != 0 {
+		t.Errorf("told again: %v", again)
+	}
+	// What a record that was lost told of has a number of then.
+	l.Retell([]ledger.Loss{numbered(run(11, 13, full), 3), run(20, 20, full)})
+	if diff := cmp.Diff([]ledger.Loss{run(11, 13, full), numbered(run(20, 20, full), 5)}, l.Take()); diff != "" {
+		t.Errorf("of what is told again are told (-want +got):\n%s", diff)
+	}
+	want := []ledger.Loss{
+		numbered(run(11, 12, full), 1), numbered(run(13, 13, full), 2), numbered(run(7, 7, ledger.Rejected), 3),
+		numbered(run(11, 13, full), 4), numbered(run(20, 20, full), 5),
+	}
+	if diff := cmp.Diff(want, kept); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]ledger.Loss{again}, l.Take()); diff != "" {
+	if account.Total() != 5 {
+		t.Errorf("%d events lost, want 5", account.Total())
+	}
+}
+
+func TestWithoutKeepingLossesHaveNoNumber(t *testing.T) {
+	l, _ := empty()
+	l.Lost(run(1, 2, ledger.BufferFull))
+	l.Retell([]ledger.Loss{{First: 9, Last: 9, Count: 1, Reason: ledger.Shutdown, Number: 7}})
+	want := []ledger.Loss{run(1, 2, ledger.BufferFull), {First: 9, Last: 9, Count: 1, Reason: ledger.Shutdown}}
+	if diff := cmp.Diff(want, l.Take()); diff != "" {
 		t.Errorf("losses to tell (-want +got):\n%s", diff)
 	}
-	if account.Total() != 3 {
-		t.Errorf("%d events lost, want 3", account.Total())
+}
+
+// Whoever takes losses has all of those that were kept up to the number that
+// they come with, and none beyond it.
+func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
+	const writers, each = 4, 100 // not so many that ranges get gaps
+	var mu sync.Mutex
+	events := map[uint64]uint64{} // by the number that they were kept under
+	l := ledger.New(&ledger.Account{}, func(loss ledger.Loss) {
+		for range 10 {
+			runtime.Gosched() // another goroutine may come in between
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		events[loss.Number] = loss.First
+	})
+	told := map[uint64]bool{}
+	take := func() {
+		losses := l.Take()
+		if len(losses) == 0 {
+			return
+		}
+		for _, loss := range losses {
+			for n := loss.First; n <= loss.Last; n++ {
+				told[n] = true
+			}
+		}
+		number := losses[len(losses)-1].Number
+		mu.Lock()
+		defer mu.Unlock()
+		for n := uint64(1); n <= number; n++ {
+			if event := events[n]; !told[event] {
+				t.Errorf("%d were taken up to number %d, and number %d, event %d, is not among them", len(told), number, n, event)
+			}
+		}
+		if uint64(len(told)) != number {
+			t.Errorf("%d were taken up to number %d", len(told), number)
+		}
 	}
+	var writing sync.WaitGroup
+	for w := range uint64(writers) {
+		writing.Go(func() {
+			for i := range uint64(each) {
+				l.Lost(run(2*(w*each+i)+1, 2*(w*each+i)+1, ledger.BufferFull))
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { writing.Wait(); close(over) }()
+	for done := false; !done && !t.Failed(); {
+		select {
+		case <-over:
+			done = true // one last time
+		default:
+		}
+		take()
+	}
+	writing.Wait()
 }
 
 // maxUntold is how many losses wait at most.

@@ -85,10 +85,10 @@ func TestShutdownDoesNotTakeAnotherRequestsReport(t *testing.T) {
 
 func TestShutdownEndsBeforeTheDeadline(t *testing.T) {
 	scenarios := []struct {
-		name         string
-		left         time.Duration
+		name          string
+		left          time.Duration
 		close, finish time.Duration
-		want         []string
+		want          []string
 	}{
 		{"nothing can be sent", 2 * time.Second, 0, forever, []string{"1s next", "1.04s CloseIntake", "1.04s Finish", "2.9s Finish gave up", "2.9s end"}},
 		{"the intake cannot be closed", 2 * time.Second, forever, 0, []string{"1s next", "1.04s CloseIntake", "1.14s CloseIntake gave up", "1.14s Finish", "1.14s end"}},

@@ -425,7 +425,7 @@ func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
 			})
 			lines := linesOf(t, 17, tt.count, tt.size)
 			r.Add(line("already here"))
-			r.Restore(17, 16+uint64(tt.count), lines)
+			r.Restore(17, lines)
 			r.Add(line("and more"))
 			r.Cut()
 			for _, rec := range r.records {
@@ -455,8 +455,8 @@ func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
 
 func TestRestoreTakesSeveralRuns(t *testing.T) {
 	r := newRig(func(set *setup) { set.Next = 100 })
-	r.Restore(3, 5, linesOf(t, 3, 3, 10))
-	r.Restore(9, 12, linesOf(t, 9, 4, 10))
+	r.Restore(3, linesOf(t, 3, 3, 10))
+	r.Restore(9, linesOf(t, 9, 4, 10))
 	r.Add(line("and more"))
 	r.Cut()
 	var got [][2]uint64

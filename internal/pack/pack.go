@@ -306,9 +306,10 @@ func (p *Packer) Commit(fragment []byte) {
 	}
 }
 
-// Restore closes records of lines that were numbered before, first to last, in
-// an environment that has ended. Its last number is below Next.
-func (p *Packer) Restore(first, last uint64, lines []byte) {
+// Restore closes records of lines that were numbered before, from first on, in
+// an environment that has ended. Its last number is below Next. The Packer must
+// have no Journal: it would forget the lines with the first record of them.
+func (p *Packer) Restore(first uint64, lines []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut()

@@ -318,6 +318,32 @@ func TestNumbersBeginWithNext(t *testing.T) {
 	}
 }
 
+func TestLastIsTheHighestNumberThatWasGiven(t *testing.T) {
+	r := newRig(func(set *setup) { set.Next = 100 })
+	want := func(name string, want uint64) {
+		t.Helper()
+		if got := r.Last(); got != want {
+			t.Errorf("%s: Last is %d, want %d", name, got, want)
+		}
+	}
+	want("none yet", 99)
+	r.Add(line("one"))
+	r.AddOwn(own(event.TypeReport, "{}"))
+	want("in the open record", 101)
+	r.Cut()
+	want("in a closed record", 101)
+	r.Restore(3, linesOf(t, 3, 3, 10))
+	want("after older lines", 101)
+	r.ledger.Lost(ledger.Loss{First: 7, Last: 7, Count: 1, Reason: ledger.Rejected})
+	r.Cut()
+	want("after a loss is told", 102)
+	r.Add(line(string(text(3<<20, true, 1))))
+	want("after an event in parts", 102+uint64(r.Received().Parts)+1)
+	if r.Origin() != r.origin {
+		t.Errorf("Origin is %v", r.Origin())
+	}
+}
+
 func TestReceivedCountsWhatWasTakenIn(t *testing.T) {
 	r := newRig()
 	want := func(want pack.Received) {

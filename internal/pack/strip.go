@@ -105,7 +105,7 @@ func decompress(r *Record) ([]byte, error) {
 			return nil, fmt.Errorf("decompress a record: %w", err)
 		}
 		// A record of several events has no more lines than this.
-		lines := make([]byte, min(r.Lines, MaxRecord))
+		lines := make([]byte, min(max(r.Lines, 0), MaxRecord)) // what was on disk may say anything
 		if _, err := io.ReadFull(z, lines); err != nil {
 			return nil, fmt.Errorf("decompress a record: %w", err)
 		}

@@ -21,7 +21,10 @@ import (
 func losing() (origin *pack.Origin, account *ledger.Account, lost *[]ledger.Loss) {
 	account, lost = &ledger.Account{}, new([]ledger.Loss)
 	origin = identity().Origin()
-	origin.Ledger = ledger.New(account, func(loss ledger.Loss) { *lost = append(*lost, loss) })
+	origin.Ledger = ledger.New(account, func(loss ledger.Loss) {
+		loss.Number = 0 // the ledger's own
+		*lost = append(*lost, loss)
+	})
 	return origin, account, lost
 }
 
@@ -223,6 +226,9 @@ func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 		{"numbers above the last one", func(r *pack.Record) { r.Last = 3 }},
 		{"more events", func(r *pack.Record) { r.Events = 3 }},
 		{"fewer events", func(r *pack.Record) { r.Events = 5 }},
+		{"fewer bytes of lines", func(r *pack.Record) { r.Lines++ }},
+		{"more bytes of lines", func(r *pack.Record) { r.Lines-- }},
+		{"no bytes of lines", func(r *pack.Record) { r.Lines = 0 }},
 	} {
 		for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd} {
 			t.Run(tt.name+", "+string(compression), func(t *testing.T) {
@@ -251,6 +257,21 @@ func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A record is read from a folder that others can write to.
+func TestStripGivesUpARecordOfANegativeSize(t *testing.T) {
+	origin, account, _ := losing()
+	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "platform.start"))
+	r.Origin, r.Lines = origin, -1
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("panic: %v", p)
+		}
+	}()
+	if got := pack.NewStripper(config.CompressionGzip).Strip(r, ledger.SpoolFull); got != nil || account.Total() != 2 {
+		t.Errorf("%s is left, %d events lost", describe(got), account.Total())
+	}
 }
 
 // allocated returns how many bytes f allocates.
@@ -285,7 +306,7 @@ func TestStripOfABombTakesBoundedMemory(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			origin, account, _ := losing()
-			r := &pack.Record{Data: tt.data(t), Origin: origin, First: 1, Last: 2, Events: 2, Ordinary: 1}
+			r := &pack.Record{Data: tt.data(t), Origin: origin, First: 1, Last: 2, Events: 2, Ordinary: 1, Lines: 1 << 40}
 			var got *pack.Record
 			n := allocated(func() { got = pack.NewStripper(config.CompressionGzip).Strip(r, ledger.BufferFull) })
 			if got != nil || account.Total() != 2 {
@@ -447,14 +468,20 @@ func FuzzStrip(f *testing.F) {
 	lines := linesOfTypes(f, "function", "platform.start", "extension", "platform.report")
 	for _, compression := range compressions() {
 		data := deflate(f, compression, lines)
-		f.Add(data, uint64(1), uint64(4), uint16(4), uint16(2))
-		f.Add(data[:len(data)/2], uint64(1), uint64(4), uint16(4), uint16(2))
-		f.Add(deflate(f, compression, make([]byte, 4<<20)), uint64(0), uint64(9), uint16(1), uint16(0))
-		f.Add(append(bytes.Clone(data), data...), uint64(1), uint64(4), uint16(8), uint16(1))
+		size := uint32(len(lines))
+		f.Add(data, uint64(1), uint64(4), uint16(4), uint16(2), size)
+		f.Add(data, uint64(1), uint64(4), uint16(4), uint16(2), size-1)
+		f.Add(data, uint64(1), uint64(4), uint16(4), uint16(2), uint32(1<<32-1))
+		f.Add(data[:len(data)/2], uint64(1), uint64(4), uint16(4), uint16(2), size)
+		f.Add(append(bytes.Clone(data), data...), uint64(1), uint64(4), uint16(8), uint16(1), 2*size)
 	}
-	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x03, 0x00, 0x08, 'x'}, uint64(0), uint64(0), uint16(1), uint16(0))
-	f.Add([]byte(`{"schema":"kinetel/1","seq":18446744073709551615,"type":"`), uint64(0), uint64(1<<64-1), uint16(1), uint16(0))
-	f.Fuzz(func(t *testing.T, data []byte, first, last uint64, events, ordinary uint16) {
-		checkStrip(t, &pack.Record{Data: data, PartitionKey: "key", First: first, Last: last, Events: int(events), Ordinary: int(ordinary)})
+	f.Add(deflate(f, config.CompressionGzip, make([]byte, 4<<20)), uint64(0), uint64(9), uint16(2), uint16(1), uint32(4<<20))
+	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x03, 0x00, 0x08, 'x'}, uint64(0), uint64(0), uint16(2), uint16(1), uint32(1<<30))
+	f.Add([]byte(`{"schema":"kinetel/1","seq":18446744073709551615,"type":"`), uint64(0), uint64(1<<64-1), uint16(2), uint16(1), uint32(57))
+	f.Fuzz(func(t *testing.T, data []byte, first, last uint64, events, ordinary uint16, size uint32) {
+		checkStrip(t, &pack.Record{
+			Data: data, PartitionKey: "key", First: first, Last: last,
+			Events: int(events), Ordinary: int(ordinary), Lines: int64(size),
+		})
 	})
 }

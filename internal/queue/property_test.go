@@ -156,8 +156,8 @@ func (m *model) trouble(t *rapid.T) {
 // leave notes what is gone, event by event.
 func (m *model) leave(r *pack.Record) {
 	for _, seq := range events(m.t, r) {
-		p := m.by[seq]
-		if p == nil {
+		p, waits := m.by[seq]
+		if !waits {
 			m.t.Fatalf("event %d is in a batch, but it is gone or lost", seq)
 		}
 		delete(p.ordinary, seq)

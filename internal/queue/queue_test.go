@@ -181,6 +181,9 @@ func TestAnotherPartitionKeyLeavesTheMemoryRight(t *testing.T) {
 			r.push(1, 2)
 			r.Batch(1, 1<<20)[0].PartitionKey = other
 			r.Settle(none)
+			if got, want := r.Waiting(), room(2)+int64(len(other)-len(key)); got.Bytes != want || got.Size != want-2*queue.Overhead {
+				t.Errorf("waiting: %+v, want %d bytes of memory", got, want)
+			}
 			r.Batch(1, 1<<20)
 			r.Settle(all)
 			if got := r.Waiting().Bytes; got != room(1) {

@@ -381,6 +381,19 @@ func TestWithAlwaysWhatIsOnItsWayStaysInTheStore(t *testing.T) {
 	wantKept(t, s)
 }
 
+// A disk that failed may work again.
+func TestWithAlwaysWhatCouldNotBeStoredIsStoredLater(t *testing.T) {
+	r, s := withStore(100, 10, always)
+	s.failing = true
+	r.push(1, 2)
+	wantKept(t, s)
+	s.failing = false
+	r.Batch(1, 1<<20)
+	r.Settle(none)
+	wantKept(t, s, 1, 2)
+	wantLost(t, r)
+}
+
 // refs stores records of one ordinary event, as an earlier process did.
 func refs(t *testing.T, s *store, r *rig, seqs ...uint64) (refs []*spool.Ref) {
 	t.Helper()

@@ -156,7 +156,7 @@ func TestASilentKinesisIsGivenUpAfterFiveSeconds(t *testing.T) {
 		if r.Stats().Unknown != 0 {
 			t.Error("the request is given up")
 		}
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()
 		if stats := r.Stats(); stats.Unknown != 1 || stats.Latency.Max != 5*time.Second || len(r.kinesis.times()) != 1 {
 			t.Errorf("stats: %+v after %d requests", stats, len(r.kinesis.times()))
@@ -302,7 +302,7 @@ func TestPausesAreAShareOfTheTimeOfWhoWaits(t *testing.T) {
 		for range 20 {
 			bubble(t, func(t *testing.T) {
 				r := start(t, throttle)
-				r.push(1)
+				r.pushed(rec(1)) // it is sent by Flush
 				began := time.Now()
 				if err := r.flush(t, 80*time.Millisecond); !errors.Is(err, ship.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
 					t.Fatalf("it returned %v", err)

@@ -48,7 +48,7 @@ type segment struct {
 // itself was found by Recover and returned: it is settled once the loss is
 // kept as a frame, or told of by a record, or at Close.
 type kept struct {
-	loss    ledger.Loss
+	loss    ledger.Loss // its Number is 0 where an earlier process kept it
 	seg     *segment
 	offset  int64
 	spoiled bool
@@ -274,11 +274,26 @@ func (s *Spool) drop(e *environment, k *kept) {
 	k.seg.losses--
 }
 
-// toldBy returns the kept losses that a record with these losses tells of.
+// toldBy returns the kept losses that a record with these losses tells of. A
+// ledger says by a number; without one, they are those that a loss is made of.
 func (e *environment) toldBy(losses []ledger.Loss) (told []*kept) {
-	for _, k := range e.kept {
-		if slices.ContainsFunc(losses, func(l ledger.Loss) bool { return covers(l, k.loss) }) {
-			told = append(told, k)
+	var number uint64
+	for _, loss := range losses {
+		number = max(number, loss.Number)
+	}
+	if number > 0 {
+		for _, k := range e.kept {
+			if k.loss.Number <= number {
+				told = append(told, k)
+			}
+		}
+		return told
+	}
+	for _, loss := range losses {
+		for _, k := range e.madeOf(loss) {
+			if !slices.Contains(told, k) {
+				told = append(told, k)
+			}
 		}
 	}
 	return told
@@ -288,25 +303,30 @@ func covers(outer, inner ledger.Loss) bool {
 	return outer.Reason == inner.Reason && outer.First <= inner.First && inner.Last <= outer.Last
 }
 
-// keptAs reports whether the very loss is kept already, and else which kept
-// ones it is made of: a ledger puts losses together before they are told, and
-// hands them back as one.
-func (e *environment) keptAs(loss ledger.Loss) (found bool, parts []*kept) {
-	count := 0
+// same reports whether two losses are of the same events.
+func same(a, b ledger.Loss) bool {
+	a.Number, b.Number = 0, 0
+	return a == b
+}
+
+// madeOf returns the kept losses that a loss was put together from: the very
+// same one, or those within it, if they add up.
+func (e *environment) madeOf(loss ledger.Loss) (parts []*kept) {
+	count, bytes := 0, int64(0)
 	for _, k := range e.kept {
-		if !covers(loss, k.loss) {
-			continue
+		if same(loss, k.loss) {
+			return []*kept{k}
 		}
-		if k.loss == loss && !k.spoiled {
-			return true, nil
+		if covers(loss, k.loss) {
+			parts = append(parts, k)
+			count += k.loss.Count
+			bytes += k.loss.Bytes
 		}
-		parts = append(parts, k)
-		count += k.loss.Count
 	}
-	if count != loss.Count {
-		return false, nil
+	if count != loss.Count || bytes != loss.Bytes {
+		return nil
 	}
-	return false, parts
+	return parts
 }
 
 // leave closes the files of an environment, and removes them where nothing is

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -250,8 +251,16 @@ func (s *Spool) Lost(o *pack.Origin, loss ledger.Loss) {
 	if err != nil || loss.First == 0 || loss.First > loss.Last {
 		return
 	}
-	found, old := e.keptAs(loss)
-	if found || len(e.kept)-len(old) >= maxKept {
+	old := e.madeOf(loss)
+	switch {
+	case loss.Number > 0:
+		// A ledger keeps each of its losses. What is spoiled is kept as a frame
+		// from here on.
+		old = slices.DeleteFunc(old, func(k *kept) bool { return !k.spoiled })
+	case len(old) == 1 && !old[0].spoiled && same(old[0].loss, loss):
+		return // it is kept already
+	}
+	if len(e.kept)-len(old) >= maxKept {
 		return
 	}
 	frame := appendLoss(s.buf[:0], loss)

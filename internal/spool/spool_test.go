@@ -493,7 +493,7 @@ func TestLossIsKeptUntilARecordTellsOfIt(t *testing.T) {
 	lost(30, 40, ledger.BufferFull) // told again
 	a := r.append(record(o, 50, 50, 300<<10))
 	b := record(o, 51, 51, 300<<10) // in another file
-	b.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 20, Reason: ledger.BufferFull}}
+	b.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 20, Bytes: 10, Reason: ledger.BufferFull}}
 	r.append(b)
 	r.Done(a) // the losses go to the newest file
 	if diff := cmp.Diff([]string{"00000002.seg", "meta"}, r.files()); diff != "" {

@@ -510,6 +510,71 @@ func TestTheFragmentStaysAsItIsUntilTheNextCommit(t *testing.T) {
 	)
 }
 
+// Bodies are read into the memory of earlier ones.
+func TestABodyHasNothingOfTheOneBefore(t *testing.T) {
+	p := &pipeline{}
+	l := listenTo(t, p)
+	var want []string
+	send := func(body io.Reader, lines ...string) {
+		t.Helper()
+		if resp, _ := request(t, l, http.MethodPost, "/", body); resp.StatusCode != http.StatusOK {
+			t.Errorf("the answer is %d", resp.StatusCode)
+		}
+		want = append(want, lines...)
+		wantTaken(t, p, want...)
+	}
+	long := func(n int) (body, line string) {
+		text := `"` + strings.Repeat("x", n) + `"`
+		return "[" + function(text) + "]", functionLine(text)
+	}
+	for _, n := range []int{1000, 10, 0, 5000, 100_000, 3} {
+		body, line := long(n)
+		send(strings.NewReader(body), line)
+	}
+	send(http.NoBody)
+	send(strings.NewReader("["+helloEvent), helloLine) // the end is missing, and nobody else's is there
+	send(io.MultiReader(strings.NewReader("["+doneEvent+"]")), doneLine)
+	body, line := long(maxKept)
+	send(strings.NewReader(body), line)
+	c := connect(t, l)
+	c.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n[%s", helloEvent)
+	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if status := c.answer(); status != http.StatusBadRequest {
+		t.Errorf("half a body is answered %d", status)
+	}
+	send(strings.NewReader("["+doneEvent+"]"), doneLine)
+}
+
+func TestTheMemoryOfALargeBodyIsNotKept(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		body io.Reader
+		kept bool
+	}{
+		{"an ordinary one", strings.NewReader("[" + helloEvent + "]"), true},
+		{"a large one", strings.NewReader(strings.Repeat(" ", maxKept+1)), false},
+		{"a large one in chunks", io.MultiReader(strings.NewReader(strings.Repeat(" ", maxKept+1))), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := listenTo(t, &pipeline{})
+			request(t, l, http.MethodPost, "/", tt.body)
+			l.Close(t.Context()) // the memory is kept after the answer; it waits for it
+			select {
+			case memory := <-l.spare:
+				if !tt.kept || cap(memory) > maxKept || len(memory) != 0 {
+					t.Errorf("%d bytes are kept", cap(memory))
+				}
+			default:
+				if tt.kept {
+					t.Error("nothing is kept")
+				}
+			}
+		})
+	}
+}
+
 func TestWhatIsRefusedIsNotCommitted(t *testing.T) {
 	p := &pipeline{}
 	l := listenTo(t, p)
