@@ -299,7 +299,7 @@ func (p *pipeline) Flush(ctx context.Context) error {
 // CloseIntake stops taking telemetry in.
 func (p *pipeline) CloseIntake(ctx context.Context) { p.listener.Close(ctx) }
 
-// Finish sends everything for the last time. What Kinesis does not take in time
+// Finish sends everything for the last time, before ctx's deadline. What Kinesis does not take in time
 // goes to disk, for the next process of the environment, or is told as lost.
 func (p *pipeline) Finish(ctx context.Context) {
 	if p.spool != nil {
@@ -307,11 +307,8 @@ func (p *pipeline) Finish(ctx context.Context) {
 	}
 	p.addReport(true)
 	p.Cut()
-	sending, cancel := context.WithCancel(ctx)
-	if deadline, ok := ctx.Deadline(); ok {
-		cancel()
-		sending, cancel = context.WithDeadline(ctx, deadline.Add(-min(lastWords, time.Until(deadline)/3)))
-	}
+	deadline, _ := ctx.Deadline()
+	sending, cancel := context.WithDeadline(ctx, deadline.Add(-min(lastWords, time.Until(deadline)/3)))
 	defer cancel()
 	err := p.drain(sending)
 	p.stop()

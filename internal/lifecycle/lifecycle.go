@@ -59,7 +59,7 @@ type Pipeline interface {
 	// afterwards.
 	CloseIntake(ctx context.Context)
 	// Finish sends everything for the last time, or puts it where it outlives
-	// the process, before ctx ends.
+	// the process, before ctx ends, which has a deadline.
 	Finish(ctx context.Context)
 }
 
