@@ -768,7 +768,8 @@ func drawSchedule(t *rapid.T, rng *rand.Rand) (schedule []step) {
 
 func pick[T any](rng *rand.Rand, from ...T) T { return from[rng.IntN(len(from))] }
 
-// inWorld plays something in fake time, and then checks it as a schedule.
+// inWorld plays something in fake time, and then checks it as a schedule. All
+// sleeps of this file are in a synctest bubble.
 func inWorld(t *testing.T, play func(t *testing.T, w *world), change ...func(*config.Config)) {
 	t.Helper()
 	cfg := config.Config{

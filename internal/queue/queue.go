@@ -274,25 +274,27 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 		if e.ref == nil || !q.opt.Store.Together(e.ref, victim) {
 			continue
 		}
-		if i < q.inFlight { // it is in memory, and may yet arrive
-			q.opt.Store.Done(e.ref)
-			e.ref = nil
-			rests = append(rests, e.position)
-			continue
+		ref, kept := e.ref, true
+		if i >= q.inFlight { // else it is in memory, and may yet arrive
+			e.reads = max(e.reads, maxReads-1) // there is no later
+			kept = q.load(e)
+			if kept && (!ordinary || e.ordinary > 0) {
+				kept = q.strip(i, ledger.SpoolFull)
+			}
 		}
-		ref := e.ref
-		e.reads = max(e.reads, maxReads-1) // there is no later
-		kept := q.load(e)
-		if kept && (!ordinary || e.ordinary > 0) {
-			kept = q.strip(i, ledger.SpoolFull)
-		}
-		q.opt.Store.Done(ref)
 		if !kept {
+			q.opt.Store.Done(ref)
 			i-- // the entry is gone
 			continue
 		}
+		// In this order where there is room, or a kill in between would lose it.
 		q.entries[i].ref = nil
-		rests = append(rests, q.entries[i].position)
+		if q.append(i) != nil {
+			rests = append(rests, q.entries[i].position)
+		} else {
+			q.unload(i)
+		}
+		q.opt.Store.Done(ref)
 	}
 	// What is left of them takes less than it did, as a rule.
 	for _, position := range rests {
@@ -300,11 +302,17 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 		if !found || q.append(i) != nil {
 			break // it stays in memory
 		}
-		if !q.opt.Always && i >= q.inFlight {
-			q.hold(&q.entries[i], nil)
-		}
+		q.unload(i)
 	}
 	return true
+}
+
+// unload takes the record at i, which is in the store, out of memory: it was only
+// there to be stripped.
+func (q *Queue) unload(i int) {
+	if !q.opt.Always && i >= q.inFlight {
+		q.hold(&q.entries[i], nil)
+	}
 }
 
 // Batch returns the oldest records, at most records of them and at most bytes

@@ -513,3 +513,39 @@ func TestWhatWasToldIsToldAgainWhenItsRecordIsGivenUp(t *testing.T) {
 		t.Errorf("%d events are lost, want 1: what was told is counted already", got)
 	}
 }
+
+// watched is a store that looks around before it forgets a record.
+type watched struct {
+	*store
+	done func(ref *spool.Ref)
+}
+
+func (w watched) Done(ref *spool.Ref) {
+	w.done(ref)
+	w.store.Done(ref)
+}
+
+// A process that is killed while a full store makes room must not lose the
+// platform events that it is to keep.
+func TestWhatIsLeftOfARecordIsStoredBeforeTheRecordIsForgotten(t *testing.T) {
+	s := &store{segment: 1, corrupt: map[*spool.Ref]bool{}}
+	forgotten := 0
+	w := watched{s, func(ref *spool.Ref) {
+		if ref.First != 1 {
+			return
+		}
+		forgotten++
+		if left := s.refs()[1:]; len(left) != 1 || left[0].First != 9 || left[0].Events != 1 {
+			t.Errorf("when the record is forgotten, its platform event is not in the store: %v", s.kept())
+		}
+	}}
+	r := newRig(queue.Options{Max: 1 << 20, Store: w, Always: true})
+	first, second := recordOf(r.origin, 1, "oooooooop", 100), recordOf(r.origin, 10, "oooooooo", 100)
+	s.max = int64(first.Size() + second.Size()/2)
+	r.Push(first)
+	r.Push(second)
+	wantKept(t, s, 9, 10)
+	if forgotten != 1 {
+		t.Errorf("the first record was forgotten %d times", forgotten)
+	}
+}
