@@ -1,0 +1,19 @@
+package selflog
+
+import (
+	"testing"
+	"time"
+)
+
+// A clock that was put back must not silence a problem until it has caught up.
+// What a freeze does to the monotonic clock cannot be had in a test.
+func TestTheClockIsPutBack(t *testing.T) {
+	var ps problems
+	p := problem{message: "no"}
+	ps.seen(p)
+	ps.seen(p)
+	ps.known[p].written = time.Now().Add(time.Hour)
+	if write, repeated, _ := ps.seen(p); !write || repeated != 1 {
+		t.Errorf("written %v, repeated %d, want it written with a count of 1", write, repeated)
+	}
+}

@@ -1,0 +1,486 @@
+package selflog_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/slogtest"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/selflog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// page is where a log writes to. It keeps what each call of Write was given.
+type page struct {
+	mu     sync.Mutex
+	writes []string
+	err    error // that Write returns
+}
+
+func (p *page) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writes = append(p.writes, string(b))
+	return len(b), p.err
+}
+
+// lines reads what was written, a line a call.
+func (p *page) lines(t interface{ Fatalf(string, ...any) }) []map[string]any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var lines []map[string]any
+	for _, w := range p.writes {
+		if strings.Count(w, "\n") != 1 || !strings.HasSuffix(w, "\n") {
+			t.Fatalf("one call of Write was given %q, want one line", w)
+		}
+		var line map[string]any
+		if err := json.Unmarshal([]byte(w), &line); err != nil {
+			t.Fatalf("line %q: %v", w, err)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// told gives what the lines say, one text a line: the message, and the counts
+// where there are any.
+func (p *page) told(t interface{ Fatalf(string, ...any) }) []string {
+	var all []string
+	for _, line := range p.lines(t) {
+		s := fmt.Sprint(line["msg"])
+		for _, key := range []string{"repeated", "repeated_others"} {
+			if n, ok := line[key]; ok {
+				s += fmt.Sprintf(" %s=%v", key, n)
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func wants(t *testing.T, p *page, lines ...string) {
+	t.Helper()
+	if diff := cmp.Diff(lines, p.told(t)); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
+// The shape that operators' queries rely on.
+func TestALineIsSlogsJSONWithTheNameFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &page{}
+		log := selflog.New(p, slog.LevelInfo).Logger()
+		log.Debug("not at this level")
+		log.Info("shipped", "events", 3)
+		log.With("stream", "telemetry").WithGroup("put").Error("Kinesis <refuses>", "error", errors.New("no"))
+		want := []string{
+			`{"time":"2000-01-01T00:00:00Z","level":"INFO","msg":"shipped","logger":"kinetel","events":3}` + "\n",
+			`{"time":"2000-01-01T00:00:00Z","level":"ERROR","msg":"Kinesis <refuses>","logger":"kinetel","stream":"telemetry","put":{"error":"no"}}` + "\n",
+		}
+		if diff := cmp.Diff(want, p.writes); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestTheHandlerKeepsSlogsRules(t *testing.T) {
+	p := &page{}
+	handler := selflog.New(p, slog.LevelInfo).Logger().Handler()
+	err := slogtest.TestHandler(handler, func() []map[string]any { return p.lines(t) })
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAProblemIsWrittenOnceInTenMinutesAndCountedBetween(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &page{}
+		log := selflog.New(p, slog.LevelWarn).Logger()
+		log.Warn("no room", "bytes", 1)
+		for i := range 5 {
+			log.Warn("no room", "bytes", i) // what else it tells makes no other problem
+		}
+		time.Sleep(10*time.Minute - time.Nanosecond)
+		log.Warn("no room")
+		wants(t, p, "no room")
+		time.Sleep(time.Nanosecond)
+		log.Warn("no room")
+		log.Warn("no room")
+		wants(t, p, "no room", "no room repeated=6")
+		time.Sleep(10 * time.Minute)
+		log.Warn("no room")
+		wants(t, p, "no room", "no room repeated=6", "no room repeated=1")
+		time.Sleep(10 * time.Minute)
+		log.Warn("no room") // nothing was held back: no count
+		wants(t, p, "no room", "no room repeated=6", "no room repeated=1", "no room")
+	})
+}
+
+func TestProblemsAreToldApart(t *testing.T) {
+	const message = "Kinesis does not take telemetry"
+	type say func(*slog.Logger)
+	for name, tc := range map[string]struct {
+		first, second say
+		same          bool
+	}{
+		"the same":                     {func(l *slog.Logger) { l.Warn(message) }, func(l *slog.Logger) { l.Warn(message) }, true},
+		"another message":              {func(l *slog.Logger) { l.Warn(message) }, func(l *slog.Logger) { l.Warn("other") }, false},
+		"another level":                {func(l *slog.Logger) { l.Warn(message) }, func(l *slog.Logger) { l.Error(message) }, false},
+		"another class":                {func(l *slog.Logger) { l.Warn(message, "class", "denied") }, func(l *slog.Logger) { l.Warn(message, "class", "transient") }, false},
+		"the same class":               {func(l *slog.Logger) { l.Warn(message, "class", "denied") }, func(l *slog.Logger) { l.Warn(message, "n", 1, "class", "denied") }, true},
+		"another problem":              {func(l *slog.Logger) { l.Warn(message, "problem", "a") }, func(l *slog.Logger) { l.Warn(message, "problem", "b") }, false},
+		"class, not problem":           {func(l *slog.Logger) { l.Warn(message, "problem", "a") }, func(l *slog.Logger) { l.Warn(message, "class", "a") }, false},
+		"class of With":                {func(l *slog.Logger) { l.With("class", "a").Warn(message) }, func(l *slog.Logger) { l.With("class", "b").Warn(message) }, false},
+		"With or at once":              {func(l *slog.Logger) { l.With("class", "a").Warn(message) }, func(l *slog.Logger) { l.Warn(message, "class", "a") }, true},
+		"the last one counts":          {func(l *slog.Logger) { l.With("class", "a").Warn(message, "class", "b") }, func(l *slog.Logger) { l.Warn(message, "class", "b") }, true},
+		"in a group":                   {func(l *slog.Logger) { l.WithGroup("put").Warn(message, "class", "a") }, func(l *slog.Logger) { l.WithGroup("put").Warn(message, "class", "b") }, false},
+		"With something else":          {func(l *slog.Logger) { l.With("stream", "a").Warn(message) }, func(l *slog.Logger) { l.With("stream", "b").Warn(message) }, true},
+		"no text":                      {func(l *slog.Logger) { l.Warn(message, "class", 1) }, func(l *slog.Logger) { l.Warn(message, "class", 2) }, false},
+		"With after With":              {func(l *slog.Logger) { l.With("class", "a").With("n", 1).Warn(message) }, func(l *slog.Logger) { l.With("class", "b").With("n", 1).Warn(message) }, false},
+		"With of a problem after With": {func(l *slog.Logger) { l.With("problem", "a").With("class", "c").Warn(message) }, func(l *slog.Logger) { l.With("problem", "b").With("class", "c").Warn(message) }, false},
+		"a value to be resolved":       {func(l *slog.Logger) { l.Warn(message, "class", valuer{"a", 1}, "problem", valuer{"b", 1}) }, func(l *slog.Logger) { l.Warn(message, "class", valuer{"a", 2}, "problem", "b") }, true},
+		"an error":                     {func(l *slog.Logger) { l.Warn(message, "problem", errors.New("a")) }, func(l *slog.Logger) { l.Warn(message, "problem", errors.New("b")) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &page{}
+			log := selflog.New(p, slog.LevelWarn).Logger()
+			tc.first(log)
+			tc.second(log)
+			want := 2
+			if tc.same {
+				want = 1
+			}
+			if got := len(p.lines(t)); got != want {
+				t.Errorf("%d lines, want %d: %q", got, want, p.writes)
+			}
+		})
+	}
+}
+
+func TestInfoAndDebugAreNeverHeldBack(t *testing.T) {
+	p := &page{}
+	log := selflog.New(p, slog.LevelDebug)
+	for range 100 {
+		log.Logger().Info("shipped")
+		log.Logger().Debug("subscribed")
+	}
+	log.Close()
+	if got := len(p.lines(t)); got != 200 {
+		t.Errorf("%d lines, want 200", got)
+	}
+}
+
+// A handler with attributes and an open group tells the count where all lines
+// have it.
+func TestTheCountStandsOutsideOfGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &page{}
+		log := selflog.New(p, slog.LevelWarn).Logger().With("stream", "s").WithGroup("put").With("try", 1).WithGroup("")
+		log.Warn("no", "n", 1)
+		log.Warn("no", "n", 2)
+		time.Sleep(10 * time.Minute)
+		log.Warn("no", "n", 3)
+		want := `{"time":"2000-01-01T00:10:00Z","level":"WARN","msg":"no","logger":"kinetel","repeated":1,"stream":"s","put":{"try":1,"n":3}}` + "\n"
+		if len(p.writes) != 2 || p.writes[1] != want {
+			t.Errorf("lines %q, want the second to be %q", p.writes, want)
+		}
+	})
+}
+
+// The loggers of one Log share what was seen, and those that are made of one
+// another do not mix up their attributes.
+func TestLoggersShareTheirProblems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &page{}
+		log := selflog.New(p, slog.LevelWarn)
+		parent := log.Logger().With("a", 1).With("x", 1).With("y", 1)
+		one, two := parent.With("b", 1), parent.With("c", 1)
+		one.Warn("no")
+		two.Warn("no")
+		log.Logger().Warn("no")
+		time.Sleep(10 * time.Minute)
+		one.Warn("no")
+		lines := p.lines(t)
+		if len(lines) != 2 {
+			t.Fatalf("lines %q, want 2", p.writes)
+		}
+		if lines[1]["repeated"] != 2.0 || lines[1]["b"] != 1.0 || lines[1]["a"] != 1.0 || lines[1]["c"] != nil {
+			t.Errorf("line %v, want repeated 2 and the attributes a and b", lines[1])
+		}
+	})
+}
+
+// A handler is asked for a group without a name by who calls it without a Logger.
+func TestAGroupWithoutANameIsNone(t *testing.T) {
+	p := &page{}
+	slog.New(selflog.New(p, slog.LevelWarn).Logger().Handler().WithGroup("")).Warn("no", "n", 1)
+	if lines := p.lines(t); lines[0]["n"] != 1.0 {
+		t.Errorf("line %v, want n beside the message", lines[0])
+	}
+}
+
+func TestCloseTellsWhatWasHeldBackOnce(t *testing.T) {
+	p := &page{}
+	log := selflog.New(p, slog.LevelWarn)
+	log.Close()
+	log.Logger().Warn("told")
+	log.Close()
+	wants(t, p, "told") // nothing was held back, nothing is said
+
+	log.Logger().Warn("told")
+	for range 3 {
+		log.Logger().Error("often", "class", "denied", "problem", "p")
+	}
+	log.Close()
+	log.Close()
+	wants(t, p, "told", "often", "problems that were told before came again repeated=3")
+	last := p.lines(t)[2]
+	want := []any{
+		map[string]any{"level": "ERROR", "msg": "often", "class": "denied", "problem": "p", "repeated": 2.0},
+		map[string]any{"level": "WARN", "msg": "told", "repeated": 1.0},
+	}
+	if diff := cmp.Diff(want, last["problems"]); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	if last["level"] != "WARN" || last["logger"] != "kinetel" {
+		t.Errorf("line %v, want a WARN of kinetel", last)
+	}
+
+	log.Logger().Warn("told") // a Log lives on
+	log.Close()
+	if got := p.lines(t); len(got) != 4 || got[3]["repeated"] != 1.0 {
+		t.Errorf("lines %q, want a fourth that tells of one more", p.writes)
+	}
+}
+
+func TestCloseTellsErrorsAtAnyLevel(t *testing.T) {
+	p := &page{}
+	log := selflog.New(p, slog.LevelError)
+	log.Logger().Error("no")
+	log.Logger().Error("no")
+	log.Close()
+	wants(t, p, "no", "problems that were told before came again repeated=1")
+}
+
+func TestTheClosingLineIsBounded(t *testing.T) {
+	p := &page{}
+	log := selflog.New(p, slog.LevelWarn)
+	long := strings.Repeat("é", 100_000)
+	for i := range 64 {
+		for range 3 {
+			log.Logger().Warn(fmt.Sprint(i, long), "class", long, "problem", long)
+		}
+	}
+	log.Close()
+	lines := p.lines(t)
+	last := lines[len(lines)-1]
+	if last["repeated"] != 128.0 || last["repeated_others"] != 96.0 || len(last["problems"].([]any)) != 16 {
+		t.Errorf("the last line tells of %v, of others %v and of %d problems, want 128, 96 and 16",
+			last["repeated"], last["repeated_others"], len(last["problems"].([]any)))
+	}
+	if n := len(p.writes[len(lines)-1]); n > 16<<10 {
+		t.Errorf("the closing line has %d bytes", n)
+	}
+	for _, one := range last["problems"].([]any) {
+		text := one.(map[string]any)["msg"].(string)
+		if strings.ContainsRune(text, '\ufffd') || !strings.HasSuffix(text, "é…") {
+			t.Errorf("a problem is told as %q, want it cut between letters and to see that it is", text)
+		}
+	}
+}
+
+func TestTheProblemSeenLongestAgoIsForgottenAndItsCountTold(t *testing.T) {
+	p := &page{}
+	log := selflog.New(p, slog.LevelWarn)
+	warn := func(i int) { log.Logger().Warn(fmt.Sprint("p", i)) }
+	for i := range 64 {
+		warn(i)
+		warn(i)
+	}
+	warn(0) // now p1 was seen longest ago
+	warn(64)
+	told := p.told(t)
+	if got := told[len(told)-1]; got != "p64 repeated_others=1" {
+		t.Errorf("the 65th problem is told as %q, want with the count of the forgotten one", got)
+	}
+	warn(0) // still known
+	if got := len(p.lines(t)); got != 65 {
+		t.Errorf("%d lines, want 65: a problem seen of late was forgotten", got)
+	}
+	warn(1) // was forgotten; p2 goes
+	told = p.told(t)
+	if got := told[len(told)-1]; got != "p1 repeated_others=1" {
+		t.Errorf("the forgotten problem is told as %q, want anew", got)
+	}
+}
+
+// Whatever comes: every line of Warn and above is written or told of by a count,
+// and no problem that is remembered is written twice in ten minutes.
+func TestNothingIsDroppedSilently(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		problems := rapid.SampledFrom([]int{3, 64, 90}).Draw(rt, "problems")
+		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) [2]int {
+			return [2]int{rapid.IntRange(0, problems-1).Draw(rt, "problem"), rapid.IntRange(-1, 240).Draw(rt, "seconds")}
+		}), 0, 300).Draw(rt, "lines")
+		synctest.Test(t, func(*testing.T) {
+			p := &page{}
+			log := selflog.New(p, slog.LevelWarn)
+			for _, step := range steps {
+				log.Logger().With("n", 1).Warn("no", "class", step[0])
+				if step[1] < 0 {
+					log.Close()
+				} else {
+					time.Sleep(time.Duration(step[1]) * time.Second)
+				}
+			}
+			log.Close()
+			sum := 0
+			last := map[any]time.Time{}
+			for _, line := range p.lines(rt) {
+				closing := line["problems"] != nil
+				if !closing {
+					sum++
+					at, err := time.Parse(time.RFC3339Nano, line["time"].(string))
+					if err != nil {
+						rt.Fatal(err)
+					}
+					if before, ok := last[line["class"]]; ok && problems <= 64 && at.Sub(before) < 10*time.Minute {
+						rt.Errorf("problem %v was written %v after it had been", line["class"], at.Sub(before))
+					}
+					last[line["class"]] = at
+				}
+				if n, ok := line["repeated"].(float64); ok {
+					sum += int(n)
+				}
+				if n, ok := line["repeated_others"].(float64); ok && !closing { // there it is part of repeated
+					sum += int(n)
+				}
+			}
+			if sum != len(steps) {
+				rt.Errorf("%d lines were written or told of, want %d", sum, len(steps))
+			}
+		})
+	})
+}
+
+// A flood from many goroutines is one line, and each line is whole.
+func TestManyGoroutinesWriteOneLineAProblem(t *testing.T) {
+	p := &page{}
+	log := selflog.New(p, slog.LevelInfo)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for range 200 {
+				log.Logger().With("goroutine", i).Warn("flood")
+				log.Logger().Error("flood", "class", i)
+				log.Logger().Info("ordinary")
+			}
+			log.Close()
+		})
+	}
+	all.Wait()
+	log.Close()
+	count := map[string]int{}
+	repeated := 0
+	for _, line := range p.lines(t) {
+		count[fmt.Sprint(line["msg"], line["class"])]++
+		if n, ok := line["repeated"].(float64); ok {
+			repeated += int(n)
+		}
+	}
+	if count["flood<nil>"] != 1 || count["flood3"] != 1 || count["ordinary<nil>"] != 1600 {
+		t.Errorf("lines by what they say: %v, want one of each problem and 1600 ordinary ones", count)
+	}
+	if want := 2*8*200 - 1 - 8; repeated != want {
+		t.Errorf("%d lines are told of as held back, want %d", repeated, want)
+	}
+}
+
+func TestAWriterThatFailsIsNoMatter(t *testing.T) {
+	p := &page{err: io.ErrClosedPipe}
+	log := selflog.New(p, slog.LevelInfo)
+	log.Logger().Info("a")
+	log.Logger().Warn("b")
+	log.Logger().Warn("b")
+	log.Close()
+	wants(t, p, "a", "b", "problems that were told before came again repeated=1")
+}
+
+// valuer is a value that is its text only.
+type valuer struct {
+	text  string
+	other int
+}
+
+func (v valuer) LogValue() slog.Value { return slog.StringValue(v.text) }
+
+// panicky panics where it is asked for its text.
+type panicky struct{}
+
+func (panicky) Error() string { panic("no text") }
+
+type unresolved struct{}
+
+func (unresolved) LogValue() slog.Value { panic("no value") }
+
+func TestAValueThatPanicsIsNoMatter(t *testing.T) {
+	p := &page{}
+	log := selflog.New(p, slog.LevelInfo).Logger()
+	log.Warn("a", "class", unresolved{})
+	log.Warn("b", "problem", (*panicky)(nil), "n", nil)
+	log.With("class", unresolved{}).Warn("c", "problem", panicky{})
+	if got := len(p.lines(t)); got != 3 {
+		t.Errorf("%d lines, want 3: %q", got, p.writes)
+	}
+}
+
+// stuck is a writer that does not return.
+type stuck struct{ called, release chan struct{} }
+
+func (s stuck) Write(b []byte) (int, error) {
+	s.called <- struct{}{}
+	<-s.release
+	return len(b), nil
+}
+
+func TestAWriterThatIsStuckHoldsUpNoLineThatIsOnlyCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stuck{make(chan struct{}), make(chan struct{})}
+		log := selflog.New(s, slog.LevelWarn)
+		go log.Logger().Warn("no")
+		<-s.called
+		counted := make(chan struct{})
+		go func() {
+			log.Logger().Warn("no")
+			close(counted)
+		}()
+		synctest.Wait()
+		select {
+		case <-counted:
+		default:
+			t.Error("a line that is only counted waits for the writer")
+		}
+		close(s.release)
+		<-counted
+	})
+}
+
+func BenchmarkALineThatIsCounted(b *testing.B) {
+	log := selflog.New(io.Discard, slog.LevelWarn).Logger().With("stream", "telemetry")
+	b.ReportAllocs()
+	for b.Loop() {
+		log.Warn("Kinesis does not take telemetry", "class", "denied", "waiting", 12)
+	}
+}
