@@ -1,0 +1,257 @@
+package credentials
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"kinetel/internal/version"
+)
+
+const (
+	attempts       = 3
+	attemptTimeout = time.Second
+	firstWait      = 50 * time.Millisecond // at most; it doubles
+
+	maxAnswer = 64 << 10 // bytes
+	maxToken  = 16 << 10 // bytes of the token's file
+)
+
+// ContainerOptions say where keys are asked for and with what token, by the
+// variables of the same names (AWS SDKs and Tools reference guide, container
+// credential provider).
+type ContainerOptions struct {
+	URI       string // AWS_CONTAINER_CREDENTIALS_FULL_URI, as CheckURI allows it
+	Token     string // AWS_CONTAINER_AUTHORIZATION_TOKEN; empty: none is sent
+	TokenFile string // AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE; goes before Token
+}
+
+// Container returns a Source that asks a local endpoint for keys, and again some
+// minutes before they expire. It does nothing before the first Get.
+func Container(opt ContainerOptions) *Source {
+	return &Source{endpoint: &endpoint{opt: opt}}
+}
+
+// endpoint gives keys. It is used by one goroutine at a time.
+type endpoint struct {
+	opt       ContainerOptions
+	transport *http.Transport // nil before the first fetch
+}
+
+// failure is an attempt that failed.
+type failure struct {
+	err   error
+	final bool // another attempt would fail, too
+}
+
+// fetch asks for keys, in up to so many attempts.
+func (e *endpoint) fetch(ctx context.Context, tries int) (aws.Credentials, error) {
+	// Start-up has checked it already; but the token goes there.
+	if err := CheckURI(e.opt.URI); err != nil {
+		return aws.Credentials{}, err
+	}
+	// The file is read for every fetch: whoever writes it renews the token.
+	token, err := e.token()
+	if err != nil {
+		return aws.Credentials{}, err
+	}
+	for n := 1; ; n++ {
+		keys, failed := e.attempt(ctx, token)
+		if failed == nil {
+			return keys, nil
+		}
+		if failed.final || n >= tries || !wait(ctx, rand.N(firstWait<<(n-1))) {
+			return aws.Credentials{}, fmt.Errorf("fetch keys from %s: %w", VariableURI, failed.err)
+		}
+	}
+}
+
+// wait waits, and reports whether ctx has not ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (e *endpoint) attempt(ctx context.Context, token string) (aws.Credentials, *failure) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.opt.URI, nil)
+	if err != nil {
+		return aws.Credentials{}, &failure{err, true}
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "kinetel/"+version.Version)
+	if token != "" {
+		req.Header.Set("Authorization", token)
+	}
+	// The transport is used without http.Client: a redirect would carry the
+	// token elsewhere.
+	resp, err := e.connect().RoundTrip(req)
+	if err != nil {
+		return aws.Credentials{}, &failure{err, errors.Is(err, errElsewhere)}
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return aws.Credentials{}, &failure{refusal(resp.StatusCode, answer), resp.StatusCode < 500}
+	case err != nil:
+		return aws.Credentials{}, &failure{fmt.Errorf("read the answer: %w", err), false}
+	case len(answer) > maxAnswer:
+		return aws.Credentials{}, &failure{fmt.Errorf("the answer is longer than %d bytes", maxAnswer), true}
+	}
+	keys, err := read(answer)
+	if err != nil {
+		return aws.Credentials{}, &failure{err, true}
+	}
+	return keys, nil
+}
+
+var errElsewhere = errors.New("the name is not of this machine")
+
+// connect makes the transport for the first attempt. It uses no proxy, which is
+// the function's, and keeps no connection: one an hour would not live on, nor
+// outlive a snapshot.
+func (e *endpoint) connect() *http.Transport {
+	if e.transport == nil {
+		dialer := net.Dialer{Timeout: attemptTimeout}
+		if strings.HasPrefix(strings.ToLower(e.opt.URI), "http:") {
+			// Whatever the name localhost means here, the token leaves the
+			// machine in clear text for nobody.
+			dialer.Control = func(_, address string, _ syscall.RawConn) error {
+				if to, err := netip.ParseAddrPort(address); err != nil || !local(to.Addr()) {
+					return errElsewhere
+				}
+				return nil
+			}
+		}
+		e.transport = &http.Transport{
+			Proxy:                  nil,
+			DialContext:            dialer.DialContext,
+			TLSHandshakeTimeout:    attemptTimeout,
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxAnswer,
+		}
+	}
+	return e.transport
+}
+
+// token returns what to send as Authorization, or "".
+func (e *endpoint) token() (string, error) {
+	token, from := e.opt.Token, "AWS_CONTAINER_AUTHORIZATION_TOKEN"
+	if file := e.opt.TokenFile; file != "" {
+		from = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+		content, err := readFile(file)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", from, err)
+		}
+		token = string(content)
+	}
+	// It would become a header of its own. Nothing is trimmed, as in the AWS
+	// SDKs.
+	if strings.ContainsAny(token, "\r\n") {
+		return "", fmt.Errorf("%s: the token must not contain a line break, not even at its end", from)
+	}
+	return token, nil
+}
+
+var errTokenFile = errors.New("must be the path of a file with the token, of 1 byte to 16 KiB")
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // a pipe would never open
+		return nil, errTokenFile
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) == 0 || len(content) > maxToken {
+		return nil, errTokenFile
+	}
+	return content, nil
+}
+
+// refusal is what an answer without keys says. Of its body only a code is told,
+// which has the shape of one: nobody knows what else is in it.
+func refusal(status int, answer []byte) error {
+	var body struct{ Code string }
+	_ = json.Unmarshal(answer, &body) // whatever the name's case
+	text := fmt.Sprintf("it answered HTTP %d", status)
+	if isCode(body.Code) {
+		text += " " + body.Code
+	}
+	switch {
+	case status/100 == 3:
+		text += "; redirects are not followed"
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		text += "; check AWS_CONTAINER_AUTHORIZATION_TOKEN"
+	}
+	return errors.New(text)
+}
+
+// isCode reports whether a text can be an error's name.
+func isCode(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
+}
+
+var errNoKeys = errors.New("the answer has no AccessKeyId and SecretAccessKey")
+
+// read reads an answer. Its errors tell nothing of what it holds.
+func read(answer []byte) (aws.Credentials, error) {
+	var body struct {
+		AccessKeyID     string `json:"AccessKeyId"`
+		SecretAccessKey string
+		Token           string
+		Expiration      string
+	}
+	if err := json.Unmarshal(answer, &body); err != nil {
+		return aws.Credentials{}, errors.New("the answer is not a JSON object of texts")
+	}
+	if body.AccessKeyID == "" || body.SecretAccessKey == "" {
+		return aws.Credentials{}, errNoKeys
+	}
+	keys := aws.Credentials{
+		AccessKeyID: body.AccessKeyID, SecretAccessKey: body.SecretAccessKey, SessionToken: body.Token, Source: "container",
+	}
+	if body.Expiration != "" { // without one they stay, as in the AWS SDKs
+		expires, err := time.Parse(time.RFC3339, body.Expiration)
+		if err != nil {
+			return aws.Credentials{}, errors.New("the answer's Expiration is not a time of RFC 3339")
+		}
+		keys.CanExpire, keys.Expires = true, expires
+	}
+	return keys, nil
+}

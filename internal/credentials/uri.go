@@ -1,0 +1,82 @@
+package credentials
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// VariableURI is the variable that has the endpoint's address.
+const VariableURI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+
+// CheckURI reports what is wrong with the value of VariableURI, in one line with
+// what would be right. The rule is that of the AWS SDKs: https to any host; http,
+// which the token travels in clear text by, to where it stays on the machine.
+//
+// The SDKs allow the name localhost, loopback addresses and of link-local ones
+// only those of ECS and EKS. Here all of 169.254.0.0/16 will do, because Lambda
+// gives its other APIs at 169.254.100.1 in some environments. No router forwards
+// such an address (RFC 3927, 2.7): who could answer there is the host that the
+// environment runs on, which has the keys anyway. Who can set the variable could
+// name any host with https.
+func CheckURI(uri string) error {
+	if err := checkURI(uri); err != nil {
+		if strings.Contains(uri, "@") {
+			return fmt.Errorf("%s: %w", VariableURI, err) // it may have a password
+		}
+		if len(uri) > 200 {
+			uri = strings.ToValidUTF8(uri[:200], "") + "…"
+		}
+		return fmt.Errorf("%s=%q: %w", VariableURI, uri, err)
+	}
+	return nil
+}
+
+var (
+	errNoURL  = errors.New("must be a URL such as http://127.0.0.1:9001/2021-04-23/credentials")
+	errUser   = errors.New("must not have a user or password; the token goes into AWS_CONTAINER_AUTHORIZATION_TOKEN")
+	errRemote = errors.New("must use https, or http to localhost, a loopback address, 169.254.0.0/16 or [fd00:ec2::23]")
+)
+
+func checkURI(uri string) error {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return errNoURL
+	}
+	host := u.Hostname()
+	if port := u.Port(); host == "" || strings.HasSuffix(u.Host, ":") || port != "" && !isPort(port) {
+		return errNoURL
+	}
+	if u.User != nil {
+		return errUser
+	}
+	switch u.Scheme {
+	case "https":
+		return nil
+	case "http":
+		if strings.EqualFold(host, "localhost") {
+			return nil
+		}
+		if to, err := netip.ParseAddr(host); err == nil && local(to) {
+			return nil
+		}
+		return errRemote
+	}
+	return errNoURL
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+// local reports whether what is sent to an address in clear text stays on the
+// machine.
+func local(to netip.Addr) bool {
+	eks := netip.AddrFrom16([16]byte{0xfd, 0x00, 0x0e, 0xc2, 15: 0x23}) // where EKS has it in networks of IPv6
+	to = to.Unmap()
+	return to.IsLoopback() || to.Is4() && to.IsLinkLocalUnicast() || to == eks
+}
