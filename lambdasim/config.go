@@ -84,28 +84,45 @@ type Config struct {
 	Handler         string // "bootstrap"
 	Region          string // "eu-west-1"
 	AccountID       string // "123456789012"
-	MemoryMB        int    // 128; told, not enforced
+	MemoryMB        int    // 128, for managed instances 2048; told, not enforced
 
 	// Timeout is the function's time-out: 3s. It covers the runtime and the
 	// extensions of an invocation.
 	Timeout time.Duration
-	// InitTimeout bounds Init: 10s.
+	// InitializationType is the mode of the sandbox: InitOnDemand by default.
+	InitializationType InitializationType
+	// MaxConcurrency is how many invocations may run at once with
+	// InitManagedInstances: 10. The function has it as
+	// AWS_LAMBDA_MAX_CONCURRENCY, and is to start as many workers.
+	MaxConcurrency int
+	// InitTimeout bounds Init: 10s on demand; else 130s or Timeout, whichever
+	// is longer.
 	InitTimeout time.Duration
 	// ShutdownTimeout bounds Shutdown and resets with at least one external
 	// extension: 2s. With internal extensions only it is 500 ms, and without
 	// any the runtime is killed at once, as the AWS documentation says.
 	ShutdownTimeout time.Duration
-	// RuntimeShutdownTimeout is the runtime's part of ShutdownTimeout: 300ms.
+	// RuntimeShutdownTimeout is the runtime's part of ShutdownTimeout: 300ms,
+	// for managed instances 600ms.
 	RuntimeShutdownTimeout time.Duration
 	// RetryFailedInit makes Start succeed although Init failed, as AWS Lambda
-	// does: the next Invoke then runs Init again, in its own time.
+	// does on demand: the next Invoke then runs Init again, in its own time.
 	RetryFailedInit bool
+
+	// Credentials, with InitSnapStart, is asked for the credentials that the
+	// endpoint gives, each time that a process asks. By default they are those
+	// of Env, or dummies, and expire in an hour. Calls are one at a time.
+	Credentials func() (id, secret, token string, expires time.Time)
+	// CredentialsLifetime, with InitSnapStart and without Credentials, makes the
+	// credentials expire after that time; the endpoint then gives others.
+	CredentialsLifetime time.Duration
 
 	// Env are the variables that the function's owner configured; the function
 	// and the extensions get them. They also override AWS_REGION and the
-	// credentials, which are dummies otherwise.
+	// credentials, which are dummies otherwise. With InitSnapStart the endpoint
+	// gives those credentials, and the processes' environments have none.
 	Env map[string]string
-	// LogFormat is LogText by default.
+	// LogFormat is LogText by default. Managed instances have LogJSON only.
 	LogFormat LogFormat
 	// TmpDir, where set, is given to the processes as TMPDIR. AWS Lambda has no
 	// such variable; but the sandbox's /tmp is this machine's, and a test may
@@ -113,7 +130,8 @@ type Config struct {
 	TmpDir string
 	// Tracing is TracingOn by default.
 	Tracing Tracing
-	// DisableFreeze leaves the processes running between invocations.
+	// DisableFreeze leaves the processes running between invocations. Managed
+	// instances are never frozen.
 	DisableFreeze bool
 	// FreezeDelay is waited between the end of an invocation and the freeze.
 	FreezeDelay time.Duration
@@ -121,7 +139,8 @@ type Config struct {
 	// Telemetry is TelemetryFull by default.
 	Telemetry TelemetrySupport
 	// AcceptSchemas are the schema versions that a subscription may ask for;
-	// all known ones by default. Others are answered with 400 ValidationError.
+	// all known ones by default, for managed instances Schema20250129. Others
+	// are answered with 400 ValidationError.
 	AcceptSchemas []string
 	// TelemetryBacklogBytes is how much may wait for one subscriber before
 	// function and extension lines are dropped for it, which
@@ -193,12 +212,14 @@ func (cfg Config) withDefaults() (Config, error) {
 	orString(&cfg.Region, "eu-west-1")
 	orString(&cfg.AccountID, "123456789012")
 	orDuration("Timeout", &cfg.Timeout, 3*time.Second)
+	cfg.applyMode(problem)
 	orDuration("InitTimeout", &cfg.InitTimeout, 10*time.Second)
 	orDuration("ShutdownTimeout", &cfg.ShutdownTimeout, 2*time.Second)
 	orDuration("RuntimeShutdownTimeout", &cfg.RuntimeShutdownTimeout, 300*time.Millisecond)
 	orDuration("FreezeDelay", &cfg.FreezeDelay, 0)
 	orDuration("DeliveryTimeout", &cfg.DeliveryTimeout, 0)
 	orDuration("LateBy", &cfg.LateBy, 0)
+	orDuration("CredentialsLifetime", &cfg.CredentialsLifetime, 0)
 	if cfg.Timeout > 15*time.Minute {
 		problem("Timeout is %v; AWS Lambda allows 15 minutes", cfg.Timeout)
 	}

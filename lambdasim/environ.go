@@ -36,12 +36,24 @@ func (s *Sandbox) commonEnv() map[string]string {
 		"AWS_LAMBDA_FUNCTION_NAME":        cfg.FunctionName,
 		"AWS_LAMBDA_FUNCTION_VERSION":     cfg.FunctionVersion,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(cfg.MemoryMB),
-		"AWS_LAMBDA_INITIALIZATION_TYPE":  initializationType,
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  string(cfg.InitializationType),
 	}
 	if cfg.TmpDir != "" {
 		env["TMPDIR"] = cfg.TmpDir
 	}
+	if cfg.managed() {
+		// Extensions see these, too, by the emulator's code; on demand that is
+		// not known.
+		env["AWS_LAMBDA_LOG_FORMAT"], env["AWS_LAMBDA_LOG_LEVEL"] = "JSON", "INFO"
+	}
 	maps.Copy(env, cfg.Env)
+	if cfg.snapStart() {
+		for _, key := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
+			delete(env, key) // the endpoint gives them
+		}
+		env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://" + s.addr + credentialsPath
+		env["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = s.credentials.token
+	}
 	return env
 }
 
@@ -52,6 +64,7 @@ func (s *Sandbox) extensionEnv(p Process) []string {
 	for _, key := range []string{
 		"AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_EXECUTION_ENV",
 		"LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_XRAY_CONTEXT_MISSING", "AWS_XRAY_DAEMON_ADDRESS",
+		"AWS_LAMBDA_MAX_CONCURRENCY",
 	} {
 		delete(env, key)
 	}
@@ -68,15 +81,21 @@ func (s *Sandbox) functionEnv(p Process) []string {
 	env["LAMBDA_TASK_ROOT"] = "/var/task"
 	env["LAMBDA_RUNTIME_DIR"] = "/var/runtime"
 	env["AWS_EXECUTION_ENV"] = "AWS_Lambda_provided.al2023"
-	env["AWS_LAMBDA_LOG_GROUP_NAME"] = "/aws/lambda/" + s.cfg.FunctionName
-	env["AWS_LAMBDA_LOG_STREAM_NAME"] = s.instanceID
+	if !s.cfg.snapStart() {
+		// A snapshot does not know the stream of the environments to come.
+		env["AWS_LAMBDA_LOG_GROUP_NAME"] = "/aws/lambda/" + s.cfg.FunctionName
+		env["AWS_LAMBDA_LOG_STREAM_NAME"] = s.InstanceID()
+	}
 	env["AWS_XRAY_CONTEXT_MISSING"] = "LOG_ERROR"
 	env["AWS_XRAY_DAEMON_ADDRESS"] = "169.254.79.129:2000"
 	env["_AWS_XRAY_DAEMON_ADDRESS"] = "169.254.79.129"
 	env["_AWS_XRAY_DAEMON_PORT"] = "2000"
-	if s.cfg.LogFormat == LogJSON {
+	if s.cfg.LogFormat == LogJSON && !s.cfg.managed() {
 		env["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
 		env["AWS_LAMBDA_LOG_LEVEL"] = "INFO"
+	}
+	if s.cfg.managed() {
+		env["AWS_LAMBDA_MAX_CONCURRENCY"] = strconv.Itoa(s.cfg.MaxConcurrency)
 	}
 	maps.Copy(env, p.Env)
 	return environ(env)

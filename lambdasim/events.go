@@ -22,7 +22,8 @@ type Event struct {
 	// RequestID is the invocation to which the event belongs, by the sandbox's
 	// own knowledge: what a function writes between two invocations, before the
 	// freeze or without one, belongs to the earlier. Empty during Init (but not
-	// during one inside an invocation) and Shutdown.
+	// during one inside an invocation), a restore and Shutdown. With Managed
+	// Instances only platform.start and platform.report have it.
 	RequestID string
 	// Raw is the exact JSON object that is sent, without what separates it from
 	// its neighbours. Where subscribers use different schema versions, it is
@@ -38,17 +39,15 @@ type Event struct {
 	DroppedFor []string
 }
 
-// initializationType is what on-demand functions are initialised as. A later
-// mode (provisioned concurrency, SnapStart, Managed Instances) makes it a
-// property of the sandbox.
-const initializationType = "on-demand"
-
 // Types of platform events, as the AWS documentation's schema reference names
 // them.
 const (
 	typeInitStart             = "platform.initStart"
 	typeInitRuntimeDone       = "platform.initRuntimeDone"
 	typeInitReport            = "platform.initReport"
+	typeRestoreStart          = "platform.restoreStart"
+	typeRestoreRuntimeDone    = "platform.restoreRuntimeDone"
+	typeRestoreReport         = "platform.restoreReport"
 	typeStart                 = "platform.start"
 	typeRuntimeDone           = "platform.runtimeDone"
 	typeReport                = "platform.report"
@@ -106,32 +105,46 @@ func newSpan(name string, start, end time.Time) span {
 }
 
 type initStartRecord struct {
-	InitializationType string `json:"initializationType"`
-	Phase              string `json:"phase"`
-	FunctionName       string `json:"functionName,omitempty"`
-	FunctionVersion    string `json:"functionVersion,omitempty"`
-	InstanceID         string `json:"instanceId,omitempty"`
-	InstanceMaxMemory  int64  `json:"instanceMaxMemory,omitempty"` // bytes
-	RuntimeVersion     string `json:"runtimeVersion,omitempty"`
-	RuntimeVersionARN  string `json:"runtimeVersionArn,omitempty"`
+	InitializationType InitializationType `json:"initializationType"`
+	Phase              string             `json:"phase"`
+	instanceRecord
+}
+
+// instanceRecord says what was started, or restored.
+type instanceRecord struct {
+	FunctionName      string `json:"functionName,omitempty"`
+	FunctionVersion   string `json:"functionVersion,omitempty"`
+	InstanceID        string `json:"instanceId,omitempty"`
+	InstanceMaxMemory int64  `json:"instanceMaxMemory,omitempty"` // bytes
+	RuntimeVersion    string `json:"runtimeVersion,omitempty"`
+	RuntimeVersionARN string `json:"runtimeVersionArn,omitempty"`
 }
 
 type initDoneRecord struct {
-	InitializationType string       `json:"initializationType"`
-	Phase              string       `json:"phase"`
-	Status             Status       `json:"status,omitempty"`
-	ErrorType          string       `json:"errorType,omitempty"`
-	Metrics            *initMetrics `json:"metrics,omitempty"`
+	InitializationType InitializationType `json:"initializationType"`
+	Phase              string             `json:"phase"`
+	Status             Status             `json:"status,omitempty"`
+	ErrorType          string             `json:"errorType,omitempty"`
+	Metrics            *durationMetrics   `json:"metrics,omitempty"`
 }
 
-type initMetrics struct {
+type durationMetrics struct {
 	DurationMs millis `json:"durationMs"`
 }
 
+// restoreDoneRecord is that of restoreRuntimeDone, and with metrics that of
+// restoreReport.
+type restoreDoneRecord struct {
+	Status    Status           `json:"status"`
+	ErrorType string           `json:"errorType,omitempty"`
+	Metrics   *durationMetrics `json:"metrics,omitempty"`
+}
+
 type startRecord struct {
-	RequestID string   `json:"requestId"`
-	Version   string   `json:"version"`
-	Tracing   *tracing `json:"tracing,omitempty"`
+	RequestID   string   `json:"requestId"`
+	Version     string   `json:"version"`
+	FunctionARN string   `json:"functionArn,omitempty"` // Managed Instances
+	Tracing     *tracing `json:"tracing,omitempty"`
 }
 
 type runtimeDoneRecord struct {
@@ -158,11 +171,22 @@ type reportRecord struct {
 }
 
 type reportMetrics struct {
-	DurationMs       millis  `json:"durationMs"`
-	BilledDurationMs int64   `json:"billedDurationMs"`
-	MemorySizeMB     int     `json:"memorySizeMB"`
-	MaxMemoryUsedMB  int     `json:"maxMemoryUsedMB"`
-	InitDurationMs   *millis `json:"initDurationMs,omitempty"`
+	DurationMs        millis  `json:"durationMs"`
+	BilledDurationMs  int64   `json:"billedDurationMs"`
+	MemorySizeMB      int     `json:"memorySizeMB"`
+	MaxMemoryUsedMB   int     `json:"maxMemoryUsedMB"`
+	InitDurationMs    *millis `json:"initDurationMs,omitempty"`
+	RestoreDurationMs *millis `json:"restoreDurationMs,omitempty"` // SnapStart
+}
+
+// managedReportRecord is platform.report of Managed Instances.
+type managedReportRecord struct {
+	RequestID string          `json:"requestId"`
+	Status    Status          `json:"status"`
+	ErrorType string          `json:"errorType,omitempty"`
+	Metrics   durationMetrics `json:"metrics"`
+	Spans     []span          `json:"spans,omitempty"`
+	Tracing   *tracing        `json:"tracing,omitempty"`
 }
 
 type extensionRecord struct {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -98,6 +99,9 @@ func (s *Sandbox) serveRegister(w http.ResponseWriter, r *http.Request, g *gener
 	internal := !s.isLaunched(name)
 	for _, event := range request.Events {
 		switch {
+		case event == "INVOKE" && s.cfg.managed():
+			forbid("Extension.InvalidEventType", "INVOKE is not supported with "+string(InitManagedInstances))
+			return
 		case event == "INVOKE":
 		case event == "SHUTDOWN" && !internal:
 		case event == "SHUTDOWN":
@@ -265,6 +269,10 @@ func (s *Sandbox) serveExtensionNext(w http.ResponseWriter, r *http.Request, g *
 	answer(w, http.StatusOK, event)
 }
 
+// validExtensionErrorType is what Managed Instances keep of an extension's own
+// error types, by the emulator.
+var validExtensionErrorType = regexp.MustCompile(`^Extension\.[A-Z][a-zA-Z]+$`)
+
 // serveExtensionError takes an extension's init/error or exit/error.
 func (s *Sandbox) serveExtensionError(w http.ResponseWriter, r *http.Request, g *generation, state extensionState) {
 	ext := s.identify(w, r, g)
@@ -292,8 +300,12 @@ func (s *Sandbox) serveExtensionError(w http.ResponseWriter, r *http.Request, g 
 	ext.state, ext.errorType = state, errorType
 	if !g.stopping && g.fatal == nil {
 		// On demand, the recorded type is a fixed one: that of the emulator.
+		recorded := "Extension." + string(state)
+		if s.cfg.managed() && validExtensionErrorType.MatchString(errorType) {
+			recorded = errorType
+		}
 		g.fatal = &failure{
-			errorType: "Extension." + string(state), reported: true,
+			errorType: recorded, reported: true,
 			message: "extension " + ext.name + " reported " + errorType, detail: ext.name + " reported " + errorType,
 		}
 	}

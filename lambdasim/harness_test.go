@@ -78,6 +78,17 @@ func (r *recorder) has(kind lambdasim.NoticeKind, text string) bool {
 	return false
 }
 
+// count counts the events of a type. It is for await's condition.
+func (r *recorder) count(eventType string) int {
+	n := 0
+	for _, e := range r.events {
+		if e.Type == eventType {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *recorder) all() []lambdasim.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,10 +176,10 @@ type request struct {
 }
 
 type entry struct {
-	Kind, Path, Host string
-	Status           int
-	Header           http.Header
-	Body             []byte
+	Kind, Path, Host, Remote string
+	Status                   int
+	Header                   http.Header
+	Body                     []byte
 }
 
 // scripted returns the test extension with a script, and where it dumps to.

@@ -29,17 +29,16 @@ func (s *Sandbox) initialize(ctx context.Context, phase string, deadline time.Ti
 	}
 	s.mu.Lock()
 	s.number++
-	g := &generation{number: s.number, done: make(chan struct{}), runtimeInbox: make(chan *invocation, 1)}
+	g := &generation{
+		number: s.number, done: make(chan struct{}), runtimeInbox: make(chan *invocation, 1),
+		workers: workers{active: make(map[string]*invocation), late: make(map[string]bool)},
+	}
 	s.gen = g
 	s.mu.Unlock()
 	s.relay.begin()
 	s.notice(Notice{Time: start, Kind: NoticeInitStart, Detail: "phase " + phase})
 	s.relay.platform(typeInitStart, initStartRecord{
-		InitializationType: initializationType, Phase: phase,
-		FunctionName: s.cfg.FunctionName, FunctionVersion: s.cfg.FunctionVersion,
-		InstanceID: s.instanceID, InstanceMaxMemory: int64(s.cfg.MemoryMB) << 20,
-		RuntimeVersion:    "provided:al2023.v1",
-		RuntimeVersionARN: "arn:aws:lambda:" + s.cfg.Region + "::runtime:0000000000000000000000000000000000000000000000000000000000000000",
+		InitializationType: s.cfg.InitializationType, Phase: phase, instanceRecord: s.instance(),
 	})
 
 	failed := s.startProcesses(ctx, g, deadline)
@@ -48,7 +47,7 @@ func (s *Sandbox) initialize(ctx context.Context, phase string, deadline time.Ti
 		runtime.drain()
 	}
 
-	done := initDoneRecord{InitializationType: initializationType, Phase: phase, Status: StatusSuccess}
+	done := initDoneRecord{InitializationType: s.cfg.InitializationType, Phase: phase, Status: StatusSuccess}
 	if failed != nil {
 		done.ErrorType = failed.errorType
 		switch {
@@ -64,8 +63,12 @@ func (s *Sandbox) initialize(ctx context.Context, phase string, deadline time.Ti
 	s.reportExtensions(g)
 	took := time.Since(start)
 	report := done
-	report.Metrics = &initMetrics{DurationMs: toMillis(took)}
-	s.relay.platform(typeInitReport, report)
+	report.Metrics = &durationMetrics{DurationMs: toMillis(took)}
+	if failed == nil && phase == phaseInit && s.cfg.delaysInitReport() {
+		s.initReport = &report
+	} else {
+		s.relay.platform(typeInitReport, report)
+	}
 
 	if failed == nil {
 		s.cold, s.initDuration = true, took
@@ -135,6 +138,25 @@ func (s *Sandbox) startProcesses(ctx context.Context, g *generation, deadline ti
 		}
 		return true
 	})
+}
+
+// instance describes the environment.
+func (s *Sandbox) instance() instanceRecord {
+	return instanceRecord{
+		FunctionName: s.cfg.FunctionName, FunctionVersion: s.cfg.FunctionVersion,
+		InstanceID: s.InstanceID(), InstanceMaxMemory: int64(s.cfg.MemoryMB) << 20,
+		RuntimeVersion:    "provided:al2023.v1",
+		RuntimeVersionARN: "arn:aws:lambda:" + s.cfg.Region + "::runtime:0000000000000000000000000000000000000000000000000000000000000000",
+	}
+}
+
+// tellInitReport emits the platform.initReport that waited for the first
+// invocation.
+func (s *Sandbox) tellInitReport() {
+	if s.initReport != nil {
+		s.relay.platform(typeInitReport, *s.initReport)
+		s.initReport = nil
+	}
 }
 
 // awaitInit waits for a condition of Init, or its failure.

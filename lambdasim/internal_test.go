@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -141,5 +142,38 @@ func TestReplayIsBounded(t *testing.T) {
 	}
 	if err := r.subscribe(sub); err == nil {
 		t.Error("a subscription was taken after the end")
+	}
+}
+
+func TestDefaultsOfTheModes(t *testing.T) {
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		mode          InitializationType
+		timeout       time.Duration
+		init, runtime time.Duration
+		memory        int
+		format        LogFormat
+		concurrency   int
+		schemas       int
+		wantMode      InitializationType
+	}{
+		{"", 0, 10 * time.Second, 300 * time.Millisecond, 128, LogText, 0, 3, InitOnDemand},
+		{InitOnDemand, 15 * time.Minute, 10 * time.Second, 300 * time.Millisecond, 128, LogText, 0, 3, InitOnDemand},
+		{InitProvisionedConcurrency, 0, 130 * time.Second, 300 * time.Millisecond, 128, LogText, 0, 3, InitProvisionedConcurrency},
+		{InitSnapStart, 10 * time.Minute, 10 * time.Minute, 300 * time.Millisecond, 128, LogText, 0, 3, InitSnapStart},
+		{InitManagedInstances, 15 * time.Minute, 15 * time.Minute, 600 * time.Millisecond, 2048, LogJSON, 10, 1, InitManagedInstances},
+	} {
+		cfg, err := Config{InitializationType: test.mode, Timeout: test.timeout, Function: Process{Path: path}}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cfg.InitializationType != test.wantMode || cfg.InitTimeout != test.init || cfg.RuntimeShutdownTimeout != test.runtime ||
+			cfg.ShutdownTimeout != 2*time.Second || cfg.MemoryMB != test.memory || cfg.LogFormat != test.format ||
+			cfg.MaxConcurrency != test.concurrency || len(cfg.AcceptSchemas) != test.schemas {
+			t.Errorf("%q became %+v", test.mode, cfg)
+		}
 	}
 }

@@ -38,24 +38,25 @@ type invocation struct {
 //
 // When ctx ends while Invoke waits for its turn, nothing happens; when it ends
 // later, the invocation is given up and the environment reset.
+//
+// With Managed Instances any number of calls runs at the same time, up to
+// Config.MaxConcurrency, and as many as the function has workers; the others
+// wait. An invocation then ends when the client has its answer. What runs over
+// its time, or is given up because ctx ended, goes on in the function.
 func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
+	if s.cfg.managed() {
+		return s.invokeManaged(ctx, payload)
+	}
 	if err := s.begin(ctx); err != nil {
 		return Result{}, err
 	}
 	defer s.end()
-	if len(payload) == 0 {
-		payload = []byte("{}")
-	}
-	inv := &invocation{
-		id: newUUID(), payload: payload, pending: make(map[*extension]bool), extensionsDone: make(map[*extension]time.Time),
-	}
-	if s.cfg.Tracing == TracingOn {
-		inv.spanID = randomHex(8)
-		inv.trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=1", time.Now().Unix(), randomHex(12), randomHex(8))
-	}
+	inv := newInvocation(s.cfg.Tracing, payload)
 	result := Result{RequestID: inv.id, HeldBy: make(map[string]time.Duration)}
 
+	result.RestoreDuration = s.restore()
 	s.thaw()
+	s.tellInitReport()
 	s.relay.releaseLate()
 	result.Start = time.Now()
 	inv.deadline = result.Start.Add(s.cfg.Timeout)
@@ -89,6 +90,20 @@ func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 		return result, err
 	}
 	return result, nil
+}
+
+func newInvocation(tracing Tracing, payload []byte) *invocation {
+	if len(payload) == 0 {
+		payload = []byte("{}")
+	}
+	inv := &invocation{
+		id: newUUID(), payload: payload, pending: make(map[*extension]bool), extensionsDone: make(map[*extension]time.Time),
+	}
+	if tracing == TracingOn {
+		inv.spanID = randomHex(8)
+		inv.trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=1", time.Now().Unix(), randomHex(12), randomHex(8))
+	}
+	return inv
 }
 
 const (
@@ -242,6 +257,7 @@ func (s *Sandbox) finishInvocation(ctx context.Context, inv *invocation, result 
 	result.Held = result.ExtensionsDone.Sub(result.RuntimeDone)
 	result.Status, result.Payload = StatusSuccess, inv.response
 	if inv.responded {
+		result.FirstByte = inv.responseStart.Sub(result.Start)
 		result.ResponseLatency = inv.responseEnd.Sub(result.Start)
 	}
 	if inv.functionError {
@@ -261,11 +277,18 @@ func (s *Sandbox) finishInvocation(ctx context.Context, inv *invocation, result 
 		RequestID: inv.id, Status: result.Status, ErrorType: result.ErrorType, Tracing: inv.tracing(""),
 		Metrics: reportMetrics{DurationMs: toMillis(total), MemorySizeMB: s.cfg.MemoryMB},
 	}
-	if result.ColdStart && !result.SuppressedInit {
-		// Since 2025 Init is billed for on-demand functions, too.
-		billed += result.InitDuration
+	if result.ColdStart && !result.SuppressedInit && !s.cfg.snapStart() {
 		ms := toMillis(result.InitDuration)
 		record.Metrics.InitDurationMs = &ms
+		if s.cfg.InitializationType == InitOnDemand {
+			// Since 2025 Init is billed for on-demand functions, too. With
+			// provisioned concurrency it is billed as that.
+			billed += result.InitDuration
+		}
+	}
+	if result.RestoreDuration > 0 {
+		ms := toMillis(result.RestoreDuration)
+		record.Metrics.RestoreDurationMs = &ms
 	}
 	if hasExtensions {
 		record.Spans = []span{newSpan("extensionOverhead", result.RuntimeDone, result.ExtensionsDone)}

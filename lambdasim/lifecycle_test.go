@@ -428,18 +428,6 @@ func TestEnvironments(t *testing.T) {
 	cfg.Env = map[string]string{"STAGE": "test", "AWS_SESSION_TOKEN": "mine", "_UNDER": "x"}
 	cfg.TmpDir = t.TempDir()
 	s := start(t, cfg)
-	names := func(p lambdasim.ProcessReport) map[string]string {
-		data, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/environ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		env := make(map[string]string)
-		for variable := range strings.SplitSeq(strings.TrimSuffix(string(data), "\x00"), "\x00") {
-			key, value, _ := strings.Cut(variable, "=")
-			env[key] = value
-		}
-		return env
-	}
 	common := []string{
 		"AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME",
 		"AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION",
@@ -451,7 +439,7 @@ func TestEnvironments(t *testing.T) {
 		"_AWS_XRAY_DAEMON_PORT", "_HANDLER", "_UNDER",
 	}
 	processes := s.Processes()
-	extension, function := names(processes[0]), names(processes[1])
+	extension, function := environment(t, processes[0]), environment(t, processes[1])
 	if diff := cmp.Diff(slices.Sorted(slices.Values(append(slices.Clone(common), "OWN"))), sortedKeys(extension)); diff != "" {
 		t.Errorf("extension: %s", diff)
 	}
@@ -467,7 +455,22 @@ func TestEnvironments(t *testing.T) {
 	}
 }
 
-func sortedKeys(m map[string]string) []string {
+// environment reads a process's environment.
+func environment(t *testing.T, p lambdasim.ProcessReport) map[string]string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := make(map[string]string)
+	for variable := range strings.SplitSeq(strings.TrimSuffix(string(data), "\x00"), "\x00") {
+		key, value, _ := strings.Cut(variable, "=")
+		env[key] = value
+	}
+	return env
+}
+
+func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for key := range m {
 		keys = append(keys, key)

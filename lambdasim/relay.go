@@ -120,16 +120,23 @@ func (r *relay) events() []Event {
 func (r *relay) platform(eventType string, record any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.emitPlatform(eventType, record, nil)
+	r.emitPlatform(r.requestID, eventType, record, nil)
+}
+
+// platformOf emits a platform event of one among several invocations.
+func (r *relay) platformOf(requestID, eventType string, record any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emitPlatform(requestID, eventType, record, nil)
 }
 
 // emitPlatform emits a platform event, to one subscriber only where that is
 // given. r.mu is held.
-func (r *relay) emitPlatform(eventType string, record any, only *subscriber) {
+func (r *relay) emitPlatform(requestID, eventType string, record any, only *subscriber) {
 	now := time.Now()
 	stamp := isoTime(now)
 	r.number++
-	e := emission{stream: streamPlatform, event: Event{Number: r.number, Time: now, Type: eventType, RequestID: r.requestID}}
+	e := emission{stream: streamPlatform, event: Event{Number: r.number, Time: now, Type: eventType, RequestID: requestID}}
 	for schema := range schemas {
 		raw := appendEnvelope(nil, stamp, eventType)
 		e.envelope = len(raw)
@@ -278,7 +285,7 @@ func (r *relay) tellDropped(sub *subscriber) {
 	if sub.streams&streamPlatform == 0 {
 		return // nobody is there to be told
 	}
-	r.emitPlatform(typeLogsDropped, record, sub)
+	r.emitPlatform(r.requestID, typeLogsDropped, record, sub)
 }
 
 // tellAllDropped tells every subscriber what it missed; the end of an
@@ -312,6 +319,15 @@ func (r *relay) setPaused(paused bool) {
 	defer r.mu.Unlock()
 	for _, sub := range r.subs {
 		sub.setPaused(paused)
+	}
+}
+
+// closeIdle closes the connections to subscribers in which nothing is under way.
+func (r *relay) closeIdle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, sub := range r.subs {
+		sub.client.CloseIdleConnections()
 	}
 }
 

@@ -36,6 +36,9 @@ type Result struct {
 	ColdStart      bool
 	SuppressedInit bool
 	InitDuration   time.Duration
+	// RestoreDuration is how long it took to restore the snapshot of a SnapStart
+	// function, before Start; only on the first invocation.
+	RestoreDuration time.Duration
 
 	// Start is when the event was given to the runtime and the extensions, and
 	// Deadline what they were told.
@@ -43,25 +46,32 @@ type Result struct {
 	// ResponseLatency is from Start to the moment that the client had its
 	// answer.
 	ResponseLatency time.Duration
+	// FirstByte is from Start to the first byte of the response. It is earlier
+	// than ResponseLatency where the function streams its response.
+	FirstByte time.Duration
 	// Duration is what the runtime took: from Start to RuntimeDone.
 	Duration time.Duration
-	// RuntimeDone is when the runtime called next, or failed.
+	// RuntimeDone is when the runtime called next, or failed. With Managed
+	// Instances it is when the client had its answer.
 	RuntimeDone time.Time
 	// ExtensionsDone is when the last extension called next, and not before
 	// RuntimeDone.
 	ExtensionsDone time.Time
 	// Held is ExtensionsDone - RuntimeDone: what the extensions cost beyond
-	// the function. HeldBy has it for each extension subscribed to INVOKE.
+	// the function. HeldBy has it for each extension subscribed to INVOKE; with
+	// Managed Instances there is none.
 	Held   time.Duration
 	HeldBy map[string]time.Duration
-	// Billed is in whole milliseconds, with Init on a cold start.
+	// Billed is in whole milliseconds, with Init on a cold start. Managed
+	// Instances are not billed by duration.
 	Billed time.Duration
 	// MaxMemoryMB is the peak resident memory of all processes together.
 	MaxMemoryMB int
 
 	// FunctionLines and FunctionBytes count the function events emitted until
 	// Invoke returned, and the lines' bytes without newlines. What comes later,
-	// by Config.LateBy, is counted nowhere.
+	// by Config.LateBy, is counted nowhere. With Managed Instances nobody knows
+	// whose a line is, and they are 0.
 	FunctionLines int
 	FunctionBytes int64
 }
@@ -183,28 +193,32 @@ type NoticeKind string
 
 // What a Notice is about.
 const (
-	NoticeInitStart     NoticeKind = "init-start"
-	NoticeInitDone      NoticeKind = "init-done"
-	NoticeInitFailed    NoticeKind = "init-failed"
-	NoticeInvokeStart   NoticeKind = "invoke-start"
-	NoticeResponse      NoticeKind = "response" // the client has its answer
-	NoticeRuntimeDone   NoticeKind = "runtime-done"
-	NoticeInvokeDone    NoticeKind = "invoke-done"
-	NoticeReset         NoticeKind = "reset"
-	NoticeShutdownStart NoticeKind = "shutdown-start"
-	NoticeShutdownSent  NoticeKind = "shutdown-sent" // the event was handed to the extension
-	NoticeShutdownDone  NoticeKind = "shutdown-done"
-	NoticeFreeze        NoticeKind = "freeze"
-	NoticeThaw          NoticeKind = "thaw"
-	NoticeExec          NoticeKind = "exec"
-	NoticeExit          NoticeKind = "exit"
-	NoticeKill          NoticeKind = "kill"
-	NoticeRegistered    NoticeKind = "registered"
-	NoticeSubscribed    NoticeKind = "subscribed"
-	NoticeRefused       NoticeKind = "refused" // an API answered with an error
-	NoticeDelivered     NoticeKind = "delivered"
-	NoticeDeliveryError NoticeKind = "delivery-error"
-	NoticeUndelivered   NoticeKind = "undelivered" // events left when their subscriber ended
+	NoticeInitStart   NoticeKind = "init-start"
+	NoticeInitDone    NoticeKind = "init-done"
+	NoticeInitFailed  NoticeKind = "init-failed"
+	NoticeInvokeStart NoticeKind = "invoke-start"
+	NoticeResponse    NoticeKind = "response" // the client has its answer
+	NoticeRuntimeDone NoticeKind = "runtime-done"
+	NoticeInvokeDone  NoticeKind = "invoke-done"
+	NoticeReset       NoticeKind = "reset"
+	// NoticeEnvironmentEnded: a process of a managed instance crashed.
+	NoticeEnvironmentEnded NoticeKind = "environment-ended"
+	NoticeShutdownStart    NoticeKind = "shutdown-start"
+	NoticeShutdownSent     NoticeKind = "shutdown-sent" // the event was handed to the extension
+	NoticeShutdownDone     NoticeKind = "shutdown-done"
+	NoticeFreeze           NoticeKind = "freeze"
+	NoticeThaw             NoticeKind = "thaw"
+	NoticeRestore          NoticeKind = "restore"     // of a SnapStart function's snapshot
+	NoticeCredentials      NoticeKind = "credentials" // were given to a process
+	NoticeExec             NoticeKind = "exec"
+	NoticeExit             NoticeKind = "exit"
+	NoticeKill             NoticeKind = "kill"
+	NoticeRegistered       NoticeKind = "registered"
+	NoticeSubscribed       NoticeKind = "subscribed"
+	NoticeRefused          NoticeKind = "refused" // an API answered with an error
+	NoticeDelivered        NoticeKind = "delivered"
+	NoticeDeliveryError    NoticeKind = "delivery-error"
+	NoticeUndelivered      NoticeKind = "undelivered" // events left when their subscriber ended
 )
 
 // Notice is something that the sandbox did or saw.

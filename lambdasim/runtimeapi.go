@@ -2,6 +2,7 @@ package lambdasim
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -10,14 +11,18 @@ import (
 
 // The Runtime API, version 2018-06-01.
 
-const headerFunctionErrorType = "Lambda-Runtime-Function-Error-Type"
-
-// maxResponse is the size limit of a buffered response: 6 MB and some.
-const maxResponse = 6<<20 + 100
+const (
+	headerFunctionErrorType = "Lambda-Runtime-Function-Error-Type"
+	headerResponseMode      = "Lambda-Runtime-Function-Response-Mode"
+)
 
 // serveRuntimeNext ends the invocation that the runtime works on, if any, and
 // blocks until there is another.
 func (s *Sandbox) serveRuntimeNext(w http.ResponseWriter, r *http.Request, g *generation, now time.Time) {
+	if s.cfg.managed() {
+		s.serveWorkerNext(w, r, g, now)
+		return
+	}
 	s.mu.Lock()
 	inv := g.inv
 	if g.runtimeWaiting || inv != nil && inv.delivered && !inv.responded {
@@ -44,13 +49,17 @@ func (s *Sandbox) serveRuntimeNext(w http.ResponseWriter, r *http.Request, g *ge
 	}
 	s.mu.Lock()
 	g.runtimeWaiting = false
-	if inv != nil {
-		inv.delivered = true
-	}
 	s.mu.Unlock()
-	if inv == nil {
-		return
+	if inv != nil {
+		s.give(w, inv)
 	}
+}
+
+// give answers a next with an invocation.
+func (s *Sandbox) give(w http.ResponseWriter, inv *invocation) {
+	s.mu.Lock()
+	inv.delivered = true
+	s.mu.Unlock()
 	header := w.Header()
 	header.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
 	header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
@@ -64,9 +73,13 @@ func (s *Sandbox) serveRuntimeNext(w http.ResponseWriter, r *http.Request, g *ge
 // serveResponse takes the answer of the function, or its error.
 func (s *Sandbox) serveResponse(w http.ResponseWriter, r *http.Request, g *generation, id string, now time.Time, isError bool) {
 	s.mu.Lock()
-	inv := g.inv
+	inv, late := g.expected(id)
 	switch {
-	case inv == nil || inv.id != id:
+	case late:
+		s.mu.Unlock()
+		serveLateResponse(w, r)
+		return
+	case inv == nil:
 		s.mu.Unlock()
 		s.refuse(w, r, http.StatusBadRequest, "InvalidRequestID", "Invalid request ID")
 		return
@@ -78,15 +91,23 @@ func (s *Sandbox) serveResponse(w http.ResponseWriter, r *http.Request, g *gener
 	inv.responding = true
 	s.mu.Unlock()
 
-	body, err := readBody(r, maxResponse)
+	mode, known := responseMode(r.Header.Get(headerResponseMode))
+	body, firstByte, err := readResponse(r, mode, now)
 	errorType := ""
 	switch {
+	case !known:
+		errorType = "Runtime.InvalidResponseModeHeader"
+		body = errorBody(errorType, "Invalid function response mode")
 	case err == errTooLarge:
 		errorType = "Function.ResponseSizeTooLarge"
-		body = errorBody(errorType, "Response payload size exceeded maximum allowed payload size (6291556 bytes).")
+		if !mode.streaming {
+			body = errorBody(errorType, "Response payload size exceeded maximum allowed payload size (6291556 bytes).")
+		}
 	case err != nil:
 		errorType = "Runtime.TruncatedResponse"
-		body = errorBody(errorType, "the response was cut off: "+err.Error())
+		if !mode.streaming {
+			body = errorBody(errorType, "the response was cut off: "+err.Error())
+		}
 	case r.Trailer.Get(headerFunctionErrorType) != "":
 		// A streamed response that failed on the way tells so at its end.
 		errorType = functionErrorType(r.Trailer.Get(headerFunctionErrorType))
@@ -95,16 +116,19 @@ func (s *Sandbox) serveResponse(w http.ResponseWriter, r *http.Request, g *gener
 	}
 
 	s.mu.Lock()
-	inv.responseStart, inv.responseEnd = now, time.Now()
+	inv.responseStart, inv.responseEnd = firstByte, time.Now()
 	inv.response, inv.responded = body, true
 	inv.functionError, inv.errorType = errorType != "", errorType
 	s.broadcast()
 	s.mu.Unlock()
-	if err == errTooLarge {
-		s.refuse(w, r, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Exceeded maximum allowed payload size (6291556 bytes).")
-		return
+	switch {
+	case !known:
+		s.refuse(w, r, http.StatusBadRequest, "InvalidFunctionResponseMode", "Invalid function response mode")
+	case err == errTooLarge:
+		s.refuse(w, r, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", mode.limit))
+	default:
+		answer(w, http.StatusAccepted, statusOK)
 	}
-	answer(w, http.StatusAccepted, statusOK)
 }
 
 // serveRuntimeInitError fails Init.

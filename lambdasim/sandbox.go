@@ -20,20 +20,24 @@ import (
 //
 // Who owns what: whoever holds turn runs a phase (init, invoke, shutdown, with
 // the resets that these need), and only phases start and stop processes, freeze
-// and thaw. The HTTP handlers and the goroutines that wait for processes write
+// and thaw. Invocations of a managed instance are no phases: any number runs while
+// nobody holds turn. The HTTP handlers and the goroutines that wait for processes write
 // what they saw under mu and call broadcast; phases wait for that in await. So
 // handlers never drive anything, and phases never miss anything.
 type Sandbox struct {
-	cfg        Config
-	addr       string // the APIs' host:port
-	instanceID string
-	server     *http.Server
-	relay      *relay
-	spawner    spawner
-	stdout     *lockedWriter
-	stderr     *lockedWriter
-	wait       sync.WaitGroup // goroutines and requests
-	turn       chan struct{}  // one slot: the right to run a phase
+	cfg     Config
+	addr    string // the APIs' host:port
+	server  *http.Server
+	relay   *relay
+	spawner spawner
+	stdout  *lockedWriter
+	stderr  *lockedWriter
+	wait    sync.WaitGroup // goroutines and requests
+	turn    chan struct{}  // one slot: the right to run a phase
+	leaving chan struct{}  // closed when Shutdown began
+	// For SnapStart:
+	credentials *credentials
+	idle        *idleConns
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when what mu guards changed
@@ -42,11 +46,16 @@ type Sandbox struct {
 	all     []*process
 	closed  bool
 	dialled map[string]bool // connections accepted during expelStrangers, by their other end
+	crowd   crowd           // Managed Instances
+	// instanceID changes at a restore.
+	instanceID string
 
 	// Owned by the phase that runs:
 	frozen       bool
 	cold         bool // no invocation since the last Init
 	initDuration time.Duration
+	initReport   *initDoneRecord // waits for the first invocation
+	snapshot     bool            // waits to be restored
 	report       *ShutdownReport // of Shutdown, when it ran
 
 	noticeMu sync.Mutex // one notice at a time
@@ -60,6 +69,7 @@ type generation struct {
 	processes  []*process
 	extensions []*extension // launched ones, in the order of Config, then internal ones
 	runtime    *process
+	workers    // Managed Instances; the next five fields are of the other modes
 	// runtimeInbox has the invocation for the runtime's pending next.
 	runtimeInbox   chan *invocation
 	runtimeWaiting bool
@@ -108,11 +118,16 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 	}
 	s := &Sandbox{
 		cfg: cfg, addr: listener.Addr().String(), instanceID: newInstanceID(cfg.FunctionVersion),
-		turn: make(chan struct{}, 1), changed: make(chan struct{}),
+		turn: make(chan struct{}, 1), leaving: make(chan struct{}), changed: make(chan struct{}),
 		stdout: newLockedWriter(cfg.Stdout), stderr: newLockedWriter(cfg.Stderr),
 	}
 	s.relay = &relay{cfg: &s.cfg}
 	s.server = &http.Server{Handler: http.HandlerFunc(s.serve), ConnContext: s.accepted}
+	if cfg.snapStart() {
+		s.credentials = newCredentials(&s.cfg)
+		s.idle = &idleConns{conns: make(map[net.Conn]bool)}
+		s.server.ConnState = s.idle.note
+	}
 	s.wait.Go(func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.notice(Notice{Kind: NoticeRefused, Detail: "the APIs' listener failed: " + err.Error()})
@@ -124,6 +139,11 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 	switch {
 	case failed == nil:
 		s.freeze()
+		s.snapshot = cfg.snapStart()
+		if cfg.managed() {
+			g := s.gen
+			s.wait.Go(func() { s.watch(g) })
+		}
 		return s, nil
 	case cfg.RetryFailedInit && ctx.Err() == nil:
 		return s, nil
@@ -141,8 +161,12 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 func (s *Sandbox) APIAddress() string { return s.addr }
 
 // InstanceID returns the environment's instance id, which is also the name of
-// its log stream.
-func (s *Sandbox) InstanceID() string { return s.instanceID }
+// its log stream. With SnapStart the restored environment has another one.
+func (s *Sandbox) InstanceID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.instanceID
+}
 
 // Events returns all events so far, if Config.KeepEvents is set.
 func (s *Sandbox) Events() []Event { return s.relay.events() }

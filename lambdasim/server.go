@@ -48,6 +48,12 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
 		s.serveRuntimeNext(w, r, g, now)
 	case "POST /2018-06-01/runtime/init/error":
 		s.serveRuntimeInitError(w, r, g)
+	case "GET " + credentialsPath:
+		if s.credentials == nil {
+			s.unknown(w, r)
+			return
+		}
+		s.serveCredentials(w, r)
 	default:
 		const prefix = "/2018-06-01/runtime/invocation/"
 		if id, isResponse := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, prefix), "/response"); isResponse && r.Method == http.MethodPost {
@@ -58,9 +64,13 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
 			s.serveResponse(w, r, g, id, now, true)
 			return
 		}
-		s.notice(Notice{Kind: NoticeRefused, Detail: r.Method + " " + r.URL.Path + ": 404"})
-		http.NotFound(w, r)
+		s.unknown(w, r)
 	}
+}
+
+func (s *Sandbox) unknown(w http.ResponseWriter, r *http.Request) {
+	s.notice(Notice{Kind: NoticeRefused, Detail: r.Method + " " + r.URL.Path + ": 404"})
+	http.NotFound(w, r)
 }
 
 // madeIn is the key of the generation's number in which a connection was made.

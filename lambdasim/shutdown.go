@@ -27,12 +27,20 @@ func (s *Sandbox) Shutdown(ctx context.Context) (ShutdownReport, error) {
 	if s.report != nil {
 		return *s.report, nil
 	}
+	close(s.leaving)
+	if s.cfg.managed() {
+		s.closeDoors()
+	}
 	start := time.Now()
 	s.notice(Notice{Time: start, Kind: NoticeShutdownStart})
 	report := ShutdownReport{}
 	if s.gen != nil {
 		s.relay.setRequest("")
-		ended := s.stopGeneration(ctx, s.gen, reasonSpindown)
+		reason := reasonSpindown
+		if s.cfg.managed() && s.crashed(s.gen) {
+			reason = reasonFailure // and watch had not begun yet
+		}
+		ended := s.stopGeneration(ctx, s.gen, reason)
 		report.Took = time.Since(start)
 		s.mu.Lock()
 		for _, p := range ended {
@@ -70,7 +78,7 @@ func (s *Sandbox) stopGeneration(ctx context.Context, g *generation, reason stri
 	s.relay.flush()
 
 	if rt := g.runtime; rt != nil {
-		graceful := reason == reasonSpindown && limit > 0
+		graceful := limit > 0 && (reason == reasonSpindown || s.cfg.managed())
 		s.stopRuntime(ctx, g, rt, graceful, start)
 	}
 	s.tellExtensions(g, reason, deadline)

@@ -1,6 +1,7 @@
 package lambdasim
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"syscall"
@@ -32,15 +33,46 @@ func signalGroup(pid int, sig syscall.Signal) {
 
 // awaitExit waits until a child has exited, awaitStop until it was stopped or
 // has exited; neither takes the news from whoever reaps the child.
-func awaitExit(pid int) { waitStatus(pid, syscall.WEXITED) }
+//
+// awaitExit waits in the runtime's poller, by a pidfd. In waitid itself it would
+// keep a processor from the scheduler until that looks, which may take 10 ms;
+// with as many processes as processors, nobody read from the network meanwhile,
+// and an API answered that much later.
+func awaitExit(pid int) {
+	if !pollExit(pid) {
+		waitStatus(pid, syscall.WEXITED)
+	}
+}
+
 func awaitStop(pid int) { waitStatus(pid, syscall.WEXITED|syscall.WSTOPPED) }
 
-func waitStatus(pid, options int) {
+// pollExit is awaitExit, and reports false where the kernel has no pidfd that
+// can be polled (before Linux 5.10).
+func pollExit(pid int) bool {
+	const pidfdOpen = 434 // on every architecture
+	fd, _, errno := syscall.Syscall(pidfdOpen, uintptr(pid), syscall.O_NONBLOCK, 0)
+	if errno != 0 {
+		return false
+	}
+	file := os.NewFile(fd, "pidfd")
+	defer file.Close()
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	return conn.Read(func(uintptr) bool { return waitStatus(pid, syscall.WEXITED|syscall.WNOHANG) }) == nil
+}
+
+// waitStatus reports whether the child is in such a state. It waits for it,
+// unless WNOHANG is among the options.
+func waitStatus(pid, options int) bool {
 	const pPID = 1
+	var info [128]byte // siginfo_t; it begins with the signal, 0 for no news
 	for {
-		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, pPID, uintptr(pid), 0, uintptr(options|syscall.WNOWAIT), 0, 0)
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, pPID, uintptr(pid), uintptr(unsafe.Pointer(&info)), uintptr(options|syscall.WNOWAIT), 0, 0)
 		if errno != syscall.EINTR {
-			return
+			// ECHILD means that there is nothing to wait for.
+			return errno != 0 || binary.NativeEndian.Uint32(info[:]) != 0
 		}
 	}
 }

@@ -7,9 +7,11 @@
 //	{"id":"run-1","lines":3,"bytes":60000}             long lines
 //	{"id":"run-1","lines":3,"error":"out of beans"}    then a handled error
 //	{"panic":true}  {"exit":3}  {"hang":true}          then another end
+//	{"id":"run-1","chunks":5,"chunkEvery":"20ms"}      a streamed response
 //
 // Every line carries the id and a counter, so a checker can tell exactly which
-// lines arrived. The type Task documents every key.
+// lines arrived. The type Task documents every key. Several invocations may run
+// at the same time, as with Lambda Managed Instances.
 package main
 
 import (
@@ -19,7 +21,7 @@ import (
 )
 
 func main() {
-	lambda.Start(func(ctx context.Context, task Task) (Done, error) {
+	lambda.Start(func(ctx context.Context, task Task) (any, error) {
 		return perform(ctx, task, output())
 	})
 }

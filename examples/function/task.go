@@ -43,6 +43,11 @@ type Task struct {
 	MemoryMB int `json:"memoryMB"`
 	// Sleep is how long the function then works.
 	Sleep Duration `json:"sleep"`
+	// Chunks streams the response, as this many lines "run-1 chunk 7". An Error
+	// then ends it.
+	Chunks int `json:"chunks"`
+	// ChunkEvery is how far apart they are.
+	ChunkEvery Duration `json:"chunkEvery"`
 	// AfterResponse goes on writing this many lines in the background, 1 ms
 	// apart, after the response was given. The freeze interrupts it.
 	AfterResponse int `json:"afterResponse"`
@@ -77,8 +82,8 @@ func (t *Task) UnmarshalJSON(data []byte) error {
 	default:
 		return fmt.Errorf("payload: format is %q, want text, json or mixed", t.Format)
 	}
-	if t.Lines < 0 || t.Bytes < 0 || t.MemoryMB < 0 || t.AfterResponse < 0 {
-		return errors.New("payload: lines, bytes, memoryMB and afterResponse must not be negative")
+	if t.Lines < 0 || t.Bytes < 0 || t.MemoryMB < 0 || t.Chunks < 0 || t.AfterResponse < 0 {
+		return errors.New("payload: lines, bytes, memoryMB, chunks and afterResponse must not be negative")
 	}
 	return nil
 }
@@ -101,8 +106,9 @@ type streams struct{ out, err io.Writer }
 
 func output() streams { return streams{out: os.Stdout, err: os.Stderr} }
 
-// perform does what the task says.
-func perform(ctx context.Context, task Task, to streams) (Done, error) {
+// perform does what the task says. It returns a Done, or a reader of the
+// streamed response.
+func perform(ctx context.Context, task Task, to streams) (any, error) {
 	if task.ID == "" {
 		if lc, ok := lambdacontext.FromContext(ctx); ok {
 			task.ID = lc.AwsRequestID
@@ -114,13 +120,13 @@ func perform(ctx context.Context, task Task, to streams) (Done, error) {
 	}
 	lines := &lineWriter{task: task, to: bufio.NewWriterSize(target, 256<<10)}
 	if err := lines.writeAll(); err != nil {
-		return Done{}, fmt.Errorf("write lines: %w", err)
+		return nil, fmt.Errorf("write lines: %w", err)
 	}
 
 	ballast := touch(task.MemoryMB)
 	if task.Sleep > 0 {
 		if err := pause(ctx, time.Duration(task.Sleep)); err != nil {
-			return Done{}, err
+			return nil, err
 		}
 	}
 	clear(ballast)
@@ -136,8 +142,10 @@ func perform(ctx context.Context, task Task, to streams) (Done, error) {
 		os.Exit(*task.Exit)
 	case task.Panic:
 		panic("asked to panic")
+	case task.Chunks > 0:
+		return &chunks{ctx: ctx, task: task}, nil
 	case task.Error != "":
-		return Done{}, errors.New(task.Error)
+		return nil, errors.New(task.Error)
 	}
 	return Done{ID: task.ID, Lines: lines.count, Bytes: lines.bytes}, nil
 }
@@ -190,7 +198,14 @@ func (w *lineWriter) writeAll() error {
 	return w.to.Flush()
 }
 
+// write writes what is in w.line. A line goes out in one piece, because other
+// invocations write to the same stream.
 func (w *lineWriter) write(lines int) error {
+	if w.to.Available() < len(w.line) {
+		if err := w.to.Flush(); err != nil {
+			return err
+		}
+	}
 	n, err := w.to.Write(w.line)
 	w.bytes += int64(n)
 	w.count += lines
@@ -227,6 +242,35 @@ func appendLine(dst []byte, id string, number, size int, asJSON bool) []byte {
 		missing -= n
 	}
 	return append(dst, end...)
+}
+
+// chunks is a streamed response: every Read gives one line, when it is time.
+type chunks struct {
+	ctx   context.Context
+	task  Task
+	count int
+	rest  []byte
+}
+
+func (c *chunks) Read(p []byte) (int, error) {
+	if len(c.rest) == 0 {
+		if c.count == c.task.Chunks {
+			if c.task.Error != "" {
+				return 0, errors.New(c.task.Error)
+			}
+			return 0, io.EOF
+		}
+		if c.count > 0 {
+			if err := pause(c.ctx, time.Duration(c.task.ChunkEvery)); err != nil {
+				return 0, err
+			}
+		}
+		c.count++
+		c.rest = fmt.Appendf(nil, "%s chunk %d\n", c.task.ID, c.count)
+	}
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
 }
 
 // writeLater writes lines when the response was already given. A line is

@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 )
 
 func TestLines(t *testing.T) {
@@ -36,9 +39,9 @@ func TestPerform(t *testing.T) {
 		t.Errorf("%d lines:\n%s%s", got, &out, &errOut)
 	}
 	task.Error, task.Stderr, task.Lines = "", true, 1
-	done, err := perform(context.Background(), task, streams{&out, &errOut})
-	if err != nil || done.Lines != 4 || done.Bytes != int64(errOut.Len()) {
-		t.Errorf("done: %+v, %v", done, err)
+	answer, err := perform(context.Background(), task, streams{&out, &errOut})
+	if done, ok := answer.(Done); err != nil || !ok || done.Lines != 4 || done.Bytes != int64(errOut.Len()) {
+		t.Errorf("done: %+v, %v", answer, err)
 	}
 	task.Sleep = Duration(1 << 40)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -49,10 +52,50 @@ func TestPerform(t *testing.T) {
 }
 
 func TestPayloadProblems(t *testing.T) {
-	for _, payload := range []string{`{"linse":1}`, `{"format":"xml"}`, `{"lines":-1}`, `{"sleep":"soon"}`, `[]`} {
+	for _, payload := range []string{`{"linse":1}`, `{"format":"xml"}`, `{"lines":-1}`, `{"chunks":-1}`, `{"sleep":"soon"}`, `[]`} {
 		var task Task
 		if err := json.Unmarshal([]byte(payload), &task); err == nil {
 			t.Errorf("%s was taken", payload)
+		}
+	}
+}
+
+func TestChunks(t *testing.T) {
+	for _, end := range []string{"", "out of beans"} {
+		answer, err := perform(t.Context(), Task{ID: "x", Chunks: 3, ChunkEvery: Duration(time.Millisecond), Error: end}, streams{io.Discard, io.Discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(iotest.OneByteReader(answer.(io.Reader)))
+		if (err != nil) != (end != "") || err != nil && err.Error() != end {
+			t.Errorf("it ends with %v, want %q", err, end)
+		}
+		if want := "x chunk 1\nx chunk 2\nx chunk 3\n"; string(got) != want {
+			t.Errorf("chunks: %q", got)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := io.ReadAll(&chunks{ctx: ctx, task: Task{Chunks: 2, ChunkEvery: Duration(time.Hour)}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled stream ends with %v", err)
+	}
+}
+
+// oneWrite is a stream on which others write, too: whatever comes in one Write
+// must be whole lines.
+type oneWrite struct{ t *testing.T }
+
+func (w oneWrite) Write(p []byte) (int, error) {
+	if !bytes.HasSuffix(p, []byte("\n")) {
+		w.t.Errorf("%d bytes were written that end within a line", len(p))
+	}
+	return len(p), nil
+}
+
+func TestLinesAreWrittenWhole(t *testing.T) {
+	for _, size := range []int{100, 1000, 300_000} {
+		if _, err := perform(t.Context(), Task{ID: "x", Lines: 1000_000 / size, Bytes: size}, streams{oneWrite{t}, io.Discard}); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -29,7 +29,7 @@ type Script struct {
 	Events  []string `json:"events"`
 	Feature string   `json:"feature"`
 	// Requests made before and after register, before the first next, and on
-	// each INVOKE. $ID, $PORT and $REQUEST are replaced.
+	// each INVOKE. $ID, $PORT, $REQUEST and $TOKEN are replaced.
 	BeforeRegister []Request `json:"beforeRegister"`
 	AfterRegister  []Request `json:"afterRegister"`
 	OnInvoke       []Request `json:"onInvoke"`
@@ -50,6 +50,14 @@ type Script struct {
 	Print         string `json:"print"`       // to standard output, on each INVOKE
 	DoubleNext    bool   `json:"doubleNext"`  // two first nexts at the same time
 	IgnoreTerm    bool   `json:"ignoreTerm"`  // SIGTERM
+
+	// A runtime's workers, and how it answers: with the given response mode, in
+	// as many chunks, and with a trailer at the end.
+	Workers    int    `json:"workers"`
+	Mode       string `json:"mode"`
+	Chunks     int    `json:"chunks"`
+	ChunkEvery int    `json:"chunkEveryMs"` // before each
+	Trailer    string `json:"trailer"`      // the error type
 }
 
 // Request is one to make.
@@ -65,6 +73,7 @@ type Entry struct {
 	Kind   string      `json:"kind"` // call, event, post, tcp
 	Path   string      `json:"path"`
 	Host   string      `json:"host"`
+	Remote string      `json:"remote"` // the other end's address
 	Status int         `json:"status"`
 	Header http.Header `json:"header"`
 	Body   []byte      `json:"body"`
@@ -213,6 +222,14 @@ func (p *player) beRuntime() error {
 	if p.script.ExitEarly != nil {
 		os.Exit(*p.script.ExitEarly)
 	}
+	ended := make(chan error)
+	for range max(p.script.Workers, 1) {
+		go func() { ended <- p.work() }()
+	}
+	return <-ended
+}
+
+func (p *player) work() error {
 	for {
 		entry, err := p.call(Request{Method: "GET", Path: "/2018-06-01/runtime/invocation/next"}, "")
 		if err != nil {
@@ -222,12 +239,49 @@ func (p *player) beRuntime() error {
 		if err := p.all(p.script.OnInvoke, id); err != nil {
 			return err
 		}
-		if _, err := p.call(Request{
-			Method: "POST", Path: "/2018-06-01/runtime/invocation/" + id + "/response", Body: string(entry.Body),
-		}, id); err != nil {
+		pause(p.script.Hold)
+		path := "/2018-06-01/runtime/invocation/" + id + "/response"
+		if p.script.Mode != "" {
+			err = p.stream(path, entry.Body)
+		} else {
+			_, err = p.call(Request{Method: "POST", Path: path, Body: string(entry.Body)}, id)
+		}
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// stream sends a response in chunks.
+func (p *player) stream(path string, chunk []byte) error {
+	reader, writer := io.Pipe()
+	go func() {
+		for range p.script.Chunks {
+			pause(p.script.ChunkEvery)
+			if _, err := writer.Write(chunk); err != nil {
+				return // the server has enough
+			}
+		}
+		writer.Close()
+	}()
+	req, err := http.NewRequest("POST", p.api+path, reader)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Lambda-Runtime-Function-Response-Mode", p.script.Mode)
+	if p.script.Trailer != "" {
+		req.Trailer = http.Header{"Lambda-Runtime-Function-Error-Type": {p.script.Trailer}}
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	return p.write(Entry{Kind: "call", Path: path, Status: res.StatusCode, Header: res.Header, Body: body})
 }
 
 // awaitQuiet waits until no telemetry came for that long.
@@ -255,7 +309,9 @@ func (p *player) all(requests []Request, request string) error {
 }
 
 func (p *player) call(r Request, request string) (Entry, error) {
-	replace := strings.NewReplacer("$ID", p.id, "$PORT", p.port, "$REQUEST", request).Replace
+	replace := strings.NewReplacer(
+		"$ID", p.id, "$PORT", p.port, "$REQUEST", request, "$TOKEN", os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+	).Replace
 	req, err := http.NewRequest(r.Method, p.api+replace(r.Path), strings.NewReader(replace(r.Body)))
 	if err != nil {
 		return Entry{}, err
@@ -314,7 +370,7 @@ func (p *player) listen() error {
 			status = http.StatusInternalServerError
 		}
 		w.WriteHeader(status)
-		_ = p.write(Entry{Kind: "post", Path: r.URL.RequestURI(), Host: r.Host, Status: status, Header: r.Header, Body: body})
+		_ = p.write(Entry{Kind: "post", Path: r.URL.RequestURI(), Host: r.Host, Remote: r.RemoteAddr, Status: status, Header: r.Header, Body: body})
 	}))
 	return nil
 }
