@@ -19,56 +19,100 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"kinetel/internal/config"
+	"kinetel/internal/credentials"
 	"kinetel/internal/extensionapi"
+	"kinetel/internal/guard"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/lifecycle"
+	"kinetel/internal/selflog"
+	"kinetel/internal/ship"
 	"kinetel/internal/telemetry"
 )
 
 func main() {
-	if err := run(os.Args[0], os.Environ(), os.Stderr); err != nil {
+	if err := run(os.Args[0], os.Environ(), os.Stdout, os.Stderr, newClient); err != nil {
 		os.Exit(1)
 	}
 }
 
 // run is the extension's life. An error was told already; it means that Lambda
 // and the extension cannot go on with each other.
-func run(path string, environ []string, stderr io.Writer) error {
-	log := newLogger(stderr, slog.LevelWarn)
-	runtimeAPI := config.RuntimeAPI(environ)
-	if runtimeAPI == "" {
+func run(path string, environ []string, stdout, stderr io.Writer, connect func(config.Config) ship.Putter) error {
+	start := config.ReadRegistration(environ)
+	if start.RuntimeAPI == "" {
+		log := selflog.New(stderr, slog.LevelWarn).Logger()
 		log.Error("AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, and Lambda starts it; `kinetel demo` runs it on this machine")
 		return errors.New("not in Lambda")
 	}
 
 	// Lambda starts the function's runtime when every extension has
 	// registered, so everything that can wait, waits.
-	api := extensionapi.New(runtimeAPI)
+	api := extensionapi.New(start.RuntimeAPI)
 	sandbox := newLookup(net.DefaultResolver)
-	function, err := api.Register(sandbox.whileAnswered(context.Background()), filepath.Base(path), extensionapi.Invoke, extensionapi.Shutdown)
+	registering := context.Background()
+	if start.Enabled {
+		registering = sandbox.whileAnswered(registering)
+	}
+	events := []string{extensionapi.Invoke, extensionapi.Shutdown}
+	if start.Initialization == config.ManagedInstances {
+		events = events[1:] // Lambda refuses the other there
+	}
+	function, err := api.Register(registering, filepath.Base(path), events...)
 	if err != nil {
+		log := selflog.New(stderr, slog.LevelWarn).Logger()
 		log.Error("Lambda does not register the extension", "error", err.Error())
 		return err
 	}
 	cfg, problems := config.Load(environ)
-	log = newLogger(stderr, cfg.LogLevel)
+	own := selflog.New(stderr, cfg.LogLevel)
+	defer own.Close()
+	log := own.Logger()
 	stop, release := stopOnSignal()
 	defer release()
 
-	bad, usable := tell(log, problems), config.Usable(problems)
-	switch {
-	case !usable && cfg.Strict:
-		if err := api.InitError(stop, "Extension.ConfigInvalid", strings.Join(bad, "; ")); err != nil {
-			log.Error("Lambda does not take the error", "error", err.Error())
-		}
-		return errors.New("bad configuration")
-	case !usable, !cfg.Enabled:
-		return finish(log, lifecycle.Idle(stop, api))
+	// From here on the process ends when Lambda says so, whatever happens.
+	usable := config.Usable(problems)
+	if bad := tell(log, problems); !usable && cfg.Strict {
+		return fail(stop, api, log, "Extension.ConfigInvalid", strings.Join(bad, "; "))
 	}
-	return finish(log, work(stop, api, function, sandbox, cfg, log))
+	if usable && cfg.Enabled {
+		e := extension{api: api, function: function, sandbox: sandbox, cfg: cfg, stdout: stdout, log: log}
+		ended := false
+		ok := guard.Run(log, "work", func() { ended, err = e.work(stop, connect(cfg)) })
+		var refused *lifecycle.Refused
+		switch {
+		case errors.As(err, &refused):
+			return fail(stop, api, log, refusalType(refused.Err), refused.Error())
+		case ok && ended:
+			return finish(log, err)
+		}
+	}
+	return finish(log, lifecycle.Idle(stop, api))
+}
+
+// fail fails the function's init, as KINETEL_STRICT asks for.
+func fail(ctx context.Context, api *extensionapi.Client, log *slog.Logger, errorType, message string) error {
+	if err := api.InitError(ctx, errorType, message); err != nil {
+		log.Error("Lambda does not take the error", "error", err.Error())
+	}
+	return errors.New(message)
+}
+
+// refusalType is the type of the error that fails an init because Kinesis
+// refuses what it is sent.
+func refusalType(err error) string {
+	e := (*kinesis.Error)(nil)
+	switch {
+	case !errors.As(err, &e):
+	case e.Class == kinesis.Credentials:
+		return "Extension.CredentialsInvalid"
+	case e.Code == "ResourceNotFoundException":
+		return "Extension.StreamNotFound"
+	case e.Status == http.StatusForbidden || strings.Contains(e.Code, "AccessDenied"):
+		return "Extension.AccessDenied"
+	}
+	return "Extension.ConfigInvalid"
 }
 
 // stopOnSignal returns a context that ends with SIGTERM or SIGINT. Lambda itself
@@ -96,21 +140,34 @@ func stopOnSignal() (stop context.Context, release func()) {
 	}
 }
 
-// work ships telemetry until Lambda shuts the environment down.
-func work(stop context.Context, api *extensionapi.Client, function extensionapi.Function, sandbox telemetry.Resolver, cfg config.Config, log *slog.Logger) error {
+// extension is what is known when there is work to do.
+type extension struct {
+	api      *extensionapi.Client
+	function extensionapi.Function
+	sandbox  telemetry.Resolver
+	cfg      config.Config
+	stdout   io.Writer
+	log      *slog.Logger
+}
+
+// work ships telemetry until Lambda shuts the environment down. It reports
+// whether Lambda's loop has ended; where it has not, there is no telemetry to
+// ship.
+func (e extension) work(stop context.Context, putter ship.Putter) (ended bool, err error) {
+	cfg, log := e.cfg, e.log
 	// The Go heap, beside what waits, is small; the limit keeps garbage from
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
-	p := newPipeline(function, cfg, newClient(cfg), log)
-	loop := lifecycle.New(api, p, cfg, log)
+	p := newPipeline(e.function, cfg, putter, e.stdout, log)
+	loop := lifecycle.New(e.api, p, cfg, log)
 
-	listener, err := telemetry.Listen(stop, sandbox, log, intake{p, p.own(), loop})
+	listener, err := telemetry.Listen(stop, e.sandbox, log, intake{p, loop})
 	if err != nil {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
-		return lifecycle.Idle(stop, api)
+		return false, nil
 	}
-	schema, err := telemetry.Subscribe(stop, api.HTTP(), cfg.Lambda.RuntimeAPI, api.ID(), listener.Port(), cfg.Types)
+	schema, err := telemetry.Subscribe(stop, e.api.HTTP(), cfg.Lambda.RuntimeAPI, e.api.ID(), listener.Port(), cfg.Types)
 	if err != nil {
 		listener.Close(context.Background())
 		if errors.Is(err, telemetry.ErrNotSupported) {
@@ -118,33 +175,37 @@ func work(stop context.Context, api *extensionapi.Client, function extensionapi.
 		} else {
 			log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		}
-		return lifecycle.Idle(stop, api)
+		return false, nil
 	}
 	log.Debug("subscribed", "schema", schema, "port", listener.Port(), "types", cfg.Types)
 
 	p.start(listener)
-	defer p.stop() // where the loop ends without a shutdown
-	return loop.Run(stop)
+	defer p.stopShipping() // where the loop ends without a shutdown
+	return true, loop.Run(stop)
 }
 
-func newClient(cfg config.Config) *kinesis.Client {
+// credentialSource is where Lambda puts the credentials of the function's role.
+func credentialSource(cfg config.AWS) kinesis.CredentialSource {
+	if cfg.AccessKeyID != "" {
+		return credentials.Static(cfg.AccessKeyID, cfg.SecretAccessKey, cfg.SessionToken)
+	}
+	return credentials.Container(credentials.ContainerOptions{
+		URI: cfg.Container.FullURI, Token: cfg.Container.Token, TokenFile: cfg.Container.TokenFile,
+	})
+}
+
+func newClient(cfg config.Config) ship.Putter {
 	endpoint := cfg.AWS.Endpoint
 	if endpoint == "" {
 		endpoint = kinesis.Endpoint(cfg.AWS.Region, cfg.AWS.UseFIPS, cfg.AWS.UseDualStack)
 	}
-	creds := aws.Credentials{
-		AccessKeyID:     cfg.AWS.AccessKeyID,
-		SecretAccessKey: cfg.AWS.SecretAccessKey,
-		SessionToken:    cfg.AWS.SessionToken,
-	}
 	return kinesis.New(kinesis.Config{
-		StreamName: cfg.StreamName,
-		StreamARN:  cfg.StreamARN,
-		Region:     cfg.AWS.Region,
-		Endpoint:   endpoint,
-		CABundle:   cfg.AWS.CABundle,
-		// Lambda fixes a process's keys when it starts it.
-		Credentials: func(context.Context) (aws.Credentials, error) { return creds, nil },
+		StreamName:  cfg.StreamName,
+		StreamARN:   cfg.StreamARN,
+		Region:      cfg.AWS.Region,
+		Endpoint:    endpoint,
+		CABundle:    cfg.AWS.CABundle,
+		Credentials: credentialSource(cfg.AWS),
 		// HTTPS_PROXY and NO_PROXY are read by net/http itself.
 		Proxy: http.ProxyFromEnvironment,
 	})
@@ -156,12 +217,6 @@ func newEnvironmentID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails: it ends the process instead (crypto/rand)
 	return hex.EncodeToString(id[:])
-}
-
-// newLogger returns the extension's own log: JSON lines, told apart from the
-// function's by the name.
-func newLogger(w io.Writer, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("logger", "kinetel")
 }
 
 // tell tells all problems with the configuration at once. It returns those that
@@ -179,7 +234,7 @@ func tell(log *slog.Logger, problems []config.Problem) (bad []string) {
 		log.Error("the configuration cannot be used: nothing is shipped, and the function runs on without", "problems", bad)
 	}
 	if len(odd) > 0 {
-		log.Warn("the configuration has variables that mean nothing", "problems", odd)
+		log.Warn("the configuration has parts that have no effect", "problems", odd)
 	}
 	return bad
 }

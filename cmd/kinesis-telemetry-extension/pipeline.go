@@ -2,20 +2,27 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
+	"kinetel/internal/flush"
+	"kinetel/internal/guard"
+	"kinetel/internal/invocation"
 	"kinetel/internal/ledger"
 	"kinetel/internal/lifecycle"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
+	"kinetel/internal/selflog"
 	"kinetel/internal/ship"
 	"kinetel/internal/spool"
 	"kinetel/internal/telemetry"
@@ -45,19 +52,30 @@ const (
 // there through the packer into the stream.
 type pipeline struct {
 	cfg      config.Config
-	function string
+	function extensionapi.Function
+	stdout   io.Writer
 	log      *slog.Logger
-	began    time.Time
 	listener intakeCloser
 	queue    *queue.Queue
 	shipper  *ship.Shipper
 	spool    *spool.Spool // nil: nothing is kept on disk
 	account  *ledger.Account
 
+	invocations invocation.Tracker
+	restored    sync.Once
+	ownLog      atomic.Int64 // events that are Kinetel's own log
+	metrics     metrics
+
 	stopShipping context.CancelFunc
 	shipped      chan struct{} // closed when the shipper has ended
 
+	// taking makes one of giving an event its number and of knowing in which
+	// environment, against a restore.
+	taking sync.Mutex
+	before *pack.Packer // that of before the restore; guarded by taking
+
 	mu        sync.Mutex // guards all below
+	began     time.Time
 	packers   []*pack.Packer
 	recovered int64 // events that earlier processes left
 	dropped   ledger.Dropped
@@ -69,9 +87,9 @@ type pipeline struct {
 	words     []*pack.Record
 }
 
-func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, log *slog.Logger) *pipeline {
+func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *pipeline {
 	now := time.Now()
-	p := &pipeline{cfg: cfg, function: function.Name, log: log, began: now, reported: now, account: &ledger.Account{}, shipped: make(chan struct{})}
+	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, shipped: make(chan struct{})}
 	queued := queue.Options{
 		Max:      cfg.BufferBytes,
 		Always:   cfg.Spool == config.SpoolAlways,
@@ -88,22 +106,27 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 	p.queue = queue.New(queued)
 	p.shipper = ship.New(p.queue, putter, p.account.Total, log.With("stream", cfg.StreamName, "region", cfg.AWS.Region))
 
+	p.packers = []*pack.Packer{p.newEnvironment()}
+	return p
+}
+
+// newEnvironment makes the packer of an environment that begins now.
+func (p *pipeline) newEnvironment() *pack.Packer {
 	id := pack.Identity{
-		Region:          cfg.Lambda.Region,
-		AccountID:       function.AccountID,
-		FunctionName:    function.Name,
-		FunctionVersion: function.Version,
+		Region:          p.cfg.Lambda.Region,
+		AccountID:       p.function.AccountID,
+		FunctionName:    p.function.Name,
+		FunctionVersion: p.function.Version,
 		EnvironmentID:   newEnvironmentID(),
-		Tags:            cfg.Tags,
+		Tags:            p.cfg.Tags,
 	}
 	origin := id.Origin()
 	origin.Ledger = p.ledger(origin)
 	var journal pack.Journal // a nil *spool.Spool in it would be none
-	if cfg.Spool == config.SpoolAlways {
+	if p.cfg.Spool == config.SpoolAlways {
 		journal = p.spool
 	}
-	p.packers = []*pack.Packer{p.packer(origin, 1, journal)}
-	return p
+	return p.packer(origin, 1, journal)
 }
 
 // spoolDir is where a function's spool is. In Lambda no two functions share a
@@ -130,7 +153,7 @@ func (p *pipeline) ledger(origin *pack.Origin) *ledger.Ledger {
 func (p *pipeline) packer(origin *pack.Origin, next uint64, journal pack.Journal) *pack.Packer {
 	return pack.New(pack.Options{
 		Origin:       origin,
-		FunctionName: p.function,
+		FunctionName: p.function.Name,
 		Compression:  p.cfg.Compression,
 		PartitionKey: p.cfg.PartitionKey,
 		Next:         next,
@@ -163,7 +186,7 @@ func (p *pipeline) start(listener intakeCloser) {
 	go func() {
 		defer close(p.shipped)
 		if p.spool != nil {
-			p.takeUp(p.spool.Recover())
+			guard.Run(p.log, "take up what an earlier process left", func() { p.takeUp(p.spool.Recover()) })
 		}
 		p.shipper.Run(ctx)
 	}()
@@ -248,13 +271,37 @@ func (p *pipeline) own() *pack.Packer {
 	return p.packers[0]
 }
 
+// Restored begins a new environment: the process was brought up from a snapshot,
+// and others like it were or will be. What was taken in before keeps its id and
+// its numbers, which are the same in all of them, so that whoever reads them can
+// tell that they are the same events.
+func (p *pipeline) Restored() {
+	p.restored.Do(func() {
+		packer, now := p.newEnvironment(), time.Now()
+		p.taking.Lock()
+		before := p.own()
+		p.mu.Lock()
+		p.packers = slices.Insert(p.packers, 0, packer)
+		p.began, p.reported, p.since = now, now, 0
+		p.mu.Unlock()
+		p.before = before
+		p.taking.Unlock()
+		before.Cut()
+		p.shipper.Restored()
+	})
+}
+
 // Thawed says that the environment may have been frozen until now.
 func (p *pipeline) Thawed() { p.shipper.Thawed() }
 
 // Cut closes the open records and has them sent.
 func (p *pipeline) Cut() {
-	p.report()
-	p.tellLosses()
+	// Whatever is wrong with the figures, what they are about is sent.
+	guard.Run(p.log, "tell figures", func() {
+		p.report()
+		p.tellMetrics(false)
+		p.tellLosses()
+	})
 	for _, packer := range p.all() {
 		packer.Cut()
 	}
@@ -287,6 +334,17 @@ func (p *pipeline) CutIfOlder(age time.Duration) {
 // Unavailable reports whether nobody should be held.
 func (p *pipeline) Unavailable() bool { return p.shipper.Unavailable() }
 
+// Behind returns how long records wait without one that went through.
+func (p *pipeline) Behind() time.Duration { return p.shipper.Behind() }
+
+// Refusal returns what somebody has to mend before anything can be sent.
+func (p *pipeline) Refusal() error { return p.shipper.Refusal() }
+
+// Released notes how long an invocation was held.
+func (p *pipeline) Released(request string, held time.Duration, why flush.Reason) {
+	p.invocations.Released(request, held, why)
+}
+
 // Flush sends what there is, and waits for it.
 func (p *pipeline) Flush(ctx context.Context) error {
 	if p.shipper.Unavailable() {
@@ -299,22 +357,27 @@ func (p *pipeline) Flush(ctx context.Context) error {
 // CloseIntake stops taking telemetry in.
 func (p *pipeline) CloseIntake(ctx context.Context) { p.listener.Close(ctx) }
 
+// errNotDrained stands for what a fault kept from being sent.
+var errNotDrained = errors.New("not everything was sent")
+
 // Finish sends everything for the last time, before ctx's deadline. What Kinesis does not take in time
 // goes to disk, for the next process of the environment, or is told as lost.
 func (p *pipeline) Finish(ctx context.Context) {
 	if p.spool != nil {
 		defer p.leave()
 	}
-	p.addReport(true)
+	guard.Run(p.log, "report", func() { p.addReport(true) })
 	p.Cut()
 	deadline, _ := ctx.Deadline()
 	sending, cancel := context.WithDeadline(ctx, deadline.Add(-min(lastWords, time.Until(deadline)/3)))
 	defer cancel()
-	err := p.drain(sending)
+	err := errNotDrained
+	guard.Run(p.log, "drain", func() { err = p.drain(sending) })
 	p.stop()
 	if err != nil {
-		p.giveIn(ctx)
+		guard.Run(p.log, "keep what is left", func() { p.giveIn(ctx) })
 	}
+	guard.Run(p.log, "tell metrics", func() { p.tellMetrics(true) })
 	stats := p.shipper.Stats()
 	p.log.Info("shipped", "events", stats.Events, "records", stats.Records, "bytes", stats.Bytes,
 		"requests", stats.Requests, "retried_records", stats.Retried, "rejected_events", stats.Rejected, "lost_events", p.account.Total())
@@ -392,25 +455,22 @@ func (p *pipeline) report() {
 
 // addReport puts a kinetel.report into the open record.
 func (p *pipeline) addReport(final bool) {
-	if !p.cfg.Report {
+	if !p.cfg.Report.Events {
 		return
 	}
 	now := time.Now()
 	// In this order, so that nothing is shipped or lost that was not received.
 	stats, lost, waiting := p.shipper.Stats(), p.account.Lost(), p.queue.Waiting()
 	report := ledger.Report{
-		Final:    final,
-		UptimeMs: now.Round(0).Sub(p.began.Round(0)).Milliseconds(),
-		Shipped:  ledger.Shipped{Events: stats.Events, Records: stats.Records, Bytes: stats.Bytes},
-		Lost:     lost,
-		Requests: stats.Requests,
-		Retried:  stats.Retried,
-		Unknown:  stats.Unknown,
-		PutLatency: ledger.Latency{
-			P50: ledger.Milliseconds(stats.Latency.P50),
-			P99: ledger.Milliseconds(stats.Latency.P99),
-			Max: ledger.Milliseconds(stats.Latency.Max),
-		},
+		Final:      final,
+		Shipped:    ledger.Shipped{Events: stats.Events, Records: stats.Records, Bytes: stats.Bytes},
+		Lost:       lost,
+		Requests:   stats.Requests,
+		Retried:    stats.Retried,
+		Unknown:    stats.Unknown,
+		PutLatency: stats.Latency,
+		Held:       p.invocations.Held(),
+		LeftOut:    ledger.LeftOut{OwnLog: p.ownLog.Load()},
 	}
 	if p.spool != nil {
 		report.Spooled = ledger.Spooled{Events: int64(waiting.Spooled.Events), Records: int64(waiting.Spooled.Records), Bytes: p.spool.Bytes()}
@@ -426,6 +486,7 @@ func (p *pipeline) addReport(final bool) {
 		report.Parts += r.Parts
 	}
 	p.mu.Lock()
+	report.UptimeMs = now.Round(0).Sub(p.began.Round(0)).Milliseconds()
 	report.Recovered += p.recovered
 	report.LogsDropped = p.dropped
 	p.reported, p.since = now, report.Received.Events
@@ -442,21 +503,43 @@ func (p *pipeline) addReport(final bool) {
 // intake is where the listener's events go: into the open record, and then by
 // the loop's eyes.
 type intake struct {
-	pipeline *pipeline
-	packer   *pack.Packer
+	*pipeline
 	*lifecycle.Loop
 }
 
 // Take takes an event.
 func (i intake) Take(ev *event.Event) {
-	if string(ev.Type) == event.TypePlatformLogsDropped {
-		i.pipeline.mu.Lock()
-		i.pipeline.dropped.Add(ev.Record)
-		i.pipeline.mu.Unlock()
+	switch string(ev.Type) {
+	case event.TypePlatformLogsDropped:
+		i.mu.Lock()
+		i.dropped.Add(ev.Record)
+		i.mu.Unlock()
+	case event.TypePlatformRestoreStart:
+		i.Restored() // before anything is numbered
+	case event.TypeExtension:
+		if selflog.Own(ev.Record) {
+			i.ownLog.Add(1) // shipping it would make more of it
+			return
+		}
 	}
-	i.packer.Add(ev)
+	i.taking.Lock()
+	defer i.taking.Unlock()
+	packer := i.own()
+	packer.Add(ev)
 	i.Observe(ev)
+	if string(ev.Type) == event.TypePlatformReport && i.cfg.Report.Events {
+		if told, ok := i.invocations.Reported(ev.Record); ok {
+			packer.AddOwn(&event.Event{Time: ev.Time, Received: ev.Received, Type: []byte(event.TypeInvocation), Record: told})
+		}
+	}
 }
 
 // Commit makes what was taken outlive the process, where that is asked for.
-func (i intake) Commit(fragment []byte) { i.packer.Commit(fragment) }
+func (i intake) Commit(fragment []byte) {
+	i.taking.Lock()
+	defer i.taking.Unlock()
+	i.own().Commit(fragment)
+	if i.before != nil {
+		i.before.Commit(nil) // what of it was no event yet is the other's now
+	}
+}

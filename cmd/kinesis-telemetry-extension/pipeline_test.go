@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -78,6 +79,8 @@ type stream struct {
 	arrivals []*arrival
 	search   time.Time // when the last request of a search for poison was over
 	problems []string
+	closed   int // how often old connections were to be dropped
+	renewed  int // how often credentials were to be renewed
 }
 
 func (s *stream) become(m mode) {
@@ -86,7 +89,17 @@ func (s *stream) become(m mode) {
 	s.mode = m
 }
 
-func (s *stream) CloseIdle() {}
+func (s *stream) CloseIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed++
+}
+
+func (s *stream) Renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renewed++
+}
 
 // store keeps the records for which want says so, and returns how to tell that
 // the extension knows.
@@ -254,8 +267,8 @@ var function = extensionapi.Function{Name: "orders", Version: "$LATEST", Account
 
 func newProcess(cfg config.Config, s *stream) *process {
 	p := &process{log: &logbook{}}
-	p.pipeline = newPipeline(function, cfg, s, slog.New(p.log))
-	p.intake = intake{p.pipeline, p.own(), lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
+	p.pipeline = newPipeline(function, cfg, s, io.Discard, slog.New(p.log))
+	p.intake = intake{p.pipeline, lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
 	p.start(p)
 	return p
 }
@@ -290,6 +303,7 @@ type world struct {
 	stream   *stream
 	process  *process
 	next     int                        // id of the next event
+	reported int                        // platform.report events, each of which Kinetel tells again
 	added    map[string]map[string]bool // ids of events, by environment
 	huge     map[string]string          // records of huge events, by id
 	given    map[string]uint64          // numbers, by environment
@@ -344,6 +358,9 @@ func (w *world) add(n, size int, fragment bool) {
 		id := fmt.Sprintf("id-%d-di", w.next)
 		w.note(id)
 		kind := []string{"function", "function", "extension", event.TypePlatformStart, event.TypePlatformReport}[w.texts.IntN(5)]
+		if kind == event.TypePlatformReport {
+			w.reported++
+		}
 		text := w.text(size)
 		if w.texts.IntN(40) == 0 {
 			text, w.poisoned = poison, true
@@ -370,6 +387,20 @@ func (p *process) finishFragment() {
 	i := strings.Index(p.fragment, "id-")
 	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, p.fragment[i:])})
 	p.fragment = ""
+}
+
+// restore brings the process up from a snapshot, as Lambda tells of it.
+func (w *world) restore() {
+	p := w.process
+	before := p.own().Origin().EnvironmentID
+	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte(event.TypePlatformRestoreStart), Record: []byte(`{}`)})
+	p.intake.Commit([]byte(p.fragment))
+	if p.fragment != "" { // what is no event yet is numbered when it is one
+		id := p.fragment[strings.Index(p.fragment, "id-"):]
+		delete(w.added[before], id)
+		w.note(id)
+	}
+	w.tally["restores"]++
 }
 
 // text is text that cannot be compressed well.
@@ -512,6 +543,8 @@ func (w *world) do(s step) {
 		w.stream.become(s.Mode)
 	case "thaw":
 		p.Thawed()
+	case "restore":
+		w.restore()
 	case "finish":
 		w.finish(s.Duration)
 		w.begin()
@@ -729,7 +762,7 @@ func drawConfig(t *rapid.T) config.Config {
 		Spool:        rapid.SampledFrom([]config.Spool{config.SpoolAlways, config.SpoolOverflow, config.SpoolOff}).Draw(t, "spool"),
 		BufferBytes:  rapid.SampledFrom([]int64{16 << 20, 1 << 20, 64 << 10, 8 << 10}).Draw(t, "buffer"),
 		SpoolBytes:   rapid.SampledFrom([]int64{64 << 20, 4 << 20, 2 << 20}).Draw(t, "spool bytes"),
-		Report:       rapid.IntRange(0, 4).Draw(t, "report") > 0,
+		Report:       config.Report{Events: rapid.IntRange(0, 4).Draw(t, "report") > 0},
 		Lambda:       config.Lambda{Region: "eu-west-1"},
 	}
 	if cfg.Spool == config.SpoolAlways {
@@ -745,7 +778,7 @@ func drawSchedule(t *rapid.T, rng *rand.Rand) (schedule []step) {
 	for _, skip := range rapid.SliceOfN(rapid.IntRange(-7, 1), steps, steps).Draw(t, "leave out where positive") {
 		s := step{
 			What: pick(rng, "add", "add", "add", "add", "cut", "cut", "cut if older", "flush", "flush", "wait", "wait", "wait",
-				"Kinesis", "Kinesis", "Kinesis", "Kinesis", "thaw", "finish", "kill", "burst", "burst", "burst", "huge"),
+				"Kinesis", "Kinesis", "Kinesis", "Kinesis", "thaw", "restore", "finish", "kill", "burst", "burst", "burst", "huge"),
 			N:        1 + rng.IntN(8),
 			Size:     pick(rng, 10, 100, 700),
 			Mode:     mode(rng.IntN(int(modes))),
@@ -775,7 +808,7 @@ func inWorld(t *testing.T, play func(t *testing.T, w *world), change ...func(*co
 	cfg := config.Config{
 		StreamName: "telemetry", Flush: config.FlushEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
 		Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOverflow,
-		BufferBytes: 16 << 20, SpoolBytes: 64 << 20, Report: true, Lambda: config.Lambda{Region: "eu-west-1"},
+		BufferBytes: 16 << 20, SpoolBytes: 64 << 20, Report: config.Report{Events: true}, Lambda: config.Lambda{Region: "eu-west-1"},
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -873,16 +906,17 @@ func TestWhatCannotBeSentIsToldAsLostWhereThereIsNoDisk(t *testing.T) {
 			w.stream.become(accepts)
 		}()
 		w.finish(2 * time.Second)
+		n := 10 + w.reported + 1 // and the report
 		losses := w.stream.bodies(event.TypeLoss)
-		if len(losses) != 1 || !strings.Contains(losses[0], `"firstSeq":1,"lastSeq":11,"count":11,`) || !strings.Contains(losses[0], `"reason":"shutdown"`) {
+		if len(losses) != 1 || !strings.Contains(losses[0], fmt.Sprintf(`"firstSeq":1,"lastSeq":%d,"count":%d,`, n, n)) || !strings.Contains(losses[0], `"reason":"shutdown"`) {
 			t.Errorf("losses: %v", losses)
 		}
 		reports := w.stream.reports(t)
-		if len(reports) != 1 || !reports[0].Final || reports[0].Lost[ledger.Shutdown] != 11 || reports[0].Waiting != 0 {
+		if len(reports) != 1 || !reports[0].Final || reports[0].Lost[ledger.Shutdown] != int64(n) || reports[0].Waiting != 0 {
 			t.Errorf("reports: %+v", reports)
 		}
 		told := w.process.log.find("the environment ends before everything was in Kinesis")
-		if len(told) != 1 || told[0].attrs["told_in_stream"] != true || told[0].attrs["lost_events"] != int64(11) {
+		if len(told) != 1 || told[0].attrs["told_in_stream"] != true || told[0].attrs["lost_events"] != int64(n) {
 			t.Errorf("log: %v", told)
 		}
 		w.begin()
@@ -972,7 +1006,7 @@ func TestWhatIsLostAtTheEndIsToldInTheStream(t *testing.T) {
 			t.Errorf("losses: %v", got)
 		}
 		w.begin()
-	}, func(cfg *config.Config) { cfg.Report = false })
+	}, func(cfg *config.Config) { cfg.Report = config.Report{} })
 }
 
 // A loss that a killed process had no time to tell is told by the next one.
@@ -1055,8 +1089,8 @@ func TestAReportIsMadeOnceAMinuteAtMostAndInTheEnd(t *testing.T) {
 		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte(event.TypePlatformLogsDropped), Record: []byte(`{"droppedRecords":7,"droppedBytes":1234}`)})
 		w.finish(time.Second)
 		reports := w.stream.reports(t)
-		last := reports[len(reports)-1]
-		if len(reports) != 4 || !last.Final || last.Received.Events != 301 || last.Own != 3 || last.Shipped.Events != 303 || last.Waiting != 1 {
+		last, own := reports[len(reports)-1], 3+int64(w.reported)
+		if len(reports) != 4 || !last.Final || last.Received.Events != 301 || last.Own != own || last.Shipped.Events != 300+own || last.Waiting != 1 {
 			t.Errorf("%d reports, the last one %+v", len(reports), last)
 		}
 		if diff := last.LogsDropped; diff != (ledger.Dropped{Times: 1, Records: 7, Bytes: 1234}) {
@@ -1085,7 +1119,7 @@ func TestNoReportIsMadeWhereNoneIsWanted(t *testing.T) {
 			t.Errorf("%d reports", n)
 		}
 		w.begin()
-	}, func(cfg *config.Config) { cfg.Report = false })
+	}, func(cfg *config.Config) { cfg.Report = config.Report{} })
 }
 
 func TestNothingIsFlushedWhileKinesisIsUnavailable(t *testing.T) {

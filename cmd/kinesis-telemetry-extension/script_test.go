@@ -7,7 +7,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"kinesis-telemetry-extension": main})
+	testscript.Main(m, map[string]func(){"kinesis-telemetry-extension": mainOrFaulty})
 }
 
 // TestScripts runs the command lines in testdata/script. What the extension does

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -13,12 +14,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kinetel/internal/credentials"
 )
 
 // Flush says when telemetry is sent.
 type Flush string
 
 const (
+	// FlushAdaptive holds invocations of a function that is rarely called, as
+	// FlushEnd does, and none of one that is busy, as FlushInterval does.
+	FlushAdaptive Flush = "adaptive"
 	// FlushEnd holds each invocation, after its runtime is done, until its
 	// telemetry is in Kinesis, at most MaxHold.
 	FlushEnd Flush = "end"
@@ -64,6 +70,29 @@ const (
 	SpoolAlways Spool = "always"
 )
 
+// MinHold is the shortest KINETEL_MAX_HOLD that can be kept: Lambda itself
+// takes up to 25 ms to tell that a runtime is done, and nobody can end a hold
+// before that.
+const MinHold = 30 * time.Millisecond
+
+// Report says where the extension's own figures go.
+type Report struct {
+	Events bool // into the stream: kinetel.invocation, kinetel.report
+	EMF    bool // to standard output, in CloudWatch's embedded metric format
+}
+
+// Initialization is how Lambda brought the environment up.
+type Initialization string
+
+// What AWS_LAMBDA_INITIALIZATION_TYPE can say (AWS documentation, Lambda
+// environment variables). Anything else is treated as the first.
+const (
+	OnDemand               Initialization = "on-demand"
+	ProvisionedConcurrency Initialization = "provisioned-concurrency"
+	SnapStart              Initialization = "snap-start"
+	ManagedInstances       Initialization = "lambda-managed-instances"
+)
+
 // FormatNDJSON is the only record format of this version.
 const FormatNDJSON = "ndjson"
 
@@ -91,7 +120,7 @@ type Config struct {
 	Spool         Spool
 	SpoolDir      string // absolute
 	SpoolBytes    int64  // on disk
-	Report        bool   // Kinetel's own figures go into the stream
+	Report        Report
 	LogLevel      slog.Level
 	Tags          []Tag // in the order given; a name stands once
 
@@ -105,15 +134,25 @@ type AWS struct {
 	AccessKeyID     string
 	SecretAccessKey string
 	SessionToken    string
+	Container       Container
 	Endpoint        string // overrides the endpoint; empty: AWS's own
 	UseFIPS         bool
 	UseDualStack    bool
 	CABundle        string // path of a PEM file
 }
 
+// Container says where credentials come from that Lambda does not give by
+// variables: those of a SnapStart function.
+type Container struct {
+	FullURI   string // empty: there is no such place
+	Token     string // secret
+	TokenFile string // path of a file that has it
+}
+
 // Lambda is what Lambda says about the function.
 type Lambda struct {
 	RuntimeAPI      string // host:port of Lambda's APIs
+	Initialization  Initialization
 	Region          string // where the function runs
 	FunctionName    string
 	FunctionVersion string
@@ -178,15 +217,30 @@ const (
 	maxDuration = 15 * time.Minute // the longest invocation
 )
 
-// RuntimeAPI returns the host:port of Lambda's APIs, or "" outside Lambda. It is
-// all that registering needs, and the rest can wait until that is done.
-func RuntimeAPI(environ []string) string {
+// Registration is what registering needs to know; the rest can wait until that
+// is done.
+type Registration struct {
+	RuntimeAPI     string // host:port of Lambda's APIs; empty outside Lambda
+	Initialization Initialization
+	Enabled        bool // as far as that can be said yet: KINETEL_ENABLED may be invalid
+}
+
+// ReadRegistration reads it from the environment.
+func ReadRegistration(environ []string) Registration {
+	r := Registration{Enabled: true}
 	for _, kv := range environ {
-		if value, ok := strings.CutPrefix(kv, "AWS_LAMBDA_RUNTIME_API="); ok {
-			return strings.TrimSpace(value)
+		name, value, _ := strings.Cut(kv, "=")
+		switch name {
+		case "AWS_LAMBDA_RUNTIME_API":
+			r.RuntimeAPI = strings.TrimSpace(value)
+		case "AWS_LAMBDA_INITIALIZATION_TYPE":
+			r.Initialization = Initialization(strings.ToLower(strings.TrimSpace(value)))
+		case "KINETEL_ENABLED":
+			enabled, ok := parseBool(value)
+			r.Enabled = enabled || !ok
 		}
 	}
-	return ""
+	return r
 }
 
 // Load reads the environment, given as os.Environ gives it. The Config always
@@ -207,14 +261,14 @@ func Load(environ []string) (Config, []Problem) {
 		Format:        oneOf(&l, "KINETEL_FORMAT", FormatNDJSON),
 		Compression:   oneOf(&l, "KINETEL_COMPRESSION", CompressionGzip, CompressionZstd, CompressionNone),
 		PartitionKey:  oneOf(&l, "KINETEL_PARTITION_KEY", PartitionByEnvironment, PartitionByRequest, PartitionByFunction, PartitionRandom),
-		Flush:         oneOf(&l, "KINETEL_FLUSH", FlushEnd, FlushInterval),
+		Flush:         oneOf(&l, "KINETEL_FLUSH", FlushAdaptive, FlushEnd, FlushInterval),
 		FlushInterval: l.duration("KINETEL_FLUSH_INTERVAL", 10*time.Second, minInterval),
 		MaxHold:       l.duration("KINETEL_MAX_HOLD", 500*time.Millisecond, 0),
 		BufferBytes:   l.size("KINETEL_BUFFER_BYTES", 16<<20, minBuffer, maxBuffer),
 		Spool:         oneOf(&l, "KINETEL_SPOOL", SpoolOverflow, SpoolOff, SpoolAlways),
 		SpoolDir:      l.dir("KINETEL_SPOOL_DIR", "/tmp/kinetel"),
 		SpoolBytes:    l.size("KINETEL_SPOOL_BYTES", 64<<20, minSpool, maxSpool),
-		Report:        oneOf(&l, "KINETEL_REPORT", "events", "off") == "events",
+		Report:        l.report(),
 		LogLevel:      l.level(),
 		Tags:          l.tags(),
 		Lambda: Lambda{
@@ -224,8 +278,13 @@ func Load(environ []string) (Config, []Problem) {
 			FunctionVersion: l.text("AWS_LAMBDA_FUNCTION_VERSION"),
 		},
 	}
+	c.Lambda.Initialization = ReadRegistration(environ).Initialization
 	c.AWS = l.aws()
 	l.stream(&c)
+	if c.MaxHold > 0 && c.MaxHold < MinHold {
+		l.problem("KINETEL_MAX_HOLD", "is too short to hold for: Lambda itself takes up to 25ms to tell that a runtime is done; no invocation is held, as with 0")
+		l.problems[len(l.problems)-1].Warning = true
+	}
 	l.unknown()
 	return c, l.problems
 }
@@ -250,16 +309,25 @@ func (l *loader) problem(name, format string, args ...any) {
 }
 
 func (l *loader) boolean(name string, otherwise bool) bool {
-	switch strings.ToLower(l.text(name)) {
-	case "":
+	if l.text(name) == "" {
 		return otherwise
-	case "true", "1":
-		return true
-	case "false", "0":
-		return false
 	}
-	l.problem(name, "must be true or false")
-	return otherwise
+	b, ok := parseBool(l.text(name))
+	if !ok {
+		l.problem(name, "must be true or false")
+		return otherwise
+	}
+	return b
+}
+
+func parseBool(s string) (value, ok bool) {
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "true", "1":
+		return true, true
+	case "false", "0":
+		return false, true
+	}
+	return false, false
 }
 
 // oneOf returns a variable's value if it is one of the valid ones; the first
@@ -313,6 +381,30 @@ func (l *loader) types() []string {
 		return otherwise
 	}
 	return types
+}
+
+func (l *loader) report() (r Report) {
+	const name = "KINETEL_REPORT"
+	otherwise := Report{Events: true}
+	v := strings.ToLower(l.text(name))
+	switch v {
+	case "":
+		return otherwise
+	case "off":
+		return Report{}
+	}
+	for one := range strings.SplitSeq(v, ",") {
+		switch strings.TrimSpace(one) {
+		case "events":
+			r.Events = true
+		case "emf":
+			r.EMF = true
+		default:
+			l.problem(name, "must be a comma-separated list of events and emf, or off alone")
+			return otherwise
+		}
+	}
+	return r
 }
 
 func (l *loader) duration(name string, otherwise, least time.Duration) time.Duration {
@@ -423,9 +515,14 @@ func (l *loader) aws() AWS {
 		AccessKeyID:     l.text("AWS_ACCESS_KEY_ID"),
 		SecretAccessKey: l.text("AWS_SECRET_ACCESS_KEY"),
 		SessionToken:    l.text("AWS_SESSION_TOKEN"),
-		UseFIPS:         l.boolean("AWS_USE_FIPS_ENDPOINT", false),
-		UseDualStack:    l.boolean("AWS_USE_DUALSTACK_ENDPOINT", false),
-		CABundle:        l.text("AWS_CA_BUNDLE"),
+		Container: Container{
+			FullURI:   l.text("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+			Token:     l.text("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+			TokenFile: l.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+		},
+		UseFIPS:      l.boolean("AWS_USE_FIPS_ENDPOINT", false),
+		UseDualStack: l.boolean("AWS_USE_DUALSTACK_ENDPOINT", false),
+		CABundle:     l.text("AWS_CA_BUNDLE"),
 	}
 	// A service's own variable goes before the general one (AWS SDKs and
 	// Tools reference guide, service-specific endpoints).
@@ -529,6 +626,16 @@ func (l *loader) stream(c *Config) {
 		l.problem("AWS_REGION", "is not set, though Lambda always sets it; needed to find Kinesis")
 	case !isRegion(c.AWS.Region):
 		l.problem("AWS_REGION", "is not a region's name, such as eu-west-1")
+	}
+	if c.AWS.AccessKeyID == "" && c.AWS.SecretAccessKey == "" && c.AWS.Container.FullURI != "" {
+		// They are fetched when they are needed.
+		if err := credentials.CheckURI(c.AWS.Container.FullURI); err != nil {
+			l.problem(credentials.VariableURI, "%s", errors.Unwrap(err).Error())
+			if strings.Contains(c.AWS.Container.FullURI, "@") {
+				l.problems[len(l.problems)-1].Value = "" // it may have a password
+			}
+		}
+		return
 	}
 	for _, one := range []struct{ name, value string }{
 		{"AWS_ACCESS_KEY_ID", c.AWS.AccessKeyID},

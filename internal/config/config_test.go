@@ -62,14 +62,14 @@ func defaults() config.Config {
 		Format:        "ndjson",
 		Compression:   config.CompressionGzip,
 		PartitionKey:  config.PartitionByEnvironment,
-		Flush:         config.FlushEnd,
+		Flush:         config.FlushAdaptive,
 		FlushInterval: 10 * time.Second,
 		MaxHold:       500 * time.Millisecond,
 		BufferBytes:   16 << 20,
 		Spool:         config.SpoolOverflow,
 		SpoolDir:      "/tmp/kinetel",
 		SpoolBytes:    64 << 20,
-		Report:        true,
+		Report:        config.Report{Events: true},
 		LogLevel:      slog.LevelWarn,
 		AWS: config.AWS{
 			Region:          "eu-west-1",
@@ -84,6 +84,11 @@ func defaults() config.Config {
 			FunctionVersion: "$LATEST",
 		},
 	}
+}
+
+// initialized is how an environment was brought up.
+func initialized(kind config.Initialization) func(*config.Config) {
+	return func(c *config.Config) { c.Lambda.Initialization = kind }
 }
 
 // usable reports whether there is nothing worse than warnings.
@@ -112,7 +117,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 			"KINETEL_TAGS": " env = prod , team = payments ", "KINETEL_TYPES": " platform , extension ", "AWS_REGION": " eu-west-1 ",
 			"KINETEL_SPOOL": " off ", "KINETEL_SPOOL_DIR": " /tmp/a b ", "KINETEL_SPOOL_BYTES": " 5 MiB ", "KINETEL_REPORT": "\toff\n",
 		}, func(c *config.Config) {
-			c.Spool, c.SpoolDir, c.SpoolBytes, c.Report = config.SpoolOff, "/tmp/a b", 5<<20, false
+			c.Spool, c.SpoolDir, c.SpoolBytes, c.Report = config.SpoolOff, "/tmp/a b", 5<<20, config.Report{}
 			c.Flush, c.MaxHold, c.BufferBytes, c.Strict, c.LogLevel = config.FlushInterval, time.Second, 4<<20, true, slog.LevelInfo
 			c.Tags = []config.Tag{{Name: "env", Value: "prod"}, {Name: "team", Value: "payments"}}
 			c.Types = []string{"platform", "extension"}
@@ -137,11 +142,13 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"a key a request", vars{"KINETEL_PARTITION_KEY": "request"}, func(c *config.Config) { c.PartitionKey = config.PartitionByRequest }},
 		{"a key a function", vars{"KINETEL_PARTITION_KEY": "function"}, func(c *config.Config) { c.PartitionKey = config.PartitionByFunction }},
 		{"random keys", vars{"KINETEL_PARTITION_KEY": "random"}, func(c *config.Config) { c.PartitionKey = config.PartitionRandom }},
-		{"flush at the end", vars{"KINETEL_FLUSH": "end"}, func(*config.Config) {}},
+		{"flush as the function is called", vars{"KINETEL_FLUSH": "Adaptive"}, func(*config.Config) {}},
+		{"flush at the end", vars{"KINETEL_FLUSH": "end"}, func(c *config.Config) { c.Flush = config.FlushEnd }},
 		{"flush at an interval", vars{"KINETEL_FLUSH": "interval"}, func(c *config.Config) { c.Flush = config.FlushInterval }},
 		{"the shortest interval", vars{"KINETEL_FLUSH_INTERVAL": "100ms"}, func(c *config.Config) { c.FlushInterval = 100 * time.Millisecond }},
 		{"the longest interval", vars{"KINETEL_FLUSH_INTERVAL": "15m"}, func(c *config.Config) { c.FlushInterval = 15 * time.Minute }},
 		{"never hold", vars{"KINETEL_MAX_HOLD": "0"}, func(c *config.Config) { c.MaxHold = 0 }},
+		{"the shortest hold", vars{"KINETEL_MAX_HOLD": "30ms"}, func(c *config.Config) { c.MaxHold = config.MinHold }},
 		{"hold for long", vars{"KINETEL_MAX_HOLD": "1m30.5s"}, func(c *config.Config) { c.MaxHold = 90*time.Second + 500*time.Millisecond }},
 		{"a buffer in MiB", vars{"KINETEL_BUFFER_BYTES": "32MiB"}, func(c *config.Config) { c.BufferBytes = 32 << 20 }},
 		{"a buffer in KiB", vars{"KINETEL_BUFFER_BYTES": "3000KiB"}, func(c *config.Config) { c.BufferBytes = 3000 << 10 }},
@@ -158,7 +165,16 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"the largest spool", vars{"KINETEL_SPOOL_BYTES": "8192MiB"}, func(c *config.Config) { c.SpoolBytes = 8 << 30 }},
 		{"a spool in KiB", vars{"KINETEL_SPOOL_BYTES": "5000KiB"}, func(c *config.Config) { c.SpoolBytes = 5000 << 10 }},
 		{"reports as events", vars{"KINETEL_REPORT": "events"}, func(*config.Config) {}},
-		{"no reports", vars{"KINETEL_REPORT": "OFF"}, func(c *config.Config) { c.Report = false }},
+		{"no reports", vars{"KINETEL_REPORT": "OFF"}, func(c *config.Config) { c.Report = config.Report{} }},
+		{"reports for CloudWatch", vars{"KINETEL_REPORT": "emf"}, func(c *config.Config) { c.Report = config.Report{EMF: true} }},
+		{"reports for both", vars{"KINETEL_REPORT": "events,emf"}, func(c *config.Config) { c.Report.EMF = true }},
+		{"reports for both, the other way round, with blanks", vars{"KINETEL_REPORT": " EMF , Events "}, func(c *config.Config) { c.Report.EMF = true }},
+		{"a report that is named twice", vars{"KINETEL_REPORT": "events,events"}, func(*config.Config) {}},
+		{"brought up on demand", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}, initialized(config.OnDemand)},
+		{"brought up before it is called", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}, initialized(config.ProvisionedConcurrency)},
+		{"brought up from a snapshot", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": " SNAP-start\n"}, initialized(config.SnapStart)},
+		{"brought up on Managed Instances", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}, initialized(config.ManagedInstances)},
+		{"brought up in a way of tomorrow", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "teleported"}, initialized("teleported")},
 		{"log level debug", vars{"KINETEL_LOG_LEVEL": "debug"}, func(c *config.Config) { c.LogLevel = slog.LevelDebug }},
 		{"log level info", vars{"KINETEL_LOG_LEVEL": "INFO"}, func(c *config.Config) { c.LogLevel = slog.LevelInfo }},
 		{"log level warn", vars{"KINETEL_LOG_LEVEL": "warn"}, func(*config.Config) {}},
@@ -248,7 +264,7 @@ func TestLoadSaysWhatIsWrongAndWhatWouldBeValid(t *testing.T) {
 		{"a format of a later version", vars{"KINETEL_FORMAT": "otlp"}, []string{"must be ndjson"}, true},
 		{"an unknown compression", vars{"KINETEL_COMPRESSION": "brotli"}, []string{"gzip, zstd or none"}, true},
 		{"an unknown partition key", vars{"KINETEL_PARTITION_KEY": "shard"}, []string{"environment, request, function or random"}, true},
-		{"a flush policy of a later version", vars{"KINETEL_FLUSH": "adaptive"}, []string{"end or interval"}, true},
+		{"a flush policy of a later version", vars{"KINETEL_FLUSH": "sampled"}, []string{"adaptive, end or interval"}, true},
 		{"an interval without a unit", vars{"KINETEL_FLUSH_INTERVAL": "10"}, []string{"from 100ms to 15m0s", "10s"}, true},
 		{"an interval that is too short", vars{"KINETEL_FLUSH_INTERVAL": "99ms"}, []string{"from 100ms to 15m0s"}, true},
 		{"an interval that is too long", vars{"KINETEL_FLUSH_INTERVAL": "15m1ns"}, []string{"from 100ms to 15m0s"}, true},
@@ -278,8 +294,11 @@ func TestLoadSaysWhatIsWrongAndWhatWouldBeValid(t *testing.T) {
 		{"a spool that is one byte too small", vars{"KINETEL_SPOOL_BYTES": "4194303"}, []string{spool}, true},
 		{"a spool that is too large", vars{"KINETEL_SPOOL_BYTES": "8193MiB"}, []string{spool}, true},
 		{"a spool in a unit of another kind", vars{"KINETEL_SPOOL_BYTES": "64M"}, []string{spool}, true},
-		{"an unknown report", vars{"KINETEL_REPORT": "metrics"}, []string{"must be events or off"}, true},
-		{"a report that is on", vars{"KINETEL_REPORT": "on"}, []string{"must be events or off"}, true},
+		{"an unknown report", vars{"KINETEL_REPORT": "metrics"}, []string{"a comma-separated list of events and emf, or off"}, true},
+		{"a report that is on", vars{"KINETEL_REPORT": "on"}, []string{"a comma-separated list of events and emf, or off"}, true},
+		{"a report that is off, and is not", vars{"KINETEL_REPORT": "emf,off"}, []string{"or off alone"}, true},
+		{"a report that is empty", vars{"KINETEL_REPORT": "emf,,events"}, []string{"a comma-separated list of events and emf"}, true},
+		{"reports without a comma", vars{"KINETEL_REPORT": "events emf"}, []string{"a comma-separated list of events and emf"}, true},
 		{"an unknown log level", vars{"KINETEL_LOG_LEVEL": "fatal"}, []string{"debug, info, warn or error"}, true},
 		{"a tag without a value", vars{"KINETEL_TAGS": "env=prod,team"}, []string{`"team"`, "env=prod,team=payments"}, true},
 		{"a tag whose value is empty", vars{"KINETEL_TAGS": "env="}, []string{`"env="`, "env=prod,team=payments"}, true},
@@ -509,6 +528,7 @@ func TestALongValueDoesNotFillTheLog(t *testing.T) {
 		{"KINETEL_TAGS": long + "=1," + long + "=2"},
 		{"AWS_REGION": long},
 		{"AWS_ENDPOINT_URL": long},
+		{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://" + long, "AWS_ACCESS_KEY_ID": unset, "AWS_SECRET_ACCESS_KEY": unset},
 	} {
 		_, problems := config.Load(lambda().with(set).environ())
 		if len(problems) == 0 {
@@ -522,16 +542,149 @@ func TestALongValueDoesNotFillTheLog(t *testing.T) {
 	}
 }
 
-func TestRuntimeAPIIsWhatLoadSays(t *testing.T) {
-	for _, environ := range [][]string{
-		{"A=b", "AWS_LAMBDA_RUNTIME_API= 127.0.0.1:9001 ", "AWS_LAMBDA_RUNTIME_API_X=no"},
-		{"AWS_LAMBDA_RUNTIME_API="},
-		{"XAWS_LAMBDA_RUNTIME_API=no"},
-		nil,
+func TestRegistrationIsWhatLoadSays(t *testing.T) {
+	enabled := func(api string, kind config.Initialization) config.Registration {
+		return config.Registration{RuntimeAPI: api, Initialization: kind, Enabled: true}
+	}
+	for _, tt := range []struct {
+		name    string
+		environ []string
+		want    config.Registration
+	}{
+		{"in Lambda", []string{"A=b", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand"}, enabled("127.0.0.1:9001", config.OnDemand)},
+		{"with white space, and capitals", []string{"AWS_LAMBDA_RUNTIME_API= 127.0.0.1:9001 ", "AWS_LAMBDA_INITIALIZATION_TYPE=\tLambda-Managed-Instances "}, enabled("127.0.0.1:9001", config.ManagedInstances)},
+		{"other variables", []string{
+			"AWS_LAMBDA_RUNTIME_API_X=no", "XAWS_LAMBDA_RUNTIME_API=no", "AWS_LAMBDA_INITIALIZATION_TYPE_X=no", "AWS_LAMBDA_INITIALIZATION=no", "aws_lambda_runtime_api=no",
+			"KINETEL_ENABLED_X=false", "kinetel_enabled=false",
+		}, enabled("", "")},
+		{"without a way of being brought up", []string{"AWS_LAMBDA_RUNTIME_API=[::1]:9001"}, enabled("[::1]:9001", "")},
+		{"empty", []string{"AWS_LAMBDA_RUNTIME_API=", "AWS_LAMBDA_INITIALIZATION_TYPE=", "KINETEL_ENABLED="}, enabled("", "")},
+		{"what is no assignment", []string{"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_INITIALIZATION_TYPE", "KINETEL_ENABLED", ""}, enabled("", "")},
+		{"a value with an equals sign", []string{"AWS_LAMBDA_RUNTIME_API=a=b", "AWS_LAMBDA_INITIALIZATION_TYPE=c=d"}, enabled("a=b", "c=d")},
+		{"disabled", []string{"KINETEL_ENABLED=false"}, config.Registration{}},
+		{"disabled, with white space and capitals", []string{"KINETEL_ENABLED= FALSE\n"}, config.Registration{}},
+		{"disabled by a number", []string{"KINETEL_ENABLED=0"}, config.Registration{}},
+		{"enabled", []string{"KINETEL_ENABLED=true"}, enabled("", "")},
+		{"enabled by a number", []string{"KINETEL_ENABLED=1"}, enabled("", "")},
+		{"neither true nor false: enabled, to be told of it", []string{"KINETEL_ENABLED=off"}, enabled("", "")},
+		{"outside Lambda", nil, enabled("", "")},
 	} {
-		c, _ := config.Load(environ)
-		if got := config.RuntimeAPI(environ); got != c.Lambda.RuntimeAPI {
-			t.Errorf("RuntimeAPI(%q) = %q, Load says %q", environ, got, c.Lambda.RuntimeAPI)
+		t.Run(tt.name, func(t *testing.T) {
+			got := config.ReadRegistration(tt.environ)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("Registration (-want +got):\n%s", diff)
+			}
+			c, _ := config.Load(tt.environ)
+			if diff := cmp.Diff(config.Registration{RuntimeAPI: c.Lambda.RuntimeAPI, Initialization: c.Lambda.Initialization, Enabled: c.Enabled}, got); diff != "" {
+				t.Errorf("Registration (-Load +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// It works, if not as somebody may have meant it.
+func TestAHoldThatIsTooShortIsWarnedOf(t *testing.T) {
+	for _, tt := range []struct {
+		hold string
+		want time.Duration
+	}{{"29.999ms", 29999 * time.Microsecond}, {"1ns", 1}, {" 5ms ", 5 * time.Millisecond}} {
+		c, problems := config.Load(lambda().with(vars{"KINETEL_MAX_HOLD": tt.hold}).environ())
+		if len(problems) != 1 || !problems[0].Warning || !usable(problems) || !config.Usable(problems) {
+			t.Fatalf("%q: problems are %v, want one warning", tt.hold, problems)
 		}
+		p := problems[0].String()
+		for _, part := range []string{fmt.Sprintf("KINETEL_MAX_HOLD=%q: ", strings.TrimSpace(tt.hold)), "25ms", "as with 0"} {
+			if !strings.Contains(p, part) {
+				t.Errorf("%q does not say %q", p, part)
+			}
+		}
+		want := defaults()
+		want.MaxHold = tt.want
+		if diff := cmp.Diff(want, c); diff != "" {
+			t.Errorf("Config (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// The credentials of a SnapStart function are fetched when they are needed.
+func TestCredentialsOfTheContainer(t *testing.T) {
+	const uri = "http://127.0.0.1:9001/2021-04-23/credentials"
+	noKeys := vars{"AWS_ACCESS_KEY_ID": unset, "AWS_SECRET_ACCESS_KEY": unset, "AWS_SESSION_TOKEN": unset}
+	for _, tt := range []struct {
+		name    string
+		set     vars
+		want    config.Container
+		missing []string // variables that are told of
+	}{
+		{"with a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, config.Container{FullURI: uri, Token: "hush"}, nil},
+		{"with white space", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": " " + uri + "\n", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush\n"}, config.Container{FullURI: uri, Token: "hush"}, nil},
+		{
+			"with a token in a file",
+			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/var/run/token"},
+			config.Container{FullURI: uri, TokenFile: "/var/run/token"},
+			nil,
+		},
+		{"without a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri}, config.Container{FullURI: uri}, nil},
+		{"no place to fetch them from", vars{"AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, config.Container{Token: "hush"}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
+		{"a place that is blank", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "  "}, config.Container{}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
+		{
+			"half of the keys",
+			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"},
+			config.Container{FullURI: uri},
+			[]string{"AWS_SECRET_ACCESS_KEY"},
+		},
+		{
+			"the other half",
+			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"},
+			config.Container{FullURI: uri},
+			[]string{"AWS_ACCESS_KEY_ID"},
+		},
+		{
+			"keys, too",
+			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"},
+			config.Container{FullURI: uri},
+			nil,
+		},
+		{
+			"a place that is none",
+			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "/credentials"},
+			config.Container{FullURI: "/credentials"},
+			[]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"},
+		},
+		{
+			"a place on the internet, in the clear",
+			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://192.0.2.7/credentials"},
+			config.Container{FullURI: "http://192.0.2.7/credentials"},
+			[]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"},
+		},
+		{
+			"a place with a password",
+			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://u:hush@127.0.0.1/"},
+			config.Container{FullURI: "http://u:hush@127.0.0.1/"},
+			[]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"},
+		},
+		{
+			"a place that is none, where there are keys",
+			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "/c", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"},
+			config.Container{FullURI: "/c"},
+			nil,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, problems := config.Load(lambda().with(noKeys).with(tt.set).environ())
+			if diff := cmp.Diff(tt.want, c.AWS.Container); diff != "" {
+				t.Errorf("Container (-want +got):\n%s", diff)
+			}
+			var missing []string
+			for _, p := range problems {
+				missing = append(missing, p.Variable)
+				if strings.Contains(fmt.Sprintf("%+v", p), "hush") {
+					t.Errorf("%v repeats the token", p)
+				}
+			}
+			if diff := cmp.Diff(tt.missing, missing); diff != "" || usable(problems) != (tt.missing == nil) {
+				t.Errorf("problems of (-want +got):\n%s%v", diff, problems)
+			}
+		})
 	}
 }

@@ -25,7 +25,8 @@ func anyEnviron() *rapid.Generator[[]string] {
 			"KINETEL_STREAM_NAME", "KINETEL_STRICT", "KINETEL_TAGS", "KINETEL_TYPES",
 			"KINETEL_SPOOL", "KINETEL_SPOOL_DIR", "KINETEL_SPOOL_BYTES", "KINETEL_REPORT",
 			"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS",
-			"AWS_USE_FIPS_ENDPOINT", "AWS_LAMBDA_FUNCTION_NAME",
+			"AWS_USE_FIPS_ENDPOINT", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_RUNTIME_API",
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 		}),
 		rapid.StringMatching(`KINETEL_[A-Z_]{0,12}`),
 		rapid.String(),
@@ -35,7 +36,7 @@ func anyEnviron() *rapid.Generator[[]string] {
 			"", " ", "true", "false", "0", "1", "platform", "platform,function,extension", "function", "ndjson", "gzip", "zstd", "none",
 			"environment", "request", "function", "random", "end", "interval", "10s", "0", "-1s", "15m", "1h", "16MiB", "2MiB", "1B", "9MiB ",
 			"telemetry", "arn:aws:kinesis:eu-west-1:123456789012:stream/s", "arn:::::", "eu-west-1", "a=b", "a=b,a=c", ",", "=", "http://localhost:1", "https://%",
-			"overflow", "off", "always", "events", "/", "/tmp/spool", "//tmp/../spool/", "tmp", "4MiB", "8192MiB",
+			"overflow", "off", "always", "events", "emf", "events,emf", "emf,off", "adaptive", "5ms", "30ms", "snap-start", "on-demand", "http://127.0.0.1:1/c", "/", "/tmp/spool", "//tmp/../spool/", "tmp", "4MiB", "8192MiB",
 		}),
 		rapid.StringMatching(`-?[0-9]{0,20}(\.[0-9])?[BKMG]?i?B?[hms]?s?`),
 		rapid.StringN(0, 40, -1),
@@ -77,7 +78,7 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		in("PartitionKey", slices.Contains([]config.PartitionKey{
 			config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom,
 		}, c.PartitionKey))
-		in("Flush", c.Flush == config.FlushEnd || c.Flush == config.FlushInterval)
+		in("Flush", slices.Contains([]config.Flush{config.FlushAdaptive, config.FlushEnd, config.FlushInterval}, c.Flush))
 		in("FlushInterval", c.FlushInterval >= 100*time.Millisecond && c.FlushInterval <= 15*time.Minute)
 		in("MaxHold", c.MaxHold >= 0 && c.MaxHold <= 15*time.Minute)
 		in("BufferBytes", c.BufferBytes >= 2<<20 && c.BufferBytes <= 8<<30)
@@ -92,10 +93,19 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		}
 		if c.Enabled && usable(problems) {
 			in("StreamName", streamName.MatchString(c.StreamName))
-			in("credentials", c.AWS.AccessKeyID != "" && c.AWS.SecretAccessKey != "")
+			keys := c.AWS.AccessKeyID != "" && c.AWS.SecretAccessKey != ""
+			in("credentials", keys || c.AWS.AccessKeyID == "" && c.AWS.SecretAccessKey == "" && c.AWS.Container.FullURI != "")
 			in("AWS.Region", c.AWS.Region != "")
 			in("AWS.Endpoint", c.AWS.Endpoint == "" || strings.HasPrefix(strings.ToLower(c.AWS.Endpoint), "http"))
 		}
+		in("Report", c.Report != config.Report{} || slices.ContainsFunc(environ, func(kv string) bool {
+			name, value, _ := strings.Cut(kv, "=")
+			return name == "KINETEL_REPORT" && strings.EqualFold(strings.TrimSpace(value), "off")
+		}))
+		short := slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Variable == "KINETEL_MAX_HOLD" && p.Warning })
+		in("MaxHold", short == (c.MaxHold > 0 && c.MaxHold < config.MinHold))
+		registration := config.Registration{RuntimeAPI: c.Lambda.RuntimeAPI, Initialization: c.Lambda.Initialization, Enabled: c.Enabled}
+		in("Registration", config.ReadRegistration(environ) == registration)
 		for _, p := range problems {
 			if p.Variable == "" || p.Message == "" || !strings.HasPrefix(p.String(), p.Variable) {
 				t.Fatalf("a problem that says nothing: %+v", p)

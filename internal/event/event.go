@@ -13,13 +13,18 @@ const (
 	TypePlatformRuntimeDone = "platform.runtimeDone"
 	TypePlatformReport      = "platform.report"
 	TypePlatformLogsDropped = "platform.logsDropped"
+	// SnapStart: the environment has been brought up from its snapshot.
+	TypePlatformRestoreStart = "platform.restoreStart"
+	// What extensions write.
+	TypeExtension = "extension"
 )
 
 // Types of events that Kinetel itself puts into the stream.
 const (
-	TypeLoss     = "kinetel.loss"     // what was given up after it was numbered
-	TypeReport   = "kinetel.report"   // Kinetel's own figures
-	TypeUnparsed = "kinetel.unparsed" // text that Lambda sent and that is no event
+	TypeLoss       = "kinetel.loss"       // what was given up after it was numbered
+	TypeInvocation = "kinetel.invocation" // an invocation as a whole
+	TypeReport     = "kinetel.report"     // Kinetel's own figures
+	TypeUnparsed   = "kinetel.unparsed"   // text that Lambda sent and that is no event
 )
 
 // TimeFormat is the shape of an event's time: UTC with milliseconds, as

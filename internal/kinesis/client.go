@@ -53,11 +53,18 @@ type Config struct {
 	Region     string // of the stream
 	Endpoint   string // a URL
 	CABundle   string // path of a PEM file of more roots; empty: the system's only
-	// Credentials returns the credentials to sign with. It is called for
+	// Credentials are what requests are signed with. They are asked for with
 	// every attempt, because a signature does not survive a freeze.
-	Credentials func(context.Context) (aws.Credentials, error)
+	Credentials CredentialSource
 	// Proxy chooses a proxy as http.Transport does; nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
+}
+
+// CredentialSource is where the keys come from.
+type CredentialSource interface {
+	Get(ctx context.Context) (aws.Credentials, error)
+	// Renew forgets what Get may have kept.
+	Renew()
 }
 
 // Client puts records. It is used by one goroutine at a time.
@@ -106,6 +113,9 @@ func (c *Client) CloseIdle() {
 	}
 }
 
+// Renew has the credentials read anew with the next request.
+func (c *Client) Renew() { c.cfg.Credentials.Renew() }
+
 // Result is what became of one record of a request.
 type Result struct {
 	SequenceNumber string // not empty: Kinesis has the record
@@ -126,7 +136,7 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 			return nil, &Error{Class: Denied, Code: codeConfiguration, Err: err}
 		}
 	}
-	creds, err := c.cfg.Credentials(ctx)
+	creds, err := c.cfg.Credentials.Get(ctx)
 	if err != nil {
 		return nil, &Error{Class: Credentials, Code: "NoCredentials", Err: fmt.Errorf("read credentials: %w", err)}
 	}

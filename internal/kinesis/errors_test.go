@@ -494,9 +494,7 @@ func TestWhetherARequestMayHaveLanded(t *testing.T) {
 		}
 		c := kinesis.New(kinesis.Config{
 			StreamName: "s", Region: "eu-west-1", Endpoint: endpoint,
-			Credentials: func(context.Context) (aws.Credentials, error) {
-				return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}, nil
-			},
+			Credentials: always(aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}),
 		})
 		_, err = c.PutRecords(t.Context(), []*pack.Record{{Data: []byte("x"), PartitionKey: "k"}})
 		if e := (*kinesis.Error)(nil); !errors.As(err, &e) || e.Unknown() {

@@ -30,9 +30,22 @@ const (
 
 var goodCredentials = aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey, SessionToken: token}
 
-func always(creds aws.Credentials) func(context.Context) (aws.Credentials, error) {
-	return func(context.Context) (aws.Credentials, error) { return creds, nil }
+// keys is a CredentialSource that counts what it is asked.
+type keys struct {
+	now      aws.Credentials
+	err      error
+	gets     int
+	renewals int
 }
+
+func (k *keys) Get(context.Context) (aws.Credentials, error) {
+	k.gets++
+	return k.now, k.err
+}
+
+func (k *keys) Renew() { k.renewals++ }
+
+func always(creds aws.Credentials) *keys { return &keys{now: creds} }
 
 // start starts a Kinesis that verifies signatures.
 func start(t *testing.T, cfg kinesissim.Config) *kinesissim.Server {

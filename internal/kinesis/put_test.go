@@ -208,13 +208,9 @@ func TestAResultWithoutASequenceNumberIsNoSuccess(t *testing.T) {
 
 func TestCredentialsAreReadForEveryAttempt(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
-	calls := 0
-	now := goodCredentials
-	var failure error
-	c := client(t, sim, func(cfg *kinesis.Config) {
-		cfg.Credentials = func(context.Context) (aws.Credentials, error) { calls++; return now, failure }
-	})
-	if calls != 0 {
+	source := always(goodCredentials)
+	c := client(t, sim, func(cfg *kinesis.Config) { cfg.Credentials = source })
+	if source.gets != 0 {
 		t.Error("credentials are read before they are needed")
 	}
 	results, err := c.PutRecords(t.Context(), records("a"))
@@ -226,20 +222,71 @@ func TestCredentialsAreReadForEveryAttempt(t *testing.T) {
 	if e := refused(t, err, kinesis.Credentials); e.Code != "UnrecognizedClientException" {
 		t.Errorf("code %s", e.Code)
 	}
-	now = aws.Credentials{AccessKeyID: "AKIDROTATED", SecretAccessKey: "new"}
+	source.now = aws.Credentials{AccessKeyID: "AKIDROTATED", SecretAccessKey: "new"}
 	results, err = c.PutRecords(t.Context(), records("c"))
 	accepted(t, results, err)
 
-	failure = errors.New("no role")
+	source.err = errors.New("no role")
 	_, err = c.PutRecords(t.Context(), records("e"))
-	if e := refused(t, err, kinesis.Credentials); !errors.Is(e, failure) || e.Status != 0 {
+	if e := refused(t, err, kinesis.Credentials); !errors.Is(e, source.err) || e.Status != 0 {
 		t.Errorf("error %#v", e)
 	}
-	if calls != 4 {
-		t.Errorf("credentials were read %d times in 4 attempts", calls)
+	if source.gets != 4 {
+		t.Errorf("credentials were read %d times in 4 attempts", source.gets)
 	}
 	if stored(sim) != "a c" {
 		t.Errorf("stored: %q", stored(sim))
+	}
+	// Whether it is worth another try is not the client's to say.
+	if source.renewals != 0 {
+		t.Errorf("credentials were renewed %d times, and nobody asked for it", source.renewals)
+	}
+}
+
+func TestRenewHasTheCredentialsReadAnew(t *testing.T) {
+	sim := start(t, kinesissim.Config{})
+	source := always(goodCredentials)
+	c := client(t, sim, func(cfg *kinesis.Config) { cfg.Credentials = source })
+	c.Renew() // before there is a connection, too
+	if source.renewals != 1 || source.gets != 0 || sim.Stats().Connections != 0 {
+		t.Errorf("%d renewals, %d reads and %d connections, want one renewal alone", source.renewals, source.gets, sim.Stats().Connections)
+	}
+	results, err := c.PutRecords(t.Context(), records("a"))
+	accepted(t, results, err)
+	c.Renew()
+	if source.renewals != 2 || source.gets != 1 {
+		t.Errorf("%d renewals and %d reads, want 2 and 1", source.renewals, source.gets)
+	}
+	results, err = c.PutRecords(t.Context(), records("b"))
+	accepted(t, results, err)
+	// The connection is not to blame for the keys.
+	if n := sim.Stats().Connections; n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// fetching is a CredentialSource that takes as long as its context.
+type fetching struct{}
+
+func (fetching) Get(ctx context.Context) (aws.Credentials, error) {
+	<-ctx.Done()
+	return aws.Credentials{}, context.Cause(ctx)
+}
+
+func (fetching) Renew() {}
+
+func TestCredentialsTakeNoLongerThanTheRequestMay(t *testing.T) {
+	sim := start(t, kinesissim.Config{})
+	c := client(t, sim, func(cfg *kinesis.Config) { cfg.Credentials = fetching{} })
+	enough := errors.New("that was enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(enough)
+	_, err := c.PutRecords(ctx, records("a"))
+	if e := refused(t, err, kinesis.Credentials); !errors.Is(e, enough) || e.Code != "NoCredentials" || e.Unknown() {
+		t.Errorf("error %#v", e)
+	}
+	if n := sim.Stats().Connections; n != 0 {
+		t.Errorf("%d connections", n)
 	}
 }
 

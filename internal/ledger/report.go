@@ -1,9 +1,6 @@
 package ledger
 
-import (
-	"encoding/json"
-	"time"
-)
+import "encoding/json"
 
 // Report is the body of a kinetel.report event: what became of everything that
 // a process took in, up to then. Events that it counts are
@@ -23,12 +20,22 @@ type Report struct {
 	Waiting int64            `json:"waiting"` // in memory or on disk
 	Spooled Spooled          `json:"spooled"` // of these, on disk
 
-	Requests   int64   `json:"requests"`     // PutRecords
-	Retried    int64   `json:"retried"`      // records that had to be sent again
-	Unknown    int64   `json:"unknown"`      // requests that no answer came to
-	PutLatency Latency `json:"putLatencyMs"` // of requests
+	Requests   int64     `json:"requests"`     // PutRecords
+	Retried    int64     `json:"retried"`      // records that had to be sent again
+	Unknown    int64     `json:"unknown"`      // requests that no answer came to
+	PutLatency Quantiles `json:"putLatencyMs"` // of requests
+	Held       Held      `json:"held"`
+
+	LeftOut LeftOut `json:"leftOut"` // of what Lambda sent, before it was numbered
 
 	LogsDropped Dropped `json:"logsDropped"` // by Lambda, before they came
+}
+
+// LeftOut counts events that are not shipped, and not lost either.
+type LeftOut struct {
+	// OwnLog is Kinetel's own log, which Lambda sends it where the stream
+	// extension is subscribed: shipping it would make more of it.
+	OwnLog int64 `json:"ownLog"`
 }
 
 // Count counts events, and the bytes of their records as Lambda sent them.
@@ -51,12 +58,11 @@ type Spooled struct {
 	Bytes   int64 `json:"bytes"`
 }
 
-// Latency is in milliseconds: quantiles of the last 128 requests, and the most
-// ever.
-type Latency struct {
-	P50 float64 `json:"p50"`
-	P99 float64 `json:"p99"`
-	Max float64 `json:"max"`
+// Held is how long invocations were held after their runtime was done.
+type Held struct {
+	Invocations int64     `json:"invocations"` // all
+	Held        int64     `json:"held"`        // of these, the ones that were held
+	Ms          Quantiles `json:"ms"`          // of all, 0 where they were not held
 }
 
 // Dropped adds up Lambda's platform.logsDropped events.
@@ -84,11 +90,6 @@ func (d *Dropped) Add(record []byte) {
 // whole is n as a count. What no buffer of Lambda's can have held counts as that
 // much: a sum must not overflow.
 func whole(n float64) int64 { return int64(min(max(n, 0), 1<<40)) }
-
-// Milliseconds returns a duration as a report tells it.
-func Milliseconds(d time.Duration) float64 {
-	return float64(d.Round(10*time.Microsecond).Microseconds()) / 1000
-}
 
 // JSON returns the report as JSON.
 func (r Report) JSON() []byte {

@@ -2,9 +2,7 @@ package ledger_test
 
 import (
 	"encoding/json"
-	"math"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,7 +24,9 @@ func TestAReportIsWrittenAsDocumented(t *testing.T) {
 		Requests:    16,
 		Retried:     17,
 		Unknown:     18,
-		PutLatency:  ledger.Latency{P50: 19.5, P99: 20.25, Max: 21},
+		PutLatency:  ledger.Quantiles{P50: 19.5, P99: 20.25, Max: 21},
+		Held:        ledger.Held{Invocations: 25, Held: 26, Ms: ledger.Quantiles{P50: 27.25, P99: 28.5, Max: 29}},
+		LeftOut:     ledger.LeftOut{OwnLog: 30},
 		LogsDropped: ledger.Dropped{Times: 22, Records: 23, Bytes: 24},
 	}
 	for _, tt := range []struct {
@@ -39,7 +39,8 @@ func TestAReportIsWrittenAsDocumented(t *testing.T) {
 			`{"final":true,"uptimeMs":1,"received":{"events":2,"bytes":3},"own":4,"parts":5,"recovered":6,` +
 				`"shipped":{"events":7,"records":8,"bytes":9},"lost":{"buffer-full":11,"spool-full":10},"waiting":12,` +
 				`"spooled":{"events":13,"records":14,"bytes":15},"requests":16,"retried":17,"unknown":18,` +
-				`"putLatencyMs":{"p50":19.5,"p99":20.25,"max":21},"logsDropped":{"times":22,"records":23,"bytes":24}}`,
+				`"putLatencyMs":{"p50":19.5,"p99":20.25,"max":21},` +
+				`"held":{"invocations":25,"held":26,"ms":{"p50":27.25,"p99":28.5,"max":29}},"leftOut":{"ownLog":30},"logsDropped":{"times":22,"records":23,"bytes":24}}`,
 		},
 		{
 			"nothing: what is lost is an object all the same",
@@ -47,7 +48,8 @@ func TestAReportIsWrittenAsDocumented(t *testing.T) {
 			`{"final":false,"uptimeMs":0,"received":{"events":0,"bytes":0},"own":0,"parts":0,"recovered":0,` +
 				`"shipped":{"events":0,"records":0,"bytes":0},"lost":{},"waiting":0,` +
 				`"spooled":{"events":0,"records":0,"bytes":0},"requests":0,"retried":0,"unknown":0,` +
-				`"putLatencyMs":{"p50":0,"p99":0,"max":0},"logsDropped":{"times":0,"records":0,"bytes":0}}`,
+				`"putLatencyMs":{"p50":0,"p99":0,"max":0},` +
+				`"held":{"invocations":0,"held":0,"ms":{"p50":0,"p99":0,"max":0}},"leftOut":{"ownLog":0},"logsDropped":{"times":0,"records":0,"bytes":0}}`,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -122,26 +124,5 @@ func TestDroppedNeverGetsLess(t *testing.T) {
 	}
 	if d.Records == 0 || d.Bytes == 0 || d.Times != 300 {
 		t.Errorf("dropped: %+v", d)
-	}
-}
-
-func TestMillisecondsAreToldToTheHundredth(t *testing.T) {
-	for _, tt := range []struct {
-		d    time.Duration
-		want float64
-	}{
-		{0, 0},
-		{time.Nanosecond, 0},
-		{4999 * time.Nanosecond, 0},
-		{5 * time.Microsecond, 0.01},
-		{1234567 * time.Nanosecond, 1.23},
-		{1236 * time.Microsecond, 1.24},
-		{25 * time.Millisecond, 25},
-		{time.Hour, 3.6e6},
-		{-1500 * time.Microsecond, -1.5},
-	} {
-		if got := ledger.Milliseconds(tt.d); math.Abs(got-tt.want) > 1e-9 {
-			t.Errorf("%s is told as %g, want %g", tt.d, got, tt.want)
-		}
 	}
 }

@@ -2,11 +2,14 @@ package lifecycle_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,6 +20,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
+	"kinetel/internal/flush"
 	"kinetel/internal/lifecycle"
 )
 
@@ -58,6 +62,7 @@ type step struct {
 	at    time.Duration // since the start; next waits for it
 	event extensionapi.Event
 	err   error
+	play  func() extensionapi.Event // instead of the others: waits until the event is due
 }
 
 // fakeAPI answers next by a script, and then never.
@@ -84,6 +89,9 @@ func (a *fakeAPI) Next(ctx context.Context) (extensionapi.Event, error) {
 		<-ctx.Done()
 		return extensionapi.Event{}, ctx.Err()
 	}
+	if s.play != nil {
+		return s.play(), nil
+	}
 	select {
 	case <-time.After(time.Until(a.diary.start.Add(s.at))):
 		return s.event, s.err
@@ -97,21 +105,60 @@ func (a *fakeAPI) Next(ctx context.Context) (extensionapi.Event, error) {
 type fakePipeline struct {
 	diary                *diary
 	flush, finish, close time.Duration
-	unavailable          func() bool // nil: never
+	unavailable          func() bool          // nil: never
+	behind               func() time.Duration // nil: not at all
+	refusal              func() error         // nil: none
+	fault                func(method string)  // nil: none; called first in each method, to panic or to block
 }
 
-func (p *fakePipeline) Thawed()                      { p.diary.note("Thawed") }
-func (p *fakePipeline) Cut()                         { p.diary.note("Cut") }
-func (p *fakePipeline) CutIfOlder(age time.Duration) { p.diary.note("CutIfOlder %s", age) }
+func (p *fakePipeline) Thawed()                      { p.do("Thawed") }
+func (p *fakePipeline) Restored()                    { p.do("Restored") }
+func (p *fakePipeline) Cut()                         { p.do("Cut") }
+func (p *fakePipeline) CutIfOlder(age time.Duration) { p.do("CutIfOlder", age) }
 
-func (p *fakePipeline) Unavailable() bool { return p.unavailable != nil && p.unavailable() }
+func (p *fakePipeline) Released(request string, held time.Duration, why flush.Reason) {
+	p.do("Released", request, held, why)
+}
+
+func (p *fakePipeline) Unavailable() bool {
+	p.fail("Unavailable")
+	return p.unavailable != nil && p.unavailable()
+}
+
+func (p *fakePipeline) Behind() time.Duration {
+	p.fail("Behind")
+	if p.behind == nil {
+		return 0
+	}
+	return p.behind()
+}
+
+func (p *fakePipeline) Refusal() error {
+	p.fail("Refusal")
+	if p.refusal == nil {
+		return nil
+	}
+	return p.refusal()
+}
 
 func (p *fakePipeline) Flush(ctx context.Context) error { return p.work(ctx, "Flush", p.flush) }
 func (p *fakePipeline) Finish(ctx context.Context)      { _ = p.work(ctx, "Finish", p.finish) }
 func (p *fakePipeline) CloseIntake(ctx context.Context) { _ = p.work(ctx, "CloseIntake", p.close) }
 
+func (p *fakePipeline) fail(method string) {
+	if p.fault != nil {
+		p.fault(method)
+	}
+}
+
+// do notes a call with its arguments.
+func (p *fakePipeline) do(method string, args ...any) {
+	p.diary.note("%s", strings.TrimSpace(method+" "+strings.TrimSuffix(fmt.Sprintln(args...), "\n")))
+	p.fail(method)
+}
+
 func (p *fakePipeline) work(ctx context.Context, what string, takes time.Duration) error {
-	p.diary.note("%s", what)
+	p.do(what)
 	if ctx.Err() != nil {
 		p.diary.note("%s gave up", what)
 		return ctx.Err()
@@ -139,6 +186,7 @@ type scene struct {
 	log      *bytes.Buffer // read it when Run has ended
 
 	stopping context.Context
+	pending  sync.WaitGroup // what is still to happen, also when Run has ended
 }
 
 // inFakeTime plays a scene in fake time. The default is to hold every
@@ -155,6 +203,7 @@ func inFakeTime(t *testing.T, play func(s *scene), change ...func(*config.Config
 		s.loop = lifecycle.New(s.api, s.pipeline, cfg, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelWarn})))
 		s.stopping, s.stop = context.WithCancel(t.Context())
 		defer s.stop()
+		defer s.pending.Wait()
 		play(s)
 	})
 }
@@ -168,14 +217,21 @@ func (s *scene) run() error {
 
 // at has something happen at a time.
 func (s *scene) at(at time.Duration, f func()) {
-	go func() {
+	s.pending.Go(func() {
 		time.Sleep(at - time.Since(s.start)) // fake time
 		f()
-	}()
+	})
 }
 
-// invoke has Lambda send an invocation whose deadline is that long after it.
+// invoke has Lambda send an invocation whose deadline is that long after it, and
+// tell of it.
 func (s *scene) invoke(at time.Duration, request string, timeout time.Duration) {
+	s.telemetry(at+late, s.event(at, event.TypePlatformStart, request))
+	s.invokeSilently(at, request, timeout)
+}
+
+// invokeSilently has Lambda send an invocation, and not tell of it.
+func (s *scene) invokeSilently(at time.Duration, request string, timeout time.Duration) {
 	s.api.steps = append(s.api.steps, step{at: at, event: extensionapi.Event{
 		Type: extensionapi.Invoke, RequestID: request, DeadlineMs: s.start.Add(at + timeout).UnixMilli(),
 	}})
@@ -186,6 +242,91 @@ func (s *scene) shutdown(at, timeout time.Duration) {
 	s.api.steps = append(s.api.steps, step{at: at, event: extensionapi.Event{
 		Type: extensionapi.Shutdown, ShutdownReason: "spindown", DeadlineMs: s.start.Add(at + timeout).UnixMilli(),
 	}})
+}
+
+// visit is an invocation among others.
+type visit struct {
+	gap   time.Duration // that the environment is idle, and frozen, before it
+	takes time.Duration // until its runtime is done
+}
+
+// times is n such visits, one after the other.
+func times(n int, v visit) []visit { return slices.Repeat([]visit{v}, n) }
+
+// late is how long Lambda keeps telemetry back, to send more of it at once.
+const late = 25 * time.Millisecond
+
+// visits has Lambda send invocations, called 0, 1, … and then SHUTDOWN, with the
+// telemetry of each as Lambda sends it: of a frozen environment nothing comes
+// before it is thawed. It runs the loop to its end and returns why each of
+// them was held or not.
+func (s *scene) visits(visits ...visit) (reasons []flush.Reason) {
+	s.t.Helper()
+	var (
+		mu     sync.Mutex
+		idle   = make(chan struct{}) // closed at the next thaw
+		frozen bool
+		free   time.Time // of the runtime
+	)
+	thaw := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		frozen = false
+		close(idle)
+		idle = make(chan struct{})
+	}
+	freeze := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		frozen = true
+	}
+	tell := func(after time.Duration, ev *event.Event) {
+		s.pending.Go(func() {
+			time.Sleep(after + late)
+			mu.Lock()
+			wait, thawed := frozen, idle
+			mu.Unlock()
+			if wait {
+				<-thawed
+				time.Sleep(time.Millisecond)
+			}
+			s.loop.Observe(ev)
+			s.loop.Acknowledged()
+		})
+	}
+	for i, v := range visits {
+		request := strconv.Itoa(i)
+		s.api.steps = append(s.api.steps, step{play: func() extensionapi.Event {
+			time.Sleep(time.Until(free)) // fake time, like all here
+			freeze()
+			time.Sleep(v.gap)
+			thaw()
+			free = time.Now().Add(v.takes)
+			at := time.Since(s.start)
+			tell(0, s.event(at, event.TypePlatformStart, request))
+			tell(v.takes, s.runtimeDone(at+v.takes, request))
+			return extensionapi.Event{Type: extensionapi.Invoke, RequestID: request, DeadlineMs: time.Now().Add(15 * time.Minute).UnixMilli()}
+		}})
+	}
+	s.api.steps = append(s.api.steps, step{play: func() extensionapi.Event {
+		time.Sleep(time.Until(free))
+		thaw()
+		return extensionapi.Event{Type: extensionapi.Shutdown, DeadlineMs: time.Now().Add(2 * time.Second).UnixMilli()}
+	}})
+	if err := s.run(); err != nil {
+		s.t.Errorf("Run gives %v", err)
+	}
+	for i, line := range s.only("Released") {
+		words := strings.Fields(line)
+		if words[2] != strconv.Itoa(i) {
+			s.t.Fatalf("%q is not of request %d", line, i)
+		}
+		reasons = append(reasons, flush.Reason(words[4]))
+	}
+	if len(reasons) != len(visits) {
+		s.t.Fatalf("%d of %d invocations were let go: %q", len(reasons), len(visits), s.all())
+	}
+	return reasons
 }
 
 // fail has next fail.
@@ -212,6 +353,13 @@ func (s *scene) report(at time.Duration, request string) *event.Event {
 	return s.event(at, event.TypePlatformReport, request)
 }
 
+// initDone is the platform.initRuntimeDone.
+func (s *scene) initDone(at time.Duration) *event.Event {
+	ev := s.event(at, "platform.initRuntimeDone", "")
+	ev.Record = []byte(`{"initializationType":"snap-start","phase":"init","status":"success"}`)
+	return ev
+}
+
 func (s *scene) event(at time.Duration, kind, request string) *event.Event {
 	return &event.Event{
 		Time:     []byte(s.start.Add(at).UTC().Format(event.TimeFormat)),
@@ -221,12 +369,37 @@ func (s *scene) event(at time.Duration, kind, request string) *event.Event {
 	}
 }
 
-// want wants these lines about these things.
+// want wants these lines about these things. The loop and its hand work beside
+// each other: what the loop does comes last in an instant.
 func (s *scene) want(things []string, want ...string) {
 	s.t.Helper()
-	if got := s.only(things...); !slices.Equal(got, want) {
+	got := s.only(things...)
+	slices.SortStableFunc(got, func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.instant(a), s.instant(b)), cmp.Compare(byLoop(a), byLoop(b)))
+	})
+	if !slices.Equal(got, want) {
 		s.t.Errorf("%q: %q\nwant: %q\nall: %q", things, got, want, s.all())
 	}
+}
+
+// instant is when a line was noted.
+func (s *scene) instant(line string) time.Duration {
+	s.t.Helper()
+	text, _, _ := strings.Cut(line, " ")
+	at, err := time.ParseDuration(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return at
+}
+
+// byLoop is 1 for what the loop does itself, and 0 for what its hand does.
+func byLoop(line string) int {
+	switch _, what, _ := strings.Cut(line, " "); {
+	case what == "next", what == "end", strings.HasPrefix(what, "Released"):
+		return 1
+	}
+	return 0
 }
 
 // finish has Lambda shut down an hour after the start, and runs the loop to

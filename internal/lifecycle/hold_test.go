@@ -67,9 +67,9 @@ func TestRuntimeDoneIsRemembered(t *testing.T) {
 		s.telemetry(500*ms, s.runtimeDone(500*ms, "z"), s.runtimeDone(500*ms, "a"), s.runtimeDone(500*ms, "b"))
 		s.telemetry(600*ms, s.report(600*ms, "a"), s.report(600*ms, "z"))
 		s.invoke(time.Second, "a", 10*time.Second)
-		s.invoke(2*time.Second, "b", 10*time.Second)
+		s.invoke(1200*ms, "b", 10*time.Second)
 		s.finish()
-		s.want([]string{"next"}, "0s next", "1s next", "2s next")
+		s.want([]string{"next"}, "0s next", "1s next", "1.2s next")
 	})
 }
 
@@ -83,7 +83,8 @@ func TestHoldIsCountedFromWhenTheRuntimeWasDone(t *testing.T) {
 		{"heard of later", 1200 * ms, 1225 * ms, "1.7s next"},
 		{"heard of a millisecond before the hold is over", 1200 * ms, 1699 * ms, "1.7s next"},
 		{"heard of when the hold is over", 1200 * ms, 2 * time.Second, "2s next"},
-		{"done before the invocation was heard of", 900 * ms, 1300 * ms, "1.8s next"},
+		{"done before the invocation was heard of", 900 * ms, 1300 * ms, "1.5s next"},
+		{"done long before, and heard of when the hold is over", 900 * ms, 1600 * ms, "1.6s next"},
 		{"done in the future, by another clock", 4 * time.Second, 1300 * ms, "1.8s next"},
 	}
 	for _, scenario := range scenarios {
@@ -201,19 +202,58 @@ func TestIntervalModeNeverHolds(t *testing.T) {
 	}, func(cfg *config.Config) { cfg.Flush = config.FlushInterval })
 }
 
-func TestHoldOfZeroSendsInTheBackground(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
-		s.pipeline.flush = forever
-		s.invoke(time.Second, "a", 10*time.Second)
-		// Nothing is sent for lines, nor before Lambda knows.
-		s.telemetry(1100*ms, &event.Event{Type: []byte("function"), Record: []byte(`"x"`)})
-		s.at(1200*ms, func() { s.loop.Observe(s.runtimeDone(1200*ms, "a")) })
-		s.at(1300*ms, s.loop.Acknowledged)
-		s.at(1400*ms, s.loop.Acknowledged)
-		s.finish()
-		s.want([]string{"next", "Flush", "Cut", "Thawed"}, "0s next",
-			"1s Thawed", "1s CutIfOlder 1h0m0s", "1s next", "1.3s Cut")
-	}, func(cfg *config.Config) { cfg.MaxHold = 0 })
+// A hold that is shorter than Lambda's buffering is as good as none: what would
+// have been sent at the end of the invocation is sent in the background when
+// Lambda tells of its end.
+func TestHoldsThatAreTooShortAreNone(t *testing.T) {
+	scenarios := []struct {
+		name string
+		mode config.Flush
+		hold time.Duration
+		cuts []string // when a runtime is told to be done at 1.3 s, 1.5 s, 2.2 s, 2.4 s and 2.5 s
+	}{
+		{"end", config.FlushEnd, 0, []string{"1.3s Cut", "1.5s Cut", "2.2s Cut", "2.4s Cut", "2.5s Cut"}},
+		{"end, a millisecond too short", config.FlushEnd, 29 * ms, []string{"1.3s Cut", "1.5s Cut", "2.2s Cut", "2.4s Cut", "2.5s Cut"}},
+		{"adaptive: once a second", config.FlushAdaptive, 0, []string{"1.3s Cut", "2.4s Cut"}},
+		{"adaptive, a millisecond too short", config.FlushAdaptive, 29 * ms, []string{"1.3s Cut", "2.4s Cut"}},
+		{"interval: at the interval only", config.FlushInterval, 0, nil},
+	}
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = forever
+				s.invoke(time.Second, "a", 10*time.Second)
+				// Nothing is sent for lines, for reports, or before Lambda knows.
+				s.telemetry(1100*ms, &event.Event{Type: []byte("function"), Record: []byte(`"x"`)}, s.report(1100*ms, "z"))
+				s.at(1200*ms, func() { s.loop.Observe(s.runtimeDone(1200*ms, "a")) })
+				s.at(1300*ms, s.loop.Acknowledged)
+				s.at(1400*ms, s.loop.Acknowledged)
+				for i, at := range []time.Duration{1500 * ms, 2200 * ms, 2400 * ms, 2500 * ms} {
+					s.telemetry(at, s.runtimeDone(at, string(rune('b'+i))))
+				}
+				s.finish()
+				s.want([]string{"Flush", "Cut", "Thawed", "next"}, slices.Concat(
+					[]string{"0s next", "1s Thawed", "1s CutIfOlder " + age(scenario.mode), "1s next"}, scenario.cuts)...)
+				why := "no-hold"
+				if scenario.mode == config.FlushInterval {
+					why = "interval"
+				}
+				s.want([]string{"Released"}, "1s Released a 0s "+why)
+			}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = scenario.mode, scenario.hold })
+		})
+	}
+}
+
+func TestTheShortestHold(t *testing.T) {
+	for _, mode := range []config.Flush{config.FlushEnd, config.FlushAdaptive} {
+		inFakeTime(t, func(s *scene) {
+			s.pipeline.flush = forever
+			s.invoke(time.Second, "a", 10*time.Second)
+			s.telemetry(1225*ms, s.runtimeDone(1200*ms, "a"))
+			s.finish()
+			s.want([]string{"next", "Flush", "Cut"}, "0s next", "1s CutIfOlder "+age(mode), "1.225s Flush", "1.23s Flush gave up", "1.23s next")
+		}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = mode, config.MinHold })
+	}
 }
 
 func TestIntervalModeSendsAtTheIntervalOnly(t *testing.T) {
@@ -273,9 +313,9 @@ func TestSignalEndsAHold(t *testing.T) {
 		done bool // the runtime is, and the telemetry is being sent
 		want []string
 	}{
-		{"while the function runs", false, []string{"0s next", "2s Thawed", "2s Cut", "2.3s CloseIntake", "2.3s Finish", "2.3s end"}},
+		{"while the function runs", false, []string{"2s Thawed", "2s Cut", "2s Released a 0s end", "2.3s CloseIntake", "2.3s Finish", "2.3s end"}},
 		// The report is known: 40 ms of quiet are enough.
-		{"while sending", true, []string{"0s next", "1.5s Flush", "2s Flush gave up", "2s Thawed", "2s Cut", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
+		{"while sending", true, []string{"1.5s Flush", "2s Flush gave up", "2s Thawed", "2s Cut", "2s Released a 500ms end", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
@@ -289,11 +329,7 @@ func TestSignalEndsAHold(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				got := s.all()
-				got = slices.DeleteFunc(got, func(line string) bool { return line == "0s CutIfOlder 1h0m0s" || line == "0s Thawed" })
-				if !slices.Equal(got, scenario.want) {
-					t.Errorf("%q, want %q", got, scenario.want)
-				}
+				s.want([]string{""}, append([]string{"0s Thawed", "0s CutIfOlder 1h0m0s", "0s next"}, scenario.want...)...)
 			}, func(cfg *config.Config) { cfg.MaxHold = time.Minute })
 		})
 	}

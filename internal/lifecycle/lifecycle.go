@@ -1,5 +1,5 @@
-// Package lifecycle keeps Lambda's loop going, and decides when telemetry is
-// sent and how long an invocation is held for it.
+// Package lifecycle keeps Lambda's loop going: it has telemetry sent at the
+// right times, and holds an invocation where package flush says so.
 package lifecycle
 
 import (
@@ -12,25 +12,18 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
+	"kinetel/internal/flush"
+	"kinetel/internal/guard"
 )
 
 const (
 	// deadlineMargin is the end of an invocation's time that is never held:
 	// an extension that overruns makes the invocation fail.
 	deadlineMargin = 100 * time.Millisecond
-	// exitMargin is the end of the shutdown's time that is kept for exiting:
-	// Lambda kills what is alive at the deadline.
-	exitMargin = 100 * time.Millisecond
-	// signalTime is how long a shutdown by signal may take. It is Lambda's
-	// own limit for one.
-	signalTime = 2 * time.Second
-	// lastWords is the most that a shutdown waits for the last telemetry, and
-	// quiet is how long no body may have come for it to be the last: longer
-	// than Lambda buffers (telemetry.Subscribe asks for 25 ms).
-	lastWords = 300 * time.Millisecond
-	quiet     = 40 * time.Millisecond
-	// closeTime is how long bodies that are on their way are waited for.
-	closeTime = 100 * time.Millisecond
+	// deafAfter is how long nothing may come at all of an invocation that is
+	// held: its platform.start comes within milliseconds, and who does not even
+	// hear that would wait for its end to the deadline.
+	deafAfter = time.Second
 	// next is tried again after an error that is none of Lambda's answers.
 	nextTries = 5
 	nextDelay = 50 * time.Millisecond // doubles
@@ -41,10 +34,15 @@ type API interface {
 	Next(ctx context.Context) (extensionapi.Event, error)
 }
 
-// Pipeline is what the loop tells when to work.
+// Pipeline is what the loop tells when to work. Unavailable, Behind and Released
+// return at once; everything else may take its time, and the loop does not wait
+// for it beyond the bounds that it has.
 type Pipeline interface {
 	// Thawed says that the environment may have been frozen until now.
 	Thawed()
+	// Restored says that the environment was brought up from a snapshot, by
+	// now. Only the first call means something.
+	Restored()
 	// Cut closes the open record and has it sent, in the background.
 	Cut()
 	// CutIfOlder does so if it was begun that long ago, and has what is closed
@@ -52,9 +50,18 @@ type Pipeline interface {
 	CutIfOlder(age time.Duration)
 	// Unavailable reports whether nobody should be held for what is to be sent.
 	Unavailable() bool
+	// Behind returns how long records have been waiting without one that went
+	// through.
+	Behind() time.Duration
 	// Flush is Cut, and waits until all is sent, until ctx ends, or until it
 	// turns out to be unavailable.
 	Flush(ctx context.Context) error
+	// Refusal returns what somebody has to mend before anything can be sent, or
+	// nil.
+	Refusal() error
+	// Released says that an invocation is let go, how long it was held after
+	// its runtime was done, and why.
+	Released(request string, held time.Duration, why flush.Reason)
 	// CloseIntake stops taking telemetry in. What was acknowledged is packed
 	// afterwards.
 	CloseIntake(ctx context.Context)
@@ -67,26 +74,41 @@ type Pipeline interface {
 type Loop struct {
 	api      API
 	pipeline Pipeline
-	flush    config.Flush
-	interval time.Duration
-	maxHold  time.Duration
+	policy   flush.Policy
+	kind     config.Initialization
+	strict   bool
 	log      *slog.Logger
 
 	requests *requests
-	last     string // the request of the last INVOKE; owned by Run
+	hand     *hand
+
+	// Owned by Run.
+	last   string    // the request of the last INVOKE
+	visits []visit   // the last invocations, the oldest first
+	busy   time.Time // since when no gap between two of them was late
+	heard  int       // bodies that had come when next was called
+	deaf   int       // how many runtimes were known to be done when one that was awaited was not; 0: none was
+}
+
+// visit is an invocation.
+type visit struct {
+	request string
+	flush.Visit
 }
 
 // New returns a Loop with the policy that cfg names.
 func New(api API, pipeline Pipeline, cfg config.Config, log *slog.Logger) *Loop {
-	return &Loop{
+	l := &Loop{
 		api:      api,
 		pipeline: pipeline,
-		flush:    cfg.Flush,
-		interval: cfg.FlushInterval,
-		maxHold:  cfg.MaxHold,
+		policy:   flush.Policy{Mode: cfg.Flush, Interval: cfg.FlushInterval, MaxHold: cfg.MaxHold},
+		kind:     cfg.Lambda.Initialization,
+		strict:   cfg.Strict,
 		log:      log,
 		requests: newRequests(),
 	}
+	l.hand = newHand(pipeline, cfg.FlushInterval, l.kind == config.SnapStart, log)
+	return l
 }
 
 // Observe shows the loop an event that the pipeline has taken.
@@ -95,26 +117,44 @@ func (l *Loop) Observe(ev *event.Event) { l.requests.observe(ev) }
 // Acknowledged tells the loop that the events it was shown since the last call
 // are taken in, and Lambda knows.
 func (l *Loop) Acknowledged() {
-	if l.requests.publish() && l.flush == config.FlushEnd && l.maxHold == 0 {
-		// Nobody is held, and so nobody else sees to it.
-		l.pipeline.Cut()
+	done, reported := l.requests.publish()
+	if l.hand.beforeRestore() {
+		l.hand.cut() // what waits when the snapshot is taken is sent by all that come of it
+		return
+	}
+	over := done && l.policy.MaxHold < config.MinHold
+	if l.kind == config.ManagedInstances { // where no runtime is told to be done
+		over = reported
+	}
+	if !over {
+		return
+	}
+	// Nobody is held, and so nobody else sees to it.
+	switch l.policy.Mode {
+	case config.FlushEnd:
+		l.hand.cut()
+	case config.FlushAdaptive:
+		l.hand.cutLazily()
+	case config.FlushInterval:
 	}
 }
 
 // Run follows Lambda's events. It returns nil after SHUTDOWN, or after stop
-// ended, with all telemetry sent that could be; and an error when Lambda's loop
-// cannot be kept going.
+// ended, with all telemetry sent that could be; a *Refused where the init is to
+// fail, before any call of next; and an error when Lambda's loop cannot be kept
+// going.
 func (l *Loop) Run(stop context.Context) error {
-	ticking, stopTicking := context.WithCancel(context.Background())
-	ticked := make(chan struct{})
-	go func() {
-		defer close(ticked)
-		l.tick(ticking)
-	}()
-	defer func() { <-ticked }()
-	defer stopTicking()
-
+	l.hand.start()
+	var refused error
+	guard.Run(l.log, "send what the init told", func() { refused = l.prime(stop) })
+	if refused != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		l.hand.stop(ctx)
+		return refused
+	}
 	for {
+		l.heard, _ = l.requests.heard()
 		ev, err := next(stop, l.api)
 		switch {
 		case stop.Err() != nil:
@@ -127,7 +167,7 @@ func (l *Loop) Run(stop context.Context) error {
 			l.shutdown(ev.ShutdownReason, ev.Deadline())
 			return nil
 		case ev.Type == extensionapi.Invoke:
-			l.invoke(stop, ev)
+			guard.Run(l.log, "follow an invocation", func() { l.invoke(stop, ev) })
 		default:
 			l.log.Warn("Lambda sent an event of an unknown type; it is ignored", "type", ev.Type)
 		}
@@ -169,97 +209,99 @@ func next(ctx context.Context, api API) (extensionapi.Event, error) {
 // invoke holds an invocation as long as the policy says. When it returns, the
 // loop calls next, which lets the environment go.
 func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
+	// Round strips the monotonic reading, which may stand still while the
+	// environment is frozen.
+	arrived := time.Now().Round(0)
 	l.last = ev.RequestID
-	l.pipeline.Thawed()
-	// The ticker stands still while the environment is frozen.
-	l.pipeline.CutIfOlder(l.interval)
-	if l.flush != config.FlushEnd || l.maxHold == 0 || l.pipeline.Unavailable() {
-		return
+	if len(l.visits) == flush.Remember {
+		l.visits = append(l.visits[:0], l.visits[1:]...)
 	}
+	l.visits = append(l.visits, visit{ev.RequestID, flush.Visit{Arrived: arrived}})
 
-	began := time.Now()
-	ctx, cancel := context.WithDeadline(stop, ev.Deadline().Add(-deadlineMargin))
-	defer cancel()
-	done, ok := l.awaitRuntimeDone(ctx, ev.RequestID)
-	if !ok {
-		return // the function is about to time out, or we are to stop
+	why, age := flush.Unavailable, l.policy.Interval
+	guard.Run(l.log, "decide whether to hold", func() {
+		s := l.situation(ev)
+		why, age = l.policy.Decide(s), l.policy.Age(s)
+	})
+	l.hand.thawed(age)
+	var held time.Duration
+	if why.Hold() {
+		held = l.hold(stop, ev, arrived)
 	}
-	// The hold counts from when the runtime was done, not from when we heard.
-	now := time.Now()
-	if done.Before(began) || done.After(now) {
-		done = now
-	}
-	ctx, cancel = context.WithDeadline(ctx, done.Add(l.maxHold))
-	defer cancel()
-	err := l.pipeline.Flush(ctx)
-	l.log.Debug("invocation over", "request_id", ev.RequestID, "held", time.Since(done).String(), "flushed", err == nil)
+	l.visits[len(l.visits)-1].Freed = time.Now().Round(0)
+	l.pipeline.Released(ev.RequestID, held, why)
 }
 
-// awaitRuntimeDone waits for the platform.runtimeDone of this very request.
-func (l *Loop) awaitRuntimeDone(ctx context.Context, request string) (time.Time, bool) {
+// situation is what there is to decide on.
+func (l *Loop) situation(ev extensionapi.Event) flush.Situation {
+	visits := make([]flush.Visit, len(l.visits))
+	for i := range l.visits {
+		v := &l.visits[i]
+		if v.Done.IsZero() {
+			v.Done, _, _ = l.requests.runtimeDone(v.request, v.Arrived)
+		}
+		visits[i] = v.Visit
+	}
+	arrived := visits[len(visits)-1].Arrived
+	if gap, ok := flush.LastGap(visits); !ok || gap > l.policy.Soon() {
+		l.busy = arrived
+	}
+	return flush.Situation{
+		Visits:      visits,
+		Left:        time.Until(ev.Deadline()) - deadlineMargin,
+		Unavailable: l.hand.stuck() || l.pipeline.Unavailable(),
+		Deaf:        l.deaf > 0 && l.deaf == l.requests.runtimesDone()+1,
+		Behind:      l.pipeline.Behind(),
+		Busy:        arrived.Sub(l.busy),
+	}
+}
+
+// hold waits until the request's runtime is done and its telemetry is sent. It
+// returns how long that took after the runtime was done.
+func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Time) time.Duration {
+	ctx, cancel := context.WithDeadline(stop, ev.Deadline().Add(-deadlineMargin))
+	defer cancel()
+	known := l.requests.runtimesDone()
+	done, ok := l.awaitRuntimeDone(ctx, ev.RequestID, arrived)
+	if !ok {
+		// The function is about to time out, or we are to stop; or Lambda does
+		// not reach us any more, and nobody must wait for that again.
+		l.deaf = known + 1
+		return 0
+	}
+	// The hold counts from when the runtime was done, not from when we heard.
+	switch now := time.Now().Round(0); {
+	case done.Before(arrived): // to Lambda's millisecond
+		done = arrived
+	case done.After(now):
+		done = now
+	}
+	ctx, cancel = context.WithDeadline(ctx, done.Add(l.policy.MaxHold))
+	defer cancel()
+	err := l.hand.flush(ctx)
+	held := time.Now().Round(0).Sub(done)
+	l.log.Debug("invocation over", "request_id", ev.RequestID, "held", held.String(), "flushed", err == nil)
+	return held
+}
+
+// awaitRuntimeDone waits for the platform.runtimeDone of this very request, as
+// long as there is hope.
+func (l *Loop) awaitRuntimeDone(ctx context.Context, request string, arrived time.Time) (time.Time, bool) {
+	deaf := time.NewTimer(deafAfter)
+	defer deaf.Stop()
 	for {
-		at, ok, changed := l.requests.runtimeDone(request)
+		at, ok, changed := l.requests.runtimeDone(request, arrived)
 		if ok {
 			return at, true
 		}
 		select {
 		case <-changed:
+		case <-deaf.C:
+			if bodies, _ := l.requests.heard(); bodies == l.heard {
+				return time.Time{}, false
+			}
 		case <-ctx.Done():
 			return time.Time{}, false
-		}
-	}
-}
-
-// shutdown sends everything before the deadline, as far as it can be.
-func (l *Loop) shutdown(reason string, deadline time.Time) {
-	l.log.Debug("shutting down", "reason", reason, "time_left", time.Until(deadline).String())
-	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(-exitMargin))
-	defer cancel()
-
-	// What is there can be on its way while the last words come.
-	l.pipeline.Thawed()
-	l.pipeline.Cut()
-	l.awaitLastWords(ctx, deadline)
-	closing, cancelClosing := context.WithTimeout(ctx, closeTime)
-	defer cancelClosing()
-	l.pipeline.CloseIntake(closing)
-	l.pipeline.Finish(ctx)
-}
-
-// awaitLastWords waits until the last invocation's platform.report has come,
-// which Lambda sends only after the extension has called next, and nothing else
-// has come for a while.
-func (l *Loop) awaitLastWords(ctx context.Context, deadline time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, min(lastWords, time.Until(deadline)/4))
-	defer cancel()
-	for {
-		reported, changed := l.requests.hasReport(l.last)
-		var still <-chan time.Time
-		if reported || l.last == "" { // or there was none
-			timer := time.NewTimer(quiet)
-			defer timer.Stop()
-			still = timer.C
-		}
-		select {
-		case <-changed:
-		case <-still:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// tick has telemetry sent at the interval, however long an invocation takes.
-func (l *Loop) tick(ctx context.Context) {
-	ticker := time.NewTicker(l.interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			l.pipeline.Cut()
 		}
 	}
 }

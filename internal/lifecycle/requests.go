@@ -13,7 +13,9 @@ type requests struct {
 	mu       sync.Mutex // guards all below
 	seen     []sighting // not yet published: the body is not yet acknowledged
 	done     ring       // requests whose runtime is done
+	dones    int        // how many there were
 	reported ring       // requests whose platform.report has come
+	bodies   int        // that have come
 	changed  chan struct{}
 }
 
@@ -33,21 +35,29 @@ type ring struct {
 }
 
 func (r *ring) add(s sighting) {
-	if _, ok := r.find(s.request); ok {
+	if at, ok := r.find(s.request); ok && at.Equal(s.at) {
 		return // sent again
 	}
 	r.entries[r.next] = s
 	r.next = (r.next + 1) % len(r.entries)
 }
 
+// find returns the newest.
 func (r *ring) find(request string) (time.Time, bool) {
-	for _, s := range r.entries {
+	for i := range r.entries {
+		s := r.entries[(r.next-1-i+2*len(r.entries))%len(r.entries)]
 		if s.request == request {
 			return s.at, true
 		}
 	}
 	return time.Time{}, false
 }
+
+// clocks is by how much an invocation's runtime may seem to be done before the
+// invocation was heard of. Lambda tries an asynchronous one that has failed again
+// under its id, a minute later at the soonest (AWS documentation, error handling
+// for asynchronous invocation).
+const clocks = time.Second
 
 func newRequests() *requests { return &requests{changed: make(chan struct{})} }
 
@@ -72,38 +82,60 @@ func (r *requests) observe(ev *event.Event) {
 }
 
 // publish makes what was observed visible, and wakes who waits. It reports
-// whether a runtime was among it that is done.
-func (r *requests) publish() (runtimeDone bool) {
+// whether a runtime was among it that is done, and whether a report was.
+func (r *requests) publish() (runtimeDone, reported bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.bodies++
 	for _, s := range r.seen {
-		if s.kind == event.TypePlatformReport {
+		switch s.kind {
+		case event.TypePlatformReport:
 			r.reported.add(s)
-		} else {
+			reported = true
+		case event.TypePlatformRuntimeDone:
 			r.done.add(s)
+			r.dones++
 			runtimeDone = true
 		}
 	}
 	r.seen = r.seen[:0]
 	close(r.changed)
 	r.changed = make(chan struct{})
-	return runtimeDone
+	return runtimeDone, reported
 }
 
-// runtimeDone returns when the request's runtime was done, if it is; otherwise
-// changed is closed when there may be news.
-func (r *requests) runtimeDone(request string) (at time.Time, ok bool, changed <-chan struct{}) {
+// runtimeDone returns when the runtime of the request that arrived then was done,
+// if it is; otherwise changed is closed when there may be news.
+func (r *requests) runtimeDone(request string, arrived time.Time) (at time.Time, ok bool, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at, ok = r.done.find(request)
+	if at.Before(arrived.Add(-clocks)) {
+		return time.Time{}, false, r.changed // an earlier attempt at it
+	}
 	return at, ok, r.changed
 }
 
-// hasReport reports whether the request's platform.report has come; changed is
-// closed when there may be news.
-func (r *requests) hasReport(request string) (ok bool, changed <-chan struct{}) {
+// hasReport reports whether the platform.report of the request that arrived then
+// has come; changed is closed when there may be news.
+func (r *requests) hasReport(request string, arrived time.Time) (ok bool, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, ok = r.reported.find(request)
-	return ok, r.changed
+	at, ok := r.reported.find(request)
+	return ok && !at.Before(arrived.Add(-clocks)), r.changed
+}
+
+// heard returns how many bodies have come; changed is closed when there is one
+// more.
+func (r *requests) heard() (bodies int, changed <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bodies, r.changed
+}
+
+// runtimesDone returns how many runtimes were known to be done, ever.
+func (r *requests) runtimesDone() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dones
 }

@@ -372,12 +372,13 @@ func (q *Queue) Settle(gone func(i int) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	kept := q.entries[:0]
+	var done []*spool.Ref
 	for i, e := range q.entries {
 		if i < q.inFlight {
 			if gone(i) {
 				q.hold(&e, nil)
 				if e.ref != nil {
-					q.opt.Store.Done(e.ref)
+					done = append(done, e.ref)
 				}
 				continue
 			}
@@ -388,6 +389,10 @@ func (q *Queue) Settle(gone func(i int) bool) {
 	clear(q.entries[len(kept):]) // lets go of the records
 	q.entries = kept
 	q.inFlight = 0
+	// The queue is in order by now, whatever the store does.
+	for _, ref := range done {
+		q.opt.Store.Done(ref)
+	}
 	if q.opt.Always {
 		q.saveAll()
 	}

@@ -1,7 +1,6 @@
 package ship
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"kinetel/internal/kinesis"
@@ -40,8 +39,11 @@ const (
 	// maxPatience bounds them where somebody waits.
 	maxPatience = 500 * time.Millisecond
 	// maxStrikes is how many holds in a row end before their records have left.
-	// Then nobody is held until a request has gone through.
-	maxStrikes = 2
+	// Then nobody is held until a request has gone through within the time that
+	// they waited, or at all after forgiveAfter: they may have had less time than
+	// others.
+	maxStrikes   = 2
+	forgiveAfter = time.Minute
 )
 
 // state is what the breaker thinks of Kinesis.
@@ -150,21 +152,21 @@ func (b *breaker) delay(left time.Duration) time.Duration {
 	switch {
 	case b.state == open && b.refused():
 		// Spread, because all environments of a function meet the same refusal.
-		return maxProbeDelay/2 + rand.N(maxProbeDelay/2)
+		return maxProbeDelay/2 + jitter(maxProbeDelay/2)
 	case b.state == open && !b.throttled():
 		most := min(probeDelay<<min(b.doubled, 5), maxProbeDelay)
-		delay = most/2 + rand.N(most/2)
+		delay = most/2 + jitter(most/2)
 	default:
 		most := min(baseDelay<<min(max(b.doubled-1, 0), 7), maxDelay)
 		if b.state == open {
 			most = maxDelay // it is throttled for long
 		}
-		delay = rand.N(most) + time.Millisecond
+		delay = jitter(most) + time.Millisecond
 	}
 	if left > 0 {
 		// Who has only so much time needs several attempts in it, the more
 		// often the less is left.
-		delay = min(delay, rand.N(min(left/4, maxPatience)+time.Millisecond))
+		delay = min(delay, jitter(min(left/4, maxPatience)+time.Millisecond))
 	}
 	return delay
 }
@@ -180,5 +182,5 @@ func (b *breaker) pace(batch []*pack.Record) time.Duration {
 		bytes += r.Size()
 	}
 	least := time.Duration(bytes) * time.Second / shardRate
-	return least + rand.N(least/2+1)
+	return least + jitter(least/2+1)
 }

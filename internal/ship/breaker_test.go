@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/kinesis"
+	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/ship"
 )
@@ -332,35 +333,160 @@ func TestABacklogIsNotPacedForWhoHasOnlySoMuchTime(t *testing.T) {
 	})
 }
 
+// hold is a Flush of one more record that ends with an error, or none, after
+// exactly so long.
+func (r *rig) hold(t *testing.T, seq uint64, atMost time.Duration, want error, takes time.Duration) {
+	t.Helper()
+	r.push(seq)
+	began := time.Now()
+	if err := r.flush(t, atMost); !errors.Is(err, want) || time.Since(began) != takes {
+		t.Errorf("hold %d: Flush returned %v after %s, want %v after %s", seq, err, time.Since(began), want, takes)
+	}
+}
+
 func TestNobodyIsHeldAfterTwoHoldsInWhichNothingWentThrough(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := start(t, in(4*time.Second, accept), in(4*time.Second, accept), accept)
-		hold := func(seq uint64, want error, takes time.Duration) {
-			t.Helper()
-			r.push(seq)
-			began := time.Now()
-			if err := r.flush(t, 500*time.Millisecond); !errors.Is(err, want) || time.Since(began) != takes {
-				t.Errorf("hold %d: Flush returned %v after %s, want %v after %s", seq, err, time.Since(began), want, takes)
-			}
-		}
-		hold(1, context.DeadlineExceeded, 500*time.Millisecond)
+		const most = 500 * time.Millisecond
+		r := start(t, in(4*time.Second, accept), accept)
+		r.hold(t, 1, most, context.DeadlineExceeded, most)
 		if r.Unavailable() {
 			t.Error("nobody is held after one hold in vain")
 		}
-		hold(2, context.DeadlineExceeded, 500*time.Millisecond)
+		r.hold(t, 2, most, context.DeadlineExceeded, most)
 		if !r.Unavailable() {
 			t.Error("somebody is held after two holds in vain")
 		}
-		hold(3, ship.ErrUnavailable, 0)
-		time.Sleep(3 * time.Second) // the first request goes through
+		r.hold(t, 3, most, ship.ErrUnavailable, 0)
+		time.Sleep(3 * time.Second) // the first request goes through, and then the others, at once
 		synctest.Wait()
 		if r.Unavailable() {
-			t.Error("nobody is held though something has gone through")
+			t.Error("nobody is held though the last answer came at once")
 		}
-		hold(4, context.DeadlineExceeded, 500*time.Millisecond)
-		hold(5, context.DeadlineExceeded, 500*time.Millisecond)
-		hold(6, ship.ErrUnavailable, 0)
+		r.kinesis.become(in(4*time.Second, accept))
+		r.hold(t, 4, most, context.DeadlineExceeded, most)
+		r.hold(t, 5, most, context.DeadlineExceeded, most)
+		r.hold(t, 6, most, ship.ErrUnavailable, 0)
 	})
+}
+
+// A Kinesis that answers, but later than anybody waits, is not waited for again
+// and again: it is tried twice a minute.
+func TestNobodyIsHeldForAKinesisThatIsSlowerThanAHold(t *testing.T) {
+	const most, slow = 200 * time.Millisecond, 1500 * time.Millisecond
+	for _, tt := range []struct {
+		name  string
+		every time.Duration // an invocation
+	}{{"of a busy function", 300 * time.Millisecond}, {"of a rare one", 5 * time.Second}} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, in(slow, accept))
+				var held []time.Duration // when a hold in vain began
+				seq := uint64(0)
+				for ; time.Since(r.began) < 10*time.Minute; seq++ {
+					r.push(seq)
+					began := time.Now()
+					switch err := r.flush(t, most); {
+					case errors.Is(err, context.DeadlineExceeded) && time.Since(began) == most:
+						held = append(held, began.Sub(r.began))
+					case !errors.Is(err, ship.ErrUnavailable) || time.Since(began) > 0:
+						t.Errorf("hold %d: Flush returned %v after %s", seq, err, time.Since(began))
+					}
+					time.Sleep(tt.every - time.Since(began))
+				}
+				if len(held) < 2 || held[0] != 0 || held[1] != tt.every || len(held) > 20 {
+					t.Errorf("holds in vain at %v", held)
+				}
+				for i := range max(len(held)-2, 0) {
+					if pause := held[i+2] - held[i]; pause < time.Minute {
+						t.Errorf("three holds in vain within %s: at %v", pause, held[i:i+3])
+					}
+				}
+				if taken := len(r.kinesis.accepted()); uint64(taken) < seq-10 || len(r.log.told()) > 0 {
+					t.Errorf("%d records of %d went through meanwhile; log: %v", taken, seq, r.log.told())
+				}
+				r.flushInVain(t, most)
+				time.Sleep(2 * slow) // nothing is in flight any more
+				r.kinesis.become(in(most, accept))
+				r.push(seq)
+				time.Sleep(most)
+				synctest.Wait()
+				if r.Unavailable() {
+					t.Error("nobody is held though the last answer was fast enough")
+				}
+				r.kinesis.become(in(most/2, accept))
+				r.hold(t, seq+1, most, nil, most/2)
+			})
+		})
+	}
+}
+
+// flushInVain brings it about that nobody is held for a Kinesis that is slow.
+func (r *rig) flushInVain(t *testing.T, most time.Duration) {
+	t.Helper()
+	for n := uint64(0); n < 2 && !r.Unavailable(); n++ {
+		r.push(1_000_000 + n)
+		_ = r.flush(t, most)
+	}
+	if !r.Unavailable() {
+		t.Error("somebody is held after two holds in vain")
+	}
+}
+
+// What one hold had is no measure of what others have: an answer within the
+// longest of those that were in vain is worth waiting for.
+func TestAShortHoldInVainDoesNotEndTheHoldingForGood(t *testing.T) {
+	const most = 500 * time.Millisecond
+	for _, tt := range []struct {
+		name string
+		vain func(t *testing.T, r *rig)
+		over time.Duration // when it is known that answers are fast again, at the latest
+	}{
+		{"two that are long", func(t *testing.T, r *rig) {
+			r.hold(t, 1, most, context.DeadlineExceeded, most)
+			r.hold(t, 2, most, context.DeadlineExceeded, most)
+		}, 5 * time.Second},
+		{"one that has no time left", func(t *testing.T, r *rig) {
+			r.hold(t, 1, most, context.DeadlineExceeded, most)
+			r.hold(t, 2, 0, context.DeadlineExceeded, 0)
+		}, 5 * time.Second},
+		{"one that has next to none", func(t *testing.T, r *rig) {
+			r.hold(t, 1, most, context.DeadlineExceeded, most)
+			r.hold(t, 2, time.Millisecond, context.DeadlineExceeded, time.Millisecond)
+		}, 5 * time.Second},
+		{"both have next to none", func(t *testing.T, r *rig) {
+			r.hold(t, 1, time.Millisecond, context.DeadlineExceeded, time.Millisecond)
+			r.hold(t, 2, time.Millisecond, context.DeadlineExceeded, time.Millisecond)
+		}, 61 * time.Second}, // nobody knows how long others have
+		{"one that a refusal ends", func(t *testing.T, r *rig) {
+			r.kinesis.become(in(2*time.Second, deny))
+			r.hold(t, 1, most, context.DeadlineExceeded, most)
+			time.Sleep(2*time.Second - most - time.Millisecond)
+			r.hold(t, 2, most, ship.ErrUnavailable, time.Millisecond)
+		}, 33 * time.Second},
+		{"two that a refusal ends", func(t *testing.T, r *rig) {
+			for seq := range uint64(2) {
+				r.kinesis.become(deny)
+				r.hold(t, seq, most, ship.ErrUnavailable, 0)
+				r.kinesis.become(in(30*time.Millisecond, accept))
+				time.Sleep(31 * time.Second) // a probe goes through
+			}
+		}, 62 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, in(4*time.Second, accept))
+				tt.vain(t, r)
+				r.kinesis.become(in(30*time.Millisecond, accept))
+				for seq := uint64(10); time.Since(r.began) < tt.over; seq++ {
+					r.push(seq)
+					time.Sleep(500 * time.Millisecond)
+				}
+				if r.Unavailable() {
+					t.Error("nobody is held any more, though answers take 30ms")
+				}
+			})
+		})
+	}
 }
 
 func TestAHoldInWhichSomethingWentThroughIsNotInVain(t *testing.T) {
@@ -480,15 +606,59 @@ func TestAThawSendsWhatWaits(t *testing.T) {
 	})
 }
 
-func TestADrainBreaksAStaleRequestOff(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, silence, accept)
-		r.push(1)
-		time.Sleep(3 * time.Second)
-		began := time.Now()
-		if err := r.drain(t, 2*time.Second); err != nil || time.Since(began) != 200*time.Millisecond {
-			t.Errorf("Drain returned %v after %s", err, time.Since(began))
+// Who waits has no time for a request that may be dead.
+func TestWhoWaitsBreaksAStaleRequestOff(t *testing.T) {
+	const grace = 50 * time.Millisecond
+	for _, tt := range []struct {
+		name    string
+		age     time.Duration
+		answer  answer
+		broken  bool
+		unknown int64
+	}{
+		{"that was 2 s old", 2 * time.Second, silence, true, 1},
+		{"that was older", 3 * time.Second, silence, true, 1},
+		{"but none that is young", 2*time.Second - 1, silence, false, 0},
+		{"but none whose answer is about to come", 2 * time.Second, in(2*time.Second+grace-1, accept), false, 0},
+	} {
+		for name, wait := range map[string]func(*rig, testing.TB, time.Duration) error{"Flush": (*rig).flush, "Drain": (*rig).drain} {
+			t.Run(name+" "+tt.name, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					r := start(t, tt.answer, accept)
+					r.push(1)
+					time.Sleep(tt.age)
+					began := time.Now()
+					err := wait(r, t, 2*time.Second)
+					took := time.Since(began)
+					requests, unknown := len(r.kinesis.times()), r.Stats().Unknown
+					switch {
+					case tt.broken:
+						if err != nil || took != grace || requests != 2 || unknown != tt.unknown || len(r.kinesis.dropped()) == 0 {
+							t.Errorf("it returned %v after %s and %d requests, %d of them without an answer", err, took, requests, unknown)
+						}
+					case requests != 1 || unknown != tt.unknown:
+						t.Errorf("it returned %v after %s and %d requests, %d of them without an answer", err, took, requests, unknown)
+					}
+				})
+			})
 		}
+	}
+	t.Run("sooner than a thaw does", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, silence, accept)
+			r.push(1)
+			time.Sleep(3 * time.Second)
+			r.Thawed()
+			began := time.Now()
+			if err := r.flush(t, 2*time.Second); err != nil || time.Since(began) != grace {
+				t.Errorf("Flush returned %v after %s", err, time.Since(began))
+			}
+			wantRequests(t, r, []uint64{1}, []uint64{1})
+			time.Sleep(time.Minute) // the thaw's is for the request that is over
+			r.push(2)
+			synctest.Wait()
+			wantRequests(t, r, []uint64{1}, []uint64{1}, []uint64{2})
+		})
 	})
 }
 
@@ -645,10 +815,10 @@ func TestLatencyIsThatOfTheLastRequests(t *testing.T) {
 			time.Sleep(n * time.Millisecond)
 			return accept(ctx, records)
 		})
-		if got := r.Stats().Latency; got != (ship.Latency{}) {
+		if got := r.Stats().Latency; got != (ledger.Quantiles{}) {
 			t.Errorf("before any request: %+v", got)
 		}
-		send := func(requests uint64, want ship.Latency) {
+		send := func(requests uint64, want ledger.Quantiles) {
 			t.Helper()
 			for seq := range requests {
 				r.push(seq)
@@ -658,13 +828,13 @@ func TestLatencyIsThatOfTheLastRequests(t *testing.T) {
 				t.Errorf("after %d requests: %+v, want %+v", n, got, want)
 			}
 		}
-		const ms = time.Millisecond
-		send(1, ship.Latency{P50: ms, P99: ms, Max: ms})
-		send(1, ship.Latency{P50: ms, P99: ms, Max: 2 * ms})
-		send(99, ship.Latency{P50: 51 * ms, P99: 100 * ms, Max: 101 * ms})
-		send(155, ship.Latency{P50: 192 * ms, P99: 254 * ms, Max: 256 * ms}) // of 129 to 256
+		// In milliseconds.
+		send(1, ledger.Quantiles{P50: 1, P99: 1, Max: 1})
+		send(1, ledger.Quantiles{P50: 1, P99: 1, Max: 2})
+		send(99, ledger.Quantiles{P50: 51, P99: 100, Max: 101})
+		send(155, ledger.Quantiles{P50: 192, P99: 254, Max: 256}) // of 129 to 256
 		n = 0
-		send(128, ship.Latency{P50: 64 * ms, P99: 126 * ms, Max: 256 * ms})
+		send(128, ledger.Quantiles{P50: 64, P99: 126, Max: 256})
 	})
 }
 

@@ -105,6 +105,7 @@ type fakeKinesis struct {
 	calls  []call
 	taken  []uint64 // records that were accepted, as often as they were
 	idle   []int    // after how many calls connections were dropped
+	renews []int    // after how many calls credentials were renewed
 }
 
 func (k *fakeKinesis) PutRecords(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
@@ -134,6 +135,19 @@ func (k *fakeKinesis) CloseIdle() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.idle = append(k.idle, len(k.calls))
+}
+
+func (k *fakeKinesis) Renew() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.renews = append(k.renews, len(k.calls))
+}
+
+// renewed are the counts of calls after which credentials were renewed.
+func (k *fakeKinesis) renewed() []int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.renews)
 }
 
 // accepted are the records that were taken, as often as they were.
@@ -252,22 +266,42 @@ type rig struct {
 	account *ledger.Account
 	log     *logbook
 	began   time.Time
-	stop    func() // ends Run and waits for it
+	ended   chan struct{} // closed when Run has ended
+	stop    func()        // ends Run and waits for it
 }
 
 // start starts a shipper inside of a synctest bubble.
-func start(t testing.TB, script ...answer) *rig {
+func start(t testing.TB, script ...answer) *rig { return startWith(t, setting{}, script...) }
+
+// setting is what a rig can have of another kind than the ordinary.
+type setting struct {
+	store  queue.Store // nil: none
+	putter ship.Putter // nil: the scripted Kinesis
+	lost   func() int64
+}
+
+func startWith(t testing.TB, s setting, script ...answer) *rig {
 	r := &rig{kinesis: &fakeKinesis{script: script}, account: &ledger.Account{}, log: &logbook{}, began: time.Now()}
 	r.origin = &pack.Origin{EnvironmentID: "e1", Ledger: ledger.New(r.account, nil)}
-	r.queue = queue.New(queue.Options{Max: 1 << 40, Stripper: pack.NewStripper(config.CompressionNone)})
-	r.Shipper = ship.New(r.queue, r.kinesis, r.account.Total, slog.New(r.log))
+	opt := queue.Options{Max: 1 << 40, Stripper: pack.NewStripper(config.CompressionNone)}
+	if s.store != nil {
+		opt.Store, opt.Max = s.store, 0 // what is not the newest goes into the store
+	}
+	r.queue = queue.New(opt)
+	if s.putter == nil {
+		s.putter = r.kinesis
+	}
+	if s.lost == nil {
+		s.lost = r.account.Total
+	}
+	r.Shipper = ship.New(r.queue, s.putter, s.lost, slog.New(r.log))
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
+	r.ended = make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(r.ended)
 		r.Run(ctx)
 	}()
-	r.stop = func() { cancel(); <-done }
+	r.stop = func() { cancel(); <-r.ended }
 	t.Cleanup(r.stop)
 	return r
 }

@@ -4,14 +4,15 @@ package ship
 
 import (
 	"context"
-	crand "crypto/rand"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"kinetel/internal/guard"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -27,14 +28,19 @@ const (
 	// fraction of a core for its TLS handshake.
 	attemptTimeout = 5 * time.Second
 	// staleAfter is how old a request in flight is, by the wall clock, to be
-	// suspect when the environment is thawed or shut down, and staleGrace what
-	// it gets then: its answer may lie in the socket.
+	// suspect when the environment is thawed or shut down, or somebody begins to
+	// wait. staleGrace is what it has left then, and waitGrace where somebody
+	// waits.
 	staleAfter = 2 * time.Second
 	staleGrace = 200 * time.Millisecond
+	waitGrace  = 50 * time.Millisecond
 	// kickDelay bounds what is left of a pause when somebody begins to wait.
 	kickDelay = 100 * time.Millisecond
 	// minAnswer is less than any answer takes.
 	minAnswer = 20 * time.Millisecond
+	// faultDelay is waited after a panic, so that one that comes again each time
+	// costs next to nothing.
+	faultDelay = time.Second
 	// newKeyAfter is how often a record is throttled until it gets another
 	// partition key, and with it perhaps another shard.
 	newKeyAfter = 8
@@ -50,6 +56,8 @@ type Putter interface {
 	PutRecords(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error)
 	// CloseIdle drops connections that may be dead.
 	CloseIdle()
+	// Renew has the credentials read anew with the next request.
+	Renew()
 }
 
 // Shipper drains a queue. Run does the work; Flush and Drain are called by one
@@ -69,11 +77,18 @@ type Shipper struct {
 	opened   chan struct{} // closed, and replaced, when the breaker opens
 	refusal  chan struct{} // closed, and replaced, by each refusal for good
 	strikes  int           // holds in a row that ended before anything went through
+	waited   time.Duration // the longest of them
+	struck   time.Time     // when the last of them ended
 	attempt  *attempt      // in flight
 	last     time.Time     // when the last one ended
 	fresh    bool          // the next one is to use a new connection
+	renew    bool          // and new credentials
 	ending   bool          // Drain was called
 	trouble  error         // of the last attempt that failed; nil: none did since
+
+	// What the loop asks before each invocation, which must not wait for a lock.
+	unavailable atomic.Bool
+	behind      atomic.Int64 // Unix time in ns of the first attempt for what waits; 0: none
 
 	stats stats
 
@@ -102,6 +117,16 @@ func New(q *queue.Queue, putter Putter, lost func() int64, log *slog.Logger) *Sh
 // Wake has what waits sent, without waiting for it.
 func (s *Shipper) Wake() { signal(s.wake) }
 
+// Behind returns how long attempts have been made without a record that went
+// through, by the wall clock; 0 where nothing waits.
+func (s *Shipper) Behind() time.Duration {
+	since := s.behind.Load()
+	if since == 0 {
+		return 0
+	}
+	return age(time.Unix(0, since))
+}
+
 func signal(slot chan<- struct{}) {
 	select {
 	case slot <- struct{}{}:
@@ -112,19 +137,28 @@ func signal(slot chan<- struct{}) {
 // Thawed is Wake after the environment may have been frozen: a request that has
 // been in flight for long is broken off and made again.
 func (s *Shipper) Thawed() {
-	s.hurry()
+	s.hurry(staleGrace)
 	s.Wake()
 }
 
-// hurry breaks a stale request off, unless its answer comes at last.
-func (s *Shipper) hurry() {
+// Restored is Wake after the process has been brought up from a snapshot: no
+// connection is what it seems.
+func (s *Shipper) Restored() {
+	s.mu.Lock()
+	s.fresh, s.renew = true, true
+	s.mu.Unlock()
+	s.Wake()
+}
+
+// hurry breaks a stale request off, unless its answer comes within grace.
+func (s *Shipper) hurry(grace time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.attempt
 	if a == nil || age(a.began) < staleAfter {
 		return
 	}
-	time.AfterFunc(staleGrace, func() { a.cancel(errStale) })
+	time.AfterFunc(grace, func() { a.cancel(errStale) })
 }
 
 // errStale is why a request is broken off that has been in flight for long.
@@ -136,10 +170,11 @@ func age(t time.Time) time.Duration { return time.Now().Round(0).Sub(t.Round(0))
 
 // Unavailable reports whether Kinesis does not take records, or not fast
 // enough, so that nobody should be held for it.
-func (s *Shipper) Unavailable() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.breaker.state != closed || s.strikes >= maxStrikes
+func (s *Shipper) Unavailable() bool { return s.unavailable.Load() }
+
+// assess has Unavailable know what has changed. Called with mu.
+func (s *Shipper) assess() {
+	s.unavailable.Store(s.breaker.state != closed || s.strikes >= maxStrikes)
 }
 
 // Flush has what waits sent, and returns when all of it is in Kinesis or given
@@ -152,11 +187,14 @@ func (s *Shipper) Flush(ctx context.Context) error {
 	s.mu.Lock()
 	opened := s.opened
 	s.mu.Unlock()
-	records := s.stats.records.Load()
+	records, began := s.stats.records.Load(), time.Now()
 	err := s.wait(ctx, opened)
-	if err != nil && s.stats.records.Load() == records {
+	if ctx.Err() != nil && err != nil && s.stats.records.Load() == records {
 		s.mu.Lock()
 		s.strikes++
+		s.struck = time.Now()
+		s.waited = max(s.waited, time.Since(began))
+		s.assess()
 		s.mu.Unlock()
 	}
 	return err
@@ -171,7 +209,6 @@ func (s *Shipper) Drain(ctx context.Context) error {
 	s.fresh = s.fresh || age(s.last) > staleAfter
 	s.ending = true
 	s.mu.Unlock()
-	s.hurry()
 	return s.wait(ctx, refusal)
 }
 
@@ -192,6 +229,7 @@ func (s *Shipper) wait(ctx context.Context, hopeless <-chan struct{}) error {
 		s.deadline = time.Time{}
 		s.mu.Unlock()
 	}()
+	s.hurry(waitGrace)
 	signal(s.wake)
 	select {
 	case <-left:
@@ -201,6 +239,17 @@ func (s *Shipper) wait(ctx context.Context, hopeless <-chan struct{}) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// Refusal returns why Kinesis refuses what it is sent until somebody mends it;
+// nil where it does not, as far as it is known.
+func (s *Shipper) Refusal() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trouble == nil || !s.breaker.refused() {
+		return nil
+	}
+	return s.trouble
 }
 
 // Trouble says why records wait, as far as it is known.
@@ -219,12 +268,25 @@ func (s *Shipper) unanswered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.trouble == nil {
-		s.trouble = fmt.Errorf("a request got no answer within %s", s.stats.latency.last().Round(time.Millisecond))
+		s.trouble = fmt.Errorf("a request got no answer within %s", s.stats.latency.Last().Round(time.Millisecond))
 	}
 }
 
-// Run sends records until ctx ends.
+// Run sends records until ctx ends, whatever happens.
 func (s *Shipper) Run(ctx context.Context) {
+	for !guard.Run(s.log, "ship", func() { s.run(ctx) }) {
+		s.unavailable.Store(true) // until something goes through
+		guard.Run(s.log, "keep what was in flight", func() { s.queue.Settle(func(int) bool { return false }) })
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(faultDelay):
+		}
+		s.Wake()
+	}
+}
+
+func (s *Shipper) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -245,6 +307,7 @@ func (s *Shipper) Run(ctx context.Context) {
 			if len(batch) == 0 {
 				break
 			}
+			s.behind.CompareAndSwap(0, time.Now().UnixNano())
 			if delay := s.send(ctx, batch); delay > 0 {
 				s.pause(ctx, delay)
 			}
@@ -268,7 +331,7 @@ func (s *Shipper) limits() (records, bytes int) {
 func (s *Shipper) tooLate() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ending && s.breaker.failures > 0 && !s.deadline.IsZero() && time.Until(s.deadline) < 2*s.stats.latency.last()+minAnswer
+	return s.ending && s.breaker.failures > 0 && !s.deadline.IsZero() && time.Until(s.deadline) < 2*s.stats.latency.Last()+minAnswer
 }
 
 // pause waits before the next attempt. New records do not shorten it. Somebody
@@ -281,7 +344,7 @@ func (s *Shipper) pause(ctx context.Context, delay time.Duration) {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-s.kick:
-		timer.Reset(min(time.Until(end), rand.N(kickDelay)))
+		timer.Reset(min(time.Until(end), jitter(kickDelay)))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -329,11 +392,14 @@ func (s *Shipper) send(ctx context.Context, batch []*pack.Record) time.Duration 
 // environment was frozen, or credentials that can be renewed.
 func (s *Shipper) put(ctx context.Context, batch []*pack.Record) ([]kinesis.Result, error) {
 	s.mu.Lock()
-	fresh := s.fresh || s.thawed()
-	s.fresh = false
+	fresh, renew := s.fresh || s.thawed(), s.renew
+	s.fresh, s.renew = false, false
 	s.mu.Unlock()
 	if fresh {
 		s.putter.CloseIdle()
+	}
+	if renew {
+		s.putter.Renew()
 	}
 	results, err := s.try(ctx, batch)
 	switch e := (*kinesis.Error)(nil); {
@@ -342,7 +408,7 @@ func (s *Shipper) put(ctx context.Context, batch []*pack.Record) ([]kinesis.Resu
 	case e.Reused, errors.Is(err, errStale):
 		s.putter.CloseIdle()
 	case e.Class == kinesis.Credentials:
-		// Every attempt reads them anew.
+		s.putter.Renew()
 	default:
 		return results, err
 	}
@@ -381,12 +447,12 @@ func (s *Shipper) try(ctx context.Context, batch []*pack.Record) ([]kinesis.Resu
 	s.mu.Unlock()
 	s.stats.requests.Add(1)
 
-	results, err := s.putter.PutRecords(ctx, batch)
+	results, err := s.putRecords(ctx, batch)
 
 	s.mu.Lock()
 	s.attempt, s.last = nil, time.Now()
 	s.mu.Unlock()
-	s.stats.latency.note(time.Since(began))
+	s.stats.latency.Note(time.Since(began))
 	if err == nil {
 		s.proven = true
 		return results, nil
@@ -398,6 +464,18 @@ func (s *Shipper) try(ctx context.Context, batch []*pack.Record) ([]kinesis.Resu
 		err = &kinesis.Error{Class: kinesis.Transient, Err: errStale}
 	}
 	return nil, err
+}
+
+// errFault is a panic, which the log has told of.
+var errFault = errors.New("a fault in Kinetel")
+
+// putRecords is the Putter's, without its panics: the records of one that fails
+// that way are kept and tried again as after any other failure.
+func (s *Shipper) putRecords(ctx context.Context, batch []*pack.Record) (results []kinesis.Result, err error) {
+	if !guard.Run(s.log, "send records", func() { results, err = s.putter.PutRecords(ctx, batch) }) {
+		return nil, &kinesis.Error{Class: kinesis.Transient, Err: errFault}
+	}
+	return results, err
 }
 
 // settle lets the records go that Kinesis has.
@@ -432,7 +510,7 @@ func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) time.Du
 // and readers know the order by the sequence numbers.
 func throttled(r *pack.Record) {
 	if r.Throttled++; r.Throttled%newKeyAfter == 0 {
-		r.PartitionKey = crand.Text()
+		r.PartitionKey = rand.Text()
 	}
 }
 
@@ -447,7 +525,9 @@ func (s *Shipper) partly(failed, of int, example kinesis.Result) time.Duration {
 	left := s.queue.Waiting().Size
 	s.mu.Lock()
 	s.trouble = throttling(example)
+	s.behind.Store(0)
 	s.breaker.partly(time.Now(), left)
+	s.assess()
 	failures, delay := s.breaker.failures, s.breaker.delay(s.timeLeft())
 	s.mu.Unlock()
 	if !s.told && failures >= tellPartlyAfter {
@@ -567,7 +647,8 @@ func (s *Shipper) failed(err error, records int) time.Duration {
 	// Something that somebody has to mend is news even where Kinesis was only
 	// slow before.
 	worse := refused && s.breaker.state == open && !s.breaker.refused()
-	opened := s.breaker.failed(now, s.stats.latency.last(), class)
+	opened := s.breaker.failed(now, s.stats.latency.Last(), class)
+	s.assess()
 	if opened {
 		close(s.opened)
 		s.opened = make(chan struct{})
@@ -613,14 +694,19 @@ func (s *Shipper) succeeded(batch []*pack.Record) time.Duration {
 		gone += int64(r.Size())
 	}
 	var left int64
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.strikes, s.trouble = 0, nil
-	failures, since := s.breaker.failures, s.breaker.since
-	if s.breaker.state != closed {
+	if s.breaker.state != closed { // which nobody else changes
 		left = s.queue.Waiting().Size
 	}
+	s.behind.Store(0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trouble = nil
+	if s.strikes > 0 && (s.stats.latency.Last() <= s.waited || age(s.struck) > forgiveAfter) {
+		s.strikes, s.waited = 0, 0 // it would be worth waiting for
+	}
+	failures, since := s.breaker.failures, s.breaker.since
 	over := s.breaker.succeeded(gone, left)
+	s.assess()
 	if over && s.told {
 		s.told = false
 		s.log.Warn("Kinesis takes telemetry again", "failed_for", age(since).Round(time.Millisecond).String(),

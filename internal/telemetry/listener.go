@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kinetel/internal/event"
+	"kinetel/internal/guard"
 )
 
 // sandboxHost is the name that Lambda delivers telemetry to (AWS
@@ -180,7 +181,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The answer leaves before anybody acts on the body: a freeze between the
 	// two would have Lambda send it again. A failure shows in Lambda doing so.
 	_ = http.NewResponseController(w).Flush()
-	l.sink.Acknowledged()
+	guard.Run(l.log, "act on telemetry", l.sink.Acknowledged)
 }
 
 // keep keeps a body's memory for the next one.
@@ -198,8 +199,16 @@ func (l *Listener) keep(body []byte) {
 func (l *Listener) take(body []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.decoder.Decode(body, time.Now())
-	l.sink.Commit(l.decoder.Fragment())
+	now, fragment := time.Now(), l.decoder.Fragment()
+	if !guard.Run(l.log, "read telemetry", func() { l.decoder.Decode(body, now) }) {
+		// Lambda would send it again for ever. As text it is all there, what was
+		// taken of it before the fault once more.
+		l.decoder = NewDecoder(l.sink.Take)
+		for _, text := range [][]byte{fragment, body} {
+			guard.Run(l.log, "keep telemetry that cannot be read", func() { Unparsed(text, now, l.sink.Take) })
+		}
+	}
+	guard.Run(l.log, "commit telemetry", func() { l.sink.Commit(l.decoder.Fragment()) })
 }
 
 // readBody reads a body to its end, into memory where that is enough. An honest
@@ -228,6 +237,8 @@ func (l *Listener) Close(ctx context.Context) {
 	<-l.done
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.decoder.Close(time.Now())
-	l.sink.Commit(nil)
+	guard.Run(l.log, "take the last telemetry", func() {
+		l.decoder.Close(time.Now())
+		l.sink.Commit(nil)
+	})
 }

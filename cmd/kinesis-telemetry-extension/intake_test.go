@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/flush"
+	"kinetel/internal/guard"
+	"kinetel/internal/selflog"
+)
+
+// report is a platform.report of a request.
+func report(request string) string {
+	return fmt.Sprintf(`{"requestId":%q,"status":"success","metrics":{"durationMs":140.90,"billedDurationMs":141,"memorySizeMB":256,"maxMemoryUsedMB":88}}`, request)
+}
+
+func TestAnInvocationIsToldRightAfterItsReport(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		p.say(event.TypePlatformStart, `{"requestId":"r1"}`)
+		p.Released("r1", 37*time.Millisecond, flush.Rare)
+		reported := &event.Event{
+			Time: []byte("2026-09-21T10:00:00.640Z"), Received: time.Now(), Type: []byte(event.TypePlatformReport), Record: []byte(report("r1")),
+		}
+		p.intake.Take(reported)
+		p.say("function", `"next"`)
+		p.say(event.TypePlatformReport, report("r0"))                    // of an earlier process
+		p.say(event.TypePlatformReport, `{"status":"success"}`)          // of no request
+		p.say(event.TypePlatformReport, `"a text"`)                      // of no shape that is known
+		p.say(event.TypePlatformRuntimeDone, report("r1"))               // of another type
+		p.say("function", `{"type":"platform.report","requestId":"r1"}`) // of the function's
+		p.Cut()
+		time.Sleep(time.Second)
+		const figures = `"status":"success","metrics":{"durationMs":140.90,"billedDurationMs":141,"memorySizeMB":256,"maxMemoryUsedMB":88},"coldStart":false`
+		want := []string{
+			`1 platform.start {"requestId":"r1"}`,
+			`2 platform.report ` + report("r1"),
+			`3 kinetel.invocation {"requestId":"r1",` + figures + `,"heldMs":37,"hold":"rare"}`,
+			`4 function "next"`,
+			`5 platform.report ` + report("r0"),
+			`6 kinetel.invocation {"requestId":"r0",` + figures + `}`,
+			`7 platform.report {"status":"success"}`,
+			`8 platform.report "a text"`,
+			`9 platform.runtimeDone ` + report("r1"),
+			`10 function {"type":"platform.report","requestId":"r1"}`,
+		}
+		sent := w.stream.sent(p.id())
+		if diff := cmp.Diff(want, lines(sent)); diff != "" {
+			t.Errorf("arrived (-want +got):\n%s", diff)
+		}
+		if len(sent) > 2 && sent[2].Time != "2026-09-21T10:00:00.640Z" {
+			t.Errorf("the invocation's time is %s, want that of its report", sent[2].Time)
+		}
+		p.say("function", `"more"`)
+		w.finish(time.Second)
+		reports := w.stream.reports(t)
+		if last := reports[len(reports)-1]; last.Own != 2 || last.Received.Events != 9 || last.Held.Invocations != 1 || last.Held.Held != 1 || last.Held.Ms.Max != 37 {
+			t.Errorf("the report: %+v", last)
+		}
+		w.begin()
+	})
+}
+
+func TestNoInvocationIsToldWhereNoReportIsWanted(t *testing.T) {
+	for _, report := range []config.Report{{}, {EMF: true}} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.process.Released("r1", time.Millisecond, flush.End)
+			w.process.say(event.TypePlatformReport, `{"requestId":"r1"}`)
+			w.process.Cut()
+			time.Sleep(time.Second)
+			if got := lines(w.stream.sent(w.process.id())); len(got) != 1 {
+				t.Errorf("with %+v: %q", report, got)
+			}
+		}, func(cfg *config.Config) { cfg.Report = report })
+	}
+}
+
+// ownLines are lines that the extension writes.
+func ownLines(t *testing.T) (written []string) {
+	t.Helper()
+	var text bytes.Buffer
+	own := selflog.New(&text, slog.LevelDebug)
+	log := own.Logger()
+	log.Error("a problem", "error", `a "quoted" one`)
+	log.With("stream", "telemetry").Warn("another")
+	log.Debug("nothing of note")
+	own.Close()
+	for line := range strings.Lines(text.String()) {
+		written = append(written, strings.TrimSpace(line))
+	}
+	if len(written) != 3 {
+		t.Fatalf("lines %q", written)
+	}
+	return written
+}
+
+// What the extension writes comes back to it where the stream extension is
+// subscribed. To ship it would make more of it.
+func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		own := 0
+		for _, line := range ownLines(t) {
+			p.say(event.TypeExtension, line)                                       // as Lambda has it where the log format is JSON
+			p.say(event.TypeExtension, string(event.AppendQuoted(nil, line+"\n"))) // and else
+			own += 2
+		}
+		others := []string{
+			`"[other-extension] kinetel is not my name\n"`,
+			`{"logger":"other","message":"{\"logger\":\"kinetel\"}"}`,
+			`"{\"level\":\"ERROR\",\"msg\":\"kinetel\"}\n"`,
+			`{"nested":{"logger":"kinetel"}}`,
+			`null`,
+			`17`,
+		}
+		var want []string
+		for i, record := range others {
+			p.say(event.TypeExtension, record)
+			want = append(want, fmt.Sprintf("%d extension %s", i+1, record))
+		}
+		// The function may say what it likes.
+		line := ownLines(t)[0]
+		p.say("function", line)
+		p.say("platform.extension", line)
+		want = append(want, "7 function "+line, "8 platform.extension "+line)
+		p.Cut()
+		time.Sleep(time.Second)
+		if diff := cmp.Diff(want, lines(w.stream.sent(p.id()))); diff != "" {
+			t.Errorf("arrived (-want +got):\n%s", diff)
+		}
+		w.finish(time.Second)
+		reports := w.stream.reports(t)
+		last := reports[len(reports)-1]
+		if last.LeftOut.OwnLog != int64(own) || last.Received.Events != 8 {
+			t.Errorf("of %d lines of its own, the report tells %+v", own, last)
+		}
+		w.begin()
+	})
+}
+
+// Where there is nothing but the own log, nothing is made of it: no report, and
+// no request.
+func TestTheOwnLogAloneCausesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		line := ownLines(t)[0]
+		for range 100 {
+			w.process.say(event.TypeExtension, line)
+			w.process.Cut()
+			time.Sleep(time.Minute)
+		}
+		if n := w.process.shipper.Stats().Requests; n != 0 || w.process.queue.Waiting().Records != 0 {
+			t.Errorf("%d requests were made for the own log", n)
+		}
+	})
+}
+
+// The figures are for somebody's interest. What makes them must not keep
+// telemetry from being sent.
+func TestAFaultInTheFiguresCostsNoTelemetry(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		p.stdout = brokenWriter{}
+		guarded := func(f func()) { guard.Run(slog.New(p.log), "test", f) } // as the loop does
+		for i := range 5 {
+			p.say("function", fmt.Sprintf(`"%d"`, i))
+			time.Sleep(2 * time.Minute) // the figures are due
+			guarded(p.Cut)
+			time.Sleep(time.Second)
+			if n := len(w.stream.sent(p.id())); n != i+1 {
+				t.Errorf("%d events of %d have arrived", n, i+1)
+			}
+		}
+		p.say("function", `"the last one"`)
+		p.CloseIntake(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		guarded(func() { p.Finish(ctx) })
+		if n := len(w.stream.sent(p.id())); n != 6 {
+			t.Errorf("%d events have arrived in the end, want 6", n)
+		}
+		w.bury(p)
+		w.begin()
+	}, func(cfg *config.Config) { cfg.Report.EMF = true })
+}

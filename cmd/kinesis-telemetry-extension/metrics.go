@@ -1,0 +1,53 @@
+package main
+
+import (
+	"sync"
+	"time"
+
+	"kinetel/internal/emf"
+)
+
+// metrics remembers what CloudWatch was told.
+type metrics struct {
+	mu     sync.Mutex // guards all below; one line at a time
+	told   time.Time
+	before counts
+}
+
+// counts are since the start.
+type counts struct{ shipped, lost, retried, bytes int64 }
+
+// tellMetrics writes the figures since the last time to standard output, as
+// metrics of CloudWatch: once a minute at most, and at the end.
+func (p *pipeline) tellMetrics(final bool) {
+	if !p.cfg.Report.EMF {
+		return
+	}
+	p.metrics.mu.Lock()
+	defer p.metrics.mu.Unlock()
+	now := time.Now()
+	if !final && !emf.Due(p.metrics.told, now) {
+		return
+	}
+	stats, waiting := p.shipper.Stats(), p.queue.Waiting()
+	total := counts{stats.Events, p.account.Total(), stats.Retried, stats.Bytes}
+	before := p.metrics.before
+	p.metrics.told, p.metrics.before = now, total
+	f := emf.Figures{
+		Shipped:      total.shipped - before.shipped,
+		Lost:         total.lost - before.lost,
+		Retried:      total.retried - before.retried,
+		BytesShipped: total.bytes - before.bytes,
+		BufferBytes:  waiting.Bytes,
+		BufferUse:    100 * float64(waiting.Bytes) / float64(p.cfg.BufferBytes),
+	}
+	invocations, held := p.invocations.Period()
+	f.HeldMs = emf.Distribution{Count: int64(invocations), P50: held.P50, P99: held.P99, Max: held.Max}
+	requests, latency := p.shipper.Period()
+	f.PutLatencyMs = emf.Distribution{Count: int64(requests), P50: latency.P50, P99: latency.P99, Max: latency.Max}
+	if p.spool != nil {
+		f.SpooledBytes = p.spool.Bytes()
+	}
+	// Where it cannot be written there is nobody to tell.
+	_, _ = p.stdout.Write(emf.Append(nil, now, p.function.Name, f))
+}

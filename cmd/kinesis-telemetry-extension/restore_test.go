@@ -1,0 +1,441 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/record"
+	"kinetel/internal/telemetry"
+)
+
+// id is the environment that the process numbers events of.
+func (p *process) id() string { return p.own().Origin().EnvironmentID }
+
+// say takes an event of a type with a record.
+func (p *process) say(kind, record string) {
+	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte(kind), Record: []byte(record)})
+	p.intake.Commit(nil)
+}
+
+// sent are the events of an environment in the order of their numbers, each
+// once, but for reports.
+func (s *stream) sent(environment string) (events []record.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	byNumber := map[uint64]record.Event{}
+	last := uint64(0)
+	for _, a := range s.arrivals {
+		if a.Environment() == environment {
+			byNumber[a.Seq] = a.Event
+			last = max(last, a.Seq)
+		}
+	}
+	for seq := uint64(1); seq <= last; seq++ {
+		if e, ok := byNumber[seq]; ok && e.Type != event.TypeReport {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// lines are events as text, with their numbers.
+func lines(events []record.Event) (all []string) {
+	for _, e := range events {
+		all = append(all, fmt.Sprintf("%d %s %s", e.Seq, e.Type, e.Body))
+	}
+	return all
+}
+
+// However the news of a restore comes, and however often, it begins one new
+// environment.
+func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		events func(p *process) // after the restore, with the two ways to hear of it
+	}{
+		{"told by telemetry first", func(p *process) {
+			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
+			p.say("function", `"one"`)
+			p.Restored() // as the loop does with INVOKE
+		}},
+		{"known by the first INVOKE", func(p *process) {
+			p.Restored()
+			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
+			p.say("function", `"one"`)
+		}},
+		{"told again and again", func(p *process) {
+			for range 3 {
+				p.Restored()
+			}
+			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
+			p.Restored()
+			p.say("function", `"one"`)
+			p.Restored()
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				p := w.process
+				before := p.id()
+				p.say("platform.initRuntimeDone", `{}`)
+				p.say("function", `"loaded"`)
+				synctest.Wait()
+				tt.events(p)
+				after := p.id()
+				p.Cut()
+				time.Sleep(time.Second)
+				if n := len(w.stream.environments()); n != 2 || before == after || len(after) != len(before) {
+					t.Errorf("%d environments; before %s, after %s", n, before, after)
+				}
+				if diff := cmp.Diff([]string{"1 platform.initRuntimeDone {}", `2 function "loaded"`}, lines(w.stream.sent(before))); diff != "" {
+					t.Errorf("before (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff([]string{`1 platform.restoreStart {"functionName":"orders"}`, `2 function "one"`}, lines(w.stream.sent(after))); diff != "" {
+					t.Errorf("after (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestAProcessThatIsNotRestoredHasOneEnvironment(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		for range 5 {
+			p.say("platform.restoreRuntimeDone", `{"status":"success"}`)
+			p.say("platform.restoreReport", `{"status":"success"}`)
+			p.Thawed()
+			p.CutIfOlder(0)
+			time.Sleep(time.Minute)
+		}
+		if n := len(w.stream.environments()); n != 1 {
+			t.Errorf("%d environments", n)
+		}
+	})
+}
+
+// Sockets and keys of a snapshot are dead.
+func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		counts := func() [2]int {
+			w.stream.mu.Lock()
+			defer w.stream.mu.Unlock()
+			return [2]int{w.stream.closed, w.stream.renewed}
+		}
+		for range 3 {
+			w.process.say("function", `"before"`)
+			w.process.Cut()
+			time.Sleep(time.Second)
+		}
+		if got := counts(); got != [2]int{} {
+			t.Errorf("before, connections and credentials were made anew %v times", got)
+		}
+		w.process.say(event.TypePlatformRestoreStart, `{}`)
+		for range 3 {
+			w.process.Cut()
+			w.process.Restored()
+			time.Sleep(time.Second)
+			w.process.say("function", `"after"`)
+		}
+		if got := counts(); got != [2]int{1, 1} {
+			t.Errorf("after, connections and credentials were made anew %v times, want once each", got)
+		}
+	})
+}
+
+// The figures of a report are those of the environment that it is of.
+func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		for range 100 {
+			p.say("function", `"init"`)
+		}
+		time.Sleep(10 * time.Minute)
+		p.Cut() // with a report
+		time.Sleep(3 * time.Hour)
+		p.say(event.TypePlatformRestoreStart, `{}`)
+		p.say("function", `"one"`)
+		p.Cut()
+		time.Sleep(30 * time.Second)
+		if n := len(w.stream.reports(t)); n != 1 {
+			t.Errorf("%d reports, want the first one only", n)
+		}
+		time.Sleep(30 * time.Second)
+		p.Cut()
+		time.Sleep(time.Second)
+		reports := w.stream.reports(t)
+		if len(reports) != 2 {
+			t.Fatalf("%d reports a minute after the restore, want 2", len(reports))
+		}
+		last := reports[1]
+		if last.UptimeMs != 60_000 || last.Received.Events != 2 || last.Recovered != 100 {
+			t.Errorf("the report: %+v", last)
+		}
+		mine := w.stream.sent(p.id())
+		if len(mine) != 2 {
+			t.Errorf("of the new environment there are %v", lines(mine))
+		}
+	})
+}
+
+// Telemetry that comes while the restore is noticed is numbered in one
+// environment or the other, and what comes after that in the new one only.
+func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
+	for range 30 {
+		inWorld(t, func(t *testing.T, w *world) {
+			p := w.process
+			before := p.id()
+			const n = 200
+			noticed := make(chan int, 1) // how many were taken when the restore was noticed
+			var taken atomic.Int64
+			go func() {
+				for taken.Load() < n/4 {
+					runtime.Gosched()
+				}
+				p.Restored()
+				noticed <- int(taken.Load())
+			}()
+			for i := range n {
+				p.say("function", fmt.Sprint(i))
+				taken.Store(int64(i + 1))
+				if i%8 == 0 {
+					runtime.Gosched()
+				}
+			}
+			latest := <-noticed
+			p.Cut()
+			time.Sleep(time.Second)
+			old, young := w.stream.sent(before), w.stream.sent(p.id())
+			if len(old)+len(young) != n || len(old) < n/4 || len(old) > latest+1 {
+				t.Errorf("%d events of before and %d of after, of %d; %d were taken when the restore was noticed", len(old), len(young), n, latest)
+			}
+			for i, e := range append(old, young...) {
+				if string(e.Body) != fmt.Sprint(i) {
+					t.Fatalf("event %d is %s", i, e.Body)
+				}
+			}
+		}, withSpool(config.SpoolAlways))
+	}
+}
+
+// What was taken in before a restore has the same numbers in all environments
+// that come of the snapshot, whenever each of them sends it: that is how a
+// consumer knows that these are the same events.
+func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
+	type outcome struct{ before, after []string }
+	for _, spool := range []config.Spool{config.SpoolOff, config.SpoolOverflow, config.SpoolAlways} {
+		t.Run(string(spool), func(t *testing.T) {
+			var outcomes []outcome
+			for _, tt := range []struct {
+				name string
+				send func(w *world) // before the restore
+			}{
+				{"all was sent", func(w *world) { w.process.Cut(); time.Sleep(time.Second) }},
+				{"some was sent", func(w *world) {
+					w.stream.become(throttlesHotKey) // of which there may be none
+					w.process.Cut()
+					time.Sleep(time.Second)
+				}},
+				{"a request is in flight", func(w *world) { w.stream.become(acceptsSlowly); w.process.Cut(); time.Sleep(100 * time.Millisecond) }},
+				{"Kinesis takes nothing", func(w *world) { w.stream.become(denies); w.process.Cut(); time.Sleep(time.Second) }},
+				{"nothing was cut", func(*world) {}},
+			} {
+				inWorld(t, func(t *testing.T, w *world) {
+					p := w.process
+					before := p.id()
+					for i := range 4 {
+						p.say("function", fmt.Sprintf(`"before %d"`, i))
+						if i == 1 {
+							p.Cut()
+						}
+					}
+					p.say(event.TypePlatformReport, `{"requestId":"init"}`)
+					tt.send(w)
+					p.say(event.TypePlatformRestoreStart, `{}`)
+					after := p.id()
+					for i := range 3 {
+						p.say("function", fmt.Sprintf(`"after %d"`, i))
+					}
+					w.stream.become(accepts)
+					p.Restored()
+					p.Cut()
+					time.Sleep(time.Minute)
+					outcomes = append(outcomes, outcome{lines(w.stream.sent(before)), lines(w.stream.sent(after))})
+					if n := len(w.stream.environments()); n != 2 {
+						t.Errorf("%s: %d environments", tt.name, n)
+					}
+				}, withSpool(spool))
+			}
+			want := outcome{
+				before: []string{
+					`1 function "before 0"`, `2 function "before 1"`, `3 function "before 2"`, `4 function "before 3"`, `5 platform.report {"requestId":"init"}`,
+					`6 kinetel.invocation {"requestId":"init","status":"","metrics":{},"coldStart":false}`,
+				},
+				after: []string{`1 platform.restoreStart {}`, `2 function "after 0"`, `3 function "after 1"`, `4 function "after 2"`},
+			}
+			for i, got := range outcomes {
+				if diff := cmp.Diff(want, got, cmp.AllowUnexported(outcome{})); diff != "" {
+					t.Errorf("outcome %d (-want +got):\n%s", i+1, diff)
+				}
+			}
+		})
+	}
+}
+
+// The losses of before are told under the name of before.
+func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		p.say("function", `"fine"`)
+		p.Cut()
+		time.Sleep(time.Second)
+		w.stream.become(refusesPoison)
+		w.poisoned = true
+		p.say("function", `"`+poison+`"`)
+		before := p.id()
+		p.say(event.TypePlatformRestoreStart, `{}`)
+		time.Sleep(time.Second)
+		p.Cut()
+		time.Sleep(time.Second)
+		got := lines(w.stream.sent(before))
+		if len(got) != 2 || !strings.HasPrefix(got[1], `3 kinetel.loss {"firstSeq":2,"lastSeq":2,"count":1,`) {
+			t.Errorf("of before there are %q", got)
+		}
+		if got := lines(w.stream.sent(p.id())); len(got) != 1 {
+			t.Errorf("of after there are %q", got)
+		}
+	})
+}
+
+// A record that Lambda cut may lie across a restore. It is one event, of after.
+func TestAFragmentAcrossARestoreIsSentOnce(t *testing.T) {
+	for _, kill := range []bool{false, true} {
+		for _, rest := range []bool{false, true} {
+			t.Run(fmt.Sprintf("killed %t, with its rest %t", kill, rest), func(t *testing.T) {
+				inWorld(t, func(t *testing.T, w *world) {
+					w.add(2, 10, true)
+					id := w.process.fragment[strings.Index(w.process.fragment, "id-"):]
+					w.restore()
+					if rest {
+						w.add(1, 10, false)
+					}
+					if kill {
+						w.kill()
+					} else {
+						w.finish(time.Second)
+					}
+					for range 2 {
+						w.begin()
+						synctest.Wait()
+						w.process.Cut()
+						w.finish(time.Second)
+					}
+					n := 0
+					for _, kind := range []string{"function", event.TypeUnparsed} {
+						for _, body := range w.stream.bodies(kind) {
+							n += strings.Count(body, id)
+						}
+					}
+					if n != 1 {
+						t.Errorf("the record arrived %d times", n)
+					}
+					if left, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*")); len(left) > 0 {
+						t.Errorf("on disk there is left %v", left)
+					}
+					w.begin()
+				}, withSpool(config.SpoolAlways))
+			})
+		}
+	}
+}
+
+// A process that is killed after a restore leaves two environments to the next.
+func TestBothEnvironmentsOfAKilledProcessAreSent(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		w.stream.become(hangs)
+		before := p.id()
+		p.say("function", `"b"`)
+		p.say(event.TypePlatformRestoreStart, `{}`)
+		after := p.id()
+		p.say("function", `"a"`)
+		w.kill()
+		w.stream.become(accepts)
+		w.begin()
+		synctest.Wait()
+		time.Sleep(10 * time.Second)
+		w.process.Cut()
+		time.Sleep(time.Second)
+		got := [][]string{lines(w.stream.sent(before)), lines(w.stream.sent(after))}
+		if diff := cmp.Diff([][]string{{`1 function "b"`}, {"1 platform.restoreStart {}", `2 function "a"`}}, got); diff != "" {
+			t.Errorf("arrived (-want +got):\n%s", diff)
+		}
+	}, withSpool(config.SpoolAlways))
+}
+
+// The telemetry of a SnapStart function, as Lambda posts it.
+func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
+	text, err := os.ReadFile("../../internal/telemetry/testdata/snapstart.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said, after []string
+	for body := range bytes.Lines(text) {
+		var events []struct{ Type string }
+		if err := json.Unmarshal(body, &events); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if len(after) > 0 || e.Type == event.TypePlatformRestoreStart {
+				after = append(after, e.Type)
+				if e.Type == event.TypePlatformReport {
+					after = append(after, event.TypeInvocation)
+				}
+			} else {
+				said = append(said, e.Type)
+			}
+		}
+	}
+	types := func(events []record.Event) (all []string) {
+		for i, e := range events {
+			if e.Seq != uint64(i+1) {
+				t.Errorf("event %d has the number %d", i+1, e.Seq)
+			}
+			all = append(all, e.Type)
+		}
+		return all
+	}
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		before := p.id()
+		decoder := telemetry.NewDecoder(p.intake.Take)
+		for body := range bytes.Lines(text) {
+			decoder.Decode(bytes.TrimSpace(body), time.Now())
+			p.intake.Commit(decoder.Fragment())
+			p.intake.Acknowledged()
+			time.Sleep(time.Second)
+		}
+		p.Cut()
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([][]string{said, after}, [][]string{types(w.stream.sent(before)), types(w.stream.sent(p.id()))}); diff != "" || len(said) < 5 {
+			t.Errorf("events before and after the restore (-want +got):\n%s", diff)
+		}
+		told := w.stream.bodies(event.TypeInvocation)
+		if len(told) != 2 || !strings.Contains(told[0], `"restoreDurationMs":201.7`) || !strings.Contains(told[0], `"coldStart":true`) || !strings.Contains(told[1], `"coldStart":false`) {
+			t.Errorf("invocations: %v", told)
+		}
+	})
+}

@@ -1,0 +1,220 @@
+package flush_test
+
+import (
+	"testing"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/flush"
+)
+
+// usual is the policy by default.
+func usual() flush.Policy {
+	return flush.Policy{Mode: config.FlushAdaptive, Interval: 10 * time.Second, MaxHold: 500 * time.Millisecond}
+}
+
+// free is a situation in which nothing keeps from holding.
+func free(visits []flush.Visit) flush.Situation {
+	return flush.Situation{Visits: visits, Left: time.Second}
+}
+
+// busy is the history of a function that is called all the time.
+func busy() []flush.Visit { return series(50*ms, repeat(10*ms, flush.Remember-1)...) }
+
+// rare is one of a function that is hardly ever called.
+func rare() []flush.Visit { return series(50*ms, repeat(time.Hour, flush.Remember-1)...) }
+
+func TestDecideHasAReason(t *testing.T) {
+	tests := []struct {
+		name   string
+		policy func(*flush.Policy)
+		given  func(*flush.Situation)
+		visits []flush.Visit
+		want   flush.Reason
+		hold   bool
+	}{
+		{name: "the first invocation", visits: series(0), want: flush.Rare, hold: true},
+		{name: "no invocation at all", want: flush.Rare, hold: true},
+		{name: "rare", visits: rare(), want: flush.Rare, hold: true},
+		{name: "busy", visits: busy(), want: flush.Busy},
+		{
+			name: "busy and overdue", visits: busy(), want: flush.Overdue, hold: true,
+			given: func(s *flush.Situation) { s.Behind = 20*time.Second + 1 },
+		},
+		{
+			name: "busy and just not overdue", visits: busy(), want: flush.Busy,
+			given: func(s *flush.Situation) { s.Behind = 20 * time.Second },
+		},
+		{
+			name: "overdue by an interval of its own", visits: busy(), want: flush.Overdue, hold: true,
+			policy: func(p *flush.Policy) { p.Interval = time.Second },
+			given:  func(s *flush.Situation) { s.Behind = 2*time.Second + 1 },
+		},
+		{
+			name: "end, though busy", visits: busy(), want: flush.End, hold: true,
+			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
+		},
+		{
+			name: "interval, though rare and overdue", visits: rare(), want: flush.Interval,
+			policy: func(p *flush.Policy) { p.Mode = config.FlushInterval },
+			given:  func(s *flush.Situation) { s.Behind = time.Hour },
+		},
+		{
+			name: "the shortest hold", visits: rare(), want: flush.Rare, hold: true,
+			policy: func(p *flush.Policy) { p.MaxHold = config.MinHold },
+		},
+		{
+			name: "too short a hold", visits: rare(), want: flush.NoHold,
+			policy: func(p *flush.Policy) { p.MaxHold = config.MinHold - 1 },
+		},
+		{
+			name: "no hold", visits: rare(), want: flush.NoHold,
+			policy: func(p *flush.Policy) { p.MaxHold = 0 },
+		},
+		{
+			name: "no hold, though end", visits: rare(), want: flush.NoHold,
+			policy: func(p *flush.Policy) { p.Mode, p.MaxHold = config.FlushEnd, 0 },
+		},
+		{
+			name: "Kinesis is away", visits: rare(), want: flush.Unavailable,
+			given: func(s *flush.Situation) { s.Unavailable = true },
+		},
+		{
+			name: "Kinesis is away, and so it is overdue", visits: busy(), want: flush.Unavailable,
+			given: func(s *flush.Situation) { s.Unavailable, s.Behind = true, time.Hour },
+		},
+		{
+			name: "Kinesis is away, at the end", visits: rare(), want: flush.Unavailable,
+			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
+			given:  func(s *flush.Situation) { s.Unavailable = true },
+		},
+		{
+			name: "Lambda does not tell", visits: rare(), want: flush.Deaf,
+			given: func(s *flush.Situation) { s.Deaf = true },
+		},
+		{
+			name: "Lambda does not tell, at the end", visits: rare(), want: flush.Deaf,
+			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
+			given:  func(s *flush.Situation) { s.Deaf = true },
+		},
+		{
+			name: "no time", visits: rare(), want: flush.NoTime,
+			given: func(s *flush.Situation) { s.Left = 0 },
+		},
+		{
+			name: "less than no time, at the end", visits: rare(), want: flush.NoTime,
+			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
+			given:  func(s *flush.Situation) { s.Left = -time.Second },
+		},
+		{
+			name: "hardly any time", visits: rare(), want: flush.Rare, hold: true,
+			given: func(s *flush.Situation) { s.Left = 1 },
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, s := usual(), free(tt.visits)
+			if tt.policy != nil {
+				tt.policy(&p)
+			}
+			if tt.given != nil {
+				tt.given(&s)
+			}
+			got := p.Decide(s)
+			if got != tt.want || got.Hold() != tt.hold {
+				t.Errorf("%s, held: %t; want %s, %t", got, got.Hold(), tt.want, tt.hold)
+			}
+		})
+	}
+}
+
+// Where there is more than one reason it is the one that the user chose, then
+// what has to be mended, then what passes.
+func TestTheFirstReasonIsTold(t *testing.T) {
+	p := usual()
+	p.Mode, p.MaxHold = config.FlushInterval, 0
+	s := flush.Situation{Visits: rare(), Left: -1, Unavailable: true, Deaf: true, Behind: time.Hour}
+	for _, step := range []struct {
+		want flush.Reason
+		mend func()
+	}{
+		{flush.Interval, func() { p.Mode = config.FlushAdaptive }},
+		{flush.NoHold, func() { p.MaxHold = time.Second }},
+		{flush.Unavailable, func() { s.Unavailable = false }},
+		{flush.Deaf, func() { s.Deaf = false }},
+		{flush.NoTime, func() { s.Left = 1 }},
+		{flush.Rare, func() { s.Visits = busy() }},
+		{flush.Overdue, func() { s.Behind = 0 }},
+		{flush.Busy, func() { p.Mode = config.FlushEnd }},
+		{flush.End, func() {}},
+	} {
+		if got := p.Decide(s); got != step.want {
+			t.Errorf("%s, want %s", got, step.want)
+		}
+		step.mend()
+	}
+}
+
+func TestOnlyReasonsToHoldHold(t *testing.T) {
+	for reason, want := range map[flush.Reason]bool{
+		flush.End: true, flush.Rare: true, flush.Overdue: true,
+		flush.Interval: false, flush.Busy: false, flush.NoHold: false, flush.NoTime: false,
+		flush.Unavailable: false, flush.Deaf: false, "": false,
+	} {
+		if got := reason.Hold(); got != want {
+			t.Errorf("%q holds: %t", reason, got)
+		}
+	}
+}
+
+// An interval that is shorter than a second is what the user calls soon.
+func TestSoonIsNoLongerThanTheInterval(t *testing.T) {
+	for _, tt := range []struct {
+		interval, gap time.Duration
+		want          flush.Reason
+	}{
+		{10 * time.Second, time.Second, flush.Busy},
+		{10 * time.Second, time.Second + 1, flush.Rare},
+		{time.Second, time.Second, flush.Busy},
+		{300 * ms, 300 * ms, flush.Busy},
+		{300 * ms, 300*ms + 1, flush.Rare},
+	} {
+		p := usual()
+		p.Interval = tt.interval
+		if got := p.Decide(free(series(0, repeat(tt.gap, flush.Remember-1)...))); got != tt.want {
+			t.Errorf("interval %s, gaps of %s: %s, want %s", tt.interval, tt.gap, got, tt.want)
+		}
+	}
+}
+
+func TestAge(t *testing.T) {
+	const interval = 10 * time.Second
+	tests := []struct {
+		name     string
+		mode     config.Flush
+		interval time.Duration
+		busy     time.Duration
+		want     time.Duration
+	}{
+		{"after a late gap", config.FlushAdaptive, interval, 0, time.Second},
+		{"soon after one", config.FlushAdaptive, interval, interval - 1, time.Second},
+		{"an interval after one", config.FlushAdaptive, interval, interval, interval},
+		{"long after one", config.FlushAdaptive, interval, time.Hour, interval},
+		{"where the clock was set back", config.FlushAdaptive, interval, -time.Hour, time.Second},
+		{"a short interval", config.FlushAdaptive, 300 * ms, 0, 300 * ms},
+		{"a long one", config.FlushAdaptive, 5 * time.Minute, 4 * time.Minute, time.Second},
+		{"each is flushed", config.FlushEnd, interval, 0, interval},
+		{"none is", config.FlushInterval, interval, 0, interval},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := usual()
+			p.Mode, p.Interval = tt.mode, tt.interval
+			for _, visits := range [][]flush.Visit{nil, busy(), rare()} {
+				if got := p.Age(flush.Situation{Visits: visits, Busy: tt.busy}); got != tt.want {
+					t.Errorf("%s, want %s", got, tt.want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,181 @@
+package flush_test
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kinetel/internal/config"
+	"kinetel/internal/flush"
+)
+
+// visitsOf draws any history, also one that no clock has shown.
+func visitsOf(t *rapid.T) []flush.Visit {
+	moment := rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.IntRange(0, 4).Draw(t, "unknown") == 0 {
+			return time.Time{}
+		}
+		return noon.Add(time.Duration(rapid.Int64Range(-int64(time.Hour), int64(time.Hour)).Draw(t, "at")))
+	})
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) flush.Visit {
+		return flush.Visit{Arrived: moment.Draw(t, "arrived"), Done: moment.Draw(t, "done"), Freed: moment.Draw(t, "freed")}
+	}), 0, 2*flush.Remember).Draw(t, "visits")
+}
+
+// ordinary draws a history as the extension keeps it.
+func ordinary(t *rapid.T, least int) []flush.Visit {
+	n := rapid.IntRange(least, flush.Remember).Draw(t, "invocations")
+	at := noon
+	visits := make([]flush.Visit, n)
+	span := rapid.Int64Range(0, int64(3*time.Second))
+	for i := range visits {
+		v := &visits[i]
+		v.Arrived = at
+		done := at.Add(time.Duration(span.Draw(t, "takes")))
+		v.Freed = at
+		if rapid.Bool().Draw(t, "held") {
+			v.Freed = done.Add(time.Duration(span.Draw(t, "hold")))
+		}
+		if rapid.Bool().Draw(t, "known") {
+			v.Done = done
+		}
+		at = done.Add(time.Duration(span.Draw(t, "gap")))
+		if at.Before(v.Freed) {
+			at = v.Freed
+		}
+	}
+	return visits
+}
+
+func situationOf(t *rapid.T) flush.Situation {
+	return flush.Situation{
+		Visits:      visitsOf(t),
+		Left:        time.Duration(rapid.Int64Range(-int64(time.Second), int64(time.Hour)).Draw(t, "left")),
+		Unavailable: rapid.Bool().Draw(t, "unavailable"),
+		Deaf:        rapid.Bool().Draw(t, "deaf"),
+		Behind:      time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "behind")),
+	}
+}
+
+func policyOf(t *rapid.T) flush.Policy {
+	return flush.Policy{
+		Mode:     rapid.SampledFrom([]config.Flush{config.FlushAdaptive, config.FlushEnd, config.FlushInterval}).Draw(t, "mode"),
+		Interval: time.Duration(rapid.Int64Range(int64(100*ms), int64(15*time.Minute)).Draw(t, "interval")),
+		MaxHold:  time.Duration(rapid.SampledFrom([]int64{0, 1, int64(config.MinHold) - 1, int64(config.MinHold), int64(time.Second)}).Draw(t, "max hold")),
+	}
+}
+
+func TestLateIsAChance(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		visits := visitsOf(t)
+		soon := time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "soon"))
+		if late := flush.Late(visits, soon); !(late >= 0 && late <= 1) {
+			t.Errorf("late: %g", late)
+		}
+	})
+}
+
+// A longer gap never makes it less likely that the next one is late, and a
+// longer soon never more.
+func TestLateIsMonotone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		visits := ordinary(t, 2)
+		soon := time.Duration(rapid.Int64Range(0, int64(2*time.Second)).Draw(t, "soon"))
+		before := flush.Late(visits, soon)
+
+		if late := flush.Late(visits, soon+time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "more"))); late > before {
+			t.Errorf("with a longer soon %g, before %g", late, before)
+		}
+
+		longer := slices.Clone(visits)
+		by := time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "by"))
+		for i := rapid.IntRange(1, len(visits)-1).Draw(t, "gap before"); i < len(visits); i++ {
+			v := &longer[i]
+			v.Arrived, v.Freed = v.Arrived.Add(by), v.Freed.Add(by)
+			if !v.Done.IsZero() {
+				v.Done = v.Done.Add(by)
+			}
+		}
+		if late := flush.Late(longer, soon); late < before {
+			t.Errorf("with a gap that is %s longer %g, before %g", by, late, before)
+		}
+	})
+}
+
+// The oldest invocation of more than the extension remembers is no reason not
+// to hold.
+func TestForgettingOnlyEverHolds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		visits := ordinary(t, flush.Remember)
+		for i := range visits { // of which the first one's time is guessed by what is forgotten
+			if visits[i].Done.IsZero() {
+				visits[i].Done = visits[i].Arrived
+			}
+		}
+		n := rapid.IntRange(1, len(visits)-1).Draw(t, "forgotten")
+		if all, last := flush.Late(visits, flush.Soon), flush.Late(visits[n:], flush.Soon); last < all {
+			t.Errorf("%g, and without the first %d %g", all, n, last)
+		}
+	})
+}
+
+func TestNobodyIsHeldInVain(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, s := policyOf(t), situationOf(t)
+		why := p.Decide(s)
+		switch {
+		case p.Mode == config.FlushInterval, p.MaxHold < config.MinHold, s.Unavailable, s.Deaf, s.Left <= 0:
+			if why.Hold() {
+				t.Errorf("held: %s", why)
+			}
+		case p.Mode == config.FlushEnd, s.Behind > flush.OverdueAfter*p.Interval:
+			if !why.Hold() {
+				t.Errorf("not held: %s", why)
+			}
+		default:
+			if late := flush.Late(s.Visits, min(flush.Soon, p.Interval)); why.Hold() != (late > flush.MostLate) {
+				t.Errorf("%s, with a chance of %g of being late", why, late)
+			}
+		}
+	})
+}
+
+// A decision depends on what it is told and on nothing else, changes nothing of
+// that, and does not depend on where the times lie.
+func TestDecideIsAFunction(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, s := policyOf(t), situationOf(t)
+		if rapid.Bool().Draw(t, "ordinary") {
+			s.Visits = ordinary(t, 0)
+		}
+		given := slices.Clone(s.Visits)
+		first := p.Decide(s)
+		if !reflect.DeepEqual(given, s.Visits) {
+			t.Error("it has changed what it was given")
+		}
+		p.Decide(situationOf(t))
+		if again := p.Decide(s); again != first {
+			t.Errorf("%s, and again %s", first, again)
+		}
+
+		by := time.Duration(rapid.Int64Range(-int64(time.Hour), int64(time.Hour)).Draw(t, "later"))
+		moved := slices.Clone(s.Visits)
+		for i := range moved {
+			for _, at := range []*time.Time{&moved[i].Arrived, &moved[i].Done, &moved[i].Freed} {
+				if !at.IsZero() {
+					*at = at.Add(by)
+				}
+			}
+			if moved[i].Arrived.IsZero() || moved[i].Freed.IsZero() {
+				return // the extension always knows these
+			}
+		}
+		s.Visits = moved
+		if later := p.Decide(s); later != first {
+			t.Errorf("%s, and %s later %s", first, by, later)
+		}
+	})
+}

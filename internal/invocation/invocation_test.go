@@ -1,0 +1,346 @@
+package invocation_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/flush"
+	"kinetel/internal/invocation"
+	"kinetel/internal/ledger"
+)
+
+const ms = time.Millisecond
+
+// request is the request of the records below.
+const request = "6f0c0c5e-1111-4222-8333-444455556666"
+
+// released is a Tracker that has let request go.
+func released(held time.Duration, why flush.Reason) *invocation.Tracker {
+	var t invocation.Tracker
+	t.Released(request, held, why)
+	return &t
+}
+
+// The records are of the shapes that Lambda sends, whatever the function is.
+func TestTheBodyOfAnInvocation(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		tracker *invocation.Tracker
+		record  string
+		want    string
+	}{
+		{
+			"on demand, cold", released(26340*time.Microsecond, flush.Rare),
+			`{"requestId":"` + request + `","status":"success",` +
+				`"metrics":{"durationMs":140.9,"billedDurationMs":522,"memorySizeMB":256,"maxMemoryUsedMB":88,"initDurationMs":380.51},` +
+				`"spans":[{"name":"extensionOverhead","start":"2026-09-21T10:00:00.620Z","durationMs":11.5}],` +
+				`"tracing":{"spanId":"54565fb41ac79632","type":"X-Amzn-Trace-Id","value":"Root=1-68d0aaaa-0123456789abcdef01234567"}}`,
+			`{"requestId":"` + request + `","status":"success",` +
+				`"metrics":{"durationMs":140.9,"billedDurationMs":522,"initDurationMs":380.51,"memorySizeMB":256,"maxMemoryUsedMB":88},` +
+				`"coldStart":true,"heldMs":26.34,"hold":"rare"}`,
+		},
+		{
+			"on demand, warm, not held", released(0, flush.Busy),
+			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":2.25,"billedDurationMs":3,"memorySizeMB":256,"maxMemoryUsedMB":88}}`,
+			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":2.25,"billedDurationMs":3,"memorySizeMB":256,"maxMemoryUsedMB":88},` +
+				`"coldStart":false,"heldMs":0,"hold":"busy"}`,
+		},
+		{
+			"numbers as Lambda writes them", released(0, flush.Busy),
+			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":1e3,"billedDurationMs":1000.0,"memorySizeMB":10240,"maxMemoryUsedMB":12345678901234567890}}`,
+			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":1e3,"billedDurationMs":1000.0,"memorySizeMB":10240,"maxMemoryUsedMB":12345678901234567890},` +
+				`"coldStart":false,"heldMs":0,"hold":"busy"}`,
+		},
+		{
+			"SnapStart, restored", released(30*ms, flush.End),
+			`{"requestId":"` + request + `","status":"success",` +
+				`"metrics":{"durationMs":60.5,"billedDurationMs":262,"memorySizeMB":512,"maxMemoryUsedMB":120,"restoreDurationMs":201.7,"billedRestoreDurationMs":201},"tenantId":"blue"}`,
+			`{"requestId":"` + request + `","status":"success",` +
+				`"metrics":{"durationMs":60.5,"billedDurationMs":262,"restoreDurationMs":201.7,"memorySizeMB":512,"maxMemoryUsedMB":120},` +
+				`"coldStart":true,"heldMs":30,"hold":"end"}`,
+		},
+		{
+			"Managed Instances: nobody lets it go", &invocation.Tracker{},
+			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":12.345},` +
+				`"spans":[{"name":"responseLatency","start":"2026-09-21T10:00:00.490Z","durationMs":12.1},{"name":"responseDuration","start":"2026-09-21T10:00:00.610Z","durationMs":0.2}]}`,
+			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":12.345},"coldStart":false}`,
+		},
+		{
+			"Managed Instances, timed out", &invocation.Tracker{},
+			`{"requestId":"` + request + `","status":"timeout","errorType":"Sandbox.Timedout","metrics":{"durationMs":3000}}`,
+			`{"requestId":"` + request + `","status":"timeout","errorType":"Sandbox.Timedout","metrics":{"durationMs":3000},"coldStart":false}`,
+		},
+		{
+			"timed out, and never done", released(0, flush.Rare),
+			`{"requestId":"` + request + `","status":"timeout","metrics":{"durationMs":3000.0,"billedDurationMs":3000,"memorySizeMB":128,"maxMemoryUsedMB":40}}`,
+			`{"requestId":"` + request + `","status":"timeout","metrics":{"durationMs":3000.0,"billedDurationMs":3000,"memorySizeMB":128,"maxMemoryUsedMB":40},` +
+				`"coldStart":false,"heldMs":0,"hold":"rare"}`,
+		},
+		{
+			"the runtime exited", released(0, flush.Unavailable),
+			`{"requestId":"` + request + `","status":"failure","errorType":"Runtime.ExitError","metrics":{"durationMs":1,"billedDurationMs":1,"memorySizeMB":128,"maxMemoryUsedMB":40,"initDurationMs":0}}`,
+			`{"requestId":"` + request + `","status":"failure","errorType":"Runtime.ExitError","metrics":{"durationMs":1,"billedDurationMs":1,"initDurationMs":0,"memorySizeMB":128,"maxMemoryUsedMB":40},` +
+				`"coldStart":true,"heldMs":0,"hold":"unavailable"}`,
+		},
+		{
+			"an earlier process let it go", released(10*ms, flush.Rare),
+			`{"requestId":"another","status":"success","metrics":{"durationMs":1,"billedDurationMs":1,"memorySizeMB":128,"maxMemoryUsedMB":40}}`,
+			`{"requestId":"another","status":"success","metrics":{"durationMs":1,"billedDurationMs":1,"memorySizeMB":128,"maxMemoryUsedMB":40},"coldStart":false}`,
+		},
+		{
+			"next to nothing", &invocation.Tracker{},
+			`{"requestId":"r"}`,
+			`{"requestId":"r","status":"","metrics":{},"coldStart":false}`,
+		},
+		{
+			"metrics that are null", &invocation.Tracker{},
+			`{"requestId":"r","status":"success","metrics":{"durationMs":null,"initDurationMs":null}}`,
+			`{"requestId":"r","status":"success","metrics":{},"coldStart":false}`,
+		},
+		{
+			"text that has to be quoted", &invocation.Tracker{},
+			`{"requestId":"a\"b\\c\u2028\ud800","status":"x\n"}`,
+			`{"requestId":"a\"b\\c\u2028` + "\ufffd" + `","status":"x\n","metrics":{},"coldStart":false}`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, ok := tt.tracker.Reported([]byte(tt.record))
+			if !ok {
+				t.Fatal("nothing is told")
+			}
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("body (-want +got):\n%s", diff)
+			}
+			again, ok := tt.tracker.Reported([]byte(tt.record))
+			if diff := cmp.Diff(string(got), string(again)); !ok || diff != "" {
+				t.Errorf("a report that is sent again is told differently (-first +second):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReportsThatNameNoRequestAreNotTold(t *testing.T) {
+	tracker := released(10*ms, flush.Rare)
+	for _, record := range []string{
+		"", " ", "null", "7", `"text"`, "[]", "{}", `{"status":"success"}`, `{"requestId":""}`, `{"requestId":null}`, `{"requestId":7}`,
+		`{"requestId":"` + request + `"`, `{"requestId":"` + request + `"}}`,
+	} {
+		if told, ok := tracker.Reported([]byte(record)); ok || told != nil {
+			t.Errorf("of %q is told %s", record, told)
+		}
+	}
+}
+
+// What Lambda makes of a member one day does not take the others away.
+func TestMembersOfOtherTypesLeaveTheOthers(t *testing.T) {
+	for _, tt := range []struct{ name, record, want string }{
+		{
+			"a status that is a number",
+			`{"requestId":"` + request + `","status":7,"metrics":{"durationMs":1}}`,
+			`{"requestId":"` + request + `","status":"","metrics":{"durationMs":1},"coldStart":false,"heldMs":10,"hold":"rare"}`,
+		},
+		{
+			"a metric that is an object",
+			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":{"value":1},"memorySizeMB":128}}`,
+			`{"requestId":"` + request + `","status":"success","metrics":{"memorySizeMB":128},"coldStart":false,"heldMs":10,"hold":"rare"}`,
+		},
+		{
+			"metrics that are a list",
+			`{"requestId":"` + request + `","metrics":[1],"status":"success"}`,
+			`{"requestId":"` + request + `","status":"success","metrics":{},"coldStart":false,"heldMs":10,"hold":"rare"}`,
+		},
+		{
+			"spans and members that nobody knows",
+			`{"requestId":"` + request + `","status":"success","spans":7,"metrics":{"durationMs":1,"carbon":[{}]},"more":{"requestId":"no"}}`,
+			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":1},"coldStart":false,"heldMs":10,"hold":"rare"}`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, ok := released(10*ms, flush.Rare).Reported([]byte(tt.record))
+			if diff := cmp.Diff(tt.want, string(got)); !ok || diff != "" {
+				t.Errorf("told: %t; body (-want +got):\n%s", ok, diff)
+			}
+		})
+	}
+}
+
+// held returns heldMs and hold of a request's body, "" where it has none.
+func held(t *testing.T, tracker *invocation.Tracker, request string) string {
+	t.Helper()
+	told, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q,"status":"success"}`, request))
+	var b struct {
+		HeldMs *float64 `json:"heldMs"`
+		Hold   *string  `json:"hold"`
+	}
+	if err := json.Unmarshal(told, &b); !ok || err != nil {
+		t.Fatalf("%s: %v", told, err)
+	}
+	if (b.HeldMs == nil) != (b.Hold == nil) {
+		t.Fatalf("half of it is told: %s", told)
+	}
+	if b.HeldMs == nil {
+		return ""
+	}
+	return fmt.Sprintf("%g %s", *b.HeldMs, *b.Hold)
+}
+
+func TestTheLast16AreRemembered(t *testing.T) {
+	var tracker invocation.Tracker
+	for i := range 40 {
+		tracker.Released(strconv.Itoa(i), time.Duration(i)*ms, flush.End)
+		for j := range i + 1 {
+			want := ""
+			if j > i-16 {
+				want = fmt.Sprintf("%d end", j)
+			}
+			if got := held(t, &tracker, strconv.Itoa(j)); got != want {
+				t.Fatalf("after %d, of %d is told %q, want %q", i, j, got, want)
+			}
+		}
+	}
+}
+
+// Lambda tries an asynchronous invocation that failed again under the same id.
+func TestARequestThatIsTriedAgainIsTheLatest(t *testing.T) {
+	for _, between := range []int{0, 1, 5, 14, 15, 16, 30} {
+		for _, before := range []int{0, 7, 15} {
+			var tracker invocation.Tracker
+			for i := range before {
+				tracker.Released("before "+strconv.Itoa(i), 0, flush.Busy)
+			}
+			tracker.Released(request, 10*ms, flush.Rare)
+			if got := held(t, &tracker, request); got != "10 rare" {
+				t.Errorf("the first try: %q", got)
+			}
+			for i := range between {
+				tracker.Released("between "+strconv.Itoa(i), 0, flush.Busy)
+			}
+			tracker.Released(request, 20*ms, flush.End)
+			if got := held(t, &tracker, request); got != "20 end" {
+				t.Errorf("%d before, %d between: the second try: %q", before, between, got)
+			}
+		}
+	}
+}
+
+func TestHeldCountsAllAndThoseThatWereHeld(t *testing.T) {
+	var tracker invocation.Tracker
+	if diff := cmp.Diff(ledger.Held{}, tracker.Held()); diff != "" {
+		t.Errorf("of nothing (-want +got):\n%s", diff)
+	}
+	for i, one := range []struct {
+		held time.Duration
+		why  flush.Reason
+	}{
+		{40 * ms, flush.Rare},
+		{0, flush.Busy},
+		{30 * ms, flush.End},
+		{50 * ms, flush.Overdue},
+		{0, flush.Rare}, // whose runtime was never done
+		{0, flush.Interval},
+		{0, flush.NoHold},
+		{0, flush.NoTime},
+		{0, flush.Unavailable},
+		{0, flush.Deaf},
+	} {
+		tracker.Released(strconv.Itoa(i), one.held, one.why)
+	}
+	// Of 0 seven times, 30, 40 and 50: the fifth, and the ninth.
+	want := ledger.Held{Invocations: 10, Held: 4, Ms: ledger.Quantiles{P50: 0, P99: 40, Max: 50}}
+	if diff := cmp.Diff(want, tracker.Held()); diff != "" {
+		t.Errorf("held (-want +got):\n%s", diff)
+	}
+	for i := range 200 {
+		tracker.Released("r"+strconv.Itoa(i), 7*ms, flush.End)
+	}
+	want = ledger.Held{Invocations: 210, Held: 204, Ms: ledger.Quantiles{P50: 7, P99: 7, Max: 50}}
+	if diff := cmp.Diff(want, tracker.Held()); diff != "" {
+		t.Errorf("held, after 200 more (-want +got):\n%s", diff)
+	}
+}
+
+func TestPeriodIsOfAllInvocationsSinceTheLastOne(t *testing.T) {
+	var tracker invocation.Tracker
+	check := func(wantN int, want ledger.Quantiles) {
+		t.Helper()
+		if n, q := tracker.Period(); n != wantN || q != want {
+			t.Errorf("period: %d, %+v, want %d, %+v", n, q, wantN, want)
+		}
+	}
+	check(0, ledger.Quantiles{})
+	tracker.Released("a", 40*ms, flush.Rare)
+	tracker.Released("b", 0, flush.Busy)
+	check(2, ledger.Quantiles{P50: 0, P99: 0, Max: 40})
+	tracker.Released("c", 0, flush.Busy)
+	check(1, ledger.Quantiles{})
+	// It takes nothing from what is told of the whole.
+	if got := tracker.Held(); got.Invocations != 3 || got.Held != 1 || got.Ms.Max != 40 {
+		t.Errorf("held: %+v", got)
+	}
+}
+
+func TestTrackerIsSafeForManyGoroutines(t *testing.T) {
+	var tracker invocation.Tracker
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range 200 {
+				request := fmt.Sprintf("%d-%d", g, i)
+				tracker.Released(request, time.Duration(g)*ms, flush.End)
+				// Others may have driven it out, but what is told is its own.
+				told, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q}`, request))
+				if has := fmt.Sprintf(`"heldMs":%d,"hold":"end"}`, g); !ok || strings.Contains(string(told), "heldMs") && !strings.HasSuffix(string(told), has) {
+					t.Errorf("of %s is told %s", request, told)
+				}
+				tracker.Held()
+			}
+		})
+	}
+	all.Wait()
+	if got := tracker.Held(); got.Invocations != 1600 || got.Held != 1600 || got.Ms.Max != 7 {
+		t.Errorf("held: %+v", got)
+	}
+}
+
+// Whatever the record is, what is told is one JSON object that has what a
+// consumer counts on, on one line.
+func TestAnyRecordIsToldOrNot(t *testing.T) {
+	member := rapid.OneOf(
+		rapid.SampledFrom([]string{
+			`"requestId":"r"`, `"requestId":""`, `"requestId":7`, `"status":"success"`, `"status":null`, `"errorType":"A.B"`, `"metrics":{}`,
+			`"metrics":{"durationMs":1.5,"initDurationMs":2}`, `"metrics":{"durationMs":"3"}`, `"metrics":null`, `"spans":[]`, `"requestid":"s"`, `"a":{"b":[1,{}]}`,
+		}),
+		rapid.StringN(0, 10, -1),
+	)
+	rapid.Check(t, func(t *rapid.T) {
+		record := "{" + strings.Join(rapid.SliceOfN(member, 0, 6).Draw(t, "members"), ",") + "}"
+		tracker := released(ms, flush.End)
+		told, ok := tracker.Reported([]byte(record))
+		if !ok {
+			if json.Valid([]byte(record)) && strings.HasPrefix(record, `{"requestId":"r"`) && strings.Count(strings.ToLower(record), "requestid") == 1 {
+				t.Fatalf("nothing is told of %s", record)
+			}
+			return
+		}
+		var b struct {
+			RequestID *string         `json:"requestId"`
+			Status    *string         `json:"status"`
+			ColdStart *bool           `json:"coldStart"`
+			Metrics   json.RawMessage `json:"metrics"`
+		}
+		if err := json.Unmarshal(told, &b); err != nil || b.RequestID == nil || *b.RequestID == "" || b.Status == nil || b.ColdStart == nil || b.Metrics[0] != '{' {
+			t.Fatalf("of %s is told %s: %v", record, told, err)
+		}
+		if strings.ContainsAny(string(told), "\n\r") {
+			t.Fatalf("%q is more than one line", told)
+		}
+	})
+}

@@ -1,0 +1,220 @@
+package lifecycle_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/flush"
+)
+
+func adaptive(cfg *config.Config) { cfg.Flush = config.FlushAdaptive }
+
+// few is how many invocations it may take to see that a function has become
+// busy. The exact figures are those of package flush.
+const few = 8
+
+// settled wants the first reasons to be one, and all others, after a few, to be
+// another.
+func settled(t *testing.T, reasons []flush.Reason, first, then flush.Reason) {
+	t.Helper()
+	n := 0
+	for n < len(reasons) && reasons[n] == first {
+		n++
+	}
+	if n == 0 || n > few {
+		t.Errorf("%d of the first are %s: %q", n, first, reasons)
+	}
+	if others := slices.DeleteFunc(slices.Clone(reasons[n:]), func(r flush.Reason) bool { return r == then }); len(others) > 0 || n == len(reasons) {
+		t.Errorf("not all others are %s: %q", then, reasons)
+	}
+}
+
+func TestAdaptiveReleasesABusyFunctionWithinAFewInvocations(t *testing.T) {
+	for name, v := range map[string]visit{
+		"no gaps":                         {gap: time.Microsecond, takes: 20 * ms},
+		"gaps of 100 ms":                  {gap: 100 * ms, takes: 20 * ms},
+		"gaps of almost a second":         {gap: 990 * ms, takes: 2 * ms},
+		"seconds each, gaps of ms":        {gap: 5 * ms, takes: 5 * time.Second},
+		"minutes each, gaps of half a s":  {gap: 500 * ms, takes: 10 * time.Minute},
+		"shorter than Lambda's buffering": {gap: ms, takes: ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = 10 * ms
+				settled(t, s.visits(times(40, v)...), flush.Rare, flush.Busy)
+			}, adaptive)
+		})
+	}
+}
+
+func TestAdaptiveHoldsAFunctionThatIsRarelyCalled(t *testing.T) {
+	for name, v := range map[string]visit{
+		"gaps of more than a second": {gap: 1100 * ms, takes: 20 * ms},
+		"once a minute":              {gap: time.Minute, takes: 20 * ms},
+		"once an hour":               {gap: time.Hour, takes: 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = 10 * ms
+				for i, why := range s.visits(times(30, v)...) {
+					if why != flush.Rare {
+						t.Errorf("invocation %d: %s", i, why)
+					}
+				}
+				if n := len(s.only("Flush")); n != 30 {
+					t.Errorf("%d flushes", n)
+				}
+			}, adaptive)
+		})
+	}
+}
+
+// A gap that nobody expected is one late delivery at most: the next invocation
+// is held again.
+func TestAdaptiveHoldsAgainAfterALateGap(t *testing.T) {
+	for name, gap := range map[string]time.Duration{"of two seconds": 2 * time.Second, "of an hour": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = 10 * ms
+				busy := visit{gap: 20 * ms, takes: 20 * ms}
+				reasons := s.visits(slices.Concat(times(30, busy), []visit{{gap, 20 * ms}}, times(30, busy))...)
+				settled(t, reasons[:30], flush.Rare, flush.Busy)
+				settled(t, reasons[30:], flush.Rare, flush.Busy)
+				// Nothing is left of the freeze in what comes first in the new burst.
+				if again := slices.Index(reasons[30:], flush.Busy); again > 4 {
+					t.Errorf("it takes %d invocations after one late gap: %q", again, reasons[30:])
+				}
+			}, adaptive)
+		})
+	}
+}
+
+// Where the extension itself held the environment, that was no idle time.
+func TestTimeThatIsHeldIsNoGap(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = 2 * time.Second
+		settled(t, s.visits(times(30, visit{gap: 5 * ms, takes: 5 * ms})...), flush.Rare, flush.Busy)
+	}, adaptive, func(cfg *config.Config) { cfg.MaxHold = 10 * time.Second })
+}
+
+// Lambda's telemetry of an invocation that nobody holds comes after the next one
+// has begun; what is not known yet when that arrives is known later.
+func TestRuntimeDoneThatComesLaterCounts(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		reasons := s.visits(slices.Concat(
+			times(20, visit{gap: 10 * ms, takes: 10 * ms}),
+			// The first of these takes its time from the one before it: for
+			// that one invocation the gap looks late, and then no more.
+			times(20, visit{gap: 10 * ms, takes: 3 * time.Second}),
+		)...)
+		settled(t, reasons[:20], flush.Rare, flush.Busy)
+		if n := len(slices.DeleteFunc(slices.Clone(reasons[20:]), func(r flush.Reason) bool { return r == flush.Busy })); n > 4 {
+			t.Errorf("%d of 20 are held: %q", n, reasons[20:])
+		}
+		if tail := reasons[30:]; slices.Contains(tail, flush.Rare) {
+			t.Errorf("they never become busy: %q", reasons)
+		}
+	}, adaptive)
+}
+
+func TestGapsCountByTheIntervalWhereThatIsShorter(t *testing.T) {
+	for gap, want := range map[time.Duration]flush.Reason{200 * ms: flush.Busy, 300 * ms: flush.Rare} {
+		inFakeTime(t, func(s *scene) {
+			reasons := s.visits(times(20, visit{gap: gap, takes: 10 * ms})...)
+			if last := reasons[len(reasons)-1]; last != want {
+				t.Errorf("gaps of %s: %q", gap, reasons)
+			}
+		}, adaptive, func(cfg *config.Config) { cfg.FlushInterval = 250 * ms })
+	}
+}
+
+func TestOverdueTelemetryHoldsOneInvocation(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = 10 * ms
+		// What is held for gets through, and then it builds up again.
+		s.pipeline.behind = func() time.Duration {
+			if n := len(s.only("Released")); n == 20 || n == 30 {
+				return 20*time.Second + time.Millisecond // two intervals, and more
+			}
+			return 20 * time.Second
+		}
+		reasons := s.visits(times(40, visit{gap: 100 * ms, takes: 2 * ms})...)
+		settled(t, slices.Concat(reasons[:20], reasons[21:30], reasons[31:]), flush.Rare, flush.Busy)
+		if reasons[20] != flush.Overdue || reasons[30] != flush.Overdue {
+			t.Errorf("the overdue ones are %s and %s", reasons[20], reasons[30])
+		}
+		held := slices.DeleteFunc(slices.Clone(reasons), func(r flush.Reason) bool { return !r.Hold() })
+		if n := len(s.only("Flush")); n != len(held) {
+			t.Errorf("%d flushes for %d that were held", n, len(held))
+		}
+	}, adaptive, func(cfg *config.Config) { cfg.FlushInterval = 10 * time.Second })
+}
+
+// What a burst has said is sent soon, because it may be over before the interval
+// is; in a stream that lasts, at the interval.
+func TestABurstIsSentSooner(t *testing.T) {
+	for _, tt := range []struct {
+		mode    config.Flush
+		sooner  time.Duration // in the first interval
+		visits  []visit
+		because string
+	}{
+		{config.FlushAdaptive, time.Second, slices.Concat(times(150, visit{gap: 80 * ms, takes: 20 * ms}), times(1, visit{gap: time.Hour, takes: 20 * ms}), times(150, visit{gap: 80 * ms, takes: 20 * ms})), "bursts"},
+		{config.FlushAdaptive, time.Second, times(20, visit{gap: time.Minute, takes: 20 * ms}), "rare"},
+		{config.FlushEnd, 10 * time.Second, times(20, visit{gap: 100 * ms, takes: 20 * ms}), "end"},
+		{config.FlushInterval, 10 * time.Second, times(20, visit{gap: 100 * ms, takes: 20 * ms}), "interval"},
+	} {
+		t.Run(tt.because, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.visits(tt.visits...)
+				got := s.only("CutIfOlder")
+				var began, before time.Duration
+				for i, line := range got {
+					at := s.instant(line)
+					if i == 0 || at-before > 2*time.Second {
+						began = at // a burst
+					}
+					before = at
+					want := tt.sooner
+					if at-began >= 10*time.Second {
+						want = 10 * time.Second
+					}
+					if !strings.HasSuffix(line, " CutIfOlder "+want.String()) {
+						t.Fatalf("%q, in a burst since %s, want %s", line, began, want)
+					}
+				}
+				if len(got) != len(tt.visits) {
+					t.Errorf("%d of %d have looked for old telemetry", len(got), len(tt.visits))
+				}
+			}, func(cfg *config.Config) { cfg.Flush, cfg.FlushInterval = tt.mode, 10*time.Second })
+		})
+	}
+}
+
+// Who is not held is let go in the instant that the invocation begins.
+func TestBusyInvocationsAreLetGoAtOnce(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = forever // and MaxHold is 500 ms
+		reasons := s.visits(times(20, visit{gap: 100 * ms, takes: 400 * ms})...)
+		next := s.only("next")
+		var began time.Duration
+		for i, why := range reasons {
+			began = max(s.instant(next[i]), began) + 100*ms
+			released := s.instant(next[i+1])
+			want := began + 400*ms + 500*ms
+			if !why.Hold() {
+				want = began
+			}
+			if released != want {
+				t.Errorf("invocation %d, %s, begins at %s and is let go at %s, want %s", i, why, began, released, want)
+			}
+			began += 400 * ms // until its runtime is done
+		}
+		if !slices.Contains(reasons, flush.Busy) || !slices.Contains(reasons, flush.Rare) {
+			t.Errorf("%q", reasons)
+		}
+	}, adaptive)
+}

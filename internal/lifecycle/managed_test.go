@@ -1,0 +1,176 @@
+package lifecycle_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+)
+
+func managed(mode config.Flush) func(*config.Config) {
+	return func(cfg *config.Config) {
+		cfg.Flush, cfg.FlushInterval, cfg.Lambda.Initialization = mode, 10*time.Second, config.ManagedInstances
+	}
+}
+
+// On Managed Instances nothing is frozen and nobody is held; Lambda tells of
+// nothing but the end, and of invocations only by their reports.
+func TestReportsHaveTelemetrySentOnManagedInstances(t *testing.T) {
+	reports := []time.Duration{1000, 1001, 1500, 2000, 2001, 2999, 3001, 9999, 10001, 10002} // ms
+	for _, tt := range []struct {
+		mode config.Flush
+		want []string // the last one is at the interval
+	}{
+		{config.FlushEnd, []string{"1s", "1.001s", "1.5s", "2s", "2.001s", "2.999s", "3.001s", "9.999s", "10s", "10.001s", "10.002s", "12s"}},
+		// Once a second at most.
+		{config.FlushAdaptive, []string{"1s", "2s", "3.001s", "9.999s", "10s", "12s"}},
+		{config.FlushInterval, []string{"10s", "12s"}},
+	} {
+		for _, hold := range []time.Duration{500 * ms, 0} { // it means nothing here
+			t.Run(fmt.Sprintf("%s, hold %s", tt.mode, hold), func(t *testing.T) {
+				inFakeTime(t, func(s *scene) {
+					for i, at := range reports {
+						s.telemetry(at*ms, s.report(at*ms, fmt.Sprint(i)))
+					}
+					// What is no report has nothing sent.
+					s.telemetry(5*time.Second, line(), s.event(5*time.Second, event.TypePlatformStart, "x"), s.event(5*time.Second, "platform.reportX", "x"))
+					// Nor is one, before Lambda knows.
+					s.at(6*time.Second, func() { s.loop.Observe(s.report(6*time.Second, "y")) })
+					s.shutdown(12*time.Second, 2*time.Second)
+					if err := s.run(); err != nil {
+						t.Errorf("Run gives %v", err)
+					}
+					var want []string
+					for _, at := range tt.want {
+						want = append(want, at+" Cut")
+					}
+					s.want([]string{"Cut"}, want...)
+					s.want([]string{"Flush", "Thawed", "Restored", "Released", "next", "end"}, "0s next", "12s Thawed", "12.04s end")
+				}, managed(tt.mode), func(cfg *config.Config) { cfg.MaxHold = hold })
+			})
+		}
+	}
+}
+
+// Many reports at once are one reason to send.
+func TestABodyOfReportsIsOneCut(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		var reports []*event.Event
+		for i := range 50 {
+			reports = append(reports, s.report(time.Second, fmt.Sprint(i)))
+		}
+		s.telemetry(time.Second, reports...)
+		s.shutdown(2*time.Second, 2*time.Second)
+		if err := s.run(); err != nil {
+			t.Errorf("Run gives %v", err)
+		}
+		s.want([]string{"Cut"}, "1s Cut", "2s Cut")
+	}, managed(config.FlushEnd))
+}
+
+// Lambda does not send platform.runtimeDone there. Where it did, it would mean
+// nothing: the report comes at once.
+func TestRuntimesThatAreDoneMeanNothingOnManagedInstances(t *testing.T) {
+	for _, mode := range []config.Flush{config.FlushEnd, config.FlushAdaptive, config.FlushInterval} {
+		for _, hold := range []time.Duration{500 * ms, 0} {
+			inFakeTime(t, func(s *scene) {
+				s.telemetry(time.Second, s.runtimeDone(time.Second, "a"))
+				s.shutdown(2*time.Second, 2*time.Second)
+				if err := s.run(); err != nil {
+					t.Errorf("Run gives %v", err)
+				}
+				s.want([]string{"Cut"}, "2s Cut")
+			}, managed(mode), func(cfg *config.Config) { cfg.MaxHold = hold })
+		}
+	}
+}
+
+// Elsewhere a report is the last of an invocation that was dealt with before.
+func TestReportsHaveNothingSentElsewhere(t *testing.T) {
+	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, "something new"} {
+		for _, hold := range []time.Duration{500 * ms, 0} {
+			inFakeTime(t, func(s *scene) {
+				s.telemetry(100*ms, s.initDone(100*ms))
+				s.telemetry(time.Second, s.report(time.Second, "a"))
+				s.finish()
+				s.want([]string{"Cut"})
+			}, func(cfg *config.Config) { cfg.Lambda.Initialization, cfg.MaxHold = kind, hold })
+		}
+	}
+}
+
+func TestAPipelineThatHangsOrPanicsOnManagedInstances(t *testing.T) {
+	for _, method := range []string{"Cut", "Thawed", "CloseIntake", "Finish"} {
+		t.Run(method+" hangs", func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				release := s.blocked(0, method)
+				defer release()
+				for i := range 5 {
+					at := time.Duration(i+1) * time.Second
+					s.telemetry(at, s.report(at, fmt.Sprint(i)))
+				}
+				s.shutdown(12*time.Second, 2*time.Second)
+				if err := s.run(); err != nil {
+					t.Errorf("Run gives %v", err)
+				}
+				if end := s.only("end"); len(end) != 1 || s.instant(end[0]) >= 14*time.Second {
+					t.Errorf("it ends at %q", end)
+				}
+				release()
+			}, managed(config.FlushEnd))
+		})
+		t.Run(method+" panics", func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.fault = func(called string) {
+					if called == method {
+						panic("out of " + method)
+					}
+				}
+				for i := range 5 {
+					at := time.Duration(i+1) * time.Second
+					s.telemetry(at, s.report(at, fmt.Sprint(i)))
+				}
+				s.shutdown(12*time.Second, 2*time.Second)
+				if err := s.run(); err != nil {
+					t.Errorf("Run gives %v", err)
+				}
+				s.want([]string{"Cut", "Finish", "end"}, "1s Cut", "2s Cut", "3s Cut", "4s Cut", "5s Cut", "10s Cut", "12s Cut", "12.04s Finish", "12.04s end")
+				if !strings.Contains(s.log.String(), "out of "+method) {
+					t.Errorf("the log does not tell: %s", s.log)
+				}
+			}, managed(config.FlushEnd))
+		})
+	}
+}
+
+// However many invocations there were, the last words are those that come.
+func TestShutdownOfManagedInstancesWaitsForQuietOnly(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		for i := range 40 { // more than are remembered
+			s.telemetry(time.Second, s.report(time.Second, fmt.Sprint(i)))
+		}
+		s.shutdown(2*time.Second, 2*time.Second)
+		s.telemetry(2030*ms, s.report(2030*ms, "last"))
+		if err := s.run(); err != nil {
+			t.Errorf("Run gives %v", err)
+		}
+		s.want([]string{"CloseIntake"}, "2.07s CloseIntake")
+	}, managed(config.FlushAdaptive))
+}
+
+// An environment that Lambda ends before there was anything.
+func TestManagedInstancesThatAreShutDownAtOnce(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.shutdown(0, 2*time.Second)
+		if err := s.run(); err != nil {
+			t.Errorf("Run gives %v", err)
+		}
+		if got := s.only("next", "CloseIntake", "Finish", "end"); !slices.Equal(got, []string{"0s next", "40ms CloseIntake", "40ms Finish", "40ms end"}) {
+			t.Errorf("%q", got)
+		}
+	}, managed(config.FlushAdaptive))
+}

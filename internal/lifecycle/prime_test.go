@@ -1,0 +1,306 @@
+package lifecycle_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/lifecycle"
+)
+
+func strict(cfg *config.Config) { cfg.Strict = true }
+
+// line is a line of the function's.
+func line() *event.Event {
+	return &event.Event{Type: []byte("function"), Record: []byte(`"x"`)}
+}
+
+// With SnapStart, every environment that comes of the snapshot would send what
+// the init told. When that was all cannot be known: it is waited for a while.
+func TestWhatTheInitToldIsSentBeforeTheSnapshot(t *testing.T) {
+	const second = time.Second
+	var forEver []time.Duration
+	for at := 50 * ms; at < 20*second; at += 100 * ms {
+		forEver = append(forEver, at)
+	}
+	for _, tt := range []struct {
+		name  string
+		words []time.Duration // bodies
+		flush time.Duration
+		want  []string
+	}{
+		{"one word", []time.Duration{100 * ms}, 30 * ms, []string{"300ms Flush", "330ms next"}},
+		{"several", []time.Duration{100 * ms, 299 * ms, 498 * ms}, 30 * ms, []string{"698ms Flush", "728ms next"}},
+		{"a pause that is too long", []time.Duration{100 * ms, 301 * ms}, 30 * ms, []string{"300ms Flush", "330ms next"}},
+		{"late ones", []time.Duration{999 * ms}, 30 * ms, []string{"1.199s Flush", "1.229s next"}},
+		{"none", nil, 30 * ms, []string{"1.2s Flush", "1.23s next"}},
+		{"no end of them", forEver, 30 * ms, []string{"5.05s Flush", "5.08s next"}},
+		{"Kinesis that does not answer", []time.Duration{100 * ms}, forever, []string{"300ms Flush", "5.3s Flush gave up", "5.3s next"}},
+	} {
+		for _, mode := range []config.Flush{config.FlushAdaptive, config.FlushEnd, config.FlushInterval} {
+			t.Run(tt.name+", "+string(mode), func(t *testing.T) {
+				inFakeTime(t, func(s *scene) {
+					s.pipeline.flush = tt.flush
+					for _, at := range tt.words {
+						s.telemetry(at, line(), s.initDone(at))
+					}
+					s.finish()
+					s.want([]string{"Flush", "next", "Restored", "Thawed"}, tt.want...)
+				}, snapStart, func(cfg *config.Config) { cfg.Flush = mode })
+			})
+		}
+	}
+}
+
+// Until it is restored, what comes is on its way at once: nobody knows when the
+// snapshot is taken.
+func TestWhatComesBeforeTheRestoreIsSentAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		mode config.Flush
+		hold time.Duration
+	}{
+		{config.FlushAdaptive, 500 * ms},
+		{config.FlushEnd, 500 * ms},
+		{config.FlushInterval, 500 * ms},
+		{config.FlushAdaptive, 0},
+		{config.FlushInterval, 0},
+	} {
+		inFakeTime(t, func(s *scene) {
+			s.telemetry(100*ms, line())
+			s.telemetry(150*ms, line())
+			s.at(10*time.Second, func() { s.loop.Observe(s.initDone(10 * time.Second)) }) // is not yet acknowledged
+			s.telemetry(20*time.Second, line())
+			s.telemetry(20100*ms, s.runtimeDone(20100*ms, "z"), s.report(20100*ms, "z"))
+			s.invoke(30*time.Second, "a", 10*time.Second)
+			s.telemetry(30100*ms, line())
+			s.finish()
+			s.want([]string{"Cut"}, "100ms Cut", "150ms Cut", "20s Cut", "20.1s Cut", "30s CutIfOlder "+age(tt.mode))
+		}, snapStart, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = tt.mode, tt.hold })
+	}
+}
+
+// age is how old what waits may be when the first invocation begins.
+func age(mode config.Flush) string {
+	if mode == config.FlushAdaptive {
+		return "1s"
+	}
+	return "1h0m0s"
+}
+
+// A deployment that cannot send anything hears of it where it is made.
+func TestStrictSendsTheFirstTelemetryBeforeNext(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		came  time.Duration // the first telemetry; 0: none
+		flush time.Duration
+		want  []string
+	}{
+		{"at once", 30 * ms, 20 * ms, []string{"30ms Flush", "50ms next"}},
+		{"no telemetry", 0, 20 * ms, []string{"1s Flush", "1.02s next"}},
+		{"late telemetry", 999 * ms, 20 * ms, []string{"999ms Flush", "1.019s next"}},
+		{"Kinesis that does not answer", 30 * ms, forever, []string{"30ms Flush", "5.03s Flush gave up", "5.03s next"}},
+	} {
+		for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
+			t.Run(tt.name+", "+string(kind), func(t *testing.T) {
+				inFakeTime(t, func(s *scene) {
+					s.pipeline.flush = tt.flush
+					if tt.came != 0 {
+						s.telemetry(tt.came, line())
+					}
+					s.finish()
+					s.want([]string{"Flush", "next", "Restored"}, tt.want...)
+					if s.log.Len() > 0 {
+						t.Errorf("the log has %s", s.log)
+					}
+				}, strict, func(cfg *config.Config) { cfg.Lambda.Initialization = kind })
+			})
+		}
+	}
+}
+
+func TestNobodyElseWaitsForTheInit(t *testing.T) {
+	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
+		t.Run(string(kind), func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.refusal = func() error { return errors.New("denied") } // which is nobody's business without strict
+				s.telemetry(30*ms, line(), s.initDone(30*ms))
+				s.finish()
+				s.want([]string{"Flush", "next"}, "0s next")
+			}, func(cfg *config.Config) { cfg.Lambda.Initialization = kind })
+		})
+	}
+}
+
+func TestRefusedOnlyWhereStrict(t *testing.T) {
+	denied := errors.New("AccessDeniedException: no kinesis:PutRecords")
+	for _, tt := range []struct {
+		name    string
+		change  func(*config.Config)
+		refusal error
+		refused bool
+		want    []string // where it is refused
+	}{
+		{"strict, and refused", strict, denied, true, []string{"30ms Flush", "30ms end"}},
+		{"strict, of a snapshot, and refused", func(cfg *config.Config) { strict(cfg); snapStart(cfg) }, denied, true, []string{"30ms Cut", "230ms Flush", "230ms end"}},
+		{"strict, and not refused", strict, nil, false, nil},
+		{"not strict, of a snapshot, and refused", snapStart, denied, false, nil},
+		{"not strict, and refused", func(*config.Config) {}, denied, false, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.refusal = func() error { return tt.refusal }
+				s.telemetry(30*ms, s.initDone(30*ms))
+				s.shutdown(time.Hour, 2*time.Second)
+				err := s.run()
+				var refused *lifecycle.Refused
+				if errors.As(err, &refused) != tt.refused || err != nil && !tt.refused {
+					t.Fatalf("Run gives %v", err)
+				}
+				if !tt.refused {
+					s.want([]string{"end"}, "1h0m0.04s end")
+					return
+				}
+				if !errors.Is(err, denied) || !strings.Contains(err.Error(), denied.Error()) {
+					t.Errorf("%q does not say why", err)
+				}
+				// The init fails: there is no next, and nothing to shut down.
+				s.want([]string{""}, tt.want...)
+			}, tt.change)
+		})
+	}
+}
+
+// The refusal is what came of the sending, also where that took all its time.
+func TestRefusalIsAskedForAfterTheSending(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = forever
+		denied := errors.New("denied")
+		s.pipeline.refusal = func() error {
+			if time.Since(s.start) < 4*time.Second {
+				return nil // no answer, so far
+			}
+			return denied
+		}
+		if err := s.run(); !errors.Is(err, denied) {
+			t.Errorf("Run gives %v", err)
+		}
+		s.want([]string{"Flush", "next", "end"}, "1s Flush", "6s Flush gave up", "6s end")
+	}, strict)
+}
+
+func TestARefusedInitEndsWhereThePipelineHangs(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		release := s.blocked(0, "Flush")
+		defer release()
+		denied := errors.New("denied")
+		s.pipeline.refusal = func() error { return denied }
+		if err := s.run(); !errors.Is(err, denied) {
+			t.Errorf("Run gives %v", err)
+		}
+		if end := s.only("end"); len(end) != 1 || s.instant(end[0]) > 7*time.Second {
+			t.Errorf("it ends at %q", end)
+		}
+		release()
+	}, strict)
+}
+
+// A fault in what comes before the first next leaves the loop as it would be
+// without.
+func TestAFaultBeforeTheFirstNext(t *testing.T) {
+	for _, method := range []string{"Flush", "Refusal"} {
+		t.Run(method, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = 10 * ms
+				s.pipeline.fault = func(called string) {
+					if called == method && time.Since(s.start) < 500*ms {
+						panic("out of " + method)
+					}
+				}
+				s.telemetry(30*ms, s.initDone(30*ms))
+				s.invoke(time.Second, "a", 10*time.Second)
+				s.telemetry(1200*ms, s.runtimeDone(1200*ms, "a"))
+				s.finish()
+				if next := s.only("next"); len(next) != 2 || s.instant(next[0]) > 50*ms || next[1] != "1.21s next" {
+					t.Errorf("next is called at %q", next)
+				}
+				if !strings.Contains(s.log.String(), "out of "+method) {
+					t.Errorf("the log does not tell: %s", s.log)
+				}
+			}, strict)
+		})
+	}
+}
+
+func TestStopEndsTheWaitForTheInit(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*config.Config)
+		came   bool // the telemetry, so that it is being sent
+		stop   time.Duration
+		want   []string
+	}{
+		{"strict", strict, false, 500 * ms, []string{"500ms Thawed", "500ms Cut", "540ms CloseIntake", "540ms Finish", "540ms end"}},
+		{"SnapStart", snapStart, false, 500 * ms, []string{"500ms Thawed", "500ms Cut", "540ms CloseIntake", "540ms Finish", "540ms end"}},
+		{"SnapStart, while there may be more", snapStart, true, 200 * ms, []string{"100ms Cut", "200ms Thawed", "200ms Cut", "240ms CloseIntake", "240ms Finish", "240ms end"}},
+		{"while sending", snapStart, true, 2 * time.Second, []string{"100ms Cut", "2s Thawed", "2s Cut", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = forever
+				if tt.came {
+					s.telemetry(100*ms, s.initDone(100*ms))
+				}
+				s.at(tt.stop, s.stop)
+				if err := s.run(); err != nil {
+					t.Errorf("Run gives %v", err)
+				}
+				s.want([]string{"next", "Thawed", "Cut", "CloseIntake", "Finish", "end"}, tt.want...)
+			}, tt.change)
+		})
+	}
+}
+
+// The environment begins with the first invocation after the restore, and the
+// pipeline has to know before it does anything else.
+func TestRestoredComesWithTheFirstInvocationOfASnapshot(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.telemetry(100*ms, s.initDone(100*ms))
+		s.invoke(time.Hour/2, "a", 10*time.Second)
+		s.telemetry(time.Hour/2+200*ms, s.runtimeDone(time.Hour/2+200*ms, "a"))
+		s.finish()
+		got := s.only("Restored", "Thawed", "CutIfOlder", "Flush")
+		want := []string{"300ms Flush", "30m0s Restored", "30m0s Thawed", "30m0s CutIfOlder 1h0m0s", "30m0.2s Flush"}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}, snapStart)
+}
+
+func TestRestoredIsForSnapshotsOnly(t *testing.T) {
+	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
+		t.Run(string(kind), func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.telemetry(100*ms, s.initDone(100*ms))
+				s.threeInvocations()
+				if err := s.run(); err != nil {
+					t.Errorf("Run gives %v", err)
+				}
+				s.want([]string{"Restored"})
+			}, func(cfg *config.Config) { cfg.Lambda.Initialization = kind })
+		})
+	}
+}
+
+// A snapshot that is never restored, or one that Lambda shuts down before it was
+// called, has no new environment.
+func TestNoInvocationIsNoRestore(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.telemetry(100*ms, s.initDone(100*ms))
+		s.finish()
+		s.want([]string{"Restored"})
+	}, snapStart)
+}

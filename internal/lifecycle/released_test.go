@@ -1,0 +1,254 @@
+package lifecycle_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"kinetel/internal/config"
+)
+
+func TestReleasedTellsHowLongAndWhy(t *testing.T) {
+	const second = time.Second
+	unavailable := func(s *scene) { s.pipeline.unavailable = func() bool { return true } }
+	for _, tt := range []struct {
+		name        string
+		change      func(*config.Config)
+		set         func(*scene)  // nil: nothing
+		done, heard time.Duration // of the invocation's runtime, which begins at 1 s; heard 0: never
+		flush       time.Duration
+		timeout     time.Duration // of the invocation
+		want        string
+	}{
+		{"held for the flush", nil, nil, 1200 * ms, 1225 * ms, 30 * ms, 10 * second, "1.255s Released a 55ms end"},
+		{"held for as long as may be", nil, nil, 1200 * ms, 1225 * ms, forever, 10 * second, "1.7s Released a 500ms end"},
+		{"nothing to send: only Lambda's buffering", nil, nil, 1200 * ms, 1225 * ms, 0, 10 * second, "1.225s Released a 25ms end"},
+		{"told of when the hold is over", nil, nil, 1200 * ms, 3 * second, forever, 10 * second, "3s Released a 1.8s end"},
+		{"told of before it is heard of", nil, nil, 900 * ms, 950 * ms, 30 * ms, 10 * second, "1.03s Released a 30ms end"},
+		{"done before it is heard of, told of later", nil, nil, 900 * ms, 1100 * ms, 30 * ms, 10 * second, "1.13s Released a 130ms end"},
+		{"done in the future, by another clock", nil, nil, 5 * second, 1225 * ms, 30 * ms, 10 * second, "1.255s Released a 30ms end"},
+		{"cut off by the deadline", nil, nil, 1200 * ms, 1225 * ms, forever, 500 * ms, "1.4s Released a 200ms end"},
+		{"never done", nil, nil, 0, 0, forever, 500 * ms, "1.4s Released a 0s end"},
+		{"the first invocation is rare", adaptive, nil, 1200 * ms, 1225 * ms, 30 * ms, 10 * second, "1.255s Released a 55ms rare"},
+		{"interval", func(cfg *config.Config) { cfg.Flush = config.FlushInterval }, nil, 1200 * ms, 1225 * ms, 0, 10 * second, "1s Released a 0s interval"},
+		{"no hold", func(cfg *config.Config) { cfg.MaxHold = 0 }, nil, 1200 * ms, 1225 * ms, 0, 10 * second, "1s Released a 0s no-hold"},
+		{"unavailable", nil, unavailable, 1200 * ms, 1225 * ms, 0, 10 * second, "1s Released a 0s unavailable"},
+		{"unavailable, adaptive", adaptive, unavailable, 1200 * ms, 1225 * ms, 0, 10 * second, "1s Released a 0s unavailable"},
+		{"no time", nil, nil, 0, 0, 0, 100 * ms, "1s Released a 0s no-time"},
+		{"hardly any time", nil, nil, 0, 0, 0, 101 * ms, "1.001s Released a 0s end"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.change == nil {
+				tt.change = func(*config.Config) {}
+			}
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = tt.flush
+				if tt.set != nil {
+					tt.set(s)
+				}
+				s.invoke(time.Second, "a", tt.timeout)
+				if tt.heard != 0 {
+					s.telemetry(tt.heard, s.runtimeDone(tt.done, "a"))
+				}
+				s.finish()
+				s.want([]string{"Released"}, tt.want)
+			}, tt.change)
+		})
+	}
+}
+
+// Released is told before next is called, in the part of the invocation that is
+// surely not frozen.
+func TestReleasedComesBeforeNext(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.telemetry(1200*ms, s.runtimeDone(1200*ms, "a"))
+		s.invoke(2*time.Second, "b", 10*time.Second)
+		s.telemetry(2200*ms, s.runtimeDone(2200*ms, "b"))
+		s.finish()
+		s.want([]string{"next", "Released"}, "0s next", "1.2s Released a 0s end", "1.2s next", "2.2s Released b 0s end", "2.2s next")
+	})
+}
+
+// Lambda that does not tell any more when a runtime is done has cost one
+// invocation its time, and costs nobody else theirs.
+func TestOneInvocationWaitsForTheDeaf(t *testing.T) {
+	for _, mode := range []config.Flush{config.FlushEnd, config.FlushAdaptive} {
+		why := "end"
+		if mode == config.FlushAdaptive {
+			why = "rare"
+		}
+		t.Run(string(mode), func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = 10 * ms
+				heard := func(at time.Duration, request string) { s.telemetry(at+25*ms, s.runtimeDone(at, request)) }
+				s.invoke(10*time.Second, "a", 3*time.Second)
+				heard(11*time.Second, "a")
+				// Lines and reports are no runtime that is done.
+				s.invoke(20*time.Second, "b", 3*time.Second)
+				s.telemetry(21*time.Second, s.report(21*time.Second, "a"), s.event(21*time.Second, "platform.start", "b"))
+				s.invoke(30*time.Second, "c", 3*time.Second)
+				s.telemetry(31*time.Second, s.report(31*time.Second, "b"))
+				s.invoke(40*time.Second, "d", 3*time.Second)
+				// Here it is told of again: the next one is held.
+				heard(41*time.Second, "d")
+				s.invoke(50*time.Second, "e", 3*time.Second)
+				heard(51*time.Second, "e")
+				// And that it can happen again.
+				s.invoke(60*time.Second, "f", 3*time.Second)
+				s.invoke(70*time.Second, "g", 3*time.Second)
+				s.finish()
+				s.want([]string{"Released"},
+					"11.035s Released a 35ms "+why,
+					"22.9s Released b 0s "+why,
+					"30s Released c 0s deaf",
+					"40s Released d 0s deaf",
+					"51.035s Released e 35ms "+why,
+					"1m2.9s Released f 0s "+why,
+					"1m10s Released g 0s deaf")
+			}, func(cfg *config.Config) { cfg.Flush = mode })
+		})
+	}
+}
+
+// It is deaf only where nothing was told of: a runtime that was done too late
+// for its own invocation shows that Lambda still tells.
+func TestARuntimeThatIsDoneTooLateIsNotDeaf(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invoke(10*time.Second, "a", 3*time.Second)
+		s.telemetry(12950*ms, s.runtimeDone(12950*ms, "a"))
+		s.invoke(20*time.Second, "b", 3*time.Second)
+		s.telemetry(21*time.Second, s.runtimeDone(21*time.Second, "b"))
+		// Another's runtime is told of while this one's is awaited.
+		s.invoke(30*time.Second, "c", 3*time.Second)
+		s.telemetry(31*time.Second, s.runtimeDone(31*time.Second, "z"))
+		s.invoke(40*time.Second, "d", 3*time.Second)
+		s.telemetry(41*time.Second, s.runtimeDone(41*time.Second, "d"))
+		s.finish()
+		s.want([]string{"Released"}, "12.9s Released a 0s end", "21s Released b 0s end", "32.9s Released c 0s end", "41s Released d 0s end")
+	})
+}
+
+// Where nothing comes at all, Lambda does not reach us: a second is enough to
+// know it.
+func TestNobodyWaitsLongForALambdaThatIsSilent(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = 10 * ms
+		s.invoke(10*time.Second, "a", time.Minute)
+		s.telemetry(15*time.Second, s.runtimeDone(15*time.Second, "a"))
+		s.invokeSilently(20*time.Second, "b", time.Minute)
+		s.invokeSilently(30*time.Second, "c", time.Minute)
+		s.invokeSilently(40*time.Second, "d", 500*ms)
+		// It finds its voice again.
+		s.invoke(50*time.Second, "e", time.Minute)
+		s.telemetry(55*time.Second, s.runtimeDone(55*time.Second, "e"))
+		s.invoke(60*time.Second, "f", time.Minute)
+		s.telemetry(65*time.Second, s.runtimeDone(65*time.Second, "f"))
+		s.finish()
+		s.want([]string{"Released"},
+			"15.01s Released a 10ms end",
+			"21s Released b 0s end",
+			"30s Released c 0s deaf",
+			"40s Released d 0s deaf",
+			"50s Released e 0s deaf",
+			"1m5.01s Released f 10ms end")
+	})
+}
+
+// Anything at all is a sign of life; then the function is what takes its time.
+func TestASignOfLifeIsWorthWaiting(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		sign time.Duration // the only one, before the runtime is done 30 s later; from when it begins; 0: none
+		want string
+	}{
+		{"at once", ms, "40.01s Released a 10ms end"},
+		{"in the last moment", 999 * ms, "40.01s Released a 10ms end"},
+		{"too late", 1001 * ms, "11s Released a 0s end"},
+		// Lambda posts what it has kept in the moment that an environment is
+		// thawed, and who hears of which first is chance.
+		{"just before", -ms, "40.01s Released a 10ms end"},
+		{"none", 0, "11s Released a 0s end"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				s.pipeline.flush = 10 * ms
+				s.invokeSilently(10*time.Second, "a", time.Minute)
+				if tt.sign != 0 {
+					s.telemetry(10*time.Second+tt.sign, line())
+				}
+				s.telemetry(40*time.Second, s.runtimeDone(40*time.Second, "a"))
+				s.finish()
+				s.want([]string{"Released"}, tt.want)
+			})
+		})
+	}
+}
+
+// The deadline's margin is nobody's to wait in, also where Lambda is silent.
+func TestASilentLambdaAndANearDeadline(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invokeSilently(10*time.Second, "a", 600*ms)
+		s.invokeSilently(20*time.Second, "b", 600*ms)
+		s.finish()
+		s.want([]string{"Released"}, "10.5s Released a 0s end", "20s Released b 0s deaf")
+	})
+}
+
+// Lambda tries an asynchronous invocation that failed again, under the same id
+// and often in the same environment: what it told of the first try is not true
+// of the second.
+func TestARequestThatIsTriedAgainIsHeldForItsOwnRuntimeDone(t *testing.T) {
+	for _, between := range []int{0, 1, 5} {
+		inFakeTime(t, func(s *scene) {
+			s.pipeline.flush = 10 * ms
+			try := func(at time.Duration, request string) {
+				s.invoke(at, request, 10*time.Second)
+				s.telemetry(at+225*ms, s.runtimeDone(at+200*ms, request))
+			}
+			try(time.Second, "a")
+			for i := range between {
+				try(time.Duration(i+2)*time.Second, string(rune('b'+i)))
+			}
+			try(61*time.Second, "a")
+			try(181*time.Second, "a")
+			s.finish()
+			got := s.only("Released a")
+			want := []string{"1.235s Released a 35ms end", "1m1.235s Released a 35ms end", "3m1.235s Released a 35ms end"}
+			if !slices.Equal(got, want) {
+				t.Errorf("%d between: %q, want %q", between, got, want)
+			}
+		})
+	}
+}
+
+// Nor does it drive out what is remembered of others.
+func TestWhatIsSentAgainIsRememberedOnce(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.telemetry(500*ms, s.runtimeDone(500*ms, "a"))
+		for i := range 40 { // more than are remembered
+			s.telemetry(time.Duration(501+i)*ms, s.runtimeDone(501*ms, "z"))
+		}
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.finish()
+		s.want([]string{"Released"}, "1s Released a 0s end")
+	})
+}
+
+// The same telemetry that comes again, because Lambda has not seen the answer,
+// changes nothing.
+func TestARuntimeDoneThatIsSentAgainChangesNothing(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.pipeline.flush = 10 * ms
+		for i := range 3 {
+			at, request := time.Duration(i+1)*time.Second, string(rune('a'+i))
+			s.invoke(at, request, 10*time.Second)
+			again := s.runtimeDone(at+200*ms, request)
+			for late := range 40 { // more than are remembered
+				s.telemetry(at+225*ms+time.Duration(late)*ms, again)
+			}
+		}
+		s.finish()
+		s.want([]string{"Released"}, "1.235s Released a 35ms end", "2.235s Released b 35ms end", "3.235s Released c 35ms end")
+	})
+}

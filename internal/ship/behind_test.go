@@ -1,0 +1,250 @@
+package ship_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kinetel/internal/kinesis"
+)
+
+func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
+	want := func(t *testing.T, r *rig, want time.Duration) {
+		t.Helper()
+		synctest.Wait()
+		if got := r.Behind(); got != want {
+			t.Errorf("after %s Behind is %s, want %s", time.Since(r.began), got, want)
+		}
+	}
+	t.Run("nothing waits", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, accept)
+			want(t, r, 0)
+			r.Wake()
+			time.Sleep(time.Hour)
+			want(t, r, 0)
+			r.push(1)
+			want(t, r, 0)
+			time.Sleep(time.Hour)
+			want(t, r, 0)
+			r.Thawed()
+			want(t, r, 0)
+		})
+	})
+	for _, tt := range []struct {
+		name    string
+		failure answer
+	}{
+		{"Kinesis fails", fail},
+		{"Kinesis throttles", throttle},
+		{"Kinesis throttles each record", throttleEach},
+		{"Kinesis refuses", deny},
+		{"the keys do not work", expired},
+		{"the network is down", unreachable},
+		{"a request hangs", silence},
+		{"a fault comes each time", broken},
+		{"all is refused, and nothing was ever taken", poison(1, 2, 3)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.failure)
+				time.Sleep(7 * time.Second)
+				want(t, r, 0)
+				r.push(1)
+				for _, d := range []time.Duration{0, time.Millisecond, 4 * time.Second, time.Minute, time.Hour} {
+					time.Sleep(d - r.Behind())
+					want(t, r, d)
+				}
+				r.push(2, 3) // waits no longer than the first one
+				want(t, r, time.Hour)
+				r.kinesis.become(accept)
+				time.Sleep(36 * time.Second)
+				want(t, r, 0)
+				// The next trouble counts from its own beginning.
+				r.kinesis.become(fail)
+				time.Sleep(time.Hour)
+				want(t, r, 0)
+				r.push(4)
+				time.Sleep(3 * time.Second)
+				want(t, r, 3*time.Second)
+			})
+		})
+	}
+	t.Run("a request takes its time", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, in(900*time.Millisecond, accept))
+			r.push(1)
+			time.Sleep(899 * time.Millisecond)
+			want(t, r, 899*time.Millisecond)
+			r.push(2)
+			time.Sleep(time.Millisecond)
+			want(t, r, 0)
+			time.Sleep(300 * time.Millisecond)
+			want(t, r, 300*time.Millisecond) // of the second one
+		})
+	})
+	t.Run("some go through each time", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, throttleOnly(1))
+			r.push(1)
+			for seq := uint64(2); seq < 10_000; seq++ {
+				r.push(seq) // so that something goes through each time
+				time.Sleep(100 * time.Microsecond)
+				if got := r.Behind(); got > 0 {
+					t.Fatalf("Behind is %s", got)
+				}
+			}
+		})
+	})
+	t.Run("all are given up", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, accept, poison(2))
+			r.push(1)
+			synctest.Wait()
+			r.push(2)
+			time.Sleep(time.Second)
+			want(t, r, 0)
+		})
+	})
+}
+
+// A process that was brought up from a snapshot has dead connections and old
+// keys.
+func TestAfterARestoreNothingOldIsUsed(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before func(r *rig)
+		want   int // requests before
+	}{
+		{"before the first request", func(*rig) {}, 0},
+		{"after some", func(r *rig) {
+			r.push(1)
+			synctest.Wait()
+			r.push(2)
+			synctest.Wait()
+		}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, accept)
+				tt.before(r)
+				r.Restored()
+				synctest.Wait()
+				if len(r.kinesis.times()) != tt.want || len(r.kinesis.dropped()) > 0 || len(r.kinesis.renewed()) > 0 {
+					t.Errorf("%d requests, connections dropped after %v, credentials renewed after %v, before there is anything to send",
+						len(r.kinesis.times()), r.kinesis.dropped(), r.kinesis.renewed())
+				}
+				for seq := range uint64(3) {
+					r.push(10 + seq)
+					synctest.Wait()
+				}
+				want := []int{tt.want} // once
+				if diff := cmp.Diff([][]int{want, want}, [][]int{r.kinesis.dropped(), r.kinesis.renewed()}); diff != "" {
+					t.Errorf("after requests, connections were dropped and credentials renewed (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+	t.Run("and what waits is sent", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, accept)
+			r.pushed(rec(1))
+			synctest.Wait()
+			wantRequests(t, r)
+			r.Restored()
+			synctest.Wait()
+			wantRequests(t, r, []uint64{1})
+		})
+	})
+	t.Run("nor by the request after the one in flight", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, in(time.Second, fail), accept)
+			r.push(1)
+			synctest.Wait()
+			r.Restored()
+			time.Sleep(2 * time.Second)
+			if diff := cmp.Diff([][]int{{1}, {1}}, [][]int{r.kinesis.dropped(), r.kinesis.renewed()}); diff != "" || r.waiting() > 0 {
+				t.Errorf("after requests, connections were dropped and credentials renewed (-want +got):\n%s", diff)
+			}
+		})
+	})
+}
+
+func TestCredentialsAreRenewedBeforeTheSecondTry(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		script []answer
+		want   []int // after which requests
+	}{
+		{"which works", []answer{expired, accept}, []int{1}},
+		{"which does not: each probe begins anew", []answer{expired, expired, expired, accept}, []int{1, 3}},
+		{"but for no other failure", []answer{fail, throttle, throttleEach, unreachable, deny, breakOff(true), accept}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.script...)
+				r.push(1)
+				time.Sleep(forever)
+				if diff := cmp.Diff(tt.want, r.kinesis.renewed()); diff != "" || r.waiting() > 0 {
+					t.Errorf("%d records wait; credentials were renewed after requests (-want +got):\n%s", r.waiting(), diff)
+				}
+			})
+		})
+	}
+}
+
+func TestRefusalIsWhatSomebodyHasToMend(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer answer
+		want   string // of the error; empty: there is none
+	}{
+		{"nothing was tried", nil, ""},
+		{"all is well", accept, ""},
+		{"denied", deny, "AccessDeniedException"},
+		{"no such stream", refuse(kinesis.Denied, "ResourceNotFoundException"), "ResourceNotFoundException"},
+		{"credentials that do not work", expired, "ExpiredTokenException"},
+		{"nothing was ever taken", poison(1, 2), "InvalidArgumentException"},
+		{"Kinesis fails", fail, ""},
+		{"Kinesis throttles", throttle, ""},
+		{"Kinesis throttles some", throttleOnly(1), ""},
+		{"the network is down", unreachable, ""},
+		{"there is no answer", silence, ""},
+		{"a fault of ours", broken, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, tt.answer)
+				if tt.answer != nil {
+					r.push(1, 2)
+				}
+				time.Sleep(time.Minute)
+				err := r.Refusal()
+				if (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("Refusal is %v, want %q", err, tt.want)
+				}
+				if err != nil && kinesis.ClassOf(err) != kinesis.Denied && kinesis.ClassOf(err) != kinesis.Credentials {
+					t.Errorf("Refusal is %s", kinesis.ClassOf(err))
+				}
+				r.kinesis.become(accept)
+				time.Sleep(time.Minute)
+				if err := r.Refusal(); err != nil {
+					t.Errorf("all is well again, and Refusal is %v", err)
+				}
+			})
+		})
+	}
+	t.Run("not what was there before another trouble", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, deny, fail)
+			r.push(1)
+			time.Sleep(time.Minute)
+			if err := r.Refusal(); err != nil {
+				t.Errorf("Refusal is %v", err)
+			}
+		})
+	})
+}

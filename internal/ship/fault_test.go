@@ -1,0 +1,458 @@
+package ship_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kinetel/internal/kinesis"
+	"kinetel/internal/pack"
+	"kinetel/internal/ship"
+	"kinetel/internal/spool"
+)
+
+// broken is a fault of ours.
+func broken(context.Context, []*pack.Record) ([]kinesis.Result, error) { panic("a hole in the floor") }
+
+// brokenAfter is one after Kinesis has taken the records.
+func (r *rig) brokenAfter(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+	r.kinesis.mu.Lock()
+	defer r.kinesis.mu.Unlock()
+	for _, one := range records {
+		r.kinesis.taken = append(r.kinesis.taken, one.First)
+	}
+	panic("a hole in the floor")
+}
+
+// faults are the lines of the log that tell of a panic.
+func (l *logbook) faults() (found []entry) {
+	for _, e := range l.told() {
+		if e.message == "a fault in Kinetel; the function runs on" {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// running fails the test where Run has ended.
+func (r *rig) running(t *testing.T) {
+	t.Helper()
+	select {
+	case <-r.ended:
+		t.Error("Run has ended before its context")
+	default:
+	}
+}
+
+func TestAPutterThatPanicsLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, broken, accept)
+		r.push(1, 2, 3)
+		if err := r.flush(t, forever); err != nil {
+			t.Fatal(err)
+		}
+		wantRequests(t, r, []uint64{1, 2, 3}, []uint64{1, 2, 3})
+		if diff := cmp.Diff([]uint64{1, 2, 3}, r.kinesis.accepted()); diff != "" || r.account.Total() != 0 || r.waiting() != 0 {
+			t.Errorf("%d given up, %d wait; taken (-want +got):\n%s", r.account.Total(), r.waiting(), diff)
+		}
+		// One failure is none of Kinesis'.
+		if took := time.Since(r.began); took > 51*time.Millisecond || r.Unavailable() || r.Behind() != 0 {
+			t.Errorf("it took %s; unavailable: %t, behind: %s", took, r.Unavailable(), r.Behind())
+		}
+		faults := r.log.faults()
+		if len(faults) != 1 || len(r.log.told()) != 1 || faults[0].level != slog.LevelError {
+			t.Fatalf("log: %v", r.log.told())
+		}
+		attrs := faults[0].attrs
+		if stack, _ := attrs["stack"].(string); attrs["problem"] != "send records" || attrs["panic"] != "a hole in the floor" || !strings.Contains(stack, "ship_test.broken") {
+			t.Errorf("the fault is told as %v", attrs)
+		}
+		// Nobody knows what became of the request.
+		if stats := r.Stats(); stats.Unknown != 1 || stats.Requests != 2 || stats.Retried != 3 || stats.Records != 3 {
+			t.Errorf("stats: %+v", stats)
+		}
+		r.running(t)
+	})
+}
+
+func TestAPutterThatAlwaysPanicsIsAnOutage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, broken)
+		r.push(1, 2, 3)
+		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) || !r.Unavailable() {
+			t.Errorf("Flush returned %v; unavailable: %t", err, r.Unavailable())
+		}
+		if text := r.Trouble(); text != "a fault in Kinetel" {
+			t.Errorf("Trouble is %q", text)
+		}
+		if err := r.Refusal(); err != nil {
+			t.Errorf("Refusal is %v, but nobody can mend it", err)
+		}
+		time.Sleep(forever)
+		r.running(t)
+		// Each time it costs a stack and a line, so it must not be often.
+		if n := len(r.kinesis.times()); n < 60 || n > 300 || r.waiting() != 3 || r.account.Total() != 0 {
+			t.Errorf("%d requests in an hour; %d records wait, %d events were given up", n, r.waiting(), r.account.Total())
+		}
+		before := len(r.kinesis.times())
+		r.kinesis.become(accept)
+		time.Sleep(35 * time.Second)
+		if diff := cmp.Diff([]uint64{1, 2, 3}, r.kinesis.accepted()); diff != "" || r.Unavailable() {
+			t.Errorf("after %d more requests, unavailable: %t; taken (-want +got):\n%s", len(r.kinesis.times())-before, r.Unavailable(), diff)
+		}
+		began := time.Now()
+		r.stop()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("Run ended after %s", took)
+		}
+	})
+}
+
+func TestAPutterThatPanicsAfterwardsSendsNothingElseTwice(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var r *rig
+		r = start(t, accept, func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+			return r.brokenAfter(ctx, records)
+		}, accept)
+		for seq := range uint64(3) {
+			r.push(10*seq, 10*seq+1)
+			time.Sleep(time.Second)
+		}
+		if diff := cmp.Diff([]uint64{0, 1, 10, 11, 10, 11, 20, 21}, r.kinesis.accepted()); diff != "" {
+			t.Errorf("taken (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAPutterThatPanicsInADrainDoesNotEndIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, broken, broken, accept)
+		r.pushed(rec(1))
+		if err := r.drain(t, 2*time.Second); err != nil || r.waiting() != 0 {
+			t.Errorf("Drain returned %v, and %d records wait", err, r.waiting())
+		}
+	})
+	t.Run("nor its last request", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := start(t, broken)
+			r.stop()
+			one := rec(1)
+			one.Origin = r.origin
+			if left := r.Last(t.Context(), []*pack.Record{one}); len(left) != 1 {
+				t.Errorf("%d records are left, want the one", len(left))
+			}
+		})
+	})
+}
+
+// brittle is a Putter that panics in other methods, as often as it is told.
+type brittle struct {
+	*fakeKinesis
+	idle, renew int // how often yet
+}
+
+func (b *brittle) CloseIdle() {
+	if b.idle > 0 {
+		b.idle--
+		panic("CloseIdle")
+	}
+	b.fakeKinesis.CloseIdle()
+}
+
+func (b *brittle) Renew() {
+	if b.renew > 0 {
+		b.renew--
+		panic("Renew")
+	}
+	b.fakeKinesis.Renew()
+}
+
+func TestAPutterMayPanicAnywhere(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		putter brittle
+		script []answer
+		tried  bool // before it panics
+	}{
+		{"before a request, with connections", brittle{idle: 1}, []answer{accept}, false},
+		{"before a request, with the keys", brittle{renew: 1}, []answer{accept}, false},
+		{"between two tries, with connections", brittle{idle: 1}, []answer{breakOff(true), accept}, true},
+		{"between two tries, with the keys", brittle{renew: 1}, []answer{expired, accept}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				putter := &tt.putter
+				putter.fakeKinesis = &fakeKinesis{script: tt.script}
+				r := startWith(t, setting{putter: putter})
+				if !tt.tried {
+					r.Restored()
+				}
+				r.push(1, 2, 3)
+				time.Sleep(time.Minute)
+				r.running(t)
+				if n := len(r.log.faults()); n != 1 {
+					t.Errorf("%d faults", n)
+				}
+				if diff := cmp.Diff([]uint64{1, 2, 3}, putter.accepted()); diff != "" || putter.idle+putter.renew > 0 || r.Unavailable() {
+					t.Errorf("%d panics are to come, unavailable: %t; taken (-want +got):\n%s", putter.idle+putter.renew, r.Unavailable(), diff)
+				}
+				for _, e := range r.log.faults() {
+					if stack, _ := e.attrs["stack"].(string); e.attrs["problem"] != "ship" || !strings.Contains(stack, "brittle") {
+						t.Errorf("log: %v", e)
+					}
+				}
+			})
+		})
+	}
+}
+
+// After a fault of the shipper's own nobody is held, until it has proved to work.
+func TestNobodyIsHeldAfterAFaultOfTheShipper(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		putter := &brittle{fakeKinesis: &fakeKinesis{script: []answer{accept}}, idle: 1}
+		r := startWith(t, setting{putter: putter})
+		r.Restored()
+		r.push(1)
+		synctest.Wait()
+		if !r.Unavailable() || r.waiting() != 1 {
+			t.Errorf("unavailable: %t; %d records wait", r.Unavailable(), r.waiting())
+		}
+		time.Sleep(time.Second - 1)
+		if n := len(putter.times()); n > 0 {
+			t.Errorf("%d requests within a second", n)
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if r.Unavailable() || r.waiting() != 0 {
+			t.Errorf("a second later, unavailable: %t; %d records wait", r.Unavailable(), r.waiting())
+		}
+	})
+	t.Run("which does not keep Run from ending", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := startWith(t, setting{putter: &brittle{fakeKinesis: &fakeKinesis{script: []answer{accept}}, idle: 1}})
+			r.Restored()
+			r.push(1)
+			synctest.Wait()
+			began := time.Now()
+			r.stop()
+			if took := time.Since(began); took != 0 {
+				t.Errorf("Run ended after %s", took)
+			}
+		})
+	})
+}
+
+// Faults come between others of every kind, and each record is taken all the
+// same: once, but for the requests of which nobody knows what became.
+func TestEveryRecordIsTakenWhateverPanics(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		names := []string{"accept", "accept", "panic", "panic", "panic after", "throttle some", "throttle", "fail", "deny", "expired", "break", "poison"}
+		script := rapid.SliceOfN(rapid.SampledFrom(names), 0, 15).Draw(rt, "script")
+		bursts := rapid.SliceOfN(rapid.IntRange(0, 4), 1, 6).Draw(rt, "bursts")
+		pauses := rapid.SliceOfN(rapid.IntRange(0, 3000), len(bursts), len(bursts)).Draw(rt, "milliseconds between")
+		idle := rapid.IntRange(0, 2).Draw(rt, "panics in CloseIdle")
+
+		var want, rejected []uint64
+		twice := map[uint64]int{} // how often more than once a record may be taken
+		var taken []uint64
+		var lost int64
+		var waiting int
+		var ended bool
+		bubble(t, func(t *testing.T) {
+			var r *rig
+			var mu sync.Mutex
+			answers := []answer{}
+			for _, name := range script {
+				answers = append(answers, map[string]answer{
+					"accept": accept, "panic": broken, "throttle some": throttleOnly(1, 3, 5), "throttle": throttle, "fail": fail,
+					"deny": deny, "expired": expired, "break": breakOff(true), "poison": poison(2),
+					"panic after": func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+						mu.Lock()
+						for _, one := range records {
+							twice[one.First]++
+						}
+						mu.Unlock()
+						return r.brokenAfter(ctx, records)
+					},
+				}[name])
+			}
+			answers = append(answers, accept)
+			k := &fakeKinesis{script: answers}
+			r = startWith(t, setting{putter: &brittle{fakeKinesis: k, idle: idle}})
+			r.kinesis = k
+			for i, n := range bursts {
+				for range n {
+					want = append(want, uint64(len(want)+1))
+					r.push(want[len(want)-1])
+				}
+				if i%2 == 0 {
+					_ = r.flush(t, 100*time.Millisecond)
+				}
+				time.Sleep(time.Duration(pauses[i]) * time.Millisecond)
+			}
+			time.Sleep(forever)
+			synctest.Wait()
+			select {
+			case <-r.ended:
+				ended = true
+			default:
+			}
+			taken, lost, waiting = k.accepted(), r.account.Total(), r.waiting()
+			for _, loss := range r.origin.Ledger.Take() {
+				rejected = append(rejected, loss.First)
+			}
+		})
+		if ended || waiting > 0 || int(lost) != len(rejected) {
+			rt.Fatalf("Run has ended: %t; %d records wait, %d events were given up: %v", ended, waiting, lost, rejected)
+		}
+		for _, seq := range want {
+			n := 0
+			for _, one := range taken {
+				if one == seq {
+					n++
+				}
+			}
+			least := 1
+			if slices.Contains(rejected, seq) && seq == 2 { // the poison
+				least = 0
+			}
+			if n < least || n > 1+twice[seq] {
+				rt.Fatalf("record %d was taken %d times; nobody knows of %d", seq, n, twice[seq])
+			}
+		}
+	})
+}
+
+// shelf is a Store in memory that panics when its method is called for the n-th
+// time.
+type shelf struct {
+	method string
+	n      int
+	kept   map[*spool.Ref]*pack.Record
+	left   int // refs not forgotten
+}
+
+func (s *shelf) call(method string) {
+	if method != s.method {
+		return
+	}
+	if s.n--; s.n == 0 {
+		panic(fmt.Sprint("in ", method))
+	}
+}
+
+func (s *shelf) Append(r *pack.Record) (*spool.Ref, error) {
+	ref := &spool.Ref{Origin: r.Origin, First: r.First, Last: r.Last, Events: r.Events, DataSize: r.Size()}
+	s.kept[ref] = r
+	s.left++
+	return ref, nil
+}
+
+func (s *shelf) Read(ref *spool.Ref) (*pack.Record, error) {
+	s.call("Read")
+	return s.kept[ref], nil
+}
+
+func (s *shelf) Done(*spool.Ref) {
+	s.call("Done")
+	s.left--
+}
+
+func (s *shelf) Together(a, b *spool.Ref) bool { return a == b }
+func (s *shelf) Seal(*spool.Ref)               {}
+
+func TestAStoreThatPanicsLosesNothing(t *testing.T) {
+	all := []uint64{1, 2, 3, 4, 5, 6}
+	for _, method := range []string{"Read", "Done"} {
+		for n := 1; n <= 5; n++ {
+			t.Run(fmt.Sprint(method, " ", n), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					store := &shelf{method: method, n: n, kept: map[*spool.Ref]*pack.Record{}}
+					r := startWith(t, setting{store: store}, throttleOnly(2, 4), accept)
+					for _, seq := range all {
+						r.pushed(rec(seq))
+					}
+					r.Wake()
+					time.Sleep(time.Minute)
+					r.running(t)
+					requests := r.kinesis.requests()
+					taken := r.kinesis.accepted()
+					slices.Sort(taken)
+					if diff := cmp.Diff(all, slices.Compact(slices.Clone(taken))); diff != "" || r.account.Total() != 0 || len(r.log.faults()) != 1 {
+						t.Errorf("%d given up; log: %v; taken (-want +got):\n%s", r.account.Total(), r.log.told(), diff)
+					}
+					// What was read but not sent is not sent twice. What was sent and
+					// not noted may be, in the next request.
+					if method == "Read" && len(taken) != len(all) {
+						t.Errorf("requests: %v", requests)
+					}
+					for i, seqs := range requests {
+						if sorted := slices.Compact(slices.Sorted(slices.Values(seqs))); len(sorted) != len(seqs) || len(seqs) > len(all) {
+							t.Errorf("request %d has a record twice: %v", i+1, seqs)
+						}
+					}
+					if got := r.queue.Waiting(); got.Records != 0 || got.Bytes != 0 {
+						t.Errorf("waiting in the end: %+v", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestWhatTheLoopAsksWaitsForNoLock(t *testing.T) {
+	// In real time: who waits for a lock would stop the fake one.
+	inside, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	var blocking bool
+	r := startWith(t, setting{lost: func() int64 {
+		if blocking {
+			once.Do(func() { close(inside) })
+			<-release
+		}
+		return 0
+	}}, deny, func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+		blocking = true // from the same goroutine
+		return accept(ctx, records)
+	})
+	r.push(1)
+	drained := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for { // where the refusal comes first, it ends a Drain
+			if err := r.Drain(ctx); !errors.Is(err, ship.ErrUnavailable) {
+				drained <- err
+				return
+			}
+		}
+	}()
+	<-inside // the end of the trouble is told with the lock held
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		r.Unavailable()
+		r.Behind()
+		r.Wake()
+	}()
+	select {
+	case <-asked:
+	case <-time.After(5 * time.Second): // stands for what never comes
+		t.Error("Unavailable or Behind waits for the shipper's lock")
+	}
+	close(release)
+	<-asked
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
