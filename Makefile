@@ -69,6 +69,11 @@ fmt: ## format the code
 bench: build bin/sample-function bin/bare-extension ## figures beside the floor's
 	$(GO) run ./test/bench
 
+flush-plot: ## the simulation of the flush policy; its table and picture go into docs
+	$(GO) test -count=1 ./test/flushsim -update
+	$(GO) run ./test/flushsim -png docs/flush.png
+.PHONY: flush-plot
+
 FUZZTIME ?= 30s
 fuzz: ## each fuzz target for FUZZTIME
 	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]*_test.go:func | |' | \

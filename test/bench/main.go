@@ -30,10 +30,14 @@ func main() {
 	flag.IntVar(&b.runs, "runs", 5, "how many runs of 20 invocations of each")
 	flag.IntVar(&b.outageMegabytes, "outage", 600, "how many `megabytes` of logs come while Kinesis is down; 0 leaves that out")
 	flag.BoolVar(&b.outageReal, "outage-real", false, "let them come at one a second")
+	flag.IntVar(&b.holds, "holds", 1000, "how many invocations of a busy function are looked at for how long they are held; 0 leaves the holds out")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := b.run(ctx)
+	if err == nil && b.holds > 0 {
+		err = b.measureHolds(ctx)
+	}
 	if err == nil && b.outageMegabytes > 0 {
 		err = b.outage(ctx)
 	}
@@ -47,6 +51,7 @@ type bench struct {
 	function, extension, floor string
 	starts, runs               int
 
+	holds           int
 	outageMegabytes int
 	outageReal      bool
 }
@@ -56,7 +61,6 @@ type figures struct {
 	register, next time.Duration
 	rss            int64 // KiB
 	cpu            time.Duration
-	held           []time.Duration
 }
 
 func (b bench) run(ctx context.Context) error {
@@ -77,19 +81,20 @@ func (b bench) run(ctx context.Context) error {
 		}
 	}
 
-	var floor, own [2][]figures // cold starts, runs
+	var floor, own, idle [2][]figures // cold starts, runs
 	for round, n := range []int{b.starts, b.runs} {
 		invocations := 20 * round
 		for i := range n {
-			pair := []struct {
-				path string
-				into *[]figures
-			}{{b.floor, &floor[round]}, {b.extension, &own[round]}}
+			turns := []struct {
+				path    string
+				enabled bool
+				into    *[]figures
+			}{{b.floor, true, &floor[round]}, {b.extension, true, &own[round]}, {b.extension, false, &idle[round]}}
 			if i%2 == 1 {
-				slices.Reverse(pair) // neither always comes first
+				slices.Reverse(turns) // none always comes first
 			}
-			for _, one := range pair {
-				f, err := b.once(ctx, one.path, invocations)
+			for _, one := range turns {
+				f, err := b.once(ctx, one.path, one.enabled, invocations)
 				if err != nil {
 					return err
 				}
@@ -113,10 +118,9 @@ func (b bench) run(ctx context.Context) error {
 	row("exec to first next", "ms", "1.5 x", floor, func(f figures) float64 { return ms(f.next) }, own, 0)
 	row("resident memory, peak", "MB", "10 MB", floor, func(f figures) float64 { return float64(f.rss) * 1024 / 1e6 }, own, 1)
 	row("CPU, whole run", "ms", "", floor, func(f figures) float64 { return ms(f.cpu) }, own, 1)
-	row("held an invocation, median", "ms", "", floor, func(f figures) float64 {
-		slices.Sort(f.held)
-		return ms(f.held[len(f.held)/2])
-	}, own, 1)
+	row("KINETEL_ENABLED=false: exec to first next", "ms", "1 x", floor, func(f figures) float64 { return ms(f.next) }, idle, 0)
+	row("KINETEL_ENABLED=false: resident memory, peak", "MB", "1 x", floor, func(f figures) float64 { return float64(f.rss) * 1024 / 1e6 }, idle, 1)
+	row("KINETEL_ENABLED=false: CPU, whole run", "ms", "1 x", floor, func(f figures) float64 { return ms(f.cpu) }, idle, 1)
 	sizes := [2]float64{}
 	for i, path := range []string{b.floor, b.extension} {
 		info, err := os.Stat(path)
@@ -145,7 +149,7 @@ func copyFile(path, folder string) (string, error) {
 }
 
 // once runs an extension through a cold start and a number of invocations.
-func (b bench) once(ctx context.Context, extension string, invocations int) (f figures, err error) {
+func (b bench) once(ctx context.Context, extension string, enabled bool, invocations int) (f figures, err error) {
 	const stream = "bench"
 	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}})
 	if err != nil {
@@ -156,6 +160,7 @@ func (b bench) once(ctx context.Context, extension string, invocations int) (f f
 		Function:   lambdasim.Process{Path: b.function},
 		Extensions: []lambdasim.Process{{Path: extension}},
 		Env: map[string]string{
+			"KINETEL_ENABLED":          strconv.FormatBool(enabled),
 			"KINETEL_STREAM_NAME":      stream,
 			"AWS_ENDPOINT_URL_KINESIS": kinesis.URL(),
 			"KINETEL_SPOOL_DIR":        filepath.Join(filepath.Dir(extension), "spool"),
@@ -170,11 +175,9 @@ func (b bench) once(ctx context.Context, extension string, invocations int) (f f
 		}
 	}()
 	for range invocations {
-		result, err := sandbox.Invoke(ctx, []byte(`{"id":"bench","lines":10,"format":"mixed"}`))
-		if err != nil {
+		if _, err := sandbox.Invoke(ctx, []byte(`{"id":"bench","lines":10,"format":"mixed"}`)); err != nil {
 			return f, err
 		}
-		f.held = append(f.held, result.Held)
 	}
 	if _, err := sandbox.Shutdown(ctx); err != nil {
 		return f, err

@@ -17,7 +17,7 @@ import (
 
 func TestEverythingArrivesOnce(t *testing.T) {
 	for _, format := range []lambdasim.LogFormat{lambdasim.LogText, lambdasim.LogJSON} {
-		for _, flush := range []string{"end", "interval"} {
+		for _, flush := range []string{"adaptive", "end", "interval"} {
 			t.Run(fmt.Sprintf("%s logs, flush %s", format, flush), func(t *testing.T) {
 				t.Parallel()
 				r := start(t, rig.Options{
@@ -121,7 +121,7 @@ func TestLinesArriveBeforeTheInvocationEnds(t *testing.T) {
 
 // A function that works for long does not keep what it has said to itself.
 func TestLinesArriveAtTheIntervalWhileTheFunctionRuns(t *testing.T) {
-	for _, flush := range []string{"interval", "end"} {
+	for _, flush := range []string{"interval", "end", "adaptive"} {
 		t.Run(flush, func(t *testing.T) {
 			t.Parallel()
 			first := make(chan struct{})
@@ -225,7 +225,7 @@ func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
 	}
 	r.Ended(r.Shutdown())
 	v := r.Verdict(r.records())
-	if v.Lost+v.Duplicated+v.Unknown+v.Holes != 0 || v.Own != 3 { // with the report
+	if v.Lost+v.Duplicated+v.Unknown+v.Holes != 0 || v.Own != 6 { // with the report and an event for each invocation
 		t.Errorf("%v, own %d\n%s", v, v.Own, strings.Join(v.Examples, "\n"))
 	}
 	var texts [][]byte

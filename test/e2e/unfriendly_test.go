@@ -70,7 +70,7 @@ func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
 			opt: rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "tele metry", "KINETEL_MAX_HOLD": "fast", "KINETEL_BUFFER_BYTES": "16GB", "KINETEL_FLUSH": "never"}},
 			line: []string{
 				`"level":"ERROR"`, `KINETEL_STREAM_NAME=\"tele metry\": is not a stream's name`, `KINETEL_MAX_HOLD=\"fast\": must be a duration`,
-				`KINETEL_BUFFER_BYTES=\"16GB\": must be a size`, `KINETEL_FLUSH=\"never\": must be end or interval`,
+				`KINETEL_BUFFER_BYTES=\"16GB\": must be a size`, `KINETEL_FLUSH=\"never\": must be adaptive, end or interval`,
 			},
 		},
 		"no stream is named": {

@@ -51,7 +51,7 @@ func TestFaults(t *testing.T) {
 // modesOf returns the modes to run a fault with. Without the whole matrix it is
 // one, or those that the fault insists on; another one for the next fault.
 func (f fault) modesOf(order int) (modes []mode) {
-	for _, flush := range []string{flushEnd, flushInterval} {
+	for _, flush := range []string{flushAdaptive, flushEnd, flushInterval} {
 		for _, spool := range []string{spoolOff, spoolOverflow, spoolAlways} {
 			if m := (mode{flush, spool}); f.makesSense == nil || f.makesSense(m) {
 				modes = append(modes, m)
@@ -64,6 +64,6 @@ func (f fault) modesOf(order int) (modes []mode) {
 	case f.short != nil:
 		return f.short
 	}
-	// 2 and the number of modes, 6, 4 or 2, share a divisor: 5 visits them all.
+	// 5 and the number of modes, 9, 6 or 3, share no divisor: all are visited.
 	return modes[5*order%len(modes):][:1]
 }

@@ -30,10 +30,10 @@ func seeds(whole, short uint64) (list []uint64) {
 	return list
 }
 
-// killSeeds returns the seeds of the two flush policies: every second one each.
+// killSeeds returns the seeds of the three flush policies: every third one each.
 func killSeeds(m mode) (list []uint64) {
-	for _, seed := range seeds(56, 8) {
-		if (seed%2 == 0) == (m.flush == flushEnd) {
+	for _, seed := range seeds(60, 9) {
+		if seed%3 == map[string]uint64{flushAdaptive: 0, flushEnd: 1, flushInterval: 2}[m.flush] {
 			list = append(list, seed)
 		}
 	}

@@ -45,7 +45,7 @@ func noSpool(m mode) bool   { return m.spool == spoolOff }
 
 // everySpool are three modes that have each way to spool.
 func everySpool() []mode {
-	return []mode{{flushEnd, spoolOff}, {flushInterval, spoolOverflow}, {flushEnd, spoolAlways}}
+	return []mode{{flushEnd, spoolOff}, {flushInterval, spoolOverflow}, {flushAdaptive, spoolAlways}}
 }
 
 func matrix() []fault {
@@ -76,7 +76,7 @@ func matrix() []fault {
 		{
 			name: "SIGKILL of the extension at random instants", run: kill, seeds: killSeeds, duplicates: true,
 			makesSense: func(m mode) bool { return m.spool == spoolAlways },
-			short:      []mode{{flushEnd, spoolAlways}, {flushInterval, spoolAlways}},
+			short:      []mode{{flushAdaptive, spoolAlways}, {flushEnd, spoolAlways}, {flushInterval, spoolAlways}},
 		},
 		{name: "SIGTERM to the extension", run: terminate},
 		{name: "the function panics, and exits", run: crash},

@@ -174,7 +174,7 @@ func TestEveryFaultIsRunInShort(t *testing.T) {
 			}
 		}
 	}
-	if len(modes) != 6 {
+	if len(modes) != 9 {
 		t.Errorf("modes that are run: %v", modes)
 	}
 }

@@ -94,7 +94,7 @@ func TestABadNetworkLosesNothing(t *testing.T) {
 		"a short outage":       {worsen: (*network).down, mend: (*network).up, duplicates: true},
 		"an outage to the end": {worsen: (*network).down, mend: (*network).up, toTheEnd: true, duplicates: true},
 	} {
-		for _, flush := range []string{"end", "interval"} {
+		for _, flush := range []string{"adaptive", "end", "interval"} {
 			t.Run(name+", flush "+flush, func(t *testing.T) {
 				t.Parallel()
 				client, url := startKinesis(t, 2)

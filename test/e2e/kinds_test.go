@@ -1,0 +1,271 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kinetel/internal/event"
+	"kinetel/internal/record"
+	"kinetel/kinesissim"
+	"kinetel/lambdasim"
+	"kinetel/test/rig"
+)
+
+// of returns the events of a type.
+func of(events []record.Event, kind string) (found []record.Event) {
+	for _, e := range events {
+		if e.Type == kind {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+func managed(c *lambdasim.Config) {
+	c.InitializationType = lambdasim.InitManagedInstances
+	c.MemoryMB = 2048
+}
+
+// Managed Instances: many requests at once, no platform.runtimeDone, nothing is
+// frozen and nobody held.
+func TestManagedInstances(t *testing.T) {
+	for _, flush := range []string{"adaptive", "end", "interval"} {
+		t.Run(flush, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH": flush, "KINETEL_FLUSH_INTERVAL": "200ms"}, Lambda: managed})
+			var invoking sync.WaitGroup
+			for i := range 40 {
+				invoking.Go(func() {
+					result, err := r.Sandbox.Invoke(t.Context(), fmt.Appendf(nil, `{"id":"at-once-%d","lines":20,"sleep":"20ms"}`, i))
+					if err != nil || result.Status != lambdasim.StatusSuccess {
+						t.Errorf("invocation %d: %s %s, %v", i, result.Status, result.ErrorType, err)
+					}
+				})
+			}
+			invoking.Wait()
+			r.complete()
+			told := of(r.arrived(), event.TypeInvocation)
+			if len(told) != 40 {
+				t.Fatalf("%d kinetel.invocation for 40 invocations", len(told))
+			}
+			for _, e := range told {
+				var body struct {
+					RequestID string
+					HeldMs    *float64
+					ColdStart bool
+				}
+				if err := json.Unmarshal(e.Body, &body); err != nil || body.RequestID == "" || body.HeldMs != nil || body.ColdStart {
+					t.Errorf("kinetel.invocation %s: %v", e.Body, err)
+				}
+			}
+		})
+	}
+}
+
+// What was said is in Kinesis while the environment lives, not at its end.
+func TestManagedInstancesShipAllTheTime(t *testing.T) {
+	arrived := make(chan struct{}, 1)
+	r := start(t, rig.Options{Lambda: managed}, func(c *kinesissim.Config) {
+		c.OnRequest = func(o kinesissim.Observation) {
+			if o.Records > 0 && o.Failed == 0 {
+				select {
+				case arrived <- struct{}{}:
+				default:
+				}
+			}
+		}
+	})
+	r.Invoke(`{"id":"alone","lines":10}`)
+	for reported := false; !reported; {
+		select {
+		case <-arrived:
+			reported = len(of(r.arrived(), event.TypePlatformReport)) > 0
+		case <-time.After(20 * time.Second): // twice the interval
+			t.Fatal("the invocation's report is not in the stream though the environment lives")
+		}
+	}
+	r.complete()
+}
+
+// SnapStart: what the init said is sent once, before the snapshot; what comes of
+// it has an id of its own, and fresh credentials and connections.
+func TestSnapStart(t *testing.T) {
+	for _, spool := range []string{"overflow", "always"} {
+		t.Run(spool, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, rig.Options{
+				Env:    map[string]string{"KINETEL_FLUSH": "end", "KINETEL_SPOOL": spool},
+				Lambda: func(c *lambdasim.Config) { c.InitializationType = lambdasim.InitSnapStart },
+			})
+			before := r.arrived()
+			if len(of(before, "platform.initStart"))+len(of(before, "platform.telemetrySubscription")) != 2 {
+				t.Errorf("what the init said is not in the stream before the snapshot: %d events", len(before))
+			}
+			for i := range 5 {
+				r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
+			}
+			r.complete()
+
+			// Each environment counts from 1 without a hole, and what belongs to
+			// the restore and after it is the second one's.
+			last := map[string]uint64{}
+			var ids []string
+			for _, e := range r.arrived() {
+				id := fmt.Sprint(e.Resource["faas.instance"])
+				if last[id] == 0 {
+					ids = append(ids, id)
+				}
+				if e.Seq != last[id]+1 {
+					t.Errorf("%s has %d after %d", id, e.Seq, last[id])
+				}
+				last[id] = e.Seq
+				restored := strings.HasPrefix(e.Type, "platform.restore") || e.Type == event.TypePlatformStart || e.Type == "function"
+				if restored && len(ids) != 2 {
+					t.Errorf("%s has the id of before the restore", e.Type)
+				}
+			}
+			if len(ids) != 2 {
+				t.Errorf("%d environment ids, want 2: %v", len(ids), ids)
+			}
+		})
+	}
+}
+
+func TestSnapStartCredentialsAreRenewed(t *testing.T) {
+	var given atomic.Int64
+	r := start(t, rig.Options{
+		Env: map[string]string{"KINETEL_FLUSH": "end"},
+		Lambda: func(c *lambdasim.Config) {
+			c.InitializationType = lambdasim.InitSnapStart
+			c.Credentials = func() (id, secret, token string, expires time.Time) {
+				// Each is refused once the next is given.
+				n := given.Add(1)
+				return fmt.Sprintf("AKID%d", n), secretKey, "", time.Now().Add(time.Hour)
+			}
+		},
+	}, func(c *kinesissim.Config) {
+		c.Credentials = map[string]string{}
+		for i := range 20 {
+			c.Credentials[fmt.Sprintf("AKID%d", i+1)] = secretKey
+		}
+	})
+	if n := given.Load(); n == 0 {
+		t.Fatal("nobody asked for credentials before the snapshot")
+	}
+	atInit := given.Load()
+	r.Invoke(`{"id":"restored","lines":10}`)
+	afterRestore := given.Load()
+	if afterRestore == atInit {
+		t.Error("the credentials of the snapshot are used after the restore")
+	}
+	r.Invoke(`{"id":"again","lines":10}`)
+	if given.Load() != afterRestore {
+		t.Error("credentials that are good for an hour are fetched for each request")
+	}
+	// They are taken back before their time.
+	r.kinesis.SetCredentials(map[string]string{fmt.Sprintf("AKID%d", afterRestore+1): secretKey})
+	r.Invoke(`{"id":"refused","lines":10}`)
+	if given.Load() == afterRestore {
+		t.Error("credentials that Kinesis refuses are kept")
+	}
+	r.complete()
+}
+
+func TestProvisionedConcurrency(t *testing.T) {
+	r := start(t, rig.Options{Lambda: func(c *lambdasim.Config) { c.InitializationType = lambdasim.InitProvisionedConcurrency }})
+	for i := range 8 {
+		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
+	}
+	r.complete()
+}
+
+func TestAStreamedResponse(t *testing.T) {
+	for _, flush := range []string{"adaptive", "end"} {
+		t.Run(flush, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH": flush}})
+			for range 3 {
+				if result := r.Invoke(`{"id":"stream","lines":5,"chunks":5,"chunkEvery":"20ms"}`); result.Held > 5*time.Second {
+					t.Errorf("held %v", result.Held)
+				}
+			}
+			r.complete()
+			for _, e := range of(r.arrived(), event.TypePlatformRuntimeDone) {
+				if !bytes.Contains(e.Body, []byte("responseDuration")) || !bytes.Contains(e.Body, []byte("producedBytes")) {
+					t.Errorf("platform.runtimeDone: %s", e.Body)
+				}
+			}
+		})
+	}
+}
+
+// With the extensions' lines subscribed, what Kinetel says comes back to it. It
+// must not go round in circles.
+func TestItsOwnLogIsNotFedBack(t *testing.T) {
+	r := start(t, rig.Options{
+		Env:   map[string]string{"KINETEL_TYPES": "platform,function,extension", "KINETEL_LOG_LEVEL": "debug", "KINETEL_REPORT": "events,emf", "KINETEL_FLUSH": "end"},
+		Types: []string{"platform", "function"},
+	})
+	for i := range 5 {
+		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
+	}
+	r.Ended(r.Shutdown())
+	events := r.arrived()
+	if own := of(events, event.TypeExtension); len(own) > 0 {
+		t.Errorf("%d of its own lines are in the stream, such as %s", len(own), own[0].Body)
+	}
+	lines := len(r.LogLines())
+	if lines < 5 || lines > 60 {
+		t.Errorf("%d lines of log for 5 invocations:\n%s", lines, r.Log())
+	}
+	reports := of(events, event.TypeReport)
+	if len(reports) == 0 || !bytes.Contains(reports[len(reports)-1].Body, []byte(`"ownLog":`)) || bytes.Contains(reports[len(reports)-1].Body, []byte(`"ownLog":0`)) {
+		t.Errorf("the lines that were left out are not told of: %+v", reports)
+	}
+	if v := r.Verdict(r.records()); v.Lost+v.Duplicated+v.Holes > 0 {
+		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
+	}
+}
+
+func TestFiguresAsMetrics(t *testing.T) {
+	var stdout bytes.Buffer // one writer at a time, and read at the end
+	r := start(t, rig.Options{
+		Env:    map[string]string{"KINETEL_REPORT": "emf"},
+		Lambda: func(c *lambdasim.Config) { c.Stdout = &stdout },
+	})
+	for i := range 5 {
+		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
+	}
+	r.complete()
+	var lines []string
+	for line := range strings.Lines(stdout.String()) {
+		if strings.Contains(line, `"_aws"`) {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) != 1 {
+		t.Fatalf("%d lines of metrics in a second, want 1:\n%s", len(lines), stdout.String())
+	}
+	var figures struct {
+		FunctionName              string
+		EventsShipped, EventsLost *int64
+		HeldMax, PutLatencyP50    *float64
+	}
+	if err := json.Unmarshal([]byte(lines[0]), &figures); err != nil {
+		t.Fatal(err)
+	}
+	if figures.FunctionName != "function" || figures.EventsShipped == nil || int(*figures.EventsShipped) != len(r.arrived()) || *figures.EventsLost != 0 || figures.HeldMax == nil || figures.PutLatencyP50 == nil {
+		t.Errorf("metrics %s for %d events", lines[0], len(r.arrived()))
+	}
+	for _, kind := range []string{event.TypeReport, event.TypeInvocation} {
+		if len(of(r.arrived(), kind)) > 0 {
+			t.Errorf("%s in the stream, though only metrics were asked for", kind)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/flush"
+)
+
+// result is what came of a run.
+type result struct {
+	held  []time.Duration // of each invocation, after its runtime was done; 0: not
+	stale []time.Duration // of each event, until it was in Kinesis; without platform.report
+	puts  int             // requests
+	why   map[flush.Reason]int
+	made  int // events, all
+	came  int
+}
+
+func (r *result) over(in *invocation) {
+	if r.why == nil {
+		r.why = map[flush.Reason]int{}
+	}
+	r.why[in.why]++
+	var held time.Duration
+	if in.why.Hold() {
+		held = in.Freed.Sub(in.Done)
+	}
+	r.held = append(r.held, held)
+}
+
+func (r *result) arrived(t telemetry, now time.Duration) {
+	r.came++
+	if !t.late {
+		r.stale = append(r.stale, now-t.made)
+	}
+}
+
+// figures sum a run up.
+type figures struct {
+	pattern string
+	mode    config.Flush
+
+	share                    float64 // of the invocations that were held
+	heldP50, heldP99         time.Duration
+	heldMean                 time.Duration
+	staleP50, staleP99, most time.Duration
+	puts                     float64 // for 1,000 invocations
+}
+
+func (r *result) figures() figures {
+	var f figures
+	var sum time.Duration
+	n := 0
+	for _, held := range r.held {
+		sum += held
+		if held > 0 {
+			n++
+		}
+	}
+	f.share = float64(n) / float64(len(r.held))
+	f.heldMean = sum / time.Duration(len(r.held))
+	f.heldP50, f.heldP99, _ = quantiles(r.held)
+	f.staleP50, f.staleP99, f.most = quantiles(r.stale)
+	f.puts = 1000 * float64(r.puts) / float64(len(r.held))
+	return f
+}
+
+func quantiles(of []time.Duration) (p50, p99, most time.Duration) {
+	sorted := slices.Sorted(slices.Values(of))
+	last := len(sorted) - 1
+	return sorted[last/2], sorted[last*99/100], sorted[last]
+}
+
+var modes = []config.Flush{config.FlushAdaptive, config.FlushEnd, config.FlushInterval}
+
+// compare runs every pattern in every mode.
+func compare(a assumptions, patterns []pattern, seed uint64) (all []figures) {
+	for _, p := range patterns {
+		for _, mode := range modes {
+			f := simulate(a, mode, p, seed).figures()
+			f.pattern, f.mode = p.name, mode
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// writeTable writes them as docs/flush.md has them.
+func writeTable(w io.Writer, all []figures) {
+	fmt.Fprintln(w, "| called | mode | held | held p50, ms | p99 | mean | staleness p50 | p99 | most | requests for 1,000 invocations |")
+	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+	before := ""
+	for _, f := range all {
+		name := f.pattern
+		if name == before {
+			name = ""
+		}
+		before = f.pattern
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name, f.mode, percent(f.share),
+			milliseconds(f.heldP50), milliseconds(f.heldP99), milliseconds(f.heldMean),
+			span(f.staleP50), span(f.staleP99), span(f.most), significant(f.puts))
+	}
+}
+
+func percent(share float64) string {
+	return significant(100*share) + " %"
+}
+
+func milliseconds(d time.Duration) string {
+	return significant(float64(d) / float64(time.Millisecond))
+}
+
+// span writes a duration in the unit that suits it.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return milliseconds(d) + " ms"
+	case d < 2*time.Minute:
+		return significant(d.Seconds()) + " s"
+	case d < 2*time.Hour:
+		return significant(d.Minutes()) + " min"
+	}
+	return significant(d.Hours()) + " h"
+}
+
+// significant writes a number with two digits, or all those before the point.
+func significant(n float64) string {
+	switch {
+	case n == 0:
+		return "0"
+	case n < 0.995:
+		return strconv.FormatFloat(n, 'f', 2, 64)
+	case n < 9.95:
+		return strconv.FormatFloat(n, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(n, 'f', 0, 64)
+}
