@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http/httptrace"
 	"sync"
 
+	"kinetel/internal/guard"
 	"kinetel/internal/telemetry"
 )
 
@@ -13,14 +16,15 @@ import (
 // the rest of the start. It does nothing before the request has left.
 type lookup struct {
 	resolver telemetry.Resolver
+	log      *slog.Logger
 	once     sync.Once
 	done     chan struct{} // closed when the answer is there
 	addrs    []string
 	err      error
 }
 
-func newLookup(resolver telemetry.Resolver) *lookup {
-	return &lookup{resolver: resolver, done: make(chan struct{})}
+func newLookup(resolver telemetry.Resolver, log *slog.Logger) *lookup {
+	return &lookup{resolver: resolver, log: log, err: errNoAnswer, done: make(chan struct{})}
 }
 
 // whileAnswered returns a context for a request whose answer takes time that the
@@ -31,9 +35,13 @@ func (l *lookup) whileAnswered(ctx context.Context) context.Context {
 	})
 }
 
+var errNoAnswer = errors.New("the look-up gave no answer")
+
 func (l *lookup) run() {
-	l.addrs, l.err = l.resolver.LookupHost(context.Background(), telemetry.LookupName)
-	close(l.done)
+	defer close(l.done)
+	guard.Run(l.log, "look the sandbox up", func() {
+		l.addrs, l.err = l.resolver.LookupHost(context.Background(), telemetry.LookupName)
+	})
 }
 
 // LookupHost returns the answer; it knows only of one host.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -24,7 +25,7 @@ func TestTheLookUpWaitsForTheRequestAndIsDoneOnce(t *testing.T) {
 	early := int32(-1)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
-	l := newLookup(resolver)
+	l := newLookup(resolver, slog.New(slog.DiscardHandler))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -39,9 +39,9 @@ func main() {
 // run is the extension's life. An error was told already; it means that Lambda
 // and the extension cannot go on with each other.
 func run(path string, environ []string, stdout, stderr io.Writer, connect func(config.Config) ship.Putter) error {
+	log := selflog.New(stderr, slog.LevelWarn).Logger()
 	start := config.ReadRegistration(environ)
 	if start.RuntimeAPI == "" {
-		log := selflog.New(stderr, slog.LevelWarn).Logger()
 		log.Error("AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, and Lambda starts it; `kinetel demo` runs it on this machine")
 		return errors.New("not in Lambda")
 	}
@@ -49,7 +49,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	// Lambda starts the function's runtime when every extension has
 	// registered, so everything that can wait, waits.
 	api := extensionapi.New(start.RuntimeAPI)
-	sandbox := newLookup(net.DefaultResolver)
+	sandbox := newLookup(net.DefaultResolver, log)
 	registering := context.Background()
 	if start.Enabled {
 		registering = sandbox.whileAnswered(registering)
@@ -60,43 +60,69 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	}
 	function, err := api.Register(registering, filepath.Base(path), events...)
 	if err != nil {
-		log := selflog.New(stderr, slog.LevelWarn).Logger()
 		log.Error("Lambda does not register the extension", "error", err.Error())
 		return err
 	}
-	cfg, problems := config.Load(environ)
-	own := selflog.New(stderr, cfg.LogLevel)
-	defer own.Close()
-	log := own.Logger()
 	stop, release := stopOnSignal()
 	defer release()
 
 	// From here on the process ends when Lambda says so, whatever happens.
-	usable := config.Usable(problems)
-	if bad := tell(log, problems); !usable && cfg.Strict {
-		return fail(stop, api, log, "Extension.ConfigInvalid", strings.Join(bad, "; "))
+	e := extension{api: api, function: function, sandbox: sandbox, stdout: stdout, connect: connect}
+	ended := false
+	guard.Run(log, "work", func() {
+		cfg, problems := config.Load(environ)
+		own := selflog.New(stderr, cfg.LogLevel)
+		defer own.Close()
+		e.cfg, e.log = cfg, own.Logger()
+		ended, err = e.live(stop, problems)
+	})
+	if !ended {
+		err = lifecycle.Idle(stop, api)
 	}
-	if usable && cfg.Enabled {
-		e := extension{api: api, function: function, sandbox: sandbox, cfg: cfg, stdout: stdout, log: log}
-		ended := false
-		ok := guard.Run(log, "work", func() { ended, err = e.work(stop, connect(cfg)) })
-		var refused *lifecycle.Refused
-		switch {
-		case errors.As(err, &refused):
-			return fail(stop, api, log, refusalType(refused.Err), refused.Error())
-		case ok && ended:
-			return finish(log, err)
-		}
+	if err != nil && !errors.Is(err, errInitFailed) {
+		log.Error("the extension ends early", "error", err.Error())
 	}
-	return finish(log, lifecycle.Idle(stop, api))
+	return err
 }
 
-// fail fails the function's init, as KINETEL_STRICT asks for.
-func fail(ctx context.Context, api *extensionapi.Client, log *slog.Logger, errorType, message string) error {
-	if err := api.InitError(ctx, errorType, message); err != nil {
-		log.Error("Lambda does not take the error", "error", err.Error())
+// extension is what is known when there is work to do.
+type extension struct {
+	api      *extensionapi.Client
+	function extensionapi.Function
+	sandbox  telemetry.Resolver
+	stdout   io.Writer
+	connect  func(config.Config) ship.Putter
+	cfg      config.Config
+	log      *slog.Logger
+}
+
+// live ships telemetry if it is asked to and can. It reports whether Lambda's
+// loop has ended; where it has not, there is nothing to do but to keep it going.
+func (e *extension) live(stop context.Context, problems []config.Problem) (ended bool, err error) {
+	bad := tell(e.log, problems)
+	switch {
+	case config.Usable(problems) && e.cfg.Enabled:
+	case !config.Usable(problems) && e.cfg.Strict:
+		return true, e.fail(stop, "Extension.ConfigInvalid", strings.Join(bad, "; "))
+	default:
+		return false, nil
 	}
-	return errors.New(message)
+	ended, err = e.work(stop)
+	if refused := (*lifecycle.Refused)(nil); errors.As(err, &refused) {
+		return true, e.fail(stop, refusalType(refused.Err), refused.Error())
+	}
+	return ended, err
+}
+
+// errInitFailed is the end that KINETEL_STRICT asks for; why is told already.
+var errInitFailed = errors.New("the init was to fail")
+
+// fail fails the function's init.
+func (e *extension) fail(ctx context.Context, errorType, message string) error {
+	if err := e.api.InitError(ctx, errorType, message); err != nil {
+		e.log.Error("Lambda does not take the error", "error", err.Error())
+	}
+	return errInitFailed
 }
 
 // refusalType is the type of the error that fails an init because Kinesis
@@ -140,26 +166,16 @@ func stopOnSignal() (stop context.Context, release func()) {
 	}
 }
 
-// extension is what is known when there is work to do.
-type extension struct {
-	api      *extensionapi.Client
-	function extensionapi.Function
-	sandbox  telemetry.Resolver
-	cfg      config.Config
-	stdout   io.Writer
-	log      *slog.Logger
-}
-
 // work ships telemetry until Lambda shuts the environment down. It reports
 // whether Lambda's loop has ended; where it has not, there is no telemetry to
 // ship.
-func (e extension) work(stop context.Context, putter ship.Putter) (ended bool, err error) {
+func (e *extension) work(stop context.Context) (ended bool, err error) {
 	cfg, log := e.cfg, e.log
 	// The Go heap, beside what waits, is small; the limit keeps garbage from
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
-	p := newPipeline(e.function, cfg, putter, e.stdout, log)
+	p := newPipeline(e.function, cfg, e.connect(cfg), e.stdout, log)
 	loop := lifecycle.New(e.api, p, cfg, log)
 
 	listener, err := telemetry.Listen(stop, e.sandbox, log, intake{p, loop})
@@ -237,12 +253,4 @@ func tell(log *slog.Logger, problems []config.Problem) (bad []string) {
 		log.Warn("the configuration has parts that have no effect", "problems", odd)
 	}
 	return bad
-}
-
-// finish tells how the loop ended, if that was not in order.
-func finish(log *slog.Logger, err error) error {
-	if err != nil {
-		log.Error("the extension ends early", "error", err.Error())
-	}
-	return err
 }
