@@ -283,17 +283,17 @@ func TestManagedTimeoutDoesNotKill(t *testing.T) {
 	t.Parallel()
 	ext, _ := scripted(t, "ext", managed(nil))
 	cfg, rec := managedConfig(ext)
-	cfg.Timeout = 500 * time.Millisecond
+	cfg.Timeout = time.Second
 	cfg.MaxConcurrency = 3
 	s := start(t, cfg)
 	// The first hangs for ever; the second gives its answer when it is too late.
-	results := invokeAll(t, s, `{"id":"hangs","lines":1,"hang":true}`, `{"id":"late","lines":250,"every":"4ms"}`, `{"id":"quick"}`)
+	results := invokeAll(t, s, `{"id":"hangs","lines":1,"hang":true}`, `{"id":"late","lines":400,"every":"4ms"}`, `{"id":"quick"}`)
 	for i, want := range []lambdasim.Status{"timeout", "timeout", "success"} {
 		if results[i].Status != want {
 			t.Errorf("result %d: %+v", i, results[i])
 		}
 	}
-	if r := results[0]; r.ErrorType != "Sandbox.Timedout" || r.FunctionError != "Unhandled" || !strings.Contains(string(r.Payload), "Task timed out after 0.50 seconds") {
+	if r := results[0]; r.ErrorType != "Sandbox.Timedout" || r.FunctionError != "Unhandled" || !strings.Contains(string(r.Payload), "Task timed out after 1.00 seconds") {
 		t.Errorf("result: %+v: %s", r, r.Payload)
 	}
 	for _, report := range records(t, rec.all(), "platform.report") {
@@ -303,7 +303,7 @@ func TestManagedTimeoutDoesNotKill(t *testing.T) {
 	}
 	rec.await(t, "the last late line", func() bool {
 		return slices.ContainsFunc(rec.events, func(e lambdasim.Event) bool {
-			return strings.Contains(string(e.Record), "late line 250 ")
+			return strings.Contains(string(e.Record), "late line 400 ")
 		})
 	})
 	// Two workers are left, in the same processes.

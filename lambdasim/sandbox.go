@@ -37,7 +37,7 @@ type Sandbox struct {
 	leaving chan struct{}  // closed when Shutdown began
 	// For SnapStart:
 	credentials *credentials
-	idle        *idleConns
+	conns       *connections
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when what mu guards changed
@@ -125,8 +125,8 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 	s.server = &http.Server{Handler: http.HandlerFunc(s.serve), ConnContext: s.accepted}
 	if cfg.snapStart() {
 		s.credentials = newCredentials(&s.cfg)
-		s.idle = &idleConns{conns: make(map[net.Conn]bool)}
-		s.server.ConnState = s.idle.note
+		s.conns = newConnections()
+		s.server.ConnState = s.conns.note
 	}
 	s.wait.Go(func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -37,6 +37,7 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
 	case "POST /2020-01-01/extension/register":
 		s.serveRegister(w, r, g, now)
 	case "GET /2020-01-01/extension/event/next":
+		defer s.conns.keep(r)()
 		s.serveExtensionNext(w, r, g, now)
 	case "POST /2020-01-01/extension/init/error":
 		s.serveExtensionError(w, r, g, stateInitError)
@@ -45,6 +46,7 @@ func (s *Sandbox) serve(w http.ResponseWriter, r *http.Request) {
 	case "PUT /2022-07-01/telemetry":
 		s.serveTelemetry(w, r, g, now)
 	case "GET /2018-06-01/runtime/invocation/next":
+		defer s.conns.keep(r)()
 		s.serveRuntimeNext(w, r, g, now)
 	case "POST /2018-06-01/runtime/init/error":
 		s.serveRuntimeInitError(w, r, g)
@@ -73,8 +75,12 @@ func (s *Sandbox) unknown(w http.ResponseWriter, r *http.Request) {
 	http.NotFound(w, r)
 }
 
-// madeIn is the key of the generation's number in which a connection was made.
-type madeIn struct{}
+// madeIn is the key of the generation's number in which a connection was made,
+// madeBy that of the connection.
+type (
+	madeIn struct{}
+	madeBy struct{}
+)
 
 // accepted notes in which generation a connection was made. A process that was
 // killed may have left a request in it, which is not to be taken for one of its
@@ -86,7 +92,7 @@ func (s *Sandbox) accepted(ctx context.Context, c net.Conn) context.Context {
 		s.dialled[c.RemoteAddr().String()] = true
 		s.broadcast()
 	}
-	return context.WithValue(ctx, madeIn{}, s.number)
+	return context.WithValue(context.WithValue(ctx, madeIn{}, s.number), madeBy{}, c)
 }
 
 // expelStrangers returns when all connections that dead processes have made are

@@ -33,7 +33,7 @@ func (s *Sandbox) restore() time.Duration {
 	s.mu.Unlock()
 	// Connections do not outlive a snapshot. Pending nexts do: they are the
 	// platform's own, and it goes on with them.
-	s.idle.closeAll()
+	s.conns.closeAll()
 	s.relay.closeIdle()
 	s.relay.platform(typeRestoreStart, s.instance())
 	s.thaw()
@@ -49,27 +49,62 @@ func (s *Sandbox) restore() time.Duration {
 	return took
 }
 
-// idleConns are the connections to the APIs that have no request in them.
-type idleConns struct {
-	mu    sync.Mutex
-	conns map[net.Conn]bool
+// connections are those to the APIs. A nil one notes nothing.
+type connections struct {
+	mu     sync.Mutex
+	states map[net.Conn]http.ConnState
+	kept   map[net.Conn]bool // a next is pending in it
+	doomed map[net.Conn]bool // closed when its request is answered
+}
+
+func newConnections() *connections {
+	return &connections{states: make(map[net.Conn]http.ConnState), kept: make(map[net.Conn]bool), doomed: make(map[net.Conn]bool)}
 }
 
 // note is the server's ConnState hook.
-func (c *idleConns) note(conn net.Conn, state http.ConnState) {
+func (c *connections) note(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if state == http.StateNew || state == http.StateIdle {
-		c.conns[conn] = true
-	} else {
-		delete(c.conns, conn)
+	switch {
+	case state == http.StateClosed || state == http.StateHijacked:
+		delete(c.states, conn)
+		delete(c.doomed, conn)
+	case state == http.StateIdle && c.doomed[conn]:
+		conn.Close()
+	default:
+		c.states[conn] = state
 	}
 }
 
-func (c *idleConns) closeAll() {
+// keep says that a next is pending in the request's connection, until the
+// function that it returns is called.
+func (c *connections) keep(r *http.Request) (done func()) {
+	conn, ok := r.Context().Value(madeBy{}).(net.Conn)
+	if c == nil || !ok {
+		return func() {}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for conn := range c.conns {
-		conn.Close()
+	c.kept[conn] = true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.kept, conn)
+	}
+}
+
+// closeAll closes all but those in which a next is pending. A request that is
+// under way is answered first.
+func (c *connections) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn, state := range c.states {
+		switch {
+		case c.kept[conn]:
+		case state == http.StateActive:
+			c.doomed[conn] = true
+		default:
+			conn.Close()
+		}
 	}
 }

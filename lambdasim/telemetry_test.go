@@ -603,7 +603,7 @@ func TestDeliveryTimeout(t *testing.T) {
 	cfg, rec := baseConfig(ext)
 	cfg.DeliveryTimeout, cfg.ShutdownTimeout = 100*time.Millisecond, 300*time.Millisecond
 	s := start(t, cfg)
-	invoke(t, s, `{"sleep":"500ms"}`)
+	invoke(t, s, `{"sleep":"900ms"}`)
 	shutdown(t, s)
 	posts := entries(t, dump, "post")
 	if len(posts) < 2 || !bytes.Equal(posts[0].Body, posts[1].Body) || !rec.has(lambdasim.NoticeDeliveryError, "ext") {
