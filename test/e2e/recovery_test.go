@@ -75,3 +75,52 @@ func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 		t.Errorf("the log:\n%s", r.Log())
 	}
 }
+
+// A function that times out has its environment reset: the extension, too, is
+// another process then, and goes on with what the one before could not send.
+func TestAResetInAnOutageGoesOnFromTheSpool(t *testing.T) {
+	for _, spool := range []string{"overflow", "always"} {
+		for name, fail := range map[string]string{"a time-out": `{"id":"fail","lines":5,"sleep":"10s"}`, "a crash": `{"id":"fail","lines":5,"exit":3}`} {
+			t.Run(name+", "+spool, func(t *testing.T) {
+				t.Parallel()
+				var up atomic.Bool
+				r := start(t, rig.Options{
+					Env:    map[string]string{"KINETEL_SPOOL": spool},
+					Lambda: func(c *lambdasim.Config) { c.Timeout = time.Second },
+				}, func(c *kinesissim.Config) {
+					c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
+						if up.Load() {
+							return nil
+						}
+						return kinesissim.Error(503, "ServiceUnavailable", "down")
+					}
+				})
+				for i := range 3 {
+					r.Invoke(fmt.Sprintf(`{"id":"before-%d","lines":50}`, i))
+				}
+				if result := r.Invoke(fail); result.Status == lambdasim.StatusSuccess {
+					t.Fatal("the function did not fail; the test proves nothing")
+				}
+				if n := r.kinesis.Stats().Records; n != 0 {
+					t.Fatalf("%d records were stored in the outage", n)
+				}
+				up.Store(true)
+				if result := r.Invoke(`{"id":"after","lines":5}`); !result.SuppressedInit {
+					t.Fatal("there was no init in the invocation; the test proves nothing")
+				}
+				r.Ended(r.Shutdown())
+				endedWithZero(r)
+				if v := r.Verdict(r.records()); !v.OK() {
+					t.Errorf("%v\n%s\n%s", v, strings.Join(v.Examples, "\n"), r.Log())
+				}
+				ids := map[any]bool{}
+				for _, e := range r.arrived() {
+					ids[e.Resource["faas.instance"]] = true
+				}
+				if len(ids) != 2 {
+					t.Errorf("%d environment ids, want that of each process", len(ids))
+				}
+			})
+		}
+	}
+}
