@@ -39,8 +39,11 @@ node: # asked for first: nobody should wait for the tests to hear of it
 		echo "make test needs Node 20 or later with npm: kinesis-local, the Kinesis of the integration tests, runs on it" >&2; exit 1; }
 .PHONY: node
 
+# What builds and starts programs is run each time: Go's cache of results does not
+# know what is in them.
 unit: ## all Go tests, under the race detector
-	$(GO) test -race ./...
+	$(GO) test -race $$($(GO) list ./... | grep -v -E '^kinetel/(cmd|test)/')
+	$(GO) test -race -count=1 ./cmd/... ./test/...
 
 test-faults: ## the whole fault matrix; its table goes into docs/reliability.md
 	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table $(CURDIR)/docs/reliability.md
