@@ -13,28 +13,21 @@ import (
 	"time"
 
 	"kinetel/internal/config"
-	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
 	"kinetel/internal/flush"
 	"kinetel/internal/guard"
 	"kinetel/internal/invocation"
 	"kinetel/internal/ledger"
-	"kinetel/internal/lifecycle"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
-	"kinetel/internal/selflog"
 	"kinetel/internal/ship"
 	"kinetel/internal/spool"
 	"kinetel/internal/telemetry"
 )
 
-const (
-	// reportEvery is how often a kinetel.report is made, at most.
-	reportEvery = time.Minute
-	// lastWords is the end of the shutdown's time in which what could not be
-	// sent is written to disk, and a last small request tells of it.
-	lastWords = 200 * time.Millisecond
-)
+// lastWords is the end of the shutdown's time in which what could not be sent is
+// written to disk, and a last small request tells of it.
+const lastWords = 200 * time.Millisecond
 
 // pipeline is everything between Lambda's Telemetry API and Kinesis, as the loop
 // sees it.
@@ -308,22 +301,6 @@ func (p *pipeline) Cut() {
 	p.shipper.Wake()
 }
 
-// tellLosses tells in the log what the stream is about to be told, now and then.
-func (p *pipeline) tellLosses() {
-	total := p.account.Total()
-	now := time.Now()
-	p.mu.Lock()
-	news := total > p.lost && (p.lost == 0 || now.Round(0).Sub(p.lostTold.Round(0)) >= reportEvery)
-	before := p.lost
-	if news {
-		p.lost, p.lostTold = total, now
-	}
-	p.mu.Unlock()
-	if news {
-		p.log.Warn("events were given up; kinetel.loss events tell of them in the stream", "events", total-before, "so_far_by_reason", p.account.Lost())
-	}
-}
-
 // CutIfOlder is Cut where the open record is older than age.
 func (p *pipeline) CutIfOlder(age time.Duration) {
 	if p.own().Age() >= age {
@@ -437,109 +414,4 @@ func (p *pipeline) giveIn(ctx context.Context) {
 	}
 	p.log.Error("the environment ends before everything was in Kinesis; "+what, "error", p.shipper.Trouble(),
 		"lost_events", lost, "spooled_events", spooled.Events, "spooled_records", spooled.Records, "told_in_stream", len(words) > 0 && len(untold) == 0)
-}
-
-// report makes a kinetel.report where one is due.
-func (p *pipeline) report() {
-	received := p.own().Received().Events
-	now := time.Now()
-	p.mu.Lock()
-	// Round strips the monotonic reading, which may stand still while the
-	// environment is frozen.
-	due := received > p.since && now.Round(0).Sub(p.reported.Round(0)) >= reportEvery
-	p.mu.Unlock()
-	if due {
-		p.addReport(false)
-	}
-}
-
-// addReport puts a kinetel.report into the open record.
-func (p *pipeline) addReport(final bool) {
-	if !p.cfg.Report.Events {
-		return
-	}
-	now := time.Now()
-	// In this order, so that nothing is shipped or lost that was not received.
-	stats, lost, waiting := p.shipper.Stats(), p.account.Lost(), p.queue.Waiting()
-	report := ledger.Report{
-		Final:      final,
-		Shipped:    ledger.Shipped{Events: stats.Events, Records: stats.Records, Bytes: stats.Bytes},
-		Lost:       lost,
-		Requests:   stats.Requests,
-		Retried:    stats.Retried,
-		Unknown:    stats.Unknown,
-		PutLatency: stats.Latency,
-		Held:       p.invocations.Held(),
-		LeftOut:    ledger.LeftOut{OwnLog: p.ownLog.Load()},
-	}
-	if p.spool != nil {
-		report.Spooled = ledger.Spooled{Events: int64(waiting.Spooled.Events), Records: int64(waiting.Spooled.Records), Bytes: p.spool.Bytes()}
-	}
-	for i, packer := range p.all() {
-		r := packer.Received()
-		if i == 0 {
-			report.Received = ledger.Count{Events: r.Events, Bytes: r.Bytes}
-		} else {
-			report.Recovered += r.Events // text that was no event yet
-		}
-		report.Own += r.Own
-		report.Parts += r.Parts
-	}
-	p.mu.Lock()
-	report.UptimeMs = now.Round(0).Sub(p.began.Round(0)).Milliseconds()
-	report.Recovered += p.recovered
-	report.LogsDropped = p.dropped
-	p.reported, p.since = now, report.Received.Events
-	p.mu.Unlock()
-	report.Waiting = report.Received.Events + report.Own + report.Parts + report.Recovered - report.Shipped.Events
-	for _, n := range lost {
-		report.Waiting -= n
-	}
-	// What has just been shipped may not be off the disk yet.
-	report.Spooled.Events = min(report.Spooled.Events, report.Waiting)
-	p.own().AddOwn(&event.Event{Received: now, Type: []byte(event.TypeReport), Record: report.JSON()})
-}
-
-// intake is where the listener's events go: into the open record, and then by
-// the loop's eyes.
-type intake struct {
-	*pipeline
-	*lifecycle.Loop
-}
-
-// Take takes an event.
-func (i intake) Take(ev *event.Event) {
-	switch string(ev.Type) {
-	case event.TypePlatformLogsDropped:
-		i.mu.Lock()
-		i.dropped.Add(ev.Record)
-		i.mu.Unlock()
-	case event.TypePlatformRestoreStart:
-		i.Restored() // before anything is numbered
-	case event.TypeExtension:
-		if selflog.Own(ev.Record) {
-			i.ownLog.Add(1) // shipping it would make more of it
-			return
-		}
-	}
-	i.taking.Lock()
-	defer i.taking.Unlock()
-	packer := i.own()
-	packer.Add(ev)
-	i.Observe(ev)
-	if string(ev.Type) == event.TypePlatformReport && i.cfg.Report.Events {
-		if told, ok := i.invocations.Reported(ev.Record); ok {
-			packer.AddOwn(&event.Event{Time: ev.Time, Received: ev.Received, Type: []byte(event.TypeInvocation), Record: told})
-		}
-	}
-}
-
-// Commit makes what was taken outlive the process, where that is asked for.
-func (i intake) Commit(fragment []byte) {
-	i.taking.Lock()
-	defer i.taking.Unlock()
-	i.own().Commit(fragment)
-	if i.before != nil {
-		i.before.Commit(nil) // what of it was no event yet is the other's now
-	}
 }

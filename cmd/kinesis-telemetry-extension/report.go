@@ -1,0 +1,88 @@
+package main
+
+import (
+	"time"
+
+	"kinetel/internal/event"
+	"kinetel/internal/ledger"
+)
+
+// reportEvery is how often a kinetel.report is made, at most.
+const reportEvery = time.Minute
+
+// report makes a kinetel.report where one is due.
+func (p *pipeline) report() {
+	received := p.own().Received().Events
+	now := time.Now()
+	p.mu.Lock()
+	// Round strips the monotonic reading, which may stand still while the
+	// environment is frozen.
+	due := received > p.since && now.Round(0).Sub(p.reported.Round(0)) >= reportEvery
+	p.mu.Unlock()
+	if due {
+		p.addReport(false)
+	}
+}
+
+// addReport puts a kinetel.report into the open record.
+func (p *pipeline) addReport(final bool) {
+	if !p.cfg.Report.Events {
+		return
+	}
+	now := time.Now()
+	// In this order, so that nothing is shipped or lost that was not received.
+	stats, lost, waiting := p.shipper.Stats(), p.account.Lost(), p.queue.Waiting()
+	report := ledger.Report{
+		Final:      final,
+		Shipped:    ledger.Shipped{Events: stats.Events, Records: stats.Records, Bytes: stats.Bytes},
+		Lost:       lost,
+		Requests:   stats.Requests,
+		Retried:    stats.Retried,
+		Unknown:    stats.Unknown,
+		PutLatency: stats.Latency,
+		Held:       p.invocations.Held(),
+		LeftOut:    ledger.LeftOut{OwnLog: p.ownLog.Load()},
+	}
+	if p.spool != nil {
+		report.Spooled = ledger.Spooled{Events: int64(waiting.Spooled.Events), Records: int64(waiting.Spooled.Records), Bytes: p.spool.Bytes()}
+	}
+	for i, packer := range p.all() {
+		r := packer.Received()
+		if i == 0 {
+			report.Received = ledger.Count{Events: r.Events, Bytes: r.Bytes}
+		} else {
+			report.Recovered += r.Events // text that was no event yet
+		}
+		report.Own += r.Own
+		report.Parts += r.Parts
+	}
+	p.mu.Lock()
+	report.UptimeMs = now.Round(0).Sub(p.began.Round(0)).Milliseconds()
+	report.Recovered += p.recovered
+	report.LogsDropped = p.dropped
+	p.reported, p.since = now, report.Received.Events
+	p.mu.Unlock()
+	report.Waiting = report.Received.Events + report.Own + report.Parts + report.Recovered - report.Shipped.Events
+	for _, n := range lost {
+		report.Waiting -= n
+	}
+	// What has just been shipped may not be off the disk yet.
+	report.Spooled.Events = min(report.Spooled.Events, report.Waiting)
+	p.own().AddOwn(&event.Event{Received: now, Type: []byte(event.TypeReport), Record: report.JSON()})
+}
+
+// tellLosses tells in the log what the stream is about to be told, now and then.
+func (p *pipeline) tellLosses() {
+	total := p.account.Total()
+	now := time.Now()
+	p.mu.Lock()
+	news := total > p.lost && (p.lost == 0 || now.Round(0).Sub(p.lostTold.Round(0)) >= reportEvery)
+	before := p.lost
+	if news {
+		p.lost, p.lostTold = total, now
+	}
+	p.mu.Unlock()
+	if news {
+		p.log.Warn("events were given up; kinetel.loss events tell of them in the stream", "events", total-before, "so_far_by_reason", p.account.Lost())
+	}
+}
