@@ -59,8 +59,10 @@ type Queue struct {
 	entries  []entry    // oldest first
 	inFlight int        // entries at the front that the consumer has
 	bytes    int64      // of those in memory
-	next     int64      // position of the next record
-	waiters  []*waiter  // for records to leave
+	// overdrawn: more is in memory than there should be, until the batch ends.
+	overdrawn bool
+	next      int64     // position of the next record
+	waiters   []*waiter // for records to leave
 }
 
 // entry is a record that waits: in memory, in the store, or in both. A record in
@@ -180,10 +182,27 @@ func (q *Queue) fit() {
 			q.hold(&q.entries[i], nil)
 			continue
 		}
-		if !q.giveUpLines(newest, ledger.BufferFull) && !q.giveUp(newest, false, ledger.BufferFull) {
+		if q.giveUpLines(newest, ledger.BufferFull) {
+			continue
+		}
+		// Lines that are on their way are gone with the answer, or can be given
+		// up then: platform events wait for that.
+		if q.overdrawn = q.linesInFlight() && q.bytes <= q.opt.Max+credit; q.overdrawn {
+			return
+		}
+		if !q.giveUp(newest, false, ledger.BufferFull) {
 			return
 		}
 	}
+}
+
+// credit is what platform events may take beyond the bound while a request is
+// under way: what some hundred invocations say.
+const credit = 256 << 10
+
+// linesInFlight reports whether ordinary events are in flight.
+func (q *Queue) linesInFlight() bool {
+	return slices.ContainsFunc(q.entries[:q.inFlight], func(e entry) bool { return e.ordinary > 0 })
 }
 
 // giveUpLines gives up the oldest ordinary events that are only in memory, and
@@ -392,6 +411,10 @@ func (q *Queue) Settle(gone func(i int) bool) {
 	// The queue is in order by now, whatever the store does.
 	for _, ref := range done {
 		q.opt.Store.Done(ref)
+	}
+	if q.overdrawn {
+		q.overdrawn = false
+		q.fit()
 	}
 	if q.opt.Always {
 		q.saveAll()

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -73,6 +74,50 @@ func TestAFullQueueGivesUpTheOldestThatAreNotOnTheirWay(t *testing.T) {
 	if diff := cmp.Diff([]uint64{3, 4, 5, 1}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
+}
+
+func TestPlatformEventsDoNotGoWhileLinesAreOnTheirWay(t *testing.T) {
+	full := func(t *testing.T) *rig {
+		r := inMemory(10)
+		r.push(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+		r.Batch(500, 1<<20)
+		for seq := range uint64(3) {
+			r.Push(recordOf(r.origin, 11+seq, "p", 0))
+		}
+		if len(r.lost) > 0 {
+			t.Fatalf("given up while the answer was awaited: %v", r.dropped())
+		}
+		return r
+	}
+	t.Run("the lines do not arrive", func(t *testing.T) {
+		r := full(t)
+		r.Settle(none)
+		lost := r.dropped()
+		if len(lost) == 0 || slices.Max(lost) > 10 || r.Waiting().Bytes > room(10) {
+			t.Errorf("given up: %v; %d bytes wait, at most %d should", lost, r.Waiting().Bytes, room(10))
+		}
+	})
+	t.Run("the lines arrive", func(t *testing.T) {
+		r := full(t)
+		r.Settle(all)
+		if len(r.lost) > 0 || r.Waiting().Records != 3 {
+			t.Errorf("given up: %v, %d records wait", r.dropped(), r.Waiting().Records)
+		}
+	})
+	t.Run("there are too many of them", func(t *testing.T) {
+		r := inMemory(2)
+		r.push(1, 2)
+		r.Batch(500, 1<<20)
+		for seq := uint64(3); len(r.lost) == 0; seq++ {
+			r.Push(recordOf(r.origin, seq, "p", 10_000))
+			if most := room(2) + queue.Credit + 11_000 + queue.Overhead; r.Waiting().Bytes > most {
+				t.Fatalf("%d bytes wait, at most %d may", r.Waiting().Bytes, most)
+			}
+		}
+		if diff := cmp.Diff([]uint64{3}, r.dropped()); diff != "" {
+			t.Errorf("given up (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestARecordAloneAlwaysHasRoom(t *testing.T) {
