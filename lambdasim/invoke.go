@@ -256,7 +256,8 @@ func (s *Sandbox) finishInvocation(ctx context.Context, inv *invocation, result 
 	}
 	result.Held = result.ExtensionsDone.Sub(result.RuntimeDone)
 	result.Status, result.Payload = StatusSuccess, inv.response
-	if inv.responded {
+	responded := inv.responded // an answer may come in this very moment
+	if responded {
 		result.FirstByte = inv.responseStart.Sub(result.Start)
 		result.ResponseLatency = inv.responseEnd.Sub(result.Start)
 	}
@@ -266,7 +267,7 @@ func (s *Sandbox) finishInvocation(ctx context.Context, inv *invocation, result 
 	s.mu.Unlock()
 	if failed != nil {
 		result.Status, result.ErrorType = failed.status(), failed.errorType
-		if !inv.responded {
+		if !responded {
 			result.FunctionError, result.Payload = "Unhandled", failed.clientError(inv.id)
 			result.ResponseLatency = ended.Sub(result.Start)
 		}
