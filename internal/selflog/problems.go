@@ -3,10 +3,11 @@ package selflog
 import (
 	"cmp"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"kinetel/internal/order"
 )
 
 const (
@@ -134,7 +135,7 @@ func (ps *problems) untold() (total int, list []told, others int) {
 		}
 	}
 	ps.mu.Unlock()
-	slices.SortFunc(list, func(a, b told) int {
+	order.By(list, func(a, b told) int {
 		return cmp.Or(cmp.Compare(b.Repeated, a.Repeated), cmp.Compare(a.Message, b.Message),
 			cmp.Compare(a.Class, b.Class), cmp.Compare(a.Problem, b.Problem), cmp.Compare(a.Level, b.Level))
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kinetel/internal/event"
+	"kinetel/internal/scan"
 )
 
 // Decoder cuts the bodies of telemetry POSTs into events. Every byte of a body
@@ -118,7 +119,7 @@ func (d *Decoder) join(body []byte) ([]byte, bool) {
 func (d *Decoder) elements(b []byte, received time.Time) {
 	salvage, cuts := maxSalvage, maxSalvage
 	for i := 0; ; {
-		i = skipSpace(b, i)
+		i = scan.Space(b, i)
 		if i >= len(b) {
 			return
 		}
@@ -192,20 +193,20 @@ var errNoEvent = errors.New("not a telemetry event")
 // after it, or after the value that is no event.
 func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 	if b[i] != '{' {
-		if end, err = scanValue(b, i); err == nil {
+		if end, err = scan.Value(b, i); err == nil {
 			err = errNoEvent
 		}
 		return ev, end, err
 	}
 	var seen struct{ time, kind, record, twice, shape bool }
-	i = skipSpace(b, i+1)
+	i = scan.Space(b, i+1)
 	for i < len(b) && b[i] != '}' {
 		name := i
-		value, err := scanName(b, i)
+		value, err := scan.Name(b, i)
 		if err != nil {
 			return ev, value, err
 		}
-		if i, err = scanValue(b, value); err != nil {
+		if i, err = scan.Value(b, value); err != nil {
 			return ev, i, err
 		}
 		raw := b[value:i]
@@ -230,18 +231,18 @@ func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 		default:
 			ev.Extra = appendMember(ev.Extra, b[name:i])
 		}
-		i = skipSpace(b, i)
+		i = scan.Space(b, i)
 		if i < len(b) && b[i] == ',' {
-			i = skipSpace(b, i+1)
+			i = scan.Space(b, i+1)
 			if i < len(b) && b[i] == '}' {
-				return ev, i, errBad
+				return ev, i, scan.ErrBad
 			}
 		} else if i < len(b) && b[i] != '}' {
-			return ev, i, errBad
+			return ev, i, scan.ErrBad
 		}
 	}
 	if i >= len(b) {
-		return ev, i, errCut
+		return ev, i, scan.ErrCut
 	}
 	if !seen.shape || seen.twice {
 		return ev, i + 1, errNoEvent
@@ -251,7 +252,7 @@ func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 
 // memberName returns the text of the member's name whose quote is b[i].
 func memberName(b []byte, i int) []byte {
-	end, _ := scanString(b, i)
+	end, _ := scan.String(b, i)
 	return b[i+1 : end-1]
 }
 
@@ -277,7 +278,7 @@ func isTime(text []byte) bool {
 // followed reports whether a value that ends at b[i] ends as one in an array
 // does, or with the text.
 func followed(b []byte, i int) bool {
-	i = skipSpace(b, i)
+	i = scan.Space(b, i)
 	return i >= len(b) || b[i] == ',' || b[i] == ']' || b[i] == '{'
 }
 
@@ -319,7 +320,7 @@ func cutRecord(b []byte) (fragment []byte, envelope int, ok bool) {
 	}
 	envelope += len(record)
 	_, _, err := parseEvent(fragment, 0)
-	return fragment, envelope, errors.Is(err, errCut)
+	return fragment, envelope, errors.Is(err, scan.ErrCut)
 }
 
 // trimPunctuation takes off what stood between two events of an array.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/event"
+	"kinetel/internal/scan"
 )
 
 // taken is an event as a sink keeps it.
@@ -198,7 +199,7 @@ func TestDecodeScenarios(t *testing.T) {
 		{"broken UTF-8 in garbage stays byte for byte", "[\xff\xfe\x80," + doneEvent + "]", []string{"unparsed: \xff\xfe\x80", doneLine}},
 		{"escapes of surrogates stay as they are", "[" + function(`"\ud83d\ude00 \ud83d \udead \uD83D\u0041"`) + "]", []string{functionLine(`"\ud83d\ude00 \ud83d \udead \uD83D\u0041"`)}},
 		{"an event that says it is unparsed", `[{"time":"` + at + `","type":"kinetel.unparsed","record":"x"}]`, []string{at + ` kinetel.unparsed "x"`}},
-		{"deeper than the limit", "[" + function(strings.Repeat("[", maxDepth+1)+strings.Repeat("]", maxDepth+1)) + "," + doneEvent + "]", []string{"unparsed: " + function(strings.Repeat("[", maxDepth+1)+strings.Repeat("]", maxDepth+1)), doneLine}},
+		{"deeper than the limit", "[" + function(strings.Repeat("[", scan.MaxDepth+1)+strings.Repeat("]", scan.MaxDepth+1)) + "," + doneEvent + "]", []string{"unparsed: " + function(strings.Repeat("[", scan.MaxDepth+1)+strings.Repeat("]", scan.MaxDepth+1)), doneLine}},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"kinetel/internal/scan/scantest"
+
 	"kinetel/internal/event"
 )
 
@@ -170,11 +172,11 @@ func batch(t *rapid.T) (body string, lines []string) {
 			b.WriteString("," + space())
 		}
 		kind := rapid.SampledFrom([]string{"function", "extension", "platform.start", "platform.runtimeDone", "platform.new"}).Draw(t, "type")
-		record := jsonValue(2).Draw(t, "record")
+		record := scantest.Value(2).Draw(t, "record")
 		line := at + " " + kind + " " + record
 		b.WriteString("{" + space() + `"time":` + space() + `"` + at + `",` + space() + `"type":"` + kind + `",`)
 		if rapid.Bool().Draw(t, "more") {
-			extra := `"more":` + jsonValue(1).Draw(t, "extra")
+			extra := `"more":` + scantest.Value(1).Draw(t, "extra")
 			b.WriteString(extra + "," + space())
 			line += " +" + extra
 		}

@@ -16,7 +16,9 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
-	"kinetel/internal/record"
+	"kinetel/internal/resource"
+	"kinetel/record"
+	schematest "kinetel/test/schema"
 )
 
 // shapes are the kinds of functions of which testdata has telemetry, each in a
@@ -109,9 +111,8 @@ func shape(t *testing.T, name string) (bodies [][]byte) {
 // Each body's memory is written over afterwards.
 func packed(t *testing.T, compression config.Compression, key config.PartitionKey, bodies [][]byte) (events []record.Event) {
 	t.Helper()
-	id := pack.Identity{Region: "eu-west-1", AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1"}
-	origin := id.Origin()
-	origin.Ledger = ledger.New(&ledger.Account{}, nil)
+	id := resource.Identity{Region: "eu-west-1", AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1"}
+	origin := &pack.Origin{EnvironmentID: id.EnvironmentID, Resource: id.JSON(), Ledger: ledger.New(&ledger.Account{}, nil)}
 	packer := pack.New(pack.Options{
 		Origin: origin, FunctionName: "orders", Compression: compression, PartitionKey: key, Log: slog.New(slog.DiscardHandler),
 		Push: func(r *pack.Record) {
@@ -119,10 +120,11 @@ func packed(t *testing.T, compression config.Compression, key config.PartitionKe
 			if err != nil {
 				t.Errorf("a record cannot be read: %v", err)
 			}
+			schematest.Check(t, r.Data)
 			events = append(events, decoded...)
 		},
 	})
-	d := NewDecoder(packer.Add)
+	d := NewDecoder(func(ev *event.Event) { packer.Add(ev) })
 	for _, body := range bodies {
 		memory := bytes.Clone(body)
 		d.Decode(memory, received)

@@ -1,8 +1,4 @@
-package telemetry
-
-import "errors"
-
-// The scanner finds where a JSON value ends and whether it is well formed,
+// Package scan finds where a JSON value ends and whether it is well formed,
 // and touches nothing. A library's tokenizer costs several times as much for
 // each byte (docs/adr/0003-own-scanner.md), and this runs over every byte that
 // a function logs.
@@ -10,49 +6,52 @@ import "errors"
 // It follows RFC 8259 except for one thing: bytes above 0x7f inside a string
 // are taken as they are, valid UTF-8 or not, because a function may print
 // anything and its text must stay what it was.
+package scan
+
+import "errors"
 
 var (
-	// errCut means that the text ended inside a value.
-	errCut = errors.New("the text ends inside a JSON value")
-	// errBad means that no continuation could make it a value.
-	errBad = errors.New("not a JSON value")
+	// ErrCut means that the text ended inside a value.
+	ErrCut = errors.New("the text ends inside a JSON value")
+	// ErrBad means that no continuation could make it a value.
+	ErrBad = errors.New("not a JSON value")
 )
 
-// maxDepth is how deep objects and arrays may be nested.
-const maxDepth = 1024
+// MaxDepth is how deep objects and arrays may be nested.
+const MaxDepth = 1024
 
-// skipSpace returns the index of the first byte from i that is no white space.
-func skipSpace(b []byte, i int) int {
+// Space returns the index of the first byte from i that is no white space.
+func Space(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
 	}
 	return i
 }
 
-// scanValue returns the index just after the JSON value that begins at b[i].
-func scanValue(b []byte, i int) (int, error) {
-	var inObject [maxDepth / 64]uint64 // a bit a level: object or array
+// Value returns the index just after the JSON value that begins at b[i].
+func Value(b []byte, i int) (int, error) {
+	var inObject [MaxDepth / 64]uint64 // a bit a level: object or array
 	depth := 0
 
 	for {
 		// Here a value is due.
 		if i >= len(b) {
-			return i, errCut
+			return i, ErrCut
 		}
 		switch c := b[i]; {
 		case c == '"':
-			end, err := scanString(b, i)
+			end, err := String(b, i)
 			if err != nil {
 				return end, err
 			}
 			i = end
 		case c == '{' || c == '[':
-			if depth == maxDepth {
-				return i, errBad
+			if depth == MaxDepth {
+				return i, ErrBad
 			}
-			i = skipSpace(b, i+1)
+			i = Space(b, i+1)
 			if i >= len(b) {
-				return i, errCut
+				return i, ErrCut
 			}
 			if b[i] == c+2 { // '}' is '{'+2, and ']' is '['+2
 				i++
@@ -65,7 +64,7 @@ func scanValue(b []byte, i int) (int, error) {
 			}
 			depth++
 			if c == '{' {
-				end, err := scanName(b, i)
+				end, err := Name(b, i)
 				if err != nil {
 					return end, err
 				}
@@ -97,7 +96,7 @@ func scanValue(b []byte, i int) (int, error) {
 			}
 			i = end
 		default:
-			return i, errBad
+			return i, ErrBad
 		}
 
 		// A value has ended; close what ends with it.
@@ -106,14 +105,14 @@ func scanValue(b []byte, i int) (int, error) {
 				return i, nil
 			}
 			object := inObject[(depth-1)/64]>>((depth-1)%64)&1 == 1
-			i = skipSpace(b, i)
+			i = Space(b, i)
 			if i >= len(b) {
-				return i, errCut
+				return i, ErrCut
 			}
 			if b[i] == ',' {
-				i = skipSpace(b, i+1)
+				i = Space(b, i+1)
 				if object {
-					end, err := scanName(b, i)
+					end, err := Name(b, i)
 					if err != nil {
 						return end, err
 					}
@@ -122,7 +121,7 @@ func scanValue(b []byte, i int) (int, error) {
 				break
 			}
 			if object && b[i] != '}' || !object && b[i] != ']' {
-				return i, errBad
+				return i, ErrBad
 			}
 			i++
 			depth--
@@ -130,43 +129,43 @@ func scanValue(b []byte, i int) (int, error) {
 	}
 }
 
-// scanName passes a member's name and its colon, and returns the index of the
+// Name passes a member's name and its colon, and returns the index of the
 // member's value.
-func scanName(b []byte, i int) (int, error) {
+func Name(b []byte, i int) (int, error) {
 	if i >= len(b) {
-		return i, errCut
+		return i, ErrCut
 	}
 	if b[i] != '"' {
-		return i, errBad
+		return i, ErrBad
 	}
-	i, err := scanString(b, i)
+	i, err := String(b, i)
 	if err != nil {
 		return i, err
 	}
-	i = skipSpace(b, i)
+	i = Space(b, i)
 	if i >= len(b) {
-		return i, errCut
+		return i, ErrCut
 	}
 	if b[i] != ':' {
-		return i, errBad
+		return i, ErrBad
 	}
-	return skipSpace(b, i+1), nil
+	return Space(b, i+1), nil
 }
 
-// scanString returns the index just after the string whose opening quote is
+// String returns the index just after the string whose opening quote is
 // b[i].
-func scanString(b []byte, i int) (int, error) {
+func String(b []byte, i int) (int, error) {
 	i++
 	for i < len(b) {
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1, nil
 		case c < ' ':
-			return i, errBad
+			return i, ErrBad
 		case c == '\\':
 			i++
 			if i >= len(b) {
-				return i, errCut
+				return i, ErrCut
 			}
 			switch b[i] {
 			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -175,21 +174,21 @@ func scanString(b []byte, i int) (int, error) {
 				for end := i + 5; i+1 < end; {
 					i++
 					if i >= len(b) {
-						return i, errCut
+						return i, ErrCut
 					}
 					if !isHex(b[i]) {
-						return i, errBad
+						return i, ErrBad
 					}
 				}
 				i++
 			default:
-				return i, errBad
+				return i, ErrBad
 			}
 		default:
 			i++
 		}
 	}
-	return i, errCut
+	return i, ErrCut
 }
 
 func isHex(c byte) bool {
@@ -207,7 +206,7 @@ func scanNumber(b []byte, i int) (int, error) {
 		return i, err
 	}
 	if b[first] == '0' && i > first+1 {
-		return first + 1, errBad
+		return first + 1, ErrBad
 	}
 	if i < len(b) && b[i] == '.' {
 		if i, err = scanDigits(b, i+1); err != nil {
@@ -229,10 +228,10 @@ func scanNumber(b []byte, i int) (int, error) {
 // scanDigits passes one or more digits.
 func scanDigits(b []byte, i int) (int, error) {
 	if i >= len(b) {
-		return i, errCut
+		return i, ErrCut
 	}
 	if b[i] < '0' || b[i] > '9' {
-		return i, errBad
+		return i, ErrBad
 	}
 	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
 		i++
@@ -243,10 +242,10 @@ func scanDigits(b []byte, i int) (int, error) {
 func scanWord(b []byte, i int, word string) (int, error) {
 	for j := range len(word) {
 		if i+j >= len(b) {
-			return i + j, errCut
+			return i + j, ErrCut
 		}
 		if b[i+j] != word[j] {
-			return i + j, errBad
+			return i + j, ErrBad
 		}
 	}
 	return i + len(word), nil

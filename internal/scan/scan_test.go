@@ -1,4 +1,4 @@
-package telemetry
+package scan
 
 import (
 	"encoding/json"
@@ -9,13 +9,15 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"kinetel/internal/scan/scantest"
 )
 
 // isValue says by the scanner what json.Valid says: that b is one JSON value
 // with nothing but white space around it.
 func isValue(b []byte) bool {
-	end, err := scanValue(b, skipSpace(b, 0))
-	return err == nil && skipSpace(b, end) == len(b)
+	end, err := Value(b, Space(b, 0))
+	return err == nil && Space(b, end) == len(b)
 }
 
 // depth gives how deep objects and arrays are nested in a text, counting each
@@ -80,7 +82,7 @@ func TestScannerStopsWhereTheValueEnds(t *testing.T) {
 		value = strings.TrimSpace(value)
 		for _, behind := range []string{" ", ",", "]", "}", "\n", ",{", " garbage"} {
 			const before = "before "
-			end, err := scanValue([]byte(before+value+behind), len(before))
+			end, err := Value([]byte(before+value+behind), len(before))
 			if err != nil || end != len(before)+len(value) {
 				t.Errorf("%q with %q behind it: ends at %d with %v, want %d", value, behind, end, err, len(before)+len(value))
 			}
@@ -94,8 +96,8 @@ func TestScannerTellsCutFromBad(t *testing.T) {
 		`"`, `"a`, `"\`, `"\u`, `"\u1`, `"\u12`, `"\u123`, `"\u1234`, "\"\xf0\x9f", "-", "1.", "1e", "1e-", "t", "tru", "fals", "n", "[nul", `{"a":-`,
 	}
 	for _, text := range cut {
-		if end, err := scanValue([]byte(text), 0); !errors.Is(err, errCut) || end != len(text) {
-			t.Errorf("%q: ends at %d with %v, want errCut at %d", text, end, err, len(text))
+		if end, err := Value([]byte(text), 0); !errors.Is(err, ErrCut) || end != len(text) {
+			t.Errorf("%q: ends at %d with %v, want ErrCut at %d", text, end, err, len(text))
 		}
 	}
 	bad := []string{
@@ -103,16 +105,16 @@ func TestScannerTellsCutFromBad(t *testing.T) {
 		"\"\n", `"\x`, `"\u12g`, `"\uz`, "-a", "1.a", "1ea", "1e+a", "01", "trua", "falsE", "nil", "\x00", "\x80", "\"\x1f",
 	}
 	for _, text := range bad {
-		if _, err := scanValue([]byte(text), 0); !errors.Is(err, errBad) {
-			t.Errorf("%q: %v, want errBad", text, err)
+		if _, err := Value([]byte(text), 0); !errors.Is(err, ErrBad) {
+			t.Errorf("%q: %v, want ErrBad", text, err)
 		}
 		// What is bad stays bad whatever comes behind it.
 		for _, behind := range []string{`"`, `"}]`, "}", "]", "1", " "} {
 			if text == "01" {
 				break // bad as a number of two digits, not by what follows
 			}
-			if _, err := scanValue([]byte(text+behind), 0); !errors.Is(err, errBad) {
-				t.Errorf("%q: %v, want errBad", text+behind, err)
+			if _, err := Value([]byte(text+behind), 0); !errors.Is(err, ErrBad) {
+				t.Errorf("%q: %v, want ErrBad", text+behind, err)
 			}
 		}
 	}
@@ -121,11 +123,11 @@ func TestScannerTellsCutFromBad(t *testing.T) {
 func TestScannerTakesEveryByteAboveASCIIInAString(t *testing.T) {
 	for c := 0x80; c <= 0xff; c++ {
 		text := []byte{'"', byte(c), '"'}
-		if end, err := scanValue(text, 0); err != nil || end != 3 {
+		if end, err := Value(text, 0); err != nil || end != 3 {
 			t.Errorf("%q: ends at %d with %v", text, end, err)
 		}
-		if _, err := scanValue([]byte{byte(c)}, 0); !errors.Is(err, errBad) {
-			t.Errorf("byte %#x outside a string: %v, want errBad", c, err)
+		if _, err := Value([]byte{byte(c)}, 0); !errors.Is(err, ErrBad) {
+			t.Errorf("byte %#x outside a string: %v, want ErrBad", c, err)
 		}
 	}
 }
@@ -140,11 +142,11 @@ func TestScannerLimitsDepth(t *testing.T) {
 		{"empty arrays", "[", "", "]"},
 	} {
 		t.Run(shape.name, func(t *testing.T) {
-			if b := nested(maxDepth, shape.open, shape.middle, shape.closing); !isValue(b) {
-				t.Errorf("%d deep is refused", maxDepth)
+			if b := nested(MaxDepth, shape.open, shape.middle, shape.closing); !isValue(b) {
+				t.Errorf("%d deep is refused", MaxDepth)
 			}
-			if _, err := scanValue(nested(maxDepth+1, shape.open, shape.middle, shape.closing), 0); !errors.Is(err, errBad) {
-				t.Errorf("%d deep: %v, want errBad", maxDepth+1, err)
+			if _, err := Value(nested(MaxDepth+1, shape.open, shape.middle, shape.closing), 0); !errors.Is(err, ErrBad) {
+				t.Errorf("%d deep: %v, want ErrBad", MaxDepth+1, err)
 			}
 		})
 	}
@@ -154,71 +156,25 @@ func TestScannerLimitsDepth(t *testing.T) {
 		t.Error("a wide value is refused")
 	}
 	// Objects and arrays by turns, over every word of the bit set.
-	turns := []byte(strings.Repeat(`{"a":[`, maxDepth/2) + strings.Repeat("]}", maxDepth/2))
+	turns := []byte(strings.Repeat(`{"a":[`, MaxDepth/2) + strings.Repeat("]}", MaxDepth/2))
 	if !isValue(turns) {
 		t.Error("objects and arrays by turns are refused")
 	}
-	for i := range maxDepth / 2 {
-		crossed := []byte(strings.Repeat(`{"a":[`, maxDepth/2) + strings.Repeat("]}", i) + "}]" + strings.Repeat("]}", maxDepth/2-i-1))
+	for i := range MaxDepth / 2 {
+		crossed := []byte(strings.Repeat(`{"a":[`, MaxDepth/2) + strings.Repeat("]}", i) + "}]" + strings.Repeat("]}", MaxDepth/2-i-1))
 		if isValue(crossed) {
 			t.Fatalf("brackets crossed at level %d are taken", i)
 		}
 	}
 }
 
-// jsonValue draws a JSON value as text, with white space and escapes in all
-// places that allow them.
-func jsonValue(levels int) *rapid.Generator[string] {
-	space := rapid.SampledFrom([]string{"", "", "", " ", "\n", "\t\r\n "})
-	number := rapid.StringMatching(`-?(0|[1-9][0-9]{0,6})(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?`)
-	text := rapid.Custom(func(t *rapid.T) string {
-		var b strings.Builder
-		b.WriteByte('"')
-		for range rapid.IntRange(0, 6).Draw(t, "pieces") {
-			b.WriteString(rapid.SampledFrom([]string{
-				"a", "é", "世", "😀", `\"`, `\\`, `\/`, `\n`, `\u00e9`, `\ud83d\ude00`, `\udead`, "{", "}", "[", "]", ",", ":", " ", "\x7f", "}]", `\"time\":`,
-			}).Draw(t, "piece"))
-		}
-		b.WriteByte('"')
-		return b.String()
-	})
-	scalar := rapid.OneOf(rapid.SampledFrom([]string{"null", "true", "false"}), number, text)
-	if levels == 0 {
-		return scalar
-	}
-	inner := jsonValue(levels - 1)
-	array := rapid.Custom(func(t *rapid.T) string {
-		var b strings.Builder
-		b.WriteString("[" + space.Draw(t, "space"))
-		for i := range rapid.IntRange(0, 3).Draw(t, "items") {
-			if i > 0 {
-				b.WriteString("," + space.Draw(t, "space"))
-			}
-			b.WriteString(inner.Draw(t, "item") + space.Draw(t, "space"))
-		}
-		return b.String() + "]"
-	})
-	object := rapid.Custom(func(t *rapid.T) string {
-		var b strings.Builder
-		b.WriteString("{" + space.Draw(t, "space"))
-		for i := range rapid.IntRange(0, 3).Draw(t, "members") {
-			if i > 0 {
-				b.WriteString("," + space.Draw(t, "space"))
-			}
-			b.WriteString(text.Draw(t, "name") + space.Draw(t, "space") + ":" + space.Draw(t, "space") + inner.Draw(t, "value") + space.Draw(t, "space"))
-		}
-		return b.String() + "}"
-	})
-	return rapid.OneOf(scalar, array, object, object)
-}
-
 func TestScannerFindsTheEndOfAnyValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		value := jsonValue(3).Draw(t, "value")
+		value := scantest.Value(3).Draw(t, "value")
 		if !json.Valid([]byte(value)) {
 			t.Fatalf("the generator drew %q", value)
 		}
-		if end, err := scanValue([]byte(value+",1"), 0); err != nil || end != len(value) {
+		if end, err := Value([]byte(value+",1"), 0); err != nil || end != len(value) {
 			t.Fatalf("%q ends at %d with %v", value, end, err)
 		}
 	})
@@ -227,8 +183,8 @@ func TestScannerFindsTheEndOfAnyValue(t *testing.T) {
 func TestScannerTellsEveryPrefixAsCut(t *testing.T) {
 	check := func(value string) error {
 		for n := range len(value) {
-			if end, err := scanValue([]byte(value[:n]), 0); !errors.Is(err, errCut) || end != n {
-				return fmt.Errorf("%q, which is %q cut, ends at %d with %v, want errCut at %d", value[:n], value, end, err, n)
+			if end, err := Value([]byte(value[:n]), 0); !errors.Is(err, ErrCut) || end != n {
+				return fmt.Errorf("%q, which is %q cut, ends at %d with %v, want ErrCut at %d", value[:n], value, end, err, n)
 			}
 		}
 		return nil
@@ -241,7 +197,7 @@ func TestScannerTellsEveryPrefixAsCut(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		value := jsonValue(3).Filter(func(s string) bool { return strings.ContainsRune(`{["`, rune(s[0])) }).Draw(t, "value")
+		value := scantest.Value(3).Filter(func(s string) bool { return strings.ContainsRune(`{["`, rune(s[0])) }).Draw(t, "value")
 		if err := check(value); err != nil {
 			t.Fatal(err)
 		}
@@ -250,18 +206,18 @@ func TestScannerTellsEveryPrefixAsCut(t *testing.T) {
 
 // checkScan compares the scanner with encoding/json for one text.
 func checkScan(t interface{ Fatalf(string, ...any) }, b []byte) {
-	end, err := scanValue(b, 0)
+	end, err := Value(b, 0)
 	switch {
 	case end < 0 || end > len(b):
 		t.Fatalf("%q: index %d is outside", b, end)
-	case err == nil && depth(b[:end]) <= maxDepth && !json.Valid(b[:end]):
+	case err == nil && depth(b[:end]) <= MaxDepth && !json.Valid(b[:end]):
 		t.Fatalf("%q is taken as a value", b[:end])
-	case errors.Is(err, errCut) && json.Valid(b):
+	case errors.Is(err, ErrCut) && json.Valid(b):
 		t.Fatalf("%q is called cut", b)
-	case err != nil && !errors.Is(err, errCut) && !errors.Is(err, errBad):
+	case err != nil && !errors.Is(err, ErrCut) && !errors.Is(err, ErrBad):
 		t.Fatalf("%q: error %v", b, err)
 	}
-	if !utf8.Valid(b) || depth(b) > maxDepth {
+	if !utf8.Valid(b) || depth(b) > MaxDepth {
 		return // the two differences that are meant
 	}
 	if got, want := isValue(b), json.Valid(b); got != want {
@@ -271,7 +227,7 @@ func checkScan(t interface{ Fatalf(string, ...any) }, b []byte) {
 
 func TestScannerAgreesOnBrokenValues(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := []byte(jsonValue(3).Draw(t, "value"))
+		b := []byte(scantest.Value(3).Draw(t, "value"))
 		for range rapid.IntRange(1, 4).Draw(t, "changes") {
 			at := rapid.IntRange(0, len(b)).Draw(t, "at")
 			switch piece := rapid.SampledFrom([]string{"", `"`, `\`, "{", "}", "[", "]", ",", ":", "0", "-", "e", ".", " ", "\n", "\x00", "u", "t", "null"}).Draw(t, "piece"); {
@@ -292,6 +248,6 @@ func FuzzScanValue(f *testing.F) {
 		}
 	}
 	f.Add([]byte("\"\xff\xfe\""))
-	f.Add([]byte(strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1)))
+	f.Add([]byte(strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1)))
 	f.Fuzz(func(t *testing.T, b []byte) { checkScan(t, b) })
 }
