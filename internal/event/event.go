@@ -6,25 +6,34 @@ import (
 	"time"
 )
 
-// Types of events that lifecycle decisions hang on, as Lambda spells them
+// Types of events that something hangs on, as Lambda spells them
 // (AWS documentation, Telemetry API event schema reference).
 const (
 	TypePlatformStart       = "platform.start"
 	TypePlatformRuntimeDone = "platform.runtimeDone"
 	TypePlatformReport      = "platform.report"
 	TypePlatformLogsDropped = "platform.logsDropped"
+	TypePlatformInitStart   = "platform.initStart"
+	TypePlatformInitReport  = "platform.initReport"
 	// SnapStart: the environment has been brought up from its snapshot.
-	TypePlatformRestoreStart = "platform.restoreStart"
-	// What extensions write.
+	TypePlatformRestoreStart  = "platform.restoreStart"
+	TypePlatformRestoreReport = "platform.restoreReport"
+	// What extensions do.
+	TypePlatformExtension    = "platform.extension"
+	TypePlatformSubscription = "platform.telemetrySubscription"
+	// What the function writes, and what extensions write.
+	TypeFunction  = "function"
 	TypeExtension = "extension"
 )
 
 // Types of events that Kinetel itself puts into the stream.
 const (
-	TypeLoss       = "kinetel.loss"       // what was given up after it was numbered
-	TypeInvocation = "kinetel.invocation" // an invocation as a whole
-	TypeReport     = "kinetel.report"     // Kinetel's own figures
-	TypeUnparsed   = "kinetel.unparsed"   // text that Lambda sent and that is no event
+	TypeEnvironment = "kinetel.environment" // what an environment's events have in common
+	TypeLoss        = "kinetel.loss"        // what was given up after it was numbered
+	TypeInvocation  = "kinetel.invocation"  // an invocation as a whole
+	TypeSpan        = "kinetel.span"        // the same, as the span that OTLP has for it
+	TypeReport      = "kinetel.report"      // Kinetel's own figures
+	TypeUnparsed    = "kinetel.unparsed"    // text that Lambda sent and that is no event
 )
 
 // TimeFormat is the shape of an event's time: UTC with milliseconds, as
@@ -49,6 +58,16 @@ type Event struct {
 	// Extra holds members of the envelope that Kinetel does not know, as
 	// JSON members without braces (`"a":1,"b":2`), so that they are not lost.
 	Extra []byte
+
+	// What annotate finds out. Empty, or 0, means that it is not known.
+
+	// RequestID is the invocation that the event belongs to.
+	RequestID string
+	// TraceID is that invocation's X-Ray trace: 1-, 8 hexadecimal digits, -,
+	// and 24 more (AWS documentation, X-Ray tracing header).
+	TraceID string
+	// Severity is what a line itself says of its severity.
+	Severity Severity
 }
 
 // At returns the event's time: Lambda's own, or else when it was received.

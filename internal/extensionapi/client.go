@@ -70,7 +70,23 @@ type Event struct {
 	DeadlineMs     int64  `json:"deadlineMs"`
 	RequestID      string `json:"requestId"` // of an Invoke
 	FunctionARN    string `json:"invokedFunctionArn"`
+	Trace          Trace  `json:"tracing"`
 	ShutdownReason string `json:"shutdownReason"` // spindown, timeout, failure, in any case; others are possible
+}
+
+// Trace is the trace that an Invoke is part of, as the X-Ray header has it
+// (Root=…;Parent=…;Sampled=…); empty where Lambda tells of none.
+type Trace string
+
+// UnmarshalJSON reads it from an object with the header as value. An event must
+// not be missed for what is wrong with that.
+func (t *Trace) UnmarshalJSON(text []byte) error {
+	var tracing struct {
+		Value string `json:"value"`
+	}
+	_ = json.Unmarshal(text, &tracing) // one that cannot be read is none
+	*t = Trace(tracing.Value)
+	return nil
 }
 
 // Deadline returns when the invocation times out, or when a Shutdown ends by

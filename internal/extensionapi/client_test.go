@@ -211,12 +211,22 @@ func TestNext(t *testing.T) {
 			answer: answer{200, map[string]string{"Content-Type": "application/json", "Lambda-Extension-Event-Identifier": "e"}, `{"eventType":"INVOKE","deadlineMs":1790000012345,"requestId":"6f0c0c5e-1111-4222-8333-444455556666",
 				"invokedFunctionArn":"arn:aws:lambda:eu-west-1:111122223333:function:orders:live",
 				"tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1-68d0aaaa-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=1"}}`},
-			want: extensionapi.Event{Type: "INVOKE", DeadlineMs: 1790000012345, RequestID: "6f0c0c5e-1111-4222-8333-444455556666", FunctionARN: "arn:aws:lambda:eu-west-1:111122223333:function:orders:live"},
+			want: extensionapi.Event{Type: "INVOKE", DeadlineMs: 1790000012345, RequestID: "6f0c0c5e-1111-4222-8333-444455556666", FunctionARN: "arn:aws:lambda:eu-west-1:111122223333:function:orders:live", Trace: "Root=1-68d0aaaa-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=1"},
 		},
 		{
 			name:   "a shutdown, as plain text",
 			answer: answer{200, map[string]string{"Content-Type": "text/plain; charset=utf-8"}, `{"eventType":"SHUTDOWN","deadlineMs":1790000002000,"shutdownReason":"spindown"}`},
 			want:   extensionapi.Event{Type: "SHUTDOWN", DeadlineMs: 1790000002000, ShutdownReason: "spindown"},
+		},
+		{
+			name:   "a trace that cannot be read is none",
+			answer: answer{200, nil, `{"eventType":"INVOKE","deadlineMs":1,"tracing":"Root=1"}`},
+			want:   extensionapi.Event{Type: "INVOKE", DeadlineMs: 1},
+		},
+		{
+			name:   "a trace of another shape is none",
+			answer: answer{200, nil, `{"eventType":"INVOKE","deadlineMs":1,"tracing":{"type":"w3c","value":["00"]}}`},
+			want:   extensionapi.Event{Type: "INVOKE", DeadlineMs: 1},
 		},
 		{
 			name:   "an event of a new type with new members",

@@ -109,6 +109,12 @@ type fakePipeline struct {
 	behind               func() time.Duration // nil: not at all
 	refusal              func() error         // nil: none
 	fault                func(method string)  // nil: none; called first in each method, to panic or to block
+	invoked              []string             // requests and their traces
+}
+
+func (p *fakePipeline) Invoked(request, trace string, _ time.Time) {
+	p.fail("Invoked")
+	p.invoked = append(p.invoked, request+" "+trace)
 }
 
 func (p *fakePipeline) Thawed()                      { p.do("Thawed") }
@@ -233,7 +239,7 @@ func (s *scene) invoke(at time.Duration, request string, timeout time.Duration) 
 // invokeSilently has Lambda send an invocation, and not tell of it.
 func (s *scene) invokeSilently(at time.Duration, request string, timeout time.Duration) {
 	s.api.steps = append(s.api.steps, step{at: at, event: extensionapi.Event{
-		Type: extensionapi.Invoke, RequestID: request, DeadlineMs: s.start.Add(at + timeout).UnixMilli(),
+		Type: extensionapi.Invoke, RequestID: request, DeadlineMs: s.start.Add(at + timeout).UnixMilli(), Trace: extensionapi.Trace("Root=1-" + request),
 	}})
 }
 

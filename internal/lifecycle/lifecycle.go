@@ -34,10 +34,12 @@ type API interface {
 	Next(ctx context.Context) (extensionapi.Event, error)
 }
 
-// Pipeline is what the loop tells when to work. Unavailable, Behind and Released
-// return at once; everything else may take its time, and the loop does not wait
-// for it beyond the bounds that it has.
+// Pipeline is what the loop tells when to work. Invoked, Unavailable, Behind and
+// Released return at once; everything else may take its time, and the loop does
+// not wait for it beyond the bounds that it has.
 type Pipeline interface {
+	// Invoked says that an invocation has begun, and which trace it is part of.
+	Invoked(request, trace string, at time.Time)
 	// Thawed says that the environment may have been frozen until now.
 	Thawed()
 	// Restored says that the environment was brought up from a snapshot, by
@@ -213,6 +215,7 @@ func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	// environment is frozen.
 	arrived := time.Now().Round(0)
 	l.last = ev.RequestID
+	guard.Run(l.log, "note an invocation", func() { l.pipeline.Invoked(ev.RequestID, string(ev.Trace), arrived) })
 	if len(l.visits) == flush.Remember {
 		l.visits = append(l.visits[:0], l.visits[1:]...)
 	}

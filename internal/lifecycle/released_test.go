@@ -252,3 +252,18 @@ func TestARuntimeDoneThatIsSentAgainChangesNothing(t *testing.T) {
 		s.want([]string{"Released"}, "1.235s Released a 35ms end", "2.235s Released b 35ms end", "3.235s Released c 35ms end")
 	})
 }
+
+// The pipeline hears of an invocation when Lambda tells of it, before anything of
+// its telemetry.
+func TestInvocationsAreTold(t *testing.T) {
+	inFakeTime(t, func(s *scene) {
+		s.invoke(time.Second, "a", 10*time.Second)
+		s.telemetry(1225*ms, s.runtimeDone(1200*ms, "a"))
+		s.invoke(2*time.Second, "b", 10*time.Second)
+		s.telemetry(2225*ms, s.runtimeDone(2200*ms, "b"))
+		s.finish()
+		if want := []string{"a Root=1-a", "b Root=1-b"}; !slices.Equal(s.pipeline.invoked, want) {
+			t.Errorf("told of %q, want %q", s.pipeline.invoked, want)
+		}
+	})
+}

@@ -1,0 +1,208 @@
+// Package annotate finds out to which invocation events belong, and how severe
+// lines are. Lambda says neither of what a function prints: a line has a time
+// and its text, and comes before, after or between the platform events that say
+// when an invocation was (AWS documentation, Telemetry API reference).
+//
+// A line that names a known invocation belongs to that one. Any other belongs to
+// the one that was open at its time, whenever it arrives; on Managed Instances,
+// where many are open at once, to none.
+package annotate
+
+import (
+	"bytes"
+	"sync"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+)
+
+// Annotator knows the last invocations of an environment. Its zero value is one
+// of an environment that runs one invocation at a time. Learn and Annotate are
+// called by one goroutine at a time, Invoked by any.
+type Annotator struct {
+	managed bool // many invocations at once: time says nothing
+
+	// Annotate's own.
+	head [maxHead]byte // of a text, without the escapes of its record
+	text []byte        // the same, of a text that is JSON
+	last string        // the last id that was taken from a line as it is
+
+	mu          sync.Mutex // guards all below
+	invocations timeline
+}
+
+// New returns an Annotator for an environment of the given kind.
+func New(kind config.Initialization) *Annotator {
+	return &Annotator{managed: kind == config.ManagedInstances}
+}
+
+// Learn looks at a platform event of the body that is being taken in. All events
+// of a body are shown to it before any of them is shown to Annotate, so that the
+// order inside a body does not matter.
+func (a *Annotator) Learn(ev *event.Event) {
+	switch string(ev.Type) {
+	case event.TypePlatformStart, event.TypePlatformRuntimeDone, event.TypePlatformReport,
+		event.TypePlatformInitStart, event.TypePlatformRestoreStart:
+	default:
+		return
+	}
+	said, at := readPlatform(ev.Record), millis(ev)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := &a.invocations
+	t.learning()
+	switch string(ev.Type) {
+	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
+		t.begunAnew(at, said.inInvocation)
+		return
+	}
+	if len(said.request) == 0 {
+		return
+	}
+	r := t.name(said.request, said.trace, string(ev.Type) == event.TypePlatformStart, a.bound())
+	if a.managed {
+		return
+	}
+	switch string(ev.Type) {
+	case event.TypePlatformStart:
+		t.started(r, at)
+	case event.TypePlatformRuntimeDone:
+		t.ended(end{id: r.id, at: at})
+	case event.TypePlatformReport:
+		t.ended(end{id: r.id, at: at, reported: true})
+	}
+}
+
+// Invoked tells of an INVOKE event of the Extensions API, which may come before
+// platform.start does. trace is the X-Ray header's value, or empty.
+func (a *Annotator) Invoked(requestID, trace string, at time.Time) {
+	if !isRequest([]byte(requestID)) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.invocations.name([]byte(requestID), root([]byte(trace)), true, a.bound())
+	if !a.managed {
+		a.invocations.invoked(r, at.UnixMilli())
+	}
+}
+
+// bound returns how many requests are remembered.
+func (a *Annotator) bound() int {
+	if a.managed {
+		return maxManaged
+	}
+	return maxRequests
+}
+
+// Annotate fills in ev.RequestID, ev.TraceID and ev.Severity. Kinetel's own
+// events, and those of streams that it does not know, stay as they are.
+func (a *Annotator) Annotate(ev *event.Event) {
+	switch {
+	case string(ev.Type) == event.TypeFunction:
+		a.annotateLine(ev)
+	case string(ev.Type) == event.TypeExtension:
+		// Extensions go on when an invocation is over, and begin before it
+		// does: their lines belong to none for certain.
+		said := a.read(ev.Record)
+		ev.Severity = said.severity
+	case bytes.HasPrefix(ev.Type, []byte("platform.")):
+		a.annotatePlatform(ev)
+	}
+}
+
+func (a *Annotator) annotatePlatform(ev *event.Event) {
+	said := readPlatform(ev.Record)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.invocations.annotating()
+	known := a.invocations.known[string(said.request)]
+	if known != nil {
+		ev.RequestID, ev.TraceID = known.id, known.trace
+	} else {
+		ev.RequestID = string(said.request)
+	}
+	if len(said.trace) > 0 && ev.TraceID != string(said.trace) {
+		ev.TraceID = string(said.trace)
+	}
+	if known != nil && string(ev.Type) == event.TypePlatformStart {
+		a.invocations.passed(known.id, millis(ev))
+	}
+}
+
+func (a *Annotator) annotateLine(ev *event.Event) {
+	said := a.read(ev.Record)
+	ev.Severity = said.severity
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r := a.invocationOf(&said, ev); r != nil {
+		ev.RequestID, ev.TraceID = r.id, r.trace
+		return
+	}
+	for _, id := range said.ids {
+		if !said.hint && isUUID(id) {
+			if a.last != string(id) {
+				a.last = string(id)
+			}
+			ev.RequestID = a.last
+			return
+		}
+	}
+}
+
+// invocationOf returns the invocation that a line belongs to, nil where none is
+// known. mu is held.
+func (a *Annotator) invocationOf(said *line, ev *event.Event) *request {
+	for _, id := range said.ids {
+		// What a function calls a request's id need not be Lambda's.
+		if len(id) > 0 {
+			if r := a.invocations.known[string(id)]; r != nil {
+				return r
+			}
+		}
+	}
+	return a.invocations.at(millis(ev)) // nil on Managed Instances, of which times are not learned
+}
+
+// millis returns an event's time in milliseconds since 1970.
+func millis(ev *event.Event) int64 {
+	if ms, ok := lambdaTime(ev.Time); ok {
+		return ms
+	}
+	return ev.At().UnixMilli()
+}
+
+// lambdaTime reads a time in the form that Lambda gives it (event.TimeFormat),
+// without what time.Parse costs.
+func lambdaTime(b []byte) (ms int64, ok bool) {
+	if len(b) != len(event.TimeFormat) || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[19] != '.' || b[23] != 'Z' {
+		return 0, false
+	}
+	number := func(from, to int) (n int) {
+		for _, c := range b[from:to] {
+			if c -= '0'; c > 9 {
+				return -1 << 20
+			}
+			n = 10*n + int(c)
+		}
+		return n
+	}
+	year, month, day := number(0, 4), number(5, 7), number(8, 10)
+	hour, minute, second, milli := number(11, 13), number(14, 16), number(17, 19), number(20, 23)
+	// Of the last days of months the calendar is asked.
+	if year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || day > 28 && month == 2 || day > 30 && month != 1 && month != 3 && month != 5 && month != 7 && month != 8 && month != 10 && month != 12 ||
+		hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 || milli < 0 {
+		return 0, false
+	}
+	// Years that begin in March have their leap day last, and then the days
+	// before a month are a straight line.
+	if month -= 3; month < 0 {
+		month += 12
+		year--
+	}
+	year += 400 // a year of 0 or more, also before March of 0
+	days := 365*year + year/4 - year/100 + year/400 + (153*month+2)/5 + day - 1
+	const epoch = 365*(1969+400) + (1969+400)/4 - (1969+400)/100 + (1969+400)/400 + (153*10+2)/5 // 1970-01-01
+	return ((int64(days-epoch)*24+int64(hour))*60+int64(minute))*60_000 + int64(second)*1000 + int64(milli), true
+}

@@ -1,0 +1,157 @@
+package annotate_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kinetel/internal/annotate"
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/scan/scantest"
+)
+
+// check annotates an event, and sees that what it says can stand in a line.
+func check(t interface{ Fatalf(string, ...any) }, a *annotate.Annotator, kind, record []byte) event.Event {
+	ev := event.Event{Time: []byte("2026-11-22T20:15:00.150Z"), Type: kind, Record: bytes.Clone(record)}
+	a.Learn(&ev)
+	a.Annotate(&ev)
+	if !bytes.Equal(ev.Record, record) {
+		t.Fatalf("the record was changed to %q", ev.Record)
+	}
+	if len(ev.RequestID) > 128 {
+		t.Fatalf("a request of %d bytes", len(ev.RequestID))
+	}
+	for _, c := range []byte(ev.RequestID) {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			t.Fatalf("the request is %q", ev.RequestID)
+		}
+	}
+	if ev.TraceID != "" && (len(ev.TraceID) != 35 || bytes.ContainsAny([]byte(ev.TraceID), "\"\\ ;=")) {
+		t.Fatalf("the trace is %q", ev.TraceID)
+	}
+	if ev.Severity > event.Fatal {
+		t.Fatalf("the severity is %d", ev.Severity)
+	}
+	line := string(kind) == event.TypeFunction || string(kind) == event.TypeExtension
+	if !line && ev.Severity != 0 || string(kind) == event.TypeExtension && ev.RequestID != "" || bytes.HasPrefix(kind, []byte("kinetel.")) && (ev.RequestID != "" || ev.TraceID != "") {
+		t.Fatalf("%s has request %q, severity %q", kind, ev.RequestID, ev.Severity)
+	}
+	return ev
+}
+
+// FuzzAnnotate annotates what may be no JSON at all, on demand and on Managed
+// Instances, before and after it was learned.
+func FuzzAnnotate(f *testing.F) {
+	for _, seed := range []struct{ kind, record string }{
+		{event.TypeFunction, `"2026-11-22T20:15:00.123Z\t8476a536-e9f4-11e8-9739-2dfe598c3fcd\tINFO\thello\n"`},
+		{event.TypeFunction, `"[INFO]\t2026-11-22T20:15:00.123Z\t8476a536-e9f4-11e8-9739-2dfe598c3fcd\thello\n"`},
+		{event.TypeFunction, `"{\"level\":\"info\",\"requestId\":\"8476a536-e9f4-11e8-9739-2dfe598c3fcd\"}"`},
+		{event.TypeFunction, `"\u001b[2m2026-11-22T20:15:00Z\u001b[0m [a b] - x - ERROR level=\"info\""`},
+		{event.TypeFunction, `"E, [2026-11-22T20:15:00.123456 #8] ERROR -- : hello"`},
+		{event.TypeFunction, `"E1122 20:15:00.123456 8 main.go:17] level=info"`},
+		{event.TypeFunction, `{"log":{"level":"info"},"level":30,"AWSRequestId":"a\"b"}`},
+		{event.TypeExtension, `"WARN[0000] hello"`},
+		{event.TypePlatformStart, `{"requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","tracing":{"value":"Root=1-68d0aaaa-0123456789abcdef01234567"}}`},
+		{event.TypePlatformInitStart, `{"phase":"invoke"}`},
+		{event.TypeInvocation, `{"requestId":"x"}`},
+		{event.TypeFunction, `"`},
+		{event.TypeFunction, `"\`},
+		{event.TypeFunction, `"\u00`},
+		{event.TypeFunction, `{`},
+		{event.TypeFunction, `{"`},
+		{event.TypeFunction, ``},
+		{"platform.start", `{"requestId":`},
+		{"platform.start", `{"requestId":"`},
+		{"", ``},
+	} {
+		f.Add(seed.kind, []byte(seed.record))
+	}
+	f.Fuzz(func(t *testing.T, kind string, record []byte) {
+		for _, lambda := range []config.Initialization{config.OnDemand, config.ManagedInstances} {
+			a := annotate.New(lambda)
+			first := check(t, a, []byte(kind), record)
+			i := start(100, "A").event()
+			a.Learn(i)
+			a.Annotate(i)
+			second := check(t, a, []byte(kind), record)
+			if first.Severity != second.Severity {
+				t.Fatalf("the severity is %q first, and %q then", first.Severity, second.Severity)
+			}
+			// The text of a line is read alike, whatever stands behind it in memory.
+			if lambda == config.OnDemand && kind == event.TypeFunction && second.RequestID == "" {
+				t.Fatalf("a line in an invocation belongs to none")
+			}
+		}
+	})
+}
+
+func TestAnyJSONIsAnnotated(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := annotate.New("")
+		for range rapid.IntRange(1, 5).Draw(t, "events") {
+			kind := rapid.SampledFrom([]string{event.TypeFunction, event.TypeExtension, event.TypePlatformStart, event.TypePlatformRuntimeDone, event.TypePlatformReport, event.TypePlatformInitStart, "platform.later", event.TypeLoss, "later"}).Draw(t, "type")
+			value := scantest.Value(3).Draw(t, "record")
+			check(t, a, []byte(kind), []byte(value))
+			// What it says as an object, it says as a text.
+			object := check(t, a, []byte(event.TypeExtension), []byte(value))
+			text := check(t, a, []byte(event.TypeExtension), event.AppendQuoted(nil, value))
+			if value[0] == '{' && object.Severity != text.Severity {
+				t.Fatalf("%s is %q, and as a text %q", value, object.Severity, text.Severity)
+			}
+		}
+	})
+}
+
+// TestALevelIsFoundAmongAnyMembers wraps what is looked for in other JSON: the severity that is
+// found is that of the member, wherever it stands.
+func TestALevelIsFoundAmongAnyMembers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		before := scantest.Value(3).Draw(t, "before")
+		behind := scantest.Value(3).Draw(t, "behind")
+		word := rapid.SampledFrom([]string{"trace", "Debug", "INFO", "warning", "Error", "FATAL"}).Draw(t, "word")
+		want := map[string]event.Severity{"trace": event.Trace, "Debug": event.Debug, "INFO": event.Info, "warning": event.Warn, "Error": event.Error, "FATAL": event.Fatal}[word]
+		id := uuid("X")
+		value := `{"x":` + before + `,"level":"` + word + `" , "requestId" : "` + id + `","y":` + behind + `}`
+		for _, record := range []string{value, asText(value)} {
+			ev := check(t, annotate.New(config.ManagedInstances), []byte(event.TypeFunction), []byte(record))
+			if ev.Severity != want || ev.RequestID != id {
+				t.Fatalf("%s is %q, of request %q", record, ev.Severity, ev.RequestID)
+			}
+		}
+	})
+}
+
+func TestLambdaTimeIsTheCalendars(t *testing.T) {
+	for _, text := range []string{
+		"1970-01-01T00:00:00.000Z", "1969-12-31T23:59:59.999Z", "2000-02-28T12:00:00.001Z", "2024-02-28T12:00:00.001Z", "2024-03-01T00:00:00.000Z", "2026-11-30T23:59:59.999Z", "2026-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z",
+		"2026-01-31T00:00:00.000Z", "2026-03-31T00:00:00.000Z", "2026-05-31T00:00:00.000Z", "2026-07-31T00:00:00.000Z", "2026-08-31T00:00:00.000Z", "2026-10-31T00:00:00.000Z",
+	} {
+		want, err := time.Parse(event.TimeFormat, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := annotate.LambdaTime([]byte(text)); !ok || got != want.UnixMilli() {
+			t.Errorf("%s is %d, %t; want %d", text, got, ok, want.UnixMilli())
+		}
+	}
+	for _, text := range []string{
+		"", "2026-11-22T20:15:00.123", "2026-11-22T20:15:00.123z", "2026-11-22t20:15:00.123Z", "2026-11-22T20:15:00.1x3Z", "2026-13-22T20:15:00.123Z", "2026-00-22T20:15:00.123Z", "2026-11-00T20:15:00.123Z", "2026-11-31T20:15:00.123Z", "2026-02-29T20:15:00.123Z", "2026-11-22T24:15:00.123Z", "2026-11-22T20:60:00.123Z", "2026-11-22T20:15:60.123Z", "-026-11-22T20:15:00.123Z", "2026-11-22T20:15:00,123Z", "2026/11-22T20:15:00.123Z", "2026-11/22T20:15:00.123Z", "2026-11-22T20-15:00.123Z", "2026-11-22T20:15-00.123Z", "2026-11-22T-1:15:00.123Z", "2026-11-22T20:1 :00.123Z", "2026-11-22T20:15: 0.123Z",
+	} {
+		if ms, ok := annotate.LambdaTime([]byte(text)); ok {
+			t.Errorf("%q is read as %d", text, ms)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.Int64Range(-62135596800000, 253402300799999).Draw(t, "milliseconds")
+		at := time.UnixMilli(want).UTC().AppendFormat(nil, event.TimeFormat)
+		if got, ok := annotate.LambdaTime(at); ok && got != want {
+			t.Fatalf("%s is %d, want %d", at, got, want)
+		}
+		if got := annotate.Millis(&event.Event{Time: at}); got != want {
+			t.Fatalf("an event of %s is at %d, want %d", at, got, want)
+		}
+	})
+}
