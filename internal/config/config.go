@@ -93,11 +93,25 @@ const (
 	ManagedInstances       Initialization = "lambda-managed-instances"
 )
 
-// FormatNDJSON is the only record format of this version.
-const FormatNDJSON = "ndjson"
+// Format says what a Kinesis record looks like.
+type Format string
 
-// Tag is one name and value of KINETEL_TAGS.
-type Tag struct{ Name, Value string }
+const (
+	// FormatNDJSON is up to 500 lines of kinetel/1.
+	FormatNDJSON Format = "ndjson"
+	// FormatJSON is one line of kinetel/1.
+	FormatJSON Format = "json"
+	// FormatOTLP is OTLP's JSON, as an exporter would send it.
+	FormatOTLP Format = "otlp"
+	// FormatCloudWatch is what a subscription filter of CloudWatch Logs sends.
+	FormatCloudWatch Format = "cloudwatch"
+	// FormatKPL is an aggregate as the Kinesis Producer Library makes it, of
+	// user records with one line of kinetel/1 each.
+	FormatKPL Format = "kpl"
+)
+
+// Attribute is a name and a value that the user gives to a resource.
+type Attribute struct{ Name, Value string }
 
 // Config is everything that the environment tells the extension.
 type Config struct {
@@ -110,7 +124,8 @@ type Config struct {
 	StreamARN  string // empty where only a name was given
 
 	Types         []string // of telemetry: platform, function, extension
-	Format        string
+	Format        Format
+	OTLPSpans     bool // with FormatOTLP: each invocation is a span too
 	Compression   Compression
 	PartitionKey  PartitionKey
 	Flush         Flush
@@ -122,7 +137,9 @@ type Config struct {
 	SpoolBytes    int64  // on disk
 	Report        Report
 	LogLevel      slog.Level
-	Tags          []Tag // in the order given; a name stands once
+	// Attributes are what OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME and
+	// KINETEL_TAGS add to the resource; a name stands once.
+	Attributes []Attribute
 
 	AWS    AWS
 	Lambda Lambda
@@ -156,6 +173,9 @@ type Lambda struct {
 	Region          string // where the function runs
 	FunctionName    string
 	FunctionVersion string
+	MemoryMB        int64  // 0: not told
+	LogGroup        string // Lambda does not tell extensions; emulators do
+	JSONLogs        bool   // the function's log format is JSON, as far as is told
 }
 
 // A Problem is one thing that is wrong with the environment.
@@ -195,6 +215,7 @@ var known = []string{
 	"KINETEL_FORMAT",
 	"KINETEL_LOG_LEVEL",
 	"KINETEL_MAX_HOLD",
+	"KINETEL_OTLP_SPANS",
 	"KINETEL_PARTITION_KEY",
 	"KINETEL_REPORT",
 	"KINETEL_SPOOL",
@@ -258,7 +279,8 @@ func Load(environ []string) (Config, []Problem) {
 		Enabled:       l.boolean("KINETEL_ENABLED", true),
 		Strict:        l.boolean("KINETEL_STRICT", false),
 		Types:         l.types(),
-		Format:        oneOf(&l, "KINETEL_FORMAT", FormatNDJSON),
+		Format:        oneOf(&l, "KINETEL_FORMAT", FormatNDJSON, FormatJSON, FormatOTLP, FormatCloudWatch, FormatKPL),
+		OTLPSpans:     l.boolean("KINETEL_OTLP_SPANS", false),
 		Compression:   oneOf(&l, "KINETEL_COMPRESSION", CompressionGzip, CompressionZstd, CompressionNone),
 		PartitionKey:  oneOf(&l, "KINETEL_PARTITION_KEY", PartitionByEnvironment, PartitionByRequest, PartitionByFunction, PartitionRandom),
 		Flush:         oneOf(&l, "KINETEL_FLUSH", FlushAdaptive, FlushEnd, FlushInterval),
@@ -270,20 +292,28 @@ func Load(environ []string) (Config, []Problem) {
 		SpoolBytes:    l.size("KINETEL_SPOOL_BYTES", 64<<20, minSpool, maxSpool),
 		Report:        l.report(),
 		LogLevel:      l.level(),
-		Tags:          l.tags(),
+		Attributes:    l.attributes(),
 		Lambda: Lambda{
 			RuntimeAPI:      l.text("AWS_LAMBDA_RUNTIME_API"),
 			Region:          l.text("AWS_REGION"),
 			FunctionName:    l.text("AWS_LAMBDA_FUNCTION_NAME"),
 			FunctionVersion: l.text("AWS_LAMBDA_FUNCTION_VERSION"),
+			LogGroup:        l.text("AWS_LAMBDA_LOG_GROUP_NAME"),
+			JSONLogs:        strings.EqualFold(l.text("AWS_LAMBDA_LOG_FORMAT"), "JSON"),
 		},
 	}
+	if mb, err := strconv.ParseInt(l.text("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), 10, 32); err == nil && mb > 0 {
+		c.Lambda.MemoryMB = mb
+	}
 	c.Lambda.Initialization = ReadRegistration(environ).Initialization
+	if c.Lambda.Initialization == ManagedInstances {
+		c.Lambda.JSONLogs = true // there is no other format there
+	}
+	l.records(&c)
 	c.AWS = l.aws()
 	l.stream(&c)
 	if c.MaxHold > 0 && c.MaxHold < MinHold {
-		l.problem("KINETEL_MAX_HOLD", "is too short to hold for: Lambda itself takes up to 25ms to tell that a runtime is done; no invocation is held, as with 0")
-		l.problems[len(l.problems)-1].Warning = true
+		l.warning("KINETEL_MAX_HOLD", "is too short to hold for: Lambda itself takes up to 25ms to tell that a runtime is done; no invocation is held, as with 0")
 	}
 	l.unknown()
 	return c, l.problems
@@ -306,6 +336,12 @@ func (l *loader) text(name string) string { return strings.TrimSpace(l.env[name]
 
 func (l *loader) problem(name, format string, args ...any) {
 	l.problems = append(l.problems, Problem{Variable: name, Value: l.text(name), Message: fmt.Sprintf(format, args...)})
+}
+
+// warning is problem where the extension can work all the same.
+func (l *loader) warning(name, format string, args ...any) {
+	l.problem(name, format, args...)
+	l.problems[len(l.problems)-1].Warning = true
 }
 
 func (l *loader) boolean(name string, otherwise bool) bool {
@@ -481,34 +517,6 @@ func (l *loader) level() slog.Level {
 	return slog.LevelWarn
 }
 
-func (l *loader) tags() []Tag {
-	const name = "KINETEL_TAGS"
-	v := l.text(name)
-	if v == "" {
-		return nil
-	}
-	var tags []Tag
-	for one := range strings.SplitSeq(v, ",") {
-		key, value, ok := strings.Cut(one, "=")
-		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if !ok || key == "" || value == "" {
-			l.problem(name, "%q is not name=value; must be a list such as env=prod,team=payments", clip(strings.TrimSpace(one)))
-			return nil
-		}
-		if slices.ContainsFunc(tags, func(t Tag) bool { return t.Name == key }) {
-			l.problem(name, "%q is given twice; each tag stands once", clip(key))
-			return nil
-		}
-		tags = append(tags, Tag{key, value})
-	}
-	if len(v) > 2048 {
-		// They are repeated on every line.
-		l.problem(name, "is %d bytes long; at most 2048 are taken", len(v))
-		return nil
-	}
-	return tags
-}
-
 func (l *loader) aws() AWS {
 	a := AWS{
 		Region:          l.text("AWS_REGION"),
@@ -592,6 +600,26 @@ func only(s string, valid func(byte) bool) bool {
 		}
 	}
 	return true
+}
+
+// records settles what of a format's settings is not for choice.
+func (l *loader) records(c *Config) {
+	if c.OTLPSpans && c.Format != FormatOTLP {
+		l.warning("KINETEL_OTLP_SPANS", "has no effect with KINETEL_FORMAT=%s; set that to %s", c.Format, FormatOTLP)
+		c.OTLPSpans = false
+	}
+	is, because := c.Compression, ""
+	switch c.Format {
+	case FormatCloudWatch:
+		is, because = CompressionGzip, "consumers of subscription filters read gzip"
+	case FormatKPL:
+		is, because = CompressionNone, "consumers of aggregates read no compression"
+	case FormatNDJSON, FormatJSON, FormatOTLP:
+	}
+	if is != c.Compression && l.text("KINETEL_COMPRESSION") != "" {
+		l.warning("KINETEL_COMPRESSION", "has no effect with KINETEL_FORMAT=%s, which is always %s: %s", c.Format, is, because)
+	}
+	c.Compression = is
 }
 
 // stream settles name, ARN, region and credentials, which must agree. A

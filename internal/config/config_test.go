@@ -88,7 +88,10 @@ func defaults() config.Config {
 
 // initialized is how an environment was brought up.
 func initialized(kind config.Initialization) func(*config.Config) {
-	return func(c *config.Config) { c.Lambda.Initialization = kind }
+	return func(c *config.Config) {
+		c.Lambda.Initialization = kind
+		c.Lambda.JSONLogs = kind == config.ManagedInstances // which have no other format
+	}
 }
 
 // usable reports whether there is nothing worse than warnings.
@@ -119,7 +122,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		}, func(c *config.Config) {
 			c.Spool, c.SpoolDir, c.SpoolBytes, c.Report = config.SpoolOff, "/tmp/a b", 5<<20, config.Report{}
 			c.Flush, c.MaxHold, c.BufferBytes, c.Strict, c.LogLevel = config.FlushInterval, time.Second, 4<<20, true, slog.LevelInfo
-			c.Tags = []config.Tag{{Name: "env", Value: "prod"}, {Name: "team", Value: "payments"}}
+			c.Attributes = []config.Attribute{{Name: "env", Value: "prod"}, {Name: "team", Value: "payments"}}
 			c.Types = []string{"platform", "extension"}
 		}},
 
@@ -134,7 +137,31 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		}},
 		{"a type that is named twice stands once", vars{"KINETEL_TYPES": "platform,Function,function"}, func(*config.Config) {}},
 		{"only platform events", vars{"KINETEL_TYPES": "platform"}, func(c *config.Config) { c.Types = []string{"platform"} }},
-		{"the only format", vars{"KINETEL_FORMAT": "ndjson"}, func(*config.Config) {}},
+		{"lines", vars{"KINETEL_FORMAT": "ndjson"}, func(*config.Config) {}},
+		{"one line a record", vars{"KINETEL_FORMAT": "json"}, func(c *config.Config) { c.Format = config.FormatJSON }},
+		{"OpenTelemetry", vars{"KINETEL_FORMAT": "OTLP", "KINETEL_COMPRESSION": "zstd"}, func(c *config.Config) {
+			c.Format, c.Compression = config.FormatOTLP, config.CompressionZstd
+		}},
+		{"OpenTelemetry with spans", vars{"KINETEL_FORMAT": "otlp", "KINETEL_OTLP_SPANS": "true"}, func(c *config.Config) {
+			c.Format, c.OTLPSpans = config.FormatOTLP, true
+		}},
+		{"what a subscription filter sends", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "gzip"}, func(c *config.Config) { c.Format = config.FormatCloudWatch }},
+		{"aggregates are not compressed", vars{"KINETEL_FORMAT": "kpl"}, func(c *config.Config) {
+			c.Format, c.Compression = config.FormatKPL, config.CompressionNone
+		}},
+		{"what Lambda says of the function", vars{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769", "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_GROUP_NAME": "/orders"}, func(c *config.Config) {
+			c.Lambda.MemoryMB, c.Lambda.JSONLogs, c.Lambda.LogGroup = 1769, true, "/orders"
+		}},
+		{"a memory size that is none", vars{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "much", "AWS_LAMBDA_LOG_FORMAT": "Text"}, func(*config.Config) {}},
+		{"OpenTelemetry's resource", vars{"OTEL_RESOURCE_ATTRIBUTES": " deployment.environment.name=prod , team=a%2Cb%20c,empty=,service.name=shop,"}, func(c *config.Config) {
+			c.Attributes = []config.Attribute{{Name: "deployment.environment.name", Value: "prod"}, {Name: "team", Value: "a,b c"}, {Name: "service.name", Value: "shop"}}
+		}},
+		{"the service's own variable goes before the general one", vars{"OTEL_RESOURCE_ATTRIBUTES": "service.name=general,team=a", "OTEL_SERVICE_NAME": "special"}, func(c *config.Config) {
+			c.Attributes = []config.Attribute{{Name: "service.name", Value: "special"}, {Name: "team", Value: "a"}}
+		}},
+		{"tags go before all", vars{"OTEL_RESOURCE_ATTRIBUTES": "team=a,stage=b", "OTEL_SERVICE_NAME": "otel", "KINETEL_TAGS": "service.name=tag,stage=c,env=prod"}, func(c *config.Config) {
+			c.Attributes = []config.Attribute{{Name: "team", Value: "a"}, {Name: "stage", Value: "c"}, {Name: "service.name", Value: "tag"}, {Name: "env", Value: "prod"}}
+		}},
 		{"gzip", vars{"KINETEL_COMPRESSION": "gzip"}, func(*config.Config) {}},
 		{"zstd", vars{"KINETEL_COMPRESSION": "zstd"}, func(c *config.Config) { c.Compression = config.CompressionZstd }},
 		{"no compression", vars{"KINETEL_COMPRESSION": "None"}, func(c *config.Config) { c.Compression = config.CompressionNone }},
@@ -180,7 +207,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"log level warn", vars{"KINETEL_LOG_LEVEL": "warn"}, func(*config.Config) {}},
 		{"log level error", vars{"KINETEL_LOG_LEVEL": "error"}, func(c *config.Config) { c.LogLevel = slog.LevelError }},
 		{"tags in the order given", vars{"KINETEL_TAGS": "team=payments,env=prod,query=a=b"}, func(c *config.Config) {
-			c.Tags = []config.Tag{{Name: "team", Value: "payments"}, {Name: "env", Value: "prod"}, {Name: "query", Value: "a=b"}}
+			c.Attributes = []config.Attribute{{Name: "team", Value: "payments"}, {Name: "env", Value: "prod"}, {Name: "query", Value: "a=b"}}
 		}},
 
 		{"the longest name of a stream", vars{"KINETEL_STREAM_NAME": strings.Repeat("aZ0_.-xy", 16)}, func(c *config.Config) {
@@ -261,7 +288,7 @@ func TestLoadSaysWhatIsWrongAndWhatWouldBeValid(t *testing.T) {
 		{"an unknown type", vars{"KINETEL_TYPES": "platform,functions"}, []string{`"functions"`, "platform, function or extension"}, true},
 		{"a type that is empty", vars{"KINETEL_TYPES": "platform,,function"}, []string{"platform, function or extension"}, true},
 		{"no platform events", vars{"KINETEL_TYPES": "function"}, []string{"must contain platform"}, true},
-		{"a format of a later version", vars{"KINETEL_FORMAT": "otlp"}, []string{"must be ndjson"}, true},
+		{"an unknown format", vars{"KINETEL_FORMAT": "parquet"}, []string{"ndjson, json, otlp, cloudwatch or kpl"}, true},
 		{"an unknown compression", vars{"KINETEL_COMPRESSION": "brotli"}, []string{"gzip, zstd or none"}, true},
 		{"an unknown partition key", vars{"KINETEL_PARTITION_KEY": "shard"}, []string{"environment, request, function or random"}, true},
 		{"a flush policy of a later version", vars{"KINETEL_FLUSH": "sampled"}, []string{"adaptive, end or interval"}, true},
@@ -684,6 +711,46 @@ func TestCredentialsOfTheContainer(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.missing, missing); diff != "" || usable(problems) != (tt.missing == nil) {
 				t.Errorf("problems of (-want +got):\n%s%v", diff, problems)
+			}
+		})
+	}
+}
+
+// What has no effect is told, and keeps nobody from shipping.
+func TestLoadWarnsOfWhatHasNoEffect(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		set  vars
+		of   string   // the variable
+		says []string // parts of the message
+	}{
+		{"a compression that subscription filters do not have", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "zstd"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=cloudwatch", "always gzip"}},
+		{"a compressed aggregate", vars{"KINETEL_FORMAT": "kpl", "KINETEL_COMPRESSION": "gzip"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=kpl", "always none"}},
+		{"spans of another format", vars{"KINETEL_OTLP_SPANS": "true"}, "KINETEL_OTLP_SPANS", []string{"KINETEL_FORMAT=ndjson", "otlp"}},
+		{"a tag that says who it is", vars{"KINETEL_TAGS": "faas.instance=me"}, "KINETEL_TAGS", []string{`"faas.instance"`, "ignored"}},
+		{"an attribute that says who it is", vars{"OTEL_RESOURCE_ATTRIBUTES": "cloud.region=mars"}, "OTEL_RESOURCE_ATTRIBUTES", []string{`"cloud.region"`, "ignored"}},
+		{"an attribute without a value", vars{"OTEL_RESOURCE_ATTRIBUTES": "team"}, "OTEL_RESOURCE_ATTRIBUTES", []string{`"team"`, "name=value"}},
+		{"an attribute that is encoded wrongly", vars{"OTEL_RESOURCE_ATTRIBUTES": "team=50%"}, "OTEL_RESOURCE_ATTRIBUTES", []string{"%2C", "ignored"}},
+		{"far too many attributes", vars{"OTEL_RESOURCE_ATTRIBUTES": "a=" + strings.Repeat("x", 2047)}, "OTEL_RESOURCE_ATTRIBUTES", []string{"2049 bytes", "2048"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, problems := config.Load(lambda().with(tt.set).environ())
+			if len(problems) != 1 || !problems[0].Warning || !config.Usable(problems) || problems[0].Variable != tt.of {
+				t.Fatalf("problems are %v, want one warning of %s", problems, tt.of)
+			}
+			for _, part := range tt.says {
+				if !strings.Contains(problems[0].String(), part) {
+					t.Errorf("%q does not say %s", problems[0], part)
+				}
+			}
+			if want := map[config.Format]config.Compression{config.FormatCloudWatch: config.CompressionGzip, config.FormatKPL: config.CompressionNone, config.FormatNDJSON: config.CompressionGzip}[c.Format]; c.Compression != want {
+				t.Errorf("compression is %s, want %s", c.Compression, want)
+			}
+			if c.OTLPSpans {
+				t.Error("spans are asked for")
+			}
+			if tt.of == "OTEL_RESOURCE_ATTRIBUTES" && tt.says[0] != `"cloud.region"` && c.Attributes != nil {
+				t.Errorf("attributes are %v", c.Attributes)
 			}
 		})
 	}

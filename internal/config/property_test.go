@@ -85,8 +85,8 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		in("Spool", c.Spool == config.SpoolOverflow || c.Spool == config.SpoolOff || c.Spool == config.SpoolAlways)
 		in("SpoolDir", filepath.IsAbs(c.SpoolDir) && filepath.Clean(c.SpoolDir) == c.SpoolDir && !strings.Contains(c.SpoolDir, "\x00"))
 		in("SpoolBytes", c.SpoolBytes >= 4<<20 && c.SpoolBytes <= 8<<30)
-		for i, tag := range c.Tags {
-			in("Tags", tag.Name != "" && !slices.ContainsFunc(c.Tags[:i], func(other config.Tag) bool { return other.Name == tag.Name }))
+		for i, tag := range c.Attributes {
+			in("Tags", tag.Name != "" && !slices.ContainsFunc(c.Attributes[:i], func(other config.Attribute) bool { return other.Name == tag.Name }))
 		}
 		if c.StreamARN != "" {
 			in("StreamARN", strings.HasSuffix(c.StreamARN, ":stream/"+c.StreamName) && strings.Contains(c.StreamARN, ":"+c.AWS.Region+":"))

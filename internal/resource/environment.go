@@ -1,0 +1,187 @@
+package resource
+
+import (
+	"encoding/json"
+	"runtime"
+	"strings"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/format"
+	"kinetel/internal/version"
+)
+
+// Environment collects what there is to know about an execution environment. It
+// is not safe for concurrent use.
+type Environment struct {
+	cfg     config.Config
+	id      Identity
+	handler string
+	init    initStart
+}
+
+// New returns the Environment of an identity. handler is what register told;
+// empty: nothing.
+func New(cfg config.Config, id Identity, handler string) *Environment {
+	return &Environment{cfg: cfg, id: id, handler: handler}
+}
+
+// initStart is what of a platform.initStart's or platform.restoreStart's record
+// is told again (AWS documentation, Telemetry API event schema reference).
+type initStart struct {
+	InitializationType string `json:"initializationType"`
+	InstanceID         string `json:"instanceId"` // the log stream's name
+	RuntimeVersion     string `json:"runtimeVersion"`
+	RuntimeVersionARN  string `json:"runtimeVersionArn"`
+	FunctionARN        string `json:"functionArn"`
+}
+
+// Started takes up what the record of a platform.initStart or
+// platform.restoreStart says.
+func (e *Environment) Started(record []byte) {
+	next := e.init
+	// A member of an odd type leaves the others.
+	_ = json.Unmarshal(record, &next)
+	e.init = next
+}
+
+// attributes are those of OpenTelemetry's resource that lines do not have.
+type attributes struct {
+	Platform   string   `json:"cloud.platform"`
+	ResourceID string   `json:"cloud.resource_id,omitempty"`
+	MaxMemory  int64    `json:"faas.max_memory,omitempty"` // bytes
+	Arch       string   `json:"host.arch"`
+	LogGroups  []string `json:"aws.log.group.names,omitempty"`
+	LogStreams []string `json:"aws.log.stream.names,omitempty"`
+}
+
+func (e *Environment) attributes() attributes {
+	a := attributes{
+		Platform:   "aws_lambda",
+		ResourceID: e.arn(),
+		MaxMemory:  e.cfg.Lambda.MemoryMB << 20,
+		Arch:       runtime.GOARCH,
+	}
+	if group := e.logGroup(); group != "" {
+		a.LogGroups = []string{group}
+	}
+	if e.init.InstanceID != "" {
+		a.LogStreams = []string{e.init.InstanceID}
+	}
+	return a
+}
+
+// logGroup is where CloudWatch Logs keeps the function's lines. Lambda does not
+// tell extensions of another one than its default.
+func (e *Environment) logGroup() string {
+	switch {
+	case e.cfg.Lambda.LogGroup != "":
+		return e.cfg.Lambda.LogGroup
+	case e.id.FunctionName != "":
+		return "/aws/lambda/" + e.id.FunctionName
+	}
+	return ""
+}
+
+// arn is the function's, without a qualifier.
+func (e *Environment) arn() string {
+	if arn := e.init.FunctionARN; arn != "" {
+		if parts := strings.Split(arn, ":"); len(parts) > 7 { // arn:aws:lambda:region:account:function:name:qualifier
+			arn = strings.Join(parts[:7], ":")
+		}
+		return arn
+	}
+	if e.id.Region == "" || e.id.AccountID == "" || e.id.FunctionName == "" {
+		return ""
+	}
+	return "arn:" + partition(e.id.Region) + ":lambda:" + e.id.Region + ":" + e.id.AccountID + ":function:" + e.id.FunctionName
+}
+
+// partition is the one that a region is in (AWS documentation, ARNs).
+func partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}
+
+// Details returns what formats say of the environment once a record.
+func (e *Environment) Details() format.Details {
+	text, _ := json.Marshal(e.attributes()) // strings and numbers only
+	return format.Details{
+		AccountID:  e.id.AccountID,
+		LogGroup:   e.logGroup(),
+		LogStream:  e.init.InstanceID,
+		JSONLogs:   e.cfg.Lambda.JSONLogs,
+		Attributes: text,
+	}
+}
+
+// body is the body of a kinetel.environment.
+type body struct {
+	Kinetel            settings   `json:"kinetel"`
+	InitializationType string     `json:"initializationType,omitempty"`
+	FunctionVersion    string     `json:"functionVersion,omitempty"`
+	Handler            string     `json:"handler,omitempty"`
+	RuntimeVersion     string     `json:"runtimeVersion,omitempty"`
+	RuntimeVersionARN  string     `json:"runtimeVersionArn,omitempty"`
+	Attributes         attributes `json:"attributes"`
+}
+
+// settings is Kinetel and how it is set up.
+type settings struct {
+	Version         string   `json:"version"`
+	Format          string   `json:"format"`
+	Compression     string   `json:"compression"`
+	PartitionKey    string   `json:"partitionKey"`
+	Flush           string   `json:"flush"`
+	FlushIntervalMs int64    `json:"flushIntervalMs"`
+	MaxHoldMs       int64    `json:"maxHoldMs"`
+	BufferBytes     int64    `json:"bufferBytes"`
+	Spool           string   `json:"spool"`
+	SpoolBytes      int64    `json:"spoolBytes"`
+	Types           []string `json:"types"`
+	Report          []string `json:"report"`
+}
+
+// JSON returns the body of the environment's kinetel.environment.
+func (e *Environment) JSON() []byte {
+	cfg := &e.cfg
+	report := []string{}
+	if cfg.Report.Events {
+		report = append(report, "events")
+	}
+	if cfg.Report.EMF {
+		report = append(report, "emf")
+	}
+	kind := e.init.InitializationType
+	if kind == "" {
+		kind = string(cfg.Lambda.Initialization)
+	}
+	text, _ := json.Marshal(body{ // strings and numbers only
+		Kinetel: settings{
+			Version:         version.Version,
+			Format:          string(cfg.Format),
+			Compression:     string(cfg.Compression),
+			PartitionKey:    string(cfg.PartitionKey),
+			Flush:           string(cfg.Flush),
+			FlushIntervalMs: int64(cfg.FlushInterval / time.Millisecond),
+			MaxHoldMs:       int64(cfg.MaxHold / time.Millisecond),
+			BufferBytes:     cfg.BufferBytes,
+			Spool:           string(cfg.Spool),
+			SpoolBytes:      cfg.SpoolBytes,
+			Types:           cfg.Types,
+			Report:          report,
+		},
+		InitializationType: kind,
+		FunctionVersion:    e.id.FunctionVersion,
+		Handler:            e.handler,
+		RuntimeVersion:     e.init.RuntimeVersion,
+		RuntimeVersionARN:  e.init.RuntimeVersionARN,
+		Attributes:         e.attributes(),
+	})
+	return text
+}

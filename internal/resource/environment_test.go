@@ -1,0 +1,151 @@
+package resource_test
+
+import (
+	"encoding/json"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kinetel/internal/config"
+	"kinetel/internal/format"
+	"kinetel/internal/resource"
+	"kinetel/internal/version"
+)
+
+// settings is a configuration as a function has it.
+func settings() config.Config {
+	return config.Config{
+		Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
+		Flush: config.FlushAdaptive, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
+		BufferBytes: 16 << 20, Spool: config.SpoolOverflow, SpoolBytes: 64 << 20,
+		Types: []string{"platform", "function"}, Report: config.Report{Events: true},
+		AWS:    config.AWS{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", SessionToken: "token"},
+		Lambda: config.Lambda{MemoryMB: 256, Initialization: config.OnDemand},
+	}
+}
+
+func orders() resource.Identity {
+	return resource.Identity{
+		Region: "eu-west-1", AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1",
+	}
+}
+
+const initStart = `{"initializationType":"on-demand","phase":"init","functionName":"orders","functionVersion":"7",` +
+	`"instanceId":"2026/09/21/orders[7]0f1e2d3c","instanceMaxMemory":268435456,"runtimeVersion":"nodejs:22.v101",` +
+	`"runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"}`
+
+// sameJSON reports how two JSON texts differ in what they say.
+func sameJSON(t *testing.T, want string, got []byte) string {
+	t.Helper()
+	var a, b any
+	if err := json.Unmarshal([]byte(want), &a); err != nil {
+		t.Fatalf("%v: %s", err, want)
+	}
+	if err := json.Unmarshal(got, &b); err != nil {
+		t.Fatalf("%v: %s", err, got)
+	}
+	return cmp.Diff(a, b)
+}
+
+func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
+	const kinetel = `"kinetel":{"version":"` + version.Version + `","format":"ndjson","compression":"gzip","partitionKey":"environment","flush":"adaptive",` +
+		`"flushIntervalMs":10000,"maxHoldMs":500,"bufferBytes":16777216,"spool":"overflow","spoolBytes":67108864,"types":["platform","function"],"report":["events"]}`
+	const memory = `"faas.max_memory":268435456,"host.arch":"` + runtime.GOARCH + `"`
+	for _, tt := range []struct {
+		name       string
+		change     func(*config.Config, *resource.Identity)
+		handler    string
+		records    []string
+		attributes string
+		want       string // the rest of the body
+		details    format.Details
+	}{
+		{
+			"before anything is told", nil, "", nil,
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
+			`"initializationType":"on-demand","functionVersion":"7"`,
+			format.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
+		},
+		{
+			"after the init began", nil, "app.handler",
+			[]string{initStart},
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory +
+				`,"aws.log.group.names":["/aws/lambda/orders"],"aws.log.stream.names":["2026/09/21/orders[7]0f1e2d3c"]}`,
+			`"initializationType":"on-demand","functionVersion":"7","handler":"app.handler","runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"`,
+			format.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/21/orders[7]0f1e2d3c"},
+		},
+		{
+			"a restore tells of another instance, and leaves the rest", nil, "",
+			[]string{initStart, `{"functionName":"orders","instanceId":"2026/09/22/orders[7]99"}`},
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory +
+				`,"aws.log.group.names":["/aws/lambda/orders"],"aws.log.stream.names":["2026/09/22/orders[7]99"]}`,
+			`"initializationType":"on-demand","functionVersion":"7","runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"`,
+			format.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/22/orders[7]99"},
+		},
+		{
+			"the function's own ARN, without its qualifier", nil, "",
+			[]string{`{"functionArn":"arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:orders:live","runtimeVersion":7}`},
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
+			`"initializationType":"on-demand","functionVersion":"7"`,
+			format.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
+		},
+		{
+			"another log group, JSON, in China", func(c *config.Config, id *resource.Identity) {
+				c.Lambda.LogGroup, c.Lambda.JSONLogs, id.Region = "/orders", true, "cn-north-1"
+			}, "",
+			[]string{"null"},
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-cn:lambda:cn-north-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/orders"]}`,
+			`"initializationType":"on-demand","functionVersion":"7"`,
+			format.Details{AccountID: "123456789012", LogGroup: "/orders", JSONLogs: true},
+		},
+		{
+			"an account that Lambda does not tell", func(_ *config.Config, id *resource.Identity) { id.AccountID = "" }, "",
+			[]string{"not JSON"},
+			`{"cloud.platform":"aws_lambda",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
+			`"initializationType":"on-demand","functionVersion":"7"`,
+			format.Details{LogGroup: "/aws/lambda/orders"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, id := settings(), orders()
+			if tt.change != nil {
+				tt.change(&cfg, &id)
+			}
+			e := resource.New(cfg, id, tt.handler)
+			for _, record := range tt.records {
+				e.Started([]byte(record))
+			}
+			if diff := sameJSON(t, `{`+kinetel+`,`+tt.want+`,"attributes":`+tt.attributes+`}`, e.JSON()); diff != "" {
+				t.Errorf("body (-want +got):\n%s", diff)
+			}
+			details := e.Details()
+			if diff := sameJSON(t, tt.attributes, details.Attributes); diff != "" {
+				t.Errorf("attributes (-want +got):\n%s", diff)
+			}
+			details.Attributes = nil
+			if diff := cmp.Diff(tt.details, details); diff != "" {
+				t.Errorf("details (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAnEnvironmentTellsNoSecrets(t *testing.T) {
+	cfg := settings()
+	cfg.Report = config.Report{Events: true, EMF: true}
+	e := resource.New(cfg, orders(), "")
+	e.Started([]byte(initStart))
+	for _, text := range []string{string(e.JSON()), string(e.Details().Attributes)} {
+		for _, secret := range []string{"AKIDEXAMPLE", "secret", "token"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%q is told in %s", secret, text)
+			}
+		}
+	}
+	if !strings.Contains(string(e.JSON()), `"report":["events","emf"]`) {
+		t.Errorf("both reports are not told: %s", e.JSON())
+	}
+}
