@@ -18,10 +18,7 @@ func BenchmarkAdd(b *testing.B) {
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 		b.Run(string(compression), func(b *testing.B) {
 			var packed, lines int64
-			origin := pack.Identity{
-				Region: "eu-west-1", AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "$LATEST",
-				EnvironmentID: "0123456789abcdef0123456789abcdef",
-			}.Origin()
+			origin := originOf(identity())
 			origin.Ledger = ledger.New(&ledger.Account{}, nil)
 			p := pack.New(pack.Options{
 				Origin:       origin,

@@ -421,7 +421,7 @@ func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
 	for _, compression := range compressions() {
 		for _, tt := range []struct{ count, size, records int }{{1, 10, 1}, {500, 10, 1}, {501, 10, 2}, {1200, 10, 3}, {5, 600 << 10, 2}, {7, 600 << 10, 3}} {
 			r := newRig(func(set *setup) {
-				set.Compression, set.Next, set.PartitionKey = compression, 5000, config.PartitionByRequest
+				set.Compression, set.Next = compression, 5000
 			})
 			lines := linesOf(t, 17, tt.count, tt.size)
 			r.Add(line("already here"))

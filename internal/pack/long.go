@@ -3,7 +3,9 @@ package pack
 import (
 	"unicode/utf8"
 
+	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 )
 
@@ -15,29 +17,42 @@ const maxEnvelope = 64 << 10
 // record before compression. Where it is too long afterwards as well, its event
 // goes in parts, each an event of its own by number.
 func (p *Packer) cutLong(ev *event.Event) {
-	data, key := p.compress(p.lines), p.key()
-	if len(data)+len(key) <= MaxRecord {
-		p.push(data, key)
+	size, line := p.sizeOfOne(), len(p.lines)
+	if size <= MaxRecord {
+		p.cut()
 		return
 	}
-	line := int64(len(p.lines))
 	p.seq--
 	p.lines, p.events, p.ordinary = p.lines[:0], 0, 0
-	envelope := len(appendLine(nil, p.seq+1, &event.Event{Time: ev.Time, Type: ev.Type, Extra: ev.Extra}, part{part: 1, parts: 1}, p.opt.Origin.Resource)) + 64
+	first := *ev
+	first.Record = nil
+	envelope := len(format.AppendLine(nil, p.seq+1, &first, format.Part{Part: 1, Parts: 1}, p.opt.Origin.Resource)) + 64
 	if envelope > maxEnvelope {
 		p.seq++
 		p.opt.Log.Error("an event is larger than a Kinesis record can be, and not for its body, so that it cannot go in parts; it was given up",
-			"seq", p.seq, "bytes", line, "compressed_bytes", len(data), "limit_bytes", MaxRecord)
-		p.opt.Origin.Ledger.Lost(ledger.Loss{First: p.seq, Last: p.seq, Count: 1, Bytes: line, Reason: ledger.Oversize})
+			"seq", p.seq, "bytes", line, "record_bytes", size, "limit_bytes", MaxRecord)
+		p.lost(p.seq, p.seq, 1, line, ledger.Oversize)
 		p.begin()
 		return
 	}
-	pieces := split(appendOneLine(nil, ev.Record), maxLines-envelope)
+	pieces := split(format.AppendOneLine(nil, ev.Record), p.maxLines()-envelope)
 	for i, piece := range pieces {
-		p.append(ev, part{part: i + 1, parts: len(pieces), body: piece}, nil)
+		p.append(ev, format.Part{Part: i + 1, Parts: len(pieces), Body: piece}, nil)
 	}
 	p.received.Parts += int64(len(pieces) - 1)
 	p.cut()
+}
+
+// sizeOfOne returns what Kinesis would count of the open record, which has one
+// line.
+func (p *Packer) sizeOfOne() int {
+	l, ok := format.ReadLine(p.lines)
+	if !ok {
+		return len(p.lines) // which is more than fits
+	}
+	src := format.Source{EnvironmentID: p.opt.Origin.EnvironmentID, Resource: p.opt.Origin.Resource, Details: p.opt.Origin.Details()}
+	key := p.key(&l)
+	return len(p.data(&src, group{key: key, spans: string(l.Type) == event.TypeSpan && p.opt.Format == config.FormatOTLP, lines: []format.Line{l}})) + len(key)
 }
 
 // split cuts text into pieces that take at most so many bytes each as a JSON

@@ -1,17 +1,18 @@
 // Package pack turns events into Kinesis records: it numbers them, writes each
-// as a line of kinetel/1, and cuts runs of lines into compressed records that
-// are within every limit of Kinesis and Firehose.
+// as a line of kinetel/1, and makes of runs of lines compressed records, in the
+// format that is asked for, that are within every limit of Kinesis and Firehose.
 package pack
 
 import (
 	"bytes"
-	"crypto/rand"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 )
 
@@ -30,6 +31,19 @@ type Origin struct {
 	EnvironmentID string
 	Resource      []byte // of its lines, as JSON
 	Ledger        *ledger.Ledger
+
+	details atomic.Pointer[format.Details]
+}
+
+// Describe says more about the environment than its lines do.
+func (o *Origin) Describe(d format.Details) { o.details.Store(&d) }
+
+// Details returns what Describe was told last.
+func (o *Origin) Details() format.Details {
+	if d := o.details.Load(); d != nil {
+		return *d
+	}
+	return format.Details{}
 }
 
 // Record is a Kinesis record, ready to be sent.
@@ -52,6 +66,10 @@ func (r *Record) GiveUp(reason ledger.Reason) {
 	r.Origin.Ledger.Lost(r.Loss(reason))
 	r.Origin.Ledger.Retell(r.Losses)
 }
+
+// Bound reports whether the record's data is bound to its partition key, so that
+// it must not get another one.
+func (r *Record) Bound() bool { return format.IsKPL(r.Data) }
 
 // Size is what Kinesis counts of the record.
 func (r *Record) Size() int { return len(r.Data) + len(r.PartitionKey) }
@@ -76,10 +94,15 @@ type Journal interface {
 type Options struct {
 	Origin       *Origin
 	FunctionName string
-	Compression  config.Compression
+	Format       config.Format      // empty: ndjson
+	Compression  config.Compression // that the format allows
 	PartitionKey config.PartitionKey
 	Next         uint64  // the first sequence number to give; 0 means 1
 	Journal      Journal // nil: what is not pushed is only in memory
+	// Runs: the numbers of each record have no gaps, though it takes more
+	// records. What is in a record, and not in the journal alone, is known by
+	// its first and last number after a kill.
+	Runs bool
 	// Push takes each record, in order. It must not call the Packer.
 	Push func(*Record)
 	Log  *slog.Logger
@@ -92,13 +115,14 @@ type Packer struct {
 
 	mu       sync.Mutex // guards all below
 	seq      uint64     // of the last event
-	request  string     // the request that was started last
 	lines    []byte     // of the open record
 	events   int        // of the open record
 	ordinary int        // of these
 	opened   time.Time  // when the open record got its first line
 	losses   []ledger.Loss
 	zip      compressor
+	payload  []byte        // memory of a record before compression
+	read     []format.Line // memory of the open record's lines, taken apart
 
 	kept     int    // bytes of lines that are in the journal
 	keptLast uint64 // the last of their events
@@ -118,6 +142,9 @@ type Received struct {
 
 // New returns a Packer.
 func New(opt Options) *Packer {
+	if opt.Format == "" {
+		opt.Format = config.FormatNDJSON
+	}
 	return &Packer{
 		opt: opt,
 		seq: max(opt.Next, 1) - 1,
@@ -126,18 +153,16 @@ func New(opt Options) *Packer {
 }
 
 // Add numbers an event and puts it into the open record. It keeps nothing of
-// the event.
-func (p *Packer) Add(ev *event.Event) {
+// the event, and returns the numbers that it took: more than one where it goes in
+// parts.
+func (p *Packer) Add(ev *event.Event) (first, last uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.opt.PartitionKey == config.PartitionByRequest && string(ev.Type) == event.TypePlatformStart {
-		// One record, one key: the new request's events go into a new one.
-		p.cut()
-		p.request = event.RequestID(ev.Record)
-	}
 	p.received.Events++
 	p.received.Bytes += int64(len(ev.Record))
+	first = p.seq + 1
 	p.add(ev)
+	return first, p.seq
 }
 
 // AddOwn is Add for an event of Kinetel's own.
@@ -167,17 +192,17 @@ func (p *Packer) Received() Received {
 
 // add adds an event, which may tell of losses.
 func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
-	p.append(ev, part{}, tells)
-	if p.events == 1 && len(p.lines) > maxLines {
+	p.append(ev, format.Part{}, tells)
+	if p.events == 1 && len(p.lines) > p.maxLines() {
 		p.cutLong(ev)
-	} else if len(p.lines) >= maxLines {
+	} else if len(p.lines) >= p.maxLines() {
 		p.cut()
 	}
 }
 
 // append puts a line into the open record, or into the next one where it does
 // not fit.
-func (p *Packer) append(ev *event.Event, part part, tells []ledger.Loss) {
+func (p *Packer) append(ev *event.Event, part format.Part, tells []ledger.Loss) {
 	if p.events == MaxEvents {
 		p.cut()
 	}
@@ -185,8 +210,8 @@ func (p *Packer) append(ev *event.Event, part part, tells []ledger.Loss) {
 		p.opened = time.Now()
 	}
 	before := len(p.lines)
-	p.lines = appendLine(p.lines, p.seq+1, ev, part, p.opt.Origin.Resource)
-	if p.events > 0 && len(p.lines) > maxLines {
+	p.lines = format.AppendLine(p.lines, p.seq+1, ev, part, p.opt.Origin.Resource)
+	if p.events > 0 && len(p.lines) > p.maxLines() {
 		// It does not fit with the others: they go first.
 		line := p.lines[before:]
 		p.lines = p.lines[:before]
@@ -202,10 +227,20 @@ func (p *Packer) append(ev *event.Event, part part, tells []ledger.Loss) {
 	p.losses = append(p.losses, tells...)
 }
 
-// maxLines bounds a record before compression, so that it is within Kinesis'
-// limit even where nothing can be compressed, whatever its partition key and
-// with what a compressed format adds. A single line may be longer.
-const maxLines = MaxRecord - 4<<10
+// maxLines bounds the lines of a record, so that it is within Kinesis' limit even
+// where nothing can be compressed, whatever its partition key and with what a
+// compressed format adds. A single line may be longer.
+func (p *Packer) maxLines() int {
+	switch p.opt.Format {
+	case config.FormatOTLP, config.FormatCloudWatch:
+		// A line takes up to twice its size there, and some more.
+		return MaxRecord/2 - 16<<10
+	case config.FormatKPL:
+		return MaxRecord - 16<<10 // up to 16 bytes a line, and a table
+	case config.FormatNDJSON, config.FormatJSON:
+	}
+	return MaxRecord - 4<<10
+}
 
 // Cut closes the open record, if there is one, and tells of losses in one of
 // their own.
@@ -247,23 +282,27 @@ func (p *Packer) cut() {
 	if p.events == 0 {
 		return
 	}
-	p.push(p.compress(p.lines), p.key())
+	if p.opt.Format == config.FormatNDJSON && p.opt.PartitionKey != config.PartitionByRequest {
+		p.push(&Record{ // the lines are all there is to it
+			Data:         p.compress(p.lines),
+			PartitionKey: p.key(nil),
+			First:        p.seq + 1 - uint64(p.events),
+			Last:         p.seq,
+			Events:       p.events,
+			Ordinary:     p.ordinary,
+			Lines:        int64(len(p.lines)),
+			Losses:       p.losses,
+		})
+	} else {
+		p.encode()
+	}
+	p.begin()
 }
 
-// push hands the open record on, as data.
-func (p *Packer) push(data []byte, key string) {
-	p.opt.Push(&Record{
-		Data:         data,
-		PartitionKey: key,
-		Origin:       p.opt.Origin,
-		First:        p.seq + 1 - uint64(p.events),
-		Last:         p.seq,
-		Events:       p.events,
-		Ordinary:     p.ordinary,
-		Lines:        int64(len(p.lines)),
-		Losses:       p.losses,
-	})
-	p.begin()
+// push hands a record on.
+func (p *Packer) push(r *Record) {
+	r.Origin = p.opt.Origin
+	p.opt.Push(r)
 }
 
 // begin begins a record.
@@ -316,45 +355,16 @@ func (p *Packer) Restore(first uint64, lines []byte) {
 	next := p.seq
 	p.seq = first - 1
 	for line := range bytes.Lines(lines) {
-		if p.events == MaxEvents || p.events > 0 && len(p.lines)+len(line) > maxLines {
+		if p.events == MaxEvents || p.events > 0 && len(p.lines)+len(line) > p.maxLines() {
 			p.cut()
 		}
 		p.lines = append(p.lines, line...)
 		p.seq++
 		p.events++
-		if event.Ordinary(typeOf(line)) {
+		if event.Ordinary(format.TypeOf(line)) {
 			p.ordinary++
 		}
 	}
 	p.cut()
 	p.seq = next
-}
-
-func (p *Packer) compress(lines []byte) []byte {
-	data, err := p.zip.compress(lines)
-	if err != nil {
-		// Compressors that write to memory do not fail. If one does, the
-		// lines go as they are: readers tell by the first bytes.
-		p.opt.Log.Error("a record could not be compressed and goes uncompressed", "error", err.Error())
-		return bytes.Clone(lines)
-	}
-	return data
-}
-
-// key returns the partition key of the next record.
-func (p *Packer) key() string {
-	switch p.opt.PartitionKey {
-	case config.PartitionByFunction:
-		if name := p.opt.FunctionName; name != "" {
-			return name
-		}
-	case config.PartitionRandom:
-		return rand.Text()
-	case config.PartitionByRequest:
-		if p.request != "" {
-			return p.request
-		}
-	case config.PartitionByEnvironment:
-	}
-	return p.opt.Origin.EnvironmentID
 }

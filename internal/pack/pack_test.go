@@ -19,6 +19,7 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
+	"kinetel/internal/resource"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,8 +27,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // received is when the events of these tests arrived.
 var received = time.Date(2026, 11, 22, 20, 15, 0, 123e6, time.UTC)
 
-func identity() pack.Identity {
-	return pack.Identity{
+// originOf is the origin of an environment's records.
+func originOf(id resource.Identity) *pack.Origin {
+	return &pack.Origin{EnvironmentID: id.EnvironmentID, Resource: id.JSON()}
+}
+
+func identity() resource.Identity {
+	return resource.Identity{
 		Region:          "eu-west-1",
 		AccountID:       "123456789012",
 		FunctionName:    "orders",
@@ -52,7 +58,7 @@ type rig struct {
 // setup is what a rig is made of; its Origin is that of id.
 type setup struct {
 	pack.Options
-	id pack.Identity
+	id resource.Identity
 }
 
 func newRig(change ...func(*setup)) *rig {
@@ -78,7 +84,7 @@ func newRig(change ...func(*setup)) *rig {
 		one(&set)
 	}
 	set.FunctionName = set.id.FunctionName
-	set.Origin = set.id.Origin()
+	set.Origin = originOf(set.id)
 	set.Origin.Ledger = r.ledger
 	r.origin, r.next = set.Origin, set.Next
 	r.Packer = pack.New(set.Options)
@@ -110,6 +116,7 @@ func own(kind, body string) *event.Event {
 func start(request string) *event.Event {
 	ev := line("")
 	ev.Type = []byte(event.TypePlatformStart)
+	ev.RequestID = request
 	ev.Record = fmt.Appendf(nil, `{"requestId":%q,"version":"$LATEST"}`, request)
 	return ev
 }
@@ -186,56 +193,6 @@ func TestALine(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.want+resource, string(r.records[0].Data)); diff != "" {
 				t.Errorf("line (-want +got):\n%s", diff)
-			}
-			decode(t, r.records[0])
-		})
-	}
-}
-
-func TestResource(t *testing.T) {
-	const all = `"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012",` +
-		`"faas.name":"orders","faas.version":"$LATEST","faas.instance":"0123456789abcdef",`
-	for _, tt := range []struct {
-		name   string
-		change func(*pack.Identity)
-		want   string
-	}{
-		{"who it is", func(*pack.Identity) {}, `{` + all + `"service.name":"orders"}`},
-		{"tags follow in their order", func(id *pack.Identity) {
-			id.Tags = []config.Tag{{Name: "team", Value: "payments"}, {Name: "env", Value: "prod"}}
-		}, `{` + all + `"service.name":"orders","team":"payments","env":"prod"}`},
-		{"tags cannot claim to be somebody else", func(id *pack.Identity) {
-			id.Tags = []config.Tag{
-				{Name: "faas.instance", Value: "evil"},
-				{Name: "cloud.provider", Value: "evil"},
-				{Name: "cloud.region", Value: "evil"},
-				{Name: "cloud.account.id", Value: "evil"},
-				{Name: "env", Value: "prod"},
-				{Name: "faas.name", Value: "evil"},
-				{Name: "faas.version", Value: "evil"},
-			}
-		}, `{` + all + `"service.name":"orders","env":"prod"}`},
-		{"not even where Lambda does not tell", func(id *pack.Identity) {
-			id.AccountID = ""
-			id.Tags = []config.Tag{{Name: "cloud.account.id", Value: "evil"}}
-		}, `{"cloud.provider":"aws","cloud.region":"eu-west-1","faas.name":"orders","faas.version":"$LATEST","faas.instance":"0123456789abcdef","service.name":"orders"}`},
-		{"a tag names the service, in its place", func(id *pack.Identity) {
-			id.Tags = []config.Tag{{Name: "env", Value: "prod"}, {Name: "service.name", Value: "checkout"}}
-		}, `{` + all + `"service.name":"checkout","env":"prod"}`},
-		{"what is empty is left out", func(id *pack.Identity) {
-			*id = pack.Identity{EnvironmentID: "e"}
-		}, `{"cloud.provider":"aws","faas.instance":"e"}`},
-		{"names and values are quoted", func(id *pack.Identity) {
-			id.Tags = []config.Tag{{Name: `a"b`, Value: "c\\d\ne"}}
-		}, `{` + all + `"service.name":"orders","a\"b":"c\\d\ne"}`},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(plain, func(set *setup) { tt.change(&set.id) })
-			r.Add(line("x"))
-			r.Cut()
-			_, got, ok := strings.Cut(string(r.records[0].Data), `,"resource":`)
-			if !ok || got != tt.want+"}\n" {
-				t.Errorf("resource is\n%s, want\n%s", strings.TrimSuffix(got, "}\n"), tt.want)
 			}
 			decode(t, r.records[0])
 		})
@@ -371,14 +328,6 @@ func TestReceivedCountsWhatWasTakenIn(t *testing.T) {
 		t.Fatalf("%d parts", parts)
 	}
 	want(pack.Received{Events: 2, Bytes: 10 + int64(len(long)) + 2, Own: 3, Parts: parts - 1})
-}
-
-func TestEventsOfKinetelsOwnStartNoRequest(t *testing.T) {
-	r := newRig(keyBy(config.PartitionByRequest))
-	r.Add(start("request-1"))
-	r.AddOwn(start("request-2"))
-	r.Cut()
-	wantKeys(t, r, "request-1")
 }
 
 func TestAddKeepsNothingOfTheEvent(t *testing.T) {
@@ -592,40 +541,53 @@ func wantKeys(t *testing.T, r *rig, want ...string) {
 	}
 }
 
-func TestByRequestARecordIsCutWhereARequestStarts(t *testing.T) {
-	r := newRig(keyBy(config.PartitionByRequest))
-	unreadable := start("")
-	unreadable.Record = []byte(`{"requestId":17}`)
-	for _, ev := range []*event.Event{
-		line("init"),
-		start("request-1"), line("a"), line("b"),
-		start("request-2"), line("c"),
-		start("request-1"),
-		unreadable, line("d"),
-	} {
-		r.Add(ev)
-	}
-	r.Cut()
-	r.Add(line("late"))
-	r.Cut()
-	wantKeys(t, r, "0123456789abcdef", "request-1", "request-2", "request-1", "0123456789abcdef", "0123456789abcdef")
-	var got []int
-	for _, rec := range r.records {
-		got = append(got, rec.Events)
-	}
-	if diff := cmp.Diff([]int{1, 3, 2, 1, 2, 1}, got); diff != "" {
-		t.Errorf("events a record (-want +got):\n%s", diff)
-	}
+// of is a line of a request.
+func of(request, text string) *event.Event {
+	ev := line(text)
+	ev.RequestID = request
+	return ev
 }
 
-func TestByRequestTheKeyStaysWhenARecordIsFull(t *testing.T) {
-	r := newRig(keyBy(config.PartitionByRequest))
-	r.Add(start("request-1"))
-	for range 600 {
-		r.Add(line("x"))
+func TestByRequestEachHasRecordsOfItsOwn(t *testing.T) {
+	events := []*event.Event{
+		line("init"),
+		start("request-1"), of("request-1", "a"), of("request-1", "b"),
+		start("request-2"), of("request-2", "c"), of("request-1", "late"),
+		line("between"), of("request-2", "d"), of(strings.Repeat("x", 257), "of a request that cannot be a key"),
 	}
-	r.Cut()
-	wantKeys(t, r, "request-1", "request-1")
+	for _, tt := range []struct {
+		name string
+		runs bool
+		want []string // key and numbers of each record
+	}{
+		{"together", false, []string{"0123456789abcdef 1 8 10", "request-1 2 3 4 7", "request-2 5 6 9"}},
+		{"in runs, for a journal", true, []string{
+			"0123456789abcdef 1", "request-1 2 3 4", "request-2 5 6", "request-1 7", "0123456789abcdef 8", "request-2 9", "0123456789abcdef 10",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(keyBy(config.PartitionByRequest), func(set *setup) { set.Runs = tt.runs })
+			for _, ev := range events {
+				r.Add(ev)
+			}
+			r.Cut()
+			var got []string
+			for _, rec := range r.records {
+				say := rec.PartitionKey
+				rows := decode(t, rec)
+				for _, row := range rows {
+					say += fmt.Sprint(" ", row.Seq)
+				}
+				got = append(got, say)
+				if rec.First != rows[0].Seq || rec.Last != rows[len(rows)-1].Seq || rec.Events != len(rows) {
+					t.Errorf("record %s says %d events, %d to %d", say, rec.Events, rec.First, rec.Last)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("records (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestOtherwiseARequestCutsNothing(t *testing.T) {
@@ -731,14 +693,14 @@ func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		losses uint64
-		tags   []config.Tag
+		tags   []config.Attribute
 	}{
 		{"as many as a record holds", pack.MaxEvents, nil},
 		{"more than a record holds", pack.MaxEvents + 12, nil},
-		{"so long that they fill a record before it has 500", pack.MaxEvents, []config.Tag{{Name: "long", Value: strings.Repeat("x", 2000)}}},
+		{"so long that they fill a record before it has 500", pack.MaxEvents, []config.Attribute{{Name: "long", Value: strings.Repeat("x", 2000)}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(func(set *setup) { set.id.Tags = tt.tags })
+			r := newRig(func(set *setup) { set.id.Attributes = tt.tags })
 			for i := range tt.losses {
 				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Bytes: 10, Reason: ledger.BufferFull}) // no two touch
 			}

@@ -91,7 +91,7 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 	huge := fmt.Appendf(nil, `"x":%s`, event.AppendQuoted(nil, text(1300<<10, true, 7)))
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRig(func(set *setup) {
-			set.id.Tags = []config.Tag{{Name: "env", Value: "prod"}}
+			set.id.Attributes = []config.Attribute{{Name: "env", Value: "prod"}}
 			set.Compression = rapid.SampledFrom(compressions()).Draw(t, "compression")
 			set.PartitionKey = rapid.SampledFrom([]config.PartitionKey{
 				config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom,
@@ -268,13 +268,13 @@ func checkSame(t fataler, want *event.Event, got whole) {
 	if diff := cmp.Diff(extra, got.Extra); diff != "" {
 		t.Fatalf("event %d: extra members (-want +got):\n%s", got.Seq, diff)
 	}
-	if diff := cmp.Diff(resource, got.Resource); diff != "" {
+	if diff := cmp.Diff(ofAll, got.Resource); diff != "" {
 		t.Fatalf("event %d: resource (-want +got):\n%s", got.Seq, diff)
 	}
 }
 
-// resource is that of identity() with a tag.
-var resource = map[string]string{
+// ofAll is the resource of identity() with a tag.
+var ofAll = map[string]string{
 	"cloud.provider": "aws", "cloud.region": "eu-west-1", "cloud.account.id": "123456789012", "faas.name": "orders",
 	"faas.version": "$LATEST", "faas.instance": "0123456789abcdef", "service.name": "orders", "env": "prod",
 }

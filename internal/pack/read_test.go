@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -13,12 +14,14 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
+	schematest "kinetel/test/schema"
 )
 
 // fataler is what *testing.T, *testing.F and *rapid.T have in common here.
 type fataler interface {
 	Helper()
 	Fatalf(string, ...any)
+	Error(...any)
 }
 
 // row is a line of kinetel/1 as a reader sees it.
@@ -27,6 +30,9 @@ type row struct {
 	Seq      uint64                     `json:"seq"`
 	Time     string                     `json:"time"`
 	Type     string                     `json:"type"`
+	Severity string                     `json:"severity"`
+	Request  string                     `json:"requestId"`
+	Trace    string                     `json:"traceId"`
 	Part     int                        `json:"part"`
 	Parts    int                        `json:"parts"`
 	Body     json.RawMessage            `json:"body"`
@@ -49,6 +55,11 @@ func decode(t fataler, records ...*pack.Record) (rows []row) {
 			}
 			if dec.InputOffset() != int64(len(text)-1) || text[len(text)-1] != '\n' || one.Schema != "kinetel/1" {
 				t.Fatalf("record of events %d to %d: no line of kinetel/1: %.300q", r.First, r.Last, text)
+			}
+			// Bodies of own events are made up here, and so are ids that are too long;
+			// large lines have no other shape, and take long.
+			if !strings.HasPrefix(one.Type, "kinetel.") && len(one.Request) <= 128 && len(text) < 16<<10 {
+				schematest.Check(t, text)
 			}
 			rows = append(rows, one)
 		}

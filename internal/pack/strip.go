@@ -2,14 +2,13 @@ package pack
 
 import (
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 
 	"kinetel/internal/config"
-	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 )
 
@@ -47,45 +46,46 @@ var errOtherLines = errors.New("the record's lines are not those that it says")
 
 // strip returns the record without its ordinary events, and those as losses.
 func (s *Stripper) strip(r *Record, reason ledger.Reason) (*Record, []ledger.Loss, error) {
-	lines, err := decompress(r)
+	payload, err := decompress(r)
 	if err != nil {
 		return nil, nil, err
 	}
 	rest := &Record{PartitionKey: r.PartitionKey, Origin: r.Origin, Losses: r.Losses}
 	var lost []ledger.Loss
-	var kept []byte
-	events := 0
-	for line := range bytes.Lines(lines) {
-		seq, size := seqOf(line), len(line)
-		if seq < r.First || seq > r.Last {
-			return nil, nil, errOtherLines
-		}
+	events, odd := 0, bytes.HasPrefix(payload, []byte(`{"schema"`)) && int64(len(payload)) != r.Lines
+	kept, err := format.Filter(payload, func(seq uint64, ordinary bool, size int) bool {
+		odd = odd || seq < r.First || seq > r.Last
 		events++
-		if !event.Ordinary(typeOf(line)) {
+		if !ordinary {
 			if rest.Events++; rest.First == 0 {
 				rest.First = seq
 			}
 			rest.Last = seq
-			kept = append(kept, line...)
-			continue
+			rest.Lines += int64(size)
+			return true
 		}
 		loss := ledger.Loss{First: seq, Last: seq, Count: 1, Bytes: int64(size), Reason: reason}
 		if n := len(lost) - 1; n >= 0 && lost[n].Last+1 == seq {
 			loss.First, loss.Count, loss.Bytes = lost[n].First, lost[n].Count+1, lost[n].Bytes+loss.Bytes
 			lost[n] = loss
-			continue
+			return false
 		}
 		lost = append(lost, loss)
-	}
-	if events != r.Events {
+		return false
+	})
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("read a record back: %w", err)
+	case odd || events != r.Events:
 		return nil, nil, errOtherLines
-	}
-	if rest.Events == 0 {
+	case rest.Events == 0:
 		return nil, lost, nil
 	}
-	rest.Lines = int64(len(kept))
-	if rest.Data, err = s.zip.compress(kept); err != nil {
-		return nil, nil, err
+	// An earlier process may have had other settings; aggregates never have any.
+	if rest.Data = kept; !format.IsKPL(kept) {
+		if rest.Data, err = s.zip.compress(kept); err != nil {
+			return nil, nil, err
+		}
 	}
 	return rest, lost, nil
 }
@@ -93,7 +93,7 @@ func (s *Stripper) strip(r *Record, reason ledger.Reason) (*Record, []ledger.Los
 // errNotReadable means a compression that can be written only.
 var errNotReadable = errors.New("the record is compressed with zstd, which is not read back")
 
-// decompress returns a record's lines. It tells compressions apart by their
+// decompress returns a record's payload. It tells compressions apart by their
 // first bytes (RFC 1952, RFC 8878). net/http has the standard library's gzip in
 // the binary already; a decoder of zstd would cost it another 170 kB, for a
 // moment that may never come.
@@ -104,18 +104,21 @@ func decompress(r *Record) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("decompress a record: %w", err)
 		}
-		// A record of several events has no more lines than this.
-		lines := make([]byte, min(max(r.Lines, 0), MaxRecord)) // what was on disk may say anything
-		if _, err := io.ReadFull(z, lines); err != nil {
+		// Lines take that much as they are, and in other formats not much more.
+		var payload bytes.Buffer
+		payload.Grow(int(min(max(r.Lines, 0), MaxRecord)) + bytes.MinRead) // what was on disk may say anything
+		if _, err := payload.ReadFrom(io.LimitReader(z, maxPayload+1)); err != nil {
 			return nil, fmt.Errorf("decompress a record: %w", err)
 		}
-		// The end has the sum of it all.
-		if _, err := io.ReadFull(z, make([]byte, 1)); err != io.EOF {
-			return nil, fmt.Errorf("decompress a record: %w", cmp.Or(err, errOtherLines))
+		if payload.Len() > maxPayload {
+			return nil, errOtherLines
 		}
-		return lines, nil
+		return payload.Bytes(), nil
 	case bytes.HasPrefix(r.Data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		return nil, errNotReadable
 	}
 	return r.Data, nil
 }
+
+// maxPayload is more than a record of several events takes before compression.
+const maxPayload = 4 * MaxRecord

@@ -20,7 +20,7 @@ import (
 // together.
 func losing() (origin *pack.Origin, account *ledger.Account, lost *[]ledger.Loss) {
 	account, lost = &ledger.Account{}, new([]ledger.Loss)
-	origin = identity().Origin()
+	origin = originOf(identity())
 	origin.Ledger = ledger.New(account, func(loss ledger.Loss) {
 		loss.Number = 0 // the ledger's own
 		*lost = append(*lost, loss)
@@ -333,7 +333,7 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 		// Lines of mixed types, with texts that look like other lines.
 		r := newRig(plain, func(set *setup) {
 			set.Next = rapid.SampledFrom([]uint64{1, 99, 1 << 50}).Draw(t, "next")
-			set.id.Tags = []config.Tag{{Name: "env", Value: `","type":"platform.start"`}}
+			set.id.Attributes = []config.Attribute{{Name: "env", Value: `","type":"platform.start"`}}
 		})
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			ev := typed(anyType().Draw(t, "type"), rapid.SampledFrom([]string{

@@ -13,8 +13,8 @@ import (
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
-	"kinetel/internal/record"
 	"kinetel/internal/spool"
+	"kinetel/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

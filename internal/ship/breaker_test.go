@@ -762,6 +762,27 @@ func TestARecordThatIsThrottledAgainAndAgainGetsAnotherKey(t *testing.T) {
 	})
 }
 
+// Readers drop an aggregate whose key is not that of its user records.
+func TestAnAggregateKeepsItsKeyHoweverOftenItIsThrottled(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, throttleEach)
+		one := rec(1)
+		one.Data = append([]byte("\xf3\x89\x9a\xc2"), one.Data...)
+		r.pushed(one)
+		r.Wake()
+		time.Sleep(forever)
+		keys := r.kinesis.keys()
+		if len(keys) < 20 {
+			t.Fatalf("%d requests", len(keys))
+		}
+		for i, key := range keys {
+			if key != keys[0] {
+				t.Fatalf("request %d has the key %q after %q", i+1, key, keys[0])
+			}
+		}
+	})
+}
+
 func TestOnlyTheRecordThatIsThrottledGetsAnotherKey(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, throttleOnly(1))

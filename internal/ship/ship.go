@@ -506,10 +506,10 @@ func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) time.Du
 }
 
 // throttled notes that Kinesis did not take a record. One that stays behind
-// again and again goes on under another key: its shard may be too hot for long,
-// and readers know the order by the sequence numbers.
+// again and again goes on under another key, where it can: its shard may be too
+// hot for long, and readers know the order by the sequence numbers.
 func throttled(r *pack.Record) {
-	if r.Throttled++; r.Throttled%newKeyAfter == 0 {
+	if r.Throttled++; r.Throttled%newKeyAfter == 0 && !r.Bound() {
 		r.PartitionKey = rand.Text()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"kinetel/internal/ledger"
+	"kinetel/internal/order"
 	"kinetel/internal/pack"
 )
 
@@ -44,7 +45,7 @@ func (s *Spool) Promise(o *pack.Origin, last uint64, refs []*Ref) {
 			p.Left = append(p.Left, ledger.Loss{First: ref.First, Last: ref.Last, Count: ref.Events, Bytes: ref.Lines, Reason: ledger.SpoolCorrupt})
 		}
 	}
-	slices.SortFunc(p.Left, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
+	order.By(p.Left, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
 	p.Left = touching(p.Left)
 	text, _ := json.Marshal(p) // numbers only
 	text = fmt.Appendf(nil, "%08x %s\n", checksum(text), text)

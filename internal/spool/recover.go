@@ -14,7 +14,9 @@ import (
 	"strconv"
 	"strings"
 
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
+	"kinetel/internal/order"
 	"kinetel/internal/pack"
 )
 
@@ -82,7 +84,7 @@ func (s *Spool) claim() (claimed []*environment) {
 			folders = append(folders, folder{entry.Name(), info.ModTime().UnixNano()})
 		}
 	}
-	slices.SortFunc(folders, func(a, b folder) int {
+	order.By(folders, func(a, b folder) int {
 		return cmp.Or(cmp.Compare(a.made, b.made), strings.Compare(a.name, b.name))
 	})
 	for i, f := range folders {
@@ -148,7 +150,7 @@ func (s *Spool) take(name string) *environment {
 			_ = s.disk.remove(path) // it never became the journal
 		}
 	}
-	slices.SortFunc(e.segments, func(a, b *segment) int {
+	order.By(e.segments, func(a, b *segment) int {
 		return cmp.Or(cmp.Compare(len(a.path), len(b.path)), strings.Compare(a.path, b.path))
 	})
 	s.bytes += e.size()
@@ -214,7 +216,9 @@ type find struct {
 // restore reads the files of an environment that nobody else knows yet.
 func (s *Spool) restore(e *environment) *Leftover {
 	before := e.size()
-	left := &Leftover{Origin: &pack.Origin{EnvironmentID: e.id, Resource: e.readResource()}}
+	e.readMeta()
+	left := &Leftover{Origin: &pack.Origin{EnvironmentID: e.id, Resource: e.resource}}
+	left.Origin.Describe(e.details)
 	r := &restorer{spool: s, env: e, left: left}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.segment(seg) })
 	if e.journal.path != "" {
@@ -235,19 +239,19 @@ func (s *Spool) restore(e *environment) *Leftover {
 	return left
 }
 
-// readResource reads the resource of the environment's lines from meta. Where
-// it cannot be read, the lines still have the environment's name.
-func (e *environment) readResource() []byte {
+// readMeta reads what is common to the environment's lines from meta. Where it
+// cannot be read, they still have the environment's name.
+func (e *environment) readMeta() {
 	text, _ := io.ReadAll(io.NewSectionReader(e.meta, 0, maxMeta)) // what is not there is no JSON
 	var meta struct {
 		Resource json.RawMessage `json:"resource"`
+		Details  format.Details  `json:"details"`
 	}
 	if json.Unmarshal(text, &meta) == nil && bytes.HasPrefix(meta.Resource, []byte("{")) {
-		e.resource = meta.Resource
+		e.resource, e.details = meta.Resource, meta.Details
 	} else {
 		e.resource = fmt.Appendf(nil, `{"faas.instance":%q}`, e.id)
 	}
-	return e.resource
 }
 
 // restorer puts together what the files of one environment hold.
@@ -517,12 +521,12 @@ func (r *restorer) sum() {
 		e.journalFirst = min(e.journalFirst, run.First)
 		left.Lines = append(left.Lines, run.without(r.inRecords)...)
 	}
-	slices.SortStableFunc(left.Lines, func(a, b Run) int { return cmp.Compare(a.First, b.First) })
+	order.By(left.Lines, func(a, b Run) int { return cmp.Compare(a.First, b.First) })
 	left.Lines = joinRuns(left.Lines)
 	if len(left.Lines) == 0 && slices.ContainsFunc(r.spoiled, func(b bad) bool { return b.seg == nil }) {
 		e.journalFirst = 0 // not emptied: nobody is told yet of what it lost
 	}
-	slices.SortStableFunc(left.Records, func(a, b *Ref) int { return cmp.Compare(a.First, b.First) })
+	order.By(left.Records, func(a, b *Ref) int { return cmp.Compare(a.First, b.First) })
 
 	// What is spoiled in one place may be whole in another: a record was
 	// journalled before, and what was journalled is in a record.
@@ -578,7 +582,7 @@ func (r *restorer) sum() {
 			b.seg.spoiled++
 		}
 	}
-	slices.SortFunc(left.Losses, func(a, b ledger.Loss) int {
+	order.By(left.Losses, func(a, b ledger.Loss) int {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last), cmp.Compare(a.Reason, b.Reason))
 	})
 	// A loss that was being moved to another segment is in both.
@@ -595,7 +599,7 @@ func (s *spans) add(first, last uint64) {
 
 // merge puts them in order, apart from each other.
 func (s *spans) merge() {
-	slices.SortFunc(*s, func(a, b struct{ first, last uint64 }) int { return cmp.Compare(a.first, b.first) })
+	order.By(*s, func(a, b struct{ first, last uint64 }) int { return cmp.Compare(a.first, b.first) })
 	merged := (*s)[:0]
 	for _, span := range *s {
 		if n := len(merged); n > 0 && span.first <= merged[n-1].last+1 && merged[n-1].last+1 != 0 {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 )
 
@@ -15,8 +16,9 @@ import (
 // guards it.
 type environment struct {
 	id, dir  string
-	resource []byte // for meta
-	meta     file   // nil until the folder is made; holds the lock
+	resource []byte         // for meta
+	details  format.Details // for meta
+	meta     file           // nil until the folder is made; holds the lock
 	metaSize int64
 
 	segments []*segment // oldest first
@@ -62,7 +64,11 @@ func (e *environment) metaJSON() []byte {
 	if !json.Valid(resource) {
 		resource = []byte("null")
 	}
-	return fmt.Appendf(nil, `{"version":1,"environmentId":%q,"resource":%s}`+"\n", e.id, resource)
+	details, err := json.Marshal(e.details)
+	if err != nil {
+		details = []byte("{}") // strings only, which always can be written
+	}
+	return fmt.Appendf(nil, `{"version":1,"environmentId":%q,"resource":%s,"details":%s}`+"\n", e.id, resource, details)
 }
 
 // price is the bytes that the next frame costs beside itself.

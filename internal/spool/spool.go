@@ -337,7 +337,7 @@ func (s *Spool) ready(o *pack.Origin) (*environment, error) {
 		return nil, fmt.Errorf("the environment's ID %q cannot name a folder; it takes 1 to %d letters, digits and hyphens", o.EnvironmentID, maxID)
 	}
 	e := newEnvironment(o.EnvironmentID, filepath.Join(s.opt.Dir, o.EnvironmentID))
-	e.resource = o.Resource
+	e.resource, e.details = o.Resource, o.Details()
 	s.envs[e.id] = e
 	return e, nil
 }

@@ -1,0 +1,124 @@
+package format
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"math/bits"
+)
+
+// Message is what the message of a log event was made of, so that it can be read
+// back.
+type Message uint8
+
+// What messages there are. Their numbers are in each id, and stay.
+const (
+	FunctionText  Message = iota // a function's line that was text
+	FunctionJSON                 // a function's line that was any other JSON value
+	ExtensionText                // the same of extensions
+	ExtensionJSON
+	SystemJSON // time, type and record of any other event
+	OtherJSON  // the same, of one that goes before the others where there is no room
+	Start      // the line that CloudWatch Logs has for platform.start
+	End        // … platform.runtimeDone
+	Report     // … platform.report
+	InitStart  // … platform.initStart
+	InitReport // … platform.initReport, of an init that failed
+	RestoreStart
+	RestoreReport
+	Extension    // … platform.extension
+	Subscription // … platform.telemetrySubscription
+	messages
+)
+
+// ordinary is event.Ordinary of the type that it is made of.
+func (m Message) ordinary() bool { return m <= ExtensionJSON || m == OtherJSON }
+
+// EventIDDigits is the length of an event's id.
+const EventIDDigits = 56
+
+// EventID is what the id of a log event says. Ids are numbers of 56 decimal
+// digits, as those of CloudWatch Logs; from the top, 42 bits of time, 48 of seq, 8
+// of what the message is, and 88 of the environment. So they sort by time, and
+// then by seq, as text and as numbers. 186 bits are what 56 digits have room for.
+type EventID struct {
+	Ms          int64 // since 1970, to 2109
+	Seq         uint64
+	Message     Message
+	Environment string // 22 hexadecimal digits: the first of faas.instance
+}
+
+const (
+	msBits, seqBits = 42, 48
+
+	tenTo19 = 10_000_000_000_000_000_000
+)
+
+// putEventID writes an id over the first bytes of dst. What has no room in it is
+// as near as can be.
+func putEventID(dst []byte, ms int64, seq uint64, what Message, environment string) {
+	at := uint64(min(max(ms, 0), 1<<msBits-1))
+	seq = min(seq, 1<<seqBits-1)
+	of := environmentBits(environment)
+	var n [3]uint64 // the number, the highest first
+	n[0] = at<<16 | seq>>32
+	n[1] = seq<<32 | uint64(what)<<24 | uint64(of[0])<<16 | uint64(of[1])<<8 | uint64(of[2])
+	n[2] = binary.BigEndian.Uint64(of[3:])
+	for end := EventIDDigits; end > 0; end -= 19 {
+		var rest uint64
+		for i := range n {
+			n[i], rest = bits.Div64(rest, n[i], tenTo19)
+		}
+		for i := end - 1; i >= max(end-19, 0); i-- {
+			dst[i] = '0' + byte(rest%10)
+			rest /= 10
+		}
+	}
+}
+
+// environmentBits returns the first 88 bits of an environment's id, which is in
+// hexadecimal digits as long as Kinetel draws it; of another one, 88 bits that are
+// its own.
+func environmentBits(id string) (of [11]byte) {
+	if len(id) < 22 {
+		return hashed(id)
+	}
+	if _, err := hex.Decode(of[:], []byte(id[:22])); err != nil {
+		return hashed(id)
+	}
+	return of
+}
+
+func hashed(id string) [11]byte {
+	sum := sha256.Sum256([]byte(id))
+	return [11]byte(sum[:11])
+}
+
+// ParseEventID reads an id. It reports whether it is one that this package can
+// have written.
+func ParseEventID(digits []byte) (id EventID, ok bool) {
+	if len(digits) != EventIDDigits {
+		return id, false
+	}
+	var n [3]uint64
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return id, false
+		}
+		carry := uint64(c - '0')
+		for i := len(n) - 1; i >= 0; i-- {
+			high, low := bits.Mul64(n[i], 10)
+			var more uint64
+			n[i], more = bits.Add64(low, carry, 0)
+			carry = high + more
+		}
+	}
+	id.Ms = int64(n[0] >> 16)
+	id.Seq = n[0]&(1<<16-1)<<32 | n[1]>>32
+	id.Message = Message(n[1] >> 24)
+	var of [11]byte
+	of[0], of[1], of[2] = byte(n[1]>>16), byte(n[1]>>8), byte(n[1])
+	binary.BigEndian.PutUint64(of[3:], n[2])
+	id.Environment = hex.EncodeToString(of[:])
+	return id, n[0]>>(16+msBits) == 0 && id.Seq > 0 && id.Message < messages
+}

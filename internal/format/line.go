@@ -1,0 +1,184 @@
+// Package format writes events down: as lines of kinetel/1, which all else is
+// made of, and as what consumers of other formats read.
+package format
+
+import (
+	"bytes"
+	"strconv"
+
+	"kinetel/internal/event"
+	"kinetel/internal/scan"
+)
+
+// Schema is the name and version of a line's shape.
+const Schema = "kinetel/1"
+
+// Part says which part of an event a line holds; the zero value is all of it.
+type Part struct {
+	Part, Parts int // from 1
+	Body        []byte
+}
+
+// start stands before a line's sequence number.
+const start = `{"schema":"` + Schema + `","seq":`
+
+// AppendLine appends an event, or a part of one, as one line of kinetel/1. The
+// body of a part is a string, which holds a piece of the JSON text of the
+// event's record.
+func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []byte) []byte {
+	dst = append(dst, start...)
+	dst = strconv.AppendUint(dst, seq, 10)
+	dst = append(dst, `,"time":"`...)
+	if len(ev.Time) > 0 {
+		dst = append(dst, ev.Time...)
+	} else {
+		dst = ev.Received.UTC().AppendFormat(dst, event.TimeFormat)
+	}
+	dst = append(dst, `","type":"`...)
+	dst = append(dst, ev.Type...)
+	dst = append(dst, '"')
+	if severity := ev.Severity.String(); severity != "" {
+		dst = append(dst, `,"severity":"`...)
+		dst = append(dst, severity...)
+		dst = append(dst, '"')
+	}
+	if ev.RequestID != "" {
+		dst = append(dst, `,"requestId":`...)
+		dst = event.AppendQuoted(dst, ev.RequestID)
+	}
+	if ev.TraceID != "" {
+		dst = append(dst, `,"traceId":`...)
+		dst = event.AppendQuoted(dst, ev.TraceID)
+	}
+	if part.Parts > 0 {
+		dst = append(dst, `,"part":`...)
+		dst = strconv.AppendInt(dst, int64(part.Part), 10)
+		dst = append(dst, `,"parts":`...)
+		dst = strconv.AppendInt(dst, int64(part.Parts), 10)
+		dst = append(dst, `,"body":`...)
+		dst = event.AppendQuoted(dst, part.Body)
+	} else {
+		dst = append(dst, `,"body":`...)
+		dst = AppendOneLine(dst, ev.Record)
+	}
+	if len(ev.Extra) > 0 && part.Part <= 1 {
+		dst = append(dst, `,"extra":{`...)
+		dst = AppendOneLine(dst, ev.Extra)
+		dst = append(dst, '}')
+	}
+	dst = append(dst, `,"resource":`...)
+	dst = append(dst, resource...)
+	return append(dst, '}', '\n')
+}
+
+// AppendOneLine appends JSON text without the line feeds that may stand between
+// its tokens; inside a string there can be none. Nothing else is changed. No
+// text becomes null.
+func AppendOneLine(dst, json []byte) []byte {
+	if len(json) == 0 {
+		return append(dst, "null"...)
+	}
+	for {
+		i := bytes.IndexByte(json, '\n')
+		if i < 0 {
+			return append(dst, json...)
+		}
+		dst = append(dst, json[:i]...)
+		json = json[i+1:]
+	}
+}
+
+// Line is a line of kinetel/1, taken apart. Its byte slices point into the line.
+type Line struct {
+	Text []byte // all of it, with its line feed
+	Seq  uint64
+	Time []byte // RFC 3339, between the quotes
+	Type []byte // between the quotes, as it stands there
+	// Severity is a name of event.Severity's; empty: none.
+	Severity []byte
+	// RequestID and TraceID stand between the quotes as they are, with escapes
+	// if there are any, which no id of Lambda's has; empty: none.
+	RequestID, TraceID []byte
+	Part, Parts        int    // 0: the line holds the whole event
+	Body               []byte // JSON
+	Extra              []byte // JSON, an object; empty: none
+	Resource           []byte // JSON, an object
+}
+
+// ReadLine takes a line apart. It reports whether it is one that AppendLine
+// wrote, as far as that can be seen.
+func ReadLine(text []byte) (l Line, ok bool) {
+	l.Text = text
+	rest, ok := bytes.CutPrefix(text, []byte(start))
+	if !ok {
+		return l, false
+	}
+	digits := 0
+	for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
+		l.Seq = 10*l.Seq + uint64(rest[digits]-'0')
+		digits++
+	}
+	if digits == 0 {
+		return l, false
+	}
+	for i := digits; i < len(rest); {
+		if rest[i] == '}' {
+			return l, len(l.Time) > 0 && len(l.Type) > 0 && len(l.Body) > 0 && len(l.Resource) > 0
+		}
+		if rest[i] != ',' {
+			return l, false
+		}
+		value, err := scan.Name(rest, i+1)
+		if err != nil || rest[value-2] != '"' {
+			return l, false // AppendLine writes no white space
+		}
+		name := rest[i+2 : value-2]
+		if i, err = scan.Value(rest, value); err != nil {
+			return l, false
+		}
+		raw := rest[value:i]
+		switch string(name) {
+		case "time":
+			l.Time = unquoted(raw)
+		case "type":
+			l.Type = unquoted(raw)
+		case "severity":
+			l.Severity = unquoted(raw)
+		case "requestId":
+			l.RequestID = unquoted(raw)
+		case "traceId":
+			l.TraceID = unquoted(raw)
+		case "part":
+			l.Part, err = strconv.Atoi(string(raw))
+		case "parts":
+			l.Parts, err = strconv.Atoi(string(raw))
+		case "body":
+			l.Body = raw
+		case "extra":
+			l.Extra = raw
+		case "resource":
+			l.Resource = raw
+		}
+		if err != nil {
+			return l, false
+		}
+	}
+	return l, false
+}
+
+// TypeOf returns the type of a line that AppendLine wrote: nothing before it can
+// hold the text that it is found by.
+func TypeOf(line []byte) []byte {
+	_, after, _ := bytes.Cut(line, []byte(`","type":"`))
+	kind, _, _ := bytes.Cut(after, []byte{'"'})
+	return kind
+}
+
+// unquoted returns what stands between the quotes of a JSON string, and nothing
+// of another value.
+func unquoted(raw []byte) []byte {
+	if len(raw) < 2 || raw[0] != '"' {
+		return nil
+	}
+	return raw[1 : len(raw)-1]
+}

@@ -1,0 +1,191 @@
+package pack
+
+import (
+	"bytes"
+	"crypto/rand"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/format"
+	"kinetel/internal/ledger"
+)
+
+// group is lines that go into one record.
+type group struct {
+	key   string
+	spans bool
+	lines []format.Line
+}
+
+// encode closes the open record as Kinesis records of the format, each with the
+// lines that belong together.
+func (p *Packer) encode() {
+	src := format.Source{
+		EnvironmentID: p.opt.Origin.EnvironmentID,
+		Resource:      p.opt.Origin.Resource,
+		Details:       p.opt.Origin.Details(),
+	}
+	losses := p.losses
+	for _, g := range p.groups() {
+		p.pushGroup(&src, g, &losses)
+	}
+	clear(p.read) // they point into lines that may be let go
+}
+
+// groups returns the lines of the open record by what may not share a record, in
+// the order of their first lines.
+func (p *Packer) groups() (groups []group) {
+	p.read = p.read[:0]
+	first := p.seq + 1 - uint64(p.events)
+	for text := range bytes.Lines(p.lines) {
+		l, ok := format.ReadLine(text)
+		if !ok {
+			// Only what an earlier process left on disk can be that odd.
+			p.lost(first, first, 1, len(text), ledger.SpoolCorrupt)
+		} else {
+			p.read = append(p.read, l)
+		}
+		first++
+	}
+	var where map[string]int // index of the group of a key, and of its spans
+	for i := range p.read {
+		l := &p.read[i]
+		key := p.key(l)
+		spans := p.opt.Format == config.FormatOTLP && string(l.Type) == event.TypeSpan
+		name := key
+		switch {
+		case p.opt.Format == config.FormatJSON:
+			groups = append(groups, group{key: key, lines: p.read[i : i+1]})
+			continue
+		case p.opt.PartitionKey == config.PartitionRandom:
+			name = "" // any one will do
+		}
+		if spans {
+			name += "\x00"
+		}
+		at, ok := where[name]
+		if ok && p.opt.Runs {
+			of := groups[at].lines
+			ok = of[len(of)-1].Seq+1 == l.Seq
+		}
+		if !ok {
+			if where == nil {
+				where = map[string]int{}
+			}
+			at = len(groups)
+			where[name] = at
+			groups = append(groups, group{key: key, spans: spans})
+		}
+		groups[at].lines = append(groups[at].lines, *l)
+	}
+	return groups
+}
+
+// pushGroup makes a record of a group; of one that is too large, two or more.
+func (p *Packer) pushGroup(src *format.Source, g group, losses *[]ledger.Loss) {
+	data := p.data(src, g)
+	if len(data)+len(g.key) <= MaxRecord {
+		p.push(recordOf(data, g, losses))
+		return
+	}
+	if n := len(g.lines); n > 1 {
+		// What such lines come to in this format could not be foreseen.
+		for _, half := range [][]format.Line{g.lines[:n/2], g.lines[n/2:]} {
+			p.pushGroup(src, group{g.key, g.spans, half}, losses)
+		}
+		return
+	}
+	l := &g.lines[0]
+	p.opt.Log.Error("an event is larger than a Kinesis record can be in this format, and was given up",
+		"seq", l.Seq, "bytes", len(l.Text), "encoded_bytes", len(data), "limit_bytes", MaxRecord)
+	p.lost(l.Seq, l.Seq, 1, len(l.Text), ledger.Oversize)
+	p.opt.Origin.Ledger.Retell(told(g.lines, losses))
+}
+
+func (p *Packer) lost(first, last uint64, count, bytes int, reason ledger.Reason) {
+	p.opt.Origin.Ledger.Lost(ledger.Loss{First: first, Last: last, Count: count, Bytes: int64(bytes), Reason: reason})
+}
+
+// told takes from losses, which are in the order of the lines that tell of them,
+// those that these lines tell of.
+func told(lines []format.Line, losses *[]ledger.Loss) (of []ledger.Loss) {
+	for i := range lines {
+		if len(*losses) > 0 && string(lines[i].Type) == event.TypeLoss {
+			of = append(of, (*losses)[0])
+			*losses = (*losses)[1:]
+		}
+	}
+	return of
+}
+
+// recordOf describes the record of a group.
+func recordOf(data []byte, g group, losses *[]ledger.Loss) *Record {
+	r := &Record{
+		Data: data, PartitionKey: g.key,
+		First: g.lines[0].Seq, Last: g.lines[len(g.lines)-1].Seq, Events: len(g.lines),
+		Losses: told(g.lines, losses),
+	}
+	for i := range g.lines {
+		r.Lines += int64(len(g.lines[i].Text))
+		if event.Ordinary(g.lines[i].Type) {
+			r.Ordinary++
+		}
+	}
+	return r
+}
+
+// data returns a group as the data of a record.
+func (p *Packer) data(src *format.Source, g group) []byte {
+	dst := p.payload[:0]
+	switch {
+	case g.spans:
+		dst = format.AppendOTLPSpans(dst, src, g.lines)
+	case p.opt.Format == config.FormatOTLP:
+		dst = format.AppendOTLPLogs(dst, src, g.lines)
+	case p.opt.Format == config.FormatCloudWatch:
+		dst = format.AppendCloudWatch(dst, src, g.lines)
+	case p.opt.Format == config.FormatKPL:
+		dst = format.AppendKPL(dst, g.key, g.lines)
+	default:
+		for i := range g.lines {
+			dst = append(dst, g.lines[i].Text...)
+		}
+	}
+	if p.payload = dst; cap(dst) > 2*MaxRecord {
+		p.payload = nil // one event was huge; its memory is not kept
+	}
+	return p.compress(dst)
+}
+
+func (p *Packer) compress(payload []byte) []byte {
+	data, err := p.zip.compress(payload)
+	if err != nil {
+		// Compressors that write to memory do not fail. If one does, the
+		// record goes as it is: readers tell by the first bytes.
+		p.opt.Log.Error("a record could not be compressed and goes uncompressed", "error", err.Error())
+		return bytes.Clone(payload)
+	}
+	return data
+}
+
+// key returns the partition key of a line's record.
+func (p *Packer) key(l *format.Line) string {
+	switch p.opt.PartitionKey {
+	case config.PartitionByFunction:
+		if name := p.opt.FunctionName; name != "" {
+			return name
+		}
+	case config.PartitionRandom:
+		return rand.Text()
+	case config.PartitionByRequest:
+		if l != nil && len(l.RequestID) > 0 && len(l.RequestID) <= maxKey {
+			return string(l.RequestID)
+		}
+	case config.PartitionByEnvironment:
+	}
+	return p.opt.Origin.EnvironmentID
+}
+
+// maxKey is the size of a partition key that every request takes (Kinesis API
+// reference, PutRecords: 256 characters).
+const maxKey = 256

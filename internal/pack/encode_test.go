@@ -1,0 +1,179 @@
+package pack_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+	"kinetel/record"
+)
+
+func formatted(f config.Format) func(*setup) {
+	return func(set *setup) {
+		set.Format, set.Compression = f, config.CompressionGzip
+		if f == config.FormatKPL {
+			set.Compression = config.CompressionNone
+		}
+	}
+}
+
+func formats() []config.Format {
+	return []config.Format{config.FormatNDJSON, config.FormatJSON, config.FormatOTLP, config.FormatCloudWatch, config.FormatKPL}
+}
+
+// Whatever comes, each event is in one record, under the key that is asked for,
+// and no record is larger or has more events than is allowed.
+func TestEveryFormatHasEveryEventOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := rapid.SampledFrom(formats()).Draw(t, "format")
+		key := rapid.SampledFrom([]config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom}).Draw(t, "key")
+		runs := rapid.Bool().Draw(t, "runs")
+		r := newRig(formatted(f), keyBy(key), func(set *setup) { set.Runs = runs })
+		var bodies [][]byte
+		for range rapid.IntRange(1, 40).Draw(t, "events") {
+			ev := line(rapid.SampledFrom([]string{"", "a\n", "grüße 🎈", `{"a":1}`, "\x01\t\"\\"}).Draw(t, "text"))
+			if rapid.IntRange(0, 9).Draw(t, "long") == 9 {
+				ev = line(string(bytes.Repeat([]byte{'"', 'x', '\\'}, 50_000)))
+			}
+			ev.RequestID = rapid.SampledFrom([]string{"", "r1", "r2"}).Draw(t, "request")
+			bodies = append(bodies, ev.Record)
+			r.Add(ev)
+		}
+		r.Cut()
+		got := map[uint64][]byte{}
+		for _, rec := range r.records {
+			if rec.Size() > pack.MaxRecord || rec.Events > pack.MaxEvents || f == config.FormatJSON && rec.Events != 1 {
+				t.Fatalf("%s", describe(rec))
+			}
+			events, err := record.Decode(rec.Data)
+			if err != nil || len(events) != rec.Events || events[0].Seq != rec.First || events[len(events)-1].Seq != rec.Last {
+				t.Fatalf("%s: %d events, %v", describe(rec), len(events), err)
+			}
+			for i, e := range events {
+				if runs && e.Seq != rec.First+uint64(i) {
+					t.Fatalf("%s: event %d has the number %d", describe(rec), i, e.Seq)
+				}
+				want := map[config.PartitionKey]string{config.PartitionByEnvironment: "0123456789abcdef", config.PartitionByFunction: "orders", config.PartitionByRequest: e.RequestID}[key]
+				if key == config.PartitionByRequest && want == "" {
+					want = "0123456789abcdef"
+				}
+				if f != config.FormatCloudWatch && key != config.PartitionRandom && rec.PartitionKey != want {
+					t.Fatalf("seq %d of the request %q is under the key %q", e.Seq, e.RequestID, rec.PartitionKey)
+				}
+				if got[e.Seq] != nil {
+					t.Fatalf("seq %d comes twice", e.Seq)
+				}
+				got[e.Seq] = e.Body
+			}
+		}
+		for i, body := range bodies {
+			if !bytes.Equal(got[uint64(i+1)], body) {
+				t.Fatalf("seq %d is %.100q, not %.100q", i+1, got[uint64(i+1)], body)
+			}
+		}
+	})
+}
+
+func TestSpansHaveRecordsOfTheirOwn(t *testing.T) {
+	r := newRig(formatted(config.FormatOTLP))
+	r.Add(line("a"))
+	r.AddOwn(own(event.TypeSpan, `{"requestId":"r"}`))
+	r.Add(line("b"))
+	r.Cut()
+	if len(r.records) != 2 {
+		t.Fatalf("%d records", len(r.records))
+	}
+	for i, want := range [][]uint64{{1, 3}, {2}} {
+		events, err := record.Decode(r.records[i].Data)
+		if err != nil || len(events) != len(want) || events[0].Seq != want[0] {
+			t.Errorf("record %d: %v, %v", i, events, err)
+		}
+	}
+}
+
+// A record that is lost hands the losses back that its own lines tell of, and no
+// others.
+func TestLossesGoWithTheLinesThatTellOfThem(t *testing.T) {
+	for _, f := range formats() {
+		t.Run(string(f), func(t *testing.T) {
+			r := newRig(formatted(f))
+			r.Add(line("a"))
+			r.ledger.Lost(ledger.Loss{First: 7, Last: 8, Count: 2, Bytes: 9, Reason: ledger.BufferFull})
+			r.Cut()
+			told := 0
+			for _, rec := range r.records {
+				events, err := record.Decode(rec.Data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tells := 0
+				for _, e := range events {
+					if e.Type == event.TypeLoss {
+						tells++
+					}
+				}
+				if tells != len(rec.Losses) {
+					t.Errorf("%s: %d lines tell of losses", describe(rec), tells)
+				}
+				told += tells
+			}
+			if told != 1 {
+				t.Errorf("told %d times", told)
+			}
+		})
+	}
+}
+
+func TestStripReadsEveryFormat(t *testing.T) {
+	for _, f := range formats() {
+		t.Run(string(f), func(t *testing.T) {
+			r := newRig(formatted(f))
+			r.Add(line("a"))
+			r.Add(start("r1"))
+			r.Add(line("b"))
+			r.AddOwn(own("kinetel.unparsed", `"text"`))
+			r.AddOwn(own("kinetel.report", `{"final":true}`))
+			r.Cut()
+			kept, lost := "", ""
+			for _, rec := range r.records {
+				origin, _, losses := losing()
+				rec.Origin = origin
+				if rest := pack.NewStripper(config.CompressionGzip).Strip(rec, ledger.BufferFull); rest != nil {
+					events, err := record.Decode(rest.Data)
+					if err != nil || len(events) != rest.Events || rest.Ordinary != 0 || rest.PartitionKey != rec.PartitionKey {
+						t.Fatalf("%s: %v", describe(rest), err)
+					}
+					for _, e := range events {
+						kept += fmt.Sprint(e.Seq, " ", e.Type, ". ")
+					}
+				}
+				for _, loss := range *losses {
+					lost += fmt.Sprint(loss.First, "-", loss.Last, " ")
+				}
+			}
+			if kept != "2 platform.start. 5 kinetel.report. " {
+				t.Errorf("kept: %s", kept)
+			}
+			if want := map[bool]string{true: "1-1 3-3 4-4 ", false: "1-1 3-4 "}[f == config.FormatJSON]; lost != want {
+				t.Errorf("lost: %s", lost)
+			}
+		})
+	}
+}
+
+func TestAnAggregateIsBoundToItsKey(t *testing.T) {
+	for _, f := range formats() {
+		r := newRig(formatted(f))
+		r.Add(line("a"))
+		r.Cut()
+		if got := r.records[0].Bound(); got != (f == config.FormatKPL) {
+			t.Errorf("%s: bound is %t", f, got)
+		}
+	}
+}
