@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"kinetel/internal/record"
+	"kinetel/record"
 )
 
 // Emitted is an event as its source knows it.

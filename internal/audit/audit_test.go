@@ -13,7 +13,7 @@ import (
 
 	"kinetel/internal/audit"
 	"kinetel/internal/event"
-	"kinetel/internal/record"
+	"kinetel/record"
 )
 
 // emitted are function lines with those texts.

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"kinetel/internal/event"
-	"kinetel/internal/record"
+	"kinetel/record"
 )
 
 // span is a run of sequence numbers.

@@ -3,10 +3,13 @@ package record_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/md5"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +18,8 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/record"
+	"kinetel/internal/format"
+	"kinetel/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -79,13 +83,22 @@ func TestDecodeReadsEveryCompression(t *testing.T) {
 
 // Firehose writes one record after the other; whole members make a whole file.
 func TestDecodeReadsRecordsThatWerePutTogether(t *testing.T) {
-	for name, compress := range compressions {
-		t.Run(name, func(t *testing.T) {
-			got, err := record.Decode([]byte(compress(t, aLine) + compress(t, aLine)))
-			if err != nil || len(got) != 2 {
-				t.Errorf("%d events and %v, want 2", len(got), err)
-			}
-		})
+	for format, text := range map[string]string{"ndjson": aLine, "otlp": anOTLP, "cloudwatch": ofCloudWatch(logEvent(17, 0, `"user signed in"`))} {
+		for name, compress := range compressions {
+			t.Run(format+", "+name, func(t *testing.T) {
+				one, err := record.Decode([]byte(compress(t, text)))
+				if err != nil || len(one) != 1 {
+					t.Fatalf("%d events and %v, want 1", len(one), err)
+				}
+				got, err := record.Decode([]byte(compress(t, text) + compress(t, text+text) + compress(t, text)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(slices.Repeat(one, 4), got); diff != "" {
+					t.Errorf("events (-want +got):\n%s", diff)
+				}
+			})
+		}
 	}
 }
 
@@ -116,7 +129,6 @@ func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
 		events     int // that were read before
 	}{
 		{"nothing", "", 0},
-		{"a line that does not end", strings.TrimSuffix(aLine, "\n"), 0},
 		{"a second line that does not end", aLine + `{"schema"`, 0},
 		{"text", "hello\n", 0},
 		{"an empty line", "\n", 0},
@@ -135,7 +147,9 @@ func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
 		{"zstd that is cut", cut(zst(t, aLine)), 0},
 		{"only the beginning of zstd", "\x28\xb5\x2f\xfd", 0},
 		{"zstd with something behind it", zst(t, aLine) + "x", 0},
-		{"a KPL record", "\xf3\x89\x9a\xc2something\n", 0},
+		{"a number that does not end", "17", 0},
+		{"a user record that is cut", strings.TrimSuffix(aLine, "}\n"), 0},
+		{"a user record behind a line", aLine + strings.TrimSuffix(aLine, "\n"), 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events, err := record.Decode([]byte(tt.data))
@@ -149,14 +163,22 @@ func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
 	}
 }
 
+func TestDecodeSaysThatALineDoesNotEnd(t *testing.T) {
+	for _, text := range []string{"", "hello", "17", aLine + `{"schema"`} {
+		if _, err := record.Decode([]byte(text)); err == nil || !strings.Contains(err.Error(), "the last line does not end") {
+			t.Errorf("of %q it says: %v", text, err)
+		}
+	}
+}
+
 // A record may be a megabyte, and a megabyte may hold gigabytes.
 func TestDecodeRefusesABomb(t *testing.T) {
 	const mebibyte = 1 << 20
 	lines := strings.Repeat(" ", mebibyte)
-	for _, name := range []string{"gzip", "zstd"} {
+	for name := range compressions {
 		t.Run(name, func(t *testing.T) {
 			one := compressions[name](t, lines)
-			data := []byte(strings.Repeat(one, mebibyte/len(one)))
+			data := []byte(strings.Repeat(one, max(mebibyte/len(one), 65)))
 			if _, err := record.Decode(data); !errors.Is(err, record.ErrNoRecord) || !strings.Contains(err.Error(), "bytes of lines") {
 				t.Errorf("Decode returned %v", err)
 			}
@@ -221,28 +243,108 @@ func TestDecodeIsTheInverseOfEncoding(t *testing.T) {
 
 func toAny[T any](v T) any { return v }
 
+// encodings are what Kinetel writes of lines that the events are the same of
+// again.
+var encodings = map[string]func(lines []format.Line) []byte{
+	"lines": func(lines []format.Line) (text []byte) {
+		for i := range lines {
+			text = append(text, lines[i].Text...)
+		}
+		return text
+	},
+	"logs":  func(lines []format.Line) []byte { return format.AppendOTLPLogs(nil, aSource(aResource), lines) },
+	"spans": func(lines []format.Line) []byte { return format.AppendOTLPSpans(nil, aSource(aResource), lines) },
+	"kpl":   func(lines []format.Line) []byte { return format.AppendKPL(nil, "e1", lines) },
+}
+
+func TestDecodeReadsEveryFormat(t *testing.T) {
+	names := slices.Sorted(maps.Keys(compressions))
+	for name, encode := range encodings {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				text := rapid.SliceOfN(aLineOf(aResource, name == "spans"), 1, 4).Draw(t, "lines")
+				want, err := record.Decode([]byte(strings.Join(text, "")))
+				if err != nil {
+					t.Fatalf("%v in %q", err, text)
+				}
+				data := encode(read(t, text...))
+				if name != "kpl" {
+					data = []byte(compressions[rapid.SampledFrom(names).Draw(t, "compression")](t, string(data)))
+				}
+				got, err := record.Decode(data)
+				if err != nil {
+					t.Fatalf("%v in %q", err, text)
+				}
+				clear(data) // events have memory of their own
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Fatalf("events (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
 func FuzzDecode(f *testing.F) {
-	for _, lines := range []string{"", "\n", aLine, aLine + aLine, "{}\n", `{"schema":"kinetel/1","resource":{"a":1}}` + "\n", strings.Repeat("[", 20_000) + "\n"} {
+	texts := []string{
+		"", "\n", aLine, aLine + aLine, strings.TrimSuffix(aLine, "\n"), "{}\n", `{"schema":"kinetel/1","resource":{"a":1}}` + "\n", strings.Repeat("[", 20_000) + "\n",
+		anOTLP, anOTLP + anOTLP, `{"resourceSpans":[]}` + "\n", `{"messageType":"CONTROL_MESSAGE","subscriptionFilters":[],"logEvents":[]}`,
+	}
+	for _, body := range []string{
+		`{}`, `{"bytesValue":"/w=="}`, `{"arrayValue":{"values":[{"intValue":"1"},{"doubleValue":1.5}]}}`, `{"kvlistValue":{"values":[{"key":"a","value":{"boolValue":true}}]}}`,
+	} {
+		texts = append(texts, strings.Replace(anOTLP, `{"stringValue":"user signed in"}`, body, 1))
+	}
+	for what, message := range map[format.Message]string{
+		format.FunctionText: "a", format.FunctionJSON: "[1]", format.SystemJSON: `{"time":"x","type":"platform.start","record":{"requestId":"r"}}`, format.OtherJSON: `{"time":"x","type":"t","record":"a","part":1,"parts":2}`,
+		format.Start: "START RequestId: r Version: $LATEST\n", format.Report: "REPORT RequestId: r\tDuration: 2.00 ms\tStatus: error\nXRAY TraceId: 1-a\tSegmentId: b\tSampled: true\t\n",
+		format.Extension: "EXTENSION\tName: a\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n", format.Subscription: "TELEMETRY\tName: a\tState: Subscribed\tTypes: [Platform]\n",
+	} {
+		texts = append(texts, ofCloudWatch(logEvent(17, what, quoted(message))))
+	}
+	odd := `{"schema":"kinetel/1","seq":1,"time":"x","type":"kinetel.span","part":1,"parts":2,"body":"\udead","extra":{"a":1},"resource":{"a":"b"}}` + "\n"
+	for _, encode := range encodings {
+		texts = append(texts, string(encode(read(f, aLine, odd))), string(encode(nil)))
+	}
+	for _, text := range texts {
 		for _, compress := range compressions {
-			f.Add([]byte(compress(f, lines)))
+			f.Add([]byte(compress(f, text)))
 		}
 	}
 	f.Add([]byte("\x1f\x8b\x08"))
 	f.Add([]byte("\x28\xb5\x2f\xfd\xff\xff"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if end := len(data) - md5.Size; format.IsKPL(data) && end >= 4 {
+			sum := md5.Sum(data[4:end]) // nothing else gets past it
+			data = append(data[:end:end], sum[:]...)
+		}
+		was := bytes.Clone(data)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		events, err := record.Decode(data)
+		runtime.ReadMemStats(&after)
 		if err != nil && !errors.Is(err, record.ErrNoRecord) {
 			t.Errorf("the error %v is no ErrNoRecord", err)
 		}
 		if err == nil && len(events) == 0 {
 			t.Error("neither an event nor an error")
 		}
+		if !bytes.Equal(data, was) {
+			t.Error("the data was changed")
+		}
+		compressed := bytes.HasPrefix(data, []byte("\x1f\x8b")) || bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd"))
+		if took := after.TotalAlloc - before.TotalAlloc; !compressed && took > 1<<20+256*uint64(len(data)) {
+			t.Errorf("%d bytes were allocated for %d bytes of data", took, len(data))
+		}
+		line := !bytes.HasPrefix(data, []byte(`{"resource`)) && !bytes.HasPrefix(data, []byte(`{"messageType"`))
 		for _, e := range events {
 			if e.Schema != record.Schema {
 				t.Errorf("an event of the schema %q", e.Schema)
 			}
-			if len(e.Body) > 0 && !json.Valid(e.Body) {
+			if !json.Valid(e.Body) && (len(e.Body) > 0 || !compressed && !line) {
 				t.Errorf("the body %q is not JSON", e.Body)
+			}
+			if !compressed && !line && (e.Seq == 0 || e.Type == "" || e.Time == "" || e.Resource == nil) {
+				t.Errorf("an event that is none: %+v", e)
 			}
 		}
 	})

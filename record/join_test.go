@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kinetel/internal/event"
-	"kinetel/internal/record"
+	"kinetel/record"
 )
 
 // part is one of an event's parts, with a body as it is in the line.

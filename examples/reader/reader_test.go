@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/google/go-cmp/cmp"
+
+	"kinetel/kinesissim"
+	"kinetel/record"
+	schematest "kinetel/test/schema"
+)
+
+func line(seq int) string {
+	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"<%d>","resource":{"faas.instance":"e"}}`+"\n", seq, seq)
+}
+
+func zip(t *testing.T, lines string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte(lines)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	schematest.Check(t, b.Bytes())
+	return b.Bytes()
+}
+
+// stream is a Kinesis with one stream of three shards.
+func stream(t *testing.T, cfg kinesissim.Config) *kinesissim.Server {
+	t.Helper()
+	cfg.Streams = []kinesissim.Stream{{Name: "telemetry", Shards: 3}}
+	sim, err := kinesissim.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sim.Close() })
+	return sim
+}
+
+func put(t *testing.T, sim *kinesissim.Server, key string, data []byte) {
+	t.Helper()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := kinesis.New(kinesis.Options{
+		BaseEndpoint: aws.String(sim.URL()), Region: "eu-west-1",
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		HTTPClient:  &http.Client{Transport: transport},
+	})
+	if _, err := client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: aws.String("telemetry"), PartitionKey: aws.String(key), Data: data}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// env is the environment of a run.
+func env(sim *kinesissim.Server) map[string]string {
+	return map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
+		"AWS_ENDPOINT_URL_KINESIS": sim.URL(), "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+	}
+}
+
+func get(env map[string]string) func(string) string {
+	return func(name string) string { return env[name] }
+}
+
+// bodies are those of the events that were printed.
+func bodies(t *testing.T, printed string) (all []string) {
+	t.Helper()
+	if printed == "" {
+		return nil
+	}
+	events, err := record.Decode([]byte(printed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		all = append(all, string(e.Body))
+	}
+	return all
+}
+
+func TestEverythingIsPrinted(t *testing.T) {
+	sim := stream(t, kinesissim.Config{})
+	var want []string
+	for i := range 30 {
+		put(t, sim, fmt.Sprint(i), zip(t, line(2*i+1)+line(2*i+2)))
+		want = append(want, fmt.Sprintf(`"<%d>"`, 2*i+1), fmt.Sprintf(`"<%d>"`, 2*i+2))
+	}
+	var out, log strings.Builder
+	if err := run(t.Context(), []string{"-stream", "telemetry"}, get(env(sim)), &out, &log); err != nil || log.Len() > 0 {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	got := bodies(t, out.String())
+	slices.Sort(want)
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(got))); diff != "" {
+		t.Errorf("printed (-want +got):\n%s", diff)
+	}
+	shards := map[string]bool{}
+	for _, r := range sim.Records("telemetry") {
+		shards[r.ShardID] = true
+	}
+	if len(shards) != 3 {
+		t.Errorf("only the shards %v had something", slices.Collect(maps.Keys(shards)))
+	}
+}
+
+func TestWhatIsNotKinetelsIsToldAndTheRestPrinted(t *testing.T) {
+	sim := stream(t, kinesissim.Config{})
+	put(t, sim, "a", []byte("hello"))
+	put(t, sim, "a", []byte(line(1)+"{}\n"))
+	put(t, sim, "a", zip(t, line(2)))
+	var out, log strings.Builder
+	err := run(t.Context(), []string{"-stream", "telemetry"}, get(env(sim)), &out, &log)
+	if err == nil || err.Error() != "2 records are not Kinetel's, or not whole" {
+		t.Errorf("the error is %v", err)
+	}
+	if diff := cmp.Diff([]string{`"<1>"`, `"<2>"`}, bodies(t, out.String())); diff != "" {
+		t.Errorf("printed (-want +got):\n%s", diff)
+	}
+	for _, want := range []string{`(partition key "a", 5 bytes): not a record of Kinetel's: the last line does not end`, `line 2: schema "" is not kinetel/1`} {
+		if strings.Count(log.String(), want) != 1 || strings.Count(log.String(), "\n") != 2 {
+			t.Errorf("the log does not tell %s:\n%s", want, log.String())
+		}
+	}
+}
+
+// Who pipes the output into something slow finds iterators that are too old: the
+// reader goes on where it was.
+func TestAnExpiredIteratorIsMadeAnew(t *testing.T) {
+	var expire atomic.Int32 // so many times
+	sim := stream(t, kinesissim.Config{Intercept: kinesissim.On("GetRecords", func(*kinesissim.Request) *kinesissim.Answer {
+		if expire.Add(-1) >= 0 {
+			return kinesissim.Error(http.StatusBadRequest, "ExpiredIteratorException", "too old")
+		}
+		return nil
+	})})
+	put(t, sim, "a", zip(t, line(1)))
+	expire.Store(2) // before anything is read: from the beginning
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, ended := make(seen, 10), make(chan error, 1)
+	go func() {
+		ended <- run(ctx, []string{"-stream", "telemetry", "-follow", "-every", "200ms"}, get(env(sim)), out, io.Discard)
+	}()
+	for i, want := range []string{`"<1>"`, `"<2>"`, `"<3>"`} {
+		if got := bodies(t, <-out); len(got) != 1 || got[0] != want {
+			t.Errorf("printed: %v, want %s", got, want)
+		}
+		expire.Store(3) // of each shard, then: from where it was
+		put(t, sim, "a", zip(t, line(i+2)))
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+// seen tells when something was printed.
+type seen chan string
+
+func (s seen) Write(p []byte) (int, error) {
+	s <- string(p)
+	return len(p), nil
+}
+
+func TestFollowGoesOnUntilItIsAskedToEnd(t *testing.T) {
+	idle := make(chan struct{}, 1000)
+	sim := stream(t, kinesissim.Config{OnRequest: func(o kinesissim.Observation) {
+		if o.Operation == "GetRecords" {
+			idle <- struct{}{}
+		}
+	}})
+	put(t, sim, "a", zip(t, line(1)))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, ended := make(seen, 10), make(chan error, 1)
+	go func() {
+		ended <- run(ctx, []string{"-stream", "telemetry", "-follow", "-from", "latest", "-every", "200ms"}, get(env(sim)), out, io.Discard)
+	}()
+	for range 3 { // all shards are at their ends
+		<-idle
+	}
+	put(t, sim, "b", zip(t, line(2)))
+	if got := bodies(t, <-out); len(got) != 1 || got[0] != `"<2>"` {
+		t.Errorf("printed: %v", got)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+func TestBadInputIsToldInWords(t *testing.T) {
+	sim := stream(t, kinesissim.Config{})
+	good := []string{"-stream", "telemetry"}
+	without := func(name string) map[string]string {
+		all := env(sim)
+		delete(all, name)
+		return all
+	}
+	for _, tt := range []struct {
+		name string
+		args []string
+		env  map[string]string
+		want string
+	}{
+		{"no stream", nil, env(sim), "-stream is missing"},
+		{"an argument", append(good, "more"), env(sim), `"more" is too much`},
+		{"a beginning that is none", append(good, "-from", "noon"), env(sim), `-from is "noon"; must be oldest or latest`},
+		{"too often", append(good, "-every", "1ms"), env(sim), "-every is 1ms; must be 200ms or more"},
+		{"a flag that is none", append(good, "-x"), env(sim), "flag provided but not defined: -x"},
+		{"no region", good, without("AWS_REGION"), "AWS_REGION is not set"},
+		{"no key", good, without("AWS_ACCESS_KEY_ID"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"},
+		{"no secret", good, without("AWS_SECRET_ACCESS_KEY"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"},
+		{"another stream", []string{"-stream", "another"}, env(sim), `list the shards of "another"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out strings.Builder
+			err := run(t.Context(), tt.args, get(tt.env), &out, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || out.Len() > 0 {
+				t.Errorf("the error is %v, and printed was %q", err, out.String())
+			}
+		})
+	}
+	if err := run(t.Context(), []string{"-h"}, get(nil), io.Discard, io.Discard); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("asked for help, it says %v", err)
+	}
+}
+
+// The general address counts where the special one is not there.
+func TestTheEndpointIsTheSpecialOneFirst(t *testing.T) {
+	sim := stream(t, kinesissim.Config{})
+	put(t, sim, "a", zip(t, line(1)))
+	all := env(sim)
+	all["AWS_ENDPOINT_URL"] = all["AWS_ENDPOINT_URL_KINESIS"]
+	delete(all, "AWS_ENDPOINT_URL_KINESIS")
+	var out strings.Builder
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := run(ctx, []string{"-stream", "telemetry"}, get(all), &out, io.Discard); err != nil || len(bodies(t, out.String())) != 1 {
+		t.Errorf("%v, printed %q", err, out.String())
+	}
+}

@@ -1,0 +1,364 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"kinetel/internal/event"
+	"kinetel/internal/format"
+	"kinetel/internal/scan"
+)
+
+// subscription is what a subscription filter of CloudWatch Logs sends.
+type subscription struct {
+	messageType, owner, logGroup, logStream string
+	filters, events                         []byte // JSON
+}
+
+// lastMilli is the last that RFC 3339 has a name for.
+const lastMilli = 253402300799999
+
+// decodeCloudWatch reads records that Kinetel wrote in the shape of a subscription
+// filter's, behind each other. What the shape has no place for is not there
+// again: docs/records.md says what.
+//
+// As with OTLP, what is no event takes no memory.
+func decodeCloudWatch(data []byte) (events []Event, err error) {
+	for i := scan.Space(data, 0); i < len(data); i = scan.Space(data, i) {
+		end, err := scan.Value(data, i)
+		if err == nil {
+			events, err = appendLogEvents(events, data[i:end])
+		}
+		if err != nil {
+			return events, fmt.Errorf("%w: log event %d: %w", ErrNoRecord, len(events)+1, err)
+		}
+		i = end
+	}
+	return events, nil
+}
+
+// appendLogEvents appends the events of a record.
+func appendLogEvents(events []Event, record []byte) ([]Event, error) {
+	s, err := readSubscription(record)
+	if err != nil {
+		return events, err
+	}
+	if s.messageType != "DATA_MESSAGE" || string(s.filters) != `["`+format.SubscriptionFilter+`"]` {
+		return events, fmt.Errorf("a %.40s of subscription filters %.200s, which is CloudWatch's own", s.messageType, s.filters)
+	}
+	if len(s.events) == 0 {
+		return events, errAbsent
+	}
+	was, environment := len(events), ""
+	var resource map[string]string // the same of all of them
+	err = items(s.events, func(one []byte) error {
+		e, id, err := decodeLogEvent(one)
+		if err != nil {
+			return err
+		}
+		if resource == nil {
+			environment, resource = id.Environment, s.resource(id.Environment)
+		}
+		if id.Environment != environment {
+			return errShape
+		}
+		e.Resource = resource
+		events = append(events, e)
+		return nil
+	})
+	if err == nil && len(events) == was {
+		err = errAbsent
+	}
+	return events, err
+}
+
+func readSubscription(record []byte) (s subscription, err error) {
+	err = members(record, func(name, value []byte) (err error) {
+		switch string(name) {
+		case "messageType":
+			s.messageType, err = plainString(value)
+		case "owner":
+			s.owner, err = plainString(value)
+		case "logGroup":
+			s.logGroup, err = plainString(value)
+		case "logStream":
+			s.logStream, err = plainString(value)
+		case "subscriptionFilters":
+			s.filters = value
+		case "logEvents":
+			s.events = value
+		}
+		return err
+	})
+	return s, err
+}
+
+// resource is what the record says of who its events come from.
+func (s *subscription) resource(environment string) map[string]string {
+	of := map[string]string{"cloud.provider": "aws", "faas.instance": environment}
+	for name, value := range map[string]string{"cloud.account.id": s.owner, "aws.log.group.names": s.logGroup, "aws.log.stream.names": s.logStream} {
+		if value != "" {
+			of[name] = value
+		}
+	}
+	return of
+}
+
+// decodeLogEvent reads an event of CloudWatch Logs.
+func decodeLogEvent(one []byte) (e Event, id format.EventID, err error) {
+	var name, message []byte
+	at := int64(-1)
+	err = members(one, func(member, value []byte) (err error) {
+		switch string(member) {
+		case "id":
+			name = value
+		case "timestamp": // milliseconds since 1970
+			if at, err = strconv.ParseInt(string(value), 10, 64); err != nil {
+				return errShape
+			}
+		case "message":
+			message = value
+		}
+		return nil
+	})
+	if err != nil {
+		return e, id, err
+	}
+	digits, _ := appendUnquoted(nil, name)
+	id, ok := format.ParseEventID(digits)
+	if !ok {
+		return e, id, fmt.Errorf("the id %.80s is not Kinetel's", name)
+	}
+	if at < 0 || at > lastMilli {
+		return e, id, errShape
+	}
+	e = Event{Schema: Schema, Seq: id.Seq, Time: time.UnixMilli(at).UTC().Format(timeFormat)}
+	return e, id, e.fromMessage(id.Message, message)
+}
+
+// fromMessage reads what a message says, raw being a JSON string.
+func (e *Event) fromMessage(what format.Message, raw []byte) (err error) {
+	text, ok := appendUnquoted(nil, raw)
+	if !ok {
+		return errShape
+	}
+	e.Type = event.TypeFunction
+	switch what {
+	case format.ExtensionText:
+		e.Type = event.TypeExtension
+		fallthrough
+	case format.FunctionText:
+		e.Body = bytes.Clone(raw)
+		return nil
+	case format.ExtensionJSON:
+		e.Type = event.TypeExtension
+		fallthrough
+	case format.FunctionJSON:
+		if e.Body = text; !json.Valid(text) {
+			return errShape
+		}
+		return nil
+	case format.SystemJSON, format.OtherJSON:
+		err = e.fromSystem(text)
+	case format.Start, format.End, format.Report, format.InitStart, format.InitReport,
+		format.RestoreStart, format.RestoreReport, format.Extension, format.Subscription:
+		err = e.fromLine(what, string(text))
+	default:
+		return errShape
+	}
+	if id := event.RequestID(e.Body); isRequest(id) && (strings.HasPrefix(e.Type, "platform.") || e.Type == event.TypeInvocation || e.Type == event.TypeSpan) {
+		e.RequestID = id
+	}
+	return err
+}
+
+// isRequest reports whether an event may have this as its request id.
+func isRequest(id string) bool {
+	return !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
+}
+
+// fromSystem reads an event that is told as JSON.
+func (e *Event) fromSystem(text []byte) error {
+	var system struct {
+		Time   string          `json:"time"`
+		Type   string          `json:"type"`
+		Record json.RawMessage `json:"record"`
+		Part   int             `json:"part"`
+		Parts  int             `json:"parts"`
+	}
+	if err := json.Unmarshal(text, &system); err != nil {
+		return err
+	}
+	if system.Time == "" || system.Type == "" || len(system.Record) == 0 {
+		return errAbsent
+	}
+	e.Time, e.Type, e.Body, e.Part, e.Parts = system.Time, system.Type, system.Record, system.Part, system.Parts
+	return nil
+}
+
+// platformBody is what lines of CloudWatch Logs say of platform events, by the
+// names of Lambda's records.
+type platformBody struct {
+	RequestID  string           `json:"requestId,omitempty"`
+	Version    string           `json:"version,omitempty"`
+	Runtime    string           `json:"runtimeVersion,omitempty"`
+	RuntimeARN string           `json:"runtimeVersionArn,omitempty"`
+	Name       string           `json:"name,omitempty"`
+	State      string           `json:"state,omitempty"`
+	Events     []string         `json:"events,omitempty"`
+	Types      []string         `json:"types,omitempty"`
+	Phase      string           `json:"phase,omitempty"`
+	Status     string           `json:"status,omitempty"`
+	ErrorType  string           `json:"errorType,omitempty"`
+	Metrics    *platformMetrics `json:"metrics,omitempty"`
+	Tracing    *tracing         `json:"tracing,omitempty"`
+}
+
+type platformMetrics struct {
+	Duration      json.Number `json:"durationMs,omitempty"`
+	Billed        json.Number `json:"billedDurationMs,omitempty"`
+	Memory        json.Number `json:"memorySizeMB,omitempty"`
+	Used          json.Number `json:"maxMemoryUsedMB,omitempty"`
+	Init          json.Number `json:"initDurationMs,omitempty"`
+	Restore       json.Number `json:"restoreDurationMs,omitempty"`
+	BilledRestore json.Number `json:"billedRestoreDurationMs,omitempty"`
+}
+
+type tracing struct {
+	SpanID string `json:"spanId,omitempty"`
+	Type   string `json:"type"`
+	Value  string `json:"value"`
+}
+
+// fromLine reads a line that CloudWatch Logs has for a platform event.
+func (e *Event) fromLine(what format.Message, line string) (err error) {
+	var start string
+	switch what {
+	case format.Start:
+		e.Type, start = event.TypePlatformStart, "START "
+	case format.End:
+		e.Type, start = event.TypePlatformRuntimeDone, "END "
+	case format.Report:
+		e.Type, start = event.TypePlatformReport, "REPORT "
+	case format.InitStart:
+		e.Type, start = event.TypePlatformInitStart, "INIT_START "
+	case format.InitReport:
+		e.Type, start = event.TypePlatformInitReport, "INIT_REPORT "
+	case format.RestoreStart:
+		e.Type, start = event.TypePlatformRestoreStart, "RESTORE_START "
+	case format.RestoreReport:
+		e.Type, start = event.TypePlatformRestoreReport, "RESTORE_REPORT "
+	case format.Extension:
+		e.Type, start = event.TypePlatformExtension, "EXTENSION\t"
+	case format.Subscription:
+		e.Type, start = event.TypePlatformSubscription, "TELEMETRY\t"
+	}
+	rest, ok := strings.CutPrefix(line, start)
+	if !ok {
+		return errShape
+	}
+	var b platformBody
+	if what == format.Start {
+		rest = strings.Replace(rest, " Version: ", "\tVersion: ", 1)
+	}
+	for field := range strings.FieldsFuncSeq(rest, func(r rune) bool { return r == '\t' || r == '\n' }) {
+		name, value, ok := strings.Cut(field, ": ")
+		if !ok || !b.set(what, strings.TrimPrefix(name, "XRAY "), value) {
+			return errShape
+		}
+	}
+	e.Body, err = json.Marshal(b)
+	return err
+}
+
+// set takes a field of a line. It reports whether there is such a field.
+func (b *platformBody) set(what format.Message, name, value string) bool {
+	switch name {
+	case "RequestId":
+		b.RequestID = value
+	case "Version":
+		b.Version = value
+	case "Runtime Version":
+		b.Runtime = value
+	case "Runtime Version ARN":
+		b.RuntimeARN = value
+	case "Name":
+		b.Name = value
+	case "State":
+		b.State = value
+	case "Events":
+		b.Events = list(value)
+	case "Types":
+		b.Types = list(value)
+		for i, name := range b.Types { // told with a capital
+			first := min(1, len(name))
+			b.Types[i] = strings.ToLower(name[:first]) + name[first:]
+		}
+	case "Phase":
+		b.Phase = value
+	case "Status":
+		b.Status = value
+	case "Error Type":
+		b.ErrorType = value
+	case "TraceId":
+		b.Tracing = &tracing{Type: "X-Amzn-Trace-Id", Value: "Root=" + value}
+	case "SegmentId":
+		if b.Tracing == nil {
+			return false
+		}
+		b.Tracing.SpanID = value
+	case "Sampled":
+		sampled := map[string]string{"true": ";Sampled=1", "false": ";Sampled=0"}[value]
+		if b.Tracing == nil || sampled == "" || strings.Contains(b.Tracing.Value, ";") {
+			return false
+		}
+		b.Tracing.Value += sampled
+	default:
+		return b.setMetric(what, name, value)
+	}
+	return true
+}
+
+// setMetric takes a field that is a number and its unit.
+func (b *platformBody) setMetric(what format.Message, name, value string) bool {
+	number, _, ok := strings.Cut(value, " ")
+	if !ok || !json.Valid([]byte(number)) {
+		return false
+	}
+	if b.Metrics == nil {
+		b.Metrics = &platformMetrics{}
+	}
+	m, n := b.Metrics, json.Number(number)
+	switch {
+	case name == "Duration", name == "Init Duration" && what == format.InitReport, name == "Restore Duration" && what == format.RestoreReport:
+		m.Duration = n
+	case name == "Billed Duration":
+		m.Billed = n
+	case name == "Memory Size":
+		m.Memory = n
+	case name == "Max Memory Used":
+		m.Used = n
+	case name == "Init Duration":
+		m.Init = n
+	case name == "Restore Duration":
+		m.Restore = n
+	case name == "Billed Restore Duration":
+		m.BilledRestore = n
+	default:
+		return false
+	}
+	return true
+}
+
+// list reads [a, b].
+func list(text string) []string {
+	text = strings.Trim(text, "[]")
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ", ")
+}

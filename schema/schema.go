@@ -1,0 +1,19 @@
+// Package schema has the JSON Schema of the events that Kinetel writes, which
+// docs/records.md describes in words.
+package schema
+
+import (
+	"bytes"
+	_ "embed"
+)
+
+// ID is the $id of the schema. It is a name, not an address.
+const ID = "urn:kinetel:schema:kinetel-1"
+
+//go:embed kinetel-1.schema.json
+var kinetel1 []byte
+
+// JSON returns the schema of an event of kinetel/1: of a line of the formats
+// ndjson, json and kpl, and of what package record makes of the others (JSON
+// Schema, draft 2020-12).
+func JSON() []byte { return bytes.Clone(kinetel1) }
