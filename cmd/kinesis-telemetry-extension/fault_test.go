@@ -17,11 +17,11 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/pack"
-	"kinetel/internal/record"
 	"kinetel/internal/ship"
 	"kinetel/internal/witness"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
+	"kinetel/record"
 )
 
 // faultVariable, in the environment of the test binary that runs as the

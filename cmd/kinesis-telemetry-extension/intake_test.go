@@ -42,28 +42,29 @@ func TestAnInvocationIsToldRightAfterItsReport(t *testing.T) {
 		time.Sleep(time.Second)
 		const figures = `"status":"success","metrics":{"durationMs":140.90,"billedDurationMs":141,"memorySizeMB":256,"maxMemoryUsedMB":88},"coldStart":false`
 		want := []string{
-			`1 platform.start {"requestId":"r1"}`,
-			`2 platform.report ` + report("r1"),
-			`3 kinetel.invocation {"requestId":"r1",` + figures + `,"heldMs":37,"hold":"rare"}`,
-			`4 function "next"`,
-			`5 platform.report ` + report("r0"),
-			`6 kinetel.invocation {"requestId":"r0",` + figures + `}`,
-			`7 platform.report {"status":"success"}`,
-			`8 platform.report "a text"`,
-			`9 platform.runtimeDone ` + report("r1"),
-			`10 function {"type":"platform.report","requestId":"r1"}`,
+			`1 kinetel.environment `,
+			`2 platform.start {"requestId":"r1"}`,
+			`3 platform.report ` + report("r1"),
+			`4 kinetel.invocation {"requestId":"r1",` + figures + `,"events":2,"bytes":150,"firstSeq":2,"lastSeq":3,"heldMs":37,"hold":"rare"}`,
+			`5 function "next"`,
+			`6 platform.report ` + report("r0"),
+			`7 kinetel.invocation {"requestId":"r0",` + figures + `}`,
+			`8 platform.report {"status":"success"}`,
+			`9 platform.report "a text"`,
+			`10 platform.runtimeDone ` + report("r1"),
+			`11 function {"type":"platform.report","requestId":"r1"}`,
 		}
 		sent := w.stream.sent(p.id())
 		if diff := cmp.Diff(want, lines(sent)); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
-		if len(sent) > 2 && sent[2].Time != "2026-09-21T10:00:00.640Z" {
-			t.Errorf("the invocation's time is %s, want that of its report", sent[2].Time)
+		if len(sent) > 3 && (sent[3].Time != "2026-09-21T10:00:00.640Z" || sent[3].RequestID != "r1") {
+			t.Errorf("the invocation is of %s at %s, want those of its report", sent[3].RequestID, sent[3].Time)
 		}
 		p.say("function", `"more"`)
 		w.finish(time.Second)
 		reports := w.stream.reports(t)
-		if last := reports[len(reports)-1]; last.Own != 2 || last.Received.Events != 9 || last.Held.Invocations != 1 || last.Held.Held != 1 || last.Held.Ms.Max != 37 {
+		if last := reports[len(reports)-1]; last.Own != 3 || last.Received.Events != 9 || last.Held.Invocations != 1 || last.Held.Held != 1 || last.Held.Ms.Max != 37 {
 			t.Errorf("the report: %+v", last)
 		}
 		w.begin()

@@ -178,7 +178,7 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	p := newPipeline(e.function, cfg, e.connect(cfg), e.stdout, log)
 	loop := lifecycle.New(e.api, p, cfg, log)
 
-	listener, err := telemetry.Listen(stop, e.sandbox, log, intake{p, loop})
+	listener, err := telemetry.Listen(stop, e.sandbox, log, &intake{pipeline: p, Loop: loop})
 	if err != nil {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		return false, nil

@@ -12,7 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kinetel/internal/annotate"
 	"kinetel/internal/config"
+	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
 	"kinetel/internal/flush"
 	"kinetel/internal/guard"
@@ -20,6 +22,7 @@ import (
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
+	"kinetel/internal/resource"
 	"kinetel/internal/ship"
 	"kinetel/internal/spool"
 	"kinetel/internal/telemetry"
@@ -54,6 +57,7 @@ type pipeline struct {
 	spool    *spool.Spool // nil: nothing is kept on disk
 	account  *ledger.Account
 
+	annotator   *annotate.Annotator
 	invocations invocation.Tracker
 	restored    sync.Once
 	ownLog      atomic.Int64 // events that are Kinetel's own log
@@ -64,8 +68,10 @@ type pipeline struct {
 
 	// taking makes one of giving an event its number and of knowing in which
 	// environment, against a restore.
-	taking sync.Mutex
-	before *pack.Packer // that of before the restore; guarded by taking
+	taking      sync.Mutex            // guards the next three
+	before      *pack.Packer          // that of before the restore
+	environment *resource.Environment // what is known of the packer's
+	described   *pack.Packer          // whose environment the stream was told of
 
 	mu        sync.Mutex // guards all below
 	began     time.Time
@@ -82,7 +88,7 @@ type pipeline struct {
 
 func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *pipeline {
 	now := time.Now()
-	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, shipped: make(chan struct{})}
+	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization), shipped: make(chan struct{})}
 	queued := queue.Options{
 		Max:      cfg.BufferBytes,
 		Always:   cfg.Spool == config.SpoolAlways,
@@ -99,27 +105,30 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 	p.queue = queue.New(queued)
 	p.shipper = ship.New(p.queue, putter, p.account.Total, log.With("stream", cfg.StreamName, "region", cfg.AWS.Region))
 
-	p.packers = []*pack.Packer{p.newEnvironment()}
+	packer, environment := p.newEnvironment()
+	p.packers, p.environment = []*pack.Packer{packer}, environment
 	return p
 }
 
 // newEnvironment makes the packer of an environment that begins now.
-func (p *pipeline) newEnvironment() *pack.Packer {
-	id := pack.Identity{
+func (p *pipeline) newEnvironment() (*pack.Packer, *resource.Environment) {
+	id := resource.Identity{
 		Region:          p.cfg.Lambda.Region,
 		AccountID:       p.function.AccountID,
 		FunctionName:    p.function.Name,
 		FunctionVersion: p.function.Version,
 		EnvironmentID:   newEnvironmentID(),
-		Tags:            p.cfg.Tags,
+		Attributes:      p.cfg.Attributes,
 	}
-	origin := id.Origin()
+	environment := resource.New(p.cfg, id, p.function.Handler)
+	origin := &pack.Origin{EnvironmentID: id.EnvironmentID, Resource: id.JSON()}
+	origin.Describe(environment.Details())
 	origin.Ledger = p.ledger(origin)
 	var journal pack.Journal // a nil *spool.Spool in it would be none
 	if p.cfg.Spool == config.SpoolAlways {
 		journal = p.spool
 	}
-	return p.packer(origin, 1, journal)
+	return p.packer(origin, 1, journal), environment
 }
 
 // spoolDir is where a function's spool is. In Lambda no two functions share a
@@ -147,10 +156,12 @@ func (p *pipeline) packer(origin *pack.Origin, next uint64, journal pack.Journal
 	return pack.New(pack.Options{
 		Origin:       origin,
 		FunctionName: p.function.Name,
+		Format:       p.cfg.Format,
 		Compression:  p.cfg.Compression,
 		PartitionKey: p.cfg.PartitionKey,
 		Next:         next,
 		Journal:      journal,
+		Runs:         p.cfg.Spool == config.SpoolAlways,
 		Push:         p.push,
 		Log:          p.log,
 	})
@@ -219,7 +230,7 @@ func (p *pipeline) takeUp(left []spool.Leftover) {
 			packer.Restore(run.First, run.Lines)
 		}
 		if len(l.Fragment) > 0 {
-			telemetry.Unparsed(l.Fragment, time.Now(), packer.Add)
+			telemetry.Unparsed(l.Fragment, time.Now(), func(ev *event.Event) { packer.Add(ev) })
 		}
 		packer.Cut()
 		// All of it is in records now, the fragment too.
@@ -270,9 +281,11 @@ func (p *pipeline) own() *pack.Packer {
 // tell that they are the same events.
 func (p *pipeline) Restored() {
 	p.restored.Do(func() {
-		packer, now := p.newEnvironment(), time.Now()
+		packer, environment := p.newEnvironment()
+		now := time.Now()
 		p.taking.Lock()
 		before := p.own()
+		p.environment = environment
 		p.mu.Lock()
 		p.packers = slices.Insert(p.packers, 0, packer)
 		p.began, p.reported, p.since = now, now, 0
@@ -317,6 +330,11 @@ func (p *pipeline) Behind() time.Duration { return p.shipper.Behind() }
 // Refusal returns what somebody has to mend before anything can be sent.
 func (p *pipeline) Refusal() error { return p.shipper.Refusal() }
 
+// Invoked notes that an invocation has begun.
+func (p *pipeline) Invoked(request, trace string, at time.Time) {
+	p.annotator.Invoked(request, trace, at)
+}
+
 // Released notes how long an invocation was held.
 func (p *pipeline) Released(request string, held time.Duration, why flush.Reason) {
 	p.invocations.Released(request, held, why)
@@ -343,6 +361,7 @@ func (p *pipeline) Finish(ctx context.Context) {
 	if p.spool != nil {
 		defer p.leave()
 	}
+	guard.Run(p.log, "tell of the last invocations", p.tellEnded)
 	guard.Run(p.log, "report", func() { p.addReport(true) })
 	p.Cut()
 	deadline, _ := ctx.Deadline()
@@ -358,6 +377,16 @@ func (p *pipeline) Finish(ctx context.Context) {
 	stats := p.shipper.Stats()
 	p.log.Info("shipped", "events", stats.Events, "records", stats.Records, "bytes", stats.Bytes,
 		"requests", stats.Requests, "retried_records", stats.Retried, "rejected_events", stats.Rejected, "lost_events", p.account.Total())
+}
+
+// tellEnded tells of invocations that are over without a platform.report.
+func (p *pipeline) tellEnded() {
+	p.taking.Lock()
+	defer p.taking.Unlock()
+	for _, told := range p.invocations.Ended() {
+		at := event.Event{Received: time.Now(), RequestID: told.Request, TraceID: told.Trace}
+		p.tellInvocation(p.own(), told.Body, &at)
+	}
 }
 
 // leave closes the spool, with word for the next process of what it should find.

@@ -17,8 +17,8 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
-	"kinetel/internal/record"
 	"kinetel/internal/telemetry"
+	"kinetel/record"
 )
 
 // id is the environment that the process numbers events of.
@@ -51,9 +51,13 @@ func (s *stream) sent(environment string) (events []record.Event) {
 	return events
 }
 
-// lines are events as text, with their numbers.
+// lines are events as text, with their numbers; of an environment's own, what it
+// says is not of interest here.
 func lines(events []record.Event) (all []string) {
 	for _, e := range events {
+		if e.Type == event.TypeEnvironment {
+			e.Body = nil
+		}
 		all = append(all, fmt.Sprintf("%d %s %s", e.Seq, e.Type, e.Body))
 	}
 	return all
@@ -103,7 +107,7 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 				if diff := cmp.Diff([]string{"1 platform.initRuntimeDone {}", `2 function "loaded"`}, lines(w.stream.sent(before))); diff != "" {
 					t.Errorf("before (-want +got):\n%s", diff)
 				}
-				if diff := cmp.Diff([]string{`1 platform.restoreStart {"functionName":"orders"}`, `2 function "one"`}, lines(w.stream.sent(after))); diff != "" {
+				if diff := cmp.Diff([]string{`1 platform.restoreStart {"functionName":"orders"}`, "2 kinetel.environment ", `3 function "one"`}, lines(w.stream.sent(after))); diff != "" {
 					t.Errorf("after (-want +got):\n%s", diff)
 				}
 			})
@@ -185,7 +189,7 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 			t.Errorf("the report: %+v", last)
 		}
 		mine := w.stream.sent(p.id())
-		if len(mine) != 2 {
+		if len(mine) != 3 { // with what it is
 			t.Errorf("of the new environment there are %v", lines(mine))
 		}
 	})
@@ -282,9 +286,9 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 			want := outcome{
 				before: []string{
 					`1 function "before 0"`, `2 function "before 1"`, `3 function "before 2"`, `4 function "before 3"`, `5 platform.report {"requestId":"init"}`,
-					`6 kinetel.invocation {"requestId":"init","status":"","metrics":{},"coldStart":false}`,
+					`6 kinetel.invocation {"requestId":"init","metrics":{},"coldStart":false}`,
 				},
-				after: []string{`1 platform.restoreStart {}`, `2 function "after 0"`, `3 function "after 1"`, `4 function "after 2"`},
+				after: []string{`1 platform.restoreStart {}`, `2 kinetel.environment `, `3 function "after 0"`, `4 function "after 1"`, `5 function "after 2"`},
 			}
 			for i, got := range outcomes {
 				if diff := cmp.Diff(want, got, cmp.AllowUnexported(outcome{})); diff != "" {
@@ -314,7 +318,7 @@ func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
 		if len(got) != 2 || !strings.HasPrefix(got[1], `3 kinetel.loss {"firstSeq":2,"lastSeq":2,"count":1,`) {
 			t.Errorf("of before there are %q", got)
 		}
-		if got := lines(w.stream.sent(p.id())); len(got) != 1 {
+		if got := lines(w.stream.sent(p.id())); len(got) != 2 { // with what it is
 			t.Errorf("of after there are %q", got)
 		}
 	})
@@ -380,7 +384,7 @@ func TestBothEnvironmentsOfAKilledProcessAreSent(t *testing.T) {
 		w.process.Cut()
 		time.Sleep(time.Second)
 		got := [][]string{lines(w.stream.sent(before)), lines(w.stream.sent(after))}
-		if diff := cmp.Diff([][]string{{`1 function "b"`}, {"1 platform.restoreStart {}", `2 function "a"`}}, got); diff != "" {
+		if diff := cmp.Diff([][]string{{`1 function "b"`}, {"1 platform.restoreStart {}", "2 kinetel.environment ", `3 function "a"`}}, got); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
 	}, withSpool(config.SpoolAlways))
@@ -401,11 +405,17 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 		for _, e := range events {
 			if len(after) > 0 || e.Type == event.TypePlatformRestoreStart {
 				after = append(after, e.Type)
-				if e.Type == event.TypePlatformReport {
+				switch e.Type {
+				case event.TypePlatformReport:
 					after = append(after, event.TypeInvocation)
+				case event.TypePlatformRestoreStart:
+					after = append(after, event.TypeEnvironment)
 				}
-			} else {
-				said = append(said, e.Type)
+				continue
+			}
+			said = append(said, e.Type)
+			if e.Type == event.TypePlatformInitStart {
+				said = append(said, event.TypeEnvironment)
 			}
 		}
 	}

@@ -18,10 +18,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"kinetel/internal/audit"
-	"kinetel/internal/record"
 	"kinetel/internal/witness"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
+	"kinetel/record"
 )
 
 const (
@@ -129,6 +129,9 @@ func (d *demo) run(ctx context.Context) error {
 		env["KINETEL_SPOOL_DIR"] = dir
 	}
 	env["KINETEL_STREAM_NAME"] = demoStream
+	if strings.TrimSpace(env["KINETEL_FORMAT"]) == "cloudwatch" {
+		return errors.New("KINETEL_FORMAT=cloudwatch: that format has no place for all of an event, so the demo cannot hold what arrives against what was emitted; take ndjson, json, otlp or kpl")
+	}
 	env["AWS_ENDPOINT_URL_KINESIS"] = kinesis.URL()
 	fmt.Fprintf(d.out, "%s\n%s\n\n", bold("A local Lambda, the real extension, an embedded Kinesis"),
 		faint(fmt.Sprintf("stream %s at %s, function time-out %v", demoStream, kinesis.URL(), demoTimeout)))

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"kinetel/internal/event"
 	"kinetel/internal/flush"
 	"kinetel/internal/invocation"
 	"kinetel/internal/ledger"
@@ -98,7 +99,7 @@ func TestTheBodyOfAnInvocation(t *testing.T) {
 		{
 			"next to nothing", &invocation.Tracker{},
 			`{"requestId":"r"}`,
-			`{"requestId":"r","status":"","metrics":{},"coldStart":false}`,
+			`{"requestId":"r","metrics":{},"coldStart":false}`,
 		},
 		{
 			"metrics that are null", &invocation.Tracker{},
@@ -116,11 +117,11 @@ func TestTheBodyOfAnInvocation(t *testing.T) {
 			if !ok {
 				t.Fatal("nothing is told")
 			}
-			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+			if diff := cmp.Diff(tt.want, string(got.Body)); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
 			}
 			again, ok := tt.tracker.Reported([]byte(tt.record))
-			if diff := cmp.Diff(string(got), string(again)); !ok || diff != "" {
+			if diff := cmp.Diff(string(got.Body), string(again.Body)); !ok || diff != "" {
 				t.Errorf("a report that is sent again is told differently (-first +second):\n%s", diff)
 			}
 		})
@@ -133,7 +134,7 @@ func TestReportsThatNameNoRequestAreNotTold(t *testing.T) {
 		"", " ", "null", "7", `"text"`, "[]", "{}", `{"status":"success"}`, `{"requestId":""}`, `{"requestId":null}`, `{"requestId":7}`,
 		`{"requestId":"` + request + `"`, `{"requestId":"` + request + `"}}`,
 	} {
-		if told, ok := tracker.Reported([]byte(record)); ok || told != nil {
+		if told, ok := tracker.Reported([]byte(record)); ok || told.Body != nil {
 			t.Errorf("of %q is told %s", record, told)
 		}
 	}
@@ -145,7 +146,7 @@ func TestMembersOfOtherTypesLeaveTheOthers(t *testing.T) {
 		{
 			"a status that is a number",
 			`{"requestId":"` + request + `","status":7,"metrics":{"durationMs":1}}`,
-			`{"requestId":"` + request + `","status":"","metrics":{"durationMs":1},"coldStart":false,"heldMs":10,"hold":"rare"}`,
+			`{"requestId":"` + request + `","metrics":{"durationMs":1},"coldStart":false,"heldMs":10,"hold":"rare"}`,
 		},
 		{
 			"a metric that is an object",
@@ -165,7 +166,7 @@ func TestMembersOfOtherTypesLeaveTheOthers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, ok := released(10*ms, flush.Rare).Reported([]byte(tt.record))
-			if diff := cmp.Diff(tt.want, string(got)); !ok || diff != "" {
+			if diff := cmp.Diff(tt.want, string(got.Body)); !ok || diff != "" {
 				t.Errorf("told: %t; body (-want +got):\n%s", ok, diff)
 			}
 		})
@@ -180,11 +181,11 @@ func held(t *testing.T, tracker *invocation.Tracker, request string) string {
 		HeldMs *float64 `json:"heldMs"`
 		Hold   *string  `json:"hold"`
 	}
-	if err := json.Unmarshal(told, &b); !ok || err != nil {
-		t.Fatalf("%s: %v", told, err)
+	if err := json.Unmarshal(told.Body, &b); !ok || err != nil {
+		t.Fatalf("%s: %v", told.Body, err)
 	}
 	if (b.HeldMs == nil) != (b.Hold == nil) {
-		t.Fatalf("half of it is told: %s", told)
+		t.Fatalf("half of it is told: %s", told.Body)
 	}
 	if b.HeldMs == nil {
 		return ""
@@ -297,8 +298,8 @@ func TestTrackerIsSafeForManyGoroutines(t *testing.T) {
 				tracker.Released(request, time.Duration(g)*ms, flush.End)
 				// Others may have driven it out, but what is told is its own.
 				told, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q}`, request))
-				if has := fmt.Sprintf(`"heldMs":%d,"hold":"end"}`, g); !ok || strings.Contains(string(told), "heldMs") && !strings.HasSuffix(string(told), has) {
-					t.Errorf("of %s is told %s", request, told)
+				if has := fmt.Sprintf(`"heldMs":%d,"hold":"end"}`, g); !ok || strings.Contains(string(told.Body), "heldMs") && !strings.HasSuffix(string(told.Body), has) {
+					t.Errorf("of %s is told %s", request, told.Body)
 				}
 				tracker.Held()
 			}
@@ -336,11 +337,120 @@ func TestAnyRecordIsToldOrNot(t *testing.T) {
 			ColdStart *bool           `json:"coldStart"`
 			Metrics   json.RawMessage `json:"metrics"`
 		}
-		if err := json.Unmarshal(told, &b); err != nil || b.RequestID == nil || *b.RequestID == "" || b.Status == nil || b.ColdStart == nil || b.Metrics[0] != '{' {
-			t.Fatalf("of %s is told %s: %v", record, told, err)
+		if err := json.Unmarshal(told.Body, &b); err != nil || b.RequestID == nil || *b.RequestID == "" || b.ColdStart == nil || b.Metrics[0] != '{' {
+			t.Fatalf("of %s is told %s: %v", record, told.Body, err)
 		}
-		if strings.ContainsAny(string(told), "\n\r") {
+		if strings.ContainsAny(string(told.Body), "\n\r") {
 			t.Fatalf("%q is more than one line", told)
 		}
 	})
+}
+
+// startOf is a platform.start.
+func startOf(request, at, trace string) *event.Event {
+	return &event.Event{
+		Time: []byte(at), Type: []byte(event.TypePlatformStart), RequestID: request, TraceID: trace,
+		Record: fmt.Appendf(nil, `{"requestId":%q,"version":"7","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=%s;Sampled=1"}}`, request, trace),
+	}
+}
+
+// reportOf is the record of a platform.report.
+func reportOf(request string) []byte {
+	return fmt.Appendf(nil, `{"requestId":%q,"status":"success","metrics":{"durationMs":5}}`, request)
+}
+
+func TestAnInvocationCountsItsEvents(t *testing.T) {
+	var tracker invocation.Tracker
+	tracker.Counted("a", 1, 1, 1000) // before it began: an earlier attempt's
+	tracker.Started("a", startOf("a", "2026-11-22T20:15:00.000Z", "1-5759e988-bd862e3fe1be46a994272793"))
+	tracker.Counted("a", 3, 3, 100)
+	tracker.Counted("", 4, 4, 10) // nobody's
+	tracker.Started("b", startOf("b", "2026-11-22T20:15:01.000Z", ""))
+	tracker.Counted("b", 5, 5, 7)
+	tracker.Counted("a", 6, 8, 3_000_000) // in parts
+	tracker.Counted("c", 9, 9, 5)         // of which nothing is known
+
+	told, ok := tracker.Reported(reportOf("a"))
+	const want = `{"requestId":"a","status":"success","metrics":{"durationMs":5},"coldStart":false,"start":"2026-11-22T20:15:00.000Z",` +
+		`"tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"},"events":4,"bytes":3000100,"firstSeq":3,"lastSeq":8}`
+	if diff := cmp.Diff(want, string(told.Body)); !ok || diff != "" {
+		t.Errorf("body (-want +got):\n%s", diff)
+	}
+	if told.Request != "a" || told.Trace != "1-5759e988-bd862e3fe1be46a994272793" {
+		t.Errorf("it is told of %q, trace %q", told.Request, told.Trace)
+	}
+
+	// Sent again, it is known as one that began elsewhere.
+	again, ok := tracker.Reported(reportOf("a"))
+	if diff := cmp.Diff(`{"requestId":"a","status":"success","metrics":{"durationMs":5},"coldStart":false}`, string(again.Body)); !ok || diff != "" {
+		t.Errorf("body of a report that is sent again (-want +got):\n%s", diff)
+	}
+}
+
+func TestInvocationsWithoutAReportAreToldInTheEnd(t *testing.T) {
+	var tracker invocation.Tracker
+	for _, request := range []string{"reported", "timed-out", "cut"} {
+		tracker.Started(request, startOf(request, "2026-11-22T20:15:00.000Z", "1-a-"+request))
+		tracker.Counted(request, 1, 1, 10)
+	}
+	tracker.RuntimeDone("timed-out", []byte(`{"requestId":"timed-out","status":"timeout","metrics":{"durationMs":3000}}`))
+	tracker.RuntimeDone("unheard-of", []byte(`{"requestId":"unheard-of","status":"success"}`))
+	tracker.Reported(reportOf("reported"))
+	tracker.Released("cut", 5*ms, flush.End)
+
+	var got []string
+	for _, told := range tracker.Ended() {
+		got = append(got, told.Request+" "+told.Trace+" "+string(told.Body))
+	}
+	const of = `"start":"2026-11-22T20:15:00.000Z","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1-a-%s;Sampled=1"},"events":1,"bytes":10,"firstSeq":1,"lastSeq":1,`
+	want := []string{
+		`timed-out 1-a-timed-out {"requestId":"timed-out","status":"timeout","metrics":{"durationMs":3000},` + fmt.Sprintf(of, "timed-out") + `"unreported":true}`,
+		`cut 1-a-cut {"requestId":"cut","metrics":{},` + fmt.Sprintf(of, "cut") + `"heldMs":5,"hold":"end","unreported":true}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("told in the end (-want +got):\n%s", diff)
+	}
+	if again := tracker.Ended(); again != nil {
+		t.Errorf("told again: %v", again)
+	}
+}
+
+// A Lambda that never reports must not take memory for ever.
+func TestTheOldestInvocationIsForgottenFirst(t *testing.T) {
+	var tracker invocation.Tracker
+	const most = 4096
+	for i := range most + 3 {
+		request := strconv.Itoa(i)
+		tracker.Started(request, startOf(request, "2026-11-22T20:15:00.000Z", ""))
+	}
+	ended := tracker.Ended()
+	if len(ended) != most || ended[0].Request != "3" || ended[most-1].Request != strconv.Itoa(most+2) {
+		t.Errorf("%d are told of, from %q to %q; want the last %d", len(ended), ended[0].Request, ended[len(ended)-1].Request, most)
+	}
+}
+
+// Lambda tries an asynchronous invocation that failed again, under its id.
+func TestARequestThatIsTriedAgainCountsAnew(t *testing.T) {
+	var tracker invocation.Tracker
+	for attempt := range uint64(2) {
+		tracker.Started("a", startOf("a", "2026-11-22T20:15:00.000Z", ""))
+		tracker.Counted("a", 10*attempt+1, 10*attempt+2, 1)
+		told, _ := tracker.Reported(reportOf("a"))
+		if want := fmt.Sprintf(`"events":2,"bytes":1,"firstSeq":%d,"lastSeq":%d}`, 10*attempt+1, 10*attempt+2); !strings.HasSuffix(string(told.Body), want) {
+			t.Errorf("attempt %d: told is %s, want … %s", attempt+1, told.Body, want)
+		}
+	}
+}
+
+// What was numbered before a restore has numbers of another environment.
+func TestAnInvocationThatNumbersBeganAnewInIsCountedFromThere(t *testing.T) {
+	var tracker invocation.Tracker
+	tracker.Started("r", &event.Event{Record: []byte(`{"requestId":"r"}`)})
+	tracker.Counted("r", 7, 8, 100)
+	tracker.Counted("r", 2, 2, 10)
+	tracker.Counted("r", 4, 5, 10)
+	told, ok := tracker.Reported([]byte(`{"requestId":"r"}`))
+	if want := `"events":3,"bytes":20,"firstSeq":2,"lastSeq":5`; !ok || !strings.Contains(string(told.Body), want) {
+		t.Errorf("%s has not %s", told.Body, want)
+	}
 }

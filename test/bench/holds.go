@@ -14,9 +14,9 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/ledger"
-	"kinetel/internal/record"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
+	"kinetel/record"
 )
 
 // putTime is what Kinesis takes for an answer where nothing is wrong with it: a

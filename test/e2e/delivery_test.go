@@ -225,7 +225,7 @@ func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
 	}
 	r.Ended(r.Shutdown())
 	v := r.Verdict(r.records())
-	if v.Lost+v.Duplicated+v.Unknown+v.Holes != 0 || v.Own != 6 { // with the report and an event for each invocation
+	if v.Lost+v.Duplicated+v.Unknown+v.Holes != 0 || v.Own != 7 { // with the report, the environment and an event for each invocation
 		t.Errorf("%v, own %d\n%s", v, v.Own, strings.Join(v.Examples, "\n"))
 	}
 	var texts [][]byte

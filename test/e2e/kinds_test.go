@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"kinetel/internal/event"
-	"kinetel/internal/record"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
+	"kinetel/record"
 	"kinetel/test/rig"
 )
 

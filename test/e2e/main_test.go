@@ -7,8 +7,8 @@ import (
 	"os"
 	"testing"
 
-	"kinetel/internal/record"
 	"kinetel/kinesissim"
+	"kinetel/record"
 	"kinetel/test/rig"
 )
 

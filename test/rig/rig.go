@@ -14,9 +14,10 @@ import (
 	"time"
 
 	"kinetel/internal/audit"
-	"kinetel/internal/record"
 	"kinetel/internal/witness"
 	"kinetel/lambdasim"
+	"kinetel/record"
+	schematest "kinetel/test/schema"
 )
 
 // Extension is the name of the extension's file, and of the extension.
@@ -144,11 +145,13 @@ func (r *Run) Verdict(records [][]byte) audit.Verdict {
 	return audit.Check(r.Emitted(), Decode(r.t, records))
 }
 
-// Decode decodes the data of records.
+// Decode decodes the data of records, and fails the test unless they fulfil the
+// schema.
 func Decode(t *testing.T, records [][]byte) []record.Event {
 	t.Helper()
 	var events []record.Event
 	for i, data := range records {
+		schematest.Check(t, data)
 		decoded, err := record.Decode(data)
 		if err != nil {
 			t.Fatalf("record %d: %v", i, err)

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/extensionapi"
+	"kinetel/internal/pack"
+	"kinetel/kinesissim"
+)
+
+// The records of a thousand environments spread over 64 shards as chance has it,
+// by a Kinesis that maps keys to shards itself. docs/partition-keys.md quotes the
+// figures that -v shows.
+func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
+	const environments, shards = 1000, 64
+	for _, tt := range []struct {
+		key  config.PartitionKey
+		even bool
+	}{
+		{config.PartitionByEnvironment, true},
+		{config.PartitionByRequest, true},
+		{config.PartitionRandom, true},
+		{config.PartitionByFunction, false}, // which is what it is for
+	} {
+		t.Run(string(tt.key), func(t *testing.T) {
+			t.Parallel()
+			sim, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: shards}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = sim.Close() })
+			cfg := config.Config{
+				StreamName: "telemetry", Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: tt.key, BufferBytes: 16 << 20,
+				AWS: config.AWS{Region: "eu-west-1", Endpoint: sim.URL(), AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"},
+			}
+			client := newClient(cfg)
+			var records []*pack.Record
+			for i := range environments {
+				p := newPipeline(extensionapi.Function{Name: "orders", Version: "7"}, cfg, client, io.Discard, slog.New(slog.DiscardHandler))
+				packer := p.own()
+				packer.Add(&event.Event{
+					Received: time.Now(), Type: []byte("function"), Record: []byte(`"hello"`),
+					RequestID: fmt.Sprintf("6f0c0c5e-1111-4222-8333-%012d", i),
+				})
+				packer.Cut()
+				records = append(records, p.queue.Batch(2, pack.MaxRecord)...)
+			}
+			for len(records) > 0 {
+				n := min(len(records), 500)
+				results, err := client.PutRecords(t.Context(), records[:n])
+				if err != nil || len(results) != n {
+					t.Fatalf("%d results: %v", len(results), err)
+				}
+				records = records[n:]
+			}
+			load := map[string]int{}
+			for _, r := range sim.Records("telemetry") {
+				load[r.ShardID]++
+			}
+			least, most, sum, chi := environments, 0, 0, 0.0
+			const mean = float64(environments) / shards
+			for i := range shards {
+				n := load[fmt.Sprintf("shardId-%012d", i)]
+				least, most, sum = min(least, n), max(most, n), sum+n
+				chi += (float64(n) - mean) * (float64(n) - mean) / mean
+			}
+			t.Logf("of %d records on %d shards, a shard has %d to %d; chi-square %.1f (63 degrees of freedom)", environments, shards, least, most, chi)
+			if sum != environments {
+				t.Fatalf("%d records lie in the shards, want %d", sum, environments)
+			}
+			// Chance exceeds 140 once in ten million runs.
+			if even := chi < 140; even != tt.even {
+				t.Errorf("chi-square is %.1f, evenly spread: %t, want %t", chi, even, tt.even)
+			}
+		})
+	}
+}
