@@ -1,0 +1,78 @@
+// Package layer says what Kinetel's Lambda layers are called, where their files
+// lie, and what is in them; package makes them and publish puts them into AWS.
+package layer
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"kinetel/internal/version"
+)
+
+const (
+	// Extension is the name of the extension's file, by which Lambda knows it.
+	Extension = "kinesis-telemetry-extension"
+	// Executable is the extension's place in a layer; Lambda unpacks layers to
+	// /opt and starts what lies in /opt/extensions (Lambda Extensions API).
+	Executable = "extensions/" + Extension
+	// Notices is where the licences of what is in the extension lie in a layer.
+	Notices = "share/doc/" + Extension + "/NOTICES.txt"
+	// License is the layer's licence as an SPDX identifier.
+	License = "Apache-2.0"
+	// Checksums is the file that has the SHA-256 of all others, in the format of
+	// sha256sum.
+	Checksums = "SHA256SUMS"
+	// MaxZip is what a zip may have in bytes.
+	MaxZip = 3_000_000
+)
+
+// Architecture is one that Lambda runs functions on.
+type Architecture struct {
+	Go     string // as Go calls it, and the files in dist
+	Lambda string // as Lambda calls it, and the layers
+}
+
+// Architectures are all there are. The first one is Lambda's own default.
+var Architectures = []Architecture{{"amd64", "x86_64"}, {"arm64", "arm64"}}
+
+// ArchitectureOf finds an architecture by either of its names.
+func ArchitectureOf(name string) (Architecture, error) {
+	for _, a := range Architectures {
+		if name == a.Go || name == a.Lambda {
+			return a, nil
+		}
+	}
+	return Architecture{}, fmt.Errorf("architecture %q: Lambda has x86_64 (amd64) and arm64", name)
+}
+
+// Zip is the file of the layer, in the folder of what was built.
+func (a Architecture) Zip() string { return Extension + "-" + a.Go + ".zip" }
+
+// SBOM is the file that lists what is in the extension (CycloneDX).
+func (a Architecture) SBOM() string { return Extension + "-" + a.Go + ".cdx.json" }
+
+// NoticesFile is the file beside the zip that has the same text as Notices in it.
+func (a Architecture) NoticesFile() string { return Extension + "-" + a.Go + ".NOTICES.txt" }
+
+// Name is what the layer is called in AWS.
+func (a Architecture) Name() string { return Extension + "-" + a.Lambda }
+
+// Description is what Lambda shows beside a version of a layer.
+func Description() string {
+	return "Kinetel " + version.Version + ": sends Lambda telemetry to Kinesis"
+}
+
+// Parameter is the name of the SSM parameter that has the ARN of the newest
+// version; prefix is "/telemetry/kinesis" unless somebody wants another.
+func (a Architecture) Parameter(prefix string) string {
+	return prefix + "/extension/" + a.Lambda + "/arn"
+}
+
+// DefaultParameter is the one for those who do not name an architecture.
+func DefaultParameter(prefix string) string { return prefix + "/extension/arn" }
+
+// Prefix is where the parameters lie if nothing else is said.
+const Prefix = "/telemetry/kinesis"
+
+// Path is a file's path in a folder of what was built.
+func Path(dist, file string) string { return filepath.Join(dist, file) }

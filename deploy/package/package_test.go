@@ -1,0 +1,199 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"debug/buildinfo"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	cdx "github.com/CycloneDX/cyclonedx-go"
+
+	"kinetel/deploy/layer"
+	"kinetel/internal/version"
+)
+
+// root is the extension's module.
+const root = "../.."
+
+// build builds a package of the extension's module, for a test.
+func build(t *testing.T, arch, pkg string, flags ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "binary")
+	cmd := exec.Command("go", append(append([]string{"build", "-o", path, "-trimpath", "-tags", "nethttpomithttp2"}, flags...), pkg)...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, out)
+	}
+	return path
+}
+
+func arch(t *testing.T, name string) layer.Architecture {
+	t.Helper()
+	a, err := layer.ArchitectureOf(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestWhatDoesNotDoForALayerIsRefused(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ path, why, mend string }{
+		{text, "not a Linux executable", ""},
+		{build(t, "arm64", "./examples/bare-extension"), "not for x86_64", "GOARCH=amd64"},
+		{build(t, "amd64", "./examples/bare-extension", "-buildmode=pie"), "dynamically linked", "CGO_ENABLED=0"},
+		{filepath.Join(t.TempDir(), "nothing"), "no such file", ""},
+	} {
+		if _, err := inspect(tc.path, arch(t, "amd64")); err == nil || !strings.Contains(err.Error(), tc.why) || !strings.Contains(err.Error(), tc.mend) {
+			t.Errorf("%v, want an error with %q and %q", err, tc.why, tc.mend)
+		}
+	}
+}
+
+func TestTheZip(t *testing.T) {
+	executable := bytes.Repeat([]byte("executable "), 10_000)
+	first, err := zipLayer(executable, []byte("notices"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := zipLayer(executable, []byte("notices"))
+	if err != nil || !bytes.Equal(first, second) {
+		t.Errorf("the same contents make another zip: %v", err)
+	}
+	r, err := zip.NewReader(bytes.NewReader(first), int64(len(first)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		name, mode string
+		data       []byte
+	}{
+		{"extensions/kinesis-telemetry-extension", "-rwxr-xr-x", executable},
+		{"share/doc/kinesis-telemetry-extension/NOTICES.txt", "-rw-r--r--", []byte("notices")},
+	} {
+		f := r.File[i]
+		src, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(src)
+		if err != nil || !bytes.Equal(data, want.data) || f.Name != want.name || f.Mode().String() != want.mode || !f.Modified.Equal(epoch) {
+			t.Errorf("entry %s, %v of %v, %d bytes, %v; want %s, %s, %d bytes", f.Name, f.Mode(), f.Modified, len(data), err, want.name, want.mode, len(want.data))
+		}
+	}
+	if len(r.File) != 2 || len(first) > len(executable)/10 {
+		t.Errorf("%d entries, %d bytes: want 2, and compressed", len(r.File), len(first))
+	}
+}
+
+// The list is held against what the binary says of itself.
+func TestPartsLicencesAndSBOM(t *testing.T) {
+	path := build(t, "arm64", "./cmd/kinesis-telemetry-extension")
+	b, err := inspect(path, arch(t, "arm64"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := partsOf(root, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"kinetel " + version.Version, "std " + strings.TrimPrefix(runtime.Version(), "go")}
+	for _, dep := range info.Deps {
+		want = append(want, dep.Path+" "+dep.Version)
+	}
+	var got []string
+	for _, p := range parts {
+		got = append(got, p.path+" "+p.version)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("parts %q, want %q", got, want)
+	}
+
+	// What has terms of its own within a module is found: snappy's in compress.
+	notices := string(writeNotices(parts))
+	for _, text := range []string{
+		"Apache License", "Copyright 2009 The Go Authors", "github.com/klauspost/compress v",
+		"internal/snapref/LICENSE", "Copyright (c) 2011 The Snappy-Go Authors", "github.com/aws/smithy-go v", "NOTICE.txt",
+	} {
+		if !strings.Contains(notices, text) {
+			t.Errorf("the notices say nothing of %q", text)
+		}
+	}
+
+	sbom, err := writeSBOM(arch(t, "arm64"), b, parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bom cdx.BOM
+	if err := cdx.NewBOMDecoder(bytes.NewReader(sbom), cdx.BOMFileFormatJSON).Decode(&bom); err != nil {
+		t.Fatal(err)
+	}
+	if c := bom.Metadata.Component; c.Name != layer.Extension || c.Version != version.Version || (*c.Licenses)[0].License.ID != "Apache-2.0" {
+		t.Errorf("the SBOM is of %+v", c)
+	}
+	var listed []string
+	for _, c := range *bom.Components {
+		listed = append(listed, c.Name+" "+c.Version)
+		if c.PackageURL != "pkg:golang/"+c.Name+"@"+c.Version || c.Licenses == nil || len(*c.Licenses) == 0 {
+			t.Errorf("component %+v has another purl or no licence", c)
+		}
+		for _, l := range *c.Licenses {
+			if l.License.ID == "GooglePatentsFile" {
+				t.Errorf("%s: %s is no identifier of SPDX", c.Name, l.License.ID)
+			}
+		}
+	}
+	if !slices.Equal(listed, want[1:]) {
+		t.Errorf("the SBOM lists %q, want %q", listed, want[1:])
+	}
+	if again, err := writeSBOM(arch(t, "arm64"), b, parts); err != nil || !bytes.Equal(again, sbom) || bom.SerialNumber != "" || bom.Metadata.Timestamp != "" {
+		t.Errorf("the same binary has another SBOM: %v", err)
+	}
+}
+
+// A licence that nobody has looked at must not be passed on unseen.
+func TestAModuleWithoutALicence(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"README": "Apache License", "LICENSE": "Ask me first."} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := licensesIn(dir, map[string]bool{dir: true})
+	if err != nil || len(found) != 1 || found[0].file != "LICENSE" || len(found[0].spdx) != 0 {
+		t.Errorf("found %+v, %v", found, err)
+	}
+}
+
+func TestBadWords(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "requires at least 1 arg"},
+		{[]string{"amd64"}, `"amd64": must be an architecture, an equals sign and the file`},
+		{[]string{"mips=x"}, `architecture "mips"`},
+		{[]string{"amd64=nowhere"}, "nowhere: no such file"},
+	} {
+		cmd := newCommand()
+		cmd.SetArgs(append(tc.args, "--dist", t.TempDir()))
+		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%q: %v, want %q", tc.args, err, tc.want)
+		}
+	}
+}
