@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kinetel/internal/breaker"
 	"kinetel/internal/guard"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/ledger"
@@ -20,13 +21,6 @@ import (
 )
 
 const (
-	// maxBytes bounds a request below Kinesis' own limit: a shard takes
-	// 1 MiB a second, so more would only be throttled, and its body is held
-	// in memory beside the buffer.
-	maxBytes = 2 << 20
-	// attemptTimeout bounds one request. A 128 MB function at work has a
-	// fraction of a core for its TLS handshake.
-	attemptTimeout = 5 * time.Second
 	// staleAfter is how old a request in flight is, by the wall clock, to be
 	// suspect when the environment is thawed or shut down, or somebody begins to
 	// wait. staleGrace is what it has left then, and waitGrace where somebody
@@ -41,9 +35,9 @@ const (
 	// faultDelay is waited after a panic, so that one that comes again each time
 	// costs next to nothing.
 	faultDelay = time.Second
-	// newKeyAfter is how often a record is throttled until it gets another
-	// partition key, and with it perhaps another shard.
-	newKeyAfter = 8
+	// tellPartlyAfter is how many attempts in a row leave records behind before
+	// it is told: a throttled shard is no news for a while.
+	tellPartlyAfter = 20
 )
 
 // ErrUnavailable means that Kinesis does not take records, or not fast enough,
@@ -71,20 +65,18 @@ type Shipper struct {
 	wake chan struct{} // one slot: there may be something to send
 	kick chan struct{} // one slot: somebody waits for it, so be quick
 
-	mu       sync.Mutex    // guards all below, up to stats
-	deadline time.Time     // of who waits for the records; zero: nobody, or no matter when
-	breaker  breaker       // written by Run only
-	opened   chan struct{} // closed, and replaced, when the breaker opens
-	refusal  chan struct{} // closed, and replaced, by each refusal for good
-	strikes  int           // holds in a row that ended before anything went through
-	waited   time.Duration // the longest of them
-	struck   time.Time     // when the last of them ended
-	attempt  *attempt      // in flight
-	last     time.Time     // when the last one ended
-	fresh    bool          // the next one is to use a new connection
-	renew    bool          // and new credentials
-	ending   bool          // Drain was called
-	trouble  error         // of the last attempt that failed; nil: none did since
+	mu       sync.Mutex      // guards all below, up to stats
+	deadline time.Time       // of who waits for the records; zero: nobody, or no matter when
+	breaker  breaker.Breaker // written by Run only
+	opened   chan struct{}   // closed, and replaced, when the breaker opens
+	refusal  chan struct{}   // closed, and replaced, by each refusal for good
+	holds    breaker.Holds
+	attempt  *attempt  // in flight
+	last     time.Time // when the last one ended
+	fresh    bool      // the next one is to use a new connection
+	renew    bool      // and new credentials
+	ending   bool      // Drain was called
+	trouble  error     // of the last attempt that failed; nil: none did since
 
 	// What the loop asks before each invocation, which must not wait for a lock.
 	unavailable atomic.Bool
@@ -108,7 +100,7 @@ type attempt struct {
 // were ever lost, for the log.
 func New(q *queue.Queue, putter Putter, lost func() int64, log *slog.Logger) *Shipper {
 	return &Shipper{
-		queue: q, putter: putter, lost: lost, log: log,
+		queue: q, putter: putter, lost: lost, log: log, breaker: breaker.New(jitter),
 		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		opened: make(chan struct{}), refusal: make(chan struct{}),
 	}
@@ -174,7 +166,7 @@ func (s *Shipper) Unavailable() bool { return s.unavailable.Load() }
 
 // assess has Unavailable know what has changed. Called with mu.
 func (s *Shipper) assess() {
-	s.unavailable.Store(s.breaker.state != closed || s.strikes >= maxStrikes)
+	s.unavailable.Store(!s.breaker.Closed() || s.holds.Hopeless())
 }
 
 // Flush has what waits sent, and returns when all of it is in Kinesis or given
@@ -191,9 +183,7 @@ func (s *Shipper) Flush(ctx context.Context) error {
 	err := s.wait(ctx, opened)
 	if ctx.Err() != nil && err != nil && s.stats.records.Load() == records {
 		s.mu.Lock()
-		s.strikes++
-		s.struck = time.Now()
-		s.waited = max(s.waited, time.Since(began))
+		s.holds.Vain(time.Now(), time.Since(began))
 		s.assess()
 		s.mu.Unlock()
 	}
@@ -246,7 +236,7 @@ func (s *Shipper) wait(ctx context.Context, hopeless <-chan struct{}) error {
 func (s *Shipper) Refusal() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.trouble == nil || !s.breaker.refused() {
+	if s.trouble == nil || !s.breaker.Refused() {
 		return nil
 	}
 	return s.trouble
@@ -320,9 +310,9 @@ func (s *Shipper) limits() (records, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ending { // there is no later
-		return kinesis.MaxRecords, maxBytes
+		return kinesis.MaxRecords, breaker.MaxBytes
 	}
-	return s.breaker.limits()
+	return s.breaker.Limits()
 }
 
 // tooLate reports whether the end comes sooner than the next answer would: a
@@ -331,7 +321,8 @@ func (s *Shipper) limits() (records, bytes int) {
 func (s *Shipper) tooLate() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ending && s.breaker.failures > 0 && !s.deadline.IsZero() && time.Until(s.deadline) < 2*s.stats.latency.Last()+minAnswer
+	failures, _ := s.breaker.Failures()
+	return s.ending && failures > 0 && !s.deadline.IsZero() && time.Until(s.deadline) < 2*s.stats.latency.Last()+minAnswer
 }
 
 // pause waits before the next attempt. New records do not shorten it. Somebody
@@ -438,7 +429,7 @@ func (s *Shipper) thawed() bool {
 // try makes one request.
 func (s *Shipper) try(ctx context.Context, batch []*pack.Record) ([]kinesis.Result, error) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, breaker.AttemptTimeout)
 	defer cancel()
 	ctx, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
@@ -509,7 +500,7 @@ func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) time.Du
 // again and again goes on under another key, where it can: its shard may be too
 // hot for long, and readers know the order by the sequence numbers.
 func throttled(r *pack.Record) {
-	if r.Throttled++; r.Throttled%newKeyAfter == 0 && !r.Bound() {
+	if r.Throttled++; r.Throttled%breaker.NewKeyAfter == 0 && !r.Bound() {
 		r.PartitionKey = rand.Text()
 	}
 }
@@ -526,9 +517,10 @@ func (s *Shipper) partly(failed, of int, example kinesis.Result) time.Duration {
 	s.mu.Lock()
 	s.trouble = throttling(example)
 	s.behind.Store(0)
-	s.breaker.partly(time.Now(), left)
+	s.breaker.Partly(time.Now(), left)
 	s.assess()
-	failures, delay := s.breaker.failures, s.breaker.delay(s.timeLeft())
+	failures, _ := s.breaker.Failures()
+	delay := s.breaker.Delay(s.timeLeft())
 	s.mu.Unlock()
 	if !s.told && failures >= tellPartlyAfter {
 		s.tell(throttling(example)) // a shard that is too hot for good
@@ -646,8 +638,8 @@ func (s *Shipper) failed(err error, records int) time.Duration {
 	s.trouble = err
 	// Something that somebody has to mend is news even where Kinesis was only
 	// slow before.
-	worse := refused && s.breaker.state == open && !s.breaker.refused()
-	opened := s.breaker.failed(now, s.stats.latency.Last(), class)
+	worse := refused && s.breaker.Open() && !s.breaker.Refused()
+	opened := s.breaker.Failed(now, s.stats.latency.Last(), class)
 	s.assess()
 	if opened {
 		close(s.opened)
@@ -661,7 +653,7 @@ func (s *Shipper) failed(err error, records int) time.Duration {
 		default:
 		}
 	}
-	delay := s.breaker.delay(s.timeLeft())
+	delay := s.breaker.Delay(s.timeLeft())
 	s.mu.Unlock()
 	if opened && !s.told || worse {
 		s.tell(err)
@@ -694,18 +686,16 @@ func (s *Shipper) succeeded(batch []*pack.Record) time.Duration {
 		gone += int64(r.Size())
 	}
 	var left int64
-	if s.breaker.state != closed { // which nobody else changes
+	if !s.breaker.Closed() { // which nobody else changes
 		left = s.queue.Waiting().Size
 	}
 	s.behind.Store(0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trouble = nil
-	if s.strikes > 0 && (s.stats.latency.Last() <= s.waited || age(s.struck) > forgiveAfter) {
-		s.strikes, s.waited = 0, 0 // it would be worth waiting for
-	}
-	failures, since := s.breaker.failures, s.breaker.since
-	over := s.breaker.succeeded(gone, left)
+	s.holds.Answered(time.Now(), s.stats.latency.Last())
+	failures, since := s.breaker.Failures()
+	over := s.breaker.Succeeded(gone, left)
 	s.assess()
 	if over && s.told {
 		s.told = false
@@ -715,5 +705,5 @@ func (s *Shipper) succeeded(batch []*pack.Record) time.Duration {
 	if s.timeLeft() > 0 {
 		return 0 // who has only so much time is not made to wait
 	}
-	return s.breaker.pace(batch)
+	return s.breaker.Pace(gone)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"kinetel/internal/breaker"
 	"kinetel/internal/config"
 	"kinetel/internal/flush"
 )
@@ -21,14 +22,11 @@ const (
 	// deadlineMargin is the end of an invocation's time that is never held.
 	deadlineMargin = 100 * time.Millisecond
 	// What follows is as in package ship.
-	staleAfter     = 2 * time.Second
-	staleGrace     = 200 * time.Millisecond
-	waitGrace      = 50 * time.Millisecond
-	attemptTimeout = 5 * time.Second
-	maxIdle        = 50 * time.Second
-	maxJump        = time.Second
-	maxStrikes     = 2
-	forgiveAfter   = time.Minute
+	staleAfter = 2 * time.Second
+	staleGrace = 200 * time.Millisecond
+	waitGrace  = 50 * time.Millisecond
+	maxIdle    = 50 * time.Second
+	maxJump    = time.Second
 	// quiet is how long the shutdown waits for telemetry that is still to come.
 	quiet = 40 * time.Millisecond
 )
@@ -73,9 +71,7 @@ type environment struct {
 	broken  bool          // it left a connection that is no good
 	behind  time.Duration // since when attempts are made for what waits
 	lazily  time.Duration // when cutUnheld has cut last
-	strikes int           // holds in a row in which nothing went through
-	struck  time.Duration // when the last of these ended
-	waited  time.Duration // how long the longest of them lasted
+	holds   breaker.Holds
 }
 
 // invocation is one, as Lambda knows it.
@@ -232,7 +228,7 @@ func (e *environment) situation() flush.Situation {
 	s := flush.Situation{
 		Visits:      visits,
 		Left:        e.timeout - deadlineMargin,
-		Unavailable: e.strikes >= maxStrikes,
+		Unavailable: e.holds.Hopeless(),
 		Busy:        e.now - e.busy,
 	}
 	if e.attempt != nil { // as there is whenever something waits
@@ -282,8 +278,7 @@ func (e *environment) flush(in *invocation) {
 	in.began, in.had, in.wants = e.now, e.arrived, e.closed
 	in.limit = e.at(in.Done.Add(e.policy.MaxHold).Sub(epoch), func() {
 		if e.arrived == in.had {
-			e.strikes++
-			e.struck, e.waited = e.now, max(e.waited, e.now-in.began)
+			e.holds.Vain(epoch.Add(e.now), e.now-in.began)
 		}
 		e.free(in)
 	})
@@ -350,7 +345,7 @@ func (e *environment) try(a *attempt) {
 	}
 	a.began, a.beganWorked = e.now, e.work()
 	a.answer = e.after(takes, func() { e.answered(a) })
-	a.timeout = e.after(attemptTimeout, func() { e.again(a) })
+	a.timeout = e.after(breaker.AttemptTimeout, func() { e.again(a) })
 }
 
 // fresh reports whether the request that is made now needs a new connection.
@@ -401,9 +396,7 @@ func (e *environment) settle(a *attempt) {
 func (e *environment) answered(a *attempt) {
 	e.settle(a)
 	e.attempt = nil
-	if e.strikes > 0 && (a.worked-a.beganWorked <= e.waited || e.now-e.struck > forgiveAfter) {
-		e.strikes, e.waited = 0, 0 // it would be worth waiting for
-	}
+	e.holds.Answered(epoch.Add(e.now), a.worked-a.beganWorked)
 	e.arrived += len(a.records)
 	for _, r := range a.records {
 		for _, t := range r {

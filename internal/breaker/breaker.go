@@ -1,10 +1,26 @@
-package ship
+// Package breaker decides how fast records are sent to Kinesis, how long to wait
+// after a failure, and whether anybody should be held for it. It has no clock, no
+// lock and no randomness of its own: the shipper and the simulations of test/ run
+// the same decisions.
+package breaker
 
 import (
 	"time"
 
 	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
+)
+
+const (
+	// MaxBytes bounds a request below Kinesis' own limit: a shard takes
+	// 1 MiB a second, so more would only be throttled, and its body is held
+	// in memory beside the buffer.
+	MaxBytes = 2 << 20
+	// AttemptTimeout bounds one request. A 128 MB function at work has a
+	// fraction of a core for its TLS handshake.
+	AttemptTimeout = 5 * time.Second
+	// NewKeyAfter is how often a record is throttled until it gets another
+	// partition key, and with it perhaps another shard.
+	NewKeyAfter = 8
 )
 
 const (
@@ -31,19 +47,10 @@ const (
 	// sent no faster, or a recovering stream would throttle what everybody
 	// has kept for it.
 	shardRate = 1 << 20
-	// tellPartlyAfter is how many attempts in a row leave records behind before
-	// it is told: a throttled shard is no news for a while.
-	tellPartlyAfter = 20
 	// maxPartlyDoubled bounds the waits where some records go through each time.
 	maxPartlyDoubled = 3
 	// maxPatience bounds them where somebody waits.
 	maxPatience = 500 * time.Millisecond
-	// maxStrikes is how many holds in a row end before their records have left.
-	// Then nobody is held until a request has gone through within the time that
-	// they waited, or at all after forgiveAfter: they may have had less time than
-	// others.
-	maxStrikes   = 2
-	forgiveAfter = time.Minute
 )
 
 // state is what the breaker thinks of Kinesis.
@@ -55,9 +62,12 @@ const (
 	recovering              // it does again, and there is a backlog
 )
 
-// breaker decides how fast to send, and whether anybody should wait for it. It
-// is not safe for concurrent use.
-type breaker struct {
+// Breaker is one stream's, as one environment sees it. It is not safe for
+// concurrent use.
+type Breaker struct {
+	// jitter returns a random duration below its argument, which is positive.
+	jitter func(time.Duration) time.Duration
+
 	state    state
 	class    kinesis.Class // of the last failure; meaningful with failures only
 	failures int           // attempts in a row that did not go through as a whole
@@ -67,28 +77,42 @@ type breaker struct {
 	backlog  int64         // bytes that are left of what waited; recovering only
 }
 
-// refused reports whether somebody has to mend what is wrong.
-func (b *breaker) refused() bool {
+// New returns a Breaker that is closed. jitter returns a random duration below
+// its argument, which is positive.
+func New(jitter func(time.Duration) time.Duration) Breaker { return Breaker{jitter: jitter} }
+
+// Closed reports whether Kinesis takes records, or a failure is young.
+func (b *Breaker) Closed() bool { return b.state == closed }
+
+// Open reports whether Kinesis does not take records.
+func (b *Breaker) Open() bool { return b.state == open }
+
+// Refused reports whether somebody has to mend what is wrong.
+func (b *Breaker) Refused() bool {
 	return b.failures > 0 && (b.class == kinesis.Denied || b.class == kinesis.Credentials)
 }
 
-// throttled reports whether Kinesis works, and has too much to do.
-func (b *breaker) throttled() bool { return b.failures > 0 && b.class == kinesis.Throttled }
+// Failures returns how many attempts in a row did not go through as a whole, and
+// when the first of them did not.
+func (b *Breaker) Failures() (n int, since time.Time) { return b.failures, b.since }
 
-// failed notes an attempt that took so long and failed as a whole. It reports
+// throttled reports whether Kinesis works, and has too much to do.
+func (b *Breaker) throttled() bool { return b.failures > 0 && b.class == kinesis.Throttled }
+
+// Failed notes an attempt that took so long and failed as a whole. It reports
 // whether that has opened the breaker.
-func (b *breaker) failed(now time.Time, took time.Duration, class kinesis.Class) (opened bool) {
+func (b *Breaker) Failed(now time.Time, took time.Duration, class kinesis.Class) (opened bool) {
 	if b.failures++; b.since.IsZero() {
 		b.since = now.Add(-took)
 	}
 	b.class = class
 	b.doubled++
 	// Round strips the monotonic reading: a frozen environment gets older.
-	if b.state == closed && !b.refused() && b.failures < openAfter && now.Round(0).Sub(b.since.Round(0)) < openAfterTime {
+	if b.state == closed && !b.Refused() && b.failures < openAfter && now.Round(0).Sub(b.since.Round(0)) < openAfterTime {
 		return false
 	}
 	if opened = b.state == closed; opened {
-		b.window = maxBytes
+		b.window = MaxBytes
 	}
 	if b.state != open {
 		b.doubled = 0
@@ -97,9 +121,9 @@ func (b *breaker) failed(now time.Time, took time.Duration, class kinesis.Class)
 	return opened
 }
 
-// partly notes an attempt that went through for some records; so many bytes are
+// Partly notes an attempt that went through for some records; so many bytes are
 // left.
-func (b *breaker) partly(now time.Time, left int64) {
+func (b *Breaker) Partly(now time.Time, left int64) {
 	if b.failures++; b.since.IsZero() {
 		b.since = now
 	}
@@ -115,9 +139,9 @@ func (b *breaker) partly(now time.Time, left int64) {
 	}
 }
 
-// succeeded notes an attempt that went through as a whole: so many bytes are
+// Succeeded notes an attempt that went through as a whole: so many bytes are
 // gone, and so many are left. It reports whether the trouble is over.
-func (b *breaker) succeeded(gone, left int64) (over bool) {
+func (b *Breaker) Succeeded(gone, left int64) (over bool) {
 	b.doubled = 0
 	switch b.state {
 	case open:
@@ -134,53 +158,49 @@ func (b *breaker) succeeded(gone, left int64) (over bool) {
 	return true
 }
 
-// limits returns how many records and bytes the next request may carry.
-func (b *breaker) limits() (records, bytes int) {
+// Limits returns how many records and bytes the next request may carry.
+func (b *Breaker) Limits() (records, bytes int) {
 	switch {
 	case b.state == closed:
-		return kinesis.MaxRecords, maxBytes
+		return kinesis.MaxRecords, MaxBytes
 	case b.state == open && !b.throttled():
-		return 1, maxBytes // a probe
+		return 1, MaxBytes // a probe
 	}
 	return kinesis.MaxRecords, b.window
 }
 
-// delay returns how long to wait after a failure. left is the time that
+// Delay returns how long to wait after a failure. left is the time that
 // somebody has who waits for the records; 0: nobody does.
-func (b *breaker) delay(left time.Duration) time.Duration {
+func (b *Breaker) Delay(left time.Duration) time.Duration {
 	var delay time.Duration
 	switch {
-	case b.state == open && b.refused():
+	case b.state == open && b.Refused():
 		// Spread, because all environments of a function meet the same refusal.
-		return maxProbeDelay/2 + jitter(maxProbeDelay/2)
+		return maxProbeDelay/2 + b.jitter(maxProbeDelay/2)
 	case b.state == open && !b.throttled():
 		most := min(probeDelay<<min(b.doubled, 5), maxProbeDelay)
-		delay = most/2 + jitter(most/2)
+		delay = most/2 + b.jitter(most/2)
 	default:
 		most := min(baseDelay<<min(max(b.doubled-1, 0), 7), maxDelay)
 		if b.state == open {
 			most = maxDelay // it is throttled for long
 		}
-		delay = jitter(most) + time.Millisecond
+		delay = b.jitter(most) + time.Millisecond
 	}
 	if left > 0 {
 		// Who has only so much time needs several attempts in it, the more
 		// often the less is left.
-		delay = min(delay, jitter(min(left/4, maxPatience)+time.Millisecond))
+		delay = min(delay, b.jitter(min(left/4, maxPatience)+time.Millisecond))
 	}
 	return delay
 }
 
-// pace returns how long to wait after a batch that went through, so that a
-// backlog is not a burst.
-func (b *breaker) pace(batch []*pack.Record) time.Duration {
+// Pace returns how long to wait after a batch of so many bytes that went through,
+// so that a backlog is not a burst.
+func (b *Breaker) Pace(bytes int64) time.Duration {
 	if b.state != recovering {
 		return 0
 	}
-	bytes := 0
-	for _, r := range batch {
-		bytes += r.Size()
-	}
 	least := time.Duration(bytes) * time.Second / shardRate
-	return least + jitter(least/2+1)
+	return least + b.jitter(least/2+1)
 }
