@@ -1,5 +1,6 @@
-# Kinetel. `make demo` shows it work, `make test` proves it; both do all their
-# own set-up on a machine with Go 1.26 (and for the tests Node 20, jq and zstd).
+# Kinetel. `make demo` shows it work, `make test` proves it, `make deploy-test` what
+# deploys it; they do all their own set-up on a machine with Go 1.26 (for the tests
+# also Node 20, jq and zstd, for those of deploying Node 20 and Python 3.11).
 
 GO      ?= go
 NODE    ?= node
@@ -50,6 +51,47 @@ publish: ## the layers of dist, in REGIONS="eu-west-1 us-east-1"; DRY_RUN=1 prin
 	$(GO) -C deploy build -o $(CURDIR)/bin/publish ./publish
 	./bin/publish --dist dist --regions "$(REGIONS)" $(if $(DRY_RUN),--dry-run) $(PUBLISH_FLAGS)
 .PHONY: publish
+
+# What needs Python or the CDK, neither of which the extension or its tests do. In
+# the modules under deploy, what is packaged goes as it is, and the rest into moto.
+deploy-test: python build bin/sample-function package sample .tools/deploy/.installed ## the layers, CloudFormation in an AWS emulator, the CDK
+	.tools/deploy/bin/cfn-lint deploy/cloudformation/kinetel.yaml examples/deploy/sam/template.yaml
+	$(MAKE) lint-deploy
+	KINETEL_DIST=$(CURDIR)/dist KINETEL_MOTO=$(CURDIR)/.tools/deploy/bin/moto_server $(GO) -C deploy test -race -count=1 ./...
+	$(JSII) $(GO) -C deploy/cdk test -race -count=1 ./...
+	$(MAKE) synth
+.PHONY: deploy-test
+
+# jsii prints a banner for versions of Node that are no longer looked after.
+JSII := JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
+
+synth: ## deploy/cdk/cdk.out, after make package sample
+	cd deploy/cdk && $(JSII) CDK_OUTDIR=cdk.out $(GO) run .
+	@ls deploy/cdk/cdk.out/*.template.json
+.PHONY: synth
+
+sample: bin/sample/amd64/bootstrap bin/sample/arm64/bootstrap ## the sample function as Lambda takes it
+.PHONY: sample
+
+bin/sample/%/bootstrap: FORCE
+	@mkdir -p $(@D)
+	GOOS=linux GOARCH=$* GOFLAGS= $(RELEASE) -o $@ ./examples/function
+
+lint-deploy:
+	@for module in deploy deploy/cdk; do \
+		$(GO) -C $$module vet ./... && (cd $$module && $(GO) tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
+.PHONY: lint-deploy
+
+python:
+	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "make deploy-test needs Python 3.11 or later with venv: cfn-lint and moto, the AWS of these tests, run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+.PHONY: python
+
+.tools/deploy/.installed: deploy/cloudformation/requirements.txt
+	rm -rf .tools/deploy
+	python3 -m venv .tools/deploy
+	.tools/deploy/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 # The tag, the version in the code and the changelog are one.
 release: ## the files of the release TAG=v1.2.3, in dist, if it may have them
@@ -121,4 +163,4 @@ fuzz: ## each fuzz target for FUZZTIME
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzzminimizetime 20x -fuzztime $(FUZZTIME) $$pkg || exit 1; done
 
 clean:
-	rm -rf bin dist test/kinesislocal/node_modules test/formats/node_modules
+	rm -rf bin dist .tools deploy/cdk/cdk.out test/kinesislocal/node_modules test/formats/node_modules
