@@ -11,9 +11,9 @@ import (
 	"kinetel/deploy/layer"
 )
 
-// printer prints each call as a command of the AWS CLI instead of making it. An
-// ARN that only the call would tell is a variable of the shell, so that the
-// output is a script.
+// printer prints each call as a command of the AWS CLI instead of making it. What
+// only an answer would tell is a variable of the shell, so that the output is a
+// script that does the same.
 type printer struct {
 	out    io.Writer
 	region string
@@ -21,15 +21,17 @@ type printer struct {
 
 func (p printer) publish(_ context.Context, z zipped) (string, bool, error) {
 	sum := sha256.Sum256(z.data)
-	fmt.Fprintf(p.out, "# %s %s: not published if its newest version has the SHA-256 %s\n",
-		p.region, z.arch.Name(), base64.StdEncoding.EncodeToString(sum[:]))
-	p.call("lambda list-layer-versions", "--layer-name", z.arch.Name(), "--max-items", "1")
-	p.call("lambda get-layer-version", "--layer-name", z.arch.Name(), "--version-number", "NEWEST")
-	fmt.Fprint(p.out, "ARN=$(")
+	fmt.Fprintf(p.out, "# %s in %s, unless its newest version is this zip already\n", z.arch.Name(), p.region)
+	fmt.Fprint(p.out, "NEWEST=$(")
+	p.write("lambda list-layer-versions", "--layer-name", z.arch.Name(), "--no-paginate", "--query", "LayerVersions[0].Version", "--output", "text")
+	fmt.Fprint(p.out, ")\nFOUND=$([ \"$NEWEST\" = None ] || ")
+	p.write("lambda get-layer-version", "--layer-name", z.arch.Name(), "--version-number", "$NEWEST",
+		"--query", "[Content.CodeSha256,LayerVersionArn]", "--output", "text")
+	fmt.Fprintf(p.out, ")\ncase \"$FOUND\" in\n%s*) ARN=${FOUND##*[[:space:]]} ;;\n*) ARN=$(", base64.StdEncoding.EncodeToString(sum[:]))
 	p.write("lambda publish-layer-version", "--layer-name", z.arch.Name(), "--description", layer.Description(),
 		"--license-info", layer.License, "--compatible-architectures", z.arch.Lambda, "--zip-file", "fileb://"+z.file,
 		"--query", "LayerVersionArn", "--output", "text")
-	fmt.Fprintln(p.out, ")")
+	fmt.Fprint(p.out, ") ;;\nesac\n")
 	return "$ARN", true, nil
 }
 
@@ -61,7 +63,7 @@ func (p printer) write(command string, args ...string) {
 		switch {
 		case strings.HasPrefix(arg, "$"):
 			arg = `"` + arg + `"`
-		case strings.ContainsAny(arg, " '*;&|<>()\\\""):
+		case strings.ContainsAny(arg, " '*;&|<>()[]\\\""):
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 		fmt.Fprint(p.out, " ", arg)
