@@ -54,19 +54,20 @@ publish: ## the layers of dist, in REGIONS="eu-west-1 us-east-1"; DRY_RUN=1 prin
 
 # What needs Python or the CDK, neither of which the extension or its tests do. In
 # the modules under deploy, what is packaged goes as it is, and the rest into moto.
-deploy-test: python build bin/sample-function package sample .tools/deploy/.installed ## the layers, CloudFormation in an AWS emulator, the CDK
+deploy-test: node python build bin/sample-function package sample .tools/deploy/.installed ## the layers, CloudFormation in an AWS emulator, the CDK
 	.tools/deploy/bin/cfn-lint deploy/cloudformation/kinetel.yaml examples/deploy/sam/template.yaml
 	$(MAKE) lint-deploy
 	KINETEL_DIST=$(CURDIR)/dist KINETEL_MOTO=$(CURDIR)/.tools/deploy/bin/moto_server $(GO) -C deploy test -race -count=1 ./...
-	$(JSII) $(GO) -C deploy/cdk test -race -count=1 ./...
+	$(JSII) $(GO) -C deploy/cdk test -count=1 ./... # without -race: jsii's own Close has races
 	$(MAKE) synth
 .PHONY: deploy-test
 
 # jsii prints a banner for versions of Node that are no longer looked after.
-JSII := JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1
+JSII := JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20
 
+# As the CDK's command line does it, which reads cdk.json.
 synth: ## deploy/cdk/cdk.out, after make package sample
-	cd deploy/cdk && $(JSII) CDK_OUTDIR=cdk.out $(GO) run .
+	cd deploy/cdk && $(JSII) CDK_OUTDIR=cdk.out CDK_CONTEXT_JSON="$$($(NODE) -p 'JSON.stringify(require("./cdk.json").context)')" $(GO) run .
 	@ls deploy/cdk/cdk.out/*.template.json
 .PHONY: synth
 
@@ -108,7 +109,7 @@ test: node programs lint unit integration ## everything
 
 node: # asked for first: nobody should wait for the tests to hear of it
 	@command -v $(NODE) >/dev/null && command -v $(NPM) >/dev/null || { \
-		echo "make test needs Node 20 or later with npm: kinesis-local, the Kinesis of the integration tests, runs on it" >&2; exit 1; }
+		echo "the tests need Node 20 or later with npm: kinesis-local, the Kinesis of the integration tests, and the CDK run on it" >&2; exit 1; }
 .PHONY: node
 
 programs:

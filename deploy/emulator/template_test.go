@@ -491,7 +491,7 @@ func TestAlarms(t *testing.T) {
 		    Stat: Maximum
 		    Period: 300
 		- {Id: minutes, Label: Minutes behind, Expression: age / 60000, ReturnData: true}
-		EvaluationPeriods: 1
+		EvaluationPeriods: 3
 		ComparisonOperator: GreaterThanThreshold
 		Threshold: 30
 		TreatMissingData: notBreaching

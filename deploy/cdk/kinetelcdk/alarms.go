@@ -1,0 +1,93 @@
+package kinetelcdk
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatchactions"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"kinetel/internal/emf"
+)
+
+// maxIteratorAge is the longest that Kinesis can keep records.
+const maxIteratorAge = maxRetention * time.Hour
+
+// TelemetryAlarmsProps say what to watch.
+type TelemetryAlarmsProps struct {
+	// Stream is required.
+	Stream awskinesis.IStream
+	// IteratorAge is how far consumers may be behind, 10 minutes by default;
+	// whole seconds, less than the stream's retention.
+	IteratorAge time.Duration
+	// Topic is told of alarms; without it they are only to be seen.
+	Topic awssns.ITopic
+	// Tags go on the alarms.
+	Tags map[string]string
+}
+
+// TelemetryAlarms are raised where telemetry is late or lost. Where nothing is
+// measured, because nothing is written or read, none is.
+type TelemetryAlarms struct {
+	// Construct is the parent of all that follows.
+	Construct constructs.Construct
+	// Throttled: Kinesis refused writes for want of capacity. Kinetel sends
+	// the records again; it should not have to for long.
+	Throttled awscloudwatch.Alarm
+	// Behind: the slowest consumer is IteratorAge behind, for 15 minutes.
+	Behind awscloudwatch.Alarm
+	// Lost: a function gave events up. Those with "emf" in KINETEL_REPORT
+	// tell CloudWatch of it.
+	Lost awscloudwatch.Alarm
+}
+
+// NewTelemetryAlarms makes the alarms.
+func NewTelemetryAlarms(scope constructs.Construct, id string, props *TelemetryAlarmsProps) *TelemetryAlarms {
+	var p TelemetryAlarmsProps
+	if props != nil {
+		p = *props
+	}
+	c := checkNew(scope, id)
+	if p.Stream == nil {
+		c.problem("Stream is not set; alarms are about one")
+	}
+	if p.IteratorAge == 0 {
+		p.IteratorAge = 10 * time.Minute
+	}
+	if p.IteratorAge < time.Second || p.IteratorAge >= maxIteratorAge || p.IteratorAge%time.Second != 0 {
+		c.problem("IteratorAge is %s; it must be whole seconds, from 1s to less than the stream keeps records", p.IteratorAge)
+	}
+	c.done()
+
+	a := &TelemetryAlarms{Construct: constructs.NewConstruct(scope, &id)}
+	alarm := func(id, description string, metric awscloudwatch.IMetric, threshold float64, periods int) awscloudwatch.Alarm {
+		alarm := awscloudwatch.NewAlarm(a.Construct, &id, &awscloudwatch.AlarmProps{
+			AlarmDescription:   &description,
+			Metric:             metric,
+			Threshold:          &threshold,
+			ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD,
+			EvaluationPeriods:  jsii.Number(periods),
+			TreatMissingData:   awscloudwatch.TreatMissingData_NOT_BREACHING,
+		})
+		if p.Topic != nil {
+			alarm.AddAlarmAction(awscloudwatchactions.NewSnsAction(p.Topic))
+		}
+		return alarm
+	}
+	a.Throttled = alarm("Throttled", "Kinesis throttled writes of Kinetel's telemetry; the stream needs more shards, or a better partition key",
+		ofStream(p.Stream, "WriteProvisionedThroughputExceeded", sum, "throttled records", coarse), 0, 1)
+	a.Behind = alarm("Behind", fmt.Sprintf("A consumer of Kinetel's telemetry is more than %s behind", p.IteratorAge),
+		ofStream(p.Stream, "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse), float64(p.IteratorAge.Milliseconds()), 3)
+	a.Lost = alarm("Lost", "Kinetel gave up telemetry of some function; kinetel.loss events in the stream say what and why",
+		awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
+			Expression: jsii.String(fmt.Sprintf("SELECT SUM(EventsLost) FROM SCHEMA(%s, %s)", emf.Namespace, dimension)),
+			Label:      jsii.String("events lost"),
+			Period:     duration(coarse),
+		}), 0, 1)
+	tag(a.Construct, p.Tags)
+	return a
+}
