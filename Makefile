@@ -157,6 +157,11 @@ flush-plot: ## the simulation of the flush policy; its table and picture go into
 	$(GO) run ./test/flushsim -png docs/flush.png
 .PHONY: flush-plot
 
+fleet-plot: ## the simulation of a fleet in an outage; its tables and picture go into docs
+	$(GO) test -count=1 -run Document ./test/fleetsim -update
+	$(GO) run ./test/fleetsim -png docs/fleet.png
+.PHONY: fleet-plot
+
 FUZZTIME ?= 30s
 fuzz: ## each fuzz target for FUZZTIME
 	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]*_test.go:func | |' | \

@@ -192,6 +192,18 @@ func TestARecoveryGrowsAndIsPaced(t *testing.T) {
 	}
 }
 
+func TestSuccessBeginsTheWaitsAnew(t *testing.T) {
+	b := breaker.New(most)
+	for range 4 {
+		b.Failed(began, 0, kinesis.Throttled)
+	}
+	if b.Succeeded(1, 1<<20); !b.Closed() {
+		t.Error("not closed, though it never was open")
+	}
+	b.Failed(began, 0, kinesis.Throttled)
+	wantDurations(t, "longest", []time.Duration{51 * ms}, []time.Duration{b.Delay(0)})
+}
+
 func TestARecoveryThatFailsIsAnOutageAgain(t *testing.T) {
 	b := opened(most)
 	b.Succeeded(1, 1<<20)
