@@ -61,8 +61,7 @@ func (c inAWS) publish(ctx context.Context, z zipped) (string, bool, error) {
 			return "", false, fmt.Errorf("look at version %d of %s: %w", newest.Version, *name, err)
 		}
 		sum := sha256.Sum256(z.data)
-		if version.Content != nil && aws.ToString(version.Content.CodeSha256) == base64.StdEncoding.EncodeToString(sum[:]) &&
-			aws.ToString(version.Description) == layer.Description() {
+		if version.Content != nil && aws.ToString(version.Content.CodeSha256) == base64.StdEncoding.EncodeToString(sum[:]) {
 			return aws.ToString(version.LayerVersionArn), false, nil
 		}
 	}

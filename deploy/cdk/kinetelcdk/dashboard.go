@@ -20,7 +20,8 @@ type TelemetryDashboardProps struct {
 	// Stream is required.
 	Stream awskinesis.IStream
 	// HeadroomPercent is how much more than was written the suggested shards
-	// should take, 25 by default, at most 400; negative for none.
+	// should take, 100 by default (docs/operations.md says why), at most 400;
+	// negative for none.
 	HeadroomPercent int
 	// Tags go on the dashboard, where CloudFormation has tags for it.
 	Tags map[string]string
@@ -46,7 +47,7 @@ func NewTelemetryDashboard(scope constructs.Construct, id string, props *Telemet
 	}
 	switch {
 	case p.HeadroomPercent == 0:
-		p.HeadroomPercent = 25
+		p.HeadroomPercent = 100
 	case p.HeadroomPercent > 400:
 		c.problem("HeadroomPercent is %d; it must be at most 400", p.HeadroomPercent)
 	}

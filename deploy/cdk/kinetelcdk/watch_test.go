@@ -116,7 +116,7 @@ func TestDashboard(t *testing.T) {
 		"Invocations held (p99, ms)":               `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"HeldP99\"', 'Maximum', 60)","period":60}]]`,
 		"Buffer in use (%)":                        `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"BufferUse\"', 'Maximum', 60)","period":60}]]`,
 		"On disk (bytes)":                          `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"SpooledBytes\"', 'Maximum', 60)","period":60}]]`,
-		"Shards for provisioned mode": `[[{"expression":"CEIL(MAX([bytes/PERIOD(bytes)/1048576, records/PERIOD(records)/1000]) * 1.25)","label":"shards, with 25% headroom","period":60}],
+		"Shards for provisioned mode": `[[{"expression":"CEIL(MAX([bytes/PERIOD(bytes)/1048576, records/PERIOD(records)/1000]) * 2)","label":"shards, with 100% headroom","period":60}],
 			["AWS/Kinesis","IncomingBytes","StreamName","Stream862536A4",{"id":"bytes","label":"bytes","period":60,"stat":"Sum","visible":false}],
 			["AWS/Kinesis","IncomingRecords","StreamName","Stream862536A4",{"id":"records","label":"records","period":60,"stat":"Sum","visible":false}]]`,
 	} {
@@ -151,7 +151,7 @@ func TestMetricsExist(t *testing.T) {
 }
 
 func TestDashboardHeadroom(t *testing.T) {
-	for percent, want := range map[int]string{-1: "* 1)", 100: "* 2)", 400: "* 5)"} {
+	for percent, want := range map[int]string{-1: "* 1)", 25: "* 1.25)", 400: "* 5)"} {
 		stack := newStack(t)
 		s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
 		kinetelcdk.NewTelemetryDashboard(stack, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: s.Stream, HeadroomPercent: percent})
