@@ -17,28 +17,30 @@ INLINED := runtime internal/runtime/... internal/poll syscall sync bytes strconv
 	$(addprefix crypto/internal/fips140/,aes/... alias bigmod hmac nistec/... sha256 sha512 subtle)
 RELEASE := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags '-s -w' \
 	-gcflags std=-l -gcflags github.com/aws/...=-l $(INLINED:%=-gcflags %=)
+# $(call release,PACKAGE,ENVIRONMENT) builds the target; the whole command is long.
+release = @mkdir -p $(@D) && echo 'go build -o $@ $(1)' && $(2) $(RELEASE) -o $@ $(1)
 
 .DEFAULT_GOAL := build
 .PHONY: build demo test unit integration lint bench fuzz clean
 
-build: ## bin/kinesis-telemetry-extension and bin/kinetel
-	@mkdir -p bin
-	$(RELEASE) -o bin/kinesis-telemetry-extension ./cmd/kinesis-telemetry-extension
-	$(RELEASE) -o bin/kinetel ./cmd/kinetel
+build: bin/kinesis-telemetry-extension bin/kinetel
+
+bin/kinesis-telemetry-extension: FORCE
+	$(call release,./cmd/kinesis-telemetry-extension)
+
+bin/kinetel: FORCE
+	$(call release,./cmd/kinetel)
 
 bin/sample-function: FORCE
-	@mkdir -p bin
-	$(RELEASE) -o $@ ./examples/function
+	$(call release,./examples/function)
 
 bin/bare-extension: FORCE
-	@mkdir -p bin
-	$(RELEASE) -o $@ ./examples/bare-extension
+	$(call release,./examples/bare-extension)
 
 FORCE:
 
 bin/layer/%: FORCE
-	@mkdir -p bin/layer
-	GOOS=linux GOARCH=$* GOAMD64=v1 GOARM64=v8.0 GOFLAGS= $(RELEASE) -o $@ ./cmd/kinesis-telemetry-extension
+	$(call release,./cmd/kinesis-telemetry-extension,GOOS=linux GOARCH=$* GOAMD64=v1 GOARM64=v8.0 GOFLAGS=)
 
 package: bin/layer/amd64 bin/layer/arm64 ## dist/: the layers, with their licences, SBOMs and checksums
 	@rm -rf dist
@@ -75,8 +77,7 @@ sample: bin/sample/amd64/bootstrap bin/sample/arm64/bootstrap ## the sample func
 .PHONY: sample
 
 bin/sample/%/bootstrap: FORCE
-	@mkdir -p $(@D)
-	GOOS=linux GOARCH=$* GOFLAGS= $(RELEASE) -o $@ ./examples/function
+	$(call release,./examples/function,GOOS=linux GOARCH=$* GOFLAGS=)
 
 lint-deploy:
 	@for module in deploy deploy/cdk; do \
