@@ -1149,8 +1149,12 @@ func TestNothingIsFlushedWhileKinesisIsUnavailable(t *testing.T) {
 // Whatever Kinesis does, and however processes end, each event is in the stream
 // or told as lost, in the stream or where there is no other way in the log.
 func TestNothingIsLostWithoutAWord(t *testing.T) {
+	const underRace = 25 // `make unit` runs many more without the detector
 	tally := map[string]int64{}
 	rapid.Check(t, func(rt *rapid.T) {
+		if raced && tally["schedules"] >= underRace {
+			return
+		}
 		cfg := drawConfig(rt)
 		seed := rapid.Uint64().Draw(rt, "seed")
 		schedule := drawSchedule(rt, rand.New(rand.NewPCG(seed, 3)))

@@ -29,25 +29,26 @@ func TestAnotherBuildIsTheSame(t *testing.T) {
 	packaged := dist(t)
 	copied, again := filepath.Join(t.TempDir(), "elsewhere"), t.TempDir()
 	copyTree(t, root, copied)
-	for _, a := range layer.Architectures {
-		binary := filepath.Join("bin", "layer", a.Go)
-		build := exec.Command("make", "-C", copied, binary)
-		build.Env = append(os.Environ(), "GOCACHE="+t.TempDir(), "TZ=Asia/Kathmandu", "LC_ALL=C", "MAKEFLAGS=", "GOFLAGS=-p=2")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("build: %v\n%s", err, out)
-		}
-		made, err := pack(again, copied, a, filepath.Join(copied, binary))
+	// One architecture is enough: both are built in the same way. This one is
+	// neither Lambda's default nor, as a rule, that of who builds.
+	a := arch(t, "arm64")
+	binary := filepath.Join("bin", "layer", a.Go)
+	build := exec.Command("make", "-C", copied, binary)
+	build.Env = append(os.Environ(), "GOCACHE="+t.TempDir(), "TZ=Asia/Kathmandu", "LC_ALL=C", "MAKEFLAGS=", "GOFLAGS=-p=2")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	made, err := pack(again, copied, a, filepath.Join(copied, binary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range made {
+		want, err := layer.Read(packaged, file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range made {
-			want, err := layer.Read(packaged, file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, err := os.ReadFile(filepath.Join(again, file)); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%s is another one, of %d bytes instead of %d (%v)", file, len(got), len(want), err)
-			}
+		if got, err := os.ReadFile(filepath.Join(again, file)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is another one, of %d bytes instead of %d (%v)", file, len(got), len(want), err)
 		}
 	}
 }
