@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kinetel/test/render"
 )
 
 // few is a fleet of which the claims have to be true as well, on as much less of a
@@ -97,7 +99,7 @@ func TestWhatTheDocumentSays(t *testing.T) {
 				headroom float64
 				within   time.Duration
 			}{{1.5, 45 * time.Minute}, {2, 30 * time.Minute}, {3, 15 * time.Minute}} {
-				r := runs.of(t, "headroom "+significant(tt.headroom), func(s *scenario) { s.headroom, s.horizon = tt.headroom, 56*time.Minute })
+				r := runs.of(t, "headroom "+render.Significant(tt.headroom), func(s *scenario) { s.headroom, s.horizon = tt.headroom, 56*time.Minute })
 				if r.most == 0 || r.most > tt.within || r.most > last {
 					t.Errorf("%g: %s", tt.headroom, r.most)
 				}

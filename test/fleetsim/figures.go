@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
+
+	"kinetel/test/render"
 )
 
 // second is what happened in one.
@@ -230,17 +231,17 @@ func investigate(base scenario, beside int) study {
 // writeTables writes them as docs/operations.md has them.
 func (s study) writeTables(w io.Writer) {
 	first := s.requests[0]
-	fmt.Fprintf(w, "What is written is %s MB/s, on %d shards; requests of the smaller fleet are multiplied:\n\n", significant(first.rate/1e6), first.shards)
+	fmt.Fprintf(w, "What is written is %s MB/s, on %d shards; requests of the smaller fleet are multiplied:\n\n", render.Significant(first.rate/1e6), first.shards)
 	fmt.Fprintln(w, "| environments | policy | requests/s before | in the outage | its largest second | 10 min after it | largest second after it | throttled for each record taken | half gone | 90 % | lost | twice |")
 	fmt.Fprintln(w, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range s.requests {
 		times := float64(first.environments) / float64(r.environments)
 		fmt.Fprintf(w, "| %d | %s | %.0f | %.0f | %.0f | %.0f | %.0f | %s | %s | %s | %s | %s |\n", r.environments, r.name,
 			times*r.before, times*r.during, times*float64(r.onset), times*r.after, times*float64(r.peak),
-			significant(r.again), minutes(r.half), minutes(r.most), percent(r.figures.lost), percent(r.figures.twice))
+			render.Significant(r.again), minutes(r.half), minutes(r.most), percent(r.figures.lost), percent(r.figures.twice))
 	}
 	first = s.headrooms[0]
-	fmt.Fprintf(w, "\nBy headroom, %d environments, which write %s MB/s:\n\n", first.environments, significant(first.rate/1e6))
+	fmt.Fprintf(w, "\nBy headroom, %d environments, which write %s MB/s:\n\n", first.environments, render.Significant(first.rate/1e6))
 	fmt.Fprintln(w, "| the shards take, of what is written | shards | the hottest is written | half gone | 90 % | 99 % | throttled for each record taken | lost |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range s.headrooms {
@@ -249,7 +250,7 @@ func (s study) writeTables(w io.Writer) {
 			hottest = percent(r.rate / shardBytes / float64(r.shards))
 		}
 		fmt.Fprintf(w, "| %s | %d | %s | %s | %s | %s | %s | %s |\n", r.name, r.shards, hottest,
-			minutes(r.half), minutes(r.most), minutes(r.all), significant(r.again), percent(r.figures.lost))
+			minutes(r.half), minutes(r.most), minutes(r.all), render.Significant(r.again), percent(r.figures.lost))
 	}
 	s.writeBuffers(w)
 	s.writeFrozen(w)
@@ -266,7 +267,7 @@ func (s study) writeBuffers(w io.Writer) {
 		}
 		quietest := "–"
 		if r.quietest > 0 {
-			quietest = significant(r.quietest/1e3) + " kB/s"
+			quietest = render.Significant(r.quietest/1e3) + " kB/s"
 		}
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", r.name, spool, percent(r.figures.lost), percent(r.figures.losers), quietest, minutes(r.most))
 	}
@@ -274,7 +275,7 @@ func (s study) writeBuffers(w io.Writer) {
 
 func (s study) writeFrozen(w io.Writer) {
 	first := s.frozen[0]
-	fmt.Fprintf(w, "\nFrozen environments, %d of them, which write %s MB/s, on %d shards:\n\n", first.environments, significant(first.rate/1e6), first.shards)
+	fmt.Fprintf(w, "\nFrozen environments, %d of them, which write %s MB/s, on %d shards:\n\n", first.environments, render.Significant(first.rate/1e6), first.shards)
 	fmt.Fprintln(w, "| they | half gone | 90 % | 99 % | lost |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|")
 	for _, r := range s.frozen {
@@ -284,25 +285,12 @@ func (s study) writeFrozen(w io.Writer) {
 
 func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n/mib) }
 
-func percent(share float64) string { return significant(100*share) + " %" }
+func percent(share float64) string { return render.Significant(100*share) + " %" }
 
 // minutes writes how long something took, where it was over at all.
 func minutes(d time.Duration) string {
 	if d == 0 {
 		return "later"
 	}
-	return significant(d.Minutes()) + " min"
-}
-
-// significant writes a number with two digits, or all those before the point.
-func significant(n float64) string {
-	switch {
-	case n == 0:
-		return "0"
-	case n < 0.995:
-		return strconv.FormatFloat(n, 'f', 2, 64)
-	case n < 9.95:
-		return strconv.FormatFloat(n, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(n, 'f', 0, 64)
+	return render.Significant(d.Minutes()) + " min"
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"image/color"
 	"math"
-	"os"
 	"strings"
 	"time"
 
@@ -15,6 +14,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+
+	"kinetel/test/render"
 )
 
 // The picture's size, and its resolution in dots an inch.
@@ -197,13 +198,5 @@ func (s study) writePlot(file string) error {
 	for i, p := range []*plot.Plot{requests, again, backlog, losses} {
 		p.Draw(tiles.At(page, i%2, i/2))
 	}
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(f); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	return render.PNG(file, canvas)
 }

@@ -355,13 +355,6 @@ func count(picture *image.RGBA, colour color.RGBA, from, to int) (n int) {
 
 func TestFiguresAreWrittenShort(t *testing.T) {
 	for _, tt := range []struct{ got, want string }{
-		{significant(0), "0"},
-		{significant(0.024), "0.02"},
-		{significant(0.994), "0.99"},
-		{significant(0.996), "1.0"},
-		{significant(9.94), "9.9"},
-		{significant(9.96), "10"},
-		{significant(1003.4), "1003"},
 		{percent(0.0006), "0.06 %"},
 		{percent(1), "100 %"},
 		{milliseconds(37250 * time.Microsecond), "37"},

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 
 	"kinetel/internal/config"
 	"kinetel/internal/flush"
+	"kinetel/test/render"
 )
 
 // result is what came of a run.
@@ -103,16 +103,16 @@ func writeTable(w io.Writer, all []figures) {
 		before = f.pattern
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name, f.mode, percent(f.share),
 			milliseconds(f.heldP50), milliseconds(f.heldP99), milliseconds(f.heldMean),
-			span(f.staleP50), span(f.staleP99), span(f.most), significant(f.puts))
+			span(f.staleP50), span(f.staleP99), span(f.most), render.Significant(f.puts))
 	}
 }
 
 func percent(share float64) string {
-	return significant(100*share) + " %"
+	return render.Significant(100*share) + " %"
 }
 
 func milliseconds(d time.Duration) string {
-	return significant(float64(d) / float64(time.Millisecond))
+	return render.Significant(float64(d) / float64(time.Millisecond))
 }
 
 // span writes a duration in the unit that suits it.
@@ -121,22 +121,9 @@ func span(d time.Duration) string {
 	case d < time.Second:
 		return milliseconds(d) + " ms"
 	case d < 2*time.Minute:
-		return significant(d.Seconds()) + " s"
+		return render.Significant(d.Seconds()) + " s"
 	case d < 2*time.Hour:
-		return significant(d.Minutes()) + " min"
+		return render.Significant(d.Minutes()) + " min"
 	}
-	return significant(d.Hours()) + " h"
-}
-
-// significant writes a number with two digits, or all those before the point.
-func significant(n float64) string {
-	switch {
-	case n == 0:
-		return "0"
-	case n < 0.995:
-		return strconv.FormatFloat(n, 'f', 2, 64)
-	case n < 9.95:
-		return strconv.FormatFloat(n, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(n, 'f', 0, 64)
+	return render.Significant(d.Hours()) + " h"
 }

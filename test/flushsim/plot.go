@@ -3,7 +3,6 @@ package main
 import (
 	"image/color"
 	"math"
-	"os"
 	"time"
 
 	"gonum.org/v1/plot"
@@ -14,6 +13,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 
 	"kinetel/internal/config"
+	"kinetel/test/render"
 )
 
 // The picture's size, and its resolution in dots an inch.
@@ -125,15 +125,7 @@ func writePlot(file string, all []figures, maxHold time.Duration) error {
 	stale.Draw(draw.Crop(panels, between+margin, 0, 0, 0))
 	writeLegend(page, held.Legend.TextStyle)
 
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(f); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	return render.PNG(file, canvas)
 }
 
 func heldAt(d time.Duration) float64 { return math.Max(float64(d)/float64(time.Millisecond), zero) }
