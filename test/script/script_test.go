@@ -10,7 +10,8 @@
 //	{"shutdown": "spindown", "timeout": 2000}         answers it with SHUTDOWN, and waits for the exit
 //	{"post": […]}        posts telemetry; "@NOW±ms" in a string is a time
 //	{"sleep": 300}       waits, in ms
-//	{"kinesis": "up"}    or down, denied, throttle
+//	{"kinesis": "up"}    or down, denied, throttle, slow
+//	{"forge": […]}       posts what another process of the sandbox might: to the port, on any path
 //	{"sh": "…"}          runs a command; $SPOOL is the spool's folder
 //	{"kill": true}       SIGKILL to the extension
 //	{"want": {…}}        an event of the stream has these members; null: it lacks the member
@@ -65,6 +66,7 @@ type step struct {
 	Timeout  int64
 	Shutdown string
 	Post     json.RawMessage
+	Forge    json.RawMessage
 	Sleep    int64
 	Kinesis  string
 	Sh       string
@@ -187,6 +189,8 @@ func (s *stage) do(one step) {
 		s.shutdown(one)
 	case one.Post != nil:
 		s.post(one.Post)
+	case one.Forge != nil:
+		s.forge(one.Forge)
 	case one.Sleep > 0:
 		<-time.After(time.Duration(one.Sleep) * time.Millisecond) // the script's own time
 	case one.Kinesis != "":
@@ -224,7 +228,7 @@ func (s *stage) do(one step) {
 
 // needsProcess reports whether a step is played to a process.
 func (one step) needsProcess() bool {
-	return one.Start || one.Next || one.Invoke != "" || one.Shutdown != "" || one.Post != nil || one.Kill
+	return one.Start || one.Next || one.Invoke != "" || one.Shutdown != "" || one.Post != nil || one.Forge != nil || one.Kill
 }
 
 // start starts a process of the extension, and waits until it has subscribed.
@@ -326,6 +330,24 @@ func (s *stage) post(body []byte) {
 	}
 }
 
+// forge posts telemetry as another process of the sandbox can: it finds the port,
+// and knows nothing else. It must be refused.
+func (s *stage) forge(body []byte) {
+	s.t.Helper()
+	client := http.Client{Timeout: patience}
+	for _, path := range []string{"/", "/telemetry", "/00000000000000000000000000000000"} {
+		at := url.URL{Scheme: "http", Host: s.at.Host, Path: path}
+		resp, err := client.Post(at.String(), "application/json", bytes.NewReader(body))
+		if err != nil {
+			s.t.Fatalf("%s: %v", s.line, err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound {
+			s.t.Errorf("%s: POST %s was answered %s, want 404", s.line, path, resp.Status)
+		}
+	}
+}
+
 func (s *stage) setKinesis(state string) {
 	s.t.Helper()
 	hooks := map[string]func(*kinesissim.Request) *kinesissim.Answer{
@@ -333,6 +355,7 @@ func (s *stage) setKinesis(state string) {
 		"down":     kinesissim.Always(kinesissim.Error(503, "ServiceUnavailable", "down")),
 		"denied":   kinesissim.Always(kinesissim.AccessDenied()),
 		"throttle": kinesissim.Always(kinesissim.Throttle()),
+		"slow":     kinesissim.Always(kinesissim.Delay(1500*time.Millisecond, nil)),
 	}
 	hook, ok := hooks[state]
 	if !ok {
