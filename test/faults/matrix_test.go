@@ -92,6 +92,7 @@ func matrix() []fault {
 			makesSense: func(m mode) bool { return m.spool == spoolAlways }, short: []mode{{flushInterval, spoolAlways}},
 		},
 		{name: "a subscriber that is too slow for Lambda", run: tooSlow},
+		{name: "the telemetry of invocations arrives after they end", run: withoutTelemetry, short: []mode{{flushEnd, spoolOff}, {flushAdaptive, spoolOverflow}}},
 		{name: "5,000 lines at once", run: burst},
 		{name: "telemetry that is none", run: unparseable},
 		{name: "a line of 3 MB, uncompressed", run: oversize},
