@@ -109,6 +109,10 @@ type Config struct {
 	// does on demand: the next Invoke then runs Init again, in its own time.
 	RetryFailedInit bool
 
+	// RefuseInvoke refuses extensions that register for INVOKE, as Managed
+	// Instances do, whatever InitializationType is.
+	RefuseInvoke bool
+
 	// Credentials, with InitSnapStart, is asked for the credentials that the
 	// endpoint gives, each time that a process asks. By default they are those
 	// of Env, or dummies, and expire in an hour. Calls are one at a time.

@@ -59,6 +59,11 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		events = events[1:] // Lambda refuses the other there
 	}
 	function, err := api.Register(registering, filepath.Base(path), events...)
+	noInvoke := len(events) > 1 && isInvalidEventType(err)
+	if noInvoke {
+		// Failing here would fail the function's init.
+		function, err = api.Register(registering, filepath.Base(path), extensionapi.Shutdown)
+	}
 	if err != nil {
 		log.Error("Lambda does not register the extension", "error", err.Error())
 		return err
@@ -74,6 +79,10 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		own := selflog.New(stderr, cfg.LogLevel)
 		defer own.Close()
 		e.cfg, e.log = cfg, own.Logger()
+		if noInvoke && cfg.Enabled {
+			e.log.Warn("Lambda refused to register the extension for INVOKE; it is registered for SHUTDOWN: no invocation is held, and telemetry is sent as on Managed Instances")
+			e.cfg.Lambda.Initialization = config.ManagedInstances
+		}
 		ended, err = e.live(stop, problems)
 	})
 	if !ended {
@@ -83,6 +92,13 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		log.Error("the extension ends early", "error", err.Error())
 	}
 	return err
+}
+
+// isInvalidEventType reports whether a registration was refused because of the
+// events that it was for.
+func isInvalidEventType(err error) bool {
+	refusal := (*extensionapi.Error)(nil)
+	return errors.As(err, &refusal) && refusal.Type == extensionapi.InvalidEventType
 }
 
 // extension is what is known when there is work to do.
