@@ -89,7 +89,10 @@ func (i *intake) take(ev *event.Event) {
 	defer i.taking.Unlock()
 	packer := i.own()
 	switch string(ev.Type) {
+	case event.TypePlatformInitReport, event.TypePlatformRestoreReport:
+		i.invocations.Initialized(ev)
 	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
+		i.invocations.Initialized(ev)
 		i.environment.Started(ev.Record)
 		packer.Origin().Describe(i.environment.Details())
 	case event.TypePlatformStart:
