@@ -1,10 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/guard"
 	"kinetel/internal/lifecycle"
 	"kinetel/internal/pack"
+	"kinetel/internal/resource"
 	"kinetel/internal/selflog"
 	"kinetel/internal/telemetry"
 )
@@ -20,6 +27,10 @@ type intake struct {
 	*pipeline
 	*lifecycle.Loop
 	ahead []event.Event // of the body that is being read
+	// restored is when the environment was restored, by its first
+	// platform.restoreStart, and initDone when the init of the snapshot was over.
+	// They are zero if that is not known.
+	restored, initDone time.Time
 }
 
 // Take looks at an event of a body. It is taken in with the others, because what
@@ -29,7 +40,48 @@ func (i *intake) Take(ev *event.Event) {
 		i.takeAll()
 	}
 	i.annotator.Learn(ev)
+	i.learn(ev)
 	i.ahead = append(i.ahead, *ev)
+}
+
+// learn notes the time of the restore, before any event of the body is taken in.
+func (i *intake) learn(ev *event.Event) {
+	switch string(ev.Type) {
+	case event.TypePlatformRestoreStart:
+		if i.restored.IsZero() {
+			i.restored = ev.At()
+		}
+	case event.TypePlatformInitRuntimeDone:
+		if snapStartInit(ev.Record) {
+			i.initDone = ev.At()
+		}
+	}
+}
+
+// snapStartInit reports whether the record of an init's event is of a snapshot.
+func snapStartInit(record []byte) bool {
+	var init struct {
+		InitializationType string `json:"initializationType"`
+	}
+	_ = json.Unmarshal(record, &init) // what cannot be read has none
+	return config.Initialization(init.InitializationType) == config.SnapStart
+}
+
+// ofSnapshot reports whether an event that arrives after the restore is of the
+// time before the snapshot was taken. Lambda may send those late. All clones of the
+// snapshot get the same ones, so they keep its environment.
+func (i *intake) ofSnapshot(ev *event.Event) bool {
+	switch {
+	case i.before == nil || ev.RequestID != "": // no invocation runs in a snapshot
+		return false
+	case bytes.HasPrefix(ev.Type, []byte("platform.init")):
+		return snapStartInit(ev.Record)
+	case len(ev.Time) == 0:
+		return false
+	case !i.restored.IsZero():
+		return ev.At().Before(i.restored)
+	}
+	return !ev.At().After(i.initDone)
 }
 
 // Commit takes the events of a body in, and makes them outlive the process where
@@ -87,16 +139,19 @@ func (i *intake) take(ev *event.Event) {
 	i.annotator.Annotate(ev)
 	i.taking.Lock()
 	defer i.taking.Unlock()
-	packer := i.own()
+	packer, environment := i.own(), i.environment
+	if i.ofSnapshot(ev) {
+		packer, environment = i.before, i.snapshot
+	}
 	switch string(ev.Type) {
 	case event.TypePlatformInitReport, event.TypePlatformRestoreReport:
 		i.invocations.Initialized(ev)
 	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
 		i.invocations.Initialized(ev)
-		i.environment.Started(ev.Record)
-		packer.Origin().Describe(i.environment.Details())
+		environment.Started(ev.Record)
+		packer.Origin().Describe(environment.Details())
 	case event.TypePlatformStart:
-		i.describe(packer, ev) // where no init was told of
+		i.describe(packer, environment, ev) // where no init was told of
 		i.invocations.Started(ev.RequestID, ev)
 	case event.TypePlatformRuntimeDone:
 		i.invocations.RuntimeDone(ev.RequestID, ev.Record)
@@ -106,7 +161,7 @@ func (i *intake) take(ev *event.Event) {
 	i.invocations.Counted(ev.RequestID, first, last, len(ev.Record))
 	switch string(ev.Type) {
 	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
-		i.describe(packer, ev)
+		i.describe(packer, environment, ev)
 	case event.TypePlatformReport:
 		if told, ok := i.invocations.Reported(ev.Record); ok {
 			i.tellInvocation(packer, told.Body, ev)
@@ -115,12 +170,12 @@ func (i *intake) take(ev *event.Event) {
 }
 
 // describe tells, once an environment, what its lines do not say. taking is held.
-func (p *pipeline) describe(packer *pack.Packer, at *event.Event) {
-	if p.described == packer {
+func (p *pipeline) describe(packer *pack.Packer, environment *resource.Environment, at *event.Event) {
+	if slices.Contains(p.described, packer) {
 		return
 	}
-	p.described = packer
-	packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: p.environment.JSON()})
+	p.described = append(p.described, packer)
+	packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: environment.JSON()})
 }
 
 // tellInvocation tells of an invocation that is over, at is the event that says

@@ -68,10 +68,11 @@ type pipeline struct {
 
 	// taking makes one of giving an event its number and of knowing in which
 	// environment, against a restore.
-	taking      sync.Mutex            // guards the next three
-	before      *pack.Packer          // that of before the restore
+	taking      sync.Mutex            // guards the next four
 	environment *resource.Environment // what is known of the packer's
-	described   *pack.Packer          // whose environment the stream was told of
+	before      *pack.Packer          // that of before the restore
+	snapshot    *resource.Environment // what is known of before's
+	described   []*pack.Packer        // whose kinetel.environment was emitted
 
 	mu        sync.Mutex // guards all below
 	began     time.Time
@@ -286,7 +287,7 @@ func (p *pipeline) Restored() {
 		now := time.Now()
 		p.taking.Lock()
 		before := p.own()
-		p.environment = environment
+		p.snapshot, p.environment = p.environment, environment
 		p.mu.Lock()
 		p.packers = slices.Insert(p.packers, 0, packer)
 		p.began, p.reported, p.since = now, now, 0

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -296,6 +297,120 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// timed is an event with a time.
+func timed(at, kind, record string) *event.Event {
+	return &event.Event{Time: []byte(at), Received: time.Now(), Type: []byte(kind), Record: []byte(record)}
+}
+
+// post takes a body of events in.
+func (p *process) post(events ...*event.Event) {
+	for _, ev := range events {
+		p.intake.Take(ev)
+	}
+	p.intake.Commit(nil)
+	p.intake.Acknowledged()
+}
+
+// Lambda may send what is of before the snapshot only when a clone runs, in any
+// order. All clones get it, so it has the same environment and numbers in all.
+func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
+	snapshot := map[string]*event.Event{
+		"initStart":   timed("2026-09-21T06:00:00.101Z", event.TypePlatformInitStart, `{"initializationType":"snap-start","phase":"init","instanceId":"SNAPSHOT"}`),
+		"line":        timed("2026-09-21T06:00:02.000Z", event.TypeFunction, `"classes loaded"`),
+		"runtimeDone": timed("2026-09-21T06:00:07.480Z", event.TypePlatformInitRuntimeDone, `{"initializationType":"snap-start","phase":"init","status":"success"}`),
+		"ready":       timed("2026-09-21T06:00:07.480Z", event.TypePlatformExtension, `{"name":"kinetel","state":"Ready"}`),
+		"initReport":  timed("2026-09-21T06:00:07.481Z", event.TypePlatformInitReport, `{"initializationType":"snap-start","phase":"init","status":"success"}`),
+	}
+	init := []*event.Event{snapshot["initStart"], snapshot["line"], snapshot["runtimeDone"], snapshot["ready"], snapshot["initReport"]}
+	restoreStart := timed("2026-09-21T10:00:00.100Z", event.TypePlatformRestoreStart, `{"functionName":"orders","instanceId":"RESTORED"}`)
+	hook := timed("2026-09-21T10:00:00.200Z", event.TypeFunction, `"hook"`)
+	restored := timed("2026-09-21T10:00:00.301Z", event.TypePlatformRestoreReport, `{"status":"success"}`)
+	start := timed("2026-09-21T10:00:00.310Z", event.TypePlatformStart, `{"requestId":"r1"}`)
+	line := timed("2026-09-21T10:00:00.320Z", event.TypeFunction, `"hello"`)
+	untimed := &event.Event{Received: time.Now(), Type: []byte(event.TypeFunction), Record: []byte(`"of no time"`)}
+
+	before := []string{
+		"1 platform.initStart", "2 kinetel.environment SNAPSHOT", `3 function "classes loaded"`, "4 platform.initRuntimeDone", "5 platform.extension", "6 platform.initReport",
+	}
+	after := []string{"1 platform.restoreStart", "2 kinetel.environment RESTORED", `3 function "hook"`, "4 platform.restoreReport", "5 platform.start", `6 function "hello"`, `7 function "of no time"`}
+	for _, tt := range []struct {
+		name          string
+		post          func(p *process)
+		before, after []string
+	}{
+		{"before INVOKE, in one body", func(p *process) {
+			p.post(slices.Concat(init, []*event.Event{restoreStart, hook, restored, start, line, untimed})...)
+			p.Restored()
+		}, before, after},
+		{"after INVOKE, in one body", func(p *process) {
+			p.Restored()
+			p.post(slices.Concat(init, []*event.Event{restoreStart, hook, restored, start, line, untimed})...)
+		}, before, after},
+		{"after INVOKE, each in a body", func(p *process) {
+			p.Restored()
+			for _, ev := range slices.Concat([]*event.Event{restoreStart}, init, []*event.Event{hook, restored, start, line, untimed}) {
+				p.post(ev)
+			}
+		}, before, after},
+		{"behind the restore, in one body", func(p *process) {
+			p.post(slices.Concat([]*event.Event{restoreStart, hook, restored}, init, []*event.Event{start, line, untimed})...)
+		}, before, after},
+		{"at the end of the invocation", func(p *process) {
+			p.post(restoreStart, hook, restored, start, line, untimed)
+			p.post(init...)
+		}, before, after},
+		{"without a restoreStart", func(p *process) {
+			p.Restored()
+			p.post(slices.Concat(init, []*event.Event{hook, restored, start, line})...)
+		}, before, []string{`1 function "hook"`, "2 platform.restoreReport", "3 kinetel.environment ", "4 platform.start", `5 function "hello"`}},
+		{"without a restoreStart, and after the start", func(p *process) {
+			p.Restored()
+			p.post(start, line)
+			p.post(init...)
+		}, before, []string{"1 kinetel.environment ", "2 platform.start", `3 function "hello"`}},
+		{"of an init in this very environment", func(p *process) {
+			p.Restored()
+			p.post(timed("2026-09-21T10:00:00.320Z", event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"invoke","instanceId":"RESET"}`), start)
+		}, nil, []string{"1 platform.initStart", "2 kinetel.environment RESET", "3 platform.start"}},
+	} {
+		for _, spool := range []config.Spool{config.SpoolOff, config.SpoolAlways} {
+			t.Run(fmt.Sprintf("%s, spool %s", tt.name, spool), func(t *testing.T) {
+				inWorld(t, func(t *testing.T, w *world) {
+					p := w.process
+					id := p.id()
+					tt.post(p)
+					p.Cut()
+					time.Sleep(time.Second)
+					short := func(events []record.Event) (all []string) {
+						for _, e := range events {
+							var body struct {
+								Attributes struct {
+									Streams []string `json:"aws.log.stream.names"`
+								}
+							}
+							text := ""
+							switch e.Type {
+							case event.TypeFunction:
+								text = " " + string(e.Body)
+							case event.TypeEnvironment:
+								if err := json.Unmarshal(e.Body, &body); err != nil {
+									t.Error(err)
+								}
+								text = " " + strings.Join(body.Attributes.Streams, ",")
+							}
+							all = append(all, fmt.Sprintf("%d %s%s", e.Seq, e.Type, text))
+						}
+						return all
+					}
+					if diff := cmp.Diff([][]string{tt.before, tt.after}, [][]string{short(w.stream.sent(id)), short(w.stream.sent(p.id()))}); diff != "" {
+						t.Errorf("events before and after the restore (-want +got):\n%s", diff)
+					}
+				}, withSpool(spool))
+			})
+		}
 	}
 }
 
