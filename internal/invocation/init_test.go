@@ -131,6 +131,9 @@ func TestColdStart(t *testing.T) {
 			if *report("two", "").ColdStart {
 				t.Error("the second invocation is a cold start")
 			}
+			if again := report("one", tt.metrics); *again.ColdStart != tt.want {
+				t.Errorf("of a report that is sent again, coldStart is %t, want %t", *again.ColdStart, tt.want)
+			}
 		})
 	}
 }

@@ -27,6 +27,7 @@ type Tracker struct {
 	mu     sync.Mutex // guards all below
 	init   initialization
 	open   map[string]*invocation // by request
+	first  *invocation            // of the process; nil: none has begun
 	begun  int                    // how many there ever were
 	recent [16]release
 	next   int
@@ -78,6 +79,9 @@ func (t *Tracker) Started(request string, ev *event.Event) {
 		t.begun++
 		in = &invocation{request: request, order: t.begun}
 		t.open[request] = in
+		if t.begun == 1 {
+			t.first = in
+		}
 	}
 	in.start, in.trace, in.tracing, in.tenant = string(ev.Time), ev.TraceID, record.Tracing, record.TenantID
 	in.begun = ev.At()
@@ -249,7 +253,11 @@ func (t *Tracker) Reported(record []byte) (told Told, ok bool) {
 	in := t.open[b.RequestID]
 	delete(t.open, b.RequestID)
 	m := &b.Metrics
-	cold := t.init.awaited(in, m.InitDurationMs != "" || m.RestoreDurationMs != "" || m.BilledRestoreDurationMs != "")
+	began := in
+	if began == nil && t.first != nil && t.first.request == b.RequestID {
+		began = t.first // its report was sent again
+	}
+	cold := t.init.awaited(began, m.InitDurationMs != "" || m.RestoreDurationMs != "" || m.BilledRestoreDurationMs != "")
 	t.mu.Unlock()
 	b.ColdStart = &cold
 	return t.tell(&b, in), true

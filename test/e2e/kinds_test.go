@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -190,6 +191,9 @@ func TestSnapStart(t *testing.T) {
 			if len(ids) != 2 {
 				t.Errorf("%d environment ids, want 2: %v", len(ids), ids)
 			}
+			if got, want := coldStarts(t, r.arrived(), "snap-start"), []bool{true, false, false, false, false}; !slices.Equal(got, want) {
+				t.Errorf("cold starts %v, want %v", got, want)
+			}
 		})
 	}
 }
@@ -240,6 +244,39 @@ func TestProvisionedConcurrency(t *testing.T) {
 		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
 	}
 	r.complete()
+	// The init was paid for before, though the first report has its duration.
+	if got, want := coldStarts(t, r.arrived(), "provisioned-concurrency"), make([]bool, 8); !slices.Equal(got, want) {
+		t.Errorf("cold starts %v, want %v", got, want)
+	}
+}
+
+func TestOnDemandTheFirstInvocationIsAColdStart(t *testing.T) {
+	r := start(t, rig.Options{})
+	for i := range 3 {
+		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
+	}
+	r.complete()
+	if got, want := coldStarts(t, r.arrived(), "on-demand"), []bool{true, false, false}; !slices.Equal(got, want) {
+		t.Errorf("cold starts %v, want %v", got, want)
+	}
+}
+
+// coldStarts returns which invocations were cold starts. All must have the init
+// type and the extensions' overhead.
+func coldStarts(t *testing.T, events []record.Event, initType string) (cold []bool) {
+	t.Helper()
+	for _, e := range of(events, event.TypeInvocation) {
+		var body struct {
+			ColdStart           *bool
+			InitType            string
+			ExtensionOverheadMs *float64
+		}
+		if err := json.Unmarshal(e.Body, &body); err != nil || body.ColdStart == nil || body.InitType != initType || body.ExtensionOverheadMs == nil {
+			t.Fatalf("kinetel.invocation %s: %v", e.Body, err)
+		}
+		cold = append(cold, *body.ColdStart)
+	}
+	return cold
 }
 
 func TestAStreamedResponse(t *testing.T) {
