@@ -50,6 +50,9 @@ func (i *intake) learn(ev *event.Event) {
 	case event.TypePlatformRestoreStart:
 		if i.restored.IsZero() {
 			i.restored = ev.At()
+			if ev.Received.Before(i.restored) {
+				i.restored = ev.Received
+			}
 		}
 	case event.TypePlatformInitRuntimeDone:
 		if snapStartInit(ev.Record) {
@@ -58,13 +61,13 @@ func (i *intake) learn(ev *event.Event) {
 	}
 }
 
-// snapStartInit reports whether the record of an init's event is of a snapshot.
+// snapStartInit reports whether the record of an init's event may be of a snapshot.
 func snapStartInit(record []byte) bool {
 	var init struct {
 		InitializationType string `json:"initializationType"`
 	}
 	_ = json.Unmarshal(record, &init) // what cannot be read has none
-	return config.Initialization(init.InitializationType) == config.SnapStart
+	return init.InitializationType == "" || init.InitializationType == string(config.SnapStart)
 }
 
 // ofSnapshot reports whether an event that arrives after the restore is of the

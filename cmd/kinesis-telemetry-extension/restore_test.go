@@ -371,6 +371,16 @@ func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 			p.post(start, line)
 			p.post(init...)
 		}, before, []string{"1 kinetel.environment ", "2 platform.start", `3 function "hello"`}},
+		{"without an init type", func(p *process) {
+			p.post(restoreStart, hook, restored, start)
+			p.post(timed("2026-09-21T10:00:00.305Z", event.TypePlatformInitReport, `{"metrics":{"durationMs":7380.5}}`)) // sent with the invocation
+			p.post(line, untimed)
+		}, []string{"1 platform.initReport"}, after},
+		{"a restore in the future", func(p *process) {
+			p.Restored()
+			p.post(timed("2096-09-21T10:00:00.100Z", event.TypePlatformRestoreStart, `{"instanceId":"RESTORED"}`), start)
+			p.post(&event.Event{Time: []byte(time.Now().Add(time.Second).UTC().Format(event.TimeFormat)), Received: time.Now(), Type: []byte(event.TypeFunction), Record: []byte(`"hello"`)})
+		}, nil, []string{"1 platform.restoreStart", "2 kinetel.environment RESTORED", "3 platform.start", `4 function "hello"`}},
 		{"of an init in this very environment", func(p *process) {
 			p.Restored()
 			p.post(timed("2026-09-21T10:00:00.320Z", event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"invoke","instanceId":"RESET"}`), start)
