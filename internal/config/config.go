@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"kinetel/internal/credentials"
 )
@@ -140,6 +142,9 @@ type Config struct {
 	// Attributes are what OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME and
 	// KINETEL_TAGS add to the resource; a name stands once.
 	Attributes []Attribute
+	// RequestIDKeys are paths of members, such as ctx.requestId, that hold the
+	// request id in a JSON line, beside those that are known already.
+	RequestIDKeys []string
 
 	AWS    AWS
 	Lambda Lambda
@@ -218,6 +223,7 @@ var known = []string{
 	"KINETEL_OTLP_SPANS",
 	"KINETEL_PARTITION_KEY",
 	"KINETEL_REPORT",
+	"KINETEL_REQUEST_ID_KEYS",
 	"KINETEL_SPOOL",
 	"KINETEL_SPOOL_BYTES",
 	"KINETEL_SPOOL_DIR",
@@ -236,6 +242,11 @@ const (
 	maxSpool    = 8 << 30 // /tmp has at most 10 GiB
 	minInterval = 100 * time.Millisecond
 	maxDuration = 15 * time.Minute // the longest invocation
+
+	// Each path is looked up in each JSON line.
+	maxRequestIDKeys  = 8
+	maxRequestIDKey   = 128 // bytes
+	maxRequestIDDepth = 8   // members
 )
 
 // Registration is what registering needs to know; the rest can wait until that
@@ -293,6 +304,7 @@ func Load(environ []string) (Config, []Problem) {
 		Report:        l.report(),
 		LogLevel:      l.level(),
 		Attributes:    l.attributes(),
+		RequestIDKeys: l.requestIDKeys(),
 		Lambda: Lambda{
 			RuntimeAPI:      l.text("AWS_LAMBDA_RUNTIME_API"),
 			Region:          l.text("AWS_REGION"),
@@ -467,6 +479,28 @@ func (l *loader) size(name string, otherwise, least, most int64) int64 {
 		return otherwise
 	}
 	return n
+}
+
+// requestIDKeys reads paths as ctx.requestId, or as jq and JSONPath have them:
+// .ctx.requestId and $.ctx.requestId.
+func (l *loader) requestIDKeys() (keys []string) {
+	const name = "KINETEL_REQUEST_ID_KEYS"
+	for one := range strings.SplitSeq(l.text(name), ",") {
+		one = strings.TrimSpace(one)
+		key := strings.TrimPrefix(strings.TrimPrefix(one, "$"), ".")
+		members := strings.Split(key, ".")
+		switch {
+		case one == "" || slices.Contains(keys, key):
+		case len(key) > maxRequestIDKey || len(members) > maxRequestIDDepth || slices.Contains(members, "") || !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
+			l.warning(name, "%q is not the path of a member, such as ctx.requestId, of at most %d names and %d bytes; it is ignored", clip(one), maxRequestIDDepth, maxRequestIDKey)
+		case len(keys) == maxRequestIDKeys:
+			l.warning(name, "has more than %d paths; the first %d are used", maxRequestIDKeys, maxRequestIDKeys)
+			return keys
+		default:
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func (l *loader) dir(name, otherwise string) string {

@@ -246,6 +246,48 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestRequestIDKeys(t *testing.T) {
+	eight := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	deep := "a.b.c.d.e.f.g.h"
+	for _, tt := range []struct {
+		name, value string
+		want        []string
+		warnings    int
+	}{
+		{"none", "", nil, 0},
+		{"a member", "correlationId", []string{"correlationId"}, 0},
+		{"a path", "ctx.requestId", []string{"ctx.requestId"}, 0},
+		{"a list with white space, a trailing comma and empty elements", " ctx.requestId , ,req.id,", []string{"ctx.requestId", "req.id"}, 0},
+		{"as jq and JSONPath have it", ".ctx.requestId,$.req.id", []string{"ctx.requestId", "req.id"}, 0},
+		{"capitals and other letters count", "Ctx.requestID,größe.id", []string{"Ctx.requestID", "größe.id"}, 0},
+		{"the same twice", "a.b,a.b,.a.b", []string{"a.b"}, 0},
+		{"as many as there may be", strings.Join(eight, ","), eight, 0},
+		{"more than there may be", strings.Join(eight, ",") + ",i,j", eight, 1},
+		{"as deep as there may be", deep, []string{deep}, 0},
+		{"deeper", deep + ".i,ok", []string{"ok"}, 1},
+		{"as long as there may be", strings.Repeat("x", 128), []string{strings.Repeat("x", 128)}, 0},
+		{"longer", strings.Repeat("x", 129) + ",ok", []string{"ok"}, 1},
+		{"an empty member", "a..b,a.,$,.,ok", []string{"ok"}, 4},
+		{"a control character", "a\tb,ok", []string{"ok"}, 1},
+		{"not UTF-8", "a\xff,ok", []string{"ok"}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, problems := config.Load(lambda().with(vars{"KINETEL_REQUEST_ID_KEYS": tt.value}).environ())
+			if diff := cmp.Diff(tt.want, c.RequestIDKeys); diff != "" {
+				t.Errorf("keys (-want +got):\n%s", diff)
+			}
+			if len(problems) != tt.warnings || !usable(problems) {
+				t.Errorf("problems are %v, want %d, all of them warnings", problems, tt.warnings)
+			}
+			for _, p := range problems {
+				if p.Variable != "KINETEL_REQUEST_ID_KEYS" || len(p.String()) > 1000 {
+					t.Errorf("problem %q", p)
+				}
+			}
+		})
+	}
+}
+
 func TestStreamARNsOfAllPartitionsAreRead(t *testing.T) {
 	for _, tt := range []struct{ partition, region string }{
 		{"aws", "eu-west-1"},
