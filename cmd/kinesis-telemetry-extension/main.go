@@ -115,12 +115,11 @@ type extension struct {
 // live ships telemetry if it is asked to and can. It reports whether Lambda's
 // loop has ended; where it has not, there is nothing to do but to keep it going.
 func (e *extension) live(stop context.Context, problems []config.Problem) (ended bool, err error) {
-	bad := tell(e.log, problems)
+	bad := logProblems(e.log, problems)
 	switch {
-	case config.Usable(problems) && e.cfg.Enabled:
-	case !config.Usable(problems) && e.cfg.Strict:
+	case e.cfg.Strict && len(bad) > 0:
 		return true, e.fail(stop, "Extension.ConfigInvalid", strings.Join(bad, "; "))
-	default:
+	case !config.Usable(problems) || !e.cfg.Enabled:
 		return false, nil
 	}
 	ended, err = e.work(stop)
@@ -251,22 +250,25 @@ func newEnvironmentID() string {
 	return hex.EncodeToString(id[:])
 }
 
-// tell tells all problems with the configuration at once. It returns those that
-// keep the extension from working.
-func tell(log *slog.Logger, problems []config.Problem) (bad []string) {
-	var odd []string
+// logProblems logs all problems with the configuration at once, a line for each
+// severity. It returns those that are more than warnings.
+func logProblems(log *slog.Logger, problems []config.Problem) (bad []string) {
+	var by [config.Fatal + 1][]string
 	for _, p := range problems {
-		if p.Warning {
-			odd = append(odd, p.String())
-		} else {
-			bad = append(bad, p.String())
+		text := p.String()
+		if p.Severity == config.Replaced {
+			text += "; " + p.Used + " is used instead"
 		}
+		by[p.Severity] = append(by[p.Severity], text)
 	}
-	if len(bad) > 0 {
-		log.Error("the configuration cannot be used: nothing is shipped, and the function runs on without", "problems", bad)
+	if list := by[config.Fatal]; list != nil {
+		log.Error("the configuration cannot be used: nothing is shipped, and the function runs on without", "problems", list)
 	}
-	if len(odd) > 0 {
-		log.Warn("the configuration has parts that have no effect", "problems", odd)
+	if list := by[config.Replaced]; list != nil {
+		log.Error("values in the configuration cannot be used and are replaced", "problems", list)
 	}
-	return bad
+	if list := by[config.Warning]; list != nil {
+		log.Warn("the configuration has parts that have no effect", "problems", list)
+	}
+	return append(by[config.Fatal], by[config.Replaced]...)
 }
