@@ -116,7 +116,9 @@ func TestALevelIsFoundAmongAnyMembers(t *testing.T) {
 		id := uuid("X")
 		value := `{"x":` + before + `,"level":"` + word + `" , "requestId" : "` + id + `","y":` + behind + `}`
 		for _, record := range []string{value, asText(value)} {
-			ev := check(t, annotate.New(config.ManagedInstances), []byte(event.TypeFunction), []byte(record))
+			a := annotate.New(config.ManagedInstances)
+			a.Learn(start(0, "X").event())
+			ev := check(t, a, []byte(event.TypeFunction), []byte(record))
 			if ev.Severity != want || ev.RequestID != id {
 				t.Fatalf("%s is %q, of request %q", record, ev.Severity, ev.RequestID)
 			}

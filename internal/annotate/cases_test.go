@@ -1,0 +1,42 @@
+package annotate_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"testing"
+
+	"kinetel/internal/event"
+)
+
+// TestSeverityCases reads lines as loggers of all runtimes write them. A case is a
+// record and the severity that a reader expects; null stands for any.
+func TestSeverityCases(t *testing.T) {
+	cases, err := os.ReadFile("testdata/severity.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text := range bytes.Lines(cases) {
+		var c struct {
+			Name     string
+			Record   json.RawMessage
+			Severity *string
+		}
+		if err := json.Unmarshal(text, &c); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			for _, record := range []string{string(c.Record), asText(string(c.Record))} {
+				if c.Record[0] == '"' {
+					record = string(c.Record)
+				}
+				got := severityOf(t, record).String()
+				if c.Severity != nil && got != *c.Severity {
+					t.Errorf("%s is %q, want %q", record, got, *c.Severity)
+				}
+			}
+		})
+	}
+}
+
+var _ event.Severity
