@@ -71,9 +71,8 @@ func (a *Annotator) readString(l *line, text []byte) {
 	}
 	prefix := l.severity
 	l.severity = event.SeverityUnknown
-	if message[0] == '{' {
-		a.readJSON(l, text[max(0, bytes.IndexByte(text, '{')):], 0) // the first one: Lambda's prefix has none
-	} else if console {
+	// The first brace is the message's: Lambda's prefix has none.
+	if (message[0] != '{' || !a.readJSON(l, text[max(0, bytes.IndexByte(text, '{')):], 0)) && console {
 		l.readText(message, true)
 	}
 	if l.severity == event.SeverityUnknown {
@@ -179,6 +178,8 @@ func (l *line) readText(head []byte, behind bool) (message []byte, console bool)
 		message = l.readBracket(text)
 	case c == '<':
 		l.readPriority(text)
+	case c == '{' && behind:
+		l.severity = inspected(text)
 	case isCapital(c):
 		l.readCapitals(text)
 	case isLetter(c):
@@ -480,8 +481,49 @@ func (l *line) readNest(text []byte) {
 	if word := text[:letters(text)]; string(word) == "LOG" {
 		l.severity = event.Info
 	} else {
-		l.severity = first(word)
+		l.severity = printed(word)
 	}
+}
+
+// inspected reads the level of an object that Node printed as its console prints
+// objects: { level: 'error', message: 'text' }.
+func inspected(text []byte) event.Severity {
+	begins := false // a member of the outermost object
+	for i, depth := 0, 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '{' || c == '[':
+			depth++
+			begins = depth == 1
+		case c == '}' || c == ']':
+			depth--
+		case c == ',':
+			begins = depth == 1
+		case c == '\'' || c == '"' || c == '`':
+			for i++; i < len(text) && text[i] != c; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+			begins = false
+		case begins && isLetter(c):
+			begins = false
+			n := i + letters(text[i:])
+			name, value := text[i:n], text[n:]
+			i = n - 1
+			if string(name) != "level" && string(name) != "severity" {
+				continue
+			}
+			if value, ok := bytes.CutPrefix(value, []byte(": '")); ok {
+				word, _, _ := bytes.Cut(value, []byte{'\''})
+				return level(word)
+			}
+			if value, ok := bytes.CutPrefix(value, []byte(": ")); ok {
+				o := object{level: value[:digits(value)]}
+				return o.severity()
+			}
+		}
+	}
+	return event.SeverityUnknown
 }
 
 // readPriority reads a text that begins with a priority of syslog (RFC 5424), which
@@ -510,7 +552,7 @@ func (l *line) readCapitals(text []byte) {
 		}
 	case len(rest) == 0, rest[0] <= ' ':
 		l.severity = first(word)
-		if bytes.HasPrefix(rest, []byte{'\t'}) {
+		if bytes.HasPrefix(rest, []byte{'\t'}) || pastTime(bytes.TrimLeft(rest, " ")) > 0 {
 			l.severity = printed(word)
 		}
 	case rest[0] == ':' || rest[0] == '|':
