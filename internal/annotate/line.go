@@ -198,12 +198,15 @@ func (l *line) readText(head []byte, behind bool) (message []byte, console bool)
 // spans, RequestId: …, aws_request_id=….
 func (l *line) readIDs(text []byte) {
 	for from := 0; ; {
-		at := bytes.Index(text[from:], []byte("equest"))
+		at := bytes.IndexByte(text[from:], 'q') // rare
 		if at < 0 {
 			return
 		}
 		at += from
-		from = at + len("equest")
+		from = at + 1
+		if !bytes.HasPrefix(text[from:], []byte("uest")) {
+			continue
+		}
 		begin, end := at, from
 		for begin > 0 && isName(text[begin-1]) {
 			begin--
