@@ -140,6 +140,9 @@ type Config struct {
 	// Attributes are what OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME and
 	// KINETEL_TAGS add to the resource; a name stands once.
 	Attributes []Attribute
+	// RequestIDKeys are paths of members, such as ctx.requestId, that hold the
+	// request id in a JSON line, beside those that are known already.
+	RequestIDKeys []string
 
 	AWS    AWS
 	Lambda Lambda
