@@ -115,7 +115,8 @@ func (a *Annotator) Annotate(ev *event.Event) {
 	case string(ev.Type) == event.TypeExtension:
 		// Extensions go on when an invocation is over, and begin before it
 		// does: their lines belong to none for certain.
-		said := a.read(ev.Record)
+		var said line
+		a.read(&said, ev.Record)
 		ev.Severity = said.severity
 	case bytes.HasPrefix(ev.Type, []byte("platform.")):
 		a.annotatePlatform(ev)
@@ -142,7 +143,8 @@ func (a *Annotator) annotatePlatform(ev *event.Event) {
 }
 
 func (a *Annotator) annotateLine(ev *event.Event) {
-	said := a.read(ev.Record)
+	var said line
+	a.read(&said, ev.Record)
 	ev.Severity = said.severity
 	a.mu.Lock()
 	defer a.mu.Unlock()

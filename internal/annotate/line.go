@@ -47,17 +47,16 @@ func (l *line) candidate(rank uint8, id []byte) {
 }
 
 // read reads a record of a function or an extension.
-func (a *Annotator) read(record []byte) (l line) {
+func (a *Annotator) read(l *line, record []byte) {
 	if len(record) == 0 {
-		return l
+		return
 	}
 	switch record[0] {
 	case '{':
-		a.readObject(&l, record[:min(len(record), maxObject)], 0)
+		a.readObject(l, record[:min(len(record), maxObject)], 0)
 	case '"':
-		a.readString(&l, record[1:max(1, len(record)-1)])
+		a.readString(l, record[1:max(1, len(record)-1)])
 	}
-	return l
 }
 
 // readString reads what stands between the quotes of a JSON string.
@@ -440,30 +439,27 @@ func (l *line) readBracket(text []byte) (message []byte) {
 		return nil
 	}
 	for range maxFields { // a name, a process, a thread, each in brackets
-		if l.severity != event.SeverityUnknown {
-			return nil
-		}
-		if len(rest) > 0 && rest[0] == ' ' {
+		spaced := len(rest) > 0 && rest[0] == ' '
+		if spaced {
 			rest = rest[1:]
 		}
-		if len(rest) < 2 {
+		switch {
+		case l.severity != event.SeverityUnknown || len(rest) < 2:
 			return nil
-		}
-		if rest[0] != '[' {
-			break
+		case isDigit(rest[0]):
+			l.readNest(rest)
+			return nil
+		case rest[0] != '[':
+			if n := letters(rest); spaced && len(rest) > n && (rest[n] == ' ' || rest[n] == ':') { // SLF4J's: [main] INFO
+				l.severity = first(rest[:n])
+			}
+			return nil
 		}
 		if n = bytes.IndexAny(rest, "]\n"); n < 0 || rest[n] != ']' {
 			return nil
 		}
 		l.severity = printed(bytes.TrimSpace(rest[1:n]))
 		rest = rest[n+1:]
-	}
-	if isDigit(rest[0]) {
-		l.readNest(rest)
-		return nil
-	}
-	if n := letters(rest); text[len(text)-len(rest)-1] == ' ' && len(rest) > n && (rest[n] == ' ' || rest[n] == ':') { // SLF4J's: [main] INFO
-		l.severity = first(rest[:n])
 	}
 	return nil
 }
