@@ -173,6 +173,7 @@ func (l *line) readText(head []byte, behind bool) (message []byte, console bool)
 	case isDigit(c):
 		message = l.readTime(text, false)
 		console = message != nil
+		l.readSecondLine(text)
 	case c == '[':
 		message = l.readBracket(text)
 	case c == '<':
@@ -276,6 +277,14 @@ func (l *line) readTime(text []byte, bracket bool) (message []byte) {
 			}
 			return nil
 		}
+		if l.severity = ofSwift(field, rest); l.severity != event.SeverityUnknown && text[10] == 'T' {
+			return nil
+		}
+		if l.severity = event.SeverityUnknown; len(field) == 1 && bytes.HasPrefix(rest, []byte(" [")) { // Ruby's semantic_logger: E [8:main]
+			if l.severity = ofLetter(field[0]); l.severity != event.SeverityUnknown {
+				return nil
+			}
+		}
 		if bracket {
 			if l.severity = inChannel(field); l.severity != event.SeverityUnknown {
 				return nil
@@ -328,13 +337,16 @@ func pastField(text []byte, i int) int {
 func headed(field, rest []byte) event.Severity {
 	word := field
 	marked := len(rest) > 0 && rest[0] == '\t'
-	enclosed := len(rest) > 0 && rest[0] == '|'
+	enclosed := false
 	if word[0] == '[' {
-		word = word[1:]
+		word = bytes.TrimLeft(word[1:], " ")
 	}
 	n := letters(word)
 	if n == 0 {
 		return event.SeverityUnknown
+	}
+	if stroke := bytes.TrimLeft(rest, " "); len(stroke) > 0 && stroke[0] == '|' {
+		enclosed = true
 	}
 	switch after := word[n:]; {
 	case len(after) == 0:
@@ -352,21 +364,40 @@ func headed(field, rest []byte) event.Severity {
 	switch word = word[:n]; {
 	case marked && string(word) == "fail":
 		return event.Error // .NET's
-	case enclosed && string(word) == "Information":
-		return event.Info // Serilog's
 	case enclosed:
-		return unambiguous(word)
+		return enclosedIn(word)
 	case !marked && !isCapital(word[0]):
 		return event.SeverityUnknown
 	}
 	return printed(word)
 }
 
+// ofSwift reads what Swift's logger has behind a time: level label: text.
+func ofSwift(word, rest []byte) event.Severity {
+	if isCapital(word[0]) || letters(word) != len(word) || len(rest) < 2 || rest[0] != ' ' {
+		return event.SeverityUnknown
+	}
+	n := 1 + pastWord(rest[1:])
+	if rest[n-1] != ':' && !bytes.HasPrefix(rest[n:], []byte(" :")) {
+		return event.SeverityUnknown
+	}
+	return printed(word)
+}
+
+// enclosedIn reads a word in brackets or between strokes, where .NET's loggers write
+// it with a capital.
+func enclosedIn(word []byte) event.Severity {
+	if string(word) == "Information" {
+		return event.Info
+	}
+	return unambiguous(word)
+}
+
 // inChannel reads a field as Monolog and Laravel have it: channel.LEVEL: and the
 // like.
 func inChannel(field []byte) event.Severity {
 	dot := bytes.LastIndexByte(field, '.')
-	if field[len(field)-1] != ':' || dot < 0 || !isCapital(field[dot+1]) {
+	if len(field) == 0 || field[len(field)-1] != ':' || dot < 0 || !isCapital(field[dot+1]) {
 		return event.SeverityUnknown
 	}
 	return printed(field[dot+1 : len(field)-1])
@@ -390,12 +421,18 @@ func ofPHP(text []byte) event.Severity {
 }
 
 // aside reports whether a field may stand before a severity: a thread in
-// brackets, a process, a zone, a mark, or a request that there is none of.
+// brackets, a process, a zone, a mark, a line of source, or a request that there is
+// none of.
 func aside(field []byte) bool {
-	if field[0] == '[' {
+	last := field[len(field)-1]
+	if field[0] == '[' || field[0] == '{' && last == '}' || field[0] == '(' && last == ')' {
 		return true
 	}
-	if string(field) == "undefined" || string(field) == "UTC" {
+	switch string(field) {
+	case "undefined", "UTC", "main":
+		return true
+	}
+	if i := bytes.Index(field, []byte(".go:")); i > 0 && last == ':' { // Go's main.go:17:
 		return true
 	}
 	for _, c := range field {
@@ -427,7 +464,12 @@ func (l *line) readBracket(text []byte) (message []byte) {
 		l.severity = ofLetter(in[0])
 		return nil
 	}
-	l.severity = printed(bytes.TrimSpace(in))
+	in = bytes.TrimSpace(in)
+	l.severity = printed(in)
+	switch string(in) { // .NET's, in Lambda's logger
+	case "Trace", "Debug", "Information", "Warning", "Error", "Critical":
+		l.severity = severity(in)
+	}
 	if len(rest) > 1 && rest[0] == '\t' {
 		if at := pastTime(rest[1:]); at > 0 && bytes.HasPrefix(rest[1+at:], []byte{'\t'}) {
 			id, message, ok := bytes.Cut(rest[2+at:], []byte{'\t'})
@@ -450,8 +492,18 @@ func (l *line) readBracket(text []byte) (message []byte) {
 			l.readNest(rest)
 			return nil
 		case rest[0] != '[':
-			if n := letters(rest); spaced && len(rest) > n && (rest[n] == ' ' || rest[n] == ':') { // SLF4J's: [main] INFO
+			n := letters(rest)
+			switch {
+			case !spaced || n == 0 || n == len(rest):
+			case rest[n] == ':' && !isCapital(rest[0]): // winston's: [orders] error:
+				l.readSmall(rest)
+			case rest[n] == ' ' || rest[n] == ':': // SLF4J's: [main] INFO
 				l.severity = first(rest[:n])
+				fallthrough
+			case rest[n] == '\t': // nest-winston's: [Nest] Error and a time
+				if l.severity == event.SeverityUnknown && pastTime(bytes.TrimLeft(rest[n:], " \t")) > 0 {
+					l.severity = unambiguous(rest[:n])
+				}
 			}
 			return nil
 		}
@@ -509,7 +561,7 @@ func inspected(text []byte) event.Severity {
 			n := i + letters(text[i:])
 			name, value := text[i:n], text[n:]
 			i = n - 1
-			if string(name) != "level" && string(name) != "severity" {
+			if string(name) != "level" && string(name) != "severity" && string(name) != "severityText" {
 				continue
 			}
 			if value, ok := bytes.CutPrefix(value, []byte(": '")); ok {
@@ -551,7 +603,7 @@ func (l *line) readCapitals(text []byte) {
 		}
 	case len(rest) == 0, rest[0] <= ' ':
 		l.severity = first(word)
-		if bytes.HasPrefix(rest, []byte{'\t'}) || pastTime(bytes.TrimLeft(rest, " ")) > 0 {
+		if bytes.HasPrefix(rest, []byte{'\t'}) || pastTime(bytes.TrimLeft(rest, " -")) > 0 {
 			l.severity = printed(word)
 		}
 	case rest[0] == ':' || rest[0] == '|':
@@ -572,19 +624,29 @@ func (l *line) readCapitals(text []byte) {
 		l.severity = ofPHP(text)
 		return
 	}
-	if n := pastTime(text); n > 0 {
-		// java.util.logging has the level on a line of its own.
-		if l.readTime(text, false); l.severity == event.SeverityUnknown {
-			_, second, _ := bytes.Cut(text, []byte{'\n'})
-			if n := letters(second); n > 0 && n < len(second) && second[n] == ':' {
-				if l.severity = printed(second[:n]); l.severity == event.SeverityUnknown && (string(second[:n]) == "FINE" || string(second[:n]) == "CONFIG") {
-					l.severity = event.Debug
-				}
-			}
-		}
+	if isMonth(text) || isWeekday(text) {
+		l.readTime(text, false)
+		l.readSecondLine(text)
 		return
 	}
 	l.readName(text)
+}
+
+// readSecondLine reads what java.util.logging has: the level is on a line of its
+// own, behind one with the time and the method.
+func (l *line) readSecondLine(text []byte) {
+	if l.severity != event.SeverityUnknown || pastTime(text) == 0 {
+		return
+	}
+	_, second, _ := bytes.Cut(text, []byte{'\n'})
+	n := letters(second)
+	if n == 0 || n == len(second) || second[n] != ':' || !oneCase(second[:n]) || !isCapital(second[0]) {
+		return
+	}
+	switch string(second[:n]) {
+	case "INFO", "WARNING", "SEVERE", "CONFIG", "FINE", "FINER", "FINEST", "TRACE", "DEBUG", "WARN", "ERROR":
+		l.severity = severity(second[:n])
+	}
 }
 
 // readSmall reads a text that begins with a small letter: .NET's and winston's
@@ -607,14 +669,18 @@ func (l *line) readSmall(text []byte) {
 	l.readName(text)
 }
 
-// readName reads what Python's loggers have without a time: name - LEVEL - text.
+// readName reads what begins with a logger's name and has no time: Python's name -
+// LEVEL - text, name | LEVEL | text, and Monolog's channel.LEVEL: text.
 func (l *line) readName(text []byte) {
 	name := pastWord(text)
-	rest, ok := bytes.CutPrefix(text[name:], []byte(" - "))
-	if !ok {
+	if l.severity = inChannel(text[:name]); l.severity != event.SeverityUnknown || len(text) < name+3 {
 		return
 	}
-	if n := letters(rest); n > 0 && isCapital(rest[0]) && bytes.HasPrefix(rest[n:], []byte(" - ")) {
+	mark, rest := text[name:name+3], text[name+3:]
+	if string(mark) != " - " && string(mark) != " | " {
+		return
+	}
+	if n := letters(rest); n > 0 && isCapital(rest[0]) && bytes.HasPrefix(bytes.TrimLeft(rest[n:], " "), mark[1:]) {
 		l.severity = printed(rest[:n])
 	}
 }
@@ -636,7 +702,8 @@ func pastWord(text []byte) (n int) {
 // Lambda's own logger of Ruby has the request's id behind the level.
 func (l *line) readLetter(letter byte, rest []byte) bool {
 	ruby := len(rest) > 3 && rest[0] == ',' && rest[1] == ' ' && rest[2] == '[' && isDigit(rest[3])
-	klog := len(rest) > 5 && isDigit(rest[0]) && isDigit(rest[1]) && isDigit(rest[2]) && isDigit(rest[3]) && rest[4] == ' ' && clock(rest[5:]) == len("20:15:00")
+	n := digits(rest) // of the date, in newer ones with the year
+	klog := (n == 4 || n == 8) && len(rest) > n && rest[n] == ' ' && clock(rest[n+1:]) == len("20:15:00")
 	if !ruby && !klog {
 		return false
 	}
@@ -854,11 +921,12 @@ func logfmt(text []byte) event.Severity {
 		}
 		value := text[i+1:]
 		end := byte(' ')
-		if len(value) > 0 && value[0] == '"' {
-			value, end = value[1:], '"'
+		if len(value) > 0 && (value[0] == '"' || value[0] == '\'') { // of structlog, too
+			end = value[0]
+			value = value[1:]
 		}
 		n = letters(value)
-		if n == len(value) && (end == '"' || len(text) >= maxHead) {
+		if n == len(value) && (end != ' ' || len(text) >= maxHead) {
 			continue // cut
 		}
 		for end == ' ' && n < len(value) && (value[n] == '+' || value[n] == '-' || isDigit(value[n])) {

@@ -284,7 +284,7 @@ func (a *Annotator) readMember(l *line, o *object, name, value []byte) {
 		if s := severityOf(value); s != event.SeverityUnknown {
 			o.levels[bySeverityText] = s
 		}
-	case "@level", "@l", "LogLevel", "logLevel", "log_level", "loglevel", "_logLevel", "Severity", "severityLevel", "priorityName":
+	case "@level", "@l", "LogLevel", "logLevel", "log_level", "loglevel", "_logLevel", "L", "Severity", "severityLevel", "priorityName":
 		s := severityOf(value)
 		if n := number(value); string(name) == "severityLevel" && n >= 0 && n <= 4 { // Azure's SeverityLevel
 			s = [...]event.Severity{event.Trace, event.Info, event.Warn, event.Error, event.Fatal}[n]
@@ -305,6 +305,8 @@ func (a *Annotator) readMember(l *line, o *object, name, value []byte) {
 		o.status = statusOf(value)
 	case "log":
 		o.levels[byNested] = severityOf(member(value, "level"))
+	case "_meta": // tslog's
+		o.levels[byNested] = severityOf(member(value, "logLevelName"))
 	case "record": // loguru's
 		if s := severityOf(member(member(value, "level"), "name")); s != event.SeverityUnknown {
 			o.levels[byNested] = s

@@ -26,7 +26,7 @@ func lower(word []byte, buf *[maxWord]byte) []byte {
 func severity(word []byte) event.Severity {
 	var buf [maxWord]byte
 	switch string(lower(word, &buf)) {
-	case "trace", "verbose", "finest", "trce", "trc", "trac", "silly", "vrb":
+	case "trace", "verbose", "finest", "trce", "trc", "trac", "silly", "vrb", "verb":
 		return event.Trace
 	case "debug", "finer", "fine", "config", "dbug", "dbg", "debu", "http":
 		return event.Debug
@@ -36,7 +36,7 @@ func severity(word []byte) event.Severity {
 		return event.Warn
 	case "error", "err", "severe", "fail", "erro", "eror":
 		return event.Error
-	case "fatal", "critical", "crit", "panic", "dpanic", "alert", "emerg", "emergency", "ftl", "fata", "pani", "pnc":
+	case "fatal", "critical", "crit", "panic", "dpanic", "alert", "emerg", "emergency", "ftl", "fata", "fatl", "pani", "pnc":
 		return event.Fatal
 	}
 	return event.SeverityUnknown

@@ -139,7 +139,7 @@ func TestSeverityOfText(t *testing.T) {
 		{"config", "CONFIG: loaded", 0},
 		{"fine in brackets", "[FINE] weather", 0},
 		{"config in brackets", "[config] loaded", 0},
-		{"one capital in brackets", "[Error] boom", 0},
+		{"one capital in brackets, of no logger", "[Severe] boom", 0},
 		{"brackets that are not closed", "[ERROR boom", 0},
 		{"brackets that close on the next line", "[ERROR\n] boom", 0},
 		{"brackets that hold more", "[ERROR 17] boom", 0},
