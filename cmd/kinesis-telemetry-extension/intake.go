@@ -1,6 +1,7 @@
 package main
 
 import (
+	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/guard"
 	"kinetel/internal/lifecycle"
@@ -9,9 +10,14 @@ import (
 	"kinetel/internal/telemetry"
 )
 
-// maxAhead bounds the events of a body that are looked at before the first of
-// them gets its number: Lambda posts a thousand at most (package telemetry).
-const maxAhead = 1024
+const (
+	// maxAhead bounds the events of a body that are looked at before the first of
+	// them gets its number.
+	maxAhead = telemetry.MaxItems
+	// maxAheadText bounds, of these, the texts that are not in the body's memory:
+	// of what cannot be parsed.
+	maxAheadText = 1 << 20
+)
 
 // intake is where the listener's events go: when a body is complete, by the
 // annotator into the open record, and by the loop's eyes. It is used by one
@@ -19,16 +25,38 @@ const maxAhead = 1024
 type intake struct {
 	*pipeline
 	*lifecycle.Loop
-	ahead []event.Event // of the body that is being read
+	ahead     []event.Event // of the body that is being read
+	aheadText int           // bytes of the texts of kinetel.unparsed in it
+	restores  restores      // that were looked at
+	taken     restores      // that were taken in
+}
+
+// restores counts platform.restoreStart events. Lambda sends one, and only with
+// SnapStart; others change nothing.
+type restores int
+
+// first reports whether an event begins the restored environment.
+func (r *restores) first(p *pipeline) bool {
+	*r++
+	return *r == 1 && p.cfg.Lambda.Initialization == config.SnapStart
 }
 
 // Take looks at an event of a body. It is taken in with the others, because what
 // is said of invocations may stand behind the lines that belong to them.
 func (i *intake) Take(ev *event.Event) {
-	if len(i.ahead) == maxAhead {
+	if len(i.ahead) == maxAhead || i.aheadText > maxAheadText {
 		i.takeAll()
 	}
-	i.annotator.Learn(ev)
+	switch string(ev.Type) {
+	case event.TypeUnparsed:
+		i.aheadText += len(ev.Record)
+	case event.TypePlatformRestoreStart:
+		if i.restores.first(i.pipeline) {
+			i.annotator.Learn(ev)
+		}
+	default:
+		i.annotator.Learn(ev)
+	}
 	i.ahead = append(i.ahead, *ev)
 }
 
@@ -59,7 +87,7 @@ func (i *intake) takeAll() {
 		}
 	}
 	clear(i.ahead) // they point into the body
-	i.ahead = i.ahead[:0]
+	i.ahead, i.aheadText = i.ahead[:0], 0
 }
 
 // keep takes an event in that nobody looks at.
@@ -71,13 +99,16 @@ func (i *intake) keep(ev *event.Event) {
 
 // take takes an event in.
 func (i *intake) take(ev *event.Event) {
+	begins := string(ev.Type) == event.TypePlatformInitStart
 	switch string(ev.Type) {
 	case event.TypePlatformLogsDropped:
 		i.mu.Lock()
 		i.dropped.Add(ev.Record)
 		i.mu.Unlock()
 	case event.TypePlatformRestoreStart:
-		i.Restored() // before anything is numbered
+		if begins = i.taken.first(i.pipeline); begins {
+			i.Restored() // before anything is numbered
+		}
 	case event.TypeExtension:
 		if selflog.Own(ev.Record) {
 			i.ownLog.Add(1) // shipping it would make more of it
@@ -88,10 +119,11 @@ func (i *intake) take(ev *event.Event) {
 	i.taking.Lock()
 	defer i.taking.Unlock()
 	packer := i.own()
-	switch string(ev.Type) {
-	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
+	if begins {
 		i.environment.Started(ev.Record)
 		packer.Origin().Describe(i.environment.Details())
+	}
+	switch string(ev.Type) {
 	case event.TypePlatformStart:
 		i.describe(packer, ev) // where no init was told of
 		i.invocations.Started(ev.RequestID, ev)
@@ -101,10 +133,10 @@ func (i *intake) take(ev *event.Event) {
 	first, last := packer.Add(ev)
 	i.Observe(ev)
 	i.invocations.Counted(ev.RequestID, first, last, len(ev.Record))
-	switch string(ev.Type) {
-	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
+	if begins {
 		i.describe(packer, ev)
-	case event.TypePlatformReport:
+	}
+	if string(ev.Type) == event.TypePlatformReport {
 		if told, ok := i.invocations.Reported(ev.Record); ok {
 			i.tellInvocation(packer, told.Body, ev)
 		}

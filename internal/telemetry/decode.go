@@ -244,10 +244,24 @@ func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 	if i >= len(b) {
 		return ev, i, scan.ErrCut
 	}
-	if !seen.shape || seen.twice {
+	if !seen.shape || seen.twice || !isType(ev.Type) {
 		return ev, i + 1, errNoEvent
 	}
 	return ev, i + 1, nil
+}
+
+// isType reports whether text can be the type of an event of Lambda's: a name
+// without white space or escapes, and none of Kinetel's own. What has another
+// type is kept as text, in kinetel.unparsed: a consumer that unescapes the type,
+// trims it or ignores its case must not take it for a word of Kinetel's.
+func isType(text []byte) bool {
+	for _, c := range text {
+		if c <= ' ' || c >= 0x7f || c == '\\' {
+			return false
+		}
+	}
+	const own = "kinetel"
+	return len(text) < len(own) || !bytes.EqualFold(text[:len(own)], []byte(own))
 }
 
 // memberName returns the text of the member's name whose quote is b[i].
