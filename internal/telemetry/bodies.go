@@ -12,10 +12,13 @@ import (
 
 const (
 	// firstRead is the memory that a body begins with: what a mere header costs.
-	firstRead = 64 << 10
-	// maxMemory bounds the memory of all bodies together: as much as the largest
-	// one in chunks needs when its memory grows for the last time.
-	maxMemory = maxBody + maxBody/2 + 1
+	firstRead = 32 << 10
+	// nextRead is the memory of a body of unknown length that is larger than that,
+	// before it gets as much as any may have.
+	nextRead = 512 << 10
+	// maxMemory bounds the memory of all bodies together: it is enough for the
+	// largest one while each other connection has a body that waits for more.
+	maxMemory = maxBody + 1 + nextRead + maxKept + maxConnections*firstRead
 	// slowBody is how long a client may take to fill the memory of its body where
 	// another body needs memory.
 	slowBody = 250 * time.Millisecond
@@ -23,14 +26,14 @@ const (
 
 // bodies reads bodies into a bounded amount of memory. Where there is no more, a
 // body waits until others are decoded. Those whose clients are slow are broken
-// off for it, the slowest first, so that a client that stalls does not stall the
-// others.
+// off for it, the slowest first, and the latest body is served first: Lambda posts
+// one at a time and fast, so a client that stalls does not stall it.
 type bodies struct {
 	mu      sync.Mutex // guards all below, and what is in each body
 	free    int
 	ending  int           // memory that will be free without waiting for a client
 	reading []*body       // those whose clients are waited for, or that wait for memory
-	changed chan struct{} // closed, and made anew, when one of the above changes
+	changed chan struct{} // closed, and made anew, when somebody may get memory
 }
 
 // body is the memory of one body.
@@ -75,21 +78,26 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, memory []byte) ([]
 	if cap(memory) < first {
 		text = make([]byte, 0, first)
 	}
+	unknown, most := r.ContentLength < 0, 0
 	for {
 		if len(text) == cap(text) {
-			size := 2 * cap(text)
-			switch {
-			case r.ContentLength >= 0:
-				size = int(r.ContentLength) + 1
-			case size > maxBody/2:
-				size = maxBody + 1
+			size := int(r.ContentLength) + 1
+			if unknown {
+				if size = nextRead; cap(text) >= nextRead {
+					size = maxBody + 1
+				}
 			}
-			if err := b.reserve(it, size); err != nil {
-				return nil, it, err
+			// One of unknown length gets at once what the largest one needs, because
+			// bodies that have some of it and wait for more could wait for each other.
+			if most == 0 {
+				if most = size; unknown {
+					most = nextRead + maxBody + 1
+				}
+				if err := b.reserve(it, most); err != nil {
+					return nil, it, err
+				}
 			}
-			old := cap(text)
 			text = append(make([]byte, 0, size), text...)
-			b.give(it, old)
 		}
 		n, err := reader.Read(text[len(text):cap(text)])
 		text = text[:len(text)+n]
@@ -122,15 +130,17 @@ func (b *bodies) reserve(it *body, n int) error {
 	it.waiting = true
 	defer func() { it.waiting = false }()
 	for !it.broken {
-		if n <= b.free {
+		first := b.first(it)
+		if first && n <= b.free {
 			b.free -= n
 			it.size += n
 			it.since = time.Now()
+			b.announce()
 			return nil
 		}
 		wait := time.Hour
-		if victim := b.slowest(); victim != nil && n > b.free+b.ending {
-			if wait = time.Until(victim.since.Add(slowBody)); victim.waiting || wait <= 0 {
+		if victim := b.slowest(); first && victim != nil && n > b.free+b.ending {
+			if wait = time.Until(victim.since.Add(slowBody)); wait <= 0 {
 				victim.broken = true
 				b.end(victim)
 				victim.stop()
@@ -150,19 +160,22 @@ func (b *bodies) reserve(it *body, n int) error {
 	return errSlow
 }
 
-// slowest returns the body that has waited longest for its client, or, where all
-// wait for memory, the largest one. b.mu is held.
+// first reports whether a body is the latest of those that wait for memory. b.mu
+// is held.
+func (b *bodies) first(it *body) bool {
+	for _, one := range slices.Backward(b.reading) {
+		if one.waiting {
+			return one == it
+		}
+	}
+	return false
+}
+
+// slowest returns the body that has waited longest for its client. b.mu is held.
 func (b *bodies) slowest() (victim *body) {
 	for _, one := range b.reading {
 		if one.size > 0 && !one.waiting && (victim == nil || one.since.Before(victim.since)) {
 			victim = one
-		}
-	}
-	if victim == nil {
-		for _, one := range b.reading {
-			if victim == nil || one.size > victim.size {
-				victim = one
-			}
 		}
 	}
 	return victim
@@ -180,20 +193,17 @@ func (b *bodies) end(it *body) {
 	b.announce()
 }
 
-// give gives n bytes of a body's memory back.
-func (b *bodies) give(it *body, n int) {
+// release gives the memory of a body back that is not read any more.
+func (b *bodies) release(it *body) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if it.ending {
-		b.ending -= n
+		b.ending -= it.size
 	}
-	it.size -= n
-	b.free += n
+	b.free += it.size
+	it.size = 0
 	b.announce()
 }
-
-// release gives all memory of a body back.
-func (b *bodies) release(it *body) { b.give(it, it.size) }
 
 // announce wakes those that wait for memory. b.mu is held.
 func (b *bodies) announce() {

@@ -2,106 +2,156 @@ package telemetry
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 )
 
-// maxConnections bounds the connections that are open at once. Lambda needs one.
-const maxConnections = 32
+const (
+	// maxConnections bounds the connections that are open at once. Lambda needs
+	// one.
+	maxConnections = 32
+	// maxUnknown bounds what is read of a client before it has shown that it
+	// knows the path: the beginning of a request. Lambda's has some 300 bytes.
+	maxUnknown = 8 << 10
+)
 
-// connections bounds how many connections are open. At the bound a new one takes
-// the place of another: first of the oldest one on which nobody has shown to know
-// the listener's path, so that other processes of the sandbox can keep neither
-// Lambda's connection from being accepted nor close the one that it has.
+// connections is the listener's socket. It bounds how many connections are open.
+// At the bound a new one takes the place of another: first of the oldest one on
+// which no request has shown to know the listener's path. So other processes of
+// the sandbox can neither keep Lambda out nor close the connection that it has.
 type connections struct {
-	mu     sync.Mutex // guards all below
-	open   map[net.Conn]*connection
-	closed bool // new ones are refused
+	net.Listener
+
+	mu   sync.Mutex // guards all below, and what is in each connection
+	open map[*connection]bool
+	shut bool // no further one is admitted
 }
 
-// connection is a connection to the listener. connections.mu guards it.
+// connection is a connection to the listener.
 type connection struct {
-	since time.Time // of the last request that knew the path, or else of its begin
-	known bool      // a request on it knew the path
-	taken bool      // a body of it was received and is not answered
+	net.Conn
+	all    *connections
+	state  connState
+	since  time.Time // of its last request that knew the path, or else of its begin
+	unread int       // what may be read of it while it is unknown
 }
 
-// changed is the server's ConnState. It is called for a new connection before
-// the next one is accepted.
-func (c *connections) changed(conn net.Conn, state http.ConnState) {
+// connState is how a connection is used. The lower ones are closed first.
+type connState int
+
+const (
+	connUnknown   connState = iota // no request on it knew the path
+	connReceiving                  // one that does comes
+	connIdle                       // one that does was answered
+	connTaken                      // one that does is not answered: never closed
+)
+
+// Accept waits for a connection and makes room for it.
+func (c *connections) Accept() (net.Conn, error) {
+	for {
+		conn, err := c.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if it := c.admit(conn); it != nil {
+			return it, nil
+		}
+		conn.Close()
+	}
+}
+
+// admit adds a connection, and closes another one where there are too many; nil
+// means that it has to be closed itself.
+func (c *connections) admit(conn net.Conn) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch state {
-	case http.StateNew:
-		if c.closed || len(c.open) >= maxConnections && !c.evict() {
-			conn.Close()
-			return
-		}
-		c.open[conn] = &connection{since: time.Now()}
-	case http.StateClosed, http.StateHijacked:
-		delete(c.open, conn)
+	if c.shut {
+		return nil
 	}
+	if len(c.open) >= maxConnections {
+		var victim *connection
+		for it := range c.open {
+			if it.state < connTaken && (victim == nil || it.state < victim.state || it.state == victim.state && it.since.Before(victim.since)) {
+				victim = it
+			}
+		}
+		if victim == nil {
+			return nil
+		}
+		victim.end()
+	}
+	it := &connection{Conn: conn, all: c, since: time.Now(), unread: maxUnknown}
+	c.open[it] = true
+	return it
 }
 
-// evict closes a connection, and reports whether there was one to close. c.mu is
-// held.
-func (c *connections) evict() bool {
-	var oldest net.Conn
-	for conn, it := range c.open {
-		if it.taken {
-			continue
-		}
-		if first := c.open[oldest]; first == nil || it.known == first.known && it.since.Before(first.since) || !it.known && first.known {
-			oldest = conn
-		}
-	}
-	if oldest == nil {
-		return false
-	}
-	delete(c.open, oldest)
-	oldest.Close()
-	return true
-}
-
-// close closes the connections on which nobody has shown to know the path, and
-// refuses new ones.
-func (c *connections) close() {
+// shutOut closes the connections on which no request has shown to know the path,
+// and admits no further ones.
+func (c *connections) shutOut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closed = true
-	for conn, it := range c.open {
-		if !it.known {
-			delete(c.open, conn)
-			conn.Close()
+	c.shut = true
+	for it := range c.open {
+		if it.state == connUnknown {
+			it.end()
 		}
 	}
 }
 
-// receiving notes that a request knows the path.
-func (c *connections) receiving(r *http.Request) net.Conn {
-	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if it := c.open[conn]; it != nil {
-		it.known, it.since = true, time.Now()
-	}
-	return conn
+// end closes a connection. all.mu is held.
+func (it *connection) end() error {
+	delete(it.all.open, it)
+	return it.Conn.Close()
 }
 
-// received notes that a request's body is there.
-func (c *connections) received(conn net.Conn) { c.setTaken(conn, true) }
+// Close closes the connection.
+func (it *connection) Close() error {
+	it.all.mu.Lock()
+	defer it.all.mu.Unlock()
+	return it.end()
+}
 
-// answered notes that the body's answer has left.
-func (c *connections) answered(conn net.Conn) { c.setTaken(conn, false) }
-
-func (c *connections) setTaken(conn net.Conn, taken bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if it := c.open[conn]; it != nil {
-		it.taken = taken
+// Read reads from the connection. A client that sends much before it has shown
+// to know the path has ended as far as the server can see: the server would
+// answer that a header is too large, and then keep the connection for a while.
+func (it *connection) Read(b []byte) (int, error) {
+	it.all.mu.Lock()
+	if it.state == connUnknown {
+		if it.unread == 0 {
+			it.all.mu.Unlock()
+			return 0, io.EOF
+		}
+		b = b[:min(len(b), it.unread)]
 	}
+	it.all.mu.Unlock()
+	n, err := it.Conn.Read(b)
+	it.all.mu.Lock()
+	it.unread = max(it.unread-n, 0)
+	it.all.mu.Unlock()
+	return n, err
+}
+
+// CloseWrite is what net/http does to a connection before it closes it, so that
+// its last answer arrives.
+func (it *connection) CloseWrite() error {
+	if half, ok := it.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// set notes what becomes of a request's connection.
+func set(r *http.Request, state connState) {
+	it, ok := r.Context().Value(connKey{}).(*connection)
+	if !ok {
+		return
+	}
+	it.all.mu.Lock()
+	defer it.all.mu.Unlock()
+	it.state, it.since = state, time.Now()
 }
 
 type connKey struct{}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,14 +33,17 @@ const LookupName = sandboxHost + "."
 const (
 	// maxBody bounds a POST. Lambda sends up to twice the subscription's
 	// maxBytes, which is 2 MiB, and metadata (AWS documentation).
-	maxBody = 4<<20 + 512<<10
+	maxBody = 4<<20 + 64<<10
 	// maxKept bounds the memory that is kept for the next body: as much as
-	// Lambda usually sends at most.
-	maxKept = 2 << 20
+	// Lambda usually sends at most, which is the subscription's maxBytes.
+	maxKept = maxBytes + 64<<10
 	// A client that is slow or silent is given up after these. Frozen time
 	// counts: after a thaw Lambda sends again what was not acknowledged.
 	headerTimeout = 5 * time.Second
 	bodyTimeout   = 10 * time.Second
+	// refusalTimeout is how long the sender of a refused request has to read the
+	// answer.
+	refusalTimeout = 500 * time.Millisecond
 	// idleTimeout is long, because closing Lambda's idle connection buys
 	// nothing and may cross its next POST.
 	idleTimeout = 15 * time.Minute
@@ -115,7 +119,7 @@ func newListener(log *slog.Logger, sink Sink) *Listener {
 		log:     log,
 		done:    make(chan struct{}),
 		spare:   make(chan []byte, 1),
-		conns:   connections{open: map[net.Conn]*connection{}},
+		conns:   connections{open: map[*connection]bool{}},
 		bodies:  newBodies(),
 		path:    "/" + hex.EncodeToString(secret[:]),
 		sink:    sink,
@@ -128,7 +132,6 @@ func newListener(log *slog.Logger, sink Sink) *Listener {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ConnState:         l.conns.changed,
 		ConnContext:       withConn,
 	}
 	return l
@@ -138,7 +141,8 @@ func newListener(log *slog.Logger, sink Sink) *Listener {
 func (l *Listener) serve(listener net.Listener) {
 	defer close(l.done)
 	// It ends with ErrServerClosed at Close; anything else is told.
-	if err := l.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	l.conns.Listener = listener
+	if err := l.server.Serve(&l.conns); !errors.Is(err, http.ErrServerClosed) {
 		l.log.Error("the telemetry listener ended; no more telemetry will arrive", "error", err.Error())
 	}
 }
@@ -202,7 +206,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "telemetry is taken by POST", http.StatusMethodNotAllowed)
 		return
 	}
-	conn := l.conns.receiving(r)
+	set(r, connReceiving)
 	var memory []byte
 	select {
 	case memory = <-l.spare:
@@ -228,14 +232,14 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	l.conns.received(conn)
+	set(r, connTaken)
 	l.take(body)
 	w.Header().Set("Content-Length", "0") // else the answer's end waits for our return
 	w.WriteHeader(http.StatusOK)
 	// The answer leaves before anybody acts on the body: a freeze between the
 	// two would have Lambda send it again. A failure shows in Lambda doing so.
 	_ = http.NewResponseController(w).Flush()
-	l.conns.answered(conn)
+	set(r, connIdle)
 	guard.Run(l.log, "act on telemetry", l.sink.Acknowledged)
 }
 
@@ -244,10 +248,26 @@ func (l *Listener) refuse(w http.ResponseWriter) {
 	l.refusal.Do(func() {
 		l.log.Warn("a process of this sandbox posted to the telemetry listener under another path than the one that Lambda has; such requests are refused")
 	})
-	w.Header().Set("Connection", "close")
-	http.Error(w, "not found", http.StatusNotFound)
-	// net/http would read some of the body before it closes the connection.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+	// net/http would read some of the body first, and sleep before it closes the
+	// connection, which a great number of clients could make it do at once.
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(refusalTimeout))
+	_, _ = io.WriteString(conn, "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	it, ok := conn.(*connection)
+	if !ok {
+		return
+	}
+	// With unread data a connection would be reset, and the answer lost.
+	_ = it.CloseWrite()
+	var discarded [1 << 10]byte
+	for err == nil {
+		_, err = it.Conn.Read(discarded[:])
+	}
 }
 
 // keep keeps a body's memory for the next one.
@@ -281,7 +301,7 @@ func (l *Listener) take(body []byte) {
 // hands on what is left of a record that was cut. What Lambda sends afterwards
 // is refused, so that nothing is acknowledged and then forgotten.
 func (l *Listener) Close(ctx context.Context) {
-	l.conns.close() // nobody waits for a client that is not Lambda
+	l.conns.shutOut() // nobody waits for a client that may not be Lambda
 	if err := l.server.Shutdown(ctx); err != nil {
 		// Bodies that are still on their way are cut off unacknowledged.
 		_ = l.server.Close()

@@ -828,7 +828,15 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 }
-func (l *pipeListener) Close() error   { close(l.closed); return nil }
+func (l *pipeListener) Close() error {
+	select {
+	case <-l.closed:
+	default:
+		close(l.closed)
+	}
+	return nil
+}
+
 func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // inFakeTime gives a client of a server in memory that has the handler and the
@@ -844,12 +852,14 @@ func inFakeTime(t *testing.T, p *pipeline, f func(t *testing.T, client net.Conn,
 			IdleTimeout:       listener.server.IdleTimeout,
 			MaxHeaderBytes:    listener.server.MaxHeaderBytes,
 			ErrorLog:          listener.server.ErrorLog,
-			ConnState:         listener.server.ConnState,
 			ConnContext:       listener.server.ConnContext,
 		}
 		pipe := &pipeListener{make(chan net.Conn), make(chan struct{})}
 		ended := make(chan struct{})
-		go func() { defer close(ended); _ = server.Serve(pipe) }()
+		go func() {
+			defer close(ended)
+			_ = server.Serve(&connections{Listener: pipe, open: map[*connection]bool{}})
+		}()
 		client, conn := net.Pipe()
 		pipe.conns <- conn
 		f(t, client, listener.path)
