@@ -16,7 +16,7 @@ const (
 	maxAhead = telemetry.MaxItems
 	// maxAheadText bounds, of these, the texts that are not in the body's memory:
 	// of what cannot be parsed.
-	maxAheadText = 1 << 20
+	maxAheadText = 256 << 10
 )
 
 // intake is where the listener's events go: when a body is complete, by the
