@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"kinetel/internal/event"
 	"kinetel/internal/scan"
@@ -202,6 +203,14 @@ func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 				size += len(`u0000`)
 			}
 			n++
+		}
+		if n < len(text) {
+			for back := n; back > n-utf8.UTFMax; back-- { // not inside of a character
+				if utf8.RuneStart(text[back]) {
+					n = back
+					break
+				}
+			}
 		}
 		emit(&event.Event{
 			Received: received,

@@ -82,7 +82,6 @@ func script(t *testing.T, env map[string]string) *scripted {
 	for name, value := range env {
 		s.cmd.Env = append(s.cmd.Env, name+"="+value)
 	}
-	s.cmd.Env = append(s.cmd.Env, "GODEBUG=gctrace=1")
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -289,7 +288,6 @@ func TestTheMemoryOfBodies(t *testing.T) {
 			}
 			peak := s.peak()
 			t.Logf("%.1f MB", float64(peak)/1e6)
-			os.WriteFile("/tmp/gc."+strings.ReplaceAll(name," ","_"), s.log.Bytes(), 0o600)
 			if peak > bound {
 				t.Errorf("the process had %.1f MB, of %.1f", float64(peak)/1e6, bound/1e6)
 			}
