@@ -193,12 +193,13 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	p := newPipeline(e.function, cfg, e.connect(cfg), e.stdout, log)
 	loop := lifecycle.New(e.api, p, cfg, log)
 
-	listener, err := telemetry.Listen(stop, e.sandbox, log, &intake{pipeline: p, Loop: loop})
+	managed := cfg.Lambda.Initialization == config.ManagedInstances
+	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, &intake{pipeline: p, Loop: loop})
 	if err != nil {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		return false, nil
 	}
-	schema, err := telemetry.Subscribe(stop, e.api.HTTP(), cfg.Lambda.RuntimeAPI, e.api.ID(), listener.Port(), cfg.Types)
+	schema, err := telemetry.Subscribe(stop, e.api.HTTP(), cfg.Lambda.RuntimeAPI, e.api.ID(), listener.Destination(), managed, cfg.Types)
 	if err != nil {
 		listener.Close(context.Background())
 		if errors.Is(err, telemetry.ErrNotSupported) {

@@ -93,6 +93,8 @@ func matrix() []fault {
 		},
 		{name: "a subscriber that is too slow for Lambda", run: tooSlow},
 		{name: "the telemetry of invocations arrives after they end", run: withoutTelemetry, short: []mode{{flushEnd, spoolOff}, {flushAdaptive, spoolOverflow}}},
+		{name: "40 invocations at once, and a relay without a backlog", run: crowded},
+		{name: "a neighbour that forges telemetry and opens slow connections", run: neighbour},
 		{name: "5,000 lines at once", run: burst},
 		{name: "telemetry that is none", run: unparseable},
 		{name: "a line of 3 MB, uncompressed", run: oversize},
