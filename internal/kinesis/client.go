@@ -21,6 +21,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -36,6 +37,9 @@ const (
 	MaxRecords = 500
 	MaxBytes   = 10 << 20 // data before base64 and partition keys
 )
+
+// MaxConnections is how many connections a Client keeps for later requests.
+const MaxConnections = 4
 
 const (
 	maxAnswer   = 4 << 20 // of bytes; 500 results take some 100 kB
@@ -67,11 +71,13 @@ type CredentialSource interface {
 	Renew()
 }
 
-// Client puts records. It is used by one goroutine at a time.
+// Client puts records. It is safe for concurrent use.
 type Client struct {
-	cfg       Config
-	signer    *v4.Signer
-	transport *http.Transport // nil before the first request
+	cfg    Config
+	signer *v4.Signer
+
+	mu        sync.Mutex
+	transport *http.Transport // nil before the first request; guarded by mu
 }
 
 // New returns a Client. It connects nowhere and reads nothing.
@@ -86,7 +92,7 @@ func (c *Client) connect() error {
 		Proxy:               c.cfg.Proxy,
 		DialContext:         dialer.DialContext,
 		TLSHandshakeTimeout: tlsTimeout,
-		MaxIdleConnsPerHost: 1,
+		MaxIdleConnsPerHost: MaxConnections,
 		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true,
 	}
