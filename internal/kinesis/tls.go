@@ -17,8 +17,9 @@ const (
 	// mlkemTimeout bounds a handshake that offers X25519MLKEM768, as Go does by
 	// default: its ClientHello is some 1,500 bytes long and leaves in two TCP
 	// segments, and there are firewalls that drop such a one. It is short, so that
-	// there is time for another without it; tlsTimeout bounds that one.
-	mlkemTimeout = 2 * time.Second
+	// there is time for another without it, and so that the shipper does not break
+	// the request off before. tlsTimeout bounds the other one.
+	mlkemTimeout = 1500 * time.Millisecond
 	tlsTimeout   = 3 * time.Second
 )
 

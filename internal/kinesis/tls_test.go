@@ -3,118 +3,47 @@ package kinesis_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"kinetel/internal/kinesis"
 	"kinetel/kinesissim"
+	"kinetel/test/firewall"
 )
 
-// firewall forwards connections to a Kinesis, and treats those as it likes whose
-// ClientHello does not fit one TCP segment.
-type firewall struct {
-	address string
-	drop    atomic.Bool // large ClientHellos; else nothing is dropped
-	reset   bool        // the connection is reset; else nothing is ever answered
-	all     atomic.Bool // whatever its ClientHello, a connection is dropped
-	large   atomic.Int64
-	small   atomic.Int64
-}
-
-// segment is what one TCP segment carries on the usual network.
-const segment = 1400
-
-func startFirewall(t *testing.T, target string) *firewall {
+// startFirewall puts a firewall before a Kinesis.
+func startFirewall(t *testing.T, sim *kinesissim.Server) *firewall.Firewall {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	f, err := firewall.Start(strings.TrimPrefix(sim.URL(), "https://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &firewall{address: l.Addr().String()}
-	f.drop.Store(true)
-	var serving sync.WaitGroup
-	ctx, cancel := context.WithCancel(context.Background())
-	serving.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { f.serve(ctx, conn, target) })
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		_ = l.Close()
-		serving.Wait()
-	})
+	t.Cleanup(f.Close)
 	return f
 }
 
-func (f *firewall) serve(ctx context.Context, client net.Conn, target string) {
-	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
-	defer stop()
-	defer client.Close()
-	hello := make([]byte, 5) // of a TLS record: type, version, length
-	if _, err := io.ReadFull(client, hello); err != nil {
-		return
-	}
-	dropped := f.all.Load()
-	if length := int(binary.BigEndian.Uint16(hello[3:])); length+len(hello) > segment {
-		f.large.Add(1)
-		dropped = dropped || f.drop.Load()
-	} else {
-		f.small.Add(1)
-	}
-	if dropped {
-		if f.reset {
-			_ = client.(*net.TCPConn).SetLinger(0)
-			return
-		}
-		_, _ = io.Copy(io.Discard, client) // until the client gives up
-		return
-	}
-	server, err := net.Dial("tcp", target)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	stopServer := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stopServer()
-	go func() {
-		_, _ = server.Write(hello)
-		_, _ = io.Copy(server, client)
-		_ = server.Close()
-	}()
-	_, _ = io.Copy(client, server)
-}
-
 // behind is a client of a Kinesis behind a firewall, and its log.
-func behind(t *testing.T, reset bool) (*firewall, *kinesis.Client, *bytes.Buffer) {
+func behind(t *testing.T, reset bool) (*firewall.Firewall, *kinesis.Client, *bytes.Buffer) {
 	t.Helper()
 	sim := start(t, kinesissim.Config{TLS: true})
-	f := startFirewall(t, strings.TrimPrefix(sim.URL(), "https://"))
-	f.reset = reset
+	f := startFirewall(t, sim)
+	f.Reset.Store(reset)
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(bundle, sim.CertificatePEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log := &bytes.Buffer{}
 	c := client(t, sim, func(cfg *kinesis.Config) {
-		cfg.Endpoint, cfg.CABundle, cfg.Log = "https://"+f.address, bundle, slog.New(slog.NewTextHandler(log, nil))
+		cfg.Endpoint, cfg.CABundle, cfg.Log = "https://"+f.Addr, bundle, slog.New(slog.NewTextHandler(log, nil))
 	})
 	return f, c, log
 }
@@ -128,7 +57,7 @@ func TestAClientHelloThatIsDroppedIsMadeSmaller(t *testing.T) {
 				results, err := c.PutRecords(ctx, records("x"))
 				cancel()
 				accepted(t, results, err)
-				if large, small := f.large.Load(), f.small.Load(); large != 1 || small != int64(i+1) {
+				if large, small := f.Large.Load(), f.Small.Load(); large != 1 || small != int64(i+1) {
 					t.Errorf("%d large and %d small ClientHellos, want 1 and %d: what works is remembered", large, small, i+1)
 				}
 				c.CloseIdle()
@@ -142,26 +71,26 @@ func TestAClientHelloThatIsDroppedIsMadeSmaller(t *testing.T) {
 
 func TestWhereLargeClientHellosPassMLKEMIsUsed(t *testing.T) {
 	f, c, log := behind(t, true)
-	f.drop.Store(false)
+	f.DropLarge.Store(false)
 	results, err := c.PutRecords(t.Context(), records("x"))
 	accepted(t, results, err)
 	c.CloseIdle()
 	// It has worked: what fails now is something else.
-	f.all.Store(true)
+	f.DropAll.Store(true)
 	_, err = c.PutRecords(t.Context(), records("y"))
 	refused(t, err, kinesis.Transient)
-	f.all.Store(false)
+	f.DropAll.Store(false)
 	results, err = c.PutRecords(t.Context(), records("y"))
 	accepted(t, results, err)
-	if f.small.Load() != 0 || f.large.Load() != 3 || log.Len() > 0 {
-		t.Errorf("%d large and %d small ClientHellos; log: %s", f.large.Load(), f.small.Load(), log)
+	if f.Small.Load() != 0 || f.Large.Load() != 3 || log.Len() > 0 {
+		t.Errorf("%d large and %d small ClientHellos; log: %s", f.Large.Load(), f.Small.Load(), log)
 	}
 }
 
 // Where no handshake gets through, both are tried in turn, and nothing is blamed.
 func TestAHandshakeThatFailsBothWaysIsTriedBothWays(t *testing.T) {
 	f, c, log := behind(t, true)
-	f.all.Store(true)
+	f.DropAll.Store(true)
 	for range 2 {
 		_, err := c.PutRecords(t.Context(), records("x"))
 		e := refused(t, err, kinesis.Transient)
@@ -172,11 +101,11 @@ func TestAHandshakeThatFailsBothWaysIsTriedBothWays(t *testing.T) {
 			t.Error("nobody knows whether it landed, though nothing was sent")
 		}
 	}
-	if f.large.Load() < 1 || f.small.Load() < 1 || log.Len() > 0 {
-		t.Errorf("%d large and %d small ClientHellos; log: %s", f.large.Load(), f.small.Load(), log)
+	if f.Large.Load() < 1 || f.Small.Load() < 1 || log.Len() > 0 {
+		t.Errorf("%d large and %d small ClientHellos; log: %s", f.Large.Load(), f.Small.Load(), log)
 	}
-	f.all.Store(false)
-	f.drop.Store(false)
+	f.DropAll.Store(false)
+	f.DropLarge.Store(false)
 	for range 2 { // the first may still be one without
 		if results, err := c.PutRecords(t.Context(), records("x")); err != nil || !results[0].OK() {
 			t.Errorf("%v %v", results, err)
@@ -187,15 +116,15 @@ func TestAHandshakeThatFailsBothWaysIsTriedBothWays(t *testing.T) {
 // A certificate that is not trusted has nothing to do with ML-KEM.
 func TestACertificateIsNotTriedTwice(t *testing.T) {
 	sim := start(t, kinesissim.Config{TLS: true})
-	f := startFirewall(t, strings.TrimPrefix(sim.URL(), "https://"))
-	f.drop.Store(false)
-	c := client(t, sim, func(cfg *kinesis.Config) { cfg.Endpoint = "https://" + f.address })
+	f := startFirewall(t, sim)
+	f.DropLarge.Store(false)
+	c := client(t, sim, func(cfg *kinesis.Config) { cfg.Endpoint = "https://" + f.Addr })
 	_, err := c.PutRecords(t.Context(), records("x"))
 	if e := refused(t, err, kinesis.Transient); e.Unknown() || !strings.Contains(kinesis.Mend(err), "AWS_CA_BUNDLE") {
 		t.Errorf("%v: %s", err, kinesis.Mend(err))
 	}
-	if f.large.Load() != 1 || f.small.Load() != 0 {
-		t.Errorf("%d large and %d small ClientHellos", f.large.Load(), f.small.Load())
+	if f.Large.Load() != 1 || f.Small.Load() != 0 {
+		t.Errorf("%d large and %d small ClientHellos", f.Large.Load(), f.Small.Load())
 	}
 }
 

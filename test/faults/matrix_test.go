@@ -71,6 +71,8 @@ func matrix() []fault {
 		},
 		{name: "an outage of 3 s", run: outage},
 		{name: "an outage to the end", run: outageToTheEnd(unavailable), told: noSpool, short: everySpool()},
+		{name: "a firewall that drops large ClientHellos", run: largeHello, kinesis: overTLS},
+		{name: "GODEBUG=fips140=only, with KINETEL_FORMAT=kpl", run: fipsOnly, kinesis: overTLS},
 		{name: "access denied, then granted", run: refused(kinesissim.AccessDenied)},
 		{name: "no stream, then created", run: missing, kinesis: func(c *kinesissim.Config) { c.Streams = nil }},
 		{name: "expired token, then a fresh one", run: refused(kinesissim.ExpiredToken)},
