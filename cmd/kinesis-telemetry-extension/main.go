@@ -215,6 +215,11 @@ func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
 	if endpoint == "" {
 		endpoint = kinesis.Endpoint(cfg.AWS.Region, cfg.AWS.UseFIPS, cfg.AWS.UseDualStack)
 	}
+	// HTTPS_PROXY and NO_PROXY are read by net/http itself.
+	proxy := http.ProxyFromEnvironment
+	if cfg.AWS.IgnoreProxy {
+		proxy = nil
+	}
 	return kinesis.New(kinesis.Config{
 		StreamName:  cfg.StreamName,
 		StreamARN:   cfg.StreamARN,
@@ -222,9 +227,8 @@ func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
 		Endpoint:    endpoint,
 		CABundle:    cfg.AWS.CABundle,
 		Credentials: credentialSource(cfg.AWS),
-		// HTTPS_PROXY and NO_PROXY are read by net/http itself.
-		Proxy: http.ProxyFromEnvironment,
-		Log:   log,
+		Proxy:       proxy,
+		Log:         log,
 	})
 }
 
