@@ -4,99 +4,56 @@ import (
 	"encoding/base64"
 	"net/url"
 	"strings"
-	"unicode/utf8"
 )
 
 const (
-	// maxText bounds a text of somebody else's in the log, and maxScan how much of
-	// it is looked at.
+	// maxText bounds a text of somebody else's in the log.
 	maxText = 500
-	maxScan = 4096
-	// secretRun is how many characters of a secret in a row are taken for it. A
-	// text may repeat a part of one, or one that is escaped here and there.
-	secretRun = 8
+	// secretRun is how many characters of a secret in a row are taken for it, or
+	// all of a shorter one. A text may repeat a part of a secret, or one that is
+	// escaped here and there. A secret of less than leastSecret is none.
+	secretRun   = 8
+	leastSecret = 4
 )
-
-const redacted = "[redacted]"
 
 // clean makes a text that a server, or something in between, may have written fit
 // for the log. AWS answers a wrong signature with the request's headers, the session
 // token among them, and a proxy's page may have them too: so it is one line, with
 // sentence only the first sentence of it, and no word that has a part of a secret.
 func clean(text string, sentence bool, secrets []string) string {
-	cut := len(text) > maxScan
-	text = strings.ToValidUTF8(text[:min(len(text), maxScan)], "\uFFFD")
-	if end := strings.IndexFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == '\u0085' || r == '\u2028' || r == '\u2029' }); end >= 0 {
-		text, cut = text[:end], false
+	short := len(text) <= maxText
+	text = text[:min(len(text), maxText)]
+	for _, end := range []string{"\n", "\r", `\n`, `\r`} { // the others are in a quoted text
+		text, _, _ = strings.Cut(text, end)
 	}
-	for _, escaped := range []string{`\n`, `\r`, `\u000a`, `\u000A`, `\u000d`, `\u000D`} { // in a quoted line
-		text, _, _ = strings.Cut(text, escaped)
+	if first, _, more := strings.Cut(text, ". "); more && sentence {
+		text, short = first+".", true
 	}
-	if sentence {
-		if first, _, more := strings.Cut(text, ". "); more {
-			text, cut = first+".", false
+	words := strings.Fields(strings.ToValidUTF8(text, ""))
+	for i, word := range words {
+		if hasSecret(strings.ToLower(word), secrets) {
+			words[i] = "[redacted]"
 		}
 	}
-	text = redact(text, secrets)
-	if len(text) > maxText {
-		end := maxText
-		for !utf8.RuneStart(text[end]) {
-			end--
-		}
-		text, cut = text[:end], true
-	}
-	if cut {
+	text = strings.Join(words, " ")
+	if !short {
 		text += "…"
 	}
-	return strings.TrimSpace(text)
+	return text
 }
 
-// redact replaces the words of a line that have a part of a secret.
-func redact(line string, secrets []string) string {
-	folded := fold(line)
-	hit := make([]bool, len(line))
-	found := false
+// hasSecret reports whether a word in small letters has a part of a secret.
+func hasSecret(word string, secrets []string) bool {
 	for _, secret := range secrets {
-		secret = fold(secret)
-		for i := 0; i+secretRun <= len(folded) && len(secret) >= secretRun; i++ {
-			if strings.Contains(secret, folded[i:i+secretRun]) {
-				hit[i], found = true, true
+		secret = strings.ToLower(secret) // what is in between may do so
+		run := min(secretRun, len(secret))
+		for i := range len(word) - run + 1 {
+			if run >= leastSecret && strings.Contains(secret, word[i:i+run]) {
+				return true
 			}
 		}
 	}
-	if !found {
-		return line
-	}
-	var b strings.Builder
-	for from := 0; from < len(line); {
-		to := from + strings.IndexAny(line[from:]+" ", " \t")
-		secret := false
-		for i := from; i < to; i++ {
-			secret = secret || hit[i]
-		}
-		if secret {
-			b.WriteString(redacted)
-		} else {
-			b.WriteString(line[from:to])
-		}
-		if to < len(line) {
-			b.WriteByte(line[to])
-		}
-		from = to + 1
-	}
-	return b.String()
-}
-
-// fold returns s with the capitals of ASCII as small letters, byte for byte: what
-// is in between may change a header's case.
-func fold(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
+	return false
 }
 
 // proxySecrets are those of a proxy's URL.

@@ -31,24 +31,17 @@ var errBundle = errors.New("it is not a regular file of at most 4 MiB")
 // readBundle reads the file of AWS_CA_BUNDLE. Nothing waits for a FIFO, and nothing
 // reads a device.
 func readBundle(path string) ([]byte, error) {
-	if info, err := os.Stat(path); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() { // opening a device may do something
-		return nil, errBundle
-	}
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, errBundle
 	}
 	pem, err := io.ReadAll(io.LimitReader(f, maxBundle+1))
-	if err == nil && len(pem) > maxBundle {
-		err = errBundle
+	if len(pem) > maxBundle {
+		return nil, errBundle
 	}
 	return pem, err
 }
