@@ -38,7 +38,7 @@ func main() {
 
 // run is the extension's life. An error was told already; it means that Lambda
 // and the extension cannot go on with each other.
-func run(path string, environ []string, stdout, stderr io.Writer, connect func(config.Config) ship.Putter) error {
+func run(path string, environ []string, stdout, stderr io.Writer, connect func(config.Config, *slog.Logger) ship.Putter) error {
 	log := selflog.New(stderr, slog.LevelWarn).Logger()
 	start := config.ReadRegistration(environ)
 	if start.RuntimeAPI == "" {
@@ -107,7 +107,7 @@ type extension struct {
 	function extensionapi.Function
 	sandbox  telemetry.Resolver
 	stdout   io.Writer
-	connect  func(config.Config) ship.Putter
+	connect  func(config.Config, *slog.Logger) ship.Putter
 	cfg      config.Config
 	log      *slog.Logger
 }
@@ -190,7 +190,7 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
-	p := newPipeline(e.function, cfg, e.connect(cfg), e.stdout, log)
+	p := newPipeline(e.function, cfg, e.connect(cfg, log), e.stdout, log)
 	loop := lifecycle.New(e.api, p, cfg, log)
 
 	managed := cfg.Lambda.Initialization == config.ManagedInstances
@@ -226,10 +226,15 @@ func credentialSource(cfg config.AWS) kinesis.CredentialSource {
 	})
 }
 
-func newClient(cfg config.Config) ship.Putter {
+func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
 	endpoint := cfg.AWS.Endpoint
 	if endpoint == "" {
 		endpoint = kinesis.Endpoint(cfg.AWS.Region, cfg.AWS.UseFIPS, cfg.AWS.UseDualStack)
+	}
+	// HTTPS_PROXY and NO_PROXY are read by net/http itself.
+	proxy := http.ProxyFromEnvironment
+	if cfg.AWS.IgnoreProxy {
+		proxy = nil
 	}
 	return kinesis.New(kinesis.Config{
 		StreamName:  cfg.StreamName,
@@ -238,8 +243,8 @@ func newClient(cfg config.Config) ship.Putter {
 		Endpoint:    endpoint,
 		CABundle:    cfg.AWS.CABundle,
 		Credentials: credentialSource(cfg.AWS),
-		// HTTPS_PROXY and NO_PROXY are read by net/http itself.
-		Proxy: http.ProxyFromEnvironment,
+		Proxy:       proxy,
+		Log:         log,
 	})
 }
 

@@ -169,6 +169,7 @@ type AWS struct {
 	UseFIPS         bool
 	UseDualStack    bool
 	CABundle        string // path of a PEM file
+	IgnoreProxy     bool   // that of the environment is none
 }
 
 // Container says where credentials come from that Lambda does not give by
@@ -305,6 +306,7 @@ func Load(environ []string) (Config, []Problem) {
 	c.Attributes, c.LogGroups = l.logGroups(c.Attributes)
 	l.records(&c)
 	c.AWS = l.aws()
+	l.network(&c.AWS)
 	l.stream(&c)
 	if c.MaxHold > 0 && c.MaxHold < MinHold {
 		l.warning("KINETEL_MAX_HOLD", "is too short to hold for: Lambda itself takes up to 25ms to tell that a runtime is done; no invocation is held, as with 0")
