@@ -16,9 +16,14 @@ import (
 	"kinetel/internal/telemetry"
 )
 
-// maxAhead bounds the events of a body that are looked at before the first of
-// them gets its number: Lambda posts a thousand at most (package telemetry).
-const maxAhead = 1024
+const (
+	// maxAhead bounds the events of a body that are looked at before the first of
+	// them gets its number.
+	maxAhead = telemetry.MaxItems
+	// maxAheadText bounds, of these, the texts that are not in the body's memory:
+	// of what cannot be parsed.
+	maxAheadText = 256 << 10
+)
 
 // intake is where the listener's events go: when a body is complete, by the
 // annotator into the open record, and by the loop's eyes. It is used by one
@@ -26,40 +31,46 @@ const maxAhead = 1024
 type intake struct {
 	*pipeline
 	*lifecycle.Loop
-	ahead []event.Event // of the body that is being read
+	ahead     []event.Event // of the body that is being read
+	aheadText int           // bytes of the texts of kinetel.unparsed in it
 	// restored is when the environment was restored, by its first
 	// platform.restoreStart, and initDone when the init of the snapshot was over.
 	// They are zero if that is not known.
 	restored, initDone time.Time
+	restoreTaken       bool // that platform.restoreStart was taken in
 }
 
 // Take looks at an event of a body. It is taken in with the others, because what
 // is said of invocations may stand behind the lines that belong to them.
 func (i *intake) Take(ev *event.Event) {
-	if len(i.ahead) == maxAhead {
+	if len(i.ahead) == maxAhead || i.aheadText > maxAheadText {
 		i.takeAll()
 	}
-	i.annotator.Learn(ev)
-	i.learn(ev)
-	i.ahead = append(i.ahead, *ev)
-}
-
-// learn notes the time of the restore, before any event of the body is taken in.
-func (i *intake) learn(ev *event.Event) {
 	switch string(ev.Type) {
+	case event.TypeUnparsed:
+		i.aheadText += len(ev.Record)
 	case event.TypePlatformRestoreStart:
-		if i.restored.IsZero() {
-			i.restored = ev.At()
-			if ev.Received.Before(i.restored) {
-				i.restored = ev.Received
-			}
+		if !i.snapStart() || !i.restored.IsZero() {
+			break // Lambda sends one, and only with SnapStart; others change nothing
 		}
+		i.restored = ev.At()
+		if ev.Received.Before(i.restored) {
+			i.restored = ev.Received
+		}
+		i.annotator.Learn(ev)
 	case event.TypePlatformInitRuntimeDone:
 		if snapStartInit(ev.Record) {
 			i.initDone = ev.At()
 		}
+		i.annotator.Learn(ev)
+	default:
+		i.annotator.Learn(ev)
 	}
+	i.ahead = append(i.ahead, *ev)
 }
+
+// snapStart reports whether the process comes from a snapshot.
+func (i *intake) snapStart() bool { return i.cfg.Lambda.Initialization == config.SnapStart }
 
 // snapStartInit reports whether the record of an init's event may be of a snapshot.
 func snapStartInit(record []byte) bool {
@@ -114,7 +125,7 @@ func (i *intake) takeAll() {
 		}
 	}
 	clear(i.ahead) // they point into the body
-	i.ahead = i.ahead[:0]
+	i.ahead, i.aheadText = i.ahead[:0], 0
 }
 
 // keep takes an event in that nobody looks at.
@@ -126,13 +137,17 @@ func (i *intake) keep(ev *event.Event) {
 
 // take takes an event in.
 func (i *intake) take(ev *event.Event) {
+	begins := string(ev.Type) == event.TypePlatformInitStart
 	switch string(ev.Type) {
 	case event.TypePlatformLogsDropped:
 		i.mu.Lock()
 		i.dropped.Add(ev.Record)
 		i.mu.Unlock()
 	case event.TypePlatformRestoreStart:
-		i.Restored() // before anything is numbered
+		if begins = i.snapStart() && !i.restoreTaken; begins {
+			i.restoreTaken = true
+			i.Restored() // before anything is numbered
+		}
 	case event.TypeExtension:
 		if selflog.Own(ev.Record) {
 			i.ownLog.Add(1) // shipping it would make more of it
@@ -146,13 +161,14 @@ func (i *intake) take(ev *event.Event) {
 	if i.ofSnapshot(ev) {
 		packer, environment = i.before, i.snapshot
 	}
-	switch string(ev.Type) {
-	case event.TypePlatformInitReport, event.TypePlatformRestoreReport:
-		i.invocations.Initialized(ev)
-	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
+	if begins {
 		i.invocations.Initialized(ev)
 		environment.Started(ev.Record)
 		packer.Origin().Describe(environment.Details())
+	}
+	switch string(ev.Type) {
+	case event.TypePlatformInitReport, event.TypePlatformRestoreReport:
+		i.invocations.Initialized(ev)
 	case event.TypePlatformStart:
 		i.describe(packer, environment, ev) // where no init was told of
 		i.invocations.Started(ev.RequestID, ev)
@@ -162,10 +178,10 @@ func (i *intake) take(ev *event.Event) {
 	first, last := packer.Add(ev)
 	i.Observe(ev)
 	i.invocations.Counted(ev.RequestID, first, last, len(ev.Record))
-	switch string(ev.Type) {
-	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
+	if begins {
 		i.describe(packer, environment, ev)
-	case event.TypePlatformReport:
+	}
+	if string(ev.Type) == event.TypePlatformReport {
 		if told, ok := i.invocations.Reported(ev.Record); ok {
 			i.tellInvocation(packer, told.Body, ev)
 		}

@@ -89,7 +89,7 @@ type pipeline struct {
 
 func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *pipeline {
 	now := time.Now()
-	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization), shipped: make(chan struct{})}
+	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization, cfg.RequestIDKeys...), shipped: make(chan struct{})}
 	p.invocations.SetInitType(string(cfg.Lambda.Initialization))
 	queued := queue.Options{
 		Max:      cfg.BufferBytes,
@@ -302,6 +302,15 @@ func (p *pipeline) Restored() {
 // Thawed says that the environment may have been frozen until now.
 func (p *pipeline) Thawed() { p.shipper.Thawed() }
 
+// Ending says that the environment ends, and until when records can be sent.
+func (p *pipeline) Ending(deadline time.Time) { p.shipper.Ending(sendUntil(deadline)) }
+
+// sendUntil returns until when records are sent; the rest of the time up to the
+// deadline is for what could not be.
+func sendUntil(deadline time.Time) time.Time {
+	return deadline.Add(-min(lastWords, time.Until(deadline)/3))
+}
+
 // Cut closes the open records and has them sent.
 func (p *pipeline) Cut() {
 	// Whatever is wrong with the figures, what they are about is sent.
@@ -316,9 +325,10 @@ func (p *pipeline) Cut() {
 	p.shipper.Wake()
 }
 
-// CutIfOlder is Cut where the open record is older than age.
+// CutIfOlder is Cut where the open record is older than age, or is needed to find
+// out why the only one before it was refused.
 func (p *pipeline) CutIfOlder(age time.Duration) {
-	if p.own().Age() >= age {
+	if p.own().Age() >= age || p.shipper.NeedsAnother() {
 		p.Cut()
 	}
 }
@@ -367,7 +377,7 @@ func (p *pipeline) Finish(ctx context.Context) {
 	guard.Run(p.log, "report", func() { p.addReport(true) })
 	p.Cut()
 	deadline, _ := ctx.Deadline()
-	sending, cancel := context.WithDeadline(ctx, deadline.Add(-min(lastWords, time.Until(deadline)/3)))
+	sending, cancel := context.WithDeadline(ctx, sendUntil(deadline))
 	defer cancel()
 	err := errNotDrained
 	guard.Run(p.log, "drain", func() { err = p.drain(sending) })

@@ -763,7 +763,7 @@ func drawConfig(t *rapid.T) config.Config {
 		BufferBytes:  rapid.SampledFrom([]int64{16 << 20, 1 << 20, 64 << 10, 8 << 10}).Draw(t, "buffer"),
 		SpoolBytes:   rapid.SampledFrom([]int64{64 << 20, 4 << 20, 2 << 20}).Draw(t, "spool bytes"),
 		Report:       config.Report{Events: rapid.IntRange(0, 4).Draw(t, "report") > 0},
-		Lambda:       config.Lambda{Region: "eu-west-1"},
+		Lambda:       config.Lambda{Region: "eu-west-1", Initialization: config.SnapStart}, // schedules have restores
 	}
 	if cfg.Spool == config.SpoolAlways {
 		cfg.SpoolBytes = max(cfg.SpoolBytes, 4<<20) // the least that can be configured: a record has room beside its journal

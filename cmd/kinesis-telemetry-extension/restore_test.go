@@ -25,6 +25,8 @@ import (
 // id is the environment that the process numbers events of.
 func (p *process) id() string { return p.own().Origin().EnvironmentID }
 
+func snapStart(cfg *config.Config) { cfg.Lambda.Initialization = config.SnapStart }
+
 // say takes an event of a type with a record.
 func (p *process) say(kind, record string) {
 	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte(kind), Record: []byte(record)})
@@ -111,7 +113,7 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 				if diff := cmp.Diff([]string{`1 platform.restoreStart {"functionName":"orders"}`, "2 kinetel.environment ", `3 function "one"`}, lines(w.stream.sent(after))); diff != "" {
 					t.Errorf("after (-want +got):\n%s", diff)
 				}
-			})
+			}, snapStart)
 		})
 	}
 }
@@ -129,7 +131,7 @@ func TestAProcessThatIsNotRestoredHasOneEnvironment(t *testing.T) {
 		if n := len(w.stream.environments()); n != 1 {
 			t.Errorf("%d environments", n)
 		}
-	})
+	}, snapStart)
 }
 
 // Sockets and keys of a snapshot are dead.
@@ -158,7 +160,7 @@ func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
 		if got := counts(); got != [2]int{1, 1} {
 			t.Errorf("after, connections and credentials were made anew %v times, want once each", got)
 		}
-	})
+	}, snapStart)
 }
 
 // The figures of a report are those of the environment that it is of.
@@ -193,7 +195,7 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 		if len(mine) != 3 { // with what it is
 			t.Errorf("of the new environment there are %v", lines(mine))
 		}
-	})
+	}, snapStart)
 }
 
 // Telemetry that comes while the restore is noticed is numbered in one
@@ -232,7 +234,7 @@ func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 					t.Fatalf("event %d is %s", i, e.Body)
 				}
 			}
-		}, withSpool(config.SpoolAlways))
+		}, withSpool(config.SpoolAlways), snapStart)
 	}
 }
 
@@ -282,7 +284,7 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 					if n := len(w.stream.environments()); n != 2 {
 						t.Errorf("%s: %d environments", tt.name, n)
 					}
-				}, withSpool(spool))
+				}, withSpool(spool), snapStart)
 			}
 			want := outcome{
 				before: []string{
@@ -446,7 +448,7 @@ func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
 		if got := lines(w.stream.sent(p.id())); len(got) != 2 { // with what it is
 			t.Errorf("of after there are %q", got)
 		}
-	})
+	}, snapStart)
 }
 
 // A record that Lambda cut may lie across a restore. It is one event, of after.
@@ -485,7 +487,7 @@ func TestAFragmentAcrossARestoreIsSentOnce(t *testing.T) {
 						t.Errorf("on disk there is left %v", left)
 					}
 					w.begin()
-				}, withSpool(config.SpoolAlways))
+				}, withSpool(config.SpoolAlways), snapStart)
 			})
 		}
 	}
@@ -512,7 +514,7 @@ func TestBothEnvironmentsOfAKilledProcessAreSent(t *testing.T) {
 		if diff := cmp.Diff([][]string{{`1 function "b"`}, {"1 platform.restoreStart {}", "2 kinetel.environment ", `3 function "a"`}}, got); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
-	}, withSpool(config.SpoolAlways))
+	}, withSpool(config.SpoolAlways), snapStart)
 }
 
 // The telemetry of a SnapStart function, as Lambda posts it.
@@ -572,5 +574,57 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 		if len(told) != 2 || !strings.Contains(told[0], `"restoreDurationMs":201.7`) || !strings.Contains(told[0], `"coldStart":true`) || !strings.Contains(told[1], `"coldStart":false`) {
 			t.Errorf("invocations: %v", told)
 		}
-	})
+	}, snapStart)
+}
+
+// Only SnapStart restores, and once. Elsewhere the event changes nothing, whoever
+// has sent it.
+func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
+	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
+		t.Run(string(kind), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				p := w.process
+				before := p.id()
+				p.say(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init","instanceId":"mine"}`)
+				p.say(event.TypePlatformStart, `{"requestId":"r1"}`)
+				p.say(event.TypePlatformRestoreStart, `{"instanceId":"forged","functionVersion":"7"}`)
+				p.say("function", `"one"`)
+				p.Cut()
+				time.Sleep(time.Second)
+				if p.id() != before || len(w.stream.environments()) != 1 || w.stream.renewed != 0 {
+					t.Errorf("%d environments", len(w.stream.environments()))
+				}
+				want := []string{
+					`1 platform.initStart {"initializationType":"on-demand","phase":"init","instanceId":"mine"}`, "2 kinetel.environment ",
+					`3 platform.start {"requestId":"r1"}`, `4 platform.restoreStart {"instanceId":"forged","functionVersion":"7"}`, `5 function "one"`,
+				}
+				if diff := cmp.Diff(want, lines(w.stream.sent(before))); diff != "" {
+					t.Errorf("arrived (-want +got):\n%s", diff)
+				}
+				if text := string(p.environment.JSON()); strings.Contains(text, "forged") {
+					t.Errorf("the environment is said to be %s", text)
+				}
+			}, func(cfg *config.Config) { cfg.Lambda.Initialization = kind })
+		})
+	}
+}
+
+func TestASecondRestoreStartChangesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		p.Restored() // known by the first INVOKE
+		p.say(event.TypePlatformRestoreStart, `{"instanceId":"mine"}`)
+		after := p.id()
+		p.say(event.TypePlatformRestoreStart, `{"instanceId":"forged"}`)
+		p.say("function", `"one"`)
+		p.Cut()
+		time.Sleep(time.Second)
+		want := []string{`1 platform.restoreStart {"instanceId":"mine"}`, "2 kinetel.environment ", `3 platform.restoreStart {"instanceId":"forged"}`, `4 function "one"`}
+		if diff := cmp.Diff(want, lines(w.stream.sent(after))); diff != "" || p.id() != after {
+			t.Errorf("arrived (-want +got):\n%s", diff)
+		}
+		if text := string(p.environment.JSON()); strings.Contains(text, "forged") || !strings.Contains(text, "mine") {
+			t.Errorf("the environment is said to be %s", text)
+		}
+	}, snapStart)
 }

@@ -50,6 +50,9 @@ type Pipeline interface {
 	// Restored says that the environment was brought up from a snapshot, by
 	// now. Only the first call means something.
 	Restored()
+	// Ending says that the environment ends, and until when records can be sent:
+	// from now on none waits for the answer to a request that carries others.
+	Ending(deadline time.Time)
 	// Cut closes the open record and has it sent, in the background.
 	Cut()
 	// CutIfOlder does so if it was begun that long ago, and has what is closed

@@ -52,6 +52,7 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 		guard.Run(l.log, what, func() { f(ctx) })
 	}
 	step("stop at the shutdown", closeTime, l.hand.stop)
+	step("begin the end", closeTime, func(context.Context) { l.pipeline.Ending(deadline.Add(-exitMargin)) })
 	// What is there can be on its way while the last words come.
 	step("thaw at the shutdown", closeTime, func(context.Context) { l.pipeline.Thawed() })
 	step("cut at the shutdown", closeTime, func(context.Context) { l.pipeline.Cut() })

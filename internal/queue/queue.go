@@ -50,16 +50,15 @@ type Options struct {
 	Stripper Stripper
 }
 
-// Queue is a bounded queue of records, safe for concurrent use. It has one
-// consumer: Batch and Settle are called from one goroutine, in turn.
+// Queue is a bounded queue of records, safe for concurrent use. Several batches
+// may be in flight.
 type Queue struct {
 	opt Options
 
-	mu       sync.Mutex // guards all below
-	entries  []entry    // oldest first
-	inFlight int        // entries at the front that the consumer has
-	bytes    int64      // of those in memory
-	// overdrawn: more is in memory than there should be, until the batch ends.
+	mu      sync.Mutex // guards all below
+	entries []entry    // oldest first
+	bytes   int64      // of those in memory
+	// overdrawn: more is in memory than there should be, until a batch ends.
 	overdrawn bool
 	next      int64     // position of the next record
 	waiters   []*waiter // for records to leave
@@ -76,6 +75,7 @@ type entry struct {
 	size     int   // as Kinesis counts it
 	memory   int64 // that is counted for it
 	reads    int   // that failed
+	inFlight bool  // in a batch that has not been settled
 }
 
 // hold puts a record, or none, into an entry's memory.
@@ -117,8 +117,7 @@ func (q *Queue) Push(r *pack.Record) {
 	q.release()
 }
 
-// Restore adds what an earlier process left in the store, before all others. It
-// must not be called between Batch and Settle.
+// Restore adds what an earlier process left in the store, before all others.
 func (q *Queue) Restore(refs []*spool.Ref) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -145,8 +144,8 @@ func inStore(e *entry) bool      { return e.ref != nil }
 // oldest returns the oldest entry of those before to that are in a place and not
 // in flight; with ordinary, only those that have ordinary events.
 func (q *Queue) oldest(to int, in func(*entry) bool, ordinary bool) (int, bool) {
-	for i := q.inFlight; i < to; i++ {
-		if e := &q.entries[i]; in(e) && (!ordinary || e.ordinary > 0) {
+	for i := range to {
+		if e := &q.entries[i]; !e.inFlight && in(e) && (!ordinary || e.ordinary > 0) {
 			return i, true
 		}
 	}
@@ -202,7 +201,7 @@ const credit = 256 << 10
 
 // linesInFlight reports whether ordinary events are in flight.
 func (q *Queue) linesInFlight() bool {
-	return slices.ContainsFunc(q.entries[:q.inFlight], func(e entry) bool { return e.ordinary > 0 })
+	return slices.ContainsFunc(q.entries, func(e entry) bool { return e.inFlight && e.ordinary > 0 })
 }
 
 // giveUpLines gives up the oldest ordinary events that are only in memory, and
@@ -294,7 +293,7 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 			continue
 		}
 		ref, kept := e.ref, true
-		if i >= q.inFlight { // else it is in memory, and may yet arrive
+		if !e.inFlight { // else it is in memory, and may yet arrive
 			e.reads = max(e.reads, maxReads-1) // there is no later
 			kept = q.load(e)
 			if kept && (!ordinary || e.ordinary > 0) {
@@ -329,23 +328,26 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 // unload takes the record at i, which is in the store, out of memory: it was only
 // there to be stripped.
 func (q *Queue) unload(i int) {
-	if !q.opt.Always && i >= q.inFlight {
+	if !q.opt.Always && !q.entries[i].inFlight {
 		q.hold(&q.entries[i], nil)
 	}
 }
 
-// Batch returns the oldest records, at most records of them and at most bytes
-// in size, but at least one if there is any. They stay in the queue, and cannot
-// be given up, until Settle is called.
+// Batch returns the oldest records that are in no other batch, at most records of
+// them and at most bytes in size, but at least one if there is any. They stay in
+// the queue, and cannot be given up, until Settle is called with the batch.
 func (q *Queue) Batch(records, bytes int) []*pack.Record {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var batch []*pack.Record
 	total := 0
-	for len(batch) < len(q.entries) && len(batch) < records {
-		i := len(batch)
+	for i := 0; i < len(q.entries) && len(batch) < records; {
 		e := &q.entries[i]
-		if i > 0 && total+e.size > bytes {
+		if e.inFlight {
+			i++
+			continue
+		}
+		if len(batch) > 0 && total+e.size > bytes {
 			break
 		}
 		if entries := len(q.entries); !q.load(e) {
@@ -356,7 +358,14 @@ func (q *Queue) Batch(records, bytes int) []*pack.Record {
 		}
 		total += e.size
 		batch = append(batch, e.record)
-		q.inFlight = len(batch)
+		i++
+	}
+	// Now that no store can panic any more: the caller gets the batch.
+	for i, marked := 0, 0; marked < len(batch); i++ {
+		if e := &q.entries[i]; !e.inFlight && e.record == batch[marked] {
+			e.inFlight = true
+			marked++
+		}
 	}
 	q.release() // what could not be read has left
 	return batch
@@ -384,30 +393,32 @@ func (q *Queue) load(e *entry) bool {
 	return false
 }
 
-// Settle ends the batch: records for which gone says so leave the queue, the
+// Settle ends a batch: records for which gone says so leave the queue, the
 // others stay in their place. gone is asked by their index in the batch; it may
 // change the record's partition key then, and only then.
-func (q *Queue) Settle(gone func(i int) bool) {
+func (q *Queue) Settle(batch []*pack.Record, gone func(i int) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	kept := q.entries[:0]
 	var done []*spool.Ref
-	for i, e := range q.entries {
-		if i < q.inFlight {
-			if gone(i) {
+	settled := 0 // of the batch, which is in the queue's order
+	for _, e := range q.entries {
+		if settled < len(batch) && e.inFlight && e.record == batch[settled] {
+			settled++
+			if gone(settled - 1) {
 				q.hold(&e, nil)
 				if e.ref != nil {
 					done = append(done, e.ref)
 				}
 				continue
 			}
+			e.inFlight = false
 			q.hold(&e, e.record) // it may have got another key
 		}
 		kept = append(kept, e)
 	}
 	clear(q.entries[len(kept):]) // lets go of the records
 	q.entries = kept
-	q.inFlight = 0
 	// The queue is in order by now, whatever the store does.
 	for _, ref := range done {
 		q.opt.Store.Done(ref)
@@ -434,8 +445,8 @@ func (q *Queue) saveAll() {
 }
 
 // Spill puts all that is only in memory into the store, for the next process,
-// and gives up what that does not take. It must not be called between Batch and
-// Settle.
+// and gives up what that does not take. It must not be called while a batch is in
+// flight.
 func (q *Queue) Spill() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -50,7 +50,8 @@ type rig struct {
 	*queue.Queue
 	origin  *pack.Origin
 	account *ledger.Account
-	lost    []ledger.Loss // each as it was told
+	batch   []*pack.Record // the last one
+	lost    []ledger.Loss  // each as it was told
 	onLost  func(ledger.Loss)
 }
 
@@ -66,6 +67,14 @@ func newRig(opt queue.Options) *rig {
 	r.Queue = queue.New(opt)
 	return r
 }
+
+// Batch is the Queue's; Settle settles what it returned last.
+func (r *rig) Batch(records, bytes int) []*pack.Record {
+	r.batch = r.Queue.Batch(records, bytes)
+	return r.batch
+}
+
+func (r *rig) Settle(gone func(i int) bool) { r.Queue.Settle(r.batch, gone) }
 
 // inMemory is a rig without a store that has room for so many records of push.
 func inMemory(records int64) *rig { return newRig(queue.Options{Max: room(records)}) }

@@ -187,7 +187,7 @@ func TestNoConfigurationHurtsTheFunction(t *testing.T) {
 	variables := []string{
 		"KINETEL_STREAM_NAME", "KINETEL_STREAM_ARN", "KINETEL_ENABLED", "KINETEL_TYPES", "KINETEL_FORMAT", "KINETEL_COMPRESSION",
 		"KINETEL_PARTITION_KEY", "KINETEL_FLUSH", "KINETEL_FLUSH_INTERVAL", "KINETEL_MAX_HOLD", "KINETEL_BUFFER_BYTES", "KINETEL_SPOOL",
-		"KINETEL_SPOOL_DIR", "KINETEL_SPOOL_BYTES", "KINETEL_REPORT", "KINETEL_LOG_LEVEL", "KINETEL_TAGS", "KINETEL_", "AWS_ENDPOINT_URL",
+		"KINETEL_SPOOL_DIR", "KINETEL_SPOOL_BYTES", "KINETEL_REPORT", "KINETEL_LOG_LEVEL", "KINETEL_TAGS", "KINETEL_", "KINETEL_LOG_GROUP", "KINETEL_REQUEST_ID_KEYS", "AWS_ENDPOINT_URL",
 		"AWS_ENDPOINT_URL_KINESIS", "AWS_REGION", "AWS_CA_BUNDLE", "AWS_USE_FIPS_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "AWS_ACCESS_KEY_ID",
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_LAMBDA_INITIALIZATION_TYPE", "GOGC", "TZ",
 		// Not GOMEMLIMIT: with one that cannot be read Go itself ends every
@@ -219,6 +219,9 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 		want    string // empty: the init goes well
 	}{
 		"a bad value":           {env: map[string]string{"KINETEL_MAX_HOLD": "fast"}, want: "Extension.ConfigInvalid"},
+		"a value at no bound":   {env: map[string]string{"KINETEL_FLUSH_INTERVAL": "1h"}, want: "Extension.ConfigInvalid"},
+		"a bad tag":             {env: map[string]string{"KINETEL_TAGS": "env"}, want: "Extension.ConfigInvalid"},
+		"another spelling":      {env: map[string]string{"KINETEL_LOG_LEVEL": "WARNING", "KINETEL_STRICT": "on"}},
 		"no stream":             {env: map[string]string{"KINETEL_STREAM_NAME": ""}, want: "Extension.ConfigInvalid"},
 		"a stream that is none": {env: map[string]string{"KINETEL_STREAM_NAME": "telemetri"}, want: "Extension.StreamNotFound"},
 		"no permission": {

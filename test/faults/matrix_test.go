@@ -64,8 +64,15 @@ func matrix() []fault {
 		{name: "no answer for 1.5 s, then the connection breaks", run: some(silent, 1000)},
 		{name: "no answer until the end", run: outageToTheEnd(kinesissim.Hang), told: noSpool, short: everySpool()},
 		{name: "every answer takes 1.5 s", run: slow},
+		{name: "every answer takes 1.5 s, and the shutdown has two seconds", run: slowToTheEnd, short: everySpool()},
+		{
+			name: "every answer is lost at the end, and the shutdown has two seconds", run: lostToTheEnd, duplicates: true,
+			makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow}, {flushInterval, spoolAlways}},
+		},
 		{name: "an outage of 3 s", run: outage},
 		{name: "an outage to the end", run: outageToTheEnd(unavailable), told: noSpool, short: everySpool()},
+		{name: "a firewall that drops large ClientHellos", run: largeHello, kinesis: overTLS},
+		{name: "GODEBUG=fips140=only, with KINETEL_FORMAT=kpl", run: fipsOnly, kinesis: overTLS},
 		{name: "access denied, then granted", run: refused(kinesissim.AccessDenied)},
 		{name: "no stream, then created", run: missing, kinesis: func(c *kinesissim.Config) { c.Streams = nil }},
 		{name: "expired token, then a fresh one", run: refused(kinesissim.ExpiredToken)},
@@ -93,10 +100,13 @@ func matrix() []fault {
 		},
 		{name: "a subscriber that is too slow for Lambda", run: tooSlow},
 		{name: "the telemetry of invocations arrives after they end", run: withoutTelemetry, short: []mode{{flushEnd, spoolOff}, {flushAdaptive, spoolOverflow}}},
+		{name: "40 invocations at once, and a relay without a backlog", run: crowded},
+		{name: "a neighbour that forges telemetry and opens slow connections", run: neighbour},
 		{name: "5,000 lines at once", run: burst},
 		{name: "telemetry that is none", run: unparseable},
 		{name: "a line of 3 MB, uncompressed", run: oversize},
 		{name: "a record that Kinesis refuses", run: poison, told: always},
+		{name: "a first record that Kinesis refuses", run: poisonFirst, told: always, short: everySpool()},
 	}
 }
 
