@@ -81,7 +81,9 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		e.cfg, e.log = cfg, own.Logger()
 		if noInvoke && cfg.Enabled {
 			e.log.Warn("Lambda refused to register the extension for INVOKE; it is registered for SHUTDOWN: no invocation is held, and telemetry is sent as on Managed Instances")
-			e.cfg.Lambda.Initialization = config.ManagedInstances
+			if cfg.Lambda.Initialization != config.SnapStart { // whose restore still begins an environment
+				e.cfg.Lambda.Initialization = config.ManagedInstances
+			}
 		}
 		ended, err = e.live(stop, problems)
 	})

@@ -134,6 +134,13 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 			if v := r.Verdict(r.records()); !v.OK() {
 				t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 			}
+			ids := map[string]bool{}
+			for _, e := range r.arrived() {
+				ids[e.Environment()] = true
+			}
+			if want := map[bool]int{false: 1, true: 2}[name == "SnapStart"]; len(ids) != want {
+				t.Errorf("%d environments, want %d", len(ids), want)
+			}
 			if log := r.LogLines(); len(log) != 1 || !strings.Contains(log[0], "INVOKE") {
 				t.Errorf("the log does not say it once: %q", log)
 			}
