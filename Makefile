@@ -166,9 +166,7 @@ fleet-plot: ## the simulation of a fleet in an outage; its tables and picture go
 
 FUZZTIME ?= 30s
 fuzz: ## each fuzz target for FUZZTIME
-	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]*_test.go:func | |' | \
-	while read -r pkg target; do \
-		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzzminimizetime 20x -fuzztime $(FUZZTIME) $$pkg || exit 1; done
+	@GO="$(GO)" test/fuzz/fuzz.sh $(FUZZTIME)
 
 clean:
 	rm -rf bin dist .tools deploy/cdk/cdk.out test/kinesislocal/node_modules test/formats/node_modules

@@ -15,7 +15,6 @@ func (l *loader) network(a *AWS) {
 			name = "AWS_ENDPOINT_URL"
 		}
 		l.warning(name, "uses http, and its host is not this machine: telemetry goes there unencrypted; use https")
-		l.hideSecret("@")
 	}
 	names := []string{"HTTPS_PROXY", "https_proxy"}
 	if strings.HasPrefix(strings.ToLower(a.Endpoint), "http:") {
@@ -28,17 +27,8 @@ func (l *loader) network(a *AWS) {
 		}
 		if a.IgnoreProxy = !isProxy(v); a.IgnoreProxy {
 			l.warning(name, "is no URL of a proxy, such as http://proxy.example:3128, and is ignored; what is special in a user or password must be percent-encoded")
-			l.hideSecret("")
 		}
 		return
-	}
-}
-
-// hideSecret takes the value out of the last problem if it has a text that says
-// that there may be a password in it.
-func (l *loader) hideSecret(sign string) {
-	if p := &l.problems[len(l.problems)-1]; strings.Contains(p.Value, sign) {
-		p.Value = ""
 	}
 }
 

@@ -17,7 +17,7 @@ func warnings(t *testing.T, env ...string) (config.Config, []string) {
 	}, env...))
 	var all []string
 	for _, p := range problems {
-		if !p.Warning {
+		if p.Severity != config.Warning {
 			t.Errorf("%s keeps the extension from working", p)
 		}
 		all = append(all, p.String())
