@@ -289,7 +289,7 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 			want := outcome{
 				before: []string{
 					`1 function "before 0"`, `2 function "before 1"`, `3 function "before 2"`, `4 function "before 3"`, `5 platform.report {"requestId":"init"}`,
-					`6 kinetel.invocation {"requestId":"init","metrics":{},"coldStart":false}`,
+					`6 kinetel.invocation {"requestId":"init","metrics":{},"coldStart":false,"initType":"snap-start"}`,
 				},
 				after: []string{`1 platform.restoreStart {}`, `2 kinetel.environment `, `3 function "after 0"`, `4 function "after 1"`, `5 function "after 2"`},
 			}
@@ -420,7 +420,7 @@ func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 					if diff := cmp.Diff([][]string{tt.before, tt.after}, [][]string{short(w.stream.sent(id)), short(w.stream.sent(p.id()))}); diff != "" {
 						t.Errorf("events before and after the restore (-want +got):\n%s", diff)
 					}
-				}, withSpool(spool))
+				}, withSpool(spool), snapStart)
 			})
 		}
 	}
