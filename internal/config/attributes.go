@@ -156,7 +156,7 @@ func (l *loader) logGroups(attributes []Attribute) (others []Attribute, groups [
 	if v := l.text("AWS_LAMBDA_LOG_GROUP_NAME"); v != "" && len(groups) == 0 {
 		groups = []string{v}
 	}
-	if v := l.text("KINETEL_LOG_GROUP"); v != "" {
+	if v := l.text("KINETEL_LOG_GROUP"); v != "" && !isOff(v) {
 		if group, ok := parseLogGroup(v); ok {
 			groups = []string{group}
 		} else {

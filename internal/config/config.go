@@ -540,21 +540,19 @@ func (l *loader) size(name string, otherwise, least, most int64) int64 {
 // .ctx.requestId and $.ctx.requestId.
 func (l *loader) requestIDKeys() (keys []string) {
 	const name = "KINETEL_REQUEST_ID_KEYS"
-	bad, more := "", false
+	wrong := false
 	for _, one := range elements(l.text(name)) {
 		key := strings.TrimPrefix(strings.TrimPrefix(one, "$"), ".")
 		members := strings.Split(key, ".")
 		switch {
 		case slices.Contains(keys, key):
-		case len(key) > maxRequestIDKey || len(members) > maxRequestIDDepth || slices.Contains(members, "") || !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
-			bad = one
-		case len(keys) == maxRequestIDKeys:
-			more = true
+		case len(keys) == maxRequestIDKeys || len(key) > maxRequestIDKey || len(members) > maxRequestIDDepth || slices.Contains(members, "") || !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
+			wrong = true
 		default:
 			keys = append(keys, key)
 		}
 	}
-	if bad != "" || more {
+	if wrong {
 		l.replaced(name, fmt.Sprintf("what can be read of it, %d paths,", len(keys)),
 			"must be a list of at most %d paths of members, such as ctx.requestId, each of at most %d names and %d bytes", maxRequestIDKeys, maxRequestIDDepth, maxRequestIDKey)
 	}
@@ -588,11 +586,11 @@ func parseSize(s string) (int64, bool) {
 	}
 	switch strings.TrimSpace(s[len(digits):]) {
 	case "", "b":
-	case "k", "kb", "kib":
+	case "k", "ki", "kb", "kib":
 		n *= 1 << 10
-	case "m", "mb", "mib":
+	case "m", "mi", "mb", "mib":
 		n *= 1 << 20
-	case "g", "gb", "gib":
+	case "g", "gi", "gb", "gib":
 		n *= 1 << 30
 	default:
 		return 0, false

@@ -277,6 +277,8 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"never hold, in a word", vars{"KINETEL_MAX_HOLD": "Never"}, func(c *config.Config) { c.MaxHold = 0 }},
 		{"a buffer in MB", vars{"KINETEL_BUFFER_BYTES": "32MB"}, func(c *config.Config) { c.BufferBytes = 32 << 20 }},
 		{"a buffer in M", vars{"KINETEL_BUFFER_BYTES": "32 m"}, func(c *config.Config) { c.BufferBytes = 32 << 20 }},
+		{"a buffer as Kubernetes has it", vars{"KINETEL_BUFFER_BYTES": "32Mi"}, func(c *config.Config) { c.BufferBytes = 32 << 20 }},
+		{"no log group", vars{"KINETEL_LOG_GROUP": "none"}, func(*config.Config) {}},
 		{"a buffer in small letters", vars{"KINETEL_BUFFER_BYTES": "32mib"}, func(c *config.Config) { c.BufferBytes = 32 << 20 }},
 		{"a buffer with a fraction", vars{"KINETEL_BUFFER_BYTES": "2.5MiB"}, func(c *config.Config) { c.BufferBytes = 2560 << 10 }},
 		{"a spool in GB", vars{"KINETEL_SPOOL_BYTES": "1GB"}, func(c *config.Config) { c.SpoolBytes = 1 << 30 }},

@@ -27,11 +27,11 @@ func environmentOf(t *testing.T, arrived []record.Event) (body struct {
 },
 ) {
 	t.Helper()
-	told := of(arrived, event.TypeEnvironment)
-	if len(told) != 1 {
-		t.Fatalf("%d kinetel.environment, want 1", len(told))
+	events := of(arrived, event.TypeEnvironment)
+	if len(events) != 1 {
+		t.Fatalf("%d kinetel.environment, want 1", len(events))
 	}
-	if err := json.Unmarshal(told[0].Body, &body); err != nil {
+	if err := json.Unmarshal(events[0].Body, &body); err != nil {
 		t.Fatal(err)
 	}
 	return body

@@ -163,7 +163,7 @@ func (p *AddToProps) settings(c *check) map[string]string {
 	tags := make([]string, 0, len(p.Tags))
 	for _, name := range slices.Sorted(maps.Keys(p.Tags)) {
 		if strings.ContainsAny(name+p.Tags[name], ",=") {
-			c.problem("Tags has %q=%q; neither may contain a comma or an equals sign", name, p.Tags[name])
+			c.problem("Tags has %q; neither a name nor its value may contain a comma or an equals sign", name)
 		}
 		tags = append(tags, name+"="+p.Tags[name])
 	}

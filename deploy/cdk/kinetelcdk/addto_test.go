@@ -174,7 +174,7 @@ func TestAddToRefusals(t *testing.T) {
 			`KINETEL_COMPRESSION="zstd": has no effect with KINETEL_FORMAT=cloudwatch, which is always gzip: consumers of subscription filters read gzip`,
 		}},
 		{nil, kinetelcdk.AddToProps{Tags: map[string]string{"a": "b,c=d"}}, []string{
-			`Tags has "a"="b,c=d"; neither may contain a comma or an equals sign`,
+			`Tags has "a"; neither a name nor its value may contain a comma or an equals sign`,
 		}},
 		{nil, kinetelcdk.AddToProps{Flush: "end", Environment: map[string]string{"KINETEL_FLUSH": "end"}}, []string{
 			"Environment has KINETEL_FLUSH, which another field of AddToProps sets; set it in one place",
