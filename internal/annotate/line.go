@@ -2,6 +2,7 @@ package annotate
 
 import (
 	"bytes"
+	"strings"
 
 	"kinetel/internal/event"
 )
@@ -30,6 +31,8 @@ type candidate struct {
 }
 
 // candidate adds one. Of too many the least sure are left out.
+//
+//go:noinline
 func (l *line) candidate(rank uint8, id []byte) {
 	if len(id) == 0 || len(id) > maxRequest {
 		return
@@ -410,11 +413,11 @@ func ofPHP(text []byte) event.Severity {
 	switch string(what) {
 	case "Fatal error":
 		return event.Fatal
-	case "Parse error", "Recoverable fatal error", "Catchable fatal error", "Core error", "Compile error":
+	case "Parse error", "Recoverable fatal error":
 		return event.Error
-	case "Warning", "Core warning", "Compile warning":
+	case "Warning":
 		return event.Warn
-	case "Notice", "Deprecated", "Strict Standards":
+	case "Notice", "Deprecated":
 		return event.Info
 	}
 	return event.SeverityUnknown
@@ -624,7 +627,7 @@ func (l *line) readCapitals(text []byte) {
 		l.severity = ofPHP(text)
 		return
 	}
-	if isMonth(text) || isWeekday(text) {
+	if isDateWord(text) {
 		l.readTime(text, false)
 		l.readSecondLine(text)
 		return
@@ -643,10 +646,7 @@ func (l *line) readSecondLine(text []byte) {
 	if n == 0 || n == len(second) || second[n] != ':' || !oneCase(second[:n]) || !isCapital(second[0]) {
 		return
 	}
-	switch string(second[:n]) {
-	case "INFO", "WARNING", "SEVERE", "CONFIG", "FINE", "FINER", "FINEST", "TRACE", "DEBUG", "WARN", "ERROR":
-		l.severity = severity(second[:n])
-	}
+	l.severity = severity(second[:n])
 }
 
 // readSmall reads a text that begins with a small letter: .NET's and winston's
@@ -686,6 +686,8 @@ func (l *line) readName(text []byte) {
 }
 
 // pastWord returns the length of the word that a text begins with.
+//
+//go:noinline
 func pastWord(text []byte) (n int) {
 	for n < len(text) && text[n] > ' ' {
 		n++
@@ -718,6 +720,8 @@ func (l *line) readLetter(letter byte, rest []byte) bool {
 }
 
 // ofLetter returns the severity that begins with a letter.
+//
+//go:noinline
 func ofLetter(letter byte) event.Severity {
 	switch letter {
 	case 'D':
@@ -793,7 +797,7 @@ func pastDate(text []byte) int {
 	if n := digits(text); n > 0 && n <= 4 && n+1 < len(text) && (text[n] == '/' || text[n] == '-' || text[n] == '.') {
 		by := text[n]
 		i := n + 1
-		if isMonth(text[i:]) {
+		if isDateWord(text[i:]) {
 			i += 3
 		} else if n = digits(text[i:]); n > 0 && n <= 2 {
 			i += n
@@ -827,11 +831,9 @@ func pastDate(text []byte) int {
 		switch n := digits(text[i:]); {
 		case n > 0 && n <= 4:
 			i += n
-		case isMonth(text[i:]):
+		case isDateWord(text[i:]):
 			i += 3
 			named = true
-		case isWeekday(text[i:]):
-			i += 3
 		default:
 			return 0
 		}
@@ -848,26 +850,10 @@ func pastDate(text []byte) int {
 	return 0
 }
 
-func isMonth(text []byte) bool {
-	if len(text) < 3 {
-		return false
-	}
-	switch string(text[:3]) {
-	case "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec":
-		return true
-	}
-	return false
-}
-
-func isWeekday(text []byte) bool {
-	if len(text) < 3 {
-		return false
-	}
-	switch string(text[:3]) {
-	case "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun":
-		return true
-	}
-	return false
+// isDateWord reports whether a text begins with the short name of a month or a day.
+func isDateWord(text []byte) bool {
+	const words = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun"
+	return len(text) >= 3 && isCapital(text[0]) && strings.Contains(words, string(text[:3]))
 }
 
 // clock returns the length of the time of the day that a text begins with: 20:15:00,
@@ -888,6 +874,8 @@ func clock(text []byte) int {
 }
 
 // digits returns how many digits a text begins with.
+//
+//go:noinline
 func digits(text []byte) (n int) {
 	for n < len(text) && isDigit(text[n]) {
 		n++

@@ -117,6 +117,8 @@ func isLetter(c byte) bool { return isCapital(c) || c >= 'a' && c <= 'z' }
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // letters returns how many letters text begins with.
+//
+//go:noinline
 func letters(text []byte) (n int) {
 	for n < len(text) && isLetter(text[n]) {
 		n++
