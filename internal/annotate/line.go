@@ -793,58 +793,20 @@ func pastDate(text []byte) int {
 		}
 		return 11
 	}
-	// 22/Nov/2026:20:15:00, 11/22/2026, 8:15:00 PM, 22.11.2026 20:15:00
-	if n := digits(text); n > 0 && n <= 4 && n+1 < len(text) && (text[n] == '/' || text[n] == '-' || text[n] == '.') {
-		by := text[n]
-		i := n + 1
-		if isDateWord(text[i:]) {
-			i += 3
-		} else if n = digits(text[i:]); n > 0 && n <= 2 {
-			i += n
-		} else {
-			return 0
-		}
-		if i >= len(text) || text[i] != by {
-			return 0
-		}
-		i++
-		if n = digits(text[i:]); n == 0 || n > 4 {
-			return 0
-		}
-		if i += n; i < len(text) && text[i] == ':' {
-			return i + 1
-		}
-		if i < len(text) && text[i] == ',' {
-			i++
-		}
-		if i < len(text) && text[i] == ' ' {
-			return i + 1
-		}
+	if clock(text) > 0 {
 		return 0
 	}
-	// Sun Nov 22 20:15:00, Nov 22, 2026 8:15:00 PM, 22 Nov 2026 20:15:00
-	named := false
-	for i, parts := 0, 0; i < len(text) && parts < 5; parts++ {
-		if named && clock(text[i:]) > 0 {
+	// 22/Nov/2026:20:15:00, 11/22/2026, 8:15:00 PM, Sun Nov 22 20:15:00
+	for i := 0; i < min(len(text), 32); {
+		switch c := text[i]; {
+		case i > 0 && !isDigit(text[i-1]) && clock(text[i:]) > 0:
 			return i
-		}
-		switch n := digits(text[i:]); {
-		case n > 0 && n <= 4:
-			i += n
+		case isDigit(c), strings.IndexByte("-/.,: T", c) >= 0:
+			i++
 		case isDateWord(text[i:]):
 			i += 3
-			named = true
 		default:
 			return 0
-		}
-		if i < len(text) && text[i] == ',' {
-			i++
-		}
-		if i >= len(text) || text[i] != ' ' {
-			return 0
-		}
-		for i < len(text) && text[i] == ' ' {
-			i++
 		}
 	}
 	return 0
