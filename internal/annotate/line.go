@@ -613,7 +613,6 @@ func (l *line) readCapitals(text []byte) {
 		l.severity = printed(word)
 	}
 	if php, ok := bytes.CutPrefix(rest, []byte(": PHP message: ")); ok { // PHP-FPM's
-		rest, word = php, nil
 		if s := ofPHP(php); s != event.SeverityUnknown {
 			l.severity = s
 		}
