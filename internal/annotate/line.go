@@ -68,7 +68,7 @@ func (a *Annotator) readString(l *line, text []byte) {
 		return // a function that prints JSON, where Lambda's log format is text
 	}
 	message, console := l.readText(beginning(text, &a.head), false)
-	if len(message) == 0 {
+	if message = bytes.TrimLeft(message, " \t\r\n"); len(message) == 0 {
 		return
 	}
 	prefix := l.severity
@@ -277,6 +277,9 @@ func (l *line) readTime(text []byte, bracket bool) (message []byte) {
 		if l.severity = headed(field, rest); l.severity != event.SeverityUnknown {
 			if lambda && len(rest) > 0 && rest[0] == '\t' {
 				return rest[1:]
+			}
+			if rest = bytes.TrimLeft(rest, " "); l.n > 0 && len(rest) > 0 && rest[0] == '{' {
+				return rest // with spaces between, as a pattern may have them
 			}
 			return nil
 		}
