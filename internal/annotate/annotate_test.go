@@ -719,7 +719,7 @@ func TestLambdasSamples(t *testing.T) {
 }
 
 func TestLinesCostNoMemory(t *testing.T) {
-	a := annotate.New("")
+	a := annotate.New("", "ctx.requestId", "trail.id")
 	play(t, a, [][]item{{start(100, "A"), done(200, "A")}})
 	for name, record := range map[string]string{
 		"Node's text":    asText("2026-11-22T20:15:00.123Z\t" + uuid("A") + "\tINFO\thello\n"),
@@ -728,6 +728,16 @@ func TestLinesCostNoMemory(t *testing.T) {
 		"a JSON object":  structured("requestId", uuid("A")),
 		"JSON as text":   asText(structured("requestId", uuid("A"))),
 		"unknown own id": structured("requestId", uuid("X")),
+
+		"JSON behind Node's prefix":         asText("2026-11-22T20:15:00.123Z\t" + uuid("A") + "\tINFO\t" + structured("requestId", uuid("A"))),
+		"text behind Node's prefix":         asText("2026-11-22T20:15:00.123Z\t" + uuid("A") + "\tINFO\t[Nest] 8  - 11/26/2026, 5:21:29 PM   ERROR [X] boom"),
+		"an object behind Node's prefix":    asText("2026-11-22T20:15:00.123Z\t" + uuid("A") + "\tINFO\t{ a: 1, level: 50 }"),
+		"JSON within Lambda's JSON":         `{"timestamp":"t","level":"INFO","requestId":"` + uuid("A") + `","message":` + asText(structured("requestId", uuid("A"))) + `}`,
+		"JSON within Lambda's JSON as text": asText(`{"timestamp":"t","level":"INFO","requestId":"` + uuid("A") + `","message":` + asText(structured("requestId", uuid("A"))) + `}`),
+		"coloured level":                    `{"level":"\u001b[32minfo\u001b[39m","message":"m"}`,
+		"Rust's spans":                      `{"level":"INFO","span":{"requestId":"` + uuid("A") + `"},"spans":[{"requestId":"` + uuid("A") + `"}]}`,
+		"Rust's text":                       asText(` INFO Lambda runtime invoke{requestId="` + uuid("A") + `"}: app: m`),
+		"Monolog's text":                    asText("[26-Nov-2026 17:21:29] app.ERROR: m"),
 	} {
 		for _, ms := range []int{150, 1000} { // A's, and nobody's
 			ev := line(ms, record, "").event()

@@ -181,3 +181,37 @@ func TestManagedInstancesCase(t *testing.T) {
 		t.Errorf("the lines belong to %q, want %q", strings.Join(got, " "), want)
 	}
 }
+
+// The page of records has the names that are looked for.
+func TestThePageHasTheNamesOfIDs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/records.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(row string) (all []string) {
+		_, rest, ok := strings.Cut(string(page), "\n| "+row+" | ")
+		if !ok {
+			t.Fatalf("the page has no row %q", row)
+		}
+		rest, _, _ = strings.Cut(rest, "\n")
+		for i, name := range strings.Split(rest, "`") {
+			if i%2 == 1 && name != "record.extra" {
+				all = append(all, name)
+			}
+		}
+		return all
+	}
+	members, objects := names("a member of a JSON line"), names("the same names one level down")
+	if len(members) < 20 || len(objects) < 15 {
+		t.Fatalf("the page has the names %q in %q", members, objects)
+	}
+	var lines []item
+	for _, member := range members {
+		id := `{"` + member + `":"` + uuid("A") + `"}`
+		lines = append(lines, line(1, id, "A"), line(1, `{"other":`+id+`}`, ""))
+		for _, object := range objects {
+			lines = append(lines, line(1, `{"`+object+`":`+id+`}`, "A"), line(1, `{"`+object+`":[`+id+`]}`, "A"))
+		}
+	}
+	play(t, annotate.New(config.ManagedInstances), [][]item{append([]item{start(0, "A")}, lines...)})
+}

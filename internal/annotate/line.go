@@ -2,6 +2,7 @@ package annotate
 
 import (
 	"bytes"
+	"strings"
 
 	"kinetel/internal/event"
 )
@@ -30,6 +31,8 @@ type candidate struct {
 }
 
 // candidate adds one. Of too many the least sure are left out.
+//
+//go:noinline
 func (l *line) candidate(rank uint8, id []byte) {
 	if len(id) == 0 || len(id) > maxRequest {
 		return
@@ -65,7 +68,7 @@ func (a *Annotator) readString(l *line, text []byte) {
 		return // a function that prints JSON, where Lambda's log format is text
 	}
 	message, console := l.readText(beginning(text, &a.head), false)
-	if len(message) == 0 {
+	if message = bytes.TrimLeft(message, " \t\r\n"); len(message) == 0 {
 		return
 	}
 	prefix := l.severity
@@ -275,6 +278,9 @@ func (l *line) readTime(text []byte, bracket bool) (message []byte) {
 			if lambda && len(rest) > 0 && rest[0] == '\t' {
 				return rest[1:]
 			}
+			if rest = bytes.TrimLeft(rest, " "); l.n > 0 && len(rest) > 0 && rest[0] == '{' {
+				return rest // with spaces between, as a pattern may have them
+			}
 			return nil
 		}
 		if l.severity = ofSwift(field, rest); l.severity != event.SeverityUnknown && text[10] == 'T' {
@@ -410,11 +416,11 @@ func ofPHP(text []byte) event.Severity {
 	switch string(what) {
 	case "Fatal error":
 		return event.Fatal
-	case "Parse error", "Recoverable fatal error", "Catchable fatal error", "Core error", "Compile error":
+	case "Parse error", "Recoverable fatal error":
 		return event.Error
-	case "Warning", "Core warning", "Compile warning":
+	case "Warning":
 		return event.Warn
-	case "Notice", "Deprecated", "Strict Standards":
+	case "Notice", "Deprecated":
 		return event.Info
 	}
 	return event.SeverityUnknown
@@ -610,7 +616,6 @@ func (l *line) readCapitals(text []byte) {
 		l.severity = printed(word)
 	}
 	if php, ok := bytes.CutPrefix(rest, []byte(": PHP message: ")); ok { // PHP-FPM's
-		rest, word = php, nil
 		if s := ofPHP(php); s != event.SeverityUnknown {
 			l.severity = s
 		}
@@ -624,7 +629,7 @@ func (l *line) readCapitals(text []byte) {
 		l.severity = ofPHP(text)
 		return
 	}
-	if isMonth(text) || isWeekday(text) {
+	if isDateWord(text) {
 		l.readTime(text, false)
 		l.readSecondLine(text)
 		return
@@ -643,10 +648,7 @@ func (l *line) readSecondLine(text []byte) {
 	if n == 0 || n == len(second) || second[n] != ':' || !oneCase(second[:n]) || !isCapital(second[0]) {
 		return
 	}
-	switch string(second[:n]) {
-	case "INFO", "WARNING", "SEVERE", "CONFIG", "FINE", "FINER", "FINEST", "TRACE", "DEBUG", "WARN", "ERROR":
-		l.severity = severity(second[:n])
-	}
+	l.severity = severity(second[:n])
 }
 
 // readSmall reads a text that begins with a small letter: .NET's and winston's
@@ -686,6 +688,8 @@ func (l *line) readName(text []byte) {
 }
 
 // pastWord returns the length of the word that a text begins with.
+//
+//go:noinline
 func pastWord(text []byte) (n int) {
 	for n < len(text) && text[n] > ' ' {
 		n++
@@ -718,6 +722,8 @@ func (l *line) readLetter(letter byte, rest []byte) bool {
 }
 
 // ofLetter returns the severity that begins with a letter.
+//
+//go:noinline
 func ofLetter(letter byte) event.Severity {
 	switch letter {
 	case 'D':
@@ -789,85 +795,29 @@ func pastDate(text []byte) int {
 		}
 		return 11
 	}
-	// 22/Nov/2026:20:15:00, 11/22/2026, 8:15:00 PM, 22.11.2026 20:15:00
-	if n := digits(text); n > 0 && n <= 4 && n+1 < len(text) && (text[n] == '/' || text[n] == '-' || text[n] == '.') {
-		by := text[n]
-		i := n + 1
-		if isMonth(text[i:]) {
-			i += 3
-		} else if n = digits(text[i:]); n > 0 && n <= 2 {
-			i += n
-		} else {
-			return 0
-		}
-		if i >= len(text) || text[i] != by {
-			return 0
-		}
-		i++
-		if n = digits(text[i:]); n == 0 || n > 4 {
-			return 0
-		}
-		if i += n; i < len(text) && text[i] == ':' {
-			return i + 1
-		}
-		if i < len(text) && text[i] == ',' {
-			i++
-		}
-		if i < len(text) && text[i] == ' ' {
-			return i + 1
-		}
+	if clock(text) > 0 {
 		return 0
 	}
-	// Sun Nov 22 20:15:00, Nov 22, 2026 8:15:00 PM, 22 Nov 2026 20:15:00
-	named := false
-	for i, parts := 0, 0; i < len(text) && parts < 5; parts++ {
-		if named && clock(text[i:]) > 0 {
+	// 22/Nov/2026:20:15:00, 11/22/2026, 8:15:00 PM, Sun Nov 22 20:15:00
+	for i := 0; i < min(len(text), 32); {
+		switch c := text[i]; {
+		case i > 0 && !isDigit(text[i-1]) && clock(text[i:]) > 0:
 			return i
-		}
-		switch n := digits(text[i:]); {
-		case n > 0 && n <= 4:
-			i += n
-		case isMonth(text[i:]):
-			i += 3
-			named = true
-		case isWeekday(text[i:]):
+		case isDigit(c), strings.IndexByte("-/.,: T", c) >= 0:
+			i++
+		case isDateWord(text[i:]):
 			i += 3
 		default:
 			return 0
-		}
-		if i < len(text) && text[i] == ',' {
-			i++
-		}
-		if i >= len(text) || text[i] != ' ' {
-			return 0
-		}
-		for i < len(text) && text[i] == ' ' {
-			i++
 		}
 	}
 	return 0
 }
 
-func isMonth(text []byte) bool {
-	if len(text) < 3 {
-		return false
-	}
-	switch string(text[:3]) {
-	case "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec":
-		return true
-	}
-	return false
-}
-
-func isWeekday(text []byte) bool {
-	if len(text) < 3 {
-		return false
-	}
-	switch string(text[:3]) {
-	case "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun":
-		return true
-	}
-	return false
+// isDateWord reports whether a text begins with the short name of a month or a day.
+func isDateWord(text []byte) bool {
+	const words = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun"
+	return len(text) >= 3 && isCapital(text[0]) && strings.Contains(words, string(text[:3]))
 }
 
 // clock returns the length of the time of the day that a text begins with: 20:15:00,
@@ -888,6 +838,8 @@ func clock(text []byte) int {
 }
 
 // digits returns how many digits a text begins with.
+//
+//go:noinline
 func digits(text []byte) (n int) {
 	for n < len(text) && isDigit(text[n]) {
 		n++

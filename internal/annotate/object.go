@@ -180,27 +180,8 @@ func isUUID(text []byte) bool {
 // maxNested is how many JSON texts within JSON are looked at, one inside another.
 const maxNested = 2
 
-// object is what is found among the members of a line's JSON object.
-type object struct {
-	levels [ranks]event.Severity
-
-	level    []byte // the value of level: a number has one meaning for each logger
-	message  []byte // the value of message
-	status   event.Severity
-	clef     bool // Serilog's compact format, which omits the level of information
-	time     bool // members of pino and bunyan
-	msg      bool
-	short    bool // GELF's short_message
-	stamp    bool // timestamp
-	logger   bool
-	foreign  bool // a member that Lambda's own JSON format does not have
-	leveled  bool // level is a word in capitals
-	template bool
-}
-
-// The members that hold a severity, the first that counts first. What a logger
-// calls its own level comes before numbers, and both before names that other
-// things have as well.
+// The members that hold a severity, the first that counts first: what a logger calls
+// its level, then numbers, then a name that other things have as well.
 const (
 	byLevel = iota
 	bySeverity
@@ -210,11 +191,108 @@ const (
 	byCapitalLevel
 	bySeverityText
 	byOther
-	byNested // log.level in two objects; loguru's record.level.name
+	byAzure  // Application Insights' severityLevel
+	byNested // log.level in two objects, record.level.name of loguru, _meta of tslog
 	byNumber // level, as a number
-	bySeverityNumber
+	byOTel
+	byPython
 	ranks
+
+	// Members that are something else.
+	isStatus = iota
+	isMessage
+	isID       // Lambda's own
+	isLambdas  // others of Lambda's own JSON format
+	isStamp    // timestamp
+	isLogger   // of Python in Lambda's own format
+	isLog      // an object with a level
+	isMeta     // an object with logLevelName
+	isRecord   // loguru's
+	isNested   // an object that may have an id
+	isTime     // of pino and bunyan
+	isMsg      // the same
+	isShort    // GELF's short_message
+	isCompact  // @t of Serilog's compact format, which omits the level of information
+	isTemplate // @m or @mt of the same
+	isUnknown  // maybe an id
 )
+
+// memberOf returns what a member's name says that it is.
+func memberOf(name []byte) int {
+	switch string(name) {
+	case "level":
+		return byLevel
+	case "severity":
+		return bySeverity
+	case "log.level":
+		return byLogLevel
+	case "levelname", "level_name", "levelName":
+		return byLevelName
+	case "lvl":
+		return byLvl
+	case "Level":
+		return byCapitalLevel
+	case "severity_text", "SeverityText", "severityText":
+		return bySeverityText
+	case "@level", "@l", "LogLevel", "logLevel", "log_level", "loglevel", "_logLevel", "L", "Severity", "priorityName":
+		return byOther
+	case "severityLevel":
+		return byAzure
+	case "severityNumber", "SeverityNumber", "severity_number":
+		return byOTel
+	case "levelno", "level_number":
+		return byPython
+	case "status":
+		return isStatus
+	case "message":
+		return isMessage
+	case "requestId", "AWSRequestId":
+		return isID
+	case "traceId", "tenantId", "executionArn", "errorType", "errorMessage", "stackTrace", "location":
+		return isLambdas
+	case "timestamp":
+		return isStamp
+	case "logger", "loggerName":
+		return isLogger
+	case "log":
+		return isLog
+	case "_meta":
+		return isMeta
+	case "record":
+		return isRecord
+	case "span", "spans", "context", "ctx", "lambda_context", "lambdaContext", "lambda", "extra", "fields", "mdc", "contextMap", "Properties", "State", "Scopes", "labels", "attributes", "faas", "aws":
+		return isNested
+	case "time":
+		return isTime
+	case "msg":
+		return isMsg
+	case "short_message":
+		return isShort
+	case "@t":
+		return isCompact
+	case "@m", "@mt":
+		return isTemplate
+	}
+	return isUnknown
+}
+
+// object is what is found among the members of a line's JSON object.
+type object struct {
+	levels  [ranks]event.Severity
+	level   []byte // the value of level: a number has one meaning for each logger
+	message []byte // the value of message
+	status  event.Severity
+	has     uint64 // the members that are there, a bit each
+}
+
+// foreign are the members that Lambda's own JSON format does not have.
+const foreign = 1<<(isUnknown+1) - 1 - 1<<byLevel - 1<<isMessage - 1<<isID - 1<<isLambdas - 1<<isStamp - 1<<isLogger
+
+// all reports whether there are all of two members.
+func (o *object) all(one, two int) bool {
+	both := uint64(1)<<one | 1<<two
+	return o.has&both == both
+}
 
 // readObject reads the members of a JSON object that loggers write. It returns
 // whether the text is an object and nothing else, as far as it goes.
@@ -226,14 +304,17 @@ func (a *Annotator) readObject(l *line, text []byte, depth int) (whole bool) {
 		if !ok {
 			break
 		}
-		a.readMember(l, &o, name, value)
+		for _, key := range a.keys {
+			l.readPath(key, name, value)
+		}
+		l.readMember(&o, name, value)
 	}
 	l.severity = o.severity()
 	if a.readMessage(l, &o, depth); l.severity == event.SeverityUnknown {
 		switch {
-		case o.clef && o.template:
+		case o.all(isCompact, isTemplate):
 			l.severity = event.Info
-		case o.message != nil || o.msg:
+		case o.has&(1<<isMessage|1<<isMsg) != 0: // else it is the status of something
 			l.severity = o.status
 		}
 	}
@@ -241,118 +322,76 @@ func (a *Annotator) readObject(l *line, text []byte, depth int) (whole bool) {
 }
 
 // readMember reads a member of the outermost object.
-func (a *Annotator) readMember(l *line, o *object, name, value []byte) {
-	for _, key := range a.keys {
-		l.readPath(key, name, value)
-	}
-	switch string(name) {
-	// What Lambda's own JSON format has, and no more, is Lambda's.
-	case "timestamp":
-		o.stamp = true
-		return
-	case "message":
+func (l *line) readMember(o *object, name, value []byte) {
+	what := memberOf(name)
+	o.has |= 1 << what
+	to := what // in levels
+	switch what {
+	case isMessage:
 		o.message = value
 		return
-	case "level":
-		o.level = value
-		o.levels[byLevel] = severityOf(value)
-		o.leveled = len(value) > 1 && isCapital(value[1])
-		return
-	case "requestId", "AWSRequestId":
-		l.candidate(idRank(name), idOf(value))
-		return
-	case "logger", "loggerName":
-		o.logger = true
-		return
-	case "traceId", "tenantId", "executionArn", "errorType", "errorMessage", "stackTrace", "location":
-		return
-
-	case "severity":
-		o.levels[bySeverity] = severityOf(value)
-		if n := number(value); n >= 100 && n <= 800 && n%100 == 0 { // Google's LogSeverity
-			o.levels[bySeverityNumber] = [...]event.Severity{event.Debug, event.Info, event.Info, event.Warn, event.Error, event.Fatal, event.Fatal, event.Fatal}[n/100-1]
-		}
-	case "log.level":
-		o.levels[byLogLevel] = severityOf(value)
-	case "levelname", "level_name", "levelName":
-		o.levels[byLevelName] = severityOf(value)
-	case "lvl":
-		o.levels[byLvl] = severityOf(value)
-	case "Level":
-		o.levels[byCapitalLevel] = severityOf(value)
-	case "severity_text", "SeverityText", "severityText":
-		if s := severityOf(value); s != event.SeverityUnknown {
-			o.levels[bySeverityText] = s
-		}
-	case "@level", "@l", "LogLevel", "logLevel", "log_level", "loglevel", "_logLevel", "L", "Severity", "severityLevel", "priorityName":
-		s := severityOf(value)
-		if n := number(value); string(name) == "severityLevel" && n >= 0 && n <= 4 { // Azure's SeverityLevel
-			s = [...]event.Severity{event.Trace, event.Info, event.Warn, event.Error, event.Fatal}[n]
-		}
-		if s != event.SeverityUnknown {
-			o.levels[byOther] = s
-		}
-		o.clef = o.clef && string(name) != "@l"
-	case "severityNumber", "SeverityNumber", "severity_number": // OpenTelemetry's
-		if n := number(value); n >= 1 && n <= 24 {
-			o.levels[bySeverityNumber] = event.Severity((n + 3) / 4)
-		}
-	case "levelno", "level_number": // Python's
-		if n := number(value); n >= 10 && n <= 50 && n%10 == 0 {
-			o.levels[bySeverityNumber] = event.Severity(n/10 + 1)
-		}
-	case "status": // Datadog's, but others have one, too
-		o.status = statusOf(value)
-	case "log":
-		o.levels[byNested] = severityOf(member(value, "level"))
-	case "_meta": // tslog's
-		o.levels[byNested] = severityOf(member(value, "logLevelName"))
-	case "record": // loguru's
-		if s := severityOf(member(member(value, "level"), "name")); s != event.SeverityUnknown {
-			o.levels[byNested] = s
-		}
-		l.readNested(member(value, "extra"))
-
-	case "@t":
-		o.clef = o.levels[byOther] == event.SeverityUnknown
-	case "@m", "@mt":
-		o.template = true
-	case "time":
-		o.time = true
-	case "msg":
-		o.msg = true
-	case "short_message":
-		o.short = true
-
-	case "span", "spans", "context", "ctx", "lambda_context", "lambdaContext", "lambda", "extra", "fields", "mdc", "contextMap", "Properties", "State", "Scopes", "labels", "attributes", "faas", "aws":
-		l.readNested(value)
-	default:
+	case isID, isUnknown:
 		if rank := idRank(name); rank > 0 {
 			l.candidate(rank, idOf(value))
 		}
+		return
+	case isNested:
+		l.readNested(value)
+		return
+	case isRecord:
+		l.readNested(member(value, "extra"))
+		to, value = byNested, member(member(value, "level"), "name")
+	case isLog:
+		to, value = byNested, member(value, "level")
+	case isMeta:
+		to, value = byNested, member(value, "logLevelName")
+	case isStatus:
+		o.status = statusOf(value)
+		return
+	case byLevel:
+		o.level = value
 	}
-	o.foreign = true
+	if to >= ranks {
+		return
+	}
+	if s := severityOf(value); s != event.SeverityUnknown {
+		o.levels[to] = s
+	} else if n := number(value); n >= 0 && to != byLevel {
+		o.levels[to] = scaled(to, n)
+	}
+}
+
+// scaled returns the severity that a number stands for in the scale of a member.
+func scaled(of, n int) event.Severity {
+	switch {
+	case of == byOTel && n >= 1 && n <= 24: // OpenTelemetry, logs data model
+		return event.Severity((n + 3) / 4)
+	case of == byPython && n >= 10 && n <= 50 && n%10 == 0:
+		return event.Severity(n/10 + 1)
+	case of == byAzure && n == 0:
+		return event.Trace
+	case of == byAzure && n <= 4:
+		return event.Severity(n + 2)
+	case of == bySeverity && n >= 100 && n <= 800 && n%100 == 0: // Google's LogSeverity
+		if n <= 200 {
+			n += 100
+		}
+		return event.Severity(min(n/100, 6))
+	}
+	return event.SeverityUnknown
 }
 
 // severity returns the severity that an object's members say.
 func (o *object) severity() event.Severity {
 	if n := number(o.level); n >= 0 {
 		switch {
-		case n <= 7 && o.short:
+		case n <= 7 && o.has>>isShort&1 == 1:
 			o.levels[byNumber] = ofSyslog(n)
 		case n >= 10 && n <= 60 && n%10 == 0, // bunyan's and pino's
-			n > 10 && n < 100 && o.time && o.msg: // and one that was added to them
+			n > 10 && n < 100 && o.all(isTime, isMsg): // and one that was added to them
 			o.levels[byNumber] = event.Severity(min(n/10, 6))
-		case n == 100: // Monolog's
-			o.levels[byNumber] = event.Debug
-		case n == 200, n == 250:
-			o.levels[byNumber] = event.Info
-		case n == 300:
-			o.levels[byNumber] = event.Warn
-		case n == 400:
-			o.levels[byNumber] = event.Error
-		case n == 500, n == 550, n == 600:
-			o.levels[byNumber] = event.Fatal
+		case n >= 100 && n <= 600 && n%100 == 0, n == 250, n == 550: // Monolog's
+			o.levels[byNumber] = event.Severity(min(n/100+1, 6))
 		}
 	}
 	for _, severity := range o.levels {
@@ -368,7 +407,7 @@ func (o *object) severity() event.Severity {
 // message says. Of Python's logger it is the same level, and only JSON may say
 // another.
 func (a *Annotator) readMessage(l *line, o *object, depth int) {
-	if o.foreign || len(o.message) == 0 || depth == maxNested || !o.stamp && l.n == 0 {
+	if o.has&foreign != 0 || len(o.message) == 0 || depth == maxNested || o.has>>isStamp&1 == 0 && l.n == 0 {
 		return
 	}
 	outer := l.severity
@@ -383,7 +422,7 @@ func (a *Annotator) readMessage(l *line, o *object, depth int) {
 		if a.readJSON(l, text, depth+1) {
 			break
 		}
-		if o.logger || !o.leveled {
+		if o.has>>isLogger&1 == 1 || len(o.level) < 2 || !isCapital(o.level[1]) {
 			return
 		}
 		l.severity = event.SeverityUnknown
@@ -538,6 +577,8 @@ const (
 // idRank returns how much a member's name says that it is Lambda's request id, the
 // least number the most; 0 if it is none. They are those of Lambda's runtimes,
 // Powertools, OpenTelemetry and loggers.
+//
+//go:noinline
 func idRank(name []byte) uint8 {
 	switch string(name) {
 	case "AWSRequestId":
@@ -578,15 +619,15 @@ func severityOf(value []byte) event.Severity {
 
 // statusOf reads a member that may be a level, or how something ended.
 func statusOf(value []byte) event.Severity {
-	switch s := severityOf(value); string(value) {
-	case `"success"`, `"Success"`, `"SUCCESS"`, `"fail"`, `"FAIL"`, `"default"`, `"http"`, `"log"`, `"fine"`, `"verbose"`, `"config"`:
+	if len(value) > 5 && value[1]|0x20 == 's' && value[2]|0x20 == 'u' { // success
 		return event.SeverityUnknown
-	default:
-		return s
 	}
+	return unambiguous(idOf(value))
 }
 
 // number reads a whole number of up to three digits; -1 if a value is none.
+//
+//go:noinline
 func number(value []byte) (n int) {
 	if len(value) == 0 || len(value) > 3 {
 		return -1

@@ -140,7 +140,11 @@ func (t *timeline) name(id, trace []byte, begins bool, at int64, bound int) *req
 		other := r // keeps its own
 		r = &request{id: r.id, trace: string(trace)}
 		t.known[r.id] = r
-		t.named[slices.Index(t.named, other)] = r
+		for i := range t.named {
+			if t.named[i] == other {
+				t.named[i] = r
+			}
+		}
 	}
 	return r
 }
