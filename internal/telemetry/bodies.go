@@ -20,7 +20,7 @@ const (
 	maxMemory = maxBody + 1 + nextRead + maxKept + maxConnections*firstRead
 	// slowBody is how long a client may take to fill the memory of its body where
 	// another body needs memory.
-	slowBody = 100 * time.Millisecond
+	slowBody = 250 * time.Millisecond
 )
 
 // bodies reads bodies into a bounded amount of memory. Where there is no more, a
