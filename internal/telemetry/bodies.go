@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -21,7 +20,7 @@ const (
 	maxMemory = maxBody + 1 + nextRead + maxKept + maxConnections*firstRead
 	// slowBody is how long a client may take to fill the memory of its body where
 	// another body needs memory.
-	slowBody = 100 * time.Millisecond
+	slowBody = 250 * time.Millisecond
 )
 
 // bodies reads bodies into a bounded amount of memory. Where there is no more, a
@@ -117,10 +116,7 @@ func (b *bodies) failed(it *body, n int, length int64, err error) error {
 	if it.broken {
 		err = errSlow
 	}
-	if length > 0 {
-		return fmt.Errorf("%d of %d bytes came: %w", n, length, err)
-	}
-	return err
+	return fmt.Errorf("%d bytes came, of %d: %w", n, length, err)
 }
 
 // reserve takes n bytes for a body, when they are there.
@@ -163,12 +159,13 @@ func (b *bodies) reserve(it *body, n int) error {
 // first reports whether a body is the latest of those that wait for memory. b.mu
 // is held.
 func (b *bodies) first(it *body) bool {
-	for _, one := range slices.Backward(b.reading) {
+	var latest *body
+	for _, one := range b.reading {
 		if one.waiting {
-			return one == it
+			latest = one
 		}
 	}
-	return false
+	return latest == it
 }
 
 // slowest returns the body that has waited longest for its client. b.mu is held.
@@ -188,8 +185,13 @@ func (b *bodies) end(it *body) {
 	}
 	it.ending = true
 	b.ending += it.size
-	i := slices.Index(b.reading, it)
-	b.reading = slices.Delete(b.reading, i, i+1)
+	var others []*body
+	for _, one := range b.reading {
+		if one != it {
+			others = append(others, one)
+		}
+	}
+	b.reading = others
 	b.announce()
 }
 

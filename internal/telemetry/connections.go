@@ -137,21 +137,27 @@ func (it *connection) Read(b []byte) (int, error) {
 // CloseWrite is what net/http does to a connection before it closes it, so that
 // its last answer arrives.
 func (it *connection) CloseWrite() error {
-	if half, ok := it.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
+	if tcp, ok := it.Conn.(*net.TCPConn); ok {
+		return tcp.CloseWrite()
 	}
 	return nil
 }
 
 // set notes what becomes of a request's connection.
 func set(r *http.Request, state connState) {
-	it, ok := r.Context().Value(connKey{}).(*connection)
-	if !ok {
+	it := connectionOf(r)
+	if it == nil {
 		return
 	}
 	it.all.mu.Lock()
 	defer it.all.mu.Unlock()
 	it.state, it.since = state, time.Now()
+}
+
+// connectionOf returns a request's connection; nil where there is none.
+func connectionOf(r *http.Request) *connection {
+	it, _ := r.Context().Value(connKey{}).(*connection)
+	return it
 }
 
 type connKey struct{}

@@ -290,13 +290,21 @@ func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 // type is kept as text, in kinetel.unparsed: a consumer that unescapes the type,
 // trims it or ignores its case must not take it for a word of Kinetel's.
 func isType(text []byte) bool {
+	if string(text) == event.TypeFunction {
+		return true
+	}
 	for _, c := range text {
 		if c <= ' ' || c >= 0x7f || c == '\\' {
 			return false
 		}
 	}
 	const own = "kinetel"
-	return len(text) < len(own) || !bytes.EqualFold(text[:len(own)], []byte(own))
+	for i := range own {
+		if i >= len(text) || text[i]|0x20 != own[i] { // in either case
+			return true
+		}
+	}
+	return false
 }
 
 // memberName returns the text of the member's name whose quote is b[i].

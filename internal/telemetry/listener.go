@@ -198,7 +198,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		sequence = r.Header.Get(sequenceHeader)
 	}
 	if !addressed && len(sequence) != base64.StdEncoding.EncodedLen(sha256.Size) {
-		l.refuse(w)
+		l.refuse(w, r)
 		return
 	}
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
@@ -228,7 +228,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !addressed {
 		if sum := sha256.Sum256(body); sequence != base64.StdEncoding.EncodeToString(sum[:]) {
-			l.refuse(w)
+			l.refuse(w, r)
 			return
 		}
 	}
@@ -244,30 +244,26 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuse answers a request that does not know the path, and ends its connection.
-func (l *Listener) refuse(w http.ResponseWriter) {
+func (l *Listener) refuse(w http.ResponseWriter, r *http.Request) {
 	l.refusal.Do(func() {
 		l.log.Warn("a process of this sandbox posted to the telemetry listener under another path than the one that Lambda has; such requests are refused")
 	})
+	conn := connectionOf(r)
+	if conn == nil {
+		http.Error(w, "", http.StatusNotFound)
+		return
+	}
 	// net/http would read some of the body first, and sleep before it closes the
 	// connection, which a great number of clients could make it do at once.
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		http.Error(w, "not found", http.StatusNotFound)
-		return
-	}
-	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(refusalTimeout))
 	_, _ = io.WriteString(conn, "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-	it, ok := conn.(*connection)
-	if !ok {
-		return
-	}
-	// With unread data a connection would be reset, and the answer lost.
-	_ = it.CloseWrite()
+	_ = conn.CloseWrite()
+	// With unread data it would be reset, and the answer lost.
 	var discarded [1 << 10]byte
-	for err == nil {
-		_, err = it.Conn.Read(discarded[:])
+	for err := error(nil); err == nil; {
+		_, err = conn.Conn.Read(discarded[:])
 	}
+	panic(http.ErrAbortHandler) // net/http closes it, and says nothing
 }
 
 // keep keeps a body's memory for the next one.
