@@ -65,6 +65,8 @@ type pipeline struct {
 
 	stopShipping context.CancelFunc
 	shipped      chan struct{} // closed when the shipper has ended
+	resumption   atomic.Int32  // of what earlier processes left: resumed, abandoned, or neither yet
+	recovery     chan struct{} // closed when it is over
 
 	// taking makes one of giving an event its number and of knowing in which
 	// environment, against a restore.
@@ -88,14 +90,14 @@ type pipeline struct {
 
 func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *pipeline {
 	now := time.Now()
-	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization), shipped: make(chan struct{})}
+	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization), shipped: make(chan struct{}), recovery: make(chan struct{})}
 	queued := queue.Options{
 		Max:      cfg.BufferBytes,
 		Always:   cfg.Spool == config.SpoolAlways,
 		Stripper: pack.NewStripper(cfg.Compression),
 	}
 	if cfg.Spool != config.SpoolOff {
-		opt := spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log}
+		opt := spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log, Check: pack.Checker{}}
 		if queued.Always {
 			opt.Reserve = pack.MaxRecord + 256<<10 // the open record, as lines
 		}
@@ -181,6 +183,15 @@ func (p *pipeline) push(r *pack.Record) {
 	}
 }
 
+const (
+	resumed = 1 + iota
+	abandoned
+)
+
+// recoveryTime is how long what earlier processes left goes first. A disk that
+// takes longer to read must not keep new lines waiting.
+const recoveryTime = 200 * time.Millisecond
+
 // start begins to ship, first of all what earlier processes of the environment
 // left.
 func (p *pipeline) start(listener intakeCloser) {
@@ -188,12 +199,32 @@ func (p *pipeline) start(listener intakeCloser) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stopShipping = cancel
 	go func() {
-		defer close(p.shipped)
-		if p.spool != nil {
-			guard.Run(p.log, "take up what an earlier process left", func() { p.takeUp(p.spool.Recover()) })
+		defer close(p.recovery)
+		if p.spool == nil {
+			return
 		}
+		guard.Run(p.log, "resume what an earlier process left", func() {
+			if left := p.spool.Recover(); p.resumption.CompareAndSwap(0, resumed) {
+				p.takeUp(left)
+			}
+		})
+	}()
+	go func() {
+		defer close(p.shipped)
+		p.awaitRecovery(ctx, recoveryTime)
 		p.shipper.Run(ctx)
 	}()
+}
+
+// awaitRecovery waits for what earlier processes left, but not for ever.
+func (p *pipeline) awaitRecovery(ctx context.Context, atMost time.Duration) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-p.recovery:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // stop ends the shipping.
@@ -367,6 +398,10 @@ func (p *pipeline) Finish(ctx context.Context) {
 	deadline, _ := ctx.Deadline()
 	sending, cancel := context.WithDeadline(ctx, deadline.Add(-min(lastWords, time.Until(deadline)/3)))
 	defer cancel()
+	p.awaitRecovery(sending, recoveryTime)
+	if !p.resumption.CompareAndSwap(0, abandoned) {
+		p.awaitRecovery(sending, patience) // it is read, and what is left to do is short
+	}
 	err := errNotDrained
 	guard.Run(p.log, "drain", func() { err = p.drain(sending) })
 	p.stop()
@@ -412,6 +447,7 @@ func (p *pipeline) drain(ctx context.Context) error {
 // disk or is given up, and a last request tells of it.
 func (p *pipeline) giveIn(ctx context.Context) {
 	before := p.account.Total()
+	p.queue.Check()
 	p.queue.Spill()
 	p.mu.Lock()
 	p.ending = true // what is packed from here on does not queue behind what is left
@@ -433,6 +469,7 @@ func (p *pipeline) giveIn(ctx context.Context) {
 		p.queue.Push(r)
 	}
 	p.queue.Spill()
+	p.queue.Check() // or the log would say that there is on disk what is not
 	lost, spooled := p.account.Total()-before, p.queue.Waiting().Spooled
 	what := "the rest is lost"
 	switch {

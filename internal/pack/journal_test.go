@@ -80,6 +80,9 @@ func (j *journal) Journal(o *pack.Origin, first, last uint64, lines, fragment []
 	return true
 }
 
+// JournalLost is false: nobody else deletes this journal.
+func (j *journal) JournalLost(*pack.Origin) bool { return false }
+
 func (j *journal) ForgetJournal(o *pack.Origin) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

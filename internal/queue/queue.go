@@ -8,8 +8,10 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"kinetel/internal/ledger"
+	"kinetel/internal/order"
 	"kinetel/internal/pack"
 	"kinetel/internal/spool"
 )
@@ -18,9 +20,16 @@ import (
 // record itself, its entry and the allocator's rounding.
 const overhead = 256
 
-// maxReads is how often a record is tried to be read from the store before it
-// is given up.
-const maxReads = 5
+const (
+	// maxReads is how often a record is tried to be read from the store before
+	// it is given up. After each attempt it is left alone for five times as long,
+	// from retryDelay to 25 s.
+	maxReads   = 5
+	retryDelay = 200 * time.Millisecond
+	// maxFailures is how many records in a row cannot be read before none of
+	// those that are only in the store is tried.
+	maxFailures = 8
+)
 
 // Store keeps records outside of memory; *spool.Spool is one.
 type Store interface {
@@ -28,6 +37,10 @@ type Store interface {
 	Append(r *pack.Record) (*spool.Ref, error)
 	// Read returns a record; spool.ErrCorrupt means that it is lost.
 	Read(ref *spool.Ref) (*pack.Record, error)
+	// Check reports whether nothing that is kept was deleted since the last call.
+	Check() bool
+	// Gone reports whether that happened to a record.
+	Gone(ref *spool.Ref) bool
 	// Done forgets a record.
 	Done(ref *spool.Ref)
 	// Together reports whether room is made only when both are forgotten.
@@ -58,7 +71,12 @@ type Queue struct {
 	mu       sync.Mutex // guards all below
 	entries  []entry    // oldest first
 	inFlight int        // entries at the front that the consumer has
-	bytes    int64      // of those in memory
+	// aside are entries that are out of the line until the next batch: they are
+	// only in the store, and cannot be read just now or have just come.
+	aside     []entry // oldest first
+	front     int64   // position of the oldest entry ever
+	asideHere bool    // all of them are tried with the next batch
+	bytes     int64   // of those in memory
 	// overdrawn: more is in memory than there should be, until the batch ends.
 	overdrawn bool
 	next      int64     // position of the next record
@@ -72,10 +90,11 @@ type entry struct {
 	ref      *spool.Ref   // nil: only in memory
 	position int64        // counts records ever pushed
 	events   int
-	ordinary int   // of these
-	size     int   // as Kinesis counts it
-	memory   int64 // that is counted for it
-	reads    int   // that failed
+	ordinary int       // of these
+	size     int       // as Kinesis counts it
+	memory   int64     // that is counted for it
+	reads    int       // that failed
+	retry    time.Time // when to read it again
 }
 
 // hold puts a record, or none, into an entry's memory.
@@ -117,23 +136,55 @@ func (q *Queue) Push(r *pack.Record) {
 	q.release()
 }
 
-// Restore adds what an earlier process left in the store, before all others. It
-// must not be called between Batch and Settle.
+// Restore adds what an earlier process left in the store, before all others.
 func (q *Queue) Restore(refs []*spool.Ref) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	first := q.next
-	if len(q.entries) > 0 {
-		first = q.entries[0].position
-	}
-	older := make([]entry, len(refs), len(refs)+len(q.entries))
+	q.front -= int64(len(refs))
+	older := make([]entry, len(refs), len(refs)+len(q.aside))
 	for i, ref := range refs {
 		older[i] = entry{
-			ref: ref, position: first - int64(len(refs)-i),
+			ref: ref, position: q.front + int64(i),
 			events: ref.Events, ordinary: ref.Ordinary, size: ref.DataSize,
 		}
 	}
-	q.entries = append(older, q.entries...)
+	q.aside = append(older, q.aside...)
+	q.rejoin()
+}
+
+// rejoin puts entries back into the line whose time has come, behind those that
+// are in flight.
+func (q *Queue) rejoin() {
+	if len(q.aside) == 0 {
+		return
+	}
+	now, before := time.Now(), len(q.entries)
+	q.aside = slices.DeleteFunc(q.aside, func(e entry) bool {
+		due := q.asideHere || !now.Before(e.retry)
+		if due {
+			q.entries = append(q.entries, e)
+		}
+		return due
+	})
+	q.asideHere = false
+	if len(q.entries) > before {
+		order.By(q.entries[q.inFlight:], byPosition)
+	}
+}
+
+func byPosition(a, b entry) int { return cmp.Compare(a.position, b.position) }
+
+// RetryIn returns when a record can be in the next batch that could not be read
+// for the last one; ok is false where there is none.
+func (q *Queue) RetryIn() (delay time.Duration, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, e := range q.aside {
+		if until := max(time.Until(e.retry), time.Millisecond); i == 0 || until < delay {
+			delay = until
+		}
+	}
+	return delay, len(q.aside) > 0
 }
 
 // Where records are, for the choice of what goes.
@@ -271,9 +322,8 @@ func (q *Queue) save(i int) bool {
 				return false
 			}
 		}
-		// Entries before this one may be gone.
-		for i = min(i, len(q.entries)-1); q.entries[i].position != position; i-- {
-		}
+		// Entries before this one may be gone, or new there.
+		i = slices.IndexFunc(q.entries, func(e entry) bool { return e.position == position })
 	}
 }
 
@@ -281,6 +331,11 @@ func (q *Queue) save(i int) bool {
 // store, or without ordinary with the oldest record. It reports whether there
 // was anything.
 func (q *Queue) makeRoom(ordinary bool) bool {
+	if len(q.aside) > 0 { // they take room as well
+		q.asideHere = true
+		q.rejoin()
+		return true
+	}
 	i, ok := q.oldest(len(q.entries), inStore, ordinary)
 	if !ok {
 		return false
@@ -295,9 +350,9 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 		}
 		ref, kept := e.ref, true
 		if i >= q.inFlight { // else it is in memory, and may yet arrive
-			e.reads = max(e.reads, maxReads-1) // there is no later
-			kept = q.load(e)
-			if kept && (!ordinary || e.ordinary > 0) {
+			if kept = q.load(e, true); !kept {
+				q.entries = slices.Delete(q.entries, i, i+1)
+			} else if !ordinary || e.ordinary > 0 {
 				kept = q.strip(i, ledger.SpoolFull)
 			}
 		}
@@ -317,8 +372,8 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 	}
 	// What is left of them takes less than it did, as a rule.
 	for _, position := range rests {
-		i, found := slices.BinarySearchFunc(q.entries, position, func(e entry, p int64) int { return cmp.Compare(e.position, p) })
-		if !found || q.append(i) != nil {
+		i := slices.IndexFunc(q.entries, func(e entry) bool { return e.position == position })
+		if i < 0 || q.append(i) != nil {
 			break // it stays in memory
 		}
 		q.unload(i)
@@ -340,31 +395,48 @@ func (q *Queue) unload(i int) {
 func (q *Queue) Batch(records, bytes int) []*pack.Record {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.rejoin()
 	var batch []*pack.Record
-	total := 0
-	for len(batch) < len(q.entries) && len(batch) < records {
-		i := len(batch)
+	var later []entry // that cannot be read now
+	kept, total, i := q.entries[:0], 0, 0
+	defer func() { // also after a panic
+		if n := len(q.entries); len(kept) < i {
+			q.entries = append(kept, q.entries[i:]...)
+			clear(q.entries[len(q.entries):n])
+			q.aside = append(q.aside, later...)
+			order.By(q.aside, byPosition)
+		}
+		q.inFlight = len(kept)
+		q.release() // what could not be read has left
+	}()
+	for ; i < len(q.entries) && len(kept) < records; i++ {
 		e := &q.entries[i]
-		if i > 0 && total+e.size > bytes {
+		if len(kept) > 0 && total+e.size > bytes {
 			break
 		}
-		if entries := len(q.entries); !q.load(e) {
-			if len(q.entries) < entries {
-				continue // it was given up
-			}
-			break // it is tried again with the next batch
+		switch {
+		case e.record == nil && len(later) >= maxFailures:
+			e.retry = later[0].retry
+			later = append(later, *e)
+			continue
+		case q.load(e, false):
+		case e.ref != nil:
+			later = append(later, *e)
+			continue
+		default: // it was given up
+			continue
 		}
 		total += e.size
 		batch = append(batch, e.record)
-		q.inFlight = len(batch)
+		kept = append(kept, *e)
 	}
-	q.release() // what could not be read has left
 	return batch
 }
 
-// load has an entry's record in memory. Where that is hopeless, it is given up
-// and the entry removed.
-func (q *Queue) load(e *entry) bool {
+// load has an entry's record in memory, or reports that it cannot be read: where
+// that is hopeless, or there is no later, it is given up and is not in the store
+// any more.
+func (q *Queue) load(e *entry, last bool) bool {
 	if e.record != nil {
 		return true
 	}
@@ -374,14 +446,67 @@ func (q *Queue) load(e *entry) bool {
 		e.reads = 0
 		return true
 	}
-	if e.reads++; e.reads < maxReads && !errors.Is(err, spool.ErrCorrupt) {
-		return false
+	if now := time.Now(); !now.Before(e.retry) { // else somebody is in a hurry
+		e.reads++
+		delay := retryDelay
+		for range e.reads - 1 {
+			delay *= 5
+		}
+		e.retry = now.Add(delay)
 	}
-	ref, position := e.ref, e.position
-	ref.Record().GiveUp(ledger.SpoolCorrupt)
-	q.opt.Store.Done(ref)
-	q.entries = slices.DeleteFunc(q.entries, func(e entry) bool { return e.position == position })
+	if e.reads >= maxReads || last || errors.Is(err, spool.ErrCorrupt) {
+		q.lose(e)
+	}
 	return false
+}
+
+// lose gives an entry up that cannot be read.
+func (q *Queue) lose(e *entry) {
+	e.ref.Record().GiveUp(ledger.SpoolCorrupt)
+	q.opt.Store.Done(e.ref)
+	e.ref = nil
+}
+
+// Check has what somebody else deleted from the store kept there again, as far
+// as it is in memory or can be read. The rest is given up.
+func (q *Queue) Check() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.opt.Store == nil || q.opt.Store.Check() {
+		return
+	}
+	q.aside = slices.DeleteFunc(q.aside, func(e entry) bool {
+		gone := q.opt.Store.Gone(e.ref)
+		if gone {
+			q.lose(&e)
+		}
+		return gone
+	})
+	for i := range q.entries {
+		e := &q.entries[i]
+		if e.ref == nil || !q.opt.Store.Gone(e.ref) {
+			continue
+		}
+		inMemory := e.record != nil
+		if !q.load(e, true) {
+			continue
+		}
+		ref := e.ref
+		e.ref = nil
+		if q.opt.Always || !inMemory {
+			_ = q.append(i) // or it stays in memory
+		}
+		q.opt.Store.Done(ref)
+		if !inMemory && e.ref != nil {
+			q.hold(e, nil)
+		}
+	}
+	q.entries = slices.DeleteFunc(q.entries, func(e entry) bool { return e.record == nil && e.ref == nil })
+	q.fit()
+	if q.opt.Always {
+		q.saveAll()
+	}
+	q.release()
 }
 
 // Settle ends the batch: records for which gone says so leave the queue, the
@@ -408,6 +533,9 @@ func (q *Queue) Settle(gone func(i int) bool) {
 	clear(q.entries[len(kept):]) // lets go of the records
 	q.entries = kept
 	q.inFlight = 0
+	if !slices.IsSortedFunc(q.entries, byPosition) { // what was restored meanwhile goes first
+		order.By(q.entries, byPosition)
+	}
 	// The queue is in order by now, whatever the store does.
 	for _, ref := range done {
 		q.opt.Store.Done(ref)
@@ -458,7 +586,7 @@ func (q *Queue) Spill() {
 func (q *Queue) Stored() (refs []*spool.Ref) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, e := range q.entries {
+	for _, e := range slices.Concat(q.aside, q.entries) {
 		if e.ref != nil {
 			refs = append(refs, e.ref)
 		}
@@ -469,8 +597,10 @@ func (q *Queue) Stored() (refs []*spool.Ref) {
 // release lets those go who wait for records that have left.
 func (q *Queue) release() {
 	oldest := q.next
-	if len(q.entries) > 0 {
-		oldest = q.entries[0].position
+	for _, line := range [][]entry{q.entries, q.entries[q.inFlight:], q.aside} {
+		if len(line) > 0 {
+			oldest = min(oldest, line[0].position)
+		}
 	}
 	q.waiters = slices.DeleteFunc(q.waiters, func(w *waiter) bool {
 		if oldest < w.until {
@@ -487,6 +617,7 @@ func (q *Queue) Left() (left <-chan struct{}, forget func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := &waiter{until: q.next, done: make(chan struct{})}
+	q.asideHere = true
 	q.waiters = append(q.waiters, w)
 	q.release()
 	return w.done, func() {
@@ -515,9 +646,14 @@ type Spooled struct {
 func (q *Queue) Waiting() (w Waiting) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	w.Records, w.Bytes = len(q.entries), q.bytes
-	for i := range q.entries {
-		e := &q.entries[i]
+	w.Records, w.Bytes = len(q.entries)+len(q.aside), q.bytes
+	for i := range w.Records {
+		var e *entry
+		if i < len(q.aside) {
+			e = &q.aside[i]
+		} else {
+			e = &q.entries[i-len(q.aside)]
+		}
 		w.Events += e.events
 		w.Size += int64(e.size)
 		if e.ref != nil {

@@ -277,11 +277,15 @@ func (s *Shipper) Run(ctx context.Context) {
 }
 
 func (s *Shipper) run(ctx context.Context) {
+	retry := time.NewTimer(time.Hour) // for records that could not be read
+	retry.Stop()
+	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
+		case <-retry.C:
 		}
 		for ctx.Err() == nil {
 			// Who kicked before this attempt is served by it.
@@ -295,6 +299,9 @@ func (s *Shipper) run(ctx context.Context) {
 			}
 			batch := s.queue.Batch(s.limits())
 			if len(batch) == 0 {
+				if delay, ok := s.queue.RetryIn(); ok {
+					retry.Reset(delay)
+				}
 				break
 			}
 			s.behind.CompareAndSwap(0, time.Now().UnixNano())

@@ -45,9 +45,7 @@ func (s *Spool) Kill() {
 			seg.close()
 		}
 		e.journal.close()
-		if e.meta != nil {
-			_ = e.meta.Close()
-		}
+		e.meta.close()
 	}
 }
 
