@@ -400,7 +400,7 @@ func (p *pipeline) Finish(ctx context.Context) {
 	defer cancel()
 	p.awaitRecovery(sending, recoveryTime)
 	if !p.resumption.CompareAndSwap(0, abandoned) {
-		p.awaitRecovery(sending, patience) // it is read, and what is left to do is short
+		p.awaitRecovery(sending, time.Minute) // it is read; the rest takes no longer than sending it
 	}
 	err := errNotDrained
 	guard.Run(p.log, "drain", func() { err = p.drain(sending) })

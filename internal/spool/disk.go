@@ -137,8 +137,8 @@ func makeFile(d disk, path string) (file, error) {
 // moved aside.
 func makeWay(d disk, path string) error {
 	err := d.remove(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		err = d.rename(path, path+".foreign")
+	for n := 0; n < 100 && err != nil && !errors.Is(err, fs.ErrNotExist); n++ {
+		err = d.rename(path, fmt.Sprintf("%s.foreign%d", path, n))
 	}
 	return err
 }

@@ -379,7 +379,13 @@ func (r *restorer) scan(t *tail, limit int64, visit func(item)) bool {
 			r.env.unread = true
 			return false
 		}
-		if r.env.known { // something else is in its place
+		// Something else is in its place, which goes.
+		_ = makeWay(r.spool.disk, t.path)
+		if t == &r.env.journal {
+			r.before = r.env.last
+			*t = tail{}
+		}
+		if r.env.known {
 			visit(item{state: unknown, size: 2 * headerSize})
 		}
 	}
@@ -493,7 +499,7 @@ func (r *restorer) segment(seg *segment) bool {
 func (r *restorer) journal() {
 	var fragment []byte
 	pending, spoiled := false, false // a fragment is there; what was read last is spoiled
-	from := len(r.spoiled)
+	from, path := len(r.spoiled), r.env.journal.path
 	r.scan(&r.env.journal, r.env.journal.size, func(it item) {
 		if spoiled = it.state != intact; it.state == unknown {
 			r.gap(it, nil)
@@ -529,7 +535,7 @@ func (r *restorer) journal() {
 		r.left.Fragment = fragment
 	}
 	r.env.fragment = r.left.Fragment != nil
-	r.settle(from, r.env.journal.path, func(bad) bool { return false })
+	r.settle(from, path, func(bad) bool { return false })
 }
 
 // keepLines keeps those lines of a journal's frame that are in no record. It
@@ -551,8 +557,14 @@ func (r *restorer) keepLines(h header, lines []byte) bool {
 		}
 	}
 	for _, run := range (Run{h.first, h.last, lines}).without(r.inRecords) {
-		if r.lines += len(run.Lines); r.lines > maxLines {
+		n := len(r.runs)
+		if r.lines += len(run.Lines); r.lines > maxLines || n == maxFindings || n > 0 && run.First <= r.runs[n-1].Last {
 			return false
+		}
+		if n > 0 && r.runs[n-1].Last+1 == run.First {
+			last := &r.runs[n-1]
+			last.Last, last.Lines = run.Last, append(last.Lines, run.Lines...)
+			continue
 		}
 		run.Lines = bytes.Clone(run.Lines)
 		r.runs = append(r.runs, run)
@@ -676,8 +688,6 @@ func (r *restorer) close(seg *segment, mark uint64) {
 func (r *restorer) sum() {
 	left, e := r.left, r.env
 	left.Lines = r.runs
-	order.By(left.Lines, func(a, b Run) int { return cmp.Compare(a.First, b.First) })
-	left.Lines = joinRuns(left.Lines)
 	if len(left.Lines) == 0 && slices.ContainsFunc(r.spoiled, func(b bad) bool { return b.seg == nil }) {
 		e.journalFirst = 0 // not emptied: nobody is told yet of what it lost
 	}

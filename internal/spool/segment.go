@@ -91,6 +91,12 @@ func (s *Spool) open(e *environment) error {
 	if e.meta.file != nil {
 		return nil
 	}
+	if err := secure(s.disk, filepath.Dir(e.dir), true); err != nil {
+		return err
+	}
+	if info, err := s.disk.lstat(e.dir); err == nil && !info.IsDir() {
+		_ = makeWay(s.disk, e.dir) // or the next call fails
+	}
 	if err := secure(s.disk, e.dir, true); err != nil {
 		return err
 	}
@@ -145,12 +151,26 @@ func (s *Spool) create(e *environment, name string) (t tail, err error) {
 // the losses that have to be reported. The caller has the records and the lines.
 func (s *Spool) check(e *environment) {
 	had := e.meta.file != nil
-	if e.meta.file != nil && e.meta.lost(s.disk) {
+	if !had && len(e.segments) == 0 && e.journal.path == "" {
+		return // most processes never need a file
+	}
+	err := secure(s.disk, e.dir, false)
+	if err != nil && !permanent(err) {
+		return // it may all be there
+	}
+	lost := func(t *tail) bool {
+		if err == nil && t.lost(s.disk) {
+			_ = makeWay(s.disk, t.path)
+			return true
+		}
+		return err != nil
+	}
+	if had && lost(&e.meta) {
 		e.meta.close()
 		s.bytes -= e.meta.size
 		e.meta = tail{}
 	}
-	if e.journal.path != "" && e.journal.lost(s.disk) {
+	if e.journal.path != "" && lost(&e.journal) {
 		s.bytes -= e.journal.size
 		e.journal.close()
 		e.journalLost = e.journalLost || e.journalFirst > 0 || e.fragment
@@ -159,7 +179,7 @@ func (s *Spool) check(e *environment) {
 	}
 	var losses []*kept
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool {
-		if !seg.lost(s.disk) {
+		if !lost(&seg.tail) {
 			return false
 		}
 		seg.gone = true // records can be read as long as its file is open
