@@ -168,19 +168,21 @@ func (q *Queue) rejoin() {
 	})
 	q.asideHere = false
 	if len(q.entries) > before {
-		order.By(q.entries[q.inFlight:], byPosition)
+		sortEntries(q.entries[q.inFlight:])
 	}
 }
 
-func byPosition(a, b entry) int { return cmp.Compare(a.position, b.position) }
+func sortEntries(list []entry) {
+	order.By(list, func(a, b entry) int { return cmp.Compare(a.position, b.position) })
+}
 
 // RetryIn returns when a record can be in the next batch that could not be read
 // for the last one; ok is false where there is none.
 func (q *Queue) RetryIn() (delay time.Duration, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i, e := range q.aside {
-		if until := max(time.Until(e.retry), time.Millisecond); i == 0 || until < delay {
+	for i := range q.aside {
+		if until := time.Until(q.aside[i].retry); i == 0 || until < delay {
 			delay = until
 		}
 	}
@@ -404,7 +406,7 @@ func (q *Queue) Batch(records, bytes int) []*pack.Record {
 			q.entries = append(kept, q.entries[i:]...)
 			clear(q.entries[len(q.entries):n])
 			q.aside = append(q.aside, later...)
-			order.By(q.aside, byPosition)
+			sortEntries(q.aside)
 		}
 		q.inFlight = len(kept)
 		q.release() // what could not be read has left
@@ -517,6 +519,7 @@ func (q *Queue) Settle(gone func(i int) bool) {
 	defer q.mu.Unlock()
 	kept := q.entries[:0]
 	var done []*spool.Ref
+	restored := false
 	for i, e := range q.entries {
 		if i < q.inFlight {
 			if gone(i) {
@@ -528,13 +531,16 @@ func (q *Queue) Settle(gone func(i int) bool) {
 			}
 			q.hold(&e, e.record) // it may have got another key
 		}
+		if n := len(kept); n > 0 && kept[n-1].position > e.position {
+			restored = true // meanwhile, and goes first
+		}
 		kept = append(kept, e)
 	}
 	clear(q.entries[len(kept):]) // lets go of the records
 	q.entries = kept
 	q.inFlight = 0
-	if !slices.IsSortedFunc(q.entries, byPosition) { // what was restored meanwhile goes first
-		order.By(q.entries, byPosition)
+	if restored {
+		sortEntries(q.entries)
 	}
 	// The queue is in order by now, whatever the store does.
 	for _, ref := range done {
@@ -586,9 +592,11 @@ func (q *Queue) Spill() {
 func (q *Queue) Stored() (refs []*spool.Ref) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, e := range slices.Concat(q.aside, q.entries) {
-		if e.ref != nil {
-			refs = append(refs, e.ref)
+	for _, list := range [...][]entry{q.aside, q.entries} {
+		for i := range list {
+			if ref := list[i].ref; ref != nil {
+				refs = append(refs, ref)
+			}
 		}
 	}
 	return refs
@@ -597,7 +605,7 @@ func (q *Queue) Stored() (refs []*spool.Ref) {
 // release lets those go who wait for records that have left.
 func (q *Queue) release() {
 	oldest := q.next
-	for _, line := range [][]entry{q.entries, q.entries[q.inFlight:], q.aside} {
+	for _, line := range [...][]entry{q.entries, q.entries[q.inFlight:], q.aside} {
 		if len(line) > 0 {
 			oldest = min(oldest, line[0].position)
 		}
@@ -647,18 +655,15 @@ func (q *Queue) Waiting() (w Waiting) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w.Records, w.Bytes = len(q.entries)+len(q.aside), q.bytes
-	for i := range w.Records {
-		var e *entry
-		if i < len(q.aside) {
-			e = &q.aside[i]
-		} else {
-			e = &q.entries[i-len(q.aside)]
-		}
-		w.Events += e.events
-		w.Size += int64(e.size)
-		if e.ref != nil {
-			w.Spooled.Records++
-			w.Spooled.Events += e.events
+	for _, list := range [...][]entry{q.aside, q.entries} {
+		for i := range list {
+			e := &list[i]
+			w.Events += e.events
+			w.Size += int64(e.size)
+			if e.ref != nil {
+				w.Spooled.Records++
+				w.Spooled.Events += e.events
+			}
 		}
 	}
 	return w

@@ -90,10 +90,6 @@ func (osDisk) rename(from, to string) error           { return os.Rename(from, t
 // not a link, that no other user can replace. The folders of the system above
 // are trusted as they are: / and what is directly in it.
 func secure(d disk, dir string, create bool) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
 	path := "/"
 	for depth, name := range strings.Split(dir, "/")[1:] {
 		path = filepath.Join(path, name)
@@ -112,14 +108,18 @@ func secure(d disk, dir string, create bool) error {
 		}
 		stat, ok := info.Sys().(*syscall.Stat_t)
 		sticky, mine := info.Mode()&fs.ModeSticky != 0, !ok || int(stat.Uid) == os.Geteuid()
+		why := ""
 		switch {
 		case !info.IsDir():
-			return fmt.Errorf("%s has mode %v: %w: %w", path, info.Mode(), errForeign, syscall.ENOTDIR)
+			why = "is no folder"
 		case info.Mode().Perm()&0o002 != 0 && !sticky:
-			return fmt.Errorf("%s can be changed by every user: %w", path, errForeign)
+			why = "can be changed by every user"
 		case !mine && (last || !sticky && stat.Uid != 0):
-			return fmt.Errorf("%s is another user's: %w", path, errForeign)
+			why = "is another user's"
+		default:
+			continue
 		}
+		return fmt.Errorf("%s %s, mode %v: %w", path, why, info.Mode(), errForeign)
 	}
 	return nil
 }

@@ -92,11 +92,10 @@ func (s *Spool) readPromise(e *environment) *promise {
 	if string(sum) != fmt.Sprintf("%08x", checksum(text)) || json.Unmarshal(text, &p) != nil || p.Version != 1 {
 		return nil
 	}
-	order.By(p.Left, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
 	last := uint64(0)
 	for i := range p.Left {
 		p.Left[i].Reason = ledger.SpoolCorrupt
-		if !valid(p.Left[i]) {
+		if !valid(p.Left[i]) || i > 0 && p.Left[i].First < p.Left[i-1].First {
 			return nil
 		}
 		last = max(last, p.Left[i].Last)

@@ -545,12 +545,13 @@ func (r *restorer) keepLines(h header, lines []byte) bool {
 		return true
 	}
 	if check := r.spool.opt.Check; check != nil {
-		seq := h.first
-		for line := range bytes.Lines(lines) {
-			if seq > h.last || !check.Line(r.left.Origin, seq, line) {
+		rest, seq := lines, h.first
+		for ; len(rest) > 0; seq++ {
+			end := bytes.IndexByte(rest, '\n') + 1 // 0: that is no line
+			if seq > h.last || !check.Line(r.left.Origin, seq, rest[:end]) {
 				return false
 			}
-			seq++
+			rest = rest[end:]
 		}
 		if seq != h.last+1 {
 			return false

@@ -60,7 +60,7 @@ type Checker interface {
 
 // Options are what a Spool needs to know. Retry and Check may be zero.
 type Options struct {
-	Dir string // has a folder for each environment
+	Dir string // absolute; has a folder for each environment
 	Max int64  // bytes of all files, those of ended processes included
 	// Reserve is what of Max records leave to the journal: its lines are on disk
 	// until the record of them is.
