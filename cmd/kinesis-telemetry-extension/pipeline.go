@@ -64,9 +64,10 @@ type pipeline struct {
 	metrics     metrics
 
 	stopShipping context.CancelFunc
-	shipped      chan struct{} // closed when the shipper has ended
-	resumption   atomic.Int32  // of what earlier processes left: resumed, abandoned, or neither yet
-	recovery     chan struct{} // closed when it is over
+	shipped      chan struct{}           // closed when the shipper has ended
+	recover      func() []spool.Leftover // nil: there is no spool
+	resumption   atomic.Int32            // of what earlier processes left: resumed, abandoned, or neither yet
+	recovery     chan struct{}           // closed when it is over
 
 	// taking makes one of giving an event its number and of knowing in which
 	// environment, against a restore.
@@ -103,6 +104,7 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 		}
 		p.spool = spool.New(opt)
 		queued.Store = p.spool
+		p.recover = p.spool.Recover
 	}
 	p.queue = queue.New(queued)
 	p.shipper = ship.New(p.queue, putter, p.account.Total, log.With("stream", cfg.StreamName, "region", cfg.AWS.Region))
@@ -200,11 +202,11 @@ func (p *pipeline) start(listener intakeCloser) {
 	p.stopShipping = cancel
 	go func() {
 		defer close(p.recovery)
-		if p.spool == nil {
+		if p.recover == nil {
 			return
 		}
 		guard.Run(p.log, "resume what an earlier process left", func() {
-			if left := p.spool.Recover(); p.resumption.CompareAndSwap(0, resumed) {
+			if left := p.recover(); p.resumption.CompareAndSwap(0, resumed) {
 				p.takeUp(left)
 			}
 		})

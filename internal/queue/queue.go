@@ -605,7 +605,7 @@ func (q *Queue) Stored() (refs []*spool.Ref) {
 // release lets those go who wait for records that have left.
 func (q *Queue) release() {
 	oldest := q.next
-	for _, line := range [...][]entry{q.entries, q.entries[q.inFlight:], q.aside} {
+	for _, line := range [...][]entry{q.entries, q.entries[min(q.inFlight, len(q.entries)):], q.aside} {
 		if len(line) > 0 {
 			oldest = min(oldest, line[0].position)
 		}
