@@ -63,11 +63,11 @@ type pipeline struct {
 	ownLog      atomic.Int64 // events that are Kinetel's own log
 	metrics     metrics
 
-	stopShipping context.CancelFunc
-	shipped      chan struct{}           // closed when the shipper has ended
-	recover      func() []spool.Leftover // nil: there is no spool
-	resumption   atomic.Int32            // of what earlier processes left: resumed, abandoned, or neither yet
-	recovery     chan struct{}           // closed when it is over
+	stopShipping  context.CancelFunc
+	shipped       chan struct{}           // closed when the shipper has ended
+	recover       func() []spool.Leftover // nil: there is no spool
+	recoveryState atomic.Int32            // of what earlier processes left: resumed, abandoned, or neither yet
+	recoveryDone  chan struct{}           // closed when it is over
 
 	// taking makes one of giving an event its number and of knowing in which
 	// environment, against a restore.
@@ -91,7 +91,7 @@ type pipeline struct {
 
 func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *pipeline {
 	now := time.Now()
-	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization), shipped: make(chan struct{}), recovery: make(chan struct{})}
+	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization), shipped: make(chan struct{}), recoveryDone: make(chan struct{})}
 	queued := queue.Options{
 		Max:      cfg.BufferBytes,
 		Always:   cfg.Spool == config.SpoolAlways,
@@ -201,12 +201,12 @@ func (p *pipeline) start(listener intakeCloser) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stopShipping = cancel
 	go func() {
-		defer close(p.recovery)
+		defer close(p.recoveryDone)
 		if p.recover == nil {
 			return
 		}
 		guard.Run(p.log, "resume what an earlier process left", func() {
-			if left := p.recover(); p.resumption.CompareAndSwap(0, resumed) {
+			if left := p.recover(); p.recoveryState.CompareAndSwap(0, resumed) {
 				p.takeUp(left)
 			}
 		})
@@ -223,7 +223,7 @@ func (p *pipeline) awaitRecovery(ctx context.Context, atMost time.Duration) {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
 	select {
-	case <-p.recovery:
+	case <-p.recoveryDone:
 	case <-ctx.Done():
 	case <-timer.C:
 	}
@@ -401,7 +401,7 @@ func (p *pipeline) Finish(ctx context.Context) {
 	sending, cancel := context.WithDeadline(ctx, deadline.Add(-min(lastWords, time.Until(deadline)/3)))
 	defer cancel()
 	p.awaitRecovery(sending, recoveryTime)
-	if !p.resumption.CompareAndSwap(0, abandoned) {
+	if !p.recoveryState.CompareAndSwap(0, abandoned) {
 		p.awaitRecovery(sending, time.Minute) // it is read; the rest takes no longer than sending it
 	}
 	err := errNotDrained

@@ -71,12 +71,12 @@ type Queue struct {
 	mu       sync.Mutex // guards all below
 	entries  []entry    // oldest first
 	inFlight int        // entries at the front that the consumer has
-	// aside are entries that are out of the line until the next batch: they are
-	// only in the store, and cannot be read just now or have just come.
-	aside     []entry // oldest first
-	front     int64   // position of the oldest entry ever
-	asideHere bool    // all of them are tried with the next batch
-	bytes     int64   // of those in memory
+	// deferred are entries that are only in the store and cannot be read just
+	// now. They do not delay the others.
+	deferred []entry // oldest first
+	front    int64   // position of the oldest entry ever
+	retryAll bool    // all of them are tried with the next batch
+	bytes    int64   // of those in memory
 	// overdrawn: more is in memory than there should be, until the batch ends.
 	overdrawn bool
 	next      int64     // position of the next record
@@ -141,32 +141,32 @@ func (q *Queue) Restore(refs []*spool.Ref) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.front -= int64(len(refs))
-	older := make([]entry, len(refs), len(refs)+len(q.aside))
+	older := make([]entry, len(refs), len(refs)+len(q.deferred))
 	for i, ref := range refs {
 		older[i] = entry{
 			ref: ref, position: q.front + int64(i),
 			events: ref.Events, ordinary: ref.Ordinary, size: ref.DataSize,
 		}
 	}
-	q.aside = append(older, q.aside...)
+	q.deferred = append(older, q.deferred...)
 	q.rejoin()
 }
 
-// rejoin puts entries back into the line whose time has come, behind those that
+// rejoin puts deferred entries back that are to be tried now, behind those that
 // are in flight.
 func (q *Queue) rejoin() {
-	if len(q.aside) == 0 {
+	if len(q.deferred) == 0 {
 		return
 	}
 	now, before := time.Now(), len(q.entries)
-	q.aside = slices.DeleteFunc(q.aside, func(e entry) bool {
-		due := q.asideHere || !now.Before(e.retry)
+	q.deferred = slices.DeleteFunc(q.deferred, func(e entry) bool {
+		due := q.retryAll || !now.Before(e.retry)
 		if due {
 			q.entries = append(q.entries, e)
 		}
 		return due
 	})
-	q.asideHere = false
+	q.retryAll = false
 	if len(q.entries) > before {
 		sortEntries(q.entries[q.inFlight:])
 	}
@@ -181,12 +181,12 @@ func sortEntries(list []entry) {
 func (q *Queue) RetryIn() (delay time.Duration, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := range q.aside {
-		if until := time.Until(q.aside[i].retry); i == 0 || until < delay {
+	for i := range q.deferred {
+		if until := time.Until(q.deferred[i].retry); i == 0 || until < delay {
 			delay = until
 		}
 	}
-	return delay, len(q.aside) > 0
+	return delay, len(q.deferred) > 0
 }
 
 // Where records are, for the choice of what goes.
@@ -333,8 +333,8 @@ func (q *Queue) save(i int) bool {
 // store, or without ordinary with the oldest record. It reports whether there
 // was anything.
 func (q *Queue) makeRoom(ordinary bool) bool {
-	if len(q.aside) > 0 { // they take room as well
-		q.asideHere = true
+	if len(q.deferred) > 0 { // they take room as well
+		q.retryAll = true
 		q.rejoin()
 		return true
 	}
@@ -405,8 +405,8 @@ func (q *Queue) Batch(records, bytes int) []*pack.Record {
 		if n := len(q.entries); len(kept) < i {
 			q.entries = append(kept, q.entries[i:]...)
 			clear(q.entries[len(q.entries):n])
-			q.aside = append(q.aside, later...)
-			sortEntries(q.aside)
+			q.deferred = append(q.deferred, later...)
+			sortEntries(q.deferred)
 		}
 		q.inFlight = len(kept)
 		q.release() // what could not be read has left
@@ -418,7 +418,7 @@ func (q *Queue) Batch(records, bytes int) []*pack.Record {
 		}
 		switch {
 		case e.record == nil && len(later) >= maxFailures:
-			e.retry = later[0].retry
+			e.retry = time.Now().Add(retryDelay)
 			later = append(later, *e)
 			continue
 		case q.load(e, false):
@@ -435,9 +435,9 @@ func (q *Queue) Batch(records, bytes int) []*pack.Record {
 	return batch
 }
 
-// load has an entry's record in memory, or reports that it cannot be read: where
-// that is hopeless, or there is no later, it is given up and is not in the store
-// any more.
+// load has an entry's record in memory, or reports that it cannot be read. If no
+// retry can help, or this is the last one, the record is given up: its ref is nil
+// then.
 func (q *Queue) load(e *entry, last bool) bool {
 	if e.record != nil {
 		return true
@@ -448,7 +448,7 @@ func (q *Queue) load(e *entry, last bool) bool {
 		e.reads = 0
 		return true
 	}
-	if now := time.Now(); !now.Before(e.retry) { // else somebody is in a hurry
+	if now := time.Now(); !now.Before(e.retry) { // else it is tried early, which does not count
 		e.reads++
 		delay := retryDelay
 		for range e.reads - 1 {
@@ -457,30 +457,30 @@ func (q *Queue) load(e *entry, last bool) bool {
 		e.retry = now.Add(delay)
 	}
 	if e.reads >= maxReads || last || errors.Is(err, spool.ErrCorrupt) {
-		q.lose(e)
+		q.dropUnreadable(e)
 	}
 	return false
 }
 
-// lose gives an entry up that cannot be read.
-func (q *Queue) lose(e *entry) {
+// dropUnreadable gives an entry up that cannot be read.
+func (q *Queue) dropUnreadable(e *entry) {
 	e.ref.Record().GiveUp(ledger.SpoolCorrupt)
 	q.opt.Store.Done(e.ref)
 	e.ref = nil
 }
 
-// Check has what somebody else deleted from the store kept there again, as far
-// as it is in memory or can be read. The rest is given up.
+// Check stores again what somebody else deleted from the store, as far as it is
+// in memory or can be read. The rest is given up.
 func (q *Queue) Check() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.opt.Store == nil || q.opt.Store.Check() {
 		return
 	}
-	q.aside = slices.DeleteFunc(q.aside, func(e entry) bool {
+	q.deferred = slices.DeleteFunc(q.deferred, func(e entry) bool {
 		gone := q.opt.Store.Gone(e.ref)
 		if gone {
-			q.lose(&e)
+			q.dropUnreadable(&e)
 		}
 		return gone
 	})
@@ -592,7 +592,7 @@ func (q *Queue) Spill() {
 func (q *Queue) Stored() (refs []*spool.Ref) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, list := range [...][]entry{q.aside, q.entries} {
+	for _, list := range [...][]entry{q.deferred, q.entries} {
 		for i := range list {
 			if ref := list[i].ref; ref != nil {
 				refs = append(refs, ref)
@@ -605,7 +605,7 @@ func (q *Queue) Stored() (refs []*spool.Ref) {
 // release lets those go who wait for records that have left.
 func (q *Queue) release() {
 	oldest := q.next
-	for _, line := range [...][]entry{q.entries, q.entries[min(q.inFlight, len(q.entries)):], q.aside} {
+	for _, line := range [...][]entry{q.entries, q.entries[min(q.inFlight, len(q.entries)):], q.deferred} {
 		if len(line) > 0 {
 			oldest = min(oldest, line[0].position)
 		}
@@ -625,7 +625,7 @@ func (q *Queue) Left() (left <-chan struct{}, forget func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := &waiter{until: q.next, done: make(chan struct{})}
-	q.asideHere = true
+	q.retryAll = true
 	q.waiters = append(q.waiters, w)
 	q.release()
 	return w.done, func() {
@@ -654,8 +654,8 @@ type Spooled struct {
 func (q *Queue) Waiting() (w Waiting) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	w.Records, w.Bytes = len(q.entries)+len(q.aside), q.bytes
-	for _, list := range [...][]entry{q.aside, q.entries} {
+	w.Records, w.Bytes = len(q.entries)+len(q.deferred), q.bytes
+	for _, list := range [...][]entry{q.deferred, q.entries} {
 		for i := range list {
 			e := &list[i]
 			w.Events += e.events

@@ -429,8 +429,12 @@ func (s *Spool) leave(e *environment) {
 		left = left || seg.records > 0 || seg.losses > 0
 	}
 	e.current = nil
+	safe := e.meta.file == nil || secure(s.disk, e.dir, false) == nil // else something else is there now
 	for _, seg := range e.segments {
 		seg.close()
+		if !safe {
+			continue
+		}
 		// What is spoiled was told; the last segment remembers the numbers.
 		if !left || seg.records+seg.losses == 0 && !seg.needed() && !seg.newest() {
 			s.remove(seg)
@@ -440,7 +444,7 @@ func (s *Spool) leave(e *environment) {
 	if e.meta.file == nil {
 		return
 	}
-	if !left {
+	if !left && safe {
 		if e.journal.path != "" && s.disk.remove(e.journal.path) == nil {
 			s.bytes -= e.journal.size
 		}
