@@ -325,8 +325,18 @@ func (q *Queue) save(i int) bool {
 			}
 		}
 		// Entries before this one may be gone, or new there.
-		i = slices.IndexFunc(q.entries, func(e entry) bool { return e.position == position })
+		i = q.index(position)
 	}
+}
+
+// index returns where the entry of a position is; -1: it has left.
+func (q *Queue) index(position int64) int {
+	for i := range q.entries {
+		if q.entries[i].position == position {
+			return i
+		}
+	}
+	return -1
 }
 
 // makeRoom gives up what lies together with the oldest ordinary events in the
@@ -374,7 +384,7 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 	}
 	// What is left of them takes less than it did, as a rule.
 	for _, position := range rests {
-		i := slices.IndexFunc(q.entries, func(e entry) bool { return e.position == position })
+		i := q.index(position)
 		if i < 0 || q.append(i) != nil {
 			break // it stays in memory
 		}
@@ -477,13 +487,8 @@ func (q *Queue) Check() {
 	if q.opt.Store == nil || q.opt.Store.Check() {
 		return
 	}
-	q.deferred = slices.DeleteFunc(q.deferred, func(e entry) bool {
-		gone := q.opt.Store.Gone(e.ref)
-		if gone {
-			q.dropUnreadable(&e)
-		}
-		return gone
-	})
+	q.retryAll = true
+	q.rejoin()
 	for i := range q.entries {
 		e := &q.entries[i]
 		if e.ref == nil || !q.opt.Store.Gone(e.ref) {

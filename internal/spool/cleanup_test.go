@@ -160,9 +160,18 @@ func TestErrorsThatRetryingCannotFixAreTold(t *testing.T) {
 		err  error
 		lost bool
 	}{
-		{syscall.EIO, false}, {syscall.EMFILE, false}, {syscall.ENFILE, false}, {syscall.ENOMEM, false}, {syscall.EINTR, false},
-		{syscall.EACCES, false}, {syscall.ESTALE, false},
-		{syscall.ENOENT, true}, {syscall.ELOOP, true}, {syscall.ENOTDIR, true}, {syscall.EISDIR, true}, {syscall.ENXIO, true},
+		{syscall.EIO, false},
+		{syscall.EMFILE, false},
+		{syscall.ENFILE, false},
+		{syscall.ENOMEM, false},
+		{syscall.EINTR, false},
+		{syscall.EACCES, false},
+		{syscall.ESTALE, false},
+		{syscall.ENOENT, true},
+		{syscall.ELOOP, true},
+		{syscall.ENOTDIR, true},
+		{syscall.EISDIR, true},
+		{syscall.ENXIO, true},
 	} {
 		r := newRig(t, 64<<20)
 		ref := r.append(record(origin(mine), 1, 10, 1000))
