@@ -174,7 +174,7 @@ type recordMeta struct {
 // valid reports whether the members make sense.
 func (m *recordMeta) valid() bool {
 	key := utf8.RuneCount(m.PartitionKey)
-	return key > 0 && key <= 256 && utf8.Valid(m.PartitionKey) && m.Ordinary >= 0 && m.Ordinary <= pack.MaxEvents && m.Lines >= 0 &&
+	return key > 0 && key <= 256 && utf8.Valid(m.PartitionKey) && m.Ordinary >= 0 && m.Ordinary <= pack.MaxEvents && m.Lines >= 0 && m.Lines <= maxBytes &&
 		len(m.Losses) <= pack.MaxEvents && !slices.ContainsFunc(m.Losses, func(l ledger.Loss) bool { return !valid(l) })
 }
 

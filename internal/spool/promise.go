@@ -78,6 +78,9 @@ func touching(ranges []ledger.Loss) (joined []ledger.Loss) {
 func (s *Spool) readPromise(e *environment) *promise {
 	path := filepath.Join(e.dir, promiseName)
 	f, err := s.disk.open(path, toRead)
+	if permanent(err) {
+		_ = makeWay(s.disk, path) // something that is no file
+	}
 	if err != nil {
 		return nil
 	}

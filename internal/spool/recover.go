@@ -29,7 +29,11 @@ const (
 	maxFolders = 4096
 	maxFiles   = 4096
 	// maxMeta bounds meta: the resource is some names and tags.
-	maxMeta = 64 << 10
+	maxMeta     = 64 << 10
+	maxResource = 16 << 10
+	// maxCount and maxBytes bound what a loss says, so that sums stay numbers.
+	maxCount = 1 << 31
+	maxBytes = 1 << 50
 	// maxRecords bounds the records that are adopted, and with it the memory
 	// for what is known of them.
 	maxRecords = 64 << 10
@@ -99,6 +103,10 @@ func (s *Spool) claim() (claimed []*environment) {
 		}
 		return nil
 	}
+	rest := 0
+	if len(entries) == maxFolders {
+		rest = 1 // at least
+	}
 	type folder struct {
 		name string
 		made int64 // ns
@@ -118,8 +126,7 @@ func (s *Spool) claim() (claimed []*environment) {
 	})
 	for i, f := range folders {
 		if len(claimed) == maxAdopted {
-			s.opt.Log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
-				"dir", s.opt.Dir, "folders", len(folders)-i, "limit", maxAdopted)
+			rest += len(folders) - i
 			break
 		}
 		e := s.take(f.name)
@@ -130,6 +137,10 @@ func (s *Spool) claim() (claimed []*environment) {
 		s.bytes += e.size()
 		s.mu.Unlock()
 		claimed = append(claimed, e)
+	}
+	if rest > 0 {
+		s.opt.Log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
+			"dir", s.opt.Dir, "folders", rest, "limit", maxAdopted)
 	}
 	return claimed
 }
@@ -159,6 +170,7 @@ func (s *Spool) take(name string) *environment {
 		}
 		return nil
 	}
+	e.unread = len(entries) == maxFiles
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err != nil {
@@ -211,8 +223,8 @@ func (s *Spool) lockMeta(e *environment) error {
 func segmentNumber(name string) (int, bool) {
 	digits, ok := strings.CutSuffix(name, segExt)
 	number, err := strconv.Atoi(digits)
-	// The name has to be the very one that the number gives.
-	return number, ok && err == nil && number > 0 && name == fmt.Sprintf("%08d.seg", number)
+	// The name has to be the very one that the number gives, and not the last one.
+	return number, ok && err == nil && number > 0 && number < 1<<40 && name == fmt.Sprintf("%08d.seg", number)
 }
 
 // size is the bytes of all files of an environment.
@@ -294,8 +306,11 @@ func (e *environment) readMeta() {
 	}
 	if json.Unmarshal(text, &meta) == nil && meta.EnvironmentID == e.id && // and the resource is one line of JSON:
 		bytes.HasPrefix(meta.Resource, []byte("{")) && !bytes.ContainsAny(meta.Resource, "\r\n") && utf8.Valid(meta.Resource) &&
-		json.Unmarshal(meta.Resource, &resource) == nil && resource.Instance == e.id {
+		len(meta.Resource) <= maxResource && json.Unmarshal(meta.Resource, &resource) == nil && resource.Instance == e.id {
 		e.resource, e.details, e.known = meta.Resource, meta.Details, true
+		if more := meta.Details.Attributes; len(more) > maxResource || !json.Valid(more) {
+			e.details.Attributes = nil
+		}
 	} else {
 		e.resource = fmt.Appendf(nil, `{"faas.instance":%q}`, e.id)
 	}
@@ -347,7 +362,7 @@ func (r *restorer) scan(t *tail, limit int64, visit func(item)) bool {
 	size := min(t.size, limit)
 	if size > r.budget.bytes || r.budget.records <= 0 {
 		log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
-			"path", t.path, "bytes", size, "limit_bytes", r.spool.opt.Max, "limit_records", maxRecords)
+			"path", t.path, "limit_bytes", r.spool.opt.Max, "limit_records", maxRecords)
 		r.env.unread = true
 		return false
 	}
@@ -400,8 +415,8 @@ func parseLoss(h header, payload []byte) (loss ledger.Loss, ok bool) {
 
 // valid reports whether the members of a loss make sense.
 func valid(l ledger.Loss) bool {
-	return l.Reason.Known() && l.First > 0 && l.First <= l.Last && l.Last <= maxNumber && l.Bytes >= 0 &&
-		l.Count > 0 && uint64(l.Count) <= l.Last-l.First+1
+	return l.Reason.Known() && l.First > 0 && l.First <= l.Last && l.Last <= maxNumber && l.Bytes >= 0 && l.Bytes <= maxBytes &&
+		l.Count > 0 && l.Count <= maxCount && uint64(l.Count) <= l.Last-l.First+1
 }
 
 // segment reads a segment, and reports whether it could.
@@ -585,16 +600,12 @@ func (r *restorer) add(b bad) {
 		return
 	}
 	last := &r.spoiled[n-1]
-	last.gap, last.record, last.size = true, false, last.size+b.size
-	last.open = b.open
-	switch {
-	case b.loss.First == 0:
-	case last.loss.First == 0:
-		last.loss = b.loss
-	default:
-		l := &last.loss
-		l.First, l.Last = min(l.First, b.loss.First), max(l.Last, b.loss.Last)
-		l.Count, l.Bytes = atMost(min(uint64(l.Count)+uint64(b.loss.Count), l.Last-l.First+1)), l.Bytes+b.loss.Bytes
+	last.gap, last.open, last.record, last.size = true, b.open, false, last.size+b.size
+	if l := &last.loss; l.First == 0 {
+		*l = b.loss
+	} else if b.loss.First > 0 {
+		l.First, l.Last, l.Bytes = min(l.First, b.loss.First), max(l.Last, b.loss.Last), l.Bytes+b.loss.Bytes
+		l.Count = atMost(l.Last - l.First + 1)
 	}
 }
 
@@ -673,7 +684,7 @@ func (r *restorer) settle(from int, path string, settled func(bad) bool) {
 }
 
 // atMost is n as a count of events.
-func atMost(n uint64) int { return int(min(n, 1<<31)) }
+func atMost(n uint64) int { return int(min(n, maxCount)) }
 
 // close ends the gaps at the end of segments: the next one's mark has the
 // highest number that could be in them.

@@ -204,11 +204,11 @@ func (s *Spool) Read(ref *Ref) (*pack.Record, error) {
 		return nil, errClosed
 	}
 	r, err := s.read(ref)
-	switch {
-	case permanent(err):
-		return nil, fmt.Errorf("read a record of the spool: %s at %d: %w: %w", ref.seg.path, ref.offset, ErrCorrupt, err)
-	case err != nil:
-		return nil, fmt.Errorf("read a record of the spool: %w", err)
+	if permanent(err) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a record of the spool: %s at %d: %w", ref.seg.path, ref.offset, err)
 	}
 	return r, nil
 }
@@ -327,8 +327,7 @@ func (s *Spool) Lost(o *pack.Origin, loss ledger.Loss) {
 
 // keepLoss writes a loss, which takes the place of old ones.
 func (s *Spool) keepLoss(e *environment, loss ledger.Loss, old []*kept) {
-	frame := appendLoss(s.buf[:0], loss)
-	defer func() { s.scratch(frame) }()
+	frame := appendLoss(nil, loss)
 	if !s.room(int64(len(frame))+headerSize+s.price(e), s.reserve()) {
 		return
 	}
