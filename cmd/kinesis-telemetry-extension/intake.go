@@ -102,6 +102,7 @@ func (i *intake) ofSnapshot(ev *event.Event) bool {
 // that is asked for.
 func (i *intake) Commit(fragment []byte) {
 	i.takeAll()
+	i.queue.Check() // the function may have emptied /tmp
 	i.taking.Lock()
 	defer i.taking.Unlock()
 	i.own().Commit(fragment)

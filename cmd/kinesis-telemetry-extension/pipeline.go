@@ -63,8 +63,11 @@ type pipeline struct {
 	ownLog      atomic.Int64 // events that are Kinetel's own log
 	metrics     metrics
 
-	stopShipping context.CancelFunc
-	shipped      chan struct{} // closed when the shipper has ended
+	stopShipping  context.CancelFunc
+	shipped       chan struct{}           // closed when the shipper has ended
+	recover       func() []spool.Leftover // nil: there is no spool
+	recoveryState atomic.Int32            // of what earlier processes left: resumed, abandoned, or neither yet
+	recoveryDone  chan struct{}           // closed when it is over
 
 	// taking makes one of giving an event its number and of knowing in which
 	// environment, against a restore.
@@ -89,7 +92,11 @@ type pipeline struct {
 
 func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *pipeline {
 	now := time.Now()
-	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization, cfg.RequestIDKeys...), shipped: make(chan struct{})}
+	p := &pipeline{
+		cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now},
+		account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization, cfg.RequestIDKeys...),
+		shipped: make(chan struct{}), recoveryDone: make(chan struct{}),
+	}
 	p.invocations.SetInitType(string(cfg.Lambda.Initialization))
 	queued := queue.Options{
 		Max:      cfg.BufferBytes,
@@ -97,12 +104,13 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 		Stripper: pack.NewStripper(cfg.Compression),
 	}
 	if cfg.Spool != config.SpoolOff {
-		opt := spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log}
+		opt := spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log, Check: pack.Checker{}}
 		if queued.Always {
 			opt.Reserve = pack.MaxRecord + 256<<10 // the open record, as lines
 		}
 		p.spool = spool.New(opt)
 		queued.Store = p.spool
+		p.recover = p.spool.Recover
 	}
 	p.queue = queue.New(queued)
 	p.shipper = ship.New(p.queue, putter, p.account.Total, log.With("stream", cfg.StreamName, "region", cfg.AWS.Region))
@@ -183,6 +191,15 @@ func (p *pipeline) push(r *pack.Record) {
 	}
 }
 
+const (
+	resumed = 1 + iota
+	abandoned
+)
+
+// recoveryTime is how long what earlier processes left goes first. A disk that
+// takes longer to read must not keep new lines waiting.
+const recoveryTime = 200 * time.Millisecond
+
 // start begins to ship, first of all what earlier processes of the environment
 // left.
 func (p *pipeline) start(listener intakeCloser) {
@@ -190,12 +207,32 @@ func (p *pipeline) start(listener intakeCloser) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stopShipping = cancel
 	go func() {
-		defer close(p.shipped)
-		if p.spool != nil {
-			guard.Run(p.log, "take up what an earlier process left", func() { p.takeUp(p.spool.Recover()) })
+		defer close(p.recoveryDone)
+		if p.recover == nil {
+			return
 		}
+		guard.Run(p.log, "resume what an earlier process left", func() {
+			if left := p.recover(); p.recoveryState.CompareAndSwap(0, resumed) {
+				p.takeUp(left)
+			}
+		})
+	}()
+	go func() {
+		defer close(p.shipped)
+		p.awaitRecovery(ctx, recoveryTime)
 		p.shipper.Run(ctx)
 	}()
+}
+
+// awaitRecovery waits for what earlier processes left, but not for ever.
+func (p *pipeline) awaitRecovery(ctx context.Context, atMost time.Duration) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-p.recoveryDone:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // stop ends the shipping.
@@ -379,6 +416,10 @@ func (p *pipeline) Finish(ctx context.Context) {
 	deadline, _ := ctx.Deadline()
 	sending, cancel := context.WithDeadline(ctx, sendUntil(deadline))
 	defer cancel()
+	p.awaitRecovery(sending, recoveryTime)
+	if !p.recoveryState.CompareAndSwap(0, abandoned) {
+		p.awaitRecovery(sending, time.Minute) // it is read; the rest takes no longer than sending it
+	}
 	err := errNotDrained
 	guard.Run(p.log, "drain", func() { err = p.drain(sending) })
 	p.stop()
@@ -424,6 +465,7 @@ func (p *pipeline) drain(ctx context.Context) error {
 // disk or is given up, and a last request tells of it.
 func (p *pipeline) giveIn(ctx context.Context) {
 	before := p.account.Total()
+	p.queue.Check()
 	p.queue.Spill()
 	p.mu.Lock()
 	p.ending = true // what is packed from here on does not queue behind what is left
@@ -445,6 +487,7 @@ func (p *pipeline) giveIn(ctx context.Context) {
 		p.queue.Push(r)
 	}
 	p.queue.Spill()
+	p.queue.Check() // or the log would say that there is on disk what is not
 	lost, spooled := p.account.Total()-before, p.queue.Waiting().Spooled
 	what := "the rest is lost"
 	switch {

@@ -271,10 +271,14 @@ var function = extensionapi.Function{Name: "orders", Version: "$LATEST", Account
 
 func newProcess(cfg config.Config, s *stream) *process {
 	p := &process{log: &logbook{}}
-	p.pipeline = newPipeline(function, cfg, s, io.Discard, slog.New(p.log))
-	p.intake = intake{pipeline: p.pipeline, Loop: lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
+	p.begin(cfg, s)
 	p.start(p)
 	return p
+}
+
+func (p *process) begin(cfg config.Config, s *stream) {
+	p.pipeline = newPipeline(function, cfg, s, io.Discard, slog.New(p.log))
+	p.intake = intake{pipeline: p.pipeline, Loop: lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
 }
 
 // end is what a process knows when it has ended.
@@ -516,6 +520,20 @@ func (w *world) kill() {
 	}
 }
 
+// empty deletes the spool's files, as a handler does that empties /tmp. What was
+// on disk only is lost, and reported as soon as the next body comes.
+func (w *world) empty() {
+	synctest.Wait()
+	if err := os.RemoveAll(w.cfg.SpoolDir); err != nil {
+		w.problem("empty the spool: %v", err)
+	}
+	w.spoiled = true
+	w.add(1, 10, false)
+	if n, onDisk := w.process.queue.Waiting().Spooled.Records, len(w.process.queue.Stored()); n != onDisk {
+		w.problem("%d records are said to be on disk, and %d are", n, onDisk)
+	}
+}
+
 func (w *world) do(s step) {
 	p := w.process
 	switch s.What {
@@ -548,6 +566,8 @@ func (w *world) do(s step) {
 	case "finish":
 		w.finish(s.Duration)
 		w.begin()
+	case "empty /tmp":
+		w.empty()
 	case "kill":
 		if w.cfg.Spool == config.SpoolAlways {
 			w.kill()
@@ -778,7 +798,7 @@ func drawSchedule(t *rapid.T, rng *rand.Rand) (schedule []step) {
 	for _, skip := range rapid.SliceOfN(rapid.IntRange(-7, 1), steps, steps).Draw(t, "leave out where positive") {
 		s := step{
 			What: pick(rng, "add", "add", "add", "add", "cut", "cut", "cut if older", "flush", "flush", "wait", "wait", "wait",
-				"Kinesis", "Kinesis", "Kinesis", "Kinesis", "thaw", "restore", "finish", "kill", "burst", "burst", "burst", "huge"),
+				"Kinesis", "Kinesis", "Kinesis", "Kinesis", "thaw", "restore", "finish", "kill", "empty /tmp", "burst", "burst", "burst", "huge"),
 			N:        1 + rng.IntN(8),
 			Size:     pick(rng, 10, 100, 700),
 			Mode:     mode(rng.IntN(int(modes))),

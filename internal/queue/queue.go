@@ -4,10 +4,10 @@
 package queue
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -18,9 +18,16 @@ import (
 // record itself, its entry and the allocator's rounding.
 const overhead = 256
 
-// maxReads is how often a record is tried to be read from the store before it
-// is given up.
-const maxReads = 5
+const (
+	// maxReads is how often a record is tried to be read from the store before
+	// it is given up. After each attempt it is left alone for five times as long,
+	// from retryDelay to 25 s.
+	maxReads   = 5
+	retryDelay = 200 * time.Millisecond
+	// maxFailures is how many records in a row cannot be read before none of
+	// those that are only in the store is tried.
+	maxFailures = 8
+)
 
 // Store keeps records outside of memory; *spool.Spool is one.
 type Store interface {
@@ -28,6 +35,10 @@ type Store interface {
 	Append(r *pack.Record) (*spool.Ref, error)
 	// Read returns a record; spool.ErrCorrupt means that it is lost.
 	Read(ref *spool.Ref) (*pack.Record, error)
+	// Check reports whether nothing that is kept was deleted since the last call.
+	Check() bool
+	// Gone reports whether that happened to a record.
+	Gone(ref *spool.Ref) bool
 	// Done forgets a record.
 	Done(ref *spool.Ref)
 	// Together reports whether room is made only when both are forgotten.
@@ -58,6 +69,8 @@ type Queue struct {
 	mu      sync.Mutex // guards all below
 	entries []entry    // oldest first
 	bytes   int64      // of those in memory
+	// retryAll: the next batches try all that could not be read, at once.
+	retryAll bool
 	// overdrawn: more is in memory than there should be, until a batch ends.
 	overdrawn bool
 	next      int64     // position of the next record
@@ -71,11 +84,12 @@ type entry struct {
 	ref      *spool.Ref   // nil: only in memory
 	position int64        // counts records ever pushed
 	events   int
-	ordinary int   // of these
-	size     int   // as Kinesis counts it
-	memory   int64 // that is counted for it
-	reads    int   // that failed
-	inFlight bool  // in a batch that has not been settled
+	ordinary int       // of these
+	size     int       // as Kinesis counts it
+	memory   int64     // that is counted for it
+	reads    int       // that failed
+	retry    time.Time // not to be read before, because it could not be
+	inFlight bool      // in a batch that has not been settled
 }
 
 // hold puts a record, or none, into an entry's memory.
@@ -133,6 +147,21 @@ func (q *Queue) Restore(refs []*spool.Ref) {
 		}
 	}
 	q.entries = append(older, q.entries...)
+}
+
+// RetryIn returns when a record can be in the next batch that could not be read
+// for the last one; ok is false where there is none.
+func (q *Queue) RetryIn() (delay time.Duration, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range q.entries {
+		if e := &q.entries[i]; e.record == nil && !e.retry.IsZero() {
+			if until := time.Until(e.retry); !ok || until < delay {
+				delay, ok = until, true
+			}
+		}
+	}
+	return delay, ok
 }
 
 // Where records are, for the choice of what goes.
@@ -270,10 +299,19 @@ func (q *Queue) save(i int) bool {
 				return false
 			}
 		}
-		// Entries before this one may be gone.
-		for i = min(i, len(q.entries)-1); q.entries[i].position != position; i-- {
+		// Entries before this one may be gone, or new there.
+		i = q.index(position)
+	}
+}
+
+// index returns where the entry of a position is; -1: it has left.
+func (q *Queue) index(position int64) int {
+	for i := range q.entries {
+		if q.entries[i].position == position {
+			return i
 		}
 	}
+	return -1
 }
 
 // makeRoom gives up what lies together with the oldest ordinary events in the
@@ -294,9 +332,9 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 		}
 		ref, kept := e.ref, true
 		if !e.inFlight { // else it is in memory, and may yet arrive
-			e.reads = max(e.reads, maxReads-1) // there is no later
-			kept = q.load(e)
-			if kept && (!ordinary || e.ordinary > 0) {
+			if kept = q.load(e, true); !kept {
+				q.entries = slices.Delete(q.entries, i, i+1)
+			} else if !ordinary || e.ordinary > 0 {
 				kept = q.strip(i, ledger.SpoolFull)
 			}
 		}
@@ -316,8 +354,8 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 	}
 	// What is left of them takes less than it did, as a rule.
 	for _, position := range rests {
-		i, found := slices.BinarySearchFunc(q.entries, position, func(e entry, p int64) int { return cmp.Compare(e.position, p) })
-		if !found || q.append(i) != nil {
+		i := q.index(position)
+		if i < 0 || q.append(i) != nil {
 			break // it stays in memory
 		}
 		q.unload(i)
@@ -335,62 +373,131 @@ func (q *Queue) unload(i int) {
 
 // Batch returns the oldest records that are in no other batch, at most records of
 // them and at most bytes in size, but at least one if there is any. They stay in
-// the queue, and cannot be given up, until Settle is called with the batch.
+// the queue, and cannot be given up, until Settle is called with the batch. A record
+// that cannot be read now does not delay those behind it.
 func (q *Queue) Batch(records, bytes int) []*pack.Record {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer func() { // also after a panic
+		q.removeGivenUp()
+		q.release()
+	}()
 	var batch []*pack.Record
-	total := 0
-	for i := 0; i < len(q.entries) && len(batch) < records; {
+	var positions []int64
+	total, failures, now, i := 0, 0, time.Now(), 0
+	for ; i < len(q.entries) && len(batch) < records; i++ {
 		e := &q.entries[i]
-		if e.inFlight {
-			i++
+		if e.inFlight || e.record == nil && (failures == maxFailures || now.Before(e.retry) && !q.retryAll) {
 			continue
 		}
 		if len(batch) > 0 && total+e.size > bytes {
 			break
 		}
-		if entries := len(q.entries); !q.load(e) {
-			if len(q.entries) < entries {
+		if !q.load(e, false) {
+			if e.ref == nil {
 				continue // it was given up
 			}
-			break // it is tried again with the next batch
+			if failures++; failures == maxFailures {
+				q.retryLater(now.Add(retryDelay))
+			}
+			continue
 		}
 		total += e.size
-		batch = append(batch, e.record)
-		i++
+		batch, positions = append(batch, e.record), append(positions, e.position)
+	}
+	if i == len(q.entries) {
+		q.retryAll = false
 	}
 	// Now that no store can panic any more: the caller gets the batch.
-	for i, marked := 0, 0; marked < len(batch); i++ {
-		if e := &q.entries[i]; !e.inFlight && e.record == batch[marked] {
-			e.inFlight = true
-			marked++
+	for i := 0; len(positions) > 0; i++ {
+		if e := &q.entries[i]; e.position == positions[0] {
+			e.inFlight, positions = true, positions[1:]
 		}
 	}
-	q.release() // what could not be read has left
 	return batch
 }
 
-// load has an entry's record in memory. Where that is hopeless, it is given up
-// and the entry removed.
-func (q *Queue) load(e *entry) bool {
+// retryLater has what is only in the store not read before.
+func (q *Queue) retryLater(before time.Time) {
+	for i := range q.entries {
+		if e := &q.entries[i]; e.record == nil && e.retry.Before(before) {
+			e.retry = before
+		}
+	}
+}
+
+// removeGivenUp removes the entries whose records were given up.
+func (q *Queue) removeGivenUp() {
+	q.entries = slices.DeleteFunc(q.entries, func(e entry) bool { return e.record == nil && e.ref == nil })
+}
+
+// load has an entry's record in memory, or reports that it cannot be read. If no
+// retry can help, or this is the last one, the record is given up: its ref is nil
+// then.
+func (q *Queue) load(e *entry, last bool) bool {
 	if e.record != nil {
 		return true
 	}
 	r, err := q.opt.Store.Read(e.ref)
 	if err == nil {
 		q.hold(e, r)
-		e.reads = 0
+		e.reads, e.retry = 0, time.Time{}
 		return true
 	}
-	if e.reads++; e.reads < maxReads && !errors.Is(err, spool.ErrCorrupt) {
-		return false
+	if now := time.Now(); !now.Before(e.retry) { // else it is tried early, which does not count
+		e.reads++
+		delay := retryDelay
+		for range e.reads - 1 {
+			delay *= 5
+		}
+		e.retry = now.Add(delay)
 	}
-	ref, position := e.ref, e.position
-	ref.Record().GiveUp(ledger.SpoolCorrupt)
-	q.opt.Store.Done(ref)
-	q.entries = slices.DeleteFunc(q.entries, func(e entry) bool { return e.position == position })
+	if e.reads >= maxReads || last || errors.Is(err, spool.ErrCorrupt) {
+		q.dropUnreadable(e)
+	}
 	return false
+}
+
+// dropUnreadable gives an entry up that cannot be read.
+func (q *Queue) dropUnreadable(e *entry) {
+	e.ref.Record().GiveUp(ledger.SpoolCorrupt)
+	q.opt.Store.Done(e.ref)
+	e.ref = nil
+}
+
+// Check stores again what somebody else deleted from the store, as far as it is
+// in memory or can be read. The rest is given up.
+func (q *Queue) Check() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.opt.Store == nil || q.opt.Store.Check() {
+		return
+	}
+	for i := range q.entries {
+		e := &q.entries[i]
+		if e.ref == nil || !q.opt.Store.Gone(e.ref) {
+			continue
+		}
+		inMemory := e.record != nil
+		if !q.load(e, true) {
+			continue
+		}
+		ref := e.ref
+		e.ref = nil
+		if q.opt.Always || !inMemory {
+			_ = q.append(i) // or it stays in memory
+		}
+		q.opt.Store.Done(ref)
+		if !inMemory && e.ref != nil {
+			q.hold(e, nil)
+		}
+	}
+	q.removeGivenUp()
+	q.fit()
+	if q.opt.Always {
+		q.saveAll()
+	}
+	q.release()
 }
 
 // Settle ends a batch: records for which gone says so leave the queue, the
@@ -498,6 +605,7 @@ func (q *Queue) Left() (left <-chan struct{}, forget func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := &waiter{until: q.next, done: make(chan struct{})}
+	q.retryAll = true
 	q.waiters = append(q.waiters, w)
 	q.release()
 	return w.done, func() {

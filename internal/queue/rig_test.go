@@ -167,7 +167,9 @@ type store struct {
 	sealed   bool // the last one is not written any more
 	failing  bool // Append and Read fail
 	corrupt  map[*spool.Ref]bool
-	calls    int // of Append since it was set to 0
+	unread   map[*spool.Ref]bool // cannot be read just now
+	gone     map[*spool.Ref]bool // deleted by somebody else
+	calls    int                 // of Append since it was set to 0
 }
 
 type segment struct {
@@ -198,6 +200,8 @@ func (s *store) bound() int64 {
 	}
 	return s.max
 }
+
+func (s *store) fails() bool { return s != nil && s.failing }
 
 func (s *store) bytes() (n int64) {
 	for _, segment := range s.segments {
@@ -244,10 +248,13 @@ func (s *store) find(ref *spool.Ref) (*segment, *slot) {
 
 func (s *store) Read(ref *spool.Ref) (*pack.Record, error) {
 	_, slot := s.find(ref)
+	s.calls++
 	switch {
 	case s.failing:
 		return nil, errDisk
-	case s.corrupt[ref]:
+	case s.unread[ref]:
+		return nil, errDisk
+	case s.corrupt[ref], s.gone[ref]:
 		return nil, fmt.Errorf("%w: really", spool.ErrCorrupt)
 	case slot == nil || slot.done:
 		panic("what is done is read")
@@ -277,6 +284,11 @@ func (s *store) Done(ref *spool.Ref) {
 	}
 	s.segments = kept
 }
+
+// Check reports whether nothing is gone.
+func (s *store) Check() bool { return len(s.gone) == 0 }
+
+func (s *store) Gone(ref *spool.Ref) bool { return s.gone[ref] }
 
 func (s *store) Together(a, b *spool.Ref) bool {
 	in, _ := s.find(a)

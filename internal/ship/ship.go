@@ -337,15 +337,22 @@ func (s *Shipper) work(ctx context.Context) {
 }
 
 func (s *Shipper) run(ctx context.Context, batch *[]*pack.Record) {
+	retry := time.NewTimer(time.Hour) // for records that could not be read
+	retry.Stop()
+	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
+		case <-retry.C:
 		}
 		for ctx.Err() == nil {
 			*batch = s.next(ctx)
 			if len(*batch) == 0 {
+				if delay, ok := s.queue.RetryIn(); ok {
+					retry.Reset(delay)
+				}
 				break
 			}
 			s.behind.CompareAndSwap(0, time.Now().UnixNano())

@@ -216,9 +216,9 @@ func TestNewTouchesNoFile(t *testing.T) {
 
 func TestRecordIsReadBackAsItWas(t *testing.T) {
 	r := newRig(t, 64<<20)
-	for _, size := range []int{0, 1, 2000, 64 << 10, 1 << 20} {
+	for _, size := range []int{0, 1, 2000, 64 << 10, 1<<20 - 6} {
 		rec := record(origin(mine), uint64(size+1), uint64(size+7), size)
-		rec.PartitionKey, rec.Ordinary = "\xff\x00k\"ey", 3
+		rec.PartitionKey, rec.Ordinary = "ß\x00k\"ey"[:6], 3
 		rec.Losses = []ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: 9, Reason: ledger.BufferFull}}
 		ref := r.append(rec)
 		got, err := r.Read(ref)
@@ -713,7 +713,7 @@ func TestFolderThatCannotBeIsAnError(t *testing.T) {
 	if err := os.WriteFile(filepath.Dir(r.dir), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Append(record(origin(mine), 1, 1, 10)); !errors.Is(err, syscall.ENOTDIR) {
+	if _, err := r.Append(record(origin(mine), 1, 1, 10)); err == nil || !strings.Contains(err.Error(), "is no folder") {
 		t.Errorf("the error is %v", err)
 	}
 	if r.Journal(origin(mine), 1, 1, lines(1, 1), nil) || r.Recover() != nil {
