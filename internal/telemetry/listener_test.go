@@ -828,6 +828,7 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 }
+
 func (l *pipeListener) Close() error {
 	select {
 	case <-l.closed:
