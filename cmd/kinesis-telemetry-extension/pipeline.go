@@ -32,6 +32,9 @@ import (
 // written to disk, and a last small request tells of it.
 const lastWords = 200 * time.Millisecond
 
+// lastWrite is that end where Kinesis takes longer than lastWords to answer.
+const lastWrite = 100 * time.Millisecond
+
 // pipeline is everything between Lambda's Telemetry API and Kinesis, as the loop
 // sees it.
 //
@@ -340,12 +343,16 @@ func (p *pipeline) Restored() {
 func (p *pipeline) Thawed() { p.shipper.Thawed() }
 
 // Ending says that the environment ends, and until when records can be sent.
-func (p *pipeline) Ending(deadline time.Time) { p.shipper.Ending(sendUntil(deadline)) }
+func (p *pipeline) Ending(deadline time.Time) { p.shipper.Ending(p.sendUntil(deadline)) }
 
 // sendUntil returns until when records are sent; the rest of the time up to the
 // deadline is for what could not be.
-func sendUntil(deadline time.Time) time.Time {
-	return deadline.Add(-min(lastWords, time.Until(deadline)/3))
+func (p *pipeline) sendUntil(deadline time.Time) time.Time {
+	rest := lastWords
+	if p.shipper.Stats().Latency.P50 > ledger.Milliseconds(lastWords) {
+		rest = lastWrite // no last request would be answered
+	}
+	return deadline.Add(-min(rest, time.Until(deadline)/3))
 }
 
 // Cut closes the open records and has them sent.
@@ -414,7 +421,7 @@ func (p *pipeline) Finish(ctx context.Context) {
 	guard.Run(p.log, "report", func() { p.addReport(true) })
 	p.Cut()
 	deadline, _ := ctx.Deadline()
-	sending, cancel := context.WithDeadline(ctx, sendUntil(deadline))
+	sending, cancel := context.WithDeadline(ctx, p.sendUntil(deadline))
 	defer cancel()
 	p.awaitRecovery(sending, recoveryTime)
 	if !p.recoveryState.CompareAndSwap(0, abandoned) {

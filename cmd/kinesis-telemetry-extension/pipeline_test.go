@@ -446,6 +446,7 @@ func (w *world) bury(p *process) end {
 // finish ends a process as Lambda's SHUTDOWN does.
 func (w *world) finish(within time.Duration) {
 	p := w.process
+	p.Ending(time.Now().Add(within))
 	p.CloseIntake(context.Background())
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
@@ -942,6 +943,45 @@ func TestWhatCannotBeSentIsToldAsLostWhereThereIsNoDisk(t *testing.T) {
 		if len(told) != 1 || told[0].attrs["told_in_stream"] != true || told[0].attrs["lost_events"] != n {
 			t.Errorf("log: %v", told)
 		}
+		w.begin()
+	}, withSpool(config.SpoolOff))
+}
+
+// A last request is of no use where Kinesis takes longer to answer than it has: its
+// time is for what there is.
+func TestASlowKinesisHasMoreOfTheShutdownsTime(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stream.become(acceptsSlowly)
+		w.add(10, 100, false)
+		w.process.Cut()
+		time.Sleep(time.Second)
+		w.add(10, 100, false)
+		w.finish(430 * time.Millisecond)
+		if told := w.process.log.find("the environment ends before everything was in Kinesis"); len(told) > 0 {
+			t.Errorf("log: %v", told)
+		}
+		w.begin()
+	}, withSpool(config.SpoolOff))
+}
+
+// The first record is refused, and nothing was accepted yet: what the next invocation
+// said shows that it is about the record, however young it is.
+func TestAnInvocationSendsWhatIsNeededToJudgeTheFirstRecord(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stream.become(refusesPoison)
+		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, poison)})
+		w.process.intake.Commit(nil)
+		w.poisoned = true
+		w.process.Cut()
+		time.Sleep(time.Second)
+		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, "fine")})
+		w.process.intake.Commit(nil)
+		w.process.CutIfOlder(time.Hour)
+		time.Sleep(time.Second)
+		if bodies := w.stream.bodies("function"); len(bodies) != 1 || w.process.account.Total() == 0 || w.process.Unavailable() {
+			t.Errorf("%q arrived, %d are given up", bodies, w.process.account.Total())
+		}
+		w.finish(2 * time.Second)
 		w.begin()
 	}, withSpool(config.SpoolOff))
 }

@@ -173,8 +173,8 @@ func (c *Client) request(ctx context.Context, creds aws.Credentials, records []*
 // it is sent with another kind of handshake, where that may help.
 func (c *Client) exchange(conn *connection, req *http.Request, records int) ([]Result, error) {
 	resp, reused, err := c.roundTrip(conn, req)
-	if failed := (*handshakeError)(nil); errors.As(err, &failed) && req.Context().Err() == nil {
-		if other := c.fallBack(conn, failed.error); other != nil {
+	if failed := (*handshakeError)(nil); errors.As(err, &failed) {
+		if other := c.fallBack(conn, failed); other != nil && req.Context().Err() == nil {
 			req.Body, _ = req.GetBody() // never fails: it is in memory
 			resp, reused, err = c.roundTrip(other, req)
 		}
@@ -197,19 +197,27 @@ func (c *Client) exchange(conn *connection, req *http.Request, records int) ([]R
 // roundTrip sends a request. It reports whether that went over a connection that had
 // been used before. The error of a handshake is a *handshakeError.
 func (c *Client) roundTrip(conn *connection, req *http.Request) (resp *http.Response, reused bool, err error) {
-	var failed atomic.Bool // the handshake may go on after the request was given up
+	connected := false
+	var began atomic.Int64 // Unix time in ns of a handshake that has not succeeded; it may go on after the request
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+		GotConn:           func(info httptrace.GotConnInfo) { connected, reused = true, info.Reused },
+		TLSHandshakeStart: func() { began.Store(time.Now().UnixNano()) },
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
-			failed.Store(err != nil)
-			c.handshakeDone(conn, err)
+			if err == nil {
+				began.Store(0)
+			}
 		},
 	})
 	// The transport is used without http.Client: redirects would carry
 	// signed telemetry elsewhere.
 	resp, err = conn.RoundTrip(req.WithContext(ctx))
-	if err != nil && failed.Load() {
-		err = &handshakeError{err}
+	switch at := began.Load(); {
+	case err == nil:
+		c.works(conn)
+	case at != 0 && !connected:
+		// By the wall clock: in a frozen environment any handshake fails.
+		lasted := time.Now().Round(0).Sub(time.Unix(0, at))
+		err = &handshakeError{err, lasted < maxHandshake && (req.Context().Err() == nil || lasted > minUnanswered)}
 	}
 	return resp, reused, err
 }

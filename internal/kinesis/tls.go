@@ -21,6 +21,10 @@ const (
 	// the request off before. tlsTimeout bounds the other one.
 	mlkemTimeout = 1500 * time.Millisecond
 	tlsTimeout   = 3 * time.Second
+	// maxHandshake is more than a handshake may last, unless the environment was
+	// frozen. One that was broken off after minUnanswered would not be answered.
+	maxHandshake  = tlsTimeout + time.Second
+	minUnanswered = time.Second
 )
 
 // maxBundle bounds AWS_CA_BUNDLE. All the authorities of the Web take 220 kB.
@@ -102,16 +106,18 @@ func (c *Client) connected() (*connection, error) {
 }
 
 // handshakeError is the error of a TLS handshake: no request was sent.
-type handshakeError struct{ error }
+type handshakeError struct {
+	error
+	offer bool // what it offered may be the reason
+}
 
 func (e *handshakeError) Unwrap() error { return e.error }
 
-// handshakeDone notes how a handshake ended.
-func (c *Client) handshakeDone(conn *connection, err error) {
+// works notes that an answer came, and so that the handshake before it succeeded.
+func (c *Client) works(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case err != nil:
 	case conn.mlkem:
 		c.mlkemWorks = true
 	case c.mlkemError != nil:
@@ -125,8 +131,8 @@ func (c *Client) handshakeDone(conn *connection, err error) {
 // fallBack returns the transport to try again with after a handshake failed, and nil
 // if that would not help. Handshakes without ML-KEM follow one with it, and the other
 // way around, until one has succeeded.
-func (c *Client) fallBack(failed *connection, err error) *connection {
-	if certificate := (*tls.CertificateVerificationError)(nil); errors.As(err, &certificate) {
+func (c *Client) fallBack(failed *connection, err *handshakeError) *connection {
+	if certificate := (*tls.CertificateVerificationError)(nil); !err.offer || errors.As(err, &certificate) {
 		return nil
 	}
 	c.mu.Lock()

@@ -69,6 +69,22 @@ func TestAClientHelloThatIsDroppedIsMadeSmaller(t *testing.T) {
 	}
 }
 
+// The caller gives up before the handshake does: the next request goes without.
+func TestAHandshakeThatIsBrokenOffCountsIfItLasted(t *testing.T) {
+	f, c, _ := behind(t, false)
+	ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond)
+	defer cancel()
+	_, err := c.PutRecords(ctx, records("x"))
+	if e := refused(t, err, kinesis.Transient); e.Unknown() {
+		t.Errorf("nobody knows whether it landed: %v", err)
+	}
+	results, err := c.PutRecords(t.Context(), records("x"))
+	accepted(t, results, err)
+	if f.Large.Load() != 1 || f.Small.Load() != 1 {
+		t.Errorf("%d large and %d small ClientHellos", f.Large.Load(), f.Small.Load())
+	}
+}
+
 func TestWhereLargeClientHellosPassMLKEMIsUsed(t *testing.T) {
 	f, c, log := behind(t, true)
 	f.DropLarge.Store(false)

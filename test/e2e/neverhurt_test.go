@@ -212,6 +212,9 @@ func TestNoConfigurationHurtsTheFunction(t *testing.T) {
 	}
 }
 
+// sessionToken is one that must be in no error.
+const sessionToken = "IQoJb3JpZ2luX2VjEHoaCXVzLWVhc3QtMSJHMEUCIQD"
+
 func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 	for name, world := range map[string]struct {
 		env     map[string]string
@@ -234,11 +237,18 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 			},
 			want: "Extension.AccessDenied",
 		},
-		"wrong credentials":       {env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"}, want: "Extension.CredentialsInvalid"},
-		"a bundle that is none":   {env: map[string]string{"AWS_CA_BUNDLE": "/nowhere"}, want: "Extension.ConfigInvalid"},
-		"nothing is wrong":        {},
-		"Kinesis is down":         {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Error(503, "", "")) }},
-		"Kinesis does not answer": {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Hang()) }},
+		"wrong credentials": {env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"}, want: "Extension.CredentialsInvalid"},
+		"a wrong signature": {
+			kinesis: func(c *kinesissim.Config) {
+				c.Intercept = kinesissim.Always(kinesissim.Error(403, "InvalidSignatureException", "The signature does not match. Check it.\n\nThe Canonical String\nx-amz-security-token:"+sessionToken))
+			},
+			env: map[string]string{"AWS_SESSION_TOKEN": sessionToken}, want: "Extension.CredentialsInvalid",
+		},
+		"a bundle that is a device": {env: map[string]string{"AWS_CA_BUNDLE": "/dev/zero"}, want: "Extension.ConfigInvalid"},
+		"a bundle that is none":     {env: map[string]string{"AWS_CA_BUNDLE": "/nowhere"}, want: "Extension.ConfigInvalid"},
+		"nothing is wrong":          {},
+		"Kinesis is down":           {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Error(503, "", "")) }},
+		"Kinesis does not answer":   {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Hang()) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -295,6 +305,8 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 			defer mu.Unlock()
 			if all := failed.Error() + strings.Join(told, "\n"); !strings.Contains(all, world.want) {
 				t.Errorf("nobody told of %s:\n%s", world.want, all)
+			} else if strings.Contains(all, sessionToken) || strings.Contains(all, "Canonical") {
+				t.Errorf("the session token is in the error:\n%s", all)
 			}
 		})
 	}

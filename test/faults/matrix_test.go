@@ -76,6 +76,7 @@ func matrix() []fault {
 		{name: "access denied, then granted", run: refused(kinesissim.AccessDenied)},
 		{name: "no stream, then created", run: missing, kinesis: func(c *kinesissim.Config) { c.Streams = nil }},
 		{name: "expired token, then a fresh one", run: refused(kinesissim.ExpiredToken)},
+		{name: "a wrong signature, whose answer repeats the session token", run: wrongSignature},
 		{name: "a clock that is wrong, then right", run: refused(skewed)},
 		{name: "frozen in the middle of a request that is answered meanwhile", run: frozen(func() *kinesissim.Answer { return nil })},
 		{name: "frozen in the middle of a request whose connection breaks meanwhile", run: frozen(kinesissim.Reset)},

@@ -55,3 +55,21 @@ func fipsOnly(w *world, _ uint64) {
 		w.Errorf("the extension logged:\n%s", log)
 	}
 }
+
+// sessionToken stands for the one that Lambda gives.
+const sessionToken = "IQoJb3JpZ2luX2VjEHoaCXVzLWVhc3QtMSJHMEUCIQD/3k+aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789/ZyXwVuTsRqPoNmLkJiHgFeDcBa=="
+
+// mismatch is how AWS answers a wrong signature: it repeats the request's headers.
+func mismatch() *kinesissim.Answer {
+	return kinesissim.Error(403, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request should have been\n'POST\n/\n\ncontent-type:application/x-amz-json-1.1\nx-amz-security-token:"+sessionToken+"\n'")
+}
+
+// wrongSignature is a refusal that repeats the session token, which must be in no
+// line of the log.
+func wrongSignature(w *world, _ uint64) {
+	w.env["AWS_SESSION_TOKEN"] = sessionToken
+	refused(mismatch)(w, 0)
+	if log := w.log(); strings.Contains(log, "Canonical") || strings.Contains(log, sessionToken[:20]) || !strings.Contains(log, "does not match the signature you provided.") {
+		w.Errorf("the extension logged:\n%s", log)
+	}
+}
