@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"kinetel/internal/event"
 	"kinetel/internal/scan"
@@ -173,10 +174,14 @@ func (d *Decoder) keep(fragment []byte, envelope int, received time.Time) {
 
 func (d *Decoder) unparsed(text []byte, received time.Time) { Unparsed(text, received, d.emit) }
 
-// Unparsed hands on text that is no event, in kinetel.unparsed events.
+// Unparsed hands on text that is no event, in kinetel.unparsed events. It cuts no
+// character in two.
 func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 	for len(text) > 0 {
 		n := min(len(text), maxUnparsed)
+		for n < len(text) && n > maxUnparsed-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+			n--
+		}
 		emit(&event.Event{
 			Received: received,
 			Type:     []byte(event.TypeUnparsed),
