@@ -222,8 +222,8 @@ type platformBody struct {
 	RuntimeARN string           `json:"runtimeVersionArn,omitempty"`
 	Name       string           `json:"name,omitempty"`
 	State      string           `json:"state,omitempty"`
-	Events     []string         `json:"events,omitempty"`
-	Types      []string         `json:"types,omitempty"`
+	Events     json.RawMessage  `json:"events,omitempty"`
+	Types      json.RawMessage  `json:"types,omitempty"`
 	Phase      string           `json:"phase,omitempty"`
 	Status     string           `json:"status,omitempty"`
 	ErrorType  string           `json:"errorType,omitempty"`
@@ -304,13 +304,9 @@ func (b *platformBody) set(what format.Message, name, value string) bool {
 	case "State":
 		b.State = value
 	case "Events":
-		b.Events = list(value)
+		b.Events = list(value, false)
 	case "Types":
-		b.Types = list(value)
-		for i, name := range b.Types { // told with a capital
-			first := min(1, len(name))
-			b.Types[i] = strings.ToLower(name[:first]) + name[first:]
-		}
+		b.Types = list(value, true)
 	case "Phase":
 		b.Phase = value
 	case "Status":
@@ -367,11 +363,23 @@ func (b *platformBody) setMetric(what format.Message, name, value string) bool {
 	return true
 }
 
-// list reads [a, b].
-func list(text string) []string {
+// list reads [a, b], and writes it as JSON; with capital, each name begins with
+// one that it does not have.
+func list(text string, capital bool) json.RawMessage {
 	text = strings.Trim(text, "[]")
 	if text == "" {
 		return nil
 	}
-	return strings.Split(text, ", ")
+	names := append(make([]byte, 0, 2*len(text)), '[')
+	for name := range strings.SplitSeq(text, ", ") {
+		if len(names) > 1 {
+			names = append(names, ',')
+		}
+		first := len(names) + 1
+		names = event.AppendQuoted(names, name)
+		if c := names[first]; capital && c >= 'A' && c <= 'Z' {
+			names[first] += 'a' - 'A'
+		}
+	}
+	return append(names, ']')
 }

@@ -26,13 +26,12 @@ const (
 	DefaultMaxEvents = 100_000
 )
 
+// moreMembers is how many members extras and resources may have besides MaxEvents.
+const moreMembers = 10_000
+
 // maxWindow is how large a window of zstd may be. Kinetel's have 1 MiB; 8 MiB are
 // what every decoder should take (RFC 8878, section 3.1.1.1.2).
 const maxWindow = 8 << 20
-
-// maxEvents is how many events Kinetel puts into a record. Others may have more,
-// but get no memory in advance.
-const maxEvents = 500
 
 // Event is one line of a record.
 type Event struct {
@@ -75,15 +74,16 @@ var ErrLimit = errors.New("more than the limits of the decoder allow")
 // memory. The zero value has the defaults. Raise them for files in which many
 // records stand behind each other, as Firehose writes them.
 //
-// At worst, where what is read is nothing that Kinetel writes, decoding allocates
-// about five times MaxBytes, and 500 bytes for each of MaxEvents.
+// Whatever the data is, decoding allocates at most about five times MaxBytes, and
+// 1,000 bytes for each of MaxEvents.
 type Decoder struct {
 	// MaxBytes is how many bytes a record may have after decompression; 0 means
 	// DefaultMaxBytes.
 	MaxBytes int
-	// MaxEvents is how many events a record may have, and how many members all
-	// their extras and resources together; a resource that is the same as that of
-	// the event before counts once. 0 means DefaultMaxEvents.
+	// MaxEvents is how many events a record may have. All their extras and
+	// resources together may have as many members and 10,000 more, where a
+	// resource that is the same as that of the event before counts once. 0 means
+	// DefaultMaxEvents.
 	MaxEvents int
 }
 
@@ -114,7 +114,8 @@ func (d Decoder) Decode(data []byte) ([]Event, error) {
 type decoding struct {
 	Decoder
 	events  []Event
-	members int // of extras and resources
+	members int  // of extras and resources
+	wire    wire // that is used again for each line
 
 	// The resource that was read last, as text and as it was read.
 	resourceText []byte
@@ -173,9 +174,10 @@ func (d *decoding) count(object []byte) error {
 
 // countOne counts a member.
 func (d *decoding) countOne() error {
-	if d.members++; d.members > d.MaxEvents {
-		return fmt.Errorf("%w: more than %d members of extras and resources", ErrLimit, d.MaxEvents)
+	if most := d.MaxEvents + moreMembers; d.members >= most {
+		return fmt.Errorf("%w: more than %d members of extras and resources", ErrLimit, most)
 	}
+	d.members++
 	return nil
 }
 
@@ -185,7 +187,8 @@ func (d *decoding) lines(lines []byte) error {
 	if n := len(lines); n == 0 || lines[n-1] != '\n' && (lines[0] != '{' || bytes.IndexByte(lines, '\n') >= 0) {
 		return errors.New("the last line does not end")
 	}
-	d.events = make([]Event, 0, min(maxEvents, bytes.Count(lines, []byte{'\n'})))
+	const shortest = len(`{"schema":"` + Schema + `"}`) // anything else is an error
+	d.events = make([]Event, 0, min(d.MaxEvents, bytes.Count(lines, []byte{'\n'}), len(lines)/shortest))
 	for line := range bytes.Lines(lines) {
 		if err := d.line(line); err != nil {
 			return fmt.Errorf("line %d: %w", len(d.events)+1, err)
@@ -196,8 +199,9 @@ func (d *decoding) lines(lines []byte) error {
 
 // line reads a line.
 func (d *decoding) line(text []byte) error {
-	var w wire
-	if err := json.Unmarshal(text, &w); err != nil {
+	w := &d.wire
+	*w = wire{}
+	if err := json.Unmarshal(text, w); err != nil {
 		return err
 	}
 	if w.Schema != Schema {
@@ -234,12 +238,21 @@ func (d *decoding) decompress(data []byte) ([]byte, error) {
 		}
 		return data, nil
 	}
-	var text bytes.Buffer
-	text.Grow(min(8*len(data), d.MaxBytes) + bytes.MinRead)
-	_, err := text.ReadFrom(io.LimitReader(r, int64(d.MaxBytes)+1))
-	if text.Len() > d.MaxBytes {
-		text.Truncate(d.MaxBytes)
-		err = d.tooLong()
+	// One byte more than the limit tells what is too long.
+	text := make([]byte, 0, min(8*len(data), d.MaxBytes+1))
+	for len(text) <= d.MaxBytes {
+		if len(text) == cap(text) {
+			more := min(max(cap(text), bytes.MinRead), d.MaxBytes+1-len(text))
+			text = append(make([]byte, 0, len(text)+more), text...)
+		}
+		n, err := r.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		if err != nil && len(text) <= d.MaxBytes {
+			if err == io.EOF {
+				err = nil
+			}
+			return text, err
+		}
 	}
-	return text.Bytes(), err
+	return text[:d.MaxBytes], d.tooLong()
 }
