@@ -301,6 +301,7 @@ func FuzzDecode(f *testing.F) {
 	} {
 		texts = append(texts, ofCloudWatch(logEvent(17, what, quoted(message))))
 	}
+	texts = append(texts, strings.Replace(aLine, `,"extra"`, `,"bodyBase64":"Iv8i","extra"`, 1), strings.Replace(ofCloudWatch(logEvent(17, format.FunctionText, `"a"`)), `"message"`, `"extractedFields":{"bodyBase64":"Iv8i"},"message"`, 1))
 	odd := `{"schema":"kinetel/1","seq":1,"time":"x","type":"kinetel.span","part":1,"parts":2,"body":"\udead","extra":{"a":1},"resource":{"a":"b"}}` + "\n"
 	for _, encode := range encodings {
 		texts = append(texts, string(encode(read(f, aLine, odd))), string(encode(nil)))
@@ -327,6 +328,19 @@ func FuzzDecode(f *testing.F) {
 		}
 		if err == nil && len(events) == 0 {
 			t.Error("neither an event nor an error")
+		}
+		small := record.Decoder{MaxBytes: 4 << 10, MaxEvents: 5} // and windows of zstd beside
+		var few []record.Event
+		took := allocated(func() { few, _ = small.Decode(data) })
+		if len(few) > min(small.MaxEvents, len(events)) || took > 20<<20+256*uint64(min(len(data), 8<<10)) {
+			t.Errorf("within limits, %d bytes are allocated for %d events of %d", took, len(few), len(events))
+		}
+		size := 0
+		for _, e := range few {
+			size += len(e.Body)
+		}
+		if size > 8*small.MaxBytes {
+			t.Errorf("within limits, bodies have %d bytes", size)
 		}
 		if !bytes.Equal(data, was) {
 			t.Error("the data was changed")
