@@ -166,7 +166,7 @@ func (r *reading) line(head []byte, bodyOf func(place) []byte) {
 
 // original is what bodyBase64 must have: the body, where that is not UTF-8.
 func (e *told) original() []byte {
-	if utf8.Valid(e.body) {
+	if utf8.Valid(e.body) && !bytes.Contains(e.body, []byte(lone)) {
 		return nil
 	}
 	return e.body
