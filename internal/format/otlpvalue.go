@@ -267,7 +267,7 @@ func escapedRune(b []byte) (r rune, n int) {
 	if !utf16.IsSurrogate(r) {
 		return r, 4
 	}
-	if len(b) >= 10 && b[4] == '\\' && b[5] == 'u' {
+	if len(b) >= 10 && b[4] == '\\' && b[5] == 'u' && isHex4(b[6:]) {
 		if r = utf16.DecodeRune(r, hex4(b[6:])); r != utf8.RuneError {
 			return r, 10
 		}

@@ -57,16 +57,25 @@ func AppendValid(dst, text []byte) []byte {
 // these bytes.
 func Unit(text []byte) (n int, ok bool) {
 	switch c := text[0]; {
-	case c == '\\' && len(text) >= 6 && text[1] == 'u':
+	case c == '\\' && len(text) >= 6 && text[1] == 'u' && isHex4(text[2:]):
 		_, n = escapedRune(text[2:])
 		return 2 + max(n, 4), n > 0
-	case c == '\\':
-		return min(2, len(text)), true
+	case c == '\\' && len(text) >= 2 && text[1] < utf8.RuneSelf:
+		return 2, true
 	case c < utf8.RuneSelf:
 		return 1, true
 	}
 	r, n := utf8.DecodeRune(text)
 	return n, r != utf8.RuneError || n > 1
+}
+
+func isHex4(b []byte) bool {
+	for _, c := range b[:4] {
+		if hexDigit(c) > 15 {
+			return false
+		}
+	}
+	return true
 }
 
 // ReplacedSize returns how many bytes AppendLine makes of a record that is not

@@ -114,6 +114,26 @@ func anyJSON() *rapid.Generator[[]byte] {
 	), func(s string) []byte { return []byte(s) })
 }
 
+// Any bytes become valid, also those that are no JSON, such as a piece that begins
+// inside of an escape.
+func TestAnyBytesBecomeValid(t *testing.T) {
+	bit := rapid.OneOf(rapid.Map(rapid.Byte(), func(b byte) string { return string([]byte{b}) }), rapid.SampledFrom([]string{`\`, `\u`, "d8", "00", "3d", "é", "😀", "de"}))
+	rapid.Check(t, func(t *rapid.T) {
+		text := []byte(strings.Join(rapid.SliceOfN(bit, 0, 20).Draw(t, "text"), ""))
+		valid := format.AppendValid(nil, text)
+		if !utf8.Valid(valid) || !format.Valid(valid) || format.Valid(text) != bytes.Equal(text, valid) {
+			t.Fatalf("%q becomes %q", text, valid)
+		}
+		if size := format.ReplacedSize(text); size > 0 && size != len(valid)+base64.StdEncoding.EncodedLen(len(text)) {
+			t.Fatalf("%q has the size %d", text, size)
+		}
+		ev := event.Event{Type: []byte("function")}
+		if line := format.AppendLine(nil, 1, &ev, format.Part{Part: 1, Parts: 2, Body: text}, []byte("{}")); !strict(line) {
+			t.Fatalf("a part of %q is %q", text, line)
+		}
+	})
+}
+
 // Whatever bytes an event has, and wherever, each line and each payload is one
 // that the strictest reader takes, and the original of the body is there.
 func TestEveryPayloadIsValid(t *testing.T) {
