@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"kinetel/internal/event"
 	"kinetel/internal/scan"
@@ -46,11 +47,11 @@ func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []b
 	}
 	if ev.RequestID != "" {
 		dst = append(dst, `,"requestId":`...)
-		dst = event.AppendQuoted(dst, strings.ToValidUTF8(ev.RequestID, replacement))
+		dst = appendID(dst, ev.RequestID)
 	}
 	if ev.TraceID != "" {
 		dst = append(dst, `,"traceId":`...)
-		dst = event.AppendQuoted(dst, strings.ToValidUTF8(ev.TraceID, replacement))
+		dst = appendID(dst, ev.TraceID)
 	}
 	if part.Parts > 0 {
 		dst = append(dst, `,"part":`...)
@@ -71,6 +72,14 @@ func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []b
 	dst = append(dst, `,"resource":`...)
 	dst = append(dst, resource...)
 	return append(dst, '}', '\n')
+}
+
+// appendID appends an id as a JSON string.
+func appendID(dst []byte, id string) []byte {
+	if !utf8.ValidString(id) {
+		id = strings.ToValidUTF8(id, replacement)
+	}
+	return event.AppendQuoted(dst, id)
 }
 
 // AppendOneLine appends JSON text without the line feeds that may stand between

@@ -55,6 +55,10 @@ func TestValid(t *testing.T) {
 		{"U+FFFD itself", "\"\uFFFD\"", "\"\uFFFD\""},
 		{"line separators", "\"\u2028\u2029\"", "\"\u2028\u2029\""},
 		{"a backslash before a u", `"\\ud800"`, `"\\ud800"`},
+		{"a backslash and a u, eight bytes on", `"123456\\ud800"`, `"123456\\ud800"`},
+		{"a lone surrogate, eight bytes on", `"123456\ud800"`, "\"123456\uFFFD\""},
+		{"a lone surrogate between eight bytes", `"1234567\ud800"`, "\"1234567\uFFFD\""},
+		{"a lone surrogate behind eight bytes", `"12345\\\ud800"`, `"12345\\` + "\uFFFD\""},
 		{"a name twice", `{"a":1,"a":2}`, `{"a":1,"a":2}`},
 		{"a number that is large", `1e999`, `1e999`},
 
