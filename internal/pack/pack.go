@@ -195,6 +195,11 @@ func (p *Packer) Received() Received {
 
 // add adds an event, which may tell of losses.
 func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
+	if size := p.replacedTooLong(ev.Record); size > 0 {
+		p.cut()
+		p.addParts(ev, size, size)
+		return
+	}
 	p.append(ev, format.Part{}, tells)
 	if p.events == 1 && len(p.lines) > p.maxLines() {
 		p.cutLong(ev)

@@ -190,7 +190,8 @@ func (d *Decoder) keep(fragment []byte, envelope int, received time.Time) {
 
 func (d *Decoder) unparsed(text []byte, received time.Time) { Unparsed(text, received, d.emit) }
 
-// Unparsed hands on text that is no event, in kinetel.unparsed events.
+// Unparsed hands on text that is no event, in kinetel.unparsed events. It cuts no
+// character in two.
 func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 	for len(text) > 0 {
 		n, size := 0, len(`""`)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -267,6 +268,29 @@ func TestHugeTextIsCutOverSeveralUnparsedEvents(t *testing.T) {
 	}
 	if len(s.events) < 2 || string(whole) != text {
 		t.Errorf("%d events make %d bytes of %d", len(s.events), len(whole), len(text))
+	}
+}
+
+func TestHugeTextIsCutBetweenCharacters(t *testing.T) {
+	for _, character := range []string{"é", "世", "😀"} {
+		for shift := range len(character) {
+			text := strings.Repeat("x", shift) + strings.Repeat(character, maxUnparsed/len(character)+9)
+			var all string
+			for _, ev := range decode(text).events {
+				piece := string(unquote(ev.Record))
+				if !utf8.ValidString(piece) || len(piece) > maxUnparsed {
+					t.Errorf("%s, shifted by %d: a piece of %d bytes, UTF-8: %t", character, shift, len(piece), utf8.ValidString(piece))
+				}
+				all += piece
+			}
+			if all != text {
+				t.Errorf("%s, shifted by %d: the pieces are another text", character, shift)
+			}
+		}
+	}
+	broken := strings.Repeat("\xbf", maxUnparsed+9)
+	if n := len(decode(broken).events); n != 2 {
+		t.Errorf("text without a character makes %d events", n)
 	}
 }
 

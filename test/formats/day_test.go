@@ -270,6 +270,9 @@ func (d *day) cutLine() {
 	d.end(c)
 }
 
+// lone has two surrogates that are no pair.
+const lone = `half a pair \ud83d and the other half \ude00`
+
 func (d *day) oddText() {
 	c := d.begin(2 * time.Minute)
 	d.start(c)
@@ -279,6 +282,7 @@ func (d *day) oddText() {
 	d.line(c, "", "caf\xe9 is \xff\xfe\n")
 	d.line(c, "", "cut in the middle of \xf0\x9f\x98")
 	d.add("function", d.tickTime(), "{\"level\":\"INFO\",\"message\":\"a \xc3( in an object\",\"n\":1.10}", d.of(c, "INFO"))
+	d.add("function", d.tickTime(), `"`+lone+`"`, d.of(c, ""))
 	d.line(c, "ERROR", "\x1b[31mERROR\x1b[0m red, and a bell \x07 and a NUL \x00\n")
 	d.line(c, "", "no line feed at the end")
 	d.line(c, "", "two lines\r\nin one record\r\n")

@@ -140,6 +140,13 @@ func (c *check) log(rest *reading, p place, got plog.LogRecord) {
 	if diff := differ(want.value, body); diff != "" {
 		c.Errorf("seq %d: the body: %s", seq, diff)
 	}
+	var original []byte
+	if v, ok := attributes.Get("kinetel.body.bytes"); ok {
+		original = v.Bytes().AsRaw()
+	}
+	if p.parts == 0 && !bytes.Equal(original, want.original()) {
+		c.Errorf("seq %d: the original of %s is %q", seq, clip(want.body), original)
+	}
 }
 
 // raw is a value, with bytes where it has any.
