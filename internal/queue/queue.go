@@ -468,9 +468,12 @@ func (q *Queue) dropUnreadable(e *entry) {
 // Check stores again what somebody else deleted from the store, as far as it is
 // in memory or can be read. The rest is given up.
 func (q *Queue) Check() {
+	if q.opt.Store == nil {
+		return
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.opt.Store == nil || q.opt.Store.Check() {
+	if q.opt.Store.Check() {
 		return
 	}
 	for i := range q.entries {
