@@ -11,7 +11,7 @@ import (
 
 const (
 	// firstRead is the memory that a body begins with: what a mere header costs.
-	firstRead = 32 << 10
+	firstRead = 16 << 10
 	// nextRead is the memory of a body of unknown length that is larger than that,
 	// before it gets as much as any may have.
 	nextRead = 512 << 10

@@ -12,7 +12,7 @@ import (
 const (
 	// maxConnections bounds the connections that are open at once. Lambda needs
 	// one.
-	maxConnections = 32
+	maxConnections = 64
 	// maxUnknown bounds what is read of a client before it has shown that it
 	// knows the path: the beginning of a request. Lambda's has some 300 bytes.
 	maxUnknown = 8 << 10

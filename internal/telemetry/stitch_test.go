@@ -446,3 +446,42 @@ func TestUnparsedTextIsHandedOnInPieces(t *testing.T) {
 		})
 	}
 }
+
+// How large a record may be that is put together: beyond that it comes as text, of
+// which nothing is missing.
+func TestARecordThatIsTooLargeToBePutTogetherIsText(t *testing.T) {
+	const piece = maxBytes - 200
+	for _, tt := range []struct {
+		pieces int
+		whole  bool
+	}{{2, true}, {5, true}, {6, false}, {9, false}} {
+		var bodies []string
+		for i := range tt.pieces {
+			text := strings.Repeat(string(rune('a'+i)), piece)
+			switch i {
+			case 0:
+				bodies = append(bodies, "["+envelope+`"`+text+"}]")
+			case tt.pieces - 1:
+				bodies = append(bodies, "["+envelope+text+`"},`+doneEvent+"]")
+			default:
+				bodies = append(bodies, "["+envelope+text+"}]")
+			}
+		}
+		s := decode(bodies...)
+		functions, dones, size := 0, 0, 0
+		for _, ev := range s.events {
+			switch ev.Type {
+			case event.TypeFunction:
+				functions++
+			case event.TypePlatformRuntimeDone:
+				dones++
+			}
+			for i := range tt.pieces {
+				size += strings.Count(ev.Record, string(rune('a'+i))+string(rune('a'+i))+string(rune('a'+i))+string(rune('a'+i)))
+			}
+		}
+		if (functions == 1) != tt.whole || dones != 1 || size < tt.pieces*(piece/4-64) {
+			t.Errorf("%d pieces give %d function events, %d of what follows, and %d letters", tt.pieces, functions, dones, 4*size)
+		}
+	}
+}
