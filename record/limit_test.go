@@ -37,37 +37,37 @@ func bombs(t fataler) map[string]string {
 	line := `{"schema":"kinetel/1"}` + "\n"
 	scope := `{"scope":{"name":"kinetel","attributes":[{"key":"kinetel.resource.members","value":{"intValue":"0"}}]},"logRecords":[]}`
 	attribute := `{"key":"a","value":{"stringValue":""}}`
-	manyEvents := strings.Repeat(line, 45*mebibyte/len(line))
+	manyEvents := strings.Repeat(line, 6*mebibyte/len(line))
 	otlp := func(resource, scopes string) string {
 		return `{"resourceLogs":[{"resource":{"attributes":[` + resource + `]},"scopeLogs":[` + scopes + `]}]}` + "\n"
 	}
 	logRecord := `{"attributes":[{"key":"kinetel.seq","value":{"intValue":"1"}},{"key":"kinetel.type","value":{"stringValue":"a"}},{"key":"kinetel.time","value":{"stringValue":"a"}}],"body":{}}`
-	list := strings.Repeat(", ", 8*mebibyte)
+	list := strings.Repeat(", ", 1*mebibyte)
 	all := map[string]string{
-		"gzip of spaces":                      zip(t, strings.Repeat(" ", 50*mebibyte)),
+		"gzip of spaces":                      zip(t, strings.Repeat(" ", 6*mebibyte)),
 		"gzip of the smallest lines":          zip(t, manyEvents),
 		"zstd of the smallest lines":          zst(t, manyEvents),
-		"the smallest lines":                  strings.Repeat(line, 10*mebibyte/len(line)),
-		"one line of many members in extra":   zip(t, `{"schema":"kinetel/1","extra":{`+names(900_000, "0")+"}}\n"),
-		"one line of many resources' members": zip(t, `{"schema":"kinetel/1","resource":{`+names(900_000, `""`)+"}}\n"),
-		"lines of some members each":          zip(t, strings.Repeat(`{"schema":"kinetel/1","extra":{`+names(400, "0")+"}}\n", 10_000)),
-		"members that are unknown":            zip(t, `{`+names(900_000, "0")+"}\n"),
-		"members twice":                       zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"extra":{"a":1}`, 2_000_000)+"}\n"),
-		"bodies twice":                        zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"body":"`+strings.Repeat("a", 1000)+`"`, 39_000)+"}\n"),
-		"a long original":                     zip(t, `{"schema":"kinetel/1","bodyBase64":"`+strings.Repeat("AAAA", 9*mebibyte)+"\"}\n"),
-		"levels":                              zip(t, `{"schema":"kinetel/1","body":`+strings.Repeat("[", 39*mebibyte)+"\n"),
-		"empty members of gzip":               strings.Repeat(zip(t, ""), 40_000),
-		"empty frames of zstd":                strings.Repeat(zst(t, "a")[:9], 40_000),
+		"the smallest lines":                  strings.Repeat(line, 5*mebibyte/len(line)),
+		"one line of many members in extra":   zip(t, `{"schema":"kinetel/1","extra":{`+names(150_000, "0")+"}}\n"),
+		"one line of many resources' members": zip(t, `{"schema":"kinetel/1","resource":{`+names(150_000, `""`)+"}}\n"),
+		"lines of some members each":          zip(t, strings.Repeat(`{"schema":"kinetel/1","extra":{`+names(400, "0")+"}}\n", 2_000)),
+		"members that are unknown":            zip(t, `{`+names(150_000, "0")+"}\n"),
+		"members twice":                       zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"extra":{"a":1}`, 300_000)+"}\n"),
+		"bodies twice":                        zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"body":"`+strings.Repeat("a", 1000)+`"`, 5_000)+"}\n"),
+		"a long original":                     zip(t, `{"schema":"kinetel/1","bodyBase64":"`+strings.Repeat("AAAA", 2*mebibyte)+"\"}\n"),
+		"levels":                              zip(t, `{"schema":"kinetel/1","body":`+strings.Repeat("[", 32*mebibyte)+"\n"),
+		"empty members of gzip":               strings.Repeat(zip(t, ""), 20_000),
+		"empty frames of zstd":                strings.Repeat(zst(t, "a")[:9], 20_000),
 		"a window of zstd":                    "\x28\xb5\x2f\xfd\x00\xf8" + "\x01\x00\x00",
-		"an aggregate of the smallest lines":  string(aggregate(strings.TrimSuffix(line, "\n"), 10*mebibyte/32)),
-		"OTLP of the smallest log records":    zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.TrimSuffix(strings.Repeat(logRecord+",", 150_000), ",")+"]}", 1))),
-		"OTLP of many scopes":                 zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 100_000), ","), strings.TrimSuffix(strings.Repeat(scope+",", 100_000), ","))),
-		"OTLP of many attributes":             zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 900_000), ","), strings.Replace(scope, `"0"`, `"900000"`, 1))),
+		"an aggregate of the smallest lines":  string(aggregate(strings.TrimSuffix(line, "\n"), 5*mebibyte/32)),
+		"OTLP of the smallest log records":    zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.TrimSuffix(strings.Repeat(logRecord+",", 25_000), ",")+"]}", 1))),
+		"OTLP of many scopes":                 zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 20_000), ","), strings.TrimSuffix(strings.Repeat(scope+",", 20_000), ","))),
+		"OTLP of many attributes":             zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 90_000), ","), strings.Replace(scope, `"0"`, `"90000"`, 1))),
 		"OTLP of many members in extra": zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.Replace(logRecord, `}],"body"`, `},{"key":"kinetel.extra","value":{"stringValue":`+
-			quoted("{"+names(900_000, "0")+"}")+`}}],"body"`, 1)+"]}", 1))),
+			quoted("{"+names(150_000, "0")+"}")+`}}],"body"`, 1)+"]}", 1))),
 		"CloudWatch of a long list":        zip(t, ofCloudWatch(logEvent(17, format.Extension, quoted("EXTENSION\tName: a\tState: Ready\tEvents: ["+list+"]\n")))),
-		"CloudWatch of many events":        zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.FunctionText, `"a"`)+",", 150_000), ","))),
-		"CloudWatch of many system events": zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.SystemJSON, quoted(`{"time":"x","type":"t","record":1}`))+",", 150_000), ","))),
+		"CloudWatch of many events":        zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.FunctionText, `"a"`)+",", 25_000), ","))),
+		"CloudWatch of many system events": zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.SystemJSON, quoted(`{"time":"x","type":"t","record":1}`))+",", 25_000), ","))),
 	}
 	return all
 }
@@ -81,32 +81,38 @@ func aggregate(data string, n int) []byte {
 	return format.AppendKPL(nil, "k", lines)
 }
 
-// maxAllocated is what decoding may allocate by the default limits, as the
-// documentation of Decoder has it.
-const maxAllocated = 5*record.DefaultMaxBytes + 1000*record.DefaultMaxEvents
+// bounded fails the test if a decoder allocates more than its documentation says,
+// or returns more events.
+func bounded(t *testing.T, d record.Decoder, data string) {
+	t.Helper()
+	var events []record.Event
+	var err error
+	took := allocated(func() { events, err = d.Decode([]byte(data)) })
+	bytes, count := d.MaxBytes, d.MaxEvents
+	if bytes == 0 {
+		bytes, count = record.DefaultMaxBytes, record.DefaultMaxEvents
+	}
+	if took > uint64(5*bytes+1000*(count+10_000)) || len(events) > count {
+		t.Errorf("%d bytes are allocated for %d bytes of data with %d events; %v", took, len(data), len(events), err)
+	}
+	if err != nil && !errors.Is(err, record.ErrLimit) && !errors.Is(err, record.ErrNoRecord) {
+		t.Errorf("the error is %v", err)
+	}
+}
 
-// No record makes Decode allocate more than it says, and none makes it give more
+// No record makes Decode allocate more than it says, and none makes it return more
 // events.
 func TestDecodeOfABombIsBounded(t *testing.T) {
 	for name, data := range bombs(t) {
 		t.Run(name, func(t *testing.T) {
-			var events []record.Event
-			var err error
-			took := allocated(func() { events, err = record.Decode([]byte(data)) })
-			if took > maxAllocated || len(events) > record.DefaultMaxEvents {
-				t.Errorf("%d bytes are allocated for %d bytes of data with %d events; %v", took, len(data), len(events), err)
-			}
-			if err != nil && !errors.Is(err, record.ErrLimit) && !errors.Is(err, record.ErrNoRecord) {
-				t.Errorf("the error is %v", err)
-			}
-			small := record.Decoder{MaxBytes: 1 << 20, MaxEvents: 100}
-			took = allocated(func() { events, err = small.Decode([]byte(data)) })
-			if took > 20<<20 || len(events) > 100 {
-				t.Errorf("within smaller limits, %d bytes are allocated for %d events", took, len(events))
-			}
-			t.Logf("%d bytes: %d allocated, %d events, %.100v", len(data), took, len(events), err)
+			bounded(t, record.Decoder{MaxBytes: 4 << 20, MaxEvents: 10_000}, data)
+			bounded(t, record.Decoder{MaxBytes: 1 << 20, MaxEvents: 100}, data)
 		})
 	}
+	t.Run("by the default limits", func(t *testing.T) {
+		line := `{"schema":"kinetel/1"}` + "\n"
+		bounded(t, record.Decoder{}, zip(t, strings.Repeat(line, 64<<20/len(line))))
+	})
 }
 
 // What was read before a limit comes with the error.

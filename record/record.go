@@ -75,7 +75,7 @@ var ErrLimit = errors.New("more than the limits of the decoder allow")
 // records stand behind each other, as Firehose writes them.
 //
 // Whatever the data is, decoding allocates at most about five times MaxBytes, and
-// 1,000 bytes for each of MaxEvents.
+// 1,000 bytes for each event and member that is allowed.
 type Decoder struct {
 	// MaxBytes is how many bytes a record may have after decompression; 0 means
 	// DefaultMaxBytes.

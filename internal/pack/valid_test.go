@@ -54,6 +54,9 @@ func TestABodyThatIsNotUTF8Arrives(t *testing.T) {
 						if size > 1000 && (name == "escapes between" || name == "a cut pair" || name == "cut characters") {
 							continue // which would only take time
 						}
+						if size > pack.MaxRecord && name != "no character" && name != "random bytes" && name != "an object" {
+							continue
+						}
 						r := newRig(formatted(f), func(set *setup) { set.Compression = compression })
 						ev := line("")
 						ev.Record, ev.Extra = body, []byte("\"a\xff\":1")
