@@ -99,6 +99,9 @@ func secret(name, value string) bool {
 	case "KINETEL_TAGS", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME":
 		return true // these go to other programs and places, too
 	}
+	if strings.HasSuffix(strings.ToLower(name), "_proxy") {
+		return true // there may be a password in it, wherever the mistake is
+	}
 	return hasSecretWord(name) || hasSecretWord(value) || strings.Contains(value, "@") || hasToken(value)
 }
 
