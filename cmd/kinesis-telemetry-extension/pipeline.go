@@ -490,6 +490,13 @@ func (p *pipeline) giveIn(ctx context.Context) {
 	if len(words) > 0 {
 		untold = p.shipper.Last(ctx, words)
 	}
+	if p.spool != nil {
+		for _, r := range words {
+			if !slices.Contains(untold, r) {
+				p.spool.Sent(r)
+			}
+		}
+	}
 	for _, r := range untold {
 		p.queue.Push(r)
 	}

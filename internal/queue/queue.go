@@ -41,6 +41,8 @@ type Store interface {
 	Gone(ref *spool.Ref) bool
 	// Done forgets a record.
 	Done(ref *spool.Ref)
+	// Sent says that a record that is not kept has left the queue.
+	Sent(r *pack.Record)
 	// Together reports whether room is made only when both are forgotten.
 	Together(a, b *spool.Ref) bool
 	// Seal keeps further records away from where ref is.
@@ -511,15 +513,18 @@ func (q *Queue) Settle(batch []*pack.Record, gone func(i int) bool) {
 	defer q.mu.Unlock()
 	kept := q.entries[:0]
 	var done []*spool.Ref
-	settled := 0 // of the batch, which is in the queue's order
+	var sent []*pack.Record // that are not in the store
+	settled := 0            // of the batch, which is in the queue's order
 	for _, e := range q.entries {
 		if settled < len(batch) && e.inFlight && e.record == batch[settled] {
 			settled++
 			if gone(settled - 1) {
-				q.hold(&e, nil)
 				if e.ref != nil {
 					done = append(done, e.ref)
+				} else if q.opt.Store != nil {
+					sent = append(sent, e.record)
 				}
+				q.hold(&e, nil)
 				continue
 			}
 			e.inFlight = false
@@ -532,6 +537,9 @@ func (q *Queue) Settle(batch []*pack.Record, gone func(i int) bool) {
 	// The queue is in order by now, whatever the store does.
 	for _, ref := range done {
 		q.opt.Store.Done(ref)
+	}
+	for _, r := range sent {
+		q.opt.Store.Sent(r)
 	}
 	if q.overdrawn {
 		q.overdrawn = false

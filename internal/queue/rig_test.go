@@ -169,6 +169,7 @@ type store struct {
 	corrupt  map[*spool.Ref]bool
 	unread   map[*spool.Ref]bool // cannot be read just now
 	gone     map[*spool.Ref]bool // deleted by somebody else
+	sent     []uint64            // by first number
 	calls    int                 // of Append since it was set to 0
 }
 
@@ -287,6 +288,8 @@ func (s *store) Done(ref *spool.Ref) {
 
 // Check reports whether nothing is gone.
 func (s *store) Check() bool { return len(s.gone) == 0 }
+
+func (s *store) Sent(r *pack.Record) { s.sent = append(s.sent, r.First) }
 
 func (s *store) Gone(ref *spool.Ref) bool { return s.gone[ref] }
 

@@ -67,6 +67,17 @@ func TestWhatMemoryHasNoRoomForIsStoredOldestFirst(t *testing.T) {
 	}
 }
 
+// A record that the store had no room for reports losses that the store has.
+func TestTheStoreKnowsWhatWasSentFromMemory(t *testing.T) {
+	r, s := withStore(3, 10)
+	r.push(1, 2, 3, 4) // the first one is stored
+	r.Batch(3, 1<<20)
+	r.Settle(func(i int) bool { return i != 1 })
+	if diff := cmp.Diff([]uint64{3}, s.sent); diff != "" {
+		t.Errorf("sent from memory (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhatIsStoredIsReadAsItWas(t *testing.T) {
 	r, s := withStore(0, 100)
 	one := recordOf(r.origin, 1, "opo", 10)

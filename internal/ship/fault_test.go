@@ -372,6 +372,7 @@ func (s *shelf) Together(a, b *spool.Ref) bool { return a == b }
 func (s *shelf) Seal(*spool.Ref)               {}
 func (s *shelf) Check() bool                   { return true }
 func (s *shelf) Gone(*spool.Ref) bool          { return false }
+func (s *shelf) Sent(*pack.Record)             {}
 
 func TestAStoreThatPanicsLosesNothing(t *testing.T) {
 	all := []uint64{1, 2, 3, 4, 5, 6}

@@ -287,6 +287,32 @@ func (s *Spool) Done(ref *Ref) {
 	s.settle(ref.seg, ref.offset)
 }
 
+// Sent says that a record that is not on disk is in Kinesis. The losses that it
+// reports are settled, and its numbers are not given again, as if it had been
+// appended: the spool may have been too full for that.
+func (s *Spool) Sent(r *pack.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.envs[r.Origin.EnvironmentID]
+	if s.closed || e == nil {
+		return
+	}
+	e.last = max(e.last, r.Last)
+	for _, k := range e.toldBy(r.Losses) {
+		s.drop(e, k)
+		s.settle(k.seg, k.offset)
+	}
+	if e.onDisk >= e.last || !slices.ContainsFunc(e.segments, func(seg *segment) bool { return seg.records+seg.losses+seg.spoiled > 0 }) {
+		return // the folder goes with this process, or the next record notes it
+	}
+	seg := e.segments[len(e.segments)-1]
+	if s.room(headerSize, 0) && seg.with(s.disk, toWrite, func() error {
+		return s.write(&seg.tail, appendHeader(nil, header{kind: kindMark, last: e.last}, 0))
+	}) == nil {
+		e.onDisk = e.last
+	}
+}
+
 // Together reports whether two records lie in one file: disk space is free
 // when all of a file is done.
 func (s *Spool) Together(a, b *Ref) bool { return a.seg == b.seg }

@@ -420,6 +420,9 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 			r.append(record(o, 2, 2, 10))
 			r.ForgetJournal(o)
 		}, 601},
+		{"a record went to Kinesis from memory", func(r *rig, o *pack.Origin) {
+			r.Sent(record(o, 2, 500, 10))
+		}, 501},
 		{"a loss is of the highest numbers", func(r *rig, o *pack.Origin) {
 			r.Lost(o, ledger.Loss{First: 70, Last: 80, Count: 11, Reason: ledger.Rejected})
 		}, 81},
@@ -506,6 +509,23 @@ func TestLossIsKeptUntilARecordTellsOfIt(t *testing.T) {
 		t.Error(diff)
 	}
 	want(t, r.recover(), "record 51-51", "loss 5-6 2 rejected", "loss 30-40 11 buffer-full", "next 52")
+}
+
+// The spool may have been too full for the record that reports a loss.
+func TestALossIsSettledByARecordThatIsSentFromMemory(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := origin(mine)
+	r.append(record(o, 1, 1, 10))
+	for n, first := range []uint64{10, 20, 30} {
+		r.Lost(o, ledger.Loss{First: first, Last: first + 1, Count: 2, Bytes: 5, Reason: ledger.SpoolFull, Number: uint64(n + 1)})
+	}
+	report := record(o, 40, 41, 10)
+	report.Losses = []ledger.Loss{
+		{First: 10, Last: 11, Count: 2, Bytes: 5, Reason: ledger.SpoolFull},
+		{First: 20, Last: 21, Count: 2, Bytes: 5, Reason: ledger.SpoolFull, Number: 2},
+	}
+	r.Sent(report)
+	want(t, r.recover(), "record 1-1", "loss 30-31 2 spool-full", "next 42")
 }
 
 func TestLossesThatAreHandedBackAsOneTakeThePlaceOfTheirParts(t *testing.T) {
