@@ -31,6 +31,12 @@ var emptied = map[string]func(dir string) error{
 		path := filepath.Join(dir, mine)
 		return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600))
 	},
+	"a file for the spool": func(dir string) error {
+		return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600))
+	},
+	"a link for the spool": func(dir string) error {
+		return errors.Join(os.RemoveAll(dir+"x"), os.Rename(dir, dir+"x"), os.Symlink(dir+"x", dir))
+	},
 	"meta":                   func(dir string) error { return os.Remove(filepath.Join(dir, mine, "meta")) },
 	"the journal":            func(dir string) error { return os.Remove(filepath.Join(dir, mine, "journal")) },
 	"the journal, truncated": func(dir string) error { return os.Truncate(filepath.Join(dir, mine, "journal"), 7) },

@@ -89,31 +89,34 @@ func TestParents(t *testing.T) {
 		name string
 		make func(root string) error
 		ok   bool
+		// aside: Recover does not use it and logs that; a write moves it aside,
+		// because it is in a folder of this user's.
+		aside bool
 	}{
-		{"none", func(string) error { return nil }, true},
-		{"of this user", func(root string) error { return os.MkdirAll(filepath.Join(root, "a", "kinetel"), 0o755) }, true},
+		{"none", func(string) error { return nil }, true, false},
+		{"of this user", func(root string) error { return os.MkdirAll(filepath.Join(root, "a", "kinetel"), 0o755) }, true, false},
 		{"sticky, as /tmp", func(root string) error {
 			return errors.Join(os.Mkdir(filepath.Join(root, "a"), 0o700), os.Chmod(filepath.Join(root, "a"), 0o777|os.ModeSticky))
-		}, true},
+		}, true, false},
 		{"for everybody to change", func(root string) error {
 			return errors.Join(os.Mkdir(filepath.Join(root, "a"), 0o700), os.Chmod(filepath.Join(root, "a"), 0o777))
-		}, false},
+		}, false, false},
 		{"a link", func(root string) error {
 			return errors.Join(os.Mkdir(filepath.Join(root, "b"), 0o700), os.Symlink("b", filepath.Join(root, "a")))
-		}, false},
+		}, false, false},
 		{"the folder is a link", func(root string) error {
 			return errors.Join(os.MkdirAll(filepath.Join(root, "a"), 0o700), os.Mkdir(filepath.Join(root, "b"), 0o700),
 				os.Symlink("../b", filepath.Join(root, "a", "kinetel")))
-		}, false},
+		}, true, true},
 		{"another user's", func(root string) error {
 			return errors.Join(os.Mkdir(filepath.Join(root, "a"), 0o700), os.Chown(filepath.Join(root, "a"), 4711, 4711))
-		}, false},
+		}, false, false},
 		{"the folder is another user's", func(root string) error {
 			return errors.Join(os.MkdirAll(filepath.Join(root, "a", "kinetel"), 0o700), os.Chown(filepath.Join(root, "a", "kinetel"), 4711, 4711))
-		}, false},
+		}, false, false},
 		{"a FIFO", func(root string) error {
 			return errors.Join(os.Mkdir(filepath.Join(root, "a"), 0o700), syscall.Mkfifo(filepath.Join(root, "a", "kinetel"), 0o600))
-		}, false},
+		}, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, 1<<20)
@@ -131,7 +134,7 @@ func TestParents(t *testing.T) {
 			if (err == nil) != c.ok || kept != c.ok {
 				t.Errorf("a record: %v; the journal: %t", err, kept)
 			}
-			if logged := strings.Contains(r.log.String(), root); logged == c.ok {
+			if logged := strings.Contains(r.log.String(), root); logged == (c.ok && !c.aside) {
 				t.Errorf("the log has %q", r.log)
 			}
 			if left, _ := os.ReadDir(filepath.Join(root, "b")); len(left) > 0 {

@@ -91,14 +91,14 @@ func (s *Spool) open(e *environment) error {
 	if e.meta.file != nil {
 		return nil
 	}
-	if err := secure(s.disk, filepath.Dir(e.dir), true); err != nil {
-		return err
-	}
-	if info, err := s.disk.lstat(e.dir); err == nil && !info.IsDir() {
-		_ = makeWay(s.disk, e.dir) // or the next call fails
-	}
-	if err := secure(s.disk, e.dir, true); err != nil {
-		return err
+	for _, dir := range []string{s.opt.Dir, e.dir} {
+		// The function may have put something else in the place of a folder.
+		if info, err := s.disk.lstat(dir); err == nil && !info.IsDir() && secure(s.disk, filepath.Dir(dir), false) == nil {
+			_ = makeWay(s.disk, dir) // or the next call fails
+		}
+		if err := secure(s.disk, dir, true); err != nil {
+			return err
+		}
 	}
 	path := filepath.Join(e.dir, "meta")
 	f, err := makeFile(s.disk, path)

@@ -19,11 +19,14 @@ import (
 // with emptying /tmp.
 func (w *world) empty() {
 	entries, err := os.ReadDir(w.folder)
-	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(w.folder, e.Name())))
-	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		w.Error(err)
+	}
+	for _, e := range entries {
+		// A folder is not empty if the extension writes into it at that moment.
+		if err := os.RemoveAll(filepath.Join(w.folder, e.Name())); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+			w.Error(err)
+		}
 	}
 }
 
