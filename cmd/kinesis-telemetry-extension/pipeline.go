@@ -472,6 +472,9 @@ func (p *pipeline) drain(ctx context.Context) error {
 // disk or is given up, and a last request tells of it.
 func (p *pipeline) giveIn(ctx context.Context) {
 	before := p.account.Total()
+	if p.spool != nil {
+		p.spool.RetryNow()
+	}
 	p.queue.Check()
 	p.queue.Spill()
 	p.mu.Lock()

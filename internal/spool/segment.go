@@ -86,11 +86,24 @@ func (s *Spool) price(e *environment) (n int64) {
 	return n
 }
 
+// emptyTries is how often files are made that are gone again before they are
+// written: a function that empties /tmp may do so between any two calls.
+const emptyTries = 3
+
 // open makes and locks the folder, once.
-func (s *Spool) open(e *environment) error {
-	if e.meta.file != nil {
-		return nil
+func (s *Spool) open(e *environment) (err error) {
+	for range emptyTries {
+		if e.meta.file != nil {
+			return nil
+		}
+		if err = s.makeFolder(e); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
+	return err
+}
+
+func (s *Spool) makeFolder(e *environment) error {
 	for _, dir := range []string{s.opt.Dir, e.dir} {
 		// The function may have put something else in the place of a folder.
 		if info, err := s.disk.lstat(dir); err == nil && !info.IsDir() && secure(s.disk, filepath.Dir(dir), false) == nil {
@@ -127,17 +140,15 @@ func (s *Spool) open(e *environment) error {
 
 // create makes a file in the folder, and the folder where it is missing.
 func (s *Spool) create(e *environment, name string) (t tail, err error) {
-	if err := s.open(e); err != nil {
-		return t, err
-	}
 	t.path = filepath.Join(e.dir, name)
-	if t.file, err = makeFile(s.disk, t.path); errors.Is(err, fs.ErrNotExist) {
-		// The function has just emptied /tmp.
-		s.check(e)
-		if err := s.open(e); err != nil {
+	for range emptyTries {
+		if err = s.open(e); err != nil {
 			return t, err
 		}
-		t.file, err = makeFile(s.disk, t.path)
+		if t.file, err = makeFile(s.disk, t.path); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		s.check(e)
 	}
 	if err != nil {
 		return t, err

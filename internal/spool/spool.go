@@ -431,6 +431,13 @@ func (s *Spool) ready(o *pack.Origin) (*environment, error) {
 	return e, nil
 }
 
+// RetryNow has a failing disk tried with the next call: there is no later.
+func (s *Spool) RetryNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Time{}
+}
+
 // failed has the disk left alone for a while, and tells it once.
 func (s *Spool) failed(err error) error {
 	if s.broken == nil {

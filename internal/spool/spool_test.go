@@ -725,6 +725,49 @@ func TestDiskThatFailsAtTheFirstFileIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A function that empties /tmp while a file is made is no reason to leave the disk
+// alone for a while.
+func TestAFileThatIsGoneAtOnceIsMadeAgain(t *testing.T) {
+	for _, op := range []string{"open", "mkdir"} {
+		for _, journal := range []bool{false, true} {
+			t.Run(fmt.Sprint(op, " journal ", journal), func(t *testing.T) {
+				r := newRig(t, 1<<20)
+				fails := 2
+				r.Break((&failing{fail: func(o string, n int) (int, error) {
+					if o != op || fails == 0 {
+						return n, nil
+					}
+					fails--
+					return 0, syscall.ENOENT
+				}}).fault)
+				if journal {
+					r.journal(origin(mine), 1, 1, "")
+				} else {
+					r.append(record(origin(mine), 1, 1, 10))
+				}
+				if log := r.log.String(); log != "" || fails > 0 {
+					t.Errorf("%d attempts were not needed; the log:\n%s", fails, log)
+				}
+			})
+		}
+	}
+}
+
+func TestAFailingDiskIsTriedOnceMoreAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1<<20)
+		disk := &failing{fail: func(string, int) (int, error) { return 0, syscall.EROFS }}
+		r.Break(disk.fault)
+		_, _ = r.Append(record(origin(mine), 1, 1, 10))
+		disk.fail = nil
+		if _, err := r.Append(record(origin(mine), 1, 1, 10)); !errors.Is(err, syscall.EROFS) {
+			t.Fatalf("the error is %v", err)
+		}
+		r.RetryNow()
+		r.append(record(origin(mine), 1, 1, 10))
+	})
+}
+
 func TestFolderThatCannotBeIsAnError(t *testing.T) {
 	r := newRig(t, 1<<20)
 	if err := os.MkdirAll(filepath.Dir(filepath.Dir(r.dir)), 0o700); err != nil {
