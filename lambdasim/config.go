@@ -109,6 +109,10 @@ type Config struct {
 	// does on demand: the next Invoke then runs Init again, in its own time.
 	RetryFailedInit bool
 
+	// RefuseInvoke refuses extensions that register for INVOKE, as Managed
+	// Instances do, whatever InitializationType is.
+	RefuseInvoke bool
+
 	// Credentials, with InitSnapStart, is asked for the credentials that the
 	// endpoint gives, each time that a process asks. By default they are those
 	// of Env, or dummies, and expire in an hour. Calls are one at a time.
@@ -147,6 +151,13 @@ type Config struct {
 	// platform.logsDropped then tells. 64 MiB by default; AWS does not
 	// publish its own.
 	TelemetryBacklogBytes int
+	// DropUnanswered, with InitManagedInstances, keeps no backlog, as AWS's
+	// emulator of managed instances: a batch that is full, or whose time-out
+	// passed, while the last POST is not answered is dropped whole, platform
+	// events among it. platform.logsDropped follows, which can be dropped the same
+	// way. A POST that fails is dropped, too, and not made again. What AWS Lambda
+	// does there is not documented.
+	DropUnanswered bool
 	// DeliveryTimeout gives up on a telemetry POST that was not answered, and
 	// sends it again. It counts real time, so a freeze can make it fire. By
 	// default a POST is waited for as long as its extension lives; AWS does not
@@ -178,6 +189,9 @@ type Config struct {
 	// OnEvent hold, except that different extensions' batches come at the same
 	// time.
 	OnDelivered func(Delivery)
+	// OnDropped is called with every batch that DropUnanswered has dropped. The
+	// rules of OnDelivered hold.
+	OnDropped func(Delivery)
 	// Deliver, where set, rewrites a telemetry POST for the named extension
 	// into any number of POSTs, sent in order: to split, repeat, break or
 	// swallow it. It must not keep body. It may take its time, which makes the

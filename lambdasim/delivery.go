@@ -43,9 +43,13 @@ type subscriber struct {
 	backlog    int
 	hook       func(ext string, body []byte) [][]byte
 	delivered  func(Delivery)
+	onDropped  func(Delivery)
 	notice     func(Notice)
 	client     *http.Client
 	conn       net.Conn // TCP
+	// tellDropped emits platform.logsDropped; nil: nothing is dropped because of
+	// a POST that is not answered.
+	tellDropped func(sub *subscriber, events int, size int64, reason string)
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when deliver returned
@@ -171,6 +175,10 @@ func (s *subscriber) wakeUp() {
 func (s *subscriber) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel, s.done = cancel, make(chan struct{})
+	if s.tellDropped != nil {
+		go s.deliverOrDrop(ctx)
+		return
+	}
 	go s.deliver(ctx)
 }
 
@@ -216,16 +224,116 @@ func (s *subscriber) deliver(ctx context.Context) {
 			s.mu.Unlock()
 			return
 		}
-		if s.delivered != nil {
-			s.delivered(Delivery{Extension: s.name, Generation: s.generation, Events: slices.Clone(taken), FailedPosts: failed})
-		}
-		s.notice(Notice{Kind: NoticeDelivered, Process: s.name, Events: events, Detail: strconv.Itoa(len(body)) + " bytes"})
+		s.accepted(body, slices.Clone(taken), failed)
 		s.mu.Lock()
 		s.size -= size
-		s.deliveredEvents += events
-		s.deliveredBytes += int64(len(body))
 		s.mu.Unlock()
 	}
+}
+
+// accepted notes a batch that the extension has accepted.
+func (s *subscriber) accepted(body []byte, taken []uint64, failed int) {
+	if s.delivered != nil {
+		s.delivered(Delivery{Extension: s.name, Generation: s.generation, Events: taken, FailedPosts: failed})
+	}
+	s.notice(Notice{Kind: NoticeDelivered, Process: s.name, Events: len(taken), Detail: strconv.Itoa(len(body)) + " bytes"})
+	s.mu.Lock()
+	s.deliveredEvents += len(taken)
+	s.deliveredBytes += int64(len(body))
+	s.mu.Unlock()
+}
+
+// deliverOrDrop is deliver with Config.DropUnanswered. In a shutdown nothing is
+// dropped for want of an answer, which is kinder than the emulator.
+func (s *subscriber) deliverOrDrop(ctx context.Context) {
+	defer close(s.done)
+	posted := make(chan struct{}, 1) // the POST under way has ended
+	posting := false
+	defer func() {
+		if posting {
+			<-posted
+		}
+	}()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-posted:
+			posting = false
+		default:
+		}
+		wait := s.ready()
+		s.mu.Lock()
+		if posting && s.urgent {
+			wait = time.Hour
+		}
+		s.mu.Unlock()
+		if wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-ctx.Done():
+				return
+			case <-posted:
+				posting = false
+			case <-s.wake:
+			case <-timer.C:
+			}
+			continue
+		}
+		body, taken, size := s.take(nil, nil)
+		s.mu.Lock()
+		s.size -= size
+		s.mu.Unlock()
+		if posting {
+			s.drop(taken, size, "Some logs were dropped because the downstream consumer is slower than the logs production rate")
+			continue
+		}
+		posting = true
+		go func() {
+			defer func() { posted <- struct{}{} }()
+			s.postOnce(ctx, body, taken, size)
+		}()
+	}
+}
+
+// postOnce posts a batch, which is dropped when that fails.
+func (s *subscriber) postOnce(ctx context.Context, body []byte, taken []uint64, size int) {
+	bodies := [][]byte{body}
+	if s.hook != nil {
+		bodies = s.hook(s.name, body)
+	}
+	for _, b := range bodies {
+		err := s.post(ctx, b)
+		s.mu.Lock()
+		s.posts++
+		if err != nil {
+			s.failedPosts++
+		}
+		s.mu.Unlock()
+		if ctx.Err() != nil { // the environment has ended
+			s.mu.Lock()
+			s.lost += len(taken)
+			s.mu.Unlock()
+			return
+		}
+		if err != nil {
+			s.notice(Notice{Kind: NoticeDeliveryError, Process: s.name, Detail: err.Error(), Events: len(taken)})
+			s.drop(taken, size, "could not send events: "+err.Error())
+			return
+		}
+	}
+	s.accepted(body, taken, 0)
+}
+
+// drop notes a batch that is not delivered.
+func (s *subscriber) drop(taken []uint64, size int, reason string) {
+	s.mu.Lock()
+	s.droppedEvents += len(taken)
+	s.mu.Unlock()
+	if s.onDropped != nil {
+		s.onDropped(Delivery{Extension: s.name, Generation: s.generation, Events: taken})
+	}
+	s.tellDropped(s, len(taken), int64(size), reason)
 }
 
 // ready returns 0 when a batch is to be sent now, and otherwise how long to wait

@@ -26,7 +26,8 @@
 //
 // OnEvent tells the truth to check an extension against: every event, in order,
 // with the exact bytes that are sent, the invocation that it belongs to, and
-// who does not get it because of too large a backlog. OnDelivered tells which of
+// who does not get it because of too large a backlog; OnDropped tells what was
+// dropped later, with Config.DropUnanswered. OnDelivered tells which of
 // them an extension has accepted, and so owes; a process that is killed owes no
 // others. OnNotice tells what the sandbox does. Processes and ShutdownReport have what benchmarks need: the
 // times from exec to register, subscribe and first next, memory, CPU, and how
@@ -98,7 +99,8 @@
 //     lines are JSON and name no request, and platform.report comes with the
 //     answer. A time-out ends an invocation for its caller only. A crash ends
 //     the environment: SHUTDOWN with reason failure at once, and
-//     ErrEnvironmentEnded for who comes later.
+//     ErrEnvironmentEnded for who comes later. Config.DropUnanswered has a
+//     batch of telemetry dropped that is ready before the last one is answered.
 //
 // # What is not
 //

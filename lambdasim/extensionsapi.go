@@ -102,6 +102,9 @@ func (s *Sandbox) serveRegister(w http.ResponseWriter, r *http.Request, g *gener
 		case event == "INVOKE" && s.cfg.managed():
 			forbid("Extension.InvalidEventType", "INVOKE is not supported with "+string(InitManagedInstances))
 			return
+		case event == "INVOKE" && s.cfg.RefuseInvoke:
+			forbid("Extension.InvalidEventType", "INVOKE is not supported")
+			return
 		case event == "INVOKE":
 		case event == "SHUTDOWN" && !internal:
 		case event == "SHUTDOWN":

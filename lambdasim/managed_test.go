@@ -229,6 +229,24 @@ func TestManagedRefusals(t *testing.T) {
 			t.Errorf("initReport: %v", got)
 		}
 	})
+	t.Run("INVOKE, on demand", func(t *testing.T) {
+		t.Parallel()
+		for events, fails := range map[string]bool{"INVOKE": true, "SHUTDOWN": false} {
+			ext, dump := scripted(t, "ext", script{"events": []string{events}})
+			cfg, _ := baseConfig(ext)
+			cfg.RefuseInvoke = true
+			s, err := lambdasim.Start(context.Background(), cfg)
+			if (err != nil) != fails {
+				t.Errorf("%s: %v", events, err)
+			}
+			if register := entries(t, dump, "call")[0]; (register.Status == 403) != fails || strings.Contains(string(register.Body), "Extension.InvalidEventType") != fails {
+				t.Errorf("register for %s: %d %s", events, register.Status, register.Body)
+			}
+			if err == nil {
+				shutdown(t, s)
+			}
+		}
+	})
 	t.Run("an Init that an extension refuses", func(t *testing.T) {
 		t.Parallel()
 		for own, want := range map[string]string{"Extension.ConfigInvalid": "Extension.ConfigInvalid", "my own": "Extension.InitError"} {

@@ -51,6 +51,9 @@ func (cfg *Config) applyMode(problem func(format string, args ...any)) {
 	if cfg.RetryFailedInit && (cfg.managed() || cfg.snapStart()) {
 		problem("RetryFailedInit: there is no second Init with %s", cfg.InitializationType)
 	}
+	if cfg.DropUnanswered && !cfg.managed() {
+		problem("DropUnanswered is for %s only", InitManagedInstances)
+	}
 	if cfg.managed() {
 		cfg.applyManaged(problem)
 	} else if cfg.MaxConcurrency != 0 {

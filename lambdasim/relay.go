@@ -298,6 +298,17 @@ func (r *relay) tellAllDropped() {
 	}
 }
 
+// tellBatchDropped emits platform.logsDropped for a subscriber whose batch was
+// dropped. It may be dropped as well.
+func (r *relay) tellBatchDropped(sub *subscriber, events int, size int64, reason string) {
+	if sub.streams&streamPlatform == 0 {
+		return // nobody is there to be told
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emitPlatform("", typeLogsDropped, droppedRecord{DroppedBytes: size, DroppedRecords: int64(events), Reason: reason}, sub)
+}
+
 func (r *relay) publish(e *emission) {
 	if r.cfg.OnEvent == nil && !r.cfg.KeepEvents {
 		return

@@ -46,7 +46,10 @@ func (s *Sandbox) serveTelemetry(w http.ResponseWriter, r *http.Request, g *gene
 	sub := &subscriber{
 		subscription: wanted, name: ext.name, generation: g.number, backlog: s.cfg.TelemetryBacklogBytes,
 		hook: s.cfg.Deliver, delivered: s.cfg.OnDelivered, notice: s.notice, wake: make(chan struct{}, 1),
-		client: newTelemetryClient(wanted.port, s.cfg.DeliveryTimeout),
+		client: newTelemetryClient(wanted.port, s.cfg.DeliveryTimeout), onDropped: s.cfg.OnDropped,
+	}
+	if s.cfg.DropUnanswered {
+		sub.tellDropped = s.relay.tellBatchDropped
 	}
 	if wanted.tcp {
 		// The extension listens before it subscribes: Lambda dials at once.

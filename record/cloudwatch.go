@@ -22,38 +22,38 @@ type subscription struct {
 // lastMilli is the last that RFC 3339 has a name for.
 const lastMilli = 253402300799999
 
-// decodeCloudWatch reads records that Kinetel wrote in the shape of a subscription
+// cloudWatch reads records that Kinetel wrote in the shape of a subscription
 // filter's, behind each other. What the shape has no place for is not there
 // again: docs/records.md says what.
 //
 // As with OTLP, what is no event takes no memory.
-func decodeCloudWatch(data []byte) (events []Event, err error) {
+func (d *decoding) cloudWatch(data []byte) error {
 	for i := scan.Space(data, 0); i < len(data); i = scan.Space(data, i) {
 		end, err := scan.Value(data, i)
 		if err == nil {
-			events, err = appendLogEvents(events, data[i:end])
+			err = d.logEvents(data[i:end])
 		}
 		if err != nil {
-			return events, fmt.Errorf("%w: log event %d: %w", ErrNoRecord, len(events)+1, err)
+			return fmt.Errorf("log event %d: %w", len(d.events)+1, err)
 		}
 		i = end
 	}
-	return events, nil
+	return nil
 }
 
-// appendLogEvents appends the events of a record.
-func appendLogEvents(events []Event, record []byte) ([]Event, error) {
+// logEvents reads the events of a record.
+func (d *decoding) logEvents(record []byte) error {
 	s, err := readSubscription(record)
 	if err != nil {
-		return events, err
+		return err
 	}
 	if s.messageType != "DATA_MESSAGE" || string(s.filters) != `["`+format.SubscriptionFilter+`"]` {
-		return events, fmt.Errorf("a %.40s of subscription filters %.200s, which is CloudWatch's own", s.messageType, s.filters)
+		return fmt.Errorf("a %.40s of subscription filters %.200s, which is CloudWatch's own", s.messageType, s.filters)
 	}
 	if len(s.events) == 0 {
-		return events, errAbsent
+		return errAbsent
 	}
-	was, environment := len(events), ""
+	was, environment := len(d.events), ""
 	var resource map[string]string // the same of all of them
 	err = items(s.events, func(one []byte) error {
 		e, id, err := decodeLogEvent(one)
@@ -67,13 +67,12 @@ func appendLogEvents(events []Event, record []byte) ([]Event, error) {
 			return errShape
 		}
 		e.Resource = resource
-		events = append(events, e)
-		return nil
+		return d.append(e)
 	})
-	if err == nil && len(events) == was {
+	if err == nil && len(d.events) == was {
 		err = errAbsent
 	}
-	return events, err
+	return err
 }
 
 func readSubscription(record []byte) (s subscription, err error) {
@@ -110,7 +109,7 @@ func (s *subscription) resource(environment string) map[string]string {
 
 // decodeLogEvent reads an event of CloudWatch Logs.
 func decodeLogEvent(one []byte) (e Event, id format.EventID, err error) {
-	var name, message []byte
+	var name, message, fields []byte
 	at := int64(-1)
 	err = members(one, func(member, value []byte) (err error) {
 		switch string(member) {
@@ -122,6 +121,8 @@ func decodeLogEvent(one []byte) (e Event, id format.EventID, err error) {
 			}
 		case "message":
 			message = value
+		case "extractedFields":
+			fields = value
 		}
 		return nil
 	})
@@ -137,7 +138,19 @@ func decodeLogEvent(one []byte) (e Event, id format.EventID, err error) {
 		return e, id, errShape
 	}
 	e = Event{Schema: Schema, Seq: id.Seq, Time: time.UnixMilli(at).UTC().Format(timeFormat)}
-	return e, id, e.fromMessage(id.Message, message)
+	if err = e.fromMessage(id.Message, message); err == nil && fields != nil {
+		err = members(fields, func(name, value []byte) error {
+			if string(name) != "bodyBase64" {
+				return nil
+			}
+			original, err := decoded(value)
+			if err == nil {
+				err = e.setOriginal(original)
+			}
+			return err
+		})
+	}
+	return e, id, err
 }
 
 // fromMessage reads what a message says, raw being a JSON string.
@@ -209,8 +222,8 @@ type platformBody struct {
 	RuntimeARN string           `json:"runtimeVersionArn,omitempty"`
 	Name       string           `json:"name,omitempty"`
 	State      string           `json:"state,omitempty"`
-	Events     []string         `json:"events,omitempty"`
-	Types      []string         `json:"types,omitempty"`
+	Events     json.RawMessage  `json:"events,omitempty"`
+	Types      json.RawMessage  `json:"types,omitempty"`
 	Phase      string           `json:"phase,omitempty"`
 	Status     string           `json:"status,omitempty"`
 	ErrorType  string           `json:"errorType,omitempty"`
@@ -291,13 +304,9 @@ func (b *platformBody) set(what format.Message, name, value string) bool {
 	case "State":
 		b.State = value
 	case "Events":
-		b.Events = list(value)
+		b.Events = list(value, false)
 	case "Types":
-		b.Types = list(value)
-		for i, name := range b.Types { // told with a capital
-			first := min(1, len(name))
-			b.Types[i] = strings.ToLower(name[:first]) + name[first:]
-		}
+		b.Types = list(value, true)
 	case "Phase":
 		b.Phase = value
 	case "Status":
@@ -354,11 +363,23 @@ func (b *platformBody) setMetric(what format.Message, name, value string) bool {
 	return true
 }
 
-// list reads [a, b].
-func list(text string) []string {
+// list reads [a, b], and writes it as JSON; with capital, each name begins with
+// one that it does not have.
+func list(text string, capital bool) json.RawMessage {
 	text = strings.Trim(text, "[]")
 	if text == "" {
 		return nil
 	}
-	return strings.Split(text, ", ")
+	names := append(make([]byte, 0, 2*len(text)), '[')
+	for name := range strings.SplitSeq(text, ", ") {
+		if len(names) > 1 {
+			names = append(names, ',')
+		}
+		first := len(names) + 1
+		names = event.AppendQuoted(names, name)
+		if c := names[first]; capital && c >= 'A' && c <= 'Z' {
+			names[first] += 'a' - 'A'
+		}
+	}
+	return append(names, ']')
 }

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -25,18 +26,12 @@ func Join(events []Event) []Event {
 		}
 		return key{e.Environment(), e.Seq - uint64(e.Part) + 1, e.Parts, e.Time, e.Type}, true
 	}
-	// Parts that do not exist must not take memory.
-	pieces := map[key]map[int]Event{}
-	for _, e := range events {
-		k, ok := of(e)
-		if !ok {
-			continue
-		}
-		if pieces[k] == nil {
-			pieces[k] = map[int]Event{}
-		}
-		if _, again := pieces[k][e.Part]; !again {
-			pieces[k][e.Part] = e
+	// Where the parts are in events. Those that do not exist, and the others of
+	// those that are missing, take no memory.
+	pieces := map[key][]int{}
+	for i, e := range events {
+		if k, ok := of(e); ok {
+			pieces[k] = append(pieces[k], i)
 		}
 	}
 	if len(pieces) == 0 {
@@ -55,7 +50,7 @@ func Join(events []Event) []Event {
 			continue // it is out already
 		}
 		if !met {
-			if whole, ok := join(pieces[k], k.parts); ok {
+			if whole, ok := join(events, pieces[k], k.parts); ok {
 				joined[k] = true
 				out = append(out, whole)
 				continue
@@ -67,20 +62,23 @@ func Join(events []Event) []Event {
 	return out
 }
 
-// join makes one event of all its parts.
-func join(pieces map[int]Event, parts int) (Event, bool) {
-	if len(pieces) != parts {
+// join makes one event of the parts at some indices; of a part that is there more
+// than once, the first one counts.
+func join(events []Event, at []int, parts int) (Event, bool) {
+	slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(events[a].Part, events[b].Part) })
+	at = slices.CompactFunc(at, func(a, b int) bool { return events[a].Part == events[b].Part })
+	if len(at) != parts {
 		return Event{}, false
 	}
-	whole := pieces[1]
+	whole := events[at[0]]
 	whole.Part, whole.Parts = 0, 0
 	var body []byte
-	for i := 1; i <= parts; i++ {
+	for _, i := range at {
 		var ok bool
-		if body, ok = appendUnquoted(body, pieces[i].Body); !ok {
+		if body, ok = appendUnquoted(body, events[i].Body); !ok {
 			return Event{}, false
 		}
-		if extra := pieces[i].Extra; len(whole.Extra) == 0 && len(extra) > 0 {
+		if extra := events[i].Extra; len(whole.Extra) == 0 && len(extra) > 0 {
 			whole.Extra = extra // whichever part carries it
 		}
 	}

@@ -6,22 +6,17 @@ import (
 	"kinetel/internal/format"
 )
 
-// decodeKPL reads an aggregate of the Kinesis Producer Library, whose user records
-// are lines without their line feeds.
-func decodeKPL(data []byte) (events []Event, err error) {
-	err = format.ReadKPL(data, func(line []byte) error {
-		e, err := decodeLine(line)
-		if err != nil {
-			return fmt.Errorf("user record %d: %w", len(events)+1, err)
+// kpl reads an aggregate of the Kinesis Producer Library, whose user records are
+// lines without their line feeds.
+func (d *decoding) kpl(data []byte) error {
+	err := format.ReadKPL(data, func(line []byte) error {
+		if err := d.line(line); err != nil {
+			return fmt.Errorf("user record %d: %w", len(d.events)+1, err)
 		}
-		events = append(events, e)
 		return nil
 	})
-	if err == nil && len(events) == 0 {
+	if err == nil && len(d.events) == 0 {
 		err = errAbsent
 	}
-	if err != nil {
-		return events, fmt.Errorf("%w: %w", ErrNoRecord, err)
-	}
-	return events, nil
+	return err
 }

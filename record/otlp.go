@@ -21,24 +21,22 @@ const maxLevels = 13
 // timeFormat is how Kinetel writes a time that OTLP has in nanoseconds.
 const timeFormat = event.TimeFormat
 
-// decodeOTLP reads payloads of OTLP/JSON that Kinetel wrote, each a line of text.
+// otlp reads payloads of OTLP/JSON that Kinetel wrote, each a line of text.
 // Their events share the map of a payload's resource.
 //
 // It reads text, and keeps none of the structure: strings and numbers of a body
 // are those that stand there, byte for byte, and what is no event of Kinetel's
 // takes no memory.
-func decodeOTLP(text []byte) ([]Event, error) {
+func (d *decoding) otlp(text []byte) error {
 	if len(text) == 0 || text[len(text)-1] != '\n' {
-		return nil, fmt.Errorf("%w: the last payload does not end", ErrNoRecord)
+		return errors.New("the last payload does not end")
 	}
-	var events []Event
 	for line := range bytes.Lines(text) {
-		var err error
-		if events, err = appendPayload(events, line[:len(line)-1]); err != nil {
-			return events, fmt.Errorf("%w: event %d of OTLP: %w", ErrNoRecord, len(events)+1, err)
+		if err := d.payload(line[:len(line)-1]); err != nil {
+			return fmt.Errorf("event %d of OTLP: %w", len(d.events)+1, err)
 		}
 	}
-	return events, nil
+	return nil
 }
 
 var (
@@ -46,12 +44,12 @@ var (
 	errAbsent = errors.New("without what Kinetel always writes")
 )
 
-// appendPayload appends the events of a payload.
-func appendPayload(events []Event, payload []byte) ([]Event, error) {
+// payload reads the events of a payload.
+func (d *decoding) payload(payload []byte) error {
 	if end, err := scan.Value(payload, 0); err != nil || end != len(payload) {
-		return events, errShape
+		return errShape
 	}
-	was := len(events)
+	was := len(d.events)
 	err := members(payload, func(name, value []byte) error {
 		var scopes, list string
 		switch string(name) {
@@ -62,19 +60,16 @@ func appendPayload(events []Event, payload []byte) ([]Event, error) {
 		default:
 			return errShape
 		}
-		return items(value, func(origin []byte) (err error) {
-			events, err = appendScopes(events, origin, scopes, list)
-			return err
-		})
+		return items(value, func(origin []byte) error { return d.scopes(origin, scopes, list) })
 	})
-	if err == nil && len(events) == was {
+	if err == nil && len(d.events) == was {
 		err = errAbsent
 	}
-	return events, err
+	return err
 }
 
-// appendScopes appends the events of a ResourceLogs or ResourceSpans.
-func appendScopes(events []Event, origin []byte, scopes, list string) ([]Event, error) {
+// scopes reads the events of a ResourceLogs or ResourceSpans.
+func (d *decoding) scopes(origin []byte, scopes, list string) error {
 	var resource, all []byte
 	err := members(origin, func(name, value []byte) error {
 		switch string(name) {
@@ -86,12 +81,16 @@ func appendScopes(events []Event, origin []byte, scopes, list string) ([]Event, 
 		return nil
 	})
 	if err != nil {
-		return events, err
+		return err
 	}
 	if resource == nil || all == nil {
-		return events, errAbsent
+		return errAbsent
 	}
-	err = items(all, func(one []byte) error {
+	n := 0
+	return items(all, func(one []byte) error {
+		if n++; n > 1 {
+			return errShape // Kinetel writes one; each would read the resource again
+		}
 		var scope, elements []byte
 		err := members(one, func(name, value []byte) error {
 			switch string(name) {
@@ -108,26 +107,24 @@ func appendScopes(events []Event, origin []byte, scopes, list string) ([]Event, 
 		if scope == nil || elements == nil {
 			return errAbsent
 		}
-		of, err := resourceOf(resource, scope)
+		of, err := d.resourceOf(resource, scope)
 		if err != nil {
 			return err
 		}
 		return items(elements, func(element []byte) error {
-			e, err := decodeElement(element, list == "spans")
+			e, err := d.element(element, list == "spans")
 			if err != nil {
 				return err
 			}
 			e.Resource = of
-			events = append(events, e)
-			return nil
+			return d.append(e)
 		})
 	})
-	return events, err
 }
 
 // resourceOf returns the resource of the lines that were encoded: the first of
 // the resource's attributes, as many as the scope says.
-func resourceOf(resource, scope []byte) (map[string]string, error) {
+func (d *decoding) resourceOf(resource, scope []byte) (map[string]string, error) {
 	count, ours := -1, false
 	err := members(scope, func(name, value []byte) error {
 		switch string(name) {
@@ -162,7 +159,9 @@ func resourceOf(resource, scope []byte) (map[string]string, error) {
 		return attributes(value, func(key string, value []byte) (err error) {
 			if count > 0 {
 				count--
-				of[key], err = text(value)
+				if err = d.countOne(); err == nil {
+					of[key], err = text(value)
+				}
 			}
 			return err
 		})
@@ -173,11 +172,12 @@ func resourceOf(resource, scope []byte) (map[string]string, error) {
 	return of, err
 }
 
-// decodeElement reads a log record or a span.
-func decodeElement(element []byte, span bool) (e Event, err error) {
+// element reads a log record or a span.
+func (d *decoding) element(element []byte, span bool) (e Event, err error) {
 	e = Event{Schema: Schema, Body: json.RawMessage("null")}
 	var nanos string
 	var whole, values []byte // the body as JSON text; as AnyValue
+	var original []byte      // of a body with replacements
 	asText := false          // values holds JSON text
 	err = members(element, func(name, value []byte) (err error) {
 		switch string(name) {
@@ -201,10 +201,15 @@ func decodeElement(element []byte, span bool) (e Event, err error) {
 				case "kinetel.extra":
 					var extra []byte
 					if extra, err = jsonText(value); err == nil {
+						err = d.count(extra)
+					}
+					if err == nil {
 						err = json.Unmarshal(extra, &e.Extra)
 					}
 				case "kinetel.body":
 					whole, err = jsonText(value)
+				case "kinetel.body.bytes":
+					original, err = textBytes(value)
 				case "kinetel.body.json":
 					asText = string(value) == `{"boolValue":true}`
 				}
@@ -233,6 +238,8 @@ func decodeElement(element []byte, span bool) (e Event, err error) {
 		e.Time = time.Unix(int64(n/1e9), int64(n%1e9)).UTC().Format(timeFormat)
 	}
 	switch {
+	case original != nil:
+		err = e.setOriginal(original)
 	case whole != nil:
 		e.Body = whole
 	case span || values == nil:

@@ -140,13 +140,13 @@ func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
 		{"a number that is none", strings.Replace(aLine, "17", "-17", 1), 0},
 		{"gzip of nothing", zip(t, ""), 0},
 		{"gzip of text", zip(t, "hello\n"), 0},
-		{"gzip that is cut", cut(zip(t, aLine)), 0},
+		{"gzip that is cut", cut(zip(t, aLine)), 1},
 		{"only the beginning of gzip", "\x1f\x8b", 0},
-		{"gzip with something behind it", zip(t, aLine) + "x", 0},
+		{"gzip with something behind it", zip(t, aLine) + "x", 1},
 		{"zstd of nothing", zst(t, ""), 0},
 		{"zstd that is cut", cut(zst(t, aLine)), 0},
 		{"only the beginning of zstd", "\x28\xb5\x2f\xfd", 0},
-		{"zstd with something behind it", zst(t, aLine) + "x", 0},
+		{"zstd with something behind it", zst(t, aLine) + "x", 1},
 		{"a number that does not end", "17", 0},
 		{"a user record that is cut", strings.TrimSuffix(aLine, "}\n"), 0},
 		{"a user record behind a line", aLine + strings.TrimSuffix(aLine, "\n"), 0},
@@ -179,7 +179,7 @@ func TestDecodeRefusesABomb(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			one := compressions[name](t, lines)
 			data := []byte(strings.Repeat(one, max(mebibyte/len(one), 65)))
-			if _, err := record.Decode(data); !errors.Is(err, record.ErrNoRecord) || !strings.Contains(err.Error(), "bytes of lines") {
+			if _, err := record.Decode(data); !errors.Is(err, record.ErrLimit) || errors.Is(err, record.ErrNoRecord) || !strings.Contains(err.Error(), "bytes of lines") {
 				t.Errorf("Decode returned %v", err)
 			}
 		})
@@ -301,6 +301,7 @@ func FuzzDecode(f *testing.F) {
 	} {
 		texts = append(texts, ofCloudWatch(logEvent(17, what, quoted(message))))
 	}
+	texts = append(texts, strings.Replace(aLine, `,"extra"`, `,"bodyBase64":"Iv8i","extra"`, 1), strings.Replace(ofCloudWatch(logEvent(17, format.FunctionText, `"a"`)), `"message"`, `"extractedFields":{"bodyBase64":"Iv8i"},"message"`, 1))
 	odd := `{"schema":"kinetel/1","seq":1,"time":"x","type":"kinetel.span","part":1,"parts":2,"body":"\udead","extra":{"a":1},"resource":{"a":"b"}}` + "\n"
 	for _, encode := range encodings {
 		texts = append(texts, string(encode(read(f, aLine, odd))), string(encode(nil)))
@@ -322,11 +323,24 @@ func FuzzDecode(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		events, err := record.Decode(data)
 		runtime.ReadMemStats(&after)
-		if err != nil && !errors.Is(err, record.ErrNoRecord) {
-			t.Errorf("the error %v is no ErrNoRecord", err)
+		if err != nil && !errors.Is(err, record.ErrNoRecord) && !errors.Is(err, record.ErrLimit) {
+			t.Errorf("the error %v is neither an ErrNoRecord nor an ErrLimit", err)
 		}
 		if err == nil && len(events) == 0 {
 			t.Error("neither an event nor an error")
+		}
+		small := record.Decoder{MaxBytes: 4 << 10, MaxEvents: 5} // and windows of zstd beside
+		var few []record.Event
+		took := allocated(func() { few, _ = small.Decode(data) })
+		if len(few) > min(small.MaxEvents, len(events)) || took > 20<<20+256*uint64(min(len(data), 8<<10)) {
+			t.Errorf("within limits, %d bytes are allocated for %d events of %d", took, len(few), len(events))
+		}
+		size := 0
+		for _, e := range few {
+			size += len(e.Body)
+		}
+		if size > 8*small.MaxBytes {
+			t.Errorf("within limits, bodies have %d bytes", size)
 		}
 		if !bytes.Equal(data, was) {
 			t.Error("the data was changed")

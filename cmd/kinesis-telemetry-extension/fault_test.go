@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,14 +38,14 @@ func mainOrFaulty() {
 	}
 	environ := os.Environ()
 	var stdout io.Writer = os.Stdout
-	connect := func(cfg config.Config) ship.Putter {
-		return &faultyPutter{Putter: newClient(cfg), fault: fault}
+	connect := func(cfg config.Config, log *slog.Logger) ship.Putter {
+		return &faultyPutter{Putter: newClient(cfg, log), fault: fault}
 	}
 	switch fault {
 	case "connect":
-		connect = func(config.Config) ship.Putter { panic("connect") }
+		connect = func(config.Config, *slog.Logger) ship.Putter { panic("connect") }
 	case "no putter":
-		connect = func(config.Config) ship.Putter { return nil }
+		connect = func(config.Config, *slog.Logger) ship.Putter { return nil }
 	case "stdout":
 		stdout = brokenWriter{}
 	}

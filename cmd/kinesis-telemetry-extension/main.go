@@ -38,7 +38,7 @@ func main() {
 
 // run is the extension's life. An error was told already; it means that Lambda
 // and the extension cannot go on with each other.
-func run(path string, environ []string, stdout, stderr io.Writer, connect func(config.Config) ship.Putter) error {
+func run(path string, environ []string, stdout, stderr io.Writer, connect func(config.Config, *slog.Logger) ship.Putter) error {
 	log := selflog.New(stderr, slog.LevelWarn).Logger()
 	start := config.ReadRegistration(environ)
 	if start.RuntimeAPI == "" {
@@ -59,6 +59,11 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		events = events[1:] // Lambda refuses the other there
 	}
 	function, err := api.Register(registering, filepath.Base(path), events...)
+	noInvoke := len(events) > 1 && isInvalidEventType(err)
+	if noInvoke {
+		// Failing here would fail the function's init.
+		function, err = api.Register(registering, filepath.Base(path), extensionapi.Shutdown)
+	}
 	if err != nil {
 		log.Error("Lambda does not register the extension", "error", err.Error())
 		return err
@@ -74,6 +79,12 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		own := selflog.New(stderr, cfg.LogLevel)
 		defer own.Close()
 		e.cfg, e.log = cfg, own.Logger()
+		if noInvoke && cfg.Enabled {
+			e.log.Warn("Lambda refused to register the extension for INVOKE; it is registered for SHUTDOWN: no invocation is held, and telemetry is sent as on Managed Instances")
+			if cfg.Lambda.Initialization != config.SnapStart { // whose restore still begins an environment
+				e.cfg.Lambda.Initialization = config.ManagedInstances
+			}
+		}
 		ended, err = e.live(stop, problems)
 	})
 	if !ended {
@@ -85,13 +96,20 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	return err
 }
 
+// isInvalidEventType reports whether a registration was refused because of the
+// events that it was for.
+func isInvalidEventType(err error) bool {
+	refusal := (*extensionapi.Error)(nil)
+	return errors.As(err, &refusal) && refusal.Type == extensionapi.InvalidEventType
+}
+
 // extension is what is known when there is work to do.
 type extension struct {
 	api      *extensionapi.Client
 	function extensionapi.Function
 	sandbox  telemetry.Resolver
 	stdout   io.Writer
-	connect  func(config.Config) ship.Putter
+	connect  func(config.Config, *slog.Logger) ship.Putter
 	cfg      config.Config
 	log      *slog.Logger
 }
@@ -99,12 +117,11 @@ type extension struct {
 // live ships telemetry if it is asked to and can. It reports whether Lambda's
 // loop has ended; where it has not, there is nothing to do but to keep it going.
 func (e *extension) live(stop context.Context, problems []config.Problem) (ended bool, err error) {
-	bad := tell(e.log, problems)
+	bad := logProblems(e.log, problems)
 	switch {
-	case config.Usable(problems) && e.cfg.Enabled:
-	case !config.Usable(problems) && e.cfg.Strict:
+	case e.cfg.Strict && len(bad) > 0:
 		return true, e.fail(stop, "Extension.ConfigInvalid", strings.Join(bad, "; "))
-	default:
+	case !config.Usable(problems) || !e.cfg.Enabled:
 		return false, nil
 	}
 	ended, err = e.work(stop)
@@ -175,15 +192,16 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
-	p := newPipeline(e.function, cfg, e.connect(cfg), e.stdout, log)
+	p := newPipeline(e.function, cfg, e.connect(cfg, log), e.stdout, log)
 	loop := lifecycle.New(e.api, p, cfg, log)
 
-	listener, err := telemetry.Listen(stop, e.sandbox, log, &intake{pipeline: p, Loop: loop})
+	managed := cfg.Lambda.Initialization == config.ManagedInstances
+	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, &intake{pipeline: p, Loop: loop})
 	if err != nil {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		return false, nil
 	}
-	schema, err := telemetry.Subscribe(stop, e.api.HTTP(), cfg.Lambda.RuntimeAPI, e.api.ID(), listener.Port(), cfg.Types)
+	schema, err := telemetry.Subscribe(stop, e.api.HTTP(), cfg.Lambda.RuntimeAPI, e.api.ID(), listener.Destination(), managed, cfg.Types)
 	if err != nil {
 		listener.Close(context.Background())
 		if errors.Is(err, telemetry.ErrNotSupported) {
@@ -210,10 +228,15 @@ func credentialSource(cfg config.AWS) kinesis.CredentialSource {
 	})
 }
 
-func newClient(cfg config.Config) ship.Putter {
+func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
 	endpoint := cfg.AWS.Endpoint
 	if endpoint == "" {
 		endpoint = kinesis.Endpoint(cfg.AWS.Region, cfg.AWS.UseFIPS, cfg.AWS.UseDualStack)
+	}
+	// HTTPS_PROXY and NO_PROXY are read by net/http itself.
+	proxy := http.ProxyFromEnvironment
+	if cfg.AWS.IgnoreProxy {
+		proxy = nil
 	}
 	return kinesis.New(kinesis.Config{
 		StreamName:  cfg.StreamName,
@@ -222,8 +245,8 @@ func newClient(cfg config.Config) ship.Putter {
 		Endpoint:    endpoint,
 		CABundle:    cfg.AWS.CABundle,
 		Credentials: credentialSource(cfg.AWS),
-		// HTTPS_PROXY and NO_PROXY are read by net/http itself.
-		Proxy: http.ProxyFromEnvironment,
+		Proxy:       proxy,
+		Log:         log,
 	})
 }
 
@@ -235,22 +258,25 @@ func newEnvironmentID() string {
 	return hex.EncodeToString(id[:])
 }
 
-// tell tells all problems with the configuration at once. It returns those that
-// keep the extension from working.
-func tell(log *slog.Logger, problems []config.Problem) (bad []string) {
-	var odd []string
+// logProblems logs all problems with the configuration at once, a line for each
+// severity. It returns those that are more than warnings.
+func logProblems(log *slog.Logger, problems []config.Problem) (bad []string) {
+	var by [config.Fatal + 1][]string
 	for _, p := range problems {
-		if p.Warning {
-			odd = append(odd, p.String())
-		} else {
-			bad = append(bad, p.String())
+		text := p.String()
+		if p.Severity == config.Replaced {
+			text += "; " + p.Used + " is used instead"
 		}
+		by[p.Severity] = append(by[p.Severity], text)
 	}
-	if len(bad) > 0 {
-		log.Error("the configuration cannot be used: nothing is shipped, and the function runs on without", "problems", bad)
+	if list := by[config.Fatal]; list != nil {
+		log.Error("the configuration cannot be used: nothing is shipped, and the function runs on without", "problems", list)
 	}
-	if len(odd) > 0 {
-		log.Warn("the configuration has parts that have no effect", "problems", odd)
+	if list := by[config.Replaced]; list != nil {
+		log.Error("values in the configuration cannot be used and are replaced", "problems", list)
 	}
-	return bad
+	if list := by[config.Warning]; list != nil {
+		log.Warn("the configuration has parts that have no effect", "problems", list)
+	}
+	return append(by[config.Fatal], by[config.Replaced]...)
 }

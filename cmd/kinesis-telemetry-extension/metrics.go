@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"kinetel/internal/config"
 	"kinetel/internal/emf"
 )
 
@@ -40,6 +41,8 @@ func (p *pipeline) tellMetrics(final bool) {
 		BytesShipped: total.bytes - before.bytes,
 		BufferBytes:  waiting.Bytes,
 		BufferUse:    100 * float64(waiting.Bytes) / float64(p.cfg.BufferBytes),
+
+		SettingsReplaced: int64(config.Count(p.cfg.Problems, config.Replaced)),
 	}
 	invocations, held := p.invocations.Period()
 	f.HeldMs = emf.Distribution{Count: int64(invocations), P50: held.P50, P99: held.P99, Max: held.Max}

@@ -32,6 +32,9 @@ import (
 // written to disk, and a last small request tells of it.
 const lastWords = 200 * time.Millisecond
 
+// lastWrite is that end where Kinesis takes longer than lastWords to answer.
+const lastWrite = 100 * time.Millisecond
+
 // pipeline is everything between Lambda's Telemetry API and Kinesis, as the loop
 // sees it.
 //
@@ -63,15 +66,19 @@ type pipeline struct {
 	ownLog      atomic.Int64 // events that are Kinetel's own log
 	metrics     metrics
 
-	stopShipping context.CancelFunc
-	shipped      chan struct{} // closed when the shipper has ended
+	stopShipping  context.CancelFunc
+	shipped       chan struct{}           // closed when the shipper has ended
+	recover       func() []spool.Leftover // nil: there is no spool
+	recoveryState atomic.Int32            // of what earlier processes left: resumed, abandoned, or neither yet
+	recoveryDone  chan struct{}           // closed when it is over
 
 	// taking makes one of giving an event its number and of knowing in which
 	// environment, against a restore.
-	taking      sync.Mutex            // guards the next three
-	before      *pack.Packer          // that of before the restore
+	taking      sync.Mutex            // guards the next four
 	environment *resource.Environment // what is known of the packer's
-	described   *pack.Packer          // whose environment the stream was told of
+	before      *pack.Packer          // that of before the restore
+	snapshot    *resource.Environment // what is known of before's
+	described   []*pack.Packer        // whose kinetel.environment was emitted
 
 	mu        sync.Mutex // guards all below
 	began     time.Time
@@ -88,19 +95,25 @@ type pipeline struct {
 
 func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *pipeline {
 	now := time.Now()
-	p := &pipeline{cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now}, account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization), shipped: make(chan struct{})}
+	p := &pipeline{
+		cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now},
+		account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization, cfg.RequestIDKeys...),
+		shipped: make(chan struct{}), recoveryDone: make(chan struct{}),
+	}
+	p.invocations.SetInitType(string(cfg.Lambda.Initialization))
 	queued := queue.Options{
 		Max:      cfg.BufferBytes,
 		Always:   cfg.Spool == config.SpoolAlways,
 		Stripper: pack.NewStripper(cfg.Compression),
 	}
 	if cfg.Spool != config.SpoolOff {
-		opt := spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log}
+		opt := spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log, Check: pack.Checker{}}
 		if queued.Always {
 			opt.Reserve = pack.MaxRecord + 256<<10 // the open record, as lines
 		}
 		p.spool = spool.New(opt)
 		queued.Store = p.spool
+		p.recover = p.spool.Recover
 	}
 	p.queue = queue.New(queued)
 	p.shipper = ship.New(p.queue, putter, p.account.Total, log.With("stream", cfg.StreamName, "region", cfg.AWS.Region))
@@ -181,6 +194,15 @@ func (p *pipeline) push(r *pack.Record) {
 	}
 }
 
+const (
+	resumed = 1 + iota
+	abandoned
+)
+
+// recoveryTime is how long what earlier processes left goes first. A disk that
+// takes longer to read must not keep new lines waiting.
+const recoveryTime = 200 * time.Millisecond
+
 // start begins to ship, first of all what earlier processes of the environment
 // left.
 func (p *pipeline) start(listener intakeCloser) {
@@ -188,12 +210,32 @@ func (p *pipeline) start(listener intakeCloser) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stopShipping = cancel
 	go func() {
-		defer close(p.shipped)
-		if p.spool != nil {
-			guard.Run(p.log, "take up what an earlier process left", func() { p.takeUp(p.spool.Recover()) })
+		defer close(p.recoveryDone)
+		if p.recover == nil {
+			return
 		}
+		guard.Run(p.log, "resume what an earlier process left", func() {
+			if left := p.recover(); p.recoveryState.CompareAndSwap(0, resumed) {
+				p.takeUp(left)
+			}
+		})
+	}()
+	go func() {
+		defer close(p.shipped)
+		p.awaitRecovery(ctx, recoveryTime)
 		p.shipper.Run(ctx)
 	}()
+}
+
+// awaitRecovery waits for what earlier processes left, but not for ever.
+func (p *pipeline) awaitRecovery(ctx context.Context, atMost time.Duration) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-p.recoveryDone:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // stop ends the shipping.
@@ -285,7 +327,7 @@ func (p *pipeline) Restored() {
 		now := time.Now()
 		p.taking.Lock()
 		before := p.own()
-		p.environment = environment
+		p.snapshot, p.environment = p.environment, environment
 		p.mu.Lock()
 		p.packers = slices.Insert(p.packers, 0, packer)
 		p.began, p.reported, p.since = now, now, 0
@@ -299,6 +341,19 @@ func (p *pipeline) Restored() {
 
 // Thawed says that the environment may have been frozen until now.
 func (p *pipeline) Thawed() { p.shipper.Thawed() }
+
+// Ending says that the environment ends, and until when records can be sent.
+func (p *pipeline) Ending(deadline time.Time) { p.shipper.Ending(p.sendUntil(deadline)) }
+
+// sendUntil returns until when records are sent; the rest of the time up to the
+// deadline is for what could not be.
+func (p *pipeline) sendUntil(deadline time.Time) time.Time {
+	rest := lastWords
+	if p.shipper.Stats().Latency.P50 > ledger.Milliseconds(lastWords) {
+		rest = lastWrite // no last request would be answered
+	}
+	return deadline.Add(-min(rest, time.Until(deadline)/3))
+}
 
 // Cut closes the open records and has them sent.
 func (p *pipeline) Cut() {
@@ -314,9 +369,10 @@ func (p *pipeline) Cut() {
 	p.shipper.Wake()
 }
 
-// CutIfOlder is Cut where the open record is older than age.
+// CutIfOlder is Cut where the open record is older than age, or is needed to find
+// out why the only one before it was refused.
 func (p *pipeline) CutIfOlder(age time.Duration) {
-	if p.own().Age() >= age {
+	if p.own().Age() >= age || p.shipper.NeedsAnother() {
 		p.Cut()
 	}
 }
@@ -365,8 +421,12 @@ func (p *pipeline) Finish(ctx context.Context) {
 	guard.Run(p.log, "report", func() { p.addReport(true) })
 	p.Cut()
 	deadline, _ := ctx.Deadline()
-	sending, cancel := context.WithDeadline(ctx, deadline.Add(-min(lastWords, time.Until(deadline)/3)))
+	sending, cancel := context.WithDeadline(ctx, p.sendUntil(deadline))
 	defer cancel()
+	p.awaitRecovery(sending, recoveryTime)
+	if !p.recoveryState.CompareAndSwap(0, abandoned) {
+		p.awaitRecovery(sending, time.Minute) // it is read; the rest takes no longer than sending it
+	}
 	err := errNotDrained
 	guard.Run(p.log, "drain", func() { err = p.drain(sending) })
 	p.stop()
@@ -412,6 +472,10 @@ func (p *pipeline) drain(ctx context.Context) error {
 // disk or is given up, and a last request tells of it.
 func (p *pipeline) giveIn(ctx context.Context) {
 	before := p.account.Total()
+	if p.spool != nil {
+		p.spool.RetryNow()
+	}
+	p.queue.Check()
 	p.queue.Spill()
 	p.mu.Lock()
 	p.ending = true // what is packed from here on does not queue behind what is left
@@ -429,10 +493,18 @@ func (p *pipeline) giveIn(ctx context.Context) {
 	if len(words) > 0 {
 		untold = p.shipper.Last(ctx, words)
 	}
+	if p.spool != nil {
+		for _, r := range words {
+			if !slices.Contains(untold, r) {
+				p.spool.Sent(r)
+			}
+		}
+	}
 	for _, r := range untold {
 		p.queue.Push(r)
 	}
 	p.queue.Spill()
+	p.queue.Check() // or the log would say that there is on disk what is not
 	lost, spooled := p.account.Total()-before, p.queue.Waiting().Spooled
 	what := "the rest is lost"
 	switch {

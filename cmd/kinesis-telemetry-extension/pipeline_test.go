@@ -271,10 +271,14 @@ var function = extensionapi.Function{Name: "orders", Version: "$LATEST", Account
 
 func newProcess(cfg config.Config, s *stream) *process {
 	p := &process{log: &logbook{}}
-	p.pipeline = newPipeline(function, cfg, s, io.Discard, slog.New(p.log))
-	p.intake = intake{pipeline: p.pipeline, Loop: lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
+	p.begin(cfg, s)
 	p.start(p)
 	return p
+}
+
+func (p *process) begin(cfg config.Config, s *stream) {
+	p.pipeline = newPipeline(function, cfg, s, io.Discard, slog.New(p.log))
+	p.intake = intake{pipeline: p.pipeline, Loop: lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
 }
 
 // end is what a process knows when it has ended.
@@ -442,6 +446,7 @@ func (w *world) bury(p *process) end {
 // finish ends a process as Lambda's SHUTDOWN does.
 func (w *world) finish(within time.Duration) {
 	p := w.process
+	p.Ending(time.Now().Add(within))
 	p.CloseIntake(context.Background())
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
@@ -516,6 +521,20 @@ func (w *world) kill() {
 	}
 }
 
+// empty deletes the spool's files, as a handler does that empties /tmp. What was
+// on disk only is lost, and reported as soon as the next body comes.
+func (w *world) empty() {
+	synctest.Wait()
+	if err := os.RemoveAll(w.cfg.SpoolDir); err != nil {
+		w.problem("empty the spool: %v", err)
+	}
+	w.spoiled = true
+	w.add(1, 10, false)
+	if n, onDisk := w.process.queue.Waiting().Spooled.Records, len(w.process.queue.Stored()); n != onDisk {
+		w.problem("%d records are said to be on disk, and %d are", n, onDisk)
+	}
+}
+
 func (w *world) do(s step) {
 	p := w.process
 	switch s.What {
@@ -548,6 +567,8 @@ func (w *world) do(s step) {
 	case "finish":
 		w.finish(s.Duration)
 		w.begin()
+	case "empty /tmp":
+		w.empty()
 	case "kill":
 		if w.cfg.Spool == config.SpoolAlways {
 			w.kill()
@@ -763,7 +784,7 @@ func drawConfig(t *rapid.T) config.Config {
 		BufferBytes:  rapid.SampledFrom([]int64{16 << 20, 1 << 20, 64 << 10, 8 << 10}).Draw(t, "buffer"),
 		SpoolBytes:   rapid.SampledFrom([]int64{64 << 20, 4 << 20, 2 << 20}).Draw(t, "spool bytes"),
 		Report:       config.Report{Events: rapid.IntRange(0, 4).Draw(t, "report") > 0},
-		Lambda:       config.Lambda{Region: "eu-west-1"},
+		Lambda:       config.Lambda{Region: "eu-west-1", Initialization: config.SnapStart}, // schedules have restores
 	}
 	if cfg.Spool == config.SpoolAlways {
 		cfg.SpoolBytes = max(cfg.SpoolBytes, 4<<20) // the least that can be configured: a record has room beside its journal
@@ -778,7 +799,7 @@ func drawSchedule(t *rapid.T, rng *rand.Rand) (schedule []step) {
 	for _, skip := range rapid.SliceOfN(rapid.IntRange(-7, 1), steps, steps).Draw(t, "leave out where positive") {
 		s := step{
 			What: pick(rng, "add", "add", "add", "add", "cut", "cut", "cut if older", "flush", "flush", "wait", "wait", "wait",
-				"Kinesis", "Kinesis", "Kinesis", "Kinesis", "thaw", "restore", "finish", "kill", "burst", "burst", "burst", "huge"),
+				"Kinesis", "Kinesis", "Kinesis", "Kinesis", "thaw", "restore", "finish", "kill", "empty /tmp", "burst", "burst", "burst", "huge"),
 			N:        1 + rng.IntN(8),
 			Size:     pick(rng, 10, 100, 700),
 			Mode:     mode(rng.IntN(int(modes))),
@@ -922,6 +943,45 @@ func TestWhatCannotBeSentIsToldAsLostWhereThereIsNoDisk(t *testing.T) {
 		if len(told) != 1 || told[0].attrs["told_in_stream"] != true || told[0].attrs["lost_events"] != n {
 			t.Errorf("log: %v", told)
 		}
+		w.begin()
+	}, withSpool(config.SpoolOff))
+}
+
+// A last request is of no use where Kinesis takes longer to answer than it has: its
+// time is for what there is.
+func TestASlowKinesisHasMoreOfTheShutdownsTime(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stream.become(acceptsSlowly)
+		w.add(10, 100, false)
+		w.process.Cut()
+		time.Sleep(time.Second)
+		w.add(10, 100, false)
+		w.finish(430 * time.Millisecond)
+		if told := w.process.log.find("the environment ends before everything was in Kinesis"); len(told) > 0 {
+			t.Errorf("log: %v", told)
+		}
+		w.begin()
+	}, withSpool(config.SpoolOff))
+}
+
+// The first record is refused, and nothing was accepted yet: what the next invocation
+// said shows that it is about the record, however young it is.
+func TestAnInvocationSendsWhatIsNeededToJudgeTheFirstRecord(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stream.become(refusesPoison)
+		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, poison)})
+		w.process.intake.Commit(nil)
+		w.poisoned = true
+		w.process.Cut()
+		time.Sleep(time.Second)
+		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, "fine")})
+		w.process.intake.Commit(nil)
+		w.process.CutIfOlder(time.Hour)
+		time.Sleep(time.Second)
+		if bodies := w.stream.bodies("function"); len(bodies) != 1 || w.process.account.Total() == 0 || w.process.Unavailable() {
+			t.Errorf("%q arrived, %d are given up", bodies, w.process.account.Total())
+		}
+		w.finish(2 * time.Second)
 		w.begin()
 	}, withSpool(config.SpoolOff))
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,8 @@ import (
 
 // id is the environment that the process numbers events of.
 func (p *process) id() string { return p.own().Origin().EnvironmentID }
+
+func snapStart(cfg *config.Config) { cfg.Lambda.Initialization = config.SnapStart }
 
 // say takes an event of a type with a record.
 func (p *process) say(kind, record string) {
@@ -110,7 +113,7 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 				if diff := cmp.Diff([]string{`1 platform.restoreStart {"functionName":"orders"}`, "2 kinetel.environment ", `3 function "one"`}, lines(w.stream.sent(after))); diff != "" {
 					t.Errorf("after (-want +got):\n%s", diff)
 				}
-			})
+			}, snapStart)
 		})
 	}
 }
@@ -128,7 +131,7 @@ func TestAProcessThatIsNotRestoredHasOneEnvironment(t *testing.T) {
 		if n := len(w.stream.environments()); n != 1 {
 			t.Errorf("%d environments", n)
 		}
-	})
+	}, snapStart)
 }
 
 // Sockets and keys of a snapshot are dead.
@@ -157,7 +160,7 @@ func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
 		if got := counts(); got != [2]int{1, 1} {
 			t.Errorf("after, connections and credentials were made anew %v times, want once each", got)
 		}
-	})
+	}, snapStart)
 }
 
 // The figures of a report are those of the environment that it is of.
@@ -192,7 +195,7 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 		if len(mine) != 3 { // with what it is
 			t.Errorf("of the new environment there are %v", lines(mine))
 		}
-	})
+	}, snapStart)
 }
 
 // Telemetry that comes while the restore is noticed is numbered in one
@@ -231,7 +234,7 @@ func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 					t.Fatalf("event %d is %s", i, e.Body)
 				}
 			}
-		}, withSpool(config.SpoolAlways))
+		}, withSpool(config.SpoolAlways), snapStart)
 	}
 }
 
@@ -281,12 +284,12 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 					if n := len(w.stream.environments()); n != 2 {
 						t.Errorf("%s: %d environments", tt.name, n)
 					}
-				}, withSpool(spool))
+				}, withSpool(spool), snapStart)
 			}
 			want := outcome{
 				before: []string{
 					`1 function "before 0"`, `2 function "before 1"`, `3 function "before 2"`, `4 function "before 3"`, `5 platform.report {"requestId":"init"}`,
-					`6 kinetel.invocation {"requestId":"init","metrics":{},"coldStart":false}`,
+					`6 kinetel.invocation {"requestId":"init","metrics":{},"coldStart":false,"initType":"snap-start"}`,
 				},
 				after: []string{`1 platform.restoreStart {}`, `2 kinetel.environment `, `3 function "after 0"`, `4 function "after 1"`, `5 function "after 2"`},
 			}
@@ -296,6 +299,130 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// timed is an event with a time.
+func timed(at, kind, record string) *event.Event {
+	return &event.Event{Time: []byte(at), Received: time.Now(), Type: []byte(kind), Record: []byte(record)}
+}
+
+// post takes a body of events in.
+func (p *process) post(events ...*event.Event) {
+	for _, ev := range events {
+		p.intake.Take(ev)
+	}
+	p.intake.Commit(nil)
+	p.intake.Acknowledged()
+}
+
+// Lambda may send what is of before the snapshot only when a clone runs, in any
+// order. All clones get it, so it has the same environment and numbers in all.
+func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
+	snapshot := map[string]*event.Event{
+		"initStart":   timed("2026-09-21T06:00:00.101Z", event.TypePlatformInitStart, `{"initializationType":"snap-start","phase":"init","instanceId":"SNAPSHOT"}`),
+		"line":        timed("2026-09-21T06:00:02.000Z", event.TypeFunction, `"classes loaded"`),
+		"runtimeDone": timed("2026-09-21T06:00:07.480Z", event.TypePlatformInitRuntimeDone, `{"initializationType":"snap-start","phase":"init","status":"success"}`),
+		"ready":       timed("2026-09-21T06:00:07.480Z", event.TypePlatformExtension, `{"name":"kinetel","state":"Ready"}`),
+		"initReport":  timed("2026-09-21T06:00:07.481Z", event.TypePlatformInitReport, `{"initializationType":"snap-start","phase":"init","status":"success"}`),
+	}
+	init := []*event.Event{snapshot["initStart"], snapshot["line"], snapshot["runtimeDone"], snapshot["ready"], snapshot["initReport"]}
+	restoreStart := timed("2026-09-21T10:00:00.100Z", event.TypePlatformRestoreStart, `{"functionName":"orders","instanceId":"RESTORED"}`)
+	hook := timed("2026-09-21T10:00:00.200Z", event.TypeFunction, `"hook"`)
+	restored := timed("2026-09-21T10:00:00.301Z", event.TypePlatformRestoreReport, `{"status":"success"}`)
+	start := timed("2026-09-21T10:00:00.310Z", event.TypePlatformStart, `{"requestId":"r1"}`)
+	line := timed("2026-09-21T10:00:00.320Z", event.TypeFunction, `"hello"`)
+	untimed := &event.Event{Received: time.Now(), Type: []byte(event.TypeFunction), Record: []byte(`"of no time"`)}
+
+	before := []string{
+		"1 platform.initStart", "2 kinetel.environment SNAPSHOT", `3 function "classes loaded"`, "4 platform.initRuntimeDone", "5 platform.extension", "6 platform.initReport",
+	}
+	after := []string{"1 platform.restoreStart", "2 kinetel.environment RESTORED", `3 function "hook"`, "4 platform.restoreReport", "5 platform.start", `6 function "hello"`, `7 function "of no time"`}
+	for _, tt := range []struct {
+		name          string
+		post          func(p *process)
+		before, after []string
+	}{
+		{"before INVOKE, in one body", func(p *process) {
+			p.post(slices.Concat(init, []*event.Event{restoreStart, hook, restored, start, line, untimed})...)
+			p.Restored()
+		}, before, after},
+		{"after INVOKE, in one body", func(p *process) {
+			p.Restored()
+			p.post(slices.Concat(init, []*event.Event{restoreStart, hook, restored, start, line, untimed})...)
+		}, before, after},
+		{"after INVOKE, each in a body", func(p *process) {
+			p.Restored()
+			for _, ev := range slices.Concat([]*event.Event{restoreStart}, init, []*event.Event{hook, restored, start, line, untimed}) {
+				p.post(ev)
+			}
+		}, before, after},
+		{"behind the restore, in one body", func(p *process) {
+			p.post(slices.Concat([]*event.Event{restoreStart, hook, restored}, init, []*event.Event{start, line, untimed})...)
+		}, before, after},
+		{"at the end of the invocation", func(p *process) {
+			p.post(restoreStart, hook, restored, start, line, untimed)
+			p.post(init...)
+		}, before, after},
+		{"without a restoreStart", func(p *process) {
+			p.Restored()
+			p.post(slices.Concat(init, []*event.Event{hook, restored, start, line})...)
+		}, before, []string{`1 function "hook"`, "2 platform.restoreReport", "3 kinetel.environment ", "4 platform.start", `5 function "hello"`}},
+		{"without a restoreStart, and after the start", func(p *process) {
+			p.Restored()
+			p.post(start, line)
+			p.post(init...)
+		}, before, []string{"1 kinetel.environment ", "2 platform.start", `3 function "hello"`}},
+		{"without an init type", func(p *process) {
+			p.post(restoreStart, hook, restored, start)
+			p.post(timed("2026-09-21T10:00:00.305Z", event.TypePlatformInitReport, `{"metrics":{"durationMs":7380.5}}`)) // sent with the invocation
+			p.post(line, untimed)
+		}, []string{"1 platform.initReport"}, after},
+		{"a restore in the future", func(p *process) {
+			p.Restored()
+			p.post(timed("2096-09-21T10:00:00.100Z", event.TypePlatformRestoreStart, `{"instanceId":"RESTORED"}`), start)
+			p.post(&event.Event{Time: []byte(time.Now().Add(time.Second).UTC().Format(event.TimeFormat)), Received: time.Now(), Type: []byte(event.TypeFunction), Record: []byte(`"hello"`)})
+		}, nil, []string{"1 platform.restoreStart", "2 kinetel.environment RESTORED", "3 platform.start", `4 function "hello"`}},
+		{"of an init in this very environment", func(p *process) {
+			p.Restored()
+			p.post(timed("2026-09-21T10:00:00.320Z", event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"invoke","instanceId":"RESET"}`), start)
+		}, nil, []string{"1 platform.initStart", "2 kinetel.environment RESET", "3 platform.start"}},
+	} {
+		for _, spool := range []config.Spool{config.SpoolOff, config.SpoolAlways} {
+			t.Run(fmt.Sprintf("%s, spool %s", tt.name, spool), func(t *testing.T) {
+				inWorld(t, func(t *testing.T, w *world) {
+					p := w.process
+					id := p.id()
+					tt.post(p)
+					p.Cut()
+					time.Sleep(time.Second)
+					short := func(events []record.Event) (all []string) {
+						for _, e := range events {
+							var body struct {
+								Attributes struct {
+									Streams []string `json:"aws.log.stream.names"`
+								}
+							}
+							text := ""
+							switch e.Type {
+							case event.TypeFunction:
+								text = " " + string(e.Body)
+							case event.TypeEnvironment:
+								if err := json.Unmarshal(e.Body, &body); err != nil {
+									t.Error(err)
+								}
+								text = " " + strings.Join(body.Attributes.Streams, ",")
+							}
+							all = append(all, fmt.Sprintf("%d %s%s", e.Seq, e.Type, text))
+						}
+						return all
+					}
+					if diff := cmp.Diff([][]string{tt.before, tt.after}, [][]string{short(w.stream.sent(id)), short(w.stream.sent(p.id()))}); diff != "" {
+						t.Errorf("events before and after the restore (-want +got):\n%s", diff)
+					}
+				}, withSpool(spool), snapStart)
+			})
+		}
 	}
 }
 
@@ -321,7 +448,7 @@ func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
 		if got := lines(w.stream.sent(p.id())); len(got) != 2 { // with what it is
 			t.Errorf("of after there are %q", got)
 		}
-	})
+	}, snapStart)
 }
 
 // A record that Lambda cut may lie across a restore. It is one event, of after.
@@ -360,7 +487,7 @@ func TestAFragmentAcrossARestoreIsSentOnce(t *testing.T) {
 						t.Errorf("on disk there is left %v", left)
 					}
 					w.begin()
-				}, withSpool(config.SpoolAlways))
+				}, withSpool(config.SpoolAlways), snapStart)
 			})
 		}
 	}
@@ -387,7 +514,7 @@ func TestBothEnvironmentsOfAKilledProcessAreSent(t *testing.T) {
 		if diff := cmp.Diff([][]string{{`1 function "b"`}, {"1 platform.restoreStart {}", "2 kinetel.environment ", `3 function "a"`}}, got); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
-	}, withSpool(config.SpoolAlways))
+	}, withSpool(config.SpoolAlways), snapStart)
 }
 
 // The telemetry of a SnapStart function, as Lambda posts it.
@@ -447,5 +574,57 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 		if len(told) != 2 || !strings.Contains(told[0], `"restoreDurationMs":201.7`) || !strings.Contains(told[0], `"coldStart":true`) || !strings.Contains(told[1], `"coldStart":false`) {
 			t.Errorf("invocations: %v", told)
 		}
-	})
+	}, snapStart)
+}
+
+// Only SnapStart restores, and once. Elsewhere the event changes nothing, whoever
+// has sent it.
+func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
+	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
+		t.Run(string(kind), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				p := w.process
+				before := p.id()
+				p.say(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init","instanceId":"mine"}`)
+				p.say(event.TypePlatformStart, `{"requestId":"r1"}`)
+				p.say(event.TypePlatformRestoreStart, `{"instanceId":"forged","functionVersion":"7"}`)
+				p.say("function", `"one"`)
+				p.Cut()
+				time.Sleep(time.Second)
+				if p.id() != before || len(w.stream.environments()) != 1 || w.stream.renewed != 0 {
+					t.Errorf("%d environments", len(w.stream.environments()))
+				}
+				want := []string{
+					`1 platform.initStart {"initializationType":"on-demand","phase":"init","instanceId":"mine"}`, "2 kinetel.environment ",
+					`3 platform.start {"requestId":"r1"}`, `4 platform.restoreStart {"instanceId":"forged","functionVersion":"7"}`, `5 function "one"`,
+				}
+				if diff := cmp.Diff(want, lines(w.stream.sent(before))); diff != "" {
+					t.Errorf("arrived (-want +got):\n%s", diff)
+				}
+				if text := string(p.environment.JSON()); strings.Contains(text, "forged") {
+					t.Errorf("the environment is said to be %s", text)
+				}
+			}, func(cfg *config.Config) { cfg.Lambda.Initialization = kind })
+		})
+	}
+}
+
+func TestASecondRestoreStartChangesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		p.Restored() // known by the first INVOKE
+		p.say(event.TypePlatformRestoreStart, `{"instanceId":"mine"}`)
+		after := p.id()
+		p.say(event.TypePlatformRestoreStart, `{"instanceId":"forged"}`)
+		p.say("function", `"one"`)
+		p.Cut()
+		time.Sleep(time.Second)
+		want := []string{`1 platform.restoreStart {"instanceId":"mine"}`, "2 kinetel.environment ", `3 platform.restoreStart {"instanceId":"forged"}`, `4 function "one"`}
+		if diff := cmp.Diff(want, lines(w.stream.sent(after))); diff != "" || p.id() != after {
+			t.Errorf("arrived (-want +got):\n%s", diff)
+		}
+		if text := string(p.environment.JSON()); strings.Contains(text, "forged") || !strings.Contains(text, "mine") {
+			t.Errorf("the environment is said to be %s", text)
+		}
+	}, snapStart)
 }

@@ -39,7 +39,7 @@ func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 				StreamName: "telemetry", Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: tt.key, BufferBytes: 16 << 20,
 				AWS: config.AWS{Region: "eu-west-1", Endpoint: sim.URL(), AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"},
 			}
-			client := newClient(cfg)
+			client := newClient(cfg, nil)
 			var records []*pack.Record
 			for i := range environments {
 				p := newPipeline(extensionapi.Function{Name: "orders", Version: "7"}, cfg, client, io.Discard, slog.New(slog.DiscardHandler))

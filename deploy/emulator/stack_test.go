@@ -160,7 +160,7 @@ func TestStackWithEverything(t *testing.T) {
 		  Effect: Allow
 		  Action: kms:GenerateDataKey
 		  Resource: `+keyARN+`
-		  Condition: {StringEquals: {"kms:ViaService": kinesis.eu-west-1.amazonaws.com}}
+		  Condition: {StringEquals: {"kms:ViaService": kinesis.eu-west-1.amazonaws.com, "kms:EncryptionContext:aws:kinesis:arn": "`+arn+`"}}
 	`)
 
 	keys := kms.NewFromConfig(cfg)
@@ -256,6 +256,12 @@ func TestStackWithEverything(t *testing.T) {
 		  Action: s3:*
 		  Resource: ["arn:aws:s3:::`+bucket+`", "arn:aws:s3:::`+bucket+`/*"]
 		  Condition: {Bool: {"aws:SecureTransport": "false"}}
+		- Sid: TLS12
+		  Effect: Deny
+		  Principal: "*"
+		  Action: s3:*
+		  Resource: ["arn:aws:s3:::`+bucket+`", "arn:aws:s3:::`+bucket+`/*"]
+		  Condition: {NumericLessThan: {"s3:TlsVersion": "1.2"}}
 	`)
 	table := must[*glue.GetTableOutput](t)(glue.NewFromConfig(cfg).GetTable(ctx, &glue.GetTableInput{DatabaseName: aws.String("kinetel"), Name: aws.String("kinetel")})).Table
 	if at := "s3://" + bucket + "/kinetel/"; *table.StorageDescriptor.Location != at || table.Parameters["storage.location.template"] != at+"${day}/" {

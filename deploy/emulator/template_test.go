@@ -332,7 +332,7 @@ func TestPolicyOfFunctions(t *testing.T) {
 		  Effect: Allow
 		  Action: kms:GenerateDataKey
 		  Resource: <Key.Arn>
-		  Condition: {StringEquals: {"kms:ViaService": kinesis.eu-west-1.amazonaws.com}}
+		  Condition: {StringEquals: {"kms:ViaService": kinesis.eu-west-1.amazonaws.com, "kms:EncryptionContext:aws:kinesis:arn": <Stream.Arn>}}
 	`)
 }
 
@@ -508,6 +508,18 @@ func TestAlarms(t *testing.T) {
 		Threshold: 0
 		TreatMissingData: notBreaching
 	`)
+	same(t, "settings", alarm("SettingsAlarm"), `
+		Metrics:
+		- Id: replaced
+		  Label: Settings replaced
+		  Expression: SELECT MAX(SettingsReplaced) FROM SCHEMA(Kinetel, FunctionName)
+		  Period: 300
+		  ReturnData: true
+		EvaluationPeriods: 1
+		ComparisonOperator: GreaterThanThreshold
+		Threshold: 0
+		TreatMissingData: notBreaching
+	`)
 }
 
 // The dashboard is JSON in a string, which no linter looks into.
@@ -534,7 +546,7 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 			}
 		} `json:"_aws"`
 	}
-	figures := emf.Append(nil, time.Time{}, "f", emf.Figures{HeldMs: emf.Distribution{Count: 1}, PutLatencyMs: emf.Distribution{Count: 1}})
+	figures := emf.Append(nil, time.Time{}, "f", emf.Figures{HeldMs: emf.Distribution{Count: 1}, PutLatencyMs: emf.Distribution{Count: 1}, SettingsReplaced: 1})
 	if err := json.Unmarshal(figures, &line); err != nil {
 		t.Fatal(err)
 	}
@@ -543,9 +555,11 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 		own[m.Name] = false
 	}
 	schema := emf.Namespace + "," + line.AWS.CloudWatchMetrics[0].Dimensions[0][0]
-	if lost := with(t, nil).resource("LossAlarm").properties["Metrics"].([]any)[0].(map[string]any)["Expression"]; lost !=
-		"SELECT SUM(EventsLost) FROM SCHEMA("+strings.ReplaceAll(schema, ",", ", ")+")" {
-		t.Errorf("the alarm asks for %v, and the extension writes %s", lost, schema)
+	for alarm, want := range map[string]string{"LossAlarm": "SUM(EventsLost)", "SettingsAlarm": "MAX(SettingsReplaced)"} {
+		if got := with(t, nil).resource(alarm).properties["Metrics"].([]any)[0].(map[string]any)["Expression"]; got !=
+			"SELECT "+want+" FROM SCHEMA("+strings.ReplaceAll(schema, ",", ", ")+")" {
+			t.Errorf("%s asks for %v, and the extension writes %s", alarm, got, schema)
+		}
 	}
 
 	streams := map[string]bool{}
@@ -583,7 +597,7 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 		t.Error(diff)
 	}
 	maps.DeleteFunc(own, func(_ string, asked bool) bool { return !asked })
-	if diff := cmp.Diff([]string{"BufferUse", "EventsLost", "EventsShipped", "HeldP99", "RecordsRetried", "SpooledBytes"}, sorted(own)); diff != "" {
+	if diff := cmp.Diff([]string{"BufferUse", "EventsLost", "EventsShipped", "HeldP99", "RecordsRetried", "SettingsReplaced", "SpooledBytes"}, sorted(own)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -680,6 +694,12 @@ func TestBucketIsPrivate(t *testing.T) {
 		    Action: s3:*
 		    Resource: [<DeliveryBucket.Arn>, <DeliveryBucket.Arn>/*]
 		    Condition: {Bool: {"aws:SecureTransport": "false"}}
+		  - Sid: TLS12
+		    Effect: Deny
+		    Principal: "*"
+		    Action: s3:*
+		    Resource: [<DeliveryBucket.Arn>, <DeliveryBucket.Arn>/*]
+		    Condition: {NumericLessThan: {"s3:TlsVersion": "1.2"}}
 	`)
 }
 

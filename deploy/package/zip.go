@@ -3,11 +3,14 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"time"
 
-	"github.com/klauspost/compress/flate"
+	"github.com/foobaz/go-zopfli/zopfli"
 
 	"kinetel/deploy/layer"
 )
@@ -20,7 +23,7 @@ func zipLayer(executable, notices []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
 	w.RegisterCompressor(zip.Deflate, func(dst io.Writer) (io.WriteCloser, error) {
-		return flate.NewWriter(dst, flate.BestCompression)
+		return &deflater{dst: dst}, nil
 	})
 	for _, entry := range []struct {
 		name string
@@ -43,5 +46,39 @@ func zipLayer(executable, notices []byte) ([]byte, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return out.Bytes(), nil
+	return out.Bytes(), readBack(out.Bytes(), executable)
+}
+
+// readBack fails if the zip's first entry is not the executable: a layer that
+// cannot be unpacked would fail every function.
+func readBack(zipped, executable []byte) error {
+	r, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
+	if err != nil {
+		return fmt.Errorf("read the zip back: %w", err)
+	}
+	f, err := r.File[0].Open()
+	if err != nil {
+		return fmt.Errorf("read the zip back: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil || !bytes.Equal(data, executable) {
+		return fmt.Errorf("read the zip back: it has %d other bytes: %w", len(data), cmp.Or(err, errors.New("not what was compressed")))
+	}
+	return nil
+}
+
+// deflater compresses by zopfli, which takes some 17 seconds for a layer and makes
+// 4.6 % less of it than Go's own deflate (docs/adr/0012). It needs all of the text.
+type deflater struct {
+	dst  io.Writer
+	text bytes.Buffer
+}
+
+func (d *deflater) Write(p []byte) (int, error) { return d.text.Write(p) }
+
+func (d *deflater) Close() error {
+	opt := zopfli.DefaultOptions()
+	opt.NumIterations = 1 // five make 0.2 % less
+	return zopfli.DeflateCompress(&opt, d.text.Bytes(), d.dst)
 }

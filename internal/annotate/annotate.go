@@ -3,9 +3,10 @@
 // and its text, and comes before, after or between the platform events that say
 // when an invocation was (AWS documentation, Telemetry API reference).
 //
-// A line that names a known invocation belongs to that one. Any other belongs to
-// the one that was open at its time, whenever it arrives; on Managed Instances,
-// where many are open at once, to none.
+// A line that names a known invocation belongs to that one: one that INVOKE or a
+// platform event has announced. Any other id, such as that of a web request, is
+// ignored. Any other line belongs to the invocation that was open at its time,
+// whenever it arrives; on Managed Instances, where many are open at once, to none.
 package annotate
 
 import (
@@ -21,20 +22,23 @@ import (
 // of an environment that runs one invocation at a time. Learn and Annotate are
 // called by one goroutine at a time, Invoked by any.
 type Annotator struct {
-	managed bool // many invocations at once: time says nothing
+	managed bool     // many invocations at once: time says nothing
+	keys    []string // further members that hold the request id, as dotted paths
 
-	// Annotate's own.
-	head [maxHead]byte // of a text, without the escapes of its record
-	text []byte        // the same, of a text that is JSON
-	last string        // the last id that was taken from a line as it is
+	// Buffers of Annotate, without the escapes of JSON: the beginning of a text,
+	// and the beginning of a message within JSON; texts that are JSON, and
+	// messages within them that are JSON again.
+	head, message [maxHead]byte
+	texts         [maxNested + 1][]byte
 
 	mu          sync.Mutex // guards all below
 	invocations timeline
 }
 
-// New returns an Annotator for an environment of the given kind.
-func New(kind config.Initialization) *Annotator {
-	return &Annotator{managed: kind == config.ManagedInstances}
+// New returns an Annotator for an environment of the given kind. Request ids are
+// also read from the members that requestIDKeys name, such as ctx.requestId.
+func New(kind config.Initialization, requestIDKeys ...string) *Annotator {
+	return &Annotator{managed: kind == config.ManagedInstances, keys: requestIDKeys}
 }
 
 // Learn looks at a platform event of the body that is being taken in. All events
@@ -60,8 +64,14 @@ func (a *Annotator) Learn(ev *event.Event) {
 	if len(said.request) == 0 {
 		return
 	}
-	r := t.name(said.request, said.trace, string(ev.Type) == event.TypePlatformStart, a.bound())
+	r := t.name(said.request, said.trace, string(ev.Type) == event.TypePlatformStart, at, a.bound())
 	if a.managed {
+		switch string(ev.Type) {
+		case event.TypePlatformStart:
+			r.openUntil = at + longest
+		case event.TypePlatformReport:
+			r.openUntil = 0
+		}
 		return
 	}
 	switch string(ev.Type) {
@@ -82,7 +92,7 @@ func (a *Annotator) Invoked(requestID, trace string, at time.Time) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r := a.invocations.name([]byte(requestID), root([]byte(trace)), true, a.bound())
+	r := a.invocations.name([]byte(requestID), root([]byte(trace)), true, at.UnixMilli(), a.bound())
 	if !a.managed {
 		a.invocations.invoked(r, at.UnixMilli())
 	}
@@ -105,7 +115,8 @@ func (a *Annotator) Annotate(ev *event.Event) {
 	case string(ev.Type) == event.TypeExtension:
 		// Extensions go on when an invocation is over, and begin before it
 		// does: their lines belong to none for certain.
-		said := a.read(ev.Record)
+		var said line
+		a.read(&said, ev.Record)
 		ev.Severity = said.severity
 	case bytes.HasPrefix(ev.Type, []byte("platform.")):
 		a.annotatePlatform(ev)
@@ -132,34 +143,22 @@ func (a *Annotator) annotatePlatform(ev *event.Event) {
 }
 
 func (a *Annotator) annotateLine(ev *event.Event) {
-	said := a.read(ev.Record)
+	var said line
+	a.read(&said, ev.Record)
 	ev.Severity = said.severity
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r := a.invocationOf(&said, ev); r != nil {
 		ev.RequestID, ev.TraceID = r.id, r.trace
-		return
-	}
-	for _, id := range said.ids {
-		if !said.hint && isUUID(id) {
-			if a.last != string(id) {
-				a.last = string(id)
-			}
-			ev.RequestID = a.last
-			return
-		}
 	}
 }
 
-// invocationOf returns the invocation that a line belongs to, nil where none is
+// invocationOf returns the invocation that a line belongs to, nil if none is
 // known. mu is held.
 func (a *Annotator) invocationOf(said *line, ev *event.Event) *request {
-	for _, id := range said.ids {
-		// What a function calls a request's id need not be Lambda's.
-		if len(id) > 0 {
-			if r := a.invocations.known[string(id)]; r != nil {
-				return r
-			}
+	for _, c := range said.ids[:said.n] {
+		if r := a.invocations.known[string(c.id)]; r != nil {
+			return r
 		}
 	}
 	return a.invocations.at(millis(ev)) // nil on Managed Instances, of which times are not learned

@@ -50,7 +50,6 @@ type item struct {
 	id     string // a letter
 	record string
 	want   string // of a line: the letter
-	none   bool   // of a line: no trace is wanted
 }
 
 func start(ms int, id string) item {
@@ -85,12 +84,6 @@ func line(ms int, record, want string) item {
 	return item{kind: event.TypeFunction, at: ms, record: record, want: want}
 }
 
-// alone is a line with an id that no platform event named: it has no trace.
-func alone(i item) item {
-	i.none = true
-	return i
-}
-
 func (i item) event() *event.Event {
 	return &event.Event{Time: at(i.at).AppendFormat(nil, event.TimeFormat), Received: at(1_000_000), Type: []byte(i.kind), Record: []byte(i.record)}
 }
@@ -121,9 +114,6 @@ func play(t *testing.T, a *annotate.Annotator, bodies [][]item) {
 				want = i.id
 			}
 			wantTrace := trace(want)
-			if i.none {
-				wantTrace = ""
-			}
 			if ev.RequestID != uuid(want) || ev.TraceID != wantTrace {
 				t.Errorf("body %d: %s at %d ms, %.80s: request %q, trace %q; want those of %q", n+1, i.kind, i.at, i.record, ev.RequestID, ev.TraceID, want)
 			}
@@ -356,60 +346,57 @@ func TestLinesSayThemselvesToWhichInvocationTheyBelong(t *testing.T) {
 		name, record string
 		open         string // whose it is while A is open
 		between      string // whose it is while none is
-		alone        bool   // which no platform event has named
 	}{
-		{"Node's text of B", node(uuid("B")), "B", "B", false},
-		{"Python's text of B", python(uuid("B")), "B", "B", false},
-		{".NET's text of B", asText("2026-11-22T20:15:00.123Z\t" + uuid("B") + "\tinfo\thello\n"), "B", "B", false},
-		{"Python's text with a level of its own", asText("[SUCCESS]\t2026-11-22T20:15:00.123Z\t" + uuid("B") + "\thello\n"), "B", "B", false},
-		{"Node's text without a level", asText("2026-11-22T20:15:00.123Z\t" + uuid("B") + "\thello\n"), "B", "B", false},
-		{"Lambda's own word on a time-out", asText("2026-11-22T20:15:00.123Z " + uuid("B") + " Task timed out after 3.00 seconds\n\n"), "B", "B", false},
-		{"log4j's text of B", asText("2026-11-22 20:15:00 " + uuid("B") + " ERROR Class - hello"), "B", "B", false},
-		{"Node's text outside of a request", node("undefined"), "A", "", false},
-		{".NET's text outside of a request", asText("2026-11-22T20:15:00.123Z\t\tinfo\thello\n"), "A", "", false},
-		{"Node's text of a request that nobody knows", node(other), "A", "X", true},
-		{"Python's text of a request that nobody knows", python(other), "A", "X", true},
-		{"a UUID where log4j has one, of which nobody knows", asText("2026-11-22 20:15:00 " + other + " ERROR Class - hello"), "A", "", false},
-		{"a UUID in the midst of a text", asText("order " + uuid("B") + " accepted"), "A", "", false},
-		{"a UUID in a row of tabs", asText("order\t" + uuid("B") + "\tINFO\taccepted"), "A", "", false},
-		{"AWSRequestId", structured("AWSRequestId", uuid("B")), "B", "B", false},
-		{"awsRequestId", structured("awsRequestId", uuid("B")), "B", "B", false},
-		{"requestId", structured("requestId", uuid("B")), "B", "B", false},
-		{"request_id", structured("request_id", uuid("B")), "B", "B", false},
-		{"aws_request_id", structured("aws_request_id", uuid("B")), "B", "B", false},
-		{"function_request_id", structured("function_request_id", uuid("B")), "B", "B", false},
-		{"lambdaRequestId", structured("lambdaRequestId", uuid("B")), "B", "B", false},
-		{"faas.invocation_id", structured("faas.invocation_id", uuid("B")), "B", "B", false},
-		{"JSON that is printed as text", asText(structured("requestId", uuid("B")) + "\n"), "B", "B", false},
-		{"JSON over several lines that is printed as text", asText("{\n  \"requestId\": \"" + uuid("B") + "\"\n}\n"), "B", "B", false},
-		{"an id deeper down says nothing", `{"request":{"requestId":"` + uuid("B") + `"}}`, "A", "", false},
-		{"a name that is none of them says nothing", structured("requestID", uuid("B")), "A", "", false},
-		{"a request of the web does not mislead", structured("requestId", "req-4711"), "A", "", false},
-		{"a request of the web that is a UUID does not mislead", structured("requestId", other), "A", "X", true},
-		{"the known one of several", `{"requestId":"` + other + `","aws_request_id":"` + uuid("B") + `"}`, "B", "B", false},
-		{"of several unknown ones the surest", `{"requestId":"req-1","aws_request_id":"` + other + `"}`, "A", "X", true},
-		{"Lambda's own name counts more than others", `{"requestId":"` + uuid("A") + `","AWSRequestId":"` + uuid("B") + `"}`, "B", "B", false},
-		{"an id that is no string says nothing", `{"requestId":17}`, "A", "", false},
-		{"an array says nothing", `["` + uuid("B") + `"]`, "A", "", false},
-		{"null says nothing", `null`, "A", "", false},
-		{"no record says nothing", ``, "A", "", false},
-		{"text that begins as JSON does", asText(`{"requestId":"` + uuid("B") + `"`), "A", "", false},
-		{"text that goes on after JSON", asText(`{"requestId":"` + uuid("B") + `"} and more`), "A", "", false},
-		{"a name behind 64 KiB is not looked for", `{"pad":"` + strings.Repeat("x", 64<<10) + `","requestId":"` + uuid("B") + `"}`, "A", "", false},
-		{"a name in the midst of 64 KiB is found", `{"pad":"` + strings.Repeat("x", 60<<10) + `","requestId":"` + uuid("B") + `"}`, "B", "B", false},
-		{"a name before 64 KiB is found", `{"requestId":"` + uuid("B") + `","pad":"` + strings.Repeat("x", 64<<10) + `"}`, "B", "B", false},
-		{"a name before 64 KiB of a text is found", asText(`{"requestId":"` + uuid("B") + `","pad":"` + strings.Repeat("x", 64<<10) + `"}`), "B", "B", false},
+		{"Node's text of B", node(uuid("B")), "B", "B"},
+		{"Python's text of B", python(uuid("B")), "B", "B"},
+		{".NET's text of B", asText("2026-11-22T20:15:00.123Z\t" + uuid("B") + "\tinfo\thello\n"), "B", "B"},
+		{"Python's text with a level of its own", asText("[SUCCESS]\t2026-11-22T20:15:00.123Z\t" + uuid("B") + "\thello\n"), "B", "B"},
+		{"Node's text without a level", asText("2026-11-22T20:15:00.123Z\t" + uuid("B") + "\thello\n"), "B", "B"},
+		{"Lambda's own word on a time-out", asText("2026-11-22T20:15:00.123Z " + uuid("B") + " Task timed out after 3.00 seconds\n\n"), "B", "B"},
+		{"log4j's text of B", asText("2026-11-22 20:15:00 " + uuid("B") + " ERROR Class - hello"), "B", "B"},
+		{"Node's text outside of a request", node("undefined"), "A", ""},
+		{".NET's text outside of a request", asText("2026-11-22T20:15:00.123Z\t\tinfo\thello\n"), "A", ""},
+		{"Node's text of a request that nobody knows", node(other), "A", ""},
+		{"Python's text of a request that nobody knows", python(other), "A", ""},
+		{"a UUID where log4j has one, of which nobody knows", asText("2026-11-22 20:15:00 " + other + " ERROR Class - hello"), "A", ""},
+		{"a UUID in the midst of a text", asText("order " + uuid("B") + " accepted"), "A", ""},
+		{"a UUID in a row of tabs", asText("order\t" + uuid("B") + "\tINFO\taccepted"), "A", ""},
+		{"AWSRequestId", structured("AWSRequestId", uuid("B")), "B", "B"},
+		{"awsRequestId", structured("awsRequestId", uuid("B")), "B", "B"},
+		{"requestId", structured("requestId", uuid("B")), "B", "B"},
+		{"request_id", structured("request_id", uuid("B")), "B", "B"},
+		{"aws_request_id", structured("aws_request_id", uuid("B")), "B", "B"},
+		{"function_request_id", structured("function_request_id", uuid("B")), "B", "B"},
+		{"lambdaRequestId", structured("lambdaRequestId", uuid("B")), "B", "B"},
+		{"faas.invocation_id", structured("faas.invocation_id", uuid("B")), "B", "B"},
+		{"JSON that is printed as text", asText(structured("requestId", uuid("B")) + "\n"), "B", "B"},
+		{"JSON over several lines that is printed as text", asText("{\n  \"requestId\": \"" + uuid("B") + "\"\n}\n"), "B", "B"},
+		{"an id deeper down says nothing", `{"request":{"requestId":"` + uuid("B") + `"}}`, "A", ""},
+		{"a name that is none of them says nothing", structured("correlationId", uuid("B")), "A", ""},
+		{"a request of the web does not mislead", structured("requestId", "req-4711"), "A", ""},
+		{"a request of the web that is a UUID does not mislead", structured("requestId", other), "A", ""},
+		{"the known one of several", `{"requestId":"` + other + `","aws_request_id":"` + uuid("B") + `"}`, "B", "B"},
+		{"of several unknown ones none", `{"requestId":"req-1","aws_request_id":"` + other + `"}`, "A", ""},
+		{"Lambda's own name counts more than others", `{"requestId":"` + uuid("A") + `","AWSRequestId":"` + uuid("B") + `"}`, "B", "B"},
+		{"an id that is no string says nothing", `{"requestId":17}`, "A", ""},
+		{"an array says nothing", `["` + uuid("B") + `"]`, "A", ""},
+		{"null says nothing", `null`, "A", ""},
+		{"no record says nothing", ``, "A", ""},
+		{"text that begins as JSON does", asText(`{"requestId":"` + uuid("B") + `"`), "A", ""},
+		{"text that goes on after JSON", asText(`{"requestId":"` + uuid("B") + `"} and more`), "A", ""},
+		{"a name behind 64 KiB is not looked for", `{"pad":"` + strings.Repeat("x", 64<<10) + `","requestId":"` + uuid("B") + `"}`, "A", ""},
+		{"a name in the midst of 64 KiB is found", `{"pad":"` + strings.Repeat("x", 60<<10) + `","requestId":"` + uuid("B") + `"}`, "B", "B"},
+		{"a name before 64 KiB is found", `{"requestId":"` + uuid("B") + `","pad":"` + strings.Repeat("x", 64<<10) + `"}`, "B", "B"},
+		{"a name before 64 KiB of a text is found", asText(`{"requestId":"` + uuid("B") + `","pad":"` + strings.Repeat("x", 64<<10) + `"}`), "B", "B"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			open, between := line(150, tt.record, tt.open), line(350, tt.record, tt.between)
-			between.none = tt.alone
 			play(t, annotate.New(""), [][]item{
 				{start(0, "B"), done(10, "B"), start(100, "A"), done(200, "A"), open, between},
 			})
 		})
 		t.Run("on Managed Instances: "+tt.name, func(t *testing.T) {
 			open, between := line(150, tt.record, tt.between), line(350, tt.record, tt.between)
-			open.none, between.none = tt.alone, tt.alone
 			play(t, annotate.New(config.ManagedInstances), [][]item{
 				{start(0, "B"), report(10, "B"), start(100, "A"), open, report(200, "A"), between},
 			})
@@ -422,7 +409,7 @@ func TestManagedInstancesInterleave(t *testing.T) {
 	play(t, annotate.New(config.ManagedInstances), [][]item{
 		{start(0, "A"), start(1, "B"), line(2, of("B"), "B"), line(3, of("A"), "A"), start(4, "C"), text(5, "")},
 		{report(6, "B"), line(7, of("A"), "A"), line(8, of("B"), "B"), text(9, "")},
-		{report(10, "A"), line(11, of("C"), "C"), text(12, ""), alone(line(13, of("D"), "D"))},
+		{report(10, "A"), line(11, of("C"), "C"), text(12, ""), line(13, of("D"), "")},
 		{invoke(20, "E"), line(21, of("E"), "E"), text(22, "")},
 	})
 }
@@ -732,7 +719,7 @@ func TestLambdasSamples(t *testing.T) {
 }
 
 func TestLinesCostNoMemory(t *testing.T) {
-	a := annotate.New("")
+	a := annotate.New("", "ctx.requestId", "trail.id")
 	play(t, a, [][]item{{start(100, "A"), done(200, "A")}})
 	for name, record := range map[string]string{
 		"Node's text":    asText("2026-11-22T20:15:00.123Z\t" + uuid("A") + "\tINFO\thello\n"),
@@ -741,6 +728,16 @@ func TestLinesCostNoMemory(t *testing.T) {
 		"a JSON object":  structured("requestId", uuid("A")),
 		"JSON as text":   asText(structured("requestId", uuid("A"))),
 		"unknown own id": structured("requestId", uuid("X")),
+
+		"JSON behind Node's prefix":         asText("2026-11-22T20:15:00.123Z\t" + uuid("A") + "\tINFO\t" + structured("requestId", uuid("A"))),
+		"text behind Node's prefix":         asText("2026-11-22T20:15:00.123Z\t" + uuid("A") + "\tINFO\t[Nest] 8  - 11/26/2026, 5:21:29 PM   ERROR [X] boom"),
+		"an object behind Node's prefix":    asText("2026-11-22T20:15:00.123Z\t" + uuid("A") + "\tINFO\t{ a: 1, level: 50 }"),
+		"JSON within Lambda's JSON":         `{"timestamp":"t","level":"INFO","requestId":"` + uuid("A") + `","message":` + asText(structured("requestId", uuid("A"))) + `}`,
+		"JSON within Lambda's JSON as text": asText(`{"timestamp":"t","level":"INFO","requestId":"` + uuid("A") + `","message":` + asText(structured("requestId", uuid("A"))) + `}`),
+		"coloured level":                    `{"level":"\u001b[32minfo\u001b[39m","message":"m"}`,
+		"Rust's spans":                      `{"level":"INFO","span":{"requestId":"` + uuid("A") + `"},"spans":[{"requestId":"` + uuid("A") + `"}]}`,
+		"Rust's text":                       asText(` INFO Lambda runtime invoke{requestId="` + uuid("A") + `"}: app: m`),
+		"Monolog's text":                    asText("[26-Nov-2026 17:21:29] app.ERROR: m"),
 	} {
 		for _, ms := range []int{150, 1000} { // A's, and nobody's
 			ev := line(ms, record, "").event()

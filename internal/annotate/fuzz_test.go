@@ -53,6 +53,14 @@ func FuzzAnnotate(f *testing.F) {
 		{event.TypeFunction, `"E, [2026-11-22T20:15:00.123456 #8] ERROR -- : hello"`},
 		{event.TypeFunction, `"E1122 20:15:00.123456 8 main.go:17] level=info"`},
 		{event.TypeFunction, `{"log":{"level":"info"},"level":30,"AWSRequestId":"a\"b"}`},
+		{event.TypeFunction, `"2026-11-22T20:15:00.123Z\t8476a536-e9f4-11e8-9739-2dfe598c3fcd\tINFO\t{\"level\":\"error\",\"message\":\"{\\\"level\\\":10}\"}\n"`},
+		{event.TypeFunction, `"2026-11-22T20:15:00.123Z\tundefined\tINFO\t{ level: 'error', user: { level: 10 } }"`},
+		{event.TypeFunction, `{"timestamp":"t","level":"INFO","message":" INFO x{requestId=\"8476a536-e9f4-11e8-9739-2dfe598c3fcd\"}: y"}`},
+		{event.TypeFunction, `{"span":{"requestId":"a"},"spans":[{"requestId":"b"}],"severityNumber":17,"level":300,"record":{"level":{"name":"x"}}}`},
+		{event.TypeFunction, `"[Nest] 8  - 11/26/2026, 5:21:29 PM   ERROR [X] boom"`},
+		{event.TypeFunction, `"[26/Nov/2026 17:21:29] app.ERROR: [a] PHP Warning:  x"`},
+		{event.TypeFunction, `"Nov 26, 2026 5:21:29 PM x\nSEVERE: boom"`},
+		{event.TypeFunction, `"<11>a - ERROR - b | WARN | c.INFO: fail: x[1]"`},
 		{event.TypeExtension, `"WARN[0000] hello"`},
 		{event.TypePlatformStart, `{"requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","tracing":{"value":"Root=1-68d0aaaa-0123456789abcdef01234567"}}`},
 		{event.TypePlatformInitStart, `{"phase":"invoke"}`},
@@ -116,7 +124,9 @@ func TestALevelIsFoundAmongAnyMembers(t *testing.T) {
 		id := uuid("X")
 		value := `{"x":` + before + `,"level":"` + word + `" , "requestId" : "` + id + `","y":` + behind + `}`
 		for _, record := range []string{value, asText(value)} {
-			ev := check(t, annotate.New(config.ManagedInstances), []byte(event.TypeFunction), []byte(record))
+			a := annotate.New(config.ManagedInstances)
+			a.Learn(start(0, "X").event())
+			ev := check(t, a, []byte(event.TypeFunction), []byte(record))
 			if ev.Severity != want || ev.RequestID != id {
 				t.Fatalf("%s is %q, of request %q", record, ev.Severity, ev.RequestID)
 			}

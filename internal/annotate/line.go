@@ -2,9 +2,9 @@ package annotate
 
 import (
 	"bytes"
+	"strings"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
 )
 
 const (
@@ -19,46 +19,80 @@ const (
 // line is what a line says of itself.
 type line struct {
 	severity event.Severity
-	ids      [8][]byte // that may be its invocation's, the surest first
-	hint     bool      // ids are worth something where they are known only
+	ids      [8]candidate // that may be its invocation's, the surest first
+	n        int          // of ids
+}
+
+// candidate is a text that may be a request's id. Whether it is one is known from
+// what announced the invocations; an id of something else is common.
+type candidate struct {
+	id   []byte
+	rank uint8 // the least counts first
+}
+
+// candidate adds one. Of too many the least sure are left out.
+//
+//go:noinline
+func (l *line) candidate(rank uint8, id []byte) {
+	if len(id) == 0 || len(id) > maxRequest {
+		return
+	}
+	i := l.n
+	for i > 0 && l.ids[i-1].rank > rank {
+		i--
+	}
+	if i == len(l.ids) {
+		return
+	}
+	l.n = min(l.n+1, len(l.ids))
+	copy(l.ids[i+1:l.n], l.ids[i:])
+	l.ids[i] = candidate{id, rank}
 }
 
 // read reads a record of a function or an extension.
-func (a *Annotator) read(record []byte) (l line) {
+func (a *Annotator) read(l *line, record []byte) {
 	if len(record) == 0 {
-		return l
+		return
 	}
 	switch record[0] {
 	case '{':
-		l.readObject(record[:min(len(record), maxObject)])
+		a.readObject(l, record[:min(len(record), maxObject)], 0)
 	case '"':
-		a.readString(&l, record[1:max(1, len(record)-1)])
+		a.readString(l, record[1:max(1, len(record)-1)])
 	}
-	return l
 }
 
 // readString reads what stands between the quotes of a JSON string.
 func (a *Annotator) readString(l *line, text []byte) {
-	if i := scan.Space(text, 0); i < len(text) && text[i] == '{' {
-		// A function that prints JSON, where Lambda's log format is text.
-		object := text[i:min(len(text), i+maxObject)]
-		if bytes.IndexByte(object, '\\') >= 0 {
-			a.text = appendUnescaped(a.text[:0], object, maxObject)
-			object = a.text
-		}
-		if l.readObject(object) || len(text)-i > maxObject {
-			return
-		}
-		*l = line{} // it only began like one
+	if a.readJSON(l, text, 0) {
+		return // a function that prints JSON, where Lambda's log format is text
 	}
+	message, console := l.readText(beginning(text, &a.head), false)
+	if message = bytes.TrimLeft(message, " \t\r\n"); len(message) == 0 {
+		return
+	}
+	prefix := l.severity
+	l.severity = event.SeverityUnknown
+	// The first brace is the message's: Lambda's prefix has none.
+	if (message[0] != '{' || !a.readJSON(l, text[max(0, bytes.IndexByte(text, '{')):], 0)) && console {
+		l.readText(message, true)
+	}
+	if l.severity == event.SeverityUnknown {
+		l.severity = prefix
+	}
+}
+
+// beginning returns the beginning of a text of a JSON string, without escapes and
+// colours.
+func beginning(text []byte, buf *[maxHead]byte) []byte {
 	head := text[:min(len(text), maxHead)]
 	if bytes.IndexByte(head, '\\') >= 0 {
-		head = appendUnescaped(a.head[:0], text, maxHead)
+		head = appendUnescaped(buf[:0], text, maxHead)
 		if bytes.IndexByte(head, 0x1b) >= 0 {
 			head = withoutColours(head)
 		}
 	}
-	l.readText(head)
+	return head
 }
 
 // appendUnescaped appends the text of a JSON string up to a length. Characters
@@ -127,26 +161,88 @@ func withoutColours(text []byte) []byte {
 	return kept
 }
 
-// readText reads the beginning of a text.
-func (l *line) readText(head []byte) {
+// readText reads the beginning of a text, which may be behind a prefix of Lambda's.
+// It returns what is behind such a prefix, and whether the prefix has the level of
+// the console's method that was called: then a level behind it is the logger's.
+func (l *line) readText(head []byte, behind bool) (message []byte, console bool) {
 	text := head
-	for len(text) > 0 && (text[0] <= ' ') {
+	for len(text) > 0 && text[0] <= ' ' {
 		text = text[1:]
 	}
 	if len(text) == 0 {
-		return
+		return nil, false
 	}
 	switch c := text[0]; {
 	case isDigit(c):
-		l.readTime(text)
+		message = l.readTime(text, false)
+		console = message != nil
+		l.readSecondLine(text)
 	case c == '[':
-		l.readBracket(text)
+		message = l.readBracket(text)
+	case c == '<':
+		l.readPriority(text)
+	case c == '{' && behind:
+		l.severity = inspected(text)
 	case isCapital(c):
 		l.readCapitals(text)
+	case isLetter(c):
+		l.readSmall(text)
 	}
-	if l.severity == event.SeverityUnknown {
+	if l.severity == event.SeverityUnknown && (!behind || isPair(text)) {
 		l.severity = logfmt(head)
 	}
+	if text[0] != '{' { // else it is JSON that was cut
+		l.readIDs(text)
+	}
+	return message, console
+}
+
+// readIDs reads ids as texts have them, with their names: requestId="…" of Rust's
+// spans, RequestId: …, aws_request_id=….
+func (l *line) readIDs(text []byte) {
+	for from := 0; ; {
+		at := bytes.IndexByte(text[from:], 'q') // rare
+		if at < 0 {
+			return
+		}
+		at += from
+		from = at + 1
+		if !bytes.HasPrefix(text[from:], []byte("uest")) {
+			continue
+		}
+		begin, end := at, from
+		for begin > 0 && isName(text[begin-1]) {
+			begin--
+		}
+		for end < len(text) && isName(text[end]) {
+			end++
+		}
+		if idRank(text[begin:end]) == 0 {
+			continue
+		}
+		rest := bytes.TrimLeft(text[end:], "\"'")
+		if len(rest) == 0 || rest[0] != '=' && rest[0] != ':' {
+			continue
+		}
+		rest = bytes.TrimLeft(rest[1:], " \"'")
+		end = 0
+		for end < len(rest) && (isName(rest[end]) || isDigit(rest[end]) || rest[end] == '-') {
+			end++
+		}
+		l.candidate(rankText, rest[:end])
+	}
+}
+
+// isName reports whether a character is part of a name.
+func isName(c byte) bool { return isLetter(c) || c == '_' }
+
+// isPair reports whether a text begins as name=value does.
+func isPair(text []byte) bool {
+	n := 0
+	for n < len(text) && (isLetter(text[n]) || isDigit(text[n]) || text[n] == '_' || text[n] == '.' || text[n] == '-' || text[n] == '@') {
+		n++
+	}
+	return n > 0 && n < len(text) && text[n] == '='
 }
 
 // readTime reads a text that begins with a time. Node and .NET have (AWS
@@ -154,50 +250,79 @@ func (l *line) readText(head []byte) {
 //
 //	2026-11-22T20:15:00.123Z	8476a536-e9f4-11e8-9739-2dfe598c3fcd	INFO	text
 //
-// and other loggers have fields of many kinds before the severity.
-func (l *line) readTime(text []byte) {
+// and other loggers have fields of many kinds before the severity. What is behind
+// the level in Lambda's format is returned.
+func (l *line) readTime(text []byte, bracket bool) (message []byte) {
 	n := pastTime(text)
 	if n == 0 {
-		return
+		return nil
 	}
 	tabs := n < len(text) && text[n] == '\t'
+	lambda := tabs && n+1 < len(text) && text[n+1] == '\t' // outside of a request
 	if n < len(text) && (text[n] == ']' || text[n] == ':') {
 		n++
 	}
 	dash := false // before the field
 	for range maxFields {
 		i := n
-		for i < len(text) && (text[i] == ' ' || text[i] == '\t') {
+		for i < len(text) && (text[i] == ' ' || text[i] == '\t' || text[i] == '|') {
 			i++
 		}
 		field := text[i:pastField(text, i)]
 		if len(field) == 0 || i == n && i > 0 && text[i-1] != ']' && text[i-1] != ':' {
-			return // nothing stands between it and the time
+			return nil // nothing stands between it and the time
 		}
 		n = i + len(field)
 		rest := text[n:]
 		if l.severity = headed(field, rest); l.severity != event.SeverityUnknown {
-			return
+			if lambda && len(rest) > 0 && rest[0] == '\t' {
+				return rest[1:]
+			}
+			if rest = bytes.TrimLeft(rest, " "); l.n > 0 && len(rest) > 0 && rest[0] == '{' {
+				return rest // with spaces between, as a pattern may have them
+			}
+			return nil
 		}
+		if l.severity = ofSwift(field, rest); l.severity != event.SeverityUnknown && text[10] == 'T' {
+			return nil
+		}
+		if l.severity = event.SeverityUnknown; len(field) == 1 && bytes.HasPrefix(rest, []byte(" [")) { // Ruby's semantic_logger: E [8:main]
+			if l.severity = ofLetter(field[0]); l.severity != event.SeverityUnknown {
+				return nil
+			}
+		}
+		if bracket {
+			if l.severity = inChannel(field); l.severity != event.SeverityUnknown {
+				return nil
+			}
+			if string(field) == "PHP" {
+				l.severity = ofPHP(text[i:])
+				return nil
+			}
+		}
+		lambda = false
 		switch {
 		case tabs && len(rest) > 0 && rest[0] == '\t':
 			tabs = false // one of that kind
-			l.ids[0] = field
+			lambda = true
+			l.candidate(rankPrefix, field)
 		case isUUID(field):
 			tabs = false
-			l.ids[0], l.hint = field, true // a pattern of log4j's, or any other
-		case dash && bytes.HasPrefix(rest, []byte(" - ")), // Python's: - name -
+			l.candidate(rankPrefix, field) // a pattern of log4j's, or any other
+		case bracket && field[len(field)-1] == ']', // of the time: a zone
+			dash && bytes.HasPrefix(rest, []byte(" - ")), // Python's: - name -
 			aside(field):
 			tabs = false
 		default:
-			return
+			return nil
 		}
 		dash = string(field) == "-"
 	}
+	return nil
 }
 
 // pastField returns the index just after the field that begins at text[i]: up to
-// white space, or in brackets.
+// white space or a stroke, or in brackets.
 func pastField(text []byte, i int) int {
 	if i < len(text) && text[i] == '[' {
 		if n := bytes.IndexAny(text[i:], "]\n"); n > 0 && text[i+n] == ']' {
@@ -208,7 +333,7 @@ func pastField(text []byte, i int) int {
 			return i
 		}
 	}
-	for i < len(text) && text[i] > ' ' {
+	for i < len(text) && text[i] > ' ' && text[i] != '|' {
 		i++
 	}
 	return i
@@ -218,36 +343,102 @@ func pastField(text []byte, i int) int {
 func headed(field, rest []byte) event.Severity {
 	word := field
 	marked := len(rest) > 0 && rest[0] == '\t'
+	enclosed := false
 	if word[0] == '[' {
-		word = word[1:]
+		word = bytes.TrimLeft(word[1:], " ")
 	}
 	n := letters(word)
 	if n == 0 {
 		return event.SeverityUnknown
 	}
+	if stroke := bytes.TrimLeft(rest, " "); len(stroke) > 0 && stroke[0] == '|' {
+		enclosed = true
+	}
 	switch after := word[n:]; {
 	case len(after) == 0:
-	case after[0] == ':' || after[0] == ']' || after[0] == '|':
+	case after[0] == ']':
+		enclosed = true
+	case after[0] == ':' || after[0] == '>':
 		marked = true
+	case after[0] == '/' && after[len(after)-1] == ']': // Celery's ERROR/MainProcess]
+		marked = true
+	case after[0] == ' ' && len(bytes.Trim(after, " ]:")) == 0: // structlog's [error    ]
+		enclosed = true
 	default:
 		return event.SeverityUnknown
 	}
-	if word = word[:n]; marked && string(word) == "fail" {
+	switch word = word[:n]; {
+	case marked && string(word) == "fail":
 		return event.Error // .NET's
-	}
-	if !marked && !isCapital(word[0]) {
+	case enclosed:
+		return enclosedIn(word)
+	case !marked && !isCapital(word[0]):
 		return event.SeverityUnknown
 	}
 	return printed(word)
 }
 
+// ofSwift reads what Swift's logger has behind a time: level label: text.
+func ofSwift(word, rest []byte) event.Severity {
+	if isCapital(word[0]) || letters(word) != len(word) || len(rest) < 2 || rest[0] != ' ' {
+		return event.SeverityUnknown
+	}
+	n := 1 + pastWord(rest[1:])
+	if rest[n-1] != ':' && !bytes.HasPrefix(rest[n:], []byte(" :")) {
+		return event.SeverityUnknown
+	}
+	return printed(word)
+}
+
+// enclosedIn reads a word in brackets or between strokes, where .NET's loggers write
+// it with a capital.
+func enclosedIn(word []byte) event.Severity {
+	if string(word) == "Information" {
+		return event.Info
+	}
+	return unambiguous(word)
+}
+
+// inChannel reads a field as Monolog and Laravel have it: channel.LEVEL: and the
+// like.
+func inChannel(field []byte) event.Severity {
+	dot := bytes.LastIndexByte(field, '.')
+	if len(field) == 0 || field[len(field)-1] != ':' || dot < 0 || !isCapital(field[dot+1]) {
+		return event.SeverityUnknown
+	}
+	return printed(field[dot+1 : len(field)-1])
+}
+
+// ofPHP reads what PHP itself logs.
+func ofPHP(text []byte) event.Severity {
+	text = bytes.TrimPrefix(text, []byte("PHP "))
+	what, _, _ := bytes.Cut(text, []byte{':'})
+	switch string(what) {
+	case "Fatal error":
+		return event.Fatal
+	case "Parse error", "Recoverable fatal error":
+		return event.Error
+	case "Warning":
+		return event.Warn
+	case "Notice", "Deprecated":
+		return event.Info
+	}
+	return event.SeverityUnknown
+}
+
 // aside reports whether a field may stand before a severity: a thread in
-// brackets, a process, a zone, a mark, or a request that there is none of.
+// brackets, a process, a zone, a mark, a line of source, or a request that there is
+// none of.
 func aside(field []byte) bool {
-	if field[0] == '[' {
+	last := field[len(field)-1]
+	if field[0] == '[' || field[0] == '{' && last == '}' || field[0] == '(' && last == ')' {
 		return true
 	}
-	if string(field) == "undefined" || string(field) == "UTC" {
+	switch string(field) {
+	case "undefined", "UTC", "main":
+		return true
+	}
+	if i := bytes.Index(field, []byte(".go:")); i > 0 && last == ':' { // Go's main.go:17:
 		return true
 	}
 	for _, c := range field {
@@ -263,30 +454,141 @@ func aside(field []byte) bool {
 //
 //	[INFO]	2026-11-22T20:15:00.123Z	8476a536-e9f4-11e8-9739-2dfe598c3fcd	text
 //
-// and others a time in the brackets, or a thread.
-func (l *line) readBracket(text []byte) {
+// and others a time in the brackets, or a thread. What is behind Lambda's prefix is
+// returned.
+func (l *line) readBracket(text []byte) (message []byte) {
 	n := bytes.IndexAny(text, "]\n")
 	if n < 2 || text[n] != ']' {
-		return
+		return nil
 	}
-	if isDigit(text[1]) && pastTime(text[1:]) > 0 {
-		l.readTime(text[1:])
-		return
+	if pastTime(text[1:]) > 0 {
+		l.readTime(text[1:], true)
+		return nil
 	}
 	in, rest := text[1:n], text[n+1:]
+	if len(in) > 2 && in[1] == ' ' && isDigit(in[2]) && isCapital(in[0]) { // Tornado's [E 261122 20:15:00 web:17]
+		l.severity = ofLetter(in[0])
+		return nil
+	}
+	in = bytes.TrimSpace(in)
 	l.severity = printed(in)
+	switch string(in) { // .NET's, in Lambda's logger
+	case "Trace", "Debug", "Information", "Warning", "Error", "Critical":
+		l.severity = severity(in)
+	}
 	if len(rest) > 1 && rest[0] == '\t' {
 		if at := pastTime(rest[1:]); at > 0 && bytes.HasPrefix(rest[1+at:], []byte{'\t'}) {
-			id, _, ok := bytes.Cut(rest[2+at:], []byte{'\t'})
+			id, message, ok := bytes.Cut(rest[2+at:], []byte{'\t'})
 			if ok {
-				l.ids[0] = id
+				l.candidate(rankPrefix, id)
+				return message
 			}
 		}
+		return nil
+	}
+	for range maxFields { // a name, a process, a thread, each in brackets
+		spaced := len(rest) > 0 && rest[0] == ' '
+		if spaced {
+			rest = rest[1:]
+		}
+		switch {
+		case l.severity != event.SeverityUnknown || len(rest) < 2:
+			return nil
+		case isDigit(rest[0]):
+			l.readNest(rest)
+			return nil
+		case rest[0] != '[':
+			n := letters(rest)
+			switch {
+			case !spaced || n == 0 || n == len(rest):
+			case rest[n] == ':' && !isCapital(rest[0]): // winston's: [orders] error:
+				l.readSmall(rest)
+			case rest[n] == ' ' || rest[n] == ':': // SLF4J's: [main] INFO
+				l.severity = first(rest[:n])
+				fallthrough
+			case rest[n] == '\t': // nest-winston's: [Nest] Error and a time
+				if l.severity == event.SeverityUnknown && pastTime(bytes.TrimLeft(rest[n:], " \t")) > 0 {
+					l.severity = unambiguous(rest[:n])
+				}
+			}
+			return nil
+		}
+		if n = bytes.IndexAny(rest, "]\n"); n < 0 || rest[n] != ']' {
+			return nil
+		}
+		l.severity = printed(bytes.TrimSpace(rest[1:n]))
+		rest = rest[n+1:]
+	}
+	return nil
+}
+
+// readNest reads what NestJS has behind its name, a process, a local time and a
+// level:
+//
+//	[Nest] 8  - 11/22/2026, 8:15:00 PM   ERROR [Orders] text
+func (l *line) readNest(text []byte) {
+	for len(text) > 0 && (isDigit(text[0]) || text[0] == ' ') {
+		text = text[1:]
+	}
+	if len(text) < 2 || text[0] != '-' || text[1] != ' ' {
 		return
 	}
-	if l.severity == event.SeverityUnknown && len(rest) > 1 && rest[0] == ' ' { // SLF4J's: [main] INFO
-		if n := letters(rest[1:]); len(rest) > 1+n && (rest[1+n] == ' ' || rest[1+n] == ':') {
-			l.severity = first(rest[1 : 1+n])
+	text = bytes.TrimLeft(text[1:], " ")
+	text = bytes.TrimLeft(text[pastTime(text):], " ")
+	if word := text[:letters(text)]; string(word) == "LOG" {
+		l.severity = event.Info
+	} else {
+		l.severity = printed(word)
+	}
+}
+
+// inspected reads the level of an object that Node printed as its console prints
+// objects: { level: 'error', message: 'text' }.
+func inspected(text []byte) event.Severity {
+	begins := false // a member of the outermost object
+	for i, depth := 0, 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '{' || c == '[':
+			depth++
+			begins = depth == 1
+		case c == '}' || c == ']':
+			depth--
+		case c == ',':
+			begins = depth == 1
+		case c == '\'' || c == '"' || c == '`':
+			for i++; i < len(text) && text[i] != c; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+			begins = false
+		case begins && isLetter(c):
+			begins = false
+			n := i + letters(text[i:])
+			name, value := text[i:n], text[n:]
+			i = n - 1
+			if string(name) != "level" && string(name) != "severity" && string(name) != "severityText" {
+				continue
+			}
+			if value, ok := bytes.CutPrefix(value, []byte(": '")); ok {
+				word, _, _ := bytes.Cut(value, []byte{'\''})
+				return level(word)
+			}
+			if value, ok := bytes.CutPrefix(value, []byte(": ")); ok {
+				o := object{level: value[:digits(value)]}
+				return o.severity()
+			}
+		}
+	}
+	return event.SeverityUnknown
+}
+
+// readPriority reads a text that begins with a priority of syslog (RFC 5424), which
+// .NET's console has for systemd, too.
+func (l *line) readPriority(text []byte) {
+	if n := bytes.IndexByte(text[:min(len(text), 5)], '>'); n > 1 {
+		if p := number(text[1:n]); p >= 0 && p < 24*8 {
+			l.severity = ofSyslog(p)
 		}
 	}
 }
@@ -299,14 +601,100 @@ func (l *line) readCapitals(text []byte) {
 		return
 	}
 	switch {
-	case len(rest) == 0, rest[0] <= ' ', len(rest) > 1 && rest[0] == '[' && isDigit(rest[1]): // logrus has INFO[0000]
+	case len(rest) > 1 && rest[0] == '[' && isDigit(rest[1]): // logrus has INFO[0000]
+		if n == 4 {
+			l.severity = printed(word)
+		} else {
+			l.severity = first(word)
+		}
+	case len(rest) == 0, rest[0] <= ' ':
 		l.severity = first(word)
-		if bytes.HasPrefix(rest, []byte{'\t'}) {
+		if bytes.HasPrefix(rest, []byte{'\t'}) || pastTime(bytes.TrimLeft(rest, " -")) > 0 {
 			l.severity = printed(word)
 		}
 	case rest[0] == ':' || rest[0] == '|':
 		l.severity = printed(word)
 	}
+	if php, ok := bytes.CutPrefix(rest, []byte(": PHP message: ")); ok { // PHP-FPM's
+		if s := ofPHP(php); s != event.SeverityUnknown {
+			l.severity = s
+		}
+		return
+	}
+	if l.severity != event.SeverityUnknown {
+		return
+	}
+	switch string(word) {
+	case "PHP", "Fatal":
+		l.severity = ofPHP(text)
+		return
+	}
+	if isDateWord(text) {
+		l.readTime(text, false)
+		l.readSecondLine(text)
+		return
+	}
+	l.readName(text)
+}
+
+// readSecondLine reads what java.util.logging has: the level is on a line of its
+// own, behind one with the time and the method.
+func (l *line) readSecondLine(text []byte) {
+	if l.severity != event.SeverityUnknown || pastTime(text) == 0 {
+		return
+	}
+	_, second, _ := bytes.Cut(text, []byte{'\n'})
+	n := letters(second)
+	if n == 0 || n == len(second) || second[n] != ':' || !oneCase(second[:n]) || !isCapital(second[0]) {
+		return
+	}
+	l.severity = severity(second[:n])
+}
+
+// readSmall reads a text that begins with a small letter: .NET's and winston's
+// console, and Python's with a name first.
+func (l *line) readSmall(text []byte) {
+	n := letters(text)
+	if rest := text[n:]; len(rest) > 0 && rest[0] == ':' && (len(rest) == 1 || rest[1] <= ' ') {
+		switch string(text[:n]) {
+		case "trace", "debug", "verbose", "info", "warn", "warning", "error", "fatal", "panic", "trce", "dbug", "crit":
+			l.severity = severity(text[:n])
+		case "fail": // of .NET a category follows: fail: Orders[0]
+			category, _, _ := bytes.Cut(bytes.TrimLeft(rest[1:], " "), []byte{'\n'})
+			category = category[:pastWord(category)]
+			if i := bytes.IndexByte(category, '['); i > 0 && i+1 < len(category) && isDigit(category[i+1]) && category[len(category)-1] == ']' {
+				l.severity = event.Error
+			}
+		}
+		return
+	}
+	l.readName(text)
+}
+
+// readName reads what begins with a logger's name and has no time: Python's name -
+// LEVEL - text, name | LEVEL | text, and Monolog's channel.LEVEL: text.
+func (l *line) readName(text []byte) {
+	name := pastWord(text)
+	if l.severity = inChannel(text[:name]); l.severity != event.SeverityUnknown || len(text) < name+3 {
+		return
+	}
+	mark, rest := text[name:name+3], text[name+3:]
+	if string(mark) != " - " && string(mark) != " | " {
+		return
+	}
+	if n := letters(rest); n > 0 && isCapital(rest[0]) && bytes.HasPrefix(bytes.TrimLeft(rest[n:], " "), mark[1:]) {
+		l.severity = printed(rest[:n])
+	}
+}
+
+// pastWord returns the length of the word that a text begins with.
+//
+//go:noinline
+func pastWord(text []byte) (n int) {
+	for n < len(text) && text[n] > ' ' {
+		n++
+	}
+	return n
 }
 
 // readLetter reads a text that begins with a severity's first letter, as Ruby's
@@ -314,43 +702,53 @@ func (l *line) readCapitals(text []byte) {
 //
 //	E, [2026-11-22T20:15:00.123456 #8] ERROR -- : text
 //	E1122 20:15:00.123456       8 main.go:17] text
+//
+// Lambda's own logger of Ruby has the request's id behind the level.
 func (l *line) readLetter(letter byte, rest []byte) bool {
 	ruby := len(rest) > 3 && rest[0] == ',' && rest[1] == ' ' && rest[2] == '[' && isDigit(rest[3])
-	klog := len(rest) > 5 && isDigit(rest[0]) && isDigit(rest[1]) && isDigit(rest[2]) && isDigit(rest[3]) && rest[4] == ' ' && isClock(rest[5:])
+	n := digits(rest) // of the date, in newer ones with the year
+	klog := (n == 4 || n == 8) && len(rest) > n && rest[n] == ' ' && clock(rest[n+1:]) == len("20:15:00")
 	if !ruby && !klog {
 		return false
 	}
-	switch letter {
-	case 'D':
-		l.severity = event.Debug
-	case 'I':
-		l.severity = event.Info
-	case 'W':
-		l.severity = event.Warn
-	case 'E':
-		l.severity = event.Error
-	case 'F':
-		l.severity = event.Fatal
+	l.severity = ofLetter(letter)
+	if ruby {
+		_, rest, _ = bytes.Cut(rest, []byte{']'})
+		rest = bytes.TrimLeft(rest, " ")
+		rest = bytes.TrimLeft(rest[letters(rest):], " ")
+		l.candidate(rankPrefix, rest[:pastWord(rest)])
 	}
 	return true
+}
+
+// ofLetter returns the severity that begins with a letter.
+//
+//go:noinline
+func ofLetter(letter byte) event.Severity {
+	switch letter {
+	case 'D':
+		return event.Debug
+	case 'I':
+		return event.Info
+	case 'W':
+		return event.Warn
+	case 'E':
+		return event.Error
+	case 'F', 'C':
+		return event.Fatal
+	}
+	return event.SeverityUnknown
 }
 
 // pastTime returns the index just after the time that a text begins with: a
 // date and a time of the day, or the latter alone; 0 where there is none.
 func pastTime(text []byte) int {
-	i := 0
-	if len(text) > 11 && (text[4] == '-' || text[4] == '/') && text[7] == text[4] && (text[10] == 'T' || text[10] == ' ') {
-		for _, at := range [...]int{0, 1, 2, 3, 5, 6, 8, 9} {
-			if !isDigit(text[at]) {
-				return 0
-			}
-		}
-		i = 11
-	}
-	if !isClock(text[i:]) {
+	i := pastDate(text)
+	n := clock(text[i:])
+	if n == 0 {
 		return 0
 	}
-	i += len("20:15:00")
+	i += n
 	if i+1 < len(text) && (text[i] == '.' || text[i] == ',') && isDigit(text[i+1]) {
 		for i++; i < len(text) && isDigit(text[i]); {
 			i++
@@ -363,13 +761,90 @@ func pastTime(text []byte) int {
 		for i++; i < len(text) && (isDigit(text[i]) || text[i] == ':'); {
 			i++
 		}
+	default:
+		if n := pastNoon(text[i:]); n > 0 {
+			i += n
+		}
 	}
 	return i
 }
 
-// isClock reports whether a text begins with a time of the day.
-func isClock(text []byte) bool {
-	return len(text) >= len("20:15:00") && isDigit(text[0]) && isDigit(text[1]) && text[2] == ':' && isDigit(text[3]) && isDigit(text[4]) && text[5] == ':' && isDigit(text[6]) && isDigit(text[7])
+// pastNoon returns the length of AM or PM with the space before it, which may be a
+// narrow one beyond ASCII.
+func pastNoon(text []byte) int {
+	n := 0
+	if len(text) > 0 && (text[0] == ' ' || text[0] == '?') { // an escaped one is a question mark by now
+		n = 1
+	} else if bytes.HasPrefix(text, []byte("\u202f")) {
+		n = 3
+	}
+	if len(text) < n+2 || text[n] != 'A' && text[n] != 'P' || text[n+1] != 'M' || len(text) > n+2 && isLetter(text[n+2]) {
+		return 0
+	}
+	return n + 2
+}
+
+// pastDate returns the index of the time of the day behind the date that a text
+// begins with; 0 if it begins with none.
+func pastDate(text []byte) int {
+	if len(text) > 11 && (text[4] == '-' || text[4] == '/') && text[7] == text[4] && (text[10] == 'T' || text[10] == ' ') {
+		for _, at := range [...]int{0, 1, 2, 3, 5, 6, 8, 9} {
+			if !isDigit(text[at]) {
+				return 0
+			}
+		}
+		return 11
+	}
+	if clock(text) > 0 {
+		return 0
+	}
+	// 22/Nov/2026:20:15:00, 11/22/2026, 8:15:00 PM, Sun Nov 22 20:15:00
+	for i := 0; i < min(len(text), 32); {
+		switch c := text[i]; {
+		case i > 0 && !isDigit(text[i-1]) && clock(text[i:]) > 0:
+			return i
+		case isDigit(c), strings.IndexByte("-/.,: T", c) >= 0:
+			i++
+		case isDateWord(text[i:]):
+			i += 3
+		default:
+			return 0
+		}
+	}
+	return 0
+}
+
+// isDateWord reports whether a text begins with the short name of a month or a day.
+func isDateWord(text []byte) bool {
+	const words = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun"
+	return len(text) >= 3 && isCapital(text[0]) && strings.Contains(words, string(text[:3]))
+}
+
+// clock returns the length of the time of the day that a text begins with: 20:15:00,
+// 8:15:00 or 8:15PM; 0 if it begins with none.
+func clock(text []byte) int {
+	n := digits(text[:min(len(text), 3)])
+	if n == 0 || n > 2 || len(text) < n+len(":15PM") || text[n] != ':' || !isDigit(text[n+1]) || !isDigit(text[n+2]) {
+		return 0
+	}
+	n += 3
+	if noon := pastNoon(text[n:]); noon == len("PM") {
+		return n + noon
+	}
+	if len(text) < n+3 || text[n] != ':' || !isDigit(text[n+1]) || !isDigit(text[n+2]) {
+		return 0
+	}
+	return n + 3
+}
+
+// digits returns how many digits a text begins with.
+//
+//go:noinline
+func digits(text []byte) (n int) {
+	for n < len(text) && isDigit(text[n]) {
+		n++
+	}
+	return n
 }
 
 // logfmt returns the severity that a text of names and values says.
@@ -398,15 +873,19 @@ func logfmt(text []byte) event.Severity {
 		}
 		value := text[i+1:]
 		end := byte(' ')
-		if len(value) > 0 && value[0] == '"' {
-			value, end = value[1:], '"'
+		if len(value) > 0 && (value[0] == '"' || value[0] == '\'') { // of structlog, too
+			end = value[0]
+			value = value[1:]
 		}
 		n = letters(value)
-		if n == len(value) && (end == '"' || len(text) >= maxHead) {
+		if n == len(value) && (end != ' ' || len(text) >= maxHead) {
 			continue // cut
 		}
+		for end == ' ' && n < len(value) && (value[n] == '+' || value[n] == '-' || isDigit(value[n])) {
+			n++ // of slog: ERROR+4
+		}
 		if n == len(value) || value[n] == end || end == ' ' && value[n] <= ' ' {
-			if said := severity(value[:n]); said != event.SeverityUnknown {
+			if said := level(value[:n]); said != event.SeverityUnknown {
 				return said
 			}
 		}

@@ -117,15 +117,7 @@ func readPlatform(record []byte) (p platform) {
 		case "phase":
 			p.inInvocation = string(value) == `"invoke"`
 		case "tracing":
-			for m := (members{b: value}); ; {
-				name, value, ok := m.next()
-				if !ok {
-					break
-				}
-				if string(name) == "value" {
-					p.trace = root(stringOf(value))
-				}
-			}
+			p.trace = root(stringOf(member(value, "value")))
 		}
 	}
 }
@@ -185,89 +177,466 @@ func isUUID(text []byte) bool {
 		isHex(text[:8]) && isHex(text[9:13]) && isHex(text[14:18]) && isHex(text[19:23]) && isHex(text[24:])
 }
 
+// maxNested is how many JSON texts within JSON are looked at, one inside another.
+const maxNested = 2
+
+// The members that hold a severity, the first that counts first: what a logger calls
+// its level, then numbers, then a name that other things have as well.
+const (
+	byLevel = iota
+	bySeverity
+	byLogLevel // log.level, of ECS
+	byLevelName
+	byLvl
+	byCapitalLevel
+	bySeverityText
+	byOther
+	byAzure  // Application Insights' severityLevel
+	byNested // log.level in two objects, record.level.name of loguru, _meta of tslog
+	byNumber // level, as a number
+	byOTel
+	byPython
+	ranks
+
+	// Members that are something else.
+	isStatus = iota
+	isMessage
+	isID       // Lambda's own
+	isLambdas  // others of Lambda's own JSON format
+	isStamp    // timestamp
+	isLogger   // of Python in Lambda's own format
+	isLog      // an object with a level
+	isMeta     // an object with logLevelName
+	isRecord   // loguru's
+	isNested   // an object that may have an id
+	isTime     // of pino and bunyan
+	isMsg      // the same
+	isShort    // GELF's short_message
+	isCompact  // @t of Serilog's compact format, which omits the level of information
+	isTemplate // @m or @mt of the same
+	isUnknown  // maybe an id
+)
+
+// memberOf returns what a member's name says that it is.
+func memberOf(name []byte) int {
+	switch string(name) {
+	case "level":
+		return byLevel
+	case "severity":
+		return bySeverity
+	case "log.level":
+		return byLogLevel
+	case "levelname", "level_name", "levelName":
+		return byLevelName
+	case "lvl":
+		return byLvl
+	case "Level":
+		return byCapitalLevel
+	case "severity_text", "SeverityText", "severityText":
+		return bySeverityText
+	case "@level", "@l", "LogLevel", "logLevel", "log_level", "loglevel", "_logLevel", "L", "Severity", "priorityName":
+		return byOther
+	case "severityLevel":
+		return byAzure
+	case "severityNumber", "SeverityNumber", "severity_number":
+		return byOTel
+	case "levelno", "level_number":
+		return byPython
+	case "status":
+		return isStatus
+	case "message":
+		return isMessage
+	case "requestId", "AWSRequestId":
+		return isID
+	case "traceId", "tenantId", "executionArn", "errorType", "errorMessage", "stackTrace", "location":
+		return isLambdas
+	case "timestamp":
+		return isStamp
+	case "logger", "loggerName":
+		return isLogger
+	case "log":
+		return isLog
+	case "_meta":
+		return isMeta
+	case "record":
+		return isRecord
+	case "span", "spans", "context", "ctx", "lambda_context", "lambdaContext", "lambda", "extra", "fields", "mdc", "contextMap", "Properties", "State", "Scopes", "labels", "attributes", "faas", "aws":
+		return isNested
+	case "time":
+		return isTime
+	case "msg":
+		return isMsg
+	case "short_message":
+		return isShort
+	case "@t":
+		return isCompact
+	case "@m", "@mt":
+		return isTemplate
+	}
+	return isUnknown
+}
+
+// object is what is found among the members of a line's JSON object.
+type object struct {
+	levels  [ranks]event.Severity
+	level   []byte // the value of level: a number has one meaning for each logger
+	message []byte // the value of message
+	status  event.Severity
+	has     uint64 // the members that are there, a bit each
+}
+
+// foreign are the members that Lambda's own JSON format does not have.
+const foreign = 1<<(isUnknown+1) - 1 - 1<<byLevel - 1<<isMessage - 1<<isID - 1<<isLambdas - 1<<isStamp - 1<<isLogger
+
+// all reports whether there are all of two members.
+func (o *object) all(one, two int) bool {
+	both := uint64(1)<<one | 1<<two
+	return o.has&both == both
+}
+
 // readObject reads the members of a JSON object that loggers write. It returns
 // whether the text is an object and nothing else, as far as it goes.
-func (l *line) readObject(text []byte) (whole bool) {
-	var said [9]event.Severity
+func (a *Annotator) readObject(l *line, text []byte, depth int) (whole bool) {
+	var o object
 	m := members{b: text}
 	for {
 		name, value, ok := m.next()
 		if !ok {
 			break
 		}
-		// By whom a member is written, in the order in which they count. Of
-		// AWS: the runtimes, Powertools.
-		switch string(name) {
-		case "AWSRequestId":
-			l.ids[0] = idOf(value)
-		case "awsRequestId":
-			l.ids[1] = idOf(value)
-		case "requestId":
-			l.ids[2] = idOf(value)
-		case "request_id":
-			l.ids[3] = idOf(value)
-		case "aws_request_id":
-			l.ids[4] = idOf(value)
-		case "function_request_id":
-			l.ids[5] = idOf(value)
-		case "lambdaRequestId":
-			l.ids[6] = idOf(value)
-		case "faas.invocation_id":
-			l.ids[7] = idOf(value)
-
-		case "level":
-			said[0] = severityOf(value)
-		case "severity":
-			said[1] = severityOf(value)
-		case "log.level":
-			said[2] = severityOf(value)
-		case "levelname":
-			said[3] = severityOf(value)
-		case "lvl":
-			said[4] = severityOf(value)
-		case "Level":
-			said[5] = severityOf(value)
-		case "severity_text":
-			said[6] = severityOf(value)
-		case "SeverityText":
-			said[7] = severityOf(value)
-		case "log":
-			for m := (members{b: value}); ; {
-				name, value, ok := m.next()
-				if !ok {
-					break
-				}
-				if string(name) == "level" {
-					said[8] = severityOf(value)
-				}
-			}
+		for _, key := range a.keys {
+			l.readPath(key, name, value)
 		}
+		l.readMember(&o, name, value)
 	}
-	for _, severity := range said {
-		if severity != event.SeverityUnknown {
-			l.severity = severity
-			break
+	l.severity = o.severity()
+	if a.readMessage(l, &o, depth); l.severity == event.SeverityUnknown {
+		switch {
+		case o.all(isCompact, isTemplate):
+			l.severity = event.Info
+		case o.has&(1<<isMessage|1<<isMsg) != 0: // else it is the status of something
+			l.severity = o.status
 		}
 	}
 	return m.whole && scan.Space(text, m.i) == len(text)
 }
 
+// readMember reads a member of the outermost object.
+func (l *line) readMember(o *object, name, value []byte) {
+	what := memberOf(name)
+	o.has |= 1 << what
+	to := what // in levels
+	switch what {
+	case isMessage:
+		o.message = value
+		return
+	case isID, isUnknown:
+		if rank := idRank(name); rank > 0 {
+			l.candidate(rank, idOf(value))
+		}
+		return
+	case isNested:
+		l.readNested(value)
+		return
+	case isRecord:
+		l.readNested(member(value, "extra"))
+		to, value = byNested, member(member(value, "level"), "name")
+	case isLog:
+		to, value = byNested, member(value, "level")
+	case isMeta:
+		to, value = byNested, member(value, "logLevelName")
+	case isStatus:
+		o.status = statusOf(value)
+		return
+	case byLevel:
+		o.level = value
+	}
+	if to >= ranks {
+		return
+	}
+	if s := severityOf(value); s != event.SeverityUnknown {
+		o.levels[to] = s
+	} else if n := number(value); n >= 0 && to != byLevel {
+		o.levels[to] = scaled(to, n)
+	}
+}
+
+// scaled returns the severity that a number stands for in the scale of a member.
+func scaled(of, n int) event.Severity {
+	switch {
+	case of == byOTel && n >= 1 && n <= 24: // OpenTelemetry, logs data model
+		return event.Severity((n + 3) / 4)
+	case of == byPython && n >= 10 && n <= 50 && n%10 == 0:
+		return event.Severity(n/10 + 1)
+	case of == byAzure && n == 0:
+		return event.Trace
+	case of == byAzure && n <= 4:
+		return event.Severity(n + 2)
+	case of == bySeverity && n >= 100 && n <= 800 && n%100 == 0: // Google's LogSeverity
+		if n <= 200 {
+			n += 100
+		}
+		return event.Severity(min(n/100, 6))
+	}
+	return event.SeverityUnknown
+}
+
+// severity returns the severity that an object's members say.
+func (o *object) severity() event.Severity {
+	if n := number(o.level); n >= 0 {
+		switch {
+		case n <= 7 && o.has>>isShort&1 == 1:
+			o.levels[byNumber] = ofSyslog(n)
+		case n >= 10 && n <= 60 && n%10 == 0, // bunyan's and pino's
+			n > 10 && n < 100 && o.all(isTime, isMsg): // and one that was added to them
+			o.levels[byNumber] = event.Severity(min(n/10, 6))
+		case n >= 100 && n <= 600 && n%100 == 0, n == 250, n == 550: // Monolog's
+			o.levels[byNumber] = event.Severity(min(n/100+1, 6))
+		}
+	}
+	for _, severity := range o.levels {
+		if severity != event.SeverityUnknown {
+			return severity
+		}
+	}
+	return event.SeverityUnknown
+}
+
+// readMessage reads the message of Lambda's own JSON format. There level is that of
+// the console's method that was called, and the logger's own level is what the
+// message says. Of Python's logger it is the same level, and only JSON may say
+// another.
+func (a *Annotator) readMessage(l *line, o *object, depth int) {
+	if o.has&foreign != 0 || len(o.message) == 0 || depth == maxNested || o.has>>isStamp&1 == 0 && l.n == 0 {
+		return
+	}
+	outer := l.severity
+	text := o.message
+	switch {
+	case text[0] == '{':
+		a.readObject(l, text, depth+1)
+	case text[0] != '"':
+		return
+	default:
+		text = text[1 : len(text)-1]
+		if a.readJSON(l, text, depth+1) {
+			break
+		}
+		if o.has>>isLogger&1 == 1 || len(o.level) < 2 || !isCapital(o.level[1]) {
+			return
+		}
+		l.severity = event.SeverityUnknown
+		l.readText(beginning(text, &a.message), true)
+	}
+	if l.severity == event.SeverityUnknown {
+		l.severity = outer
+	}
+}
+
+// readJSON reads a JSON string that holds a JSON object, and may have white space
+// before it. It returns false, and l is what it was, if there is none.
+func (a *Annotator) readJSON(l *line, text []byte, depth int) bool {
+	i := scan.Space(text, 0)
+	for i+1 < len(text) && text[i] == '\\' && (text[i+1] == 'n' || text[i+1] == 'r' || text[i+1] == 't') {
+		i = scan.Space(text, i+2)
+	}
+	if i == len(text) || text[i] != '{' {
+		return false
+	}
+	object := text[i:min(len(text), i+maxObject)]
+	if bytes.IndexByte(object, '\\') >= 0 {
+		a.texts[depth] = appendUnescaped(a.texts[depth][:0], object, maxObject)
+		object = a.texts[depth]
+	}
+	before := *l
+	if a.readObject(l, object, depth) || len(text)-i > maxObject {
+		return true
+	}
+	*l = before // it only began like one
+	return false
+}
+
+// readPath reads the member that a dotted path names, such as ctx.requestId, if it
+// is this one or within it. A name may have dots itself.
+func (l *line) readPath(path string, name, value []byte) {
+	switch rest, ok := cut(path, name); {
+	case !ok || len(value) == 0:
+	case rest == "":
+		l.candidate(rankKey, idOf(value))
+	case value[0] == '{':
+		for m := (members{b: value}); ; {
+			name, value, ok := m.next()
+			if !ok {
+				return
+			}
+			l.readPath(rest, name, value)
+		}
+	case value[0] == '[':
+		for e := (elements{b: value, i: 1}); ; {
+			value, ok := e.next()
+			if !ok {
+				return
+			}
+			if value[0] == '{' {
+				l.readPath(path, name, value)
+			}
+		}
+	}
+}
+
+// cut returns what is behind a name in a path.
+func cut(path string, name []byte) (rest string, ok bool) {
+	n := len(name)
+	switch {
+	case len(path) < n || path[:n] != string(name):
+		return "", false
+	case len(path) == n:
+		return "", true
+	}
+	return path[n+1:], path[n] == '.' && len(path) > n+1
+}
+
+// readNested reads the ids in an object within a line's, or in each of an array of
+// them.
+func (l *line) readNested(value []byte) {
+	if len(value) == 0 {
+		return
+	}
+	switch value[0] {
+	case '{':
+		for m := (members{b: value}); ; {
+			name, value, ok := m.next()
+			if !ok {
+				return
+			}
+			if rank := idRank(name); rank > 0 {
+				l.candidate(rankNested, idOf(value))
+			}
+		}
+	case '[':
+		for e := (elements{b: value, i: 1}); ; {
+			value, ok := e.next()
+			if !ok {
+				return
+			}
+			if value[0] == '{' {
+				l.readNested(value)
+			}
+		}
+	}
+}
+
+// elements goes through the elements of a JSON array, from b[1] on.
+type elements struct {
+	b []byte
+	i int
+}
+
+func (e *elements) next() (value []byte, ok bool) {
+	i := scan.Space(e.b, e.i)
+	if i < len(e.b) && e.b[i] == ',' {
+		i = scan.Space(e.b, i+1)
+	}
+	end, err := scan.Value(e.b, i)
+	if err != nil {
+		return nil, false
+	}
+	e.i = end
+	return e.b[i:end], true
+}
+
+// member returns the value of an object's member; nil if there is none.
+func member(object []byte, name string) (found []byte) {
+	for m := (members{b: object}); ; {
+		is, value, ok := m.next()
+		if !ok {
+			return found
+		}
+		if string(is) == name {
+			found = value
+		}
+	}
+}
+
 // idOf returns the text of a value that may be a request's id.
 func idOf(value []byte) []byte {
-	if len(value) < 2 || value[0] != '"' || len(value) > maxRequest+2 {
+	if len(value) < 2 || value[0] != '"' {
 		return nil
 	}
 	return value[1 : len(value)-1] // with a backslash in it, it is none that is known
 }
 
-// severityOf reads what a logger wrote as a level: a word, or one of the numbers
-// of bunyan and pino.
+// The order in which ids count if a line has several that are known.
+const (
+	rankKey    = 1  // KINETEL_REQUEST_ID_KEYS
+	rankPrefix = 2  // of Lambda's own formats
+	rankNested = 20 // in an object within the line's
+	rankText   = 30 // in a text
+)
+
+// idRank returns how much a member's name says that it is Lambda's request id, the
+// least number the most; 0 if it is none. They are those of Lambda's runtimes,
+// Powertools, OpenTelemetry and loggers.
+//
+//go:noinline
+func idRank(name []byte) uint8 {
+	switch string(name) {
+	case "AWSRequestId":
+		return 3
+	case "awsRequestId", "AwsRequestId":
+		return 4
+	case "requestId":
+		return 5
+	case "request_id":
+		return 6
+	case "aws_request_id":
+		return 7
+	case "function_request_id", "functionRequestId", "FunctionRequestId":
+		return 8
+	case "lambdaRequestId", "lambda_request_id", "LambdaRequestId":
+		return 9
+	case "faas.invocation_id", "faas.execution", "invocation_id", "invocationId":
+		return 10
+	case "RequestId", "requestID", "RequestID", "awsRequestID", "AWSRequestID":
+		return 11
+	}
+	return 0
+}
+
+// severityOf reads what a logger wrote as a level: a word, perhaps in a terminal's
+// colours.
 func severityOf(value []byte) event.Severity {
-	if value[0] == '"' {
-		return severity(value[1 : len(value)-1])
+	if len(value) < 2 || value[0] != '"' {
+		return event.SeverityUnknown
 	}
-	if len(value) == 2 && value[1] == '0' && value[0] >= '1' && value[0] <= '6' {
-		return event.Severity(value[0] - '0')
+	word := value[1 : len(value)-1]
+	if bytes.IndexByte(word, '\\') >= 0 {
+		var buf [64]byte
+		word = withoutColours(appendUnescaped(buf[:0], word, len(buf)))
 	}
-	return event.SeverityUnknown
+	return level(bytes.TrimSpace(word))
+}
+
+// statusOf reads a member that may be a level, or how something ended.
+func statusOf(value []byte) event.Severity {
+	if len(value) > 5 && value[1]|0x20 == 's' && value[2]|0x20 == 'u' { // success
+		return event.SeverityUnknown
+	}
+	return unambiguous(idOf(value))
+}
+
+// number reads a whole number of up to three digits; -1 if a value is none.
+//
+//go:noinline
+func number(value []byte) (n int) {
+	if len(value) == 0 || len(value) > 3 {
+		return -1
+	}
+	for _, c := range value {
+		if !isDigit(c) {
+			return -1
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
 }

@@ -26,35 +26,67 @@ func lower(word []byte, buf *[maxWord]byte) []byte {
 func severity(word []byte) event.Severity {
 	var buf [maxWord]byte
 	switch string(lower(word, &buf)) {
-	case "trace", "verbose", "finest", "trce", "trc", "silly", "vrb":
+	case "trace", "verbose", "finest", "trce", "trc", "trac", "silly", "vrb", "verb":
 		return event.Trace
-	case "debug", "finer", "fine", "config", "dbug", "dbg":
+	case "debug", "finer", "fine", "config", "dbug", "dbg", "debu", "http":
 		return event.Debug
-	case "info", "information", "informational", "notice", "inf":
+	case "info", "information", "informational", "notice", "inf", "log", "success":
 		return event.Info
 	case "warn", "warning", "wrn":
 		return event.Warn
-	case "error", "err", "severe", "fail":
+	case "error", "err", "severe", "fail", "erro", "eror":
 		return event.Error
-	case "fatal", "critical", "crit", "panic", "dpanic", "alert", "emerg", "emergency", "ftl":
+	case "fatal", "critical", "crit", "panic", "dpanic", "alert", "emerg", "emergency", "ftl", "fata", "fatl", "pani", "pnc":
 		return event.Fatal
 	}
 	return event.SeverityUnknown
 }
 
+// level reads a logger's word with what may follow it: the distance from it that Go's
+// slog has, as in ERROR+4, or the step that OpenTelemetry has, as in INFO2.
+func level(word []byte) event.Severity {
+	n := letters(word)
+	s, rest := severity(word[:n]), word[n:]
+	if s == event.SeverityUnknown || len(rest) == 0 {
+		return s
+	}
+	if len(rest) == 1 && rest[0] >= '1' && rest[0] <= '5' {
+		return s
+	}
+	by := number(rest[1:])
+	if by < 0 || s < event.Debug || s > event.Error {
+		return event.SeverityUnknown
+	}
+	if rest[0] == '-' {
+		by = -by - 3 // round down
+	} else if rest[0] != '+' {
+		return event.SeverityUnknown
+	}
+	return event.Severity(min(max(int(s)+by/4, int(event.Trace)), int(event.Fatal)))
+}
+
+// ofSyslog returns what a severity of syslog is (RFC 5424): 0 is an emergency.
+func ofSyslog(n int) event.Severity {
+	return [...]event.Severity{event.Fatal, event.Fatal, event.Fatal, event.Error, event.Warn, event.Info, event.Info, event.Debug}[n&7]
+}
+
 // printed reads a word that stands where text has its severity: in one case, and
 // none that is a word for other things as well.
 func printed(word []byte) event.Severity {
+	if len(word) == 0 || !oneCase(word) {
+		return event.SeverityUnknown
+	}
+	return unambiguous(word)
+}
+
+// unambiguous reads a word in any case that is none for other things as well.
+func unambiguous(word []byte) event.Severity {
 	var buf [maxWord]byte
-	text := lower(word, &buf)
-	if len(text) == 0 || !oneCase(word) {
+	switch string(lower(word, &buf)) {
+	case "fine", "config", "information", "fail", "silly", "http", "log":
 		return event.SeverityUnknown
 	}
-	switch string(text) {
-	case "fine", "config", "information", "fail", "silly":
-		return event.SeverityUnknown
-	}
-	return severity(text)
+	return severity(word)
 }
 
 // first reads the first word of a text, with nothing before it that says that a
@@ -84,7 +116,10 @@ func isLetter(c byte) bool { return isCapital(c) || c >= 'a' && c <= 'z' }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// letters returns how many letters text begins with.
+// letters returns how many letters text begins with. Inlined, it and others that are
+// called in many places would add 8 kB to the binary.
+//
+//go:noinline
 func letters(text []byte) (n int) {
 	for n < len(text) && isLetter(text[n]) {
 		n++

@@ -32,6 +32,10 @@ const (
 	// hundreds may be open at once.
 	maxRequests = 4 * remembered
 	maxManaged  = 4096
+	// longest is how long an invocation of Managed Instances may last, in
+	// milliseconds: 90 minutes, and some more. One that is open is not
+	// forgotten, however many begin meanwhile.
+	longest = 100 * 60_000
 
 	never = math.MaxInt64
 )
@@ -39,6 +43,7 @@ const (
 // request is one that was named. Lines of it share its texts.
 type request struct {
 	id, trace string // trace is empty where there is none
+	openUntil int64  // on Managed Instances: its platform.report is awaited until then
 }
 
 // invocation is one that has begun at a time. Times are in milliseconds since
@@ -71,7 +76,7 @@ type end struct {
 // timeline is what is known of invocations, in the order in which they were told.
 type timeline struct {
 	known map[string]*request // by id; its last try
-	named []string            // the ids, a ring
+	named []*request          // the same, a ring
 	next  int                 // in named, the oldest
 
 	begun []invocation // by platform.start; by time where one body told
@@ -102,9 +107,10 @@ func (t *timeline) learning() {
 // annotating ends the learning of a body.
 func (t *timeline) annotating() { t.annotated = true }
 
-// name returns a request, and remembers it and its trace. The oldest is forgotten
-// where there are too many. Where a try of it begins, the trace is that one's.
-func (t *timeline) name(id, trace []byte, begins bool, bound int) *request {
+// name returns a request, and remembers it and its trace. If there are too many,
+// the oldest is forgotten that is not open at this time. Where a try of it begins,
+// the trace is that one's.
+func (t *timeline) name(id, trace []byte, begins bool, at int64, bound int) *request {
 	r := t.known[string(id)]
 	switch {
 	case r == nil:
@@ -113,10 +119,17 @@ func (t *timeline) name(id, trace []byte, begins bool, bound int) *request {
 			t.known = map[string]*request{}
 		}
 		if len(t.named) < bound {
-			t.named = append(t.named, r.id)
+			t.named = append(t.named, r)
 		} else {
-			delete(t.known, t.named[t.next])
-			t.named[t.next] = r.id
+			// Bounded: if all are open, it is the oldest.
+			for range bound {
+				if t.named[t.next].openUntil <= at {
+					break
+				}
+				t.next = (t.next + 1) % bound
+			}
+			delete(t.known, t.named[t.next].id)
+			t.named[t.next] = r
 			t.next = (t.next + 1) % bound
 		}
 		t.known[r.id] = r
@@ -124,8 +137,14 @@ func (t *timeline) name(id, trace []byte, begins bool, bound int) *request {
 	case r.trace == "":
 		r.trace = string(trace)
 	case begins && r.trace != string(trace):
-		r = &request{id: r.id, trace: string(trace)} // the other keeps its own
+		other := r // keeps its own
+		r = &request{id: r.id, trace: string(trace)}
 		t.known[r.id] = r
+		for i := range t.named {
+			if t.named[i] == other {
+				t.named[i] = r
+			}
+		}
 	}
 	return r
 }

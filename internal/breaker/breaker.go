@@ -51,6 +51,10 @@ const (
 	maxPartlyDoubled = 3
 	// maxPatience bounds them where somebody waits.
 	maxPatience = 500 * time.Millisecond
+	// maxFloor bounds the least wait after a request that may have stored its
+	// records, which begins with baseDelay and doubles: each further attempt may be
+	// one more copy of them.
+	maxFloor = 400 * time.Millisecond
 )
 
 // state is what the breaker thinks of Kinesis.
@@ -191,6 +195,10 @@ func (b *Breaker) Delay(left time.Duration) time.Duration {
 		// Who has only so much time needs several attempts in it, the more
 		// often the less is left.
 		delay = min(delay, b.jitter(min(left/4, maxPatience)+time.Millisecond))
+	}
+	if b.failures > 0 && b.class == kinesis.Transient {
+		floor := min(baseDelay<<min(b.failures-1, 7), maxFloor)
+		delay = max(delay, floor+b.jitter(floor/2))
 	}
 	return delay
 }

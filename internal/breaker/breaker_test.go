@@ -48,10 +48,10 @@ func wantDurations(t *testing.T, what string, want, got []time.Duration) {
 	}
 }
 
-func TestWaitsDoubleWithFullJitterAndThenAreThoseBetweenProbes(t *testing.T) {
+func TestWaitsDoubleAboveAFloorAndThenAreThoseBetweenProbes(t *testing.T) {
 	short, long := waits(12, kinesis.Transient, 0)
-	wantDurations(t, "shortest", []time.Duration{ms, ms, ms, ms, 500 * ms, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 15 * time.Second, 15 * time.Second}, short)
-	wantDurations(t, "longest", []time.Duration{51 * ms, 101 * ms, 201 * ms, 401 * ms, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second, 30 * time.Second}, long)
+	wantDurations(t, "shortest", []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 500 * ms, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 15 * time.Second, 15 * time.Second}, short)
+	wantDurations(t, "longest", []time.Duration{75 * ms, 150 * ms, 300 * ms, 600 * ms, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second, 30 * time.Second}, long)
 }
 
 func TestWhatIsThrottledWaitsUpToFiveSeconds(t *testing.T) {
@@ -82,13 +82,22 @@ func TestARefusalWaitsForLongAtOnce(t *testing.T) {
 
 func TestWhoWaitsGetsSeveralAttempts(t *testing.T) {
 	for _, tt := range []struct{ left, want time.Duration }{{100 * ms, 26 * ms}, {time.Second, 251 * ms}, {time.Hour, 501 * ms}} {
-		_, long := waits(6, kinesis.Transient, tt.left)
+		_, long := waits(6, kinesis.Throttled, tt.left)
 		if got := long[5].Round(ms); got != tt.want {
 			t.Errorf("with %s left the longest delay is %s, want %s", tt.left, got, tt.want)
 		}
 	}
-	if _, long := waits(1, kinesis.Transient, time.Hour); long[0].Round(ms) != 51*ms {
+	if _, long := waits(1, kinesis.Throttled, time.Hour); long[0].Round(ms) != 51*ms {
 		t.Errorf("who waits has a pause made longer: %s", long[0])
+	}
+}
+
+// A request without an answer may have stored its records.
+func TestNoHurryMakesManyCopies(t *testing.T) {
+	for _, left := range []time.Duration{ms, 100 * ms, time.Second, time.Hour} {
+		short, long := waits(7, kinesis.Transient, left)
+		wantDurations(t, "shortest", []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 400 * ms, 400 * ms, 400 * ms}, short)
+		wantDurations(t, "longest", []time.Duration{75 * ms, 150 * ms, 300 * ms, 600 * ms, 600 * ms, 600 * ms, 600 * ms}, long)
 	}
 }
 

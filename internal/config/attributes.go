@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -9,6 +11,10 @@ import (
 // ServiceName is the attribute that OTEL_SERVICE_NAME sets, and the only one of
 // Kinetel's own that the user can.
 const ServiceName = "service.name"
+
+// logGroupNames is the attribute that names log groups (OpenTelemetry's semantic
+// conventions, AWS Logs).
+const logGroupNames = "aws.log.group.names"
 
 // OwnAttributes returns the names that say who telemetry comes from. By them
 // consumers tell environments apart; nobody else can set them.
@@ -41,66 +47,135 @@ func (l *loader) attributes() (merged []Attribute) {
 }
 
 // otel reads OTEL_RESOURCE_ATTRIBUTES: names and values as W3C Baggage has them,
-// percent-encoded where they must be. Where it cannot be read, none of it counts
-// (OpenTelemetry specification, resource SDK); and since other programs of the
-// function's read it too, that is no reason not to ship.
-func (l *loader) otel() (list []Attribute) {
+// percent-encoded where they must be. If one cannot be read, none counts
+// (OpenTelemetry specification, resource SDK).
+func (l *loader) otel() []Attribute {
 	const name = "OTEL_RESOURCE_ATTRIBUTES"
-	v := l.text(name)
-	if len(v) > maxAttributes {
-		l.warning(name, "is %d bytes long and ignored; at most %d are taken", len(v), maxAttributes)
-		return nil
-	}
-	for one := range strings.SplitSeq(v, ",") {
-		if one = strings.TrimSpace(one); one == "" {
-			continue // a comma at the end, as others read it
-		}
+	list := elements(l.text(name))
+	attributes := make([]Attribute, 0, len(list))
+	for i, one := range list {
 		key, value, ok := strings.Cut(one, "=")
 		value, err := url.PathUnescape(strings.TrimSpace(value))
 		key = strings.TrimSpace(key)
 		if !ok || key == "" || err != nil {
-			l.warning(name, "%q is not name=value with what must be percent-encoded as %%2C; all of it is ignored", clip(one))
+			// By its place: it may be part of a value, and a secret.
+			l.replaced(name, "none of it", "element %d is not name=value, with what must be percent-encoded as %%2C", i+1)
 			return nil
 		}
-		list = append(list, Attribute{key, value})
+		attributes = append(attributes, Attribute{key, value})
 	}
-	l.checkOwn(name, list)
-	return list
+	return l.fitting(name, attributes)
 }
 
-func (l *loader) tags() []Attribute {
+func (l *loader) tags() (tags []Attribute) {
 	const name = "KINETEL_TAGS"
-	v := l.text(name)
-	if v == "" {
+	if isOff(l.text(name)) {
 		return nil
 	}
-	var tags []Attribute
-	for one := range strings.SplitSeq(v, ",") {
+	var wrong, twice int
+	for i, one := range elements(l.text(name)) {
 		key, value, ok := strings.Cut(one, "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if !ok || key == "" || value == "" {
-			l.problem(name, "%q is not name=value; must be a list such as env=prod,team=payments", clip(strings.TrimSpace(one)))
-			return nil
+		before := slices.IndexFunc(tags, func(t Attribute) bool { return t.Name == key })
+		switch {
+		case !ok || key == "" || value == "":
+			wrong = cmp.Or(wrong, i+1)
+		case before >= 0:
+			twice = cmp.Or(twice, i+1)
+			tags[before].Value = value
+		default:
+			tags = append(tags, Attribute{key, value})
 		}
-		if slices.ContainsFunc(tags, func(t Attribute) bool { return t.Name == key }) {
-			l.problem(name, "%q is given twice; each tag stands once", clip(key))
-			return nil
-		}
-		tags = append(tags, Attribute{key, value})
 	}
-	if len(v) > maxAttributes {
-		l.problem(name, "is %d bytes long; at most %d are taken", len(v), maxAttributes)
-		return nil
+	tags = l.fitting(name, tags)
+	used := fmt.Sprintf("what can be read of it, %d tags,", len(tags))
+	if wrong > 0 {
+		l.replaced(name, used, "element %d is not name=value; must be a list such as env=prod,team=payments", wrong)
 	}
-	l.checkOwn(name, tags)
+	if twice > 0 {
+		l.replaced(name, used, "element %d has the name of an earlier one; each name may stand once", twice)
+	}
 	return tags
 }
 
-// checkOwn warns of attributes that have no effect.
-func (l *loader) checkOwn(name string, list []Attribute) {
+// elements splits a list at its commas. A comma at the end is as good as none.
+func elements(v string) (list []string) {
+	for _, one := range strings.Split(v, ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// fitting returns the attributes that fit, and warns of those that have no effect.
+func (l *loader) fitting(name string, list []Attribute) (fit []Attribute) {
+	size := 0
 	for _, a := range list {
+		if n := len(a.Name) + len(a.Value) + len("=,"); size+n <= maxAttributes+len(",") {
+			size += n
+			fit = append(fit, a)
+		}
 		if slices.Contains(OwnAttributes(), a.Name) {
 			l.warning(name, "%q says who telemetry comes from, which Kinetel finds out itself; it is ignored", a.Name)
 		}
 	}
+	if len(fit) < len(list) {
+		l.replaced(name, fmt.Sprintf("what fits, %d of %d,", len(fit), len(list)), "may have at most %d bytes", maxAttributes)
+	}
+	return fit
+}
+
+// logGroups returns the function's log groups, and the attributes without them:
+// they are sent once an environment and not on each line. What Lambda says comes
+// last, because it says it of emulators' functions only.
+func (l *loader) logGroups(attributes []Attribute) (others []Attribute, groups []string) {
+	wrong := false
+	for _, a := range attributes {
+		if a.Name != logGroupNames {
+			others = append(others, a)
+			continue
+		}
+		// Application Signals separates them by &.
+		for _, one := range strings.FieldsFunc(a.Value, func(c rune) bool { return strings.ContainsRune(`,;&|[]" `, c) }) {
+			if group, ok := parseLogGroup(one); !ok {
+				wrong = true
+			} else if !slices.Contains(groups, group) {
+				groups = append(groups, group)
+			}
+		}
+	}
+	used := cmp.Or(strings.Join(groups, ","), "Lambda's default")
+	if wrong {
+		of := "OTEL_RESOURCE_ATTRIBUTES"
+		if strings.Contains(l.text("KINETEL_TAGS"), logGroupNames) {
+			of = "KINETEL_TAGS"
+		}
+		l.replaced(of, used, "%s must be %s", logGroupNames, aLogGroup)
+	}
+	if v := l.text("AWS_LAMBDA_LOG_GROUP_NAME"); v != "" && len(groups) == 0 {
+		groups = []string{v}
+	}
+	if v := l.text("KINETEL_LOG_GROUP"); v != "" && !isOff(v) {
+		if group, ok := parseLogGroup(v); ok {
+			groups = []string{group}
+		} else {
+			l.replaced("KINETEL_LOG_GROUP", used, "must be %s", aLogGroup)
+		}
+	}
+	return others, groups
+}
+
+const aLogGroup = "the name of a log group, such as /aws/lambda/orders: 1 to 512 of a-z, A-Z, 0-9, _, -, /, . and #"
+
+// parseLogGroup reads a log group's name, or its ARN,
+// arn:PARTITION:logs:REGION:ACCOUNT:log-group:NAME with or without :* behind it
+// (CloudWatch Logs API reference, CreateLogGroup).
+func parseLogGroup(s string) (name string, ok bool) {
+	if parts := strings.Split(s, ":"); len(parts) >= 7 && parts[0] == "arn" && parts[2] == "logs" && parts[5] == "log-group" {
+		s = parts[6]
+	}
+	return s, s != "" && len(s) <= 512 && only(s, func(c byte) bool {
+		return isLower(c) || isDigit(c) || c >= 'A' && c <= 'Z' || strings.IndexByte("_-/.#", c) >= 0
+	})
 }

@@ -1,19 +1,24 @@
 // Package config turns the environment into a Config. It is the only place
 // that knows the names of environment variables, and it reports every problem
 // at once, because a deployment that fails once a mistake is a bad evening.
+//
+// A value that cannot be used does not stop the extension: the default or the
+// nearest bound takes its place. Only without a destination or credentials is
+// there nothing to ship.
 package config
 
 import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"kinetel/internal/credentials"
 )
@@ -140,6 +145,14 @@ type Config struct {
 	// Attributes are what OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME and
 	// KINETEL_TAGS add to the resource; a name stands once.
 	Attributes []Attribute
+	// RequestIDKeys are paths of members, such as ctx.requestId, that hold the
+	// request id in a JSON line, beside those that are known already.
+	RequestIDKeys []string
+	// LogGroups are where CloudWatch Logs keeps the function's lines; empty:
+	// Lambda's default.
+	LogGroups []string
+	// Problems are those that Load returns.
+	Problems []Problem
 
 	AWS    AWS
 	Lambda Lambda
@@ -156,6 +169,7 @@ type AWS struct {
 	UseFIPS         bool
 	UseDualStack    bool
 	CABundle        string // path of a PEM file
+	IgnoreProxy     bool   // that of the environment is none
 }
 
 // Container says where credentials come from that Lambda does not give by
@@ -173,34 +187,8 @@ type Lambda struct {
 	Region          string // where the function runs
 	FunctionName    string
 	FunctionVersion string
-	MemoryMB        int64  // 0: not told
-	LogGroup        string // Lambda does not tell extensions; emulators do
-	JSONLogs        bool   // the function's log format is JSON, as far as is told
-}
-
-// A Problem is one thing that is wrong with the environment.
-type Problem struct {
-	Variable string
-	Value    string // as given; empty where the variable is not set
-	Message  string // what would be valid
-	Warning  bool   // the extension can work all the same
-}
-
-func (p Problem) String() string {
-	if p.Value == "" {
-		return p.Variable + ": " + p.Message
-	}
-	return fmt.Sprintf("%s=%q: %s", p.Variable, clip(p.Value), p.Message)
-}
-
-// clip keeps a value that was pasted into the wrong variable from filling the
-// log.
-func clip(s string) string {
-	const most = 200
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	MemoryMB        int64 // 0: not told
+	JSONLogs        bool  // the function's log format is JSON, as far as is told
 }
 
 const prefix = "KINETEL_"
@@ -213,11 +201,13 @@ var known = []string{
 	"KINETEL_FLUSH",
 	"KINETEL_FLUSH_INTERVAL",
 	"KINETEL_FORMAT",
+	"KINETEL_LOG_GROUP",
 	"KINETEL_LOG_LEVEL",
 	"KINETEL_MAX_HOLD",
 	"KINETEL_OTLP_SPANS",
 	"KINETEL_PARTITION_KEY",
 	"KINETEL_REPORT",
+	"KINETEL_REQUEST_ID_KEYS",
 	"KINETEL_SPOOL",
 	"KINETEL_SPOOL_BYTES",
 	"KINETEL_SPOOL_DIR",
@@ -236,6 +226,11 @@ const (
 	maxSpool    = 8 << 30 // /tmp has at most 10 GiB
 	minInterval = 100 * time.Millisecond
 	maxDuration = 15 * time.Minute // the longest invocation
+
+	// Each path is looked up in each JSON line.
+	maxRequestIDKeys  = 8
+	maxRequestIDKey   = 128 // bytes
+	maxRequestIDDepth = 8   // members
 )
 
 // Registration is what registering needs to know; the rest can wait until that
@@ -243,7 +238,7 @@ const (
 type Registration struct {
 	RuntimeAPI     string // host:port of Lambda's APIs; empty outside Lambda
 	Initialization Initialization
-	Enabled        bool // as far as that can be said yet: KINETEL_ENABLED may be invalid
+	Enabled        bool
 }
 
 // ReadRegistration reads it from the environment.
@@ -253,11 +248,11 @@ func ReadRegistration(environ []string) Registration {
 		name, value, _ := strings.Cut(kv, "=")
 		switch name {
 		case "AWS_LAMBDA_RUNTIME_API":
-			r.RuntimeAPI = strings.TrimSpace(value)
+			r.RuntimeAPI = clean(value)
 		case "AWS_LAMBDA_INITIALIZATION_TYPE":
-			r.Initialization = Initialization(strings.ToLower(strings.TrimSpace(value)))
+			r.Initialization = Initialization(strings.ToLower(clean(value)))
 		case "KINETEL_ENABLED":
-			enabled, ok := parseBool(value)
+			enabled, ok := parseBool(clean(value))
 			r.Enabled = enabled || !ok
 		}
 	}
@@ -265,8 +260,7 @@ func ReadRegistration(environ []string) Registration {
 }
 
 // Load reads the environment, given as os.Environ gives it. The Config always
-// has a value for everything; where a Problem that is no Warning is among the
-// problems, it must not be used to ship.
+// has a value for everything; if a Problem is Fatal, it must not be used to ship.
 func Load(environ []string) (Config, []Problem) {
 	l := loader{env: make(map[string]string, len(environ))}
 	for _, kv := range environ {
@@ -293,12 +287,12 @@ func Load(environ []string) (Config, []Problem) {
 		Report:        l.report(),
 		LogLevel:      l.level(),
 		Attributes:    l.attributes(),
+		RequestIDKeys: l.requestIDKeys(),
 		Lambda: Lambda{
 			RuntimeAPI:      l.text("AWS_LAMBDA_RUNTIME_API"),
-			Region:          l.text("AWS_REGION"),
+			Region:          l.region(),
 			FunctionName:    l.text("AWS_LAMBDA_FUNCTION_NAME"),
 			FunctionVersion: l.text("AWS_LAMBDA_FUNCTION_VERSION"),
-			LogGroup:        l.text("AWS_LAMBDA_LOG_GROUP_NAME"),
 			JSONLogs:        strings.EqualFold(l.text("AWS_LAMBDA_LOG_FORMAT"), "JSON"),
 		},
 	}
@@ -309,19 +303,17 @@ func Load(environ []string) (Config, []Problem) {
 	if c.Lambda.Initialization == ManagedInstances {
 		c.Lambda.JSONLogs = true // there is no other format there
 	}
+	c.Attributes, c.LogGroups = l.logGroups(c.Attributes)
 	l.records(&c)
 	c.AWS = l.aws()
+	l.network(&c.AWS)
 	l.stream(&c)
 	if c.MaxHold > 0 && c.MaxHold < MinHold {
 		l.warning("KINETEL_MAX_HOLD", "is too short to hold for: Lambda itself takes up to 25ms to tell that a runtime is done; no invocation is held, as with 0")
 	}
 	l.unknown()
+	c.Problems = l.problems
 	return c, l.problems
-}
-
-// Usable reports whether problems leave a configuration that can be used.
-func Usable(problems []Problem) bool {
-	return !slices.ContainsFunc(problems, func(p Problem) bool { return !p.Warning })
 }
 
 // loader collects values and what is wrong with them.
@@ -330,18 +322,20 @@ type loader struct {
 	problems []Problem
 }
 
-// text returns a variable's value without white space around it, which is
-// never meant and easily pasted.
-func (l *loader) text(name string) string { return strings.TrimSpace(l.env[name]) }
+// text returns a variable's value without what is never meant and easily
+// pasted: white space and quotes around it.
+func (l *loader) text(name string) string { return clean(l.env[name]) }
 
-func (l *loader) problem(name, format string, args ...any) {
-	l.problems = append(l.problems, Problem{Variable: name, Value: l.text(name), Message: fmt.Sprintf(format, args...)})
-}
-
-// warning is problem where the extension can work all the same.
-func (l *loader) warning(name, format string, args ...any) {
-	l.problem(name, format, args...)
-	l.problems[len(l.problems)-1].Warning = true
+func clean(v string) string {
+	v = strings.TrimSpace(v)
+	for _, quotes := range [...][2]string{{`"`, `"`}, {"'", "'"}, {"“", "”"}} {
+		inner, begins := strings.CutPrefix(v, quotes[0])
+		inner, ends := strings.CutSuffix(inner, quotes[1])
+		if begins && ends && !strings.ContainsAny(inner, quotes[0]) {
+			return strings.TrimSpace(inner)
+		}
+	}
+	return v
 }
 
 func (l *loader) boolean(name string, otherwise bool) bool {
@@ -350,26 +344,45 @@ func (l *loader) boolean(name string, otherwise bool) bool {
 	}
 	b, ok := parseBool(l.text(name))
 	if !ok {
-		l.problem(name, "must be true or false")
+		l.replaced(name, otherwise, "must be true or false")
 		return otherwise
 	}
 	return b
 }
 
 func parseBool(s string) (value, ok bool) {
-	switch strings.ToLower(strings.TrimSpace(s)) {
-	case "true", "1":
+	switch strings.ToLower(s) {
+	case "true", "1", "t", "yes", "y", "on", "enabled", "enable":
 		return true, true
-	case "false", "0":
+	case "false", "0", "f", "no", "n", "off", "disabled", "disable", "none":
 		return false, true
 	}
 	return false, false
 }
 
+// isOff reports whether a value asks for nothing at all.
+func isOff(s string) bool {
+	value, ok := parseBool(s)
+	return ok && !value
+}
+
+// spelling returns the value that another word for it means.
+func spelling(v string) string {
+	switch v {
+	case "jsonl", "jsonlines", "json-lines", "nd-json":
+		return string(FormatNDJSON)
+	case "gz":
+		return string(CompressionGzip)
+	case "zst", "zstandard":
+		return string(CompressionZstd)
+	}
+	return v
+}
+
 // oneOf returns a variable's value if it is one of the valid ones; the first
 // of them is the default.
 func oneOf[T ~string](l *loader, name string, valid ...T) T {
-	v := T(strings.ToLower(l.text(name)))
+	v := T(spelling(strings.ToLower(l.text(name))))
 	if v == "" {
 		return valid[0]
 	}
@@ -378,9 +391,12 @@ func oneOf[T ~string](l *loader, name string, valid ...T) T {
 	}
 	names := make([]string, len(valid))
 	for i, one := range valid {
+		if (one == "off" || one == "none") && isOff(string(v)) {
+			return one
+		}
 		names[i] = string(one)
 	}
-	l.problem(name, "must be %s", or(names))
+	l.replaced(name, valid[0], "must be %s", or(names))
 	return valid[0]
 }
 
@@ -391,56 +407,64 @@ func or(names []string) string {
 	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }
 
+// words splits a list of names, however they are separated.
+func words(v string) []string {
+	return strings.FieldsFunc(strings.ToLower(v), func(c rune) bool { return strings.ContainsRune(" ,;|+[]\"'\t\n", c) })
+}
+
+// chosen returns those of the valid names that a list has, in its order, and the
+// first word that is none of them. The plural is as good as the singular.
+func chosen(list string, valid ...string) (names []string, unknown string) {
+	for _, word := range words(list) {
+		i := slices.IndexFunc(valid, func(one string) bool {
+			return strings.TrimSuffix(one, "s") == strings.TrimSuffix(word, "s")
+		})
+		switch {
+		case i < 0 && unknown == "":
+			unknown = word
+		case i >= 0 && !slices.Contains(names, valid[i]):
+			names = append(names, valid[i])
+		}
+	}
+	return names, unknown
+}
+
 func (l *loader) types() []string {
 	const name = "KINETEL_TYPES"
 	valid := []string{"platform", "function", "extension"}
-	otherwise := valid[:2]
-	v := l.text(name)
-	if v == "" {
-		return otherwise
+	types, unknown := chosen(l.text(name), valid...)
+	if len(types) == 0 {
+		types = valid[:2]
 	}
-	var types []string
-	for one := range strings.SplitSeq(v, ",") {
-		one = strings.ToLower(strings.TrimSpace(one))
-		switch {
-		case !slices.Contains(valid, one):
-			l.problem(name, "%q is not a telemetry stream; must be a comma-separated list of %s", clip(one), or(valid))
-			return otherwise
-		case !slices.Contains(types, one):
-			types = append(types, one)
-		}
-	}
-	if !slices.Contains(types, "platform") {
+	platform := slices.Contains(types, "platform")
+	if !platform {
 		// Without platform.runtimeDone nobody can know when an invocation
 		// ended, and waiting for it would hold the function to its time-out.
-		l.problem(name, "must contain platform, whose events tell when an invocation ends")
-		return otherwise
+		types = append([]string{"platform"}, types...)
+	}
+	switch used := strings.Join(types, ","); {
+	case unknown != "":
+		l.replaced(name, used, "%s is not a telemetry stream; must be a comma-separated list of %s", l.quote(name, unknown), or(valid))
+	case !platform:
+		l.replaced(name, used, "must contain platform, whose events say when an invocation ends")
 	}
 	return types
 }
 
-func (l *loader) report() (r Report) {
+func (l *loader) report() Report {
 	const name = "KINETEL_REPORT"
-	otherwise := Report{Events: true}
-	v := strings.ToLower(l.text(name))
-	switch v {
-	case "":
-		return otherwise
-	case "off":
+	v := l.text(name)
+	if isOff(v) {
 		return Report{}
 	}
-	for one := range strings.SplitSeq(v, ",") {
-		switch strings.TrimSpace(one) {
-		case "events":
-			r.Events = true
-		case "emf":
-			r.EMF = true
-		default:
-			l.problem(name, "must be a comma-separated list of events and emf, or off alone")
-			return otherwise
-		}
+	list, unknown := chosen(v, "events", "emf")
+	if len(list) == 0 {
+		list = []string{"events"}
 	}
-	return r
+	if unknown != "" {
+		l.replaced(name, strings.Join(list, ","), "must be a comma-separated list of events and emf, or off alone")
+	}
+	return Report{Events: slices.Contains(list, "events"), EMF: slices.Contains(list, "emf")}
 }
 
 func (l *loader) duration(name string, otherwise, least time.Duration) time.Duration {
@@ -448,12 +472,52 @@ func (l *loader) duration(name string, otherwise, least time.Duration) time.Dura
 	if v == "" {
 		return otherwise
 	}
-	d, err := time.ParseDuration(v)
-	if err != nil || d < least || d > maxDuration {
-		l.problem(name, "must be a duration from %s to %s, such as %s or 250ms", least, maxDuration, otherwise)
-		return otherwise
+	if least == 0 && (isOff(v) || strings.EqualFold(v, "never")) {
+		return 0
 	}
-	return d
+	d, ok := parseDuration(v)
+	used := min(max(d, least), maxDuration)
+	if !ok {
+		used = otherwise
+	}
+	if !ok || used != d {
+		l.replaced(name, used, "must be a duration with its unit, from %s to %s, such as %s or 250ms", least, maxDuration, otherwise)
+	}
+	return used
+}
+
+// parseDuration reads durations as Go has them, in capitals and with blanks too,
+// and a number with another common name of a unit. Beyond what a Duration can
+// hold only the sign counts.
+func parseDuration(s string) (time.Duration, bool) {
+	s = strings.ToLower(strings.Join(strings.Fields(s), ""))
+	if d, err := time.ParseDuration(s); err == nil {
+		return d, true
+	}
+	end := strings.IndexFunc(s, unicode.IsLetter)
+	if end < 0 {
+		return 0, false // which unit is meant cannot be known
+	}
+	n, err := strconv.ParseFloat(s[:end], 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, false
+	}
+	for _, one := range [...]struct {
+		names string
+		unit  time.Duration
+	}{
+		{" ns us µs μs ", time.Nanosecond}, // too many of them
+		{" ms msec msecs millis millisecond milliseconds ", time.Millisecond},
+		{" s sec secs second seconds ", time.Second},
+		{" m min mins minute minutes ", time.Minute},
+		{" h hr hrs hour hours ", time.Hour},
+		{" d day days ", 24 * time.Hour},
+	} {
+		if strings.Contains(one.names, " "+s[end:]+" ") {
+			return time.Duration(min(max(n*float64(one.unit), -largest), largest)), true
+		}
+	}
+	return 0, false
 }
 
 func (l *loader) size(name string, otherwise, least, most int64) int64 {
@@ -462,11 +526,37 @@ func (l *loader) size(name string, otherwise, least, most int64) int64 {
 		return otherwise
 	}
 	n, ok := parseSize(v)
-	if !ok || n < least || n > most {
-		l.problem(name, "must be a size from %dMiB to %dMiB in B, KiB or MiB, such as %dMiB", least>>20, most>>20, otherwise>>20)
-		return otherwise
+	used := min(max(n, least), most)
+	if !ok {
+		used = otherwise
 	}
-	return n
+	if !ok || used != n {
+		l.replaced(name, fmt.Sprintf("%dMiB", used>>20), "must be a size from %dMiB to %dMiB in B, KiB or MiB, such as %dMiB", least>>20, most>>20, otherwise>>20)
+	}
+	return used
+}
+
+// requestIDKeys reads paths as ctx.requestId, or as jq and JSONPath have them:
+// .ctx.requestId and $.ctx.requestId.
+func (l *loader) requestIDKeys() (keys []string) {
+	const name = "KINETEL_REQUEST_ID_KEYS"
+	wrong := false
+	for _, one := range elements(l.text(name)) {
+		key := strings.TrimPrefix(strings.TrimPrefix(one, "$"), ".")
+		members := strings.Split(key, ".")
+		switch {
+		case slices.Contains(keys, key):
+		case len(keys) == maxRequestIDKeys || len(key) > maxRequestIDKey || len(members) > maxRequestIDDepth || slices.Contains(members, "") || !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
+			wrong = true
+		default:
+			keys = append(keys, key)
+		}
+	}
+	if wrong {
+		l.replaced(name, fmt.Sprintf("what can be read of it, %d paths,", len(keys)),
+			"must be a list of at most %d paths of members, such as ctx.requestId, each of at most %d names and %d bytes", maxRequestIDKeys, maxRequestIDDepth, maxRequestIDKey)
+	}
+	return keys
 }
 
 func (l *loader) dir(name, otherwise string) string {
@@ -475,51 +565,72 @@ func (l *loader) dir(name, otherwise string) string {
 		return otherwise
 	}
 	if !filepath.IsAbs(v) || strings.ContainsRune(v, 0) {
-		l.problem(name, "must be the absolute path of a folder, such as %s", otherwise)
+		l.replaced(name, otherwise, "must be the absolute path of a folder, such as %s", otherwise)
 		return otherwise
 	}
 	return filepath.Clean(v)
 }
 
-// parseSize reads a whole number with the unit B, KiB or MiB.
+// parseSize reads a number of bytes, or of KiB, MiB or GiB, which may also be
+// written K or KB and so on: AWS counts in powers of two under these names as
+// well. Beyond what an int64 can hold only the sign counts.
 func parseSize(s string) (int64, bool) {
-	unit := int64(1)
+	s = strings.ToLower(s)
 	digits := s
-	for _, u := range []struct {
-		suffix string
-		unit   int64
-	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"B", 1}} {
-		if rest, ok := strings.CutSuffix(s, u.suffix); ok {
-			digits, unit = strings.TrimSpace(rest), u.unit
-			break
-		}
+	if i := strings.IndexAny(s, "kmgb "); i >= 0 {
+		digits = s[:i]
 	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 || n > math.MaxInt64/unit {
+	n, err := strconv.ParseFloat(digits, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || strings.ContainsAny(digits, letters) {
 		return 0, false
 	}
-	return n * unit, true
+	switch strings.TrimSpace(s[len(digits):]) {
+	case "", "b":
+	case "k", "ki", "kb", "kib":
+		n *= 1 << 10
+	case "m", "mi", "mb", "mib":
+		n *= 1 << 20
+	case "g", "gi", "gb", "gib":
+		n *= 1 << 30
+	default:
+		return 0, false
+	}
+	return int64(min(max(n, -largest), largest)), true
 }
+
+// letters that numbers can have, if not decimal ones
+const letters = "abcdefghijklmnopqrstuvwxyz_"
+
+// largest is beyond all bounds, and within an int64.
+const largest = float64(1 << 62)
 
 func (l *loader) level() slog.Level {
 	const name = "KINETEL_LOG_LEVEL"
+	level := slog.LevelWarn
 	switch strings.ToLower(l.text(name)) {
-	case "", "warn":
+	case "", "warn", "warning":
 		return slog.LevelWarn
 	case "debug":
 		return slog.LevelDebug
-	case "info":
+	case "info", "information", "informational":
 		return slog.LevelInfo
-	case "error":
+	case "error", "err":
 		return slog.LevelError
+	case "trace", "verbose", "all": // the nearest there is
+		level = slog.LevelDebug
+	case "fatal", "critical", "panic", "off", "none", "silent":
+		level = slog.LevelError
 	}
-	l.problem(name, "must be debug, info, warn or error")
-	return slog.LevelWarn
+	l.replaced(name, strings.ToLower(level.String()), "must be debug, info, warn or error")
+	return level
 }
+
+// region is in small letters, as part of host names and signatures.
+func (l *loader) region() string { return strings.ToLower(l.text("AWS_REGION")) }
 
 func (l *loader) aws() AWS {
 	a := AWS{
-		Region:          l.text("AWS_REGION"),
+		Region:          l.region(),
 		AccessKeyID:     l.text("AWS_ACCESS_KEY_ID"),
 		SecretAccessKey: l.text("AWS_SECRET_ACCESS_KEY"),
 		SessionToken:    l.text("AWS_SESSION_TOKEN"),
@@ -541,10 +652,9 @@ func (l *loader) aws() AWS {
 		}
 		u, err := url.Parse(v)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			l.problem(name, "must be a URL such as https://kinesis.eu-west-1.amazonaws.com")
-			if strings.Contains(v, "@") {
-				l.problems[len(l.problems)-1].Value = "" // it may have a password
-			}
+			// Not AWS's own instead: a function that is to send elsewhere may
+			// not have a way there, or must not send there.
+			l.fatal(name, "must be a URL such as https://kinesis.eu-west-1.amazonaws.com")
 		} else {
 			a.Endpoint = v
 		}
@@ -628,21 +738,32 @@ func (l *loader) stream(c *Config) {
 	if !c.Enabled {
 		return
 	}
-	name, arn := l.text("KINETEL_STREAM_NAME"), l.text("KINETEL_STREAM_ARN")
+	nameIn, arnIn := "KINETEL_STREAM_NAME", "KINETEL_STREAM_ARN"
+	name, arn := l.text(nameIn), l.text(arnIn)
+	switch {
+	case name == arn && strings.HasPrefix(arn, "arn:"):
+		name = ""
+	case name == arn:
+		arn = ""
+	}
+	// Each may stand in the other's place: what it is can be seen.
+	if strings.HasPrefix(name, "arn:") && (arn == "" || isStreamName(arn)) || name == "" && isStreamName(arn) {
+		name, arn, nameIn, arnIn = arn, name, arnIn, nameIn
+	}
 	switch {
 	case name == "" && arn == "":
-		l.problem("KINETEL_STREAM_NAME", "is not set; set it, or KINETEL_STREAM_ARN, to the Kinesis data stream to write to")
+		l.fatal(nameIn, "is not set; set it, or KINETEL_STREAM_ARN, to the Kinesis data stream to write to")
 	case name != "" && !isStreamName(name):
-		l.problem("KINETEL_STREAM_NAME", "is not a stream's name: 1 to 128 of a-z, A-Z, 0-9, _, . and -; for an ARN use KINETEL_STREAM_ARN")
+		l.fatal(nameIn, "is not a stream's name: 1 to 128 of a-z, A-Z, 0-9, _, . and -, nor its ARN")
 	}
 	c.StreamName = name
 	if arn != "" {
 		region, named, ok := parseStreamARN(arn)
 		switch {
 		case !ok:
-			l.problem("KINETEL_STREAM_ARN", "is not a stream's ARN, such as arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry")
+			l.fatal(arnIn, "is not a stream's ARN, such as arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry")
 		case name != "" && name != named:
-			l.problem("KINETEL_STREAM_ARN", "names another stream than KINETEL_STREAM_NAME=%q; set only one of them", clip(name))
+			l.fatal(arnIn, "names another stream than %s=%s; set only one of them", nameIn, l.quote(nameIn, name))
 		default:
 			c.StreamARN, c.StreamName = arn, named
 			// The stream may be in another region than the function.
@@ -651,17 +772,14 @@ func (l *loader) stream(c *Config) {
 	}
 	switch {
 	case c.AWS.Region == "":
-		l.problem("AWS_REGION", "is not set, though Lambda always sets it; needed to find Kinesis")
+		l.fatal("AWS_REGION", "is not set, though Lambda always sets it; needed to find Kinesis")
 	case !isRegion(c.AWS.Region):
-		l.problem("AWS_REGION", "is not a region's name, such as eu-west-1")
+		l.fatal("AWS_REGION", "is not a region's name, such as eu-west-1")
 	}
 	if c.AWS.AccessKeyID == "" && c.AWS.SecretAccessKey == "" && c.AWS.Container.FullURI != "" {
 		// They are fetched when they are needed.
 		if err := credentials.CheckURI(c.AWS.Container.FullURI); err != nil {
-			l.problem(credentials.VariableURI, "%s", errors.Unwrap(err).Error())
-			if strings.Contains(c.AWS.Container.FullURI, "@") {
-				l.problems[len(l.problems)-1].Value = "" // it may have a password
-			}
+			l.fatal(credentials.VariableURI, "%s", errors.Unwrap(err).Error())
 		}
 		return
 	}
@@ -670,7 +788,7 @@ func (l *loader) stream(c *Config) {
 		{"AWS_SECRET_ACCESS_KEY", c.AWS.SecretAccessKey},
 	} {
 		if one.value == "" {
-			l.problem(one.name, "is not set, though Lambda sets it from the function's role; needed to sign requests to Kinesis")
+			l.fatal(one.name, "is not set, though Lambda sets it from the function's role; needed to sign requests to Kinesis")
 		}
 	}
 }
@@ -690,7 +808,7 @@ func (l *loader) unknown() {
 			message += "; did you mean " + near + "?"
 		}
 		// The value is not repeated: nobody knows what it is.
-		l.problems = append(l.problems, Problem{Variable: name, Message: message, Warning: true})
+		l.problems = append(l.problems, Problem{Severity: Warning, Variable: name, Message: message})
 	}
 }
 
@@ -706,7 +824,7 @@ func nearest(name string) string {
 			best, least = one, d
 		}
 	}
-	if least > 2+(len(name)-len(prefix))/5 {
+	if least > 1+(len(name)-len(prefix))/4 {
 		return ""
 	}
 	return best

@@ -23,7 +23,8 @@ func anyEnviron() *rapid.Generator[[]string] {
 			"KINETEL_BUFFER_BYTES", "KINETEL_COMPRESSION", "KINETEL_ENABLED", "KINETEL_FLUSH", "KINETEL_FLUSH_INTERVAL",
 			"KINETEL_FORMAT", "KINETEL_LOG_LEVEL", "KINETEL_MAX_HOLD", "KINETEL_PARTITION_KEY", "KINETEL_STREAM_ARN",
 			"KINETEL_STREAM_NAME", "KINETEL_STRICT", "KINETEL_TAGS", "KINETEL_TYPES",
-			"KINETEL_SPOOL", "KINETEL_SPOOL_DIR", "KINETEL_SPOOL_BYTES", "KINETEL_REPORT",
+			"KINETEL_SPOOL", "KINETEL_SPOOL_DIR", "KINETEL_SPOOL_BYTES", "KINETEL_REPORT", "KINETEL_LOG_GROUP", "KINETEL_REQUEST_ID_KEYS",
+			"OTEL_RESOURCE_ATTRIBUTES",
 			"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS",
 			"AWS_USE_FIPS_ENDPOINT", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_RUNTIME_API",
 			"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
@@ -36,7 +37,7 @@ func anyEnviron() *rapid.Generator[[]string] {
 			"", " ", "true", "false", "0", "1", "platform", "platform,function,extension", "function", "ndjson", "gzip", "zstd", "none",
 			"environment", "request", "function", "random", "end", "interval", "10s", "0", "-1s", "15m", "1h", "16MiB", "2MiB", "1B", "9MiB ",
 			"telemetry", "arn:aws:kinesis:eu-west-1:123456789012:stream/s", "arn:::::", "eu-west-1", "a=b", "a=b,a=c", ",", "=", "http://localhost:1", "https://%",
-			"overflow", "off", "always", "events", "emf", "events,emf", "emf,off", "adaptive", "5ms", "30ms", "snap-start", "on-demand", "http://127.0.0.1:1/c", "/", "/tmp/spool", "//tmp/../spool/", "tmp", "4MiB", "8192MiB",
+			"overflow", "off", "always", "events", "emf", "events,emf", "emf,off", "adaptive", "5ms", "30ms", "snap-start", "on-demand", "http://127.0.0.1:1/c", "/", "WARNING", "yes", "`true`", `"no"`, "16MB", "1 day", "a=b,", "aws.log.group.names=/a&b c", "/tmp/spool", "//tmp/../spool/", "tmp", "4MiB", "8192MiB",
 		}),
 		rapid.StringMatching(`-?[0-9]{0,20}(\.[0-9])?[BKMG]?i?B?[hms]?s?`),
 		rapid.StringN(0, 40, -1),
@@ -55,6 +56,7 @@ func anyEnviron() *rapid.Generator[[]string] {
 }
 
 func TestLoadTakesAnyEnvironment(t *testing.T) {
+	logGroup := regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 	streamName := regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 	rapid.Check(t, func(t *rapid.T) {
 		environ := anyEnviron().Draw(t, "environ")
@@ -69,6 +71,11 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 				t.Fatalf("%s is out of bounds in %+v", what, c)
 			}
 		}
+		for _, group := range c.LogGroups {
+			in("LogGroups", logGroup.MatchString(group))
+		}
+		in("RequestIDKeys", len(c.RequestIDKeys) <= 8)
+		in("Problems", cmp.Equal(c.Problems, problems))
 		in("Types", slices.Contains(c.Types, "platform"))
 		for i, one := range c.Types {
 			in("Types", slices.Contains([]string{"platform", "function", "extension"}, one) && !slices.Contains(c.Types[:i], one))
@@ -91,7 +98,7 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		if c.StreamARN != "" {
 			in("StreamARN", strings.HasSuffix(c.StreamARN, ":stream/"+c.StreamName) && strings.Contains(c.StreamARN, ":"+c.AWS.Region+":"))
 		}
-		if c.Enabled && usable(problems) {
+		if c.Enabled && config.Usable(problems) {
 			in("StreamName", streamName.MatchString(c.StreamName))
 			keys := c.AWS.AccessKeyID != "" && c.AWS.SecretAccessKey != ""
 			in("credentials", keys || c.AWS.AccessKeyID == "" && c.AWS.SecretAccessKey == "" && c.AWS.Container.FullURI != "")
@@ -100,15 +107,23 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		}
 		in("Report", c.Report != config.Report{} || slices.ContainsFunc(environ, func(kv string) bool {
 			name, value, _ := strings.Cut(kv, "=")
-			return name == "KINETEL_REPORT" && strings.EqualFold(strings.TrimSpace(value), "off")
+			off := []string{"off", "none", "no", "n", "false", "f", "0", "disabled", "disable"}
+			return name == "KINETEL_REPORT" && slices.Contains(off, strings.ToLower(strings.Trim(value, "\"'“” \t\n\v\f\r\u0085\u00a0")))
 		}))
-		short := slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Variable == "KINETEL_MAX_HOLD" && p.Warning })
+		short := slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Variable == "KINETEL_MAX_HOLD" && p.Severity == config.Warning })
 		in("MaxHold", short == (c.MaxHold > 0 && c.MaxHold < config.MinHold))
 		registration := config.Registration{RuntimeAPI: c.Lambda.RuntimeAPI, Initialization: c.Lambda.Initialization, Enabled: c.Enabled}
 		in("Registration", config.ReadRegistration(environ) == registration)
 		for _, p := range problems {
 			if p.Variable == "" || p.Message == "" || !strings.HasPrefix(p.String(), p.Variable) {
 				t.Fatalf("a problem that says nothing: %+v", p)
+			}
+			if (p.Used != "") != (p.Severity == config.Replaced) {
+				t.Fatalf("a problem that does not say what is used instead: %+v", p)
+			}
+			// What is no destination and no credential never stops shipping.
+			if p.Severity == config.Fatal && !strings.HasPrefix(p.Variable, "KINETEL_STREAM_") && !strings.HasPrefix(p.Variable, "AWS_") {
+				t.Fatalf("%+v stops shipping", p)
 			}
 		}
 	})
@@ -131,21 +146,22 @@ func TestASizeIsItsNumberTimesItsUnit(t *testing.T) {
 		size := strconv.FormatUint(n, 10) + blank + unit
 
 		for _, tt := range []struct {
-			name      string
-			least     int64
-			otherwise int64
-			got       func(config.Config) int64
+			name  string
+			least int64
+			got   func(config.Config) int64
 		}{
-			{"KINETEL_BUFFER_BYTES", 2 << 20, 16 << 20, func(c config.Config) int64 { return c.BufferBytes }},
-			{"KINETEL_SPOOL_BYTES", 4 << 20, 64 << 20, func(c config.Config) int64 { return c.SpoolBytes }},
+			{"KINETEL_BUFFER_BYTES", 2 << 20, func(c config.Config) int64 { return c.BufferBytes }},
+			{"KINETEL_SPOOL_BYTES", 4 << 20, func(c config.Config) int64 { return c.SpoolBytes }},
 		} {
 			product := new(big.Int).Mul(new(big.Int).SetUint64(n), big.NewInt(units[unit]))
-			want, valid := tt.otherwise, false
-			if product.Cmp(big.NewInt(tt.least)) >= 0 && product.Cmp(big.NewInt(8<<30)) <= 0 {
-				want, valid = product.Int64(), true
+			want, valid := product.Int64(), true
+			if product.Cmp(big.NewInt(tt.least)) < 0 {
+				want, valid = tt.least, false
+			} else if product.Cmp(big.NewInt(8<<30)) > 0 {
+				want, valid = 8<<30, false
 			}
 			c, problems := config.Load(lambda().with(vars{tt.name: size}).environ())
-			if got := tt.got(c); got != want || usable(problems) != valid {
+			if got := tt.got(c); got != want || (len(problems) == 0) != valid {
 				t.Fatalf("%s=%q gives %d bytes and problems %v, want %d and valid: %t", tt.name, size, got, problems, want, valid)
 			}
 		}

@@ -38,6 +38,8 @@ type Figures struct {
 	BufferBytes  int64   // that wait in memory at the end of the period
 	BufferUse    float64 // of the memory that may be used for it, in per cent
 	SpooledBytes int64   // on disk at the end of the period
+
+	SettingsReplaced int64 // values of variables that could not be used; 0 makes no metric
 }
 
 // Distribution is what is told of many numbers. The format knows single numbers
@@ -68,6 +70,7 @@ func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
 		{"PutLatencyMax", milliseconds, f.PutLatencyMs.of(f.PutLatencyMs.Max)},
 		{"BufferUse", percent, f.BufferUse},
 		{"SpooledBytes", bytes, float64(f.SpooledBytes)},
+		{"SettingsReplaced", count, unlessZero(f.SettingsReplaced)},
 	}
 
 	dst = append(dst, `{"_aws":{"Timestamp":`...)
@@ -115,6 +118,15 @@ func (d Distribution) of(n float64) float64 {
 		return math.NaN()
 	}
 	return n
+}
+
+// unlessZero returns a number, or one that is left out: a metric has its price, and
+// an alarm takes a missing one for zero.
+func unlessZero(n int64) float64 {
+	if n == 0 {
+		return math.NaN()
+	}
+	return float64(n)
 }
 
 // tellable reports whether CloudWatch takes a number: it takes none beyond 2^360

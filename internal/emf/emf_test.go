@@ -53,6 +53,16 @@ func TestAnEmptyDistributionIsNotTold(t *testing.T) {
 	}
 }
 
+// Only where there is something to see, since each metric has its price.
+func TestReplacedSettingsAreAMetric(t *testing.T) {
+	f := usual
+	f.SettingsReplaced = 2
+	line := string(emf.Append(nil, at, "orders", f))
+	if members := check(t, line, 13); members["SettingsReplaced"] != 2. || !strings.Contains(line, `{"Name":"SettingsReplaced","Unit":"Count"}`) {
+		t.Errorf("line %s has not 2 SettingsReplaced", line)
+	}
+}
+
 // metric is a definition of the specification.
 type metric struct {
 	Name, Unit        string

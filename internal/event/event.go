@@ -18,6 +18,8 @@ const (
 	// SnapStart: the environment has been brought up from its snapshot.
 	TypePlatformRestoreStart  = "platform.restoreStart"
 	TypePlatformRestoreReport = "platform.restoreReport"
+	// The init is over; with SnapStart, in the snapshot.
+	TypePlatformInitRuntimeDone = "platform.initRuntimeDone"
 	// What extensions do.
 	TypePlatformExtension    = "platform.extension"
 	TypePlatformSubscription = "platform.telemetrySubscription"

@@ -93,10 +93,14 @@ func (t *Trace) UnmarshalJSON(text []byte) error {
 // SIGKILL.
 func (e Event) Deadline() time.Time { return time.UnixMilli(e.DeadlineMs) }
 
+// InvalidEventType is the type of a refusal to register for some kind of event.
+const InvalidEventType = "Extension.InvalidEventType"
+
 // An Error is a refusal by Lambda.
 type Error struct {
 	Call   string // register, next, …
 	Status int    // of HTTP
+	Type   string // errorType of the answer; empty: none
 	Body   string // of the answer
 }
 
@@ -178,7 +182,19 @@ func (c *Client) call(ctx context.Context, call, method, path string, body []byt
 		return nil, nil, fmt.Errorf("%s: read the answer: %w", call, err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, nil, &Error{Call: call, Status: resp.StatusCode, Body: string(bytes.TrimSpace(answer[:min(len(answer), 500)]))}
+		return nil, nil, &Error{Call: call, Status: resp.StatusCode, Type: errorType(answer), Body: string(bytes.TrimSpace(answer[:min(len(answer), 500)]))}
 	}
 	return resp.Header, answer, nil
+}
+
+// errorType returns the errorType of an answer. It does not need valid JSON: the
+// aws-lambda-runtime-interface-emulator inserts its message without escaping it.
+func errorType(answer []byte) string {
+	_, rest, _ := bytes.Cut(answer, []byte(`"errorType"`))
+	value, ok := bytes.CutPrefix(bytes.TrimLeft(rest, ": \t\r\n"), []byte{'"'})
+	end := bytes.IndexByte(value, '"')
+	if !ok || end < 0 {
+		return ""
+	}
+	return string(value[:end])
 }

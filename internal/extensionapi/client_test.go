@@ -173,6 +173,44 @@ func TestRegisterAnswers(t *testing.T) {
 	}
 }
 
+func TestTheTypeOfARefusal(t *testing.T) {
+	long := strings.Repeat("x", 2000)
+	for _, tt := range []struct{ name, body, want string }{
+		{"as documented", `{"errorMessage":"no","errorType":"Extension.InvalidEventType"}`, "Extension.InvalidEventType"},
+		{"in another order, on several lines", "{\n  \"errorType\" : \"Extension.InvalidEventType\",\n  \"errorMessage\": \"no\"\n}\n", "Extension.InvalidEventType"},
+		{"after a long message", `{"errorMessage":"` + long + `","errorType":"Extension.InvalidEventType"}`, "Extension.InvalidEventType"},
+		{"after a message that is not escaped", `{"errorMessage":"event "INVOKE" is not supported","errorType":"Extension.InvalidEventType"}`, "Extension.InvalidEventType"},
+		{"another", `{"errorMessage":"Extension.InvalidEventType","errorType":"Extension.RegistrationClosed"}`, "Extension.RegistrationClosed"},
+		{"of another JSON type", `{"errorType":7}`, ""},
+		{"null", `{"errorType":null,"errorMessage":"x"}`, ""},
+		{"cut off", `{"errorType":"Extension.Inv`, ""},
+		{"none", `{"errorMessage":"no"}`, ""},
+		{"no JSON", "Forbidden", ""},
+		{"nothing", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := newLambda(t, answer{403, nil, tt.body}).client(t).Register(t.Context(), "kinetel", extensionapi.Invoke)
+			refusal := (*extensionapi.Error)(nil)
+			if !errors.As(err, &refusal) || refusal.Type != tt.want {
+				t.Errorf("%#v, want the type %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// An extension that was refused may register for other events.
+func TestRegisterAgainAfterARefusal(t *testing.T) {
+	l := newLambda(t, answer{403, nil, `{"errorType":"Extension.InvalidEventType"}`}, ok)
+	c := l.client(t)
+	if _, err := c.Register(t.Context(), "kinetel", extensionapi.Invoke, extensionapi.Shutdown); err == nil {
+		t.Fatal("no error")
+	}
+	f, err := c.Register(t.Context(), "kinetel", extensionapi.Shutdown)
+	if err != nil || f.Name != "orders" || c.ID() != identifier || l.calls[1].Body != `{"events":["SHUTDOWN"]}` {
+		t.Errorf("%+v, %v, identifier %q, body %s", f, err, c.ID(), l.calls[1].Body)
+	}
+}
+
 // wantError wants an error with these words, or none; and a refusal by Lambda
 // where there is a status.
 func wantError(t *testing.T, err error, status int, words ...string) {

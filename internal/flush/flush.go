@@ -133,7 +133,7 @@ type Situation struct {
 	// Unavailable: Kinesis does not take records, or not in time.
 	Unavailable bool
 	// Deaf: platform.runtimeDone did not come for an invocation that was held
-	// for it.
+	// for it, nor for enough of those after it.
 	Deaf bool
 	// Behind is how long records have been waiting without a request that went
 	// through.

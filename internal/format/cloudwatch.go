@@ -61,6 +61,13 @@ func appendLogEvent(dst []byte, src *Source, l *Line) []byte {
 	dst = append(dst, `,"message":`...)
 	dst, what := appendMessage(dst, src, l)
 	putEventID(dst[id:], ms, l.Seq, what, src.EnvironmentID)
+	if len(l.BodyBase64) > 0 {
+		// The only place for anything but the message: an optional map of strings
+		// (AWS documentation, CloudWatch Logs subscription filters).
+		dst = append(dst, `,"extractedFields":{"bodyBase64":"`...)
+		dst = append(dst, l.BodyBase64...)
+		dst = append(dst, `"}`...)
+	}
 	return append(dst, '}')
 }
 

@@ -72,6 +72,8 @@ type logEvent struct {
 	ID        string `json:"id"`
 	Timestamp int64  `json:"timestamp"`
 	Message   string `json:"message"`
+
+	ExtractedFields map[string]string `json:"extractedFields"`
 }
 
 type logEvents struct {

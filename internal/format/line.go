@@ -5,6 +5,8 @@ package format
 import (
 	"bytes"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"kinetel/internal/event"
 	"kinetel/internal/scan"
@@ -24,7 +26,8 @@ const start = `{"schema":"` + Schema + `","seq":`
 
 // AppendLine appends an event, or a part of one, as one line of kinetel/1. The
 // body of a part is a string, which holds a piece of the JSON text of the
-// event's record.
+// event's record. The line is Valid, whatever the event holds; bodyBase64 has the
+// original of a body that is not.
 func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []byte) []byte {
 	dst = append(dst, start...)
 	dst = strconv.AppendUint(dst, seq, 10)
@@ -35,7 +38,7 @@ func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []b
 		dst = ev.Received.UTC().AppendFormat(dst, event.TimeFormat)
 	}
 	dst = append(dst, `","type":"`...)
-	dst = append(dst, ev.Type...)
+	dst = AppendValid(dst, ev.Type)
 	dst = append(dst, '"')
 	if severity := ev.Severity.String(); severity != "" {
 		dst = append(dst, `,"severity":"`...)
@@ -44,31 +47,39 @@ func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []b
 	}
 	if ev.RequestID != "" {
 		dst = append(dst, `,"requestId":`...)
-		dst = event.AppendQuoted(dst, ev.RequestID)
+		dst = appendID(dst, ev.RequestID)
 	}
 	if ev.TraceID != "" {
 		dst = append(dst, `,"traceId":`...)
-		dst = event.AppendQuoted(dst, ev.TraceID)
+		dst = appendID(dst, ev.TraceID)
 	}
 	if part.Parts > 0 {
 		dst = append(dst, `,"part":`...)
 		dst = strconv.AppendInt(dst, int64(part.Part), 10)
 		dst = append(dst, `,"parts":`...)
 		dst = strconv.AppendInt(dst, int64(part.Parts), 10)
-		dst = append(dst, `,"body":`...)
-		dst = event.AppendQuoted(dst, part.Body)
-	} else {
-		dst = append(dst, `,"body":`...)
-		dst = AppendOneLine(dst, ev.Record)
 	}
+	dst = appendBodyMembers(dst, ev.Record, part)
 	if len(ev.Extra) > 0 && part.Part <= 1 {
+		extra := ev.Extra
+		if !Valid(extra) {
+			extra = AppendValid(nil, extra)
+		}
 		dst = append(dst, `,"extra":{`...)
-		dst = AppendOneLine(dst, ev.Extra)
+		dst = AppendOneLine(dst, extra)
 		dst = append(dst, '}')
 	}
 	dst = append(dst, `,"resource":`...)
 	dst = append(dst, resource...)
 	return append(dst, '}', '\n')
+}
+
+// appendID appends an id as a JSON string.
+func appendID(dst []byte, id string) []byte {
+	if !utf8.ValidString(id) {
+		id = strings.ToValidUTF8(id, replacement)
+	}
+	return event.AppendQuoted(dst, id)
 }
 
 // AppendOneLine appends JSON text without the line feeds that may stand between
@@ -101,6 +112,7 @@ type Line struct {
 	RequestID, TraceID []byte
 	Part, Parts        int    // 0: the line holds the whole event
 	Body               []byte // JSON
+	BodyBase64         []byte // of the original body; empty: it is the body
 	Extra              []byte // JSON, an object; empty: none
 	Resource           []byte // JSON, an object
 }
@@ -154,6 +166,8 @@ func ReadLine(text []byte) (l Line, ok bool) {
 			l.Parts, err = strconv.Atoi(string(raw))
 		case "body":
 			l.Body = raw
+		case "bodyBase64":
+			l.BodyBase64 = unquoted(raw)
 		case "extra":
 			l.Extra = raw
 		case "resource":

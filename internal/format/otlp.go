@@ -31,7 +31,8 @@ const (
 //   - A body that cannot be had back from "body" in this way is in kinetel.body
 //     as JSON text, too; one that would take too much room (see appendBody) is
 //     JSON text in "body", and kinetel.body.json says so.
-//   - Text that is no UTF-8 is a bytesValue.
+//   - The original of a body that has replacements in the line is in
+//     kinetel.body.bytes. Text that is no UTF-8 is a bytesValue.
 //   - The resource's first attributes are those of the lines; the scope's
 //     attribute kinetel.resource.members says how many.
 const otelSchema = "https://opentelemetry.io/schemas/1.37.0"
@@ -121,7 +122,11 @@ func appendLogRecord(dst []byte, l *Line) []byte {
 	if !known || !lambdas(l.Time) {
 		dst = appendText(dst, "kinetel.time", l.Time)
 	}
-	dst = append(dst, dst[end:record]...) // kinetel.body
+	if len(l.BodyBase64) > 0 {
+		dst = appendOriginal(dst, l)
+	} else {
+		dst = append(dst, dst[end:record]...) // kinetel.body
+	}
 	if text {
 		dst = append(dst, `,{"key":"kinetel.body.json","value":{"boolValue":true}}`...)
 	}
@@ -141,7 +146,7 @@ func appendLogRecord(dst []byte, l *Line) []byte {
 		dst = append(dst, `,"severityText":`...)
 		dst = appendMended(dst, l.Severity)
 	}
-	if string(l.Type) != event.TypeFunction && string(l.Type) != event.TypeExtension && fits(l.Type) {
+	if string(l.Type) != event.TypeFunction && string(l.Type) != event.TypeExtension && Valid(l.Type) {
 		dst = append(dst, `,"eventName":"`...)
 		dst = append(dst, l.Type...)
 		dst = append(dst, '"')
@@ -210,7 +215,7 @@ func isPlatform(kind []byte) bool {
 // shortName returns what stands between the quotes of a string, if it is short, as
 // names of errors are. A long one stays in the body alone.
 func shortName(value []byte) []byte {
-	if text := unquoted(value); len(text) <= 128 && fits(text) {
+	if text := unquoted(value); len(text) <= 128 && Valid(text) {
 		return text
 	}
 	return nil
@@ -248,6 +253,15 @@ func appendJSON(dst []byte, key string, text []byte) []byte {
 	dst = appendKey(dst, key)
 	dst = appendJSONText(dst, text)
 	return append(dst, '}')
+}
+
+// appendOriginal appends the original of a body that is not Valid. It is bytes to
+// OTLP, which has them as base64 in JSON.
+func appendOriginal(dst []byte, l *Line) []byte {
+	dst = appendKey(dst, "kinetel.body.bytes")
+	dst = append(dst, `{"bytesValue":"`...)
+	dst = append(dst, l.BodyBase64...)
+	return append(dst, `"}}`...)
 }
 
 func appendKey(dst []byte, key string) []byte {

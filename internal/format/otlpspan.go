@@ -153,6 +153,9 @@ func appendSpan(dst []byte, src *Source, function []byte, l *Line) []byte {
 	dst = appendRest(dst, l)
 	dst = appendText(dst, "kinetel.time", l.Time)
 	dst = appendJSON(dst, "kinetel.body", l.Body)
+	if len(l.BodyBase64) > 0 {
+		dst = appendOriginal(dst, l)
+	}
 	dst = append(dst, ']')
 	dst = ctx.append(dst)
 	if hasParent {

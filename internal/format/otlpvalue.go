@@ -128,7 +128,7 @@ func (w *anyWriter) space(b []byte, i int) int {
 
 // key writes a name, raw being what stands between its quotes.
 func (w *anyWriter) key(raw []byte) {
-	if fits(raw) {
+	if Valid(raw) {
 		w.dst = append(w.dst, '"')
 		w.dst = append(w.dst, raw...)
 		w.dst = append(w.dst, '"')
@@ -192,7 +192,7 @@ func stringEnd(b []byte, i int) int {
 // quotes. It reports whether the string can be had back from it: from a
 // stringValue by its text, from a bytesValue by event.AppendQuoted.
 func appendString(dst, raw []byte) (all []byte, exact bool) {
-	if fits(raw) {
+	if Valid(raw) {
 		dst = append(dst, `{"stringValue":"`...)
 		dst = append(dst, raw...)
 		return append(dst, `"}`...), true
@@ -240,7 +240,7 @@ func appendJSONText(dst, text []byte) []byte {
 // appendMended appends a string with U+FFFD for each byte that is no UTF-8, and
 // for each lone surrogate. But for such bytes it gets no longer.
 func appendMended(dst, raw []byte) []byte {
-	if fits(raw) {
+	if Valid(raw) {
 		dst = append(dst, '"')
 		dst = append(dst, raw...)
 		return append(dst, '"')
@@ -259,37 +259,6 @@ func appendMended(dst, raw []byte) []byte {
 	return append(dst, '"')
 }
 
-// fits reports whether what stands between the quotes of a string is UTF-8 and
-// has no lone surrogate, so that every reader takes it as it is.
-func fits(raw []byte) bool {
-	var high byte
-	escapes := false
-	for _, c := range raw {
-		high |= c
-		escapes = escapes || c == '\\'
-	}
-	if high >= utf8.RuneSelf && !utf8.Valid(raw) {
-		return false
-	}
-	if !escapes {
-		return true
-	}
-	for i := 0; i < len(raw); i++ {
-		if raw[i] != '\\' {
-			continue
-		}
-		if i++; raw[i] != 'u' {
-			continue
-		}
-		_, n := escapedRune(raw[i+1:])
-		if n == 0 {
-			return false
-		}
-		i += n
-	}
-	return true
-}
-
 // escapedRune reads what stands behind \u: four hexadecimal digits, and for a
 // surrogate \u and four more. It returns the character and how many bytes it
 // takes; 0 of a lone surrogate.
@@ -298,7 +267,7 @@ func escapedRune(b []byte) (r rune, n int) {
 	if !utf16.IsSurrogate(r) {
 		return r, 4
 	}
-	if len(b) >= 10 && b[4] == '\\' && b[5] == 'u' {
+	if len(b) >= 10 && b[4] == '\\' && b[5] == 'u' && isHex4(b[6:]) {
 		if r = utf16.DecodeRune(r, hex4(b[6:])); r != utf8.RuneError {
 			return r, 10
 		}

@@ -24,8 +24,10 @@ import (
 type Tracker struct {
 	durations ledger.Durations
 
-	mu     sync.Mutex             // guards all below
+	mu     sync.Mutex // guards all below
+	init   initialization
 	open   map[string]*invocation // by request
+	first  *invocation            // of the process; nil: none has begun
 	begun  int                    // how many there ever were
 	recent [16]release
 	next   int
@@ -44,7 +46,9 @@ type invocation struct {
 	trace   string          // X-Ray's id; empty: none
 	order   int             // among all that have begun
 	start   string          // when, as Lambda wrote it
+	begun   time.Time       // the same
 	tracing json.RawMessage // of its platform.start
+	tenant  string          // the same; empty: none
 	done    []byte          // the record of its platform.runtimeDone
 
 	events      int64 // that were numbered as its own
@@ -58,7 +62,8 @@ func (t *Tracker) Started(request string, ev *event.Event) {
 		return
 	}
 	var record struct {
-		Tracing json.RawMessage `json:"tracing"`
+		Tracing  json.RawMessage `json:"tracing"`
+		TenantID string          `json:"tenantId"`
 	}
 	_ = json.Unmarshal(ev.Record, &record) // what cannot be read has none
 	t.mu.Lock()
@@ -74,8 +79,12 @@ func (t *Tracker) Started(request string, ev *event.Event) {
 		t.begun++
 		in = &invocation{request: request, order: t.begun}
 		t.open[request] = in
+		if t.begun == 1 {
+			t.first = in
+		}
 	}
-	in.start, in.trace, in.tracing = string(ev.Time), ev.TraceID, record.Tracing
+	in.start, in.trace, in.tracing, in.tenant = string(ev.Time), ev.TraceID, record.Tracing, record.TenantID
+	in.begun = ev.At()
 }
 
 // byAge returns the open invocations, the oldest first. mu is held.
@@ -188,24 +197,38 @@ func (t *Tracker) released(request string) (release, bool) {
 // are written.
 type report struct {
 	RequestID string `json:"requestId"`
+	TenantID  string `json:"tenantId,omitempty"`
 	Status    string `json:"status,omitempty"`
 	ErrorType string `json:"errorType,omitempty"`
 	Metrics   struct {
-		DurationMs        json.Number `json:"durationMs,omitempty"`
-		BilledDurationMs  json.Number `json:"billedDurationMs,omitempty"`
-		InitDurationMs    json.Number `json:"initDurationMs,omitempty"`
-		RestoreDurationMs json.Number `json:"restoreDurationMs,omitempty"`
-		MemorySizeMB      json.Number `json:"memorySizeMB,omitempty"`
-		MaxMemoryUsedMB   json.Number `json:"maxMemoryUsedMB,omitempty"`
+		DurationMs              json.Number `json:"durationMs,omitempty"`
+		BilledDurationMs        json.Number `json:"billedDurationMs,omitempty"`
+		InitDurationMs          json.Number `json:"initDurationMs,omitempty"`
+		RestoreDurationMs       json.Number `json:"restoreDurationMs,omitempty"`
+		BilledRestoreDurationMs json.Number `json:"billedRestoreDurationMs,omitempty"`
+		MemorySizeMB            json.Number `json:"memorySizeMB,omitempty"`
+		MaxMemoryUsedMB         json.Number `json:"maxMemoryUsedMB,omitempty"`
 	} `json:"metrics"`
+	Spans []span `json:"spans,omitempty"` // read only
 }
+
+// span is a part of an invocation. Of these only one is emitted, as a number.
+type span struct {
+	Name       string      `json:"name"`
+	DurationMs json.Number `json:"durationMs"`
+}
+
+const extensionOverhead = "extensionOverhead"
 
 // body is the body of a kinetel.invocation.
 type body struct {
 	report
 	ColdStart *bool           `json:"coldStart,omitempty"` // it waited for an init or a restore
+	InitType  string          `json:"initType,omitempty"`  // of its environment
 	Start     string          `json:"start,omitempty"`
 	Tracing   json.RawMessage `json:"tracing,omitempty"`
+	// ExtensionOverheadMs is how long extensions took after the runtime was done.
+	ExtensionOverheadMs json.Number `json:"extensionOverheadMs,omitempty"`
 	// Events is how many sequence numbers its events took, of those from FirstSeq
 	// to LastSeq; Bytes are those of their records as Lambda sent them.
 	Events     *int64       `json:"events,omitempty"`
@@ -226,12 +249,17 @@ func (t *Tracker) Reported(record []byte) (told Told, ok bool) {
 	if err := json.Unmarshal(record, &b.report); err != nil && !errors.As(err, &odd) || b.RequestID == "" {
 		return Told{}, false
 	}
-	cold := b.Metrics.InitDurationMs != "" || b.Metrics.RestoreDurationMs != ""
-	b.ColdStart = &cold
 	t.mu.Lock()
 	in := t.open[b.RequestID]
 	delete(t.open, b.RequestID)
+	m := &b.Metrics
+	began := in
+	if began == nil && t.first != nil && t.first.request == b.RequestID {
+		began = t.first // its report was sent again
+	}
+	cold := t.init.awaited(began, m.InitDurationMs != "" || m.RestoreDurationMs != "" || m.BilledRestoreDurationMs != "")
 	t.mu.Unlock()
+	b.ColdStart = &cold
 	return t.tell(&b, in), true
 }
 
@@ -242,8 +270,20 @@ func (t *Tracker) tell(b *body, in *invocation) Told {
 	if in != nil {
 		trace = in.trace
 		b.Start, b.Tracing = in.start, in.tracing
+		if b.TenantID == "" {
+			b.TenantID = in.tenant
+		}
 		b.Events, b.Bytes, b.FirstSeq, b.LastSeq = &in.events, &in.bytes, in.first, in.last
 	}
+	for _, s := range b.Spans {
+		if s.Name == extensionOverhead {
+			b.ExtensionOverheadMs = s.DurationMs
+		}
+	}
+	b.Spans = nil
+	t.mu.Lock()
+	b.InitType = t.init.kind
+	t.mu.Unlock()
 	if r, ok := t.released(b.RequestID); ok {
 		ms := ledger.Milliseconds(r.held)
 		b.HeldMs, b.Hold = &ms, r.why

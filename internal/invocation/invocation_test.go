@@ -46,7 +46,7 @@ func TestTheBodyOfAnInvocation(t *testing.T) {
 				`"tracing":{"spanId":"54565fb41ac79632","type":"X-Amzn-Trace-Id","value":"Root=1-68d0aaaa-0123456789abcdef01234567"}}`,
 			`{"requestId":"` + request + `","status":"success",` +
 				`"metrics":{"durationMs":140.9,"billedDurationMs":522,"initDurationMs":380.51,"memorySizeMB":256,"maxMemoryUsedMB":88},` +
-				`"coldStart":true,"heldMs":26.34,"hold":"rare"}`,
+				`"coldStart":true,"extensionOverheadMs":11.5,"heldMs":26.34,"hold":"rare"}`,
 		},
 		{
 			"on demand, warm, not held", released(0, flush.Busy),
@@ -64,8 +64,8 @@ func TestTheBodyOfAnInvocation(t *testing.T) {
 			"SnapStart, restored", released(30*ms, flush.End),
 			`{"requestId":"` + request + `","status":"success",` +
 				`"metrics":{"durationMs":60.5,"billedDurationMs":262,"memorySizeMB":512,"maxMemoryUsedMB":120,"restoreDurationMs":201.7,"billedRestoreDurationMs":201},"tenantId":"blue"}`,
-			`{"requestId":"` + request + `","status":"success",` +
-				`"metrics":{"durationMs":60.5,"billedDurationMs":262,"restoreDurationMs":201.7,"memorySizeMB":512,"maxMemoryUsedMB":120},` +
+			`{"requestId":"` + request + `","tenantId":"blue","status":"success",` +
+				`"metrics":{"durationMs":60.5,"billedDurationMs":262,"restoreDurationMs":201.7,"billedRestoreDurationMs":201,"memorySizeMB":512,"maxMemoryUsedMB":120},` +
 				`"coldStart":true,"heldMs":30,"hold":"end"}`,
 		},
 		{

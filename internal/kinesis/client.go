@@ -9,18 +9,19 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,10 +38,12 @@ const (
 	MaxBytes   = 10 << 20 // data before base64 and partition keys
 )
 
+// MaxConnections is how many connections a Client keeps for later requests.
+const MaxConnections = 4
+
 const (
 	maxAnswer   = 4 << 20 // of bytes; 500 results take some 100 kB
 	dialTimeout = 2 * time.Second
-	tlsTimeout  = 3 * time.Second
 	// idleTimeout is shorter than Kinesis' own, so that a connection is
 	// rarely closed by the other side just when it is needed.
 	idleTimeout = 50 * time.Second
@@ -58,6 +61,7 @@ type Config struct {
 	Credentials CredentialSource
 	// Proxy chooses a proxy as http.Transport does; nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
+	Log   *slog.Logger // nil: nothing is logged
 }
 
 // CredentialSource is where the keys come from.
@@ -67,11 +71,15 @@ type CredentialSource interface {
 	Renew()
 }
 
-// Client puts records. It is used by one goroutine at a time.
+// Client puts records. It is safe for concurrent use.
 type Client struct {
-	cfg       Config
-	signer    *v4.Signer
-	transport *http.Transport // nil before the first request
+	cfg    Config
+	signer *v4.Signer
+
+	mu         sync.Mutex  // guards all below
+	conn       *connection // nil before the first request
+	mlkemWorks bool        // a handshake with ML-KEM has succeeded
+	mlkemError error       // why handshakes go without it; nil once it is logged
 }
 
 // New returns a Client. It connects nowhere and reads nothing.
@@ -79,37 +87,12 @@ func New(cfg Config) *Client {
 	return &Client{cfg: cfg, signer: v4.NewSigner()}
 }
 
-// connect makes the transport for the first request.
-func (c *Client) connect() error {
-	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-	transport := &http.Transport{
-		Proxy:               c.cfg.Proxy,
-		DialContext:         dialer.DialContext,
-		TLSHandshakeTimeout: tlsTimeout,
-		MaxIdleConnsPerHost: 1,
-		IdleConnTimeout:     idleTimeout,
-		DisableCompression:  true,
-	}
-	if c.cfg.CABundle != "" {
-		pem, err := os.ReadFile(c.cfg.CABundle)
-		if err != nil {
-			return fmt.Errorf("read AWS_CA_BUNDLE: %w", err)
-		}
-		// It replaces the system's roots, as in the AWS SDKs.
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("AWS_CA_BUNDLE=%q: the file has no PEM certificate", c.cfg.CABundle)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	}
-	c.transport = transport
-	return nil
-}
-
 // CloseIdle drops the connections that are not in use.
 func (c *Client) CloseIdle() {
-	if c.transport != nil {
-		c.transport.CloseIdleConnections()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil {
+		c.conn.CloseIdleConnections()
 	}
 }
 
@@ -131,20 +114,41 @@ func (r Result) OK() bool { return r.SequenceNumber != "" }
 // record, in their order, and a Result may be a failure; otherwise there is an
 // *Error.
 func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Result, error) {
-	if c.transport == nil {
-		if err := c.connect(); err != nil {
-			return nil, &Error{Class: Denied, Code: codeConfiguration, Err: err}
-		}
+	conn, err := c.connected()
+	if err != nil {
+		return nil, &Error{Class: Denied, Code: codeConfiguration, Err: err}
 	}
 	creds, err := c.cfg.Credentials.Get(ctx)
 	if err != nil {
-		return nil, &Error{Class: Credentials, Code: "NoCredentials", Err: fmt.Errorf("read credentials: %w", err)}
+		e := &Error{Class: Credentials, Code: "NoCredentials", Err: fmt.Errorf("read credentials: %w", err)}
+		e.clean(nil)
+		return nil, e
 	}
+	req, err := c.request(ctx, creds, records)
+	if err != nil {
+		return nil, err
+	}
+	results, err := c.exchange(conn, req, len(records))
+	// What an answer says, and what is beneath an error, may repeat the request.
+	_, signature, _ := strings.Cut(req.Header.Get("Authorization"), "Signature=")
+	secrets := []string{creds.AccessKeyID, creds.SecretAccessKey, creds.SessionToken, signature}
+	if e := (*Error)(nil); errors.As(err, &e) {
+		if c.cfg.Proxy != nil {
+			proxy, _ := c.cfg.Proxy(req)
+			secrets = append(secrets, proxySecrets(proxy)...)
+		}
+		e.clean(secrets)
+	}
+	for i := range results {
+		if r := &results[i]; !r.OK() {
+			r.ErrorCode, r.ErrorMessage = errorCode(r.ErrorCode), clean(r.ErrorMessage, false, secrets)
+		}
+	}
+	return results, err
+}
 
-	reused := false
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
-	})
+// request makes a signed request.
+func (c *Client) request(ctx context.Context, creds aws.Credentials, records []*pack.Record) (*http.Request, error) {
 	// Each request has a body of its own: the transport may go on reading it
 	// after RoundTrip has returned.
 	body := c.encode(records)
@@ -162,22 +166,60 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 	if err := c.signer.SignHTTP(ctx, creds, req, hex.EncodeToString(hash[:]), "kinesis", c.cfg.Region, time.Now()); err != nil {
 		return nil, &Error{Class: Credentials, Code: "CannotSign", Err: fmt.Errorf("sign: %w", err)}
 	}
+	return req, nil
+}
 
-	// The transport is used without http.Client: redirects would carry
-	// signed telemetry elsewhere.
-	resp, err := c.transport.RoundTrip(req)
+// exchange sends a request and reads its answer. If the TLS handshake fails before,
+// it is sent with another kind of handshake, where that may help.
+func (c *Client) exchange(conn *connection, req *http.Request, records int) ([]Result, error) {
+	resp, reused, err := c.roundTrip(conn, req)
+	if failed := (*handshakeError)(nil); errors.As(err, &failed) {
+		if other := c.fallBack(conn, failed); other != nil && req.Context().Err() == nil {
+			req.Body, _ = req.GetBody() // never fails: it is in memory
+			resp, reused, err = c.roundTrip(other, req)
+		}
+	}
+	reused = reused && req.Context().Err() == nil
 	if err != nil {
-		return nil, &Error{Class: Transient, Reused: reused && ctx.Err() == nil, Err: err}
+		return nil, &Error{Class: Transient, Reused: reused, Err: err}
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, &Error{Class: Transient, Status: resp.StatusCode, Reused: reused && ctx.Err() == nil, Err: fmt.Errorf("read the answer: %w", err)}
+		return nil, &Error{Class: Transient, Status: resp.StatusCode, Reused: reused, Err: fmt.Errorf("read the answer: %w", err)}
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, failure(resp, answer)
 	}
-	return results(answer, len(records))
+	return results(answer, records)
+}
+
+// roundTrip sends a request. It reports whether that went over a connection that had
+// been used before. The error of a handshake is a *handshakeError.
+func (c *Client) roundTrip(conn *connection, req *http.Request) (resp *http.Response, reused bool, err error) {
+	connected := false
+	var began atomic.Int64 // Unix time in ns of a handshake that has not succeeded; it may go on after the request
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn:           func(info httptrace.GotConnInfo) { connected, reused = true, info.Reused },
+		TLSHandshakeStart: func() { began.Store(time.Now().UnixNano()) },
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err == nil {
+				began.Store(0)
+			}
+		},
+	})
+	// The transport is used without http.Client: redirects would carry
+	// signed telemetry elsewhere.
+	resp, err = conn.RoundTrip(req.WithContext(ctx))
+	switch at := began.Load(); {
+	case err == nil:
+		c.works(conn)
+	case at != 0 && !connected:
+		// By the wall clock: in a frozen environment any handshake fails.
+		lasted := time.Now().Round(0).Sub(time.Unix(0, at))
+		err = &handshakeError{err, lasted < maxHandshake && (req.Context().Err() == nil || lasted > minUnanswered)}
+	}
+	return resp, reused, err
 }
 
 // encode returns the request's body (Kinesis API reference, PutRecords).
@@ -227,9 +269,6 @@ func failure(resp *http.Response, answer []byte) *Error {
 	e := &Error{Status: resp.StatusCode, Code: code, Message: body.Message, Class: classify(resp.StatusCode, code)}
 	if code == "" {
 		e.Code = http.StatusText(resp.StatusCode)
-	}
-	if len(e.Message) > 500 {
-		e.Message = e.Message[:500] + "…"
 	}
 	return e
 }

@@ -70,6 +70,9 @@ func (e *Error) Unknown() bool {
 	if op := (*net.OpError)(nil); errors.As(e.Err, &op) && op.Op == "dial" {
 		return false
 	}
+	if handshake := (*handshakeError)(nil); errors.As(e.Err, &handshake) {
+		return false
+	}
 	return e.Class == Transient
 }
 
@@ -136,7 +139,7 @@ func Mend(err error) string {
 	if !errors.As(err, &e) || e.Class == Throttled {
 		return ""
 	}
-	certificate := (*tls.CertificateVerificationError)(nil)
+	certificate, handshake := (*tls.CertificateVerificationError)(nil), (*handshakeError)(nil)
 	switch {
 	case e.Code == "ResourceNotFoundException":
 		return "check KINETEL_STREAM_NAME and AWS_REGION; a stream of another region or account needs KINETEL_STREAM_ARN"
@@ -152,6 +155,8 @@ func Mend(err error) string {
 		return "set AWS_CA_BUNDLE to the PEM file of the authority that signed the endpoint's certificate, or of the proxy's between"
 	case e.Code == codeConfiguration:
 		return "" // the error says it
+	case errors.As(err, &handshake):
+		return "a firewall or proxy between the function and Kinesis does not let the TLS handshake through, neither with X25519MLKEM768 nor without: check its rules (docs/operations.md)"
 	case e.Status == 0 && e.Err != nil:
 		return "check that the function's network reaches the endpoint: a function in a VPC needs a NAT gateway or a VPC endpoint for Kinesis"
 	}
@@ -165,5 +170,15 @@ func errorCode(s string) string {
 		s = after
 	}
 	code, _, _ := strings.Cut(s, ":")
-	return strings.TrimSpace(code)
+	code = strings.TrimSpace(code)
+	// Whatever else stands there is no name, and may be anything.
+	if len(code) > maxCode || strings.IndexFunc(code, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
+	}) >= 0 {
+		return ""
+	}
+	return code
 }
+
+// maxCode bounds an error's name.
+const maxCode = 64

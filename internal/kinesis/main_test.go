@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -161,4 +162,10 @@ func answerWith(t *testing.T, status int, header http.Header, body string) *page
 // at points a client to a page.
 func at(p *page) kinesis.Config {
 	return kinesis.Config{StreamName: stream, Region: region, Endpoint: p.url, Credentials: always(goodCredentials)}
+}
+
+// proxyOf is the proxy at a server, with a user and a password before its host.
+func proxyOf(user, server string) func(*http.Request) (*url.URL, error) {
+	u, err := url.Parse(user + strings.TrimPrefix(server, "http://"))
+	return func(*http.Request) (*url.URL, error) { return u, err }
 }

@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
@@ -22,6 +23,15 @@ const (
 	Rejected     Reason = "rejected"      // Kinesis refuses this record for good
 	Shutdown     Reason = "shutdown"      // the environment ended before they were sent
 )
+
+// Known reports whether the reason is one of these.
+func (r Reason) Known() bool {
+	switch r {
+	case BufferFull, SpoolFull, SpoolCorrupt, Oversize, Rejected, Shutdown:
+		return true
+	}
+	return false
+}
 
 // Loss is a number of events that were given up, out of those from First to
 // Last by sequence number. Where Count is less than the range has numbers, the
@@ -47,9 +57,10 @@ func (l Loss) AppendJSON(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(l.Count), 10)
 	dst = append(dst, `,"bytes":`...)
 	dst = strconv.AppendInt(dst, l.Bytes, 10)
-	dst = append(dst, `,"reason":"`...)
-	dst = append(dst, l.Reason...)
-	return append(dst, `"}`...)
+	dst = append(dst, `,"reason":`...)
+	reason, _ := json.Marshal(string(l.Reason)) // any text can be written
+	dst = append(dst, reason...)
+	return append(dst, '}')
 }
 
 // maxUntold bounds the losses that wait to be told: an outage that leaves
@@ -178,7 +189,10 @@ func (l *Ledger) condense() {
 
 // joined is two losses as one; b begins later than a.
 func joined(a, b Loss) Loss {
-	return Loss{First: a.First, Last: max(a.Last, b.Last), Count: a.Count + b.Count, Bytes: a.Bytes + b.Bytes, Reason: a.Reason}
+	last := max(a.Last, b.Last)
+	// What a file has lost is an estimate, which may have others within it.
+	count := int(min(uint64(a.Count)+uint64(b.Count), last-a.First+1))
+	return Loss{First: a.First, Last: last, Count: count, Bytes: a.Bytes + b.Bytes, Reason: a.Reason}
 }
 
 // Take returns the losses that are to be told, in order, and forgets them.

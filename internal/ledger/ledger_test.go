@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"bytes"
 	stdcmp "cmp"
 	"encoding/json"
 	"math"
@@ -471,4 +472,32 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 			t.Fatalf("%d events lost in total, want %d", account.Total(), total)
 		}
 	})
+}
+
+// What was read from disk may say anything.
+func TestAReasonIsQuoted(t *testing.T) {
+	for _, reason := range []ledger.Reason{ledger.BufferFull, "", `x"},"resource":{}}` + "\n{", "\xff\x00"} {
+		text := ledger.Loss{First: 1, Last: 2, Count: 1, Reason: reason}.AppendJSON(nil)
+		var loss ledger.Loss
+		if err := json.Unmarshal(text, &loss); err != nil || loss.First != 1 || bytes.ContainsAny(text, "\n") {
+			t.Errorf("%q: %q, %v", reason, text, err)
+		}
+		if reason.Known() != (reason == ledger.BufferFull) {
+			t.Errorf("%q is known: %t", reason, reason.Known())
+		}
+	}
+}
+
+// Losses are estimates where a file was spoiled. Two as one are no more than the
+// numbers that they have.
+func TestLossesThatOverlapAreNoMoreThanTheirNumbers(t *testing.T) {
+	l := ledger.New(&ledger.Account{}, nil)
+	for first := uint64(1); first < 2000; first += 2 {
+		l.Lost(ledger.Loss{First: first, Last: first + 2, Count: 3, Reason: ledger.SpoolCorrupt})
+	}
+	for _, loss := range l.Take() {
+		if uint64(loss.Count) > loss.Last-loss.First+1 {
+			t.Fatalf("%+v", loss)
+		}
+	}
 }

@@ -110,6 +110,12 @@ type fakePipeline struct {
 	refusal              func() error         // nil: none
 	fault                func(method string)  // nil: none; called first in each method, to panic or to block
 	invoked              []string             // requests and their traces
+	ending               []string             // when the end was announced, and its deadline
+}
+
+func (p *fakePipeline) Ending(deadline time.Time) {
+	p.ending = append(p.ending, fmt.Sprintf("%s until %s", time.Since(p.diary.start), deadline.Sub(p.diary.start)))
+	p.fail("Ending")
 }
 
 func (p *fakePipeline) Invoked(request, trace string, _ time.Time) {

@@ -107,7 +107,7 @@ func TestNextIsCalledWhereThePipelineHangs(t *testing.T) {
 
 // A hang as such is no reason to be late: it is told, and the process ends.
 func TestShutdownThatHangsIsTold(t *testing.T) {
-	for _, method := range []string{"Thawed", "Cut", "CloseIntake", "Finish"} {
+	for _, method := range []string{"Ending", "Thawed", "Cut", "CloseIntake", "Finish"} {
 		for _, left := range []time.Duration{2 * time.Second, 200 * ms, 10 * ms, -time.Second} {
 			t.Run(fmt.Sprintf("%s, with %s", method, left), func(t *testing.T) {
 				inFakeTime(t, func(s *scene) {

@@ -20,10 +20,15 @@ const (
 	// deadlineMargin is the end of an invocation's time that is never held:
 	// an extension that overruns makes the invocation fail.
 	deadlineMargin = 100 * time.Millisecond
-	// deafAfter is how long nothing may come at all of an invocation that is
-	// held: its platform.start comes within milliseconds, and who does not even
-	// hear that would wait for its end to the deadline.
-	deafAfter = time.Second
+	// An invocation is let go unless an event of its own arrives within
+	// KINETEL_MAX_HOLD, but no less than minFirstEvent and no more than
+	// maxFirstEvent: Lambda sends platform.start within milliseconds, and without
+	// telemetry the hold would last until the deadline.
+	minFirstEvent = 100 * time.Millisecond
+	maxFirstEvent = time.Second
+	// maxStalls bounds the backoff of holds whose platform.runtimeDone did not
+	// arrive in time: after 2^maxStalls other invocations one is held again.
+	maxStalls = 3 // 8 of the flush.Remember invocations that are known
 	// next is tried again after an error that is none of Lambda's answers.
 	nextTries = 5
 	nextDelay = 50 * time.Millisecond // doubles
@@ -45,6 +50,9 @@ type Pipeline interface {
 	// Restored says that the environment was brought up from a snapshot, by
 	// now. Only the first call means something.
 	Restored()
+	// Ending says that the environment ends, and until when records can be sent:
+	// from now on none waits for the answer to a request that carries others.
+	Ending(deadline time.Time)
 	// Cut closes the open record and has it sent, in the background.
 	Cut()
 	// CutIfOlder does so if it was begun that long ago, and has what is closed
@@ -88,8 +96,8 @@ type Loop struct {
 	last   string    // the request of the last INVOKE
 	visits []visit   // the last invocations, the oldest first
 	busy   time.Time // since when no gap between two of them was late
-	heard  int       // bodies that had come when next was called
-	deaf   int       // how many runtimes were known to be done when one that was awaited was not; 0: none was
+	stalls int       // holds in a row whose platform.runtimeDone did not arrive
+	stall  time.Time // when the invocation of the last of them arrived
 }
 
 // visit is an invocation.
@@ -156,7 +164,6 @@ func (l *Loop) Run(stop context.Context) error {
 		return refused
 	}
 	for {
-		l.heard, _ = l.requests.heard()
 		ev, err := next(stop, l.api)
 		switch {
 		case stop.Err() != nil:
@@ -253,10 +260,30 @@ func (l *Loop) situation(ev extensionapi.Event) flush.Situation {
 		Visits:      visits,
 		Left:        time.Until(ev.Deadline()) - deadlineMargin,
 		Unavailable: l.hand.stuck() || l.pipeline.Unavailable(),
-		Deaf:        l.deaf > 0 && l.deaf == l.requests.runtimesDone()+1,
+		Deaf:        l.telemetryStalled(),
 		Behind:      l.pipeline.Behind(),
 		Busy:        arrived.Sub(l.busy),
 	}
+}
+
+// telemetryStalled reports whether no invocation should be held because
+// platform.runtimeDone would not arrive in time. After a hold in which it did not,
+// it must arrive for a later invocation, or for that one if its runtime ended after
+// the hold; after further such holds in a row for 2, 4 and 8 of them. Events of
+// earlier requests and events that are sent again do not count: they may come late
+// for ever.
+func (l *Loop) telemetryStalled() bool {
+	if l.stalls == 0 {
+		return false
+	}
+	arrived := 0
+	for _, v := range l.visits {
+		later := v.Arrived.After(l.stall) || v.Arrived.Equal(l.stall) && !v.Done.Before(v.Freed)
+		if later && !v.Done.IsZero() {
+			arrived++
+		}
+	}
+	return arrived < 1<<min(l.stalls-1, maxStalls)
 }
 
 // hold waits until the request's runtime is done and its telemetry is sent. It
@@ -264,14 +291,14 @@ func (l *Loop) situation(ev extensionapi.Event) flush.Situation {
 func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Time) time.Duration {
 	ctx, cancel := context.WithDeadline(stop, ev.Deadline().Add(-deadlineMargin))
 	defer cancel()
-	known := l.requests.runtimesDone()
 	done, ok := l.awaitRuntimeDone(ctx, ev.RequestID, arrived)
 	if !ok {
-		// The function is about to time out, or we are to stop; or Lambda does
-		// not reach us any more, and nobody must wait for that again.
-		l.deaf = known + 1
+		// The function is about to time out, or a signal came; or telemetry does
+		// not arrive, and no other invocation must wait for it.
+		l.stalls, l.stall = l.stalls+1, arrived
 		return 0
 	}
+	l.stalls = 0
 	// The hold counts from when the runtime was done, not from when we heard.
 	switch now := time.Now().Round(0); {
 	case done.Before(arrived): // to Lambda's millisecond
@@ -287,11 +314,15 @@ func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Ti
 	return held
 }
 
-// awaitRuntimeDone waits for the platform.runtimeDone of this very request, as
-// long as there is hope.
+// awaitRuntimeDone waits for the platform.runtimeDone of this very request until
+// ctx ends, or until no event of this request has arrived in time. Events of other
+// requests say nothing about this one: the platform.report of the previous one
+// regularly arrives now.
 func (l *Loop) awaitRuntimeDone(ctx context.Context, request string, arrived time.Time) (time.Time, bool) {
-	deaf := time.NewTimer(deafAfter)
-	defer deaf.Stop()
+	l.requests.await(request)
+	defer l.requests.await("")
+	firstEvent := time.NewTimer(min(max(l.policy.MaxHold, minFirstEvent), maxFirstEvent))
+	defer firstEvent.Stop()
 	for {
 		at, ok, changed := l.requests.runtimeDone(request, arrived)
 		if ok {
@@ -299,8 +330,8 @@ func (l *Loop) awaitRuntimeDone(ctx context.Context, request string, arrived tim
 		}
 		select {
 		case <-changed:
-		case <-deaf.C:
-			if bodies, _ := l.requests.heard(); bodies == l.heard {
+		case <-firstEvent.C:
+			if !l.requests.hasEvent(request, arrived) {
 				return time.Time{}, false
 			}
 		case <-ctx.Done():

@@ -49,7 +49,7 @@ func TestReportsHaveTelemetrySentOnManagedInstances(t *testing.T) {
 						want = append(want, at+" Cut")
 					}
 					s.want([]string{"Cut"}, want...)
-					s.want([]string{"Flush", "Thawed", "Restored", "Released", "next", "end"}, "0s next", "12s Thawed", "12.04s end")
+					s.want([]string{"Flush", "Thawed", "Restored", "Released", "next", "end"}, "0s next", "12s Thawed", "12.14s end")
 				}, managed(tt.mode), func(cfg *config.Config) { cfg.MaxHold = hold })
 			})
 		}
@@ -138,7 +138,7 @@ func TestAPipelineThatHangsOrPanicsOnManagedInstances(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{"Cut", "Finish", "end"}, "1s Cut", "2s Cut", "3s Cut", "4s Cut", "5s Cut", "10s Cut", "12s Cut", "12.04s Finish", "12.04s end")
+				s.want([]string{"Cut", "Finish", "end"}, "1s Cut", "2s Cut", "3s Cut", "4s Cut", "5s Cut", "10s Cut", "12s Cut", "12.14s Finish", "12.14s end")
 				if !strings.Contains(s.log.String(), "out of "+method) {
 					t.Errorf("the log does not tell: %s", s.log)
 				}
@@ -158,7 +158,7 @@ func TestShutdownOfManagedInstancesWaitsForQuietOnly(t *testing.T) {
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
-		s.want([]string{"CloseIntake"}, "2.07s CloseIntake")
+		s.want([]string{"CloseIntake"}, "2.17s CloseIntake")
 	}, managed(config.FlushAdaptive))
 }
 
@@ -169,7 +169,7 @@ func TestManagedInstancesThatAreShutDownAtOnce(t *testing.T) {
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
-		if got := s.only("next", "CloseIntake", "Finish", "end"); !slices.Equal(got, []string{"0s next", "40ms CloseIntake", "40ms Finish", "40ms end"}) {
+		if got := s.only("next", "CloseIntake", "Finish", "end"); !slices.Equal(got, []string{"0s next", "140ms CloseIntake", "140ms Finish", "140ms end"}) {
 			t.Errorf("%q", got)
 		}
 	}, managed(config.FlushAdaptive))

@@ -1,11 +1,14 @@
 package lifecycle_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"kinetel/internal/config"
+	"kinetel/internal/event"
 )
 
 func TestReleasedTellsHowLongAndWhy(t *testing.T) {
@@ -119,18 +122,17 @@ func TestARuntimeThatIsDoneTooLateIsNotDeaf(t *testing.T) {
 		s.telemetry(12950*ms, s.runtimeDone(12950*ms, "a"))
 		s.invoke(20*time.Second, "b", 3*time.Second)
 		s.telemetry(21*time.Second, s.runtimeDone(21*time.Second, "b"))
-		// Another's runtime is told of while this one's is awaited.
+		// An earlier one, and an unknown one, say nothing about this one.
 		s.invoke(30*time.Second, "c", 3*time.Second)
-		s.telemetry(31*time.Second, s.runtimeDone(31*time.Second, "z"))
+		s.telemetry(31*time.Second, s.runtimeDone(31*time.Second, "z"), s.runtimeDone(31*time.Second, "b"))
 		s.invoke(40*time.Second, "d", 3*time.Second)
 		s.telemetry(41*time.Second, s.runtimeDone(41*time.Second, "d"))
 		s.finish()
-		s.want([]string{"Released"}, "12.9s Released a 0s end", "21s Released b 0s end", "32.9s Released c 0s end", "41s Released d 0s end")
+		s.want([]string{"Released"}, "12.9s Released a 0s end", "21s Released b 0s end", "32.9s Released c 0s end", "40s Released d 0s deaf")
 	})
 }
 
-// Where nothing comes at all, Lambda does not reach us: a second is enough to
-// know it.
+// Without any telemetry nobody waits longer than the hold could last.
 func TestNobodyWaitsLongForALambdaThatIsSilent(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = 10 * ms
@@ -147,7 +149,7 @@ func TestNobodyWaitsLongForALambdaThatIsSilent(t *testing.T) {
 		s.finish()
 		s.want([]string{"Released"},
 			"15.01s Released a 10ms end",
-			"21s Released b 0s end",
+			"20.5s Released b 0s end",
 			"30s Released c 0s deaf",
 			"40s Released d 0s deaf",
 			"50s Released e 0s deaf",
@@ -155,31 +157,142 @@ func TestNobodyWaitsLongForALambdaThatIsSilent(t *testing.T) {
 	})
 }
 
-// Anything at all is a sign of life; then the function is what takes its time.
-func TestASignOfLifeIsWorthWaiting(t *testing.T) {
+// lineOf is a line that was annotated with a request; its text may name one.
+func lineOf(request, text string) *event.Event {
+	return &event.Event{Type: []byte("function"), RequestID: request, Record: []byte(text)}
+}
+
+// Events of the request show that its platform.runtimeDone is worth waiting for.
+// Events of others do not: the previous one's platform.report always comes late.
+func TestOnlyEventsOfTheRequestKeepItHeld(t *testing.T) {
+	const (
+		begin  = 10 * time.Second // when "a-request" begins
+		held   = "40.01s Released a-request 10ms end"
+		letGo  = "10.5s Released a-request 0s end"
+		repeat = 100 * ms
+	)
 	for _, tt := range []struct {
-		name string
-		sign time.Duration // the only one, before the runtime is done 30 s later; from when it begins; 0: none
-		want string
+		name  string
+		after time.Duration // since begin
+		event func(s *scene, at time.Duration) *event.Event
+		every time.Duration // 0: once
+		want  string
 	}{
-		{"at once", ms, "40.01s Released a 10ms end"},
-		{"in the last moment", 999 * ms, "40.01s Released a 10ms end"},
-		{"too late", 1001 * ms, "11s Released a 0s end"},
-		// Lambda posts what it has kept in the moment that an environment is
-		// thawed, and who hears of which first is chance.
-		{"just before", -ms, "40.01s Released a 10ms end"},
-		{"none", 0, "11s Released a 0s end"},
+		{"its start, at once", ms, func(s *scene, at time.Duration) *event.Event {
+			return s.event(at, event.TypePlatformStart, "a-request")
+		}, 0, held},
+		{"its start, at the last moment", 499 * ms, func(s *scene, at time.Duration) *event.Event {
+			return s.event(at, event.TypePlatformStart, "a-request")
+		}, 0, held},
+		{"its start, too late", 501 * ms, func(s *scene, at time.Duration) *event.Event {
+			return s.event(at, event.TypePlatformStart, "a-request")
+		}, 0, letGo},
+		// INVOKE and telemetry come by two connections.
+		{"its start, before INVOKE", -ms, func(s *scene, at time.Duration) *event.Event {
+			return s.event(at, event.TypePlatformStart, "a-request")
+		}, 0, held},
+		{"a JSON line that names it", 100 * ms, func(*scene, time.Duration) *event.Event {
+			return lineOf("a-request", `{"requestId":"a-request","message":"x"}`)
+		}, 0, held},
+		{"a text line that names it", 100 * ms, func(*scene, time.Duration) *event.Event {
+			return lineOf("a-request", `"2026-11-24T10:00:00.000Z\ta-request\tINFO\tx"`)
+		}, 0, held},
+		{"nothing", 0, func(*scene, time.Duration) *event.Event { return line() }, 0, letGo},
+		{"text lines that name nobody", 0, func(*scene, time.Duration) *event.Event { return lineOf("a-request", `"x"`) }, repeat, letGo},
+		{"lines of the previous one", 0, func(*scene, time.Duration) *event.Event {
+			return lineOf("previous", `{"requestId":"previous","message":"not a-request"}`)
+		}, repeat, letGo},
+		{"the previous one's report, before INVOKE", -ms, func(s *scene, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, letGo},
+		{"the previous one's report", 10 * ms, func(s *scene, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, letGo},
+		{"the previous one's report, again and again", -50 * ms, func(s *scene, at time.Duration) *event.Event { return s.report(at, "previous") }, repeat, letGo},
+		{"the previous one's start", 10 * ms, func(s *scene, at time.Duration) *event.Event {
+			return s.event(at, event.TypePlatformStart, "previous")
+		}, repeat, letGo},
+		{"the previous one's runtime, again and again", -50 * ms, func(s *scene, at time.Duration) *event.Event { return s.runtimeDone(at, "previous") }, repeat, letGo},
+		// Lambda tries a failed request again under its id.
+		{"an earlier attempt's report", 10 * ms, func(s *scene, _ time.Duration) *event.Event { return s.report(8*time.Second, "a-request") }, repeat, letGo},
+		{"an earlier attempt's runtime", 10 * ms, func(s *scene, _ time.Duration) *event.Event { return s.runtimeDone(8*time.Second, "a-request") }, repeat, letGo},
+		{"platform events of the environment", 0, func(s *scene, at time.Duration) *event.Event {
+			return s.event(at, event.TypePlatformExtension, "a-request")
+		}, repeat, letGo},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.flush = 10 * ms
-				s.invokeSilently(10*time.Second, "a", time.Minute)
-				if tt.sign != 0 {
-					s.telemetry(10*time.Second+tt.sign, line())
+				s.invoke(5*time.Second, "previous", time.Minute)
+				s.telemetry(6*time.Second, s.runtimeDone(6*time.Second, "previous"))
+				s.invokeSilently(begin, "a-request", time.Minute)
+				for at := begin + tt.after; at < 39*time.Second; at += tt.every {
+					ev := tt.event(s, at)
+					ev.Received = s.start.Add(at)
+					s.telemetry(at, ev)
+					if tt.every == 0 {
+						break
+					}
 				}
-				s.telemetry(40*time.Second, s.runtimeDone(40*time.Second, "a"))
+				s.telemetry(40*time.Second, s.runtimeDone(40*time.Second, "a-request"))
 				s.finish()
-				s.want([]string{"Released"}, tt.want)
+				s.want([]string{"Released a"}, tt.want)
+			})
+		})
+	}
+}
+
+// How long an invocation without telemetry is held depends on the longest hold.
+func TestWithoutTelemetryTheHoldHasABound(t *testing.T) {
+	for maxHold, want := range map[time.Duration]string{
+		config.MinHold:         "10.1s Released a 0s end",
+		200 * ms:               "10.2s Released a 0s end",
+		time.Second:            "11s Released a 0s end",
+		30 * time.Second:       "11s Released a 0s end",
+		config.MinHold - ms:    "10s Released a 0s no-hold",
+		500 * time.Millisecond: "10.5s Released a 0s end",
+	} {
+		inFakeTime(t, func(s *scene) {
+			s.invokeSilently(10*time.Second, "a", time.Minute)
+			s.finish()
+			s.want([]string{"Released"}, want)
+		}, func(cfg *config.Config) { cfg.MaxHold = maxHold })
+	}
+}
+
+// Where telemetry arrives, but always too late, hardly anybody waits for it: after
+// each hold for nothing, fewer invocations are held.
+func TestTelemetryThatIsAlwaysLateHoldsFewerAndFewer(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		started bool // platform.start is in time
+		late    time.Duration
+		want    []int // of 60 invocations, 10 s apart
+	}{
+		{"all of it comes in the next invocation", false, 10 * time.Second, []int{0, 3, 7, 13, 23, 33, 43, 53}},
+		{"all of it comes before the next invocation", false, 9 * time.Second, []int{0, 2, 5, 10, 19, 28, 37, 46, 55}},
+		{"only the start is in time", true, 9 * time.Second, []int{0, 2, 5, 10, 19, 28, 37, 46, 55}},
+		{"none of it comes", false, 24 * time.Hour, []int{0}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inFakeTime(t, func(s *scene) {
+				for i := range 60 {
+					at, request := time.Duration(10*i+10)*time.Second, fmt.Sprint("r", i)
+					if tt.started {
+						s.invoke(at, request, 5*time.Second)
+					} else {
+						s.invokeSilently(at, request, 5*time.Second)
+					}
+					if tt.late < time.Hour {
+						s.telemetry(at+tt.late+ms, s.event(at, event.TypePlatformStart, request), s.runtimeDone(at+ms, request), s.report(at+ms, request))
+					}
+				}
+				s.finish()
+				var held []int
+				for i, line := range s.only("Released") {
+					if !strings.HasSuffix(line, "deaf") {
+						held = append(held, i)
+					}
+				}
+				if !slices.Equal(held, tt.want) {
+					t.Errorf("held %v, want %v", held, tt.want)
+				}
 			})
 		})
 	}

@@ -1,7 +1,9 @@
 package lifecycle
 
 import (
+	"bytes"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kinetel/internal/event"
@@ -10,10 +12,14 @@ import (
 // requests follows invocations through their platform events. It is written by
 // the goroutine that takes telemetry in and read by the loop.
 type requests struct {
+	// awaited is the request of which no line has arrived since the loop began to
+	// wait for its events; nil: there is none.
+	awaited atomic.Pointer[string]
+
 	mu       sync.Mutex // guards all below
 	seen     []sighting // not yet published: the body is not yet acknowledged
+	any      ring       // requests of which any event has arrived
 	done     ring       // requests whose runtime is done
-	dones    int        // how many there were
 	reported ring       // requests whose platform.report has come
 	bodies   int        // that have come
 	changed  chan struct{}
@@ -61,18 +67,38 @@ const clocks = time.Second
 
 func newRequests() *requests { return &requests{changed: make(chan struct{})} }
 
+// await has lines of the request count as its events from now on; empty: of none.
+func (r *requests) await(request string) {
+	if request == "" {
+		r.awaited.Store(nil)
+		return
+	}
+	r.awaited.Store(&request)
+}
+
 // observe notes an event; publish lets the loop see it.
 func (r *requests) observe(ev *event.Event) {
-	var kind string
+	var kind, request string
 	switch string(ev.Type) { // compared only: this runs for every line
+	case event.TypePlatformStart:
+		kind = event.TypePlatformStart
 	case event.TypePlatformRuntimeDone:
 		kind = event.TypePlatformRuntimeDone
 	case event.TypePlatformReport:
 		kind = event.TypePlatformReport
 	default:
-		return
+		// A line counts if it names the request. One that belongs to it by its
+		// time only may be of anything that runs in the background.
+		awaited := r.awaited.Load()
+		if awaited == nil || ev.RequestID != *awaited || !bytes.Contains(ev.Record, []byte(*awaited)) {
+			return
+		}
+		r.awaited.CompareAndSwap(awaited, nil) // one is enough
+		request = *awaited
 	}
-	request := event.RequestID(ev.Record)
+	if kind != "" {
+		request = event.RequestID(ev.Record)
+	}
 	if request == "" {
 		return
 	}
@@ -88,13 +114,13 @@ func (r *requests) publish() (runtimeDone, reported bool) {
 	defer r.mu.Unlock()
 	r.bodies++
 	for _, s := range r.seen {
+		r.any.add(s)
 		switch s.kind {
 		case event.TypePlatformReport:
 			r.reported.add(s)
 			reported = true
 		case event.TypePlatformRuntimeDone:
 			r.done.add(s)
-			r.dones++
 			runtimeDone = true
 		}
 	}
@@ -125,17 +151,18 @@ func (r *requests) hasReport(request string, arrived time.Time) (ok bool, change
 	return ok && !at.Before(arrived.Add(-clocks)), r.changed
 }
 
+// hasEvent reports whether any event of the request that arrived then has come.
+func (r *requests) hasEvent(request string, arrived time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, ok := r.any.find(request)
+	return ok && !at.Before(arrived.Add(-clocks))
+}
+
 // heard returns how many bodies have come; changed is closed when there is one
 // more.
 func (r *requests) heard() (bodies int, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bodies, r.changed
-}
-
-// runtimesDone returns how many runtimes were known to be done, ever.
-func (r *requests) runtimesDone() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.dones
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"kinetel/internal/config"
 	"kinetel/internal/guard"
 )
 
@@ -19,6 +20,8 @@ const (
 	// than Lambda buffers (telemetry.Subscribe asks for 25 ms).
 	lastWords = 300 * time.Millisecond
 	quiet     = 40 * time.Millisecond
+	// managedQuiet is that for Managed Instances, where Lambda buffers for 100 ms.
+	managedQuiet = 140 * time.Millisecond
 	// closeTime is how long bodies that are on their way are waited for, and
 	// anything else that should take no time.
 	closeTime = 100 * time.Millisecond
@@ -52,6 +55,7 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 		guard.Run(l.log, what, func() { f(ctx) })
 	}
 	step("stop at the shutdown", closeTime, l.hand.stop)
+	step("begin the end", closeTime, func(context.Context) { l.pipeline.Ending(deadline.Add(-exitMargin)) })
 	// What is there can be on its way while the last words come.
 	step("thaw at the shutdown", closeTime, func(context.Context) { l.pipeline.Thawed() })
 	step("cut at the shutdown", closeTime, func(context.Context) { l.pipeline.Cut() })
@@ -64,6 +68,10 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 // which Lambda sends only after the extension has called next, and nothing else
 // has come for a while, or until ctx ends.
 func (l *Loop) awaitLastWords(ctx context.Context) {
+	quiet := quiet
+	if l.kind == config.ManagedInstances {
+		quiet = managedQuiet
+	}
 	var since time.Time
 	if len(l.visits) > 0 {
 		since = l.visits[len(l.visits)-1].Arrived

@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,9 @@ func TestShutdownGoesInOrder(t *testing.T) {
 		}
 		// It is the first event of all: there is no report to wait for.
 		s.want([]string{""}, "0s next", "1s Thawed", "1s Cut", "1.04s CloseIntake", "1.045s Finish", "1.065s end")
+		if want := []string{"1s until 2.9s"}; !slices.Equal(s.pipeline.ending, want) {
+			t.Errorf("the end was announced at %q, want %q: before anything is sent", s.pipeline.ending, want)
+		}
 	})
 }
 

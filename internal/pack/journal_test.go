@@ -28,6 +28,7 @@ type frame struct {
 type journal struct {
 	t       fataler
 	refuse  func() bool // nil: never
+	lost    bool        // its file was deleted
 	leaky   bool        // ForgetJournal forgets the fragment as well
 	changed func()      // what is on disk has changed; may be nil
 	origin  *pack.Origin
@@ -78,6 +79,12 @@ func (j *journal) Journal(o *pack.Origin, first, last uint64, lines, fragment []
 		j.changed()
 	}
 	return true
+}
+
+func (j *journal) JournalLost(*pack.Origin) bool {
+	lost := j.lost
+	j.lost = false
+	return lost
 }
 
 func (j *journal) ForgetJournal(o *pack.Origin) {
@@ -151,6 +158,30 @@ func TestCommitJournalsWhatWasAddedSince(t *testing.T) {
 	r.AddOwn(own(event.TypeReport, "{}"))
 	r.Commit(nil)
 	j.wantFrames(t, frame{first: 4, last: 4, lines: lineOf(t, 4, own(event.TypeReport, "{}"))})
+}
+
+// The function has deleted the journal: all of the open record is journalled
+// again, also where nothing is new.
+func TestCommitJournalsAgainWhatWasDeleted(t *testing.T) {
+	r, j := keeping(t)
+	one, two := lineOf(t, 1, line("one")), lineOf(t, 2, line("two"))
+	gone := func() { j.lost, j.numbers, j.last, j.fragment = true, map[uint64][]byte{}, 0, nil }
+	r.Add(line("one"))
+	r.Commit([]byte("half"))
+	j.wantFrames(t, frame{first: 1, last: 1, lines: one, fragment: "half"})
+	gone()
+	r.Commit([]byte("half"))
+	j.wantFrames(t, frame{first: 1, last: 1, lines: one, fragment: "half"})
+	gone()
+	r.Add(line("two"))
+	r.Commit(nil)
+	j.wantFrames(t, frame{first: 1, last: 2, lines: one + two})
+	r.Cut()
+	gone()
+	r.Commit(nil)
+	if len(j.numbers) > 0 {
+		t.Errorf("lines of a closed record are journalled: %v", j.numbers)
+	}
 }
 
 func TestCommitJournalsTheFragment(t *testing.T) {

@@ -1,7 +1,7 @@
 package pack
 
 import (
-	"unicode/utf8"
+	"encoding/base64"
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
@@ -15,7 +15,7 @@ const maxEnvelope = 64 << 10
 
 // cutLong closes the open record, which is one line that is longer than a
 // record before compression. Where it is too long afterwards as well, its event
-// goes in parts, each an event of its own by number.
+// goes in parts.
 func (p *Packer) cutLong(ev *event.Event) {
 	size, line := p.sizeOfOne(), len(p.lines)
 	if size <= MaxRecord {
@@ -24,9 +24,28 @@ func (p *Packer) cutLong(ev *event.Event) {
 	}
 	p.seq--
 	p.lines, p.events, p.ordinary = p.lines[:0], 0, 0
+	p.addParts(ev, line, size)
+}
+
+// replacedTooLong returns the size of a body with replacements and its original,
+// if the two do not fit into a record before compression; 0 otherwise. Such an
+// event goes in parts at once: its line could take four times the record's bytes.
+func (p *Packer) replacedTooLong(record []byte) int {
+	if len(record) < p.maxLines()/8 {
+		return 0 // at most 3 bytes for each, and 4/3 for the original
+	}
+	if size := format.ReplacedSize(record); size > p.maxLines()-maxEnvelope {
+		return size
+	}
+	return 0
+}
+
+// addParts adds an event in parts, each an event of its own by number. No record
+// is open. The event's line takes so many bytes, and its record would take size.
+func (p *Packer) addParts(ev *event.Event, line, size int) {
 	first := *ev
 	first.Record = nil
-	envelope := len(format.AppendLine(nil, p.seq+1, &first, format.Part{Part: 1, Parts: 1}, p.opt.Origin.Resource)) + 64
+	envelope := len(format.AppendLine(nil, p.seq+1, &first, format.Part{Part: 1, Parts: 1}, p.opt.Origin.Resource)) + 96
 	if envelope > maxEnvelope {
 		p.seq++
 		p.opt.Log.Error("an event is larger than a Kinesis record can be, and not for its body, so that it cannot go in parts; it was given up",
@@ -35,7 +54,12 @@ func (p *Packer) cutLong(ev *event.Event) {
 		p.begin()
 		return
 	}
-	pieces := split(format.AppendOneLine(nil, ev.Record), p.maxLines()-envelope)
+	text := ev.Record
+	original := !format.Valid(text)
+	if !original {
+		text = format.AppendOneLine(nil, text)
+	}
+	pieces := split(text, p.maxLines()-envelope, original)
 	for i, piece := range pieces {
 		p.append(ev, format.Part{Part: i + 1, Parts: len(pieces), Body: piece}, nil)
 	}
@@ -55,24 +79,29 @@ func (p *Packer) sizeOfOne() int {
 	return len(p.data(&src, group{key: key, spans: string(l.Type) == event.TypeSpan && p.opt.Format == config.FormatOTLP, lines: []format.Line{l}})) + len(key)
 }
 
-// split cuts text into pieces that take at most so many bytes each as a JSON
-// string, and where it can be done not inside of a character.
-func split(text []byte, most int) (pieces [][]byte) {
+// split cuts JSON text into pieces that take at most so many bytes each as a JSON
+// string, with original as base64 as well. It cuts between characters, and not
+// inside of an escape.
+func split(text []byte, most int, original bool) (pieces [][]byte) {
 	for len(text) > 0 {
-		n, size := 0, len(`""`)
-		for n < len(text) {
-			if size += quotedSize(text[n]); size > most {
+		n := 0
+		for size := len(`""`); n < len(text); {
+			unit, ok := format.Unit(text[n:])
+			if ok {
+				for _, c := range text[n : n+unit] {
+					size += quotedSize(c)
+				}
+			} else {
+				size += len("\uFFFD")
+			}
+			total := size
+			if original {
+				total += base64.StdEncoding.EncodedLen(n + unit)
+			}
+			if total > most {
 				break
 			}
-			n++
-		}
-		if n < len(text) {
-			for back := n; back > n-utf8.UTFMax && back > 0; back-- {
-				if utf8.RuneStart(text[back]) {
-					n = back
-					break
-				}
-			}
+			n += unit
 		}
 		pieces = append(pieces, text[:n])
 		text = text[n:]

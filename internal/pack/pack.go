@@ -87,6 +87,9 @@ type Journal interface {
 	Journal(o *Origin, first, last uint64, lines, fragment []byte) bool
 	// ForgetJournal forgets the lines: they are in records that were pushed.
 	ForgetJournal(o *Origin)
+	// JournalLost reports, once, that what was kept since ForgetJournal was
+	// deleted by somebody else.
+	JournalLost(o *Origin) bool
 }
 
 // Options are what a Packer needs to know; all but Journal and Next are
@@ -192,6 +195,11 @@ func (p *Packer) Received() Received {
 
 // add adds an event, which may tell of losses.
 func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
+	if size := p.replacedTooLong(ev.Record); size > 0 {
+		p.cut()
+		p.addParts(ev, size, size)
+		return
+	}
 	p.append(ev, format.Part{}, tells)
 	if p.events == 1 && len(p.lines) > p.maxLines() {
 		p.cutLong(ev)
@@ -332,6 +340,9 @@ func (p *Packer) Commit(fragment []byte) {
 	defer p.mu.Unlock()
 	p.stale = p.stale || !bytes.Equal(fragment, p.fragment)
 	p.fragment = fragment
+	if p.opt.Journal.JournalLost(p.opt.Origin) {
+		p.kept, p.stale = 0, true
+	}
 	if p.kept == len(p.lines) && !p.stale {
 		return
 	}

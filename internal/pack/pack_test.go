@@ -159,9 +159,9 @@ func TestALine(t *testing.T) {
 			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59Z","type":"function","body":{` + "\t\"a\":\r1,\"b\": \"x\\ny\"},",
 		},
 		{
-			"broken UTF-8 stays as it is",
+			"what is not UTF-8 is replaced, and kept beside it",
 			event.Event{Time: []byte("2026-11-22T20:14:59Z"), Type: []byte("function"), Record: []byte("\"a\xff\xfe\"")},
-			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59Z","type":"function","body":` + "\"a\xff\xfe\",",
+			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:14:59Z","type":"function","body":"a` + "\uFFFD\uFFFD" + `","bodyBase64":"ImH//iI=",`,
 		},
 		{
 			"a record that is missing is null",

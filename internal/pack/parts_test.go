@@ -176,8 +176,8 @@ func TestPartsAreCutBetweenCharacters(t *testing.T) {
 func TestEventsAroundTheLimitAreNotLost(t *testing.T) {
 	random := text(2*pack.MaxRecord, true, 5)
 	for _, compression := range compressions() {
-		// Random text has seven bits a byte.
-		limits := []int{pack.MaxRecord, pack.MaxRecord * 8 / 7}
+		// Random text has six bits a byte.
+		limits := []int{pack.MaxRecord, pack.MaxRecord * 8 / 6}
 		for _, limit := range limits {
 			for _, below := range []int{8 << 10, 4096 + 400, 4096, 700, 600, 300, 1, 0, -1, -5000} {
 				r := newRig(keyBy(config.PartitionByFunction), func(set *setup) {

@@ -12,6 +12,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	schematest "kinetel/test/schema"
@@ -36,6 +37,7 @@ type row struct {
 	Part     int                        `json:"part"`
 	Parts    int                        `json:"parts"`
 	Body     json.RawMessage            `json:"body"`
+	Original []byte                     `json:"bodyBase64"`
 	Extra    map[string]json.RawMessage `json:"extra"`
 	Resource map[string]string          `json:"resource"`
 
@@ -61,10 +63,31 @@ func decode(t fataler, records ...*pack.Record) (rows []row) {
 			if !strings.HasPrefix(one.Type, "kinetel.") && len(one.Request) <= 128 && len(text) < 16<<10 {
 				schematest.Check(t, text)
 			}
+			if !format.Valid(text) {
+				t.Fatalf("record of events %d to %d: a line that is not valid: %.300q", r.First, r.Last, text)
+			}
+			one.restore(t)
 			rows = append(rows, one)
 		}
 	}
 	return rows
+}
+
+// restore puts the original of a body in its place: of a part, the string that
+// stands for it.
+func (r *row) restore(t fataler) {
+	t.Helper()
+	if r.Original == nil {
+		return
+	}
+	body := r.Original
+	if r.Parts > 0 {
+		body = event.AppendQuoted(nil, r.Original)
+	}
+	if !format.Valid(r.Body) || format.Valid(r.Original) {
+		t.Fatalf("event %d has the body %.100q, and the original %.100q", r.Seq, r.Body, r.Original)
+	}
+	r.Body = body
 }
 
 // inflate returns a record's lines.

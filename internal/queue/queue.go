@@ -4,10 +4,10 @@
 package queue
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -18,9 +18,16 @@ import (
 // record itself, its entry and the allocator's rounding.
 const overhead = 256
 
-// maxReads is how often a record is tried to be read from the store before it
-// is given up.
-const maxReads = 5
+const (
+	// maxReads is how often a record is tried to be read from the store before
+	// it is given up. After each attempt it is left alone for five times as long,
+	// from retryDelay to 25 s.
+	maxReads   = 5
+	retryDelay = 200 * time.Millisecond
+	// maxFailures is how many records in a row cannot be read before none of
+	// those that are only in the store is tried.
+	maxFailures = 8
+)
 
 // Store keeps records outside of memory; *spool.Spool is one.
 type Store interface {
@@ -28,8 +35,14 @@ type Store interface {
 	Append(r *pack.Record) (*spool.Ref, error)
 	// Read returns a record; spool.ErrCorrupt means that it is lost.
 	Read(ref *spool.Ref) (*pack.Record, error)
+	// Check reports whether nothing that is kept was deleted since the last call.
+	Check() bool
+	// Gone reports whether that happened to a record.
+	Gone(ref *spool.Ref) bool
 	// Done forgets a record.
 	Done(ref *spool.Ref)
+	// Sent says that a record that is not kept has left the queue.
+	Sent(r *pack.Record)
 	// Together reports whether room is made only when both are forgotten.
 	Together(a, b *spool.Ref) bool
 	// Seal keeps further records away from where ref is.
@@ -50,16 +63,17 @@ type Options struct {
 	Stripper Stripper
 }
 
-// Queue is a bounded queue of records, safe for concurrent use. It has one
-// consumer: Batch and Settle are called from one goroutine, in turn.
+// Queue is a bounded queue of records, safe for concurrent use. Several batches
+// may be in flight.
 type Queue struct {
 	opt Options
 
-	mu       sync.Mutex // guards all below
-	entries  []entry    // oldest first
-	inFlight int        // entries at the front that the consumer has
-	bytes    int64      // of those in memory
-	// overdrawn: more is in memory than there should be, until the batch ends.
+	mu      sync.Mutex // guards all below
+	entries []entry    // oldest first
+	bytes   int64      // of those in memory
+	// retryAll: the next batches try all that could not be read, at once.
+	retryAll bool
+	// overdrawn: more is in memory than there should be, until a batch ends.
 	overdrawn bool
 	next      int64     // position of the next record
 	waiters   []*waiter // for records to leave
@@ -72,10 +86,12 @@ type entry struct {
 	ref      *spool.Ref   // nil: only in memory
 	position int64        // counts records ever pushed
 	events   int
-	ordinary int   // of these
-	size     int   // as Kinesis counts it
-	memory   int64 // that is counted for it
-	reads    int   // that failed
+	ordinary int       // of these
+	size     int       // as Kinesis counts it
+	memory   int64     // that is counted for it
+	reads    int       // that failed
+	retry    time.Time // not to be read before, because it could not be
+	inFlight bool      // in a batch that has not been settled
 }
 
 // hold puts a record, or none, into an entry's memory.
@@ -117,8 +133,7 @@ func (q *Queue) Push(r *pack.Record) {
 	q.release()
 }
 
-// Restore adds what an earlier process left in the store, before all others. It
-// must not be called between Batch and Settle.
+// Restore adds what an earlier process left in the store, before all others.
 func (q *Queue) Restore(refs []*spool.Ref) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -136,6 +151,21 @@ func (q *Queue) Restore(refs []*spool.Ref) {
 	q.entries = append(older, q.entries...)
 }
 
+// RetryIn returns when a record can be in the next batch that could not be read
+// for the last one; ok is false where there is none.
+func (q *Queue) RetryIn() (delay time.Duration, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range q.entries {
+		if e := &q.entries[i]; e.record == nil && !e.retry.IsZero() {
+			if until := time.Until(e.retry); !ok || until < delay {
+				delay, ok = until, true
+			}
+		}
+	}
+	return delay, ok
+}
+
 // Where records are, for the choice of what goes.
 
 func inMemory(e *entry) bool     { return e.record != nil }
@@ -145,8 +175,8 @@ func inStore(e *entry) bool      { return e.ref != nil }
 // oldest returns the oldest entry of those before to that are in a place and not
 // in flight; with ordinary, only those that have ordinary events.
 func (q *Queue) oldest(to int, in func(*entry) bool, ordinary bool) (int, bool) {
-	for i := q.inFlight; i < to; i++ {
-		if e := &q.entries[i]; in(e) && (!ordinary || e.ordinary > 0) {
+	for i := range to {
+		if e := &q.entries[i]; !e.inFlight && in(e) && (!ordinary || e.ordinary > 0) {
 			return i, true
 		}
 	}
@@ -202,7 +232,7 @@ const credit = 256 << 10
 
 // linesInFlight reports whether ordinary events are in flight.
 func (q *Queue) linesInFlight() bool {
-	return slices.ContainsFunc(q.entries[:q.inFlight], func(e entry) bool { return e.ordinary > 0 })
+	return slices.ContainsFunc(q.entries, func(e entry) bool { return e.inFlight && e.ordinary > 0 })
 }
 
 // giveUpLines gives up the oldest ordinary events that are only in memory, and
@@ -271,10 +301,19 @@ func (q *Queue) save(i int) bool {
 				return false
 			}
 		}
-		// Entries before this one may be gone.
-		for i = min(i, len(q.entries)-1); q.entries[i].position != position; i-- {
+		// Entries before this one may be gone, or new there.
+		i = q.index(position)
+	}
+}
+
+// index returns where the entry of a position is; -1: it has left.
+func (q *Queue) index(position int64) int {
+	for i := range q.entries {
+		if q.entries[i].position == position {
+			return i
 		}
 	}
+	return -1
 }
 
 // makeRoom gives up what lies together with the oldest ordinary events in the
@@ -294,10 +333,10 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 			continue
 		}
 		ref, kept := e.ref, true
-		if i >= q.inFlight { // else it is in memory, and may yet arrive
-			e.reads = max(e.reads, maxReads-1) // there is no later
-			kept = q.load(e)
-			if kept && (!ordinary || e.ordinary > 0) {
+		if !e.inFlight { // else it is in memory, and may yet arrive
+			if kept = q.load(e, true); !kept {
+				q.entries = slices.Delete(q.entries, i, i+1)
+			} else if !ordinary || e.ordinary > 0 {
 				kept = q.strip(i, ledger.SpoolFull)
 			}
 		}
@@ -317,8 +356,8 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 	}
 	// What is left of them takes less than it did, as a rule.
 	for _, position := range rests {
-		i, found := slices.BinarySearchFunc(q.entries, position, func(e entry, p int64) int { return cmp.Compare(e.position, p) })
-		if !found || q.append(i) != nil {
+		i := q.index(position)
+		if i < 0 || q.append(i) != nil {
 			break // it stays in memory
 		}
 		q.unload(i)
@@ -329,88 +368,178 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 // unload takes the record at i, which is in the store, out of memory: it was only
 // there to be stripped.
 func (q *Queue) unload(i int) {
-	if !q.opt.Always && i >= q.inFlight {
+	if !q.opt.Always && !q.entries[i].inFlight {
 		q.hold(&q.entries[i], nil)
 	}
 }
 
-// Batch returns the oldest records, at most records of them and at most bytes
-// in size, but at least one if there is any. They stay in the queue, and cannot
-// be given up, until Settle is called.
+// Batch returns the oldest records that are in no other batch, at most records of
+// them and at most bytes in size, but at least one if there is any. They stay in
+// the queue, and cannot be given up, until Settle is called with the batch. A record
+// that cannot be read now does not delay those behind it.
 func (q *Queue) Batch(records, bytes int) []*pack.Record {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer func() { // also after a panic
+		q.removeGivenUp()
+		q.release()
+	}()
 	var batch []*pack.Record
-	total := 0
-	for len(batch) < len(q.entries) && len(batch) < records {
-		i := len(batch)
+	var positions []int64
+	total, failures, now, i := 0, 0, time.Now(), 0
+	for ; i < len(q.entries) && len(batch) < records; i++ {
 		e := &q.entries[i]
-		if i > 0 && total+e.size > bytes {
+		if e.inFlight || e.record == nil && (failures == maxFailures || now.Before(e.retry) && !q.retryAll) {
+			continue
+		}
+		if len(batch) > 0 && total+e.size > bytes {
 			break
 		}
-		if entries := len(q.entries); !q.load(e) {
-			if len(q.entries) < entries {
+		if !q.load(e, false) {
+			if e.ref == nil {
 				continue // it was given up
 			}
-			break // it is tried again with the next batch
+			if failures++; failures == maxFailures {
+				q.retryLater(now.Add(retryDelay))
+			}
+			continue
 		}
 		total += e.size
-		batch = append(batch, e.record)
-		q.inFlight = len(batch)
+		batch, positions = append(batch, e.record), append(positions, e.position)
 	}
-	q.release() // what could not be read has left
+	if i == len(q.entries) {
+		q.retryAll = false
+	}
+	// Now that no store can panic any more: the caller gets the batch.
+	for i := 0; len(positions) > 0; i++ {
+		if e := &q.entries[i]; e.position == positions[0] {
+			e.inFlight, positions = true, positions[1:]
+		}
+	}
 	return batch
 }
 
-// load has an entry's record in memory. Where that is hopeless, it is given up
-// and the entry removed.
-func (q *Queue) load(e *entry) bool {
+// retryLater has what is only in the store not read before.
+func (q *Queue) retryLater(before time.Time) {
+	for i := range q.entries {
+		if e := &q.entries[i]; e.record == nil && e.retry.Before(before) {
+			e.retry = before
+		}
+	}
+}
+
+// removeGivenUp removes the entries whose records were given up.
+func (q *Queue) removeGivenUp() {
+	q.entries = slices.DeleteFunc(q.entries, func(e entry) bool { return e.record == nil && e.ref == nil })
+}
+
+// load has an entry's record in memory, or reports that it cannot be read. If no
+// retry can help, or this is the last one, the record is given up: its ref is nil
+// then.
+func (q *Queue) load(e *entry, last bool) bool {
 	if e.record != nil {
 		return true
 	}
 	r, err := q.opt.Store.Read(e.ref)
 	if err == nil {
 		q.hold(e, r)
-		e.reads = 0
+		e.reads, e.retry = 0, time.Time{}
 		return true
 	}
-	if e.reads++; e.reads < maxReads && !errors.Is(err, spool.ErrCorrupt) {
-		return false
+	if now := time.Now(); !now.Before(e.retry) { // else it is tried early, which does not count
+		e.reads++
+		delay := retryDelay
+		for range e.reads - 1 {
+			delay *= 5
+		}
+		e.retry = now.Add(delay)
 	}
-	ref, position := e.ref, e.position
-	ref.Record().GiveUp(ledger.SpoolCorrupt)
-	q.opt.Store.Done(ref)
-	q.entries = slices.DeleteFunc(q.entries, func(e entry) bool { return e.position == position })
+	if e.reads >= maxReads || last || errors.Is(err, spool.ErrCorrupt) {
+		q.dropUnreadable(e)
+	}
 	return false
 }
 
-// Settle ends the batch: records for which gone says so leave the queue, the
+// dropUnreadable gives an entry up that cannot be read.
+func (q *Queue) dropUnreadable(e *entry) {
+	e.ref.Record().GiveUp(ledger.SpoolCorrupt)
+	q.opt.Store.Done(e.ref)
+	e.ref = nil
+}
+
+// Check stores again what somebody else deleted from the store, as far as it is
+// in memory or can be read. The rest is given up.
+func (q *Queue) Check() {
+	if q.opt.Store == nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.opt.Store.Check() {
+		return
+	}
+	for i := range q.entries {
+		e := &q.entries[i]
+		if e.ref == nil || !q.opt.Store.Gone(e.ref) {
+			continue
+		}
+		inMemory := e.record != nil
+		if !q.load(e, true) {
+			continue
+		}
+		ref := e.ref
+		e.ref = nil
+		if q.opt.Always || !inMemory {
+			_ = q.append(i) // or it stays in memory
+		}
+		q.opt.Store.Done(ref)
+		if !inMemory && e.ref != nil {
+			q.hold(e, nil)
+		}
+	}
+	q.removeGivenUp()
+	q.fit()
+	if q.opt.Always {
+		q.saveAll()
+	}
+	q.release()
+}
+
+// Settle ends a batch: records for which gone says so leave the queue, the
 // others stay in their place. gone is asked by their index in the batch; it may
 // change the record's partition key then, and only then.
-func (q *Queue) Settle(gone func(i int) bool) {
+func (q *Queue) Settle(batch []*pack.Record, gone func(i int) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	kept := q.entries[:0]
 	var done []*spool.Ref
-	for i, e := range q.entries {
-		if i < q.inFlight {
-			if gone(i) {
-				q.hold(&e, nil)
+	var sent []*pack.Record // that are not in the store
+	settled := 0            // of the batch, which is in the queue's order
+	for _, e := range q.entries {
+		if settled < len(batch) && e.inFlight && e.record == batch[settled] {
+			settled++
+			if gone(settled - 1) {
 				if e.ref != nil {
 					done = append(done, e.ref)
+				} else if q.opt.Store != nil {
+					sent = append(sent, e.record)
 				}
+				q.hold(&e, nil)
 				continue
 			}
+			e.inFlight = false
 			q.hold(&e, e.record) // it may have got another key
 		}
 		kept = append(kept, e)
 	}
 	clear(q.entries[len(kept):]) // lets go of the records
 	q.entries = kept
-	q.inFlight = 0
 	// The queue is in order by now, whatever the store does.
 	for _, ref := range done {
 		q.opt.Store.Done(ref)
+	}
+	for _, r := range sent {
+		q.opt.Store.Sent(r)
 	}
 	if q.overdrawn {
 		q.overdrawn = false
@@ -434,8 +563,8 @@ func (q *Queue) saveAll() {
 }
 
 // Spill puts all that is only in memory into the store, for the next process,
-// and gives up what that does not take. It must not be called between Batch and
-// Settle.
+// and gives up what that does not take. It must not be called while a batch is in
+// flight.
 func (q *Queue) Spill() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -487,6 +616,7 @@ func (q *Queue) Left() (left <-chan struct{}, forget func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := &waiter{until: q.next, done: make(chan struct{})}
+	q.retryAll = true
 	q.waiters = append(q.waiters, w)
 	q.release()
 	return w.done, func() {

@@ -295,3 +295,48 @@ func TestQueueIsSafeForConcurrentUse(t *testing.T) {
 		t.Errorf("%d still wait", q.Waiters())
 	}
 }
+
+func TestSeveralBatchesAreInFlight(t *testing.T) {
+	r := inMemory(100)
+	r.push(1, 2, 3, 4, 5, 6, 7)
+	one := r.Queue.Batch(2, 1<<20)
+	two := r.Queue.Batch(3, 1<<20)
+	if diff := cmp.Diff([][]uint64{{1, 2}, {3, 4, 5}}, [][]uint64{numbers(one), numbers(two)}); diff != "" {
+		t.Fatalf("batches (-want +got):\n%s", diff)
+	}
+	left, forget := r.Left()
+	defer forget()
+	r.Queue.Settle(two, func(i int) bool { return i != 1 }) // 4 stays
+	if diff := cmp.Diff([]uint64{4, 6}, numbers(r.Batch(2, 1<<20))); diff != "" {
+		t.Errorf("what no other batch has (-want +got):\n%s", diff)
+	}
+	r.Settle(all)
+	r.Queue.Settle(one, none)
+	if got := r.Waiting().Records; got != 3 || closed(left) {
+		t.Errorf("%d records wait, want 3; all have left: %t", got, closed(left))
+	}
+	if diff := cmp.Diff([]uint64{1, 2, 7}, numbers(r.Batch(500, 1<<20))); diff != "" {
+		t.Errorf("the last batch (-want +got):\n%s", diff)
+	}
+	r.Settle(all)
+	if !closed(left) {
+		t.Error("not all have left")
+	}
+}
+
+// What is in flight is not given up, whichever batch it is in.
+func TestNoBatchInFlightIsGivenUp(t *testing.T) {
+	r := inMemory(4)
+	r.push(1, 2, 3, 4)
+	one, two := r.Queue.Batch(1, 1<<20), r.Queue.Batch(1, 1<<20)
+	r.Queue.Settle(one, none)
+	r.push(5)
+	if diff := cmp.Diff([]uint64{1}, r.dropped()); diff != "" {
+		t.Errorf("given up (-want +got):\n%s", diff)
+	}
+	r.push(6)
+	if diff := cmp.Diff([]uint64{1, 3}, r.dropped()); diff != "" {
+		t.Errorf("given up (-want +got):\n%s", diff)
+	}
+	r.Queue.Settle(two, all)
+}

@@ -50,7 +50,8 @@ type rig struct {
 	*queue.Queue
 	origin  *pack.Origin
 	account *ledger.Account
-	lost    []ledger.Loss // each as it was told
+	batch   []*pack.Record // the last one
+	lost    []ledger.Loss  // each as it was told
 	onLost  func(ledger.Loss)
 }
 
@@ -66,6 +67,14 @@ func newRig(opt queue.Options) *rig {
 	r.Queue = queue.New(opt)
 	return r
 }
+
+// Batch is the Queue's; Settle settles what it returned last.
+func (r *rig) Batch(records, bytes int) []*pack.Record {
+	r.batch = r.Queue.Batch(records, bytes)
+	return r.batch
+}
+
+func (r *rig) Settle(gone func(i int) bool) { r.Queue.Settle(r.batch, gone) }
 
 // inMemory is a rig without a store that has room for so many records of push.
 func inMemory(records int64) *rig { return newRig(queue.Options{Max: room(records)}) }
@@ -158,7 +167,10 @@ type store struct {
 	sealed   bool // the last one is not written any more
 	failing  bool // Append and Read fail
 	corrupt  map[*spool.Ref]bool
-	calls    int // of Append since it was set to 0
+	unread   map[*spool.Ref]bool // cannot be read just now
+	gone     map[*spool.Ref]bool // deleted by somebody else
+	sent     []uint64            // by first number
+	calls    int                 // of Append since it was set to 0
 }
 
 type segment struct {
@@ -189,6 +201,8 @@ func (s *store) bound() int64 {
 	}
 	return s.max
 }
+
+func (s *store) fails() bool { return s != nil && s.failing }
 
 func (s *store) bytes() (n int64) {
 	for _, segment := range s.segments {
@@ -235,10 +249,13 @@ func (s *store) find(ref *spool.Ref) (*segment, *slot) {
 
 func (s *store) Read(ref *spool.Ref) (*pack.Record, error) {
 	_, slot := s.find(ref)
+	s.calls++
 	switch {
 	case s.failing:
 		return nil, errDisk
-	case s.corrupt[ref]:
+	case s.unread[ref]:
+		return nil, errDisk
+	case s.corrupt[ref], s.gone[ref]:
 		return nil, fmt.Errorf("%w: really", spool.ErrCorrupt)
 	case slot == nil || slot.done:
 		panic("what is done is read")
@@ -268,6 +285,13 @@ func (s *store) Done(ref *spool.Ref) {
 	}
 	s.segments = kept
 }
+
+// Check reports whether nothing is gone.
+func (s *store) Check() bool { return len(s.gone) == 0 }
+
+func (s *store) Sent(r *pack.Record) { s.sent = append(s.sent, r.First) }
+
+func (s *store) Gone(ref *spool.Ref) bool { return s.gone[ref] }
 
 func (s *store) Together(a, b *spool.Ref) bool {
 	in, _ := s.find(a)

@@ -3,6 +3,8 @@ package queue_test
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -62,6 +64,17 @@ func TestWhatMemoryHasNoRoomForIsStoredOldestFirst(t *testing.T) {
 	wantLost(t, r)
 	if diff := cmp.Diff(queue.Waiting{}, r.Waiting()); diff != "" {
 		t.Errorf("waiting in the end (-want +got):\n%s", diff)
+	}
+}
+
+// A record that the store had no room for reports losses that the store has.
+func TestTheStoreKnowsWhatWasSentFromMemory(t *testing.T) {
+	r, s := withStore(3, 10)
+	r.push(1, 2, 3, 4) // the first one is stored
+	r.Batch(3, 1<<20)
+	r.Settle(func(i int) bool { return i != 1 })
+	if diff := cmp.Diff([]uint64{3}, s.sent); diff != "" {
+		t.Errorf("sent from memory (-want +got):\n%s", diff)
 	}
 }
 
@@ -254,32 +267,150 @@ func TestWhoWaitsOnlyForCorruptRecordsIsReleased(t *testing.T) {
 	}
 }
 
-// A disk may fail for a moment only. Nothing overtakes what cannot be read.
-func TestARecordThatCannotBeReadFiveTimesInARowIsGivenUp(t *testing.T) {
-	r, s := withStore(1, 10)
-	r.push(1, 2, 3)
-	fails := func(times int) {
-		s.failing = true
-		defer func() { s.failing = false }()
-		for try := range times {
-			if batch := r.Batch(500, 1<<20); len(batch) > 0 {
-				t.Fatalf("try %d gave %v", try+1, numbers(batch))
+// A disk may fail for a moment only. The others do not wait for it.
+func TestARecordThatCannotBeReadIsPassedByAndTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withStore(1, 10)
+		s.unread = map[*spool.Ref]bool{}
+		r.push(1, 2, 3, 4)
+		wantKept(t, s, 1, 2, 3)
+		s.unread[s.refs()[0]], s.unread[s.refs()[1]] = true, true
+		left, forget := r.Left()
+		defer forget()
+		wantBatch := func(want ...uint64) {
+			t.Helper()
+			if diff := cmp.Diff(want, numbers(r.Batch(500, 1<<20))); diff != "" {
+				t.Errorf("batch (-want +got):\n%s", diff)
 			}
 			r.Settle(all)
 		}
+		wantBatch(3, 4)
+		wantBatch()
+		if got := r.Waiting(); got.Records != 2 || got.Spooled.Events != 2 || len(r.Stored()) != 2 || closed(left) {
+			t.Errorf("waiting: %+v, of which %d are stored; released: %t", got, len(r.Stored()), closed(left))
+		}
+		if delay, ok := r.RetryIn(); !ok || delay != 200*time.Millisecond {
+			t.Errorf("tried again in %v, %t", delay, ok)
+		}
+		time.Sleep(200 * time.Millisecond)
+		r.push(5)
+		wantBatch(5)
+		delete(s.unread, s.refs()[0])
+		// Who begins to wait does not wait for the second attempt.
+		_, forgetSecond := r.Left()
+		defer forgetSecond()
+		wantBatch(1)
+		wantLost(t, r)
+		for range 3 {
+			delay, _ := r.RetryIn()
+			time.Sleep(delay)
+			wantBatch()
+		}
+		wantLost(t, r, "2-2 1 spool-corrupt")
+		if delay, ok := r.RetryIn(); ok || !closed(left) {
+			t.Errorf("tried again in %v; released: %t", delay, closed(left))
+		}
+		wantKept(t, s)
+	})
+}
+
+// A process without a free descriptor can read none. It does not try them all,
+// each time.
+func TestWhereNothingCanBeReadOnlySomeAreTried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withStore(1, 1000)
+		s.unread = map[*spool.Ref]bool{}
+		for seq := range uint64(500) {
+			r.push(seq + 1)
+		}
+		for _, ref := range s.refs() {
+			s.unread[ref] = true
+		}
+		for range 3 {
+			s.calls = 0
+			if diff := cmp.Diff([]uint64{500}, numbers(r.Batch(500, 1<<20))); diff != "" || s.calls > 10 {
+				t.Errorf("read %d times; batch (-want +got):\n%s", s.calls, diff)
+			}
+			r.Settle(none)
+			time.Sleep(200 * time.Millisecond)
+		}
+		clear(s.unread)
+		time.Sleep(time.Minute)
+		if got := r.rest(); len(got) != 500 || !slices.IsSorted(got) {
+			t.Errorf("%d records: %v", len(got), got)
+		}
+		wantLost(t, r)
+	})
+}
+
+// What an earlier process left may come while a request is under way.
+func TestWhatIsRestoredBetweenBatchAndSettleGoesWithTheNextBatch(t *testing.T) {
+	r, s := withStore(10, 10)
+	left := refs(t, s, r, 1, 2)
+	r.push(10, 11)
+	if diff := cmp.Diff([]uint64{10}, numbers(r.Batch(1, 1<<20))); diff != "" {
+		t.Fatalf("batch (-want +got):\n%s", diff)
 	}
-	fails(4)
-	if diff := cmp.Diff([]uint64{1, 2, 3}, numbers(r.Batch(500, 1<<20))); diff != "" {
+	r.Restore(left)
+	if got := r.Waiting(); got.Records != 4 || got.Spooled.Records != 2 {
+		t.Errorf("waiting: %+v", got)
+	}
+	gone, forget := r.Left()
+	defer forget()
+	r.Settle(none)
+	if diff := cmp.Diff([]uint64{1, 2, 10}, numbers(r.Batch(3, 1<<20))); diff != "" {
 		t.Errorf("batch (-want +got):\n%s", diff)
 	}
-	r.Settle(none)
-	r.push(4) // memory lets go of it
-	fails(4)
+	r.Settle(all)
+	if closed(gone) {
+		t.Error("released while a record waits")
+	}
+	wantRest(t, r, 11)
+	if !closed(gone) {
+		t.Error("not released")
+	}
 	wantLost(t, r)
-	fails(1)
-	wantLost(t, r, "1-1 1 spool-corrupt")
-	wantRest(t, r, 2, 3, 4)
+}
+
+// withGone is a queue whose store has been emptied by somebody else.
+func withGone(memory int64, change ...func(*queue.Options)) (*rig, *store) {
+	r, s := withStore(memory, 1000, change...)
+	r.push(1, 2, 3, 4)
+	s.gone = map[*spool.Ref]bool{}
+	for _, ref := range s.refs() {
+		s.gone[ref] = true
+	}
+	return r, s
+}
+
+func TestWhatWasDeletedFromTheStoreIsKeptAgainFromMemory(t *testing.T) {
+	r, s := withGone(10, always)
+	r.Batch(1, 1<<20) // it may not arrive
+	before := s.refs()
+	r.Check()
+	after := s.refs()
+	if len(after) != 4 || slices.ContainsFunc(after, func(ref *spool.Ref) bool { return slices.Contains(before, ref) }) {
+		t.Errorf("in the store there are %v", s.kept())
+	}
+	wantKept(t, s, 1, 2, 3, 4)
+	r.Settle(none)
+	wantRest(t, r, 1, 2, 3, 4)
+	wantLost(t, r)
 	wantKept(t, s)
+}
+
+func TestWhatWasDeletedAndIsNowhereElseIsLost(t *testing.T) {
+	for name, change := range map[string][]func(*queue.Options){"overflow": nil, "always": {always}} {
+		r, _ := withGone(2, change...)
+		left, forget := r.Left()
+		defer forget()
+		r.Check()
+		wantLost(t, r, "1-1 1 spool-corrupt", "2-2 1 spool-corrupt")
+		if got := r.Waiting(); got.Records != 2 || closed(left) {
+			t.Errorf("%s: waiting: %+v; released: %t", name, got, closed(left))
+		}
+		wantRest(t, r, 3, 4)
+	}
 }
 
 func TestWhatCannotBeReadDoesNotCountInABatch(t *testing.T) {

@@ -62,25 +62,20 @@ func (e *Environment) attributes() attributes {
 		MaxMemory:  e.cfg.Lambda.MemoryMB << 20,
 		Arch:       runtime.GOARCH,
 	}
-	if group := e.logGroup(); group != "" {
-		a.LogGroups = []string{group}
-	}
+	a.LogGroups = e.logGroups()
 	if e.init.InstanceID != "" {
 		a.LogStreams = []string{e.init.InstanceID}
 	}
 	return a
 }
 
-// logGroup is where CloudWatch Logs keeps the function's lines. Lambda does not
-// tell extensions of another one than its default.
-func (e *Environment) logGroup() string {
-	switch {
-	case e.cfg.Lambda.LogGroup != "":
-		return e.cfg.Lambda.LogGroup
-	case e.id.FunctionName != "":
-		return "/aws/lambda/" + e.id.FunctionName
+// logGroups are where CloudWatch Logs keeps the function's lines. Lambda does not
+// say to extensions if it is another one than its default.
+func (e *Environment) logGroups() []string {
+	if len(e.cfg.LogGroups) == 0 && e.id.FunctionName != "" {
+		return []string{"/aws/lambda/" + e.id.FunctionName}
 	}
-	return ""
+	return e.cfg.LogGroups
 }
 
 // arn is the function's, without a qualifier.
@@ -110,19 +105,24 @@ func partition(region string) string {
 
 // Details returns what formats say of the environment once a record.
 func (e *Environment) Details() format.Details {
-	text, _ := json.Marshal(e.attributes()) // strings and numbers only
-	return format.Details{
+	a := e.attributes()
+	text, _ := json.Marshal(a) // strings and numbers only
+	details := format.Details{
 		AccountID:  e.id.AccountID,
-		LogGroup:   e.logGroup(),
 		LogStream:  e.init.InstanceID,
 		JSONLogs:   e.cfg.Lambda.JSONLogs,
 		Attributes: text,
 	}
+	if len(a.LogGroups) > 0 {
+		details.LogGroup = a.LogGroups[0] // the format has room for one
+	}
+	return details
 }
 
 // body is the body of a kinetel.environment.
 type body struct {
 	Kinetel            settings   `json:"kinetel"`
+	Problems           []problem  `json:"problems,omitempty"`
 	InitializationType string     `json:"initializationType,omitempty"`
 	FunctionVersion    string     `json:"functionVersion,omitempty"`
 	Handler            string     `json:"handler,omitempty"`
@@ -145,6 +145,26 @@ type settings struct {
 	SpoolBytes      int64    `json:"spoolBytes"`
 	Types           []string `json:"types"`
 	Report          []string `json:"report"`
+}
+
+// problem is what is wrong with a variable.
+type problem struct {
+	Severity string `json:"severity"` // that of the line in Kinetel's log
+	Variable string `json:"variable"`
+	Value    string `json:"value,omitempty"`
+	Used     string `json:"used,omitempty"`
+	Message  string `json:"message"`
+}
+
+func (e *Environment) problems() (list []problem) {
+	for _, p := range e.cfg.Problems {
+		severity := "ERROR"
+		if p.Severity == config.Warning {
+			severity = "WARN"
+		}
+		list = append(list, problem{severity, p.Variable, p.Value, p.Used, p.Message})
+	}
+	return list
 }
 
 // JSON returns the body of the environment's kinetel.environment.
@@ -176,6 +196,7 @@ func (e *Environment) JSON() []byte {
 			Types:           cfg.Types,
 			Report:          report,
 		},
+		Problems:           e.problems(),
 		InitializationType: kind,
 		FunctionVersion:    e.id.FunctionVersion,
 		Handler:            e.handler,

@@ -94,12 +94,21 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 		},
 		{
 			"another log group, JSON, in China", func(c *config.Config, id *resource.Identity) {
-				c.Lambda.LogGroup, c.Lambda.JSONLogs, id.Region = "/orders", true, "cn-north-1"
+				c.LogGroups, c.Lambda.JSONLogs, id.Region = []string{"/orders"}, true, "cn-north-1"
 			}, "",
 			[]string{"null"},
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-cn:lambda:cn-north-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
 			format.Details{AccountID: "123456789012", LogGroup: "/orders", JSONLogs: true},
+		},
+		{
+			"log groups of the user's", func(c *config.Config, _ *resource.Identity) {
+				c.LogGroups = []string{"/shop", "/orders"}
+			}, "",
+			nil,
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/shop","/orders"]}`,
+			`"initializationType":"on-demand","functionVersion":"7"`,
+			format.Details{AccountID: "123456789012", LogGroup: "/shop"},
 		},
 		{
 			"an account that Lambda does not tell", func(_ *config.Config, id *resource.Identity) { id.AccountID = "" }, "",
@@ -130,6 +139,28 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 				t.Errorf("details (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Without a log at hand, the stream says that settings are not what was meant.
+func TestAnEnvironmentHasTheProblemsOfItsConfiguration(t *testing.T) {
+	cfg := settings()
+	cfg.Problems = []config.Problem{
+		{Severity: config.Replaced, Variable: "KINETEL_FLUSH_INTERVAL", Value: "1h", Used: "15m0s", Message: "must be a duration"},
+		{Severity: config.Replaced, Variable: "KINETEL_TAGS", Used: "1 tag", Message: "element 2 is not name=value"},
+		{Severity: config.Warning, Variable: "KINETEL_REDACT", Message: "is not a variable of this version"},
+		{Severity: config.Replaced, Variable: "KINETEL_FLUSH", Value: "\xff\"", Used: "adaptive", Message: "m"},
+	}
+	var got struct{ Problems json.RawMessage }
+	if err := json.Unmarshal(resource.New(cfg, orders(), "").JSON(), &got); err != nil {
+		t.Fatal(err)
+	}
+	const want = `[{"severity":"ERROR","variable":"KINETEL_FLUSH_INTERVAL","value":"1h","used":"15m0s","message":"must be a duration"},` +
+		`{"severity":"ERROR","variable":"KINETEL_TAGS","used":"1 tag","message":"element 2 is not name=value"},` +
+		`{"severity":"WARN","variable":"KINETEL_REDACT","message":"is not a variable of this version"},` +
+		`{"severity":"ERROR","variable":"KINETEL_FLUSH","value":"\ufffd\"","used":"adaptive","message":"m"}]`
+	if diff := sameJSON(t, want, got.Problems); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }
 

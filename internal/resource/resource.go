@@ -5,6 +5,7 @@ package resource
 
 import (
 	"slices"
+	"strings"
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
@@ -51,9 +52,10 @@ func (id Identity) JSON() []byte {
 		if len(dst) > 1 {
 			dst = append(dst, ',')
 		}
-		dst = event.AppendQuoted(dst, m.Name)
+		// The environment may hold any bytes; a line must be UTF-8.
+		dst = event.AppendQuoted(dst, strings.ToValidUTF8(m.Name, "\uFFFD"))
 		dst = append(dst, ':')
-		dst = event.AppendQuoted(dst, m.Value)
+		dst = event.AppendQuoted(dst, strings.ToValidUTF8(m.Value, "\uFFFD"))
 	}
 	return append(dst, '}')
 }

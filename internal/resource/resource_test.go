@@ -45,6 +45,9 @@ func TestResource(t *testing.T) {
 		{"names and values are quoted", func(id *resource.Identity) {
 			id.Attributes = []config.Attribute{{Name: `a"b`, Value: "c\\d\ne"}}
 		}, `{` + all + `"service.name":"orders","a\"b":"c\\d\ne"}`},
+		{"what is not UTF-8 is replaced", func(id *resource.Identity) {
+			id.Attributes = []config.Attribute{{Name: "st\xe4dt", Value: "K\xf6ln"}}
+		}, `{` + all + `"service.name":"orders","st` + "\uFFFDdt\":\"K\uFFFDln\"}"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			id := resource.Identity{

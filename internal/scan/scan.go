@@ -17,8 +17,9 @@ var (
 	ErrBad = errors.New("not a JSON value")
 )
 
-// MaxDepth is how deep objects and arrays may be nested.
-const MaxDepth = 1024
+// MaxDepth is how deep objects and arrays may be nested. A line adds one level, and
+// readers that use Java's Jackson, such as Spark, refuse more than 1,000.
+const MaxDepth = 960
 
 // Space returns the index of the first byte from i that is no white space.
 func Space(b []byte, i int) int {

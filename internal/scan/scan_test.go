@@ -251,3 +251,11 @@ func FuzzScanValue(f *testing.F) {
 	f.Add([]byte(strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1)))
 	f.Fuzz(func(t *testing.T, b []byte) { checkScan(t, b) })
 }
+
+// With the line around it, no value is deeper than Jackson reads by default.
+func TestTheLimitIsWithinThatOfJackson(t *testing.T) {
+	const jackson, around = 1000, 1
+	if MaxDepth+around > jackson {
+		t.Errorf("values of %d levels are taken", MaxDepth)
+	}
+}

@@ -1,5 +1,5 @@
-// Package ship drains the queue into Kinesis: one goroutine, one request at a
-// time, only failed records again.
+// Package ship sends the queue's records to Kinesis: one request at a time, several
+// while the environment ends, and only failed records again.
 package ship
 
 import (
@@ -30,11 +30,19 @@ const (
 	waitGrace  = 50 * time.Millisecond
 	// kickDelay bounds what is left of a pause when somebody begins to wait.
 	kickDelay = 100 * time.Millisecond
+	// inFlightDelay bounds the pause after a refusal while another request is in
+	// flight.
+	inFlightDelay = 500 * time.Millisecond
 	// minAnswer is less than any answer takes.
 	minAnswer = 20 * time.Millisecond
 	// faultDelay is waited after a panic, so that one that comes again each time
 	// costs next to nothing.
 	faultDelay = time.Second
+	// maxConcurrent is how many requests may be in flight while the environment
+	// ends, when none may wait for the answer to another, and maxInFlight how many
+	// bytes they may carry together: their bodies are in memory beside the buffer.
+	maxConcurrent = kinesis.MaxConnections
+	maxInFlight   = 2 * breaker.MaxBytes
 	// tellPartlyAfter is how many attempts in a row leave records behind before
 	// it is told: a throttled shard is no news for a while.
 	tellPartlyAfter = 20
@@ -54,8 +62,8 @@ type Putter interface {
 	Renew()
 }
 
-// Shipper drains a queue. Run does the work; Flush and Drain are called by one
-// goroutine, the other methods from anywhere.
+// Shipper sends a queue's records. Run does the work; Flush and Drain are called by
+// one goroutine, the other methods from anywhere.
 type Shipper struct {
 	queue  *queue.Queue
 	putter Putter
@@ -64,30 +72,34 @@ type Shipper struct {
 
 	wake chan struct{} // one slot: there may be something to send
 	kick chan struct{} // one slot: somebody waits for it, so be quick
+	turn chan struct{} // one slot: held while the next batch is chosen
 
-	mu       sync.Mutex      // guards all below, up to stats
-	deadline time.Time       // of who waits for the records; zero: nobody, or no matter when
-	breaker  breaker.Breaker // written by Run only
-	opened   chan struct{}   // closed, and replaced, when the breaker opens
-	refusal  chan struct{}   // closed, and replaced, by each refusal for good
+	mu       sync.Mutex // guards all below, up to stats
+	deadline time.Time  // of who waits for the records; zero: nobody, or no matter when
+	breaker  breaker.Breaker
+	opened   chan struct{} // closed, and replaced, when the breaker opens
+	refusal  chan struct{} // closed, and replaced, by each refusal for good
 	holds    breaker.Holds
-	attempt  *attempt  // in flight
-	last     time.Time // when the last one ended
-	fresh    bool      // the next one is to use a new connection
-	renew    bool      // and new credentials
-	ending   bool      // Drain was called
-	trouble  error     // of the last attempt that failed; nil: none did since
+	attempts map[*attempt]bool // in flight
+	inFlight int64             // bytes of the batches that are not settled
+	last     time.Time         // when the last attempt ended
+	failedAt time.Time         // when the last one failed as a whole
+	resume   time.Time         // no attempt begins before
+	fresh    bool              // the next one is to use a new connection
+	renew    bool              // and new credentials
+	ending   chan struct{}     // closed when the environment ends
+	end      time.Time         // when it ends; zero: it does not, or no matter when
+	trouble  error             // of the last attempt that failed; nil: none did since
+	told     bool              // that Kinesis does not take everything
+	lostAt   int64             // events lost when that was told
+	proven   bool              // Kinesis has taken a request as a whole
 
 	// What the loop asks before each invocation, which must not wait for a lock.
 	unavailable atomic.Bool
+	alone       atomic.Bool  // see NeedsAnother
 	behind      atomic.Int64 // Unix time in ns of the first attempt for what waits; 0: none
 
 	stats stats
-
-	// Owned by Run.
-	told   bool  // that Kinesis does not take everything
-	lostAt int64 // events lost when that was told
-	proven bool  // Kinesis has taken a request as a whole
 }
 
 // attempt is a request in flight.
@@ -101,8 +113,9 @@ type attempt struct {
 func New(q *queue.Queue, putter Putter, lost func() int64, log *slog.Logger) *Shipper {
 	return &Shipper{
 		queue: q, putter: putter, lost: lost, log: log, breaker: breaker.New(jitter),
-		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1),
-		opened: make(chan struct{}), refusal: make(chan struct{}),
+		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		opened: make(chan struct{}), refusal: make(chan struct{}), ending: make(chan struct{}),
+		attempts: map[*attempt]bool{},
 	}
 }
 
@@ -142,15 +155,15 @@ func (s *Shipper) Restored() {
 	s.Wake()
 }
 
-// hurry breaks a stale request off, unless its answer comes within grace.
+// hurry breaks stale requests off, unless their answers come within grace.
 func (s *Shipper) hurry(grace time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.attempt
-	if a == nil || age(a.began) < staleAfter {
-		return
+	for a := range s.attempts {
+		if age(a.began) >= staleAfter {
+			time.AfterFunc(grace, func() { a.cancel(errStale) })
+		}
 	}
-	time.AfterFunc(grace, func() { a.cancel(errStale) })
 }
 
 // errStale is why a request is broken off that has been in flight for long.
@@ -163,6 +176,11 @@ func age(t time.Time) time.Duration { return time.Now().Round(0).Sub(t.Round(0))
 // Unavailable reports whether Kinesis does not take records, or not fast
 // enough, so that nobody should be held for it.
 func (s *Shipper) Unavailable() bool { return s.unavailable.Load() }
+
+// NeedsAnother reports whether the only record that waits was refused for what it
+// is, and nothing was accepted yet: a second record would show whether the reason
+// is in the record or in what all requests have in common.
+func (s *Shipper) NeedsAnother() bool { return s.alone.Load() }
 
 // assess has Unavailable know what has changed. Called with mu.
 func (s *Shipper) assess() {
@@ -190,14 +208,38 @@ func (s *Shipper) Flush(ctx context.Context) error {
 	return err
 }
 
+// Ending says that the environment ends at the deadline: from now on no record
+// waits for the answer to a request that carries others. A zero deadline means that
+// it is not known.
+func (s *Shipper) Ending(deadline time.Time) {
+	s.mu.Lock()
+	if !s.isEnding() {
+		close(s.ending)
+		// There is no time for a connection that is dead and does not say so.
+		s.fresh = s.fresh || age(s.last) > staleAfter
+	}
+	s.end = deadline
+	s.mu.Unlock()
+	s.Wake()
+}
+
+// isEnding reports whether Ending was called.
+func (s *Shipper) isEnding() bool {
+	select {
+	case <-s.ending:
+		return true
+	default:
+		return false
+	}
+}
+
 // Drain is Flush for the end of the environment: it goes on until ctx ends, or
 // until one more attempt was refused for good.
 func (s *Shipper) Drain(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
+	s.Ending(deadline)
 	s.mu.Lock()
 	refusal := s.refusal
-	// There is no time for a connection that is dead and does not say so.
-	s.fresh = s.fresh || age(s.last) > staleAfter
-	s.ending = true
 	s.mu.Unlock()
 	return s.wait(ctx, refusal)
 }
@@ -264,9 +306,27 @@ func (s *Shipper) unanswered() {
 
 // Run sends records until ctx ends, whatever happens.
 func (s *Shipper) Run(ctx context.Context) {
-	for !guard.Run(s.log, "ship", func() { s.run(ctx) }) {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	workers.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-s.ending:
+			for range maxConcurrent - 1 {
+				workers.Go(func() { s.work(ctx) })
+			}
+		}
+	})
+	s.work(ctx)
+}
+
+// work sends records, one request at a time, until ctx ends.
+func (s *Shipper) work(ctx context.Context) {
+	var batch []*pack.Record // in flight
+	for !guard.Run(s.log, "ship", func() { s.run(ctx, &batch) }) {
 		s.unavailable.Store(true) // until something goes through
-		guard.Run(s.log, "keep what was in flight", func() { s.queue.Settle(func(int) bool { return false }) })
+		guard.Run(s.log, "keep what was in flight", func() { s.settle(batch, func(int) bool { return false }) })
+		batch = nil
 		select {
 		case <-ctx.Done():
 			return
@@ -276,41 +336,97 @@ func (s *Shipper) Run(ctx context.Context) {
 	}
 }
 
-func (s *Shipper) run(ctx context.Context) {
+func (s *Shipper) run(ctx context.Context, batch *[]*pack.Record) {
+	retry := time.NewTimer(time.Hour) // for records that could not be read
+	retry.Stop()
+	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
+		case <-retry.C:
 		}
 		for ctx.Err() == nil {
-			// Who kicked before this attempt is served by it.
-			select {
-			case <-s.kick:
-			default:
-			}
-			if s.tooLate() {
-				<-ctx.Done()
-				return
-			}
-			batch := s.queue.Batch(s.limits())
-			if len(batch) == 0 {
+			*batch = s.next(ctx)
+			if len(*batch) == 0 {
+				if delay, ok := s.queue.RetryIn(); ok {
+					retry.Reset(delay)
+				}
 				break
 			}
 			s.behind.CompareAndSwap(0, time.Now().UnixNano())
-			if delay := s.send(ctx, batch); delay > 0 {
-				s.pause(ctx, delay)
-			}
+			s.send(ctx, *batch)
+			*batch = nil
 		}
 	}
+}
+
+// next returns the next batch, as soon as it may be sent. It is empty if nothing
+// waits, if what is in flight has to be answered first, and after ctx.
+func (s *Shipper) next(ctx context.Context) []*pack.Record {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil
+	}
+	defer func() { <-s.turn }()
+	s.pause(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	// Who kicked before this attempt is served by it.
+	select {
+	case <-s.kick:
+	default:
+	}
+	if s.tooLate() {
+		<-ctx.Done()
+		return nil
+	}
+	records, bytes := s.limits()
+	if bytes <= 0 {
+		return nil // the next request that is answered makes room
+	}
+	batch := s.batch(records, bytes)
+	if len(batch) > 0 && s.isEnding() {
+		s.Wake() // another worker may send the rest
+	}
+	return batch
+}
+
+// batch takes records from the queue, which settle ends.
+func (s *Shipper) batch(records, bytes int) []*pack.Record {
+	batch := s.queue.Batch(records, bytes)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight += size(batch)
+	return batch
+}
+
+// settle ends a batch; gone is as for the queue.
+func (s *Shipper) settle(batch []*pack.Record, gone func(i int) bool) {
+	bytes := size(batch) // a record may get another key
+	s.queue.Settle(batch, gone)
+	s.mu.Lock()
+	s.inFlight -= bytes
+	s.mu.Unlock()
+}
+
+// size is what records take, as Kinesis counts it.
+func size(batch []*pack.Record) (n int64) {
+	for _, r := range batch {
+		n += int64(r.Size())
+	}
+	return n
 }
 
 // limits returns how many records and bytes the next request may carry.
 func (s *Shipper) limits() (records, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ending { // there is no later
-		return kinesis.MaxRecords, breaker.MaxBytes
+	if s.isEnding() { // there is no later
+		return kinesis.MaxRecords, int(min(breaker.MaxBytes, maxInFlight-s.inFlight))
 	}
 	return s.breaker.Limits()
 }
@@ -322,24 +438,55 @@ func (s *Shipper) tooLate() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	failures, _ := s.breaker.Failures()
-	return s.ending && failures > 0 && !s.deadline.IsZero() && time.Until(s.deadline) < 2*s.stats.latency.Last()+minAnswer
+	return s.isEnding() && failures > 0 && !s.end.IsZero() && time.Until(s.end) < 2*s.stats.latency.Last()+minAnswer
 }
 
-// pause waits before the next attempt. New records do not shorten it. Somebody
-// who begins to wait for them does, once.
-func (s *Shipper) pause(ctx context.Context, delay time.Duration) {
-	end := time.Now().Add(delay)
+// pause waits until the next attempt may begin. New records do not shorten it.
+// Somebody who begins to wait for them does, once.
+func (s *Shipper) pause(ctx context.Context) {
+	s.mu.Lock()
+	resume := s.resume
+	s.mu.Unlock()
+	delay := time.Until(resume)
+	if delay <= 0 {
+		return
+	}
+	var another <-chan struct{}
+	if s.alone.Load() {
+		another = s.wake // there may be a record to probe with
+	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-s.kick:
-		timer.Reset(min(time.Until(end), jitter(kickDelay)))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
+		s.cut(ctx, timer)
+	case <-another:
+		s.cut(ctx, timer)
+	}
+}
+
+// cut ends a pause soon. It leaves a while between two attempts: the first may
+// have stored its records.
+func (s *Shipper) cut(ctx context.Context, timer *time.Timer) {
+	soon := time.Now().Add(kickDelay/2 + jitter(kickDelay/2))
+	s.mu.Lock()
+	if soon.Before(s.resume) {
+		s.resume = soon
+	}
+	timer.Reset(time.Until(s.resume))
+	s.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// pauseFor lets no attempt begin for a while. Called with mu.
+func (s *Shipper) pauseFor(delay time.Duration) {
+	if resume := time.Now().Add(delay); resume.After(s.resume) {
+		s.resume = resume
 	}
 }
 
@@ -360,22 +507,30 @@ func (s *Shipper) Last(ctx context.Context, records []*pack.Record) (left []*pac
 	return left
 }
 
-// send makes one attempt for a batch and settles it. It returns how long to
-// wait before the next one.
-func (s *Shipper) send(ctx context.Context, batch []*pack.Record) time.Duration {
+// send makes one attempt for a batch and settles it. What failed is settled last,
+// when it is known how long the next attempt has to wait: another worker may send
+// it then.
+func (s *Shipper) send(ctx context.Context, batch []*pack.Record) {
+	began := time.Now()
 	results, err := s.put(ctx, batch)
-	if err != nil && kinesis.ClassOf(err) == kinesis.Invalid {
-		return s.bisect(ctx, batch, err)
+	switch {
+	case err == nil:
+		s.answered(batch, began, results)
+	case kinesis.ClassOf(err) == kinesis.Invalid:
+		s.bisect(ctx, batch, began, err)
+	default:
+		s.unsent(ctx, began, err, len(batch))
+		s.settle(batch, func(int) bool { return false })
 	}
-	if err != nil {
-		s.queue.Settle(func(int) bool { return false })
-		if ctx.Err() != nil { // we broke it off ourselves
-			s.unanswered()
-			return 0
-		}
-		return s.failed(err, len(batch))
+}
+
+// unsent notes an attempt that did not go through.
+func (s *Shipper) unsent(ctx context.Context, began time.Time, err error, records int) {
+	if ctx.Err() != nil { // we broke it off ourselves
+		s.unanswered()
+	} else {
+		s.failed(began, err, records)
 	}
-	return s.settle(batch, results)
 }
 
 // put makes one request, and a second one where the first can be said to have
@@ -433,19 +588,21 @@ func (s *Shipper) try(ctx context.Context, batch []*pack.Record) ([]kinesis.Resu
 	defer cancel()
 	ctx, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
+	this := &attempt{began: began, cancel: broken}
 	s.mu.Lock()
-	s.attempt = &attempt{began: began, cancel: broken}
+	s.attempts[this] = true
 	s.mu.Unlock()
 	s.stats.requests.Add(1)
 
 	results, err := s.putRecords(ctx, batch)
 
 	s.mu.Lock()
-	s.attempt, s.last = nil, time.Now()
+	delete(s.attempts, this)
+	s.last = time.Now()
+	s.proven = s.proven || err == nil
 	s.mu.Unlock()
 	s.stats.latency.Note(time.Since(began))
 	if err == nil {
-		s.proven = true
 		return results, nil
 	}
 	if e := (*kinesis.Error)(nil); errors.As(err, &e) && e.Unknown() {
@@ -469,31 +626,36 @@ func (s *Shipper) putRecords(ctx context.Context, batch []*pack.Record) (results
 	return results, err
 }
 
-// settle lets the records go that Kinesis has.
-func (s *Shipper) settle(batch []*pack.Record, results []kinesis.Result) time.Duration {
+// answered lets the records go that Kinesis has.
+func (s *Shipper) answered(batch []*pack.Record, began time.Time, results []kinesis.Result) {
 	var failed int
 	var example kinesis.Result
+	var gone int64
 	for i, r := range results {
 		if r.OK() {
 			s.count(batch[i])
+			gone += int64(batch[i].Size())
 			continue
 		}
 		failed++
 		example = r
 	}
-	s.queue.Settle(func(i int) bool {
+	switch failed {
+	case 0:
+	case len(batch):
+		s.failed(began, throttling(example), failed)
+	default:
+		s.partly(failed, len(batch), gone, example)
+	}
+	s.settle(batch, func(i int) bool {
 		if !results[i].OK() {
 			throttled(batch[i])
 		}
 		return results[i].OK()
 	})
-	switch failed {
-	case 0:
-		return s.succeeded(batch)
-	case len(batch):
-		return s.failed(throttling(example), failed)
+	if failed == 0 {
+		s.succeeded(gone)
 	}
-	return s.partly(failed, len(batch), example)
 }
 
 // throttled notes that Kinesis did not take a record. One that stays behind
@@ -510,29 +672,35 @@ func throttling(r kinesis.Result) error {
 	return &kinesis.Error{Class: kinesis.Throttled, Status: 200, Code: r.ErrorCode, Message: r.ErrorMessage}
 }
 
-// partly notes an attempt that went through for some records.
-func (s *Shipper) partly(failed, of int, example kinesis.Result) time.Duration {
+// partly notes an attempt that went through for some records, of gone bytes.
+func (s *Shipper) partly(failed, of int, gone int64, example kinesis.Result) {
 	s.stats.retried.Add(int64(failed))
-	left := s.queue.Waiting().Size
+	left := s.queue.Waiting().Size - gone // which is settled only then
 	s.mu.Lock()
 	s.trouble = throttling(example)
 	s.behind.Store(0)
 	s.breaker.Partly(time.Now(), left)
 	s.assess()
 	failures, _ := s.breaker.Failures()
-	delay := s.breaker.Delay(s.timeLeft())
+	s.pauseFor(s.breaker.Delay(s.timeLeft()))
+	told := s.told
 	s.mu.Unlock()
-	if !s.told && failures >= tellPartlyAfter {
+	if !told && failures >= tellPartlyAfter {
 		s.tell(throttling(example)) // a shard that is too hot for good
 	}
 	s.log.Debug("some records were not taken and are sent again", "failed", failed, "of", of,
 		"code", example.ErrorCode, "message", example.ErrorMessage)
-	return delay
 }
 
 // timeLeft is how long somebody waits for the records; 0: nobody does. Called
 // with mu.
-func (s *Shipper) timeLeft() time.Duration { return max(time.Until(s.deadline), 0) }
+func (s *Shipper) timeLeft() time.Duration {
+	deadline := s.deadline
+	if s.isEnding() {
+		deadline = s.end
+	}
+	return max(time.Until(deadline), 0)
+}
 
 func (s *Shipper) count(r *pack.Record) {
 	s.stats.records.Add(1)
@@ -542,38 +710,83 @@ func (s *Shipper) count(r *pack.Record) {
 
 // bisect finds the records that Kinesis refuses for what they are, gives those
 // up, and gets the others through.
-func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, err error) time.Duration {
+func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, began time.Time, err error) {
 	b := bisection{s: s, batch: batch, gone: make([]bool, len(batch)), throttled: make([]bool, len(batch)), refused: make([]error, len(batch))}
 	b.search(ctx, 0, len(batch), err)
+	if b.stop == nil && !s.isProven() {
+		b.stop = s.probe(ctx, err)
+	}
 	// Where nothing was ever taken, it is not the records that are wrong but
 	// what all requests have in common, and they are worth keeping.
-	unproven := !s.proven
-	for i, err := range b.refused {
-		if err != nil && !unproven {
-			b.gone[i] = true
-			s.reject(batch[i], err)
+	if s.isProven() {
+		for i, err := range b.refused {
+			if err != nil {
+				b.gone[i] = true
+				s.reject(batch[i], err)
+			}
 		}
 	}
-	s.queue.Settle(func(i int) bool {
+	var gone int64
+	for i, r := range batch {
+		if b.gone[i] {
+			gone += int64(r.Size())
+		}
+	}
+	switch {
+	case b.stop != nil:
+		s.unsent(ctx, began, b.stop, len(batch))
+	case b.failed > 0:
+		s.partly(b.failed, len(batch), gone, b.example)
+	}
+	s.settle(batch, func(i int) bool {
 		if b.throttled[i] {
 			throttled(batch[i])
 		}
 		return b.gone[i]
 	})
-	switch {
-	case b.stop != nil:
-	case unproven:
-		b.stop = kinesis.AsDenied(err)
-	case b.failed > 0:
-		return s.partly(b.failed, len(batch), b.example)
-	default:
-		return s.succeeded(batch)
+	if b.stop == nil && b.failed == 0 {
+		s.succeeded(gone)
 	}
-	if ctx.Err() != nil {
-		s.unanswered()
-		return 0
+}
+
+// isProven reports whether Kinesis has taken a request as a whole.
+func (s *Shipper) isProven() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proven
+}
+
+// probe sends some of the records behind a batch, each alone, until one is accepted:
+// all of the batch was refused with err, and nothing was accepted yet, so that the
+// reason may be in its records or in what all requests have in common. It returns
+// nil if one was accepted, and what to do about the batch otherwise.
+func (s *Shipper) probe(ctx context.Context, err error) error {
+	rest := s.batch(kinesis.MaxRecords, breaker.MaxBytes)
+	s.alone.Store(len(rest) == 0)
+	if len(rest) == 0 {
+		return kinesis.AsDenied(err)
 	}
-	return s.failed(b.stop, len(batch))
+	taken := -1
+	defer func() { s.settle(rest, func(i int) bool { return i == taken }) }()
+	tried := map[int]bool{}
+	for _, i := range []int{0, len(rest) / 2, len(rest) - 1} {
+		if tried[i] {
+			continue
+		}
+		tried[i] = true
+		results, failure := s.try(ctx, rest[i:i+1])
+		switch {
+		case failure == nil:
+			if results[0].OK() {
+				s.count(rest[i])
+				taken = i
+			}
+			return nil
+		case kinesis.ClassOf(failure) != kinesis.Invalid:
+			return failure
+		}
+	}
+	return kinesis.AsDenied(err)
 }
 
 // bisection is the search for refused records in a batch.
@@ -628,8 +841,8 @@ func (s *Shipper) reject(r *pack.Record, err error) {
 	r.GiveUp(ledger.Rejected)
 }
 
-// failed notes an attempt that failed as a whole, and tells of it once.
-func (s *Shipper) failed(err error, records int) time.Duration {
+// failed notes an attempt that began then and failed as a whole, and logs it once.
+func (s *Shipper) failed(began time.Time, err error, records int) {
 	s.stats.retried.Add(int64(records))
 	class := kinesis.ClassOf(err)
 	refused := class == kinesis.Denied || class == kinesis.Credentials
@@ -639,13 +852,23 @@ func (s *Shipper) failed(err error, records int) time.Duration {
 	// Something that somebody has to mend is news even where Kinesis was only
 	// slow before.
 	worse := refused && s.breaker.Open() && !s.breaker.Refused()
-	opened := s.breaker.Failed(now, s.stats.latency.Last(), class)
+	var opened bool
+	// Requests that were in flight together and fail together are one failure.
+	if refused || !began.Before(s.failedAt) {
+		opened = s.breaker.Failed(now, now.Sub(began), class)
+	}
+	s.failedAt = now
 	s.assess()
 	if opened {
 		close(s.opened)
 		s.opened = make(chan struct{})
 	}
-	if refused {
+	delay := s.breaker.Delay(s.timeLeft())
+	switch {
+	case refused && len(s.attempts) > 0:
+		// What is in flight may get through: the answer after it counts.
+		delay = min(delay, inFlightDelay)
+	case refused:
 		close(s.refusal)
 		s.refusal = make(chan struct{})
 		select {
@@ -653,20 +876,22 @@ func (s *Shipper) failed(err error, records int) time.Duration {
 		default:
 		}
 	}
-	delay := s.breaker.Delay(s.timeLeft())
+	s.pauseFor(delay)
+	told := s.told
 	s.mu.Unlock()
-	if opened && !s.told || worse {
+	if opened && !told || worse {
 		s.tell(err)
 	}
-	return delay
 }
 
 // tell tells that Kinesis does not take everything.
 func (s *Shipper) tell(err error) {
+	lost := s.lost()
+	s.mu.Lock()
 	if !s.told {
-		s.lostAt = s.lost()
+		s.told, s.lostAt = true, lost
 	}
-	s.told = true
+	s.mu.Unlock()
 	waiting := s.queue.Waiting()
 	attrs := []any{
 		"error", err.Error(), "class", kinesis.ClassOf(err).String(),
@@ -678,18 +903,12 @@ func (s *Shipper) tell(err error) {
 	s.log.Error("Kinesis does not take telemetry; it waits and is tried again, and no invocation is held for it", attrs...)
 }
 
-// succeeded notes an attempt that went through. It returns how long to wait
-// before the next one, so that a backlog is not a burst.
-func (s *Shipper) succeeded(batch []*pack.Record) time.Duration {
-	var gone int64
-	for _, r := range batch {
-		gone += int64(r.Size())
-	}
-	var left int64
-	if !s.breaker.Closed() { // which nobody else changes
-		left = s.queue.Waiting().Size
-	}
+// succeeded notes an attempt that went through, of gone bytes. The next one may have
+// to wait, so that a backlog is not a burst.
+func (s *Shipper) succeeded(gone int64) {
 	s.behind.Store(0)
+	s.alone.Store(false)
+	left, lost := s.queue.Waiting().Size, s.lost()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trouble = nil
@@ -700,10 +919,9 @@ func (s *Shipper) succeeded(batch []*pack.Record) time.Duration {
 	if over && s.told {
 		s.told = false
 		s.log.Warn("Kinesis takes telemetry again", "failed_for", age(since).Round(time.Millisecond).String(),
-			"attempts", failures, "lost_events", s.lost()-s.lostAt)
+			"attempts", failures, "lost_events", lost-s.lostAt)
 	}
-	if s.timeLeft() > 0 {
-		return 0 // who has only so much time is not made to wait
+	if s.timeLeft() == 0 { // who has only so much time is not made to wait
+		s.pauseFor(s.breaker.Pace(gone))
 	}
-	return s.breaker.Pace(gone)
 }

@@ -189,7 +189,8 @@ func spread(t *testing.T, failure answer, pauses int) (least, most []time.Durati
 }
 
 // The first waits are a random share of a time that doubles (AWS, "Exponential
-// backoff and jitter": full jitter). Then the breaker opens. What is throttled
+// backoff and jitter": full jitter), or that time and up to a half more where each
+// attempt may be one more copy. Then the breaker opens. What is throttled
 // has only to wait; else the waits are those between probes, of which a half is
 // random.
 func TestWaitsDoubleWithJitter(t *testing.T) {
@@ -210,8 +211,11 @@ func TestWaitsDoubleWithJitter(t *testing.T) {
 			least, most := spread(t, tt.failure, len(bounds)+len(tt.probes))
 			for i, bound := range append(bounds, tt.probes...) {
 				floor := time.Duration(0)
-				if i >= len(bounds) && tt.least > 0 {
+				switch {
+				case i >= len(bounds) && tt.least > 0:
 					floor = bound / tt.least
+				case tt.least > 0:
+					floor, bound = bound, bound+bound/2
 				}
 				bound += time.Millisecond // a wait of nothing at all is made one of a millisecond
 				// The middle is missed by chance once in 2^60 times.
@@ -327,17 +331,15 @@ func TestPausesAreAShareOfTheTimeOfWhoWaits(t *testing.T) {
 				t.Fatalf("it returned %v", err)
 			}
 			held := r.kinesis.times()[before:]
-			if len(held) < 10 {
+			if len(held) < 5 || len(held) > 8 {
 				t.Fatalf("%d attempts in 3 s", len(held))
 			}
 			if pause := held[0].Sub(began); pause > hurried {
 				t.Errorf("the pause that was to be long ended after another %s", pause)
 			}
-			deadline := began.Add(3 * time.Second)
 			for i := range held[1:] {
-				most := min(deadline.Sub(held[i])/4, 500*time.Millisecond) + time.Millisecond
-				if pause := held[i+1].Sub(held[i]); pause > most {
-					t.Errorf("pause %d of those who wait: %s, want at most %s", i+1, pause, most)
+				if pause := held[i+1].Sub(held[i]); pause < 400*time.Millisecond || pause > 600*time.Millisecond {
+					t.Errorf("pause %d of those who wait: %s, want 400 to 600ms", i+1, pause)
 				}
 			}
 		})

@@ -3,6 +3,7 @@ package spool
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"io/fs"
 )
 
@@ -45,9 +46,7 @@ func (s *Spool) Kill() {
 			seg.close()
 		}
 		e.journal.close()
-		if e.meta != nil {
-			_ = e.meta.Close()
-		}
+		e.meta.close()
 	}
 }
 
@@ -115,4 +114,20 @@ func (f faultyFile) Truncate(size int64) error {
 		return &fs.PathError{Op: "truncate", Path: f.path, Err: err}
 	}
 	return f.file.Truncate(size)
+}
+
+// Frame is a frame of any kind and content.
+func Frame(kind_ byte, payload []byte, count uint32, first, last uint64) []byte {
+	h := header{kind: kind(kind_), length: uint32(len(payload)), count: count, first: first, last: last, sum: checksum(payload)}
+	b := append(appendHeader(nil, h, 0), payload...)
+	if len(payload) > 0 {
+		b = appendHeader(b, h, again)
+	}
+	return b
+}
+
+// Scan reads a file, and returns of how many items it is.
+func Scan(f io.ReaderAt, size int64) (items int, err error) {
+	_, err = scan(f, size, func(item) { items++ })
+	return items, err
 }

@@ -2,12 +2,15 @@ package spool
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
+	"unicode/utf8"
 
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -36,6 +39,10 @@ const (
 	magic = "\x00kt\x1b"
 	// maxPayload bounds a frame, and so what reading a spoiled file can take.
 	maxPayload = 16 << 20
+	// maxRecordMeta bounds what is known of a record besides its data.
+	maxRecordMeta = 256 << 10
+	// maxNumber bounds sequence numbers: every reader of JSON has larger ones.
+	maxNumber = 1<<53 - 1
 	// again marks the header behind a payload.
 	again = 0x80
 )
@@ -69,6 +76,20 @@ type header struct {
 	sum         uint32 // of the payload
 }
 
+// maxLength bounds the payload of a kind of frame.
+func (k kind) maxLength() uint32 {
+	switch k {
+	case kindRecord:
+		return pack.MaxRecord + maxRecordMeta
+	case kindLoss:
+		return 4 << 10
+	case kindLines:
+		return maxPayload
+	case kindMark, kindDone:
+	}
+	return 0
+}
+
 // size is the bytes of the whole frame.
 func (h header) size() int64 {
 	if h.length == 0 {
@@ -79,8 +100,8 @@ func (h header) size() int64 {
 
 // sound reports whether the numbers of a frame that has events make sense.
 func (h header) sound() bool {
-	if h.last+1 == 0 && h.kind != kindDone {
-		return false // no number is left to be the next one
+	if h.last > maxNumber && h.kind != kindDone {
+		return false
 	}
 	switch h.kind {
 	case kindRecord:
@@ -137,7 +158,7 @@ func parseHeader(b []byte) (h header, behind, ok bool) {
 		last:   binary.LittleEndian.Uint64(b[24:]),
 		sum:    binary.LittleEndian.Uint32(b[32:]),
 	}
-	known := h.kind >= kindMark && h.kind <= kindLines && h.length <= maxPayload
+	known := h.kind >= kindMark && h.kind <= kindLines && h.length <= h.kind.maxLength()
 	return h, b[4]&again != 0, known
 }
 
@@ -148,6 +169,13 @@ type recordMeta struct {
 	Ordinary     int           `json:"ordinary,omitempty"`
 	Lines        int64         `json:"lines,omitempty"`
 	Losses       []ledger.Loss `json:"losses,omitempty"`
+}
+
+// valid reports whether the members make sense.
+func (m *recordMeta) valid() bool {
+	key := utf8.RuneCount(m.PartitionKey)
+	return key > 0 && key <= 256 && utf8.Valid(m.PartitionKey) && m.Ordinary >= 0 && m.Ordinary <= pack.MaxEvents && m.Lines >= 0 && m.Lines <= maxBytes &&
+		len(m.Losses) <= pack.MaxEvents && !slices.ContainsFunc(m.Losses, func(l ledger.Loss) bool { return !valid(l) })
 }
 
 // appendRecord appends the frame of a record up to its data, which the rest of
@@ -162,8 +190,8 @@ func appendRecord(dst []byte, r *pack.Record) ([]byte, header, error) {
 	start := binary.AppendUvarint(nil, uint64(len(meta)))
 	start = append(start, meta...)
 	start = binary.LittleEndian.AppendUint32(start, checksum(start))
-	if len(start)+len(r.Data) > maxPayload {
-		return dst, header{}, fmt.Errorf("a record of %d bytes does not fit into a frame of %d bytes", len(r.Data), maxPayload)
+	if limit := kindRecord.maxLength(); len(start)+len(r.Data) > int(limit) {
+		return dst, header{}, fmt.Errorf("a record of %d bytes does not fit into a frame of %d bytes", len(r.Data), limit)
 	}
 	h := header{
 		kind: kindRecord, length: uint32(len(start) + len(r.Data)), count: uint32(r.Events),
@@ -188,10 +216,14 @@ func parseRecord(payload []byte) (meta recordMeta, data []byte, err error) {
 	if binary.LittleEndian.Uint32(payload[end:]) != checksum(payload[:end]) {
 		return recordMeta{}, nil, errMeta
 	}
-	if err := json.Unmarshal(payload[used:end], &meta); err != nil {
+	if err := json.Unmarshal(payload[used:end], &meta); err != nil || !meta.valid() {
 		return recordMeta{}, nil, errMeta
 	}
-	return meta, payload[end+4:], nil
+	data = payload[end+4:]
+	if len(data)+len(meta.PartitionKey) > pack.MaxRecord {
+		return recordMeta{}, nil, errMeta
+	}
+	return meta, data, nil
 }
 
 // appendLoss appends the frame of a loss.
@@ -243,23 +275,62 @@ type item struct {
 	payload []byte // until the next item; of what is damaged, all that is there
 }
 
+// windowSize is how much of a file is read at once.
+const windowSize = 64 << 10
+
+// window is the piece of a file that is in memory. It moves forward only, so
+// that reading takes time in proportion to the file, whatever is in it.
+type window struct {
+	file io.ReaderAt
+	size int64  // of the file
+	buf  []byte // what is in memory
+	at   int64  // where in the file that begins
+}
+
+// bytes returns n bytes of the file, which are valid until the next call.
+func (w *window) bytes(from int64, n int) ([]byte, error) {
+	if skip := from - w.at; skip < 0 || skip+int64(n) > int64(len(w.buf)) {
+		size := int(min(int64(max(n, windowSize)), w.size-from))
+		if size < n {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if cap(w.buf) < size {
+			w.buf = make([]byte, size)
+		}
+		w.at, w.buf = from, w.buf[:size]
+		if n, err := w.file.ReadAt(w.buf, from); n < size {
+			w.buf = nil
+			return nil, cmp.Or(err, io.ErrUnexpectedEOF)
+		}
+	}
+	return w.buf[from-w.at:][:n], nil
+}
+
+// rest returns what is in memory from there on: at least a header.
+func (w *window) rest(from int64) ([]byte, error) {
+	if _, err := w.bytes(from, headerSize); err != nil {
+		return nil, err
+	}
+	return w.buf[from-w.at:], nil
+}
+
 // scan reads a file of so many bytes and hands its items to visit, in order.
 // It returns where the file ends without the frame that was being written when
 // a process died: that one was never acknowledged. Such a frame is cut short.
 // Everything else that cannot be read was spoiled, and is an item.
 func scan(f io.ReaderAt, size int64, visit func(item)) (end int64, err error) {
-	var buf, head []byte
-	head = make([]byte, headerSize)
+	w := &window{file: f, size: size}
 	for at := int64(0); at < size; {
 		if size-at < headerSize {
 			return at, nil
 		}
-		if _, err := f.ReadAt(head, at); err != nil {
+		head, err := w.bytes(at, headerSize)
+		if err != nil {
 			return at, err
 		}
 		h, behind, ok := parseHeader(head)
 		if !ok || behind {
-			if at, err = spoiled(f, at, size, visit); err != nil {
+			if at, err = spoiled(w, at, visit); err != nil {
 				return at, err
 			}
 			continue
@@ -267,15 +338,12 @@ func scan(f io.ReaderAt, size int64, visit func(item)) (end int64, err error) {
 		if at+h.size() > size {
 			return at, nil
 		}
-		if cap(buf) < int(h.length) {
-			buf = make([]byte, h.length)
-		}
-		buf = buf[:h.length]
-		if _, err := f.ReadAt(buf, at+headerSize); err != nil {
+		payload, err := w.bytes(at+headerSize, int(h.length))
+		if err != nil {
 			return at, err
 		}
-		it := item{header: h, offset: at, size: h.size(), payload: buf}
-		if checksum(buf) != h.sum || !h.sound() {
+		it := item{header: h, offset: at, size: h.size(), payload: payload}
+		if checksum(payload) != h.sum || !h.sound() {
 			it.state = damaged
 		}
 		visit(it)
@@ -286,15 +354,14 @@ func scan(f io.ReaderAt, size int64, visit func(item)) (end int64, err error) {
 
 // spoiled hands on what lies from at, where no frame begins, to the next
 // header, and returns where to go on.
-func spoiled(f io.ReaderAt, at, size int64, visit func(item)) (int64, error) {
-	var buf [64 << 10]byte
-	for from := at; from < size; {
-		n := int(min(size-from, int64(len(buf))))
-		if _, err := f.ReadAt(buf[:n], from); err != nil {
+func spoiled(w *window, at int64, visit func(item)) (int64, error) {
+	for from := at; w.size-from >= headerSize; {
+		buf, err := w.rest(from)
+		if err != nil {
 			return from, err
 		}
-		for i := 0; i+headerSize <= n; {
-			found := bytes.Index(buf[i:n-headerSize+len(magic)], []byte(magic))
+		for i := 0; i+headerSize <= len(buf); {
+			found := bytes.Index(buf[i:len(buf)-headerSize+len(magic)], []byte(magic))
 			if found < 0 {
 				break
 			}
@@ -316,10 +383,8 @@ func spoiled(f io.ReaderAt, at, size int64, visit func(item)) (int64, error) {
 			}
 			return next, nil
 		}
-		if from += int64(n); from < size {
-			from -= headerSize - 1 // a header may lie over the end of buf
-		}
+		from += int64(len(buf)) - headerSize + 1 // a header may lie over the end
 	}
-	visit(item{state: unknown, offset: at, size: size - at})
-	return size, nil
+	visit(item{state: unknown, offset: at, size: w.size - at})
+	return w.size, nil
 }

@@ -35,7 +35,7 @@ func (s *Spool) Journal(o *pack.Origin, first, last uint64, lines, fragment []by
 		return false
 	}
 	price := h.size()
-	if e.meta == nil {
+	if e.meta.file == nil {
 		price += int64(len(e.metaJSON()))
 	}
 	if !s.room(price, s.slack()) {
@@ -80,15 +80,26 @@ func (s *Spool) openJournal(e *environment) (err error) {
 	case e.journal.file != nil:
 		return nil
 	case e.journal.path != "": // an ended process made it
-		e.journal.file, err = s.disk.open(e.journal.path, toWrite)
-		return err
+		return e.journal.open(s.disk, toWrite)
 	}
-	f, err := s.create(e, journalName)
-	if err != nil {
-		return err
+	t, err := s.create(e, journalName)
+	if err == nil {
+		e.journal = t
 	}
-	e.journal = tail{path: filepath.Join(e.dir, journalName), file: f}
-	return nil
+	return err
+}
+
+// JournalLost reports, once, whether what the journal kept went with its file,
+// so that it has to be kept again.
+func (s *Spool) JournalLost(o *pack.Origin) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.envs[o.EnvironmentID]
+	if e == nil || !e.journalLost {
+		return false
+	}
+	e.journalLost = false
+	return true
 }
 
 // ForgetJournal says that the lines of the journal are in records that were
@@ -142,12 +153,15 @@ func (s *Spool) rewrite(e *environment, mark []byte) error {
 		return err
 	}
 	path := filepath.Join(e.dir, journalNew)
-	f, err := s.disk.open(path, toMake)
+	f, err := makeFile(s.disk, path)
 	if err != nil {
 		return err
 	}
 	next := tail{path: path, file: f}
-	if err = next.write(mark, frame); err == nil {
+	if next.info, err = f.Stat(); err == nil {
+		err = next.write(mark, frame)
+	}
+	if err == nil {
 		err = s.disk.rename(path, e.journal.path)
 	}
 	if err != nil {

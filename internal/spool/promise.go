@@ -27,6 +27,8 @@ type promise struct {
 	Version int           `json:"version"`
 	Last    uint64        `json:"last"` // the highest number ever given
 	Left    []ledger.Loss `json:"left"` // records; ranges that touch are one
+
+	until []uint64 // the highest number of those up to each
 }
 
 // Promise notes, at the end of the process, what of an environment is left for
@@ -36,7 +38,7 @@ func (s *Spool) Promise(o *pack.Origin, last uint64, refs []*Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.envs[o.EnvironmentID]
-	if s.closed || e == nil || e.meta == nil {
+	if s.closed || e == nil || e.meta.file == nil {
 		return
 	}
 	p := promise{Version: 1, Last: last}
@@ -49,7 +51,7 @@ func (s *Spool) Promise(o *pack.Origin, last uint64, refs []*Ref) {
 	p.Left = touching(p.Left)
 	text, _ := json.Marshal(p) // numbers only
 	text = fmt.Appendf(nil, "%08x %s\n", checksum(text), text)
-	f, err := s.disk.open(filepath.Join(e.dir, promiseName), toMake)
+	f, err := makeFile(s.disk, filepath.Join(e.dir, promiseName))
 	if err != nil {
 		return // it is a guard against what should not happen
 	}
@@ -76,6 +78,9 @@ func touching(ranges []ledger.Loss) (joined []ledger.Loss) {
 func (s *Spool) readPromise(e *environment) *promise {
 	path := filepath.Join(e.dir, promiseName)
 	f, err := s.disk.open(path, toRead)
+	if permanent(err) {
+		_ = makeWay(s.disk, path) // something that is no file
+	}
 	if err != nil {
 		return nil
 	}
@@ -90,19 +95,28 @@ func (s *Spool) readPromise(e *environment) *promise {
 	if string(sum) != fmt.Sprintf("%08x", checksum(text)) || json.Unmarshal(text, &p) != nil || p.Version != 1 {
 		return nil
 	}
+	last := uint64(0)
+	for i := range p.Left {
+		p.Left[i].Reason = ledger.SpoolCorrupt
+		if !valid(p.Left[i]) || i > 0 && p.Left[i].First < p.Left[i-1].First {
+			return nil
+		}
+		last = max(last, p.Left[i].Last)
+		p.until = append(p.until, last)
+	}
 	return &p
 }
 
 // has reports whether a record is among what was left.
 func (p *promise) has(ref *Ref) bool {
-	return slices.ContainsFunc(p.Left, func(l ledger.Loss) bool { return l.First <= ref.First && ref.Last <= l.Last })
+	i, _ := slices.BinarySearchFunc(p.Left, ref.First+1, func(l ledger.Loss, n uint64) int { return cmp.Compare(l.First, n) })
+	return i > 0 && ref.Last <= p.until[i-1]
 }
 
-// broken returns what was promised and is in none of the merged spans.
-func (p *promise) broken(known ...spans) (losses []ledger.Loss) {
+// broken returns what was promised and is not known.
+func (p *promise) broken(in known) (losses []ledger.Loss) {
 	for _, loss := range p.Left {
-		loss.Reason = ledger.SpoolCorrupt
-		if loss, ok := without(loss, known); ok {
+		if loss, ok := in.without(loss); ok {
 			losses = append(losses, loss)
 		}
 	}

@@ -116,7 +116,7 @@ func (w *world) append() {
 	first := e.appended + 1
 	last := max(first, e.last) // the record of a line that was not journalled, if need be
 	r := record(e.origin, first, last, rapid.SampledFrom([]int{0, 10, 2000, 70_000}).Draw(w.t, "bytes"))
-	r.PartitionKey = string(rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(w.t, "key"))
+	r.PartitionKey = rapid.StringN(1, 20, -1).Draw(w.t, "key")
 	r.Ordinary, r.Lines = rapid.IntRange(0, 9).Draw(w.t, "ordinary"), int64(rapid.IntRange(0, 1<<40).Draw(w.t, "bytes of lines"))
 	tells := rapid.Bool().Draw(w.t, "tells")
 	if tells {

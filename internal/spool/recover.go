@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"unicode/utf8"
 
 	"kinetel/internal/format"
 	"kinetel/internal/ledger"
@@ -24,8 +25,27 @@ const (
 	// maxAdopted bounds the folders that Recover takes, and so what it may
 	// cost to start where something has gone wrong again and again.
 	maxAdopted = 64
+	// maxFolders and maxFiles bound the names that are looked at.
+	maxFolders = 4096
+	maxFiles   = 4096
 	// maxMeta bounds meta: the resource is some names and tags.
-	maxMeta = 256 << 10
+	maxMeta     = 64 << 10
+	maxResource = 16 << 10
+	// maxCount and maxBytes bound what a loss says, so that sums stay numbers.
+	maxCount = 1 << 31
+	maxBytes = 1 << 50
+	// maxRecords bounds the records that are adopted, and with it the memory
+	// for what is known of them.
+	maxRecords = 64 << 10
+	// maxFindings bounds, of one environment, the places that cannot be read and
+	// are reported each for itself.
+	maxFindings = 1024
+	// maxLines bounds the bytes of a journal's lines that are in no record: an
+	// open record has fewer.
+	maxLines = 4 << 20
+	// maxFile bounds what is read of a segment: a full one, its last record, and
+	// what notes that its records are done.
+	maxFile = 2 * maxSegment
 	segExt  = ".seg"
 )
 
@@ -47,11 +67,14 @@ type Run struct {
 }
 
 // Recover adopts what ended processes left. It is called once, and may run
-// beside the other methods. A folder whose process lives is left alone.
+// beside the other methods, which do not wait for it while it reads. A folder
+// whose process lives is left alone. What it reads is bounded by Max and by the
+// limits above, because other processes may have written it.
 func (s *Spool) Recover() []Leftover {
 	var leftovers []Leftover
+	budget := budget{bytes: s.opt.Max, records: maxRecords}
 	for _, e := range s.claim() {
-		left := s.restore(e)
+		left := s.restore(e, &budget)
 		if !s.admit(e, left) {
 			continue
 		}
@@ -60,15 +83,29 @@ func (s *Spool) Recover() []Leftover {
 	return leftovers
 }
 
+// budget is what Recover may still take.
+type budget struct {
+	bytes   int64
+	records int
+}
+
 // claim locks the folders of ended processes and lists their files, the oldest
 // first.
 func (s *Spool) claim() (claimed []*environment) {
-	entries, err := os.ReadDir(s.opt.Dir)
+	err := secure(s.disk, s.opt.Dir, false)
+	var entries []fs.DirEntry
+	if err == nil {
+		entries, err = s.disk.readDir(s.opt.Dir, maxFolders)
+	}
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			s.opt.Log.Warn("the spool's folder cannot be read; what an earlier process left stays there", "dir", s.opt.Dir, "error", err.Error())
+			s.opt.Log.Warn("the spool's folder is not used; what an earlier process left stays there", "dir", s.opt.Dir, "error", err.Error())
 		}
 		return nil
+	}
+	rest := 0
+	if len(entries) == maxFolders {
+		rest = 1 // at least
 	}
 	type folder struct {
 		name string
@@ -89,13 +126,21 @@ func (s *Spool) claim() (claimed []*environment) {
 	})
 	for i, f := range folders {
 		if len(claimed) == maxAdopted {
-			s.opt.Log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
-				"dir", s.opt.Dir, "folders", len(folders)-i, "limit", maxAdopted)
+			rest += len(folders) - i
 			break
 		}
-		if e := s.take(f.name); e != nil {
-			claimed = append(claimed, e)
+		e := s.take(f.name)
+		if e == nil {
+			continue
 		}
+		s.mu.Lock()
+		s.bytes += e.size()
+		s.mu.Unlock()
+		claimed = append(claimed, e)
+	}
+	if rest > 0 {
+		s.opt.Log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
+			"dir", s.opt.Dir, "folders", rest, "limit", maxAdopted)
 	}
 	return claimed
 }
@@ -103,49 +148,45 @@ func (s *Spool) claim() (claimed []*environment) {
 // take locks one folder and lists its files. It returns nil where the folder
 // is not to be had.
 func (s *Spool) take(name string) *environment {
-	// Under mu, so that a folder that this process is making is not taken
-	// between its birth and its lock.
+	// An environment of this process is known before its folder is made.
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.envs[name] != nil {
+	known := s.closed || s.envs[name] != nil
+	s.mu.Unlock()
+	if known {
 		return nil
 	}
 	e := newEnvironment(name, filepath.Join(s.opt.Dir, name))
-	path := filepath.Join(e.dir, "meta")
-	f, err := s.disk.open(path, toWrite)
-	if errors.Is(err, fs.ErrNotExist) {
-		f, err = s.disk.open(path, toMake)
+	var entries []fs.DirEntry
+	err := secure(s.disk, e.dir, false)
+	if err == nil {
+		entries, err = s.disk.readDir(e.dir, maxFiles)
+	}
+	if err == nil {
+		err = s.lockMeta(e)
 	}
 	if err != nil {
-		s.opt.Log.Warn("what an earlier process left cannot be adopted; it stays there", "path", path, "error", err.Error())
+		if !errors.Is(err, syscall.EWOULDBLOCK) { // else its process lives
+			s.opt.Log.Warn("what an earlier process left cannot be adopted; it stays there", "path", e.dir, "error", err.Error())
+		}
 		return nil
 	}
-	if err := lock(f); err != nil {
-		_ = f.Close() // its process lives
-		return nil
-	}
-	e.meta = f
-	if info, err := f.Stat(); err == nil {
-		e.metaSize = info.Size()
-	}
-	entries, err := os.ReadDir(e.dir)
-	if err != nil {
-		s.opt.Log.Warn("what an earlier process left cannot be adopted; it stays there", "path", e.dir, "error", err.Error())
-		_ = f.Close()
-		return nil
-	}
+	e.unread = len(entries) == maxFiles
 	for _, entry := range entries {
 		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() {
+		if err != nil {
 			continue
 		}
 		path := filepath.Join(e.dir, entry.Name())
+		t := tail{path: path, info: info, size: info.Size()}
+		if regular(path, info) != nil {
+			t.size = 0 // opening it says why
+		}
 		switch number, isSegment := segmentNumber(entry.Name()); {
 		case isSegment:
-			e.segments = append(e.segments, &segment{env: e, tail: tail{path: path, size: info.Size()}})
+			e.segments = append(e.segments, &segment{env: e, tail: t})
 			e.number = max(e.number, number)
 		case entry.Name() == journalName:
-			e.journal = tail{path: path, size: info.Size()}
+			e.journal = t
 		case entry.Name() == journalNew:
 			_ = s.disk.remove(path) // it never became the journal
 		}
@@ -153,21 +194,42 @@ func (s *Spool) take(name string) *environment {
 	order.By(e.segments, func(a, b *segment) int {
 		return cmp.Or(cmp.Compare(len(a.path), len(b.path)), strings.Compare(a.path, b.path))
 	})
-	s.bytes += e.size()
 	return e
+}
+
+// lockMeta opens meta, or makes it, and locks the environment with it.
+func (s *Spool) lockMeta(e *environment) error {
+	path := filepath.Join(e.dir, "meta")
+	f, err := s.disk.open(path, toWrite)
+	if permanent(err) {
+		f, err = makeFile(s.disk, path)
+	}
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = lock(f)
+	}
+	if err != nil {
+		_ = f.Close()
+		return err
+	}
+	e.meta = tail{path: path, file: f, info: info, size: info.Size()}
+	return nil
 }
 
 // segmentNumber reads the number from a segment's name.
 func segmentNumber(name string) (int, bool) {
 	digits, ok := strings.CutSuffix(name, segExt)
 	number, err := strconv.Atoi(digits)
-	// The name has to be the very one that the number gives.
-	return number, ok && err == nil && number > 0 && name == fmt.Sprintf("%08d.seg", number)
+	// The name has to be the very one that the number gives, and not the last one.
+	return number, ok && err == nil && number > 0 && number < 1<<40 && name == fmt.Sprintf("%08d.seg", number)
 }
 
 // size is the bytes of all files of an environment.
 func (e *environment) size() int64 {
-	n := e.metaSize + e.journal.size
+	n := e.meta.size + e.journal.size
 	for _, seg := range e.segments {
 		n += seg.size
 	}
@@ -181,7 +243,7 @@ func (s *Spool) admit(e *environment, left *Leftover) bool {
 	defer s.mu.Unlock()
 	if s.closed {
 		e.journal.close()
-		_ = e.meta.Close()
+		e.meta.close()
 		return false
 	}
 	if len(left.Records)+len(left.Lines)+len(left.Losses) == 0 && left.Fragment == nil {
@@ -203,24 +265,15 @@ func (s *Spool) admit(e *environment, left *Leftover) bool {
 	return true
 }
 
-// find is an item of a file, taken apart.
-type find struct {
-	item
-	meta     recordMeta
-	dataSize int // of a record
-	loss     ledger.Loss
-	lines    []byte
-	fragment []byte
-}
-
 // restore reads the files of an environment that nobody else knows yet.
-func (s *Spool) restore(e *environment) *Leftover {
+func (s *Spool) restore(e *environment, budget *budget) *Leftover {
 	before := e.size()
 	e.readMeta()
 	left := &Leftover{Origin: &pack.Origin{EnvironmentID: e.id, Resource: e.resource}}
 	left.Origin.Describe(e.details)
-	r := &restorer{spool: s, env: e, left: left}
+	r := &restorer{spool: s, env: e, left: left, budget: budget}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.segment(seg) })
+	r.inRecords.merge()
 	if e.journal.path != "" {
 		r.journal()
 	}
@@ -242,13 +295,22 @@ func (s *Spool) restore(e *environment) *Leftover {
 // readMeta reads what is common to the environment's lines from meta. Where it
 // cannot be read, they still have the environment's name.
 func (e *environment) readMeta() {
-	text, _ := io.ReadAll(io.NewSectionReader(e.meta, 0, maxMeta)) // what is not there is no JSON
+	text, _ := io.ReadAll(io.NewSectionReader(e.meta.file, 0, maxMeta)) // what is not there is no JSON
 	var meta struct {
-		Resource json.RawMessage `json:"resource"`
-		Details  format.Details  `json:"details"`
+		EnvironmentID string          `json:"environmentId"`
+		Resource      json.RawMessage `json:"resource"`
+		Details       format.Details  `json:"details"`
 	}
-	if json.Unmarshal(text, &meta) == nil && bytes.HasPrefix(meta.Resource, []byte("{")) {
-		e.resource, e.details = meta.Resource, meta.Details
+	var resource struct {
+		Instance string `json:"faas.instance"`
+	}
+	if json.Unmarshal(text, &meta) == nil && meta.EnvironmentID == e.id && // and the resource is one line of JSON:
+		bytes.HasPrefix(meta.Resource, []byte("{")) && !bytes.ContainsAny(meta.Resource, "\r\n") && utf8.Valid(meta.Resource) &&
+		len(meta.Resource) <= maxResource && json.Unmarshal(meta.Resource, &resource) == nil && resource.Instance == e.id {
+		e.resource, e.details, e.known = meta.Resource, meta.Details, true
+		if more := meta.Details.Attributes; len(more) > maxResource || !json.Valid(more) {
+			e.details.Attributes = nil
+		}
 	} else {
 		e.resource = fmt.Appendf(nil, `{"faas.instance":%q}`, e.id)
 	}
@@ -256,43 +318,64 @@ func (e *environment) readMeta() {
 
 // restorer puts together what the files of one environment hold.
 type restorer struct {
-	spool *Spool
-	env   *environment
-	left  *Leftover
+	spool  *Spool
+	env    *environment
+	left   *Leftover
+	budget *budget
 
 	promise   *promise // nil: the process did not end in order
 	inRecords spans    // numbers of records, readable or done
 	spoiled   []bad
 	runs      []Run
+	lines     int    // bytes of these
 	done      []*Ref // though no frame says so
+
+	// Of the file that is being read.
+	before uint64 // the highest number so far
+	gaps   []int  // those in spoiled that no number ends yet
 }
 
 // bad is events that the files have lost.
 type bad struct {
-	loss ledger.Loss
-	seg  *segment // nil: the journal
-	at   int64
-	gap  bool // the numbers are those that are missing
-	open bool // a gap that nothing in the file ends
+	loss   ledger.Loss // without a number: none
+	told   []ledger.Loss
+	seg    *segment // nil: the journal
+	at     int64
+	size   int64
+	record bool // it is a record's frame
+	gap    bool // the numbers are those that are missing
+	open   bool // a gap that nothing in the file ends
 }
 
 // number notes a number that was given.
 func (r *restorer) number(n uint64) {
-	if n != 0 && n+1 != 0 {
+	if n <= maxNumber {
 		r.env.last = max(r.env.last, n)
 	}
 }
 
-// scan reads a file and cuts off its torn end. It returns what it holds, and
-// false where it cannot be opened.
-func (r *restorer) scan(t *tail) (finds []find, ok bool) {
+// scan reads a file up to a limit, hands its items to visit and cuts off its torn
+// end. It returns false where it cannot be opened.
+func (r *restorer) scan(t *tail, limit int64, visit func(item)) bool {
 	log := r.spool.opt.Log
+	r.before, r.gaps = 0, r.gaps[:0]
+	size := min(t.size, limit)
+	if size > r.budget.bytes || r.budget.records <= 0 {
+		log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
+			"path", t.path, "limit_bytes", r.spool.opt.Max, "limit_records", maxRecords)
+		r.env.unread = true
+		return false
+	}
+	r.budget.bytes -= size
 	read := func() error {
-		end, err := scan(t.file, t.size, func(it item) { finds = append(finds, take(it)) })
+		end, err := scan(t.file, size, visit)
+		if t.size > size && err == nil {
+			visit(item{state: unknown, offset: size, size: t.size - size})
+		}
 		if err != nil {
 			// What lies behind cannot be read: it is lost like what is spoiled.
 			log.Warn("a file of the spool cannot be read to its end", "path", t.path, "offset", end, "error", err.Error())
-			finds = append(finds, find{item: item{state: unknown, offset: end, size: t.size - end}})
+			visit(item{state: unknown, offset: end, size: t.size - end})
 			return nil
 		}
 		if end < t.size {
@@ -307,198 +390,301 @@ func (r *restorer) scan(t *tail) (finds []find, ok bool) {
 	}
 	if err != nil {
 		log.Warn("a file of the spool cannot be opened; what is in it stays there", "path", t.path, "error", err.Error())
-		r.env.unread = true
+		if !permanent(err) {
+			r.env.unread = true
+			return false
+		}
+		// Something else is in its place, which goes.
+		_ = makeWay(r.spool.disk, t.path)
+		if t == &r.env.journal {
+			r.before = r.env.last
+			*t = tail{}
+		}
+		if r.env.known {
+			visit(item{state: unknown, size: 2 * headerSize})
+		}
 	}
-	return finds, err == nil
+	return true
 }
 
-// take keeps of an item what is needed after the next one was read.
-func take(it item) find {
-	f := find{item: it}
-	payload := it.payload
-	f.payload = nil
-	switch it.header.kind {
-	case kindRecord:
-		meta, data, err := parseRecord(payload)
-		if err != nil && it.state == intact {
-			f.state = damaged
-		}
-		// The meta has its own sum: what a spoiled record told of is known.
-		f.meta, f.dataSize = meta, len(data)
-	case kindLoss:
-		if it.state == intact && json.Unmarshal(payload, &f.loss) != nil {
-			f.state = damaged
-		}
-		if f.state == intact && (f.loss.First != it.header.first || f.loss.Last != it.header.last || f.loss.Count < 0) {
-			f.state = damaged
-		}
-	case kindLines:
-		if it.state != intact {
-			break
-		}
-		lines, fragment, ok := parseLines(payload)
-		if !ok {
-			f.state = damaged
-			break
-		}
-		f.lines, f.fragment = bytes.Clone(lines), bytes.Clone(fragment)
-	case kindMark, kindDone:
-	}
-	return f
+// parseLoss reads a loss, which has to be one that a process wrote.
+func parseLoss(h header, payload []byte) (loss ledger.Loss, ok bool) {
+	err := json.Unmarshal(payload, &loss)
+	return loss, err == nil && loss.First == h.first && loss.Last == h.last && valid(loss)
+}
+
+// valid reports whether the members of a loss make sense.
+func valid(l ledger.Loss) bool {
+	return l.Reason.Known() && l.First > 0 && l.First <= l.Last && l.Last <= maxNumber && l.Bytes >= 0 && l.Bytes <= maxBytes &&
+		l.Count > 0 && l.Count <= maxCount && uint64(l.Count) <= l.Last-l.First+1
 }
 
 // segment reads a segment, and reports whether it could.
 func (r *restorer) segment(seg *segment) bool {
-	finds, ok := r.scan(&seg.tail)
+	done := map[int64]bool{}
+	var refs []*Ref
+	var losses []*kept
+	from := len(r.spoiled)
+	ok := r.scan(&seg.tail, maxFile, func(it item) {
+		if it.state == unknown {
+			r.gap(it, seg)
+			return
+		}
+		h := it.header
+		switch h.kind {
+		case kindMark:
+			if it.state == intact {
+				r.number(h.last)
+				r.before = max(r.before, h.last)
+				if it.offset == 0 {
+					r.close(seg, h.last)
+				}
+				return
+			}
+		case kindRecord:
+			meta, data, err := parseRecord(it.payload)
+			if err != nil {
+				it.state = damaged
+			}
+			r.end(h)
+			if it.state == intact {
+				r.before = max(r.before, h.last)
+				refs = append(refs, &Ref{
+					Origin: r.left.Origin, First: h.first, Last: h.last, Losses: meta.Losses, Lines: meta.Lines,
+					Events: int(h.count), Ordinary: meta.Ordinary, DataSize: len(data) + len(meta.PartitionKey),
+					seg: seg, offset: it.offset, size: int32(it.size), adopted: true,
+				})
+				return
+			}
+			// The meta has its own sum: what a spoiled record reported is known.
+			r.damaged(it, seg, meta.Lines, meta.Losses)
+			return
+		case kindLoss:
+			loss, ok := parseLoss(h, it.payload)
+			if it.state == intact && ok {
+				losses = append(losses, &kept{loss: loss, seg: seg, offset: it.offset})
+				return
+			}
+		case kindDone:
+			if it.state == intact {
+				done[int64(h.first)] = true
+				return
+			}
+		case kindLines:
+			if it.state == intact {
+				return
+			}
+		}
+		r.damaged(it, seg, 0, nil)
+	})
 	if !ok {
 		return false
 	}
-	done := map[int64]bool{}
-	for _, f := range finds {
-		if f.state == intact && f.header.kind == kindDone {
-			done[int64(f.header.first)] = true
-		}
-	}
-	for i, f := range finds {
-		settled := done[f.offset]
-		if f.state != intact {
-			r.bad(finds, i, seg, settled)
-			continue
-		}
-		switch f.header.kind {
-		case kindMark:
-			r.number(f.header.last)
-			r.close(seg, f.header.last)
-		case kindRecord:
-			r.number(f.header.last)
-			r.inRecords.add(f.header.first, f.header.last)
-			seg.top = max(seg.top, f.header.last)
-			if settled {
-				continue
-			}
+	for _, ref := range refs {
+		r.number(ref.Last)
+		r.inRecords.add(ref.First, ref.Last)
+		seg.top = max(seg.top, ref.Last)
+		if !done[ref.offset] {
 			seg.records++
-			r.left.Records = append(r.left.Records, &Ref{
-				Origin: r.left.Origin, First: f.header.first, Last: f.header.last, Losses: f.meta.Losses, Lines: f.meta.Lines,
-				Events: int(f.header.count), Ordinary: f.meta.Ordinary, DataSize: f.dataSize + len(f.meta.PartitionKey),
-				seg: seg, offset: f.offset, size: int32(f.size),
-			})
-		case kindLoss:
-			r.number(f.header.last)
-			if settled {
-				continue
-			}
-			r.env.kept = append(r.env.kept, &kept{loss: f.loss, seg: seg, offset: f.offset})
-			seg.losses++
-			r.left.Losses = append(r.left.Losses, f.loss)
-		case kindDone, kindLines:
+			r.budget.records--
+			r.left.Records = append(r.left.Records, ref)
 		}
 	}
+	for _, k := range losses {
+		r.number(k.loss.Last)
+		if !done[k.offset] && len(r.env.kept) < maxKept {
+			r.env.kept = append(r.env.kept, k)
+			seg.losses++
+			r.left.Losses = append(r.left.Losses, k.loss)
+		}
+	}
+	r.settle(from, seg.path, func(b bad) bool {
+		if done[b.at] && b.record { // it was shipped before it was spoiled
+			r.number(b.loss.Last)
+			r.inRecords.add(b.loss.First, b.loss.Last)
+			seg.top = max(seg.top, b.loss.Last)
+		}
+		return done[b.at]
+	})
 	r.env.onDisk = r.env.last
 	return true
 }
 
 // journal reads the journal.
 func (r *restorer) journal() {
-	finds, _ := r.scan(&r.env.journal)
-	for i, f := range finds {
-		if f.state != intact {
-			r.bad(finds, i, nil, false)
-			if i == len(finds)-1 || f.state == damaged && f.header.kind == kindLines {
-				// What was pending may have been in it; what was pending
-				// before is most likely in an event by now.
-				r.left.Fragment = nil
-			}
-			continue
-		}
-		switch f.header.kind {
-		case kindMark:
-			r.number(f.header.last)
-			r.runs = nil
-			r.spoiled = slices.DeleteFunc(r.spoiled, func(b bad) bool { return b.seg == nil })
-		case kindLines:
-			r.number(f.header.last)
-			r.left.Fragment, r.env.fragmentAt = nil, f.offset
-			if len(f.fragment) > 0 {
-				r.left.Fragment = f.fragment
-			}
-			if f.header.count > 0 {
-				r.runs = append(r.runs, Run{f.header.first, f.header.last, f.lines})
-			}
-		case kindRecord, kindLoss, kindDone:
-		}
-	}
-	r.env.fragment = r.left.Fragment != nil
-}
-
-// bad notes that the i-th of the finds cannot be read.
-func (r *restorer) bad(finds []find, i int, seg *segment, settled bool) {
-	f := finds[i]
-	path := r.env.journal.path
-	if seg != nil {
-		path = seg.path
-	}
-	if settled {
-		// It was shipped, or told, before it was spoiled.
-		if f.state == damaged && f.header.kind == kindRecord {
-			r.number(f.header.last)
-			r.inRecords.add(f.header.first, f.header.last)
-			seg.top = max(seg.top, f.header.last)
-		}
-		return
-	}
-	r.spool.opt.Log.Warn("a file of the spool is not what was written; what it lost is told in the stream",
-		"path", path, "offset", f.offset, "bytes", f.size)
-	if f.state == damaged {
-		h := f.header
-		if h.kind == kindMark {
-			r.number(h.last)
-		}
-		if h.kind != kindRecord && h.kind != kindLoss && h.kind != kindLines || h.first == 0 || h.first > h.last {
+	var fragment []byte
+	pending, spoiled := false, false // a fragment is there; what was read last is spoiled
+	from, path := len(r.spoiled), r.env.journal.path
+	r.scan(&r.env.journal, r.env.journal.size, func(it item) {
+		if spoiled = it.state != intact; it.state == unknown {
+			r.gap(it, nil)
 			return
 		}
-		r.number(h.last)
-		h.count = uint32(min(uint64(h.count), h.last-h.first+1))
-		loss := h.loss(f.meta.Lines)
-		if h.kind == kindLines {
-			loss.Bytes = int64(h.length)
+		h := it.header
+		switch {
+		case h.kind == kindMark && !spoiled:
+			r.number(h.last)
+			r.before = max(r.before, h.last)
+			r.env.journalFirst = 0
+			r.runs, r.lines = nil, 0
+			r.spoiled, r.gaps = r.spoiled[:from], r.gaps[:0]
+		case h.kind == kindLines:
+			r.end(h)
+			lines, text, ok := parseLines(it.payload)
+			pending = false
+			if spoiled = spoiled || !ok || !r.keepLines(h, lines); spoiled {
+				// What was pending may have been in it; what was pending before
+				// is most likely in an event by now.
+				r.damaged(it, nil, int64(h.length), nil)
+				return
+			}
+			r.before = max(r.before, h.last)
+			r.number(h.last)
+			fragment = append(fragment[:0], text...)
+			pending, r.env.fragmentAt = len(text) > 0, it.offset
+		case spoiled:
+			r.damaged(it, nil, 0, nil)
 		}
-		r.spoiled = append(r.spoiled, bad{loss: loss, seg: seg, at: f.offset})
-		// The losses that the record told of are untold again.
-		r.left.Losses = append(r.left.Losses, f.meta.Losses...)
-		return
-	}
-	if f.size < 2*headerSize {
-		return // no events fit
-	}
-	// All that is known are the numbers before and behind it.
-	var before, behind uint64
-	for _, g := range finds[:i] {
-		if g.state == intact && (g.header.kind == kindRecord || g.header.kind == kindLines || g.header.kind == kindMark) {
-			before = max(before, g.header.last)
-		}
-	}
-	for _, g := range finds[i+1:] {
-		if g.state != unknown && (g.header.kind == kindRecord || g.header.kind == kindLines) {
-			behind = g.header.first
-			break
-		}
-	}
-	open := behind == 0
-	if open && before+2 > before {
-		behind = before + 2 // nothing behind it: one event at least
-	}
-	if behind <= before+1 {
-		return
-	}
-	r.number(behind - 1)
-	r.spoiled = append(r.spoiled, bad{
-		loss: ledger.Loss{First: before + 1, Last: behind - 1, Count: atMost(behind - 1 - before), Bytes: f.size, Reason: ledger.SpoolCorrupt},
-		seg:  seg, at: f.offset, gap: true, open: open,
 	})
+	if pending && !spoiled {
+		r.left.Fragment = fragment
+	}
+	r.env.fragment = r.left.Fragment != nil
+	r.settle(from, path, func(bad) bool { return false })
+}
+
+// keepLines keeps those lines of a journal's frame that are in no record. It
+// reports whether they are lines.
+func (r *restorer) keepLines(h header, lines []byte) bool {
+	if h.count == 0 {
+		return true
+	}
+	if check := r.spool.opt.Check; check != nil {
+		rest, seq := lines, h.first
+		for ; len(rest) > 0; seq++ {
+			end := bytes.IndexByte(rest, '\n') + 1 // 0: that is no line
+			if seq > h.last || !check.Line(r.left.Origin, seq, rest[:end]) {
+				return false
+			}
+			rest = rest[end:]
+		}
+		if seq != h.last+1 {
+			return false
+		}
+	}
+	for _, run := range (Run{h.first, h.last, lines}).without(r.inRecords) {
+		n := len(r.runs)
+		if r.lines += len(run.Lines); r.lines > maxLines || n == maxFindings || n > 0 && run.First <= r.runs[n-1].Last {
+			return false
+		}
+		if n > 0 && r.runs[n-1].Last+1 == run.First {
+			last := &r.runs[n-1]
+			last.Last, last.Lines = run.Last, append(last.Lines, run.Lines...)
+			continue
+		}
+		run.Lines = bytes.Clone(run.Lines)
+		r.runs = append(r.runs, run)
+	}
+	if e := r.env; e.journalFirst == 0 || h.first < e.journalFirst {
+		e.journalFirst = h.first
+	}
+	return true
+}
+
+// add notes events that cannot be read. Where there are too many such places,
+// it widens the last one.
+func (r *restorer) add(b bad) {
+	n := len(r.spoiled)
+	if n < maxFindings || r.spoiled[n-1].seg != b.seg {
+		r.spoiled = append(r.spoiled, b)
+		return
+	}
+	last := &r.spoiled[n-1]
+	last.gap, last.open, last.record, last.size = true, b.open, false, last.size+b.size
+	if l := &last.loss; l.First == 0 {
+		*l = b.loss
+	} else if b.loss.First > 0 {
+		l.First, l.Last, l.Bytes = min(l.First, b.loss.First), max(l.Last, b.loss.Last), l.Bytes+b.loss.Bytes
+		l.Count = atMost(l.Last - l.First + 1)
+	}
+}
+
+// damaged notes a frame of which only the header can be read.
+func (r *restorer) damaged(it item, seg *segment, size int64, told []ledger.Loss) {
+	h := it.header
+	b := bad{seg: seg, at: it.offset, size: it.size, record: h.kind == kindRecord, told: told}
+	known := h.kind == kindRecord || h.kind == kindLoss || h.kind == kindLines
+	if known && h.first > 0 && h.first <= h.last && h.last <= maxNumber {
+		h.count = uint32(min(uint64(max(h.count, 1)), h.last-h.first+1))
+		b.loss = h.loss(size)
+	} else {
+		b.record = false
+	}
+	r.add(b)
+}
+
+// gap notes bytes of no frame. All that is known of them are the numbers before
+// and behind.
+func (r *restorer) gap(it item, seg *segment) {
+	b := bad{seg: seg, at: it.offset, size: it.size}
+	if it.size >= 2*headerSize && r.before < maxNumber { // else no events fit
+		// Nothing is behind it yet: one event at least.
+		b.loss = ledger.Loss{First: r.before + 1, Last: r.before + 1, Count: 1, Bytes: it.size, Reason: ledger.SpoolCorrupt}
+		b.gap, b.open = true, true
+	}
+	r.add(b)
+	if n := len(r.spoiled) - 1; b.open && (len(r.gaps) == 0 || r.gaps[len(r.gaps)-1] != n) {
+		r.gaps = append(r.gaps, n)
+	}
+}
+
+// end ends the gaps before a frame of events.
+func (r *restorer) end(h header) {
+	for _, i := range r.gaps {
+		b := &r.spoiled[i]
+		b.open = false
+		if h.first <= b.loss.First {
+			b.loss = ledger.Loss{}
+			continue
+		}
+		b.loss.Last = min(h.first-1, maxNumber)
+		b.loss.Count = atMost(b.loss.Last - b.loss.First + 1)
+	}
+	r.gaps = r.gaps[:0]
+}
+
+// settle drops, of what is spoiled in the file that was read, what is settled
+// and what has no events, and logs it once.
+func (r *restorer) settle(from int, path string, settled func(bad) bool) {
+	var bytes int64
+	kept := r.spoiled[:from]
+	places := 0
+	for _, b := range r.spoiled[from:] {
+		if settled(b) {
+			continue
+		}
+		places++
+		bytes += b.size
+		if b.loss.First == 0 {
+			continue
+		}
+		r.number(b.loss.Last)
+		// The losses that the record reported have to be reported again.
+		if len(r.left.Losses)+len(b.told) <= maxKept {
+			r.left.Losses = append(r.left.Losses, b.told...)
+		}
+		b.told = nil
+		kept = append(kept, b)
+	}
+	if places > 0 {
+		r.spool.opt.Log.Warn("a file of the spool is not what was written; what it lost is reported in the stream",
+			"path", path, "places", places, "bytes", bytes)
+	}
+	r.spoiled = kept
 }
 
 // atMost is n as a count of events.
-func atMost(n uint64) int { return int(min(n, 1<<31)) }
+func atMost(n uint64) int { return int(min(n, maxCount)) }
 
 // close ends the gaps at the end of segments: the next one's mark has the
 // highest number that could be in them.
@@ -513,16 +699,7 @@ func (r *restorer) close(seg *segment, mark uint64) {
 // sum brings together what segments and journal said.
 func (r *restorer) sum() {
 	left, e := r.left, r.env
-	r.inRecords.merge()
-	for _, run := range r.runs {
-		if e.journalFirst == 0 {
-			e.journalFirst = run.First
-		}
-		e.journalFirst = min(e.journalFirst, run.First)
-		left.Lines = append(left.Lines, run.without(r.inRecords)...)
-	}
-	order.By(left.Lines, func(a, b Run) int { return cmp.Compare(a.First, b.First) })
-	left.Lines = joinRuns(left.Lines)
+	left.Lines = r.runs
 	if len(left.Lines) == 0 && slices.ContainsFunc(r.spoiled, func(b bad) bool { return b.seg == nil }) {
 		e.journalFirst = 0 // not emptied: nobody is told yet of what it lost
 	}
@@ -530,26 +707,21 @@ func (r *restorer) sum() {
 
 	// What is spoiled in one place may be whole in another: a record was
 	// journalled before, and what was journalled is in a record.
-	var inJournal, told spans
+	var inJournal, told, seen spans // seen: of the journal's spoiled lines, whose records may be spoiled as well
 	for _, run := range left.Lines {
 		inJournal.add(run.First, run.Last)
 	}
-	inJournal.merge()
 	for _, b := range r.spoiled {
-		if !b.gap {
-			told.add(b.loss.First, b.loss.Last)
+		if b.gap {
+			continue
 		}
-	}
-	told.merge()
-	var seen spans // of the journal's spoiled lines, whose records may be spoiled as well
-	for _, b := range r.spoiled {
-		if !b.gap && b.seg != nil {
+		told.add(b.loss.First, b.loss.Last)
+		if b.seg != nil {
 			seen.add(b.loss.First, b.loss.Last)
 		}
 	}
-	seen.merge()
 	if r.promise != nil {
-		left.Losses = append(left.Losses, r.promise.broken(inJournal, r.inRecords, told)...)
+		left.Losses = append(left.Losses, r.promise.broken(union(inJournal, r.inRecords, told))...)
 		left.Records = slices.DeleteFunc(left.Records, func(ref *Ref) bool {
 			if r.promise.has(ref) {
 				return false
@@ -558,21 +730,19 @@ func (r *restorer) sum() {
 			return true
 		})
 	}
+	forGap, forLines, forRecord := union(inJournal, r.inRecords, told), union(inJournal, r.inRecords, seen), union(inJournal)
 	for _, b := range r.spoiled {
 		if b.gap && r.promise != nil {
 			continue // it is known what was in it
 		}
-		known := []spans{inJournal}
-		if b.gap || b.seg == nil {
-			known = append(known, r.inRecords)
-		}
+		known := forRecord
 		switch {
 		case b.gap:
-			known = append(known, told)
+			known = forGap
 		case b.seg == nil:
-			known = append(known, seen)
+			known = forLines
 		}
-		loss, ok := without(b.loss, known)
+		loss, ok := known.without(b.loss)
 		if !ok {
 			continue
 		}
@@ -611,61 +781,70 @@ func (s *spans) merge() {
 	*s = merged
 }
 
-// has reports whether n is within merged spans.
-func (s spans) has(n uint64) bool {
-	i, found := slices.BinarySearchFunc(s, n, func(span struct{ first, last uint64 }, n uint64) int {
-		switch {
-		case span.last < n:
-			return -1
-		case span.first > n:
-			return 1
-		}
-		return 0
-	})
-	return found && i < len(s)
+// from returns the index of the first of merged spans that ends at n or later.
+func (s spans) from(n uint64) int {
+	i, _ := slices.BinarySearchFunc(s, n, func(span struct{ first, last uint64 }, n uint64) int { return cmp.Compare(span.last, n) })
+	return i
 }
 
-// without returns what of a loss lies in none of the merged spans: its ends
-// are cut, and its count is at most the numbers that are left.
-func without(loss ledger.Loss, known []spans) (ledger.Loss, bool) {
-	var all spans
-	for _, s := range known {
-		all = append(all, s...)
+// meets reports whether merged spans have a number from first to last.
+func (s spans) meets(first, last uint64) bool {
+	i := s.from(first)
+	return i < len(s) && s[i].first <= last
+}
+
+// known is numbers that are accounted for.
+type known struct {
+	spans           // merged
+	before []uint64 // how many numbers are in the spans before each
+}
+
+func union(of ...spans) (k known) {
+	k.spans = slices.Concat(of...)
+	k.merge()
+	sum := uint64(0)
+	for _, s := range k.spans {
+		k.before = append(k.before, sum)
+		sum += s.last - s.first + 1
 	}
-	all = slices.Clone(all)
-	all.merge()
-	left := loss.Last - loss.First + 1
-	for _, s := range all {
-		first, last := max(s.first, loss.First), min(s.last, loss.Last)
-		if first <= last {
-			left -= last - first + 1
-		}
+	return k
+}
+
+// until counts the numbers up to n.
+func (k known) until(n uint64) uint64 {
+	i := k.from(n)
+	switch {
+	case i < len(k.spans) && k.spans[i].first <= n:
+		return k.before[i] + n - k.spans[i].first + 1
+	case i < len(k.spans):
+		return k.before[i]
+	case i > 0:
+		return k.before[i-1] + k.spans[i-1].last - k.spans[i-1].first + 1
 	}
+	return 0
+}
+
+// without returns what of a loss is not known: its ends are cut, and its count
+// is at most the numbers that are left.
+func (k known) without(loss ledger.Loss) (ledger.Loss, bool) {
+	left := loss.Last - loss.First + 1 - (k.until(loss.Last) - k.until(loss.First-1))
 	if left == 0 {
 		return ledger.Loss{}, false
 	}
-	for _, s := range all { // in order
-		if s.first <= loss.First && s.last >= loss.First {
-			loss.First = s.last + 1
-		}
+	if i := k.from(loss.First); i < len(k.spans) && k.spans[i].first <= loss.First {
+		loss.First = k.spans[i].last + 1
 	}
-	for _, s := range slices.Backward(all) {
-		if s.first <= loss.Last && s.last >= loss.Last {
-			loss.Last = s.first - 1
-		}
+	if i := k.from(loss.Last); i < len(k.spans) && k.spans[i].first <= loss.Last {
+		loss.Last = k.spans[i].first - 1
 	}
 	loss.Count = int(min(uint64(loss.Count), left))
 	return loss, true
 }
 
-// without returns the lines whose numbers are in none of the spans. Lines that
-// cannot be told from each other are all kept: better twice than not at all.
-func (run Run) without(known spans) []Run {
-	whole := true
-	for _, s := range known {
-		whole = whole && (s.last < run.First || s.first > run.Last)
-	}
-	if whole {
+// without returns the lines whose numbers are in none of the merged spans. Lines
+// that cannot be told from each other are all kept: better twice than not at all.
+func (run Run) without(in spans) []Run {
+	if !in.meets(run.First, run.Last) {
 		return []Run{run}
 	}
 	lines := bytes.SplitAfter(run.Lines, []byte("\n"))
@@ -673,16 +852,14 @@ func (run Run) without(known spans) []Run {
 		lines = lines[:n-1]
 	}
 	if uint64(len(lines)) != run.Last-run.First+1 {
-		for _, s := range known {
-			if s.first <= run.First && run.Last <= s.last {
-				return nil
-			}
+		if i := in.from(run.First); in[i].first <= run.First && run.Last <= in[i].last {
+			return nil
 		}
 		return []Run{run}
 	}
 	var left []Run
 	for i, line := range lines {
-		if n := run.First + uint64(i); !known.has(n) {
+		if n := run.First + uint64(i); !in.meets(n, n) {
 			left = append(left, Run{n, n, line})
 		}
 	}

@@ -18,8 +18,8 @@ type environment struct {
 	id, dir  string
 	resource []byte         // for meta
 	details  format.Details // for meta
-	meta     file           // nil until the folder is made; holds the lock
-	metaSize int64
+	known    bool           // meta of an ended process could be read
+	meta     tail           // its file is nil until the folder is made; holds the lock
 
 	segments []*segment // oldest first
 	current  *segment   // the last of them, while it is written; or nil
@@ -34,6 +34,9 @@ type environment struct {
 	fragmentAt   int64 // offset of the frame that has it
 
 	unread bool // a file could not be opened: it stays for the next process
+	// journalLost means that lines or a fragment went with the journal's file,
+	// and that the caller has not been asked for them again.
+	journalLost bool
 }
 
 // segment is a file of frames. The first one is a mark.
@@ -44,6 +47,7 @@ type segment struct {
 	losses  int    // that have to be told
 	spoiled int    // places that have to be told of
 	top     uint64 // the highest number of its records
+	gone    bool   // its file was deleted, replaced or cut short by somebody else
 }
 
 // kept is a loss that lies on disk and has to be told. One that is spoiled
@@ -73,7 +77,7 @@ func (e *environment) metaJSON() []byte {
 
 // price is the bytes that the next frame costs beside itself.
 func (s *Spool) price(e *environment) (n int64) {
-	if e.meta == nil {
+	if e.meta.file == nil {
 		n += int64(len(e.metaJSON()))
 	}
 	if e.current == nil || e.current.size >= s.segmentSize() {
@@ -82,69 +86,153 @@ func (s *Spool) price(e *environment) (n int64) {
 	return n
 }
 
+// emptyTries is how often files are made that are gone again before they are
+// written: a function that empties /tmp may do so between any two calls.
+const emptyTries = 3
+
 // open makes and locks the folder, once.
-func (s *Spool) open(e *environment) error {
-	if e.meta != nil {
-		return nil
+func (s *Spool) open(e *environment) (err error) {
+	for range emptyTries {
+		if e.meta.file != nil {
+			return nil
+		}
+		if err = s.makeFolder(e); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
-	if err := s.disk.mkdirAll(s.opt.Dir); err != nil {
-		return err
+	return err
+}
+
+func (s *Spool) makeFolder(e *environment) error {
+	for _, dir := range []string{s.opt.Dir, e.dir} {
+		// The function may have put something else in the place of a folder.
+		if info, err := s.disk.lstat(dir); err == nil && !info.IsDir() && secure(s.disk, filepath.Dir(dir), false) == nil {
+			_ = makeWay(s.disk, dir) // or the next call fails
+		}
+		if err := secure(s.disk, dir, true); err != nil {
+			return err
+		}
 	}
-	if err := s.disk.mkdir(e.dir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	f, err := s.disk.open(filepath.Join(e.dir, "meta"), toMake)
+	path := filepath.Join(e.dir, "meta")
+	f, err := makeFile(s.disk, path)
 	if err != nil {
 		return err
 	}
 	// Locked before anything else is there: nobody else adopts it.
 	text := e.metaJSON()
-	if err = lock(f); err == nil {
+	info, err := f.Stat()
+	if err == nil {
+		err = lock(f)
+	}
+	if err == nil {
 		_, err = f.WriteAt(text, 0)
 	}
 	if err != nil {
 		_ = f.Close()
-		_ = s.disk.remove(filepath.Join(e.dir, "meta")) // or it would be in the way of the next attempt
+		_ = s.disk.remove(path) // or it would be in the way of the next attempt
 		_ = s.disk.remove(e.dir)
 		return err
 	}
-	e.meta, e.metaSize = f, int64(len(text))
-	s.bytes += e.metaSize
+	e.meta = tail{path: path, file: f, info: info, size: int64(len(text))}
+	s.bytes += e.meta.size
 	return nil
 }
 
 // create makes a file in the folder, and the folder where it is missing.
-func (s *Spool) create(e *environment, name string) (file, error) {
-	if err := s.open(e); err != nil {
-		return nil, err
-	}
-	f, err := s.disk.open(filepath.Join(e.dir, name), toMake)
-	if errors.Is(err, fs.ErrNotExist) {
-		// The function tidied /tmp up. What was there is lost, and told of
-		// when it is read.
-		_ = e.meta.Close()
-		s.bytes -= e.metaSize
-		e.meta, e.metaSize = nil, 0
-		if err := s.open(e); err != nil {
-			return nil, err
+func (s *Spool) create(e *environment, name string) (t tail, err error) {
+	t.path = filepath.Join(e.dir, name)
+	for range emptyTries {
+		if err = s.open(e); err != nil {
+			return t, err
 		}
-		f, err = s.disk.open(filepath.Join(e.dir, name), toMake)
+		if t.file, err = makeFile(s.disk, t.path); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		s.check(e)
 	}
-	return f, err
+	if err != nil {
+		return t, err
+	}
+	t.info, err = t.file.Stat()
+	return t, err
+}
+
+// check finds the files of an environment that somebody else has deleted,
+// replaced or cut short: /tmp is the function's. It makes the folder again, with
+// the losses that have to be reported. The caller has the records and the lines.
+func (s *Spool) check(e *environment) {
+	had := e.meta.file != nil
+	if !had && len(e.segments) == 0 && e.journal.path == "" {
+		return // most processes never need a file
+	}
+	err := secure(s.disk, e.dir, false)
+	if err != nil && !permanent(err) {
+		return // it may all be there
+	}
+	lost := func(t *tail) bool {
+		if err == nil && t.lost(s.disk) {
+			_ = makeWay(s.disk, t.path)
+			return true
+		}
+		return err != nil
+	}
+	if had && lost(&e.meta) {
+		e.meta.close()
+		s.bytes -= e.meta.size
+		e.meta = tail{}
+	}
+	if e.journal.path != "" && lost(&e.journal) {
+		s.bytes -= e.journal.size
+		e.journal.close()
+		e.journalLost = e.journalLost || e.journalFirst > 0 || e.fragment
+		e.journal, e.journalFirst, e.fragment = tail{}, 0, false
+		e.onDisk = 0 // a mark may have been lost
+	}
+	var losses []*kept
+	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool {
+		if !lost(&seg.tail) {
+			return false
+		}
+		seg.gone = true // records can be read as long as its file is open
+		s.gone = s.gone || seg.records > 0
+		s.bytes -= seg.size
+		s.live -= int64(seg.records)
+		if seg == e.current {
+			e.current = nil
+		}
+		e.onDisk = 0
+		for _, k := range e.kept {
+			if k.seg == seg {
+				losses = append(losses, k)
+			}
+		}
+		return true
+	})
+	if had && e.meta.file == nil {
+		if err := s.open(e); err != nil {
+			_ = s.failed(err) // logged
+		}
+	}
+	for _, k := range losses {
+		s.drop(e, k)
+		s.keepLoss(e, k.loss, nil)
+	}
 }
 
 // writable returns the segment to append to, a new one where the current one
 // is full.
 func (s *Spool) writable(e *environment) (*segment, error) {
+	if err := s.open(e); err != nil {
+		return nil, err
+	}
 	if e.current != nil && e.current.size < s.segmentSize() {
 		return e.current, nil
 	}
-	name := fmt.Sprintf("%08d.seg", e.number+1)
-	f, err := s.create(e, name)
+	t, err := s.create(e, fmt.Sprintf("%08d.seg", e.number+1))
 	if err != nil {
 		return nil, err
 	}
-	seg := &segment{env: e, tail: tail{path: filepath.Join(e.dir, name), file: f}}
+	seg := &segment{env: e, tail: t}
 	// The mark keeps Next right when all other frames are gone.
 	if err := s.write(&seg.tail, appendHeader(nil, header{kind: kindMark, last: e.last}, 0)); err != nil {
 		seg.close()
@@ -170,7 +258,10 @@ func (e *environment) seal() {
 
 // newest reports whether seg is the last segment. That one is never removed
 // while the process lives: its mark is the memory of the numbers given.
-func (seg *segment) newest() bool { return seg == seg.env.segments[len(seg.env.segments)-1] }
+func (seg *segment) newest() bool {
+	n := len(seg.env.segments)
+	return n > 0 && seg == seg.env.segments[n-1]
+}
 
 // idle reports whether nothing in the segment is needed any more.
 func (seg *segment) idle() bool {
@@ -188,6 +279,12 @@ func (seg *segment) needed() bool {
 // way: nothing but a frame of a few bytes, or no file at all.
 func (s *Spool) settle(seg *segment, offset int64) {
 	e := seg.env
+	if seg.gone {
+		if seg.records == 0 {
+			seg.close()
+		}
+		return
+	}
 	if seg.idle() && seg.newest() && (seg != e.current || seg.size >= minSegment) {
 		before := seg.size
 		err := seg.with(s.disk, toWrite, func() error {
@@ -343,25 +440,29 @@ func (s *Spool) leave(e *environment) {
 		left = left || seg.records > 0 || seg.losses > 0
 	}
 	e.current = nil
+	safe := e.meta.file == nil || secure(s.disk, e.dir, false) == nil // else something else is there now
 	for _, seg := range e.segments {
 		seg.close()
+		if !safe {
+			continue
+		}
 		// What is spoiled was told; the last segment remembers the numbers.
 		if !left || seg.records+seg.losses == 0 && !seg.needed() && !seg.newest() {
 			s.remove(seg)
 		}
 	}
 	e.journal.close()
-	if e.meta == nil {
+	if e.meta.file == nil {
 		return
 	}
-	if !left {
+	if !left && safe {
 		if e.journal.path != "" && s.disk.remove(e.journal.path) == nil {
 			s.bytes -= e.journal.size
 		}
 		if s.disk.remove(filepath.Join(e.dir, "meta")) == nil {
-			s.bytes -= e.metaSize
+			s.bytes -= e.meta.size
 		}
 		_ = s.disk.remove(e.dir) // stays where there is something else in it
 	}
-	_ = e.meta.Close()
+	e.meta.close()
 }

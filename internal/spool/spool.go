@@ -15,6 +15,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -48,15 +49,25 @@ const (
 	defaultRetry = 30 * time.Second
 )
 
-// Options are what a Spool needs to know. Retry may be zero.
+// Checker looks at what another process left: anything in the sandbox may have
+// written it.
+type Checker interface {
+	// Record reports whether a record can be one of Kinetel's.
+	Record(r *pack.Record) bool
+	// Line reports whether text is the line of that number.
+	Line(o *pack.Origin, seq uint64, text []byte) bool
+}
+
+// Options are what a Spool needs to know. Retry and Check may be zero.
 type Options struct {
-	Dir string // has a folder for each environment
+	Dir string // absolute; has a folder for each environment
 	Max int64  // bytes of all files, those of ended processes included
 	// Reserve is what of Max records leave to the journal: its lines are on disk
 	// until the record of them is.
 	Reserve int64
 	Log     *slog.Logger
 	Retry   time.Duration // how long a failing disk is left alone; 0: 30 s
+	Check   Checker       // nil: records and lines are taken as they are
 }
 
 // Spool is a bounded store on disk. It is safe for concurrent use.
@@ -71,6 +82,7 @@ type Spool struct {
 	live   int64                   // frames that a done frame may have to follow
 	buf    []byte                  // scratch for a frame
 	full   bool                    // told that the journal has no room
+	gone   bool                    // records went with their files, and Check has not said so
 	broken error                   // why the disk is left alone; nil: it works
 	since  time.Time               // when it was last tried
 }
@@ -96,7 +108,9 @@ type Ref struct {
 	seg    *segment
 	offset int64
 	size   int32
-	done   bool // guarded by the Spool's mu
+	// adopted means that another process wrote it, whatever that was.
+	adopted bool
+	done    bool // guarded by the Spool's mu
 }
 
 // Size is the bytes that the record takes on disk.
@@ -120,6 +134,7 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.check(e)
 	head, h, err := appendRecord(s.buf[:0], r)
 	if err != nil {
 		return nil, err
@@ -180,13 +195,27 @@ func (s *Spool) scratch(buf []byte) {
 	}
 }
 
-// Read returns the record again. It fails with ErrCorrupt, or the disk's
-// error, when it cannot be read back.
+// Read returns the record again. It fails with ErrCorrupt where that is the
+// same at each attempt, and with the disk's error otherwise.
 func (s *Spool) Read(ref *Ref) (*pack.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, errClosed
+	}
+	r, err := s.read(ref)
+	if permanent(err) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a record of the spool: %s at %d: %w", ref.seg.path, ref.offset, err)
+	}
+	return r, nil
+}
+
+func (s *Spool) read(ref *Ref) (*pack.Record, error) {
+	if ref.seg.gone && ref.seg.file == nil {
+		return nil, fs.ErrNotExist
 	}
 	frame := make([]byte, ref.size)
 	err := ref.seg.with(s.disk, toRead, func() error {
@@ -194,20 +223,48 @@ func (s *Spool) Read(ref *Ref) (*pack.Record, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read a record of the spool: %w", err)
+		return nil, err
 	}
 	h, behind, ok := parseHeader(frame[:headerSize])
 	same := ok && !behind && h.kind == kindRecord && h.size() == int64(ref.size) && h.first == ref.First && h.last == ref.Last
 	if !same || checksum(frame[headerSize:headerSize+int(h.length)]) != h.sum {
-		return nil, fmt.Errorf("read a record of the spool: %s at %d: %w", ref.seg.path, ref.offset, ErrCorrupt)
+		return nil, ErrCorrupt
 	}
 	meta, data, err := parseRecord(frame[headerSize : headerSize+int(h.length)])
 	if err != nil {
-		return nil, fmt.Errorf("read a record of the spool: %s at %d: %w", ref.seg.path, ref.offset, ErrCorrupt)
+		return nil, ErrCorrupt
 	}
 	r := ref.Record()
 	r.Data, r.PartitionKey = data[:len(data):len(data)], string(meta.PartitionKey)
+	if ref.adopted && s.opt.Check != nil && !s.opt.Check.Record(r) {
+		return nil, ErrCorrupt
+	}
 	return r, nil
+}
+
+// Check looks whether the files are still there: everything in /tmp is the
+// function's to delete. It reports whether no record went with its file since
+// the last call.
+func (s *Spool) Check() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return true
+	}
+	for _, e := range s.envs {
+		s.check(e)
+	}
+	whole := !s.gone
+	s.gone = false
+	return whole
+}
+
+// Gone reports whether a record's file is not there any more. The record may
+// still be read.
+func (s *Spool) Gone(ref *Ref) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ref.seg.gone
 }
 
 // Done says that a record is in Kinesis, or told as lost: it is never to be
@@ -224,8 +281,36 @@ func (s *Spool) Done(ref *Ref) {
 		return
 	}
 	ref.seg.records--
-	s.live--
+	if !ref.seg.gone {
+		s.live--
+	}
 	s.settle(ref.seg, ref.offset)
+}
+
+// Sent says that a record that is not on disk is in Kinesis. The losses that it
+// reports are settled, and its numbers are not given again, as if it had been
+// appended: the spool may have been too full for that.
+func (s *Spool) Sent(r *pack.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.envs[r.Origin.EnvironmentID]
+	if s.closed || e == nil {
+		return
+	}
+	e.last = max(e.last, r.Last)
+	for _, k := range e.toldBy(r.Losses) {
+		s.drop(e, k)
+		s.settle(k.seg, k.offset)
+	}
+	if e.onDisk >= e.last || !slices.ContainsFunc(e.segments, func(seg *segment) bool { return seg.records+seg.losses+seg.spoiled > 0 }) {
+		return // the folder goes with this process, or the next record notes it
+	}
+	seg := e.segments[len(e.segments)-1]
+	if s.room(headerSize, 0) && seg.with(s.disk, toWrite, func() error {
+		return s.write(&seg.tail, appendHeader(nil, header{kind: kindMark, last: e.last}, 0))
+	}) == nil {
+		e.onDisk = e.last
+	}
 }
 
 // Together reports whether two records lie in one file: disk space is free
@@ -263,8 +348,12 @@ func (s *Spool) Lost(o *pack.Origin, loss ledger.Loss) {
 	if len(e.kept)-len(old) >= maxKept {
 		return
 	}
-	frame := appendLoss(s.buf[:0], loss)
-	defer func() { s.scratch(frame) }()
+	s.keepLoss(e, loss, old)
+}
+
+// keepLoss writes a loss, which takes the place of old ones.
+func (s *Spool) keepLoss(e *environment, loss ledger.Loss, old []*kept) {
+	frame := appendLoss(nil, loss)
 	if !s.room(int64(len(frame))+headerSize+s.price(e), s.reserve()) {
 		return
 	}
@@ -340,6 +429,13 @@ func (s *Spool) ready(o *pack.Origin) (*environment, error) {
 	e.resource, e.details = o.Resource, o.Details()
 	s.envs[e.id] = e
 	return e, nil
+}
+
+// RetryNow has a failing disk tried with the next call: there is no later.
+func (s *Spool) RetryNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Time{}
 }
 
 // failed has the disk left alone for a while, and tells it once.

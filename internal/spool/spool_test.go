@@ -216,9 +216,9 @@ func TestNewTouchesNoFile(t *testing.T) {
 
 func TestRecordIsReadBackAsItWas(t *testing.T) {
 	r := newRig(t, 64<<20)
-	for _, size := range []int{0, 1, 2000, 64 << 10, 1 << 20} {
+	for _, size := range []int{0, 1, 2000, 64 << 10, 1<<20 - 6} {
 		rec := record(origin(mine), uint64(size+1), uint64(size+7), size)
-		rec.PartitionKey, rec.Ordinary = "\xff\x00k\"ey", 3
+		rec.PartitionKey, rec.Ordinary = "ß\x00k\"ey"[:6], 3
 		rec.Losses = []ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: 9, Reason: ledger.BufferFull}}
 		ref := r.append(rec)
 		got, err := r.Read(ref)
@@ -420,6 +420,9 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 			r.append(record(o, 2, 2, 10))
 			r.ForgetJournal(o)
 		}, 601},
+		{"a record went to Kinesis from memory", func(r *rig, o *pack.Origin) {
+			r.Sent(record(o, 2, 500, 10))
+		}, 501},
 		{"a loss is of the highest numbers", func(r *rig, o *pack.Origin) {
 			r.Lost(o, ledger.Loss{First: 70, Last: 80, Count: 11, Reason: ledger.Rejected})
 		}, 81},
@@ -506,6 +509,23 @@ func TestLossIsKeptUntilARecordTellsOfIt(t *testing.T) {
 		t.Error(diff)
 	}
 	want(t, r.recover(), "record 51-51", "loss 5-6 2 rejected", "loss 30-40 11 buffer-full", "next 52")
+}
+
+// The spool may have been too full for the record that reports a loss.
+func TestALossIsSettledByARecordThatIsSentFromMemory(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := origin(mine)
+	r.append(record(o, 1, 1, 10))
+	for n, first := range []uint64{10, 20, 30} {
+		r.Lost(o, ledger.Loss{First: first, Last: first + 1, Count: 2, Bytes: 5, Reason: ledger.SpoolFull, Number: uint64(n + 1)})
+	}
+	report := record(o, 40, 41, 10)
+	report.Losses = []ledger.Loss{
+		{First: 10, Last: 11, Count: 2, Bytes: 5, Reason: ledger.SpoolFull},
+		{First: 20, Last: 21, Count: 2, Bytes: 5, Reason: ledger.SpoolFull, Number: 2},
+	}
+	r.Sent(report)
+	want(t, r.recover(), "record 1-1", "loss 30-31 2 spool-full", "next 42")
 }
 
 func TestLossesThatAreHandedBackAsOneTakeThePlaceOfTheirParts(t *testing.T) {
@@ -705,6 +725,49 @@ func TestDiskThatFailsAtTheFirstFileIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A function that empties /tmp while a file is made is no reason to leave the disk
+// alone for a while.
+func TestAFileThatIsGoneAtOnceIsMadeAgain(t *testing.T) {
+	for _, op := range []string{"open", "mkdir"} {
+		for _, journal := range []bool{false, true} {
+			t.Run(fmt.Sprint(op, " journal ", journal), func(t *testing.T) {
+				r := newRig(t, 1<<20)
+				fails := 2
+				r.Break((&failing{fail: func(o string, n int) (int, error) {
+					if o != op || fails == 0 {
+						return n, nil
+					}
+					fails--
+					return 0, syscall.ENOENT
+				}}).fault)
+				if journal {
+					r.journal(origin(mine), 1, 1, "")
+				} else {
+					r.append(record(origin(mine), 1, 1, 10))
+				}
+				if log := r.log.String(); log != "" || fails > 0 {
+					t.Errorf("%d attempts were not needed; the log:\n%s", fails, log)
+				}
+			})
+		}
+	}
+}
+
+func TestAFailingDiskIsTriedOnceMoreAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1<<20)
+		disk := &failing{fail: func(string, int) (int, error) { return 0, syscall.EROFS }}
+		r.Break(disk.fault)
+		_, _ = r.Append(record(origin(mine), 1, 1, 10))
+		disk.fail = nil
+		if _, err := r.Append(record(origin(mine), 1, 1, 10)); !errors.Is(err, syscall.EROFS) {
+			t.Fatalf("the error is %v", err)
+		}
+		r.RetryNow()
+		r.append(record(origin(mine), 1, 1, 10))
+	})
+}
+
 func TestFolderThatCannotBeIsAnError(t *testing.T) {
 	r := newRig(t, 1<<20)
 	if err := os.MkdirAll(filepath.Dir(filepath.Dir(r.dir)), 0o700); err != nil {
@@ -713,7 +776,7 @@ func TestFolderThatCannotBeIsAnError(t *testing.T) {
 	if err := os.WriteFile(filepath.Dir(r.dir), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Append(record(origin(mine), 1, 1, 10)); !errors.Is(err, syscall.ENOTDIR) {
+	if _, err := r.Append(record(origin(mine), 1, 1, 10)); err == nil || !strings.Contains(err.Error(), "is no folder") {
 		t.Errorf("the error is %v", err)
 	}
 	if r.Journal(origin(mine), 1, 1, lines(1, 1), nil) || r.Recover() != nil {

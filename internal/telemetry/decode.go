@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"kinetel/internal/event"
 	"kinetel/internal/scan"
@@ -36,15 +37,16 @@ type Decoder struct {
 }
 
 const (
-	// maxFragment bounds a record that is being put together.
-	maxFragment = 8 << 20
+	// maxFragment bounds a record that is being put together, and with it what an
+	// event may be. Packing takes several times its size.
+	maxFragment = 4 << 20
 	// maxWaited is how many other bodies may come between the halves of a
 	// record. Lambda posts one body at a time, so the next one should go on
 	// with it; more than one is kindness.
 	maxWaited = 2
-	// maxUnparsed is how much text one kinetel.unparsed event carries. It
-	// keeps such an event far below Kinesis' limit for a record.
-	maxUnparsed = 256 << 10
+	// maxUnparsed is how long the text of one kinetel.unparsed event is, as JSON.
+	// It keeps such an event far below Kinesis' limit for a record.
+	maxUnparsed = 128 << 10
 	// maxSalvage bounds what is tried with broken events in a body: to see
 	// them as cut, and to find events behind them.
 	maxSalvage = 256
@@ -59,9 +61,10 @@ func NewDecoder(emit func(*event.Event)) *Decoder {
 // Decode takes one body, received at the given time. It keeps nothing of body.
 func (d *Decoder) Decode(body []byte, received time.Time) {
 	if len(d.fragment) > 0 {
-		if joined, ok := d.join(body); ok {
+		if d.join(body) {
+			joined := d.fragment
 			d.fragment = nil
-			d.elements(joined, received)
+			d.elements(joined, received, true)
 			return
 		}
 		d.waited++
@@ -69,7 +72,7 @@ func (d *Decoder) Decode(body []byte, received time.Time) {
 			d.Close(received)
 		}
 	}
-	d.elements(body, received)
+	d.elements(body, received, false)
 }
 
 // Close gives up waiting for the rest of a record that was cut, and hands on
@@ -84,39 +87,50 @@ func (d *Decoder) Close(received time.Time) {
 // to come. Nobody changes it.
 func (d *Decoder) Fragment() []byte { return d.fragment }
 
-// join puts the fragment and the body that goes on with it together; not ok
-// means that the body is something else.
-func (d *Decoder) join(body []byte) ([]byte, bool) {
+// join appends the body that goes on with the fragment to it; not ok means that
+// the body is something else, and the fragment is what it was. The text of a
+// fragment is never changed, and so need not be copied.
+func (d *Decoder) join(body []byte) (ok bool) {
 	rest, ok := bytes.CutPrefix(body, []byte{'['})
 	if !ok {
-		return nil, false
+		return false
 	}
 	if !bytes.HasPrefix(rest, d.fragment[:d.envelope]) {
-		return nil, false
+		return false
 	}
 	if again, _, ok := cutRecord(rest); ok && bytes.Equal(again, d.fragment) {
-		return nil, false // the same half once more
+		return false // the same half once more
 	}
-	joined := make([]byte, 0, len(d.fragment)+len(rest)-d.envelope)
-	joined = append(joined, d.fragment...)
-	joined = append(joined, rest[d.envelope:]...)
+	fragment := d.fragment
+	size := len(fragment) + len(rest) - d.envelope
+	if size > maxFragment+maxBytes { // other events may stand behind it
+		d.waited = maxWaited
+		return false
+	}
+	if cap(fragment) < size {
+		fragment = append(make([]byte, 0, size), fragment...)
+	}
+	joined := append(fragment, rest[d.envelope:]...)
 	if _, end, err := parseEvent(joined, 0); err == nil && followed(joined, end) {
-		return joined, true
+		d.fragment = joined
+		return true
 	}
 	// Another event may well have the same time and type. What goes on with a
 	// record is no event, unless the cut was at a quote with a backslash; and
 	// then it would have fitted.
 	if _, end, err := parseEvent(rest, 0); err == nil && followed(rest, end) {
-		return nil, false
+		return false
 	}
 	// Not whole yet: it may have been cut once more.
-	_, _, ok = cutRecord(joined)
-	return joined, ok
+	if _, _, ok = cutRecord(joined); ok {
+		d.fragment = joined
+	}
+	return ok
 }
 
 // elements hands on the events of b, which is a JSON array, or what is left
-// of one.
-func (d *Decoder) elements(b []byte, received time.Time) {
+// of one. own says that b is nobody else's.
+func (d *Decoder) elements(b []byte, received time.Time, own bool) {
 	salvage, cuts := maxSalvage, maxSalvage
 	for i := 0; ; {
 		i = scan.Space(b, i)
@@ -144,6 +158,9 @@ func (d *Decoder) elements(b []byte, received time.Time) {
 		// to it, or something is wrong, and what follows need not be.
 		if cuts > 0 {
 			if fragment, envelope, ok := cutRecord(b[i:]); ok {
+				if !own {
+					fragment = bytes.Clone(fragment)
+				}
 				d.keep(fragment, envelope, received)
 				return
 			}
@@ -155,7 +172,7 @@ func (d *Decoder) elements(b []byte, received time.Time) {
 	}
 }
 
-// keep holds a record that was cut until its rest comes.
+// keep holds a record that was cut until its rest comes. It keeps fragment.
 func (d *Decoder) keep(fragment []byte, envelope int, received time.Time) {
 	// Two cut records at once can only be the same one twice, or the rest of
 	// the older one is never coming.
@@ -166,21 +183,40 @@ func (d *Decoder) keep(fragment []byte, envelope int, received time.Time) {
 		d.unparsed(fragment, received)
 		return
 	}
-	d.fragment = bytes.Clone(fragment)
+	d.fragment = fragment
 	d.envelope = envelope
 	d.waited = 0
 }
 
 func (d *Decoder) unparsed(text []byte, received time.Time) { Unparsed(text, received, d.emit) }
 
-// Unparsed hands on text that is no event, in kinetel.unparsed events.
+// Unparsed hands on text that is no event, in kinetel.unparsed events. It cuts no
+// character in two.
 func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 	for len(text) > 0 {
-		n := min(len(text), maxUnparsed)
+		n, size := 0, len(`""`)
+		for n < len(text) && size < maxUnparsed {
+			size++
+			switch c := text[n]; {
+			case c == '"' || c == '\\':
+				size++
+			case c < ' ':
+				size += len(`u0000`)
+			}
+			n++
+		}
+		if n < len(text) {
+			for back := n; back > n-utf8.UTFMax; back-- { // not inside of a character
+				if utf8.RuneStart(text[back]) {
+					n = back
+					break
+				}
+			}
+		}
 		emit(&event.Event{
 			Received: received,
 			Type:     []byte(event.TypeUnparsed),
-			Record:   event.AppendQuoted(nil, text[:n]),
+			Record:   event.AppendQuoted(make([]byte, 0, size), text[:n]),
 		})
 		text = text[n:]
 	}
@@ -244,10 +280,32 @@ func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 	if i >= len(b) {
 		return ev, i, scan.ErrCut
 	}
-	if !seen.shape || seen.twice {
+	if !seen.shape || seen.twice || !isType(ev.Type) {
 		return ev, i + 1, errNoEvent
 	}
 	return ev, i + 1, nil
+}
+
+// isType reports whether text can be the type of an event of Lambda's: a name
+// without white space or escapes, and none of Kinetel's own. What has another
+// type is kept as text, in kinetel.unparsed: a consumer that unescapes the type,
+// trims it or ignores its case must not take it for a word of Kinetel's.
+func isType(text []byte) bool {
+	if string(text) == event.TypeFunction {
+		return true
+	}
+	for _, c := range text {
+		if c <= ' ' || c >= 0x7f || c == '\\' {
+			return false
+		}
+	}
+	const own = "kinetel"
+	for i := range own {
+		if i >= len(text) || text[i]|0x20 != own[i] { // in either case
+			return true
+		}
+	}
+	return false
 }
 
 // memberName returns the text of the member's name whose quote is b[i].

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -143,7 +144,7 @@ func TestDecodeScenarios(t *testing.T) {
 		{"an empty text record", "[" + function(`""`) + "]", []string{functionLine(`""`)}},
 		{"several events keep their order", "[" + helloEvent + "," + doneEvent + "," + helloEvent + "]", []string{helloLine, doneLine, helloLine}},
 		{"an unknown type", `[{"time":"` + at + `","type":"platform.novelty","record":{"x":1}}]`, []string{at + ` platform.novelty {"x":1}`}},
-		{"a type with an escape stays as it is", `[{"time":"` + at + `","type":"a\u0062\"c","record":1}]`, []string{at + ` a\u0062\"c 1`}},
+		{"a type with an escape is none of Lambda's", `[{"time":"` + at + `","type":"a\u0062\"c","record":1},` + doneEvent + `]`, []string{`unparsed: {"time":"` + at + `","type":"a\u0062\"c","record":1}`, doneLine}},
 		{"record absent", `[{"time":"` + at + `","type":"function"}]`, []string{at + " function -"}},
 		{"time absent", `[{"type":"function","record":"x"}]`, []string{`- function "x"`}},
 		{"time that is no time", `[{"time":"yesterday","type":"function","record":"x"}]`, []string{`- function "x" +"time":"yesterday"`}},
@@ -198,7 +199,7 @@ func TestDecodeScenarios(t *testing.T) {
 		{"broken UTF-8 stays byte for byte", "[" + function("\"a\xff\xc3\x28\xed\xa0\x80\xf0\x9fz\"") + "," + function("{\"\xfe\":\"\x80\"}") + "]", []string{functionLine("\"a\xff\xc3\x28\xed\xa0\x80\xf0\x9fz\""), functionLine("{\"\xfe\":\"\x80\"}")}},
 		{"broken UTF-8 in garbage stays byte for byte", "[\xff\xfe\x80," + doneEvent + "]", []string{"unparsed: \xff\xfe\x80", doneLine}},
 		{"escapes of surrogates stay as they are", "[" + function(`"\ud83d\ude00 \ud83d \udead \uD83D\u0041"`) + "]", []string{functionLine(`"\ud83d\ude00 \ud83d \udead \uD83D\u0041"`)}},
-		{"an event that says it is unparsed", `[{"time":"` + at + `","type":"kinetel.unparsed","record":"x"}]`, []string{at + ` kinetel.unparsed "x"`}},
+		{"an event that says it is unparsed", `[{"time":"` + at + `","type":"kinetel.unparsed","record":"x"}]`, []string{`unparsed: {"time":"` + at + `","type":"kinetel.unparsed","record":"x"}`}},
 		{"deeper than the limit", "[" + function(strings.Repeat("[", scan.MaxDepth+1)+strings.Repeat("]", scan.MaxDepth+1)) + "," + doneEvent + "]", []string{"unparsed: " + function(strings.Repeat("[", scan.MaxDepth+1)+strings.Repeat("]", scan.MaxDepth+1)), doneLine}},
 	}
 	for _, scenario := range scenarios {
@@ -270,6 +271,29 @@ func TestHugeTextIsCutOverSeveralUnparsedEvents(t *testing.T) {
 	}
 }
 
+func TestHugeTextIsCutBetweenCharacters(t *testing.T) {
+	for _, character := range []string{"é", "世", "😀"} {
+		for shift := range len(character) {
+			text := strings.Repeat("x", shift) + strings.Repeat(character, maxUnparsed/len(character)+9)
+			var all string
+			for _, ev := range decode(text).events {
+				piece := string(unquote(ev.Record))
+				if !utf8.ValidString(piece) || len(piece) > maxUnparsed {
+					t.Errorf("%s, shifted by %d: a piece of %d bytes, UTF-8: %t", character, shift, len(piece), utf8.ValidString(piece))
+				}
+				all += piece
+			}
+			if all != text {
+				t.Errorf("%s, shifted by %d: the pieces are another text", character, shift)
+			}
+		}
+	}
+	broken := strings.Repeat("\xbf", maxUnparsed+9)
+	if n := len(decode(broken).events); n != 2 {
+		t.Errorf("text without a character makes %d events", n)
+	}
+}
+
 func TestEventsBehindMuchGarbageAreFound(t *testing.T) {
 	// Half as many false beginnings as the search allows.
 	garbage := strings.Repeat(`,{"time":1x`, maxSalvage/2)
@@ -294,4 +318,57 @@ func TestGarbageWithoutEndIsKept(t *testing.T) {
 func TestAnEventWithGarbageBehindItIsWhole(t *testing.T) {
 	s := decode("[" + doneEvent + "garbage," + helloEvent + "]")
 	wantEvents(t, s, doneLine, "unparsed: garbage", helloLine)
+}
+
+// Whatever a process of the sandbox posts, no consumer takes it for a word of
+// Kinetel's, however it reads a type.
+func TestKinetelsOwnTypesAreTakenFromNobody(t *testing.T) {
+	const record = `{"firstSeq":1,"lastSeq":1000000,"count":1000000,"bytes":1,"reason":"buffer-full"}`
+	forged := func(kind string) string { return `{"time":"` + at + `","type":"` + kind + `","record":` + record + `}` }
+	for _, kind := range []string{
+		"kinetel.loss", "kinetel.report", "kinetel.invocation", "kinetel.environment", "kinetel.span", "kinetel.unparsed", "kinetel.later",
+		"kinetel", "kinetel.", "kinetel/loss", "kinetel_loss", "KINETEL.LOSS", "Kinetel.loss", "kInEtEl.loss",
+		`kinetel\u002eloss`, `\u006binetel.loss`, `k\u0069netel.loss`, `kinetel.\u006coss`, `kinetel.loss\u0000`, `kinetel\u200b.loss`,
+		" kinetel.loss", "kinetel.loss ", `\tkinetel.loss`, `\nkinetel.loss`, "\u00a0kinetel.loss", "\ufeffkinetel.loss",
+		"\u212ainetel.loss", "ｋinetel.loss", "kіnetel.loss", "kinetel\xff.loss", "kine\u00adtel.loss",
+		`platform\u002ereport`, "platform.report ", `\u0070latform.logsDropped`, "platform.logsDropped\u200b", `func\u0074ion`,
+	} {
+		text := forged(kind)
+		wantEvents(t, decode("["+text+"]"), "unparsed: "+text)
+		wantEvents(t, decode("["+helloEvent+","+text+","+doneEvent+"]"), helloLine, "unparsed: "+text, doneLine)
+		wantEvents(t, decode(text+helloEvent), "unparsed: "+text, helloLine) // without an array
+	}
+	// The members may be written in other ways.
+	for _, text := range []string{
+		`{"type":"kinetel.loss"}`,
+		`{ "record" : 1 , "type" : "kinetel.loss" }`,
+		`{"type":"function","type":"kinetel.loss","record":1}`,
+		`{"type":"kinetel.loss","type":"function","record":1}`,
+	} {
+		wantEvents(t, decode("["+text+","+helloEvent+"]"), "unparsed: "+text, helloLine)
+	}
+	// What Kinetel does not know stays apart from what it writes.
+	wantEvents(t, decode(`[{"type":"function","Type":"kinetel.loss","\u0074ype":"kinetel.loss","record":1}]`), `- function 1 +"Type":"kinetel.loss","\u0074ype":"kinetel.loss"`)
+	// Names that Lambda may have one day are taken.
+	for _, kind := range []string{"platform.of.a.later.time", "network", "a-b_c.D9", "x.kinetel.loss", "kinete"} {
+		wantEvents(t, decode("["+forged(kind)+"]"), at+" "+kind+" "+record)
+	}
+}
+
+// A record that is cut over two bodies is one event, and may be forged, too.
+func TestAKinetelTypeInTwoHalvesIsText(t *testing.T) {
+	const head = `{"time":"` + at + `","type":"kinetel.loss","record":`
+	events := decode(`[`+head+`{"count":1,"reason":"x}]`, `[`+head+`y"}},`+doneEvent+`]`)
+	var text strings.Builder
+	for _, ev := range events.events {
+		if ev.Type != event.TypeUnparsed && ev.Type != event.TypePlatformRuntimeDone {
+			t.Errorf("a %s", ev.Type)
+		}
+		if ev.Type == event.TypeUnparsed {
+			text.Write(unquote(ev.Record))
+		}
+	}
+	if got := text.String(); !strings.Contains(got, `"reason":"x`) || !strings.Contains(got, `y"}}`) {
+		t.Errorf("as text there is %q", got)
+	}
 }

@@ -2,13 +2,18 @@ package telemetry
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,18 +32,18 @@ const LookupName = sandboxHost + "."
 
 const (
 	// maxBody bounds a POST. Lambda sends up to twice the subscription's
-	// maxBytes and some metadata (AWS documentation); this is eight times
-	// that of this subscription.
-	maxBody = 16 << 20
-	// maxBodies bounds how many are read at once. Lambda sends one at a time.
-	maxBodies = 4
+	// maxBytes, which is 2 MiB, and metadata (AWS documentation).
+	maxBody = 4<<20 + 64<<10
 	// maxKept bounds the memory that is kept for the next body: as much as
-	// Lambda usually sends at most.
-	maxKept = 2 << 20
+	// Lambda usually sends at most, which is the subscription's maxBytes.
+	maxKept = maxBytes + 64<<10
 	// A client that is slow or silent is given up after these. Frozen time
 	// counts: after a thaw Lambda sends again what was not acknowledged.
 	headerTimeout = 5 * time.Second
 	bodyTimeout   = 10 * time.Second
+	// refusalTimeout is how long the sender of a refused request has to read the
+	// answer.
+	refusalTimeout = 500 * time.Millisecond
 	// idleTimeout is long, because closing Lambda's idle connection buys
 	// nothing and may cross its next POST.
 	idleTimeout = 15 * time.Minute
@@ -54,8 +59,16 @@ type Listener struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{} // closed when the server has ended
-	slots    chan struct{} // one for each body that is being read
 	spare    chan []byte   // memory that a body was read into, for the next one
+	conns    connections
+	bodies   *bodies
+
+	// path is "/" and 128 random bits. Only Lambda knows it, from the
+	// subscription: every process of the sandbox can connect to the port.
+	path string
+	// emulated accepts what AWS's emulator posts, which drops the path.
+	emulated bool
+	refusal  sync.Once // logs the first request to another path
 
 	sink Sink
 
@@ -83,19 +96,34 @@ type Resolver interface {
 }
 
 // Listen opens the listener on an ephemeral port: on the address that Lambda's
-// sandbox name has, and on loopback where it has none.
-func Listen(ctx context.Context, resolver Resolver, log *slog.Logger, sink Sink) (*Listener, error) {
+// sandbox name has, and on loopback where it has none. managed says that this is
+// a managed instance, or AWS's emulator of one.
+func Listen(ctx context.Context, resolver Resolver, managed bool, log *slog.Logger, sink Sink) (*Listener, error) {
+	l := newListener(log, sink)
+	address, inSandbox := sandboxAddress(ctx, resolver)
+	// Lambda has the name; a machine on which the emulator runs does not.
+	l.emulated = managed && !inSandbox
+	var err error
+	if l.listener, err = listen(ctx, address); err != nil {
+		return nil, fmt.Errorf("open the telemetry listener: %w", err)
+	}
+	go l.serve(l.listener)
+	return l, nil
+}
+
+// newListener returns a listener that is not open.
+func newListener(log *slog.Logger, sink Sink) *Listener {
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // never fails: it ends the process instead (crypto/rand)
 	l := &Listener{
 		log:     log,
 		done:    make(chan struct{}),
-		slots:   make(chan struct{}, maxBodies),
 		spare:   make(chan []byte, 1),
+		conns:   connections{open: map[*connection]bool{}},
+		bodies:  newBodies(),
+		path:    "/" + hex.EncodeToString(secret[:]),
 		sink:    sink,
 		decoder: NewDecoder(sink.Take),
-	}
-	var err error
-	if l.listener, err = listen(ctx, sandboxAddress(ctx, resolver)); err != nil {
-		return nil, fmt.Errorf("open the telemetry listener: %w", err)
 	}
 	l.server = &http.Server{
 		Handler:           l,
@@ -104,15 +132,19 @@ func Listen(ctx context.Context, resolver Resolver, log *slog.Logger, sink Sink)
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext:       withConn,
 	}
-	go func() {
-		defer close(l.done)
-		// It ends with ErrServerClosed at Close; anything else is told.
-		if err := l.server.Serve(l.listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("the telemetry listener ended; no more telemetry will arrive", "error", err.Error())
-		}
-	}()
-	return l, nil
+	return l
+}
+
+// serve serves connections until Close.
+func (l *Listener) serve(listener net.Listener) {
+	defer close(l.done)
+	// It ends with ErrServerClosed at Close; anything else is told.
+	l.conns.Listener = listener
+	if err := l.server.Serve(&l.conns); !errors.Is(err, http.ErrServerClosed) {
+		l.log.Error("the telemetry listener ended; no more telemetry will arrive", "error", err.Error())
+	}
 }
 
 const loopback = "127.0.0.1"
@@ -128,42 +160,60 @@ func listen(ctx context.Context, host string) (net.Listener, error) {
 }
 
 // sandboxAddress returns the address of Lambda's sandbox name, and loopback
-// where it has none. Whatever a name server may say, the listener is never open
-// to a public network.
-func sandboxAddress(ctx context.Context, resolver Resolver) string {
+// where it has none; found says whether it has one. Whatever a name server may
+// say, the listener is never open to a public network.
+func sandboxAddress(ctx context.Context, resolver Resolver) (address string, found bool) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	addrs, err := resolver.LookupHost(ctx, LookupName)
 	if err != nil {
-		return loopback
+		return loopback, false
 	}
 	for _, addr := range addrs {
 		if ip := net.ParseIP(addr); ip != nil && (ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsPrivate()) {
-			return addr
+			return addr, true
 		}
 	}
-	return loopback
+	return loopback, len(addrs) > 0
 }
 
 // Port returns the port that the listener is open on.
 func (l *Listener) Port() int { return l.listener.Addr().(*net.TCPAddr).Port }
 
-// ServeHTTP takes one POST of telemetry in. Every path is served.
+// Destination returns the URI that Lambda is to post to. It is a secret.
+func (l *Listener) Destination() string {
+	return "http://" + sandboxHost + ":" + strconv.Itoa(l.Port()) + l.path
+}
+
+// sequenceHeader is what AWS's emulator sends with a body: the body's SHA-256 in
+// base64. Lambda itself does not document it.
+const sequenceHeader = "Sequence-Id"
+
+// ServeHTTP takes one POST of telemetry in. Requests that do not know the path
+// are answered 404 before a byte of their body is read.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	addressed := subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(l.path)) == 1
+	sequence := ""
+	if !addressed && l.emulated && r.URL.Path == "/" {
+		sequence = r.Header.Get(sequenceHeader)
+	}
+	if !addressed && len(sequence) != base64.StdEncoding.EncodedLen(sha256.Size) {
+		l.refuse(w, r)
+		return
+	}
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		w.Header().Set("Allow", "POST, PUT")
 		http.Error(w, "telemetry is taken by POST", http.StatusMethodNotAllowed)
 		return
 	}
-	l.slots <- struct{}{}
-	defer func() { <-l.slots }()
-
+	set(r, connReceiving)
 	var memory []byte
 	select {
 	case memory = <-l.spare:
 	default:
 	}
-	body, err := readBody(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength, memory)
+	body, reading, err := l.bodies.read(w, r, memory)
+	defer l.bodies.release(reading)
 	defer l.keep(body) // nobody has kept anything of it by then
 	if err != nil {
 		// The sender sees that nothing was taken, and Lambda sends again.
@@ -172,16 +222,48 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			status = http.StatusRequestEntityTooLarge
 		}
 		l.log.Warn("a telemetry body was refused and has to be sent again", "status", status, "error", err.Error(), "limit_bytes", maxBody)
+		w.Header().Set("Connection", "close")
 		http.Error(w, err.Error(), status)
 		return
 	}
+	if !addressed {
+		if sum := sha256.Sum256(body); sequence != base64.StdEncoding.EncodeToString(sum[:]) {
+			l.refuse(w, r)
+			return
+		}
+	}
+	set(r, connTaken)
 	l.take(body)
 	w.Header().Set("Content-Length", "0") // else the answer's end waits for our return
 	w.WriteHeader(http.StatusOK)
 	// The answer leaves before anybody acts on the body: a freeze between the
 	// two would have Lambda send it again. A failure shows in Lambda doing so.
 	_ = http.NewResponseController(w).Flush()
+	set(r, connIdle)
 	guard.Run(l.log, "act on telemetry", l.sink.Acknowledged)
+}
+
+// refuse answers a request that does not know the path, and ends its connection.
+func (l *Listener) refuse(w http.ResponseWriter, r *http.Request) {
+	l.refusal.Do(func() {
+		l.log.Warn("a process of this sandbox posted to the telemetry listener under another path than the one that Lambda has; such requests are refused")
+	})
+	conn := connectionOf(r)
+	if conn == nil {
+		http.Error(w, "", http.StatusNotFound)
+		return
+	}
+	// net/http would read some of the body first, and sleep before it closes the
+	// connection, which a great number of clients could make it do at once.
+	_ = conn.SetDeadline(time.Now().Add(refusalTimeout))
+	_, _ = io.WriteString(conn, "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	_ = conn.CloseWrite()
+	// With unread data it would be reset, and the answer lost.
+	var discarded [1 << 10]byte
+	for err := error(nil); err == nil; {
+		_, err = conn.Conn.Read(discarded[:])
+	}
+	panic(http.ErrAbortHandler) // net/http closes it, and says nothing
 }
 
 // keep keeps a body's memory for the next one.
@@ -211,25 +293,11 @@ func (l *Listener) take(body []byte) {
 	guard.Run(l.log, "commit telemetry", func() { l.sink.Commit(l.decoder.Fragment()) })
 }
 
-// readBody reads a body to its end, into memory where that is enough. An honest
-// length saves it from growing.
-func readBody(r io.Reader, length int64, memory []byte) ([]byte, error) {
-	const most = 2 << 20 // of what a mere header makes us allocate
-	if length < 0 || length > most {
-		return io.ReadAll(r)
-	}
-	body := slices.Grow(memory, int(length))[:length]
-	n, err := io.ReadFull(r, body)
-	if err != nil && length > 0 {
-		return nil, fmt.Errorf("%d of %d bytes came: %w", n, length, err)
-	}
-	return body, nil
-}
-
 // Close stops taking bodies, waits for those being taken until ctx ends, and
 // hands on what is left of a record that was cut. What Lambda sends afterwards
 // is refused, so that nothing is acknowledged and then forgotten.
 func (l *Listener) Close(ctx context.Context) {
+	l.conns.shutOut() // nobody waits for a client that may not be Lambda
 	if err := l.server.Shutdown(ctx); err != nil {
 		// Bodies that are still on their way are cut off unacknowledged.
 		_ = l.server.Close()

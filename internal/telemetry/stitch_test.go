@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -399,34 +400,88 @@ func TestFragmentIsWhatIsAcknowledgedAndNoEventYet(t *testing.T) {
 }
 
 func TestUnparsedTextIsHandedOnInPieces(t *testing.T) {
-	for _, tt := range []struct {
-		size int
-		want []int
-	}{
-		{0, nil},
-		{1, []int{1}},
-		{maxUnparsed, []int{maxUnparsed}},
-		{maxUnparsed + 1, []int{maxUnparsed, 1}},
-		{2*maxUnparsed + 7, []int{maxUnparsed, maxUnparsed, 7}},
-	} {
-		text := make([]byte, tt.size)
+	bytesOf := func(n int) string {
+		text := make([]byte, n)
 		for i := range text {
 			text[i] = byte(i * 31)
 		}
-		s := &sink{}
-		Unparsed(text, received, s.take)
-		var sizes []int
-		var whole []byte
-		for _, ev := range s.events {
-			piece := unquote(ev.Record)
-			sizes = append(sizes, len(piece))
-			whole = append(whole, piece...)
-			if ev.Type != event.TypeUnparsed || ev.Time != "" || ev.Extra != "" || !ev.Received.Equal(received) {
-				t.Errorf("%d bytes give %s at %q, received %s", tt.size, ev.Type, ev.Time, ev.Received)
+		return string(text)
+	}
+	for _, tt := range []struct {
+		name, text string
+		pieces     int
+		valid      bool // each piece is UTF-8
+	}{
+		{"nothing", "", 0, true},
+		{"one byte", "x", 1, true},
+		{"as much as one has", strings.Repeat("x", maxUnparsed-2), 1, true},
+		{"one byte more", strings.Repeat("x", maxUnparsed-1), 2, true},
+		{"all bytes there are", bytesOf(2*maxUnparsed + 7), 4, false},
+		{"escapes", strings.Repeat("\x00", maxUnparsed), 6 + 1, true},
+		{"quotes", strings.Repeat(`"`, maxUnparsed), 2 + 1, true},
+		{"characters", "x" + strings.Repeat("世", maxUnparsed), 3 + 1, true},
+		{"long characters", "xy" + strings.Repeat("🎈", maxUnparsed), 4 + 1, true},
+		{"broken characters", strings.Repeat("\x80", 2*maxUnparsed), 2 + 1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &sink{}
+			Unparsed([]byte(tt.text), received, s.take)
+			var whole []byte
+			for _, ev := range s.events {
+				piece := unquote(ev.Record)
+				whole = append(whole, piece...)
+				if ev.Type != event.TypeUnparsed || ev.Time != "" || ev.Extra != "" || !ev.Received.Equal(received) {
+					t.Errorf("a %s at %q, received %s", ev.Type, ev.Time, ev.Received)
+				}
+				if len(ev.Record) > maxUnparsed+len(`u0000`) {
+					t.Errorf("a record of %d bytes", len(ev.Record))
+				}
+				if tt.valid && !utf8.Valid(piece) {
+					t.Error("a piece begins or ends inside of a character")
+				}
+			}
+			if len(s.events) != tt.pieces || string(whole) != tt.text {
+				t.Errorf("%d pieces, want %d; the same text: %t", len(s.events), tt.pieces, string(whole) == tt.text)
+			}
+		})
+	}
+}
+
+// How large a record may be that is put together: beyond that it comes as text, of
+// which nothing is missing.
+func TestARecordThatIsTooLargeToBePutTogetherIsText(t *testing.T) {
+	const piece = maxBytes - 200
+	for _, tt := range []struct {
+		pieces int
+		whole  bool
+	}{{2, true}, {5, true}, {6, false}, {9, false}} {
+		var bodies []string
+		for i := range tt.pieces {
+			text := strings.Repeat(string(rune('a'+i)), piece)
+			switch i {
+			case 0:
+				bodies = append(bodies, "["+envelope+`"`+text+"}]")
+			case tt.pieces - 1:
+				bodies = append(bodies, "["+envelope+text+`"},`+doneEvent+"]")
+			default:
+				bodies = append(bodies, "["+envelope+text+"}]")
 			}
 		}
-		if !slices.Equal(sizes, tt.want) || string(whole) != string(text) {
-			t.Errorf("%d bytes give pieces of %d, want %d; the same text: %t", tt.size, sizes, tt.want, string(whole) == string(text))
+		s := decode(bodies...)
+		functions, dones, size := 0, 0, 0
+		for _, ev := range s.events {
+			switch ev.Type {
+			case event.TypeFunction:
+				functions++
+			case event.TypePlatformRuntimeDone:
+				dones++
+			}
+			for i := range tt.pieces {
+				size += strings.Count(ev.Record, string(rune('a'+i))+string(rune('a'+i))+string(rune('a'+i))+string(rune('a'+i)))
+			}
+		}
+		if (functions == 1) != tt.whole || dones != 1 || size < tt.pieces*(piece/4-64) {
+			t.Errorf("%d pieces give %d function events, %d of what follows, and %d letters", tt.pieces, functions, dones, 4*size)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // Schemas of telemetry, the best one first. The second is for platforms that
@@ -26,7 +27,16 @@ const (
 	// timeoutMs is the least: whoever waits for platform.runtimeDone waits
 	// for this too, and the customer pays for it.
 	timeoutMs = 25
+
+	// On Managed Instances no invocation is held, and a batch that is ready
+	// while the answer to the one before is outstanding can be dropped whole:
+	// the fewer batches, the better.
+	managedItems     = MaxItems
+	managedTimeoutMs = 100
 )
+
+// MaxItems is how many events Lambda posts at once at most.
+const MaxItems = 10000
 
 // ErrNotSupported means that there is no Telemetry API here, as in AWS's own
 // local emulator, which answers 202 or, when older, 404.
@@ -37,14 +47,14 @@ type Doer interface {
 	Do(*http.Request) (*http.Response, error)
 }
 
-// Subscribe asks Lambda to post telemetry of the given types to the port, and
-// returns the schema that was agreed on. It has to be called after register
-// and before the first next. runtimeAPI is Lambda's host:port; extensionID
-// comes from register.
-func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID string, port int, types []string) (schema string, err error) {
+// Subscribe asks Lambda to post telemetry of the given types to destination, a
+// Listener's, and returns the schema that was agreed on. It has to be called
+// after register and before the first next. runtimeAPI is Lambda's host:port;
+// extensionID comes from register; managed says that this is a managed instance.
+func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, destination string, managed bool, types []string) (schema string, err error) {
 	var refused error
 	for _, schema = range schemas {
-		status, answer, err := subscribe(ctx, client, runtimeAPI, extensionID, schema, port, types)
+		status, answer, err := subscribe(ctx, client, runtimeAPI, extensionID, schema, destination, managed, types)
 		switch {
 		case err != nil:
 			return "", err
@@ -61,13 +71,17 @@ func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID string,
 	return "", refused
 }
 
-func subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, schema string, port int, types []string) (status int, answer string, err error) {
+func subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, schema, destination string, managed bool, types []string) (status int, answer string, err error) {
 	names, err := json.Marshal(types)
 	if err != nil {
 		return 0, "", err
 	}
-	body := fmt.Appendf(nil, `{"schemaVersion":%q,"types":%s,"buffering":{"maxItems":%d,"maxBytes":%d,"timeoutMs":%d},"destination":{"protocol":"HTTP","URI":"http://%s:%d"}}`,
-		schema, names, maxItems, maxBytes, timeoutMs, sandboxHost, port)
+	items, timeout := maxItems, timeoutMs
+	if managed {
+		items, timeout = managedItems, managedTimeoutMs
+	}
+	body := fmt.Appendf(nil, `{"schemaVersion":%q,"types":%s,"buffering":{"maxItems":%d,"maxBytes":%d,"timeoutMs":%d},"destination":{"protocol":"HTTP","URI":%q}}`,
+		schema, names, items, maxBytes, timeout, destination)
 	// No slash at the end: AWS's emulator matches paths exactly.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+runtimeAPI+"/2022-07-01/telemetry", bytes.NewReader(body))
 	if err != nil {
@@ -85,5 +99,11 @@ func subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, schema
 	if err != nil {
 		return 0, "", fmt.Errorf("subscribe to telemetry: read the answer: %w", err)
 	}
-	return resp.StatusCode, string(bytes.TrimSpace(text)), nil
+	// What Lambda answers goes into the log, and the destination is a secret.
+	_, secret, _ := strings.Cut(strings.TrimPrefix(destination, "http://"), "/")
+	answer = string(bytes.TrimSpace(text))
+	if secret != "" {
+		answer = strings.ReplaceAll(answer, secret, "...")
+	}
+	return resp.StatusCode, answer, nil
 }

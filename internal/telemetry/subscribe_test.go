@@ -25,7 +25,8 @@ type subscription struct {
 
 // fakeLambda answers subscriptions, one after the other, and notes them.
 type fakeLambda struct {
-	api string // host:port
+	api     string // host:port
+	managed bool   // it is a managed instance
 
 	mu   sync.Mutex
 	seen []subscription
@@ -68,7 +69,7 @@ func (l *fakeLambda) subscribe(t *testing.T) (string, error) {
 	t.Helper()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	return Subscribe(t.Context(), &http.Client{Transport: transport}, l.api, "id-7", 4243, []string{"platform", "function"})
+	return Subscribe(t.Context(), &http.Client{Transport: transport}, l.api, "id-7", "http://sandbox.localdomain:4243/0123", l.managed, []string{"platform", "function"})
 }
 
 // schemas gives the schema of each subscription.
@@ -98,10 +99,24 @@ func TestSubscribeAsksAsLambdaDemands(t *testing.T) {
 		"schemaVersion": "2025-01-29",
 		"types":         []any{"platform", "function"},
 		"buffering":     map[string]any{"maxItems": 1000.0, "maxBytes": 1048576.0, "timeoutMs": 25.0},
-		"destination":   map[string]any{"protocol": "HTTP", "URI": "http://sandbox.localdomain:4243"},
+		"destination":   map[string]any{"protocol": "HTTP", "URI": "http://sandbox.localdomain:4243/0123"},
 	}
 	if diff := cmp.Diff(want, got.Body); diff != "" {
 		t.Errorf("the body (- want, + got):\n%s", diff)
+	}
+}
+
+// A batch that is ready while the answer to the one before is outstanding can be
+// dropped whole on Managed Instances (AWS's emulator), and nobody is held there.
+func TestSubscribeAsksForFewAndLargeBatchesOnManagedInstances(t *testing.T) {
+	lambda := newLambda(t, answer{200, `"OK"`})
+	lambda.managed = true
+	if _, err := lambda.subscribe(t); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"maxItems": 10000.0, "maxBytes": 1048576.0, "timeoutMs": 100.0}
+	if diff := cmp.Diff(want, lambda.seen[0].Body["buffering"]); diff != "" {
+		t.Errorf("buffering (- want, + got):\n%s", diff)
 	}
 }
 
@@ -113,15 +128,25 @@ func TestSubscriptionLimitsAreAllowed(t *testing.T) {
 		is, least, most int
 	}{
 		{"maxItems", maxItems, 1000, 10000},
+		{"maxItems of Managed Instances", managedItems, 1000, 10000},
 		{"maxBytes", maxBytes, 262144, 1048576},
 		{"timeoutMs", timeoutMs, 25, 30000},
+		{"timeoutMs of Managed Instances", managedTimeoutMs, 100, 30000},
 	} {
 		if limit.is < limit.least || limit.is > limit.most {
 			t.Errorf("%s is %d, allowed are %d to %d", limit.name, limit.is, limit.least, limit.most)
 		}
 	}
-	if maxBody < 4<<20 || maxBody < 2*maxBytes+maxItems*1024 {
+	if maxBody < 4<<20 || maxBody < 2*maxBytes+managedItems*200 {
 		t.Errorf("a body may be %d bytes: Lambda sends up to twice maxBytes and metadata", maxBody)
+	}
+}
+
+func TestWhatLambdaAnswersDoesNotShowTheDestination(t *testing.T) {
+	lambda := newLambda(t, answer{403, `{"errorMessage":"http://sandbox.localdomain:4243/0123 is not allowed: \/0123"}`})
+	_, err := lambda.subscribe(t)
+	if err == nil || strings.Contains(err.Error(), "0123") || !strings.Contains(err.Error(), "is not allowed") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -185,13 +210,13 @@ func TestSubscribeWithoutLambda(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	if schema, err := Subscribe(t.Context(), http.DefaultClient, closed.Addr().String(), "id", 1, []string{"platform"}); err == nil || errors.Is(err, ErrNotSupported) || schema != "" {
+	if schema, err := Subscribe(t.Context(), http.DefaultClient, closed.Addr().String(), "id", "http://sandbox.localdomain:1/0123", false, []string{"platform"}); err == nil || errors.Is(err, ErrNotSupported) || schema != "" {
 		t.Errorf("schema %q, error %v", schema, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	lambda := newLambda(t)
-	if _, err := Subscribe(ctx, http.DefaultClient, lambda.api, "id", 1, []string{"platform"}); !errors.Is(err, context.Canceled) {
+	if _, err := Subscribe(ctx, http.DefaultClient, lambda.api, "id", "http://sandbox.localdomain:1/0123", false, []string{"platform"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"kinetel/lambdasim"
 )
 
-// Witness watches one sandbox. OnEvent, OnDelivered and Write are for
-// lambdasim.Config's OnEvent, OnDelivered and Stderr. It is safe for concurrent
+// Witness watches one sandbox. OnEvent, OnDelivered, OnDropped and Write are for
+// lambdasim.Config's OnEvent, OnDelivered, OnDropped and Stderr. It is safe for concurrent
 // use.
 type Witness struct {
 	extension string
@@ -24,6 +24,7 @@ type Witness struct {
 	emitted []audit.Emitted
 	numbers []uint64        // of the events in emitted
 	taken   map[uint64]bool // events that the extension has acknowledged, by number
+	dropped map[uint64]bool // events that Lambda's relay has dropped, by number
 	failed  int             // POSTs that were not acknowledged, and made again
 	log     bytes.Buffer
 }
@@ -31,7 +32,7 @@ type Witness struct {
 // New returns a Witness of what the named extension should receive: events of
 // the given types of telemetry (platform, function, extension).
 func New(extension string, types ...string) *Witness {
-	return &Witness{extension: extension, types: types, taken: map[uint64]bool{}}
+	return &Witness{extension: extension, types: types, taken: map[uint64]bool{}, dropped: map[uint64]bool{}}
 }
 
 // OnEvent notes an event that the extension is to receive.
@@ -59,6 +60,19 @@ func (w *Witness) OnDelivered(d lambdasim.Delivery) {
 	w.failed += d.FailedPosts
 }
 
+// OnDropped notes what Lambda's relay has dropped, so that the extension never had
+// it.
+func (w *Witness) OnDropped(d lambdasim.Delivery) {
+	if d.Extension != w.extension {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, number := range d.Events {
+		w.dropped[number] = true
+	}
+}
+
 // Write takes what the processes write, and keeps the lines of Kinetel's own log.
 func (w *Witness) Write(b []byte) (int, error) {
 	w.mu.Lock()
@@ -71,11 +85,28 @@ func (w *Witness) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Emitted returns what was emitted so far.
-func (w *Witness) Emitted() []audit.Emitted {
+// Emitted returns what was emitted so far, but for what Lambda's relay has dropped.
+func (w *Witness) Emitted() (events []audit.Emitted) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.emitted)
+	for i, e := range w.emitted {
+		if !w.dropped[w.numbers[i]] {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// Dropped returns what Lambda's relay has dropped.
+func (w *Witness) Dropped() (events []audit.Emitted) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, e := range w.emitted {
+		if w.dropped[w.numbers[i]] {
+			events = append(events, e)
+		}
+	}
+	return events
 }
 
 // Acknowledged returns what was emitted so far and the extension has
@@ -85,9 +116,10 @@ func (w *Witness) Acknowledged() (taken, others []audit.Emitted) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, e := range w.emitted {
-		if w.taken[w.numbers[i]] {
+		switch {
+		case w.taken[w.numbers[i]]:
 			taken = append(taken, e)
-		} else {
+		case !w.dropped[w.numbers[i]]:
 			others = append(others, e)
 		}
 	}

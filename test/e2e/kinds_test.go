@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,6 +94,70 @@ func TestManagedInstancesShipAllTheTime(t *testing.T) {
 	r.complete()
 }
 
+// Where Lambda refuses to register extensions for INVOKE, the function runs all the
+// same, nobody is held, and telemetry is sent while the environment lives.
+func TestLambdaThatRefusesINVOKE(t *testing.T) {
+	for name, change := range map[string]func(*lambdasim.Config){
+		"on demand": func(c *lambdasim.Config) { c.RefuseInvoke, c.DisableFreeze = true, true },
+		"provisioned concurrency": func(c *lambdasim.Config) {
+			c.RefuseInvoke, c.DisableFreeze, c.InitializationType = true, true, lambdasim.InitProvisionedConcurrency
+		},
+		"SnapStart": func(c *lambdasim.Config) {
+			c.RefuseInvoke, c.DisableFreeze, c.InitializationType = true, true, lambdasim.InitSnapStart
+		},
+		"Managed Instances that are not known as such": func(c *lambdasim.Config) {
+			managed(c)
+			c.Extensions[0].Env = map[string]string{"AWS_LAMBDA_INITIALIZATION_TYPE": "something new"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			arrived := make(chan struct{}, 1)
+			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH_INTERVAL": "100ms"}, Lambda: change}, func(c *kinesissim.Config) {
+				c.OnRequest = func(o kinesissim.Observation) {
+					select {
+					case arrived <- struct{}{}:
+					default:
+					}
+				}
+			})
+			r.Invoke(`{"id":"hello","lines":10}`)
+			timeout := time.After(20 * time.Second)
+			for len(of(r.arrived(), event.TypeFunction)) < 10 {
+				select {
+				case <-arrived:
+				case <-timeout:
+					t.Fatal("the lines are not in the stream though the environment lives")
+				}
+			}
+			r.Ended(r.Shutdown())
+			if v := r.Verdict(r.records()); !v.OK() {
+				t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
+			}
+			ids := map[string]bool{}
+			for _, e := range r.arrived() {
+				ids[e.Environment()] = true
+			}
+			if want := map[bool]int{false: 1, true: 2}[name == "SnapStart"]; len(ids) != want {
+				t.Errorf("%d environments, want %d", len(ids), want)
+			}
+			if log := r.LogLines(); len(log) != 1 || !strings.Contains(log[0], "INVOKE") {
+				t.Errorf("the log does not say it once: %q", log)
+			}
+		})
+	}
+	t.Run("disabled", func(t *testing.T) {
+		r := start(t, rig.Options{Env: map[string]string{"KINETEL_ENABLED": "false"}, Lambda: func(c *lambdasim.Config) { c.RefuseInvoke = true }})
+		if result := r.Invoke(`{"id":"hello","lines":10}`); result.Status != lambdasim.StatusSuccess {
+			t.Errorf("the invocation ended with %s", result.Status)
+		}
+		r.Ended(r.Shutdown())
+		if log := r.Log(); log != "" {
+			t.Errorf("the log has %s", log)
+		}
+	})
+}
+
 // SnapStart: what the init said is sent once, before the snapshot; what comes of
 // it has an id of its own, and fresh credentials and connections.
 func TestSnapStart(t *testing.T) {
@@ -132,6 +197,9 @@ func TestSnapStart(t *testing.T) {
 			}
 			if len(ids) != 2 {
 				t.Errorf("%d environment ids, want 2: %v", len(ids), ids)
+			}
+			if got, want := coldStarts(t, r.arrived(), "snap-start"), []bool{true, false, false, false, false}; !slices.Equal(got, want) {
+				t.Errorf("cold starts %v, want %v", got, want)
 			}
 		})
 	}
@@ -183,6 +251,39 @@ func TestProvisionedConcurrency(t *testing.T) {
 		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
 	}
 	r.complete()
+	// The init was paid for before, though the first report has its duration.
+	if got, want := coldStarts(t, r.arrived(), "provisioned-concurrency"), make([]bool, 8); !slices.Equal(got, want) {
+		t.Errorf("cold starts %v, want %v", got, want)
+	}
+}
+
+func TestOnDemandTheFirstInvocationIsAColdStart(t *testing.T) {
+	r := start(t, rig.Options{})
+	for i := range 3 {
+		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
+	}
+	r.complete()
+	if got, want := coldStarts(t, r.arrived(), "on-demand"), []bool{true, false, false}; !slices.Equal(got, want) {
+		t.Errorf("cold starts %v, want %v", got, want)
+	}
+}
+
+// coldStarts returns which invocations were cold starts. All must have the init
+// type and the extensions' overhead.
+func coldStarts(t *testing.T, events []record.Event, initType string) (cold []bool) {
+	t.Helper()
+	for _, e := range of(events, event.TypeInvocation) {
+		var body struct {
+			ColdStart           *bool
+			InitType            string
+			ExtensionOverheadMs *float64
+		}
+		if err := json.Unmarshal(e.Body, &body); err != nil || body.ColdStart == nil || body.InitType != initType || body.ExtensionOverheadMs == nil {
+			t.Fatalf("kinetel.invocation %s: %v", e.Body, err)
+		}
+		cold = append(cold, *body.ColdStart)
+	}
+	return cold
 }
 
 func TestAStreamedResponse(t *testing.T) {

@@ -187,7 +187,7 @@ func TestNoConfigurationHurtsTheFunction(t *testing.T) {
 	variables := []string{
 		"KINETEL_STREAM_NAME", "KINETEL_STREAM_ARN", "KINETEL_ENABLED", "KINETEL_TYPES", "KINETEL_FORMAT", "KINETEL_COMPRESSION",
 		"KINETEL_PARTITION_KEY", "KINETEL_FLUSH", "KINETEL_FLUSH_INTERVAL", "KINETEL_MAX_HOLD", "KINETEL_BUFFER_BYTES", "KINETEL_SPOOL",
-		"KINETEL_SPOOL_DIR", "KINETEL_SPOOL_BYTES", "KINETEL_REPORT", "KINETEL_LOG_LEVEL", "KINETEL_TAGS", "KINETEL_", "AWS_ENDPOINT_URL",
+		"KINETEL_SPOOL_DIR", "KINETEL_SPOOL_BYTES", "KINETEL_REPORT", "KINETEL_LOG_LEVEL", "KINETEL_TAGS", "KINETEL_", "KINETEL_LOG_GROUP", "KINETEL_REQUEST_ID_KEYS", "AWS_ENDPOINT_URL",
 		"AWS_ENDPOINT_URL_KINESIS", "AWS_REGION", "AWS_CA_BUNDLE", "AWS_USE_FIPS_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "AWS_ACCESS_KEY_ID",
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_LAMBDA_INITIALIZATION_TYPE", "GOGC", "TZ",
 		// Not GOMEMLIMIT: with one that cannot be read Go itself ends every
@@ -212,6 +212,9 @@ func TestNoConfigurationHurtsTheFunction(t *testing.T) {
 	}
 }
 
+// sessionToken is one that must be in no error.
+const sessionToken = "IQoJb3JpZ2luX2VjEHoaCXVzLWVhc3QtMSJHMEUCIQD"
+
 func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 	for name, world := range map[string]struct {
 		env     map[string]string
@@ -219,6 +222,9 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 		want    string // empty: the init goes well
 	}{
 		"a bad value":           {env: map[string]string{"KINETEL_MAX_HOLD": "fast"}, want: "Extension.ConfigInvalid"},
+		"a value at no bound":   {env: map[string]string{"KINETEL_FLUSH_INTERVAL": "1h"}, want: "Extension.ConfigInvalid"},
+		"a bad tag":             {env: map[string]string{"KINETEL_TAGS": "env"}, want: "Extension.ConfigInvalid"},
+		"another spelling":      {env: map[string]string{"KINETEL_LOG_LEVEL": "WARNING", "KINETEL_STRICT": "on"}},
 		"no stream":             {env: map[string]string{"KINETEL_STREAM_NAME": ""}, want: "Extension.ConfigInvalid"},
 		"a stream that is none": {env: map[string]string{"KINETEL_STREAM_NAME": "telemetri"}, want: "Extension.StreamNotFound"},
 		"no permission": {
@@ -231,11 +237,18 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 			},
 			want: "Extension.AccessDenied",
 		},
-		"wrong credentials":       {env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"}, want: "Extension.CredentialsInvalid"},
-		"a bundle that is none":   {env: map[string]string{"AWS_CA_BUNDLE": "/nowhere"}, want: "Extension.ConfigInvalid"},
-		"nothing is wrong":        {},
-		"Kinesis is down":         {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Error(503, "", "")) }},
-		"Kinesis does not answer": {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Hang()) }},
+		"wrong credentials": {env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"}, want: "Extension.CredentialsInvalid"},
+		"a wrong signature": {
+			kinesis: func(c *kinesissim.Config) {
+				c.Intercept = kinesissim.Always(kinesissim.Error(403, "InvalidSignatureException", "The signature does not match. Check it.\n\nThe Canonical String\nx-amz-security-token:"+sessionToken))
+			},
+			env: map[string]string{"AWS_SESSION_TOKEN": sessionToken}, want: "Extension.CredentialsInvalid",
+		},
+		"a bundle that is a device": {env: map[string]string{"AWS_CA_BUNDLE": "/dev/zero"}, want: "Extension.ConfigInvalid"},
+		"a bundle that is none":     {env: map[string]string{"AWS_CA_BUNDLE": "/nowhere"}, want: "Extension.ConfigInvalid"},
+		"nothing is wrong":          {},
+		"Kinesis is down":           {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Error(503, "", "")) }},
+		"Kinesis does not answer":   {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Hang()) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -292,6 +305,8 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 			defer mu.Unlock()
 			if all := failed.Error() + strings.Join(told, "\n"); !strings.Contains(all, world.want) {
 				t.Errorf("nobody told of %s:\n%s", world.want, all)
+			} else if strings.Contains(all, sessionToken) || strings.Contains(all, "Canonical") {
+				t.Errorf("the session token is in the error:\n%s", all)
 			}
 		})
 	}

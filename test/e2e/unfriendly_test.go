@@ -66,11 +66,15 @@ func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
 			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAM": "telemetry", "KINETEL_COMPRESION": "none"}},
 			line: []string{`"level":"WARN"`, "KINETEL_STREAM_NAM: ", "did you mean KINETEL_STREAM_NAME?", "did you mean KINETEL_COMPRESSION?"},
 		},
-		"values are wrong, all told at once": {
-			opt: rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "tele metry", "KINETEL_MAX_HOLD": "fast", "KINETEL_BUFFER_BYTES": "16GB", "KINETEL_FLUSH": "never"}},
+		"the stream's name is wrong, and the region's": {
+			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "tele metry", "AWS_REGION": "Ireland"}},
+			line: []string{`"level":"ERROR"`, `KINETEL_STREAM_NAME=\"tele metry\": is not a stream's name`, `AWS_REGION=\"Ireland\": is not a region's name`},
+		},
+		"values are wrong, all of them in one line": {
+			opt: rig.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "fast", "KINETEL_BUFFER_BYTES": "16GB", "KINETEL_FLUSH": "never"}},
 			line: []string{
-				`"level":"ERROR"`, `KINETEL_STREAM_NAME=\"tele metry\": is not a stream's name`, `KINETEL_MAX_HOLD=\"fast\": must be a duration`,
-				`KINETEL_BUFFER_BYTES=\"16GB\": must be a size`, `KINETEL_FLUSH=\"never\": must be adaptive, end or interval`,
+				`"level":"ERROR"`, `KINETEL_MAX_HOLD=\"fast\": must be a duration`, `KINETEL_BUFFER_BYTES=\"16GB\": must be a size`,
+				`KINETEL_FLUSH=\"never\": must be adaptive, end or interval`,
 			},
 		},
 		"no stream is named": {

@@ -337,6 +337,7 @@ func (w *world) audit() figures {
 	for _, r := range w.runs {
 		taken, others := r.Acknowledged()
 		owed, again = append(owed, taken...), again+r.FailedPosts()
+		possible = append(possible, r.Dropped()...) // a POST that failed may have been taken
 		if w.acknowledged {
 			possible = append(possible, others...)
 			continue

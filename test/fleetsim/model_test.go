@@ -76,7 +76,7 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 							t.Fatalf("batches of %d and %d", len(batch), len(of))
 						}
 						goes := random.IntN(3) == 0 || step > 1500
-						real.Settle(func(i int) bool {
+						real.Settle(batch, func(i int) bool {
 							if goes {
 								gone += int64(batch[i].Size())
 							}

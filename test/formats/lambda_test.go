@@ -57,7 +57,7 @@ func startLambda() *lambda {
 			return
 		}
 		select {
-		case l.subscribed <- "http://127.0.0.1:" + at.Port(): // which the sandbox's name stands for here
+		case l.subscribed <- "http://127.0.0.1:" + at.Port() + at.Path: // which the sandbox's name stands for here
 			_, _ = io.WriteString(w, `"OK"`)
 		case <-l.quit:
 		}

@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"kinetel/kinesissim"
 )
@@ -29,6 +31,21 @@ func (c *check) others(records []kinesissim.Record) {
 		c.subscription(c.decompressed(all.Bytes()))
 	default:
 		c.lines(c.decompressed(all.Bytes()))
+	}
+	if c.format != "kpl" {
+		c.strict(c.decompressed(all.Bytes()))
+	}
+}
+
+// strict has Node read the row, and refuse what is not UTF-8.
+func (c *check) strict(text []byte) {
+	c.Helper()
+	if _, err := exec.LookPath("node"); err != nil {
+		c.Logf("not read by Node: %v", err)
+		return
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(run(c, text, "node", "strict.js")))); err != nil || n == 0 {
+		c.Errorf("Node reads %d values, %v", n, err)
 	}
 }
 
@@ -79,13 +96,14 @@ type line struct {
 
 	Seq         uint64
 	Part, Parts int
+	BodyBase64  []byte
 	Extra       map[string]json.RawMessage
 	Resource    map[string]string
 }
 
 // lines has jq read lines. Of a body it makes what it makes of Lambda's own
-// record; so it has the same text for numbers, whose digits it changes, and for
-// bytes that are no UTF-8.
+// record, with U+FFFD in the place of what is not UTF-8; so it has the same text
+// for numbers, whose digits it changes.
 func (c *check) lines(text []byte) {
 	c.Helper()
 	rest := c.reading()
@@ -129,6 +147,9 @@ func (r *reading) line(head []byte, bodyOf func(place) []byte) {
 	if diff := differ(valueOf(r, object(want.extra)), valueOf(r, object(l.Extra))); diff != "" {
 		r.Errorf("seq %d: extra: %s", l.Seq, diff)
 	}
+	if p.parts == 0 && !bytes.Equal(l.BodyBase64, want.original()) {
+		r.Errorf("seq %d: the original of %s is %q", l.Seq, clip(want.body), l.BodyBase64)
+	}
 	if p.parts > 0 {
 		var piece string
 		if err := json.Unmarshal(body, &piece); err != nil {
@@ -138,9 +159,17 @@ func (r *reading) line(head []byte, bodyOf func(place) []byte) {
 			return
 		}
 	}
-	if !bytes.Equal(body, want.body) {
+	if !bytes.Equal(body, want.body) && string(body) != oneMark(want.body) {
 		r.Errorf("seq %d: the body is %s, want %s", l.Seq, clip(body), clip(want.body))
 	}
+}
+
+// original is what bodyBase64 must have: the body, where that is not UTF-8.
+func (e *told) original() []byte {
+	if utf8.Valid(e.body) && !bytes.Contains(e.body, []byte(lone)) {
+		return nil
+	}
+	return e.body
 }
 
 // object is the text of an object with the given members.

@@ -140,6 +140,13 @@ func (c *check) log(rest *reading, p place, got plog.LogRecord) {
 	if diff := differ(want.value, body); diff != "" {
 		c.Errorf("seq %d: the body: %s", seq, diff)
 	}
+	var original []byte
+	if v, ok := attributes.Get("kinetel.body.bytes"); ok {
+		original = v.Bytes().AsRaw()
+	}
+	if p.parts == 0 && !bytes.Equal(original, want.original()) {
+		c.Errorf("seq %d: the original of %s is %q", seq, clip(want.body), original)
+	}
 }
 
 // raw is a value, with bytes where it has any.
@@ -179,12 +186,10 @@ func (c *check) span(p place, got ptrace.Span) {
 	var start struct{ Tracing tracing }
 	var report struct {
 		Status, ErrorType string
-		Metrics           struct {
-			DurationMs     float64
-			InitDurationMs json.Number
-		}
+		Metrics           struct{ DurationMs float64 }
 	}
-	if json.Unmarshal(began.body, &start) != nil || json.Unmarshal(ended.body, &report) != nil {
+	var own struct{ ColdStart bool } // which check.invocation has checked
+	if json.Unmarshal(began.body, &start) != nil || json.Unmarshal(ended.body, &report) != nil || json.Unmarshal(p.own.Body, &own) != nil {
 		c.Fatal("the recording cannot be read")
 	}
 	at, err := time.Parse(time.RFC3339, began.time)
@@ -215,7 +220,7 @@ func (c *check) span(p place, got ptrace.Span) {
 	if (got.Status().Code() == ptrace.StatusCodeError) != failed || failed && got.Status().Message() != report.ErrorType || text(got.Attributes(), "error.type") != report.ErrorType {
 		c.Errorf("seq %d: status %s %q, error %q, want %s %s", seq, got.Status().Code(), got.Status().Message(), text(got.Attributes(), "error.type"), report.Status, report.ErrorType)
 	}
-	if text(got.Attributes(), "faas.invocation_id") != began.requestID || text(got.Attributes(), "faas.coldstart") != strconv.FormatBool(report.Metrics.InitDurationMs != "") {
+	if text(got.Attributes(), "faas.invocation_id") != began.requestID || text(got.Attributes(), "faas.coldstart") != strconv.FormatBool(own.ColdStart) {
 		c.Errorf("seq %d: request %s, cold start %s", seq, text(got.Attributes(), "faas.invocation_id"), text(got.Attributes(), "faas.coldstart"))
 	}
 }

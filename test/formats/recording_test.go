@@ -105,7 +105,7 @@ func (r *recording) read(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&pairs, "[%s,%s]\n", e.body, message)
+		fmt.Fprintf(&pairs, "[%s,%s]\n", oneMark(e.body), message)
 	}
 	i := 0
 	for body, message := range jq(t, pairs.Bytes(), ".[0], .[1]") {

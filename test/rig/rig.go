@@ -95,6 +95,7 @@ func Start(t *testing.T, b Binaries, opt Options) *Run {
 		Stderr:     r,
 		// What was acknowledged, for those whose extension is killed.
 		OnDelivered: r.OnDelivered,
+		OnDropped:   r.OnDropped,
 	}
 	if opt.Lambda != nil {
 		opt.Lambda(&cfg)

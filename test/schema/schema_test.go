@@ -284,7 +284,8 @@ func TestAnEnvelopeThatIsNone(t *testing.T) {
 func optional() map[string][]string {
 	invocation := []string{
 		"status", "errorType", "coldStart", "start", "tracing", "unreported", "metrics.durationMs", "metrics.billedDurationMs",
-		"metrics.initDurationMs", "metrics.restoreDurationMs", "metrics.memorySizeMB", "metrics.maxMemoryUsedMB",
+		"metrics.initDurationMs", "metrics.restoreDurationMs", "metrics.billedRestoreDurationMs", "metrics.memorySizeMB", "metrics.maxMemoryUsedMB",
+		"tenantId", "initType", "extensionOverheadMs",
 	}
 	return map[string][]string{
 		"kinetel.environment": {

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"kinetel/internal/format"
 	"kinetel/internal/scan"
 	"kinetel/record"
 	"kinetel/schema"
@@ -117,11 +118,14 @@ func closeBodies(doc any) {
 
 // record checks the data of one Kinesis record.
 func (v *validator) record(data []byte) error {
-	lines, err := linesOf(data)
+	lines, ofLines, err := payloadOf(data)
 	if err != nil {
 		return err
 	}
-	if lines == nil { // another format: what it is decoded to has to do
+	if !format.Valid(lines) {
+		return errors.New("a payload that is not UTF-8, or has half a surrogate pair")
+	}
+	if !ofLines { // what it is decoded to has to do
 		return v.decoded(data)
 	}
 	if len(lines) == 0 {
@@ -191,39 +195,46 @@ func number(object map[string]any, name string) uint64 {
 	return n
 }
 
-// linesOf returns the lines of a record that has lines, as they were written;
-// nil of another.
-func linesOf(data []byte) ([]byte, error) {
-	if bytes.HasPrefix(data, []byte("\x1f\x8b")) {
+// payloadOf returns a record before compression, and whether it is of lines;
+// those of an aggregate get line feeds.
+func payloadOf(data []byte) (payload []byte, ofLines bool, err error) {
+	switch {
+	case bytes.HasPrefix(data, []byte("\x1f\x8b")):
 		z, err := gzip.NewReader(bytes.NewReader(data))
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if data, err = io.ReadAll(z); err != nil {
-			return nil, err
+			return nil, false, err
 		}
-	} else if bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd")) {
+	case bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd")):
 		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		defer z.Close()
 		if data, err = z.DecodeAll(data, nil); err != nil {
-			return nil, err
+			return nil, false, err
 		}
+	case format.IsKPL(data):
+		err := format.ReadKPL(data, func(line []byte) error {
+			payload = append(append(payload, line...), '\n')
+			return nil
+		})
+		return payload, true, err
 	}
-	for _, other := range []string{"\xf3\x89\x9a\xc2", `{"resourceLogs":`, `{"resourceSpans":`, `{"messageType":`} {
+	for _, other := range []string{`{"resourceLogs":`, `{"resourceSpans":`, `{"messageType":`} {
 		if bytes.HasPrefix(data, []byte(other)) {
-			return nil, nil
+			return data, false, nil
 		}
 	}
-	return data, nil
+	return data, true, nil
 }
 
 // envelope returns the members of a line, in the order in which they always are.
 func envelope() []string {
 	return []string{
-		"schema", "seq", "time", "type", "severity", "requestId", "traceId", "part", "parts", "body", "extra", "resource",
+		"schema", "seq", "time", "type", "severity", "requestId", "traceId", "part", "parts", "body", "bodyBase64", "extra", "resource",
 	}
 }
 

@@ -174,7 +174,9 @@ func (s *stage) do(one step) {
 		maps.Copy(s.env, one.Env)
 		return
 	case one.Refuse != "":
-		s.lambda.refuse = one.Refuse // no process runs yet
+		s.lambda.mu.Lock()
+		s.lambda.refuse = one.Refuse
+		s.lambda.mu.Unlock()
 		return
 	}
 	if s.process == nil && one.needsProcess() {

@@ -163,7 +163,7 @@ func (p *AddToProps) settings(c *check) map[string]string {
 	tags := make([]string, 0, len(p.Tags))
 	for _, name := range slices.Sorted(maps.Keys(p.Tags)) {
 		if strings.ContainsAny(name+p.Tags[name], ",=") {
-			c.problem("Tags has %q=%q; neither may contain a comma or an equals sign", name, p.Tags[name])
+			c.problem("Tags has %q; neither a name nor its value may contain a comma or an equals sign", name)
 		}
 		tags = append(tags, name+"="+p.Tags[name])
 	}
@@ -199,8 +199,8 @@ func variables(function awslambda.Function) map[string]string {
 }
 
 // judge has the extension's own code read the environment that the function
-// will have. What it would only warn of is refused as well where it is about
-// Kinetel's own variables: somebody meant something by them.
+// will have. What it would replace or only warn of is refused as well where it is
+// about Kinetel's own variables: somebody meant something by them.
 func judge(c *check, function awslambda.Function, variables map[string]string, denyLogs bool) {
 	environ := []string{ // what Lambda and AddTo give
 		streamVariable + "=arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry",
@@ -217,7 +217,7 @@ func judge(c *check, function awslambda.Function, variables map[string]string, d
 	settings, found := config.Load(environ)
 	for _, one := range found {
 		told := one.String()
-		if one.Warning && !strings.HasPrefix(one.Variable, "KINETEL_") { // others read it too
+		if one.Severity == config.Warning && !strings.HasPrefix(one.Variable, "KINETEL_") || strings.HasPrefix(one.Variable, "OTEL_") { // others read it too
 			awscdk.Annotations_Of(function).AddWarningV2(jsii.String("kinetel:"+one.Variable), &told)
 			continue
 		}

@@ -166,7 +166,7 @@ func TestAddToRefusals(t *testing.T) {
 			`KINETEL_COMPRESSION="br": must be gzip, zstd or none`,
 			`KINETEL_PARTITION_KEY="shard": must be environment, request, function or random`,
 			`KINETEL_FLUSH="often": must be adaptive, end or interval`,
-			`KINETEL_FLUSH_INTERVAL="1h0m0s": must be a duration from 100ms to 15m0s, such as 10s or 250ms`,
+			`KINETEL_FLUSH_INTERVAL="1h0m0s": must be a duration with its unit, from 100ms to 15m0s, such as 10s or 250ms`,
 			`KINETEL_SPOOL="yes": must be overflow, off or always`,
 			`KINETEL_REPORT="mail": must be a comma-separated list of events and emf, or off alone`,
 		}},
@@ -174,7 +174,7 @@ func TestAddToRefusals(t *testing.T) {
 			`KINETEL_COMPRESSION="zstd": has no effect with KINETEL_FORMAT=cloudwatch, which is always gzip: consumers of subscription filters read gzip`,
 		}},
 		{nil, kinetelcdk.AddToProps{Tags: map[string]string{"a": "b,c=d"}}, []string{
-			`Tags has "a"="b,c=d"; neither may contain a comma or an equals sign`,
+			`Tags has "a"; neither a name nor its value may contain a comma or an equals sign`,
 		}},
 		{nil, kinetelcdk.AddToProps{Flush: "end", Environment: map[string]string{"KINETEL_FLUSH": "end"}}, []string{
 			"Environment has KINETEL_FLUSH, which another field of AddToProps sets; set it in one place",

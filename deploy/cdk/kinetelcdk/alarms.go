@@ -10,8 +10,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
-
-	"kinetel/internal/emf"
 )
 
 // maxIteratorAge is the longest that Kinesis can keep records.
@@ -30,7 +28,8 @@ type TelemetryAlarmsProps struct {
 	Tags map[string]string
 }
 
-// TelemetryAlarms are raised where telemetry is late or lost. Where nothing is
+// TelemetryAlarms are raised where telemetry is late or lost, or settings are not
+// what was meant. Where nothing is
 // measured, because nothing is written or read, none is.
 type TelemetryAlarms struct {
 	// Construct is the parent of all that follows.
@@ -43,6 +42,9 @@ type TelemetryAlarms struct {
 	// Lost: a function gave events up. Those with "emf" in KINETEL_REPORT
 	// tell CloudWatch of it.
 	Lost awscloudwatch.Alarm
+	// SettingsReplaced: a function has a setting that cannot be used, and runs
+	// with another one. As Lost, of those with "emf" in KINETEL_REPORT.
+	SettingsReplaced awscloudwatch.Alarm
 }
 
 // NewTelemetryAlarms makes the alarms.
@@ -83,11 +85,9 @@ func NewTelemetryAlarms(scope constructs.Construct, id string, props *TelemetryA
 	a.Behind = alarm("Behind", fmt.Sprintf("A consumer of Kinetel's telemetry is more than %s behind", p.IteratorAge),
 		ofStream(p.Stream, "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse), float64(p.IteratorAge.Milliseconds()), 3)
 	a.Lost = alarm("Lost", "Kinetel gave up telemetry of some function; kinetel.loss events in the stream say what and why",
-		awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
-			Expression: jsii.String(fmt.Sprintf("SELECT SUM(EventsLost) FROM SCHEMA(%s, %s)", emf.Namespace, dimension)),
-			Label:      jsii.String("events lost"),
-			Period:     duration(coarse),
-		}), 0, 1)
+		overFunctions("SUM(EventsLost)", "events lost"), 0, 1)
+	a.SettingsReplaced = alarm("SettingsReplaced", "Some function has a setting of Kinetel's that cannot be used and is replaced; problems in its kinetel.environment say which",
+		overFunctions("MAX(SettingsReplaced)", "settings replaced"), 0, 1)
 	tag(a.Construct, p.Tags)
 	return a
 }

@@ -251,19 +251,22 @@ func checkBucket(t *testing.T, where, id string, r resource, in *template) {
 	t.Helper()
 	same(t, where+" is not public", r.Properties["PublicAccessBlockConfiguration"],
 		`{"BlockPublicAcls":true,"BlockPublicPolicy":true,"IgnorePublicAcls":true,"RestrictPublicBuckets":true}`)
+	encrypted, modern := false, false
 	for _, policy := range in.resources {
 		if policy.Type != "AWS::S3::BucketPolicy" || at(policy.Properties, "Bucket", "Ref") != id {
 			continue
 		}
 		for _, one := range statements(t, policy.Properties["PolicyDocument"]) {
 			s := one.(map[string]any)
-			if s["Effect"] == "Deny" && s["Action"] == "s3:*" && at(s, "Principal", "AWS") == "*" &&
-				at(s, "Condition", "Bool", "aws:SecureTransport") == "false" && len(s["Resource"].([]any)) == 2 {
-				return
+			if s["Effect"] == "Deny" && s["Action"] == "s3:*" && at(s, "Principal", "AWS") == "*" && len(s["Resource"].([]any)) == 2 {
+				encrypted = encrypted || at(s, "Condition", "Bool", "aws:SecureTransport") == "false"
+				modern = modern || at(s, "Condition", "NumericLessThan", "s3:TlsVersion") == 1.2
 			}
 		}
 	}
-	t.Errorf("%s can be read without TLS", where)
+	if !encrypted || !modern {
+		t.Errorf("%s can be read without TLS 1.2", where)
+	}
 }
 
 // Everything that can have tags has those of the app.

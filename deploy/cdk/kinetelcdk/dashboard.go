@@ -84,6 +84,9 @@ func NewTelemetryDashboard(scope constructs.Construct, id string, props *Telemet
 		graph("Buffer in use (%)", []awscloudwatch.IMetric{ofFunctions("BufferUse", maximum, fine)}),
 		graph("On disk (bytes)", []awscloudwatch.IMetric{ofFunctions("SpooledBytes", maximum, fine)}),
 	)
+	d.Dashboard.AddWidgets(
+		graph("Settings replaced, by function", []awscloudwatch.IMetric{ofFunctions("SettingsReplaced", maximum, fine)}),
+	)
 	tag(d.Construct, p.Tags)
 	return d
 }

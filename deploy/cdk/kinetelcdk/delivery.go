@@ -181,7 +181,7 @@ func (d *TelemetryDelivery) deliver(p *TelemetryDeliveryProps) {
 		}), nil),
 	}
 	if key := p.Stream.EncryptionKey(); key != nil {
-		statements = append(statements, statement("DecryptTelemetry", []string{"kms:Decrypt"}, key.KeyArn(), viaKinesis(awscdk.Stack_Of(p.Stream).Region())))
+		statements = append(statements, statement("DecryptTelemetry", []string{"kms:Decrypt"}, key.KeyArn(), viaKinesis(awscdk.Stack_Of(p.Stream).Region(), p.Stream.StreamArn())))
 	}
 	// Inline, so that Firehose, which tries the role when it is made, does not
 	// come before its policy.

@@ -100,7 +100,7 @@ func TestDeliveryPartitioned(t *testing.T) {
 			{"Type":"AppendDelimiterToRecord","Parameters":[{"ParameterName":"Delimiter","ParameterValue":"\\n"}]}]}]`)
 	policies := got.only("AWS::IAM::Role", "DeliveryRole").Properties["Policies"].([]any)
 	list := statements(t, policies[0].(map[string]any)["PolicyDocument"])
-	same(t, "decrypting", list[len(list)-1], `{"Sid":"DecryptTelemetry","Effect":"Allow","Action":"kms:Decrypt","Resource":{"Fn::GetAtt":["StreamKey238BEC37","Arn"]},"Condition":`+viaKinesis+`}`)
+	same(t, "decrypting", list[len(list)-1], `{"Sid":"DecryptTelemetry","Effect":"Allow","Action":"kms:Decrypt","Resource":{"Fn::GetAtt":["StreamKey238BEC37","Arn"]},"Condition":`+ofTheStream+`}`)
 
 	table := got.only("AWS::Glue::Table", "").Properties["TableInput"].(map[string]any)
 	same(t, "partitions", table["PartitionKeys"], `[{"Name":"faas_name","Type":"string"},{"Name":"day","Type":"string"}]`)

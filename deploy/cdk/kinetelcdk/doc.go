@@ -78,9 +78,12 @@ func notInParameterName(r rune) bool {
 // token stands for what is known only when it is deployed, and cannot be checked.
 func literal(s string) bool { return !*awscdk.Token_IsUnresolved(s) }
 
-// viaKinesis is the condition that a key is used by Kinesis only, in a region.
-func viaKinesis(region *string) *map[string]any {
-	return &map[string]any{"StringEquals": map[string]any{
-		"kms:ViaService": "kinesis." + *region + "." + *awscdk.Aws_URL_SUFFIX(),
-	}}
+// viaKinesis is the condition that a key is used by Kinesis only, in a region, and
+// for a stream. Without a stream (nil) it is for any.
+func viaKinesis(region, stream *string) *map[string]any {
+	equals := map[string]any{"kms:ViaService": "kinesis." + *region + "." + *awscdk.Aws_URL_SUFFIX()}
+	if stream != nil {
+		equals["kms:EncryptionContext:aws:kinesis:arn"] = *stream
+	}
+	return &map[string]any{"StringEquals": equals}
 }

@@ -156,7 +156,7 @@ func writing(stream, key, region *string) *[]awsiam.PolicyStatement {
 			Sid:        jsii.String("EncryptTelemetry"),
 			Actions:    jsii.Strings("kms:GenerateDataKey"),
 			Resources:  &[]*string{key},
-			Conditions: viaKinesis(region),
+			Conditions: viaKinesis(region, stream),
 		}))
 	}
 	return &statements
@@ -170,12 +170,9 @@ func (p *TelemetryExtensionProps) settle(c *check) {
 	case p.Stream != nil && p.StreamARN != "":
 		c.problem("both Stream and StreamARN=%q are given; set only one of them", p.StreamARN)
 	case p.StreamARN != "" && literal(p.StreamARN):
-		// The extension itself judges it.
-		_, found := config.Load([]string{streamVariable + "=" + p.StreamARN})
-		for _, one := range found {
-			if one.Variable == streamVariable {
-				c.problem("StreamARN=%q %s", p.StreamARN, one.Message)
-			}
+		// The extension itself judges it; it could do with a name, and a policy could not.
+		if settings, _ := config.Load([]string{streamVariable + "=" + p.StreamARN}); settings.StreamARN != p.StreamARN {
+			c.problem("StreamARN=%q is not a stream's ARN, such as arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry", p.StreamARN)
 		}
 	}
 	if p.KeyARN != "" {

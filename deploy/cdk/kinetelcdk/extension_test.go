@@ -93,7 +93,7 @@ func TestExtensionWithACustomersKey(t *testing.T) {
 	got := synth(t, stack)
 	same(t, "policy", statements(t, got.only("AWS::IAM::ManagedPolicy", "").Properties["PolicyDocument"]), `[
 		{"Sid":"WriteTelemetry","Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}},
-		{"Sid":"EncryptTelemetry","Effect":"Allow","Action":"kms:GenerateDataKey","Resource":{"Fn::GetAtt":["StreamKey238BEC37","Arn"]},"Condition":`+viaKinesis+`}]`)
+		{"Sid":"EncryptTelemetry","Effect":"Allow","Action":"kms:GenerateDataKey","Resource":{"Fn::GetAtt":["StreamKey238BEC37","Arn"]},"Condition":`+ofTheStream+`}]`)
 	for name := range got.parameters() {
 		if name[:5] != "/obs/" {
 			t.Errorf("parameter %s does not begin as the stream's", name)
@@ -117,7 +117,7 @@ func TestExtensionForAnImportedStream(t *testing.T) {
 	same(t, "policy", statements(t, got.only("AWS::IAM::ManagedPolicy", "").Properties["PolicyDocument"]), `[
 		{"Sid":"WriteTelemetry","Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":"`+stream+`"},
 		{"Sid":"EncryptTelemetry","Effect":"Allow","Action":"kms:GenerateDataKey","Resource":"`+key+`","Condition":
-			{"StringEquals":{"kms:ViaService":{"Fn::Join":["",["kinesis.eu-central-1.",{"Ref":"AWS::URLSuffix"}]]}}}}]`)
+			{"StringEquals":{"kms:ViaService":{"Fn::Join":["",["kinesis.eu-central-1.",{"Ref":"AWS::URLSuffix"}]]},"kms:EncryptionContext:aws:kinesis:arn":"`+stream+`"}}}]`)
 	if got := got.parameters()["/obs/stream/arn"]; got != `"`+stream+`"` {
 		t.Errorf("the stream's parameter holds %s", got)
 	}
@@ -134,7 +134,7 @@ func TestExtensionWithTokens(t *testing.T) {
 	same(t, "policy", statements(t, synth(t, stack).only("AWS::IAM::ManagedPolicy", "").Properties["PolicyDocument"]), `[
 		{"Sid":"WriteTelemetry","Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::ImportValue":"stream"}},
 		{"Sid":"EncryptTelemetry","Effect":"Allow","Action":"kms:GenerateDataKey","Resource":{"Fn::ImportValue":"key"},"Condition":{"StringEquals":{"kms:ViaService":
-			{"Fn::Join":["",["kinesis.",{"Fn::Select":[3,{"Fn::Split":[":",{"Fn::ImportValue":"stream"}]}]},".",{"Ref":"AWS::URLSuffix"}]]}}}}]`)
+			{"Fn::Join":["",["kinesis.",{"Fn::Select":[3,{"Fn::Split":[":",{"Fn::ImportValue":"stream"}]}]},".",{"Ref":"AWS::URLSuffix"}]]},"kms:EncryptionContext:aws:kinesis:arn":{"Fn::ImportValue":"stream"}}}}]`)
 }
 
 func TestExtensionRefusals(t *testing.T) {

@@ -44,6 +44,16 @@ func ofStream(stream awskinesis.IStream, name, statistic, label string, period t
 	})
 }
 
+// overFunctions is a metric of Kinetel's over all functions, also those that are yet
+// to come.
+func overFunctions(metric, label string) awscloudwatch.IMetric {
+	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
+		Expression: jsii.String(fmt.Sprintf("SELECT %s FROM SCHEMA(%s, %s)", metric, emf.Namespace, dimension)),
+		Label:      &label,
+		Period:     duration(coarse),
+	})
+}
+
 // ofFunctions is a metric of Kinetel's, one line for each function that has it.
 func ofFunctions(name, statistic string, period time.Duration) awscloudwatch.IMetric {
 	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{

@@ -198,7 +198,8 @@ func (s *TelemetryStream) admit(accounts []string) {
 		Principals: &principals,
 		Actions:    jsii.Strings("kms:GenerateDataKey"),
 		Resources:  jsii.Strings("*"), // in a key's policy, the key
-		Conditions: viaKinesis(awscdk.Stack_Of(s.Construct).Region()),
+		// The stream names its key, and so the key cannot name the stream.
+		Conditions: viaKinesis(awscdk.Stack_Of(s.Construct).Region(), nil),
 	}), jsii.Bool(true))
 	if !*added.StatementAdded {
 		awscdk.Annotations_Of(s.Construct).AddWarningV2(jsii.String("kinetel:imported-key"), jsii.String(

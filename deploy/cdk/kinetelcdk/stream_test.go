@@ -10,7 +10,11 @@ import (
 	"kinetel/deploy/cdk/kinetelcdk"
 )
 
-const viaKinesis = `{"StringEquals":{"kms:ViaService":{"Fn::Join":["",["kinesis.",{"Ref":"AWS::Region"},".",{"Ref":"AWS::URLSuffix"}]]}}}`
+const (
+	viaKinesis  = `{"StringEquals":{"kms:ViaService":{"Fn::Join":["",["kinesis.",{"Ref":"AWS::Region"},".",{"Ref":"AWS::URLSuffix"}]]}}}`
+	ofTheStream = `{"StringEquals":{"kms:ViaService":{"Fn::Join":["",["kinesis.",{"Ref":"AWS::Region"},".",{"Ref":"AWS::URLSuffix"}]]},
+		"kms:EncryptionContext:aws:kinesis:arn":{"Fn::GetAtt":["Stream862536A4","Arn"]}}}`
+)
 
 func TestStreamDefaults(t *testing.T) {
 	stack := newStack(t)

@@ -20,7 +20,7 @@ func TestAlarms(t *testing.T) {
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
 	kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{Stream: s.Stream, Tags: map[string]string{"team": "payments"}})
 	got := synth(t, stack)
-	got.ResourceCountIs(jsii.String("AWS::CloudWatch::Alarm"), jsii.Number(3))
+	got.ResourceCountIs(jsii.String("AWS::CloudWatch::Alarm"), jsii.Number(4))
 	for id, want := range map[string]string{
 		"Throttled": `{"Threshold":0,"EvaluationPeriods":1,"Metrics":[{"Id":"m1","Label":"throttled records","ReturnData":true,"MetricStat":{"Period":300,"Stat":"Sum",
 			"Metric":{"Namespace":"AWS/Kinesis","MetricName":"WriteProvisionedThroughputExceeded","Dimensions":[{"Name":"StreamName","Value":{"Ref":"Stream862536A4"}}]}}}]}`,
@@ -28,6 +28,8 @@ func TestAlarms(t *testing.T) {
 			"Metric":{"Namespace":"AWS/Kinesis","MetricName":"GetRecords.IteratorAgeMilliseconds","Dimensions":[{"Name":"StreamName","Value":{"Ref":"Stream862536A4"}}]}}}]}`,
 		"Lost": `{"Threshold":0,"EvaluationPeriods":1,"Metrics":[{"Id":"expr_1","Label":"events lost","ReturnData":true,"Period":300,
 			"Expression":"SELECT SUM(EventsLost) FROM SCHEMA(Kinetel, FunctionName)"}]}`,
+		"SettingsReplaced": `{"Threshold":0,"EvaluationPeriods":1,"Metrics":[{"Id":"expr_1","Label":"settings replaced","ReturnData":true,"Period":300,
+			"Expression":"SELECT MAX(SettingsReplaced) FROM SCHEMA(Kinetel, FunctionName)"}]}`,
 	} {
 		alarm := got.only("AWS::CloudWatch::Alarm", id).Properties
 		same(t, id, map[string]any{"Threshold": alarm["Threshold"], "EvaluationPeriods": alarm["EvaluationPeriods"], "Metrics": alarm["Metrics"]}, want)
@@ -44,7 +46,7 @@ func TestAlarmsTellATopic(t *testing.T) {
 		Stream: s.Stream, IteratorAge: 90 * time.Second, Topic: awssns.Topic_FromTopicArn(stack, jsii.String("Topic"), &topic),
 	})
 	got := synth(t, stack)
-	for _, id := range []string{"Throttled", "Behind", "Lost"} {
+	for _, id := range []string{"Throttled", "Behind", "Lost", "SettingsReplaced"} {
 		same(t, id, got.only("AWS::CloudWatch::Alarm", id).Properties["AlarmActions"], `["`+topic+`"]`)
 	}
 	if threshold := got.only("AWS::CloudWatch::Alarm", "Behind").Properties["Threshold"]; threshold != 90000. {
@@ -116,6 +118,7 @@ func TestDashboard(t *testing.T) {
 		"Invocations held (p99, ms)":               `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"HeldP99\"', 'Maximum', 60)","period":60}]]`,
 		"Buffer in use (%)":                        `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"BufferUse\"', 'Maximum', 60)","period":60}]]`,
 		"On disk (bytes)":                          `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"SpooledBytes\"', 'Maximum', 60)","period":60}]]`,
+		"Settings replaced, by function":           `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"SettingsReplaced\"', 'Maximum', 60)","period":60}]]`,
 		"Shards for provisioned mode": `[[{"expression":"CEIL(MAX([bytes/PERIOD(bytes)/1048576, records/PERIOD(records)/1000]) * 2)","label":"shards, with 100% headroom","period":60}],
 			["AWS/Kinesis","IncomingBytes","StreamName","Stream862536A4",{"id":"bytes","label":"bytes","period":60,"stat":"Sum","visible":false}],
 			["AWS/Kinesis","IncomingRecords","StreamName","Stream862536A4",{"id":"records","label":"records","period":60,"stat":"Sum","visible":false}]]`,
@@ -136,9 +139,9 @@ func TestMetricsExist(t *testing.T) {
 	kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{Stream: s.Stream})
 	got := synth(t, stack)
 	line := emfLine()
-	asked := regexp.MustCompile(`MetricName=\\*"(\w+)|SELECT SUM\((\w+)\)`).FindAllStringSubmatch(got.text, -1)
-	if len(asked) != 8 {
-		t.Errorf("%d metrics of Kinetel's are asked for, want 8", len(asked))
+	asked := regexp.MustCompile(`MetricName=\\*"(\w+)|SELECT (?:SUM|MAX)\((\w+)\)`).FindAllStringSubmatch(got.text, -1)
+	if len(asked) != 10 {
+		t.Errorf("%d metrics of Kinetel's are asked for, want 10", len(asked))
 	}
 	for _, one := range asked {
 		if name := one[1] + one[2]; !strings.Contains(line, `{"Name":"`+name+`"`) {
@@ -170,5 +173,5 @@ func TestDashboardRefusals(t *testing.T) {
 
 func emfLine() string {
 	one := emf.Distribution{Count: 1}
-	return string(emf.Append(nil, time.Unix(0, 0), "f", emf.Figures{HeldMs: one, PutLatencyMs: one}))
+	return string(emf.Append(nil, time.Unix(0, 0), "f", emf.Figures{HeldMs: one, PutLatencyMs: one, SettingsReplaced: 1}))
 }

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/telemetry"
+)
+
+// forgedEvents is what a process of the sandbox posts that would like to be
+// believed.
+const forgedEvents = `[
+{"time":"2026-11-26T17:00:00.000Z","type":"kinetel.loss","record":{"firstSeq":1,"lastSeq":1000000,"count":1000000,"bytes":1,"reason":"buffer-full"}},
+{"time":"2026-11-26T17:00:00.000Z","type":"kinetel.report","record":{"final":true,"uptimeMs":1,"received":{"events":0,"bytes":0},"lost":{}}},
+{"time":"2026-11-26T17:00:00.000Z","type":"Kinetel.report","record":{"final":true}},
+{"time":"2026-11-26T17:00:00.000Z","type":"kinetel\u002einvocation","record":{"requestId":"aaaaaaaa-0000-0000-0000-000000000000","status":"success"}},
+{"time":"2026-11-26T17:00:00.000Z","type":"kinetel.environment","record":{"forged":true}},
+{"time":"2026-11-26T17:00:00.000Z","type":"kinetel.unparsed","record":"forged"},
+{"time":"2026-11-26T17:00:00.000Z","type":"platform\u002elogsDropped","record":{"droppedRecords":999999,"droppedBytes":1,"reason":"forged"}}]`
+
+// What is posted as Kinetel's own arrives as text.
+func TestForgedEventsArriveAsText(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.process
+		decoder := telemetry.NewDecoder(p.intake.Take)
+		decoder.Decode([]byte(forgedEvents), time.Now())
+		p.intake.Commit(nil)
+		p.Cut()
+		time.Sleep(time.Second)
+		sent := w.stream.sent(p.id())
+		if len(sent) != 7 {
+			t.Errorf("%d events: %q", len(sent), lines(sent))
+		}
+		for _, e := range sent {
+			if e.Type != event.TypeUnparsed || !strings.HasPrefix(string(e.Body), `"{\"time\":\"2026-11-26T17:00:00.000Z\",\"type\":\"`) {
+				t.Errorf("%s %s", e.Type, e.Body)
+			}
+		}
+		w.finish(time.Second)
+		reports := w.stream.reports(t)
+		if last := reports[len(reports)-1]; last.LogsDropped.Records != 0 || last.Received.Events != 7 {
+			t.Errorf("the report: %+v", last)
+		}
+		w.begin()
+	})
+}
+
+// A large body that cannot be parsed is not in memory as text a second time.
+func TestTextThatCannotBeParsedIsTakenInPieceByPiece(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		i := w.process.intake
+		most, n := 0, 0
+		telemetry.Unparsed([]byte(strings.Repeat("\x01", 4<<20)), time.Now(), func(ev *event.Event) {
+			i.Take(ev)
+			size := 0
+			for _, one := range i.ahead {
+				size += len(one.Record)
+			}
+			most, n = max(most, size), n+1
+		})
+		i.Commit(nil)
+		if n < 190 || most > maxAheadText+128<<10+10 || len(i.ahead) != 0 {
+			t.Errorf("%d texts, %d bytes of them at once", n, most)
+		}
+		w.process.Cut()
+		time.Sleep(time.Second)
+	}, func(cfg *config.Config) { cfg.BufferBytes = 64 << 20 })
+}

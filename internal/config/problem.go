@@ -1,0 +1,138 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Severity says what a Problem leads to.
+type Severity int
+
+const (
+	// Warning: the variable has no effect, or less than it seems.
+	Warning Severity = iota
+	// Replaced: the value cannot be used, and another one is.
+	Replaced
+	// Fatal: there is no destination, or there are no credentials for it.
+	// Nothing can be shipped.
+	Fatal
+)
+
+// A Problem is one thing that is wrong with the environment. It can be logged and
+// shipped: it has no secrets.
+type Problem struct {
+	Severity Severity
+	Variable string
+	Value    string // as given; empty if the variable is not set, or may hold a secret
+	Used     string // the value in place of a Replaced one
+	Message  string // what would be valid
+}
+
+func (p Problem) String() string {
+	if p.Value == "" {
+		return p.Variable + ": " + p.Message
+	}
+	return fmt.Sprintf("%s=%q: %s", p.Variable, p.Value, p.Message)
+}
+
+// Usable reports whether problems leave a configuration that can be used.
+func Usable(problems []Problem) bool { return Count(problems, Fatal) == 0 }
+
+// Count returns how many of the problems have a severity.
+func Count(problems []Problem, severity Severity) (n int) {
+	for _, p := range problems {
+		if p.Severity == severity {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *loader) problem(severity Severity, name, used, message string) {
+	value := l.text(name)
+	if secret(name, value) {
+		value = ""
+	}
+	l.problems = append(l.problems, Problem{Severity: severity, Variable: name, Value: clip(value), Used: clip(used), Message: message})
+}
+
+// warning is for what works, but may not be what is meant.
+func (l *loader) warning(name, format string, args ...any) {
+	l.problem(Warning, name, "", fmt.Sprintf(format, args...))
+}
+
+// replaced is for a value in place of which another one is used.
+func (l *loader) replaced(name string, used any, format string, args ...any) {
+	l.problem(Replaced, name, fmt.Sprint(used), fmt.Sprintf(format, args...))
+}
+
+// fatal is for what leaves nowhere to ship to, or no credentials for it.
+func (l *loader) fatal(name, format string, args ...any) {
+	l.problem(Fatal, name, "", fmt.Sprintf(format, args...))
+}
+
+// quote returns a part of a variable's value for a message.
+func (l *loader) quote(name, part string) string {
+	if secret(name, l.text(name)) || secret(name, part) {
+		return "a part of it"
+	}
+	return strconv.Quote(clip(part))
+}
+
+// clip keeps a value that was pasted into the wrong variable from filling the
+// log.
+func clip(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// secret reports whether a value is not to be repeated: that of a variable which
+// may hold secrets by its purpose, and one that looks like a secret in the wrong
+// place.
+func secret(name, value string) bool {
+	switch name {
+	case "KINETEL_TAGS", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME":
+		return true // these go to other programs and places, too
+	}
+	if strings.HasSuffix(strings.ToLower(name), "_proxy") {
+		return true // there may be a password in it, wherever the mistake is
+	}
+	return hasSecretWord(name) || hasSecretWord(value) || strings.Contains(value, "@") || hasToken(value)
+}
+
+// hasSecretWord reports whether a text names a secret. "key" alone does not:
+// partition keys are none.
+func hasSecretWord(s string) bool {
+	s = strings.ToLower(s)
+	return slices.ContainsFunc([]string{
+		"secret", "token", "passw", "passphrase", "pwd", "credential", "auth", "bearer", "basic ", "private",
+		"api_key", "api-key", "apikey", "access_key", "access-key", "accesskey",
+	}, func(word string) bool { return strings.Contains(s, word) })
+}
+
+// hasToken reports whether something in a text looks as if it was generated: an
+// access key's id, or more than 20 letters and digits of base64 or hexadecimal.
+func hasToken(s string) bool {
+	start, digits, others := 0, false, false
+	for i := range len(s) + 1 {
+		if i < len(s) {
+			c := s[i]
+			letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+			if letter || isDigit(c) || strings.IndexByte("+/_-", c) >= 0 {
+				digits, others = digits || isDigit(c), others || letter
+				continue
+			}
+		}
+		run := s[start:i]
+		if len(run) > 20 && digits && others || len(run) >= 16 && (strings.Contains(run, "AKIA") || strings.Contains(run, "ASIA")) {
+			return true
+		}
+		start, digits, others = i+1, false, false
+	}
+	return false
+}

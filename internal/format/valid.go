@@ -1,0 +1,124 @@
+package format
+
+import (
+	"bytes"
+	"encoding/base64"
+	"unicode/utf8"
+
+	"kinetel/internal/event"
+)
+
+// replacement is U+FFFD, the replacement character.
+const replacement = "\uFFFD"
+
+// Valid reports whether JSON text is one that every reader takes: UTF-8, and
+// without the escape of a lone surrogate (\ud800), which RFC 8259 allows and
+// DuckDB and others refuse, because no character is written like that.
+func Valid(text []byte) bool {
+	if !utf8.Valid(text) {
+		return false
+	}
+	if !bytes.Contains(text, []byte(`\u`)) {
+		return true
+	}
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			return true
+		}
+		n, ok := Unit(text[i:])
+		if !ok {
+			return false
+		}
+		text = text[i+n:]
+	}
+}
+
+// AppendValid appends JSON text with U+FFFD for each byte that is not UTF-8, and
+// for each escape of a lone surrogate. Valid text is copied as it is.
+func AppendValid(dst, text []byte) []byte {
+	if Valid(text) {
+		return append(dst, text...)
+	}
+	for len(text) > 0 {
+		n, ok := Unit(text)
+		if ok {
+			dst = append(dst, text[:n]...)
+		} else {
+			dst = append(dst, replacement...)
+		}
+		text = text[n:]
+	}
+	return dst
+}
+
+// Unit returns how many bytes the first character of JSON text takes, escapes
+// included: a pair of surrogates has 12. Not ok means that AppendValid replaces
+// these bytes.
+func Unit(text []byte) (n int, ok bool) {
+	switch c := text[0]; {
+	case c == '\\' && len(text) >= 6 && text[1] == 'u' && isHex4(text[2:]):
+		_, n = escapedRune(text[2:])
+		return 2 + max(n, 4), n > 0
+	case c == '\\' && len(text) >= 2 && text[1] < utf8.RuneSelf:
+		return 2, true
+	case c < utf8.RuneSelf:
+		return 1, true
+	}
+	r, n := utf8.DecodeRune(text)
+	return n, r != utf8.RuneError || n > 1
+}
+
+func isHex4(b []byte) bool {
+	for _, c := range b[:4] {
+		if hexDigit(c) > 15 {
+			return false
+		}
+	}
+	return true
+}
+
+// ReplacedSize returns how many bytes AppendLine makes of a record that is not
+// Valid: of its text with replacements, and of its original. It is 0 for a valid
+// record.
+func ReplacedSize(record []byte) (size int) {
+	if Valid(record) {
+		return 0
+	}
+	for rest := record; len(rest) > 0; {
+		n, ok := Unit(rest)
+		if ok {
+			size += n
+		} else {
+			size += len(replacement)
+		}
+		rest = rest[n:]
+	}
+	return size + base64.StdEncoding.EncodedLen(len(record))
+}
+
+// appendBodyMembers appends the members body and, where the body is not Valid,
+// bodyBase64. The body of a part is a string with a piece of JSON text.
+func appendBodyMembers(dst, record []byte, part Part) []byte {
+	dst = append(dst, `,"body":`...)
+	original := record
+	if part.Parts > 0 {
+		original = part.Body
+	}
+	valid := original
+	bad := !Valid(original)
+	if bad {
+		valid = AppendValid(nil, original)
+	}
+	if part.Parts > 0 {
+		dst = event.AppendQuoted(dst, valid)
+	} else {
+		dst = AppendOneLine(dst, valid)
+	}
+	if bad {
+		dst = append(dst, `,"bodyBase64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, original)
+		dst = append(dst, '"')
+	}
+	return dst
+}

@@ -1,0 +1,85 @@
+package invocation
+
+import (
+	"encoding/json"
+	"time"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+)
+
+const (
+	// maxWait is the longest time between the end of an init or a restore and the
+	// platform.start of the invocation that waited for it: milliseconds, and the
+	// order of the two events is not certain.
+	maxWait = time.Second
+	// maxInit is Lambda's limit for an init on demand, and for the hooks of a
+	// restore.
+	maxInit = 10 * time.Second
+)
+
+// initialization is what is known of the environment's init, or, with SnapStart,
+// of its restore.
+type initialization struct {
+	kind       string // Lambda's initializationType; empty: not known
+	inInvoke   bool   // it ran inside an invocation, after a failed one
+	begun, end time.Time
+}
+
+// SetInitType sets how the environment was initialised, as far as it is known
+// before Lambda's events say so; empty: not known.
+func (t *Tracker) SetInitType(kind string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.init.kind = kind
+}
+
+// Initialized notes an event of the environment's init or restore.
+func (t *Tracker) Initialized(ev *event.Event) {
+	var record struct {
+		InitializationType string `json:"initializationType"`
+		Phase              string `json:"phase"`
+	}
+	_ = json.Unmarshal(ev.Record, &record) // what cannot be read says nothing
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := &t.init
+	if record.InitializationType != "" {
+		i.kind = record.InitializationType
+	}
+	// No invocation waits for the init of a snapshot, which may be weeks old and
+	// whose events may arrive after those of the restore.
+	snapshot := i.kind == string(config.SnapStart)
+	switch kind := string(ev.Type); {
+	case kind == event.TypePlatformInitStart && !snapshot:
+		i.begun, i.end, i.inInvoke = ev.At(), time.Time{}, record.Phase == "invoke"
+	case kind == event.TypePlatformInitReport && !snapshot:
+		i.end, i.inInvoke = ev.At(), record.Phase == "invoke"
+	case kind == event.TypePlatformRestoreStart:
+		i.begun, i.end = ev.At(), time.Time{}
+	case kind == event.TypePlatformRestoreReport:
+		i.end = ev.At()
+	}
+}
+
+// awaited reports whether an invocation waited for the init, or the restore. nil
+// is one that began in an earlier process. reported says whether its
+// platform.report has the duration of either: Lambda's reports of the first
+// invocation have it also where the init was over long before, and the reports of
+// invocations that failed may lack it.
+func (i *initialization) awaited(in *invocation, reported bool) bool {
+	first := in != nil && in.order == 1
+	switch config.Initialization(i.kind) {
+	case config.ProvisionedConcurrency, config.ManagedInstances:
+		return first && i.inInvoke
+	}
+	switch {
+	case !first || i.begun.IsZero() && i.end.IsZero():
+		return reported
+	case i.inInvoke:
+		return true
+	case !i.end.IsZero() && in.begun.Sub(i.end) > maxWait:
+		return false
+	}
+	return i.begun.IsZero() || in.begun.Sub(i.begun) <= maxInit+maxWait
+}

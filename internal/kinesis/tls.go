@@ -1,0 +1,155 @@
+package kinesis
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+)
+
+const (
+	// mlkemTimeout bounds a handshake that offers X25519MLKEM768, as Go does by
+	// default: its ClientHello is some 1,500 bytes long and leaves in two TCP
+	// segments, and there are firewalls that drop such a one. It is short, so that
+	// there is time for another without it, and so that the shipper does not break
+	// the request off before. tlsTimeout bounds the other one.
+	mlkemTimeout = 1500 * time.Millisecond
+	tlsTimeout   = 3 * time.Second
+	// maxHandshake is more than a handshake may last, unless the environment was
+	// frozen. One that was broken off after minUnanswered would not be answered.
+	maxHandshake  = tlsTimeout + time.Second
+	minUnanswered = time.Second
+)
+
+// maxBundle bounds AWS_CA_BUNDLE. All the authorities of the Web take 220 kB.
+const maxBundle = 4 << 20
+
+var errBundle = errors.New("it is not a regular file of at most 4 MiB")
+
+// readBundle reads the file of AWS_CA_BUNDLE. Nothing waits for a FIFO, and nothing
+// reads a device.
+func readBundle(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errBundle
+	}
+	pem, err := io.ReadAll(io.LimitReader(f, maxBundle+1))
+	if len(pem) > maxBundle {
+		return nil, errBundle
+	}
+	return pem, err
+}
+
+// connection is a transport, and what its handshakes offer.
+type connection struct {
+	*http.Transport
+	mlkem bool
+}
+
+// connect makes the transport for the first request, or another one for handshakes
+// without ML-KEM. Called with mu.
+func (c *Client) connect(mlkem bool) error {
+	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+	transport := &http.Transport{
+		Proxy:               c.cfg.Proxy,
+		DialContext:         dialer.DialContext,
+		TLSHandshakeTimeout: mlkemTimeout,
+		MaxIdleConnsPerHost: MaxConnections,
+		IdleConnTimeout:     idleTimeout,
+		DisableCompression:  true,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	if !mlkem {
+		transport.TLSHandshakeTimeout = tlsTimeout
+		// Go's default without ML-KEM. What FIPS mode excludes, it leaves out.
+		transport.TLSClientConfig.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+	}
+	if c.cfg.CABundle != "" {
+		pem, err := readBundle(c.cfg.CABundle)
+		if err != nil {
+			return fmt.Errorf("read AWS_CA_BUNDLE: %w", err)
+		}
+		// It replaces the system's roots, as in the AWS SDKs.
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("AWS_CA_BUNDLE=%q: the file has no PEM certificate", c.cfg.CABundle)
+		}
+		transport.TLSClientConfig.RootCAs = roots
+	}
+	if c.conn != nil {
+		c.conn.CloseIdleConnections()
+	}
+	c.conn = &connection{transport, mlkem}
+	return nil
+}
+
+// connected returns the transport, which it makes if there is none.
+func (c *Client) connected() (*connection, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil {
+		if err := c.connect(true); err != nil {
+			return nil, err
+		}
+	}
+	return c.conn, nil
+}
+
+// handshakeError is the error of a TLS handshake: no request was sent.
+type handshakeError struct {
+	error
+	offer bool // what it offered may be the reason
+}
+
+func (e *handshakeError) Unwrap() error { return e.error }
+
+// works notes that an answer came, and so that the handshake before it succeeded.
+func (c *Client) works(conn *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case conn.mlkem:
+		c.mlkemWorks = true
+	case c.mlkemError != nil:
+		if c.cfg.Log != nil {
+			c.cfg.Log.Warn("the TLS handshake with X25519MLKEM768 failed, and one without it succeeded: a firewall or proxy between drops its ClientHello, which is larger than one TCP segment; this process goes on without X25519MLKEM768 (docs/operations.md)", "error", c.mlkemError.Error())
+		}
+		c.mlkemError = nil // logged
+	}
+}
+
+// fallBack returns the transport to try again with after a handshake failed, and nil
+// if that would not help. Handshakes without ML-KEM follow one with it, and the other
+// way around, until one has succeeded.
+func (c *Client) fallBack(failed *connection, err *handshakeError) *connection {
+	if certificate := (*tls.CertificateVerificationError)(nil); !err.offer || errors.As(err, &certificate) {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.conn != failed: // another request has seen it
+	case failed.mlkem && !c.mlkemWorks:
+		if c.connect(false) != nil {
+			return nil
+		}
+		c.mlkemError = err
+	case !failed.mlkem && c.mlkemError != nil: // it is something else, perhaps
+		_ = c.connect(true)
+		c.mlkemError = nil
+		return nil
+	default:
+		return nil
+	}
+	return c.conn
+}

@@ -1,0 +1,47 @@
+package pack
+
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+
+	"kinetel/internal/format"
+)
+
+// Checker looks at records and lines that another process left on disk, where
+// anything in the sandbox can write: what leaves is well-formed.
+type Checker struct{}
+
+// Record reports whether a record's data can be one of a packer's. What is
+// compressed is only looked at: decompressing an hour of telemetry would take
+// more time than there is.
+func (Checker) Record(r *Record) bool {
+	rest := r.Data
+	if r.Bound() || bytes.HasPrefix(rest, []byte("\x1f\x8b\x08")) || bytes.HasPrefix(rest, []byte("\x28\xb5\x2f\xfd")) {
+		return true
+	}
+	for len(rest) > 0 {
+		line := rest
+		if end := bytes.IndexByte(rest, '\n'); end >= 0 {
+			line = rest[:end]
+		}
+		if !isObject(line) {
+			return false
+		}
+		rest = rest[min(len(line)+1, len(rest)):]
+	}
+	return len(r.Data) > 0
+}
+
+// Line reports whether text is the line of an event of that environment, with
+// that number.
+func (Checker) Line(o *Origin, seq uint64, text []byte) bool {
+	l, ok := format.ReadLine(text)
+	return ok && l.Seq == seq && bytes.HasSuffix(text, []byte("}\n")) && isObject(text) &&
+		bytes.Contains(l.Resource, []byte(`"faas.instance":"`+o.EnvironmentID+`"`))
+}
+
+// isObject reports whether text is a JSON object.
+func isObject(text []byte) bool {
+	return len(text) > 0 && text[0] == '{' && utf8.Valid(text) && json.Valid(text)
+}

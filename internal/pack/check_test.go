@@ -1,0 +1,71 @@
+package pack_test
+
+import (
+	"fmt"
+	"testing"
+
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/format"
+	"kinetel/internal/ledger"
+	"kinetel/internal/pack"
+)
+
+func TestWhatAPackerMakesPassesTheCheck(t *testing.T) {
+	for _, f := range []config.Format{config.FormatNDJSON, config.FormatJSON, config.FormatOTLP, config.FormatCloudWatch, config.FormatKPL} {
+		for _, c := range []config.Compression{config.CompressionNone, config.CompressionGzip, config.CompressionZstd} {
+			records := 0
+			origin := &pack.Origin{EnvironmentID: "e1", Resource: []byte(`{"faas.instance":"e1"}`), Ledger: ledger.New(&ledger.Account{}, nil)}
+			p := pack.New(pack.Options{Origin: origin, Format: f, Compression: c, PartitionKey: config.PartitionByEnvironment, Push: func(r *pack.Record) {
+				records++
+				if !(pack.Checker{}).Record(r) {
+					t.Errorf("%s, %s: %q", f, c, r.Data)
+				}
+			}})
+			for i := range uint64(3) {
+				ev := &event.Event{Type: []byte("function"), Record: fmt.Appendf(nil, `"line %d"`, i)}
+				p.Add(ev)
+				line := format.AppendLine(nil, i+1, ev, format.Part{}, origin.Resource)
+				if !(pack.Checker{}).Line(origin, i+1, line) || (pack.Checker{}).Line(origin, i+2, line) {
+					t.Errorf("%q", line)
+				}
+			}
+			p.Cut()
+			if records == 0 {
+				t.Error("no record")
+			}
+		}
+	}
+}
+
+func TestWhatIsNoRecordDoesNotPassTheCheck(t *testing.T) {
+	for _, data := range []string{"", "\n", "x", "{", "{}\n\n{}", "[1]", `"text"`, "{}\nx\n", "{\"a\":\"\xff\"}\n", "{}{}", "\x1f\x8b", "{} {}\n"} {
+		if (pack.Checker{}).Record(&pack.Record{Data: []byte(data)}) {
+			t.Errorf("%q passes", data)
+		}
+	}
+	for _, data := range []string{"{}", "{}\n", "{}\n{\"a\":1}\n"} {
+		if !(pack.Checker{}).Record(&pack.Record{Data: []byte(data)}) {
+			t.Errorf("%q does not pass", data)
+		}
+	}
+}
+
+func TestWhatIsNoLineDoesNotPassTheCheck(t *testing.T) {
+	const good = `{"schema":"kinetel/1","seq":7,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"x","resource":{"faas.instance":"e1"}}` + "\n"
+	o := &pack.Origin{EnvironmentID: "e1"}
+	if !(pack.Checker{}).Line(o, 7, []byte(good)) {
+		t.Error("the good one does not pass")
+	}
+	for _, line := range []string{
+		"", "\n", "{}\n", good[:len(good)-1], good + "x\n", good[:len(good)-1] + "{}\n", good[1:],
+		`{"schema":"kinetel/1","seq":8,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"x","resource":{"faas.instance":"e1"}}` + "\n",
+		`{"schema":"kinetel/1","seq":7,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"x","resource":{"faas.instance":"e2"}}` + "\n",
+		`{"schema":"kinetel/1","seq":7,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"\"faas.instance\":\"e1\"","resource":{}}` + "\n",
+		`{"schema":"kinetel/1","seq":7,"time":"2026-11-22T20:15:00.123Z","type":"function","body":` + "\"\xff\"" + `,"resource":{"faas.instance":"e1"}}` + "\n",
+	} {
+		if (pack.Checker{}).Line(o, 7, []byte(line)) {
+			t.Errorf("%q passes", line)
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package ship_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kinetel/internal/kinesis"
+	"kinetel/internal/pack"
+	"kinetel/internal/ship"
+)
+
+// delayed answers as another answer does, but later.
+func delayed(d time.Duration, then answer) answer {
+	return func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+		select {
+		case <-time.After(d):
+			return then(ctx, records)
+		case <-ctx.Done():
+			return silence(ctx, records)
+		}
+	}
+}
+
+// lost is an answer that never arrives, to a request that was stored.
+func lost(k **fakeKinesis) answer {
+	return func(_ context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+		(*k).mu.Lock()
+		defer (*k).mu.Unlock()
+		for _, r := range records {
+			(*k).taken = append((*k).taken, r.First)
+		}
+		return nil, &kinesis.Error{Class: kinesis.Transient, Err: errors.New("connection reset by peer")}
+	}
+}
+
+// copies returns how often the record was stored.
+func copies(taken []uint64, seq uint64) (n int) {
+	for _, one := range taken {
+		if one == seq {
+			n++
+		}
+	}
+	return n
+}
+
+// While the environment ends, nothing waits for the answer to a request that
+// carries something else, and each request carries all there is.
+func TestNothingQueuesBehindARequestWhileTheEnvironmentEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, delayed(1500*time.Millisecond, accept))
+		r.push(1)
+		time.Sleep(time.Second) // it is in flight
+		for seq := range uint64(600) {
+			r.push(seq + 2)
+		}
+		ending := time.Now()
+		r.Ending(ending.Add(1700 * time.Millisecond))
+		time.Sleep(100 * time.Millisecond)
+		r.push(1000) // the last platform.report
+		if err := r.drain(t, 1600*time.Millisecond); err != nil {
+			t.Errorf("Drain returned %v, and %d records wait", err, r.waiting())
+		}
+		calls := r.kinesis.all()
+		if len(calls) != 4 || len(calls[1].seqs) != kinesis.MaxRecords || len(calls[2].seqs) != 100 || len(calls[3].seqs) != 1 {
+			t.Errorf("requests of %v", r.kinesis.requests())
+		}
+		for i, want := range []time.Duration{-time.Second, 0, 0, 100 * time.Millisecond} {
+			if got := calls[i].at.Sub(ending); got != want {
+				t.Errorf("request %d began %s after the end did, want %s", i+1, got, want)
+			}
+		}
+		if taken := r.kinesis.accepted(); len(taken) != 602 {
+			t.Errorf("%d records were stored, want each of 602 once", len(taken))
+		}
+	})
+}
+
+func TestRequestsInFlightAreBoundedWhileTheEnvironmentEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		records, size int
+		requests      int
+		bytes         int
+	}{
+		{"in number", 3000, 10, 4, 10 << 20},
+		{"in bytes", 40, 500 << 10, 4, 9 << 20 / 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var requests, bytes, mostRequests, mostBytes atomic.Int64
+				counted := func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+					n := int64(0)
+					for _, one := range records {
+						n += int64(one.Size())
+					}
+					mostRequests.Store(max(mostRequests.Load(), requests.Add(1)))
+					mostBytes.Store(max(mostBytes.Load(), bytes.Add(n)))
+					time.Sleep(time.Second)
+					requests.Add(-1)
+					bytes.Add(-n)
+					return accept(ctx, records)
+				}
+				r := start(t, counted)
+				for seq := range uint64(tt.records) {
+					one := rec(seq + 1)
+					one.Data = make([]byte, tt.size)
+					r.pushed(one)
+				}
+				if err := r.drain(t, time.Hour); err != nil {
+					t.Errorf("Drain returned %v", err)
+				}
+				if got := int(mostRequests.Load()); got > tt.requests || got < 2 {
+					t.Errorf("%d requests at once, want %d", got, tt.requests)
+				}
+				if got := int(mostBytes.Load()); got > tt.bytes {
+					t.Errorf("%d bytes at once, want at most %d", got, tt.bytes)
+				}
+				if taken := r.kinesis.accepted(); len(taken) != tt.records {
+					t.Errorf("%d records were stored, want each of %d once", len(taken), tt.records)
+				}
+			})
+		})
+	}
+}
+
+// Only what failed is sent again, whichever request it was in.
+func TestRequestsThatFailTogetherAreSentAgainByThemselves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		fails := delayed(100*time.Millisecond, fail)
+		r := start(t, fails, fails, delayed(100*time.Millisecond, accept))
+		for seq := range uint64(1500) {
+			r.pushed(rec(seq + 1))
+		}
+		if err := r.drain(t, 2*time.Second); err != nil {
+			t.Errorf("Drain returned %v", err)
+		}
+		taken := r.kinesis.accepted()
+		slices.Sort(taken)
+		if len(taken) != 1500 || len(slices.Compact(taken)) != 1500 {
+			t.Errorf("%d records were stored, want each of 1500 once", len(taken))
+		}
+		calls := r.kinesis.all()
+		// Two failures at once are one: the wait is the first one's.
+		if pause := calls[3].at.Sub(calls[0].at); pause < 150*time.Millisecond || pause > 176*time.Millisecond {
+			t.Errorf("what failed was sent again after %s", pause)
+		}
+	})
+}
+
+// Each attempt without an answer may be one more copy.
+func TestAShutdownSendsFewCopiesWhenAnswersAreLost(t *testing.T) {
+	for range 20 {
+		bubble(t, func(t *testing.T) {
+			var k *fakeKinesis
+			r := start(t, lost(&k))
+			k = r.kinesis
+			r.pushed(rec(1))
+			if err := r.drain(t, 1700*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Drain returned %v", err)
+			}
+			if n := copies(k.accepted(), 1); n < 4 || n > 7 {
+				t.Errorf("the record was stored %d times", n)
+			}
+		})
+	}
+}
+
+// So it is for whoever is held, again and again.
+func TestHoldsSendFewCopiesWhenAnswersAreLost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var k *fakeKinesis
+		r := start(t, lost(&k))
+		k = r.kinesis
+		r.pushed(rec(1))
+		for range 20 { // each begins a wait
+			_ = r.flush(t, 10*time.Millisecond)
+		}
+		if n := copies(k.accepted(), 1); n > 5 {
+			t.Errorf("the record was stored %d times in %s", n, time.Since(r.began))
+		}
+	})
+}
+
+// A refusal ends a Drain only when nothing is in flight that may get through.
+func TestARefusalWaitsForWhatIsInFlight(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, delayed(time.Second, accept), deny)
+		r.push(1)
+		time.Sleep(100 * time.Millisecond)
+		r.pushed(rec(2))
+		err := r.drain(t, 5*time.Second)
+		if !errors.Is(err, ship.ErrUnavailable) || r.waiting() != 1 {
+			t.Errorf("Drain returned %v, and %d records wait", err, r.waiting())
+		}
+		if taken := r.kinesis.accepted(); !slices.Equal(taken, []uint64{1}) {
+			t.Errorf("taken: %v", taken)
+		}
+	})
+}
+
+// A fault of one worker leaves the others, and its records, to go on.
+func TestAFaultInOneOfSeveralRequestsLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		slow := delayed(200*time.Millisecond, accept)
+		r := start(t, slow, broken, slow)
+		for seq := range uint64(1200) {
+			r.pushed(rec(seq + 1))
+		}
+		if err := r.drain(t, 10*time.Second); err != nil {
+			t.Errorf("Drain returned %v", err)
+		}
+		if taken := r.kinesis.accepted(); len(taken) != 1200 || r.account.Total() != 0 {
+			t.Errorf("%d records were stored and %d given up", len(taken), r.account.Total())
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package record_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+
+	"kinetel/internal/event"
+	"kinetel/internal/format"
+	"kinetel/record"
+)
+
+// allocated returns how many bytes are allocated while f runs.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// names are so many members of an object, of as few bytes as can be.
+func names(n int, value string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"%x":%s,`, i, value)
+	}
+	return strings.TrimSuffix(b.String(), ",")
+}
+
+// bombs are what small records can hold, by what must keep them from taking memory.
+func bombs(t fataler) map[string]string {
+	const mebibyte = 1 << 20
+	line := `{"schema":"kinetel/1"}` + "\n"
+	scope := `{"scope":{"name":"kinetel","attributes":[{"key":"kinetel.resource.members","value":{"intValue":"0"}}]},"logRecords":[]}`
+	attribute := `{"key":"a","value":{"stringValue":""}}`
+	manyEvents := strings.Repeat(line, 6*mebibyte/len(line))
+	otlp := func(resource, scopes string) string {
+		return `{"resourceLogs":[{"resource":{"attributes":[` + resource + `]},"scopeLogs":[` + scopes + `]}]}` + "\n"
+	}
+	logRecord := `{"attributes":[{"key":"kinetel.seq","value":{"intValue":"1"}},{"key":"kinetel.type","value":{"stringValue":"a"}},{"key":"kinetel.time","value":{"stringValue":"a"}}],"body":{}}`
+	list := strings.Repeat(", ", 1*mebibyte)
+	all := map[string]string{
+		"gzip of spaces":                      zip(t, strings.Repeat(" ", 6*mebibyte)),
+		"gzip of the smallest lines":          zip(t, manyEvents),
+		"zstd of the smallest lines":          zst(t, manyEvents),
+		"the smallest lines":                  strings.Repeat(line, 5*mebibyte/len(line)),
+		"one line of many members in extra":   zip(t, `{"schema":"kinetel/1","extra":{`+names(150_000, "0")+"}}\n"),
+		"one line of many resources' members": zip(t, `{"schema":"kinetel/1","resource":{`+names(150_000, `""`)+"}}\n"),
+		"lines of some members each":          zip(t, strings.Repeat(`{"schema":"kinetel/1","extra":{`+names(400, "0")+"}}\n", 2_000)),
+		"members that are unknown":            zip(t, `{`+names(150_000, "0")+"}\n"),
+		"members twice":                       zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"extra":{"a":1}`, 300_000)+"}\n"),
+		"bodies twice":                        zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"body":"`+strings.Repeat("a", 1000)+`"`, 5_000)+"}\n"),
+		"a long original":                     zip(t, `{"schema":"kinetel/1","bodyBase64":"`+strings.Repeat("AAAA", 2*mebibyte)+"\"}\n"),
+		"levels":                              zip(t, `{"schema":"kinetel/1","body":`+strings.Repeat("[", 32*mebibyte)+"\n"),
+		"empty members of gzip":               strings.Repeat(zip(t, ""), 20_000),
+		"empty frames of zstd":                strings.Repeat(zst(t, "a")[:9], 20_000),
+		"a window of zstd":                    "\x28\xb5\x2f\xfd\x00\xf8" + "\x01\x00\x00",
+		"an aggregate of the smallest lines":  string(aggregate(strings.TrimSuffix(line, "\n"), 5*mebibyte/32)),
+		"OTLP of the smallest log records":    zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.TrimSuffix(strings.Repeat(logRecord+",", 25_000), ",")+"]}", 1))),
+		"OTLP of many scopes":                 zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 20_000), ","), strings.TrimSuffix(strings.Repeat(scope+",", 20_000), ","))),
+		"OTLP of many attributes":             zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 90_000), ","), strings.Replace(scope, `"0"`, `"90000"`, 1))),
+		"OTLP of many members in extra": zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.Replace(logRecord, `}],"body"`, `},{"key":"kinetel.extra","value":{"stringValue":`+
+			quoted("{"+names(150_000, "0")+"}")+`}}],"body"`, 1)+"]}", 1))),
+		"CloudWatch of a long list":        zip(t, ofCloudWatch(logEvent(17, format.Extension, quoted("EXTENSION\tName: a\tState: Ready\tEvents: ["+list+"]\n")))),
+		"CloudWatch of many events":        zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.FunctionText, `"a"`)+",", 25_000), ","))),
+		"CloudWatch of many system events": zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.SystemJSON, quoted(`{"time":"x","type":"t","record":1}`))+",", 25_000), ","))),
+	}
+	return all
+}
+
+// aggregate is an aggregate of n equal user records.
+func aggregate(data string, n int) []byte {
+	lines := make([]format.Line, n)
+	for i := range lines {
+		lines[i].Text = []byte(data)
+	}
+	return format.AppendKPL(nil, "k", lines)
+}
+
+// bounded fails the test if a decoder allocates more than its documentation says,
+// or returns more events.
+func bounded(t *testing.T, d record.Decoder, data string) {
+	t.Helper()
+	var events []record.Event
+	var err error
+	took := allocated(func() { events, err = d.Decode([]byte(data)) })
+	bytes, count := d.MaxBytes, d.MaxEvents
+	if bytes == 0 {
+		bytes, count = record.DefaultMaxBytes, record.DefaultMaxEvents
+	}
+	if took > uint64(5*bytes+1000*(count+10_000)) || len(events) > count {
+		t.Errorf("%d bytes are allocated for %d bytes of data with %d events; %v", took, len(data), len(events), err)
+	}
+	if err != nil && !errors.Is(err, record.ErrLimit) && !errors.Is(err, record.ErrNoRecord) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// No record makes Decode allocate more than it says, and none makes it return more
+// events.
+func TestDecodeOfABombIsBounded(t *testing.T) {
+	for name, data := range bombs(t) {
+		t.Run(name, func(t *testing.T) {
+			bounded(t, record.Decoder{MaxBytes: 4 << 20, MaxEvents: 10_000}, data)
+			bounded(t, record.Decoder{MaxBytes: 1 << 20, MaxEvents: 100}, data)
+		})
+	}
+	t.Run("by the default limits", func(t *testing.T) {
+		line := `{"schema":"kinetel/1"}` + "\n"
+		bounded(t, record.Decoder{}, zip(t, strings.Repeat(line, 64<<20/len(line))))
+	})
+}
+
+// What was read before a limit comes with the error.
+func TestDecodeKeepsWhatItReadBeforeALimit(t *testing.T) {
+	ten := strings.Repeat(aLine, 10)
+	cloudWatch := ofCloudWatch(logEvent(17, format.FunctionText, `"a"`))
+	for _, tt := range []struct {
+		name, data string
+		decoder    record.Decoder
+		events     int
+	}{
+		{"as many events as are allowed", ten, record.Decoder{MaxEvents: 10}, 10},
+		{"an event more", ten, record.Decoder{MaxEvents: 9}, 9},
+		{"an event more, in gzip", zip(t, ten), record.Decoder{MaxEvents: 9}, 9},
+		{"an event more, in an aggregate", aggregated(strings.TrimSuffix(aLine, "\n"), strings.TrimSuffix(aLine, "\n"), strings.TrimSuffix(aLine, "\n")), record.Decoder{MaxEvents: 2}, 2},
+		{"an event more, in OTLP", anOTLP + anOTLP + anOTLP, record.Decoder{MaxEvents: 2}, 2},
+		{"an event more, in CloudWatch's shape", cloudWatch + cloudWatch + cloudWatch, record.Decoder{MaxEvents: 2}, 2},
+		{"many members of extra in each event", strings.Repeat(strings.Replace(aLine, `"b":[1, 2]`, names(1000, "0"), 1), 12), record.Decoder{MaxEvents: 50}, 10},
+		{"a long resource that repeats", strings.Repeat(strings.Replace(aLine, `"faas.instance":"e1"`, names(9000, `"0"`), 1), 3) + aLine, record.Decoder{MaxEvents: 3}, 3},
+		{"as many bytes as are allowed", ten, record.Decoder{MaxBytes: len(ten)}, 10},
+		{"a byte more", ten, record.Decoder{MaxBytes: len(ten) - 1}, 9},
+		{"a byte more, in gzip", zip(t, ten), record.Decoder{MaxBytes: len(ten) - 1}, 9},
+		{"a byte more, in zstd", zst(t, ten), record.Decoder{MaxBytes: len(ten) - 1}, 9},
+		{"a byte more, in members of gzip", strings.Repeat(zip(t, aLine), 10), record.Decoder{MaxBytes: len(ten) - 1}, 9},
+		{"a byte more, in OTLP", anOTLP + anOTLP, record.Decoder{MaxBytes: 2*len(anOTLP) - 1}, 1},
+		{"a byte more, in CloudWatch's shape", cloudWatch + cloudWatch, record.Decoder{MaxBytes: 2*len(cloudWatch) - 1}, 1},
+		{"not even one line", ten, record.Decoder{MaxBytes: 10}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			events, err := tt.decoder.Decode([]byte(tt.data))
+			if len(events) != tt.events {
+				t.Errorf("%d events, want %d; %v", len(events), tt.events, err)
+			}
+			within := strings.HasPrefix(tt.name, "as many")
+			if within != (err == nil) || !within && (!errors.Is(err, record.ErrLimit) || errors.Is(err, record.ErrNoRecord)) {
+				t.Errorf("the error is %v", err)
+			}
+			for _, e := range events {
+				if e.Seq != 17 {
+					t.Errorf("the event %+v", e)
+				}
+			}
+		})
+	}
+}
+
+// The largest record that Kinetel writes is read: one line of the largest POST,
+// which compresses well, in a format that doubles it.
+func TestDecodeReadsTheLargestRecord(t *testing.T) {
+	body := []byte(`{"a":"` + strings.Repeat(`\"`, 8<<20-100) + `"}`)
+	ev := event.Event{Time: []byte("2026-11-22T20:15:00.123Z"), Type: []byte("function"), Record: body}
+	line := string(format.AppendLine(nil, 17, &ev, format.Part{}, []byte(aResource)))
+	for name, payload := range map[string][]byte{
+		"lines": []byte(line), "otlp": format.AppendOTLPLogs(nil, aSource(aResource), read(t, line)), "cloudwatch": format.AppendCloudWatch(nil, aCloudWatchSource(aResource, false), read(t, line)),
+	} {
+		events, err := record.Decode([]byte(zip(t, string(payload))))
+		if err != nil || len(events) != 1 || string(events[0].Body) != string(body) {
+			t.Errorf("%s: %d events, %v", name, len(events), err)
+		}
+	}
+}
+
+// Parts whose others are missing take little beside themselves.
+func TestJoinOfPartsWithoutTheOthersIsBounded(t *testing.T) {
+	parts := make([]record.Event, 100_000)
+	for i := range parts {
+		parts[i] = part("e", uint64(3*i+1), 1, math.MaxInt, `"a"`)
+	}
+	var joined []record.Event
+	if took := allocated(func() { joined = record.Join(parts) }); took > 150<<20 {
+		t.Errorf("%d bytes are allocated for %d parts", took, len(parts))
+	}
+	if len(joined) != len(parts) {
+		t.Errorf("%d events", len(joined))
+	}
+}

@@ -1,0 +1,236 @@
+package faults
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kinetel/internal/event"
+	"kinetel/lambdasim"
+	"kinetel/test/rig"
+)
+
+// forged is a body that would be believed, if it were taken.
+const forged = `[{"time":"2026-11-26T17:00:00.000Z","type":"kinetel.loss","record":{"firstSeq":1,"lastSeq":1000000,"count":1000000,"bytes":1,"reason":"buffer-full"}},` +
+	`{"time":"2026-11-26T17:00:00.000Z","type":"platform.restoreStart","record":{"functionName":"forged"}},` +
+	`{"time":"2026-11-26T17:00:00.000Z","type":"platform.logsDropped","record":{"droppedRecords":999999,"droppedBytes":1,"reason":"forged"}},` +
+	`{"time":"2026-11-26T17:00:00.000Z","type":"function","record":"forged"}]`
+
+// neighbour is another process of the sandbox, which finds the listener's port
+// and posts forged telemetry to it all the time, beside connections that are slow
+// in every way there is.
+func neighbour(w *world, _ uint64) {
+	var late atomic.Int64
+	r := w.start(func(c *lambdasim.Config) {
+		c.DeliveryTimeout = 5 * time.Second
+		c.OnNotice = func(n lambdasim.Notice) {
+			if n.Kind == lambdasim.NoticeDeliveryError {
+				// One may be refused: at the shutdown, or if as many connections as
+				// the listener has are opened before it has read one byte of Lambda's.
+				w.Logf("Lambda's POST failed: %s", n.Detail)
+				if strings.Contains(n.Detail, "Timeout") || strings.Contains(n.Detail, "deadline") {
+					late.Add(1)
+				}
+			}
+		}
+	})
+	addr := fmt.Sprintf("127.0.0.1:%d", w.listeningPort(r))
+	stop := make(chan struct{})
+	var refused, others atomic.Int64
+	var working sync.WaitGroup
+	for i, text := range []string{
+		"", "POST / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n[", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[",
+		"POST /telemetry HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n" + strings.Repeat(" ", 1<<20),
+	} {
+		for j := range 8 {
+			working.Go(func() {
+				for n := 0; ; n++ {
+					if (i+j+n)%2 == 0 {
+						switch post(addr, forged) {
+						case http.StatusNotFound:
+							refused.Add(1)
+						case 0: // a connection that was closed for another one
+						default:
+							others.Add(1)
+						}
+					} else {
+						stall(addr, text, stop)
+					}
+					select {
+					case <-stop:
+						return
+					case <-time.After(5 * time.Millisecond): // or nothing else would run on a small machine
+					}
+				}
+			})
+		}
+	}
+	w.traffic(r)
+	w.goOn(r, "a refusal", func() bool { return refused.Load() > 100 })
+	w.invoke(r, `{"id":"burst","lines":5000}`)
+	w.shutdown(r)
+	close(stop)
+	working.Wait()
+	if n := others.Load(); n > 0 {
+		w.Errorf("%d forged bodies were answered in another way than by 404", n)
+	}
+	if n := late.Load(); n > 0 {
+		w.Errorf("%d of Lambda's POSTs were not answered in time", n)
+	}
+	for _, e := range w.arrived() {
+		if e.Type == event.TypeLoss || e.Type == "platform.logsDropped" || e.Type == "platform.restoreStart" || strings.Contains(string(e.Body), "forged") {
+			w.Errorf("%s %s", e.Type, e.Body)
+		}
+	}
+	w.reported()
+}
+
+// post posts a body and returns the status; 0: there was no answer.
+func post(addr, body string) int {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return 0
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_, _ = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// stall sends text and waits until the connection is closed.
+func stall(addr, text string, stop <-chan struct{}) {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return
+	}
+	ended := make(chan struct{})
+	go func() {
+		select {
+		case <-stop:
+		case <-ended:
+		}
+		conn.Close()
+	}()
+	_, _ = io.WriteString(conn, text)
+	_, _ = io.Copy(io.Discard, conn)
+	close(ended)
+}
+
+// listeningPort finds the port that the extension listens on, as another process
+// can.
+func (w *world) listeningPort(r *rig.Run) (port int) {
+	w.Helper()
+	pid := 0
+	for _, p := range r.Sandbox.Processes() {
+		if p.Name == rig.Extension {
+			pid = p.PID
+		}
+	}
+	sockets := map[string]bool{}
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, file := range files {
+		if target, err := os.Readlink(file); err == nil {
+			sockets[strings.TrimSuffix(strings.TrimPrefix(target, "socket:["), "]")] = true
+		}
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
+	if err != nil {
+		w.Fatal(err)
+	}
+	const listening = "0A"
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 9 && f[3] == listening && sockets[f[9]] {
+			if _, err := fmt.Sscanf(f[1][strings.IndexByte(f[1], ':')+1:], "%X", &port); err != nil {
+				w.Fatal(err)
+			}
+		}
+	}
+	if port == 0 {
+		w.Fatal("the extension listens on no port")
+	}
+	return port
+}
+
+// crowded is forty invocations on Managed Instances that write 20,863 lines in
+// 0.2 s, and a relay that keeps no backlog, as in AWS's emulator. Where the
+// machine has other things to do, they may come in less time than that, or the
+// answers in more; then it is tried again.
+func crowded(w *world, _ uint64) {
+	const attempts = 5
+	for attempt := 1; ; attempt++ {
+		r := w.crowd()
+		dropped := r.Dropped()
+		// What the relay drops is Lambda's own loss, of which it tells.
+		told := 0
+		for _, e := range append(dropped, r.Emitted()...) {
+			if e.Type == event.TypePlatformLogsDropped {
+				told += number(w, []byte(e.Record), "droppedRecords")
+			}
+		}
+		if told != len(dropped) {
+			w.Errorf("Lambda dropped %d events and told of %d", len(dropped), told)
+		}
+		if len(dropped) == 0 {
+			break
+		}
+		if attempt == attempts {
+			w.Errorf("Lambda dropped %d events at the last of %d attempts", len(dropped), attempts)
+			break
+		}
+		w.Logf("Lambda dropped %d events at attempt %d", len(dropped), attempt)
+	}
+	// The extension says so as far as it is told.
+	told, arrived := 0, 0
+	for _, e := range w.arrived() {
+		if e.Type == event.TypePlatformLogsDropped {
+			arrived += number(w, e.Body, "droppedRecords")
+		}
+	}
+	for _, report := range w.reports() {
+		told += report.LogsDropped.Records
+	}
+	if told != arrived {
+		w.Errorf("kinetel.report says that Lambda dropped %d events, platform.logsDropped %d", told, arrived)
+	}
+}
+
+// crowd is a sandbox with the forty invocations.
+func (w *world) crowd() *rig.Run {
+	w.Helper()
+	r := w.start(func(c *lambdasim.Config) {
+		c.InitializationType = lambdasim.InitManagedInstances
+		c.MaxConcurrency = 40
+		c.DropUnanswered = true
+	})
+	var ended []func() lambdasim.Result
+	pace := time.NewTicker(5 * time.Millisecond)
+	defer pace.Stop()
+	for i := range 40 {
+		<-pace.C
+		lines := 521
+		if i == 0 {
+			lines += 23 // 20,863 in all
+		}
+		ended = append(ended, w.background(r, fmt.Sprintf(`{"id":"crowd-%d","lines":%d}`, i, lines)))
+	}
+	for _, end := range ended {
+		if result := end(); result.Status != lambdasim.StatusSuccess {
+			w.Errorf("an invocation ended with %s %s", result.Status, result.ErrorType)
+		}
+	}
+	w.shutdown(r)
+	return r
+}

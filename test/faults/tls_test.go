@@ -1,0 +1,75 @@
+package faults
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kinetel/kinesissim"
+	"kinetel/test/firewall"
+)
+
+// overTLS has Kinesis serve HTTPS.
+func overTLS(c *kinesissim.Config) { c.TLS = true }
+
+// trusted has the extension trust Kinesis' certificate.
+func (w *world) trusted() {
+	w.Helper()
+	w.env["AWS_CA_BUNDLE"] = filepath.Join(w.TempDir(), "ca.pem")
+	if err := os.WriteFile(w.env["AWS_CA_BUNDLE"], w.kinesis.CertificatePEM(), 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// largeHello is a firewall that drops a ClientHello of more than one TCP segment.
+func largeHello(w *world, _ uint64) {
+	wall, err := firewall.Start(strings.TrimPrefix(w.kinesis.URL(), "https://"))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(wall.Close)
+	w.trusted()
+	w.env["AWS_ENDPOINT_URL_KINESIS"] = "https://" + wall.Addr
+	r := w.start()
+	w.traffic(r)
+	w.goOn(r, "a record", func() bool { return w.kinesis.Stats().Records > 0 })
+	w.shutdown(r)
+	w.struck(wall.Large.Load() > 0)
+	if wall.Large.Load() > 1 {
+		w.Errorf("%d large ClientHellos: that they are dropped is not remembered", wall.Large.Load())
+	}
+	if log := w.log(); strings.Count(log, "X25519MLKEM768 failed") != 1 || strings.Contains(log, "NAT gateway") {
+		w.Errorf("the extension logged:\n%s", log)
+	}
+}
+
+// fipsOnly is Go's FIPS mode at its strictest, with the one format that has an MD5.
+func fipsOnly(w *world, _ uint64) {
+	w.trusted()
+	w.env["GODEBUG"] = "fips140=only"
+	w.env["KINETEL_FORMAT"] = "kpl"
+	r := w.start()
+	w.traffic(r)
+	w.shutdown(r)
+	if log := w.log(); log != "" {
+		w.Errorf("the extension logged:\n%s", log)
+	}
+}
+
+// sessionToken stands for the one that Lambda gives.
+const sessionToken = "IQoJb3JpZ2luX2VjEHoaCXVzLWVhc3QtMSJHMEUCIQD/3k+aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789/ZyXwVuTsRqPoNmLkJiHgFeDcBa=="
+
+// mismatch is how AWS answers a wrong signature: it repeats the request's headers.
+func mismatch() *kinesissim.Answer {
+	return kinesissim.Error(403, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request should have been\n'POST\n/\n\ncontent-type:application/x-amz-json-1.1\nx-amz-security-token:"+sessionToken+"\n'")
+}
+
+// wrongSignature is a refusal that repeats the session token, which must be in no
+// line of the log.
+func wrongSignature(w *world, _ uint64) {
+	w.env["AWS_SESSION_TOKEN"] = sessionToken
+	refused(mismatch)(w, 0)
+	if log := w.log(); strings.Contains(log, "Canonical") || strings.Contains(log, sessionToken[:20]) || !strings.Contains(log, "does not match the signature you provided.") {
+		w.Errorf("the extension logged:\n%s", log)
+	}
+}
