@@ -22,7 +22,7 @@ func TestAKillAfterTmpWasEmptiedLosesNothing(t *testing.T) {
 				for range 4 {
 					w.add(10, 100, false)
 					w.empty()
-					w.process.Cut()
+					w.process.Seal()
 					time.Sleep(time.Second)
 					w.add(5, 100, true)
 					w.empty()
@@ -49,7 +49,7 @@ func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 				w.stream.become(denies)
 				for range 300 {
 					w.add(10, 700, false)
-					w.process.Cut()
+					w.process.Seal()
 				}
 				synctest.Wait()
 				before := w.process.queue.Waiting()
@@ -87,7 +87,7 @@ func TestTheLogClaimsNothingThatIsNotThere(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.stream.become(denies)
 		w.add(10, 700, false)
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
 		w.process.queue.Spill() // nothing is in memory only any more
 		if err := os.RemoveAll(w.cfg.SpoolDir); err != nil {
@@ -111,7 +111,7 @@ func (w *world) slowly(wait <-chan struct{}) {
 	w.process = p
 	p.begin(w.cfg, w.stream)
 	read := p.recover
-	p.recover = func() []spool.Leftover {
+	p.recover = func() []spool.Recovered {
 		<-wait
 		return read()
 	}
@@ -130,7 +130,7 @@ func TestARecoveryThatHangsKeepsNothingElse(t *testing.T) {
 			w.slowly(hangs)
 			began := time.Now()
 			w.add(5, 100, false)
-			w.process.Cut()
+			w.process.Seal()
 			ids := func() (n int) {
 				for _, body := range append(w.stream.bodies("function"), append(w.stream.bodies("extension"), append(w.stream.bodies(event.TypePlatformStart), w.stream.bodies(event.TypePlatformReport)...)...)...) {
 					if strings.Contains(body, "id-") {

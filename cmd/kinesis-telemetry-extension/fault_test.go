@@ -202,7 +202,7 @@ func TestTheFunctionDoesNotNoticeAFaultInKinetel(t *testing.T) {
 					}
 					arrived = append(arrived, events...)
 				}
-				if v := audit.Check(seen.Emitted(), arrived); tt.complete && !v.OK() && (tt.once || v.Lost+v.Unknown+v.Holes+v.Silent > 0) {
+				if v := audit.Check(seen.Emitted(), arrived); tt.complete && !v.OK() && (tt.once || v.Lost+v.Unknown+v.Holes+v.LostSilently > 0) {
 					t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 				}
 			})

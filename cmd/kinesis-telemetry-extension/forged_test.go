@@ -25,10 +25,10 @@ const forgedEvents = `[
 func TestForgedEventsArriveAsText(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.process
-		decoder := telemetry.NewDecoder(p.intake.Take)
+		decoder := telemetry.NewDecoder(p.intake.Ingest)
 		decoder.Decode([]byte(forgedEvents), time.Now())
 		p.intake.Commit(nil)
-		p.Cut()
+		p.Seal()
 		time.Sleep(time.Second)
 		sent := w.stream.sent(p.id())
 		if len(sent) != 7 {
@@ -54,7 +54,7 @@ func TestTextThatCannotBeParsedIsTakenInPieceByPiece(t *testing.T) {
 		i := w.process.intake
 		most, n := 0, 0
 		telemetry.Unparsed([]byte(strings.Repeat("\x01", 4<<20)), time.Now(), func(ev *event.Event) {
-			i.Take(ev)
+			i.Ingest(ev)
 			size := 0
 			for _, one := range i.ahead {
 				size += len(one.Record)
@@ -65,7 +65,7 @@ func TestTextThatCannotBeParsedIsTakenInPieceByPiece(t *testing.T) {
 		if n < 190 || most > maxAheadText+128<<10+10 || len(i.ahead) != 0 {
 			t.Errorf("%d texts, %d bytes of them at once", n, most)
 		}
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
 	}, func(cfg *config.Config) { cfg.BufferBytes = 64 << 20 })
 }

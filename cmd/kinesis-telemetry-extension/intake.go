@@ -28,7 +28,7 @@ const (
 // intake is where the listener's events go: when a body is complete, by the
 // annotator into the open record, and by the loop's eyes. It is used by one
 // goroutine at a time.
-type intake struct {
+type ingester struct {
 	*pipeline
 	*lifecycle.Loop
 	ahead     []event.Event // of the body that is being read
@@ -42,9 +42,9 @@ type intake struct {
 
 // Take looks at an event of a body. It is taken in with the others, because what
 // is said of invocations may stand behind the lines that belong to them.
-func (i *intake) Take(ev *event.Event) {
+func (i *ingester) Ingest(ev *event.Event) {
 	if len(i.ahead) == maxAhead || i.aheadText > maxAheadText {
-		i.takeAll()
+		i.ingestAll()
 	}
 	switch string(ev.Type) {
 	case event.TypeUnparsed:
@@ -70,7 +70,7 @@ func (i *intake) Take(ev *event.Event) {
 }
 
 // snapStart reports whether the process comes from a snapshot.
-func (i *intake) snapStart() bool { return i.cfg.Lambda.Initialization == config.SnapStart }
+func (i *ingester) snapStart() bool { return i.cfg.Lambda.Initialization == config.SnapStart }
 
 // snapStartInit reports whether the record of an init's event may be of a snapshot.
 func snapStartInit(record []byte) bool {
@@ -84,7 +84,7 @@ func snapStartInit(record []byte) bool {
 // ofSnapshot reports whether an event that arrives after the restore is of the
 // time before the snapshot was taken. Lambda may send those late. All clones of the
 // snapshot get the same ones, so they keep its environment.
-func (i *intake) ofSnapshot(ev *event.Event) bool {
+func (i *ingester) ofSnapshot(ev *event.Event) bool {
 	switch {
 	case i.before == nil || ev.RequestID != "": // no invocation runs in a snapshot
 		return false
@@ -100,11 +100,11 @@ func (i *intake) ofSnapshot(ev *event.Event) bool {
 
 // Commit takes the events of a body in, and makes them outlive the process where
 // that is asked for.
-func (i *intake) Commit(fragment []byte) {
-	i.takeAll()
+func (i *ingester) Commit(fragment []byte) {
+	i.ingestAll()
 	i.queue.Check() // the function may have emptied /tmp
-	i.taking.Lock()
-	defer i.taking.Unlock()
+	i.ingesting.Lock()
+	defer i.ingesting.Unlock()
 	i.own().Commit(fragment)
 	if i.before != nil {
 		i.before.Commit(nil) // what of it was no event yet is the other's now
@@ -112,12 +112,12 @@ func (i *intake) Commit(fragment []byte) {
 }
 
 // takeAll takes in the events that were looked at.
-func (i *intake) takeAll() {
+func (i *ingester) ingestAll() {
 	for n := 0; n < len(i.ahead); {
 		// One that makes something panic is there as text, and the others as ever.
 		if !guard.Run(i.log, "take an event in", func() {
 			for ; n < len(i.ahead); n++ {
-				i.take(&i.ahead[n])
+				i.ingest(&i.ahead[n])
 			}
 		}) {
 			ev := &i.ahead[n]
@@ -130,14 +130,14 @@ func (i *intake) takeAll() {
 }
 
 // keep takes an event in that nobody looks at.
-func (i *intake) keep(ev *event.Event) {
-	i.taking.Lock()
-	defer i.taking.Unlock()
+func (i *ingester) keep(ev *event.Event) {
+	i.ingesting.Lock()
+	defer i.ingesting.Unlock()
 	i.own().Add(ev)
 }
 
 // take takes an event in.
-func (i *intake) take(ev *event.Event) {
+func (i *ingester) ingest(ev *event.Event) {
 	begins := string(ev.Type) == event.TypePlatformInitStart
 	switch string(ev.Type) {
 	case event.TypePlatformLogsDropped:
@@ -156,8 +156,8 @@ func (i *intake) take(ev *event.Event) {
 		}
 	}
 	i.annotator.Annotate(ev)
-	i.taking.Lock()
-	defer i.taking.Unlock()
+	i.ingesting.Lock()
+	defer i.ingesting.Unlock()
 	packer, environment := i.own(), i.environment
 	if i.ofSnapshot(ev) {
 		packer, environment = i.before, i.snapshot
@@ -184,7 +184,7 @@ func (i *intake) take(ev *event.Event) {
 	}
 	if string(ev.Type) == event.TypePlatformReport {
 		if told, ok := i.invocations.Reported(ev.Record); ok {
-			i.tellInvocation(packer, told.Body, ev)
+			i.addInvocation(packer, told.Body, ev)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func (p *pipeline) describe(packer *pack.Packer, environment *resource.Environme
 
 // tellInvocation tells of an invocation that is over, at is the event that says
 // so. taking is held.
-func (p *pipeline) tellInvocation(packer *pack.Packer, told []byte, at *event.Event) {
+func (p *pipeline) addInvocation(packer *pack.Packer, told []byte, at *event.Event) {
 	if !p.cfg.Report.Events {
 		return
 	}

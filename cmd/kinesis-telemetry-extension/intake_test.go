@@ -31,14 +31,14 @@ func TestAnInvocationIsToldRightAfterItsReport(t *testing.T) {
 		reported := &event.Event{
 			Time: []byte("2026-09-21T10:00:00.640Z"), Received: time.Now(), Type: []byte(event.TypePlatformReport), Record: []byte(report("r1")),
 		}
-		p.intake.Take(reported)
+		p.intake.Ingest(reported)
 		p.say("function", `"next"`)
 		p.say(event.TypePlatformReport, report("r0"))                    // of an earlier process
 		p.say(event.TypePlatformReport, `{"status":"success"}`)          // of no request
 		p.say(event.TypePlatformReport, `"a text"`)                      // of no shape that is known
 		p.say(event.TypePlatformRuntimeDone, report("r1"))               // of another type
 		p.say("function", `{"type":"platform.report","requestId":"r1"}`) // of the function's
-		p.Cut()
+		p.Seal()
 		time.Sleep(time.Second)
 		const figures = `"status":"success","metrics":{"durationMs":140.90,"billedDurationMs":141,"memorySizeMB":256,"maxMemoryUsedMB":88},"coldStart":false`
 		want := []string{
@@ -76,7 +76,7 @@ func TestNoInvocationIsToldWhereNoReportIsWanted(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			w.process.Released("r1", time.Millisecond, flush.End)
 			w.process.say(event.TypePlatformReport, `{"requestId":"r1"}`)
-			w.process.Cut()
+			w.process.Seal()
 			time.Sleep(time.Second)
 			if got := lines(w.stream.sent(w.process.id())); len(got) != 1 {
 				t.Errorf("with %+v: %q", report, got)
@@ -133,7 +133,7 @@ func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 		p.say("function", line)
 		p.say("platform.extension", line)
 		want = append(want, "7 function "+line, "8 platform.extension "+line)
-		p.Cut()
+		p.Seal()
 		time.Sleep(time.Second)
 		if diff := cmp.Diff(want, lines(w.stream.sent(p.id()))); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
@@ -155,7 +155,7 @@ func TestTheOwnLogAloneCausesNothing(t *testing.T) {
 		line := ownLines(t)[0]
 		for range 100 {
 			w.process.say(event.TypeExtension, line)
-			w.process.Cut()
+			w.process.Seal()
 			time.Sleep(time.Minute)
 		}
 		if n := w.process.shipper.Stats().Requests; n != 0 || w.process.queue.Waiting().Records != 0 {
@@ -174,7 +174,7 @@ func TestAFaultInTheFiguresCostsNoTelemetry(t *testing.T) {
 		for i := range 5 {
 			p.say("function", fmt.Sprintf(`"%d"`, i))
 			time.Sleep(2 * time.Minute) // the figures are due
-			guarded(p.Cut)
+			guarded(p.Seal)
 			time.Sleep(time.Second)
 			if n := len(w.stream.sent(p.id())); n != i+1 {
 				t.Errorf("%d events of %d have arrived", n, i+1)

@@ -196,7 +196,7 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	loop := lifecycle.New(e.api, p, cfg, log)
 
 	managed := cfg.Lambda.Initialization == config.ManagedInstances
-	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, &intake{pipeline: p, Loop: loop})
+	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, &ingester{pipeline: p, Loop: loop})
 	if err != nil {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		return false, nil

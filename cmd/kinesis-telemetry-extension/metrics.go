@@ -20,7 +20,7 @@ type counts struct{ shipped, lost, retried, bytes int64 }
 
 // tellMetrics writes the figures since the last time to standard output, as
 // metrics of CloudWatch: once a minute at most, and at the end.
-func (p *pipeline) tellMetrics(final bool) {
+func (p *pipeline) writeMetrics(final bool) {
 	if !p.cfg.Report.EMF {
 		return
 	}

@@ -30,7 +30,7 @@ import (
 
 // lastWords is the end of the shutdown's time in which what could not be sent is
 // written to disk, and a last small request tells of it.
-const lastWords = 200 * time.Millisecond
+const finalBatchTime = 200 * time.Millisecond
 
 // lastWrite is that end where Kinesis takes longer than lastWords to answer.
 const lastWrite = 100 * time.Millisecond
@@ -68,13 +68,13 @@ type pipeline struct {
 
 	stopShipping  context.CancelFunc
 	shipped       chan struct{}           // closed when the shipper has ended
-	recover       func() []spool.Leftover // nil: there is no spool
+	recover       func() []spool.Recovered // nil: there is no spool
 	recoveryState atomic.Int32            // of what earlier processes left: resumed, abandoned, or neither yet
 	recoveryDone  chan struct{}           // closed when it is over
 
 	// taking makes one of giving an event its number and of knowing in which
 	// environment, against a restore.
-	taking      sync.Mutex            // guards the next four
+	ingesting      sync.Mutex            // guards the next four
 	environment *resource.Environment // what is known of the packer's
 	before      *pack.Packer          // that of before the restore
 	snapshot    *resource.Environment // what is known of before's
@@ -90,7 +90,7 @@ type pipeline struct {
 	lost      int64     // events given up that the log has told of
 	lostTold  time.Time // when it did
 	ending    bool      // records go into words
-	words     []*pack.Record
+	finalBatch     []*pack.Record
 }
 
 func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *pipeline {
@@ -104,7 +104,7 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 	queued := queue.Options{
 		Max:      cfg.BufferBytes,
 		Always:   cfg.Spool == config.SpoolAlways,
-		Stripper: pack.NewStripper(cfg.Compression),
+		LogDropper: pack.NewLogDropper(cfg.Compression),
 	}
 	if cfg.Spool != config.SpoolOff {
 		opt := spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log, Check: pack.Checker{}}
@@ -185,7 +185,7 @@ func (p *pipeline) push(r *pack.Record) {
 	p.mu.Lock()
 	ending := p.ending
 	if ending {
-		p.words = append(p.words, r)
+		p.finalBatch = append(p.finalBatch, r)
 	}
 	p.mu.Unlock()
 	if !ending {
@@ -216,7 +216,7 @@ func (p *pipeline) start(listener intakeCloser) {
 		}
 		guard.Run(p.log, "resume what an earlier process left", func() {
 			if left := p.recover(); p.recoveryState.CompareAndSwap(0, resumed) {
-				p.takeUp(left)
+				p.resume(left)
 			}
 		})
 	}()
@@ -245,7 +245,7 @@ func (p *pipeline) stop() {
 }
 
 // takeUp queues what earlier processes left, the oldest first.
-func (p *pipeline) takeUp(left []spool.Leftover) {
+func (p *pipeline) resume(left []spool.Recovered) {
 	for _, l := range slices.Backward(left) { // each goes before the one before
 		l.Origin.Ledger = p.ledger(l.Origin)
 		events := events(l)
@@ -274,7 +274,7 @@ func (p *pipeline) takeUp(left []spool.Leftover) {
 		if len(l.Fragment) > 0 {
 			telemetry.Unparsed(l.Fragment, time.Now(), func(ev *event.Event) { packer.Add(ev) })
 		}
-		packer.Cut()
+		packer.Seal()
 		// All of it is in records now, the fragment too.
 		if last := packer.Last(); len(l.Fragment) > 0 {
 			p.spool.Journal(l.Origin, last+1, last, nil, nil)
@@ -287,7 +287,7 @@ func (p *pipeline) takeUp(left []spool.Leftover) {
 }
 
 // events counts the events that an earlier process left, or lost.
-func events(l spool.Leftover) (n int64) {
+func events(l spool.Recovered) (n int64) {
 	for _, ref := range l.Records {
 		n += int64(ref.Events)
 	}
@@ -325,7 +325,7 @@ func (p *pipeline) Restored() {
 	p.restored.Do(func() {
 		packer, environment := p.newEnvironment()
 		now := time.Now()
-		p.taking.Lock()
+		p.ingesting.Lock()
 		before := p.own()
 		p.snapshot, p.environment = p.environment, environment
 		p.mu.Lock()
@@ -333,8 +333,8 @@ func (p *pipeline) Restored() {
 		p.began, p.reported, p.since = now, now, 0
 		p.mu.Unlock()
 		p.before = before
-		p.taking.Unlock()
-		before.Cut()
+		p.ingesting.Unlock()
+		before.Seal()
 		p.shipper.Restored()
 	})
 }
@@ -348,32 +348,32 @@ func (p *pipeline) Ending(deadline time.Time) { p.shipper.Ending(p.sendUntil(dea
 // sendUntil returns until when records are sent; the rest of the time up to the
 // deadline is for what could not be.
 func (p *pipeline) sendUntil(deadline time.Time) time.Time {
-	rest := lastWords
-	if p.shipper.Stats().Latency.P50 > ledger.Milliseconds(lastWords) {
+	rest := finalBatchTime
+	if p.shipper.Stats().Latency.P50 > ledger.Milliseconds(finalBatchTime) {
 		rest = lastWrite // no last request would be answered
 	}
 	return deadline.Add(-min(rest, time.Until(deadline)/3))
 }
 
 // Cut closes the open records and has them sent.
-func (p *pipeline) Cut() {
+func (p *pipeline) Seal() {
 	// Whatever is wrong with the figures, what they are about is sent.
 	guard.Run(p.log, "tell figures", func() {
 		p.report()
-		p.tellMetrics(false)
-		p.tellLosses()
+		p.writeMetrics(false)
+		p.addLosses()
 	})
 	for _, packer := range p.all() {
-		packer.Cut()
+		packer.Seal()
 	}
 	p.shipper.Wake()
 }
 
 // CutIfOlder is Cut where the open record is older than age, or is needed to find
 // out why the only one before it was refused.
-func (p *pipeline) CutIfOlder(age time.Duration) {
+func (p *pipeline) SealIfOlder(age time.Duration) {
 	if p.own().Age() >= age || p.shipper.NeedsAnother() {
-		p.Cut()
+		p.Seal()
 	}
 }
 
@@ -384,7 +384,7 @@ func (p *pipeline) Unavailable() bool { return p.shipper.Unavailable() }
 func (p *pipeline) Behind() time.Duration { return p.shipper.Behind() }
 
 // Refusal returns what somebody has to mend before anything can be sent.
-func (p *pipeline) Refusal() error { return p.shipper.Refusal() }
+func (p *pipeline) PermanentError() error { return p.shipper.PermanentError() }
 
 // Invoked notes that an invocation has begun.
 func (p *pipeline) Invoked(request, trace string, at time.Time) {
@@ -401,7 +401,7 @@ func (p *pipeline) Flush(ctx context.Context) error {
 	if p.shipper.Unavailable() {
 		return ship.ErrUnavailable // and records get full meanwhile
 	}
-	p.Cut()
+	p.Seal()
 	return p.shipper.Flush(ctx)
 }
 
@@ -417,9 +417,9 @@ func (p *pipeline) Finish(ctx context.Context) {
 	if p.spool != nil {
 		defer p.leave()
 	}
-	guard.Run(p.log, "tell of the last invocations", p.tellEnded)
+	guard.Run(p.log, "tell of the last invocations", p.addEnded)
 	guard.Run(p.log, "report", func() { p.addReport(true) })
-	p.Cut()
+	p.Seal()
 	deadline, _ := ctx.Deadline()
 	sending, cancel := context.WithDeadline(ctx, p.sendUntil(deadline))
 	defer cancel()
@@ -431,21 +431,21 @@ func (p *pipeline) Finish(ctx context.Context) {
 	guard.Run(p.log, "drain", func() { err = p.drain(sending) })
 	p.stop()
 	if err != nil {
-		guard.Run(p.log, "keep what is left", func() { p.giveIn(ctx) })
+		guard.Run(p.log, "keep what is left", func() { p.spillOrDrop(ctx) })
 	}
-	guard.Run(p.log, "tell metrics", func() { p.tellMetrics(true) })
+	guard.Run(p.log, "tell metrics", func() { p.writeMetrics(true) })
 	stats := p.shipper.Stats()
 	p.log.Info("shipped", "events", stats.Events, "records", stats.Records, "bytes", stats.Bytes,
 		"requests", stats.Requests, "retried_records", stats.Retried, "rejected_events", stats.Rejected, "lost_events", p.account.Total())
 }
 
 // tellEnded tells of invocations that are over without a platform.report.
-func (p *pipeline) tellEnded() {
-	p.taking.Lock()
-	defer p.taking.Unlock()
+func (p *pipeline) addEnded() {
+	p.ingesting.Lock()
+	defer p.ingesting.Unlock()
 	for _, told := range p.invocations.Ended() {
 		at := event.Event{Received: time.Now(), RequestID: told.Request, TraceID: told.Trace}
-		p.tellInvocation(p.own(), told.Body, &at)
+		p.addInvocation(p.own(), told.Body, &at)
 	}
 }
 
@@ -453,7 +453,7 @@ func (p *pipeline) tellEnded() {
 func (p *pipeline) leave() {
 	if refs := p.queue.Stored(); len(refs) > 0 {
 		for _, packer := range p.all() {
-			p.spool.Promise(packer.Origin(), packer.Last(), refs)
+			p.spool.WriteManifest(packer.Origin(), packer.Last(), refs)
 		}
 	}
 	p.spool.Close()
@@ -464,13 +464,13 @@ func (p *pipeline) drain(ctx context.Context) error {
 	if err := p.shipper.Drain(ctx); err != nil {
 		return err
 	}
-	p.Cut()
+	p.Seal()
 	return p.shipper.Drain(ctx)
 }
 
 // giveIn is the end where Kinesis did not take everything: what is left goes to
 // disk or is given up, and a last request tells of it.
-func (p *pipeline) giveIn(ctx context.Context) {
+func (p *pipeline) spillOrDrop(ctx context.Context) {
 	before := p.account.Total()
 	if p.spool != nil {
 		p.spool.RetryNow()
@@ -482,11 +482,11 @@ func (p *pipeline) giveIn(ctx context.Context) {
 	p.mu.Unlock()
 	p.addReport(true)
 	for _, packer := range p.all() {
-		packer.Cut()
+		packer.Seal()
 	}
 	p.mu.Lock()
-	words := p.words
-	p.ending, p.words = false, nil
+	words := p.finalBatch
+	p.ending, p.finalBatch = false, nil
 	p.mu.Unlock()
 
 	untold := words
@@ -513,6 +513,6 @@ func (p *pipeline) giveIn(ctx context.Context) {
 	case spooled.Events > 0:
 		what = "the rest is on disk, where the next process of this environment finds it"
 	}
-	p.log.Error("the environment ends before everything was in Kinesis; "+what, "error", p.shipper.Trouble(),
+	p.log.Error("the environment ends before everything was in Kinesis; "+what, "error", p.shipper.LastError(),
 		"lost_events", lost, "spooled_events", spooled.Events, "spooled_records", spooled.Records, "told_in_stream", len(words) > 0 && len(untold) == 0)
 }

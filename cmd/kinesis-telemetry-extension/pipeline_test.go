@@ -96,7 +96,7 @@ func (s *stream) CloseIdle() {
 	s.closed++
 }
 
-func (s *stream) Renew() {
+func (s *stream) InvalidateCredentials() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.renewed++
@@ -251,7 +251,7 @@ func (l *logbook) find(message string) (found []entry) {
 // process is a process of the extension, from its start to its end.
 type process struct {
 	*pipeline
-	intake   intake
+	intake   ingester
 	log      *logbook
 	fragment string
 	closed   bool
@@ -261,7 +261,7 @@ type process struct {
 func (p *process) Close(context.Context) {
 	p.closed = true
 	if p.fragment != "" {
-		p.intake.Take(&event.Event{Received: time.Now(), Type: []byte(event.TypeUnparsed), Record: event.AppendQuoted(nil, p.fragment)})
+		p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(event.TypeUnparsed), Record: event.AppendQuoted(nil, p.fragment)})
 		p.fragment = ""
 	}
 	p.intake.Commit(nil)
@@ -278,7 +278,7 @@ func newProcess(cfg config.Config, s *stream) *process {
 
 func (p *process) begin(cfg config.Config, s *stream) {
 	p.pipeline = newPipeline(function, cfg, s, io.Discard, slog.New(p.log))
-	p.intake = intake{pipeline: p.pipeline, Loop: lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
+	p.intake = ingester{pipeline: p.pipeline, Loop: lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
 }
 
 // end is what a process knows when it has ended.
@@ -296,9 +296,9 @@ func (p *process) ended() end {
 	for _, packer := range p.all() {
 		r := packer.Received()
 		e.given[packer.Origin().EnvironmentID] += uint64(r.Events + r.Own + r.Parts)
-		packer.Cut()
+		packer.Seal()
 	}
-	for _, word := range p.words {
+	for _, word := range p.finalBatch {
 		id := word.Origin.EnvironmentID
 		e.untold[id] = append(e.untold[id], word.Losses...)
 	}
@@ -369,7 +369,7 @@ func (w *world) add(n, size int, fragment bool) {
 		if w.texts.IntN(40) == 0 {
 			text, w.poisoned = poison, true
 		}
-		p.intake.Take(&event.Event{
+		p.intake.Ingest(&event.Event{
 			Received: time.Now(), Type: []byte(kind),
 			Record: fmt.Appendf(nil, `{"requestId":"r%d","id":"%s","text":"%s"}`, w.next/7, id, text),
 		})
@@ -389,7 +389,7 @@ func (p *process) finishFragment() {
 		return
 	}
 	i := strings.Index(p.fragment, "id-")
-	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, p.fragment[i:])})
+	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, p.fragment[i:])})
 	p.fragment = ""
 }
 
@@ -397,7 +397,7 @@ func (p *process) finishFragment() {
 func (w *world) restore() {
 	p := w.process
 	before := p.own().Origin().EnvironmentID
-	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte(event.TypePlatformRestoreStart), Record: []byte(`{}`)})
+	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(event.TypePlatformRestoreStart), Record: []byte(`{}`)})
 	p.intake.Commit([]byte(p.fragment))
 	if p.fragment != "" { // what is no event yet is numbered when it is one
 		id := p.fragment[strings.Index(p.fragment, "id-"):]
@@ -425,7 +425,7 @@ func (w *world) addHuge(size int) {
 	w.note(id)
 	body := fmt.Sprintf(`{"id":"%s","text":"%s"}`, id, w.text(size))
 	w.huge[id] = body
-	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: []byte(body)})
+	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: []byte(body)})
 	p.intake.Commit(nil)
 }
 
@@ -545,9 +545,9 @@ func (w *world) do(s step) {
 	case "huge":
 		w.addHuge(1100_000 + 1000*s.Size)
 	case "cut":
-		p.Cut()
+		p.Seal()
 	case "cut if older":
-		p.CutIfOlder(s.Duration)
+		p.SealIfOlder(s.Duration)
 	case "flush":
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), s.Duration)
@@ -901,7 +901,7 @@ func TestWhatCannotBeSentIsOnDiskForTheNextProcess(t *testing.T) {
 				w.stream.become(accepts)
 				w.begin()
 				synctest.Wait()
-				w.process.Cut()
+				w.process.Seal()
 				time.Sleep(time.Second)
 				environments := w.stream.environments()
 				// What the earlier one left is sent under its name.
@@ -953,7 +953,7 @@ func TestASlowKinesisHasMoreOfTheShutdownsTime(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.stream.become(acceptsSlowly)
 		w.add(10, 100, false)
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
 		w.add(10, 100, false)
 		w.finish(430 * time.Millisecond)
@@ -969,14 +969,14 @@ func TestASlowKinesisHasMoreOfTheShutdownsTime(t *testing.T) {
 func TestAnInvocationSendsWhatIsNeededToJudgeTheFirstRecord(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.stream.become(refusesPoison)
-		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, poison)})
+		w.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, poison)})
 		w.process.intake.Commit(nil)
 		w.poisoned = true
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
-		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, "fine")})
+		w.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, "fine")})
 		w.process.intake.Commit(nil)
-		w.process.CutIfOlder(time.Hour)
+		w.process.SealIfOlder(time.Hour)
 		time.Sleep(time.Second)
 		if bodies := w.stream.bodies("function"); len(bodies) != 1 || w.process.account.Total() == 0 || w.process.Unavailable() {
 			t.Errorf("%q arrived, %d are given up", bodies, w.process.account.Total())
@@ -1017,7 +1017,7 @@ func TestAFragmentOfAKilledProcessIsSentOnce(t *testing.T) {
 		for range 3 {
 			w.begin()
 			synctest.Wait()
-			w.process.Cut()
+			w.process.Seal()
 			w.finish(time.Second)
 			if left, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*")); len(left) > 0 {
 				t.Errorf("on disk there is left %v", left)
@@ -1035,7 +1035,7 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 		w.stream.become(hangs)
 		for range 5 {
 			w.add(10, 100, false)
-			w.process.Cut()
+			w.process.Seal()
 			w.add(5, 10, false)
 			time.Sleep(time.Second)
 			w.kill()
@@ -1044,7 +1044,7 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 		w.stream.become(accepts)
 		synctest.Wait()
 		time.Sleep(time.Minute)
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Minute)
 		if n := len(w.stream.bodies(event.TypePlatformStart)) + len(w.stream.bodies(event.TypePlatformReport)) + len(w.stream.bodies("function")) + len(w.stream.bodies("extension")); n != 75 {
 			t.Errorf("%d events arrived, want 75", n)
@@ -1059,11 +1059,11 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 func TestWhatIsLostAtTheEndIsToldInTheStream(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.add(1, 10, false)
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
 		w.stream.become(refusesPoison)
 		w.poisoned = true
-		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: []byte(`"` + poison + `"`)})
+		w.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: []byte(`"` + poison + `"`)})
 		w.finish(2 * time.Second)
 		if got := w.stream.bodies(event.TypeLoss); len(got) != 1 || !strings.Contains(got[0], "rejected") {
 			t.Errorf("losses: %v", got)
@@ -1076,14 +1076,14 @@ func TestWhatIsLostAtTheEndIsToldInTheStream(t *testing.T) {
 func TestALossThatAKilledProcessDidNotTellIsTold(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.add(1, 10, false)
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
 		w.stream.become(refusesPoison)
 		w.poisoned = true
-		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte("function"), Record: []byte(`"` + poison + `"`)})
+		w.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: []byte(`"` + poison + `"`)})
 		w.process.intake.Commit(nil)
 		seq := w.process.own().Last()
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
 		if n := w.process.account.Total(); n != 1 || len(w.stream.bodies(event.TypeLoss)) > 0 {
 			t.Fatalf("%d events are lost, and told are %v", n, w.stream.bodies(event.TypeLoss))
@@ -1105,7 +1105,7 @@ func TestWhatIsSpoiledOnDiskIsTold(t *testing.T) {
 		w.stream.become(denies)
 		w.add(3, 100, false)
 		n := w.process.own().Last()
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
 		w.kill()
 		files, err := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*", "*.seg"))
@@ -1137,21 +1137,21 @@ func TestAReportIsMadeOnceAMinuteAtMostAndInTheEnd(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		for range 300 { // 150 s
 			w.add(1, 10, false)
-			w.process.Cut()
+			w.process.Seal()
 			time.Sleep(500 * time.Millisecond)
 		}
 		if n := len(w.stream.reports(t)); n != 2 {
 			t.Errorf("%d reports in 150 s", n)
 		}
 		time.Sleep(time.Hour)
-		w.process.Cut() // something has come since the last one
+		w.process.Seal() // something has come since the last one
 		time.Sleep(time.Hour)
-		w.process.Cut() // but nothing since this one
+		w.process.Seal() // but nothing since this one
 		time.Sleep(time.Second)
 		if n := len(w.stream.reports(t)); n != 3 {
 			t.Errorf("%d reports after that", n)
 		}
-		w.process.intake.Take(&event.Event{Received: time.Now(), Type: []byte(event.TypePlatformLogsDropped), Record: []byte(`{"droppedRecords":7,"droppedBytes":1234}`)})
+		w.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(event.TypePlatformLogsDropped), Record: []byte(`{"droppedRecords":7,"droppedBytes":1234}`)})
 		w.finish(time.Second)
 		reports := w.stream.reports(t)
 		last := reports[len(reports)-1]
@@ -1175,7 +1175,7 @@ func TestNoReportIsMadeWhereNoneIsWanted(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.add(1, 10, false)
 		time.Sleep(time.Hour)
-		w.process.Cut()
+		w.process.Seal()
 		w.finish(time.Second)
 		w.begin()
 		w.stream.become(denies)
@@ -1192,7 +1192,7 @@ func TestNothingIsFlushedWhileKinesisIsUnavailable(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.stream.become(denies)
 		w.add(1, 10, false)
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
 		w.add(1, 10, false)
 		before := time.Now()

@@ -72,7 +72,7 @@ func (p *pipeline) addReport(final bool) {
 }
 
 // tellLosses tells in the log what the stream is about to be told, now and then.
-func (p *pipeline) tellLosses() {
+func (p *pipeline) addLosses() {
 	total := p.account.Total()
 	now := time.Now()
 	p.mu.Lock()

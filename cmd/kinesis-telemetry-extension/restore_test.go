@@ -29,7 +29,7 @@ func snapStart(cfg *config.Config) { cfg.Lambda.Initialization = config.SnapStar
 
 // say takes an event of a type with a record.
 func (p *process) say(kind, record string) {
-	p.intake.Take(&event.Event{Received: time.Now(), Type: []byte(kind), Record: []byte(record)})
+	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(kind), Record: []byte(record)})
 	p.intake.Commit(nil)
 }
 
@@ -102,7 +102,7 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 				synctest.Wait()
 				tt.events(p)
 				after := p.id()
-				p.Cut()
+				p.Seal()
 				time.Sleep(time.Second)
 				if n := len(w.stream.environments()); n != 2 || before == after || len(after) != len(before) {
 					t.Errorf("%d environments; before %s, after %s", n, before, after)
@@ -125,7 +125,7 @@ func TestAProcessThatIsNotRestoredHasOneEnvironment(t *testing.T) {
 			p.say("platform.restoreRuntimeDone", `{"status":"success"}`)
 			p.say("platform.restoreReport", `{"status":"success"}`)
 			p.Thawed()
-			p.CutIfOlder(0)
+			p.SealIfOlder(0)
 			time.Sleep(time.Minute)
 		}
 		if n := len(w.stream.environments()); n != 1 {
@@ -144,7 +144,7 @@ func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
 		}
 		for range 3 {
 			w.process.say("function", `"before"`)
-			w.process.Cut()
+			w.process.Seal()
 			time.Sleep(time.Second)
 		}
 		if got := counts(); got != [2]int{} {
@@ -152,7 +152,7 @@ func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
 		}
 		w.process.say(event.TypePlatformRestoreStart, `{}`)
 		for range 3 {
-			w.process.Cut()
+			w.process.Seal()
 			w.process.Restored()
 			time.Sleep(time.Second)
 			w.process.say("function", `"after"`)
@@ -171,17 +171,17 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 			p.say("function", `"init"`)
 		}
 		time.Sleep(10 * time.Minute)
-		p.Cut() // with a report
+		p.Seal() // with a report
 		time.Sleep(3 * time.Hour)
 		p.say(event.TypePlatformRestoreStart, `{}`)
 		p.say("function", `"one"`)
-		p.Cut()
+		p.Seal()
 		time.Sleep(30 * time.Second)
 		if n := len(w.stream.reports(t)); n != 1 {
 			t.Errorf("%d reports, want the first one only", n)
 		}
 		time.Sleep(30 * time.Second)
-		p.Cut()
+		p.Seal()
 		time.Sleep(time.Second)
 		reports := w.stream.reports(t)
 		if len(reports) != 2 {
@@ -223,7 +223,7 @@ func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 				}
 			}
 			latest := <-noticed
-			p.Cut()
+			p.Seal()
 			time.Sleep(time.Second)
 			old, young := w.stream.sent(before), w.stream.sent(p.id())
 			if len(old)+len(young) != n || len(old) < n/4 || len(old) > latest+1 {
@@ -250,14 +250,14 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 				name string
 				send func(w *world) // before the restore
 			}{
-				{"all was sent", func(w *world) { w.process.Cut(); time.Sleep(time.Second) }},
+				{"all was sent", func(w *world) { w.process.Seal(); time.Sleep(time.Second) }},
 				{"some was sent", func(w *world) {
 					w.stream.become(throttlesHotKey) // of which there may be none
-					w.process.Cut()
+					w.process.Seal()
 					time.Sleep(time.Second)
 				}},
-				{"a request is in flight", func(w *world) { w.stream.become(acceptsSlowly); w.process.Cut(); time.Sleep(100 * time.Millisecond) }},
-				{"Kinesis takes nothing", func(w *world) { w.stream.become(denies); w.process.Cut(); time.Sleep(time.Second) }},
+				{"a request is in flight", func(w *world) { w.stream.become(acceptsSlowly); w.process.Seal(); time.Sleep(100 * time.Millisecond) }},
+				{"Kinesis takes nothing", func(w *world) { w.stream.become(denies); w.process.Seal(); time.Sleep(time.Second) }},
 				{"nothing was cut", func(*world) {}},
 			} {
 				inWorld(t, func(t *testing.T, w *world) {
@@ -266,7 +266,7 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 					for i := range 4 {
 						p.say("function", fmt.Sprintf(`"before %d"`, i))
 						if i == 1 {
-							p.Cut()
+							p.Seal()
 						}
 					}
 					p.say(event.TypePlatformReport, `{"requestId":"init"}`)
@@ -278,7 +278,7 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 					}
 					w.stream.become(accepts)
 					p.Restored()
-					p.Cut()
+					p.Seal()
 					time.Sleep(time.Minute)
 					outcomes = append(outcomes, outcome{lines(w.stream.sent(before)), lines(w.stream.sent(after))})
 					if n := len(w.stream.environments()); n != 2 {
@@ -310,7 +310,7 @@ func timed(at, kind, record string) *event.Event {
 // post takes a body of events in.
 func (p *process) post(events ...*event.Event) {
 	for _, ev := range events {
-		p.intake.Take(ev)
+		p.intake.Ingest(ev)
 	}
 	p.intake.Commit(nil)
 	p.intake.Acknowledged()
@@ -394,7 +394,7 @@ func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 					p := w.process
 					id := p.id()
 					tt.post(p)
-					p.Cut()
+					p.Seal()
 					time.Sleep(time.Second)
 					short := func(events []record.Event) (all []string) {
 						for _, e := range events {
@@ -431,7 +431,7 @@ func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.process
 		p.say("function", `"fine"`)
-		p.Cut()
+		p.Seal()
 		time.Sleep(time.Second)
 		w.stream.become(refusesPoison)
 		w.poisoned = true
@@ -439,7 +439,7 @@ func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
 		before := p.id()
 		p.say(event.TypePlatformRestoreStart, `{}`)
 		time.Sleep(time.Second)
-		p.Cut()
+		p.Seal()
 		time.Sleep(time.Second)
 		got := lines(w.stream.sent(before))
 		if len(got) != 2 || !strings.HasPrefix(got[1], `3 kinetel.loss {"firstSeq":2,"lastSeq":2,"count":1,`) {
@@ -471,7 +471,7 @@ func TestAFragmentAcrossARestoreIsSentOnce(t *testing.T) {
 					for range 2 {
 						w.begin()
 						synctest.Wait()
-						w.process.Cut()
+						w.process.Seal()
 						w.finish(time.Second)
 					}
 					n := 0
@@ -508,7 +508,7 @@ func TestBothEnvironmentsOfAKilledProcessAreSent(t *testing.T) {
 		w.begin()
 		synctest.Wait()
 		time.Sleep(10 * time.Second)
-		w.process.Cut()
+		w.process.Seal()
 		time.Sleep(time.Second)
 		got := [][]string{lines(w.stream.sent(before)), lines(w.stream.sent(after))}
 		if diff := cmp.Diff([][]string{{`1 function "b"`}, {"1 platform.restoreStart {}", "2 kinetel.environment ", `3 function "a"`}}, got); diff != "" {
@@ -558,14 +558,14 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.process
 		before := p.id()
-		decoder := telemetry.NewDecoder(p.intake.Take)
+		decoder := telemetry.NewDecoder(p.intake.Ingest)
 		for body := range bytes.Lines(text) {
 			decoder.Decode(bytes.TrimSpace(body), time.Now())
 			p.intake.Commit(decoder.Fragment())
 			p.intake.Acknowledged()
 			time.Sleep(time.Second)
 		}
-		p.Cut()
+		p.Seal()
 		time.Sleep(time.Second)
 		if diff := cmp.Diff([][]string{said, after}, [][]string{types(w.stream.sent(before)), types(w.stream.sent(p.id()))}); diff != "" || len(said) < 5 {
 			t.Errorf("events before and after the restore (-want +got):\n%s", diff)
@@ -589,7 +589,7 @@ func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
 				p.say(event.TypePlatformStart, `{"requestId":"r1"}`)
 				p.say(event.TypePlatformRestoreStart, `{"instanceId":"forged","functionVersion":"7"}`)
 				p.say("function", `"one"`)
-				p.Cut()
+				p.Seal()
 				time.Sleep(time.Second)
 				if p.id() != before || len(w.stream.environments()) != 1 || w.stream.renewed != 0 {
 					t.Errorf("%d environments", len(w.stream.environments()))
@@ -617,7 +617,7 @@ func TestASecondRestoreStartChangesNothing(t *testing.T) {
 		after := p.id()
 		p.say(event.TypePlatformRestoreStart, `{"instanceId":"forged"}`)
 		p.say("function", `"one"`)
-		p.Cut()
+		p.Seal()
 		time.Sleep(time.Second)
 		want := []string{`1 platform.restoreStart {"instanceId":"mine"}`, "2 kinetel.environment ", `3 platform.restoreStart {"instanceId":"forged"}`, `4 function "one"`}
 		if diff := cmp.Diff(want, lines(w.stream.sent(after))); diff != "" || p.id() != after {

@@ -48,7 +48,7 @@ func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 					Received: time.Now(), Type: []byte("function"), Record: []byte(`"hello"`),
 					RequestID: fmt.Sprintf("6f0c0c5e-1111-4222-8333-%012d", i),
 				})
-				packer.Cut()
+				packer.Seal()
 				records = append(records, p.queue.Batch(2, pack.MaxRecord)...)
 			}
 			for len(records) > 0 {

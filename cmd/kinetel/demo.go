@@ -85,7 +85,7 @@ func steps() []step {
 type demo struct {
 	extension, function, logFormat string
 	out                            io.Writer
-	witness                        *witness.Witness
+	witness                        *witness.Recorder
 	frozen                         atomic.Int64 // how often the environment was
 }
 

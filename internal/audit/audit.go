@@ -25,24 +25,24 @@ type Verdict struct {
 	Duplicated int // arrivals beyond the first of an event
 	Unknown    int // arrivals of events that nobody emitted
 	Own        int // arrivals of Kinetel's own events
-	Told       int // events told as lost by kinetel.loss
+	ReportedLost       int // events told as lost by kinetel.loss
 	Holes      int // sequence numbers missing and in no range told as lost
 	// Silent is what was lost without a word: the Holes, what is missing inside
 	// the ranges of kinetel.loss beyond the counts that they tell, and events
 	// lost of which not even a number is missing.
-	Silent int
+	LostSilently int
 	// Examples name a few of the events behind the numbers that should be 0.
 	Examples []string
 }
 
 // OK reports whether everything arrived once.
 func (v Verdict) OK() bool {
-	return v.Lost == 0 && v.Duplicated == 0 && v.Unknown == 0 && v.Told == 0 && v.Holes == 0 && v.Silent == 0
+	return v.Lost == 0 && v.Duplicated == 0 && v.Unknown == 0 && v.ReportedLost == 0 && v.Holes == 0 && v.LostSilently == 0
 }
 
 func (v Verdict) String() string {
 	return fmt.Sprintf("emitted %d, delivered %d, lost %d, duplicated %d, unknown %d, told as lost %d, holes %d, lost without a word %d",
-		v.Emitted, v.Delivered, v.Lost, v.Duplicated, v.Unknown, v.Told, v.Holes, v.Silent)
+		v.Emitted, v.Delivered, v.Lost, v.Duplicated, v.Unknown, v.ReportedLost, v.Holes, v.LostSilently)
 }
 
 const maxExamples = 20
@@ -69,12 +69,12 @@ type account struct {
 // time, type and record are, byte for byte; arrivals are the same if environment
 // and sequence number are. Parts of an event are put together.
 func Check(emitted []Emitted, arrived []record.Event) Verdict {
-	return CheckOwed(emitted, nil, arrived)
+	return CheckAcknowledged(emitted, nil, arrived)
 }
 
 // CheckOwed is Check where some events may arrive or not: those that were on
 // their way to a process when it was killed, and that it never acknowledged.
-func CheckOwed(owed, possible []Emitted, arrived []record.Event) Verdict {
+func CheckAcknowledged(owed, possible []Emitted, arrived []record.Event) Verdict {
 	v := Verdict{Emitted: len(owed)}
 	due := map[Emitted]int{}
 	for _, e := range owed {
@@ -110,7 +110,7 @@ func CheckOwed(owed, possible []Emitted, arrived []record.Event) Verdict {
 		}
 		acc.arrived = append(acc.arrived, span{first: a.Seq, last: a.Seq})
 		if s, ok := lossOf(a); ok {
-			v.Told += s.count
+			v.ReportedLost += s.count
 			acc.told = append(acc.told, s)
 		}
 	}
@@ -149,7 +149,7 @@ func CheckOwed(owed, possible []Emitted, arrived []record.Event) Verdict {
 	for _, environment := range slices.Sorted(maps.Keys(accounts)) {
 		missing = plus(missing, v.missing(environment, accounts[environment]))
 	}
-	v.Silent = plus(v.Silent, max(v.Lost-missing, 0))
+	v.LostSilently = plus(v.LostSilently, max(v.Lost-missing, 0))
 	return v
 }
 
@@ -166,7 +166,7 @@ func (v *Verdict) missing(environment string, acc *account) (all int) {
 	for _, hole := range gaps(append(slices.Clone(acc.told), acc.arrived...)) {
 		n := size(hole)
 		all = plus(all, n)
-		v.Holes, v.Silent = plus(v.Holes, n), plus(v.Silent, n)
+		v.Holes, v.LostSilently = plus(v.Holes, n), plus(v.LostSilently, n)
 		v.example("missing and not told as lost: seq %d to %d of %s", hole.first, hole.last, environment)
 	}
 	// Ranges that overlap are one: which of them tells of which number cannot
@@ -178,7 +178,7 @@ func (v *Verdict) missing(environment string, acc *account) (all int) {
 		}
 		all = plus(all, within)
 		if beyond := within - told.count; beyond > 0 {
-			v.Silent = plus(v.Silent, beyond)
+			v.LostSilently = plus(v.LostSilently, beyond)
 			v.example("%d missing, but only %d told as lost: seq %d to %d of %s", within, told.count, told.first, told.last, environment)
 		}
 	}

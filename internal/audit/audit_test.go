@@ -85,25 +85,25 @@ func TestCheck(t *testing.T) {
 		},
 		{
 			"nothing arrived", emitted("a", "b"), nil,
-			audit.Verdict{Emitted: 2, Lost: 2, Silent: 2},
+			audit.Verdict{Emitted: 2, Lost: 2, LostSilently: 2},
 			false,
 		},
 		{
 			"one was lost in the middle, and its number is missing", emitted("a", "b", "c"),
 			events{line("e", 1, "a"), line("e", 3, "c")},
-			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Holes: 1, Silent: 1},
+			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Holes: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"one was lost at the end, where no number shows it", emitted("a", "b"),
 			events{line("e", 1, "a")},
-			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Silent: 1},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"the first numbers are missing", emitted("c"),
 			events{line("e", 3, "c")},
-			audit.Verdict{Emitted: 1, Delivered: 1, Holes: 2, Silent: 2},
+			audit.Verdict{Emitted: 1, Delivered: 1, Holes: 2, LostSilently: 2},
 			false,
 		},
 		{
@@ -127,19 +127,19 @@ func TestCheck(t *testing.T) {
 		{
 			"another body is another event", emitted("a"),
 			events{another(func(e *record.Event) { e.Body = json.RawMessage(` "a"`) })},
-			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1, Silent: 1},
+			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"another time is another event", emitted("a"),
 			events{another(func(e *record.Event) { e.Time = "2026-11-22T20:15:00Z" })},
-			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1, Silent: 1},
+			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"another type is another event", emitted("a"),
 			events{another(func(e *record.Event) { e.Type = "extension" })},
-			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1, Silent: 1},
+			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1, LostSilently: 1},
 			false,
 		},
 		{
@@ -151,7 +151,7 @@ func TestCheck(t *testing.T) {
 		{
 			"one of the lines with the same text was lost", emitted("a", "a", "a"),
 			events{line("e", 1, "a"), line("e", 3, "a")},
-			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Holes: 1, Silent: 1},
+			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Holes: 1, LostSilently: 1},
 			false,
 		},
 		{
@@ -164,73 +164,73 @@ func TestCheck(t *testing.T) {
 			// A consumer that removes duplicates by number is left with one.
 			"one of the lines with the same text was lost and the other one came twice", emitted("a", "a"),
 			events{line("e", 1, "a"), line("e", 1, "a")},
-			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Duplicated: 1, Silent: 1},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Duplicated: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"what was lost was told", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), line("e", 4, "d"), loss("e", 5, 2, 3)},
-			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, Told: 2},
+			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, ReportedLost: 2},
 			false,
 		},
 		{
 			"more was lost than was told", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), line("e", 4, "d"), loss("e", 5, 2, 2)},
-			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, Told: 1, Holes: 1, Silent: 1},
+			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, ReportedLost: 1, Holes: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"a loss that is told again is no other loss", emitted("a", "b"),
 			events{line("e", 1, "a"), loss("e", 3, 2, 2), loss("e", 3, 2, 2)},
-			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Duplicated: 1, Own: 2, Told: 1},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Duplicated: 1, Own: 2, ReportedLost: 1},
 			false,
 		},
 		{
 			"a loss that tells nothing explains nothing", emitted("a", "b"),
 			events{line("e", 1, "a"), own("e", 3, "loss", `"what?"`)},
-			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, Holes: 1, Silent: 1},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, Holes: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"a loss that runs backwards explains nothing", emitted("a", "b"),
 			events{line("e", 1, "a"), own("e", 3, "loss", `{"firstSeq":2,"lastSeq":1,"count":1}`)},
-			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, Holes: 1, Silent: 1},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, Holes: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"some of a run were lost, and so many are told", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), line("e", 3, "c"), some("e", 5, 1, 4, 2)},
-			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, Told: 2},
+			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, ReportedLost: 2},
 			false,
 		},
 		{
 			"some of a run were lost, and fewer are told", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), line("e", 3, "c"), some("e", 5, 1, 4, 1)},
-			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, Told: 1, Silent: 1},
+			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, ReportedLost: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"some of a run were lost, and more are told, as where the telling itself was lost", emitted("a", "b", "c"),
 			events{line("e", 1, "a"), line("e", 3, "c"), some("e", 5, 2, 4, 2)},
-			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Own: 1, Told: 2},
+			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Own: 1, ReportedLost: 2},
 			false,
 		},
 		{
 			"runs that overlap are counted together", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), some("e", 5, 2, 4, 1), some("e", 6, 3, 4, 2)},
-			audit.Verdict{Emitted: 4, Delivered: 1, Lost: 3, Own: 2, Told: 3},
+			audit.Verdict{Emitted: 4, Delivered: 1, Lost: 3, Own: 2, ReportedLost: 3},
 			false,
 		},
 		{
 			"runs that only touch are not", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), some("e", 5, 2, 2, 1), some("e", 6, 3, 4, 1)},
-			audit.Verdict{Emitted: 4, Delivered: 1, Lost: 3, Own: 2, Told: 2, Silent: 1},
+			audit.Verdict{Emitted: 4, Delivered: 1, Lost: 3, Own: 2, ReportedLost: 2, LostSilently: 1},
 			false,
 		},
 		{
 			"one was lost at the end, though more than is missing is told elsewhere", emitted("a", "b"),
 			events{line("e", 1, "a"), some("e", 2, 1, 1, 5)},
-			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, Told: 5, Silent: 1},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, ReportedLost: 5, LostSilently: 1},
 			false,
 		},
 		{
@@ -248,13 +248,13 @@ func TestCheck(t *testing.T) {
 		{
 			"a part is missing", emitted("abc", "d"),
 			events{part("e", 1, 1, 3, `"a`), part("e", 3, 3, 3, `c"`), line("e", 4, "d")},
-			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Holes: 1, Silent: 1},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Holes: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"a part is missing, and told", emitted("abc", "d"),
 			events{part("e", 1, 1, 3, `"a`), part("e", 3, 3, 3, `c"`), line("e", 4, "d"), loss("e", 5, 2, 2)},
-			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, Told: 1},
+			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, ReportedLost: 1},
 			false,
 		},
 		{
@@ -272,19 +272,19 @@ func TestCheck(t *testing.T) {
 		{
 			"a hole in one of two environments", emitted("a", "b", "c"),
 			events{line("e", 1, "a"), line("f", 1, "b"), line("f", 3, "c")},
-			audit.Verdict{Emitted: 3, Delivered: 3, Holes: 1, Silent: 1},
+			audit.Verdict{Emitted: 3, Delivered: 3, Holes: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"a loss explains nothing in another environment", emitted("a", "b", "c"),
 			events{line("e", 1, "a"), line("f", 1, "b"), line("f", 3, "c"), loss("e", 3, 2, 2)},
-			audit.Verdict{Emitted: 3, Delivered: 3, Own: 1, Told: 1, Holes: 1, Silent: 1},
+			audit.Verdict{Emitted: 3, Delivered: 3, Own: 1, ReportedLost: 1, Holes: 1, LostSilently: 1},
 			false,
 		},
 		{
 			"a line without a number fills no hole", emitted("a", "b", "c"),
 			events{line("e", 1, "a"), line("e", 3, "c"), line("e", 0, "b")},
-			audit.Verdict{Emitted: 3, Delivered: 3, Holes: 1, Silent: 1},
+			audit.Verdict{Emitted: 3, Delivered: 3, Holes: 1, LostSilently: 1},
 			false,
 		},
 	} {
@@ -326,7 +326,7 @@ func TestCheckOwed(t *testing.T) {
 		{
 			"what is possible is no substitute",
 			[]record.Event{line("e", 1, "b"), line("e", 2, "b"), line("e", 3, "c")},
-			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Silent: 1},
+			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, LostSilently: 1},
 		},
 		{
 			"what is possible arrived twice",
@@ -335,7 +335,7 @@ func TestCheckOwed(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := audit.CheckOwed(owed, possible, tt.arrived)
+			got := audit.CheckAcknowledged(owed, possible, tt.arrived)
 			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(audit.Verdict{}, "Examples")); diff != "" {
 				t.Errorf("verdict (-want +got):\n%s", diff)
 			}
@@ -397,7 +397,7 @@ func TestExamplesAreFewAndShort(t *testing.T) {
 }
 
 func TestAVerdictSaysItsNumbers(t *testing.T) {
-	v := audit.Verdict{Emitted: 11, Delivered: 12, Lost: 13, Duplicated: 14, Unknown: 15, Own: 16, Told: 17, Holes: 18, Silent: 19}
+	v := audit.Verdict{Emitted: 11, Delivered: 12, Lost: 13, Duplicated: 14, Unknown: 15, Own: 16, ReportedLost: 17, Holes: 18, LostSilently: 19}
 	for _, part := range []string{"emitted 11", "delivered 12", "lost 13", "duplicated 14", "unknown 15", "told as lost 17", "holes 18", "lost without a word 19"} {
 		if !strings.Contains(v.String(), part) {
 			t.Errorf("%q does not say %q", v, part)
@@ -422,12 +422,12 @@ func TestCheckCountsWhatHappened(t *testing.T) {
 				case 0: // lost without a word; shows when a later one arrives
 					source = append(source, emitted(text)...)
 					want.Lost++
-					want.Silent++
+					want.LostSilently++
 					holes++
 				case 1: // lost, and told
 					source = append(source, emitted(text)...)
 					want.Lost++
-					want.Told++
+					want.ReportedLost++
 					seq++
 					want.Own++
 					arrived = append(arrived, loss(environment, seq, seq-1, seq-1))

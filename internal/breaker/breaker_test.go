@@ -308,23 +308,23 @@ func TestTwoHoldsInVainAreEnough(t *testing.T) {
 		{"a slow answer after more", time.Hour, time.Minute + 1, false},
 	} {
 		var h breaker.Holds
-		if h.Vain(began, 500*ms); h.Hopeless() {
+		if h.Unproductive(began, 500*ms); h.Exhausted() {
 			t.Errorf("%s: hopeless after one", tt.name)
 		}
 		last := began.Add(10 * time.Second)
-		if h.Vain(last, 100*ms); !h.Hopeless() {
+		if h.Unproductive(last, 100*ms); !h.Exhausted() {
 			t.Errorf("%s: not hopeless after two", tt.name)
 		}
-		if h.Answered(last.Add(tt.at), tt.took); h.Hopeless() != tt.want {
-			t.Errorf("%s: hopeless: %t", tt.name, h.Hopeless())
+		if h.Answered(last.Add(tt.at), tt.took); h.Exhausted() != tt.want {
+			t.Errorf("%s: hopeless: %t", tt.name, h.Exhausted())
 		}
 		if !tt.want { // it begins anew
-			h.Vain(last, ms)
-			if h.Hopeless() {
+			h.Unproductive(last, ms)
+			if h.Exhausted() {
 				t.Errorf("%s: hopeless after one more", tt.name)
 			}
-			h.Vain(last, ms)
-			if h.Answered(last, 2*ms); !h.Hopeless() {
+			h.Unproductive(last, ms)
+			if h.Answered(last, 2*ms); !h.Exhausted() {
 				t.Errorf("%s: the hold before is remembered", tt.name)
 			}
 		}

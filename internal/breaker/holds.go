@@ -14,14 +14,14 @@ const (
 // Holds decides whether Kinesis is fast enough to hold anybody for it. The zero
 // value has held nobody in vain. It is not safe for concurrent use.
 type Holds struct {
-	vain   int           // holds in a row that ended before anything went through
+	unproductive   int           // holds in a row that ended before anything went through
 	waited time.Duration // the longest of them
 	last   time.Time     // when the last of them ended
 }
 
 // Vain notes a hold that ended now, after so long, before anything went through.
-func (h *Holds) Vain(now time.Time, waited time.Duration) {
-	h.vain++
+func (h *Holds) Unproductive(now time.Time, waited time.Duration) {
+	h.unproductive++
 	h.last = now
 	h.waited = max(h.waited, waited)
 }
@@ -29,10 +29,10 @@ func (h *Holds) Vain(now time.Time, waited time.Duration) {
 // Answered notes a request that went through now, and took so long.
 func (h *Holds) Answered(now time.Time, took time.Duration) {
 	// Round strips the monotonic reading: a frozen environment gets older.
-	if h.vain > 0 && (took <= h.waited || now.Round(0).Sub(h.last.Round(0)) > forgiveAfter) {
-		h.vain, h.waited = 0, 0 // it would be worth waiting for
+	if h.unproductive > 0 && (took <= h.waited || now.Round(0).Sub(h.last.Round(0)) > forgiveAfter) {
+		h.unproductive, h.waited = 0, 0 // it would be worth waiting for
 	}
 }
 
 // Hopeless reports whether nobody should be held.
-func (h *Holds) Hopeless() bool { return h.vain >= maxVain }
+func (h *Holds) Exhausted() bool { return h.unproductive >= maxVain }

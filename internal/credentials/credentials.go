@@ -119,7 +119,7 @@ func (s *Source) fetch(ctx context.Context, f *fetch, valid bool) (aws.Credentia
 // Renew forgets the keys, so that the next Get fetches new ones: Kinesis refused
 // them, or the environment was restored from a snapshot. Keys that are fixed
 // stay.
-func (s *Source) Renew() {
+func (s *Source) Invalidate() {
 	if s.endpoint == nil {
 		return
 	}

@@ -175,7 +175,7 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestStaticKeysStay(t *testing.T) {
 	s := Static("id", "secret", "token")
-	s.Renew()
+	s.Invalidate()
 	got, err := s.Get(t.Context())
 	want := aws.Credentials{AccessKeyID: "id", SecretAccessKey: "secret", SessionToken: "token", Source: "environment"}
 	if err != nil || got != want {
@@ -296,12 +296,12 @@ func TestKeysThatHadExpiredWhenTheyCame(t *testing.T) {
 
 func TestRenewForgetsTheKeys(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
-		f.source.Renew() // nothing yet
+		f.source.Invalidate() // nothing yet
 		f.gives(t, "KEY1", 1)
-		f.source.Renew()
+		f.source.Invalidate()
 		f.gives(t, "KEY2", 2)
 		f.gives(t, "KEY2", 2)
-		f.source.Renew()
+		f.source.Invalidate()
 		f.change(func(f *fake) { f.status = 400 })
 		if keys, err := f.source.Get(t.Context()); err == nil {
 			t.Errorf("%s after Renew, want an error", keys.AccessKeyID)
@@ -315,7 +315,7 @@ func TestRenewWhileAFetchIsUnderWay(t *testing.T) {
 		f.change(func(f *fake) { f.delay = 500 * time.Millisecond })
 		first := get(f.source, t.Context())
 		synctest.Wait()
-		f.source.Renew()
+		f.source.Invalidate()
 		second := get(f.source, t.Context())
 		if r := <-first; r.err != nil || r.keys.AccessKeyID != "KEY1" {
 			t.Errorf("the fetch gave %s, %v, want KEY1", r.keys.AccessKeyID, r.err)
@@ -359,7 +359,7 @@ func TestOneFetchServesAll(t *testing.T) {
 			}
 		}
 		// Where it fails, it fails for all who waited.
-		f.source.Renew()
+		f.source.Invalidate()
 		f.change(func(f *fake) { f.status = 403 })
 		all = nil
 		for range 20 {
@@ -530,7 +530,7 @@ func TestKeysThatAreGivenAreValid(t *testing.T) {
 					f.lifetime, f.status, f.silent = s.lifetime, max(s.fails, 0), s.fails < 0
 				})
 				if s.renew {
-					f.source.Renew()
+					f.source.Invalidate()
 				}
 				var all []<-chan result
 				for range s.callers {

@@ -239,7 +239,7 @@ func TestTheTokensFileIsReadForEachFetch(t *testing.T) {
 	s := Container(ContainerOptions{URI: a.uri, Token: "not this", TokenFile: file})
 	for _, token := range []string{"one", "two", strings.Repeat("x", 16<<10)} {
 		write(token)
-		s.Renew()
+		s.Invalidate()
 		if _, err := s.Get(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -83,7 +83,7 @@ func (e *Event) At() time.Time {
 // Ordinary reports whether events of a type are the first to go where there is
 // no room for all: lines that functions and extensions write. Platform events
 // say what happened, and Kinetel's own say what is missing.
-func Ordinary(kind []byte) bool {
+func Droppable(kind []byte) bool {
 	own, ok := bytes.CutPrefix(kind, []byte("kinetel."))
 	return ok && string(own) == "unparsed" || !ok && !bytes.HasPrefix(kind, []byte("platform."))
 }

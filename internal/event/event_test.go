@@ -62,7 +62,7 @@ func TestOrdinaryEventsAreLinesAndWhatIsNoEvent(t *testing.T) {
 		{"kinetel.unparse", false},
 		{"kinetel.", false},
 	} {
-		if got := event.Ordinary([]byte(tt.kind)); got != tt.want {
+		if got := event.Droppable([]byte(tt.kind)); got != tt.want {
 			t.Errorf("Ordinary(%q) is %t", tt.kind, got)
 		}
 	}

@@ -37,7 +37,7 @@ const Remember = 16
 
 // Visit is an invocation, as the extension sees it. Times are of the wall clock,
 // which goes on while the environment is frozen.
-type Visit struct {
+type Invocation struct {
 	Arrived time.Time // when Lambda told of it
 	Done    time.Time // when its runtime was done; zero: not known yet
 	Freed   time.Time // when the extension had called next, the last part of the invocation or not
@@ -46,7 +46,7 @@ type Visit struct {
 // Late estimates the chance that the environment is idle for longer than soon
 // after an invocation, from the last ones, the oldest first. Nothing known is
 // 1: who has not been busy is not.
-func Late(visits []Visit, soon time.Duration) float64 {
+func Late(visits []Invocation, soon time.Duration) float64 {
 	late := 1.0
 	for gap := range gaps(visits) {
 		var came float64
@@ -60,7 +60,7 @@ func Late(visits []Visit, soon time.Duration) float64 {
 
 // LastGap returns how long the environment was idle before the last of the
 // visits; false: there is none before it.
-func LastGap(visits []Visit) (last time.Duration, ok bool) {
+func LastGap(visits []Invocation) (last time.Duration, ok bool) {
 	for gap := range gaps(visits) {
 		last, ok = gap, true
 	}
@@ -68,7 +68,7 @@ func LastGap(visits []Visit) (last time.Duration, ok bool) {
 }
 
 // gaps gives how long the environment was idle between one visit and the next.
-func gaps(visits []Visit) iter.Seq[time.Duration] {
+func gaps(visits []Invocation) iter.Seq[time.Duration] {
 	return func(yield func(time.Duration) bool) {
 		var took time.Duration // what an invocation's runtime took, for one of which it is not known yet
 		for i := range len(visits) - 1 {
@@ -111,7 +111,7 @@ const (
 	NoHold      Reason = "no-hold"     // KINETEL_MAX_HOLD is too short to hold for
 	NoTime      Reason = "no-time"     // the invocation's deadline is too near
 	Unavailable Reason = "unavailable" // Kinesis does not take records
-	Deaf        Reason = "deaf"        // Lambda does not tell when a runtime is done
+	TelemetryStalled        Reason = "deaf"        // Lambda does not tell when a runtime is done
 )
 
 // Hold reports whether the invocation is held.
@@ -127,14 +127,14 @@ type Policy struct {
 // Situation is all that a decision depends on, beside the policy.
 type Situation struct {
 	// Visits are the last invocations, this one included.
-	Visits []Visit
+	Invocations []Invocation
 	// Left is the time that may be used of the invocation's.
 	Left time.Duration
 	// Unavailable: Kinesis does not take records, or not in time.
 	Unavailable bool
 	// Deaf: platform.runtimeDone did not come for an invocation that was held
 	// for it, nor for enough of those after it.
-	Deaf bool
+	TelemetryStalled bool
 	// Behind is how long records have been waiting without a request that went
 	// through.
 	Behind time.Duration
@@ -152,13 +152,13 @@ func (p Policy) Decide(s Situation) Reason {
 		return NoHold
 	case s.Unavailable:
 		return Unavailable
-	case s.Deaf:
-		return Deaf
+	case s.TelemetryStalled:
+		return TelemetryStalled
 	case s.Left <= 0:
 		return NoTime
 	case p.Mode == config.FlushEnd:
 		return End
-	case Late(s.Visits, p.Soon()) > mostLate:
+	case Late(s.Invocations, p.Soon()) > mostLate:
 		return Rare
 	case s.Behind > overdueAfter*p.Interval:
 		return Overdue

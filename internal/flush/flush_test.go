@@ -14,22 +14,22 @@ func usual() flush.Policy {
 }
 
 // free is a situation in which nothing keeps from holding.
-func free(visits []flush.Visit) flush.Situation {
-	return flush.Situation{Visits: visits, Left: time.Second}
+func free(visits []flush.Invocation) flush.Situation {
+	return flush.Situation{Invocations: visits, Left: time.Second}
 }
 
 // busy is the history of a function that is called all the time.
-func busy() []flush.Visit { return series(50*ms, repeat(10*ms, flush.Remember-1)...) }
+func busy() []flush.Invocation { return series(50*ms, repeat(10*ms, flush.Remember-1)...) }
 
 // rare is one of a function that is hardly ever called.
-func rare() []flush.Visit { return series(50*ms, repeat(time.Hour, flush.Remember-1)...) }
+func rare() []flush.Invocation { return series(50*ms, repeat(time.Hour, flush.Remember-1)...) }
 
 func TestDecideHasAReason(t *testing.T) {
 	tests := []struct {
 		name   string
 		policy func(*flush.Policy)
 		given  func(*flush.Situation)
-		visits []flush.Visit
+		visits []flush.Invocation
 		want   flush.Reason
 		hold   bool
 	}{
@@ -89,13 +89,13 @@ func TestDecideHasAReason(t *testing.T) {
 			given:  func(s *flush.Situation) { s.Unavailable = true },
 		},
 		{
-			name: "Lambda does not tell", visits: rare(), want: flush.Deaf,
-			given: func(s *flush.Situation) { s.Deaf = true },
+			name: "Lambda does not tell", visits: rare(), want: flush.TelemetryStalled,
+			given: func(s *flush.Situation) { s.TelemetryStalled = true },
 		},
 		{
-			name: "Lambda does not tell, at the end", visits: rare(), want: flush.Deaf,
+			name: "Lambda does not tell, at the end", visits: rare(), want: flush.TelemetryStalled,
 			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
-			given:  func(s *flush.Situation) { s.Deaf = true },
+			given:  func(s *flush.Situation) { s.TelemetryStalled = true },
 		},
 		{
 			name: "no time", visits: rare(), want: flush.NoTime,
@@ -133,7 +133,7 @@ func TestDecideHasAReason(t *testing.T) {
 func TestTheFirstReasonIsTold(t *testing.T) {
 	p := usual()
 	p.Mode, p.MaxHold = config.FlushInterval, 0
-	s := flush.Situation{Visits: rare(), Left: -1, Unavailable: true, Deaf: true, Behind: time.Hour}
+	s := flush.Situation{Invocations: rare(), Left: -1, Unavailable: true, TelemetryStalled: true, Behind: time.Hour}
 	for _, step := range []struct {
 		want flush.Reason
 		mend func()
@@ -141,9 +141,9 @@ func TestTheFirstReasonIsTold(t *testing.T) {
 		{flush.Interval, func() { p.Mode = config.FlushAdaptive }},
 		{flush.NoHold, func() { p.MaxHold = time.Second }},
 		{flush.Unavailable, func() { s.Unavailable = false }},
-		{flush.Deaf, func() { s.Deaf = false }},
+		{flush.TelemetryStalled, func() { s.TelemetryStalled = false }},
 		{flush.NoTime, func() { s.Left = 1 }},
-		{flush.Rare, func() { s.Visits = busy() }},
+		{flush.Rare, func() { s.Invocations = busy() }},
 		{flush.Overdue, func() { s.Behind = 0 }},
 		{flush.Busy, func() { p.Mode = config.FlushEnd }},
 		{flush.End, func() {}},
@@ -159,7 +159,7 @@ func TestOnlyReasonsToHoldHold(t *testing.T) {
 	for reason, want := range map[flush.Reason]bool{
 		flush.End: true, flush.Rare: true, flush.Overdue: true,
 		flush.Interval: false, flush.Busy: false, flush.NoHold: false, flush.NoTime: false,
-		flush.Unavailable: false, flush.Deaf: false, "": false,
+		flush.Unavailable: false, flush.TelemetryStalled: false, "": false,
 	} {
 		if got := reason.Hold(); got != want {
 			t.Errorf("%q holds: %t", reason, got)
@@ -210,8 +210,8 @@ func TestAge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := usual()
 			p.Mode, p.Interval = tt.mode, tt.interval
-			for _, visits := range [][]flush.Visit{nil, busy(), rare()} {
-				if got := p.Age(flush.Situation{Visits: visits, Busy: tt.busy}); got != tt.want {
+			for _, visits := range [][]flush.Invocation{nil, busy(), rare()} {
+				if got := p.Age(flush.Situation{Invocations: visits, Busy: tt.busy}); got != tt.want {
 					t.Errorf("%s, want %s", got, tt.want)
 				}
 			}

@@ -16,14 +16,14 @@ var noon = time.Date(2026, time.November, 24, 12, 0, 0, 0, time.UTC)
 // series is a history of invocations that took so long each and were let go at
 // once, with gaps between them, of which the first one is the oldest. Nothing is
 // known yet of the end of the last one.
-func series(takes time.Duration, gaps ...time.Duration) []flush.Visit {
+func series(takes time.Duration, gaps ...time.Duration) []flush.Invocation {
 	at := noon
-	var visits []flush.Visit
+	var visits []flush.Invocation
 	for _, gap := range gaps {
-		visits = append(visits, flush.Visit{Arrived: at, Done: at.Add(takes), Freed: at})
+		visits = append(visits, flush.Invocation{Arrived: at, Done: at.Add(takes), Freed: at})
 		at = at.Add(takes + gap)
 	}
-	return append(visits, flush.Visit{Arrived: at})
+	return append(visits, flush.Invocation{Arrived: at})
 }
 
 func repeat(gap time.Duration, n int) []time.Duration {
@@ -33,7 +33,7 @@ func repeat(gap time.Duration, n int) []time.Duration {
 // weight is what so many gaps leave of an estimate.
 func weight(gaps int) float64 { return math.Pow(1-flush.Forget, float64(gaps)) }
 
-func wantLate(t *testing.T, visits []flush.Visit, want float64) {
+func wantLate(t *testing.T, visits []flush.Invocation, want float64) {
 	t.Helper()
 	if got := flush.Late(visits, time.Second); math.Abs(got-want) > 1e-9 {
 		t.Errorf("late: %.6f, want %.6f", got, want)
@@ -45,12 +45,12 @@ func TestLate(t *testing.T) {
 	at := func(d time.Duration) time.Time { return noon.Add(d) }
 	tests := []struct {
 		name   string
-		visits []flush.Visit
+		visits []flush.Invocation
 		want   float64
 	}{
 		{"nothing known", nil, 1},
 		{"one invocation", series(0), 1},
-		{"one that is done has no gap yet", []flush.Visit{{Arrived: noon, Done: noon, Freed: noon}}, 1},
+		{"one that is done has no gap yet", []flush.Invocation{{Arrived: noon, Done: noon, Freed: noon}}, 1},
 		{"the second comes soon", series(0, soon), weight(1)},
 		{"the second comes late", series(0, late), 1},
 		{"the third comes late", series(0, soon, late), weight(2) + flush.Forget},
@@ -60,12 +60,12 @@ func TestLate(t *testing.T) {
 		{"it took long, and the next one came at once", series(time.Hour, soon), weight(1)},
 		{
 			"nobody knows how long the first one took: it took no time",
-			[]flush.Visit{{Arrived: noon, Freed: noon}, {Arrived: at(2 * time.Second)}},
+			[]flush.Invocation{{Arrived: noon, Freed: noon}, {Arrived: at(2 * time.Second)}},
 			1,
 		},
 		{
 			"nobody knows how long the second one took: as long as the first",
-			[]flush.Visit{
+			[]flush.Invocation{
 				{Arrived: noon, Done: at(5 * time.Second), Freed: noon},
 				{Arrived: at(6 * time.Second), Freed: at(6 * time.Second)},
 				{Arrived: at(11500 * ms)},
@@ -74,7 +74,7 @@ func TestLate(t *testing.T) {
 		},
 		{
 			"and the third: as the one that was known last",
-			[]flush.Visit{
+			[]flush.Invocation{
 				{Arrived: noon, Done: at(time.Hour), Freed: noon},
 				{Arrived: at(time.Hour), Done: at(time.Hour + 10*ms), Freed: at(time.Hour)},
 				{Arrived: at(time.Hour + 20*ms), Freed: at(time.Hour + 20*ms)},
@@ -84,37 +84,37 @@ func TestLate(t *testing.T) {
 		},
 		{
 			"a hold is not idle",
-			[]flush.Visit{{Arrived: noon, Done: at(10 * ms), Freed: at(510 * ms)}, {Arrived: at(1500 * ms)}},
+			[]flush.Invocation{{Arrived: noon, Done: at(10 * ms), Freed: at(510 * ms)}, {Arrived: at(1500 * ms)}},
 			weight(1),
 		},
 		{
 			"without the hold it would have been",
-			[]flush.Visit{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(1500 * ms)}},
+			[]flush.Invocation{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(1500 * ms)}},
 			1,
 		},
 		{
 			"it was let go before its runtime was done",
-			[]flush.Visit{{Arrived: noon, Done: at(900 * ms), Freed: at(600 * ms)}, {Arrived: at(1800 * ms)}},
+			[]flush.Invocation{{Arrived: noon, Done: at(900 * ms), Freed: at(600 * ms)}, {Arrived: at(1800 * ms)}},
 			weight(1),
 		},
 		{
 			"the clock was set back in a gap",
-			[]flush.Visit{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(-time.Hour)}},
+			[]flush.Invocation{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(-time.Hour)}},
 			weight(1),
 		},
 		{
 			"the clock was set forward in a gap",
-			[]flush.Visit{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(time.Hour)}},
+			[]flush.Invocation{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(time.Hour)}},
 			1,
 		},
 		{
 			"the clock was set back while an invocation ran",
-			[]flush.Visit{{Arrived: noon, Done: at(-time.Hour), Freed: noon}, {Arrived: at(-time.Hour + soon)}},
+			[]flush.Invocation{{Arrived: noon, Done: at(-time.Hour), Freed: noon}, {Arrived: at(-time.Hour + soon)}},
 			weight(1),
 		},
 		{
 			"and the one after it did not take less than no time",
-			[]flush.Visit{
+			[]flush.Invocation{
 				{Arrived: noon, Done: at(-time.Hour), Freed: noon},
 				{Arrived: at(-time.Hour + soon)},
 				{Arrived: at(-time.Hour + 2*soon)},
@@ -131,7 +131,7 @@ func TestLastGap(t *testing.T) {
 	at := func(d time.Duration) time.Time { return noon.Add(d) }
 	tests := []struct {
 		name   string
-		visits []flush.Visit
+		visits []flush.Invocation
 		want   time.Duration
 		none   bool
 	}{
@@ -141,7 +141,7 @@ func TestLastGap(t *testing.T) {
 		{name: "three", visits: series(time.Second, 10*ms, time.Hour), want: time.Hour},
 		{
 			name: "a hold is not idle",
-			visits: []flush.Visit{
+			visits: []flush.Invocation{
 				{Arrived: noon, Done: at(10 * ms), Freed: at(500 * ms)},
 				{Arrived: at(800 * ms)},
 			},
@@ -149,7 +149,7 @@ func TestLastGap(t *testing.T) {
 		},
 		{
 			name: "nobody knows how long the last one took: as long as the one before",
-			visits: []flush.Visit{
+			visits: []flush.Invocation{
 				{Arrived: noon, Done: at(5 * time.Second), Freed: noon},
 				{Arrived: at(6 * time.Second), Freed: at(6 * time.Second)},
 				{Arrived: at(11500 * ms)},
@@ -158,7 +158,7 @@ func TestLastGap(t *testing.T) {
 		},
 		{
 			name:   "the clock was set back",
-			visits: []flush.Visit{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(-time.Hour)}},
+			visits: []flush.Invocation{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(-time.Hour)}},
 			want:   -time.Hour - 10*ms,
 		},
 	}
@@ -185,7 +185,7 @@ func TestTheLastVisitHasNoGap(t *testing.T) {
 // that Lambda tells, a gap is the same.
 func TestGapsAreByTheWallClock(t *testing.T) {
 	now := time.Now()
-	visits := []flush.Visit{
+	visits := []flush.Invocation{
 		{Arrived: now, Done: now.Round(0).UTC(), Freed: now},
 		{Arrived: now.Round(0).In(time.FixedZone("", 3600)).Add(1500 * ms)},
 	}
@@ -196,7 +196,7 @@ func TestGapsAreByTheWallClock(t *testing.T) {
 
 // holds returns which invocations of a history are held, if all the extension
 // knows of each is the last ones before it.
-func holds(visits []flush.Visit) []int {
+func holds(visits []flush.Invocation) []int {
 	var held []int
 	for i := range visits {
 		known := slices.Clone(visits[max(0, i+1-flush.Remember) : i+1])

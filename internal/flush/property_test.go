@@ -13,23 +13,23 @@ import (
 )
 
 // visitsOf draws any history, also one that no clock has shown.
-func visitsOf(t *rapid.T) []flush.Visit {
+func visitsOf(t *rapid.T) []flush.Invocation {
 	moment := rapid.Custom(func(t *rapid.T) time.Time {
 		if rapid.IntRange(0, 4).Draw(t, "unknown") == 0 {
 			return time.Time{}
 		}
 		return noon.Add(time.Duration(rapid.Int64Range(-int64(time.Hour), int64(time.Hour)).Draw(t, "at")))
 	})
-	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) flush.Visit {
-		return flush.Visit{Arrived: moment.Draw(t, "arrived"), Done: moment.Draw(t, "done"), Freed: moment.Draw(t, "freed")}
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) flush.Invocation {
+		return flush.Invocation{Arrived: moment.Draw(t, "arrived"), Done: moment.Draw(t, "done"), Freed: moment.Draw(t, "freed")}
 	}), 0, 2*flush.Remember).Draw(t, "visits")
 }
 
 // ordinary draws a history as the extension keeps it.
-func ordinary(t *rapid.T, least int) []flush.Visit {
+func ordinary(t *rapid.T, least int) []flush.Invocation {
 	n := rapid.IntRange(least, flush.Remember).Draw(t, "invocations")
 	at := noon
-	visits := make([]flush.Visit, n)
+	visits := make([]flush.Invocation, n)
 	span := rapid.Int64Range(0, int64(3*time.Second))
 	for i := range visits {
 		v := &visits[i]
@@ -52,10 +52,10 @@ func ordinary(t *rapid.T, least int) []flush.Visit {
 
 func situationOf(t *rapid.T) flush.Situation {
 	return flush.Situation{
-		Visits:      visitsOf(t),
+		Invocations:      visitsOf(t),
 		Left:        time.Duration(rapid.Int64Range(-int64(time.Second), int64(time.Hour)).Draw(t, "left")),
 		Unavailable: rapid.Bool().Draw(t, "unavailable"),
-		Deaf:        rapid.Bool().Draw(t, "deaf"),
+		TelemetryStalled:        rapid.Bool().Draw(t, "deaf"),
 		Behind:      time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "behind")),
 	}
 }
@@ -127,7 +127,7 @@ func TestNobodyIsHeldInVain(t *testing.T) {
 		p, s := policyOf(t), situationOf(t)
 		why := p.Decide(s)
 		switch {
-		case p.Mode == config.FlushInterval, p.MaxHold < config.MinHold, s.Unavailable, s.Deaf, s.Left <= 0:
+		case p.Mode == config.FlushInterval, p.MaxHold < config.MinHold, s.Unavailable, s.TelemetryStalled, s.Left <= 0:
 			if why.Hold() {
 				t.Errorf("held: %s", why)
 			}
@@ -136,7 +136,7 @@ func TestNobodyIsHeldInVain(t *testing.T) {
 				t.Errorf("not held: %s", why)
 			}
 		default:
-			if late := flush.Late(s.Visits, min(flush.Soon, p.Interval)); why.Hold() != (late > flush.MostLate) {
+			if late := flush.Late(s.Invocations, min(flush.Soon, p.Interval)); why.Hold() != (late > flush.MostLate) {
 				t.Errorf("%s, with a chance of %g of being late", why, late)
 			}
 		}
@@ -149,11 +149,11 @@ func TestDecideIsAFunction(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, s := policyOf(t), situationOf(t)
 		if rapid.Bool().Draw(t, "ordinary") {
-			s.Visits = ordinary(t, 0)
+			s.Invocations = ordinary(t, 0)
 		}
-		given := slices.Clone(s.Visits)
+		given := slices.Clone(s.Invocations)
 		first := p.Decide(s)
-		if !reflect.DeepEqual(given, s.Visits) {
+		if !reflect.DeepEqual(given, s.Invocations) {
 			t.Error("it has changed what it was given")
 		}
 		p.Decide(situationOf(t))
@@ -162,7 +162,7 @@ func TestDecideIsAFunction(t *testing.T) {
 		}
 
 		by := time.Duration(rapid.Int64Range(-int64(time.Hour), int64(time.Hour)).Draw(t, "later"))
-		moved := slices.Clone(s.Visits)
+		moved := slices.Clone(s.Invocations)
 		for i := range moved {
 			for _, at := range []*time.Time{&moved[i].Arrived, &moved[i].Done, &moved[i].Freed} {
 				if !at.IsZero() {
@@ -173,7 +173,7 @@ func TestDecideIsAFunction(t *testing.T) {
 				return // the extension always knows these
 			}
 		}
-		s.Visits = moved
+		s.Invocations = moved
 		if later := p.Decide(s); later != first {
 			t.Errorf("%s, and %s later %s", first, by, later)
 		}

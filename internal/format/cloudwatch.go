@@ -96,7 +96,7 @@ func appendMessage(dst []byte, src *Source, l *Line) ([]byte, Message) {
 		}
 	}
 	what = SystemJSON
-	if event.Ordinary(l.Type) {
+	if event.Droppable(l.Type) {
 		what = OtherJSON
 	}
 	return appendMendedText(dst, appendSystem(nil, l)), what

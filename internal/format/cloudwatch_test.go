@@ -496,7 +496,7 @@ func TestCloudWatchIsReadAsTheLinesAre(t *testing.T) {
 				if want = string([]rune(want + "}")); one.Message != want || !json.Valid([]byte(one.Message)) {
 					t.Fatalf("%s is %q", want, one.Message)
 				}
-				if (id.Message == format.OtherJSON) != event.Ordinary(l.Type) {
+				if (id.Message == format.OtherJSON) != event.Droppable(l.Type) {
 					t.Fatalf("an event of the type %s is message %d", l.Type, id.Message)
 				}
 			default:

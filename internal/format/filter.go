@@ -36,7 +36,7 @@ func filterLines(payload []byte, keep func(seq uint64, ordinary bool, size int) 
 		if !ok || line[len(line)-1] != '\n' {
 			return nil, errNotLines
 		}
-		if keep(l.Seq, event.Ordinary(l.Type), len(line)) {
+		if keep(l.Seq, event.Droppable(l.Type), len(line)) {
 			rest = append(rest, line...)
 		}
 	}

@@ -60,7 +60,7 @@ func TestFilterTakesOutWhatIsNotKept(t *testing.T) {
 				size, i := 0, 0
 				rest, err := format.Filter(payload, func(seq uint64, ordinary bool, n int) bool {
 					text := string(all[i].Text)
-					if seq != seqOf(text) || ordinary != event.Ordinary(all[i].Type) {
+					if seq != seqOf(text) || ordinary != event.Droppable(all[i].Type) {
 						t.Fatalf("%s was asked for as %d, ordinary: %t", text, seq, ordinary)
 					}
 					if (e.name == "lines" || e.name == "kpl") && n != len(text) {

@@ -128,7 +128,7 @@ func filterKPL(payload []byte, keep func(seq uint64, ordinary bool, size int) bo
 		if !ok {
 			return errNotKPL
 		}
-		if keep(l.Seq, event.Ordinary(l.Type), len(line)+1) {
+		if keep(l.Seq, event.Droppable(l.Type), len(line)+1) {
 			kept = append(kept, l)
 		}
 		return nil

@@ -37,7 +37,7 @@ func filterOTLP(payload []byte, keep func(seq uint64, ordinary bool, size int) b
 		if !ok {
 			return nil, errNotOTLP
 		}
-		if keep(seq, event.Ordinary(kind), len(element)) {
+		if keep(seq, event.Droppable(kind), len(element)) {
 			if kept++; kept > 1 {
 				rest = append(rest, ',')
 			}

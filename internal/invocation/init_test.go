@@ -158,7 +158,7 @@ func TestTheTenantOfAnInvocation(t *testing.T) {
 			if tt.done != "" {
 				tracker.RuntimeDone("r", []byte(tt.done))
 			}
-			var told invocation.Told
+			var told invocation.Summary
 			if tt.report != "" {
 				told, _ = tracker.Reported([]byte(tt.report))
 			} else {

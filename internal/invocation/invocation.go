@@ -125,7 +125,7 @@ func (t *Tracker) Counted(request string, first, last uint64, size int) {
 
 // Ended forgets all invocations that have begun and were not reported, and
 // returns what there is to tell of them, the oldest first.
-func (t *Tracker) Ended() (told []Told) {
+func (t *Tracker) Ended() (told []Summary) {
 	t.mu.Lock()
 	open := t.byAge()
 	t.open = nil
@@ -134,13 +134,13 @@ func (t *Tracker) Ended() (told []Told) {
 		var b body
 		_ = json.Unmarshal(in.done, &b.report) // nothing, where its runtime was not done
 		b.RequestID, b.Unreported = in.request, true
-		told = append(told, t.tell(&b, in))
+		told = append(told, t.summary(&b, in))
 	}
 	return told
 }
 
 // Told is the body of a kinetel.invocation.
-type Told struct {
+type Summary struct {
 	Request string
 	Trace   string // X-Ray's id; empty: not known
 	Body    []byte // JSON
@@ -242,12 +242,12 @@ type body struct {
 
 // Reported returns the kinetel.invocation that a platform.report completes;
 // nothing where its record does not name a request.
-func (t *Tracker) Reported(record []byte) (told Told, ok bool) {
+func (t *Tracker) Reported(record []byte) (told Summary, ok bool) {
 	var b body
 	// A member of an odd type leaves the others.
 	odd := (*json.UnmarshalTypeError)(nil)
 	if err := json.Unmarshal(record, &b.report); err != nil && !errors.As(err, &odd) || b.RequestID == "" {
-		return Told{}, false
+		return Summary{}, false
 	}
 	t.mu.Lock()
 	in := t.open[b.RequestID]
@@ -260,12 +260,12 @@ func (t *Tracker) Reported(record []byte) (told Told, ok bool) {
 	cold := t.init.awaited(began, m.InitDurationMs != "" || m.RestoreDurationMs != "" || m.BilledRestoreDurationMs != "")
 	t.mu.Unlock()
 	b.ColdStart = &cold
-	return t.tell(&b, in), true
+	return t.summary(&b, in), true
 }
 
 // tell completes a body with what is known of the invocation, nil being nothing:
 // it began in an earlier process.
-func (t *Tracker) tell(b *body, in *invocation) Told {
+func (t *Tracker) summary(b *body, in *invocation) Summary {
 	trace := ""
 	if in != nil {
 		trace = in.trace
@@ -289,5 +289,5 @@ func (t *Tracker) tell(b *body, in *invocation) Told {
 		b.HeldMs, b.Hold = &ms, r.why
 	}
 	text, _ := json.Marshal(b) // texts and numbers that were JSON before
-	return Told{b.RequestID, trace, text}
+	return Summary{b.RequestID, trace, text}
 }

@@ -250,7 +250,7 @@ func TestHeldCountsAllAndThoseThatWereHeld(t *testing.T) {
 		{0, flush.NoHold},
 		{0, flush.NoTime},
 		{0, flush.Unavailable},
-		{0, flush.Deaf},
+		{0, flush.TelemetryStalled},
 	} {
 		tracker.Released(strconv.Itoa(i), one.held, one.why)
 	}

@@ -68,7 +68,7 @@ type Config struct {
 type CredentialSource interface {
 	Get(ctx context.Context) (aws.Credentials, error)
 	// Renew forgets what Get may have kept.
-	Renew()
+	Invalidate()
 }
 
 // Client puts records. It is safe for concurrent use.
@@ -97,7 +97,7 @@ func (c *Client) CloseIdle() {
 }
 
 // Renew has the credentials read anew with the next request.
-func (c *Client) Renew() { c.cfg.Credentials.Renew() }
+func (c *Client) InvalidateCredentials() { c.cfg.Credentials.Invalidate() }
 
 // Result is what became of one record of a request.
 type Result struct {

@@ -134,7 +134,7 @@ func classify(status int, code string) Class {
 const codeConfiguration = "BadConfiguration"
 
 // Mend says what somebody can do about an error, or "" where nobody has to.
-func Mend(err error) string {
+func Fix(err error) string {
 	e := (*Error)(nil)
 	if !errors.As(err, &e) || e.Class == Throttled {
 		return ""

@@ -96,7 +96,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 			if want := fmt.Sprintf("%s (HTTP %d): %s", r.code, r.status, text); e.Error() != want {
 				t.Errorf("error %q, want %q", e, want)
 			}
-			if mend := kinesis.Mend(err); !strings.Contains(mend, r.mend) || (mend == "") != (r.mend == "") {
+			if mend := kinesis.Fix(err); !strings.Contains(mend, r.mend) || (mend == "") != (r.mend == "") {
 				t.Errorf("Mend says %q, want words of %q", mend, r.mend)
 			}
 		})
@@ -133,7 +133,7 @@ func TestRefusalsOfTheEmulatorItself(t *testing.T) {
 	}
 	other := start(t, kinesissim.Config{Now: func() time.Time { return time.Now().Add(time.Hour) }})
 	_, err = client(t, other).PutRecords(t.Context(), records("a"))
-	if e := refused(t, err, kinesis.Credentials); e.Code != "InvalidSignatureException" || !strings.Contains(kinesis.Mend(err), "clock") {
+	if e := refused(t, err, kinesis.Credentials); e.Code != "InvalidSignatureException" || !strings.Contains(kinesis.Fix(err), "clock") {
 		t.Errorf("a clock an hour behind: %q", e)
 	}
 }
@@ -203,7 +203,7 @@ func TestAnswersThatAreNotKinesis(t *testing.T) {
 			if e.Status != scenario.status || e.Code != scenario.code {
 				t.Errorf("error %+v, want code %q", e, scenario.code)
 			}
-			if mend := kinesis.Mend(err); !strings.Contains(mend, scenario.mend) || (mend == "") != (scenario.mend == "") {
+			if mend := kinesis.Fix(err); !strings.Contains(mend, scenario.mend) || (mend == "") != (scenario.mend == "") {
 				t.Errorf("Mend says %q, want words of %q", mend, scenario.mend)
 			}
 			if strings.Contains(e.Error(), "<html>") {
@@ -373,7 +373,7 @@ func TestNobodyListens(t *testing.T) {
 	if e.Status != 0 || e.Code != "" || e.Reused || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("error %+v", e)
 	}
-	if mend := kinesis.Mend(err); !strings.Contains(mend, "VPC") {
+	if mend := kinesis.Fix(err); !strings.Contains(mend, "VPC") {
 		t.Errorf("Mend says %q", mend)
 	}
 }
@@ -413,12 +413,12 @@ func TestErrorsOfOthers(t *testing.T) {
 	if class := kinesis.ClassOf(errors.New("x")); class != kinesis.Transient {
 		t.Errorf("an unknown error is %s", class)
 	}
-	if mend := kinesis.Mend(errors.New("x")); mend != "" {
+	if mend := kinesis.Fix(errors.New("x")); mend != "" {
 		t.Errorf("Mend of an unknown error says %q", mend)
 	}
 	wrapped := fmt.Errorf("ship: %w", &kinesis.Error{Class: kinesis.Denied, Code: "AccessDeniedException", Status: 400})
-	if kinesis.ClassOf(wrapped) != kinesis.Denied || !strings.Contains(kinesis.Mend(wrapped), "kinesis:PutRecords") {
-		t.Errorf("%s, %q", kinesis.ClassOf(wrapped), kinesis.Mend(wrapped))
+	if kinesis.ClassOf(wrapped) != kinesis.Denied || !strings.Contains(kinesis.Fix(wrapped), "kinesis:PutRecords") {
+		t.Errorf("%s, %q", kinesis.ClassOf(wrapped), kinesis.Fix(wrapped))
 	}
 }
 

@@ -44,7 +44,7 @@ func (k *keys) Get(context.Context) (aws.Credentials, error) {
 	return k.now, k.err
 }
 
-func (k *keys) Renew() { k.renewals++ }
+func (k *keys) Invalidate() { k.renewals++ }
 
 func always(creds aws.Credentials) *keys { return &keys{now: creds} }
 

@@ -247,13 +247,13 @@ func TestRenewHasTheCredentialsReadAnew(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
 	source := always(goodCredentials)
 	c := client(t, sim, func(cfg *kinesis.Config) { cfg.Credentials = source })
-	c.Renew() // before there is a connection, too
+	c.InvalidateCredentials() // before there is a connection, too
 	if source.renewals != 1 || source.gets != 0 || sim.Stats().Connections != 0 {
 		t.Errorf("%d renewals, %d reads and %d connections, want one renewal alone", source.renewals, source.gets, sim.Stats().Connections)
 	}
 	results, err := c.PutRecords(t.Context(), records("a"))
 	accepted(t, results, err)
-	c.Renew()
+	c.InvalidateCredentials()
 	if source.renewals != 2 || source.gets != 1 {
 		t.Errorf("%d renewals and %d reads, want 2 and 1", source.renewals, source.gets)
 	}
@@ -273,7 +273,7 @@ func (fetching) Get(ctx context.Context) (aws.Credentials, error) {
 	return aws.Credentials{}, context.Cause(ctx)
 }
 
-func (fetching) Renew() {}
+func (fetching) Invalidate() {}
 
 func TestCredentialsTakeNoLongerThanTheRequestMay(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
@@ -370,7 +370,7 @@ func TestTLSWithACABundle(t *testing.T) {
 	// The network is not to blame for any of these.
 	wantNoNetwork := func(t *testing.T, err error) {
 		t.Helper()
-		if mend := kinesis.Mend(err); strings.Contains(mend, "VPC") {
+		if mend := kinesis.Fix(err); strings.Contains(mend, "VPC") {
 			t.Errorf("Mend of %q says %q", err, mend)
 		}
 	}

@@ -110,7 +110,7 @@ func TestAHandshakeThatFailsBothWaysIsTriedBothWays(t *testing.T) {
 	for range 2 {
 		_, err := c.PutRecords(t.Context(), records("x"))
 		e := refused(t, err, kinesis.Transient)
-		if mend := kinesis.Mend(err); strings.Contains(mend, "NAT") || !strings.Contains(mend, "handshake") {
+		if mend := kinesis.Fix(err); strings.Contains(mend, "NAT") || !strings.Contains(mend, "handshake") {
 			t.Errorf("what to do about %v: %s", err, mend)
 		}
 		if e.Unknown() {
@@ -136,8 +136,8 @@ func TestACertificateIsNotTriedTwice(t *testing.T) {
 	f.DropLarge.Store(false)
 	c := client(t, sim, func(cfg *kinesis.Config) { cfg.Endpoint = "https://" + f.Addr })
 	_, err := c.PutRecords(t.Context(), records("x"))
-	if e := refused(t, err, kinesis.Transient); e.Unknown() || !strings.Contains(kinesis.Mend(err), "AWS_CA_BUNDLE") {
-		t.Errorf("%v: %s", err, kinesis.Mend(err))
+	if e := refused(t, err, kinesis.Transient); e.Unknown() || !strings.Contains(kinesis.Fix(err), "AWS_CA_BUNDLE") {
+		t.Errorf("%v: %s", err, kinesis.Fix(err))
 	}
 	if f.Large.Load() != 1 || f.Small.Load() != 0 {
 		t.Errorf("%d large and %d small ClientHellos", f.Large.Load(), f.Small.Load())

@@ -65,7 +65,7 @@ func (l Loss) AppendJSON(dst []byte) []byte {
 
 // maxUntold bounds the losses that wait to be told: an outage that leaves
 // platform events between the lines it costs would make one an invocation.
-const maxUntold = 512
+const maxPending = 512
 
 // Account adds up the losses of all environments that a process ships for. It
 // is safe for concurrent use.
@@ -108,7 +108,7 @@ type Ledger struct {
 	keep    func(Loss) // nil, or makes an untold loss outlive the process; called with mu
 
 	mu     sync.Mutex
-	untold []Loss // by First, runs that touch put together
+	pending []Loss // by First, runs that touch put together
 	kept   uint64 // losses that were handed to keep
 }
 
@@ -122,7 +122,7 @@ func New(account *Account, keep func(Loss)) *Ledger {
 // Lost notes a new loss.
 func (l *Ledger) Lost(loss Loss) {
 	l.account.add(loss)
-	l.Retell([]Loss{loss})
+	l.Requeue([]Loss{loss})
 }
 
 // Restore notes losses that an earlier process of the environment could not tell,
@@ -137,7 +137,7 @@ func (l *Ledger) Restore(losses []Loss) {
 }
 
 // Retell notes losses whose telling was itself lost.
-func (l *Ledger) Retell(losses []Loss) {
+func (l *Ledger) Requeue(losses []Loss) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, loss := range losses {
@@ -154,18 +154,18 @@ func (l *Ledger) Retell(losses []Loss) {
 // note keeps untold in order, and puts runs together that touch: an outage
 // gives up one record after the other, and one line can tell of them all.
 func (l *Ledger) note(loss Loss) {
-	i, _ := slices.BinarySearchFunc(l.untold, loss, func(a, b Loss) int { return cmp.Compare(a.First, b.First) })
-	l.untold = slices.Insert(l.untold, i, loss)
+	i, _ := slices.BinarySearchFunc(l.pending, loss, func(a, b Loss) int { return cmp.Compare(a.First, b.First) })
+	l.pending = slices.Insert(l.pending, i, loss)
 	for _, j := range []int{i, i - 1} { // with the next one, with the one before
-		if j < 0 || j+1 >= len(l.untold) {
+		if j < 0 || j+1 >= len(l.pending) {
 			continue
 		}
-		if a, b := l.untold[j], l.untold[j+1]; a.Reason == b.Reason && a.Last+1 == b.First {
-			l.untold[j] = joined(a, b)
-			l.untold = slices.Delete(l.untold, j+1, j+2)
+		if a, b := l.pending[j], l.pending[j+1]; a.Reason == b.Reason && a.Last+1 == b.First {
+			l.pending[j] = joined(a, b)
+			l.pending = slices.Delete(l.pending, j+1, j+2)
 		}
 	}
-	if len(l.untold) > maxUntold {
+	if len(l.pending) > maxPending {
 		l.condense()
 	}
 }
@@ -173,9 +173,9 @@ func (l *Ledger) note(loss Loss) {
 // condense makes half as many of the losses: of each reason, every other one
 // goes into the one before it. What lies between the two stays out of the count.
 func (l *Ledger) condense() {
-	kept := l.untold[:0]
+	kept := l.pending[:0]
 	alone := map[Reason]int{} // index of the last one, where it has not been doubled
-	for _, loss := range l.untold {
+	for _, loss := range l.pending {
 		if i, ok := alone[loss.Reason]; ok {
 			kept[i] = joined(kept[i], loss)
 			delete(alone, loss.Reason)
@@ -184,7 +184,7 @@ func (l *Ledger) condense() {
 		alone[loss.Reason] = len(kept)
 		kept = append(kept, loss)
 	}
-	l.untold = kept
+	l.pending = kept
 }
 
 // joined is two losses as one; b begins later than a.
@@ -196,11 +196,11 @@ func joined(a, b Loss) Loss {
 }
 
 // Take returns the losses that are to be told, in order, and forgets them.
-func (l *Ledger) Take() []Loss {
+func (l *Ledger) TakePending() []Loss {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	losses := l.untold
-	l.untold = nil
+	losses := l.pending
+	l.pending = nil
 	if len(losses) > 0 {
 		losses[len(losses)-1].Number = l.kept
 	}

@@ -59,7 +59,7 @@ func TestLossesArePutTogetherWhereTheyTouch(t *testing.T) {
 				l.Lost(loss)
 				total += int64(loss.Count)
 			}
-			if diff := cmp.Diff(tt.want, l.Take()); diff != "" {
+			if diff := cmp.Diff(tt.want, l.TakePending()); diff != "" {
 				t.Errorf("losses to tell (-want +got):\n%s", diff)
 			}
 			if account.Total() != total {
@@ -72,12 +72,12 @@ func TestLossesArePutTogetherWhereTheyTouch(t *testing.T) {
 func TestTakeForgetsWhatItReturns(t *testing.T) {
 	l, account := empty()
 	l.Lost(run(1, 3, ledger.BufferFull))
-	l.Take()
-	if again := l.Take(); len(again) != 0 {
+	l.TakePending()
+	if again := l.TakePending(); len(again) != 0 {
 		t.Errorf("a second Take returns %v", again)
 	}
 	l.Lost(run(4, 4, ledger.BufferFull))
-	if diff := cmp.Diff([]ledger.Loss{run(4, 4, ledger.BufferFull)}, l.Take()); diff != "" {
+	if diff := cmp.Diff([]ledger.Loss{run(4, 4, ledger.BufferFull)}, l.TakePending()); diff != "" {
 		t.Errorf("a loss after Take (-want +got):\n%s", diff)
 	}
 	if account.Total() != 4 {
@@ -88,7 +88,7 @@ func TestTakeForgetsWhatItReturns(t *testing.T) {
 func TestTakeGivesTheLossesAway(t *testing.T) {
 	l, _ := empty()
 	l.Lost(run(1, 1, ledger.BufferFull))
-	taken := l.Take()
+	taken := l.TakePending()
 	want := slices.Clone(taken)
 	l.Lost(run(2, 2, ledger.BufferFull))
 	l.Lost(run(3, 3, ledger.Oversize))
@@ -100,10 +100,10 @@ func TestTakeGivesTheLossesAway(t *testing.T) {
 func TestRetellDoesNotCountAgain(t *testing.T) {
 	l, account := empty()
 	l.Lost(run(1, 3, ledger.BufferFull))
-	told := l.Take()
+	told := l.TakePending()
 	l.Lost(run(4, 4, ledger.BufferFull)) // the telling itself
-	l.Retell(told)
-	if diff := cmp.Diff([]ledger.Loss{run(1, 4, ledger.BufferFull)}, l.Take()); diff != "" {
+	l.Requeue(told)
+	if diff := cmp.Diff([]ledger.Loss{run(1, 4, ledger.BufferFull)}, l.TakePending()); diff != "" {
 		t.Errorf("losses to tell (-want +got):\n%s", diff)
 	}
 	if account.Total() != 4 {
@@ -136,13 +136,13 @@ func TestLossesOfARunInAnyOrderAreTheSameLosses(t *testing.T) {
 		l, account := empty()
 		for _, loss := range lost {
 			if rapid.Bool().Draw(t, "told before") {
-				l.Retell([]ledger.Loss{loss})
+				l.Requeue([]ledger.Loss{loss})
 				total -= int64(loss.Count)
 			} else {
 				l.Lost(loss)
 			}
 		}
-		if diff := cmp.Diff(want, l.Take(), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, l.TakePending(), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("losses to tell (-want +got):\n%s", diff)
 		}
 		if account.Total() != total {
@@ -209,7 +209,7 @@ func TestLedgerIsSafeForConcurrentUse(t *testing.T) {
 			done = true // one last time
 		default:
 		}
-		for _, loss := range l.Take() {
+		for _, loss := range l.TakePending() {
 			told += int64(loss.Count)
 		}
 	}
@@ -227,7 +227,7 @@ func TestAnAccountAddsUpByReason(t *testing.T) {
 	one.Lost(run(1, 3, ledger.BufferFull))
 	other.Lost(run(1, 2, ledger.BufferFull))
 	other.Lost(run(9, 9, ledger.Oversize))
-	one.Take()
+	one.TakePending()
 	want := map[ledger.Reason]int64{ledger.BufferFull: 5, ledger.Oversize: 1}
 	got := account.Lost()
 	if diff := cmp.Diff(want, got); diff != "" || account.Total() != 6 {
@@ -244,7 +244,7 @@ func TestRestoredLossesCountOnceAndAreNotKeptAgain(t *testing.T) {
 	account := &ledger.Account{}
 	l := ledger.New(account, func(loss ledger.Loss) { kept = append(kept, loss) })
 	l.Restore([]ledger.Loss{run(5, 6, ledger.BufferFull), run(1, 2, ledger.BufferFull), run(3, 4, ledger.BufferFull)})
-	if diff := cmp.Diff([]ledger.Loss{run(1, 6, ledger.BufferFull)}, l.Take()); diff != "" {
+	if diff := cmp.Diff([]ledger.Loss{run(1, 6, ledger.BufferFull)}, l.TakePending()); diff != "" {
 		t.Errorf("losses to tell (-want +got):\n%s", diff)
 	}
 	if account.Total() != 6 || len(kept) != 0 {
@@ -260,21 +260,21 @@ func TestEachLossIsKeptUnderANumber(t *testing.T) {
 	const full = ledger.BufferFull
 
 	l.Restore([]ledger.Loss{run(1, 1, full)}) // is kept already
-	if diff := cmp.Diff([]ledger.Loss{run(1, 1, full)}, l.Take()); diff != "" {
+	if diff := cmp.Diff([]ledger.Loss{run(1, 1, full)}, l.TakePending()); diff != "" {
 		t.Errorf("before any was kept are told (-want +got):\n%s", diff)
 	}
 	l.Lost(run(11, 12, full))
 	l.Lost(run(13, 13, full))
 	l.Lost(run(7, 7, ledger.Rejected))
-	if diff := cmp.Diff([]ledger.Loss{run(7, 7, ledger.Rejected), numbered(run(11, 13, full), 3)}, l.Take()); diff != "" {
+	if diff := cmp.Diff([]ledger.Loss{run(7, 7, ledger.Rejected), numbered(run(11, 13, full), 3)}, l.TakePending()); diff != "" {
 		t.Errorf("of three that were kept are told (-want +got):\n%s", diff)
 	}
-	if again := l.Take(); len(again) != 0 {
+	if again := l.TakePending(); len(again) != 0 {
 		t.Errorf("told again: %v", again)
 	}
 	// What a record that was lost told of has a number of then.
-	l.Retell([]ledger.Loss{numbered(run(11, 13, full), 3), run(20, 20, full)})
-	if diff := cmp.Diff([]ledger.Loss{run(11, 13, full), numbered(run(20, 20, full), 5)}, l.Take()); diff != "" {
+	l.Requeue([]ledger.Loss{numbered(run(11, 13, full), 3), run(20, 20, full)})
+	if diff := cmp.Diff([]ledger.Loss{run(11, 13, full), numbered(run(20, 20, full), 5)}, l.TakePending()); diff != "" {
 		t.Errorf("of what is told again are told (-want +got):\n%s", diff)
 	}
 	want := []ledger.Loss{
@@ -292,9 +292,9 @@ func TestEachLossIsKeptUnderANumber(t *testing.T) {
 func TestWithoutKeepingLossesHaveNoNumber(t *testing.T) {
 	l, _ := empty()
 	l.Lost(run(1, 2, ledger.BufferFull))
-	l.Retell([]ledger.Loss{{First: 9, Last: 9, Count: 1, Reason: ledger.Shutdown, Number: 7}})
+	l.Requeue([]ledger.Loss{{First: 9, Last: 9, Count: 1, Reason: ledger.Shutdown, Number: 7}})
 	want := []ledger.Loss{run(1, 2, ledger.BufferFull), {First: 9, Last: 9, Count: 1, Reason: ledger.Shutdown}}
-	if diff := cmp.Diff(want, l.Take()); diff != "" {
+	if diff := cmp.Diff(want, l.TakePending()); diff != "" {
 		t.Errorf("losses to tell (-want +got):\n%s", diff)
 	}
 }
@@ -315,7 +315,7 @@ func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
 	})
 	told := map[uint64]bool{}
 	take := func() {
-		losses := l.Take()
+		losses := l.TakePending()
 		if len(losses) == 0 {
 			return
 		}
@@ -358,17 +358,17 @@ func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
 }
 
 // maxUntold is how many losses wait at most.
-const maxUntold = 512
+const maxPending = 512
 
 func TestLossesAreToldOneByOneUpToABound(t *testing.T) {
-	for _, n := range []uint64{maxUntold, maxUntold + 1} {
+	for _, n := range []uint64{maxPending, maxPending + 1} {
 		l, _ := empty()
 		var want []ledger.Loss
 		for i := range n {
 			want = append(want, run(10*i+1, 10*i+2, ledger.BufferFull))
 			l.Lost(want[i])
 		}
-		if n > maxUntold {
+		if n > maxPending {
 			// Pairs, and the gap between the two is not counted.
 			var pairs []ledger.Loss
 			for i := 0; i+1 < len(want); i += 2 {
@@ -376,7 +376,7 @@ func TestLossesAreToldOneByOneUpToABound(t *testing.T) {
 			}
 			want = append(pairs, want[n-1])
 		}
-		if diff := cmp.Diff(want, l.Take()); diff != "" {
+		if diff := cmp.Diff(want, l.TakePending()); diff != "" {
 			t.Errorf("of %d losses are told (-want +got):\n%s", n, diff)
 		}
 	}
@@ -384,10 +384,10 @@ func TestLossesAreToldOneByOneUpToABound(t *testing.T) {
 
 func TestLossesOfDifferentReasonsAreNeverPutTogether(t *testing.T) {
 	l, account := empty()
-	for i := range uint64(maxUntold + 1) {
+	for i := range uint64(maxPending + 1) {
 		l.Lost(run(2*i+1, 2*i+1, reasons()[i%2]))
 	}
-	got := l.Take()
+	got := l.TakePending()
 	count := map[ledger.Reason]int64{}
 	for i, loss := range got {
 		count[loss.Reason] += int64(loss.Count)
@@ -395,7 +395,7 @@ func TestLossesOfDifferentReasonsAreNeverPutTogether(t *testing.T) {
 			t.Errorf("%+v is no pair of one reason", loss)
 		}
 	}
-	if diff := cmp.Diff(account.Lost(), count); diff != "" || len(got) != maxUntold/2+1 {
+	if diff := cmp.Diff(account.Lost(), count); diff != "" || len(got) != maxPending/2+1 {
 		t.Errorf("%d losses (-lost +told):\n%s", len(got), diff)
 	}
 }
@@ -408,7 +408,7 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 		sums := map[ledger.Reason]sum{}
 		next := uint64(1)
 		few := rapid.IntRange(1, len(reasons())).Draw(t, "reasons")
-		lost := make([]ledger.Loss, rapid.SampledFrom([]int{3, maxUntold, 2 * maxUntold, 5 * maxUntold}).Draw(t, "losses"))
+		lost := make([]ledger.Loss, rapid.SampledFrom([]int{3, maxPending, 2 * maxPending, 5 * maxPending}).Draw(t, "losses"))
 		// To draw each of them would take long; their seed is drawn.
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		for i := range lost {
@@ -426,7 +426,7 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 
 		l, account := empty()
 		check := func(told []ledger.Loss, final bool) {
-			if len(told) > maxUntold {
+			if len(told) > maxPending {
 				t.Fatalf("%d losses are to be told", len(told))
 			}
 			if !slices.IsSortedFunc(told, func(a, b ledger.Loss) int { return stdcmp.Compare(a.First, b.First) }) {
@@ -457,13 +457,13 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 		for _, loss := range lost {
 			l.Lost(loss)
 			if retell && random.IntN(100) == 0 {
-				told := l.Take()
+				told := l.TakePending()
 				check(told, false)
 				random.Shuffle(len(told), func(i, j int) { told[i], told[j] = told[j], told[i] })
-				l.Retell(told)
+				l.Requeue(told)
 			}
 		}
-		check(l.Take(), true)
+		check(l.TakePending(), true)
 		var total int64
 		for _, s := range sums {
 			total += s.count
@@ -495,7 +495,7 @@ func TestLossesThatOverlapAreNoMoreThanTheirNumbers(t *testing.T) {
 	for first := uint64(1); first < 2000; first += 2 {
 		l.Lost(ledger.Loss{First: first, Last: first + 2, Count: 3, Reason: ledger.SpoolCorrupt})
 	}
-	for _, loss := range l.Take() {
+	for _, loss := range l.TakePending() {
 		if uint64(loss.Count) > loss.Last-loss.First+1 {
 			t.Fatalf("%+v", loss)
 		}

@@ -33,7 +33,7 @@ func settled(t *testing.T, reasons []flush.Reason, first, then flush.Reason) {
 }
 
 func TestAdaptiveReleasesABusyFunctionWithinAFewInvocations(t *testing.T) {
-	for name, v := range map[string]visit{
+	for name, v := range map[string]invocation{
 		"no gaps":                         {gap: time.Microsecond, takes: 20 * ms},
 		"gaps of 100 ms":                  {gap: 100 * ms, takes: 20 * ms},
 		"gaps of almost a second":         {gap: 990 * ms, takes: 2 * ms},
@@ -51,7 +51,7 @@ func TestAdaptiveReleasesABusyFunctionWithinAFewInvocations(t *testing.T) {
 }
 
 func TestAdaptiveHoldsAFunctionThatIsRarelyCalled(t *testing.T) {
-	for name, v := range map[string]visit{
+	for name, v := range map[string]invocation{
 		"gaps of more than a second": {gap: 1100 * ms, takes: 20 * ms},
 		"once a minute":              {gap: time.Minute, takes: 20 * ms},
 		"once an hour":               {gap: time.Hour, takes: 3 * time.Second},
@@ -79,8 +79,8 @@ func TestAdaptiveHoldsAgainAfterALateGap(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.flush = 10 * ms
-				busy := visit{gap: 20 * ms, takes: 20 * ms}
-				reasons := s.visits(slices.Concat(times(30, busy), []visit{{gap, 20 * ms}}, times(30, busy))...)
+				busy := invocation{gap: 20 * ms, takes: 20 * ms}
+				reasons := s.visits(slices.Concat(times(30, busy), []invocation{{gap, 20 * ms}}, times(30, busy))...)
 				settled(t, reasons[:30], flush.Rare, flush.Busy)
 				settled(t, reasons[30:], flush.Rare, flush.Busy)
 				// Nothing is left of the freeze in what comes first in the new burst.
@@ -96,7 +96,7 @@ func TestAdaptiveHoldsAgainAfterALateGap(t *testing.T) {
 func TestTimeThatIsHeldIsNoGap(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = 2 * time.Second
-		settled(t, s.visits(times(30, visit{gap: 5 * ms, takes: 5 * ms})...), flush.Rare, flush.Busy)
+		settled(t, s.visits(times(30, invocation{gap: 5 * ms, takes: 5 * ms})...), flush.Rare, flush.Busy)
 	}, adaptive, func(cfg *config.Config) { cfg.MaxHold = 10 * time.Second })
 }
 
@@ -105,10 +105,10 @@ func TestTimeThatIsHeldIsNoGap(t *testing.T) {
 func TestRuntimeDoneThatComesLaterCounts(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		reasons := s.visits(slices.Concat(
-			times(20, visit{gap: 10 * ms, takes: 10 * ms}),
+			times(20, invocation{gap: 10 * ms, takes: 10 * ms}),
 			// The first of these takes its time from the one before it: for
 			// that one invocation the gap looks late, and then no more.
-			times(20, visit{gap: 10 * ms, takes: 3 * time.Second}),
+			times(20, invocation{gap: 10 * ms, takes: 3 * time.Second}),
 		)...)
 		settled(t, reasons[:20], flush.Rare, flush.Busy)
 		if n := len(slices.DeleteFunc(slices.Clone(reasons[20:]), func(r flush.Reason) bool { return r == flush.Busy })); n > 4 {
@@ -123,7 +123,7 @@ func TestRuntimeDoneThatComesLaterCounts(t *testing.T) {
 func TestGapsCountByTheIntervalWhereThatIsShorter(t *testing.T) {
 	for gap, want := range map[time.Duration]flush.Reason{200 * ms: flush.Busy, 300 * ms: flush.Rare} {
 		inFakeTime(t, func(s *scene) {
-			reasons := s.visits(times(20, visit{gap: gap, takes: 10 * ms})...)
+			reasons := s.visits(times(20, invocation{gap: gap, takes: 10 * ms})...)
 			if last := reasons[len(reasons)-1]; last != want {
 				t.Errorf("gaps of %s: %q", gap, reasons)
 			}
@@ -141,7 +141,7 @@ func TestOverdueTelemetryHoldsOneInvocation(t *testing.T) {
 			}
 			return 20 * time.Second
 		}
-		reasons := s.visits(times(40, visit{gap: 100 * ms, takes: 2 * ms})...)
+		reasons := s.visits(times(40, invocation{gap: 100 * ms, takes: 2 * ms})...)
 		settled(t, slices.Concat(reasons[:20], reasons[21:30], reasons[31:]), flush.Rare, flush.Busy)
 		if reasons[20] != flush.Overdue || reasons[30] != flush.Overdue {
 			t.Errorf("the overdue ones are %s and %s", reasons[20], reasons[30])
@@ -159,18 +159,18 @@ func TestABurstIsSentSooner(t *testing.T) {
 	for _, tt := range []struct {
 		mode    config.Flush
 		sooner  time.Duration // in the first interval
-		visits  []visit
+		visits  []invocation
 		because string
 	}{
-		{config.FlushAdaptive, time.Second, slices.Concat(times(150, visit{gap: 80 * ms, takes: 20 * ms}), times(1, visit{gap: time.Hour, takes: 20 * ms}), times(150, visit{gap: 80 * ms, takes: 20 * ms})), "bursts"},
-		{config.FlushAdaptive, time.Second, times(20, visit{gap: time.Minute, takes: 20 * ms}), "rare"},
-		{config.FlushEnd, 10 * time.Second, times(20, visit{gap: 100 * ms, takes: 20 * ms}), "end"},
-		{config.FlushInterval, 10 * time.Second, times(20, visit{gap: 100 * ms, takes: 20 * ms}), "interval"},
+		{config.FlushAdaptive, time.Second, slices.Concat(times(150, invocation{gap: 80 * ms, takes: 20 * ms}), times(1, invocation{gap: time.Hour, takes: 20 * ms}), times(150, invocation{gap: 80 * ms, takes: 20 * ms})), "bursts"},
+		{config.FlushAdaptive, time.Second, times(20, invocation{gap: time.Minute, takes: 20 * ms}), "rare"},
+		{config.FlushEnd, 10 * time.Second, times(20, invocation{gap: 100 * ms, takes: 20 * ms}), "end"},
+		{config.FlushInterval, 10 * time.Second, times(20, invocation{gap: 100 * ms, takes: 20 * ms}), "interval"},
 	} {
 		t.Run(tt.because, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.visits(tt.visits...)
-				got := s.only("CutIfOlder")
+				got := s.only("SealIfOlder")
 				var began, before time.Duration
 				for i, line := range got {
 					at := s.instant(line)
@@ -182,7 +182,7 @@ func TestABurstIsSentSooner(t *testing.T) {
 					if at-began >= 10*time.Second {
 						want = 10 * time.Second
 					}
-					if !strings.HasSuffix(line, " CutIfOlder "+want.String()) {
+					if !strings.HasSuffix(line, " SealIfOlder "+want.String()) {
 						t.Fatalf("%q, in a burst since %s, want %s", line, began, want)
 					}
 				}
@@ -198,7 +198,7 @@ func TestABurstIsSentSooner(t *testing.T) {
 func TestBusyInvocationsAreLetGoAtOnce(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = forever // and MaxHold is 500 ms
-		reasons := s.visits(times(20, visit{gap: 100 * ms, takes: 400 * ms})...)
+		reasons := s.visits(times(20, invocation{gap: 100 * ms, takes: 400 * ms})...)
 		next := s.only("next")
 		var began time.Duration
 		for i, why := range reasons {

@@ -125,8 +125,8 @@ func (p *fakePipeline) Invoked(request, trace string, _ time.Time) {
 
 func (p *fakePipeline) Thawed()                      { p.do("Thawed") }
 func (p *fakePipeline) Restored()                    { p.do("Restored") }
-func (p *fakePipeline) Cut()                         { p.do("Cut") }
-func (p *fakePipeline) CutIfOlder(age time.Duration) { p.do("CutIfOlder", age) }
+func (p *fakePipeline) Seal()                         { p.do("Seal") }
+func (p *fakePipeline) SealIfOlder(age time.Duration) { p.do("SealIfOlder", age) }
 
 func (p *fakePipeline) Released(request string, held time.Duration, why flush.Reason) {
 	p.do("Released", request, held, why)
@@ -145,8 +145,8 @@ func (p *fakePipeline) Behind() time.Duration {
 	return p.behind()
 }
 
-func (p *fakePipeline) Refusal() error {
-	p.fail("Refusal")
+func (p *fakePipeline) PermanentError() error {
+	p.fail("PermanentError")
 	if p.refusal == nil {
 		return nil
 	}
@@ -257,13 +257,13 @@ func (s *scene) shutdown(at, timeout time.Duration) {
 }
 
 // visit is an invocation among others.
-type visit struct {
+type invocation struct {
 	gap   time.Duration // that the environment is idle, and frozen, before it
 	takes time.Duration // until its runtime is done
 }
 
 // times is n such visits, one after the other.
-func times(n int, v visit) []visit { return slices.Repeat([]visit{v}, n) }
+func times(n int, v invocation) []invocation { return slices.Repeat([]invocation{v}, n) }
 
 // late is how long Lambda keeps telemetry back, to send more of it at once.
 const late = 25 * time.Millisecond
@@ -272,7 +272,7 @@ const late = 25 * time.Millisecond
 // telemetry of each as Lambda sends it: of a frozen environment nothing comes
 // before it is thawed. It runs the loop to its end and returns why each of
 // them was held or not.
-func (s *scene) visits(visits ...visit) (reasons []flush.Reason) {
+func (s *scene) visits(visits ...invocation) (reasons []flush.Reason) {
 	s.t.Helper()
 	var (
 		mu     sync.Mutex

@@ -30,7 +30,7 @@ func (s *scene) blocked(from time.Duration, methods ...string) (release func()) 
 
 // slow are the methods that may take their time.
 func slow() []string {
-	return []string{"Thawed", "Restored", "Cut", "CutIfOlder", "Flush", "CloseIntake", "Finish"}
+	return []string{"Thawed", "Restored", "Seal", "SealIfOlder", "Flush", "CloseIntake", "Finish"}
 }
 
 func snapStart(cfg *config.Config) { cfg.Lambda.Initialization = config.SnapStart }
@@ -62,12 +62,12 @@ func TestNextIsCalledWhereThePipelineHangs(t *testing.T) {
 		latest map[string][]string
 		others []string
 	}{
-		{"end", func(*config.Config) {}, map[string][]string{"Thawed": held, "CutIfOlder": held, "Flush": held}, sent},
-		{"adaptive", adaptive, map[string][]string{"Thawed": held, "CutIfOlder": held, "Flush": held}, sent},
+		{"end", func(*config.Config) {}, map[string][]string{"Thawed": held, "SealIfOlder": held, "Flush": held}, sent},
+		{"adaptive", adaptive, map[string][]string{"Thawed": held, "SealIfOlder": held, "Flush": held}, sent},
 		{"interval", func(cfg *config.Config) { cfg.Flush = config.FlushInterval }, nil, atOnce},
 		{"no hold", never, nil, atOnce},
 		{"no hold, adaptive", func(cfg *config.Config) { adaptive(cfg); never(cfg) }, nil, atOnce},
-		{"restored from a snapshot", snapStart, map[string][]string{"Thawed": held, "Restored": held, "CutIfOlder": held, "Flush": held}, sent},
+		{"restored from a snapshot", snapStart, map[string][]string{"Thawed": held, "Restored": held, "SealIfOlder": held, "Flush": held}, sent},
 	} {
 		for _, method := range slow() {
 			t.Run(tt.name+", "+method, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestNextIsCalledWhereThePipelineHangs(t *testing.T) {
 
 // A hang as such is no reason to be late: it is told, and the process ends.
 func TestShutdownThatHangsIsTold(t *testing.T) {
-	for _, method := range []string{"Ending", "Thawed", "Cut", "CloseIntake", "Finish"} {
+	for _, method := range []string{"Ending", "Thawed", "Seal", "CloseIntake", "Finish"} {
 		for _, left := range []time.Duration{2 * time.Second, 200 * ms, 10 * ms, -time.Second} {
 			t.Run(fmt.Sprintf("%s, with %s", method, left), func(t *testing.T) {
 				inFakeTime(t, func(s *scene) {
@@ -166,7 +166,7 @@ func TestSignalEndsAPipelineThatHangs(t *testing.T) {
 
 // What hung and comes back is as good as new.
 func TestAPipelineThatComesBackIsUsedAgain(t *testing.T) {
-	for _, method := range []string{"Thawed", "CutIfOlder", "Flush", "Cut"} {
+	for _, method := range []string{"Thawed", "SealIfOlder", "Flush", "Seal"} {
 		t.Run(method, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				release := s.blocked(0, method)
@@ -194,7 +194,7 @@ func TestAPipelineThatComesBackIsUsedAgain(t *testing.T) {
 
 // methods are all of the pipeline's that the loop calls in an environment that
 // comes of a snapshot, with KINETEL_STRICT.
-func methods() []string { return append(slow(), "Unavailable", "Behind", "Released", "Refusal") }
+func methods() []string { return append(slow(), "Unavailable", "Behind", "Released", "PermanentError") }
 
 // A panic costs what was being done, and nothing else: Lambda takes the end of
 // the process for a crash, and fails the function.
@@ -274,7 +274,7 @@ func TestAnInvocationIsBegunWhereTheDecisionPanics(t *testing.T) {
 					t.Errorf("Run gives %v", err)
 				}
 				s.want([]string{"Restored", "Thawed"}, "1s Restored", "1s Thawed", "2s Thawed", "3s Thawed", "10s Thawed")
-				if n := len(s.only("CutIfOlder")); n != 3 {
+				if n := len(s.only("SealIfOlder")); n != 3 {
 					t.Errorf("%d of three looked for old telemetry", n)
 				}
 				if n := len(s.only("Released")); n != 3 {
@@ -288,7 +288,7 @@ func TestAnInvocationIsBegunWhereTheDecisionPanics(t *testing.T) {
 // Whatever panics at the end, the last step is taken: it puts on disk what
 // cannot be sent.
 func TestFinishIsReachedWhereThePipelinePanics(t *testing.T) {
-	for _, method := range []string{"Thawed", "Cut", "CloseIntake"} {
+	for _, method := range []string{"Thawed", "Seal", "CloseIntake"} {
 		t.Run(method, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.fault = func(called string) {
@@ -308,7 +308,7 @@ func TestFinishIsReachedWhereThePipelinePanics(t *testing.T) {
 
 // What hangs beside the loop leaves the shutdown most of its time.
 func TestFinishHasTimeWhereTheHandHangs(t *testing.T) {
-	for _, method := range []string{"Flush", "CutIfOlder"} {
+	for _, method := range []string{"Flush", "SealIfOlder"} {
 		t.Run(method, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				release := s.blocked(0, method)
@@ -347,7 +347,7 @@ func TestThawedComesBeforeTheFlush(t *testing.T) {
 	for range 20 { // which of two a select takes is chance
 		inFakeTime(t, func(s *scene) {
 			s.pipeline.fault = func(method string) {
-				if method == "Cut" && time.Since(s.start) < 2*time.Second {
+				if method == "Seal" && time.Since(s.start) < 2*time.Second {
 					time.Sleep(500 * ms) // fake time
 				}
 			}
@@ -357,8 +357,8 @@ func TestThawedComesBeforeTheFlush(t *testing.T) {
 			if err := s.run(); err != nil {
 				t.Errorf("Run gives %v", err)
 			}
-			got := s.only("Thawed", "CutIfOlder", "Flush")
-			want := []string{"1.5s Thawed", "1.5s CutIfOlder 1s", "1.5s Flush"}
+			got := s.only("Thawed", "SealIfOlder", "Flush")
+			want := []string{"1.5s Thawed", "1.5s SealIfOlder 1s", "1.5s Flush"}
 			if len(got) < 3 || !slices.Equal(got[:3], want) {
 				t.Errorf("%q, want first %q", got, want)
 			}

@@ -13,7 +13,7 @@ import (
 
 // hand does what the loop and the clock ask of the pipeline, in a goroutine of
 // its own: no lock, disk or fault there may keep the loop from calling next.
-type hand struct {
+type worker struct {
 	pipeline Pipeline
 	interval time.Duration
 	snapshot bool // the process comes from one, by the first invocation
@@ -37,18 +37,18 @@ type flushing struct {
 	done chan<- error // has room
 }
 
-func newHand(pipeline Pipeline, interval time.Duration, snapshot bool, log *slog.Logger) *hand {
-	return &hand{
+func newWorker(pipeline Pipeline, interval time.Duration, snapshot bool, log *slog.Logger) *worker {
+	return &worker{
 		pipeline: pipeline, interval: interval, snapshot: snapshot, log: log,
 		thaws: make(chan struct{}, 1), cuts: make(chan struct{}, 1), lazyCuts: make(chan struct{}, 1), flushes: make(chan flushing),
 		stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
 
-func (h *hand) start() { go h.run() }
+func (h *worker) start() { go h.run() }
 
 // stop ends the goroutine, and waits for what it is doing until ctx ends.
-func (h *hand) stop(ctx context.Context) {
+func (h *worker) stop(ctx context.Context) {
 	close(h.stopping)
 	select {
 	case <-h.stopped:
@@ -58,20 +58,20 @@ func (h *hand) stop(ctx context.Context) {
 
 // beforeRestore reports whether the process may be in a snapshot that is yet to
 // be taken.
-func (h *hand) beforeRestore() bool { return h.snapshot && !h.restored.Load() }
+func (h *worker) beforeRestore() bool { return h.snapshot && !h.restored.Load() }
 
 // thawed has the pipeline told that an invocation has begun, and what is as old
 // as age sent.
-func (h *hand) thawed(age time.Duration) {
+func (h *worker) thawed(age time.Duration) {
 	h.age.Store(int64(age))
 	signal(h.thaws)
 }
 
 // cut has the open record sent.
-func (h *hand) cut() { signal(h.cuts) }
+func (h *worker) cut() { signal(h.cuts) }
 
 // cutLazily has it sent once in flush.Soon at most.
-func (h *hand) cutLazily() { signal(h.lazyCuts) }
+func (h *worker) cutLazily() { signal(h.lazyCuts) }
 
 func signal(slot chan<- struct{}) {
 	select {
@@ -83,7 +83,7 @@ func signal(slot chan<- struct{}) {
 var errFault = errors.New("a fault in Kinetel")
 
 // flush has everything sent, and waits for it until ctx ends.
-func (h *hand) flush(ctx context.Context) error {
+func (h *worker) flush(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
 	case h.flushes <- flushing{ctx, done}:
@@ -102,9 +102,9 @@ func (h *hand) flush(ctx context.Context) error {
 
 // stuck reports whether what was being done when a flush was given up still is:
 // nobody should wait for it again. It is asked by who calls flush.
-func (h *hand) stuck() bool { return h.gaveUp%2 == 1 && h.gaveUp == h.turns.Load() }
+func (h *worker) stuck() bool { return h.gaveUp%2 == 1 && h.gaveUp == h.turns.Load() }
 
-func (h *hand) run() {
+func (h *worker) run() {
 	defer close(h.stopped)
 	// It goes on however long an invocation takes, and stands still while the
 	// environment is frozen.
@@ -139,9 +139,9 @@ func (h *hand) run() {
 	}
 }
 
-func (h *hand) cutNow() { guard.Run(h.log, "cut", h.pipeline.Cut) }
+func (h *worker) cutNow() { guard.Run(h.log, "cut", h.pipeline.Seal) }
 
-func (h *hand) flushNow(f flushing) {
+func (h *worker) flushNow(f flushing) {
 	select {
 	case <-h.thaws: // it was asked for after the thaw
 		h.thaw()
@@ -153,11 +153,11 @@ func (h *hand) flushNow(f flushing) {
 }
 
 // thaw does what has to be done when an invocation begins.
-func (h *hand) thaw() {
+func (h *worker) thaw() {
 	if h.beforeRestore() {
 		h.restored.Store(true)
 		guard.Run(h.log, "begin a restored environment", h.pipeline.Restored)
 	}
 	guard.Run(h.log, "begin an invocation", h.pipeline.Thawed)
-	guard.Run(h.log, "cut what is old", func() { h.pipeline.CutIfOlder(time.Duration(h.age.Load())) })
+	guard.Run(h.log, "cut what is old", func() { h.pipeline.SealIfOlder(time.Duration(h.age.Load())) })
 }

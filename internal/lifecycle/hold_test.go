@@ -19,8 +19,8 @@ func TestHoldsUntilTheTelemetryIsSent(t *testing.T) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1200*ms, s.runtimeDone(1180*ms, "a"))
 		s.finish()
-		s.want([]string{"next", "Flush", "Cut", "Thawed"},
-			"0s next", "1s Thawed", "1s CutIfOlder 1h0m0s", "1.2s Flush", "1.23s next")
+		s.want([]string{"next", "Flush", "Seal", "Thawed"},
+			"0s next", "1s Thawed", "1s SealIfOlder 1h0m0s", "1.2s Flush", "1.23s next")
 	})
 }
 
@@ -183,10 +183,10 @@ func TestNobodyIsHeldWhileKinesisIsUnavailable(t *testing.T) {
 		s.invoke(3*time.Second, "c", 10*time.Second)
 		s.telemetry(3200*ms, s.runtimeDone(3200*ms, "c"))
 		s.finish()
-		s.want([]string{"next", "Flush", "Cut", "Thawed"}, "0s next",
-			"1s Thawed", "1s CutIfOlder 1h0m0s", "1s next",
-			"2s Thawed", "2s CutIfOlder 1h0m0s", "2s next",
-			"3s Thawed", "3s CutIfOlder 1h0m0s", "3.2s Flush", "3.7s Flush gave up", "3.7s next")
+		s.want([]string{"next", "Flush", "Seal", "Thawed"}, "0s next",
+			"1s Thawed", "1s SealIfOlder 1h0m0s", "1s next",
+			"2s Thawed", "2s SealIfOlder 1h0m0s", "2s next",
+			"3s Thawed", "3s SealIfOlder 1h0m0s", "3.2s Flush", "3.7s Flush gave up", "3.7s next")
 	})
 }
 
@@ -197,8 +197,8 @@ func TestIntervalModeNeverHolds(t *testing.T) {
 		s.invoke(2*time.Second, "b", 10*time.Second)
 		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "b"))
 		s.finish()
-		s.want([]string{"next", "Flush", "Cut", "Thawed"}, "0s next",
-			"1s Thawed", "1s CutIfOlder 1h0m0s", "1s next", "2s Thawed", "2s CutIfOlder 1h0m0s", "2s next")
+		s.want([]string{"next", "Flush", "Seal", "Thawed"}, "0s next",
+			"1s Thawed", "1s SealIfOlder 1h0m0s", "1s next", "2s Thawed", "2s SealIfOlder 1h0m0s", "2s next")
 	}, func(cfg *config.Config) { cfg.Flush = config.FlushInterval })
 }
 
@@ -212,10 +212,10 @@ func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 		hold time.Duration
 		cuts []string // when a runtime is told to be done at 1.3 s, 1.5 s, 2.2 s, 2.4 s and 2.5 s
 	}{
-		{"end", config.FlushEnd, 0, []string{"1.3s Cut", "1.5s Cut", "2.2s Cut", "2.4s Cut", "2.5s Cut"}},
-		{"end, a millisecond too short", config.FlushEnd, 29 * ms, []string{"1.3s Cut", "1.5s Cut", "2.2s Cut", "2.4s Cut", "2.5s Cut"}},
-		{"adaptive: once a second", config.FlushAdaptive, 0, []string{"1.3s Cut", "2.4s Cut"}},
-		{"adaptive, a millisecond too short", config.FlushAdaptive, 29 * ms, []string{"1.3s Cut", "2.4s Cut"}},
+		{"end", config.FlushEnd, 0, []string{"1.3s Seal", "1.5s Seal", "2.2s Seal", "2.4s Seal", "2.5s Seal"}},
+		{"end, a millisecond too short", config.FlushEnd, 29 * ms, []string{"1.3s Seal", "1.5s Seal", "2.2s Seal", "2.4s Seal", "2.5s Seal"}},
+		{"adaptive: once a second", config.FlushAdaptive, 0, []string{"1.3s Seal", "2.4s Seal"}},
+		{"adaptive, a millisecond too short", config.FlushAdaptive, 29 * ms, []string{"1.3s Seal", "2.4s Seal"}},
 		{"interval: at the interval only", config.FlushInterval, 0, nil},
 	}
 	for _, scenario := range scenarios {
@@ -232,8 +232,8 @@ func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 					s.telemetry(at, s.runtimeDone(at, string(rune('b'+i))))
 				}
 				s.finish()
-				s.want([]string{"Flush", "Cut", "Thawed", "next"}, slices.Concat(
-					[]string{"0s next", "1s Thawed", "1s CutIfOlder " + age(scenario.mode), "1s next"}, scenario.cuts)...)
+				s.want([]string{"Flush", "Seal", "Thawed", "next"}, slices.Concat(
+					[]string{"0s next", "1s Thawed", "1s SealIfOlder " + age(scenario.mode), "1s next"}, scenario.cuts)...)
 				why := "no-hold"
 				if scenario.mode == config.FlushInterval {
 					why = "interval"
@@ -251,7 +251,7 @@ func TestTheShortestHold(t *testing.T) {
 			s.invoke(time.Second, "a", 10*time.Second)
 			s.telemetry(1225*ms, s.runtimeDone(1200*ms, "a"))
 			s.finish()
-			s.want([]string{"next", "Flush", "Cut"}, "0s next", "1s CutIfOlder "+age(mode), "1.225s Flush", "1.23s Flush gave up", "1.23s next")
+			s.want([]string{"next", "Flush", "Seal"}, "0s next", "1s SealIfOlder "+age(mode), "1.225s Flush", "1.23s Flush gave up", "1.23s next")
 		}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = mode, config.MinHold })
 	}
 }
@@ -260,7 +260,7 @@ func TestIntervalModeSendsAtTheIntervalOnly(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"))
 		s.finish()
-		s.want([]string{"Cut", "Flush"})
+		s.want([]string{"Seal", "Flush"})
 	}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = config.FlushInterval, 0 })
 }
 
@@ -269,7 +269,7 @@ func TestHoldingSendsNothingByItselfWhenTelemetryComes(t *testing.T) {
 		// The telemetry of an invocation that nobody holds any more.
 		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"), s.report(time.Second, "a"))
 		s.finish()
-		s.want([]string{"Cut", "Flush"})
+		s.want([]string{"Seal", "Flush"})
 	})
 }
 
@@ -283,8 +283,8 @@ func TestIntervalPassesDuringALongInvocation(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Error(err)
 				}
-				got := s.only("Cut")
-				want := []string{"1s CutIfOlder 10s", "10s Cut", "20s Cut"}
+				got := s.only("Seal")
+				want := []string{"1s SealIfOlder 10s", "10s Seal", "20s Seal"}
 				for i, line := range want {
 					if i >= len(got) || got[i] != line {
 						t.Fatalf("%q, want first %q", got, want)
@@ -303,7 +303,7 @@ func TestEachInvocationLooksForOldTelemetry(t *testing.T) {
 		s.invoke(40*time.Minute, "b", time.Second)
 		s.telemetry(40*time.Minute+200*ms, s.runtimeDone(40*time.Minute+200*ms, "b"))
 		s.finish()
-		s.want([]string{"CutIfOlder"}, "1s CutIfOlder 1h0m0s", "40m0s CutIfOlder 1h0m0s")
+		s.want([]string{"SealIfOlder"}, "1s SealIfOlder 1h0m0s", "40m0s SealIfOlder 1h0m0s")
 	})
 }
 
@@ -313,9 +313,9 @@ func TestSignalEndsAHold(t *testing.T) {
 		done bool // the runtime is, and the telemetry is being sent
 		want []string
 	}{
-		{"while the function runs", false, []string{"2s Thawed", "2s Cut", "2s Released a 0s end", "2.3s CloseIntake", "2.3s Finish", "2.3s end"}},
+		{"while the function runs", false, []string{"2s Thawed", "2s Seal", "2s Released a 0s end", "2.3s CloseIntake", "2.3s Finish", "2.3s end"}},
 		// The report is known: 40 ms of quiet are enough.
-		{"while sending", true, []string{"1.5s Flush", "2s Flush gave up", "2s Thawed", "2s Cut", "2s Released a 500ms end", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
+		{"while sending", true, []string{"1.5s Flush", "2s Flush gave up", "2s Thawed", "2s Seal", "2s Released a 500ms end", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
@@ -329,7 +329,7 @@ func TestSignalEndsAHold(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{""}, append([]string{"0s Thawed", "0s CutIfOlder 1h0m0s", "0s next"}, scenario.want...)...)
+				s.want([]string{""}, append([]string{"0s Thawed", "0s SealIfOlder 1h0m0s", "0s next"}, scenario.want...)...)
 			}, func(cfg *config.Config) { cfg.MaxHold = time.Minute })
 		})
 	}

@@ -54,10 +54,10 @@ type Pipeline interface {
 	// from now on none waits for the answer to a request that carries others.
 	Ending(deadline time.Time)
 	// Cut closes the open record and has it sent, in the background.
-	Cut()
+	Seal()
 	// CutIfOlder does so if it was begun that long ago, and has what is closed
 	// sent in any case.
-	CutIfOlder(age time.Duration)
+	SealIfOlder(age time.Duration)
 	// Unavailable reports whether nobody should be held for what is to be sent.
 	Unavailable() bool
 	// Behind returns how long records have been waiting without one that went
@@ -68,7 +68,7 @@ type Pipeline interface {
 	Flush(ctx context.Context) error
 	// Refusal returns what somebody has to mend before anything can be sent, or
 	// nil.
-	Refusal() error
+	PermanentError() error
 	// Released says that an invocation is let go, how long it was held after
 	// its runtime was done, and why.
 	Released(request string, held time.Duration, why flush.Reason)
@@ -90,20 +90,20 @@ type Loop struct {
 	log      *slog.Logger
 
 	requests *requests
-	hand     *hand
+	worker     *worker
 
 	// Owned by Run.
 	last   string    // the request of the last INVOKE
-	visits []visit   // the last invocations, the oldest first
+	invocations []invocation   // the last invocations, the oldest first
 	busy   time.Time // since when no gap between two of them was late
 	stalls int       // holds in a row whose platform.runtimeDone did not arrive
 	stall  time.Time // when the invocation of the last of them arrived
 }
 
 // visit is an invocation.
-type visit struct {
+type invocation struct {
 	request string
-	flush.Visit
+	flush.Invocation
 }
 
 // New returns a Loop with the policy that cfg names.
@@ -117,7 +117,7 @@ func New(api API, pipeline Pipeline, cfg config.Config, log *slog.Logger) *Loop 
 		log:      log,
 		requests: newRequests(),
 	}
-	l.hand = newHand(pipeline, cfg.FlushInterval, l.kind == config.SnapStart, log)
+	l.worker = newWorker(pipeline, cfg.FlushInterval, l.kind == config.SnapStart, log)
 	return l
 }
 
@@ -128,8 +128,8 @@ func (l *Loop) Observe(ev *event.Event) { l.requests.observe(ev) }
 // are taken in, and Lambda knows.
 func (l *Loop) Acknowledged() {
 	done, reported := l.requests.publish()
-	if l.hand.beforeRestore() {
-		l.hand.cut() // what waits when the snapshot is taken is sent by all that come of it
+	if l.worker.beforeRestore() {
+		l.worker.cut() // what waits when the snapshot is taken is sent by all that come of it
 		return
 	}
 	over := done && l.policy.MaxHold < config.MinHold
@@ -142,9 +142,9 @@ func (l *Loop) Acknowledged() {
 	// Nobody is held, and so nobody else sees to it.
 	switch l.policy.Mode {
 	case config.FlushEnd:
-		l.hand.cut()
+		l.worker.cut()
 	case config.FlushAdaptive:
-		l.hand.cutLazily()
+		l.worker.cutLazily()
 	case config.FlushInterval:
 	}
 }
@@ -154,13 +154,13 @@ func (l *Loop) Acknowledged() {
 // fail, before any call of next; and an error when Lambda's loop cannot be kept
 // going.
 func (l *Loop) Run(stop context.Context) error {
-	l.hand.start()
+	l.worker.start()
 	var refused error
 	guard.Run(l.log, "send what the init told", func() { refused = l.prime(stop) })
 	if refused != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()
-		l.hand.stop(ctx)
+		l.worker.stop(ctx)
 		return refused
 	}
 	for {
@@ -223,44 +223,44 @@ func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	arrived := time.Now().Round(0)
 	l.last = ev.RequestID
 	guard.Run(l.log, "note an invocation", func() { l.pipeline.Invoked(ev.RequestID, string(ev.Trace), arrived) })
-	if len(l.visits) == flush.Remember {
-		l.visits = append(l.visits[:0], l.visits[1:]...)
+	if len(l.invocations) == flush.Remember {
+		l.invocations = append(l.invocations[:0], l.invocations[1:]...)
 	}
-	l.visits = append(l.visits, visit{ev.RequestID, flush.Visit{Arrived: arrived}})
+	l.invocations = append(l.invocations, invocation{ev.RequestID, flush.Invocation{Arrived: arrived}})
 
 	why, age := flush.Unavailable, l.policy.Interval
 	guard.Run(l.log, "decide whether to hold", func() {
 		s := l.situation(ev)
 		why, age = l.policy.Decide(s), l.policy.Age(s)
 	})
-	l.hand.thawed(age)
+	l.worker.thawed(age)
 	var held time.Duration
 	if why.Hold() {
 		held = l.hold(stop, ev, arrived)
 	}
-	l.visits[len(l.visits)-1].Freed = time.Now().Round(0)
+	l.invocations[len(l.invocations)-1].Freed = time.Now().Round(0)
 	l.pipeline.Released(ev.RequestID, held, why)
 }
 
 // situation is what there is to decide on.
 func (l *Loop) situation(ev extensionapi.Event) flush.Situation {
-	visits := make([]flush.Visit, len(l.visits))
-	for i := range l.visits {
-		v := &l.visits[i]
+	visits := make([]flush.Invocation, len(l.invocations))
+	for i := range l.invocations {
+		v := &l.invocations[i]
 		if v.Done.IsZero() {
 			v.Done, _, _ = l.requests.runtimeDone(v.request, v.Arrived)
 		}
-		visits[i] = v.Visit
+		visits[i] = v.Invocation
 	}
 	arrived := visits[len(visits)-1].Arrived
 	if gap, ok := flush.LastGap(visits); !ok || gap > l.policy.Soon() {
 		l.busy = arrived
 	}
 	return flush.Situation{
-		Visits:      visits,
+		Invocations:      visits,
 		Left:        time.Until(ev.Deadline()) - deadlineMargin,
-		Unavailable: l.hand.stuck() || l.pipeline.Unavailable(),
-		Deaf:        l.telemetryStalled(),
+		Unavailable: l.worker.stuck() || l.pipeline.Unavailable(),
+		TelemetryStalled:        l.telemetryStalled(),
 		Behind:      l.pipeline.Behind(),
 		Busy:        arrived.Sub(l.busy),
 	}
@@ -277,7 +277,7 @@ func (l *Loop) telemetryStalled() bool {
 		return false
 	}
 	arrived := 0
-	for _, v := range l.visits {
+	for _, v := range l.invocations {
 		later := v.Arrived.After(l.stall) || v.Arrived.Equal(l.stall) && !v.Done.Before(v.Freed)
 		if later && !v.Done.IsZero() {
 			arrived++
@@ -308,7 +308,7 @@ func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Ti
 	}
 	ctx, cancel = context.WithDeadline(ctx, done.Add(l.policy.MaxHold))
 	defer cancel()
-	err := l.hand.flush(ctx)
+	err := l.worker.flush(ctx)
 	held := time.Now().Round(0).Sub(done)
 	l.log.Debug("invocation over", "request_id", ev.RequestID, "held", held.String(), "flushed", err == nil)
 	return held

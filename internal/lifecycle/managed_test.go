@@ -46,9 +46,9 @@ func TestReportsHaveTelemetrySentOnManagedInstances(t *testing.T) {
 					}
 					var want []string
 					for _, at := range tt.want {
-						want = append(want, at+" Cut")
+						want = append(want, at+" Seal")
 					}
-					s.want([]string{"Cut"}, want...)
+					s.want([]string{"Seal"}, want...)
 					s.want([]string{"Flush", "Thawed", "Restored", "Released", "next", "end"}, "0s next", "12s Thawed", "12.14s end")
 				}, managed(tt.mode), func(cfg *config.Config) { cfg.MaxHold = hold })
 			})
@@ -68,7 +68,7 @@ func TestABodyOfReportsIsOneCut(t *testing.T) {
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
-		s.want([]string{"Cut"}, "1s Cut", "2s Cut")
+		s.want([]string{"Seal"}, "1s Seal", "2s Seal")
 	}, managed(config.FlushEnd))
 }
 
@@ -83,7 +83,7 @@ func TestRuntimesThatAreDoneMeanNothingOnManagedInstances(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{"Cut"}, "2s Cut")
+				s.want([]string{"Seal"}, "2s Seal")
 			}, managed(mode), func(cfg *config.Config) { cfg.MaxHold = hold })
 		}
 	}
@@ -97,14 +97,14 @@ func TestReportsHaveNothingSentElsewhere(t *testing.T) {
 				s.telemetry(100*ms, s.initDone(100*ms))
 				s.telemetry(time.Second, s.report(time.Second, "a"))
 				s.finish()
-				s.want([]string{"Cut"})
+				s.want([]string{"Seal"})
 			}, func(cfg *config.Config) { cfg.Lambda.Initialization, cfg.MaxHold = kind, hold })
 		}
 	}
 }
 
 func TestAPipelineThatHangsOrPanicsOnManagedInstances(t *testing.T) {
-	for _, method := range []string{"Cut", "Thawed", "CloseIntake", "Finish"} {
+	for _, method := range []string{"Seal", "Thawed", "CloseIntake", "Finish"} {
 		t.Run(method+" hangs", func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				release := s.blocked(0, method)
@@ -138,7 +138,7 @@ func TestAPipelineThatHangsOrPanicsOnManagedInstances(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{"Cut", "Finish", "end"}, "1s Cut", "2s Cut", "3s Cut", "4s Cut", "5s Cut", "10s Cut", "12s Cut", "12.14s Finish", "12.14s end")
+				s.want([]string{"Seal", "Finish", "end"}, "1s Seal", "2s Seal", "3s Seal", "4s Seal", "5s Seal", "10s Seal", "12s Seal", "12.14s Finish", "12.14s end")
 				if !strings.Contains(s.log.String(), "out of "+method) {
 					t.Errorf("the log does not tell: %s", s.log)
 				}

@@ -10,13 +10,13 @@ import (
 const (
 	// firstWords is how long the first telemetry is waited for, which comes with
 	// the subscription.
-	firstWords = time.Second
+	firstTelemetryTime = time.Second
 	// initQuiet is how long nothing may have come for the runtime's init to have
 	// said what it had to, and initWords the most that is waited for that. When it
 	// is really over cannot be known: Lambda tells that after all extensions have
 	// called next (as the aws-lambda-runtime-interface-emulator does it).
 	initQuiet = 200 * time.Millisecond
-	initWords = 5 * time.Second
+	initTelemetryTime = 5 * time.Second
 	// primeTime bounds the sending.
 	primeTime = 5 * time.Second
 )
@@ -38,14 +38,14 @@ func (l *Loop) prime(stop context.Context) error {
 	if !snapshot && !l.strict {
 		return nil
 	}
-	l.awaitFirstWords(stop)
+	l.awaitFirstTelemetry(stop)
 	if snapshot {
 		l.awaitQuiet(stop)
 	}
 	ctx, cancel := context.WithTimeout(stop, primeTime)
 	defer cancel()
-	err := l.hand.flush(ctx)
-	if refusal := l.pipeline.Refusal(); l.strict && refusal != nil {
+	err := l.worker.flush(ctx)
+	if refusal := l.pipeline.PermanentError(); l.strict && refusal != nil {
 		return &Refused{refusal}
 	}
 	l.log.Debug("the init's telemetry was sent", "sent", err == nil)
@@ -53,11 +53,11 @@ func (l *Loop) prime(stop context.Context) error {
 }
 
 // awaitFirstWords waits for any telemetry.
-func (l *Loop) awaitFirstWords(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, firstWords)
+func (l *Loop) awaitFirstTelemetry(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstTelemetryTime)
 	defer cancel()
 	for {
-		bodies, changed := l.requests.heard()
+		bodies, changed := l.requests.received()
 		if bodies > 0 {
 			return
 		}
@@ -71,12 +71,12 @@ func (l *Loop) awaitFirstWords(ctx context.Context) {
 
 // awaitQuiet waits until no telemetry has come for a while.
 func (l *Loop) awaitQuiet(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, initWords)
+	ctx, cancel := context.WithTimeout(ctx, initTelemetryTime)
 	defer cancel()
 	quiet := time.NewTimer(initQuiet)
 	defer quiet.Stop()
 	for {
-		_, changed := l.requests.heard()
+		_, changed := l.requests.received()
 		select {
 		case <-changed:
 			quiet.Reset(initQuiet)

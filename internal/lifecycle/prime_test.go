@@ -78,7 +78,7 @@ func TestWhatComesBeforeTheRestoreIsSentAtOnce(t *testing.T) {
 			s.invoke(30*time.Second, "a", 10*time.Second)
 			s.telemetry(30100*ms, line())
 			s.finish()
-			s.want([]string{"Cut"}, "100ms Cut", "150ms Cut", "20s Cut", "20.1s Cut", "30s CutIfOlder "+age(tt.mode))
+			s.want([]string{"Seal"}, "100ms Seal", "150ms Seal", "20s Seal", "20.1s Seal", "30s SealIfOlder "+age(tt.mode))
 		}, snapStart, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = tt.mode, tt.hold })
 	}
 }
@@ -145,7 +145,7 @@ func TestRefusedOnlyWhereStrict(t *testing.T) {
 		want    []string // where it is refused
 	}{
 		{"strict, and refused", strict, denied, true, []string{"30ms Flush", "30ms end"}},
-		{"strict, of a snapshot, and refused", func(cfg *config.Config) { strict(cfg); snapStart(cfg) }, denied, true, []string{"30ms Cut", "230ms Flush", "230ms end"}},
+		{"strict, of a snapshot, and refused", func(cfg *config.Config) { strict(cfg); snapStart(cfg) }, denied, true, []string{"30ms Seal", "230ms Flush", "230ms end"}},
 		{"strict, and not refused", strict, nil, false, nil},
 		{"not strict, of a snapshot, and refused", snapStart, denied, false, nil},
 		{"not strict, and refused", func(*config.Config) {}, denied, false, nil},
@@ -211,7 +211,7 @@ func TestARefusedInitEndsWhereThePipelineHangs(t *testing.T) {
 // A fault in what comes before the first next leaves the loop as it would be
 // without.
 func TestAFaultBeforeTheFirstNext(t *testing.T) {
-	for _, method := range []string{"Flush", "Refusal"} {
+	for _, method := range []string{"Flush", "PermanentError"} {
 		t.Run(method, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.flush = 10 * ms
@@ -243,10 +243,10 @@ func TestStopEndsTheWaitForTheInit(t *testing.T) {
 		stop   time.Duration
 		want   []string
 	}{
-		{"strict", strict, false, 500 * ms, []string{"500ms Thawed", "500ms Cut", "540ms CloseIntake", "540ms Finish", "540ms end"}},
-		{"SnapStart", snapStart, false, 500 * ms, []string{"500ms Thawed", "500ms Cut", "540ms CloseIntake", "540ms Finish", "540ms end"}},
-		{"SnapStart, while there may be more", snapStart, true, 200 * ms, []string{"100ms Cut", "200ms Thawed", "200ms Cut", "240ms CloseIntake", "240ms Finish", "240ms end"}},
-		{"while sending", snapStart, true, 2 * time.Second, []string{"100ms Cut", "2s Thawed", "2s Cut", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
+		{"strict", strict, false, 500 * ms, []string{"500ms Thawed", "500ms Seal", "540ms CloseIntake", "540ms Finish", "540ms end"}},
+		{"SnapStart", snapStart, false, 500 * ms, []string{"500ms Thawed", "500ms Seal", "540ms CloseIntake", "540ms Finish", "540ms end"}},
+		{"SnapStart, while there may be more", snapStart, true, 200 * ms, []string{"100ms Seal", "200ms Thawed", "200ms Seal", "240ms CloseIntake", "240ms Finish", "240ms end"}},
+		{"while sending", snapStart, true, 2 * time.Second, []string{"100ms Seal", "2s Thawed", "2s Seal", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
@@ -258,7 +258,7 @@ func TestStopEndsTheWaitForTheInit(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{"next", "Thawed", "Cut", "CloseIntake", "Finish", "end"}, tt.want...)
+				s.want([]string{"next", "Thawed", "Seal", "CloseIntake", "Finish", "end"}, tt.want...)
 			}, tt.change)
 		})
 	}
@@ -272,8 +272,8 @@ func TestRestoredComesWithTheFirstInvocationOfASnapshot(t *testing.T) {
 		s.invoke(time.Hour/2, "a", 10*time.Second)
 		s.telemetry(time.Hour/2+200*ms, s.runtimeDone(time.Hour/2+200*ms, "a"))
 		s.finish()
-		got := s.only("Restored", "Thawed", "CutIfOlder", "Flush")
-		want := []string{"300ms Flush", "30m0s Restored", "30m0s Thawed", "30m0s CutIfOlder 1h0m0s", "30m0.2s Flush"}
+		got := s.only("Restored", "Thawed", "SealIfOlder", "Flush")
+		want := []string{"300ms Flush", "30m0s Restored", "30m0s Thawed", "30m0s SealIfOlder 1h0m0s", "30m0.2s Flush"}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)
 		}

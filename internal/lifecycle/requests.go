@@ -161,7 +161,7 @@ func (r *requests) hasEvent(request string, arrived time.Time) bool {
 
 // heard returns how many bodies have come; changed is closed when there is one
 // more.
-func (r *requests) heard() (bodies int, changed <-chan struct{}) {
+func (r *requests) received() (bodies int, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bodies, r.changed

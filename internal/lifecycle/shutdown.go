@@ -18,7 +18,7 @@ const (
 	// lastWords is the most that a shutdown waits for the last telemetry, and
 	// quiet is how long no body may have come for it to be the last: longer
 	// than Lambda buffers (telemetry.Subscribe asks for 25 ms).
-	lastWords = 300 * time.Millisecond
+	finalTelemetryTime = 300 * time.Millisecond
 	quiet     = 40 * time.Millisecond
 	// managedQuiet is that for Managed Instances, where Lambda buffers for 100 ms.
 	managedQuiet = 140 * time.Millisecond
@@ -54,12 +54,12 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 		defer cancel()
 		guard.Run(l.log, what, func() { f(ctx) })
 	}
-	step("stop at the shutdown", closeTime, l.hand.stop)
+	step("stop at the shutdown", closeTime, l.worker.stop)
 	step("begin the end", closeTime, func(context.Context) { l.pipeline.Ending(deadline.Add(-exitMargin)) })
 	// What is there can be on its way while the last words come.
 	step("thaw at the shutdown", closeTime, func(context.Context) { l.pipeline.Thawed() })
-	step("cut at the shutdown", closeTime, func(context.Context) { l.pipeline.Cut() })
-	step("await the last telemetry", min(lastWords, time.Until(deadline)/4), l.awaitLastWords)
+	step("cut at the shutdown", closeTime, func(context.Context) { l.pipeline.Seal() })
+	step("await the last telemetry", min(finalTelemetryTime, time.Until(deadline)/4), l.awaitFinalTelemetry)
 	step("stop taking telemetry in", closeTime, l.pipeline.CloseIntake)
 	guard.Run(l.log, "finish", func() { l.pipeline.Finish(ctx) })
 }
@@ -67,14 +67,14 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 // awaitLastWords waits until the last invocation's platform.report has come,
 // which Lambda sends only after the extension has called next, and nothing else
 // has come for a while, or until ctx ends.
-func (l *Loop) awaitLastWords(ctx context.Context) {
+func (l *Loop) awaitFinalTelemetry(ctx context.Context) {
 	quiet := quiet
 	if l.kind == config.ManagedInstances {
 		quiet = managedQuiet
 	}
 	var since time.Time
-	if len(l.visits) > 0 {
-		since = l.visits[len(l.visits)-1].Arrived
+	if len(l.invocations) > 0 {
+		since = l.invocations[len(l.invocations)-1].Arrived
 	}
 	for {
 		reported, changed := l.requests.hasReport(l.last, since)

@@ -21,7 +21,7 @@ func TestShutdownGoesInOrder(t *testing.T) {
 			t.Errorf("Run gives %v", err)
 		}
 		// It is the first event of all: there is no report to wait for.
-		s.want([]string{""}, "0s next", "1s Thawed", "1s Cut", "1.04s CloseIntake", "1.045s Finish", "1.065s end")
+		s.want([]string{""}, "0s next", "1s Thawed", "1s Seal", "1.04s CloseIntake", "1.045s Finish", "1.065s end")
 		if want := []string{"1s until 2.9s"}; !slices.Equal(s.pipeline.ending, want) {
 			t.Errorf("the end was announced at %q, want %q: before anything is sent", s.pipeline.ending, want)
 		}
@@ -148,7 +148,7 @@ func TestSignalDuringNext(t *testing.T) {
 			t.Errorf("Run gives %v", err)
 		}
 		// It takes as long as a shutdown by Lambda may.
-		s.want([]string{""}, "0s next", "5s Thawed", "5s Cut", "5.04s CloseIntake", "5.04s Finish", "6.9s Finish gave up", "6.9s end")
+		s.want([]string{""}, "0s next", "5s Thawed", "5s Seal", "5.04s CloseIntake", "5.04s Finish", "6.9s Finish gave up", "6.9s end")
 	})
 }
 
@@ -192,7 +192,7 @@ func TestLambdaThatIsLost(t *testing.T) {
 		}
 		// What there is is sent all the same.
 		s.want([]string{""}, "0s next", "50ms next", "150ms next", "350ms next",
-			"750ms Thawed", "750ms Cut", "750ms next", "790ms CloseIntake", "790ms Finish", "790ms end")
+			"750ms Thawed", "750ms Seal", "750ms next", "790ms CloseIntake", "790ms Finish", "790ms end")
 	})
 }
 
@@ -226,7 +226,7 @@ func TestUnknownEventsOfLambdaAreIgnored(t *testing.T) {
 		s.invoke(2*time.Second, "a", 10*time.Second)
 		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "a"))
 		s.finish()
-		s.want([]string{"next", "Cut", "Flush"}, "0s next", "1s next", "2s CutIfOlder 1h0m0s", "2.1s Flush", "2.1s next")
+		s.want([]string{"next", "Seal", "Flush"}, "0s next", "1s next", "2s SealIfOlder 1h0m0s", "2.1s Flush", "2.1s next")
 		if !strings.Contains(s.log.String(), "THAW") {
 			t.Errorf("the log does not tell: %s", s.log)
 		}

@@ -43,7 +43,7 @@ func BenchmarkAdd(b *testing.B) {
 					p.Add(&events[i])
 				}
 			}
-			p.Cut()
+			p.Seal()
 			b.ReportMetric(float64(packed)/float64(lines), "packed/lines")
 			b.ReportMetric(float64(received)/1000, "B/event")
 		})

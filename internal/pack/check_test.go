@@ -30,7 +30,7 @@ func TestWhatAPackerMakesPassesTheCheck(t *testing.T) {
 					t.Errorf("%q", line)
 				}
 			}
-			p.Cut()
+			p.Seal()
 			if records == 0 {
 				t.Error("no record")
 			}

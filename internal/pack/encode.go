@@ -99,7 +99,7 @@ func (p *Packer) pushGroup(src *format.Source, g group, losses *[]ledger.Loss) {
 	p.opt.Log.Error("an event is larger than a Kinesis record can be in this format, and was given up",
 		"seq", l.Seq, "bytes", len(l.Text), "encoded_bytes", len(data), "limit_bytes", MaxRecord)
 	p.lost(l.Seq, l.Seq, 1, len(l.Text), ledger.Oversize)
-	p.opt.Origin.Ledger.Retell(told(g.lines, losses))
+	p.opt.Origin.Ledger.Requeue(told(g.lines, losses))
 }
 
 func (p *Packer) lost(first, last uint64, count, bytes int, reason ledger.Reason) {
@@ -127,8 +127,8 @@ func recordOf(data []byte, g group, losses *[]ledger.Loss) *Record {
 	}
 	for i := range g.lines {
 		r.Lines += int64(len(g.lines[i].Text))
-		if event.Ordinary(g.lines[i].Type) {
-			r.Ordinary++
+		if event.Droppable(g.lines[i].Type) {
+			r.Droppable++
 		}
 	}
 	return r

@@ -45,7 +45,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 			bodies = append(bodies, ev.Record)
 			r.Add(ev)
 		}
-		r.Cut()
+		r.Seal()
 		got := map[uint64][]byte{}
 		for _, rec := range r.records {
 			if rec.Size() > pack.MaxRecord || rec.Events > pack.MaxEvents || f == config.FormatJSON && rec.Events != 1 {
@@ -85,7 +85,7 @@ func TestSpansHaveRecordsOfTheirOwn(t *testing.T) {
 	r.Add(line("a"))
 	r.AddOwn(own(event.TypeSpan, `{"requestId":"r"}`))
 	r.Add(line("b"))
-	r.Cut()
+	r.Seal()
 	if len(r.records) != 2 {
 		t.Fatalf("%d records", len(r.records))
 	}
@@ -105,7 +105,7 @@ func TestLossesGoWithTheLinesThatTellOfThem(t *testing.T) {
 			r := newRig(formatted(f))
 			r.Add(line("a"))
 			r.ledger.Lost(ledger.Loss{First: 7, Last: 8, Count: 2, Bytes: 9, Reason: ledger.BufferFull})
-			r.Cut()
+			r.Seal()
 			told := 0
 			for _, rec := range r.records {
 				events, err := record.Decode(rec.Data)
@@ -139,14 +139,14 @@ func TestStripReadsEveryFormat(t *testing.T) {
 			r.Add(line("b"))
 			r.AddOwn(own("kinetel.unparsed", `"text"`))
 			r.AddOwn(own("kinetel.report", `{"final":true}`))
-			r.Cut()
+			r.Seal()
 			kept, lost := "", ""
 			for _, rec := range r.records {
 				origin, _, losses := losing()
 				rec.Origin = origin
-				if rest := pack.NewStripper(config.CompressionGzip).Strip(rec, ledger.BufferFull); rest != nil {
+				if rest := pack.NewLogDropper(config.CompressionGzip).DropLogs(rec, ledger.BufferFull); rest != nil {
 					events, err := record.Decode(rest.Data)
-					if err != nil || len(events) != rest.Events || rest.Ordinary != 0 || rest.PartitionKey != rec.PartitionKey {
+					if err != nil || len(events) != rest.Events || rest.Droppable != 0 || rest.PartitionKey != rec.PartitionKey {
 						t.Fatalf("%s: %v", describe(rest), err)
 					}
 					for _, e := range events {
@@ -171,7 +171,7 @@ func TestAnAggregateIsBoundToItsKey(t *testing.T) {
 	for _, f := range formats() {
 		r := newRig(formatted(f))
 		r.Add(line("a"))
-		r.Cut()
+		r.Seal()
 		if got := r.records[0].Bound(); got != (f == config.FormatKPL) {
 			t.Errorf("%s: bound is %t", f, got)
 		}

@@ -127,7 +127,7 @@ func lineOf(t *testing.T, seq uint64, ev *event.Event) string {
 	t.Helper()
 	r := newRig(plain, func(set *setup) { set.Next = seq })
 	r.Add(ev)
-	r.Cut()
+	r.Seal()
 	return string(r.records[0].Data)
 }
 
@@ -149,7 +149,7 @@ func TestCommitJournalsWhatWasAddedSince(t *testing.T) {
 	if j.forgot != 0 {
 		t.Error("lines were forgotten that are in no record")
 	}
-	r.Cut()
+	r.Seal()
 	if j.forgot != 1 || len(r.records) != 1 || r.records[0].Events != 3 {
 		t.Errorf("forgotten %d times at the cut", j.forgot)
 	}
@@ -176,7 +176,7 @@ func TestCommitJournalsAgainWhatWasDeleted(t *testing.T) {
 	r.Add(line("two"))
 	r.Commit(nil)
 	j.wantFrames(t, frame{first: 1, last: 2, lines: one + two})
-	r.Cut()
+	r.Seal()
 	gone()
 	r.Commit(nil)
 	if len(j.numbers) > 0 {
@@ -206,7 +206,7 @@ func TestTheFragmentSurvivesACutBetweenCommits(t *testing.T) {
 	j.leaky = true
 	r.Add(line("one"))
 	r.Commit([]byte("half"))
-	r.Cut()
+	r.Seal()
 	if string(j.fragment) != "half" {
 		t.Errorf("after a cut the journal has %q", j.fragment)
 	}
@@ -221,7 +221,7 @@ func TestTheFragmentSurvivesACutBetweenCommits(t *testing.T) {
 		t.Errorf("after an event in parts the journal has %q", j.fragment)
 	}
 	r.Commit(nil)
-	r.Cut()
+	r.Seal()
 	if j.fragment != nil {
 		t.Errorf("a fragment that was given up is journalled again: %q", j.fragment)
 	}
@@ -237,7 +237,7 @@ func TestARecordIsPushedBeforeItsLinesAreForgotten(t *testing.T) {
 	for range 3 {
 		r.Add(line("x"))
 		r.Commit(nil)
-		r.Cut()
+		r.Seal()
 	}
 	if diff := cmp.Diff([]int{0, 1, 2}, forgotten); diff != "" || j.forgot != 3 {
 		t.Errorf("forgotten before each push (-want +got):\n%s", diff)
@@ -254,7 +254,7 @@ func TestALineThatDoesNotFitIsNotForgottenWithTheOthers(t *testing.T) {
 	if len(r.records) != 1 || len(j.numbers) != 1 || j.numbers[2] == nil {
 		t.Errorf("%d records, %d lines in the journal", len(r.records), len(j.numbers))
 	}
-	r.Cut()
+	r.Seal()
 	if len(j.numbers) != 0 {
 		t.Errorf("%d lines in the journal after the cut", len(j.numbers))
 	}
@@ -276,7 +276,7 @@ func TestWithoutAJournalCommitDoesNothing(t *testing.T) {
 	r := newRig(plain)
 	r.Add(line("one"))
 	r.Commit([]byte("half"))
-	r.Cut()
+	r.Seal()
 	r.Commit(nil)
 	if got := decode(t, r.records...); len(got) != 1 {
 		t.Errorf("%d events", len(got))
@@ -314,7 +314,7 @@ func TestWhatTheJournalRefusedIsTriedAgainWithTheNextCommit(t *testing.T) {
 	// And what could not be kept at a cut.
 	r.Commit([]byte("third"))
 	j.leaky, refusing = true, true
-	r.Cut()
+	r.Seal()
 	refusing = false
 	j.frames = nil
 	r.Commit([]byte("third"))
@@ -376,7 +376,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			switch rapid.IntRange(0, 8).Draw(t, "step") {
 			case 0:
-				r.Cut()
+				r.Seal()
 			case 1:
 				r.AddOwn(own(event.TypeReport, "{}"))
 			case 2:
@@ -416,7 +416,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 		if !bytes.Equal(j.fragment, fragment) {
 			t.Fatalf("in the end the journal has the fragment %.50q, committed was %.50q", j.fragment, fragment)
 		}
-		r.Cut()
+		r.Seal()
 		for n, text := range journalled {
 			if !bytes.Equal(text, pushed[n]) {
 				t.Fatalf("line %d was journalled as %.200q and pushed as %.200q", n, text, pushed[n])
@@ -441,7 +441,7 @@ func linesOf(t fataler, first uint64, count int, size int) []byte {
 			r.Add(line(strings.Repeat("x", size)))
 		}
 	}
-	r.Cut()
+	r.Seal()
 	for _, rec := range r.records {
 		lines = append(lines, rec.Data...)
 	}
@@ -458,7 +458,7 @@ func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
 			r.Add(line("already here"))
 			r.Restore(17, lines)
 			r.Add(line("and more"))
-			r.Cut()
+			r.Seal()
 			for _, rec := range r.records {
 				checkLegal(t, rec)
 				if rec.Origin != r.origin {
@@ -489,7 +489,7 @@ func TestRestoreTakesSeveralRuns(t *testing.T) {
 	r.Restore(3, linesOf(t, 3, 3, 10))
 	r.Restore(9, linesOf(t, 9, 4, 10))
 	r.Add(line("and more"))
-	r.Cut()
+	r.Seal()
 	var got [][2]uint64
 	for _, rec := range r.records {
 		checkLegal(t, rec)

@@ -19,7 +19,7 @@ const maxEnvelope = 64 << 10
 func (p *Packer) cutLong(ev *event.Event) {
 	size, line := p.sizeOfOne(), len(p.lines)
 	if size <= MaxRecord {
-		p.cut()
+		p.seal()
 		return
 	}
 	p.seq--
@@ -64,7 +64,7 @@ func (p *Packer) addParts(ev *event.Event, line, size int) {
 		p.append(ev, format.Part{Part: i + 1, Parts: len(pieces), Body: piece}, nil)
 	}
 	p.received.Parts += int64(len(pieces) - 1)
-	p.cut()
+	p.seal()
 }
 
 // sizeOfOne returns what Kinesis would count of the open record, which has one

@@ -55,16 +55,16 @@ type Record struct {
 	// between may be missing: what was taken out to save the others.
 	First, Last uint64
 	Events      int
-	Ordinary    int           // events that are given up before the others: lines
+	Droppable    int           // events that are given up before the others: lines
 	Lines       int64         // bytes before compression
 	Losses      []ledger.Loss // that its lines tell of
 	Throttled   int           // times that Kinesis did not take it; the shipper's
 }
 
 // GiveUp has the record told of as lost.
-func (r *Record) GiveUp(reason ledger.Reason) {
+func (r *Record) Drop(reason ledger.Reason) {
 	r.Origin.Ledger.Lost(r.Loss(reason))
-	r.Origin.Ledger.Retell(r.Losses)
+	r.Origin.Ledger.Requeue(r.Losses)
 }
 
 // Bound reports whether the record's data is bound to its partition key, so that
@@ -196,7 +196,7 @@ func (p *Packer) Received() Received {
 // add adds an event, which may tell of losses.
 func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
 	if size := p.replacedTooLong(ev.Record); size > 0 {
-		p.cut()
+		p.seal()
 		p.addParts(ev, size, size)
 		return
 	}
@@ -204,7 +204,7 @@ func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
 	if p.events == 1 && len(p.lines) > p.maxLines() {
 		p.cutLong(ev)
 	} else if len(p.lines) >= p.maxLines() {
-		p.cut()
+		p.seal()
 	}
 }
 
@@ -212,7 +212,7 @@ func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
 // not fit.
 func (p *Packer) append(ev *event.Event, part format.Part, tells []ledger.Loss) {
 	if p.events == MaxEvents {
-		p.cut()
+		p.seal()
 	}
 	if p.events == 0 {
 		p.opened = time.Now()
@@ -223,13 +223,13 @@ func (p *Packer) append(ev *event.Event, part format.Part, tells []ledger.Loss) 
 		// It does not fit with the others: they go first.
 		line := p.lines[before:]
 		p.lines = p.lines[:before]
-		p.cut()
+		p.seal()
 		p.opened = time.Now()
 		p.lines = append(p.lines, line...) // within the same memory, towards its front
 	}
 	p.seq++
 	p.events++
-	if event.Ordinary(ev.Type) {
+	if event.Droppable(ev.Type) {
 		p.ordinary++
 	}
 	p.losses = append(p.losses, tells...)
@@ -252,11 +252,11 @@ func (p *Packer) maxLines() int {
 
 // Cut closes the open record, if there is one, and tells of losses in one of
 // their own.
-func (p *Packer) Cut() {
+func (p *Packer) Seal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut()
-	p.tell()
+	p.seal()
+	p.addLosses()
 }
 
 // Age returns how long ago the open record was begun; 0 where there is none.
@@ -272,8 +272,8 @@ func (p *Packer) Age() time.Duration {
 }
 
 // tell puts the losses that nobody was told of into a record.
-func (p *Packer) tell() {
-	losses := p.opt.Origin.Ledger.Take()
+func (p *Packer) addLosses() {
+	losses := p.opt.Origin.Ledger.TakePending()
 	if len(losses) == 0 {
 		return
 	}
@@ -282,11 +282,11 @@ func (p *Packer) tell() {
 		p.received.Own++
 		p.add(&event.Event{Received: now, Type: []byte(event.TypeLoss), Record: loss.AppendJSON(nil)}, loss)
 	}
-	p.cut()
+	p.seal()
 }
 
 // cut closes the open record.
-func (p *Packer) cut() {
+func (p *Packer) seal() {
 	if p.events == 0 {
 		return
 	}
@@ -297,7 +297,7 @@ func (p *Packer) cut() {
 			First:        p.seq + 1 - uint64(p.events),
 			Last:         p.seq,
 			Events:       p.events,
-			Ordinary:     p.ordinary,
+			Droppable:     p.ordinary,
 			Lines:        int64(len(p.lines)),
 			Losses:       p.losses,
 		})
@@ -362,20 +362,20 @@ func (p *Packer) Commit(fragment []byte) {
 func (p *Packer) Restore(first uint64, lines []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut()
+	p.seal()
 	next := p.seq
 	p.seq = first - 1
 	for line := range bytes.Lines(lines) {
 		if p.events == MaxEvents || p.events > 0 && len(p.lines)+len(line) > p.maxLines() {
-			p.cut()
+			p.seal()
 		}
 		p.lines = append(p.lines, line...)
 		p.seq++
 		p.events++
-		if event.Ordinary(format.TypeOf(line)) {
+		if event.Droppable(format.TypeOf(line)) {
 			p.ordinary++
 		}
 	}
-	p.cut()
+	p.seal()
 	p.seq = next
 }

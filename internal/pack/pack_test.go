@@ -71,7 +71,7 @@ func newRig(change ...func(*setup)) *rig {
 			Push: func(rec *pack.Record) {
 				r.pushed = append(r.pushed, rec)
 				if r.lose(rec) {
-					rec.GiveUp(ledger.BufferFull)
+					rec.Drop(ledger.BufferFull)
 					return
 				}
 				r.records = append(r.records, rec)
@@ -187,7 +187,7 @@ func TestALine(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(plain)
 			r.Add(&tt.ev)
-			r.Cut()
+			r.Seal()
 			if len(r.records) != 1 {
 				t.Fatalf("%d records", len(r.records))
 			}
@@ -201,10 +201,10 @@ func TestALine(t *testing.T) {
 
 func TestCutWithNothingOpenMakesNoRecord(t *testing.T) {
 	r := newRig()
-	r.Cut()
+	r.Seal()
 	r.Add(line("x"))
-	r.Cut()
-	r.Cut()
+	r.Seal()
+	r.Seal()
 	if len(r.records) != 1 {
 		t.Errorf("%d records, want 1", len(r.records))
 	}
@@ -213,13 +213,13 @@ func TestCutWithNothingOpenMakesNoRecord(t *testing.T) {
 func TestARecordDescribesItself(t *testing.T) {
 	r := newRig(plain)
 	r.Add(line("one"))
-	r.Cut()
+	r.Seal()
 	r.Add(line("two"))
 	r.Add(line("three"))
-	r.Cut()
+	r.Seal()
 	rec := r.records[1]
-	if rec.Origin != r.origin || rec.Ordinary != 2 || rec.Throttled != 0 || len(rec.Losses) != 0 {
-		t.Errorf("the second record is of %+v, has %d ordinary events and tells of %v", rec.Origin, rec.Ordinary, rec.Losses)
+	if rec.Origin != r.origin || rec.Droppable != 2 || rec.Throttled != 0 || len(rec.Losses) != 0 {
+		t.Errorf("the second record is of %+v, has %d ordinary events and tells of %v", rec.Origin, rec.Droppable, rec.Losses)
 	}
 	if rec.First != 2 || rec.Last != 3 || rec.Events != 2 || rec.Lines != int64(len(rec.Data)) || rec.Size() != len(rec.Data)+len(rec.PartitionKey) {
 		t.Errorf("the second record is %d to %d, %d events, %d bytes of lines, size %d", rec.First, rec.Last, rec.Events, rec.Lines, rec.Size())
@@ -238,11 +238,11 @@ func TestOrdinaryEventsAreCounted(t *testing.T) {
 		r.Add(ev)
 	}
 	r.AddOwn(own(event.TypeReport, "{}"))
-	r.Cut()
+	r.Seal()
 	r.Add(start("request-1"))
-	r.Cut()
-	if a, b := r.records[0], r.records[1]; a.Events != 6 || a.Ordinary != 3 || b.Events != 1 || b.Ordinary != 0 {
-		t.Errorf("%d of %d events are ordinary, and %d of %d; want 3 of 6 and 0 of 1", a.Ordinary, a.Events, b.Ordinary, b.Events)
+	r.Seal()
+	if a, b := r.records[0], r.records[1]; a.Events != 6 || a.Droppable != 3 || b.Events != 1 || b.Droppable != 0 {
+		t.Errorf("%d of %d events are ordinary, and %d of %d; want 3 of 6 and 0 of 1", a.Droppable, a.Events, b.Droppable, b.Events)
 	}
 }
 
@@ -251,10 +251,10 @@ func TestARecordThatIsGivenUpIsToldWithWhatItTellsOf(t *testing.T) {
 	r.lose = func(rec *pack.Record) bool { return len(rec.Losses) > 0 }
 	old := ledger.Loss{First: 100, Last: 109, Count: 7, Bytes: 70, Reason: ledger.SpoolFull}
 	r.ledger.Lost(old)
-	r.Cut() // one record, which tells of it and is lost
+	r.Seal() // one record, which tells of it and is lost
 	size := r.pushed[0].Lines
 	want := []ledger.Loss{{First: 1, Last: 1, Count: 1, Bytes: size, Reason: ledger.BufferFull}, old}
-	if diff := cmp.Diff(want, r.ledger.Take()); diff != "" {
+	if diff := cmp.Diff(want, r.ledger.TakePending()); diff != "" {
 		t.Errorf("losses to tell (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[ledger.Reason]int64{ledger.BufferFull: 1, ledger.SpoolFull: 7}, r.account.Lost()); diff != "" {
@@ -267,7 +267,7 @@ func TestNumbersBeginWithNext(t *testing.T) {
 		r := newRig(plain, func(set *setup) { set.Next = tt.next })
 		r.Add(line("one"))
 		r.Add(line("two"))
-		r.Cut()
+		r.Seal()
 		rows := decode(t, r.records...)
 		if rec := r.records[0]; rec.First != tt.want || rec.Last != tt.want+1 || rows[0].Seq != tt.want || rows[1].Seq != tt.want+1 {
 			t.Errorf("Next %d: the events are %d and %d of the record %d to %d", tt.next, rows[0].Seq, rows[1].Seq, rec.First, rec.Last)
@@ -287,12 +287,12 @@ func TestLastIsTheHighestNumberThatWasGiven(t *testing.T) {
 	r.Add(line("one"))
 	r.AddOwn(own(event.TypeReport, "{}"))
 	want("in the open record", 101)
-	r.Cut()
+	r.Seal()
 	want("in a closed record", 101)
 	r.Restore(3, linesOf(t, 3, 3, 10))
 	want("after older lines", 101)
 	r.ledger.Lost(ledger.Loss{First: 7, Last: 7, Count: 1, Reason: ledger.Rejected})
-	r.Cut()
+	r.Seal()
 	want("after a loss is told", 102)
 	r.Add(line(string(text(3<<20, true, 1))))
 	want("after an event in parts", 102+uint64(r.Received().Parts)+1)
@@ -319,7 +319,7 @@ func TestReceivedCountsWhatWasTakenIn(t *testing.T) {
 	r.ledger.Lost(ledger.Loss{First: 7, Last: 7, Count: 1, Reason: ledger.Rejected})
 	r.ledger.Lost(ledger.Loss{First: 9, Last: 9, Count: 1, Reason: ledger.Rejected})
 	want(pack.Received{Events: 1, Bytes: 10, Own: 1})
-	r.Cut() // tells of two losses
+	r.Seal() // tells of two losses
 	want(pack.Received{Events: 1, Bytes: 10, Own: 3})
 	long := text(3<<20, true, 1)
 	r.Add(line(string(long)))
@@ -341,7 +341,7 @@ func TestAddKeepsNothingOfTheEvent(t *testing.T) {
 			b[i] = '#'
 		}
 	}
-	r.Cut()
+	r.Seal()
 	got := decode(t, r.records[0])[0]
 	if string(got.Body) != `"text"` || string(got.Extra["a"]) != "1" || got.Type != "function" || got.Time != "2026-11-22T20:15:00.000Z" {
 		t.Errorf("the event changed after Add: %+v", got)
@@ -356,7 +356,7 @@ func TestRecordsDoNotShareMemory(t *testing.T) {
 			for i := range 20 {
 				text := fmt.Sprintf("line %d of many", i)
 				r.Add(line(text))
-				r.Cut()
+				r.Seal()
 				want = append(want, []string{`"` + text + `"`})
 			}
 			if diff := cmp.Diff(want, r.bodies(t)); diff != "" {
@@ -371,7 +371,7 @@ func TestARecordHoldsAtMost500Events(t *testing.T) {
 	for range 1001 {
 		r.Add(line("x"))
 	}
-	r.Cut()
+	r.Seal()
 	var got []int
 	for _, rec := range r.records {
 		got = append(got, rec.Events)
@@ -388,7 +388,7 @@ func TestALineThatDoesNotFitGoesIntoTheNextRecord(t *testing.T) {
 	r.Add(line(half))
 	r.Add(line(half))
 	r.Add(line("small"))
-	r.Cut()
+	r.Seal()
 	var got []int
 	for _, rec := range r.records {
 		got = append(got, rec.Events)
@@ -404,12 +404,12 @@ func TestALineThatDoesNotFitGoesIntoTheNextRecord(t *testing.T) {
 func TestALineThatFillsARecordIsTaken(t *testing.T) {
 	r := newRig(plain)
 	r.Add(line(""))
-	r.Cut()
+	r.Seal()
 	// Without compression the record can be filled to its last byte.
 	text := strings.Repeat("x", pack.MaxRecord-r.records[0].Size())
 	r.Add(line(text))
 	r.Add(line(text + "x"))
-	r.Cut()
+	r.Seal()
 	if len(r.records) < 2 || r.records[1].Size() != pack.MaxRecord || r.records[1].Events != 1 {
 		t.Fatalf("%d records; want an event of %d bytes alone in the second one", len(r.records), pack.MaxRecord)
 	}
@@ -437,11 +437,11 @@ func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
 			})
 			short := newRig(plain, keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = strings.Repeat("f", 256) })
 			short.Add(line(""))
-			short.Cut()
+			short.Seal()
 			size := pack.MaxRecord - below - 2*int(short.records[0].Lines)
 			r.Add(line(string(text(size/2, true, 1))))
 			r.Add(line(string(text(size-size/2, true, 2))))
-			r.Cut()
+			r.Seal()
 			var events int
 			for _, rec := range r.records {
 				events += rec.Events
@@ -461,7 +461,7 @@ func TestALineThatCompressesWellMayBeLonger(t *testing.T) {
 			r.Add(line("before"))
 			r.Add(line(text))
 			r.Add(line("after"))
-			r.Cut()
+			r.Seal()
 			want := [][]string{{`"before"`}, {`"` + text + `"`}, {`"after"`}}
 			if got := r.bodies(t); !cmp.Equal(want, got) {
 				t.Errorf("%d records, want 3 with the long line alone in the second", len(got))
@@ -480,15 +480,15 @@ func TestTheMemoryOfAHugeLineIsNotKept(t *testing.T) {
 	}
 	r := newRig()
 	r.Add(line("before"))
-	r.Cut()
+	r.Seal()
 	before := heap()
 	r.Add(line(strings.Repeat("x", 24<<20)))
-	r.Cut()
+	r.Seal()
 	if n := heap() - before; n > 12<<20 || len(r.records) != 2 {
 		t.Errorf("after %d records %d bytes are kept", len(r.records), n)
 	}
 	r.Add(line("after"))
-	r.Cut()
+	r.Seal()
 	if got := r.bodies(t); len(got) != 3 || got[2][0] != `"after"` {
 		t.Errorf("%d records", len(got))
 	}
@@ -499,19 +499,19 @@ func TestPartitionKeys(t *testing.T) {
 		r := newRig(keyBy(config.PartitionByEnvironment))
 		r.Add(start("request-1"))
 		r.Add(line("x"))
-		r.Cut()
+		r.Seal()
 		wantKeys(t, r, "0123456789abcdef")
 	})
 	t.Run("by function", func(t *testing.T) {
 		r := newRig(keyBy(config.PartitionByFunction))
 		r.Add(start("request-1"))
-		r.Cut()
+		r.Seal()
 		wantKeys(t, r, "orders")
 	})
 	t.Run("by function, where Lambda does not tell its name", func(t *testing.T) {
 		r := newRig(keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = "" })
 		r.Add(line("x"))
-		r.Cut()
+		r.Seal()
 		wantKeys(t, r, "0123456789abcdef")
 	})
 	t.Run("random", func(t *testing.T) {
@@ -519,7 +519,7 @@ func TestPartitionKeys(t *testing.T) {
 		seen := map[string]bool{}
 		for range 100 {
 			r.Add(line("x"))
-			r.Cut()
+			r.Seal()
 		}
 		for _, rec := range r.records {
 			seen[rec.PartitionKey] = true
@@ -570,7 +570,7 @@ func TestByRequestEachHasRecordsOfItsOwn(t *testing.T) {
 			for _, ev := range events {
 				r.Add(ev)
 			}
-			r.Cut()
+			r.Seal()
 			var got []string
 			for _, rec := range r.records {
 				say := rec.PartitionKey
@@ -595,7 +595,7 @@ func TestOtherwiseARequestCutsNothing(t *testing.T) {
 		r := newRig(keyBy(by))
 		r.Add(start("request-1"))
 		r.Add(start("request-2"))
-		r.Cut()
+		r.Seal()
 		if len(r.records) != 1 {
 			t.Errorf("by %s: %d records, want 1", by, len(r.records))
 		}
@@ -622,7 +622,7 @@ func TestAge(t *testing.T) {
 		want("of the first event's age", time.Minute)
 		time.Sleep(time.Nanosecond)
 		want("to the nanosecond", time.Minute+1)
-		r.Cut()
+		r.Seal()
 		want("nothing open after a cut", 0)
 		r.AddOwn(own(event.TypeReport, "{}"))
 		time.Sleep(time.Second)
@@ -635,7 +635,7 @@ func TestAge(t *testing.T) {
 		want("the full record went by itself, the open one is young", 0)
 		time.Sleep(time.Second)
 		want("the open one gets older", time.Second)
-		r.Cut()
+		r.Seal()
 
 		// And one that is opened by a line that did not fit.
 		r.Add(line(strings.Repeat("x", 600<<10)))
@@ -660,10 +660,10 @@ func TestLossesThatWereLostAreToldAgain(t *testing.T) {
 	r.lose = func(*pack.Record) bool { return losing }
 	r.Add(line("one"))
 	r.Add(line("two"))
-	r.Cut() // loses 1 and 2, and then 3, which tells of them
-	r.Cut() // loses 4, which tells of 1 to 3
+	r.Seal() // loses 1 and 2, and then 3, which tells of them
+	r.Seal() // loses 4, which tells of 1 to 3
 	losing = false
-	r.Cut()
+	r.Seal()
 	if len(r.records) != 1 || r.records[0].Events != 1 {
 		t.Fatalf("%d records, want one with one event", len(r.records))
 	}
@@ -681,7 +681,7 @@ func TestLossesThatWereLostAreToldAgain(t *testing.T) {
 	if total := r.account.Total(); total != 4 {
 		t.Errorf("%d events lost in total, want 4", total)
 	}
-	r.Cut()
+	r.Seal()
 	if len(r.records) != 1 {
 		t.Error("the losses were told twice")
 	}
@@ -704,13 +704,13 @@ func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 			for i := range tt.losses {
 				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Bytes: 10, Reason: ledger.BufferFull}) // no two touch
 			}
-			r.Cut()
+			r.Seal()
 			var told int
 			for i, rec := range r.records {
 				lines := toldBy(t, rec)
 				told += len(lines)
-				if rec.Ordinary != 0 {
-					t.Errorf("record %d has %d ordinary events", i, rec.Ordinary)
+				if rec.Droppable != 0 {
+					t.Errorf("record %d has %d ordinary events", i, rec.Droppable)
 				}
 				if diff := cmp.Diff(lines, rec.Losses); diff != "" {
 					t.Errorf("record %d (%d to %d) tells of %d losses and answers for %d (-lines +Losses):\n%.500s",
@@ -744,10 +744,10 @@ func TestTheSameEventsGiveTheSameBytes(t *testing.T) {
 						for i, ev := range events() {
 							r.Add(ev)
 							if i == 100 {
-								r.Cut()
+								r.Seal()
 							}
 						}
-						r.Cut()
+						r.Seal()
 						if first == nil {
 							first = r.records
 							continue
@@ -783,7 +783,7 @@ func TestPackerIsSafeForConcurrentUse(t *testing.T) {
 			for i := range each {
 				r.Add(line(fmt.Sprintf("%d.%d", w, i)))
 				if i%97 == 0 {
-					r.Cut()
+					r.Seal()
 				}
 				r.Age()
 				r.Received()
@@ -792,7 +792,7 @@ func TestPackerIsSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	writing.Wait()
-	r.Cut()
+	r.Seal()
 
 	var seq uint64
 	next := [writers]int{}

@@ -27,7 +27,7 @@ func TestAnEventThatIsTooLongGoesInParts(t *testing.T) {
 			r.Add(line("before"))
 			r.Add(long)
 			r.Add(line("after"))
-			r.Cut()
+			r.Seal()
 			for _, rec := range r.records {
 				checkLegal(t, rec)
 			}
@@ -67,7 +67,7 @@ func TestALinePartIsWrittenAsDocumented(t *testing.T) {
 	long.Record = fmt.Appendf(nil, "[%s,\n\"a\\n\\\\\tb\"]", strings.Repeat("1,", 600<<10)+"2")
 	long.Extra = []byte(`"tenant":"a"`)
 	r.Add(long)
-	r.Cut()
+	r.Seal()
 	rows := decode(t, r.records...)
 	if len(rows) != 2 {
 		t.Fatalf("%d lines, want 2", len(rows))
@@ -96,14 +96,14 @@ func TestAPlatformEventInPartsIsNotOrdinary(t *testing.T) {
 	ev := line(string(text(2<<20, true, 1)))
 	ev.Type = []byte("platform.report")
 	r.Add(ev)
-	r.Cut()
+	r.Seal()
 	if len(r.records) < 2 {
 		t.Fatalf("%d records", len(r.records))
 	}
 	for _, rec := range r.records {
 		checkLegal(t, rec)
-		if rec.Ordinary != 0 {
-			t.Errorf("%d of %d parts are ordinary", rec.Ordinary, rec.Events)
+		if rec.Droppable != 0 {
+			t.Errorf("%d of %d parts are ordinary", rec.Droppable, rec.Events)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func TestPartsOfTextThatNeedsEscapesAreLegal(t *testing.T) {
 				ev := line("")
 				ev.Record = []byte(`"` + strings.Repeat(tt.unit, size/len(tt.unit)) + `"`)
 				r.Add(ev)
-				r.Cut()
+				r.Seal()
 				for _, rec := range r.records {
 					checkLegal(t, rec)
 				}
@@ -145,7 +145,7 @@ func TestPartsOfWhiteSpaceAreLegal(t *testing.T) {
 		ev := line("")
 		ev.Record = []byte("[" + strings.Repeat(space, 3<<19/len(space)) + "]")
 		r.Add(ev)
-		r.Cut()
+		r.Seal()
 		for _, rec := range r.records {
 			checkLegal(t, rec)
 		}
@@ -162,7 +162,7 @@ func TestPartsAreCutBetweenCharacters(t *testing.T) {
 			r := newRig(plain)
 			ev := line(strings.Repeat("x", shift) + strings.Repeat(character, 2<<20/len(character)))
 			r.Add(ev)
-			r.Cut()
+			r.Seal()
 			for _, one := range decode(t, r.records...) {
 				if !utf8.Valid(one.Body) {
 					t.Errorf("%s, shifted by %d: part %d of %d is cut inside of a character", character, shift, one.Part, one.Parts)
@@ -189,7 +189,7 @@ func TestEventsAroundTheLimitAreNotLost(t *testing.T) {
 				r.Add(line("before"))
 				r.Add(ev)
 				r.Add(line("after"))
-				r.Cut()
+				r.Seal()
 				for _, rec := range r.pushed {
 					if rec.Size() > pack.MaxRecord {
 						t.Errorf("%s, %d below %d: a record of %d bytes", compression, below, limit, rec.Size())
@@ -213,7 +213,7 @@ func TestPartsShareNoRecordWithOtherEvents(t *testing.T) {
 	}
 	n := len(r.records)
 	r.Add(line("after"))
-	r.Cut()
+	r.Seal()
 	if len(r.records) != n+1 || r.records[0].Events != 1 || r.records[n].Events != 1 {
 		t.Errorf("%d records after the parts, %d events in the first one", len(r.records)-n, r.records[0].Events)
 	}
@@ -249,7 +249,7 @@ func TestOnlyWhatIsBesidesTheBodyCanBeOversize(t *testing.T) {
 			tt.change(ev)
 			r.Add(ev)
 			r.Add(line("after"))
-			r.Cut()
+			r.Seal()
 			for _, rec := range r.records {
 				checkLegal(t, rec)
 			}

@@ -116,7 +116,7 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 		for range rapid.IntRange(0, 12).Draw(t, "steps") {
 			switch rapid.IntRange(0, 12).Draw(t, "step") {
 			case 0, 1:
-				r.Cut()
+				r.Seal()
 			case 2:
 				ev := own(event.TypeReport, `{"final":false}`)
 				added = append(added, ev)
@@ -135,7 +135,7 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 			}
 		}
 		lossy = false
-		r.Cut()
+		r.Seal()
 
 		// All that was pushed, lost or not: the events as they were added, whole
 		// or in parts, numbered without holes but for those that are oversize.
@@ -230,15 +230,15 @@ func checkLegal(t fataler, r *pack.Record) {
 	ordinary, size := 0, int64(0)
 	for _, one := range rows {
 		size += int64(len(one.text))
-		if event.Ordinary([]byte(one.Type)) {
+		if event.Droppable([]byte(one.Type)) {
 			ordinary++
 		}
 	}
 	if last := rows[len(rows)-1].Seq; len(rows) != r.Events || r.First != rows[0].Seq || r.Last != last || last-r.First+1 != uint64(r.Events) {
 		t.Fatalf("a record of %d events, %d to %d, says %d events, %d to %d", len(rows), rows[0].Seq, last, r.Events, r.First, r.Last)
 	}
-	if ordinary != r.Ordinary || size != r.Lines || r.Throttled != 0 {
-		t.Fatalf("a record of %d ordinary events and %d bytes says %d and %d; throttled %d times", ordinary, size, r.Ordinary, r.Lines, r.Throttled)
+	if ordinary != r.Droppable || size != r.Lines || r.Throttled != 0 {
+		t.Fatalf("a record of %d ordinary events and %d bytes says %d and %d; throttled %d times", ordinary, size, r.Droppable, r.Lines, r.Throttled)
 	}
 	if diff := cmp.Diff(toldBy(t, r), r.Losses); diff != "" {
 		t.Fatalf("losses that the record answers for (-lines +Losses):\n%s", diff)

@@ -14,25 +14,25 @@ import (
 
 // Stripper takes the ordinary events out of records, where something has to be
 // given up. It is used by one goroutine at a time.
-type Stripper struct{ zip compressor }
+type LogDropper struct{ zip compressor }
 
 // NewStripper returns a Stripper that compresses what is left.
-func NewStripper(c config.Compression) *Stripper { return &Stripper{compressor{kind: c}} }
+func NewLogDropper(c config.Compression) *LogDropper { return &LogDropper{compressor{kind: c}} }
 
 // Strip gives the record's ordinary events up for the reason, and returns a
 // record of the others; nil where there are none, or where the record cannot be
 // read, as those of zstd: then all of it is given up.
-func (s *Stripper) Strip(r *Record, reason ledger.Reason) *Record {
-	switch r.Ordinary {
+func (s *LogDropper) DropLogs(r *Record, reason ledger.Reason) *Record {
+	switch r.Droppable {
 	case 0:
 		return r
 	case r.Events:
-		r.GiveUp(reason)
+		r.Drop(reason)
 		return nil
 	}
 	rest, lost, err := s.strip(r, reason)
 	if err != nil {
-		r.GiveUp(reason)
+		r.Drop(reason)
 		return nil
 	}
 	for _, loss := range lost {
@@ -45,7 +45,7 @@ func (s *Stripper) Strip(r *Record, reason ledger.Reason) *Record {
 var errOtherLines = errors.New("the record's lines are not those that it says")
 
 // strip returns the record without its ordinary events, and those as losses.
-func (s *Stripper) strip(r *Record, reason ledger.Reason) (*Record, []ledger.Loss, error) {
+func (s *LogDropper) strip(r *Record, reason ledger.Reason) (*Record, []ledger.Loss, error) {
 	payload, err := decompress(r)
 	if err != nil {
 		return nil, nil, err

@@ -35,8 +35,8 @@ func recordOf(t fataler, kind config.Compression, lines []byte) *pack.Record {
 	rows := decode(t, r)
 	r.First, r.Last, r.Events = rows[0].Seq, rows[len(rows)-1].Seq, len(rows)
 	for _, one := range rows {
-		if event.Ordinary([]byte(one.Type)) {
-			r.Ordinary++
+		if event.Droppable([]byte(one.Type)) {
+			r.Droppable++
 		}
 	}
 	return r
@@ -48,7 +48,7 @@ func describe(r *pack.Record) string {
 		return "nothing"
 	}
 	return fmt.Sprintf("a record of %d bytes, key %q: %d to %d, %d events, %d of them ordinary, %d bytes of lines, %d losses, throttled %d times",
-		len(r.Data), r.PartitionKey, r.First, r.Last, r.Events, r.Ordinary, r.Lines, len(r.Losses), r.Throttled)
+		len(r.Data), r.PartitionKey, r.First, r.Last, r.Events, r.Droppable, r.Lines, len(r.Losses), r.Throttled)
 }
 
 // typed is an event of a type.
@@ -65,7 +65,7 @@ func linesOfTypes(t fataler, kinds ...string) []byte {
 	for i, kind := range kinds {
 		r.Add(typed(kind, fmt.Sprint("event ", i+1)))
 	}
-	r.Cut()
+	r.Seal()
 	return r.records[0].Data
 }
 
@@ -88,7 +88,7 @@ func TestStripKeepsWhatIsNotOrdinary(t *testing.T) {
 			r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Reason: ledger.Rejected}}
 			before := bytes.Clone(r.Data)
 
-			got := pack.NewStripper(compression).Strip(r, ledger.SpoolFull)
+			got := pack.NewLogDropper(compression).DropLogs(r, ledger.SpoolFull)
 			if got == nil {
 				t.Fatal("nothing is left")
 			}
@@ -100,7 +100,7 @@ func TestStripKeepsWhatIsNotOrdinary(t *testing.T) {
 			}
 			want := &pack.Record{
 				Data: got.Data, PartitionKey: "key", Origin: origin,
-				First: 3, Last: 7, Events: 3, Ordinary: 0, Lines: size(3, 6, 7), Losses: r.Losses,
+				First: 3, Last: 7, Events: 3, Droppable: 0, Lines: size(3, 6, 7), Losses: r.Losses,
 			}
 			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b *pack.Origin) bool { return a == b })); diff != "" {
 				t.Errorf("the rest (-want +got):\n%s", diff)
@@ -131,7 +131,7 @@ func TestStripOfOrdinaryEventsLeavesNothing(t *testing.T) {
 		origin, account, lost := losing()
 		r := recordOf(t, compression, linesOfTypes(t, "function", "extension", "kinetel.unparsed"))
 		r.Origin = origin
-		if got := pack.NewStripper(compression).Strip(r, ledger.BufferFull); got != nil {
+		if got := pack.NewLogDropper(compression).DropLogs(r, ledger.BufferFull); got != nil {
 			t.Errorf("%d events are left", got.Events)
 		}
 		if diff := cmp.Diff([]ledger.Loss{{First: 1, Last: 3, Count: 3, Bytes: r.Lines, Reason: ledger.BufferFull}}, *lost); diff != "" || account.Total() != 3 {
@@ -145,8 +145,8 @@ func TestStripOfOrdinaryEventsLeavesNothing(t *testing.T) {
 func TestStripOfARecordThatCountsTooFewOrdinaryEvents(t *testing.T) {
 	origin, account, lost := losing()
 	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "function"))
-	r.Origin, r.Ordinary = origin, 1
-	if got := pack.NewStripper(config.CompressionGzip).Strip(r, ledger.BufferFull); got != nil {
+	r.Origin, r.Droppable = origin, 1
+	if got := pack.NewLogDropper(config.CompressionGzip).DropLogs(r, ledger.BufferFull); got != nil {
 		t.Errorf("%d events are left", got.Events)
 	}
 	if diff := cmp.Diff([]ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: r.Lines, Reason: ledger.BufferFull}}, *lost); diff != "" || account.Total() != 2 {
@@ -161,7 +161,7 @@ func TestStripOfNothingOrdinaryChangesNothing(t *testing.T) {
 		r.Origin, r.Throttled = origin, 3
 		before := *r
 		before.Data = bytes.Clone(r.Data)
-		got := pack.NewStripper(compression).Strip(r, ledger.BufferFull)
+		got := pack.NewLogDropper(compression).DropLogs(r, ledger.BufferFull)
 		if got == nil || account.Total() != 0 {
 			t.Fatalf("%s: %s is left, %d events lost", compression, describe(got), account.Total())
 		}
@@ -176,12 +176,12 @@ func TestStripOfNothingOrdinaryChangesNothing(t *testing.T) {
 func TestStripKeepsALongPlatformEventWhole(t *testing.T) {
 	r := newRig()
 	r.Add(typed("platform.report", string(text(2<<20, false, 1))))
-	r.Cut()
-	if len(r.records) != 1 || r.records[0].Events != 1 || r.records[0].Ordinary != 0 {
+	r.Seal()
+	if len(r.records) != 1 || r.records[0].Events != 1 || r.records[0].Droppable != 0 {
 		t.Fatalf("%d records", len(r.records))
 	}
 	before := inflate(t, r.records[0].Data)
-	rest := pack.NewStripper(config.CompressionGzip).Strip(r.records[0], ledger.BufferFull)
+	rest := pack.NewLogDropper(config.CompressionGzip).DropLogs(r.records[0], ledger.BufferFull)
 	if rest == nil {
 		if r.account.Total() != 1 {
 			t.Error("it is neither kept nor told as lost")
@@ -199,7 +199,7 @@ func TestStripGivesUpARecordOfZstd(t *testing.T) {
 	r := recordOf(t, config.CompressionZstd, linesOfTypes(t, "function", "platform.start", "function", "kinetel.loss"))
 	r.Origin = origin
 	r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Bytes: 7, Reason: ledger.Rejected}}
-	if got := pack.NewStripper(config.CompressionZstd).Strip(r, ledger.SpoolFull); got != nil {
+	if got := pack.NewLogDropper(config.CompressionZstd).DropLogs(r, ledger.SpoolFull); got != nil {
 		t.Errorf("%d events are left", got.Events)
 	}
 	want := []ledger.Loss{{First: 1, Last: 4, Count: 4, Bytes: r.Lines, Reason: ledger.SpoolFull}, r.Losses[0]}
@@ -237,7 +237,7 @@ func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 				r.Origin = origin
 				r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Bytes: 7, Reason: ledger.Rejected}}
 				tt.spoil(r)
-				if got := pack.NewStripper(compression).Strip(r, ledger.SpoolFull); got != nil {
+				if got := pack.NewLogDropper(compression).DropLogs(r, ledger.SpoolFull); got != nil {
 					t.Errorf("%d events are left", got.Events)
 				}
 				want := []ledger.Loss{{First: r.First, Last: r.Last, Count: r.Events, Bytes: r.Lines, Reason: ledger.SpoolFull}, r.Losses[0]}
@@ -252,7 +252,7 @@ func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 			origin, account, _ := losing()
 			r := mixed(t, config.CompressionNone)
 			r.Origin, r.Data = origin, []byte(data)
-			if got := pack.NewStripper(config.CompressionNone).Strip(r, ledger.SpoolFull); got != nil || account.Total() != 4 {
+			if got := pack.NewLogDropper(config.CompressionNone).DropLogs(r, ledger.SpoolFull); got != nil || account.Total() != 4 {
 				t.Errorf("%q: %s is left, %d events lost", data, describe(got), account.Total())
 			}
 		}
@@ -269,7 +269,7 @@ func TestStripGivesUpARecordOfANegativeSize(t *testing.T) {
 			t.Errorf("panic: %v", p)
 		}
 	}()
-	if got := pack.NewStripper(config.CompressionGzip).Strip(r, ledger.SpoolFull); got != nil || account.Total() != 2 {
+	if got := pack.NewLogDropper(config.CompressionGzip).DropLogs(r, ledger.SpoolFull); got != nil || account.Total() != 2 {
 		t.Errorf("%s is left, %d events lost", describe(got), account.Total())
 	}
 }
@@ -306,9 +306,9 @@ func TestStripOfABombTakesBoundedMemory(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			origin, account, _ := losing()
-			r := &pack.Record{Data: tt.data(t), Origin: origin, First: 1, Last: 2, Events: 2, Ordinary: 1, Lines: 1 << 40}
+			r := &pack.Record{Data: tt.data(t), Origin: origin, First: 1, Last: 2, Events: 2, Droppable: 1, Lines: 1 << 40}
 			var got *pack.Record
-			n := allocated(func() { got = pack.NewStripper(config.CompressionGzip).Strip(r, ledger.BufferFull) })
+			n := allocated(func() { got = pack.NewLogDropper(config.CompressionGzip).DropLogs(r, ledger.BufferFull) })
 			if got != nil || account.Total() != 2 {
 				t.Errorf("%s is left, %d events lost", describe(got), account.Total())
 			}
@@ -347,7 +347,7 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 			}
 			r.Add(ev)
 		}
-		r.Cut()
+		r.Seal()
 		// Some were taken out before.
 		var lines []byte
 		gaps := rapid.Bool().Draw(t, "gaps")
@@ -364,13 +364,13 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 		rec.Origin, rec.PartitionKey = origin, rapid.StringN(1, 20, -1).Draw(t, "key")
 		rec.Losses = []ledger.Loss{{First: 1, Last: 1, Count: 1, Reason: ledger.Oversize}}
 
-		stripper := pack.NewStripper(rapid.SampledFrom(compressions()).Draw(t, "compression of the rest"))
-		rest := stripper.Strip(rec, ledger.SpoolFull)
+		stripper := pack.NewLogDropper(rapid.SampledFrom(compressions()).Draw(t, "compression of the rest"))
+		rest := stripper.DropLogs(rec, ledger.SpoolFull)
 
 		var wantKept []byte
 		var wantLost []ledger.Loss
 		for _, one := range decode(t, rec) {
-			if !event.Ordinary([]byte(one.Type)) {
+			if !event.Droppable([]byte(one.Type)) {
 				wantKept = append(wantKept, one.text...)
 				continue
 			}
@@ -382,8 +382,8 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 			}
 			wantLost = append(wantLost, ledger.Loss{First: one.Seq, Last: one.Seq, Count: 1, Bytes: int64(len(one.text)), Reason: ledger.SpoolFull})
 		}
-		if account.Total() != int64(rec.Ordinary) {
-			t.Fatalf("%d events are lost, want %d", account.Total(), rec.Ordinary)
+		if account.Total() != int64(rec.Droppable) {
+			t.Fatalf("%d events are lost, want %d", account.Total(), rec.Droppable)
 		}
 		if len(wantKept) == 0 {
 			want := []ledger.Loss{rec.Loss(ledger.SpoolFull), rec.Losses[0]}
@@ -399,7 +399,7 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 			t.Fatalf("the rest is %s, want the lines\n%s", describe(rest), wantKept)
 		}
 		rows := decode(t, rest)
-		if rest.First != rows[0].Seq || rest.Last != rows[len(rows)-1].Seq || rest.Events != len(rows) || rest.Ordinary != 0 ||
+		if rest.First != rows[0].Seq || rest.Last != rows[len(rows)-1].Seq || rest.Events != len(rows) || rest.Droppable != 0 ||
 			rest.Lines != int64(len(wantKept)) || rest.PartitionKey != rec.PartitionKey || rest.Origin != origin || !slices.Equal(rest.Losses, rec.Losses) {
 			t.Fatalf("the rest says of itself: %s", describe(rest))
 		}
@@ -412,8 +412,8 @@ func checkStrip(t fataler, r *pack.Record) (rest *pack.Record) {
 	t.Helper()
 	origin, account, _ := losing()
 	r.Origin = origin
-	stripper := pack.NewStripper(config.CompressionGzip)
-	n := allocated(func() { rest = stripper.Strip(r, ledger.SpoolCorrupt) })
+	stripper := pack.NewLogDropper(config.CompressionGzip)
+	n := allocated(func() { rest = stripper.DropLogs(r, ledger.SpoolCorrupt) })
 	if n > mostToRead+4*uint64(len(r.Data)) {
 		t.Fatalf("%d bytes of data took %d of memory", len(r.Data), n)
 	}
@@ -421,13 +421,13 @@ func checkStrip(t fataler, r *pack.Record) (rest *pack.Record) {
 	switch {
 	case rest == r: // nothing of it is ordinary
 		kept = r.Events
-		if r.Ordinary != 0 {
+		if r.Droppable != 0 {
 			t.Fatalf("nothing was taken out of %s", describe(r))
 		}
 	case rest != nil:
 		kept = rest.Events
 		lines := inflate(t, rest.Data)
-		if bytes.Count(lines, []byte("\n")) < kept-1 || int64(len(lines)) != rest.Lines || rest.Ordinary != 0 || rest.First < r.First || rest.Last > r.Last {
+		if bytes.Count(lines, []byte("\n")) < kept-1 || int64(len(lines)) != rest.Lines || rest.Droppable != 0 || rest.First < r.First || rest.Last > r.Last {
 			t.Fatalf("the rest says of itself: %s", describe(rest))
 		}
 	}
@@ -444,7 +444,7 @@ func TestStripOfADamagedRecordNeverInventsLines(t *testing.T) {
 	for i := range 40 {
 		whole.Add(typed([]string{"function", "platform.report"}[i%2], fmt.Sprint("event ", i, " and more")))
 	}
-	whole.Cut()
+	whole.Seal()
 	sound := *whole.records[0]
 	want := inflate(t, checkStrip(t, &sound).Data)
 	for i := range sound.Data {
@@ -481,7 +481,7 @@ func FuzzStrip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, first, last uint64, events, ordinary uint16, size uint32) {
 		checkStrip(t, &pack.Record{
 			Data: data, PartitionKey: "key", First: first, Last: last,
-			Events: int(events), Ordinary: int(ordinary), Lines: int64(size),
+			Events: int(events), Droppable: int(ordinary), Lines: int64(size),
 		})
 	})
 }

@@ -63,7 +63,7 @@ func TestABodyThatIsNotUTF8Arrives(t *testing.T) {
 						r.Add(line("before"))
 						r.Add(ev)
 						r.Add(line("after"))
-						r.Cut()
+						r.Seal()
 						var all []record.Event
 						for _, rec := range r.records {
 							if rec.Size() > pack.MaxRecord {
@@ -100,7 +100,7 @@ func TestPartsOfABodyThatIsNotUTF8AreValidTogether(t *testing.T) {
 			ev := line("")
 			ev.Record = []byte("\"\xff" + strings.Repeat("x", shift) + strings.Repeat(unit, 2<<20/len(unit)) + `"`)
 			r.Add(ev)
-			r.Cut()
+			r.Seal()
 			var body []byte
 			for _, rec := range r.records {
 				for text := range bytes.Lines(inflate(t, rec.Data)) {
@@ -142,7 +142,7 @@ func TestABodyThatIsNotUTF8TakesBoundedMemory(t *testing.T) {
 		},
 	})
 	p.Add(ev)
-	p.Cut()
+	p.Seal()
 	if most > 8<<20 {
 		t.Errorf("%d bytes are in use", most)
 	}

@@ -266,7 +266,7 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 				for _, one := range m.batch {
 					over += memory(one)
 				}
-				if slices.ContainsFunc(m.batch, func(r *pack.Record) bool { return r.Ordinary > 0 }) {
+				if slices.ContainsFunc(m.batch, func(r *pack.Record) bool { return r.Droppable > 0 }) {
 					over += queue.Credit // platform events wait for what becomes of the lines
 				}
 				if got := m.rig.Waiting(); got.Bytes > m.max+over && (m.store != nil || len(r.Losses) == 0) {

@@ -44,15 +44,15 @@ type Store interface {
 	// Sent says that a record that is not kept has left the queue.
 	Sent(r *pack.Record)
 	// Together reports whether room is made only when both are forgotten.
-	Together(a, b *spool.Ref) bool
+	SameSegment(a, b *spool.Ref) bool
 	// Seal keeps further records away from where ref is.
 	Seal(ref *spool.Ref)
 }
 
 // Stripper takes the ordinary events out of a record; *pack.Stripper is one.
-type Stripper interface {
+type LogDropper interface {
 	// Strip gives those events up and returns the rest, nil where there is none.
-	Strip(r *pack.Record, reason ledger.Reason) *pack.Record
+	DropLogs(r *pack.Record, reason ledger.Reason) *pack.Record
 }
 
 // Options are what a Queue needs to know; all but Store and Always are required.
@@ -60,7 +60,7 @@ type Options struct {
 	Max      int64 // bytes of memory
 	Store    Store // nil: memory is all there is
 	Always   bool  // each record is in the store before Push returns
-	Stripper Stripper
+	LogDropper LogDropper
 }
 
 // Queue is a bounded queue of records, safe for concurrent use. Several batches
@@ -86,7 +86,7 @@ type entry struct {
 	ref      *spool.Ref   // nil: only in memory
 	position int64        // counts records ever pushed
 	events   int
-	ordinary int       // of these
+	droppable int       // of these
 	size     int       // as Kinesis counts it
 	memory   int64     // that is counted for it
 	reads    int       // that failed
@@ -95,11 +95,11 @@ type entry struct {
 }
 
 // hold puts a record, or none, into an entry's memory.
-func (q *Queue) hold(e *entry, r *pack.Record) {
+func (q *Queue) setRecord(e *entry, r *pack.Record) {
 	q.bytes -= e.memory
 	e.record, e.memory = r, 0
 	if r != nil {
-		e.events, e.ordinary, e.size = r.Events, r.Ordinary, r.Size()
+		e.events, e.droppable, e.size = r.Events, r.Droppable, r.Size()
 		e.memory = int64(e.size) + overhead
 		q.bytes += e.memory
 	}
@@ -120,7 +120,7 @@ func (q *Queue) Push(r *pack.Record) {
 	defer q.mu.Unlock()
 	e := entry{position: q.next}
 	q.next++
-	q.hold(&e, r)
+	q.setRecord(&e, r)
 	q.entries = append(q.entries, e)
 	if q.opt.Always {
 		q.save(len(q.entries) - 1)
@@ -145,7 +145,7 @@ func (q *Queue) Restore(refs []*spool.Ref) {
 	for i, ref := range refs {
 		older[i] = entry{
 			ref: ref, position: first - int64(len(refs)-i),
-			events: ref.Events, ordinary: ref.Ordinary, size: ref.DataSize,
+			events: ref.Events, droppable: ref.Droppable, size: ref.DataSize,
 		}
 	}
 	q.entries = append(older, q.entries...)
@@ -176,7 +176,7 @@ func inStore(e *entry) bool      { return e.ref != nil }
 // in flight; with ordinary, only those that have ordinary events.
 func (q *Queue) oldest(to int, in func(*entry) bool, ordinary bool) (int, bool) {
 	for i := range to {
-		if e := &q.entries[i]; !e.inFlight && in(e) && (!ordinary || e.ordinary > 0) {
+		if e := &q.entries[i]; !e.inFlight && in(e) && (!ordinary || e.droppable > 0) {
 			return i, true
 		}
 	}
@@ -196,7 +196,7 @@ func (q *Queue) fit() {
 		if stored && q.entries[i].ref == nil {
 			err := q.append(i)
 			if errors.Is(err, spool.ErrFull) {
-				if !q.makeRoom(true) && !q.giveUpLines(newest, ledger.SpoolFull) && !q.makeRoom(false) {
+				if !q.makeRoom(true) && !q.dropLogs(newest, ledger.SpoolFull) && !q.makeRoom(false) {
 					stored = false
 				}
 				continue
@@ -204,15 +204,15 @@ func (q *Queue) fit() {
 			stored = err == nil
 		}
 		if e := &q.entries[i]; e.ref != nil {
-			q.hold(e, nil)
+			q.setRecord(e, nil)
 			continue
 		}
 		// Some may be in the store all the same.
 		if i, ok := q.oldest(newest, func(e *entry) bool { return inMemory(e) && inStore(e) }, false); ok {
-			q.hold(&q.entries[i], nil)
+			q.setRecord(&q.entries[i], nil)
 			continue
 		}
-		if q.giveUpLines(newest, ledger.BufferFull) {
+		if q.dropLogs(newest, ledger.BufferFull) {
 			continue
 		}
 		// Lines that are on their way are gone with the answer, or can be given
@@ -220,7 +220,7 @@ func (q *Queue) fit() {
 		if q.overdrawn = q.linesInFlight() && q.bytes <= q.opt.Max+credit; q.overdrawn {
 			return
 		}
-		if !q.giveUp(newest, false, ledger.BufferFull) {
+		if !q.drop(newest, false, ledger.BufferFull) {
 			return
 		}
 	}
@@ -232,14 +232,14 @@ const credit = 256 << 10
 
 // linesInFlight reports whether ordinary events are in flight.
 func (q *Queue) linesInFlight() bool {
-	return slices.ContainsFunc(q.entries, func(e entry) bool { return e.inFlight && e.ordinary > 0 })
+	return slices.ContainsFunc(q.entries, func(e entry) bool { return e.inFlight && e.droppable > 0 })
 }
 
 // giveUpLines gives up the oldest ordinary events that are only in memory, and
 // the newest record's where there are no others. It reports whether there were
 // any.
-func (q *Queue) giveUpLines(newest int, reason ledger.Reason) bool {
-	return q.giveUp(newest, true, reason) || q.giveUp(newest+1, true, reason)
+func (q *Queue) dropLogs(newest int, reason ledger.Reason) bool {
+	return q.drop(newest, true, reason) || q.drop(newest+1, true, reason)
 }
 
 // append puts the record at i into the store.
@@ -253,26 +253,26 @@ func (q *Queue) append(i int) error {
 
 // giveUp gives up what is only in memory, of the entries before to: the oldest
 // ordinary events, or else the oldest record. It reports whether there was any.
-func (q *Queue) giveUp(to int, ordinary bool, reason ledger.Reason) bool {
+func (q *Queue) drop(to int, ordinary bool, reason ledger.Reason) bool {
 	i, ok := q.oldest(to, onlyInMemory, ordinary)
 	if ok {
-		q.strip(i, reason)
+		q.dropEvents(i, reason)
 	}
 	return ok
 }
 
 // strip gives up the ordinary events of the record at i, which is in memory, and
 // all of it where it has none. It reports whether something is left.
-func (q *Queue) strip(i int, reason ledger.Reason) bool {
+func (q *Queue) dropEvents(i int, reason ledger.Reason) bool {
 	e := &q.entries[i]
 	r := e.record
-	if e.ordinary == 0 {
-		r.GiveUp(reason)
+	if e.droppable == 0 {
+		r.Drop(reason)
 		r = nil
 	} else {
-		r = q.opt.Stripper.Strip(r, reason)
+		r = q.opt.LogDropper.DropLogs(r, reason)
 	}
-	q.hold(e, r)
+	q.setRecord(e, r)
 	if r == nil {
 		q.entries = slices.Delete(q.entries, i, i+1)
 	}
@@ -291,8 +291,8 @@ func (q *Queue) save(i int) bool {
 		}
 		if !q.makeRoom(true) {
 			// The store has no lines. This record's go before platform events.
-			if q.entries[i].ordinary > 0 {
-				if !q.strip(i, ledger.SpoolFull) {
+			if q.entries[i].droppable > 0 {
+				if !q.dropEvents(i, ledger.SpoolFull) {
 					return true
 				}
 				continue
@@ -329,15 +329,15 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 	var rests []int64 // positions
 	for i := 0; i < len(q.entries); i++ {
 		e := &q.entries[i]
-		if e.ref == nil || !q.opt.Store.Together(e.ref, victim) {
+		if e.ref == nil || !q.opt.Store.SameSegment(e.ref, victim) {
 			continue
 		}
 		ref, kept := e.ref, true
 		if !e.inFlight { // else it is in memory, and may yet arrive
 			if kept = q.load(e, true); !kept {
 				q.entries = slices.Delete(q.entries, i, i+1)
-			} else if !ordinary || e.ordinary > 0 {
-				kept = q.strip(i, ledger.SpoolFull)
+			} else if !ordinary || e.droppable > 0 {
+				kept = q.dropEvents(i, ledger.SpoolFull)
 			}
 		}
 		if !kept {
@@ -369,7 +369,7 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 // there to be stripped.
 func (q *Queue) unload(i int) {
 	if !q.opt.Always && !q.entries[i].inFlight {
-		q.hold(&q.entries[i], nil)
+		q.setRecord(&q.entries[i], nil)
 	}
 }
 
@@ -442,7 +442,7 @@ func (q *Queue) load(e *entry, last bool) bool {
 	}
 	r, err := q.opt.Store.Read(e.ref)
 	if err == nil {
-		q.hold(e, r)
+		q.setRecord(e, r)
 		e.reads, e.retry = 0, time.Time{}
 		return true
 	}
@@ -462,7 +462,7 @@ func (q *Queue) load(e *entry, last bool) bool {
 
 // dropUnreadable gives an entry up that cannot be read.
 func (q *Queue) dropUnreadable(e *entry) {
-	e.ref.Record().GiveUp(ledger.SpoolCorrupt)
+	e.ref.Record().Drop(ledger.SpoolCorrupt)
 	q.opt.Store.Done(e.ref)
 	e.ref = nil
 }
@@ -494,7 +494,7 @@ func (q *Queue) Check() {
 		}
 		q.opt.Store.Done(ref)
 		if !inMemory && e.ref != nil {
-			q.hold(e, nil)
+			q.setRecord(e, nil)
 		}
 	}
 	q.removeGivenUp()
@@ -508,7 +508,7 @@ func (q *Queue) Check() {
 // Settle ends a batch: records for which gone says so leave the queue, the
 // others stay in their place. gone is asked by their index in the batch; it may
 // change the record's partition key then, and only then.
-func (q *Queue) Settle(batch []*pack.Record, gone func(i int) bool) {
+func (q *Queue) Ack(batch []*pack.Record, gone func(i int) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	kept := q.entries[:0]
@@ -524,11 +524,11 @@ func (q *Queue) Settle(batch []*pack.Record, gone func(i int) bool) {
 				} else if q.opt.Store != nil {
 					sent = append(sent, e.record)
 				}
-				q.hold(&e, nil)
+				q.setRecord(&e, nil)
 				continue
 			}
 			e.inFlight = false
-			q.hold(&e, e.record) // it may have got another key
+			q.setRecord(&e, e.record) // it may have got another key
 		}
 		kept = append(kept, e)
 	}
@@ -576,8 +576,8 @@ func (q *Queue) Spill() {
 			return false
 		}
 		r := e.record
-		q.hold(&e, nil)
-		r.GiveUp(ledger.Shutdown)
+		q.setRecord(&e, nil)
+		r.Drop(ledger.Shutdown)
 		return true
 	})
 	q.release()

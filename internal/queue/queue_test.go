@@ -306,12 +306,12 @@ func TestSeveralBatchesAreInFlight(t *testing.T) {
 	}
 	left, forget := r.Left()
 	defer forget()
-	r.Queue.Settle(two, func(i int) bool { return i != 1 }) // 4 stays
+	r.Queue.Ack(two, func(i int) bool { return i != 1 }) // 4 stays
 	if diff := cmp.Diff([]uint64{4, 6}, numbers(r.Batch(2, 1<<20))); diff != "" {
 		t.Errorf("what no other batch has (-want +got):\n%s", diff)
 	}
 	r.Settle(all)
-	r.Queue.Settle(one, none)
+	r.Queue.Ack(one, none)
 	if got := r.Waiting().Records; got != 3 || closed(left) {
 		t.Errorf("%d records wait, want 3; all have left: %t", got, closed(left))
 	}
@@ -329,7 +329,7 @@ func TestNoBatchInFlightIsGivenUp(t *testing.T) {
 	r := inMemory(4)
 	r.push(1, 2, 3, 4)
 	one, two := r.Queue.Batch(1, 1<<20), r.Queue.Batch(1, 1<<20)
-	r.Queue.Settle(one, none)
+	r.Queue.Ack(one, none)
 	r.push(5)
 	if diff := cmp.Diff([]uint64{1}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
@@ -338,5 +338,5 @@ func TestNoBatchInFlightIsGivenUp(t *testing.T) {
 	if diff := cmp.Diff([]uint64{1, 3}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
-	r.Queue.Settle(two, all)
+	r.Queue.Ack(two, all)
 }

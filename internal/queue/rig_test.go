@@ -38,7 +38,7 @@ func recordOf(o *pack.Origin, first uint64, kinds string, padding int) *pack.Rec
 	for i, kind := range kinds {
 		r.Data = append(r.Data, lineOf(first+uint64(i), kind == 'o', padding)...)
 		if kind == 'o' {
-			r.Ordinary++
+			r.Droppable++
 		}
 	}
 	r.Lines = int64(len(r.Data))
@@ -63,7 +63,7 @@ func newRig(opt queue.Options) *rig {
 			r.onLost(loss)
 		}
 	})
-	opt.Stripper = pack.NewStripper(config.CompressionNone)
+	opt.LogDropper = pack.NewLogDropper(config.CompressionNone)
 	r.Queue = queue.New(opt)
 	return r
 }
@@ -74,7 +74,7 @@ func (r *rig) Batch(records, bytes int) []*pack.Record {
 	return r.batch
 }
 
-func (r *rig) Settle(gone func(i int) bool) { r.Queue.Settle(r.batch, gone) }
+func (r *rig) Settle(gone func(i int) bool) { r.Queue.Ack(r.batch, gone) }
 
 // inMemory is a rig without a store that has room for so many records of push.
 func inMemory(records int64) *rig { return newRig(queue.Options{Max: room(records)}) }
@@ -84,7 +84,7 @@ func inMemory(records int64) *rig { return newRig(queue.Options{Max: room(record
 func (r *rig) rec(seq uint64, size int) *pack.Record {
 	return &pack.Record{
 		Data: make([]byte, size-len(key)), PartitionKey: key, Origin: r.origin,
-		First: seq, Last: seq, Events: 1, Ordinary: 1, Lines: int64(size),
+		First: seq, Last: seq, Events: 1, Droppable: 1, Lines: int64(size),
 	}
 }
 
@@ -224,7 +224,7 @@ func (s *store) Append(r *pack.Record) (*spool.Ref, error) {
 	}
 	ref := &spool.Ref{
 		Origin: r.Origin, First: r.First, Last: r.Last, Losses: r.Losses, Lines: r.Lines,
-		Events: r.Events, Ordinary: r.Ordinary, DataSize: r.Size(),
+		Events: r.Events, Droppable: r.Droppable, DataSize: r.Size(),
 	}
 	if n := len(s.segments); n == 0 || s.sealed || s.segments[n-1].size >= s.segment {
 		s.segments, s.sealed = append(s.segments, &segment{}), false
@@ -293,7 +293,7 @@ func (s *store) Sent(r *pack.Record) { s.sent = append(s.sent, r.First) }
 
 func (s *store) Gone(ref *spool.Ref) bool { return s.gone[ref] }
 
-func (s *store) Together(a, b *spool.Ref) bool {
+func (s *store) SameSegment(a, b *spool.Ref) bool {
 	in, _ := s.find(a)
 	other, _ := s.find(b)
 	return in != nil && in == other

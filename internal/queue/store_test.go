@@ -175,7 +175,7 @@ func TestPlatformEventsAreGivenUpWhereThereIsNothingElse(t *testing.T) {
 func TestTheStoreGivesUpOrdinaryLinesFirst(t *testing.T) {
 	r := newRig(queue.Options{Max: 0})
 	s := &store{max: 5200, segment: 1000}
-	r.Queue = queue.New(queue.Options{Max: 0, Store: s, Stripper: pack.NewStripper(config.CompressionNone)})
+	r.Queue = queue.New(queue.Options{Max: 0, Store: s, LogDropper: pack.NewLogDropper(config.CompressionNone)})
 	// Segments of about three records of 400 bytes each.
 	for i, kinds := range []string{"pp", "pp", "pp", "oo", "op", "pp", "oo", "oo", "pp"} {
 		r.Push(recordOf(r.origin, uint64(10*i+1), kinds, 100))

@@ -222,7 +222,7 @@ func TestRefusalIsWhatSomebodyHasToMend(t *testing.T) {
 					r.push(1, 2)
 				}
 				time.Sleep(time.Minute)
-				err := r.Refusal()
+				err := r.PermanentError()
 				if (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("Refusal is %v, want %q", err, tt.want)
 				}
@@ -231,7 +231,7 @@ func TestRefusalIsWhatSomebodyHasToMend(t *testing.T) {
 				}
 				r.kinesis.become(accept)
 				time.Sleep(time.Minute)
-				if err := r.Refusal(); err != nil {
+				if err := r.PermanentError(); err != nil {
 					t.Errorf("all is well again, and Refusal is %v", err)
 				}
 			})
@@ -242,7 +242,7 @@ func TestRefusalIsWhatSomebodyHasToMend(t *testing.T) {
 			r := start(t, deny, fail)
 			r.push(1)
 			time.Sleep(time.Minute)
-			if err := r.Refusal(); err != nil {
+			if err := r.PermanentError(); err != nil {
 				t.Errorf("Refusal is %v", err)
 			}
 		})

@@ -921,7 +921,7 @@ func TestTroubleSaysWhyRecordsWait(t *testing.T) {
 				}
 				time.Sleep(300 * time.Millisecond)
 				r.stop()
-				if got := r.Trouble(); got != tt.want {
+				if got := r.LastError(); got != tt.want {
 					t.Errorf("Trouble is %q, want %q", got, tt.want)
 				}
 			})
@@ -932,7 +932,7 @@ func TestTroubleSaysWhyRecordsWait(t *testing.T) {
 			r := start(t, deny, accept)
 			r.push(1)
 			time.Sleep(forever)
-			if got := r.Trouble(); got != "there was no time for more" {
+			if got := r.LastError(); got != "there was no time for more" {
 				t.Errorf("Trouble is %q", got)
 			}
 		})

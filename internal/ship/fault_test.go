@@ -92,10 +92,10 @@ func TestAPutterThatAlwaysPanicsIsAnOutage(t *testing.T) {
 		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) || !r.Unavailable() {
 			t.Errorf("Flush returned %v; unavailable: %t", err, r.Unavailable())
 		}
-		if text := r.Trouble(); text != "a fault in Kinetel" {
+		if text := r.LastError(); text != "a fault in Kinetel" {
 			t.Errorf("Trouble is %q", text)
 		}
-		if err := r.Refusal(); err != nil {
+		if err := r.PermanentError(); err != nil {
 			t.Errorf("Refusal is %v, but nobody can mend it", err)
 		}
 		time.Sleep(forever)
@@ -169,12 +169,12 @@ func (b *brittle) CloseIdle() {
 	b.fakeKinesis.CloseIdle()
 }
 
-func (b *brittle) Renew() {
+func (b *brittle) InvalidateCredentials() {
 	if b.renew > 0 {
 		b.renew--
-		panic("Renew")
+		panic("InvalidateCredentials")
 	}
-	b.fakeKinesis.Renew()
+	b.fakeKinesis.InvalidateCredentials()
 }
 
 func TestAPutterMayPanicAnywhere(t *testing.T) {
@@ -308,7 +308,7 @@ func TestEveryRecordIsTakenWhateverPanics(t *testing.T) {
 			default:
 			}
 			taken, lost, waiting = k.accepted(), r.account.Total(), r.waiting()
-			for _, loss := range r.origin.Ledger.Take() {
+			for _, loss := range r.origin.Ledger.TakePending() {
 				rejected = append(rejected, loss.First)
 			}
 		})
@@ -368,7 +368,7 @@ func (s *shelf) Done(*spool.Ref) {
 	s.left--
 }
 
-func (s *shelf) Together(a, b *spool.Ref) bool { return a == b }
+func (s *shelf) SameSegment(a, b *spool.Ref) bool { return a == b }
 func (s *shelf) Seal(*spool.Ref)               {}
 func (s *shelf) Check() bool                   { return true }
 func (s *shelf) Gone(*spool.Ref) bool          { return false }

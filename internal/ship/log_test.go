@@ -83,7 +83,7 @@ func TestWhatIsToldOfAnOutage(t *testing.T) {
 		if text, _ := attrs["error"].(string); !strings.Contains(text, "AccessDeniedException") || !strings.Contains(text, "because") {
 			t.Errorf("the cause is told as %q", text)
 		}
-		want := kinesis.Mend(&kinesis.Error{Class: kinesis.Denied, Status: 400, Code: "AccessDeniedException"})
+		want := kinesis.Fix(&kinesis.Error{Class: kinesis.Denied, Status: 400, Code: "AccessDeniedException"})
 		if attrs["mend"] != want || want == "" {
 			t.Errorf("what to do is told as %v, want %q", attrs["mend"], want)
 		}

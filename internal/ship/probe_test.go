@@ -24,8 +24,8 @@ func TestARefusedFirstRecordDoesNotBlockTheOthers(t *testing.T) {
 		if taken := r.kinesis.accepted(); !slices.Equal(taken, []uint64{2}) || r.account.Total() != 1 || r.waiting() != 0 {
 			t.Errorf("taken %v, %d given up, %d wait", taken, r.account.Total(), r.waiting())
 		}
-		if r.Unavailable() || r.NeedsAnother() || r.Refusal() != nil {
-			t.Errorf("unavailable: %t, another is needed: %t, refusal: %v", r.Unavailable(), r.NeedsAnother(), r.Refusal())
+		if r.Unavailable() || r.NeedsAnother() || r.PermanentError() != nil {
+			t.Errorf("unavailable: %t, another is needed: %t, refusal: %v", r.Unavailable(), r.NeedsAnother(), r.PermanentError())
 		}
 		r.push(3)
 		time.Sleep(time.Second)
@@ -62,8 +62,8 @@ func TestARequestThatIsRefusedWhateverItsRecordsKeepsThem(t *testing.T) {
 			r.push(seq + 1)
 			time.Sleep(100 * time.Millisecond)
 		}
-		if r.account.Total() != 0 || r.waiting() != 100 || r.Refusal() == nil {
-			t.Errorf("%d given up, %d wait, refusal: %v", r.account.Total(), r.waiting(), r.Refusal())
+		if r.account.Total() != 0 || r.waiting() != 100 || r.PermanentError() == nil {
+			t.Errorf("%d given up, %d wait, refusal: %v", r.account.Total(), r.waiting(), r.PermanentError())
 		}
 		if n := len(r.kinesis.requests()); n > 6 {
 			t.Errorf("%d requests in 10 s", n)

@@ -137,7 +137,7 @@ func (k *fakeKinesis) CloseIdle() {
 	k.idle = append(k.idle, len(k.calls))
 }
 
-func (k *fakeKinesis) Renew() {
+func (k *fakeKinesis) InvalidateCredentials() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.renews = append(k.renews, len(k.calls))
@@ -283,7 +283,7 @@ type setting struct {
 func startWith(t testing.TB, s setting, script ...answer) *rig {
 	r := &rig{kinesis: &fakeKinesis{script: script}, account: &ledger.Account{}, log: &logbook{}, began: time.Now()}
 	r.origin = &pack.Origin{EnvironmentID: "e1", Ledger: ledger.New(r.account, nil)}
-	opt := queue.Options{Max: 1 << 40, Stripper: pack.NewStripper(config.CompressionNone)}
+	opt := queue.Options{Max: 1 << 40, LogDropper: pack.NewLogDropper(config.CompressionNone)}
 	if s.store != nil {
 		opt.Store, opt.Max = s.store, 0 // what is not the newest goes into the store
 	}

@@ -59,7 +59,7 @@ type Putter interface {
 	// CloseIdle drops connections that may be dead.
 	CloseIdle()
 	// Renew has the credentials read anew with the next request.
-	Renew()
+	InvalidateCredentials()
 }
 
 // Shipper sends a queue's records. Run does the work; Flush and Drain are called by
@@ -89,8 +89,8 @@ type Shipper struct {
 	renew    bool              // and new credentials
 	ending   chan struct{}     // closed when the environment ends
 	end      time.Time         // when it ends; zero: it does not, or no matter when
-	trouble  error             // of the last attempt that failed; nil: none did since
-	told     bool              // that Kinesis does not take everything
+	lastError  error             // of the last attempt that failed; nil: none did since
+	outageLogged     bool              // that Kinesis does not take everything
 	lostAt   int64             // events lost when that was told
 	proven   bool              // Kinesis has taken a request as a whole
 
@@ -184,7 +184,7 @@ func (s *Shipper) NeedsAnother() bool { return s.alone.Load() }
 
 // assess has Unavailable know what has changed. Called with mu.
 func (s *Shipper) assess() {
-	s.unavailable.Store(!s.breaker.Closed() || s.holds.Hopeless())
+	s.unavailable.Store(!s.breaker.Closed() || s.holds.Exhausted())
 }
 
 // Flush has what waits sent, and returns when all of it is in Kinesis or given
@@ -201,7 +201,7 @@ func (s *Shipper) Flush(ctx context.Context) error {
 	err := s.wait(ctx, opened)
 	if ctx.Err() != nil && err != nil && s.stats.records.Load() == records {
 		s.mu.Lock()
-		s.holds.Vain(time.Now(), time.Since(began))
+		s.holds.Unproductive(time.Now(), time.Since(began))
 		s.assess()
 		s.mu.Unlock()
 	}
@@ -275,23 +275,23 @@ func (s *Shipper) wait(ctx context.Context, hopeless <-chan struct{}) error {
 
 // Refusal returns why Kinesis refuses what it is sent until somebody mends it;
 // nil where it does not, as far as it is known.
-func (s *Shipper) Refusal() error {
+func (s *Shipper) PermanentError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.trouble == nil || !s.breaker.Refused() {
+	if s.lastError == nil || !s.breaker.Refused() {
 		return nil
 	}
-	return s.trouble
+	return s.lastError
 }
 
 // Trouble says why records wait, as far as it is known.
-func (s *Shipper) Trouble() string {
+func (s *Shipper) LastError() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.trouble == nil {
+	if s.lastError == nil {
 		return "there was no time for more"
 	}
-	return s.trouble.Error()
+	return s.lastError.Error()
 }
 
 // unanswered notes that the last request was broken off because there was no
@@ -299,8 +299,8 @@ func (s *Shipper) Trouble() string {
 func (s *Shipper) unanswered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.trouble == nil {
-		s.trouble = fmt.Errorf("a request got no answer within %s", s.stats.latency.Last().Round(time.Millisecond))
+	if s.lastError == nil {
+		s.lastError = fmt.Errorf("a request got no answer within %s", s.stats.latency.Last().Round(time.Millisecond))
 	}
 }
 
@@ -325,7 +325,7 @@ func (s *Shipper) work(ctx context.Context) {
 	var batch []*pack.Record // in flight
 	for !guard.Run(s.log, "ship", func() { s.run(ctx, &batch) }) {
 		s.unavailable.Store(true) // until something goes through
-		guard.Run(s.log, "keep what was in flight", func() { s.settle(batch, func(int) bool { return false }) })
+		guard.Run(s.log, "keep what was in flight", func() { s.ack(batch, func(int) bool { return false }) })
 		batch = nil
 		select {
 		case <-ctx.Done():
@@ -405,9 +405,9 @@ func (s *Shipper) batch(records, bytes int) []*pack.Record {
 }
 
 // settle ends a batch; gone is as for the queue.
-func (s *Shipper) settle(batch []*pack.Record, gone func(i int) bool) {
+func (s *Shipper) ack(batch []*pack.Record, gone func(i int) bool) {
 	bytes := size(batch) // a record may get another key
-	s.queue.Settle(batch, gone)
+	s.queue.Ack(batch, gone)
 	s.mu.Lock()
 	s.inFlight -= bytes
 	s.mu.Unlock()
@@ -461,15 +461,15 @@ func (s *Shipper) pause(ctx context.Context) {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-s.kick:
-		s.cut(ctx, timer)
+		s.shortenPause(ctx, timer)
 	case <-another:
-		s.cut(ctx, timer)
+		s.shortenPause(ctx, timer)
 	}
 }
 
 // cut ends a pause soon. It leaves a while between two attempts: the first may
 // have stored its records.
-func (s *Shipper) cut(ctx context.Context, timer *time.Timer) {
+func (s *Shipper) shortenPause(ctx context.Context, timer *time.Timer) {
 	soon := time.Now().Add(kickDelay/2 + jitter(kickDelay/2))
 	s.mu.Lock()
 	if soon.Before(s.resume) {
@@ -520,7 +520,7 @@ func (s *Shipper) send(ctx context.Context, batch []*pack.Record) {
 		s.bisect(ctx, batch, began, err)
 	default:
 		s.unsent(ctx, began, err, len(batch))
-		s.settle(batch, func(int) bool { return false })
+		s.ack(batch, func(int) bool { return false })
 	}
 }
 
@@ -545,7 +545,7 @@ func (s *Shipper) put(ctx context.Context, batch []*pack.Record) ([]kinesis.Resu
 		s.putter.CloseIdle()
 	}
 	if renew {
-		s.putter.Renew()
+		s.putter.InvalidateCredentials()
 	}
 	results, err := s.try(ctx, batch)
 	switch e := (*kinesis.Error)(nil); {
@@ -554,7 +554,7 @@ func (s *Shipper) put(ctx context.Context, batch []*pack.Record) ([]kinesis.Resu
 	case e.Reused, errors.Is(err, errStale):
 		s.putter.CloseIdle()
 	case e.Class == kinesis.Credentials:
-		s.putter.Renew()
+		s.putter.InvalidateCredentials()
 	default:
 		return results, err
 	}
@@ -647,7 +647,7 @@ func (s *Shipper) answered(batch []*pack.Record, began time.Time, results []kine
 	default:
 		s.partly(failed, len(batch), gone, example)
 	}
-	s.settle(batch, func(i int) bool {
+	s.ack(batch, func(i int) bool {
 		if !results[i].OK() {
 			throttled(batch[i])
 		}
@@ -677,16 +677,16 @@ func (s *Shipper) partly(failed, of int, gone int64, example kinesis.Result) {
 	s.stats.retried.Add(int64(failed))
 	left := s.queue.Waiting().Size - gone // which is settled only then
 	s.mu.Lock()
-	s.trouble = throttling(example)
+	s.lastError = throttling(example)
 	s.behind.Store(0)
 	s.breaker.Partly(time.Now(), left)
 	s.assess()
 	failures, _ := s.breaker.Failures()
 	s.pauseFor(s.breaker.Delay(s.timeLeft()))
-	told := s.told
+	told := s.outageLogged
 	s.mu.Unlock()
 	if !told && failures >= tellPartlyAfter {
-		s.tell(throttling(example)) // a shard that is too hot for good
+		s.logOutage(throttling(example)) // a shard that is too hot for good
 	}
 	s.log.Debug("some records were not taken and are sent again", "failed", failed, "of", of,
 		"code", example.ErrorCode, "message", example.ErrorMessage)
@@ -738,7 +738,7 @@ func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, began time.T
 	case b.failed > 0:
 		s.partly(b.failed, len(batch), gone, b.example)
 	}
-	s.settle(batch, func(i int) bool {
+	s.ack(batch, func(i int) bool {
 		if b.throttled[i] {
 			throttled(batch[i])
 		}
@@ -767,7 +767,7 @@ func (s *Shipper) probe(ctx context.Context, err error) error {
 		return kinesis.AsDenied(err)
 	}
 	taken := -1
-	defer func() { s.settle(rest, func(i int) bool { return i == taken }) }()
+	defer func() { s.ack(rest, func(i int) bool { return i == taken }) }()
 	tried := map[int]bool{}
 	for _, i := range []int{0, len(rest) / 2, len(rest) - 1} {
 		if tried[i] {
@@ -838,7 +838,7 @@ func (s *Shipper) reject(r *pack.Record, err error) {
 	s.stats.rejected.Add(int64(r.Events))
 	s.log.Error("Kinesis refuses a record for good; its events were given up",
 		"events", r.Events, "first_seq", r.First, "last_seq", r.Last, "bytes", r.Size(), "error", err.Error())
-	r.GiveUp(ledger.Rejected)
+	r.Drop(ledger.Rejected)
 }
 
 // failed notes an attempt that began then and failed as a whole, and logs it once.
@@ -848,7 +848,7 @@ func (s *Shipper) failed(began time.Time, err error, records int) {
 	refused := class == kinesis.Denied || class == kinesis.Credentials
 	now := time.Now()
 	s.mu.Lock()
-	s.trouble = err
+	s.lastError = err
 	// Something that somebody has to mend is news even where Kinesis was only
 	// slow before.
 	worse := refused && s.breaker.Open() && !s.breaker.Refused()
@@ -877,19 +877,19 @@ func (s *Shipper) failed(began time.Time, err error, records int) {
 		}
 	}
 	s.pauseFor(delay)
-	told := s.told
+	told := s.outageLogged
 	s.mu.Unlock()
 	if opened && !told || worse {
-		s.tell(err)
+		s.logOutage(err)
 	}
 }
 
 // tell tells that Kinesis does not take everything.
-func (s *Shipper) tell(err error) {
+func (s *Shipper) logOutage(err error) {
 	lost := s.lost()
 	s.mu.Lock()
-	if !s.told {
-		s.told, s.lostAt = true, lost
+	if !s.outageLogged {
+		s.outageLogged, s.lostAt = true, lost
 	}
 	s.mu.Unlock()
 	waiting := s.queue.Waiting()
@@ -897,7 +897,7 @@ func (s *Shipper) tell(err error) {
 		"error", err.Error(), "class", kinesis.ClassOf(err).String(),
 		"waiting_records", waiting.Records, "waiting_events", waiting.Events, "waiting_bytes", waiting.Size,
 	}
-	if mend := kinesis.Mend(err); mend != "" {
+	if mend := kinesis.Fix(err); mend != "" {
 		attrs = append(attrs, "mend", mend)
 	}
 	s.log.Error("Kinesis does not take telemetry; it waits and is tried again, and no invocation is held for it", attrs...)
@@ -911,13 +911,13 @@ func (s *Shipper) succeeded(gone int64) {
 	left, lost := s.queue.Waiting().Size, s.lost()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trouble = nil
+	s.lastError = nil
 	s.holds.Answered(time.Now(), s.stats.latency.Last())
 	failures, since := s.breaker.Failures()
 	over := s.breaker.Succeeded(gone, left)
 	s.assess()
-	if over && s.told {
-		s.told = false
+	if over && s.outageLogged {
+		s.outageLogged = false
 		s.log.Warn("Kinesis takes telemetry again", "failed_for", age(since).Round(time.Millisecond).String(),
 			"attempts", failures, "lost_events", lost-s.lostAt)
 	}

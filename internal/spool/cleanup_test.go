@@ -215,7 +215,7 @@ func TestWhatIsInTheWayGoes(t *testing.T) {
 			}
 			ref := r.append(record(o, 11, 20, 1000))
 			r.journal(o, 21, 22, "")
-			r.Promise(o, 22, []*spool.Ref{ref})
+			r.WriteManifest(o, 22, []*spool.Ref{ref})
 			want(t, r.recover(), "record 11-20", `lines 21-22 {"seq":21}{"seq":22}`, "next 23")
 		})
 	}

@@ -166,7 +166,7 @@ func parseHeader(b []byte) (h header, behind, ok bool) {
 type recordMeta struct {
 	// The key is kept as base64: JSON text could not hold every one.
 	PartitionKey []byte        `json:"partitionKey,omitempty"`
-	Ordinary     int           `json:"ordinary,omitempty"`
+	Droppable     int           `json:"ordinary,omitempty"`
 	Lines        int64         `json:"lines,omitempty"`
 	Losses       []ledger.Loss `json:"losses,omitempty"`
 }
@@ -174,7 +174,7 @@ type recordMeta struct {
 // valid reports whether the members make sense.
 func (m *recordMeta) valid() bool {
 	key := utf8.RuneCount(m.PartitionKey)
-	return key > 0 && key <= 256 && utf8.Valid(m.PartitionKey) && m.Ordinary >= 0 && m.Ordinary <= pack.MaxEvents && m.Lines >= 0 && m.Lines <= maxBytes &&
+	return key > 0 && key <= 256 && utf8.Valid(m.PartitionKey) && m.Droppable >= 0 && m.Droppable <= pack.MaxEvents && m.Lines >= 0 && m.Lines <= maxBytes &&
 		len(m.Losses) <= pack.MaxEvents && !slices.ContainsFunc(m.Losses, func(l ledger.Loss) bool { return !valid(l) })
 }
 
@@ -182,7 +182,7 @@ func (m *recordMeta) valid() bool {
 // the frame follows: the header again, which is returned.
 func appendRecord(dst []byte, r *pack.Record) ([]byte, header, error) {
 	meta, err := json.Marshal(recordMeta{
-		PartitionKey: []byte(r.PartitionKey), Ordinary: r.Ordinary, Lines: r.Lines, Losses: r.Losses,
+		PartitionKey: []byte(r.PartitionKey), Droppable: r.Droppable, Lines: r.Lines, Losses: r.Losses,
 	})
 	if err != nil {
 		return dst, header{}, fmt.Errorf("write what is known of a record as JSON: %w", err)

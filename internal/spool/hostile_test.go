@@ -73,7 +73,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 				}
 				ref := l.append(record(left[0].Origin, 60, 60, 10))
 				l.journal(left[0].Origin, 61, 61, "")
-				l.Promise(left[0].Origin, 61, append(left[0].Records, ref))
+				l.WriteManifest(left[0].Origin, 61, append(left[0].Records, ref))
 				l.Spool.Close()
 				if b, err := os.ReadFile(elsewhere); err == nil && string(b) != "the function's" {
 					t.Errorf("elsewhere there is %q", b)
@@ -158,7 +158,7 @@ func TestNobodyWaitsForARecoveryThatHangs(t *testing.T) {
 		}
 		return n, nil
 	})
-	done := make(chan []spool.Leftover)
+	done := make(chan []spool.Recovered)
 	go func() { done <- l.Recover() }()
 	for range 3 { // meta, a segment, the journal
 		<-hangs

@@ -27,7 +27,7 @@ func ended(t *testing.T) (r *rig, files []string) {
 	for _, ref := range refs[:3] {
 		r.Done(ref)
 	}
-	r.Promise(o, 200, refs[3:])
+	r.WriteManifest(o, 200, refs[3:])
 	r.Close()
 	for _, name := range r.files() {
 		if filepath.Ext(name) == ".seg" {
@@ -41,7 +41,7 @@ func ended(t *testing.T) (r *rig, files []string) {
 }
 
 // next is what the next process finds.
-func (r *rig) next() spool.Leftover {
+func (r *rig) next() spool.Recovered {
 	r.t.Helper()
 	r.open(64 << 20)
 	left := r.Recover()
@@ -51,7 +51,7 @@ func (r *rig) next() spool.Leftover {
 	return left[0]
 }
 
-func (r *rig) lost(left spool.Leftover) (lost []ledger.Loss) {
+func (r *rig) lost(left spool.Recovered) (lost []ledger.Loss) {
 	r.t.Helper()
 	found := 0
 	for _, ref := range left.Records {
@@ -162,7 +162,7 @@ func TestAPromiseIsBelievedOnce(t *testing.T) {
 
 func TestWithoutAFolderNothingIsPromised(t *testing.T) {
 	r := newRig(t, 1<<20)
-	r.Promise(&pack.Origin{EnvironmentID: mine}, 7, nil)
+	r.WriteManifest(&pack.Origin{EnvironmentID: mine}, 7, nil)
 	r.Close()
 	if files := r.files(); len(files) > 0 {
 		t.Errorf("%v was made", files)

@@ -117,7 +117,7 @@ func (w *world) append() {
 	last := max(first, e.last) // the record of a line that was not journalled, if need be
 	r := record(e.origin, first, last, rapid.SampledFrom([]int{0, 10, 2000, 70_000}).Draw(w.t, "bytes"))
 	r.PartitionKey = rapid.StringN(1, 20, -1).Draw(w.t, "key")
-	r.Ordinary, r.Lines = rapid.IntRange(0, 9).Draw(w.t, "ordinary"), int64(rapid.IntRange(0, 1<<40).Draw(w.t, "bytes of lines"))
+	r.Droppable, r.Lines = rapid.IntRange(0, 9).Draw(w.t, "ordinary"), int64(rapid.IntRange(0, 1<<40).Draw(w.t, "bytes of lines"))
 	tells := rapid.Bool().Draw(w.t, "tells")
 	if tells {
 		r.Losses = slices.Clone(e.losses)
@@ -194,9 +194,9 @@ func (w *world) seal() {
 }
 
 // check compares what is recovered with the model, which then goes on from it.
-func (w *world) check(leftovers []spool.Leftover) {
+func (w *world) check(leftovers []spool.Recovered) {
 	t := w.t
-	byID := map[string]spool.Leftover{}
+	byID := map[string]spool.Recovered{}
 	for _, l := range leftovers {
 		byID[l.Origin.EnvironmentID] = l
 	}
@@ -244,7 +244,7 @@ func (w *world) check(leftovers []spool.Leftover) {
 	w.envs = append(still, w.envs[len(w.envs)-1])
 }
 
-func (w *world) checkRecords(e *env, l spool.Leftover) {
+func (w *world) checkRecords(e *env, l spool.Recovered) {
 	t := w.t
 	var left []*stored
 	for i, ref := range l.Records {
@@ -286,7 +286,7 @@ func (w *world) checkRecords(e *env, l spool.Leftover) {
 	e.records = left
 }
 
-func (w *world) checkLines(e *env, l spool.Leftover) {
+func (w *world) checkLines(e *env, l spool.Recovered) {
 	t := w.t
 	for _, run := range l.Lines {
 		for i, line := range bytes.SplitAfter(run.Lines, []byte("\n")) {

@@ -51,7 +51,7 @@ const (
 
 // Leftover is what an ended process left of an environment. It belongs to this
 // process until Close.
-type Leftover struct {
+type Recovered struct {
 	Origin   *pack.Origin  // its Ledger is the caller's to set
 	Next     uint64        // the first number that was never given
 	Records  []*Ref        // that are not done, by First
@@ -70,8 +70,8 @@ type Run struct {
 // beside the other methods, which do not wait for it while it reads. A folder
 // whose process lives is left alone. What it reads is bounded by Max and by the
 // limits above, because other processes may have written it.
-func (s *Spool) Recover() []Leftover {
-	var leftovers []Leftover
+func (s *Spool) Recover() []Recovered {
+	var leftovers []Recovered
 	budget := budget{bytes: s.opt.Max, records: maxRecords}
 	for _, e := range s.claim() {
 		left := s.restore(e, &budget)
@@ -129,7 +129,7 @@ func (s *Spool) claim() (claimed []*environment) {
 			rest += len(folders) - i
 			break
 		}
-		e := s.take(f.name)
+		e := s.adopt(f.name)
 		if e == nil {
 			continue
 		}
@@ -147,7 +147,7 @@ func (s *Spool) claim() (claimed []*environment) {
 
 // take locks one folder and lists its files. It returns nil where the folder
 // is not to be had.
-func (s *Spool) take(name string) *environment {
+func (s *Spool) adopt(name string) *environment {
 	// An environment of this process is known before its folder is made.
 	s.mu.Lock()
 	known := s.closed || s.envs[name] != nil
@@ -238,7 +238,7 @@ func (e *environment) size() int64 {
 
 // admit makes an adopted environment one of the Spool's. It reports whether
 // anything is left of it; its folder is removed otherwise.
-func (s *Spool) admit(e *environment, left *Leftover) bool {
+func (s *Spool) admit(e *environment, left *Recovered) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -266,10 +266,10 @@ func (s *Spool) admit(e *environment, left *Leftover) bool {
 }
 
 // restore reads the files of an environment that nobody else knows yet.
-func (s *Spool) restore(e *environment, budget *budget) *Leftover {
+func (s *Spool) restore(e *environment, budget *budget) *Recovered {
 	before := e.size()
 	e.readMeta()
-	left := &Leftover{Origin: &pack.Origin{EnvironmentID: e.id, Resource: e.resource}}
+	left := &Recovered{Origin: &pack.Origin{EnvironmentID: e.id, Resource: e.resource}}
 	left.Origin.Describe(e.details)
 	r := &restorer{spool: s, env: e, left: left, budget: budget}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.segment(seg) })
@@ -277,17 +277,17 @@ func (s *Spool) restore(e *environment, budget *budget) *Leftover {
 	if e.journal.path != "" {
 		r.journal()
 	}
-	if r.promise = s.readPromise(e); r.promise != nil {
-		r.number(r.promise.Last)
+	if r.manifest = s.readManifest(e); r.manifest != nil {
+		r.number(r.manifest.Last)
 	}
-	r.sum()
+	r.reconcile()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes += e.size() - before
 	for _, ref := range r.done {
 		ref.seg.records--
-		s.settle(ref.seg, ref.offset)
+		s.markDone(ref.seg, ref.offset)
 	}
 	return left
 }
@@ -320,12 +320,12 @@ func (e *environment) readMeta() {
 type restorer struct {
 	spool  *Spool
 	env    *environment
-	left   *Leftover
+	left   *Recovered
 	budget *budget
 
-	promise   *promise // nil: the process did not end in order
+	manifest   *manifest // nil: the process did not end in order
 	inRecords spans    // numbers of records, readable or done
-	spoiled   []bad
+	spoiled   []corruptFrame
 	runs      []Run
 	lines     int    // bytes of these
 	done      []*Ref // though no frame says so
@@ -336,7 +336,7 @@ type restorer struct {
 }
 
 // bad is events that the files have lost.
-type bad struct {
+type corruptFrame struct {
 	loss   ledger.Loss // without a number: none
 	told   []ledger.Loss
 	seg    *segment // nil: the journal
@@ -451,7 +451,7 @@ func (r *restorer) segment(seg *segment) bool {
 				r.before = max(r.before, h.last)
 				refs = append(refs, &Ref{
 					Origin: r.left.Origin, First: h.first, Last: h.last, Losses: meta.Losses, Lines: meta.Lines,
-					Events: int(h.count), Ordinary: meta.Ordinary, DataSize: len(data) + len(meta.PartitionKey),
+					Events: int(h.count), Droppable: meta.Droppable, DataSize: len(data) + len(meta.PartitionKey),
 					seg: seg, offset: it.offset, size: int32(it.size), adopted: true,
 				})
 				return
@@ -498,7 +498,7 @@ func (r *restorer) segment(seg *segment) bool {
 			r.left.Losses = append(r.left.Losses, k.loss)
 		}
 	}
-	r.settle(from, seg.path, func(b bad) bool {
+	r.settle(from, seg.path, func(b corruptFrame) bool {
 		if done[b.at] && b.record { // it was shipped before it was spoiled
 			r.number(b.loss.Last)
 			r.inRecords.add(b.loss.First, b.loss.Last)
@@ -550,7 +550,7 @@ func (r *restorer) journal() {
 		r.left.Fragment = fragment
 	}
 	r.env.fragment = r.left.Fragment != nil
-	r.settle(from, path, func(bad) bool { return false })
+	r.settle(from, path, func(corruptFrame) bool { return false })
 }
 
 // keepLines keeps those lines of a journal's frame that are in no record. It
@@ -593,7 +593,7 @@ func (r *restorer) keepLines(h header, lines []byte) bool {
 
 // add notes events that cannot be read. Where there are too many such places,
 // it widens the last one.
-func (r *restorer) add(b bad) {
+func (r *restorer) add(b corruptFrame) {
 	n := len(r.spoiled)
 	if n < maxFindings || r.spoiled[n-1].seg != b.seg {
 		r.spoiled = append(r.spoiled, b)
@@ -612,7 +612,7 @@ func (r *restorer) add(b bad) {
 // damaged notes a frame of which only the header can be read.
 func (r *restorer) damaged(it item, seg *segment, size int64, told []ledger.Loss) {
 	h := it.header
-	b := bad{seg: seg, at: it.offset, size: it.size, record: h.kind == kindRecord, told: told}
+	b := corruptFrame{seg: seg, at: it.offset, size: it.size, record: h.kind == kindRecord, told: told}
 	known := h.kind == kindRecord || h.kind == kindLoss || h.kind == kindLines
 	if known && h.first > 0 && h.first <= h.last && h.last <= maxNumber {
 		h.count = uint32(min(uint64(max(h.count, 1)), h.last-h.first+1))
@@ -626,7 +626,7 @@ func (r *restorer) damaged(it item, seg *segment, size int64, told []ledger.Loss
 // gap notes bytes of no frame. All that is known of them are the numbers before
 // and behind.
 func (r *restorer) gap(it item, seg *segment) {
-	b := bad{seg: seg, at: it.offset, size: it.size}
+	b := corruptFrame{seg: seg, at: it.offset, size: it.size}
 	if it.size >= 2*headerSize && r.before < maxNumber { // else no events fit
 		// Nothing is behind it yet: one event at least.
 		b.loss = ledger.Loss{First: r.before + 1, Last: r.before + 1, Count: 1, Bytes: it.size, Reason: ledger.SpoolCorrupt}
@@ -655,7 +655,7 @@ func (r *restorer) end(h header) {
 
 // settle drops, of what is spoiled in the file that was read, what is settled
 // and what has no events, and logs it once.
-func (r *restorer) settle(from int, path string, settled func(bad) bool) {
+func (r *restorer) settle(from int, path string, settled func(corruptFrame) bool) {
 	var bytes int64
 	kept := r.spoiled[:from]
 	places := 0
@@ -697,10 +697,10 @@ func (r *restorer) close(seg *segment, mark uint64) {
 }
 
 // sum brings together what segments and journal said.
-func (r *restorer) sum() {
+func (r *restorer) reconcile() {
 	left, e := r.left, r.env
 	left.Lines = r.runs
-	if len(left.Lines) == 0 && slices.ContainsFunc(r.spoiled, func(b bad) bool { return b.seg == nil }) {
+	if len(left.Lines) == 0 && slices.ContainsFunc(r.spoiled, func(b corruptFrame) bool { return b.seg == nil }) {
 		e.journalFirst = 0 // not emptied: nobody is told yet of what it lost
 	}
 	order.By(left.Records, func(a, b *Ref) int { return cmp.Compare(a.First, b.First) })
@@ -720,10 +720,10 @@ func (r *restorer) sum() {
 			seen.add(b.loss.First, b.loss.Last)
 		}
 	}
-	if r.promise != nil {
-		left.Losses = append(left.Losses, r.promise.broken(union(inJournal, r.inRecords, told))...)
+	if r.manifest != nil {
+		left.Losses = append(left.Losses, r.manifest.missing(union(inJournal, r.inRecords, told))...)
 		left.Records = slices.DeleteFunc(left.Records, func(ref *Ref) bool {
-			if r.promise.has(ref) {
+			if r.manifest.has(ref) {
 				return false
 			}
 			r.done = append(r.done, ref) // and the frame that said so is lost
@@ -732,7 +732,7 @@ func (r *restorer) sum() {
 	}
 	forGap, forLines, forRecord := union(inJournal, r.inRecords, told), union(inJournal, r.inRecords, seen), union(inJournal)
 	for _, b := range r.spoiled {
-		if b.gap && r.promise != nil {
+		if b.gap && r.manifest != nil {
 			continue // it is known what was in it
 		}
 		known := forRecord

@@ -277,7 +277,7 @@ func (seg *segment) needed() bool {
 
 // settle notes on disk that what is at the offset is done, in the cheapest
 // way: nothing but a frame of a few bytes, or no file at all.
-func (s *Spool) settle(seg *segment, offset int64) {
+func (s *Spool) markDone(seg *segment, offset int64) {
 	e := seg.env
 	if seg.gone {
 		if seg.records == 0 {
@@ -379,7 +379,7 @@ func (s *Spool) drop(e *environment, k *kept) {
 
 // toldBy returns the kept losses that a record with these losses tells of. A
 // ledger says by a number; without one, they are those that a loss is made of.
-func (e *environment) toldBy(losses []ledger.Loss) (told []*kept) {
+func (e *environment) reportedBy(losses []ledger.Loss) (told []*kept) {
 	var number uint64
 	for _, loss := range losses {
 		number = max(number, loss.Number)

@@ -102,7 +102,7 @@ type Ref struct {
 	Losses      []ledger.Loss // that its lines tell of
 	Lines       int64         // bytes before compression
 	Events      int
-	Ordinary    int
+	Droppable    int
 	DataSize    int // bytes of data and partition key
 
 	seg    *segment
@@ -121,7 +121,7 @@ func (ref *Ref) Size() int64 { return int64(ref.size) }
 func (ref *Ref) Record() *pack.Record {
 	return &pack.Record{
 		Origin: ref.Origin, First: ref.First, Last: ref.Last, Events: ref.Events,
-		Ordinary: ref.Ordinary, Lines: ref.Lines, Losses: ref.Losses,
+		Droppable: ref.Droppable, Lines: ref.Lines, Losses: ref.Losses,
 	}
 }
 
@@ -149,12 +149,12 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	}
 	ref := &Ref{
 		Origin: r.Origin, First: r.First, Last: r.Last, Losses: r.Losses, Lines: r.Lines,
-		Events: r.Events, Ordinary: r.Ordinary, DataSize: r.Size(),
+		Events: r.Events, Droppable: r.Droppable, DataSize: r.Size(),
 		seg: seg, offset: seg.size, size: int32(h.size()),
 	}
 	// What the record tells of is settled by the same write: no moment has it
 	// told of twice.
-	told := e.toldBy(r.Losses)
+	told := e.reportedBy(r.Losses)
 	end := appendHeader(nil, h, again)
 	for _, k := range told {
 		if k.seg == seg {
@@ -182,7 +182,7 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	for _, k := range told {
 		s.drop(e, k)
 		if k.seg != seg {
-			s.settle(k.seg, k.offset)
+			s.markDone(k.seg, k.offset)
 		}
 	}
 	return ref, nil
@@ -284,7 +284,7 @@ func (s *Spool) Done(ref *Ref) {
 	if !ref.seg.gone {
 		s.live--
 	}
-	s.settle(ref.seg, ref.offset)
+	s.markDone(ref.seg, ref.offset)
 }
 
 // Sent says that a record that is not on disk is in Kinesis. The losses that it
@@ -298,9 +298,9 @@ func (s *Spool) Sent(r *pack.Record) {
 		return
 	}
 	e.last = max(e.last, r.Last)
-	for _, k := range e.toldBy(r.Losses) {
+	for _, k := range e.reportedBy(r.Losses) {
 		s.drop(e, k)
-		s.settle(k.seg, k.offset)
+		s.markDone(k.seg, k.offset)
 	}
 	if e.onDisk >= e.last || !slices.ContainsFunc(e.segments, func(seg *segment) bool { return seg.records+seg.losses+seg.spoiled > 0 }) {
 		return // the folder goes with this process, or the next record notes it
@@ -315,7 +315,7 @@ func (s *Spool) Sent(r *pack.Record) {
 
 // Together reports whether two records lie in one file: disk space is free
 // when all of a file is done.
-func (s *Spool) Together(a, b *Ref) bool { return a.seg == b.seg }
+func (s *Spool) SameSegment(a, b *Ref) bool { return a.seg == b.seg }
 
 // Seal has the next record begin a new file, if this one's is the one that is
 // written.
@@ -379,7 +379,7 @@ func (s *Spool) keepLoss(e *environment, loss ledger.Loss, old []*kept) {
 	for _, o := range old {
 		s.drop(e, o)
 		if o.seg != seg {
-			s.settle(o.seg, o.offset)
+			s.markDone(o.seg, o.offset)
 		}
 	}
 }

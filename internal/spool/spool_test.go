@@ -146,7 +146,7 @@ func (r *rig) journal(o *pack.Origin, first, last uint64, fragment string) {
 }
 
 // recover kills the process and has the next one recover one environment.
-func (r *rig) recover() spool.Leftover {
+func (r *rig) recover() spool.Recovered {
 	r.t.Helper()
 	r.Kill()
 	r.open(64 << 20)
@@ -165,7 +165,7 @@ func lines(first, last uint64) (b []byte) {
 }
 
 // shown is what a Leftover holds, in words.
-func shown(l spool.Leftover) string {
+func shown(l spool.Recovered) string {
 	var b strings.Builder
 	for _, ref := range l.Records {
 		fmt.Fprintf(&b, "record %d-%d\n", ref.First, ref.Last)
@@ -183,7 +183,7 @@ func shown(l spool.Leftover) string {
 	return b.String()
 }
 
-func want(t *testing.T, l spool.Leftover, text ...string) {
+func want(t *testing.T, l spool.Recovered, text ...string) {
 	t.Helper()
 	if diff := cmp.Diff(strings.Join(text, "\n"), shown(l)); diff != "" {
 		t.Error(diff)
@@ -218,7 +218,7 @@ func TestRecordIsReadBackAsItWas(t *testing.T) {
 	r := newRig(t, 64<<20)
 	for _, size := range []int{0, 1, 2000, 64 << 10, 1<<20 - 6} {
 		rec := record(origin(mine), uint64(size+1), uint64(size+7), size)
-		rec.PartitionKey, rec.Ordinary = "ß\x00k\"ey"[:6], 3
+		rec.PartitionKey, rec.Droppable = "ß\x00k\"ey"[:6], 3
 		rec.Losses = []ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: 9, Reason: ledger.BufferFull}}
 		ref := r.append(rec)
 		got, err := r.Read(ref)
@@ -347,7 +347,7 @@ func TestFileOfWhichAllIsDoneIsRemoved(t *testing.T) {
 	o := origin(mine)
 	a, b := r.append(record(o, 1, 1, 200<<10)), r.append(record(o, 2, 2, 100<<10))
 	c := r.append(record(o, 3, 3, 10))
-	if !r.Together(a, b) || r.Together(b, c) {
+	if !r.SameSegment(a, b) || r.SameSegment(b, c) {
 		t.Error("a new file begins at another place")
 	}
 	r.Done(b)
@@ -383,7 +383,7 @@ func TestSealBeginsANewFile(t *testing.T) {
 	b := r.append(record(o, 2, 2, 10))
 	r.Seal(a) // it is not written any more
 	c := r.append(record(o, 3, 3, 10))
-	if r.Together(a, b) || !r.Together(b, c) {
+	if r.SameSegment(a, b) || !r.SameSegment(b, c) {
 		t.Error("the files are not as they were asked for")
 	}
 	r.Done(a)

@@ -30,7 +30,7 @@ type faulty struct {
 	acks    int
 }
 
-func (f *faulty) Take(ev *event.Event) {
+func (f *faulty) Ingest(ev *event.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.takes++

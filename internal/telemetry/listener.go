@@ -80,7 +80,7 @@ type Listener struct {
 type Sink interface {
 	// Take takes an event, which it must not keep. Calls come one at a time,
 	// in the order of the bodies.
-	Take(*event.Event)
+	Ingest(*event.Event)
 	// Commit says that a body is taken in whole, and about to be acknowledged.
 	// fragment is what of it is no event yet; it is not changed until the next
 	// call.
@@ -123,7 +123,7 @@ func newListener(log *slog.Logger, sink Sink) *Listener {
 		bodies:  newBodies(),
 		path:    "/" + hex.EncodeToString(secret[:]),
 		sink:    sink,
-		decoder: NewDecoder(sink.Take),
+		decoder: NewDecoder(sink.Ingest),
 	}
 	l.server = &http.Server{
 		Handler:           l,
@@ -233,7 +233,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	set(r, connTaken)
-	l.take(body)
+	l.ingest(body)
 	w.Header().Set("Content-Length", "0") // else the answer's end waits for our return
 	w.WriteHeader(http.StatusOK)
 	// The answer leaves before anybody acts on the body: a freeze between the
@@ -278,16 +278,16 @@ func (l *Listener) keep(body []byte) {
 }
 
 // take puts a body through the pipeline.
-func (l *Listener) take(body []byte) {
+func (l *Listener) ingest(body []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, fragment := time.Now(), l.decoder.Fragment()
 	if !guard.Run(l.log, "read telemetry", func() { l.decoder.Decode(body, now) }) {
 		// Lambda would send it again for ever. As text it is all there, what was
 		// taken of it before the fault once more.
-		l.decoder = NewDecoder(l.sink.Take)
+		l.decoder = NewDecoder(l.sink.Ingest)
 		for _, text := range [][]byte{fragment, body} {
-			guard.Run(l.log, "keep telemetry that cannot be read", func() { Unparsed(text, now, l.sink.Take) })
+			guard.Run(l.log, "keep telemetry that cannot be read", func() { Unparsed(text, now, l.sink.Ingest) })
 		}
 	}
 	guard.Run(l.log, "commit telemetry", func() { l.sink.Commit(l.decoder.Fragment()) })

@@ -44,7 +44,7 @@ type commit struct {
 	fragment string
 }
 
-func (p *pipeline) Take(ev *event.Event) {
+func (p *pipeline) Ingest(ev *event.Event) {
 	p.mu.Lock()
 	p.inside++
 	p.overlapped = p.overlapped || p.inside > 1

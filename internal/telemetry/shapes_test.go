@@ -132,7 +132,7 @@ func packed(t *testing.T, compression config.Compression, key config.PartitionKe
 		packer.Commit(d.Fragment())
 	}
 	d.Close(received)
-	packer.Cut()
+	packer.Seal()
 	return events
 }
 

@@ -16,7 +16,7 @@ import (
 // Witness watches one sandbox. OnEvent, OnDelivered, OnDropped and Write are for
 // lambdasim.Config's OnEvent, OnDelivered, OnDropped and Stderr. It is safe for concurrent
 // use.
-type Witness struct {
+type Recorder struct {
 	extension string
 	types     []string
 
@@ -31,12 +31,12 @@ type Witness struct {
 
 // New returns a Witness of what the named extension should receive: events of
 // the given types of telemetry (platform, function, extension).
-func New(extension string, types ...string) *Witness {
-	return &Witness{extension: extension, types: types, taken: map[uint64]bool{}, dropped: map[uint64]bool{}}
+func New(extension string, types ...string) *Recorder {
+	return &Recorder{extension: extension, types: types, taken: map[uint64]bool{}, dropped: map[uint64]bool{}}
 }
 
 // OnEvent notes an event that the extension is to receive.
-func (w *Witness) OnEvent(e lambdasim.Event) {
+func (w *Recorder) OnEvent(e lambdasim.Event) {
 	stream, _, _ := strings.Cut(e.Type, ".")
 	if !slices.Contains(w.types, stream) || slices.Contains(e.DroppedFor, w.extension) || e.Only != "" && e.Only != w.extension {
 		return
@@ -48,7 +48,7 @@ func (w *Witness) OnEvent(e lambdasim.Event) {
 }
 
 // OnDelivered notes what the extension has acknowledged.
-func (w *Witness) OnDelivered(d lambdasim.Delivery) {
+func (w *Recorder) OnDelivered(d lambdasim.Delivery) {
 	if d.Extension != w.extension {
 		return
 	}
@@ -62,7 +62,7 @@ func (w *Witness) OnDelivered(d lambdasim.Delivery) {
 
 // OnDropped notes what Lambda's relay has dropped, so that the extension never had
 // it.
-func (w *Witness) OnDropped(d lambdasim.Delivery) {
+func (w *Recorder) OnDropped(d lambdasim.Delivery) {
 	if d.Extension != w.extension {
 		return
 	}
@@ -74,7 +74,7 @@ func (w *Witness) OnDropped(d lambdasim.Delivery) {
 }
 
 // Write takes what the processes write, and keeps the lines of Kinetel's own log.
-func (w *Witness) Write(b []byte) (int, error) {
+func (w *Recorder) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for line := range bytes.Lines(b) {
@@ -86,7 +86,7 @@ func (w *Witness) Write(b []byte) (int, error) {
 }
 
 // Emitted returns what was emitted so far, but for what Lambda's relay has dropped.
-func (w *Witness) Emitted() (events []audit.Emitted) {
+func (w *Recorder) Emitted() (events []audit.Emitted) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, e := range w.emitted {
@@ -98,7 +98,7 @@ func (w *Witness) Emitted() (events []audit.Emitted) {
 }
 
 // Dropped returns what Lambda's relay has dropped.
-func (w *Witness) Dropped() (events []audit.Emitted) {
+func (w *Recorder) Dropped() (events []audit.Emitted) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, e := range w.emitted {
@@ -112,7 +112,7 @@ func (w *Witness) Dropped() (events []audit.Emitted) {
 // Acknowledged returns what was emitted so far and the extension has
 // acknowledged, and what it has not. It is for witnesses whose OnDelivered is
 // called.
-func (w *Witness) Acknowledged() (taken, others []audit.Emitted) {
+func (w *Recorder) Acknowledged() (taken, others []audit.Emitted) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, e := range w.emitted {
@@ -128,14 +128,14 @@ func (w *Witness) Acknowledged() (taken, others []audit.Emitted) {
 
 // FailedPosts returns how many POSTs were made again because the extension did
 // not acknowledge them: of these events there may be two.
-func (w *Witness) FailedPosts() int {
+func (w *Recorder) FailedPosts() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.failed
 }
 
 // Log returns the extension's own log so far.
-func (w *Witness) Log() string {
+func (w *Recorder) Log() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.log.String()

@@ -150,7 +150,7 @@ func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
 				r.Invoke(`{"id":"last","lines":5}`)
 				r.Ended(r.Shutdown())
 				endedWithZero(r)
-				if v := r.Verdict(r.records()); v.Lost+v.Silent+v.Unknown > 0 {
+				if v := r.Verdict(r.records()); v.Lost+v.LostSilently+v.Unknown > 0 {
 					t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 				}
 			})

@@ -349,12 +349,12 @@ func (w *world) audit() figures {
 			}
 		}
 	}
-	v := audit.CheckOwed(owed, possible, w.arrived())
-	f := figures{1, v.Emitted, v.Delivered, v.Duplicated, v.Told, w.toldInLog(), v.Silent}
+	v := audit.CheckAcknowledged(owed, possible, w.arrived())
+	f := figures{1, v.Emitted, v.Delivered, v.Duplicated, v.ReportedLost, w.toldInLog(), v.LostSilently}
 	// What a shutdown could not send shows as no number missing. The log tells of
 	// it, also of what a last request could still tell in the stream.
 	onlyInLog := max(f.toldInLog-w.losses()["shutdown"], 0)
-	f.silent = max(v.Silent-onlyInLog, 0)
+	f.silent = max(v.LostSilently-onlyInLog, 0)
 	if f.silent > 0 {
 		w.Errorf("%d events were lost without a word", f.silent)
 	}

@@ -20,8 +20,8 @@ import (
 // whole gives records up as a whole: the model knows no platform events.
 type whole struct{}
 
-func (whole) Strip(r *pack.Record, reason ledger.Reason) *pack.Record {
-	r.GiveUp(reason)
+func (whole) DropLogs(r *pack.Record, reason ledger.Reason) *pack.Record {
+	r.Drop(reason)
 	return nil
 }
 
@@ -35,7 +35,7 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 			t.Run(fmt.Sprintf("%s and %s, %d", mebibytes(tt.buffer), mebibytes(tt.spool), seed), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 5))
 				origin := &pack.Origin{EnvironmentID: "e1", Resource: []byte("{}"), Ledger: ledger.New(&ledger.Account{}, nil)}
-				opt := queue.Options{Max: tt.buffer, Stripper: whole{}}
+				opt := queue.Options{Max: tt.buffer, LogDropper: whole{}}
 				if tt.spool > 0 {
 					disk := spool.New(spool.Options{Dir: t.TempDir(), Max: tt.spool, Log: slog.New(slog.DiscardHandler)})
 					defer disk.Close()
@@ -46,7 +46,7 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 				push := func() {
 					size := 1000 + random.IntN(60_000)
 					pushed += int64(size)
-					real.Push(&pack.Record{Data: data[:size-len(key)], PartitionKey: key, Origin: origin, First: 1, Last: 1, Events: 1, Ordinary: 1, Lines: int64(size)})
+					real.Push(&pack.Record{Data: data[:size-len(key)], PartitionKey: key, Origin: origin, First: 1, Last: 1, Events: 1, Droppable: 1, Lines: int64(size)})
 					model.push(waiting{size: uint32(size)})
 				}
 				check := func(when string) {
@@ -76,7 +76,7 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 							t.Fatalf("batches of %d and %d", len(batch), len(of))
 						}
 						goes := random.IntN(3) == 0 || step > 1500
-						real.Settle(batch, func(i int) bool {
+						real.Ack(batch, func(i int) bool {
 							if goes {
 								gone += int64(batch[i].Size())
 							}

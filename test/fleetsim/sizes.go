@@ -85,7 +85,7 @@ func measure(k kind, compression config.Compression, events int) size {
 				Time: []byte(at.Format("2006-01-02T15:04:05.000Z")), Received: at, Type: []byte("function"), Record: []byte(strconv.Quote(text)),
 			})
 		}
-		p.Cut()
+		p.Seal()
 	}
 	return size{float64(lines) / records / float64(events), float64(packed) / records / float64(events)}
 }

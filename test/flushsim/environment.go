@@ -76,7 +76,7 @@ type environment struct {
 
 // invocation is one, as Lambda knows it.
 type invocation struct {
-	flush.Visit      // as the extension knows it
+	flush.Invocation      // as the extension knows it
 	done, freed bool // the runtime, the extension
 	why         flush.Reason
 
@@ -187,7 +187,7 @@ func (e *environment) invoke(takes time.Duration) {
 	if e.spindown != nil {
 		e.spindown.callOff()
 	}
-	in := &invocation{Visit: flush.Visit{Arrived: epoch.Add(e.now)}}
+	in := &invocation{Invocation: flush.Invocation{Arrived: epoch.Add(e.now)}}
 	e.running = in
 	e.make(telemetry{})
 	for i := range lines {
@@ -218,17 +218,17 @@ func (e *environment) invoke(takes time.Duration) {
 }
 
 func (e *environment) situation() flush.Situation {
-	visits := make([]flush.Visit, len(e.visits))
+	visits := make([]flush.Invocation, len(e.visits))
 	for i, v := range e.visits {
-		visits[i] = v.Visit
+		visits[i] = v.Invocation
 	}
 	if gap, ok := flush.LastGap(visits); !ok || gap > e.policy.Soon() {
 		e.busy = e.now
 	}
 	s := flush.Situation{
-		Visits:      visits,
+		Invocations:      visits,
 		Left:        e.timeout - deadlineMargin,
-		Unavailable: e.holds.Hopeless(),
+		Unavailable: e.holds.Exhausted(),
 		Busy:        e.now - e.busy,
 	}
 	if e.attempt != nil { // as there is whenever something waits
@@ -278,7 +278,7 @@ func (e *environment) flush(in *invocation) {
 	in.began, in.had, in.wants = e.now, e.arrived, e.closed
 	in.limit = e.at(in.Done.Add(e.policy.MaxHold).Sub(epoch), func() {
 		if e.arrived == in.had {
-			e.holds.Vain(epoch.Add(e.now), e.now-in.began)
+			e.holds.Unproductive(epoch.Add(e.now), e.now-in.began)
 		}
 		e.free(in)
 	})

@@ -54,6 +54,6 @@ func packed(day *recording, r row) (records []*pack.Record) {
 		}
 		p.Add(&event.Event{Time: []byte(e.time), Type: []byte(e.kind), Record: e.body, RequestID: e.requestID, TraceID: e.traceID})
 	}
-	p.Cut()
+	p.Seal()
 	return records
 }

@@ -137,7 +137,7 @@ func TestABadNetworkLosesNothing(t *testing.T) {
 				records, _ := read(t, client)
 				v := audit.Check(emitted, rig.Decode(t, records))
 				t.Log(v)
-				if v.Lost+v.Told+v.Holes+v.Silent+v.Unknown > 0 || v.Duplicated > 0 && !fault.duplicates {
+				if v.Lost+v.ReportedLost+v.Holes+v.LostSilently+v.Unknown > 0 || v.Duplicated > 0 && !fault.duplicates {
 					t.Errorf("%v\n%s\nlog:\n%s", v, strings.Join(v.Examples[:min(5, len(v.Examples))], "\n"), log)
 				}
 			})

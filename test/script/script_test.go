@@ -119,7 +119,7 @@ func play(t *testing.T, file string) {
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if v := audit.Check(s.acknowledged, s.events()); v.Silent > 0 {
+	if v := audit.Check(s.acknowledged, s.events()); v.LostSilently > 0 {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	}
 	if t.Failed() {
