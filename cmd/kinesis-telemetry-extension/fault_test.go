@@ -19,7 +19,7 @@ import (
 	"kinetel/internal/kinesis"
 	"kinetel/internal/pack"
 	"kinetel/internal/ship"
-	"kinetel/internal/witness"
+	"kinetel/internal/recorder"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
 	"kinetel/record"
@@ -137,7 +137,7 @@ func TestTheFunctionDoesNotNoticeAFaultInKinetel(t *testing.T) {
 				for k, v := range tt.env {
 					env[k] = v
 				}
-				seen := witness.New(name, "platform", "function")
+				seen := recorder.New(name, "platform", "function")
 				sandbox, err := lambdasim.Start(t.Context(), lambdasim.Config{
 					Function:   lambdasim.Process{Path: function},
 					Extensions: []lambdasim.Process{{Path: extension}},

@@ -18,7 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kinetel/internal/audit"
-	"kinetel/internal/witness"
+	"kinetel/internal/recorder"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
 	"kinetel/record"
@@ -85,7 +85,7 @@ func steps() []step {
 type demo struct {
 	extension, function, logFormat string
 	out                            io.Writer
-	witness                        *witness.Recorder
+	recorder                       *recorder.Recorder
 	frozen                         atomic.Int64 // how often the environment was
 }
 
@@ -136,7 +136,7 @@ func (d *demo) run(ctx context.Context) error {
 	fmt.Fprintf(d.out, "%s\n%s\n\n", bold("A local Lambda, the real extension, an embedded Kinesis"),
 		faint(fmt.Sprintf("stream %s at %s, function time-out %v", demoStream, kinesis.URL(), demoTimeout)))
 
-	d.witness = witness.New(filepath.Base(d.extension), "platform", "function")
+	d.recorder = recorder.New(filepath.Base(d.extension), "platform", "function")
 	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
 		Function:     lambdasim.Process{Path: d.function},
 		Extensions:   []lambdasim.Process{{Path: d.extension}},
@@ -144,16 +144,16 @@ func (d *demo) run(ctx context.Context) error {
 		Timeout:      demoTimeout,
 		LogFormat:    format,
 		Env:          env,
-		OnEvent:      d.witness.OnEvent,
+		OnEvent:      d.recorder.OnEvent,
 		OnNotice: func(n lambdasim.Notice) {
 			if n.Kind == lambdasim.NoticeFreeze {
 				d.frozen.Add(1)
 			}
 		},
-		Stderr: d.witness,
+		Stderr: d.recorder,
 	})
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, d.witness.Log())
+		return fmt.Errorf("%w\n%s", err, d.recorder.Log())
 	}
 	defer func() { _, _ = sandbox.Shutdown(context.WithoutCancel(ctx)) }()
 
@@ -261,11 +261,11 @@ func (d *demo) conclude(kinesis *kinesissim.Server, report lambdasim.ShutdownRep
 		}
 		fmt.Fprint(d.out, line.String())
 	}
-	if log := d.witness.Log(); log != "" {
+	if log := d.recorder.Log(); log != "" {
 		fmt.Fprintf(d.out, "\n%s\n%s", bold("The extension's own log"), log)
 	}
 
-	verdict := audit.Check(d.witness.Emitted(), arrived)
+	verdict := audit.Check(d.recorder.Emitted(), arrived)
 	stats := kinesis.Stats()
 	fmt.Fprintf(d.out, "\n%s\n", bold("Verdict"))
 	fmt.Fprintf(d.out, "the environment was frozen %d times; shutdown took %v; %d PutRecords requests, %d records, %d B\n",

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"kinetel/internal/audit"
-	"kinetel/internal/witness"
+	"kinetel/internal/recorder"
 	"kinetel/lambdasim"
 	"kinetel/record"
 	schematest "kinetel/test/schema"
@@ -59,7 +59,7 @@ func (b Binaries) Path(name string) string { return filepath.Join(string(b), nam
 type Run struct {
 	t       *testing.T
 	Sandbox *lambdasim.Sandbox
-	*witness.Recorder
+	*recorder.Recorder
 }
 
 // Options say what a run is like.
@@ -85,7 +85,7 @@ func Start(t *testing.T, b Binaries, opt Options) *Run {
 	if types == nil {
 		types = []string{"platform", "function"}
 	}
-	r := &Run{t: t, Recorder: witness.New(Extension, types...)}
+	r := &Run{t: t, Recorder: recorder.New(Extension, types...)}
 	cfg := lambdasim.Config{
 		Function:   lambdasim.Process{Path: b.Path("function")},
 		Extensions: []lambdasim.Process{{Path: b.Path(Extension)}},

@@ -1,6 +1,6 @@
-// Package witness watches a local Lambda: it notes what was emitted, for an
+// Package recorder watches a local Lambda: it notes what was emitted, for an
 // audit, and what the extension itself logged.
-package witness
+package recorder
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"kinetel/lambdasim"
 )
 
-// Witness watches one sandbox. OnEvent, OnDelivered, OnDropped and Write are for
+// Recorder watches one sandbox. OnEvent, OnDelivered, OnDropped and Write are for
 // lambdasim.Config's OnEvent, OnDelivered, OnDropped and Stderr. It is safe for concurrent
 // use.
 type Recorder struct {
@@ -110,7 +110,7 @@ func (w *Recorder) Dropped() (events []audit.Emitted) {
 }
 
 // Acknowledged returns what was emitted so far and the extension has
-// acknowledged, and what it has not. It is for witnesses whose OnDelivered is
+// acknowledged, and what it has not. It is for recorders whose OnDelivered is
 // called.
 func (w *Recorder) Acknowledged() (taken, others []audit.Emitted) {
 	w.mu.Lock()
