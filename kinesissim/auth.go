@@ -48,7 +48,7 @@ func (s *Server) ExpireToken(token string) {
 	s.expired[token] = true
 }
 
-// authenticate checks who sent a request. Only the form of the Authorization
+// authenticate checks the sender of a request. Only the form of the Authorization
 // header is known, not that of the query. A signature over a header that
 // aws/signer/v4 never signs (User-Agent, Expect, Transfer-Encoding,
 // X-Amzn-Trace-Id) does not match.

@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// apiError is an error as Kinesis tells it to a client.
+// apiError is an error as Kinesis returns it to a client.
 type apiError struct {
 	status  int
 	kind    string // the exception's type, without a namespace
 	message string
-	xml     bool // told before the protocol is known, as AWS' front door does
+	xml     bool // returned as XML before the protocol is known, as AWS' front end does
 }
 
 func (e *apiError) Error() string { return e.kind + ": " + e.message }

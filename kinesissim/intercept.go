@@ -115,7 +115,7 @@ func Error(status int, exception, message string) *Answer {
 }
 
 // Throttle refuses the whole request with ProvisionedThroughputExceededException,
-// status 400. See [FailRecords] for throttling that PutRecords tells a record.
+// status 400. See [FailRecords] for throttling that PutRecords reports per record.
 func Throttle() *Answer {
 	return &Answer{reject: func(s *Server, r *Request) *apiError {
 		return badRequest(throughputExceeded, "Rate exceeded for stream %s under account %s.", r.Stream, s.cfg.AccountID)
@@ -167,14 +167,14 @@ func DropAnswer() *Answer { return &Answer{after: fateDrop} }
 
 // Delay waits, in real time, and then does as then says; nil carries the
 // request out. The wait does not end when the client does: a producer that
-// gave up after its own time limit will find its records stored. It does end
+// stopped waiting after its own time limit will find its records stored. It does end
 // when the server closes, and then the request is not carried out.
 func Delay(d time.Duration, then *Answer) *Answer {
 	return Combine(&Answer{delay: d}, then)
 }
 
 // Truncate carries the request out and closes the connection after n bytes of
-// the answer's body; the header promises all of it.
+// the answer's body; the header announces all of it.
 func Truncate(n int) *Answer { return &Answer{after: fateCut, cut: max(n, 0)} }
 
 // Garbage carries the request out and answers 200 with a body that is not

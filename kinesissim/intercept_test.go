@@ -185,7 +185,7 @@ func TestHangUntilTheClientGoes(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	sim.SetIntercept(func(*ks.Request) *ks.Answer {
-		cancel() // the client gives up as soon as its request is here
+		cancel() // the client cancels as soon as its request is here
 		return ks.Hang()
 	})
 	_, err := put(ctx, client(t, sim), "s", "k", []byte("x"))
@@ -200,7 +200,7 @@ func TestHangUntilTheClientGoes(t *testing.T) {
 	}
 }
 
-// A client that gives up during a delay has its records stored all the same.
+// A client that cancels during a delay has its records stored all the same.
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	ended := make(chan ks.Observation, 1)
@@ -323,7 +323,7 @@ func TestRequestOfAHook(t *testing.T) {
 	}
 }
 
-// A hook may use the server, and one that panics is heard.
+// A hook may use the server, and a panic in a hook is reported.
 func TestHooksAreFree(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)

@@ -12,7 +12,7 @@ import (
 
 // A request is walked by hand rather than unmarshalled, for three reasons:
 // encoding/json matches field names without regard to case and Kinesis does
-// not; the kind of every value must be told apart to refuse it as Kinesis
+// not; the kind of every value must be known to refuse it as Kinesis
 // does; and a walk reads ten megabytes of base64 once.
 //
 // The functions here expect text that json.Valid accepts.

@@ -72,7 +72,7 @@ func (p *putRecord) run(s *Server, x *exchange) (any, *apiError) {
 	return &putRecordOutput{EncryptionType: "NONE", SequenceNumber: r.SequenceNumber, ShardId: r.ShardID}, nil
 }
 
-// wellFormed tells whether a number has the make of a sequence number.
+// wellFormed reports whether a number has the form of a sequence number.
 func wellFormed(decimal string) bool {
 	_, ok := shardIn(decimal)
 	return ok

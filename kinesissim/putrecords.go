@@ -63,7 +63,7 @@ func (e *entry) validate(v *violations, path string) {
 }
 
 // checkSize compares a record with what its stream allows. Data that is too
-// long by itself is a ValidationException, in the words that Kinesis has for
+// long by itself is a ValidationException, with the message that Kinesis has for
 // it; the API reference does not give those for data and key together.
 func (st *stream) checkSize(e PutEntry, path string) *apiError {
 	most := st.maxRecord()

@@ -29,7 +29,7 @@ func (b *bucket) refill(now time.Time) {
 	}
 }
 
-// allows tells whether n tokens can be taken. More than the bucket holds can
+// allows reports whether n tokens can be taken. More than the bucket holds can
 // be taken out of a full one only, which leaves a debt: so a ten-megabyte
 // record passes, and its shard is shut for ten seconds.
 func (b *bucket) allows(n float64) bool {

@@ -67,8 +67,8 @@ type Config struct {
 	// nil, or a nil Answer, lets it be carried out. It is called at the same
 	// time for requests that come at the same time.
 	Intercept func(*Request) *Answer
-	// OnRequest is told of every request when its fate is settled, before its
-	// answer leaves: who has an answer knows that it was observed. It is
+	// OnRequest is called for every request when its outcome is known, before its
+	// answer is sent: a client that has an answer knows that it was observed. It is
 	// called at the same time for requests that end at the same time.
 	OnRequest func(Observation)
 }
@@ -81,7 +81,7 @@ type Observation struct {
 	// GetRecords found. Bytes are of data and partition keys.
 	Records, Bytes int
 	// Failed is how many of a put's records were not stored, whether the
-	// answer tells or not.
+	// answer says so or not.
 	Failed int
 	// Status is the answer's, or zero where none was given.
 	Status int
@@ -333,7 +333,7 @@ type operation interface {
 	// field takes one member of the request; a name it does not know is
 	// passed over.
 	field(name string, v value) error
-	// validate checks what can be told without the state.
+	// validate checks what does not depend on the state.
 	validate(v *violations)
 	// where is the stream that the request names, as far as it does.
 	where() string

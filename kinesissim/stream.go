@@ -43,7 +43,7 @@ func (r *Record) size() int { return len(r.Data) + len(r.PartitionKey) }
 // stream is one stream's state; the server's mutex guards it.
 type stream struct {
 	Stream
-	id      uint64 // tells a stream from an earlier one of its name
+	id      uint64 // distinguishes a stream from an earlier one of its name
 	created time.Time
 	shards  []*shard
 	arrived []*Record // of all shards, in order of arrival
@@ -191,7 +191,7 @@ func (t *target) field(name string, v value) error {
 	return nil
 }
 
-// streamName is for hooks and figures: the name as far as it can be told.
+// streamName is for hooks and figures: the name as far as it is known.
 func (t *target) streamName() string {
 	if t.name != nil {
 		return *t.name

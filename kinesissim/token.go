@@ -41,7 +41,7 @@ func parseToken(kind, text string) (t token, ok bool) {
 	return t, t.Kind == kind && t.Next >= 0
 }
 
-// expired tells whether a token is too old, and when it was made.
+// expired reports whether a token is too old, and when it was made.
 func (t token) expired(now time.Time) (time.Time, bool) {
 	made := time.UnixMilli(t.Made)
 	return made, now.Sub(made) > tokenLife

@@ -84,7 +84,7 @@ type Config struct {
 	Handler         string // "bootstrap"
 	Region          string // "eu-west-1"
 	AccountID       string // "123456789012"
-	MemoryMB        int    // 128, for managed instances 2048; told, not enforced
+	MemoryMB        int    // 128, for managed instances 2048; reported, not enforced
 
 	// Timeout is the function's time-out: 3s. It covers the runtime and the
 	// extensions of an invocation.
@@ -148,7 +148,7 @@ type Config struct {
 	AcceptSchemas []string
 	// TelemetryBacklogBytes is how much may wait for one subscriber before
 	// function and extension lines are dropped for it, which
-	// platform.logsDropped then tells. 64 MiB by default; AWS does not
+	// platform.logsDropped then reports. 64 MiB by default; AWS does not
 	// publish its own.
 	TelemetryBacklogBytes int
 	// DropUnanswered, with InitManagedInstances, keeps no backlog, as AWS's
@@ -158,8 +158,8 @@ type Config struct {
 	// way. A POST that fails is dropped, too, and not made again. What AWS Lambda
 	// does there is not documented.
 	DropUnanswered bool
-	// DeliveryTimeout gives up on a telemetry POST that was not answered, and
-	// sends it again. It counts real time, so a freeze can make it fire. By
+	// DeliveryTimeout aborts a telemetry POST that was not answered, and sends it
+	// again. It counts real time, so a freeze can make it fire. By
 	// default a POST is waited for as long as its extension lives; AWS does not
 	// publish its own.
 	DeliveryTimeout time.Duration
@@ -167,7 +167,7 @@ type Config struct {
 	// By default they are sent raw. What AWS Lambda does is not documented.
 	ReplaceInvalidUTF8 bool
 	// LateLines holds the last lines of every invocation back, this many, until
-	// platform.runtimeDone was emitted: AWS Lambda does not promise that lines
+	// platform.runtimeDone was emitted: AWS Lambda does not guarantee that lines
 	// come before it.
 	LateLines int
 	// LateBy is how long after platform.runtimeDone the LateLines come: at once

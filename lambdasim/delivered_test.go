@@ -86,7 +86,7 @@ func TestWhatWasAcceptedIsTold(t *testing.T) {
 	}
 }
 
-// An extension that is killed before it has answered owes nothing.
+// An extension that is killed before it has answered has accepted nothing.
 func TestWhatWasNotAcceptedIsNotTold(t *testing.T) {
 	t.Parallel()
 	ext, dump := scripted(t, "ext", both(script{"postDelayMs": 200}))

@@ -67,7 +67,7 @@ type subscriber struct {
 	// What did not fit, since the last platform.logsDropped.
 	missedEvents, missedBytes int64
 
-	// lost counts the events of the batch whose delivery was given up.
+	// lost counts the events of the batch whose delivery was abandoned.
 	lost, posts, failedPosts, deliveredEvents, droppedEvents int
 	deliveredBytes                                           int64
 }
@@ -121,8 +121,8 @@ func (s *subscriber) takeMissed() (events, size int64) {
 }
 
 // enqueue adds an event and reports whether it was taken. Only droppable ones
-// are ever refused. While there are drops to be told, all droppable events are
-// dropped, so that a run of losses is told as one.
+// are ever refused. While there are drops to be reported, all droppable events are
+// dropped, so that a run of losses is reported as one.
 func (s *subscriber) enqueue(e *emission, droppable bool) bool {
 	raw := e.raw[s.schema]
 	s.mu.Lock()
@@ -139,7 +139,7 @@ func (s *subscriber) enqueue(e *emission, droppable bool) bool {
 	s.queue = append(s.queue, item{number: e.event.Number, raw: raw, envelope: e.envelope})
 	s.size += len(raw)
 	// The goroutine needs to look when a wait begins and when a batch is full;
-	// in between it would look in vain.
+	// in between it would find nothing to do.
 	wake := len(s.queue) == 1 || s.size >= s.maxBytes || len(s.queue) >= s.maxItems || s.urgent
 	s.mu.Unlock()
 	if wake {

@@ -24,20 +24,20 @@
 // port, so a listener on 127.0.0.1 or on all addresses works, and one on the
 // name itself does not.
 //
-// OnEvent tells the truth to check an extension against: every event, in order,
-// with the exact bytes that are sent, the invocation that it belongs to, and
-// who does not get it because of too large a backlog; OnDropped tells what was
-// dropped later, with Config.DropUnanswered. OnDelivered tells which of
-// them an extension has accepted, and so owes; a process that is killed owes no
-// others. OnNotice tells what the sandbox does. Processes and ShutdownReport have what benchmarks need: the
-// times from exec to register, subscribe and first next, memory, CPU, and how
+// OnEvent reports what an extension can be checked against: every event, in order,
+// with the exact bytes that are sent, the invocation that it belongs to, and the
+// subscribers that do not get it because their backlog is too large. OnDropped
+// reports what was dropped later, with Config.DropUnanswered. OnDelivered reports
+// the events that an extension has accepted, and so must deliver; a process that is
+// killed need not deliver others. OnNotice reports what the sandbox does. Processes
+// and ShutdownReport have what benchmarks need: the times from exec to register, subscribe and first next, memory, CPU, and how
 // long each extension held an invocation is in Result.
 //
 // # What is as on AWS Lambda
 //
 // Facts come from the AWS documentation, from the source of the
 // aws-lambda-runtime-interface-emulator (which shares code with AWS Lambda, but
-// has no telemetry for ordinary functions), and from public reports. Where
+// has no telemetry for ordinary functions), and from public reports. If
 // these are silent, the choice is this package's own, and is written down at
 // the code that makes it. Worth knowing:
 //
@@ -55,8 +55,8 @@
 //     back-off and in order, until it is answered with 2xx. The time-out counts
 //     the environment's own time and begins anew at a thaw.
 //
-//   - A record larger than maxBytes is cut over two or more POSTs, none of which
-//     is valid JSON, as was observed on AWS Lambda. The cut is at the byte that
+//   - A record larger than maxBytes is split over two or more POSTs, none of which
+//     is valid JSON, as was observed on AWS Lambda. The split is at the byte that
 //     fills maxBytes, be it inside an escape sequence or a character.
 //
 //   - Lines that were written before the runtime called next are emitted before
@@ -94,12 +94,12 @@
 //     Config.CredentialsLifetime govern.
 //   - With InitManagedInstances, Invoke may be called many times at once; an
 //     invocation begins when fewer than Config.MaxConcurrency run and the
-//     function has an idle worker. Nothing is frozen, nobody may register for
+//     function has an idle worker. Nothing is frozen, no extension may register for
 //     INVOKE, telemetry is of schema 2025-01-29 and has no platform.runtimeDone,
 //     lines are JSON and name no request, and platform.report comes with the
 //     answer. A time-out ends an invocation for its caller only. A crash ends
 //     the environment: SHUTDOWN with reason failure at once, and
-//     ErrEnvironmentEnded for who comes later. Config.DropUnanswered has a
+//     ErrEnvironmentEnded for later calls. Config.DropUnanswered has a
 //     batch of telemetry dropped that is ready before the last one is answered.
 //
 // # What is not
@@ -118,6 +118,6 @@
 // environ.go is their environment. mode.go has what the modes are and their
 // defaults; managed.go is the invocation of managed instances, snapstart.go the
 // restore, credentials.go the credentials endpoint, and streaming.go how
-// responses come. report.go has what is told to the user, config.go what the
-// user tells.
+// responses come. report.go has what is reported to the user, config.go what the
+// user sets.
 package lambdasim

@@ -209,7 +209,7 @@ type droppedRecord struct {
 }
 
 // encodeRecord encodes a platform record as the given schema version has it.
-// The schema editions do not tell which field came when; the AWS documentation
+// The schema editions do not say which field came when; the AWS documentation
 // of 2022-07-01 lacks the function's identity on initStart, and the status on
 // initReport came with 2025-01-29.
 func encodeRecord(record any, schema int) []byte {

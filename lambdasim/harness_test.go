@@ -18,7 +18,7 @@ import (
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
 
-// recorder keeps what a sandbox tells.
+// recorder keeps what a sandbox reports.
 type recorder struct {
 	mu      sync.Mutex
 	events  []lambdasim.Event

@@ -114,7 +114,7 @@ func TestPipeLines(t *testing.T) {
 }
 
 // TestReplayIsBounded checks that what a function writes during Init is kept for
-// later subscribers up to the backlog's bound, and that they are told the rest.
+// later subscribers up to the backlog's bound, and that the rest is reported to them.
 func TestReplayIsBounded(t *testing.T) {
 	cfg := &Config{TelemetryBacklogBytes: 2000, KeepEvents: true}
 	r := &relay{cfg: cfg}

@@ -37,12 +37,12 @@ type invocation struct {
 // no complete invocation.
 //
 // When ctx ends while Invoke waits for its turn, nothing happens; when it ends
-// later, the invocation is given up and the environment reset.
+// later, the invocation is aborted and the environment reset.
 //
 // With Managed Instances any number of calls runs at the same time, up to
 // Config.MaxConcurrency, and as many as the function has workers; the others
 // wait. An invocation then ends when the client has its answer. What runs over
-// its time, or is given up because ctx ended, goes on in the function.
+// its time, or is abandoned because ctx ended, goes on in the function.
 func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 	if s.cfg.managed() {
 		return s.invokeManaged(ctx, payload)
@@ -76,7 +76,7 @@ func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 
 	var failed *failure
 	if initFailed != nil {
-		// The environment is reset already; what is left is to tell.
+		// The environment is reset already; only the report is missing.
 		failed = &failure{errorType: initFailed.Type, detail: initFailed.Detail, payload: initFailed.payload}
 		if initFailed.Timeout {
 			failed = timedOut(s.cfg.Timeout)
@@ -116,13 +116,13 @@ func timedOut(limit time.Duration) *failure {
 	return &failure{errorType: errorTypeTimeout, message: text, detail: text}
 }
 
-// runInvocation hands out the event and waits for everybody. It emits
+// runInvocation sends the event to all that wait for it, and waits for them. It emits
 // runtimeDone on the way, and returns what went wrong.
 func (s *Sandbox) runInvocation(ctx context.Context, inv *invocation, result *Result) *failure {
 	s.mu.Lock()
 	g := s.gen
-	// Whoever died between two invocations fails this one; there is nobody to
-	// give the event to then.
+	// A process that died between two invocations fails this one; the event
+	// cannot be sent then.
 	if g.fatal == nil {
 		g.inv = inv
 		event := s.invokeEvent(inv)

@@ -508,7 +508,7 @@ func TestInvokeCancelled(t *testing.T) {
 	rec.await(t, "a line", func() bool {
 		return slices.ContainsFunc(rec.events, func(e lambdasim.Event) bool { return e.Type == "function" })
 	})
-	// Another caller who gives up while waiting changes nothing.
+	// Another caller that stops waiting changes nothing.
 	short, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer stop()
 	if _, err := s.Invoke(short, nil); !errors.Is(err, context.DeadlineExceeded) {
@@ -539,7 +539,7 @@ func TestConcurrentNext(t *testing.T) {
 	cfg, rec := baseConfig(ext)
 	s := start(t, cfg)
 	if !rec.has(lambdasim.NoticeRefused, "Extension.InvalidExtensionState") {
-		// The second next may come when Init is over: it is heard in the
+		// The second next may come when Init is over: it is received in the
 		// invocation then.
 		invoke(t, s, `{"sleep":"50ms"}`)
 	}
@@ -568,7 +568,7 @@ func TestRuntimeIgnoresTerm(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The deadline counts from the start of the phase: the runtime's part is
-	// gone when the extension hears of it.
+	// gone when the extension receives the event.
 	if left := time.UnixMilli(event.DeadlineMs).Sub(before); left < 1900*time.Millisecond || left > 2500*time.Millisecond {
 		t.Errorf("the deadline is %v after the start", left)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // AWS Lambda Managed Instances: the runtime's workers wait for invocations side
-// by side, and extensions hear of nothing but the end.
+// by side, and extensions receive no event but SHUTDOWN.
 //
 // Sources: AWS documentation ("Lambda Managed Instances"), and the
 // aws-lambda-runtime-interface-emulator's tree for them.
@@ -32,12 +32,12 @@ type crowd struct {
 // workers are the runtime's side of a managed instance, and part of a generation.
 // Guarded by Sandbox.mu.
 type workers struct {
-	// idle are the pending nexts, longest waiting first. Whoever takes one
-	// gives it an invocation.
+	// idle are the pending nexts, longest waiting first. Code that takes one
+	// must give it an invocation.
 	idle []chan *invocation
 	// active are the invocations that wait for a response.
 	active map[string]*invocation
-	// late are those that were given up: the function does not know that, and
+	// late are those that were abandoned: the function does not know that, and
 	// may still answer.
 	late map[string]bool
 }
@@ -96,7 +96,7 @@ func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, er
 	return result, nil
 }
 
-// finishManaged emits platform.report and fills the result. Nobody waits for the
+// finishManaged emits platform.report and fills the result. It does not wait for the
 // worker's next: the report is sent when the client has its answer.
 func (s *Sandbox) finishManaged(g *generation, inv *invocation, result *Result, failed *failure) {
 	ended := time.Now()
@@ -259,7 +259,7 @@ func (s *Sandbox) serveWorkerNext(w http.ResponseWriter, r *http.Request, g *gen
 }
 
 // expected finds the invocation that a response is for. late is set for one that
-// was given up. s.mu is held.
+// was abandoned. s.mu is held.
 func (g *generation) expected(id string) (inv *invocation, late bool) {
 	if g.inv != nil && g.inv.id == id {
 		return g.inv, false
@@ -271,11 +271,11 @@ func (g *generation) expected(id string) (inv *invocation, late bool) {
 	return g.active[id], false
 }
 
-// serveLateResponse takes the answer to an invocation that was given up. The
+// serveLateResponse accepts the answer to an invocation that was abandoned. The
 // emulator says 410 here, which ends runtimes such as aws-lambda-go's with the
 // whole environment; AWS documents that the environment goes on.
 func serveLateResponse(w http.ResponseWriter, r *http.Request) {
-	// Nobody is interested in it, nor in its errors.
+	// Discard it, and ignore its errors.
 	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxStreamed))
 	answer(w, http.StatusAccepted, statusOK)
 }

@@ -422,7 +422,7 @@ func TestManagedCrashesEndTheEnvironment(t *testing.T) {
 				}
 			}
 			shutdown(t, s)
-			// Whoever was in flight is told of first.
+			// Invocations in flight are reported first.
 			var order []lambdasim.NoticeKind
 			for _, n := range rec.notices {
 				if n.Kind == lambdasim.NoticeInvokeDone || n.Kind == lambdasim.NoticeEnvironmentEnded {
@@ -461,7 +461,7 @@ func TestManagedRuntimeHasItsTime(t *testing.T) {
 	}
 }
 
-// A shutdown waits for what runs, and lets nobody else in.
+// A shutdown waits for what runs, and admits no further invocation.
 func TestManagedShutdownWaits(t *testing.T) {
 	t.Parallel()
 	cfg, rec := managedConfig()

@@ -11,7 +11,7 @@ import (
 
 // pipe reads what a process writes to one of its output streams and passes on
 // complete lines. Reading is possible from two sides: pump reads when there is
-// something, and drain reads what is there now, so that a moment can be told
+// something, and drain reads what is there now, so that there is a known moment
 // before which everything was seen.
 type pipe struct {
 	kind ProcessKind

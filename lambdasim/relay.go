@@ -9,8 +9,8 @@ import (
 
 // relay turns what happens into telemetry events and gives them to subscribers.
 //
-// Its lock gives events their one order: whoever emits holds it from the event's
-// making until the event is in every subscriber's queue and OnEvent returned.
+// Its lock gives events their one order: an emitter holds it from the event's
+// creation until the event is in every subscriber's queue and OnEvent returned.
 // Lock order: relay.mu before subscriber.mu before nothing; Sandbox.mu is never
 // held when relay.mu is taken, so that OnEvent may signal processes.
 type relay struct {
@@ -23,7 +23,7 @@ type relay struct {
 	lineBytes int64 // and their bytes
 	subs      []*subscriber
 	// open is set while subscriptions are accepted; replay then holds all
-	// events since the begin of Init for those who subscribe later, as far as
+	// events since the begin of Init for later subscribers, as far as
 	// the backlog's bound allows; what it does not is counted.
 	open              bool
 	replay            []emission
@@ -49,7 +49,7 @@ type emission struct {
 
 var errSubscriptionClosed = errors.New("the telemetry subscription phase is closed")
 
-// begin starts a generation: nobody is subscribed.
+// begin starts a generation without subscribers.
 func (r *relay) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -259,7 +259,7 @@ func (r *relay) keepForReplay(e *emission) {
 }
 
 // offer gives an event to one subscriber, if it wants it, and reports whether
-// it was taken. A subscriber that has room again is first told what it missed.
+// it was taken. If a subscriber has room again, it first gets a report of what it missed.
 func (r *relay) offer(sub *subscriber, e *emission) bool {
 	if sub.streams&e.stream == 0 {
 		return true
@@ -283,12 +283,12 @@ func (r *relay) tellDropped(sub *subscriber) {
 		Reason: "Consumer seems to have fallen behind as it has not acknowledged receipt of logs.",
 	}
 	if sub.streams&streamPlatform == 0 {
-		return // nobody is there to be told
+		return // it is not subscribed to platform events
 	}
 	r.emitPlatform(r.requestID, typeLogsDropped, record, sub)
 }
 
-// tellAllDropped tells every subscriber what it missed; the end of an
+// tellAllDropped reports to every subscriber what it missed; the end of an
 // invocation is a time to do so.
 func (r *relay) tellAllDropped() {
 	r.mu.Lock()
@@ -302,7 +302,7 @@ func (r *relay) tellAllDropped() {
 // dropped. It may be dropped as well.
 func (r *relay) tellBatchDropped(sub *subscriber, events int, size int64, reason string) {
 	if sub.streams&streamPlatform == 0 {
-		return // nobody is there to be told
+		return // it is not subscribed to platform events
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

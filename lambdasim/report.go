@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Status is how an invocation ended, in the words of the Telemetry API.
+// Status is how an invocation ended, in the terms of the Telemetry API.
 type Status string
 
 // How an invocation ended.
@@ -25,7 +25,7 @@ type Result struct {
 	Payload []byte
 	// FunctionError is "" or "Unhandled", as in the Invoke API. Where an
 	// extension overran the time-out after the runtime had answered, the client
-	// keeps the answer that it got: Status tells the time-out.
+	// keeps the answer that it got: Status shows the time-out.
 	FunctionError string
 	Status        Status
 	ErrorType     string // as in platform.report; empty on success
@@ -41,7 +41,7 @@ type Result struct {
 	RestoreDuration time.Duration
 
 	// Start is when the event was given to the runtime and the extensions, and
-	// Deadline what they were told.
+	// Deadline the deadline in that event.
 	Start, Deadline time.Time
 	// ResponseLatency is from Start to the moment that the client had its
 	// answer.
@@ -70,8 +70,8 @@ type Result struct {
 
 	// FunctionLines and FunctionBytes count the function events emitted until
 	// Invoke returned, and the lines' bytes without newlines. What comes later,
-	// by Config.LateBy, is counted nowhere. With Managed Instances nobody knows
-	// whose a line is, and they are 0.
+	// by Config.LateBy, is counted nowhere. With Managed Instances the
+	// invocation of a line is not known, and they are 0.
 	FunctionLines int
 	FunctionBytes int64
 }
@@ -96,7 +96,7 @@ func (e *InitError) Error() string {
 	return fmt.Sprintf("lambdasim: init failed: %s: %s", e.Type, e.Detail)
 }
 
-// ProcessKind tells the function from the extensions.
+// ProcessKind distinguishes the function from the extensions.
 type ProcessKind string
 
 // The kinds of processes.
@@ -178,7 +178,7 @@ type Delivery struct {
 	Extension  string
 	Generation int
 	// Events are the numbers of the events, in the order in which they were
-	// sent. An event that was cut over several POSTs is among them when the last
+	// sent. An event that was split over several POSTs is among them when the last
 	// of these was accepted. What Config.Deliver made of the batch does not
 	// matter.
 	Events []uint64

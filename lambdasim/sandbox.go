@@ -18,10 +18,10 @@ import (
 // Sandbox is a running execution environment. Its methods may be called from
 // any goroutine; phases run one after another.
 //
-// Who owns what: whoever holds turn runs a phase (init, invoke, shutdown, with
+// Ownership: the goroutine that holds turn runs a phase (init, invoke, shutdown, with
 // the resets that these need), and only phases start and stop processes, freeze
 // and thaw. Invocations of a managed instance are no phases: any number runs while
-// nobody holds turn. The HTTP handlers and the goroutines that wait for processes write
+// no goroutine holds turn. The HTTP handlers and the goroutines that wait for processes write
 // what they saw under mu and call broadcast; phases wait for that in await. So
 // handlers never drive anything, and phases never miss anything.
 type Sandbox struct {
@@ -233,7 +233,7 @@ func (s *Sandbox) begin(ctx context.Context) error {
 
 func (s *Sandbox) end() { <-s.turn }
 
-// broadcast wakes those who await. s.mu is held.
+// broadcast wakes the goroutines in await. s.mu is held.
 func (s *Sandbox) broadcast() {
 	close(s.changed)
 	s.changed = make(chan struct{})

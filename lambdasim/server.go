@@ -110,7 +110,7 @@ func (s *Sandbox) expelStrangers(ctx context.Context, deadline time.Time) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", s.addr)
 	if err != nil {
-		return // nobody else gets through either
+		return // no other process gets through either
 	}
 	defer conn.Close()
 	own := conn.LocalAddr().String()

@@ -59,7 +59,7 @@ func (s *Sandbox) Shutdown(ctx context.Context) (ShutdownReport, error) {
 //
 // The order and the times are those of the AWS documentation ("Lambda execution
 // environment lifecycle") and of the aws-lambda-runtime-interface-emulator: the
-// runtime first; extensions are told by the SHUTDOWN event only, never by
+// runtime first; extensions get the SHUTDOWN event only, never
 // SIGTERM; all deadlines count from the start of the phase.
 func (s *Sandbox) stopGeneration(ctx context.Context, g *generation, reason string) []*process {
 	start := time.Now()
@@ -152,7 +152,7 @@ func (s *Sandbox) stopRuntime(ctx context.Context, g *generation, rt *process, g
 	<-rt.exited
 }
 
-// tellExtensions hands the SHUTDOWN event to those who subscribed to it, and
+// tellExtensions sends the SHUTDOWN event to extensions that subscribed to it, and
 // kills the others.
 func (s *Sandbox) tellExtensions(g *generation, reason string, deadline time.Time) {
 	event := []byte(`{"eventType":"SHUTDOWN","deadlineMs":` + strconv.FormatInt(deadline.UnixMilli(), 10) +

@@ -27,16 +27,16 @@ func processAttributes() *syscall.SysProcAttr {
 
 // signalGroup sends a signal to a process group.
 func signalGroup(pid int, sig syscall.Signal) {
-	// ESRCH, the one possible error, means that nobody is left.
+	// ESRCH, the one possible error, means that no process is left.
 	_ = syscall.Kill(-pid, sig)
 }
 
 // awaitExit waits until a child has exited, awaitStop until it was stopped or
-// has exited; neither takes the news from whoever reaps the child.
+// has exited. Neither reaps the child.
 //
 // awaitExit waits in the runtime's poller, by a pidfd. In waitid itself it would
 // keep a processor from the scheduler until that looks, which may take 10 ms;
-// with as many processes as processors, nobody read from the network meanwhile,
+// with as many processes as processors, nothing read from the network meanwhile,
 // and an API answered that much later.
 func awaitExit(pid int) {
 	if !pollExit(pid) {

@@ -95,7 +95,7 @@ func (s *subscriber) discard() {
 	}
 }
 
-// parseSubscription checks a subscription. All problems are told together.
+// parseSubscription checks a subscription. It reports all problems together.
 // Defaults and ranges are the AWS documentation's; where it names two defaults
 // for maxItems, this takes 10000, as the emulator. A value out of range is an
 // error and not clamped, as in the emulator's schema.

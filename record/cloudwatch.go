@@ -13,20 +13,20 @@ import (
 	"kinetel/internal/scan"
 )
 
-// subscription is what a subscription filter of CloudWatch Logs sends.
+// subscription is a record that a subscription filter of CloudWatch Logs sends.
 type subscription struct {
 	messageType, owner, logGroup, logStream string
 	filters, events                         []byte // JSON
 }
 
-// lastMilli is the last that RFC 3339 has a name for.
+// lastMilli is the last millisecond since 1970 that RFC 3339 can represent.
 const lastMilli = 253402300799999
 
-// cloudWatch reads records that Kinetel wrote in the shape of a subscription
-// filter's, behind each other. What the shape has no place for is not there
-// again: docs/records.md says what.
+// cloudWatch reads one or more concatenated records that Kinetel wrote in the format
+// of a subscription filter. The format cannot represent all of an event;
+// docs/records.md says what is missing.
 //
-// As with OTLP, what is no event takes no memory.
+// As with OTLP, text that is not an event takes no memory.
 func (d *decoding) cloudWatch(data []byte) error {
 	for i := scan.Space(data, 0); i < len(data); i = scan.Space(data, i) {
 		end, err := scan.Value(data, i)
@@ -53,8 +53,8 @@ func (d *decoding) logEvents(record []byte) error {
 	if len(s.events) == 0 {
 		return errAbsent
 	}
-	was, environment := len(d.events), ""
-	var resource map[string]string // the same of all of them
+	before, environment := len(d.events), ""
+	var resource map[string]string // of all events
 	err = items(s.events, func(one []byte) error {
 		e, id, err := decodeLogEvent(one)
 		if err != nil {
@@ -69,7 +69,7 @@ func (d *decoding) logEvents(record []byte) error {
 		e.Resource = resource
 		return d.append(e)
 	})
-	if err == nil && len(d.events) == was {
+	if err == nil && len(d.events) == before {
 		err = errAbsent
 	}
 	return err
@@ -96,15 +96,15 @@ func readSubscription(record []byte) (s subscription, err error) {
 	return s, err
 }
 
-// resource is what the record says of who its events come from.
+// resource returns the resource of the record's events.
 func (s *subscription) resource(environment string) map[string]string {
-	of := map[string]string{"cloud.provider": "aws", "faas.instance": environment}
+	resource := map[string]string{"cloud.provider": "aws", "faas.instance": environment}
 	for name, value := range map[string]string{"cloud.account.id": s.owner, "aws.log.group.names": s.logGroup, "aws.log.stream.names": s.logStream} {
 		if value != "" {
-			of[name] = value
+			resource[name] = value
 		}
 	}
-	return of
+	return resource
 }
 
 // decodeLogEvent reads an event of CloudWatch Logs.
@@ -153,14 +153,14 @@ func decodeLogEvent(one []byte) (e Event, id format.EventID, err error) {
 	return e, id, err
 }
 
-// fromMessage reads what a message says, raw being a JSON string.
-func (e *Event) fromMessage(what format.Message, raw []byte) (err error) {
+// fromMessage reads the message of a log event; raw is a JSON string.
+func (e *Event) fromMessage(kind format.Message, raw []byte) (err error) {
 	text, ok := appendUnquoted(nil, raw)
 	if !ok {
 		return errShape
 	}
 	e.Type = event.TypeFunction
-	switch what {
+	switch kind {
 	case format.ExtensionText:
 		e.Type = event.TypeExtension
 		fallthrough
@@ -179,7 +179,7 @@ func (e *Event) fromMessage(what format.Message, raw []byte) (err error) {
 		err = e.fromSystem(text)
 	case format.Start, format.End, format.Report, format.InitStart, format.InitReport,
 		format.RestoreStart, format.RestoreReport, format.Extension, format.Subscription:
-		err = e.fromLine(what, string(text))
+		err = e.fromLine(kind, string(text))
 	default:
 		return errShape
 	}
@@ -189,12 +189,12 @@ func (e *Event) fromMessage(what format.Message, raw []byte) (err error) {
 	return err
 }
 
-// isRequest reports whether an event may have this as its request id.
+// isRequest reports whether an event may have the request id.
 func isRequest(id string) bool {
 	return !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }
 
-// fromSystem reads an event that is told as JSON.
+// fromSystem reads an event whose message is JSON with time, type and record.
 func (e *Event) fromSystem(text []byte) error {
 	var system struct {
 		Time   string          `json:"time"`
@@ -213,8 +213,8 @@ func (e *Event) fromSystem(text []byte) error {
 	return nil
 }
 
-// platformBody is what lines of CloudWatch Logs say of platform events, by the
-// names of Lambda's records.
+// platformBody has the fields of platform events that lines of CloudWatch Logs
+// contain, with the names of Lambda's records.
 type platformBody struct {
 	RequestID  string           `json:"requestId,omitempty"`
 	Version    string           `json:"version,omitempty"`
@@ -248,9 +248,9 @@ type tracing struct {
 }
 
 // fromLine reads a line that CloudWatch Logs has for a platform event.
-func (e *Event) fromLine(what format.Message, line string) (err error) {
+func (e *Event) fromLine(kind format.Message, line string) (err error) {
 	var start string
-	switch what {
+	switch kind {
 	case format.Start:
 		e.Type, start = event.TypePlatformStart, "START "
 	case format.End:
@@ -275,12 +275,12 @@ func (e *Event) fromLine(what format.Message, line string) (err error) {
 		return errShape
 	}
 	var b platformBody
-	if what == format.Start {
+	if kind == format.Start {
 		rest = strings.Replace(rest, " Version: ", "\tVersion: ", 1)
 	}
 	for field := range strings.FieldsFuncSeq(rest, func(r rune) bool { return r == '\t' || r == '\n' }) {
 		name, value, ok := strings.Cut(field, ": ")
-		if !ok || !b.set(what, strings.TrimPrefix(name, "XRAY "), value) {
+		if !ok || !b.set(kind, strings.TrimPrefix(name, "XRAY "), value) {
 			return errShape
 		}
 	}
@@ -288,8 +288,8 @@ func (e *Event) fromLine(what format.Message, line string) (err error) {
 	return err
 }
 
-// set takes a field of a line. It reports whether there is such a field.
-func (b *platformBody) set(what format.Message, name, value string) bool {
+// set sets a field from a line. It reports whether there is such a field.
+func (b *platformBody) set(kind format.Message, name, value string) bool {
 	switch name {
 	case "RequestId":
 		b.RequestID = value
@@ -327,13 +327,14 @@ func (b *platformBody) set(what format.Message, name, value string) bool {
 		}
 		b.Tracing.Value += sampled
 	default:
-		return b.setMetric(what, name, value)
+		return b.setMetric(kind, name, value)
 	}
 	return true
 }
 
-// setMetric takes a field that is a number and its unit.
-func (b *platformBody) setMetric(what format.Message, name, value string) bool {
+// setMetric sets a field that is a number and its unit. It reports whether there is
+// such a field.
+func (b *platformBody) setMetric(kind format.Message, name, value string) bool {
 	number, _, ok := strings.Cut(value, " ")
 	if !ok || !json.Valid([]byte(number)) {
 		return false
@@ -343,7 +344,7 @@ func (b *platformBody) setMetric(what format.Message, name, value string) bool {
 	}
 	m, n := b.Metrics, json.Number(number)
 	switch {
-	case name == "Duration", name == "Init Duration" && what == format.InitReport, name == "Restore Duration" && what == format.RestoreReport:
+	case name == "Duration", name == "Init Duration" && kind == format.InitReport, name == "Restore Duration" && kind == format.RestoreReport:
 		m.Duration = n
 	case name == "Billed Duration":
 		m.Billed = n
@@ -363,8 +364,8 @@ func (b *platformBody) setMetric(what format.Message, name, value string) bool {
 	return true
 }
 
-// list reads [a, b], and writes it as JSON; with capital, each name begins with
-// one that it does not have.
+// list reads [a, b] and returns it as a JSON array of strings. With capital, it
+// changes the capital letter at the beginning of each name to lower case.
 func list(text string, capital bool) json.RawMessage {
 	text = strings.Trim(text, "[]")
 	if text == "" {

@@ -25,7 +25,7 @@ import (
 	"kinetel/record"
 )
 
-// eventID is an id of the environment 4f1e0c9ad3b24e58a7f60b, reckoned as
+// eventID is an id of the environment 4f1e0c9ad3b24e58a7f60b, computed as
 // format.EventID says.
 func eventID(ms, seq int64, what format.Message) string {
 	n := big.NewInt(ms)
@@ -316,7 +316,7 @@ func TestDecodeCloudWatchRefusesWhatIsNotKinetels(t *testing.T) {
 	}
 }
 
-// What is no event is much in little room, and so may be what an error tells of.
+// A small record can hold much data that is not an event, and so can an error message.
 func TestDecodeCloudWatchTakesNoMoreMemoryThanItNeeds(t *testing.T) {
 	one := logEvent(17, format.FunctionText, `"a"`)
 	for _, text := range []string{
@@ -340,7 +340,7 @@ func TestDecodeCloudWatchTakesNoMoreMemoryThanItNeeds(t *testing.T) {
 	}
 }
 
-// What a line says is said in memory of its own size.
+// Decoding a line takes memory in proportion to its size.
 func TestDecodeCloudWatchReadsLongLines(t *testing.T) {
 	for _, text := range []string{
 		"REPORT RequestId: r" + strings.Repeat("\tStatus: x", 1<<17),
@@ -370,10 +370,10 @@ func aCloudWatchSource(resource string, jsonLogs bool) *format.Source {
 	return src
 }
 
-// mended is text as everyone reads it who replaces what is no UTF-8.
-func mended(text []byte) string { return string([]rune(string(text))) }
+// replaced is text as read by a reader that replaces bytes that are not UTF-8.
+func replaced(text []byte) string { return string([]rune(string(text))) }
 
-// remains says what docs/records.md promises of an event that is written as what.
+// remains returns what remains of an event that is written as what, by docs/records.md.
 func remains(e record.Event, l *format.Line, what format.Message) record.Event {
 	if original := e.Body; len(l.BodyBase64) > 0 {
 		e.Body = json.RawMessage(l.Body)
@@ -392,15 +392,15 @@ func remains(e record.Event, l *format.Line, what format.Message) record.Event {
 	line := e.Part == 0 && (string(l.Type) == "function" || string(l.Type) == "extension")
 	switch {
 	case line:
-		out.Body = json.RawMessage(mended(e.Body))
+		out.Body = json.RawMessage(replaced(e.Body))
 		var text string
 		if json.Unmarshal(e.Body, &text) == nil && e.Body[0] == '"' && strings.Contains(text, "\ufffd") {
 			out.Body = json.RawMessage(quoted(text)) // of which the escapes may be others
 		}
 	case what == format.SystemJSON || what == format.OtherJSON:
-		out.Time, out.Part, out.Parts, out.Body = e.Time, e.Part, e.Parts, json.RawMessage(mended(e.Body))
+		out.Time, out.Part, out.Parts, out.Body = e.Time, e.Part, e.Parts, json.RawMessage(replaced(e.Body))
 	default:
-		out.Body = told(e.Body, what)
+		out.Body = lineFields(e.Body, what)
 	}
 	var of struct {
 		RequestID string `json:"requestId"`
@@ -420,8 +420,9 @@ func plainText(v any) string {
 	return text
 }
 
-// told is what the line of CloudWatch Logs says of the body of a platform event.
-func told(body []byte, what format.Message) json.RawMessage {
+// lineFields returns the fields of a platform event's body that the line of CloudWatch
+// Logs has.
+func lineFields(body []byte, what format.Message) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var in map[string]any
@@ -429,7 +430,7 @@ func told(body []byte, what format.Message) json.RawMessage {
 		return nil
 	}
 	out := map[string]any{}
-	take := func(names ...string) {
+	copyFields := func(names ...string) {
 		for _, name := range names {
 			if text := plainText(in[name]); text != "" {
 				out[name] = text
@@ -437,7 +438,7 @@ func told(body []byte, what format.Message) json.RawMessage {
 		}
 	}
 	outcome := func() {
-		if take("status", "errorType"); out["status"] == "success" {
+		if copyFields("status", "errorType"); out["status"] == "success" {
 			delete(out, "status")
 		}
 	}
@@ -463,11 +464,11 @@ func told(body []byte, what format.Message) json.RawMessage {
 	}
 	switch what {
 	case format.Start:
-		take("requestId", "version")
+		copyFields("requestId", "version")
 	case format.End:
-		take("requestId")
+		copyFields("requestId")
 	case format.Report:
-		take("requestId")
+		copyFields("requestId")
 		if outcome(); out["status"] == nil {
 			delete(out, "errorType")
 		}
@@ -490,20 +491,20 @@ func told(body []byte, what format.Message) json.RawMessage {
 			}
 		}
 	case format.InitStart, format.RestoreStart:
-		take("runtimeVersion", "runtimeVersionArn")
+		copyFields("runtimeVersion", "runtimeVersionArn")
 	case format.InitReport:
-		take("phase")
+		copyFields("phase")
 		outcome()
 		measure([]string{"durationMs"}, "durationMs")
 	case format.RestoreReport:
 		outcome()
 		measure([]string{"durationMs"}, "durationMs")
 	case format.Extension:
-		take("name", "state")
+		copyFields("name", "state")
 		outcome()
 		list("events")
 	case format.Subscription:
-		take("name", "state")
+		copyFields("name", "state")
 		list("types")
 	}
 	text, _ := json.Marshal(out)
@@ -522,8 +523,8 @@ func sameText(text json.RawMessage) json.RawMessage {
 	return out
 }
 
-// checkCloudWatch encodes lines, decodes it, and compares it with what the lines
-// may be expected to be then.
+// checkCloudWatch encodes lines, decodes the result, and compares it with what must
+// remain of the lines.
 func checkCloudWatch(t interface {
 	Helper()
 	Fatal(...any)
@@ -651,7 +652,7 @@ func FuzzCloudWatch(f *testing.F) {
 			return // such as a member that stands twice
 		}
 		if twice(body) {
-			return // encoding/json puts objects together
+			return // encoding/json merges objects
 		}
 		checkCloudWatch(t, plain, jsonLogs, aResource, string(line))
 	})

@@ -30,7 +30,7 @@ func printOnce(records [][]byte) error {
 	return nil
 }
 
-// The same record twice, as it can be where nobody knows whether the first try
+// The same record twice, as can happen if it is unknown whether the first try
 // arrived, and an event in two parts.
 func Example() {
 	const resource = `"resource":{"faas.instance":"4f1e0c9a","faas.name":"orders"}}` + "\n"

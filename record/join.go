@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// Join puts events together that came in parts. The others stay as they are,
-// and so do parts of which some are missing or make no sense; the first part
-// that is met has the whole event's place, and the first part's Seq is its Seq.
-// Parts may come in any order, from several environments, and more than once.
+// Join joins the parts of events that arrived in parts. Other events stay unchanged, and
+// so do parts if some parts of their event are missing or invalid. The whole event
+// takes the place of the part that is first in events. It has the Seq of part 1. Parts
+// may be in any order, from several environments, and repeated.
 func Join(events []Event) []Event {
 	type key struct {
 		environment string
@@ -20,36 +20,36 @@ func Join(events []Event) []Event {
 		parts       int
 		time, kind  string
 	}
-	of := func(e Event) (key, bool) {
+	keyOf := func(e Event) (key, bool) {
 		if e.Part < 1 || e.Part > e.Parts || e.Seq < uint64(e.Part) {
 			return key{}, false
 		}
 		return key{e.Environment(), e.Seq - uint64(e.Part) + 1, e.Parts, e.Time, e.Type}, true
 	}
-	// Where the parts are in events. Those that do not exist, and the others of
-	// those that are missing, take no memory.
+	// The indices of the parts in events. Missing parts take no memory, however many
+	// Parts says there are.
 	pieces := map[key][]int{}
 	for i, e := range events {
-		if k, ok := of(e); ok {
+		if k, ok := keyOf(e); ok {
 			pieces[k] = append(pieces[k], i)
 		}
 	}
 	if len(pieces) == 0 {
 		return slices.Clone(events)
 	}
-	joined := map[key]bool{} // false: not to be
+	joined := map[key]bool{} // false: cannot be joined
 	var out []Event
 	for _, e := range events {
-		k, ok := of(e)
+		k, ok := keyOf(e)
 		if !ok {
 			out = append(out, e)
 			continue
 		}
-		done, met := joined[k]
-		if met && done {
-			continue // it is out already
+		done, seen := joined[k]
+		if seen && done {
+			continue // the whole event is in out already
 		}
-		if !met {
+		if !seen {
 			if whole, ok := join(events, pieces[k], k.parts); ok {
 				joined[k] = true
 				out = append(out, whole)
@@ -62,8 +62,8 @@ func Join(events []Event) []Event {
 	return out
 }
 
-// join makes one event of the parts at some indices; of a part that is there more
-// than once, the first one counts.
+// join joins the parts at the indices to one event. If a part is repeated, its first
+// copy counts.
 func join(events []Event, at []int, parts int) (Event, bool) {
 	slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(events[a].Part, events[b].Part) })
 	at = slices.CompactFunc(at, func(a, b int) bool { return events[a].Part == events[b].Part })
@@ -79,17 +79,16 @@ func join(events []Event, at []int, parts int) (Event, bool) {
 			return Event{}, false
 		}
 		if extra := events[i].Extra; len(whole.Extra) == 0 && len(extra) > 0 {
-			whole.Extra = extra // whichever part carries it
+			whole.Extra = extra // any part can have it
 		}
 	}
 	whole.Body = body
 	return whole, true
 }
 
-// appendUnquoted appends the bytes that a JSON string stands for. It is the
-// inverse of how Kinetel writes one (event.AppendQuoted): bytes that are no
-// UTF-8 stay as they are, which encoding/json would replace. It reads every
-// escape that JSON has.
+// appendUnquoted appends the bytes that a JSON string encodes. It is the inverse of
+// event.AppendQuoted, with which Kinetel writes strings: bytes that are not UTF-8 stay
+// unchanged, while encoding/json would replace them. It reads every escape of JSON.
 func appendUnquoted(dst []byte, quoted json.RawMessage) ([]byte, bool) {
 	n := len(quoted)
 	if n < 2 || quoted[0] != '"' || quoted[n-1] != '"' {

@@ -102,7 +102,7 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// Other writers of JSON may have touched the line.
+// Another JSON encoder may have written the line again.
 func TestJoinReadsEveryEscape(t *testing.T) {
 	for quoted, want := range map[string]string{
 		`"\"\\\/\b\f\n\r\t"`:         "\"\\/\b\f\n\r\t",
@@ -125,7 +125,7 @@ func TestJoinReadsEveryEscape(t *testing.T) {
 	}
 }
 
-// Whatever bytes are cut wherever, they come together again.
+// Any bytes, cut anywhere, are joined again.
 func TestJoinIsTheInverseOfCutting(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var want, lines []record.Event

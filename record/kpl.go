@@ -6,8 +6,8 @@ import (
 	"kinetel/internal/format"
 )
 
-// kpl reads an aggregate of the Kinesis Producer Library, whose user records are
-// lines without their line feeds.
+// kpl reads an aggregate of the Kinesis Producer Library. Its user records are lines
+// without their line feeds.
 func (d *decoding) kpl(data []byte) error {
 	err := format.ReadKPL(data, func(line []byte) error {
 		if err := d.line(line); err != nil {

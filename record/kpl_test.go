@@ -33,7 +33,7 @@ func TestDecodeReadsAggregates(t *testing.T) {
 	}
 }
 
-// Whoever takes aggregates apart, as Firehose does, has lines without an end.
+// Deaggregation, as Firehose does it, gives lines without line feeds.
 func TestDecodeReadsAUserRecord(t *testing.T) {
 	for name, compress := range compressions {
 		t.Run(name, func(t *testing.T) {

@@ -115,7 +115,7 @@ func TestDecodeOfABombIsBounded(t *testing.T) {
 	})
 }
 
-// What was read before a limit comes with the error.
+// Decode returns the events before a limit with the error.
 func TestDecodeKeepsWhatItReadBeforeALimit(t *testing.T) {
 	ten := strings.Repeat(aLine, 10)
 	cloudWatch := ofCloudWatch(logEvent(17, format.FunctionText, `"a"`))
@@ -175,7 +175,7 @@ func TestDecodeReadsTheLargestRecord(t *testing.T) {
 	}
 }
 
-// Parts whose others are missing take little beside themselves.
+// Parts of an event with missing parts take little memory besides their own.
 func TestJoinOfPartsWithoutTheOthersIsBounded(t *testing.T) {
 	parts := make([]record.Event, 100_000)
 	for i := range parts {

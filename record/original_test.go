@@ -93,7 +93,7 @@ func TestDecodeRefusesAnOriginalThatIsNone(t *testing.T) {
 	}
 }
 
-// An encoder that leaves < as it is, and one that does not, have their way.
+// The caller's encoder decides whether < is escaped.
 func TestEventsAreWrittenAsTheEncoderDoes(t *testing.T) {
 	e := anEvent()
 	e.Body = json.RawMessage("\"<\xff>\"")

@@ -14,19 +14,17 @@ import (
 	"kinetel/internal/scan"
 )
 
-// maxLevels is how deep values are nested in what Kinetel writes as OTLP, and one
-// more.
+// maxLevels is one more than the depth to which Kinetel nests values in OTLP.
 const maxLevels = 13
 
-// timeFormat is how Kinetel writes a time that OTLP has in nanoseconds.
+// timeFormat is the format of a time that OTLP has in nanoseconds.
 const timeFormat = event.TimeFormat
 
-// otlp reads payloads of OTLP/JSON that Kinetel wrote, each a line of text.
-// Their events share the map of a payload's resource.
+// otlp reads payloads of OTLP/JSON that Kinetel wrote, each one line of text. The
+// events of a payload share the map of its resource.
 //
-// It reads text, and keeps none of the structure: strings and numbers of a body
-// are those that stand there, byte for byte, and what is no event of Kinetel's
-// takes no memory.
+// It scans the text and builds no tree. So the strings and numbers of a body are those
+// of the text, byte for byte, and data that is not an event of Kinetel takes no memory.
 func (d *decoding) otlp(text []byte) error {
 	if len(text) == 0 || text[len(text)-1] != '\n' {
 		return errors.New("the last payload does not end")
@@ -49,7 +47,7 @@ func (d *decoding) payload(payload []byte) error {
 	if end, err := scan.Value(payload, 0); err != nil || end != len(payload) {
 		return errShape
 	}
-	was := len(d.events)
+	before := len(d.events)
 	err := members(payload, func(name, value []byte) error {
 		var scopes, list string
 		switch string(name) {
@@ -60,18 +58,18 @@ func (d *decoding) payload(payload []byte) error {
 		default:
 			return errShape
 		}
-		return items(value, func(origin []byte) error { return d.scopes(origin, scopes, list) })
+		return items(value, func(entry []byte) error { return d.scopes(entry, scopes, list) })
 	})
-	if err == nil && len(d.events) == was {
+	if err == nil && len(d.events) == before {
 		err = errAbsent
 	}
 	return err
 }
 
 // scopes reads the events of a ResourceLogs or ResourceSpans.
-func (d *decoding) scopes(origin []byte, scopes, list string) error {
+func (d *decoding) scopes(entry []byte, scopes, list string) error {
 	var resource, all []byte
-	err := members(origin, func(name, value []byte) error {
+	err := members(entry, func(name, value []byte) error {
 		switch string(name) {
 		case "resource":
 			resource = value
@@ -89,7 +87,7 @@ func (d *decoding) scopes(origin []byte, scopes, list string) error {
 	n := 0
 	return items(all, func(one []byte) error {
 		if n++; n > 1 {
-			return errShape // Kinetel writes one; each would read the resource again
+			return errShape // Kinetel writes one; each further one would decode the resource again
 		}
 		var scope, elements []byte
 		err := members(one, func(name, value []byte) error {
@@ -122,8 +120,8 @@ func (d *decoding) scopes(origin []byte, scopes, list string) error {
 	})
 }
 
-// resourceOf returns the resource of the lines that were encoded: the first of
-// the resource's attributes, as many as the scope says.
+// resourceOf returns the resource of the lines that were encoded: the first
+// attributes of the resource, as many as an attribute of the scope says.
 func (d *decoding) resourceOf(resource, scope []byte) (map[string]string, error) {
 	count, ours := -1, false
 	err := members(scope, func(name, value []byte) error {
@@ -176,8 +174,8 @@ func (d *decoding) resourceOf(resource, scope []byte) (map[string]string, error)
 func (d *decoding) element(element []byte, span bool) (e Event, err error) {
 	e = Event{Schema: Schema, Body: json.RawMessage("null")}
 	var nanos string
-	var whole, values []byte // the body as JSON text; as AnyValue
-	var original []byte      // of a body with replacements
+	var whole, values []byte // the body as JSON text, and as AnyValue
+	var original []byte      // the original of a body with replacements
 	asText := false          // values holds JSON text
 	err = members(element, func(name, value []byte) (err error) {
 		switch string(name) {
@@ -252,7 +250,7 @@ func (d *decoding) element(element []byte, span bool) (e Event, err error) {
 	return e, err
 }
 
-// appendJSON appends the JSON that an AnyValue was made of.
+// appendJSON appends the JSON text from which an AnyValue was made.
 func appendJSON(dst, value []byte, levels int) ([]byte, error) {
 	if levels == 0 {
 		return dst, errShape
@@ -349,7 +347,7 @@ func pairOf(pair []byte) (key, value []byte, err error) {
 	return key, value, err
 }
 
-// attributes calls each with the attributes of a list.
+// attributes calls each with every attribute of a list.
 func attributes(list []byte, each func(key string, value []byte) error) error {
 	return items(list, func(pair []byte) error {
 		quoted, value, err := pairOf(pair)
@@ -364,7 +362,7 @@ func attributes(list []byte, each func(key string, value []byte) error) error {
 	})
 }
 
-// only returns the value of an AnyValue's only member.
+// only returns the name and value of an AnyValue's only member.
 func only(value []byte) (name string, of []byte, err error) {
 	n := 0
 	err = members(value, func(member, v []byte) error {
@@ -378,7 +376,7 @@ func only(value []byte) (name string, of []byte, err error) {
 	return name, of, err
 }
 
-// number reads an AnyValue that is an integer of 0 or more.
+// number reads an AnyValue that is an integer, 0 or greater.
 func number(value []byte) (uint64, error) {
 	name, of, err := only(value)
 	if err != nil || name != "intValue" {
@@ -399,14 +397,14 @@ func smallNumber(value []byte) (int, error) {
 	return int(n), err
 }
 
-// integer reads an integer between quotes, as protocol buffers' JSON has those of
-// 64 bits.
+// integer reads an integer between quotes, as the JSON of protocol buffers has
+// integers of 64 bits.
 func integer(quoted []byte) (int64, error) {
 	if len(quoted) < 3 || quoted[0] != '"' {
 		return 0, errShape
 	}
 	digits := quoted[1 : len(quoted)-1]
-	// What strconv takes and JSON does not: a plus, and zeros in front.
+	// strconv accepts a plus and leading zeros; JSON does not.
 	if end, err := scan.Value(digits, 0); err != nil || end != len(digits) {
 		return 0, errShape
 	}
@@ -417,8 +415,8 @@ func integer(quoted []byte) (int64, error) {
 	return n, nil
 }
 
-// text reads an AnyValue that is text; what is no UTF-8 becomes U+FFFD, as where
-// a line is read.
+// text reads an AnyValue that is text. Bytes that are not UTF-8 become U+FFFD, as in
+// lines that are decoded.
 func text(value []byte) (string, error) {
 	b, err := textBytes(value)
 	if err != nil || utf8.Valid(b) {
@@ -477,8 +475,8 @@ func plainString(quoted []byte) (string, error) {
 	return string(b), nil
 }
 
-// members calls each with the members of an object, name being what stands
-// between its quotes. The text is well-formed JSON.
+// members calls each with every member of an object; name is the text between its
+// quotes. The text is well-formed JSON.
 func members(text []byte, each func(name, value []byte) error) error {
 	if text[0] != '{' {
 		return errShape
@@ -508,7 +506,7 @@ func members(text []byte, each func(name, value []byte) error) error {
 	return nil
 }
 
-// items calls each with the items of an array. The text is well-formed JSON.
+// items calls each with every item of an array. The text is well-formed JSON.
 func items(text []byte, each func(item []byte) error) error {
 	if text[0] != '[' {
 		return errShape

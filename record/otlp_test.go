@@ -33,7 +33,7 @@ func aSource(resource string) *format.Source {
 	}
 }
 
-// bodies draws bodies as Lambda, or whoever else, might send them.
+// bodies draws bodies as Lambda, or another process, might send them.
 func bodies() *rapid.Generator[string] {
 	number := rapid.SampledFrom([]string{
 		"0", "-0", "-0.0", "0.1", "1E5", "1e+21", "1.50e-7", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
@@ -133,7 +133,7 @@ func aLineOf(resource string, spans bool) *rapid.Generator[string] {
 	})
 }
 
-// read takes lines apart.
+// read parses lines.
 func read(t interface{ Fatalf(string, ...any) }, text ...string) (lines []format.Line) {
 	for _, one := range text {
 		l, ok := format.ReadLine([]byte(one))
@@ -145,8 +145,8 @@ func read(t interface{ Fatalf(string, ...any) }, text ...string) (lines []format
 	return lines
 }
 
-// check encodes lines, has somebody else read it, decodes it, and compares it
-// with what decoding the lines gives.
+// check encodes lines, reads the result with another decoder, decodes it, and compares
+// it with the decoded lines.
 func check(t interface {
 	Helper()
 	Fatalf(string, ...any)
@@ -324,8 +324,8 @@ func TestDecodeOTLPRefusesWhatIsNotKinetels(t *testing.T) {
 	}
 }
 
-// Elements that are no events, and attributes that nobody knows, are many in
-// little room.
+// A small record can hold many elements that are not events, and many unknown
+// attributes.
 func TestDecodeOTLPTakesNoMoreMemoryThanItNeeds(t *testing.T) {
 	for _, text := range []string{
 		strings.Replace(anOTLP, `"logRecords":[`, `"logRecords":[`+strings.Repeat("{},", 1<<20), 1),

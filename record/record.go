@@ -1,5 +1,5 @@
-// Package record reads what Kinetel writes: it turns the data of a Kinesis
-// record back into events.
+// Package record decodes the Kinesis records that Kinetel writes: it turns the data
+// of a record back into events.
 package record
 
 import (
@@ -15,22 +15,23 @@ import (
 	"kinetel/internal/format"
 )
 
-// Schema is the shape of lines that this package reads.
+// Schema is the schema of the lines that this package reads.
 const Schema = "kinetel/1"
 
-// What a [Decoder] reads of one record unless it is set to something else. Every
-// record that Kinetel writes is within: at most 500 events, or one whose POST had
-// at most 16 MiB, which some formats double.
+// The default limits of a [Decoder] for one record. Every record that Kinetel writes
+// is within them: it has at most 500 events, or one event whose POST had at most
+// 16 MiB, which some formats double.
 const (
 	DefaultMaxBytes  = 40 << 20
 	DefaultMaxEvents = 100_000
 )
 
-// moreMembers is how many members extras and resources may have besides MaxEvents.
+// moreMembers is how many members extras and resources may have in addition to
+// MaxEvents.
 const moreMembers = 10_000
 
-// maxWindow is how large a window of zstd may be. Kinetel's have 1 MiB; 8 MiB are
-// what every decoder should take (RFC 8878, section 3.1.1.1.2).
+// maxWindow is the largest window of zstd that is accepted. Kinetel uses 1 MiB. Every
+// decoder should support 8 MiB (RFC 8878, section 3.1.1.1.2).
 const maxWindow = 8 << 20
 
 // Event is one line of a record.
@@ -38,21 +39,21 @@ type Event struct {
 	Schema string `json:"schema"`
 	Seq    uint64 `json:"seq"`  // counts the environment's events from 1
 	Time   string `json:"time"` // RFC 3339, UTC
-	Type   string `json:"type"` // Lambda's own, or kinetel.…
-	// Severity is what a line itself says of its severity: TRACE, DEBUG, INFO,
-	// WARN, ERROR or FATAL; empty where it says nothing.
+	Type   string `json:"type"` // Lambda's type, or kinetel.…
+	// Severity is the severity that a log line itself states: TRACE, DEBUG, INFO,
+	// WARN, ERROR or FATAL. It is empty if the line states none.
 	Severity string `json:"severity,omitempty"`
-	// RequestID is the invocation that the event belongs to, and TraceID that
-	// one's X-Ray trace (1-5759e988-bd862e3fe1be46a994272793).
+	// RequestID is the request id of the invocation that the event belongs to.
+	// TraceID is the invocation's X-Ray trace (1-5759e988-bd862e3fe1be46a994272793).
 	RequestID string `json:"requestId,omitempty"`
 	TraceID   string `json:"traceId,omitempty"`
-	// Part counts, from 1, the Parts that an event too large for one record
-	// comes in; both are 0 in an event that is whole. See [Join].
+	// An event that is too large for one record comes in Parts parts. Part is the
+	// number of this one, from 1. Both are 0 in a whole event. See [Join].
 	Part  int `json:"part,omitempty"`
 	Parts int `json:"parts,omitempty"`
-	// Body is Lambda's record, untouched: not UTF-8 where Lambda's was not (the
-	// line has the original in bodyBase64). In a part, a JSON string with a piece
-	// of its text.
+	// Body is Lambda's record, unchanged. It is not UTF-8 if Lambda's record was not
+	// (the line has the original in bodyBase64). In a part, Body is a JSON string with
+	// a piece of the record's text.
 	Body json.RawMessage `json:"body"`
 	// Extra holds members of Lambda's event that Kinetel does not know.
 	Extra map[string]json.RawMessage `json:"extra,omitempty"`
@@ -60,41 +61,40 @@ type Event struct {
 	Resource map[string]string `json:"resource"`
 }
 
-// Environment returns the id of the execution environment, within which Seq
-// counts.
+// Environment returns the id of the execution environment, whose events Seq counts.
 func (e Event) Environment() string { return e.Resource["faas.instance"] }
 
-// ErrNoRecord means data that Kinetel did not write.
+// ErrNoRecord means that Kinetel did not write the data.
 var ErrNoRecord = errors.New("not a record of Kinetel's")
 
-// ErrLimit means data that holds more than a [Decoder] may read.
+// ErrLimit means that the data exceeds the limits of a [Decoder].
 var ErrLimit = errors.New("more than the limits of the decoder allow")
 
-// Decoder reads records within limits, so that a small record cannot take a lot of
-// memory. The zero value has the defaults. Raise them for files in which many
-// records stand behind each other, as Firehose writes them.
+// Decoder decodes records within limits, so that a small record cannot take a lot of
+// memory. The zero value has the default limits. Raise them for files of many
+// concatenated records, as Firehose writes them.
 //
-// Whatever the data is, decoding allocates at most about five times MaxBytes, and
-// 1,000 bytes for each event and member that is allowed.
+// For any data, decoding allocates at most about five times MaxBytes, and 1,000 bytes
+// for each event and member that is allowed.
 type Decoder struct {
 	// MaxBytes is how many bytes a record may have after decompression; 0 means
 	// DefaultMaxBytes.
 	MaxBytes int
 	// MaxEvents is how many events a record may have. All their extras and
-	// resources together may have as many members and 10,000 more, where a
-	// resource that is the same as that of the event before counts once. 0 means
+	// resources together may have as many members and 10,000 more. A resource that
+	// is the same as that of the previous event does not count again. 0 means
 	// DefaultMaxEvents.
 	MaxEvents int
 }
 
-// Decode is the Decode of a Decoder with the default limits.
+// Decode is [Decoder.Decode] with the default limits.
 func Decode(data []byte) ([]Event, error) { return Decoder{}.Decode(data) }
 
-// Decode reads the data of one Kinesis record, of any of Kinetel's formats and
-// compressions, or several behind each other, as Firehose writes them; of
-// aggregates also a single user record. Events that were read before an error come
-// with it; it is an ErrNoRecord or an ErrLimit. Of the format cloudwatch, which
-// has no place for all of an event, docs/records.md says what is not there.
+// Decode decodes the data of one Kinesis record in any of Kinetel's formats and
+// compressions. It also accepts several concatenated records, as Firehose writes them,
+// and a single user record of an aggregate. An error is an [ErrNoRecord] or an
+// [ErrLimit]; Decode returns the events before the error with it. The format
+// cloudwatch cannot represent all of an event; docs/records.md says what is missing.
 func (d Decoder) Decode(data []byte) ([]Event, error) {
 	if d.MaxBytes <= 0 {
 		d.MaxBytes = DefaultMaxBytes
@@ -110,14 +110,14 @@ func (d Decoder) Decode(data []byte) ([]Event, error) {
 	return r.events, err
 }
 
-// decoding is what was read of a record so far.
+// decoding is the state while a record is decoded.
 type decoding struct {
 	Decoder
 	events  []Event
 	members int  // of extras and resources
-	wire    wire // that is used again for each line
+	wire    wire // reused for each line
 
-	// The resource that was read last, as text and as it was read.
+	// The last resource, as text and decoded.
 	resourceText []byte
 	resource     map[string]string
 }
@@ -136,7 +136,7 @@ func (d *decoding) record(data []byte) error {
 	return err
 }
 
-// text reads what a record is before compression, or the beginning of it.
+// text decodes the decompressed record, or its beginning if cut is true.
 func (d *decoding) text(text []byte, cut bool) error {
 	if bytes.HasPrefix(text, []byte(`{"messageType"`)) {
 		return d.cloudWatch(text)
@@ -150,7 +150,7 @@ func (d *decoding) text(text []byte, cut bool) error {
 	return d.lines(text)
 }
 
-// append takes an event.
+// append adds an event.
 func (d *decoding) append(e Event) error {
 	if len(d.events) == d.MaxEvents {
 		return fmt.Errorf("%w: more than %d events", ErrLimit, d.MaxEvents)
@@ -163,8 +163,8 @@ func (d *decoding) tooLong() error {
 	return fmt.Errorf("%w: more than %d bytes of lines", ErrLimit, d.MaxBytes)
 }
 
-// count counts the members of an object, before they take memory. The text is
-// well-formed JSON.
+// count counts the members of an object before they are decoded and take memory. The
+// text is well-formed JSON.
 func (d *decoding) count(object []byte) error {
 	if len(object) == 0 || object[0] != '{' {
 		return nil
@@ -183,7 +183,7 @@ func (d *decoding) countOne() error {
 
 // lines reads lines of kinetel/1.
 func (d *decoding) lines(lines []byte) error {
-	// A line without an end is a user record of an aggregate, if it is alone.
+	// A single line without a line feed is a user record of an aggregate.
 	if n := len(lines); n == 0 || lines[n-1] != '\n' && (lines[0] != '{' || bytes.IndexByte(lines, '\n') >= 0) {
 		return errors.New("the last line does not end")
 	}
@@ -214,8 +214,8 @@ func (d *decoding) line(text []byte) error {
 	return d.append(e)
 }
 
-// decompress tells compressions apart by their first bytes (RFC 1952, RFC 8878).
-// With an error comes what was read before it.
+// decompress decompresses a record. It recognizes compressions by their first bytes
+// (RFC 1952, RFC 8878). With an error it returns the data before the error.
 func (d *decoding) decompress(data []byte) ([]byte, error) {
 	var r io.Reader = bytes.NewReader(data)
 	switch {
@@ -238,7 +238,7 @@ func (d *decoding) decompress(data []byte) ([]byte, error) {
 		}
 		return data, nil
 	}
-	// One byte more than the limit tells what is too long.
+	// Read one byte more than the limit, to detect data that is too long.
 	text := make([]byte, 0, min(8*len(data), d.MaxBytes+1))
 	for len(text) <= d.MaxBytes {
 		if len(text) == cap(text) {

@@ -10,7 +10,7 @@ import (
 	"kinetel/internal/scan"
 )
 
-// wire is an Event as it stands in a line.
+// wire is an Event as encoded in a line.
 type wire struct {
 	Schema     string          `json:"schema"`
 	Seq        uint64          `json:"seq"`
@@ -27,8 +27,8 @@ type wire struct {
 	Resource   json.RawMessage `json:"resource"`
 }
 
-// MarshalJSON writes an event as a line has it, in valid UTF-8: with bodyBase64
-// if its body is not.
+// MarshalJSON encodes an event as a line, in valid UTF-8. If the body is not valid, the
+// line has bodyBase64.
 func (e Event) MarshalJSON() ([]byte, error) {
 	w := wire{
 		Schema: e.Schema, Seq: e.Seq, Time: e.Time, Type: e.Type, Severity: e.Severity, RequestID: e.RequestID, TraceID: e.TraceID,
@@ -58,8 +58,8 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	return format.AppendValid(nil, text), err
 }
 
-// marshal leaves < and the like as they are: whether they are escaped is up to
-// the encoder that the caller has.
+// marshal returns the JSON of v. It does not escape < and the like: the caller's
+// encoder decides whether to escape them.
 func marshal(v any) ([]byte, error) {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
@@ -68,7 +68,7 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(text.Bytes(), []byte{'\n'}), err
 }
 
-// UnmarshalJSON reads what MarshalJSON writes, and lines.
+// UnmarshalJSON decodes the output of MarshalJSON, and lines.
 func (e *Event) UnmarshalJSON(text []byte) error {
 	var w wire
 	if err := json.Unmarshal(text, &w); err != nil {
@@ -105,7 +105,7 @@ func (w *wire) event(d *decoding) (Event, error) {
 			if err := d.count(w.Resource); err != nil {
 				return e, err
 			}
-			d.resource = nil // not the map that other events have
+			d.resource = nil // do not change the map of other events
 			if err := json.Unmarshal(w.Resource, &d.resource); err != nil {
 				return e, err
 			}
@@ -116,8 +116,7 @@ func (w *wire) event(d *decoding) (Event, error) {
 	return e, nil
 }
 
-// setOriginal sets the body to the original JSON text, or to the piece of it that
-// a part has.
+// setOriginal sets the body to the original JSON text, or in a part to a piece of it.
 func (e *Event) setOriginal(text []byte) error {
 	if e.Parts > 0 {
 		e.Body = event.AppendQuoted(nil, text)

@@ -40,8 +40,8 @@ func TestAKillAfterTmpWasEmptiedLosesNothing(t *testing.T) {
 	}
 }
 
-// Records that were on disk only are reported with the next body, long before
-// somebody would read them.
+// Records that were only on disk are reported lost with the next body, long before
+// they would be read.
 func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 	for _, mode := range []config.Spool{config.SpoolOverflow, config.SpoolAlways} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 					t.Errorf("%d of %d events are reported as lost, %d wait", lost, before.Events, waiting.Events)
 				}
 				w.finish(time.Second)
-				// What the log claims is there.
+				// What the log reports as stored is on disk.
 				claimed := w.process.log.find("the environment ends")[0].attrs
 				size := int64(0)
 				files, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*", "*.seg"))
@@ -81,7 +81,7 @@ func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 	}
 }
 
-// What the log claims at the end is looked for, though it was deleted in the
+// What the log reports as stored at the end is on disk, even after a deletion in the
 // last moment.
 func TestTheLogClaimsNothingThatIsNotThere(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -89,23 +89,23 @@ func TestTheLogClaimsNothingThatIsNotThere(t *testing.T) {
 		w.add(10, 700, false)
 		w.process.Seal()
 		time.Sleep(time.Second)
-		w.process.queue.Spill() // nothing is in memory only any more
+		w.process.queue.Spill() // from here on nothing is only in memory
 		if err := os.RemoveAll(w.cfg.SpoolDir); err != nil {
 			t.Fatal(err)
 		}
-		w.spoiled = true
+		w.corrupted = true
 		w.finish(time.Second)
-		told := w.process.log.find("the environment ends")
+		logged := w.process.log.find("the environment ends")
 		files, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*", "*.seg"))
-		if len(told) != 1 || (told[0].attrs["spooled_events"].(int64) > 0) != (len(files) > 0) {
-			t.Errorf("%v; files: %v", told, files)
+		if len(logged) != 1 || (logged[0].attrs["spooled_events"].(int64) > 0) != (len(files) > 0) {
+			t.Errorf("%v; files: %v", logged, files)
 		}
 		w.stream.become(accepts)
 		w.begin()
 	})
 }
 
-// slowly begins a process whose recovery takes so long.
+// slowly begins a process whose recovery waits until wait is closed.
 func (w *world) slowly(wait <-chan struct{}) {
 	p := &process{log: &logbook{}}
 	w.process = p
@@ -118,7 +118,7 @@ func (w *world) slowly(wait <-chan struct{}) {
 	p.start(p)
 }
 
-// A disk that does not come back costs what lies on it, and no new line.
+// If a disk hangs, what is on it is not sent, but no new line is lost.
 func TestARecoveryThatHangsKeepsNothingElse(t *testing.T) {
 	for _, comesBack := range []bool{false, true} {
 		inWorld(t, func(t *testing.T, w *world) {

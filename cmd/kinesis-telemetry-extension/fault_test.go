@@ -18,15 +18,15 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/pack"
-	"kinetel/internal/ship"
 	"kinetel/internal/recorder"
+	"kinetel/internal/ship"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
 	"kinetel/record"
 )
 
 // faultVariable, in the environment of the test binary that runs as the
-// extension, says what is broken in it.
+// extension, names the fault in it.
 const faultVariable = "KINETELTEST_FAULT"
 
 // mainOrFaulty is main, or an extension in which something panics.
@@ -83,8 +83,8 @@ type logLine struct {
 	Level, Msg, Problem, Panic, Stack string
 }
 
-// Whatever is broken in Kinetel, the function does not notice: its invocations
-// succeed, the extension is there for each of them, and ends in order.
+// No fault in Kinetel affects the function: its invocations succeed, and the extension
+// runs in each of them and ends in order.
 func TestTheFunctionDoesNotNoticeAFaultInKinetel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the sample function and runs real processes")
@@ -106,20 +106,20 @@ func TestTheFunctionDoesNotNoticeAFaultInKinetel(t *testing.T) {
 	const invocations, each = 8, 3
 	for _, tt := range []struct {
 		fault    string
-		problem  string // in the one line that tells of the fault
-		told     int    // lines of the log, at most
+		problem  string // in the one log line of the fault
+		logged   int    // lines of the log, at most
 		complete bool   // all telemetry arrives
 		once     bool   // and none of it twice
 		env      map[string]string
 	}{
 		{fault: "none", complete: true, once: true},
-		{fault: "once", problem: "send records", told: 1, complete: true, once: true},
-		{fault: "sometimes", problem: "send records", told: 2, complete: true, once: true}, // and how often, at the end
-		{fault: "after", problem: "send records", told: 1, complete: true},
-		{fault: "always", problem: "send records", told: 4}, // and of the outage, and of what was not sent
-		{fault: "connect", problem: "work", told: 1},
-		{fault: "no putter", problem: "send records", told: 4},
-		{fault: "stdout", problem: "tell metrics", told: 1, complete: true, once: true, env: map[string]string{"KINETEL_REPORT": "events,emf"}},
+		{fault: "once", problem: "send records", logged: 1, complete: true, once: true},
+		{fault: "sometimes", problem: "send records", logged: 2, complete: true, once: true}, // and how often, at the end
+		{fault: "after", problem: "send records", logged: 1, complete: true},
+		{fault: "always", problem: "send records", logged: 4}, // and of the outage, and of what was not sent
+		{fault: "connect", problem: "work", logged: 1},
+		{fault: "no putter", problem: "send records", logged: 4},
+		{fault: "stdout", problem: "tell metrics", logged: 1, complete: true, once: true, env: map[string]string{"KINETEL_REPORT": "events,emf"}},
 	} {
 		for _, mode := range []string{"end", "adaptive"} {
 			t.Run(tt.fault+" "+mode, func(t *testing.T) {
@@ -176,14 +176,14 @@ func TestTheFunctionDoesNotNoticeAFaultInKinetel(t *testing.T) {
 					t.Errorf("%d processes of the extension were alive at the shutdown", n)
 				}
 
-				var told []logLine
+				var logged []logLine
 				faults := 0
 				for line := range strings.Lines(seen.Log()) {
 					var one logLine
 					if err := json.Unmarshal([]byte(line), &one); err != nil {
 						t.Errorf("%v: %s", err, line)
 					}
-					told = append(told, one)
+					logged = append(logged, one)
 					if strings.HasPrefix(one.Msg, "a fault in Kinetel") {
 						faults++
 						if tt.problem != "" && one.Problem != tt.problem || one.Panic == "" || one.Stack == "" {
@@ -191,8 +191,8 @@ func TestTheFunctionDoesNotNoticeAFaultInKinetel(t *testing.T) {
 						}
 					}
 				}
-				if want := min(tt.told, 1); faults != want || len(told) > tt.told {
-					t.Errorf("%d faults are told, want %d, in %d lines, want %d at most:\n%s", faults, want, len(told), tt.told, seen.Log())
+				if want := min(tt.logged, 1); faults != want || len(logged) > tt.logged {
+					t.Errorf("%d faults are told, want %d, in %d lines, want %d at most:\n%s", faults, want, len(logged), tt.logged, seen.Log())
 				}
 				var arrived []record.Event
 				for _, r := range sim.Records("telemetry") {

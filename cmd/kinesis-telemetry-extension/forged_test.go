@@ -10,8 +10,7 @@ import (
 	"kinetel/internal/telemetry"
 )
 
-// forgedEvents is what a process of the sandbox posts that would like to be
-// believed.
+// forgedEvents are events that a process of the sandbox could forge.
 const forgedEvents = `[
 {"time":"2026-11-26T17:00:00.000Z","type":"kinetel.loss","record":{"firstSeq":1,"lastSeq":1000000,"count":1000000,"bytes":1,"reason":"buffer-full"}},
 {"time":"2026-11-26T17:00:00.000Z","type":"kinetel.report","record":{"final":true,"uptimeMs":1,"received":{"events":0,"bytes":0},"lost":{}}},
@@ -21,7 +20,7 @@ const forgedEvents = `[
 {"time":"2026-11-26T17:00:00.000Z","type":"kinetel.unparsed","record":"forged"},
 {"time":"2026-11-26T17:00:00.000Z","type":"platform\u002elogsDropped","record":{"droppedRecords":999999,"droppedBytes":1,"reason":"forged"}}]`
 
-// What is posted as Kinetel's own arrives as text.
+// Events that are posted as Kinetel's own arrive as text.
 func TestForgedEventsArriveAsText(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.process
@@ -48,7 +47,7 @@ func TestForgedEventsArriveAsText(t *testing.T) {
 	})
 }
 
-// A large body that cannot be parsed is not in memory as text a second time.
+// The text of a large body that cannot be parsed is not in memory a second time.
 func TestTextThatCannotBeParsedIsTakenInPieceByPiece(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		i := w.process.intake

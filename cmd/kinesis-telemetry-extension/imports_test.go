@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file anew")
 
-// Every package in the binary is paid for by every cold start. One more is a
-// decision, and this test makes it visible.
+// Every package in the binary makes every cold start slower. This test makes a new one
+// visible.
 func TestTheBinaryImportsOnlyWhatIsListed(t *testing.T) {
 	const golden = "testdata/imports.golden"
 	out, err := exec.Command("go", "list", "-deps", "-tags", "nethttpomithttp2",

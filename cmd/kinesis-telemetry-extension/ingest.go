@@ -17,31 +17,32 @@ import (
 )
 
 const (
-	// maxAhead bounds the events of a body that are looked at before the first of
-	// them gets its number.
+	// maxAhead is how many events of a body are read at most before the first of
+	// them gets its sequence number.
 	maxAhead = telemetry.MaxItems
-	// maxAheadText bounds, of these, the texts that are not in the body's memory:
-	// of what cannot be parsed.
+	// maxAheadText is the size in bytes above which the events are ingested early.
+	// It counts text that could not be parsed, which has memory of its own instead
+	// of pointing into the body.
 	maxAheadText = 256 << 10
 )
 
-// intake is where the listener's events go: when a body is complete, by the
-// annotator into the open record, and by the loop's eyes. It is used by one
-// goroutine at a time.
+// ingester receives the listener's events. When a body is complete, its events go
+// through the annotator into the open record, and the loop observes them. One
+// goroutine at a time uses it.
 type ingester struct {
 	*pipeline
 	*lifecycle.Loop
-	ahead     []event.Event // of the body that is being read
-	aheadText int           // bytes of the texts of kinetel.unparsed in it
+	ahead     []event.Event // of the body that is being read, not yet ingested
+	aheadText int           // bytes of the kinetel.unparsed events in ahead
 	// restored is when the environment was restored, by its first
 	// platform.restoreStart, and initDone when the init of the snapshot was over.
 	// They are zero if that is not known.
 	restored, initDone time.Time
-	restoreTaken       bool // that platform.restoreStart was taken in
+	restoreIngested    bool // whether that platform.restoreStart was ingested
 }
 
-// Take looks at an event of a body. It is taken in with the others, because what
-// is said of invocations may stand behind the lines that belong to them.
+// Ingest reads an event of a body. All events of a body are ingested together,
+// because the events about invocations may follow the lines that belong to them.
 func (i *ingester) Ingest(ev *event.Event) {
 	if len(i.ahead) == maxAhead || i.aheadText > maxAheadText {
 		i.ingestAll()
@@ -72,18 +73,18 @@ func (i *ingester) Ingest(ev *event.Event) {
 // snapStart reports whether the process comes from a snapshot.
 func (i *ingester) snapStart() bool { return i.cfg.Lambda.Initialization == config.SnapStart }
 
-// snapStartInit reports whether the record of an init's event may be of a snapshot.
+// snapStartInit reports whether an init event with this record may be from a snapshot.
 func snapStartInit(record []byte) bool {
 	var init struct {
 		InitializationType string `json:"initializationType"`
 	}
-	_ = json.Unmarshal(record, &init) // what cannot be read has none
+	_ = json.Unmarshal(record, &init) // a record that cannot be parsed has no type
 	return init.InitializationType == "" || init.InitializationType == string(config.SnapStart)
 }
 
-// ofSnapshot reports whether an event that arrives after the restore is of the
-// time before the snapshot was taken. Lambda may send those late. All clones of the
-// snapshot get the same ones, so they keep its environment.
+// ofSnapshot reports whether an event that arrives after the restore is from before
+// the snapshot was taken. Lambda may send such events late. All clones of the snapshot
+// get the same ones, so the events keep the snapshot's environment.
 func (i *ingester) ofSnapshot(ev *event.Event) bool {
 	switch {
 	case i.before == nil || ev.RequestID != "": // no invocation runs in a snapshot
@@ -98,8 +99,8 @@ func (i *ingester) ofSnapshot(ev *event.Event) bool {
 	return !ev.At().After(i.initDone)
 }
 
-// Commit takes the events of a body in, and makes them outlive the process where
-// that is asked for.
+// Commit ingests the events of a body, and makes them outlive the process if the
+// configuration asks for that. fragment is the incomplete event at the body's end.
 func (i *ingester) Commit(fragment []byte) {
 	i.ingestAll()
 	i.queue.Check() // the function may have emptied /tmp
@@ -107,14 +108,14 @@ func (i *ingester) Commit(fragment []byte) {
 	defer i.ingesting.Unlock()
 	i.own().Commit(fragment)
 	if i.before != nil {
-		i.before.Commit(nil) // what of it was no event yet is the other's now
+		i.before.Commit(nil) // the fragment belongs to the new environment now
 	}
 }
 
-// takeAll takes in the events that were looked at.
+// ingestAll ingests the events that were read ahead.
 func (i *ingester) ingestAll() {
 	for n := 0; n < len(i.ahead); {
-		// One that makes something panic is there as text, and the others as ever.
+		// An event that causes a panic is added as text; the others are not affected.
 		if !guard.Run(i.log, "take an event in", func() {
 			for ; n < len(i.ahead); n++ {
 				i.ingest(&i.ahead[n])
@@ -129,29 +130,30 @@ func (i *ingester) ingestAll() {
 	i.ahead, i.aheadText = i.ahead[:0], 0
 }
 
-// keep takes an event in that nobody looks at.
+// keep adds an event without reading it.
 func (i *ingester) keep(ev *event.Event) {
 	i.ingesting.Lock()
 	defer i.ingesting.Unlock()
 	i.own().Add(ev)
 }
 
-// take takes an event in.
+// ingest annotates an event, adds it to the open record, and updates what depends on
+// it.
 func (i *ingester) ingest(ev *event.Event) {
-	begins := string(ev.Type) == event.TypePlatformInitStart
+	begins := string(ev.Type) == event.TypePlatformInitStart // an environment
 	switch string(ev.Type) {
 	case event.TypePlatformLogsDropped:
 		i.mu.Lock()
 		i.dropped.Add(ev.Record)
 		i.mu.Unlock()
 	case event.TypePlatformRestoreStart:
-		if begins = i.snapStart() && !i.restoreTaken; begins {
-			i.restoreTaken = true
-			i.Restored() // before anything is numbered
+		if begins = i.snapStart() && !i.restoreIngested; begins {
+			i.restoreIngested = true
+			i.Restored() // before the event gets a sequence number
 		}
 	case event.TypeExtension:
 		if selflog.Own(ev.Record) {
-			i.ownLog.Add(1) // shipping it would make more of it
+			i.ownLog.Add(1) // to ship it would cause more of it
 			return
 		}
 	}
@@ -171,7 +173,7 @@ func (i *ingester) ingest(ev *event.Event) {
 	case event.TypePlatformInitReport, event.TypePlatformRestoreReport:
 		i.invocations.Initialized(ev)
 	case event.TypePlatformStart:
-		i.describe(packer, environment, ev) // where no init was told of
+		i.describe(packer, environment, ev) // if no init event came before
 		i.invocations.Started(ev.RequestID, ev)
 	case event.TypePlatformRuntimeDone:
 		i.invocations.RuntimeDone(ev.RequestID, ev.Record)
@@ -183,13 +185,14 @@ func (i *ingester) ingest(ev *event.Event) {
 		i.describe(packer, environment, ev)
 	}
 	if string(ev.Type) == event.TypePlatformReport {
-		if told, ok := i.invocations.Reported(ev.Record); ok {
-			i.addInvocation(packer, told.Body, ev)
+		if summary, ok := i.invocations.Reported(ev.Record); ok {
+			i.addInvocation(packer, summary.Body, ev)
 		}
 	}
 }
 
-// describe tells, once an environment, what its lines do not say. taking is held.
+// describe adds a kinetel.environment, once for each environment: what its lines do
+// not contain. p.ingesting is held.
 func (p *pipeline) describe(packer *pack.Packer, environment *resource.Environment, at *event.Event) {
 	if slices.Contains(p.described, packer) {
 		return
@@ -198,13 +201,14 @@ func (p *pipeline) describe(packer *pack.Packer, environment *resource.Environme
 	packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: environment.JSON()})
 }
 
-// tellInvocation tells of an invocation that is over, at is the event that says
-// so. taking is held.
-func (p *pipeline) addInvocation(packer *pack.Packer, told []byte, at *event.Event) {
+// addInvocation adds a kinetel.invocation unless the configuration turns reports off,
+// and a span with OTLPSpans. at is the event that ends the invocation. p.ingesting is
+// held.
+func (p *pipeline) addInvocation(packer *pack.Packer, body []byte, at *event.Event) {
 	if !p.cfg.Report.Events {
 		return
 	}
-	ev := event.Event{Time: at.Time, Received: at.Received, RequestID: at.RequestID, TraceID: at.TraceID, Type: []byte(event.TypeInvocation), Record: told}
+	ev := event.Event{Time: at.Time, Received: at.Received, RequestID: at.RequestID, TraceID: at.TraceID, Type: []byte(event.TypeInvocation), Record: body}
 	packer.AddOwn(&ev)
 	if p.cfg.OTLPSpans {
 		ev.Type = []byte(event.TypeSpan)

@@ -18,7 +18,7 @@ import (
 	"kinetel/internal/selflog"
 )
 
-// report is a platform.report of a request.
+// report returns the record of a request's platform.report.
 func report(request string) string {
 	return fmt.Sprintf(`{"requestId":%q,"status":"success","metrics":{"durationMs":140.90,"billedDurationMs":141,"memorySizeMB":256,"maxMemoryUsedMB":88}}`, request)
 }
@@ -35,9 +35,9 @@ func TestAnInvocationIsToldRightAfterItsReport(t *testing.T) {
 		p.say("function", `"next"`)
 		p.say(event.TypePlatformReport, report("r0"))                    // of an earlier process
 		p.say(event.TypePlatformReport, `{"status":"success"}`)          // of no request
-		p.say(event.TypePlatformReport, `"a text"`)                      // of no shape that is known
+		p.say(event.TypePlatformReport, `"a text"`)                      // of an unknown shape
 		p.say(event.TypePlatformRuntimeDone, report("r1"))               // of another type
-		p.say("function", `{"type":"platform.report","requestId":"r1"}`) // of the function's
+		p.say("function", `{"type":"platform.report","requestId":"r1"}`) // from the function
 		p.Seal()
 		time.Sleep(time.Second)
 		const figures = `"status":"success","metrics":{"durationMs":140.90,"billedDurationMs":141,"memorySizeMB":256,"maxMemoryUsedMB":88},"coldStart":false`
@@ -104,15 +104,15 @@ func ownLines(t *testing.T) (written []string) {
 	return written
 }
 
-// What the extension writes comes back to it where the stream extension is
-// subscribed. To ship it would make more of it.
+// What the extension writes comes back to it if KINETEL_TYPES has extension. To ship it
+// would cause more of it.
 func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.process
 		own := 0
 		for _, line := range ownLines(t) {
-			p.say(event.TypeExtension, line)                                       // as Lambda has it where the log format is JSON
-			p.say(event.TypeExtension, string(event.AppendQuoted(nil, line+"\n"))) // and else
+			p.say(event.TypeExtension, line)                                       // as Lambda sends it if the log format is JSON
+			p.say(event.TypeExtension, string(event.AppendQuoted(nil, line+"\n"))) // and otherwise
 			own += 2
 		}
 		others := []string{
@@ -128,7 +128,7 @@ func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 			p.say(event.TypeExtension, record)
 			want = append(want, fmt.Sprintf("%d extension %s", i+1, record))
 		}
-		// The function may say what it likes.
+		// The function may log the same text.
 		line := ownLines(t)[0]
 		p.say("function", line)
 		p.say("platform.extension", line)
@@ -148,8 +148,7 @@ func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 	})
 }
 
-// Where there is nothing but the own log, nothing is made of it: no report, and
-// no request.
+// If there is only the extension's own log, it causes no report and no request.
 func TestTheOwnLogAloneCausesNothing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		line := ownLines(t)[0]
@@ -164,8 +163,7 @@ func TestTheOwnLogAloneCausesNothing(t *testing.T) {
 	})
 }
 
-// The figures are for somebody's interest. What makes them must not keep
-// telemetry from being sent.
+// A fault in the figures must not keep telemetry from being sent.
 func TestAFaultInTheFiguresCostsNoTelemetry(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.process
@@ -188,7 +186,7 @@ func TestAFaultInTheFiguresCostsNoTelemetry(t *testing.T) {
 		if n := len(w.stream.sent(p.id())); n != 6 {
 			t.Errorf("%d events have arrived in the end, want 6", n)
 		}
-		w.bury(p)
+		w.collect(p)
 		w.begin()
 	}, func(cfg *config.Config) { cfg.Report.EMF = true })
 }

@@ -11,14 +11,14 @@ import (
 	"kinetel/internal/telemetry"
 )
 
-// lookup looks the address of Lambda's sandbox up while Lambda answers the
-// registration: where a name server has to be asked, that takes as long as all
-// the rest of the start. It does nothing before the request has left.
+// lookup looks up the address of Lambda's sandbox while Lambda answers the
+// registration: if it needs a name server, that takes as long as all the rest of the
+// start. It begins when the request has been written.
 type lookup struct {
 	resolver telemetry.Resolver
 	log      *slog.Logger
 	once     sync.Once
-	done     chan struct{} // closed when the answer is there
+	done     chan struct{} // closed when addrs or err is set
 	addrs    []string
 	err      error
 }
@@ -27,8 +27,8 @@ func newLookup(resolver telemetry.Resolver, log *slog.Logger) *lookup {
 	return &lookup{resolver: resolver, log: log, err: errNoAnswer, done: make(chan struct{})}
 }
 
-// whileAnswered returns a context for a request whose answer takes time that the
-// look-up can use.
+// whileAnswered returns a context for a request. The look-up runs while that request
+// waits for its response.
 func (l *lookup) whileAnswered(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(httptrace.WroteRequestInfo) { go l.once.Do(l.run) },
@@ -44,7 +44,8 @@ func (l *lookup) run() {
 	})
 }
 
-// LookupHost returns the answer; it knows only of one host.
+// LookupHost waits for the look-up and returns its result. It ignores the host: the
+// look-up is of one host only.
 func (l *lookup) LookupHost(ctx context.Context, _ string) ([]string, error) {
 	select {
 	case <-l.done:

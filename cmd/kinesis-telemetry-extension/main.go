@@ -36,8 +36,8 @@ func main() {
 	}
 }
 
-// run is the extension's life. An error was told already; it means that Lambda
-// and the extension cannot go on with each other.
+// run runs the extension until Lambda ends it. An error means that the extension
+// cannot continue with Lambda; run has logged it already.
 func run(path string, environ []string, stdout, stderr io.Writer, connect func(config.Config, *slog.Logger) ship.Putter) error {
 	log := selflog.New(stderr, slog.LevelWarn).Logger()
 	start := config.ReadRegistration(environ)
@@ -47,7 +47,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	}
 
 	// Lambda starts the function's runtime when every extension has
-	// registered, so everything that can wait, waits.
+	// registered, so do everything else afterwards.
 	api := extensionapi.New(start.RuntimeAPI)
 	sandbox := newLookup(net.DefaultResolver, log)
 	registering := context.Background()
@@ -56,7 +56,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	}
 	events := []string{extensionapi.Invoke, extensionapi.Shutdown}
 	if start.Initialization == config.ManagedInstances {
-		events = events[1:] // Lambda refuses the other there
+		events = events[1:] // Lambda does not allow INVOKE there
 	}
 	function, err := api.Register(registering, filepath.Base(path), events...)
 	noInvoke := len(events) > 1 && isInvalidEventType(err)
@@ -71,7 +71,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	stop, release := stopOnSignal()
 	defer release()
 
-	// From here on the process ends when Lambda says so, whatever happens.
+	// From here on the process ends only when Lambda ends it, whatever happens.
 	e := extension{api: api, function: function, sandbox: sandbox, stdout: stdout, connect: connect}
 	ended := false
 	guard.Run(log, "work", func() {
@@ -81,7 +81,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		e.cfg, e.log = cfg, own.Logger()
 		if noInvoke && cfg.Enabled {
 			e.log.Warn("Lambda refused to register the extension for INVOKE; it is registered for SHUTDOWN: no invocation is held, and telemetry is sent as on Managed Instances")
-			if cfg.Lambda.Initialization != config.SnapStart { // whose restore still begins an environment
+			if cfg.Lambda.Initialization != config.SnapStart { // with SnapStart a restore still begins an environment
 				e.cfg.Lambda.Initialization = config.ManagedInstances
 			}
 		}
@@ -96,14 +96,14 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	return err
 }
 
-// isInvalidEventType reports whether a registration was refused because of the
-// events that it was for.
+// isInvalidEventType reports whether a registration failed because of the events that
+// it was for.
 func isInvalidEventType(err error) bool {
-	refusal := (*extensionapi.Error)(nil)
-	return errors.As(err, &refusal) && refusal.Type == extensionapi.InvalidEventType
+	answered := (*extensionapi.Error)(nil)
+	return errors.As(err, &answered) && answered.Type == extensionapi.InvalidEventType
 }
 
-// extension is what is known when there is work to do.
+// extension is what the extension needs after the registration.
 type extension struct {
 	api      *extensionapi.Client
 	function extensionapi.Function
@@ -114,24 +114,25 @@ type extension struct {
 	log      *slog.Logger
 }
 
-// live ships telemetry if it is asked to and can. It reports whether Lambda's
-// loop has ended; where it has not, there is nothing to do but to keep it going.
+// live ships telemetry if it is enabled and the configuration can be used. It reports
+// whether the event loop has ended; if not, the caller has to call next until the end.
 func (e *extension) live(stop context.Context, problems []config.Problem) (ended bool, err error) {
-	bad := logProblems(e.log, problems)
+	severe := logProblems(e.log, problems)
 	switch {
-	case e.cfg.Strict && len(bad) > 0:
-		return true, e.fail(stop, "Extension.ConfigInvalid", strings.Join(bad, "; "))
+	case e.cfg.Strict && len(severe) > 0:
+		return true, e.fail(stop, "Extension.ConfigInvalid", strings.Join(severe, "; "))
 	case !config.Usable(problems) || !e.cfg.Enabled:
 		return false, nil
 	}
 	ended, err = e.work(stop)
 	if refused := (*lifecycle.Refused)(nil); errors.As(err, &refused) {
-		return true, e.fail(stop, refusalType(refused.Err), refused.Error())
+		return true, e.fail(stop, initErrorType(refused.Err), refused.Error())
 	}
 	return ended, err
 }
 
-// errInitFailed is the end that KINETEL_STRICT asks for; why is told already.
+// errInitFailed is the result if the init fails because of KINETEL_STRICT. The reason
+// has been logged already.
 var errInitFailed = errors.New("the init was to fail")
 
 // fail fails the function's init.
@@ -142,9 +143,9 @@ func (e *extension) fail(ctx context.Context, errorType, message string) error {
 	return errInitFailed
 }
 
-// refusalType is the type of the error that fails an init because Kinesis
-// refuses what it is sent.
-func refusalType(err error) string {
+// initErrorType returns the errorType that fails an init because Kinesis rejects the
+// requests.
+func initErrorType(err error) string {
 	e := (*kinesis.Error)(nil)
 	switch {
 	case !errors.As(err, &e):
@@ -159,15 +160,15 @@ func refusalType(err error) string {
 }
 
 // stopOnSignal returns a context that ends with SIGTERM or SIGINT. Lambda itself
-// sends extensions no signals; containers do. The runtime takes up to a
-// millisecond to begin to listen for them, which nobody has to wait for.
+// sends extensions no signals; containers do. The Go runtime takes up to a
+// millisecond to begin to listen for signals, so a goroutine does that.
 func stopOnSignal() (stop context.Context, release func()) {
 	stop, cancel := context.WithCancel(context.Background())
 	finished, released := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(released)
 		signals, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-		// Not before the end: a second signal must not cut the shutdown short.
+		// Release only at the end: a second signal must not end the shutdown early.
 		defer release()
 		select {
 		case <-signals.Done():
@@ -183,12 +184,11 @@ func stopOnSignal() (stop context.Context, release func()) {
 	}
 }
 
-// work ships telemetry until Lambda shuts the environment down. It reports
-// whether Lambda's loop has ended; where it has not, there is no telemetry to
-// ship.
+// work ships telemetry until Lambda shuts the environment down. It reports whether
+// the event loop has ended; if not, no telemetry can be received.
 func (e *extension) work(stop context.Context) (ended bool, err error) {
 	cfg, log := e.cfg, e.log
-	// The Go heap, beside what waits, is small; the limit keeps garbage from
+	// Apart from the buffer the Go heap is small. The limit keeps garbage from
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
@@ -214,11 +214,11 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	log.Debug("subscribed", "schema", schema, "port", listener.Port(), "types", cfg.Types)
 
 	p.start(listener)
-	defer p.stopShipping() // where the loop ends without a shutdown
+	defer p.stopShipping() // if the loop ends without a shutdown
 	return true, loop.Run(stop)
 }
 
-// credentialSource is where Lambda puts the credentials of the function's role.
+// credentialSource returns the source of the credentials of the function's role.
 func credentialSource(cfg config.AWS) kinesis.CredentialSource {
 	if cfg.AccessKeyID != "" {
 		return credentials.Static(cfg.AccessKeyID, cfg.SecretAccessKey, cfg.SessionToken)
@@ -233,7 +233,7 @@ func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
 	if endpoint == "" {
 		endpoint = kinesis.Endpoint(cfg.AWS.Region, cfg.AWS.UseFIPS, cfg.AWS.UseDualStack)
 	}
-	// HTTPS_PROXY and NO_PROXY are read by net/http itself.
+	// net/http itself reads HTTPS_PROXY and NO_PROXY.
 	proxy := http.ProxyFromEnvironment
 	if cfg.AWS.IgnoreProxy {
 		proxy = nil
@@ -250,7 +250,7 @@ func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
 	})
 }
 
-// newEnvironmentID draws the id of this execution environment, 128 random bits
+// newEnvironmentID returns a new id for this execution environment: 128 random bits
 // as 32 hexadecimal digits.
 func newEnvironmentID() string {
 	var id [16]byte
@@ -260,7 +260,7 @@ func newEnvironmentID() string {
 
 // logProblems logs all problems with the configuration at once, a line for each
 // severity. It returns those that are more than warnings.
-func logProblems(log *slog.Logger, problems []config.Problem) (bad []string) {
+func logProblems(log *slog.Logger, problems []config.Problem) (severe []string) {
 	var by [config.Fatal + 1][]string
 	for _, p := range problems {
 		text := p.String()

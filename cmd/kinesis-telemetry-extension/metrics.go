@@ -8,18 +8,18 @@ import (
 	"kinetel/internal/emf"
 )
 
-// metrics remembers what CloudWatch was told.
+// metrics is what was last written for CloudWatch.
 type metrics struct {
-	mu     sync.Mutex // guards all below; one line at a time
-	told   time.Time
-	before counts
+	mu        sync.Mutex // guards all below, and the order of the lines
+	writtenAt time.Time
+	before    counts
 }
 
-// counts are since the start.
+// counts are totals since the start.
 type counts struct{ shipped, lost, retried, bytes int64 }
 
-// tellMetrics writes the figures since the last time to standard output, as
-// metrics of CloudWatch: once a minute at most, and at the end.
+// writeMetrics writes the figures since the last call that wrote any to standard
+// output, as CloudWatch metrics: at most once a minute, and at the end.
 func (p *pipeline) writeMetrics(final bool) {
 	if !p.cfg.Report.EMF {
 		return
@@ -27,13 +27,13 @@ func (p *pipeline) writeMetrics(final bool) {
 	p.metrics.mu.Lock()
 	defer p.metrics.mu.Unlock()
 	now := time.Now()
-	if !final && !emf.Due(p.metrics.told, now) {
+	if !final && !emf.Due(p.metrics.writtenAt, now) {
 		return
 	}
 	stats, waiting := p.shipper.Stats(), p.queue.Waiting()
 	total := counts{stats.Events, p.account.Total(), stats.Retried, stats.Bytes}
 	before := p.metrics.before
-	p.metrics.told, p.metrics.before = now, total
+	p.metrics.writtenAt, p.metrics.before = now, total
 	f := emf.Figures{
 		Shipped:      total.shipped - before.shipped,
 		Lost:         total.lost - before.lost,
@@ -51,6 +51,6 @@ func (p *pipeline) writeMetrics(final bool) {
 	if p.spool != nil {
 		f.SpooledBytes = p.spool.Bytes()
 	}
-	// Where it cannot be written there is nobody to tell.
+	// If the write fails there is no other place to report it.
 	_, _ = p.stdout.Write(emf.Append(nil, now, p.function.Name, f))
 }

@@ -28,15 +28,16 @@ import (
 	"kinetel/internal/telemetry"
 )
 
-// lastWords is the end of the shutdown's time in which what could not be sent is
-// written to disk, and a last small request tells of it.
+// finalBatchTime is the end of the shutdown's time that is reserved to write unsent
+// records to disk, and to report them in a last small request.
 const finalBatchTime = 200 * time.Millisecond
 
-// lastWrite is that end where Kinesis takes longer than lastWords to answer.
-const lastWrite = 100 * time.Millisecond
+// finalWriteTime replaces finalBatchTime if Kinesis takes longer than finalBatchTime to
+// answer: a last request would get no answer in time.
+const finalWriteTime = 100 * time.Millisecond
 
-// pipeline is everything between Lambda's Telemetry API and Kinesis, as the loop
-// sees it.
+// pipeline is everything between Lambda's Telemetry API and Kinesis. The loop calls
+// it through lifecycle.Pipeline.
 //
 //	Lambda's Telemetry API
 //	      | POST
@@ -47,8 +48,8 @@ const lastWrite = 100 * time.Millisecond
 //	      |           |  (spool, on disk)    |
 //	      +------> loop (next, hold, shut down)
 //
-// What is given up on the way goes into the ledger of its environment, and from
-// there through the packer into the stream.
+// Events that are dropped on the way are counted in the ledger of their environment.
+// The packer adds those counts to the stream.
 type pipeline struct {
 	cfg      config.Config
 	function extensionapi.Function
@@ -67,43 +68,43 @@ type pipeline struct {
 	metrics     metrics
 
 	stopShipping  context.CancelFunc
-	shipped       chan struct{}           // closed when the shipper has ended
+	shipped       chan struct{}            // closed when the shipper has ended
 	recover       func() []spool.Recovered // nil: there is no spool
-	recoveryState atomic.Int32            // of what earlier processes left: resumed, abandoned, or neither yet
-	recoveryDone  chan struct{}           // closed when it is over
+	recoveryState atomic.Int32             // of the telemetry of earlier processes: resumed, abandoned, or neither yet
+	recoveryDone  chan struct{}            // closed when the recovery is over
 
-	// taking makes one of giving an event its number and of knowing in which
-	// environment, against a restore.
-	ingesting      sync.Mutex            // guards the next four
-	environment *resource.Environment // what is known of the packer's
-	before      *pack.Packer          // that of before the restore
-	snapshot    *resource.Environment // what is known of before's
-	described   []*pack.Packer        // whose kinetel.environment was emitted
+	// ingesting makes it atomic to choose an event's environment and to give the
+	// event its sequence number: a restore cannot come in between.
+	ingesting   sync.Mutex            // guards the next four
+	environment *resource.Environment // the one of packers[0]
+	before      *pack.Packer          // the packer from before the restore; nil: none
+	snapshot    *resource.Environment // the one of before
+	described   []*pack.Packer        // their kinetel.environment was emitted
 
-	mu        sync.Mutex // guards all below
-	began     time.Time
-	packers   []*pack.Packer
-	recovered int64 // events that earlier processes left
-	dropped   ledger.Dropped
-	reported  time.Time // when the last report was made
-	since     int64     // events received up to then
-	lost      int64     // events given up that the log has told of
-	lostTold  time.Time // when it did
-	ending    bool      // records go into words
-	finalBatch     []*pack.Record
+	mu           sync.Mutex // guards all below
+	began        time.Time
+	packers      []*pack.Packer
+	recovered    int64 // events recovered from earlier processes
+	dropped      ledger.Dropped
+	reported     time.Time // when the last report was made
+	since        int64     // events received up to then
+	lostLogged   int64     // lost events that were logged
+	lostLoggedAt time.Time // when they were logged
+	ending       bool      // records go into finalBatch
+	finalBatch   []*pack.Record
 }
 
 func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *pipeline {
 	now := time.Now()
 	p := &pipeline{
-		cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{told: now},
+		cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{writtenAt: now},
 		account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization, cfg.RequestIDKeys...),
 		shipped: make(chan struct{}), recoveryDone: make(chan struct{}),
 	}
 	p.invocations.SetInitType(string(cfg.Lambda.Initialization))
 	queued := queue.Options{
-		Max:      cfg.BufferBytes,
-		Always:   cfg.Spool == config.SpoolAlways,
+		Max:        cfg.BufferBytes,
+		Always:     cfg.Spool == config.SpoolAlways,
 		LogDropper: pack.NewLogDropper(cfg.Compression),
 	}
 	if cfg.Spool != config.SpoolOff {
@@ -123,7 +124,8 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 	return p
 }
 
-// newEnvironment makes the packer of an environment that begins now.
+// newEnvironment returns the packer of an environment that begins now, and what is
+// known of the environment.
 func (p *pipeline) newEnvironment() (*pack.Packer, *resource.Environment) {
 	id := resource.Identity{
 		Region:          p.cfg.Lambda.Region,
@@ -137,26 +139,26 @@ func (p *pipeline) newEnvironment() (*pack.Packer, *resource.Environment) {
 	origin := &pack.Origin{EnvironmentID: id.EnvironmentID, Resource: id.JSON()}
 	origin.Describe(environment.Details())
 	origin.Ledger = p.ledger(origin)
-	var journal pack.Journal // a nil *spool.Spool in it would be none
+	var journal pack.Journal // stays nil: with a nil *spool.Spool in it, it would not be nil
 	if p.cfg.Spool == config.SpoolAlways {
 		journal = p.spool
 	}
 	return p.packer(origin, 1, journal), environment
 }
 
-// spoolDir is where a function's spool is. In Lambda no two functions share a
-// /tmp; on other machines one must not find what another one left.
+// spoolDir returns the directory of a function's spool. In Lambda no two functions
+// share a /tmp; on other machines a function must not recover another one's telemetry.
 func spoolDir(dir, function string) string {
-	odd := func(c rune) bool {
+	notAllowed := func(c rune) bool {
 		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
 	}
-	if function == "" || len(function) > 140 || strings.ContainsFunc(function, odd) {
+	if function == "" || len(function) > 140 || strings.ContainsFunc(function, notAllowed) {
 		function = "function"
 	}
 	return filepath.Join(dir, function)
 }
 
-// ledger makes the ledger of an environment.
+// ledger returns a new ledger for an environment.
 func (p *pipeline) ledger(origin *pack.Origin) *ledger.Ledger {
 	if p.cfg.Spool != config.SpoolAlways {
 		return ledger.New(p.account, nil)
@@ -164,7 +166,7 @@ func (p *pipeline) ledger(origin *pack.Origin) *ledger.Ledger {
 	return ledger.New(p.account, func(loss ledger.Loss) { p.spool.Lost(origin, loss) })
 }
 
-// packer makes the packer of an environment.
+// packer returns a new packer for an environment. next is its first sequence number.
 func (p *pipeline) packer(origin *pack.Origin, next uint64, journal pack.Journal) *pack.Packer {
 	return pack.New(pack.Options{
 		Origin:       origin,
@@ -180,7 +182,7 @@ func (p *pipeline) packer(origin *pack.Origin, next uint64, journal pack.Journal
 	})
 }
 
-// push takes a closed record.
+// push puts a closed record into the queue, or into finalBatch at the end.
 func (p *pipeline) push(r *pack.Record) {
 	p.mu.Lock()
 	ending := p.ending
@@ -194,17 +196,18 @@ func (p *pipeline) push(r *pack.Record) {
 	}
 }
 
+// The values of recoveryState; 0 is neither.
 const (
 	resumed = 1 + iota
 	abandoned
 )
 
-// recoveryTime is how long what earlier processes left goes first. A disk that
-// takes longer to read must not keep new lines waiting.
+// recoveryTime is how long new lines wait for the telemetry of earlier processes,
+// which goes first. A disk that takes longer to read must not delay them more.
 const recoveryTime = 200 * time.Millisecond
 
-// start begins to ship, first of all what earlier processes of the environment
-// left.
+// start begins to ship. The telemetry of earlier processes of the environment goes
+// first.
 func (p *pipeline) start(listener intakeCloser) {
 	p.listener = listener
 	ctx, cancel := context.WithCancel(context.Background())
@@ -215,8 +218,8 @@ func (p *pipeline) start(listener intakeCloser) {
 			return
 		}
 		guard.Run(p.log, "resume what an earlier process left", func() {
-			if left := p.recover(); p.recoveryState.CompareAndSwap(0, resumed) {
-				p.resume(left)
+			if recovered := p.recover(); p.recoveryState.CompareAndSwap(0, resumed) {
+				p.resume(recovered)
 			}
 		})
 	}()
@@ -227,7 +230,7 @@ func (p *pipeline) start(listener intakeCloser) {
 	}()
 }
 
-// awaitRecovery waits for what earlier processes left, but not for ever.
+// awaitRecovery waits until the recovery is over, but no longer than atMost.
 func (p *pipeline) awaitRecovery(ctx context.Context, atMost time.Duration) {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
@@ -238,25 +241,25 @@ func (p *pipeline) awaitRecovery(ctx context.Context, atMost time.Duration) {
 	}
 }
 
-// stop ends the shipping.
+// stop ends the shipping and waits until it has ended.
 func (p *pipeline) stop() {
 	p.stopShipping()
 	<-p.shipped
 }
 
-// takeUp queues what earlier processes left, the oldest first.
-func (p *pipeline) resume(left []spool.Recovered) {
-	for _, l := range slices.Backward(left) { // each goes before the one before
+// resume queues the telemetry of earlier processes, the oldest first.
+func (p *pipeline) resume(recovered []spool.Recovered) {
+	for _, l := range slices.Backward(recovered) { // Restore puts each in front of the one before
 		l.Origin.Ledger = p.ledger(l.Origin)
 		events := events(l)
 		p.log.Info("an earlier process left telemetry, which goes first", "environment", l.Origin.EnvironmentID,
 			"records", len(l.Records), "events", events)
 		p.mu.Lock()
-		p.recovered += events // first: no report may have shipped what was not recovered
+		p.recovered += events // before Restore: no report may count as shipped what it does not count as recovered
 		p.mu.Unlock()
 		p.queue.Restore(l.Records)
 	}
-	for _, l := range left {
+	for _, l := range recovered {
 		for _, loss := range l.Losses {
 			if loss.Reason == ledger.SpoolCorrupt {
 				l.Origin.Ledger.Lost(loss)
@@ -275,18 +278,18 @@ func (p *pipeline) resume(left []spool.Recovered) {
 			telemetry.Unparsed(l.Fragment, time.Now(), func(ev *event.Event) { packer.Add(ev) })
 		}
 		packer.Seal()
-		// All of it is in records now, the fragment too.
+		// Everything is in records now, the fragment too.
 		if last := packer.Last(); len(l.Fragment) > 0 {
 			p.spool.Journal(l.Origin, last+1, last, nil, nil)
 		}
 		p.spool.ForgetJournal(l.Origin)
 	}
-	if len(left) > 0 {
+	if len(recovered) > 0 {
 		p.shipper.Wake()
 	}
 }
 
-// events counts the events that an earlier process left, or lost.
+// events counts the events of an earlier process: recovered ones and losses to report.
 func events(l spool.Recovered) (n int64) {
 	for _, ref := range l.Records {
 		n += int64(ref.Events)
@@ -300,10 +303,10 @@ func events(l spool.Recovered) (n int64) {
 	return n
 }
 
-// intakeCloser stops taking telemetry in; *telemetry.Listener is one.
+// intakeCloser stops ingesting telemetry; *telemetry.Listener is one.
 type intakeCloser interface{ Close(ctx context.Context) }
 
-// all returns the packers: this environment's, and those of earlier ones.
+// all returns the packers: this environment's first, then those of earlier ones.
 func (p *pipeline) all() []*pack.Packer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -317,10 +320,10 @@ func (p *pipeline) own() *pack.Packer {
 	return p.packers[0]
 }
 
-// Restored begins a new environment: the process was brought up from a snapshot,
-// and others like it were or will be. What was taken in before keeps its id and
-// its numbers, which are the same in all of them, so that whoever reads them can
-// tell that they are the same events.
+// Restored begins a new environment: the process was restored from a snapshot, and
+// so may others be. Events that were ingested before keep their environment id and
+// their sequence numbers. These are the same in all restored processes, so that a
+// consumer sees that they are the same events.
 func (p *pipeline) Restored() {
 	p.restored.Do(func() {
 		packer, environment := p.newEnvironment()
@@ -339,25 +342,26 @@ func (p *pipeline) Restored() {
 	})
 }
 
-// Thawed says that the environment may have been frozen until now.
+// Thawed reports that the environment may have been frozen until now, and has closed
+// records sent.
 func (p *pipeline) Thawed() { p.shipper.Thawed() }
 
-// Ending says that the environment ends, and until when records can be sent.
+// Ending reports that the environment ends, and until when records can be sent.
 func (p *pipeline) Ending(deadline time.Time) { p.shipper.Ending(p.sendUntil(deadline)) }
 
-// sendUntil returns until when records are sent; the rest of the time up to the
-// deadline is for what could not be.
+// sendUntil returns until when records are sent; the time from then to the deadline is
+// for records that could not be sent.
 func (p *pipeline) sendUntil(deadline time.Time) time.Time {
 	rest := finalBatchTime
 	if p.shipper.Stats().Latency.P50 > ledger.Milliseconds(finalBatchTime) {
-		rest = lastWrite // no last request would be answered
+		rest = finalWriteTime // a last request would get no answer in time
 	}
 	return deadline.Add(-min(rest, time.Until(deadline)/3))
 }
 
-// Cut closes the open records and has them sent.
+// Seal closes the open records and has them sent.
 func (p *pipeline) Seal() {
-	// Whatever is wrong with the figures, what they are about is sent.
+	// A fault in the figures must not keep the records from being sent.
 	guard.Run(p.log, "tell figures", func() {
 		p.report()
 		p.writeMetrics(false)
@@ -369,53 +373,56 @@ func (p *pipeline) Seal() {
 	p.shipper.Wake()
 }
 
-// CutIfOlder is Cut where the open record is older than age, or is needed to find
-// out why the only one before it was refused.
+// SealIfOlder does what Seal does if the open record is as old as age, or is needed to
+// find out why the only record before it was rejected.
 func (p *pipeline) SealIfOlder(age time.Duration) {
 	if p.own().Age() >= age || p.shipper.NeedsAnother() {
 		p.Seal()
 	}
 }
 
-// Unavailable reports whether nobody should be held.
+// Unavailable reports whether no invocation should be held.
 func (p *pipeline) Unavailable() bool { return p.shipper.Unavailable() }
 
-// Behind returns how long records wait without one that went through.
+// Behind returns how long records have been waiting while Kinesis accepted none.
 func (p *pipeline) Behind() time.Duration { return p.shipper.Behind() }
 
-// Refusal returns what somebody has to mend before anything can be sent.
+// PermanentError returns the error that the user has to fix before anything can be
+// sent, or nil.
 func (p *pipeline) PermanentError() error { return p.shipper.PermanentError() }
 
-// Invoked notes that an invocation has begun.
+// Invoked records that an invocation has begun, and its trace.
 func (p *pipeline) Invoked(request, trace string, at time.Time) {
 	p.annotator.Invoked(request, trace, at)
 }
 
-// Released notes how long an invocation was held.
+// Released records how long an invocation was held, and why.
 func (p *pipeline) Released(request string, held time.Duration, why flush.Reason) {
 	p.invocations.Released(request, held, why)
 }
 
-// Flush sends what there is, and waits for it.
+// Flush has everything sent, and waits for that. It returns at once if Kinesis is
+// unavailable.
 func (p *pipeline) Flush(ctx context.Context) error {
 	if p.shipper.Unavailable() {
-		return ship.ErrUnavailable // and records get full meanwhile
+		return ship.ErrUnavailable // without Seal: meanwhile the open record fills up
 	}
 	p.Seal()
 	return p.shipper.Flush(ctx)
 }
 
-// CloseIntake stops taking telemetry in.
+// CloseIntake stops ingesting telemetry.
 func (p *pipeline) CloseIntake(ctx context.Context) { p.listener.Close(ctx) }
 
-// errNotDrained stands for what a fault kept from being sent.
+// errNotDrained is the result if a fault in Kinetel kept records from being sent.
 var errNotDrained = errors.New("not everything was sent")
 
-// Finish sends everything for the last time, before ctx's deadline. What Kinesis does not take in time
-// goes to disk, for the next process of the environment, or is told as lost.
+// Finish sends everything for the last time, before ctx's deadline. Records that
+// Kinesis does not accept in time go to disk, for the next process of the environment,
+// or are reported lost.
 func (p *pipeline) Finish(ctx context.Context) {
 	if p.spool != nil {
-		defer p.leave()
+		defer p.closeSpool()
 	}
 	guard.Run(p.log, "tell of the last invocations", p.addEnded)
 	guard.Run(p.log, "report", func() { p.addReport(true) })
@@ -425,7 +432,7 @@ func (p *pipeline) Finish(ctx context.Context) {
 	defer cancel()
 	p.awaitRecovery(sending, recoveryTime)
 	if !p.recoveryState.CompareAndSwap(0, abandoned) {
-		p.awaitRecovery(sending, time.Minute) // it is read; the rest takes no longer than sending it
+		p.awaitRecovery(sending, time.Minute) // resume has begun, and takes no longer than the sending
 	}
 	err := errNotDrained
 	guard.Run(p.log, "drain", func() { err = p.drain(sending) })
@@ -439,18 +446,19 @@ func (p *pipeline) Finish(ctx context.Context) {
 		"requests", stats.Requests, "retried_records", stats.Retried, "rejected_events", stats.Rejected, "lost_events", p.account.Total())
 }
 
-// tellEnded tells of invocations that are over without a platform.report.
+// addEnded adds a kinetel.invocation for each invocation that has no platform.report.
 func (p *pipeline) addEnded() {
 	p.ingesting.Lock()
 	defer p.ingesting.Unlock()
-	for _, told := range p.invocations.Ended() {
-		at := event.Event{Received: time.Now(), RequestID: told.Request, TraceID: told.Trace}
-		p.addInvocation(p.own(), told.Body, &at)
+	for _, summary := range p.invocations.Ended() {
+		at := event.Event{Received: time.Now(), RequestID: summary.Request, TraceID: summary.Trace}
+		p.addInvocation(p.own(), summary.Body, &at)
 	}
 }
 
-// leave closes the spool, with word for the next process of what it should find.
-func (p *pipeline) leave() {
+// closeSpool closes the spool. It first writes a manifest of the stored records for
+// each environment, so that the next process knows what it should find.
+func (p *pipeline) closeSpool() {
 	if refs := p.queue.Stored(); len(refs) > 0 {
 		for _, packer := range p.all() {
 			p.spool.WriteManifest(packer.Origin(), packer.Last(), refs)
@@ -459,7 +467,7 @@ func (p *pipeline) leave() {
 	p.spool.Close()
 }
 
-// drain sends everything, and then what was given up on the way.
+// drain sends everything, and then the losses that occurred meanwhile.
 func (p *pipeline) drain(ctx context.Context) error {
 	if err := p.shipper.Drain(ctx); err != nil {
 		return err
@@ -468,8 +476,8 @@ func (p *pipeline) drain(ctx context.Context) error {
 	return p.shipper.Drain(ctx)
 }
 
-// giveIn is the end where Kinesis did not take everything: what is left goes to
-// disk or is given up, and a last request tells of it.
+// spillOrDrop handles the records that Kinesis did not accept before the end: they go
+// to disk or are dropped, and a last request reports that.
 func (p *pipeline) spillOrDrop(ctx context.Context) {
 	before := p.account.Total()
 	if p.spool != nil {
@@ -478,33 +486,33 @@ func (p *pipeline) spillOrDrop(ctx context.Context) {
 	p.queue.Check()
 	p.queue.Spill()
 	p.mu.Lock()
-	p.ending = true // what is packed from here on does not queue behind what is left
+	p.ending = true // records from here on go into finalBatch, not behind the unsent ones in the queue
 	p.mu.Unlock()
 	p.addReport(true)
 	for _, packer := range p.all() {
 		packer.Seal()
 	}
 	p.mu.Lock()
-	words := p.finalBatch
+	final := p.finalBatch
 	p.ending, p.finalBatch = false, nil
 	p.mu.Unlock()
 
-	untold := words
-	if len(words) > 0 {
-		untold = p.shipper.Last(ctx, words)
+	pending := final
+	if len(final) > 0 {
+		pending = p.shipper.Last(ctx, final)
 	}
 	if p.spool != nil {
-		for _, r := range words {
-			if !slices.Contains(untold, r) {
+		for _, r := range final {
+			if !slices.Contains(pending, r) {
 				p.spool.Sent(r)
 			}
 		}
 	}
-	for _, r := range untold {
+	for _, r := range pending {
 		p.queue.Push(r)
 	}
 	p.queue.Spill()
-	p.queue.Check() // or the log would say that there is on disk what is not
+	p.queue.Check() // so that the log does not count records that are no longer on disk
 	lost, spooled := p.account.Total()-before, p.queue.Waiting().Spooled
 	what := "the rest is lost"
 	switch {
@@ -514,5 +522,5 @@ func (p *pipeline) spillOrDrop(ctx context.Context) {
 		what = "the rest is on disk, where the next process of this environment finds it"
 	}
 	p.log.Error("the environment ends before everything was in Kinesis; "+what, "error", p.shipper.LastError(),
-		"lost_events", lost, "spooled_events", spooled.Events, "spooled_records", spooled.Records, "told_in_stream", len(words) > 0 && len(untold) == 0)
+		"lost_events", lost, "spooled_events", spooled.Events, "spooled_records", spooled.Records, "told_in_stream", len(final) > 0 && len(pending) == 0)
 }

@@ -45,7 +45,7 @@ const (
 	hangs                // no answer, nothing stored
 	hangsAfter           // stored, but no answer
 	denies               // no permission
-	refusesPoison        // for good, where a record holds poison
+	refusesPoison        // permanently, if a record contains poison
 	throttlesHotKey      // the records of some partition keys
 	modes
 )
@@ -68,20 +68,20 @@ type number struct {
 // arrival is an event that was stored.
 type arrival struct {
 	record.Event
-	answered bool // the extension was told so
-	searched bool // while it may have been looking for poison
+	answered bool // the extension got the answer
+	searched bool // while it may have searched for the rejected record
 }
 
-// stream is a Kinesis stream that behaves as it is told to.
+// stream is a fake Kinesis stream with a mode.
 type stream struct {
-	mu       sync.Mutex
-	mode     mode
-	rng      *rand.Rand
-	arrivals []*arrival
-	search   time.Time // when the last request of a search for poison was over
-	problems []string
-	closed   int // how often old connections were to be dropped
-	renewed  int // how often credentials were to be renewed
+	mu          sync.Mutex
+	mode        mode
+	rng         *rand.Rand
+	arrivals    []*arrival
+	search      time.Time // when the last request of a search for poison was over
+	problems    []string
+	closed      int // how often CloseIdle was called
+	invalidated int // how often InvalidateCredentials was called
 }
 
 func (s *stream) become(m mode) {
@@ -99,11 +99,11 @@ func (s *stream) CloseIdle() {
 func (s *stream) InvalidateCredentials() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.renewed++
+	s.invalidated++
 }
 
-// store keeps the records for which want says so, and returns how to tell that
-// the extension knows.
+// store stores the records that want selects. The caller calls answered when the
+// extension gets the answer.
 func (s *stream) store(records []*pack.Record, want func(*pack.Record) bool) (answered func(searched bool), results []kinesis.Result) {
 	var kept []*arrival
 	for _, r := range records {
@@ -208,7 +208,7 @@ func (s *stream) PutRecords(ctx context.Context, records []*pack.Record) ([]kine
 	return results, nil
 }
 
-// logbook keeps what was logged.
+// logbook stores what was logged.
 type logbook struct {
 	mu      sync.Mutex
 	entries []entry
@@ -236,7 +236,7 @@ func (l *logbook) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// find returns the entries whose message begins so.
+// find returns the entries whose message has this prefix.
 func (l *logbook) find(message string) (found []entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -257,7 +257,7 @@ type process struct {
 	closed   bool
 }
 
-// Close is what the listener does at its end: what is no event yet is none.
+// Close does what the listener does at its end: it ingests the fragment as text.
 func (p *process) Close(context.Context) {
 	p.closed = true
 	if p.fragment != "" {
@@ -281,49 +281,49 @@ func (p *process) begin(cfg config.Config, s *stream) {
 	p.intake = ingester{pipeline: p.pipeline, Loop: lifecycle.New(nil, p.pipeline, cfg, slog.New(p.log))}
 }
 
-// end is what a process knows when it has ended.
+// end is the state of a process when it has ended.
 type end struct {
-	given  map[string]uint64 // numbers given by environment
-	untold map[string][]ledger.Loss
+	given      map[string]uint64 // sequence numbers assigned, by environment
+	unreported map[string][]ledger.Loss
 }
 
-// ended looks into what a process leaves behind in memory.
+// ended returns what an ended process has in memory.
 func (p *process) ended() end {
-	e := end{given: map[string]uint64{}, untold: map[string][]ledger.Loss{}}
+	e := end{given: map[string]uint64{}, unreported: map[string][]ledger.Loss{}}
 	p.mu.Lock()
-	p.ending = true // what is packed from here on goes into words
+	p.ending = true // records from here on go into finalBatch
 	p.mu.Unlock()
 	for _, packer := range p.all() {
 		r := packer.Received()
 		e.given[packer.Origin().EnvironmentID] += uint64(r.Events + r.Own + r.Parts)
 		packer.Seal()
 	}
-	for _, word := range p.finalBatch {
-		id := word.Origin.EnvironmentID
-		e.untold[id] = append(e.untold[id], word.Losses...)
+	for _, r := range p.finalBatch {
+		id := r.Origin.EnvironmentID
+		e.unreported[id] = append(e.unreported[id], r.Losses...)
 	}
 	return e
 }
 
-// world is a function's environment, in which one process follows the other.
+// world is a function's environment, in which processes run one after the other.
 type world struct {
-	cfg      config.Config
-	stream   *stream
-	process  *process
-	next     int                        // id of the next event
-	added    map[string]map[string]bool // ids of events, by environment
-	huge     map[string]string          // records of huge events, by id
-	given    map[string]uint64          // numbers, by environment
-	untold   map[string][]ledger.Loss   // what only the log knows
-	memory   map[string]bool            // environments of which something was only in memory when they were killed
-	problems []string
-	dirs     int
-	root     string
-	texts    *rand.Rand
-	poisoned bool
-	killed   bool
-	spoiled  bool
-	tally    map[string]int64 // what happened, for the reader
+	cfg        config.Config
+	stream     *stream
+	process    *process
+	next       int                        // id of the next event
+	added      map[string]map[string]bool // ids of events, by environment
+	huge       map[string]string          // records of huge events, by id
+	given      map[string]uint64          // numbers, by environment
+	unreported map[string][]ledger.Loss   // losses that are reported only in the log
+	memory     map[string]bool            // environments that were killed with something only in memory
+	problems   []string
+	dirs       int
+	root       string
+	texts      *rand.Rand
+	poisoned   bool
+	killed     bool
+	corrupted  bool
+	tally      map[string]int64 // what happened, for the reader
 }
 
 func (w *world) problem(format string, args ...any) {
@@ -347,7 +347,7 @@ func (w *world) begin() {
 	w.process = newProcess(w.cfg, w.stream)
 }
 
-// note notes that an event was added to the process's own environment.
+// note records that an event was added to the process's own environment.
 func (w *world) note(id string) {
 	environment := w.process.own().Origin().EnvironmentID
 	if w.added[environment] == nil {
@@ -356,7 +356,7 @@ func (w *world) note(id string) {
 	w.added[environment][id] = true
 }
 
-// add adds events as a body does.
+// add adds events as a body of telemetry does.
 func (w *world) add(n, size int, fragment bool) {
 	p := w.process
 	p.finishFragment()
@@ -383,7 +383,7 @@ func (w *world) add(n, size int, fragment bool) {
 	p.intake.Commit([]byte(p.fragment))
 }
 
-// finishFragment is the rest of a record that was cut.
+// finishFragment ingests the rest of a record that was cut.
 func (p *process) finishFragment() {
 	if p.fragment == "" {
 		return
@@ -393,13 +393,13 @@ func (p *process) finishFragment() {
 	p.fragment = ""
 }
 
-// restore brings the process up from a snapshot, as Lambda tells of it.
+// restore restores the process from a snapshot, by the event that Lambda sends.
 func (w *world) restore() {
 	p := w.process
 	before := p.own().Origin().EnvironmentID
 	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(event.TypePlatformRestoreStart), Record: []byte(`{}`)})
 	p.intake.Commit([]byte(p.fragment))
-	if p.fragment != "" { // what is no event yet is numbered when it is one
+	if p.fragment != "" { // the fragment gets its number when it is an event
 		id := p.fragment[strings.Index(p.fragment, "id-"):]
 		delete(w.added[before], id)
 		w.note(id)
@@ -407,7 +407,7 @@ func (w *world) restore() {
 	w.tally["restores"]++
 }
 
-// text is text that cannot be compressed well.
+// text returns text that does not compress well.
 func (w *world) text(size int) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	b := make([]byte, size)
@@ -429,15 +429,15 @@ func (w *world) addHuge(size int) {
 	p.intake.Commit(nil)
 }
 
-// bury takes what an ended process knows.
-func (w *world) bury(p *process) end {
+// collect adds the state of an ended process to the world.
+func (w *world) collect(p *process) end {
 	e := p.ended()
 	for id, n := range e.given {
 		w.given[id] += n
 	}
-	if w.cfg.Spool != config.SpoolAlways { // else they are on disk, and told by the next process
-		for id, losses := range e.untold {
-			w.untold[id] = append(w.untold[id], losses...)
+	if w.cfg.Spool != config.SpoolAlways { // otherwise they are on disk, and the next process reports them
+		for id, losses := range e.unreported {
+			w.unreported[id] = append(w.unreported[id], losses...)
 		}
 	}
 	return e
@@ -455,7 +455,7 @@ func (w *world) finish(within time.Duration) {
 	if took := time.Since(began); took > within {
 		w.problem("Finish took %s of %s", took, within)
 	}
-	// The sum is true, not only told.
+	// The totals have to be true, not only consistent.
 	received := p.recovered
 	for _, packer := range p.all() {
 		r := packer.Received()
@@ -477,26 +477,26 @@ func (w *world) finish(within time.Duration) {
 	if waiting.Events > 0 {
 		w.tally["processes that left events"]++
 	}
-	end := w.bury(p)
-	untold := 0
-	for _, losses := range end.untold {
-		untold += len(losses)
+	end := w.collect(p)
+	unreported := 0
+	for _, losses := range end.unreported {
+		unreported += len(losses)
 	}
-	if untold > 0 && w.cfg.Spool != config.SpoolAlways {
-		told := p.log.find("the environment ends before everything was in Kinesis")
-		if len(told) != 1 || told[0].attrs["told_in_stream"] != false || told[0].attrs["lost_events"].(int64) <= 0 {
-			w.problem("losses are told nowhere: %v; log: %v", end.untold, told)
+	if unreported > 0 && w.cfg.Spool != config.SpoolAlways {
+		logged := p.log.find("the environment ends before everything was in Kinesis")
+		if len(logged) != 1 || logged[0].attrs["told_in_stream"] != false || logged[0].attrs["lost_events"].(int64) <= 0 {
+			w.problem("losses are told nowhere: %v; log: %v", end.unreported, logged)
 		}
 	}
 	if w.cfg.Spool != config.SpoolOff && reasons[ledger.SpoolFull] == 0 && reasons[ledger.Shutdown]+reasons[ledger.BufferFull] > 0 {
 		w.problem("of %d events lost there are %v, though there is a disk", lost, reasons)
 	}
-	if !w.spoiled && reasons[ledger.SpoolCorrupt] > 0 || !w.poisoned && reasons[ledger.Rejected] > 0 {
+	if !w.corrupted && reasons[ledger.SpoolCorrupt] > 0 || !w.poisoned && reasons[ledger.Rejected] > 0 {
 		w.problem("of %d events lost there are %v", lost, reasons)
 	}
 }
 
-// kill ends a process without a word. Its files go on to the next one.
+// kill ends a process without a shutdown. The next process gets its files.
 func (w *world) kill() {
 	p := w.process
 	synctest.Wait()
@@ -507,28 +507,28 @@ func (w *world) kill() {
 	}
 	w.tally["processes killed"]++
 	w.killed = true
-	toldOf := len(p.log.find("the spool is full")) > 0
+	logged := len(p.log.find("the spool is full")) > 0
 	waiting := p.queue.Waiting()
-	onlyInMemory := toldOf || waiting.Events > waiting.Spooled.Events
-	if onlyInMemory && !toldOf {
+	onlyInMemory := logged || waiting.Events > waiting.Spooled.Events
+	if onlyInMemory && !logged {
 		w.problem("%d events are only in memory, and the log does not say so", waiting.Events-waiting.Spooled.Events)
 	}
 	p.stop()
 	p.spool.Close()
 	w.cfg.SpoolDir = dir
-	for id := range w.bury(p).given {
+	for id := range w.collect(p).given {
 		w.memory[id] = w.memory[id] || onlyInMemory
 	}
 }
 
-// empty deletes the spool's files, as a handler does that empties /tmp. What was
-// on disk only is lost, and reported as soon as the next body comes.
+// empty deletes the spool's files, as a handler that empties /tmp does. What was only
+// on disk is lost, and is reported as soon as the next body comes.
 func (w *world) empty() {
 	synctest.Wait()
 	if err := os.RemoveAll(w.cfg.SpoolDir); err != nil {
 		w.problem("empty the spool: %v", err)
 	}
-	w.spoiled = true
+	w.corrupted = true
 	w.add(1, 10, false)
 	if n, onDisk := w.process.queue.Waiting().Spooled.Records, len(w.process.queue.Stored()); n != onDisk {
 		w.problem("%d records are said to be on disk, and %d are", n, onDisk)
@@ -577,7 +577,7 @@ func (w *world) do(s step) {
 	}
 }
 
-// play plays a schedule, and returns what is wrong with it.
+// play runs a schedule, and returns the problems.
 func play(cfg config.Config, schedule []step, seed uint64, root string, tally map[string]int64) []string {
 	w := newWorld(cfg, seed, root, tally)
 	for _, s := range schedule {
@@ -591,15 +591,15 @@ func newWorld(cfg config.Config, seed uint64, root string, tally map[string]int6
 	w := &world{
 		cfg: cfg, stream: &stream{rng: rand.New(rand.NewPCG(seed, 1))}, root: root, texts: rand.New(rand.NewPCG(seed, 2)),
 		added: map[string]map[string]bool{}, huge: map[string]string{}, given: map[string]uint64{},
-		untold: map[string][]ledger.Loss{}, memory: map[string]bool{}, tally: tally,
+		unreported: map[string][]ledger.Loss{}, memory: map[string]bool{}, tally: tally,
 	}
 	w.cfg.SpoolDir = filepath.Join(root, "dir0")
 	w.begin()
 	return w
 }
 
-// rest is the end of every story: all is well, and one more process takes up
-// what is left.
+// rest ends every schedule: Kinesis accepts everything, and one more process sends what
+// was not sent.
 func (w *world) rest() {
 	w.stream.become(accepts)
 	w.finish(time.Hour)
@@ -615,7 +615,7 @@ func (w *world) check() {
 	unknown := false // some answers were lost
 	ids := map[string]map[string]bool{}
 	ranges := map[string][]ledger.Loss{}
-	toldOnce := map[number]bool{}
+	lossSeen := map[number]bool{}
 	for _, a := range w.stream.arrivals {
 		n := number{a.Environment(), a.Seq}
 		unknown = unknown || !a.answered
@@ -627,8 +627,8 @@ func (w *world) check() {
 			w.problem("%v is %.100s and %.100s", n, before[0].Body, a.Body)
 		}
 		arrived[n] = append(arrived[n], a)
-		if a.Type == event.TypeLoss && !toldOnce[n] {
-			toldOnce[n] = true
+		if a.Type == event.TypeLoss && !lossSeen[n] {
+			lossSeen[n] = true
 			var loss ledger.Loss
 			if err := json.Unmarshal(a.Body, &loss); err != nil {
 				w.problem("%v: %v", n, err)
@@ -653,8 +653,8 @@ func (w *world) check() {
 		}
 		answers := 0
 		for _, a := range all {
-			// What is taken during a search is settled when that is over,
-			// and a kill may come before.
+			// Records that are accepted during a search are acknowledged when it
+			// is over, and a kill may come before.
 			if a.answered && !(a.searched && w.killed) {
 				answers++
 			}
@@ -673,7 +673,7 @@ func (w *world) check() {
 		}
 		count, onlyLog := 0, 0
 		inRange := map[uint64]bool{}
-		for i, loss := range append(slices.Clone(ranges[environment]), w.untold[environment]...) {
+		for i, loss := range append(slices.Clone(ranges[environment]), w.unreported[environment]...) {
 			count += loss.Count
 			if i >= len(ranges[environment]) {
 				onlyLog += loss.Count
@@ -686,7 +686,7 @@ func (w *world) check() {
 		w.tally["events told in the log only"] += int64(onlyLog)
 		if w.memory[environment] {
 			w.tally["environments killed with events only in memory"]++
-			continue // the log has told of it
+			continue // the log has reported it
 		}
 		for seq := range missing {
 			if !inRange[seq] {
@@ -720,7 +720,7 @@ func (w *world) check() {
 	}
 }
 
-// checkParts puts events in parts together.
+// checkParts joins events that were sent in parts, and checks them.
 func (w *world) checkParts() {
 	type whole struct {
 		environment string
@@ -792,8 +792,8 @@ func drawConfig(t *rapid.T) config.Config {
 	return cfg
 }
 
-// drawSchedule draws some steps out of so many. What they are is left to chance
-// alone, because rapid prefers what is simple.
+// drawSchedule draws some steps out of so many. The steps themselves are random numbers
+// of the test's own, because rapid prefers simple values.
 func drawSchedule(t *rapid.T, rng *rand.Rand) (schedule []step) {
 	const steps = 40
 	for _, skip := range rapid.SliceOfN(rapid.IntRange(-7, 1), steps, steps).Draw(t, "leave out where positive") {
@@ -822,8 +822,8 @@ func drawSchedule(t *rapid.T, rng *rand.Rand) (schedule []step) {
 
 func pick[T any](rng *rand.Rand, from ...T) T { return from[rng.IntN(len(from))] }
 
-// inWorld plays something in fake time, and then checks it as a schedule. All
-// sleeps of this file are in a synctest bubble.
+// inWorld runs a test in fake time, and then checks it like a schedule. All sleeps of
+// this file are in a synctest bubble.
 func inWorld(t *testing.T, play func(t *testing.T, w *world), change ...func(*config.Config)) {
 	t.Helper()
 	cfg := config.Config{
@@ -849,7 +849,7 @@ func withSpool(s config.Spool) func(*config.Config) {
 	return func(cfg *config.Config) { cfg.Spool = s }
 }
 
-// bodies are those of the events of a type, each number once, in order.
+// bodies returns the bodies of the events of a type, each number once, in order.
 func (s *stream) bodies(kind string) (bodies []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -863,7 +863,7 @@ func (s *stream) bodies(kind string) (bodies []string) {
 	return bodies
 }
 
-// environments counts what arrived.
+// environments returns how many events arrived, by environment.
 func (s *stream) environments() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -874,7 +874,7 @@ func (s *stream) environments() map[string]int {
 	return counts
 }
 
-// reports are the kinetel.report events that arrived.
+// reports returns the kinetel.report events that arrived.
 func (s *stream) reports(t *testing.T) (reports []ledger.Report) {
 	t.Helper()
 	for _, body := range s.bodies(event.TypeReport) {
@@ -894,9 +894,9 @@ func TestWhatCannotBeSentIsOnDiskForTheNextProcess(t *testing.T) {
 				w.stream.become(mode)
 				w.add(10, 100, false)
 				w.finish(2 * time.Second)
-				told := w.process.log.find("the environment ends before everything was in Kinesis")
-				if len(told) != 1 || told[0].level != slog.LevelError || told[0].attrs["spooled_events"].(int64) < 10 || told[0].attrs["lost_events"] != int64(0) {
-					t.Errorf("log: %v", told)
+				logged := w.process.log.find("the environment ends before everything was in Kinesis")
+				if len(logged) != 1 || logged[0].level != slog.LevelError || logged[0].attrs["spooled_events"].(int64) < 10 || logged[0].attrs["lost_events"] != int64(0) {
+					t.Errorf("log: %v", logged)
 				}
 				w.stream.become(accepts)
 				w.begin()
@@ -904,7 +904,7 @@ func TestWhatCannotBeSentIsOnDiskForTheNextProcess(t *testing.T) {
 				w.process.Seal()
 				time.Sleep(time.Second)
 				environments := w.stream.environments()
-				// What the earlier one left is sent under its name.
+				// Recovered events are sent under the earlier environment's id.
 				if n := environments[w.process.own().Origin().EnvironmentID]; len(environments) != 1 || n > 0 {
 					t.Errorf("events by environment: %v", environments)
 				}
@@ -923,11 +923,11 @@ func TestWhatCannotBeSentIsToldAsLostWhereThereIsNoDisk(t *testing.T) {
 		w.stream.become(hangs)
 		w.add(10, 100, false)
 		go func() {
-			time.Sleep(1700 * time.Millisecond) // for the last words there is an answer
+			time.Sleep(1700 * time.Millisecond) // the final batch gets an answer
 			w.stream.become(accepts)
 		}()
 		w.finish(2 * time.Second)
-		n := w.process.account.Total() // the lines, the report, and what else Kinetel says
+		n := w.process.account.Total() // the lines, the report, and Kinetel's other events
 		if n < 11 {
 			t.Errorf("%d events are lost", n)
 		}
@@ -939,16 +939,16 @@ func TestWhatCannotBeSentIsToldAsLostWhereThereIsNoDisk(t *testing.T) {
 		if len(reports) != 1 || !reports[0].Final || reports[0].Lost[ledger.Shutdown] != n || reports[0].Waiting != 0 {
 			t.Errorf("reports: %+v", reports)
 		}
-		told := w.process.log.find("the environment ends before everything was in Kinesis")
-		if len(told) != 1 || told[0].attrs["told_in_stream"] != true || told[0].attrs["lost_events"] != n {
-			t.Errorf("log: %v", told)
+		logged := w.process.log.find("the environment ends before everything was in Kinesis")
+		if len(logged) != 1 || logged[0].attrs["told_in_stream"] != true || logged[0].attrs["lost_events"] != n {
+			t.Errorf("log: %v", logged)
 		}
 		w.begin()
 	}, withSpool(config.SpoolOff))
 }
 
-// A last request is of no use where Kinesis takes longer to answer than it has: its
-// time is for what there is.
+// A last request is useless if Kinesis takes longer to answer than the time for it. That
+// time is used to send the records.
 func TestASlowKinesisHasMoreOfTheShutdownsTime(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.stream.become(acceptsSlowly)
@@ -957,15 +957,15 @@ func TestASlowKinesisHasMoreOfTheShutdownsTime(t *testing.T) {
 		time.Sleep(time.Second)
 		w.add(10, 100, false)
 		w.finish(430 * time.Millisecond)
-		if told := w.process.log.find("the environment ends before everything was in Kinesis"); len(told) > 0 {
-			t.Errorf("log: %v", told)
+		if logged := w.process.log.find("the environment ends before everything was in Kinesis"); len(logged) > 0 {
+			t.Errorf("log: %v", logged)
 		}
 		w.begin()
 	}, withSpool(config.SpoolOff))
 }
 
-// The first record is refused, and nothing was accepted yet: what the next invocation
-// said shows that it is about the record, however young it is.
+// The first record is rejected, and nothing was accepted yet. The next invocation's
+// telemetry shows that the reason is in the record, so it is sent however young it is.
 func TestAnInvocationSendsWhatIsNeededToJudgeTheFirstRecord(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.stream.become(refusesPoison)
@@ -986,7 +986,7 @@ func TestAnInvocationSendsWhatIsNeededToJudgeTheFirstRecord(t *testing.T) {
 	}, withSpool(config.SpoolOff))
 }
 
-// What Kinesis has of the last words is not sent again.
+// Records of the final batch that Kinesis has accepted are not sent again.
 func TestLastWordsThatArrivedAreNotSentAgain(t *testing.T) {
 	for _, spool := range []config.Spool{config.SpoolOff, config.SpoolOverflow, config.SpoolAlways} {
 		t.Run(string(spool), func(t *testing.T) {
@@ -994,7 +994,7 @@ func TestLastWordsThatArrivedAreNotSentAgain(t *testing.T) {
 				w.stream.become(denies)
 				for range 6 {
 					w.add(1, 100, false)
-					w.finish(200 * time.Millisecond) // each has words of its own
+					w.finish(200 * time.Millisecond) // each has a final batch of its own
 					w.begin()
 				}
 				w.add(10, 100, false)
@@ -1019,8 +1019,8 @@ func TestAFragmentOfAKilledProcessIsSentOnce(t *testing.T) {
 			synctest.Wait()
 			w.process.Seal()
 			w.finish(time.Second)
-			if left, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*")); len(left) > 0 {
-				t.Errorf("on disk there is left %v", left)
+			if files, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*")); len(files) > 0 {
+				t.Errorf("on disk there is left %v", files)
 			}
 		}
 		if got := w.stream.bodies(event.TypeUnparsed); len(got) != 1 || !strings.Contains(got[0], "id-5-di") {
@@ -1055,7 +1055,7 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 	}, withSpool(config.SpoolAlways))
 }
 
-// What is given up in the last moment is told by the process itself.
+// The process itself reports what it drops in the last moment.
 func TestWhatIsLostAtTheEndIsToldInTheStream(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.add(1, 10, false)
@@ -1072,7 +1072,7 @@ func TestWhatIsLostAtTheEndIsToldInTheStream(t *testing.T) {
 	}, func(cfg *config.Config) { cfg.Report = config.Report{} })
 }
 
-// A loss that a killed process had no time to tell is told by the next one.
+// A loss that a killed process had no time to report is reported by the next one.
 func TestALossThatAKilledProcessDidNotTellIsTold(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.add(1, 10, false)
@@ -1120,15 +1120,15 @@ func TestWhatIsSpoiledOnDiskIsTold(t *testing.T) {
 		if err := os.WriteFile(files[0], text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		w.spoiled = true
+		w.corrupted = true
 		w.stream.become(accepts)
 		w.begin()
 		time.Sleep(time.Second)
 		if got := w.stream.bodies(event.TypeLoss); len(got) != 1 || !strings.Contains(got[0], fmt.Sprintf(`"firstSeq":1,"lastSeq":%d,"count":%d,`, n, n)) || !strings.Contains(got[0], "spool-corrupt") {
 			t.Errorf("losses: %v", got)
 		}
-		if spoiled := w.process.account.Lost()[ledger.SpoolCorrupt]; spoiled != int64(n) {
-			t.Errorf("%d of %d events are known to be spoiled", spoiled, n)
+		if corrupted := w.process.account.Lost()[ledger.SpoolCorrupt]; corrupted != int64(n) {
+			t.Errorf("%d of %d events are known to be spoiled", corrupted, n)
 		}
 	}, withSpool(config.SpoolAlways))
 }
@@ -1206,8 +1206,8 @@ func TestNothingIsFlushedWhileKinesisIsUnavailable(t *testing.T) {
 	})
 }
 
-// Whatever Kinesis does, and however processes end, each event is in the stream
-// or told as lost, in the stream or where there is no other way in the log.
+// Whatever Kinesis does, and however processes end, each event is in the stream or is
+// reported lost: in the stream or, if that is impossible, in the log.
 func TestNothingIsLostWithoutAWord(t *testing.T) {
 	const underRace = 25 // `make unit` runs many more without the detector
 	tally := map[string]int64{}

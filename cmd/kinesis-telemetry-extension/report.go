@@ -10,12 +10,12 @@ import (
 // reportEvery is how often a kinetel.report is made, at most.
 const reportEvery = time.Minute
 
-// report makes a kinetel.report where one is due.
+// report adds a kinetel.report if one is due.
 func (p *pipeline) report() {
 	received := p.own().Received().Events
 	now := time.Now()
 	p.mu.Lock()
-	// Round strips the monotonic reading, which may stand still while the
+	// Round removes the monotonic clock reading, which may stand still while the
 	// environment is frozen.
 	due := received > p.since && now.Round(0).Sub(p.reported.Round(0)) >= reportEvery
 	p.mu.Unlock()
@@ -30,7 +30,8 @@ func (p *pipeline) addReport(final bool) {
 		return
 	}
 	now := time.Now()
-	// In this order, so that nothing is shipped or lost that was not received.
+	// Read in this order, so that the report never counts an event as shipped or lost
+	// that it does not count as received.
 	stats, lost, waiting := p.shipper.Stats(), p.account.Lost(), p.queue.Waiting()
 	report := ledger.Report{
 		Final:      final,
@@ -51,7 +52,7 @@ func (p *pipeline) addReport(final bool) {
 		if i == 0 {
 			report.Received = ledger.Count{Events: r.Events, Bytes: r.Bytes}
 		} else {
-			report.Recovered += r.Events // text that was no event yet
+			report.Recovered += r.Events // fragments
 		}
 		report.Own += r.Own
 		report.Parts += r.Parts
@@ -66,23 +67,24 @@ func (p *pipeline) addReport(final bool) {
 	for _, n := range lost {
 		report.Waiting -= n
 	}
-	// What has just been shipped may not be off the disk yet.
+	// A record that has just been shipped may still be on disk.
 	report.Spooled.Events = min(report.Spooled.Events, report.Waiting)
 	p.own().AddOwn(&event.Event{Received: now, Type: []byte(event.TypeReport), Record: report.JSON()})
 }
 
-// tellLosses tells in the log what the stream is about to be told, now and then.
+// addLosses logs losses that kinetel.loss events will report in the stream, at most
+// once in reportEvery.
 func (p *pipeline) addLosses() {
 	total := p.account.Total()
 	now := time.Now()
 	p.mu.Lock()
-	news := total > p.lost && (p.lost == 0 || now.Round(0).Sub(p.lostTold.Round(0)) >= reportEvery)
-	before := p.lost
-	if news {
-		p.lost, p.lostTold = total, now
+	due := total > p.lostLogged && (p.lostLogged == 0 || now.Round(0).Sub(p.lostLoggedAt.Round(0)) >= reportEvery)
+	before := p.lostLogged
+	if due {
+		p.lostLogged, p.lostLoggedAt = total, now
 	}
 	p.mu.Unlock()
-	if news {
+	if due {
 		p.log.Warn("events were given up; kinetel.loss events tell of them in the stream", "events", total-before, "so_far_by_reason", p.account.Lost())
 	}
 }

@@ -22,19 +22,19 @@ import (
 	"kinetel/record"
 )
 
-// id is the environment that the process numbers events of.
+// id returns the id of the environment whose events the process numbers.
 func (p *process) id() string { return p.own().Origin().EnvironmentID }
 
 func snapStart(cfg *config.Config) { cfg.Lambda.Initialization = config.SnapStart }
 
-// say takes an event of a type with a record.
+// say ingests an event of a type with a record.
 func (p *process) say(kind, record string) {
 	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(kind), Record: []byte(record)})
 	p.intake.Commit(nil)
 }
 
-// sent are the events of an environment in the order of their numbers, each
-// once, but for reports.
+// sent returns the events of an environment, except reports, in the order of their
+// numbers, each once.
 func (s *stream) sent(environment string) (events []record.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,8 +54,8 @@ func (s *stream) sent(environment string) (events []record.Event) {
 	return events
 }
 
-// lines are events as text, with their numbers; of an environment's own, what it
-// says is not of interest here.
+// lines returns events as text, with their numbers, and without the body of a
+// kinetel.environment.
 func lines(events []record.Event) (all []string) {
 	for _, e := range events {
 		if e.Type == event.TypeEnvironment {
@@ -66,12 +66,11 @@ func lines(events []record.Event) (all []string) {
 	return all
 }
 
-// However the news of a restore comes, and however often, it begins one new
-// environment.
+// A restore begins one new environment, however it is reported, and however often.
 func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		events func(p *process) // after the restore, with the two ways to hear of it
+		events func(p *process) // after the restore, with the two signs of it
 	}{
 		{"told by telemetry first", func(p *process) {
 			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
@@ -134,13 +133,13 @@ func TestAProcessThatIsNotRestoredHasOneEnvironment(t *testing.T) {
 	}, snapStart)
 }
 
-// Sockets and keys of a snapshot are dead.
+// Connections and credentials from a snapshot are invalid.
 func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		counts := func() [2]int {
 			w.stream.mu.Lock()
 			defer w.stream.mu.Unlock()
-			return [2]int{w.stream.closed, w.stream.renewed}
+			return [2]int{w.stream.closed, w.stream.invalidated}
 		}
 		for range 3 {
 			w.process.say("function", `"before"`)
@@ -163,7 +162,7 @@ func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
 	}, snapStart)
 }
 
-// The figures of a report are those of the environment that it is of.
+// The figures of a report are those of its own environment.
 func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.process
@@ -198,26 +197,26 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 	}, snapStart)
 }
 
-// Telemetry that comes while the restore is noticed is numbered in one
-// environment or the other, and what comes after that in the new one only.
+// Telemetry that comes while the restore is noticed is numbered in one environment or
+// the other. Telemetry that comes later is numbered only in the new one.
 func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 	for range 30 {
 		inWorld(t, func(t *testing.T, w *world) {
 			p := w.process
 			before := p.id()
 			const n = 200
-			noticed := make(chan int, 1) // how many were taken when the restore was noticed
-			var taken atomic.Int64
+			noticed := make(chan int, 1) // how many were ingested when the restore was noticed
+			var ingested atomic.Int64
 			go func() {
-				for taken.Load() < n/4 {
+				for ingested.Load() < n/4 {
 					runtime.Gosched()
 				}
 				p.Restored()
-				noticed <- int(taken.Load())
+				noticed <- int(ingested.Load())
 			}()
 			for i := range n {
 				p.say("function", fmt.Sprint(i))
-				taken.Store(int64(i + 1))
+				ingested.Store(int64(i + 1))
 				if i%8 == 0 {
 					runtime.Gosched()
 				}
@@ -238,9 +237,9 @@ func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 	}
 }
 
-// What was taken in before a restore has the same numbers in all environments
-// that come of the snapshot, whenever each of them sends it: that is how a
-// consumer knows that these are the same events.
+// Events that were ingested before a restore have the same numbers in all environments
+// of the snapshot, whenever each of them sends them: so a consumer knows that they are
+// the same events.
 func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 	type outcome struct{ before, after []string }
 	for _, spool := range []config.Spool{config.SpoolOff, config.SpoolOverflow, config.SpoolAlways} {
@@ -302,12 +301,12 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 	}
 }
 
-// timed is an event with a time.
+// timed returns an event with a time.
 func timed(at, kind, record string) *event.Event {
 	return &event.Event{Time: []byte(at), Received: time.Now(), Type: []byte(kind), Record: []byte(record)}
 }
 
-// post takes a body of events in.
+// post ingests a body of events.
 func (p *process) post(events ...*event.Event) {
 	for _, ev := range events {
 		p.intake.Ingest(ev)
@@ -316,8 +315,8 @@ func (p *process) post(events ...*event.Event) {
 	p.intake.Acknowledged()
 }
 
-// Lambda may send what is of before the snapshot only when a clone runs, in any
-// order. All clones get it, so it has the same environment and numbers in all.
+// Lambda may send events from before the snapshot only when a clone runs, in any order.
+// All clones get them, so they have the same environment and numbers in all clones.
 func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 	snapshot := map[string]*event.Event{
 		"initStart":   timed("2026-09-21T06:00:00.101Z", event.TypePlatformInitStart, `{"initializationType":"snap-start","phase":"init","instanceId":"SNAPSHOT"}`),
@@ -426,7 +425,7 @@ func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 	}
 }
 
-// The losses of before are told under the name of before.
+// The losses of the environment before a restore are reported under its id.
 func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.process
@@ -451,7 +450,8 @@ func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
 	}, snapStart)
 }
 
-// A record that Lambda cut may lie across a restore. It is one event, of after.
+// A record that Lambda cut may begin before a restore and end after it. It is one event
+// of the new environment.
 func TestAFragmentAcrossARestoreIsSentOnce(t *testing.T) {
 	for _, kill := range []bool{false, true} {
 		for _, rest := range []bool{false, true} {
@@ -483,8 +483,8 @@ func TestAFragmentAcrossARestoreIsSentOnce(t *testing.T) {
 					if n != 1 {
 						t.Errorf("the record arrived %d times", n)
 					}
-					if left, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*")); len(left) > 0 {
-						t.Errorf("on disk there is left %v", left)
+					if files, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*")); len(files) > 0 {
+						t.Errorf("on disk there is left %v", files)
 					}
 					w.begin()
 				}, withSpool(config.SpoolAlways), snapStart)
@@ -493,7 +493,7 @@ func TestAFragmentAcrossARestoreIsSentOnce(t *testing.T) {
 	}
 }
 
-// A process that is killed after a restore leaves two environments to the next.
+// The process after one that was killed after a restore recovers two environments.
 func TestBothEnvironmentsOfAKilledProcessAreSent(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.process
@@ -570,15 +570,15 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 		if diff := cmp.Diff([][]string{said, after}, [][]string{types(w.stream.sent(before)), types(w.stream.sent(p.id()))}); diff != "" || len(said) < 5 {
 			t.Errorf("events before and after the restore (-want +got):\n%s", diff)
 		}
-		told := w.stream.bodies(event.TypeInvocation)
-		if len(told) != 2 || !strings.Contains(told[0], `"restoreDurationMs":201.7`) || !strings.Contains(told[0], `"coldStart":true`) || !strings.Contains(told[1], `"coldStart":false`) {
-			t.Errorf("invocations: %v", told)
+		summaries := w.stream.bodies(event.TypeInvocation)
+		if len(summaries) != 2 || !strings.Contains(summaries[0], `"restoreDurationMs":201.7`) || !strings.Contains(summaries[0], `"coldStart":true`) || !strings.Contains(summaries[1], `"coldStart":false`) {
+			t.Errorf("invocations: %v", summaries)
 		}
 	}, snapStart)
 }
 
-// Only SnapStart restores, and once. Elsewhere the event changes nothing, whoever
-// has sent it.
+// Only SnapStart has restores, one each. Otherwise the event has no effect, whatever
+// process sent it.
 func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
 	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -591,7 +591,7 @@ func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
 				p.say("function", `"one"`)
 				p.Seal()
 				time.Sleep(time.Second)
-				if p.id() != before || len(w.stream.environments()) != 1 || w.stream.renewed != 0 {
+				if p.id() != before || len(w.stream.environments()) != 1 || w.stream.invalidated != 0 {
 					t.Errorf("%d environments", len(w.stream.environments()))
 				}
 				want := []string{

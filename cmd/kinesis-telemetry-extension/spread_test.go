@@ -14,8 +14,8 @@ import (
 	"kinetel/kinesissim"
 )
 
-// The records of a thousand environments spread over 64 shards as chance has it,
-// by a Kinesis that maps keys to shards itself. docs/partition-keys.md quotes the
+// The records of a thousand environments spread over 64 shards as random choice would,
+// with a Kinesis that maps keys to shards itself. docs/partition-keys.md quotes the
 // figures that -v shows.
 func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 	const environments, shards = 1000, 64
@@ -74,7 +74,7 @@ func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 			if sum != environments {
 				t.Fatalf("%d records lie in the shards, want %d", sum, environments)
 			}
-			// Chance exceeds 140 once in ten million runs.
+			// A random choice exceeds 140 once in ten million runs.
 			if even := chi < 140; even != tt.even {
 				t.Errorf("chi-square is %.1f, evenly spread: %t, want %t", chi, even, tt.even)
 			}

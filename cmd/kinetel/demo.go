@@ -59,14 +59,14 @@ extension.`,
 // step is one invocation of the demo.
 type step struct{ what, payload string }
 
-// steps are what the demo does. Each payload is the sample function's task.
+// steps returns the demo's invocations. Each payload is the sample function's task.
 func steps() []step {
-	ordinary := func(i int) step {
+	usual := func(i int) step {
 		return step{"", fmt.Sprintf(`{"id":"demo-%d","lines":10,"format":"mixed","sleep":"5ms"}`, i)}
 	}
 	var all []step
 	for i := range 20 {
-		s := ordinary(i)
+		s := usual(i)
 		switch i {
 		case 5:
 			s = step{"60 kB lines", `{"id":"long","lines":2,"bytes":60000}`}
@@ -86,15 +86,15 @@ type demo struct {
 	extension, function, logFormat string
 	out                            io.Writer
 	recorder                       *recorder.Recorder
-	frozen                         atomic.Int64 // how often the environment was
+	frozen                         atomic.Int64 // how often the environment was frozen
 }
 
-// The styles of the demo's output; without a terminal they are plain.
+// The styles of the demo's output; without a terminal it is plain text.
 
 func bold(s string) string  { return lipgloss.NewStyle().Bold(true).Render(s) }
 func faint(s string) string { return lipgloss.NewStyle().Faint(true).Render(s) }
 
-// colored makes a verdict stand out: 2 is green, 1 is red.
+// colored highlights a verdict: ansi 2 is green, 1 is red.
 func colored(ansi, s string) string {
 	return lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color(ansi)).Render(s)
 }
@@ -190,7 +190,7 @@ func (d *demo) findPrograms() error {
 	return nil
 }
 
-// invoke goes through the steps, a line each.
+// invoke runs the steps and prints a line for each.
 func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox, kinesis *kinesissim.Server) error {
 	fmt.Fprintln(d.out, bold(fmt.Sprintf("%3s  %-8s  %-28s  %11s  %6s  %9s  %s", "", "request", "", "duration", "lines", "held", "shipped")))
 	var before kinesissim.Stats
@@ -227,7 +227,7 @@ func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox, kinesis *
 	return nil
 }
 
-// decode returns all events that lie in the stream.
+// decode returns all events in the stream.
 func decode(kinesis *kinesissim.Server) ([]record.Event, error) {
 	var events []record.Event
 	for _, r := range kinesis.Records(demoStream) {
@@ -240,7 +240,7 @@ func decode(kinesis *kinesissim.Server) ([]record.Event, error) {
 	return events, nil
 }
 
-// conclude shows what lies in the stream, and the verdict.
+// conclude prints an event of each kind in the stream, and the verdict.
 func (d *demo) conclude(kinesis *kinesissim.Server, report lambdasim.ShutdownReport) error {
 	arrived, err := decode(kinesis)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Command kinetel is the developer's tool: it shows Kinetel work on this
+// Command kinetel is a tool for developers: it shows how Kinetel works, on this
 // machine.
 package main
 

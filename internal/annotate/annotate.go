@@ -1,12 +1,13 @@
-// Package annotate finds out to which invocation events belong, and how severe
-// lines are. Lambda says neither of what a function prints: a line has a time
+// Package annotate determines which invocation events belong to, and how severe
+// lines are. Lambda provides neither for what a function prints: a line has a time
 // and its text, and comes before, after or between the platform events that say
-// when an invocation was (AWS documentation, Telemetry API reference).
+// when an invocation ran (AWS documentation, Telemetry API reference).
 //
-// A line that names a known invocation belongs to that one: one that INVOKE or a
-// platform event has announced. Any other id, such as that of a web request, is
-// ignored. Any other line belongs to the invocation that was open at its time,
-// whenever it arrives; on Managed Instances, where many are open at once, to none.
+// A line that names a known invocation belongs to it. An invocation is known if
+// INVOKE or a platform event has announced it. Any other id, such as that of a web
+// request, is ignored. Any other line belongs to the invocation that was open at its
+// time, whenever it arrives. On Managed Instances many invocations are open at once,
+// and such a line belongs to none.
 package annotate
 
 import (
@@ -18,16 +19,16 @@ import (
 	"kinetel/internal/event"
 )
 
-// Annotator knows the last invocations of an environment. Its zero value is one
-// of an environment that runs one invocation at a time. Learn and Annotate are
-// called by one goroutine at a time, Invoked by any.
+// Annotator knows the last invocations of an environment. Its zero value is for an
+// environment that runs one invocation at a time. Learn and Annotate must be called
+// by one goroutine at a time; Invoked may be called by any goroutine.
 type Annotator struct {
-	managed bool     // many invocations at once: time says nothing
-	keys    []string // further members that hold the request id, as dotted paths
+	managed bool     // many invocations at once: the time does not identify one
+	keys    []string // further members that contain the request id, as dotted paths
 
-	// Buffers of Annotate, without the escapes of JSON: the beginning of a text,
-	// and the beginning of a message within JSON; texts that are JSON, and
-	// messages within them that are JSON again.
+	// Buffers of Annotate, for text without the escapes of JSON: the beginning of
+	// a text; the beginning of a message inside JSON; texts that are JSON, and
+	// messages inside them that are JSON again.
 	head, message [maxHead]byte
 	texts         [maxNested + 1][]byte
 
@@ -41,9 +42,9 @@ func New(kind config.Initialization, requestIDKeys ...string) *Annotator {
 	return &Annotator{managed: kind == config.ManagedInstances, keys: requestIDKeys}
 }
 
-// Learn looks at a platform event of the body that is being taken in. All events
-// of a body are shown to it before any of them is shown to Annotate, so that the
-// order inside a body does not matter.
+// Learn reads a platform event of the body that is being ingested. Call it for all
+// events of a body before you call Annotate for any of them. Then the order inside a
+// body does not matter.
 func (a *Annotator) Learn(ev *event.Event) {
 	switch string(ev.Type) {
 	case event.TypePlatformStart, event.TypePlatformRuntimeDone, event.TypePlatformReport,
@@ -51,20 +52,20 @@ func (a *Annotator) Learn(ev *event.Event) {
 	default:
 		return
 	}
-	said, at := readPlatform(ev.Record), millis(ev)
+	parsed, at := readPlatform(ev.Record), millis(ev)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := &a.invocations
 	t.learning()
 	switch string(ev.Type) {
 	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
-		t.begunAnew(at, said.inInvocation)
+		t.restarted(at, parsed.inInvocation)
 		return
 	}
-	if len(said.request) == 0 {
+	if len(parsed.request) == 0 {
 		return
 	}
-	r := t.name(said.request, said.trace, string(ev.Type) == event.TypePlatformStart, at, a.bound())
+	r := t.request(parsed.request, parsed.trace, string(ev.Type) == event.TypePlatformStart, at, a.bound())
 	if a.managed {
 		switch string(ev.Type) {
 		case event.TypePlatformStart:
@@ -84,15 +85,15 @@ func (a *Annotator) Learn(ev *event.Event) {
 	}
 }
 
-// Invoked tells of an INVOKE event of the Extensions API, which may come before
-// platform.start does. trace is the X-Ray header's value, or empty.
+// Invoked records an INVOKE event of the Extensions API, which may come before
+// platform.start. trace is the X-Ray header's value, or empty.
 func (a *Annotator) Invoked(requestID, trace string, at time.Time) {
 	if !isRequest([]byte(requestID)) {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r := a.invocations.name([]byte(requestID), root([]byte(trace)), true, at.UnixMilli(), a.bound())
+	r := a.invocations.request([]byte(requestID), root([]byte(trace)), true, at.UnixMilli(), a.bound())
 	if !a.managed {
 		a.invocations.invoked(r, at.UnixMilli())
 	}
@@ -106,36 +107,36 @@ func (a *Annotator) bound() int {
 	return maxRequests
 }
 
-// Annotate fills in ev.RequestID, ev.TraceID and ev.Severity. Kinetel's own
-// events, and those of streams that it does not know, stay as they are.
+// Annotate sets ev.RequestID, ev.TraceID and ev.Severity. It does not change
+// Kinetel's own events, and events of unknown streams.
 func (a *Annotator) Annotate(ev *event.Event) {
 	switch {
 	case string(ev.Type) == event.TypeFunction:
 		a.annotateLine(ev)
 	case string(ev.Type) == event.TypeExtension:
-		// Extensions go on when an invocation is over, and begin before it
-		// does: their lines belong to none for certain.
-		var said line
-		a.read(&said, ev.Record)
-		ev.Severity = said.severity
+		// Extensions run before an invocation begins and after it has ended. So
+		// the invocation of their lines is uncertain.
+		var parsed line
+		a.read(&parsed, ev.Record)
+		ev.Severity = parsed.severity
 	case bytes.HasPrefix(ev.Type, []byte("platform.")):
 		a.annotatePlatform(ev)
 	}
 }
 
 func (a *Annotator) annotatePlatform(ev *event.Event) {
-	said := readPlatform(ev.Record)
+	parsed := readPlatform(ev.Record)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.invocations.annotating()
-	known := a.invocations.known[string(said.request)]
+	known := a.invocations.known[string(parsed.request)]
 	if known != nil {
 		ev.RequestID, ev.TraceID = known.id, known.trace
 	} else {
-		ev.RequestID = string(said.request)
+		ev.RequestID = string(parsed.request)
 	}
-	if len(said.trace) > 0 && ev.TraceID != string(said.trace) {
-		ev.TraceID = string(said.trace)
+	if len(parsed.trace) > 0 && ev.TraceID != string(parsed.trace) {
+		ev.TraceID = string(parsed.trace)
 	}
 	if known != nil && string(ev.Type) == event.TypePlatformStart {
 		a.invocations.passed(known.id, millis(ev))
@@ -143,25 +144,25 @@ func (a *Annotator) annotatePlatform(ev *event.Event) {
 }
 
 func (a *Annotator) annotateLine(ev *event.Event) {
-	var said line
-	a.read(&said, ev.Record)
-	ev.Severity = said.severity
+	var parsed line
+	a.read(&parsed, ev.Record)
+	ev.Severity = parsed.severity
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r := a.invocationOf(&said, ev); r != nil {
+	if r := a.invocationOf(&parsed, ev); r != nil {
 		ev.RequestID, ev.TraceID = r.id, r.trace
 	}
 }
 
-// invocationOf returns the invocation that a line belongs to, nil if none is
-// known. mu is held.
-func (a *Annotator) invocationOf(said *line, ev *event.Event) *request {
-	for _, c := range said.ids[:said.n] {
+// invocationOf returns the invocation that a line belongs to, or nil if it is not
+// known. a.mu is held.
+func (a *Annotator) invocationOf(parsed *line, ev *event.Event) *request {
+	for _, c := range parsed.ids[:parsed.n] {
 		if r := a.invocations.known[string(c.id)]; r != nil {
 			return r
 		}
 	}
-	return a.invocations.at(millis(ev)) // nil on Managed Instances, of which times are not learned
+	return a.invocations.at(millis(ev)) // nil on Managed Instances: Learn stores no times there
 }
 
 // millis returns an event's time in milliseconds since 1970.
@@ -172,8 +173,8 @@ func millis(ev *event.Event) int64 {
 	return ev.At().UnixMilli()
 }
 
-// lambdaTime reads a time in the form that Lambda gives it (event.TimeFormat),
-// without what time.Parse costs.
+// lambdaTime parses a time in Lambda's format (event.TimeFormat). It is faster than
+// time.Parse.
 func lambdaTime(b []byte) (ms int64, ok bool) {
 	if len(b) != len(event.TimeFormat) || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[19] != '.' || b[23] != 'Z' {
 		return 0, false
@@ -189,13 +190,13 @@ func lambdaTime(b []byte) (ms int64, ok bool) {
 	}
 	year, month, day := number(0, 4), number(5, 7), number(8, 10)
 	hour, minute, second, milli := number(11, 13), number(14, 16), number(17, 19), number(20, 23)
-	// Of the last days of months the calendar is asked.
+	// 29 February and days that do not exist are left to time.Parse (see millis).
 	if year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || day > 28 && month == 2 || day > 30 && month != 1 && month != 3 && month != 5 && month != 7 && month != 8 && month != 10 && month != 12 ||
 		hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 || milli < 0 {
 		return 0, false
 	}
-	// Years that begin in March have their leap day last, and then the days
-	// before a month are a straight line.
+	// In years that begin in March the leap day is the last day. Then the number
+	// of days before a month is a linear function of the month.
 	if month -= 3; month < 0 {
 		month += 12
 		year--

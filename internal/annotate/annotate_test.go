@@ -336,7 +336,7 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 }
 
 func TestLinesSayThemselvesToWhichInvocationTheyBelong(t *testing.T) {
-	// A is open at 150 ms and 350 ms is nobody's.
+	// A is open at 150 ms; at 350 ms no invocation is open.
 	node := func(id string) string { return asText("2026-11-22T20:15:00.123Z\t" + id + "\tINFO\thello\n") }
 	python := func(id string) string {
 		return asText("[INFO]\t2026-11-22T20:15:00.123Z\t" + id + "\thello\n")
@@ -416,7 +416,7 @@ func TestManagedInstancesInterleave(t *testing.T) {
 
 func TestHundredsOfManagedInvocationsAreKnown(t *testing.T) {
 	a := annotate.New(config.ManagedInstances)
-	id := func(n int) string { return fmt.Sprintf("request-%d", n) } // none that is taken as it is
+	id := func(n int) string { return fmt.Sprintf("request-%d", n) } // not a UUID
 	begin := func(n int) {
 		a.Learn(&event.Event{Type: []byte(event.TypePlatformStart), Record: fmt.Appendf(nil, `{"requestId":%q}`, id(n))})
 	}
@@ -739,7 +739,7 @@ func TestLinesCostNoMemory(t *testing.T) {
 		"Rust's text":                       asText(` INFO Lambda runtime invoke{requestId="` + uuid("A") + `"}: app: m`),
 		"Monolog's text":                    asText("[26-Nov-2026 17:21:29] app.ERROR: m"),
 	} {
-		for _, ms := range []int{150, 1000} { // A's, and nobody's
+		for _, ms := range []int{150, 1000} { // A's, and no invocation's
 			ev := line(ms, record, "").event()
 			if n := testing.AllocsPerRun(100, func() { a.Annotate(ev) }); n != 0 {
 				t.Errorf("%s at %d ms: %v allocations", name, ms, n)

@@ -11,7 +11,7 @@ import (
 // record and the severity that a reader expects: none if it is empty, any if it is
 // null.
 func TestSeverityOfLoggers(t *testing.T) {
-	reported, err := os.ReadFile("testdata/severity.jsonl") // those that somebody met
+	reported, err := os.ReadFile("testdata/severity.jsonl") // lines that were observed
 	if err != nil {
 		t.Fatal(err)
 	}

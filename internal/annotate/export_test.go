@@ -2,13 +2,13 @@ package annotate
 
 import "kinetel/internal/event"
 
-// Held returns how many requests and invocations are held.
+// Held returns how many requests and invocations the Annotator keeps.
 func (a *Annotator) Held() int {
 	t := &a.invocations
-	return len(t.known) + len(t.begun) + len(t.told) + len(t.ends)
+	return len(t.known) + len(t.begun) + len(t.pending) + len(t.ends)
 }
 
-// LambdaTime returns what is read by hand, and what the calendar says.
+// LambdaTime calls lambdaTime.
 func LambdaTime(text []byte) (ms int64, ok bool) { return lambdaTime(text) }
 
 // Millis returns an event's time.

@@ -13,7 +13,7 @@ import (
 )
 
 // TestOnlyAnnouncedIDsAreTaken has an id in each place that loggers have it in. At
-// each place an id that an invocation has is taken, and any other UUID is not: then
+// each place the id of an invocation is recognized, and any other UUID is not: then
 // the next place counts, and then, if invocations run one at a time, the time.
 func TestOnlyAnnouncedIDsAreTaken(t *testing.T) {
 	const first, second = "FIRST", "SECOND"
@@ -113,7 +113,7 @@ func TestRequestIDKeys(t *testing.T) {
 	}
 }
 
-// An id is taken from the moment that its invocation is announced. A line does not
+// An id is recognized from the moment that its invocation is announced. A line does not
 // wait for that, unless it is announced in the same body.
 func TestAnIDIsTakenOnceItIsAnnounced(t *testing.T) {
 	of := structured("requestId", uuid("B"))
@@ -146,7 +146,7 @@ func TestALongInvocationIsNotForgotten(t *testing.T) {
 	play(t, a, [][]item{{of("A"), gone, report(90*60_000, "A"), of("A")}})
 }
 
-// TestManagedInstancesCase has the bodies of a Lambda that somebody met.
+// TestManagedInstancesCase has bodies that were observed on Lambda.
 func TestManagedInstancesCase(t *testing.T) {
 	script, err := os.ReadFile("testdata/lmi-ids.jsonl")
 	if err != nil {

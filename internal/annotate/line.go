@@ -8,29 +8,30 @@ import (
 )
 
 const (
-	// maxHead is how much of a text is looked at: what says a severity stands
-	// before the message.
+	// maxHead is how many bytes of a text are read: the severity stands before
+	// the message.
 	maxHead = 256
 	// maxFields bounds what may stand between a time and the severity: a
 	// process, a thread, a logger.
 	maxFields = 8
 )
 
-// line is what a line says of itself.
+// line is what is parsed from a line.
 type line struct {
 	severity event.Severity
-	ids      [8]candidate // that may be its invocation's, the surest first
-	n        int          // of ids
+	ids      [8]candidate // possible ids of its invocation, the most certain first
+	n        int          // number of ids
 }
 
-// candidate is a text that may be a request's id. Whether it is one is known from
-// what announced the invocations; an id of something else is common.
+// candidate is a text that may be a request's id. It is one if an invocation with
+// this id was announced; ids of other things are common.
 type candidate struct {
 	id   []byte
-	rank uint8 // the least counts first
+	rank uint8 // the lowest counts first
 }
 
-// candidate adds one. Of too many the least sure are left out.
+// candidate adds a candidate. If there are too many, it omits the least certain
+// ones.
 //
 //go:noinline
 func (l *line) candidate(rank uint8, id []byte) {
@@ -49,7 +50,7 @@ func (l *line) candidate(rank uint8, id []byte) {
 	l.ids[i] = candidate{id, rank}
 }
 
-// read reads a record of a function or an extension.
+// read parses a record of a function or an extension.
 func (a *Annotator) read(l *line, record []byte) {
 	if len(record) == 0 {
 		return
@@ -62,10 +63,10 @@ func (a *Annotator) read(l *line, record []byte) {
 	}
 }
 
-// readString reads what stands between the quotes of a JSON string.
+// readString parses the text between the quotes of a JSON string.
 func (a *Annotator) readString(l *line, text []byte) {
 	if a.readJSON(l, text, 0) {
-		return // a function that prints JSON, where Lambda's log format is text
+		return // the function prints JSON, and Lambda's log format is text
 	}
 	message, console := l.readText(beginning(text, &a.head), false)
 	if message = bytes.TrimLeft(message, " \t\r\n"); len(message) == 0 {
@@ -73,7 +74,7 @@ func (a *Annotator) readString(l *line, text []byte) {
 	}
 	prefix := l.severity
 	l.severity = event.SeverityUnknown
-	// The first brace is the message's: Lambda's prefix has none.
+	// The first brace is part of the message: Lambda's prefix has none.
 	if (message[0] != '{' || !a.readJSON(l, text[max(0, bytes.IndexByte(text, '{')):], 0)) && console {
 		l.readText(message, true)
 	}
@@ -95,9 +96,9 @@ func beginning(text []byte, buf *[maxHead]byte) []byte {
 	return head
 }
 
-// appendUnescaped appends the text of a JSON string up to a length. Characters
-// beyond ASCII that are escaped become question marks: nothing that is looked for
-// has any.
+// appendUnescaped appends the text of a JSON string up to a length. Escaped
+// characters beyond ASCII become question marks: nothing that is searched for
+// contains such characters.
 func appendUnescaped(dst, text []byte, most int) []byte {
 	for len(dst) < most && len(text) > 0 {
 		n := bytes.IndexByte(text, '\\')
@@ -142,11 +143,10 @@ func nibble(c byte) byte {
 	if isDigit(c) {
 		return c - '0'
 	}
-	return (c - 'a' + 10) & 15 // of capitals, too: they are 32 apart
+	return (c - 'a' + 10) & 15 // also for capitals, which are 32 below
 }
 
-// withoutColours takes a terminal's colours out, in place (ECMA-48, control
-// sequences).
+// withoutColours removes terminal colours in place (ECMA-48, control sequences).
 func withoutColours(text []byte) []byte {
 	kept := text[:0]
 	for i := 0; i < len(text); i++ {
@@ -161,9 +161,10 @@ func withoutColours(text []byte) []byte {
 	return kept
 }
 
-// readText reads the beginning of a text, which may be behind a prefix of Lambda's.
-// It returns what is behind such a prefix, and whether the prefix has the level of
-// the console's method that was called: then a level behind it is the logger's.
+// readText parses the beginning of a text. behind says that it follows a prefix of
+// Lambda's. readText returns the message after such a prefix, and whether the prefix
+// has the level of the called method of the console: then a level in the message is
+// the logger's.
 func (l *line) readText(head []byte, behind bool) (message []byte, console bool) {
 	text := head
 	for len(text) > 0 && text[0] <= ' ' {
@@ -191,14 +192,14 @@ func (l *line) readText(head []byte, behind bool) (message []byte, console bool)
 	if l.severity == event.SeverityUnknown && (!behind || isPair(text)) {
 		l.severity = logfmt(head)
 	}
-	if text[0] != '{' { // else it is JSON that was cut
+	if text[0] != '{' { // otherwise it is truncated JSON
 		l.readIDs(text)
 	}
 	return message, console
 }
 
-// readIDs reads ids as texts have them, with their names: requestId="…" of Rust's
-// spans, RequestId: …, aws_request_id=….
+// readIDs finds ids with their names in a text: requestId="…" of Rust's spans,
+// RequestId: …, aws_request_id=….
 func (l *line) readIDs(text []byte) {
 	for from := 0; ; {
 		at := bytes.IndexByte(text[from:], 'q') // rare
@@ -245,20 +246,20 @@ func isPair(text []byte) bool {
 	return n > 0 && n < len(text) && text[n] == '='
 }
 
-// readTime reads a text that begins with a time. Node and .NET have (AWS
+// readTime parses a text that begins with a time. Node and .NET write (AWS
 // documentation, Lambda's log formats)
 //
 //	2026-11-22T20:15:00.123Z	8476a536-e9f4-11e8-9739-2dfe598c3fcd	INFO	text
 //
-// and other loggers have fields of many kinds before the severity. What is behind
-// the level in Lambda's format is returned.
+// and other loggers write fields of many kinds before the severity. In Lambda's
+// format readTime returns the text after the level.
 func (l *line) readTime(text []byte, bracket bool) (message []byte) {
 	n := pastTime(text)
 	if n == 0 {
 		return nil
 	}
 	tabs := n < len(text) && text[n] == '\t'
-	lambda := tabs && n+1 < len(text) && text[n+1] == '\t' // outside of a request
+	lambda := tabs && n+1 < len(text) && text[n+1] == '\t' // without a request id: outside of a request
 	if n < len(text) && (text[n] == ']' || text[n] == ':') {
 		n++
 	}
@@ -270,7 +271,7 @@ func (l *line) readTime(text []byte, bracket bool) (message []byte) {
 		}
 		field := text[i:pastField(text, i)]
 		if len(field) == 0 || i == n && i > 0 && text[i-1] != ']' && text[i-1] != ':' {
-			return nil // nothing stands between it and the time
+			return nil // there is no separator between the time and the field
 		}
 		n = i + len(field)
 		rest := text[n:]
@@ -279,7 +280,7 @@ func (l *line) readTime(text []byte, bracket bool) (message []byte) {
 				return rest[1:]
 			}
 			if rest = bytes.TrimLeft(rest, " "); l.n > 0 && len(rest) > 0 && rest[0] == '{' {
-				return rest // with spaces between, as a pattern may have them
+				return rest // separated by spaces, as a pattern may have them
 			}
 			return nil
 		}
@@ -303,15 +304,15 @@ func (l *line) readTime(text []byte, bracket bool) (message []byte) {
 		lambda = false
 		switch {
 		case tabs && len(rest) > 0 && rest[0] == '\t':
-			tabs = false // one of that kind
+			tabs = false // there is only one such field
 			lambda = true
 			l.candidate(rankPrefix, field)
 		case isUUID(field):
 			tabs = false
-			l.candidate(rankPrefix, field) // a pattern of log4j's, or any other
+			l.candidate(rankPrefix, field) // of a log4j pattern or another format
 		case bracket && field[len(field)-1] == ']', // of the time: a zone
 			dash && bytes.HasPrefix(rest, []byte(" - ")), // Python's: - name -
-			aside(field):
+			skippable(field):
 			tabs = false
 		default:
 			return nil
@@ -321,8 +322,8 @@ func (l *line) readTime(text []byte, bracket bool) (message []byte) {
 	return nil
 }
 
-// pastField returns the index just after the field that begins at text[i]: up to
-// white space or a stroke, or in brackets.
+// pastField returns the index just after the field that begins at text[i]: it ends
+// at white space or a vertical bar, or is in brackets.
 func pastField(text []byte, i int) int {
 	if i < len(text) && text[i] == '[' {
 		if n := bytes.IndexAny(text[i:], "]\n"); n > 0 && text[i+n] == ']' {
@@ -339,7 +340,7 @@ func pastField(text []byte, i int) int {
 	return i
 }
 
-// headed reads a field that may be a severity, and what follows it.
+// headed returns the severity that a field is, if what follows it allows for that.
 func headed(field, rest []byte) event.Severity {
 	word := field
 	marked := len(rest) > 0 && rest[0] == '\t'
@@ -378,7 +379,8 @@ func headed(field, rest []byte) event.Severity {
 	return printed(word)
 }
 
-// ofSwift reads what Swift's logger has behind a time: level label: text.
+// ofSwift returns the severity in Swift's log format, which after the time is
+// level label: text.
 func ofSwift(word, rest []byte) event.Severity {
 	if isCapital(word[0]) || letters(word) != len(word) || len(rest) < 2 || rest[0] != ' ' {
 		return event.SeverityUnknown
@@ -390,8 +392,8 @@ func ofSwift(word, rest []byte) event.Severity {
 	return printed(word)
 }
 
-// enclosedIn reads a word in brackets or between strokes, where .NET's loggers write
-// it with a capital.
+// enclosedIn returns the severity for a word in brackets or between vertical bars.
+// There .NET's loggers write it with a capital.
 func enclosedIn(word []byte) event.Severity {
 	if string(word) == "Information" {
 		return event.Info
@@ -399,8 +401,8 @@ func enclosedIn(word []byte) event.Severity {
 	return unambiguous(word)
 }
 
-// inChannel reads a field as Monolog and Laravel have it: channel.LEVEL: and the
-// like.
+// inChannel returns the severity in a field of Monolog and Laravel, such as
+// channel.LEVEL:.
 func inChannel(field []byte) event.Severity {
 	dot := bytes.LastIndexByte(field, '.')
 	if len(field) == 0 || field[len(field)-1] != ':' || dot < 0 || !isCapital(field[dot+1]) {
@@ -409,7 +411,7 @@ func inChannel(field []byte) event.Severity {
 	return printed(field[dot+1 : len(field)-1])
 }
 
-// ofPHP reads what PHP itself logs.
+// ofPHP returns the severity of a message that PHP itself logs.
 func ofPHP(text []byte) event.Severity {
 	text = bytes.TrimPrefix(text, []byte("PHP "))
 	what, _, _ := bytes.Cut(text, []byte{':'})
@@ -426,10 +428,9 @@ func ofPHP(text []byte) event.Severity {
 	return event.SeverityUnknown
 }
 
-// aside reports whether a field may stand before a severity: a thread in
-// brackets, a process, a zone, a mark, a line of source, or a request that there is
-// none of.
-func aside(field []byte) bool {
+// skippable reports whether a field may precede a severity: a thread in brackets, a
+// process, a zone, a mark, a source line, or undefined in place of a request id.
+func skippable(field []byte) bool {
 	last := field[len(field)-1]
 	if field[0] == '[' || field[0] == '{' && last == '}' || field[0] == '(' && last == ')' {
 		return true
@@ -449,13 +450,13 @@ func aside(field []byte) bool {
 	return true
 }
 
-// readBracket reads a text that begins with a bracket. Python has (AWS
+// readBracket parses a text that begins with a bracket. Python writes (AWS
 // documentation, Lambda's log formats)
 //
 //	[INFO]	2026-11-22T20:15:00.123Z	8476a536-e9f4-11e8-9739-2dfe598c3fcd	text
 //
-// and others a time in the brackets, or a thread. What is behind Lambda's prefix is
-// returned.
+// and others write a time or a thread in the brackets. readBracket returns the text
+// after Lambda's prefix.
 func (l *line) readBracket(text []byte) (message []byte) {
 	n := bytes.IndexAny(text, "]\n")
 	if n < 2 || text[n] != ']' {
@@ -522,7 +523,7 @@ func (l *line) readBracket(text []byte) (message []byte) {
 	return nil
 }
 
-// readNest reads what NestJS has behind its name, a process, a local time and a
+// readNest parses NestJS's format after its name: a process, a local time and a
 // level:
 //
 //	[Nest] 8  - 11/22/2026, 8:15:00 PM   ERROR [Orders] text
@@ -542,8 +543,8 @@ func (l *line) readNest(text []byte) {
 	}
 }
 
-// inspected reads the level of an object that Node printed as its console prints
-// objects: { level: 'error', message: 'text' }.
+// inspected returns the level of an object that Node's console printed:
+// { level: 'error', message: 'text' }.
 func inspected(text []byte) event.Severity {
 	begins := false // a member of the outermost object
 	for i, depth := 0, 0; i < len(text); i++ {
@@ -583,8 +584,8 @@ func inspected(text []byte) event.Severity {
 	return event.SeverityUnknown
 }
 
-// readPriority reads a text that begins with a priority of syslog (RFC 5424), which
-// .NET's console has for systemd, too.
+// readPriority parses a text that begins with a syslog priority (RFC 5424). .NET's
+// console writes it for systemd, too.
 func (l *line) readPriority(text []byte) {
 	if n := bytes.IndexByte(text[:min(len(text), 5)], '>'); n > 1 {
 		if p := number(text[1:n]); p >= 0 && p < 24*8 {
@@ -593,7 +594,7 @@ func (l *line) readPriority(text []byte) {
 	}
 }
 
-// readCapitals reads a text that begins with a capital.
+// readCapitals parses a text that begins with a capital letter.
 func (l *line) readCapitals(text []byte) {
 	n := letters(text)
 	word, rest := text[:n], text[n:]
@@ -637,8 +638,8 @@ func (l *line) readCapitals(text []byte) {
 	l.readName(text)
 }
 
-// readSecondLine reads what java.util.logging has: the level is on a line of its
-// own, behind one with the time and the method.
+// readSecondLine parses the format of java.util.logging: the level is on a second
+// line, after the line with the time and the method.
 func (l *line) readSecondLine(text []byte) {
 	if l.severity != event.SeverityUnknown || pastTime(text) == 0 {
 		return
@@ -651,15 +652,15 @@ func (l *line) readSecondLine(text []byte) {
 	l.severity = severity(second[:n])
 }
 
-// readSmall reads a text that begins with a small letter: .NET's and winston's
-// console, and Python's with a name first.
+// readSmall parses a text that begins with a lower-case letter: the console formats
+// of .NET and winston, and Python's with a name first.
 func (l *line) readSmall(text []byte) {
 	n := letters(text)
 	if rest := text[n:]; len(rest) > 0 && rest[0] == ':' && (len(rest) == 1 || rest[1] <= ' ') {
 		switch string(text[:n]) {
 		case "trace", "debug", "verbose", "info", "warn", "warning", "error", "fatal", "panic", "trce", "dbug", "crit":
 			l.severity = severity(text[:n])
-		case "fail": // of .NET a category follows: fail: Orders[0]
+		case "fail": // in .NET a category follows: fail: Orders[0]
 			category, _, _ := bytes.Cut(bytes.TrimLeft(rest[1:], " "), []byte{'\n'})
 			category = category[:pastWord(category)]
 			if i := bytes.IndexByte(category, '['); i > 0 && i+1 < len(category) && isDigit(category[i+1]) && category[len(category)-1] == ']' {
@@ -671,8 +672,8 @@ func (l *line) readSmall(text []byte) {
 	l.readName(text)
 }
 
-// readName reads what begins with a logger's name and has no time: Python's name -
-// LEVEL - text, name | LEVEL | text, and Monolog's channel.LEVEL: text.
+// readName parses a text that begins with a logger's name and has no time: Python's
+// name - LEVEL - text, name | LEVEL | text, and Monolog's channel.LEVEL: text.
 func (l *line) readName(text []byte) {
 	name := pastWord(text)
 	if l.severity = inChannel(text[:name]); l.severity != event.SeverityUnknown || len(text) < name+3 {
@@ -697,13 +698,13 @@ func pastWord(text []byte) (n int) {
 	return n
 }
 
-// readLetter reads a text that begins with a severity's first letter, as Ruby's
-// and Kubernetes' loggers have it:
+// readLetter parses a text that begins with a severity's first letter, as Ruby's
+// and Kubernetes' loggers write it:
 //
 //	E, [2026-11-22T20:15:00.123456 #8] ERROR -- : text
 //	E1122 20:15:00.123456       8 main.go:17] text
 //
-// Lambda's own logger of Ruby has the request's id behind the level.
+// Lambda's own logger for Ruby writes the request id after the level.
 func (l *line) readLetter(letter byte, rest []byte) bool {
 	ruby := len(rest) > 3 && rest[0] == ',' && rest[1] == ' ' && rest[2] == '[' && isDigit(rest[3])
 	n := digits(rest) // of the date, in newer ones with the year
@@ -740,8 +741,8 @@ func ofLetter(letter byte) event.Severity {
 	return event.SeverityUnknown
 }
 
-// pastTime returns the index just after the time that a text begins with: a
-// date and a time of the day, or the latter alone; 0 where there is none.
+// pastTime returns the index just after the time that a text begins with: a date
+// and a time of day, or only a time of day; 0 if there is none.
 func pastTime(text []byte) int {
 	i := pastDate(text)
 	n := clock(text[i:])
@@ -773,7 +774,7 @@ func pastTime(text []byte) int {
 // narrow one beyond ASCII.
 func pastNoon(text []byte) int {
 	n := 0
-	if len(text) > 0 && (text[0] == ' ' || text[0] == '?') { // an escaped one is a question mark by now
+	if len(text) > 0 && (text[0] == ' ' || text[0] == '?') { // appendUnescaped made an escaped one a question mark
 		n = 1
 	} else if bytes.HasPrefix(text, []byte("\u202f")) {
 		n = 3
@@ -784,8 +785,8 @@ func pastNoon(text []byte) int {
 	return n + 2
 }
 
-// pastDate returns the index of the time of the day behind the date that a text
-// begins with; 0 if it begins with none.
+// pastDate returns the index of the time of day after the date that a text begins
+// with; 0 if it begins with none.
 func pastDate(text []byte) int {
 	if len(text) > 11 && (text[4] == '-' || text[4] == '/') && text[7] == text[4] && (text[10] == 'T' || text[10] == ' ') {
 		for _, at := range [...]int{0, 1, 2, 3, 5, 6, 8, 9} {
@@ -820,7 +821,7 @@ func isDateWord(text []byte) bool {
 	return len(text) >= 3 && isCapital(text[0]) && strings.Contains(words, string(text[:3]))
 }
 
-// clock returns the length of the time of the day that a text begins with: 20:15:00,
+// clock returns the length of the time of day that a text begins with: 20:15:00,
 // 8:15:00 or 8:15PM; 0 if it begins with none.
 func clock(text []byte) int {
 	n := digits(text[:min(len(text), 3)])
@@ -847,7 +848,7 @@ func digits(text []byte) (n int) {
 	return n
 }
 
-// logfmt returns the severity that a text of names and values says.
+// logfmt returns the severity in a text of name=value pairs.
 func logfmt(text []byte) event.Severity {
 	for i := 0; ; i++ {
 		n := bytes.IndexByte(text[i:], '=')
@@ -873,20 +874,20 @@ func logfmt(text []byte) event.Severity {
 		}
 		value := text[i+1:]
 		end := byte(' ')
-		if len(value) > 0 && (value[0] == '"' || value[0] == '\'') { // of structlog, too
+		if len(value) > 0 && (value[0] == '"' || value[0] == '\'') { // structlog uses both
 			end = value[0]
 			value = value[1:]
 		}
 		n = letters(value)
 		if n == len(value) && (end != ' ' || len(text) >= maxHead) {
-			continue // cut
+			continue // truncated
 		}
 		for end == ' ' && n < len(value) && (value[n] == '+' || value[n] == '-' || isDigit(value[n])) {
-			n++ // of slog: ERROR+4
+			n++ // slog: ERROR+4
 		}
 		if n == len(value) || value[n] == end || end == ' ' && value[n] <= ' ' {
-			if said := level(value[:n]); said != event.SeverityUnknown {
-				return said
+			if s := level(value[:n]); s != event.SeverityUnknown {
+				return s
 			}
 		}
 	}

@@ -8,25 +8,25 @@ import (
 )
 
 const (
-	// maxObject bounds how much of a JSON object is looked at. Loggers write
-	// their own members first; what a function adds may be megabytes.
+	// maxObject bounds how much of a JSON object is read. Loggers write their own
+	// members first; what a function adds may be megabytes.
 	maxObject = 64 << 10
-	// maxRequest is as long as a request's id may be; Lambda's have 36
+	// maxRequest is the maximum length of a request id. Lambda's have 36
 	// characters.
 	maxRequest = 128
 )
 
-// members goes through the members of a JSON object.
+// members iterates over the members of a JSON object.
 type members struct {
 	b     []byte
 	i     int
 	begun bool
-	whole bool // it has ended as an object does
+	whole bool // the end of the object was reached
 }
 
-// next returns a member's name, without quotes and as it is written, and its
-// value. It is not ok where there is no more: at the end, or where the text ends
-// or is no JSON.
+// next returns a member's name, without quotes and not unescaped, and its value. ok
+// is false if there are no more members: at the end of the object or of the text, or
+// if the text is not JSON.
 func (m *members) next() (name, value []byte, ok bool) {
 	i := scan.Space(m.b, m.i)
 	if i >= len(m.b) {
@@ -72,7 +72,7 @@ func (m *members) next() (name, value []byte, ok bool) {
 }
 
 // pastString returns the index just after the string that begins at b[i]. It is
-// faster than scan.String, and does not ask what is in it.
+// faster than scan.String, because it does not validate the string.
 func pastString(b []byte, i int) (end int, ok bool) {
 	if i >= len(b) || b[i] != '"' {
 		return i, false
@@ -94,14 +94,14 @@ func pastString(b []byte, i int) (end int, ok bool) {
 	}
 }
 
-// platform is what a platform event says of invocations.
+// platform is what a platform event contains about an invocation.
 type platform struct {
-	request      []byte // empty: it names none
-	trace        []byte // X-Ray's id
+	request      []byte // the request id; empty if there is none
+	trace        []byte // the X-Ray trace id
 	inInvocation bool   // an init that runs inside an invocation
 }
 
-// readPlatform reads a platform event's record (AWS documentation, Telemetry API
+// readPlatform parses a platform event's record (AWS documentation, Telemetry API
 // event schema reference).
 func readPlatform(record []byte) (p platform) {
 	for m := (members{b: record[:min(len(record), maxObject)]}); ; {
@@ -122,7 +122,7 @@ func readPlatform(record []byte) (p platform) {
 	}
 }
 
-// stringOf returns the text of a JSON string; nothing of any other value.
+// stringOf returns the text of a JSON string, or nil for any other value.
 func stringOf(value []byte) []byte {
 	if len(value) < 2 || value[0] != '"' {
 		return nil
@@ -134,8 +134,8 @@ func stringOf(value []byte) []byte {
 	return text
 }
 
-// isRequest reports whether text may stand for a request in a line, where nobody
-// quotes it again.
+// isRequest reports whether text may be written to a line as a request id. There it
+// is not escaped again.
 func isRequest(id []byte) bool {
 	for _, c := range id {
 		if c < ' ' || c > '~' || c == '"' || c == '\\' {
@@ -145,7 +145,7 @@ func isRequest(id []byte) bool {
 	return len(id) > 0 && len(id) <= maxRequest
 }
 
-// root returns the id of the trace that an X-Ray header's value names:
+// root returns the trace id in the value of an X-Ray header:
 // Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1 (AWS documentation,
 // X-Ray concepts, tracing header).
 func root(header []byte) []byte {
@@ -177,11 +177,11 @@ func isUUID(text []byte) bool {
 		isHex(text[:8]) && isHex(text[9:13]) && isHex(text[14:18]) && isHex(text[19:23]) && isHex(text[24:])
 }
 
-// maxNested is how many JSON texts within JSON are looked at, one inside another.
+// maxNested is how many levels of JSON texts inside JSON are read.
 const maxNested = 2
 
-// The members that hold a severity, the first that counts first: what a logger calls
-// its level, then numbers, then a name that other things have as well.
+// The members that contain a severity, in the order of their priority: a logger's
+// level, then numbers, then names that also have other meanings.
 const (
 	byLevel = iota
 	bySeverity
@@ -198,13 +198,13 @@ const (
 	byPython
 	ranks
 
-	// Members that are something else.
+	// Members with another meaning.
 	isStatus = iota
 	isMessage
-	isID       // Lambda's own
-	isLambdas  // others of Lambda's own JSON format
+	isID       // request id of Lambda's own JSON format
+	isLambdas  // other members of Lambda's own JSON format
 	isStamp    // timestamp
-	isLogger   // of Python in Lambda's own format
+	isLogger   // Python, in Lambda's own format
 	isLog      // an object with a level
 	isMeta     // an object with logLevelName
 	isRecord   // loguru's
@@ -214,10 +214,10 @@ const (
 	isShort    // GELF's short_message
 	isCompact  // @t of Serilog's compact format, which omits the level of information
 	isTemplate // @m or @mt of the same
-	isUnknown  // maybe an id
+	isUnknown  // may be an id
 )
 
-// memberOf returns what a member's name says that it is.
+// memberOf returns the kind of a member by its name.
 func memberOf(name []byte) int {
 	switch string(name) {
 	case "level":
@@ -276,26 +276,26 @@ func memberOf(name []byte) int {
 	return isUnknown
 }
 
-// object is what is found among the members of a line's JSON object.
+// object is what is parsed from the members of a line's JSON object.
 type object struct {
 	levels  [ranks]event.Severity
-	level   []byte // the value of level: a number has one meaning for each logger
+	level   []byte // the value of level: the meaning of a number depends on the logger
 	message []byte // the value of message
 	status  event.Severity
-	has     uint64 // the members that are there, a bit each
+	has     uint64 // the members that are present, one bit each
 }
 
-// foreign are the members that Lambda's own JSON format does not have.
+// foreign is the set of members that Lambda's own JSON format does not have.
 const foreign = 1<<(isUnknown+1) - 1 - 1<<byLevel - 1<<isMessage - 1<<isID - 1<<isLambdas - 1<<isStamp - 1<<isLogger
 
-// all reports whether there are all of two members.
+// all reports whether both of two members are present.
 func (o *object) all(one, two int) bool {
 	both := uint64(1)<<one | 1<<two
 	return o.has&both == both
 }
 
-// readObject reads the members of a JSON object that loggers write. It returns
-// whether the text is an object and nothing else, as far as it goes.
+// readObject parses the members of a JSON object that a logger wrote. It reports
+// whether the text is one whole object and nothing else.
 func (a *Annotator) readObject(l *line, text []byte, depth int) (whole bool) {
 	var o object
 	m := members{b: text}
@@ -314,18 +314,18 @@ func (a *Annotator) readObject(l *line, text []byte, depth int) (whole bool) {
 		switch {
 		case o.all(isCompact, isTemplate):
 			l.severity = event.Info
-		case o.has&(1<<isMessage|1<<isMsg) != 0: // else it is the status of something
+		case o.has&(1<<isMessage|1<<isMsg) != 0: // otherwise it is the status of something else
 			l.severity = o.status
 		}
 	}
 	return m.whole && scan.Space(text, m.i) == len(text)
 }
 
-// readMember reads a member of the outermost object.
+// readMember parses a member of the outermost object.
 func (l *line) readMember(o *object, name, value []byte) {
 	what := memberOf(name)
 	o.has |= 1 << what
-	to := what // in levels
+	to := what // index in levels
 	switch what {
 	case isMessage:
 		o.message = value
@@ -361,7 +361,7 @@ func (l *line) readMember(o *object, name, value []byte) {
 	}
 }
 
-// scaled returns the severity that a number stands for in the scale of a member.
+// scaled returns the severity for a number in the scale of a member.
 func scaled(of, n int) event.Severity {
 	switch {
 	case of == byOTel && n >= 1 && n <= 24: // OpenTelemetry, logs data model
@@ -381,14 +381,14 @@ func scaled(of, n int) event.Severity {
 	return event.SeverityUnknown
 }
 
-// severity returns the severity that an object's members say.
+// severity returns the severity that an object's members contain.
 func (o *object) severity() event.Severity {
 	if n := number(o.level); n >= 0 {
 		switch {
 		case n <= 7 && o.has>>isShort&1 == 1:
 			o.levels[byNumber] = ofSyslog(n)
 		case n >= 10 && n <= 60 && n%10 == 0, // bunyan's and pino's
-			n > 10 && n < 100 && o.all(isTime, isMsg): // and one that was added to them
+			n > 10 && n < 100 && o.all(isTime, isMsg): // and custom levels
 			o.levels[byNumber] = event.Severity(min(n/10, 6))
 		case n >= 100 && n <= 600 && n%100 == 0, n == 250, n == 550: // Monolog's
 			o.levels[byNumber] = event.Severity(min(n/100+1, 6))
@@ -402,10 +402,10 @@ func (o *object) severity() event.Severity {
 	return event.SeverityUnknown
 }
 
-// readMessage reads the message of Lambda's own JSON format. There level is that of
-// the console's method that was called, and the logger's own level is what the
-// message says. Of Python's logger it is the same level, and only JSON may say
-// another.
+// readMessage parses the message of Lambda's own JSON format. There level is the
+// level of the called method of the console, and the logger's own level is in the
+// message. With Python's logger both are the same, and only a message that is JSON
+// may contain another level.
 func (a *Annotator) readMessage(l *line, o *object, depth int) {
 	if o.has&foreign != 0 || len(o.message) == 0 || depth == maxNested || o.has>>isStamp&1 == 0 && l.n == 0 {
 		return
@@ -433,8 +433,8 @@ func (a *Annotator) readMessage(l *line, o *object, depth int) {
 	}
 }
 
-// readJSON reads a JSON string that holds a JSON object, and may have white space
-// before it. It returns false, and l is what it was, if there is none.
+// readJSON parses a JSON string that contains a JSON object, with or without white
+// space before it. If there is none, it returns false and does not change l.
 func (a *Annotator) readJSON(l *line, text []byte, depth int) bool {
 	i := scan.Space(text, 0)
 	for i+1 < len(text) && text[i] == '\\' && (text[i+1] == 'n' || text[i+1] == 'r' || text[i+1] == 't') {
@@ -452,14 +452,14 @@ func (a *Annotator) readJSON(l *line, text []byte, depth int) bool {
 	if a.readObject(l, object, depth) || len(text)-i > maxObject {
 		return true
 	}
-	*l = before // it only began like one
+	*l = before // it only began like an object
 	return false
 }
 
-// readPath reads the member that a dotted path names, such as ctx.requestId, if it
-// is this one or within it. A name may have dots itself.
+// readPath parses the member that a dotted path names, such as ctx.requestId, if it
+// is this member or inside it. A name may itself contain dots.
 func (l *line) readPath(path string, name, value []byte) {
-	switch rest, ok := cut(path, name); {
+	switch rest, ok := cutName(path, name); {
 	case !ok || len(value) == 0:
 	case rest == "":
 		l.candidate(rankKey, idOf(value))
@@ -484,8 +484,8 @@ func (l *line) readPath(path string, name, value []byte) {
 	}
 }
 
-// cut returns what is behind a name in a path.
-func cut(path string, name []byte) (rest string, ok bool) {
+// cutName returns the rest of a path after a name.
+func cutName(path string, name []byte) (rest string, ok bool) {
 	n := len(name)
 	switch {
 	case len(path) < n || path[:n] != string(name):
@@ -496,8 +496,8 @@ func cut(path string, name []byte) (rest string, ok bool) {
 	return path[n+1:], path[n] == '.' && len(path) > n+1
 }
 
-// readNested reads the ids in an object within a line's, or in each of an array of
-// them.
+// readNested parses the ids in an object inside a line's object, or in each object
+// of an array.
 func (l *line) readNested(value []byte) {
 	if len(value) == 0 {
 		return
@@ -526,7 +526,7 @@ func (l *line) readNested(value []byte) {
 	}
 }
 
-// elements goes through the elements of a JSON array, from b[1] on.
+// elements iterates over the elements of a JSON array, from b[1] on.
 type elements struct {
 	b []byte
 	i int
@@ -563,20 +563,20 @@ func idOf(value []byte) []byte {
 	if len(value) < 2 || value[0] != '"' {
 		return nil
 	}
-	return value[1 : len(value)-1] // with a backslash in it, it is none that is known
+	return value[1 : len(value)-1] // not unescaped: known ids have no backslash
 }
 
-// The order in which ids count if a line has several that are known.
+// Ranks of ids: if a line has several known ids, the lowest rank counts.
 const (
 	rankKey    = 1  // KINETEL_REQUEST_ID_KEYS
-	rankPrefix = 2  // of Lambda's own formats
-	rankNested = 20 // in an object within the line's
+	rankPrefix = 2  // in the prefix of Lambda's own formats
+	rankNested = 20 // in an object inside the line's object
 	rankText   = 30 // in a text
 )
 
-// idRank returns how much a member's name says that it is Lambda's request id, the
-// least number the most; 0 if it is none. They are those of Lambda's runtimes,
-// Powertools, OpenTelemetry and loggers.
+// idRank returns how certainly a member's name is that of Lambda's request id: 0 if
+// it is not, else a lower number is more certain. The names are those of Lambda's
+// runtimes, Powertools, OpenTelemetry and loggers.
 //
 //go:noinline
 func idRank(name []byte) uint8 {
@@ -603,7 +603,7 @@ func idRank(name []byte) uint8 {
 	return 0
 }
 
-// severityOf reads what a logger wrote as a level: a word, perhaps in a terminal's
+// severityOf returns the severity for a logger's level: a word, perhaps in terminal
 // colours.
 func severityOf(value []byte) event.Severity {
 	if len(value) < 2 || value[0] != '"' {
@@ -617,7 +617,8 @@ func severityOf(value []byte) event.Severity {
 	return level(bytes.TrimSpace(word))
 }
 
-// statusOf reads a member that may be a level, or how something ended.
+// statusOf returns the severity in a member that may be a level, or the result of
+// something.
 func statusOf(value []byte) event.Severity {
 	if len(value) > 5 && value[1]|0x20 == 's' && value[2]|0x20 == 'u' { // success
 		return event.SeverityUnknown
@@ -625,7 +626,7 @@ func statusOf(value []byte) event.Severity {
 	return unambiguous(idOf(value))
 }
 
-// number reads a whole number of up to three digits; -1 if a value is none.
+// number parses a whole number of up to three digits; it returns -1 for other values.
 //
 //go:noinline
 func number(value []byte) (n int) {

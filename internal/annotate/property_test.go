@@ -13,27 +13,27 @@ import (
 	"kinetel/internal/event"
 )
 
-// told is an event of a drawn environment, at its time.
-type told struct {
+// drawnEvent is an event of a drawn environment, at its time.
+type drawnEvent struct {
 	item
 	n     int  // the invocation
 	begin bool // of an invocation
 }
 
-// drawn are invocations, and what is told of them.
+// drawn is a set of invocations and their events.
 type drawn struct {
-	ids    []string // a letter each; two tries of a request have the same
-	bodies [][]told // INVOKEs are before the events of their body
+	ids    []string       // a letter each; two attempts of a request have the same
+	bodies [][]drawnEvent // INVOKEs come before the events of their body
 }
 
-// environment draws one: invocations one after another, of which not all is told,
-// lines at any time, and what of it comes in which body. Platform events stay in
-// their order from body to body, since one writer writes them; inside a body there
-// is none, and lines come bodies later.
+// environment draws an environment: invocations one after another, of which some
+// events are lost, lines at any time, and the body of each event. Platform events
+// stay in their order from body to body, since one writer writes them; inside a body
+// there is no order, and lines may come some bodies later.
 func environment() *rapid.Generator[drawn] {
 	return rapid.Custom(func(t *rapid.T) (d drawn) {
-		var all []told
-		now, heard := 0, 0
+		var all []drawnEvent
+		now, invoked := 0, 0
 		marks := []int{0}
 		var tried []string
 		for n := range rapid.IntRange(0, 12).Draw(t, "invocations") {
@@ -47,38 +47,38 @@ func environment() *rapid.Generator[drawn] {
 			again := slices.Contains(tried, id)
 			d.ids = append(d.ids, id)
 			marks = append(marks, now)
-			// A start that is lost is of a request that is not tried again: what
-			// ends it could be of another try then.
+			// A start is lost only for the first attempt of a request, and such a
+			// request is not tried again: its end could belong to another attempt.
 			if again || !lost("start") {
-				all = append(all, told{start(now, id), n, true})
+				all = append(all, drawnEvent{start(now, id), n, true})
 				tried = append(tried, id)
 			}
 			if rapid.Bool().Draw(t, "INVOKE is heard") {
-				heard = max(heard+1, now+rapid.IntRange(-10, 30).Draw(t, "how much later"))
-				all = append(all, told{invoke(heard, id), n, false})
-				marks = append(marks, heard)
+				invoked = max(invoked+1, now+rapid.IntRange(-10, 30).Draw(t, "how much later"))
+				all = append(all, drawnEvent{invoke(invoked, id), n, false})
+				marks = append(marks, invoked)
 			}
 			now += rapid.IntRange(0, 30).Draw(t, "duration")
 			marks = append(marks, now)
 			if !lost("runtimeDone") {
-				all = append(all, told{done(now, id), n, false})
+				all = append(all, drawnEvent{done(now, id), n, false})
 			}
 			if !lost("report") {
-				all = append(all, told{report(now+rapid.IntRange(0, 3).Draw(t, "reported later"), id), n, false})
+				all = append(all, drawnEvent{report(now+rapid.IntRange(0, 3).Draw(t, "reported later"), id), n, false})
 			}
 			if !again && rapid.IntRange(0, 9).Draw(t, "another process") == 0 {
 				now += 2
-				all = append(all, told{initStart(now, "init"), -1, false})
+				all = append(all, drawnEvent{initStart(now, "init"), -1, false})
 				marks = append(marks, now)
 			}
 		}
 		for range rapid.IntRange(0, 40).Draw(t, "lines") {
 			ms := rapid.SampledFrom(marks).Draw(t, "near") + rapid.IntRange(-30, 30).Draw(t, "from there")
-			all = append(all, told{text(ms, ""), -1, false})
+			all = append(all, drawnEvent{text(ms, ""), -1, false})
 		}
-		slices.SortStableFunc(all, func(a, b told) int { return a.at - b.at })
+		slices.SortStableFunc(all, func(a, b drawnEvent) int { return a.at - b.at })
 
-		d.bodies = make([][]told, 60)
+		d.bodies = make([][]drawnEvent, 60)
 		body, last := 0, 0
 		for _, one := range all {
 			if body < 40 && rapid.IntRange(0, 3).Draw(t, "next body") == 0 {
@@ -97,7 +97,7 @@ func environment() *rapid.Generator[drawn] {
 		}
 		for i, body := range d.bodies {
 			body = rapid.Permutation(body).Draw(t, "order")
-			slices.SortStableFunc(body, func(a, b told) int { // who is heard is heard in order, before
+			slices.SortStableFunc(body, func(a, b drawnEvent) int { // INVOKEs are received in order, before the rest
 				if a.kind == "INVOKE" && b.kind == "INVOKE" {
 					return a.at - b.at
 				}
@@ -116,23 +116,23 @@ func btoi(b bool) int {
 	return 0
 }
 
-// model is what the rules say, word by word, of an environment so far.
+// model is a literal implementation of the rules for an environment so far.
 type model struct {
-	ids     []string
-	starts  map[int]int  // of the invocations that have been told to begin
-	heard   map[int]int  // INVOKEs, before their starts
-	done    map[int]int  // runtimeDone
-	over    map[int]int  // the report
-	anew    map[int]int  // another process, that was there when what there was was told
-	passed  map[int]bool // the starts that the stream has come to
-	current map[int]bool // the starts of this body
+	ids      []string
+	starts   map[int]int  // platform.start of the invocations
+	invoked  map[int]int  // INVOKEs, before their starts
+	done     map[int]int  // runtimeDone
+	over     map[int]int  // the report
+	restarts map[int]int  // a new process that began after the invocation
+	passed   map[int]bool // the starts that Annotate has seen
+	current  map[int]bool // the starts of this body
 }
 
-func (m *model) learn(one told) {
+func (m *model) learn(one drawnEvent) {
 	switch one.kind {
 	case event.TypePlatformStart:
 		m.starts[one.n], m.current[one.n] = one.at, true
-		delete(m.anew, one.n) // that came before it
+		delete(m.restarts, one.n) // it began before the invocation
 	case event.TypePlatformRuntimeDone:
 		m.done[one.n] = one.at
 	case event.TypePlatformReport:
@@ -143,7 +143,7 @@ func (m *model) learn(one told) {
 				m.replace(n, one.at)
 			}
 		}
-		for n, from := range m.heard {
+		for n, from := range m.invoked {
 			if from < one.at {
 				m.replace(n, one.at)
 			}
@@ -152,8 +152,8 @@ func (m *model) learn(one told) {
 }
 
 func (m *model) replace(n, at int) {
-	if anew, ok := m.anew[n]; !ok || at < anew {
-		m.anew[n] = at
+	if restart, ok := m.restarts[n]; !ok || at < restart {
+		m.restarts[n] = at
 	}
 }
 
@@ -167,8 +167,8 @@ func (m *model) lasts(n int) int {
 	if over, ok := m.over[n]; ok {
 		last = over
 	}
-	if anew, ok := m.anew[n]; ok {
-		last = min(last, anew)
+	if restart, ok := m.restarts[n]; ok {
+		last = min(last, restart)
 	}
 	return last
 }
@@ -177,8 +177,8 @@ func (m *model) lasts(n int) int {
 // came in between.
 func (m *model) reaches(n, at int) bool {
 	if _, ok := m.done[n]; !ok {
-		for other, heard := range m.heard { // INVOKE says that it is over
-			if _, ok := m.starts[other]; !ok && heard > m.starts[n] && heard <= at {
+		for other, invoked := range m.invoked { // the next INVOKE shows that it has ended
+			if _, ok := m.starts[other]; !ok && invoked > m.starts[n] && invoked <= at {
 				return false
 			}
 		}
@@ -209,9 +209,9 @@ func (m *model) owner(at int) string {
 	if is >= 0 && m.reaches(is, at) {
 		return m.ids[is]
 	}
-	hears := latest(m.heard, func(n, from int) bool { _, begun := m.starts[n]; return !begun && from-25 <= at })
-	if hears >= 0 && (is < 0 || m.heard[hears] > m.starts[is]) && at <= m.lasts(hears) {
-		return m.ids[hears]
+	invoked := latest(m.invoked, func(n, from int) bool { _, begun := m.starts[n]; return !begun && from-25 <= at })
+	if invoked >= 0 && (is < 0 || m.invoked[invoked] > m.starts[is]) && at <= m.lasts(invoked) {
+		return m.ids[invoked]
 	}
 	return ""
 }
@@ -221,7 +221,7 @@ func TestLinesBelongWhereTheRulesSay(t *testing.T) {
 		d := environment().Draw(t, "environment")
 		m := model{d.ids, map[int]int{}, map[int]int{}, map[int]int{}, map[int]int{}, map[int]int{}, map[int]bool{}, nil}
 		a := annotate.New("")
-		traced := map[string]bool{"": true} // the requests of which a trace was told
+		traced := map[string]bool{"": true} // the requests with a known trace
 		for n, body := range d.bodies {
 			m.current = map[int]bool{}
 			for _, one := range body {
@@ -229,7 +229,7 @@ func TestLinesBelongWhereTheRulesSay(t *testing.T) {
 				if one.kind == "INVOKE" {
 					a.Invoked(uuid(one.id), header(one.id), at(one.at))
 					if _, begun := m.starts[one.n]; !begun {
-						m.heard[one.n] = one.at
+						m.invoked[one.n] = one.at
 					}
 				}
 			}
@@ -240,7 +240,7 @@ func TestLinesBelongWhereTheRulesSay(t *testing.T) {
 			}
 			// The model looks at them in their true order.
 			sorted := slices.Clone(body)
-			slices.SortStableFunc(sorted, func(a, b told) int { return 2*(a.at-b.at) + btoi(b.begin) - btoi(a.begin) })
+			slices.SortStableFunc(sorted, func(a, b drawnEvent) int { return 2*(a.at-b.at) + btoi(b.begin) - btoi(a.begin) })
 			for _, one := range sorted {
 				m.learn(one)
 			}

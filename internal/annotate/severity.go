@@ -2,10 +2,10 @@ package annotate
 
 import "kinetel/internal/event"
 
-// maxWord is as long as a word for a severity is: informational.
+// maxWord is the length of the longest word for a severity: informational.
 const maxWord = 13
 
-// lower returns a word in lower case; empty, of what is too long for one.
+// lower returns a word in lower case, or nothing if it is longer than maxWord.
 func lower(word []byte, buf *[maxWord]byte) []byte {
 	if len(word) > maxWord {
 		return nil
@@ -19,10 +19,10 @@ func lower(word []byte, buf *[maxWord]byte) []byte {
 	return buf[:len(word)]
 }
 
-// severity reads a logger's word for a severity, in any case: those of syslog,
-// Java, Python, .NET, Node, Ruby, PHP and Go, short forms of console writers
-// among them. What is between two of the six goes to the one below it, and what
-// is above error, to fatal, as Lambda's own mapping of Python's critical has it.
+// severity returns the severity for a logger's word, in any case. It knows the words
+// of syslog, Java, Python, .NET, Node, Ruby, PHP and Go, and short forms of console
+// writers. A level between two of the six becomes the lower one. A level above error
+// becomes fatal, as in Lambda's own mapping of Python's critical.
 func severity(word []byte) event.Severity {
 	var buf [maxWord]byte
 	switch string(lower(word, &buf)) {
@@ -42,8 +42,8 @@ func severity(word []byte) event.Severity {
 	return event.SeverityUnknown
 }
 
-// level reads a logger's word with what may follow it: the distance from it that Go's
-// slog has, as in ERROR+4, or the step that OpenTelemetry has, as in INFO2.
+// level returns the severity for a logger's word with a suffix: the offset of Go's
+// slog, as in ERROR+4, or the step of OpenTelemetry, as in INFO2.
 func level(word []byte) event.Severity {
 	n := letters(word)
 	s, rest := severity(word[:n]), word[n:]
@@ -65,13 +65,14 @@ func level(word []byte) event.Severity {
 	return event.Severity(min(max(int(s)+by/4, int(event.Trace)), int(event.Fatal)))
 }
 
-// ofSyslog returns what a severity of syslog is (RFC 5424): 0 is an emergency.
+// ofSyslog returns the severity for one of syslog's (RFC 5424): 0 is an emergency.
 func ofSyslog(n int) event.Severity {
 	return [...]event.Severity{event.Fatal, event.Fatal, event.Fatal, event.Error, event.Warn, event.Info, event.Info, event.Debug}[n&7]
 }
 
-// printed reads a word that stands where text has its severity: in one case, and
-// none that is a word for other things as well.
+// printed returns the severity for a word at the place of the severity in a text. The
+// word must be all in upper case or all in lower case, and must have no other
+// meaning.
 func printed(word []byte) event.Severity {
 	if len(word) == 0 || !oneCase(word) {
 		return event.SeverityUnknown
@@ -79,7 +80,7 @@ func printed(word []byte) event.Severity {
 	return unambiguous(word)
 }
 
-// unambiguous reads a word in any case that is none for other things as well.
+// unambiguous returns the severity for a word in any case that has no other meaning.
 func unambiguous(word []byte) event.Severity {
 	var buf [maxWord]byte
 	switch string(lower(word, &buf)) {
@@ -89,8 +90,8 @@ func unambiguous(word []byte) event.Severity {
 	return severity(word)
 }
 
-// first reads the first word of a text, with nothing before it that says that a
-// logger wrote it.
+// first returns the severity for the first word of a text. Nothing before it shows
+// that a logger wrote it.
 func first(word []byte) event.Severity {
 	switch string(word) {
 	case "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL":
@@ -99,7 +100,7 @@ func first(word []byte) event.Severity {
 	return event.SeverityUnknown
 }
 
-// oneCase reports whether a word is written in capitals, or in small letters.
+// oneCase reports whether a word is all in upper case or all in lower case.
 func oneCase(word []byte) bool {
 	capitals := isCapital(word[0])
 	for _, c := range word {
@@ -116,8 +117,8 @@ func isLetter(c byte) bool { return isCapital(c) || c >= 'a' && c <= 'z' }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// letters returns how many letters text begins with. Inlined, it and others that are
-// called in many places would add 8 kB to the binary.
+// letters returns how many letters text begins with. If it and others that are called
+// in many places were inlined, the binary would be 8 kB larger.
 //
 //go:noinline
 func letters(text []byte) (n int) {

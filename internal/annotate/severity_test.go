@@ -205,7 +205,7 @@ func TestSeverityOfText(t *testing.T) {
 			for i := range len(tt.text) {
 				fmt.Fprintf(&escaped, `\u%04X`, tt.text[i])
 			}
-			if strings.Contains(tt.text, "{") { // JSON is looked for where a brace stands
+			if strings.Contains(tt.text, "{") { // JSON is searched for at a brace
 				return
 			}
 			if got := severityOf(t, `"`+escaped.String()+`"`); got != tt.want {

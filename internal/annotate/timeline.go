@@ -6,56 +6,57 @@ import (
 )
 
 const (
-	// grace is how long after platform.runtimeDone a line, in milliseconds, is
-	// still the invocation's: what a function prints goes through a pipe, and
-	// gets its time where it is read, while the runtime tells that it is done
-	// by another way.
+	// grace is how long after platform.runtimeDone, in milliseconds, a line still
+	// belongs to the invocation. What a function prints goes through a pipe and
+	// gets its time when it is read, but the runtime reports its end on another
+	// path.
 	grace = 5
-	// ahead is how long before INVOKE is heard, in milliseconds, an invocation
-	// may have begun: function and extensions are told at once, and who is read
-	// first is chance.
+	// ahead is how long before the extension receives INVOKE, in milliseconds, an
+	// invocation may have begun: Lambda sends the event to the function and to
+	// extensions at the same time, and either may receive it first.
 	ahead = 25
-	// inTheSameInvoke is how much later than its platform.start the init of an
-	// invocation begins at most, where the environment was reset before.
+	// inTheSameInvoke is how long after its platform.start, in milliseconds, the
+	// init inside an invocation begins at most, if the environment was reset
+	// before.
 	inTheSameInvoke = 1000
-	// again is how much later, in milliseconds, another try of a request comes at
-	// least: Lambda waits for a minute before the second (AWS documentation,
-	// asynchronous invocation). What is told of a request sooner is of the same
-	// try, whatever the order.
-	again = 10_000
+	// retryDelay is the minimum time, in milliseconds, between two attempts of a
+	// request: Lambda waits for a minute before the second (AWS documentation,
+	// asynchronous invocation). Events of a request within this time belong to
+	// the same attempt, in any order.
+	retryDelay = 10_000
 
-	// remembered is how many invocations a line is looked for among. Lambda
-	// sends what it has within a second or so, and a body that fails again
-	// soon.
+	// remembered is how many invocations are searched for that of a line. Lambda
+	// sends what it has within a second or so, and soon repeats a body that
+	// failed.
 	remembered = 64
-	// maxRequests is how many requests are known by name, and maxManaged where
-	// hundreds may be open at once.
+	// maxRequests is how many requests are known by id. maxManaged is the same on
+	// Managed Instances, where hundreds may be open at once.
 	maxRequests = 4 * remembered
 	maxManaged  = 4096
 	// longest is how long an invocation of Managed Instances may last, in
-	// milliseconds: 90 minutes, and some more. One that is open is not
-	// forgotten, however many begin meanwhile.
+	// milliseconds: 90 minutes and a margin. An open invocation is not removed,
+	// however many begin meanwhile.
 	longest = 100 * 60_000
 
 	never = math.MaxInt64
 )
 
-// request is one that was named. Lines of it share its texts.
+// request is a request with a known id. Its lines share the strings.
 type request struct {
-	id, trace string // trace is empty where there is none
-	openUntil int64  // on Managed Instances: its platform.report is awaited until then
+	id, trace string // trace is empty if there is none
+	openUntil int64  // on Managed Instances: until then it waits for its platform.report
 }
 
-// invocation is one that has begun at a time. Times are in milliseconds since
-// 1970, and never where they are not known.
+// invocation is an attempt of a request that has begun. Times are in milliseconds
+// since 1970; a time that is not known is never.
 type invocation struct {
 	*request
 	from     int64
-	done     int64 // its platform.runtimeDone
-	reported int64 // its platform.report, which ends it where the runtime was never done
-	replaced int64 // a new process: the same
-	body     int   // that told of it
-	passed   bool  // the stream has come to its platform.start
+	done     int64 // time of its platform.runtimeDone
+	reported int64 // time of its platform.report, which ends it if there is no runtimeDone
+	replaced int64 // start of a new process, which ends it if there is no runtimeDone
+	body     int   // number of the body with its platform.start
+	passed   bool  // Annotate has seen its platform.start
 }
 
 // last returns its last millisecond.
@@ -66,51 +67,52 @@ func (in *invocation) last() int64 {
 	return min(in.reported, in.replaced)
 }
 
-// end is that of an invocation.
+// end is the end of an invocation.
 type end struct {
 	id       string
 	at       int64
-	reported bool // by platform.report, else by platform.runtimeDone
+	reported bool // from platform.report, else from platform.runtimeDone
 }
 
-// timeline is what is known of invocations, in the order in which they were told.
+// timeline is what is known of invocations, in the order in which it was learned.
 type timeline struct {
-	known map[string]*request // by id; its last try
-	named []*request          // the same, a ring
-	next  int                 // in named, the oldest
+	known map[string]*request // by id; its last attempt
+	named []*request          // the same requests, as a ring
+	next  int                 // index of the oldest in named
 
-	begun []invocation // by platform.start; by time where one body told
-	told  []invocation // by INVOKE, whose platform.start is still to come
-	ends  []end
+	begun   []invocation // from platform.start; within one body sorted by time
+	pending []invocation // from INVOKE, whose platform.start is still to come
+	ends    []end
 
 	body      int  // counts bodies
-	annotated bool // of this body something was annotated: the next is another
+	annotated bool // an event of this body was annotated: the next Learn begins a body
 
-	anew []process // that this body told of
+	restarts []process // processes that began, according to this body
 }
 
-// process is one that has begun.
+// process is a new or restored process of the environment.
 type process struct {
-	before int64 // what began before it is over
+	before int64 // invocations that began before this time have ended
 	at     int64
 }
 
-// learning begins a body, where it has not begun.
+// learning begins a body, if it has not begun.
 func (t *timeline) learning() {
 	if t.annotated {
 		t.annotated = false
 		t.body++
-		t.anew = t.anew[:0]
+		t.restarts = t.restarts[:0]
 	}
 }
 
 // annotating ends the learning of a body.
 func (t *timeline) annotating() { t.annotated = true }
 
-// name returns a request, and remembers it and its trace. If there are too many,
-// the oldest is forgotten that is not open at this time. Where a try of it begins,
-// the trace is that one's.
-func (t *timeline) name(id, trace []byte, begins bool, at int64, bound int) *request {
+// request returns the request with an id, and adds it if it is new. It stores the
+// trace. If there are too many requests, it removes the oldest that is not open at
+// this time. If begins is true, a new attempt begins, and the trace is that of the
+// attempt.
+func (t *timeline) request(id, trace []byte, begins bool, at int64, bound int) *request {
 	r := t.known[string(id)]
 	switch {
 	case r == nil:
@@ -121,7 +123,7 @@ func (t *timeline) name(id, trace []byte, begins bool, at int64, bound int) *req
 		if len(t.named) < bound {
 			t.named = append(t.named, r)
 		} else {
-			// Bounded: if all are open, it is the oldest.
+			// If all are open, the loop ends at the oldest.
 			for range bound {
 				if t.named[t.next].openUntil <= at {
 					break
@@ -137,7 +139,7 @@ func (t *timeline) name(id, trace []byte, begins bool, at int64, bound int) *req
 	case r.trace == "":
 		r.trace = string(trace)
 	case begins && r.trace != string(trace):
-		other := r // keeps its own
+		other := r // keeps its own trace
 		r = &request{id: r.id, trace: string(trace)}
 		t.known[r.id] = r
 		for i := range t.named {
@@ -149,18 +151,18 @@ func (t *timeline) name(id, trace []byte, begins bool, at int64, bound int) *req
 	return r
 }
 
-// started notes a platform.start.
+// started records a platform.start.
 func (t *timeline) started(r *request, from int64) {
 	for _, other := range t.begun {
 		if other.id == r.id && other.from == from {
 			return // Lambda sent a body twice
 		}
 	}
-	t.told = slices.DeleteFunc(t.told, func(in invocation) bool {
-		return in.id == r.id && in.from < from+again && in.from > from-again
+	t.pending = slices.DeleteFunc(t.pending, func(in invocation) bool {
+		return in.id == r.id && in.from < from+retryDelay && in.from > from-retryDelay
 	})
 	in := invocation{request: r, from: from, replaced: never, body: t.body}
-	for _, p := range t.anew {
+	for _, p := range t.restarts {
 		if from < p.before {
 			in.replaced = min(in.replaced, p.at)
 		}
@@ -170,21 +172,21 @@ func (t *timeline) started(r *request, from int64) {
 		i--
 	}
 	t.begun = bounded(slices.Insert(t.begun, i, in), remembered)
-	t.settle(r.id)
+	t.matchEnds(r.id)
 }
 
-// ended notes how an invocation ended.
+// ended records how an invocation ended.
 func (t *timeline) ended(how end) {
 	if !slices.Contains(t.ends, how) {
 		t.ends = bounded(append(t.ends, how), 2*remembered)
-		t.settle(how.id)
+		t.matchEnds(how.id)
 	}
 }
 
-// settle finds out which end is that of which try of a request: of the last one
-// that had begun, where the clock may have gone backwards a little.
-func (t *timeline) settle(id string) {
-	for _, all := range [][]invocation{t.begun, t.told} {
+// matchEnds assigns each end of a request to an attempt: to the last one that had
+// begun. The clock may have gone backwards a little.
+func (t *timeline) matchEnds(id string) {
+	for _, all := range [][]invocation{t.begun, t.pending} {
 		for i := range all {
 			if all[i].id == id {
 				all[i].done, all[i].reported = never, never
@@ -197,18 +199,18 @@ func (t *timeline) settle(id string) {
 		}
 		var its *invocation
 		at := e.at
-		for n, all := range [][]invocation{t.begun, t.told} {
+		for n, all := range [][]invocation{t.begun, t.pending} {
 			for i := range all {
-				if in := &all[i]; in.id == id && in.from < e.at+again && (its == nil || in.from > its.from) {
+				if in := &all[i]; in.id == id && in.from < e.at+retryDelay && (its == nil || in.from > its.from) {
 					its, at = in, e.at
-					if n == 0 { // INVOKE may well be heard when all is over
+					if n == 0 { // not for INVOKE, which may arrive after the end
 						at = max(at, in.from)
 					}
 				}
 			}
 		}
 		switch {
-		case its == nil: // its begin is still to come
+		case its == nil: // its start is still to come
 		case e.reported:
 			its.reported = min(its.reported, at)
 		default:
@@ -217,29 +219,29 @@ func (t *timeline) settle(id string) {
 	}
 }
 
-// invoked notes an INVOKE.
+// invoked records an INVOKE.
 func (t *timeline) invoked(r *request, at int64) {
 	for _, in := range t.begun {
-		if in.id == r.id && in.from > at-again {
-			return // platform.start was faster
+		if in.id == r.id && in.from > at-retryDelay {
+			return // platform.start came first
 		}
 	}
-	t.told = bounded(append(t.told, invocation{request: r, from: at, replaced: never}), remembered)
-	t.settle(r.id)
+	t.pending = bounded(append(t.pending, invocation{request: r, from: at, replaced: never}), remembered)
+	t.matchEnds(r.id)
 }
 
-// begunAnew notes a new process, or a restored one: what was open before is not
-// any more. The init of an environment that was reset runs inside the next
+// restarted records a new process, or a restored one: it ends the invocations that
+// were open before. If the environment was reset, the init runs inside the next
 // invocation, which has begun just before.
-func (t *timeline) begunAnew(at int64, inInvocation bool) {
+func (t *timeline) restarted(at int64, inInvocation bool) {
 	before := at
 	if inInvocation {
 		before -= inTheSameInvoke
 	}
-	if len(t.anew) < remembered {
-		t.anew = append(t.anew, process{before, at})
+	if len(t.restarts) < remembered {
+		t.restarts = append(t.restarts, process{before, at})
 	}
-	for _, all := range [][]invocation{t.begun, t.told} {
+	for _, all := range [][]invocation{t.begun, t.pending} {
 		for i := range all {
 			if all[i].from < before {
 				all[i].replaced = min(all[i].replaced, at)
@@ -248,7 +250,7 @@ func (t *timeline) begunAnew(at int64, inInvocation bool) {
 	}
 }
 
-// passed notes that the stream has come to a platform.start.
+// passed records that Annotate has seen a platform.start.
 func (t *timeline) passed(id string, from int64) {
 	for i := len(t.begun) - 1; i >= 0; i-- {
 		if in := &t.begun[i]; in.id == id && in.from == from {
@@ -258,17 +260,17 @@ func (t *timeline) passed(id string, from int64) {
 	}
 }
 
-// at returns the request of the invocation that was open at a time; nil means
-// none. None goes on when another has begun; where the clock has gone backwards,
-// so that several were open at a time, it is the newest.
+// at returns the request of the invocation that was open at a time, or nil if there
+// was none. An invocation ends when another begins. If the clock has gone backwards
+// and several were open at a time, at returns the newest.
 func (t *timeline) at(at int64) *request {
-	invoked := int64(math.MinInt64) // the last INVOKE before, whose invocation has not begun
-	for i := range t.told {
-		if from := t.told[i].from; from <= at {
+	invoked := int64(math.MinInt64) // the last INVOKE before this time without a platform.start
+	for i := range t.pending {
+		if from := t.pending[i].from; from <= at {
 			invoked = max(invoked, from)
 		}
 	}
-	var begins *request // in that very millisecond, and further on in the stream
+	var begins *request // it begins in this millisecond, and Annotate has not seen its start
 	floor := int64(math.MinInt64)
 	for i := len(t.begun) - 1; i >= 0; i-- {
 		in := &t.begun[i]
@@ -287,8 +289,8 @@ func (t *timeline) at(at int64) *request {
 	if begins != nil {
 		return begins
 	}
-	for i := len(t.told) - 1; i >= 0; i-- {
-		in := &t.told[i]
+	for i := len(t.pending) - 1; i >= 0; i-- {
+		in := &t.pending[i]
 		if at < in.from-ahead {
 			continue
 		}
@@ -300,8 +302,8 @@ func (t *timeline) at(at int64) *request {
 	return nil
 }
 
-// bounded forgets the older ones where there are twice as many as are kept: half
-// of them at once costs less than one each time.
+// bounded removes the older half if there are twice as many as are kept: that costs
+// less than to remove one each time.
 func bounded[T any](all []T, kept int) []T {
 	if len(all) < 2*kept {
 		return all

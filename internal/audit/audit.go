@@ -1,5 +1,5 @@
-// Package audit proves completeness: it holds what was emitted against what
-// arrived.
+// Package audit proves completeness: it compares the events that were emitted with
+// those that arrived.
 package audit
 
 import (
@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"kinetel/internal/seqrange"
 	"kinetel/record"
 )
 
@@ -19,17 +20,18 @@ type Emitted struct {
 
 // Verdict is the outcome of an audit.
 type Verdict struct {
-	Emitted    int // events that the source emitted and that are owed
-	Delivered  int // of these, how many arrived at least once
-	Lost       int // of these, how many did not arrive
-	Duplicated int // arrivals beyond the first of an event
-	Unknown    int // arrivals of events that nobody emitted
-	Own        int // arrivals of Kinetel's own events
-	ReportedLost       int // events told as lost by kinetel.loss
-	Holes      int // sequence numbers missing and in no range told as lost
-	// Silent is what was lost without a word: the Holes, what is missing inside
-	// the ranges of kinetel.loss beyond the counts that they tell, and events
-	// lost of which not even a number is missing.
+	Emitted      int // events that the source emitted and that must arrive
+	Delivered    int // of these, how many arrived at least once
+	Lost         int // of these, how many did not arrive
+	Duplicated   int // arrivals beyond the first of an event
+	Unknown      int // arrivals of events that were never emitted
+	Own          int // arrivals of Kinetel's own events
+	ReportedLost int // events that kinetel.loss events report lost
+	Holes        int // sequence numbers missing, and in no range that is reported lost
+	// LostSilently counts the events that were lost and that no kinetel.loss event
+	// reports: the Holes; the numbers missing in the ranges of kinetel.loss events,
+	// beyond the counts of these; and events that were lost although no number is
+	// missing.
 	LostSilently int
 	// Examples name a few of the events behind the numbers that should be 0.
 	Examples []string
@@ -53,41 +55,43 @@ func (v *Verdict) example(format string, args ...any) {
 	}
 }
 
-// number is what makes arrivals the same.
+// number identifies an arrival. Arrivals with the same number are the same event.
 type number struct {
 	environment string
 	seq         uint64
 }
 
-// account is what the numbers of an environment say.
+// account is the sequence numbers of one environment.
 type account struct {
-	arrived []span
-	told    []span
+	arrived  []seqrange.Range
+	reported []loss
 }
 
-// Check holds what arrived against what was emitted. Events are the same if
-// time, type and record are, byte for byte; arrivals are the same if environment
-// and sequence number are. Parts of an event are put together.
+// Check compares the events that arrived with those that were emitted. Events are
+// the same if their time, type and record are the same, byte for byte. Arrivals are
+// the same if their environment and sequence number are the same. Check joins the
+// parts of an event.
 func Check(emitted []Emitted, arrived []record.Event) Verdict {
 	return CheckAcknowledged(emitted, nil, arrived)
 }
 
-// CheckOwed is Check where some events may arrive or not: those that were on
-// their way to a process when it was killed, and that it never acknowledged.
-func CheckAcknowledged(owed, possible []Emitted, arrived []record.Event) Verdict {
-	v := Verdict{Emitted: len(owed)}
-	due := map[Emitted]int{}
-	for _, e := range owed {
-		due[e]++
+// CheckAcknowledged is Check for a process that was killed. The events that it
+// acknowledged must arrive. The possible ones may arrive or not: they were on their
+// way to the process, which never acknowledged them.
+func CheckAcknowledged(acknowledged, possible []Emitted, arrived []record.Event) Verdict {
+	v := Verdict{Emitted: len(acknowledged)}
+	expected := map[Emitted]int{}
+	for _, e := range acknowledged {
+		expected[e]++
 	}
-	known := maps.Clone(due)
-	may := map[Emitted]int{}
+	known := maps.Clone(expected)
+	optional := map[Emitted]int{}
 	for _, e := range possible {
-		may[e]++
+		optional[e]++
 		known[e]++
 	}
 
-	// By number: duplicates, and what is missing.
+	// By number: find duplicates and missing events.
 	seen := map[number]bool{}
 	accounts := map[string]*account{}
 	once := make([]record.Event, 0, len(arrived))
@@ -98,7 +102,7 @@ func CheckAcknowledged(owed, possible []Emitted, arrived []record.Event) Verdict
 			v.Own++
 		}
 		if seen[n] {
-			v.again(a)
+			v.duplicate(a)
 			continue
 		}
 		seen[n] = true
@@ -108,10 +112,10 @@ func CheckAcknowledged(owed, possible []Emitted, arrived []record.Event) Verdict
 			acc = &account{}
 			accounts[n.environment] = acc
 		}
-		acc.arrived = append(acc.arrived, span{first: a.Seq, last: a.Seq})
-		if s, ok := lossOf(a); ok {
-			v.ReportedLost += s.count
-			acc.told = append(acc.told, s)
+		acc.arrived = append(acc.arrived, seqrange.Range{First: a.Seq, Last: a.Seq})
+		if l, ok := lossOf(a); ok {
+			v.ReportedLost += l.count
+			acc.reported = append(acc.reported, l)
 		}
 	}
 
@@ -123,23 +127,23 @@ func CheckAcknowledged(owed, possible []Emitted, arrived []record.Event) Verdict
 		key := Emitted{a.Time, a.Type, string(a.Body)}
 		switch {
 		case a.Parts > 0:
-			// The rest of it is missing: the event did not arrive.
+			// Other parts are missing: the event did not arrive.
 			v.example("a part without the others: seq %d of %s: part %d of %d", a.Seq, a.Environment(), a.Part, a.Parts)
-		case due[key] > 0:
-			due[key]--
+		case expected[key] > 0:
+			expected[key]--
 			v.Delivered++
-		case may[key] > 0:
-			may[key]--
+		case optional[key] > 0:
+			optional[key]--
 		case known[key] > 0:
-			v.again(a)
+			v.duplicate(a)
 		default:
 			v.Unknown++
 			v.example("arrived, but was never emitted: seq %d of %s: %s %s %.120s", a.Seq, a.Environment(), a.Time, a.Type, a.Body)
 		}
 	}
-	for _, e := range owed {
-		if due[e] > 0 {
-			due[e]--
+	for _, e := range acknowledged {
+		if expected[e] > 0 {
+			expected[e]--
 			v.Lost++
 			v.example("did not arrive: %s %s %.120s", e.Time, e.Type, e.Record)
 		}
@@ -155,31 +159,38 @@ func CheckAcknowledged(owed, possible []Emitted, arrived []record.Event) Verdict
 
 func isOwn(e record.Event) bool { return strings.HasPrefix(e.Type, "kinetel.") }
 
-func (v *Verdict) again(a record.Event) {
+func (v *Verdict) duplicate(a record.Event) {
 	v.Duplicated++
 	v.example("arrived again: seq %d of %s: %s %s %.120s", a.Seq, a.Environment(), a.Time, a.Type, a.Body)
 }
 
-// missing counts the sequence numbers of an environment that did not arrive, and
-// adds those of which nothing was told to Holes and Silent.
+// missing counts the sequence numbers of an environment that did not arrive. It
+// adds those that no kinetel.loss event reports to Holes and LostSilently.
 func (v *Verdict) missing(environment string, acc *account) (all int) {
-	for _, hole := range gaps(append(slices.Clone(acc.told), acc.arrived...)) {
+	arrived := seqrange.New(append(acc.arrived, seqrange.Range{})...) // numbers begin at 1: 0 is never missing
+	losses := merge(acc.reported)
+	var reported seqrange.Set
+	for _, l := range losses {
+		reported = reported.Add(l.Range)
+	}
+	known := arrived.Merge(reported)
+	for _, hole := range known.Gaps(seqrange.Range{Last: known[len(known)-1].Last}) {
 		n := size(hole)
 		all = plus(all, n)
 		v.Holes, v.LostSilently = plus(v.Holes, n), plus(v.LostSilently, n)
-		v.example("missing and not told as lost: seq %d to %d of %s", hole.first, hole.last, environment)
+		v.example("missing and not told as lost: seq %d to %d of %s", hole.First, hole.Last, environment)
 	}
-	// Ranges that overlap are one: which of them tells of which number cannot
-	// be known.
-	for _, told := range merge(acc.told) {
+	// Ranges that overlap count as one, because nothing says which of them reports
+	// which number.
+	for _, l := range losses {
 		within := 0
-		for _, gap := range gaps(acc.arrived, told) {
+		for _, gap := range arrived.Gaps(l.Range) {
 			within = plus(within, size(gap))
 		}
 		all = plus(all, within)
-		if beyond := within - told.count; beyond > 0 {
+		if beyond := within - l.count; beyond > 0 {
 			v.LostSilently = plus(v.LostSilently, beyond)
-			v.example("%d missing, but only %d told as lost: seq %d to %d of %s", within, told.count, told.first, told.last, environment)
+			v.example("%d missing, but only %d told as lost: seq %d to %d of %s", within, l.count, l.First, l.Last, environment)
 		}
 	}
 	return all

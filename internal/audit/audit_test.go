@@ -32,19 +32,19 @@ func line(environment string, seq uint64, text string) record.Event {
 	}
 }
 
-// own is an event of Kinetel's own that arrived.
+// own is one of Kinetel's own events that arrived.
 func own(environment string, seq uint64, kind, body string) record.Event {
 	e := line(environment, seq, "")
 	e.Type, e.Body = "kinetel."+kind, json.RawMessage(body)
 	return e
 }
 
-// loss tells that events were lost.
+// loss reports that events were lost.
 func loss(environment string, seq, first, last uint64) record.Event {
 	return some(environment, seq, first, last, last-first+1)
 }
 
-// some tells that so many of a run were lost.
+// some reports that count of the events of a run were lost.
 func some(environment string, seq, first, last, count uint64) record.Event {
 	return own(environment, seq, "loss", fmt.Sprintf(`{"firstSeq":%d,"lastSeq":%d,"count":%d,"bytes":10,"reason":"buffer-full"}`, first, last, count))
 }
@@ -296,7 +296,7 @@ func TestCheck(t *testing.T) {
 			if got.OK() != tt.ok {
 				t.Errorf("OK() is %t, want %t", got.OK(), tt.ok)
 			}
-			// Whoever reads that something is wrong is shown an example of it.
+			// If something is wrong, there must be an example of it.
 			wrong := got.Lost + got.Duplicated + got.Unknown + got.Holes
 			if (len(got.Examples) > 0) != (wrong > 0) {
 				t.Errorf("examples: %q", got.Examples)
@@ -305,9 +305,9 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A process that was killed owes what it acknowledged, and may have done more.
+// The events that a killed process acknowledged must arrive. Others may arrive, too.
 func TestCheckOwed(t *testing.T) {
-	owed, possible := emitted("a", "b", "b"), emitted("c", "b")
+	acknowledged, possible := emitted("a", "b", "b"), emitted("c", "b")
 	for _, tt := range []struct {
 		name    string
 		arrived []record.Event
@@ -335,7 +335,7 @@ func TestCheckOwed(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := audit.CheckAcknowledged(owed, possible, tt.arrived)
+			got := audit.CheckAcknowledged(acknowledged, possible, tt.arrived)
 			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(audit.Verdict{}, "Examples")); diff != "" {
 				t.Errorf("verdict (-want +got):\n%s", diff)
 			}
@@ -343,8 +343,7 @@ func TestCheckOwed(t *testing.T) {
 	}
 }
 
-// What is in a stream was perhaps not written by Kinetel, and must not stop an
-// audit.
+// A stream can contain data that Kinetel did not write. It must not stop an audit.
 func TestCheckReadsNumbersThatCannotBe(t *testing.T) {
 	t.Run("the last number of all", func(t *testing.T) {
 		v := audit.Check(emitted("a"), []record.Event{line("e", math.MaxUint64, "a")})
@@ -370,7 +369,7 @@ func TestCheckReadsLossesThatCannotBe(t *testing.T) {
 			t.Errorf("%s: verdict: %s", one.Body, v)
 		}
 	}
-	// A number beyond all is no loss that explains the others.
+	// A loss with a number beyond all others does not explain the missing ones.
 	v := audit.Check(nil, []record.Event{loss("e", 1, math.MaxUint64, math.MaxUint64)})
 	if v.Holes <= 0 {
 		t.Errorf("verdict: %s", v)
@@ -405,8 +404,8 @@ func TestAVerdictSaysItsNumbers(t *testing.T) {
 	}
 }
 
-// Any stream is made of events that are lost, told or not, or arrive, once or
-// more often; and the audit finds how many there are of each.
+// The events of any stream are lost, reported or not, or arrive, once or more often.
+// The audit counts each kind.
 func TestCheckCountsWhatHappened(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var want audit.Verdict
@@ -419,12 +418,12 @@ func TestCheckCountsWhatHappened(t *testing.T) {
 				text := fmt.Sprint(environment, rapid.IntRange(0, 3).Draw(t, "text")) // many are the same
 				seq++
 				switch rapid.IntRange(0, 5).Draw(t, "fate") {
-				case 0: // lost without a word; shows when a later one arrives
+				case 0: // lost silently; visible when a later one arrives
 					source = append(source, emitted(text)...)
 					want.Lost++
 					want.LostSilently++
 					holes++
-				case 1: // lost, and told
+				case 1: // lost, and reported
 					source = append(source, emitted(text)...)
 					want.Lost++
 					want.ReportedLost++

@@ -1,7 +1,7 @@
-// Package breaker decides how fast records are sent to Kinesis, how long to wait
-// after a failure, and whether anybody should be held for it. It has no clock, no
-// lock and no randomness of its own: the shipper and the simulations of test/ run
-// the same decisions.
+// Package breaker decides how fast to send records to Kinesis, how long to wait
+// after a failure, and whether to hold the environment for a request. It has no
+// clock, lock or random source of its own, so the shipper and the simulations in
+// test/ run the same decisions.
 package breaker
 
 import (
@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// MaxBytes bounds a request below Kinesis' own limit: a shard takes
-	// 1 MiB a second, so more would only be throttled, and its body is held
-	// in memory beside the buffer.
+	// MaxBytes bounds a request below Kinesis' own limit. A shard takes 1 MiB a
+	// second, so more would only be throttled, and the body is in memory
+	// besides the buffer.
 	MaxBytes = 2 << 20
-	// AttemptTimeout bounds one request. A 128 MB function at work has a
+	// AttemptTimeout bounds one request. A busy 128 MB function has only a
 	// fraction of a core for its TLS handshake.
 	AttemptTimeout = 5 * time.Second
-	// NewKeyAfter is how often a record is throttled until it gets another
+	// NewKeyAfter is how often a record is throttled before it gets another
 	// partition key, and with it perhaps another shard.
 	NewKeyAfter = 8
 )
@@ -28,90 +28,91 @@ const (
 	// share (full jitter) of a time that doubles.
 	baseDelay = 50 * time.Millisecond
 	maxDelay  = 5 * time.Second
-	// openAfter is how many attempts in a row fail until the breaker opens, or
-	// openAfterTime how long they do: one that is never answered takes as long
-	// as five that are refused at once.
+	// The breaker opens after openAfter failed attempts in a row, or when
+	// attempts have failed for openAfterTime: one attempt without an answer
+	// counts as much as five that are refused at once.
 	openAfter     = 5
 	openAfterTime = 3 * time.Second
 	// probeDelay and maxProbeDelay bound the waits between probes while the
-	// breaker is open. What somebody has to mend, such as a missing
-	// permission, waits for the longest at once.
+	// breaker is open. After an error that an operator has to fix, such as a
+	// missing permission, the wait is the longest from the start.
 	probeDelay    = time.Second
 	maxProbeDelay = 30 * time.Second
-	// firstWindow is what the first request after a probe may carry. It
-	// doubles with each one that goes through, up to maxWindow: four of those
-	// are what a shard takes in a second.
+	// firstWindow is how many bytes the first request after a probe may carry.
+	// The window doubles with each successful request, up to maxWindow. A
+	// shard takes four requests of maxWindow a second.
 	firstWindow = 64 << 10
 	maxWindow   = 256 << 10
-	// shardRate is what a shard takes a second (Kinesis quotas). A backlog is
-	// sent no faster, or a recovering stream would throttle what everybody
-	// has kept for it.
+	// shardRate is how many bytes a shard takes a second (Kinesis quotas). A
+	// backlog is sent no faster: otherwise a recovering stream would throttle
+	// the backlogs of all environments.
 	shardRate = 1 << 20
-	// maxPartlyDoubled bounds the waits where some records go through each time.
+	// maxPartlyDoubled bounds how often the wait doubles while each attempt
+	// gets some records through.
 	maxPartlyDoubled = 3
-	// maxPatience bounds them where somebody waits.
-	maxPatience = 500 * time.Millisecond
-	// maxFloor bounds the least wait after a request that may have stored its
-	// records, which begins with baseDelay and doubles: each further attempt may be
-	// one more copy of them.
+	// maxUrgentDelay bounds the waits while a caller waits for the records.
+	maxUrgentDelay = 500 * time.Millisecond
+	// maxFloor bounds the shortest wait after a request that may have stored
+	// its records: each further attempt may store another copy. The shortest
+	// wait begins with baseDelay and doubles.
 	maxFloor = 400 * time.Millisecond
 )
 
-// state is what the breaker thinks of Kinesis.
+// state is the state of a Breaker.
 type state int
 
 const (
-	closed     state = iota // it takes records, or a failure is young
-	open                    // it does not: probes only
-	recovering              // it does again, and there is a backlog
+	closed     state = iota // Kinesis takes records, or has failed only recently
+	open                    // Kinesis does not take records: send probes only
+	recovering              // Kinesis takes records again, and there is a backlog
 )
 
-// Breaker is one stream's, as one environment sees it. It is not safe for
-// concurrent use.
+// Breaker is the circuit breaker of one environment for one stream. It is not
+// safe for concurrent use.
 type Breaker struct {
 	// jitter returns a random duration below its argument, which is positive.
 	jitter func(time.Duration) time.Duration
 
 	state    state
-	class    kinesis.Class // of the last failure; meaningful with failures only
-	failures int           // attempts in a row that did not go through as a whole
-	since    time.Time     // when the first of them did not
+	class    kinesis.Class // of the last failure; valid only if failures > 0
+	failures int           // attempts in a row that failed in whole or in part
+	since    time.Time     // when the first of them failed
 	doubled  int           // how often the wait between attempts has doubled
-	window   int           // bytes that a request may carry; not while closed
-	backlog  int64         // bytes that are left of what waited; recovering only
+	window   int           // bytes that a request may carry; unused while closed
+	backlog  int64         // bytes of the backlog still to send; only while recovering
 }
 
-// New returns a Breaker that is closed. jitter returns a random duration below
+// New returns a closed Breaker. jitter returns a random duration below
 // its argument, which is positive.
 func New(jitter func(time.Duration) time.Duration) Breaker { return Breaker{jitter: jitter} }
 
-// Closed reports whether Kinesis takes records, or a failure is young.
+// Closed reports whether Kinesis takes records, or has failed only recently.
 func (b *Breaker) Closed() bool { return b.state == closed }
 
 // Open reports whether Kinesis does not take records.
 func (b *Breaker) Open() bool { return b.state == open }
 
-// Refused reports whether somebody has to mend what is wrong.
+// Refused reports whether the last failure needs an operator to fix it.
 func (b *Breaker) Refused() bool {
 	return b.failures > 0 && (b.class == kinesis.Denied || b.class == kinesis.Credentials)
 }
 
-// Failures returns how many attempts in a row did not go through as a whole, and
-// when the first of them did not.
+// Failures returns how many attempts in a row failed in whole or in part, and
+// when the first of them failed.
 func (b *Breaker) Failures() (n int, since time.Time) { return b.failures, b.since }
 
-// throttled reports whether Kinesis works, and has too much to do.
+// throttled reports whether Kinesis throttles.
 func (b *Breaker) throttled() bool { return b.failures > 0 && b.class == kinesis.Throttled }
 
-// Failed notes an attempt that took so long and failed as a whole. It reports
-// whether that has opened the breaker.
+// Failed records an attempt that failed as a whole after took. It reports
+// whether this opened the breaker.
 func (b *Breaker) Failed(now time.Time, took time.Duration, class kinesis.Class) (opened bool) {
 	if b.failures++; b.since.IsZero() {
 		b.since = now.Add(-took)
 	}
 	b.class = class
 	b.doubled++
-	// Round strips the monotonic reading: a frozen environment gets older.
+	// Round strips the monotonic reading: time passes in a frozen environment too.
 	if b.state == closed && !b.Refused() && b.failures < openAfter && now.Round(0).Sub(b.since.Round(0)) < openAfterTime {
 		return false
 	}
@@ -125,37 +126,38 @@ func (b *Breaker) Failed(now time.Time, took time.Duration, class kinesis.Class)
 	return opened
 }
 
-// Partly notes an attempt that went through for some records; so many bytes are
-// left.
-func (b *Breaker) Partly(now time.Time, left int64) {
+// Partly records an attempt that succeeded for some records only. remaining is
+// how many bytes are still to send.
+func (b *Breaker) Partly(now time.Time, remaining int64) {
 	if b.failures++; b.since.IsZero() {
 		b.since = now
 	}
 	b.class = kinesis.Throttled
-	// It goes on, if slowly: the waits stay short.
+	// Some records get through, so the waits stay short.
 	b.doubled = min(b.doubled+1, maxPartlyDoubled)
 	switch b.state {
 	case open:
-		b.state, b.window, b.backlog = recovering, firstWindow, left
+		b.state, b.window, b.backlog = recovering, firstWindow, remaining
 	case recovering:
 		b.window = max(b.window/2, firstWindow)
 	case closed:
 	}
 }
 
-// Succeeded notes an attempt that went through as a whole: so many bytes are
-// gone, and so many are left. It reports whether the trouble is over.
-func (b *Breaker) Succeeded(gone, left int64) (over bool) {
+// Succeeded records an attempt that succeeded as a whole. sent is how many bytes
+// it carried, and remaining how many are still to send. It reports whether the
+// breaker is closed now.
+func (b *Breaker) Succeeded(sent, remaining int64) (over bool) {
 	b.doubled = 0
 	switch b.state {
 	case open:
-		b.state, b.window, b.backlog = recovering, firstWindow, left
+		b.state, b.window, b.backlog = recovering, firstWindow, remaining
 	case recovering:
-		// No further than the backlog: what came since is not its fault.
-		b.window, b.backlog = min(2*b.window, maxWindow), b.backlog-gone
+		// Only the backlog counts: newer records do not keep the breaker from closing.
+		b.window, b.backlog = min(2*b.window, maxWindow), b.backlog-sent
 	case closed:
 	}
-	if b.state == recovering && b.backlog > 0 && left > 0 {
+	if b.state == recovering && b.backlog > 0 && remaining > 0 {
 		return false
 	}
 	b.state, b.failures, b.since = closed, 0, time.Time{}
@@ -173,13 +175,13 @@ func (b *Breaker) Limits() (records, bytes int) {
 	return kinesis.MaxRecords, b.window
 }
 
-// Delay returns how long to wait after a failure. left is the time that
-// somebody has who waits for the records; 0: nobody does.
-func (b *Breaker) Delay(left time.Duration) time.Duration {
+// Delay returns how long to wait after a failure. timeLeft is how much time a
+// caller that waits for the records has; 0: no caller waits.
+func (b *Breaker) Delay(timeLeft time.Duration) time.Duration {
 	var delay time.Duration
 	switch {
 	case b.state == open && b.Refused():
-		// Spread, because all environments of a function meet the same refusal.
+		// Random, because all environments of a function get the same refusal.
 		return maxProbeDelay/2 + b.jitter(maxProbeDelay/2)
 	case b.state == open && !b.throttled():
 		most := min(probeDelay<<min(b.doubled, 5), maxProbeDelay)
@@ -187,14 +189,14 @@ func (b *Breaker) Delay(left time.Duration) time.Duration {
 	default:
 		most := min(baseDelay<<min(max(b.doubled-1, 0), 7), maxDelay)
 		if b.state == open {
-			most = maxDelay // it is throttled for long
+			most = maxDelay // Kinesis has throttled for long
 		}
 		delay = b.jitter(most) + time.Millisecond
 	}
-	if left > 0 {
-		// Who has only so much time needs several attempts in it, the more
-		// often the less is left.
-		delay = min(delay, b.jitter(min(left/4, maxPatience)+time.Millisecond))
+	if timeLeft > 0 {
+		// Several attempts must fit in the time left. The less time is left,
+		// the shorter the waits.
+		delay = min(delay, b.jitter(min(timeLeft/4, maxUrgentDelay)+time.Millisecond))
 	}
 	if b.failures > 0 && b.class == kinesis.Transient {
 		floor := min(baseDelay<<min(b.failures-1, 7), maxFloor)
@@ -203,8 +205,8 @@ func (b *Breaker) Delay(left time.Duration) time.Duration {
 	return delay
 }
 
-// Pace returns how long to wait after a batch of so many bytes that went through,
-// so that a backlog is not a burst.
+// Pace returns how long to wait after a successful batch of so many bytes, so
+// that a backlog is not sent as a burst.
 func (b *Breaker) Pace(bytes int64) time.Duration {
 	if b.state != recovering {
 		return 0

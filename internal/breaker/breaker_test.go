@@ -19,12 +19,12 @@ const (
 
 var began = time.Date(2026, time.November, 26, 0, 0, 0, 0, time.UTC)
 
-// Chance at its extremes: nothing, and all but the bound itself.
+// least and most are the extreme jitters: nothing, and all but the bound itself.
 func least(time.Duration) time.Duration      { return 0 }
 func most(below time.Duration) time.Duration { return below - 1 }
 
-// waits are the shortest and the longest delay after each of n failures.
-func waits(n int, class kinesis.Class, left time.Duration) (short, long []time.Duration) {
+// waits returns the shortest and the longest delay after each of n failures.
+func waits(n int, class kinesis.Class, timeLeft time.Duration) (short, long []time.Duration) {
 	for _, run := range []struct {
 		jitter func(time.Duration) time.Duration
 		into   *[]time.Duration
@@ -32,7 +32,7 @@ func waits(n int, class kinesis.Class, left time.Duration) (short, long []time.D
 		b := breaker.New(run.jitter)
 		for range n {
 			b.Failed(began, 0, class)
-			*run.into = append(*run.into, b.Delay(left))
+			*run.into = append(*run.into, b.Delay(timeLeft))
 		}
 	}
 	return short, long
@@ -62,7 +62,7 @@ func TestWhatIsThrottledWaitsUpToFiveSeconds(t *testing.T) {
 
 func TestARefusalWaitsForLongAtOnce(t *testing.T) {
 	for _, class := range []kinesis.Class{kinesis.Denied, kinesis.Credentials} {
-		// Whoever waits does not make it better.
+		// A caller that waits changes nothing.
 		short, long := waits(2, class, 100*ms)
 		wantDurations(t, "shortest", []time.Duration{15 * time.Second, 15 * time.Second}, short)
 		wantDurations(t, "longest", []time.Duration{30 * time.Second, 30 * time.Second}, long)
@@ -81,10 +81,10 @@ func TestARefusalWaitsForLongAtOnce(t *testing.T) {
 }
 
 func TestWhoWaitsGetsSeveralAttempts(t *testing.T) {
-	for _, tt := range []struct{ left, want time.Duration }{{100 * ms, 26 * ms}, {time.Second, 251 * ms}, {time.Hour, 501 * ms}} {
-		_, long := waits(6, kinesis.Throttled, tt.left)
+	for _, tt := range []struct{ timeLeft, want time.Duration }{{100 * ms, 26 * ms}, {time.Second, 251 * ms}, {time.Hour, 501 * ms}} {
+		_, long := waits(6, kinesis.Throttled, tt.timeLeft)
 		if got := long[5].Round(ms); got != tt.want {
-			t.Errorf("with %s left the longest delay is %s, want %s", tt.left, got, tt.want)
+			t.Errorf("with %s left the longest delay is %s, want %s", tt.timeLeft, got, tt.want)
 		}
 	}
 	if _, long := waits(1, kinesis.Throttled, time.Hour); long[0].Round(ms) != 51*ms {
@@ -94,8 +94,8 @@ func TestWhoWaitsGetsSeveralAttempts(t *testing.T) {
 
 // A request without an answer may have stored its records.
 func TestNoHurryMakesManyCopies(t *testing.T) {
-	for _, left := range []time.Duration{ms, 100 * ms, time.Second, time.Hour} {
-		short, long := waits(7, kinesis.Transient, left)
+	for _, timeLeft := range []time.Duration{ms, 100 * ms, time.Second, time.Hour} {
+		short, long := waits(7, kinesis.Transient, timeLeft)
 		wantDurations(t, "shortest", []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 400 * ms, 400 * ms, 400 * ms}, short)
 		wantDurations(t, "longest", []time.Duration{75 * ms, 150 * ms, 300 * ms, 600 * ms, 600 * ms, 600 * ms, 600 * ms}, long)
 	}
@@ -164,8 +164,8 @@ func TestARecoveryGrowsAndIsPaced(t *testing.T) {
 		t.Error("a probe that failed is paced")
 	}
 	const backlog = 2 << 20
-	left := int64(backlog)
-	if b.Succeeded(32*kib, left) || b.Closed() || b.Open() {
+	remaining := int64(backlog)
+	if b.Succeeded(32*kib, remaining) || b.Closed() || b.Open() {
 		t.Fatal("a probe that goes through ends it at once")
 	}
 	for _, window := range []int{64, 128, 256, 256} {
@@ -173,18 +173,18 @@ func TestARecoveryGrowsAndIsPaced(t *testing.T) {
 		if got := b.Pace(int64(window) * kib); got != time.Duration(window)*time.Second/1024 {
 			t.Errorf("%d KiB are paced by %s", window, got)
 		}
-		left -= int64(window) * kib
-		if b.Succeeded(int64(window)*kib, left) {
+		remaining -= int64(window) * kib
+		if b.Succeeded(int64(window)*kib, remaining) {
 			t.Error("over with a backlog")
 		}
 	}
-	b.Partly(began, left)
+	b.Partly(began, remaining)
 	wantWindow(t, &b, 128*kib)
-	b.Partly(began, left)
-	b.Partly(began, left)
+	b.Partly(began, remaining)
+	b.Partly(began, remaining)
 	wantWindow(t, &b, 64*kib)
-	if !b.Succeeded(left, left) || !b.Closed() {
-		t.Error("not over though as much as the backlog is gone") // what came since is not its fault
+	if !b.Succeeded(remaining, remaining) || !b.Closed() {
+		t.Error("not over though as much as the backlog is gone") // newer records do not keep the breaker from closing
 	}
 	wantWindow(t, &b, breaker.MaxBytes)
 	if n, since := b.Failures(); n != 0 || !since.IsZero() || b.Pace(1<<20) != 0 {
@@ -247,8 +247,8 @@ func TestWaitsStayShortWhereSomeGoThrough(t *testing.T) {
 	}
 }
 
-// Whatever happens: a window is within its bounds, no wait is negative or longer
-// than half a minute, and something that goes through with nothing left ends it.
+// In any sequence of events a window is within its bounds, no wait is negative or
+// longer than half a minute, and a success with nothing remaining ends the outage.
 func TestAnyCourse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := breaker.New(func(below time.Duration) time.Duration {
@@ -260,7 +260,7 @@ func TestAnyCourse(t *testing.T) {
 		now := began
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "later")) * ms)
-			left := rapid.Int64Range(0, 8<<20).Draw(t, "left")
+			remaining := rapid.Int64Range(0, 8<<20).Draw(t, "left")
 			bytes := rapid.Int64Range(1, 2<<20).Draw(t, "bytes")
 			var wait time.Duration
 			switch rapid.IntRange(0, 2).Draw(t, "what") {
@@ -272,14 +272,14 @@ func TestAnyCourse(t *testing.T) {
 				}
 				wait = b.Delay(time.Duration(rapid.IntRange(0, 3000).Draw(t, "patience")) * ms)
 			case 1:
-				b.Partly(now, left)
+				b.Partly(now, remaining)
 				if wait = b.Delay(0); wait > 5*time.Second+ms {
 					t.Fatalf("waits %s where some went through", wait)
 				}
 			case 2:
-				over := b.Succeeded(bytes, left)
-				if over != b.Closed() || left == 0 && !over {
-					t.Fatalf("over: %t, closed: %t, %d left", over, b.Closed(), left)
+				over := b.Succeeded(bytes, remaining)
+				if over != b.Closed() || remaining == 0 && !over {
+					t.Fatalf("over: %t, closed: %t, %d left", over, b.Closed(), remaining)
 				}
 				if wait = b.Pace(bytes); (wait > 0) == b.Closed() && bytes > 1 {
 					t.Fatalf("paced by %s; closed: %t", wait, b.Closed())
@@ -300,7 +300,7 @@ func TestTwoHoldsInVainAreEnough(t *testing.T) {
 		name string
 		took time.Duration
 		at   time.Duration // after the last hold
-		want bool          // hopeless
+		want bool          // exhausted
 	}{
 		{"an answer within the longest hold", 500 * ms, 0, false},
 		{"a slow answer", 500*ms + 1, 0, true},
@@ -318,7 +318,7 @@ func TestTwoHoldsInVainAreEnough(t *testing.T) {
 		if h.Answered(last.Add(tt.at), tt.took); h.Exhausted() != tt.want {
 			t.Errorf("%s: hopeless: %t", tt.name, h.Exhausted())
 		}
-		if !tt.want { // it begins anew
+		if !tt.want { // the count begins again
 			h.Unproductive(last, ms)
 			if h.Exhausted() {
 				t.Errorf("%s: hopeless after one more", tt.name)

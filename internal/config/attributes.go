@@ -8,27 +8,27 @@ import (
 	"strings"
 )
 
-// ServiceName is the attribute that OTEL_SERVICE_NAME sets, and the only one of
-// Kinetel's own that the user can.
+// ServiceName is the attribute that OTEL_SERVICE_NAME sets. It is the only one of
+// Kinetel's own attributes that the user can set.
 const ServiceName = "service.name"
 
-// logGroupNames is the attribute that names log groups (OpenTelemetry's semantic
-// conventions, AWS Logs).
+// logGroupNames is the attribute with the names of log groups (OpenTelemetry's
+// semantic conventions, AWS Logs).
 const logGroupNames = "aws.log.group.names"
 
-// OwnAttributes returns the names that say who telemetry comes from. By them
-// consumers tell environments apart; nobody else can set them.
+// OwnAttributes returns the names of the attributes that identify the source of
+// telemetry. Consumers distinguish environments by them, and only Kinetel sets them.
 func OwnAttributes() []string {
 	return []string{"cloud.provider", "cloud.region", "cloud.account.id", "faas.name", "faas.version", "faas.instance"}
 }
 
-// maxAttributes bounds each list in bytes: they are repeated on every line.
+// maxAttributes bounds each list in bytes: the attributes are repeated on every line.
 const maxAttributes = 2048
 
-// attributes merges what the user says of the resource. The general variables
-// give way to the special ones, as OpenTelemetry's specification has it for
-// OTEL_SERVICE_NAME and AWS's for the endpoints of services:
-// OTEL_RESOURCE_ATTRIBUTES, then OTEL_SERVICE_NAME, then KINETEL_TAGS.
+// attributes merges the user's attributes of the resource. A specific variable
+// overrides a general one, as OpenTelemetry's specification defines for
+// OTEL_SERVICE_NAME and AWS's for the endpoints of services. The order is
+// OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME, KINETEL_TAGS; later ones win.
 func (l *loader) attributes() (merged []Attribute) {
 	service := Attribute{ServiceName, l.text("OTEL_SERVICE_NAME")}
 	for _, list := range [][]Attribute{l.otel(), {service}, l.tags()} {
@@ -46,8 +46,8 @@ func (l *loader) attributes() (merged []Attribute) {
 	return merged
 }
 
-// otel reads OTEL_RESOURCE_ATTRIBUTES: names and values as W3C Baggage has them,
-// percent-encoded where they must be. If one cannot be read, none counts
+// otel parses OTEL_RESOURCE_ATTRIBUTES: names and values in the format of W3C
+// Baggage, percent-encoded if they must be. If one element is invalid, none is used
 // (OpenTelemetry specification, resource SDK).
 func (l *loader) otel() []Attribute {
 	const name = "OTEL_RESOURCE_ATTRIBUTES"
@@ -58,7 +58,7 @@ func (l *loader) otel() []Attribute {
 		value, err := url.PathUnescape(strings.TrimSpace(value))
 		key = strings.TrimSpace(key)
 		if !ok || key == "" || err != nil {
-			// By its place: it may be part of a value, and a secret.
+			// Report its position only: it may be part of a value, and a secret.
 			l.replaced(name, "none of it", "element %d is not name=value, with what must be percent-encoded as %%2C", i+1)
 			return nil
 		}
@@ -98,7 +98,7 @@ func (l *loader) tags() (tags []Attribute) {
 	return tags
 }
 
-// elements splits a list at its commas. A comma at the end is as good as none.
+// elements splits a list at its commas and omits empty elements.
 func elements(v string) (list []string) {
 	for _, one := range strings.Split(v, ",") {
 		if one = strings.TrimSpace(one); one != "" {
@@ -108,7 +108,7 @@ func elements(v string) (list []string) {
 	return list
 }
 
-// fitting returns the attributes that fit, and warns of those that have no effect.
+// fitting returns the attributes that fit, and warns about those that have no effect.
 func (l *loader) fitting(name string, list []Attribute) (fit []Attribute) {
 	size := 0
 	for _, a := range list {
@@ -126,9 +126,10 @@ func (l *loader) fitting(name string, list []Attribute) (fit []Attribute) {
 	return fit
 }
 
-// logGroups returns the function's log groups, and the attributes without them:
-// they are sent once an environment and not on each line. What Lambda says comes
-// last, because it says it of emulators' functions only.
+// logGroups returns the function's log groups, and the attributes without them: log
+// groups are sent once per environment and not on each line.
+// AWS_LAMBDA_LOG_GROUP_NAME is used only if the attributes name no group, because
+// Lambda sets it for functions of emulators only.
 func (l *loader) logGroups(attributes []Attribute) (others []Attribute, groups []string) {
 	wrong := false
 	for _, a := range attributes {
@@ -168,8 +169,8 @@ func (l *loader) logGroups(attributes []Attribute) (others []Attribute, groups [
 
 const aLogGroup = "the name of a log group, such as /aws/lambda/orders: 1 to 512 of a-z, A-Z, 0-9, _, -, /, . and #"
 
-// parseLogGroup reads a log group's name, or its ARN,
-// arn:PARTITION:logs:REGION:ACCOUNT:log-group:NAME with or without :* behind it
+// parseLogGroup parses a log group's name, or its ARN,
+// arn:PARTITION:logs:REGION:ACCOUNT:log-group:NAME with or without :* after it
 // (CloudWatch Logs API reference, CreateLogGroup).
 func parseLogGroup(s string) (name string, ok bool) {
 	if parts := strings.Split(s, ":"); len(parts) >= 7 && parts[0] == "arn" && parts[2] == "logs" && parts[5] == "log-group" {

@@ -1,10 +1,10 @@
-// Package config turns the environment into a Config. It is the only place
-// that knows the names of environment variables, and it reports every problem
-// at once, because a deployment that fails once a mistake is a bad evening.
+// Package config turns environment variables into a Config. It is the only package
+// that knows the names of environment variables. It reports all problems at once, so
+// that you do not need one deployment per mistake.
 //
 // A value that cannot be used does not stop the extension: the default or the
-// nearest bound takes its place. Only without a destination or credentials is
-// there nothing to ship.
+// nearest bound is used instead. Only without a destination or credentials can
+// nothing be shipped.
 package config
 
 import (
@@ -28,7 +28,7 @@ type Flush string
 
 const (
 	// FlushAdaptive holds invocations of a function that is rarely called, as
-	// FlushEnd does, and none of one that is busy, as FlushInterval does.
+	// FlushEnd does. It does not hold those of a busy function, as FlushInterval.
 	FlushAdaptive Flush = "adaptive"
 	// FlushEnd holds each invocation, after its runtime is done, until its
 	// telemetry is in Kinesis, at most MaxHold.
@@ -47,18 +47,18 @@ const (
 	CompressionNone Compression = "none"
 )
 
-// PartitionKey says which records share a partition key, and with it a shard.
+// PartitionKey says which records share a partition key, and so a shard.
 type PartitionKey string
 
 const (
 	// PartitionByEnvironment keeps an environment's records in order.
 	PartitionByEnvironment PartitionKey = "environment"
-	// PartitionByRequest gives each record the request that was open when the
-	// record was begun.
+	// PartitionByRequest uses the request that was open when the record was
+	// opened.
 	PartitionByRequest PartitionKey = "request"
-	// PartitionByFunction sends all of a function to one shard.
+	// PartitionByFunction sends all records of a function to one shard.
 	PartitionByFunction PartitionKey = "function"
-	// PartitionRandom spreads records evenly and promises no order.
+	// PartitionRandom spreads records evenly. There is no order.
 	PartitionRandom PartitionKey = "random"
 )
 
@@ -71,13 +71,12 @@ const (
 	SpoolOverflow Spool = "overflow"
 	// SpoolOff keeps nothing on disk.
 	SpoolOff Spool = "off"
-	// SpoolAlways keeps everything before Lambda is told that it was taken.
+	// SpoolAlways writes everything to disk before it is acknowledged to Lambda.
 	SpoolAlways Spool = "always"
 )
 
-// MinHold is the shortest KINETEL_MAX_HOLD that can be kept: Lambda itself
-// takes up to 25 ms to tell that a runtime is done, and nobody can end a hold
-// before that.
+// MinHold is the shortest KINETEL_MAX_HOLD that works: Lambda itself takes up to
+// 25 ms to report that a runtime is done, and no hold can end before that.
 const MinHold = 30 * time.Millisecond
 
 // Report says where the extension's own figures go.
@@ -86,11 +85,11 @@ type Report struct {
 	EMF    bool // to standard output, in CloudWatch's embedded metric format
 }
 
-// Initialization is how Lambda brought the environment up.
+// Initialization is how Lambda initialized the environment.
 type Initialization string
 
-// What AWS_LAMBDA_INITIALIZATION_TYPE can say (AWS documentation, Lambda
-// environment variables). Anything else is treated as the first.
+// The values of AWS_LAMBDA_INITIALIZATION_TYPE (AWS documentation, Lambda
+// environment variables). Any other value is treated as OnDemand.
 const (
 	OnDemand               Initialization = "on-demand"
 	ProvisionedConcurrency Initialization = "provisioned-concurrency"
@@ -106,27 +105,27 @@ const (
 	FormatNDJSON Format = "ndjson"
 	// FormatJSON is one line of kinetel/1.
 	FormatJSON Format = "json"
-	// FormatOTLP is OTLP's JSON, as an exporter would send it.
+	// FormatOTLP is OTLP JSON, as an exporter sends it.
 	FormatOTLP Format = "otlp"
 	// FormatCloudWatch is what a subscription filter of CloudWatch Logs sends.
 	FormatCloudWatch Format = "cloudwatch"
-	// FormatKPL is an aggregate as the Kinesis Producer Library makes it, of
-	// user records with one line of kinetel/1 each.
+	// FormatKPL is an aggregate in the format of the Kinesis Producer Library. Each
+	// user record is one line of kinetel/1.
 	FormatKPL Format = "kpl"
 )
 
-// Attribute is a name and a value that the user gives to a resource.
+// Attribute is a name and a value that the user adds to the resource.
 type Attribute struct{ Name, Value string }
 
-// Config is everything that the environment tells the extension.
+// Config is the extension's whole configuration.
 type Config struct {
-	// Enabled false: register, keep Lambda's loop going, do nothing else.
+	// Enabled, if false, means: register, run Lambda's event loop, do nothing else.
 	Enabled bool
-	// Strict true: a bad configuration fails the function's init.
+	// Strict, if true, means: an unusable configuration fails the function's init.
 	Strict bool
 
-	StreamName string // name of the stream; also set where an ARN was given
-	StreamARN  string // empty where only a name was given
+	StreamName string // name of the stream; also set if an ARN was given
+	StreamARN  string // empty if only a name was given
 
 	Types         []string // of telemetry: platform, function, extension
 	Format        Format
@@ -135,30 +134,30 @@ type Config struct {
 	PartitionKey  PartitionKey
 	Flush         Flush
 	FlushInterval time.Duration
-	MaxHold       time.Duration // 0 never holds
-	BufferBytes   int64         // for packed records that wait
+	MaxHold       time.Duration // 0: no hold
+	BufferBytes   int64         // for packed records that wait in memory
 	Spool         Spool
 	SpoolDir      string // absolute
 	SpoolBytes    int64  // on disk
 	Report        Report
 	LogLevel      slog.Level
-	// Attributes are what OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME and
-	// KINETEL_TAGS add to the resource; a name stands once.
+	// Attributes are those that OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME and
+	// KINETEL_TAGS add to the resource. Names are unique.
 	Attributes []Attribute
-	// RequestIDKeys are paths of members, such as ctx.requestId, that hold the
-	// request id in a JSON line, beside those that are known already.
+	// RequestIDKeys are paths of members, such as ctx.requestId, that contain the
+	// request id in a JSON line, in addition to the built-in ones.
 	RequestIDKeys []string
-	// LogGroups are where CloudWatch Logs keeps the function's lines; empty:
+	// LogGroups are the CloudWatch log groups of the function's lines; empty means
 	// Lambda's default.
 	LogGroups []string
-	// Problems are those that Load returns.
+	// Problems are the problems that Load returned.
 	Problems []Problem
 
 	AWS    AWS
 	Lambda Lambda
 }
 
-// AWS is what the AWS standard variables say.
+// AWS has the values of the AWS standard variables.
 type AWS struct {
 	Region          string // of the stream
 	AccessKeyID     string
@@ -169,31 +168,31 @@ type AWS struct {
 	UseFIPS         bool
 	UseDualStack    bool
 	CABundle        string // path of a PEM file
-	IgnoreProxy     bool   // that of the environment is none
+	IgnoreProxy     bool   // the proxy variable is not a valid proxy URL
 }
 
-// Container says where credentials come from that Lambda does not give by
-// variables: those of a SnapStart function.
+// Container says where to get credentials that Lambda does not set as variables:
+// those of a SnapStart function.
 type Container struct {
-	FullURI   string // empty: there is no such place
+	FullURI   string // empty: there is no credentials endpoint
 	Token     string // secret
-	TokenFile string // path of a file that has it
+	TokenFile string // path of a file with the token
 }
 
-// Lambda is what Lambda says about the function.
+// Lambda has what Lambda's variables say about the function.
 type Lambda struct {
 	RuntimeAPI      string // host:port of Lambda's APIs
 	Initialization  Initialization
 	Region          string // where the function runs
 	FunctionName    string
 	FunctionVersion string
-	MemoryMB        int64 // 0: not told
-	JSONLogs        bool  // the function's log format is JSON, as far as is told
+	MemoryMB        int64 // 0: not known
+	JSONLogs        bool  // the function's log format is JSON, as far as known
 }
 
 const prefix = "KINETEL_"
 
-// known lists every variable of Kinetel's own, for the check of misspelt ones.
+// known lists all of Kinetel's own variables, to detect misspelt ones.
 var known = []string{
 	"KINETEL_BUFFER_BYTES",
 	"KINETEL_COMPRESSION",
@@ -218,9 +217,9 @@ var known = []string{
 	"KINETEL_TYPES",
 }
 
-// Bounds of values that have any.
+// Bounds of values.
 const (
-	minBuffer   = 2 << 20 // one open record and one on its way
+	minBuffer   = 2 << 20 // one open record and one that is being sent
 	maxBuffer   = 8 << 30 // a function has at most 10 GiB
 	minSpool    = 4 << 20 // a few records of the largest size
 	maxSpool    = 8 << 30 // /tmp has at most 10 GiB
@@ -233,15 +232,16 @@ const (
 	maxRequestIDDepth = 8   // members
 )
 
-// Registration is what registering needs to know; the rest can wait until that
-// is done.
+// Registration is the configuration that register needs. The rest can be loaded
+// after register.
 type Registration struct {
 	RuntimeAPI     string // host:port of Lambda's APIs; empty outside Lambda
 	Initialization Initialization
 	Enabled        bool
 }
 
-// ReadRegistration reads it from the environment.
+// ReadRegistration reads the Registration from the environment, given as os.Environ
+// returns it.
 func ReadRegistration(environ []string) Registration {
 	r := Registration{Enabled: true}
 	for _, kv := range environ {
@@ -259,8 +259,8 @@ func ReadRegistration(environ []string) Registration {
 	return r
 }
 
-// Load reads the environment, given as os.Environ gives it. The Config always
-// has a value for everything; if a Problem is Fatal, it must not be used to ship.
+// Load reads the environment, given as os.Environ returns it. The Config always has
+// a value for every setting. If a Problem is Fatal, do not use it to ship.
 func Load(environ []string) (Config, []Problem) {
 	l := loader{env: make(map[string]string, len(environ))}
 	for _, kv := range environ {
@@ -301,7 +301,7 @@ func Load(environ []string) (Config, []Problem) {
 	}
 	c.Lambda.Initialization = ReadRegistration(environ).Initialization
 	if c.Lambda.Initialization == ManagedInstances {
-		c.Lambda.JSONLogs = true // there is no other format there
+		c.Lambda.JSONLogs = true // Managed Instances have no other format
 	}
 	c.Attributes, c.LogGroups = l.logGroups(c.Attributes)
 	l.records(&c)
@@ -316,14 +316,14 @@ func Load(environ []string) (Config, []Problem) {
 	return c, l.problems
 }
 
-// loader collects values and what is wrong with them.
+// loader reads values and collects their problems.
 type loader struct {
 	env      map[string]string
 	problems []Problem
 }
 
-// text returns a variable's value without what is never meant and easily
-// pasted: white space and quotes around it.
+// text returns a variable's value without the white space and quotes around it,
+// which are often pasted by mistake.
 func (l *loader) text(name string) string { return clean(l.env[name]) }
 
 func clean(v string) string {
@@ -360,14 +360,14 @@ func parseBool(s string) (value, ok bool) {
 	return false, false
 }
 
-// isOff reports whether a value asks for nothing at all.
+// isOff reports whether a value turns a feature off.
 func isOff(s string) bool {
 	value, ok := parseBool(s)
 	return ok && !value
 }
 
-// spelling returns the value that another word for it means.
-func spelling(v string) string {
+// canonical returns the value for a synonym.
+func canonical(v string) string {
 	switch v {
 	case "jsonl", "jsonlines", "json-lines", "nd-json":
 		return string(FormatNDJSON)
@@ -379,10 +379,10 @@ func spelling(v string) string {
 	return v
 }
 
-// oneOf returns a variable's value if it is one of the valid ones; the first
-// of them is the default.
+// oneOf returns a variable's value if it is valid, else the default, which is the
+// first of the valid values.
 func oneOf[T ~string](l *loader, name string, valid ...T) T {
-	v := T(spelling(strings.ToLower(l.text(name))))
+	v := T(canonical(strings.ToLower(l.text(name))))
 	if v == "" {
 		return valid[0]
 	}
@@ -407,15 +407,15 @@ func or(names []string) string {
 	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }
 
-// words splits a list of names, however they are separated.
-func words(v string) []string {
+// splitNames splits a list of names. It accepts many separators.
+func splitNames(v string) []string {
 	return strings.FieldsFunc(strings.ToLower(v), func(c rune) bool { return strings.ContainsRune(" ,;|+[]\"'\t\n", c) })
 }
 
-// chosen returns those of the valid names that a list has, in its order, and the
-// first word that is none of them. The plural is as good as the singular.
+// chosen returns the valid names in a list, in its order, and the first word that is
+// not valid. A plural is the same as its singular.
 func chosen(list string, valid ...string) (names []string, unknown string) {
-	for _, word := range words(list) {
+	for _, word := range splitNames(list) {
 		i := slices.IndexFunc(valid, func(one string) bool {
 			return strings.TrimSuffix(one, "s") == strings.TrimSuffix(word, "s")
 		})
@@ -438,8 +438,8 @@ func (l *loader) types() []string {
 	}
 	platform := slices.Contains(types, "platform")
 	if !platform {
-		// Without platform.runtimeDone nobody can know when an invocation
-		// ended, and waiting for it would hold the function to its time-out.
+		// Without platform.runtimeDone the extension cannot know when an
+		// invocation ended, and would hold each one until its time-out.
 		types = append([]string{"platform"}, types...)
 	}
 	switch used := strings.Join(types, ","); {
@@ -486,9 +486,9 @@ func (l *loader) duration(name string, otherwise, least time.Duration) time.Dura
 	return used
 }
 
-// parseDuration reads durations as Go has them, in capitals and with blanks too,
-// and a number with another common name of a unit. Beyond what a Duration can
-// hold only the sign counts.
+// parseDuration parses durations in Go's format, also in capitals and with blanks,
+// and a number with another common name of a unit. If a value does not fit into a
+// Duration, only its sign is right.
 func parseDuration(s string) (time.Duration, bool) {
 	s = strings.ToLower(strings.Join(strings.Fields(s), ""))
 	if d, err := time.ParseDuration(s); err == nil {
@@ -496,7 +496,7 @@ func parseDuration(s string) (time.Duration, bool) {
 	}
 	end := strings.IndexFunc(s, unicode.IsLetter)
 	if end < 0 {
-		return 0, false // which unit is meant cannot be known
+		return 0, false // the unit is not known
 	}
 	n, err := strconv.ParseFloat(s[:end], 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
@@ -506,7 +506,7 @@ func parseDuration(s string) (time.Duration, bool) {
 		names string
 		unit  time.Duration
 	}{
-		{" ns us µs μs ", time.Nanosecond}, // too many of them
+		{" ns us µs μs ", time.Nanosecond}, // only reached if the value does not fit into a Duration
 		{" ms msec msecs millis millisecond milliseconds ", time.Millisecond},
 		{" s sec secs second seconds ", time.Second},
 		{" m min mins minute minutes ", time.Minute},
@@ -536,8 +536,8 @@ func (l *loader) size(name string, otherwise, least, most int64) int64 {
 	return used
 }
 
-// requestIDKeys reads paths as ctx.requestId, or as jq and JSONPath have them:
-// .ctx.requestId and $.ctx.requestId.
+// requestIDKeys parses paths such as ctx.requestId, also in the notation of jq and
+// JSONPath: .ctx.requestId and $.ctx.requestId.
 func (l *loader) requestIDKeys() (keys []string) {
 	const name = "KINETEL_REQUEST_ID_KEYS"
 	wrong := false
@@ -571,9 +571,9 @@ func (l *loader) dir(name, otherwise string) string {
 	return filepath.Clean(v)
 }
 
-// parseSize reads a number of bytes, or of KiB, MiB or GiB, which may also be
-// written K or KB and so on: AWS counts in powers of two under these names as
-// well. Beyond what an int64 can hold only the sign counts.
+// parseSize parses a number of bytes, KiB, MiB or GiB. The units may also be written
+// K or KB and so on: AWS uses powers of two under these names as well. If a value does
+// not fit into an int64, only its sign is right.
 func parseSize(s string) (int64, bool) {
 	s = strings.ToLower(s)
 	digits := s
@@ -598,10 +598,10 @@ func parseSize(s string) (int64, bool) {
 	return int64(min(max(n, -largest), largest)), true
 }
 
-// letters that numbers can have, if not decimal ones
+// letters are the characters that ParseFloat accepts in numbers that are not decimal.
 const letters = "abcdefghijklmnopqrstuvwxyz_"
 
-// largest is beyond all bounds, and within an int64.
+// largest is greater than all bounds and fits into an int64.
 const largest = float64(1 << 62)
 
 func (l *loader) level() slog.Level {
@@ -616,7 +616,7 @@ func (l *loader) level() slog.Level {
 		return slog.LevelInfo
 	case "error", "err":
 		return slog.LevelError
-	case "trace", "verbose", "all": // the nearest there is
+	case "trace", "verbose", "all": // use the nearest level
 		level = slog.LevelDebug
 	case "fatal", "critical", "panic", "off", "none", "silent":
 		level = slog.LevelError
@@ -625,7 +625,7 @@ func (l *loader) level() slog.Level {
 	return level
 }
 
-// region is in small letters, as part of host names and signatures.
+// region returns AWS_REGION in lower case, as in host names and signatures.
 func (l *loader) region() string { return strings.ToLower(l.text("AWS_REGION")) }
 
 func (l *loader) aws() AWS {
@@ -643,7 +643,7 @@ func (l *loader) aws() AWS {
 		UseDualStack: l.boolean("AWS_USE_DUALSTACK_ENDPOINT", false),
 		CABundle:     l.text("AWS_CA_BUNDLE"),
 	}
-	// A service's own variable goes before the general one (AWS SDKs and
+	// A service's own variable has priority over the general one (AWS SDKs and
 	// Tools reference guide, service-specific endpoints).
 	for _, name := range []string{"AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"} {
 		v := l.text(name)
@@ -652,8 +652,8 @@ func (l *loader) aws() AWS {
 		}
 		u, err := url.Parse(v)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			// Not AWS's own instead: a function that is to send elsewhere may
-			// not have a way there, or must not send there.
+			// Do not use AWS's endpoint instead: a function with another endpoint
+			// may not be able to reach AWS's, or must not send there.
 			l.fatal(name, "must be a URL such as https://kinesis.eu-west-1.amazonaws.com")
 		} else {
 			a.Endpoint = v
@@ -663,17 +663,19 @@ func (l *loader) aws() AWS {
 	return a
 }
 
-// The shapes of names are checked by hand: compiled expressions would cost
+// Names are checked without regular expressions: compiling these would cost time in
 // every cold start.
 
-// isStreamName: 1 to 128 of a-z, A-Z, 0-9, _, . and - (Kinesis API reference).
+// isStreamName reports whether s is a stream's name: 1 to 128 of a-z, A-Z, 0-9, _, .
+// and - (Kinesis API reference).
 func isStreamName(s string) bool {
 	return s != "" && len(s) <= 128 && only(s, func(c byte) bool {
 		return isLower(c) || isDigit(c) || c >= 'A' && c <= 'Z' || c == '_' || c == '.' || c == '-'
 	})
 }
 
-// isRegion: parts of lower-case letters, and a number as the last one.
+// isRegion reports whether s is a region's name: parts of lower-case letters, and a
+// number as the last part.
 func isRegion(s string) bool {
 	parts := strings.Split(s, "-")
 	if len(parts) < 3 {
@@ -712,7 +714,7 @@ func only(s string, valid func(byte) bool) bool {
 	return true
 }
 
-// records settles what of a format's settings is not for choice.
+// records sets the settings that the format determines.
 func (l *loader) records(c *Config) {
 	if c.OTLPSpans && c.Format != FormatOTLP {
 		l.warning("KINETEL_OTLP_SPANS", "has no effect with KINETEL_FORMAT=%s; set that to %s", c.Format, FormatOTLP)
@@ -732,8 +734,8 @@ func (l *loader) records(c *Config) {
 	c.Compression = is
 }
 
-// stream settles name, ARN, region and credentials, which must agree. A
-// function that is not to be shipped needs none of them.
+// stream checks and sets the stream's name and ARN, the region and the credentials,
+// which must agree. If Kinetel is disabled, it needs none of them.
 func (l *loader) stream(c *Config) {
 	if !c.Enabled {
 		return
@@ -746,7 +748,7 @@ func (l *loader) stream(c *Config) {
 	case name == arn:
 		arn = ""
 	}
-	// Each may stand in the other's place: what it is can be seen.
+	// A name in the variable of the ARN, or the reverse, is recognized and used.
 	if strings.HasPrefix(name, "arn:") && (arn == "" || isStreamName(arn)) || name == "" && isStreamName(arn) {
 		name, arn, nameIn, arnIn = arn, name, arnIn, nameIn
 	}
@@ -777,7 +779,7 @@ func (l *loader) stream(c *Config) {
 		l.fatal("AWS_REGION", "is not a region's name, such as eu-west-1")
 	}
 	if c.AWS.AccessKeyID == "" && c.AWS.SecretAccessKey == "" && c.AWS.Container.FullURI != "" {
-		// They are fetched when they are needed.
+		// The credentials are fetched when they are needed.
 		if err := credentials.CheckURI(c.AWS.Container.FullURI); err != nil {
 			l.fatal(credentials.VariableURI, "%s", errors.Unwrap(err).Error())
 		}
@@ -793,7 +795,7 @@ func (l *loader) stream(c *Config) {
 	}
 }
 
-// unknown warns of variables that look like Kinetel's and are not.
+// unknown warns about variables with Kinetel's prefix that are not known.
 func (l *loader) unknown() {
 	var names []string
 	for name := range l.env {
@@ -807,13 +809,13 @@ func (l *loader) unknown() {
 		if near := nearest(name); near != "" {
 			message += "; did you mean " + near + "?"
 		}
-		// The value is not repeated: nobody knows what it is.
+		// Do not log the value: it may be a secret.
 		l.problems = append(l.problems, Problem{Severity: Warning, Variable: name, Message: message})
 	}
 }
 
-// nearest returns the known variable that takes the fewest edits to reach, or
-// "" where none is near.
+// nearest returns the known variable with the fewest edits from name, or "" if none
+// is near.
 func nearest(name string) string {
 	best, least := "", len(name)
 	for _, one := range known {
@@ -830,7 +832,7 @@ func nearest(name string) string {
 	return best
 }
 
-// distance is the Levenshtein distance.
+// distance returns the Levenshtein distance.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

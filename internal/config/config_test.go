@@ -31,7 +31,7 @@ func lambda() vars {
 	}
 }
 
-// with returns the environment with changes; unset takes a variable out.
+// with returns the environment with changes; unset removes a variable.
 func (v vars) with(changes vars) vars {
 	for name, value := range changes {
 		if value == unset {
@@ -526,7 +526,7 @@ func TestAValueThatCannotBeUsedIsReplaced(t *testing.T) {
 	}
 }
 
-// Without a destination there is nothing that could take its place.
+// A missing destination cannot be replaced.
 func TestADestinationThatCannotBeUsedIsFatal(t *testing.T) {
 	const (
 		endpoint = "must be a URL such as https://kinesis.eu-west-1.amazonaws.com"
@@ -735,7 +735,7 @@ func TestSecretsAreNeverRepeated(t *testing.T) {
 	}
 }
 
-// A value that nobody should read may stand in the wrong variable, or be a tag.
+// A secret may be in the wrong variable, or be a tag.
 func TestValuesThatMayBeSecretAreNeverRepeated(t *testing.T) {
 	anywhere := []string{ // which none of the variables below can use
 		"AKIAIOSFODNN7EXAMPLE!", "ASIAIOSFODNNEXAMPLEX?", "key: AKIAIOSFODNN7EXAMPLE",
@@ -866,7 +866,7 @@ func TestRegistrationIsWhatLoadSays(t *testing.T) {
 	}
 }
 
-// It works, if not as somebody may have meant it.
+// The value works, but perhaps not as the user meant it.
 func TestAHoldThatIsTooShortIsWarnedOf(t *testing.T) {
 	for _, tt := range []struct {
 		hold string
@@ -898,7 +898,7 @@ func TestCredentialsOfTheContainer(t *testing.T) {
 		name    string
 		set     vars
 		want    config.Container
-		missing []string // variables that are told of
+		missing []string // variables that are reported
 	}{
 		{"with a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, config.Container{FullURI: uri, Token: "hush"}, nil},
 		{"with white space", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": " " + uri + "\n", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush\n"}, config.Container{FullURI: uri, Token: "hush"}, nil},
@@ -973,7 +973,7 @@ func TestCredentialsOfTheContainer(t *testing.T) {
 	}
 }
 
-// What has no effect is told, and keeps nobody from shipping.
+// What has no effect is reported, and does not prevent shipping.
 func TestLoadWarnsOfWhatHasNoEffect(t *testing.T) {
 	for _, tt := range []struct {
 		name string

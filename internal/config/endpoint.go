@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// network warns of what makes requests to Kinesis unsafe, or may keep them from
-// arriving. It notes in a whether the proxy is to be ignored.
+// network warns about settings that make requests to Kinesis unsafe or may prevent
+// them. It sets a.IgnoreProxy if the proxy must be ignored.
 func (l *loader) network(a *AWS) {
 	if insecure(a.Endpoint) {
 		name := "AWS_ENDPOINT_URL_KINESIS"
@@ -20,7 +20,7 @@ func (l *loader) network(a *AWS) {
 	if strings.HasPrefix(strings.ToLower(a.Endpoint), "http:") {
 		names = []string{"HTTP_PROXY", "http_proxy"}
 	}
-	for _, name := range names { // in net/http's order
+	for _, name := range names { // in the order of net/http
 		v := l.env[name]
 		if v == "" {
 			continue
@@ -47,9 +47,9 @@ func insecure(endpoint string) bool {
 	return err != nil || !addr.IsLoopback() && !addr.IsUnspecified()
 }
 
-// isProxy reports whether net/http takes a value as the URL of a proxy that was
-// meant. It adds http:// to what is no URL, and so takes some of a URL with an error
-// in it for a host.
+// isProxy reports whether net/http reads a value as the proxy URL that the user
+// meant. net/http adds http:// to a value that is not a URL, and so may read a part of
+// an invalid URL as a host.
 func isProxy(value string) bool {
 	u, err := url.Parse(value)
 	if (err != nil || u.Scheme == "" || u.Host == "") && !strings.Contains(value, "://") {

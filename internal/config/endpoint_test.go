@@ -92,7 +92,7 @@ func TestAProxyThatCannotBeParsedIsWarnedOfAndIgnored(t *testing.T) {
 			}
 		}
 	}
-	// The one that net/http takes counts.
+	// The one that net/http uses counts.
 	if c, all := warnings(t, "HTTPS_PROXY=http://proxy", "https_proxy=://"); len(all) > 0 || c.AWS.IgnoreProxy {
 		t.Errorf("%q", all)
 	}

@@ -7,27 +7,27 @@ import (
 	"strings"
 )
 
-// Severity says what a Problem leads to.
+// Severity is the effect of a Problem.
 type Severity int
 
 const (
-	// Warning: the variable has no effect, or less than it seems.
+	// Warning means that the variable has no effect, or less than it seems.
 	Warning Severity = iota
-	// Replaced: the value cannot be used, and another one is.
+	// Replaced means that the value cannot be used, and another one is used.
 	Replaced
-	// Fatal: there is no destination, or there are no credentials for it.
-	// Nothing can be shipped.
+	// Fatal means that there is no destination, or that there are no credentials
+	// for it. Nothing can be shipped.
 	Fatal
 )
 
-// A Problem is one thing that is wrong with the environment. It can be logged and
-// shipped: it has no secrets.
+// Problem is one thing that is wrong with the environment variables. It can be
+// logged and shipped: it contains no secrets.
 type Problem struct {
 	Severity Severity
 	Variable string
 	Value    string // as given; empty if the variable is not set, or may hold a secret
-	Used     string // the value in place of a Replaced one
-	Message  string // what would be valid
+	Used     string // the value that is used instead, if Severity is Replaced
+	Message  string // what is wrong, or what would be valid
 }
 
 func (p Problem) String() string {
@@ -37,7 +37,7 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s=%q: %s", p.Variable, p.Value, p.Message)
 }
 
-// Usable reports whether problems leave a configuration that can be used.
+// Usable reports whether the configuration can be used: no problem is Fatal.
 func Usable(problems []Problem) bool { return Count(problems, Fatal) == 0 }
 
 // Count returns how many of the problems have a severity.
@@ -58,17 +58,17 @@ func (l *loader) problem(severity Severity, name, used, message string) {
 	l.problems = append(l.problems, Problem{Severity: severity, Variable: name, Value: clip(value), Used: clip(used), Message: message})
 }
 
-// warning is for what works, but may not be what is meant.
+// warning adds a problem with a value that works, but may not be what the user meant.
 func (l *loader) warning(name, format string, args ...any) {
 	l.problem(Warning, name, "", fmt.Sprintf(format, args...))
 }
 
-// replaced is for a value in place of which another one is used.
+// replaced adds a problem with a value that was replaced by used.
 func (l *loader) replaced(name string, used any, format string, args ...any) {
 	l.problem(Replaced, name, fmt.Sprint(used), fmt.Sprintf(format, args...))
 }
 
-// fatal is for what leaves nowhere to ship to, or no credentials for it.
+// fatal adds a problem that leaves no destination, or no credentials for it.
 func (l *loader) fatal(name, format string, args ...any) {
 	l.problem(Fatal, name, "", fmt.Sprintf(format, args...))
 }
@@ -81,8 +81,8 @@ func (l *loader) quote(name, part string) string {
 	return strconv.Quote(clip(part))
 }
 
-// clip keeps a value that was pasted into the wrong variable from filling the
-// log.
+// clip shortens a value, so that text pasted into the wrong variable does not fill
+// the log.
 func clip(s string) string {
 	const most = 200
 	if len(s) <= most {
@@ -91,22 +91,21 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// secret reports whether a value is not to be repeated: that of a variable which
-// may hold secrets by its purpose, and one that looks like a secret in the wrong
-// place.
+// secret reports whether a value must not be logged: the variable may contain
+// secrets by its purpose, or the value looks like a secret in the wrong place.
 func secret(name, value string) bool {
 	switch name {
 	case "KINETEL_TAGS", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME":
-		return true // these go to other programs and places, too
+		return true // other programs use these, too
 	}
 	if strings.HasSuffix(strings.ToLower(name), "_proxy") {
-		return true // there may be a password in it, wherever the mistake is
+		return true // it may contain a password, wherever the mistake is
 	}
 	return hasSecretWord(name) || hasSecretWord(value) || strings.Contains(value, "@") || hasToken(value)
 }
 
-// hasSecretWord reports whether a text names a secret. "key" alone does not:
-// partition keys are none.
+// hasSecretWord reports whether a text contains a word for a secret. "key" alone
+// does not count: partition keys are not secret.
 func hasSecretWord(s string) bool {
 	s = strings.ToLower(s)
 	return slices.ContainsFunc([]string{
@@ -115,8 +114,8 @@ func hasSecretWord(s string) bool {
 	}, func(word string) bool { return strings.Contains(s, word) })
 }
 
-// hasToken reports whether something in a text looks as if it was generated: an
-// access key's id, or more than 20 letters and digits of base64 or hexadecimal.
+// hasToken reports whether a part of a text looks generated: an access key's id, or
+// more than 20 letters and digits of base64 or hexadecimal.
 func hasToken(s string) bool {
 	start, digits, others := 0, false, false
 	for i := range len(s) + 1 {

@@ -64,9 +64,9 @@ func newFake(stop func(func())) *fake {
 	return f
 }
 
-// request counts a request as in flight until the end that it returns is called,
-// by whoever is first to know: the server, which has its answer, or the client,
-// which gives up and closes.
+// request counts a request as in flight until end is called: by the server when it
+// has answered, or by the client when it cancels the request and closes the
+// connection, whichever is first.
 func (f *fake) request() (end func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -250,7 +250,7 @@ func TestOldKeysServeWhileTheEndpointFails(t *testing.T) {
 	})
 }
 
-// A clock that was put back must not keep keys from being fetched until it has
+// A clock that was set back must not keep keys from being fetched until it has
 // caught up.
 func TestTheClockIsPutBackAfterAFailedFetch(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
@@ -268,10 +268,10 @@ func TestShortLivedKeysAreFetchedNowAndThen(t *testing.T) {
 		f.change(func(f *fake) { f.lifetime = time.Minute })
 		f.gives(t, "KEY1", 1)
 		f.gives(t, "KEY1", 1)
-		time.Sleep(pause)
+		time.Sleep(refreshPause)
 		f.gives(t, "KEY2", 2)
 		f.change(func(f *fake) { f.lifetime = time.Second })
-		time.Sleep(pause)
+		time.Sleep(refreshPause)
 		f.gives(t, "KEY3", 3)
 		time.Sleep(time.Second)
 		f.gives(t, "KEY4", 4) // expired: at once
@@ -309,7 +309,7 @@ func TestRenewForgetsTheKeys(t *testing.T) {
 	})
 }
 
-// A fetch that was under way at Renew may bring the keys that Renew was about.
+// A fetch that was in flight at Invalidate may return the invalidated keys.
 func TestRenewWhileAFetchIsUnderWay(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.change(func(f *fake) { f.delay = 500 * time.Millisecond })
@@ -358,7 +358,7 @@ func TestOneFetchServesAll(t *testing.T) {
 				t.Errorf("%s, %v, want KEY1", r.keys.AccessKeyID, r.err)
 			}
 		}
-		// Where it fails, it fails for all who waited.
+		// If it fails, it fails for all callers that waited.
 		f.source.Invalidate()
 		f.change(func(f *fake) { f.status = 403 })
 		all = nil
@@ -376,7 +376,7 @@ func TestOneFetchServesAll(t *testing.T) {
 	})
 }
 
-// Nobody waits for a fetch of somebody else's while there are keys.
+// While there are valid keys, no caller waits for another caller's fetch.
 func TestOldKeysServeWhileSomebodyFetches(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.gives(t, "KEY1", 1)
@@ -395,7 +395,7 @@ func TestOldKeysServeWhileSomebodyFetches(t *testing.T) {
 	})
 }
 
-// Somebody who has no time left must not fail those who have.
+// A caller whose context ends must not fail the other callers.
 func TestAFetchThatIsCutShortIsBegunAnewByWhoWaits(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.change(func(f *fake) { f.delay = 500 * time.Millisecond })

@@ -23,46 +23,48 @@ import (
 const (
 	attempts       = 3
 	attemptTimeout = time.Second
-	firstWait      = 50 * time.Millisecond // at most; it doubles
+	firstWait      = 50 * time.Millisecond // bounds the first wait between attempts; doubles
 
 	maxAnswer = 64 << 10 // bytes
 	maxToken  = 16 << 10 // bytes of the token's file
 )
 
-// ContainerOptions say where keys are asked for and with what token, by the
-// variables of the same names (AWS SDKs and Tools reference guide, container
+// ContainerOptions are the endpoint's address and the token to send to it, from the
+// environment variables named below (AWS SDKs and Tools reference guide, container
 // credential provider).
 type ContainerOptions struct {
-	URI       string // AWS_CONTAINER_CREDENTIALS_FULL_URI, as CheckURI allows it
+	URI       string // AWS_CONTAINER_CREDENTIALS_FULL_URI; must pass CheckURI
 	Token     string // AWS_CONTAINER_AUTHORIZATION_TOKEN; empty: none is sent
-	TokenFile string // AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE; goes before Token
+	TokenFile string // AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE; if set, used instead of Token
 }
 
-// Container returns a Source that asks a local endpoint for keys, and again some
-// minutes before they expire. It does nothing before the first Get.
+// Container returns a Source that fetches keys from a local endpoint, and again
+// some minutes before they expire. It does nothing before the first Get.
 func Container(opt ContainerOptions) *Source {
 	return &Source{endpoint: &endpoint{opt: opt}}
 }
 
-// endpoint gives keys. It is used by one goroutine at a time.
+// endpoint is a client of the credentials endpoint. One goroutine at a time may use
+// it.
 type endpoint struct {
 	opt       ContainerOptions
 	transport *http.Transport // nil before the first fetch
 }
 
-// failure is an attempt that failed.
+// failure is the failure of an attempt.
 type failure struct {
 	err   error
-	final bool // another attempt would fail, too
+	final bool // another attempt would fail too
 }
 
-// fetch asks for keys, in up to so many attempts.
+// fetch fetches keys, with up to tries attempts.
 func (e *endpoint) fetch(ctx context.Context, tries int) (aws.Credentials, error) {
-	// Start-up has checked it already; but the token goes there.
+	// The configuration has checked the URI already. Check it again, because
+	// the token is sent there.
 	if err := CheckURI(e.opt.URI); err != nil {
 		return aws.Credentials{}, err
 	}
-	// The file is read for every fetch: whoever writes it renews the token.
+	// Read the token's file for every fetch: its owner may renew the token.
 	token, err := e.token()
 	if err != nil {
 		return aws.Credentials{}, err
@@ -78,7 +80,7 @@ func (e *endpoint) fetch(ctx context.Context, tries int) (aws.Credentials, error
 	}
 }
 
-// wait waits, and reports whether ctx has not ended.
+// wait waits for d or until ctx ends. It reports whether ctx has not ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -90,6 +92,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// attempt makes one request for keys.
 func (e *endpoint) attempt(ctx context.Context, token string) (aws.Credentials, *failure) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -102,8 +105,8 @@ func (e *endpoint) attempt(ctx context.Context, token string) (aws.Credentials, 
 	if token != "" {
 		req.Header.Set("Authorization", token)
 	}
-	// The transport is used without http.Client: a redirect would carry the
-	// token elsewhere.
+	// The transport is used without http.Client, which would follow a redirect
+	// and send the token elsewhere.
 	resp, err := e.connect().RoundTrip(req)
 	if err != nil {
 		return aws.Credentials{}, &failure{err, errors.Is(err, errElsewhere)}
@@ -127,15 +130,16 @@ func (e *endpoint) attempt(ctx context.Context, token string) (aws.Credentials, 
 
 var errElsewhere = errors.New("the name is not of this machine")
 
-// connect makes the transport for the first attempt. It uses no proxy, which is
-// the function's, and keeps no connection: one an hour would not live on, nor
-// outlive a snapshot.
+// connect returns the transport, and makes it if there is none. The transport uses
+// no proxy, because the configured proxy is the function's. It keeps no connection
+// open: with one request an hour it would not stay open, and it would not survive a
+// snapshot.
 func (e *endpoint) connect() *http.Transport {
 	if e.transport == nil {
 		dialer := net.Dialer{Timeout: attemptTimeout}
 		if strings.HasPrefix(strings.ToLower(e.opt.URI), "http:") {
-			// Whatever the name localhost means here, the token leaves the
-			// machine in clear text for nobody.
+			// The token must not leave the machine in clear text, whatever
+			// address the name localhost resolves to.
 			dialer.Control = func(_, address string, _ syscall.RawConn) error {
 				if to, err := netip.ParseAddrPort(address); err != nil || !local(to.Addr()) {
 					return errElsewhere
@@ -166,8 +170,8 @@ func (e *endpoint) token() (string, error) {
 		}
 		token = string(content)
 	}
-	// It would become a header of its own. Nothing is trimmed, as in the AWS
-	// SDKs.
+	// A line break would begin another header. Nothing is trimmed, as in the
+	// AWS SDKs.
 	if strings.ContainsAny(token, "\r\n") {
 		return "", fmt.Errorf("%s: the token must not contain a line break, not even at its end", from)
 	}
@@ -176,12 +180,13 @@ func (e *endpoint) token() (string, error) {
 
 var errTokenFile = errors.New("must be the path of a file with the token, of 1 byte to 16 KiB")
 
+// readFile reads the token's file.
 func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // a pipe would never open
+	if !info.Mode().IsRegular() { // opening a pipe could block forever
 		return nil, errTokenFile
 	}
 	f, err := os.Open(path)
@@ -199,11 +204,11 @@ func readFile(path string) ([]byte, error) {
 	return content, nil
 }
 
-// refusal is what an answer without keys says. Of its body only a code is told,
-// which has the shape of one: nobody knows what else is in it.
+// refusal returns the error for an answer without keys. Of the body it includes only
+// the code, and only if it looks like a code: the rest may have secrets.
 func refusal(status int, answer []byte) error {
 	var body struct{ Code string }
-	_ = json.Unmarshal(answer, &body) // whatever the name's case
+	_ = json.Unmarshal(answer, &body) // matches Code in any case
 	text := fmt.Sprintf("it answered HTTP %d", status)
 	if isCode(body.Code) {
 		text += " " + body.Code
@@ -217,7 +222,7 @@ func refusal(status int, answer []byte) error {
 	return errors.New(text)
 }
 
-// isCode reports whether a text can be an error's name.
+// isCode reports whether s can be an error code.
 func isCode(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
@@ -229,7 +234,7 @@ func isCode(s string) bool {
 
 var errNoKeys = errors.New("the answer has no AccessKeyId and SecretAccessKey")
 
-// read reads an answer. Its errors tell nothing of what it holds.
+// read parses an answer. Its errors include nothing from the answer.
 func read(answer []byte) (aws.Credentials, error) {
 	var body struct {
 		AccessKeyID     string `json:"AccessKeyId"`
@@ -246,7 +251,7 @@ func read(answer []byte) (aws.Credentials, error) {
 	keys := aws.Credentials{
 		AccessKeyID: body.AccessKeyID, SecretAccessKey: body.SecretAccessKey, SessionToken: body.Token, Source: "container",
 	}
-	if body.Expiration != "" { // without one they stay, as in the AWS SDKs
+	if body.Expiration != "" { // without it the keys do not expire, as in the AWS SDKs
 		expires, err := time.Parse(time.RFC3339, body.Expiration)
 		if err != nil {
 			return aws.Credentials{}, errors.New("the answer's Expiration is not a time of RFC 3339")

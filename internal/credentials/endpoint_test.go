@@ -208,7 +208,7 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-// A connection that breaks is not the endpoint's last word.
+// A connection that breaks is not final: the next attempt may succeed.
 func TestABrokenConnectionIsTriedAgain(t *testing.T) {
 	var times atomic.Int32
 	a := answer(t, func(w http.ResponseWriter, r *http.Request) {

@@ -9,23 +9,23 @@ import (
 	"strings"
 )
 
-// VariableURI is the variable that has the endpoint's address.
+// VariableURI is the environment variable with the endpoint's address.
 const VariableURI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 
-// CheckURI reports what is wrong with the value of VariableURI, in one line with
-// what would be right. The rule is that of the AWS SDKs: https to any host; http,
-// which the token travels in clear text by, to where it stays on the machine.
+// CheckURI returns an error if the value of VariableURI is not allowed. The error is
+// one line, and says what is allowed. The rule is that of the AWS SDKs: https to any
+// host; http, which sends the token in clear text, only to an address on the machine.
 //
-// The SDKs allow the name localhost, loopback addresses and of link-local ones
-// only those of ECS and EKS. Here all of 169.254.0.0/16 will do, because Lambda
-// gives its other APIs at 169.254.100.1 in some environments. No router forwards
-// such an address (RFC 3927, 2.7): who could answer there is the host that the
-// environment runs on, which has the keys anyway. Who can set the variable could
+// The SDKs allow the name localhost, loopback addresses, and only the link-local
+// addresses of ECS and EKS. CheckURI allows all of 169.254.0.0/16, because Lambda
+// serves its other APIs at 169.254.100.1 in some environments. No router forwards
+// such an address (RFC 3927, 2.7): only the host of the environment can answer
+// there, and it has the keys anyway. An attacker that can set the variable could
 // name any host with https.
 func CheckURI(uri string) error {
 	if err := checkURI(uri); err != nil {
 		if strings.Contains(uri, "@") {
-			return fmt.Errorf("%s: %w", VariableURI, err) // it may have a password
+			return fmt.Errorf("%s: %w", VariableURI, err) // the URI may have a password
 		}
 		if len(uri) > 200 {
 			uri = strings.ToValidUTF8(uri[:200], "") + "…"
@@ -73,10 +73,9 @@ func isPort(s string) bool {
 	return err == nil && n > 0
 }
 
-// local reports whether what is sent to an address in clear text stays on the
-// machine.
+// local reports whether data sent to an address stays on the machine.
 func local(to netip.Addr) bool {
-	eks := netip.AddrFrom16([16]byte{0xfd, 0x00, 0x0e, 0xc2, 15: 0x23}) // where EKS has it in networks of IPv6
+	eks := netip.AddrFrom16([16]byte{0xfd, 0x00, 0x0e, 0xc2, 15: 0x23}) // the endpoint of EKS in IPv6 networks
 	to = to.Unmap()
 	return to.IsLoopback() || to.Is4() && to.IsLinkLocalUnicast() || to == eks
 }

@@ -28,7 +28,7 @@ func TestCheckURI(t *testing.T) {
 			t.Errorf("%s: %v, want it allowed", uri, err)
 		}
 	}
-	for uri, mend := range map[string]string{
+	for uri, fix := range map[string]string{
 		"http://example.com/":            "must use https, or http to localhost",
 		"http://10.0.0.1/":               "must use https, or http to localhost",
 		"http://169.253.170.2/":          "must use https, or http to localhost",
@@ -59,12 +59,12 @@ func TestCheckURI(t *testing.T) {
 	} {
 		err := credentials.CheckURI(uri)
 		if err == nil {
-			t.Errorf("%q is allowed, want %q", uri, mend)
+			t.Errorf("%q is allowed, want %q", uri, fix)
 			continue
 		}
 		text := err.Error()
-		if !strings.HasPrefix(text, "AWS_CONTAINER_CREDENTIALS_FULL_URI") || !strings.Contains(text, mend) {
-			t.Errorf("%q: error %q, want the variable's name and %q", uri, text, mend)
+		if !strings.HasPrefix(text, "AWS_CONTAINER_CREDENTIALS_FULL_URI") || !strings.Contains(text, fix) {
+			t.Errorf("%q: error %q, want the variable's name and %q", uri, text, fix)
 		}
 		switch shown := strings.Contains(text, `="`); {
 		case strings.Contains(uri, "@") && shown, strings.Contains(text, "secret"):

@@ -1,6 +1,6 @@
-// Package emf writes figures as a line of CloudWatch's embedded metric format:
-// Lambda takes what the extension prints to CloudWatch Logs, which makes metrics
-// of such lines (AWS documentation, Specification: Embedded metric format).
+// Package emf writes figures as a line in CloudWatch's embedded metric format.
+// Lambda sends what the extension prints to CloudWatch Logs, which makes metrics
+// from such lines (AWS documentation, Specification: Embedded metric format).
 package emf
 
 import (
@@ -12,7 +12,7 @@ import (
 	"kinetel/internal/event"
 )
 
-// Namespace is where the metrics are, with the one dimension FunctionName.
+// Namespace is the namespace of the metrics. Their only dimension is FunctionName.
 const Namespace = "Kinetel"
 
 const (
@@ -25,34 +25,34 @@ const (
 	milliseconds = "Milliseconds"
 )
 
-// Figures are those of one period, from one line to the next.
+// Figures are the figures of one period, from one line to the next.
 type Figures struct {
 	Shipped      int64 // events that Kinesis took
-	Lost         int64 // events that were given up
+	Lost         int64 // events that were dropped
 	Retried      int64 // records that had to be sent again
 	BytesShipped int64 // as Kinesis counts them
 
 	HeldMs       Distribution // how long each invocation was held, in milliseconds
 	PutLatencyMs Distribution // how long each request took, in milliseconds
 
-	BufferBytes  int64   // that wait in memory at the end of the period
-	BufferUse    float64 // of the memory that may be used for it, in per cent
-	SpooledBytes int64   // on disk at the end of the period
+	BufferBytes  int64   // bytes that wait in memory at the end of the period
+	BufferUse    float64 // the same, in per cent of the memory that the buffer may use
+	SpooledBytes int64   // bytes on disk at the end of the period
 
-	SettingsReplaced int64 // values of variables that could not be used; 0 makes no metric
+	SettingsReplaced int64 // values of variables that could not be used; 0: no metric
 }
 
-// Distribution is what is told of many numbers. The format knows single numbers
-// and lists of up to a hundred, and there may be more than that.
+// Distribution summarizes many numbers. The format has single numbers and lists of up
+// to a hundred numbers, and there may be more than that.
 type Distribution struct {
-	Count         int64 // of numbers; with none, no metric is made of it
+	Count         int64 // of numbers; 0: no metric
 	P50, P99, Max float64
 }
 
-// Append appends figures as one line with its end. Each is a metric but
-// BufferBytes, which BufferUse tells in another way and which only stands in the
-// line: every metric of a function has its price. A number that is none is left
-// out, because CloudWatch would take nothing of the line.
+// Append appends figures as one line with a line break. Each figure is a metric
+// except BufferBytes, which is only a member of the line: BufferUse has the same
+// information, and every metric of a function costs money. A number that is NaN,
+// infinite or too large is left out, because CloudWatch would reject the whole line.
 func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
 	metrics := [...]struct {
 		name, unit string
@@ -83,7 +83,7 @@ func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
 	dst = append(dst, `]],"Metrics":[`...)
 	separator := ""
 	for _, m := range metrics {
-		if tellable(m.value) {
+		if valid(m.value) {
 			dst = append(dst, separator...)
 			dst = append(dst, `{"Name":"`...)
 			dst = append(dst, m.name...)
@@ -93,14 +93,14 @@ func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
 			separator = ","
 		}
 	}
-	// By the name the extension knows its own lines again.
+	// The extension recognizes its own lines by this member (selflog.Own).
 	dst = append(dst, `]}]},"logger":"kinetel"`...)
 	if name != "" {
 		dst = append(dst, `,"`+dimension+`":`...)
 		dst = event.AppendQuoted(dst, name)
 	}
 	for _, m := range metrics {
-		if tellable(m.value) {
+		if valid(m.value) {
 			dst = append(dst, `,"`...)
 			dst = append(dst, m.name...)
 			dst = append(dst, `":`...)
@@ -112,7 +112,7 @@ func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
 	return append(dst, "}\n"...)
 }
 
-// of returns a number of the distribution, or one that is not told.
+// of returns n, or NaN if the distribution is empty: NaN is left out of the line.
 func (d Distribution) of(n float64) float64 {
 	if d.Count == 0 {
 		return math.NaN()
@@ -120,8 +120,8 @@ func (d Distribution) of(n float64) float64 {
 	return n
 }
 
-// unlessZero returns a number, or one that is left out: a metric has its price, and
-// an alarm takes a missing one for zero.
+// unlessZero returns n, or NaN if n is 0, so that it is left out of the line: a
+// metric costs money, and an alarm treats a missing one as zero.
 func unlessZero(n int64) float64 {
 	if n == 0 {
 		return math.NaN()
@@ -129,13 +129,13 @@ func unlessZero(n int64) float64 {
 	return float64(n)
 }
 
-// tellable reports whether CloudWatch takes a number: it takes none beyond 2^360
-// (CloudWatch API reference, MetricDatum), and nothing here comes near that but
-// by mistake.
-func tellable(n float64) bool { return math.Abs(n) < 1<<63 }
+// valid reports whether to write a number. CloudWatch takes no number beyond 2^360
+// (CloudWatch API reference, MetricDatum). The bound here is lower: only a mistake
+// can make a larger number.
+func valid(n float64) bool { return math.Abs(n) < 1<<63 }
 
-// dimensionValue is a function's name as CloudWatch takes it. Lambda's own names
-// are so already; on another machine they can be anything.
+// dimensionValue returns a function's name as CloudWatch accepts it. Lambda's names
+// need no change; outside of Lambda a name can be any text.
 func dimensionValue(s string) string {
 	s = strings.TrimSpace(strings.Map(func(c rune) rune {
 		if c < ' ' || c > '~' {
@@ -147,6 +147,6 @@ func dimensionValue(s string) string {
 }
 
 // Due reports whether the next line is due: once a minute, by the wall clock,
-// because the monotonic one may stand still while the environment is frozen. A
-// clock that was put back by as much does not silence it.
+// because the monotonic clock may stand still while the environment is frozen. If
+// the wall clock was set back by a minute or more, the line is due too.
 func Due(last, now time.Time) bool { return now.Round(0).Sub(last.Round(0)).Abs() >= period }

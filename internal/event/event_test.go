@@ -140,7 +140,7 @@ func TestAppendQuotedIsReadAsTheSameText(t *testing.T) {
 			t.Fatalf("%v in %q", err, quoted)
 		}
 		want := string(text)
-		if !utf8.Valid(text) { // the standard library mends what is broken
+		if !utf8.Valid(text) { // the standard library replaces invalid bytes
 			want = string([]rune(want))
 		}
 		if got != want {

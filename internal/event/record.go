@@ -6,8 +6,8 @@ import "encoding/json"
 // shorter than a partition key may be.
 const maxRequestID = 128
 
-// RequestID returns the requestId of a platform event's record, or "" where
-// there is none.
+// RequestID returns the requestId of a platform event's record, or "" if there is
+// none.
 func RequestID(record []byte) string {
 	var r struct {
 		RequestID string `json:"requestId"`

@@ -15,7 +15,7 @@ const (
 	Fatal
 )
 
-// String returns the severity's name; "" of one that is not known.
+// String returns the severity's name, or "" for SeverityUnknown.
 func (s Severity) String() string {
 	switch s {
 	case Trace:
@@ -35,6 +35,6 @@ func (s Severity) String() string {
 	return ""
 }
 
-// Number is OpenTelemetry's SeverityNumber: the first of the four that each name
-// stands for; 0 of a severity that is not known.
+// Number returns OpenTelemetry's SeverityNumber: the first of the four numbers of
+// each name, or 0 for SeverityUnknown.
 func (s Severity) Number() int { return max(4*int(s)-3, 0) }

@@ -1,4 +1,4 @@
-// Package extensionapi speaks Lambda's Extensions API, version 2020-01-01.
+// Package extensionapi is a client of Lambda's Extensions API, version 2020-01-01.
 package extensionapi
 
 import (
@@ -25,11 +25,11 @@ const (
 	headerID        = "Lambda-Extension-Identifier"
 	headerErrorType = "Lambda-Extension-Function-Error-Type"
 
-	maxAnswer = 1 << 20 // bytes of any answer that are read
+	maxAnswer = 1 << 20 // bytes that are read of a response
 )
 
-// Client is an extension's connection to Lambda. Its methods are called from
-// one goroutine, as Lambda demands of next.
+// Client is an extension's connection to Lambda. Call its methods from one
+// goroutine: Lambda requires that for next.
 type Client struct {
 	base       string
 	runtimeAPI string
@@ -37,31 +37,31 @@ type Client struct {
 	id         string // from register
 }
 
-// New returns a Client of the API at host:port.
+// New returns a Client for the API at runtimeAPI, which is host:port.
 func New(runtimeAPI string) *Client {
 	return &Client{
 		base:       "http://" + runtimeAPI + path,
 		runtimeAPI: runtimeAPI,
 		http: &http.Client{
-			// No time-outs: the process is frozen inside next, for hours. No
-			// proxy: HTTP_PROXY is the function's, not for this address.
+			// No time-outs: the process may be frozen inside next for hours. No
+			// proxy: HTTP_PROXY is for the function, not for this address.
 			Transport: &http.Transport{Proxy: nil, DisableCompression: true},
 		},
 	}
 }
 
-// HTTP returns the client that reaches Lambda's other APIs at the same address.
+// HTTP returns the HTTP client, for Lambda's other APIs at the same address.
 func (c *Client) HTTP() *http.Client { return c.http }
 
-// ID returns the identifier that register gave.
+// ID returns the identifier that Lambda assigned at the registration.
 func (c *Client) ID() string { return c.id }
 
-// Function is what register tells about the function.
+// Function is what Lambda's answer to register contains about the function.
 type Function struct {
 	Name      string `json:"functionName"`
 	Version   string `json:"functionVersion"`
 	Handler   string `json:"handler"`
-	AccountID string `json:"accountId"` // empty where Lambda does not tell it
+	AccountID string `json:"accountId"` // empty if Lambda does not send it
 }
 
 // Event is what next returns.
@@ -71,45 +71,46 @@ type Event struct {
 	RequestID      string `json:"requestId"` // of an Invoke
 	FunctionARN    string `json:"invokedFunctionArn"`
 	Trace          Trace  `json:"tracing"`
-	ShutdownReason string `json:"shutdownReason"` // spindown, timeout, failure, in any case; others are possible
+	ShutdownReason string `json:"shutdownReason"` // spindown, timeout or failure, in upper or lower case; others are possible
 }
 
-// Trace is the trace that an Invoke is part of, as the X-Ray header has it
-// (Root=…;Parent=…;Sampled=…); empty where Lambda tells of none.
+// Trace is the trace that an Invoke is part of, in the format of the X-Ray header
+// (Root=…;Parent=…;Sampled=…); empty if Lambda sends none.
 type Trace string
 
-// UnmarshalJSON reads it from an object with the header as value. An event must
-// not be missed for what is wrong with that.
+// UnmarshalJSON parses an object that has the header in its member "value". It
+// returns no error: an event must not be lost because of an invalid trace.
 func (t *Trace) UnmarshalJSON(text []byte) error {
 	var tracing struct {
 		Value string `json:"value"`
 	}
-	_ = json.Unmarshal(text, &tracing) // one that cannot be read is none
+	_ = json.Unmarshal(text, &tracing) // a trace that cannot be parsed is left empty
 	*t = Trace(tracing.Value)
 	return nil
 }
 
-// Deadline returns when the invocation times out, or when a Shutdown ends by
-// SIGKILL.
+// Deadline returns when the invocation times out, or when Lambda sends SIGKILL after
+// a Shutdown.
 func (e Event) Deadline() time.Time { return time.UnixMilli(e.DeadlineMs) }
 
-// InvalidEventType is the type of a refusal to register for some kind of event.
+// InvalidEventType is the Type of the Error if Lambda does not allow the extension to
+// register for some kind of event.
 const InvalidEventType = "Extension.InvalidEventType"
 
-// An Error is a refusal by Lambda.
+// Error is an error that Lambda answered.
 type Error struct {
 	Call   string // register, next, …
-	Status int    // of HTTP
-	Type   string // errorType of the answer; empty: none
-	Body   string // of the answer
+	Status int    // of the HTTP response
+	Type   string // errorType in the response; empty: none
+	Body   string // of the response
 }
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s: Lambda answered %d: %s", e.Call, e.Status, e.Body)
 }
 
-// Register registers the extension under its name, which must be the base name
-// of its file, for the given kinds of events.
+// Register registers the extension for the given kinds of events. name must be the
+// base name of the extension's file.
 func (c *Client) Register(ctx context.Context, name string, events ...string) (Function, error) {
 	var f Function
 	body, err := json.Marshal(map[string][]string{"events": events})
@@ -127,13 +128,13 @@ func (c *Client) Register(ctx context.Context, name string, events ...string) (F
 	if c.id = header.Get(headerID); c.id == "" {
 		return f, fmt.Errorf("register: Lambda gave no %s", headerID)
 	}
-	// What it tells about the function is not worth a failure.
+	// Missing data about the function is no reason to fail.
 	_ = json.Unmarshal(answer, &f)
 	return f, nil
 }
 
-// Next waits for the next event, for however long that takes. It tells Lambda
-// that the extension is done with the one before.
+// Next waits for the next event, however long that takes. The call also reports to
+// Lambda that the extension is done with the previous event.
 func (c *Client) Next(ctx context.Context) (Event, error) {
 	var e Event
 	_, answer, err := c.call(ctx, "next", http.MethodGet, "/event/next", nil, nil)
@@ -146,9 +147,9 @@ func (c *Client) Next(ctx context.Context) (Event, error) {
 	return e, nil
 }
 
-// InitError tells Lambda that the extension cannot be initialised, which fails
-// the function's init. errorType has the form Extension.Reason. The process has
-// to end afterwards.
+// InitError reports to Lambda that the extension cannot be initialised, which fails
+// the function's init. errorType has the form Extension.Reason. The process must
+// end afterwards.
 func (c *Client) InitError(ctx context.Context, errorType, message string) error {
 	body, err := json.Marshal(map[string]string{"errorType": errorType, "errorMessage": message})
 	if err != nil {
@@ -187,7 +188,7 @@ func (c *Client) call(ctx context.Context, call, method, path string, body []byt
 	return resp.Header, answer, nil
 }
 
-// errorType returns the errorType of an answer. It does not need valid JSON: the
+// errorType returns the errorType of a response. It does not need valid JSON: the
 // aws-lambda-runtime-interface-emulator inserts its message without escaping it.
 func errorType(answer []byte) string {
 	_, rest, _ := bytes.Cut(answer, []byte(`"errorType"`))

@@ -34,7 +34,7 @@ type answer struct {
 	body   string
 }
 
-// lambda answers calls one after the other, and notes them.
+// lambda answers calls one after the other, and records them.
 type lambda struct {
 	api     string // host:port
 	answers []answer
@@ -67,7 +67,7 @@ func newLambda(t *testing.T, answers ...answer) *lambda {
 	return l
 }
 
-// client gives a client whose connections end with the test.
+// client returns a client whose connections end with the test.
 func (l *lambda) client(t *testing.T) *extensionapi.Client {
 	t.Helper()
 	c := extensionapi.New(l.api)
@@ -75,7 +75,7 @@ func (l *lambda) client(t *testing.T) *extensionapi.Client {
 	return c
 }
 
-// registered gives a client that has registered; its call is not among calls.
+// registered returns a client that has registered; its call is not among calls.
 func (l *lambda) registered(t *testing.T) *extensionapi.Client {
 	t.Helper()
 	answers := l.answers
@@ -145,7 +145,7 @@ func TestRegisterAnswers(t *testing.T) {
 		name   string
 		answer answer
 		want   extensionapi.Function
-		status int      // of the refusal
+		status int      // of the error that Lambda answers
 		text   []string // of the error; none: success
 	}{
 		{name: "without an account", answer: answer{200, id, `{"functionName":"f","functionVersion":"7","handler":""}`}, want: extensionapi.Function{Name: "f", Version: "7"}},
@@ -190,15 +190,15 @@ func TestTheTypeOfARefusal(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := newLambda(t, answer{403, nil, tt.body}).client(t).Register(t.Context(), "kinetel", extensionapi.Invoke)
-			refusal := (*extensionapi.Error)(nil)
-			if !errors.As(err, &refusal) || refusal.Type != tt.want {
+			answered := (*extensionapi.Error)(nil)
+			if !errors.As(err, &answered) || answered.Type != tt.want {
 				t.Errorf("%#v, want the type %q", err, tt.want)
 			}
 		})
 	}
 }
 
-// An extension that was refused may register for other events.
+// An extension whose registration failed may register for other events.
 func TestRegisterAgainAfterARefusal(t *testing.T) {
 	l := newLambda(t, answer{403, nil, `{"errorType":"Extension.InvalidEventType"}`}, ok)
 	c := l.client(t)
@@ -211,11 +211,11 @@ func TestRegisterAgainAfterARefusal(t *testing.T) {
 	}
 }
 
-// wantError wants an error with these words, or none; and a refusal by Lambda
-// where there is a status.
-func wantError(t *testing.T, err error, status int, words ...string) {
+// wantError checks that err contains these texts, or is nil if there are none, and that
+// it is an Error of Lambda's if there is a status.
+func wantError(t *testing.T, err error, status int, texts ...string) {
 	t.Helper()
-	if words == nil {
+	if texts == nil {
 		if err != nil {
 			t.Errorf("error %v", err)
 		}
@@ -225,13 +225,13 @@ func wantError(t *testing.T, err error, status int, words ...string) {
 		t.Error("no error")
 		return
 	}
-	for _, word := range words {
-		if !strings.Contains(err.Error(), word) {
-			t.Errorf("error %q does not tell %q", err, word)
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("error %q does not tell %q", err, text)
 		}
 	}
-	refusal := (*extensionapi.Error)(nil)
-	if errors.As(err, &refusal) != (status != 0) || status != 0 && refusal.Status != status {
+	answered := (*extensionapi.Error)(nil)
+	if errors.As(err, &answered) != (status != 0) || status != 0 && answered.Status != status {
 		t.Errorf("error %#v, want a refusal with status %d", err, status)
 	}
 }
@@ -352,8 +352,8 @@ func TestNoProxyStandsBeforeLambda(t *testing.T) {
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
 		t.Setenv(name, "http://127.0.0.1:1")
 	}
-	// net/http takes no proxy for a loopback address, so the address is
-	// another one, and dialing only tells which.
+	// net/http uses no proxy for a loopback address, so the test needs another
+	// address, and the dial only records it.
 	c := extensionapi.New("lambda.invalid:9001")
 	transport := c.HTTP().Transport.(*http.Transport)
 	dialed := ""
@@ -400,7 +400,7 @@ func TestLambdaThatIsNotThere(t *testing.T) {
 	wantError(t, err, 0, "register")
 }
 
-// Next outlives hours of freeze: in fake time, Lambda answers after a day.
+// Next waits through hours of freeze: in fake time, Lambda answers after a day.
 func TestNextHasNoTimeLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()

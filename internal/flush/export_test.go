@@ -1,6 +1,6 @@
 package flush
 
-// The constants, for tests that count with them.
+// The constants, for tests that calculate with them.
 const (
 	Forget       = forget
 	MostLate     = mostLate

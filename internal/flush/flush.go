@@ -1,7 +1,7 @@
 // Package flush decides, for each invocation, whether it is held until its
-// telemetry is in Kinesis. It has neither a clock nor a memory: what it decides
-// follows from what it is told, so that tables and simulations can ask it
-// anything (docs/flush.md shows what comes of it).
+// telemetry is in Kinesis. It has no clock and no state: a decision depends only
+// on the arguments, so tables and simulations can test it (docs/flush.md shows the
+// results).
 package flush
 
 import (
@@ -12,75 +12,76 @@ import (
 )
 
 const (
-	// Soon is the longest gap between two invocations that counts as none:
-	// what is not sent when an invocation ends is sent in the next one, and is
-	// no older than it would be for waiting in a log agent.
+	// Soon is the longest gap between two invocations that counts as none. What
+	// is not sent when an invocation ends is sent in the next one, and is then no
+	// older than it would be in a log agent that buffers.
 	Soon = time.Second
-	// forget is the weight of the last gap in the estimate. Of what was a few
-	// gaps ago little is left: 0.65 to the power of 6 is 0.08.
+	// forget is the weight of the last gap in the estimate. Earlier gaps soon
+	// count little: 0.65 to the power of 6 is 0.08.
 	forget = 0.35
-	// mostLate is the chance of being late from which on an invocation is
-	// held. One late gap is enough to get there; it takes three to six that
-	// are not to come back.
+	// mostLate is the chance of a late gap above which an invocation is held. One
+	// late gap is enough to exceed it; it takes three to six gaps that are not
+	// late to fall below it again.
 	mostLate = 0.1
-	// overdueAfter is how many intervals telemetry may wait for a request to go
-	// through in the background. Invocations that are shorter than a request
-	// leave it no time, and then one of them is held.
+	// overdueAfter is how many intervals telemetry may wait for a successful
+	// request in the background. Invocations that are shorter than a request leave
+	// it no time, and then one of them is held.
 	overdueAfter = 2
 )
 
-// Remember is how many invocations the estimate needs to know. What was before
-// weighs 0.65 to the power of 15, which is 0.0016: it decides in 26 of 32,768
-// patterns of gaps, of which each has two late gaps or more, and who does not
-// know it holds.
+// Remember is how many invocations the estimate needs. Earlier ones together weigh
+// 0.65 to the power of 15, which is 0.0016. They change the decision in 26 of 32,768
+// patterns of gaps; each of these has two late gaps or more, and without the
+// earlier ones the invocation is held.
 const Remember = 16
 
-// Visit is an invocation, as the extension sees it. Times are of the wall clock,
-// which goes on while the environment is frozen.
+// Invocation is an invocation as the extension sees it. Times are of the wall
+// clock, which goes on while the environment is frozen.
 type Invocation struct {
-	Arrived time.Time // when Lambda told of it
+	Arrived time.Time // when Lambda sent its INVOKE
 	Done    time.Time // when its runtime was done; zero: not known yet
-	Freed   time.Time // when the extension had called next, the last part of the invocation or not
+	Freed   time.Time // when the extension called next, even if something else ended later
 }
 
 // Late estimates the chance that the environment is idle for longer than soon
-// after an invocation, from the last ones, the oldest first. Nothing known is
-// 1: who has not been busy is not.
-func Late(visits []Invocation, soon time.Duration) float64 {
+// after an invocation. It uses the last invocations, the oldest first. Without any
+// gap the estimate is 1: the environment counts as idle.
+func Late(invocations []Invocation, soon time.Duration) float64 {
 	late := 1.0
-	for gap := range gaps(visits) {
-		var came float64
+	for gap := range gaps(invocations) {
+		var observed float64
 		if gap > soon {
-			came = 1
+			observed = 1
 		}
-		late += forget * (came - late)
+		late += forget * (observed - late)
 	}
 	return late
 }
 
 // LastGap returns how long the environment was idle before the last of the
-// visits; false: there is none before it.
-func LastGap(visits []Invocation) (last time.Duration, ok bool) {
-	for gap := range gaps(visits) {
+// invocations; ok is false if there is only one, or none.
+func LastGap(invocations []Invocation) (last time.Duration, ok bool) {
+	for gap := range gaps(invocations) {
 		last, ok = gap, true
 	}
 	return last, ok
 }
 
-// gaps gives how long the environment was idle between one visit and the next.
-func gaps(visits []Invocation) iter.Seq[time.Duration] {
+// gaps yields how long the environment was idle between one invocation and the
+// next.
+func gaps(invocations []Invocation) iter.Seq[time.Duration] {
 	return func(yield func(time.Duration) bool) {
-		var took time.Duration // what an invocation's runtime took, for one of which it is not known yet
-		for i := range len(visits) - 1 {
-			v := visits[i]
-			done := v.Done
+		var took time.Duration // the last known duration, for an invocation whose end is not known yet
+		for i := range len(invocations) - 1 {
+			in := invocations[i]
+			done := in.Done
 			if done.IsZero() {
-				done = v.Arrived.Add(took)
+				done = in.Arrived.Add(took)
 			} else {
-				took = max(done.Sub(v.Arrived), 0) // a clock may be set back
+				took = max(done.Sub(in.Arrived), 0) // a clock may be set back
 			}
-			// The environment was busy until both were done.
-			if !yield(visits[i+1].Arrived.Sub(latest(done, v.Freed))) {
+			// The environment was busy until the runtime and the extension were done.
+			if !yield(invocations[i+1].Arrived.Sub(latest(done, in.Freed))) {
 				return
 			}
 		}
@@ -94,24 +95,24 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// Reason says why an invocation is held or not. It is told in kinetel.invocation.
+// Reason is why an invocation is held or not. kinetel.invocation contains it.
 type Reason string
 
 // The reasons to hold.
 const (
-	End     Reason = "end"     // KINETEL_FLUSH=end: each one is
+	End     Reason = "end"     // KINETEL_FLUSH=end: every invocation is held
 	Rare    Reason = "rare"    // the next invocation is not expected soon
-	Overdue Reason = "overdue" // what was to be sent in the background was not
+	Overdue Reason = "overdue" // what should have been sent in the background was not
 )
 
 // The reasons not to hold.
 const (
-	Interval    Reason = "interval"    // KINETEL_FLUSH=interval: none is
-	Busy        Reason = "busy"        // the next invocation is expected soon
-	NoHold      Reason = "no-hold"     // KINETEL_MAX_HOLD is too short to hold for
-	NoTime      Reason = "no-time"     // the invocation's deadline is too near
-	Unavailable Reason = "unavailable" // Kinesis does not take records
-	TelemetryStalled        Reason = "deaf"        // Lambda does not tell when a runtime is done
+	Interval         Reason = "interval"    // KINETEL_FLUSH=interval: no invocation is held
+	Busy             Reason = "busy"        // the next invocation is expected soon
+	NoHold           Reason = "no-hold"     // KINETEL_MAX_HOLD is too short for a hold
+	NoTime           Reason = "no-time"     // the invocation's deadline is too near
+	Unavailable      Reason = "unavailable" // Kinesis does not accept records
+	TelemetryStalled Reason = "deaf"        // Lambda does not send platform.runtimeDone in time
 )
 
 // Hold reports whether the invocation is held.
@@ -124,26 +125,25 @@ type Policy struct {
 	MaxHold  time.Duration
 }
 
-// Situation is all that a decision depends on, beside the policy.
+// Situation is all that a decision depends on, besides the policy.
 type Situation struct {
-	// Visits are the last invocations, this one included.
+	// Invocations are the last invocations, this one included, the oldest first.
 	Invocations []Invocation
-	// Left is the time that may be used of the invocation's.
+	// Left is how much time of the invocation may be used for a hold.
 	Left time.Duration
-	// Unavailable: Kinesis does not take records, or not in time.
+	// Unavailable: Kinesis does not accept records, or not in time.
 	Unavailable bool
-	// Deaf: platform.runtimeDone did not come for an invocation that was held
-	// for it, nor for enough of those after it.
+	// TelemetryStalled: platform.runtimeDone did not come in time for an invocation
+	// that was held for it, nor for enough of those after it.
 	TelemetryStalled bool
-	// Behind is how long records have been waiting without a request that went
-	// through.
+	// Behind is how long records have been waiting while Kinesis accepted none.
 	Behind time.Duration
 	// Busy is for how long no gap between invocations has been late.
 	Busy time.Duration
 }
 
-// Decide decides whether an invocation is held, when it begins. One that is not
-// is let go at once.
+// Decide decides at the beginning of an invocation whether it is held. An
+// invocation that is not held is released at once.
 func (p Policy) Decide(s Situation) Reason {
 	switch {
 	case p.Mode == config.FlushInterval:
@@ -166,9 +166,10 @@ func (p Policy) Decide(s Situation) Reason {
 	return Busy
 }
 
-// Age returns how old what is not sent yet may be when an invocation begins. In
-// the first interval after a late gap it is not the interval: a burst may be over
-// by then, and what it has said would wait for the next one.
+// Age returns how old unsent telemetry may be when an invocation begins. In the
+// first interval of a burst, which follows a late gap, it is less than the
+// interval: the burst may be over by then, and its telemetry would wait for the
+// next one.
 func (p Policy) Age(s Situation) time.Duration {
 	if p.Mode == config.FlushAdaptive && s.Busy < p.Interval {
 		return p.Soon()
@@ -176,6 +177,6 @@ func (p Policy) Age(s Situation) time.Duration {
 	return p.Interval
 }
 
-// Soon is the gap that counts as none: who asks for telemetry sooner than that
-// gets it.
+// Soon returns the longest gap that counts as none. It is the interval if that is
+// shorter: a user that sets a short interval gets telemetry that soon.
 func (p Policy) Soon() time.Duration { return min(Soon, p.Interval) }

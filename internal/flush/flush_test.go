@@ -8,112 +8,112 @@ import (
 	"kinetel/internal/flush"
 )
 
-// usual is the policy by default.
+// usual returns the default policy.
 func usual() flush.Policy {
 	return flush.Policy{Mode: config.FlushAdaptive, Interval: 10 * time.Second, MaxHold: 500 * time.Millisecond}
 }
 
-// free is a situation in which nothing keeps from holding.
-func free(visits []flush.Invocation) flush.Situation {
-	return flush.Situation{Invocations: visits, Left: time.Second}
+// free returns a situation in which nothing prevents a hold.
+func free(invocations []flush.Invocation) flush.Situation {
+	return flush.Situation{Invocations: invocations, Left: time.Second}
 }
 
-// busy is the history of a function that is called all the time.
+// busy returns the history of a function that is called all the time.
 func busy() []flush.Invocation { return series(50*ms, repeat(10*ms, flush.Remember-1)...) }
 
-// rare is one of a function that is hardly ever called.
+// rare returns the history of a function that is hardly ever called.
 func rare() []flush.Invocation { return series(50*ms, repeat(time.Hour, flush.Remember-1)...) }
 
 func TestDecideHasAReason(t *testing.T) {
 	tests := []struct {
-		name   string
-		policy func(*flush.Policy)
-		given  func(*flush.Situation)
-		visits []flush.Invocation
-		want   flush.Reason
-		hold   bool
+		name        string
+		policy      func(*flush.Policy)
+		given       func(*flush.Situation)
+		invocations []flush.Invocation
+		want        flush.Reason
+		hold        bool
 	}{
-		{name: "the first invocation", visits: series(0), want: flush.Rare, hold: true},
+		{name: "the first invocation", invocations: series(0), want: flush.Rare, hold: true},
 		{name: "no invocation at all", want: flush.Rare, hold: true},
-		{name: "rare", visits: rare(), want: flush.Rare, hold: true},
-		{name: "busy", visits: busy(), want: flush.Busy},
+		{name: "rare", invocations: rare(), want: flush.Rare, hold: true},
+		{name: "busy", invocations: busy(), want: flush.Busy},
 		{
-			name: "busy and overdue", visits: busy(), want: flush.Overdue, hold: true,
+			name: "busy and overdue", invocations: busy(), want: flush.Overdue, hold: true,
 			given: func(s *flush.Situation) { s.Behind = 20*time.Second + 1 },
 		},
 		{
-			name: "busy and just not overdue", visits: busy(), want: flush.Busy,
+			name: "busy and just not overdue", invocations: busy(), want: flush.Busy,
 			given: func(s *flush.Situation) { s.Behind = 20 * time.Second },
 		},
 		{
-			name: "overdue by an interval of its own", visits: busy(), want: flush.Overdue, hold: true,
+			name: "overdue by an interval of its own", invocations: busy(), want: flush.Overdue, hold: true,
 			policy: func(p *flush.Policy) { p.Interval = time.Second },
 			given:  func(s *flush.Situation) { s.Behind = 2*time.Second + 1 },
 		},
 		{
-			name: "end, though busy", visits: busy(), want: flush.End, hold: true,
+			name: "end, though busy", invocations: busy(), want: flush.End, hold: true,
 			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
 		},
 		{
-			name: "interval, though rare and overdue", visits: rare(), want: flush.Interval,
+			name: "interval, though rare and overdue", invocations: rare(), want: flush.Interval,
 			policy: func(p *flush.Policy) { p.Mode = config.FlushInterval },
 			given:  func(s *flush.Situation) { s.Behind = time.Hour },
 		},
 		{
-			name: "the shortest hold", visits: rare(), want: flush.Rare, hold: true,
+			name: "the shortest hold", invocations: rare(), want: flush.Rare, hold: true,
 			policy: func(p *flush.Policy) { p.MaxHold = config.MinHold },
 		},
 		{
-			name: "too short a hold", visits: rare(), want: flush.NoHold,
+			name: "too short a hold", invocations: rare(), want: flush.NoHold,
 			policy: func(p *flush.Policy) { p.MaxHold = config.MinHold - 1 },
 		},
 		{
-			name: "no hold", visits: rare(), want: flush.NoHold,
+			name: "no hold", invocations: rare(), want: flush.NoHold,
 			policy: func(p *flush.Policy) { p.MaxHold = 0 },
 		},
 		{
-			name: "no hold, though end", visits: rare(), want: flush.NoHold,
+			name: "no hold, though end", invocations: rare(), want: flush.NoHold,
 			policy: func(p *flush.Policy) { p.Mode, p.MaxHold = config.FlushEnd, 0 },
 		},
 		{
-			name: "Kinesis is away", visits: rare(), want: flush.Unavailable,
+			name: "Kinesis is away", invocations: rare(), want: flush.Unavailable,
 			given: func(s *flush.Situation) { s.Unavailable = true },
 		},
 		{
-			name: "Kinesis is away, and so it is overdue", visits: busy(), want: flush.Unavailable,
+			name: "Kinesis is away, and so it is overdue", invocations: busy(), want: flush.Unavailable,
 			given: func(s *flush.Situation) { s.Unavailable, s.Behind = true, time.Hour },
 		},
 		{
-			name: "Kinesis is away, at the end", visits: rare(), want: flush.Unavailable,
+			name: "Kinesis is away, at the end", invocations: rare(), want: flush.Unavailable,
 			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
 			given:  func(s *flush.Situation) { s.Unavailable = true },
 		},
 		{
-			name: "Lambda does not tell", visits: rare(), want: flush.TelemetryStalled,
+			name: "Lambda does not tell", invocations: rare(), want: flush.TelemetryStalled,
 			given: func(s *flush.Situation) { s.TelemetryStalled = true },
 		},
 		{
-			name: "Lambda does not tell, at the end", visits: rare(), want: flush.TelemetryStalled,
+			name: "Lambda does not tell, at the end", invocations: rare(), want: flush.TelemetryStalled,
 			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
 			given:  func(s *flush.Situation) { s.TelemetryStalled = true },
 		},
 		{
-			name: "no time", visits: rare(), want: flush.NoTime,
+			name: "no time", invocations: rare(), want: flush.NoTime,
 			given: func(s *flush.Situation) { s.Left = 0 },
 		},
 		{
-			name: "less than no time, at the end", visits: rare(), want: flush.NoTime,
+			name: "less than no time, at the end", invocations: rare(), want: flush.NoTime,
 			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
 			given:  func(s *flush.Situation) { s.Left = -time.Second },
 		},
 		{
-			name: "hardly any time", visits: rare(), want: flush.Rare, hold: true,
+			name: "hardly any time", invocations: rare(), want: flush.Rare, hold: true,
 			given: func(s *flush.Situation) { s.Left = 1 },
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p, s := usual(), free(tt.visits)
+			p, s := usual(), free(tt.invocations)
 			if tt.policy != nil {
 				tt.policy(&p)
 			}
@@ -128,15 +128,15 @@ func TestDecideHasAReason(t *testing.T) {
 	}
 }
 
-// Where there is more than one reason it is the one that the user chose, then
-// what has to be mended, then what passes.
+// If there is more than one reason, the reason that the user chose comes first, then
+// one that has to be fixed, then one that passes.
 func TestTheFirstReasonIsTold(t *testing.T) {
 	p := usual()
 	p.Mode, p.MaxHold = config.FlushInterval, 0
 	s := flush.Situation{Invocations: rare(), Left: -1, Unavailable: true, TelemetryStalled: true, Behind: time.Hour}
 	for _, step := range []struct {
 		want flush.Reason
-		mend func()
+		fix  func()
 	}{
 		{flush.Interval, func() { p.Mode = config.FlushAdaptive }},
 		{flush.NoHold, func() { p.MaxHold = time.Second }},
@@ -151,7 +151,7 @@ func TestTheFirstReasonIsTold(t *testing.T) {
 		if got := p.Decide(s); got != step.want {
 			t.Errorf("%s, want %s", got, step.want)
 		}
-		step.mend()
+		step.fix()
 	}
 }
 
@@ -167,7 +167,8 @@ func TestOnlyReasonsToHoldHold(t *testing.T) {
 	}
 }
 
-// An interval that is shorter than a second is what the user calls soon.
+// An interval that is shorter than a second is used as the longest gap that counts as
+// none.
 func TestSoonIsNoLongerThanTheInterval(t *testing.T) {
 	for _, tt := range []struct {
 		interval, gap time.Duration
@@ -210,8 +211,8 @@ func TestAge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := usual()
 			p.Mode, p.Interval = tt.mode, tt.interval
-			for _, visits := range [][]flush.Invocation{nil, busy(), rare()} {
-				if got := p.Age(flush.Situation{Invocations: visits, Busy: tt.busy}); got != tt.want {
+			for _, invocations := range [][]flush.Invocation{nil, busy(), rare()} {
+				if got := p.Age(flush.Situation{Invocations: invocations, Busy: tt.busy}); got != tt.want {
 					t.Errorf("%s, want %s", got, tt.want)
 				}
 			}

@@ -13,29 +13,29 @@ const ms = time.Millisecond
 
 var noon = time.Date(2026, time.November, 24, 12, 0, 0, 0, time.UTC)
 
-// series is a history of invocations that took so long each and were let go at
-// once, with gaps between them, of which the first one is the oldest. Nothing is
-// known yet of the end of the last one.
+// series returns a history of invocations that took so long each and were released at
+// once, with gaps between them, the oldest first. The end of the last one is not known
+// yet.
 func series(takes time.Duration, gaps ...time.Duration) []flush.Invocation {
 	at := noon
-	var visits []flush.Invocation
+	var invocations []flush.Invocation
 	for _, gap := range gaps {
-		visits = append(visits, flush.Invocation{Arrived: at, Done: at.Add(takes), Freed: at})
+		invocations = append(invocations, flush.Invocation{Arrived: at, Done: at.Add(takes), Freed: at})
 		at = at.Add(takes + gap)
 	}
-	return append(visits, flush.Invocation{Arrived: at})
+	return append(invocations, flush.Invocation{Arrived: at})
 }
 
 func repeat(gap time.Duration, n int) []time.Duration {
 	return slices.Repeat([]time.Duration{gap}, n)
 }
 
-// weight is what so many gaps leave of an estimate.
+// weight returns what remains of an estimate after so many gaps.
 func weight(gaps int) float64 { return math.Pow(1-flush.Forget, float64(gaps)) }
 
-func wantLate(t *testing.T, visits []flush.Invocation, want float64) {
+func wantLate(t *testing.T, invocations []flush.Invocation, want float64) {
 	t.Helper()
-	if got := flush.Late(visits, time.Second); math.Abs(got-want) > 1e-9 {
+	if got := flush.Late(invocations, time.Second); math.Abs(got-want) > 1e-9 {
 		t.Errorf("late: %.6f, want %.6f", got, want)
 	}
 }
@@ -44,9 +44,9 @@ func TestLate(t *testing.T) {
 	const soon, late = 10 * ms, time.Minute
 	at := func(d time.Duration) time.Time { return noon.Add(d) }
 	tests := []struct {
-		name   string
-		visits []flush.Invocation
-		want   float64
+		name        string
+		invocations []flush.Invocation
+		want        float64
 	}{
 		{"nothing known", nil, 1},
 		{"one invocation", series(0), 1},
@@ -123,25 +123,25 @@ func TestLate(t *testing.T) {
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { wantLate(t, tt.visits, tt.want) })
+		t.Run(tt.name, func(t *testing.T) { wantLate(t, tt.invocations, tt.want) })
 	}
 }
 
 func TestLastGap(t *testing.T) {
 	at := func(d time.Duration) time.Time { return noon.Add(d) }
 	tests := []struct {
-		name   string
-		visits []flush.Invocation
-		want   time.Duration
-		none   bool
+		name        string
+		invocations []flush.Invocation
+		want        time.Duration
+		none        bool
 	}{
 		{name: "nothing known", none: true},
-		{name: "one invocation", visits: series(0), none: true},
-		{name: "two", visits: series(time.Second, 10*ms), want: 10 * ms},
-		{name: "three", visits: series(time.Second, 10*ms, time.Hour), want: time.Hour},
+		{name: "one invocation", invocations: series(0), none: true},
+		{name: "two", invocations: series(time.Second, 10*ms), want: 10 * ms},
+		{name: "three", invocations: series(time.Second, 10*ms, time.Hour), want: time.Hour},
 		{
 			name: "a hold is not idle",
-			visits: []flush.Invocation{
+			invocations: []flush.Invocation{
 				{Arrived: noon, Done: at(10 * ms), Freed: at(500 * ms)},
 				{Arrived: at(800 * ms)},
 			},
@@ -149,7 +149,7 @@ func TestLastGap(t *testing.T) {
 		},
 		{
 			name: "nobody knows how long the last one took: as long as the one before",
-			visits: []flush.Invocation{
+			invocations: []flush.Invocation{
 				{Arrived: noon, Done: at(5 * time.Second), Freed: noon},
 				{Arrived: at(6 * time.Second), Freed: at(6 * time.Second)},
 				{Arrived: at(11500 * ms)},
@@ -157,49 +157,49 @@ func TestLastGap(t *testing.T) {
 			want: 500 * ms,
 		},
 		{
-			name:   "the clock was set back",
-			visits: []flush.Invocation{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(-time.Hour)}},
-			want:   -time.Hour - 10*ms,
+			name:        "the clock was set back",
+			invocations: []flush.Invocation{{Arrived: noon, Done: at(10 * ms), Freed: noon}, {Arrived: at(-time.Hour)}},
+			want:        -time.Hour - 10*ms,
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, ok := flush.LastGap(tt.visits); got != tt.want || ok == tt.none {
+			if got, ok := flush.LastGap(tt.invocations); got != tt.want || ok == tt.none {
 				t.Errorf("%s, known: %t; want %s, %t", got, ok, tt.want, !tt.none)
 			}
 		})
 	}
 }
 
-// The end of the last invocation is not known when it begins, and its gap not
-// either: what stands there says nothing.
+// The end of the last invocation is not known when it begins, nor is the gap after it:
+// its Done and Freed are ignored.
 func TestTheLastVisitHasNoGap(t *testing.T) {
-	visits := series(0, 10*ms, 10*ms)
-	want := flush.Late(visits, time.Second)
-	visits[2].Done, visits[2].Freed = noon.Add(time.Hour), noon.Add(2*time.Hour)
-	wantLate(t, visits, want)
+	invocations := series(0, 10*ms, 10*ms)
+	want := flush.Late(invocations, time.Second)
+	invocations[2].Done, invocations[2].Freed = noon.Add(time.Hour), noon.Add(2*time.Hour)
+	wantLate(t, invocations, want)
 }
 
-// The other clock may stand still while the environment is frozen, so times come
-// without its reading; where they are of one zone and where of another, as those
-// that Lambda tells, a gap is the same.
+// The monotonic clock may stand still while the environment is frozen, so times come
+// without its reading. A gap is the same if the times are of different zones, as
+// Lambda's are.
 func TestGapsAreByTheWallClock(t *testing.T) {
 	now := time.Now()
-	visits := []flush.Invocation{
+	invocations := []flush.Invocation{
 		{Arrived: now, Done: now.Round(0).UTC(), Freed: now},
 		{Arrived: now.Round(0).In(time.FixedZone("", 3600)).Add(1500 * ms)},
 	}
-	wantLate(t, visits, 1)
-	visits[1].Arrived = now.Round(0).Add(900 * ms)
-	wantLate(t, visits, weight(1))
+	wantLate(t, invocations, 1)
+	invocations[1].Arrived = now.Round(0).Add(900 * ms)
+	wantLate(t, invocations, weight(1))
 }
 
-// holds returns which invocations of a history are held, if all the extension
-// knows of each is the last ones before it.
-func holds(visits []flush.Invocation) []int {
+// holds returns which invocations of a history are held, if the extension knows only
+// the last flush.Remember ones.
+func holds(invocations []flush.Invocation) []int {
 	var held []int
-	for i := range visits {
-		known := slices.Clone(visits[max(0, i+1-flush.Remember) : i+1])
+	for i := range invocations {
+		known := slices.Clone(invocations[max(0, i+1-flush.Remember) : i+1])
 		if usual().Decide(free(known)).Hold() {
 			held = append(held, i)
 		}
@@ -214,7 +214,7 @@ func upTo(n int) (all []int) {
 	return all
 }
 
-// shift is a list of invocations so many further on.
+// shift returns a list of invocation numbers, each increased by so many.
 func shift(list []int, by int) (shifted []int) {
 	for _, n := range list {
 		shifted = append(shifted, n+by)
@@ -296,10 +296,10 @@ func TestTimeBeforeTheFirstInvocationDoesNotCount(t *testing.T) {
 	}
 }
 
-// What was forgotten makes the estimate larger, by no more than Remember's
-// comment says, and decides as seldom as it says. The patterns of gaps are all
-// there are; before them there were in one case only late ones and in the other
-// only timely ones.
+// Without the earlier invocations the estimate is larger, by no more than Remember's
+// comment says, and changes the decision as rarely as it says. The test tries all
+// patterns of gaps; before them there are only late gaps in one case, and only timely
+// ones in the other.
 func TestWhatIsForgotten(t *testing.T) {
 	const gaps = flush.Remember - 1
 	rest := weight(gaps)

@@ -12,8 +12,8 @@ import (
 	"kinetel/internal/flush"
 )
 
-// visitsOf draws any history, also one that no clock has shown.
-func visitsOf(t *rapid.T) []flush.Invocation {
+// invocationsOf draws any history, even one that is impossible.
+func invocationsOf(t *rapid.T) []flush.Invocation {
 	moment := rapid.Custom(func(t *rapid.T) time.Time {
 		if rapid.IntRange(0, 4).Draw(t, "unknown") == 0 {
 			return time.Time{}
@@ -25,14 +25,14 @@ func visitsOf(t *rapid.T) []flush.Invocation {
 	}), 0, 2*flush.Remember).Draw(t, "visits")
 }
 
-// ordinary draws a history as the extension keeps it.
-func ordinary(t *rapid.T, least int) []flush.Invocation {
+// typical draws a history as the extension stores it.
+func typical(t *rapid.T, least int) []flush.Invocation {
 	n := rapid.IntRange(least, flush.Remember).Draw(t, "invocations")
 	at := noon
-	visits := make([]flush.Invocation, n)
+	invocations := make([]flush.Invocation, n)
 	span := rapid.Int64Range(0, int64(3*time.Second))
-	for i := range visits {
-		v := &visits[i]
+	for i := range invocations {
+		v := &invocations[i]
 		v.Arrived = at
 		done := at.Add(time.Duration(span.Draw(t, "takes")))
 		v.Freed = at
@@ -47,16 +47,16 @@ func ordinary(t *rapid.T, least int) []flush.Invocation {
 			at = v.Freed
 		}
 	}
-	return visits
+	return invocations
 }
 
 func situationOf(t *rapid.T) flush.Situation {
 	return flush.Situation{
-		Invocations:      visitsOf(t),
-		Left:        time.Duration(rapid.Int64Range(-int64(time.Second), int64(time.Hour)).Draw(t, "left")),
-		Unavailable: rapid.Bool().Draw(t, "unavailable"),
-		TelemetryStalled:        rapid.Bool().Draw(t, "deaf"),
-		Behind:      time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "behind")),
+		Invocations:      invocationsOf(t),
+		Left:             time.Duration(rapid.Int64Range(-int64(time.Second), int64(time.Hour)).Draw(t, "left")),
+		Unavailable:      rapid.Bool().Draw(t, "unavailable"),
+		TelemetryStalled: rapid.Bool().Draw(t, "deaf"),
+		Behind:           time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "behind")),
 	}
 }
 
@@ -70,29 +70,29 @@ func policyOf(t *rapid.T) flush.Policy {
 
 func TestLateIsAChance(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		visits := visitsOf(t)
+		invocations := invocationsOf(t)
 		soon := time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "soon"))
-		if late := flush.Late(visits, soon); !(late >= 0 && late <= 1) {
+		if late := flush.Late(invocations, soon); !(late >= 0 && late <= 1) {
 			t.Errorf("late: %g", late)
 		}
 	})
 }
 
-// A longer gap never makes it less likely that the next one is late, and a
-// longer soon never more.
+// A longer gap never decreases the estimate that the next one is late, and a longer
+// soon never increases it.
 func TestLateIsMonotone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		visits := ordinary(t, 2)
+		invocations := typical(t, 2)
 		soon := time.Duration(rapid.Int64Range(0, int64(2*time.Second)).Draw(t, "soon"))
-		before := flush.Late(visits, soon)
+		before := flush.Late(invocations, soon)
 
-		if late := flush.Late(visits, soon+time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "more"))); late > before {
+		if late := flush.Late(invocations, soon+time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "more"))); late > before {
 			t.Errorf("with a longer soon %g, before %g", late, before)
 		}
 
-		longer := slices.Clone(visits)
+		longer := slices.Clone(invocations)
 		by := time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "by"))
-		for i := rapid.IntRange(1, len(visits)-1).Draw(t, "gap before"); i < len(visits); i++ {
+		for i := rapid.IntRange(1, len(invocations)-1).Draw(t, "gap before"); i < len(invocations); i++ {
 			v := &longer[i]
 			v.Arrived, v.Freed = v.Arrived.Add(by), v.Freed.Add(by)
 			if !v.Done.IsZero() {
@@ -105,18 +105,18 @@ func TestLateIsMonotone(t *testing.T) {
 	})
 }
 
-// The oldest invocation of more than the extension remembers is no reason not
-// to hold.
+// Without the oldest invocations, an invocation is never released that would be held
+// with them.
 func TestForgettingOnlyEverHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		visits := ordinary(t, flush.Remember)
-		for i := range visits { // of which the first one's time is guessed by what is forgotten
-			if visits[i].Done.IsZero() {
-				visits[i].Done = visits[i].Arrived
+		invocations := typical(t, flush.Remember)
+		for i := range invocations { // otherwise the first one's duration is estimated from the forgotten ones
+			if invocations[i].Done.IsZero() {
+				invocations[i].Done = invocations[i].Arrived
 			}
 		}
-		n := rapid.IntRange(1, len(visits)-1).Draw(t, "forgotten")
-		if all, last := flush.Late(visits, flush.Soon), flush.Late(visits[n:], flush.Soon); last < all {
+		n := rapid.IntRange(1, len(invocations)-1).Draw(t, "forgotten")
+		if all, last := flush.Late(invocations, flush.Soon), flush.Late(invocations[n:], flush.Soon); last < all {
 			t.Errorf("%g, and without the first %d %g", all, n, last)
 		}
 	})
@@ -143,13 +143,13 @@ func TestNobodyIsHeldInVain(t *testing.T) {
 	})
 }
 
-// A decision depends on what it is told and on nothing else, changes nothing of
-// that, and does not depend on where the times lie.
+// A decision depends only on its arguments, does not change them, and does not depend
+// on the absolute times.
 func TestDecideIsAFunction(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, s := policyOf(t), situationOf(t)
 		if rapid.Bool().Draw(t, "ordinary") {
-			s.Invocations = ordinary(t, 0)
+			s.Invocations = typical(t, 0)
 		}
 		given := slices.Clone(s.Invocations)
 		first := p.Decide(s)

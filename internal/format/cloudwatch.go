@@ -10,9 +10,9 @@ import (
 	"kinetel/internal/scan"
 )
 
-// What a subscription filter of CloudWatch Logs puts into a stream is one JSON
-// object (AWS documentation, CloudWatch Logs subscription filters), in one member
-// of gzip. SubscriptionFilter is what Kinetel calls itself in it.
+// A subscription filter of CloudWatch Logs writes one JSON object per record to a
+// stream (AWS documentation, CloudWatch Logs subscription filters), in one gzip
+// member. SubscriptionFilter is the name of the filter in Kinetel's records.
 const (
 	SubscriptionFilter = "kinetel"
 
@@ -22,20 +22,20 @@ const (
 	logEventStart   = `{"id":"`
 )
 
-// AppendCloudWatch appends lines as what a subscription filter would send. The
-// lines are ReadLine's, and have the source's resource. No line feed ends it:
-// CloudWatch Logs writes none.
+// AppendCloudWatch appends lines as a record that a subscription filter would send.
+// The lines come from ReadLine and have the source's resource. The record ends
+// without a line feed, as CloudWatch Logs writes none.
 func AppendCloudWatch(dst []byte, src *Source, lines []Line) []byte {
 	dst = append(dst, cloudWatchStart...)
-	dst = appendMendedText(dst, []byte(src.Details.AccountID))
+	dst = appendValidText(dst, []byte(src.Details.AccountID))
 	dst = append(dst, `,"logGroup":`...)
-	dst = appendMendedText(dst, []byte(src.Details.LogGroup))
+	dst = appendValidText(dst, []byte(src.Details.LogGroup))
 	dst = append(dst, `,"logStream":`...)
 	stream := src.Details.LogStream
 	if stream == "" {
-		stream = src.EnvironmentID // nobody told; no two environments share one
+		stream = src.EnvironmentID // the log stream is unknown; the id is unique, too
 	}
-	dst = appendMendedText(dst, []byte(stream))
+	dst = appendValidText(dst, []byte(stream))
 	dst = append(dst, `,"subscriptionFilters":["`+SubscriptionFilter+`"`...)
 	dst = append(dst, cloudWatchList...)
 	for i := range lines {
@@ -59,8 +59,8 @@ func appendLogEvent(dst []byte, src *Source, l *Line) []byte {
 	dst = append(dst, `","timestamp":`...)
 	dst = strconv.AppendInt(dst, ms, 10)
 	dst = append(dst, `,"message":`...)
-	dst, what := appendMessage(dst, src, l)
-	putEventID(dst[id:], ms, l.Seq, what, src.EnvironmentID)
+	dst, kind := appendMessage(dst, src, l)
+	putEventID(dst[id:], ms, l.Seq, kind, src.EnvironmentID)
 	if len(l.BodyBase64) > 0 {
 		// The only place for anything but the message: an optional map of strings
 		// (AWS documentation, CloudWatch Logs subscription filters).
@@ -71,38 +71,38 @@ func appendLogEvent(dst []byte, src *Source, l *Line) []byte {
 	return append(dst, '}')
 }
 
-// appendMessage appends a line's message as a JSON string, and returns what the
-// message is.
+// appendMessage appends a line's message as a JSON string, and returns the kind of
+// the message.
 func appendMessage(dst []byte, src *Source, l *Line) ([]byte, Message) {
-	what := FunctionText
+	kind := FunctionText
 	switch string(l.Type) {
 	case event.TypeExtension:
-		what = ExtensionText
+		kind = ExtensionText
 		fallthrough
 	case event.TypeFunction:
 		if l.Parts > 0 {
-			break // nobody could tell that it is a piece
+			break // plain text cannot say that it is a part
 		}
 		if l.Body[0] == '"' {
-			return appendMended(dst, l.Body[1:len(l.Body)-1]), what
+			return appendValidString(dst, l.Body[1:len(l.Body)-1]), kind
 		}
-		return appendMendedText(dst, l.Body), what + 1
+		return appendValidText(dst, l.Body), kind + 1
 	default:
 		if src.Details.JSONLogs || l.Parts > 0 {
 			break
 		}
-		if text, what := platformLine(nil, l); what != SystemJSON {
-			return appendMendedText(dst, text), what
+		if text, kind := platformLine(nil, l); kind != SystemJSON {
+			return appendValidText(dst, text), kind
 		}
 	}
-	what = SystemJSON
+	kind = SystemJSON
 	if event.Droppable(l.Type) {
-		what = OtherJSON
+		kind = OtherJSON
 	}
-	return appendMendedText(dst, appendSystem(nil, l)), what
+	return appendValidText(dst, appendSystem(nil, l)), kind
 }
 
-// appendSystem appends an event as CloudWatch Logs has it of a function whose log
+// appendSystem appends an event as CloudWatch Logs has it for a function whose log
 // format is JSON: time, type and record (AWS documentation, Lambda's system logs).
 func appendSystem(dst []byte, l *Line) []byte {
 	dst = append(dst, `{"time":"`...)
@@ -120,21 +120,21 @@ func appendSystem(dst []byte, l *Line) []byte {
 	return append(dst, '}')
 }
 
-// appendMendedText appends text as a JSON string, with U+FFFD for each byte that
-// is no UTF-8.
-func appendMendedText(dst, text []byte) []byte {
+// appendValidText appends text as a JSON string, with U+FFFD for each byte that is
+// not UTF-8.
+func appendValidText(dst, text []byte) []byte {
 	if utf8.Valid(text) {
 		return event.AppendQuoted(dst, text)
 	}
 	return event.AppendQuoted(dst, string([]rune(string(text))))
 }
 
-// errNotCloudWatch means a payload that AppendCloudWatch did not write.
+// errNotCloudWatch means that AppendCloudWatch did not write the payload.
 var errNotCloudWatch = errors.New("not a subscription's record that can be read back")
 
-// filterCloudWatch takes log events out of a payload; Filter says how.
-func filterCloudWatch(payload []byte, keep func(seq uint64, ordinary bool, size int) bool) (rest []byte, err error) {
-	// A quote inside a string is escaped, so that no text can look like this.
+// filterCloudWatch is Filter for a payload that AppendCloudWatch wrote.
+func filterCloudWatch(payload []byte, keep func(seq uint64, droppable bool, size int) bool) (rest []byte, err error) {
+	// Quotes inside strings are escaped, so no text can contain this.
 	i := bytes.Index(payload, []byte(cloudWatchList))
 	if i < 0 {
 		return nil, errNotCloudWatch
@@ -147,17 +147,17 @@ func filterCloudWatch(payload []byte, keep func(seq uint64, ordinary bool, size 
 		if err != nil {
 			return nil, errNotCloudWatch
 		}
-		one := payload[i:end]
-		digits, _, _ := bytes.Cut(bytes.TrimPrefix(one, []byte(logEventStart)), []byte{'"'})
+		logEvent := payload[i:end]
+		digits, _, _ := bytes.Cut(bytes.TrimPrefix(logEvent, []byte(logEventStart)), []byte{'"'})
 		id, ok := ParseEventID(digits)
 		if !ok {
 			return nil, errNotCloudWatch
 		}
-		if keep(id.Seq, id.Message.ordinary(), len(one)) {
+		if keep(id.Seq, id.Message.droppable(), len(logEvent)) {
 			if kept++; kept > 1 {
 				rest = append(rest, ',')
 			}
-			rest = append(rest, one...)
+			rest = append(rest, logEvent...)
 		}
 		if end < len(payload) && payload[end] == ',' {
 			i = end + 1

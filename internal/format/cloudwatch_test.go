@@ -306,7 +306,7 @@ func TestPlatformEventsAreTheLinesOfCloudWatchLogs(t *testing.T) {
 	}
 }
 
-// wholeJSON checks that a platform event is told as JSON.
+// wholeJSON checks that the message of a platform event is JSON.
 func wholeJSON(t *testing.T, src *format.Source, kind, body string) {
 	t.Helper()
 	l := otlpLine(t, 17, `"type":"`+kind+`","body":`+body)
@@ -325,8 +325,8 @@ func TestPlatformEventsAreJSONWhereTheLogFormatIs(t *testing.T) {
 	}
 }
 
-// What does not say what must stand in its line, or says it so that nobody could
-// read it there, is told as JSON.
+// If an event lacks a field that its line must have, or if a reader could not read
+// the field in the line, the message is JSON.
 func TestOddPlatformEventsAreJSON(t *testing.T) {
 	const metrics = `"metrics":{"durationMs":1}`
 	for _, tt := range []struct{ name, kind, body string }{
@@ -448,7 +448,7 @@ func cloudWatchLine() *rapid.Generator[string] {
 	return rapid.OneOf(of(platform, platformBody()), of(platform, rapid.OneOf(platformBody(), brokenValue())), of([]string{"function", "extension"}, brokenValue()), oddLine())
 }
 
-// Whatever a line is, who reads the payload reads what encoding/json reads in the
+// For any line, a reader of the payload reads the same as encoding/json reads in the
 // line.
 func TestCloudWatchIsReadAsTheLinesAre(t *testing.T) {
 	whats := map[format.Message]int{}
@@ -509,7 +509,7 @@ func TestCloudWatchIsReadAsTheLinesAre(t *testing.T) {
 	t.Log("messages, by what they are:", whats)
 }
 
-// bigID is an id, reckoned as its documentation says.
+// bigID is an id, computed as its documentation says.
 func bigID(ms int64, seq uint64, what format.Message, environment [11]byte) string {
 	n := big.NewInt(ms)
 	n.Lsh(n, 48).Or(n, new(big.Int).SetUint64(seq))

@@ -7,18 +7,18 @@ import (
 	"math/bits"
 )
 
-// Message is what the message of a log event was made of, so that it can be read
-// back.
+// Message is the kind of a log event's message: what it was made of. A reader needs
+// it to read the message back.
 type Message uint8
 
-// What messages there are. Their numbers are in each id, and stay.
+// The kinds of messages. Their numbers are part of each id and must not change.
 const (
-	FunctionText  Message = iota // a function's line that was text
-	FunctionJSON                 // a function's line that was any other JSON value
-	ExtensionText                // the same of extensions
+	FunctionText  Message = iota // a function's log line that was text
+	FunctionJSON                 // a function's log line that was any other JSON value
+	ExtensionText                // the same for extensions
 	ExtensionJSON
 	SystemJSON // time, type and record of any other event
-	OtherJSON  // the same, of one that goes before the others where there is no room
+	OtherJSON  // the same, of a droppable event
 	Start      // the line that CloudWatch Logs has for platform.start
 	End        // … platform.runtimeDone
 	Report     // … platform.report
@@ -31,16 +31,16 @@ const (
 	messages
 )
 
-// ordinary is event.Ordinary of the type that it is made of.
-func (m Message) ordinary() bool { return m <= ExtensionJSON || m == OtherJSON }
+// droppable returns event.Droppable of the type of the event.
+func (m Message) droppable() bool { return m <= ExtensionJSON || m == OtherJSON }
 
 // EventIDDigits is the length of an event's id.
 const EventIDDigits = 56
 
-// EventID is what the id of a log event says. Ids are numbers of 56 decimal
-// digits, as those of CloudWatch Logs; from the top, 42 bits of time, 48 of seq, 8
-// of what the message is, and 88 of the environment. So they sort by time, and
-// then by seq, as text and as numbers. 186 bits are what 56 digits have room for.
+// EventID is the content of a log event's id. Ids are numbers of 56 decimal digits,
+// like those of CloudWatch Logs. From the highest bit on they have 42 bits of time, 48
+// of seq, 8 of the kind of message, and 88 of the environment. So they sort by time,
+// and then by seq, as text and as numbers. 56 digits have room for 186 bits.
 type EventID struct {
 	Ms          int64 // since 1970, to 2109
 	Seq         uint64
@@ -54,15 +54,15 @@ const (
 	tenTo19 = 10_000_000_000_000_000_000
 )
 
-// putEventID writes an id over the first bytes of dst. What has no room in it is
-// as near as can be.
-func putEventID(dst []byte, ms int64, seq uint64, what Message, environment string) {
+// putEventID writes an id over the first bytes of dst. It limits time and seq to
+// what the id has room for.
+func putEventID(dst []byte, ms int64, seq uint64, kind Message, environment string) {
 	at := uint64(min(max(ms, 0), 1<<msBits-1))
 	seq = min(seq, 1<<seqBits-1)
 	of := environmentBits(environment)
-	var n [3]uint64 // the number, the highest first
+	var n [3]uint64 // the number, its highest bits first
 	n[0] = at<<16 | seq>>32
-	n[1] = seq<<32 | uint64(what)<<24 | uint64(of[0])<<16 | uint64(of[1])<<8 | uint64(of[2])
+	n[1] = seq<<32 | uint64(kind)<<24 | uint64(of[0])<<16 | uint64(of[1])<<8 | uint64(of[2])
 	n[2] = binary.BigEndian.Uint64(of[3:])
 	for end := EventIDDigits; end > 0; end -= 19 {
 		var rest uint64
@@ -76,9 +76,9 @@ func putEventID(dst []byte, ms int64, seq uint64, what Message, environment stri
 	}
 }
 
-// environmentBits returns the first 88 bits of an environment's id, which is in
-// hexadecimal digits as long as Kinetel draws it; of another one, 88 bits that are
-// its own.
+// environmentBits returns the first 88 bits of an environment's id, which has
+// hexadecimal digits if Kinetel generated it. For any other id it returns 88 bits of
+// its hash.
 func environmentBits(id string) (of [11]byte) {
 	if len(id) < 22 {
 		return hashed(id)
@@ -94,8 +94,7 @@ func hashed(id string) [11]byte {
 	return [11]byte(sum[:11])
 }
 
-// ParseEventID reads an id. It reports whether it is one that this package can
-// have written.
+// ParseEventID reads an id. It reports whether this package can have written the id.
 func ParseEventID(digits []byte) (id EventID, ok bool) {
 	if len(digits) != EventIDDigits {
 		return id, false

@@ -8,8 +8,8 @@ import (
 	"kinetel/internal/scan"
 )
 
-// platformLine appends the line that CloudWatch Logs has for a platform event,
-// where it has one, in Lambda's text format:
+// platformLine appends the line that CloudWatch Logs has for a platform event, if
+// there is one, in Lambda's text format:
 //
 //	START RequestId: <id> Version: <version>
 //	END RequestId: <id>
@@ -22,76 +22,77 @@ import (
 //
 // (AWS documentation, the log pages of the runtimes, and Lambda's execution
 // environment; EXTENSION and TELEMETRY as seen in published logs). It returns
-// SystemJSON for an event that has no such line, or that does not say what must
-// stand in it.
+// SystemJSON for an event that has no such line, or that lacks a field that the line
+// must have.
 func platformLine(dst []byte, l *Line) ([]byte, Message) {
-	of := readPlatform(l.Body)
+	p := readPlatform(l.Body)
 	switch string(l.Type) {
 	case event.TypePlatformStart:
-		if of.request == nil {
+		if p.request == nil {
 			break
 		}
-		dst = append(append(dst, "START RequestId: "...), of.request...)
-		if of.version != nil {
-			dst = append(append(dst, " Version: "...), of.version...)
+		dst = append(append(dst, "START RequestId: "...), p.request...)
+		if p.version != nil {
+			dst = append(append(dst, " Version: "...), p.version...)
 		}
 		return append(dst, '\n'), Start
 	case event.TypePlatformRuntimeDone:
-		if of.request == nil {
+		if p.request == nil {
 			break
 		}
-		dst = append(append(dst, "END RequestId: "...), of.request...)
+		dst = append(append(dst, "END RequestId: "...), p.request...)
 		return append(dst, '\n'), End
 	case event.TypePlatformReport:
-		if of.request == nil || of.duration == nil {
+		if p.request == nil || p.duration == nil {
 			break
 		}
-		return of.report(dst), Report
+		return p.report(dst), Report
 	case event.TypePlatformInitStart:
-		if of.runtime == nil {
+		if p.runtime == nil {
 			break
 		}
-		return of.started(append(dst, "INIT_START "...)), InitStart
+		return p.started(append(dst, "INIT_START "...)), InitStart
 	case event.TypePlatformRestoreStart:
-		if of.runtime == nil {
+		if p.runtime == nil {
 			break
 		}
-		return of.started(append(dst, "RESTORE_START "...)), RestoreStart
+		return p.started(append(dst, "RESTORE_START "...)), RestoreStart
 	case event.TypePlatformInitReport:
-		if of.duration == nil || !of.failed() {
-			break // of an init that went well REPORT tells
+		if p.duration == nil || !p.failed() {
+			break // REPORT has the duration of a successful init
 		}
-		dst = appendMs(append(dst, "INIT_REPORT Init Duration: "...), of.duration)
-		if of.phase != nil {
-			dst = appendField(dst, "Phase", of.phase)
+		dst = appendMs(append(dst, "INIT_REPORT Init Duration: "...), p.duration)
+		if p.phase != nil {
+			dst = appendField(dst, "Phase", p.phase)
 		}
-		return append(of.outcome(dst), '\n'), InitReport
+		return append(p.outcome(dst), '\n'), InitReport
 	case event.TypePlatformRestoreReport:
-		if of.duration == nil {
+		if p.duration == nil {
 			break
 		}
-		dst = appendMs(append(dst, "RESTORE_REPORT Restore Duration: "...), of.duration)
-		return append(of.outcome(dst), '\n'), RestoreReport
+		dst = appendMs(append(dst, "RESTORE_REPORT Restore Duration: "...), p.duration)
+		return append(p.outcome(dst), '\n'), RestoreReport
 	case event.TypePlatformExtension:
-		events, ok := namesOf(of.events, false)
-		if of.name == nil || of.state == nil || !ok {
+		events, ok := namesOf(p.events, false)
+		if p.name == nil || p.state == nil || !ok {
 			break
 		}
-		dst = appendField(appendField(append(dst, "EXTENSION"...), "Name", of.name), "State", of.state)
-		return append(of.outcome(appendField(dst, "Events", events)), '\n'), Extension
+		dst = appendField(appendField(append(dst, "EXTENSION"...), "Name", p.name), "State", p.state)
+		return append(p.outcome(appendField(dst, "Events", events)), '\n'), Extension
 	case event.TypePlatformSubscription:
-		types, ok := namesOf(of.types, true)
-		if of.name == nil || of.state == nil || !ok {
+		types, ok := namesOf(p.types, true)
+		if p.name == nil || p.state == nil || !ok {
 			break
 		}
-		dst = appendField(appendField(append(dst, "TELEMETRY"...), "Name", of.name), "State", of.state)
+		dst = appendField(appendField(append(dst, "TELEMETRY"...), "Name", p.name), "State", p.state)
 		return append(appendField(dst, "Types", types), '\n'), Subscription
 	}
 	return dst, SystemJSON
 }
 
-// platform is what of the record of a platform event CloudWatch Logs' lines say;
-// nil: not told. It holds text without escapes, and numbers as they are written.
+// platform has the fields of a platform event's record that the lines of CloudWatch
+// Logs contain; nil: the record does not have it. Text is without escapes, and numbers
+// are as the record has them.
 type platform struct {
 	request, version                         []byte
 	runtime, runtimeARN                      []byte
@@ -108,7 +109,7 @@ func readPlatform(body []byte) (p platform) {
 		switch string(o.name) {
 		case "requestId":
 			if p.request = textOf(o.value); bytes.IndexByte(p.request, ' ') >= 0 {
-				p.request = nil // it would end where the next word begins
+				p.request = nil // in the line, a space ends the id
 			}
 		case "version":
 			p.version = textOf(o.value)
@@ -146,8 +147,8 @@ func readPlatform(body []byte) (p platform) {
 	return p
 }
 
-func (p *platform) metrics(of []byte) {
-	for m := membersOf(of); m.next(); {
+func (p *platform) metrics(object []byte) {
+	for m := membersOf(object); m.next(); {
 		number := m.value
 		if c := number[0]; c != '-' && (c < '0' || c > '9') {
 			continue
@@ -171,8 +172,8 @@ func (p *platform) metrics(of []byte) {
 	}
 }
 
-// textOf returns the text of a JSON string that can stand in a field of a line;
-// nil of anything else, and of no text.
+// textOf returns the text of a JSON string if a field of a line can contain it. It
+// returns nil for anything else, and for an empty string.
 func textOf(value []byte) []byte {
 	text := appendUnescaped(nil, unquoted(value))
 	if bytes.ContainsFunc(text, func(r rune) bool { return r < ' ' }) {
@@ -181,11 +182,12 @@ func textOf(value []byte) []byte {
 	return text
 }
 
-// failed reports whether something went wrong. What tells no status went well.
+// failed reports whether the status is not success. A record without a status is one
+// of success.
 func (p *platform) failed() bool { return p.status != nil && string(p.status) != "success" }
 
-// report appends a REPORT line. What follows the last field has changed over the
-// years; it is a tab where all went well.
+// report appends a REPORT line. Lambda has changed over the years what follows the
+// last field; after a success it is a tab.
 func (p *platform) report(dst []byte) []byte {
 	dst = append(append(dst, "REPORT RequestId: "...), p.request...)
 	dst = appendMs(append(dst, "\tDuration: "...), p.duration)
@@ -224,8 +226,8 @@ func (p *platform) report(dst []byte) []byte {
 	return p.xray(dst)
 }
 
-// xray appends the line about the trace that follows a REPORT line, where the
-// report tells of one.
+// xray appends the line about the trace that follows a REPORT line, if the report
+// has a trace.
 func (p *platform) xray(dst []byte) []byte {
 	var root, sampled []byte
 	for rest := p.tracing; len(rest) > 0; {
@@ -255,7 +257,7 @@ func (p *platform) xray(dst []byte) []byte {
 	return append(dst, "\t\n"...)
 }
 
-// started appends what INIT_START and RESTORE_START say.
+// started appends the fields of INIT_START and RESTORE_START.
 func (p *platform) started(dst []byte) []byte {
 	dst = append(append(dst, "Runtime Version: "...), p.runtime...)
 	if p.runtimeARN != nil {
@@ -264,7 +266,7 @@ func (p *platform) started(dst []byte) []byte {
 	return append(dst, '\n')
 }
 
-// outcome appends what went wrong.
+// outcome appends the status, if it is not success, and the error type.
 func (p *platform) outcome(dst []byte) []byte {
 	if p.failed() {
 		dst = appendField(dst, "Status", p.status)
@@ -281,7 +283,7 @@ func appendField(dst []byte, name string, value []byte) []byte {
 }
 
 // appendMs appends a number of milliseconds as CloudWatch Logs has it: with two
-// digits behind the point.
+// digits after the decimal point.
 func appendMs(dst, number []byte) []byte {
 	if ms, err := strconv.ParseFloat(string(number), 64); err == nil {
 		return append(strconv.AppendFloat(dst, ms, 'f', 2, 64), " ms"...)
@@ -289,9 +291,10 @@ func appendMs(dst, number []byte) []byte {
 	return append(append(dst, number...), " ms"...)
 }
 
-// namesOf returns the strings of a JSON array with commas between and brackets
-// around them; of none, brackets. The names of streams are told with a capital. It
-// reports whether they can be told apart in there.
+// namesOf returns the strings of a JSON array in brackets and separated by commas;
+// without strings, only brackets. With capital, each name begins with a capital letter,
+// as the names of streams do. namesOf reports whether a reader can separate the names
+// again.
 func namesOf(array []byte, capital bool) (list []byte, ok bool) {
 	if array == nil || string(array) == "null" {
 		return []byte("[]"), true
@@ -325,8 +328,7 @@ func namesOf(array []byte, capital bool) (list []byte, ok bool) {
 	return append(list, ']'), true
 }
 
-// isNameRune reports whether a character is one of those that names of events and
-// streams have.
+// isNameRune reports whether the names of events and streams can contain a character.
 func isNameRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '.'
 }

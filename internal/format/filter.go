@@ -7,15 +7,15 @@ import (
 	"kinetel/internal/event"
 )
 
-// errNotLines means a payload of lines that AppendLine did not write.
+// errNotLines means that AppendLine did not write the lines of the payload.
 var errNotLines = errors.New("not lines that can be read back")
 
-// Filter returns a payload, which a function of this package has written, of any
-// format, without the events that keep does not want; nil where it wants none.
-// keep is called with each event's number, whether it is one of those that go
-// first, and about how many bytes of the payload it takes; with lines, exactly.
-// What the payload says of all of its events stays.
-func Filter(payload []byte, keep func(seq uint64, ordinary bool, size int) bool) ([]byte, error) {
+// Filter returns a payload without the events for which keep returns false, or nil if
+// no event remains. A function of this package wrote the payload, in any format.
+// Filter calls keep with each event's number, whether the event is droppable, and how
+// many bytes of the payload it takes: approximately, with lines exactly. The parts of
+// the payload that all of its events share stay.
+func Filter(payload []byte, keep func(seq uint64, droppable bool, size int) bool) ([]byte, error) {
 	switch {
 	case IsKPL(payload):
 		return filterKPL(payload, keep)
@@ -27,7 +27,7 @@ func Filter(payload []byte, keep func(seq uint64, ordinary bool, size int) bool)
 	return filterLines(payload, keep)
 }
 
-func filterLines(payload []byte, keep func(seq uint64, ordinary bool, size int) bool) (rest []byte, err error) {
+func filterLines(payload []byte, keep func(seq uint64, droppable bool, size int) bool) (rest []byte, err error) {
 	if len(payload) == 0 {
 		return nil, errNotLines
 	}

@@ -58,10 +58,10 @@ func TestFilterTakesOutWhatIsNotKept(t *testing.T) {
 				payload := e.encode(src, all)
 				was := bytes.Clone(payload)
 				size, i := 0, 0
-				rest, err := format.Filter(payload, func(seq uint64, ordinary bool, n int) bool {
+				rest, err := format.Filter(payload, func(seq uint64, droppable bool, n int) bool {
 					text := string(all[i].Text)
-					if seq != seqOf(text) || ordinary != event.Droppable(all[i].Type) {
-						t.Fatalf("%s was asked for as %d, ordinary: %t", text, seq, ordinary)
+					if seq != seqOf(text) || droppable != event.Droppable(all[i].Type) {
+						t.Fatalf("%s was asked for as %d, ordinary: %t", text, seq, droppable)
 					}
 					if (e.name == "lines" || e.name == "kpl") && n != len(text) {
 						t.Fatalf("%s takes %d bytes", text, n)
@@ -91,7 +91,7 @@ func TestFilterTakesOutWhatIsNotKept(t *testing.T) {
 	}
 }
 
-// filterLines are of each kind that a filter tells apart.
+// filterLines has lines of each kind that a filter distinguishes.
 func filterLines(t interface{ Fatalf(string, ...any) }) []format.Line {
 	return []format.Line{
 		otlpLine(t, 17, `"type":"function","body":"a"`),
@@ -210,9 +210,9 @@ func FuzzFilter(f *testing.F) {
 		}
 		was := bytes.Clone(payload)
 		var asked, kept []string
-		rest, err := format.Filter(payload, func(seq uint64, ordinary bool, size int) bool {
-			one := fmt.Sprint(seq, ordinary, size)
-			if asked = append(asked, one); seq%2 == 0 && ordinary {
+		rest, err := format.Filter(payload, func(seq uint64, droppable bool, size int) bool {
+			one := fmt.Sprint(seq, droppable, size)
+			if asked = append(asked, one); seq%2 == 0 && droppable {
 				return false
 			}
 			kept = append(kept, one)
@@ -231,8 +231,8 @@ func FuzzFilter(f *testing.F) {
 			t.Fatalf("all is kept, and %q is left", rest)
 		}
 		var again []string
-		same, err := format.Filter(rest, func(seq uint64, ordinary bool, size int) bool {
-			again = append(again, fmt.Sprint(seq, ordinary, size))
+		same, err := format.Filter(rest, func(seq uint64, droppable bool, size int) bool {
+			again = append(again, fmt.Sprint(seq, droppable, size))
 			return true
 		})
 		if err != nil || !bytes.Equal(same, rest) || !slices.Equal(again, kept) {

@@ -11,7 +11,7 @@ import (
 // fipsVariable marks the process in which FIPS mode is enforced.
 const fipsVariable = "KINETELTEST_FIPS"
 
-// The MD5 of the KPL's format is a checksum, and no reason to panic.
+// The MD5 of the KPL's format is only a checksum, and FIPS mode must not panic.
 func TestAggregatesAreMadeInFIPSMode(t *testing.T) {
 	if os.Getenv(fipsVariable) == "" {
 		test := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")

@@ -10,9 +10,9 @@ import (
 	"kinetel/internal/event"
 )
 
-// An aggregate of the Kinesis Producer Library is kplMagic, a message of protocol
-// buffers, and the MD5 of that (awslabs/amazon-kinesis-producer, aggregation
-// format):
+// An aggregate of the Kinesis Producer Library (KPL) is kplMagic, a message of
+// protocol buffers, and the MD5 of the message (awslabs/amazon-kinesis-producer,
+// aggregation format):
 //
 //	AggregatedRecord { repeated string partition_key_table = 1;
 //	                   repeated string explicit_hash_key_table = 2;
@@ -22,9 +22,9 @@ import (
 //	         required bytes data = 3;
 //	         repeated Tag tags = 4; }
 //
-// One has one partition key, the same as the Kinesis record's: the Kinesis Client
-// Library drops an aggregate in which a user record's key belongs to another
-// shard, without a word.
+// Each aggregate has one partition key, the same as the Kinesis record's: if a user
+// record's key belongs to another shard, the Kinesis Client Library silently drops the
+// aggregate.
 const (
 	kplMagic  = "\xf3\x89\x9a\xc2"
 	kplKey    = 1<<3 | 2 // tags: field number and wire type
@@ -33,12 +33,12 @@ const (
 	kplData   = 3<<3 | 2
 )
 
-// IsKPL reports whether a record's data is an aggregate, which is bound to its
-// partition key.
+// IsKPL reports whether a record's data is an aggregate, which contains its partition
+// key.
 func IsKPL(data []byte) bool { return bytes.HasPrefix(data, []byte(kplMagic)) }
 
-// AppendKPL appends lines as an aggregate of user records under a partition key,
-// each a line without its line feed. Of its own each takes at most 16 bytes.
+// AppendKPL appends lines as an aggregate of user records with the partition key. A
+// user record is a line without its line feed, with at most 16 bytes of overhead.
 func AppendKPL(dst []byte, key string, lines []Line) []byte {
 	from := len(dst)
 	dst = append(dst, kplMagic...)
@@ -52,8 +52,8 @@ func AppendKPL(dst []byte, key string, lines []Line) []byte {
 	return append(dst, sum[:]...)
 }
 
-// checksum is the MD5 of a message. It protects nothing: the format has it, and so
-// it is no matter for FIPS mode, in which crypto/md5 panics.
+// checksum returns the MD5 of a message. The format requires it, and it protects
+// nothing. So FIPS mode, in which crypto/md5 panics, need not apply.
 func checksum(message []byte) (sum [md5.Size]byte) {
 	fips140.WithoutEnforcement(func() { sum = md5.Sum(message) })
 	return sum
@@ -70,16 +70,16 @@ func appendUserRecord(dst, data []byte) []byte {
 
 func uvarintSize(n int) int { return len(binary.AppendUvarint(nil, uint64(n))) }
 
-// errNotKPL means an aggregate that AppendKPL did not write.
+// errNotKPL means that AppendKPL did not write the aggregate.
 var errNotKPL = errors.New("not an aggregate that can be read back")
 
-// ReadKPL calls each with the user records of an aggregate that AppendKPL wrote.
+// ReadKPL calls each with every user record of an aggregate that AppendKPL wrote.
 func ReadKPL(data []byte, each func(line []byte) error) error {
 	_, err := readKPL(data, each)
 	return err
 }
 
-// readKPL is ReadKPL. It returns the partition key as well.
+// readKPL is ReadKPL, and also returns the partition key.
 func readKPL(data []byte, each func(line []byte) error) (key []byte, err error) {
 	if len(data) < len(kplMagic)+md5.Size || !IsKPL(data) {
 		return nil, errNotKPL
@@ -90,11 +90,11 @@ func readKPL(data []byte, each func(line []byte) error) (key []byte, err error) 
 	}
 	key, rest, ok := cutField(message, kplKey)
 	for ok && len(rest) > 0 {
-		var one, line []byte
-		if one, rest, ok = cutField(rest, kplRecord); !ok || len(one) < 2 || one[0] != kplIndex || one[1] != 0 {
+		var userRecord, line []byte
+		if userRecord, rest, ok = cutField(rest, kplRecord); !ok || len(userRecord) < 2 || userRecord[0] != kplIndex || userRecord[1] != 0 {
 			return nil, errNotKPL
 		}
-		if line, one, ok = cutField(one[2:], kplData); !ok || len(one) > 0 {
+		if line, userRecord, ok = cutField(userRecord[2:], kplData); !ok || len(userRecord) > 0 {
 			return nil, errNotKPL
 		}
 		if err := each(line); err != nil {
@@ -107,7 +107,7 @@ func readKPL(data []byte, each func(line []byte) error) (key []byte, err error) 
 	return key, nil
 }
 
-// cutField takes a field of bytes off a message.
+// cutField cuts a field of bytes off the beginning of a message.
 func cutField(message []byte, tag byte) (value, rest []byte, ok bool) {
 	if len(message) == 0 || message[0] != tag {
 		return nil, nil, false
@@ -120,8 +120,8 @@ func cutField(message []byte, tag byte) (value, rest []byte, ok bool) {
 	return message[from : from+int(size)], message[from+int(size):], true
 }
 
-// filterKPL takes user records out of an aggregate; Filter says how.
-func filterKPL(payload []byte, keep func(seq uint64, ordinary bool, size int) bool) ([]byte, error) {
+// filterKPL is Filter for an aggregate.
+func filterKPL(payload []byte, keep func(seq uint64, droppable bool, size int) bool) ([]byte, error) {
 	var kept []Line
 	key, err := readKPL(payload, func(line []byte) error {
 		l, ok := ReadLine(line)

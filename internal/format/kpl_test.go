@@ -62,7 +62,7 @@ type aggregate struct {
 }
 
 type userRecord struct {
-	keyIndex, hashKeyIndex int // -1: not told
+	keyIndex, hashKeyIndex int // -1: absent
 	data                   string
 	tags                   int
 }

@@ -1,5 +1,5 @@
-// Package format writes events down: as lines of kinetel/1, which all else is
-// made of, and as what consumers of other formats read.
+// Package format encodes events: as lines of kinetel/1, and the lines in the other
+// formats of Kinetel.
 package format
 
 import (
@@ -12,22 +12,21 @@ import (
 	"kinetel/internal/scan"
 )
 
-// Schema is the name and version of a line's shape.
+// Schema is the name and version of the format of lines.
 const Schema = "kinetel/1"
 
-// Part says which part of an event a line holds; the zero value is all of it.
+// Part says which part of an event a line holds. The zero value means the whole event.
 type Part struct {
 	Part, Parts int // from 1
 	Body        []byte
 }
 
-// start stands before a line's sequence number.
+// start comes before a line's sequence number.
 const start = `{"schema":"` + Schema + `","seq":`
 
-// AppendLine appends an event, or a part of one, as one line of kinetel/1. The
-// body of a part is a string, which holds a piece of the JSON text of the
-// event's record. The line is Valid, whatever the event holds; bodyBase64 has the
-// original of a body that is not.
+// AppendLine appends an event, or a part of one, as one line of kinetel/1. The body
+// of a part is a string with a piece of the JSON text of the event's record. The line
+// is always Valid. If the body is not, bodyBase64 has the original.
 func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []byte) []byte {
 	dst = append(dst, start...)
 	dst = strconv.AppendUint(dst, seq, 10)
@@ -82,9 +81,8 @@ func appendID(dst []byte, id string) []byte {
 	return event.AppendQuoted(dst, id)
 }
 
-// AppendOneLine appends JSON text without the line feeds that may stand between
-// its tokens; inside a string there can be none. Nothing else is changed. No
-// text becomes null.
+// AppendOneLine appends JSON text without the line feeds between its tokens. Strings
+// cannot contain line feeds. It changes nothing else. It appends null for empty text.
 func AppendOneLine(dst, json []byte) []byte {
 	if len(json) == 0 {
 		return append(dst, "null"...)
@@ -99,26 +97,26 @@ func AppendOneLine(dst, json []byte) []byte {
 	}
 }
 
-// Line is a line of kinetel/1, taken apart. Its byte slices point into the line.
+// Line is a parsed line of kinetel/1. Its byte slices point into the line.
 type Line struct {
 	Text []byte // all of it, with its line feed
 	Seq  uint64
 	Time []byte // RFC 3339, between the quotes
-	Type []byte // between the quotes, as it stands there
-	// Severity is a name of event.Severity's; empty: none.
+	Type []byte // between the quotes, with its escapes
+	// Severity is the name of an event.Severity; empty: none.
 	Severity []byte
-	// RequestID and TraceID stand between the quotes as they are, with escapes
-	// if there are any, which no id of Lambda's has; empty: none.
+	// RequestID and TraceID are the text between the quotes, with any escapes; ids
+	// of Lambda have none. Empty: none.
 	RequestID, TraceID []byte
 	Part, Parts        int    // 0: the line holds the whole event
 	Body               []byte // JSON
-	BodyBase64         []byte // of the original body; empty: it is the body
+	BodyBase64         []byte // of the original body; empty: Body is the original
 	Extra              []byte // JSON, an object; empty: none
 	Resource           []byte // JSON, an object
 }
 
-// ReadLine takes a line apart. It reports whether it is one that AppendLine
-// wrote, as far as that can be seen.
+// ReadLine parses a line. It reports whether the line looks like one that AppendLine
+// wrote.
 func ReadLine(text []byte) (l Line, ok bool) {
 	l.Text = text
 	rest, ok := bytes.CutPrefix(text, []byte(start))
@@ -180,16 +178,16 @@ func ReadLine(text []byte) (l Line, ok bool) {
 	return l, false
 }
 
-// TypeOf returns the type of a line that AppendLine wrote: nothing before it can
-// hold the text that it is found by.
+// TypeOf returns the type of a line that AppendLine wrote. It searches for the name
+// of the member, which nothing before it can contain.
 func TypeOf(line []byte) []byte {
 	_, after, _ := bytes.Cut(line, []byte(`","type":"`))
 	kind, _, _ := bytes.Cut(after, []byte{'"'})
 	return kind
 }
 
-// unquoted returns what stands between the quotes of a JSON string, and nothing
-// of another value.
+// unquoted returns the text between the quotes of a JSON string, or nil for any
+// other value.
 func unquoted(raw []byte) []byte {
 	if len(raw) < 2 || raw[0] != '"' {
 		return nil

@@ -9,39 +9,38 @@ import (
 	"kinetel/internal/version"
 )
 
-// What AppendOTLPLogs and AppendOTLPSpans make of a line takes at most OTLPFactor
-// times its text and OTLPOverhead bytes. What stands around the lines comes on
-// top, once a payload: about 450 bytes, and 45 for each attribute of the resource
-// beside its text.
+// AppendOTLPLogs and AppendOTLPSpans write at most OTLPFactor times the bytes of a
+// line's text, plus OTLPOverhead bytes. Each payload adds once about 450 bytes, and for
+// each attribute of the resource its text and 45 bytes.
 const (
 	OTLPFactor   = 2
 	OTLPOverhead = 1024
 )
 
 // Each line of text is one payload of OTLP/JSON (OpenTelemetry, protocol
-// specification and protocol buffers; file exporter): attributes' names are those
-// of the semantic conventions of this version where they have one.
+// specification and protocol buffers; file exporter). Attributes have the names of the
+// semantic conventions of this version, if these have one.
 //
-// Nothing of a line may be lost, and most of it has no place in OTLP. So:
+// No content of a line may be lost, but OTLP has no fields for most of it. So:
 //
-//   - A log record, or span, begins with its attributes, and these with
-//     kinetel.seq and kinetel.type, by which Filter knows it.
-//   - Strings and numbers are written as they stand in the line, escapes and all.
-//     Who reads the payload's text has them back byte for byte.
-//   - A body that cannot be had back from "body" in this way is in kinetel.body
-//     as JSON text, too; one that would take too much room (see appendBody) is
-//     JSON text in "body", and kinetel.body.json says so.
-//   - The original of a body that has replacements in the line is in
-//     kinetel.body.bytes. Text that is no UTF-8 is a bytesValue.
-//   - The resource's first attributes are those of the lines; the scope's
-//     attribute kinetel.resource.members says how many.
+//   - A log record, or span, begins with its attributes, and the attributes begin
+//     with kinetel.seq and kinetel.type, which Filter reads.
+//   - Strings and numbers are written as in the line, with their escapes. A reader
+//     of the payload's text can restore them byte for byte.
+//   - If a body cannot be restored from "body" in this way, kinetel.body also has
+//     it as JSON text. If a body would take too much space (see appendBody), "body"
+//     is its JSON text, and kinetel.body.json says so.
+//   - If a body has replacements in the line, kinetel.body.bytes has the original.
+//     Text that is not UTF-8 is a bytesValue.
+//   - The first attributes of the resource are those of the lines. The scope's
+//     attribute kinetel.resource.members says how many they are.
 const otelSchema = "https://opentelemetry.io/schemas/1.37.0"
 
 // AppendOTLPLogs appends lines as logs of OTLP/JSON, with a line feed at the end.
-// The lines are ReadLine's, and have the source's resource.
+// The lines come from ReadLine and have the source's resource.
 func AppendOTLPLogs(dst []byte, src *Source, lines []Line) []byte {
 	dst = append(dst, `{"resourceLogs":[`...)
-	dst = appendOrigin(dst, src, `"scopeLogs":[`)
+	dst = appendResource(dst, src, `"scopeLogs":[`)
 	dst = append(dst, logList...)
 	for i := range lines {
 		if i > 0 {
@@ -58,8 +57,8 @@ const (
 	otlpEnd  = `],"schemaUrl":"` + otelSchema + `"}],"schemaUrl":"` + otelSchema + `"}]}` + "\n"
 )
 
-// appendOrigin appends what comes before the lines.
-func appendOrigin(dst []byte, src *Source, scopes string) []byte {
+// appendResource appends the beginning of a payload, with resource and scope.
+func appendResource(dst []byte, src *Source, scopes string) []byte {
 	dst = append(dst, `{"resource":{"attributes":[`...)
 	dst, lines := appendMembers(dst, src.Resource, nil)
 	dst, more := appendMembers(dst, src.Details.Attributes, src.Resource)
@@ -74,8 +73,8 @@ func appendOrigin(dst []byte, src *Source, scopes string) []byte {
 }
 
 // appendMembers appends the members of a JSON object as attributes, each with a
-// comma, and returns how many there are. Those that another object has are left
-// out, and what is no JSON from there on.
+// comma, and returns how many it has appended. It leaves out members that the object
+// without has, too, and stops at text that is not JSON.
 func appendMembers(dst, from, without []byte) ([]byte, int) {
 	n := 0
 	for o := membersOf(from); o.next(); {
@@ -106,8 +105,8 @@ func hasMember(in, name []byte) bool {
 
 // appendLogRecord appends a line as a LogRecord.
 func appendLogRecord(dst []byte, l *Line) []byte {
-	// The attributes come first, and say what became of the body. So that is
-	// written where the record will be, and taken away again in the end.
+	// The attributes come first, and depend on how the body is written. So the body
+	// is first written at the place of the record, and removed from there at the end.
 	from := len(dst)
 	dst, end, text := appendBody(dst, l.Body)
 	record := len(dst)
@@ -119,7 +118,7 @@ func appendLogRecord(dst []byte, l *Line) []byte {
 		dst = appendResult(dst, l)
 	}
 	dst = appendRest(dst, l)
-	if !known || !lambdas(l.Time) {
+	if !known || !hasTimeFormat(l.Time) {
 		dst = appendText(dst, "kinetel.time", l.Time)
 	}
 	if len(l.BodyBase64) > 0 {
@@ -144,7 +143,7 @@ func appendLogRecord(dst []byte, l *Line) []byte {
 			dst = strconv.AppendInt(dst, int64(n), 10)
 		}
 		dst = append(dst, `,"severityText":`...)
-		dst = appendMended(dst, l.Severity)
+		dst = appendValidString(dst, l.Severity)
 	}
 	if string(l.Type) != event.TypeFunction && string(l.Type) != event.TypeExtension && Valid(l.Type) {
 		dst = append(dst, `,"eventName":"`...)
@@ -174,11 +173,11 @@ func appendAttributes(dst []byte, l *Line) []byte {
 	return dst
 }
 
-// elementStart stands before the sequence number of a log record or span.
+// elementStart comes before the sequence number of a log record or span.
 const elementStart = `{"attributes":[{"key":"kinetel.seq","value":{"intValue":"`
 
-// appendResult appends what the body of a platform event, or of a
-// kinetel.invocation or kinetel.span, says of how it went.
+// appendResult appends the error type and the cold start that the body of a platform
+// event, kinetel.invocation or kinetel.span has.
 func appendResult(dst []byte, l *Line) []byte {
 	if l.Parts > 0 {
 		return dst
@@ -212,8 +211,8 @@ func isPlatform(kind []byte) bool {
 	return len(kind) > len(prefix) && string(kind[:len(prefix)]) == prefix
 }
 
-// shortName returns what stands between the quotes of a string, if it is short, as
-// names of errors are. A long one stays in the body alone.
+// shortName returns the text between the quotes of a string if it is short, as names
+// of errors are. A long one is only in the body.
 func shortName(value []byte) []byte {
 	if text := unquoted(value); len(text) <= 128 && Valid(text) {
 		return text
@@ -239,9 +238,8 @@ func appendRest(dst []byte, l *Line) []byte {
 	return dst
 }
 
-// appendText appends an attribute that is a line's string, which is raw between
-// its quotes. A lone surrogate becomes U+FFFD, as for everyone who reads the
-// line.
+// appendText appends an attribute with the string of a line; raw is the text between
+// its quotes. A lone surrogate becomes U+FFFD, as readers of the line decode it.
 func appendText(dst []byte, key string, raw []byte) []byte {
 	dst = appendKey(dst, key)
 	dst, _ = appendString(dst, raw)
@@ -255,8 +253,8 @@ func appendJSON(dst []byte, key string, text []byte) []byte {
 	return append(dst, '}')
 }
 
-// appendOriginal appends the original of a body that is not Valid. It is bytes to
-// OTLP, which has them as base64 in JSON.
+// appendOriginal appends the original of a body that is not Valid, as bytes, which
+// OTLP/JSON encodes as base64.
 func appendOriginal(dst []byte, l *Line) []byte {
 	dst = appendKey(dst, "kinetel.body.bytes")
 	dst = append(dst, `{"bytesValue":"`...)
@@ -270,18 +268,18 @@ func appendKey(dst []byte, key string) []byte {
 	return append(dst, `","value":`...)
 }
 
-// timeOf returns a line's time in nanoseconds since 1970, as OTLP has it. It
-// reports whether that can be said: an event's time is Lambda's, and may be any
+// timeOf returns a line's time in nanoseconds since 1970, as OTLP has it. It reports
+// whether the time has such a value: an event's time comes from Lambda, and may be any
 // that time.Parse reads.
 func timeOf(text []byte) (ns uint64, ok bool) {
 	var t time.Time
-	if t.UnmarshalText(text) != nil { // which takes no memory for a good one
+	if t.UnmarshalText(text) != nil { // allocates nothing for a valid time
 		var err error
 		if t, err = time.Parse(time.RFC3339, string(text)); err != nil {
 			return 0, false
 		}
 	}
-	const last = int64(1<<64/1_000_000_000) - 1 // second that fits, in 2554
+	const last = int64(1<<64/1_000_000_000) - 1 // the last whole second that fits, in 2554
 	seconds := t.Unix()
 	if seconds < 0 || seconds > last {
 		return 0, false
@@ -289,9 +287,9 @@ func timeOf(text []byte) (ns uint64, ok bool) {
 	return uint64(seconds)*1_000_000_000 + uint64(t.Nanosecond()), true
 }
 
-// lambdas reports whether a time that timeOf has read has the form of
-// event.TimeFormat, so that formatting the time gives the text.
-func lambdas(text []byte) bool {
+// hasTimeFormat reports whether a time that timeOf has read has the form of
+// event.TimeFormat, so that formatting the time gives the text again.
+func hasTimeFormat(text []byte) bool {
 	return len(text) == len(event.TimeFormat) && text[10] == 'T' && text[13] == ':' && text[19] == '.' && text[23] == 'Z'
 }
 
@@ -304,15 +302,15 @@ func severityNumber(name []byte) int {
 	return 0
 }
 
-// object walks over the members of a JSON object.
+// object iterates over the members of a JSON object.
 type object struct {
 	text        []byte
 	at          int
-	name, value []byte // name is what stands between the quotes
+	name, value []byte // name is the text between the quotes
 }
 
-// membersOf returns what walks over an object's members; it has none if it is no
-// object.
+// membersOf returns an iterator over the members of a JSON object. If the text is not
+// an object, it has none.
 func membersOf(text []byte) object {
 	at := scan.Space(text, 0)
 	if at == len(text) || text[at] != '{' {
@@ -321,7 +319,8 @@ func membersOf(text []byte) object {
 	return object{text: text, at: scan.Space(text, at+1)}
 }
 
-// next goes on to the next member. It ends where the text is no JSON.
+// next advances to the next member. It returns false at the end, and if the text is
+// not JSON.
 func (o *object) next() bool {
 	from := o.at
 	value, err := scan.Name(o.text, from)
@@ -334,7 +333,7 @@ func (o *object) next() bool {
 	}
 	quote := value - 1
 	for o.text[quote] != '"' {
-		quote-- // over the colon and white space
+		quote-- // skip the colon and white space
 	}
 	o.name, o.value = o.text[from+1:quote], o.text[value:end]
 	if o.at = scan.Space(o.text, end); o.at < len(o.text) && o.text[o.at] == ',' {

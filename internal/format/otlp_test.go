@@ -490,7 +490,7 @@ func TestOpenTelemetryReadsSpans(t *testing.T) {
 	}
 }
 
-// A part of a span tells no more than its line does.
+// A part of a span has no more content than its line.
 func TestAPartOfASpanIsASpan(t *testing.T) {
 	l := otlpLine(t, 17, `"type":"kinetel.span","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","part":1,"parts":2,"body":"{\"status\":\"error\"}"`)
 	s := oneSpan(t, otlpSource(), &l)
@@ -625,7 +625,7 @@ func TestOpenTelemetryReadsBodiesAsEncodingJSONDoes(t *testing.T) {
 	}
 }
 
-// A body is written as values where that takes no more than twice its text and
+// A body is written as values if that takes no more than twice its text and
 // 512 bytes: 37 ones take 653 of 662.
 func TestOTLPBodiesThatTakeTooMuchRoomAreText(t *testing.T) {
 	for _, tt := range []struct {

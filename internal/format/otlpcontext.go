@@ -7,16 +7,16 @@ import (
 	"kinetel/internal/scan"
 )
 
-// traceContext is a place in a trace, in lower-case hexadecimal digits.
+// traceContext is a trace id and a span id in lower-case hexadecimal digits.
 type traceContext struct {
 	trace    [32]byte
 	span     [16]byte
 	hasTrace bool
 	hasSpan  bool // never without a trace
-	flags    byte // W3C's; 1: sampled
+	flags    byte // as W3C defines them; 1: sampled
 }
 
-// append appends the context's members of a log record.
+// append appends the context as members of a log record.
 func (c *traceContext) append(dst []byte) []byte {
 	if c.hasTrace {
 		dst = append(dst, `,"traceId":"`...)
@@ -35,17 +35,17 @@ func (c *traceContext) append(dst []byte) []byte {
 	return dst
 }
 
-// contextOf returns what a line says of its trace: in a traceparent (W3C, Trace
-// Context, version 00), or in trace_id, span_id and trace_flags (OpenTelemetry,
-// trace context in non-OTLP log formats), at the top level of an object that its
-// body is, or that is the text of its body. Without any it is the line's X-Ray
+// contextOf returns the trace context of a line. It reads traceparent (W3C, Trace
+// Context, version 00), or trace_id, span_id and trace_flags (OpenTelemetry, trace
+// context in non-OTLP log formats), at the top level of an object. The object is the
+// body, or the text of the body. Without any of these it returns the line's X-Ray
 // trace.
 func contextOf(l *Line) (c traceContext) {
 	if l.Parts == 0 && (bytes.Contains(l.Body, []byte("traceparent")) || bytes.Contains(l.Body, []byte("trace_id"))) {
 		body := l.Body
 		if body[0] == '"' {
 			body = appendUnescaped(nil, body[1:len(body)-1])
-			// Text that only begins like JSON says nothing.
+			// Text that only begins like JSON does not count.
 			if end, err := scan.Value(body, scan.Space(body, 0)); err != nil || scan.Space(body, end) != len(body) {
 				body = nil
 			}
@@ -78,8 +78,8 @@ func contextOf(l *Line) (c traceContext) {
 	return c
 }
 
-// traceparent reads 00-, 32 digits, -, 16 digits, -, and 2 digits. Traces and
-// spans of zeros are none.
+// traceparent reads 00-, 32 digits, -, 16 digits, -, and 2 digits. Trace and span ids
+// of only zeros are invalid.
 func traceparent(text []byte) (c traceContext) {
 	if len(text) != 55 || text[0] != '0' || text[1] != '0' || text[2] != '-' || text[35] != '-' || text[52] != '-' ||
 		!digits(c.trace[:], text[3:35]) || !digits(c.span[:], text[36:52]) || hexDigit(text[53]) > 15 || hexDigit(text[54]) > 15 {
@@ -89,8 +89,8 @@ func traceparent(text []byte) (c traceContext) {
 	return c
 }
 
-// xray takes the trace from an X-Ray trace id: 1-, 8 digits, -, 24 digits, which
-// are W3C's (AWS documentation, X-Ray trace ids).
+// xray sets the trace from an X-Ray trace id: 1-, 8 digits, -, 24 digits, which
+// together are the W3C trace id (AWS documentation, X-Ray trace ids).
 func (c *traceContext) xray(id []byte) {
 	if len(id) != 35 || id[0] != '1' || id[1] != '-' || id[10] != '-' {
 		return
@@ -100,8 +100,8 @@ func (c *traceContext) xray(id []byte) {
 	c.hasTrace = digits(c.trace[:], both[:])
 }
 
-// digits copies as many hexadecimal digits as dst has room for, in lower case. It
-// reports whether text is that, and not all zeros.
+// digits copies hexadecimal digits to dst in lower case. It reports whether text has
+// exactly as many digits as dst has room for, and they are not all zeros.
 func digits(dst, text []byte) bool {
 	if len(text) != len(dst) {
 		return false
@@ -118,7 +118,7 @@ func digits(dst, text []byte) bool {
 	return all != 0
 }
 
-// hex2 reads two hexadecimal digits; 0 where there are none.
+// hex2 reads two hexadecimal digits. It returns 0 for any other text.
 func hex2(text []byte) byte {
 	if len(text) != 2 || hexDigit(text[0]) > 15 || hexDigit(text[1]) > 15 {
 		return 0

@@ -9,17 +9,16 @@ import (
 	"kinetel/internal/scan"
 )
 
-// errNotOTLP means a payload that no encoder here wrote.
+// errNotOTLP means that no function of this package wrote the payload.
 var errNotOTLP = errors.New("not OTLP that can be read back")
 
-// filterOTLP takes log records or spans out of a payload that AppendOTLPLogs or
-// AppendOTLPSpans wrote; Filter says how.
-func filterOTLP(payload []byte, keep func(seq uint64, ordinary bool, size int) bool) (rest []byte, err error) {
+// filterOTLP is Filter for a payload that AppendOTLPLogs or AppendOTLPSpans wrote.
+func filterOTLP(payload []byte, keep func(seq uint64, droppable bool, size int) bool) (rest []byte, err error) {
 	list := logList
 	if bytes.HasPrefix(payload, []byte(`{"resourceSpans":`)) {
 		list = spanList
 	}
-	// A quote inside a string is escaped, so that no text can look like this.
+	// Quotes inside strings are escaped, so no text can contain this.
 	i := bytes.Index(payload, []byte(list))
 	if i < 0 {
 		return nil, errNotOTLP
@@ -57,7 +56,7 @@ func filterOTLP(payload []byte, keep func(seq uint64, ordinary bool, size int) b
 	}
 }
 
-// elementOf returns number and type of a log record or span, from its beginning.
+// elementOf reads number and type from the beginning of a log record or span.
 func elementOf(element []byte) (seq uint64, kind []byte, ok bool) {
 	rest, ok := bytes.CutPrefix(element, []byte(elementStart))
 	if !ok {
@@ -71,7 +70,7 @@ func elementOf(element []byte) (seq uint64, kind []byte, ok bool) {
 	if !ok || seq == 0 {
 		return 0, nil, false
 	}
-	// The element is well-formed: what a quote opens ends.
+	// The element is well-formed, so every string has a closing quote.
 	if text, ok := bytes.CutPrefix(rest, []byte(`stringValue":"`)); ok {
 		return seq, text[:stringEnd(text, -1)-1], true
 	}

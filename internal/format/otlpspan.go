@@ -9,10 +9,10 @@ import (
 )
 
 // AppendOTLPSpans appends lines of kinetel.span as traces of OTLP/JSON, with a
-// line feed at the end. The lines are ReadLine's, and have the source's resource.
+// line feed at the end. The lines come from ReadLine and have the source's resource.
 func AppendOTLPSpans(dst []byte, src *Source, lines []Line) []byte {
 	dst = append(dst, `{"resourceSpans":[`...)
-	dst = appendOrigin(dst, src, `"scopeSpans":[`)
+	dst = appendResource(dst, src, `"scopeSpans":[`)
 	dst = append(dst, spanList...)
 	function := []byte("invocation")
 	for o := membersOf(src.Resource); o.next(); {
@@ -29,7 +29,7 @@ func AppendOTLPSpans(dst []byte, src *Source, lines []Line) []byte {
 	return append(dst, otlpEnd...)
 }
 
-// invoked is what the body of a kinetel.span says of the span. Its slices point
+// invoked has the fields of a kinetel.span's body that a span needs. Its slices point
 // into the body.
 type invoked struct {
 	start, status, errorType []byte
@@ -67,8 +67,8 @@ func readInvoked(body []byte) (in invoked) {
 	return in
 }
 
-// times returns when the span began and ended, in nanoseconds since 1970. Without
-// a start it ended at the line's time.
+// times returns the start and end of the span, in nanoseconds since 1970. If the body
+// has no start, the end is the line's time.
 func (in *invoked) times(line []byte) (start, end uint64) {
 	const most = 1e6 // seconds; Lambda allows 900
 	var took uint64
@@ -82,8 +82,7 @@ func (in *invoked) times(line []byte) (start, end uint64) {
 	return end - min(took, end), end
 }
 
-// context returns the span's own place in its trace, and its parent, if it has
-// one.
+// context returns the trace context of the span, and its parent, if it has one.
 func (in *invoked) context(src *Source, l *Line) (c traceContext, parent [16]byte, hasParent bool) {
 	for rest := in.tracing; len(rest) > 0; {
 		var part []byte
@@ -103,7 +102,7 @@ func (in *invoked) context(src *Source, l *Line) (c traceContext, parent [16]byt
 	if !c.hasTrace {
 		c.xray(l.TraceID)
 	}
-	// What has no trace is one of its own.
+	// A span without a trace gets a trace of its own.
 	if !c.hasTrace {
 		c.hasTrace = true
 		if !uuid(&c.trace, l.RequestID) {
@@ -119,13 +118,13 @@ func (in *invoked) context(src *Source, l *Line) (c traceContext, parent [16]byt
 	return c, parent, hasParent && parent != c.span
 }
 
-// hashOf returns what ids are made of that nobody gave: they must be the same
-// whenever the line is written.
+// hashOf returns a hash for the ids that the line does not have. They must be the
+// same each time the line is encoded.
 func hashOf(src *Source, l *Line) [sha256.Size]byte {
 	return sha256.Sum256(append(append([]byte(src.EnvironmentID), '/'), l.RequestID...))
 }
 
-// uuid copies the digits of a UUID. It reports whether id is one.
+// uuid copies the digits of a UUID. It reports whether id is a UUID.
 func uuid(dst *[32]byte, id []byte) bool {
 	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
 		return false
@@ -139,7 +138,7 @@ func uuid(dst *[32]byte, id []byte) bool {
 	return digits(dst[:], all[:])
 }
 
-// appendSpan appends a line as a Span: an invocation, as its server sees it.
+// appendSpan appends a line as a Span of kind server: an invocation.
 func appendSpan(dst []byte, src *Source, function []byte, l *Line) []byte {
 	var in invoked
 	if l.Parts == 0 {

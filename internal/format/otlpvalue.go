@@ -15,19 +15,19 @@ import (
 const (
 	// maxLevels is how deep a body's objects and arrays may be nested to be
 	// written as values. Each takes up to four levels of JSON and three of
-	// protocol buffers, beside the eight that a body is in; readers may refuse
-	// more than 64 of the one (.NET's System.Text.Json) or 100 of the other.
+	// protocol buffers, in addition to the eight around a body. Readers may reject
+	// more than 64 levels of JSON (.NET's System.Text.Json) or 100 of protocol
+	// buffers.
 	maxLevels = 12
-	// bodyRoom is how many bytes a body written as values may take besides twice
-	// its JSON text. Objects of the size of a platform event's fit.
+	// bodyRoom is how many bytes a body written as values may take in addition to
+	// twice its JSON text. Objects as small as those of platform events fit.
 	bodyRoom = 512
 )
 
-// appendBody appends a body as AnyValue, which ends at end, and behind it the
-// attribute kinetel.body where the body cannot be had back from that. Where all
-// of it would take more than twice the body's text and bodyRoom, or the body is
-// nested too deep, or has a number that is none to a computer, the value is the
-// body's JSON text.
+// appendBody appends a body as AnyValue, which ends at end. If the body cannot be
+// restored from that, the attribute kinetel.body follows. The value is the body's JSON
+// text if both together would take more than twice the body's text and bodyRoom, if
+// the body is nested too deep, or if it has a number that a float64 cannot hold.
 func appendBody(dst, body []byte) (all []byte, end int, text bool) {
 	from := len(dst)
 	w := anyWriter{dst: dst, most: from + 2*len(body) + bodyRoom}
@@ -46,13 +46,13 @@ func appendBody(dst, body []byte) (all []byte, end int, text bool) {
 // anyWriter writes a JSON value as AnyValue.
 type anyWriter struct {
 	dst     []byte
-	most    int  // length of dst that is too long
-	inexact bool // the value cannot be had back from what was written
-	failed  bool // the value must not be written like that
+	most    int  // the longest dst that is allowed
+	inexact bool // the value cannot be restored from what was written
+	failed  bool // the value must not be written as AnyValue
 }
 
-// value writes the value that begins at b[i], and returns the index just after
-// it. b holds well-formed JSON. Where it fails it stops anywhere.
+// value writes the value that begins at b[i], and returns the index just after it. b
+// holds well-formed JSON. If it fails, dst is incomplete.
 func (w *anyWriter) value(b []byte, i, levels int) int {
 	if i >= len(b) || len(w.dst) > w.most {
 		w.failed = true
@@ -119,14 +119,14 @@ func (w *anyWriter) values(b []byte, i, levels int) int {
 	return i + 1
 }
 
-// space passes white space, which AnyValue has no place for.
+// space skips white space, which AnyValue cannot represent.
 func (w *anyWriter) space(b []byte, i int) int {
 	end := scan.Space(b, i)
 	w.inexact = w.inexact || end != i
 	return end
 }
 
-// key writes a name, raw being what stands between its quotes.
+// key writes a name; raw is the text between its quotes.
 func (w *anyWriter) key(raw []byte) {
 	if Valid(raw) {
 		w.dst = append(w.dst, '"')
@@ -135,10 +135,10 @@ func (w *anyWriter) key(raw []byte) {
 		return
 	}
 	w.inexact = true
-	w.dst = appendMended(w.dst, raw)
+	w.dst = appendValidString(w.dst, raw)
 }
 
-// number writes the number that begins at b[i], in the digits that it has.
+// number writes the number that begins at b[i], with the same digits.
 func (w *anyWriter) number(b []byte, i int) int {
 	from, whole := i, true
 	for ; i < len(b); i++ {
@@ -167,7 +167,7 @@ func (w *anyWriter) number(b []byte, i int) int {
 	return i
 }
 
-// isInt64 reports whether an integer is one of 64 bits; -0 is none.
+// isInt64 reports whether an integer fits into 64 bits. It returns false for -0.
 func isInt64(digits []byte) bool {
 	last := "9223372036854775807"
 	if len(digits) > 0 && digits[0] == '-' {
@@ -188,9 +188,9 @@ func stringEnd(b []byte, i int) int {
 	return i + 1
 }
 
-// appendString appends a string as AnyValue, raw being what stands between its
-// quotes. It reports whether the string can be had back from it: from a
-// stringValue by its text, from a bytesValue by event.AppendQuoted.
+// appendString appends a string as AnyValue; raw is the text between its quotes. It
+// reports whether the string can be restored: from a stringValue by its text, from a
+// bytesValue by event.AppendQuoted.
 func appendString(dst, raw []byte) (all []byte, exact bool) {
 	if Valid(raw) {
 		dst = append(dst, `{"stringValue":"`...)
@@ -198,9 +198,9 @@ func appendString(dst, raw []byte) (all []byte, exact bool) {
 		return append(dst, `"}`...), true
 	}
 	text := appendUnescaped(nil, raw)
-	if utf8.Valid(text) { // but for a lone surrogate
+	if utf8.Valid(text) { // the string has a lone surrogate
 		dst = append(dst, `{"stringValue":`...)
-		return append(appendMended(dst, raw), '}'), false
+		return append(appendValidString(dst, raw), '}'), false
 	}
 	quoted := event.AppendQuoted(nil, text)
 	return appendBytes(dst, text), bytes.Equal(quoted[1:len(quoted)-1], raw)
@@ -212,9 +212,9 @@ func appendBytes(dst, b []byte) []byte {
 	return append(dst, `"}`...)
 }
 
-// appendJSONText appends JSON text as AnyValue that holds it as a string. It
-// takes at most twice the text: of what must be escaped, JSON has only what can
-// be in two characters.
+// appendJSONText appends JSON text as an AnyValue with a string. It takes at most
+// twice the bytes of the text: every character of JSON text that must be escaped has
+// an escape of two characters.
 func appendJSONText(dst, text []byte) []byte {
 	if !utf8.Valid(text) {
 		return appendBytes(dst, text)
@@ -237,9 +237,10 @@ func appendJSONText(dst, text []byte) []byte {
 	return append(dst, `"}`...)
 }
 
-// appendMended appends a string with U+FFFD for each byte that is no UTF-8, and
-// for each lone surrogate. But for such bytes it gets no longer.
-func appendMended(dst, raw []byte) []byte {
+// appendValidString appends a string with U+FFFD for each byte that is not UTF-8, and
+// for each lone surrogate; raw is the text between its quotes. Only such bytes make the
+// string longer.
+func appendValidString(dst, raw []byte) []byte {
 	if Valid(raw) {
 		dst = append(dst, '"')
 		dst = append(dst, raw...)
@@ -259,9 +260,9 @@ func appendMended(dst, raw []byte) []byte {
 	return append(dst, '"')
 }
 
-// escapedRune reads what stands behind \u: four hexadecimal digits, and for a
-// surrogate \u and four more. It returns the character and how many bytes it
-// takes; 0 of a lone surrogate.
+// escapedRune reads the text after \u: four hexadecimal digits, and for a surrogate
+// \u and four more. It returns the character and how many bytes it takes; 0 for a
+// lone surrogate.
 func escapedRune(b []byte) (r rune, n int) {
 	r = hex4(b)
 	if !utf16.IsSurrogate(r) {
@@ -283,7 +284,7 @@ func hex4(b []byte) (r rune) {
 	return r
 }
 
-// hexDigit returns the value of a hexadecimal digit, 16 of what is none.
+// hexDigit returns the value of a hexadecimal digit, and 16 for any other character.
 func hexDigit(c byte) byte {
 	switch {
 	case c >= '0' && c <= '9':
@@ -296,7 +297,7 @@ func hexDigit(c byte) byte {
 	return 16
 }
 
-// appendUnescaped appends the text of a string, raw being what stands between its
+// appendUnescaped appends the unescaped text of a string; raw is the text between its
 // quotes. A lone surrogate becomes U+FFFD.
 func appendUnescaped(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); i++ {
@@ -320,7 +321,7 @@ func appendUnescaped(dst, raw []byte) []byte {
 			r, n := escapedRune(raw[i+1:])
 			dst = utf8.AppendRune(dst, r)
 			i += max(n, 4)
-		default: // what stands for itself
+		default: // a quote, backslash or slash
 			dst = append(dst, c)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 // replacement is U+FFFD, the replacement character.
 const replacement = "\uFFFD"
 
-// Valid reports whether JSON text is one that every reader takes: UTF-8, and
-// without the escape of a lone surrogate (\ud800), which RFC 8259 allows and
-// DuckDB and others refuse, because no character is written like that.
+// Valid reports whether every reader accepts the JSON text: whether it is UTF-8 and
+// has no escape of a lone surrogate (\ud800). RFC 8259 allows such an escape; DuckDB
+// and others reject it, because it encodes no character.
 func Valid(text []byte) bool {
 	if !utf8.Valid(text) {
 		return false
@@ -53,8 +53,8 @@ func AppendValid(dst, text []byte) []byte {
 }
 
 // Unit returns how many bytes the first character of JSON text takes, escapes
-// included: a pair of surrogates has 12. Not ok means that AppendValid replaces
-// these bytes.
+// included: a pair of surrogates has 12. If ok is false, AppendValid replaces these
+// bytes.
 func Unit(text []byte) (n int, ok bool) {
 	switch c := text[0]; {
 	case c == '\\' && len(text) >= 6 && text[1] == 'u' && isHex4(text[2:]):
@@ -78,8 +78,8 @@ func isHex4(b []byte) bool {
 	return true
 }
 
-// ReplacedSize returns how many bytes AppendLine makes of a record that is not
-// Valid: of its text with replacements, and of its original. It is 0 for a valid
+// ReplacedSize returns how many bytes AppendLine writes for a record that is not
+// Valid: for its text with replacements, and for its original. It returns 0 for a Valid
 // record.
 func ReplacedSize(record []byte) (size int) {
 	if Valid(record) {
@@ -97,7 +97,7 @@ func ReplacedSize(record []byte) (size int) {
 	return size + base64.StdEncoding.EncodedLen(len(record))
 }
 
-// appendBodyMembers appends the members body and, where the body is not Valid,
+// appendBodyMembers appends the member body and, if the body is not Valid, the member
 // bodyBase64. The body of a part is a string with a piece of JSON text.
 func appendBodyMembers(dst, record []byte, part Part) []byte {
 	dst = append(dst, `,"body":`...)
@@ -106,8 +106,8 @@ func appendBodyMembers(dst, record []byte, part Part) []byte {
 		original = part.Body
 	}
 	valid := original
-	bad := !Valid(original)
-	if bad {
+	replaced := !Valid(original)
+	if replaced {
 		valid = AppendValid(nil, original)
 	}
 	if part.Parts > 0 {
@@ -115,7 +115,7 @@ func appendBodyMembers(dst, record []byte, part Part) []byte {
 	} else {
 		dst = AppendOneLine(dst, valid)
 	}
-	if bad {
+	if replaced {
 		dst = append(dst, `,"bodyBase64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, original)
 		dst = append(dst, '"')

@@ -17,7 +17,7 @@ import (
 	"kinetel/internal/format"
 )
 
-// strict reports whether the strictest readers take text as one JSON value:
+// strict reports whether the strictest readers accept text as one JSON value:
 // UTF-8, and each escaped surrogate with its other half behind it.
 func strict(text []byte) bool {
 	if !json.Valid(text) || !utf8.Valid(text) {
@@ -102,7 +102,7 @@ func TestValid(t *testing.T) {
 }
 
 // anyJSON draws JSON whose strings have any bytes in them that a JSON string can
-// have if nobody asks for UTF-8.
+// have if UTF-8 is not required.
 func anyJSON() *rapid.Generator[[]byte] {
 	bit := rapid.OneOf(
 		rapid.Map(rapid.SliceOfN(rapid.ByteRange(0x80, 0xff), 1, 4), func(b []byte) string { return string(b) }),
@@ -138,8 +138,8 @@ func TestAnyBytesBecomeValid(t *testing.T) {
 	})
 }
 
-// Whatever bytes an event has, and wherever, each line and each payload is one
-// that the strictest reader takes, and the original of the body is there.
+// For any bytes in any place of an event, the strictest reader accepts each line and
+// each payload, and the original of the body is present.
 func TestEveryPayloadIsValid(t *testing.T) {
 	resource := []byte(`{"faas.instance":"` + cloudWatchEnvironment + `","faas.name":"orders"}`)
 	rapid.Check(t, func(t *rapid.T) {

@@ -1,5 +1,5 @@
-// Package guard keeps a panic from ending the process: Lambda takes the end of
-// an extension for a crash and fails the function's invocation.
+// Package guard recovers from panics, so that they do not end the process: Lambda
+// treats the exit of an extension as a crash and fails the function's invocation.
 package guard
 
 import (
@@ -9,20 +9,21 @@ import (
 	"strings"
 )
 
-// What is told of a panic is bounded: its text may have been made of a record.
+// The limits of what is logged of a panic, in bytes. The panic's text may contain a
+// record.
 const (
 	maxText  = 1 << 10
 	maxStack = 4 << 10
 )
 
-// Run calls f and reports whether it returned. Where it panics, the log tells
-// what was being done, with the stack; what f held by a defer is released.
+// Run calls f and reports whether it returned. If f panics, Run logs what was being
+// done, with the stack. Deferred calls in f run as usual.
 func Run(log *slog.Logger, what string, f func()) (ok bool) {
 	defer func() {
 		if ok {
 			return
 		}
-		// nil is for runtime.Goexit, which nobody here calls.
+		// p is nil after runtime.Goexit, which no code here calls.
 		p := recover()
 		log.Error("a fault in Kinetel; the function runs on", "problem", what, "panic", clip(fmt.Sprint(p), maxText),
 			"mend", "please report it, with this line", "stack", clip(string(debug.Stack()), maxStack))

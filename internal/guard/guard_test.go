@@ -13,24 +13,24 @@ import (
 	"kinetel/internal/guard"
 )
 
-// told is what the log tells of a fault.
-type told struct {
+// logLine is the log line of a fault.
+type logLine struct {
 	Level   string `json:"level"`
 	Message string `json:"msg"`
 	Problem string `json:"problem"`
 	Panic   string `json:"panic"`
-	Mend    string `json:"mend"`
+	Fix     string `json:"mend"`
 	Stack   string `json:"stack"`
 }
 
-// run runs f under guard, and returns what came of it. A test that a panic gets
-// through to fails by it.
-func run(t *testing.T, what string, f func()) (ok bool, lines []told) {
+// run runs f under guard, and returns the result and the log. A panic that guard does
+// not recover fails the test.
+func run(t *testing.T, what string, f func()) (ok bool, lines []logLine) {
 	t.Helper()
 	var log bytes.Buffer
 	ok = guard.Run(slog.New(slog.NewJSONHandler(&log, nil)), what, f)
 	for line := range bytes.Lines(log.Bytes()) {
-		var one told
+		var one logLine
 		if err := json.Unmarshal(line, &one); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
@@ -47,16 +47,16 @@ func TestWhatReturnsIsNotTold(t *testing.T) {
 	}
 }
 
-// odd panics when it is asked for its text.
-type odd struct{}
+// textless panics when its text is requested.
+type textless struct{}
 
-func (odd) Error() string { panic("no text") }
+func (textless) Error() string { panic("no text") }
 
 func TestAPanicIsToldAndGoesNoFurther(t *testing.T) {
 	var (
 		list  []int
 		table map[string]int
-		none  *told
+		none  *logLine
 		zero  int
 		shape any = "text"
 	)
@@ -69,7 +69,7 @@ func TestAPanicIsToldAndGoesNoFurther(t *testing.T) {
 		{"an error", func() { panic(errors.New("no disk")) }, "no disk"},
 		{"a number", func() { panic(7) }, "7"},
 		{"nothing", func() { panic(nil) }, "nil"},
-		{"an error that has no text", func() { panic(odd{}) }, "PANIC"},
+		{"an error that has no text", func() { panic(textless{}) }, "PANIC"},
 		{"an index out of range", func() { list[zero] = 1 }, "index out of range"},
 		{"a map that is nil", func() { table["a"] = 1 }, "nil map"},
 		{"a nil pointer", func() { none.Stack = "" }, "nil pointer"},
@@ -87,13 +87,13 @@ func TestAPanicIsToldAndGoesNoFurther(t *testing.T) {
 				t.Fatalf("told %v", lines)
 			}
 			line := lines[0]
-			if line.Level != "ERROR" || line.Message != "a fault in Kinetel; the function runs on" || line.Problem != "count to three" || line.Mend == "" {
+			if line.Level != "ERROR" || line.Message != "a fault in Kinetel; the function runs on" || line.Problem != "count to three" || line.Fix == "" {
 				t.Errorf("the log tells %+v", line)
 			}
 			if !strings.Contains(line.Panic, tt.says) {
 				t.Errorf("the panic is told as %q, want %q in it", line.Panic, tt.says)
 			}
-			// Where it was: in this very function.
+			// The fault is in this function.
 			if !strings.Contains(line.Stack, "TestAPanicIsToldAndGoesNoFurther") || !strings.Contains(line.Stack, "guard_test.go:") {
 				t.Errorf("the stack does not show where it was: %s", line.Stack)
 			}
@@ -101,7 +101,7 @@ func TestAPanicIsToldAndGoesNoFurther(t *testing.T) {
 	}
 }
 
-// deep panics with many frames above.
+// deep panics below many stack frames.
 func deep(n int) int {
 	if n == 0 {
 		bottom()
@@ -120,13 +120,13 @@ func TestTheStackIsBounded(t *testing.T) {
 	if len(stack) < 1<<10 || len(stack) > 4<<10+len("…") {
 		t.Errorf("the stack is told in %d bytes", len(stack))
 	}
-	// It is the end where the fault is that is told.
+	// The log has the end of the stack where the fault is.
 	if !strings.Contains(stack, "guard_test.bottom") {
 		t.Errorf("the stack does not show where it was: %s", stack)
 	}
 }
 
-// What panics may have held the function's telemetry in its hands.
+// A panic's text may contain the function's telemetry.
 func TestThePanicsTextIsBounded(t *testing.T) {
 	for _, long := range []string{strings.Repeat("x", 1<<20), strings.Repeat("é", 1<<19)} {
 		_, lines := run(t, "shout", func() { panic(long) })
@@ -168,7 +168,7 @@ func TestGuardsInGuards(t *testing.T) {
 		}
 	})
 	t.Run("what panics afterwards is the outer one's", func(t *testing.T) {
-		var inside []told
+		var inside []logLine
 		ok, lines := run(t, "outer", func() {
 			_, inside = run(t, "inner", func() { panic("inside") })
 			panic("outside")

@@ -10,37 +10,37 @@ import (
 
 const (
 	// maxWait is the longest time between the end of an init or a restore and the
-	// platform.start of the invocation that waited for it: milliseconds, and the
-	// order of the two events is not certain.
+	// platform.start of the invocation that waited for it. It is milliseconds in
+	// practice, and the order of the two events is not certain.
 	maxWait = time.Second
-	// maxInit is Lambda's limit for an init on demand, and for the hooks of a
+	// maxInit is Lambda's time limit for an init on demand, and for the hooks of a
 	// restore.
 	maxInit = 10 * time.Second
 )
 
-// initialization is what is known of the environment's init, or, with SnapStart,
-// of its restore.
+// initialization is the environment's init, or, with SnapStart, its restore, as far
+// as it is known.
 type initialization struct {
 	kind       string // Lambda's initializationType; empty: not known
 	inInvoke   bool   // it ran inside an invocation, after a failed one
 	begun, end time.Time
 }
 
-// SetInitType sets how the environment was initialised, as far as it is known
-// before Lambda's events say so; empty: not known.
+// SetInitType sets how the environment was initialised, if that is known before
+// Lambda's events come; empty: not known.
 func (t *Tracker) SetInitType(kind string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.init.kind = kind
 }
 
-// Initialized notes an event of the environment's init or restore.
+// Initialized records an event of the environment's init or restore.
 func (t *Tracker) Initialized(ev *event.Event) {
 	var record struct {
 		InitializationType string `json:"initializationType"`
 		Phase              string `json:"phase"`
 	}
-	_ = json.Unmarshal(ev.Record, &record) // what cannot be read says nothing
+	_ = json.Unmarshal(ev.Record, &record) // a record that cannot be parsed has no such members
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := &t.init
@@ -62,11 +62,11 @@ func (t *Tracker) Initialized(ev *event.Event) {
 	}
 }
 
-// awaited reports whether an invocation waited for the init, or the restore. nil
-// is one that began in an earlier process. reported says whether its
-// platform.report has the duration of either: Lambda's reports of the first
-// invocation have it also where the init was over long before, and the reports of
-// invocations that failed may lack it.
+// awaited reports whether an invocation waited for the init or the restore. in is
+// nil if the invocation began in an earlier process. reported is whether its
+// platform.report has the duration of the init or the restore. That alone is not
+// enough: Lambda's report of the first invocation has it even if the init was over
+// long before, and the report of a failed invocation may lack it.
 func (i *initialization) awaited(in *invocation, reported bool) bool {
 	first := in != nil && in.order == 1
 	switch config.Initialization(i.kind) {

@@ -11,9 +11,9 @@ import (
 	"kinetel/internal/invocation"
 )
 
-// said is an event of the environment, so long before or after the first
-// platform.start.
-type said struct {
+// timedEvent is an event of the environment's init or restore, with its time before or
+// after the first platform.start.
+type timedEvent struct {
 	after  time.Duration
 	kind   string
 	record string
@@ -23,17 +23,17 @@ func initEvent(kind, initType, phase string) string {
 	return fmt.Sprintf(`{"initializationType":%q,"phase":%q,"status":"success"}`, initType, phase)
 }
 
-// inits are the events of an init.
-func inits(initType, phase string, begun, end time.Duration) []said {
-	return []said{
+// inits returns the events of an init.
+func inits(initType, phase string, begun, end time.Duration) []timedEvent {
+	return []timedEvent{
 		{begun, event.TypePlatformInitStart, initEvent("initStart", initType, phase)},
 		{end, "platform.initRuntimeDone", initEvent("initRuntimeDone", initType, phase)},
 		{end, event.TypePlatformInitReport, initEvent("initReport", initType, phase)},
 	}
 }
 
-func restore(begun, end time.Duration) []said {
-	return []said{
+func restore(begun, end time.Duration) []timedEvent {
+	return []timedEvent{
 		{begun, event.TypePlatformRestoreStart, `{"functionName":"orders"}`},
 		{end, "platform.restoreRuntimeDone", `{"status":"success"}`},
 		{end, event.TypePlatformRestoreReport, `{"status":"success","metrics":{"durationMs":20.5}}`},
@@ -49,9 +49,9 @@ func TestColdStart(t *testing.T) {
 	)
 	for _, tt := range []struct {
 		name    string
-		kind    string // AWS_LAMBDA_INITIALIZATION_TYPE
-		before  []said // platform.start
-		after   []said
+		kind    string       // AWS_LAMBDA_INITIALIZATION_TYPE
+		before  []timedEvent // platform.start
+		after   []timedEvent
 		metrics string // of the first invocation
 		want    bool
 	}{
@@ -66,7 +66,7 @@ func TestColdStart(t *testing.T) {
 
 		{"initialised before it was needed", "on-demand", inits("on-demand", "init", -60*s, -59*s), nil, initMs, false},
 		{"the same, shortly before", "on-demand", inits("on-demand", "init", -3*s, -2*s), nil, initMs, false},
-		{"the same, its report comes with the invocation", "on-demand", []said{inits("on-demand", "init", -60*s, 0)[0], inits("on-demand", "init", -60*s, -ms)[2]}, nil, initMs, false},
+		{"the same, its report comes with the invocation", "on-demand", []timedEvent{inits("on-demand", "init", -60*s, 0)[0], inits("on-demand", "init", -60*s, -ms)[2]}, nil, initMs, false},
 		{"the same, without its report", "on-demand", inits("on-demand", "init", -60*s, -59*s)[:2], nil, initMs, false},
 		{"the same, of unknown type", "", inits("", "init", -60*s, -59*s), nil, initMs, false},
 		{"the same, the events come later", "on-demand", nil, inits("on-demand", "init", -60*s, -59*s), initMs, false},
@@ -96,7 +96,7 @@ func TestColdStart(t *testing.T) {
 			start := time.Date(2026, 9, 21, 10, 0, 0, 0, time.UTC)
 			var tracker invocation.Tracker
 			tracker.SetInitType(tt.kind)
-			take := func(all []said) {
+			track := func(all []timedEvent) {
 				for _, one := range all {
 					tracker.Initialized(&event.Event{Type: []byte(one.kind), Record: []byte(one.record), Received: start.Add(one.after)})
 				}
@@ -107,15 +107,15 @@ func TestColdStart(t *testing.T) {
 			},
 			) {
 				t.Helper()
-				told, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q,"status":"success","metrics":{%s}}`, request, metrics))
-				if err := json.Unmarshal(told.Body, &b); err != nil || !ok || b.ColdStart == nil {
-					t.Fatalf("%s, %v", told.Body, err)
+				summary, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q,"status":"success","metrics":{%s}}`, request, metrics))
+				if err := json.Unmarshal(summary.Body, &b); err != nil || !ok || b.ColdStart == nil {
+					t.Fatalf("%s, %v", summary.Body, err)
 				}
 				return b
 			}
-			take(tt.before)
+			track(tt.before)
 			tracker.Started("one", startOf("one", start.Format(event.TimeFormat), ""))
-			take(tt.after)
+			track(tt.after)
 			tracker.Started("two", startOf("two", start.Add(20*ms).Format(event.TimeFormat), ""))
 			first := report("one", tt.metrics)
 			if *first.ColdStart != tt.want {
@@ -138,7 +138,7 @@ func TestColdStart(t *testing.T) {
 	}
 }
 
-// Lambda reports a tenant with each of an invocation's platform events.
+// Lambda sends the tenant with each of an invocation's platform events.
 func TestTheTenantOfAnInvocation(t *testing.T) {
 	start := func(t *invocation.Tracker, record string) {
 		t.Started("r", &event.Event{Type: []byte(event.TypePlatformStart), Record: []byte(record)})
@@ -158,13 +158,13 @@ func TestTheTenantOfAnInvocation(t *testing.T) {
 			if tt.done != "" {
 				tracker.RuntimeDone("r", []byte(tt.done))
 			}
-			var told invocation.Summary
+			var summary invocation.Summary
 			if tt.report != "" {
-				told, _ = tracker.Reported([]byte(tt.report))
+				summary, _ = tracker.Reported([]byte(tt.report))
 			} else {
-				told = tracker.Ended()[0]
+				summary = tracker.Ended()[0]
 			}
-			if body := string(told.Body); !strings.Contains(body, tt.want) || strings.Contains(body, "tenantId") != (tt.want != "") {
+			if body := string(summary.Body); !strings.Contains(body, tt.want) || strings.Contains(body, "tenantId") != (tt.want != "") {
 				t.Errorf("%s, want %s", body, tt.want)
 			}
 		})
@@ -183,8 +183,8 @@ func TestTheExtensionsOverhead(t *testing.T) {
 		{`[{"name":7,"durationMs":1}]`, ""},
 	} {
 		var tracker invocation.Tracker
-		told, ok := tracker.Reported([]byte(`{"requestId":"r","spans":` + tt.spans + `,"status":"success"}`))
-		body := string(told.Body)
+		summary, ok := tracker.Reported([]byte(`{"requestId":"r","spans":` + tt.spans + `,"status":"success"}`))
+		body := string(summary.Body)
 		if !ok || !strings.Contains(body, tt.want) || strings.Contains(body, "extensionOverheadMs") != (tt.want != "") || strings.Contains(body, "spans") || !strings.Contains(body, "success") {
 			t.Errorf("of %s is told %s, want %s", tt.spans, body, tt.want)
 		}

@@ -1,5 +1,6 @@
-// Package invocation tells of each invocation as a whole, in one event by which a
-// consumer knows that it has all of it: kinetel.invocation.
+// Package invocation makes one event for each invocation as a whole:
+// kinetel.invocation. With it a consumer can check that it has all events of the
+// invocation.
 package invocation
 
 import (
@@ -18,9 +19,9 @@ import (
 	"kinetel/internal/order"
 )
 
-// Tracker follows invocations from their platform.start to their
-// platform.report, which comes after the extension has let them go. It is safe
-// for concurrent use; its zero value knows of none.
+// Tracker tracks invocations from their platform.start to their platform.report,
+// which comes after the extension has released them. It is safe for concurrent use;
+// its zero value is ready to use.
 type Tracker struct {
 	durations ledger.Durations
 
@@ -28,35 +29,35 @@ type Tracker struct {
 	init   initialization
 	open   map[string]*invocation // by request
 	first  *invocation            // of the process; nil: none has begun
-	begun  int                    // how many there ever were
+	begun  int                    // how many have begun so far
 	recent [16]release
 	next   int
 	all    int64
 	held   int64
 }
 
-// maxOpen bounds the invocations that are followed. On demand there is one, and
-// one or two whose report is yet to come; on Managed Instances there may be as
-// many as the environment runs at once.
+// maxOpen is how many invocations are tracked at most. On demand there is one, and
+// one or two whose report is yet to come; on Managed Instances there may be as many
+// as the environment runs at once.
 const maxOpen = 4096
 
-// invocation is one that has begun and is not reported.
+// invocation is an invocation that has begun and is not yet reported.
 type invocation struct {
 	request string
 	trace   string          // X-Ray's id; empty: none
-	order   int             // among all that have begun
-	start   string          // when, as Lambda wrote it
-	begun   time.Time       // the same
-	tracing json.RawMessage // of its platform.start
-	tenant  string          // the same; empty: none
+	order   int             // its number among all that have begun, from 1
+	start   string          // the time of its platform.start, as Lambda wrote it
+	begun   time.Time       // the same time
+	tracing json.RawMessage // from its platform.start
+	tenant  string          // from its platform.start; empty: none
 	done    []byte          // the record of its platform.runtimeDone
 
-	events      int64 // that were numbered as its own
-	bytes       int64 // of their records
-	first, last uint64
+	events      int64  // how many sequence numbers its events have
+	bytes       int64  // of the events' records
+	first, last uint64 // sequence numbers
 }
 
-// Started notes that an invocation has begun, from its platform.start.
+// Started records that an invocation has begun, from its platform.start.
 func (t *Tracker) Started(request string, ev *event.Event) {
 	if request == "" {
 		return
@@ -65,7 +66,7 @@ func (t *Tracker) Started(request string, ev *event.Event) {
 		Tracing  json.RawMessage `json:"tracing"`
 		TenantID string          `json:"tenantId"`
 	}
-	_ = json.Unmarshal(ev.Record, &record) // what cannot be read has none
+	_ = json.Unmarshal(ev.Record, &record) // a record that cannot be parsed has neither
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	in := t.open[request]
@@ -94,7 +95,7 @@ func (t *Tracker) byAge() []*invocation {
 	return all
 }
 
-// RuntimeDone notes the record of an invocation's platform.runtimeDone.
+// RuntimeDone records an invocation's platform.runtimeDone.
 func (t *Tracker) RuntimeDone(request string, record []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,8 +104,8 @@ func (t *Tracker) RuntimeDone(request string, record []byte) {
 	}
 }
 
-// Counted notes that an event of an invocation has got the numbers from first to
-// last, and how large its record is.
+// Counted records that an event of an invocation has the sequence numbers from first
+// to last, and a record of this size in bytes.
 func (t *Tracker) Counted(request string, first, last uint64, size int) {
 	if request == "" {
 		return
@@ -115,7 +116,7 @@ func (t *Tracker) Counted(request string, first, last uint64, size int) {
 	if in == nil {
 		return
 	}
-	if in.events == 0 || first <= in.last { // a restore began the numbers anew
+	if in.events == 0 || first <= in.last { // after a restore the numbers begin again at 1
 		in.first, in.events, in.bytes = first, 0, 0
 	}
 	in.events += int64(last + 1 - first)
@@ -123,37 +124,37 @@ func (t *Tracker) Counted(request string, first, last uint64, size int) {
 	in.last = last
 }
 
-// Ended forgets all invocations that have begun and were not reported, and
-// returns what there is to tell of them, the oldest first.
-func (t *Tracker) Ended() (told []Summary) {
+// Ended removes all invocations that have begun and were not reported. It returns
+// their summaries, the oldest first.
+func (t *Tracker) Ended() (summaries []Summary) {
 	t.mu.Lock()
 	open := t.byAge()
 	t.open = nil
 	t.mu.Unlock()
 	for _, in := range open {
 		var b body
-		_ = json.Unmarshal(in.done, &b.report) // nothing, where its runtime was not done
+		_ = json.Unmarshal(in.done, &b.report) // fails if its runtime was not done: then the report is empty
 		b.RequestID, b.Unreported = in.request, true
-		told = append(told, t.summary(&b, in))
+		summaries = append(summaries, t.summary(&b, in))
 	}
-	return told
+	return summaries
 }
 
-// Told is the body of a kinetel.invocation.
+// Summary is a kinetel.invocation.
 type Summary struct {
 	Request string
 	Trace   string // X-Ray's id; empty: not known
 	Body    []byte // JSON
 }
 
-// release is what became of an invocation.
+// release is how an invocation was released.
 type release struct {
 	request string
 	held    time.Duration
 	why     flush.Reason
 }
 
-// Released notes that an invocation was let go, how long it was held after its
+// Released records that an invocation was released, how long it was held after its
 // runtime was done, and why.
 func (t *Tracker) Released(request string, held time.Duration, why flush.Reason) {
 	t.durations.Note(held)
@@ -167,7 +168,7 @@ func (t *Tracker) Released(request string, held time.Duration, why flush.Reason)
 	t.next = (t.next + 1) % len(t.recent)
 }
 
-// Held returns how long invocations were held so far.
+// Held returns how many invocations were released and held so far, and for how long.
 func (t *Tracker) Held() ledger.Held {
 	ms := t.durations.Quantiles()
 	t.mu.Lock()
@@ -175,15 +176,16 @@ func (t *Tracker) Held() ledger.Held {
 	return ledger.Held{Invocations: t.all, Held: t.held, Ms: ms}
 }
 
-// Period returns how many invocations there were since it was called last, and
-// how long they were held.
+// Period returns how many invocations there were since its last call, and how long
+// they were held.
 func (t *Tracker) Period() (invocations int, held ledger.Quantiles) { return t.durations.Period() }
 
-// released returns what became of one of the last invocations.
+// released returns how one of the last invocations was released; false: it is not
+// known.
 func (t *Tracker) released(request string) (release, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range t.recent { // the newest first: Lambda tries a request again under its id
+	for i := range t.recent { // the newest first: Lambda retries a request under its id
 		r := t.recent[(t.next-1-i+2*len(t.recent))%len(t.recent)]
 		if r.request == request {
 			return r, true
@@ -192,9 +194,9 @@ func (t *Tracker) released(request string) (release, bool) {
 	return release{}, false
 }
 
-// report is what of a platform.report's record is told again (AWS
-// documentation, Telemetry API event schema reference). Numbers stay as they
-// are written.
+// report is the part of a platform.report's record that a kinetel.invocation repeats
+// (AWS documentation, Telemetry API event schema reference). Numbers stay as Lambda
+// wrote them.
 type report struct {
 	RequestID string `json:"requestId"`
 	TenantID  string `json:"tenantId,omitempty"`
@@ -209,10 +211,10 @@ type report struct {
 		MemorySizeMB            json.Number `json:"memorySizeMB,omitempty"`
 		MaxMemoryUsedMB         json.Number `json:"maxMemoryUsedMB,omitempty"`
 	} `json:"metrics"`
-	Spans []span `json:"spans,omitempty"` // read only
+	Spans []span `json:"spans,omitempty"` // parsed, never emitted
 }
 
-// span is a part of an invocation. Of these only one is emitted, as a number.
+// span is a part of an invocation. Only the extensionOverhead is emitted, as a number.
 type span struct {
 	Name       string      `json:"name"`
 	DurationMs json.Number `json:"durationMs"`
@@ -223,48 +225,48 @@ const extensionOverhead = "extensionOverhead"
 // body is the body of a kinetel.invocation.
 type body struct {
 	report
-	ColdStart *bool           `json:"coldStart,omitempty"` // it waited for an init or a restore
+	ColdStart *bool           `json:"coldStart,omitempty"` // whether it waited for an init or a restore
 	InitType  string          `json:"initType,omitempty"`  // of its environment
 	Start     string          `json:"start,omitempty"`
 	Tracing   json.RawMessage `json:"tracing,omitempty"`
-	// ExtensionOverheadMs is how long extensions took after the runtime was done.
+	// ExtensionOverheadMs is how long extensions ran after the runtime was done.
 	ExtensionOverheadMs json.Number `json:"extensionOverheadMs,omitempty"`
-	// Events is how many sequence numbers its events took, of those from FirstSeq
-	// to LastSeq; Bytes are those of their records as Lambda sent them.
+	// Events is how many of the sequence numbers from FirstSeq to LastSeq belong to
+	// its events. Bytes is the size of their records as Lambda sent them.
 	Events     *int64       `json:"events,omitempty"`
 	Bytes      *int64       `json:"bytes,omitempty"`
 	FirstSeq   uint64       `json:"firstSeq,omitempty"`
 	LastSeq    uint64       `json:"lastSeq,omitempty"`
 	HeldMs     *float64     `json:"heldMs,omitempty"`
-	Hold       flush.Reason `json:"hold,omitempty"` // why it was held, or not
+	Hold       flush.Reason `json:"hold,omitempty"` // why it was held or not
 	Unreported bool         `json:"unreported,omitempty"`
 }
 
-// Reported returns the kinetel.invocation that a platform.report completes;
-// nothing where its record does not name a request.
-func (t *Tracker) Reported(record []byte) (told Summary, ok bool) {
+// Reported returns the kinetel.invocation that a platform.report completes. ok is
+// false if its record does not name a request.
+func (t *Tracker) Reported(record []byte) (s Summary, ok bool) {
 	var b body
-	// A member of an odd type leaves the others.
-	odd := (*json.UnmarshalTypeError)(nil)
-	if err := json.Unmarshal(record, &b.report); err != nil && !errors.As(err, &odd) || b.RequestID == "" {
+	// If a member has an unexpected type, the others are still parsed.
+	wrongType := (*json.UnmarshalTypeError)(nil)
+	if err := json.Unmarshal(record, &b.report); err != nil && !errors.As(err, &wrongType) || b.RequestID == "" {
 		return Summary{}, false
 	}
 	t.mu.Lock()
 	in := t.open[b.RequestID]
 	delete(t.open, b.RequestID)
 	m := &b.Metrics
-	began := in
-	if began == nil && t.first != nil && t.first.request == b.RequestID {
-		began = t.first // its report was sent again
+	begun := in
+	if begun == nil && t.first != nil && t.first.request == b.RequestID {
+		begun = t.first // its report was sent again
 	}
-	cold := t.init.awaited(began, m.InitDurationMs != "" || m.RestoreDurationMs != "" || m.BilledRestoreDurationMs != "")
+	cold := t.init.awaited(begun, m.InitDurationMs != "" || m.RestoreDurationMs != "" || m.BilledRestoreDurationMs != "")
 	t.mu.Unlock()
 	b.ColdStart = &cold
 	return t.summary(&b, in), true
 }
 
-// tell completes a body with what is known of the invocation, nil being nothing:
-// it began in an earlier process.
+// summary completes a body with what is known of the invocation. in is nil if it
+// began in an earlier process: nothing is known then.
 func (t *Tracker) summary(b *body, in *invocation) Summary {
 	trace := ""
 	if in != nil {
@@ -288,6 +290,6 @@ func (t *Tracker) summary(b *body, in *invocation) Summary {
 		ms := ledger.Milliseconds(r.held)
 		b.HeldMs, b.Hold = &ms, r.why
 	}
-	text, _ := json.Marshal(b) // texts and numbers that were JSON before
+	text, _ := json.Marshal(b) // cannot fail: its strings and numbers come from JSON
 	return Summary{b.RequestID, trace, text}
 }

@@ -23,14 +23,14 @@ const ms = time.Millisecond
 // request is the request of the records below.
 const request = "6f0c0c5e-1111-4222-8333-444455556666"
 
-// released is a Tracker that has let request go.
+// released returns a Tracker in which request was released.
 func released(held time.Duration, why flush.Reason) *invocation.Tracker {
 	var t invocation.Tracker
 	t.Released(request, held, why)
 	return &t
 }
 
-// The records are of the shapes that Lambda sends, whatever the function is.
+// The records have the shapes that Lambda sends, for any function.
 func TestTheBodyOfAnInvocation(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -134,13 +134,13 @@ func TestReportsThatNameNoRequestAreNotTold(t *testing.T) {
 		"", " ", "null", "7", `"text"`, "[]", "{}", `{"status":"success"}`, `{"requestId":""}`, `{"requestId":null}`, `{"requestId":7}`,
 		`{"requestId":"` + request + `"`, `{"requestId":"` + request + `"}}`,
 	} {
-		if told, ok := tracker.Reported([]byte(record)); ok || told.Body != nil {
-			t.Errorf("of %q is told %s", record, told)
+		if summary, ok := tracker.Reported([]byte(record)); ok || summary.Body != nil {
+			t.Errorf("of %q is told %s", record, summary)
 		}
 	}
 }
 
-// What Lambda makes of a member one day does not take the others away.
+// If Lambda changes the type of a member, the others are still read.
 func TestMembersOfOtherTypesLeaveTheOthers(t *testing.T) {
 	for _, tt := range []struct{ name, record, want string }{
 		{
@@ -173,19 +173,19 @@ func TestMembersOfOtherTypesLeaveTheOthers(t *testing.T) {
 	}
 }
 
-// held returns heldMs and hold of a request's body, "" where it has none.
+// held returns heldMs and hold of a request's body, "" if it has none.
 func held(t *testing.T, tracker *invocation.Tracker, request string) string {
 	t.Helper()
-	told, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q,"status":"success"}`, request))
+	summary, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q,"status":"success"}`, request))
 	var b struct {
 		HeldMs *float64 `json:"heldMs"`
 		Hold   *string  `json:"hold"`
 	}
-	if err := json.Unmarshal(told.Body, &b); !ok || err != nil {
-		t.Fatalf("%s: %v", told.Body, err)
+	if err := json.Unmarshal(summary.Body, &b); !ok || err != nil {
+		t.Fatalf("%s: %v", summary.Body, err)
 	}
 	if (b.HeldMs == nil) != (b.Hold == nil) {
-		t.Fatalf("half of it is told: %s", told.Body)
+		t.Fatalf("half of it is told: %s", summary.Body)
 	}
 	if b.HeldMs == nil {
 		return ""
@@ -209,7 +209,7 @@ func TestTheLast16AreRemembered(t *testing.T) {
 	}
 }
 
-// Lambda tries an asynchronous invocation that failed again under the same id.
+// Lambda retries an asynchronous invocation that failed under the same id.
 func TestARequestThatIsTriedAgainIsTheLatest(t *testing.T) {
 	for _, between := range []int{0, 1, 5, 14, 15, 16, 30} {
 		for _, before := range []int{0, 7, 15} {
@@ -282,7 +282,7 @@ func TestPeriodIsOfAllInvocationsSinceTheLastOne(t *testing.T) {
 	check(2, ledger.Quantiles{P50: 0, P99: 0, Max: 40})
 	tracker.Released("c", 0, flush.Busy)
 	check(1, ledger.Quantiles{})
-	// It takes nothing from what is told of the whole.
+	// Period does not reset the totals.
 	if got := tracker.Held(); got.Invocations != 3 || got.Held != 1 || got.Ms.Max != 40 {
 		t.Errorf("held: %+v", got)
 	}
@@ -296,10 +296,10 @@ func TestTrackerIsSafeForManyGoroutines(t *testing.T) {
 			for i := range 200 {
 				request := fmt.Sprintf("%d-%d", g, i)
 				tracker.Released(request, time.Duration(g)*ms, flush.End)
-				// Others may have driven it out, but what is told is its own.
-				told, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q}`, request))
-				if has := fmt.Sprintf(`"heldMs":%d,"hold":"end"}`, g); !ok || strings.Contains(string(told.Body), "heldMs") && !strings.HasSuffix(string(told.Body), has) {
-					t.Errorf("of %s is told %s", request, told.Body)
+				// Others may have displaced the release, but the values are never another's.
+				summary, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q}`, request))
+				if has := fmt.Sprintf(`"heldMs":%d,"hold":"end"}`, g); !ok || strings.Contains(string(summary.Body), "heldMs") && !strings.HasSuffix(string(summary.Body), has) {
+					t.Errorf("of %s is told %s", request, summary.Body)
 				}
 				tracker.Held()
 			}
@@ -311,8 +311,8 @@ func TestTrackerIsSafeForManyGoroutines(t *testing.T) {
 	}
 }
 
-// Whatever the record is, what is told is one JSON object that has what a
-// consumer counts on, on one line.
+// For any record, the body is one JSON object on one line, with the members that a
+// consumer relies on.
 func TestAnyRecordIsToldOrNot(t *testing.T) {
 	member := rapid.OneOf(
 		rapid.SampledFrom([]string{
@@ -324,7 +324,7 @@ func TestAnyRecordIsToldOrNot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		record := "{" + strings.Join(rapid.SliceOfN(member, 0, 6).Draw(t, "members"), ",") + "}"
 		tracker := released(ms, flush.End)
-		told, ok := tracker.Reported([]byte(record))
+		summary, ok := tracker.Reported([]byte(record))
 		if !ok {
 			if json.Valid([]byte(record)) && strings.HasPrefix(record, `{"requestId":"r"`) && strings.Count(strings.ToLower(record), "requestid") == 1 {
 				t.Fatalf("nothing is told of %s", record)
@@ -337,16 +337,16 @@ func TestAnyRecordIsToldOrNot(t *testing.T) {
 			ColdStart *bool           `json:"coldStart"`
 			Metrics   json.RawMessage `json:"metrics"`
 		}
-		if err := json.Unmarshal(told.Body, &b); err != nil || b.RequestID == nil || *b.RequestID == "" || b.ColdStart == nil || b.Metrics[0] != '{' {
-			t.Fatalf("of %s is told %s: %v", record, told.Body, err)
+		if err := json.Unmarshal(summary.Body, &b); err != nil || b.RequestID == nil || *b.RequestID == "" || b.ColdStart == nil || b.Metrics[0] != '{' {
+			t.Fatalf("of %s is told %s: %v", record, summary.Body, err)
 		}
-		if strings.ContainsAny(string(told.Body), "\n\r") {
-			t.Fatalf("%q is more than one line", told)
+		if strings.ContainsAny(string(summary.Body), "\n\r") {
+			t.Fatalf("%q is more than one line", summary)
 		}
 	})
 }
 
-// startOf is a platform.start.
+// startOf returns a platform.start.
 func startOf(request, at, trace string) *event.Event {
 	return &event.Event{
 		Time: []byte(at), Type: []byte(event.TypePlatformStart), RequestID: request, TraceID: trace,
@@ -354,33 +354,33 @@ func startOf(request, at, trace string) *event.Event {
 	}
 }
 
-// reportOf is the record of a platform.report.
+// reportOf returns the record of a platform.report.
 func reportOf(request string) []byte {
 	return fmt.Appendf(nil, `{"requestId":%q,"status":"success","metrics":{"durationMs":5}}`, request)
 }
 
 func TestAnInvocationCountsItsEvents(t *testing.T) {
 	var tracker invocation.Tracker
-	tracker.Counted("a", 1, 1, 1000) // before it began: an earlier attempt's
+	tracker.Counted("a", 1, 1, 1000) // before it began: from an earlier attempt
 	tracker.Started("a", startOf("a", "2026-11-22T20:15:00.000Z", "1-5759e988-bd862e3fe1be46a994272793"))
 	tracker.Counted("a", 3, 3, 100)
-	tracker.Counted("", 4, 4, 10) // nobody's
+	tracker.Counted("", 4, 4, 10) // of no request
 	tracker.Started("b", startOf("b", "2026-11-22T20:15:01.000Z", ""))
 	tracker.Counted("b", 5, 5, 7)
 	tracker.Counted("a", 6, 8, 3_000_000) // in parts
 	tracker.Counted("c", 9, 9, 5)         // of which nothing is known
 
-	told, ok := tracker.Reported(reportOf("a"))
+	summary, ok := tracker.Reported(reportOf("a"))
 	const want = `{"requestId":"a","status":"success","metrics":{"durationMs":5},"coldStart":false,"start":"2026-11-22T20:15:00.000Z",` +
 		`"tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"},"events":4,"bytes":3000100,"firstSeq":3,"lastSeq":8}`
-	if diff := cmp.Diff(want, string(told.Body)); !ok || diff != "" {
+	if diff := cmp.Diff(want, string(summary.Body)); !ok || diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)
 	}
-	if told.Request != "a" || told.Trace != "1-5759e988-bd862e3fe1be46a994272793" {
-		t.Errorf("it is told of %q, trace %q", told.Request, told.Trace)
+	if summary.Request != "a" || summary.Trace != "1-5759e988-bd862e3fe1be46a994272793" {
+		t.Errorf("it is told of %q, trace %q", summary.Request, summary.Trace)
 	}
 
-	// Sent again, it is known as one that began elsewhere.
+	// If the report is sent again, the invocation counts as one of an earlier process.
 	again, ok := tracker.Reported(reportOf("a"))
 	if diff := cmp.Diff(`{"requestId":"a","status":"success","metrics":{"durationMs":5},"coldStart":false}`, string(again.Body)); !ok || diff != "" {
 		t.Errorf("body of a report that is sent again (-want +got):\n%s", diff)
@@ -399,8 +399,8 @@ func TestInvocationsWithoutAReportAreToldInTheEnd(t *testing.T) {
 	tracker.Released("cut", 5*ms, flush.End)
 
 	var got []string
-	for _, told := range tracker.Ended() {
-		got = append(got, told.Request+" "+told.Trace+" "+string(told.Body))
+	for _, summary := range tracker.Ended() {
+		got = append(got, summary.Request+" "+summary.Trace+" "+string(summary.Body))
 	}
 	const of = `"start":"2026-11-22T20:15:00.000Z","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1-a-%s;Sampled=1"},"events":1,"bytes":10,"firstSeq":1,"lastSeq":1,`
 	want := []string{
@@ -415,7 +415,7 @@ func TestInvocationsWithoutAReportAreToldInTheEnd(t *testing.T) {
 	}
 }
 
-// A Lambda that never reports must not take memory for ever.
+// If Lambda never sends reports, the memory is bounded all the same.
 func TestTheOldestInvocationIsForgottenFirst(t *testing.T) {
 	var tracker invocation.Tracker
 	const most = 4096
@@ -429,28 +429,28 @@ func TestTheOldestInvocationIsForgottenFirst(t *testing.T) {
 	}
 }
 
-// Lambda tries an asynchronous invocation that failed again, under its id.
+// Lambda retries an asynchronous invocation that failed, under its id.
 func TestARequestThatIsTriedAgainCountsAnew(t *testing.T) {
 	var tracker invocation.Tracker
 	for attempt := range uint64(2) {
 		tracker.Started("a", startOf("a", "2026-11-22T20:15:00.000Z", ""))
 		tracker.Counted("a", 10*attempt+1, 10*attempt+2, 1)
-		told, _ := tracker.Reported(reportOf("a"))
-		if want := fmt.Sprintf(`"events":2,"bytes":1,"firstSeq":%d,"lastSeq":%d}`, 10*attempt+1, 10*attempt+2); !strings.HasSuffix(string(told.Body), want) {
-			t.Errorf("attempt %d: told is %s, want … %s", attempt+1, told.Body, want)
+		summary, _ := tracker.Reported(reportOf("a"))
+		if want := fmt.Sprintf(`"events":2,"bytes":1,"firstSeq":%d,"lastSeq":%d}`, 10*attempt+1, 10*attempt+2); !strings.HasSuffix(string(summary.Body), want) {
+			t.Errorf("attempt %d: told is %s, want … %s", attempt+1, summary.Body, want)
 		}
 	}
 }
 
-// What was numbered before a restore has numbers of another environment.
+// Events that were numbered before a restore have numbers of another environment.
 func TestAnInvocationThatNumbersBeganAnewInIsCountedFromThere(t *testing.T) {
 	var tracker invocation.Tracker
 	tracker.Started("r", &event.Event{Record: []byte(`{"requestId":"r"}`)})
 	tracker.Counted("r", 7, 8, 100)
 	tracker.Counted("r", 2, 2, 10)
 	tracker.Counted("r", 4, 5, 10)
-	told, ok := tracker.Reported([]byte(`{"requestId":"r"}`))
-	if want := `"events":3,"bytes":20,"firstSeq":2,"lastSeq":5`; !ok || !strings.Contains(string(told.Body), want) {
-		t.Errorf("%s has not %s", told.Body, want)
+	summary, ok := tracker.Reported([]byte(`{"requestId":"r"}`))
+	if want := `"events":3,"bytes":20,"firstSeq":2,"lastSeq":5`; !ok || !strings.Contains(string(summary.Body), want) {
+		t.Errorf("%s has not %s", summary.Body, want)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"kinetel/kinesissim"
 )
 
-// What ML-KEM costs a cold start: a handshake with and without it, both sides in
-// this process.
+// BenchmarkHandshake measures what ML-KEM costs a cold start: a handshake with and
+// without it, both sides in this process.
 func BenchmarkHandshake(b *testing.B) {
 	sim, err := kinesissim.Start(kinesissim.Config{TLS: true})
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package kinesis is the extension's own client of Kinesis Data Streams. It
-// knows one operation, PutRecords, because the AWS SDK's client costs every
-// cold start several milliseconds (docs/adr/0002-own-kinesis-client.md).
-// Signing is the SDK's.
+// has one operation, PutRecords. The AWS SDK's client would cost every cold
+// start several milliseconds (docs/adr/0002-own-kinesis-client.md). Requests
+// are signed with the SDK's signer.
 package kinesis
 
 import (
@@ -44,30 +44,30 @@ const MaxConnections = 4
 const (
 	maxAnswer   = 4 << 20 // of bytes; 500 results take some 100 kB
 	dialTimeout = 2 * time.Second
-	// idleTimeout is shorter than Kinesis' own, so that a connection is
-	// rarely closed by the other side just when it is needed.
+	// idleTimeout is shorter than Kinesis' own, so that Kinesis rarely closes
+	// a connection just when it is needed.
 	idleTimeout = 50 * time.Second
 )
 
-// Config says where to put and as whom.
+// Config names the stream and the credentials.
 type Config struct {
 	StreamName string
-	StreamARN  string // takes the name's place where it is set
+	StreamARN  string // if set, used instead of StreamName
 	Region     string // of the stream
 	Endpoint   string // a URL
-	CABundle   string // path of a PEM file of more roots; empty: the system's only
-	// Credentials are what requests are signed with. They are asked for with
+	CABundle   string // path of a PEM file of roots that replace the system's; empty: the system's
+	// Credentials gives the credentials to sign with. The client calls it for
 	// every attempt, because a signature does not survive a freeze.
 	Credentials CredentialSource
-	// Proxy chooses a proxy as http.Transport does; nil: none.
+	// Proxy chooses a proxy as in http.Transport; nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
 	Log   *slog.Logger // nil: nothing is logged
 }
 
-// CredentialSource is where the keys come from.
+// CredentialSource gives the keys to sign requests with.
 type CredentialSource interface {
 	Get(ctx context.Context) (aws.Credentials, error)
-	// Renew forgets what Get may have kept.
+	// Invalidate makes the next Get fetch new keys.
 	Invalidate()
 }
 
@@ -82,12 +82,12 @@ type Client struct {
 	mlkemError error       // why handshakes go without it; nil once it is logged
 }
 
-// New returns a Client. It connects nowhere and reads nothing.
+// New returns a Client. It neither connects nor reads a file.
 func New(cfg Config) *Client {
 	return &Client{cfg: cfg, signer: v4.NewSigner()}
 }
 
-// CloseIdle drops the connections that are not in use.
+// CloseIdle closes the connections that are not in use.
 func (c *Client) CloseIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,22 +96,22 @@ func (c *Client) CloseIdle() {
 	}
 }
 
-// Renew has the credentials read anew with the next request.
+// InvalidateCredentials makes the next request read new credentials.
 func (c *Client) InvalidateCredentials() { c.cfg.Credentials.Invalidate() }
 
-// Result is what became of one record of a request.
+// Result is the result of one record of a request.
 type Result struct {
-	SequenceNumber string // not empty: Kinesis has the record
-	ErrorCode      string // why not; the record can be tried again
+	SequenceNumber string // not empty: Kinesis has stored the record
+	ErrorCode      string // why it has not; the record can be sent again
 	ErrorMessage   string
 }
 
-// OK reports whether Kinesis has the record.
+// OK reports whether Kinesis has stored the record.
 func (r Result) OK() bool { return r.SequenceNumber != "" }
 
 // PutRecords sends records in one request, at most MaxRecords and MaxBytes of
-// them. Where the request as a whole was accepted there is a Result for each
-// record, in their order, and a Result may be a failure; otherwise there is an
+// them. If Kinesis accepts the request as a whole, PutRecords returns a Result for
+// each record, in their order; a Result may be a failure. Otherwise it returns an
 // *Error.
 func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Result, error) {
 	conn, err := c.connected()
@@ -129,7 +129,7 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 		return nil, err
 	}
 	results, err := c.exchange(conn, req, len(records))
-	// What an answer says, and what is beneath an error, may repeat the request.
+	// The answer's texts and the wrapped errors may repeat the request.
 	_, signature, _ := strings.Cut(req.Header.Get("Authorization"), "Signature=")
 	secrets := []string{creds.AccessKeyID, creds.SecretAccessKey, creds.SessionToken, signature}
 	if e := (*Error)(nil); errors.As(err, &e) {
@@ -149,8 +149,8 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 
 // request makes a signed request.
 func (c *Client) request(ctx context.Context, creds aws.Credentials, records []*pack.Record) (*http.Request, error) {
-	// Each request has a body of its own: the transport may go on reading it
-	// after RoundTrip has returned.
+	// Each request has its own body: the transport may go on reading it after
+	// RoundTrip has returned.
 	body := c.encode(records)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.Endpoint, bytes.NewReader(body))
 	if err != nil {
@@ -169,13 +169,13 @@ func (c *Client) request(ctx context.Context, creds aws.Credentials, records []*
 	return req, nil
 }
 
-// exchange sends a request and reads its answer. If the TLS handshake fails before,
-// it is sent with another kind of handshake, where that may help.
+// exchange sends a request and reads its answer. If the TLS handshake fails, it
+// sends the request with another kind of handshake, if that may help.
 func (c *Client) exchange(conn *connection, req *http.Request, records int) ([]Result, error) {
 	resp, reused, err := c.roundTrip(conn, req)
 	if failed := (*handshakeError)(nil); errors.As(err, &failed) {
 		if other := c.fallBack(conn, failed); other != nil && req.Context().Err() == nil {
-			req.Body, _ = req.GetBody() // never fails: it is in memory
+			req.Body, _ = req.GetBody() // never fails: the body is in memory
 			resp, reused, err = c.roundTrip(other, req)
 		}
 	}
@@ -194,11 +194,11 @@ func (c *Client) exchange(conn *connection, req *http.Request, records int) ([]R
 	return results(answer, records)
 }
 
-// roundTrip sends a request. It reports whether that went over a connection that had
-// been used before. The error of a handshake is a *handshakeError.
+// roundTrip sends a request. It reports whether the connection had been used
+// before. The error of a handshake is a *handshakeError.
 func (c *Client) roundTrip(conn *connection, req *http.Request) (resp *http.Response, reused bool, err error) {
 	connected := false
-	var began atomic.Int64 // Unix time in ns of a handshake that has not succeeded; it may go on after the request
+	var began atomic.Int64 // Unix time in ns of a handshake that has not succeeded; the handshake may go on after the request
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GotConn:           func(info httptrace.GotConnInfo) { connected, reused = true, info.Reused },
 		TLSHandshakeStart: func() { began.Store(time.Now().UnixNano()) },
@@ -208,21 +208,22 @@ func (c *Client) roundTrip(conn *connection, req *http.Request) (resp *http.Resp
 			}
 		},
 	})
-	// The transport is used without http.Client: redirects would carry
-	// signed telemetry elsewhere.
+	// The transport is used without http.Client, which would follow redirects
+	// and send signed telemetry elsewhere.
 	resp, err = conn.RoundTrip(req.WithContext(ctx))
 	switch at := began.Load(); {
 	case err == nil:
 		c.works(conn)
 	case at != 0 && !connected:
-		// By the wall clock: in a frozen environment any handshake fails.
+		// By the wall clock: if the environment was frozen, any handshake would
+		// have failed.
 		lasted := time.Now().Round(0).Sub(time.Unix(0, at))
 		err = &handshakeError{err, lasted < maxHandshake && (req.Context().Err() == nil || lasted > minUnanswered)}
 	}
 	return resp, reused, err
 }
 
-// encode returns the request's body (Kinesis API reference, PutRecords).
+// encode returns a request's body (Kinesis API reference, PutRecords).
 func (c *Client) encode(records []*pack.Record) []byte {
 	n := 256
 	for _, r := range records {
@@ -249,15 +250,15 @@ func (c *Client) encode(records []*pack.Record) []byte {
 	return append(b, '}')
 }
 
-// failure reads the answer of a request that was refused.
+// failure returns the error that the answer to a refused request means.
 func failure(resp *http.Response, answer []byte) *Error {
 	var body struct {
 		Type    string `json:"__type"`
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
-	// A proxy may answer with a page; then the status has to do. Names are
-	// matched whatever their case: services write message and Message.
+	// A proxy may answer with an HTML page; then only the status counts. Names
+	// match in any case: services write message and Message.
 	_ = json.Unmarshal(answer, &body)
 	code := errorCode(body.Type)
 	if code == "" {
@@ -278,8 +279,8 @@ var (
 	errMismatch   = errors.New("the answer to PutRecords has another number of results than the request had records")
 )
 
-// results reads the answer of a request that was accepted. One that cannot be
-// matched to the records is a failed call, and the records may have landed.
+// results reads the answer to an accepted request. If the answer does not match
+// the records, the request has failed, and Kinesis may have stored the records.
 func results(answer []byte, records int) ([]Result, error) {
 	var body struct {
 		Records []Result

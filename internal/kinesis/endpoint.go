@@ -2,8 +2,9 @@ package kinesis
 
 import "strings"
 
-// partitions are AWS's partitions by their regions' prefix, with the suffixes
-// of their host names (the SDKs' partitions.json). The last one is the rule.
+// partitions are AWS's partitions by the prefix of their regions, with the
+// suffixes of their host names (the SDKs' partitions.json). The last one matches
+// all other regions.
 var partitions = [...]struct{ prefix, suffix, dualStack string }{
 	{"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"},
 	{"us-iso-", "c2s.ic.gov", "api.aws.ic.gov"},
@@ -17,7 +18,7 @@ var partitions = [...]struct{ prefix, suffix, dualStack string }{
 // Endpoint returns the URL of Kinesis in a region.
 func Endpoint(region string, fips, dualStack bool) string {
 	host := "kinesis"
-	// The regions of GovCloud serve FIPS under the ordinary name.
+	// The GovCloud regions serve FIPS at the normal host name.
 	if fips && (dualStack || !strings.HasPrefix(region, "us-gov-")) {
 		host = "kinesis-fips"
 	}

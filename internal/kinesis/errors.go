@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// Class says what to do about a failed request.
+// Class determines what to do about a failed request.
 type Class int
 
 const (
-	// Transient: try again after a while; the request may have landed.
+	// Transient: retry after a while; Kinesis may have stored the records.
 	Transient Class = iota
-	// Throttled: try again after a while; nothing landed.
+	// Throttled: retry after a while; Kinesis has stored nothing.
 	Throttled
-	// Credentials: read the credentials again and try once more.
+	// Credentials: read the credentials again and retry once.
 	Credentials
-	// Denied: not to be mended by trying again soon; somebody has to act.
+	// Denied: retrying soon does not help; an operator has to act.
 	Denied
-	// Invalid: the request or one of its records is refused for what it is.
+	// Invalid: the request or one of its records is invalid.
 	Invalid
 )
 
@@ -43,14 +43,14 @@ func (c Class) String() string {
 // Error is a request that failed as a whole.
 type Error struct {
 	Class   Class
-	Status  int    // of HTTP; 0 where no answer came
-	Code    string // AWS's name of the error; empty where no answer came
+	Status  int    // the HTTP status; 0 if no answer came
+	Code    string // AWS's name of the error; empty if no answer came
 	Message string // AWS's message
 	// Reused means that the connection broke and had been used before: it
-	// may have died while the environment was frozen, and a fresh one may
-	// work at once. A request that ran out of time is not meant.
+	// may have died while the environment was frozen, and a new one may work
+	// at once. It is not set if the request ran out of time.
 	Reused bool
-	Err    error // beneath, where no answer came
+	Err    error // the wrapped error, if no answer came
 }
 
 func (e *Error) Error() string {
@@ -65,7 +65,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Unknown reports whether nobody can say if Kinesis has the records.
+// Unknown reports whether it is unknown if Kinesis has stored the records.
 func (e *Error) Unknown() bool {
 	if op := (*net.OpError)(nil); errors.As(e.Err, &op) && op.Op == "dial" {
 		return false
@@ -85,7 +85,7 @@ func ClassOf(err error) Class {
 }
 
 // AsDenied returns the error with the class Denied, for a caller that knows that
-// it is not about the records.
+// the records are not the reason.
 func AsDenied(err error) error {
 	e := (*Error)(nil)
 	if !errors.As(err, &e) {
@@ -96,8 +96,8 @@ func AsDenied(err error) error {
 	return &denied
 }
 
-// classify maps an answer that is no success to what to do about it. The codes
-// are those of the Kinesis API reference (PutRecords and common errors).
+// classify returns the class of an answer that is not a success. The codes are
+// those of the Kinesis API reference (PutRecords and common errors).
 func classify(status int, code string) Class {
 	switch code {
 	case "ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException",
@@ -124,16 +124,18 @@ func classify(status int, code string) Class {
 	case status == 413:
 		return Invalid
 	case status >= 300:
-		// Neither AWS's list nor a proxy's page will change in a second.
+		// A code that AWS does not list, or a proxy's page: a retry in a second
+		// gets the same answer.
 		return Denied
 	}
-	return Transient // a success of another kind: it may have landed
+	return Transient // another 2xx status: Kinesis may have stored the records
 }
 
-// codeConfiguration is the code of an error that no request was needed to find.
+// codeConfiguration is the code of an error that is found before any request.
 const codeConfiguration = "BadConfiguration"
 
-// Mend says what somebody can do about an error, or "" where nobody has to.
+// Fix returns what an operator can do about an error, or "" if there is nothing to
+// do or the error's text says it already.
 func Fix(err error) string {
 	e := (*Error)(nil)
 	if !errors.As(err, &e) || e.Class == Throttled {
@@ -154,7 +156,7 @@ func Fix(err error) string {
 	case errors.As(err, &certificate):
 		return "set AWS_CA_BUNDLE to the PEM file of the authority that signed the endpoint's certificate, or of the proxy's between"
 	case e.Code == codeConfiguration:
-		return "" // the error says it
+		return "" // the error's text says what to do
 	case errors.As(err, &handshake):
 		return "a firewall or proxy between the function and Kinesis does not let the TLS handshake through, neither with X25519MLKEM768 nor without: check its rules (docs/operations.md)"
 	case e.Status == 0 && e.Err != nil:
@@ -163,15 +165,15 @@ func Fix(err error) string {
 	return ""
 }
 
-// errorCode cleans what services put around an error's name:
-// "com.amazonaws.kinesis#Code:http://…" is Code (AWS JSON 1.1 protocol).
+// errorCode removes what services put around an error's name:
+// "com.amazonaws.kinesis#Code:http://…" becomes Code (AWS JSON 1.1 protocol).
 func errorCode(s string) string {
 	if _, after, ok := strings.Cut(s, "#"); ok {
 		s = after
 	}
 	code, _, _ := strings.Cut(s, ":")
 	code = strings.TrimSpace(code)
-	// Whatever else stands there is no name, and may be anything.
+	// A text with other characters is not an error's name.
 	if len(code) > maxCode || strings.IndexFunc(code, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
 	}) >= 0 {
@@ -180,5 +182,5 @@ func errorCode(s string) string {
 	return code
 }
 
-// maxCode bounds an error's name.
+// maxCode bounds the length of an error's name.
 const maxCode = 64

@@ -19,13 +19,13 @@ import (
 	"kinetel/kinesissim"
 )
 
-// What Kinesis refuses a request with, and what to do about it (Kinesis API
-// reference, PutRecords and common errors; AWS general reference).
+// refusals are the errors with which Kinesis refuses a request, and what to do about
+// them (Kinesis API reference, PutRecords and common errors; AWS general reference).
 var refusals = []struct {
 	status int
 	code   string
 	class  kinesis.Class
-	mend   string // words of what Mend says; empty: nothing
+	fix    string // part of the text that Fix returns; empty: it returns ""
 }{
 	{400, "ProvisionedThroughputExceededException", kinesis.Throttled, ""},
 	{400, "LimitExceededException", kinesis.Throttled, ""},
@@ -96,8 +96,8 @@ func TestRefusalsAreClassified(t *testing.T) {
 			if want := fmt.Sprintf("%s (HTTP %d): %s", r.code, r.status, text); e.Error() != want {
 				t.Errorf("error %q, want %q", e, want)
 			}
-			if mend := kinesis.Fix(err); !strings.Contains(mend, r.mend) || (mend == "") != (r.mend == "") {
-				t.Errorf("Mend says %q, want words of %q", mend, r.mend)
+			if fix := kinesis.Fix(err); !strings.Contains(fix, r.fix) || (fix == "") != (r.fix == "") {
+				t.Errorf("Mend says %q, want words of %q", fix, r.fix)
 			}
 		})
 	}
@@ -181,7 +181,7 @@ func TestAnswersThatAreNotKinesis(t *testing.T) {
 		body   string
 		class  kinesis.Class
 		code   string
-		mend   string
+		fix    string
 	}{
 		{"a proxy forbids", 403, nil, html, kinesis.Denied, "Forbidden", "endpoint"},
 		{"a proxy wants a password", 407, nil, html, kinesis.Denied, "Proxy Authentication Required", "endpoint"},
@@ -203,8 +203,8 @@ func TestAnswersThatAreNotKinesis(t *testing.T) {
 			if e.Status != scenario.status || e.Code != scenario.code {
 				t.Errorf("error %+v, want code %q", e, scenario.code)
 			}
-			if mend := kinesis.Fix(err); !strings.Contains(mend, scenario.mend) || (mend == "") != (scenario.mend == "") {
-				t.Errorf("Mend says %q, want words of %q", mend, scenario.mend)
+			if fix := kinesis.Fix(err); !strings.Contains(fix, scenario.fix) || (fix == "") != (scenario.fix == "") {
+				t.Errorf("Mend says %q, want words of %q", fix, scenario.fix)
 			}
 			if strings.Contains(e.Error(), "<html>") {
 				t.Errorf("the page is repeated: %q", e)
@@ -348,8 +348,8 @@ func TestConnectionsThatDiedWhileNobodyLooked(t *testing.T) {
 	c := client(t, sim)
 	results, err := c.PutRecords(t.Context(), records("a"))
 	accepted(t, results, err)
-	// What a long freeze does to a pool. Either the transport has noticed and
-	// takes a fresh connection, or it tells that the broken one was used
+	// A long freeze does this to a connection pool. Either the transport has noticed and
+	// takes a new connection, or the error says that the broken one was used
 	// before.
 	sim.ResetConnections()
 	results, err = c.PutRecords(t.Context(), records("b"))
@@ -358,7 +358,7 @@ func TestConnectionsThatDiedWhileNobodyLooked(t *testing.T) {
 	} else if e := refused(t, err, kinesis.Transient); !e.Reused {
 		t.Errorf("error %+v does not tell that the connection was used before", e)
 	}
-	// Dropping idle connections beforehand makes it sure.
+	// If idle connections are closed first, the request always succeeds.
 	sim.ResetConnections()
 	c.CloseIdle()
 	results, err = c.PutRecords(t.Context(), records("c"))
@@ -373,8 +373,8 @@ func TestNobodyListens(t *testing.T) {
 	if e.Status != 0 || e.Code != "" || e.Reused || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("error %+v", e)
 	}
-	if mend := kinesis.Fix(err); !strings.Contains(mend, "VPC") {
-		t.Errorf("Mend says %q", mend)
+	if fix := kinesis.Fix(err); !strings.Contains(fix, "VPC") {
+		t.Errorf("Mend says %q", fix)
 	}
 }
 
@@ -413,8 +413,8 @@ func TestErrorsOfOthers(t *testing.T) {
 	if class := kinesis.ClassOf(errors.New("x")); class != kinesis.Transient {
 		t.Errorf("an unknown error is %s", class)
 	}
-	if mend := kinesis.Fix(errors.New("x")); mend != "" {
-		t.Errorf("Mend of an unknown error says %q", mend)
+	if fix := kinesis.Fix(errors.New("x")); fix != "" {
+		t.Errorf("Mend of an unknown error says %q", fix)
 	}
 	wrapped := fmt.Errorf("ship: %w", &kinesis.Error{Class: kinesis.Denied, Code: "AccessDeniedException", Status: 400})
 	if kinesis.ClassOf(wrapped) != kinesis.Denied || !strings.Contains(kinesis.Fix(wrapped), "kinesis:PutRecords") {
@@ -457,7 +457,7 @@ func TestARequestOutOfTimeIsNoBrokenConnection(t *testing.T) {
 	}
 }
 
-// Where nobody can say whether Kinesis has the records, they may arrive twice.
+// If it is unknown whether Kinesis has stored the records, they may arrive twice.
 func TestWhetherARequestMayHaveLanded(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -237,7 +237,7 @@ func TestCredentialsAreReadForEveryAttempt(t *testing.T) {
 	if stored(sim) != "a c" {
 		t.Errorf("stored: %q", stored(sim))
 	}
-	// Whether it is worth another try is not the client's to say.
+	// The caller decides whether to retry, not the client.
 	if source.renewals != 0 {
 		t.Errorf("credentials were renewed %d times, and nobody asked for it", source.renewals)
 	}
@@ -259,7 +259,7 @@ func TestRenewHasTheCredentialsReadAnew(t *testing.T) {
 	}
 	results, err = c.PutRecords(t.Context(), records("b"))
 	accepted(t, results, err)
-	// The connection is not to blame for the keys.
+	// The keys say nothing about the connection.
 	if n := sim.Stats().Connections; n != 1 {
 		t.Errorf("%d connections", n)
 	}
@@ -367,11 +367,11 @@ func TestTLSWithACABundle(t *testing.T) {
 		return client(t, sim, func(cfg *kinesis.Config) { cfg.CABundle = bundle })
 	}
 
-	// The network is not to blame for any of these.
+	// The network is not the reason for any of these.
 	wantNoNetwork := func(t *testing.T, err error) {
 		t.Helper()
-		if mend := kinesis.Fix(err); strings.Contains(mend, "VPC") {
-			t.Errorf("Mend of %q says %q", err, mend)
+		if fix := kinesis.Fix(err); strings.Contains(fix, "VPC") {
+			t.Errorf("Mend of %q says %q", err, fix)
 		}
 	}
 
@@ -405,7 +405,7 @@ func TestTLSWithACABundle(t *testing.T) {
 		if e := refused(t, err, kinesis.Denied); !errors.Is(e, os.ErrNotExist) || !strings.Contains(e.Error(), "AWS_CA_BUNDLE") || !strings.Contains(e.Error(), "missing.pem") {
 			t.Errorf("error %q", e)
 		}
-		// Somebody mends it.
+		// The operator fixes it.
 		file("missing.pem", sim.CertificatePEM())
 		results, err := c.PutRecords(t.Context(), records("a"))
 		accepted(t, results, err)

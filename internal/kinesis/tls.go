@@ -15,14 +15,15 @@ import (
 
 const (
 	// mlkemTimeout bounds a handshake that offers X25519MLKEM768, as Go does by
-	// default: its ClientHello is some 1,500 bytes long and leaves in two TCP
-	// segments, and there are firewalls that drop such a one. It is short, so that
-	// there is time for another without it, and so that the shipper does not break
-	// the request off before. tlsTimeout bounds the other one.
+	// default. Its ClientHello is some 1,500 bytes long and takes two TCP
+	// segments, and some firewalls drop it. The timeout is short, so that there
+	// is time for a handshake without ML-KEM before the shipper cancels the
+	// request. tlsTimeout bounds a handshake without ML-KEM.
 	mlkemTimeout = 1500 * time.Millisecond
 	tlsTimeout   = 3 * time.Second
-	// maxHandshake is more than a handshake may last, unless the environment was
-	// frozen. One that was broken off after minUnanswered would not be answered.
+	// maxHandshake is longer than a handshake can last, unless the environment
+	// was frozen. A handshake that was cancelled after more than minUnanswered is
+	// taken as one that gets no answer.
 	maxHandshake  = tlsTimeout + time.Second
 	minUnanswered = time.Second
 )
@@ -32,8 +33,8 @@ const maxBundle = 4 << 20
 
 var errBundle = errors.New("it is not a regular file of at most 4 MiB")
 
-// readBundle reads the file of AWS_CA_BUNDLE. Nothing waits for a FIFO, and nothing
-// reads a device.
+// readBundle reads the file of AWS_CA_BUNDLE. It does not wait for a FIFO and does
+// not read a device.
 func readBundle(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -50,14 +51,14 @@ func readBundle(path string) ([]byte, error) {
 	return pem, err
 }
 
-// connection is a transport, and what its handshakes offer.
+// connection is a transport and the kind of its TLS handshakes.
 type connection struct {
 	*http.Transport
-	mlkem bool
+	mlkem bool // the handshakes offer X25519MLKEM768
 }
 
-// connect makes the transport for the first request, or another one for handshakes
-// without ML-KEM. Called with mu.
+// connect makes and sets the transport, for handshakes with or without ML-KEM. The
+// caller holds mu.
 func (c *Client) connect(mlkem bool) error {
 	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 	transport := &http.Transport{
@@ -71,7 +72,8 @@ func (c *Client) connect(mlkem bool) error {
 	}
 	if !mlkem {
 		transport.TLSHandshakeTimeout = tlsTimeout
-		// Go's default without ML-KEM. What FIPS mode excludes, it leaves out.
+		// Go's default without ML-KEM. In FIPS mode Go leaves out the curves that
+		// the mode excludes.
 		transport.TLSClientConfig.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 	}
 	if c.cfg.CABundle != "" {
@@ -93,7 +95,7 @@ func (c *Client) connect(mlkem bool) error {
 	return nil
 }
 
-// connected returns the transport, which it makes if there is none.
+// connected returns the transport, and makes it if there is none.
 func (c *Client) connected() (*connection, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,12 +110,12 @@ func (c *Client) connected() (*connection, error) {
 // handshakeError is the error of a TLS handshake: no request was sent.
 type handshakeError struct {
 	error
-	offer bool // what it offered may be the reason
+	offer bool // the key exchanges that it offered may be the reason
 }
 
 func (e *handshakeError) Unwrap() error { return e.error }
 
-// works notes that an answer came, and so that the handshake before it succeeded.
+// works records that an answer came, so the handshake before it succeeded.
 func (c *Client) works(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,9 +130,9 @@ func (c *Client) works(conn *connection) {
 	}
 }
 
-// fallBack returns the transport to try again with after a handshake failed, and nil
-// if that would not help. Handshakes without ML-KEM follow one with it, and the other
-// way around, until one has succeeded.
+// fallBack returns the transport to retry with after a failed handshake, or nil if
+// a retry would not help. Until a handshake has succeeded, handshakes with and
+// without ML-KEM alternate.
 func (c *Client) fallBack(failed *connection, err *handshakeError) *connection {
 	if certificate := (*tls.CertificateVerificationError)(nil); !err.offer || errors.As(err, &certificate) {
 		return nil
@@ -138,13 +140,13 @@ func (c *Client) fallBack(failed *connection, err *handshakeError) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.conn != failed: // another request has seen it
+	case c.conn != failed: // another request has replaced it already
 	case failed.mlkem && !c.mlkemWorks:
 		if c.connect(false) != nil {
 			return nil
 		}
 		c.mlkemError = err
-	case !failed.mlkem && c.mlkemError != nil: // it is something else, perhaps
+	case !failed.mlkem && c.mlkemError != nil: // perhaps ML-KEM is not the reason
 		_ = c.connect(true)
 		c.mlkemError = nil
 		return nil

@@ -69,7 +69,7 @@ func TestAClientHelloThatIsDroppedIsMadeSmaller(t *testing.T) {
 	}
 }
 
-// The caller gives up before the handshake does: the next request goes without.
+// The caller's context ends before the handshake: the next request uses no ML-KEM.
 func TestAHandshakeThatIsBrokenOffCountsIfItLasted(t *testing.T) {
 	f, c, _ := behind(t, false)
 	ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond)
@@ -103,15 +103,16 @@ func TestWhereLargeClientHellosPassMLKEMIsUsed(t *testing.T) {
 	}
 }
 
-// Where no handshake gets through, both are tried in turn, and nothing is blamed.
+// If no handshake gets through, both kinds are tried in turn, and neither is logged
+// as the reason.
 func TestAHandshakeThatFailsBothWaysIsTriedBothWays(t *testing.T) {
 	f, c, log := behind(t, true)
 	f.DropAll.Store(true)
 	for range 2 {
 		_, err := c.PutRecords(t.Context(), records("x"))
 		e := refused(t, err, kinesis.Transient)
-		if mend := kinesis.Fix(err); strings.Contains(mend, "NAT") || !strings.Contains(mend, "handshake") {
-			t.Errorf("what to do about %v: %s", err, mend)
+		if fix := kinesis.Fix(err); strings.Contains(fix, "NAT") || !strings.Contains(fix, "handshake") {
+			t.Errorf("what to do about %v: %s", err, fix)
 		}
 		if e.Unknown() {
 			t.Error("nobody knows whether it landed, though nothing was sent")

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Durations remembers the last 128 durations of something. It is safe for
-// concurrent use; its zero value is empty.
+// Durations stores the last 128 durations of something. It is safe for concurrent
+// use. The zero value is empty.
 type Durations struct {
 	mu    sync.Mutex
 	ring  [128]time.Duration
@@ -18,18 +18,18 @@ type Durations struct {
 	periodMax   time.Duration
 }
 
-// Note adds one.
-func (d *Durations) Note(one time.Duration) {
+// Note adds a duration.
+func (d *Durations) Note(duration time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ring[d.count%len(d.ring)] = one
+	d.ring[d.count%len(d.ring)] = duration
 	d.count++
-	d.max = max(d.max, one)
+	d.max = max(d.max, duration)
 	d.periodCount++
-	d.periodMax = max(d.periodMax, one)
+	d.periodMax = max(d.periodMax, duration)
 }
 
-// Last returns the last one, or 0.
+// Last returns the last duration, or 0 if there is none.
 func (d *Durations) Last() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -39,14 +39,14 @@ func (d *Durations) Last() time.Duration {
 	return d.ring[(d.count-1)%len(d.ring)]
 }
 
-// Quantiles returns those of the last 128, and the longest ever.
+// Quantiles returns the quantiles of the last 128 durations, and the longest of all.
 func (d *Durations) Quantiles() Quantiles {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.quantiles(d.count, d.max)
 }
 
-// Period returns how many there were since it was called last, and their
+// Period returns how many durations were added since the last call, and their
 // quantiles: those of the last 128, and the longest.
 func (d *Durations) Period() (count int, q Quantiles) {
 	d.mu.Lock()
@@ -56,7 +56,7 @@ func (d *Durations) Period() (count int, q Quantiles) {
 	return count, q
 }
 
-// quantiles returns those of the last n. Called with mu.
+// quantiles returns the quantiles of the last n durations. The caller holds mu.
 func (d *Durations) quantiles(n int, longest time.Duration) Quantiles {
 	n = min(n, len(d.ring))
 	if n == 0 {
@@ -70,15 +70,16 @@ func (d *Durations) quantiles(n int, longest time.Duration) Quantiles {
 	return Quantiles{P50: Milliseconds(sorted[(n-1)/2]), P99: Milliseconds(sorted[(n-1)*99/100]), Max: Milliseconds(longest)}
 }
 
-// Quantiles are in milliseconds: two of the last 128 durations, and the longest
-// ever.
+// Quantiles are in milliseconds: two quantiles of the last 128 durations, and the
+// longest of all.
 type Quantiles struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
 	Max float64 `json:"max"`
 }
 
-// Milliseconds returns a duration as a report tells it.
+// Milliseconds returns a duration in milliseconds, rounded to 1/100, as reports have
+// it.
 func Milliseconds(d time.Duration) float64 {
 	return float64(d.Round(10*time.Microsecond).Microseconds()) / 1000
 }

@@ -59,7 +59,7 @@ func TestQuantiles(t *testing.T) {
 					t.Errorf("quantiles (-want +got):\n%s", diff)
 				}
 			}
-			// Nor does it put what is remembered into another order.
+			// Nor does it change the order of the stored durations.
 			if n := len(tt.all); n > 0 && d.Last() != tt.all[n-1] {
 				t.Errorf("the last one is %s", d.Last())
 			}
@@ -94,25 +94,25 @@ func TestQuantilesAreOfTheLast128(t *testing.T) {
 			t.Fatalf("max is %g", q.Max)
 		}
 		for _, one := range []struct {
-			told  float64
+			value float64
 			share float64
 		}{{q.P50, 0.5}, {q.P99, 0.99}} {
-			i := slices.IndexFunc(last, func(d time.Duration) bool { return ledger.Milliseconds(d) == one.told })
+			i := slices.IndexFunc(last, func(d time.Duration) bool { return ledger.Milliseconds(d) == one.value })
 			if i < 0 {
-				t.Fatalf("%g was not among the last", one.told)
+				t.Fatalf("%g was not among the last", one.value)
 			}
 			below := 0
 			atMost := 0
 			for _, d := range last {
-				if ledger.Milliseconds(d) < one.told {
+				if ledger.Milliseconds(d) < one.value {
 					below++
 				}
-				if ledger.Milliseconds(d) <= one.told {
+				if ledger.Milliseconds(d) <= one.value {
 					atMost++
 				}
 			}
 			if n := float64(len(last)); float64(below) > one.share*n || float64(atMost) < one.share*(n-1) {
-				t.Fatalf("%g is %g of %d: %d are below it, and %d at most that", one.told, one.share, len(last), below, atMost)
+				t.Fatalf("%g is %g of %d: %d are below it, and %d at most that", one.value, one.share, len(last), below, atMost)
 			}
 		}
 		if q.P50 > q.P99 || q.P99 > q.Max {
@@ -143,7 +143,7 @@ func TestPeriodIsSinceTheLastOne(t *testing.T) {
 		{nil, period{}}, // nothing new
 		{[]time.Duration{4 * ms}, period{1, ledger.Quantiles{P50: 4, P99: 4, Max: 4}}},
 		{[]time.Duration{0, 0}, period{2, ledger.Quantiles{}}},
-		// Of more than are remembered it is the last ones, and the longest of all.
+		// Of more durations than are stored, the last ones count, and the longest of all.
 		{append([]time.Duration{time.Second}, upTo(300)...), period{301, ledger.Quantiles{P50: 236, P99: 298, Max: 1000}}},
 		{upTo(128), period{128, ledger.Quantiles{P50: 64, P99: 126, Max: 128}}},
 		{upTo(127), period{127, ledger.Quantiles{P50: 64, P99: 125, Max: 127}}},
@@ -165,7 +165,7 @@ func TestPeriodIsSinceTheLastOne(t *testing.T) {
 	}
 }
 
-// What Period says of a stretch of time is what would be said of nothing else.
+// Period of a stretch of time is the same as if there had been no other durations.
 func TestAPeriodKnowsNothingOfTheOthers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		duration := rapid.Map(rapid.IntRange(0, 5000), func(n int) time.Duration { return time.Duration(n) * ms })

@@ -1,5 +1,5 @@
-// Package ledger keeps account of what became of events, so that the stream
-// itself can tell: losses as kinetel.loss, totals as kinetel.report.
+// Package ledger counts what became of events. The stream itself reports it: losses
+// as kinetel.loss events, totals as kinetel.report events.
 package ledger
 
 import (
@@ -11,16 +11,16 @@ import (
 	"sync"
 )
 
-// Reason says why events were given up.
+// Reason says why events were dropped.
 type Reason string
 
 // The reasons that a kinetel.loss event can give.
 const (
 	BufferFull   Reason = "buffer-full"   // newer events needed the memory
-	SpoolFull    Reason = "spool-full"    // newer events needed the spool's bytes
-	SpoolCorrupt Reason = "spool-corrupt" // what was on disk cannot be read back
+	SpoolFull    Reason = "spool-full"    // newer events needed the space on disk
+	SpoolCorrupt Reason = "spool-corrupt" // the data on disk is corrupt
 	Oversize     Reason = "oversize"      // larger than even parts can carry
-	Rejected     Reason = "rejected"      // Kinesis refuses this record for good
+	Rejected     Reason = "rejected"      // Kinesis always rejects this record
 	Shutdown     Reason = "shutdown"      // the environment ended before they were sent
 )
 
@@ -33,17 +33,17 @@ func (r Reason) Known() bool {
 	return false
 }
 
-// Loss is a number of events that were given up, out of those from First to
-// Last by sequence number. Where Count is less than the range has numbers, the
-// others were not lost, or are told of elsewhere.
+// Loss counts events that were dropped, of those with sequence numbers from First to
+// Last. If Count is less than the length of the range, the other events were not
+// lost, or another Loss reports them.
 type Loss struct {
 	First  uint64 `json:"firstSeq"`
 	Last   uint64 `json:"lastSeq"`
 	Count  int    `json:"count"` // of events
 	Bytes  int64  `json:"bytes"` // of their lines, before compression
 	Reason Reason `json:"reason"`
-	// Number counts the losses that a Ledger has handed to keep. On the last
-	// of those that Take returns it says which of them these are: all up to it.
+	// Number counts the losses that a Ledger has passed to persist. The last loss
+	// that TakePending returns has the number up to which it returns them.
 	Number uint64 `json:"-"`
 }
 
@@ -58,16 +58,17 @@ func (l Loss) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `,"bytes":`...)
 	dst = strconv.AppendInt(dst, l.Bytes, 10)
 	dst = append(dst, `,"reason":`...)
-	reason, _ := json.Marshal(string(l.Reason)) // any text can be written
+	reason, _ := json.Marshal(string(l.Reason)) // a string always marshals
 	dst = append(dst, reason...)
 	return append(dst, '}')
 }
 
-// maxUntold bounds the losses that wait to be told: an outage that leaves
-// platform events between the lines it costs would make one an invocation.
+// maxPending bounds the losses that are not reported yet. Without it, an outage in
+// which log lines are dropped and the platform events between them are kept would
+// add one loss per invocation.
 const maxPending = 512
 
-// Account adds up the losses of all environments that a process ships for. It
+// Account adds up the losses of all environments whose events a process ships. It
 // is safe for concurrent use.
 type Account struct {
 	mu   sync.Mutex
@@ -83,7 +84,7 @@ func (a *Account) add(loss Loss) {
 	a.lost[loss.Reason] += int64(loss.Count)
 }
 
-// Lost returns how many events were lost, by reason. A loss that has to be told
+// Lost returns how many events were lost, by reason. A loss that has to be reported
 // again counts once.
 func (a *Account) Lost() map[Reason]int64 {
 	a.mu.Lock()
@@ -101,62 +102,62 @@ func (a *Account) Total() (total int64) {
 	return total
 }
 
-// Ledger collects the losses of one environment until they are told. It is
+// Ledger collects the losses of one environment until they are reported. It is
 // safe for concurrent use.
 type Ledger struct {
 	account *Account
-	keep    func(Loss) // nil, or makes an untold loss outlive the process; called with mu
+	persist func(Loss) // nil, or stores a pending loss on disk; called with mu
 
-	mu     sync.Mutex
-	pending []Loss // by First, runs that touch put together
-	kept   uint64 // losses that were handed to keep
+	mu        sync.Mutex
+	pending   []Loss // sorted by First; adjacent ranges are joined
+	persisted uint64 // losses that were passed to persist
 }
 
-// New returns a Ledger that adds its losses to account. keep, where it is not
-// nil, is called with each loss that has to be told, before anybody can take
-// it; it must not call the Ledger.
-func New(account *Account, keep func(Loss)) *Ledger {
-	return &Ledger{account: account, keep: keep}
+// New returns a Ledger that adds its losses to account. If persist is not nil, the
+// Ledger calls it with each pending loss before TakePending can return the loss.
+// persist must not call the Ledger.
+func New(account *Account, persist func(Loss)) *Ledger {
+	return &Ledger{account: account, persist: persist}
 }
 
-// Lost notes a new loss.
+// Lost adds a new loss.
 func (l *Ledger) Lost(loss Loss) {
 	l.account.add(loss)
 	l.Requeue([]Loss{loss})
 }
 
-// Restore notes losses that an earlier process of the environment could not tell,
-// and has kept.
+// Restore adds losses that an earlier process of the environment persisted and could
+// not report.
 func (l *Ledger) Restore(losses []Loss) {
 	for _, loss := range losses {
 		l.account.add(loss)
 		l.mu.Lock()
-		l.note(loss)
+		l.add(loss)
 		l.mu.Unlock()
 	}
 }
 
-// Retell notes losses whose telling was itself lost.
+// Requeue makes losses pending again whose kinetel.loss events were lost.
 func (l *Ledger) Requeue(losses []Loss) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, loss := range losses {
-		if l.keep != nil {
-			l.kept++
-			loss.Number = l.kept
-			l.keep(loss)
+		if l.persist != nil {
+			l.persisted++
+			loss.Number = l.persisted
+			l.persist(loss)
 		}
 		loss.Number = 0
-		l.note(loss)
+		l.add(loss)
 	}
 }
 
-// note keeps untold in order, and puts runs together that touch: an outage
-// gives up one record after the other, and one line can tell of them all.
-func (l *Ledger) note(loss Loss) {
+// add inserts a loss into pending, which stays sorted, and joins adjacent ranges: in
+// an outage one record after the other is dropped, and one line can report them all.
+func (l *Ledger) add(loss Loss) {
 	i, _ := slices.BinarySearchFunc(l.pending, loss, func(a, b Loss) int { return cmp.Compare(a.First, b.First) })
 	l.pending = slices.Insert(l.pending, i, loss)
-	for _, j := range []int{i, i - 1} { // with the next one, with the one before
+	for _, j := range []int{i, i - 1} { // with the next loss, and with the previous one
 		if j < 0 || j+1 >= len(l.pending) {
 			continue
 		}
@@ -170,39 +171,40 @@ func (l *Ledger) note(loss Loss) {
 	}
 }
 
-// condense makes half as many of the losses: of each reason, every other one
-// goes into the one before it. What lies between the two stays out of the count.
+// condense halves the number of pending losses: of each reason, it joins every
+// second one with the one before it. The count leaves out the events between the
+// two.
 func (l *Ledger) condense() {
 	kept := l.pending[:0]
-	alone := map[Reason]int{} // index of the last one, where it has not been doubled
+	unpaired := map[Reason]int{} // index in kept of the last loss that is not joined yet
 	for _, loss := range l.pending {
-		if i, ok := alone[loss.Reason]; ok {
+		if i, ok := unpaired[loss.Reason]; ok {
 			kept[i] = joined(kept[i], loss)
-			delete(alone, loss.Reason)
+			delete(unpaired, loss.Reason)
 			continue
 		}
-		alone[loss.Reason] = len(kept)
+		unpaired[loss.Reason] = len(kept)
 		kept = append(kept, loss)
 	}
 	l.pending = kept
 }
 
-// joined is two losses as one; b begins later than a.
+// joined returns two losses as one. b begins later than a.
 func joined(a, b Loss) Loss {
 	last := max(a.Last, b.Last)
-	// What a file has lost is an estimate, which may have others within it.
+	// The loss of a corrupt file is an estimate, and its range can include other losses.
 	count := int(min(uint64(a.Count)+uint64(b.Count), last-a.First+1))
 	return Loss{First: a.First, Last: last, Count: count, Bytes: a.Bytes + b.Bytes, Reason: a.Reason}
 }
 
-// Take returns the losses that are to be told, in order, and forgets them.
+// TakePending returns the pending losses in order and removes them.
 func (l *Ledger) TakePending() []Loss {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	losses := l.pending
 	l.pending = nil
 	if len(losses) > 0 {
-		losses[len(losses)-1].Number = l.kept
+		losses[len(losses)-1].Number = l.persisted
 	}
 	return losses
 }

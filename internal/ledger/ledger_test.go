@@ -100,9 +100,9 @@ func TestTakeGivesTheLossesAway(t *testing.T) {
 func TestRetellDoesNotCountAgain(t *testing.T) {
 	l, account := empty()
 	l.Lost(run(1, 3, ledger.BufferFull))
-	told := l.TakePending()
-	l.Lost(run(4, 4, ledger.BufferFull)) // the telling itself
-	l.Requeue(told)
+	reported := l.TakePending()
+	l.Lost(run(4, 4, ledger.BufferFull)) // the kinetel.loss event itself
+	l.Requeue(reported)
 	if diff := cmp.Diff([]ledger.Loss{run(1, 4, ledger.BufferFull)}, l.TakePending()); diff != "" {
 		t.Errorf("losses to tell (-want +got):\n%s", diff)
 	}
@@ -113,7 +113,7 @@ func TestRetellDoesNotCountAgain(t *testing.T) {
 
 func TestLossesOfARunInAnyOrderAreTheSameLosses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		// A stretch of events, cut into pieces; some were lost, some were not.
+		// A run of events, cut into pieces; some were lost, some were not.
 		var lost, want []ledger.Loss
 		var total int64
 		next := uint64(1)
@@ -192,7 +192,7 @@ func TestReasonsAreNamedAsDocumented(t *testing.T) {
 func TestLedgerIsSafeForConcurrentUse(t *testing.T) {
 	const writers, each = 4, 100
 	l, account := empty()
-	var told int64
+	var reported int64
 	var writing sync.WaitGroup
 	for w := range uint64(writers) {
 		writing.Go(func() {
@@ -210,11 +210,11 @@ func TestLedgerIsSafeForConcurrentUse(t *testing.T) {
 		default:
 		}
 		for _, loss := range l.TakePending() {
-			told += int64(loss.Count)
+			reported += int64(loss.Count)
 		}
 	}
-	if told != writers*each || account.Total() != writers*each {
-		t.Errorf("%d events told, %d in total, want %d", told, account.Total(), writers*each)
+	if reported != writers*each || account.Total() != writers*each {
+		t.Errorf("%d events told, %d in total, want %d", reported, account.Total(), writers*each)
 	}
 }
 
@@ -272,7 +272,7 @@ func TestEachLossIsKeptUnderANumber(t *testing.T) {
 	if again := l.TakePending(); len(again) != 0 {
 		t.Errorf("told again: %v", again)
 	}
-	// What a record that was lost told of has a number of then.
+	// The losses that a lost record reported get a new number.
 	l.Requeue([]ledger.Loss{numbered(run(11, 13, full), 3), run(20, 20, full)})
 	if diff := cmp.Diff([]ledger.Loss{run(11, 13, full), numbered(run(20, 20, full), 5)}, l.TakePending()); diff != "" {
 		t.Errorf("of what is told again are told (-want +got):\n%s", diff)
@@ -299,12 +299,12 @@ func TestWithoutKeepingLossesHaveNoNumber(t *testing.T) {
 	}
 }
 
-// Whoever takes losses has all of those that were kept up to the number that
-// they come with, and none beyond it.
+// TakePending returns all losses that were persisted up to the number that it
+// returns, and none beyond it.
 func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
 	const writers, each = 4, 100 // not so many that ranges get gaps
 	var mu sync.Mutex
-	events := map[uint64]uint64{} // by the number that they were kept under
+	events := map[uint64]uint64{} // by the number with which they were persisted
 	l := ledger.New(&ledger.Account{}, func(loss ledger.Loss) {
 		for range 10 {
 			runtime.Gosched() // another goroutine may come in between
@@ -313,7 +313,7 @@ func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
 		defer mu.Unlock()
 		events[loss.Number] = loss.First
 	})
-	told := map[uint64]bool{}
+	reported := map[uint64]bool{}
 	take := func() {
 		losses := l.TakePending()
 		if len(losses) == 0 {
@@ -321,19 +321,19 @@ func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
 		}
 		for _, loss := range losses {
 			for n := loss.First; n <= loss.Last; n++ {
-				told[n] = true
+				reported[n] = true
 			}
 		}
 		number := losses[len(losses)-1].Number
 		mu.Lock()
 		defer mu.Unlock()
 		for n := uint64(1); n <= number; n++ {
-			if event := events[n]; !told[event] {
-				t.Errorf("%d were taken up to number %d, and number %d, event %d, is not among them", len(told), number, n, event)
+			if event := events[n]; !reported[event] {
+				t.Errorf("%d were taken up to number %d, and number %d, event %d, is not among them", len(reported), number, n, event)
 			}
 		}
-		if uint64(len(told)) != number {
-			t.Errorf("%d were taken up to number %d", len(told), number)
+		if uint64(len(reported)) != number {
+			t.Errorf("%d were taken up to number %d", len(reported), number)
 		}
 	}
 	var writing sync.WaitGroup
@@ -357,7 +357,7 @@ func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
 	writing.Wait()
 }
 
-// maxUntold is how many losses wait at most.
+// maxPending is the greatest number of pending losses.
 const maxPending = 512
 
 func TestLossesAreToldOneByOneUpToABound(t *testing.T) {
@@ -400,7 +400,7 @@ func TestLossesOfDifferentReasonsAreNeverPutTogether(t *testing.T) {
 	}
 }
 
-// However many there are, each lost event is in a range that is told for its
+// With any number of losses, each lost event is in a range that is reported with its
 // reason, and the counts and bytes are right.
 func TestManyLossesStayTrueAndFew(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -412,7 +412,7 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 		// To draw each of them would take long; their seed is drawn.
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		for i := range lost {
-			next += uint64(random.IntN(4)) // now and then they touch
+			next += uint64(random.IntN(4)) // sometimes they are adjacent
 			lost[i] = run(next, next+uint64(random.IntN(3)), reasons()[random.IntN(few)])
 			lost[i].Bytes = int64(random.IntN(1000))
 			next = lost[i].Last + 1
@@ -422,18 +422,18 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 		if rapid.Bool().Draw(t, "in any order") {
 			random.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
 		}
-		retell := rapid.Bool().Draw(t, "some are told in vain")
+		requeue := rapid.Bool().Draw(t, "some are told in vain")
 
 		l, account := empty()
-		check := func(told []ledger.Loss, final bool) {
-			if len(told) > maxPending {
-				t.Fatalf("%d losses are to be told", len(told))
+		check := func(reported []ledger.Loss, final bool) {
+			if len(reported) > maxPending {
+				t.Fatalf("%d losses are to be told", len(reported))
 			}
-			if !slices.IsSortedFunc(told, func(a, b ledger.Loss) int { return stdcmp.Compare(a.First, b.First) }) {
-				t.Fatalf("losses are not in order: %v", told)
+			if !slices.IsSortedFunc(reported, func(a, b ledger.Loss) int { return stdcmp.Compare(a.First, b.First) }) {
+				t.Fatalf("losses are not in order: %v", reported)
 			}
 			got := map[ledger.Reason]sum{}
-			for _, loss := range told {
+			for _, loss := range reported {
 				if loss.Last < loss.First || loss.Count < 1 || uint64(loss.Count) > loss.Last-loss.First+1 {
 					t.Fatalf("no range has so many: %+v", loss)
 				}
@@ -448,7 +448,7 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 			}
 			for _, loss := range lost {
 				for n := loss.First; n <= loss.Last; n++ {
-					if !slices.ContainsFunc(told, func(in ledger.Loss) bool { return in.Reason == loss.Reason && in.First <= n && n <= in.Last }) {
+					if !slices.ContainsFunc(reported, func(in ledger.Loss) bool { return in.Reason == loss.Reason && in.First <= n && n <= in.Last }) {
 						t.Fatalf("event %d was lost, and no range of %s has it", n, loss.Reason)
 					}
 				}
@@ -456,11 +456,11 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 		}
 		for _, loss := range lost {
 			l.Lost(loss)
-			if retell && random.IntN(100) == 0 {
-				told := l.TakePending()
-				check(told, false)
-				random.Shuffle(len(told), func(i, j int) { told[i], told[j] = told[j], told[i] })
-				l.Requeue(told)
+			if requeue && random.IntN(100) == 0 {
+				reported := l.TakePending()
+				check(reported, false)
+				random.Shuffle(len(reported), func(i, j int) { reported[i], reported[j] = reported[j], reported[i] })
+				l.Requeue(reported)
 			}
 		}
 		check(l.TakePending(), true)
@@ -474,7 +474,7 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 	})
 }
 
-// What was read from disk may say anything.
+// Data that was read from disk can have any value.
 func TestAReasonIsQuoted(t *testing.T) {
 	for _, reason := range []ledger.Reason{ledger.BufferFull, "", `x"},"resource":{}}` + "\n{", "\xff\x00"} {
 		text := ledger.Loss{First: 1, Last: 2, Count: 1, Reason: reason}.AppendJSON(nil)
@@ -488,8 +488,8 @@ func TestAReasonIsQuoted(t *testing.T) {
 	}
 }
 
-// Losses are estimates where a file was spoiled. Two as one are no more than the
-// numbers that they have.
+// The loss of a corrupt file is an estimate. The count of two joined losses is at most
+// the length of their range.
 func TestLossesThatOverlapAreNoMoreThanTheirNumbers(t *testing.T) {
 	l := ledger.New(&ledger.Account{}, nil)
 	for first := uint64(1); first < 2000; first += 2 {

@@ -2,39 +2,39 @@ package ledger
 
 import "encoding/json"
 
-// Report is the body of a kinetel.report event: what became of everything that
-// a process took in, up to then. Events that it counts are
+// Report is the body of a kinetel.report event: what became of all events that a
+// process has ingested so far. The counts of events satisfy
 //
 //	received + own + parts + recovered = shipped + lost + waiting
 type Report struct {
-	Final    bool  `json:"final"`    // the environment ends with it
+	Final    bool  `json:"final"`    // the environment ends after it
 	UptimeMs int64 `json:"uptimeMs"` // of the process
 
 	Received  Count `json:"received"`  // from Lambda
 	Own       int64 `json:"own"`       // events of Kinetel's own
-	Parts     int64 `json:"parts"`     // that events in parts are more than one
-	Recovered int64 `json:"recovered"` // left by earlier processes in the same environment
+	Parts     int64 `json:"parts"`     // parts of events beyond the first of each
+	Recovered int64 `json:"recovered"` // from earlier processes in the same environment
 
-	Shipped Shipped          `json:"shipped"` // Kinesis has them
-	Lost    map[Reason]int64 `json:"lost"`    // told by kinetel.loss
+	Shipped Shipped          `json:"shipped"` // acknowledged by Kinesis
+	Lost    map[Reason]int64 `json:"lost"`    // reported by kinetel.loss
 	Waiting int64            `json:"waiting"` // in memory or on disk
-	Spooled Spooled          `json:"spooled"` // of these, on disk
+	Spooled Spooled          `json:"spooled"` // of the waiting, on disk
 
 	Requests   int64     `json:"requests"`     // PutRecords
 	Retried    int64     `json:"retried"`      // records that had to be sent again
-	Unknown    int64     `json:"unknown"`      // requests that no answer came to
+	Unknown    int64     `json:"unknown"`      // requests without a response
 	PutLatency Quantiles `json:"putLatencyMs"` // of requests
 	Held       Held      `json:"held"`
 
-	LeftOut LeftOut `json:"leftOut"` // of what Lambda sent, before it was numbered
+	LeftOut LeftOut `json:"leftOut"` // of the events from Lambda, before numbering
 
-	LogsDropped Dropped `json:"logsDropped"` // by Lambda, before they came
+	LogsDropped Dropped `json:"logsDropped"` // by Lambda, before delivery
 }
 
-// LeftOut counts events that are not shipped, and not lost either.
+// LeftOut counts events that are neither shipped nor lost.
 type LeftOut struct {
-	// OwnLog is Kinetel's own log, which Lambda sends it where the stream
-	// extension is subscribed: shipping it would make more of it.
+	// OwnLog counts lines of Kinetel's own log. Lambda sends them to Kinetel if it
+	// is subscribed to the stream extension. Shipping them would add more of them.
 	OwnLog int64 `json:"ownLog"`
 }
 
@@ -44,14 +44,14 @@ type Count struct {
 	Bytes  int64 `json:"bytes"`
 }
 
-// Shipped counts what Kinesis has; Bytes are as Kinesis counts them.
+// Shipped counts what Kinesis has acknowledged. Bytes are as Kinesis counts them.
 type Shipped struct {
 	Events  int64 `json:"events"`
 	Records int64 `json:"records"`
 	Bytes   int64 `json:"bytes"`
 }
 
-// Spooled counts what waits on disk; Bytes are those of all files.
+// Spooled counts what waits on disk. Bytes are those of all files.
 type Spooled struct {
 	Events  int64 `json:"events"`
 	Records int64 `json:"records"`
@@ -61,8 +61,8 @@ type Spooled struct {
 // Held is how long invocations were held after their runtime was done.
 type Held struct {
 	Invocations int64     `json:"invocations"` // all
-	Held        int64     `json:"held"`        // of these, the ones that were held
-	Ms          Quantiles `json:"ms"`          // of all, 0 where they were not held
+	Held        int64     `json:"held"`        // of these, those that were held
+	Ms          Quantiles `json:"ms"`          // of all; 0 for those that were not held
 }
 
 // Dropped adds up Lambda's platform.logsDropped events.
@@ -72,23 +72,22 @@ type Dropped struct {
 	Bytes   int64 `json:"bytes"`
 }
 
-// Add adds the record of a platform.logsDropped event. Numbers that it does not
-// have count as none.
+// Add adds the record of a platform.logsDropped event. A missing number counts as 0.
 func (d *Dropped) Add(record []byte) {
 	var r struct {
 		Records float64 `json:"droppedRecords"`
 		Bytes   float64 `json:"droppedBytes"`
 	}
-	// What is no number leaves the other one; the event itself is shipped as
-	// it is.
+	// If one member is not a number, the other one still counts. The event itself
+	// is shipped unchanged.
 	_ = json.Unmarshal(record, &r)
 	d.Times++
 	d.Records += whole(r.Records)
 	d.Bytes += whole(r.Bytes)
 }
 
-// whole is n as a count. What no buffer of Lambda's can have held counts as that
-// much: a sum must not overflow.
+// whole returns n as a count, at least 0 and at most 1<<40. No buffer of Lambda's is
+// that large, and a sum must not overflow.
 func whole(n float64) int64 { return int64(min(max(n, 0), 1<<40)) }
 
 // JSON returns the report as JSON.
@@ -96,7 +95,7 @@ func (r Report) JSON() []byte {
 	if r.Lost == nil {
 		r.Lost = map[Reason]int64{}
 	}
-	// It holds numbers and text only, which always can be written.
+	// Numbers and strings always marshal.
 	b, _ := json.Marshal(r)
 	return b
 }

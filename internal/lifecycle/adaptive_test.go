@@ -13,12 +13,12 @@ import (
 func adaptive(cfg *config.Config) { cfg.Flush = config.FlushAdaptive }
 
 // few is how many invocations it may take to see that a function has become
-// busy. The exact figures are those of package flush.
+// busy. Package flush has tests of the exact figures.
 const few = 8
 
-// settled wants the first reasons to be one, and all others, after a few, to be
-// another.
-func settled(t *testing.T, reasons []flush.Reason, first, then flush.Reason) {
+// wantReasons checks that the reasons begin with first, a few times, and that all
+// others are then.
+func wantReasons(t *testing.T, reasons []flush.Reason, first, then flush.Reason) {
 	t.Helper()
 	n := 0
 	for n < len(reasons) && reasons[n] == first {
@@ -44,7 +44,7 @@ func TestAdaptiveReleasesABusyFunctionWithinAFewInvocations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.flush = 10 * ms
-				settled(t, s.visits(times(40, v)...), flush.Rare, flush.Busy)
+				wantReasons(t, s.invokeAll(times(40, v)...), flush.Rare, flush.Busy)
 			}, adaptive)
 		})
 	}
@@ -59,7 +59,7 @@ func TestAdaptiveHoldsAFunctionThatIsRarelyCalled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.flush = 10 * ms
-				for i, why := range s.visits(times(30, v)...) {
+				for i, why := range s.invokeAll(times(30, v)...) {
 					if why != flush.Rare {
 						t.Errorf("invocation %d: %s", i, why)
 					}
@@ -72,18 +72,18 @@ func TestAdaptiveHoldsAFunctionThatIsRarelyCalled(t *testing.T) {
 	}
 }
 
-// A gap that nobody expected is one late delivery at most: the next invocation
-// is held again.
+// An unexpected gap causes one late delivery at most: the next invocation is held
+// again.
 func TestAdaptiveHoldsAgainAfterALateGap(t *testing.T) {
 	for name, gap := range map[string]time.Duration{"of two seconds": 2 * time.Second, "of an hour": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.flush = 10 * ms
 				busy := invocation{gap: 20 * ms, takes: 20 * ms}
-				reasons := s.visits(slices.Concat(times(30, busy), []invocation{{gap, 20 * ms}}, times(30, busy))...)
-				settled(t, reasons[:30], flush.Rare, flush.Busy)
-				settled(t, reasons[30:], flush.Rare, flush.Busy)
-				// Nothing is left of the freeze in what comes first in the new burst.
+				reasons := s.invokeAll(slices.Concat(times(30, busy), []invocation{{gap, 20 * ms}}, times(30, busy))...)
+				wantReasons(t, reasons[:30], flush.Rare, flush.Busy)
+				wantReasons(t, reasons[30:], flush.Rare, flush.Busy)
+				// The function counts as busy again after a few invocations of the new burst.
 				if again := slices.Index(reasons[30:], flush.Busy); again > 4 {
 					t.Errorf("it takes %d invocations after one late gap: %q", again, reasons[30:])
 				}
@@ -92,25 +92,25 @@ func TestAdaptiveHoldsAgainAfterALateGap(t *testing.T) {
 	}
 }
 
-// Where the extension itself held the environment, that was no idle time.
+// While the extension itself holds the environment, that is no idle time.
 func TestTimeThatIsHeldIsNoGap(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = 2 * time.Second
-		settled(t, s.visits(times(30, invocation{gap: 5 * ms, takes: 5 * ms})...), flush.Rare, flush.Busy)
+		wantReasons(t, s.invokeAll(times(30, invocation{gap: 5 * ms, takes: 5 * ms})...), flush.Rare, flush.Busy)
 	}, adaptive, func(cfg *config.Config) { cfg.MaxHold = 10 * time.Second })
 }
 
-// Lambda's telemetry of an invocation that nobody holds comes after the next one
-// has begun; what is not known yet when that arrives is known later.
+// Lambda's telemetry of an invocation that is not held comes after the next one has
+// begun. What is not known when that one arrives is known later.
 func TestRuntimeDoneThatComesLaterCounts(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
-		reasons := s.visits(slices.Concat(
+		reasons := s.invokeAll(slices.Concat(
 			times(20, invocation{gap: 10 * ms, takes: 10 * ms}),
-			// The first of these takes its time from the one before it: for
-			// that one invocation the gap looks late, and then no more.
+			// The duration of the first of these is estimated from the one before
+			// it: for that one invocation the gap looks late, and then no more.
 			times(20, invocation{gap: 10 * ms, takes: 3 * time.Second}),
 		)...)
-		settled(t, reasons[:20], flush.Rare, flush.Busy)
+		wantReasons(t, reasons[:20], flush.Rare, flush.Busy)
 		if n := len(slices.DeleteFunc(slices.Clone(reasons[20:]), func(r flush.Reason) bool { return r == flush.Busy })); n > 4 {
 			t.Errorf("%d of 20 are held: %q", n, reasons[20:])
 		}
@@ -123,7 +123,7 @@ func TestRuntimeDoneThatComesLaterCounts(t *testing.T) {
 func TestGapsCountByTheIntervalWhereThatIsShorter(t *testing.T) {
 	for gap, want := range map[time.Duration]flush.Reason{200 * ms: flush.Busy, 300 * ms: flush.Rare} {
 		inFakeTime(t, func(s *scene) {
-			reasons := s.visits(times(20, invocation{gap: gap, takes: 10 * ms})...)
+			reasons := s.invokeAll(times(20, invocation{gap: gap, takes: 10 * ms})...)
 			if last := reasons[len(reasons)-1]; last != want {
 				t.Errorf("gaps of %s: %q", gap, reasons)
 			}
@@ -141,8 +141,8 @@ func TestOverdueTelemetryHoldsOneInvocation(t *testing.T) {
 			}
 			return 20 * time.Second
 		}
-		reasons := s.visits(times(40, invocation{gap: 100 * ms, takes: 2 * ms})...)
-		settled(t, slices.Concat(reasons[:20], reasons[21:30], reasons[31:]), flush.Rare, flush.Busy)
+		reasons := s.invokeAll(times(40, invocation{gap: 100 * ms, takes: 2 * ms})...)
+		wantReasons(t, slices.Concat(reasons[:20], reasons[21:30], reasons[31:]), flush.Rare, flush.Busy)
 		if reasons[20] != flush.Overdue || reasons[30] != flush.Overdue {
 			t.Errorf("the overdue ones are %s and %s", reasons[20], reasons[30])
 		}
@@ -153,14 +153,14 @@ func TestOverdueTelemetryHoldsOneInvocation(t *testing.T) {
 	}, adaptive, func(cfg *config.Config) { cfg.FlushInterval = 10 * time.Second })
 }
 
-// What a burst has said is sent soon, because it may be over before the interval
-// is; in a stream that lasts, at the interval.
+// The telemetry of a burst is sent soon, because the burst may be over before the
+// interval is. The telemetry of a steady stream is sent at the interval.
 func TestABurstIsSentSooner(t *testing.T) {
 	for _, tt := range []struct {
-		mode    config.Flush
-		sooner  time.Duration // in the first interval
-		visits  []invocation
-		because string
+		mode        config.Flush
+		sooner      time.Duration // in the first interval
+		invocations []invocation
+		because     string
 	}{
 		{config.FlushAdaptive, time.Second, slices.Concat(times(150, invocation{gap: 80 * ms, takes: 20 * ms}), times(1, invocation{gap: time.Hour, takes: 20 * ms}), times(150, invocation{gap: 80 * ms, takes: 20 * ms})), "bursts"},
 		{config.FlushAdaptive, time.Second, times(20, invocation{gap: time.Minute, takes: 20 * ms}), "rare"},
@@ -169,7 +169,7 @@ func TestABurstIsSentSooner(t *testing.T) {
 	} {
 		t.Run(tt.because, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
-				s.visits(tt.visits...)
+				s.invokeAll(tt.invocations...)
 				got := s.only("SealIfOlder")
 				var began, before time.Duration
 				for i, line := range got {
@@ -186,19 +186,19 @@ func TestABurstIsSentSooner(t *testing.T) {
 						t.Fatalf("%q, in a burst since %s, want %s", line, began, want)
 					}
 				}
-				if len(got) != len(tt.visits) {
-					t.Errorf("%d of %d have looked for old telemetry", len(got), len(tt.visits))
+				if len(got) != len(tt.invocations) {
+					t.Errorf("%d of %d have looked for old telemetry", len(got), len(tt.invocations))
 				}
 			}, func(cfg *config.Config) { cfg.Flush, cfg.FlushInterval = tt.mode, 10*time.Second })
 		})
 	}
 }
 
-// Who is not held is let go in the instant that the invocation begins.
+// An invocation that is not held is released in the instant that it begins.
 func TestBusyInvocationsAreLetGoAtOnce(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = forever // and MaxHold is 500 ms
-		reasons := s.visits(times(20, invocation{gap: 100 * ms, takes: 400 * ms})...)
+		reasons := s.invokeAll(times(20, invocation{gap: 100 * ms, takes: 400 * ms})...)
 		next := s.only("next")
 		var began time.Duration
 		for i, why := range reasons {

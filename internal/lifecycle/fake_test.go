@@ -47,7 +47,7 @@ func (d *diary) all() []string {
 	return slices.Clone(d.lines)
 }
 
-// only gives the lines about some things, such as "next".
+// only returns the lines about some things, such as "next".
 func (d *diary) only(things ...string) []string {
 	return slices.DeleteFunc(d.all(), func(line string) bool {
 		return !slices.ContainsFunc(things, func(thing string) bool {
@@ -57,7 +57,7 @@ func (d *diary) only(things ...string) []string {
 	})
 }
 
-// step is one answer of Lambda's to next.
+// step is one of Lambda's answers to next.
 type step struct {
 	at    time.Duration // since the start; next waits for it
 	event extensionapi.Event
@@ -65,7 +65,7 @@ type step struct {
 	play  func() extensionapi.Event // instead of the others: waits until the event is due
 }
 
-// fakeAPI answers next by a script, and then never.
+// fakeAPI answers next with its steps, and then blocks.
 type fakeAPI struct {
 	diary *diary
 
@@ -100,14 +100,14 @@ func (a *fakeAPI) Next(ctx context.Context) (extensionapi.Event, error) {
 	}
 }
 
-// fakePipeline notes what it is told. Sending takes the times given, or until
-// the context ends.
+// fakePipeline notes the calls in the diary. Flush, Finish and CloseIntake take the
+// given times, or until the context ends.
 type fakePipeline struct {
 	diary                *diary
 	flush, finish, close time.Duration
 	unavailable          func() bool          // nil: never
 	behind               func() time.Duration // nil: not at all
-	refusal              func() error         // nil: none
+	permanent            func() error         // nil: none
 	fault                func(method string)  // nil: none; called first in each method, to panic or to block
 	invoked              []string             // requests and their traces
 	ending               []string             // when the end was announced, and its deadline
@@ -123,8 +123,8 @@ func (p *fakePipeline) Invoked(request, trace string, _ time.Time) {
 	p.invoked = append(p.invoked, request+" "+trace)
 }
 
-func (p *fakePipeline) Thawed()                      { p.do("Thawed") }
-func (p *fakePipeline) Restored()                    { p.do("Restored") }
+func (p *fakePipeline) Thawed()                       { p.do("Thawed") }
+func (p *fakePipeline) Restored()                     { p.do("Restored") }
 func (p *fakePipeline) Seal()                         { p.do("Seal") }
 func (p *fakePipeline) SealIfOlder(age time.Duration) { p.do("SealIfOlder", age) }
 
@@ -147,10 +147,10 @@ func (p *fakePipeline) Behind() time.Duration {
 
 func (p *fakePipeline) PermanentError() error {
 	p.fail("PermanentError")
-	if p.refusal == nil {
+	if p.permanent == nil {
 		return nil
 	}
-	return p.refusal()
+	return p.permanent()
 }
 
 func (p *fakePipeline) Flush(ctx context.Context) error { return p.work(ctx, "Flush", p.flush) }
@@ -198,7 +198,7 @@ type scene struct {
 	log      *bytes.Buffer // read it when Run has ended
 
 	stopping context.Context
-	pending  sync.WaitGroup // what is still to happen, also when Run has ended
+	pending  sync.WaitGroup // what is still to happen, even after Run has ended
 }
 
 // inFakeTime plays a scene in fake time. The default is to hold every
@@ -227,7 +227,7 @@ func (s *scene) run() error {
 	return err
 }
 
-// at has something happen at a time.
+// at calls f at a time.
 func (s *scene) at(at time.Duration, f func()) {
 	s.pending.Go(func() {
 		time.Sleep(at - time.Since(s.start)) // fake time
@@ -235,14 +235,14 @@ func (s *scene) at(at time.Duration, f func()) {
 	})
 }
 
-// invoke has Lambda send an invocation whose deadline is that long after it, and
-// tell of it.
+// invoke has Lambda send an invocation that times out after timeout, and its
+// platform.start.
 func (s *scene) invoke(at time.Duration, request string, timeout time.Duration) {
 	s.telemetry(at+late, s.event(at, event.TypePlatformStart, request))
 	s.invokeSilently(at, request, timeout)
 }
 
-// invokeSilently has Lambda send an invocation, and not tell of it.
+// invokeSilently has Lambda send an invocation without a platform.start.
 func (s *scene) invokeSilently(at time.Duration, request string, timeout time.Duration) {
 	s.api.steps = append(s.api.steps, step{at: at, event: extensionapi.Event{
 		Type: extensionapi.Invoke, RequestID: request, DeadlineMs: s.start.Add(at + timeout).UnixMilli(), Trace: extensionapi.Trace("Root=1-" + request),
@@ -256,29 +256,28 @@ func (s *scene) shutdown(at, timeout time.Duration) {
 	}})
 }
 
-// visit is an invocation among others.
+// invocation is one of a series of invocations.
 type invocation struct {
-	gap   time.Duration // that the environment is idle, and frozen, before it
-	takes time.Duration // until its runtime is done
+	gap   time.Duration // how long the environment is idle, and frozen, before it
+	takes time.Duration // how long its runtime takes
 }
 
-// times is n such visits, one after the other.
+// times returns n such invocations, one after the other.
 func times(n int, v invocation) []invocation { return slices.Repeat([]invocation{v}, n) }
 
-// late is how long Lambda keeps telemetry back, to send more of it at once.
+// late is how long Lambda buffers telemetry.
 const late = 25 * time.Millisecond
 
-// visits has Lambda send invocations, called 0, 1, … and then SHUTDOWN, with the
-// telemetry of each as Lambda sends it: of a frozen environment nothing comes
-// before it is thawed. It runs the loop to its end and returns why each of
-// them was held or not.
-func (s *scene) visits(visits ...invocation) (reasons []flush.Reason) {
+// invokeAll has Lambda send invocations, called 0, 1, … and then SHUTDOWN, with the
+// telemetry of each as Lambda sends it: while the environment is frozen no telemetry
+// comes. It runs the loop to its end and returns why each invocation was held or not.
+func (s *scene) invokeAll(invocations ...invocation) (reasons []flush.Reason) {
 	s.t.Helper()
 	var (
 		mu     sync.Mutex
 		idle   = make(chan struct{}) // closed at the next thaw
 		frozen bool
-		free   time.Time // of the runtime
+		free   time.Time // when the runtime is free
 	)
 	thaw := func() {
 		mu.Lock()
@@ -292,7 +291,7 @@ func (s *scene) visits(visits ...invocation) (reasons []flush.Reason) {
 		defer mu.Unlock()
 		frozen = true
 	}
-	tell := func(after time.Duration, ev *event.Event) {
+	deliver := func(after time.Duration, ev *event.Event) {
 		s.pending.Go(func() {
 			time.Sleep(after + late)
 			mu.Lock()
@@ -306,7 +305,7 @@ func (s *scene) visits(visits ...invocation) (reasons []flush.Reason) {
 			s.loop.Acknowledged()
 		})
 	}
-	for i, v := range visits {
+	for i, v := range invocations {
 		request := strconv.Itoa(i)
 		s.api.steps = append(s.api.steps, step{play: func() extensionapi.Event {
 			time.Sleep(time.Until(free)) // fake time, like all here
@@ -315,8 +314,8 @@ func (s *scene) visits(visits ...invocation) (reasons []flush.Reason) {
 			thaw()
 			free = time.Now().Add(v.takes)
 			at := time.Since(s.start)
-			tell(0, s.event(at, event.TypePlatformStart, request))
-			tell(v.takes, s.runtimeDone(at+v.takes, request))
+			deliver(0, s.event(at, event.TypePlatformStart, request))
+			deliver(v.takes, s.runtimeDone(at+v.takes, request))
 			return extensionapi.Event{Type: extensionapi.Invoke, RequestID: request, DeadlineMs: time.Now().Add(15 * time.Minute).UnixMilli()}
 		}})
 	}
@@ -329,24 +328,24 @@ func (s *scene) visits(visits ...invocation) (reasons []flush.Reason) {
 		s.t.Errorf("Run gives %v", err)
 	}
 	for i, line := range s.only("Released") {
-		words := strings.Fields(line)
-		if words[2] != strconv.Itoa(i) {
+		fields := strings.Fields(line)
+		if fields[2] != strconv.Itoa(i) {
 			s.t.Fatalf("%q is not of request %d", line, i)
 		}
-		reasons = append(reasons, flush.Reason(words[4]))
+		reasons = append(reasons, flush.Reason(fields[4]))
 	}
-	if len(reasons) != len(visits) {
-		s.t.Fatalf("%d of %d invocations were let go: %q", len(reasons), len(visits), s.all())
+	if len(reasons) != len(invocations) {
+		s.t.Fatalf("%d of %d invocations were let go: %q", len(reasons), len(invocations), s.all())
 	}
 	return reasons
 }
 
-// fail has next fail.
+// fail makes next fail.
 func (s *scene) fail(at time.Duration, err error) {
 	s.api.steps = append(s.api.steps, step{at: at, err: err})
 }
 
-// telemetry has a body of events arrive and acknowledged at once.
+// telemetry has a body of events arrive, and acknowledges it at once.
 func (s *scene) telemetry(at time.Duration, events ...*event.Event) {
 	s.at(at, func() {
 		for _, ev := range events {
@@ -381,8 +380,8 @@ func (s *scene) event(at time.Duration, kind, request string) *event.Event {
 	}
 }
 
-// want wants these lines about these things. The loop and its hand work beside
-// each other: what the loop does comes last in an instant.
+// want checks the lines about some things. The loop and its worker run concurrently:
+// within an instant, want sorts the lines of the loop last.
 func (s *scene) want(things []string, want ...string) {
 	s.t.Helper()
 	got := s.only(things...)
@@ -405,7 +404,7 @@ func (s *scene) instant(line string) time.Duration {
 	return at
 }
 
-// byLoop is 1 for what the loop does itself, and 0 for what its hand does.
+// byLoop returns 1 for what the loop does itself, and 0 for what its worker does.
 func byLoop(line string) int {
 	switch _, what, _ := strings.Cut(line, " "); {
 	case what == "next", what == "end", strings.HasPrefix(what, "Released"):
@@ -414,9 +413,8 @@ func byLoop(line string) int {
 	return 0
 }
 
-// finish has Lambda shut down an hour after the start, and runs the loop to
-// its end. What belongs to the shutdown is forgotten, so that a test of
-// invocations sees only them.
+// finish has Lambda shut down an hour after the start, and runs the loop to its end.
+// It deletes the lines of the shutdown, so that a test of invocations sees only them.
 func (s *scene) finish() {
 	s.t.Helper()
 	s.shutdown(time.Hour, 2*time.Second)

@@ -12,9 +12,9 @@ import (
 	"kinetel/internal/config"
 )
 
-// blocked has methods of the pipeline block, whatever their context says, from a
-// time on. They come back when the test is over, so that the bubble of fake time
-// can tell that nothing else is left.
+// blocked makes methods of the pipeline block from a time on, even if their context
+// ends. They return when the test is over, so that the synctest bubble can check that
+// nothing else still runs.
 func (s *scene) blocked(from time.Duration, methods ...string) (release func()) {
 	over := make(chan struct{})
 	s.pipeline.fault = func(method string) {
@@ -28,7 +28,7 @@ func (s *scene) blocked(from time.Duration, methods ...string) (release func()) 
 	})
 }
 
-// slow are the methods that may take their time.
+// slow are the methods that may block.
 func slow() []string {
 	return []string{"Thawed", "Restored", "Seal", "SealIfOlder", "Flush", "CloseIntake", "Finish"}
 }
@@ -48,8 +48,8 @@ func (s *scene) threeInvocations() {
 	s.shutdown(10*time.Second, 2*time.Second)
 }
 
-// A lock that nobody gives back, or a disk that does not answer, costs telemetry
-// and, where the invocation is held, the longest hold; never the invocation.
+// A lock that is never released, or a disk that does not answer, costs telemetry and,
+// if the invocation is held, the longest hold; never the invocation.
 func TestNextIsCalledWhereThePipelineHangs(t *testing.T) {
 	held := []string{"0s next", "1.7s next", "2.7s next", "3.7s next"}
 	atOnce := []string{"0s next", "1s next", "2s next", "3s next"}
@@ -105,7 +105,7 @@ func TestNextIsCalledWhereThePipelineHangs(t *testing.T) {
 	}
 }
 
-// A hang as such is no reason to be late: it is told, and the process ends.
+// A hang must not delay the exit: it is logged, and the process ends.
 func TestShutdownThatHangsIsTold(t *testing.T) {
 	for _, method := range []string{"Ending", "Thawed", "Seal", "CloseIntake", "Finish"} {
 		for _, left := range []time.Duration{2 * time.Second, 200 * ms, 10 * ms, -time.Second} {
@@ -117,7 +117,7 @@ func TestShutdownThatHangsIsTold(t *testing.T) {
 					if err := s.run(); err != nil {
 						t.Errorf("Run gives %v", err)
 					}
-					// Half of the margin is for exiting, where there is one.
+					// Half of the margin is for the exit, if there is one.
 					want := 10*time.Second + max(left-50*ms, 50*ms)
 					if end := s.only("end"); len(end) != 1 || s.instant(end[0]) > want {
 						t.Errorf("it ends at %q, want %s", end, want)
@@ -146,7 +146,7 @@ func TestShutdownThatIsInTimeIsNotTold(t *testing.T) {
 	})
 }
 
-// A signal has no deadline of Lambda's; it takes no longer than one would.
+// A signal has no deadline. The shutdown takes no longer than Lambda allows for one.
 func TestSignalEndsAPipelineThatHangs(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		release := s.blocked(0, "Flush", "Finish")
@@ -164,7 +164,7 @@ func TestSignalEndsAPipelineThatHangs(t *testing.T) {
 	})
 }
 
-// What hung and comes back is as good as new.
+// A method that hung and returns works again.
 func TestAPipelineThatComesBackIsUsedAgain(t *testing.T) {
 	for _, method := range []string{"Thawed", "SealIfOlder", "Flush", "Seal"} {
 		t.Run(method, func(t *testing.T) {
@@ -192,12 +192,12 @@ func TestAPipelineThatComesBackIsUsedAgain(t *testing.T) {
 	}
 }
 
-// methods are all of the pipeline's that the loop calls in an environment that
-// comes of a snapshot, with KINETEL_STRICT.
+// methods are all methods of the pipeline that the loop calls in an environment that
+// comes from a snapshot, with KINETEL_STRICT.
 func methods() []string { return append(slow(), "Unavailable", "Behind", "Released", "PermanentError") }
 
-// A panic costs what was being done, and nothing else: Lambda takes the end of
-// the process for a crash, and fails the function.
+// A panic costs what was being done, and nothing else: Lambda treats the exit of the
+// process as a crash, and fails the function.
 func TestNextIsCalledWhereThePipelinePanics(t *testing.T) {
 	always := func(int) bool { return true }
 	for _, tt := range []struct {
@@ -236,15 +236,15 @@ func TestNextIsCalledWhereThePipelinePanics(t *testing.T) {
 							t.Fatalf("next is called at %q", got)
 						}
 						for i, line := range got[1:] {
-							// Nobody waits for what will never come.
+							// No invocation waits for what will never come.
 							if at := time.Duration(i+1)*time.Second + 200*ms; s.instant(line) > at {
 								t.Errorf("next is called at %q", got)
 							}
 						}
 						mu.Lock()
 						defer mu.Unlock()
-						if told := strings.Count(s.log.String(), "out of "+method); told != panics {
-							t.Errorf("%d panics, and %d are told: %s", panics, told, s.log)
+						if logged := strings.Count(s.log.String(), "out of "+method); logged != panics {
+							t.Errorf("%d panics, and %d are told: %s", panics, logged, s.log)
 						}
 						if always := tt.name == "always"; always && panics == 0 && mode == config.FlushAdaptive {
 							t.Errorf("%s is never called", method)
@@ -258,7 +258,7 @@ func TestNextIsCalledWhereThePipelinePanics(t *testing.T) {
 	}
 }
 
-// Where it cannot be decided, the invocation has begun all the same.
+// If the decision fails, the invocation has begun all the same.
 func TestAnInvocationIsBegunWhereTheDecisionPanics(t *testing.T) {
 	for _, method := range []string{"Unavailable", "Behind"} {
 		t.Run(method, func(t *testing.T) {
@@ -285,8 +285,8 @@ func TestAnInvocationIsBegunWhereTheDecisionPanics(t *testing.T) {
 	}
 }
 
-// Whatever panics at the end, the last step is taken: it puts on disk what
-// cannot be sent.
+// The last step of a shutdown runs even if others panic: it writes to disk what cannot
+// be sent.
 func TestFinishIsReachedWhereThePipelinePanics(t *testing.T) {
 	for _, method := range []string{"Thawed", "Seal", "CloseIntake"} {
 		t.Run(method, func(t *testing.T) {
@@ -306,7 +306,7 @@ func TestFinishIsReachedWhereThePipelinePanics(t *testing.T) {
 	}
 }
 
-// What hangs beside the loop leaves the shutdown most of its time.
+// A worker that hangs leaves the shutdown most of its time.
 func TestFinishHasTimeWhereTheHandHangs(t *testing.T) {
 	for _, method := range []string{"Flush", "SealIfOlder"} {
 		t.Run(method, func(t *testing.T) {
@@ -326,7 +326,7 @@ func TestFinishHasTimeWhereTheHandHangs(t *testing.T) {
 	}
 }
 
-// Nobody is held for a hand that hangs, once that is known.
+// No invocation is held for a worker that hangs, once that is known.
 func TestOneInvocationWaitsForAHandThatHangs(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		release := s.blocked(0, "Flush")
@@ -341,10 +341,10 @@ func TestOneInvocationWaitsForAHandThatHangs(t *testing.T) {
 	})
 }
 
-// What was asked for while the hand was busy is done in order: the connections
-// of before a freeze are dealt with before anything is sent.
+// Tasks that were requested while the worker was busy are done in order: connections
+// from before a freeze are closed before anything is sent.
 func TestThawedComesBeforeTheFlush(t *testing.T) {
-	for range 20 { // which of two a select takes is chance
+	for range 20 { // a select chooses between two at random
 		inFakeTime(t, func(s *scene) {
 			s.pipeline.fault = func(method string) {
 				if method == "Seal" && time.Since(s.start) < 2*time.Second {

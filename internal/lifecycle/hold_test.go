@@ -29,7 +29,7 @@ func TestHoldsForTheRuntimeDoneOfThisRequest(t *testing.T) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1100*ms, s.runtimeDone(1100*ms, "a"))
 		s.invoke(2*time.Second, "b", 10*time.Second)
-		// What is still told of the one before releases nothing.
+		// Late events of the previous invocation release nothing.
 		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "a"), s.report(2100*ms, "a"))
 		s.telemetry(2200*ms, s.report(2200*ms, "b"))
 		s.telemetry(2300*ms, &event.Event{Type: []byte("function"), Record: []byte(`{"requestId":"b"}`)})
@@ -75,9 +75,9 @@ func TestRuntimeDoneIsRemembered(t *testing.T) {
 
 func TestHoldIsCountedFromWhenTheRuntimeWasDone(t *testing.T) {
 	scenarios := []struct {
-		name         string
-		done, heard  time.Duration // since the start; the invocation begins at 1 s
-		wantReleased string
+		name           string
+		done, received time.Duration // since the start; the invocation begins at 1 s
+		wantReleased   string
 	}{
 		{"heard of at once", 1200 * ms, 1200 * ms, "1.7s next"},
 		{"heard of later", 1200 * ms, 1225 * ms, "1.7s next"},
@@ -92,7 +92,7 @@ func TestHoldIsCountedFromWhenTheRuntimeWasDone(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.flush = forever
 				s.invoke(time.Second, "a", 10*time.Second)
-				s.telemetry(scenario.heard, s.runtimeDone(scenario.done, "a"))
+				s.telemetry(scenario.received, s.runtimeDone(scenario.done, "a"))
 				s.finish()
 				s.want([]string{"next"}, "0s next", scenario.wantReleased)
 			})
@@ -161,9 +161,9 @@ func TestPlatformEventsThatCannotBeReadReleaseNothing(t *testing.T) {
 		t.Run(record, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.invoke(time.Second, "a", time.Second)
-				odd := s.runtimeDone(1200*ms, "a")
-				odd.Record = []byte(record)
-				s.telemetry(1200*ms, odd)
+				malformed := s.runtimeDone(1200*ms, "a")
+				malformed.Record = []byte(record)
+				s.telemetry(1200*ms, malformed)
 				s.finish()
 				s.want([]string{"next"}, "0s next", "1.9s next")
 			})
@@ -171,7 +171,7 @@ func TestPlatformEventsThatCannotBeReadReleaseNothing(t *testing.T) {
 	}
 }
 
-// Nobody is held for what cannot be sent, not even until the runtime is done.
+// No invocation is held if nothing can be sent, not even until the runtime is done.
 func TestNobodyIsHeldWhileKinesisIsUnavailable(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = forever
@@ -202,15 +202,15 @@ func TestIntervalModeNeverHolds(t *testing.T) {
 	}, func(cfg *config.Config) { cfg.Flush = config.FlushInterval })
 }
 
-// A hold that is shorter than Lambda's buffering is as good as none: what would
-// have been sent at the end of the invocation is sent in the background when
-// Lambda tells of its end.
+// A hold that is shorter than Lambda's buffering is useless. What would have been sent
+// at the end of the invocation is sent in the background when its
+// platform.runtimeDone comes.
 func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 	scenarios := []struct {
-		name string
-		mode config.Flush
-		hold time.Duration
-		cuts []string // when a runtime is told to be done at 1.3 s, 1.5 s, 2.2 s, 2.4 s and 2.5 s
+		name  string
+		mode  config.Flush
+		hold  time.Duration
+		seals []string // if a platform.runtimeDone comes at 1.3 s, 1.5 s, 2.2 s, 2.4 s and 2.5 s
 	}{
 		{"end", config.FlushEnd, 0, []string{"1.3s Seal", "1.5s Seal", "2.2s Seal", "2.4s Seal", "2.5s Seal"}},
 		{"end, a millisecond too short", config.FlushEnd, 29 * ms, []string{"1.3s Seal", "1.5s Seal", "2.2s Seal", "2.4s Seal", "2.5s Seal"}},
@@ -223,7 +223,7 @@ func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.flush = forever
 				s.invoke(time.Second, "a", 10*time.Second)
-				// Nothing is sent for lines, for reports, or before Lambda knows.
+				// Lines and reports have nothing sent; nor has an event before its acknowledgement.
 				s.telemetry(1100*ms, &event.Event{Type: []byte("function"), Record: []byte(`"x"`)}, s.report(1100*ms, "z"))
 				s.at(1200*ms, func() { s.loop.Observe(s.runtimeDone(1200*ms, "a")) })
 				s.at(1300*ms, s.loop.Acknowledged)
@@ -233,7 +233,7 @@ func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 				}
 				s.finish()
 				s.want([]string{"Flush", "Seal", "Thawed", "next"}, slices.Concat(
-					[]string{"0s next", "1s Thawed", "1s SealIfOlder " + age(scenario.mode), "1s next"}, scenario.cuts)...)
+					[]string{"0s next", "1s Thawed", "1s SealIfOlder " + age(scenario.mode), "1s next"}, scenario.seals)...)
 				why := "no-hold"
 				if scenario.mode == config.FlushInterval {
 					why = "interval"
@@ -266,7 +266,7 @@ func TestIntervalModeSendsAtTheIntervalOnly(t *testing.T) {
 
 func TestHoldingSendsNothingByItselfWhenTelemetryComes(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
-		// The telemetry of an invocation that nobody holds any more.
+		// The telemetry of an invocation that is no longer held.
 		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"), s.report(time.Second, "a"))
 		s.finish()
 		s.want([]string{"Seal", "Flush"})
@@ -295,8 +295,8 @@ func TestIntervalPassesDuringALongInvocation(t *testing.T) {
 	}
 }
 
-// After a freeze the ticker may be far behind; each invocation looks at the age
-// of what waits by itself.
+// After a freeze the ticker may be far behind; each invocation checks the age of the
+// waiting telemetry itself.
 func TestEachInvocationLooksForOldTelemetry(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.invoke(time.Second, "a", time.Second)
@@ -310,7 +310,7 @@ func TestEachInvocationLooksForOldTelemetry(t *testing.T) {
 func TestSignalEndsAHold(t *testing.T) {
 	scenarios := []struct {
 		name string
-		done bool // the runtime is, and the telemetry is being sent
+		done bool // the runtime is done, and the telemetry is being sent
 		want []string
 	}{
 		{"while the function runs", false, []string{"2s Thawed", "2s Seal", "2s Released a 0s end", "2.3s CloseIntake", "2.3s Finish", "2.3s end"}},

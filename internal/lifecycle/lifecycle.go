@@ -1,5 +1,5 @@
-// Package lifecycle keeps Lambda's loop going: it has telemetry sent at the
-// right times, and holds an invocation where package flush says so.
+// Package lifecycle runs the extension's event loop: it has telemetry sent at the
+// right times, and holds an invocation if package flush decides so.
 package lifecycle
 
 import (
@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	// deadlineMargin is the end of an invocation's time that is never held:
-	// an extension that overruns makes the invocation fail.
+	// deadlineMargin is the end of an invocation's time that is never used for a
+	// hold: an extension that overruns makes the invocation fail.
 	deadlineMargin = 100 * time.Millisecond
-	// An invocation is let go unless an event of its own arrives within
-	// KINETEL_MAX_HOLD, but no less than minFirstEvent and no more than
-	// maxFirstEvent: Lambda sends platform.start within milliseconds, and without
-	// telemetry the hold would last until the deadline.
+	// minFirstEvent and maxFirstEvent limit how long a hold waits for the first
+	// event of its invocation; in between the limit is KINETEL_MAX_HOLD. Without
+	// an event the invocation is then released: Lambda sends platform.start within
+	// milliseconds, and without telemetry the hold would last until the deadline.
 	minFirstEvent = 100 * time.Millisecond
 	maxFirstEvent = time.Second
-	// maxStalls bounds the backoff of holds whose platform.runtimeDone did not
+	// maxStalls bounds the backoff after holds whose platform.runtimeDone did not
 	// arrive in time: after 2^maxStalls other invocations one is held again.
 	maxStalls = 3 // 8 of the flush.Remember invocations that are known
-	// next is tried again after an error that is none of Lambda's answers.
+	// nextTries is how often next is called if there is no answer from Lambda.
 	nextTries = 5
 	nextDelay = 50 * time.Millisecond // doubles
 )
@@ -39,48 +39,50 @@ type API interface {
 	Next(ctx context.Context) (extensionapi.Event, error)
 }
 
-// Pipeline is what the loop tells when to work. Invoked, Unavailable, Behind and
-// Released return at once; everything else may take its time, and the loop does
-// not wait for it beyond the bounds that it has.
+// Pipeline collects and sends the telemetry. Invoked, Unavailable, Behind and
+// Released return at once. All other methods may block, and the loop waits for
+// them only within its own time limits.
 type Pipeline interface {
-	// Invoked says that an invocation has begun, and which trace it is part of.
+	// Invoked reports that an invocation has begun, and which trace it is part of.
 	Invoked(request, trace string, at time.Time)
-	// Thawed says that the environment may have been frozen until now.
+	// Thawed reports that the environment may have been frozen until now, and has
+	// closed records sent.
 	Thawed()
-	// Restored says that the environment was brought up from a snapshot, by
-	// now. Only the first call means something.
+	// Restored reports that the environment has been restored from a snapshot.
+	// Only the first call has an effect.
 	Restored()
-	// Ending says that the environment ends, and until when records can be sent:
-	// from now on none waits for the answer to a request that carries others.
+	// Ending reports that the environment ends, and until when records can be
+	// sent. From now on no record waits for the answer to a request that carries
+	// others.
 	Ending(deadline time.Time)
-	// Cut closes the open record and has it sent, in the background.
+	// Seal closes the open record and has it sent, in the background.
 	Seal()
-	// CutIfOlder does so if it was begun that long ago, and has what is closed
-	// sent in any case.
+	// SealIfOlder does what Seal does if the open record was begun that long ago,
+	// or is needed to find out why the only record before it was rejected.
 	SealIfOlder(age time.Duration)
-	// Unavailable reports whether nobody should be held for what is to be sent.
+	// Unavailable reports whether no invocation should be held, because records
+	// cannot be sent.
 	Unavailable() bool
-	// Behind returns how long records have been waiting without one that went
-	// through.
+	// Behind returns how long records have been waiting while Kinesis accepted none.
 	Behind() time.Duration
-	// Flush is Cut, and waits until all is sent, until ctx ends, or until it
-	// turns out to be unavailable.
+	// Flush does what Seal does, and waits until everything is sent, until ctx
+	// ends, or until Kinesis turns out to be unavailable.
 	Flush(ctx context.Context) error
-	// Refusal returns what somebody has to mend before anything can be sent, or
-	// nil.
+	// PermanentError returns the error that the user has to fix before anything
+	// can be sent, or nil.
 	PermanentError() error
-	// Released says that an invocation is let go, how long it was held after
+	// Released reports that an invocation is released, how long it was held after
 	// its runtime was done, and why.
 	Released(request string, held time.Duration, why flush.Reason)
-	// CloseIntake stops taking telemetry in. What was acknowledged is packed
-	// afterwards.
+	// CloseIntake stops ingesting telemetry. Afterwards everything that was
+	// acknowledged is packed.
 	CloseIntake(ctx context.Context)
-	// Finish sends everything for the last time, or puts it where it outlives
-	// the process, before ctx ends, which has a deadline.
+	// Finish sends everything for the last time, or stores what is not sent where
+	// it outlives the process. It returns before ctx ends; ctx has a deadline.
 	Finish(ctx context.Context)
 }
 
-// Loop follows Lambda's events until SHUTDOWN.
+// Loop handles Lambda's events until SHUTDOWN.
 type Loop struct {
 	api      API
 	pipeline Pipeline
@@ -90,17 +92,17 @@ type Loop struct {
 	log      *slog.Logger
 
 	requests *requests
-	worker     *worker
+	worker   *worker
 
 	// Owned by Run.
-	last   string    // the request of the last INVOKE
-	invocations []invocation   // the last invocations, the oldest first
-	busy   time.Time // since when no gap between two of them was late
-	stalls int       // holds in a row whose platform.runtimeDone did not arrive
-	stall  time.Time // when the invocation of the last of them arrived
+	last        string       // the request of the last INVOKE
+	invocations []invocation // the last flush.Remember ones, the oldest first
+	busy        time.Time    // since when no gap between two invocations was late
+	stalls      int          // holds in a row whose platform.runtimeDone did not arrive
+	stall       time.Time    // when the invocation of the last such hold arrived
 }
 
-// visit is an invocation.
+// invocation is an invocation with its request.
 type invocation struct {
 	request string
 	flush.Invocation
@@ -121,38 +123,39 @@ func New(api API, pipeline Pipeline, cfg config.Config, log *slog.Logger) *Loop 
 	return l
 }
 
-// Observe shows the loop an event that the pipeline has taken.
+// Observe records an event that the pipeline has ingested.
 func (l *Loop) Observe(ev *event.Event) { l.requests.observe(ev) }
 
-// Acknowledged tells the loop that the events it was shown since the last call
-// are taken in, and Lambda knows.
+// Acknowledged makes the events that were observed since the last call visible
+// to the loop: they are ingested, and Lambda has its answer.
 func (l *Loop) Acknowledged() {
 	done, reported := l.requests.publish()
 	if l.worker.beforeRestore() {
-		l.worker.cut() // what waits when the snapshot is taken is sent by all that come of it
+		l.worker.seal() // every environment of the snapshot would send what waits when it is taken
 		return
 	}
 	over := done && l.policy.MaxHold < config.MinHold
-	if l.kind == config.ManagedInstances { // where no runtime is told to be done
+	if l.kind == config.ManagedInstances { // which have no platform.runtimeDone
 		over = reported
 	}
 	if !over {
 		return
 	}
-	// Nobody is held, and so nobody else sees to it.
+	// No invocation is held, so no hold flushes the telemetry.
 	switch l.policy.Mode {
 	case config.FlushEnd:
-		l.worker.cut()
+		l.worker.seal()
 	case config.FlushAdaptive:
-		l.worker.cutLazily()
+		l.worker.sealLazily()
 	case config.FlushInterval:
 	}
 }
 
-// Run follows Lambda's events. It returns nil after SHUTDOWN, or after stop
-// ended, with all telemetry sent that could be; a *Refused where the init is to
-// fail, before any call of next; and an error when Lambda's loop cannot be kept
-// going.
+// Run handles Lambda's events. Its result is one of:
+//   - nil after SHUTDOWN, or after stop ended, when all telemetry is sent that
+//     can be;
+//   - a *Refused if the init is to fail, before any call of next;
+//   - another error if the calls of next fail.
 func (l *Loop) Run(stop context.Context) error {
 	l.worker.start()
 	var refused error
@@ -183,8 +186,8 @@ func (l *Loop) Run(stop context.Context) error {
 	}
 }
 
-// Idle keeps Lambda's loop going and does nothing else, for when there is
-// nothing to do or nothing that can be done. It returns as Run does.
+// Idle calls next and does nothing else. It is for an extension that has nothing
+// to do, or cannot do it. It returns as Run does.
 func Idle(stop context.Context, api API) error {
 	for {
 		ev, err := next(stop, api)
@@ -197,13 +200,13 @@ func Idle(stop context.Context, api API) error {
 	}
 }
 
-// next waits for Lambda's next event. A broken connection is tried again; what
-// Lambda refuses is not.
+// next waits for Lambda's next event. It tries again after a broken connection,
+// but not after an error that Lambda answered.
 func next(ctx context.Context, api API) (extensionapi.Event, error) {
 	delay := nextDelay
 	for try := 1; ; try++ {
 		ev, err := api.Next(ctx)
-		if refusal := (*extensionapi.Error)(nil); err == nil || try == nextTries || errors.As(err, &refusal) {
+		if answered := (*extensionapi.Error)(nil); err == nil || try == nextTries || errors.As(err, &answered) {
 			return ev, err
 		}
 		select {
@@ -216,9 +219,9 @@ func next(ctx context.Context, api API) (extensionapi.Event, error) {
 }
 
 // invoke holds an invocation as long as the policy says. When it returns, the
-// loop calls next, which lets the environment go.
+// loop calls next, which releases the environment.
 func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
-	// Round strips the monotonic reading, which may stand still while the
+	// Round removes the monotonic clock reading, which may stand still while the
 	// environment is frozen.
 	arrived := time.Now().Round(0)
 	l.last = ev.RequestID
@@ -242,44 +245,44 @@ func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	l.pipeline.Released(ev.RequestID, held, why)
 }
 
-// situation is what there is to decide on.
+// situation returns what the policy decides on.
 func (l *Loop) situation(ev extensionapi.Event) flush.Situation {
-	visits := make([]flush.Invocation, len(l.invocations))
+	invocations := make([]flush.Invocation, len(l.invocations))
 	for i := range l.invocations {
-		v := &l.invocations[i]
-		if v.Done.IsZero() {
-			v.Done, _, _ = l.requests.runtimeDone(v.request, v.Arrived)
+		in := &l.invocations[i]
+		if in.Done.IsZero() {
+			in.Done, _, _ = l.requests.runtimeDone(in.request, in.Arrived)
 		}
-		visits[i] = v.Invocation
+		invocations[i] = in.Invocation
 	}
-	arrived := visits[len(visits)-1].Arrived
-	if gap, ok := flush.LastGap(visits); !ok || gap > l.policy.Soon() {
+	arrived := invocations[len(invocations)-1].Arrived
+	if gap, ok := flush.LastGap(invocations); !ok || gap > l.policy.Soon() {
 		l.busy = arrived
 	}
 	return flush.Situation{
-		Invocations:      visits,
-		Left:        time.Until(ev.Deadline()) - deadlineMargin,
-		Unavailable: l.worker.stuck() || l.pipeline.Unavailable(),
-		TelemetryStalled:        l.telemetryStalled(),
-		Behind:      l.pipeline.Behind(),
-		Busy:        arrived.Sub(l.busy),
+		Invocations:      invocations,
+		Left:             time.Until(ev.Deadline()) - deadlineMargin,
+		Unavailable:      l.worker.stuck() || l.pipeline.Unavailable(),
+		TelemetryStalled: l.telemetryStalled(),
+		Behind:           l.pipeline.Behind(),
+		Busy:             arrived.Sub(l.busy),
 	}
 }
 
 // telemetryStalled reports whether no invocation should be held because
-// platform.runtimeDone would not arrive in time. After a hold in which it did not,
-// it must arrive for a later invocation, or for that one if its runtime ended after
-// the hold; after further such holds in a row for 2, 4 and 8 of them. Events of
-// earlier requests and events that are sent again do not count: they may come late
-// for ever.
+// platform.runtimeDone would not arrive in time. After a hold in which it did not
+// arrive, it must arrive for one later invocation, or for the held one if its
+// runtime ended after the hold. After further such holds in a row, it must arrive
+// for 2, 4 and 8 of them. Events of earlier requests and events that are sent again
+// do not count: they may come late for ever.
 func (l *Loop) telemetryStalled() bool {
 	if l.stalls == 0 {
 		return false
 	}
 	arrived := 0
-	for _, v := range l.invocations {
-		later := v.Arrived.After(l.stall) || v.Arrived.Equal(l.stall) && !v.Done.Before(v.Freed)
-		if later && !v.Done.IsZero() {
+	for _, in := range l.invocations {
+		later := in.Arrived.After(l.stall) || in.Arrived.Equal(l.stall) && !in.Done.Before(in.Freed)
+		if later && !in.Done.IsZero() {
 			arrived++
 		}
 	}
@@ -293,15 +296,15 @@ func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Ti
 	defer cancel()
 	done, ok := l.awaitRuntimeDone(ctx, ev.RequestID, arrived)
 	if !ok {
-		// The function is about to time out, or a signal came; or telemetry does
-		// not arrive, and no other invocation must wait for it.
+		// The function is about to time out, a signal came, or telemetry does not
+		// arrive, and no other invocation may wait for it.
 		l.stalls, l.stall = l.stalls+1, arrived
 		return 0
 	}
 	l.stalls = 0
-	// The hold counts from when the runtime was done, not from when we heard.
+	// The hold counts from when the runtime was done, not from when the event came.
 	switch now := time.Now().Round(0); {
-	case done.Before(arrived): // to Lambda's millisecond
+	case done.Before(arrived): // Lambda's times are in milliseconds
 		done = arrived
 	case done.After(now):
 		done = now
@@ -314,10 +317,10 @@ func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Ti
 	return held
 }
 
-// awaitRuntimeDone waits for the platform.runtimeDone of this very request until
-// ctx ends, or until no event of this request has arrived in time. Events of other
-// requests say nothing about this one: the platform.report of the previous one
-// regularly arrives now.
+// awaitRuntimeDone waits for the platform.runtimeDone of this request until ctx
+// ends, or until no event of this request has arrived in time. Events of other
+// requests do not count: the platform.report of the previous one regularly arrives
+// now.
 func (l *Loop) awaitRuntimeDone(ctx context.Context, request string, arrived time.Time) (time.Time, bool) {
 	l.requests.await(request)
 	defer l.requests.await("")

@@ -17,8 +17,8 @@ func managed(mode config.Flush) func(*config.Config) {
 	}
 }
 
-// On Managed Instances nothing is frozen and nobody is held; Lambda tells of
-// nothing but the end, and of invocations only by their reports.
+// On Managed Instances nothing is frozen and no invocation is held. The only event of
+// next is SHUTDOWN, and the only event of an invocation is its platform.report.
 func TestReportsHaveTelemetrySentOnManagedInstances(t *testing.T) {
 	reports := []time.Duration{1000, 1001, 1500, 2000, 2001, 2999, 3001, 9999, 10001, 10002} // ms
 	for _, tt := range []struct {
@@ -36,9 +36,9 @@ func TestReportsHaveTelemetrySentOnManagedInstances(t *testing.T) {
 					for i, at := range reports {
 						s.telemetry(at*ms, s.report(at*ms, fmt.Sprint(i)))
 					}
-					// What is no report has nothing sent.
+					// An event that is no report has nothing sent.
 					s.telemetry(5*time.Second, line(), s.event(5*time.Second, event.TypePlatformStart, "x"), s.event(5*time.Second, "platform.reportX", "x"))
-					// Nor is one, before Lambda knows.
+					// Nor has a report before its acknowledgement.
 					s.at(6*time.Second, func() { s.loop.Observe(s.report(6*time.Second, "y")) })
 					s.shutdown(12*time.Second, 2*time.Second)
 					if err := s.run(); err != nil {
@@ -72,8 +72,8 @@ func TestABodyOfReportsIsOneCut(t *testing.T) {
 	}, managed(config.FlushEnd))
 }
 
-// Lambda does not send platform.runtimeDone there. Where it did, it would mean
-// nothing: the report comes at once.
+// Lambda does not send platform.runtimeDone there. If it did, that would have no
+// effect: the report comes at once.
 func TestRuntimesThatAreDoneMeanNothingOnManagedInstances(t *testing.T) {
 	for _, mode := range []config.Flush{config.FlushEnd, config.FlushAdaptive, config.FlushInterval} {
 		for _, hold := range []time.Duration{500 * ms, 0} {
@@ -89,7 +89,7 @@ func TestRuntimesThatAreDoneMeanNothingOnManagedInstances(t *testing.T) {
 	}
 }
 
-// Elsewhere a report is the last of an invocation that was dealt with before.
+// Elsewhere a report has nothing sent: the invocation's runtimeDone came before it.
 func TestReportsHaveNothingSentElsewhere(t *testing.T) {
 	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, "something new"} {
 		for _, hold := range []time.Duration{500 * ms, 0} {
@@ -147,7 +147,7 @@ func TestAPipelineThatHangsOrPanicsOnManagedInstances(t *testing.T) {
 	}
 }
 
-// However many invocations there were, the last words are those that come.
+// However many invocations there were, the shutdown waits for the telemetry that comes.
 func TestShutdownOfManagedInstancesWaitsForQuietOnly(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		for i := range 40 { // more than are remembered

@@ -8,31 +8,30 @@ import (
 )
 
 const (
-	// firstWords is how long the first telemetry is waited for, which comes with
-	// the subscription.
+	// firstTelemetryTime is how long prime waits for the first telemetry, which
+	// comes with the subscription.
 	firstTelemetryTime = time.Second
-	// initQuiet is how long nothing may have come for the runtime's init to have
-	// said what it had to, and initWords the most that is waited for that. When it
-	// is really over cannot be known: Lambda tells that after all extensions have
-	// called next (as the aws-lambda-runtime-interface-emulator does it).
+	// initQuiet is how long no telemetry may come before the runtime's init counts
+	// as over. Its real end cannot be known: Lambda sends it after all extensions
+	// have called next (seen in the aws-lambda-runtime-interface-emulator).
 	initQuiet = 200 * time.Millisecond
+	// initTelemetryTime is the longest wait for initQuiet.
 	initTelemetryTime = 5 * time.Second
-	// primeTime bounds the sending.
+	// primeTime is the time limit of prime's flush.
 	primeTime = 5 * time.Second
 )
 
-// Refused is why the init is to fail: nothing can be sent until somebody mends
-// something, and KINETEL_STRICT is set.
+// Refused is why the init is to fail: nothing can be sent until the user fixes
+// Err, and KINETEL_STRICT is set.
 type Refused struct{ Err error }
 
 func (r *Refused) Error() string { return "nothing can be sent: " + r.Err.Error() }
 
 func (r *Refused) Unwrap() error { return r.Err }
 
-// prime has what the init told sent before the first next, where that cannot
-// wait: with SnapStart every environment that comes of the snapshot would send
-// it again, and with KINETEL_STRICT a deployment is to hear at once that nothing
-// can be sent.
+// prime has the init's telemetry sent before the first next, if that cannot wait.
+// With SnapStart every environment of the snapshot would send it again. With
+// KINETEL_STRICT a deployment has to fail at once if nothing can be sent.
 func (l *Loop) prime(stop context.Context) error {
 	snapshot := l.kind == config.SnapStart
 	if !snapshot && !l.strict {
@@ -45,14 +44,14 @@ func (l *Loop) prime(stop context.Context) error {
 	ctx, cancel := context.WithTimeout(stop, primeTime)
 	defer cancel()
 	err := l.worker.flush(ctx)
-	if refusal := l.pipeline.PermanentError(); l.strict && refusal != nil {
-		return &Refused{refusal}
+	if permanent := l.pipeline.PermanentError(); l.strict && permanent != nil {
+		return &Refused{permanent}
 	}
 	l.log.Debug("the init's telemetry was sent", "sent", err == nil)
 	return nil
 }
 
-// awaitFirstWords waits for any telemetry.
+// awaitFirstTelemetry waits for any telemetry, at most firstTelemetryTime.
 func (l *Loop) awaitFirstTelemetry(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, firstTelemetryTime)
 	defer cancel()
@@ -69,7 +68,8 @@ func (l *Loop) awaitFirstTelemetry(ctx context.Context) {
 	}
 }
 
-// awaitQuiet waits until no telemetry has come for a while.
+// awaitQuiet waits until no telemetry has come for initQuiet, at most
+// initTelemetryTime.
 func (l *Loop) awaitQuiet(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, initTelemetryTime)
 	defer cancel()

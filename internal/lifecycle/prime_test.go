@@ -19,8 +19,8 @@ func line() *event.Event {
 	return &event.Event{Type: []byte("function"), Record: []byte(`"x"`)}
 }
 
-// With SnapStart, every environment that comes of the snapshot would send what
-// the init told. When that was all cannot be known: it is waited for a while.
+// With SnapStart, every environment of the snapshot would send the init's telemetry.
+// Its end cannot be known: the loop waits for a while.
 func TestWhatTheInitToldIsSentBeforeTheSnapshot(t *testing.T) {
 	const second = time.Second
 	var forEver []time.Duration
@@ -28,10 +28,10 @@ func TestWhatTheInitToldIsSentBeforeTheSnapshot(t *testing.T) {
 		forEver = append(forEver, at)
 	}
 	for _, tt := range []struct {
-		name  string
-		words []time.Duration // bodies
-		flush time.Duration
-		want  []string
+		name   string
+		bodies []time.Duration // when they come
+		flush  time.Duration
+		want   []string
 	}{
 		{"one word", []time.Duration{100 * ms}, 30 * ms, []string{"300ms Flush", "330ms next"}},
 		{"several", []time.Duration{100 * ms, 299 * ms, 498 * ms}, 30 * ms, []string{"698ms Flush", "728ms next"}},
@@ -45,7 +45,7 @@ func TestWhatTheInitToldIsSentBeforeTheSnapshot(t *testing.T) {
 			t.Run(tt.name+", "+string(mode), func(t *testing.T) {
 				inFakeTime(t, func(s *scene) {
 					s.pipeline.flush = tt.flush
-					for _, at := range tt.words {
+					for _, at := range tt.bodies {
 						s.telemetry(at, line(), s.initDone(at))
 					}
 					s.finish()
@@ -56,8 +56,8 @@ func TestWhatTheInitToldIsSentBeforeTheSnapshot(t *testing.T) {
 	}
 }
 
-// Until it is restored, what comes is on its way at once: nobody knows when the
-// snapshot is taken.
+// Until the restore, telemetry is sent at once: it is not known when the snapshot is
+// taken.
 func TestWhatComesBeforeTheRestoreIsSentAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		mode config.Flush
@@ -83,7 +83,7 @@ func TestWhatComesBeforeTheRestoreIsSentAtOnce(t *testing.T) {
 	}
 }
 
-// age is how old what waits may be when the first invocation begins.
+// age is how old unsent telemetry may be when the first invocation begins.
 func age(mode config.Flush) string {
 	if mode == config.FlushAdaptive {
 		return "1s"
@@ -91,7 +91,7 @@ func age(mode config.Flush) string {
 	return "1h0m0s"
 }
 
-// A deployment that cannot send anything hears of it where it is made.
+// A deployment that cannot send anything fails at once.
 func TestStrictSendsTheFirstTelemetryBeforeNext(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -126,7 +126,7 @@ func TestNobodyElseWaitsForTheInit(t *testing.T) {
 	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
 		t.Run(string(kind), func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
-				s.pipeline.refusal = func() error { return errors.New("denied") } // which is nobody's business without strict
+				s.pipeline.permanent = func() error { return errors.New("denied") } // which has no effect without strict
 				s.telemetry(30*ms, line(), s.initDone(30*ms))
 				s.finish()
 				s.want([]string{"Flush", "next"}, "0s next")
@@ -138,11 +138,11 @@ func TestNobodyElseWaitsForTheInit(t *testing.T) {
 func TestRefusedOnlyWhereStrict(t *testing.T) {
 	denied := errors.New("AccessDeniedException: no kinesis:PutRecords")
 	for _, tt := range []struct {
-		name    string
-		change  func(*config.Config)
-		refusal error
-		refused bool
-		want    []string // where it is refused
+		name      string
+		change    func(*config.Config)
+		permanent error
+		refused   bool
+		want      []string // if the init fails
 	}{
 		{"strict, and refused", strict, denied, true, []string{"30ms Flush", "30ms end"}},
 		{"strict, of a snapshot, and refused", func(cfg *config.Config) { strict(cfg); snapStart(cfg) }, denied, true, []string{"30ms Seal", "230ms Flush", "230ms end"}},
@@ -152,7 +152,7 @@ func TestRefusedOnlyWhereStrict(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
-				s.pipeline.refusal = func() error { return tt.refusal }
+				s.pipeline.permanent = func() error { return tt.permanent }
 				s.telemetry(30*ms, s.initDone(30*ms))
 				s.shutdown(time.Hour, 2*time.Second)
 				err := s.run()
@@ -174,12 +174,12 @@ func TestRefusedOnlyWhereStrict(t *testing.T) {
 	}
 }
 
-// The refusal is what came of the sending, also where that took all its time.
+// The permanent error is the result of the sending, even if that took all its time.
 func TestRefusalIsAskedForAfterTheSending(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = forever
 		denied := errors.New("denied")
-		s.pipeline.refusal = func() error {
+		s.pipeline.permanent = func() error {
 			if time.Since(s.start) < 4*time.Second {
 				return nil // no answer, so far
 			}
@@ -197,7 +197,7 @@ func TestARefusedInitEndsWhereThePipelineHangs(t *testing.T) {
 		release := s.blocked(0, "Flush")
 		defer release()
 		denied := errors.New("denied")
-		s.pipeline.refusal = func() error { return denied }
+		s.pipeline.permanent = func() error { return denied }
 		if err := s.run(); !errors.Is(err, denied) {
 			t.Errorf("Run gives %v", err)
 		}
@@ -208,8 +208,7 @@ func TestARefusedInitEndsWhereThePipelineHangs(t *testing.T) {
 	}, strict)
 }
 
-// A fault in what comes before the first next leaves the loop as it would be
-// without.
+// A fault before the first next does not affect the loop.
 func TestAFaultBeforeTheFirstNext(t *testing.T) {
 	for _, method := range []string{"Flush", "PermanentError"} {
 		t.Run(method, func(t *testing.T) {
@@ -264,8 +263,8 @@ func TestStopEndsTheWaitForTheInit(t *testing.T) {
 	}
 }
 
-// The environment begins with the first invocation after the restore, and the
-// pipeline has to know before it does anything else.
+// The environment begins with the first invocation after the restore. Restored must
+// be the pipeline's first call.
 func TestRestoredComesWithTheFirstInvocationOfASnapshot(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.telemetry(100*ms, s.initDone(100*ms))

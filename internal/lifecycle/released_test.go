@@ -15,13 +15,13 @@ func TestReleasedTellsHowLongAndWhy(t *testing.T) {
 	const second = time.Second
 	unavailable := func(s *scene) { s.pipeline.unavailable = func() bool { return true } }
 	for _, tt := range []struct {
-		name        string
-		change      func(*config.Config)
-		set         func(*scene)  // nil: nothing
-		done, heard time.Duration // of the invocation's runtime, which begins at 1 s; heard 0: never
-		flush       time.Duration
-		timeout     time.Duration // of the invocation
-		want        string
+		name           string
+		change         func(*config.Config)
+		set            func(*scene)  // nil: nothing
+		done, received time.Duration // of the invocation's runtime, which begins at 1 s; received 0: never
+		flush          time.Duration
+		timeout        time.Duration // of the invocation
+		want           string
 	}{
 		{"held for the flush", nil, nil, 1200 * ms, 1225 * ms, 30 * ms, 10 * second, "1.255s Released a 55ms end"},
 		{"held for as long as may be", nil, nil, 1200 * ms, 1225 * ms, forever, 10 * second, "1.7s Released a 500ms end"},
@@ -50,8 +50,8 @@ func TestReleasedTellsHowLongAndWhy(t *testing.T) {
 					tt.set(s)
 				}
 				s.invoke(time.Second, "a", tt.timeout)
-				if tt.heard != 0 {
-					s.telemetry(tt.heard, s.runtimeDone(tt.done, "a"))
+				if tt.received != 0 {
+					s.telemetry(tt.received, s.runtimeDone(tt.done, "a"))
 				}
 				s.finish()
 				s.want([]string{"Released"}, tt.want)
@@ -60,8 +60,8 @@ func TestReleasedTellsHowLongAndWhy(t *testing.T) {
 	}
 }
 
-// Released is told before next is called, in the part of the invocation that is
-// surely not frozen.
+// Released is called before next, in the part of the invocation that is certainly not
+// frozen.
 func TestReleasedComesBeforeNext(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.invoke(time.Second, "a", 10*time.Second)
@@ -73,8 +73,8 @@ func TestReleasedComesBeforeNext(t *testing.T) {
 	})
 }
 
-// Lambda that does not tell any more when a runtime is done has cost one
-// invocation its time, and costs nobody else theirs.
+// If Lambda stops sending platform.runtimeDone, one invocation waits for it until its
+// deadline, and no other one waits.
 func TestOneInvocationWaitsForTheDeaf(t *testing.T) {
 	for _, mode := range []config.Flush{config.FlushEnd, config.FlushAdaptive} {
 		why := "end"
@@ -84,20 +84,20 @@ func TestOneInvocationWaitsForTheDeaf(t *testing.T) {
 		t.Run(string(mode), func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.pipeline.flush = 10 * ms
-				heard := func(at time.Duration, request string) { s.telemetry(at+25*ms, s.runtimeDone(at, request)) }
+				received := func(at time.Duration, request string) { s.telemetry(at+25*ms, s.runtimeDone(at, request)) }
 				s.invoke(10*time.Second, "a", 3*time.Second)
-				heard(11*time.Second, "a")
-				// Lines and reports are no runtime that is done.
+				received(11*time.Second, "a")
+				// Lines and reports do not show that a runtime is done.
 				s.invoke(20*time.Second, "b", 3*time.Second)
 				s.telemetry(21*time.Second, s.report(21*time.Second, "a"), s.event(21*time.Second, "platform.start", "b"))
 				s.invoke(30*time.Second, "c", 3*time.Second)
 				s.telemetry(31*time.Second, s.report(31*time.Second, "b"))
 				s.invoke(40*time.Second, "d", 3*time.Second)
-				// Here it is told of again: the next one is held.
-				heard(41*time.Second, "d")
+				// Here platform.runtimeDone comes again: the next one is held.
+				received(41*time.Second, "d")
 				s.invoke(50*time.Second, "e", 3*time.Second)
-				heard(51*time.Second, "e")
-				// And that it can happen again.
+				received(51*time.Second, "e")
+				// It can happen again.
 				s.invoke(60*time.Second, "f", 3*time.Second)
 				s.invoke(70*time.Second, "g", 3*time.Second)
 				s.finish()
@@ -114,15 +114,15 @@ func TestOneInvocationWaitsForTheDeaf(t *testing.T) {
 	}
 }
 
-// It is deaf only where nothing was told of: a runtime that was done too late
-// for its own invocation shows that Lambda still tells.
+// Telemetry is stalled only if no platform.runtimeDone comes: one that comes too late
+// for its own invocation shows that Lambda still sends them.
 func TestARuntimeThatIsDoneTooLateIsNotDeaf(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.invoke(10*time.Second, "a", 3*time.Second)
 		s.telemetry(12950*ms, s.runtimeDone(12950*ms, "a"))
 		s.invoke(20*time.Second, "b", 3*time.Second)
 		s.telemetry(21*time.Second, s.runtimeDone(21*time.Second, "b"))
-		// An earlier one, and an unknown one, say nothing about this one.
+		// Events of an earlier and of an unknown invocation do not count for this one.
 		s.invoke(30*time.Second, "c", 3*time.Second)
 		s.telemetry(31*time.Second, s.runtimeDone(31*time.Second, "z"), s.runtimeDone(31*time.Second, "b"))
 		s.invoke(40*time.Second, "d", 3*time.Second)
@@ -132,7 +132,7 @@ func TestARuntimeThatIsDoneTooLateIsNotDeaf(t *testing.T) {
 	})
 }
 
-// Without any telemetry nobody waits longer than the hold could last.
+// Without any telemetry no invocation waits longer than a hold could last.
 func TestNobodyWaitsLongForALambdaThatIsSilent(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = 10 * ms
@@ -141,7 +141,7 @@ func TestNobodyWaitsLongForALambdaThatIsSilent(t *testing.T) {
 		s.invokeSilently(20*time.Second, "b", time.Minute)
 		s.invokeSilently(30*time.Second, "c", time.Minute)
 		s.invokeSilently(40*time.Second, "d", 500*ms)
-		// It finds its voice again.
+		// Lambda sends telemetry again.
 		s.invoke(50*time.Second, "e", time.Minute)
 		s.telemetry(55*time.Second, s.runtimeDone(55*time.Second, "e"))
 		s.invoke(60*time.Second, "f", time.Minute)
@@ -256,8 +256,8 @@ func TestWithoutTelemetryTheHoldHasABound(t *testing.T) {
 	}
 }
 
-// Where telemetry arrives, but always too late, hardly anybody waits for it: after
-// each hold for nothing, fewer invocations are held.
+// If telemetry arrives, but always too late, few invocations wait for it: after each
+// unproductive hold, fewer invocations are held.
 func TestTelemetryThatIsAlwaysLateHoldsFewerAndFewer(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -298,7 +298,7 @@ func TestTelemetryThatIsAlwaysLateHoldsFewerAndFewer(t *testing.T) {
 	}
 }
 
-// The deadline's margin is nobody's to wait in, also where Lambda is silent.
+// No invocation waits within the deadline's margin, even if Lambda sends no telemetry.
 func TestASilentLambdaAndANearDeadline(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.invokeSilently(10*time.Second, "a", 600*ms)
@@ -308,9 +308,8 @@ func TestASilentLambdaAndANearDeadline(t *testing.T) {
 	})
 }
 
-// Lambda tries an asynchronous invocation that failed again, under the same id
-// and often in the same environment: what it told of the first try is not true
-// of the second.
+// Lambda retries an asynchronous invocation that failed under the same id, and often in
+// the same environment: the events of the first attempt do not count for the second.
 func TestARequestThatIsTriedAgainIsHeldForItsOwnRuntimeDone(t *testing.T) {
 	for _, between := range []int{0, 1, 5} {
 		inFakeTime(t, func(s *scene) {
@@ -335,7 +334,7 @@ func TestARequestThatIsTriedAgainIsHeldForItsOwnRuntimeDone(t *testing.T) {
 	}
 }
 
-// Nor does it drive out what is remembered of others.
+// Nor does it displace what is stored of others.
 func TestWhatIsSentAgainIsRememberedOnce(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.telemetry(500*ms, s.runtimeDone(500*ms, "a"))
@@ -348,8 +347,8 @@ func TestWhatIsSentAgainIsRememberedOnce(t *testing.T) {
 	})
 }
 
-// The same telemetry that comes again, because Lambda has not seen the answer,
-// changes nothing.
+// If telemetry comes again, because Lambda has not received the answer, that has no
+// effect.
 func TestARuntimeDoneThatIsSentAgainChangesNothing(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.pipeline.flush = 10 * ms
@@ -366,8 +365,7 @@ func TestARuntimeDoneThatIsSentAgainChangesNothing(t *testing.T) {
 	})
 }
 
-// The pipeline hears of an invocation when Lambda tells of it, before anything of
-// its telemetry.
+// Invoked is called when the INVOKE comes, before any telemetry of the invocation.
 func TestInvocationsAreTold(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.invoke(time.Second, "a", 10*time.Second)

@@ -9,38 +9,38 @@ import (
 	"kinetel/internal/event"
 )
 
-// requests follows invocations through their platform events. It is written by
-// the goroutine that takes telemetry in and read by the loop.
+// requests tracks invocations by their platform events. The goroutine that ingests
+// telemetry writes it; the loop reads it.
 type requests struct {
-	// awaited is the request of which no line has arrived since the loop began to
-	// wait for its events; nil: there is none.
+	// awaited is the request whose first line the loop waits for; nil: there is
+	// none, or a line has arrived.
 	awaited atomic.Pointer[string]
 
-	mu       sync.Mutex // guards all below
-	seen     []sighting // not yet published: the body is not yet acknowledged
-	any      ring       // requests of which any event has arrived
-	done     ring       // requests whose runtime is done
-	reported ring       // requests whose platform.report has come
-	bodies   int        // that have come
+	mu       sync.Mutex    // guards all below
+	pending  []observation // not yet published: the body is not yet acknowledged
+	any      ring          // requests of which any event has arrived
+	done     ring          // requests whose runtime is done
+	reported ring          // requests whose platform.report has come
+	bodies   int           // how many have come
 	changed  chan struct{}
 }
 
-// sighting is an event that says something about a request.
-type sighting struct {
+// observation is an event of a request.
+type observation struct {
 	kind    string
 	request string
 	at      time.Time
 }
 
-// ring remembers the last few requests. A platform.runtimeDone may come before
-// the loop has heard of its invocation, because they come by different
-// connections; more than one back is never asked for.
+// ring stores the last few requests. A platform.runtimeDone may come before the
+// loop has received the INVOKE, because they come by different connections. The
+// loop needs no more than the request before the current one.
 type ring struct {
-	entries [16]sighting
+	entries [16]observation
 	next    int
 }
 
-func (r *ring) add(s sighting) {
+func (r *ring) add(s observation) {
 	if at, ok := r.find(s.request); ok && at.Equal(s.at) {
 		return // sent again
 	}
@@ -48,7 +48,7 @@ func (r *ring) add(s sighting) {
 	r.next = (r.next + 1) % len(r.entries)
 }
 
-// find returns the newest.
+// find returns the time of the newest event of a request.
 func (r *ring) find(request string) (time.Time, bool) {
 	for i := range r.entries {
 		s := r.entries[(r.next-1-i+2*len(r.entries))%len(r.entries)]
@@ -59,15 +59,16 @@ func (r *ring) find(request string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// clocks is by how much an invocation's runtime may seem to be done before the
-// invocation was heard of. Lambda tries an asynchronous one that has failed again
-// under its id, a minute later at the soonest (AWS documentation, error handling
-// for asynchronous invocation).
-const clocks = time.Second
+// clockSkew is by how much an invocation's runtime may seem to be done before the
+// INVOKE arrived. Older events are of an earlier attempt: Lambda retries a failed
+// asynchronous invocation under its id, a minute later at the soonest (AWS
+// documentation, error handling for asynchronous invocation).
+const clockSkew = time.Second
 
 func newRequests() *requests { return &requests{changed: make(chan struct{})} }
 
-// await has lines of the request count as its events from now on; empty: of none.
+// await makes lines of the request count as its events from now on; empty: lines of
+// no request count.
 func (r *requests) await(request string) {
 	if request == "" {
 		r.awaited.Store(nil)
@@ -76,7 +77,7 @@ func (r *requests) await(request string) {
 	r.awaited.Store(&request)
 }
 
-// observe notes an event; publish lets the loop see it.
+// observe records an event; publish makes it visible to the loop.
 func (r *requests) observe(ev *event.Event) {
 	var kind, request string
 	switch string(ev.Type) { // compared only: this runs for every line
@@ -87,8 +88,8 @@ func (r *requests) observe(ev *event.Event) {
 	case event.TypePlatformReport:
 		kind = event.TypePlatformReport
 	default:
-		// A line counts if it names the request. One that belongs to it by its
-		// time only may be of anything that runs in the background.
+		// A line counts if it names the request. A line that belongs to it only by
+		// its time may come from anything that runs in the background.
 		awaited := r.awaited.Load()
 		if awaited == nil || ev.RequestID != *awaited || !bytes.Contains(ev.Record, []byte(*awaited)) {
 			return
@@ -104,16 +105,17 @@ func (r *requests) observe(ev *event.Event) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen = append(r.seen, sighting{kind, request, ev.At()})
+	r.pending = append(r.pending, observation{kind, request, ev.At()})
 }
 
-// publish makes what was observed visible, and wakes who waits. It reports
-// whether a runtime was among it that is done, and whether a report was.
+// publish makes the observed events visible, and wakes the waiting goroutines. It
+// reports whether a platform.runtimeDone was among them, and whether a
+// platform.report was.
 func (r *requests) publish() (runtimeDone, reported bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bodies++
-	for _, s := range r.seen {
+	for _, s := range r.pending {
 		r.any.add(s)
 		switch s.kind {
 		case event.TypePlatformReport:
@@ -124,43 +126,44 @@ func (r *requests) publish() (runtimeDone, reported bool) {
 			runtimeDone = true
 		}
 	}
-	r.seen = r.seen[:0]
+	r.pending = r.pending[:0]
 	close(r.changed)
 	r.changed = make(chan struct{})
 	return runtimeDone, reported
 }
 
-// runtimeDone returns when the runtime of the request that arrived then was done,
-// if it is; otherwise changed is closed when there may be news.
+// runtimeDone returns when the runtime was done, for the request that arrived at
+// the given time. If it is not done yet, changed is closed at the next change.
 func (r *requests) runtimeDone(request string, arrived time.Time) (at time.Time, ok bool, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at, ok = r.done.find(request)
-	if at.Before(arrived.Add(-clocks)) {
+	if at.Before(arrived.Add(-clockSkew)) {
 		return time.Time{}, false, r.changed // an earlier attempt at it
 	}
 	return at, ok, r.changed
 }
 
-// hasReport reports whether the platform.report of the request that arrived then
-// has come; changed is closed when there may be news.
+// hasReport reports whether the platform.report has come, for the request that
+// arrived at the given time; changed is closed at the next change.
 func (r *requests) hasReport(request string, arrived time.Time) (ok bool, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at, ok := r.reported.find(request)
-	return ok && !at.Before(arrived.Add(-clocks)), r.changed
+	return ok && !at.Before(arrived.Add(-clockSkew)), r.changed
 }
 
-// hasEvent reports whether any event of the request that arrived then has come.
+// hasEvent reports whether any event has come, for the request that arrived at the
+// given time.
 func (r *requests) hasEvent(request string, arrived time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at, ok := r.any.find(request)
-	return ok && !at.Before(arrived.Add(-clocks))
+	return ok && !at.Before(arrived.Add(-clockSkew))
 }
 
-// heard returns how many bodies have come; changed is closed when there is one
-// more.
+// received returns how many bodies have come; changed is closed when the next one
+// comes.
 func (r *requests) received() (bodies int, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

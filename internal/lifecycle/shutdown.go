@@ -9,26 +9,27 @@ import (
 )
 
 const (
-	// exitMargin is the end of the shutdown's time that is kept for exiting:
-	// Lambda kills what is alive at the deadline.
+	// exitMargin is the end of the shutdown's time that is reserved for the exit:
+	// Lambda kills processes that run at the deadline.
 	exitMargin = 100 * time.Millisecond
-	// signalTime is how long a shutdown by signal may take. It is Lambda's
-	// own limit for one.
+	// signalTime is how long a shutdown after a signal may take. It is Lambda's
+	// own limit for a shutdown.
 	signalTime = 2 * time.Second
-	// lastWords is the most that a shutdown waits for the last telemetry, and
-	// quiet is how long no body may have come for it to be the last: longer
-	// than Lambda buffers (telemetry.Subscribe asks for 25 ms).
+	// finalTelemetryTime is the longest wait for the last telemetry.
 	finalTelemetryTime = 300 * time.Millisecond
-	quiet     = 40 * time.Millisecond
-	// managedQuiet is that for Managed Instances, where Lambda buffers for 100 ms.
+	// quiet is how long no body may come before the last one counts as received. It
+	// is longer than Lambda buffers (telemetry.Subscribe asks for 25 ms).
+	quiet = 40 * time.Millisecond
+	// managedQuiet replaces quiet on Managed Instances, where Lambda buffers for
+	// 100 ms.
 	managedQuiet = 140 * time.Millisecond
-	// closeTime is how long bodies that are on their way are waited for, and
+	// closeTime is the time limit for bodies that are on their way, and for
 	// anything else that should take no time.
 	closeTime = 100 * time.Millisecond
 )
 
-// shutdown sends everything before the deadline, as far as it can be. It returns
-// in time to exit, even where the pipeline does not.
+// shutdown sends as much as it can before the deadline. It returns in time to exit,
+// even if the pipeline hangs.
 func (l *Loop) shutdown(reason string, deadline time.Time) {
 	l.log.Debug("shutting down", "reason", reason, "time_left", time.Until(deadline).String())
 	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(-exitMargin))
@@ -47,7 +48,8 @@ func (l *Loop) shutdown(reason string, deadline time.Time) {
 	}
 }
 
-// finish takes the steps of a shutdown, each whatever became of the ones before.
+// finish runs the steps of a shutdown. Each step runs even if the ones before it
+// failed.
 func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 	step := func(what string, within time.Duration, f func(context.Context)) {
 		ctx, cancel := context.WithTimeout(ctx, within)
@@ -56,7 +58,7 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 	}
 	step("stop at the shutdown", closeTime, l.worker.stop)
 	step("begin the end", closeTime, func(context.Context) { l.pipeline.Ending(deadline.Add(-exitMargin)) })
-	// What is there can be on its way while the last words come.
+	// What has been collected is sent while the last telemetry comes.
 	step("thaw at the shutdown", closeTime, func(context.Context) { l.pipeline.Thawed() })
 	step("cut at the shutdown", closeTime, func(context.Context) { l.pipeline.Seal() })
 	step("await the last telemetry", min(finalTelemetryTime, time.Until(deadline)/4), l.awaitFinalTelemetry)
@@ -64,9 +66,9 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 	guard.Run(l.log, "finish", func() { l.pipeline.Finish(ctx) })
 }
 
-// awaitLastWords waits until the last invocation's platform.report has come,
-// which Lambda sends only after the extension has called next, and nothing else
-// has come for a while, or until ctx ends.
+// awaitFinalTelemetry waits until the last invocation's platform.report has come,
+// which Lambda sends only after the extension has called next, and then until no
+// body has come for quiet (or managedQuiet). It returns early if ctx ends.
 func (l *Loop) awaitFinalTelemetry(ctx context.Context) {
 	quiet := quiet
 	if l.kind == config.ManagedInstances {
@@ -78,15 +80,15 @@ func (l *Loop) awaitFinalTelemetry(ctx context.Context) {
 	}
 	for {
 		reported, changed := l.requests.hasReport(l.last, since)
-		var still <-chan time.Time
-		if reported || l.last == "" { // or there was none
+		var idle <-chan time.Time
+		if reported || l.last == "" { // empty: there was no invocation
 			timer := time.NewTimer(quiet)
 			defer timer.Stop()
-			still = timer.C
+			idle = timer.C
 		}
 		select {
 		case <-changed:
-		case <-still:
+		case <-idle:
 			return
 		case <-ctx.Done():
 			return

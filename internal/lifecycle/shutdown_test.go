@@ -86,7 +86,7 @@ func TestShutdownDoesNotTakeAnotherRequestsReport(t *testing.T) {
 	})
 }
 
-// A request that is tried again has a report of its own.
+// A request that Lambda retries has a report of its own.
 func TestShutdownWaitsForTheReportOfTheLastTry(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.invoke(time.Second, "a", 10*time.Second)
@@ -147,7 +147,7 @@ func TestSignalDuringNext(t *testing.T) {
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
-		// It takes as long as a shutdown by Lambda may.
+		// It may take as long as a shutdown by Lambda.
 		s.want([]string{""}, "0s next", "5s Thawed", "5s Seal", "5.04s CloseIntake", "5.04s Finish", "6.9s Finish gave up", "6.9s end")
 	})
 }
@@ -190,7 +190,7 @@ func TestLambdaThatIsLost(t *testing.T) {
 		if !errors.Is(err, errNetwork) {
 			t.Errorf("Run gives %v", err)
 		}
-		// What there is is sent all the same.
+		// The telemetry is sent all the same.
 		s.want([]string{""}, "0s next", "50ms next", "150ms next", "350ms next",
 			"750ms Thawed", "750ms Seal", "750ms next", "790ms CloseIntake", "790ms Finish", "790ms end")
 	})
@@ -200,7 +200,7 @@ func TestRefusalIsNotTriedAgain(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.fail(time.Second, errRefused)
 		err := s.run()
-		if refusal := (*extensionapi.Error)(nil); !errors.As(err, &refusal) || refusal.Status != 403 {
+		if answered := (*extensionapi.Error)(nil); !errors.As(err, &answered) || answered.Status != 403 {
 			t.Errorf("Run gives %v", err)
 		}
 		s.want([]string{"next", "Finish"}, "0s next", "1.04s Finish")
@@ -284,7 +284,7 @@ func TestIdle(t *testing.T) {
 	t.Run("does not try a refusal again", func(t *testing.T) {
 		inFakeTime(t, func(s *scene) {
 			s.fail(0, errRefused)
-			if refusal := (*extensionapi.Error)(nil); !errors.As(idle(s), &refusal) {
+			if answered := (*extensionapi.Error)(nil); !errors.As(idle(s), &answered) {
 				t.Error("no refusal")
 			}
 			s.want([]string{""}, "0s next", "0s end")
@@ -292,8 +292,8 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// Next is Lambda's own: a call of it that nobody waits for would be an event
-// lost. So the loop calls it only when it is done with the event before.
+// If a call of next had no waiting caller, its event would be lost. So the loop calls
+// next only when it is done with the previous event.
 func TestNextIsCalledByNobodyElse(t *testing.T) {
 	inFakeTime(t, func(s *scene) {
 		s.invoke(time.Second, "a", time.Minute)

@@ -11,153 +11,152 @@ import (
 	"kinetel/internal/guard"
 )
 
-// hand does what the loop and the clock ask of the pipeline, in a goroutine of
-// its own: no lock, disk or fault there may keep the loop from calling next.
+// worker calls the pipeline for the loop and the ticker, in a goroutine of its own:
+// no lock, disk or fault in the pipeline may keep the loop from calling next.
 type worker struct {
 	pipeline Pipeline
 	interval time.Duration
-	snapshot bool // the process comes from one, by the first invocation
+	snapshot bool // from the first invocation on, the process comes from a snapshot
 	log      *slog.Logger
 
-	thaws    chan struct{} // one slot
-	age      atomic.Int64  // of what is to be cut at a thaw, in ns
-	cuts     chan struct{} // one slot: of cuts that are asked for at once
-	lazyCuts chan struct{} // one slot: of those that may be left out
-	flushes  chan flushing
-	stopping chan struct{}
-	stopped  chan struct{}
-	restored atomic.Bool   // an invocation has begun
-	turns    atomic.Uint64 // odd: something is being done; what was done is half of it
-	gaveUp   uint64        // turns when a flush was last given up; the loop's
+	thaws     chan struct{} // one slot
+	age       atomic.Int64  // the least age of an open record that a thaw seals, in ns
+	seals     chan struct{} // one slot: requests to seal at once
+	lazySeals chan struct{} // one slot: requests to seal that may be skipped
+	flushes   chan flushing
+	stopping  chan struct{}
+	stopped   chan struct{}
+	restored  atomic.Bool   // an invocation has begun
+	turns     atomic.Uint64 // odd: a task is running; half of it: the tasks that are done
+	timedOut  uint64        // turns when flush last stopped waiting; owned by the loop
 }
 
-// flushing is a Flush that somebody waits for.
+// flushing is a Flush that the loop waits for.
 type flushing struct {
 	ctx  context.Context
-	done chan<- error // has room
+	done chan<- error // buffered
 }
 
 func newWorker(pipeline Pipeline, interval time.Duration, snapshot bool, log *slog.Logger) *worker {
 	return &worker{
 		pipeline: pipeline, interval: interval, snapshot: snapshot, log: log,
-		thaws: make(chan struct{}, 1), cuts: make(chan struct{}, 1), lazyCuts: make(chan struct{}, 1), flushes: make(chan flushing),
+		thaws: make(chan struct{}, 1), seals: make(chan struct{}, 1), lazySeals: make(chan struct{}, 1), flushes: make(chan flushing),
 		stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
 
-func (h *worker) start() { go h.run() }
+func (w *worker) start() { go w.run() }
 
-// stop ends the goroutine, and waits for what it is doing until ctx ends.
-func (h *worker) stop(ctx context.Context) {
-	close(h.stopping)
+// stop ends the goroutine, and waits for its running task until ctx ends.
+func (w *worker) stop(ctx context.Context) {
+	close(w.stopping)
 	select {
-	case <-h.stopped:
+	case <-w.stopped:
 	case <-ctx.Done():
 	}
 }
 
-// beforeRestore reports whether the process may be in a snapshot that is yet to
-// be taken.
-func (h *worker) beforeRestore() bool { return h.snapshot && !h.restored.Load() }
+// beforeRestore reports whether a snapshot of the process may still be taken.
+func (w *worker) beforeRestore() bool { return w.snapshot && !w.restored.Load() }
 
-// thawed has the pipeline told that an invocation has begun, and what is as old
-// as age sent.
-func (h *worker) thawed(age time.Duration) {
-	h.age.Store(int64(age))
-	signal(h.thaws)
+// thawed reports to the pipeline that an invocation has begun, and has an open
+// record sent that is as old as age.
+func (w *worker) thawed(age time.Duration) {
+	w.age.Store(int64(age))
+	signal(w.thaws)
 }
 
-// cut has the open record sent.
-func (h *worker) cut() { signal(h.cuts) }
+// seal has the open record sent.
+func (w *worker) seal() { signal(w.seals) }
 
-// cutLazily has it sent once in flush.Soon at most.
-func (h *worker) cutLazily() { signal(h.lazyCuts) }
+// sealLazily has the open record sent, at most once in flush.Soon.
+func (w *worker) sealLazily() { signal(w.lazySeals) }
 
 func signal(slot chan<- struct{}) {
 	select {
 	case slot <- struct{}{}:
-	default: // it is signalled already
+	default: // already signalled
 	}
 }
 
 var errFault = errors.New("a fault in Kinetel")
 
-// flush has everything sent, and waits for it until ctx ends.
-func (h *worker) flush(ctx context.Context) error {
+// flush has everything sent, and waits for that until ctx ends.
+func (w *worker) flush(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
-	case h.flushes <- flushing{ctx, done}:
-	case <-ctx.Done(): // something else takes too long
-		h.gaveUp = h.turns.Load()
+	case w.flushes <- flushing{ctx, done}:
+	case <-ctx.Done(): // another task takes too long
+		w.timedOut = w.turns.Load()
 		return context.Cause(ctx)
 	}
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		h.gaveUp = h.turns.Load()
+		w.timedOut = w.turns.Load()
 		return context.Cause(ctx)
 	}
 }
 
-// stuck reports whether what was being done when a flush was given up still is:
-// nobody should wait for it again. It is asked by who calls flush.
-func (h *worker) stuck() bool { return h.gaveUp%2 == 1 && h.gaveUp == h.turns.Load() }
+// stuck reports whether the task that ran when flush stopped waiting still runs: no
+// invocation should wait for it again. The goroutine that calls flush calls it.
+func (w *worker) stuck() bool { return w.timedOut%2 == 1 && w.timedOut == w.turns.Load() }
 
-func (h *worker) run() {
-	defer close(h.stopped)
-	// It goes on however long an invocation takes, and stands still while the
+func (w *worker) run() {
+	defer close(w.stopped)
+	// The ticker runs however long an invocation takes, and stands still while the
 	// environment is frozen.
-	ticker := time.NewTicker(h.interval)
+	ticker := time.NewTicker(w.interval)
 	defer ticker.Stop()
-	var last time.Time // lazy cut
+	var last time.Time // when a lazy seal was last done
 	for {
 		var do func()
 		select {
-		case <-h.stopping:
+		case <-w.stopping:
 			return
-		case <-h.thaws:
-			do = h.thaw
-		case f := <-h.flushes:
-			do = func() { h.flushNow(f) }
-		case <-h.lazyCuts:
-			// By the wall clock, which goes on while the environment is frozen.
+		case <-w.thaws:
+			do = w.thaw
+		case f := <-w.flushes:
+			do = func() { w.flushNow(f) }
+		case <-w.lazySeals:
+			// Use the wall clock, which goes on while the environment is frozen.
 			now := time.Now().Round(0)
 			if now.Sub(last).Abs() < flush.Soon {
 				continue
 			}
 			last = now
-			do = h.cutNow
-		case <-h.cuts:
-			do = h.cutNow
+			do = w.sealNow
+		case <-w.seals:
+			do = w.sealNow
 		case <-ticker.C:
-			do = h.cutNow
+			do = w.sealNow
 		}
-		h.turns.Add(1)
+		w.turns.Add(1)
 		do()
-		h.turns.Add(1)
+		w.turns.Add(1)
 	}
 }
 
-func (h *worker) cutNow() { guard.Run(h.log, "cut", h.pipeline.Seal) }
+func (w *worker) sealNow() { guard.Run(w.log, "cut", w.pipeline.Seal) }
 
-func (h *worker) flushNow(f flushing) {
+func (w *worker) flushNow(f flushing) {
 	select {
-	case <-h.thaws: // it was asked for after the thaw
-		h.thaw()
+	case <-w.thaws: // the thaw was before the flush
+		w.thaw()
 	default:
 	}
 	err := errFault
-	guard.Run(h.log, "flush", func() { err = h.pipeline.Flush(f.ctx) })
+	guard.Run(w.log, "flush", func() { err = w.pipeline.Flush(f.ctx) })
 	f.done <- err
 }
 
-// thaw does what has to be done when an invocation begins.
-func (h *worker) thaw() {
-	if h.beforeRestore() {
-		h.restored.Store(true)
-		guard.Run(h.log, "begin a restored environment", h.pipeline.Restored)
+// thaw does the pipeline's work at the beginning of an invocation.
+func (w *worker) thaw() {
+	if w.beforeRestore() {
+		w.restored.Store(true)
+		guard.Run(w.log, "begin a restored environment", w.pipeline.Restored)
 	}
-	guard.Run(h.log, "begin an invocation", h.pipeline.Thawed)
-	guard.Run(h.log, "cut what is old", func() { h.pipeline.SealIfOlder(time.Duration(h.age.Load())) })
+	guard.Run(w.log, "begin an invocation", w.pipeline.Thawed)
+	guard.Run(w.log, "cut what is old", func() { w.pipeline.SealIfOlder(time.Duration(w.age.Load())) })
 }

@@ -12,8 +12,8 @@ import (
 	"kinetel/internal/pack"
 )
 
-// BenchmarkAdd tells what packing costs a byte of telemetry as Lambda sends it
-// (events of about 270 B), and what is left of it.
+// BenchmarkAdd measures what packing costs per byte of telemetry as Lambda sends it
+// (events of about 270 B), and the size after it.
 func BenchmarkAdd(b *testing.B) {
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 		b.Run(string(compression), func(b *testing.B) {

@@ -8,13 +8,13 @@ import (
 	"kinetel/internal/format"
 )
 
-// Checker looks at records and lines that another process left on disk, where
-// anything in the sandbox can write: what leaves is well-formed.
+// Checker validates records and lines that another process wrote to disk. Every
+// process in the sandbox can write there. Kinetel ships only well-formed data.
 type Checker struct{}
 
-// Record reports whether a record's data can be one of a packer's. What is
-// compressed is only looked at: decompressing an hour of telemetry would take
-// more time than there is.
+// Record reports whether a Packer can have made the record's data. Of compressed
+// data and aggregates it checks only the first bytes: there is no time to decompress
+// an hour of telemetry.
 func (Checker) Record(r *Record) bool {
 	rest := r.Data
 	if r.Bound() || bytes.HasPrefix(rest, []byte("\x1f\x8b\x08")) || bytes.HasPrefix(rest, []byte("\x28\xb5\x2f\xfd")) {
@@ -33,8 +33,8 @@ func (Checker) Record(r *Record) bool {
 	return len(r.Data) > 0
 }
 
-// Line reports whether text is the line of an event of that environment, with
-// that number.
+// Line reports whether text is the line of the environment's event with the number
+// seq.
 func (Checker) Line(o *Origin, seq uint64, text []byte) bool {
 	l, ok := format.ReadLine(text)
 	return ok && l.Seq == seq && bytes.HasSuffix(text, []byte("}\n")) && isObject(text) &&

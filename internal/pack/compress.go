@@ -10,9 +10,9 @@ import (
 	"kinetel/internal/config"
 )
 
-// compressor compresses one record after the other. The encoders are made when
-// the first record needs them: they take memory and time that a cold start
-// should not pay for. The same lines always give the same bytes.
+// compressor compresses one record after the other. It creates an encoder when the
+// first record needs it: encoders take memory and time, and a cold start should not
+// pay for them. The same lines always give the same bytes.
 type compressor struct {
 	kind config.Compression
 	gzip *gzip.Writer
@@ -20,8 +20,8 @@ type compressor struct {
 	out  bytes.Buffer
 }
 
-// compress returns the compressed lines, in memory of their own and of their
-// own size.
+// compress returns the compressed lines in newly allocated memory of exactly their
+// size.
 func (c *compressor) compress(lines []byte) ([]byte, error) {
 	switch c.kind {
 	case config.CompressionNone:
@@ -57,6 +57,6 @@ func (c *compressor) compress(lines []byte) ([]byte, error) {
 	}
 }
 
-// gzipLevel is the fastest one that looks for matches; the levels above make
-// records a few per cent smaller and cost a multiple (make bench).
+// gzipLevel is the fastest level that looks for matches. Higher levels make records
+// a few per cent smaller and take several times as long (make bench).
 const gzipLevel = gzip.BestSpeed

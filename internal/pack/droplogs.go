@@ -12,17 +12,17 @@ import (
 	"kinetel/internal/ledger"
 )
 
-// Stripper takes the ordinary events out of records, where something has to be
-// given up. It is used by one goroutine at a time.
+// LogDropper removes the droppable events from records when space runs out. Only
+// one goroutine may use it at a time.
 type LogDropper struct{ zip compressor }
 
-// NewStripper returns a Stripper that compresses what is left.
+// NewLogDropper returns a LogDropper that compresses the remaining events with c.
 func NewLogDropper(c config.Compression) *LogDropper { return &LogDropper{compressor{kind: c}} }
 
-// Strip gives the record's ordinary events up for the reason, and returns a
-// record of the others; nil where there are none, or where the record cannot be
-// read, as those of zstd: then all of it is given up.
-func (s *LogDropper) DropLogs(r *Record, reason ledger.Reason) *Record {
+// DropLogs drops the record's droppable events for the reason and returns a record
+// of the others. It returns nil if there are no others, or if the record cannot be
+// read, as with zstd. Then it drops the whole record.
+func (d *LogDropper) DropLogs(r *Record, reason ledger.Reason) *Record {
 	switch r.Droppable {
 	case 0:
 		return r
@@ -30,33 +30,33 @@ func (s *LogDropper) DropLogs(r *Record, reason ledger.Reason) *Record {
 		r.Drop(reason)
 		return nil
 	}
-	rest, lost, err := s.strip(r, reason)
+	rest, losses, err := d.dropLogs(r, reason)
 	if err != nil {
 		r.Drop(reason)
 		return nil
 	}
-	for _, loss := range lost {
+	for _, loss := range losses {
 		r.Origin.Ledger.Lost(loss)
 	}
 	return rest
 }
 
-// errOtherLines means that a record does not hold what it says.
+// errOtherLines means that a record's lines are not those that its fields describe.
 var errOtherLines = errors.New("the record's lines are not those that it says")
 
-// strip returns the record without its ordinary events, and those as losses.
-func (s *LogDropper) strip(r *Record, reason ledger.Reason) (*Record, []ledger.Loss, error) {
+// dropLogs returns the record without its droppable events, and these as losses.
+func (d *LogDropper) dropLogs(r *Record, reason ledger.Reason) (*Record, []ledger.Loss, error) {
 	payload, err := decompress(r)
 	if err != nil {
 		return nil, nil, err
 	}
 	rest := &Record{PartitionKey: r.PartitionKey, Origin: r.Origin, Losses: r.Losses}
-	var lost []ledger.Loss
-	events, odd := 0, bytes.HasPrefix(payload, []byte(`{"schema"`)) && int64(len(payload)) != r.Lines
-	kept, err := format.Filter(payload, func(seq uint64, ordinary bool, size int) bool {
-		odd = odd || seq < r.First || seq > r.Last
+	var losses []ledger.Loss
+	events, mismatch := 0, bytes.HasPrefix(payload, []byte(`{"schema"`)) && int64(len(payload)) != r.Lines
+	kept, err := format.Filter(payload, func(seq uint64, droppable bool, size int) bool {
+		mismatch = mismatch || seq < r.First || seq > r.Last
 		events++
-		if !ordinary {
+		if !droppable {
 			if rest.Events++; rest.First == 0 {
 				rest.First = seq
 			}
@@ -65,38 +65,39 @@ func (s *LogDropper) strip(r *Record, reason ledger.Reason) (*Record, []ledger.L
 			return true
 		}
 		loss := ledger.Loss{First: seq, Last: seq, Count: 1, Bytes: int64(size), Reason: reason}
-		if n := len(lost) - 1; n >= 0 && lost[n].Last+1 == seq {
-			loss.First, loss.Count, loss.Bytes = lost[n].First, lost[n].Count+1, lost[n].Bytes+loss.Bytes
-			lost[n] = loss
+		if n := len(losses) - 1; n >= 0 && losses[n].Last+1 == seq {
+			loss.First, loss.Count, loss.Bytes = losses[n].First, losses[n].Count+1, losses[n].Bytes+loss.Bytes
+			losses[n] = loss
 			return false
 		}
-		lost = append(lost, loss)
+		losses = append(losses, loss)
 		return false
 	})
 	switch {
 	case err != nil:
 		return nil, nil, fmt.Errorf("read a record back: %w", err)
-	case odd || events != r.Events:
+	case mismatch || events != r.Events:
 		return nil, nil, errOtherLines
 	case rest.Events == 0:
-		return nil, lost, nil
+		return nil, losses, nil
 	}
-	// An earlier process may have had other settings; aggregates never have any.
+	// An earlier process may have used another compression. Aggregates are never
+	// compressed.
 	if rest.Data = kept; !format.IsKPL(kept) {
-		if rest.Data, err = s.zip.compress(kept); err != nil {
+		if rest.Data, err = d.zip.compress(kept); err != nil {
 			return nil, nil, err
 		}
 	}
-	return rest, lost, nil
+	return rest, losses, nil
 }
 
-// errNotReadable means a compression that can be written only.
+// errNotReadable means a compression that this package writes but cannot read.
 var errNotReadable = errors.New("the record is compressed with zstd, which is not read back")
 
-// decompress returns a record's payload. It tells compressions apart by their
-// first bytes (RFC 1952, RFC 8878). net/http has the standard library's gzip in
-// the binary already; a decoder of zstd would cost it another 170 kB, for a
-// moment that may never come.
+// decompress returns a record's payload. It recognizes compressions by their first
+// bytes (RFC 1952, RFC 8878). The binary has the standard library's gzip already,
+// because net/http imports it. A zstd decoder would add 170 kB to the binary, for a
+// case that may never occur.
 func decompress(r *Record) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(r.Data, []byte{0x1f, 0x8b}):
@@ -104,9 +105,9 @@ func decompress(r *Record) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("decompress a record: %w", err)
 		}
-		// Lines take that much as they are, and in other formats not much more.
+		// Lines take r.Lines bytes, and not much more in other formats.
 		var payload bytes.Buffer
-		payload.Grow(int(min(max(r.Lines, 0), MaxRecord)) + bytes.MinRead) // what was on disk may say anything
+		payload.Grow(int(min(max(r.Lines, 0), MaxRecord)) + bytes.MinRead) // r.Lines comes from disk and can have any value
 		if _, err := payload.ReadFrom(io.LimitReader(z, maxPayload+1)); err != nil {
 			return nil, fmt.Errorf("decompress a record: %w", err)
 		}
@@ -120,5 +121,5 @@ func decompress(r *Record) ([]byte, error) {
 	return r.Data, nil
 }
 
-// maxPayload is more than a record of several events takes before compression.
+// maxPayload is larger than any record of several events before compression.
 const maxPayload = 4 * MaxRecord

@@ -16,19 +16,18 @@ import (
 	"kinetel/internal/pack"
 )
 
-// losing is an origin whose ledger notes what is lost before it puts runs
-// together.
+// losing is an origin whose ledger records the losses before it joins adjacent ranges.
 func losing() (origin *pack.Origin, account *ledger.Account, lost *[]ledger.Loss) {
 	account, lost = &ledger.Account{}, new([]ledger.Loss)
 	origin = originOf(identity())
 	origin.Ledger = ledger.New(account, func(loss ledger.Loss) {
-		loss.Number = 0 // the ledger's own
+		loss.Number = 0 // only the ledger uses it
 		*lost = append(*lost, loss)
 	})
 	return origin, account, lost
 }
 
-// recordOf is a record of lines, as a packer describes it.
+// recordOf returns a record of lines, as a Packer makes it.
 func recordOf(t fataler, kind config.Compression, lines []byte) *pack.Record {
 	t.Helper()
 	r := &pack.Record{Data: deflate(t, kind, lines), PartitionKey: "key", Lines: int64(len(lines)), Throttled: 0}
@@ -42,7 +41,7 @@ func recordOf(t fataler, kind config.Compression, lines []byte) *pack.Record {
 	return r
 }
 
-// describe says what a record says of itself.
+// describe formats the fields of a record.
 func describe(r *pack.Record) string {
 	if r == nil {
 		return "nothing"
@@ -69,7 +68,7 @@ func linesOfTypes(t fataler, kinds ...string) []byte {
 	return r.records[0].Data
 }
 
-// readable are the compressions that a Stripper reads.
+// readable are the compressions that a LogDropper reads.
 func readable() []config.Compression {
 	return []config.Compression{config.CompressionGzip, config.CompressionNone}
 }
@@ -140,8 +139,8 @@ func TestStripOfOrdinaryEventsLeavesNothing(t *testing.T) {
 	}
 }
 
-// Nothing is left as well where there are ordinary events only, and the record
-// says otherwise.
+// Nothing remains either if a record has only droppable events, and its field
+// Droppable says otherwise.
 func TestStripOfARecordThatCountsTooFewOrdinaryEvents(t *testing.T) {
 	origin, account, lost := losing()
 	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "function"))
@@ -193,7 +192,7 @@ func TestStripKeepsALongPlatformEventWhole(t *testing.T) {
 	}
 }
 
-// What zstd compressed can be written only.
+// A LogDropper cannot read zstd.
 func TestStripGivesUpARecordOfZstd(t *testing.T) {
 	origin, account, lost := losing()
 	r := recordOf(t, config.CompressionZstd, linesOfTypes(t, "function", "platform.start", "function", "kinetel.loss"))
@@ -208,7 +207,7 @@ func TestStripGivesUpARecordOfZstd(t *testing.T) {
 	}
 }
 
-// A record that is not what it says is given up as a whole.
+// If a record does not match its fields, all of it is dropped.
 func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 	mixed := func(t *testing.T, compression config.Compression) *pack.Record {
 		return recordOf(t, compression, linesOfTypes(t, "function", "platform.start", "function", "platform.report"))
@@ -348,7 +347,7 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 			r.Add(ev)
 		}
 		r.Seal()
-		// Some were taken out before.
+		// Some were dropped before.
 		var lines []byte
 		gaps := rapid.Bool().Draw(t, "gaps")
 		for text := range bytes.Lines(r.records[0].Data) {
@@ -364,8 +363,8 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 		rec.Origin, rec.PartitionKey = origin, rapid.StringN(1, 20, -1).Draw(t, "key")
 		rec.Losses = []ledger.Loss{{First: 1, Last: 1, Count: 1, Reason: ledger.Oversize}}
 
-		stripper := pack.NewLogDropper(rapid.SampledFrom(compressions()).Draw(t, "compression of the rest"))
-		rest := stripper.DropLogs(rec, ledger.SpoolFull)
+		dropper := pack.NewLogDropper(rapid.SampledFrom(compressions()).Draw(t, "compression of the rest"))
+		rest := dropper.DropLogs(rec, ledger.SpoolFull)
 
 		var wantKept []byte
 		var wantLost []ledger.Loss
@@ -406,20 +405,20 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 	})
 }
 
-// checkStrip strips a record that may be anything, and checks that each of its
-// events is kept or told as lost.
-func checkStrip(t fataler, r *pack.Record) (rest *pack.Record) {
+// checkDropLogs drops the logs of any record, and checks that each of its events is
+// kept or reported lost.
+func checkDropLogs(t fataler, r *pack.Record) (rest *pack.Record) {
 	t.Helper()
 	origin, account, _ := losing()
 	r.Origin = origin
-	stripper := pack.NewLogDropper(config.CompressionGzip)
-	n := allocated(func() { rest = stripper.DropLogs(r, ledger.SpoolCorrupt) })
+	dropper := pack.NewLogDropper(config.CompressionGzip)
+	n := allocated(func() { rest = dropper.DropLogs(r, ledger.SpoolCorrupt) })
 	if n > mostToRead+4*uint64(len(r.Data)) {
 		t.Fatalf("%d bytes of data took %d of memory", len(r.Data), n)
 	}
 	kept := 0
 	switch {
-	case rest == r: // nothing of it is ordinary
+	case rest == r: // it has no droppable events
 		kept = r.Events
 		if r.Droppable != 0 {
 			t.Fatalf("nothing was taken out of %s", describe(r))
@@ -437,8 +436,8 @@ func checkStrip(t fataler, r *pack.Record) (rest *pack.Record) {
 	return rest
 }
 
-// Wherever a record is damaged, it is either given up or still what it was: its
-// checksum tells.
+// Wherever a record is damaged, it is either dropped or unchanged: its checksum
+// detects damage.
 func TestStripOfADamagedRecordNeverInventsLines(t *testing.T) {
 	whole := newRig()
 	for i := range 40 {
@@ -446,19 +445,19 @@ func TestStripOfADamagedRecordNeverInventsLines(t *testing.T) {
 	}
 	whole.Seal()
 	sound := *whole.records[0]
-	want := inflate(t, checkStrip(t, &sound).Data)
+	want := inflate(t, checkDropLogs(t, &sound).Data)
 	for i := range sound.Data {
 		for _, flip := range []byte{1, 0x80, 0xff} {
 			damaged := sound
 			damaged.Data = bytes.Clone(sound.Data)
 			damaged.Data[i] ^= flip
-			if rest := checkStrip(t, &damaged); rest != nil && !bytes.Equal(inflate(t, rest.Data), want) {
+			if rest := checkDropLogs(t, &damaged); rest != nil && !bytes.Equal(inflate(t, rest.Data), want) {
 				t.Fatalf("byte %d flipped by %x: the rest has other lines", i, flip)
 			}
 		}
 		short := sound
 		short.Data = sound.Data[:i]
-		if checkStrip(t, &short) != nil {
+		if checkDropLogs(t, &short) != nil {
 			t.Fatalf("%d of %d bytes are taken for the record", i, len(sound.Data))
 		}
 	}
@@ -478,10 +477,10 @@ func FuzzStrip(f *testing.F) {
 	f.Add(deflate(f, config.CompressionGzip, make([]byte, 4<<20)), uint64(0), uint64(9), uint16(2), uint16(1), uint32(4<<20))
 	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x03, 0x00, 0x08, 'x'}, uint64(0), uint64(0), uint16(2), uint16(1), uint32(1<<30))
 	f.Add([]byte(`{"schema":"kinetel/1","seq":18446744073709551615,"type":"`), uint64(0), uint64(1<<64-1), uint16(2), uint16(1), uint32(57))
-	f.Fuzz(func(t *testing.T, data []byte, first, last uint64, events, ordinary uint16, size uint32) {
-		checkStrip(t, &pack.Record{
+	f.Fuzz(func(t *testing.T, data []byte, first, last uint64, events, droppable uint16, size uint32) {
+		checkDropLogs(t, &pack.Record{
 			Data: data, PartitionKey: "key", First: first, Last: last,
-			Events: int(events), Droppable: int(ordinary), Lines: int64(size),
+			Events: int(events), Droppable: int(droppable), Lines: int64(size),
 		})
 	})
 }

@@ -10,15 +10,15 @@ import (
 	"kinetel/internal/ledger"
 )
 
-// group is lines that go into one record.
+// group holds the lines of one record.
 type group struct {
 	key   string
 	spans bool
 	lines []format.Line
 }
 
-// encode closes the open record as Kinesis records of the format, each with the
-// lines that belong together.
+// encode closes the open record: it pushes one Kinesis record in the format for each
+// group of lines.
 func (p *Packer) encode() {
 	src := format.Source{
 		EnvironmentID: p.opt.Origin.EnvironmentID,
@@ -29,25 +29,25 @@ func (p *Packer) encode() {
 	for _, g := range p.groups() {
 		p.pushGroup(&src, g, &losses)
 	}
-	clear(p.read) // they point into lines that may be let go
+	clear(p.read) // the elements point into lines, whose memory may be released
 }
 
-// groups returns the lines of the open record by what may not share a record, in
-// the order of their first lines.
+// groups divides the lines of the open record into groups that must not share a
+// record, in the order of their first lines.
 func (p *Packer) groups() (groups []group) {
 	p.read = p.read[:0]
 	first := p.seq + 1 - uint64(p.events)
 	for text := range bytes.Lines(p.lines) {
 		l, ok := format.ReadLine(text)
 		if !ok {
-			// Only what an earlier process left on disk can be that odd.
+			// Only lines that an earlier process wrote to disk can be malformed.
 			p.lost(first, first, 1, len(text), ledger.SpoolCorrupt)
 		} else {
 			p.read = append(p.read, l)
 		}
 		first++
 	}
-	var where map[string]int // index of the group of a key, and of its spans
+	var index map[string]int // in groups, by key; the spans of a key have their own
 	for i := range p.read {
 		l := &p.read[i]
 		key := p.key(l)
@@ -58,22 +58,22 @@ func (p *Packer) groups() (groups []group) {
 			groups = append(groups, group{key: key, lines: p.read[i : i+1]})
 			continue
 		case p.opt.PartitionKey == config.PartitionRandom:
-			name = "" // any one will do
+			name = "" // all lines share a record with any key
 		}
 		if spans {
 			name += "\x00"
 		}
-		at, ok := where[name]
+		at, ok := index[name]
 		if ok && p.opt.Runs {
-			of := groups[at].lines
-			ok = of[len(of)-1].Seq+1 == l.Seq
+			lines := groups[at].lines
+			ok = lines[len(lines)-1].Seq+1 == l.Seq
 		}
 		if !ok {
-			if where == nil {
-				where = map[string]int{}
+			if index == nil {
+				index = map[string]int{}
 			}
 			at = len(groups)
-			where[name] = at
+			index[name] = at
 			groups = append(groups, group{key: key, spans: spans})
 		}
 		groups[at].lines = append(groups[at].lines, *l)
@@ -81,7 +81,7 @@ func (p *Packer) groups() (groups []group) {
 	return groups
 }
 
-// pushGroup makes a record of a group; of one that is too large, two or more.
+// pushGroup pushes a group as one record, or as two or more if it is too large.
 func (p *Packer) pushGroup(src *format.Source, g group, losses *[]ledger.Loss) {
 	data := p.data(src, g)
 	if len(data)+len(g.key) <= MaxRecord {
@@ -89,7 +89,7 @@ func (p *Packer) pushGroup(src *format.Source, g group, losses *[]ledger.Loss) {
 		return
 	}
 	if n := len(g.lines); n > 1 {
-		// What such lines come to in this format could not be foreseen.
+		// The size of the lines in this format was not predictable.
 		for _, half := range [][]format.Line{g.lines[:n/2], g.lines[n/2:]} {
 			p.pushGroup(src, group{g.key, g.spans, half}, losses)
 		}
@@ -99,31 +99,31 @@ func (p *Packer) pushGroup(src *format.Source, g group, losses *[]ledger.Loss) {
 	p.opt.Log.Error("an event is larger than a Kinesis record can be in this format, and was given up",
 		"seq", l.Seq, "bytes", len(l.Text), "encoded_bytes", len(data), "limit_bytes", MaxRecord)
 	p.lost(l.Seq, l.Seq, 1, len(l.Text), ledger.Oversize)
-	p.opt.Origin.Ledger.Requeue(told(g.lines, losses))
+	p.opt.Origin.Ledger.Requeue(takeLosses(g.lines, losses))
 }
 
 func (p *Packer) lost(first, last uint64, count, bytes int, reason ledger.Reason) {
 	p.opt.Origin.Ledger.Lost(ledger.Loss{First: first, Last: last, Count: count, Bytes: int64(bytes), Reason: reason})
 }
 
-// told takes from losses, which are in the order of the lines that tell of them,
-// those that these lines tell of.
-func told(lines []format.Line, losses *[]ledger.Loss) (of []ledger.Loss) {
+// takeLosses removes the losses that these lines report from losses, which are in
+// the order of the lines that report them, and returns them.
+func takeLosses(lines []format.Line, losses *[]ledger.Loss) (reported []ledger.Loss) {
 	for i := range lines {
 		if len(*losses) > 0 && string(lines[i].Type) == event.TypeLoss {
-			of = append(of, (*losses)[0])
+			reported = append(reported, (*losses)[0])
 			*losses = (*losses)[1:]
 		}
 	}
-	return of
+	return reported
 }
 
-// recordOf describes the record of a group.
+// recordOf returns the record of a group, with the group's data.
 func recordOf(data []byte, g group, losses *[]ledger.Loss) *Record {
 	r := &Record{
 		Data: data, PartitionKey: g.key,
 		First: g.lines[0].Seq, Last: g.lines[len(g.lines)-1].Seq, Events: len(g.lines),
-		Losses: told(g.lines, losses),
+		Losses: takeLosses(g.lines, losses),
 	}
 	for i := range g.lines {
 		r.Lines += int64(len(g.lines[i].Text))
@@ -134,7 +134,7 @@ func recordOf(data []byte, g group, losses *[]ledger.Loss) *Record {
 	return r
 }
 
-// data returns a group as the data of a record.
+// data encodes a group as the data of a record.
 func (p *Packer) data(src *format.Source, g group) []byte {
 	dst := p.payload[:0]
 	switch {
@@ -152,7 +152,7 @@ func (p *Packer) data(src *format.Source, g group) []byte {
 		}
 	}
 	if p.payload = dst; cap(dst) > 2*MaxRecord {
-		p.payload = nil // one event was huge; its memory is not kept
+		p.payload = nil // release the memory of a very large event
 	}
 	return p.compress(dst)
 }
@@ -160,8 +160,8 @@ func (p *Packer) data(src *format.Source, g group) []byte {
 func (p *Packer) compress(payload []byte) []byte {
 	data, err := p.zip.compress(payload)
 	if err != nil {
-		// Compressors that write to memory do not fail. If one does, the
-		// record goes as it is: readers tell by the first bytes.
+		// Compressors that write to memory do not fail. If one does, the record is
+		// sent uncompressed: readers recognize that by the first bytes.
 		p.opt.Log.Error("a record could not be compressed and goes uncompressed", "error", err.Error())
 		return bytes.Clone(payload)
 	}
@@ -186,6 +186,6 @@ func (p *Packer) key(l *format.Line) string {
 	return p.opt.Origin.EnvironmentID
 }
 
-// maxKey is the size of a partition key that every request takes (Kinesis API
-// reference, PutRecords: 256 characters).
+// maxKey is the largest size of a partition key that every request accepts (Kinesis
+// API reference, PutRecords: 256 characters).
 const maxKey = 256

@@ -27,8 +27,8 @@ func formats() []config.Format {
 	return []config.Format{config.FormatNDJSON, config.FormatJSON, config.FormatOTLP, config.FormatCloudWatch, config.FormatKPL}
 }
 
-// Whatever comes, each event is in one record, under the key that is asked for,
-// and no record is larger or has more events than is allowed.
+// With any events, each event is in one record with the configured key, and no record
+// is larger or has more events than the limits allow.
 func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := rapid.SampledFrom(formats()).Draw(t, "format")
@@ -97,8 +97,8 @@ func TestSpansHaveRecordsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A record that is lost hands the losses back that its own lines tell of, and no
-// others.
+// A record that is lost makes the losses pending again that its own lines report, and
+// no others.
 func TestLossesGoWithTheLinesThatTellOfThem(t *testing.T) {
 	for _, f := range formats() {
 		t.Run(string(f), func(t *testing.T) {
@@ -106,25 +106,25 @@ func TestLossesGoWithTheLinesThatTellOfThem(t *testing.T) {
 			r.Add(line("a"))
 			r.ledger.Lost(ledger.Loss{First: 7, Last: 8, Count: 2, Bytes: 9, Reason: ledger.BufferFull})
 			r.Seal()
-			told := 0
+			reported := 0
 			for _, rec := range r.records {
 				events, err := record.Decode(rec.Data)
 				if err != nil {
 					t.Fatal(err)
 				}
-				tells := 0
+				reports := 0
 				for _, e := range events {
 					if e.Type == event.TypeLoss {
-						tells++
+						reports++
 					}
 				}
-				if tells != len(rec.Losses) {
-					t.Errorf("%s: %d lines tell of losses", describe(rec), tells)
+				if reports != len(rec.Losses) {
+					t.Errorf("%s: %d lines tell of losses", describe(rec), reports)
 				}
-				told += tells
+				reported += reports
 			}
-			if told != 1 {
-				t.Errorf("told %d times", told)
+			if reported != 1 {
+				t.Errorf("told %d times", reported)
 			}
 		})
 	}

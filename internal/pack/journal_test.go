@@ -16,26 +16,26 @@ import (
 	"kinetel/internal/pack"
 )
 
-// frame is what one call of Journal was given.
+// frame has the arguments of one call of Journal.
 type frame struct {
 	first, last uint64
 	lines       string
 	fragment    string
 }
 
-// journal is a Journal in memory. It checks each call against what Journal
-// promises, and remembers what it has as a disk would.
+// journal is a Journal in memory. It checks each call against the documentation of
+// Journal, and stores its content as a disk would.
 type journal struct {
 	t       fataler
 	refuse  func() bool // nil: never
 	lost    bool        // its file was deleted
-	leaky   bool        // ForgetJournal forgets the fragment as well
+	leaky   bool        // ForgetJournal also deletes the fragment
 	changed func()      // what is on disk has changed; may be nil
 	origin  *pack.Origin
 
 	mu       sync.Mutex
 	frames   []frame
-	forgot   int // calls of ForgetJournal
+	forgets  int // calls of ForgetJournal
 	refused  int // calls of Journal that were refused
 	numbers  map[uint64][]byte
 	last     uint64 // of numbers
@@ -97,13 +97,13 @@ func (j *journal) ForgetJournal(o *pack.Origin) {
 	if j.leaky {
 		j.fragment = nil
 	}
-	j.forgot++
+	j.forgets++
 	if j.changed != nil {
 		j.changed()
 	}
 }
 
-// keeping is a rig with a journal, which takes everything.
+// keeping is a rig with a journal that stores everything.
 func keeping(t fataler, change ...func(*setup)) (*rig, *journal) {
 	j := &journal{t: t, numbers: map[uint64][]byte{}}
 	r := newRig(append([]func(*setup){plain, func(set *setup) { set.Journal = j }}, change...)...)
@@ -122,7 +122,7 @@ func (j *journal) wantFrames(t *testing.T, want ...frame) {
 	j.frames = nil
 }
 
-// lineOf is the line that an event gives.
+// lineOf returns the line of an event.
 func lineOf(t *testing.T, seq uint64, ev *event.Event) string {
 	t.Helper()
 	r := newRig(plain, func(set *setup) { set.Next = seq })
@@ -146,12 +146,12 @@ func TestCommitJournalsWhatWasAddedSince(t *testing.T) {
 	r.Add(line("three"))
 	r.Commit(nil)
 	j.wantFrames(t, frame{first: 2, last: 3, lines: two + three})
-	if j.forgot != 0 {
+	if j.forgets != 0 {
 		t.Error("lines were forgotten that are in no record")
 	}
 	r.Seal()
-	if j.forgot != 1 || len(r.records) != 1 || r.records[0].Events != 3 {
-		t.Errorf("forgotten %d times at the cut", j.forgot)
+	if j.forgets != 1 || len(r.records) != 1 || r.records[0].Events != 3 {
+		t.Errorf("forgotten %d times at the cut", j.forgets)
 	}
 	r.Commit(nil)
 	j.wantFrames(t)
@@ -161,7 +161,7 @@ func TestCommitJournalsWhatWasAddedSince(t *testing.T) {
 }
 
 // The function has deleted the journal: all of the open record is journalled
-// again, also where nothing is new.
+// again, even if nothing is new.
 func TestCommitJournalsAgainWhatWasDeleted(t *testing.T) {
 	r, j := keeping(t)
 	one, two := lineOf(t, 1, line("one")), lineOf(t, 2, line("two"))
@@ -232,14 +232,14 @@ func TestARecordIsPushedBeforeItsLinesAreForgotten(t *testing.T) {
 	var j *journal
 	r, j := keeping(t, func(set *setup) {
 		push := set.Push
-		set.Push = func(rec *pack.Record) { forgotten = append(forgotten, j.forgot); push(rec) }
+		set.Push = func(rec *pack.Record) { forgotten = append(forgotten, j.forgets); push(rec) }
 	})
 	for range 3 {
 		r.Add(line("x"))
 		r.Commit(nil)
 		r.Seal()
 	}
-	if diff := cmp.Diff([]int{0, 1, 2}, forgotten); diff != "" || j.forgot != 3 {
+	if diff := cmp.Diff([]int{0, 1, 2}, forgotten); diff != "" || j.forgets != 3 {
 		t.Errorf("forgotten before each push (-want +got):\n%s", diff)
 	}
 }
@@ -299,7 +299,7 @@ func TestWhatTheJournalRefusedIsTriedAgainWithTheNextCommit(t *testing.T) {
 	r.Commit([]byte("half"))
 	j.wantFrames(t, frame{first: 1, last: 2, lines: one + two, fragment: "half"})
 
-	// Also where there is nothing but a fragment, or the end of one.
+	// Also if there is nothing but a fragment, or the end of one.
 	refusing = true
 	r.Commit([]byte("other"))
 	refusing = false
@@ -311,7 +311,7 @@ func TestWhatTheJournalRefusedIsTriedAgainWithTheNextCommit(t *testing.T) {
 	r.Commit(nil)
 	j.wantFrames(t, frame{first: 3, last: 2})
 
-	// And what could not be kept at a cut.
+	// And lines that could not be stored when a record was sealed.
 	r.Commit([]byte("third"))
 	j.leaky, refusing = true, true
 	r.Seal()
@@ -321,7 +321,7 @@ func TestWhatTheJournalRefusedIsTriedAgainWithTheNextCommit(t *testing.T) {
 	j.wantFrames(t, frame{first: 3, last: 2, fragment: "third"})
 }
 
-// However the process ends, what was acknowledged is in the journal or in a
+// Whenever the process is killed, all acknowledged events are in the journal or in a
 // record that was pushed.
 func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -330,7 +330,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 		refusals := rapid.Bool().Draw(t, "refuses at times")
 		j.refuse = func() bool { return refusals && rapid.IntRange(0, 2).Draw(t, "refused") == 0 }
 
-		// What a kill leaves: the journal, and the records that were pushed.
+		// What remains after a kill: the journal, and the records that were pushed.
 		pushed := map[uint64][]byte{}
 		journalled := map[uint64][]byte{}
 		var due []uint64 // numbers whose Commit was not refused
@@ -368,7 +368,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 		j.origin = r.origin
 
 		var fragment []byte // as it was committed last
-		settled := true     // and not refused since
+		committed := true   // and not refused since
 		count := func() int64 {
 			got := r.Received()
 			return got.Events + got.Own + got.Parts
@@ -391,7 +391,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 				}
 				before := j.refused
 				r.Commit(fragment)
-				if settled = j.refused == before; settled {
+				if committed = j.refused == before; committed {
 					due = due[:0]
 					for n := range uint64(count()) {
 						due = append(due, n+1)
@@ -399,7 +399,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 				}
 			}
 			kill()
-			if j.refused == 0 || settled && !j.leaky {
+			if j.refused == 0 || committed && !j.leaky {
 				if !bytes.Equal(j.fragment, fragment) {
 					t.Fatalf("the journal has the fragment %.50q, committed was %.50q", j.fragment, fragment)
 				}
@@ -428,8 +428,8 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 	})
 }
 
-// linesOf makes lines that were numbered before: platform events and ordinary
-// ones, in turn.
+// linesOf returns lines with numbers: platform events and droppable events, in
+// turn.
 func linesOf(t fataler, first uint64, count int, size int) []byte {
 	t.Helper()
 	var lines []byte

@@ -9,30 +9,31 @@ import (
 	"kinetel/internal/ledger"
 )
 
-// maxEnvelope bounds what a line has besides its body, if the body is to be cut
-// into parts. Lambda's own envelopes take some hundred bytes.
+// maxEnvelope bounds the bytes of a line besides its body. If a line has more, its
+// body is not split into parts. Lambda's own envelopes take some hundred bytes.
 const maxEnvelope = 64 << 10
 
-// cutLong closes the open record, which is one line that is longer than a
-// record before compression. Where it is too long afterwards as well, its event
-// goes in parts.
-func (p *Packer) cutLong(ev *event.Event) {
+// sealLong closes the open record, which is a single line that is longer than a
+// record before compression. If the record is too large after compression too, the
+// event goes in parts.
+func (p *Packer) sealLong(ev *event.Event) {
 	size, line := p.sizeOfOne(), len(p.lines)
 	if size <= MaxRecord {
 		p.seal()
 		return
 	}
 	p.seq--
-	p.lines, p.events, p.ordinary = p.lines[:0], 0, 0
+	p.lines, p.events, p.droppable = p.lines[:0], 0, 0
 	p.addParts(ev, line, size)
 }
 
-// replacedTooLong returns the size of a body with replacements and its original,
-// if the two do not fit into a record before compression; 0 otherwise. Such an
-// event goes in parts at once: its line could take four times the record's bytes.
+// replacedTooLong returns the size of a body with replacements and its original, if
+// both together do not fit into a record before compression; otherwise 0. Such an
+// event goes in parts at once: its line could take four times as many bytes as its
+// record.
 func (p *Packer) replacedTooLong(record []byte) int {
 	if len(record) < p.maxLines()/8 {
-		return 0 // at most 3 bytes for each, and 4/3 for the original
+		return 0 // each byte becomes at most 3, and 4/3 more for the original
 	}
 	if size := format.ReplacedSize(record); size > p.maxLines()-maxEnvelope {
 		return size
@@ -40,8 +41,8 @@ func (p *Packer) replacedTooLong(record []byte) int {
 	return 0
 }
 
-// addParts adds an event in parts, each an event of its own by number. No record
-// is open. The event's line takes so many bytes, and its record would take size.
+// addParts adds an event in parts, each with a sequence number of its own. No record
+// is open. The event as one line would take line bytes, and its record size bytes.
 func (p *Packer) addParts(ev *event.Event, line, size int) {
 	first := *ev
 	first.Record = nil
@@ -67,21 +68,21 @@ func (p *Packer) addParts(ev *event.Event, line, size int) {
 	p.seal()
 }
 
-// sizeOfOne returns what Kinesis would count of the open record, which has one
-// line.
+// sizeOfOne returns the size of the open record, which has one line, as Kinesis
+// counts it.
 func (p *Packer) sizeOfOne() int {
 	l, ok := format.ReadLine(p.lines)
 	if !ok {
-		return len(p.lines) // which is more than fits
+		return len(p.lines) // more than the limit
 	}
 	src := format.Source{EnvironmentID: p.opt.Origin.EnvironmentID, Resource: p.opt.Origin.Resource, Details: p.opt.Origin.Details()}
 	key := p.key(&l)
 	return len(p.data(&src, group{key: key, spans: string(l.Type) == event.TypeSpan && p.opt.Format == config.FormatOTLP, lines: []format.Line{l}})) + len(key)
 }
 
-// split cuts JSON text into pieces that take at most so many bytes each as a JSON
-// string, with original as base64 as well. It cuts between characters, and not
-// inside of an escape.
+// split cuts JSON text into pieces of at most most bytes each, written as a JSON
+// string; if original is true, the size includes the piece in base64. It cuts
+// between characters and never inside an escape.
 func split(text []byte, most int, original bool) (pieces [][]byte) {
 	for len(text) > 0 {
 		n := 0
@@ -109,7 +110,7 @@ func split(text []byte, most int, original bool) (pieces [][]byte) {
 	return pieces
 }
 
-// quotedSize is how many bytes event.AppendQuoted makes of c.
+// quotedSize returns how many bytes event.AppendQuoted writes for c.
 func quotedSize(c byte) int {
 	switch {
 	case c == '"' || c == '\\' || c == '\n' || c == '\t':

@@ -1,6 +1,6 @@
-// Package pack turns events into Kinesis records: it numbers them, writes each
-// as a line of kinetel/1, and makes of runs of lines compressed records, in the
-// format that is asked for, that are within every limit of Kinesis and Firehose.
+// Package pack turns events into Kinesis records. It numbers the events, writes each
+// as a line of kinetel/1, and packs runs of lines into compressed records in the
+// configured format. The records are within every limit of Kinesis and Firehose.
 package pack
 
 import (
@@ -17,28 +17,28 @@ import (
 )
 
 const (
-	// MaxEvents is how many events a record carries. Firehose's
-	// deaggregation takes no more (AWS documentation, dynamic partitioning).
+	// MaxEvents is how many events a record holds at most. Firehose's deaggregation
+	// accepts no more (AWS documentation, dynamic partitioning).
 	MaxEvents = 500
-	// MaxRecord is the size of a record, its data and its partition key, that
-	// every stream takes (Kinesis API reference, PutRecords).
+	// MaxRecord is the largest size of a record, data and partition key, that every
+	// stream accepts (Kinesis API reference, PutRecords).
 	MaxRecord = 1 << 20
 )
 
-// Origin is an execution environment, as what its records have in common. It
-// is another one than this process's own for what an earlier process left.
+// Origin is what the records of one execution environment have in common. Recovered
+// records of an earlier process have the Origin of that process's environment.
 type Origin struct {
 	EnvironmentID string
-	Resource      []byte // of its lines, as JSON
+	Resource      []byte // of the environment's lines, as JSON
 	Ledger        *ledger.Ledger
 
 	details atomic.Pointer[format.Details]
 }
 
-// Describe says more about the environment than its lines do.
+// Describe sets details of the environment that its lines do not have.
 func (o *Origin) Describe(d format.Details) { o.details.Store(&d) }
 
-// Details returns what Describe was told last.
+// Details returns the details of the last call of Describe.
 func (o *Origin) Details() format.Details {
 	if d := o.details.Load(); d != nil {
 		return *d
@@ -51,96 +51,97 @@ type Record struct {
 	Data         []byte
 	PartitionKey string
 	Origin       *Origin
-	// First and Last are the sequence numbers of its events, of which some
-	// between may be missing: what was taken out to save the others.
+	// First and Last are the first and the last sequence number of its events.
+	// Numbers between them can be missing: those of events that were dropped so that
+	// the others could stay.
 	First, Last uint64
 	Events      int
-	Droppable    int           // events that are given up before the others: lines
+	Droppable   int           // events that may be dropped before the others: log lines
 	Lines       int64         // bytes before compression
-	Losses      []ledger.Loss // that its lines tell of
-	Throttled   int           // times that Kinesis did not take it; the shipper's
+	Losses      []ledger.Loss // that its lines report
+	Throttled   int           // how often Kinesis did not accept it; the shipper sets it
 }
 
-// GiveUp has the record told of as lost.
+// Drop reports the record lost.
 func (r *Record) Drop(reason ledger.Reason) {
 	r.Origin.Ledger.Lost(r.Loss(reason))
 	r.Origin.Ledger.Requeue(r.Losses)
 }
 
-// Bound reports whether the record's data is bound to its partition key, so that
-// it must not get another one.
+// Bound reports whether the record's data depends on its partition key, which must
+// not change then.
 func (r *Record) Bound() bool { return format.IsKPL(r.Data) }
 
-// Size is what Kinesis counts of the record.
+// Size returns the size of the record as Kinesis counts it.
 func (r *Record) Size() int { return len(r.Data) + len(r.PartitionKey) }
 
-// Loss is the record as a loss.
+// Loss returns the loss of all of the record's events.
 func (r *Record) Loss(reason ledger.Reason) ledger.Loss {
 	return ledger.Loss{First: r.First, Last: r.Last, Count: r.Events, Bytes: r.Lines, Reason: reason}
 }
 
-// Journal makes what was acknowledged outlive the process; *spool.Spool is one.
+// Journal stores acknowledged events so that they survive a kill of the process.
+// *spool.Spool is a Journal.
 type Journal interface {
-	// Journal keeps the lines of events first to last, which follow those of
-	// earlier calls, and text that is no event yet, which takes the place of
-	// an earlier call's. It reports whether they are kept.
+	// Journal appends the lines of the events first to last, which follow those of
+	// earlier calls. fragment is text that is not an event yet; it replaces that of
+	// an earlier call. Journal reports whether both are stored.
 	Journal(o *Origin, first, last uint64, lines, fragment []byte) bool
-	// ForgetJournal forgets the lines: they are in records that were pushed.
+	// ForgetJournal deletes the lines, because they are in records that were pushed.
 	ForgetJournal(o *Origin)
-	// JournalLost reports, once, that what was kept since ForgetJournal was
-	// deleted by somebody else.
+	// JournalLost reports, once, that another process deleted what was stored since
+	// ForgetJournal.
 	JournalLost(o *Origin) bool
 }
 
-// Options are what a Packer needs to know; all but Journal and Next are
-// required.
+// Options configure a Packer.
 type Options struct {
 	Origin       *Origin
 	FunctionName string
 	Format       config.Format      // empty: ndjson
-	Compression  config.Compression // that the format allows
+	Compression  config.Compression // one that the format allows
 	PartitionKey config.PartitionKey
-	Next         uint64  // the first sequence number to give; 0 means 1
-	Journal      Journal // nil: what is not pushed is only in memory
-	// Runs: the numbers of each record have no gaps, though it takes more
-	// records. What is in a record, and not in the journal alone, is known by
-	// its first and last number after a kill.
+	Next         uint64  // the first sequence number to assign; 0 means 1
+	Journal      Journal // nil: events that are not pushed are only in memory
+	// Runs makes the sequence numbers of each record contiguous, at the cost of more
+	// records. After a kill, the first and last number of a record then say which
+	// events of the journal are also in a record.
 	Runs bool
-	// Push takes each record, in order. It must not call the Packer.
+	// Push receives each record, in order. It must not call the Packer.
 	Push func(*Record)
 	Log  *slog.Logger
 }
 
-// Packer fills the open record with events. It is safe for concurrent use;
-// numbers and records are in the order of the calls.
+// Packer fills the open record with events. It is safe for concurrent use. Numbers
+// and records are in the order of the calls.
 type Packer struct {
 	opt Options
 
-	mu       sync.Mutex // guards all below
-	seq      uint64     // of the last event
-	lines    []byte     // of the open record
-	events   int        // of the open record
-	ordinary int        // of these
-	opened   time.Time  // when the open record got its first line
-	losses   []ledger.Loss
-	zip      compressor
-	payload  []byte        // memory of a record before compression
-	read     []format.Line // memory of the open record's lines, taken apart
+	mu        sync.Mutex // guards all below
+	seq       uint64     // of the last event
+	lines     []byte     // of the open record
+	events    int        // of the open record
+	droppable int        // of these
+	opened    time.Time  // when the first line was added to the open record
+	losses    []ledger.Loss
+	zip       compressor
+	payload   []byte        // buffer of a record before compression
+	read      []format.Line // buffer of the open record's parsed lines
 
-	kept     int    // bytes of lines that are in the journal
-	keptLast uint64 // the last of their events
-	fragment []byte // acknowledged, and no event yet
-	stale    bool   // the journal does not have the fragment as it is
+	journaled     int    // bytes of lines that are in the journal
+	journaledLast uint64 // the last of their events
+	fragment      []byte // acknowledged text that is not an event yet
+	stale         bool   // the journal does not have the current fragment
 
 	received Received
 }
 
-// Received counts what was taken in.
+// Received counts what was ingested.
 type Received struct {
-	Events int64 // of Lambda's
-	Bytes  int64 // of their records
+	Events int64 // from Lambda
+	Bytes  int64 // of these events' records
 	Own    int64 // events of Kinetel's own
-	Parts  int64 // numbers that events in parts took beyond their first
+	Parts  int64 // sequence numbers of parts beyond the first of each event
 }
 
 // New returns a Packer.
@@ -155,9 +156,9 @@ func New(opt Options) *Packer {
 	}
 }
 
-// Add numbers an event and puts it into the open record. It keeps nothing of
-// the event, and returns the numbers that it took: more than one where it goes in
-// parts.
+// Add numbers an event and adds it to the open record. It keeps no reference to the
+// event. It returns the first and last number of the event, which differ if the event
+// goes in parts.
 func (p *Packer) Add(ev *event.Event) (first, last uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,7 +169,7 @@ func (p *Packer) Add(ev *event.Event) (first, last uint64) {
 	return first, p.seq
 }
 
-// AddOwn is Add for an event of Kinetel's own.
+// AddOwn is Add for one of Kinetel's own events.
 func (p *Packer) AddOwn(ev *event.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,41 +177,40 @@ func (p *Packer) AddOwn(ev *event.Event) {
 	p.add(ev)
 }
 
-// Origin returns the environment that the Packer numbers events of.
+// Origin returns the environment whose events the Packer numbers.
 func (p *Packer) Origin() *Origin { return p.opt.Origin }
 
-// Last returns the highest sequence number that was given.
+// Last returns the highest sequence number that was assigned.
 func (p *Packer) Last() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seq
 }
 
-// Received returns what was taken in so far.
+// Received returns the counts of what was ingested so far.
 func (p *Packer) Received() Received {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.received
 }
 
-// add adds an event, which may tell of losses.
-func (p *Packer) add(ev *event.Event, tells ...ledger.Loss) {
+// add adds an event, which reports the losses, if there are any.
+func (p *Packer) add(ev *event.Event, losses ...ledger.Loss) {
 	if size := p.replacedTooLong(ev.Record); size > 0 {
 		p.seal()
 		p.addParts(ev, size, size)
 		return
 	}
-	p.append(ev, format.Part{}, tells)
+	p.append(ev, format.Part{}, losses)
 	if p.events == 1 && len(p.lines) > p.maxLines() {
-		p.cutLong(ev)
+		p.sealLong(ev)
 	} else if len(p.lines) >= p.maxLines() {
 		p.seal()
 	}
 }
 
-// append puts a line into the open record, or into the next one where it does
-// not fit.
-func (p *Packer) append(ev *event.Event, part format.Part, tells []ledger.Loss) {
+// append adds a line to the open record, or to the next one if it does not fit.
+func (p *Packer) append(ev *event.Event, part format.Part, losses []ledger.Loss) {
 	if p.events == MaxEvents {
 		p.seal()
 	}
@@ -220,38 +220,38 @@ func (p *Packer) append(ev *event.Event, part format.Part, tells []ledger.Loss) 
 	before := len(p.lines)
 	p.lines = format.AppendLine(p.lines, p.seq+1, ev, part, p.opt.Origin.Resource)
 	if p.events > 0 && len(p.lines) > p.maxLines() {
-		// It does not fit with the others: they go first.
+		// The line does not fit: close the record of the others first.
 		line := p.lines[before:]
 		p.lines = p.lines[:before]
 		p.seal()
 		p.opened = time.Now()
-		p.lines = append(p.lines, line...) // within the same memory, towards its front
+		p.lines = append(p.lines, line...) // moves the line to the front of the same memory
 	}
 	p.seq++
 	p.events++
 	if event.Droppable(ev.Type) {
-		p.ordinary++
+		p.droppable++
 	}
-	p.losses = append(p.losses, tells...)
+	p.losses = append(p.losses, losses...)
 }
 
-// maxLines bounds the lines of a record, so that it is within Kinesis' limit even
-// where nothing can be compressed, whatever its partition key and with what a
-// compressed format adds. A single line may be longer.
+// maxLines bounds the bytes of a record's lines. So the record is within Kinesis'
+// limit even if its lines cannot be compressed, with any partition key and with the
+// overhead of the compression. A single line may be longer.
 func (p *Packer) maxLines() int {
 	switch p.opt.Format {
 	case config.FormatOTLP, config.FormatCloudWatch:
-		// A line takes up to twice its size there, and some more.
+		// A line takes up to twice its size in this format, and some more.
 		return MaxRecord/2 - 16<<10
 	case config.FormatKPL:
-		return MaxRecord - 16<<10 // up to 16 bytes a line, and a table
+		return MaxRecord - 16<<10 // up to 16 bytes per line, and a table
 	case config.FormatNDJSON, config.FormatJSON:
 	}
 	return MaxRecord - 4<<10
 }
 
-// Cut closes the open record, if there is one, and tells of losses in one of
-// their own.
+// Seal closes the open record, if there is one, and reports the pending losses in a
+// record of their own.
 func (p *Packer) Seal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -259,19 +259,19 @@ func (p *Packer) Seal() {
 	p.addLosses()
 }
 
-// Age returns how long ago the open record was begun; 0 where there is none.
+// Age returns the age of the open record, or 0 if there is none.
 func (p *Packer) Age() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.events == 0 {
 		return 0
 	}
-	// Round strips the monotonic reading, which may stand still while the
-	// environment is frozen.
+	// Round strips the monotonic clock reading, which may stop while the environment
+	// is frozen.
 	return max(time.Now().Round(0).Sub(p.opened.Round(0)), 0)
 }
 
-// tell puts the losses that nobody was told of into a record.
+// addLosses adds the pending losses in a record of their own. No record is open.
 func (p *Packer) addLosses() {
 	losses := p.opt.Origin.Ledger.TakePending()
 	if len(losses) == 0 {
@@ -285,19 +285,19 @@ func (p *Packer) addLosses() {
 	p.seal()
 }
 
-// cut closes the open record.
+// seal closes the open record.
 func (p *Packer) seal() {
 	if p.events == 0 {
 		return
 	}
 	if p.opt.Format == config.FormatNDJSON && p.opt.PartitionKey != config.PartitionByRequest {
-		p.push(&Record{ // the lines are all there is to it
+		p.push(&Record{ // the lines are the data
 			Data:         p.compress(p.lines),
 			PartitionKey: p.key(nil),
 			First:        p.seq + 1 - uint64(p.events),
 			Last:         p.seq,
 			Events:       p.events,
-			Droppable:     p.ordinary,
+			Droppable:    p.droppable,
 			Lines:        int64(len(p.lines)),
 			Losses:       p.losses,
 		})
@@ -307,31 +307,31 @@ func (p *Packer) seal() {
 	p.begin()
 }
 
-// push hands a record on.
+// push passes a record to Options.Push.
 func (p *Packer) push(r *Record) {
 	r.Origin = p.opt.Origin
 	p.opt.Push(r)
 }
 
-// begin begins a record.
+// begin starts a new record, and deletes the lines of the last one from the journal.
 func (p *Packer) begin() {
-	p.lines, p.events, p.ordinary, p.losses = p.lines[:0], 0, 0, nil
+	p.lines, p.events, p.droppable, p.losses = p.lines[:0], 0, 0, nil
 	if cap(p.lines) > 2*MaxRecord {
-		p.lines = nil // one line was huge; its memory is not kept
+		p.lines = nil // release the memory of a very large line
 	}
 	if p.opt.Journal == nil {
 		return
 	}
-	p.kept, p.keptLast = 0, p.seq
+	p.journaled, p.journaledLast = 0, p.seq
 	p.opt.Journal.ForgetJournal(p.opt.Origin)
 	if len(p.fragment) > 0 {
 		p.stale = !p.opt.Journal.Journal(p.opt.Origin, p.seq+1, p.seq, nil, p.fragment)
 	}
 }
 
-// Commit makes what was added since the last call outlive the process, and with
-// it the fragment, text that is no event yet, which must not be changed until
-// the next call. Without a Journal there is nothing to do.
+// Commit stores the events that were added since the last call in the Journal, and
+// with them the fragment, text that is not an event yet. The caller must not change
+// the fragment until the next call. Without a Journal, Commit does nothing.
 func (p *Packer) Commit(fragment []byte) {
 	if p.opt.Journal == nil {
 		return
@@ -341,29 +341,30 @@ func (p *Packer) Commit(fragment []byte) {
 	p.stale = p.stale || !bytes.Equal(fragment, p.fragment)
 	p.fragment = fragment
 	if p.opt.Journal.JournalLost(p.opt.Origin) {
-		p.kept, p.stale = 0, true
+		p.journaled, p.stale = 0, true
 	}
-	if p.kept == len(p.lines) && !p.stale {
+	if p.journaled == len(p.lines) && !p.stale {
 		return
 	}
-	// What could not be kept the last time is tried again with the rest.
+	// If the last call could not store its lines, they are stored with the new ones.
 	first := p.seq + 1 - uint64(p.events)
-	if p.kept > 0 {
-		first = p.keptLast + 1
+	if p.journaled > 0 {
+		first = p.journaledLast + 1
 	}
-	if p.opt.Journal.Journal(p.opt.Origin, first, p.seq, p.lines[p.kept:], fragment) {
-		p.kept, p.keptLast, p.stale = len(p.lines), p.seq, false
+	if p.opt.Journal.Journal(p.opt.Origin, first, p.seq, p.lines[p.journaled:], fragment) {
+		p.journaled, p.journaledLast, p.stale = len(p.lines), p.seq, false
 	}
 }
 
-// Restore closes records of lines that were numbered before, from first on, in
-// an environment that has ended. Its last number is below Next. The Packer must
-// have no Journal: it would forget the lines with the first record of them.
+// Restore pushes records of recovered lines, which have their numbers already, from
+// first on, in an environment that has ended. Their last number is below Next. The
+// Packer must have no Journal: with the first record it would delete the lines from
+// the journal.
 func (p *Packer) Restore(first uint64, lines []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seal()
-	next := p.seq
+	last := p.seq
 	p.seq = first - 1
 	for line := range bytes.Lines(lines) {
 		if p.events == MaxEvents || p.events > 0 && len(p.lines)+len(line) > p.maxLines() {
@@ -373,9 +374,9 @@ func (p *Packer) Restore(first uint64, lines []byte) {
 		p.seq++
 		p.events++
 		if event.Droppable(format.TypeOf(line)) {
-			p.ordinary++
+			p.droppable++
 		}
 	}
 	p.seal()
-	p.seq = next
+	p.seq = last
 }

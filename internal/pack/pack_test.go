@@ -42,7 +42,7 @@ func identity() resource.Identity {
 	}
 }
 
-// rig is a packer and what came out of it.
+// rig is a Packer and the records that it pushed.
 type rig struct {
 	*pack.Packer
 	origin  *pack.Origin
@@ -50,7 +50,7 @@ type rig struct {
 	account *ledger.Account
 	next    uint64         // as set
 	pushed  []*pack.Record // all that came out
-	records []*pack.Record // of them, what was taken
+	records []*pack.Record // of them, those that were not lost
 	// lose says that a record is lost, as the queue and the shipper lose them.
 	lose func(*pack.Record) bool
 }
@@ -107,7 +107,7 @@ func line(text string) *event.Event {
 	}
 }
 
-// own is an event of Kinetel's own.
+// own is one of Kinetel's own events.
 func own(kind, body string) *event.Event {
 	return &event.Event{Received: received, Type: []byte(kind), Record: []byte(body)}
 }
@@ -251,7 +251,7 @@ func TestARecordThatIsGivenUpIsToldWithWhatItTellsOf(t *testing.T) {
 	r.lose = func(rec *pack.Record) bool { return len(rec.Losses) > 0 }
 	old := ledger.Loss{First: 100, Last: 109, Count: 7, Bytes: 70, Reason: ledger.SpoolFull}
 	r.ledger.Lost(old)
-	r.Seal() // one record, which tells of it and is lost
+	r.Seal() // one record, which reports it and is lost
 	size := r.pushed[0].Lines
 	want := []ledger.Loss{{First: 1, Last: 1, Count: 1, Bytes: size, Reason: ledger.BufferFull}, old}
 	if diff := cmp.Diff(want, r.ledger.TakePending()); diff != "" {
@@ -319,7 +319,7 @@ func TestReceivedCountsWhatWasTakenIn(t *testing.T) {
 	r.ledger.Lost(ledger.Loss{First: 7, Last: 7, Count: 1, Reason: ledger.Rejected})
 	r.ledger.Lost(ledger.Loss{First: 9, Last: 9, Count: 1, Reason: ledger.Rejected})
 	want(pack.Received{Events: 1, Bytes: 10, Own: 1})
-	r.Seal() // tells of two losses
+	r.Seal() // reports two losses
 	want(pack.Received{Events: 1, Bytes: 10, Own: 3})
 	long := text(3<<20, true, 1)
 	r.Add(line(string(long)))
@@ -427,7 +427,7 @@ func TestALineThatFillsARecordIsTaken(t *testing.T) {
 }
 
 // Lines that fill a record to the limit, with a long key and nothing that can
-// be compressed, are never taken for one line that is too large.
+// be compressed, are never mistaken for one line that is too large.
 func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 		for _, below := range []int{-1, 0, 1, 200, 256, 4096} {
@@ -470,7 +470,7 @@ func TestALineThatCompressesWellMayBeLonger(t *testing.T) {
 	}
 }
 
-// One line may be huge; what it took is given back.
+// One line may be very large; its memory is released.
 func TestTheMemoryOfAHugeLineIsNotKept(t *testing.T) {
 	heap := func() int64 {
 		var stats runtime.MemStats
@@ -660,8 +660,8 @@ func TestLossesThatWereLostAreToldAgain(t *testing.T) {
 	r.lose = func(*pack.Record) bool { return losing }
 	r.Add(line("one"))
 	r.Add(line("two"))
-	r.Seal() // loses 1 and 2, and then 3, which tells of them
-	r.Seal() // loses 4, which tells of 1 to 3
+	r.Seal() // loses 1 and 2, and then 3, which reports them
+	r.Seal() // loses 4, which reports 1 to 3
 	losing = false
 	r.Seal()
 	if len(r.records) != 1 || r.records[0].Events != 1 {
@@ -671,11 +671,11 @@ func TestLossesThatWereLostAreToldAgain(t *testing.T) {
 	if e.Seq != 5 || e.Type != event.TypeLoss {
 		t.Fatalf("event %d of type %s, want 5 to tell of losses", e.Seq, e.Type)
 	}
-	told := toldBy(t, r.records[0])
-	if len(told) != 1 || told[0].First != 1 || told[0].Last != 4 || told[0].Count != 4 || told[0].Reason != ledger.BufferFull {
-		t.Errorf("losses told: %+v, want 1 to 4", told)
+	reported := reportedBy(t, r.records[0])
+	if len(reported) != 1 || reported[0].First != 1 || reported[0].Last != 4 || reported[0].Count != 4 || reported[0].Reason != ledger.BufferFull {
+		t.Errorf("losses told: %+v, want 1 to 4", reported)
 	}
-	if diff := cmp.Diff(r.records[0].Losses, told); diff != "" {
+	if diff := cmp.Diff(r.records[0].Losses, reported); diff != "" {
 		t.Errorf("losses told (-record +lines):\n%s", diff)
 	}
 	if total := r.account.Total(); total != 4 {
@@ -687,8 +687,8 @@ func TestLossesThatWereLostAreToldAgain(t *testing.T) {
 	}
 }
 
-// A record that tells of losses answers for exactly those: when it is lost in
-// its turn, its Losses are what has to be told again.
+// If a record that reports losses is lost, its Losses are exactly those that must be
+// reported again.
 func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -705,10 +705,10 @@ func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Bytes: 10, Reason: ledger.BufferFull}) // no two touch
 			}
 			r.Seal()
-			var told int
+			var reported int
 			for i, rec := range r.records {
-				lines := toldBy(t, rec)
-				told += len(lines)
+				lines := reportedBy(t, rec)
+				reported += len(lines)
 				if rec.Droppable != 0 {
 					t.Errorf("record %d has %d ordinary events", i, rec.Droppable)
 				}
@@ -717,8 +717,8 @@ func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 						i, rec.First, rec.Last, len(lines), len(rec.Losses), diff)
 				}
 			}
-			if told != int(tt.losses) {
-				t.Errorf("%d losses told, want %d", told, tt.losses)
+			if reported != int(tt.losses) {
+				t.Errorf("%d losses told, want %d", reported, tt.losses)
 			}
 		})
 	}
@@ -737,7 +737,7 @@ func TestTheSameEventsGiveTheSameBytes(t *testing.T) {
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 		for _, by := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction} {
 			t.Run(fmt.Sprintf("%s by %s", compression, by), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { // a loss is told with the time
+				synctest.Test(t, func(t *testing.T) { // a loss is reported with the time
 					var first []*pack.Record
 					for range 2 {
 						r := newRig(keyBy(by), func(set *setup) { set.Compression = compression })

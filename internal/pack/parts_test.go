@@ -226,8 +226,8 @@ func TestPartsShareNoRecordWithOtherEvents(t *testing.T) {
 	}
 }
 
-// Only what a line has besides its body can still be too large: a part could
-// not carry it either.
+// Only an event whose line is too large without its body is lost: a part could not
+// hold it either.
 func TestOnlyWhatIsBesidesTheBodyCanBeOversize(t *testing.T) {
 	huge := func(n int) []byte { return fmt.Appendf(nil, `"x":%s`, event.AppendQuoted(nil, text(n, true, 3))) }
 	for _, tt := range []struct {
@@ -261,8 +261,8 @@ func TestOnlyWhatIsBesidesTheBodyCanBeOversize(t *testing.T) {
 				return
 			}
 			var loss ledger.Loss
-			if told := toldBy(t, r.records[len(r.records)-1]); len(told) == 1 {
-				loss = told[0]
+			if reported := reportedBy(t, r.records[len(r.records)-1]); len(reported) == 1 {
+				loss = reported[0]
 			}
 			envelope := len(ev.Extra) + len(ev.Type) + len(ev.Record)
 			if loss.First != 2 || loss.Last != 2 || loss.Count != 1 || loss.Reason != ledger.Oversize || loss.Bytes < int64(envelope) || loss.Bytes > int64(envelope)+1000 {

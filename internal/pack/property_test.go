@@ -25,9 +25,9 @@ func compressions() []config.Compression {
 func text(size int, random bool, seed uint64) []byte {
 	b := make([]byte, size)
 	if !random {
-		words := fmt.Sprintf("GET /orders/%d 200 OK\n", seed%1000)
+		pattern := fmt.Sprintf("GET /orders/%d 200 OK\n", seed%1000)
 		for i := range b {
-			b[i] = words[i%len(words)]
+			b[i] = pattern[i%len(pattern)]
 		}
 		return b
 	}
@@ -101,7 +101,7 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 			}).Draw(t, "partition key")
 			set.Next = rapid.SampledFrom([]uint64{0, 1, 1000}).Draw(t, "next")
 		})
-		// Of what was pushed, some is lost on its way, as where memory is full.
+		// Some of the pushed records are lost, as if memory were full.
 		lossy := rapid.Bool().Draw(t, "lossy")
 		r.lose = func(*pack.Record) bool { return lossy && rapid.IntRange(0, 3).Draw(t, "lost") == 0 }
 
@@ -186,17 +186,17 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 			t.Fatalf("%d events were taken in, and %d numbers were given", n, seq+1-first)
 		}
 
-		// What was taken: each number is there, or told as lost, once.
+		// In the records that were not lost, each number is present or reported lost, once.
 		state := make(map[uint64]ledger.Reason, seq)
 		for _, rec := range r.records {
 			for n := rec.First; n <= rec.Last; n++ {
 				state[n] = "arrived"
 			}
 		}
-		var told int64
+		var reported int64
 		for _, rec := range r.records {
 			for _, loss := range rec.Losses {
-				told += int64(loss.Count)
+				reported += int64(loss.Count)
 				for n := loss.First; n <= loss.Last; n++ {
 					if state[n] != "" {
 						t.Fatalf("event %d is told as lost (%s), but it is: %s", n, loss.Reason, state[n])
@@ -213,8 +213,8 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 				t.Fatalf("event %d is told: %s, but oversize: %t", n, reason, oversize[n])
 			}
 		}
-		if uint64(len(state)) != seq+1-first || told != r.account.Total() {
-			t.Fatalf("%d numbers of %d are accounted for; %d told as lost, %d in the ledger", len(state), seq+1-first, told, r.account.Total())
+		if uint64(len(state)) != seq+1-first || reported != r.account.Total() {
+			t.Fatalf("%d numbers of %d are accounted for; %d told as lost, %d in the ledger", len(state), seq+1-first, reported, r.account.Total())
 		}
 	})
 }
@@ -227,20 +227,20 @@ func checkLegal(t fataler, r *pack.Record) {
 		t.Fatalf("a record of %d events and %d bytes with the key %q", r.Events, r.Size(), r.PartitionKey)
 	}
 	rows := decode(t, r)
-	ordinary, size := 0, int64(0)
+	droppable, size := 0, int64(0)
 	for _, one := range rows {
 		size += int64(len(one.text))
 		if event.Droppable([]byte(one.Type)) {
-			ordinary++
+			droppable++
 		}
 	}
 	if last := rows[len(rows)-1].Seq; len(rows) != r.Events || r.First != rows[0].Seq || r.Last != last || last-r.First+1 != uint64(r.Events) {
 		t.Fatalf("a record of %d events, %d to %d, says %d events, %d to %d", len(rows), rows[0].Seq, last, r.Events, r.First, r.Last)
 	}
-	if ordinary != r.Droppable || size != r.Lines || r.Throttled != 0 {
-		t.Fatalf("a record of %d ordinary events and %d bytes says %d and %d; throttled %d times", ordinary, size, r.Droppable, r.Lines, r.Throttled)
+	if droppable != r.Droppable || size != r.Lines || r.Throttled != 0 {
+		t.Fatalf("a record of %d ordinary events and %d bytes says %d and %d; throttled %d times", droppable, size, r.Droppable, r.Lines, r.Throttled)
 	}
-	if diff := cmp.Diff(toldBy(t, r), r.Losses); diff != "" {
+	if diff := cmp.Diff(reportedBy(t, r), r.Losses); diff != "" {
 		t.Fatalf("losses that the record answers for (-lines +Losses):\n%s", diff)
 	}
 }

@@ -58,8 +58,8 @@ func decode(t fataler, records ...*pack.Record) (rows []row) {
 			if dec.InputOffset() != int64(len(text)-1) || text[len(text)-1] != '\n' || one.Schema != "kinetel/1" {
 				t.Fatalf("record of events %d to %d: no line of kinetel/1: %.300q", r.First, r.Last, text)
 			}
-			// Bodies of own events are made up here, and so are ids that are too long;
-			// large lines have no other shape, and take long.
+			// Bodies of own events are invented in these tests, and so are ids that are
+			// too long. Large lines have the same form, and would take long.
 			if !strings.HasPrefix(one.Type, "kinetel.") && len(one.Request) <= 128 && len(text) < 16<<10 {
 				schematest.Check(t, text)
 			}
@@ -181,8 +181,8 @@ type whole struct {
 	numbers []uint64
 }
 
-// join puts events together that went in parts; the rows are in order, and each
-// event's are beside each other.
+// join joins the parts of events. The rows are in order, and those of an event are
+// adjacent.
 func join(t fataler, rows []row) (events []whole) {
 	t.Helper()
 	for i := 0; i < len(rows); {
@@ -214,8 +214,8 @@ func join(t fataler, rows []row) (events []whole) {
 	return events
 }
 
-// toldBy returns the losses that a record's lines tell of.
-func toldBy(t fataler, r *pack.Record) (losses []ledger.Loss) {
+// reportedBy returns the losses that a record's lines report.
+func reportedBy(t fataler, r *pack.Record) (losses []ledger.Loss) {
 	t.Helper()
 	for _, e := range decode(t, r) {
 		if e.Type != event.TypeLoss {

@@ -1,12 +1,12 @@
 package queue
 
-// Overhead is what a record takes besides its own size.
+// Overhead is the memory that a record takes besides its own size.
 const Overhead = overhead
 
-// Credit is what platform events may take beyond the bound for a while.
+// Credit is the memory that platform events may temporarily use beyond the bound.
 const Credit = credit
 
-// Waiters returns how many wait for records to leave.
+// Waiters returns the number of waiters for records to leave.
 func (q *Queue) Waiters() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

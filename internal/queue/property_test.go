@@ -12,24 +12,24 @@ import (
 	"kinetel/internal/spool"
 )
 
-// wait is somebody who waits in the model.
+// wait is a waiter in the model.
 type wait struct {
-	left   <-chan struct{}
-	forget func()
-	until  int // waits for records before this one
+	drained <-chan struct{}
+	forget  func()
+	until   int // waits for records before this one
 }
 
 // pushed is a record as the model knows it.
 type pushed struct {
-	order    int // counts pushes; what was restored is before all
-	first    uint64
-	memory   int64
-	ordinary map[uint64]bool // its events that are neither gone nor lost
+	order     int // counts pushes; restored records are before all others
+	first     uint64
+	memory    int64
+	droppable map[uint64]bool // its waiting events, and whether they are droppable
 }
 
-func (p *pushed) anyOrdinary() bool {
-	for _, ordinary := range p.ordinary {
-		if ordinary {
+func (p *pushed) anyDroppable() bool {
+	for _, droppable := range p.droppable {
+		if droppable {
 			return true
 		}
 	}
@@ -46,15 +46,15 @@ type model struct {
 	next   uint64
 	orders int
 
-	records  []*pushed // that wait, oldest first
+	records  []*pushed // in the queue, oldest first
 	by       map[uint64]*pushed
-	platform map[uint64]bool // what kind an event is that was pushed
+	platform map[uint64]bool // of the pushed events, which are platform events
 	pushed   int             // events
 	gone     int             // in Kinesis
 	lost     int
 	batch    []*pack.Record
 	pushing  bool // the newest record has room right now
-	reliable bool // nothing has failed to be stored since the last push began
+	reliable bool // no attempt to store has failed since the last push began
 }
 
 func (m *model) inFlight(first uint64) bool {
@@ -68,7 +68,7 @@ func (m *model) stored() map[*pushed]bool {
 		return in
 	}
 	for _, ref := range m.store.refs() {
-		// Stripped records begin later.
+		// Records without their log lines begin later.
 		for seq := ref.First; seq <= ref.Last; seq++ {
 			if p := m.by[seq]; p != nil {
 				in[p] = true
@@ -79,20 +79,20 @@ func (m *model) stored() map[*pushed]bool {
 	return in
 }
 
-// giveUp notes a loss, and judges it.
-func (m *model) giveUp(loss ledger.Loss) {
+// onLoss notes a loss, and checks it.
+func (m *model) onLoss(loss ledger.Loss) {
 	n, platform := 0, false
 	for seq := loss.First; seq <= loss.Last; seq++ {
 		p := m.by[seq]
 		if p == nil {
-			continue // given up before, without those around it
+			continue // dropped before, without those around it
 		}
 		n++
 		platform = platform || m.platform[seq]
 		if m.inFlight(p.first) {
 			m.t.Fatalf("event %d is given up (%s) while it is on its way", seq, loss.Reason)
 		}
-		delete(p.ordinary, seq)
+		delete(p.droppable, seq)
 		delete(m.by, seq)
 	}
 	if n != loss.Count {
@@ -100,18 +100,18 @@ func (m *model) giveUp(loss ledger.Loss) {
 	}
 	m.lost += n
 	if platform {
-		m.judge(loss)
+		m.checkPriority(loss)
 	}
 }
 
-// judge is called when platform events are given up: nothing ordinary may be
-// left where it would have made room.
-func (m *model) judge(loss ledger.Loss) {
+// checkPriority checks, when platform events are dropped, that no droppable event
+// remains that would have made room.
+func (m *model) checkPriority(loss ledger.Loss) {
 	stored := m.stored()
 	m.forgetEmpty()
 	for i, p := range m.records {
 		newest := m.pushing && i == len(m.records)-1
-		if !p.anyOrdinary() || m.inFlight(p.first) || newest {
+		if !p.anyDroppable() || m.inFlight(p.first) || newest {
 			continue
 		}
 		inMemoryOnly := !stored[p]
@@ -125,11 +125,11 @@ func (m *model) judge(loss ledger.Loss) {
 func (m *model) record(t *rapid.T) *pack.Record {
 	kinds := []byte(rapid.StringMatching(`o{1,3}|p{1,3}|[op]{1,6}`).Draw(t, "kinds"))
 	r := recordOf(m.rig.origin, m.next, string(kinds), rapid.IntRange(0, 100).Draw(t, "padding"))
-	p := &pushed{order: m.orders, first: m.next, memory: memory(r), ordinary: map[uint64]bool{}}
+	p := &pushed{order: m.orders, first: m.next, memory: memory(r), droppable: map[uint64]bool{}}
 	m.orders++
 	for i, kind := range kinds {
 		seq := m.next + uint64(i)
-		p.ordinary[seq] = kind == 'o'
+		p.droppable[seq] = kind == 'o'
 		m.platform[seq] = kind == 'p'
 		m.by[seq] = p
 	}
@@ -139,12 +139,12 @@ func (m *model) record(t *rapid.T) *pack.Record {
 	return r
 }
 
-// forgetEmpty forgets the records of which nothing waits.
+// forgetEmpty removes the records without waiting events.
 func (m *model) forgetEmpty() {
-	m.records = slices.DeleteFunc(m.records, func(p *pushed) bool { return len(p.ordinary) == 0 })
+	m.records = slices.DeleteFunc(m.records, func(p *pushed) bool { return len(p.droppable) == 0 })
 }
 
-func (m *model) trouble(t *rapid.T) {
+func (m *model) injectFailure(t *rapid.T) {
 	if m.store == nil {
 		return
 	}
@@ -153,26 +153,26 @@ func (m *model) trouble(t *rapid.T) {
 	m.reliable = !m.store.failing
 }
 
-// hurry has the next batch try what could not be read before, too.
-func (m *model) hurry() {
+// retryAll makes the next batch also try the records that could not be read.
+func (m *model) retryAll() {
 	_, forget := m.rig.Left()
 	forget()
 }
 
-// leave notes what is gone, event by event.
-func (m *model) leave(r *pack.Record) {
+// remove notes the events of an acknowledged record.
+func (m *model) remove(r *pack.Record) {
 	for _, seq := range events(m.t, r) {
 		p, waits := m.by[seq]
 		if !waits {
 			m.t.Fatalf("event %d is in a batch, but it is gone or lost", seq)
 		}
-		delete(p.ordinary, seq)
+		delete(p.droppable, seq)
 		delete(m.by, seq)
 		m.gone++
 	}
 }
 
-// check compares what the queue says with what is known.
+// check compares the queue with the model.
 func (m *model) check(t *rapid.T) {
 	m.forgetEmpty()
 	got := m.rig.Waiting()
@@ -199,8 +199,8 @@ func (m *model) check(t *rapid.T) {
 	waiting := 0
 	for _, w := range m.waits {
 		over := !slices.ContainsFunc(m.records, func(p *pushed) bool { return p.order < w.until })
-		if closed(w.left) != over {
-			t.Fatalf("who waits for the records before %d is released: %t, but they have left: %t", w.until, closed(w.left), over)
+		if closed(w.drained) != over {
+			t.Fatalf("who waits for the records before %d is released: %t, but they have left: %t", w.until, closed(w.drained), over)
 		}
 		if !over {
 			waiting++
@@ -211,9 +211,9 @@ func (m *model) check(t *rapid.T) {
 	}
 }
 
-// Every event that is pushed is gone, waits or is told as lost, once; memory is
-// bounded; lines are given up before platform events; who waits is released
-// when it has left.
+// Every event that is pushed is acknowledged, waiting or reported as lost, exactly
+// once. Memory is bounded. Log lines are dropped before platform events. A waiter
+// is released when its records have left.
 func TestNothingVanishesFromTheQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{t: t, by: map[uint64]*pushed{}, platform: map[uint64]bool{}, next: 1, max: rapid.Int64Range(0, 8000).Draw(t, "max")}
@@ -226,29 +226,29 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 			opt.Store, opt.Always = m.store, rapid.Bool().Draw(t, "always")
 		}
 		m.rig = newRig(opt)
-		m.rig.onLost = m.giveUp
+		m.rig.onLost = m.onLoss
 
 		if m.store != nil && rapid.Bool().Draw(t, "something was left") {
-			var left []*spool.Ref
+			var restored []*spool.Ref
 			for range rapid.IntRange(1, 4).Draw(t, "records left") {
 				if ref, err := m.store.Append(m.record(t)); err == nil {
-					left = append(left, ref)
+					restored = append(restored, ref)
 					continue
 				}
-				// No room: the earlier process did not leave it.
+				// No room: the earlier process did not store it.
 				p := m.records[len(m.records)-1]
-				for seq := range p.ordinary {
+				for seq := range p.droppable {
 					delete(m.by, seq)
 				}
-				m.records, m.pushed = m.records[:len(m.records)-1], m.pushed-len(p.ordinary)
+				m.records, m.pushed = m.records[:len(m.records)-1], m.pushed-len(p.droppable)
 			}
-			m.rig.Restore(left)
+			m.rig.Restore(restored)
 		}
 
 		t.Repeat(map[string]func(*rapid.T){
 			"push": func(t *rapid.T) {
 				m.t = t
-				m.trouble(t)
+				m.injectFailure(t)
 				r := m.record(t)
 				if rapid.IntRange(0, 4).Draw(t, "tells of losses") == 0 {
 					r.Losses = []ledger.Loss{{First: 1 << 60, Last: 1 << 60, Count: 0, Reason: ledger.Oversize}}
@@ -257,8 +257,8 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 				m.rig.Push(r)
 				m.pushing = false
 				m.forgetEmpty()
-				// Over the bound there is only what cannot be given up: what
-				// is on its way, and the newest one.
+				// Only records that cannot be dropped exceed the bound: those
+				// in flight, and the newest one.
 				over := int64(0)
 				if n := len(m.records); n > 0 {
 					over = m.records[n-1].memory
@@ -267,7 +267,7 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 					over += memory(one)
 				}
 				if slices.ContainsFunc(m.batch, func(r *pack.Record) bool { return r.Droppable > 0 }) {
-					over += queue.Credit // platform events wait for what becomes of the lines
+					over += queue.Credit // platform events wait for the result of the log lines
 				}
 				if got := m.rig.Waiting(); got.Bytes > m.max+over && (m.store != nil || len(r.Losses) == 0) {
 					t.Fatalf("%d bytes wait; the bound is %d, and %d for what is on its way and new", got.Bytes, m.max, over)
@@ -282,7 +282,7 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 				if m.batch != nil {
 					t.Skip("the consumer has a batch")
 				}
-				m.trouble(t)
+				m.injectFailure(t)
 				records := rapid.IntRange(1, 8).Draw(t, "records")
 				bytes := rapid.IntRange(1, 4000).Draw(t, "bytes")
 				if m.store != nil && rapid.IntRange(0, 4).Draw(t, "spoiled") == 0 {
@@ -290,7 +290,7 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 						m.store.corrupt[ref] = m.store.corrupt[ref] || rapid.IntRange(0, 4).Draw(t, "this one") == 0
 					}
 				}
-				m.hurry()
+				m.retryAll()
 				batch := m.rig.Batch(records, bytes)
 				m.forgetEmpty()
 				m.batch = append([]*pack.Record{}, batch...)
@@ -299,7 +299,7 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 					total += r.Size()
 					p := m.by[r.Last]
 					at := slices.Index(m.records, p)
-					// What cannot be read is passed by, in order.
+					// Records that cannot be read are skipped, in order.
 					if p == nil {
 						t.Fatalf("the batch has record %d, which has left", r.First)
 					}
@@ -307,7 +307,7 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 						t.Fatalf("the batch has record %d, want number %d, %d", i+1, m.records[i].first, r.First)
 					}
 					if p != nil {
-						p.first = r.First // what is left of a record may begin later
+						p.first = r.First // without its dropped events, a record may begin later
 					}
 				}
 				if len(batch) > records || len(batch) > 1 && total > bytes {
@@ -323,12 +323,12 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 					t.Skip("the consumer has none")
 				}
 				gone := rapid.SliceOfN(rapid.Bool(), len(m.batch), len(m.batch)).Draw(t, "gone")
-				m.trouble(t)
+				m.injectFailure(t)
 				batch := m.batch
 				m.batch = nil
-				m.rig.Settle(func(i int) bool {
+				m.rig.Ack(func(i int) bool {
 					if gone[i] {
-						m.leave(batch[i])
+						m.remove(batch[i])
 					}
 					return gone[i]
 				})
@@ -338,15 +338,15 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 				if m.batch != nil {
 					t.Skip("the consumer has a batch")
 				}
-				m.trouble(t)
+				m.injectFailure(t)
 				m.rig.Spill()
 				if got := m.rig.Waiting(); got.Events != got.Spooled.Events {
 					t.Fatalf("not all is in the store: %+v", got)
 				}
 			},
 			"wait": func(*rapid.T) {
-				left, forget := m.rig.Left()
-				m.waits = append(m.waits, wait{left, forget, m.orders})
+				drained, forget := m.rig.Left()
+				m.waits = append(m.waits, wait{drained, forget, m.orders})
 			},
 			"forget": func(t *rapid.T) {
 				if len(m.waits) == 0 {
@@ -359,18 +359,18 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 			"": m.check,
 		})
 
-		// In the end all that waits can be had, and nothing else.
+		// In the end Batch returns all waiting records, and nothing else.
 		m.t, m.batch = t, nil
-		m.rig.Settle(none)
+		m.rig.Ack(none)
 		if m.store != nil {
 			m.store.failing = false
 		}
 		for m.rig.Waiting().Records > 0 {
-			m.hurry()
+			m.retryAll()
 			m.batch = m.rig.Batch(500, 1<<30)
-			m.rig.Settle(all)
+			m.rig.Ack(all)
 			for _, r := range m.batch {
-				m.leave(r)
+				m.remove(r)
 			}
 			m.batch = nil
 		}

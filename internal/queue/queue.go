@@ -1,6 +1,6 @@
-// Package queue holds packed records until Kinesis has them: in memory, which
-// is bounded, and beyond that in a store on disk. Where both are full it gives
-// up the oldest lines first, and platform events last.
+// Package queue stores packed records until Kinesis has them: in memory, which is
+// bounded, and beyond that in a store on disk. If both are full, it drops the
+// oldest log lines first, and platform events last.
 package queue
 
 import (
@@ -14,52 +14,52 @@ import (
 	"kinetel/internal/spool"
 )
 
-// overhead is what a waiting record takes in memory besides its data: the
-// record itself, its entry and the allocator's rounding.
+// overhead is the bytes of memory that a waiting record takes besides its data:
+// the record itself, its entry and the allocator's rounding.
 const overhead = 256
 
 const (
-	// maxReads is how often a record is tried to be read from the store before
-	// it is given up. After each attempt it is left alone for five times as long,
-	// from retryDelay to 25 s.
+	// maxReads is how often the queue tries to read a record from the store
+	// before it drops the record. The delay after each attempt is five times the
+	// one before, from retryDelay to 25 s.
 	maxReads   = 5
 	retryDelay = 200 * time.Millisecond
-	// maxFailures is how many records in a row cannot be read before none of
-	// those that are only in the store is tried.
+	// maxFailures is how many reads fail in one Batch before it tries no further
+	// record that is only in the store.
 	maxFailures = 8
 )
 
-// Store keeps records outside of memory; *spool.Spool is one.
+// Store stores records outside of memory; *spool.Spool is one.
 type Store interface {
-	// Append keeps a record; spool.ErrFull means that there is no room.
+	// Append stores a record; spool.ErrFull means that there is no room.
 	Append(r *pack.Record) (*spool.Ref, error)
 	// Read returns a record; spool.ErrCorrupt means that it is lost.
 	Read(ref *spool.Ref) (*pack.Record, error)
-	// Check reports whether nothing that is kept was deleted since the last call.
+	// Check returns false if a stored record was deleted since the last call.
 	Check() bool
-	// Gone reports whether that happened to a record.
+	// Gone reports whether a record was deleted.
 	Gone(ref *spool.Ref) bool
-	// Done forgets a record.
+	// Done removes a record.
 	Done(ref *spool.Ref)
-	// Sent says that a record that is not kept has left the queue.
+	// Sent notes that a record that is not stored has left the queue.
 	Sent(r *pack.Record)
-	// Together reports whether room is made only when both are forgotten.
+	// SameSegment reports whether only removing both records makes room.
 	SameSegment(a, b *spool.Ref) bool
-	// Seal keeps further records away from where ref is.
+	// Seal has the next records stored in another segment than ref's.
 	Seal(ref *spool.Ref)
 }
 
-// Stripper takes the ordinary events out of a record; *pack.Stripper is one.
+// LogDropper takes the droppable events out of a record; *pack.LogDropper is one.
 type LogDropper interface {
-	// Strip gives those events up and returns the rest, nil where there is none.
+	// DropLogs drops those events and returns the rest, or nil if there is none.
 	DropLogs(r *pack.Record, reason ledger.Reason) *pack.Record
 }
 
-// Options are what a Queue needs to know; all but Store and Always are required.
+// Options configure a Queue; all but Store and Always are required.
 type Options struct {
-	Max      int64 // bytes of memory
-	Store    Store // nil: memory is all there is
-	Always   bool  // each record is in the store before Push returns
+	Max        int64 // bytes of memory
+	Store      Store // nil: records are in memory only
+	Always     bool  // each record is in the store before Push returns
 	LogDropper LogDropper
 }
 
@@ -70,31 +70,31 @@ type Queue struct {
 
 	mu      sync.Mutex // guards all below
 	entries []entry    // oldest first
-	bytes   int64      // of those in memory
-	// retryAll: the next batches try all that could not be read, at once.
+	bytes   int64      // of the records in memory
+	// retryAll: the next batches try all records that could not be read, at once.
 	retryAll bool
-	// overdrawn: more is in memory than there should be, until a batch ends.
-	overdrawn bool
+	// overLimit: memory is above its bound until a batch is acknowledged.
+	overLimit bool
 	next      int64     // position of the next record
-	waiters   []*waiter // for records to leave
+	waiters   []*waiter // wait for records to leave
 }
 
-// entry is a record that waits: in memory, in the store, or in both. A record in
-// flight is the consumer's; the queue does not look into it.
+// entry is a waiting record: in memory, in the store, or in both. A record in
+// flight belongs to the consumer; the queue does not read it.
 type entry struct {
-	record   *pack.Record // nil: only in the store
-	ref      *spool.Ref   // nil: only in memory
-	position int64        // counts records ever pushed
-	events   int
-	droppable int       // of these
-	size     int       // as Kinesis counts it
-	memory   int64     // that is counted for it
-	reads    int       // that failed
-	retry    time.Time // not to be read before, because it could not be
-	inFlight bool      // in a batch that has not been settled
+	record    *pack.Record // nil: only in the store
+	ref       *spool.Ref   // nil: only in memory
+	position  int64        // in the order of all records ever pushed
+	events    int
+	droppable int       // of the events
+	size      int       // as Kinesis counts it
+	memory    int64     // its share of the queue's bytes
+	reads     int       // failed reads
+	retry     time.Time // after a failed read: not before this time
+	inFlight  bool      // in a batch that Ack was not called for
 }
 
-// hold puts a record, or none, into an entry's memory.
+// setRecord sets the record that an entry has in memory; nil: none.
 func (q *Queue) setRecord(e *entry, r *pack.Record) {
 	q.bytes -= e.memory
 	e.record, e.memory = r, 0
@@ -106,15 +106,15 @@ func (q *Queue) setRecord(e *entry, r *pack.Record) {
 }
 
 type waiter struct {
-	until int64 // released when no record before this position is left
+	until int64 // released when every record before this position has left
 	done  chan struct{}
 }
 
 // New returns a Queue.
 func New(opt Options) *Queue { return &Queue{opt: opt} }
 
-// Push adds a record, and makes room for it where there is none. A record alone
-// always has room in memory.
+// Push adds a record, and makes room for it if necessary. A single record always
+// has room in memory.
 func (q *Queue) Push(r *pack.Record) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -125,15 +125,15 @@ func (q *Queue) Push(r *pack.Record) {
 	if q.opt.Always {
 		q.save(len(q.entries) - 1)
 	}
-	// Without a store, a record that tells of losses makes no room for itself,
-	// or each telling would be a loss to tell. The next record makes it up.
+	// Without a store, a record that reports losses makes no room for itself, or
+	// each report would cause a loss to report. The next record makes that room.
 	if q.opt.Store != nil || len(r.Losses) == 0 {
 		q.fit()
 	}
 	q.release()
 }
 
-// Restore adds what an earlier process left in the store, before all others.
+// Restore adds records that an earlier process stored, before all others.
 func (q *Queue) Restore(refs []*spool.Ref) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -151,8 +151,8 @@ func (q *Queue) Restore(refs []*spool.Ref) {
 	q.entries = append(older, q.entries...)
 }
 
-// RetryIn returns when a record can be in the next batch that could not be read
-// for the last one; ok is false where there is none.
+// RetryIn returns the delay until a record that could not be read may be read
+// again; ok is false if there is none.
 func (q *Queue) RetryIn() (delay time.Duration, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -166,27 +166,27 @@ func (q *Queue) RetryIn() (delay time.Duration, ok bool) {
 	return delay, ok
 }
 
-// Where records are, for the choice of what goes.
+// Places of a record, for oldest.
 
 func inMemory(e *entry) bool     { return e.record != nil }
 func onlyInMemory(e *entry) bool { return e.record != nil && e.ref == nil }
 func inStore(e *entry) bool      { return e.ref != nil }
 
-// oldest returns the oldest entry of those before to that are in a place and not
-// in flight; with ordinary, only those that have ordinary events.
-func (q *Queue) oldest(to int, in func(*entry) bool, ordinary bool) (int, bool) {
+// oldest returns the oldest entry before the index to that is in a place and not
+// in flight; with droppable, only one that has droppable events.
+func (q *Queue) oldest(to int, in func(*entry) bool, droppable bool) (int, bool) {
 	for i := range to {
-		if e := &q.entries[i]; !e.inFlight && in(e) && (!ordinary || e.droppable > 0) {
+		if e := &q.entries[i]; !e.inFlight && in(e) && (!droppable || e.droppable > 0) {
 			return i, true
 		}
 	}
 	return -1, false
 }
 
-// fit brings what is in memory below its bound: into the store, oldest first;
-// and where that does not take it, by giving events up.
+// fit brings memory below its bound. It moves records into the store, oldest
+// first, and drops events if the store does not take them.
 func (q *Queue) fit() {
-	stored := q.opt.Store != nil // until it takes nothing any more
+	stored := q.opt.Store != nil // until the store takes no record any more
 	for q.bytes > q.opt.Max {
 		newest := len(q.entries) - 1 // always has room
 		i, ok := q.oldest(newest, inMemory, false)
@@ -207,7 +207,7 @@ func (q *Queue) fit() {
 			q.setRecord(e, nil)
 			continue
 		}
-		// Some may be in the store all the same.
+		// Other records may be in memory and in the store.
 		if i, ok := q.oldest(newest, func(e *entry) bool { return inMemory(e) && inStore(e) }, false); ok {
 			q.setRecord(&q.entries[i], nil)
 			continue
@@ -215,9 +215,9 @@ func (q *Queue) fit() {
 		if q.dropLogs(newest, ledger.BufferFull) {
 			continue
 		}
-		// Lines that are on their way are gone with the answer, or can be given
-		// up then: platform events wait for that.
-		if q.overdrawn = q.linesInFlight() && q.bytes <= q.opt.Max+credit; q.overdrawn {
+		// Log lines in flight leave with the response, or can be dropped then.
+		// Platform events wait for that.
+		if q.overLimit = q.linesInFlight() && q.bytes <= q.opt.Max+credit; q.overLimit {
 			return
 		}
 		if !q.drop(newest, false, ledger.BufferFull) {
@@ -226,18 +226,17 @@ func (q *Queue) fit() {
 	}
 }
 
-// credit is what platform events may take beyond the bound while a request is
-// under way: what some hundred invocations say.
+// credit is the bytes that platform events may use beyond the bound while a
+// request is in flight: the events of some hundred invocations.
 const credit = 256 << 10
 
-// linesInFlight reports whether ordinary events are in flight.
+// linesInFlight reports whether droppable events are in flight.
 func (q *Queue) linesInFlight() bool {
 	return slices.ContainsFunc(q.entries, func(e entry) bool { return e.inFlight && e.droppable > 0 })
 }
 
-// giveUpLines gives up the oldest ordinary events that are only in memory, and
-// the newest record's where there are no others. It reports whether there were
-// any.
+// dropLogs drops the oldest droppable events that are only in memory, and those
+// of the newest record if there are no others. It reports whether there were any.
 func (q *Queue) dropLogs(newest int, reason ledger.Reason) bool {
 	return q.drop(newest, true, reason) || q.drop(newest+1, true, reason)
 }
@@ -251,18 +250,19 @@ func (q *Queue) append(i int) error {
 	return err
 }
 
-// giveUp gives up what is only in memory, of the entries before to: the oldest
-// ordinary events, or else the oldest record. It reports whether there was any.
-func (q *Queue) drop(to int, ordinary bool, reason ledger.Reason) bool {
-	i, ok := q.oldest(to, onlyInMemory, ordinary)
+// drop drops something that is only in memory, of the entries before the index
+// to: with droppable, the oldest droppable events; otherwise those of the oldest
+// record, or all of it if it has none. It reports whether there was anything.
+func (q *Queue) drop(to int, droppable bool, reason ledger.Reason) bool {
+	i, ok := q.oldest(to, onlyInMemory, droppable)
 	if ok {
 		q.dropEvents(i, reason)
 	}
 	return ok
 }
 
-// strip gives up the ordinary events of the record at i, which is in memory, and
-// all of it where it has none. It reports whether something is left.
+// dropEvents drops the droppable events of the record at i, which is in memory,
+// or all of the record if it has none. It reports whether anything remains.
 func (q *Queue) dropEvents(i int, reason ledger.Reason) bool {
 	e := &q.entries[i]
 	r := e.record
@@ -279,9 +279,9 @@ func (q *Queue) dropEvents(i int, reason ledger.Reason) bool {
 	return r != nil
 }
 
-// save puts the record at i into the store, for which others may have to go. It
-// reports whether the store takes records; the record itself may have been given
-// up.
+// save puts the record at i into the store, and drops others if the store is full.
+// It reports whether the store takes records; the record itself may have been
+// dropped.
 func (q *Queue) save(i int) bool {
 	position := q.entries[i].position
 	for {
@@ -290,7 +290,7 @@ func (q *Queue) save(i int) bool {
 			return err == nil
 		}
 		if !q.makeRoom(true) {
-			// The store has no lines. This record's go before platform events.
+			// The store has no log lines. Drop this record's before platform events.
 			if q.entries[i].droppable > 0 {
 				if !q.dropEvents(i, ledger.SpoolFull) {
 					return true
@@ -301,12 +301,12 @@ func (q *Queue) save(i int) bool {
 				return false
 			}
 		}
-		// Entries before this one may be gone, or new there.
+		// There may be fewer or more entries before this one now.
 		i = q.index(position)
 	}
 }
 
-// index returns where the entry of a position is; -1: it has left.
+// index returns the index of the entry with a position; -1: it has left.
 func (q *Queue) index(position int64) int {
 	for i := range q.entries {
 		if q.entries[i].position == position {
@@ -316,27 +316,28 @@ func (q *Queue) index(position int64) int {
 	return -1
 }
 
-// makeRoom gives up what lies together with the oldest ordinary events in the
-// store, or without ordinary with the oldest record. It reports whether there
-// was anything.
-func (q *Queue) makeRoom(ordinary bool) bool {
-	i, ok := q.oldest(len(q.entries), inStore, ordinary)
+// makeRoom makes room in the store. With droppable, it drops the droppable events
+// in the segment of the oldest ones. Otherwise it takes the segment of the oldest
+// record, and drops the droppable events of each record, or all of a record that
+// has none. It reports whether there was anything.
+func (q *Queue) makeRoom(droppable bool) bool {
+	i, ok := q.oldest(len(q.entries), inStore, droppable)
 	if !ok {
 		return false
 	}
 	victim := q.entries[i].ref
 	q.opt.Store.Seal(victim)
-	var rests []int64 // positions
+	var unstored []int64 // positions
 	for i := 0; i < len(q.entries); i++ {
 		e := &q.entries[i]
 		if e.ref == nil || !q.opt.Store.SameSegment(e.ref, victim) {
 			continue
 		}
 		ref, kept := e.ref, true
-		if !e.inFlight { // else it is in memory, and may yet arrive
+		if !e.inFlight { // else it is in memory, and may still be acknowledged
 			if kept = q.load(e, true); !kept {
 				q.entries = slices.Delete(q.entries, i, i+1)
-			} else if !ordinary || e.droppable > 0 {
+			} else if !droppable || e.droppable > 0 {
 				kept = q.dropEvents(i, ledger.SpoolFull)
 			}
 		}
@@ -345,17 +346,17 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 			i-- // the entry is gone
 			continue
 		}
-		// In this order where there is room, or a kill in between would lose it.
+		// Append before Done if there is room, or a kill in between loses the record.
 		q.entries[i].ref = nil
 		if q.append(i) != nil {
-			rests = append(rests, q.entries[i].position)
+			unstored = append(unstored, q.entries[i].position)
 		} else {
 			q.unload(i)
 		}
 		q.opt.Store.Done(ref)
 	}
-	// What is left of them takes less than it did, as a rule.
-	for _, position := range rests {
+	// As a rule, the remaining events take less room than before.
+	for _, position := range unstored {
 		i := q.index(position)
 		if i < 0 || q.append(i) != nil {
 			break // it stays in memory
@@ -365,8 +366,8 @@ func (q *Queue) makeRoom(ordinary bool) bool {
 	return true
 }
 
-// unload takes the record at i, which is in the store, out of memory: it was only
-// there to be stripped.
+// unload removes the record at i, which is in the store, from memory: it was only
+// there so that its events could be dropped.
 func (q *Queue) unload(i int) {
 	if !q.opt.Always && !q.entries[i].inFlight {
 		q.setRecord(&q.entries[i], nil)
@@ -375,13 +376,13 @@ func (q *Queue) unload(i int) {
 
 // Batch returns the oldest records that are in no other batch, at most records of
 // them and at most bytes in size, but at least one if there is any. They stay in
-// the queue, and cannot be given up, until Settle is called with the batch. A record
-// that cannot be read now does not delay those behind it.
+// the queue, and cannot be dropped, until Ack is called with the batch. A record
+// that cannot be read now does not delay those after it.
 func (q *Queue) Batch(records, bytes int) []*pack.Record {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer func() { // also after a panic
-		q.removeGivenUp()
+		q.removeDropped()
 		q.release()
 	}()
 	var batch []*pack.Record
@@ -397,7 +398,7 @@ func (q *Queue) Batch(records, bytes int) []*pack.Record {
 		}
 		if !q.load(e, false) {
 			if e.ref == nil {
-				continue // it was given up
+				continue // it was dropped
 			}
 			if failures++; failures == maxFailures {
 				q.retryLater(now.Add(retryDelay))
@@ -410,7 +411,7 @@ func (q *Queue) Batch(records, bytes int) []*pack.Record {
 	if i == len(q.entries) {
 		q.retryAll = false
 	}
-	// Now that no store can panic any more: the caller gets the batch.
+	// From here on no store can panic: the caller gets the batch.
 	for i := 0; len(positions) > 0; i++ {
 		if e := &q.entries[i]; e.position == positions[0] {
 			e.inFlight, positions = true, positions[1:]
@@ -419,7 +420,7 @@ func (q *Queue) Batch(records, bytes int) []*pack.Record {
 	return batch
 }
 
-// retryLater has what is only in the store not read before.
+// retryLater delays reading the records that are only in the store.
 func (q *Queue) retryLater(before time.Time) {
 	for i := range q.entries {
 		if e := &q.entries[i]; e.record == nil && e.retry.Before(before) {
@@ -428,14 +429,14 @@ func (q *Queue) retryLater(before time.Time) {
 	}
 }
 
-// removeGivenUp removes the entries whose records were given up.
-func (q *Queue) removeGivenUp() {
+// removeDropped removes the entries whose records were dropped.
+func (q *Queue) removeDropped() {
 	q.entries = slices.DeleteFunc(q.entries, func(e entry) bool { return e.record == nil && e.ref == nil })
 }
 
-// load has an entry's record in memory, or reports that it cannot be read. If no
-// retry can help, or this is the last one, the record is given up: its ref is nil
-// then.
+// load reads an entry's record into memory, and reports whether it is there. If
+// no retry can help, or this is the last attempt, it drops the record: the ref is
+// nil then.
 func (q *Queue) load(e *entry, last bool) bool {
 	if e.record != nil {
 		return true
@@ -446,7 +447,7 @@ func (q *Queue) load(e *entry, last bool) bool {
 		e.reads, e.retry = 0, time.Time{}
 		return true
 	}
-	if now := time.Now(); !now.Before(e.retry) { // else it is tried early, which does not count
+	if now := time.Now(); !now.Before(e.retry) { // else this is an early attempt, which does not count
 		e.reads++
 		delay := retryDelay
 		for range e.reads - 1 {
@@ -460,15 +461,15 @@ func (q *Queue) load(e *entry, last bool) bool {
 	return false
 }
 
-// dropUnreadable gives an entry up that cannot be read.
+// dropUnreadable drops the record of an entry that cannot be read.
 func (q *Queue) dropUnreadable(e *entry) {
 	e.ref.Record().Drop(ledger.SpoolCorrupt)
 	q.opt.Store.Done(e.ref)
 	e.ref = nil
 }
 
-// Check stores again what somebody else deleted from the store, as far as it is
-// in memory or can be read. The rest is given up.
+// Check stores again the records that another process deleted from the store, if
+// they are in memory or can be read. It drops the others.
 func (q *Queue) Check() {
 	if q.opt.Store == nil {
 		return
@@ -497,7 +498,7 @@ func (q *Queue) Check() {
 			q.setRecord(e, nil)
 		}
 	}
-	q.removeGivenUp()
+	q.removeDropped()
 	q.fit()
 	if q.opt.Always {
 		q.saveAll()
@@ -505,20 +506,20 @@ func (q *Queue) Check() {
 	q.release()
 }
 
-// Settle ends a batch: records for which gone says so leave the queue, the
-// others stay in their place. gone is asked by their index in the batch; it may
-// change the record's partition key then, and only then.
-func (q *Queue) Ack(batch []*pack.Record, gone func(i int) bool) {
+// Ack applies the results of a request to its batch: the records for which remove
+// returns true leave the queue, the others stay in their place. remove gets the
+// index in the batch. It may change the record's partition key, at no other time.
+func (q *Queue) Ack(batch []*pack.Record, remove func(i int) bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	kept := q.entries[:0]
 	var done []*spool.Ref
-	var sent []*pack.Record // that are not in the store
-	settled := 0            // of the batch, which is in the queue's order
+	var sent []*pack.Record // without a copy in the store
+	acked := 0              // of the batch, which is in the queue's order
 	for _, e := range q.entries {
-		if settled < len(batch) && e.inFlight && e.record == batch[settled] {
-			settled++
-			if gone(settled - 1) {
+		if acked < len(batch) && e.inFlight && e.record == batch[acked] {
+			acked++
+			if remove(acked - 1) {
 				if e.ref != nil {
 					done = append(done, e.ref)
 				} else if q.opt.Store != nil {
@@ -528,21 +529,21 @@ func (q *Queue) Ack(batch []*pack.Record, gone func(i int) bool) {
 				continue
 			}
 			e.inFlight = false
-			q.setRecord(&e, e.record) // it may have got another key
+			q.setRecord(&e, e.record) // its partition key may be another one
 		}
 		kept = append(kept, e)
 	}
-	clear(q.entries[len(kept):]) // lets go of the records
+	clear(q.entries[len(kept):]) // for the garbage collector
 	q.entries = kept
-	// The queue is in order by now, whatever the store does.
+	// The queue is consistent by now, even if the store panics.
 	for _, ref := range done {
 		q.opt.Store.Done(ref)
 	}
 	for _, r := range sent {
 		q.opt.Store.Sent(r)
 	}
-	if q.overdrawn {
-		q.overdrawn = false
+	if q.overLimit {
+		q.overLimit = false
 		q.fit()
 	}
 	if q.opt.Always {
@@ -551,10 +552,11 @@ func (q *Queue) Ack(batch []*pack.Record, gone func(i int) bool) {
 	q.release()
 }
 
-// saveAll puts what is only in memory into the store, as far as that takes it.
+// saveAll puts the records that are only in memory into the store, until the store
+// takes no more.
 func (q *Queue) saveAll() {
 	for {
-		// From the front each time: what makes room leaves others behind.
+		// From the front each time: making room may put records back into memory.
 		i, ok := q.oldest(len(q.entries), onlyInMemory, false)
 		if !ok || !q.save(i) {
 			return
@@ -562,9 +564,9 @@ func (q *Queue) saveAll() {
 	}
 }
 
-// Spill puts all that is only in memory into the store, for the next process,
-// and gives up what that does not take. It must not be called while a batch is in
-// flight.
+// Spill puts all records that are only in memory into the store, for the next
+// process, and drops those that the store does not take. It must not be called
+// while a batch is in flight.
 func (q *Queue) Spill() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -595,7 +597,7 @@ func (q *Queue) Stored() (refs []*spool.Ref) {
 	return refs
 }
 
-// release lets those go who wait for records that have left.
+// release closes the channels of the waiters whose records have left.
 func (q *Queue) release() {
 	oldest := q.next
 	if len(q.entries) > 0 {
@@ -611,8 +613,8 @@ func (q *Queue) release() {
 }
 
 // Left returns a channel that is closed when every record that is in the queue
-// now has left it. Whoever stops waiting before that calls forget.
-func (q *Queue) Left() (left <-chan struct{}, forget func()) {
+// now has left it. A caller that stops waiting before that must call forget.
+func (q *Queue) Left() (drained <-chan struct{}, forget func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := &waiter{until: q.next, done: make(chan struct{})}
@@ -626,7 +628,7 @@ func (q *Queue) Left() (left <-chan struct{}, forget func()) {
 	}
 }
 
-// Waiting counts what waits.
+// Waiting counts the records in the queue.
 type Waiting struct {
 	Records int
 	Events  int
@@ -635,13 +637,13 @@ type Waiting struct {
 	Spooled Spooled
 }
 
-// Spooled counts what of it is in the store.
+// Spooled counts those of them that are in the store.
 type Spooled struct {
 	Records int
 	Events  int
 }
 
-// Waiting returns how much waits.
+// Waiting returns how much is in the queue.
 func (q *Queue) Waiting() (w Waiting) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

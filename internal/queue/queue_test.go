@@ -44,7 +44,7 @@ func TestSettleKeepsTheOthersInTheirPlace(t *testing.T) {
 	r.Batch(4, 1<<20)
 	r.push(6)
 	asked := []int{}
-	r.Settle(func(i int) bool { asked = append(asked, i); return i%2 == 0 })
+	r.Ack(func(i int) bool { asked = append(asked, i); return i%2 == 0 })
 	if diff := cmp.Diff([]int{0, 1, 2, 3}, asked); diff != "" {
 		t.Errorf("asked for the batch's records (-want +got):\n%s", diff)
 	}
@@ -61,16 +61,16 @@ func TestAFullQueueGivesUpTheOldestThatAreNotOnTheirWay(t *testing.T) {
 	}
 	r.Batch(2, 1<<20)
 	r.push(5)
-	r.Push(r.rec(6, 100+queue.Overhead)) // takes two places
+	r.Push(r.rec(6, 100+queue.Overhead)) // takes the room of two
 	if diff := cmp.Diff([]uint64{3, 4, 5}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
-	r.Settle(none)
+	r.Ack(none)
 	if diff := cmp.Diff([]uint64{1, 2, 6}, numbers(r.Batch(500, 1<<20))); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
 	}
-	r.Settle(none)
-	r.push(7) // what is not on its way any more can be given up
+	r.Ack(none)
+	r.push(7) // records that are not in flight any more can be dropped
 	if diff := cmp.Diff([]uint64{3, 4, 5, 1}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
@@ -91,7 +91,7 @@ func TestPlatformEventsDoNotGoWhileLinesAreOnTheirWay(t *testing.T) {
 	}
 	t.Run("the lines do not arrive", func(t *testing.T) {
 		r := full(t)
-		r.Settle(none)
+		r.Ack(none)
 		lost := r.dropped()
 		if len(lost) == 0 || slices.Max(lost) > 10 || r.Waiting().Bytes > room(10) {
 			t.Errorf("given up: %v; %d bytes wait, at most %d should", lost, r.Waiting().Bytes, room(10))
@@ -99,7 +99,7 @@ func TestPlatformEventsDoNotGoWhileLinesAreOnTheirWay(t *testing.T) {
 	})
 	t.Run("the lines arrive", func(t *testing.T) {
 		r := full(t)
-		r.Settle(all)
+		r.Ack(all)
 		if len(r.lost) > 0 || r.Waiting().Records != 3 {
 			t.Errorf("given up: %v, %d records wait", r.dropped(), r.Waiting().Records)
 		}
@@ -135,9 +135,9 @@ func TestARecordAloneAlwaysHasRoom(t *testing.T) {
 func TestWhatTellsOfLossesGivesNothingUp(t *testing.T) {
 	r := inMemory(2)
 	r.push(1, 2)
-	telling := r.rec(3, 100)
-	telling.Losses = []ledger.Loss{{First: 90, Last: 90, Count: 1, Reason: ledger.BufferFull}}
-	r.Push(telling)
+	reporting := r.rec(3, 100)
+	reporting.Losses = []ledger.Loss{{First: 90, Last: 90, Count: 1, Reason: ledger.BufferFull}}
+	r.Push(reporting)
 	if len(r.lost) > 0 {
 		t.Errorf("given up: %v", r.dropped())
 	}
@@ -150,8 +150,8 @@ func TestWhatTellsOfLossesGivesNothingUp(t *testing.T) {
 func TestLeft(t *testing.T) {
 	t.Run("of an empty queue everything has left", func(t *testing.T) {
 		r := inMemory(10)
-		left, forget := r.Left()
-		if !closed(left) || r.Waiters() != 0 {
+		drained, forget := r.Left()
+		if !closed(drained) || r.Waiters() != 0 {
 			t.Error("somebody waits for nothing")
 		}
 		forget()
@@ -159,42 +159,42 @@ func TestLeft(t *testing.T) {
 	t.Run("records that came later are not waited for", func(t *testing.T) {
 		r := inMemory(10)
 		r.push(1, 2)
-		left, forget := r.Left()
+		drained, forget := r.Left()
 		defer forget()
 		r.push(3)
 		r.Batch(1, 1<<20)
-		r.Settle(all)
-		if closed(left) {
+		r.Ack(all)
+		if closed(drained) {
 			t.Error("released while the second record waits")
 		}
 		r.Batch(1, 1<<20)
-		r.Settle(all)
-		if !closed(left) {
+		r.Ack(all)
+		if !closed(drained) {
 			t.Error("not released though both have left")
 		}
 	})
 	t.Run("a younger record that leaves first releases nobody", func(t *testing.T) {
 		r := inMemory(10)
 		r.push(1, 2)
-		left, forget := r.Left()
+		drained, forget := r.Left()
 		defer forget()
 		r.Batch(2, 1<<20)
-		r.Settle(func(i int) bool { return i == 1 })
-		if closed(left) {
+		r.Ack(func(i int) bool { return i == 1 })
+		if closed(drained) {
 			t.Error("released while the first record waits")
 		}
 	})
 	t.Run("what is given up has left", func(t *testing.T) {
 		r := inMemory(2)
 		r.push(1, 2)
-		left, forget := r.Left()
+		drained, forget := r.Left()
 		defer forget()
 		r.push(3)
-		if closed(left) {
+		if closed(drained) {
 			t.Error("released while the second record waits")
 		}
 		r.push(4)
-		if !closed(left) {
+		if !closed(drained) {
 			t.Error("not released though both were given up")
 		}
 	})
@@ -202,40 +202,40 @@ func TestLeft(t *testing.T) {
 		r := inMemory(10)
 		r.push(1)
 		_, forget := r.Left()
-		left, forgetOther := r.Left()
+		drained, forgetOther := r.Left()
 		forget()
 		forget()
 		if r.Waiters() != 1 {
 			t.Errorf("%d wait, want 1", r.Waiters())
 		}
 		r.Batch(1, 1<<20)
-		r.Settle(all)
-		if !closed(left) || r.Waiters() != 0 {
+		r.Ack(all)
+		if !closed(drained) || r.Waiters() != 0 {
 			t.Error("the other one was forgotten too, or still waits")
 		}
 		forgetOther()
 	})
 }
 
-// A record that is throttled again and again goes on under another key, which
-// need not be as long as the one before.
+// A record that is throttled repeatedly gets another partition key, which may have
+// another length.
 func TestAnotherPartitionKeyLeavesTheMemoryRight(t *testing.T) {
 	for _, other := range []string{"", "another and longer key"} {
 		t.Run(other, func(t *testing.T) {
 			r := inMemory(10)
 			r.push(1, 2)
 			r.Batch(1, 1<<20)[0].PartitionKey = other
-			r.Settle(none)
+			r.Ack(none)
 			if got, want := r.Waiting(), room(2)+int64(len(other)-len(key)); got.Bytes != want || got.Size != want-2*queue.Overhead {
 				t.Errorf("waiting: %+v, want %d bytes of memory", got, want)
 			}
 			r.Batch(1, 1<<20)
-			r.Settle(all)
+			r.Ack(all)
 			if got := r.Waiting().Bytes; got != room(1) {
 				t.Errorf("one record takes %d bytes of memory, want %d", got, room(1))
 			}
 			r.Batch(1, 1<<20)
-			r.Settle(all)
+			r.Ack(all)
 			if got := r.Waiting().Bytes; got != 0 {
 				t.Errorf("nothing takes %d bytes of memory", got)
 			}
@@ -261,8 +261,8 @@ func TestQueueIsSafeForConcurrentUse(t *testing.T) {
 			for i := range uint64(each) {
 				q.push(p*each + i + 1)
 				if i%50 == 0 {
-					left, forget := q.Left()
-					waiting.Go(func() { <-left; forget() })
+					drained, forget := q.Left()
+					waiting.Go(func() { <-drained; forget() })
 					_, forgetAtOnce := q.Left()
 					forgetAtOnce()
 				}
@@ -283,7 +283,7 @@ func TestQueueIsSafeForConcurrentUse(t *testing.T) {
 				note(r.First)
 			}
 		}
-		q.Settle(func(i int) bool { return i%2 == 0 })
+		q.Ack(func(i int) bool { return i%2 == 0 })
 	}
 	waiting.Wait()
 	for seq := range uint64(pushers * each) {
@@ -304,27 +304,27 @@ func TestSeveralBatchesAreInFlight(t *testing.T) {
 	if diff := cmp.Diff([][]uint64{{1, 2}, {3, 4, 5}}, [][]uint64{numbers(one), numbers(two)}); diff != "" {
 		t.Fatalf("batches (-want +got):\n%s", diff)
 	}
-	left, forget := r.Left()
+	drained, forget := r.Left()
 	defer forget()
 	r.Queue.Ack(two, func(i int) bool { return i != 1 }) // 4 stays
 	if diff := cmp.Diff([]uint64{4, 6}, numbers(r.Batch(2, 1<<20))); diff != "" {
 		t.Errorf("what no other batch has (-want +got):\n%s", diff)
 	}
-	r.Settle(all)
+	r.Ack(all)
 	r.Queue.Ack(one, none)
-	if got := r.Waiting().Records; got != 3 || closed(left) {
-		t.Errorf("%d records wait, want 3; all have left: %t", got, closed(left))
+	if got := r.Waiting().Records; got != 3 || closed(drained) {
+		t.Errorf("%d records wait, want 3; all have left: %t", got, closed(drained))
 	}
 	if diff := cmp.Diff([]uint64{1, 2, 7}, numbers(r.Batch(500, 1<<20))); diff != "" {
 		t.Errorf("the last batch (-want +got):\n%s", diff)
 	}
-	r.Settle(all)
-	if !closed(left) {
+	r.Ack(all)
+	if !closed(drained) {
 		t.Error("not all have left")
 	}
 }
 
-// What is in flight is not given up, whichever batch it is in.
+// Records in flight are not dropped, whichever batch they are in.
 func TestNoBatchInFlightIsGivenUp(t *testing.T) {
 	r := inMemory(4)
 	r.push(1, 2, 3, 4)

@@ -21,10 +21,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const key = "k"
 
-// lineOf is the line of an event, ordinary or not, padded by so many bytes.
-func lineOf(seq uint64, ordinary bool, padding int) string {
+// lineOf is the line of an event, droppable or not, padded by so many bytes.
+func lineOf(seq uint64, droppable bool, padding int) string {
 	kind := "platform.report"
-	if ordinary {
+	if droppable {
 		kind = "function"
 	}
 	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-22T20:15:00.123Z","type":"%s","body":"%s","resource":{}}`+"\n",
@@ -32,7 +32,7 @@ func lineOf(seq uint64, ordinary bool, padding int) string {
 }
 
 // recordOf is a record of lines whose numbers begin with first: one for each
-// letter of kinds, where o is an ordinary event and p is one of the platform's.
+// letter of kinds: o is a droppable event, p is a platform event.
 func recordOf(o *pack.Origin, first uint64, kinds string, padding int) *pack.Record {
 	r := &pack.Record{PartitionKey: key, Origin: o, First: first, Last: first + uint64(len(kinds)) - 1, Events: len(kinds)}
 	for i, kind := range kinds {
@@ -45,13 +45,13 @@ func recordOf(o *pack.Origin, first uint64, kinds string, padding int) *pack.Rec
 	return r
 }
 
-// rig is a queue, and what it gave up.
+// rig is a queue, and what it dropped.
 type rig struct {
 	*queue.Queue
 	origin  *pack.Origin
 	account *ledger.Account
 	batch   []*pack.Record // the last one
-	lost    []ledger.Loss  // each as it was told
+	lost    []ledger.Loss  // each as it was reported
 	onLost  func(ledger.Loss)
 }
 
@@ -68,18 +68,18 @@ func newRig(opt queue.Options) *rig {
 	return r
 }
 
-// Batch is the Queue's; Settle settles what it returned last.
+// Batch is the Queue's; Ack acknowledges the batch that it returned last.
 func (r *rig) Batch(records, bytes int) []*pack.Record {
 	r.batch = r.Queue.Batch(records, bytes)
 	return r.batch
 }
 
-func (r *rig) Settle(gone func(i int) bool) { r.Queue.Ack(r.batch, gone) }
+func (r *rig) Ack(gone func(i int) bool) { r.Queue.Ack(r.batch, gone) }
 
 // inMemory is a rig without a store that has room for so many records of push.
 func inMemory(records int64) *rig { return newRig(queue.Options{Max: room(records)}) }
 
-// rec is a record of one ordinary event and so many bytes, its partition key
+// rec is a record of one droppable event and so many bytes, its partition key
 // included.
 func (r *rig) rec(seq uint64, size int) *pack.Record {
 	return &pack.Record{
@@ -88,7 +88,7 @@ func (r *rig) rec(seq uint64, size int) *pack.Record {
 	}
 }
 
-// push pushes records of one ordinary event.
+// push pushes records of one droppable event.
 func (r *rig) push(seqs ...uint64) {
 	for _, seq := range seqs {
 		r.Push(r.rec(seq, 100))
@@ -98,7 +98,7 @@ func (r *rig) push(seqs ...uint64) {
 // room is the space of so many records that push pushes.
 func room(records int64) int64 { return records * (100 + queue.Overhead) }
 
-// dropped are the numbers of what was given up, in the order that they were.
+// dropped returns the numbers of the dropped events, in the order of dropping.
 func (r *rig) dropped() (seqs []uint64) {
 	for _, loss := range r.lost {
 		for seq := loss.First; seq <= loss.Last; seq++ {
@@ -108,7 +108,7 @@ func (r *rig) dropped() (seqs []uint64) {
 	return seqs
 }
 
-// reasons are what was given up, as "first-last count reason".
+// reasons returns the losses, as "first-last count reason".
 func (r *rig) reasons() (all []string) {
 	for _, l := range r.lost {
 		all = append(all, fmt.Sprintf("%d-%d %d %s", l.First, l.Last, l.Count, l.Reason))
@@ -116,10 +116,10 @@ func (r *rig) reasons() (all []string) {
 	return all
 }
 
-// rest are the numbers of all that waits; it leaves the queue.
+// rest returns the numbers of all waiting records, which leave the queue.
 func (r *rig) rest() []uint64 {
 	batch := r.Batch(500, 1<<30)
-	r.Settle(all)
+	r.Ack(all)
 	return numbers(batch)
 }
 
@@ -158,17 +158,17 @@ func closed(ch <-chan struct{}) bool {
 
 var errDisk = errors.New("the disk fails")
 
-// store is a spool in memory: records lie in segments, and room is made only
-// when all of a segment is done.
+// store is a spool in memory: records are in segments, and room is made only when
+// all of a segment is done.
 type store struct {
 	max, segment int64 // bytes of all segments, and at which a new one begins
 
 	segments []*segment
-	sealed   bool // the last one is not written any more
+	sealed   bool // the last segment is not written any more
 	failing  bool // Append and Read fail
 	corrupt  map[*spool.Ref]bool
 	unread   map[*spool.Ref]bool // cannot be read just now
-	gone     map[*spool.Ref]bool // deleted by somebody else
+	gone     map[*spool.Ref]bool // deleted by another process
 	sent     []uint64            // by first number
 	calls    int                 // of Append since it was set to 0
 }
@@ -194,7 +194,7 @@ func (s *segment) live() bool {
 	return false
 }
 
-// bound is how much there is room for; nothing without a store.
+// bound returns the bytes of room in the store; 0 without a store.
 func (s *store) bound() int64 {
 	if s == nil {
 		return 0
@@ -235,7 +235,7 @@ func (s *store) Append(r *pack.Record) (*spool.Ref, error) {
 	return ref, nil
 }
 
-// find returns where a record lies, or lay; nil where that is gone.
+// find returns the place of a record; nil if it is gone.
 func (s *store) find(ref *spool.Ref) (*segment, *slot) {
 	for _, segment := range s.segments {
 		for _, slot := range segment.slots {
@@ -286,7 +286,7 @@ func (s *store) Done(ref *spool.Ref) {
 	s.segments = kept
 }
 
-// Check reports whether nothing is gone.
+// Check returns false if a record is gone.
 func (s *store) Check() bool { return len(s.gone) == 0 }
 
 func (s *store) Sent(r *pack.Record) { s.sent = append(s.sent, r.First) }
@@ -305,7 +305,7 @@ func (s *store) Seal(ref *spool.Ref) {
 	}
 }
 
-// refs are those of what is kept, oldest first.
+// refs returns the refs of the stored records, oldest first.
 func (s *store) refs() (refs []*spool.Ref) {
 	for _, segment := range s.segments {
 		for _, slot := range segment.slots {
@@ -317,7 +317,7 @@ func (s *store) refs() (refs []*spool.Ref) {
 	return refs
 }
 
-// kept are the numbers of what is kept, oldest first.
+// kept returns the numbers of the stored records, oldest first.
 func (s *store) kept() (seqs []uint64) {
 	for _, ref := range s.refs() {
 		seqs = append(seqs, ref.First)

@@ -16,7 +16,7 @@ import (
 )
 
 // withStore is a rig with room for so many records in memory, and in a store
-// whose segments hold two each.
+// whose segments have two each.
 func withStore(memory, stored int64, change ...func(*queue.Options)) (*rig, *store) {
 	s := &store{max: stored * 100, segment: 200, corrupt: map[*spool.Ref]bool{}}
 	opt := queue.Options{Max: room(memory), Store: s}
@@ -72,7 +72,7 @@ func TestTheStoreKnowsWhatWasSentFromMemory(t *testing.T) {
 	r, s := withStore(3, 10)
 	r.push(1, 2, 3, 4) // the first one is stored
 	r.Batch(3, 1<<20)
-	r.Settle(func(i int) bool { return i != 1 })
+	r.Ack(func(i int) bool { return i != 1 })
 	if diff := cmp.Diff([]uint64{3}, s.sent); diff != "" {
 		t.Errorf("sent from memory (-want +got):\n%s", diff)
 	}
@@ -102,18 +102,18 @@ func TestWhatIsOnItsWayIsNeitherStoredNorGivenUp(t *testing.T) {
 	r.push(6)
 	wantLost(t, r, "2-2 1 spool-full", "3-3 1 spool-full")
 	wantKept(t, s, 4)
-	r.Settle(none)
+	r.Ack(none)
 	wantRest(t, r, 1, 4, 5, 6)
 }
 
-// Memory holds a record that is in the store as well after a request that
-// failed. It lets go of that before anything is written.
+// After a failed request, a record may be in memory and in the store. The queue
+// removes it from memory before it writes anything.
 func TestWhatIsInBothPlacesIsNotStoredTwice(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2, 3, 4)
 	wantKept(t, s, 1, 2)
 	r.Batch(2, 1<<20)
-	r.Settle(none)
+	r.Ack(none)
 	if got := r.Waiting().Bytes; got != room(4) {
 		t.Errorf("%d bytes of memory after a batch that came back, want %d", got, room(4))
 	}
@@ -126,7 +126,7 @@ func TestWhatIsInBothPlacesIsNotStoredTwice(t *testing.T) {
 	wantKept(t, s)
 }
 
-// memory is what records take.
+// memory returns the bytes of memory that records take.
 func memory(records ...*pack.Record) (n int64) {
 	for _, r := range records {
 		n += int64(r.Size()) + queue.Overhead
@@ -153,11 +153,11 @@ func TestOrdinaryLinesAreGivenUpBeforePlatformEvents(t *testing.T) {
 	if got := r.Waiting(); got.Events != 11 || got.Records != 6 {
 		t.Errorf("waiting: %+v", got)
 	}
-	var left []uint64
+	var remaining []uint64
 	for _, one := range r.Batch(4, 1<<20) {
-		left = append(left, events(t, one)...)
+		remaining = append(remaining, events(t, one)...)
 	}
-	if diff := cmp.Diff([]uint64{1, 2, 12, 21, 22, 23, 41, 42, 43}, left); diff != "" {
+	if diff := cmp.Diff([]uint64{1, 2, 12, 21, 22, 23, 41, 42, 43}, remaining); diff != "" {
 		t.Errorf("what is left of them (-want +got):\n%s", diff)
 	}
 }
@@ -185,7 +185,7 @@ func TestTheStoreGivesUpOrdinaryLinesFirst(t *testing.T) {
 		r.Push(recordOf(r.origin, 10*i+1, "pp", 100))
 	}
 	wantLost(t, r, "31-32 2 spool-full", "41-41 1 spool-full")
-	// What was left of the segment is not lost: it waits on.
+	// The remaining records of the segment are not lost: they keep waiting.
 	var waits []uint64
 	for _, one := range r.Batch(500, 1<<30)[:6] {
 		waits = append(waits, events(t, one)...)
@@ -195,7 +195,7 @@ func TestTheStoreGivesUpOrdinaryLinesFirst(t *testing.T) {
 	}
 }
 
-// Where memory and the store are full, lines go before platform events,
+// If memory and the store are full, log lines are dropped before platform events,
 // wherever they are.
 func TestPlatformEventsInTheStoreOutliveLinesInMemory(t *testing.T) {
 	r, s := withStore(0, 1000)
@@ -225,7 +225,7 @@ func TestWhatIsLeftOfASegmentIsNotForgottenAtTheEnd(t *testing.T) {
 	r.Push(recordOf(r.origin, 51, "pp", 80))
 	wantLost(t, r)
 	before := r.Waiting().Events
-	r.Spill() // makes room by giving lines up; the platform events beside them have room then
+	r.Spill() // makes room by dropping log lines; the platform events beside them have room then
 	lines := 0
 	for _, loss := range r.lost {
 		if loss.Reason == ledger.Shutdown {
@@ -242,16 +242,16 @@ func TestCorruptRecordsAreToldAndTheOthersGoOn(t *testing.T) {
 	r, s := withStore(1, 10)
 	r.push(1, 2, 3, 4)
 	wantKept(t, s, 1, 2, 3)
-	left, forget := r.Left()
+	drained, forget := r.Left()
 	defer forget()
 	s.corrupt[s.refs()[0]], s.corrupt[s.refs()[2]] = true, true
 	if diff := cmp.Diff([]uint64{2, 4}, numbers(r.Batch(500, 1<<20))); diff != "" {
 		t.Errorf("batch (-want +got):\n%s", diff)
 	}
 	wantLost(t, r, "1-1 1 spool-corrupt", "3-3 1 spool-corrupt")
-	r.Settle(all)
+	r.Ack(all)
 	wantKept(t, s)
-	if !closed(left) {
+	if !closed(drained) {
 		t.Error("who waited for them waits for ever")
 	}
 }
@@ -259,15 +259,15 @@ func TestCorruptRecordsAreToldAndTheOthersGoOn(t *testing.T) {
 func TestWhoWaitsOnlyForCorruptRecordsIsReleased(t *testing.T) {
 	r, s := withStore(0, 10)
 	r.Restore(refs(t, s, r, 1))
-	left, forget := r.Left()
+	drained, forget := r.Left()
 	defer forget()
 	s.corrupt[s.refs()[0]] = true
-	if batch := r.Batch(500, 1<<20); len(batch) > 0 || !closed(left) {
-		t.Errorf("batch: %v; released: %t", numbers(batch), closed(left))
+	if batch := r.Batch(500, 1<<20); len(batch) > 0 || !closed(drained) {
+		t.Errorf("batch: %v; released: %t", numbers(batch), closed(drained))
 	}
 }
 
-// A disk may fail for a moment only. The others do not wait for it.
+// A disk may fail only briefly. Other records do not wait for it.
 func TestARecordThatCannotBeReadIsPassedByAndTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := withStore(1, 10)
@@ -275,19 +275,19 @@ func TestARecordThatCannotBeReadIsPassedByAndTriedAgain(t *testing.T) {
 		r.push(1, 2, 3, 4)
 		wantKept(t, s, 1, 2, 3)
 		s.unread[s.refs()[0]], s.unread[s.refs()[1]] = true, true
-		left, forget := r.Left()
+		drained, forget := r.Left()
 		defer forget()
 		wantBatch := func(want ...uint64) {
 			t.Helper()
 			if diff := cmp.Diff(want, numbers(r.Batch(500, 1<<20))); diff != "" {
 				t.Errorf("batch (-want +got):\n%s", diff)
 			}
-			r.Settle(all)
+			r.Ack(all)
 		}
 		wantBatch(3, 4)
 		wantBatch()
-		if got := r.Waiting(); got.Records != 2 || got.Spooled.Events != 2 || len(r.Stored()) != 2 || closed(left) {
-			t.Errorf("waiting: %+v, of which %d are stored; released: %t", got, len(r.Stored()), closed(left))
+		if got := r.Waiting(); got.Records != 2 || got.Spooled.Events != 2 || len(r.Stored()) != 2 || closed(drained) {
+			t.Errorf("waiting: %+v, of which %d are stored; released: %t", got, len(r.Stored()), closed(drained))
 		}
 		if delay, ok := r.RetryIn(); !ok || delay != 200*time.Millisecond {
 			t.Errorf("tried again in %v, %t", delay, ok)
@@ -296,7 +296,7 @@ func TestARecordThatCannotBeReadIsPassedByAndTriedAgain(t *testing.T) {
 		r.push(5)
 		wantBatch(5)
 		delete(s.unread, s.refs()[0])
-		// Who begins to wait does not wait for the second attempt.
+		// A new waiter does not wait for the second attempt.
 		_, forgetSecond := r.Left()
 		defer forgetSecond()
 		wantBatch(1)
@@ -307,15 +307,15 @@ func TestARecordThatCannotBeReadIsPassedByAndTriedAgain(t *testing.T) {
 			wantBatch()
 		}
 		wantLost(t, r, "2-2 1 spool-corrupt")
-		if delay, ok := r.RetryIn(); ok || !closed(left) {
-			t.Errorf("tried again in %v; released: %t", delay, closed(left))
+		if delay, ok := r.RetryIn(); ok || !closed(drained) {
+			t.Errorf("tried again in %v; released: %t", delay, closed(drained))
 		}
 		wantKept(t, s)
 	})
 }
 
-// A process without a free descriptor can read none. It does not try them all,
-// each time.
+// A process without a free file descriptor can read no record. It does not try all
+// of them each time.
 func TestWhereNothingCanBeReadOnlySomeAreTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := withStore(1, 1000)
@@ -331,7 +331,7 @@ func TestWhereNothingCanBeReadOnlySomeAreTried(t *testing.T) {
 			if diff := cmp.Diff([]uint64{500}, numbers(r.Batch(500, 1<<20))); diff != "" || s.calls > 10 {
 				t.Errorf("read %d times; batch (-want +got):\n%s", s.calls, diff)
 			}
-			r.Settle(none)
+			r.Ack(none)
 			time.Sleep(200 * time.Millisecond)
 		}
 		clear(s.unread)
@@ -343,25 +343,25 @@ func TestWhereNothingCanBeReadOnlySomeAreTried(t *testing.T) {
 	})
 }
 
-// What an earlier process left may come while a request is under way.
+// Restore may be called while a request is in flight.
 func TestWhatIsRestoredBetweenBatchAndSettleGoesWithTheNextBatch(t *testing.T) {
 	r, s := withStore(10, 10)
-	left := refs(t, s, r, 1, 2)
+	earlier := refs(t, s, r, 1, 2)
 	r.push(10, 11)
 	if diff := cmp.Diff([]uint64{10}, numbers(r.Batch(1, 1<<20))); diff != "" {
 		t.Fatalf("batch (-want +got):\n%s", diff)
 	}
-	r.Restore(left)
+	r.Restore(earlier)
 	if got := r.Waiting(); got.Records != 4 || got.Spooled.Records != 2 {
 		t.Errorf("waiting: %+v", got)
 	}
 	gone, forget := r.Left()
 	defer forget()
-	r.Settle(none)
+	r.Ack(none)
 	if diff := cmp.Diff([]uint64{1, 2, 10}, numbers(r.Batch(3, 1<<20))); diff != "" {
 		t.Errorf("batch (-want +got):\n%s", diff)
 	}
-	r.Settle(all)
+	r.Ack(all)
 	if closed(gone) {
 		t.Error("released while a record waits")
 	}
@@ -372,7 +372,7 @@ func TestWhatIsRestoredBetweenBatchAndSettleGoesWithTheNextBatch(t *testing.T) {
 	wantLost(t, r)
 }
 
-// withGone is a queue whose store has been emptied by somebody else.
+// withGone is a queue whose store another process has emptied.
 func withGone(memory int64, change ...func(*queue.Options)) (*rig, *store) {
 	r, s := withStore(memory, 1000, change...)
 	r.push(1, 2, 3, 4)
@@ -385,7 +385,7 @@ func withGone(memory int64, change ...func(*queue.Options)) (*rig, *store) {
 
 func TestWhatWasDeletedFromTheStoreIsKeptAgainFromMemory(t *testing.T) {
 	r, s := withGone(10, always)
-	r.Batch(1, 1<<20) // it may not arrive
+	r.Batch(1, 1<<20) // the request may fail
 	before := s.refs()
 	r.Check()
 	after := s.refs()
@@ -393,7 +393,7 @@ func TestWhatWasDeletedFromTheStoreIsKeptAgainFromMemory(t *testing.T) {
 		t.Errorf("in the store there are %v", s.kept())
 	}
 	wantKept(t, s, 1, 2, 3, 4)
-	r.Settle(none)
+	r.Ack(none)
 	wantRest(t, r, 1, 2, 3, 4)
 	wantLost(t, r)
 	wantKept(t, s)
@@ -402,12 +402,12 @@ func TestWhatWasDeletedFromTheStoreIsKeptAgainFromMemory(t *testing.T) {
 func TestWhatWasDeletedAndIsNowhereElseIsLost(t *testing.T) {
 	for name, change := range map[string][]func(*queue.Options){"overflow": nil, "always": {always}} {
 		r, _ := withGone(2, change...)
-		left, forget := r.Left()
+		drained, forget := r.Left()
 		defer forget()
 		r.Check()
 		wantLost(t, r, "1-1 1 spool-corrupt", "2-2 1 spool-corrupt")
-		if got := r.Waiting(); got.Records != 2 || closed(left) {
-			t.Errorf("%s: waiting: %+v; released: %t", name, got, closed(left))
+		if got := r.Waiting(); got.Records != 2 || closed(drained) {
+			t.Errorf("%s: waiting: %+v; released: %t", name, got, closed(drained))
 		}
 		wantRest(t, r, 3, 4)
 	}
@@ -437,9 +437,9 @@ func TestADiskThatFailsIsAsIfThereWereNone(t *testing.T) {
 func TestWhatTellsOfLossesMakesRoomForItselfWithAStore(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2)
-	telling := r.rec(3, 100)
-	telling.Losses = []ledger.Loss{{First: 90, Last: 90, Count: 1, Reason: ledger.BufferFull}}
-	r.Push(telling)
+	reporting := r.rec(3, 100)
+	reporting.Losses = []ledger.Loss{{First: 90, Last: 90, Count: 1, Reason: ledger.BufferFull}}
+	r.Push(reporting)
 	wantKept(t, s, 1)
 }
 
@@ -456,15 +456,15 @@ func TestWithAlwaysEachRecordIsStoredBeforePushReturns(t *testing.T) {
 		t.Errorf("waiting: %+v", got)
 	}
 	r.Batch(2, 1<<20)
-	r.Settle(func(i int) bool { return i == 0 })
+	r.Ack(func(i int) bool { return i == 0 })
 	wantKept(t, s, 2, 3, 4)
 	wantRest(t, r, 2, 3, 4)
 	wantKept(t, s)
 	wantLost(t, r)
 }
 
-// More memory than disk: what is in both places would be written again and
-// again to where it makes no room.
+// More memory than disk: records in both places would be written again and again
+// to a store that gains no room by it.
 func TestWithAlwaysAStoreThatIsSmallerThanMemoryGetsFull(t *testing.T) {
 	r, s := withStore(100, 4, always)
 	r.push(1, 2, 3, 4, 5, 6, 7, 8, 9)
@@ -476,7 +476,7 @@ func TestWithAlwaysAStoreThatIsSmallerThanMemoryGetsFull(t *testing.T) {
 	}
 }
 
-// A record is in one place of the store, whatever had to be moved there.
+// A record is in one place of the store, whatever had to be moved.
 func TestWithAlwaysNothingIsStoredTwice(t *testing.T) {
 	r, s := withStore(3, 4, always)
 	s.failing = true
@@ -497,17 +497,17 @@ func TestWithAlwaysNothingIsStoredTwice(t *testing.T) {
 	wantKept(t, s)
 }
 
-// What is on its way may not arrive, and the process may be killed.
+// A request may fail, and the process may be killed.
 func TestWithAlwaysWhatIsOnItsWayStaysInTheStore(t *testing.T) {
 	r, s := withStore(100, 4, always)
 	r.push(1, 2, 3, 4)
 	r.Batch(1, 1<<20)
-	r.push(5) // room is made where the first one lies, which may yet fail
+	r.push(5) // makes room in the segment of the first one, whose request may still fail
 	if !slices.Contains(s.kept(), 1) || !slices.Contains(s.kept(), 5) {
 		t.Errorf("in the store there is %v", s.kept())
 	}
 	wantLost(t, r, "2-2 1 spool-full")
-	r.Settle(none)
+	r.Ack(none)
 	wantRest(t, r, 1, 3, 4, 5)
 	wantKept(t, s)
 }
@@ -520,12 +520,12 @@ func TestWithAlwaysWhatCouldNotBeStoredIsStoredLater(t *testing.T) {
 	wantKept(t, s)
 	s.failing = false
 	r.Batch(1, 1<<20)
-	r.Settle(none)
+	r.Ack(none)
 	wantKept(t, s, 1, 2)
 	wantLost(t, r)
 }
 
-// refs stores records of one ordinary event, as an earlier process did.
+// refs stores records of one droppable event, as an earlier process did.
 func refs(t *testing.T, s *store, r *rig, seqs ...uint64) (refs []*spool.Ref) {
 	t.Helper()
 	for _, seq := range seqs {
@@ -542,11 +542,11 @@ func TestWhatAnEarlierProcessLeftGoesFirst(t *testing.T) {
 	r, s := withStore(10, 10)
 	early, forgetEarly := r.Left() // of nothing
 	defer forgetEarly()
-	left := refs(t, s, r, 1, 2, 3)
+	earlier := refs(t, s, r, 1, 2, 3)
 	r.push(10, 11)
 	own, forgetOwn := r.Left()
 	defer forgetOwn()
-	r.Restore(left)
+	r.Restore(earlier)
 	both, forgetBoth := r.Left()
 	defer forgetBoth()
 	if got := r.Waiting(); got.Records != 5 || got.Spooled.Records != 3 || got.Bytes != room(2) {
@@ -555,7 +555,7 @@ func TestWhatAnEarlierProcessLeftGoesFirst(t *testing.T) {
 	if diff := cmp.Diff([]uint64{1, 2, 3, 10}, numbers(r.Batch(4, 1<<20))); diff != "" {
 		t.Errorf("batch (-want +got):\n%s", diff)
 	}
-	r.Settle(func(i int) bool { return i < 3 })
+	r.Ack(func(i int) bool { return i < 3 })
 	wantKept(t, s)
 	if !closed(early) || closed(own) || closed(both) {
 		t.Errorf("released: %t, %t, %t", closed(early), closed(own), closed(both))
@@ -569,17 +569,17 @@ func TestWhatAnEarlierProcessLeftGoesFirst(t *testing.T) {
 func TestWhoWaitsForWhatWasLeftIsReleasedWhenItHasLeft(t *testing.T) {
 	r, s := withStore(10, 10)
 	r.Restore(refs(t, s, r, 1, 2))
-	left, forget := r.Left()
+	drained, forget := r.Left()
 	defer forget()
 	r.push(10)
 	r.Batch(1, 1<<20)
-	r.Settle(all)
-	if closed(left) {
+	r.Ack(all)
+	if closed(drained) {
 		t.Error("released while the second record waits")
 	}
 	r.Batch(1, 1<<20)
-	r.Settle(all)
-	if !closed(left) {
+	r.Ack(all)
+	if !closed(drained) {
 		t.Error("not released though both have left")
 	}
 }
@@ -588,13 +588,13 @@ func TestSpillSavesWhatIsOnlyInMemory(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2, 3, 4)
 	wantKept(t, s, 1, 2)
-	left, forget := r.Left()
+	drained, forget := r.Left()
 	defer forget()
 	r.Spill()
 	wantKept(t, s, 1, 2, 3, 4)
 	wantLost(t, r)
-	if got := r.Waiting(); got.Spooled.Events != 4 || closed(left) {
-		t.Errorf("waiting: %+v; released: %t", got, closed(left))
+	if got := r.Waiting(); got.Spooled.Events != 4 || closed(drained) {
+		t.Errorf("waiting: %+v; released: %t", got, closed(drained))
 	}
 }
 
@@ -610,34 +610,34 @@ func TestSpillGivesUpWhatTheDiskDoesNotTake(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2, 3, 4)
 	s.failing = true
-	left, forget := r.Left()
+	drained, forget := r.Left()
 	defer forget()
 	r.Spill()
 	wantLost(t, r, "3-3 1 shutdown", "4-4 1 shutdown")
-	if got := r.Waiting(); got.Events != 2 || got.Bytes != 0 || closed(left) {
-		t.Errorf("waiting: %+v; released: %t", got, closed(left))
+	if got := r.Waiting(); got.Events != 2 || got.Bytes != 0 || closed(drained) {
+		t.Errorf("waiting: %+v; released: %t", got, closed(drained))
 	}
 }
 
 func TestSpillGivesAllUpWhereThereIsNoStore(t *testing.T) {
 	r := inMemory(10)
 	r.push(1, 2)
-	left, forget := r.Left()
+	drained, forget := r.Left()
 	defer forget()
 	r.Spill()
 	wantLost(t, r, "1-1 1 shutdown", "2-2 1 shutdown")
-	if got := r.Waiting(); got != (queue.Waiting{}) || !closed(left) {
-		t.Errorf("waiting: %+v; released: %t", got, closed(left))
+	if got := r.Waiting(); got != (queue.Waiting{}) || !closed(drained) {
+		t.Errorf("waiting: %+v; released: %t", got, closed(drained))
 	}
 }
 
-// What a record tells of is told again when the record is given up.
+// The losses that a record reports are reported again when the record is dropped.
 func TestWhatWasToldIsToldAgainWhenItsRecordIsGivenUp(t *testing.T) {
 	r := inMemory(2)
-	told := ledger.Loss{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.Oversize}
-	telling := r.rec(1, 100)
-	telling.Losses = []ledger.Loss{told}
-	r.Push(telling)
+	loss := ledger.Loss{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.Oversize}
+	reporting := r.rec(1, 100)
+	reporting.Losses = []ledger.Loss{loss}
+	r.Push(reporting)
 	r.push(2, 3)
 	wantLost(t, r, "1-1 1 buffer-full", "90-95 6 oversize")
 	if got := r.account.Total(); got != 1 {
@@ -645,7 +645,7 @@ func TestWhatWasToldIsToldAgainWhenItsRecordIsGivenUp(t *testing.T) {
 	}
 }
 
-// watched is a store that looks around before it forgets a record.
+// watched is a store that calls a check before it removes a record.
 type watched struct {
 	*store
 	done func(ref *spool.Ref)
@@ -666,7 +666,7 @@ func TestWhatIsLeftOfARecordIsStoredBeforeTheRecordIsForgotten(t *testing.T) {
 			return
 		}
 		forgotten++
-		if left := s.refs()[1:]; len(left) != 1 || left[0].First != 9 || left[0].Events != 1 {
+		if stored := s.refs()[1:]; len(stored) != 1 || stored[0].First != 9 || stored[0].Events != 1 {
 			t.Errorf("when the record is forgotten, its platform event is not in the store: %v", s.kept())
 		}
 	}}

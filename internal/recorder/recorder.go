@@ -1,5 +1,5 @@
-// Package recorder watches a local Lambda: it notes what was emitted, for an
-// audit, and what the extension itself logged.
+// Package recorder watches a local Lambda. It records the events that were emitted,
+// for an audit, and what the extension itself logged.
 package recorder
 
 import (
@@ -14,129 +14,131 @@ import (
 )
 
 // Recorder watches one sandbox. OnEvent, OnDelivered, OnDropped and Write are for
-// lambdasim.Config's OnEvent, OnDelivered, OnDropped and Stderr. It is safe for concurrent
-// use.
+// lambdasim.Config's OnEvent, OnDelivered, OnDropped and Stderr. It is safe for
+// concurrent use.
 type Recorder struct {
 	extension string
 	types     []string
 
-	mu      sync.Mutex // guards all below
-	emitted []audit.Emitted
-	numbers []uint64        // of the events in emitted
-	taken   map[uint64]bool // events that the extension has acknowledged, by number
-	dropped map[uint64]bool // events that Lambda's relay has dropped, by number
-	failed  int             // POSTs that were not acknowledged, and made again
-	log     bytes.Buffer
+	mu           sync.Mutex // guards all below
+	emitted      []audit.Emitted
+	numbers      []uint64        // of the events in emitted
+	acknowledged map[uint64]bool // events that the extension has acknowledged, by number
+	dropped      map[uint64]bool // events that Lambda's relay has dropped, by number
+	failed       int             // POSTs that were not acknowledged, and were repeated
+	log          bytes.Buffer
 }
 
-// New returns a Witness of what the named extension should receive: events of
-// the given types of telemetry (platform, function, extension).
+// New returns a Recorder of the events that the named extension should receive:
+// those of the given types of telemetry (platform, function, extension).
 func New(extension string, types ...string) *Recorder {
-	return &Recorder{extension: extension, types: types, taken: map[uint64]bool{}, dropped: map[uint64]bool{}}
+	return &Recorder{extension: extension, types: types, acknowledged: map[uint64]bool{}, dropped: map[uint64]bool{}}
 }
 
-// OnEvent notes an event that the extension is to receive.
-func (w *Recorder) OnEvent(e lambdasim.Event) {
+// OnEvent records an event that the extension should receive.
+func (r *Recorder) OnEvent(e lambdasim.Event) {
 	stream, _, _ := strings.Cut(e.Type, ".")
-	if !slices.Contains(w.types, stream) || slices.Contains(e.DroppedFor, w.extension) || e.Only != "" && e.Only != w.extension {
+	if !slices.Contains(r.types, stream) || slices.Contains(e.DroppedFor, r.extension) || e.Only != "" && e.Only != r.extension {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.emitted = append(w.emitted, audit.Emitted{Time: e.Time.UTC().Format(event.TimeFormat), Type: e.Type, Record: string(e.Record)})
-	w.numbers = append(w.numbers, e.Number)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emitted = append(r.emitted, audit.Emitted{Time: e.Time.UTC().Format(event.TimeFormat), Type: e.Type, Record: string(e.Record)})
+	r.numbers = append(r.numbers, e.Number)
 }
 
-// OnDelivered notes what the extension has acknowledged.
-func (w *Recorder) OnDelivered(d lambdasim.Delivery) {
-	if d.Extension != w.extension {
+// OnDelivered records the events that the extension has acknowledged.
+func (r *Recorder) OnDelivered(d lambdasim.Delivery) {
+	if d.Extension != r.extension {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, number := range d.Events {
-		w.taken[number] = true
+		r.acknowledged[number] = true
 	}
-	w.failed += d.FailedPosts
+	r.failed += d.FailedPosts
 }
 
-// OnDropped notes what Lambda's relay has dropped, so that the extension never had
-// it.
-func (w *Recorder) OnDropped(d lambdasim.Delivery) {
-	if d.Extension != w.extension {
+// OnDropped records the events that Lambda's relay has dropped. The extension never
+// received them.
+func (r *Recorder) OnDropped(d lambdasim.Delivery) {
+	if d.Extension != r.extension {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, number := range d.Events {
-		w.dropped[number] = true
+		r.dropped[number] = true
 	}
 }
 
-// Write takes what the processes write, and keeps the lines of Kinetel's own log.
-func (w *Recorder) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// Write receives the output of the processes and keeps the lines of Kinetel's own
+// log.
+func (r *Recorder) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for line := range bytes.Lines(b) {
 		if bytes.Contains(line, []byte(`"logger":"kinetel"`)) {
-			w.log.Write(line)
+			r.log.Write(line)
 		}
 	}
 	return len(b), nil
 }
 
-// Emitted returns what was emitted so far, but for what Lambda's relay has dropped.
-func (w *Recorder) Emitted() (events []audit.Emitted) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, e := range w.emitted {
-		if !w.dropped[w.numbers[i]] {
+// Emitted returns the events that were emitted so far, without those that Lambda's
+// relay has dropped.
+func (r *Recorder) Emitted() (events []audit.Emitted) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, e := range r.emitted {
+		if !r.dropped[r.numbers[i]] {
 			events = append(events, e)
 		}
 	}
 	return events
 }
 
-// Dropped returns what Lambda's relay has dropped.
-func (w *Recorder) Dropped() (events []audit.Emitted) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, e := range w.emitted {
-		if w.dropped[w.numbers[i]] {
+// Dropped returns the events that Lambda's relay has dropped.
+func (r *Recorder) Dropped() (events []audit.Emitted) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, e := range r.emitted {
+		if r.dropped[r.numbers[i]] {
 			events = append(events, e)
 		}
 	}
 	return events
 }
 
-// Acknowledged returns what was emitted so far and the extension has
-// acknowledged, and what it has not. It is for recorders whose OnDelivered is
-// called.
-func (w *Recorder) Acknowledged() (taken, others []audit.Emitted) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, e := range w.emitted {
+// Acknowledged returns the events that were emitted so far: those that the extension
+// has acknowledged, and the others, without those that Lambda's relay has dropped.
+// It works only if OnDelivered is called.
+func (r *Recorder) Acknowledged() (acknowledged, others []audit.Emitted) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, e := range r.emitted {
 		switch {
-		case w.taken[w.numbers[i]]:
-			taken = append(taken, e)
-		case !w.dropped[w.numbers[i]]:
+		case r.acknowledged[r.numbers[i]]:
+			acknowledged = append(acknowledged, e)
+		case !r.dropped[r.numbers[i]]:
 			others = append(others, e)
 		}
 	}
-	return taken, others
+	return acknowledged, others
 }
 
-// FailedPosts returns how many POSTs were made again because the extension did
-// not acknowledge them: of these events there may be two.
-func (w *Recorder) FailedPosts() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.failed
+// FailedPosts returns how many POSTs were repeated because the extension did not
+// acknowledge them. Their events may arrive twice.
+func (r *Recorder) FailedPosts() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
 }
 
 // Log returns the extension's own log so far.
-func (w *Recorder) Log() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.log.String()
+func (r *Recorder) Log() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.String()
 }

@@ -11,8 +11,8 @@ import (
 	"kinetel/internal/version"
 )
 
-// Environment collects what there is to know about an execution environment. It
-// is not safe for concurrent use.
+// Environment collects what is known about an execution environment. It is not
+// safe for concurrent use.
 type Environment struct {
 	cfg     config.Config
 	id      Identity
@@ -20,14 +20,15 @@ type Environment struct {
 	init    initStart
 }
 
-// New returns the Environment of an identity. handler is what register told;
-// empty: nothing.
+// New returns the Environment of an identity. handler is the function's handler from
+// Lambda's answer to register; empty: not known.
 func New(cfg config.Config, id Identity, handler string) *Environment {
 	return &Environment{cfg: cfg, id: id, handler: handler}
 }
 
-// initStart is what of a platform.initStart's or platform.restoreStart's record
-// is told again (AWS documentation, Telemetry API event schema reference).
+// initStart has the members of a platform.initStart's or platform.restoreStart's
+// record that Kinetel reports (AWS documentation, Telemetry API event schema
+// reference).
 type initStart struct {
 	InitializationType string `json:"initializationType"`
 	InstanceID         string `json:"instanceId"` // the log stream's name
@@ -36,16 +37,17 @@ type initStart struct {
 	FunctionARN        string `json:"functionArn"`
 }
 
-// Started takes up what the record of a platform.initStart or
-// platform.restoreStart says.
+// Started records what the record of a platform.initStart or platform.restoreStart
+// says.
 func (e *Environment) Started(record []byte) {
 	next := e.init
-	// A member of an odd type leaves the others.
+	// If a member has the wrong type, the others are still read.
 	_ = json.Unmarshal(record, &next)
 	e.init = next
 }
 
-// attributes are those of OpenTelemetry's resource that lines do not have.
+// attributes are the attributes of the OpenTelemetry resource that lines do not
+// have.
 type attributes struct {
 	Platform   string   `json:"cloud.platform"`
 	ResourceID string   `json:"cloud.resource_id,omitempty"`
@@ -69,8 +71,9 @@ func (e *Environment) attributes() attributes {
 	return a
 }
 
-// logGroups are where CloudWatch Logs keeps the function's lines. Lambda does not
-// say to extensions if it is another one than its default.
+// logGroups returns the log groups with the function's lines in CloudWatch Logs.
+// Lambda does not tell extensions whether the function uses another log group than
+// the default.
 func (e *Environment) logGroups() []string {
 	if len(e.cfg.LogGroups) == 0 && e.id.FunctionName != "" {
 		return []string{"/aws/lambda/" + e.id.FunctionName}
@@ -78,7 +81,7 @@ func (e *Environment) logGroups() []string {
 	return e.cfg.LogGroups
 }
 
-// arn is the function's, without a qualifier.
+// arn returns the function's ARN, without a qualifier.
 func (e *Environment) arn() string {
 	if arn := e.init.FunctionARN; arn != "" {
 		if parts := strings.Split(arn, ":"); len(parts) > 7 { // arn:aws:lambda:region:account:function:name:qualifier
@@ -92,7 +95,7 @@ func (e *Environment) arn() string {
 	return "arn:" + partition(e.id.Region) + ":lambda:" + e.id.Region + ":" + e.id.AccountID + ":function:" + e.id.FunctionName
 }
 
-// partition is the one that a region is in (AWS documentation, ARNs).
+// partition returns the AWS partition of a region (AWS documentation, ARNs).
 func partition(region string) string {
 	switch {
 	case strings.HasPrefix(region, "cn-"):
@@ -103,10 +106,10 @@ func partition(region string) string {
 	return "aws"
 }
 
-// Details returns what formats say of the environment once a record.
+// Details returns what formats write about the environment once in each record.
 func (e *Environment) Details() format.Details {
 	a := e.attributes()
-	text, _ := json.Marshal(a) // strings and numbers only
+	text, _ := json.Marshal(a) // never fails: strings and numbers only
 	details := format.Details{
 		AccountID:  e.id.AccountID,
 		LogStream:  e.init.InstanceID,
@@ -114,12 +117,12 @@ func (e *Environment) Details() format.Details {
 		Attributes: text,
 	}
 	if len(a.LogGroups) > 0 {
-		details.LogGroup = a.LogGroups[0] // the format has room for one
+		details.LogGroup = a.LogGroups[0] // the format has only one
 	}
 	return details
 }
 
-// body is the body of a kinetel.environment.
+// body is the body of a kinetel.environment event.
 type body struct {
 	Kinetel            settings   `json:"kinetel"`
 	Problems           []problem  `json:"problems,omitempty"`
@@ -131,7 +134,7 @@ type body struct {
 	Attributes         attributes `json:"attributes"`
 }
 
-// settings is Kinetel and how it is set up.
+// settings are Kinetel's version and settings.
 type settings struct {
 	Version         string   `json:"version"`
 	Format          string   `json:"format"`
@@ -147,9 +150,9 @@ type settings struct {
 	Report          []string `json:"report"`
 }
 
-// problem is what is wrong with a variable.
+// problem is a problem with an environment variable.
 type problem struct {
-	Severity string `json:"severity"` // that of the line in Kinetel's log
+	Severity string `json:"severity"` // the severity of the line in Kinetel's log
 	Variable string `json:"variable"`
 	Value    string `json:"value,omitempty"`
 	Used     string `json:"used,omitempty"`
@@ -167,7 +170,7 @@ func (e *Environment) problems() (list []problem) {
 	return list
 }
 
-// JSON returns the body of the environment's kinetel.environment.
+// JSON returns the body of the environment's kinetel.environment event.
 func (e *Environment) JSON() []byte {
 	cfg := &e.cfg
 	report := []string{}
@@ -181,7 +184,7 @@ func (e *Environment) JSON() []byte {
 	if kind == "" {
 		kind = string(cfg.Lambda.Initialization)
 	}
-	text, _ := json.Marshal(body{ // strings and numbers only
+	text, _ := json.Marshal(body{ // never fails: strings and numbers only
 		Kinetel: settings{
 			Version:         version.Version,
 			Format:          string(cfg.Format),

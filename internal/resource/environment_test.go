@@ -142,7 +142,7 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 	}
 }
 
-// Without a log at hand, the stream says that settings are not what was meant.
+// The stream reports problems with the settings, so that nobody needs the log.
 func TestAnEnvironmentHasTheProblemsOfItsConfiguration(t *testing.T) {
 	cfg := settings()
 	cfg.Problems = []config.Problem{

@@ -1,6 +1,7 @@
-// Package resource says who telemetry comes from, in the words of OpenTelemetry's
-// semantic conventions for cloud and FaaS resources: on each line as little as
-// tells environments apart, and once an environment all that is known.
+// Package resource describes the source of the telemetry, in the terms of
+// OpenTelemetry's semantic conventions for cloud and FaaS resources. Each line has
+// only what distinguishes environments. One event of each environment has all that
+// is known.
 package resource
 
 import (
@@ -11,18 +12,18 @@ import (
 	"kinetel/internal/event"
 )
 
-// Identity is who the events of an environment come from.
+// Identity identifies the execution environment that events come from.
 type Identity struct {
-	Region          string // where the function runs
-	AccountID       string // empty where Lambda does not tell it
+	Region          string // the function's region
+	AccountID       string // empty if Lambda does not report it
 	FunctionName    string
 	FunctionVersion string
-	EnvironmentID   string             // of this execution environment, drawn at its start
-	Attributes      []config.Attribute // of the user's; a name stands once
+	EnvironmentID   string             // random ID of this execution environment, made at its start
+	Attributes      []config.Attribute // the user's; names are unique
 }
 
-// JSON returns the resource of every line: a JSON object of strings. What it says
-// of itself the user's attributes cannot replace, but for service.name.
+// JSON returns the resource of every line: a JSON object of strings. The user's
+// attributes cannot replace Kinetel's own, except for service.name.
 func (id Identity) JSON() []byte {
 	members := []config.Attribute{
 		{Name: "cloud.provider", Value: "aws"},
@@ -52,7 +53,7 @@ func (id Identity) JSON() []byte {
 		if len(dst) > 1 {
 			dst = append(dst, ',')
 		}
-		// The environment may hold any bytes; a line must be UTF-8.
+		// Environment variables may contain any bytes; a line must be UTF-8.
 		dst = event.AppendQuoted(dst, strings.ToValidUTF8(m.Name, "\uFFFD"))
 		dst = append(dst, ':')
 		dst = event.AppendQuoted(dst, strings.ToValidUTF8(m.Value, "\uFFFD"))

@@ -1,11 +1,11 @@
-// Package scan finds where a JSON value ends and whether it is well formed,
-// and touches nothing. A library's tokenizer costs several times as much for
-// each byte (docs/adr/0003-own-scanner.md), and this runs over every byte that
-// a function logs.
+// Package scan finds where a JSON value ends and whether it is well formed. It
+// changes nothing. A library's tokenizer costs several times as much for each byte
+// (docs/adr/0003-own-scanner.md), and this package scans every byte that a function
+// logs.
 //
-// It follows RFC 8259 except for one thing: bytes above 0x7f inside a string
-// are taken as they are, valid UTF-8 or not, because a function may print
-// anything and its text must stay what it was.
+// It follows RFC 8259 with one exception: it accepts any bytes above 0x7f inside a
+// string, valid UTF-8 or not, because a function may print anything and its text
+// must not change.
 package scan
 
 import "errors"
@@ -13,7 +13,7 @@ import "errors"
 var (
 	// ErrCut means that the text ended inside a value.
 	ErrCut = errors.New("the text ends inside a JSON value")
-	// ErrBad means that no continuation could make it a value.
+	// ErrBad means that the text is not a JSON value, whatever follows it.
 	ErrBad = errors.New("not a JSON value")
 )
 
@@ -21,7 +21,7 @@ var (
 // readers that use Java's Jackson, such as Spark, refuse more than 1,000.
 const MaxDepth = 960
 
-// Space returns the index of the first byte from i that is no white space.
+// Space returns the index of the first byte from i that is not white space.
 func Space(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
@@ -31,11 +31,11 @@ func Space(b []byte, i int) int {
 
 // Value returns the index just after the JSON value that begins at b[i].
 func Value(b []byte, i int) (int, error) {
-	var inObject [MaxDepth / 64]uint64 // a bit a level: object or array
+	var inObject [MaxDepth / 64]uint64 // one bit per level: object or array
 	depth := 0
 
 	for {
-		// Here a value is due.
+		// A value must begin here.
 		if i >= len(b) {
 			return i, ErrCut
 		}
@@ -100,7 +100,7 @@ func Value(b []byte, i int) (int, error) {
 			return i, ErrBad
 		}
 
-		// A value has ended; close what ends with it.
+		// A value has ended. Close the objects and arrays that end after it.
 		for {
 			if depth == 0 {
 				return i, nil
@@ -130,8 +130,8 @@ func Value(b []byte, i int) (int, error) {
 	}
 }
 
-// Name passes a member's name and its colon, and returns the index of the
-// member's value.
+// Name skips the member's name that begins at b[i] and its colon, and returns the
+// index of the member's value.
 func Name(b []byte, i int) (int, error) {
 	if i >= len(b) {
 		return i, ErrCut
@@ -226,7 +226,7 @@ func scanNumber(b []byte, i int) (int, error) {
 	return i, nil
 }
 
-// scanDigits passes one or more digits.
+// scanDigits skips one or more digits.
 func scanDigits(b []byte, i int) (int, error) {
 	if i >= len(b) {
 		return i, ErrCut

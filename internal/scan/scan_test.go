@@ -100,18 +100,18 @@ func TestScannerTellsCutFromBad(t *testing.T) {
 			t.Errorf("%q: ends at %d with %v, want ErrCut at %d", text, end, err, len(text))
 		}
 	}
-	bad := []string{
+	invalid := []string{
 		"]", "}", ",", ":", "a", "+1", "[,", "[1,]", "[1 2", "[1}", `{"a":1]`, `{"a":1,}`, `{"a":1 "`, "{1", "{,", `{"a",`, `{"a"}`, `{"a":}`,
 		"\"\n", `"\x`, `"\u12g`, `"\uz`, "-a", "1.a", "1ea", "1e+a", "01", "trua", "falsE", "nil", "\x00", "\x80", "\"\x1f",
 	}
-	for _, text := range bad {
+	for _, text := range invalid {
 		if _, err := Value([]byte(text), 0); !errors.Is(err, ErrBad) {
 			t.Errorf("%q: %v, want ErrBad", text, err)
 		}
-		// What is bad stays bad whatever comes behind it.
+		// Invalid text stays invalid, whatever follows it.
 		for _, behind := range []string{`"`, `"}]`, "}", "]", "1", " "} {
 			if text == "01" {
-				break // bad as a number of two digits, not by what follows
+				break // invalid as a number of two digits, not because of what follows
 			}
 			if _, err := Value([]byte(text+behind), 0); !errors.Is(err, ErrBad) {
 				t.Errorf("%q: %v, want ErrBad", text+behind, err)
@@ -155,7 +155,7 @@ func TestScannerLimitsDepth(t *testing.T) {
 	if !isValue(wide) {
 		t.Error("a wide value is refused")
 	}
-	// Objects and arrays by turns, over every word of the bit set.
+	// Objects and arrays in turn, over every element of the bit set.
 	turns := []byte(strings.Repeat(`{"a":[`, MaxDepth/2) + strings.Repeat("]}", MaxDepth/2))
 	if !isValue(turns) {
 		t.Error("objects and arrays by turns are refused")

@@ -6,14 +6,16 @@ import (
 )
 
 // Own reports whether the record of an extension event is a line that this
-// extension wrote: a JSON object of which "logger":"kinetel" is a member. Lines
-// of a Log are, and internal/emf's. The record is one JSON value, in any of the
-// forms in which a line may come back: the object itself, however it is spaced;
-// a string that holds it; and what Lambda makes of a line of text where the log
-// format is JSON, {"timestamp":…,"level":…,"message":"…"}.
+// extension wrote: a JSON object with the member "logger":"kinetel", as the lines of
+// a Log and of internal/emf have. The record is one JSON value, in any of the forms
+// in which Lambda may return a line:
+//   - the object itself, with any white space;
+//   - a string that contains it;
+//   - the object that Lambda makes of a text line if the log format is JSON,
+//     {"timestamp":…,"level":…,"message":"…"}.
 //
-// Somebody else's line that has all this in a message or further inside is not
-// taken for ours. For lines without the word it allocates nothing.
+// Own does not accept another extension's line that has all this in a message or in
+// a nested value. It allocates nothing for lines without the word kinetel.
 func Own(record []byte) bool {
 	if !bytes.Contains(record, []byte(nameValue)) {
 		return false
@@ -28,8 +30,8 @@ func Own(record []byte) bool {
 	return ownObject(record, true)
 }
 
-// ownText is Own of a JSON string. Where it holds several lines, all of them have
-// to be ours: nobody else's may get lost.
+// ownText is Own for a JSON string. If the string contains several lines, all of
+// them must be this extension's: no other line may get lost.
 func ownText(quoted []byte, mayWrap bool) bool {
 	var text string
 	if json.Unmarshal(quoted, &text) != nil {
@@ -47,13 +49,13 @@ func ownText(quoted []byte, mayWrap bool) bool {
 	return own
 }
 
-// ownObject is Own of the text of one object, of which the end may be missing: a
-// line can be cut short.
+// ownObject is Own for the text of one object. The end of the text may be missing,
+// because Lambda may truncate a line.
 func ownObject(text []byte, mayWrap bool) bool {
 	if text[0] != '{' {
 		return false
 	}
-	var logger, stamp, message []byte // values, where there are any
+	var logger, stamp, message []byte // the members' values; nil: no such member
 	for rest := trim(text[1:]); len(rest) > 0; rest = trim(rest[1:]) {
 		if rest[0] != '"' {
 			return false
@@ -99,8 +101,8 @@ func ownObject(text []byte, mayWrap bool) bool {
 	return mayWrap && len(stamp) > 0 && len(message) > 0 && message[0] == '"' && ownText(message, false)
 }
 
-// valueEnd returns where a member's value ends: before the comma or brace that
-// follows it, or with the text.
+// valueEnd returns the index of the end of a member's value: that of the comma or
+// bracket that follows it, or of the end of the text.
 func valueEnd(text []byte) int {
 	depth := 0
 	for i := 0; i < len(text); i++ {
@@ -123,8 +125,8 @@ func valueEnd(text []byte) int {
 	return len(text)
 }
 
-// stringEnd returns the length of the JSON string that the text begins with, or
-// of the text where it does not end.
+// stringEnd returns the length of the JSON string that the text begins with, or the
+// length of the text if the string has no end.
 func stringEnd(text []byte) int {
 	for i := 1; i < len(text); i++ {
 		switch text[i] {

@@ -174,7 +174,7 @@ func TestWhatTheLogWritesIsAlwaysOwn(t *testing.T) {
 				rt.Errorf("%s: %s is not taken for ours", name, record)
 			}
 		}
-		// In somebody else's mouth it is not ours.
+		// Inside another extension's line it is not an own line.
 		theirs := `{"time":"t","logger":"other","msg":` + quoted(line) + `,"line":` + line + `}`
 		for _, record := range []string{theirs, quoted(theirs), quoted("other: " + line)} {
 			if selflog.Own([]byte(record)) {

@@ -11,19 +11,20 @@ import (
 )
 
 const (
-	// quiet is how long a problem that was written is only counted.
+	// quiet is how long the lines of a problem are only counted after one was
+	// written.
 	quiet = 10 * time.Minute
 	// maxProblems is how many problems are remembered.
 	maxProblems = 64
-	// maxName is how much of each of its texts a problem is known by, in bytes.
+	// maxName is how many bytes of each of its texts identify a problem.
 	maxName = 512
-	// maxTold is how many problems a closing line names, the most frequent
-	// first, and maxToldName how much of each text it gives.
-	maxTold     = 16
-	maxToldName = 128
+	// maxSummaries is how many problems the line of Close lists, the most
+	// frequent first, and maxSummaryText how many bytes of each text it has.
+	maxSummaries   = 16
+	maxSummaryText = 128
 )
 
-// problem is what makes two lines the same problem.
+// problem identifies a problem: two lines with the same values are the same problem.
 type problem struct {
 	level   slog.Level
 	message string
@@ -31,7 +32,7 @@ type problem struct {
 	problem string
 }
 
-// name takes what an attribute says about which problem it is.
+// name sets class or problem, if the attribute is one of them.
 func (p *problem) name(a slog.Attr) {
 	switch a.Key {
 	case "class":
@@ -41,30 +42,31 @@ func (p *problem) name(a slog.Attr) {
 	}
 }
 
-// clip returns a text as far as a problem is known by it.
+// clip returns the part of a text that identifies a problem.
 func clip(s string) string {
 	if len(s) <= maxName {
 		return s
 	}
-	return strings.Clone(s[:maxName]) // the rest need not be kept
+	return strings.Clone(s[:maxName]) // a copy, so that the rest can be freed
 }
 
-// problems are the problems that were seen of late. The zero value has none.
+// problems are the problems seen last. The zero value has none.
 type problems struct {
 	mu    sync.Mutex
 	known map[problem]*sighting
 	turns uint64
 }
 
-// sighting is what is known of a problem.
+// sighting is the state of a problem.
 type sighting struct {
-	written time.Time // by the wall clock
-	turn    uint64    // when it was seen last, among the problems
-	held    int       // lines since written
+	written    time.Time // when a line was last written, by the wall clock
+	turn       uint64    // orders the problems by when they were last seen
+	suppressed int       // lines that were suppressed and not reported since
 }
 
-// seen takes a line. It tells whether to write it, and how many lines of this
-// problem, and of one that is forgotten for it, were held back untold.
+// seen counts a line. It returns whether to write the line, and how many suppressed
+// lines are not reported yet: repeated of this problem, and others of a problem
+// that was forgotten to make room for it.
 func (ps *problems) seen(p problem) (write bool, repeated, others int) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -79,19 +81,20 @@ func (ps *problems) seen(p problem) (write bool, repeated, others int) {
 	}
 	ps.turns++
 	s.turn = ps.turns
-	// An age below nothing means that the clock was put back.
+	// A negative age means that the clock was set back.
 	if age := now.Sub(s.written); age >= 0 && age < quiet {
-		s.held++
+		s.suppressed++
 		return false, 0, 0
 	}
-	repeated, s.held = s.held, 0
+	repeated, s.suppressed = s.suppressed, 0
 	s.written = now
 	return true, repeated, others
 }
 
-// makeRoom makes room for one more problem. Where the one that was seen longest
-// ago has to go, it returns how many of its lines nobody was told of.
-func (ps *problems) makeRoom() (untold int) {
+// makeRoom makes room for one more problem. If it has to forget the problem that was
+// seen longest ago, it returns how many of that problem's suppressed lines were not
+// reported.
+func (ps *problems) makeRoom() (suppressed int) {
 	if ps.known == nil {
 		ps.known = make(map[problem]*sighting)
 	}
@@ -105,13 +108,13 @@ func (ps *problems) makeRoom() (untold int) {
 			oldest, least = p, s.turn
 		}
 	}
-	untold = ps.known[oldest].held
+	suppressed = ps.known[oldest].suppressed
 	delete(ps.known, oldest)
-	return untold
+	return suppressed
 }
 
-// told is a problem in a closing line.
-type told struct {
+// summary is a problem in the line of Close.
+type summary struct {
 	Level    string `json:"level"`
 	Message  string `json:"msg"`
 	Class    string `json:"class,omitempty"`
@@ -119,36 +122,36 @@ type told struct {
 	Repeated int    `json:"repeated"`
 }
 
-// untold returns how many lines were held back that nobody was told of, by
-// problem, and forgets their number. Others are of problems that there is no room
-// for.
-func (ps *problems) untold() (total int, list []told, others int) {
+// summarize returns how many suppressed lines were not reported yet, in total and by
+// problem, and resets the counts. others counts the lines of problems that the list
+// has no room for.
+func (ps *problems) summarize() (total int, list []summary, others int) {
 	ps.mu.Lock()
 	for p, s := range ps.known {
-		if s.held > 0 {
-			list = append(list, told{
+		if s.suppressed > 0 {
+			list = append(list, summary{
 				Level: p.level.String(), Message: short(p.message), Class: short(p.class), Problem: short(p.problem),
-				Repeated: s.held,
+				Repeated: s.suppressed,
 			})
-			total += s.held
-			s.held = 0
+			total += s.suppressed
+			s.suppressed = 0
 		}
 	}
 	ps.mu.Unlock()
-	order.By(list, func(a, b told) int {
+	order.By(list, func(a, b summary) int {
 		return cmp.Or(cmp.Compare(b.Repeated, a.Repeated), cmp.Compare(a.Message, b.Message),
 			cmp.Compare(a.Class, b.Class), cmp.Compare(a.Problem, b.Problem), cmp.Compare(a.Level, b.Level))
 	})
-	for _, t := range list[min(len(list), maxTold):] {
-		others += t.Repeated
+	for _, s := range list[min(len(list), maxSummaries):] {
+		others += s.Repeated
 	}
-	return total, list[:min(len(list), maxTold)], others
+	return total, list[:min(len(list), maxSummaries)], others
 }
 
-// short returns a text as far as a closing line tells it.
+// short returns the part of a text that the line of Close has.
 func short(s string) string {
-	if len(s) <= maxToldName {
+	if len(s) <= maxSummaryText {
 		return s
 	}
-	return strings.ToValidUTF8(s[:maxToldName], "") + "…"
+	return strings.ToValidUTF8(s[:maxSummaryText], "") + "…"
 }

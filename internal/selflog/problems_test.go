@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A clock that was put back must not silence a problem until it has caught up.
-// What a freeze does to the monotonic clock cannot be had in a test.
+// A clock that was set back must not suppress a problem until it has caught up. A
+// test cannot reproduce what a freeze does to the monotonic clock.
 func TestTheClockIsPutBack(t *testing.T) {
 	var ps problems
 	p := problem{message: "no"}

@@ -1,9 +1,9 @@
-// Package selflog is the extension's own log: JSON lines, told apart from the
-// function's by a member. A problem that comes again and again is written now
-// and then and counted in between, because every line costs the function's
-// owner money, and because with the telemetry type extension the lines come
-// back as events: a line an event would never end (AWS documentation, Telemetry
-// API).
+// Package selflog is the extension's own log: JSON lines with a member that
+// distinguishes them from the function's. A problem that repeats is written once
+// in a while and counted in between. There are two reasons: every line costs the
+// function's owner money, and with the telemetry type extension the lines come back
+// as events, so a line for each event would be an endless loop (AWS documentation,
+// Telemetry API).
 package selflog
 
 import (
@@ -21,54 +21,54 @@ const (
 	othersKey   = "repeated_others"
 )
 
-// Log writes lines to one writer and knows what it has held back.
+// Log writes lines to one writer and counts the lines that it suppresses.
 type Log struct {
-	base     slog.Handler // without attributes but the name
+	base     slog.Handler // with the name as its only attribute
 	problems problems
 }
 
 // New returns a Log that writes lines of a level and above. It writes each line
-// in one call of Write and takes no notice of its error: there is nobody to tell.
+// in one call of Write and ignores the error: there is no place to report it.
 func New(w io.Writer, level slog.Level) *Log {
 	base := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	return &Log{base: base.WithAttrs([]slog.Attr{slog.String(nameKey, nameValue)})}
 }
 
 // Logger returns the logger that the extension uses. Its lines are slog's, with
-// "logger":"kinetel" as the first attribute; that name is taken.
+// "logger":"kinetel" as the first attribute; that name is reserved.
 //
-// A line of Warn and above is a problem. It is known by its level, its message
-// and its attributes "class" and "problem"; what else it tells may differ. A
-// problem is written at most once in ten minutes. The line that is written next
-// has "repeated", the number of lines that were held back since the last one.
-// Where so many problems come that some are forgotten, the line that made one be
-// forgotten has "repeated_others", the number of that one's lines that nobody
-// was told of.
+// A line of Warn and above is a problem. Its level, its message and its attributes
+// "class" and "problem" identify the problem; other attributes may differ. A
+// problem is written at most once in ten minutes. Its next line has "repeated", the
+// number of lines that were suppressed since the last one. If there are too many
+// problems, the Log forgets the one seen longest ago; the line for which it was
+// forgotten has "repeated_others", the number of its suppressed lines that were not
+// reported yet.
 func (l *Log) Logger() *slog.Logger { return slog.New(&handler{log: l, next: l.base}) }
 
-// Close tells how often problems came that were held back and that no line has
-// told of yet, if there are any, in one line of level Warn. The Log goes on to
-// work, and the next Close tells what came after this one.
+// Close reports the suppressed lines that no line has reported yet, if there are
+// any, by problem in one line of level Warn. The Log stays usable: the next Close
+// reports the lines after this one.
 func (l *Log) Close() {
-	total, told, others := l.problems.untold()
+	total, summaries, others := l.problems.summarize()
 	if total == 0 {
 		return
 	}
 	r := slog.NewRecord(time.Now(), slog.LevelWarn, "problems that were told before came again", 0)
-	r.AddAttrs(slog.Int(repeatedKey, total), slog.Any("problems", told))
+	r.AddAttrs(slog.Int(repeatedKey, total), slog.Any("problems", summaries))
 	if others > 0 {
 		r.AddAttrs(slog.Int(othersKey, others))
 	}
-	_ = l.base.Handle(context.Background(), r) // whatever the level: it may count lines of Error
+	_ = l.base.Handle(context.Background(), r) // even if the level is above Warn: the lines may be of level Error
 }
 
-// handler is a slog.Handler before slog's own, which all loggers of a Log share
-// their problems by.
+// handler is the slog.Handler of all loggers of a Log, in front of slog's own. The
+// handlers of a Log share its problems.
 type handler struct {
 	log            *Log
 	next           slog.Handler
-	class, problem string                            // of With
-	derive         []func(slog.Handler) slog.Handler // what made next of log.base
+	class, problem string                            // from the attributes of Logger.With
+	derive         []func(slog.Handler) slog.Handler // the steps that made next from log.base
 }
 
 func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
@@ -88,13 +88,13 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	if !write {
 		return nil
 	}
-	// No lock of ours is held here: a writer that is stuck keeps lines from
-	// being written, not from being counted.
+	// The lock of problems is not held here: a writer that blocks keeps lines from
+	// being written, but not from being counted.
 	return h.counted(repeated, others).Handle(ctx, r)
 }
 
-// counted returns next with counts as attributes beside the name, outside of any
-// group.
+// counted returns next with the counts as attributes next to the name, outside of
+// any group.
 func (h *handler) counted(repeated, others int) slog.Handler {
 	var counts []slog.Attr
 	if repeated > 0 {
@@ -130,6 +130,7 @@ func (h *handler) WithGroup(name string) slog.Handler {
 	return h.with(func(next slog.Handler) slog.Handler { return next.WithGroup(name) })
 }
 
+// with returns a copy of h with f applied to its next handler.
 func (h *handler) with(f func(slog.Handler) slog.Handler) *handler {
 	with := *h
 	with.next = f(h.next)

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// page is where a log writes to. It keeps what each call of Write was given.
+// page is a log's writer. It keeps the argument of each call of Write.
 type page struct {
 	mu     sync.Mutex
 	writes []string
@@ -54,9 +54,9 @@ func (p *page) lines(t interface{ Fatalf(string, ...any) }) []map[string]any {
 	return lines
 }
 
-// told gives what the lines say, one text a line: the message, and the counts
-// where there are any.
-func (p *page) told(t interface{ Fatalf(string, ...any) }) []string {
+// summaries returns a text for each line: the message, and the counts if there are
+// any.
+func (p *page) summaries(t interface{ Fatalf(string, ...any) }) []string {
 	var all []string
 	for _, line := range p.lines(t) {
 		s := fmt.Sprint(line["msg"])
@@ -72,7 +72,7 @@ func (p *page) told(t interface{ Fatalf(string, ...any) }) []string {
 
 func wants(t *testing.T, p *page, lines ...string) {
 	t.Helper()
-	if diff := cmp.Diff(lines, p.told(t)); diff != "" {
+	if diff := cmp.Diff(lines, p.summaries(t)); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
 }
@@ -110,7 +110,7 @@ func TestAProblemIsWrittenOnceInTenMinutesAndCountedBetween(t *testing.T) {
 		log := selflog.New(p, slog.LevelWarn).Logger()
 		log.Warn("no room", "bytes", 1)
 		for i := range 5 {
-			log.Warn("no room", "bytes", i) // what else it tells makes no other problem
+			log.Warn("no room", "bytes", i) // other attributes do not make it another problem
 		}
 		time.Sleep(10*time.Minute - time.Nanosecond)
 		log.Warn("no room")
@@ -123,7 +123,7 @@ func TestAProblemIsWrittenOnceInTenMinutesAndCountedBetween(t *testing.T) {
 		log.Warn("no room")
 		wants(t, p, "no room", "no room repeated=6", "no room repeated=1")
 		time.Sleep(10 * time.Minute)
-		log.Warn("no room") // nothing was held back: no count
+		log.Warn("no room") // no line was suppressed: no count
 		wants(t, p, "no room", "no room repeated=6", "no room repeated=1", "no room")
 	})
 }
@@ -182,8 +182,8 @@ func TestInfoAndDebugAreNeverHeldBack(t *testing.T) {
 	}
 }
 
-// A handler with attributes and an open group tells the count where all lines
-// have it.
+// A handler with attributes and an open group writes the count in the same place as
+// in all lines.
 func TestTheCountStandsOutsideOfGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &page{}
@@ -222,7 +222,7 @@ func TestLoggersShareTheirProblems(t *testing.T) {
 	})
 }
 
-// A handler is asked for a group without a name by who calls it without a Logger.
+// A caller without a Logger may ask a handler for a group without a name.
 func TestAGroupWithoutANameIsNone(t *testing.T) {
 	p := &page{}
 	slog.New(selflog.New(p, slog.LevelWarn).Logger().Handler().WithGroup("")).Warn("no", "n", 1)
@@ -237,7 +237,7 @@ func TestCloseTellsWhatWasHeldBackOnce(t *testing.T) {
 	log.Close()
 	log.Logger().Warn("told")
 	log.Close()
-	wants(t, p, "told") // nothing was held back, nothing is said
+	wants(t, p, "told") // no line was suppressed, so Close reports nothing
 
 	log.Logger().Warn("told")
 	for range 3 {
@@ -258,7 +258,7 @@ func TestCloseTellsWhatWasHeldBackOnce(t *testing.T) {
 		t.Errorf("line %v, want a WARN of kinetel", last)
 	}
 
-	log.Logger().Warn("told") // a Log lives on
+	log.Logger().Warn("told") // the Log stays usable
 	log.Close()
 	if got := p.lines(t); len(got) != 4 || got[3]["repeated"] != 1.0 {
 		t.Errorf("lines %q, want a fourth that tells of one more", p.writes)
@@ -311,8 +311,8 @@ func TestTheProblemSeenLongestAgoIsForgottenAndItsCountTold(t *testing.T) {
 	}
 	warn(0) // now p1 was seen longest ago
 	warn(64)
-	told := p.told(t)
-	if got := told[len(told)-1]; got != "p64 repeated_others=1" {
+	lines := p.summaries(t)
+	if got := lines[len(lines)-1]; got != "p64 repeated_others=1" {
 		t.Errorf("the 65th problem is told as %q, want with the count of the forgotten one", got)
 	}
 	warn(0) // still known
@@ -320,14 +320,14 @@ func TestTheProblemSeenLongestAgoIsForgottenAndItsCountTold(t *testing.T) {
 		t.Errorf("%d lines, want 65: a problem seen of late was forgotten", got)
 	}
 	warn(1) // was forgotten; p2 goes
-	told = p.told(t)
-	if got := told[len(told)-1]; got != "p1 repeated_others=1" {
+	lines = p.summaries(t)
+	if got := lines[len(lines)-1]; got != "p1 repeated_others=1" {
 		t.Errorf("the forgotten problem is told as %q, want anew", got)
 	}
 }
 
-// Whatever comes: every line of Warn and above is written or told of by a count,
-// and no problem that is remembered is written twice in ten minutes.
+// In any sequence of lines, every line of Warn and above is written or counted, and
+// no problem that is remembered is written twice in ten minutes.
 func TestNothingIsDroppedSilently(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		problems := rapid.SampledFrom([]int{3, 64, 90}).Draw(rt, "problems")
@@ -426,7 +426,7 @@ type valuer struct {
 
 func (v valuer) LogValue() slog.Value { return slog.StringValue(v.text) }
 
-// panicky panics where it is asked for its text.
+// panicky panics when it is asked for its text.
 type panicky struct{}
 
 func (panicky) Error() string { panic("no text") }

@@ -63,7 +63,7 @@ func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
 				r.kinesis.become(accept)
 				time.Sleep(36 * time.Second)
 				want(t, r, 0)
-				// The next trouble counts from its own beginning.
+				// The next outage counts from its own beginning.
 				r.kinesis.become(fail)
 				time.Sleep(time.Hour)
 				want(t, r, 0)
@@ -133,16 +133,16 @@ func TestAfterARestoreNothingOldIsUsed(t *testing.T) {
 				tt.before(r)
 				r.Restored()
 				synctest.Wait()
-				if len(r.kinesis.times()) != tt.want || len(r.kinesis.dropped()) > 0 || len(r.kinesis.renewed()) > 0 {
+				if len(r.kinesis.times()) != tt.want || len(r.kinesis.dropped()) > 0 || len(r.kinesis.invalidated()) > 0 {
 					t.Errorf("%d requests, connections dropped after %v, credentials renewed after %v, before there is anything to send",
-						len(r.kinesis.times()), r.kinesis.dropped(), r.kinesis.renewed())
+						len(r.kinesis.times()), r.kinesis.dropped(), r.kinesis.invalidated())
 				}
 				for seq := range uint64(3) {
 					r.push(10 + seq)
 					synctest.Wait()
 				}
 				want := []int{tt.want} // once
-				if diff := cmp.Diff([][]int{want, want}, [][]int{r.kinesis.dropped(), r.kinesis.renewed()}); diff != "" {
+				if diff := cmp.Diff([][]int{want, want}, [][]int{r.kinesis.dropped(), r.kinesis.invalidated()}); diff != "" {
 					t.Errorf("after requests, connections were dropped and credentials renewed (-want +got):\n%s", diff)
 				}
 			})
@@ -166,7 +166,7 @@ func TestAfterARestoreNothingOldIsUsed(t *testing.T) {
 			synctest.Wait()
 			r.Restored()
 			time.Sleep(2 * time.Second)
-			if diff := cmp.Diff([][]int{{1}, {1}}, [][]int{r.kinesis.dropped(), r.kinesis.renewed()}); diff != "" || r.waiting() > 0 {
+			if diff := cmp.Diff([][]int{{1}, {1}}, [][]int{r.kinesis.dropped(), r.kinesis.invalidated()}); diff != "" || r.waiting() > 0 {
 				t.Errorf("after requests, connections were dropped and credentials renewed (-want +got):\n%s", diff)
 			}
 		})
@@ -188,7 +188,7 @@ func TestCredentialsAreRenewedBeforeTheSecondTry(t *testing.T) {
 				r := start(t, tt.script...)
 				r.push(1)
 				time.Sleep(forever)
-				if diff := cmp.Diff(tt.want, r.kinesis.renewed()); diff != "" || r.waiting() > 0 {
+				if diff := cmp.Diff(tt.want, r.kinesis.invalidated()); diff != "" || r.waiting() > 0 {
 					t.Errorf("%d records wait; credentials were renewed after requests (-want +got):\n%s", r.waiting(), diff)
 				}
 			})

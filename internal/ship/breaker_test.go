@@ -293,7 +293,7 @@ func TestARecoveryThatFailsIsAnOutageAgain(t *testing.T) {
 			t.Errorf("the one after that came after %s", pause)
 		}
 		time.Sleep(forever)
-		if diff := cmp.Diff([]string{"ERROR transient", "WARN"}, outlines(r.log.told())); diff != "" {
+		if diff := cmp.Diff([]string{"ERROR transient", "WARN"}, outlines(r.log.visible())); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
 	})
@@ -333,8 +333,7 @@ func TestABacklogIsNotPacedForWhoHasOnlySoMuchTime(t *testing.T) {
 	})
 }
 
-// hold is a Flush of one more record that ends with an error, or none, after
-// exactly so long.
+// hold flushes one more record and checks the error and the exact time that it takes.
 func (r *rig) hold(t *testing.T, seq uint64, atMost time.Duration, want error, takes time.Duration) {
 	t.Helper()
 	r.push(seq)
@@ -369,8 +368,8 @@ func TestNobodyIsHeldAfterTwoHoldsInWhichNothingWentThrough(t *testing.T) {
 	})
 }
 
-// A Kinesis that answers, but later than anybody waits, is not waited for again
-// and again: it is tried twice a minute.
+// If Kinesis answers, but later than a hold may last, there are only two holds a
+// minute.
 func TestNobodyIsHeldForAKinesisThatIsSlowerThanAHold(t *testing.T) {
 	const most, slow = 200 * time.Millisecond, 1500 * time.Millisecond
 	for _, tt := range []struct {
@@ -380,7 +379,7 @@ func TestNobodyIsHeldForAKinesisThatIsSlowerThanAHold(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := start(t, in(slow, accept))
-				var held []time.Duration // when a hold in vain began
+				var held []time.Duration // when an unproductive hold began
 				seq := uint64(0)
 				for ; time.Since(r.began) < 10*time.Minute; seq++ {
 					r.push(seq)
@@ -401,10 +400,10 @@ func TestNobodyIsHeldForAKinesisThatIsSlowerThanAHold(t *testing.T) {
 						t.Errorf("three holds in vain within %s: at %v", pause, held[i:i+3])
 					}
 				}
-				if taken := len(r.kinesis.accepted()); uint64(taken) < seq-10 || len(r.log.told()) > 0 {
-					t.Errorf("%d records of %d went through meanwhile; log: %v", taken, seq, r.log.told())
+				if taken := len(r.kinesis.accepted()); uint64(taken) < seq-10 || len(r.log.visible()) > 0 {
+					t.Errorf("%d records of %d went through meanwhile; log: %v", taken, seq, r.log.visible())
 				}
-				r.flushInVain(t, most)
+				r.exhaustHolds(t, most)
 				time.Sleep(2 * slow) // nothing is in flight any more
 				r.kinesis.become(in(most, accept))
 				r.push(seq)
@@ -420,8 +419,9 @@ func TestNobodyIsHeldForAKinesisThatIsSlowerThanAHold(t *testing.T) {
 	}
 }
 
-// flushInVain brings it about that nobody is held for a Kinesis that is slow.
-func (r *rig) flushInVain(t *testing.T, most time.Duration) {
+// exhaustHolds makes unproductive holds for a slow Kinesis until there are no more
+// holds.
+func (r *rig) exhaustHolds(t *testing.T, most time.Duration) {
 	t.Helper()
 	for n := uint64(0); n < 2 && !r.Unavailable(); n++ {
 		r.push(1_000_000 + n)
@@ -432,14 +432,14 @@ func (r *rig) flushInVain(t *testing.T, most time.Duration) {
 	}
 }
 
-// What one hold had is no measure of what others have: an answer within the
-// longest of those that were in vain is worth waiting for.
+// Holds may have different times: an answer within the longest of the unproductive
+// holds is worth waiting for.
 func TestAShortHoldInVainDoesNotEndTheHoldingForGood(t *testing.T) {
 	const most = 500 * time.Millisecond
 	for _, tt := range []struct {
-		name string
-		vain func(t *testing.T, r *rig)
-		over time.Duration // when it is known that answers are fast again, at the latest
+		name         string
+		unproductive func(t *testing.T, r *rig)
+		over         time.Duration // the latest time at which it is known that answers are fast again
 	}{
 		{"two that are long", func(t *testing.T, r *rig) {
 			r.hold(t, 1, most, context.DeadlineExceeded, most)
@@ -456,7 +456,7 @@ func TestAShortHoldInVainDoesNotEndTheHoldingForGood(t *testing.T) {
 		{"both have next to none", func(t *testing.T, r *rig) {
 			r.hold(t, 1, time.Millisecond, context.DeadlineExceeded, time.Millisecond)
 			r.hold(t, 2, time.Millisecond, context.DeadlineExceeded, time.Millisecond)
-		}, 61 * time.Second}, // nobody knows how long others have
+		}, 61 * time.Second}, // other holds may have more time
 		{"one that a refusal ends", func(t *testing.T, r *rig) {
 			r.kinesis.become(in(2*time.Second, deny))
 			r.hold(t, 1, most, context.DeadlineExceeded, most)
@@ -475,7 +475,7 @@ func TestAShortHoldInVainDoesNotEndTheHoldingForGood(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := start(t, in(4*time.Second, accept))
-				tt.vain(t, r)
+				tt.unproductive(t, r)
 				r.kinesis.become(in(30*time.Millisecond, accept))
 				for seq := uint64(10); time.Since(r.began) < tt.over; seq++ {
 					r.push(seq)
@@ -570,15 +570,15 @@ func TestAThawBreaksAStaleRequestOff(t *testing.T) {
 				}
 				time.Sleep(2 * time.Second)
 				stats := r.Stats()
-				if r.waiting() > 0 || stats.Unknown != tt.unknown || stats.Retried != 1 || stats.Requests != 2 || len(r.log.told()) > 0 {
-					t.Errorf("stats: %+v; log: %v", stats, r.log.told())
+				if r.waiting() > 0 || stats.Unknown != tt.unknown || stats.Retried != 1 || stats.Requests != 2 || len(r.log.visible()) > 0 {
+					t.Errorf("stats: %+v; log: %v", stats, r.log.visible())
 				}
 			})
 		})
 	}
 }
 
-// Who is thawed twice has the second request broken off only when it is as old.
+// A second thaw cancels the second request only if that is as old.
 func TestAThawBreaksOffOnlyTheRequestThatItMeant(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, in(2100*time.Millisecond, accept), in(time.Second, accept))
@@ -606,7 +606,7 @@ func TestAThawSendsWhatWaits(t *testing.T) {
 	})
 }
 
-// Who waits has no time for a request that may be dead.
+// A caller that waits has no time for a request that may be dead.
 func TestWhoWaitsBreaksAStaleRequestOff(t *testing.T) {
 	const grace = 50 * time.Millisecond
 	for _, tt := range []struct {
@@ -662,8 +662,8 @@ func TestWhoWaitsBreaksAStaleRequestOff(t *testing.T) {
 	})
 }
 
-// A request that is broken off may have landed, and would be made again by the
-// next process.
+// Kinesis may have stored the records of a cancelled request, and the next process
+// would send them again.
 func TestADrainBeginsNoRequestWhoseAnswerWouldComeTooLate(t *testing.T) {
 	for range 20 {
 		bubble(t, func(t *testing.T) {
@@ -673,8 +673,8 @@ func TestADrainBeginsNoRequestWhoseAnswerWouldComeTooLate(t *testing.T) {
 				t.Errorf("Drain returned %v", err)
 			}
 			times := r.kinesis.times()
-			if left := r.began.Add(2 * time.Second).Sub(times[len(times)-1]); left < 220*time.Millisecond || len(times) < 5 {
-				t.Errorf("the last of %d requests was begun %s before the end", len(times), left)
+			if rest := r.began.Add(2 * time.Second).Sub(times[len(times)-1]); rest < 220*time.Millisecond || len(times) < 5 {
+				t.Errorf("the last of %d requests was begun %s before the end", len(times), rest)
 			}
 		})
 	}
@@ -939,8 +939,8 @@ func TestTroubleSaysWhyRecordsWait(t *testing.T) {
 	})
 }
 
-// Nobody knows what Kinesis will do. But a probe comes at least every 30 s, so
-// that an end of the trouble is noticed, and holds nobody up before.
+// Whatever Kinesis does, the shipper sends a probe at least every 30 s. So it
+// notices the end of an outage, and there is no hold before.
 func TestAnOutageOfAnyKindIsOverHalfAMinuteAfterItsEnd(t *testing.T) {
 	for name, failure := range map[string]answer{
 		"throttled": throttle, "each throttled": throttleEach, "fails": fail, "denied": deny, "expired": expired,

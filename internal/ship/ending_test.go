@@ -169,7 +169,7 @@ func TestAShutdownSendsFewCopiesWhenAnswersAreLost(t *testing.T) {
 	}
 }
 
-// So it is for whoever is held, again and again.
+// The same holds for repeated holds.
 func TestHoldsSendFewCopiesWhenAnswersAreLost(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var k *fakeKinesis

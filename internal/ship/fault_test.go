@@ -21,10 +21,10 @@ import (
 	"kinetel/internal/spool"
 )
 
-// broken is a fault of ours.
+// broken panics.
 func broken(context.Context, []*pack.Record) ([]kinesis.Result, error) { panic("a hole in the floor") }
 
-// brokenAfter is one after Kinesis has taken the records.
+// brokenAfter panics after Kinesis has taken the records.
 func (r *rig) brokenAfter(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 	r.kinesis.mu.Lock()
 	defer r.kinesis.mu.Unlock()
@@ -34,9 +34,9 @@ func (r *rig) brokenAfter(ctx context.Context, records []*pack.Record) ([]kinesi
 	panic("a hole in the floor")
 }
 
-// faults are the lines of the log that tell of a panic.
+// faults returns the entries of the log that report a panic.
 func (l *logbook) faults() (found []entry) {
-	for _, e := range l.told() {
+	for _, e := range l.visible() {
 		if e.message == "a fault in Kinetel; the function runs on" {
 			found = append(found, e)
 		}
@@ -44,7 +44,7 @@ func (l *logbook) faults() (found []entry) {
 	return found
 }
 
-// running fails the test where Run has ended.
+// running fails the test if Run has ended.
 func (r *rig) running(t *testing.T) {
 	t.Helper()
 	select {
@@ -70,14 +70,14 @@ func TestAPutterThatPanicsLosesNothing(t *testing.T) {
 			t.Errorf("it took %s; unavailable: %t, behind: %s", took, r.Unavailable(), r.Behind())
 		}
 		faults := r.log.faults()
-		if len(faults) != 1 || len(r.log.told()) != 1 || faults[0].level != slog.LevelError {
-			t.Fatalf("log: %v", r.log.told())
+		if len(faults) != 1 || len(r.log.visible()) != 1 || faults[0].level != slog.LevelError {
+			t.Fatalf("log: %v", r.log.visible())
 		}
 		attrs := faults[0].attrs
 		if stack, _ := attrs["stack"].(string); attrs["problem"] != "send records" || attrs["panic"] != "a hole in the floor" || !strings.Contains(stack, "ship_test.broken") {
 			t.Errorf("the fault is told as %v", attrs)
 		}
-		// Nobody knows what became of the request.
+		// The outcome of the request is unknown.
 		if stats := r.Stats(); stats.Unknown != 1 || stats.Requests != 2 || stats.Retried != 3 || stats.Records != 3 {
 			t.Errorf("stats: %+v", stats)
 		}
@@ -148,17 +148,17 @@ func TestAPutterThatPanicsInADrainDoesNotEndIt(t *testing.T) {
 			r.stop()
 			one := rec(1)
 			one.Origin = r.origin
-			if left := r.Last(t.Context(), []*pack.Record{one}); len(left) != 1 {
-				t.Errorf("%d records are left, want the one", len(left))
+			if failed := r.Last(t.Context(), []*pack.Record{one}); len(failed) != 1 {
+				t.Errorf("%d records are left, want the one", len(failed))
 			}
 		})
 	})
 }
 
-// brittle is a Putter that panics in other methods, as often as it is told.
+// brittle is a Putter that panics in other methods, as often as its fields say.
 type brittle struct {
 	*fakeKinesis
-	idle, renew int // how often yet
+	idle, invalidate int // panics to come
 }
 
 func (b *brittle) CloseIdle() {
@@ -170,8 +170,8 @@ func (b *brittle) CloseIdle() {
 }
 
 func (b *brittle) InvalidateCredentials() {
-	if b.renew > 0 {
-		b.renew--
+	if b.invalidate > 0 {
+		b.invalidate--
 		panic("InvalidateCredentials")
 	}
 	b.fakeKinesis.InvalidateCredentials()
@@ -185,9 +185,9 @@ func TestAPutterMayPanicAnywhere(t *testing.T) {
 		tried  bool // before it panics
 	}{
 		{"before a request, with connections", brittle{idle: 1}, []answer{accept}, false},
-		{"before a request, with the keys", brittle{renew: 1}, []answer{accept}, false},
+		{"before a request, with the keys", brittle{invalidate: 1}, []answer{accept}, false},
 		{"between two tries, with connections", brittle{idle: 1}, []answer{breakOff(true), accept}, true},
-		{"between two tries, with the keys", brittle{renew: 1}, []answer{expired, accept}, true},
+		{"between two tries, with the keys", brittle{invalidate: 1}, []answer{expired, accept}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -203,8 +203,8 @@ func TestAPutterMayPanicAnywhere(t *testing.T) {
 				if n := len(r.log.faults()); n != 1 {
 					t.Errorf("%d faults", n)
 				}
-				if diff := cmp.Diff([]uint64{1, 2, 3}, putter.accepted()); diff != "" || putter.idle+putter.renew > 0 || r.Unavailable() {
-					t.Errorf("%d panics are to come, unavailable: %t; taken (-want +got):\n%s", putter.idle+putter.renew, r.Unavailable(), diff)
+				if diff := cmp.Diff([]uint64{1, 2, 3}, putter.accepted()); diff != "" || putter.idle+putter.invalidate > 0 || r.Unavailable() {
+					t.Errorf("%d panics are to come, unavailable: %t; taken (-want +got):\n%s", putter.idle+putter.invalidate, r.Unavailable(), diff)
 				}
 				for _, e := range r.log.faults() {
 					if stack, _ := e.attrs["stack"].(string); e.attrs["problem"] != "ship" || !strings.Contains(stack, "brittle") {
@@ -216,7 +216,7 @@ func TestAPutterMayPanicAnywhere(t *testing.T) {
 	}
 }
 
-// After a fault of the shipper's own nobody is held, until it has proved to work.
+// After a fault in the shipper there is no hold until a request succeeds.
 func TestNobodyIsHeldAfterAFaultOfTheShipper(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		putter := &brittle{fakeKinesis: &fakeKinesis{script: []answer{accept}}, idle: 1}
@@ -252,8 +252,8 @@ func TestNobodyIsHeldAfterAFaultOfTheShipper(t *testing.T) {
 	})
 }
 
-// Faults come between others of every kind, and each record is taken all the
-// same: once, but for the requests of which nobody knows what became.
+// Panics come between failures of every kind, and still each record is taken: once,
+// except for requests whose outcome is unknown.
 func TestEveryRecordIsTakenWhateverPanics(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		names := []string{"accept", "accept", "panic", "panic", "panic after", "throttle some", "throttle", "fail", "deny", "expired", "break", "poison"}
@@ -336,10 +336,10 @@ func TestEveryRecordIsTakenWhateverPanics(t *testing.T) {
 // shelf is a Store in memory that panics when its method is called for the n-th
 // time.
 type shelf struct {
-	method string
-	n      int
-	kept   map[*spool.Ref]*pack.Record
-	left   int // refs not forgotten
+	method  string
+	n       int
+	kept    map[*spool.Ref]*pack.Record
+	pending int // refs that are not done
 }
 
 func (s *shelf) call(method string) {
@@ -354,7 +354,7 @@ func (s *shelf) call(method string) {
 func (s *shelf) Append(r *pack.Record) (*spool.Ref, error) {
 	ref := &spool.Ref{Origin: r.Origin, First: r.First, Last: r.Last, Events: r.Events, DataSize: r.Size()}
 	s.kept[ref] = r
-	s.left++
+	s.pending++
 	return ref, nil
 }
 
@@ -365,14 +365,14 @@ func (s *shelf) Read(ref *spool.Ref) (*pack.Record, error) {
 
 func (s *shelf) Done(*spool.Ref) {
 	s.call("Done")
-	s.left--
+	s.pending--
 }
 
 func (s *shelf) SameSegment(a, b *spool.Ref) bool { return a == b }
-func (s *shelf) Seal(*spool.Ref)               {}
-func (s *shelf) Check() bool                   { return true }
-func (s *shelf) Gone(*spool.Ref) bool          { return false }
-func (s *shelf) Sent(*pack.Record)             {}
+func (s *shelf) Seal(*spool.Ref)                  {}
+func (s *shelf) Check() bool                      { return true }
+func (s *shelf) Gone(*spool.Ref) bool             { return false }
+func (s *shelf) Sent(*pack.Record)                {}
 
 func TestAStoreThatPanicsLosesNothing(t *testing.T) {
 	all := []uint64{1, 2, 3, 4, 5, 6}
@@ -392,10 +392,10 @@ func TestAStoreThatPanicsLosesNothing(t *testing.T) {
 					taken := r.kinesis.accepted()
 					slices.Sort(taken)
 					if diff := cmp.Diff(all, slices.Compact(slices.Clone(taken))); diff != "" || r.account.Total() != 0 || len(r.log.faults()) != 1 {
-						t.Errorf("%d given up; log: %v; taken (-want +got):\n%s", r.account.Total(), r.log.told(), diff)
+						t.Errorf("%d given up; log: %v; taken (-want +got):\n%s", r.account.Total(), r.log.visible(), diff)
 					}
-					// What was read but not sent is not sent twice. What was sent and
-					// not noted may be, in the next request.
+					// A record that was read but not sent is not sent twice. A record that
+					// was sent but not acknowledged may be, in the next request.
 					if method == "Read" && len(taken) != len(all) {
 						t.Errorf("requests: %v", requests)
 					}
@@ -414,7 +414,7 @@ func TestAStoreThatPanicsLosesNothing(t *testing.T) {
 }
 
 func TestWhatTheLoopAsksWaitsForNoLock(t *testing.T) {
-	// In real time: who waits for a lock would stop the fake one.
+	// In real time: a goroutine that waits for a lock would stop the fake clock.
 	inside, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	var blocking bool
@@ -433,14 +433,14 @@ func TestWhatTheLoopAsksWaitsForNoLock(t *testing.T) {
 	go func() {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		for { // where the refusal comes first, it ends a Drain
+		for { // if the refusal comes first, it ends a Drain
 			if err := r.Drain(ctx); !errors.Is(err, ship.ErrUnavailable) {
 				drained <- err
 				return
 			}
 		}
 	}()
-	<-inside // the end of the trouble is told with the lock held
+	<-inside // the end of the outage is logged with the lock held
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
@@ -450,7 +450,7 @@ func TestWhatTheLoopAsksWaitsForNoLock(t *testing.T) {
 	}()
 	select {
 	case <-asked:
-	case <-time.After(5 * time.Second): // stands for what never comes
+	case <-time.After(5 * time.Second): // stands for never
 		t.Error("Unavailable or Behind waits for the shipper's lock")
 	}
 	close(release)

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// jitter returns a random duration below most, which must be positive. It is
-// the kernel's randomness: a generator of the process's own is in a SnapStart
-// snapshot, and all the environments that come of it would wait alike.
+// jitter returns a random duration below most, which must be positive. It reads
+// the kernel's random source: a generator in the process would be part of a
+// SnapStart snapshot, and all environments restored from it would wait alike.
 func jitter(most time.Duration) time.Duration {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails: it ends the process instead (crypto/rand)
+	_, _ = rand.Read(b[:]) // never returns an error: it ends the process instead (crypto/rand)
 	return time.Duration(binary.NativeEndian.Uint64(b[:]) % uint64(most))
 }

@@ -55,7 +55,7 @@ func TestAnOutageIsToldOnceAndItsEndOnce(t *testing.T) {
 					time.Sleep(forever)
 				}
 				synctest.Wait()
-				if diff := cmp.Diff(tt.want, outlines(r.log.told())); diff != "" {
+				if diff := cmp.Diff(tt.want, outlines(r.log.visible())); diff != "" {
 					t.Errorf("log (-want +got):\n%s", diff)
 				}
 			})
@@ -71,7 +71,7 @@ func TestWhatIsToldOfAnOutage(t *testing.T) {
 		r.pushed(one)
 		r.push(2)
 		synctest.Wait()
-		log := r.log.told()
+		log := r.log.visible()
 		if len(log) != 1 || log[0].level != slog.LevelError {
 			t.Fatalf("log: %v", log)
 		}
@@ -89,7 +89,7 @@ func TestWhatIsToldOfAnOutage(t *testing.T) {
 		}
 
 		time.Sleep(forever)
-		log = r.log.told()
+		log = r.log.visible()
 		if len(log) != 2 || log[1].level != slog.LevelWarn {
 			t.Fatalf("log: %v", log)
 		}

@@ -54,7 +54,7 @@ func TestSeveralRefusedRecordsAtTheFrontDoNotBlockTheOthers(t *testing.T) {
 	})
 }
 
-// Kinesis refuses every record: it is about the request, and nothing is given up.
+// Kinesis refuses every record: the reason is in the request, and nothing is dropped.
 func TestARequestThatIsRefusedWhateverItsRecordsKeepsThem(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, refuse(kinesis.Invalid, "ValidationException"))

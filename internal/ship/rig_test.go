@@ -76,7 +76,7 @@ func breakOff(reused bool) answer {
 	}
 }
 
-// silence answers nothing until the request is given up.
+// silence does not answer until the request is cancelled.
 func silence(ctx context.Context, _ []*pack.Record) ([]kinesis.Result, error) {
 	<-ctx.Done()
 	return nil, &kinesis.Error{Class: kinesis.Transient, Err: ctx.Err()}
@@ -100,12 +100,12 @@ type call struct {
 
 // fakeKinesis answers as its script says, and its last answer for ever.
 type fakeKinesis struct {
-	mu     sync.Mutex
-	script []answer
-	calls  []call
-	taken  []uint64 // records that were accepted, as often as they were
-	idle   []int    // after how many calls connections were dropped
-	renews []int    // after how many calls credentials were renewed
+	mu            sync.Mutex
+	script        []answer
+	calls         []call
+	taken         []uint64 // records that were accepted, as often as they were
+	idle          []int    // after how many calls connections were dropped
+	invalidations []int    // after how many calls credentials were invalidated
 }
 
 func (k *fakeKinesis) PutRecords(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
@@ -140,14 +140,14 @@ func (k *fakeKinesis) CloseIdle() {
 func (k *fakeKinesis) InvalidateCredentials() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.renews = append(k.renews, len(k.calls))
+	k.invalidations = append(k.invalidations, len(k.calls))
 }
 
-// renewed are the counts of calls after which credentials were renewed.
-func (k *fakeKinesis) renewed() []int {
+// invalidated returns the counts of calls after which credentials were invalidated.
+func (k *fakeKinesis) invalidated() []int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Clone(k.renews)
+	return slices.Clone(k.invalidations)
 }
 
 // accepted are the records that were taken, as often as they were.
@@ -245,8 +245,8 @@ func (l *logbook) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// told returns the entries that a user sees by default.
-func (l *logbook) told() (seen []entry) {
+// visible returns the entries that a user sees by default.
+func (l *logbook) visible() (seen []entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.entries {
@@ -273,7 +273,7 @@ type rig struct {
 // start starts a shipper inside of a synctest bubble.
 func start(t testing.TB, script ...answer) *rig { return startWith(t, setting{}, script...) }
 
-// setting is what a rig can have of another kind than the ordinary.
+// setting replaces parts of a rig.
 type setting struct {
 	store  queue.Store // nil: none
 	putter ship.Putter // nil: the scripted Kinesis
@@ -317,7 +317,7 @@ func (r *rig) pushed(one *pack.Record) {
 	r.queue.Push(one)
 }
 
-// push has records sent that were just packed.
+// push pushes new records and wakes the shipper.
 func (r *rig) push(seqs ...uint64) {
 	for _, seq := range seqs {
 		r.pushed(rec(seq))
@@ -325,21 +325,21 @@ func (r *rig) push(seqs ...uint64) {
 	r.Wake()
 }
 
-// flush waits at most that long for what waits to be sent.
+// flush calls Flush with a timeout.
 func (r *rig) flush(t testing.TB, atMost time.Duration) error {
 	ctx, cancel := context.WithTimeout(t.Context(), atMost)
 	defer cancel()
 	return r.Flush(ctx)
 }
 
-// drain is flush for the last time.
+// drain calls Drain with a timeout.
 func (r *rig) drain(t testing.TB, atMost time.Duration) error {
 	ctx, cancel := context.WithTimeout(t.Context(), atMost)
 	defer cancel()
 	return r.Drain(ctx)
 }
 
-// waiting is how many records wait.
+// waiting returns how many records wait.
 func (r *rig) waiting() int {
 	return r.queue.Waiting().Records
 }

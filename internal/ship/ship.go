@@ -1,5 +1,5 @@
-// Package ship sends the queue's records to Kinesis: one request at a time, several
-// while the environment ends, and only failed records again.
+// Package ship sends the queue's records to Kinesis: one request at a time, or
+// several while the environment ends. It sends only failed records again.
 package ship
 
 import (
@@ -21,83 +21,86 @@ import (
 )
 
 const (
-	// staleAfter is how old a request in flight is, by the wall clock, to be
-	// suspect when the environment is thawed or shut down, or somebody begins to
-	// wait. staleGrace is what it has left then, and waitGrace where somebody
-	// waits.
+	// staleAfter is the age, by the wall clock, from which a request in flight
+	// is stale when the environment is thawed or shut down, or when a caller
+	// begins to wait. A stale request is cancelled after staleGrace, or after
+	// waitGrace if a caller waits.
 	staleAfter = 2 * time.Second
 	staleGrace = 200 * time.Millisecond
 	waitGrace  = 50 * time.Millisecond
-	// kickDelay bounds what is left of a pause when somebody begins to wait.
+	// kickDelay bounds the rest of a pause when a caller begins to wait.
 	kickDelay = 100 * time.Millisecond
 	// inFlightDelay bounds the pause after a refusal while another request is in
 	// flight.
 	inFlightDelay = 500 * time.Millisecond
-	// minAnswer is less than any answer takes.
+	// minAnswer is shorter than the time that any answer takes.
 	minAnswer = 20 * time.Millisecond
-	// faultDelay is waited after a panic, so that one that comes again each time
+	// faultDelay is the wait after a panic, so that a panic at every attempt
 	// costs next to nothing.
 	faultDelay = time.Second
 	// maxConcurrent is how many requests may be in flight while the environment
-	// ends, when none may wait for the answer to another, and maxInFlight how many
-	// bytes they may carry together: their bodies are in memory beside the buffer.
+	// ends, because then no request may wait for the answer to another.
+	// maxInFlight is how many bytes they may carry together: their bodies are in
+	// memory besides the buffer.
 	maxConcurrent = kinesis.MaxConnections
 	maxInFlight   = 2 * breaker.MaxBytes
-	// tellPartlyAfter is how many attempts in a row leave records behind before
-	// it is told: a throttled shard is no news for a while.
-	tellPartlyAfter = 20
+	// logPartlyAfter is how many attempts in a row leave records behind before
+	// an outage is logged: a shard that throttles for a while is normal.
+	logPartlyAfter = 20
 )
 
 // ErrUnavailable means that Kinesis does not take records, or not fast enough,
-// so that nobody should be held for it.
+// so that the environment should not be held for it.
 var ErrUnavailable = errors.New("the records have to wait")
 
 // Putter sends records to Kinesis; *kinesis.Client is one.
 type Putter interface {
 	// PutRecords returns a result for each record, or a *kinesis.Error.
 	PutRecords(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error)
-	// CloseIdle drops connections that may be dead.
+	// CloseIdle closes idle connections, which may be dead.
 	CloseIdle()
-	// Renew has the credentials read anew with the next request.
+	// InvalidateCredentials makes the next request read new credentials.
 	InvalidateCredentials()
 }
 
-// Shipper sends a queue's records. Run does the work; Flush and Drain are called by
-// one goroutine, the other methods from anywhere.
+// Shipper sends a queue's records. Run does the work. Flush and Drain must be
+// called by one goroutine; the other methods are safe for concurrent use, but see
+// Last.
 type Shipper struct {
 	queue  *queue.Queue
 	putter Putter
-	lost   func() int64 // events, ever
+	lost   func() int64 // events lost since the start
 	log    *slog.Logger
 
 	wake chan struct{} // one slot: there may be something to send
-	kick chan struct{} // one slot: somebody waits for it, so be quick
-	turn chan struct{} // one slot: held while the next batch is chosen
+	kick chan struct{} // one slot: a caller waits, so shorten the pause
+	turn chan struct{} // one slot, full while a worker chooses the next batch
 
 	mu       sync.Mutex // guards all below, up to stats
-	deadline time.Time  // of who waits for the records; zero: nobody, or no matter when
+	deadline time.Time  // of the caller that waits for the records; zero: none waits, or it has no deadline
 	breaker  breaker.Breaker
 	opened   chan struct{} // closed, and replaced, when the breaker opens
-	refusal  chan struct{} // closed, and replaced, by each refusal for good
+	refusal  chan struct{} // closed, and replaced, at each refusal that an operator has to fix
 	holds    breaker.Holds
 	attempts map[*attempt]bool // in flight
-	inFlight int64             // bytes of the batches that are not settled
+	inFlight int64             // bytes of the batches that are not acknowledged
 	last     time.Time         // when the last attempt ended
-	failedAt time.Time         // when the last one failed as a whole
-	resume   time.Time         // no attempt begins before
-	fresh    bool              // the next one is to use a new connection
+	failedAt time.Time         // when an attempt last failed as a whole
+	resume   time.Time         // no attempt begins earlier
+	fresh    bool              // the next attempt must use a new connection
 	renew    bool              // and new credentials
 	ending   chan struct{}     // closed when the environment ends
-	end      time.Time         // when it ends; zero: it does not, or no matter when
-	lastError  error             // of the last attempt that failed; nil: none did since
-	outageLogged     bool              // that Kinesis does not take everything
-	lostAt   int64             // events lost when that was told
-	proven   bool              // Kinesis has taken a request as a whole
+	end      time.Time         // when it ends; zero: it does not, or has no deadline
 
-	// What the loop asks before each invocation, which must not wait for a lock.
-	unavailable atomic.Bool
-	alone       atomic.Bool  // see NeedsAnother
-	behind      atomic.Int64 // Unix time in ns of the first attempt for what waits; 0: none
+	lastError    error // of the last attempt that failed; nil: a later one succeeded
+	outageLogged bool  // the log has an outage whose end it does not have yet
+	lostAt       int64 // events lost when the outage was logged
+	proven       bool  // Kinesis has accepted a request as a whole
+
+	// The loop reads these before each invocation, and must not wait for a lock.
+	unavailable  atomic.Bool
+	needsAnother atomic.Bool  // see NeedsAnother
+	behind       atomic.Int64 // Unix time in ns of the first attempt for the records that wait; 0: none
 
 	stats stats
 }
@@ -109,7 +112,7 @@ type attempt struct {
 }
 
 // New returns a Shipper of the queue's records. lost returns how many events
-// were ever lost, for the log.
+// were lost since the start, for the log.
 func New(q *queue.Queue, putter Putter, lost func() int64, log *slog.Logger) *Shipper {
 	return &Shipper{
 		queue: q, putter: putter, lost: lost, log: log, breaker: breaker.New(jitter),
@@ -119,11 +122,11 @@ func New(q *queue.Queue, putter Putter, lost func() int64, log *slog.Logger) *Sh
 	}
 }
 
-// Wake has what waits sent, without waiting for it.
+// Wake starts sending the records that wait, and returns at once.
 func (s *Shipper) Wake() { signal(s.wake) }
 
-// Behind returns how long attempts have been made without a record that went
-// through, by the wall clock; 0 where nothing waits.
+// Behind returns for how long, by the wall clock, attempts have not got a single
+// record through; 0 if no attempt was made since the last success.
 func (s *Shipper) Behind() time.Duration {
 	since := s.behind.Load()
 	if since == 0 {
@@ -135,19 +138,19 @@ func (s *Shipper) Behind() time.Duration {
 func signal(slot chan<- struct{}) {
 	select {
 	case slot <- struct{}{}:
-	default: // it is signalled already
+	default: // signalled already
 	}
 }
 
 // Thawed is Wake after the environment may have been frozen: a request that has
-// been in flight for long is broken off and made again.
+// been in flight for long is cancelled and sent again.
 func (s *Shipper) Thawed() {
-	s.hurry(staleGrace)
+	s.cancelStale(staleGrace)
 	s.Wake()
 }
 
-// Restored is Wake after the process has been brought up from a snapshot: no
-// connection is what it seems.
+// Restored is Wake after the process was restored from a snapshot: its
+// connections are dead, and its credentials may have expired.
 func (s *Shipper) Restored() {
 	s.mu.Lock()
 	s.fresh, s.renew = true, true
@@ -155,8 +158,8 @@ func (s *Shipper) Restored() {
 	s.Wake()
 }
 
-// hurry breaks stale requests off, unless their answers come within grace.
-func (s *Shipper) hurry(grace time.Duration) {
+// cancelStale cancels stale requests, unless their answers come within grace.
+func (s *Shipper) cancelStale(grace time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for a := range s.attempts {
@@ -166,30 +169,31 @@ func (s *Shipper) hurry(grace time.Duration) {
 	}
 }
 
-// errStale is why a request is broken off that has been in flight for long.
+// errStale is the cause of cancelling a request that has been in flight for long.
 var errStale = errors.New("no answer for long, perhaps because the environment was frozen")
 
-// age is how long ago t was by the wall clock, which goes on in a frozen
-// environment.
+// age returns how long ago t was by the wall clock, which goes on while the
+// environment is frozen.
 func age(t time.Time) time.Duration { return time.Now().Round(0).Sub(t.Round(0)) }
 
-// Unavailable reports whether Kinesis does not take records, or not fast
-// enough, so that nobody should be held for it.
+// Unavailable reports whether Kinesis does not take records, or not fast enough,
+// so that the environment should not be held for it.
 func (s *Shipper) Unavailable() bool { return s.unavailable.Load() }
 
-// NeedsAnother reports whether the only record that waits was refused for what it
-// is, and nothing was accepted yet: a second record would show whether the reason
-// is in the record or in what all requests have in common.
-func (s *Shipper) NeedsAnother() bool { return s.alone.Load() }
+// NeedsAnother reports whether Kinesis refused the only record that waits as
+// invalid, and has accepted nothing yet: a second record would show whether the
+// reason is in the record or in what all requests have in common.
+func (s *Shipper) NeedsAnother() bool { return s.needsAnother.Load() }
 
-// assess has Unavailable know what has changed. Called with mu.
-func (s *Shipper) assess() {
+// updateUnavailable sets what Unavailable returns. The caller holds mu.
+func (s *Shipper) updateUnavailable() {
 	s.unavailable.Store(!s.breaker.Closed() || s.holds.Exhausted())
 }
 
-// Flush has what waits sent, and returns when all of it is in Kinesis or given
-// up. It returns ErrUnavailable as soon as there is no hope, and ctx's error
-// when that ends first; then the records go on waiting and being sent.
+// Flush sends the records that wait, and returns when all of them are in Kinesis
+// or dropped. It returns ErrUnavailable as soon as the breaker opens, and the cause
+// of ctx's end if ctx ends first. In both cases the shipper keeps trying to send
+// the records.
 func (s *Shipper) Flush(ctx context.Context) error {
 	if s.Unavailable() {
 		return ErrUnavailable
@@ -202,20 +206,20 @@ func (s *Shipper) Flush(ctx context.Context) error {
 	if ctx.Err() != nil && err != nil && s.stats.records.Load() == records {
 		s.mu.Lock()
 		s.holds.Unproductive(time.Now(), time.Since(began))
-		s.assess()
+		s.updateUnavailable()
 		s.mu.Unlock()
 	}
 	return err
 }
 
-// Ending says that the environment ends at the deadline: from now on no record
-// waits for the answer to a request that carries others. A zero deadline means that
-// it is not known.
+// Ending announces that the environment ends at the deadline: from now on no
+// record waits for the answer to a request that carries other records. A zero
+// deadline means that the end is not known.
 func (s *Shipper) Ending(deadline time.Time) {
 	s.mu.Lock()
 	if !s.isEnding() {
 		close(s.ending)
-		// There is no time for a connection that is dead and does not say so.
+		// There is no time to find out that a connection is dead.
 		s.fresh = s.fresh || age(s.last) > staleAfter
 	}
 	s.end = deadline
@@ -234,7 +238,7 @@ func (s *Shipper) isEnding() bool {
 }
 
 // Drain is Flush for the end of the environment: it goes on until ctx ends, or
-// until one more attempt was refused for good.
+// until Kinesis refuses one more attempt with an error that an operator has to fix.
 func (s *Shipper) Drain(ctx context.Context) error {
 	deadline, _ := ctx.Deadline()
 	s.Ending(deadline)
@@ -244,16 +248,17 @@ func (s *Shipper) Drain(ctx context.Context) error {
 	return s.wait(ctx, refusal)
 }
 
-// wait waits until what is in the queue has left it, ctx ends or hopeless is
-// closed.
-func (s *Shipper) wait(ctx context.Context, hopeless <-chan struct{}) error {
+// wait waits until the queue no longer has the records that it has now, ctx ends,
+// or unavailable is closed.
+func (s *Shipper) wait(ctx context.Context, unavailable <-chan struct{}) error {
 	deadline, _ := ctx.Deadline()
-	left, forget := s.queue.Left()
+	empty, forget := s.queue.Left()
 	defer forget()
 	s.mu.Lock()
 	s.deadline = deadline
-	// With the lock, so that no refusal comes in between and takes it as answered;
-	// and first, because who is woken takes it as served by the next attempt.
+	// Kick with the lock: otherwise a refusal could come in between and clear the
+	// kick. And kick before the wake: the woken worker clears the kick when it
+	// begins its next attempt.
 	signal(s.kick)
 	s.mu.Unlock()
 	defer func() {
@@ -261,20 +266,20 @@ func (s *Shipper) wait(ctx context.Context, hopeless <-chan struct{}) error {
 		s.deadline = time.Time{}
 		s.mu.Unlock()
 	}()
-	s.hurry(waitGrace)
+	s.cancelStale(waitGrace)
 	signal(s.wake)
 	select {
-	case <-left:
+	case <-empty:
 		return nil
-	case <-hopeless:
+	case <-unavailable:
 		return ErrUnavailable
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// Refusal returns why Kinesis refuses what it is sent until somebody mends it;
-// nil where it does not, as far as it is known.
+// PermanentError returns the error with which Kinesis refuses records until an
+// operator fixes it; nil if no such error is known.
 func (s *Shipper) PermanentError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,7 +289,7 @@ func (s *Shipper) PermanentError() error {
 	return s.lastError
 }
 
-// Trouble says why records wait, as far as it is known.
+// LastError returns why records wait, as far as it is known.
 func (s *Shipper) LastError() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,7 +299,7 @@ func (s *Shipper) LastError() string {
 	return s.lastError.Error()
 }
 
-// unanswered notes that the last request was broken off because there was no
+// unanswered records that the last request was cancelled because there was no
 // time to wait for its answer.
 func (s *Shipper) unanswered() {
 	s.mu.Lock()
@@ -304,7 +309,7 @@ func (s *Shipper) unanswered() {
 	}
 }
 
-// Run sends records until ctx ends, whatever happens.
+// Run sends records until ctx ends. It survives panics.
 func (s *Shipper) Run(ctx context.Context) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
@@ -324,7 +329,7 @@ func (s *Shipper) Run(ctx context.Context) {
 func (s *Shipper) work(ctx context.Context) {
 	var batch []*pack.Record // in flight
 	for !guard.Run(s.log, "ship", func() { s.run(ctx, &batch) }) {
-		s.unavailable.Store(true) // until something goes through
+		s.unavailable.Store(true) // until a request succeeds
 		guard.Run(s.log, "keep what was in flight", func() { s.ack(batch, func(int) bool { return false }) })
 		batch = nil
 		select {
@@ -362,8 +367,9 @@ func (s *Shipper) run(ctx context.Context, batch *[]*pack.Record) {
 	}
 }
 
-// next returns the next batch, as soon as it may be sent. It is empty if nothing
-// waits, if what is in flight has to be answered first, and after ctx.
+// next returns the next batch as soon as it may be sent. The batch is empty if no
+// record waits, if a request in flight must be answered first, and when ctx has
+// ended.
 func (s *Shipper) next(ctx context.Context) []*pack.Record {
 	select {
 	case s.turn <- struct{}{}:
@@ -375,7 +381,7 @@ func (s *Shipper) next(ctx context.Context) []*pack.Record {
 	if ctx.Err() != nil {
 		return nil
 	}
-	// Who kicked before this attempt is served by it.
+	// This attempt serves a caller that kicked before it.
 	select {
 	case <-s.kick:
 	default:
@@ -386,7 +392,7 @@ func (s *Shipper) next(ctx context.Context) []*pack.Record {
 	}
 	records, bytes := s.limits()
 	if bytes <= 0 {
-		return nil // the next request that is answered makes room
+		return nil // the next answer makes room
 	}
 	batch := s.batch(records, bytes)
 	if len(batch) > 0 && s.isEnding() {
@@ -395,7 +401,7 @@ func (s *Shipper) next(ctx context.Context) []*pack.Record {
 	return batch
 }
 
-// batch takes records from the queue, which settle ends.
+// batch takes a batch of records from the queue. The caller must ack it.
 func (s *Shipper) batch(records, bytes int) []*pack.Record {
 	batch := s.queue.Batch(records, bytes)
 	s.mu.Lock()
@@ -404,16 +410,16 @@ func (s *Shipper) batch(records, bytes int) []*pack.Record {
 	return batch
 }
 
-// settle ends a batch; gone is as for the queue.
-func (s *Shipper) ack(batch []*pack.Record, gone func(i int) bool) {
-	bytes := size(batch) // a record may get another key
-	s.queue.Ack(batch, gone)
+// ack ends a batch. done is as for queue.Ack.
+func (s *Shipper) ack(batch []*pack.Record, done func(i int) bool) {
+	bytes := size(batch) // first, because done may change a record's key
+	s.queue.Ack(batch, done)
 	s.mu.Lock()
 	s.inFlight -= bytes
 	s.mu.Unlock()
 }
 
-// size is what records take, as Kinesis counts it.
+// size returns the bytes of the records, as Kinesis counts them.
 func size(batch []*pack.Record) (n int64) {
 	for _, r := range batch {
 		n += int64(r.Size())
@@ -425,15 +431,15 @@ func size(batch []*pack.Record) (n int64) {
 func (s *Shipper) limits() (records, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.isEnding() { // there is no later
+	if s.isEnding() { // there may be no later request
 		return kinesis.MaxRecords, int(min(breaker.MaxBytes, maxInFlight-s.inFlight))
 	}
 	return s.breaker.Limits()
 }
 
-// tooLate reports whether the end comes sooner than the next answer would: a
-// request that is cut off may have landed, and the next process of the
-// environment would send its records again.
+// tooLate reports whether the environment ends before the next answer could come.
+// Kinesis may have stored the records of a request that the end cuts off, and the
+// next process of the environment would send them again.
 func (s *Shipper) tooLate() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -441,8 +447,8 @@ func (s *Shipper) tooLate() bool {
 	return s.isEnding() && failures > 0 && !s.end.IsZero() && time.Until(s.end) < 2*s.stats.latency.Last()+minAnswer
 }
 
-// pause waits until the next attempt may begin. New records do not shorten it.
-// Somebody who begins to wait for them does, once.
+// pause waits until the next attempt may begin. New records do not shorten the
+// pause. A caller that begins to wait for them shortens it once.
 func (s *Shipper) pause(ctx context.Context) {
 	s.mu.Lock()
 	resume := s.resume
@@ -452,7 +458,7 @@ func (s *Shipper) pause(ctx context.Context) {
 		return
 	}
 	var another <-chan struct{}
-	if s.alone.Load() {
+	if s.needsAnother.Load() {
 		another = s.wake // there may be a record to probe with
 	}
 	timer := time.NewTimer(delay)
@@ -467,8 +473,8 @@ func (s *Shipper) pause(ctx context.Context) {
 	}
 }
 
-// cut ends a pause soon. It leaves a while between two attempts: the first may
-// have stored its records.
+// shortenPause waits for the rest of a pause, but at most kickDelay. It leaves some
+// time between two attempts: the first may have stored its records.
 func (s *Shipper) shortenPause(ctx context.Context, timer *time.Timer) {
 	soon := time.Now().Add(kickDelay/2 + jitter(kickDelay/2))
 	s.mu.Lock()
@@ -483,16 +489,16 @@ func (s *Shipper) shortenPause(ctx context.Context, timer *time.Timer) {
 	}
 }
 
-// pauseFor lets no attempt begin for a while. Called with mu.
+// pauseFor lets no attempt begin within delay. The caller holds mu.
 func (s *Shipper) pauseFor(delay time.Duration) {
 	if resume := time.Now().Add(delay); resume.After(s.resume) {
 		s.resume = resume
 	}
 }
 
-// Last sends records in one request, past those that wait, and returns those
-// that Kinesis does not have. It must not be called while Run runs.
-func (s *Shipper) Last(ctx context.Context, records []*pack.Record) (left []*pack.Record) {
+// Last sends records in one request, ahead of those that wait, and returns those
+// that Kinesis did not take. It must not be called while Run runs.
+func (s *Shipper) Last(ctx context.Context, records []*pack.Record) (failed []*pack.Record) {
 	results, err := s.put(ctx, records)
 	if err != nil {
 		return records
@@ -501,15 +507,15 @@ func (s *Shipper) Last(ctx context.Context, records []*pack.Record) (left []*pac
 		if r.OK() {
 			s.count(records[i])
 		} else {
-			left = append(left, records[i])
+			failed = append(failed, records[i])
 		}
 	}
-	return left
+	return failed
 }
 
-// send makes one attempt for a batch and settles it. What failed is settled last,
-// when it is known how long the next attempt has to wait: another worker may send
-// it then.
+// send makes one attempt for a batch and acks it. It acks failed records last, when
+// it knows how long the next attempt must wait: from then on another worker may
+// send them.
 func (s *Shipper) send(ctx context.Context, batch []*pack.Record) {
 	began := time.Now()
 	results, err := s.put(ctx, batch)
@@ -524,18 +530,18 @@ func (s *Shipper) send(ctx context.Context, batch []*pack.Record) {
 	}
 }
 
-// unsent notes an attempt that did not go through.
+// unsent records an attempt that did not succeed.
 func (s *Shipper) unsent(ctx context.Context, began time.Time, err error, records int) {
-	if ctx.Err() != nil { // we broke it off ourselves
+	if ctx.Err() != nil { // the shipper cancelled it itself
 		s.unanswered()
 	} else {
 		s.failed(began, err, records)
 	}
 }
 
-// put makes one request, and a second one where the first can be said to have
-// failed for a reason that is gone at once: a connection that died while the
-// environment was frozen, or credentials that can be renewed.
+// put makes one request, and at once a second one if the first failed for a reason
+// that a retry removes: a connection that died while the environment was frozen,
+// or credentials that can be fetched again.
 func (s *Shipper) put(ctx context.Context, batch []*pack.Record) ([]kinesis.Result, error) {
 	s.mu.Lock()
 	fresh, renew := s.fresh || s.thawed(), s.renew
@@ -563,16 +569,17 @@ func (s *Shipper) put(ctx context.Context, batch []*pack.Record) ([]kinesis.Resu
 }
 
 const (
-	// maxIdle is how long a connection is unused that is not used any more:
-	// something between forgets it, without a word (a NAT gateway after
-	// 350 s, AWS documentation; Kinesis itself earlier).
+	// maxIdle is how long a connection may be idle before it is not used again:
+	// a device on the path drops it silently (a NAT gateway after 350 s, AWS
+	// documentation; Kinesis itself earlier).
 	maxIdle = 50 * time.Second
-	// maxJump is by how much the clocks may differ that is no thaw.
+	// maxJump is how much the wall clock and the monotonic clock may differ
+	// without a thaw.
 	maxJump = time.Second
 )
 
 // thawed reports whether the environment seems to have been frozen since the
-// last attempt, or its clock was set. Called with mu.
+// last attempt, or its clock was set. The caller holds mu.
 func (s *Shipper) thawed() bool {
 	if s.last.IsZero() {
 		return false
@@ -614,11 +621,11 @@ func (s *Shipper) try(ctx context.Context, batch []*pack.Record) ([]kinesis.Resu
 	return nil, err
 }
 
-// errFault is a panic, which the log has told of.
+// errFault stands for a panic, which the guard has logged.
 var errFault = errors.New("a fault in Kinetel")
 
-// putRecords is the Putter's, without its panics: the records of one that fails
-// that way are kept and tried again as after any other failure.
+// putRecords calls the Putter and returns a panic as an error: the records of that
+// request are kept and sent again, as after any other failure.
 func (s *Shipper) putRecords(ctx context.Context, batch []*pack.Record) (results []kinesis.Result, err error) {
 	if !guard.Run(s.log, "send records", func() { results, err = s.putter.PutRecords(ctx, batch) }) {
 		return nil, &kinesis.Error{Class: kinesis.Transient, Err: errFault}
@@ -626,15 +633,15 @@ func (s *Shipper) putRecords(ctx context.Context, batch []*pack.Record) (results
 	return results, err
 }
 
-// answered lets the records go that Kinesis has.
+// answered counts and acks the records that Kinesis has stored.
 func (s *Shipper) answered(batch []*pack.Record, began time.Time, results []kinesis.Result) {
 	var failed int
 	var example kinesis.Result
-	var gone int64
+	var sent int64 // bytes
 	for i, r := range results {
 		if r.OK() {
 			s.count(batch[i])
-			gone += int64(batch[i].Size())
+			sent += int64(batch[i].Size())
 			continue
 		}
 		failed++
@@ -645,7 +652,7 @@ func (s *Shipper) answered(batch []*pack.Record, began time.Time, results []kine
 	case len(batch):
 		s.failed(began, throttling(example), failed)
 	default:
-		s.partly(failed, len(batch), gone, example)
+		s.partly(failed, len(batch), sent, example)
 	}
 	s.ack(batch, func(i int) bool {
 		if !results[i].OK() {
@@ -654,46 +661,46 @@ func (s *Shipper) answered(batch []*pack.Record, began time.Time, results []kine
 		return results[i].OK()
 	})
 	if failed == 0 {
-		s.succeeded(gone)
+		s.succeeded(sent)
 	}
 }
 
-// throttled notes that Kinesis did not take a record. One that stays behind
-// again and again goes on under another key, where it can: its shard may be too
-// hot for long, and readers know the order by the sequence numbers.
+// throttled records that Kinesis did not take a record. Every NewKeyAfter times the
+// record gets another partition key, unless it is bound to its key: its shard may
+// be too hot for long, and readers order events by their sequence numbers.
 func throttled(r *pack.Record) {
 	if r.Throttled++; r.Throttled%breaker.NewKeyAfter == 0 && !r.Bound() {
 		r.PartitionKey = rand.Text()
 	}
 }
 
-// throttling is a record's failure as that of a request.
+// throttling returns a record's failure as the error of a request.
 func throttling(r kinesis.Result) error {
 	return &kinesis.Error{Class: kinesis.Throttled, Status: 200, Code: r.ErrorCode, Message: r.ErrorMessage}
 }
 
-// partly notes an attempt that went through for some records, of gone bytes.
-func (s *Shipper) partly(failed, of int, gone int64, example kinesis.Result) {
+// partly records an attempt that got some records through, of sent bytes.
+func (s *Shipper) partly(failed, of int, sent int64, example kinesis.Result) {
 	s.stats.retried.Add(int64(failed))
-	left := s.queue.Waiting().Size - gone // which is settled only then
+	remaining := s.queue.Waiting().Size - sent // the batch is not acked yet
 	s.mu.Lock()
 	s.lastError = throttling(example)
 	s.behind.Store(0)
-	s.breaker.Partly(time.Now(), left)
-	s.assess()
+	s.breaker.Partly(time.Now(), remaining)
+	s.updateUnavailable()
 	failures, _ := s.breaker.Failures()
 	s.pauseFor(s.breaker.Delay(s.timeLeft()))
-	told := s.outageLogged
+	logged := s.outageLogged
 	s.mu.Unlock()
-	if !told && failures >= tellPartlyAfter {
-		s.logOutage(throttling(example)) // a shard that is too hot for good
+	if !logged && failures >= logPartlyAfter {
+		s.logOutage(throttling(example)) // a shard that stays too hot
 	}
 	s.log.Debug("some records were not taken and are sent again", "failed", failed, "of", of,
 		"code", example.ErrorCode, "message", example.ErrorMessage)
 }
 
-// timeLeft is how long somebody waits for the records; 0: nobody does. Called
-// with mu.
+// timeLeft returns how long a caller will still wait for the records; 0: none
+// waits. The caller holds mu.
 func (s *Shipper) timeLeft() time.Duration {
 	deadline := s.deadline
 	if s.isEnding() {
@@ -702,72 +709,73 @@ func (s *Shipper) timeLeft() time.Duration {
 	return max(time.Until(deadline), 0)
 }
 
+// count counts a record that Kinesis has stored.
 func (s *Shipper) count(r *pack.Record) {
 	s.stats.records.Add(1)
 	s.stats.events.Add(int64(r.Events))
 	s.stats.bytes.Add(int64(r.Size()))
 }
 
-// bisect finds the records that Kinesis refuses for what they are, gives those
-// up, and gets the others through.
+// bisect finds the records that Kinesis refuses as invalid, drops them, and sends
+// the others.
 func (s *Shipper) bisect(ctx context.Context, batch []*pack.Record, began time.Time, err error) {
-	b := bisection{s: s, batch: batch, gone: make([]bool, len(batch)), throttled: make([]bool, len(batch)), refused: make([]error, len(batch))}
+	b := bisection{s: s, batch: batch, done: make([]bool, len(batch)), throttled: make([]bool, len(batch)), refused: make([]error, len(batch))}
 	b.search(ctx, 0, len(batch), err)
 	if b.stop == nil && !s.isProven() {
 		b.stop = s.probe(ctx, err)
 	}
-	// Where nothing was ever taken, it is not the records that are wrong but
-	// what all requests have in common, and they are worth keeping.
+	// If Kinesis has accepted nothing yet, the reason is not in the records but
+	// in what all requests have in common. Then the records are kept.
 	if s.isProven() {
 		for i, err := range b.refused {
 			if err != nil {
-				b.gone[i] = true
+				b.done[i] = true
 				s.reject(batch[i], err)
 			}
 		}
 	}
-	var gone int64
+	var done int64 // bytes
 	for i, r := range batch {
-		if b.gone[i] {
-			gone += int64(r.Size())
+		if b.done[i] {
+			done += int64(r.Size())
 		}
 	}
 	switch {
 	case b.stop != nil:
 		s.unsent(ctx, began, b.stop, len(batch))
 	case b.failed > 0:
-		s.partly(b.failed, len(batch), gone, b.example)
+		s.partly(b.failed, len(batch), done, b.example)
 	}
 	s.ack(batch, func(i int) bool {
 		if b.throttled[i] {
 			throttled(batch[i])
 		}
-		return b.gone[i]
+		return b.done[i]
 	})
 	if b.stop == nil && b.failed == 0 {
-		s.succeeded(gone)
+		s.succeeded(done)
 	}
 }
 
-// isProven reports whether Kinesis has taken a request as a whole.
+// isProven reports whether Kinesis has accepted a request as a whole.
 func (s *Shipper) isProven() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.proven
 }
 
-// probe sends some of the records behind a batch, each alone, until one is accepted:
-// all of the batch was refused with err, and nothing was accepted yet, so that the
-// reason may be in its records or in what all requests have in common. It returns
-// nil if one was accepted, and what to do about the batch otherwise.
+// probe sends some of the records behind a batch, each alone, until a request is
+// accepted. Kinesis refused all of the batch with err and has accepted nothing yet,
+// so the reason may be in its records or in what all requests have in common. probe
+// returns nil if a request was accepted, and otherwise the error for the batch.
 func (s *Shipper) probe(ctx context.Context, err error) error {
 	rest := s.batch(kinesis.MaxRecords, breaker.MaxBytes)
-	s.alone.Store(len(rest) == 0)
+	s.needsAnother.Store(len(rest) == 0)
 	if len(rest) == 0 {
 		return kinesis.AsDenied(err)
 	}
-	taken := -1
-	defer func() { s.ack(rest, func(i int) bool { return i == taken }) }()
+	accepted := -1
+	defer func() { s.ack(rest, func(i int) bool { return i == accepted }) }()
 	tried := map[int]bool{}
 	for _, i := range []int{0, len(rest) / 2, len(rest) - 1} {
 		if tried[i] {
@@ -779,7 +787,7 @@ func (s *Shipper) probe(ctx context.Context, err error) error {
 		case failure == nil:
 			if results[0].OK() {
 				s.count(rest[i])
-				taken = i
+				accepted = i
 			}
 			return nil
 		case kinesis.ClassOf(failure) != kinesis.Invalid:
@@ -793,15 +801,16 @@ func (s *Shipper) probe(ctx context.Context, err error) error {
 type bisection struct {
 	s         *Shipper
 	batch     []*pack.Record
-	gone      []bool  // records that Kinesis has
+	done      []bool  // records that Kinesis has stored, or that are dropped
 	throttled []bool  // records that it did not take this time
-	refused   []error // of records that it refuses alone
-	stop      error   // that ended the search
-	failed    int     // records to be sent again, of which example is one
+	refused   []error // errors of the records that it refuses even alone
+	stop      error   // the error that ended the search
+	failed    int     // records to send again; example is the result of one of them
 	example   kinesis.Result
 }
 
-// search sends the halves of a run that was refused with err.
+// search sends the two halves of the records [from, to), which Kinesis refused with
+// err.
 func (b *bisection) search(ctx context.Context, from, to int, err error) {
 	if to-from == 1 {
 		b.refused[from] = err
@@ -822,7 +831,7 @@ func (b *bisection) search(ctx context.Context, from, to int, err error) {
 					b.throttled[half[0]+i] = true
 					continue
 				}
-				b.gone[half[0]+i] = true
+				b.done[half[0]+i] = true
 				b.s.count(b.batch[half[0]+i])
 			}
 		case kinesis.ClassOf(err) == kinesis.Invalid:
@@ -833,7 +842,7 @@ func (b *bisection) search(ctx context.Context, from, to int, err error) {
 	}
 }
 
-// reject gives a record up that Kinesis will never take.
+// reject drops a record that Kinesis will never accept.
 func (s *Shipper) reject(r *pack.Record, err error) {
 	s.stats.rejected.Add(int64(r.Events))
 	s.log.Error("Kinesis refuses a record for good; its events were given up",
@@ -841,7 +850,8 @@ func (s *Shipper) reject(r *pack.Record, err error) {
 	r.Drop(ledger.Rejected)
 }
 
-// failed notes an attempt that began then and failed as a whole, and logs it once.
+// failed records an attempt that began at began and failed as a whole. It logs an
+// outage once.
 func (s *Shipper) failed(began time.Time, err error, records int) {
 	s.stats.retried.Add(int64(records))
 	class := kinesis.ClassOf(err)
@@ -849,16 +859,16 @@ func (s *Shipper) failed(began time.Time, err error, records int) {
 	now := time.Now()
 	s.mu.Lock()
 	s.lastError = err
-	// Something that somebody has to mend is news even where Kinesis was only
-	// slow before.
+	// Log an error that an operator has to fix even if an outage for another
+	// reason is logged already.
 	worse := refused && s.breaker.Open() && !s.breaker.Refused()
 	var opened bool
-	// Requests that were in flight together and fail together are one failure.
+	// Requests that were in flight together and fail together count as one failure.
 	if refused || !began.Before(s.failedAt) {
 		opened = s.breaker.Failed(now, now.Sub(began), class)
 	}
 	s.failedAt = now
-	s.assess()
+	s.updateUnavailable()
 	if opened {
 		close(s.opened)
 		s.opened = make(chan struct{})
@@ -866,25 +876,25 @@ func (s *Shipper) failed(began time.Time, err error, records int) {
 	delay := s.breaker.Delay(s.timeLeft())
 	switch {
 	case refused && len(s.attempts) > 0:
-		// What is in flight may get through: the answer after it counts.
+		// The requests in flight may succeed: the answer after them decides.
 		delay = min(delay, inFlightDelay)
 	case refused:
 		close(s.refusal)
 		s.refusal = make(chan struct{})
 		select {
-		case <-s.kick: // who kicked has the answer
+		case <-s.kick: // the refusal answers the caller that kicked
 		default:
 		}
 	}
 	s.pauseFor(delay)
-	told := s.outageLogged
+	logged := s.outageLogged
 	s.mu.Unlock()
-	if opened && !told || worse {
+	if opened && !logged || worse {
 		s.logOutage(err)
 	}
 }
 
-// tell tells that Kinesis does not take everything.
+// logOutage logs that Kinesis does not take all records.
 func (s *Shipper) logOutage(err error) {
 	lost := s.lost()
 	s.mu.Lock()
@@ -897,31 +907,31 @@ func (s *Shipper) logOutage(err error) {
 		"error", err.Error(), "class", kinesis.ClassOf(err).String(),
 		"waiting_records", waiting.Records, "waiting_events", waiting.Events, "waiting_bytes", waiting.Size,
 	}
-	if mend := kinesis.Fix(err); mend != "" {
-		attrs = append(attrs, "mend", mend)
+	if fix := kinesis.Fix(err); fix != "" {
+		attrs = append(attrs, "mend", fix)
 	}
 	s.log.Error("Kinesis does not take telemetry; it waits and is tried again, and no invocation is held for it", attrs...)
 }
 
-// succeeded notes an attempt that went through, of gone bytes. The next one may have
-// to wait, so that a backlog is not a burst.
-func (s *Shipper) succeeded(gone int64) {
+// succeeded records an attempt that succeeded, of sent bytes. The next one may have
+// to wait, so that a backlog is not sent as a burst.
+func (s *Shipper) succeeded(sent int64) {
 	s.behind.Store(0)
-	s.alone.Store(false)
-	left, lost := s.queue.Waiting().Size, s.lost()
+	s.needsAnother.Store(false)
+	remaining, lost := s.queue.Waiting().Size, s.lost()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastError = nil
 	s.holds.Answered(time.Now(), s.stats.latency.Last())
 	failures, since := s.breaker.Failures()
-	over := s.breaker.Succeeded(gone, left)
-	s.assess()
+	over := s.breaker.Succeeded(sent, remaining)
+	s.updateUnavailable()
 	if over && s.outageLogged {
 		s.outageLogged = false
 		s.log.Warn("Kinesis takes telemetry again", "failed_for", age(since).Round(time.Millisecond).String(),
 			"attempts", failures, "lost_events", lost-s.lostAt)
 	}
-	if s.timeLeft() == 0 { // who has only so much time is not made to wait
-		s.pauseFor(s.breaker.Pace(gone))
+	if s.timeLeft() == 0 { // no pause if a caller waits
+		s.pauseFor(s.breaker.Pace(sent))
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"kinetel/internal/ship"
 )
 
-// hurried is the longest that is left of a pause when somebody begins to wait.
+// hurried is the longest rest of a pause after a caller begins to wait.
 const hurried = 100 * time.Millisecond
 
 // forever is longer than any pause, and any number of them.
@@ -46,8 +46,8 @@ func TestWhatIsPushedIsSent(t *testing.T) {
 		if diff := cmp.Diff(want, r.Stats()); diff != "" {
 			t.Errorf("stats (-want +got):\n%s", diff)
 		}
-		if told := r.log.told(); len(told) > 0 {
-			t.Errorf("log: %v", told)
+		if log := r.log.visible(); len(log) > 0 {
+			t.Errorf("log: %v", log)
 		}
 	})
 }
@@ -189,9 +189,9 @@ func spread(t *testing.T, failure answer, pauses int) (least, most []time.Durati
 }
 
 // The first waits are a random share of a time that doubles (AWS, "Exponential
-// backoff and jitter": full jitter), or that time and up to a half more where each
-// attempt may be one more copy. Then the breaker opens. What is throttled
-// has only to wait; else the waits are those between probes, of which a half is
+// backoff and jitter": full jitter). If each attempt may store another copy, they are
+// that time and up to a half more. Then the breaker opens. Throttled records only
+// have to wait; otherwise the waits are those between probes, and half of each is
 // random.
 func TestWaitsDoubleWithJitter(t *testing.T) {
 	const second = time.Second
@@ -300,7 +300,7 @@ func TestNewRecordsDoNotShortenAPause(t *testing.T) {
 	})
 }
 
-// Whoever is held has half a second, and several attempts must fit in it.
+// A hold lasts half a second, and several attempts must fit in it.
 func TestPausesAreAShareOfTheTimeOfWhoWaits(t *testing.T) {
 	t.Run("in Flush", func(t *testing.T) {
 		for range 20 {
@@ -358,7 +358,7 @@ func TestFlushReturnsWhenWhatWaitedIsSent(t *testing.T) {
 		r.push(2)
 		go func() {
 			time.Sleep(40 * time.Millisecond)
-			r.push(3) // nobody waits for this one
+			r.push(3) // no caller waits for this one
 		}()
 		if err := r.flush(t, forever); err != nil {
 			t.Fatal(err)
@@ -442,7 +442,7 @@ func TestARefusalEndsAFlushAtOnce(t *testing.T) {
 				if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
 					t.Errorf("Flush returned %v, want ErrUnavailable", err)
 				}
-				// As long as it lasts nobody is held, and nothing is tried.
+				// Until the pause ends there is no hold and no attempt.
 				if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
 					t.Errorf("a second Flush returned %v, want ErrUnavailable", err)
 				}
@@ -477,7 +477,7 @@ func TestARefusalEndsAFlushThatWaits(t *testing.T) {
 		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) || time.Since(r.began) != time.Second {
 			t.Errorf("Flush returned %v after %s", err, time.Since(r.began))
 		}
-		// That is the answer; nobody waits for another attempt.
+		// That is the answer: Flush does not wait for another attempt.
 		time.Sleep(14 * time.Second)
 		wantRequests(t, r, []uint64{1})
 	})
@@ -565,7 +565,7 @@ func TestARefusalIsOverWhenKinesisTakesRecordsAgain(t *testing.T) {
 			if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) || time.Since(began) > 0 {
 				t.Errorf("Flush returned %v after %s", err, time.Since(began))
 			}
-			// But that is mended by itself: it is tried again soon, with all.
+			// But the error may pass: the shipper soon sends all records again.
 			time.Sleep(5*time.Second + time.Millisecond)
 			wantRequests(t, r, []uint64{1, 2}, []uint64{1}, []uint64{1, 2})
 		})
@@ -594,8 +594,8 @@ func TestCredentialsAreReadAgainAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantRequests(t, r, []uint64{1}, []uint64{1})
-		if took := time.Since(r.began); took != 0 || len(r.log.told()) > 0 {
-			t.Errorf("it took %s, and the log has %v", took, r.log.told())
+		if took := time.Since(r.began); took != 0 || len(r.log.visible()) > 0 {
+			t.Errorf("it took %s, and the log has %v", took, r.log.visible())
 		}
 	})
 }
@@ -637,12 +637,12 @@ func TestABrokenConnectionThatWasUsedBeforeIsReplacedAtOnce(t *testing.T) {
 
 func TestARecordThatKinesisNeverTakesIsGivenUpAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		told := []ledger.Loss{{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.BufferFull}}
+		losses := []ledger.Loss{{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.BufferFull}}
 		r := start(t, poison(3))
 		for seq := range uint64(5) {
 			one := rec(seq + 1)
 			if seq+1 == 3 {
-				one.First, one.Last, one.Events, one.Lines, one.Losses = 3, 4, 2, 20, told
+				one.First, one.Last, one.Events, one.Lines, one.Losses = 3, 4, 2, 20, losses
 			} else if seq+1 > 3 {
 				one.First, one.Last = seq+2, seq+2
 			}
@@ -654,7 +654,7 @@ func TestARecordThatKinesisNeverTakesIsGivenUpAlone(t *testing.T) {
 		if diff := cmp.Diff([]uint64{1, 2, 5, 6}, r.kinesis.accepted()); diff != "" {
 			t.Errorf("taken (-want +got):\n%s", diff)
 		}
-		want := append([]ledger.Loss{{First: 3, Last: 4, Count: 2, Bytes: 20, Reason: ledger.Rejected}}, told...)
+		want := append([]ledger.Loss{{First: 3, Last: 4, Count: 2, Bytes: 20, Reason: ledger.Rejected}}, losses...)
 		if diff := cmp.Diff(want, r.origin.Ledger.TakePending()); diff != "" {
 			t.Errorf("losses to tell (-want +got):\n%s", diff)
 		}
@@ -664,7 +664,7 @@ func TestARecordThatKinesisNeverTakesIsGivenUpAlone(t *testing.T) {
 		if took := time.Since(r.began); took != 0 {
 			t.Errorf("it took %s", took)
 		}
-		log := r.log.told()
+		log := r.log.visible()
 		if len(log) != 1 || log[0].attrs["first_seq"] != uint64(3) || log[0].attrs["last_seq"] != uint64(4) || log[0].attrs["events"] != int64(2) {
 			t.Errorf("log: %v", log)
 		}
@@ -715,7 +715,7 @@ func TestRecordsThatAreThrottledInASearchWait(t *testing.T) {
 		if wait := times[9].Sub(times[8]); wait == 0 {
 			t.Error("the records that were throttled are sent again at once")
 		}
-		if diff := cmp.Diff([]string{"ERROR throttled", "ERROR", "WARN"}, outlines(r.log.told())); diff != "" {
+		if diff := cmp.Diff([]string{"ERROR throttled", "ERROR", "WARN"}, outlines(r.log.visible())); diff != "" {
 			t.Errorf("log: the outage, the record that is given up, the end of the outage (-want +got):\n%s", diff)
 		}
 	})
@@ -802,7 +802,7 @@ func TestBeforeKinesisEverTookARecordNoneIsGivenUp(t *testing.T) {
 			t.Errorf("Flush returned %v, want ErrUnavailable", err)
 		}
 		synctest.Wait()
-		log := r.log.told()
+		log := r.log.visible()
 		if len(log) != 1 {
 			t.Fatalf("log: %v", log)
 		}
@@ -901,8 +901,8 @@ func TestRunEndsWithItsContext(t *testing.T) {
 				if r.waiting() != len(tt.push) || len(r.kinesis.accepted()) > 0 {
 					t.Errorf("%d records wait, want %d", r.waiting(), len(tt.push))
 				}
-				// To end is no failure of Kinesis'.
-				for _, e := range r.log.told() {
+				// The end of Run is not a failure of Kinesis.
+				for _, e := range r.log.visible() {
 					if tt.name != "in a pause" {
 						t.Errorf("log: %v", e)
 					}
@@ -914,12 +914,12 @@ func TestRunEndsWithItsContext(t *testing.T) {
 
 func TestARequestThatIsBrokenOffAtTheEndIsNoFailure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := start(t, fail, fail, fail, fail, silence) // one more would be told
+		r := start(t, fail, fail, fail, fail, silence) // one more failure would be logged
 		r.push(1)
 		time.Sleep(2 * time.Second)
 		wantRequests(t, r, slices.Repeat([][]uint64{{1}}, 5)...)
 		r.stop()
-		if log := r.log.told(); len(log) > 0 {
+		if log := r.log.visible(); len(log) > 0 {
 			t.Errorf("log: %v", log)
 		}
 	})

@@ -15,13 +15,13 @@ type stats struct {
 // Stats are counts since the start.
 type Stats struct {
 	Requests int64            // PutRecords requests sent
-	Records  int64            // that Kinesis has
+	Records  int64            // that Kinesis has stored
 	Events   int64            // in those records
 	Bytes    int64            // of those records
 	Retried  int64            // records that had to be sent again
-	Rejected int64            // events of records that Kinesis refuses for good
-	Unknown  int64            // requests that no answer came to: Kinesis may have their records
-	Latency  ledger.Quantiles // of requests, from the first byte to the answer
+	Rejected int64            // events of records that Kinesis refuses as invalid
+	Unknown  int64            // requests without a definite answer: Kinesis may have stored their records
+	Latency  ledger.Quantiles // of requests, from their start to the answer
 }
 
 // Stats returns the counts.
@@ -38,8 +38,8 @@ func (s *Shipper) Stats() Stats {
 	}
 }
 
-// Period returns how many requests there were since it was called last, and how
-// long they took.
+// Period returns how many requests there were since its last call, and how long
+// they took.
 func (s *Shipper) Period() (requests int, latency ledger.Quantiles) {
 	return s.stats.latency.Period()
 }

@@ -59,8 +59,8 @@ func TestWhatCannotBeReadBlocksNothing(t *testing.T) {
 	})
 }
 
-// At the shutdown all goes that can be read. What cannot is not taken for
-// nothing.
+// At the shutdown the shipper sends all records that can be read. It does not treat
+// an unreadable record as sent.
 func TestDrainTellsUnreadFromNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := &failingShelf{shelf{kept: map[*spool.Ref]*pack.Record{}}, map[uint64]time.Time{

@@ -73,8 +73,8 @@ func replaced(path string) error {
 	return errors.Join(err, os.Remove(path), os.WriteFile(path, b, 0o600))
 }
 
-// What the function deletes is there again before anything else is acknowledged:
-// the caller has records and lines in memory, the spool has the losses.
+// The files that the function deletes are written again before anything else is
+// acknowledged: the caller has records and lines in memory, the spool the losses.
 func TestWhatIsDeletedIsRecreated(t *testing.T) {
 	for name, empty := range emptied {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestRecordsOfDeletedFiles(t *testing.T) {
 	want(t, r.recover(), "record 21-30", "next 31")
 }
 
-// Some errors go away, others do not.
+// Some errors are temporary, others are permanent.
 func TestErrorsThatRetryingCannotFixAreTold(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -194,7 +194,7 @@ func TestErrorsThatRetryingCannotFixAreTold(t *testing.T) {
 	}
 }
 
-// A file that a neighbour has put in the way of the next one does not stop it.
+// A file of another process at the path of the next segment does not block it.
 func TestWhatIsInTheWayGoes(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
 		"a file":              func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) },

@@ -25,14 +25,14 @@ type file interface {
 	Fd() uintptr
 }
 
-// disk is where files are. Tests have one that fails.
+// disk is the file system. Tests use one that fails.
 type disk interface {
-	// open opens a regular file of this user; it waits for nothing else.
+	// open opens a regular file of this user. It does not block on anything else.
 	open(path string, flag int) (file, error)
 	lstat(path string) (fs.FileInfo, error)
-	// readDir returns at most so many of a folder's entries.
+	// readDir returns at most limit entries of a folder.
 	readDir(path string, limit int) ([]fs.DirEntry, error)
-	mkdir(path string) error // only the user may look into it
+	mkdir(path string) error // only this user has access
 	remove(path string) error
 	rename(from, to string) error
 }
@@ -43,7 +43,7 @@ func (osDisk) open(path string, flag int) (file, error) {
 	// Links are not followed, and a FIFO or a device does not block.
 	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
-		return nil, err // not f: a nil pointer in an interface is no nil
+		return nil, err // not f: an interface that holds a nil pointer is not nil
 	}
 	info, err := f.Stat()
 	if err == nil {
@@ -56,9 +56,9 @@ func (osDisk) open(path string, flag int) (file, error) {
 	return f, nil
 }
 
-// regular returns why a file is not used: it is a FIFO, a device or a folder,
-// another user's, or has a second name, so that a write would change a file
-// that is not the spool's.
+// regular returns an error if the spool must not use a file: it is a FIFO, a
+// device or a folder, it belongs to another user, or it has a second hard link,
+// so that a write would change a file that is not the spool's.
 func regular(path string, info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !info.Mode().IsRegular() || ok && (stat.Nlink > 1 || int(stat.Uid) != os.Geteuid()) {
@@ -85,10 +85,10 @@ func (osDisk) mkdir(path string) error                { return os.Mkdir(path, 0o
 func (osDisk) remove(path string) error               { return os.Remove(path) }
 func (osDisk) rename(from, to string) error           { return os.Rename(from, to) }
 
-// secure returns why the spool's folder, or one on the way to it, must not be
-// used; with create, it makes those that are missing. Each has to be a folder,
-// not a link, that no other user can replace. The folders of the system above
-// are trusted as they are: / and what is directly in it.
+// secure returns an error if the spool must not use its folder or one of the
+// folders above it. With create, it creates those that are missing. Each must be
+// a folder, not a link, that no other user can replace. secure trusts the
+// system's folders above as they are: / and what is directly in it.
 func secure(d disk, dir string, create bool) error {
 	path := "/"
 	for depth, name := range strings.Split(dir, "/")[1:] {
@@ -124,18 +124,19 @@ func secure(d disk, dir string, create bool) error {
 	return nil
 }
 
-// makeFile makes a file. What is in its place and not the spool's has to go.
+// makeFile creates a file. If something else has its path, makeFile removes or
+// renames that first.
 func makeFile(d disk, path string) (file, error) {
 	f, err := d.open(path, toMake)
-	if errors.Is(err, fs.ErrExist) && makeWay(d, path) == nil {
+	if errors.Is(err, fs.ErrExist) && clearPath(d, path) == nil {
 		f, err = d.open(path, toMake)
 	}
 	return f, err
 }
 
-// makeWay removes whatever is at a path: a folder that has something in it is
-// moved aside.
-func makeWay(d disk, path string) error {
+// clearPath removes whatever is at a path. It renames what it cannot remove, such
+// as a folder that is not empty.
+func clearPath(d disk, path string) error {
 	err := d.remove(path)
 	for n := 0; n < 100 && err != nil && !errors.Is(err, fs.ErrNotExist); n++ {
 		err = d.rename(path, fmt.Sprintf("%s.foreign%d", path, n))
@@ -149,26 +150,25 @@ const (
 	toRead  = os.O_RDONLY
 )
 
-// lock takes f for this process, or fails at once. The lock ends with f.
+// lock locks f for this process, or fails at once. Closing f releases the lock.
 func lock(f file) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }
 
-// tail is a file that is written at its end. Nothing is synced: what is
-// guarded against is the death of the process, after which the kernel still
-// has every byte; the machine's death takes /tmp with it.
+// tail is a file that is written at its end. Nothing is synced. If the process
+// dies, the kernel still has every byte. If the machine dies, /tmp is lost too.
 type tail struct {
 	path string
 	file file        // nil while it is closed
-	info fs.FileInfo // which file it is; nil: not known
-	size int64       // of what was written as a whole
-	// dirty means that bytes of a failed write may lie past size. They have
-	// to go before the next write.
+	info fs.FileInfo // identifies the file; nil: not known
+	size int64       // of the complete writes
+	// dirty means that bytes of a failed write may follow size. They must be
+	// truncated before the next write.
 	dirty bool
 }
 
-// write puts parts behind each other at the end: all of them or, as far as the
-// disk allows, none.
+// write appends parts to the file: all of them or, as far as the disk allows,
+// none.
 func (t *tail) write(parts ...[]byte) error {
 	if err := t.clean(); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (t *tail) write(parts ...[]byte) error {
 		at += int64(n)
 		if err != nil {
 			t.dirty = true
-			_ = t.clean() // or before the next write
+			_ = t.clean() // if it fails, the next write does it
 			return err
 		}
 	}
@@ -187,7 +187,7 @@ func (t *tail) write(parts ...[]byte) error {
 	return nil
 }
 
-// clean cuts off what a failed write left.
+// clean truncates what a failed write added.
 func (t *tail) clean() error {
 	if !t.dirty {
 		return nil
@@ -199,9 +199,9 @@ func (t *tail) clean() error {
 	return nil
 }
 
-// restart leaves nothing in the file but first, a short frame, or nothing. The
-// frame is written over the beginning before the rest is cut off, so that it
-// is there at any moment.
+// restart replaces the content of the file with first: a short frame, or
+// nothing. It overwrites the beginning with the frame before it truncates the
+// rest, so that the frame is in the file at any moment.
 func (t *tail) restart(first []byte) error {
 	if len(first) > 0 {
 		if _, err := t.file.WriteAt(first, 0); err != nil {
@@ -222,7 +222,8 @@ func (t *tail) close() {
 	}
 }
 
-// with runs do on the file, which is opened for it where it is closed.
+// with calls do while the file is open. If the file is closed, with opens it
+// before and closes it after.
 func (t *tail) with(d disk, flag int, do func() error) error {
 	if t.file != nil {
 		return do()
@@ -234,7 +235,7 @@ func (t *tail) with(d disk, flag int, do func() error) error {
 	return do()
 }
 
-// open opens the file, if it is the one that was known by its path before.
+// open opens the file. It fails if the path now leads to another file.
 func (t *tail) open(d disk, flag int) error {
 	f, err := d.open(t.path, flag)
 	if err != nil {
@@ -252,8 +253,8 @@ func (t *tail) open(d disk, flag int) error {
 	return nil
 }
 
-// lost reports whether the file at the path is not the one that was written, or
-// is shorter. Where that cannot be found out, it is not.
+// lost reports whether the file was deleted or replaced, or is shorter than what
+// was written. If lost cannot find that out, it returns false.
 func (t *tail) lost(d disk) bool {
 	info, err := d.lstat(t.path)
 	if err != nil {
@@ -267,7 +268,7 @@ func (t *tail) lost(d disk) bool {
 }
 
 // permanent reports whether an error comes again however often a file is opened
-// or read: it is not there, not a file, or too short.
+// or read: the file is missing, not a regular file, too short or corrupt.
 func permanent(err error) bool {
 	for _, target := range []error{
 		fs.ErrNotExist, io.EOF, io.ErrUnexpectedEOF, errForeign, ErrCorrupt,

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 )
 
-// Reseal makes the sums right of all that looks like a frame in b, the last
-// one first, so that what a fuzzer changes is read.
+// Reseal corrects the checksums of everything in b that looks like a frame, the
+// last one first, so that the spool reads what a fuzzer changes.
 func Reseal(b []byte) []byte {
 	for i := len(b); ; {
 		if i = bytes.LastIndex(b[:i], []byte(magic)); i < 0 {
@@ -29,11 +29,11 @@ func Reseal(b []byte) []byte {
 	}
 }
 
-// Fault is asked before each change on disk; n is the bytes of a write. It
+// Fault is called before each change on disk; n is the bytes of a write. It
 // returns how many of them are written, and the error of the call.
 type Fault func(op, path string, n int) (int, error)
 
-// Break has all changes on disk ask f first.
+// Break calls f before each change on disk.
 func (s *Spool) Break(f Fault) { s.disk = faultyDisk{s.disk, f} }
 
 // Kill leaves everything as a killed process does.
@@ -50,7 +50,7 @@ func (s *Spool) Kill() {
 	}
 }
 
-// SegmentSize is the bytes at which a new file begins.
+// SegmentSize returns the bytes at which a new file begins.
 func (s *Spool) SegmentSize() int64 { return s.segmentSize() }
 
 type faultyDisk struct {
@@ -116,9 +116,9 @@ func (f faultyFile) Truncate(size int64) error {
 	return f.file.Truncate(size)
 }
 
-// Frame is a frame of any kind and content.
+// Frame returns a frame of any kind and content.
 func Frame(kind_ byte, payload []byte, count uint32, first, last uint64) []byte {
-	h := header{kind: kind(kind_), length: uint32(len(payload)), count: count, first: first, last: last, sum: checksum(payload)}
+	h := header{kind: kind(kind_), length: uint32(len(payload)), count: count, first: first, last: last, crc: checksum(payload)}
 	b := append(appendHeader(nil, h, 0), payload...)
 	if len(payload) > 0 {
 		b = appendHeader(b, h, again)
@@ -126,7 +126,7 @@ func Frame(kind_ byte, payload []byte, count uint32, first, last uint64) []byte 
 	return b
 }
 
-// Scan reads a file, and returns of how many items it is.
+// Scan reads a file, and returns the number of its items.
 func Scan(f io.ReaderAt, size int64) (items int, err error) {
 	_, err = scan(f, size, func(item) { items++ })
 	return items, err

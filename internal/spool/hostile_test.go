@@ -20,8 +20,8 @@ import (
 	"kinetel/internal/spool"
 )
 
-// A neighbour puts other things than files into the folder. None of them is
-// opened so that it blocks, followed, or written to.
+// Another process puts other things than files into the folder. The spool does not
+// block on them, follow them, or write to them.
 func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 	for name, put := range map[string]func(path string) error{
@@ -47,7 +47,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	} {
 		for _, file := range []string{"left", "meta", "journal", "journal.new", "00000001.seg", "00000002.seg"} {
 			t.Run(name+" as "+file, func(t *testing.T) {
-				l := leave(t)
+				l := newEndedFolder(t)
 				l.Kill()
 				path := filepath.Join(l.dir, mine, file)
 				if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -58,11 +58,11 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 				} else if err != nil {
 					t.Fatal(err)
 				}
-				left := l.open(64 << 20).Recover()
-				if len(left) != 1 {
-					t.Fatalf("%d environments: %s", len(left), l.log)
+				recovered := l.open(64 << 20).Recover()
+				if len(recovered) != 1 {
+					t.Fatalf("%d environments: %s", len(recovered), l.log)
 				}
-				shows := shown(left[0])
+				shows := shown(recovered[0])
 				for what, in := range map[string]bool{all: file != "00000001.seg", "lines 41-50": file != "journal"} {
 					if strings.Contains(shows, what) != in {
 						t.Errorf("%s", shows)
@@ -71,9 +71,9 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 				if lost := strings.Contains(shows, "spool-corrupt"); lost != (file == "00000001.seg" || file == "journal") {
 					t.Errorf("%s", shows)
 				}
-				ref := l.append(record(left[0].Origin, 60, 60, 10))
-				l.journal(left[0].Origin, 61, 61, "")
-				l.WriteManifest(left[0].Origin, 61, append(left[0].Records, ref))
+				ref := l.append(record(recovered[0].Origin, 60, 60, 10))
+				l.journal(recovered[0].Origin, 61, 61, "")
+				l.WriteManifest(recovered[0].Origin, 61, append(recovered[0].Records, ref))
 				l.Spool.Close()
 				if b, err := os.ReadFile(elsewhere); err == nil && string(b) != "the function's" {
 					t.Errorf("elsewhere there is %q", b)
@@ -83,7 +83,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	}
 }
 
-// Folders on the way to the spool are used only if nobody else can change them.
+// The spool uses the folders above it only if no other user can change them.
 func TestParents(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -137,17 +137,17 @@ func TestParents(t *testing.T) {
 			if logged := strings.Contains(r.log.String(), root); logged == (c.ok && !c.aside) {
 				t.Errorf("the log has %q", r.log)
 			}
-			if left, _ := os.ReadDir(filepath.Join(root, "b")); len(left) > 0 {
+			if recovered, _ := os.ReadDir(filepath.Join(root, "b")); len(recovered) > 0 {
 				t.Error("the link was followed")
 			}
 		})
 	}
 }
 
-// A disk that does not come back while an old folder is read keeps nobody else
-// from writing, reading and checking.
+// If the disk blocks while an old folder is read, other calls still write, read
+// and check.
 func TestNobodyWaitsForARecoveryThatHangs(t *testing.T) {
-	l := leave(t)
+	l := newEndedFolder(t)
 	l.Kill()
 	l.open(64 << 20)
 	hangs, goOn := make(chan string, 100), make(chan struct{})
@@ -174,12 +174,12 @@ func TestNobodyWaitsForARecoveryThatHangs(t *testing.T) {
 		goOn <- struct{}{}
 	}
 	close(goOn)
-	if left := <-done; len(left) != 1 {
-		t.Errorf("%d environments", len(left))
+	if recovered := <-done; len(recovered) != 1 {
+		t.Errorf("%d environments", len(recovered))
 	}
 }
 
-// rewrite changes bytes of an ended process's file, and makes the sums right.
+// rewrite changes bytes of an ended process's file, and corrects the checksums.
 func rewrite(t *testing.T, path, old, with string) {
 	t.Helper()
 	change(t, path, func(b []byte) []byte {
@@ -190,7 +190,7 @@ func rewrite(t *testing.T, path, old, with string) {
 	})
 }
 
-// Values that no process of Kinetel's writes are not used, whatever the sums say.
+// Values that no process of Kinetel writes are not used, even with valid checksums.
 func TestValuesThatMakeNoSense(t *testing.T) {
 	for _, c := range []struct{ name, file, old, with, want string }{
 		{"a reason", "00000001.seg", `"reason":"rejected"`, `"reason":"x\"},{\""`, "loss 1-5 5 spool-corrupt"},
@@ -215,14 +215,14 @@ func TestValuesThatMakeNoSense(t *testing.T) {
 			r.append(record(o, 10, 19, 100))
 			r.Kill()
 			rewrite(t, filepath.Join(r.dir, mine, c.file), c.old, c.with)
-			left := r.recover()
-			if got := shown(left); !strings.Contains(got, c.want) || strings.Contains(got, "9223372") {
+			recovered := r.recover()
+			if got := shown(recovered); !strings.Contains(got, c.want) || strings.Contains(got, "9223372") {
 				t.Errorf("%s", got)
 			}
-			if c.file == "meta" && string(left.Origin.Resource) != `{"faas.instance":"`+mine+`"}` {
-				t.Errorf("the resource is %s", left.Origin.Resource)
+			if c.file == "meta" && string(recovered.Origin.Resource) != `{"faas.instance":"`+mine+`"}` {
+				t.Errorf("the resource is %s", recovered.Origin.Resource)
 			}
-			for _, loss := range left.Losses {
+			for _, loss := range recovered.Losses {
 				if !loss.Reason.Known() {
 					t.Errorf("the reason is %q", loss.Reason)
 				}
@@ -231,7 +231,7 @@ func TestValuesThatMakeNoSense(t *testing.T) {
 	}
 }
 
-// No number is so large that there is none behind it.
+// No number is so large that there is none after it.
 func TestNumbersHaveABound(t *testing.T) {
 	for _, last := range []uint64{1 << 53, 1 << 62, 1<<64 - 2, 1<<64 - 1} {
 		r := newRig(t, 64<<20)
@@ -242,14 +242,14 @@ func TestNumbersHaveABound(t *testing.T) {
 			binary.LittleEndian.PutUint64(b[40+24:], last) // of the record
 			return spool.Reseal(b)
 		})
-		left := r.open(64 << 20).Recover()
-		if len(left) > 0 && left[0].Next > 10 {
-			t.Error(shown(left[0]))
+		recovered := r.open(64 << 20).Recover()
+		if len(recovered) > 0 && recovered[0].Next > 10 {
+			t.Error(shown(recovered[0]))
 		}
 	}
 }
 
-// checker takes what begins with an a.
+// checker accepts what begins with an a.
 type checker struct{}
 
 func (checker) Record(r *pack.Record) bool { return r.Data[0] == 'a' }
@@ -273,11 +273,11 @@ func TestRecordsAndLinesAreChecked(t *testing.T) {
 	r.Kill()
 	r.Spool = spool.New(spool.Options{Dir: r.dir, Max: 64 << 20, Log: slog.New(slog.NewTextHandler(r.log, nil)), Check: checker{}})
 	defer r.Spool.Close()
-	left := r.Recover()[0]
-	want(t, left, "record 1-1", "record 2-2", `lines 10-12 {"seq":10}{"seq":11}{"seq":12}`, `lines 18-18 {"seq":18}`,
+	recovered := r.Recover()[0]
+	want(t, recovered, "record 1-1", "record 2-2", `lines 10-12 {"seq":10}{"seq":11}{"seq":12}`, `lines 18-18 {"seq":18}`,
 		"loss 13-15 3 spool-corrupt", "loss 16-17 2 spool-corrupt", "next 19")
 	for i, ok := range []bool{true, false} {
-		if _, err := r.Read(left.Records[i]); (err == nil) != ok || !ok && !errors.Is(err, spool.ErrCorrupt) {
+		if _, err := r.Read(recovered.Records[i]); (err == nil) != ok || !ok && !errors.Is(err, spool.ErrCorrupt) {
 			t.Errorf("record %d: %v", i+1, err)
 		}
 	}
@@ -324,7 +324,7 @@ func (c *counted) ReadAt(b []byte, at int64) (int, error) {
 	return c.ReaderAt.ReadAt(b, at)
 }
 
-// Reading costs what the file is large, whatever is in it.
+// The cost of reading is proportional to the file's size, whatever is in it.
 func TestReadingIsLinear(t *testing.T) {
 	for name, piece := range pieces(t) {
 		for _, size := range []int{1 << 20, 4 << 20, 16 << 20} {
@@ -341,7 +341,7 @@ func TestReadingIsLinear(t *testing.T) {
 	}
 }
 
-// What a recovery takes is bounded, in memory and in what it finds.
+// Recovery is bounded, in memory and in what it finds.
 func TestRecoveryIsBounded(t *testing.T) {
 	for name, piece := range pieces(t) {
 		for _, file := range []string{"00000001.seg", "journal"} {
@@ -360,17 +360,17 @@ func TestRecoveryIsBounded(t *testing.T) {
 					b = nil
 					runtime.GC()
 					runtime.ReadMemStats(&before)
-					left := r.Recover()
+					recovered := r.Recover()
 					runtime.GC()
 					runtime.ReadMemStats(&after)
 					if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > 20<<20 {
 						t.Errorf("%d bytes are kept of %d", kept, size)
 					}
-					// What is allocated in all, and mostly let go of at once.
+					// All allocations, most of them freed at once.
 					if all := after.TotalAlloc - before.TotalAlloc; all > 100<<20 {
 						t.Errorf("%d bytes are allocated for %d", all, size)
 					}
-					for _, l := range left {
+					for _, l := range recovered {
 						if len(l.Records) > 150_000 || len(l.Losses) > 10_000 || len(l.Lines) > 1 {
 							t.Errorf("%d records, %d runs of lines, %d losses", len(l.Records), len(l.Lines), len(l.Losses))
 						}
@@ -386,7 +386,7 @@ func TestRecoveryIsBounded(t *testing.T) {
 	}
 }
 
-// More than a spool may have is not read: not in one file, nor in many.
+// Recover reads no more than a spool may have: neither in one file, nor in many.
 func TestWhatIsMoreThanASpoolMayHaveIsNotRead(t *testing.T) {
 	piece := pieces(t)["records"]
 	r := newRig(t, 8<<20)

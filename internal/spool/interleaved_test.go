@@ -6,8 +6,8 @@ import (
 	"kinetel/internal/ledger"
 )
 
-// What stripping gives up leaves losses whose ranges lie within each other: lines
-// 10 to 12 first, and later the events around them.
+// Dropping log lines makes losses whose ranges are within each other: lines 10 to
+// 12 first, and later the events around them.
 func TestLossesThatLieWithinEachOtherAreAllKept(t *testing.T) {
 	inner := ledger.Loss{First: 10, Last: 12, Count: 3, Bytes: 30, Reason: ledger.SpoolFull}
 	outer := ledger.Loss{First: 8, Last: 14, Count: 3, Bytes: 60, Reason: ledger.SpoolFull}
@@ -24,8 +24,8 @@ func TestLossesThatLieWithinEachOtherAreAllKept(t *testing.T) {
 	}
 }
 
-// A ledger numbers its losses, and says with the last one that it has told up to
-// which of them these are.
+// A ledger numbers its losses. The Number of a reported loss covers all losses up
+// to it.
 func TestARecordSettlesTheLossesUpToItsNumber(t *testing.T) {
 	r := newRig(t, 4<<20)
 	o := origin(mine)

@@ -9,15 +9,15 @@ import (
 
 const (
 	journalName = "journal"
-	// journalNew is a journal that is about to take the other's place.
+	// journalNew is a journal that is about to replace the other one.
 	journalNew = "journal.new"
 )
 
-// Journal keeps lines that are about to be acknowledged: whole lines of the
-// events from first to last. The fragment is text that is acknowledged and no
-// event yet; it takes the place of the one before, and nil of none. Without
-// lines, first is the next number and last the one before it. Journal reports
-// whether all of it is on disk.
+// Journal writes lines that are about to be acknowledged: whole lines of the
+// events from first to last. The fragment is text that is acknowledged but no
+// event yet. It replaces the previous fragment; nil means that there is none.
+// Without lines, first is the next number and last the one before it. Journal
+// reports whether all of it is on disk.
 func (s *Spool) Journal(o *pack.Origin, first, last uint64, lines, fragment []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,10 +27,10 @@ func (s *Spool) Journal(o *pack.Origin, first, last uint64, lines, fragment []by
 	}
 	e.last = max(e.last, last)
 	if len(lines) == 0 && len(fragment) == 0 && !e.fragment {
-		return true // nothing to keep, and nothing that is out of date
+		return true // nothing to write, and no old fragment to replace
 	}
 	before, behind, h := linesFrame(first, last, lines, fragment)
-	if h.length > maxPayload || !h.sound() {
+	if h.length > maxPayload || !h.valid() {
 		s.opt.Log.Debug("lines do not fit into the journal", "firstSeq", first, "lastSeq", last, "bytes", len(lines)+len(fragment))
 		return false
 	}
@@ -47,7 +47,7 @@ func (s *Spool) Journal(o *pack.Origin, first, last uint64, lines, fragment []by
 		return false
 	}
 	if err := s.openJournal(e); err != nil {
-		_ = s.failed(err) // told
+		_ = s.failed(err) // logged
 		return false
 	}
 	at := e.journal.size
@@ -74,12 +74,12 @@ func (s *Spool) Journal(o *pack.Origin, first, last uint64, lines, fragment []by
 	return true
 }
 
-// openJournal opens the journal, or makes it.
+// openJournal opens the journal, or creates it.
 func (s *Spool) openJournal(e *environment) (err error) {
 	switch {
 	case e.journal.file != nil:
 		return nil
-	case e.journal.path != "": // an ended process made it
+	case e.journal.path != "": // an ended process created it
 		return e.journal.open(s.disk, toWrite)
 	}
 	t, err := s.create(e, journalName)
@@ -89,8 +89,8 @@ func (s *Spool) openJournal(e *environment) (err error) {
 	return err
 }
 
-// JournalLost reports, once, whether what the journal kept went with its file,
-// so that it has to be kept again.
+// JournalLost reports, once, whether the lines or the fragment in the journal
+// were lost with its file, so that the caller has to journal them again.
 func (s *Spool) JournalLost(o *pack.Origin) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *Spool) JournalLost(o *pack.Origin) bool {
 	return true
 }
 
-// ForgetJournal says that the lines of the journal are in records that were
+// ForgetJournal empties the journal: its lines are in records that were
 // appended. A fragment stays.
 func (s *Spool) ForgetJournal(o *pack.Origin) {
 	s.mu.Lock()
@@ -124,7 +124,7 @@ func (s *Spool) ForgetJournal(o *pack.Origin) {
 	}
 }
 
-// forget empties the journal of an environment but for its fragment.
+// forget empties the journal of an environment, except for its fragment.
 func (s *Spool) forget(e *environment) error {
 	if err := s.openJournal(e); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (s *Spool) forget(e *environment) error {
 		return s.write(&e.journal, mark)
 	}
 	if e.onDisk >= e.last {
-		mark = nil // the segments remember the numbers
+		mark = nil // the segments have the highest number
 	}
 	before := e.journal.size
 	err := e.journal.restart(mark)
@@ -145,8 +145,7 @@ func (s *Spool) forget(e *environment) error {
 	return err
 }
 
-// rewrite puts a journal that has nothing but the fragment in the place of one
-// that has grown.
+// rewrite replaces a journal that has grown with one that has only the fragment.
 func (s *Spool) rewrite(e *environment, mark []byte) error {
 	frame, err := s.fragmentFrame(e)
 	if err != nil {
@@ -166,7 +165,7 @@ func (s *Spool) rewrite(e *environment, mark []byte) error {
 	}
 	if err != nil {
 		next.close()
-		_ = s.disk.remove(path) // it would be in the way of the next attempt
+		_ = s.disk.remove(path) // or it would block the next attempt
 		return err
 	}
 	next.path = e.journal.path
@@ -176,7 +175,7 @@ func (s *Spool) rewrite(e *environment, mark []byte) error {
 	return nil
 }
 
-// fragmentFrame returns a frame of nothing but the fragment.
+// fragmentFrame returns a frame that has only the fragment.
 func (s *Spool) fragmentFrame(e *environment) ([]byte, error) {
 	head := make([]byte, headerSize)
 	if _, err := e.journal.file.ReadAt(head, e.fragmentAt); err != nil {
@@ -191,7 +190,7 @@ func (s *Spool) fragmentFrame(e *environment) ([]byte, error) {
 		return nil, err
 	}
 	_, fragment, ok := parseLines(payload)
-	if !ok || checksum(payload) != h.sum {
+	if !ok || checksum(payload) != h.crc {
 		return nil, fmt.Errorf("%s at %d: %w", e.journal.path, e.fragmentAt, ErrCorrupt)
 	}
 	before, end, _ := linesFrame(e.last+1, e.last, nil, fragment)

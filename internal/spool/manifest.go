@@ -14,26 +14,26 @@ import (
 	"kinetel/internal/pack"
 )
 
-// promiseName is the file in which a process that ends in order says what the
-// next one should find. Without it, a file that was cut short afterwards would
-// look like one that was being written.
+// manifestName is the file in which a process that shuts down cleanly lists what
+// the next one should find. Without it, a file that was truncated afterwards
+// would look like one that was being written.
 const manifestName = "left"
 
-// maxPromise bounds the bytes that are read of it: some 10,000 ranges.
+// maxManifest bounds the bytes that are read of it: some 10,000 ranges.
 const maxManifest = 1 << 20
 
-// promise is the text of that file, behind its sum.
+// manifest is the JSON in that file. Its checksum precedes it.
 type manifest struct {
 	Version int           `json:"version"`
-	Last    uint64        `json:"last"` // the highest number ever given
-	Left    []ledger.Loss `json:"left"` // records; ranges that touch are one
+	Last    uint64        `json:"last"` // the highest number ever assigned
+	Left    []ledger.Loss `json:"left"` // records; adjacent ranges are joined
 
-	until []uint64 // the highest number of those up to each
+	until []uint64 // for each range, the highest number of those up to it
 }
 
-// Promise notes, at the end of the process, what of an environment is left for
-// the next one: the records that refs name, and that last is the highest number
-// ever given in it. It does nothing where there is none.
+// WriteManifest writes, at the end of the process, what the next one should find
+// of an environment: the records of refs, and last, the highest number ever
+// assigned in it. It does nothing if the environment has no folder.
 func (s *Spool) WriteManifest(o *pack.Origin, last uint64, refs []*Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,26 +41,26 @@ func (s *Spool) WriteManifest(o *pack.Origin, last uint64, refs []*Ref) {
 	if s.closed || e == nil || e.meta.file == nil {
 		return
 	}
-	p := manifest{Version: 1, Last: last}
+	m := manifest{Version: 1, Last: last}
 	for _, ref := range refs {
 		if ref.seg.env == e {
-			p.Left = append(p.Left, ledger.Loss{First: ref.First, Last: ref.Last, Count: ref.Events, Bytes: ref.Lines, Reason: ledger.SpoolCorrupt})
+			m.Left = append(m.Left, ledger.Loss{First: ref.First, Last: ref.Last, Count: ref.Events, Bytes: ref.Lines, Reason: ledger.SpoolCorrupt})
 		}
 	}
-	order.By(p.Left, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
-	p.Left = touching(p.Left)
-	text, _ := json.Marshal(p) // numbers only
+	order.By(m.Left, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
+	m.Left = joinAdjacent(m.Left)
+	text, _ := json.Marshal(m) // cannot fail: numbers and strings only
 	text = fmt.Appendf(nil, "%08x %s\n", checksum(text), text)
 	f, err := makeFile(s.disk, filepath.Join(e.dir, manifestName))
 	if err != nil {
-		return // it is a guard against what should not happen
+		return // the manifest only detects what should not happen
 	}
 	_, _ = f.WriteAt(text, 0)
 	_ = f.Close()
 }
 
-// touching puts ranges together of which one begins where the other ends.
-func touching(ranges []ledger.Loss) (joined []ledger.Loss) {
+// joinAdjacent joins ranges of which one begins right after the other ends.
+func joinAdjacent(ranges []ledger.Loss) (joined []ledger.Loss) {
 	for _, r := range ranges {
 		if n := len(joined) - 1; n >= 0 && joined[n].Last+1 == r.First {
 			joined[n].Last = r.Last
@@ -73,13 +73,13 @@ func touching(ranges []ledger.Loss) (joined []ledger.Loss) {
 	return joined
 }
 
-// readPromise reads what the process before has promised, once: from here on
-// records go, and it would not be true any more.
+// readManifest reads the manifest of the previous process and removes it: from
+// here on records leave the spool, and the manifest would be wrong.
 func (s *Spool) readManifest(e *environment) *manifest {
 	path := filepath.Join(e.dir, manifestName)
 	f, err := s.disk.open(path, toRead)
 	if permanent(err) {
-		_ = makeWay(s.disk, path) // something that is no file
+		_ = clearPath(s.disk, path) // it is not a regular file
 	}
 	if err != nil {
 		return nil
@@ -89,33 +89,33 @@ func (s *Spool) readManifest(e *environment) *manifest {
 	if s.disk.remove(path) != nil || err != nil {
 		return nil
 	}
-	// A promise that is spoiled would have records be lost.
-	sum, text, _ := bytes.Cut(bytes.TrimSuffix(text, []byte("\n")), []byte(" "))
-	var p manifest
-	if string(sum) != fmt.Sprintf("%08x", checksum(text)) || json.Unmarshal(text, &p) != nil || p.Version != 1 {
+	// With a corrupt manifest, records would be lost.
+	crc, text, _ := bytes.Cut(bytes.TrimSuffix(text, []byte("\n")), []byte(" "))
+	var m manifest
+	if string(crc) != fmt.Sprintf("%08x", checksum(text)) || json.Unmarshal(text, &m) != nil || m.Version != 1 {
 		return nil
 	}
 	last := uint64(0)
-	for i := range p.Left {
-		p.Left[i].Reason = ledger.SpoolCorrupt
-		if !valid(p.Left[i]) || i > 0 && p.Left[i].First < p.Left[i-1].First {
+	for i := range m.Left {
+		m.Left[i].Reason = ledger.SpoolCorrupt
+		if !valid(m.Left[i]) || i > 0 && m.Left[i].First < m.Left[i-1].First {
 			return nil
 		}
-		last = max(last, p.Left[i].Last)
-		p.until = append(p.until, last)
+		last = max(last, m.Left[i].Last)
+		m.until = append(m.until, last)
 	}
-	return &p
+	return &m
 }
 
-// has reports whether a record is among what was left.
-func (p *manifest) has(ref *Ref) bool {
-	i, _ := slices.BinarySearchFunc(p.Left, ref.First+1, func(l ledger.Loss, n uint64) int { return cmp.Compare(l.First, n) })
-	return i > 0 && ref.Last <= p.until[i-1]
+// has reports whether the manifest lists a record.
+func (m *manifest) has(ref *Ref) bool {
+	i, _ := slices.BinarySearchFunc(m.Left, ref.First+1, func(l ledger.Loss, n uint64) int { return cmp.Compare(l.First, n) })
+	return i > 0 && ref.Last <= m.until[i-1]
 }
 
-// broken returns what was promised and is not known.
-func (p *manifest) missing(in known) (losses []ledger.Loss) {
-	for _, loss := range p.Left {
+// missing returns, as losses, what the manifest lists and in does not have.
+func (m *manifest) missing(in known) (losses []ledger.Loss) {
+	for _, loss := range m.Left {
 		if loss, ok := in.without(loss); ok {
 			losses = append(losses, loss)
 		}

@@ -14,8 +14,8 @@ import (
 	"kinetel/internal/spool"
 )
 
-// ended is a spool whose process ended in order: of twelve records in two files
-// the last ones are left, and 200 is the highest number given.
+// ended is a spool whose process shut down cleanly: of twelve records in two files
+// the last nine are not done, and 200 is the highest number assigned.
 func ended(t *testing.T) (r *rig, files []string) {
 	t.Helper()
 	r = newRig(t, 4<<20)
@@ -40,43 +40,43 @@ func ended(t *testing.T) (r *rig, files []string) {
 	return r, files
 }
 
-// next is what the next process finds.
+// next returns what the next process recovers.
 func (r *rig) next() spool.Recovered {
 	r.t.Helper()
 	r.open(64 << 20)
-	left := r.Recover()
-	if len(left) != 1 {
-		r.t.Fatalf("%d environments are recovered", len(left))
+	recovered := r.Recover()
+	if len(recovered) != 1 {
+		r.t.Fatalf("%d environments are recovered", len(recovered))
 	}
-	return left[0]
+	return recovered[0]
 }
 
-func (r *rig) lost(left spool.Recovered) (lost []ledger.Loss) {
+func (r *rig) lost(recovered spool.Recovered) (lost []ledger.Loss) {
 	r.t.Helper()
 	found := 0
-	for _, ref := range left.Records {
+	for _, ref := range recovered.Records {
 		if _, err := r.Read(ref); err == nil {
 			found += ref.Events
 		}
 	}
-	told := 0
-	for _, loss := range left.Losses {
+	reported := 0
+	for _, loss := range recovered.Losses {
 		if loss.Reason != ledger.SpoolCorrupt {
 			r.t.Errorf("told as %s: %+v", loss.Reason, loss)
 		}
-		told += loss.Count
+		reported += loss.Count
 	}
-	if found+told != 90 {
-		r.t.Errorf("%d events are found and %d told as lost, of 90\n%s", found, told, shown(left))
+	if found+reported != 90 {
+		r.t.Errorf("%d events are found and %d told as lost, of 90\n%s", found, reported, shown(recovered))
 	}
-	return left.Losses
+	return recovered.Losses
 }
 
 func TestWhatWasPromisedAndIsThereIsNoLoss(t *testing.T) {
 	r, _ := ended(t)
-	left := r.next()
-	if lost := r.lost(left); len(lost) > 0 || left.Next != 201 {
-		t.Error(shown(left))
+	recovered := r.next()
+	if lost := r.lost(recovered); len(lost) > 0 || recovered.Next != 201 {
+		t.Error(shown(recovered))
 	}
 	if slices.Contains(r.files(), "left") {
 		t.Error("the promise is still there, and will be false")
@@ -94,9 +94,9 @@ func TestAFileThatWasCutShortAfterTheEndIsTold(t *testing.T) {
 			if err := os.Truncate(files[file], min(keep, info.Size()-1)); err != nil {
 				t.Fatal(err)
 			}
-			left := r.next()
-			if lost := r.lost(left); len(lost) == 0 || left.Next != 201 {
-				t.Errorf("cut %d of file %d: %s", i, file, shown(left))
+			recovered := r.next()
+			if lost := r.lost(recovered); len(lost) == 0 || recovered.Next != 201 {
+				t.Errorf("cut %d of file %d: %s", i, file, shown(recovered))
 			}
 		}
 	}
@@ -118,13 +118,13 @@ func TestAnUnreadablePromiseIsNone(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(r.dir, mine, "left"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if left := r.next(); len(left.Losses) > 0 || left.Next != 121 {
-			t.Errorf("%q: %s", text, shown(left))
+		if recovered := r.next(); len(recovered.Losses) > 0 || recovered.Next != 121 {
+			t.Errorf("%q: %s", text, shown(recovered))
 		}
 	}
 }
 
-// A promise that is not what was written must not have records be forgotten.
+// A corrupt manifest must not cause the loss of records.
 func TestAPromiseThatIsSpoiledIsNone(t *testing.T) {
 	r, _ := ended(t)
 	path := filepath.Join(r.dir, mine, "left")
@@ -134,24 +134,24 @@ func TestAPromiseThatIsSpoiledIsNone(t *testing.T) {
 	}
 	for i := range whole {
 		r, _ := ended(t)
-		spoiled := bytes.Clone(whole)
-		spoiled[i] ^= 1
-		if err := os.WriteFile(filepath.Join(r.dir, mine, "left"), spoiled, 0o600); err != nil {
+		corrupt := bytes.Clone(whole)
+		corrupt[i] ^= 1
+		if err := os.WriteFile(filepath.Join(r.dir, mine, "left"), corrupt, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if left := r.next(); len(left.Losses) > 0 || len(left.Records) != 9 {
-			t.Errorf("byte %d: %s", i, shown(left))
+		if recovered := r.next(); len(recovered.Losses) > 0 || len(recovered.Records) != 9 {
+			t.Errorf("byte %d: %s", i, shown(recovered))
 		}
 		r.Kill()
 	}
 }
 
-// A process that was killed while it shipped what an earlier one left must not
-// have the next one believe the old promise.
+// If a process is killed while it sends the records of an earlier one, the next
+// process must not use the old manifest.
 func TestAPromiseIsBelievedOnce(t *testing.T) {
 	r, _ := ended(t)
-	left := r.next()
-	for _, ref := range left.Records[:6] {
+	recovered := r.next()
+	for _, ref := range recovered.Records[:6] {
 		r.Done(ref)
 	}
 	r.Kill()
@@ -181,7 +181,7 @@ func TestThePromiseIsOnlyTheUsers(t *testing.T) {
 	}
 }
 
-// With always, a record comes while its own lines are in the journal.
+// With Always, a record is appended while its own lines are in the journal.
 func TestRecordsLeaveTheJournalItsReserve(t *testing.T) {
 	const reserve = 1 << 20
 	r := newRig(t, 4<<20)

@@ -27,21 +27,21 @@ type stored struct {
 // env is an environment as the model knows it.
 type env struct {
 	origin    *pack.Origin
-	last      uint64            // the highest number given
+	last      uint64            // the highest number assigned
 	appended  uint64            // the highest number in a record
 	journal   map[uint64][]byte // lines that were acknowledged and are in no record
 	fragment  []byte
 	either    [][]byte // fragments that may be there instead
 	records   []*stored
 	losses    []ledger.Loss
-	maybeLost []ledger.Loss // losses that may be told
+	maybeLost []ledger.Loss // losses that may be reported
 	inFlight  [2]uint64     // lines that may be in the journal
 	forgets   bool          // the journal's lines are in records; it may be forgotten
 }
 
 func (e *env) String() string { return e.origin.EnvironmentID }
 
-// world is a spool, what it should hold, and a process that can die at any
+// world is a spool, its expected content, and a process that can die at any
 // change on disk.
 type world struct {
 	t     *rapid.T
@@ -80,7 +80,7 @@ func (w *world) env() *env { return rapid.SampledFrom(w.envs).Draw(w.t, "environ
 func (w *world) journal() {
 	e := w.env()
 	if e.forgets {
-		// The caller forgets before it goes on: that is the order of things.
+		// The caller forgets the journal before it continues.
 		return
 	}
 	n := rapid.IntRange(0, 4).Draw(w.t, "lines")
@@ -118,8 +118,8 @@ func (w *world) append() {
 	r := record(e.origin, first, last, rapid.SampledFrom([]int{0, 10, 2000, 70_000}).Draw(w.t, "bytes"))
 	r.PartitionKey = rapid.StringN(1, 20, -1).Draw(w.t, "key")
 	r.Droppable, r.Lines = rapid.IntRange(0, 9).Draw(w.t, "ordinary"), int64(rapid.IntRange(0, 1<<40).Draw(w.t, "bytes of lines"))
-	tells := rapid.Bool().Draw(w.t, "tells")
-	if tells {
+	reports := rapid.Bool().Draw(w.t, "tells")
+	if reports {
 		r.Losses = slices.Clone(e.losses)
 	}
 	ref, err := w.spool.Append(r)
@@ -131,7 +131,7 @@ func (w *world) append() {
 	default:
 		return
 	}
-	if tells {
+	if reports {
 		if w.dead {
 			e.maybeLost = append(e.maybeLost, e.losses...)
 		}
@@ -193,11 +193,11 @@ func (w *world) seal() {
 	}
 }
 
-// check compares what is recovered with the model, which then goes on from it.
-func (w *world) check(leftovers []spool.Recovered) {
+// check compares what is recovered with the model, which then continues from it.
+func (w *world) check(all []spool.Recovered) {
 	t := w.t
 	byID := map[string]spool.Recovered{}
-	for _, l := range leftovers {
+	for _, l := range all {
 		byID[l.Origin.EnvironmentID] = l
 	}
 	var still []*env
@@ -246,7 +246,7 @@ func (w *world) check(leftovers []spool.Recovered) {
 
 func (w *world) checkRecords(e *env, l spool.Recovered) {
 	t := w.t
-	var left []*stored
+	var remaining []*stored
 	for i, ref := range l.Records {
 		if i > 0 && l.Records[i-1].First > ref.First {
 			t.Fatal("the records are not in order")
@@ -269,21 +269,21 @@ func (w *world) checkRecords(e *env, l spool.Recovered) {
 			t.Fatalf("%d bytes are counted as %d", r.Size(), ref.DataSize)
 		}
 		if s.maybe {
-			// It was being written, and was written as a whole.
+			// It was being written, and is complete.
 			for seq := s.record.First; seq <= s.record.Last; seq++ {
 				delete(e.journal, seq)
 			}
 			e.last = max(e.last, s.record.Last)
 		}
 		e.appended = max(e.appended, s.record.Last)
-		left = append(left, &stored{record: r, ref: ref})
+		remaining = append(remaining, &stored{record: r, ref: ref})
 	}
 	for _, s := range e.records {
 		if !s.maybe {
 			t.Fatalf("the record from %d to %d is gone", s.record.First, s.record.Last)
 		}
 	}
-	e.records = left
+	e.records = remaining
 }
 
 func (w *world) checkLines(e *env, l spool.Recovered) {

@@ -22,75 +22,76 @@ import (
 )
 
 const (
-	// maxAdopted bounds the folders that Recover takes, and so what it may
-	// cost to start where something has gone wrong again and again.
+	// maxAdopted bounds the folders that Recover adopts, and so the cost of a
+	// start if something has gone wrong again and again.
 	maxAdopted = 64
-	// maxFolders and maxFiles bound the names that are looked at.
+	// maxFolders and maxFiles bound the directory entries that are read.
 	maxFolders = 4096
 	maxFiles   = 4096
 	// maxMeta bounds meta: the resource is some names and tags.
 	maxMeta     = 64 << 10
 	maxResource = 16 << 10
-	// maxCount and maxBytes bound what a loss says, so that sums stay numbers.
+	// maxCount and maxBytes bound the numbers of a loss, so that sums do not
+	// overflow.
 	maxCount = 1 << 31
 	maxBytes = 1 << 50
-	// maxRecords bounds the records that are adopted, and with it the memory
-	// for what is known of them.
+	// maxRecords bounds the records that are adopted, and so the memory for
+	// their Refs.
 	maxRecords = 64 << 10
-	// maxFindings bounds, of one environment, the places that cannot be read and
-	// are reported each for itself.
+	// maxFindings bounds, for one environment, the places that cannot be read
+	// and are reported one by one.
 	maxFindings = 1024
 	// maxLines bounds the bytes of a journal's lines that are in no record: an
 	// open record has fewer.
 	maxLines = 4 << 20
 	// maxFile bounds what is read of a segment: a full one, its last record, and
-	// what notes that its records are done.
+	// the frames that mark its records as done.
 	maxFile = 2 * maxSegment
 	segExt  = ".seg"
 )
 
-// Leftover is what an ended process left of an environment. It belongs to this
-// process until Close.
+// Recovered is what Recover found of an environment whose process has ended. It
+// belongs to this process until Close.
 type Recovered struct {
-	Origin   *pack.Origin  // its Ledger is the caller's to set
-	Next     uint64        // the first number that was never given
-	Records  []*Ref        // that are not done, by First
-	Lines    []Run         // of the journal that are in no record, by First
-	Fragment []byte        // text that is no event yet; nil: none
-	Losses   []ledger.Loss // that nobody was told of, by First, with what is corrupt
+	Origin   *pack.Origin  // the caller sets its Ledger
+	Next     uint64        // the first number that was never assigned
+	Records  []*Ref        // not done; sorted by First
+	Lines    []Run         // of the journal, in no record; sorted by First
+	Fragment []byte        // text that is not an event yet; nil: none
+	Losses   []ledger.Loss // not reported yet, corrupt places included; sorted by First
 }
 
-// Run is lines of the events from First to Last.
+// Run is the lines of the events from First to Last.
 type Run struct {
 	First, Last uint64
 	Lines       []byte
 }
 
-// Recover adopts what ended processes left. It is called once, and may run
-// beside the other methods, which do not wait for it while it reads. A folder
-// whose process lives is left alone. What it reads is bounded by Max and by the
-// limits above, because other processes may have written it.
+// Recover adopts the folders of ended processes. Call it once. It may run beside
+// the other methods, which do not wait for it while it reads. It does not touch
+// a folder whose process lives. Max and the limits above bound what it reads,
+// because other processes may have written it.
 func (s *Spool) Recover() []Recovered {
-	var leftovers []Recovered
+	var all []Recovered
 	budget := budget{bytes: s.opt.Max, records: maxRecords}
 	for _, e := range s.claim() {
-		left := s.restore(e, &budget)
-		if !s.admit(e, left) {
+		recovered := s.restore(e, &budget)
+		if !s.admit(e, recovered) {
 			continue
 		}
-		leftovers = append(leftovers, *left)
+		all = append(all, *recovered)
 	}
-	return leftovers
+	return all
 }
 
-// budget is what Recover may still take.
+// budget is what Recover may still read.
 type budget struct {
 	bytes   int64
 	records int
 }
 
 // claim locks the folders of ended processes and lists their files, the oldest
-// first.
+// folder first.
 func (s *Spool) claim() (claimed []*environment) {
 	err := secure(s.disk, s.opt.Dir, false)
 	var entries []fs.DirEntry
@@ -113,7 +114,7 @@ func (s *Spool) claim() (claimed []*environment) {
 	}
 	var folders []folder
 	for _, entry := range entries {
-		// A link is no folder.
+		// A symbolic link is not a folder.
 		if !entry.IsDir() || !isID(entry.Name()) {
 			continue
 		}
@@ -145,10 +146,10 @@ func (s *Spool) claim() (claimed []*environment) {
 	return claimed
 }
 
-// take locks one folder and lists its files. It returns nil where the folder
-// is not to be had.
+// adopt locks one folder and lists its files. It returns nil if the folder cannot
+// be adopted.
 func (s *Spool) adopt(name string) *environment {
-	// An environment of this process is known before its folder is made.
+	// An environment of this process is in envs before its folder is created.
 	s.mu.Lock()
 	known := s.closed || s.envs[name] != nil
 	s.mu.Unlock()
@@ -179,7 +180,7 @@ func (s *Spool) adopt(name string) *environment {
 		path := filepath.Join(e.dir, entry.Name())
 		t := tail{path: path, info: info, size: info.Size()}
 		if regular(path, info) != nil {
-			t.size = 0 // opening it says why
+			t.size = 0 // opening it returns the error
 		}
 		switch number, isSegment := segmentNumber(entry.Name()); {
 		case isSegment:
@@ -197,7 +198,7 @@ func (s *Spool) adopt(name string) *environment {
 	return e
 }
 
-// lockMeta opens meta, or makes it, and locks the environment with it.
+// lockMeta opens meta, or creates it, and locks the environment with it.
 func (s *Spool) lockMeta(e *environment) error {
 	path := filepath.Join(e.dir, "meta")
 	f, err := s.disk.open(path, toWrite)
@@ -219,15 +220,15 @@ func (s *Spool) lockMeta(e *environment) error {
 	return nil
 }
 
-// segmentNumber reads the number from a segment's name.
+// segmentNumber parses the number in a segment's name.
 func segmentNumber(name string) (int, bool) {
 	digits, ok := strings.CutSuffix(name, segExt)
 	number, err := strconv.Atoi(digits)
-	// The name has to be the very one that the number gives, and not the last one.
+	// The name must be exactly the one of the number, and not the last possible one.
 	return number, ok && err == nil && number > 0 && number < 1<<40 && name == fmt.Sprintf("%08d.seg", number)
 }
 
-// size is the bytes of all files of an environment.
+// size returns the bytes of all files of an environment.
 func (e *environment) size() int64 {
 	n := e.meta.size + e.journal.size
 	for _, seg := range e.segments {
@@ -236,9 +237,9 @@ func (e *environment) size() int64 {
 	return n
 }
 
-// admit makes an adopted environment one of the Spool's. It reports whether
-// anything is left of it; its folder is removed otherwise.
-func (s *Spool) admit(e *environment, left *Recovered) bool {
+// admit adds an adopted environment to the Spool's. It reports whether the
+// environment has anything to send. If it has nothing, admit removes its folder.
+func (s *Spool) admit(e *environment, recovered *Recovered) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -246,32 +247,32 @@ func (s *Spool) admit(e *environment, left *Recovered) bool {
 		e.meta.close()
 		return false
 	}
-	if len(left.Records)+len(left.Lines)+len(left.Losses) == 0 && left.Fragment == nil {
-		e.journalFirst = 0 // all in records, and they are done
-		s.leave(e)
+	if len(recovered.Records)+len(recovered.Lines)+len(recovered.Losses) == 0 && recovered.Fragment == nil {
+		e.journalFirst = 0 // all lines are in records, and these are done
+		s.closeEnvironment(e)
 		return false
 	}
-	if e.journalFirst > 0 && len(left.Lines) == 0 {
-		// All its lines are in records. They must not come back when these
-		// are gone.
+	if e.journalFirst > 0 && len(recovered.Lines) == 0 {
+		// All its lines are in records. They must not be recovered again after
+		// the records are gone.
 		if err := s.forget(e); err == nil {
 			e.journalFirst = 0
 		}
 	}
 	for _, seg := range e.segments {
-		s.live += int64(seg.records + seg.losses + seg.spoiled)
+		s.live += int64(seg.records + seg.losses + seg.corrupt)
 	}
 	s.envs[e.id] = e
 	return true
 }
 
-// restore reads the files of an environment that nobody else knows yet.
+// restore reads the files of an environment that no other goroutine uses yet.
 func (s *Spool) restore(e *environment, budget *budget) *Recovered {
 	before := e.size()
 	e.readMeta()
-	left := &Recovered{Origin: &pack.Origin{EnvironmentID: e.id, Resource: e.resource}}
-	left.Origin.Describe(e.details)
-	r := &restorer{spool: s, env: e, left: left, budget: budget}
+	recovered := &Recovered{Origin: &pack.Origin{EnvironmentID: e.id, Resource: e.resource}}
+	recovered.Origin.Describe(e.details)
+	r := &restorer{spool: s, env: e, recovered: recovered, budget: budget}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.segment(seg) })
 	r.inRecords.merge()
 	if e.journal.path != "" {
@@ -289,13 +290,13 @@ func (s *Spool) restore(e *environment, budget *budget) *Recovered {
 		ref.seg.records--
 		s.markDone(ref.seg, ref.offset)
 	}
-	return left
+	return recovered
 }
 
-// readMeta reads what is common to the environment's lines from meta. Where it
-// cannot be read, they still have the environment's name.
+// readMeta reads from meta what the environment's lines have in common. If meta
+// cannot be read, they still have the environment's ID.
 func (e *environment) readMeta() {
-	text, _ := io.ReadAll(io.NewSectionReader(e.meta.file, 0, maxMeta)) // what is not there is no JSON
+	text, _ := io.ReadAll(io.NewSectionReader(e.meta.file, 0, maxMeta)) // on an error, the text is not valid JSON
 	var meta struct {
 		EnvironmentID string          `json:"environmentId"`
 		Resource      json.RawMessage `json:"resource"`
@@ -316,47 +317,49 @@ func (e *environment) readMeta() {
 	}
 }
 
-// restorer puts together what the files of one environment hold.
+// restorer combines what the files of one environment contain.
 type restorer struct {
-	spool  *Spool
-	env    *environment
-	left   *Recovered
-	budget *budget
+	spool     *Spool
+	env       *environment
+	recovered *Recovered
+	budget    *budget
 
-	manifest   *manifest // nil: the process did not end in order
-	inRecords spans    // numbers of records, readable or done
-	spoiled   []corruptFrame
+	manifest  *manifest // nil: the process did not shut down cleanly
+	inRecords spans     // numbers of records, readable or done
+	corrupt   []corruptFrame
 	runs      []Run
-	lines     int    // bytes of these
-	done      []*Ref // though no frame says so
+	lines     int    // bytes of runs
+	done      []*Ref // although no frame says so
 
 	// Of the file that is being read.
 	before uint64 // the highest number so far
-	gaps   []int  // those in spoiled that no number ends yet
+	gaps   []int  // indexes in corrupt of gaps whose end is not known yet
 }
 
-// bad is events that the files have lost.
+// corruptFrame is a place in a file that cannot be read, and the events that were
+// in it.
 type corruptFrame struct {
-	loss   ledger.Loss // without a number: none
-	told   []ledger.Loss
-	seg    *segment // nil: the journal
-	at     int64
-	size   int64
-	record bool // it is a record's frame
-	gap    bool // the numbers are those that are missing
-	open   bool // a gap that nothing in the file ends
+	loss     ledger.Loss   // First is 0: no events
+	reported []ledger.Loss // that its record reported
+	seg      *segment      // nil: the journal
+	at       int64
+	size     int64
+	record   bool // it is a record's frame
+	gap      bool // the loss has the numbers that are missing there
+	open     bool // a gap that no later frame of the file ends
 }
 
-// number notes a number that was given.
+// number notes a number that was assigned.
 func (r *restorer) number(n uint64) {
 	if n <= maxNumber {
 		r.env.last = max(r.env.last, n)
 	}
 }
 
-// scan reads a file up to a limit, hands its items to visit and cuts off its torn
-// end. It returns false where it cannot be opened.
-func (r *restorer) scan(t *tail, limit int64, visit func(item)) bool {
+// scan reads a file up to a limit, calls emit with its items and truncates an
+// incomplete last frame. It returns false if the file cannot be read now and
+// stays for the next process.
+func (r *restorer) scan(t *tail, limit int64, emit func(item)) bool {
 	log := r.spool.opt.Log
 	r.before, r.gaps = 0, r.gaps[:0]
 	size := min(t.size, limit)
@@ -368,25 +371,25 @@ func (r *restorer) scan(t *tail, limit int64, visit func(item)) bool {
 	}
 	r.budget.bytes -= size
 	read := func() error {
-		end, err := scan(t.file, size, visit)
+		end, err := scan(t.file, size, emit)
 		if t.size > size && err == nil {
-			visit(item{state: unknown, offset: size, size: t.size - size})
+			emit(item{state: unknown, offset: size, size: t.size - size})
 		}
 		if err != nil {
-			// What lies behind cannot be read: it is lost like what is spoiled.
+			// What follows cannot be read: it is lost, like corrupt bytes.
 			log.Warn("a file of the spool cannot be read to its end", "path", t.path, "offset", end, "error", err.Error())
-			visit(item{state: unknown, offset: end, size: t.size - end})
+			emit(item{state: unknown, offset: end, size: t.size - end})
 			return nil
 		}
 		if end < t.size {
 			t.size, t.dirty = end, true
-			_ = t.clean() // or before the next write
+			_ = t.clean() // if it fails, the next write does it
 		}
 		return nil
 	}
 	err := t.with(r.spool.disk, toWrite, read)
 	if err != nil {
-		err = t.with(r.spool.disk, toRead, read) // a disk that takes nothing may still give
+		err = t.with(r.spool.disk, toRead, read) // a disk that cannot be written may still be readable
 	}
 	if err != nil {
 		log.Warn("a file of the spool cannot be opened; what is in it stays there", "path", t.path, "error", err.Error())
@@ -394,26 +397,26 @@ func (r *restorer) scan(t *tail, limit int64, visit func(item)) bool {
 			r.env.unread = true
 			return false
 		}
-		// Something else is in its place, which goes.
-		_ = makeWay(r.spool.disk, t.path)
+		// Something else is in its place. Remove that.
+		_ = clearPath(r.spool.disk, t.path)
 		if t == &r.env.journal {
 			r.before = r.env.last
 			*t = tail{}
 		}
 		if r.env.known {
-			visit(item{state: unknown, size: 2 * headerSize})
+			emit(item{state: unknown, size: 2 * headerSize})
 		}
 	}
 	return true
 }
 
-// parseLoss reads a loss, which has to be one that a process wrote.
+// parseLoss parses a loss and checks that a process can have written it.
 func parseLoss(h header, payload []byte) (loss ledger.Loss, ok bool) {
 	err := json.Unmarshal(payload, &loss)
 	return loss, err == nil && loss.First == h.first && loss.Last == h.last && valid(loss)
 }
 
-// valid reports whether the members of a loss make sense.
+// valid reports whether the fields of a loss make sense.
 func valid(l ledger.Loss) bool {
 	return l.Reason.Known() && l.First > 0 && l.First <= l.Last && l.Last <= maxNumber && l.Bytes >= 0 && l.Bytes <= maxBytes &&
 		l.Count > 0 && l.Count <= maxCount && uint64(l.Count) <= l.Last-l.First+1
@@ -424,7 +427,7 @@ func (r *restorer) segment(seg *segment) bool {
 	done := map[int64]bool{}
 	var refs []*Ref
 	var losses []*kept
-	from := len(r.spoiled)
+	from := len(r.corrupt)
 	ok := r.scan(&seg.tail, maxFile, func(it item) {
 		if it.state == unknown {
 			r.gap(it, seg)
@@ -437,7 +440,7 @@ func (r *restorer) segment(seg *segment) bool {
 				r.number(h.last)
 				r.before = max(r.before, h.last)
 				if it.offset == 0 {
-					r.close(seg, h.last)
+					r.endSegmentGaps(seg, h.last)
 				}
 				return
 			}
@@ -446,17 +449,18 @@ func (r *restorer) segment(seg *segment) bool {
 			if err != nil {
 				it.state = damaged
 			}
-			r.end(h)
+			r.endGaps(h)
 			if it.state == intact {
 				r.before = max(r.before, h.last)
 				refs = append(refs, &Ref{
-					Origin: r.left.Origin, First: h.first, Last: h.last, Losses: meta.Losses, Lines: meta.Lines,
+					Origin: r.recovered.Origin, First: h.first, Last: h.last, Losses: meta.Losses, Lines: meta.Lines,
 					Events: int(h.count), Droppable: meta.Droppable, DataSize: len(data) + len(meta.PartitionKey),
 					seg: seg, offset: it.offset, size: int32(it.size), adopted: true,
 				})
 				return
 			}
-			// The meta has its own sum: what a spoiled record reported is known.
+			// The meta has its own checksum: the losses that a corrupt record
+			// reported are known.
 			r.damaged(it, seg, meta.Lines, meta.Losses)
 			return
 		case kindLoss:
@@ -487,7 +491,7 @@ func (r *restorer) segment(seg *segment) bool {
 		if !done[ref.offset] {
 			seg.records++
 			r.budget.records--
-			r.left.Records = append(r.left.Records, ref)
+			r.recovered.Records = append(r.recovered.Records, ref)
 		}
 	}
 	for _, k := range losses {
@@ -495,11 +499,11 @@ func (r *restorer) segment(seg *segment) bool {
 		if !done[k.offset] && len(r.env.kept) < maxKept {
 			r.env.kept = append(r.env.kept, k)
 			seg.losses++
-			r.left.Losses = append(r.left.Losses, k.loss)
+			r.recovered.Losses = append(r.recovered.Losses, k.loss)
 		}
 	}
-	r.settle(from, seg.path, func(b corruptFrame) bool {
-		if done[b.at] && b.record { // it was shipped before it was spoiled
+	r.finishFile(from, seg.path, func(b corruptFrame) bool {
+		if done[b.at] && b.record { // it was sent before its frame became corrupt
 			r.number(b.loss.Last)
 			r.inRecords.add(b.loss.First, b.loss.Last)
 			seg.top = max(seg.top, b.loss.Last)
@@ -513,28 +517,28 @@ func (r *restorer) segment(seg *segment) bool {
 // journal reads the journal.
 func (r *restorer) journal() {
 	var fragment []byte
-	pending, spoiled := false, false // a fragment is there; what was read last is spoiled
-	from, path := len(r.spoiled), r.env.journal.path
+	pending, corrupt := false, false // a fragment is there; the last item was corrupt
+	from, path := len(r.corrupt), r.env.journal.path
 	r.scan(&r.env.journal, r.env.journal.size, func(it item) {
-		if spoiled = it.state != intact; it.state == unknown {
+		if corrupt = it.state != intact; it.state == unknown {
 			r.gap(it, nil)
 			return
 		}
 		h := it.header
 		switch {
-		case h.kind == kindMark && !spoiled:
+		case h.kind == kindMark && !corrupt:
 			r.number(h.last)
 			r.before = max(r.before, h.last)
 			r.env.journalFirst = 0
 			r.runs, r.lines = nil, 0
-			r.spoiled, r.gaps = r.spoiled[:from], r.gaps[:0]
+			r.corrupt, r.gaps = r.corrupt[:from], r.gaps[:0]
 		case h.kind == kindLines:
-			r.end(h)
+			r.endGaps(h)
 			lines, text, ok := parseLines(it.payload)
 			pending = false
-			if spoiled = spoiled || !ok || !r.keepLines(h, lines); spoiled {
-				// What was pending may have been in it; what was pending before
-				// is most likely in an event by now.
+			if corrupt = corrupt || !ok || !r.keepLines(h, lines); corrupt {
+				// The frame may have had a fragment. The fragment before it is
+				// most likely in an event by now.
 				r.damaged(it, nil, int64(h.length), nil)
 				return
 			}
@@ -542,19 +546,20 @@ func (r *restorer) journal() {
 			r.number(h.last)
 			fragment = append(fragment[:0], text...)
 			pending, r.env.fragmentAt = len(text) > 0, it.offset
-		case spoiled:
+		case corrupt:
 			r.damaged(it, nil, 0, nil)
 		}
 	})
-	if pending && !spoiled {
-		r.left.Fragment = fragment
+	if pending && !corrupt {
+		r.recovered.Fragment = fragment
 	}
-	r.env.fragment = r.left.Fragment != nil
-	r.settle(from, path, func(corruptFrame) bool { return false })
+	r.env.fragment = r.recovered.Fragment != nil
+	r.finishFile(from, path, func(corruptFrame) bool { return false })
 }
 
 // keepLines keeps those lines of a journal's frame that are in no record. It
-// reports whether they are lines.
+// returns false if they are not the lines of these events, are out of order, or
+// are too many.
 func (r *restorer) keepLines(h header, lines []byte) bool {
 	if h.count == 0 {
 		return true
@@ -562,8 +567,8 @@ func (r *restorer) keepLines(h header, lines []byte) bool {
 	if check := r.spool.opt.Check; check != nil {
 		rest, seq := lines, h.first
 		for ; len(rest) > 0; seq++ {
-			end := bytes.IndexByte(rest, '\n') + 1 // 0: that is no line
-			if seq > h.last || !check.Line(r.left.Origin, seq, rest[:end]) {
+			end := bytes.IndexByte(rest, '\n') + 1 // 0: not a line
+			if seq > h.last || !check.Line(r.recovered.Origin, seq, rest[:end]) {
 				return false
 			}
 			rest = rest[end:]
@@ -591,15 +596,15 @@ func (r *restorer) keepLines(h header, lines []byte) bool {
 	return true
 }
 
-// add notes events that cannot be read. Where there are too many such places,
-// it widens the last one.
+// add adds a corrupt place. If there are too many of them, it widens the last
+// one.
 func (r *restorer) add(b corruptFrame) {
-	n := len(r.spoiled)
-	if n < maxFindings || r.spoiled[n-1].seg != b.seg {
-		r.spoiled = append(r.spoiled, b)
+	n := len(r.corrupt)
+	if n < maxFindings || r.corrupt[n-1].seg != b.seg {
+		r.corrupt = append(r.corrupt, b)
 		return
 	}
-	last := &r.spoiled[n-1]
+	last := &r.corrupt[n-1]
 	last.gap, last.open, last.record, last.size = true, b.open, false, last.size+b.size
 	if l := &last.loss; l.First == 0 {
 		*l = b.loss
@@ -609,10 +614,10 @@ func (r *restorer) add(b corruptFrame) {
 	}
 }
 
-// damaged notes a frame of which only the header can be read.
-func (r *restorer) damaged(it item, seg *segment, size int64, told []ledger.Loss) {
+// damaged adds a frame of which only the header can be read.
+func (r *restorer) damaged(it item, seg *segment, size int64, reported []ledger.Loss) {
 	h := it.header
-	b := corruptFrame{seg: seg, at: it.offset, size: it.size, record: h.kind == kindRecord, told: told}
+	b := corruptFrame{seg: seg, at: it.offset, size: it.size, record: h.kind == kindRecord, reported: reported}
 	known := h.kind == kindRecord || h.kind == kindLoss || h.kind == kindLines
 	if known && h.first > 0 && h.first <= h.last && h.last <= maxNumber {
 		h.count = uint32(min(uint64(max(h.count, 1)), h.last-h.first+1))
@@ -623,25 +628,25 @@ func (r *restorer) damaged(it item, seg *segment, size int64, told []ledger.Loss
 	r.add(b)
 }
 
-// gap notes bytes of no frame. All that is known of them are the numbers before
-// and behind.
+// gap adds bytes that belong to no frame. Only the numbers before and after them
+// are known.
 func (r *restorer) gap(it item, seg *segment) {
 	b := corruptFrame{seg: seg, at: it.offset, size: it.size}
 	if it.size >= 2*headerSize && r.before < maxNumber { // else no events fit
-		// Nothing is behind it yet: one event at least.
+		// No frame follows yet: one event at least.
 		b.loss = ledger.Loss{First: r.before + 1, Last: r.before + 1, Count: 1, Bytes: it.size, Reason: ledger.SpoolCorrupt}
 		b.gap, b.open = true, true
 	}
 	r.add(b)
-	if n := len(r.spoiled) - 1; b.open && (len(r.gaps) == 0 || r.gaps[len(r.gaps)-1] != n) {
+	if n := len(r.corrupt) - 1; b.open && (len(r.gaps) == 0 || r.gaps[len(r.gaps)-1] != n) {
 		r.gaps = append(r.gaps, n)
 	}
 }
 
-// end ends the gaps before a frame of events.
-func (r *restorer) end(h header) {
+// endGaps ends the gaps before a frame of events.
+func (r *restorer) endGaps(h header) {
 	for _, i := range r.gaps {
-		b := &r.spoiled[i]
+		b := &r.corrupt[i]
 		b.open = false
 		if h.first <= b.loss.First {
 			b.loss = ledger.Loss{}
@@ -653,14 +658,15 @@ func (r *restorer) end(h header) {
 	r.gaps = r.gaps[:0]
 }
 
-// settle drops, of what is spoiled in the file that was read, what is settled
-// and what has no events, and logs it once.
-func (r *restorer) settle(from int, path string, settled func(corruptFrame) bool) {
+// finishFile ends the reading of a file. Of the corrupt places in it, those from
+// the index from on, it removes those that are done and those without events. It
+// logs once how many are not done.
+func (r *restorer) finishFile(from int, path string, isDone func(corruptFrame) bool) {
 	var bytes int64
-	kept := r.spoiled[:from]
+	kept := r.corrupt[:from]
 	places := 0
-	for _, b := range r.spoiled[from:] {
-		if settled(b) {
+	for _, b := range r.corrupt[from:] {
+		if isDone(b) {
 			continue
 		}
 		places++
@@ -669,60 +675,61 @@ func (r *restorer) settle(from int, path string, settled func(corruptFrame) bool
 			continue
 		}
 		r.number(b.loss.Last)
-		// The losses that the record reported have to be reported again.
-		if len(r.left.Losses)+len(b.told) <= maxKept {
-			r.left.Losses = append(r.left.Losses, b.told...)
+		// The losses that the record reported must be reported again.
+		if len(r.recovered.Losses)+len(b.reported) <= maxKept {
+			r.recovered.Losses = append(r.recovered.Losses, b.reported...)
 		}
-		b.told = nil
+		b.reported = nil
 		kept = append(kept, b)
 	}
 	if places > 0 {
 		r.spool.opt.Log.Warn("a file of the spool is not what was written; what it lost is reported in the stream",
 			"path", path, "places", places, "bytes", bytes)
 	}
-	r.spoiled = kept
+	r.corrupt = kept
 }
 
-// atMost is n as a count of events.
+// atMost returns n as a count of events, at most maxCount.
 func atMost(n uint64) int { return int(min(n, maxCount)) }
 
-// close ends the gaps at the end of segments: the next one's mark has the
-// highest number that could be in them.
-func (r *restorer) close(seg *segment, mark uint64) {
-	for i := range r.spoiled {
-		if b := &r.spoiled[i]; b.open && b.seg != nil && b.seg != seg && mark > b.loss.Last {
+// endSegmentGaps ends the gaps at the end of earlier segments. The mark of seg,
+// the next one, is the highest number that can be in them.
+func (r *restorer) endSegmentGaps(seg *segment, mark uint64) {
+	for i := range r.corrupt {
+		if b := &r.corrupt[i]; b.open && b.seg != nil && b.seg != seg && mark > b.loss.Last {
 			b.loss.Last, b.loss.Count, b.open = mark, atMost(mark-b.loss.First+1), false
 		}
 	}
 }
 
-// sum brings together what segments and journal said.
+// reconcile combines what the segments, the journal and the manifest contain.
 func (r *restorer) reconcile() {
-	left, e := r.left, r.env
-	left.Lines = r.runs
-	if len(left.Lines) == 0 && slices.ContainsFunc(r.spoiled, func(b corruptFrame) bool { return b.seg == nil }) {
-		e.journalFirst = 0 // not emptied: nobody is told yet of what it lost
+	recovered, e := r.recovered, r.env
+	recovered.Lines = r.runs
+	if len(recovered.Lines) == 0 && slices.ContainsFunc(r.corrupt, func(b corruptFrame) bool { return b.seg == nil }) {
+		e.journalFirst = 0 // do not empty it: what it lost is not reported yet
 	}
-	order.By(left.Records, func(a, b *Ref) int { return cmp.Compare(a.First, b.First) })
+	order.By(recovered.Records, func(a, b *Ref) int { return cmp.Compare(a.First, b.First) })
 
-	// What is spoiled in one place may be whole in another: a record was
-	// journalled before, and what was journalled is in a record.
-	var inJournal, told, seen spans // seen: of the journal's spoiled lines, whose records may be spoiled as well
-	for _, run := range left.Lines {
+	// What is corrupt in one file may be intact in another: the lines of a record
+	// were journalled before, and journalled lines may be in a record. A line may
+	// also be corrupt in both: it is then lost once.
+	var inJournal, inCorrupt, inCorruptSegments spans
+	for _, run := range recovered.Lines {
 		inJournal.add(run.First, run.Last)
 	}
-	for _, b := range r.spoiled {
+	for _, b := range r.corrupt {
 		if b.gap {
 			continue
 		}
-		told.add(b.loss.First, b.loss.Last)
+		inCorrupt.add(b.loss.First, b.loss.Last)
 		if b.seg != nil {
-			seen.add(b.loss.First, b.loss.Last)
+			inCorruptSegments.add(b.loss.First, b.loss.Last)
 		}
 	}
 	if r.manifest != nil {
-		left.Losses = append(left.Losses, r.manifest.missing(union(inJournal, r.inRecords, told))...)
-		left.Records = slices.DeleteFunc(left.Records, func(ref *Ref) bool {
+		recovered.Losses = append(recovered.Losses, r.manifest.missing(union(inJournal, r.inRecords, inCorrupt))...)
+		recovered.Records = slices.DeleteFunc(recovered.Records, func(ref *Ref) bool {
 			if r.manifest.has(ref) {
 				return false
 			}
@@ -730,10 +737,10 @@ func (r *restorer) reconcile() {
 			return true
 		})
 	}
-	forGap, forLines, forRecord := union(inJournal, r.inRecords, told), union(inJournal, r.inRecords, seen), union(inJournal)
-	for _, b := range r.spoiled {
+	forGap, forLines, forRecord := union(inJournal, r.inRecords, inCorrupt), union(inJournal, r.inRecords, inCorruptSegments), union(inJournal)
+	for _, b := range r.corrupt {
 		if b.gap && r.manifest != nil {
-			continue // it is known what was in it
+			continue // the manifest lists what was in it
 		}
 		known := forRecord
 		switch {
@@ -746,18 +753,18 @@ func (r *restorer) reconcile() {
 		if !ok {
 			continue
 		}
-		left.Losses = append(left.Losses, loss)
+		recovered.Losses = append(recovered.Losses, loss)
 		if b.seg != nil {
-			e.kept = append(e.kept, &kept{loss: loss, seg: b.seg, offset: b.at, spoiled: true})
-			b.seg.spoiled++
+			e.kept = append(e.kept, &kept{loss: loss, seg: b.seg, offset: b.at, corrupt: true})
+			b.seg.corrupt++
 		}
 	}
-	order.By(left.Losses, func(a, b ledger.Loss) int {
+	order.By(recovered.Losses, func(a, b ledger.Loss) int {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last), cmp.Compare(a.Reason, b.Reason))
 	})
 	// A loss that was being moved to another segment is in both.
-	left.Losses = slices.Compact(left.Losses)
-	left.Next = e.last + 1
+	recovered.Losses = slices.Compact(recovered.Losses)
+	recovered.Next = e.last + 1
 }
 
 // spans are ranges of numbers.
@@ -767,7 +774,7 @@ func (s *spans) add(first, last uint64) {
 	*s = append(*s, struct{ first, last uint64 }{first, last})
 }
 
-// merge puts them in order, apart from each other.
+// merge sorts the spans and joins those that overlap or are adjacent.
 func (s *spans) merge() {
 	order.By(*s, func(a, b struct{ first, last uint64 }) int { return cmp.Compare(a.first, b.first) })
 	merged := (*s)[:0]
@@ -787,13 +794,13 @@ func (s spans) from(n uint64) int {
 	return i
 }
 
-// meets reports whether merged spans have a number from first to last.
-func (s spans) meets(first, last uint64) bool {
+// overlaps reports whether merged spans have a number from first to last.
+func (s spans) overlaps(first, last uint64) bool {
 	i := s.from(first)
 	return i < len(s) && s[i].first <= last
 }
 
-// known is numbers that are accounted for.
+// known is the numbers that are accounted for.
 type known struct {
 	spans           // merged
 	before []uint64 // how many numbers are in the spans before each
@@ -802,15 +809,15 @@ type known struct {
 func union(of ...spans) (k known) {
 	k.spans = slices.Concat(of...)
 	k.merge()
-	sum := uint64(0)
+	total := uint64(0)
 	for _, s := range k.spans {
-		k.before = append(k.before, sum)
-		sum += s.last - s.first + 1
+		k.before = append(k.before, total)
+		total += s.last - s.first + 1
 	}
 	return k
 }
 
-// until counts the numbers up to n.
+// until counts the known numbers up to n.
 func (k known) until(n uint64) uint64 {
 	i := k.from(n)
 	switch {
@@ -824,11 +831,11 @@ func (k known) until(n uint64) uint64 {
 	return 0
 }
 
-// without returns what of a loss is not known: its ends are cut, and its count
-// is at most the numbers that are left.
+// without returns the part of a loss that is not known. It removes known numbers
+// at both ends, and limits the count to the numbers that remain.
 func (k known) without(loss ledger.Loss) (ledger.Loss, bool) {
-	left := loss.Last - loss.First + 1 - (k.until(loss.Last) - k.until(loss.First-1))
-	if left == 0 {
+	remaining := loss.Last - loss.First + 1 - (k.until(loss.Last) - k.until(loss.First-1))
+	if remaining == 0 {
 		return ledger.Loss{}, false
 	}
 	if i := k.from(loss.First); i < len(k.spans) && k.spans[i].first <= loss.First {
@@ -837,14 +844,15 @@ func (k known) without(loss ledger.Loss) (ledger.Loss, bool) {
 	if i := k.from(loss.Last); i < len(k.spans) && k.spans[i].first <= loss.Last {
 		loss.Last = k.spans[i].first - 1
 	}
-	loss.Count = int(min(uint64(loss.Count), left))
+	loss.Count = int(min(uint64(loss.Count), remaining))
 	return loss, true
 }
 
-// without returns the lines whose numbers are in none of the merged spans. Lines
-// that cannot be told from each other are all kept: better twice than not at all.
+// without returns the lines whose numbers are in none of the merged spans. If the
+// lines do not match the numbers one to one, it returns all of them, unless one
+// span has all the numbers: sending lines twice is better than losing them.
 func (run Run) without(in spans) []Run {
-	if !in.meets(run.First, run.Last) {
+	if !in.overlaps(run.First, run.Last) {
 		return []Run{run}
 	}
 	lines := bytes.SplitAfter(run.Lines, []byte("\n"))
@@ -857,16 +865,16 @@ func (run Run) without(in spans) []Run {
 		}
 		return []Run{run}
 	}
-	var left []Run
+	var remaining []Run
 	for i, line := range lines {
-		if n := run.First + uint64(i); !in.meets(n, n) {
-			left = append(left, Run{n, n, line})
+		if n := run.First + uint64(i); !in.overlaps(n, n) {
+			remaining = append(remaining, Run{n, n, line})
 		}
 	}
-	return joinRuns(left)
+	return joinRuns(remaining)
 }
 
-// joinRuns puts runs together that follow each other.
+// joinRuns joins runs that follow each other.
 func joinRuns(runs []Run) (joined []Run) {
 	for _, run := range runs {
 		if n := len(joined); n > 0 && joined[n-1].Last+1 == run.First {
@@ -874,7 +882,7 @@ func joinRuns(runs []Run) (joined []Run) {
 			joined[n-1].Lines = append(joined[n-1].Lines, run.Lines...)
 			continue
 		}
-		run.Lines = slices.Clip(run.Lines) // what is appended goes elsewhere
+		run.Lines = slices.Clip(run.Lines) // so that append copies them
 		joined = append(joined, run)
 	}
 	return joined

@@ -19,25 +19,24 @@ import (
 	"kinetel/internal/spool"
 )
 
-// left is the folder of an ended process: its records 1-10, 11-20, 21-30 and
-// 31-40 in one segment, where each frame begins, and lines 41-50 in its
-// journal, five a frame.
-type leftovers struct {
+// endedFolder is the folder of an ended process: its records 1-10, 11-20, 21-30
+// and 31-40 in one segment, and lines 41-50 in its journal, five a frame.
+type endedFolder struct {
 	*rig
-	at []int64
+	at []int64 // offsets of the records' frames
 }
 
 func segment(r *rig) string { return filepath.Join(r.dir, mine, "00000001.seg") }
 func journal(r *rig) string { return filepath.Join(r.dir, mine, "journal") }
 
-func leave(t *testing.T) leftovers {
+func newEndedFolder(t *testing.T) endedFolder {
 	t.Helper()
-	l := leftovers{rig: newRig(t, 64<<20)}
+	l := endedFolder{rig: newRig(t, 64<<20)}
 	o := origin(mine)
 	for seq := uint64(1); seq <= 40; seq += 10 {
 		info, err := os.Stat(segment(l.rig))
 		if err != nil {
-			l.at = append(l.at, 40) // behind the mark
+			l.at = append(l.at, 40) // after the mark
 		} else {
 			l.at = append(l.at, info.Size())
 		}
@@ -78,7 +77,7 @@ func TestSpoiledFilesAreTold(t *testing.T) {
 		file    func(*rig) string
 		spoil   func(at []int64, b []byte) []byte
 		want    string
-		silence bool // nothing was lost that was acknowledged
+		silence bool // nothing is logged: nothing acknowledged was lost
 	}{
 		{"nothing", segment, func(_ []int64, b []byte) []byte { return b }, all + lines + "next 51", true},
 		{"the data of a record", segment, func(at []int64, b []byte) []byte { return flip(at[1] + 500)(b) }, "record 1-10\nrecord 21-30\nrecord 31-40\n" + lines + "loss 11-20 10 spool-corrupt\nnext 51", false},
@@ -99,13 +98,13 @@ func TestSpoiledFilesAreTold(t *testing.T) {
 		{"no journal", journal, func(_ []int64, _ []byte) []byte { return nil }, all + "next 41", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := leave(t)
+			l := newEndedFolder(t)
 			change(t, c.file(l.rig), func(b []byte) []byte { return c.spoil(l.at, b) })
-			left := l.recover()
-			want(t, left, c.want)
-			for _, ref := range left.Records {
+			recovered := l.recover()
+			want(t, recovered, c.want)
+			for _, ref := range recovered.Records {
 				rec, err := l.Read(ref)
-				if err != nil || !bytes.Equal(rec.Data, record(left.Origin, rec.First, rec.Last, 1000).Data) {
+				if err != nil || !bytes.Equal(rec.Data, record(recovered.Origin, rec.First, rec.Last, 1000).Data) {
 					t.Errorf("record %d: %v", ref.First, err)
 				}
 			}
@@ -134,33 +133,33 @@ func TestNextFileEndsWhatMayBeLost(t *testing.T) {
 }
 
 func TestWhatIsSpoiledIsToldThoughAllElseIsDone(t *testing.T) {
-	l := leave(t)
+	l := newEndedFolder(t)
 	change(t, segment(l.rig), flip(l.at[1]+500))
-	left := l.recover()
-	l.append(record(left.Origin, 60, 60, 10))
-	for _, ref := range left.Records {
+	recovered := l.recover()
+	l.append(record(recovered.Origin, 60, 60, 10))
+	for _, ref := range recovered.Records {
 		l.Done(ref)
 	}
-	l.ForgetJournal(left.Origin)
-	left = l.recover() // killed before the loss was kept or told
-	if len(left.Losses) != 1 || left.Losses[0].First != 11 || len(left.Records) != 1 {
-		t.Error(shown(left))
+	l.ForgetJournal(recovered.Origin)
+	recovered = l.recover() // killed before the loss was kept or reported
+	if len(recovered.Losses) != 1 || recovered.Losses[0].First != 11 || len(recovered.Records) != 1 {
+		t.Error(shown(recovered))
 	}
 }
 
 func TestTornEndIsCutOff(t *testing.T) {
-	l := leave(t)
+	l := newEndedFolder(t)
 	size := l.Bytes()
 	change(t, segment(l.rig), func(b []byte) []byte { return append(b, b[l.at[0]:l.at[1]-1]...) })
-	left := l.recover()
+	recovered := l.recover()
 	if n := diskBytes(t, l.dir); n != size {
 		t.Errorf("%d bytes are there, and not %d", n, size)
 	}
 	// What is written next is found again.
-	l.Done(left.Records[0])
-	left = l.recover()
-	if left.Records[0].First != 11 || len(left.Losses) > 0 {
-		t.Error(shown(left))
+	l.Done(recovered.Records[0])
+	recovered = l.recover()
+	if recovered.Records[0].First != 11 || len(recovered.Losses) > 0 {
+		t.Error(shown(recovered))
 	}
 }
 
@@ -183,40 +182,40 @@ func TestWhatASpoiledRecordToldOfIsUntoldAgain(t *testing.T) {
 }
 
 func TestSpoiledRecordThatIsDoneIsNotTold(t *testing.T) {
-	l := leave(t)
+	l := newEndedFolder(t)
 	l.Kill()
 	l.open(64 << 20)
 	l.Done(l.Recover()[0].Records[1])
 	change(t, segment(l.rig), flip(l.at[1]+500))
-	if left := l.recover(); len(left.Losses) > 0 {
-		t.Error(shown(left))
+	if recovered := l.recover(); len(recovered.Losses) > 0 {
+		t.Error(shown(recovered))
 	}
 }
 
 func TestSpoiledRecordIsToldOnce(t *testing.T) {
-	l := leave(t)
+	l := newEndedFolder(t)
 	change(t, segment(l.rig), flip(l.at[1]+500))
-	left := l.recover()
-	l.Lost(left.Origin, left.Losses[0]) // as a ledger does that keeps them
-	left = l.recover()
-	if len(left.Losses) != 1 {
-		t.Fatal(shown(left))
+	recovered := l.recover()
+	l.Lost(recovered.Origin, recovered.Losses[0]) // as a ledger does
+	recovered = l.recover()
+	if len(recovered.Losses) != 1 {
+		t.Fatal(shown(recovered))
 	}
-	rec := record(left.Origin, 60, 60, 10)
-	rec.Losses = left.Losses
+	rec := record(recovered.Origin, 60, 60, 10)
+	rec.Losses = recovered.Losses
 	l.append(rec)
-	if left := l.recover(); len(left.Losses) > 0 || len(left.Records) != 4 {
-		t.Error(shown(left))
+	if recovered := l.recover(); len(recovered.Losses) > 0 || len(recovered.Records) != 4 {
+		t.Error(shown(recovered))
 	}
 }
 
 func TestRecordThatIsSpoiledLaterIsAnError(t *testing.T) {
-	l := leave(t)
-	left := l.recover()
+	l := newEndedFolder(t)
+	recovered := l.recover()
 	change(t, segment(l.rig), flip(l.at[1]+500))
 	change(t, segment(l.rig), flip(l.at[2]+10))
-	for i, spoiled := range []bool{false, true, true, false} {
-		if _, err := l.Read(left.Records[i]); errors.Is(err, spool.ErrCorrupt) != spoiled {
+	for i, corrupt := range []bool{false, true, true, false} {
+		if _, err := l.Read(recovered.Records[i]); errors.Is(err, spool.ErrCorrupt) != corrupt {
 			t.Errorf("record %d: %v", i, err)
 		}
 	}
@@ -224,19 +223,19 @@ func TestRecordThatIsSpoiledLaterIsAnError(t *testing.T) {
 
 func TestEnvironmentWithoutReadableMetaKeepsItsName(t *testing.T) {
 	for _, meta := range []string{"", "{", `{"version":1}`, `{"resource":"x"}`} {
-		l := leave(t)
+		l := newEndedFolder(t)
 		change(t, filepath.Join(l.dir, mine, "meta"), func([]byte) []byte { return []byte(meta) })
-		left := l.recover()
-		if string(left.Origin.Resource) != `{"faas.instance":"`+mine+`"}` || left.Origin.EnvironmentID != mine || len(left.Records) != 4 {
-			t.Errorf("%q: %s, %s", meta, left.Origin.Resource, shown(left))
+		recovered := l.recover()
+		if string(recovered.Origin.Resource) != `{"faas.instance":"`+mine+`"}` || recovered.Origin.EnvironmentID != mine || len(recovered.Records) != 4 {
+			t.Errorf("%q: %s, %s", meta, recovered.Origin.Resource, shown(recovered))
 		}
 	}
-	l := leave(t)
+	l := newEndedFolder(t)
 	if err := os.Remove(filepath.Join(l.dir, mine, "meta")); err != nil {
 		t.Fatal(err)
 	}
-	if left := l.recover(); len(left.Records) != 4 {
-		t.Error(shown(left))
+	if recovered := l.recover(); len(recovered.Records) != 4 {
+		t.Error(shown(recovered))
 	}
 }
 
@@ -255,8 +254,8 @@ func TestRecoverIgnoresWhatIsNotTheSpools(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	if left := r.Recover(); left != nil {
-		t.Errorf("%d environments", len(left))
+	if recovered := r.Recover(); recovered != nil {
+		t.Errorf("%d environments", len(recovered))
 	}
 	if _, err := os.Stat(filepath.Join(elsewhere, "meta")); err != nil {
 		t.Error(err)
@@ -264,13 +263,13 @@ func TestRecoverIgnoresWhatIsNotTheSpools(t *testing.T) {
 }
 
 func TestSegmentThatIsALinkIsNotFollowed(t *testing.T) {
-	l := leave(t)
+	l := newEndedFolder(t)
 	moved := filepath.Join(t.TempDir(), "x")
 	if err := errors.Join(os.Rename(segment(l.rig), moved), os.Symlink(moved, segment(l.rig))); err != nil {
 		t.Fatal(err)
 	}
-	if left := l.recover(); len(left.Records) > 0 {
-		t.Error(shown(left))
+	if recovered := l.recover(); len(recovered.Records) > 0 {
+		t.Error(shown(recovered))
 	}
 }
 
@@ -285,9 +284,9 @@ func TestOnlySoManyFoldersAreAdoptedTheOldestFirst(t *testing.T) {
 		}
 	}
 	r.Kill()
-	left := r.open(64 << 20).Recover()
-	if len(left) != 64 || left[0].Origin.EnvironmentID != fmt.Sprintf("%032x", 69) {
-		t.Errorf("%d environments", len(left))
+	recovered := r.open(64 << 20).Recover()
+	if len(recovered) != 64 || recovered[0].Origin.EnvironmentID != fmt.Sprintf("%032x", 69) {
+		t.Errorf("%d environments", len(recovered))
 	}
 	if !strings.Contains(r.log.String(), "folders=6 limit=64") {
 		t.Error(r.log)
@@ -302,24 +301,24 @@ func TestFolderOfWhichNothingIsLeftIsRemoved(t *testing.T) {
 	r.Done(ref) // and the process is killed before the journal is forgotten
 	r.Kill()
 	r.open(64 << 20)
-	if left := r.Recover(); left != nil || len(r.files()) > 0 || r.Bytes() != 0 {
-		t.Errorf("%d environments, %v, %d bytes", len(left), r.files(), r.Bytes())
+	if recovered := r.Recover(); recovered != nil || len(r.files()) > 0 || r.Bytes() != 0 {
+		t.Errorf("%d environments, %v, %d bytes", len(recovered), r.files(), r.Bytes())
 	}
 }
 
 func TestWhatIsRecoveredAfterCloseIsGivenBack(t *testing.T) {
-	l := leave(t)
+	l := newEndedFolder(t)
 	l.Kill()
 	l.open(64 << 20).Spool.Close()
 	if l.Recover() != nil {
 		t.Error("a closed spool adopts")
 	}
-	if left := l.open(64 << 20).Recover(); len(left) != 1 {
-		t.Errorf("%d environments", len(left))
+	if recovered := l.open(64 << 20).Recover(); len(recovered) != 1 {
+		t.Errorf("%d environments", len(recovered))
 	}
 }
 
-// TestSpoiledBytesLoseNothingInSilence spoils a run of bytes anywhere.
+// TestSpoiledBytesLoseNothingInSilence corrupts a run of bytes anywhere.
 func TestSpoiledBytesLoseNothingInSilence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "spool")
@@ -370,7 +369,7 @@ func TestSpoiledBytesLoseNothingInSilence(t *testing.T) {
 			t.Fatalf("%d environments", len(found))
 		}
 		l := found[0]
-		there := map[uint64]bool{} // numbers that came back or were told
+		there := map[uint64]bool{} // numbers that were recovered or reported
 		for _, ref := range l.Records {
 			r, err := s.Read(ref)
 			if err != nil || given[ref.First] == nil || !bytes.Equal(r.Data, given[ref.First].Data) || r.Last != given[ref.First].Last {

@@ -19,50 +19,52 @@ type environment struct {
 	resource []byte         // for meta
 	details  format.Details // for meta
 	known    bool           // meta of an ended process could be read
-	meta     tail           // its file is nil until the folder is made; holds the lock
+	meta     tail           // its file is nil until the folder is created; has the lock
 
 	segments []*segment // oldest first
-	current  *segment   // the last of them, while it is written; or nil
+	current  *segment   // the last of segments, while it is written; or nil
 	number   int        // of the newest segment
 	last     uint64     // the highest number ever seen
-	onDisk   uint64     // the highest number that the segments know
-	kept     []*kept    // losses that have to be told
+	onDisk   uint64     // the highest number that the segments have
+	kept     []*kept    // losses that are not reported yet
 
-	journal      tail // path is empty until it is made
+	journal      tail // path is empty until it is created
 	journalFirst uint64
-	fragment     bool  // the journal has one that is pending
-	fragmentAt   int64 // offset of the frame that has it
+	fragment     bool  // the journal has a pending fragment
+	fragmentAt   int64 // offset of the frame that has the fragment
 
 	unread bool // a file could not be opened: it stays for the next process
-	// journalLost means that lines or a fragment went with the journal's file,
-	// and that the caller has not been asked for them again.
+	// journalLost means that lines or a fragment were lost with the journal's
+	// file, and that JournalLost has not reported it yet.
 	journalLost bool
 }
 
-// segment is a file of frames. The first one is a mark.
+// segment is a file of frames. The first frame is a mark.
 type segment struct {
 	tail
 	env     *environment
 	records int    // that are not done
-	losses  int    // that have to be told
-	spoiled int    // places that have to be told of
+	losses  int    // that are not reported yet
+	corrupt int    // corrupt places that are not reported yet
 	top     uint64 // the highest number of its records
-	gone    bool   // its file was deleted, replaced or cut short by somebody else
+	gone    bool   // another process deleted, replaced or truncated its file
 }
 
-// kept is a loss that lies on disk and has to be told. One that is spoiled
-// itself was found by Recover and returned: it is settled once the loss is
-// kept as a frame, or told of by a record, or at Close.
+// kept is a loss on disk that is not reported yet. If it is corrupt, it has no
+// frame of its own: it is a corrupt place that Recover found and returned. Such a
+// loss is done once it is written as a frame, or reported by a record, or at
+// Close.
 type kept struct {
-	loss    ledger.Loss // its Number is 0 where an earlier process kept it
+	loss    ledger.Loss // its Number is 0 if an earlier process wrote it
 	seg     *segment
 	offset  int64
-	spoiled bool
+	corrupt bool
 }
 
 func newEnvironment(id, dir string) *environment { return &environment{id: id, dir: dir} }
 
-// metaJSON is the text of meta. The resource is kept as it is.
+// metaJSON returns the text of meta. The resource is unchanged, or null if it is
+// not JSON.
 func (e *environment) metaJSON() []byte {
 	resource := e.resource
 	if !json.Valid(resource) {
@@ -70,12 +72,12 @@ func (e *environment) metaJSON() []byte {
 	}
 	details, err := json.Marshal(e.details)
 	if err != nil {
-		details = []byte("{}") // strings only, which always can be written
+		details = []byte("{}") // cannot happen: these types always marshal
 	}
 	return fmt.Appendf(nil, `{"version":1,"environmentId":%q,"resource":%s,"details":%s}`+"\n", e.id, resource, details)
 }
 
-// price is the bytes that the next frame costs beside itself.
+// price returns the bytes that writing the next frame needs besides the frame.
 func (s *Spool) price(e *environment) (n int64) {
 	if e.meta.file == nil {
 		n += int64(len(e.metaJSON()))
@@ -86,11 +88,11 @@ func (s *Spool) price(e *environment) (n int64) {
 	return n
 }
 
-// emptyTries is how often files are made that are gone again before they are
-// written: a function that empties /tmp may do so between any two calls.
+// emptyTries is how often the spool creates a file that is deleted again before
+// it is written: a function that empties /tmp may do so between any two calls.
 const emptyTries = 3
 
-// open makes and locks the folder, once.
+// open creates and locks the folder, once.
 func (s *Spool) open(e *environment) (err error) {
 	for range emptyTries {
 		if e.meta.file != nil {
@@ -105,9 +107,9 @@ func (s *Spool) open(e *environment) (err error) {
 
 func (s *Spool) makeFolder(e *environment) error {
 	for _, dir := range []string{s.opt.Dir, e.dir} {
-		// The function may have put something else in the place of a folder.
+		// The function may have replaced a folder with something else.
 		if info, err := s.disk.lstat(dir); err == nil && !info.IsDir() && secure(s.disk, filepath.Dir(dir), false) == nil {
-			_ = makeWay(s.disk, dir) // or the next call fails
+			_ = clearPath(s.disk, dir) // if it fails, so does the next call
 		}
 		if err := secure(s.disk, dir, true); err != nil {
 			return err
@@ -118,7 +120,7 @@ func (s *Spool) makeFolder(e *environment) error {
 	if err != nil {
 		return err
 	}
-	// Locked before anything else is there: nobody else adopts it.
+	// Lock it before anything else is there, so that no other process adopts it.
 	text := e.metaJSON()
 	info, err := f.Stat()
 	if err == nil {
@@ -129,7 +131,7 @@ func (s *Spool) makeFolder(e *environment) error {
 	}
 	if err != nil {
 		_ = f.Close()
-		_ = s.disk.remove(path) // or it would be in the way of the next attempt
+		_ = s.disk.remove(path) // or it would block the next attempt
 		_ = s.disk.remove(e.dir)
 		return err
 	}
@@ -138,7 +140,7 @@ func (s *Spool) makeFolder(e *environment) error {
 	return nil
 }
 
-// create makes a file in the folder, and the folder where it is missing.
+// create creates a file in the folder, and the folder if it is missing.
 func (s *Spool) create(e *environment, name string) (t tail, err error) {
 	t.path = filepath.Join(e.dir, name)
 	for range emptyTries {
@@ -157,9 +159,10 @@ func (s *Spool) create(e *environment, name string) (t tail, err error) {
 	return t, err
 }
 
-// check finds the files of an environment that somebody else has deleted,
-// replaced or cut short: /tmp is the function's. It makes the folder again, with
-// the losses that have to be reported. The caller has the records and the lines.
+// check finds the files of an environment that another process has deleted,
+// replaced or truncated: /tmp belongs to the function. It creates the folder
+// again, with the losses that are not reported yet. The caller has the records
+// and the lines.
 func (s *Spool) check(e *environment) {
 	had := e.meta.file != nil
 	if !had && len(e.segments) == 0 && e.journal.path == "" {
@@ -167,11 +170,11 @@ func (s *Spool) check(e *environment) {
 	}
 	err := secure(s.disk, e.dir, false)
 	if err != nil && !permanent(err) {
-		return // it may all be there
+		return // all files may still be there
 	}
 	lost := func(t *tail) bool {
 		if err == nil && t.lost(s.disk) {
-			_ = makeWay(s.disk, t.path)
+			_ = clearPath(s.disk, t.path)
 			return true
 		}
 		return err != nil
@@ -214,13 +217,13 @@ func (s *Spool) check(e *environment) {
 		}
 	}
 	for _, k := range losses {
-		s.drop(e, k)
-		s.keepLoss(e, k.loss, nil)
+		s.removeLoss(e, k)
+		s.writeLoss(e, k.loss, nil)
 	}
 }
 
-// writable returns the segment to append to, a new one where the current one
-// is full.
+// writable returns the segment to append to: a new one if the current one is
+// full.
 func (s *Spool) writable(e *environment) (*segment, error) {
 	if err := s.open(e); err != nil {
 		return nil, err
@@ -248,7 +251,7 @@ func (s *Spool) writable(e *environment) (*segment, error) {
 	return seg, nil
 }
 
-// seal ends the current segment.
+// seal closes the current segment. The next frame goes into a new one.
 func (e *environment) seal() {
 	if e.current != nil {
 		e.current.close()
@@ -256,16 +259,16 @@ func (e *environment) seal() {
 	}
 }
 
-// newest reports whether seg is the last segment. That one is never removed
-// while the process lives: its mark is the memory of the numbers given.
+// newest reports whether seg is the last segment. That one is never removed while
+// the process lives: its mark has the highest number that was assigned.
 func (seg *segment) newest() bool {
 	n := len(seg.env.segments)
 	return n > 0 && seg == seg.env.segments[n-1]
 }
 
-// idle reports whether nothing in the segment is needed any more.
+// idle reports whether the segment can be emptied: nothing in it is needed.
 func (seg *segment) idle() bool {
-	return seg.records+seg.losses+seg.spoiled == 0 && !seg.needed()
+	return seg.records+seg.losses+seg.corrupt == 0 && !seg.needed()
 }
 
 // needed reports whether the frames of records that are done are still
@@ -275,8 +278,9 @@ func (seg *segment) needed() bool {
 	return first > 0 && first <= seg.top
 }
 
-// settle notes on disk that what is at the offset is done, in the cheapest
-// way: nothing but a frame of a few bytes, or no file at all.
+// markDone records on disk that the frame at the offset is done, in the cheapest
+// way: it empties or removes the file if nothing in it is needed, and appends a
+// frame of a few bytes otherwise.
 func (s *Spool) markDone(seg *segment, offset int64) {
 	e := seg.env
 	if seg.gone {
@@ -308,12 +312,12 @@ func (s *Spool) markDone(seg *segment, offset int64) {
 	}
 }
 
-// tidy removes the segments that have nothing left but losses, which go into
-// the current one.
+// tidy removes the segments that have only losses, and moves these losses into
+// the current segment.
 func (s *Spool) tidy(e *environment) {
 	for i := 0; i < len(e.segments)-1; {
 		seg := e.segments[i]
-		if seg.records+seg.spoiled > 0 || seg.needed() || !s.move(seg) || !s.remove(seg) {
+		if seg.records+seg.corrupt > 0 || seg.needed() || !s.move(seg) || !s.remove(seg) {
 			i++
 			continue
 		}
@@ -331,7 +335,7 @@ func (s *Spool) move(seg *segment) bool {
 		return false
 	}
 	for _, k := range e.kept {
-		if k.seg != seg || k.spoiled {
+		if k.seg != seg || k.corrupt {
 			continue
 		}
 		offset := e.current.size
@@ -355,31 +359,32 @@ func (s *Spool) remove(seg *segment) bool {
 	return true
 }
 
-// keep notes a kept loss.
-func (s *Spool) keep(e *environment, k *kept) {
+// addLoss adds a kept loss.
+func (s *Spool) addLoss(e *environment, k *kept) {
 	e.kept = append(e.kept, k)
 	k.seg.losses++
 	s.live++
 }
 
-// drop forgets a kept loss.
-func (s *Spool) drop(e *environment, k *kept) {
+// removeLoss removes a kept loss.
+func (s *Spool) removeLoss(e *environment, k *kept) {
 	i := slices.Index(e.kept, k)
 	if i < 0 {
 		return
 	}
 	e.kept = slices.Delete(e.kept, i, i+1)
 	s.live--
-	if k.spoiled {
-		k.seg.spoiled--
+	if k.corrupt {
+		k.seg.corrupt--
 		return
 	}
 	k.seg.losses--
 }
 
-// toldBy returns the kept losses that a record with these losses tells of. A
-// ledger says by a number; without one, they are those that a loss is made of.
-func (e *environment) reportedBy(losses []ledger.Loss) (told []*kept) {
+// reportedBy returns the kept losses that a record with these losses reports. A
+// ledger numbers its losses: the record reports all up to the highest Number.
+// Without a Number, they are those that the losses were merged from.
+func (e *environment) reportedBy(losses []ledger.Loss) (reported []*kept) {
 	var number uint64
 	for _, loss := range losses {
 		number = max(number, loss.Number)
@@ -387,33 +392,33 @@ func (e *environment) reportedBy(losses []ledger.Loss) (told []*kept) {
 	if number > 0 {
 		for _, k := range e.kept {
 			if k.loss.Number <= number {
-				told = append(told, k)
+				reported = append(reported, k)
 			}
 		}
-		return told
+		return reported
 	}
 	for _, loss := range losses {
 		for _, k := range e.madeOf(loss) {
-			if !slices.Contains(told, k) {
-				told = append(told, k)
+			if !slices.Contains(reported, k) {
+				reported = append(reported, k)
 			}
 		}
 	}
-	return told
+	return reported
 }
 
 func covers(outer, inner ledger.Loss) bool {
 	return outer.Reason == inner.Reason && outer.First <= inner.First && inner.Last <= outer.Last
 }
 
-// same reports whether two losses are of the same events.
+// same reports whether two losses are equal, apart from their Number.
 func same(a, b ledger.Loss) bool {
 	a.Number, b.Number = 0, 0
 	return a == b
 }
 
-// madeOf returns the kept losses that a loss was put together from: the very
-// same one, or those within it, if they add up.
+// madeOf returns the kept losses that a loss was merged from: the same loss, or
+// those within it, if they add up.
 func (e *environment) madeOf(loss ledger.Loss) (parts []*kept) {
 	count, bytes := 0, int64(0)
 	for _, k := range e.kept {
@@ -432,22 +437,22 @@ func (e *environment) madeOf(loss ledger.Loss) (parts []*kept) {
 	return parts
 }
 
-// leave closes the files of an environment, and removes them where nothing is
-// left to ship.
-func (s *Spool) leave(e *environment) {
-	left := e.journalFirst > 0 || e.fragment || e.unread
+// closeEnvironment closes the files of an environment, and removes them if they
+// have nothing to send.
+func (s *Spool) closeEnvironment(e *environment) {
+	pending := e.journalFirst > 0 || e.fragment || e.unread
 	for _, seg := range e.segments {
-		left = left || seg.records > 0 || seg.losses > 0
+		pending = pending || seg.records > 0 || seg.losses > 0
 	}
 	e.current = nil
-	safe := e.meta.file == nil || secure(s.disk, e.dir, false) == nil // else something else is there now
+	safe := e.meta.file == nil || secure(s.disk, e.dir, false) == nil // else the folder was replaced
 	for _, seg := range e.segments {
 		seg.close()
 		if !safe {
 			continue
 		}
-		// What is spoiled was told; the last segment remembers the numbers.
-		if !left || seg.records+seg.losses == 0 && !seg.needed() && !seg.newest() {
+		// Corrupt places were reported; the last segment has the highest number.
+		if !pending || seg.records+seg.losses == 0 && !seg.needed() && !seg.newest() {
 			s.remove(seg)
 		}
 	}
@@ -455,14 +460,14 @@ func (s *Spool) leave(e *environment) {
 	if e.meta.file == nil {
 		return
 	}
-	if !left && safe {
+	if !pending && safe {
 		if e.journal.path != "" && s.disk.remove(e.journal.path) == nil {
 			s.bytes -= e.journal.size
 		}
 		if s.disk.remove(filepath.Join(e.dir, "meta")) == nil {
 			s.bytes -= e.meta.size
 		}
-		_ = s.disk.remove(e.dir) // stays where there is something else in it
+		_ = s.disk.remove(e.dir) // stays if there is something else in it
 	}
 	e.meta.close()
 }

@@ -1,15 +1,16 @@
-// Package spool keeps telemetry in files that outlive the process: packed
+// Package spool stores telemetry in files that outlive the process: packed
 // records for which memory has no room, and a journal of lines that are in no
-// record yet. What an ended process left is adopted by the next one.
+// record yet. The next process adopts the files of an ended one.
 //
 // Each execution environment has a folder of its own, which its process locks:
 //
-//	<dir>/<environment>/meta          who it was; the lock
-//	<dir>/<environment>/00000001.seg  records, untold losses, what is done
+//	<dir>/<environment>/meta          the environment; the lock
+//	<dir>/<environment>/00000001.seg  records, pending losses, what is done
 //	<dir>/<environment>/journal       lines that are in no record, a fragment
+//	<dir>/<environment>/left          the manifest, after a clean shutdown
 //
-// The death of the process is survived at any instruction, that of the machine
-// is not: nothing is synced.
+// The files survive the death of the process at any instruction. They do not
+// survive the death of the machine: nothing is synced.
 package spool
 
 import (
@@ -36,38 +37,38 @@ var (
 )
 
 const (
-	minSegment = 256 << 10 // bytes; a current segment below it is not begun anew
+	minSegment = 256 << 10 // bytes; a current segment below it is not emptied for reuse
 	maxSegment = 4 << 20   // bytes
-	// maxSlack bounds the bytes that only losses may use: they come when all
-	// else is full.
+	// maxSlack bounds the bytes that only losses may use: losses come when
+	// everything else is full.
 	maxSlack = 64 << 10
-	// maxAtOnce bounds what is copied to be written by one call.
+	// maxAtOnce bounds what is copied so that one call can write it.
 	maxAtOnce = 64 << 10
-	// maxKept bounds the untold losses of an environment.
+	// maxKept bounds the pending losses of an environment.
 	maxKept = 4096
-	// defaultRetry is how long a failing disk is left alone.
+	// defaultRetry is the time between two attempts to use a failing disk.
 	defaultRetry = 30 * time.Second
 )
 
-// Checker looks at what another process left: anything in the sandbox may have
-// written it.
+// Checker validates what is on disk from another process: any process in the
+// sandbox may have written it.
 type Checker interface {
 	// Record reports whether a record can be one of Kinetel's.
 	Record(r *pack.Record) bool
-	// Line reports whether text is the line of that number.
+	// Line reports whether text is the line of the event with that number.
 	Line(o *pack.Origin, seq uint64, text []byte) bool
 }
 
-// Options are what a Spool needs to know. Retry and Check may be zero.
+// Options configure a Spool. Retry and Check may be zero.
 type Options struct {
 	Dir string // absolute; has a folder for each environment
 	Max int64  // bytes of all files, those of ended processes included
-	// Reserve is what of Max records leave to the journal: its lines are on disk
-	// until the record of them is.
+	// Reserve is the part of Max that records leave to the journal: its lines are
+	// on disk until their record is.
 	Reserve int64
 	Log     *slog.Logger
-	Retry   time.Duration // how long a failing disk is left alone; 0: 30 s
-	Check   Checker       // nil: records and lines are taken as they are
+	Retry   time.Duration // time between two attempts to use a failing disk; 0: 30 s
+	Check   Checker       // nil: records and lines are not validated
 }
 
 // Spool is a bounded store on disk. It is safe for concurrent use.
@@ -79,12 +80,12 @@ type Spool struct {
 	closed bool
 	envs   map[string]*environment // by ID
 	bytes  int64                   // of all files
-	live   int64                   // frames that a done frame may have to follow
+	live   int64                   // frames for which a done frame may still be written
 	buf    []byte                  // scratch for a frame
-	full   bool                    // told that the journal has no room
-	gone   bool                    // records went with their files, and Check has not said so
-	broken error                   // why the disk is left alone; nil: it works
-	since  time.Time               // when it was last tried
+	full   bool                    // logged that the journal has no room
+	gone   bool                    // records were lost with their files, and Check has not reported it
+	broken error                   // the disk's error; nil: it works
+	since  time.Time               // when the disk last failed; zero: try now
 }
 
 // New returns a Spool. It touches no file: most processes never need one.
@@ -95,29 +96,30 @@ func New(opt Options) *Spool {
 	return &Spool{opt: opt, disk: osDisk{}, envs: map[string]*environment{}}
 }
 
-// Ref says where a record lies, and what it is besides its data.
+// Ref is the place of a record on disk, and all of the record but its data and
+// its key.
 type Ref struct {
 	Origin      *pack.Origin
 	First, Last uint64
-	Losses      []ledger.Loss // that its lines tell of
+	Losses      []ledger.Loss // that its lines report
 	Lines       int64         // bytes before compression
 	Events      int
-	Droppable    int
+	Droppable   int
 	DataSize    int // bytes of data and partition key
 
 	seg    *segment
 	offset int64
 	size   int32
-	// adopted means that another process wrote it, whatever that was.
+	// adopted means that another process wrote it: Checker must validate it.
 	adopted bool
 	done    bool // guarded by the Spool's mu
 }
 
-// Size is the bytes that the record takes on disk.
+// Size returns the bytes that the record takes on disk.
 func (ref *Ref) Size() int64 { return int64(ref.size) }
 
-// Record returns the record without its data and its key, as what can be given
-// up.
+// Record returns the record without its data and its key, so that the caller can
+// drop it.
 func (ref *Ref) Record() *pack.Record {
 	return &pack.Record{
 		Origin: ref.Origin, First: ref.First, Last: ref.Last, Events: ref.Events,
@@ -125,8 +127,8 @@ func (ref *Ref) Record() *pack.Record {
 	}
 }
 
-// Append writes a record to the files of its environment. It returns ErrFull,
-// or the disk's error. Kept losses that the record tells of are settled by it.
+// Append writes a record to the files of its environment. It returns ErrFull, or
+// the disk's error. The kept losses that the record reports are done then.
 func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,11 +154,11 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 		Events: r.Events, Droppable: r.Droppable, DataSize: r.Size(),
 		seg: seg, offset: seg.size, size: int32(h.size()),
 	}
-	// What the record tells of is settled by the same write: no moment has it
-	// told of twice.
-	told := e.reportedBy(r.Losses)
+	// The same write marks the losses that the record reports as done: at no
+	// moment are they reported twice.
+	reported := e.reportedBy(r.Losses)
 	end := appendHeader(nil, h, again)
-	for _, k := range told {
+	for _, k := range reported {
 		if k.seg == seg {
 			end = appendHeader(end, header{kind: kindDone, first: uint64(k.offset)}, 0)
 		}
@@ -169,7 +171,7 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	}
 	if err != nil {
 		if seg.dirty {
-			e.seal() // the next record goes where nothing is in its way
+			e.seal() // the next record goes into a new file
 		}
 		return nil, s.failed(err)
 	}
@@ -179,8 +181,8 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	seg.top = max(seg.top, r.Last)
 	e.last = max(e.last, r.Last)
 	e.onDisk = max(e.onDisk, r.Last)
-	for _, k := range told {
-		s.drop(e, k)
+	for _, k := range reported {
+		s.removeLoss(e, k)
 		if k.seg != seg {
 			s.markDone(k.seg, k.offset)
 		}
@@ -195,8 +197,8 @@ func (s *Spool) scratch(buf []byte) {
 	}
 }
 
-// Read returns the record again. It fails with ErrCorrupt where that is the
-// same at each attempt, and with the disk's error otherwise.
+// Read reads a record. It returns ErrCorrupt if each attempt would fail in the
+// same way, and the disk's error otherwise.
 func (s *Spool) Read(ref *Ref) (*pack.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,7 +229,7 @@ func (s *Spool) read(ref *Ref) (*pack.Record, error) {
 	}
 	h, behind, ok := parseHeader(frame[:headerSize])
 	same := ok && !behind && h.kind == kindRecord && h.size() == int64(ref.size) && h.first == ref.First && h.last == ref.Last
-	if !same || checksum(frame[headerSize:headerSize+int(h.length)]) != h.sum {
+	if !same || checksum(frame[headerSize:headerSize+int(h.length)]) != h.crc {
 		return nil, ErrCorrupt
 	}
 	meta, data, err := parseRecord(frame[headerSize : headerSize+int(h.length)])
@@ -242,9 +244,8 @@ func (s *Spool) read(ref *Ref) (*pack.Record, error) {
 	return r, nil
 }
 
-// Check looks whether the files are still there: everything in /tmp is the
-// function's to delete. It reports whether no record went with its file since
-// the last call.
+// Check checks that the files are still there: the function may delete anything
+// in /tmp. It returns false if a file with records was lost since the last call.
 func (s *Spool) Check() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,16 +260,16 @@ func (s *Spool) Check() bool {
 	return whole
 }
 
-// Gone reports whether a record's file is not there any more. The record may
-// still be read.
+// Gone reports whether a record's file is not there any more. Read may still
+// return the record.
 func (s *Spool) Gone(ref *Ref) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return ref.seg.gone
 }
 
-// Done says that a record is in Kinesis, or told as lost: it is never to be
-// shipped again.
+// Done marks a record as done: it is in Kinesis, or reported as lost, and must
+// never be sent again.
 func (s *Spool) Done(ref *Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -287,8 +288,8 @@ func (s *Spool) Done(ref *Ref) {
 	s.markDone(ref.seg, ref.offset)
 }
 
-// Sent says that a record that is not on disk is in Kinesis. The losses that it
-// reports are settled, and its numbers are not given again, as if it had been
+// Sent notes that a record that is not on disk is in Kinesis. The losses that it
+// reports are done, and its numbers are not assigned again, as if it had been
 // appended: the spool may have been too full for that.
 func (s *Spool) Sent(r *pack.Record) {
 	s.mu.Lock()
@@ -299,11 +300,11 @@ func (s *Spool) Sent(r *pack.Record) {
 	}
 	e.last = max(e.last, r.Last)
 	for _, k := range e.reportedBy(r.Losses) {
-		s.drop(e, k)
+		s.removeLoss(e, k)
 		s.markDone(k.seg, k.offset)
 	}
-	if e.onDisk >= e.last || !slices.ContainsFunc(e.segments, func(seg *segment) bool { return seg.records+seg.losses+seg.spoiled > 0 }) {
-		return // the folder goes with this process, or the next record notes it
+	if e.onDisk >= e.last || !slices.ContainsFunc(e.segments, func(seg *segment) bool { return seg.records+seg.losses+seg.corrupt > 0 }) {
+		return // Close removes the folder, or the next record notes the number
 	}
 	seg := e.segments[len(e.segments)-1]
 	if s.room(headerSize, 0) && seg.with(s.disk, toWrite, func() error {
@@ -313,12 +314,12 @@ func (s *Spool) Sent(r *pack.Record) {
 	}
 }
 
-// Together reports whether two records lie in one file: disk space is free
+// SameSegment reports whether two records are in one file: disk space is free
 // when all of a file is done.
 func (s *Spool) SameSegment(a, b *Ref) bool { return a.seg == b.seg }
 
-// Seal has the next record begin a new file, if this one's is the one that is
-// written.
+// Seal closes the file of this record if it is the current one, so that the next
+// record begins a new file.
 func (s *Spool) Seal(ref *Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,8 +328,8 @@ func (s *Spool) Seal(ref *Ref) {
 	}
 }
 
-// Lost keeps a loss that has to be told, until a record of that origin that
-// tells of it is appended. Where the disk fails it is in memory only.
+// Lost keeps a loss that is not reported yet, until a record of that origin that
+// reports it is appended. If the disk fails, only the caller has the loss.
 func (s *Spool) Lost(o *pack.Origin, loss ledger.Loss) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -339,27 +340,27 @@ func (s *Spool) Lost(o *pack.Origin, loss ledger.Loss) {
 	old := e.madeOf(loss)
 	switch {
 	case loss.Number > 0:
-		// A ledger keeps each of its losses. What is spoiled is kept as a frame
-		// from here on.
-		old = slices.DeleteFunc(old, func(k *kept) bool { return !k.spoiled })
-	case len(old) == 1 && !old[0].spoiled && same(old[0].loss, loss):
+		// A ledger calls Lost for each of its losses. A corrupt place becomes a
+		// frame here.
+		old = slices.DeleteFunc(old, func(k *kept) bool { return !k.corrupt })
+	case len(old) == 1 && !old[0].corrupt && same(old[0].loss, loss):
 		return // it is kept already
 	}
 	if len(e.kept)-len(old) >= maxKept {
 		return
 	}
-	s.keepLoss(e, loss, old)
+	s.writeLoss(e, loss, old)
 }
 
-// keepLoss writes a loss, which takes the place of old ones.
-func (s *Spool) keepLoss(e *environment, loss ledger.Loss, old []*kept) {
+// writeLoss writes a loss, which replaces old ones.
+func (s *Spool) writeLoss(e *environment, loss ledger.Loss, old []*kept) {
 	frame := appendLoss(nil, loss)
 	if !s.room(int64(len(frame))+headerSize+s.price(e), s.reserve()) {
 		return
 	}
 	seg, err := s.writable(e)
 	if err != nil {
-		_ = s.failed(err) // told
+		_ = s.failed(err) // logged
 		return
 	}
 	k := &kept{loss: loss, seg: seg, offset: seg.size}
@@ -373,11 +374,11 @@ func (s *Spool) keepLoss(e *environment, loss ledger.Loss, old []*kept) {
 		return
 	}
 	s.worked()
-	s.keep(e, k)
+	s.addLoss(e, k)
 	e.last = max(e.last, loss.Last)
 	e.onDisk = max(e.onDisk, loss.Last)
 	for _, o := range old {
-		s.drop(e, o)
+		s.removeLoss(e, o)
 		if o.seg != seg {
 			s.markDone(o.seg, o.offset)
 		}
@@ -391,9 +392,8 @@ func (s *Spool) Bytes() int64 {
 	return s.bytes
 }
 
-// Close gives up the locks and the files. It removes the folders of those
-// environments of which nothing is left to ship; the others stay for the next
-// process.
+// Close releases the locks and the files. It removes the folders of environments
+// that have nothing to send; the others stay for the next process.
 func (s *Spool) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -402,12 +402,12 @@ func (s *Spool) Close() {
 	}
 	s.closed = true
 	for _, e := range s.envs {
-		s.leave(e)
+		s.closeEnvironment(e)
 	}
 }
 
-// ready returns the environment of an origin, or why nothing can be written:
-// a failing disk is left alone for a while.
+// ready returns the environment of an origin, or why nothing can be written. A
+// failing disk is not used for the time Retry.
 func (s *Spool) ready(o *pack.Origin) (*environment, error) {
 	if s.closed {
 		return nil, errClosed
@@ -431,14 +431,15 @@ func (s *Spool) ready(o *pack.Origin) (*environment, error) {
 	return e, nil
 }
 
-// RetryNow has a failing disk tried with the next call: there is no later.
+// RetryNow makes the next call try a failing disk: at the end of the process
+// there is no later attempt.
 func (s *Spool) RetryNow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.since = time.Time{}
 }
 
-// failed has the disk left alone for a while, and tells it once.
+// failed stops the use of the disk for the time Retry, and logs that once.
 func (s *Spool) failed(err error) error {
 	if s.broken == nil {
 		s.opt.Log.Error("the spool cannot be written; telemetry waits in memory only, and is lost if this process is killed",
@@ -448,7 +449,7 @@ func (s *Spool) failed(err error) error {
 	return s.broken
 }
 
-// worked tells once that the disk works again.
+// worked logs, once, that the disk works again.
 func (s *Spool) worked() {
 	if s.broken != nil {
 		s.opt.Log.Warn("the spool can be written again", "dir", s.opt.Dir)
@@ -456,24 +457,24 @@ func (s *Spool) worked() {
 	s.broken = nil
 }
 
-// room reports whether n more bytes are within the cap when slack bytes are
-// left alone. A done frame for everything always has its room.
+// room reports whether n more bytes fit under the cap with slack bytes to spare.
+// There is always room for a done frame for each live frame.
 func (s *Spool) room(n, slack int64) bool {
 	return s.bytes+s.live*headerSize+n+slack <= s.opt.Max
 }
 
-// reserve is what the journals have not used of theirs.
+// reserve returns the part of Reserve that the journals have not used.
 func (s *Spool) reserve() int64 {
-	left := s.opt.Reserve
+	remaining := s.opt.Reserve
 	for _, e := range s.envs {
-		left -= e.journal.size
+		remaining -= e.journal.size
 	}
-	return max(left, 0)
+	return max(remaining, 0)
 }
 
 func (s *Spool) slack() int64 { return min(maxSlack, s.opt.Max/16) }
 
-// write appends parts to a file.
+// write appends parts to a file, and counts their bytes.
 func (s *Spool) write(t *tail, parts ...[]byte) error {
 	before := t.size
 	err := t.write(parts...)
@@ -481,7 +482,7 @@ func (s *Spool) write(t *tail, parts ...[]byte) error {
 	return err
 }
 
-// segmentSize is the bytes at which a new segment begins.
+// segmentSize returns the bytes at which a new segment begins.
 func (s *Spool) segmentSize() int64 { return min(max(s.opt.Max/16, minSegment), maxSegment) }
 
 // maxID bounds an environment's ID, which names a folder.

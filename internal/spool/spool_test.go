@@ -42,7 +42,7 @@ func origin(id string) *pack.Origin {
 	return &pack.Origin{EnvironmentID: id, Resource: []byte(`{"faas.name": "<f>", "faas.instance":"` + id + `"}`)}
 }
 
-// record is a record of so many bytes, which are its own.
+// record returns a record of size bytes, which depend on first.
 func record(o *pack.Origin, first, last uint64, size int) *pack.Record {
 	data := make([]byte, size)
 	for i := range data {
@@ -150,11 +150,11 @@ func (r *rig) recover() spool.Recovered {
 	r.t.Helper()
 	r.Kill()
 	r.open(64 << 20)
-	left := r.Recover()
-	if len(left) != 1 {
-		r.t.Fatalf("%d environments are recovered", len(left))
+	recovered := r.Recover()
+	if len(recovered) != 1 {
+		r.t.Fatalf("%d environments are recovered", len(recovered))
 	}
-	return left[0]
+	return recovered[0]
 }
 
 func lines(first, last uint64) (b []byte) {
@@ -164,7 +164,7 @@ func lines(first, last uint64) (b []byte) {
 	return b
 }
 
-// shown is what a Leftover holds, in words.
+// shown returns the content of a Recovered as text.
 func shown(l spool.Recovered) string {
 	var b strings.Builder
 	for _, ref := range l.Records {
@@ -310,7 +310,7 @@ func TestCapHolds(t *testing.T) {
 	if n := strings.Count(r.log.String(), "the spool is full"); n != 1 {
 		t.Errorf("told %d times: %s", n, r.log)
 	}
-	// What only the full spool brings has its room.
+	// There is still room for the losses that only a full spool causes.
 	r.Lost(o, ledger.Loss{First: 1, Last: 9, Count: 9, Reason: ledger.SpoolFull})
 	for seq, before := uint64(5000), int64(-1); r.Bytes() > before; seq++ {
 		before = r.Bytes()
@@ -319,7 +319,7 @@ func TestCapHolds(t *testing.T) {
 			t.Fatal("there is room without end")
 		}
 	}
-	order := slices.Concat(refs[1:], refs[:1]) // the first file is kept full of what is done
+	order := slices.Concat(refs[1:], refs[:1]) // the first file stays, full of done records
 	for _, ref := range order {
 		if ref == refs[len(refs)-1] {
 			continue
@@ -336,9 +336,9 @@ func TestCapHolds(t *testing.T) {
 		t.Errorf("not told: %s", r.log)
 	}
 	r.ForgetJournal(o)
-	left := r.recover()
-	if len(left.Records) != 1 || left.Records[0].First != uint64(len(refs)) || len(left.Losses) < 100 || left.Losses[0].Last != 9 || left.Next != 11000 {
-		t.Error(shown(left))
+	recovered := r.recover()
+	if len(recovered.Records) != 1 || recovered.Records[0].First != uint64(len(refs)) || len(recovered.Losses) < 100 || recovered.Losses[0].Last != 9 || recovered.Next != 11000 {
+		t.Error(shown(recovered))
 	}
 }
 
@@ -355,7 +355,7 @@ func TestFileOfWhichAllIsDoneIsRemoved(t *testing.T) {
 		t.Errorf("%d bytes", n)
 	}
 	r.Done(a)
-	r.Done(a) // twice is once
+	r.Done(a) // a second call has no effect
 	if diff := cmp.Diff([]string{"00000002.seg", "meta"}, r.files()); diff != "" {
 		t.Error(diff)
 	}
@@ -430,10 +430,10 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, 64<<20)
 			o := origin(mine)
-			r.Seal(r.append(record(o, 1, 1, 10))) // an older file has something left
+			r.Seal(r.append(record(o, 1, 1, 10))) // an older file has a record that is not done
 			c.do(r, o)
-			if left := r.recover(); left.Next != c.next || left.Records[0].First != 1 {
-				t.Error(shown(left))
+			if recovered := r.recover(); recovered.Next != c.next || recovered.Records[0].First != 1 {
+				t.Error(shown(recovered))
 			}
 		})
 	}
@@ -447,11 +447,11 @@ func TestJournalComesBackButForWhatIsInRecords(t *testing.T) {
 	r.append(record(o, 1, 3, 10))
 	want(t, r.recover(), "record 1-3", `lines 4-4 {"seq":4}`, "fragment piece", "next 5")
 
-	// The lines of a record that is done do not come back, though its file
-	// could have gone.
-	left := r.recover()
-	r.Done(left.Records[0])
-	r.append(record(left.Origin, 100, 100, 10))
+	// The lines of a done record are not recovered, although its file could have
+	// been removed.
+	recovered := r.recover()
+	r.Done(recovered.Records[0])
+	r.append(record(recovered.Origin, 100, 100, 10))
 	want(t, r.recover(), "record 100-100", `lines 4-4 {"seq":4}`, "fragment piece", "next 101")
 }
 
@@ -499,7 +499,7 @@ func TestLossIsKeptUntilARecordTellsOfIt(t *testing.T) {
 	lost(11, 20, ledger.BufferFull)
 	lost(30, 40, ledger.BufferFull)
 	lost(5, 6, ledger.Rejected)
-	lost(30, 40, ledger.BufferFull) // told again
+	lost(30, 40, ledger.BufferFull) // reported again
 	a := r.append(record(o, 50, 50, 300<<10))
 	b := record(o, 51, 51, 300<<10) // in another file
 	b.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 20, Bytes: 10, Reason: ledger.BufferFull}}
@@ -589,14 +589,14 @@ func TestLivingProcessKeepsItsFolder(t *testing.T) {
 	r := newRig(t, 1<<20)
 	ref := r.append(record(origin(mine), 1, 2, 10))
 	other := (&rig{t: t, dir: r.dir, log: &lockedBuffer{}}).open(1 << 20)
-	if left := other.Recover(); left != nil {
-		t.Errorf("%d environments are taken", len(left))
+	if recovered := other.Recover(); recovered != nil {
+		t.Errorf("%d environments are taken", len(recovered))
 	}
 	if other.log.String() != "" {
 		t.Errorf("told: %s", other.log)
 	}
-	if left := r.Recover(); left != nil {
-		t.Errorf("%d of its own environments are taken", len(left))
+	if recovered := r.Recover(); recovered != nil {
+		t.Errorf("%d of its own environments are taken", len(recovered))
 	}
 	if _, err := r.Read(ref); err != nil {
 		t.Error(err)
@@ -605,7 +605,7 @@ func TestLivingProcessKeepsItsFolder(t *testing.T) {
 	want(t, other.Recover()[0], "record 1-2", "next 3")
 }
 
-// failing is a disk that can be told to fail.
+// failing is a disk that fails on demand.
 type failing struct {
 	mu    sync.Mutex
 	calls int
@@ -671,7 +671,7 @@ func TestFullDiskLeavesNothingHalfWritten(t *testing.T) {
 				if r.Journal(o, 3, 9, lines(3, 9), nil) || disk.calls == calls {
 					t.Error("the disk is not tried again")
 				}
-				r.Done(a) // fails, and that is all
+				r.Done(a) // fails without further effect
 				time.Sleep(30 * time.Second)
 				disk.fail = nil
 				r.journal(o, 3, 3, "")
@@ -725,8 +725,8 @@ func TestDiskThatFailsAtTheFirstFileIsTriedAgain(t *testing.T) {
 	}
 }
 
-// A function that empties /tmp while a file is made is no reason to leave the disk
-// alone for a while.
+// If a function empties /tmp while a file is created, the spool must not pause
+// writing to the disk.
 func TestAFileThatIsGoneAtOnceIsMadeAgain(t *testing.T) {
 	for _, op := range []string{"open", "mkdir"} {
 		for _, journal := range []bool{false, true} {

@@ -37,7 +37,7 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkDecodeByEncodingJSON is what the standard library takes for the
+// BenchmarkDecodeByEncodingJSON is what the standard library needs for the
 // same.
 func BenchmarkDecodeByEncodingJSON(b *testing.B) {
 	body := ordinaryBody()

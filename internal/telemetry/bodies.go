@@ -10,47 +10,48 @@ import (
 )
 
 const (
-	// firstRead is the memory that a body begins with: what a mere header costs.
+	// firstRead is the memory that a body starts with. A client that sends only a
+	// header costs this much.
 	firstRead = 16 << 10
-	// nextRead is the memory of a body of unknown length that is larger than that,
-	// before it gets as much as any may have.
+	// nextRead is the memory of a body of unknown length that is larger than
+	// firstRead. After that the body gets the maximum.
 	nextRead = 512 << 10
-	// maxMemory bounds the memory of all bodies together: it is enough for the
-	// largest one while each other connection has a body that waits for more.
+	// maxMemory bounds the memory of all bodies. It is enough for the largest body
+	// while each other connection has a body that waits for more memory.
 	maxMemory = maxBody + 1 + nextRead + maxKept + maxConnections*firstRead
-	// slowBody is how long a client may take to fill the memory of its body where
+	// slowBody is how long a client may take to fill the memory of its body if
 	// another body needs memory.
 	slowBody = 250 * time.Millisecond
 )
 
-// bodies reads bodies into a bounded amount of memory. Where there is no more, a
-// body waits until others are decoded. Those whose clients are slow are broken
-// off for it, the slowest first, and the latest body is served first: Lambda posts
-// one at a time and fast, so a client that stalls does not stall it.
+// bodies reads bodies into a bounded amount of memory. If there is no memory left,
+// a body waits until others are decoded, and bodies of slow clients are aborted,
+// the slowest first. The latest body gets memory first: Lambda posts one body at a
+// time and fast, so a slow client does not delay Lambda.
 type bodies struct {
 	mu      sync.Mutex // guards all below, and what is in each body
 	free    int
-	ending  int           // memory that will be free without waiting for a client
-	reading []*body       // those whose clients are waited for, or that wait for memory
-	changed chan struct{} // closed, and made anew, when somebody may get memory
+	ending  int           // memory of bodies that are no longer read but not released yet
+	reading []*body       // bodies that wait for their client or for memory
+	changed chan struct{} // closed and replaced when a body may get memory
 }
 
 // body is the memory of one body.
 type body struct {
-	size    int       // of its memory
-	since   time.Time // when it last got some
-	waiting bool      // for more
+	size    int       // of its memory, in bytes
+	since   time.Time // when it last got memory
+	waiting bool      // it waits for memory
 	stop    func()    // makes reading it fail
-	broken  bool      // it was stopped
-	ending  bool      // it is not among those that are read
+	aborted bool      // stop was called
+	ending  bool      // it is not in bodies.reading any more
 }
 
 var errSlow = errors.New("it came too slowly, and others need the memory")
 
 func newBodies() *bodies { return &bodies{free: maxMemory, changed: make(chan struct{})} }
 
-// read reads a request's body to its end, into memory where that is enough. What
-// it returns has to be released, whether there is an error or not.
+// read reads a request's body to its end, into memory if that is large enough. The
+// caller must release the returned body, also after an error.
 func (b *bodies) read(w http.ResponseWriter, r *http.Request, memory []byte) ([]byte, *body, error) {
 	it := &body{stop: func() { _ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) }}
 	if r.ContentLength > maxBody {
@@ -86,8 +87,8 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, memory []byte) ([]
 					size = maxBody + 1
 				}
 			}
-			// One of unknown length gets at once what the largest one needs, because
-			// bodies that have some of it and wait for more could wait for each other.
+			// A body of unknown length reserves the maximum at once: bodies that have
+			// a part of it and wait for more could wait for each other.
 			if most == 0 {
 				if most = size; unknown {
 					most = nextRead + maxBody + 1
@@ -109,35 +110,35 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, memory []byte) ([]
 	}
 }
 
-// failed says why a body could not be read.
+// failed returns the error for a body that could not be read.
 func (b *bodies) failed(it *body, n int, length int64, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if it.broken {
+	if it.aborted {
 		err = errSlow
 	}
 	return fmt.Errorf("%d bytes came, of %d: %w", n, length, err)
 }
 
-// reserve takes n bytes for a body, when they are there.
+// reserve waits until n bytes are free and gives them to a body.
 func (b *bodies) reserve(it *body, n int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	it.waiting = true
 	defer func() { it.waiting = false }()
-	for !it.broken {
+	for !it.aborted {
 		first := b.first(it)
 		if first && n <= b.free {
 			b.free -= n
 			it.size += n
 			it.since = time.Now()
-			b.announce()
+			b.wake()
 			return nil
 		}
 		wait := time.Hour
 		if victim := b.slowest(); first && victim != nil && n > b.free+b.ending {
 			if wait = time.Until(victim.since.Add(slowBody)); wait <= 0 {
-				victim.broken = true
+				victim.aborted = true
 				b.end(victim)
 				victim.stop()
 				continue
@@ -156,8 +157,8 @@ func (b *bodies) reserve(it *body, n int) error {
 	return errSlow
 }
 
-// first reports whether a body is the latest of those that wait for memory. b.mu
-// is held.
+// first reports whether a body is the latest one that waits for memory. b.mu is
+// held.
 func (b *bodies) first(it *body) bool {
 	var latest *body
 	for _, one := range b.reading {
@@ -178,7 +179,7 @@ func (b *bodies) slowest() (victim *body) {
 	return victim
 }
 
-// end notes that nobody waits for a body's client any more. b.mu is held.
+// end notes that a body is no longer read. b.mu is held.
 func (b *bodies) end(it *body) {
 	if it.ending {
 		return
@@ -192,10 +193,10 @@ func (b *bodies) end(it *body) {
 		}
 	}
 	b.reading = others
-	b.announce()
+	b.wake()
 }
 
-// release gives the memory of a body back that is not read any more.
+// release frees the memory of a body that is not used any more.
 func (b *bodies) release(it *body) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -204,11 +205,11 @@ func (b *bodies) release(it *body) {
 	}
 	b.free += it.size
 	it.size = 0
-	b.announce()
+	b.wake()
 }
 
-// announce wakes those that wait for memory. b.mu is held.
-func (b *bodies) announce() {
+// wake wakes the bodies that wait for memory. b.mu is held.
+func (b *bodies) wake() {
 	close(b.changed)
 	b.changed = make(chan struct{})
 }

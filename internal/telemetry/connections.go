@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	// maxConnections bounds the connections that are open at once. Lambda needs
-	// one.
+	// maxConnections bounds the open connections. Lambda needs one.
 	maxConnections = 64
-	// maxUnknown bounds what is read of a client before it has shown that it
-	// knows the path: the beginning of a request. Lambda's has some 300 bytes.
+	// maxUnknown is how many bytes are read from a client before it has sent the
+	// right path, which is at the start of a request. Lambda's start has some 300
+	// bytes.
 	maxUnknown = 8 << 10
 )
 
-// connections is the listener's socket. It bounds how many connections are open.
-// At the bound a new one takes the place of another: first of the oldest one on
-// which no request has shown to know the listener's path. So other processes of
-// the sandbox can neither keep Lambda out nor close the connection that it has.
+// connections is the listener's socket. It bounds the number of open connections.
+// At the bound a new connection replaces another one: first the oldest one on which
+// no request had the listener's path. So other processes of the sandbox can neither
+// keep Lambda out nor close Lambda's connection.
 type connections struct {
 	net.Listener
 
 	mu   sync.Mutex // guards all below, and what is in each connection
 	open map[*connection]bool
-	shut bool // no further one is admitted
+	shut bool // no further connection is admitted
 }
 
 // connection is a connection to the listener.
@@ -35,18 +35,19 @@ type connection struct {
 	net.Conn
 	all    *connections
 	state  connState
-	since  time.Time // of its last request that knew the path, or else of its begin
-	unread int       // what may be read of it while it is unknown
+	since  time.Time // of its last request with the right path, or else of its start
+	unread int       // bytes that may still be read while it is unknown
 }
 
-// connState is how a connection is used. The lower ones are closed first.
+// connState is how a connection is used. Connections with lower states are closed
+// first.
 type connState int
 
 const (
-	connUnknown   connState = iota // no request on it knew the path
-	connReceiving                  // one that does comes
-	connIdle                       // one that does was answered
-	connTaken                      // one that does is not answered: never closed
+	connUnknown   connState = iota // no request on it had the right path
+	connReceiving                  // a request with the right path is arriving
+	connIdle                       // a request with the right path was answered
+	connAnswering                  // a whole body has arrived, its answer is pending: never closed
 )
 
 // Accept waits for a connection and makes room for it.
@@ -63,8 +64,8 @@ func (c *connections) Accept() (net.Conn, error) {
 	}
 }
 
-// admit adds a connection, and closes another one where there are too many; nil
-// means that it has to be closed itself.
+// admit adds a connection. If there are too many, it closes another one. If it
+// returns nil, the caller must close conn.
 func (c *connections) admit(conn net.Conn) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,7 +75,7 @@ func (c *connections) admit(conn net.Conn) *connection {
 	if len(c.open) >= maxConnections {
 		var victim *connection
 		for it := range c.open {
-			if it.state < connTaken && (victim == nil || it.state < victim.state || it.state == victim.state && it.since.Before(victim.since)) {
+			if it.state < connAnswering && (victim == nil || it.state < victim.state || it.state == victim.state && it.since.Before(victim.since)) {
 				victim = it
 			}
 		}
@@ -88,9 +89,9 @@ func (c *connections) admit(conn net.Conn) *connection {
 	return it
 }
 
-// shutOut closes the connections on which no request has shown to know the path,
-// and admits no further ones.
-func (c *connections) shutOut() {
+// closeUnknown closes the connections on which no request had the right path, and
+// admits no further connections.
+func (c *connections) closeUnknown() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shut = true
@@ -114,9 +115,9 @@ func (it *connection) Close() error {
 	return it.end()
 }
 
-// Read reads from the connection. A client that sends much before it has shown
-// to know the path has ended as far as the server can see: the server would
-// answer that a header is too large, and then keep the connection for a while.
+// Read reads from the connection. If a client sends more than maxUnknown before it
+// has sent the right path, Read returns io.EOF: otherwise the server would answer
+// that a header is too large, and then keep the connection for a while.
 func (it *connection) Read(b []byte) (int, error) {
 	it.all.mu.Lock()
 	if it.state == connUnknown {
@@ -134,8 +135,8 @@ func (it *connection) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite is what net/http does to a connection before it closes it, so that
-// its last answer arrives.
+// CloseWrite closes the sending side. net/http calls it before it closes a
+// connection, so that the last answer arrives.
 func (it *connection) CloseWrite() error {
 	if tcp, ok := it.Conn.(*net.TCPConn); ok {
 		return tcp.CloseWrite()
@@ -143,8 +144,8 @@ func (it *connection) CloseWrite() error {
 	return nil
 }
 
-// set notes what becomes of a request's connection.
-func set(r *http.Request, state connState) {
+// setState sets the state of a request's connection.
+func setState(r *http.Request, state connState) {
 	it := connectionOf(r)
 	if it == nil {
 		return
@@ -154,7 +155,7 @@ func set(r *http.Request, state connState) {
 	it.state, it.since = state, time.Now()
 }
 
-// connectionOf returns a request's connection; nil where there is none.
+// connectionOf returns a request's connection, or nil if there is none.
 func connectionOf(r *http.Request) *connection {
 	it, _ := r.Context().Value(connKey{}).(*connection)
 	return it

@@ -10,61 +10,61 @@ import (
 	"kinetel/internal/scan"
 )
 
-// Decoder cuts the bodies of telemetry POSTs into events. Every byte of a body
-// that is more than punctuation between events comes out again: in an event,
-// or, where it cannot be read as one, as text in a kinetel.unparsed event.
+// Decoder splits the bodies of telemetry POSTs into events. It emits every byte of
+// a body except the punctuation between events: in an event, or, if it cannot be
+// parsed as one, as text in a kinetel.unparsed event.
 //
-// Lambda cuts a record that is larger than the subscription's maxBytes over
-// several POSTs, as nobody documents but the field has seen (the Datadog
-// extension's stitch.rs): the first body ends inside the record with a forged
-// "}]", and the next begins with "[" and the same envelope, and goes on where
-// the first stopped. Decoder keeps such a fragment and puts the halves
-// together; what follows them, a platform.runtimeDone above all, is read as if
-// nothing had happened.
+// Lambda splits a record that is larger than the subscription's maxBytes over
+// several POSTs. AWS does not document this; it was observed in the field (the
+// Datadog extension's stitch.rs). The first body ends inside the record with a
+// forged "}]". The next body begins with "[" and the same envelope, and continues
+// where the first one stopped. Decoder keeps such a fragment and joins it with the
+// rest. It parses the events that follow, above all a platform.runtimeDone, as
+// usual.
 //
 // A Decoder is not safe for concurrent use.
 type Decoder struct {
 	emit  func(*event.Event)
-	event event.Event // that is handed to emit, used again and again
+	event event.Event // the argument of emit, reused for each call
 
-	// fragment is a record that Lambda cut, from its "{" to the cut, without
-	// the forged end; empty when there is none. envelope is how many bytes of
-	// it stand before the record's value. waited counts the bodies that came
-	// since and did not go on with it.
+	// fragment is the first part of an event that Lambda split, from its "{" to
+	// the split, without the forged end; empty if there is none. envelope is how
+	// many bytes of it precede the record's value. waited counts the later bodies
+	// that did not continue it.
 	fragment []byte
 	envelope int
 	waited   int
 }
 
 const (
-	// maxFragment bounds a record that is being put together, and with it what an
-	// event may be. Packing takes several times its size.
+	// maxFragment bounds a record that is being joined, and so the size of an
+	// event. Packing needs several times its size.
 	maxFragment = 4 << 20
-	// maxWaited is how many other bodies may come between the halves of a
-	// record. Lambda posts one body at a time, so the next one should go on
-	// with it; more than one is kindness.
+	// maxWaited is how many other bodies may come between the parts of a record.
+	// Lambda posts one body at a time, so the next body should continue it;
+	// the bound allows for more.
 	maxWaited = 2
-	// maxUnparsed is how long the text of one kinetel.unparsed event is, as JSON.
-	// It keeps such an event far below Kinesis' limit for a record.
+	// maxUnparsed bounds the text of one kinetel.unparsed event, as JSON, in
+	// bytes. It keeps such an event far below Kinesis' limit for a record.
 	maxUnparsed = 128 << 10
-	// maxSalvage bounds what is tried with broken events in a body: to see
-	// them as cut, and to find events behind them.
+	// maxSalvage bounds the attempts with broken events in a body: to recognize
+	// split events, and to find events after them.
 	maxSalvage = 256
 )
 
-// NewDecoder returns a Decoder that hands each event to emit, which must not
-// keep it.
+// NewDecoder returns a Decoder that calls emit with each event. emit must not keep
+// the event.
 func NewDecoder(emit func(*event.Event)) *Decoder {
 	return &Decoder{emit: emit}
 }
 
-// Decode takes one body, received at the given time. It keeps nothing of body.
+// Decode decodes one body, received at the given time. It does not retain body.
 func (d *Decoder) Decode(body []byte, received time.Time) {
 	if len(d.fragment) > 0 {
 		if d.join(body) {
 			joined := d.fragment
 			d.fragment = nil
-			d.elements(joined, received, true)
+			d.decodeEvents(joined, received, true)
 			return
 		}
 		d.waited++
@@ -72,24 +72,24 @@ func (d *Decoder) Decode(body []byte, received time.Time) {
 			d.Close(received)
 		}
 	}
-	d.elements(body, received, false)
+	d.decodeEvents(body, received, false)
 }
 
-// Close gives up waiting for the rest of a record that was cut, and hands on
-// what there is of it as text.
+// Close stops waiting for the rest of a split record and emits the fragment as
+// text.
 func (d *Decoder) Close(received time.Time) {
 	fragment := d.fragment
 	d.fragment = nil
 	d.unparsed(fragment, received)
 }
 
-// Fragment returns what there is of a record that was cut and whose rest is still
-// to come. Nobody changes it.
+// Fragment returns the first part of a split record whose rest is still to come. It
+// must not be changed.
 func (d *Decoder) Fragment() []byte { return d.fragment }
 
-// join appends the body that goes on with the fragment to it; not ok means that
-// the body is something else, and the fragment is what it was. The text of a
-// fragment is never changed, and so need not be copied.
+// join appends body to the fragment if it continues it. If ok is false, the body is
+// something else, and the fragment is unchanged. The bytes of a fragment never
+// change, so callers of Fragment need no copy.
 func (d *Decoder) join(body []byte) (ok bool) {
 	rest, ok := bytes.CutPrefix(body, []byte{'['})
 	if !ok {
@@ -98,12 +98,12 @@ func (d *Decoder) join(body []byte) (ok bool) {
 	if !bytes.HasPrefix(rest, d.fragment[:d.envelope]) {
 		return false
 	}
-	if again, _, ok := cutRecord(rest); ok && bytes.Equal(again, d.fragment) {
-		return false // the same half once more
+	if again, _, ok := splitRecord(rest); ok && bytes.Equal(again, d.fragment) {
+		return false // the same part again
 	}
 	fragment := d.fragment
 	size := len(fragment) + len(rest) - d.envelope
-	if size > maxFragment+maxBytes { // other events may stand behind it
+	if size > maxFragment+maxBytes { // maxBytes: other events may follow the record
 		d.waited = maxWaited
 		return false
 	}
@@ -115,22 +115,22 @@ func (d *Decoder) join(body []byte) (ok bool) {
 		d.fragment = joined
 		return true
 	}
-	// Another event may well have the same time and type. What goes on with a
-	// record is no event, unless the cut was at a quote with a backslash; and
-	// then it would have fitted.
+	// Another event may have the same time and type. The continuation of a record
+	// is not an event itself, unless the split was at a quote with a backslash; but
+	// then joined would have been a whole event above.
 	if _, end, err := parseEvent(rest, 0); err == nil && followed(rest, end) {
 		return false
 	}
-	// Not whole yet: it may have been cut once more.
-	if _, _, ok = cutRecord(joined); ok {
+	// Not whole yet: Lambda may have split it again.
+	if _, _, ok = splitRecord(joined); ok {
 		d.fragment = joined
 	}
 	return ok
 }
 
-// elements hands on the events of b, which is a JSON array, or what is left
-// of one. own says that b is nobody else's.
-func (d *Decoder) elements(b []byte, received time.Time, own bool) {
+// decodeEvents emits the events of b, which is a JSON array or the rest of one. If
+// own is true, the decoder may keep b.
+func (d *Decoder) decodeEvents(b []byte, received time.Time, own bool) {
 	salvage, cuts := maxSalvage, maxSalvage
 	for i := 0; ; {
 		i = scan.Space(b, i)
@@ -142,7 +142,7 @@ func (d *Decoder) elements(b []byte, received time.Time, own bool) {
 			continue
 		}
 		ev, end, err := parseEvent(b, i)
-		if err == nil { // whatever follows, this one is whole
+		if err == nil { // this event is whole, whatever follows
 			d.event = ev
 			d.event.Received = received
 			d.emit(&d.event)
@@ -154,14 +154,14 @@ func (d *Decoder) elements(b []byte, received time.Time, own bool) {
 			i = end
 			continue
 		}
-		// It is broken. Either Lambda cut it, and then all that follows belongs
-		// to it, or something is wrong, and what follows need not be.
+		// It is broken. If Lambda split it, all that follows belongs to it.
+		// Otherwise the events that follow may be valid.
 		if cuts > 0 {
-			if fragment, envelope, ok := cutRecord(b[i:]); ok {
+			if fragment, envelope, ok := splitRecord(b[i:]); ok {
 				if !own {
 					fragment = bytes.Clone(fragment)
 				}
-				d.keep(fragment, envelope, received)
+				d.keepFragment(fragment, envelope, received)
 				return
 			}
 			cuts--
@@ -172,10 +172,11 @@ func (d *Decoder) elements(b []byte, received time.Time, own bool) {
 	}
 }
 
-// keep holds a record that was cut until its rest comes. It keeps fragment.
-func (d *Decoder) keep(fragment []byte, envelope int, received time.Time) {
-	// Two cut records at once can only be the same one twice, or the rest of
-	// the older one is never coming.
+// keepFragment stores the first part of a split record until its rest comes. It
+// retains fragment.
+func (d *Decoder) keepFragment(fragment []byte, envelope int, received time.Time) {
+	// Only one record can be pending. A second fragment is either the same one
+	// again, or the rest of the older one will never come.
 	if !bytes.Equal(d.fragment, fragment) {
 		d.Close(received)
 	}
@@ -190,8 +191,8 @@ func (d *Decoder) keep(fragment []byte, envelope int, received time.Time) {
 
 func (d *Decoder) unparsed(text []byte, received time.Time) { Unparsed(text, received, d.emit) }
 
-// Unparsed hands on text that is no event, in kinetel.unparsed events. It cuts no
-// character in two.
+// Unparsed emits text that is not an event, in kinetel.unparsed events. It does not
+// split characters.
 func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 	for len(text) > 0 {
 		n, size := 0, len(`""`)
@@ -206,7 +207,7 @@ func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 			n++
 		}
 		if n < len(text) {
-			for back := n; back > n-utf8.UTFMax; back-- { // not inside of a character
+			for back := n; back > n-utf8.UTFMax; back-- { // to the start of a character
 				if utf8.RuneStart(text[back]) {
 					n = back
 					break
@@ -222,11 +223,11 @@ func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 	}
 }
 
-// errNoEvent means a JSON value that is no telemetry event.
+// errNoEvent means that a JSON value is not a telemetry event.
 var errNoEvent = errors.New("not a telemetry event")
 
-// parseEvent reads the event that begins at b[i], and returns the index just
-// after it, or after the value that is no event.
+// parseEvent parses the event that begins at b[i]. It returns the index just after
+// the event, or after the value that is not an event.
 func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 	if b[i] != '{' {
 		if end, err = scan.Value(b, i); err == nil {
@@ -286,10 +287,10 @@ func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 	return ev, i + 1, nil
 }
 
-// isType reports whether text can be the type of an event of Lambda's: a name
-// without white space or escapes, and none of Kinetel's own. What has another
-// type is kept as text, in kinetel.unparsed: a consumer that unescapes the type,
-// trims it or ignores its case must not take it for a word of Kinetel's.
+// isType reports whether text can be the type of one of Lambda's events: a name
+// without white space or escapes, and not one of Kinetel's own types. An event with
+// another type becomes text in kinetel.unparsed: a consumer that unescapes the type,
+// trims it or ignores its case must not mistake it for one of Kinetel's events.
 func isType(text []byte) bool {
 	if string(text) == event.TypeFunction {
 		return true
@@ -314,7 +315,7 @@ func memberName(b []byte, i int) []byte {
 	return b[i+1 : end-1]
 }
 
-// appendMember collects members that have no place of their own.
+// appendMember appends a member that has no field in Event to Extra.
 func appendMember(dst, member []byte) []byte {
 	if len(dst) > 0 {
 		dst = append(dst, ',')
@@ -324,8 +325,8 @@ func appendMember(dst, member []byte) []byte {
 
 // isTime reports whether text is a time that a consumer can read.
 func isTime(text []byte) bool {
-	// time.Parse takes hours of one digit and a comma before the fraction,
-	// which RFC 3339 does not.
+	// time.Parse accepts hours of one digit and a comma before the fraction.
+	// RFC 3339 does not.
 	if len(text) < len("2006-01-02T15:04:05Z") || text[len("2006-01-02T15")] != ':' || bytes.IndexByte(text, ',') >= 0 {
 		return false
 	}
@@ -333,15 +334,15 @@ func isTime(text []byte) bool {
 	return err == nil
 }
 
-// followed reports whether a value that ends at b[i] ends as one in an array
-// does, or with the text.
+// followed reports whether what follows a value that ends at b[i] may follow an
+// element of an array, or is the end of the text.
 func followed(b []byte, i int) bool {
 	i = scan.Space(b, i)
 	return i >= len(b) || b[i] == ',' || b[i] == ']' || b[i] == '{'
 }
 
 // nextEvent returns the index of the first whole event after the broken one
-// at b[i], or len(b). Lambda begins every event with its time; inside a string
+// at b[i], or len(b). Every event of Lambda's begins with its time. Inside a string
 // the quotes would have backslashes.
 func nextEvent(b []byte, i int, budget *int) int {
 	begin := []byte(`{"time":`)
@@ -362,11 +363,11 @@ func nextEvent(b []byte, i int, budget *int) int {
 	return len(b)
 }
 
-// cutRecord reports whether b is an event that Lambda cut inside its record:
-// whole up to the record's value, with the forged end, and without that end
-// the beginning of an event. It returns the text before the forged end, and
-// how much of it is the envelope.
-func cutRecord(b []byte) (fragment []byte, envelope int, ok bool) {
+// splitRecord reports whether b is an event that Lambda split inside its record: it
+// is whole up to the record's value, has the forged end, and without that end is
+// the beginning of an event. It returns the text before the forged end, and the
+// length of the envelope in it.
+func splitRecord(b []byte) (fragment []byte, envelope int, ok bool) {
 	fragment, ok = bytes.CutSuffix(bytes.TrimRight(b, " \r\n\t"), []byte("}]"))
 	if !ok {
 		return nil, 0, false
@@ -381,7 +382,8 @@ func cutRecord(b []byte) (fragment []byte, envelope int, ok bool) {
 	return fragment, envelope, errors.Is(err, scan.ErrCut)
 }
 
-// trimPunctuation takes off what stood between two events of an array.
+// trimPunctuation removes the punctuation between two events of an array from the
+// end.
 func trimPunctuation(b []byte) []byte {
 	return bytes.TrimRight(b, ", \r\n\t")
 }

@@ -14,18 +14,18 @@ import (
 	"kinetel/internal/scan"
 )
 
-// taken is an event as a sink keeps it.
-type taken struct {
+// ingested is an event as a sink keeps it.
+type ingested struct {
 	Received                  time.Time
 	Time, Type, Record, Extra string
 }
 
 // sink is where a decoder under test emits to. It keeps copies, as the
 // contract of emit demands.
-type sink struct{ events []taken }
+type sink struct{ events []ingested }
 
-func (s *sink) take(ev *event.Event) {
-	s.events = append(s.events, taken{ev.Received, string(ev.Time), string(ev.Type), string(ev.Record), string(ev.Extra)})
+func (s *sink) ingest(ev *event.Event) {
+	s.events = append(s.events, ingested{ev.Received, string(ev.Time), string(ev.Type), string(ev.Record), string(ev.Extra)})
 }
 
 // show gives the events as lines: time, type, record and, behind a plus sign,
@@ -91,7 +91,7 @@ func decode(bodies ...string) *sink {
 
 func open() (*sink, *Decoder) {
 	s := &sink{}
-	return s, NewDecoder(s.take)
+	return s, NewDecoder(s.ingest)
 }
 
 func send(d *Decoder, body string) {
@@ -320,7 +320,7 @@ func TestAnEventWithGarbageBehindItIsWhole(t *testing.T) {
 	wantEvents(t, s, doneLine, "unparsed: garbage", helloLine)
 }
 
-// Whatever a process of the sandbox posts, no consumer takes it for a word of
+// Whatever a process of the sandbox posts, no consumer mistakes it for an event of
 // Kinetel's, however it reads a type.
 func TestKinetelsOwnTypesAreTakenFromNobody(t *testing.T) {
 	const record = `{"firstSeq":1,"lastSeq":1000000,"count":1000000,"bytes":1,"reason":"buffer-full"}`
@@ -349,13 +349,13 @@ func TestKinetelsOwnTypesAreTakenFromNobody(t *testing.T) {
 	}
 	// What Kinetel does not know stays apart from what it writes.
 	wantEvents(t, decode(`[{"type":"function","Type":"kinetel.loss","\u0074ype":"kinetel.loss","record":1}]`), `- function 1 +"Type":"kinetel.loss","\u0074ype":"kinetel.loss"`)
-	// Names that Lambda may have one day are taken.
+	// Names that Lambda may use one day are accepted.
 	for _, kind := range []string{"platform.of.a.later.time", "network", "a-b_c.D9", "x.kinetel.loss", "kinete"} {
 		wantEvents(t, decode("["+forged(kind)+"]"), at+" "+kind+" "+record)
 	}
 }
 
-// A record that is cut over two bodies is one event, and may be forged, too.
+// A record that is split over two bodies is one event, and may be forged, too.
 func TestAKinetelTypeInTwoHalvesIsText(t *testing.T) {
 	const head = `{"time":"` + at + `","type":"kinetel.loss","record":`
 	events := decode(`[`+head+`{"count":1,"reason":"x}]`, `[`+head+`y"}},`+doneEvent+`]`)

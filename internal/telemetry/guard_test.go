@@ -17,15 +17,15 @@ import (
 	"kinetel/internal/event"
 )
 
-// faulty is a Sink that panics where it is told to.
+// faulty is a Sink that panics in configured calls.
 type faulty struct {
-	take         func(call int, ev *event.Event) bool // whether it panics; nil: never
+	ingest       func(call int, ev *event.Event) bool // reports whether Ingest panics; nil: never
 	commit       func(call int) bool
 	acknowledged func(call int) bool
 
-	mu      sync.Mutex // guards all below; it shows locks that are not let go
+	mu      sync.Mutex // guards all below; the test hangs if it is not released after a panic
 	sink    sink
-	takes   int
+	ingests int
 	commits []string // fragments
 	acks    int
 }
@@ -33,11 +33,11 @@ type faulty struct {
 func (f *faulty) Ingest(ev *event.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.takes++
-	if f.take != nil && f.take(f.takes, ev) {
+	f.ingests++
+	if f.ingest != nil && f.ingest(f.ingests, ev) {
 		panic("Take is broken")
 	}
-	f.sink.take(ev)
+	f.sink.ingest(ev)
 }
 
 func (f *faulty) Commit(fragment []byte) {
@@ -58,7 +58,7 @@ func (f *faulty) Acknowledged() {
 	}
 }
 
-// fault is what the log tells of a panic.
+// fault is the log entry of a panic.
 type fault struct {
 	Level   string `json:"level"`
 	Msg     string `json:"msg"`
@@ -68,7 +68,7 @@ type fault struct {
 }
 
 // faultyListener is a listener before a faulty sink. closed ends it and returns
-// what the log has told.
+// the logged faults.
 func faultyListener(t *testing.T, f *faulty) (l *Listener, closed func() []fault) {
 	t.Helper()
 	var text bytes.Buffer
@@ -128,8 +128,8 @@ func TestABodyThatMakesTheSinkPanicIsKeptAsText(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		take   func(int, *event.Event) bool
-		want   []string // of the body, and of two ordinary ones after it
+		ingest func(int, *event.Event) bool
+		want   []string // of the body, and of two valid ones after it
 		faults []string
 	}{
 		{"at the first event", at(1), []string{text, helloLine, doneLine}, []string{reader}},
@@ -141,7 +141,7 @@ func TestABodyThatMakesTheSinkPanicIsKeptAsText(t *testing.T) {
 		{"at each event of any type", func(int, *event.Event) bool { return true }, nil, []string{reader, keeper, reader, keeper, reader, keeper}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := &faulty{take: tt.take}
+			f := &faulty{ingest: tt.ingest}
 			l, closed := faultyListener(t, f)
 			post(t, l, body)
 			post(t, l, "["+helloEvent+"]")
@@ -160,7 +160,7 @@ func TestABodyThatMakesTheSinkPanicIsKeptAsText(t *testing.T) {
 }
 
 func TestALargeBodyThatMakesTheSinkPanicIsKeptWhole(t *testing.T) {
-	f := &faulty{take: func(call int, _ *event.Event) bool { return call == 1 }}
+	f := &faulty{ingest: func(call int, _ *event.Event) bool { return call == 1 }}
 	l, closed := faultyListener(t, f)
 	body := "[" + function(`"`+strings.Repeat("x", 5*maxUnparsed/2)+`"`) + "]"
 	post(t, l, body)
@@ -177,7 +177,7 @@ func TestALargeBodyThatMakesTheSinkPanicIsKeptWhole(t *testing.T) {
 	}
 }
 
-// The first part of a record that was cut is acknowledged, and so must not get
+// The first part of a record that was split is acknowledged, and so must not get
 // lost with what comes after it.
 func TestAFaultDoesNotLoseTheBeginningOfACutRecord(t *testing.T) {
 	bodies := pieces(`"hello, wide world"`, 6, 12)
@@ -209,12 +209,12 @@ func TestAFaultDoesNotLoseTheBeginningOfACutRecord(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := &faulty{take: func(call int, _ *event.Event) bool { return call == 1 }}
+			f := &faulty{ingest: func(call int, _ *event.Event) bool { return call == 1 }}
 			l, closed := faultyListener(t, f)
 			for _, body := range tt.bodies {
 				post(t, l, body)
 			}
-			// What comes then is read as ever, records that are cut, too.
+			// Later bodies are read as usual, also split records.
 			post(t, l, bodies[0])
 			post(t, l, behind(bodies[2], doneEvent))
 			closed()
@@ -268,7 +268,7 @@ func TestCloseReturnsWhateverTheSinkDoes(t *testing.T) {
 		faulty *faulty
 		want   []string
 	}{
-		{"a Take that panics", &faulty{take: func(int, *event.Event) bool { return true }}, []string{"take the last telemetry: Take is broken"}},
+		{"a Take that panics", &faulty{ingest: func(int, *event.Event) bool { return true }}, []string{"take the last telemetry: Take is broken"}},
 		{"a Commit that panics", &faulty{commit: func(call int) bool { return call > 1 }}, []string{"take the last telemetry: Commit is broken"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -291,7 +291,7 @@ func TestCloseReturnsWhateverTheSinkDoes(t *testing.T) {
 // Bodies that come at the same time wait for no lock that a fault has kept.
 func TestBodiesAtTheSameTimeAreAllTakenDespiteFaults(t *testing.T) {
 	const senders, each = 8, 20
-	f := &faulty{take: func(call int, _ *event.Event) bool { return call%3 == 0 }}
+	f := &faulty{ingest: func(call int, _ *event.Event) bool { return call%3 == 0 }}
 	l, closed := faultyListener(t, f)
 	var group sync.WaitGroup
 	for i := range senders {

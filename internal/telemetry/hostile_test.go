@@ -71,7 +71,7 @@ func TestOnlyThePathOfTheSubscriptionIsServed(t *testing.T) {
 	}
 }
 
-// Who does not know the path costs no memory, and no connection for long.
+// A client that does not know the path costs no memory, and no connection for long.
 func TestAnotherPathIsRefusedBeforeItsBodyIsRead(t *testing.T) {
 	for _, head := range []string{"Content-Length: 4000000", "Content-Length: 20", "Transfer-Encoding: chunked", "Content-Length: 4000000\r\nExpect: 100-continue"} {
 		l := listenTo(t, &pipeline{})
@@ -275,7 +275,7 @@ func TestManyConnectionsDoNotCloseLambdas(t *testing.T) {
 	})
 }
 
-// Nobody but Lambda is waited for at the shutdown.
+// The shutdown waits for Lambda only.
 func TestCloseWaitsForNoStranger(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *fakeListener, _ *pipeline) {
 		for _, text := range []string{"", "POST / HTTP/1.1\r\nHo", "POST " + l.path + " HTTP/1.1\r\nHo"} {

@@ -1,3 +1,4 @@
+// Package telemetry receives telemetry from Lambda's Telemetry API and decodes it.
 package telemetry
 
 import (
@@ -26,82 +27,82 @@ import (
 // in a VPC with search domains.
 const sandboxHost = "sandbox.localdomain"
 
-// LookupName is the name that Listen asks its Resolver for. The dot at the end
-// keeps search domains out.
+// LookupName is the name that Listen looks up with its Resolver. The dot at the end
+// prevents the use of search domains.
 const LookupName = sandboxHost + "."
 
 const (
 	// maxBody bounds a POST. Lambda sends up to twice the subscription's
 	// maxBytes, which is 2 MiB, and metadata (AWS documentation).
 	maxBody = 4<<20 + 64<<10
-	// maxKept bounds the memory that is kept for the next body: as much as
-	// Lambda usually sends at most, which is the subscription's maxBytes.
+	// maxKept bounds the memory that is kept for the next body: the usual maximum
+	// of what Lambda sends, which is the subscription's maxBytes.
 	maxKept = maxBytes + 64<<10
-	// A client that is slow or silent is given up after these. Frozen time
-	// counts: after a thaw Lambda sends again what was not acknowledged.
+	// The connection of a slow or silent client is closed after these. Frozen
+	// time counts: after a thaw Lambda sends again what was not acknowledged.
 	headerTimeout = 5 * time.Second
 	bodyTimeout   = 10 * time.Second
 	// refusalTimeout is how long the sender of a refused request has to read the
 	// answer.
 	refusalTimeout = 500 * time.Millisecond
-	// idleTimeout is long, because closing Lambda's idle connection buys
-	// nothing and may cross its next POST.
+	// idleTimeout is long: closing Lambda's idle connection has no benefit, and
+	// could happen while Lambda sends its next POST.
 	idleTimeout = 15 * time.Minute
-	// resolveTimeout bounds the look-up of the sandbox's name where there is
-	// no such name, as on a developer's machine with a slow name server.
+	// resolveTimeout bounds the look-up of the sandbox's name if the name does
+	// not exist, as on a developer's machine with a slow name server.
 	resolveTimeout = 300 * time.Millisecond
 )
 
-// Listener receives telemetry from Lambda and answers 200 as soon as the
-// pipeline has taken a body in.
+// Listener receives telemetry from Lambda. It answers 200 as soon as the pipeline
+// has ingested a body.
 type Listener struct {
 	log      *slog.Logger
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{} // closed when the server has ended
-	spare    chan []byte   // memory that a body was read into, for the next one
+	spare    chan []byte   // memory of an earlier body, for the next one
 	conns    connections
 	bodies   *bodies
 
 	// path is "/" and 128 random bits. Only Lambda knows it, from the
 	// subscription: every process of the sandbox can connect to the port.
 	path string
-	// emulated accepts what AWS's emulator posts, which drops the path.
+	// emulated accepts POSTs of AWS's emulator, which drops the path.
 	emulated bool
-	refusal  sync.Once // logs the first request to another path
+	refused  sync.Once // logs the first request to another path
 
 	sink Sink
 
-	mu      sync.Mutex // makes bodies enter the pipeline one by one
+	mu      sync.Mutex // bodies enter the pipeline one at a time
 	decoder *Decoder   // guarded by mu
 }
 
 // Sink is where telemetry goes.
 type Sink interface {
-	// Take takes an event, which it must not keep. Calls come one at a time,
+	// Ingest receives an event, which it must not keep. Calls come one at a time,
 	// in the order of the bodies.
 	Ingest(*event.Event)
-	// Commit says that a body is taken in whole, and about to be acknowledged.
-	// fragment is what of it is no event yet; it is not changed until the next
-	// call.
+	// Commit is called when a whole body is ingested and about to be
+	// acknowledged. fragment is the part of it that is not an event yet; it does
+	// not change until the next call.
 	Commit(fragment []byte)
-	// Acknowledged says that a body is taken in whole, and that Lambda has
-	// been told so.
+	// Acknowledged is called when a whole body is ingested and acknowledged to
+	// Lambda.
 	Acknowledged()
 }
 
-// Resolver looks a host's addresses up; *net.Resolver is one.
+// Resolver looks up a host's addresses; *net.Resolver is one.
 type Resolver interface {
 	LookupHost(ctx context.Context, host string) ([]string, error)
 }
 
-// Listen opens the listener on an ephemeral port: on the address that Lambda's
-// sandbox name has, and on loopback where it has none. managed says that this is
-// a managed instance, or AWS's emulator of one.
+// Listen opens the listener on an ephemeral port: on the address of Lambda's
+// sandbox name, or on loopback if the name has none. managed says that this is a
+// managed instance, or AWS's emulator of one.
 func Listen(ctx context.Context, resolver Resolver, managed bool, log *slog.Logger, sink Sink) (*Listener, error) {
 	l := newListener(log, sink)
 	address, inSandbox := sandboxAddress(ctx, resolver)
-	// Lambda has the name; a machine on which the emulator runs does not.
+	// The name exists in Lambda, but not on a machine that runs the emulator.
 	l.emulated = managed && !inSandbox
 	var err error
 	if l.listener, err = listen(ctx, address); err != nil {
@@ -140,8 +141,8 @@ func newListener(log *slog.Logger, sink Sink) *Listener {
 // serve serves connections until Close.
 func (l *Listener) serve(listener net.Listener) {
 	defer close(l.done)
-	// It ends with ErrServerClosed at Close; anything else is told.
 	l.conns.Listener = listener
+	// Serve returns ErrServerClosed after Close. Any other error is logged.
 	if err := l.server.Serve(&l.conns); !errors.Is(err, http.ErrServerClosed) {
 		l.log.Error("the telemetry listener ended; no more telemetry will arrive", "error", err.Error())
 	}
@@ -149,7 +150,8 @@ func (l *Listener) serve(listener net.Listener) {
 
 const loopback = "127.0.0.1"
 
-// listen opens a port on host, or on loopback where host is not this machine's.
+// listen opens a port on host, or on loopback if that fails because host is not
+// an address of this machine.
 func listen(ctx context.Context, host string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
@@ -159,9 +161,9 @@ func listen(ctx context.Context, host string) (net.Listener, error) {
 	return l, err
 }
 
-// sandboxAddress returns the address of Lambda's sandbox name, and loopback
-// where it has none; found says whether it has one. Whatever a name server may
-// say, the listener is never open to a public network.
+// sandboxAddress returns the address of Lambda's sandbox name, or loopback if it
+// has none; found reports whether the name exists. Whatever a name server answers,
+// the listener is never open to a public network.
 func sandboxAddress(ctx context.Context, resolver Resolver) (address string, found bool) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -180,17 +182,17 @@ func sandboxAddress(ctx context.Context, resolver Resolver) (address string, fou
 // Port returns the port that the listener is open on.
 func (l *Listener) Port() int { return l.listener.Addr().(*net.TCPAddr).Port }
 
-// Destination returns the URI that Lambda is to post to. It is a secret.
+// Destination returns the URI that Lambda must post to. It is a secret.
 func (l *Listener) Destination() string {
 	return "http://" + sandboxHost + ":" + strconv.Itoa(l.Port()) + l.path
 }
 
-// sequenceHeader is what AWS's emulator sends with a body: the body's SHA-256 in
-// base64. Lambda itself does not document it.
+// sequenceHeader is a header that AWS's emulator sends with a body: the body's
+// SHA-256 in base64. Lambda does not document it.
 const sequenceHeader = "Sequence-Id"
 
-// ServeHTTP takes one POST of telemetry in. Requests that do not know the path
-// are answered 404 before a byte of their body is read.
+// ServeHTTP ingests one POST of telemetry. It answers 404 to a request with another
+// path before it reads a byte of the body.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	addressed := subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(l.path)) == 1
 	sequence := ""
@@ -206,7 +208,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "telemetry is taken by POST", http.StatusMethodNotAllowed)
 		return
 	}
-	set(r, connReceiving)
+	setState(r, connReceiving)
 	var memory []byte
 	select {
 	case memory = <-l.spare:
@@ -214,9 +216,9 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, reading, err := l.bodies.read(w, r, memory)
 	defer l.bodies.release(reading)
-	defer l.keep(body) // nobody has kept anything of it by then
+	defer l.recycle(body) // nothing refers to it by then
 	if err != nil {
-		// The sender sees that nothing was taken, and Lambda sends again.
+		// The status says that nothing was ingested, so Lambda sends it again.
 		status := http.StatusBadRequest
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			status = http.StatusRequestEntityTooLarge
@@ -232,20 +234,21 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	set(r, connTaken)
+	setState(r, connAnswering)
 	l.ingest(body)
-	w.Header().Set("Content-Length", "0") // else the answer's end waits for our return
+	w.Header().Set("Content-Length", "0") // otherwise the answer ends only when ServeHTTP returns
 	w.WriteHeader(http.StatusOK)
-	// The answer leaves before anybody acts on the body: a freeze between the
-	// two would have Lambda send it again. A failure shows in Lambda doing so.
+	// Send the answer before anything acts on the body: if the sandbox froze
+	// between the two, Lambda would send the body again. If Flush fails, Lambda
+	// does send it again.
 	_ = http.NewResponseController(w).Flush()
-	set(r, connIdle)
+	setState(r, connIdle)
 	guard.Run(l.log, "act on telemetry", l.sink.Acknowledged)
 }
 
-// refuse answers a request that does not know the path, and ends its connection.
+// refuse answers 404 to a request with another path and closes its connection.
 func (l *Listener) refuse(w http.ResponseWriter, r *http.Request) {
-	l.refusal.Do(func() {
+	l.refused.Do(func() {
 		l.log.Warn("a process of this sandbox posted to the telemetry listener under another path than the one that Lambda has; such requests are refused")
 	})
 	conn := connectionOf(r)
@@ -253,21 +256,21 @@ func (l *Listener) refuse(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "", http.StatusNotFound)
 		return
 	}
-	// net/http would read some of the body first, and sleep before it closes the
-	// connection, which a great number of clients could make it do at once.
+	// net/http would first read some of the body, and sleep before it closes the
+	// connection. Many clients could make it do this at the same time.
 	_ = conn.SetDeadline(time.Now().Add(refusalTimeout))
 	_, _ = io.WriteString(conn, "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 	_ = conn.CloseWrite()
-	// With unread data it would be reset, and the answer lost.
+	// With unread data the connection would be reset and the answer lost.
 	var discarded [1 << 10]byte
 	for err := error(nil); err == nil; {
 		_, err = conn.Conn.Read(discarded[:])
 	}
-	panic(http.ErrAbortHandler) // net/http closes it, and says nothing
+	panic(http.ErrAbortHandler) // net/http closes the connection and logs nothing
 }
 
-// keep keeps a body's memory for the next one.
-func (l *Listener) keep(body []byte) {
+// recycle keeps a body's memory for the next body.
+func (l *Listener) recycle(body []byte) {
 	if cap(body) == 0 || cap(body) > maxKept {
 		return
 	}
@@ -277,14 +280,14 @@ func (l *Listener) keep(body []byte) {
 	}
 }
 
-// take puts a body through the pipeline.
+// ingest passes a body through the pipeline.
 func (l *Listener) ingest(body []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, fragment := time.Now(), l.decoder.Fragment()
 	if !guard.Run(l.log, "read telemetry", func() { l.decoder.Decode(body, now) }) {
-		// Lambda would send it again for ever. As text it is all there, what was
-		// taken of it before the fault once more.
+		// Without an acknowledgement Lambda would send it again forever. Emit all of
+		// it as text; events that were ingested before the fault appear twice.
 		l.decoder = NewDecoder(l.sink.Ingest)
 		for _, text := range [][]byte{fragment, body} {
 			guard.Run(l.log, "keep telemetry that cannot be read", func() { Unparsed(text, now, l.sink.Ingest) })
@@ -293,13 +296,13 @@ func (l *Listener) ingest(body []byte) {
 	guard.Run(l.log, "commit telemetry", func() { l.sink.Commit(l.decoder.Fragment()) })
 }
 
-// Close stops taking bodies, waits for those being taken until ctx ends, and
-// hands on what is left of a record that was cut. What Lambda sends afterwards
-// is refused, so that nothing is acknowledged and then forgotten.
+// Close stops accepting bodies, waits until ctx ends for those being ingested, and
+// emits the fragment of a split record as text. It refuses what Lambda sends
+// afterwards, so that nothing is acknowledged and then lost.
 func (l *Listener) Close(ctx context.Context) {
-	l.conns.shutOut() // nobody waits for a client that may not be Lambda
+	l.conns.closeUnknown() // do not wait for a client that may not be Lambda
 	if err := l.server.Shutdown(ctx); err != nil {
-		// Bodies that are still on their way are cut off unacknowledged.
+		// Abort bodies that are still arriving; they are not acknowledged.
 		_ = l.server.Close()
 	}
 	<-l.done

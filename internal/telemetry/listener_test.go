@@ -23,21 +23,21 @@ import (
 	"kinetel/internal/event"
 )
 
-// pipeline is a Sink that notes what it is told and can hold calls up.
+// pipeline is a Sink that records its calls and can block them.
 type pipeline struct {
 	acknowledge func()                // runs inside Acknowledged; may be nil
-	taking      func()                // runs inside Take; may be nil
+	ingesting   func()                // runs inside Ingest; may be nil
 	committing  func(fragment []byte) // runs inside Commit; may be nil
 
 	mu           sync.Mutex // guards all below
 	sink         sink
-	inside       int // calls of Take and Commit at this moment
+	inside       int // calls of Ingest and Commit at this moment
 	overlapped   bool
 	acknowledged int
 	commits      []commit
 }
 
-// commit is a call of Commit: the events that were taken before, and the
+// commit is a call of Commit: the events that were ingested before, and the
 // fragment.
 type commit struct {
 	events   int
@@ -49,12 +49,12 @@ func (p *pipeline) Ingest(ev *event.Event) {
 	p.inside++
 	p.overlapped = p.overlapped || p.inside > 1
 	p.mu.Unlock()
-	if p.taking != nil {
-		p.taking()
+	if p.ingesting != nil {
+		p.ingesting()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sink.take(ev)
+	p.sink.ingest(ev)
 	p.inside--
 }
 
@@ -97,7 +97,7 @@ func (p *pipeline) show() []string {
 	return p.sink.show()
 }
 
-func (p *pipeline) events() []taken {
+func (p *pipeline) events() []ingested {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.sink.events
@@ -136,7 +136,7 @@ func listenTo(t *testing.T, p *pipeline) *Listener {
 	return l
 }
 
-// closeNow closes a listener without waiting for anybody.
+// closeNow closes a listener without waiting for clients.
 func closeNow(l *Listener) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -166,7 +166,7 @@ func request(t *testing.T, l *Listener, method, path string, body io.Reader) (*h
 	return resp, string(answer)
 }
 
-// post posts a body and wants it taken.
+// post posts a body and fails the test if it is not accepted.
 func post(t *testing.T, l *Listener, body string) {
 	t.Helper()
 	if resp, answer := request(t, l, http.MethodPost, l.path, strings.NewReader(body)); resp.StatusCode != http.StatusOK || answer != "" {
@@ -290,7 +290,7 @@ func TestListenerBoundsBodies(t *testing.T) {
 			if chunked {
 				c.send("POST "+l.path+" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n1\r\n \r\n0\r\n\r\n", maxBody, line)
 			} else {
-				c.send("POST "+l.path+" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", maxBody+1) // nobody waits for it
+				c.send("POST "+l.path+" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", maxBody+1) // the listener does not wait for it
 			}
 			if status := c.answer(); status != http.StatusRequestEntityTooLarge {
 				t.Errorf("one byte more: %d, want 413", status)
@@ -304,7 +304,7 @@ func TestListenerBoundsBodies(t *testing.T) {
 	}
 }
 
-// conn is a client that speaks by hand.
+// conn is a client that writes raw requests.
 type conn struct {
 	t *testing.T
 	net.Conn
@@ -408,7 +408,7 @@ func TestAcknowledgedComesAfterTheWholeAnswer(t *testing.T) {
 	c := connect(t, l)
 	c.send("POST "+l.path+" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n[%s]", len(helloEvent)+2, helloEvent)
 	// The handler stays in Acknowledged; everything that Lambda needs to know
-	// that the body was taken must be here all the same. A deadline stands
+	// that the body was accepted must be here all the same. A deadline stands
 	// for what never comes.
 	<-entered
 	if err := c.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
@@ -450,7 +450,7 @@ func TestABodyIsCommittedBeforeItIsAcknowledged(t *testing.T) {
 	var order []string
 	note := func(what string) { order = append(order, what) }
 	p := &pipeline{
-		taking:      func() { note("taken") },
+		ingesting:   func() { note("taken") },
 		committing:  func(fragment []byte) { note(fmt.Sprintf("committed %q", fragment)) },
 		acknowledge: func() { note("acknowledged") },
 	}
@@ -477,7 +477,7 @@ func TestTheFragmentStaysAsItIsUntilTheNextCommit(t *testing.T) {
 		}
 	}
 	p := &pipeline{
-		taking:     check,
+		ingesting:  check,
 		committing: func(fragment []byte) { check(); last, copied = fragment, bytes.Clone(fragment) },
 	}
 	l := listenTo(t, p)
@@ -516,7 +516,7 @@ func TestABodyHasNothingOfTheOneBefore(t *testing.T) {
 		send(strings.NewReader(body), line)
 	}
 	send(http.NoBody)
-	send(strings.NewReader("["+helloEvent), helloLine) // the end is missing, and nobody else's is there
+	send(strings.NewReader("["+helloEvent), helloLine) // the end is missing, and must not be another client's
 	send(io.MultiReader(strings.NewReader("["+doneEvent+"]")), doneLine)
 	body, line := long(maxKept)
 	send(strings.NewReader(body), line)
@@ -580,7 +580,7 @@ func TestBodiesEnterThePipelineOneByOne(t *testing.T) {
 			runtime.Gosched() // another goroutine may come in between
 		}
 	}
-	p := &pipeline{taking: elsewhere, committing: func([]byte) { elsewhere() }}
+	p := &pipeline{ingesting: elsewhere, committing: func([]byte) { elsewhere() }}
 	l := listenTo(t, p)
 	const bodies, events = 12, 40
 	var senders sync.WaitGroup
@@ -670,7 +670,7 @@ func TestCloseRefusesWhatComesLater(t *testing.T) {
 func TestCloseWaitsForTheBodyThatIsBeingTaken(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	p := &pipeline{taking: func() { once.Do(func() { close(entered); <-release }) }}
+	p := &pipeline{ingesting: func() { once.Do(func() { close(entered); <-release }) }}
 	l := listenTo(t, p)
 	c := connect(t, l)
 	c.send("POST "+l.path+" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n[%s,%s]", len(helloEvent)+len(doneEvent)+3, helloEvent, doneEvent)

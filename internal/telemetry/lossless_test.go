@@ -53,7 +53,7 @@ func checkNothingLost(t fataler, body []byte, s *sink) {
 	for i, ev := range s.events {
 		if ev.Type == event.TypeUnparsed && ev.Time == "" && ev.Extra == "" && ev.Record != "" && ev.Record[0] == '"' {
 			text := unquote(ev.Record)
-			// A long text goes on where the event before it ended.
+			// A long text continues that of the event before it.
 			if after, ok := bytes.CutPrefix(rest, text); ok && len(text) > 0 {
 				rest = after
 				continue
@@ -86,12 +86,12 @@ func skipPunctuation(b []byte) []byte {
 
 // sameEvent reports whether b begins with an object that says what ev says, no
 // more and no less, and how long it is.
-func sameEvent(b []byte, ev taken) (n int, ok bool) {
+func sameEvent(b []byte, ev ingested) (n int, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
 		return 0, false
 	}
-	var again taken
+	var again ingested
 	for dec.More() {
 		from := int(dec.InputOffset())
 		from += bytes.IndexByte(b[from:], '"')
@@ -126,7 +126,7 @@ func sameEvent(b []byte, ev taken) (n int, ok bool) {
 }
 
 // letters counts the letters, digits and bytes above ASCII of a text: what
-// cannot be taken for punctuation.
+// cannot be mistaken for punctuation.
 func letters(counts *[256]int, text string, sign int) {
 	for i := range len(text) {
 		if c := text[i]; c >= 0x80 || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' {
@@ -247,7 +247,7 @@ func FuzzDecode(f *testing.F) {
 	for _, p := range platformRecords {
 		f.Add([]byte(`[{"time":"`+at+`","type":"`+p.kind+`","record":`+p.record+`}]`), []byte("["+helloEvent+"]"))
 	}
-	for _, c := range cutRecords {
+	for _, c := range splitRecords {
 		for _, place := range []int{1, len(c.record) / 2, len(c.record) - 1} {
 			bodies := pieces(c.record, place)
 			f.Add([]byte(before(helloEvent, bodies[0])), []byte(behind(bodies[1], doneEvent)))
@@ -267,7 +267,7 @@ func FuzzDecode(f *testing.F) {
 
 // decodeCounting decodes as decode does, and gives at most how many bytes of
 // the bodies are there only because Lambda repeats them: the envelope of a
-// record that goes on, and a first half that comes twice.
+// record that continues, and a first part that comes twice.
 func decodeCounting(bodies ...string) (s *sink, repeated int) {
 	s, d := open()
 	for _, body := range bodies {
@@ -284,7 +284,7 @@ func decodeCounting(bodies ...string) (s *sink, repeated int) {
 }
 
 func FuzzStitch(f *testing.F) {
-	for i, c := range cutRecords {
+	for i, c := range splitRecords {
 		f.Add([]byte(c.record), uint(len(c.record)/2), i%2 == 0)
 	}
 	f.Fuzz(func(t *testing.T, text []byte, place uint, object bool) {

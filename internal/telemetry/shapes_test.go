@@ -107,7 +107,7 @@ func shape(t *testing.T, name string) (bodies [][]byte) {
 	return bodies
 }
 
-// packed takes bodies through a Decoder and a Packer, and reads the records.
+// packed passes bodies through a Decoder and a Packer, and decodes the records.
 // Each body's memory is written over afterwards.
 func packed(t *testing.T, compression config.Compression, key config.PartitionKey, bodies [][]byte) (events []record.Event) {
 	t.Helper()
@@ -136,18 +136,18 @@ func packed(t *testing.T, compression config.Compression, key config.PartitionKe
 	return events
 }
 
-// said is an event as encoding/json reads it.
-type said struct {
+// decodedEvent is an event as encoding/json reads it.
+type decodedEvent struct {
 	Time   string          `json:"time"`
 	Type   string          `json:"type"`
 	Record json.RawMessage `json:"record"`
 }
 
-func wantSaid(t *testing.T, bodies [][]byte, got []record.Event) {
+func wantDecoded(t *testing.T, bodies [][]byte, got []record.Event) {
 	t.Helper()
-	var want []said
+	var want []decodedEvent
 	for _, body := range bodies {
-		var events []said
+		var events []decodedEvent
 		if err := json.Unmarshal(body, &events); err != nil {
 			t.Fatalf("%v: %s", err, body)
 		}
@@ -170,7 +170,7 @@ func TestTelemetryOfEveryKindOfFunctionComesBackByteForByte(t *testing.T) {
 			bodies := shape(t, name)
 			for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 				for _, key := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest} {
-					wantSaid(t, bodies, packed(t, compression, key, bodies))
+					wantDecoded(t, bodies, packed(t, compression, key, bodies))
 				}
 			}
 
@@ -221,12 +221,12 @@ func TestTelemetryOfEveryKindOfFunctionComesBackHoweverItIsCut(t *testing.T) {
 				}
 				return slices.Concat([]byte("["), bytes.Join(texts, []byte(",")), []byte("]"))
 			}
-			wantSaid(t, bodies, packed(t, config.CompressionNone, config.PartitionByRequest, [][]byte{join(all)}))
+			wantDecoded(t, bodies, packed(t, config.CompressionNone, config.PartitionByRequest, [][]byte{join(all)}))
 			var single [][]byte
 			for i := range all {
 				single = append(single, join(all[i:i+1]))
 			}
-			wantSaid(t, bodies, packed(t, config.CompressionNone, config.PartitionByRequest, single))
+			wantDecoded(t, bodies, packed(t, config.CompressionNone, config.PartitionByRequest, single))
 
 			const record = `"record":`
 			for i, one := range all {
@@ -239,7 +239,7 @@ func TestTelemetryOfEveryKindOfFunctionComesBackHoweverItIsCut(t *testing.T) {
 					first = slices.Concat(first[:len(first)-2], []byte("}]"))
 					second := slices.Concat([]byte("["), one[:envelope], join(append([]json.RawMessage{one[place:]}, all[i+1:]...))[1:])
 					got := packed(t, config.CompressionNone, config.PartitionByEnvironment, [][]byte{first, second})
-					wantSaid(t, bodies, got)
+					wantDecoded(t, bodies, got)
 				}
 			}
 		})

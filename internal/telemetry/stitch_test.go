@@ -16,11 +16,11 @@ import (
 	"kinetel/internal/event"
 )
 
-// envelope is what Lambda repeats before each piece of a record that it cut.
+// envelope is what Lambda repeats before each part of a record that it splits.
 const envelope = `{"time":"` + at + `","type":"function","record":`
 
-// cutRecords are records to cut anywhere.
-var cutRecords = []struct{ name, record string }{
+// splitRecords are records to split anywhere.
+var splitRecords = []struct{ name, record string }{
 	{"plain text", `"hello, world\n"`},
 	{"text with every escape", `"a\"b\\c\/d\be\ff\ng\rh\ti\u00e9j\ud83d\ude00k\\\"l\\\\"`},
 	{"text of several bytes a character", `"é世😀é"`},
@@ -56,7 +56,7 @@ func before(ev, body string) string { return "[" + ev + "," + body[1:] }
 func behind(body, ev string) string { return body[:len(body)-1] + "," + ev + "]" }
 
 func TestRecordCutOverTwoBodiesIsWholeAgain(t *testing.T) {
-	for _, c := range cutRecords {
+	for _, c := range splitRecords {
 		t.Run(c.name, func(t *testing.T) {
 			for place := range len(c.record) {
 				bodies := pieces(c.record, place)
@@ -70,7 +70,7 @@ func TestRecordCutOverTwoBodiesIsWholeAgain(t *testing.T) {
 }
 
 func TestRecordCutOverTwoBodiesIsWholeAgainWithNothingBehindIt(t *testing.T) {
-	for _, c := range cutRecords {
+	for _, c := range splitRecords {
 		t.Run(c.name, func(t *testing.T) {
 			for place := range len(c.record) {
 				s := decode(pieces(c.record, place)...)
@@ -82,8 +82,8 @@ func TestRecordCutOverTwoBodiesIsWholeAgainWithNothingBehindIt(t *testing.T) {
 	}
 }
 
-// ambiguous reports whether a piece from the middle of a record could be
-// something else, so that nobody can tell: an event in itself, as "b" is, or
+// ambiguous reports whether a piece from the middle of a record could also be
+// something else: an event in itself, as "b" is, or
 // 1,"c":2; or all that came before it, sent again. Lambda's pieces are hundreds
 // of kilobytes, of which hardly any is such a one by chance.
 func ambiguous(record string, places []int) bool {
@@ -101,7 +101,7 @@ func ambiguous(record string, places []int) bool {
 }
 
 func TestRecordCutOverThreeBodiesIsWholeAgain(t *testing.T) {
-	for _, c := range cutRecords {
+	for _, c := range splitRecords {
 		t.Run(c.name, func(t *testing.T) {
 			tried := 0
 			// All pairs of places in short records, some in long ones.
@@ -129,7 +129,7 @@ func TestRecordCutOverThreeBodiesIsWholeAgain(t *testing.T) {
 
 func TestRecordCutOverFourBodiesIsWholeAgain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		record := rapid.SampledFrom(cutRecords).Draw(t, "record").record
+		record := rapid.SampledFrom(splitRecords).Draw(t, "record").record
 		places := rapid.SliceOfNDistinct(rapid.IntRange(1, len(record)-1), 3, 3, rapid.ID[int]).Draw(t, "places")
 		slices.Sort(places)
 		if ambiguous(record, places) {
@@ -155,7 +155,7 @@ func TestAnyRecordCutAnywhereIsWholeAgain(t *testing.T) {
 }
 
 func TestTwoRecordsCutOneAfterTheOtherAreWholeAgain(t *testing.T) {
-	// The second body goes on with the first record and ends in another one.
+	// The second body continues the first record and ends in another one.
 	first, second := pieces(`"one, cut"`, 4), pieces(`{"two":"cut"}`, 8)
 	s := decode(first[0], behind(first[1], doneEvent)[:len(behind(first[1], doneEvent))-1]+","+second[0][1:], behind(second[1], helloEvent))
 	wantEvents(t, s, functionLine(`"one, cut"`), doneLine, functionLine(`{"two":"cut"}`), helloLine)
@@ -243,7 +243,7 @@ func TestRestWithoutItsBeginningIsKeptAsText(t *testing.T) {
 	wantEvents(t, s, "unparsed: "+envelope+`lo, world"}`, doneLine)
 }
 
-// endsInBackslash reports whether a text is cut inside an escape, just behind
+// endsInBackslash reports whether a text ends inside an escape, just after
 // the backslash.
 func endsInBackslash(s string) bool {
 	return (len(s)-len(strings.TrimRight(s, `\`)))%2 == 1
@@ -251,13 +251,13 @@ func endsInBackslash(s string) bool {
 
 func TestEventOfTheSameTimeAndTypeIsNotTakenForTheRest(t *testing.T) {
 	others := []string{`"other"`, `"an \"other\""`, `""`, `{"level":"INFO"}`, `{}`, `{"a":{"b":[{}]}}`}
-	for _, c := range cutRecords {
+	for _, c := range splitRecords {
 		t.Run(c.name, func(t *testing.T) {
 			for place := 1; place < len(c.record); place++ {
 				for _, other := range others {
 					if endsInBackslash(c.record[:place]) && other[0] == '"' {
-						// \ and " make an escape: nobody can tell, and the
-						// rest is what is expected.
+						// \ and " make an escape: the decoder cannot see the
+						// difference, and the rest is expected.
 						continue
 					}
 					bodies := pieces(c.record, place)
@@ -279,7 +279,7 @@ func TestEventOfTheSameTimeAndTypeIsNotTakenForTheRest(t *testing.T) {
 }
 
 func TestFirstHalfThatComesTwiceIsTakenOnce(t *testing.T) {
-	for _, c := range cutRecords {
+	for _, c := range splitRecords {
 		t.Run(c.name, func(t *testing.T) {
 			for place := 1; place < len(c.record); place++ {
 				bodies := pieces(c.record, place)
@@ -352,7 +352,7 @@ func TestRecordOfMegabytesIsWholeAgain(t *testing.T) {
 	}
 }
 
-// Lookalikes of cut records must not be held back, and not break anything.
+// Events that look like split records must not be kept back, and not break anything.
 func TestTextThatOnlyLooksCut(t *testing.T) {
 	for _, body := range []string{
 		`"record":}]`, `"record":1}]`, `{"record":}]`, `{}]`, `}]`, `]}]`, `{"time":"record":}]`, `{"a":{"record":"x}]`, `x"record":}]`,
@@ -425,7 +425,7 @@ func TestUnparsedTextIsHandedOnInPieces(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &sink{}
-			Unparsed([]byte(tt.text), received, s.take)
+			Unparsed([]byte(tt.text), received, s.ingest)
 			var whole []byte
 			for _, ev := range s.events {
 				piece := unquote(ev.Record)

@@ -11,35 +11,35 @@ import (
 	"strings"
 )
 
-// Schemas of telemetry, the best one first. The second is for platforms that
-// do not know the first.
+// schemas are the schemas of telemetry, the preferred one first. The second is for
+// platforms that do not support the first.
 var schemas = [...]string{"2025-01-29", "2022-12-13"}
 
 // What the subscription asks Lambda for (AWS documentation, Telemetry API
 // reference; docs/adr/0004-subscription-limits.md has the measurements).
 const (
-	// maxItems is the least that Lambda accepts: a body of ordinary lines
-	// stays at some 300 kB, and so does the memory that reading it takes.
+	// maxItems is the minimum that Lambda accepts: a body of typical lines stays
+	// at some 300 kB, and so does the memory for reading it.
 	maxItems = 1000
-	// maxBytes is the most that Lambda accepts: longer lines than this are
-	// cut over two bodies.
+	// maxBytes is the maximum that Lambda accepts: longer lines are split over
+	// two bodies.
 	maxBytes = 1 << 20
-	// timeoutMs is the least: whoever waits for platform.runtimeDone waits
-	// for this too, and the customer pays for it.
+	// timeoutMs is the minimum that Lambda accepts. A hold that waits for
+	// platform.runtimeDone also waits for this, and the customer pays for it.
 	timeoutMs = 25
 
-	// On Managed Instances no invocation is held, and a batch that is ready
-	// while the answer to the one before is outstanding can be dropped whole:
-	// the fewer batches, the better.
+	// On Managed Instances no invocation is held, and Lambda can drop a whole
+	// batch that is ready while the answer to the previous one is outstanding. So
+	// fewer batches are better.
 	managedItems     = MaxItems
 	managedTimeoutMs = 100
 )
 
-// MaxItems is how many events Lambda posts at once at most.
+// MaxItems is the maximum number of events in one POST.
 const MaxItems = 10000
 
-// ErrNotSupported means that there is no Telemetry API here, as in AWS's own
-// local emulator, which answers 202 or, when older, 404.
+// ErrNotSupported means that there is no Telemetry API, as in AWS's own local
+// emulator, which answers 202, or 404 in older versions.
 var ErrNotSupported = errors.New("the Telemetry API is not supported here")
 
 // Doer sends requests to Lambda's API; *http.Client is one.
@@ -47,10 +47,10 @@ type Doer interface {
 	Do(*http.Request) (*http.Response, error)
 }
 
-// Subscribe asks Lambda to post telemetry of the given types to destination, a
-// Listener's, and returns the schema that was agreed on. It has to be called
-// after register and before the first next. runtimeAPI is Lambda's host:port;
-// extensionID comes from register; managed says that this is a managed instance.
+// Subscribe asks Lambda to post telemetry of the given types to destination, the
+// URI of a Listener. It returns the schema that Lambda accepted. Call it after
+// register and before the first next. runtimeAPI is Lambda's host:port; extensionID
+// comes from register; managed says that this is a managed instance.
 func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, destination string, managed bool, types []string) (schema string, err error) {
 	var refused error
 	for _, schema = range schemas {
@@ -65,7 +65,7 @@ func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, destin
 		}
 		refused = fmt.Errorf("subscribe to telemetry with schema %s: Lambda answered %d: %s", schema, status, answer)
 		if status != http.StatusBadRequest {
-			break // it is not the schema that it does not like
+			break // the schema is not the reason
 		}
 	}
 	return "", refused
@@ -82,7 +82,7 @@ func subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, schema
 	}
 	body := fmt.Appendf(nil, `{"schemaVersion":%q,"types":%s,"buffering":{"maxItems":%d,"maxBytes":%d,"timeoutMs":%d},"destination":{"protocol":"HTTP","URI":%q}}`,
 		schema, names, items, maxBytes, timeout, destination)
-	// No slash at the end: AWS's emulator matches paths exactly.
+	// No trailing slash: AWS's emulator matches paths exactly.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+runtimeAPI+"/2022-07-01/telemetry", bytes.NewReader(body))
 	if err != nil {
 		return 0, "", err
@@ -94,12 +94,12 @@ func subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, schema
 		return 0, "", fmt.Errorf("subscribe to telemetry: %w", err)
 	}
 	defer resp.Body.Close()
-	// Emulators do not always escape what they answer: it is only shown.
+	// The answer is only logged, not parsed: emulators do not always escape it.
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 2048))
 	if err != nil {
 		return 0, "", fmt.Errorf("subscribe to telemetry: read the answer: %w", err)
 	}
-	// What Lambda answers goes into the log, and the destination is a secret.
+	// The answer is logged, and the destination is a secret.
 	_, secret, _ := strings.Cut(strings.TrimPrefix(destination, "http://"), "/")
 	answer = string(bytes.TrimSpace(text))
 	if secret != "" {

@@ -107,7 +107,7 @@ func TestSubscribeAsksAsLambdaDemands(t *testing.T) {
 }
 
 // A batch that is ready while the answer to the one before is outstanding can be
-// dropped whole on Managed Instances (AWS's emulator), and nobody is held there.
+// dropped whole on Managed Instances (AWS's emulator), and no invocation is held there.
 func TestSubscribeAsksForFewAndLargeBatchesOnManagedInstances(t *testing.T) {
 	lambda := newLambda(t, answer{200, `"OK"`})
 	lambda.managed = true
