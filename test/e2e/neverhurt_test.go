@@ -132,7 +132,7 @@ func TestASpoolThatCannotBeMadeHurtsNobody(t *testing.T) {
 func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
 	for name, die := range map[string]string{
 		"exits":     `{"id":"die","exit":3}`,
-		"times out": `{"id":"die","sleep":"10s"}`,
+		"times out": `{"id":"die","hang":true}`,
 	} {
 		for _, flush := range []string{"adaptive", "end", "interval"} {
 			t.Run(name+", "+flush, func(t *testing.T) {

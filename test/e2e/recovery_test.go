@@ -80,7 +80,7 @@ func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 // another process then, and goes on with what the one before could not send.
 func TestAResetInAnOutageGoesOnFromTheSpool(t *testing.T) {
 	for _, spool := range []string{"overflow", "always"} {
-		for name, fail := range map[string]string{"a time-out": `{"id":"fail","lines":5,"sleep":"10s"}`, "a crash": `{"id":"fail","lines":5,"exit":3}`} {
+		for name, fail := range map[string]string{"a time-out": `{"id":"fail","lines":5,"hang":true}`, "a crash": `{"id":"fail","lines":5,"exit":3}`} {
 			t.Run(name+", "+spool, func(t *testing.T) {
 				t.Parallel()
 				var up atomic.Bool

@@ -165,45 +165,35 @@ func (w *world) listeningPort(r *rig.Run) (port int) {
 }
 
 // crowded is forty invocations on Managed Instances that write 20,863 lines in
-// 0.2 s, and a relay that keeps no backlog, as in AWS's emulator. Where the
-// machine has other things to do, they may come in less time than that, or the
-// answers in more; then it is tried again.
+// 0.2 s, and a relay that keeps no backlog, as in AWS's emulator. How much that
+// drops depends on how fast the machine is at the moment. Nothing else may be lost,
+// and what it drops is reported. That the subscription keeps it from dropping is
+// tested in synthetic time, in package lambdasim.
 func crowded(w *world, _ uint64) {
-	const attempts = 5
-	for attempt := 1; ; attempt++ {
-		r := w.crowd()
-		dropped := r.Dropped()
-		// What the relay drops is Lambda's own loss, of which it tells.
-		told := 0
-		for _, e := range append(dropped, r.Emitted()...) {
-			if e.Type == event.TypePlatformLogsDropped {
-				told += number(w, []byte(e.Record), "droppedRecords")
-			}
+	r := w.crowd()
+	dropped := r.Dropped()
+	w.Logf("the relay dropped %d events", len(dropped))
+	reported := 0
+	for _, e := range append(dropped, r.Emitted()...) {
+		if e.Type == event.TypePlatformLogsDropped {
+			reported += number(w, []byte(e.Record), "droppedRecords")
 		}
-		if told != len(dropped) {
-			w.Errorf("Lambda dropped %d events and told of %d", len(dropped), told)
-		}
-		if len(dropped) == 0 {
-			break
-		}
-		if attempt == attempts {
-			w.Errorf("Lambda dropped %d events at the last of %d attempts", len(dropped), attempts)
-			break
-		}
-		w.Logf("Lambda dropped %d events at attempt %d", len(dropped), attempt)
 	}
-	// The extension says so as far as it is told.
-	told, arrived := 0, 0
+	if reported != len(dropped) {
+		w.Errorf("the relay dropped %d events and reported %d", len(dropped), reported)
+	}
+	// platform.logsDropped can be dropped itself.
+	inReports, arrived := 0, 0
 	for _, e := range w.arrived() {
 		if e.Type == event.TypePlatformLogsDropped {
 			arrived += number(w, e.Body, "droppedRecords")
 		}
 	}
 	for _, report := range w.reports() {
-		told += report.LogsDropped.Records
+		inReports += report.LogsDropped.Records
 	}
-	if told != arrived {
-		w.Errorf("kinetel.report says that Lambda dropped %d events, platform.logsDropped %d", told, arrived)
+	if inReports != arrived {
+		w.Errorf("kinetel.report has %d dropped events, platform.logsDropped %d", inReports, arrived)
 	}
 }
 
