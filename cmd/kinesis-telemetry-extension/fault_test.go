@@ -119,7 +119,7 @@ func TestTheFunctionDoesNotNoticeAFaultInKinetel(t *testing.T) {
 		{fault: "always", problem: "send records", logged: 4}, // and of the outage, and of what was not sent
 		{fault: "connect", problem: "work", logged: 1},
 		{fault: "no putter", problem: "send records", logged: 4},
-		{fault: "stdout", problem: "tell metrics", logged: 1, complete: true, once: true, env: map[string]string{"KINETEL_REPORT": "events,emf"}},
+		{fault: "stdout", problem: "write metrics", logged: 1, complete: true, once: true, env: map[string]string{"KINETEL_REPORT": "events,emf"}},
 	} {
 		for _, mode := range []string{"end", "adaptive"} {
 			t.Run(tt.fault+" "+mode, func(t *testing.T) {

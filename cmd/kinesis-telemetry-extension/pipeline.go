@@ -362,7 +362,7 @@ func (p *pipeline) sendUntil(deadline time.Time) time.Time {
 // Seal closes the open records and has them sent.
 func (p *pipeline) Seal() {
 	// A fault in the figures must not keep the records from being sent.
-	guard.Run(p.log, "tell figures", func() {
+	guard.Run(p.log, "add figures to the stream", func() {
 		p.report()
 		p.writeMetrics(false)
 		p.addLosses()
@@ -424,7 +424,7 @@ func (p *pipeline) Finish(ctx context.Context) {
 	if p.spool != nil {
 		defer p.closeSpool()
 	}
-	guard.Run(p.log, "tell of the last invocations", p.addEnded)
+	guard.Run(p.log, "report the last invocations", p.addEnded)
 	guard.Run(p.log, "report", func() { p.addReport(true) })
 	p.Seal()
 	deadline, _ := ctx.Deadline()
@@ -440,7 +440,7 @@ func (p *pipeline) Finish(ctx context.Context) {
 	if err != nil {
 		guard.Run(p.log, "keep what is left", func() { p.spillOrDrop(ctx) })
 	}
-	guard.Run(p.log, "tell metrics", func() { p.writeMetrics(true) })
+	guard.Run(p.log, "write metrics", func() { p.writeMetrics(true) })
 	stats := p.shipper.Stats()
 	p.log.Info("shipped", "events", stats.Events, "records", stats.Records, "bytes", stats.Bytes,
 		"requests", stats.Requests, "retried_records", stats.Retried, "rejected_events", stats.Rejected, "lost_events", p.account.Total())
@@ -522,5 +522,5 @@ func (p *pipeline) spillOrDrop(ctx context.Context) {
 		what = "the rest is on disk, where the next process of this environment finds it"
 	}
 	p.log.Error("the environment ends before everything was in Kinesis; "+what, "error", p.shipper.LastError(),
-		"lost_events", lost, "spooled_events", spooled.Events, "spooled_records", spooled.Records, "told_in_stream", len(final) > 0 && len(pending) == 0)
+		"lost_events", lost, "spooled_events", spooled.Events, "spooled_records", spooled.Records, "reported_in_stream", len(final) > 0 && len(pending) == 0)
 }

@@ -484,7 +484,7 @@ func (w *world) finish(within time.Duration) {
 	}
 	if unreported > 0 && w.cfg.Spool != config.SpoolAlways {
 		logged := p.log.find("the environment ends before everything was in Kinesis")
-		if len(logged) != 1 || logged[0].attrs["told_in_stream"] != false || logged[0].attrs["lost_events"].(int64) <= 0 {
+		if len(logged) != 1 || logged[0].attrs["reported_in_stream"] != false || logged[0].attrs["lost_events"].(int64) <= 0 {
 			w.problem("losses are told nowhere: %v; log: %v", end.unreported, logged)
 		}
 	}
@@ -683,7 +683,7 @@ func (w *world) check() {
 			}
 		}
 		w.tally["events missing"] += int64(len(missing))
-		w.tally["events told in the log only"] += int64(onlyLog)
+		w.tally["events reported in the log only"] += int64(onlyLog)
 		if w.memory[environment] {
 			w.tally["environments killed with events only in memory"]++
 			continue // the log has reported it
@@ -695,10 +695,10 @@ func (w *world) check() {
 			}
 		}
 		if len(missing) > count {
-			w.problem("%d events of %s did not arrive, and %d are told as lost", len(missing), environment, count)
+			w.problem("%d events of %s did not arrive, and %d are reported lost", len(missing), environment, count)
 		}
 		if !unknown && len(missing) != count && w.cfg.Spool != config.SpoolAlways {
-			w.problem("%d events of %s did not arrive, but %d are told as lost, though each answer came", len(missing), environment, count)
+			w.problem("%d events of %s did not arrive, but %d are reported lost, though each answer came", len(missing), environment, count)
 		}
 		absent := 0
 		for id := range w.added[environment] {
@@ -940,7 +940,7 @@ func TestWhatCannotBeSentIsToldAsLostWhereThereIsNoDisk(t *testing.T) {
 			t.Errorf("reports: %+v", reports)
 		}
 		logged := w.process.log.find("the environment ends before everything was in Kinesis")
-		if len(logged) != 1 || logged[0].attrs["told_in_stream"] != true || logged[0].attrs["lost_events"] != n {
+		if len(logged) != 1 || logged[0].attrs["reported_in_stream"] != true || logged[0].attrs["lost_events"] != n {
 			t.Errorf("log: %v", logged)
 		}
 		w.begin()
@@ -1208,7 +1208,7 @@ func TestNothingIsFlushedWhileKinesisIsUnavailable(t *testing.T) {
 
 // Whatever Kinesis does, and however processes end, each event is in the stream or is
 // reported lost: in the stream or, if that is impossible, in the log.
-func TestNothingIsLostWithoutAWord(t *testing.T) {
+func TestNothingIsLostSilently(t *testing.T) {
 	const underRace = 25 // `make unit` runs many more without the detector
 	tally := map[string]int64{}
 	rapid.Check(t, func(rt *rapid.T) {

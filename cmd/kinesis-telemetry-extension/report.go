@@ -85,6 +85,6 @@ func (p *pipeline) addLosses() {
 	}
 	p.mu.Unlock()
 	if due {
-		p.log.Warn("events were given up; kinetel.loss events tell of them in the stream", "events", total-before, "so_far_by_reason", p.account.Lost())
+		p.log.Warn("events were dropped; kinetel.loss events in the stream report them", "events", total-before, "so_far_by_reason", p.account.Lost())
 	}
 }

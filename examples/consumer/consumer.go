@@ -41,7 +41,7 @@ func (c consumer) handle(_ context.Context, batch events.KinesisEvent) (events.K
 	}
 	holes := holesIn(once)
 	for _, h := range holes {
-		fmt.Fprintf(c.log, "seq %d to %d of the environment %s are not in this batch, and not told as lost\n", h.first, h.last, h.environment)
+		fmt.Fprintf(c.log, "seq %d to %d of the environment %s are not in this batch, and not reported lost\n", h.first, h.last, h.environment)
 	}
 	fmt.Fprintf(c.log, "%d of %d records taken: %d events, %d duplicates, %d holes\n", taken, len(batch.Records), len(once), duplicates, len(holes))
 	return response, nil

@@ -134,8 +134,8 @@ func TestABatch(t *testing.T) {
 					`f 3 "<hello>"`, `f 5 "<hello>"`,
 				},
 				Log: []string{
-					"seq 7 to 8 of the environment e are not in this batch, and not told as lost",
-					"seq 4 to 4 of the environment f are not in this batch, and not told as lost",
+					"seq 7 to 8 of the environment e are not in this batch, and not reported lost",
+					"seq 4 to 4 of the environment f are not in this batch, and not reported lost",
 					"3 of 3 records taken: 5 events, 0 duplicates, 2 holes",
 				},
 			},

@@ -43,7 +43,7 @@ func (v Verdict) OK() bool {
 }
 
 func (v Verdict) String() string {
-	return fmt.Sprintf("emitted %d, delivered %d, lost %d, duplicated %d, unknown %d, told as lost %d, holes %d, lost without a word %d",
+	return fmt.Sprintf("emitted %d, delivered %d, lost %d, duplicated %d, unknown %d, reported lost %d, holes %d, lost silently %d",
 		v.Emitted, v.Delivered, v.Lost, v.Duplicated, v.Unknown, v.ReportedLost, v.Holes, v.LostSilently)
 }
 
@@ -178,7 +178,7 @@ func (v *Verdict) missing(environment string, acc *account) (all int) {
 		n := size(hole)
 		all = plus(all, n)
 		v.Holes, v.LostSilently = plus(v.Holes, n), plus(v.LostSilently, n)
-		v.example("missing and not told as lost: seq %d to %d of %s", hole.First, hole.Last, environment)
+		v.example("missing and not reported lost: seq %d to %d of %s", hole.First, hole.Last, environment)
 	}
 	// Ranges that overlap count as one, because nothing says which of them reports
 	// which number.
@@ -190,7 +190,7 @@ func (v *Verdict) missing(environment string, acc *account) (all int) {
 		all = plus(all, within)
 		if beyond := within - l.count; beyond > 0 {
 			v.LostSilently = plus(v.LostSilently, beyond)
-			v.example("%d missing, but only %d told as lost: seq %d to %d of %s", within, l.count, l.First, l.Last, environment)
+			v.example("%d missing, but only %d reported lost: seq %d to %d of %s", within, l.count, l.First, l.Last, environment)
 		}
 	}
 	return all

@@ -107,12 +107,12 @@ const (
 
 // The reasons not to hold.
 const (
-	Interval         Reason = "interval"    // KINETEL_FLUSH=interval: no invocation is held
-	Busy             Reason = "busy"        // the next invocation is expected soon
-	NoHold           Reason = "no-hold"     // KINETEL_MAX_HOLD is too short for a hold
-	NoTime           Reason = "no-time"     // the invocation's deadline is too near
-	Unavailable      Reason = "unavailable" // Kinesis does not accept records
-	TelemetryStalled Reason = "deaf"        // Lambda does not send platform.runtimeDone in time
+	Interval         Reason = "interval"     // KINETEL_FLUSH=interval: no invocation is held
+	Busy             Reason = "busy"         // the next invocation is expected soon
+	NoHold           Reason = "no-hold"      // KINETEL_MAX_HOLD is too short for a hold
+	NoTime           Reason = "no-time"      // the invocation's deadline is too near
+	Unavailable      Reason = "unavailable"  // Kinesis does not accept records
+	TelemetryStalled Reason = "no-telemetry" // Lambda does not send platform.runtimeDone in time
 )
 
 // Hold reports whether the invocation is held.

@@ -55,7 +55,7 @@ func situationOf(t *rapid.T) flush.Situation {
 		Invocations:      invocationsOf(t),
 		Left:             time.Duration(rapid.Int64Range(-int64(time.Second), int64(time.Hour)).Draw(t, "left")),
 		Unavailable:      rapid.Bool().Draw(t, "unavailable"),
-		TelemetryStalled: rapid.Bool().Draw(t, "deaf"),
+		TelemetryStalled: rapid.Bool().Draw(t, "no-telemetry"),
 		Behind:           time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "behind")),
 	}
 }

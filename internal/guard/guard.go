@@ -26,7 +26,7 @@ func Run(log *slog.Logger, what string, f func()) (ok bool) {
 		// p is nil after runtime.Goexit, which no code here calls.
 		p := recover()
 		log.Error("a fault in Kinetel; the function runs on", "problem", what, "panic", clip(fmt.Sprint(p), maxText),
-			"mend", "please report it, with this line", "stack", clip(string(debug.Stack()), maxStack))
+			"fix", "please report it, with this line", "stack", clip(string(debug.Stack()), maxStack))
 	}()
 	f()
 	return true

@@ -19,7 +19,7 @@ type logLine struct {
 	Message string `json:"msg"`
 	Problem string `json:"problem"`
 	Panic   string `json:"panic"`
-	Fix     string `json:"mend"`
+	Fix     string `json:"fix"`
 	Stack   string `json:"stack"`
 }
 

@@ -159,7 +159,7 @@ func (l *Loop) Acknowledged() {
 func (l *Loop) Run(stop context.Context) error {
 	l.worker.start()
 	var refused error
-	guard.Run(l.log, "send what the init told", func() { refused = l.prime(stop) })
+	guard.Run(l.log, "send the telemetry of the init", func() { refused = l.prime(stop) })
 	if refused != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()

@@ -104,11 +104,11 @@ func TestOneInvocationWaitsForTheDeaf(t *testing.T) {
 				s.want([]string{"Released"},
 					"11.035s Released a 35ms "+why,
 					"22.9s Released b 0s "+why,
-					"30s Released c 0s deaf",
-					"40s Released d 0s deaf",
+					"30s Released c 0s no-telemetry",
+					"40s Released d 0s no-telemetry",
 					"51.035s Released e 35ms "+why,
 					"1m2.9s Released f 0s "+why,
-					"1m10s Released g 0s deaf")
+					"1m10s Released g 0s no-telemetry")
 			}, func(cfg *config.Config) { cfg.Flush = mode })
 		})
 	}
@@ -128,7 +128,7 @@ func TestARuntimeThatIsDoneTooLateIsNotDeaf(t *testing.T) {
 		s.invoke(40*time.Second, "d", 3*time.Second)
 		s.telemetry(41*time.Second, s.runtimeDone(41*time.Second, "d"))
 		s.finish()
-		s.want([]string{"Released"}, "12.9s Released a 0s end", "21s Released b 0s end", "32.9s Released c 0s end", "40s Released d 0s deaf")
+		s.want([]string{"Released"}, "12.9s Released a 0s end", "21s Released b 0s end", "32.9s Released c 0s end", "40s Released d 0s no-telemetry")
 	})
 }
 
@@ -150,9 +150,9 @@ func TestNobodyWaitsLongForALambdaThatIsSilent(t *testing.T) {
 		s.want([]string{"Released"},
 			"15.01s Released a 10ms end",
 			"20.5s Released b 0s end",
-			"30s Released c 0s deaf",
-			"40s Released d 0s deaf",
-			"50s Released e 0s deaf",
+			"30s Released c 0s no-telemetry",
+			"40s Released d 0s no-telemetry",
+			"50s Released e 0s no-telemetry",
 			"1m5.01s Released f 10ms end")
 	})
 }
@@ -286,7 +286,7 @@ func TestTelemetryThatIsAlwaysLateHoldsFewerAndFewer(t *testing.T) {
 				s.finish()
 				var held []int
 				for i, line := range s.only("Released") {
-					if !strings.HasSuffix(line, "deaf") {
+					if !strings.HasSuffix(line, "no-telemetry") {
 						held = append(held, i)
 					}
 				}
@@ -304,7 +304,7 @@ func TestASilentLambdaAndANearDeadline(t *testing.T) {
 		s.invokeSilently(10*time.Second, "a", 600*ms)
 		s.invokeSilently(20*time.Second, "b", 600*ms)
 		s.finish()
-		s.want([]string{"Released"}, "10.5s Released a 0s end", "20s Released b 0s deaf")
+		s.want([]string{"Released"}, "10.5s Released a 0s end", "20s Released b 0s no-telemetry")
 	})
 }
 

@@ -183,12 +183,12 @@ func TestStripKeepsALongPlatformEventWhole(t *testing.T) {
 	rest := pack.NewLogDropper(config.CompressionGzip).DropLogs(r.records[0], ledger.BufferFull)
 	if rest == nil {
 		if r.account.Total() != 1 {
-			t.Error("it is neither kept nor told as lost")
+			t.Error("it is neither kept nor reported lost")
 		}
 		return
 	}
 	if after := inflate(t, rest.Data); !bytes.Equal(before, after) {
-		t.Errorf("a line of %d bytes is left as one of %d, and %d events are told as lost", len(before), len(after), r.account.Total())
+		t.Errorf("a line of %d bytes is left as one of %d, and %d events are reported lost", len(before), len(after), r.account.Total())
 	}
 }
 

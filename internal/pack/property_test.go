@@ -199,7 +199,7 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 				reported += int64(loss.Count)
 				for n := loss.First; n <= loss.Last; n++ {
 					if state[n] != "" {
-						t.Fatalf("event %d is told as lost (%s), but it is: %s", n, loss.Reason, state[n])
+						t.Fatalf("event %d is reported lost (%s), but it is: %s", n, loss.Reason, state[n])
 					}
 					state[n] = loss.Reason
 				}
@@ -208,13 +208,13 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 		for n := first; n <= seq; n++ {
 			switch reason := state[n]; {
 			case reason == "":
-				t.Fatalf("event %d of %d did not arrive and is not told as lost", n, seq)
+				t.Fatalf("event %d of %d did not arrive and is not reported lost", n, seq)
 			case oversize[n] != (reason == ledger.Oversize):
 				t.Fatalf("event %d is told: %s, but oversize: %t", n, reason, oversize[n])
 			}
 		}
 		if uint64(len(state)) != seq+1-first || reported != r.account.Total() {
-			t.Fatalf("%d numbers of %d are accounted for; %d told as lost, %d in the ledger", len(state), seq+1-first, reported, r.account.Total())
+			t.Fatalf("%d numbers of %d are accounted for; %d reported lost, %d in the ledger", len(state), seq+1-first, reported, r.account.Total())
 		}
 	})
 }

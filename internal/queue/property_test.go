@@ -180,7 +180,7 @@ func (m *model) check(t *rapid.T) {
 		t.Fatalf("%d events pushed, %d gone, %d lost, %d in %d records known to wait; waiting: %+v", m.pushed, m.gone, m.lost, len(m.by), len(m.records), got)
 	}
 	if int(m.rig.account.Total()) != m.lost {
-		t.Fatalf("%d events told as lost, %d in the account", m.lost, m.rig.account.Total())
+		t.Fatalf("%d events reported lost, %d in the account", m.lost, m.rig.account.Total())
 	}
 	refs := []*spool.Ref{}
 	if m.store != nil {

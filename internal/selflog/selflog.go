@@ -54,7 +54,7 @@ func (l *Log) Close() {
 	if total == 0 {
 		return
 	}
-	r := slog.NewRecord(time.Now(), slog.LevelWarn, "problems that were told before came again", 0)
+	r := slog.NewRecord(time.Now(), slog.LevelWarn, "problems that were logged before occurred again", 0)
 	r.AddAttrs(slog.Int(repeatedKey, total), slog.Any("problems", summaries))
 	if others > 0 {
 		r.AddAttrs(slog.Int(othersKey, others))

@@ -245,7 +245,7 @@ func TestCloseTellsWhatWasHeldBackOnce(t *testing.T) {
 	}
 	log.Close()
 	log.Close()
-	wants(t, p, "told", "often", "problems that were told before came again repeated=3")
+	wants(t, p, "told", "often", "problems that were logged before occurred again repeated=3")
 	last := p.lines(t)[2]
 	want := []any{
 		map[string]any{"level": "ERROR", "msg": "often", "class": "denied", "problem": "p", "repeated": 2.0},
@@ -271,7 +271,7 @@ func TestCloseTellsErrorsAtAnyLevel(t *testing.T) {
 	log.Logger().Error("no")
 	log.Logger().Error("no")
 	log.Close()
-	wants(t, p, "no", "problems that were told before came again repeated=1")
+	wants(t, p, "no", "problems that were logged before occurred again repeated=1")
 }
 
 func TestTheClosingLineIsBounded(t *testing.T) {
@@ -415,7 +415,7 @@ func TestAWriterThatFailsIsNoMatter(t *testing.T) {
 	log.Logger().Warn("b")
 	log.Logger().Warn("b")
 	log.Close()
-	wants(t, p, "a", "b", "problems that were told before came again repeated=1")
+	wants(t, p, "a", "b", "problems that were logged before occurred again repeated=1")
 }
 
 // valuer is a value that is its text only.

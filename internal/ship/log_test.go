@@ -84,8 +84,8 @@ func TestWhatIsToldOfAnOutage(t *testing.T) {
 			t.Errorf("the cause is told as %q", text)
 		}
 		want := kinesis.Fix(&kinesis.Error{Class: kinesis.Denied, Status: 400, Code: "AccessDeniedException"})
-		if attrs["mend"] != want || want == "" {
-			t.Errorf("what to do is told as %v, want %q", attrs["mend"], want)
+		if attrs["fix"] != want || want == "" {
+			t.Errorf("what to do is told as %v, want %q", attrs["fix"], want)
 		}
 
 		time.Sleep(forever)

@@ -908,7 +908,7 @@ func (s *Shipper) logOutage(err error) {
 		"waiting_records", waiting.Records, "waiting_events", waiting.Events, "waiting_bytes", waiting.Size,
 	}
 	if fix := kinesis.Fix(err); fix != "" {
-		attrs = append(attrs, "mend", fix)
+		attrs = append(attrs, "fix", fix)
 	}
 	s.log.Error("Kinesis does not take telemetry; it waits and is tried again, and no invocation is held for it", attrs...)
 }

@@ -809,7 +809,7 @@ func TestBeforeKinesisEverTookARecordNoneIsGivenUp(t *testing.T) {
 		if text, _ := log[0].attrs["error"].(string); !strings.Contains(text, "InvalidArgumentException") {
 			t.Errorf("the cause is told as %q", text)
 		}
-		if mend, _ := log[0].attrs["mend"].(string); strings.Contains(mend, "network") {
+		if mend, _ := log[0].attrs["fix"].(string); strings.Contains(mend, "network") {
 			t.Errorf("Kinesis answered, but what to do is told as %q", mend)
 		}
 		time.Sleep(forever)

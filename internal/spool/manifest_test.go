@@ -67,7 +67,7 @@ func (r *rig) lost(recovered spool.Recovered) (lost []ledger.Loss) {
 		reported += loss.Count
 	}
 	if found+reported != 90 {
-		r.t.Errorf("%d events are found and %d told as lost, of 90\n%s", found, reported, shown(recovered))
+		r.t.Errorf("%d events are found and %d reported lost, of 90\n%s", found, reported, shown(recovered))
 	}
 	return recovered.Losses
 }

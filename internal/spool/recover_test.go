@@ -390,7 +390,7 @@ func TestSpoiledBytesLoseNothingInSilence(t *testing.T) {
 		for _, loss := range l.Losses {
 			for n := loss.First; n <= loss.Last; n++ {
 				if there[n] {
-					t.Fatalf("%d is told as lost, and is there", n)
+					t.Fatalf("%d is reported lost, and is there", n)
 				}
 				there[n] = true
 			}

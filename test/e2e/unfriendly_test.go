@@ -37,7 +37,7 @@ func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
 		},
 		"the stream is in another region": {
 			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "", "KINETEL_STREAM_ARN": "arn:aws:kinesis:us-east-1:123456789012:stream/telemetry"}},
-			line: []string{`"level":"ERROR"`, `"region":"us-east-1"`, "mend"},
+			line: []string{`"level":"ERROR"`, `"region":"us-east-1"`, "fix"},
 		},
 		"the role may not write": {
 			kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.AccessDenied()) },

@@ -60,6 +60,6 @@ func poisonFirst(w *world, _ uint64) {
 	w.goOn(r, "a record", func() bool { return w.kinesis.Stats().Records > 0 })
 	w.shutdown(r)
 	if told := w.losses(); told["rejected"] == 0 {
-		w.Errorf("told as lost: %v", told)
+		w.Errorf("reported lost: %v", told)
 	}
 }

@@ -242,7 +242,7 @@ func outageToTheEnd(answer func() *kinesissim.Answer) func(*world, uint64) {
 		w.shutdown(r)
 		w.struck(w.kinesis.Stats().Records == 0)
 		if w.spool == spoolOff && w.toldInLog() == 0 {
-			w.Errorf("nothing is told as lost in the log:\n%s", w.log())
+			w.Errorf("nothing is reported lost in the log:\n%s", w.log())
 		}
 		w.after()
 	}
@@ -471,7 +471,7 @@ func poison(w *world, _ uint64) {
 	w.shutdown(r)
 	told := w.losses()
 	if told["rejected"] == 0 {
-		w.Errorf("told as lost: %v", told)
+		w.Errorf("reported lost: %v", told)
 	}
 	arrived := map[string]int{}
 	for _, e := range w.arrived() {

@@ -38,9 +38,9 @@ func (w *world) outageWithFlood() {
 	w.invoke(r, `{"id":"back","lines":10}`)
 	w.shutdown(r)
 	if told := w.losses(); len(told) == 0 {
-		w.Errorf("nothing was told as lost, so the flood was none")
+		w.Errorf("nothing was reported lost, so the flood was none")
 	} else {
-		w.Log("told as lost: ", told)
+		w.Log("reported lost: ", told)
 	}
 	w.onlyLines(r)
 }
@@ -118,9 +118,9 @@ func damaged(damage func(file string, draw *rand.Rand) error) func(*world, uint6
 		}
 		w.after()
 		told := w.losses()
-		w.Log("told as lost: ", told)
+		w.Log("reported lost: ", told)
 		if told["spool-corrupt"] == 0 {
-			w.Errorf("told as lost: %v, want some as spool-corrupt", told)
+			w.Errorf("reported lost: %v, want some as spool-corrupt", told)
 		}
 	}
 }
@@ -145,7 +145,7 @@ func damagedJournal(w *world, seed uint64) {
 		w.Fatal(err)
 	}
 	w.after()
-	w.Log("told as lost: ", w.losses())
+	w.Log("reported lost: ", w.losses())
 }
 
 // largest returns the largest file of the spool, of all or of those with a name.

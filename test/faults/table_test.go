@@ -65,7 +65,7 @@ func (t *table) markdown() string {
 		runs += r.runs
 	}
 	fmt.Fprintf(&b, "%d runs on %s, %d cores, %s/%s, %s:\n\n", runs, time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-	b.WriteString("| fault | flush | spool | runs | owed | delivered | duplicated | told in the stream | told in the log | lost without a word |\n")
+	b.WriteString("| fault | flush | spool | runs | expected | delivered | duplicated | reported in the stream | reported in the log | lost silently |\n")
 	b.WriteString("|---|---|---|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, r := range t.rows {
 		name := r.fault

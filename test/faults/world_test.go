@@ -356,7 +356,7 @@ func (w *world) audit() figures {
 	onlyInLog := max(f.toldInLog-w.losses()["shutdown"], 0)
 	f.silent = max(v.LostSilently-onlyInLog, 0)
 	if f.silent > 0 {
-		w.Errorf("%d events were lost without a word", f.silent)
+		w.Errorf("%d events were lost silently", f.silent)
 	}
 	if excess := f.toldInLog - v.Lost; excess > w.ownLines(owed) {
 		w.Errorf("the log tells %d events as lost, but only %d are missing", f.toldInLog, v.Lost)
@@ -369,7 +369,7 @@ func (w *world) audit() figures {
 		w.Errorf("%d events arrived twice, though every request's fate was known", v.Duplicated)
 	}
 	if told := f.told + f.toldInLog; told > 0 && (w.told == nil || !w.told(w.mode)) {
-		w.Errorf("%d events were told as lost (%v), %d of these in the log: nothing needed to be", told, w.losses(), f.toldInLog)
+		w.Errorf("%d events were reported lost (%v), %d of these in the log: nothing needed to be", told, w.losses(), f.toldInLog)
 	}
 	for i, r := range w.runs {
 		for _, p := range r.Sandbox.Processes() {
