@@ -144,7 +144,7 @@ test/%/node_modules/.package-lock.json: test/%/package.json test/%/package-lock.
 	@touch $@
 
 lint: ## gofumpt, go vet, staticcheck
-	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "not formatted (make fmt mends it):" >&2; echo "$$files" >&2; exit 1; }
+	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "not formatted (run make fmt):" >&2; echo "$$files" >&2; exit 1; }
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
 

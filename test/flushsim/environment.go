@@ -77,8 +77,8 @@ type environment struct {
 // invocation is one, as Lambda knows it.
 type invocation struct {
 	flush.Invocation      // as the extension knows it
-	done, freed bool // the runtime, the extension
-	why         flush.Reason
+	done, freed      bool // the runtime, the extension
+	why              flush.Reason
 
 	// Of its flush.
 	began time.Duration
@@ -226,7 +226,7 @@ func (e *environment) situation() flush.Situation {
 		e.busy = e.now
 	}
 	s := flush.Situation{
-		Invocations:      visits,
+		Invocations: visits,
 		Left:        e.timeout - deadlineMargin,
 		Unavailable: e.holds.Exhausted(),
 		Busy:        e.now - e.busy,
