@@ -291,7 +291,7 @@ func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	}
 	t.Log(v)
-	for _, word := range []string{"does not take telemetry", "takes telemetry again", "events were given up"} {
+	for _, word := range []string{"does not take telemetry", "takes telemetry again", "events were dropped"} {
 		if n := strings.Count(r.Log(), word); n != 1 || len(r.LogLines()) != 3 {
 			t.Errorf("the log tells %d times, and not once, that Kinesis or Kinetel %s:\n%s", n, word, r.Log())
 		}
