@@ -10,7 +10,7 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // subscription is a record that a subscription filter of CloudWatch Logs sends.
@@ -28,8 +28,8 @@ const lastMilli = 253402300799999
 //
 // As with OTLP, text that is not an event takes no memory.
 func (d *decoding) cloudWatch(data []byte) error {
-	for i := scan.Space(data, 0); i < len(data); i = scan.Space(data, i) {
-		end, err := scan.Value(data, i)
+	for i := jsontext.SkipSpace(data, 0); i < len(data); i = jsontext.SkipSpace(data, i) {
+		end, err := jsontext.SkipValue(data, i)
 		if err == nil {
 			err = d.logEvents(data[i:end])
 		}
@@ -377,7 +377,7 @@ func list(text string, capital bool) json.RawMessage {
 			names = append(names, ',')
 		}
 		first := len(names) + 1
-		names = event.AppendQuoted(names, name)
+		names = jsontext.AppendQuote(names, name)
 		if c := names[first]; capital && c >= 'A' && c <= 'Z' {
 			names[first] += 'a' - 'A'
 		}

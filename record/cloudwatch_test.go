@@ -21,7 +21,8 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
-	"kinetel/internal/scan/scantest"
+	"kinetel/internal/jsontext"
+	"kinetel/internal/jsontext/jsontexttest"
 	"kinetel/record"
 )
 
@@ -49,7 +50,7 @@ func logEvent(seq int64, what format.Message, message string) string {
 	return fmt.Sprintf(`{"id":"%s","timestamp":%d,"message":%s}`, eventID(ms, seq, what), ms, message)
 }
 
-func quoted(text string) string { return string(event.AppendQuoted(nil, text)) }
+func quoted(text string) string { return string(jsontext.AppendQuote(nil, text)) }
 
 func cloudWatchResource() map[string]string {
 	return map[string]string{
@@ -577,7 +578,7 @@ func aPlatformLine(resource string) *rapid.Generator[string] {
 			`"a\nb"`, `"a\tb"`, `"a b"`, `"a Version: b"`, `"a: b"`, `"a, b"`, `"[a]"`, `"\u0041\ud83d\ude00\udead"`, "\"\xff\"", `"é"`, `"<&>"`, `"\\\""`, `""`,
 			`"Root=1-a;Sampled=0;Parent=c"`, `"Sampled=1; Root=1-b "`, `"Root=;=;;"`, `["a\\,b","c"]`, `["INVOKE"]`, `[]`, `-0`, `-12.345`, `1e21`, `1e999`, `0.005`, `null`,
 		}),
-		scantest.Value(2),
+		jsontexttest.Value(2),
 	)
 	object := func(t *rapid.T, members map[string]string) string {
 		var all []string

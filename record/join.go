@@ -87,7 +87,7 @@ func join(events []Event, at []int, parts int) (Event, bool) {
 }
 
 // appendUnquoted appends the bytes that a JSON string encodes. It is the inverse of
-// event.AppendQuoted, with which Kinetel writes strings: bytes that are not UTF-8 stay
+// jsontext.AppendQuote, with which Kinetel writes strings: bytes that are not UTF-8 stay
 // unchanged, while encoding/json would replace them. It reads every escape of JSON.
 func appendUnquoted(dst []byte, quoted json.RawMessage) ([]byte, bool) {
 	n := len(quoted)

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/record"
 )
 
@@ -141,7 +141,7 @@ func TestJoinIsTheInverseOfCutting(t *testing.T) {
 				rest = rest[cut:]
 			}
 			for i, piece := range pieces {
-				p := part(environment, seq, i+1, len(pieces), string(event.AppendQuoted(nil, piece)))
+				p := part(environment, seq, i+1, len(pieces), string(jsontext.AppendQuote(nil, piece)))
 				seq++
 				lines = append(lines, p)
 				if rapid.IntRange(0, 4).Draw(t, "again") == 0 {

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // maxLevels is one more than the depth to which Kinetel nests values in OTLP.
@@ -44,7 +44,7 @@ var (
 
 // payload reads the events of a payload.
 func (d *decoding) payload(payload []byte) error {
-	if end, err := scan.Value(payload, 0); err != nil || end != len(payload) {
+	if end, err := jsontext.SkipValue(payload, 0); err != nil || end != len(payload) {
 		return errShape
 	}
 	before := len(d.events)
@@ -269,7 +269,7 @@ func appendJSON(dst, value []byte, levels int) ([]byte, error) {
 		case "bytesValue":
 			var text []byte
 			if text, err = decoded(value); err == nil {
-				dst = event.AppendQuoted(dst, text)
+				dst = jsontext.AppendQuote(dst, text)
 			}
 		case "intValue":
 			if _, err = integer(value); err == nil {
@@ -405,7 +405,7 @@ func integer(quoted []byte) (int64, error) {
 	}
 	digits := quoted[1 : len(quoted)-1]
 	// strconv accepts a plus and leading zeros; JSON does not.
-	if end, err := scan.Value(digits, 0); err != nil || end != len(digits) {
+	if end, err := jsontext.SkipValue(digits, 0); err != nil || end != len(digits) {
 		return 0, errShape
 	}
 	n, err := strconv.ParseInt(string(digits), 10, 64)
@@ -447,7 +447,7 @@ func jsonText(value []byte) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if end, err := scan.Value(b, 0); err != nil || end != len(b) {
+	if end, err := jsontext.SkipValue(b, 0); err != nil || end != len(b) {
 		return nil, errShape
 	}
 	return b, nil
@@ -481,27 +481,27 @@ func members(text []byte, each func(name, value []byte) error) error {
 	if text[0] != '{' {
 		return errShape
 	}
-	i := scan.Space(text, 1)
+	i := jsontext.SkipSpace(text, 1)
 	for text[i] != '}' {
 		if text[i] == ',' {
-			i = scan.Space(text, i+1)
+			i = jsontext.SkipSpace(text, i+1)
 		}
-		name, err := scan.String(text, i)
+		name, err := jsontext.SkipString(text, i)
 		if err != nil {
 			return errShape
 		}
-		value, err := scan.Name(text, i)
+		value, err := jsontext.SkipName(text, i)
 		if err != nil {
 			return errShape
 		}
-		end, err := scan.Value(text, value)
+		end, err := jsontext.SkipValue(text, value)
 		if err != nil {
 			return errShape
 		}
 		if err := each(text[i+1:name-1], text[value:end]); err != nil {
 			return err
 		}
-		i = scan.Space(text, end)
+		i = jsontext.SkipSpace(text, end)
 	}
 	return nil
 }
@@ -511,19 +511,19 @@ func items(text []byte, each func(item []byte) error) error {
 	if text[0] != '[' {
 		return errShape
 	}
-	i := scan.Space(text, 1)
+	i := jsontext.SkipSpace(text, 1)
 	for text[i] != ']' {
 		if text[i] == ',' {
-			i = scan.Space(text, i+1)
+			i = jsontext.SkipSpace(text, i+1)
 		}
-		end, err := scan.Value(text, i)
+		end, err := jsontext.SkipValue(text, i)
 		if err != nil {
 			return errShape
 		}
 		if err := each(text[i:end]); err != nil {
 			return err
 		}
-		i = scan.Space(text, end)
+		i = jsontext.SkipSpace(text, end)
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
-	"kinetel/internal/scan"
-	"kinetel/internal/scan/scantest"
+	"kinetel/internal/jsontext"
+	"kinetel/internal/jsontext/jsontexttest"
 	"kinetel/record"
 )
 
@@ -41,7 +41,7 @@ func bodies() *rapid.Generator[string] {
 		"0." + strings.Repeat("0", 400) + "1", strings.Repeat("1", 400) + "e-300",
 	})
 	return rapid.Custom(func(t *rapid.T) string {
-		body := rapid.OneOf(scantest.Value(0), scantest.Value(1), scantest.Value(3), scantest.Value(5), number).Draw(t, "value")
+		body := rapid.OneOf(jsontexttest.Value(0), jsontexttest.Value(1), jsontexttest.Value(3), jsontexttest.Value(5), number).Draw(t, "value")
 		if rapid.IntRange(0, 3).Draw(t, "broken") == 0 {
 			body = strings.ReplaceAll(body, "é", rapid.SampledFrom([]string{"\xff", "\xc3", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe4\xb8"}).Draw(t, "bytes"))
 		}
@@ -54,7 +54,7 @@ func bodies() *rapid.Generator[string] {
 		case 1:
 			body = `{"n":` + number.Draw(t, "number") + `,"n":` + body + `}`
 		case 2:
-			levels := rapid.OneOf(rapid.IntRange(0, 20), rapid.Just(scan.MaxDepth-8)).Draw(t, "levels")
+			levels := rapid.OneOf(rapid.IntRange(0, 20), rapid.Just(jsontext.MaxDepth-8)).Draw(t, "levels")
 			body = strings.Repeat("[", levels) + body + strings.Repeat("]", levels)
 		case 3:
 			levels := rapid.IntRange(0, 20).Draw(t, "levels")
@@ -97,11 +97,11 @@ func aLineOf(resource string, spans bool) *rapid.Generator[string] {
 		}
 		if rapid.IntRange(0, 3).Draw(t, "result") == 0 {
 			ev.Record = fmt.Appendf(nil, `{"errorType":%s,"coldStart":%s,"status":%s,"start":%s,"metrics":{"durationMs":%s},"tracing":{"value":%s,"spanId":%s}}`,
-				rapid.OneOf(rapid.Just(`"Runtime.ExitError"`), rapid.Just(`"`+strings.Repeat(`\"`, 64)+`"`), scantest.Value(0)).Draw(t, "error"),
-				rapid.OneOf(rapid.Just("true"), scantest.Value(0)).Draw(t, "cold"), rapid.OneOf(rapid.Just(`"timeout"`), scantest.Value(0)).Draw(t, "status"),
+				rapid.OneOf(rapid.Just(`"Runtime.ExitError"`), rapid.Just(`"`+strings.Repeat(`\"`, 64)+`"`), jsontexttest.Value(0)).Draw(t, "error"),
+				rapid.OneOf(rapid.Just("true"), jsontexttest.Value(0)).Draw(t, "cold"), rapid.OneOf(rapid.Just(`"timeout"`), jsontexttest.Value(0)).Draw(t, "status"),
 				rapid.SampledFrom([]string{`"2026-11-22T20:15:00.123Z"`, `"no"`, "1"}).Draw(t, "start"), rapid.SampledFrom([]string{"12.345", "1e99", "-1", "1e999", `"x"`}).Draw(t, "ms"),
-				rapid.OneOf(rapid.Just(`"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"`), rapid.Just(`"Parent=;Root;;=;Sampled="`), scantest.Value(1)).Draw(t, "tracing"),
-				rapid.OneOf(rapid.Just(`"54565fb41ac79632"`), scantest.Value(0)).Draw(t, "span"))
+				rapid.OneOf(rapid.Just(`"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"`), rapid.Just(`"Parent=;Root;;=;Sampled="`), jsontexttest.Value(1)).Draw(t, "tracing"),
+				rapid.OneOf(rapid.Just(`"54565fb41ac79632"`), jsontexttest.Value(0)).Draw(t, "span"))
 		}
 		if rapid.IntRange(0, 3).Draw(t, "trace") == 0 {
 			ev.Record = fmt.Appendf(nil, `{"traceparent":%s,"trace_id":%s,"span_id":%s,"trace_flags":%s}`,
@@ -109,7 +109,7 @@ func aLineOf(resource string, spans bool) *rapid.Generator[string] {
 				rapid.SampledFrom([]string{`"4bf92f3577b34da6a3ce929d0e0e4736"`, `"x"`, "1"}).Draw(t, "trace_id"),
 				rapid.SampledFrom([]string{`"00f067aa0ba902b7"`, `"x"`, "[]"}).Draw(t, "span_id"), rapid.SampledFrom([]string{`"01"`, `"ff"`, `"0g"`}).Draw(t, "trace_flags"))
 			if rapid.Bool().Draw(t, "quoted") {
-				ev.Record = event.AppendQuoted(nil, ev.Record)
+				ev.Record = jsontext.AppendQuote(nil, ev.Record)
 			}
 		}
 		var part format.Part

@@ -5,9 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"kinetel/internal/event"
 	"kinetel/internal/format"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // wire is an Event as encoded in a line.
@@ -42,7 +41,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		w.BodyBase64 = original
 		w.Body = format.AppendValid(nil, original)
 		if e.Parts > 0 {
-			w.Body = event.AppendQuoted(nil, w.Body)
+			w.Body = jsontext.AppendQuote(nil, w.Body)
 		}
 	}
 	var err error
@@ -119,10 +118,10 @@ func (w *wire) event(d *decoding) (Event, error) {
 // setOriginal sets the body to the original JSON text, or in a part to a piece of it.
 func (e *Event) setOriginal(text []byte) error {
 	if e.Parts > 0 {
-		e.Body = event.AppendQuoted(nil, text)
+		e.Body = jsontext.AppendQuote(nil, text)
 		return nil
 	}
-	if end, err := scan.Value(text, 0); err != nil || end != len(text) {
+	if end, err := jsontext.SkipValue(text, 0); err != nil || end != len(text) {
 		return errShape
 	}
 	e.Body = text

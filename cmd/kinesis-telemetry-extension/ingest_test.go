@@ -15,6 +15,7 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/flush"
 	"kinetel/internal/guard"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/selflog"
 )
 
@@ -111,8 +112,8 @@ func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 		p := w.process
 		own := 0
 		for _, line := range ownLines(t) {
-			p.say(event.TypeExtension, line)                                       // as Lambda sends it if the log format is JSON
-			p.say(event.TypeExtension, string(event.AppendQuoted(nil, line+"\n"))) // and otherwise
+			p.say(event.TypeExtension, line)                                         // as Lambda sends it if the log format is JSON
+			p.say(event.TypeExtension, string(jsontext.AppendQuote(nil, line+"\n"))) // and otherwise
 			own += 2
 		}
 		others := []string{

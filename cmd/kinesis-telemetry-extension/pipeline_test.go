@@ -22,6 +22,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/ledger"
 	"kinetel/internal/lifecycle"
@@ -261,7 +262,7 @@ type process struct {
 func (p *process) Close(context.Context) {
 	p.closed = true
 	if p.fragment != "" {
-		p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(event.TypeUnparsed), Record: event.AppendQuoted(nil, p.fragment)})
+		p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(event.TypeUnparsed), Record: jsontext.AppendQuote(nil, p.fragment)})
 		p.fragment = ""
 	}
 	p.intake.Commit(nil)
@@ -389,7 +390,7 @@ func (p *process) finishFragment() {
 		return
 	}
 	i := strings.Index(p.fragment, "id-")
-	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, p.fragment[i:])})
+	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: jsontext.AppendQuote(nil, p.fragment[i:])})
 	p.fragment = ""
 }
 
@@ -969,12 +970,12 @@ func TestASlowKinesisHasMoreOfTheShutdownsTime(t *testing.T) {
 func TestAnInvocationSendsWhatIsNeededToJudgeTheFirstRecord(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.stream.become(refusesPoison)
-		w.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, poison)})
+		w.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: jsontext.AppendQuote(nil, poison)})
 		w.process.intake.Commit(nil)
 		w.poisoned = true
 		w.process.Seal()
 		time.Sleep(time.Second)
-		w.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: event.AppendQuoted(nil, "fine")})
+		w.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: jsontext.AppendQuote(nil, "fine")})
 		w.process.intake.Commit(nil)
 		w.process.SealIfOlder(time.Hour)
 		time.Sleep(time.Second)

@@ -14,6 +14,7 @@ import (
 	"kinetel/internal/annotate"
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/telemetry"
 )
 
@@ -127,7 +128,7 @@ func structured(name, value string) string {
 }
 
 // asText is a text as a record.
-func asText(text string) string { return string(event.AppendQuoted(nil, text)) }
+func asText(text string) string { return string(jsontext.AppendQuote(nil, text)) }
 
 func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 	for _, tt := range []struct {

@@ -10,7 +10,8 @@ import (
 	"kinetel/internal/annotate"
 	"kinetel/internal/config"
 	"kinetel/internal/event"
-	"kinetel/internal/scan/scantest"
+	"kinetel/internal/jsontext"
+	"kinetel/internal/jsontext/jsontexttest"
 )
 
 // check annotates an event, and sees that what it says can stand in a line.
@@ -101,11 +102,11 @@ func TestAnyJSONIsAnnotated(t *testing.T) {
 		a := annotate.New("")
 		for range rapid.IntRange(1, 5).Draw(t, "events") {
 			kind := rapid.SampledFrom([]string{event.TypeFunction, event.TypeExtension, event.TypePlatformStart, event.TypePlatformRuntimeDone, event.TypePlatformReport, event.TypePlatformInitStart, "platform.later", event.TypeLoss, "later"}).Draw(t, "type")
-			value := scantest.Value(3).Draw(t, "record")
+			value := jsontexttest.Value(3).Draw(t, "record")
 			check(t, a, []byte(kind), []byte(value))
 			// What it says as an object, it says as a text.
 			object := check(t, a, []byte(event.TypeExtension), []byte(value))
-			text := check(t, a, []byte(event.TypeExtension), event.AppendQuoted(nil, value))
+			text := check(t, a, []byte(event.TypeExtension), jsontext.AppendQuote(nil, value))
 			if value[0] == '{' && object.Severity != text.Severity {
 				t.Fatalf("%s is %q, and as a text %q", value, object.Severity, text.Severity)
 			}
@@ -117,8 +118,8 @@ func TestAnyJSONIsAnnotated(t *testing.T) {
 // found is that of the member, wherever it stands.
 func TestALevelIsFoundAmongAnyMembers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		before := scantest.Value(3).Draw(t, "before")
-		behind := scantest.Value(3).Draw(t, "behind")
+		before := jsontexttest.Value(3).Draw(t, "before")
+		behind := jsontexttest.Value(3).Draw(t, "behind")
 		word := rapid.SampledFrom([]string{"trace", "Debug", "INFO", "warning", "Error", "FATAL"}).Draw(t, "word")
 		want := map[string]event.Severity{"trace": event.Trace, "Debug": event.Debug, "INFO": event.Info, "warning": event.Warn, "Error": event.Error, "FATAL": event.Fatal}[word]
 		id := uuid("X")

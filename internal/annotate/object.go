@@ -4,7 +4,7 @@ import (
 	"bytes"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 const (
@@ -28,19 +28,19 @@ type members struct {
 // is false if there are no more members: at the end of the object or of the text, or
 // if the text is not JSON.
 func (m *members) next() (name, value []byte, ok bool) {
-	i := scan.Space(m.b, m.i)
+	i := jsontext.SkipSpace(m.b, m.i)
 	if i >= len(m.b) {
 		return nil, nil, false
 	}
 	switch c := m.b[i]; {
 	case !m.begun && c == '{':
 		m.begun = true
-		if i = scan.Space(m.b, i+1); i < len(m.b) && m.b[i] == '}' {
+		if i = jsontext.SkipSpace(m.b, i+1); i < len(m.b) && m.b[i] == '}' {
 			m.i, m.whole = i+1, true
 			return nil, nil, false
 		}
 	case m.begun && c == ',':
-		i = scan.Space(m.b, i+1)
+		i = jsontext.SkipSpace(m.b, i+1)
 	case m.begun && c == '}' && !m.whole:
 		m.i, m.whole = i+1, true
 		return nil, nil, false
@@ -52,17 +52,17 @@ func (m *members) next() (name, value []byte, ok bool) {
 		return nil, nil, false
 	}
 	name = m.b[i+1 : end-1]
-	if i = scan.Space(m.b, end); i >= len(m.b) || m.b[i] != ':' {
+	if i = jsontext.SkipSpace(m.b, end); i >= len(m.b) || m.b[i] != ':' {
 		return nil, nil, false
 	}
-	if i = scan.Space(m.b, i+1); i >= len(m.b) {
+	if i = jsontext.SkipSpace(m.b, i+1); i >= len(m.b) {
 		return nil, nil, false
 	}
 	if m.b[i] == '"' {
 		m.i, ok = pastString(m.b, i)
 	} else {
 		var err error
-		m.i, err = scan.Value(m.b, i)
+		m.i, err = jsontext.SkipValue(m.b, i)
 		ok = err == nil
 	}
 	if !ok {
@@ -72,7 +72,7 @@ func (m *members) next() (name, value []byte, ok bool) {
 }
 
 // pastString returns the index just after the string that begins at b[i]. It is
-// faster than scan.String, because it does not validate the string.
+// faster than jsontext.SkipString, because it does not validate the string.
 func pastString(b []byte, i int) (end int, ok bool) {
 	if i >= len(b) || b[i] != '"' {
 		return i, false
@@ -318,7 +318,7 @@ func (a *Annotator) readObject(l *line, text []byte, depth int) (whole bool) {
 			l.severity = o.status
 		}
 	}
-	return m.whole && scan.Space(text, m.i) == len(text)
+	return m.whole && jsontext.SkipSpace(text, m.i) == len(text)
 }
 
 // readMember parses a member of the outermost object.
@@ -436,9 +436,9 @@ func (a *Annotator) readMessage(l *line, o *object, depth int) {
 // readJSON parses a JSON string that contains a JSON object, with or without white
 // space before it. If there is none, it returns false and does not change l.
 func (a *Annotator) readJSON(l *line, text []byte, depth int) bool {
-	i := scan.Space(text, 0)
+	i := jsontext.SkipSpace(text, 0)
 	for i+1 < len(text) && text[i] == '\\' && (text[i+1] == 'n' || text[i+1] == 'r' || text[i+1] == 't') {
-		i = scan.Space(text, i+2)
+		i = jsontext.SkipSpace(text, i+2)
 	}
 	if i == len(text) || text[i] != '{' {
 		return false
@@ -533,11 +533,11 @@ type elements struct {
 }
 
 func (e *elements) next() (value []byte, ok bool) {
-	i := scan.Space(e.b, e.i)
+	i := jsontext.SkipSpace(e.b, e.i)
 	if i < len(e.b) && e.b[i] == ',' {
-		i = scan.Space(e.b, i+1)
+		i = jsontext.SkipSpace(e.b, i+1)
 	}
-	end, err := scan.Value(e.b, i)
+	end, err := jsontext.SkipValue(e.b, i)
 	if err != nil {
 		return nil, false
 	}

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kinetel/internal/audit"
-	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/record"
 )
 
@@ -52,7 +52,7 @@ func some(environment string, seq, first, last, count uint64) record.Event {
 // part is one of the parts of an event that arrived.
 func part(environment string, seq uint64, number, of int, piece string) record.Event {
 	e := line(environment, seq, "")
-	e.Part, e.Parts, e.Body = number, of, event.AppendQuoted(nil, piece)
+	e.Part, e.Parts, e.Body = number, of, jsontext.AppendQuote(nil, piece)
 	return e
 }
 

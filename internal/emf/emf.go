@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 )
 
 // Namespace is the namespace of the metrics. Their only dimension is FunctionName.
@@ -97,7 +97,7 @@ func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
 	dst = append(dst, `]}]},"logger":"kinetel"`...)
 	if name != "" {
 		dst = append(dst, `,"`+dimension+`":`...)
-		dst = event.AppendQuoted(dst, name)
+		dst = jsontext.AppendQuote(dst, name)
 	}
 	for _, m := range metrics {
 		if valid(m.value) {

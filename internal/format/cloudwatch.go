@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // A subscription filter of CloudWatch Logs writes one JSON object per record to a
@@ -124,9 +124,9 @@ func appendSystem(dst []byte, l *Line) []byte {
 // not UTF-8.
 func appendValidText(dst, text []byte) []byte {
 	if utf8.Valid(text) {
-		return event.AppendQuoted(dst, text)
+		return jsontext.AppendQuote(dst, text)
 	}
-	return event.AppendQuoted(dst, string([]rune(string(text))))
+	return jsontext.AppendQuote(dst, string([]rune(string(text))))
 }
 
 // errNotCloudWatch means that AppendCloudWatch did not write the payload.
@@ -143,7 +143,7 @@ func filterCloudWatch(payload []byte, keep func(seq uint64, droppable bool, size
 	kept := 0
 	rest = append(rest, payload[:i]...)
 	for {
-		end, err := scan.Value(payload, i)
+		end, err := jsontext.SkipValue(payload, i)
 		if err != nil {
 			return nil, errNotCloudWatch
 		}

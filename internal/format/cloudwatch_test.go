@@ -17,7 +17,7 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
-	"kinetel/internal/scan/scantest"
+	"kinetel/internal/jsontext/jsontexttest"
 )
 
 const cloudWatchEnvironment = "4f1e0c9ad3b24e58a7f60b1c2d3e4f50"
@@ -404,7 +404,7 @@ func TestCloudWatchTimes(t *testing.T) {
 func platformBody() *rapid.Generator[string] {
 	odd := rapid.OneOf(
 		rapid.SampledFrom([]string{`"a\nb"`, `"a b"`, `"\ud83d\ude00\udead"`, "\"\xff\"", `"\\"`, `""`, `"Root=;=;;"`, `["a\\,b","c"]`, `[]`, `-0`, `1e999`, `null`}),
-		scantest.Value(2),
+		jsontexttest.Value(2),
 	)
 	object := func(t *rapid.T, members map[string]string) string {
 		var all []string

@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // platformLine appends the line that CloudWatch Logs has for a platform event, if
@@ -303,12 +303,12 @@ func namesOf(array []byte, capital bool) (list []byte, ok bool) {
 		return nil, false
 	}
 	list = append(list, '[')
-	for i := scan.Space(array, 1); array[i] != ']'; {
+	for i := jsontext.SkipSpace(array, 1); array[i] != ']'; {
 		if array[i] == ',' {
 			list = append(list, ", "...)
-			i = scan.Space(array, i+1)
+			i = jsontext.SkipSpace(array, i+1)
 		}
-		end, err := scan.Value(array, i)
+		end, err := jsontext.SkipValue(array, i)
 		if err != nil {
 			return nil, false
 		}
@@ -323,7 +323,7 @@ func namesOf(array []byte, capital bool) (list []byte, ok bool) {
 			name[0] -= 'a' - 'A'
 		}
 		list = append(list, name...)
-		i = scan.Space(array, end)
+		i = jsontext.SkipSpace(array, end)
 	}
 	return append(list, ']'), true
 }

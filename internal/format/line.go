@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // Schema is the name and version of the format of lines.
@@ -78,7 +78,7 @@ func appendID(dst []byte, id string) []byte {
 	if !utf8.ValidString(id) {
 		id = strings.ToValidUTF8(id, replacement)
 	}
-	return event.AppendQuoted(dst, id)
+	return jsontext.AppendQuote(dst, id)
 }
 
 // AppendOneLine appends JSON text without the line feeds between its tokens. Strings
@@ -138,12 +138,12 @@ func ReadLine(text []byte) (l Line, ok bool) {
 		if rest[i] != ',' {
 			return l, false
 		}
-		value, err := scan.Name(rest, i+1)
+		value, err := jsontext.SkipName(rest, i+1)
 		if err != nil || rest[value-2] != '"' {
 			return l, false // AppendLine writes no white space
 		}
 		name := rest[i+2 : value-2]
-		if i, err = scan.Value(rest, value); err != nil {
+		if i, err = jsontext.SkipValue(rest, value); err != nil {
 			return l, false
 		}
 		raw := rest[value:i]

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/version"
 )
 
@@ -312,22 +312,22 @@ type object struct {
 // membersOf returns an iterator over the members of a JSON object. If the text is not
 // an object, it has none.
 func membersOf(text []byte) object {
-	at := scan.Space(text, 0)
+	at := jsontext.SkipSpace(text, 0)
 	if at == len(text) || text[at] != '{' {
 		return object{}
 	}
-	return object{text: text, at: scan.Space(text, at+1)}
+	return object{text: text, at: jsontext.SkipSpace(text, at+1)}
 }
 
 // next advances to the next member. It returns false at the end, and if the text is
 // not JSON.
 func (o *object) next() bool {
 	from := o.at
-	value, err := scan.Name(o.text, from)
+	value, err := jsontext.SkipName(o.text, from)
 	if err != nil {
 		return false
 	}
-	end, err := scan.Value(o.text, value)
+	end, err := jsontext.SkipValue(o.text, value)
 	if err != nil {
 		return false
 	}
@@ -336,8 +336,8 @@ func (o *object) next() bool {
 		quote-- // skip the colon and white space
 	}
 	o.name, o.value = o.text[from+1:quote], o.text[value:end]
-	if o.at = scan.Space(o.text, end); o.at < len(o.text) && o.text[o.at] == ',' {
-		o.at = scan.Space(o.text, o.at+1)
+	if o.at = jsontext.SkipSpace(o.text, end); o.at < len(o.text) && o.text[o.at] == ',' {
+		o.at = jsontext.SkipSpace(o.text, o.at+1)
 	} else {
 		o.at = len(o.text)
 	}

@@ -20,7 +20,8 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
-	"kinetel/internal/scan/scantest"
+	"kinetel/internal/jsontext"
+	"kinetel/internal/jsontext/jsontexttest"
 	"kinetel/internal/version"
 )
 
@@ -587,7 +588,7 @@ func same(dec *json.Decoder, v pcommon.Value) error {
 
 func brokenValue() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
-		value := scantest.Value(3).Draw(t, "value")
+		value := jsontexttest.Value(3).Draw(t, "value")
 		if rapid.Bool().Draw(t, "broken") {
 			value = strings.ReplaceAll(value, "é", "\xff")
 		}
@@ -664,7 +665,7 @@ func oddLine() *rapid.Generator[string] {
 			rapid.Just(`[`+long+`0]`),
 			rapid.Just(`{"errorType":"`+strings.Repeat(`\"`, 64)+`","coldStart":false,"status":"`+strings.Repeat(`\\`, 64)+`","a":[`+long+`0]}`),
 			rapid.Just(`{"trace_flags":"ff","span_id":"00f067aa0ba902b7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","a":[`+long+`0]}`),
-			rapid.Map(filler, func(s string) string { return string(event.AppendQuoted(nil, s)) }),
+			rapid.Map(filler, func(s string) string { return string(jsontext.AppendQuote(nil, s)) }),
 		).Draw(t, "body")
 		ev := event.Event{
 			Time:      []byte(rapid.SampledFrom([]string{"2026-11-22T20:15:00Z", "2026-11-22T20:15:00.123Z", "x"}).Draw(t, "time")),

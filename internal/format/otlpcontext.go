@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // traceContext is a trace id and a span id in lower-case hexadecimal digits.
@@ -46,7 +46,7 @@ func contextOf(l *Line) (c traceContext) {
 		if body[0] == '"' {
 			body = appendUnescaped(nil, body[1:len(body)-1])
 			// Text that only begins like JSON does not count.
-			if end, err := scan.Value(body, scan.Space(body, 0)); err != nil || scan.Space(body, end) != len(body) {
+			if end, err := jsontext.SkipValue(body, jsontext.SkipSpace(body, 0)); err != nil || jsontext.SkipSpace(body, end) != len(body) {
 				body = nil
 			}
 		}

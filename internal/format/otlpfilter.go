@@ -6,7 +6,7 @@ import (
 	"errors"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // errNotOTLP means that no function of this package wrote the payload.
@@ -27,7 +27,7 @@ func filterOTLP(payload []byte, keep func(seq uint64, droppable bool, size int) 
 	kept := 0
 	rest = append(rest, payload[:i]...)
 	for {
-		end, err := scan.Value(payload, i)
+		end, err := jsontext.SkipValue(payload, i)
 		if err != nil {
 			return nil, errNotOTLP
 		}

@@ -8,8 +8,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 const (
@@ -121,7 +120,7 @@ func (w *anyWriter) values(b []byte, i, levels int) int {
 
 // space skips white space, which AnyValue cannot represent.
 func (w *anyWriter) space(b []byte, i int) int {
-	end := scan.Space(b, i)
+	end := jsontext.SkipSpace(b, i)
 	w.inexact = w.inexact || end != i
 	return end
 }
@@ -190,7 +189,7 @@ func stringEnd(b []byte, i int) int {
 
 // appendString appends a string as AnyValue; raw is the text between its quotes. It
 // reports whether the string can be restored: from a stringValue by its text, from a
-// bytesValue by event.AppendQuoted.
+// bytesValue by jsontext.AppendQuote.
 func appendString(dst, raw []byte) (all []byte, exact bool) {
 	if Valid(raw) {
 		dst = append(dst, `{"stringValue":"`...)
@@ -202,7 +201,7 @@ func appendString(dst, raw []byte) (all []byte, exact bool) {
 		dst = append(dst, `{"stringValue":`...)
 		return append(appendValidString(dst, raw), '}'), false
 	}
-	quoted := event.AppendQuoted(nil, text)
+	quoted := jsontext.AppendQuote(nil, text)
 	return appendBytes(dst, text), bytes.Equal(quoted[1:len(quoted)-1], raw)
 }
 

@@ -5,7 +5,7 @@ import (
 	"encoding/base64"
 	"unicode/utf8"
 
-	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 )
 
 // replacement is U+FFFD, the replacement character.
@@ -111,7 +111,7 @@ func appendBodyMembers(dst, record []byte, part Part) []byte {
 		valid = AppendValid(nil, original)
 	}
 	if part.Parts > 0 {
-		dst = event.AppendQuoted(dst, valid)
+		dst = jsontext.AppendQuote(dst, valid)
 	} else {
 		dst = AppendOneLine(dst, valid)
 	}

@@ -27,7 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
-	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/pack"
 	"kinetel/internal/version"
 )
@@ -237,15 +237,15 @@ func (c *Client) encode(records []*pack.Record) []byte {
 		b = append(b, `{"Data":"`...)
 		b = base64.StdEncoding.AppendEncode(b, r.Data)
 		b = append(b, `","PartitionKey":`...)
-		b = event.AppendQuoted(b, r.PartitionKey)
+		b = jsontext.AppendQuote(b, r.PartitionKey)
 		b = append(b, '}')
 	}
 	if c.cfg.StreamARN != "" {
 		b = append(b, `],"StreamARN":`...)
-		b = event.AppendQuoted(b, c.cfg.StreamARN)
+		b = jsontext.AppendQuote(b, c.cfg.StreamARN)
 	} else {
 		b = append(b, `],"StreamName":`...)
-		b = event.AppendQuoted(b, c.cfg.StreamName)
+		b = jsontext.AppendQuote(b, c.cfg.StreamName)
 	}
 	return append(b, '}')
 }

@@ -12,6 +12,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
@@ -339,7 +340,7 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 				"text", `","type":"platform.start","body":"`, `{"schema":"kinetel/1","seq":7,`, "\n", "\xff",
 			}).Draw(t, "text"))
 			if rapid.Bool().Draw(t, "large") {
-				ev.Record = event.AppendQuoted(nil, text(rapid.IntRange(0, 4<<10).Draw(t, "size"), rapid.Bool().Draw(t, "random"), 1))
+				ev.Record = jsontext.AppendQuote(nil, text(rapid.IntRange(0, 4<<10).Draw(t, "size"), rapid.Bool().Draw(t, "random"), 1))
 			}
 			if rapid.IntRange(0, 9).Draw(t, "extra") == 0 {
 				ev.Extra = []byte(`"type":"platform.start","seq":3`)

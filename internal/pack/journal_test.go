@@ -13,6 +13,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/pack"
 )
 
@@ -263,7 +264,7 @@ func TestALineThatDoesNotFitIsNotForgottenWithTheOthers(t *testing.T) {
 func TestOversizeIsNotJournalled(t *testing.T) {
 	r, j := keeping(t)
 	ev := line("x")
-	ev.Extra = fmt.Appendf(nil, `"x":%s`, event.AppendQuoted(nil, text(2<<20, true, 3)))
+	ev.Extra = fmt.Appendf(nil, `"x":%s`, jsontext.AppendQuote(nil, text(2<<20, true, 3)))
 	r.Add(ev)
 	r.Commit([]byte("half"))
 	j.wantFrames(t, frame{first: 2, last: 1, fragment: "half"})

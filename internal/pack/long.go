@@ -110,7 +110,7 @@ func split(text []byte, most int, original bool) (pieces [][]byte) {
 	return pieces
 }
 
-// quotedSize returns how many bytes event.AppendQuoted writes for c.
+// quotedSize returns how many bytes jsontext.AppendQuote writes for c.
 func quotedSize(c byte) int {
 	switch {
 	case c == '"' || c == '\\' || c == '\n' || c == '\t':

@@ -17,6 +17,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/resource"
@@ -103,7 +104,7 @@ func line(text string) *event.Event {
 		Time:     []byte("2026-11-22T20:15:00.000Z"),
 		Received: received,
 		Type:     []byte("function"),
-		Record:   event.AppendQuoted(nil, text),
+		Record:   jsontext.AppendQuote(nil, text),
 	}
 }
 

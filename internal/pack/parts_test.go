@@ -13,6 +13,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
@@ -22,7 +23,7 @@ func TestAnEventThatIsTooLongGoesInParts(t *testing.T) {
 		t.Run(string(compression), func(t *testing.T) {
 			r := newRig(func(set *setup) { set.Compression = compression })
 			long := line("")
-			long.Record = fmt.Appendf(nil, "{\n\"a\": %s,\n\"b\": [1,\n2]}", event.AppendQuoted(nil, text(3<<20, true, 1)))
+			long.Record = fmt.Appendf(nil, "{\n\"a\": %s,\n\"b\": [1,\n2]}", jsontext.AppendQuote(nil, text(3<<20, true, 1)))
 			long.Extra = []byte(`"tenant":"a"`)
 			r.Add(line("before"))
 			r.Add(long)
@@ -229,7 +230,7 @@ func TestPartsShareNoRecordWithOtherEvents(t *testing.T) {
 // Only an event whose line is too large without its body is lost: a part could not
 // hold it either.
 func TestOnlyWhatIsBesidesTheBodyCanBeOversize(t *testing.T) {
-	huge := func(n int) []byte { return fmt.Appendf(nil, `"x":%s`, event.AppendQuoted(nil, text(n, true, 3))) }
+	huge := func(n int) []byte { return fmt.Appendf(nil, `"x":%s`, jsontext.AppendQuote(nil, text(n, true, 3))) }
 	for _, tt := range []struct {
 		name     string
 		change   func(*event.Event)

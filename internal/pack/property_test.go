@@ -12,6 +12,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
@@ -65,7 +66,7 @@ func anyEvent() *rapid.Generator[*event.Event] {
 		if rapid.Bool().Draw(t, "has a time") {
 			ev.Time = []byte("2026-11-22T20:14:59.5Z")
 		}
-		content := event.AppendQuoted(nil, text(size.Draw(t, "size"), rapid.Bool().Draw(t, "random"), rapid.Uint64Range(0, 1<<16).Draw(t, "seed")))
+		content := jsontext.AppendQuote(nil, text(size.Draw(t, "size"), rapid.Bool().Draw(t, "random"), rapid.Uint64Range(0, 1<<16).Draw(t, "seed")))
 		switch rapid.IntRange(0, 6).Draw(t, "shape") {
 		case 0:
 			ev.Record = fmt.Appendf(nil, "{\n  \"message\": %s,\n\t\"n\": 1.50\r\n}", content)
@@ -91,7 +92,7 @@ func anyEvent() *rapid.Generator[*event.Event] {
 }
 
 func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
-	huge := fmt.Appendf(nil, `"x":%s`, event.AppendQuoted(nil, text(1600<<10, true, 7)))
+	huge := fmt.Appendf(nil, `"x":%s`, jsontext.AppendQuote(nil, text(1600<<10, true, 7)))
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRig(func(set *setup) {
 			set.id.Attributes = []config.Attribute{{Name: "env", Value: "prod"}}

@@ -13,6 +13,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	schematest "kinetel/test/schema"
@@ -82,7 +83,7 @@ func (r *row) restore(t fataler) {
 	}
 	body := r.Original
 	if r.Parts > 0 {
-		body = event.AppendQuoted(nil, r.Original)
+		body = jsontext.AppendQuote(nil, r.Original)
 	}
 	if !format.Valid(r.Body) || format.Valid(r.Original) {
 		t.Fatalf("event %d has the body %.100q, and the original %.100q", r.Seq, r.Body, r.Original)

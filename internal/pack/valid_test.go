@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"kinetel/internal/config"
-	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/pack"
 	"kinetel/record"
 	schematest "kinetel/test/schema"
@@ -22,12 +22,12 @@ func broken(size int) map[string][]byte {
 		"one byte":             append(bytes.TrimSuffix(quoted("a"), []byte{'"'}), 0xff, '"'),
 		"no character":         quoted("\xff"),
 		"cut characters":       quoted("\xe4\xb8 😀"),
-		"random bytes":         event.AppendQuoted(nil, noise(size)),
+		"random bytes":         jsontext.AppendQuote(nil, noise(size)),
 		"lone surrogates":      quoted(`\ud800`),
 		"a cut pair":           quoted(`\ud83d\ude00\ud83d`),
 		"escapes between":      quoted("\\\"\\\\\xff\\n"),
 		"an object":            fmt.Appendf(nil, "{%s:\n[%s]}", quoted("\xfe"), quoted("b")),
-		"text that is no JSON": event.AppendQuoted(nil, strings.Repeat("\x00\x01\xff", size/3)),
+		"text that is no JSON": jsontext.AppendQuote(nil, strings.Repeat("\x00\x01\xff", size/3)),
 	}
 }
 

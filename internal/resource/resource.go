@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"kinetel/internal/config"
-	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 )
 
 // Identity identifies the execution environment that events come from.
@@ -54,9 +54,9 @@ func (id Identity) JSON() []byte {
 			dst = append(dst, ',')
 		}
 		// Environment variables may contain any bytes; a line must be UTF-8.
-		dst = event.AppendQuoted(dst, strings.ToValidUTF8(m.Name, "\uFFFD"))
+		dst = jsontext.AppendQuote(dst, strings.ToValidUTF8(m.Name, "\uFFFD"))
 		dst = append(dst, ':')
-		dst = event.AppendQuoted(dst, strings.ToValidUTF8(m.Value, "\uFFFD"))
+		dst = jsontext.AppendQuote(dst, strings.ToValidUTF8(m.Value, "\uFFFD"))
 	}
 	return append(dst, '}')
 }

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // Decoder splits the bodies of telemetry POSTs into events. It emits every byte of
@@ -133,7 +133,7 @@ func (d *Decoder) join(body []byte) (ok bool) {
 func (d *Decoder) decodeEvents(b []byte, received time.Time, own bool) {
 	salvage, cuts := maxSalvage, maxSalvage
 	for i := 0; ; {
-		i = scan.Space(b, i)
+		i = jsontext.SkipSpace(b, i)
 		if i >= len(b) {
 			return
 		}
@@ -217,7 +217,7 @@ func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 		emit(&event.Event{
 			Received: received,
 			Type:     []byte(event.TypeUnparsed),
-			Record:   event.AppendQuoted(make([]byte, 0, size), text[:n]),
+			Record:   jsontext.AppendQuote(make([]byte, 0, size), text[:n]),
 		})
 		text = text[n:]
 	}
@@ -230,20 +230,20 @@ var errNoEvent = errors.New("not a telemetry event")
 // the event, or after the value that is not an event.
 func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 	if b[i] != '{' {
-		if end, err = scan.Value(b, i); err == nil {
+		if end, err = jsontext.SkipValue(b, i); err == nil {
 			err = errNoEvent
 		}
 		return ev, end, err
 	}
 	var seen struct{ time, kind, record, twice, shape bool }
-	i = scan.Space(b, i+1)
+	i = jsontext.SkipSpace(b, i+1)
 	for i < len(b) && b[i] != '}' {
 		name := i
-		value, err := scan.Name(b, i)
+		value, err := jsontext.SkipName(b, i)
 		if err != nil {
 			return ev, value, err
 		}
-		if i, err = scan.Value(b, value); err != nil {
+		if i, err = jsontext.SkipValue(b, value); err != nil {
 			return ev, i, err
 		}
 		raw := b[value:i]
@@ -268,18 +268,18 @@ func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 		default:
 			ev.Extra = appendMember(ev.Extra, b[name:i])
 		}
-		i = scan.Space(b, i)
+		i = jsontext.SkipSpace(b, i)
 		if i < len(b) && b[i] == ',' {
-			i = scan.Space(b, i+1)
+			i = jsontext.SkipSpace(b, i+1)
 			if i < len(b) && b[i] == '}' {
-				return ev, i, scan.ErrBad
+				return ev, i, jsontext.ErrBad
 			}
 		} else if i < len(b) && b[i] != '}' {
-			return ev, i, scan.ErrBad
+			return ev, i, jsontext.ErrBad
 		}
 	}
 	if i >= len(b) {
-		return ev, i, scan.ErrCut
+		return ev, i, jsontext.ErrCut
 	}
 	if !seen.shape || seen.twice || !isType(ev.Type) {
 		return ev, i + 1, errNoEvent
@@ -311,7 +311,7 @@ func isType(text []byte) bool {
 
 // memberName returns the text of the member's name whose quote is b[i].
 func memberName(b []byte, i int) []byte {
-	end, _ := scan.String(b, i)
+	end, _ := jsontext.SkipString(b, i)
 	return b[i+1 : end-1]
 }
 
@@ -337,7 +337,7 @@ func isTime(text []byte) bool {
 // followed reports whether what follows a value that ends at b[i] may follow an
 // element of an array, or is the end of the text.
 func followed(b []byte, i int) bool {
-	i = scan.Space(b, i)
+	i = jsontext.SkipSpace(b, i)
 	return i >= len(b) || b[i] == ',' || b[i] == ']' || b[i] == '{'
 }
 
@@ -379,7 +379,7 @@ func splitRecord(b []byte) (fragment []byte, envelope int, ok bool) {
 	}
 	envelope += len(record)
 	_, _, err := parseEvent(fragment, 0)
-	return fragment, envelope, errors.Is(err, scan.ErrCut)
+	return fragment, envelope, errors.Is(err, jsontext.ErrCut)
 }
 
 // trimPunctuation removes the punctuation between two events of an array from the

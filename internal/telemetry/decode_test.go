@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/event"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 )
 
 // ingested is an event as a sink keeps it.
@@ -53,7 +53,7 @@ func or(s, otherwise string) string {
 	return s
 }
 
-// unquote reads a JSON string that event.AppendQuoted wrote, byte for byte,
+// unquote reads a JSON string that jsontext.AppendQuote wrote, byte for byte,
 // valid UTF-8 or not, which encoding/json does not do.
 func unquote(s string) []byte {
 	var b []byte
@@ -200,7 +200,7 @@ func TestDecodeScenarios(t *testing.T) {
 		{"broken UTF-8 in garbage stays byte for byte", "[\xff\xfe\x80," + doneEvent + "]", []string{"unparsed: \xff\xfe\x80", doneLine}},
 		{"escapes of surrogates stay as they are", "[" + function(`"\ud83d\ude00 \ud83d \udead \uD83D\u0041"`) + "]", []string{functionLine(`"\ud83d\ude00 \ud83d \udead \uD83D\u0041"`)}},
 		{"an event that says it is unparsed", `[{"time":"` + at + `","type":"kinetel.unparsed","record":"x"}]`, []string{`unparsed: {"time":"` + at + `","type":"kinetel.unparsed","record":"x"}`}},
-		{"deeper than the limit", "[" + function(strings.Repeat("[", scan.MaxDepth+1)+strings.Repeat("]", scan.MaxDepth+1)) + "," + doneEvent + "]", []string{"unparsed: " + function(strings.Repeat("[", scan.MaxDepth+1)+strings.Repeat("]", scan.MaxDepth+1)), doneLine}},
+		{"deeper than the limit", "[" + function(strings.Repeat("[", jsontext.MaxDepth+1)+strings.Repeat("]", jsontext.MaxDepth+1)) + "," + doneEvent + "]", []string{"unparsed: " + function(strings.Repeat("[", jsontext.MaxDepth+1)+strings.Repeat("]", jsontext.MaxDepth+1)), doneLine}},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {

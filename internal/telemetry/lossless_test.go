@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/scan/scantest"
+	"kinetel/internal/jsontext"
+	"kinetel/internal/jsontext/jsontexttest"
 
 	"kinetel/internal/event"
 )
@@ -172,11 +173,11 @@ func batch(t *rapid.T) (body string, lines []string) {
 			b.WriteString("," + space())
 		}
 		kind := rapid.SampledFrom([]string{"function", "extension", "platform.start", "platform.runtimeDone", "platform.new"}).Draw(t, "type")
-		record := scantest.Value(2).Draw(t, "record")
+		record := jsontexttest.Value(2).Draw(t, "record")
 		line := at + " " + kind + " " + record
 		b.WriteString("{" + space() + `"time":` + space() + `"` + at + `",` + space() + `"type":"` + kind + `",`)
 		if rapid.Bool().Draw(t, "more") {
-			extra := `"more":` + scantest.Value(1).Draw(t, "extra")
+			extra := `"more":` + jsontexttest.Value(1).Draw(t, "extra")
 			b.WriteString(extra + "," + space())
 			line += " +" + extra
 		}
@@ -289,7 +290,7 @@ func FuzzStitch(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, place uint, object bool) {
 		// Any bytes make a text, and a text makes an object.
-		record := string(event.AppendQuoted(nil, text))
+		record := string(jsontext.AppendQuote(nil, text))
 		if object {
 			record = `{"a":[{"time":` + record + `}]}`
 		}

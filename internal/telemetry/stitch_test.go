@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/scan/scantest"
+	"kinetel/internal/jsontext/jsontexttest"
 
 	"kinetel/internal/event"
 )
@@ -145,7 +145,7 @@ func TestRecordCutOverFourBodiesIsWholeAgain(t *testing.T) {
 
 func TestAnyRecordCutAnywhereIsWholeAgain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		record := scantest.Value(3).Filter(func(s string) bool { return strings.ContainsRune(`{["`, rune(s[0])) }).Draw(t, "record")
+		record := jsontexttest.Value(3).Filter(func(s string) bool { return strings.ContainsRune(`{["`, rune(s[0])) }).Draw(t, "record")
 		bodies := pieces(record, rapid.IntRange(0, len(record)-1).Draw(t, "place"))
 		s := decode(before(helloEvent, bodies[0]), behind(bodies[1], doneEvent))
 		if diff := cmp.Diff([]string{helloLine, functionLine(record), doneLine}, s.show()); diff != "" {

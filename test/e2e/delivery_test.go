@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kinetel/internal/event"
+	"kinetel/internal/jsontext"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
 	"kinetel/test/rig"
@@ -234,7 +235,7 @@ func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
 			texts = append(texts, e.Body)
 		}
 	}
-	want := event.AppendQuoted(nil, garbage)
+	want := jsontext.AppendQuote(nil, garbage)
 	if len(texts) != 2 || !bytes.Equal(texts[0], want) {
 		t.Errorf("kept %q, want %q first", texts, want)
 	}

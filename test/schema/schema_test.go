@@ -16,9 +16,9 @@ import (
 	"kinetel/internal/flush"
 	"kinetel/internal/format"
 	"kinetel/internal/invocation"
+	"kinetel/internal/jsontext/jsontexttest"
 	"kinetel/internal/ledger"
 	"kinetel/internal/resource"
-	"kinetel/internal/scan/scantest"
 	"kinetel/internal/telemetry"
 )
 
@@ -478,7 +478,7 @@ func TestAnyLineFulfilsTheSchema(t *testing.T) {
 		ev := event.Event{
 			Received: time.UnixMilli(rapid.Int64Range(0, 4e12).Draw(t, "received")),
 			Type:     []byte(rapid.SampledFrom([]string{"function", "extension", "platform.start", "platform.later", "later"}).Draw(t, "type")),
-			Record:   []byte(scantest.Value(4).Draw(t, "record")),
+			Record:   []byte(jsontexttest.Value(4).Draw(t, "record")),
 		}
 		if rapid.Bool().Draw(t, "timed") {
 			ev.Time = []byte(ev.Received.Format(time.RFC3339Nano))
@@ -490,7 +490,7 @@ func TestAnyLineFulfilsTheSchema(t *testing.T) {
 			ofRequest(&ev)
 		}
 		if rapid.Bool().Draw(t, "extra") {
-			ev.Extra = append([]byte(`"a":`), scantest.Value(2).Draw(t, "more")...)
+			ev.Extra = append([]byte(`"a":`), jsontexttest.Value(2).Draw(t, "more")...)
 		}
 		v, err := strict()
 		if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kinetel/internal/format"
-	"kinetel/internal/scan"
+	"kinetel/internal/jsontext"
 	"kinetel/record"
 	"kinetel/schema"
 )
@@ -249,7 +249,7 @@ func inOrder(line []byte) error {
 		if i >= len(line) || line[i] != '{' && line[i] != ',' {
 			return errOrder
 		}
-		value, err := scan.Name(line, i+1)
+		value, err := jsontext.SkipName(line, i+1)
 		if err != nil || line[i+1] != '"' || line[value-2] != '"' {
 			return errOrder
 		}
@@ -258,7 +258,7 @@ func inOrder(line []byte) error {
 			return errOrder
 		}
 		left = left[at+1:]
-		if i, err = scan.Value(line, value); err != nil || i >= len(line) {
+		if i, err = jsontext.SkipValue(line, value); err != nil || i >= len(line) {
 			return errOrder
 		}
 		if line[i] == '}' {

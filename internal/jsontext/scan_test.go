@@ -1,4 +1,4 @@
-package scan
+package jsontext
 
 import (
 	"encoding/json"
@@ -10,14 +10,14 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/scan/scantest"
+	"kinetel/internal/jsontext/jsontexttest"
 )
 
 // isValue says by the scanner what json.Valid says: that b is one JSON value
 // with nothing but white space around it.
 func isValue(b []byte) bool {
-	end, err := Value(b, Space(b, 0))
-	return err == nil && Space(b, end) == len(b)
+	end, err := SkipValue(b, SkipSpace(b, 0))
+	return err == nil && SkipSpace(b, end) == len(b)
 }
 
 // depth gives how deep objects and arrays are nested in a text, counting each
@@ -82,7 +82,7 @@ func TestScannerStopsWhereTheValueEnds(t *testing.T) {
 		value = strings.TrimSpace(value)
 		for _, behind := range []string{" ", ",", "]", "}", "\n", ",{", " garbage"} {
 			const before = "before "
-			end, err := Value([]byte(before+value+behind), len(before))
+			end, err := SkipValue([]byte(before+value+behind), len(before))
 			if err != nil || end != len(before)+len(value) {
 				t.Errorf("%q with %q behind it: ends at %d with %v, want %d", value, behind, end, err, len(before)+len(value))
 			}
@@ -96,7 +96,7 @@ func TestScannerTellsCutFromBad(t *testing.T) {
 		`"`, `"a`, `"\`, `"\u`, `"\u1`, `"\u12`, `"\u123`, `"\u1234`, "\"\xf0\x9f", "-", "1.", "1e", "1e-", "t", "tru", "fals", "n", "[nul", `{"a":-`,
 	}
 	for _, text := range cut {
-		if end, err := Value([]byte(text), 0); !errors.Is(err, ErrCut) || end != len(text) {
+		if end, err := SkipValue([]byte(text), 0); !errors.Is(err, ErrCut) || end != len(text) {
 			t.Errorf("%q: ends at %d with %v, want ErrCut at %d", text, end, err, len(text))
 		}
 	}
@@ -105,7 +105,7 @@ func TestScannerTellsCutFromBad(t *testing.T) {
 		"\"\n", `"\x`, `"\u12g`, `"\uz`, "-a", "1.a", "1ea", "1e+a", "01", "trua", "falsE", "nil", "\x00", "\x80", "\"\x1f",
 	}
 	for _, text := range invalid {
-		if _, err := Value([]byte(text), 0); !errors.Is(err, ErrBad) {
+		if _, err := SkipValue([]byte(text), 0); !errors.Is(err, ErrBad) {
 			t.Errorf("%q: %v, want ErrBad", text, err)
 		}
 		// Invalid text stays invalid, whatever follows it.
@@ -113,7 +113,7 @@ func TestScannerTellsCutFromBad(t *testing.T) {
 			if text == "01" {
 				break // invalid as a number of two digits, not because of what follows
 			}
-			if _, err := Value([]byte(text+behind), 0); !errors.Is(err, ErrBad) {
+			if _, err := SkipValue([]byte(text+behind), 0); !errors.Is(err, ErrBad) {
 				t.Errorf("%q: %v, want ErrBad", text+behind, err)
 			}
 		}
@@ -123,10 +123,10 @@ func TestScannerTellsCutFromBad(t *testing.T) {
 func TestScannerTakesEveryByteAboveASCIIInAString(t *testing.T) {
 	for c := 0x80; c <= 0xff; c++ {
 		text := []byte{'"', byte(c), '"'}
-		if end, err := Value(text, 0); err != nil || end != 3 {
+		if end, err := SkipValue(text, 0); err != nil || end != 3 {
 			t.Errorf("%q: ends at %d with %v", text, end, err)
 		}
-		if _, err := Value([]byte{byte(c)}, 0); !errors.Is(err, ErrBad) {
+		if _, err := SkipValue([]byte{byte(c)}, 0); !errors.Is(err, ErrBad) {
 			t.Errorf("byte %#x outside a string: %v, want ErrBad", c, err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestScannerLimitsDepth(t *testing.T) {
 			if b := nested(MaxDepth, shape.open, shape.middle, shape.closing); !isValue(b) {
 				t.Errorf("%d deep is refused", MaxDepth)
 			}
-			if _, err := Value(nested(MaxDepth+1, shape.open, shape.middle, shape.closing), 0); !errors.Is(err, ErrBad) {
+			if _, err := SkipValue(nested(MaxDepth+1, shape.open, shape.middle, shape.closing), 0); !errors.Is(err, ErrBad) {
 				t.Errorf("%d deep: %v, want ErrBad", MaxDepth+1, err)
 			}
 		})
@@ -170,11 +170,11 @@ func TestScannerLimitsDepth(t *testing.T) {
 
 func TestScannerFindsTheEndOfAnyValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		value := scantest.Value(3).Draw(t, "value")
+		value := jsontexttest.Value(3).Draw(t, "value")
 		if !json.Valid([]byte(value)) {
 			t.Fatalf("the generator drew %q", value)
 		}
-		if end, err := Value([]byte(value+",1"), 0); err != nil || end != len(value) {
+		if end, err := SkipValue([]byte(value+",1"), 0); err != nil || end != len(value) {
 			t.Fatalf("%q ends at %d with %v", value, end, err)
 		}
 	})
@@ -183,7 +183,7 @@ func TestScannerFindsTheEndOfAnyValue(t *testing.T) {
 func TestScannerTellsEveryPrefixAsCut(t *testing.T) {
 	check := func(value string) error {
 		for n := range len(value) {
-			if end, err := Value([]byte(value[:n]), 0); !errors.Is(err, ErrCut) || end != n {
+			if end, err := SkipValue([]byte(value[:n]), 0); !errors.Is(err, ErrCut) || end != n {
 				return fmt.Errorf("%q, which is %q cut, ends at %d with %v, want ErrCut at %d", value[:n], value, end, err, n)
 			}
 		}
@@ -197,7 +197,7 @@ func TestScannerTellsEveryPrefixAsCut(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		value := scantest.Value(3).Filter(func(s string) bool { return strings.ContainsRune(`{["`, rune(s[0])) }).Draw(t, "value")
+		value := jsontexttest.Value(3).Filter(func(s string) bool { return strings.ContainsRune(`{["`, rune(s[0])) }).Draw(t, "value")
 		if err := check(value); err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestScannerTellsEveryPrefixAsCut(t *testing.T) {
 
 // checkScan compares the scanner with encoding/json for one text.
 func checkScan(t interface{ Fatalf(string, ...any) }, b []byte) {
-	end, err := Value(b, 0)
+	end, err := SkipValue(b, 0)
 	switch {
 	case end < 0 || end > len(b):
 		t.Fatalf("%q: index %d is outside", b, end)
@@ -227,7 +227,7 @@ func checkScan(t interface{ Fatalf(string, ...any) }, b []byte) {
 
 func TestScannerAgreesOnBrokenValues(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := []byte(scantest.Value(3).Draw(t, "value"))
+		b := []byte(jsontexttest.Value(3).Draw(t, "value"))
 		for range rapid.IntRange(1, 4).Draw(t, "changes") {
 			at := rapid.IntRange(0, len(b)).Draw(t, "at")
 			switch piece := rapid.SampledFrom([]string{"", `"`, `\`, "{", "}", "[", "]", ",", ":", "0", "-", "e", ".", " ", "\n", "\x00", "u", "t", "null"}).Draw(t, "piece"); {

@@ -1,4 +1,4 @@
-// Package scan finds where a JSON value ends and whether it is well formed. It
+// Package jsontext finds where a JSON value ends and whether it is well formed. It
 // changes nothing. A library's tokenizer costs several times as much for each byte
 // (docs/adr/0003-own-scanner.md), and this package scans every byte that a function
 // logs.
@@ -6,7 +6,7 @@
 // It follows RFC 8259 with one exception: it accepts any bytes above 0x7f inside a
 // string, valid UTF-8 or not, because a function may print anything and its text
 // must not change.
-package scan
+package jsontext
 
 import "errors"
 
@@ -21,16 +21,16 @@ var (
 // readers that use Java's Jackson, such as Spark, refuse more than 1,000.
 const MaxDepth = 960
 
-// Space returns the index of the first byte from i that is not white space.
-func Space(b []byte, i int) int {
+// SkipSpace returns the index of the first byte from i that is not white space.
+func SkipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
 	}
 	return i
 }
 
-// Value returns the index just after the JSON value that begins at b[i].
-func Value(b []byte, i int) (int, error) {
+// SkipValue returns the index just after the JSON value that begins at b[i].
+func SkipValue(b []byte, i int) (int, error) {
 	var inObject [MaxDepth / 64]uint64 // one bit per level: object or array
 	depth := 0
 
@@ -41,7 +41,7 @@ func Value(b []byte, i int) (int, error) {
 		}
 		switch c := b[i]; {
 		case c == '"':
-			end, err := String(b, i)
+			end, err := SkipString(b, i)
 			if err != nil {
 				return end, err
 			}
@@ -50,7 +50,7 @@ func Value(b []byte, i int) (int, error) {
 			if depth == MaxDepth {
 				return i, ErrBad
 			}
-			i = Space(b, i+1)
+			i = SkipSpace(b, i+1)
 			if i >= len(b) {
 				return i, ErrCut
 			}
@@ -65,7 +65,7 @@ func Value(b []byte, i int) (int, error) {
 			}
 			depth++
 			if c == '{' {
-				end, err := Name(b, i)
+				end, err := SkipName(b, i)
 				if err != nil {
 					return end, err
 				}
@@ -106,14 +106,14 @@ func Value(b []byte, i int) (int, error) {
 				return i, nil
 			}
 			object := inObject[(depth-1)/64]>>((depth-1)%64)&1 == 1
-			i = Space(b, i)
+			i = SkipSpace(b, i)
 			if i >= len(b) {
 				return i, ErrCut
 			}
 			if b[i] == ',' {
-				i = Space(b, i+1)
+				i = SkipSpace(b, i+1)
 				if object {
-					end, err := Name(b, i)
+					end, err := SkipName(b, i)
 					if err != nil {
 						return end, err
 					}
@@ -130,32 +130,32 @@ func Value(b []byte, i int) (int, error) {
 	}
 }
 
-// Name skips the member's name that begins at b[i] and its colon, and returns the
+// SkipName skips the member's name that begins at b[i] and its colon, and returns the
 // index of the member's value.
-func Name(b []byte, i int) (int, error) {
+func SkipName(b []byte, i int) (int, error) {
 	if i >= len(b) {
 		return i, ErrCut
 	}
 	if b[i] != '"' {
 		return i, ErrBad
 	}
-	i, err := String(b, i)
+	i, err := SkipString(b, i)
 	if err != nil {
 		return i, err
 	}
-	i = Space(b, i)
+	i = SkipSpace(b, i)
 	if i >= len(b) {
 		return i, ErrCut
 	}
 	if b[i] != ':' {
 		return i, ErrBad
 	}
-	return Space(b, i+1), nil
+	return SkipSpace(b, i+1), nil
 }
 
-// String returns the index just after the string whose opening quote is
+// SkipString returns the index just after the string whose opening quote is
 // b[i].
-func String(b []byte, i int) (int, error) {
+func SkipString(b []byte, i int) (int, error) {
 	i++
 	for i < len(b) {
 		switch c := b[i]; {

@@ -1,5 +1,5 @@
 // Package scantest draws JSON for property tests.
-package scantest
+package jsontexttest
 
 import (
 	"strings"

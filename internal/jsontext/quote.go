@@ -1,9 +1,9 @@
-package event
+package jsontext
 
-// AppendQuoted appends text as a JSON string. Only what JSON demands is
+// AppendQuote appends text as a JSON string. Only what JSON demands is
 // escaped, so that reading the string gives the same bytes again, valid UTF-8
 // or not.
-func AppendQuoted[T ~string | ~[]byte](dst []byte, text T) []byte {
+func AppendQuote[T ~string | ~[]byte](dst []byte, text T) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for i := range len(text) {
