@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"pgregory.net/rapid"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
 	"kinetel/internal/jsontext"
@@ -29,7 +30,7 @@ const aResource = `{"cloud.provider":"aws","faas.name":"orders","faas.instance":
 func aSource(resource string) *format.Source {
 	return &format.Source{
 		EnvironmentID: "e1", Resource: []byte(resource),
-		Details: format.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)},
+		Details: environment.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)},
 	}
 }
 

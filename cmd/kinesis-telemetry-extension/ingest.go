@@ -167,7 +167,7 @@ func (i *ingester) ingest(ev *event.Event) {
 	if begins {
 		i.invocations.Initialized(ev)
 		environment.Started(ev.Record)
-		packer.Origin().Describe(environment.Details())
+		packer.Environment().Describe(environment.Details())
 	}
 	switch string(ev.Type) {
 	case event.TypePlatformInitReport, event.TypePlatformRestoreReport:
@@ -193,7 +193,7 @@ func (i *ingester) ingest(ev *event.Event) {
 
 // describe adds a kinetel.environment, once for each environment: what its lines do
 // not contain. p.ingesting is held.
-func (p *pipeline) describe(packer *pack.Packer, environment *resource.Environment, at *event.Event) {
+func (p *pipeline) describe(packer *pack.Packer, environment *resource.Resource, at *event.Event) {
 	if slices.Contains(p.described, packer) {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 
 	"kinetel/internal/annotate"
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
 	"kinetel/internal/flush"
@@ -75,11 +76,11 @@ type pipeline struct {
 
 	// ingesting makes it atomic to choose an event's environment and to give the
 	// event its sequence number: a restore cannot come in between.
-	ingesting   sync.Mutex            // guards the next four
-	environment *resource.Environment // the one of packers[0]
-	before      *pack.Packer          // the packer from before the restore; nil: none
-	snapshot    *resource.Environment // the one of before
-	described   []*pack.Packer        // their kinetel.environment was emitted
+	ingesting   sync.Mutex         // guards the next four
+	environment *resource.Resource // the one of packers[0]
+	before      *pack.Packer       // the packer from before the restore; nil: none
+	snapshot    *resource.Resource // the one of before
+	described   []*pack.Packer     // their kinetel.environment was emitted
 
 	mu           sync.Mutex // guards all below
 	began        time.Time
@@ -126,7 +127,7 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 
 // newEnvironment returns the packer of an environment that begins now, and what is
 // known of the environment.
-func (p *pipeline) newEnvironment() (*pack.Packer, *resource.Environment) {
+func (p *pipeline) newEnvironment() (*pack.Packer, *resource.Resource) {
 	id := resource.Identity{
 		Region:          p.cfg.Lambda.Region,
 		AccountID:       p.function.AccountID,
@@ -135,15 +136,15 @@ func (p *pipeline) newEnvironment() (*pack.Packer, *resource.Environment) {
 		EnvironmentID:   newEnvironmentID(),
 		Attributes:      p.cfg.Attributes,
 	}
-	environment := resource.New(p.cfg, id, p.function.Handler)
-	origin := &pack.Origin{EnvironmentID: id.EnvironmentID, Resource: id.JSON()}
-	origin.Describe(environment.Details())
-	origin.Ledger = p.ledger(origin)
+	res := resource.New(p.cfg, id, p.function.Handler)
+	env := &environment.Environment{ID: id.EnvironmentID, Resource: id.JSON()}
+	env.Describe(res.Details())
+	env.Ledger = p.ledger(env)
 	var journal pack.Journal // stays nil: with a nil *spool.Spool in it, it would not be nil
 	if p.cfg.Spool == config.SpoolAlways {
 		journal = p.spool
 	}
-	return p.packer(origin, 1, journal), environment
+	return p.packer(env, 1, journal), res
 }
 
 // spoolDir returns the directory of a function's spool. In Lambda no two functions
@@ -159,17 +160,17 @@ func spoolDir(dir, function string) string {
 }
 
 // ledger returns a new ledger for an environment.
-func (p *pipeline) ledger(origin *pack.Origin) *ledger.Ledger {
+func (p *pipeline) ledger(env *environment.Environment) *ledger.Ledger {
 	if p.cfg.Spool != config.SpoolAlways {
 		return ledger.New(p.account, nil)
 	}
-	return ledger.New(p.account, func(loss ledger.Loss) { p.spool.Lost(origin, loss) })
+	return ledger.New(p.account, func(loss ledger.Loss) { p.spool.Lost(env, loss) })
 }
 
 // packer returns a new packer for an environment. next is its first sequence number.
-func (p *pipeline) packer(origin *pack.Origin, next uint64, journal pack.Journal) *pack.Packer {
+func (p *pipeline) packer(env *environment.Environment, next uint64, journal pack.Journal) *pack.Packer {
 	return pack.New(pack.Options{
-		Origin:       origin,
+		Environment:  env,
 		FunctionName: p.function.Name,
 		Format:       p.cfg.Format,
 		Compression:  p.cfg.Compression,
@@ -250,9 +251,9 @@ func (p *pipeline) stop() {
 // resume queues the telemetry of earlier processes, the oldest first.
 func (p *pipeline) resume(recovered []spool.Recovered) {
 	for _, l := range slices.Backward(recovered) { // Restore puts each in front of the one before
-		l.Origin.Ledger = p.ledger(l.Origin)
+		l.Environment.Ledger = p.ledger(l.Environment)
 		events := events(l)
-		p.log.Info("an earlier process left telemetry, which goes first", "environment", l.Origin.EnvironmentID,
+		p.log.Info("an earlier process left telemetry, which goes first", "environment", l.Environment.ID,
 			"records", len(l.Records), "events", events)
 		p.mu.Lock()
 		p.recovered += events // before Restore: no report may count as shipped what it does not count as recovered
@@ -262,12 +263,12 @@ func (p *pipeline) resume(recovered []spool.Recovered) {
 	for _, l := range recovered {
 		for _, loss := range l.Losses {
 			if loss.Reason == ledger.SpoolCorrupt {
-				l.Origin.Ledger.Lost(loss)
+				l.Environment.Ledger.Lost(loss)
 			} else {
-				l.Origin.Ledger.Restore([]ledger.Loss{loss})
+				l.Environment.Ledger.Restore([]ledger.Loss{loss})
 			}
 		}
-		packer := p.packer(l.Origin, l.Next, nil)
+		packer := p.packer(l.Environment, l.Next, nil)
 		p.mu.Lock()
 		p.packers = append(p.packers, packer)
 		p.mu.Unlock()
@@ -280,9 +281,9 @@ func (p *pipeline) resume(recovered []spool.Recovered) {
 		packer.Seal()
 		// Everything is in records now, the fragment too.
 		if last := packer.Last(); len(l.Fragment) > 0 {
-			p.spool.Journal(l.Origin, last+1, last, nil, nil)
+			p.spool.Journal(l.Environment, last+1, last, nil, nil)
 		}
-		p.spool.ForgetJournal(l.Origin)
+		p.spool.ForgetJournal(l.Environment)
 	}
 	if len(recovered) > 0 {
 		p.shipper.Wake()
@@ -461,7 +462,7 @@ func (p *pipeline) addEnded() {
 func (p *pipeline) closeSpool() {
 	if refs := p.queue.Stored(); len(refs) > 0 {
 		for _, packer := range p.all() {
-			p.spool.WriteManifest(packer.Origin(), packer.Last(), refs)
+			p.spool.WriteManifest(packer.Environment(), packer.Last(), refs)
 		}
 	}
 	p.spool.Close()

@@ -296,11 +296,11 @@ func (p *process) ended() end {
 	p.mu.Unlock()
 	for _, packer := range p.all() {
 		r := packer.Received()
-		e.given[packer.Origin().EnvironmentID] += uint64(r.Events + r.Own + r.Parts)
+		e.given[packer.Environment().ID] += uint64(r.Events + r.Own + r.Parts)
 		packer.Seal()
 	}
 	for _, r := range p.finalBatch {
-		id := r.Origin.EnvironmentID
+		id := r.Environment.ID
 		e.unreported[id] = append(e.unreported[id], r.Losses...)
 	}
 	return e
@@ -350,7 +350,7 @@ func (w *world) begin() {
 
 // note records that an event was added to the process's own environment.
 func (w *world) note(id string) {
-	environment := w.process.own().Origin().EnvironmentID
+	environment := w.process.own().Environment().ID
 	if w.added[environment] == nil {
 		w.added[environment] = map[string]bool{}
 	}
@@ -397,7 +397,7 @@ func (p *process) finishFragment() {
 // restore restores the process from a snapshot, by the event that Lambda sends.
 func (w *world) restore() {
 	p := w.process
-	before := p.own().Origin().EnvironmentID
+	before := p.own().Environment().ID
 	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(event.TypePlatformRestoreStart), Record: []byte(`{}`)})
 	p.intake.Commit([]byte(p.fragment))
 	if p.fragment != "" { // the fragment gets its number when it is an event
@@ -906,7 +906,7 @@ func TestWhatCannotBeSentIsOnDiskForTheNextProcess(t *testing.T) {
 				time.Sleep(time.Second)
 				environments := w.stream.environments()
 				// Recovered events are sent under the earlier environment's id.
-				if n := environments[w.process.own().Origin().EnvironmentID]; len(environments) != 1 || n > 0 {
+				if n := environments[w.process.own().Environment().ID]; len(environments) != 1 || n > 0 {
 					t.Errorf("events by environment: %v", environments)
 				}
 				for _, r := range w.stream.reports(t) {

@@ -23,7 +23,7 @@ import (
 )
 
 // id returns the id of the environment whose events the process numbers.
-func (p *process) id() string { return p.own().Origin().EnvironmentID }
+func (p *process) id() string { return p.own().Environment().ID }
 
 func snapStart(cfg *config.Config) { cfg.Lambda.Initialization = config.SnapStart }
 

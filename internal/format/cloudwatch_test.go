@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
 	"kinetel/internal/jsontext/jsontexttest"
@@ -25,7 +26,7 @@ const cloudWatchEnvironment = "4f1e0c9ad3b24e58a7f60b1c2d3e4f50"
 func cloudWatchSource() *format.Source {
 	return &format.Source{
 		EnvironmentID: cloudWatchEnvironment, Resource: []byte(otlpResource),
-		Details: format.Details{
+		Details: environment.Details{
 			AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/21/orders[$LATEST]0f1e2d3c4b5a69788796a5b4c3d2e1f0",
 			Attributes: []byte(`{"cloud.platform":"aws_lambda"}`),
 		},
@@ -124,13 +125,13 @@ func oneEvent(t interface {
 func TestCloudWatchSaysWhereItIsFrom(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		details format.Details
+		details environment.Details
 		want    logEvents
 	}{
-		{"nothing is known", format.Details{}, logEvents{LogStream: cloudWatchEnvironment}},
-		{"only the group", format.Details{LogGroup: "/aws/lambda/orders"}, logEvents{LogGroup: "/aws/lambda/orders", LogStream: cloudWatchEnvironment}},
-		{"quotes", format.Details{AccountID: `1"2`, LogGroup: `a"b\c`, LogStream: "d\ne"}, logEvents{Owner: `1"2`, LogGroup: `a"b\c`, LogStream: "d\ne"}},
-		{"broken text", format.Details{AccountID: "\xff1", LogGroup: "a\xff\xfe", LogStream: "\xc3"}, logEvents{Owner: "\ufffd1", LogGroup: "a\ufffd\ufffd", LogStream: "\ufffd"}},
+		{"nothing is known", environment.Details{}, logEvents{LogStream: cloudWatchEnvironment}},
+		{"only the group", environment.Details{LogGroup: "/aws/lambda/orders"}, logEvents{LogGroup: "/aws/lambda/orders", LogStream: cloudWatchEnvironment}},
+		{"quotes", environment.Details{AccountID: `1"2`, LogGroup: `a"b\c`, LogStream: "d\ne"}, logEvents{Owner: `1"2`, LogGroup: `a"b\c`, LogStream: "d\ne"}},
+		{"broken text", environment.Details{AccountID: "\xff1", LogGroup: "a\xff\xfe", LogStream: "\xc3"}, logEvents{Owner: "\ufffd1", LogGroup: "a\ufffd\ufffd", LogStream: "\ufffd"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.MessageType, tt.want.SubscriptionFilters, tt.want.LogEvents = "DATA_MESSAGE", []string{"kinetel"}, []logEvent{}

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"pgregory.net/rapid"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
 	"kinetel/internal/jsontext"
@@ -30,7 +31,7 @@ const otlpResource = `{"cloud.provider":"aws","faas.name":"orders","faas.instanc
 func otlpSource() *format.Source {
 	return &format.Source{
 		EnvironmentID: "e1", Resource: []byte(otlpResource),
-		Details: format.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)},
+		Details: environment.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)},
 	}
 }
 
@@ -294,7 +295,7 @@ func TestOpenTelemetryReadsWhereItIsFrom(t *testing.T) {
 		{"a number that is none", `{"a":"b"}`, `{"c":1e999,"d":1}`, []any{"a", "b", "d", int64(1)}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			src := &format.Source{Resource: []byte(tt.resource), Details: format.Details{Attributes: []byte(tt.details)}}
+			src := &format.Source{Resource: []byte(tt.resource), Details: environment.Details{Attributes: []byte(tt.details)}}
 			logs, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(format.AppendOTLPLogs(nil, src, []format.Line{l}))
 			if err != nil {
 				t.Fatal(err)

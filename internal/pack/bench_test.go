@@ -18,10 +18,10 @@ func BenchmarkAdd(b *testing.B) {
 	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
 		b.Run(string(compression), func(b *testing.B) {
 			var packed, lines int64
-			origin := originOf(identity())
-			origin.Ledger = ledger.New(&ledger.Account{}, nil)
+			env := originOf(identity())
+			env.Ledger = ledger.New(&ledger.Account{}, nil)
 			p := pack.New(pack.Options{
-				Origin:       origin,
+				Environment:  env,
 				Compression:  compression,
 				PartitionKey: config.PartitionByEnvironment,
 				Push:         func(r *pack.Record) { packed += int64(r.Size()); lines += r.Lines },

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"unicode/utf8"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/format"
 )
 
@@ -35,10 +36,10 @@ func (Checker) Record(r *Record) bool {
 
 // Line reports whether text is the line of the environment's event with the number
 // seq.
-func (Checker) Line(o *Origin, seq uint64, text []byte) bool {
+func (Checker) Line(o *environment.Environment, seq uint64, text []byte) bool {
 	l, ok := format.ReadLine(text)
 	return ok && l.Seq == seq && bytes.HasSuffix(text, []byte("}\n")) && isObject(text) &&
-		bytes.Contains(l.Resource, []byte(`"faas.instance":"`+o.EnvironmentID+`"`))
+		bytes.Contains(l.Resource, []byte(`"faas.instance":"`+o.ID+`"`))
 }
 
 // isObject reports whether text is a JSON object.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
 	"kinetel/internal/ledger"
@@ -15,8 +16,8 @@ func TestWhatAPackerMakesPassesTheCheck(t *testing.T) {
 	for _, f := range []config.Format{config.FormatNDJSON, config.FormatJSON, config.FormatOTLP, config.FormatCloudWatch, config.FormatKPL} {
 		for _, c := range []config.Compression{config.CompressionNone, config.CompressionGzip, config.CompressionZstd} {
 			records := 0
-			origin := &pack.Origin{EnvironmentID: "e1", Resource: []byte(`{"faas.instance":"e1"}`), Ledger: ledger.New(&ledger.Account{}, nil)}
-			p := pack.New(pack.Options{Origin: origin, Format: f, Compression: c, PartitionKey: config.PartitionByEnvironment, Push: func(r *pack.Record) {
+			env := &environment.Environment{ID: "e1", Resource: []byte(`{"faas.instance":"e1"}`), Ledger: ledger.New(&ledger.Account{}, nil)}
+			p := pack.New(pack.Options{Environment: env, Format: f, Compression: c, PartitionKey: config.PartitionByEnvironment, Push: func(r *pack.Record) {
 				records++
 				if !(pack.Checker{}).Record(r) {
 					t.Errorf("%s, %s: %q", f, c, r.Data)
@@ -25,8 +26,8 @@ func TestWhatAPackerMakesPassesTheCheck(t *testing.T) {
 			for i := range uint64(3) {
 				ev := &event.Event{Type: []byte("function"), Record: fmt.Appendf(nil, `"line %d"`, i)}
 				p.Add(ev)
-				line := format.AppendLine(nil, i+1, ev, format.Part{}, origin.Resource)
-				if !(pack.Checker{}).Line(origin, i+1, line) || (pack.Checker{}).Line(origin, i+2, line) {
+				line := format.AppendLine(nil, i+1, ev, format.Part{}, env.Resource)
+				if !(pack.Checker{}).Line(env, i+1, line) || (pack.Checker{}).Line(env, i+2, line) {
 					t.Errorf("%q", line)
 				}
 			}
@@ -53,7 +54,7 @@ func TestWhatIsNoRecordDoesNotPassTheCheck(t *testing.T) {
 
 func TestWhatIsNoLineDoesNotPassTheCheck(t *testing.T) {
 	const good = `{"schema":"kinetel/1","seq":7,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"x","resource":{"faas.instance":"e1"}}` + "\n"
-	o := &pack.Origin{EnvironmentID: "e1"}
+	o := &environment.Environment{ID: "e1"}
 	if !(pack.Checker{}).Line(o, 7, []byte(good)) {
 		t.Error("the good one does not pass")
 	}

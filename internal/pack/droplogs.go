@@ -36,7 +36,7 @@ func (d *LogDropper) DropLogs(r *Record, reason ledger.Reason) *Record {
 		return nil
 	}
 	for _, loss := range losses {
-		r.Origin.Ledger.Lost(loss)
+		r.Environment.Ledger.Lost(loss)
 	}
 	return rest
 }
@@ -50,7 +50,7 @@ func (d *LogDropper) dropLogs(r *Record, reason ledger.Reason) (*Record, []ledge
 	if err != nil {
 		return nil, nil, err
 	}
-	rest := &Record{PartitionKey: r.PartitionKey, Origin: r.Origin, Losses: r.Losses}
+	rest := &Record{PartitionKey: r.PartitionKey, Environment: r.Environment, Losses: r.Losses}
 	var losses []ledger.Loss
 	events, mismatch := 0, bytes.HasPrefix(payload, []byte(`{"schema"`)) && int64(len(payload)) != r.Lines
 	kept, err := format.Filter(payload, func(seq uint64, droppable bool, size int) bool {

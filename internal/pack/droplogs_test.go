@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
@@ -18,14 +19,14 @@ import (
 )
 
 // losing is an origin whose ledger records the losses before it joins adjacent ranges.
-func losing() (origin *pack.Origin, account *ledger.Account, lost *[]ledger.Loss) {
+func losing() (env *environment.Environment, account *ledger.Account, lost *[]ledger.Loss) {
 	account, lost = &ledger.Account{}, new([]ledger.Loss)
-	origin = originOf(identity())
-	origin.Ledger = ledger.New(account, func(loss ledger.Loss) {
+	env = originOf(identity())
+	env.Ledger = ledger.New(account, func(loss ledger.Loss) {
 		loss.Number = 0 // only the ledger uses it
 		*lost = append(*lost, loss)
 	})
-	return origin, account, lost
+	return env, account, lost
 }
 
 // recordOf returns a record of lines, as a Packer makes it.
@@ -82,9 +83,9 @@ func TestStripKeepsWhatIsNotOrdinary(t *testing.T) {
 			for text := range bytes.Lines(lines) {
 				each = append(each, string(text))
 			}
-			origin, account, lost := losing()
+			env, account, lost := losing()
 			r := recordOf(t, compression, lines)
-			r.Origin = origin
+			r.Environment = env
 			r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Reason: ledger.Rejected}}
 			before := bytes.Clone(r.Data)
 
@@ -99,10 +100,10 @@ func TestStripKeepsWhatIsNotOrdinary(t *testing.T) {
 				return n
 			}
 			want := &pack.Record{
-				Data: got.Data, PartitionKey: "key", Origin: origin,
+				Data: got.Data, PartitionKey: "key", Environment: env,
 				First: 3, Last: 7, Events: 3, Droppable: 0, Lines: size(3, 6, 7), Losses: r.Losses,
 			}
-			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b *pack.Origin) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b *environment.Environment) bool { return a == b })); diff != "" {
 				t.Errorf("the rest (-want +got):\n%s", diff)
 			}
 			if string(inflate(t, got.Data)) != each[2]+each[5]+each[6] {
@@ -128,9 +129,9 @@ func TestStripKeepsWhatIsNotOrdinary(t *testing.T) {
 
 func TestStripOfOrdinaryEventsLeavesNothing(t *testing.T) {
 	for _, compression := range compressions() {
-		origin, account, lost := losing()
+		env, account, lost := losing()
 		r := recordOf(t, compression, linesOfTypes(t, "function", "extension", "kinetel.unparsed"))
-		r.Origin = origin
+		r.Environment = env
 		if got := pack.NewLogDropper(compression).DropLogs(r, ledger.BufferFull); got != nil {
 			t.Errorf("%d events are left", got.Events)
 		}
@@ -143,9 +144,9 @@ func TestStripOfOrdinaryEventsLeavesNothing(t *testing.T) {
 // Nothing remains either if a record has only droppable events, and its field
 // Droppable says otherwise.
 func TestStripOfARecordThatCountsTooFewOrdinaryEvents(t *testing.T) {
-	origin, account, lost := losing()
+	env, account, lost := losing()
 	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "function"))
-	r.Origin, r.Droppable = origin, 1
+	r.Environment, r.Droppable = env, 1
 	if got := pack.NewLogDropper(config.CompressionGzip).DropLogs(r, ledger.BufferFull); got != nil {
 		t.Errorf("%d events are left", got.Events)
 	}
@@ -156,16 +157,16 @@ func TestStripOfARecordThatCountsTooFewOrdinaryEvents(t *testing.T) {
 
 func TestStripOfNothingOrdinaryChangesNothing(t *testing.T) {
 	for _, compression := range compressions() {
-		origin, account, _ := losing()
+		env, account, _ := losing()
 		r := recordOf(t, compression, linesOfTypes(t, "platform.start", "kinetel.loss", "platform.report"))
-		r.Origin, r.Throttled = origin, 3
+		r.Environment, r.Throttled = env, 3
 		before := *r
 		before.Data = bytes.Clone(r.Data)
 		got := pack.NewLogDropper(compression).DropLogs(r, ledger.BufferFull)
 		if got == nil || account.Total() != 0 {
 			t.Fatalf("%s: %s is left, %d events lost", compression, describe(got), account.Total())
 		}
-		if diff := cmp.Diff(&before, got, cmp.Comparer(func(a, b *pack.Origin) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(&before, got, cmp.Comparer(func(a, b *environment.Environment) bool { return a == b })); diff != "" {
 			t.Errorf("%s: the rest (-want +got):\n%s", compression, diff)
 		}
 	}
@@ -195,9 +196,9 @@ func TestStripKeepsALongPlatformEventWhole(t *testing.T) {
 
 // A LogDropper cannot read zstd.
 func TestStripGivesUpARecordOfZstd(t *testing.T) {
-	origin, account, lost := losing()
+	env, account, lost := losing()
 	r := recordOf(t, config.CompressionZstd, linesOfTypes(t, "function", "platform.start", "function", "kinetel.loss"))
-	r.Origin = origin
+	r.Environment = env
 	r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Bytes: 7, Reason: ledger.Rejected}}
 	if got := pack.NewLogDropper(config.CompressionZstd).DropLogs(r, ledger.SpoolFull); got != nil {
 		t.Errorf("%d events are left", got.Events)
@@ -232,9 +233,9 @@ func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 	} {
 		for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd} {
 			t.Run(tt.name+", "+string(compression), func(t *testing.T) {
-				origin, account, lost := losing()
+				env, account, lost := losing()
 				r := mixed(t, compression)
-				r.Origin = origin
+				r.Environment = env
 				r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Bytes: 7, Reason: ledger.Rejected}}
 				tt.spoil(r)
 				if got := pack.NewLogDropper(compression).DropLogs(r, ledger.SpoolFull); got != nil {
@@ -249,9 +250,9 @@ func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 	}
 	t.Run("lines of something else", func(t *testing.T) {
 		for _, data := range []string{"no line", "{}\n{}\n{}\n{}\n", `{"schema":"kinetel/2","seq":1,"type":"function"}` + "\n", "\n\n\n\n"} {
-			origin, account, _ := losing()
+			env, account, _ := losing()
 			r := mixed(t, config.CompressionNone)
-			r.Origin, r.Data = origin, []byte(data)
+			r.Environment, r.Data = env, []byte(data)
 			if got := pack.NewLogDropper(config.CompressionNone).DropLogs(r, ledger.SpoolFull); got != nil || account.Total() != 4 {
 				t.Errorf("%q: %s is left, %d events lost", data, describe(got), account.Total())
 			}
@@ -261,9 +262,9 @@ func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 
 // A record is read from a folder that others can write to.
 func TestStripGivesUpARecordOfANegativeSize(t *testing.T) {
-	origin, account, _ := losing()
+	env, account, _ := losing()
 	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "platform.start"))
-	r.Origin, r.Lines = origin, -1
+	r.Environment, r.Lines = env, -1
 	defer func() {
 		if p := recover(); p != nil {
 			t.Errorf("panic: %v", p)
@@ -305,8 +306,8 @@ func TestStripOfABombTakesBoundedMemory(t *testing.T) {
 		{"no compression", func(*testing.T) []byte { return make([]byte, 2*pack.MaxRecord) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			origin, account, _ := losing()
-			r := &pack.Record{Data: tt.data(t), Origin: origin, First: 1, Last: 2, Events: 2, Droppable: 1, Lines: 1 << 40}
+			env, account, _ := losing()
+			r := &pack.Record{Data: tt.data(t), Environment: env, First: 1, Last: 2, Events: 2, Droppable: 1, Lines: 1 << 40}
 			var got *pack.Record
 			n := allocated(func() { got = pack.NewLogDropper(config.CompressionGzip).DropLogs(r, ledger.BufferFull) })
 			if got != nil || account.Total() != 2 {
@@ -360,8 +361,8 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 			return
 		}
 		rec := recordOf(t, compression, lines)
-		origin, account, lost := losing()
-		rec.Origin, rec.PartitionKey = origin, rapid.StringN(1, 20, -1).Draw(t, "key")
+		env, account, lost := losing()
+		rec.Environment, rec.PartitionKey = env, rapid.StringN(1, 20, -1).Draw(t, "key")
 		rec.Losses = []ledger.Loss{{First: 1, Last: 1, Count: 1, Reason: ledger.Oversize}}
 
 		dropper := pack.NewLogDropper(rapid.SampledFrom(compressions()).Draw(t, "compression of the rest"))
@@ -400,7 +401,7 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 		}
 		rows := decode(t, rest)
 		if rest.First != rows[0].Seq || rest.Last != rows[len(rows)-1].Seq || rest.Events != len(rows) || rest.Droppable != 0 ||
-			rest.Lines != int64(len(wantKept)) || rest.PartitionKey != rec.PartitionKey || rest.Origin != origin || !slices.Equal(rest.Losses, rec.Losses) {
+			rest.Lines != int64(len(wantKept)) || rest.PartitionKey != rec.PartitionKey || rest.Environment != env || !slices.Equal(rest.Losses, rec.Losses) {
 			t.Fatalf("the rest says of itself: %s", describe(rest))
 		}
 	})
@@ -410,8 +411,8 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 // kept or reported lost.
 func checkDropLogs(t fataler, r *pack.Record) (rest *pack.Record) {
 	t.Helper()
-	origin, account, _ := losing()
-	r.Origin = origin
+	env, account, _ := losing()
+	r.Environment = env
 	dropper := pack.NewLogDropper(config.CompressionGzip)
 	n := allocated(func() { rest = dropper.DropLogs(r, ledger.SpoolCorrupt) })
 	if n > mostToRead+4*uint64(len(r.Data)) {

@@ -21,9 +21,9 @@ type group struct {
 // group of lines.
 func (p *Packer) encode() {
 	src := format.Source{
-		EnvironmentID: p.opt.Origin.EnvironmentID,
-		Resource:      p.opt.Origin.Resource,
-		Details:       p.opt.Origin.Details(),
+		EnvironmentID: p.opt.Environment.ID,
+		Resource:      p.opt.Environment.Resource,
+		Details:       p.opt.Environment.Details(),
 	}
 	losses := p.losses
 	for _, g := range p.groups() {
@@ -99,11 +99,11 @@ func (p *Packer) pushGroup(src *format.Source, g group, losses *[]ledger.Loss) {
 	p.opt.Log.Error("an event is larger than a Kinesis record can be in this format, and was given up",
 		"seq", l.Seq, "bytes", len(l.Text), "encoded_bytes", len(data), "limit_bytes", MaxRecord)
 	p.lost(l.Seq, l.Seq, 1, len(l.Text), ledger.Oversize)
-	p.opt.Origin.Ledger.Requeue(takeLosses(g.lines, losses))
+	p.opt.Environment.Ledger.Requeue(takeLosses(g.lines, losses))
 }
 
 func (p *Packer) lost(first, last uint64, count, bytes int, reason ledger.Reason) {
-	p.opt.Origin.Ledger.Lost(ledger.Loss{First: first, Last: last, Count: count, Bytes: int64(bytes), Reason: reason})
+	p.opt.Environment.Ledger.Lost(ledger.Loss{First: first, Last: last, Count: count, Bytes: int64(bytes), Reason: reason})
 }
 
 // takeLosses removes the losses that these lines report from losses, which are in
@@ -183,7 +183,7 @@ func (p *Packer) key(l *format.Line) string {
 		}
 	case config.PartitionByEnvironment:
 	}
-	return p.opt.Origin.EnvironmentID
+	return p.opt.Environment.ID
 }
 
 // maxKey is the largest size of a partition key that every request accepts (Kinesis

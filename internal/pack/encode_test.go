@@ -142,8 +142,8 @@ func TestStripReadsEveryFormat(t *testing.T) {
 			r.Seal()
 			kept, lost := "", ""
 			for _, rec := range r.records {
-				origin, _, losses := losing()
-				rec.Origin = origin
+				env, _, losses := losing()
+				rec.Environment = env
 				if rest := pack.NewLogDropper(config.CompressionGzip).DropLogs(rec, ledger.BufferFull); rest != nil {
 					events, err := record.Decode(rest.Data)
 					if err != nil || len(events) != rest.Events || rest.Droppable != 0 || rest.PartitionKey != rec.PartitionKey {

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/pack"
@@ -32,7 +33,7 @@ type journal struct {
 	lost    bool        // its file was deleted
 	leaky   bool        // ForgetJournal also deletes the fragment
 	changed func()      // what is on disk has changed; may be nil
-	origin  *pack.Origin
+	env     *environment.Environment
 
 	mu       sync.Mutex
 	frames   []frame
@@ -43,11 +44,11 @@ type journal struct {
 	fragment []byte
 }
 
-func (j *journal) Journal(o *pack.Origin, first, last uint64, lines, fragment []byte) bool {
+func (j *journal) Journal(o *environment.Environment, first, last uint64, lines, fragment []byte) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.origin != nil && o != j.origin {
-		j.t.Fatalf("lines %d to %d are of another origin: %v", first, last, o)
+	if j.env != nil && o != j.env {
+		j.t.Fatalf("lines %d to %d are of another env: %v", first, last, o)
 	}
 	if len(j.numbers) > 0 && first != j.last+1 {
 		j.t.Fatalf("lines %d to %d follow line %d", first, last, j.last)
@@ -82,17 +83,17 @@ func (j *journal) Journal(o *pack.Origin, first, last uint64, lines, fragment []
 	return true
 }
 
-func (j *journal) JournalLost(*pack.Origin) bool {
+func (j *journal) JournalLost(*environment.Environment) bool {
 	lost := j.lost
 	j.lost = false
 	return lost
 }
 
-func (j *journal) ForgetJournal(o *pack.Origin) {
+func (j *journal) ForgetJournal(o *environment.Environment) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.origin != nil && o != j.origin {
-		j.t.Fatalf("the lines of another origin are forgotten: %v", o)
+	if j.env != nil && o != j.env {
+		j.t.Fatalf("the lines of another env are forgotten: %v", o)
 	}
 	clear(j.numbers)
 	if j.leaky {
@@ -108,7 +109,7 @@ func (j *journal) ForgetJournal(o *pack.Origin) {
 func keeping(t fataler, change ...func(*setup)) (*rig, *journal) {
 	j := &journal{t: t, numbers: map[uint64][]byte{}}
 	r := newRig(append([]func(*setup){plain, func(set *setup) { set.Journal = j }}, change...)...)
-	j.origin = r.origin
+	j.env = r.env
 	return r, j
 }
 
@@ -366,7 +367,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 				kill()
 			}
 		})
-		j.origin = r.origin
+		j.env = r.env
 
 		var fragment []byte // as it was committed last
 		committed := true   // and not refused since
@@ -462,8 +463,8 @@ func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
 			r.Seal()
 			for _, rec := range r.records {
 				checkLegal(t, rec)
-				if rec.Origin != r.origin {
-					t.Errorf("a record of another origin: %v", rec.Origin)
+				if rec.Environment != r.env {
+					t.Errorf("a record of another env: %v", rec.Environment)
 				}
 			}
 			wantKeys(t, r, slices.Repeat([]string{"0123456789abcdef"}, tt.records+2)...)

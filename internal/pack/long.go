@@ -46,7 +46,7 @@ func (p *Packer) replacedTooLong(record []byte) int {
 func (p *Packer) addParts(ev *event.Event, line, size int) {
 	first := *ev
 	first.Record = nil
-	envelope := len(format.AppendLine(nil, p.seq+1, &first, format.Part{Part: 1, Parts: 1}, p.opt.Origin.Resource)) + 96
+	envelope := len(format.AppendLine(nil, p.seq+1, &first, format.Part{Part: 1, Parts: 1}, p.opt.Environment.Resource)) + 96
 	if envelope > maxEnvelope {
 		p.seq++
 		p.opt.Log.Error("an event is larger than a Kinesis record can be, and not for its body, so that it cannot go in parts; it was given up",
@@ -75,7 +75,7 @@ func (p *Packer) sizeOfOne() int {
 	if !ok {
 		return len(p.lines) // more than the limit
 	}
-	src := format.Source{EnvironmentID: p.opt.Origin.EnvironmentID, Resource: p.opt.Origin.Resource, Details: p.opt.Origin.Details()}
+	src := format.Source{EnvironmentID: p.opt.Environment.ID, Resource: p.opt.Environment.Resource, Details: p.opt.Environment.Details()}
 	key := p.key(&l)
 	return len(p.data(&src, group{key: key, spans: string(l.Type) == event.TypeSpan && p.opt.Format == config.FormatOTLP, lines: []format.Line{l}})) + len(key)
 }

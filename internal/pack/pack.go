@@ -7,10 +7,10 @@ import (
 	"bytes"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
 	"kinetel/internal/ledger"
@@ -25,32 +25,11 @@ const (
 	MaxRecord = 1 << 20
 )
 
-// Origin is what the records of one execution environment have in common. Recovered
-// records of an earlier process have the Origin of that process's environment.
-type Origin struct {
-	EnvironmentID string
-	Resource      []byte // of the environment's lines, as JSON
-	Ledger        *ledger.Ledger
-
-	details atomic.Pointer[format.Details]
-}
-
-// Describe sets details of the environment that its lines do not have.
-func (o *Origin) Describe(d format.Details) { o.details.Store(&d) }
-
-// Details returns the details of the last call of Describe.
-func (o *Origin) Details() format.Details {
-	if d := o.details.Load(); d != nil {
-		return *d
-	}
-	return format.Details{}
-}
-
 // Record is a Kinesis record, ready to be sent.
 type Record struct {
 	Data         []byte
 	PartitionKey string
-	Origin       *Origin
+	Environment  *environment.Environment
 	// First and Last are the first and the last sequence number of its events.
 	// Numbers between them can be missing: those of events that were dropped so that
 	// the others could stay.
@@ -64,8 +43,8 @@ type Record struct {
 
 // Drop reports the record lost.
 func (r *Record) Drop(reason ledger.Reason) {
-	r.Origin.Ledger.Lost(r.Loss(reason))
-	r.Origin.Ledger.Requeue(r.Losses)
+	r.Environment.Ledger.Lost(r.Loss(reason))
+	r.Environment.Ledger.Requeue(r.Losses)
 }
 
 // Bound reports whether the record's data depends on its partition key, which must
@@ -86,17 +65,17 @@ type Journal interface {
 	// Journal appends the lines of the events first to last, which follow those of
 	// earlier calls. fragment is text that is not an event yet; it replaces that of
 	// an earlier call. Journal reports whether both are stored.
-	Journal(o *Origin, first, last uint64, lines, fragment []byte) bool
+	Journal(o *environment.Environment, first, last uint64, lines, fragment []byte) bool
 	// ForgetJournal deletes the lines, because they are in records that were pushed.
-	ForgetJournal(o *Origin)
+	ForgetJournal(o *environment.Environment)
 	// JournalLost reports, once, that another process deleted what was stored since
 	// ForgetJournal.
-	JournalLost(o *Origin) bool
+	JournalLost(o *environment.Environment) bool
 }
 
 // Options configure a Packer.
 type Options struct {
-	Origin       *Origin
+	Environment  *environment.Environment
 	FunctionName string
 	Format       config.Format      // empty: ndjson
 	Compression  config.Compression // one that the format allows
@@ -177,8 +156,8 @@ func (p *Packer) AddOwn(ev *event.Event) {
 	p.add(ev)
 }
 
-// Origin returns the environment whose events the Packer numbers.
-func (p *Packer) Origin() *Origin { return p.opt.Origin }
+// Environment returns the environment whose events the Packer numbers.
+func (p *Packer) Environment() *environment.Environment { return p.opt.Environment }
 
 // Last returns the highest sequence number that was assigned.
 func (p *Packer) Last() uint64 {
@@ -218,7 +197,7 @@ func (p *Packer) append(ev *event.Event, part format.Part, losses []ledger.Loss)
 		p.opened = time.Now()
 	}
 	before := len(p.lines)
-	p.lines = format.AppendLine(p.lines, p.seq+1, ev, part, p.opt.Origin.Resource)
+	p.lines = format.AppendLine(p.lines, p.seq+1, ev, part, p.opt.Environment.Resource)
 	if p.events > 0 && len(p.lines) > p.maxLines() {
 		// The line does not fit: close the record of the others first.
 		line := p.lines[before:]
@@ -273,7 +252,7 @@ func (p *Packer) Age() time.Duration {
 
 // addLosses adds the pending losses in a record of their own. No record is open.
 func (p *Packer) addLosses() {
-	losses := p.opt.Origin.Ledger.TakePending()
+	losses := p.opt.Environment.Ledger.TakePending()
 	if len(losses) == 0 {
 		return
 	}
@@ -309,7 +288,7 @@ func (p *Packer) seal() {
 
 // push passes a record to Options.Push.
 func (p *Packer) push(r *Record) {
-	r.Origin = p.opt.Origin
+	r.Environment = p.opt.Environment
 	p.opt.Push(r)
 }
 
@@ -323,9 +302,9 @@ func (p *Packer) begin() {
 		return
 	}
 	p.journaled, p.journaledLast = 0, p.seq
-	p.opt.Journal.ForgetJournal(p.opt.Origin)
+	p.opt.Journal.ForgetJournal(p.opt.Environment)
 	if len(p.fragment) > 0 {
-		p.stale = !p.opt.Journal.Journal(p.opt.Origin, p.seq+1, p.seq, nil, p.fragment)
+		p.stale = !p.opt.Journal.Journal(p.opt.Environment, p.seq+1, p.seq, nil, p.fragment)
 	}
 }
 
@@ -340,7 +319,7 @@ func (p *Packer) Commit(fragment []byte) {
 	defer p.mu.Unlock()
 	p.stale = p.stale || !bytes.Equal(fragment, p.fragment)
 	p.fragment = fragment
-	if p.opt.Journal.JournalLost(p.opt.Origin) {
+	if p.opt.Journal.JournalLost(p.opt.Environment) {
 		p.journaled, p.stale = 0, true
 	}
 	if p.journaled == len(p.lines) && !p.stale {
@@ -351,7 +330,7 @@ func (p *Packer) Commit(fragment []byte) {
 	if p.journaled > 0 {
 		first = p.journaledLast + 1
 	}
-	if p.opt.Journal.Journal(p.opt.Origin, first, p.seq, p.lines[p.journaled:], fragment) {
+	if p.opt.Journal.Journal(p.opt.Environment, first, p.seq, p.lines[p.journaled:], fragment) {
 		p.journaled, p.journaledLast, p.stale = len(p.lines), p.seq, false
 	}
 }

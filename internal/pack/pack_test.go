@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
@@ -29,8 +30,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var received = time.Date(2026, 11, 22, 20, 15, 0, 123e6, time.UTC)
 
 // originOf is the origin of an environment's records.
-func originOf(id resource.Identity) *pack.Origin {
-	return &pack.Origin{EnvironmentID: id.EnvironmentID, Resource: id.JSON()}
+func originOf(id resource.Identity) *environment.Environment {
+	return &environment.Environment{ID: id.EnvironmentID, Resource: id.JSON()}
 }
 
 func identity() resource.Identity {
@@ -46,7 +47,7 @@ func identity() resource.Identity {
 // rig is a Packer and the records that it pushed.
 type rig struct {
 	*pack.Packer
-	origin  *pack.Origin
+	env     *environment.Environment
 	ledger  *ledger.Ledger
 	account *ledger.Account
 	next    uint64         // as set
@@ -56,7 +57,7 @@ type rig struct {
 	lose func(*pack.Record) bool
 }
 
-// setup is what a rig is made of; its Origin is that of id.
+// setup is what a rig is made of; its Environment is that of id.
 type setup struct {
 	pack.Options
 	id resource.Identity
@@ -85,9 +86,9 @@ func newRig(change ...func(*setup)) *rig {
 		one(&set)
 	}
 	set.FunctionName = set.id.FunctionName
-	set.Origin = originOf(set.id)
-	set.Origin.Ledger = r.ledger
-	r.origin, r.next = set.Origin, set.Next
+	set.Environment = originOf(set.id)
+	set.Environment.Ledger = r.ledger
+	r.env, r.next = set.Environment, set.Next
 	r.Packer = pack.New(set.Options)
 	return r
 }
@@ -219,8 +220,8 @@ func TestARecordDescribesItself(t *testing.T) {
 	r.Add(line("three"))
 	r.Seal()
 	rec := r.records[1]
-	if rec.Origin != r.origin || rec.Droppable != 2 || rec.Throttled != 0 || len(rec.Losses) != 0 {
-		t.Errorf("the second record is of %+v, has %d ordinary events and tells of %v", rec.Origin, rec.Droppable, rec.Losses)
+	if rec.Environment != r.env || rec.Droppable != 2 || rec.Throttled != 0 || len(rec.Losses) != 0 {
+		t.Errorf("the second record is of %+v, has %d ordinary events and tells of %v", rec.Environment, rec.Droppable, rec.Losses)
 	}
 	if rec.First != 2 || rec.Last != 3 || rec.Events != 2 || rec.Lines != int64(len(rec.Data)) || rec.Size() != len(rec.Data)+len(rec.PartitionKey) {
 		t.Errorf("the second record is %d to %d, %d events, %d bytes of lines, size %d", rec.First, rec.Last, rec.Events, rec.Lines, rec.Size())
@@ -297,8 +298,8 @@ func TestLastIsTheHighestNumberThatWasGiven(t *testing.T) {
 	want("after a loss is told", 102)
 	r.Add(line(string(text(3<<20, true, 1))))
 	want("after an event in parts", 102+uint64(r.Received().Parts)+1)
-	if r.Origin() != r.origin {
-		t.Errorf("Origin is %v", r.Origin())
+	if r.Environment() != r.env {
+		t.Errorf("Origin is %v", r.Environment())
 	}
 }
 

@@ -143,8 +143,8 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 		var rows []row
 		for _, rec := range r.pushed {
 			checkLegal(t, rec)
-			if rec.Origin != r.origin {
-				t.Fatalf("a record of another origin: %+v", rec.Origin)
+			if rec.Environment != r.env {
+				t.Fatalf("a record of another env: %+v", rec.Environment)
 			}
 			rows = append(rows, decode(t, rec)...)
 		}

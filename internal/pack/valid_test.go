@@ -125,13 +125,13 @@ func TestABodyThatIsNotUTF8TakesBoundedMemory(t *testing.T) {
 	ev.Record = append(append([]byte{'"'}, bytes.Repeat([]byte{0xff}, 16<<20)...), '"')
 	most := uint64(0)
 	var before, now runtime.MemStats
-	origin := originOf(identity())
+	env := originOf(identity())
 	r := newRig(plain)
-	origin.Ledger = r.ledger
+	env.Ledger = r.ledger
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	p := pack.New(pack.Options{
-		Origin: origin, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
+		Environment: env, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
 		Push: func(rec *pack.Record) {
 			if rec.Size() > pack.MaxRecord {
 				t.Errorf("a record of %d bytes", rec.Size())

@@ -124,7 +124,7 @@ func (m *model) checkPriority(loss ledger.Loss) {
 // record draws a record.
 func (m *model) record(t *rapid.T) *pack.Record {
 	kinds := []byte(rapid.StringMatching(`o{1,3}|p{1,3}|[op]{1,6}`).Draw(t, "kinds"))
-	r := recordOf(m.rig.origin, m.next, string(kinds), rapid.IntRange(0, 100).Draw(t, "padding"))
+	r := recordOf(m.rig.env, m.next, string(kinds), rapid.IntRange(0, 100).Draw(t, "padding"))
 	p := &pushed{order: m.orders, first: m.next, memory: memory(r), droppable: map[uint64]bool{}}
 	m.orders++
 	for i, kind := range kinds {

@@ -82,7 +82,7 @@ func TestPlatformEventsDoNotGoWhileLinesAreOnTheirWay(t *testing.T) {
 		r.push(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 		r.Batch(500, 1<<20)
 		for seq := range uint64(3) {
-			r.Push(recordOf(r.origin, 11+seq, "p", 0))
+			r.Push(recordOf(r.env, 11+seq, "p", 0))
 		}
 		if len(r.lost) > 0 {
 			t.Fatalf("given up while the answer was awaited: %v", r.dropped())
@@ -109,7 +109,7 @@ func TestPlatformEventsDoNotGoWhileLinesAreOnTheirWay(t *testing.T) {
 		r.push(1, 2)
 		r.Batch(500, 1<<20)
 		for seq := uint64(3); len(r.lost) == 0; seq++ {
-			r.Push(recordOf(r.origin, seq, "p", 10_000))
+			r.Push(recordOf(r.env, seq, "p", 10_000))
 			if most := room(2) + queue.Credit + 11_000 + queue.Overhead; r.Waiting().Bytes > most {
 				t.Fatalf("%d bytes wait, at most %d may", r.Waiting().Bytes, most)
 			}
@@ -254,7 +254,7 @@ func TestQueueIsSafeForConcurrentUse(t *testing.T) {
 	}
 	account := &ledger.Account{}
 	q := newRig(queue.Options{Max: room(50), Store: &store{max: room(50), segment: 1000}})
-	q.origin.Ledger = ledger.New(account, func(loss ledger.Loss) { note(loss.First) })
+	q.env.Ledger = ledger.New(account, func(loss ledger.Loss) { note(loss.First) })
 	var pushing, waiting sync.WaitGroup
 	for p := range uint64(pushers) {
 		pushing.Go(func() {

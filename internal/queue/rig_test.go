@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
@@ -33,8 +34,8 @@ func lineOf(seq uint64, droppable bool, padding int) string {
 
 // recordOf is a record of lines whose numbers begin with first: one for each
 // letter of kinds: o is a droppable event, p is a platform event.
-func recordOf(o *pack.Origin, first uint64, kinds string, padding int) *pack.Record {
-	r := &pack.Record{PartitionKey: key, Origin: o, First: first, Last: first + uint64(len(kinds)) - 1, Events: len(kinds)}
+func recordOf(o *environment.Environment, first uint64, kinds string, padding int) *pack.Record {
+	r := &pack.Record{PartitionKey: key, Environment: o, First: first, Last: first + uint64(len(kinds)) - 1, Events: len(kinds)}
 	for i, kind := range kinds {
 		r.Data = append(r.Data, lineOf(first+uint64(i), kind == 'o', padding)...)
 		if kind == 'o' {
@@ -48,7 +49,7 @@ func recordOf(o *pack.Origin, first uint64, kinds string, padding int) *pack.Rec
 // rig is a queue, and what it dropped.
 type rig struct {
 	*queue.Queue
-	origin  *pack.Origin
+	env     *environment.Environment
 	account *ledger.Account
 	batch   []*pack.Record // the last one
 	lost    []ledger.Loss  // each as it was reported
@@ -56,8 +57,8 @@ type rig struct {
 }
 
 func newRig(opt queue.Options) *rig {
-	r := &rig{account: &ledger.Account{}, origin: &pack.Origin{EnvironmentID: "e1"}}
-	r.origin.Ledger = ledger.New(r.account, func(loss ledger.Loss) {
+	r := &rig{account: &ledger.Account{}, env: &environment.Environment{ID: "e1"}}
+	r.env.Ledger = ledger.New(r.account, func(loss ledger.Loss) {
 		r.lost = append(r.lost, loss)
 		if r.onLost != nil {
 			r.onLost(loss)
@@ -83,7 +84,7 @@ func inMemory(records int64) *rig { return newRig(queue.Options{Max: room(record
 // included.
 func (r *rig) rec(seq uint64, size int) *pack.Record {
 	return &pack.Record{
-		Data: make([]byte, size-len(key)), PartitionKey: key, Origin: r.origin,
+		Data: make([]byte, size-len(key)), PartitionKey: key, Environment: r.env,
 		First: seq, Last: seq, Events: 1, Droppable: 1, Lines: int64(size),
 	}
 }
@@ -223,7 +224,7 @@ func (s *store) Append(r *pack.Record) (*spool.Ref, error) {
 		return nil, fmt.Errorf("%w: really", spool.ErrFull)
 	}
 	ref := &spool.Ref{
-		Origin: r.Origin, First: r.First, Last: r.Last, Losses: r.Losses, Lines: r.Lines,
+		Environment: r.Environment, First: r.First, Last: r.Last, Losses: r.Losses, Lines: r.Lines,
 		Events: r.Events, Droppable: r.Droppable, DataSize: r.Size(),
 	}
 	if n := len(s.segments); n == 0 || s.sealed || s.segments[n-1].size >= s.segment {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
@@ -80,7 +81,7 @@ func TestTheStoreKnowsWhatWasSentFromMemory(t *testing.T) {
 
 func TestWhatIsStoredIsReadAsItWas(t *testing.T) {
 	r, s := withStore(0, 100)
-	one := recordOf(r.origin, 1, "opo", 10)
+	one := recordOf(r.env, 1, "opo", 10)
 	one.Losses = []ledger.Loss{{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.BufferFull}}
 	want := *one
 	want.Data = slices.Clone(one.Data)
@@ -88,7 +89,7 @@ func TestWhatIsStoredIsReadAsItWas(t *testing.T) {
 	r.push(9)
 	wantKept(t, s, 1)
 	got := r.Batch(1, 1<<20)
-	if diff := cmp.Diff([]*pack.Record{&want}, got, cmp.Comparer(func(a, b *pack.Origin) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff([]*pack.Record{&want}, got, cmp.Comparer(func(a, b *environment.Environment) bool { return a == b })); diff != "" {
 		t.Errorf("batch (-want +got):\n%s", diff)
 	}
 }
@@ -135,14 +136,14 @@ func memory(records ...*pack.Record) (n int64) {
 }
 
 func TestOrdinaryLinesAreGivenUpBeforePlatformEvents(t *testing.T) {
-	o := newRig(queue.Options{}).origin
+	o := newRig(queue.Options{}).env
 	var records []*pack.Record
 	for i, kinds := range []string{"pp", "opo", "ppp", "oo", "poo"} {
 		records = append(records, recordOf(o, uint64(10*i+1), kinds, 100))
 	}
 	r := newRig(queue.Options{Max: memory(records...)})
 	for _, one := range records {
-		one.Origin = r.origin
+		one.Environment = r.env
 		r.Push(one)
 	}
 	wantLost(t, r)
@@ -163,10 +164,10 @@ func TestOrdinaryLinesAreGivenUpBeforePlatformEvents(t *testing.T) {
 }
 
 func TestPlatformEventsAreGivenUpWhereThereIsNothingElse(t *testing.T) {
-	o := newRig(queue.Options{}).origin
+	o := newRig(queue.Options{}).env
 	r := newRig(queue.Options{Max: 2 * memory(recordOf(o, 11, "ppp", 50))})
 	for i := range uint64(4) {
-		r.Push(recordOf(r.origin, 10*i+11, "ppp", 50))
+		r.Push(recordOf(r.env, 10*i+11, "ppp", 50))
 	}
 	wantLost(t, r, "11-13 3 buffer-full", "21-23 3 buffer-full")
 	wantRest(t, r, 31, 41)
@@ -178,11 +179,11 @@ func TestTheStoreGivesUpOrdinaryLinesFirst(t *testing.T) {
 	r.Queue = queue.New(queue.Options{Max: 0, Store: s, LogDropper: pack.NewLogDropper(config.CompressionNone)})
 	// Segments of about three records of 400 bytes each.
 	for i, kinds := range []string{"pp", "pp", "pp", "oo", "op", "pp", "oo", "oo", "pp"} {
-		r.Push(recordOf(r.origin, uint64(10*i+1), kinds, 100))
+		r.Push(recordOf(r.env, uint64(10*i+1), kinds, 100))
 	}
 	wantLost(t, r)
 	for i := uint64(9); len(r.lost) == 0; i++ {
-		r.Push(recordOf(r.origin, 10*i+1, "pp", 100))
+		r.Push(recordOf(r.env, 10*i+1, "pp", 100))
 	}
 	wantLost(t, r, "31-32 2 spool-full", "41-41 1 spool-full")
 	// The remaining records of the segment are not lost: they keep waiting.
@@ -200,7 +201,7 @@ func TestTheStoreGivesUpOrdinaryLinesFirst(t *testing.T) {
 func TestPlatformEventsInTheStoreOutliveLinesInMemory(t *testing.T) {
 	r, s := withStore(0, 1000)
 	for i := range uint64(3) {
-		r.Push(recordOf(r.origin, 10*i+1, "pp", 80))
+		r.Push(recordOf(r.env, 10*i+1, "pp", 80))
 	}
 	r.push(100) // the third one is stored
 	wantKept(t, s, 1, 11, 21)
@@ -219,10 +220,10 @@ func TestWhatIsLeftOfASegmentIsNotForgottenAtTheEnd(t *testing.T) {
 	r, s := withStore(0, 1000)
 	s.max, s.segment = 2000, 1000
 	for i := range uint64(4) {
-		r.Push(recordOf(r.origin, 10*i+1, "op", 80))
+		r.Push(recordOf(r.env, 10*i+1, "op", 80))
 	}
-	r.Push(recordOf(r.origin, 41, "pp", 80))
-	r.Push(recordOf(r.origin, 51, "pp", 80))
+	r.Push(recordOf(r.env, 41, "pp", 80))
+	r.Push(recordOf(r.env, 51, "pp", 80))
 	wantLost(t, r)
 	before := r.Waiting().Events
 	r.Spill() // makes room by dropping log lines; the platform events beside them have room then
@@ -671,7 +672,7 @@ func TestWhatIsLeftOfARecordIsStoredBeforeTheRecordIsForgotten(t *testing.T) {
 		}
 	}}
 	r := newRig(queue.Options{Max: 1 << 20, Store: w, Always: true})
-	first, second := recordOf(r.origin, 1, "oooooooop", 100), recordOf(r.origin, 10, "oooooooo", 100)
+	first, second := recordOf(r.env, 1, "oooooooop", 100), recordOf(r.env, 10, "oooooooo", 100)
 	s.max = int64(first.Size() + second.Size()/2)
 	r.Push(first)
 	r.Push(second)

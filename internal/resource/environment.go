@@ -7,23 +7,23 @@ import (
 	"time"
 
 	"kinetel/internal/config"
-	"kinetel/internal/format"
+	"kinetel/internal/environment"
 	"kinetel/internal/version"
 )
 
-// Environment collects what is known about an execution environment. It is not
+// Resource collects what is known about an execution environment. It is not
 // safe for concurrent use.
-type Environment struct {
+type Resource struct {
 	cfg     config.Config
 	id      Identity
 	handler string
 	init    initStart
 }
 
-// New returns the Environment of an identity. handler is the function's handler from
+// New returns the Resource of an identity. handler is the function's handler from
 // Lambda's answer to register; empty: not known.
-func New(cfg config.Config, id Identity, handler string) *Environment {
-	return &Environment{cfg: cfg, id: id, handler: handler}
+func New(cfg config.Config, id Identity, handler string) *Resource {
+	return &Resource{cfg: cfg, id: id, handler: handler}
 }
 
 // initStart has the members of a platform.initStart's or platform.restoreStart's
@@ -39,7 +39,7 @@ type initStart struct {
 
 // Started records what the record of a platform.initStart or platform.restoreStart
 // says.
-func (e *Environment) Started(record []byte) {
+func (e *Resource) Started(record []byte) {
 	next := e.init
 	// If a member has the wrong type, the others are still read.
 	_ = json.Unmarshal(record, &next)
@@ -57,7 +57,7 @@ type attributes struct {
 	LogStreams []string `json:"aws.log.stream.names,omitempty"`
 }
 
-func (e *Environment) attributes() attributes {
+func (e *Resource) attributes() attributes {
 	a := attributes{
 		Platform:   "aws_lambda",
 		ResourceID: e.arn(),
@@ -74,7 +74,7 @@ func (e *Environment) attributes() attributes {
 // logGroups returns the log groups with the function's lines in CloudWatch Logs.
 // Lambda does not tell extensions whether the function uses another log group than
 // the default.
-func (e *Environment) logGroups() []string {
+func (e *Resource) logGroups() []string {
 	if len(e.cfg.LogGroups) == 0 && e.id.FunctionName != "" {
 		return []string{"/aws/lambda/" + e.id.FunctionName}
 	}
@@ -82,7 +82,7 @@ func (e *Environment) logGroups() []string {
 }
 
 // arn returns the function's ARN, without a qualifier.
-func (e *Environment) arn() string {
+func (e *Resource) arn() string {
 	if arn := e.init.FunctionARN; arn != "" {
 		if parts := strings.Split(arn, ":"); len(parts) > 7 { // arn:aws:lambda:region:account:function:name:qualifier
 			arn = strings.Join(parts[:7], ":")
@@ -107,10 +107,10 @@ func partition(region string) string {
 }
 
 // Details returns what formats write about the environment once in each record.
-func (e *Environment) Details() format.Details {
+func (e *Resource) Details() environment.Details {
 	a := e.attributes()
 	text, _ := json.Marshal(a) // never fails: strings and numbers only
-	details := format.Details{
+	details := environment.Details{
 		AccountID:  e.id.AccountID,
 		LogStream:  e.init.InstanceID,
 		JSONLogs:   e.cfg.Lambda.JSONLogs,
@@ -159,7 +159,7 @@ type problem struct {
 	Message  string `json:"message"`
 }
 
-func (e *Environment) problems() (list []problem) {
+func (e *Resource) problems() (list []problem) {
 	for _, p := range e.cfg.Problems {
 		severity := "ERROR"
 		if p.Severity == config.Warning {
@@ -171,7 +171,7 @@ func (e *Environment) problems() (list []problem) {
 }
 
 // JSON returns the body of the environment's kinetel.environment event.
-func (e *Environment) JSON() []byte {
+func (e *Resource) JSON() []byte {
 	cfg := &e.cfg
 	report := []string{}
 	if cfg.Report.Events {

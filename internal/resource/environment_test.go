@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/config"
-	"kinetel/internal/format"
+	"kinetel/internal/environment"
 	"kinetel/internal/resource"
 	"kinetel/internal/version"
 )
@@ -61,13 +61,13 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 		records    []string
 		attributes string
 		want       string // the rest of the body
-		details    format.Details
+		details    environment.Details
 	}{
 		{
 			"before anything is told", nil, "", nil,
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
-			format.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
+			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
 		},
 		{
 			"after the init began", nil, "app.handler",
@@ -75,7 +75,7 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory +
 				`,"aws.log.group.names":["/aws/lambda/orders"],"aws.log.stream.names":["2026/09/21/orders[7]0f1e2d3c"]}`,
 			`"initializationType":"on-demand","functionVersion":"7","handler":"app.handler","runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"`,
-			format.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/21/orders[7]0f1e2d3c"},
+			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/21/orders[7]0f1e2d3c"},
 		},
 		{
 			"a restore tells of another instance, and leaves the rest", nil, "",
@@ -83,14 +83,14 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory +
 				`,"aws.log.group.names":["/aws/lambda/orders"],"aws.log.stream.names":["2026/09/22/orders[7]99"]}`,
 			`"initializationType":"on-demand","functionVersion":"7","runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"`,
-			format.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/22/orders[7]99"},
+			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/22/orders[7]99"},
 		},
 		{
 			"the function's own ARN, without its qualifier", nil, "",
 			[]string{`{"functionArn":"arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:orders:live","runtimeVersion":7}`},
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
-			format.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
+			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
 		},
 		{
 			"another log group, JSON, in China", func(c *config.Config, id *resource.Identity) {
@@ -99,7 +99,7 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 			[]string{"null"},
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-cn:lambda:cn-north-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
-			format.Details{AccountID: "123456789012", LogGroup: "/orders", JSONLogs: true},
+			environment.Details{AccountID: "123456789012", LogGroup: "/orders", JSONLogs: true},
 		},
 		{
 			"log groups of the user's", func(c *config.Config, _ *resource.Identity) {
@@ -108,14 +108,14 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 			nil,
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/shop","/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
-			format.Details{AccountID: "123456789012", LogGroup: "/shop"},
+			environment.Details{AccountID: "123456789012", LogGroup: "/shop"},
 		},
 		{
 			"an account that Lambda does not tell", func(_ *config.Config, id *resource.Identity) { id.AccountID = "" }, "",
 			[]string{"not JSON"},
 			`{"cloud.platform":"aws_lambda",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
-			format.Details{LogGroup: "/aws/lambda/orders"},
+			environment.Details{LogGroup: "/aws/lambda/orders"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

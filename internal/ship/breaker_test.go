@@ -862,7 +862,7 @@ func TestLatencyIsThatOfTheLastRequests(t *testing.T) {
 func TestTheLastRequestGoesPastWhatWaits(t *testing.T) {
 	records := func(r *rig) []*pack.Record {
 		one, other := rec(8), rec(9)
-		one.Origin, other.Origin = r.origin, r.origin
+		one.Environment, other.Environment = r.env, r.env
 		return []*pack.Record{one, other}
 	}
 	for _, tt := range []struct {

@@ -147,7 +147,7 @@ func TestAPutterThatPanicsInADrainDoesNotEndIt(t *testing.T) {
 			r := start(t, broken)
 			r.stop()
 			one := rec(1)
-			one.Origin = r.origin
+			one.Environment = r.env
 			if failed := r.Last(t.Context(), []*pack.Record{one}); len(failed) != 1 {
 				t.Errorf("%d records are left, want the one", len(failed))
 			}
@@ -308,7 +308,7 @@ func TestEveryRecordIsTakenWhateverPanics(t *testing.T) {
 			default:
 			}
 			taken, lost, waiting = k.accepted(), r.account.Total(), r.waiting()
-			for _, loss := range r.origin.Ledger.TakePending() {
+			for _, loss := range r.env.Ledger.TakePending() {
 				rejected = append(rejected, loss.First)
 			}
 		})
@@ -352,7 +352,7 @@ func (s *shelf) call(method string) {
 }
 
 func (s *shelf) Append(r *pack.Record) (*spool.Ref, error) {
-	ref := &spool.Ref{Origin: r.Origin, First: r.First, Last: r.Last, Events: r.Events, DataSize: r.Size()}
+	ref := &spool.Ref{Environment: r.Environment, First: r.First, Last: r.Last, Events: r.Events, DataSize: r.Size()}
 	s.kept[ref] = r
 	s.pending++
 	return ref, nil

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -262,7 +263,7 @@ type rig struct {
 	*ship.Shipper
 	queue   *queue.Queue
 	kinesis *fakeKinesis
-	origin  *pack.Origin
+	env     *environment.Environment
 	account *ledger.Account
 	log     *logbook
 	began   time.Time
@@ -282,7 +283,7 @@ type setting struct {
 
 func startWith(t testing.TB, s setting, script ...answer) *rig {
 	r := &rig{kinesis: &fakeKinesis{script: script}, account: &ledger.Account{}, log: &logbook{}, began: time.Now()}
-	r.origin = &pack.Origin{EnvironmentID: "e1", Ledger: ledger.New(r.account, nil)}
+	r.env = &environment.Environment{ID: "e1", Ledger: ledger.New(r.account, nil)}
 	opt := queue.Options{Max: 1 << 40, LogDropper: pack.NewLogDropper(config.CompressionNone)}
 	if s.store != nil {
 		opt.Store, opt.Max = s.store, 0 // what is not the newest goes into the store
@@ -313,7 +314,7 @@ func rec(seq uint64) *pack.Record {
 
 // pushed pushes a record of this environment.
 func (r *rig) pushed(one *pack.Record) {
-	one.Origin = r.origin
+	one.Environment = r.env
 	r.queue.Push(one)
 }
 

@@ -655,7 +655,7 @@ func TestARecordThatKinesisNeverTakesIsGivenUpAlone(t *testing.T) {
 			t.Errorf("taken (-want +got):\n%s", diff)
 		}
 		want := append([]ledger.Loss{{First: 3, Last: 4, Count: 2, Bytes: 20, Reason: ledger.Rejected}}, losses...)
-		if diff := cmp.Diff(want, r.origin.Ledger.TakePending()); diff != "" {
+		if diff := cmp.Diff(want, r.env.Ledger.TakePending()); diff != "" {
 			t.Errorf("losses to tell (-want +got):\n%s", diff)
 		}
 		if r.account.Total() != 2 || r.Stats().Rejected != 2 || r.Stats().Records != 4 {
@@ -776,7 +776,7 @@ func TestExactlyThePoisonousRecordsAreGivenUp(t *testing.T) {
 			r.Wake()
 			time.Sleep(forever)
 			synctest.Wait()
-			taken, losses, waiting, stats = r.kinesis.accepted(), r.origin.Ledger.TakePending(), r.waiting(), r.Stats()
+			taken, losses, waiting, stats = r.kinesis.accepted(), r.env.Ledger.TakePending(), r.waiting(), r.Stats()
 		})
 		slices.Sort(taken)
 		if diff := cmp.Diff(fine, taken); diff != "" {

@@ -79,7 +79,7 @@ func TestWhatIsDeletedIsRecreated(t *testing.T) {
 	for name, empty := range emptied {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, 64<<20)
-			o := origin(mine)
+			o := env(mine)
 			records := []*pack.Record{record(o, 1, 10, 1000), record(o, 11, 20, 1000), record(o, 21, 30, 1000)}
 			var refs []*spool.Ref
 			for i, rec := range records {
@@ -127,7 +127,7 @@ func TestWhatIsDeletedIsRecreated(t *testing.T) {
 // whose file is closed is lost, now and not at the fifth attempt.
 func TestRecordsOfDeletedFiles(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	sealed := r.append(record(o, 1, 10, 1000))
 	r.Seal(sealed)
 	open := r.append(record(o, 11, 20, 1000))
@@ -180,7 +180,7 @@ func TestErrorsThatRetryingCannotFixAreTold(t *testing.T) {
 		{syscall.ENXIO, true},
 	} {
 		r := newRig(t, 64<<20)
-		ref := r.append(record(origin(mine), 1, 10, 1000))
+		ref := r.append(record(env(mine), 1, 10, 1000))
 		r.Seal(ref)
 		r.Break(func(op, path string, n int) (int, error) {
 			if op == "open" && strings.HasSuffix(path, ".seg") {
@@ -206,7 +206,7 @@ func TestWhatIsInTheWayGoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, 64<<20)
-			o := origin(mine)
+			o := env(mine)
 			r.Seal(r.append(record(o, 1, 10, 1000)))
 			for _, file := range []string{"00000002.seg", "journal", "left"} {
 				if err := put(filepath.Join(r.dir, mine, file)); err != nil {

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/spool"
@@ -71,9 +72,9 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 				if lost := strings.Contains(shows, "spool-corrupt"); lost != (file == "00000001.seg" || file == "journal") {
 					t.Errorf("%s", shows)
 				}
-				ref := l.append(record(recovered[0].Origin, 60, 60, 10))
-				l.journal(recovered[0].Origin, 61, 61, "")
-				l.WriteManifest(recovered[0].Origin, 61, append(recovered[0].Records, ref))
+				ref := l.append(record(recovered[0].Environment, 60, 60, 10))
+				l.journal(recovered[0].Environment, 61, 61, "")
+				l.WriteManifest(recovered[0].Environment, 61, append(recovered[0].Records, ref))
 				l.Spool.Close()
 				if b, err := os.ReadFile(elsewhere); err == nil && string(b) != "the function's" {
 					t.Errorf("elsewhere there is %q", b)
@@ -129,8 +130,8 @@ func TestParents(t *testing.T) {
 			if r.Recover() != nil {
 				t.Error("something is recovered")
 			}
-			_, err := r.Append(record(origin(mine), 1, 1, 10))
-			kept := r.Journal(origin(mine), 2, 2, lines(2, 2), nil)
+			_, err := r.Append(record(env(mine), 1, 1, 10))
+			kept := r.Journal(env(mine), 2, 2, lines(2, 2), nil)
 			if (err == nil) != c.ok || kept != c.ok {
 				t.Errorf("a record: %v; the journal: %t", err, kept)
 			}
@@ -162,7 +163,7 @@ func TestNobodyWaitsForARecoveryThatHangs(t *testing.T) {
 	go func() { done <- l.Recover() }()
 	for range 3 { // meta, a segment, the journal
 		<-hangs
-		o := origin(theirs)
+		o := env(theirs)
 		ref := l.append(record(o, 1, 1, 10))
 		l.journal(o, 2, 2, "")
 		if _, err := l.Read(ref); err != nil || !l.Check() {
@@ -210,7 +211,7 @@ func TestValuesThatMakeNoSense(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, 64<<20)
-			o := origin(mine)
+			o := env(mine)
 			r.Lost(o, ledger.Loss{First: 1, Last: 5, Count: 5, Bytes: 9, Reason: ledger.Rejected})
 			r.append(record(o, 10, 19, 100))
 			r.Kill()
@@ -219,8 +220,8 @@ func TestValuesThatMakeNoSense(t *testing.T) {
 			if got := shown(recovered); !strings.Contains(got, c.want) || strings.Contains(got, "9223372") {
 				t.Errorf("%s", got)
 			}
-			if c.file == "meta" && string(recovered.Origin.Resource) != `{"faas.instance":"`+mine+`"}` {
-				t.Errorf("the resource is %s", recovered.Origin.Resource)
+			if c.file == "meta" && string(recovered.Environment.Resource) != `{"faas.instance":"`+mine+`"}` {
+				t.Errorf("the resource is %s", recovered.Environment.Resource)
 			}
 			for _, loss := range recovered.Losses {
 				if !loss.Reason.Known() {
@@ -235,7 +236,7 @@ func TestValuesThatMakeNoSense(t *testing.T) {
 func TestNumbersHaveABound(t *testing.T) {
 	for _, last := range []uint64{1 << 53, 1 << 62, 1<<64 - 2, 1<<64 - 1} {
 		r := newRig(t, 64<<20)
-		r.append(record(origin(mine), 5, 6, 100))
+		r.append(record(env(mine), 5, 6, 100))
 		r.Kill()
 		change(t, segment(r), func(b []byte) []byte {
 			binary.LittleEndian.PutUint64(b[24:], last)    // of the mark
@@ -253,13 +254,13 @@ func TestNumbersHaveABound(t *testing.T) {
 type checker struct{}
 
 func (checker) Record(r *pack.Record) bool { return r.Data[0] == 'a' }
-func (checker) Line(_ *pack.Origin, seq uint64, text []byte) bool {
+func (checker) Line(_ *environment.Environment, seq uint64, text []byte) bool {
 	return bytes.Equal(text, lines(seq, seq))
 }
 
 func TestRecordsAndLinesAreChecked(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	for seq, data := range []string{"a", "b"} {
 		rec := record(o, uint64(seq+1), uint64(seq+1), 1)
 		rec.Data[0] = data[0]

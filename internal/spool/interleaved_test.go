@@ -14,7 +14,7 @@ func TestLossesThatLieWithinEachOtherAreAllKept(t *testing.T) {
 	for name, number := range map[string]uint64{"by number": 1, "without a number": 0} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, 4<<20)
-			o := origin(mine)
+			o := env(mine)
 			inner, outer := inner, outer
 			inner.Number, outer.Number = number, 2*number
 			r.Lost(o, inner)
@@ -28,7 +28,7 @@ func TestLossesThatLieWithinEachOtherAreAllKept(t *testing.T) {
 // to it.
 func TestARecordSettlesTheLossesUpToItsNumber(t *testing.T) {
 	r := newRig(t, 4<<20)
-	o := origin(mine)
+	o := env(mine)
 	for n, loss := range []ledger.Loss{
 		{First: 10, Last: 12, Count: 3, Bytes: 30, Reason: ledger.SpoolFull},
 		{First: 8, Last: 14, Count: 3, Bytes: 60, Reason: ledger.SpoolFull},

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"kinetel/internal/pack"
+	"kinetel/internal/environment"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 // event yet. It replaces the previous fragment; nil means that there is none.
 // Without lines, first is the next number and last the one before it. Journal
 // reports whether all of it is on disk.
-func (s *Spool) Journal(o *pack.Origin, first, last uint64, lines, fragment []byte) bool {
+func (s *Spool) Journal(o *environment.Environment, first, last uint64, lines, fragment []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, err := s.ready(o)
@@ -75,7 +75,7 @@ func (s *Spool) Journal(o *pack.Origin, first, last uint64, lines, fragment []by
 }
 
 // openJournal opens the journal, or creates it.
-func (s *Spool) openJournal(e *environment) (err error) {
+func (s *Spool) openJournal(e *folder) (err error) {
 	switch {
 	case e.journal.file != nil:
 		return nil
@@ -91,10 +91,10 @@ func (s *Spool) openJournal(e *environment) (err error) {
 
 // JournalLost reports, once, whether the lines or the fragment in the journal
 // were lost with its file, so that the caller has to journal them again.
-func (s *Spool) JournalLost(o *pack.Origin) bool {
+func (s *Spool) JournalLost(o *environment.Environment) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.envs[o.EnvironmentID]
+	e := s.envs[o.ID]
 	if e == nil || !e.journalLost {
 		return false
 	}
@@ -104,10 +104,10 @@ func (s *Spool) JournalLost(o *pack.Origin) bool {
 
 // ForgetJournal empties the journal: its lines are in records that were
 // appended. A fragment stays.
-func (s *Spool) ForgetJournal(o *pack.Origin) {
+func (s *Spool) ForgetJournal(o *environment.Environment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.envs[o.EnvironmentID]
+	e := s.envs[o.ID]
 	if s.closed || e == nil || e.journal.path == "" {
 		return
 	}
@@ -125,7 +125,7 @@ func (s *Spool) ForgetJournal(o *pack.Origin) {
 }
 
 // forget empties the journal of an environment, except for its fragment.
-func (s *Spool) forget(e *environment) error {
+func (s *Spool) forget(e *folder) error {
 	if err := s.openJournal(e); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (s *Spool) forget(e *environment) error {
 }
 
 // rewrite replaces a journal that has grown with one that has only the fragment.
-func (s *Spool) rewrite(e *environment, mark []byte) error {
+func (s *Spool) rewrite(e *folder, mark []byte) error {
 	frame, err := s.fragmentFrame(e)
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (s *Spool) rewrite(e *environment, mark []byte) error {
 }
 
 // fragmentFrame returns a frame that has only the fragment.
-func (s *Spool) fragmentFrame(e *environment) ([]byte, error) {
+func (s *Spool) fragmentFrame(e *folder) ([]byte, error) {
 	head := make([]byte, headerSize)
 	if _, err := e.journal.file.ReadAt(head, e.fragmentAt); err != nil {
 		return nil, err

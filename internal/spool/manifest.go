@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/order"
-	"kinetel/internal/pack"
 )
 
 // manifestName is the file in which a process that shuts down cleanly lists what
@@ -34,10 +34,10 @@ type manifest struct {
 // WriteManifest writes, at the end of the process, what the next one should find
 // of an environment: the records of refs, and last, the highest number ever
 // assigned in it. It does nothing if the environment has no folder.
-func (s *Spool) WriteManifest(o *pack.Origin, last uint64, refs []*Ref) {
+func (s *Spool) WriteManifest(o *environment.Environment, last uint64, refs []*Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.envs[o.EnvironmentID]
+	e := s.envs[o.ID]
 	if s.closed || e == nil || e.meta.file == nil {
 		return
 	}
@@ -75,7 +75,7 @@ func joinAdjacent(ranges []ledger.Loss) (joined []ledger.Loss) {
 
 // readManifest reads the manifest of the previous process and removes it: from
 // here on records leave the spool, and the manifest would be wrong.
-func (s *Spool) readManifest(e *environment) *manifest {
+func (s *Spool) readManifest(e *folder) *manifest {
 	path := filepath.Join(e.dir, manifestName)
 	f, err := s.disk.open(path, toRead)
 	if permanent(err) {

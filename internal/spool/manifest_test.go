@@ -9,8 +9,8 @@ import (
 	"slices"
 	"testing"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
 	"kinetel/internal/spool"
 )
 
@@ -19,7 +19,7 @@ import (
 func ended(t *testing.T) (r *rig, files []string) {
 	t.Helper()
 	r = newRig(t, 4<<20)
-	o := origin(mine)
+	o := env(mine)
 	var refs []*spool.Ref
 	for i := range uint64(12) {
 		refs = append(refs, r.append(record(o, 1+10*i, 10+10*i, 40<<10)))
@@ -162,7 +162,7 @@ func TestAPromiseIsBelievedOnce(t *testing.T) {
 
 func TestWithoutAFolderNothingIsPromised(t *testing.T) {
 	r := newRig(t, 1<<20)
-	r.WriteManifest(&pack.Origin{EnvironmentID: mine}, 7, nil)
+	r.WriteManifest(&environment.Environment{ID: mine}, 7, nil)
 	r.Close()
 	if files := r.files(); len(files) > 0 {
 		t.Errorf("%v was made", files)
@@ -187,7 +187,7 @@ func TestRecordsLeaveTheJournalItsReserve(t *testing.T) {
 	r := newRig(t, 4<<20)
 	r.Close()
 	r.Spool = spool.New(spool.Options{Dir: r.dir, Max: 4 << 20, Reserve: reserve, Log: slog.New(slog.DiscardHandler)})
-	o := origin(mine)
+	o := env(mine)
 	next := uint64(1)
 	fill := func() {
 		t.Helper()

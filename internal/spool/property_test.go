@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/spool"
@@ -24,9 +25,9 @@ type stored struct {
 	maybe  bool // the process died while it was written, or while it became done
 }
 
-// env is an environment as the model knows it.
-type env struct {
-	origin    *pack.Origin
+// expected is an environment as the model knows it.
+type expected struct {
+	env       *environment.Environment
 	last      uint64            // the highest number assigned
 	appended  uint64            // the highest number in a record
 	journal   map[uint64][]byte // lines that were acknowledged and are in no record
@@ -39,7 +40,7 @@ type env struct {
 	forgets   bool          // the journal's lines are in records; it may be forgotten
 }
 
-func (e *env) String() string { return e.origin.EnvironmentID }
+func (e *expected) String() string { return e.env.ID }
 
 // world is a spool, its expected content, and a process that can die at any
 // change on disk.
@@ -48,7 +49,7 @@ type world struct {
 	dir   string
 	max   int64
 	spool *spool.Spool
-	envs  []*env
+	envs  []*expected
 	made  int
 	fuse  int // changes until the process dies; -1: it lives on
 	short int // in thousandths, of the write in which it dies
@@ -72,10 +73,10 @@ func (w *world) start() {
 		return n * w.short / 1000, syscall.EIO
 	})
 	w.made++
-	w.envs = append(w.envs, &env{origin: origin(fmt.Sprintf("%032x", w.made)), journal: map[uint64][]byte{}})
+	w.envs = append(w.envs, &expected{env: env(fmt.Sprintf("%032x", w.made)), journal: map[uint64][]byte{}})
 }
 
-func (w *world) env() *env { return rapid.SampledFrom(w.envs).Draw(w.t, "environment") }
+func (w *world) env() *expected { return rapid.SampledFrom(w.envs).Draw(w.t, "environment") }
 
 func (w *world) journal() {
 	e := w.env()
@@ -97,7 +98,7 @@ func (w *world) journal() {
 		size := rapid.SampledFrom([]int{1, 50, 90_000}).Draw(w.t, "fragment")
 		fragment = bytes.Repeat([]byte(fmt.Sprint(w.made, last%10)), size)
 	}
-	if w.spool.Journal(e.origin, first, last, lines, fragment) {
+	if w.spool.Journal(e.env, first, last, lines, fragment) {
 		for seq, line := range byNumber {
 			e.journal[seq] = line
 		}
@@ -115,7 +116,7 @@ func (w *world) append() {
 	}
 	first := e.appended + 1
 	last := max(first, e.last) // the record of a line that was not journalled, if need be
-	r := record(e.origin, first, last, rapid.SampledFrom([]int{0, 10, 2000, 70_000}).Draw(w.t, "bytes"))
+	r := record(e.env, first, last, rapid.SampledFrom([]int{0, 10, 2000, 70_000}).Draw(w.t, "bytes"))
 	r.PartitionKey = rapid.StringN(1, 20, -1).Draw(w.t, "key")
 	r.Droppable, r.Lines = rapid.IntRange(0, 9).Draw(w.t, "ordinary"), int64(rapid.IntRange(0, 1<<40).Draw(w.t, "bytes of lines"))
 	reports := rapid.Bool().Draw(w.t, "tells")
@@ -147,7 +148,7 @@ func (w *world) append() {
 func (w *world) forget() {
 	e := w.env()
 	if len(e.journal) == 0 {
-		w.spool.ForgetJournal(e.origin)
+		w.spool.ForgetJournal(e.env)
 		e.forgets = false
 	}
 }
@@ -179,7 +180,7 @@ func (w *world) lost() {
 			return // an event is lost once
 		}
 	}
-	w.spool.Lost(e.origin, loss)
+	w.spool.Lost(e.env, loss)
 	if w.dead {
 		e.maybeLost = append(e.maybeLost, loss)
 		return
@@ -198,12 +199,12 @@ func (w *world) check(all []spool.Recovered) {
 	t := w.t
 	byID := map[string]spool.Recovered{}
 	for _, l := range all {
-		byID[l.Origin.EnvironmentID] = l
+		byID[l.Environment.ID] = l
 	}
-	var still []*env
+	var still []*expected
 	for _, e := range w.envs[:len(w.envs)-1] {
-		l, found := byID[e.origin.EnvironmentID]
-		delete(byID, e.origin.EnvironmentID)
+		l, found := byID[e.env.ID]
+		delete(byID, e.env.ID)
 		w.checkRecords(e, l)
 		w.checkLines(e, l)
 		may := append(slices.Clone(e.either), e.fragment)
@@ -228,10 +229,10 @@ func (w *world) check(all []spool.Recovered) {
 		if l.Next <= e.last {
 			t.Fatalf("the next number is %d, and %d was given", l.Next, e.last)
 		}
-		if diff := cmp.Diff(string(e.origin.Resource), string(l.Origin.Resource)); diff != "" {
+		if diff := cmp.Diff(string(e.env.Resource), string(l.Environment.Resource)); diff != "" {
 			t.Fatal(diff)
 		}
-		e.last, e.origin = l.Next-1, l.Origin
+		e.last, e.env = l.Next-1, l.Environment
 		e.forgets = false
 		if len(e.journal) == 0 {
 			e.appended = e.last
@@ -244,7 +245,7 @@ func (w *world) check(all []spool.Recovered) {
 	w.envs = append(still, w.envs[len(w.envs)-1])
 }
 
-func (w *world) checkRecords(e *env, l spool.Recovered) {
+func (w *world) checkRecords(e *expected, l spool.Recovered) {
 	t := w.t
 	var remaining []*stored
 	for i, ref := range l.Records {
@@ -261,7 +262,7 @@ func (w *world) checkRecords(e *env, l spool.Recovered) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.record.Origin = l.Origin
+		s.record.Environment = l.Environment
 		if diff := cmp.Diff(bare(s.record), bare(r), cmp.AllowUnexported(bareRecord{})); diff != "" {
 			t.Fatal(diff)
 		}
@@ -286,7 +287,7 @@ func (w *world) checkRecords(e *env, l spool.Recovered) {
 	e.records = remaining
 }
 
-func (w *world) checkLines(e *env, l spool.Recovered) {
+func (w *world) checkLines(e *expected, l spool.Recovered) {
 	t := w.t
 	for _, run := range l.Lines {
 		for i, line := range bytes.SplitAfter(run.Lines, []byte("\n")) {

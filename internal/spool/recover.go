@@ -15,10 +15,9 @@ import (
 	"syscall"
 	"unicode/utf8"
 
-	"kinetel/internal/format"
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/order"
-	"kinetel/internal/pack"
 )
 
 const (
@@ -53,12 +52,12 @@ const (
 // Recovered is what Recover found of an environment whose process has ended. It
 // belongs to this process until Close.
 type Recovered struct {
-	Origin   *pack.Origin  // the caller sets its Ledger
-	Next     uint64        // the first number that was never assigned
-	Records  []*Ref        // not done; sorted by First
-	Lines    []Run         // of the journal, in no record; sorted by First
-	Fragment []byte        // text that is not an event yet; nil: none
-	Losses   []ledger.Loss // not reported yet, corrupt places included; sorted by First
+	Environment *environment.Environment // the caller sets its Ledger
+	Next        uint64                   // the first number that was never assigned
+	Records     []*Ref                   // not done; sorted by First
+	Lines       []Run                    // of the journal, in no record; sorted by First
+	Fragment    []byte                   // text that is not an event yet; nil: none
+	Losses      []ledger.Loss            // not reported yet, corrupt places included; sorted by First
 }
 
 // Run is the lines of the events from First to Last.
@@ -92,7 +91,7 @@ type budget struct {
 
 // claim locks the folders of ended processes and lists their files, the oldest
 // folder first.
-func (s *Spool) claim() (claimed []*environment) {
+func (s *Spool) claim() (claimed []*folder) {
 	err := secure(s.disk, s.opt.Dir, false)
 	var entries []fs.DirEntry
 	if err == nil {
@@ -148,7 +147,7 @@ func (s *Spool) claim() (claimed []*environment) {
 
 // adopt locks one folder and lists its files. It returns nil if the folder cannot
 // be adopted.
-func (s *Spool) adopt(name string) *environment {
+func (s *Spool) adopt(name string) *folder {
 	// An environment of this process is in envs before its folder is created.
 	s.mu.Lock()
 	known := s.closed || s.envs[name] != nil
@@ -156,7 +155,7 @@ func (s *Spool) adopt(name string) *environment {
 	if known {
 		return nil
 	}
-	e := newEnvironment(name, filepath.Join(s.opt.Dir, name))
+	e := newFolder(name, filepath.Join(s.opt.Dir, name))
 	var entries []fs.DirEntry
 	err := secure(s.disk, e.dir, false)
 	if err == nil {
@@ -199,7 +198,7 @@ func (s *Spool) adopt(name string) *environment {
 }
 
 // lockMeta opens meta, or creates it, and locks the environment with it.
-func (s *Spool) lockMeta(e *environment) error {
+func (s *Spool) lockMeta(e *folder) error {
 	path := filepath.Join(e.dir, "meta")
 	f, err := s.disk.open(path, toWrite)
 	if permanent(err) {
@@ -229,7 +228,7 @@ func segmentNumber(name string) (int, bool) {
 }
 
 // size returns the bytes of all files of an environment.
-func (e *environment) size() int64 {
+func (e *folder) size() int64 {
 	n := e.meta.size + e.journal.size
 	for _, seg := range e.segments {
 		n += seg.size
@@ -239,7 +238,7 @@ func (e *environment) size() int64 {
 
 // admit adds an adopted environment to the Spool's. It reports whether the
 // environment has anything to send. If it has nothing, admit removes its folder.
-func (s *Spool) admit(e *environment, recovered *Recovered) bool {
+func (s *Spool) admit(e *folder, recovered *Recovered) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -249,7 +248,7 @@ func (s *Spool) admit(e *environment, recovered *Recovered) bool {
 	}
 	if len(recovered.Records)+len(recovered.Lines)+len(recovered.Losses) == 0 && recovered.Fragment == nil {
 		e.journalFirst = 0 // all lines are in records, and these are done
-		s.closeEnvironment(e)
+		s.closeFolder(e)
 		return false
 	}
 	if e.journalFirst > 0 && len(recovered.Lines) == 0 {
@@ -267,11 +266,11 @@ func (s *Spool) admit(e *environment, recovered *Recovered) bool {
 }
 
 // restore reads the files of an environment that no other goroutine uses yet.
-func (s *Spool) restore(e *environment, budget *budget) *Recovered {
+func (s *Spool) restore(e *folder, budget *budget) *Recovered {
 	before := e.size()
 	e.readMeta()
-	recovered := &Recovered{Origin: &pack.Origin{EnvironmentID: e.id, Resource: e.resource}}
-	recovered.Origin.Describe(e.details)
+	recovered := &Recovered{Environment: &environment.Environment{ID: e.id, Resource: e.resource}}
+	recovered.Environment.Describe(e.details)
 	r := &restorer{spool: s, env: e, recovered: recovered, budget: budget}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.segment(seg) })
 	r.inRecords.merge()
@@ -295,12 +294,12 @@ func (s *Spool) restore(e *environment, budget *budget) *Recovered {
 
 // readMeta reads from meta what the environment's lines have in common. If meta
 // cannot be read, they still have the environment's ID.
-func (e *environment) readMeta() {
+func (e *folder) readMeta() {
 	text, _ := io.ReadAll(io.NewSectionReader(e.meta.file, 0, maxMeta)) // on an error, the text is not valid JSON
 	var meta struct {
-		EnvironmentID string          `json:"environmentId"`
-		Resource      json.RawMessage `json:"resource"`
-		Details       format.Details  `json:"details"`
+		EnvironmentID string              `json:"environmentId"`
+		Resource      json.RawMessage     `json:"resource"`
+		Details       environment.Details `json:"details"`
 	}
 	var resource struct {
 		Instance string `json:"faas.instance"`
@@ -320,7 +319,7 @@ func (e *environment) readMeta() {
 // restorer combines what the files of one environment contain.
 type restorer struct {
 	spool     *Spool
-	env       *environment
+	env       *folder
 	recovered *Recovered
 	budget    *budget
 
@@ -453,7 +452,7 @@ func (r *restorer) segment(seg *segment) bool {
 			if it.state == intact {
 				r.before = max(r.before, h.last)
 				refs = append(refs, &Ref{
-					Origin: r.recovered.Origin, First: h.first, Last: h.last, Losses: meta.Losses, Lines: meta.Lines,
+					Environment: r.recovered.Environment, First: h.first, Last: h.last, Losses: meta.Losses, Lines: meta.Lines,
 					Events: int(h.count), Droppable: meta.Droppable, DataSize: len(data) + len(meta.PartitionKey),
 					seg: seg, offset: it.offset, size: int32(it.size), adopted: true,
 				})
@@ -568,7 +567,7 @@ func (r *restorer) keepLines(h header, lines []byte) bool {
 		rest, seq := lines, h.first
 		for ; len(rest) > 0; seq++ {
 			end := bytes.IndexByte(rest, '\n') + 1 // 0: not a line
-			if seq > h.last || !check.Line(r.recovered.Origin, seq, rest[:end]) {
+			if seq > h.last || !check.Line(r.recovered.Environment, seq, rest[:end]) {
 				return false
 			}
 			rest = rest[end:]

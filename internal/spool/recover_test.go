@@ -32,7 +32,7 @@ func journal(r *rig) string { return filepath.Join(r.dir, mine, "journal") }
 func newEndedFolder(t *testing.T) endedFolder {
 	t.Helper()
 	l := endedFolder{rig: newRig(t, 64<<20)}
-	o := origin(mine)
+	o := env(mine)
 	for seq := uint64(1); seq <= 40; seq += 10 {
 		info, err := os.Stat(segment(l.rig))
 		if err != nil {
@@ -104,7 +104,7 @@ func TestSpoiledFilesAreTold(t *testing.T) {
 			want(t, recovered, c.want)
 			for _, ref := range recovered.Records {
 				rec, err := l.Read(ref)
-				if err != nil || !bytes.Equal(rec.Data, record(recovered.Origin, rec.First, rec.Last, 1000).Data) {
+				if err != nil || !bytes.Equal(rec.Data, record(recovered.Environment, rec.First, rec.Last, 1000).Data) {
 					t.Errorf("record %d: %v", ref.First, err)
 				}
 			}
@@ -120,7 +120,7 @@ func TestSpoiledFilesAreTold(t *testing.T) {
 
 func TestNextFileEndsWhatMayBeLost(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	r.append(record(o, 1, 2, 10))
 	info, err := os.Stat(segment(r))
 	if err != nil {
@@ -136,11 +136,11 @@ func TestWhatIsSpoiledIsToldThoughAllElseIsDone(t *testing.T) {
 	l := newEndedFolder(t)
 	change(t, segment(l.rig), flip(l.at[1]+500))
 	recovered := l.recover()
-	l.append(record(recovered.Origin, 60, 60, 10))
+	l.append(record(recovered.Environment, 60, 60, 10))
 	for _, ref := range recovered.Records {
 		l.Done(ref)
 	}
-	l.ForgetJournal(recovered.Origin)
+	l.ForgetJournal(recovered.Environment)
 	recovered = l.recover() // killed before the loss was kept or reported
 	if len(recovered.Losses) != 1 || recovered.Losses[0].First != 11 || len(recovered.Records) != 1 {
 		t.Error(shown(recovered))
@@ -165,7 +165,7 @@ func TestTornEndIsCutOff(t *testing.T) {
 
 func TestWhatIsSpoiledInARecordButWholeInTheJournalIsNotLost(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	r.journal(o, 1, 3, "")
 	r.append(record(o, 1, 2, 1000))
 	change(t, segment(r), flip(500))
@@ -174,7 +174,7 @@ func TestWhatIsSpoiledInARecordButWholeInTheJournalIsNotLost(t *testing.T) {
 
 func TestWhatASpoiledRecordToldOfIsUntoldAgain(t *testing.T) {
 	r := newRig(t, 64<<20)
-	rec := record(origin(mine), 5, 6, 1000)
+	rec := record(env(mine), 5, 6, 1000)
 	rec.Losses = []ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: 9, Reason: ledger.BufferFull}}
 	r.append(rec)
 	change(t, segment(r), flip(900))
@@ -196,12 +196,12 @@ func TestSpoiledRecordIsToldOnce(t *testing.T) {
 	l := newEndedFolder(t)
 	change(t, segment(l.rig), flip(l.at[1]+500))
 	recovered := l.recover()
-	l.Lost(recovered.Origin, recovered.Losses[0]) // as a ledger does
+	l.Lost(recovered.Environment, recovered.Losses[0]) // as a ledger does
 	recovered = l.recover()
 	if len(recovered.Losses) != 1 {
 		t.Fatal(shown(recovered))
 	}
-	rec := record(recovered.Origin, 60, 60, 10)
+	rec := record(recovered.Environment, 60, 60, 10)
 	rec.Losses = recovered.Losses
 	l.append(rec)
 	if recovered := l.recover(); len(recovered.Losses) > 0 || len(recovered.Records) != 4 {
@@ -226,8 +226,8 @@ func TestEnvironmentWithoutReadableMetaKeepsItsName(t *testing.T) {
 		l := newEndedFolder(t)
 		change(t, filepath.Join(l.dir, mine, "meta"), func([]byte) []byte { return []byte(meta) })
 		recovered := l.recover()
-		if string(recovered.Origin.Resource) != `{"faas.instance":"`+mine+`"}` || recovered.Origin.EnvironmentID != mine || len(recovered.Records) != 4 {
-			t.Errorf("%q: %s, %s", meta, recovered.Origin.Resource, shown(recovered))
+		if string(recovered.Environment.Resource) != `{"faas.instance":"`+mine+`"}` || recovered.Environment.ID != mine || len(recovered.Records) != 4 {
+			t.Errorf("%q: %s, %s", meta, recovered.Environment.Resource, shown(recovered))
 		}
 	}
 	l := newEndedFolder(t)
@@ -277,7 +277,7 @@ func TestOnlySoManyFoldersAreAdoptedTheOldestFirst(t *testing.T) {
 	r := newRig(t, 64<<20)
 	for i := range 70 {
 		id := fmt.Sprintf("%032x", i)
-		r.append(record(origin(id), 1, 1, 10))
+		r.append(record(env(id), 1, 1, 10))
 		at := time.Unix(int64(1_000_000-i), 0)
 		if err := os.Chtimes(filepath.Join(r.dir, id), at, at); err != nil {
 			t.Fatal(err)
@@ -285,7 +285,7 @@ func TestOnlySoManyFoldersAreAdoptedTheOldestFirst(t *testing.T) {
 	}
 	r.Kill()
 	recovered := r.open(64 << 20).Recover()
-	if len(recovered) != 64 || recovered[0].Origin.EnvironmentID != fmt.Sprintf("%032x", 69) {
+	if len(recovered) != 64 || recovered[0].Environment.ID != fmt.Sprintf("%032x", 69) {
 		t.Errorf("%d environments", len(recovered))
 	}
 	if !strings.Contains(r.log.String(), "folders=6 limit=64") {
@@ -295,7 +295,7 @@ func TestOnlySoManyFoldersAreAdoptedTheOldestFirst(t *testing.T) {
 
 func TestFolderOfWhichNothingIsLeftIsRemoved(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	ref := r.append(record(o, 1, 1, 10))
 	r.journal(o, 1, 1, "")
 	r.Done(ref) // and the process is killed before the journal is forgotten
@@ -328,7 +328,7 @@ func TestSpoiledBytesLoseNothingInSilence(t *testing.T) {
 		defer os.RemoveAll(dir)
 		opt := spool.Options{Dir: dir, Max: 64 << 20, Log: slog.New(slog.DiscardHandler)}
 		s := spool.New(opt)
-		o := origin(mine)
+		o := env(mine)
 		given := map[uint64]*pack.Record{}
 		last := uint64(0)
 		for range rapid.IntRange(1, 8).Draw(t, "records") {
@@ -412,7 +412,7 @@ func TestSpoiledBytesLoseNothingInSilence(t *testing.T) {
 func FuzzRecover(f *testing.F) {
 	dir := f.TempDir()
 	s := spool.New(spool.Options{Dir: dir, Max: 64 << 20, Log: slog.New(slog.DiscardHandler)})
-	o := origin(mine)
+	o := env(mine)
 	s.Lost(o, ledger.Loss{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected})
 	ref, err := s.Append(record(o, 3, 7, 50))
 	if err != nil {
@@ -471,9 +471,9 @@ func FuzzRecover(f *testing.F) {
 				s.Done(ref)
 			}
 			for _, loss := range l.Losses {
-				s.Lost(l.Origin, loss)
+				s.Lost(l.Environment, loss)
 			}
-			s.ForgetJournal(l.Origin)
+			s.ForgetJournal(l.Environment)
 		}
 		if n := diskBytes(t, dir); n != s.Bytes() {
 			t.Errorf("%d bytes are counted as %d", n, s.Bytes())

@@ -8,18 +8,18 @@ import (
 	"path/filepath"
 	"slices"
 
-	"kinetel/internal/format"
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 )
 
-// environment is the folder of one execution environment. The Spool's mu
+// folder holds the files of one execution environment. The Spool's mu
 // guards it.
-type environment struct {
+type folder struct {
 	id, dir  string
-	resource []byte         // for meta
-	details  format.Details // for meta
-	known    bool           // meta of an ended process could be read
-	meta     tail           // its file is nil until the folder is created; has the lock
+	resource []byte              // for meta
+	details  environment.Details // for meta
+	known    bool                // meta of an ended process could be read
+	meta     tail                // its file is nil until the folder is created; has the lock
 
 	segments []*segment // oldest first
 	current  *segment   // the last of segments, while it is written; or nil
@@ -42,7 +42,7 @@ type environment struct {
 // segment is a file of frames. The first frame is a mark.
 type segment struct {
 	tail
-	env     *environment
+	env     *folder
 	records int    // that are not done
 	losses  int    // that are not reported yet
 	corrupt int    // corrupt places that are not reported yet
@@ -61,11 +61,11 @@ type kept struct {
 	corrupt bool
 }
 
-func newEnvironment(id, dir string) *environment { return &environment{id: id, dir: dir} }
+func newFolder(id, dir string) *folder { return &folder{id: id, dir: dir} }
 
 // metaJSON returns the text of meta. The resource is unchanged, or null if it is
 // not JSON.
-func (e *environment) metaJSON() []byte {
+func (e *folder) metaJSON() []byte {
 	resource := e.resource
 	if !json.Valid(resource) {
 		resource = []byte("null")
@@ -78,7 +78,7 @@ func (e *environment) metaJSON() []byte {
 }
 
 // price returns the bytes that writing the next frame needs besides the frame.
-func (s *Spool) price(e *environment) (n int64) {
+func (s *Spool) price(e *folder) (n int64) {
 	if e.meta.file == nil {
 		n += int64(len(e.metaJSON()))
 	}
@@ -93,7 +93,7 @@ func (s *Spool) price(e *environment) (n int64) {
 const emptyTries = 3
 
 // open creates and locks the folder, once.
-func (s *Spool) open(e *environment) (err error) {
+func (s *Spool) open(e *folder) (err error) {
 	for range emptyTries {
 		if e.meta.file != nil {
 			return nil
@@ -105,7 +105,7 @@ func (s *Spool) open(e *environment) (err error) {
 	return err
 }
 
-func (s *Spool) makeFolder(e *environment) error {
+func (s *Spool) makeFolder(e *folder) error {
 	for _, dir := range []string{s.opt.Dir, e.dir} {
 		// The function may have replaced a folder with something else.
 		if info, err := s.disk.lstat(dir); err == nil && !info.IsDir() && secure(s.disk, filepath.Dir(dir), false) == nil {
@@ -141,7 +141,7 @@ func (s *Spool) makeFolder(e *environment) error {
 }
 
 // create creates a file in the folder, and the folder if it is missing.
-func (s *Spool) create(e *environment, name string) (t tail, err error) {
+func (s *Spool) create(e *folder, name string) (t tail, err error) {
 	t.path = filepath.Join(e.dir, name)
 	for range emptyTries {
 		if err = s.open(e); err != nil {
@@ -163,7 +163,7 @@ func (s *Spool) create(e *environment, name string) (t tail, err error) {
 // replaced or truncated: /tmp belongs to the function. It creates the folder
 // again, with the losses that are not reported yet. The caller has the records
 // and the lines.
-func (s *Spool) check(e *environment) {
+func (s *Spool) check(e *folder) {
 	had := e.meta.file != nil
 	if !had && len(e.segments) == 0 && e.journal.path == "" {
 		return // most processes never need a file
@@ -224,7 +224,7 @@ func (s *Spool) check(e *environment) {
 
 // writable returns the segment to append to: a new one if the current one is
 // full.
-func (s *Spool) writable(e *environment) (*segment, error) {
+func (s *Spool) writable(e *folder) (*segment, error) {
 	if err := s.open(e); err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func (s *Spool) writable(e *environment) (*segment, error) {
 }
 
 // seal closes the current segment. The next frame goes into a new one.
-func (e *environment) seal() {
+func (e *folder) seal() {
 	if e.current != nil {
 		e.current.close()
 		e.current = nil
@@ -314,7 +314,7 @@ func (s *Spool) markDone(seg *segment, offset int64) {
 
 // tidy removes the segments that have only losses, and moves these losses into
 // the current segment.
-func (s *Spool) tidy(e *environment) {
+func (s *Spool) tidy(e *folder) {
 	for i := 0; i < len(e.segments)-1; {
 		seg := e.segments[i]
 		if seg.records+seg.corrupt > 0 || seg.needed() || !s.move(seg) || !s.remove(seg) {
@@ -360,14 +360,14 @@ func (s *Spool) remove(seg *segment) bool {
 }
 
 // addLoss adds a kept loss.
-func (s *Spool) addLoss(e *environment, k *kept) {
+func (s *Spool) addLoss(e *folder, k *kept) {
 	e.kept = append(e.kept, k)
 	k.seg.losses++
 	s.live++
 }
 
 // removeLoss removes a kept loss.
-func (s *Spool) removeLoss(e *environment, k *kept) {
+func (s *Spool) removeLoss(e *folder, k *kept) {
 	i := slices.Index(e.kept, k)
 	if i < 0 {
 		return
@@ -384,7 +384,7 @@ func (s *Spool) removeLoss(e *environment, k *kept) {
 // reportedBy returns the kept losses that a record with these losses reports. A
 // ledger numbers its losses: the record reports all up to the highest Number.
 // Without a Number, they are those that the losses were merged from.
-func (e *environment) reportedBy(losses []ledger.Loss) (reported []*kept) {
+func (e *folder) reportedBy(losses []ledger.Loss) (reported []*kept) {
 	var number uint64
 	for _, loss := range losses {
 		number = max(number, loss.Number)
@@ -419,7 +419,7 @@ func same(a, b ledger.Loss) bool {
 
 // madeOf returns the kept losses that a loss was merged from: the same loss, or
 // those within it, if they add up.
-func (e *environment) madeOf(loss ledger.Loss) (parts []*kept) {
+func (e *folder) madeOf(loss ledger.Loss) (parts []*kept) {
 	count, bytes := 0, int64(0)
 	for _, k := range e.kept {
 		if same(loss, k.loss) {
@@ -439,7 +439,7 @@ func (e *environment) madeOf(loss ledger.Loss) (parts []*kept) {
 
 // closeEnvironment closes the files of an environment, and removes them if they
 // have nothing to send.
-func (s *Spool) closeEnvironment(e *environment) {
+func (s *Spool) closeFolder(e *folder) {
 	pending := e.journalFirst > 0 || e.fragment || e.unread
 	for _, seg := range e.segments {
 		pending = pending || seg.records > 0 || seg.losses > 0

@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
@@ -56,7 +57,7 @@ type Checker interface {
 	// Record reports whether a record can be one of Kinetel's.
 	Record(r *pack.Record) bool
 	// Line reports whether text is the line of the event with that number.
-	Line(o *pack.Origin, seq uint64, text []byte) bool
+	Line(o *environment.Environment, seq uint64, text []byte) bool
 }
 
 // Options configure a Spool. Retry and Check may be zero.
@@ -78,14 +79,14 @@ type Spool struct {
 
 	mu     sync.Mutex // guards all below; held while files are read and written
 	closed bool
-	envs   map[string]*environment // by ID
-	bytes  int64                   // of all files
-	live   int64                   // frames for which a done frame may still be written
-	buf    []byte                  // scratch for a frame
-	full   bool                    // logged that the journal has no room
-	gone   bool                    // records were lost with their files, and Check has not reported it
-	broken error                   // the disk's error; nil: it works
-	since  time.Time               // when the disk last failed; zero: try now
+	envs   map[string]*folder // by ID
+	bytes  int64              // of all files
+	live   int64              // frames for which a done frame may still be written
+	buf    []byte             // scratch for a frame
+	full   bool               // logged that the journal has no room
+	gone   bool               // records were lost with their files, and Check has not reported it
+	broken error              // the disk's error; nil: it works
+	since  time.Time          // when the disk last failed; zero: try now
 }
 
 // New returns a Spool. It touches no file: most processes never need one.
@@ -93,13 +94,13 @@ func New(opt Options) *Spool {
 	if opt.Retry == 0 {
 		opt.Retry = defaultRetry
 	}
-	return &Spool{opt: opt, disk: osDisk{}, envs: map[string]*environment{}}
+	return &Spool{opt: opt, disk: osDisk{}, envs: map[string]*folder{}}
 }
 
 // Ref is the place of a record on disk, and all of the record but its data and
 // its key.
 type Ref struct {
-	Origin      *pack.Origin
+	Environment *environment.Environment
 	First, Last uint64
 	Losses      []ledger.Loss // that its lines report
 	Lines       int64         // bytes before compression
@@ -122,7 +123,7 @@ func (ref *Ref) Size() int64 { return int64(ref.size) }
 // drop it.
 func (ref *Ref) Record() *pack.Record {
 	return &pack.Record{
-		Origin: ref.Origin, First: ref.First, Last: ref.Last, Events: ref.Events,
+		Environment: ref.Environment, First: ref.First, Last: ref.Last, Events: ref.Events,
 		Droppable: ref.Droppable, Lines: ref.Lines, Losses: ref.Losses,
 	}
 }
@@ -132,7 +133,7 @@ func (ref *Ref) Record() *pack.Record {
 func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, err := s.ready(r.Origin)
+	e, err := s.ready(r.Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 		return nil, s.failed(err)
 	}
 	ref := &Ref{
-		Origin: r.Origin, First: r.First, Last: r.Last, Losses: r.Losses, Lines: r.Lines,
+		Environment: r.Environment, First: r.First, Last: r.Last, Losses: r.Losses, Lines: r.Lines,
 		Events: r.Events, Droppable: r.Droppable, DataSize: r.Size(),
 		seg: seg, offset: seg.size, size: int32(h.size()),
 	}
@@ -294,7 +295,7 @@ func (s *Spool) Done(ref *Ref) {
 func (s *Spool) Sent(r *pack.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.envs[r.Origin.EnvironmentID]
+	e := s.envs[r.Environment.ID]
 	if s.closed || e == nil {
 		return
 	}
@@ -330,7 +331,7 @@ func (s *Spool) Seal(ref *Ref) {
 
 // Lost keeps a loss that is not reported yet, until a record of that origin that
 // reports it is appended. If the disk fails, only the caller has the loss.
-func (s *Spool) Lost(o *pack.Origin, loss ledger.Loss) {
+func (s *Spool) Lost(o *environment.Environment, loss ledger.Loss) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, err := s.ready(o)
@@ -353,7 +354,7 @@ func (s *Spool) Lost(o *pack.Origin, loss ledger.Loss) {
 }
 
 // writeLoss writes a loss, which replaces old ones.
-func (s *Spool) writeLoss(e *environment, loss ledger.Loss, old []*kept) {
+func (s *Spool) writeLoss(e *folder, loss ledger.Loss, old []*kept) {
 	frame := appendLoss(nil, loss)
 	if !s.room(int64(len(frame))+headerSize+s.price(e), s.reserve()) {
 		return
@@ -402,13 +403,13 @@ func (s *Spool) Close() {
 	}
 	s.closed = true
 	for _, e := range s.envs {
-		s.closeEnvironment(e)
+		s.closeFolder(e)
 	}
 }
 
 // ready returns the environment of an origin, or why nothing can be written. A
 // failing disk is not used for the time Retry.
-func (s *Spool) ready(o *pack.Origin) (*environment, error) {
+func (s *Spool) ready(o *environment.Environment) (*folder, error) {
 	if s.closed {
 		return nil, errClosed
 	}
@@ -419,13 +420,13 @@ func (s *Spool) ready(o *pack.Origin) (*environment, error) {
 			return nil, s.broken
 		}
 	}
-	if e := s.envs[o.EnvironmentID]; e != nil {
+	if e := s.envs[o.ID]; e != nil {
 		return e, nil
 	}
-	if !isID(o.EnvironmentID) {
-		return nil, fmt.Errorf("the environment's ID %q cannot name a folder; it takes 1 to %d letters, digits and hyphens", o.EnvironmentID, maxID)
+	if !isID(o.ID) {
+		return nil, fmt.Errorf("the environment's ID %q cannot name a folder; it takes 1 to %d letters, digits and hyphens", o.ID, maxID)
 	}
-	e := newEnvironment(o.EnvironmentID, filepath.Join(s.opt.Dir, o.EnvironmentID))
+	e := newFolder(o.ID, filepath.Join(s.opt.Dir, o.ID))
 	e.resource, e.details = o.Resource, o.Details()
 	s.envs[e.id] = e
 	return e, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/spool"
@@ -38,18 +39,18 @@ type failer interface {
 	Fatalf(string, ...any)
 }
 
-func origin(id string) *pack.Origin {
-	return &pack.Origin{EnvironmentID: id, Resource: []byte(`{"faas.name": "<f>", "faas.instance":"` + id + `"}`)}
+func env(id string) *environment.Environment {
+	return &environment.Environment{ID: id, Resource: []byte(`{"faas.name": "<f>", "faas.instance":"` + id + `"}`)}
 }
 
 // record returns a record of size bytes, which depend on first.
-func record(o *pack.Origin, first, last uint64, size int) *pack.Record {
+func record(o *environment.Environment, first, last uint64, size int) *pack.Record {
 	data := make([]byte, size)
 	for i := range data {
 		data[i] = byte(uint64(i)*7 + first*31)
 	}
 	return &pack.Record{
-		Data: data, PartitionKey: "key", Origin: o, First: first, Last: last,
+		Data: data, PartitionKey: "key", Environment: o, First: first, Last: last,
 		Events: int(last - first + 1), Lines: 12345,
 	}
 }
@@ -62,8 +63,8 @@ type bareRecord struct {
 
 // bare is a record without its origin's ledger, which cannot be compared.
 func bare(r *pack.Record) bareRecord {
-	b := bareRecord{Record: *r, environment: r.Origin.EnvironmentID, resource: string(r.Origin.Resource)}
-	b.Origin = nil
+	b := bareRecord{Record: *r, environment: r.Environment.ID, resource: string(r.Environment.Resource)}
+	b.Environment = nil
 	if len(b.Data) == 0 {
 		b.Data = nil
 	}
@@ -138,7 +139,7 @@ func (r *rig) append(rec *pack.Record) *spool.Ref {
 	return ref
 }
 
-func (r *rig) journal(o *pack.Origin, first, last uint64, fragment string) {
+func (r *rig) journal(o *environment.Environment, first, last uint64, fragment string) {
 	r.t.Helper()
 	if !r.Journal(o, first, last, lines(first, last), []byte(fragment)) {
 		r.t.Fatal("the journal takes nothing")
@@ -217,7 +218,7 @@ func TestNewTouchesNoFile(t *testing.T) {
 func TestRecordIsReadBackAsItWas(t *testing.T) {
 	r := newRig(t, 64<<20)
 	for _, size := range []int{0, 1, 2000, 64 << 10, 1<<20 - 6} {
-		rec := record(origin(mine), uint64(size+1), uint64(size+7), size)
+		rec := record(env(mine), uint64(size+1), uint64(size+7), size)
 		rec.PartitionKey, rec.Droppable = "ß\x00k\"ey"[:6], 3
 		rec.Losses = []ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: 9, Reason: ledger.BufferFull}}
 		ref := r.append(rec)
@@ -244,7 +245,7 @@ func TestRecordIsReadBackAsItWas(t *testing.T) {
 
 func TestOnlyTheUserMayLook(t *testing.T) {
 	r := newRig(t, 1<<20)
-	o := origin(mine)
+	o := env(mine)
 	r.append(record(o, 1, 2, 100))
 	r.journal(o, 3, 4, "")
 	seen := 0
@@ -276,7 +277,7 @@ func TestModeOfAFolderThatIsThereStays(t *testing.T) {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r.append(record(origin(mine), 1, 1, 10))
+	r.append(record(env(mine), 1, 1, 10))
 	if info, err := os.Stat(r.dir); err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
@@ -285,7 +286,7 @@ func TestModeOfAFolderThatIsThereStays(t *testing.T) {
 func TestCapHolds(t *testing.T) {
 	const cap = 1 << 20
 	r := newRig(t, cap)
-	o := origin(mine)
+	o := env(mine)
 	var refs []*spool.Ref
 	for _, size := range []int{10_000, 0} {
 		for {
@@ -344,7 +345,7 @@ func TestCapHolds(t *testing.T) {
 
 func TestFileOfWhichAllIsDoneIsRemoved(t *testing.T) {
 	r := newRig(t, 1<<20)
-	o := origin(mine)
+	o := env(mine)
 	a, b := r.append(record(o, 1, 1, 200<<10)), r.append(record(o, 2, 2, 100<<10))
 	c := r.append(record(o, 3, 3, 10))
 	if !r.SameSegment(a, b) || r.SameSegment(b, c) {
@@ -364,7 +365,7 @@ func TestFileOfWhichAllIsDoneIsRemoved(t *testing.T) {
 
 func TestFileThatIsWrittenIsCutWhenItHasGrown(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	for seq := uint64(1); seq <= 100; seq++ {
 		r.Done(r.append(record(o, seq, seq, 10_000)))
 		if r.Bytes() > 280<<10 {
@@ -377,7 +378,7 @@ func TestFileThatIsWrittenIsCutWhenItHasGrown(t *testing.T) {
 
 func TestSealBeginsANewFile(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	a := r.append(record(o, 1, 1, 10))
 	r.Seal(a)
 	b := r.append(record(o, 2, 2, 10))
@@ -400,36 +401,36 @@ func TestSealBeginsANewFile(t *testing.T) {
 func TestNumbersAreNeverGivenTwice(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		do   func(r *rig, o *pack.Origin)
+		do   func(r *rig, o *environment.Environment)
 		next uint64
 	}{
-		{"all of the newest file is done", func(r *rig, o *pack.Origin) {
+		{"all of the newest file is done", func(r *rig, o *environment.Environment) {
 			b := r.append(record(o, 2, 500, 10))
 			r.Seal(b)
 			r.Done(b)
 		}, 501},
-		{"all of a large file is done", func(r *rig, o *pack.Origin) {
+		{"all of a large file is done", func(r *rig, o *environment.Environment) {
 			r.Done(r.append(record(o, 2, 500, 300<<10)))
 		}, 501},
-		{"the journal's lines went to Kinesis from memory", func(r *rig, o *pack.Origin) {
+		{"the journal's lines went to Kinesis from memory", func(r *rig, o *environment.Environment) {
 			r.journal(o, 501, 600, "")
 			r.ForgetJournal(o)
 		}, 601},
-		{"a file began after lines that went to Kinesis from memory", func(r *rig, o *pack.Origin) {
+		{"a file began after lines that went to Kinesis from memory", func(r *rig, o *environment.Environment) {
 			r.journal(o, 2, 600, "")
 			r.append(record(o, 2, 2, 10))
 			r.ForgetJournal(o)
 		}, 601},
-		{"a record went to Kinesis from memory", func(r *rig, o *pack.Origin) {
+		{"a record went to Kinesis from memory", func(r *rig, o *environment.Environment) {
 			r.Sent(record(o, 2, 500, 10))
 		}, 501},
-		{"a loss is of the highest numbers", func(r *rig, o *pack.Origin) {
+		{"a loss is of the highest numbers", func(r *rig, o *environment.Environment) {
 			r.Lost(o, ledger.Loss{First: 70, Last: 80, Count: 11, Reason: ledger.Rejected})
 		}, 81},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, 64<<20)
-			o := origin(mine)
+			o := env(mine)
 			r.Seal(r.append(record(o, 1, 1, 10))) // an older file has a record that is not done
 			c.do(r, o)
 			if recovered := r.recover(); recovered.Next != c.next || recovered.Records[0].First != 1 {
@@ -441,7 +442,7 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 
 func TestJournalComesBackButForWhatIsInRecords(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	r.journal(o, 1, 2, "")
 	r.journal(o, 3, 4, "piece")
 	r.append(record(o, 1, 3, 10))
@@ -451,13 +452,13 @@ func TestJournalComesBackButForWhatIsInRecords(t *testing.T) {
 	// been removed.
 	recovered := r.recover()
 	r.Done(recovered.Records[0])
-	r.append(record(recovered.Origin, 100, 100, 10))
+	r.append(record(recovered.Environment, 100, 100, 10))
 	want(t, r.recover(), "record 100-100", `lines 4-4 {"seq":4}`, "fragment piece", "next 101")
 }
 
 func TestFragmentOutlivesTheLines(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	r.journal(o, 1, 2, "first")
 	r.append(record(o, 1, 2, 10))
 	r.ForgetJournal(o)
@@ -473,7 +474,7 @@ func TestFragmentOutlivesTheLines(t *testing.T) {
 
 func TestJournalWithAFragmentDoesNotGrowForEver(t *testing.T) {
 	r := newRig(t, 64<<20)
-	o := origin(mine)
+	o := env(mine)
 	for seq := uint64(1); seq < 60_000; seq += 1000 {
 		r.journal(o, seq, seq+999, "piece")
 		ref := r.append(record(o, seq, seq+999, 10))
@@ -489,7 +490,7 @@ func TestJournalWithAFragmentDoesNotGrowForEver(t *testing.T) {
 
 func TestLossIsKeptUntilARecordTellsOfIt(t *testing.T) {
 	r := newRig(t, 1<<20)
-	o := origin(mine)
+	o := env(mine)
 	lost := func(first, last uint64, reason ledger.Reason) ledger.Loss {
 		loss := ledger.Loss{First: first, Last: last, Count: int(last - first + 1), Bytes: 5, Reason: reason}
 		r.Lost(o, loss)
@@ -514,7 +515,7 @@ func TestLossIsKeptUntilARecordTellsOfIt(t *testing.T) {
 // The spool may have been too full for the record that reports a loss.
 func TestALossIsSettledByARecordThatIsSentFromMemory(t *testing.T) {
 	r := newRig(t, 1<<20)
-	o := origin(mine)
+	o := env(mine)
 	r.append(record(o, 1, 1, 10))
 	for n, first := range []uint64{10, 20, 30} {
 		r.Lost(o, ledger.Loss{First: first, Last: first + 1, Count: 2, Bytes: 5, Reason: ledger.SpoolFull, Number: uint64(n + 1)})
@@ -530,7 +531,7 @@ func TestALossIsSettledByARecordThatIsSentFromMemory(t *testing.T) {
 
 func TestLossesThatAreHandedBackAsOneTakeThePlaceOfTheirParts(t *testing.T) {
 	r := newRig(t, 1<<20)
-	o := origin(mine)
+	o := env(mine)
 	for _, l := range []ledger.Loss{{First: 1, Last: 5, Count: 5}, {First: 6, Last: 9, Count: 4}, {First: 20, Last: 20, Count: 1}, {First: 1, Last: 9, Count: 9}} {
 		l.Reason = ledger.BufferFull
 		r.Lost(o, l)
@@ -540,7 +541,7 @@ func TestLossesThatAreHandedBackAsOneTakeThePlaceOfTheirParts(t *testing.T) {
 
 func TestLossThatIsBeingMovedIsToldOnce(t *testing.T) {
 	r := newRig(t, 1<<20)
-	o := origin(mine)
+	o := env(mine)
 	r.Lost(o, ledger.Loss{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected})
 	a := r.append(record(o, 3, 3, 10))
 	r.Seal(a)
@@ -557,7 +558,7 @@ func TestLossThatIsBeingMovedIsToldOnce(t *testing.T) {
 
 func TestLossThatOnlyLooksLikeTheSumOfOthersIsOneMore(t *testing.T) {
 	r := newRig(t, 1<<20)
-	o := origin(mine)
+	o := env(mine)
 	r.Lost(o, ledger.Loss{First: 3, Last: 5, Count: 3, Reason: ledger.BufferFull})
 	r.Lost(o, ledger.Loss{First: 1, Last: 9, Count: 4, Reason: ledger.BufferFull})
 	want(t, r.recover(), "loss 1-9 4 buffer-full", "loss 3-5 3 buffer-full", "next 10")
@@ -565,7 +566,7 @@ func TestLossThatOnlyLooksLikeTheSumOfOthersIsOneMore(t *testing.T) {
 
 func TestCloseRemovesWhatHasNothingLeft(t *testing.T) {
 	r := newRig(t, 1<<20)
-	o, p := origin(mine), origin(theirs)
+	o, p := env(mine), env(theirs)
 	ref := r.append(record(o, 1, 2, 10))
 	r.journal(o, 3, 3, "")
 	r.ForgetJournal(o)
@@ -587,7 +588,7 @@ func TestCloseRemovesWhatHasNothingLeft(t *testing.T) {
 
 func TestLivingProcessKeepsItsFolder(t *testing.T) {
 	r := newRig(t, 1<<20)
-	ref := r.append(record(origin(mine), 1, 2, 10))
+	ref := r.append(record(env(mine), 1, 2, 10))
 	other := (&rig{t: t, dir: r.dir, log: &lockedBuffer{}}).open(1 << 20)
 	if recovered := other.Recover(); recovered != nil {
 		t.Errorf("%d environments are taken", len(recovered))
@@ -636,7 +637,7 @@ func TestFullDiskLeavesNothingHalfWritten(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, 64<<20)
-				o := origin(mine)
+				o := env(mine)
 				disk := &failing{}
 				r.Break(disk.fault)
 				a := r.append(record(o, 1, 1, 10))
@@ -710,7 +711,7 @@ func TestDiskThatFailsAtTheFirstFileIsTriedAgain(t *testing.T) {
 					return n, nil
 				}}
 				r.Break(disk.fault)
-				if _, err := r.Append(record(origin(mine), 1, 1, 10)); !errors.Is(err, syscall.EROFS) {
+				if _, err := r.Append(record(env(mine), 1, 1, 10)); !errors.Is(err, syscall.EROFS) {
 					t.Fatalf("the error is %v", err)
 				}
 				if r.Bytes() != 0 || len(r.files()) != 0 {
@@ -718,7 +719,7 @@ func TestDiskThatFailsAtTheFirstFileIsTriedAgain(t *testing.T) {
 				}
 				disk.fail = nil
 				time.Sleep(30 * time.Second)
-				r.append(record(origin(mine), 1, 1, 10))
+				r.append(record(env(mine), 1, 1, 10))
 				want(t, r.recover(), "record 1-1", "next 2")
 			})
 		})
@@ -741,9 +742,9 @@ func TestAFileThatIsGoneAtOnceIsMadeAgain(t *testing.T) {
 					return 0, syscall.ENOENT
 				}}).fault)
 				if journal {
-					r.journal(origin(mine), 1, 1, "")
+					r.journal(env(mine), 1, 1, "")
 				} else {
-					r.append(record(origin(mine), 1, 1, 10))
+					r.append(record(env(mine), 1, 1, 10))
 				}
 				if log := r.log.String(); log != "" || fails > 0 {
 					t.Errorf("%d attempts were not needed; the log:\n%s", fails, log)
@@ -758,13 +759,13 @@ func TestAFailingDiskIsTriedOnceMoreAtTheEnd(t *testing.T) {
 		r := newRig(t, 1<<20)
 		disk := &failing{fail: func(string, int) (int, error) { return 0, syscall.EROFS }}
 		r.Break(disk.fault)
-		_, _ = r.Append(record(origin(mine), 1, 1, 10))
+		_, _ = r.Append(record(env(mine), 1, 1, 10))
 		disk.fail = nil
-		if _, err := r.Append(record(origin(mine), 1, 1, 10)); !errors.Is(err, syscall.EROFS) {
+		if _, err := r.Append(record(env(mine), 1, 1, 10)); !errors.Is(err, syscall.EROFS) {
 			t.Fatalf("the error is %v", err)
 		}
 		r.RetryNow()
-		r.append(record(origin(mine), 1, 1, 10))
+		r.append(record(env(mine), 1, 1, 10))
 	})
 }
 
@@ -776,17 +777,17 @@ func TestFolderThatCannotBeIsAnError(t *testing.T) {
 	if err := os.WriteFile(filepath.Dir(r.dir), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Append(record(origin(mine), 1, 1, 10)); err == nil || !strings.Contains(err.Error(), "is no folder") {
+	if _, err := r.Append(record(env(mine), 1, 1, 10)); err == nil || !strings.Contains(err.Error(), "is no folder") {
 		t.Errorf("the error is %v", err)
 	}
-	if r.Journal(origin(mine), 1, 1, lines(1, 1), nil) || r.Recover() != nil {
+	if r.Journal(env(mine), 1, 1, lines(1, 1), nil) || r.Recover() != nil {
 		t.Error("there is nothing to write to")
 	}
 }
 
 func TestFolderThatIsRemovedIsMadeAgain(t *testing.T) {
 	r := newRig(t, 1<<20)
-	o := origin(mine)
+	o := env(mine)
 	ref := r.append(record(o, 1, 1, 10))
 	r.Seal(ref)
 	if err := os.RemoveAll(r.dir); err != nil {
@@ -806,7 +807,7 @@ func TestFolderThatIsRemovedIsMadeAgain(t *testing.T) {
 func TestIDThatCannotNameAFolderIsRefused(t *testing.T) {
 	r := newRig(t, 1<<20)
 	for _, id := range []string{"", ".", "..", "a/b", "../x", strings.Repeat("a", 129), "a\x00"} {
-		if _, err := r.Append(record(origin(id), 1, 1, 10)); err == nil {
+		if _, err := r.Append(record(env(id), 1, 1, 10)); err == nil {
 			t.Errorf("%q is taken", id)
 		}
 	}
@@ -817,10 +818,10 @@ func TestIDThatCannotNameAFolderIsRefused(t *testing.T) {
 
 func TestManyMayCallAtOnce(t *testing.T) {
 	r := newRig(t, 64<<20)
-	r.append(record(origin(theirs), 1, 1, 10))
+	r.append(record(env(theirs), 1, 1, 10))
 	r.Kill()
 	r.open(64 << 20)
-	o := origin(mine)
+	o := env(mine)
 	var wg sync.WaitGroup
 	wg.Go(func() { want(t, r.Recover()[0], "record 1-1", "next 2") })
 	for i := range 4 {
@@ -851,7 +852,7 @@ func TestManyMayCallAtOnce(t *testing.T) {
 func BenchmarkInvocation(b *testing.B) {
 	s := spool.New(spool.Options{Dir: b.TempDir(), Max: 64 << 20, Log: slog.New(slog.DiscardHandler)})
 	defer s.Close()
-	o := origin(mine)
+	o := env(mine)
 	rec := record(o, 1, 10, 2048)
 	text := bytes.Repeat([]byte("x"), 2048)
 	b.ReportAllocs()

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -112,9 +113,9 @@ func shape(t *testing.T, name string) (bodies [][]byte) {
 func packed(t *testing.T, compression config.Compression, key config.PartitionKey, bodies [][]byte) (events []record.Event) {
 	t.Helper()
 	id := resource.Identity{Region: "eu-west-1", AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1"}
-	origin := &pack.Origin{EnvironmentID: id.EnvironmentID, Resource: id.JSON(), Ledger: ledger.New(&ledger.Account{}, nil)}
+	env := &environment.Environment{ID: id.EnvironmentID, Resource: id.JSON(), Ledger: ledger.New(&ledger.Account{}, nil)}
 	packer := pack.New(pack.Options{
-		Origin: origin, FunctionName: "orders", Compression: compression, PartitionKey: key, Log: slog.New(slog.DiscardHandler),
+		Environment: env, FunctionName: "orders", Compression: compression, PartitionKey: key, Log: slog.New(slog.DiscardHandler),
 		Push: func(r *pack.Record) {
 			decoded, err := record.Decode(r.Data)
 			if err != nil {

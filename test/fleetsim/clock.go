@@ -9,7 +9,7 @@ type clock struct{ moments []moment }
 
 type moment struct {
 	at time.Duration
-	of int32 // of two at the same time the first environment comes first
+	of int32 // of two at the same time the first sandbox comes first
 }
 
 func (m moment) before(other moment) bool {

@@ -10,7 +10,7 @@ import (
 
 // environment is one execution environment: the real breaker, and models of
 // packages pack, queue and ship. Its own times count while it is not frozen.
-type environment struct {
+type sandbox struct {
 	*world
 	rate    float64 // bytes a second
 	breaker breaker.Breaker
@@ -24,8 +24,8 @@ type environment struct {
 	made, arrived, twice int64
 }
 
-func (e *environment) start(w *world, rate float64) {
-	*e = environment{world: w, rate: rate, breaker: breaker.New(w.jitter), key: w.stream.key()}
+func (e *sandbox) start(w *world, rate float64) {
+	*e = sandbox{world: w, rate: rate, breaker: breaker.New(w.jitter), key: w.stream.key()}
 	e.backlog.buffer, e.backlog.spool = w.buffer, w.spool
 	e.period = w.interval
 	if w.cycle > 0 {
@@ -44,7 +44,7 @@ func (e *environment) start(w *world, rate float64) {
 }
 
 // perTurn is what it writes in a second of its own.
-func (e *environment) perTurn() float64 {
+func (e *sandbox) perTurn() float64 {
 	if e.cycle == 0 {
 		return e.rate
 	}
@@ -52,7 +52,7 @@ func (e *environment) perTurn() float64 {
 }
 
 // wall is the time of the world when it is that time for the environment.
-func (e *environment) wall(own time.Duration) time.Duration {
+func (e *sandbox) wall(own time.Duration) time.Duration {
 	if e.cycle == 0 {
 		return own
 	}
@@ -61,7 +61,7 @@ func (e *environment) wall(own time.Duration) time.Duration {
 
 // own is the environment's time when it is that time in the world, or as soon as
 // it is awake after that.
-func (e *environment) own(wall time.Duration) time.Duration {
+func (e *sandbox) own(wall time.Duration) time.Duration {
 	if e.cycle == 0 {
 		return wall
 	}
@@ -74,7 +74,7 @@ func (e *environment) own(wall time.Duration) time.Duration {
 
 // turn is its moment: records are closed that are due, and a request is made
 // where something waits. It returns when the next one is, by its own time.
-func (e *environment) turn(at time.Duration) time.Duration {
+func (e *sandbox) turn(at time.Duration) time.Duration {
 	now := e.own(at)
 	e.catchUp(now)
 	if e.backlog.count() == 0 {
@@ -98,7 +98,7 @@ func (e *environment) turn(at time.Duration) time.Duration {
 }
 
 // catchUp closes the records that are due.
-func (e *environment) catchUp(now time.Duration) {
+func (e *sandbox) catchUp(now time.Duration) {
 	for e.due <= now {
 		size := e.perTurn() * e.period.Seconds()
 		if e.period == e.interval {
@@ -118,7 +118,7 @@ func (e *environment) catchUp(now time.Duration) {
 
 // attempt makes one request and settles it. It returns how long it took, and how
 // long to wait then.
-func (e *environment) attempt(at, now time.Duration, batch []waiting) (took, delay time.Duration) {
+func (e *sandbox) attempt(at, now time.Duration, batch []waiting) (took, delay time.Duration) {
 	if e.down(at) {
 		took = e.takes()
 		if e.failure == silent {
@@ -176,7 +176,7 @@ func (e *environment) attempt(at, now time.Duration, batch []waiting) (took, del
 }
 
 // arrive counts a record that is in the stream.
-func (e *environment) arrive(r *waiting) {
+func (e *sandbox) arrive(r *waiting) {
 	if r.landed {
 		e.twice += int64(r.size)
 		return
@@ -185,7 +185,7 @@ func (e *environment) arrive(r *waiting) {
 }
 
 // settle ends the batch; nil: all stay.
-func (e *environment) settle(gone []bool) {
+func (e *sandbox) settle(gone []bool) {
 	before := e.backlog.size
 	if gone == nil {
 		for range e.backlog.flight {

@@ -63,7 +63,7 @@ func (r *result) answer(records, throttled int) {
 // change notes that more waits, or less.
 func (r *result) change(by int64) { r.waits += by }
 
-func (r *result) end(fleet []environment) {
+func (r *result) end(fleet []sandbox) {
 	for i := range fleet {
 		e := &fleet[i]
 		r.made += e.made

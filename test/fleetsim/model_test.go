@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
@@ -34,7 +35,7 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 		for seed := range uint64(2) {
 			t.Run(fmt.Sprintf("%s and %s, %d", mebibytes(tt.buffer), mebibytes(tt.spool), seed), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 5))
-				origin := &pack.Origin{EnvironmentID: "e1", Resource: []byte("{}"), Ledger: ledger.New(&ledger.Account{}, nil)}
+				env := &environment.Environment{ID: "e1", Resource: []byte("{}"), Ledger: ledger.New(&ledger.Account{}, nil)}
 				opt := queue.Options{Max: tt.buffer, LogDropper: whole{}}
 				if tt.spool > 0 {
 					disk := spool.New(spool.Options{Dir: t.TempDir(), Max: tt.spool, Log: slog.New(slog.DiscardHandler)})
@@ -46,7 +47,7 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 				push := func() {
 					size := 1000 + random.IntN(60_000)
 					pushed += int64(size)
-					real.Push(&pack.Record{Data: data[:size-len(key)], PartitionKey: key, Origin: origin, First: 1, Last: 1, Events: 1, Droppable: 1, Lines: int64(size)})
+					real.Push(&pack.Record{Data: data[:size-len(key)], PartitionKey: key, Environment: env, First: 1, Last: 1, Events: 1, Droppable: 1, Lines: int64(size)})
 					model.push(waiting{size: uint32(size)})
 				}
 				check := func(when string) {
@@ -225,7 +226,7 @@ func TestWhoIsNextIsNext(t *testing.T) {
 // An environment's own time stands still while it is frozen.
 func TestOwnTime(t *testing.T) {
 	t.Parallel()
-	e := &environment{world: &world{scenario: scenario{awake: 200 * ms, cycle: time.Minute}}, phase: 7 * time.Second}
+	e := &sandbox{world: &world{scenario: scenario{awake: 200 * ms, cycle: time.Minute}}, phase: 7 * time.Second}
 	for _, tt := range []struct{ own, wall time.Duration }{
 		{0, 7 * time.Second},
 		{199 * ms, 7*time.Second + 199*ms},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -65,14 +66,14 @@ func measure(k kind, compression config.Compression, events int) size {
 	const records = 5
 	random := rand.New(rand.NewPCG(1, 4))
 	var packed, lines int
-	origin := &pack.Origin{
-		EnvironmentID: "4f1e3b0c9a7d4e55a0c2b1d3e4f50617",
+	env := &environment.Environment{
+		ID: "4f1e3b0c9a7d4e55a0c2b1d3e4f50617",
 		Resource: []byte(`{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012","faas.name":"orders","faas.version":"$LATEST",` +
 			`"faas.instance":"4f1e3b0c9a7d4e55a0c2b1d3e4f50617","service.name":"orders"}`),
 		Ledger: ledger.New(&ledger.Account{}, nil),
 	}
 	p := pack.New(pack.Options{
-		Origin: origin, FunctionName: "orders", Compression: compression, PartitionKey: config.PartitionByEnvironment,
+		Environment: env, FunctionName: "orders", Compression: compression, PartitionKey: config.PartitionByEnvironment,
 		Push: func(r *pack.Record) { packed += r.Size() }, Log: slog.New(slog.DiscardHandler),
 	})
 	at := epoch

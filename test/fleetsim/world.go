@@ -78,7 +78,7 @@ type world struct {
 	clock
 	random *rand.Rand
 	stream *stream
-	fleet  []environment
+	fleet  []sandbox
 	result *result
 	gone   []bool // memory of settle
 }
@@ -108,7 +108,7 @@ func simulate(s scenario) *result {
 		scenario: s,
 		random:   rand.New(rand.NewPCG(s.seed, 2)),
 		stream:   newStream(shards, rand.New(rand.NewPCG(s.seed, 3))),
-		fleet:    make([]environment, s.environments),
+		fleet:    make([]sandbox, s.environments),
 		result:   &result{scenario: s, shards: shards, rate: sum},
 	}
 	load := make([]float64, shards)

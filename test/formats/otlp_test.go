@@ -23,7 +23,7 @@ func (c *check) openTelemetry(payloads []byte) {
 				c.Fatalf("%v in %s", err, clip(payload))
 			}
 			for _, of := range traces.ResourceSpans().All() {
-				environment := c.origin(of.Resource())
+				environment := c.env(of.Resource())
 				for _, scope := range of.ScopeSpans().All() {
 					for _, span := range scope.Spans().All() {
 						if p, ok := rest.take(environment, seqOf(span.Attributes())); ok {
@@ -39,7 +39,7 @@ func (c *check) openTelemetry(payloads []byte) {
 			c.Fatalf("%v in %s", err, clip(payload))
 		}
 		for _, of := range logs.ResourceLogs().All() {
-			environment := c.origin(of.Resource())
+			environment := c.env(of.Resource())
 			for _, scope := range of.ScopeLogs().All() {
 				for _, log := range scope.LogRecords().All() {
 					if p, ok := rest.take(environment, seqOf(log.Attributes())); ok {
@@ -53,7 +53,7 @@ func (c *check) openTelemetry(payloads []byte) {
 }
 
 // origin checks a resource, and returns the environment's id.
-func (c *check) origin(resource pcommon.Resource) string {
+func (c *check) env(resource pcommon.Resource) string {
 	c.Helper()
 	of := resource.Attributes()
 	for name, want := range map[string]string{

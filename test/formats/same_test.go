@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
-	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
@@ -36,14 +36,14 @@ func TestTheSameDayGivesTheSameRecords(t *testing.T) {
 
 // packed packs the day's first process.
 func packed(day *recording, r row) (records []*pack.Record) {
-	origin := &pack.Origin{
-		EnvironmentID: "4f1e0c9ad3b24e58a7f60b1c2d3e4f50",
-		Resource:      []byte(`{"cloud.provider":"aws","faas.name":"orders","faas.instance":"4f1e0c9ad3b24e58a7f60b1c2d3e4f50"}`),
-		Ledger:        ledger.New(&ledger.Account{}, nil),
+	env := &environment.Environment{
+		ID:       "4f1e0c9ad3b24e58a7f60b1c2d3e4f50",
+		Resource: []byte(`{"cloud.provider":"aws","faas.name":"orders","faas.instance":"4f1e0c9ad3b24e58a7f60b1c2d3e4f50"}`),
+		Ledger:   ledger.New(&ledger.Account{}, nil),
 	}
-	origin.Describe(format.Details{AccountID: accountID, LogGroup: "/aws/lambda/orders", LogStream: logStream, Attributes: []byte(`{"cloud.platform":"aws_lambda"}`)})
+	env.Describe(environment.Details{AccountID: accountID, LogGroup: "/aws/lambda/orders", LogStream: logStream, Attributes: []byte(`{"cloud.platform":"aws_lambda"}`)})
 	p := pack.New(pack.Options{
-		Origin: origin, FunctionName: functionName,
+		Environment: env, FunctionName: functionName,
 		Format: config.Format(r.format), Compression: config.Compression(r.compression), PartitionKey: config.PartitionKey(r.key),
 		Push: func(r *pack.Record) { records = append(records, r) },
 		Log:  slog.New(slog.DiscardHandler),

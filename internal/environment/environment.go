@@ -1,0 +1,44 @@
+// Package environment identifies a Lambda execution environment: one sandbox of a
+// function, with its own sequence numbers.
+package environment
+
+import (
+	"sync/atomic"
+
+	"kinetel/internal/ledger"
+)
+
+// Environment is what the events of one execution environment have in common.
+// Recovered events of an earlier process have the Environment of that process.
+type Environment struct {
+	ID       string
+	Resource []byte // of each line: a JSON object of strings
+	Ledger   *ledger.Ledger
+
+	details atomic.Pointer[Details]
+}
+
+// Details describe an environment further than its lines do. They are incomplete
+// until its platform.initStart event arrives.
+type Details struct {
+	AccountID string `json:"accountId,omitempty"` // empty if Lambda does not provide it
+	LogGroup  string `json:"logGroup,omitempty"`  // of CloudWatch Logs
+	LogStream string `json:"logStream,omitempty"`
+	// JSONLogs means that the function's log format is JSON. Then CloudWatch Logs
+	// has platform events as JSON, too.
+	JSONLogs bool `json:"jsonLogs,omitempty"`
+	// Attributes are further attributes of the OpenTelemetry resource: a JSON object
+	// with the names of the semantic conventions.
+	Attributes []byte `json:"attributes,omitempty"`
+}
+
+// Describe sets the details. It is safe for concurrent use.
+func (e *Environment) Describe(d Details) { e.details.Store(&d) }
+
+// Details returns the details of the last call of Describe.
+func (e *Environment) Details() Details {
+	if d := e.details.Load(); d != nil {
+		return *d
+	}
+	return Details{}
+}
