@@ -5,6 +5,7 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/ledger"
+	"kinetel/internal/wallclock"
 )
 
 // reportEvery is how often a kinetel.report is made, at most.
@@ -17,7 +18,7 @@ func (p *pipeline) report() {
 	p.mu.Lock()
 	// Round removes the monotonic clock reading, which may stand still while the
 	// environment is frozen.
-	due := received > p.since && now.Round(0).Sub(p.reported.Round(0)) >= reportEvery
+	due := received > p.since && wallclock.Sub(now, p.reported) >= reportEvery
 	p.mu.Unlock()
 	if due {
 		p.addReport(false)
@@ -58,7 +59,7 @@ func (p *pipeline) addReport(final bool) {
 		report.Parts += r.Parts
 	}
 	p.mu.Lock()
-	report.UptimeMs = now.Round(0).Sub(p.began.Round(0)).Milliseconds()
+	report.UptimeMs = wallclock.Sub(now, p.began).Milliseconds()
 	report.Recovered += p.recovered
 	report.LogsDropped = p.dropped
 	p.reported, p.since = now, report.Received.Events
@@ -78,7 +79,7 @@ func (p *pipeline) addLosses() {
 	total := p.account.Total()
 	now := time.Now()
 	p.mu.Lock()
-	due := total > p.lostLogged && (p.lostLogged == 0 || now.Round(0).Sub(p.lostLoggedAt.Round(0)) >= reportEvery)
+	due := total > p.lostLogged && (p.lostLogged == 0 || wallclock.Sub(now, p.lostLoggedAt) >= reportEvery)
 	before := p.lostLogged
 	if due {
 		p.lostLogged, p.lostLoggedAt = total, now

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kinetel/internal/kinesis"
+	"kinetel/internal/wallclock"
 )
 
 const (
@@ -113,7 +114,7 @@ func (b *Breaker) Failed(now time.Time, took time.Duration, class kinesis.Class)
 	b.class = class
 	b.doubled++
 	// Round strips the monotonic reading: time passes in a frozen environment too.
-	if b.state == closed && !b.Refused() && b.failures < openAfter && now.Round(0).Sub(b.since.Round(0)) < openAfterTime {
+	if b.state == closed && !b.Refused() && b.failures < openAfter && wallclock.Sub(now, b.since) < openAfterTime {
 		return false
 	}
 	if opened = b.state == closed; opened {

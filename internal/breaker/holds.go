@@ -1,6 +1,10 @@
 package breaker
 
-import "time"
+import (
+	"time"
+
+	"kinetel/internal/wallclock"
+)
 
 const (
 	// maxUnproductive is how many holds in a row may end before any record is
@@ -32,7 +36,7 @@ func (h *Holds) Unproductive(now time.Time, waited time.Duration) {
 // Answered records a request that succeeded now, after took.
 func (h *Holds) Answered(now time.Time, took time.Duration) {
 	// Round strips the monotonic reading: time passes in a frozen environment too.
-	if h.unproductive > 0 && (took <= h.waited || now.Round(0).Sub(h.last.Round(0)) > resetAfter) {
+	if h.unproductive > 0 && (took <= h.waited || wallclock.Sub(now, h.last) > resetAfter) {
 		h.unproductive, h.waited = 0, 0 // a hold may succeed again
 	}
 }

@@ -21,20 +21,7 @@ import (
 	"unicode/utf8"
 
 	"kinetel/internal/credentials"
-)
-
-// Flush says when telemetry is sent.
-type Flush string
-
-const (
-	// FlushAdaptive holds invocations of a function that is rarely called, as
-	// FlushEnd does. It does not hold those of a busy function, as FlushInterval.
-	FlushAdaptive Flush = "adaptive"
-	// FlushEnd holds each invocation, after its runtime is done, until its
-	// telemetry is in Kinesis, at most MaxHold.
-	FlushEnd Flush = "end"
-	// FlushInterval never holds and sends in the background.
-	FlushInterval Flush = "interval"
+	"kinetel/internal/flush"
 )
 
 // Compression says how a record's lines are compressed.
@@ -74,10 +61,6 @@ const (
 	// SpoolAlways writes everything to disk before it is acknowledged to Lambda.
 	SpoolAlways Spool = "always"
 )
-
-// MinHold is the shortest KINETEL_MAX_HOLD that works: Lambda itself takes up to
-// 25 ms to report that a runtime is done, and no hold can end before that.
-const MinHold = 30 * time.Millisecond
 
 // Report says where the extension's own figures go.
 type Report struct {
@@ -132,7 +115,7 @@ type Config struct {
 	OTLPSpans     bool // with FormatOTLP: each invocation is a span too
 	Compression   Compression
 	PartitionKey  PartitionKey
-	Flush         Flush
+	Flush         flush.Mode
 	FlushInterval time.Duration
 	MaxHold       time.Duration // 0: no hold
 	BufferBytes   int64         // for packed records that wait in memory
@@ -277,7 +260,7 @@ func Load(environ []string) (Config, []Problem) {
 		OTLPSpans:     l.boolean("KINETEL_OTLP_SPANS", false),
 		Compression:   oneOf(&l, "KINETEL_COMPRESSION", CompressionGzip, CompressionZstd, CompressionNone),
 		PartitionKey:  oneOf(&l, "KINETEL_PARTITION_KEY", PartitionByEnvironment, PartitionByRequest, PartitionByFunction, PartitionRandom),
-		Flush:         oneOf(&l, "KINETEL_FLUSH", FlushAdaptive, FlushEnd, FlushInterval),
+		Flush:         oneOf(&l, "KINETEL_FLUSH", flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval),
 		FlushInterval: l.duration("KINETEL_FLUSH_INTERVAL", 10*time.Second, minInterval),
 		MaxHold:       l.duration("KINETEL_MAX_HOLD", 500*time.Millisecond, 0),
 		BufferBytes:   l.size("KINETEL_BUFFER_BYTES", 16<<20, minBuffer, maxBuffer),
@@ -308,7 +291,7 @@ func Load(environ []string) (Config, []Problem) {
 	c.AWS = l.aws()
 	l.network(&c.AWS)
 	l.stream(&c)
-	if c.MaxHold > 0 && c.MaxHold < MinHold {
+	if c.MaxHold > 0 && c.MaxHold < flush.MinHold {
 		l.warning("KINETEL_MAX_HOLD", "is too short to hold for: Lambda itself takes up to 25ms to tell that a runtime is done; no invocation is held, as with 0")
 	}
 	l.unknown()

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/config"
+	"kinetel/internal/flush"
 )
 
 // vars is an environment, or changes to one.
@@ -62,7 +63,7 @@ func defaults() config.Config {
 		Format:        "ndjson",
 		Compression:   config.CompressionGzip,
 		PartitionKey:  config.PartitionByEnvironment,
-		Flush:         config.FlushAdaptive,
+		Flush:         flush.ModeAdaptive,
 		FlushInterval: 10 * time.Second,
 		MaxHold:       500 * time.Millisecond,
 		BufferBytes:   16 << 20,
@@ -123,7 +124,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 			"KINETEL_SPOOL": " off ", "KINETEL_SPOOL_DIR": " /tmp/a b ", "KINETEL_SPOOL_BYTES": " 5 MiB ", "KINETEL_REPORT": "\toff\n",
 		}, func(c *config.Config) {
 			c.Spool, c.SpoolDir, c.SpoolBytes, c.Report = config.SpoolOff, "/tmp/a b", 5<<20, config.Report{}
-			c.Flush, c.MaxHold, c.BufferBytes, c.Strict, c.LogLevel = config.FlushInterval, time.Second, 4<<20, true, slog.LevelInfo
+			c.Flush, c.MaxHold, c.BufferBytes, c.Strict, c.LogLevel = flush.ModeInterval, time.Second, 4<<20, true, slog.LevelInfo
 			c.Attributes = []config.Attribute{{Name: "env", Value: "prod"}, {Name: "team", Value: "payments"}}
 			c.Types = []string{"platform", "extension"}
 		}},
@@ -172,12 +173,12 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"a key a function", vars{"KINETEL_PARTITION_KEY": "function"}, func(c *config.Config) { c.PartitionKey = config.PartitionByFunction }},
 		{"random keys", vars{"KINETEL_PARTITION_KEY": "random"}, func(c *config.Config) { c.PartitionKey = config.PartitionRandom }},
 		{"flush as the function is called", vars{"KINETEL_FLUSH": "Adaptive"}, func(*config.Config) {}},
-		{"flush at the end", vars{"KINETEL_FLUSH": "end"}, func(c *config.Config) { c.Flush = config.FlushEnd }},
-		{"flush at an interval", vars{"KINETEL_FLUSH": "interval"}, func(c *config.Config) { c.Flush = config.FlushInterval }},
+		{"flush at the end", vars{"KINETEL_FLUSH": "end"}, func(c *config.Config) { c.Flush = flush.ModeEnd }},
+		{"flush at an interval", vars{"KINETEL_FLUSH": "interval"}, func(c *config.Config) { c.Flush = flush.ModeInterval }},
 		{"the shortest interval", vars{"KINETEL_FLUSH_INTERVAL": "100ms"}, func(c *config.Config) { c.FlushInterval = 100 * time.Millisecond }},
 		{"the longest interval", vars{"KINETEL_FLUSH_INTERVAL": "15m"}, func(c *config.Config) { c.FlushInterval = 15 * time.Minute }},
 		{"never hold", vars{"KINETEL_MAX_HOLD": "0"}, func(c *config.Config) { c.MaxHold = 0 }},
-		{"the shortest hold", vars{"KINETEL_MAX_HOLD": "30ms"}, func(c *config.Config) { c.MaxHold = config.MinHold }},
+		{"the shortest hold", vars{"KINETEL_MAX_HOLD": "30ms"}, func(c *config.Config) { c.MaxHold = flush.MinHold }},
 		{"hold for long", vars{"KINETEL_MAX_HOLD": "1m30.5s"}, func(c *config.Config) { c.MaxHold = 90*time.Second + 500*time.Millisecond }},
 		{"a buffer in MiB", vars{"KINETEL_BUFFER_BYTES": "32MiB"}, func(c *config.Config) { c.BufferBytes = 32 << 20 }},
 		{"a buffer in KiB", vars{"KINETEL_BUFFER_BYTES": "3000KiB"}, func(c *config.Config) { c.BufferBytes = 3000 << 10 }},
@@ -241,7 +242,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"quotes around values", vars{
 			"KINETEL_STREAM_NAME": `"telemetry"`, "KINETEL_FLUSH": `'end'`, "KINETEL_MAX_HOLD": "“1s”", "KINETEL_TAGS": `"env=prod"`, "KINETEL_BUFFER_BYTES": `' 4MiB '`, "KINETEL_FORMAT": `""`,
 		}, func(c *config.Config) {
-			c.Flush, c.MaxHold, c.BufferBytes = config.FlushEnd, time.Second, 4<<20
+			c.Flush, c.MaxHold, c.BufferBytes = flush.ModeEnd, time.Second, 4<<20
 			c.Attributes = []config.Attribute{{Name: "env", Value: "prod"}}
 		}},
 		{"quotes within a value are part of it", vars{"KINETEL_TAGS": `"a"=1,b="2"`}, func(c *config.Config) {

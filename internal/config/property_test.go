@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kinetel/internal/config"
+	"kinetel/internal/flush"
 )
 
 // anyEnviron draws environments that are plausible, odd, or broken.
@@ -85,7 +86,7 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		in("PartitionKey", slices.Contains([]config.PartitionKey{
 			config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom,
 		}, c.PartitionKey))
-		in("Flush", slices.Contains([]config.Flush{config.FlushAdaptive, config.FlushEnd, config.FlushInterval}, c.Flush))
+		in("Flush", slices.Contains([]flush.Mode{flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval}, c.Flush))
 		in("FlushInterval", c.FlushInterval >= 100*time.Millisecond && c.FlushInterval <= 15*time.Minute)
 		in("MaxHold", c.MaxHold >= 0 && c.MaxHold <= 15*time.Minute)
 		in("BufferBytes", c.BufferBytes >= 2<<20 && c.BufferBytes <= 8<<30)
@@ -111,7 +112,7 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 			return name == "KINETEL_REPORT" && slices.Contains(off, strings.ToLower(strings.Trim(value, "\"'“” \t\n\v\f\r\u0085\u00a0")))
 		}))
 		short := slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Variable == "KINETEL_MAX_HOLD" && p.Severity == config.Warning })
-		in("MaxHold", short == (c.MaxHold > 0 && c.MaxHold < config.MinHold))
+		in("MaxHold", short == (c.MaxHold > 0 && c.MaxHold < flush.MinHold))
 		registration := config.Registration{RuntimeAPI: c.Lambda.RuntimeAPI, Initialization: c.Lambda.Initialization, Enabled: c.Enabled}
 		in("Registration", config.ReadRegistration(environ) == registration)
 		for _, p := range problems {

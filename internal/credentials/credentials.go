@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"kinetel/internal/wallclock"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
@@ -60,7 +62,7 @@ func (s *Source) Get(ctx context.Context) (aws.Credentials, error) {
 		s.mu.Lock()
 		// Round strips the monotonic reading, which may stand still while the
 		// environment is frozen.
-		now := time.Now().Round(0)
+		now := wallclock.Now()
 		f, valid := s.fetching, s.valid(now)
 		if valid && !s.due(now) { // not due while another caller fetches: s.tried is recent
 			defer s.mu.Unlock()
@@ -99,7 +101,7 @@ func (s *Source) fetch(ctx context.Context, f *fetch, valid bool) (aws.Credentia
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(f.done)
-	now := time.Now().Round(0)
+	now := wallclock.Now()
 	if err == nil && keys.CanExpire && !keys.Expires.After(now) {
 		keys, err = aws.Credentials{}, fmt.Errorf("the keys from %s had expired when they came, at %s; check the environment's clock", VariableURI, keys.Expires.UTC().Format(time.RFC3339))
 	}

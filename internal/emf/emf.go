@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kinetel/internal/jsontext"
+	"kinetel/internal/wallclock"
 )
 
 // Namespace is the namespace of the metrics. Their only dimension is FunctionName.
@@ -149,4 +150,4 @@ func dimensionValue(s string) string {
 // Due reports whether the next line is due: once a minute, by the wall clock,
 // because the monotonic clock may stand still while the environment is frozen. If
 // the wall clock was set back by a minute or more, the line is due too.
-func Due(last, now time.Time) bool { return now.Round(0).Sub(last.Round(0)).Abs() >= period }
+func Due(last, now time.Time) bool { return wallclock.Sub(now, last).Abs() >= period }

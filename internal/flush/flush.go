@@ -7,9 +7,25 @@ package flush
 import (
 	"iter"
 	"time"
-
-	"kinetel/internal/config"
 )
+
+// Mode says when telemetry is sent.
+type Mode string
+
+const (
+	// ModeAdaptive holds invocations of a function that is rarely called, as ModeEnd
+	// does. It does not hold those of a busy function, as ModeInterval.
+	ModeAdaptive Mode = "adaptive"
+	// ModeEnd holds each invocation, after its runtime is done, until its telemetry is
+	// in Kinesis, at most KINETEL_MAX_HOLD.
+	ModeEnd Mode = "end"
+	// ModeInterval never holds and sends in the background.
+	ModeInterval Mode = "interval"
+)
+
+// MinHold is the shortest KINETEL_MAX_HOLD that works: Lambda itself takes up to
+// 25 ms to report that a runtime is done, and no hold can end before that.
+const MinHold = 30 * time.Millisecond
 
 const (
 	// Soon is the longest gap between two invocations that counts as none. What
@@ -120,7 +136,7 @@ func (r Reason) Hold() bool { return r == End || r == Rare || r == Overdue }
 
 // Policy is what the user chose.
 type Policy struct {
-	Mode     config.Flush
+	Mode     Mode
 	Interval time.Duration
 	MaxHold  time.Duration
 }
@@ -146,9 +162,9 @@ type Situation struct {
 // invocation that is not held is released at once.
 func (p Policy) Decide(s Situation) Reason {
 	switch {
-	case p.Mode == config.FlushInterval:
+	case p.Mode == ModeInterval:
 		return Interval
-	case p.MaxHold < config.MinHold:
+	case p.MaxHold < MinHold:
 		return NoHold
 	case s.Unavailable:
 		return Unavailable
@@ -156,7 +172,7 @@ func (p Policy) Decide(s Situation) Reason {
 		return TelemetryStalled
 	case s.Left <= 0:
 		return NoTime
-	case p.Mode == config.FlushEnd:
+	case p.Mode == ModeEnd:
 		return End
 	case Late(s.Invocations, p.Soon()) > mostLate:
 		return Rare
@@ -171,7 +187,7 @@ func (p Policy) Decide(s Situation) Reason {
 // interval: the burst may be over by then, and its telemetry would wait for the
 // next one.
 func (p Policy) Age(s Situation) time.Duration {
-	if p.Mode == config.FlushAdaptive && s.Busy < p.Interval {
+	if p.Mode == ModeAdaptive && s.Busy < p.Interval {
 		return p.Soon()
 	}
 	return p.Interval

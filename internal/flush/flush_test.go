@@ -4,13 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
 	"kinetel/internal/flush"
 )
 
 // usual returns the default policy.
 func usual() flush.Policy {
-	return flush.Policy{Mode: config.FlushAdaptive, Interval: 10 * time.Second, MaxHold: 500 * time.Millisecond}
+	return flush.Policy{Mode: flush.ModeAdaptive, Interval: 10 * time.Second, MaxHold: 500 * time.Millisecond}
 }
 
 // free returns a situation in which nothing prevents a hold.
@@ -52,20 +51,20 @@ func TestDecideHasAReason(t *testing.T) {
 		},
 		{
 			name: "end, though busy", invocations: busy(), want: flush.End, hold: true,
-			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
+			policy: func(p *flush.Policy) { p.Mode = flush.ModeEnd },
 		},
 		{
 			name: "interval, though rare and overdue", invocations: rare(), want: flush.Interval,
-			policy: func(p *flush.Policy) { p.Mode = config.FlushInterval },
+			policy: func(p *flush.Policy) { p.Mode = flush.ModeInterval },
 			given:  func(s *flush.Situation) { s.Behind = time.Hour },
 		},
 		{
 			name: "the shortest hold", invocations: rare(), want: flush.Rare, hold: true,
-			policy: func(p *flush.Policy) { p.MaxHold = config.MinHold },
+			policy: func(p *flush.Policy) { p.MaxHold = flush.MinHold },
 		},
 		{
 			name: "too short a hold", invocations: rare(), want: flush.NoHold,
-			policy: func(p *flush.Policy) { p.MaxHold = config.MinHold - 1 },
+			policy: func(p *flush.Policy) { p.MaxHold = flush.MinHold - 1 },
 		},
 		{
 			name: "no hold", invocations: rare(), want: flush.NoHold,
@@ -73,7 +72,7 @@ func TestDecideHasAReason(t *testing.T) {
 		},
 		{
 			name: "no hold, though end", invocations: rare(), want: flush.NoHold,
-			policy: func(p *flush.Policy) { p.Mode, p.MaxHold = config.FlushEnd, 0 },
+			policy: func(p *flush.Policy) { p.Mode, p.MaxHold = flush.ModeEnd, 0 },
 		},
 		{
 			name: "Kinesis is away", invocations: rare(), want: flush.Unavailable,
@@ -85,7 +84,7 @@ func TestDecideHasAReason(t *testing.T) {
 		},
 		{
 			name: "Kinesis is away, at the end", invocations: rare(), want: flush.Unavailable,
-			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
+			policy: func(p *flush.Policy) { p.Mode = flush.ModeEnd },
 			given:  func(s *flush.Situation) { s.Unavailable = true },
 		},
 		{
@@ -94,7 +93,7 @@ func TestDecideHasAReason(t *testing.T) {
 		},
 		{
 			name: "Lambda does not tell, at the end", invocations: rare(), want: flush.TelemetryStalled,
-			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
+			policy: func(p *flush.Policy) { p.Mode = flush.ModeEnd },
 			given:  func(s *flush.Situation) { s.TelemetryStalled = true },
 		},
 		{
@@ -103,7 +102,7 @@ func TestDecideHasAReason(t *testing.T) {
 		},
 		{
 			name: "less than no time, at the end", invocations: rare(), want: flush.NoTime,
-			policy: func(p *flush.Policy) { p.Mode = config.FlushEnd },
+			policy: func(p *flush.Policy) { p.Mode = flush.ModeEnd },
 			given:  func(s *flush.Situation) { s.Left = -time.Second },
 		},
 		{
@@ -132,20 +131,20 @@ func TestDecideHasAReason(t *testing.T) {
 // one that has to be fixed, then one that passes.
 func TestTheFirstReasonIsTold(t *testing.T) {
 	p := usual()
-	p.Mode, p.MaxHold = config.FlushInterval, 0
+	p.Mode, p.MaxHold = flush.ModeInterval, 0
 	s := flush.Situation{Invocations: rare(), Left: -1, Unavailable: true, TelemetryStalled: true, Behind: time.Hour}
 	for _, step := range []struct {
 		want flush.Reason
 		fix  func()
 	}{
-		{flush.Interval, func() { p.Mode = config.FlushAdaptive }},
+		{flush.Interval, func() { p.Mode = flush.ModeAdaptive }},
 		{flush.NoHold, func() { p.MaxHold = time.Second }},
 		{flush.Unavailable, func() { s.Unavailable = false }},
 		{flush.TelemetryStalled, func() { s.TelemetryStalled = false }},
 		{flush.NoTime, func() { s.Left = 1 }},
 		{flush.Rare, func() { s.Invocations = busy() }},
 		{flush.Overdue, func() { s.Behind = 0 }},
-		{flush.Busy, func() { p.Mode = config.FlushEnd }},
+		{flush.Busy, func() { p.Mode = flush.ModeEnd }},
 		{flush.End, func() {}},
 	} {
 		if got := p.Decide(s); got != step.want {
@@ -192,20 +191,20 @@ func TestAge(t *testing.T) {
 	const interval = 10 * time.Second
 	tests := []struct {
 		name     string
-		mode     config.Flush
+		mode     flush.Mode
 		interval time.Duration
 		busy     time.Duration
 		want     time.Duration
 	}{
-		{"after a late gap", config.FlushAdaptive, interval, 0, time.Second},
-		{"soon after one", config.FlushAdaptive, interval, interval - 1, time.Second},
-		{"an interval after one", config.FlushAdaptive, interval, interval, interval},
-		{"long after one", config.FlushAdaptive, interval, time.Hour, interval},
-		{"where the clock was set back", config.FlushAdaptive, interval, -time.Hour, time.Second},
-		{"a short interval", config.FlushAdaptive, 300 * ms, 0, 300 * ms},
-		{"a long one", config.FlushAdaptive, 5 * time.Minute, 4 * time.Minute, time.Second},
-		{"each is flushed", config.FlushEnd, interval, 0, interval},
-		{"none is", config.FlushInterval, interval, 0, interval},
+		{"after a late gap", flush.ModeAdaptive, interval, 0, time.Second},
+		{"soon after one", flush.ModeAdaptive, interval, interval - 1, time.Second},
+		{"an interval after one", flush.ModeAdaptive, interval, interval, interval},
+		{"long after one", flush.ModeAdaptive, interval, time.Hour, interval},
+		{"where the clock was set back", flush.ModeAdaptive, interval, -time.Hour, time.Second},
+		{"a short interval", flush.ModeAdaptive, 300 * ms, 0, 300 * ms},
+		{"a long one", flush.ModeAdaptive, 5 * time.Minute, 4 * time.Minute, time.Second},
+		{"each is flushed", flush.ModeEnd, interval, 0, interval},
+		{"none is", flush.ModeInterval, interval, 0, interval},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

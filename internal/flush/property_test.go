@@ -8,7 +8,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/config"
 	"kinetel/internal/flush"
 )
 
@@ -62,9 +61,9 @@ func situationOf(t *rapid.T) flush.Situation {
 
 func policyOf(t *rapid.T) flush.Policy {
 	return flush.Policy{
-		Mode:     rapid.SampledFrom([]config.Flush{config.FlushAdaptive, config.FlushEnd, config.FlushInterval}).Draw(t, "mode"),
+		Mode:     rapid.SampledFrom([]flush.Mode{flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval}).Draw(t, "mode"),
 		Interval: time.Duration(rapid.Int64Range(int64(100*ms), int64(15*time.Minute)).Draw(t, "interval")),
-		MaxHold:  time.Duration(rapid.SampledFrom([]int64{0, 1, int64(config.MinHold) - 1, int64(config.MinHold), int64(time.Second)}).Draw(t, "max hold")),
+		MaxHold:  time.Duration(rapid.SampledFrom([]int64{0, 1, int64(flush.MinHold) - 1, int64(flush.MinHold), int64(time.Second)}).Draw(t, "max hold")),
 	}
 }
 
@@ -127,11 +126,11 @@ func TestNobodyIsHeldInVain(t *testing.T) {
 		p, s := policyOf(t), situationOf(t)
 		why := p.Decide(s)
 		switch {
-		case p.Mode == config.FlushInterval, p.MaxHold < config.MinHold, s.Unavailable, s.TelemetryStalled, s.Left <= 0:
+		case p.Mode == flush.ModeInterval, p.MaxHold < flush.MinHold, s.Unavailable, s.TelemetryStalled, s.Left <= 0:
 			if why.Hold() {
 				t.Errorf("held: %s", why)
 			}
-		case p.Mode == config.FlushEnd, s.Behind > flush.OverdueAfter*p.Interval:
+		case p.Mode == flush.ModeEnd, s.Behind > flush.OverdueAfter*p.Interval:
 			if !why.Hold() {
 				t.Errorf("not held: %s", why)
 			}

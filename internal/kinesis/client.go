@@ -30,6 +30,7 @@ import (
 	"kinetel/internal/jsontext"
 	"kinetel/internal/pack"
 	"kinetel/internal/version"
+	"kinetel/internal/wallclock"
 )
 
 // Limits of a PutRecords request (Kinesis API reference).
@@ -217,7 +218,7 @@ func (c *Client) roundTrip(conn *connection, req *http.Request) (resp *http.Resp
 	case at != 0 && !connected:
 		// By the wall clock: if the environment was frozen, any handshake would
 		// have failed.
-		lasted := time.Now().Round(0).Sub(time.Unix(0, at))
+		lasted := wallclock.Since(time.Unix(0, at))
 		err = &handshakeError{err, lasted < maxHandshake && (req.Context().Err() == nil || lasted > minUnanswered)}
 	}
 	return resp, reused, err

@@ -10,7 +10,7 @@ import (
 	"kinetel/internal/flush"
 )
 
-func adaptive(cfg *config.Config) { cfg.Flush = config.FlushAdaptive }
+func adaptive(cfg *config.Config) { cfg.Flush = flush.ModeAdaptive }
 
 // few is how many invocations it may take to see that a function has become
 // busy. Package flush has tests of the exact figures.
@@ -157,15 +157,15 @@ func TestOverdueTelemetryHoldsOneInvocation(t *testing.T) {
 // interval is. The telemetry of a steady stream is sent at the interval.
 func TestABurstIsSentSooner(t *testing.T) {
 	for _, tt := range []struct {
-		mode        config.Flush
+		mode        flush.Mode
 		sooner      time.Duration // in the first interval
 		invocations []invocation
 		because     string
 	}{
-		{config.FlushAdaptive, time.Second, slices.Concat(times(150, invocation{gap: 80 * ms, takes: 20 * ms}), times(1, invocation{gap: time.Hour, takes: 20 * ms}), times(150, invocation{gap: 80 * ms, takes: 20 * ms})), "bursts"},
-		{config.FlushAdaptive, time.Second, times(20, invocation{gap: time.Minute, takes: 20 * ms}), "rare"},
-		{config.FlushEnd, 10 * time.Second, times(20, invocation{gap: 100 * ms, takes: 20 * ms}), "end"},
-		{config.FlushInterval, 10 * time.Second, times(20, invocation{gap: 100 * ms, takes: 20 * ms}), "interval"},
+		{flush.ModeAdaptive, time.Second, slices.Concat(times(150, invocation{gap: 80 * ms, takes: 20 * ms}), times(1, invocation{gap: time.Hour, takes: 20 * ms}), times(150, invocation{gap: 80 * ms, takes: 20 * ms})), "bursts"},
+		{flush.ModeAdaptive, time.Second, times(20, invocation{gap: time.Minute, takes: 20 * ms}), "rare"},
+		{flush.ModeEnd, 10 * time.Second, times(20, invocation{gap: 100 * ms, takes: 20 * ms}), "end"},
+		{flush.ModeInterval, 10 * time.Second, times(20, invocation{gap: 100 * ms, takes: 20 * ms}), "interval"},
 	} {
 		t.Run(tt.because, func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {

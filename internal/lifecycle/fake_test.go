@@ -206,7 +206,7 @@ type scene struct {
 func inFakeTime(t *testing.T, play func(s *scene), change ...func(*config.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config.Config{Flush: config.FlushEnd, FlushInterval: time.Hour, MaxHold: 500 * time.Millisecond}
+		cfg := config.Config{Flush: flush.ModeEnd, FlushInterval: time.Hour, MaxHold: 500 * time.Millisecond}
 		for _, f := range change {
 			f(&cfg)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kinetel/internal/config"
+	"kinetel/internal/flush"
 )
 
 // blocked makes methods of the pipeline block from a time on, even if their context
@@ -64,7 +65,7 @@ func TestNextIsCalledWhereThePipelineHangs(t *testing.T) {
 	}{
 		{"end", func(*config.Config) {}, map[string][]string{"Thawed": held, "SealIfOlder": held, "Flush": held}, sent},
 		{"adaptive", adaptive, map[string][]string{"Thawed": held, "SealIfOlder": held, "Flush": held}, sent},
-		{"interval", func(cfg *config.Config) { cfg.Flush = config.FlushInterval }, nil, atOnce},
+		{"interval", func(cfg *config.Config) { cfg.Flush = flush.ModeInterval }, nil, atOnce},
 		{"no hold", never, nil, atOnce},
 		{"no hold, adaptive", func(cfg *config.Config) { adaptive(cfg); never(cfg) }, nil, atOnce},
 		{"restored from a snapshot", snapStart, map[string][]string{"Thawed": held, "Restored": held, "SealIfOlder": held, "Flush": held}, sent},
@@ -208,7 +209,7 @@ func TestNextIsCalledWhereThePipelinePanics(t *testing.T) {
 		{"the first time", func(call int) bool { return call == 1 }},
 		{"the second time", func(call int) bool { return call == 2 }},
 	} {
-		for _, mode := range []config.Flush{config.FlushAdaptive, config.FlushEnd, config.FlushInterval} {
+		for _, mode := range []flush.Mode{flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval} {
 			for _, method := range methods() {
 				t.Run(fmt.Sprintf("%s, %s, %s", tt.name, mode, method), func(t *testing.T) {
 					inFakeTime(t, func(s *scene) {
@@ -246,7 +247,7 @@ func TestNextIsCalledWhereThePipelinePanics(t *testing.T) {
 						if logged := strings.Count(s.log.String(), "out of "+method); logged != panics {
 							t.Errorf("%d panics, and %d are told: %s", panics, logged, s.log)
 						}
-						if always := tt.name == "always"; always && panics == 0 && mode == config.FlushAdaptive {
+						if always := tt.name == "always"; always && panics == 0 && mode == flush.ModeAdaptive {
 							t.Errorf("%s is never called", method)
 						}
 					}, snapStart, func(cfg *config.Config) {

@@ -9,6 +9,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/flush"
 )
 
 const ms = time.Millisecond
@@ -199,7 +200,7 @@ func TestIntervalModeNeverHolds(t *testing.T) {
 		s.finish()
 		s.want([]string{"next", "Flush", "Seal", "Thawed"}, "0s next",
 			"1s Thawed", "1s SealIfOlder 1h0m0s", "1s next", "2s Thawed", "2s SealIfOlder 1h0m0s", "2s next")
-	}, func(cfg *config.Config) { cfg.Flush = config.FlushInterval })
+	}, func(cfg *config.Config) { cfg.Flush = flush.ModeInterval })
 }
 
 // A hold that is shorter than Lambda's buffering is useless. What would have been sent
@@ -208,15 +209,15 @@ func TestIntervalModeNeverHolds(t *testing.T) {
 func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 	scenarios := []struct {
 		name  string
-		mode  config.Flush
+		mode  flush.Mode
 		hold  time.Duration
 		seals []string // if a platform.runtimeDone comes at 1.3 s, 1.5 s, 2.2 s, 2.4 s and 2.5 s
 	}{
-		{"end", config.FlushEnd, 0, []string{"1.3s Seal", "1.5s Seal", "2.2s Seal", "2.4s Seal", "2.5s Seal"}},
-		{"end, a millisecond too short", config.FlushEnd, 29 * ms, []string{"1.3s Seal", "1.5s Seal", "2.2s Seal", "2.4s Seal", "2.5s Seal"}},
-		{"adaptive: once a second", config.FlushAdaptive, 0, []string{"1.3s Seal", "2.4s Seal"}},
-		{"adaptive, a millisecond too short", config.FlushAdaptive, 29 * ms, []string{"1.3s Seal", "2.4s Seal"}},
-		{"interval: at the interval only", config.FlushInterval, 0, nil},
+		{"end", flush.ModeEnd, 0, []string{"1.3s Seal", "1.5s Seal", "2.2s Seal", "2.4s Seal", "2.5s Seal"}},
+		{"end, a millisecond too short", flush.ModeEnd, 29 * ms, []string{"1.3s Seal", "1.5s Seal", "2.2s Seal", "2.4s Seal", "2.5s Seal"}},
+		{"adaptive: once a second", flush.ModeAdaptive, 0, []string{"1.3s Seal", "2.4s Seal"}},
+		{"adaptive, a millisecond too short", flush.ModeAdaptive, 29 * ms, []string{"1.3s Seal", "2.4s Seal"}},
+		{"interval: at the interval only", flush.ModeInterval, 0, nil},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
@@ -235,7 +236,7 @@ func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 				s.want([]string{"Flush", "Seal", "Thawed", "next"}, slices.Concat(
 					[]string{"0s next", "1s Thawed", "1s SealIfOlder " + age(scenario.mode), "1s next"}, scenario.seals)...)
 				why := "no-hold"
-				if scenario.mode == config.FlushInterval {
+				if scenario.mode == flush.ModeInterval {
 					why = "interval"
 				}
 				s.want([]string{"Released"}, "1s Released a 0s "+why)
@@ -245,14 +246,14 @@ func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 }
 
 func TestTheShortestHold(t *testing.T) {
-	for _, mode := range []config.Flush{config.FlushEnd, config.FlushAdaptive} {
+	for _, mode := range []flush.Mode{flush.ModeEnd, flush.ModeAdaptive} {
 		inFakeTime(t, func(s *scene) {
 			s.pipeline.flush = forever
 			s.invoke(time.Second, "a", 10*time.Second)
 			s.telemetry(1225*ms, s.runtimeDone(1200*ms, "a"))
 			s.finish()
 			s.want([]string{"next", "Flush", "Seal"}, "0s next", "1s SealIfOlder "+age(mode), "1.225s Flush", "1.23s Flush gave up", "1.23s next")
-		}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = mode, config.MinHold })
+		}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = mode, flush.MinHold })
 	}
 }
 
@@ -261,7 +262,7 @@ func TestIntervalModeSendsAtTheIntervalOnly(t *testing.T) {
 		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"))
 		s.finish()
 		s.want([]string{"Seal", "Flush"})
-	}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = config.FlushInterval, 0 })
+	}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = flush.ModeInterval, 0 })
 }
 
 func TestHoldingSendsNothingByItselfWhenTelemetryComes(t *testing.T) {
@@ -274,7 +275,7 @@ func TestHoldingSendsNothingByItselfWhenTelemetryComes(t *testing.T) {
 }
 
 func TestIntervalPassesDuringALongInvocation(t *testing.T) {
-	for _, flush := range []config.Flush{config.FlushEnd, config.FlushInterval} {
+	for _, flush := range []flush.Mode{flush.ModeEnd, flush.ModeInterval} {
 		t.Run(string(flush), func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
 				s.invoke(time.Second, "a", 15*time.Minute)

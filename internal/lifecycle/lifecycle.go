@@ -14,6 +14,7 @@ import (
 	"kinetel/internal/extensionapi"
 	"kinetel/internal/flush"
 	"kinetel/internal/guard"
+	"kinetel/internal/wallclock"
 )
 
 const (
@@ -134,7 +135,7 @@ func (l *Loop) Acknowledged() {
 		l.worker.seal() // every environment of the snapshot would send what waits when it is taken
 		return
 	}
-	over := done && l.policy.MaxHold < config.MinHold
+	over := done && l.policy.MaxHold < flush.MinHold
 	if l.kind == config.ManagedInstances { // which have no platform.runtimeDone
 		over = reported
 	}
@@ -143,11 +144,11 @@ func (l *Loop) Acknowledged() {
 	}
 	// No invocation is held, so no hold flushes the telemetry.
 	switch l.policy.Mode {
-	case config.FlushEnd:
+	case flush.ModeEnd:
 		l.worker.seal()
-	case config.FlushAdaptive:
+	case flush.ModeAdaptive:
 		l.worker.sealLazily()
-	case config.FlushInterval:
+	case flush.ModeInterval:
 	}
 }
 
@@ -223,7 +224,7 @@ func next(ctx context.Context, api API) (extensionapi.Event, error) {
 func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	// Round removes the monotonic clock reading, which may stand still while the
 	// environment is frozen.
-	arrived := time.Now().Round(0)
+	arrived := wallclock.Now()
 	l.last = ev.RequestID
 	guard.Run(l.log, "note an invocation", func() { l.pipeline.Invoked(ev.RequestID, string(ev.Trace), arrived) })
 	if len(l.invocations) == flush.Remember {
@@ -241,7 +242,7 @@ func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	if why.Hold() {
 		held = l.hold(stop, ev, arrived)
 	}
-	l.invocations[len(l.invocations)-1].Freed = time.Now().Round(0)
+	l.invocations[len(l.invocations)-1].Freed = wallclock.Now()
 	l.pipeline.Released(ev.RequestID, held, why)
 }
 
@@ -303,7 +304,7 @@ func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Ti
 	}
 	l.stalls = 0
 	// The hold counts from when the runtime was done, not from when the event came.
-	switch now := time.Now().Round(0); {
+	switch now := wallclock.Now(); {
 	case done.Before(arrived): // Lambda's times are in milliseconds
 		done = arrived
 	case done.After(now):
@@ -312,7 +313,7 @@ func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Ti
 	ctx, cancel = context.WithDeadline(ctx, done.Add(l.policy.MaxHold))
 	defer cancel()
 	err := l.worker.flush(ctx)
-	held := time.Now().Round(0).Sub(done)
+	held := wallclock.Since(done)
 	l.log.Debug("invocation over", "request_id", ev.RequestID, "held", held.String(), "flushed", err == nil)
 	return held
 }

@@ -9,9 +9,10 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/flush"
 )
 
-func managed(mode config.Flush) func(*config.Config) {
+func managed(mode flush.Mode) func(*config.Config) {
 	return func(cfg *config.Config) {
 		cfg.Flush, cfg.FlushInterval, cfg.Lambda.Initialization = mode, 10*time.Second, config.ManagedInstances
 	}
@@ -22,13 +23,13 @@ func managed(mode config.Flush) func(*config.Config) {
 func TestReportsHaveTelemetrySentOnManagedInstances(t *testing.T) {
 	reports := []time.Duration{1000, 1001, 1500, 2000, 2001, 2999, 3001, 9999, 10001, 10002} // ms
 	for _, tt := range []struct {
-		mode config.Flush
+		mode flush.Mode
 		want []string // the last one is at the interval
 	}{
-		{config.FlushEnd, []string{"1s", "1.001s", "1.5s", "2s", "2.001s", "2.999s", "3.001s", "9.999s", "10s", "10.001s", "10.002s", "12s"}},
+		{flush.ModeEnd, []string{"1s", "1.001s", "1.5s", "2s", "2.001s", "2.999s", "3.001s", "9.999s", "10s", "10.001s", "10.002s", "12s"}},
 		// Once a second at most.
-		{config.FlushAdaptive, []string{"1s", "2s", "3.001s", "9.999s", "10s", "12s"}},
-		{config.FlushInterval, []string{"10s", "12s"}},
+		{flush.ModeAdaptive, []string{"1s", "2s", "3.001s", "9.999s", "10s", "12s"}},
+		{flush.ModeInterval, []string{"10s", "12s"}},
 	} {
 		for _, hold := range []time.Duration{500 * ms, 0} { // it means nothing here
 			t.Run(fmt.Sprintf("%s, hold %s", tt.mode, hold), func(t *testing.T) {
@@ -69,13 +70,13 @@ func TestABodyOfReportsIsOneCut(t *testing.T) {
 			t.Errorf("Run gives %v", err)
 		}
 		s.want([]string{"Seal"}, "1s Seal", "2s Seal")
-	}, managed(config.FlushEnd))
+	}, managed(flush.ModeEnd))
 }
 
 // Lambda does not send platform.runtimeDone there. If it did, that would have no
 // effect: the report comes at once.
 func TestRuntimesThatAreDoneMeanNothingOnManagedInstances(t *testing.T) {
-	for _, mode := range []config.Flush{config.FlushEnd, config.FlushAdaptive, config.FlushInterval} {
+	for _, mode := range []flush.Mode{flush.ModeEnd, flush.ModeAdaptive, flush.ModeInterval} {
 		for _, hold := range []time.Duration{500 * ms, 0} {
 			inFakeTime(t, func(s *scene) {
 				s.telemetry(time.Second, s.runtimeDone(time.Second, "a"))
@@ -121,7 +122,7 @@ func TestAPipelineThatHangsOrPanicsOnManagedInstances(t *testing.T) {
 					t.Errorf("it ends at %q", end)
 				}
 				release()
-			}, managed(config.FlushEnd))
+			}, managed(flush.ModeEnd))
 		})
 		t.Run(method+" panics", func(t *testing.T) {
 			inFakeTime(t, func(s *scene) {
@@ -142,7 +143,7 @@ func TestAPipelineThatHangsOrPanicsOnManagedInstances(t *testing.T) {
 				if !strings.Contains(s.log.String(), "out of "+method) {
 					t.Errorf("the log does not tell: %s", s.log)
 				}
-			}, managed(config.FlushEnd))
+			}, managed(flush.ModeEnd))
 		})
 	}
 }
@@ -159,7 +160,7 @@ func TestShutdownOfManagedInstancesWaitsForQuietOnly(t *testing.T) {
 			t.Errorf("Run gives %v", err)
 		}
 		s.want([]string{"CloseIntake"}, "2.17s CloseIntake")
-	}, managed(config.FlushAdaptive))
+	}, managed(flush.ModeAdaptive))
 }
 
 // An environment that Lambda ends before there was anything.
@@ -172,5 +173,5 @@ func TestManagedInstancesThatAreShutDownAtOnce(t *testing.T) {
 		if got := s.only("next", "CloseIntake", "Finish", "end"); !slices.Equal(got, []string{"0s next", "140ms CloseIntake", "140ms Finish", "140ms end"}) {
 			t.Errorf("%q", got)
 		}
-	}, managed(config.FlushAdaptive))
+	}, managed(flush.ModeAdaptive))
 }

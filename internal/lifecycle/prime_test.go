@@ -9,6 +9,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/flush"
 	"kinetel/internal/lifecycle"
 )
 
@@ -41,7 +42,7 @@ func TestWhatTheInitToldIsSentBeforeTheSnapshot(t *testing.T) {
 		{"no end of them", forEver, 30 * ms, []string{"5.05s Flush", "5.08s next"}},
 		{"Kinesis that does not answer", []time.Duration{100 * ms}, forever, []string{"300ms Flush", "5.3s Flush gave up", "5.3s next"}},
 	} {
-		for _, mode := range []config.Flush{config.FlushAdaptive, config.FlushEnd, config.FlushInterval} {
+		for _, mode := range []flush.Mode{flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval} {
 			t.Run(tt.name+", "+string(mode), func(t *testing.T) {
 				inFakeTime(t, func(s *scene) {
 					s.pipeline.flush = tt.flush
@@ -60,14 +61,14 @@ func TestWhatTheInitToldIsSentBeforeTheSnapshot(t *testing.T) {
 // taken.
 func TestWhatComesBeforeTheRestoreIsSentAtOnce(t *testing.T) {
 	for _, tt := range []struct {
-		mode config.Flush
+		mode flush.Mode
 		hold time.Duration
 	}{
-		{config.FlushAdaptive, 500 * ms},
-		{config.FlushEnd, 500 * ms},
-		{config.FlushInterval, 500 * ms},
-		{config.FlushAdaptive, 0},
-		{config.FlushInterval, 0},
+		{flush.ModeAdaptive, 500 * ms},
+		{flush.ModeEnd, 500 * ms},
+		{flush.ModeInterval, 500 * ms},
+		{flush.ModeAdaptive, 0},
+		{flush.ModeInterval, 0},
 	} {
 		inFakeTime(t, func(s *scene) {
 			s.telemetry(100*ms, line())
@@ -84,8 +85,8 @@ func TestWhatComesBeforeTheRestoreIsSentAtOnce(t *testing.T) {
 }
 
 // age is how old unsent telemetry may be when the first invocation begins.
-func age(mode config.Flush) string {
-	if mode == config.FlushAdaptive {
+func age(mode flush.Mode) string {
+	if mode == flush.ModeAdaptive {
 		return "1s"
 	}
 	return "1h0m0s"

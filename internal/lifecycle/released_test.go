@@ -9,6 +9,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/flush"
 )
 
 func TestReleasedTellsHowLongAndWhy(t *testing.T) {
@@ -33,7 +34,7 @@ func TestReleasedTellsHowLongAndWhy(t *testing.T) {
 		{"cut off by the deadline", nil, nil, 1200 * ms, 1225 * ms, forever, 500 * ms, "1.4s Released a 200ms end"},
 		{"never done", nil, nil, 0, 0, forever, 500 * ms, "1.4s Released a 0s end"},
 		{"the first invocation is rare", adaptive, nil, 1200 * ms, 1225 * ms, 30 * ms, 10 * second, "1.255s Released a 55ms rare"},
-		{"interval", func(cfg *config.Config) { cfg.Flush = config.FlushInterval }, nil, 1200 * ms, 1225 * ms, 0, 10 * second, "1s Released a 0s interval"},
+		{"interval", func(cfg *config.Config) { cfg.Flush = flush.ModeInterval }, nil, 1200 * ms, 1225 * ms, 0, 10 * second, "1s Released a 0s interval"},
 		{"no hold", func(cfg *config.Config) { cfg.MaxHold = 0 }, nil, 1200 * ms, 1225 * ms, 0, 10 * second, "1s Released a 0s no-hold"},
 		{"unavailable", nil, unavailable, 1200 * ms, 1225 * ms, 0, 10 * second, "1s Released a 0s unavailable"},
 		{"unavailable, adaptive", adaptive, unavailable, 1200 * ms, 1225 * ms, 0, 10 * second, "1s Released a 0s unavailable"},
@@ -76,9 +77,9 @@ func TestReleasedComesBeforeNext(t *testing.T) {
 // If Lambda stops sending platform.runtimeDone, one invocation waits for it until its
 // deadline, and no other one waits.
 func TestOneInvocationWaitsForTheDeaf(t *testing.T) {
-	for _, mode := range []config.Flush{config.FlushEnd, config.FlushAdaptive} {
+	for _, mode := range []flush.Mode{flush.ModeEnd, flush.ModeAdaptive} {
 		why := "end"
-		if mode == config.FlushAdaptive {
+		if mode == flush.ModeAdaptive {
 			why = "rare"
 		}
 		t.Run(string(mode), func(t *testing.T) {
@@ -241,11 +242,11 @@ func TestOnlyEventsOfTheRequestKeepItHeld(t *testing.T) {
 // How long an invocation without telemetry is held depends on the longest hold.
 func TestWithoutTelemetryTheHoldHasABound(t *testing.T) {
 	for maxHold, want := range map[time.Duration]string{
-		config.MinHold:         "10.1s Released a 0s end",
+		flush.MinHold:          "10.1s Released a 0s end",
 		200 * ms:               "10.2s Released a 0s end",
 		time.Second:            "11s Released a 0s end",
 		30 * time.Second:       "11s Released a 0s end",
-		config.MinHold - ms:    "10s Released a 0s no-hold",
+		flush.MinHold - ms:     "10s Released a 0s no-hold",
 		500 * time.Millisecond: "10.5s Released a 0s end",
 	} {
 		inFakeTime(t, func(s *scene) {

@@ -9,6 +9,7 @@ import (
 
 	"kinetel/internal/flush"
 	"kinetel/internal/guard"
+	"kinetel/internal/wallclock"
 )
 
 // worker calls the pipeline for the loop and the ticker, in a goroutine of its own:
@@ -121,7 +122,7 @@ func (w *worker) run() {
 			do = func() { w.flushNow(f) }
 		case <-w.lazySeals:
 			// Use the wall clock, which goes on while the environment is frozen.
-			now := time.Now().Round(0)
+			now := wallclock.Now()
 			if now.Sub(last).Abs() < flush.Soon {
 				continue
 			}

@@ -14,6 +14,7 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/format"
 	"kinetel/internal/ledger"
+	"kinetel/internal/wallclock"
 )
 
 const (
@@ -247,7 +248,7 @@ func (p *Packer) Age() time.Duration {
 	}
 	// Round strips the monotonic clock reading, which may stop while the environment
 	// is frozen.
-	return max(time.Now().Round(0).Sub(p.opened.Round(0)), 0)
+	return max(wallclock.Since(p.opened), 0)
 }
 
 // addLosses adds the pending losses in a record of their own. No record is open.

@@ -11,6 +11,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/environment"
+	"kinetel/internal/flush"
 	"kinetel/internal/resource"
 	"kinetel/internal/version"
 )
@@ -19,7 +20,7 @@ import (
 func settings() config.Config {
 	return config.Config{
 		Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
-		Flush: config.FlushAdaptive, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
+		Flush: flush.ModeAdaptive, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
 		BufferBytes: 16 << 20, Spool: config.SpoolOverflow, SpoolBytes: 64 << 20,
 		Types: []string{"platform", "function"}, Report: config.Report{Events: true},
 		AWS:    config.AWS{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", SessionToken: "token"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kinetel/internal/order"
+	"kinetel/internal/wallclock"
 )
 
 const (
@@ -72,7 +73,7 @@ func (ps *problems) seen(p problem) (write bool, repeated, others int) {
 	defer ps.mu.Unlock()
 	// Round strips the monotonic reading, which may stand still while the
 	// environment is frozen.
-	now := time.Now().Round(0)
+	now := wallclock.Now()
 	s := ps.known[p]
 	if s == nil {
 		others = ps.makeRoom()

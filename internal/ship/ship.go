@@ -18,6 +18,7 @@ import (
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
+	"kinetel/internal/wallclock"
 )
 
 const (
@@ -174,7 +175,7 @@ var errStale = errors.New("no answer for long, perhaps because the environment w
 
 // age returns how long ago t was by the wall clock, which goes on while the
 // environment is frozen.
-func age(t time.Time) time.Duration { return time.Now().Round(0).Sub(t.Round(0)) }
+func age(t time.Time) time.Duration { return wallclock.Since(t) }
 
 // Unavailable reports whether Kinesis does not take records, or not fast enough,
 // so that the environment should not be held for it.

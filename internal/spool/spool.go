@@ -26,6 +26,7 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
+	"kinetel/internal/wallclock"
 )
 
 var (
@@ -416,7 +417,7 @@ func (s *Spool) ready(o *environment.Environment) (*folder, error) {
 	if s.broken != nil {
 		// Round strips the monotonic reading, which stands still while the
 		// environment is frozen. A clock that was set back ends the wait.
-		if rested := time.Now().Round(0).Sub(s.since); rested >= 0 && rested < s.opt.Retry {
+		if rested := wallclock.Since(s.since); rested >= 0 && rested < s.opt.Retry {
 			return nil, s.broken
 		}
 	}
@@ -446,7 +447,7 @@ func (s *Spool) failed(err error) error {
 		s.opt.Log.Error("the spool cannot be written; telemetry waits in memory only, and is lost if this process is killed",
 			"error", err.Error(), "dir", s.opt.Dir, "tried_again_after", s.opt.Retry.String())
 	}
-	s.broken, s.since = fmt.Errorf("write to the spool: %w", err), time.Now().Round(0)
+	s.broken, s.since = fmt.Errorf("write to the spool: %w", err), wallclock.Now()
 	return s.broken
 }
 

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
 	"kinetel/internal/flush"
 )
 
@@ -123,7 +122,7 @@ func waiting(r *result) float64 {
 // time.
 func TestTheTailOfALongBurstIsTheIntervals(t *testing.T) {
 	p := pattern{count: 3 * 300, environments: 1, calls: bursts(300, 200*ms, 5*time.Minute, 20*ms)}
-	r := simulate(usual(), config.FlushAdaptive, p, 1)
+	r := simulate(usual(), flush.ModeAdaptive, p, 1)
 	if wait := 10 * waiting(r); wait < 5 || wait > 55 {
 		t.Errorf("of %.1f of 300 invocations, of which 50 are in the interval, it waits", wait)
 	}
@@ -208,14 +207,14 @@ func TestOverdueIsForAnswersThatAreLost(t *testing.T) {
 	t.Parallel()
 	p := named(t, "steady: 2/s")
 	a := usual()
-	if r := simulate(a, config.FlushAdaptive, p, 2); r.why[flush.Overdue] == 0 {
+	if r := simulate(a, flush.ModeAdaptive, p, 2); r.why[flush.Overdue] == 0 {
 		t.Errorf("%v", r.why)
 	}
-	if r := simulate(a, config.FlushInterval, p, 2); r.figures().staleP50 < 5*time.Minute {
+	if r := simulate(a, flush.ModeInterval, p, 2); r.figures().staleP50 < 5*time.Minute {
 		t.Errorf("staleness with interval: %s", r.figures().staleP50)
 	}
 	a.kept = true
-	if r := simulate(a, config.FlushAdaptive, p, 2); r.why[flush.Overdue] > 0 {
+	if r := simulate(a, flush.ModeAdaptive, p, 2); r.why[flush.Overdue] > 0 {
 		t.Errorf("answers kept: %v", r.why)
 	}
 }
@@ -279,9 +278,9 @@ func TestThePanels(t *testing.T) {
 	t.Parallel()
 	picture := func(change func(*figures)) *image.RGBA {
 		f := []figures{
-			{pattern: "one", mode: config.FlushAdaptive, heldP50: 20 * ms, heldP99: 40 * ms, staleP50: time.Second, staleP99: time.Minute},
-			{pattern: "one", mode: config.FlushEnd, heldP50: 30 * ms, heldP99: 50 * ms, staleP50: time.Second, staleP99: time.Minute},
-			{pattern: "one", mode: config.FlushInterval, staleP50: time.Second, staleP99: time.Minute},
+			{pattern: "one", mode: flush.ModeAdaptive, heldP50: 20 * ms, heldP99: 40 * ms, staleP50: time.Second, staleP99: time.Minute},
+			{pattern: "one", mode: flush.ModeEnd, heldP50: 30 * ms, heldP99: 50 * ms, staleP50: time.Second, staleP99: time.Minute},
+			{pattern: "one", mode: flush.ModeInterval, staleP50: time.Second, staleP99: time.Minute},
 		}
 		change(&f[2])
 		file := filepath.Join(t.TempDir(), "flush.png")

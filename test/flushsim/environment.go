@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"kinetel/internal/breaker"
-	"kinetel/internal/config"
 	"kinetel/internal/flush"
 )
 
@@ -252,7 +251,7 @@ func (e *environment) take(t telemetry) {
 	if t.done.why.Hold() && !t.done.freed {
 		e.flush(t.done)
 	}
-	if e.policy.MaxHold < config.MinHold {
+	if e.policy.MaxHold < flush.MinHold {
 		e.cutUnheld()
 	}
 }
@@ -260,14 +259,14 @@ func (e *environment) take(t telemetry) {
 // cutUnheld sends what would have been sent by a hold, where none is wanted.
 func (e *environment) cutUnheld() {
 	switch e.policy.Mode {
-	case config.FlushEnd:
+	case flush.ModeEnd:
 		e.cut()
-	case config.FlushAdaptive:
+	case flush.ModeAdaptive:
 		if e.lazily == 0 || e.now-e.lazily >= flush.Soon {
 			e.lazily = e.now
 			e.cut()
 		}
-	case config.FlushInterval:
+	case flush.ModeInterval:
 	}
 }
 

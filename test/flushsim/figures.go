@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"kinetel/internal/config"
 	"kinetel/internal/flush"
 	"kinetel/test/render"
 )
@@ -43,7 +42,7 @@ func (r *result) arrived(t telemetry, now time.Duration) {
 // figures sum a run up.
 type figures struct {
 	pattern string
-	mode    config.Flush
+	mode    flush.Mode
 
 	share                    float64 // of the invocations that were held
 	heldP50, heldP99         time.Duration
@@ -76,7 +75,7 @@ func quantiles(of []time.Duration) (p50, p99, most time.Duration) {
 	return sorted[last/2], sorted[last*99/100], sorted[last]
 }
 
-var modes = []config.Flush{config.FlushAdaptive, config.FlushEnd, config.FlushInterval}
+var modes = []flush.Mode{flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval}
 
 // compare runs every pattern in every mode.
 func compare(a assumptions, patterns []pattern, seed uint64) (all []figures) {

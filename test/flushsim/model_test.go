@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
 	"kinetel/internal/flush"
 )
 
@@ -56,7 +55,7 @@ func evenly(from, takes time.Duration) (made []time.Duration) {
 }
 
 func TestAHoldIsLambdasBufferAndOneRequest(t *testing.T) {
-	r := simulate(exact(), config.FlushEnd, listed(call{0, 110 * ms}), 1)
+	r := simulate(exact(), flush.ModeEnd, listed(call{0, 110 * ms}), 1)
 	wantDurations(t, "held", r.held, 25*ms+12*ms+15*ms)
 	wantDurations(t, "stale", r.stale, ago(162*ms, slices.Concat([]time.Duration{0}, evenly(0, 110*ms), []time.Duration{110 * ms})...)...)
 	if r.puts != 2 { // the report goes with the shutdown
@@ -70,14 +69,14 @@ func TestAFreezeCostsAConnection(t *testing.T) {
 	calls := listed(call{0, 110 * ms}, call{500 * ms, 110 * ms}, call{1300 * ms, 110 * ms}, call{300 * ms, 110 * ms}, call{time.Second, 60 * time.Second}, call{time.Minute, 20 * ms})
 	a := exact()
 	a.timeout, a.policy.Interval = time.Hour, time.Hour
-	r := simulate(a, config.FlushEnd, calls, 1)
+	r := simulate(a, flush.ModeEnd, calls, 1)
 	wantDurations(t, "held", r.held, 52*ms, 37*ms, 52*ms, 37*ms, 52*ms, 37*ms)
 }
 
 // What is made in the last 25 ms before a freeze comes after the thaw, and then
 // it is too late for what is sent because it is old.
 func TestWhatIsNotSentWaitsForTheNextInvocation(t *testing.T) {
-	r := simulate(exact(), config.FlushInterval, listed(call{0, 110 * ms}, call{20 * time.Second, 110 * ms}), 1)
+	r := simulate(exact(), flush.ModeInterval, listed(call{0, 110 * ms}, call{20 * time.Second, 110 * ms}), 1)
 	const end = 20*time.Second + 110*ms + 10*time.Minute + 40*ms
 	all := evenly(0, 110*ms)
 	want := ago(20*time.Second+27*ms, append([]time.Duration{0}, all[:8]...)...)
@@ -111,7 +110,7 @@ func TestAFreezeMeetsARequest(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := exact()
 			a.kept = tt.kept
-			r := simulate(a, config.FlushInterval, listed(slices.Concat(first, tt.then)...), 1)
+			r := simulate(a, flush.ModeInterval, listed(slices.Concat(first, tt.then)...), 1)
 			if r.stale[0] != tt.arrived {
 				t.Errorf("the first event arrives at %s, want %s", r.stale[0], tt.arrived)
 			}
@@ -124,16 +123,16 @@ func TestAFreezeMeetsARequest(t *testing.T) {
 
 func TestTheTickerStandsStillWhileFrozen(t *testing.T) {
 	// 9 s of work in 11 s: no tick, and nothing is old when the second begins.
-	r := simulate(exact(), config.FlushInterval, listed(call{0, 6 * time.Second}, call{8 * time.Second, 3 * time.Second}), 1)
+	r := simulate(exact(), flush.ModeInterval, listed(call{0, 6 * time.Second}, call{8 * time.Second, 3 * time.Second}), 1)
 	if r.stale[0] < 10*time.Minute {
 		t.Errorf("the first event arrives at %s, before the shutdown", r.stale[0])
 	}
 	// 12 s of work in 14 s.
-	r = simulate(exact(), config.FlushInterval, listed(call{0, 6 * time.Second}, call{8 * time.Second, 6 * time.Second}), 1)
+	r = simulate(exact(), flush.ModeInterval, listed(call{0, 6 * time.Second}, call{8 * time.Second, 6 * time.Second}), 1)
 	if r.stale[0] != 12*time.Second+27*ms {
 		t.Errorf("the first event arrives at %s, after 10 s of work", r.stale[0])
 	}
-	r = simulate(exact(), config.FlushInterval, listed(call{0, 12 * time.Second}), 1)
+	r = simulate(exact(), flush.ModeInterval, listed(call{0, 12 * time.Second}), 1)
 	if r.stale[0] != 10*time.Second+27*ms {
 		t.Errorf("in a long invocation the first event arrives at %s", r.stale[0])
 	}
@@ -142,7 +141,7 @@ func TestTheTickerStandsStillWhileFrozen(t *testing.T) {
 // What fills a record is sent when it does.
 func TestAFullRecordIsSent(t *testing.T) {
 	// 13 events of each call, of which 3 or 4 come with the next one.
-	r := simulate(exact(), config.FlushInterval, pattern{count: 50, environments: 1, calls: steady(110*ms, 100*ms)}, 1)
+	r := simulate(exact(), flush.ModeInterval, pattern{count: 50, environments: 1, calls: steady(110*ms, 100*ms)}, 1)
 	if first, most := r.stale[0], 50*110*ms; first < 37*110*ms || first > most {
 		t.Errorf("the first of %d events arrives at %s", r.made, first)
 	}
@@ -155,7 +154,7 @@ func TestNobodyIsHeldForLongerThanMaxHold(t *testing.T) {
 		r := simulate(a, mode, listed(slices.Repeat([]call{{time.Minute, 50 * ms}}, 500)...), 1)
 		if most := slices.Max(r.held); most > 500*ms {
 			t.Errorf("%s: held for %s", mode, most)
-		} else if mode != config.FlushInterval && most != 500*ms {
+		} else if mode != flush.ModeInterval && most != 500*ms {
 			t.Errorf("%s: held for %s at most: the limit was not met", mode, most)
 		}
 	}
@@ -165,7 +164,7 @@ func TestNobodyIsHeldForLongerThanMaxHold(t *testing.T) {
 func TestNobodyIsHeldForAKinesisThatIsTooSlow(t *testing.T) {
 	a := exact()
 	a.put = 2 * time.Second
-	for _, mode := range []config.Flush{config.FlushAdaptive, config.FlushEnd} {
+	for _, mode := range []flush.Mode{flush.ModeAdaptive, flush.ModeEnd} {
 		r := simulate(a, mode, listed(slices.Repeat([]call{{time.Minute, 110 * ms}}, 20)...), 1)
 		wantDurations(t, string(mode), r.held, append([]time.Duration{500 * ms, 500 * ms}, make([]time.Duration, 18)...)...)
 		if r.why[flush.Unavailable] != 18 {
@@ -178,7 +177,7 @@ func TestNobodyIsHeldForAKinesisThatIsTooSlow(t *testing.T) {
 func TestASlowKinesisIsTriedAgain(t *testing.T) {
 	a := exact()
 	a.put = 2 * time.Second
-	r := simulate(a, config.FlushEnd, listed(slices.Repeat([]call{{6 * time.Second, 5 * time.Second}}, 50)...), 1) // 5 min
+	r := simulate(a, flush.ModeEnd, listed(slices.Repeat([]call{{6 * time.Second, 5 * time.Second}}, 50)...), 1) // 5 min
 	n := 0
 	for _, held := range r.held {
 		if held > 0 {
@@ -207,16 +206,16 @@ func TestWithoutHoldNobodyIsHeld(t *testing.T) {
 // and adaptive once a second.
 func TestWithoutHoldTheBackgroundIsUsed(t *testing.T) {
 	a := exact()
-	a.policy.MaxHold = config.MinHold - 1
+	a.policy.MaxHold = flush.MinHold - 1
 	p := pattern{count: 2000, environments: 1, calls: steady(100*ms, 60*ms)}
 	for _, tt := range []struct {
-		mode        config.Flush
+		mode        flush.Mode
 		stale       time.Duration // p50, at most
 		least, most float64       // requests for 1,000 invocations
 	}{
-		{config.FlushEnd, 150 * ms, 950, 1050},
-		{config.FlushAdaptive, 800 * ms, 90, 120},
-		{config.FlushInterval, 3 * time.Second, 20, 40},
+		{flush.ModeEnd, 150 * ms, 950, 1050},
+		{flush.ModeAdaptive, 800 * ms, 90, 120},
+		{flush.ModeInterval, 3 * time.Second, 20, 40},
 	} {
 		f := simulate(a, tt.mode, p, 1).figures()
 		if f.puts < tt.least || f.puts > tt.most || f.staleP50 > tt.stale || f.share > 0 {
@@ -266,11 +265,11 @@ func TestEverythingArrives(t *testing.T) {
 func TestTheSameSeedGivesTheSame(t *testing.T) {
 	t.Parallel()
 	for _, p := range patterns() {
-		one, again := simulate(usual(), config.FlushAdaptive, short(p), 3), simulate(usual(), config.FlushAdaptive, short(p), 3)
+		one, again := simulate(usual(), flush.ModeAdaptive, short(p), 3), simulate(usual(), flush.ModeAdaptive, short(p), 3)
 		if !slices.Equal(one.held, again.held) || !slices.Equal(one.stale, again.stale) || one.puts != again.puts || !maps.Equal(one.why, again.why) {
 			t.Errorf("%s: not the same twice", p.name)
 		}
-		other := simulate(usual(), config.FlushAdaptive, short(p), 4)
+		other := simulate(usual(), flush.ModeAdaptive, short(p), 4)
 		if slices.Equal(one.stale, other.stale) {
 			t.Errorf("%s: another seed gives the same", p.name)
 		}
@@ -283,7 +282,7 @@ func TestAPoolUsesWhatWasUsedLast(t *testing.T) {
 	// which was free last, gets them, and the first is left with what it has.
 	p := listed(call{0, 100 * ms}, call{1, 200 * ms}, call{time.Minute, 100 * ms}, call{time.Minute, 100 * ms})
 	p.environments, p.provisioned = 2, true
-	r := simulate(exact(), config.FlushInterval, p, 1)
+	r := simulate(exact(), flush.ModeInterval, p, 1)
 	slices.Sort(r.stale)
 	most := r.stale[len(r.stale)-1]
 	if want := 2*time.Minute + 10*time.Minute; most < want || most > want+time.Second {
@@ -292,7 +291,7 @@ func TestAPoolUsesWhatWasUsedLast(t *testing.T) {
 	p.provisioned = false
 	// Then it ends two minutes before the second one, of which the most stale
 	// events are those of the call before the last.
-	if r := simulate(exact(), config.FlushInterval, p, 1); slices.Max(r.stale) > 11*time.Minute+time.Second {
+	if r := simulate(exact(), flush.ModeInterval, p, 1); slices.Max(r.stale) > 11*time.Minute+time.Second {
 		t.Errorf("the most stale event is %s old, though an idle environment ends after 10 min", slices.Max(r.stale))
 	}
 }

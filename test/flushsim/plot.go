@@ -12,7 +12,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 
-	"kinetel/internal/config"
+	"kinetel/internal/flush"
 	"kinetel/test/render"
 )
 
@@ -31,15 +31,15 @@ const (
 
 // looks is how a mode is drawn; the colours can be told apart by everybody, and
 // the shapes by who sees none.
-var looks = map[config.Flush]struct {
+var looks = map[flush.Mode]struct {
 	colour color.RGBA
 	p50    draw.GlyphDrawer
 	p99    draw.GlyphDrawer
 	what   string
 }{
-	config.FlushAdaptive: {color.RGBA{0x00, 0x72, 0xb2, 0xff}, draw.CircleGlyph{}, draw.RingGlyph{}, "adaptive"},
-	config.FlushEnd:      {color.RGBA{0xd5, 0x5e, 0x00, 0xff}, draw.BoxGlyph{}, draw.SquareGlyph{}, "end"},
-	config.FlushInterval: {color.RGBA{0x00, 0x85, 0x60, 0xff}, draw.PyramidGlyph{}, draw.TriangleGlyph{}, "interval"},
+	flush.ModeAdaptive: {color.RGBA{0x00, 0x72, 0xb2, 0xff}, draw.CircleGlyph{}, draw.RingGlyph{}, "adaptive"},
+	flush.ModeEnd:      {color.RGBA{0xd5, 0x5e, 0x00, 0xff}, draw.BoxGlyph{}, draw.SquareGlyph{}, "end"},
+	flush.ModeInterval: {color.RGBA{0x00, 0x85, 0x60, 0xff}, draw.PyramidGlyph{}, draw.TriangleGlyph{}, "interval"},
 }
 
 const glyph = 4.5

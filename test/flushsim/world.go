@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"kinetel/internal/config"
 	"kinetel/internal/flush"
 )
 
@@ -47,7 +46,7 @@ type world struct {
 
 // simulate runs a pattern in a mode. The same seed gives the same calls in
 // every mode.
-func simulate(a assumptions, mode config.Flush, p pattern, seed uint64) *result {
+func simulate(a assumptions, mode flush.Mode, p pattern, seed uint64) *result {
 	a.policy.Mode = mode
 	w := &world{assumptions: a, pattern: p, seed: seed, result: &result{}, left: p.count}
 	w.next = p.calls(rand.New(rand.NewPCG(seed, 0)))

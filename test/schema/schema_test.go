@@ -73,7 +73,7 @@ func told(t testing.TB, reported bool) string {
 func environment() string {
 	cfg := config.Config{
 		Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
-		Flush: config.FlushAdaptive, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
+		Flush: flush.ModeAdaptive, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
 		BufferBytes: 16 << 20, Spool: config.SpoolOverflow, SpoolBytes: 64 << 20,
 		Types: []string{"platform", "function"}, Report: config.Report{Events: true, EMF: true},
 		Lambda: config.Lambda{MemoryMB: 256},

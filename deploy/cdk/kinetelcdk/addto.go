@@ -15,12 +15,13 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"kinetel/internal/config"
+	"kinetel/internal/flush"
 )
 
 // Types of Kinetel's settings; the values of each are in the table of Kinetel's
 // README, and another one is refused: Flush: "end".
 type (
-	Flush        = config.Flush
+	Flush        = flush.Mode
 	Format       = config.Format
 	Compression  = config.Compression
 	PartitionKey = config.PartitionKey
