@@ -10,6 +10,9 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/otlp"
 	"kinetel/record"
 )
 
@@ -65,9 +68,9 @@ func bombs(t fataler) map[string]string {
 		"OTLP of many attributes":             zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 90_000), ","), strings.Replace(scope, `"0"`, `"90000"`, 1))),
 		"OTLP of many members in extra": zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.Replace(logRecord, `}],"body"`, `},{"key":"kinetel.extra","value":{"stringValue":`+
 			quoted("{"+names(150_000, "0")+"}")+`}}],"body"`, 1)+"]}", 1))),
-		"CloudWatch of a long list":        zip(t, ofCloudWatch(logEvent(17, format.Extension, quoted("EXTENSION\tName: a\tState: Ready\tEvents: ["+list+"]\n")))),
-		"CloudWatch of many events":        zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.FunctionText, `"a"`)+",", 25_000), ","))),
-		"CloudWatch of many system events": zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.SystemJSON, quoted(`{"time":"x","type":"t","record":1}`))+",", 25_000), ","))),
+		"CloudWatch of a long list":        zip(t, ofCloudWatch(logEvent(17, cloudwatch.Extension, quoted("EXTENSION\tName: a\tState: Ready\tEvents: ["+list+"]\n")))),
+		"CloudWatch of many events":        zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, cloudwatch.FunctionText, `"a"`)+",", 25_000), ","))),
+		"CloudWatch of many system events": zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, cloudwatch.SystemJSON, quoted(`{"time":"x","type":"t","record":1}`))+",", 25_000), ","))),
 	}
 	return all
 }
@@ -78,7 +81,7 @@ func aggregate(data string, n int) []byte {
 	for i := range lines {
 		lines[i].Text = []byte(data)
 	}
-	return format.AppendKPL(nil, "k", lines)
+	return kpl.Append(nil, nil, "k", lines)
 }
 
 // bounded fails the test if a decoder allocates more than its documentation says,
@@ -118,7 +121,7 @@ func TestDecodeOfABombIsBounded(t *testing.T) {
 // Decode returns the events before a limit with the error.
 func TestDecodeKeepsWhatItReadBeforeALimit(t *testing.T) {
 	ten := strings.Repeat(aLine, 10)
-	cloudWatch := ofCloudWatch(logEvent(17, format.FunctionText, `"a"`))
+	cloudWatch := ofCloudWatch(logEvent(17, cloudwatch.FunctionText, `"a"`))
 	for _, tt := range []struct {
 		name, data string
 		decoder    record.Decoder
@@ -166,7 +169,7 @@ func TestDecodeReadsTheLargestRecord(t *testing.T) {
 	ev := event.Event{Time: []byte("2026-11-22T20:15:00.123Z"), Type: []byte("function"), Record: body}
 	line := string(format.AppendLine(nil, 17, &ev, format.Part{}, []byte(aResource)))
 	for name, payload := range map[string][]byte{
-		"lines": []byte(line), "otlp": format.AppendOTLPLogs(nil, aSource(aResource), read(t, line)), "cloudwatch": format.AppendCloudWatch(nil, aCloudWatchSource(aResource, false), read(t, line)),
+		"lines": []byte(line), "otlp": otlp.AppendLogs(nil, aSource(aResource), read(t, line)), "cloudwatch": cloudwatch.Append(nil, aCloudWatchSource(aResource, false), "", read(t, line)),
 	} {
 		events, err := record.Decode([]byte(zip(t, string(payload))))
 		if err != nil || len(events) != 1 || string(events[0].Body) != string(body) {

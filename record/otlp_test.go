@@ -18,6 +18,8 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/formattest"
+	"kinetel/internal/format/otlp"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/jsontext/jsontexttest"
 	"kinetel/record"
@@ -27,11 +29,8 @@ const aResource = `{"cloud.provider":"aws","faas.name":"orders","faas.instance":
 
 // aSource is where the lines of these tests come from. Its further attributes
 // must not get into any event, whatever they are.
-func aSource(resource string) *format.Source {
-	return &format.Source{
-		EnvironmentID: "e1", Resource: []byte(resource),
-		Details: environment.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)},
-	}
+func aSource(resource string) *environment.Environment {
+	return formattest.Of("e1", resource, environment.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)})
 }
 
 // bodies draws bodies as Lambda, or another process, might send them.
@@ -161,13 +160,13 @@ func check(t interface {
 	lines := read(t, text...)
 	var payload []byte
 	if spans {
-		payload = format.AppendOTLPSpans(nil, aSource(resource), lines)
+		payload = otlp.AppendSpans(nil, aSource(resource), lines)
 		traces, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(payload)
 		if err != nil || traces.SpanCount() != len(lines) {
 			t.Fatalf("OpenTelemetry reads %d spans, and %v, in\n%s", traces.SpanCount(), err, payload)
 		}
 	} else {
-		payload = format.AppendOTLPLogs(nil, aSource(resource), lines)
+		payload = otlp.AppendLogs(nil, aSource(resource), lines)
 		logs, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(payload)
 		if err != nil || logs.LogRecordCount() != len(lines) {
 			t.Fatalf("OpenTelemetry reads %d log records, and %v, in\n%s", logs.LogRecordCount(), err, payload)
@@ -224,7 +223,7 @@ func TestOTLPKeepsBodiesAsTheyStand(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			line := `{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:15:00.123Z","type":"function","body":` + tt.body + `,"resource":` + aResource + "}\n"
 			check(t, false, aResource, line)
-			payload := format.AppendOTLPLogs(nil, aSource(aResource), read(t, line))
+			payload := otlp.AppendLogs(nil, aSource(aResource), read(t, line))
 			if bytes.Contains(payload, []byte("kinetel.body")) != tt.copied {
 				t.Errorf("kinetel.body wanted: %t, in %s", tt.copied, payload)
 			}

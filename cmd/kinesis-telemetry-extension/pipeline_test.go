@@ -23,6 +23,8 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
 	"kinetel/internal/flush"
+	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/ledger"
@@ -779,8 +781,8 @@ func (w *world) checkReport(n number, body []byte) {
 
 func drawConfig(t *rapid.T) config.Config {
 	cfg := config.Config{
-		StreamName: "telemetry", Types: []string{"platform", "function"}, Format: config.FormatNDJSON, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
-		Compression:  rapid.SampledFrom([]config.Compression{config.CompressionGzip, config.CompressionNone, config.CompressionZstd}).Draw(t, "compression"),
+		StreamName: "telemetry", Types: []string{"platform", "function"}, Format: ndjson.Name, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
+		Compression:  rapid.SampledFrom([]format.Compression{format.Gzip, format.Uncompressed, format.Zstd}).Draw(t, "compression"),
 		PartitionKey: rapid.SampledFrom([]config.PartitionKey{config.PartitionByEnvironment, config.PartitionByFunction, config.PartitionByRequest, config.PartitionRandom}).Draw(t, "key"),
 		Spool:        rapid.SampledFrom([]config.Spool{config.SpoolAlways, config.SpoolOverflow, config.SpoolOff}).Draw(t, "spool"),
 		BufferBytes:  rapid.SampledFrom([]int64{16 << 20, 1 << 20, 64 << 10, 8 << 10}).Draw(t, "buffer"),
@@ -829,8 +831,8 @@ func pick[T any](rng *rand.Rand, from ...T) T { return from[rng.IntN(len(from))]
 func inWorld(t *testing.T, play func(t *testing.T, w *world), change ...func(*config.Config)) {
 	t.Helper()
 	cfg := config.Config{
-		StreamName: "telemetry", Types: []string{"platform", "function"}, Format: config.FormatNDJSON, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
-		Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOverflow,
+		StreamName: "telemetry", Types: []string{"platform", "function"}, Format: ndjson.Name, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
+		Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOverflow,
 		BufferBytes: 16 << 20, SpoolBytes: 64 << 20, Report: config.Report{Events: true}, Lambda: config.Lambda{Region: "eu-west-1"},
 	}
 	for _, f := range change {

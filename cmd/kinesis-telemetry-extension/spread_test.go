@@ -10,6 +10,8 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
+	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 	"kinetel/internal/pack"
 	"kinetel/kinesissim"
 )
@@ -36,7 +38,7 @@ func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = sim.Close() })
 			cfg := config.Config{
-				StreamName: "telemetry", Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: tt.key, BufferBytes: 16 << 20,
+				StreamName: "telemetry", Format: ndjson.Name, Compression: format.Gzip, PartitionKey: tt.key, BufferBytes: 16 << 20,
 				AWS: config.AWS{Region: "eu-west-1", Endpoint: sim.URL(), AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"},
 			}
 			client := newClient(cfg, nil)

@@ -8,13 +8,17 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/ndjson"
+	"kinetel/internal/format/otlp"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
 
 func TestWhatAPackerMakesPassesTheCheck(t *testing.T) {
-	for _, f := range []config.Format{config.FormatNDJSON, config.FormatJSON, config.FormatOTLP, config.FormatCloudWatch, config.FormatKPL} {
-		for _, c := range []config.Compression{config.CompressionNone, config.CompressionGzip, config.CompressionZstd} {
+	for _, f := range []format.Name{ndjson.Name, ndjson.JSONName, otlp.Name, cloudwatch.Name, kpl.Name} {
+		for _, c := range []format.Compression{format.Uncompressed, format.Gzip, format.Zstd} {
 			records := 0
 			env := &environment.Environment{ID: "e1", Resource: []byte(`{"faas.instance":"e1"}`), Ledger: ledger.New(&ledger.Account{}, nil)}
 			p := pack.New(pack.Options{Environment: env, Format: f, Compression: c, PartitionKey: config.PartitionByEnvironment, Push: func(r *pack.Record) {

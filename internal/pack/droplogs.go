@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 
-	"kinetel/internal/config"
 	"kinetel/internal/format"
+	"kinetel/internal/format/formats"
 	"kinetel/internal/ledger"
 )
 
@@ -17,7 +17,7 @@ import (
 type LogDropper struct{ zip compressor }
 
 // NewLogDropper returns a LogDropper that compresses the remaining events with c.
-func NewLogDropper(c config.Compression) *LogDropper { return &LogDropper{compressor{kind: c}} }
+func NewLogDropper(c format.Compression) *LogDropper { return &LogDropper{compressor{kind: c}} }
 
 // DropLogs drops the record's droppable events for the reason and returns a record
 // of the others. It returns nil if there are no others, or if the record cannot be
@@ -53,7 +53,7 @@ func (d *LogDropper) dropLogs(r *Record, reason ledger.Reason) (*Record, []ledge
 	rest := &Record{PartitionKey: r.PartitionKey, Environment: r.Environment, Losses: r.Losses}
 	var losses []ledger.Loss
 	events, mismatch := 0, bytes.HasPrefix(payload, []byte(`{"schema"`)) && int64(len(payload)) != r.Lines
-	kept, err := format.Filter(payload, func(seq uint64, droppable bool, size int) bool {
+	kept, err := formats.Filter(payload, func(seq uint64, droppable bool, size int) bool {
 		mismatch = mismatch || seq < r.First || seq > r.Last
 		events++
 		if !droppable {
@@ -83,7 +83,7 @@ func (d *LogDropper) dropLogs(r *Record, reason ledger.Reason) (*Record, []ledge
 	}
 	// An earlier process may have used another compression. Aggregates are never
 	// compressed.
-	if rest.Data = kept; !format.IsKPL(kept) {
+	if rest.Data = kept; !rest.Bound() {
 		if rest.Data, err = d.zip.compress(kept); err != nil {
 			return nil, nil, err
 		}

@@ -9,22 +9,27 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/ndjson"
+	"kinetel/internal/format/otlp"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/record"
 )
 
-func formatted(f config.Format) func(*setup) {
+func formatted(f format.Name) func(*setup) {
 	return func(set *setup) {
-		set.Format, set.Compression = f, config.CompressionGzip
-		if f == config.FormatKPL {
-			set.Compression = config.CompressionNone
+		set.Format, set.Compression = f, format.Gzip
+		if f == kpl.Name {
+			set.Compression = format.Uncompressed
 		}
 	}
 }
 
-func formats() []config.Format {
-	return []config.Format{config.FormatNDJSON, config.FormatJSON, config.FormatOTLP, config.FormatCloudWatch, config.FormatKPL}
+func formats() []format.Name {
+	return []format.Name{ndjson.Name, ndjson.JSONName, otlp.Name, cloudwatch.Name, kpl.Name}
 }
 
 // With any events, each event is in one record with the configured key, and no record
@@ -48,7 +53,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 		r.Seal()
 		got := map[uint64][]byte{}
 		for _, rec := range r.records {
-			if rec.Size() > pack.MaxRecord || rec.Events > pack.MaxEvents || f == config.FormatJSON && rec.Events != 1 {
+			if rec.Size() > pack.MaxRecord || rec.Events > pack.MaxEvents || f == ndjson.JSONName && rec.Events != 1 {
 				t.Fatalf("%s", describe(rec))
 			}
 			events, err := record.Decode(rec.Data)
@@ -63,7 +68,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 				if key == config.PartitionByRequest && want == "" {
 					want = "0123456789abcdef"
 				}
-				if f != config.FormatCloudWatch && key != config.PartitionRandom && rec.PartitionKey != want {
+				if f != cloudwatch.Name && key != config.PartitionRandom && rec.PartitionKey != want {
 					t.Fatalf("seq %d of the request %q is under the key %q", e.Seq, e.RequestID, rec.PartitionKey)
 				}
 				if got[e.Seq] != nil {
@@ -81,7 +86,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 }
 
 func TestSpansHaveRecordsOfTheirOwn(t *testing.T) {
-	r := newRig(formatted(config.FormatOTLP))
+	r := newRig(formatted(otlp.Name))
 	r.Add(line("a"))
 	r.AddOwn(own(event.TypeSpan, `{"requestId":"r"}`))
 	r.Add(line("b"))
@@ -144,7 +149,7 @@ func TestStripReadsEveryFormat(t *testing.T) {
 			for _, rec := range r.records {
 				env, _, losses := losing()
 				rec.Environment = env
-				if rest := pack.NewLogDropper(config.CompressionGzip).DropLogs(rec, ledger.BufferFull); rest != nil {
+				if rest := pack.NewLogDropper(format.Gzip).DropLogs(rec, ledger.BufferFull); rest != nil {
 					events, err := record.Decode(rest.Data)
 					if err != nil || len(events) != rest.Events || rest.Droppable != 0 || rest.PartitionKey != rec.PartitionKey {
 						t.Fatalf("%s: %v", describe(rest), err)
@@ -160,7 +165,7 @@ func TestStripReadsEveryFormat(t *testing.T) {
 			if kept != "2 platform.start. 5 kinetel.report. " {
 				t.Errorf("kept: %s", kept)
 			}
-			if want := map[bool]string{true: "1-1 3-3 4-4 ", false: "1-1 3-4 "}[f == config.FormatJSON]; lost != want {
+			if want := map[bool]string{true: "1-1 3-3 4-4 ", false: "1-1 3-4 "}[f == ndjson.JSONName]; lost != want {
 				t.Errorf("lost: %s", lost)
 			}
 		})
@@ -172,7 +177,7 @@ func TestAnAggregateIsBoundToItsKey(t *testing.T) {
 		r := newRig(formatted(f))
 		r.Add(line("a"))
 		r.Seal()
-		if got := r.records[0].Bound(); got != (f == config.FormatKPL) {
+		if got := r.records[0].Bound(); got != (f == kpl.Name) {
 			t.Errorf("%s: bound is %t", f, got)
 		}
 	}

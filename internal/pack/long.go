@@ -3,9 +3,9 @@ package pack
 import (
 	"encoding/base64"
 
-	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 )
 
@@ -32,10 +32,10 @@ func (p *Packer) sealLong(ev *event.Event) {
 // event goes in parts at once: its line could take four times as many bytes as its
 // record.
 func (p *Packer) replacedTooLong(record []byte) int {
-	if len(record) < p.maxLines()/8 {
+	if len(record) < p.format.MaxLines/8 {
 		return 0 // each byte becomes at most 3, and 4/3 more for the original
 	}
-	if size := format.ReplacedSize(record); size > p.maxLines()-maxEnvelope {
+	if size := format.ReplacedSize(record); size > p.format.MaxLines-maxEnvelope {
 		return size
 	}
 	return 0
@@ -56,11 +56,11 @@ func (p *Packer) addParts(ev *event.Event, line, size int) {
 		return
 	}
 	text := ev.Record
-	original := !format.Valid(text)
+	original := !jsontext.ValidUnicode(text)
 	if !original {
 		text = format.AppendOneLine(nil, text)
 	}
-	pieces := split(text, p.maxLines()-envelope, original)
+	pieces := split(text, p.format.MaxLines-envelope, original)
 	for i, piece := range pieces {
 		p.append(ev, format.Part{Part: i + 1, Parts: len(pieces), Body: piece}, nil)
 	}
@@ -75,9 +75,8 @@ func (p *Packer) sizeOfOne() int {
 	if !ok {
 		return len(p.lines) // more than the limit
 	}
-	src := format.Source{EnvironmentID: p.opt.Environment.ID, Resource: p.opt.Environment.Resource, Details: p.opt.Environment.Details()}
 	key := p.key(&l)
-	return len(p.data(&src, group{key: key, spans: string(l.Type) == event.TypeSpan && p.opt.Format == config.FormatOTLP, lines: []format.Line{l}})) + len(key)
+	return len(p.data(group{key, []format.Line{l}})) + len(key)
 }
 
 // split cuts JSON text into pieces of at most most bytes each, written as a JSON
@@ -87,13 +86,13 @@ func split(text []byte, most int, original bool) (pieces [][]byte) {
 	for len(text) > 0 {
 		n := 0
 		for size := len(`""`); n < len(text); {
-			unit, ok := format.Unit(text[n:])
+			unit, ok := jsontext.FirstChar(text[n:])
 			if ok {
 				for _, c := range text[n : n+unit] {
 					size += quotedSize(c)
 				}
 			} else {
-				size += len("\uFFFD")
+				size += len(jsontext.Replacement)
 			}
 			total := size
 			if original {

@@ -18,6 +18,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -68,7 +69,7 @@ func newRig(change ...func(*setup)) *rig {
 	r.ledger = ledger.New(r.account, nil)
 	set := setup{
 		Options: pack.Options{
-			Compression:  config.CompressionGzip,
+			Compression:  format.Gzip,
 			PartitionKey: config.PartitionByEnvironment,
 			Push: func(rec *pack.Record) {
 				r.pushed = append(r.pushed, rec)
@@ -93,7 +94,7 @@ func newRig(change ...func(*setup)) *rig {
 	return r
 }
 
-func plain(set *setup) { set.Compression = config.CompressionNone }
+func plain(set *setup) { set.Compression = format.Uncompressed }
 
 func keyBy(by config.PartitionKey) func(*setup) {
 	return func(set *setup) { set.PartitionKey = by }
@@ -351,7 +352,7 @@ func TestAddKeepsNothingOfTheEvent(t *testing.T) {
 }
 
 func TestRecordsDoNotShareMemory(t *testing.T) {
-	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
 		t.Run(string(compression), func(t *testing.T) {
 			r := newRig(func(set *setup) { set.Compression = compression })
 			var want [][]string
@@ -431,7 +432,7 @@ func TestALineThatFillsARecordIsTaken(t *testing.T) {
 // Lines that fill a record to the limit, with a long key and nothing that can
 // be compressed, are never mistaken for one line that is too large.
 func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
-	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
 		for _, below := range []int{-1, 0, 1, 200, 256, 4096} {
 			r := newRig(keyBy(config.PartitionByFunction), func(set *setup) {
 				set.Compression = compression
@@ -456,7 +457,7 @@ func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
 }
 
 func TestALineThatCompressesWellMayBeLonger(t *testing.T) {
-	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd} {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd} {
 		t.Run(string(compression), func(t *testing.T) {
 			r := newRig(func(set *setup) { set.Compression = compression })
 			text := strings.Repeat("a word and ", 150_000)
@@ -736,7 +737,7 @@ func TestTheSameEventsGiveTheSameBytes(t *testing.T) {
 		}
 		return append(all, line(strings.Repeat("y", 1<<20)), line(string(text(5<<18, true, 1))), line("last"))
 	}
-	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
 		for _, by := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction} {
 			t.Run(fmt.Sprintf("%s by %s", compression, by), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { // a loss is reported with the time

@@ -12,14 +12,15 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
 
 // compressions are all of them.
-func compressions() []config.Compression {
-	return []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone}
+func compressions() []format.Compression {
+	return []format.Compression{format.Gzip, format.Zstd, format.Uncompressed}
 }
 
 // text makes so many bytes of text, which can be compressed or cannot.

@@ -9,6 +9,8 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/format"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/ndjson"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/pack"
 	"kinetel/record"
@@ -44,8 +46,8 @@ func noise(size int) []byte {
 // that are legal and valid, and with its original bytes.
 func TestABodyThatIsNotUTF8Arrives(t *testing.T) {
 	for _, f := range formats() {
-		for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionNone} {
-			if (f == config.FormatKPL) != (compression == config.CompressionNone) && f != config.FormatNDJSON {
+		for _, compression := range []format.Compression{format.Gzip, format.Uncompressed} {
+			if (f == kpl.Name) != (compression == format.Uncompressed) && f != ndjson.Name {
 				continue
 			}
 			t.Run(string(f)+" "+string(compression), func(t *testing.T) {
@@ -71,7 +73,7 @@ func TestABodyThatIsNotUTF8Arrives(t *testing.T) {
 							}
 							if size <= 1000 {
 								schematest.Check(t, rec.Data)
-							} else if f != config.FormatKPL && !format.Valid(inflate(t, rec.Data)) {
+							} else if f != kpl.Name && !jsontext.ValidUnicode(inflate(t, rec.Data)) {
 								t.Errorf("%d bytes of %s: a record that is not valid", size, name)
 							}
 							events, err := record.Decode(rec.Data)
@@ -105,7 +107,7 @@ func TestPartsOfABodyThatIsNotUTF8AreValidTogether(t *testing.T) {
 			for _, rec := range r.records {
 				for text := range bytes.Lines(inflate(t, rec.Data)) {
 					l, ok := format.ReadLine(text)
-					if !ok || !format.Valid(text) {
+					if !ok || !jsontext.ValidUnicode(text) {
 						t.Fatalf("not a valid line: %.100q", text)
 					}
 					body = append(body, unquote(t, l.Body)...)
@@ -131,7 +133,7 @@ func TestABodyThatIsNotUTF8TakesBoundedMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	p := pack.New(pack.Options{
-		Environment: env, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
+		Environment: env, Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment,
 		Push: func(rec *pack.Record) {
 			if rec.Size() > pack.MaxRecord {
 				t.Errorf("a record of %d bytes", rec.Size())

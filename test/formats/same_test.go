@@ -9,6 +9,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
@@ -44,7 +45,7 @@ func packed(day *recording, r row) (records []*pack.Record) {
 	env.Describe(environment.Details{AccountID: accountID, LogGroup: "/aws/lambda/orders", LogStream: logStream, Attributes: []byte(`{"cloud.platform":"aws_lambda"}`)})
 	p := pack.New(pack.Options{
 		Environment: env, FunctionName: functionName,
-		Format: config.Format(r.format), Compression: config.Compression(r.compression), PartitionKey: config.PartitionKey(r.key),
+		Format: format.Name(r.format), Compression: format.Compression(r.compression), PartitionKey: config.PartitionKey(r.key),
 		Push: func(r *pack.Record) { records = append(records, r) },
 		Log:  slog.New(slog.DiscardHandler),
 	})

@@ -15,6 +15,7 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/flush"
 	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 	"kinetel/internal/invocation"
 	"kinetel/internal/jsontext/jsontexttest"
 	"kinetel/internal/ledger"
@@ -72,7 +73,7 @@ func told(t testing.TB, reported bool) string {
 
 func environment() string {
 	cfg := config.Config{
-		Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
+		Format: ndjson.Name, Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment,
 		Flush: flush.ModeAdaptive, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
 		BufferBytes: 16 << 20, Spool: config.SpoolOverflow, SpoolBytes: 64 << 20,
 		Types: []string{"platform", "function"}, Report: config.Report{Events: true, EMF: true},

@@ -1,4 +1,4 @@
-package format
+package cloudwatch
 
 import (
 	"crypto/sha256"
