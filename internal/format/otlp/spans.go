@@ -95,18 +95,20 @@ func (in *invoked) context(env *environment.Environment, l *format.Line) (c trac
 	if !c.hasTrace() {
 		c.xray(l.TraceID)
 	}
-	// The hash stands for ids that the line does not have. They must be the same each
-	// time the line is encoded.
-	hash := sha256.Sum256(append(append([]byte(env.ID), '/'), l.RequestID...))
 	// A span without a trace gets a trace of its own: a UUID is one.
 	if !c.hasTrace() && len(l.RequestID) == 36 {
 		decodeHex(c.trace[:], bytes.ReplaceAll(l.RequestID, []byte{'-'}, nil))
 	}
-	if !c.hasTrace() {
-		copy(c.trace[:], hash[8:])
-	}
-	if decodeHex(c.span[:], in.span); !c.hasSpan() {
-		copy(c.span[:], hash[:])
+	if decodeHex(c.span[:], in.span); !c.hasTrace() || !c.hasSpan() {
+		// The hash stands for ids that the line does not have. They must be the same
+		// each time the line is encoded.
+		hash := sha256.Sum256(append(append([]byte(env.ID), '/'), l.RequestID...))
+		if !c.hasTrace() {
+			copy(c.trace[:], hash[8:])
+		}
+		if !c.hasSpan() {
+			copy(c.span[:], hash[:])
+		}
 	}
 	if parent == c.span {
 		parent = [8]byte{}

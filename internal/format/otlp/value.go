@@ -125,8 +125,9 @@ func (w *anyWriter) space(b []byte, i int) int {
 
 // key writes a name; raw is the text between its quotes.
 func (w *anyWriter) key(raw []byte) {
-	w.inexact = w.inexact || !jsontext.ValidUnicode(raw)
+	before := len(w.dst) + 1
 	w.dst = jsontext.AppendValidUnicode(append(w.dst, '"'), raw)
+	w.inexact = w.inexact || !bytes.Equal(w.dst[before:], raw)
 	w.dst = append(w.dst, '"')
 }
 
@@ -137,11 +138,13 @@ func (w *anyWriter) number(b []byte, i int) int {
 		end++
 	}
 	digits := b[i:end]
-	if _, err := strconv.ParseInt(string(digits), 10, 64); err == nil && string(digits) != "-0" {
-		w.dst = append(w.dst, `{"intValue":"`...)
-		w.dst = append(w.dst, digits...)
-		w.dst = append(w.dst, `"}`...)
-		return end
+	if !bytes.ContainsAny(digits, ".eE") && string(digits) != "-0" {
+		if _, err := strconv.ParseInt(string(digits), 10, 64); err == nil {
+			w.dst = append(w.dst, `{"intValue":"`...)
+			w.dst = append(w.dst, digits...)
+			w.dst = append(w.dst, `"}`...)
+			return end
+		}
 	}
 	if len(digits) > 300 || bytes.ContainsAny(digits, "eE") { // the largest double has 309 digits
 		if f, err := strconv.ParseFloat(string(digits), 64); err != nil || math.IsInf(f, 0) {
@@ -170,16 +173,16 @@ func stringEnd(b []byte, i int) int {
 // reports whether the string can be restored: from a stringValue by its text, from a
 // bytesValue by jsontext.AppendQuote.
 func appendString(dst, raw []byte) (all []byte, exact bool) {
-	exact = jsontext.ValidUnicode(raw)
-	if !exact {
-		if text := jsontext.AppendUnescape(nil, raw, -1); !utf8.Valid(text) {
-			quoted := jsontext.AppendQuote(nil, text)
-			return appendBytes(dst, text), bytes.Equal(quoted[1:len(quoted)-1], raw)
-		}
+	if jsontext.ValidUnicode(raw) {
+		dst = append(dst, `{"stringValue":"`...)
+		return append(append(dst, raw...), `"}`...), true
 	}
-	dst = append(dst, `{"stringValue":"`...)
-	dst = jsontext.AppendValidUnicode(dst, raw)
-	return append(dst, `"}`...), exact
+	if text := jsontext.AppendUnescape(nil, raw, -1); !utf8.Valid(text) {
+		quoted := jsontext.AppendQuote(nil, text)
+		return appendBytes(dst, text), bytes.Equal(quoted[1:len(quoted)-1], raw)
+	}
+	dst = append(dst, `{"stringValue":"`...) // the string has a lone surrogate
+	return append(jsontext.AppendValidUnicode(dst, raw), `"}`...), false
 }
 
 func appendBytes(dst, b []byte) []byte {
