@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/config"
+	"kinetel/internal/credentials"
 	"kinetel/internal/flush"
 )
 
@@ -898,60 +899,60 @@ func TestCredentialsOfTheContainer(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		set     vars
-		want    config.Container
+		want    credentials.ContainerOptions
 		missing []string // variables that are reported
 	}{
-		{"with a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, config.Container{FullURI: uri, Token: "hush"}, nil},
-		{"with white space", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": " " + uri + "\n", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush\n"}, config.Container{FullURI: uri, Token: "hush"}, nil},
+		{"with a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, credentials.ContainerOptions{URI: uri, Token: "hush"}, nil},
+		{"with white space", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": " " + uri + "\n", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush\n"}, credentials.ContainerOptions{URI: uri, Token: "hush"}, nil},
 		{
 			"with a token in a file",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/var/run/token"},
-			config.Container{FullURI: uri, TokenFile: "/var/run/token"},
+			credentials.ContainerOptions{URI: uri, TokenFile: "/var/run/token"},
 			nil,
 		},
-		{"without a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri}, config.Container{FullURI: uri}, nil},
-		{"no place to fetch them from", vars{"AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, config.Container{Token: "hush"}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
-		{"a place that is blank", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "  "}, config.Container{}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
+		{"without a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri}, credentials.ContainerOptions{URI: uri}, nil},
+		{"no place to fetch them from", vars{"AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, credentials.ContainerOptions{Token: "hush"}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
+		{"a place that is blank", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "  "}, credentials.ContainerOptions{}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
 		{
 			"half of the keys",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"},
-			config.Container{FullURI: uri},
+			credentials.ContainerOptions{URI: uri},
 			[]string{"AWS_SECRET_ACCESS_KEY"},
 		},
 		{
 			"the other half",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"},
-			config.Container{FullURI: uri},
+			credentials.ContainerOptions{URI: uri},
 			[]string{"AWS_ACCESS_KEY_ID"},
 		},
 		{
 			"keys, too",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"},
-			config.Container{FullURI: uri},
+			credentials.ContainerOptions{URI: uri},
 			nil,
 		},
 		{
 			"a place that is none",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "/credentials"},
-			config.Container{FullURI: "/credentials"},
+			credentials.ContainerOptions{URI: "/credentials"},
 			[]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"},
 		},
 		{
 			"a place on the internet, in the clear",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://192.0.2.7/credentials"},
-			config.Container{FullURI: "http://192.0.2.7/credentials"},
+			credentials.ContainerOptions{URI: "http://192.0.2.7/credentials"},
 			[]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"},
 		},
 		{
 			"a place with a password",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://u:hush@127.0.0.1/"},
-			config.Container{FullURI: "http://u:hush@127.0.0.1/"},
+			credentials.ContainerOptions{URI: "http://u:hush@127.0.0.1/"},
 			[]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"},
 		},
 		{
 			"a place that is none, where there are keys",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "/c", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"},
-			config.Container{FullURI: "/c"},
+			credentials.ContainerOptions{URI: "/c"},
 			nil,
 		},
 	} {

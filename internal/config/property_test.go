@@ -102,7 +102,7 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		if c.Enabled && config.Usable(problems) {
 			in("StreamName", streamName.MatchString(c.StreamName))
 			keys := c.AWS.AccessKeyID != "" && c.AWS.SecretAccessKey != ""
-			in("credentials", keys || c.AWS.AccessKeyID == "" && c.AWS.SecretAccessKey == "" && c.AWS.Container.FullURI != "")
+			in("credentials", keys || c.AWS.AccessKeyID == "" && c.AWS.SecretAccessKey == "" && c.AWS.Container.URI != "")
 			in("AWS.Region", c.AWS.Region != "")
 			in("AWS.Endpoint", c.AWS.Endpoint == "" || strings.HasPrefix(strings.ToLower(c.AWS.Endpoint), "http"))
 		}

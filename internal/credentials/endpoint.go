@@ -62,7 +62,7 @@ func (e *endpoint) fetch(ctx context.Context, tries int) (aws.Credentials, error
 	// The configuration has checked the URI already. Check it again, because
 	// the token is sent there.
 	if err := CheckURI(e.opt.URI); err != nil {
-		return aws.Credentials{}, err
+		return aws.Credentials{}, fmt.Errorf("%s: %w", VariableURI, err)
 	}
 	// Read the token's file for every fetch: its owner may renew the token.
 	token, err := e.token()
