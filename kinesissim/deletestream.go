@@ -4,8 +4,6 @@ package kinesissim
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DeleteStream.html
 type deleteStream struct{ target }
 
-func (d *deleteStream) where() string { return d.streamName() }
-
 func (d *deleteStream) run(s *Server, _ *exchange) (any, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,10 @@
 package kinesissim
 
-import "time"
+import (
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
 
 const (
 	maxRead      = 10000    // records
@@ -30,11 +34,8 @@ func (g *getRecords) field(name string, v value) error {
 	return nil
 }
 
-func (g *getRecords) where() string {
-	if g.iterator == nil {
-		return ""
-	}
-	t, _ := parseToken(iteratorToken, *g.iterator)
+func (g *getRecords) streamName() string {
+	t, _ := parseToken(iteratorToken, aws.ToString(g.iterator))
 	return t.Stream
 }
 
