@@ -2,12 +2,13 @@ package kinesissim
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
+
+	"kinetel/internal/jsontext"
 )
 
 const (
@@ -137,7 +138,7 @@ func (x *exchange) read(w http.ResponseWriter, r *http.Request) *apiError {
 	if x.op = newOperation(target); !isKinesis || x.op == nil || r.URL.Path != "/" {
 		return badRequest("UnknownOperationException", "")
 	}
-	if !json.Valid(x.body) {
+	if !valid(x.body) {
 		return serialization("")
 	}
 	return nil
@@ -146,7 +147,7 @@ func (x *exchange) read(w http.ResponseWriter, r *http.Request) *apiError {
 // decode reads the members. If one is malformed, hooks and figures see the members
 // before it.
 func (x *exchange) decode() *apiError {
-	start := skipSpace(x.body, 0)
+	start := jsontext.SkipSpace(x.body, 0)
 	err := value(x.body[start:endOfValue(x.body, start)]).fields(x.op.field)
 	x.Stream = shorten(x.op.streamName())
 	if puts, ok := x.op.(interface{ puts() []PutEntry }); ok && err == nil {
