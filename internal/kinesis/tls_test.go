@@ -49,6 +49,7 @@ func behind(t *testing.T, reset bool) (*firewall.Firewall, *kinesis.Client, *byt
 }
 
 func TestAClientHelloThatIsDroppedIsMadeSmaller(t *testing.T) {
+	t.Parallel()
 	for name, reset := range map[string]bool{"never answered": false, "reset": true} {
 		t.Run(name, func(t *testing.T) {
 			f, c, log := behind(t, reset)
@@ -71,6 +72,7 @@ func TestAClientHelloThatIsDroppedIsMadeSmaller(t *testing.T) {
 
 // The caller's context ends before the handshake: the next request uses no ML-KEM.
 func TestAHandshakeThatIsBrokenOffCountsIfItLasted(t *testing.T) {
+	t.Parallel()
 	f, c, _ := behind(t, false)
 	ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond)
 	defer cancel()
