@@ -60,7 +60,5 @@ func parseLogGroup(s string) (name string, ok bool) {
 	if parts := strings.Split(s, ":"); len(parts) >= 7 && parts[0] == "arn" && parts[2] == "logs" && parts[5] == "log-group" {
 		s = parts[6]
 	}
-	return s, s != "" && len(s) <= 512 && only(s, func(c byte) bool {
-		return isLower(c) || isDigit(c) || c >= 'A' && c <= 'Z' || strings.IndexByte("_-/.#", c) >= 0
-	})
+	return s, s != "" && len(s) <= 512 && only(s, lower+upper+digits+"_-/.#")
 }

@@ -114,9 +114,7 @@ func (l *loader) region() string { return strings.ToLower(l.text("AWS_REGION")) 
 // isStreamName reports whether s is a stream's name: 1 to 128 of a-z, A-Z, 0-9, _, .
 // and - (Kinesis API reference).
 func isStreamName(s string) bool {
-	return s != "" && len(s) <= 128 && only(s, func(c byte) bool {
-		return isLower(c) || isDigit(c) || c >= 'A' && c <= 'Z' || c == '_' || c == '.' || c == '-'
-	})
+	return s != "" && len(s) <= 128 && only(s, lower+upper+digits+"_.-")
 }
 
 // isRegion reports whether s is a region's name: parts of lower-case letters, and a
@@ -128,11 +126,11 @@ func isRegion(s string) bool {
 	}
 	last := len(parts) - 1
 	for _, one := range parts[:last] {
-		if one == "" || !only(one, isLower) {
+		if one == "" || !only(one, lower) {
 			return false
 		}
 	}
-	return parts[last] != "" && only(parts[last], isDigit)
+	return parts[last] != "" && only(parts[last], digits)
 }
 
 // parseStreamARN returns the region and name in a stream's ARN,
@@ -143,19 +141,15 @@ func parseStreamARN(arn string) (region, name string, ok bool) {
 		return "", "", false
 	}
 	name, isStream := strings.CutPrefix(parts[5], "stream/")
-	ok = isStream && isStreamName(name) && isRegion(parts[3]) && len(parts[4]) == 12 && only(parts[4], isDigit)
+	ok = isStream && isStreamName(name) && isRegion(parts[3]) && len(parts[4]) == 12 && only(parts[4], digits)
 	return parts[3], name, ok
 }
 
-func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
+const (
+	lower  = "abcdefghijklmnopqrstuvwxyz"
+	upper  = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits = "0123456789"
+)
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-func only(s string, valid func(byte) bool) bool {
-	for i := range len(s) {
-		if !valid(s[i]) {
-			return false
-		}
-	}
-	return true
-}
+// only reports whether s has no other characters than the valid ones.
+func only(s, valid string) bool { return strings.Trim(s, valid) == "" }

@@ -180,15 +180,15 @@ func (l *loader) size(name string, otherwise, least, most int64) int64 {
 // not fit into an int64, only its sign is right.
 func parseSize(s string) (int64, bool) {
 	s = strings.ToLower(s)
-	digits := s
+	number := s
 	if i := strings.IndexAny(s, "kmgb "); i >= 0 {
-		digits = s[:i]
+		number = s[:i]
 	}
-	n, err := strconv.ParseFloat(digits, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || strings.ContainsAny(digits, letters) {
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || strings.ContainsAny(number, notDecimal) {
 		return 0, false
 	}
-	switch strings.TrimSpace(s[len(digits):]) {
+	switch strings.TrimSpace(s[len(number):]) {
 	case "", "b":
 	case "k", "ki", "kb", "kib":
 		n *= 1 << 10
@@ -202,8 +202,8 @@ func parseSize(s string) (int64, bool) {
 	return int64(min(max(n, -largest), largest)), true
 }
 
-// letters are the characters that ParseFloat accepts in numbers that are not decimal.
-const letters = "abcdefghijklmnopqrstuvwxyz_"
+// notDecimal are the characters that ParseFloat accepts in other numbers.
+const notDecimal = lower + "_"
 
 // largest is greater than all bounds and fits into an int64.
 const largest = float64(1 << 62)

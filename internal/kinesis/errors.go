@@ -160,9 +160,7 @@ func errorCode(s string) string {
 	code, _, _ := strings.Cut(s[strings.IndexByte(s, '#')+1:], ":")
 	code = strings.TrimSpace(code)
 	// A long text, or one with other characters, is not an error's name.
-	if len(code) > 64 || strings.IndexFunc(code, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
-	}) >= 0 {
+	if len(code) > 64 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
 		return ""
 	}
 	return code
