@@ -126,37 +126,21 @@ func (l *loader) duration(name string, otherwise, least time.Duration) time.Dura
 }
 
 // parseDuration parses durations in Go's format, also in capitals and with blanks,
-// and a number with another common name of a unit. If a value does not fit into a
-// Duration, only its sign is right.
+// and a number with another common name of a unit.
 func parseDuration(s string) (time.Duration, bool) {
 	s = strings.ToLower(strings.Join(strings.Fields(s), ""))
 	if d, err := time.ParseDuration(s); err == nil {
 		return d, true
 	}
-	end := strings.IndexFunc(s, unicode.IsLetter)
-	if end < 0 {
-		return 0, false // the unit is not known
-	}
-	n, err := strconv.ParseFloat(s[:end], 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return 0, false
-	}
-	for _, one := range [...]struct {
-		names string
-		unit  time.Duration
-	}{
-		{" ns us µs μs ", time.Nanosecond}, // only reached if the value does not fit into a Duration
-		{" ms msec msecs millis millisecond milliseconds ", time.Millisecond},
-		{" s sec secs second seconds ", time.Second},
-		{" m min mins minute minutes ", time.Minute},
-		{" h hr hrs hour hours ", time.Hour},
-		{" d day days ", 24 * time.Hour},
-	} {
-		if strings.Contains(one.names, " "+s[end:]+" ") {
-			return time.Duration(min(max(n*float64(one.unit), -largest), largest)), true
-		}
-	}
-	return 0, false
+	n, ok := parseQuantity(s, []unit{
+		{"ns us µs μs", float64(time.Nanosecond)}, // only reached if the value does not fit into a Duration
+		{"ms msec msecs millis millisecond milliseconds", float64(time.Millisecond)},
+		{"s sec secs second seconds", float64(time.Second)},
+		{"m min mins minute minutes", float64(time.Minute)},
+		{"h hr hrs hour hours", float64(time.Hour)},
+		{"d day days", float64(24 * time.Hour)},
+	})
+	return time.Duration(n), ok
 }
 
 func (l *loader) size(name string, otherwise, least, most int64) int64 {
@@ -176,37 +160,37 @@ func (l *loader) size(name string, otherwise, least, most int64) int64 {
 }
 
 // parseSize parses a number of bytes, KiB, MiB or GiB. The units may also be written
-// K or KB and so on: AWS uses powers of two under these names as well. If a value does
-// not fit into an int64, only its sign is right.
+// K or KB and so on: AWS uses powers of two under these names as well.
 func parseSize(s string) (int64, bool) {
 	s = strings.ToLower(s)
-	number := s
-	if i := strings.IndexAny(s, "kmgb "); i >= 0 {
-		number = s[:i]
+	if !strings.ContainsFunc(s, unicode.IsLetter) {
+		s += "b"
 	}
-	n, err := strconv.ParseFloat(number, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || strings.ContainsAny(number, notDecimal) {
-		return 0, false
-	}
-	switch strings.TrimSpace(s[len(number):]) {
-	case "", "b":
-	case "k", "ki", "kb", "kib":
-		n *= 1 << 10
-	case "m", "mi", "mb", "mib":
-		n *= 1 << 20
-	case "g", "gi", "gb", "gib":
-		n *= 1 << 30
-	default:
-		return 0, false
-	}
-	return int64(min(max(n, -largest), largest)), true
+	return parseQuantity(s, []unit{{"b", 1}, {"k ki kb kib", 1 << 10}, {"m mi mb mib", 1 << 20}, {"g gi gb gib", 1 << 30}})
 }
 
-// notDecimal are the characters that ParseFloat accepts in other numbers.
-const notDecimal = lower + "_"
+// unit is a unit of a quantity: its names, separated by blanks, and its size.
+type unit struct {
+	names string
+	size  float64
+}
 
-// largest is greater than all bounds and fits into an int64.
-const largest = float64(1 << 62)
+// parseQuantity parses a decimal number and its unit. If the value does not fit into
+// an int64, only its sign is right.
+func parseQuantity(s string, units []unit) (int64, bool) {
+	end := max(strings.IndexFunc(s, unicode.IsLetter), 0)
+	n, err := strconv.ParseFloat(strings.TrimRight(s[:end], " "), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, false
+	}
+	for _, one := range units {
+		if slices.Contains(strings.Fields(one.names), s[end:]) {
+			const largest = 1 << 62 // greater than all bounds, and fits into an int64
+			return int64(min(max(n*one.size, -largest), largest)), true
+		}
+	}
+	return 0, false
+}
 
 func (l *loader) dir(name, otherwise string) string {
 	v := l.text(name)
