@@ -55,7 +55,7 @@ func (l *loader) otel() []Attribute {
 		key = strings.TrimSpace(key)
 		if !ok || key == "" || err != nil {
 			// Report its position only: it may be part of a value, and a secret.
-			l.replaced(name, "none of it", "element %d is not name=value, with what must be percent-encoded as %%2C", i+1)
+			l.replaced(name, "none of it", "element %d is not name=value; percent-encode special characters, as %%2C for a comma", i+1)
 			return nil
 		}
 		attributes = append(attributes, Attribute{key, value})
@@ -89,7 +89,7 @@ func (l *loader) tags() (tags []Attribute) {
 		l.replaced(name, used, "element %d is not name=value; must be a list such as env=prod,team=payments", wrong)
 	}
 	if twice > 0 {
-		l.replaced(name, used, "element %d has the name of an earlier one; each name may stand once", twice)
+		l.replaced(name, used, "element %d has the name of an earlier one; each name may occur once", twice)
 	}
 	return tags
 }
@@ -113,7 +113,7 @@ func (l *loader) fitting(name string, list []Attribute) (fit []Attribute) {
 			fit = append(fit, a)
 		}
 		if slices.Contains(OwnAttributes(), a.Name) {
-			l.warning(name, "%q says who telemetry comes from, which Kinetel finds out itself; it is ignored", a.Name)
+			l.warning(name, "%q identifies the source of telemetry and is ignored: Kinetel sets it itself", a.Name)
 		}
 	}
 	if len(fit) < len(list) {

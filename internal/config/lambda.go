@@ -17,7 +17,7 @@ const (
 	ManagedInstances       Initialization = "lambda-managed-instances"
 )
 
-// Lambda has what Lambda's variables say about the function.
+// Lambda has the values of Lambda's variables about the function.
 type Lambda struct {
 	RuntimeAPI      string // host:port of Lambda's APIs
 	Initialization  Initialization

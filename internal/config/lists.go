@@ -47,7 +47,7 @@ func (l *loader) types() []string {
 	case unknown != "":
 		l.replaced(name, used, "%s is not a telemetry stream; must be a comma-separated list of %s", l.quote(name, unknown), or(valid))
 	case !platform:
-		l.replaced(name, used, "must contain platform, whose events say when an invocation ends")
+		l.replaced(name, used, "must contain platform, whose events report the ends of invocations")
 	}
 	return types
 }

@@ -139,7 +139,7 @@ func Fix(err error) string {
 	case strings.HasPrefix(e.Code, "AccessDenied"):
 		return "allow kinesis:PutRecords on the stream to the function's role"
 	case e.Class == Credentials:
-		return "check the credentials that the function's role gives, that the region is the stream's, and the environment's clock"
+		return "check the credentials of the function's role, that the region is the stream's, and the environment's clock"
 	case e.Class == Denied && e.Status != 0:
 		return "check the stream's name or ARN, that the endpoint is Kinesis, and that the role may write to the stream"
 	case errors.As(err, &certificate):
