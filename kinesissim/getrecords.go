@@ -113,7 +113,7 @@ func (g *getRecords) run(s *Server, x *exchange) (any, *apiError) {
 	x.Records = len(out.Records)
 	next += len(out.Records)
 	if next < len(sh.records) {
-		// Zero would say that nothing is left.
+		// Zero means that there are no more records.
 		out.MillisBehindLatest = max(1, now.Sub(sh.records[next-1].Arrival).Milliseconds())
 	}
 	out.NextShardIterator = st.iterator(sh, next, now)

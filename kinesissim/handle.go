@@ -157,7 +157,7 @@ func (x *exchange) decode() *apiError {
 			x.Bytes += x.entries[i].size()
 		}
 	}
-	failure, _ := err.(*apiError) // the only kind that field gives
+	failure, _ := err.(*apiError) // the only type of error that field returns
 	return failure
 }
 

@@ -100,7 +100,7 @@ func TestPropertyWalkerReadsJSON(t *testing.T) {
 	})
 }
 
-// FuzzWalker looks for JSON of which the walker misses the end.
+// FuzzWalker searches for JSON whose end the functions do not find.
 func FuzzWalker(f *testing.F) {
 	for _, seed := range []string{`{}`, `[]`, `{"a":[{"b":"\\\""},1,null]}`, ` { "x" : "y" , "z":[ ] } `, `"\\"`, `-1.5e3`, `1E700`} {
 		f.Add([]byte(seed))

@@ -3,7 +3,7 @@ package kinesissim
 import "time"
 
 // What one shard accepts in a second (developer guide, quotas). The guide's
-// megabyte is taken to be a mebibyte.
+// megabyte is a mebibyte here.
 const (
 	shardRecords = 1000
 	shardBytes   = 1 << 20

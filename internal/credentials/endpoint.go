@@ -121,7 +121,7 @@ func (e *endpoint) attempt(ctx context.Context, token string) (keys aws.Credenti
 }
 
 // errElsewhere is final: localhost resolves to an address that is not local.
-var errElsewhere = errors.New("the name is not of this machine")
+var errElsewhere = errors.New("the host's address is not on this machine")
 
 // connect returns the transport, and makes it if there is none. The transport uses
 // no proxy, because the configured proxy is the function's. It keeps no connection
