@@ -693,6 +693,23 @@ func TestAnUnknownVariableIsReportedWithTheNearestKnownOne(t *testing.T) {
 	}
 }
 
+func TestNoVariableOfKinetelIsReportedAsUnknown(t *testing.T) {
+	set := vars{}
+	for _, name := range []string{
+		"BUFFER_BYTES", "COMPRESSION", "ENABLED", "FLUSH", "FLUSH_INTERVAL", "FORMAT", "LOG_GROUP", "LOG_LEVEL", "MAX_HOLD",
+		"OTLP_SPANS", "PARTITION_KEY", "REPORT", "REQUEST_ID_KEYS", "SPOOL", "SPOOL_BYTES", "SPOOL_DIR", "STREAM_ARN", "STREAM_NAME",
+		"STRICT", "TAGS", "TYPES",
+	} {
+		set["KINETEL_"+name] = ""
+	}
+	for _, enabled := range []string{"true", "false"} {
+		set["KINETEL_ENABLED"], set["KINETEL_STREAM_NAME"] = enabled, "telemetry"
+		if _, problems := load(lambda().with(set).environ()); len(problems) > 0 {
+			t.Errorf("KINETEL_ENABLED=%s: problems are %v", enabled, problems)
+		}
+	}
+}
+
 func TestUnknownVariablesAreReportedInOrder(t *testing.T) {
 	_, problems := load(lambda().with(vars{"KINETEL_C": "", "KINETEL_A": "", "KINETEL_B": ""}).environ())
 	var got []string
