@@ -189,7 +189,7 @@ func (s *Server) checkClock(signed time.Time) *apiError {
 
 // sign returns the signature that a request should have: of the headers that its
 // sender signed, with the sender's secret.
-func (s *Server) sign(r *http.Request, body []byte, a authorization, who aws.Credentials, at time.Time) string {
+func (s *Server) sign(r *http.Request, body []byte, a authorization, creds aws.Credentials, at time.Time) string {
 	again := &http.Request{
 		Method: r.Method,
 		URL:    &url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path, RawQuery: r.URL.RawQuery},
@@ -206,7 +206,7 @@ func (s *Server) sign(r *http.Request, body []byte, a authorization, who aws.Cre
 		}
 	}
 	sum := sha256.Sum256(body)
-	if err := s.signer.SignHTTP(r.Context(), who, again, hex.EncodeToString(sum[:]), service, s.cfg.Region, at); err != nil {
+	if err := s.signer.SignHTTP(r.Context(), creds, again, hex.EncodeToString(sum[:]), service, s.cfg.Region, at); err != nil {
 		return "" // matches nothing: an empty signature was refused
 	}
 	_, signature, _ := strings.Cut(again.Header.Get("Authorization"), "Signature=")
