@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"kinetel/internal/regularfile"
 	"kinetel/internal/version"
 )
 
@@ -157,7 +157,10 @@ func (e *endpoint) token() (string, error) {
 	token, from := e.opt.Token, "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 	if file := e.opt.TokenFile; file != "" {
 		from = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
-		content, err := readFile(file)
+		content, err := regularfile.Read(file, maxToken)
+		if err == nil && len(content) == 0 {
+			err = errors.New("the file is empty")
+		}
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", from, err)
 		}
@@ -169,32 +172,6 @@ func (e *endpoint) token() (string, error) {
 		return "", fmt.Errorf("%s: the token must not contain a line break, not even at its end", from)
 	}
 	return token, nil
-}
-
-var errTokenFile = errors.New("must be the path of a file with the token, of 1 byte to 16 KiB")
-
-// readFile reads the token's file.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() { // opening a pipe could block forever
-		return nil, errTokenFile
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxToken+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) == 0 || len(content) > maxToken {
-		return nil, errTokenFile
-	}
-	return content, nil
 }
 
 // refusal returns the error for an answer without keys. Of the body it includes only

@@ -269,10 +269,10 @@ func TestATokenThatCannotBeSentIsAnError(t *testing.T) {
 		"CR alone":                {ContainerOptions{Token: "hidden\r"}, inline + "the token must not contain a line break"},
 		"a line break in a file":  {ContainerOptions{TokenFile: file("lf", "hidden\n")}, inFile + "the token must not contain a line break"},
 		"no file":                 {ContainerOptions{TokenFile: filepath.Join(dir, "none")}, inFile},
-		"an empty file":           {ContainerOptions{TokenFile: file("empty", "")}, inFile + "must be the path of a file"},
-		"a large file":            {ContainerOptions{TokenFile: file("large", strings.Repeat("x", 16<<10+1))}, inFile + "must be the path of a file"},
-		"a folder":                {ContainerOptions{TokenFile: dir}, inFile + "must be the path of a file"},
-		"a device":                {ContainerOptions{TokenFile: "/dev/zero"}, inFile + "must be the path of a file"},
+		"an empty file":           {ContainerOptions{TokenFile: file("empty", "")}, inFile + "the file is empty"},
+		"a large file":            {ContainerOptions{TokenFile: file("large", strings.Repeat("x", 16<<10+1))}, inFile + "it is not a regular file of at most 16 KiB"},
+		"a folder":                {ContainerOptions{TokenFile: dir}, inFile + "it is not a regular file of at most 16 KiB"},
+		"a device":                {ContainerOptions{TokenFile: "/dev/zero"}, inFile + "it is not a regular file of at most 16 KiB"},
 		"what no header can have": {ContainerOptions{Token: "hidden\x00"}, "invalid header field value"},
 	} {
 		tc.opt.URI = a.uri

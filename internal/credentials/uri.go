@@ -11,9 +11,10 @@ import (
 // VariableURI is the environment variable with the endpoint's address.
 const VariableURI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 
-// CheckURI returns an error if the value of VariableURI is not allowed. The error
-// says what is allowed, and does not repeat the value. The rule is that of the AWS SDKs: https to any
-// host; http, which sends the token in clear text, only to an address on the machine.
+// CheckURI returns an error if the value of VariableURI is not allowed. The error says
+// what is allowed, and does not repeat the value. The rule is that of the AWS SDKs:
+// https to any host; http, which sends the token in clear text, only to an address on
+// the machine.
 //
 // The SDKs allow the name localhost, loopback addresses, and only the link-local
 // addresses of ECS and EKS. CheckURI allows all of 169.254.0.0/16, because Lambda
