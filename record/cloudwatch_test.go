@@ -317,13 +317,14 @@ func TestDecodeCloudWatchRefusesWhatIsNotKinetels(t *testing.T) {
 
 // A small record can hold much data that is not an event, and so can an error message.
 func TestDecodeCloudWatchTakesNoMoreMemoryThanItNeeds(t *testing.T) {
+	n := many()
 	one := logEvent(17, cloudwatch.FunctionText, `"a"`)
 	for _, text := range []string{
-		ofCloudWatch(one, strings.Repeat("{},", 1<<20)+"{}"),
-		strings.Replace(ofCloudWatch(one), `["kinetel"]`, `[`+strings.Repeat(`"",`, 1<<20)+`""]`, 1),
-		strings.Replace(ofCloudWatch(one), `"owner"`, strings.Repeat(`"":0,`, 1<<20)+`"owner"`, 1),
-		strings.Replace(ofCloudWatch(one), `"timestamp"`, strings.Repeat(`"":0,`, 1<<20)+`"timestamp"`, 1),
-		strings.Replace(ofCloudWatch(one), `"DATA_MESSAGE"`, `[`+strings.Repeat(`0,`, 1<<20)+`0]`, 1),
+		ofCloudWatch(one, strings.Repeat("{},", n)+"{}"),
+		strings.Replace(ofCloudWatch(one), `["kinetel"]`, `[`+strings.Repeat(`"",`, n)+`""]`, 1),
+		strings.Replace(ofCloudWatch(one), `"owner"`, strings.Repeat(`"":0,`, n)+`"owner"`, 1),
+		strings.Replace(ofCloudWatch(one), `"timestamp"`, strings.Repeat(`"":0,`, n)+`"timestamp"`, 1),
+		strings.Replace(ofCloudWatch(one), `"DATA_MESSAGE"`, `[`+strings.Repeat(`0,`, n)+`0]`, 1),
 	} {
 		data := []byte(text)
 		var before, after runtime.MemStats

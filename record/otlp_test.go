@@ -327,11 +327,12 @@ func TestDecodeOTLPRefusesWhatIsNotKinetels(t *testing.T) {
 // A small record can hold many elements that are not events, and many unknown
 // attributes.
 func TestDecodeOTLPTakesNoMoreMemoryThanItNeeds(t *testing.T) {
+	n := many()
 	for _, text := range []string{
-		strings.Replace(anOTLP, `"logRecords":[`, `"logRecords":[`+strings.Repeat("{},", 1<<20), 1),
-		strings.Replace(anOTLP, `{"key":"kinetel.seq"`, strings.Repeat(`{"key":"","value":{}},`, 1<<17)+`{"key":"kinetel.seq"`, 1),
-		strings.Replace(anOTLP, `"body":{`, strings.Repeat(`"":0,`, 1<<20)+`"body":{`, 1),
-		strings.Replace(anOTLP, `"stringValue":"user`, strings.Repeat(`"":0,`, 1<<20)+`"stringValue":"user`, 1),
+		strings.Replace(anOTLP, `"logRecords":[`, `"logRecords":[`+strings.Repeat("{},", n), 1),
+		strings.Replace(anOTLP, `{"key":"kinetel.seq"`, strings.Repeat(`{"key":"","value":{}},`, n/8)+`{"key":"kinetel.seq"`, 1),
+		strings.Replace(anOTLP, `"body":{`, strings.Repeat(`"":0,`, n)+`"body":{`, 1),
+		strings.Replace(anOTLP, `"stringValue":"user`, strings.Repeat(`"":0,`, n)+`"stringValue":"user`, 1),
 	} {
 		data := []byte(text)
 		var before, after runtime.MemStats

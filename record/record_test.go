@@ -46,7 +46,10 @@ type fataler interface {
 func zip(t fataler, lines string) string {
 	t.Helper()
 	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
+	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := w.Write([]byte(lines)); err != nil {
 		t.Fatal(err)
 	}

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -159,11 +159,11 @@ func unquote(t fataler, quoted []byte) []byte {
 		}
 		switch s[1] {
 		case 'u':
-			var c byte
-			if _, err := fmt.Sscanf(string(s[2:6]), "%04x", &c); err != nil {
+			n, err := strconv.ParseUint(string(s[2:6]), 16, 8)
+			if err != nil {
 				t.Fatalf("%.6q: %v", s, err)
 			}
-			b, s = append(b, c), s[6:]
+			b, s = append(b, byte(n)), s[6:]
 		case 'n':
 			b, s = append(b, '\n'), s[2:]
 		case 't':
