@@ -220,12 +220,19 @@ func TestLeft(t *testing.T) {
 // A record that is throttled repeatedly gets another partition key, which may have
 // another length.
 func TestAnotherPartitionKeyLeavesTheMemoryRight(t *testing.T) {
-	for _, other := range []string{"", "another and longer key"} {
+	for _, other := range []string{"k2", "a longer key"} {
 		t.Run(other, func(t *testing.T) {
+			const first = "the first key"
 			r := inMemory(10)
-			r.push(1, 2)
-			r.Batch(1, 1<<20)[0].PartitionKey = other
-			r.Ack(none)
+			one := r.rec(1, 100)
+			one.PartitionKey = first
+			r.Push(one)
+			r.push(2)
+			batch := r.Batch(1, 1<<20)
+			r.Queue.Ack(batch, []queue.Outcome{{PartitionKey: other}})
+			if batch[0].PartitionKey != other {
+				t.Errorf("the key is %q, want %q", batch[0].PartitionKey, other)
+			}
 			if got, want := r.Waiting(), room(2)+int64(len(other)-len(key)); got.Bytes != want || got.Size != want-2*queue.Overhead {
 				t.Errorf("waiting: %+v, want %d bytes of memory", got, want)
 			}
@@ -306,12 +313,12 @@ func TestSeveralBatchesAreInFlight(t *testing.T) {
 	}
 	drained, forget := r.Left()
 	defer forget()
-	r.Queue.Ack(two, func(i int) bool { return i != 1 }) // 4 stays
+	r.Queue.Ack(two, outcomes(two, func(i int) bool { return i != 1 })) // 4 stays
 	if diff := cmp.Diff([]uint64{4, 6}, numbers(r.Batch(2, 1<<20))); diff != "" {
 		t.Errorf("what no other batch has (-want +got):\n%s", diff)
 	}
 	r.Ack(all)
-	r.Queue.Ack(one, none)
+	r.Queue.Ack(one, outcomes(one, none))
 	if got := r.Waiting().Records; got != 3 || closed(drained) {
 		t.Errorf("%d records wait, want 3; all have left: %t", got, closed(drained))
 	}
@@ -329,7 +336,7 @@ func TestNoBatchInFlightIsGivenUp(t *testing.T) {
 	r := inMemory(4)
 	r.push(1, 2, 3, 4)
 	one, two := r.Queue.Batch(1, 1<<20), r.Queue.Batch(1, 1<<20)
-	r.Queue.Ack(one, none)
+	r.Queue.Ack(one, outcomes(one, none))
 	r.push(5)
 	if diff := cmp.Diff([]uint64{1}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
@@ -338,5 +345,5 @@ func TestNoBatchInFlightIsGivenUp(t *testing.T) {
 	if diff := cmp.Diff([]uint64{1, 3}, r.dropped()); diff != "" {
 		t.Errorf("given up (-want +got):\n%s", diff)
 	}
-	r.Queue.Ack(two, all)
+	r.Queue.Ack(two, outcomes(two, all))
 }

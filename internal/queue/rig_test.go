@@ -75,7 +75,16 @@ func (r *rig) Batch(records, bytes int) []*pack.Record {
 	return r.batch
 }
 
-func (r *rig) Ack(gone func(i int) bool) { r.Queue.Ack(r.batch, gone) }
+func (r *rig) Ack(done func(i int) bool) { r.Queue.Ack(r.batch, outcomes(r.batch, done)) }
+
+// outcomes returns the outcomes of a batch whose records are done or stay.
+func outcomes(batch []*pack.Record, done func(i int) bool) []queue.Outcome {
+	all := make([]queue.Outcome, len(batch))
+	for i := range all {
+		all[i].Done = done(i)
+	}
+	return all
+}
 
 // inMemory is a rig without a store that has room for so many records of push.
 func inMemory(records int64) *rig { return newRig(queue.Options{Max: room(records)}) }

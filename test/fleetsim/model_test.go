@@ -77,12 +77,13 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 							t.Fatalf("batches of %d and %d", len(batch), len(of))
 						}
 						goes := random.IntN(3) == 0 || step > 1500
-						real.Ack(batch, func(i int) bool {
-							if goes {
-								gone += int64(batch[i].Size())
+						outcomes := make([]queue.Outcome, len(batch))
+						for i, r := range batch {
+							if outcomes[i].Done = goes; goes {
+								gone += int64(r.Size())
 							}
-							return goes
-						})
+						}
+						real.Ack(batch, outcomes)
 						before, lost := model.size, model.lost
 						model.settle(slices.Repeat([]bool{goes}, len(of)))
 						goneHere += before - model.size - (model.lost - lost)
