@@ -41,6 +41,8 @@ type Queue struct {
 	bytes   int64      // of the records in memory
 	// retryAll: the next batches try all records that could not be read, at once.
 	retryAll bool
+	// removed: there may be entries that have left the queue.
+	removed bool
 	// overLimit: memory is above its bound until a batch is acknowledged.
 	overLimit bool
 	next      int64     // position of the next record
@@ -69,7 +71,9 @@ func (e *entry) hasLeft() bool { return e.record == nil && e.ref == nil }
 func (q *Queue) setRecord(e *entry, r *pack.Record) {
 	q.bytes -= e.memory
 	e.record, e.memory = r, 0
-	if r != nil {
+	if r == nil {
+		q.removed = true
+	} else {
 		e.events, e.droppable, e.size = r.Events, r.Droppable, r.Size()
 		e.memory = int64(e.size) + Overhead
 		q.bytes += e.memory
@@ -87,7 +91,12 @@ func (q *Queue) unlock() {
 }
 
 // sweep removes the entries that have left the queue.
-func (q *Queue) sweep() { q.entries = slices.DeleteFunc(q.entries, (*entry).hasLeft) }
+func (q *Queue) sweep() {
+	if q.removed {
+		q.removed = false
+		q.entries = slices.DeleteFunc(q.entries, (*entry).hasLeft)
+	}
+}
 
 // Push adds a record, and makes room for it if necessary. A single record always
 // has room in memory.

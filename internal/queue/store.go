@@ -110,7 +110,7 @@ func (q *Queue) load(e *entry, last bool) bool {
 	if e.delay > maxRetryDelay || last || errors.Is(err, spool.ErrCorrupt) {
 		e.ref.Record().Drop(ledger.SpoolCorrupt)
 		q.opt.Store.Done(e.ref)
-		e.ref = nil
+		e.ref, q.removed = nil, true
 	}
 	return false
 }

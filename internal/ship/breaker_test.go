@@ -91,10 +91,9 @@ func TestNobodyIsHeldAfterThreeSecondsOfFailure(t *testing.T) {
 				r.push(1)
 				synctest.Wait()
 				for n := 1; n <= tt.opened; n++ {
-					for len(r.kinesis.times()) < n {
-						time.Sleep(time.Microsecond)
-					}
-					time.Sleep(tt.takes - 2*time.Microsecond)
+					r.until(n)
+					began := r.kinesis.times()[n-1]
+					time.Sleep(time.Until(began.Add(tt.takes - time.Microsecond)))
 					if r.Unavailable() {
 						t.Fatalf("Unavailable before the %d. failure", n)
 					}
@@ -199,7 +198,7 @@ func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 				if !r.Unavailable() {
 					t.Fatalf("somebody is held while a backlog of %d records is sent", r.waiting())
 				}
-				time.Sleep(time.Millisecond)
+				time.Sleep(10 * time.Millisecond)
 				synctest.Wait()
 			}
 			var sizes []int

@@ -175,8 +175,11 @@ func spread(t *testing.T, failure answer, pauses int) (least, most []time.Durati
 		bubble(t, func(t *testing.T) {
 			r := start(t, failure)
 			r.push(1)
-			time.Sleep(forever)
-			all := r.kinesis.pauses()
+			var all []time.Duration
+			for len(all) < pauses {
+				time.Sleep(time.Second)
+				all = r.kinesis.pauses()
+			}
 			for i := range pauses {
 				if round == 0 {
 					least[i] = all[i]
