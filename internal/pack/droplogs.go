@@ -64,13 +64,7 @@ func (d *LogDropper) dropLogs(r *Record, reason ledger.Reason) (*Record, []ledge
 			rest.Lines += int64(size)
 			return true
 		}
-		loss := ledger.Loss{First: seq, Last: seq, Count: 1, Bytes: int64(size), Reason: reason}
-		if n := len(losses) - 1; n >= 0 && losses[n].Last+1 == seq {
-			loss.First, loss.Count, loss.Bytes = losses[n].First, losses[n].Count+1, losses[n].Bytes+loss.Bytes
-			losses[n] = loss
-			return false
-		}
-		losses = append(losses, loss)
+		losses = ledger.Append(losses, ledger.Loss{First: seq, Last: seq, Count: 1, Bytes: int64(size), Reason: reason})
 		return false
 	})
 	switch {
