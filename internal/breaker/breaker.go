@@ -113,7 +113,7 @@ func (b *Breaker) Failed(now time.Time, took time.Duration, class kinesis.Class)
 	}
 	b.class = class
 	b.doubled++
-	// Round strips the monotonic reading: time passes in a frozen environment too.
+	// By the wall clock: time passes in a frozen environment, too.
 	if b.state == closed && !b.Refused() && b.failures < openAfter && wallclock.Sub(now, b.since) < openAfterTime {
 		return false
 	}

@@ -18,12 +18,11 @@ func onlyInMemory(e *entry) bool { return e.record != nil && e.ref == nil }
 func inStore(e *entry) bool      { return e.ref != nil }
 func inBoth(e *entry) bool       { return e.record != nil && e.ref != nil }
 
-// oldest returns the oldest of the first entries that is in a place and not in
-// flight, or nil if there is none. With droppable, it is one that has droppable
-// events.
-func (q *Queue) oldest(first int, in func(*entry) bool, droppable bool) *entry {
-	for i := range first {
-		if e := q.entries[i]; !e.inFlight && in(e) && (!droppable || e.droppable > 0) {
+// oldest returns the oldest of the entries that is in a place and not in flight, or
+// nil if there is none. With droppable, it is one that has droppable events.
+func oldest(entries []*entry, in func(*entry) bool, droppable bool) *entry {
+	for _, e := range entries {
+		if !e.inFlight && in(e) && (!droppable || e.droppable > 0) {
 			return e
 		}
 	}
@@ -36,27 +35,27 @@ func (q *Queue) fit() {
 	stored := q.opt.Store != nil // until the store takes no record any more
 	for q.bytes > q.opt.Max {
 		q.sweep()
-		others := len(q.entries) - 1 // the newest record always has room
-		e := q.oldest(others, inMemory, false)
+		others := q.entries[:len(q.entries)-1] // the newest record always has room
+		e := oldest(others, inMemory, false)
 		if e == nil {
 			return
 		}
 		if stored && e.ref == nil {
 			err := q.append(e)
 			if errors.Is(err, spool.ErrFull) {
-				stored = q.makeRoom(true) || q.dropLogs(ledger.SpoolFull) || q.makeRoom(false)
+				stored = q.makeRoom(true) || q.drop(oldest(q.entries, onlyInMemory, true), ledger.SpoolFull) || q.makeRoom(false)
 				continue
 			}
 			stored = err == nil
 		}
 		if e.ref == nil {
-			e = q.oldest(others, inBoth, false)
+			e = oldest(others, inBoth, false)
 		}
 		if e != nil {
 			q.setRecord(e, nil)
 			continue
 		}
-		if q.dropLogs(ledger.BufferFull) {
+		if q.drop(oldest(q.entries, onlyInMemory, true), ledger.BufferFull) {
 			continue
 		}
 		// Log lines in flight leave with the response, or can be dropped then.
@@ -64,7 +63,7 @@ func (q *Queue) fit() {
 		if q.overLimit = q.linesInFlight() && q.bytes <= q.opt.Max+credit; q.overLimit {
 			return
 		}
-		if !q.drop(others, false, ledger.BufferFull) {
+		if !q.drop(oldest(others, onlyInMemory, false), ledger.BufferFull) {
 			return
 		}
 	}
@@ -80,26 +79,12 @@ func (q *Queue) linesInFlight() bool {
 	return false
 }
 
-// dropLogs drops the oldest droppable events that are only in memory, and those
-// of the newest record if there are no others. It reports whether there were any.
-func (q *Queue) dropLogs(reason ledger.Reason) bool {
-	return q.drop(len(q.entries)-1, true, reason) || q.drop(len(q.entries), true, reason)
-}
-
-// drop drops something that is only in memory, of the first entries: with
-// droppable, the oldest droppable events; otherwise those of the oldest record, or
-// all of it if it has none. It reports whether there was anything.
-func (q *Queue) drop(first int, droppable bool, reason ledger.Reason) bool {
-	e := q.oldest(first, onlyInMemory, droppable)
-	if e != nil {
-		q.dropEvents(e, reason)
+// drop drops the droppable events of a record that is in memory, or all of the
+// record if it has none. It reports whether there is a record.
+func (q *Queue) drop(e *entry, reason ledger.Reason) bool {
+	if e == nil {
+		return false
 	}
-	return e != nil
-}
-
-// dropEvents drops the droppable events of a record that is in memory, or all of
-// the record if it has none.
-func (q *Queue) dropEvents(e *entry, reason ledger.Reason) {
 	r := e.record
 	if e.droppable > 0 {
 		r = q.opt.LogDropper.DropLogs(r, reason)
@@ -108,6 +93,7 @@ func (q *Queue) dropEvents(e *entry, reason ledger.Reason) {
 		r = nil
 	}
 	q.setRecord(e, r)
+	return true
 }
 
 // makeRoom makes room in the store. With droppable, it drops the droppable events
@@ -115,11 +101,11 @@ func (q *Queue) dropEvents(e *entry, reason ledger.Reason) {
 // record, and drops the droppable events of each record, or all of a record that
 // has none. It reports whether there was anything.
 func (q *Queue) makeRoom(droppable bool) bool {
-	oldest := q.oldest(len(q.entries), inStore, droppable)
-	if oldest == nil {
+	first := oldest(q.entries, inStore, droppable)
+	if first == nil {
 		return false
 	}
-	victim := oldest.ref
+	victim := first.ref
 	q.opt.Store.Seal(victim)
 	var unstored []*entry
 	for _, e := range q.entries {
@@ -129,7 +115,7 @@ func (q *Queue) makeRoom(droppable bool) bool {
 		ref := e.ref
 		// A record in flight is in memory, and may still be acknowledged.
 		if !e.inFlight && q.load(e, true) && (!droppable || e.droppable > 0) {
-			q.dropEvents(e, ledger.SpoolFull)
+			q.drop(e, ledger.SpoolFull)
 		}
 		e.ref = nil
 		// Append before Done if there is room, or a kill in between loses the record.

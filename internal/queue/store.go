@@ -71,7 +71,7 @@ func (q *Queue) save(e *entry) bool {
 		switch {
 		case q.makeRoom(true):
 		case e.droppable > 0: // the store has no log lines: drop these before platform events
-			q.dropEvents(e, ledger.SpoolFull)
+			q.drop(e, ledger.SpoolFull)
 		case !q.makeRoom(false):
 			return false
 		}
@@ -84,7 +84,7 @@ func (q *Queue) save(e *entry) bool {
 func (q *Queue) saveAll() {
 	for {
 		// From the front each time: making room may put records back into memory.
-		e := q.oldest(len(q.entries), onlyInMemory, false)
+		e := oldest(q.entries, onlyInMemory, false)
 		if e == nil || !q.save(e) {
 			return
 		}

@@ -114,7 +114,7 @@ func (s *Shipper) try(ctx context.Context, batch []*pack.Record) ([]kinesis.Resu
 	delete(s.attempts, this)
 	s.lastAttempt = time.Now()
 	if err == nil {
-		s.proven = true
+		s.proven.Store(true)
 		return results, nil
 	}
 	if e := (*kinesis.Error)(nil); errors.As(err, &e) && e.Unknown() {

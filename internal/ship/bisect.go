@@ -16,12 +16,12 @@ import (
 func (d *delivery) bisect(ctx context.Context, err error) error {
 	s, refused := d.shipper, make([]error, len(d.batch))
 	stop := d.search(ctx, refused, 0, len(d.batch), err)
-	if stop == nil && !s.isProven() {
+	if stop == nil && !s.proven.Load() {
 		stop = s.probe(ctx, err)
 	}
 	// If Kinesis has accepted nothing yet, the reason is not in the records but
 	// in what all requests have in common. Then the records are kept.
-	if s.isProven() {
+	if s.proven.Load() {
 		for i, err := range refused {
 			if err != nil {
 				d.remove(i)
@@ -53,13 +53,6 @@ func (d *delivery) search(ctx context.Context, refused []error, from, to int, er
 		}
 	}
 	return nil
-}
-
-// isProven reports whether Kinesis has accepted a request as a whole.
-func (s *Shipper) isProven() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.proven
 }
 
 // probe sends some of the records behind a batch, each alone, until a request is

@@ -56,7 +56,7 @@ type Shipper struct {
 	ending   chan struct{} // closed when the environment ends
 	latency  ledger.Durations
 
-	mu          sync.Mutex // guards all below, up to stats
+	mu          sync.Mutex // guards all below, up to proven
 	breaker     breaker.Breaker
 	holds       breaker.Holds
 	caller      *caller           // waits for the records; nil: none does
@@ -67,13 +67,13 @@ type Shipper struct {
 	reconnect   bool              // the next attempt must use a new connection
 	invalidate  bool              // and new credentials
 	deadline    time.Time         // when the environment ends; zero: it does not, or has no deadline
-	proven      bool              // Kinesis has accepted a request as a whole
 
 	lastError    error // of the last attempt that failed; nil: a later one succeeded
 	outageLogged bool  // the log has an outage whose end it does not have yet
 	lostAt       int64 // events lost when the outage was logged
 	stats        Stats // without Latency
 
+	proven atomic.Bool // Kinesis has accepted a request as a whole
 	// The loop reads these before each invocation, and must not wait for a lock.
 	unavailable  atomic.Bool
 	needsAnother atomic.Bool  // see NeedsAnother
