@@ -59,7 +59,7 @@ func (s *Shipper) isEnding() bool {
 }
 
 // wait waits until the queue no longer has the records that it has now, ctx ends,
-// or failed ends the wait.
+// or a failure ends the wait.
 func (s *Shipper) wait(ctx context.Context, draining bool) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
