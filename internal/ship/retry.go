@@ -23,7 +23,7 @@ const (
 	logPartlyAfter = 20
 )
 
-// throttled records that Kinesis did not take a record, and returns another
+// throttled records that Kinesis did not accept a record, and returns another
 // partition key for it every NewKeyAfter times: its shard may be too hot for long,
 // and readers order events by their sequence numbers. A record that is bound to its
 // key keeps it.
@@ -39,7 +39,7 @@ func throttling(r kinesis.Result) error {
 	return &kinesis.Error{Class: kinesis.Throttled, Status: 200, Code: r.ErrorCode, Message: r.ErrorMessage}
 }
 
-// partly records an attempt that got some records through.
+// partly records an attempt that succeeded for some records.
 func (s *Shipper) partly(d *delivery) {
 	err := throttling(d.example)
 	remaining := s.queue.Waiting().Size - d.done // the batch is not acked yet
@@ -56,7 +56,7 @@ func (s *Shipper) partly(d *delivery) {
 	if !logged && failures >= logPartlyAfter {
 		s.logOutage(err) // a shard that stays too hot
 	}
-	s.log.Debug("some records were not taken and are sent again", "failed", d.failed, "of", len(d.batch),
+	s.log.Debug("Kinesis did not accept some records; they are sent again", "failed", d.failed, "of", len(d.batch),
 		"code", d.example.ErrorCode, "message", d.example.ErrorMessage)
 }
 
@@ -102,7 +102,7 @@ func (s *Shipper) failed(began time.Time, err error, records int) {
 	}
 }
 
-// logOutage logs that Kinesis does not take all records.
+// logOutage logs that Kinesis does not accept all records.
 func (s *Shipper) logOutage(err error) {
 	lost := s.lost()
 	s.mu.Lock()
@@ -118,7 +118,7 @@ func (s *Shipper) logOutage(err error) {
 	if fix := kinesis.Fix(err); fix != "" {
 		attrs = append(attrs, "fix", fix)
 	}
-	s.log.Error("Kinesis does not take telemetry; it waits and is tried again, and no invocation is held for it", attrs...)
+	s.log.Error("Kinesis does not accept telemetry; records wait and are sent again, and no invocation is held for them", attrs...)
 }
 
 // succeeded records an attempt that succeeded. The next one may have to wait, so that
@@ -136,7 +136,7 @@ func (s *Shipper) succeeded(d *delivery) {
 	s.updateUnavailable()
 	if closed && s.outageLogged {
 		s.outageLogged = false
-		s.log.Warn("Kinesis takes telemetry again", "failed_for", wallclock.Since(since).Round(time.Millisecond).String(),
+		s.log.Warn("Kinesis accepts telemetry again", "failed_for", wallclock.Since(since).Round(time.Millisecond).String(),
 			"attempts", failures, "lost_events", lost-s.lostAt)
 	}
 	if s.timeLeft() == 0 { // no pause if a caller waits

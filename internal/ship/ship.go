@@ -222,7 +222,7 @@ func (s *Shipper) tooLate() bool {
 }
 
 // Last sends records in one request, ahead of those that wait, and returns those
-// that Kinesis did not take. It must not be called while Run runs.
+// that Kinesis did not accept. It must not be called while Run runs.
 func (s *Shipper) Last(ctx context.Context, records []*pack.Record) (failed []*pack.Record) {
 	results, err := s.put(ctx, records)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"kinetel/internal/wallclock"
 )
 
-// Unavailable reports whether Kinesis does not take records, or not fast enough,
+// Unavailable reports whether Kinesis does not accept records, or not fast enough,
 // so that the environment should not be held for it.
 func (s *Shipper) Unavailable() bool { return s.unavailable.Load() }
 
@@ -18,8 +18,8 @@ func (s *Shipper) updateUnavailable() {
 	s.unavailable.Store(!s.breaker.Closed() || s.holds.Exhausted())
 }
 
-// Behind returns for how long, by the wall clock, attempts have not got a single
-// record through; 0 if no attempt was made since the last success.
+// Behind returns for how long, by the wall clock, attempts have not sent a single
+// record; 0 if no attempt was made since the last success.
 func (s *Shipper) Behind() time.Duration {
 	since := s.behind.Load()
 	if since == 0 {

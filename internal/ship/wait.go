@@ -8,7 +8,7 @@ import (
 	"kinetel/internal/wallclock"
 )
 
-// ErrUnavailable means that Kinesis does not take records, or not fast enough,
+// ErrUnavailable means that Kinesis does not accept records, or not fast enough,
 // so that the environment should not be held for it.
 var ErrUnavailable = errors.New("the records have to wait")
 

@@ -8,6 +8,7 @@ import (
 
 	"kinetel/internal/breaker"
 	"kinetel/internal/flush"
+	"kinetel/internal/pack"
 	"kinetel/internal/ship"
 )
 
@@ -15,9 +16,7 @@ const (
 	// buffered is how long Lambda keeps telemetry (telemetry.Subscribe asks for
 	// the least).
 	buffered = 25 * time.Millisecond
-	// full is how many events fill a record, and lines how many an invocation
-	// writes.
-	full  = 500
+	// lines is how many an invocation writes.
 	lines = 10
 	// deadlineMargin is the end of an invocation's time that is never held.
 	deadlineMargin = 100 * time.Millisecond
@@ -236,7 +235,7 @@ func (e *environment) take(t telemetry) {
 	if len(e.open) == 0 {
 		e.opened = e.now
 	}
-	if e.open = append(e.open, t); len(e.open) == full {
+	if e.open = append(e.open, t); len(e.open) == pack.MaxEvents {
 		e.cut()
 	}
 	if t.done == nil {
