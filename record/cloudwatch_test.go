@@ -190,7 +190,7 @@ func TestDecodeReadsCloudWatchOfUnknownOrigin(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesWhatCloudWatchWrote(t *testing.T) {
+func TestDecodeRefusesRecordsOfCloudWatchLogs(t *testing.T) {
 	for _, tt := range []struct{ name, text, says string }{
 		{
 			"a control message", `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],` +
@@ -229,7 +229,7 @@ func TestDecodeRefusesWhatCloudWatchWrote(t *testing.T) {
 	}
 }
 
-func TestDecodeCloudWatchRefusesWhatIsNotKinetels(t *testing.T) {
+func TestDecodeCloudWatchRefusesOtherRecords(t *testing.T) {
 	one := logEvent(17, cloudwatch.FunctionText, `"a"`)
 	good := ofCloudWatch(one)
 	replaced := func(old, with string) string {
@@ -611,7 +611,7 @@ func aPlatformLine(resource string) *rapid.Generator[string] {
 	})
 }
 
-func TestCloudWatchGivesLinesBackAsPromised(t *testing.T) {
+func TestCloudWatchKeepsWhatTheDocumentsSay(t *testing.T) {
 	whats := map[cloudwatch.Message]int{}
 	names := slices.Sorted(maps.Keys(compressions))
 	rapid.Check(t, func(t *rapid.T) {

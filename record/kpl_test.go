@@ -49,7 +49,7 @@ func TestDecodeReadsAUserRecord(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesAggregatesThatAreNotKinetels(t *testing.T) {
+func TestDecodeRefusesOtherAggregates(t *testing.T) {
 	good := aggregated(aLine)
 	if _, err := record.Decode([]byte(good)); err != nil {
 		t.Fatal(err)

@@ -85,7 +85,7 @@ func TestDecodeGivesTheOriginal(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesAnOriginalThatIsNone(t *testing.T) {
+func TestDecodeRefusesAnInvalidOriginal(t *testing.T) {
 	for _, original := range []string{`"!"`, `"Ig"`, `"` + base64.StdEncoding.EncodeToString([]byte(`"a`)) + `"`, `"` + base64.StdEncoding.EncodeToString([]byte(`1 2`)) + `"`, `1`, `{}`} {
 		line := strings.Replace(aLine, `,"extra"`, `,"bodyBase64":`+original+`,"extra"`, 1)
 		events, err := record.Decode([]byte(aLine + line))

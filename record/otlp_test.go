@@ -236,7 +236,7 @@ const anOTLP = `{"resourceLogs":[{"resource":{"attributes":[{"key":"faas.instanc
 	`"logRecords":[{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"function"}},` +
 	`{"key":"kinetel.extra","value":{"stringValue":"{\"b\":[1, 2]}"}}],"timeUnixNano":"1795378500123000000","body":{"stringValue":"user signed in"}}],"schemaUrl":""}],"schemaUrl":""}]}` + "\n"
 
-func TestDecodeOTLPReadsWhatIsWritten(t *testing.T) {
+func TestDecodeReadsOTLP(t *testing.T) {
 	got, err := record.Decode([]byte(anOTLP + anOTLP))
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func TestDecodeOTLPReadsWhatIsWritten(t *testing.T) {
 	}
 }
 
-func TestDecodeOTLPRefusesWhatIsNotKinetels(t *testing.T) {
+func TestDecodeOTLPRefusesOtherPayloads(t *testing.T) {
 	replaced := func(old, with string) string {
 		if !strings.Contains(anOTLP, old) {
 			t.Fatalf("%q is not there", old)

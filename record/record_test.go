@@ -88,7 +88,7 @@ func TestDecodeReadsEveryCompression(t *testing.T) {
 }
 
 // Firehose writes one record after the other; whole members make a whole file.
-func TestDecodeReadsRecordsThatWerePutTogether(t *testing.T) {
+func TestDecodeReadsConcatenatedRecords(t *testing.T) {
 	for format, text := range map[string]string{"ndjson": aLine, "otlp": anOTLP, "cloudwatch": ofCloudWatch(logEvent(17, 0, `"user signed in"`))} {
 		for name, compress := range compressions {
 			t.Run(format+", "+name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestDecodeReadsRecordsThatWerePutTogether(t *testing.T) {
 	}
 }
 
-func TestDecodeTouchesNoBody(t *testing.T) {
+func TestDecodeKeepsEachBody(t *testing.T) {
 	for _, body := range []string{
 		`"text"`, `""`, `null`, `true`, `-1.50e+3`, `[ 1,  2 ]`, `{ "z":1, "a" :{"b":[]}, "z":2}`, `"<&>\u003c\/"`, "\"broken \xff UTF-8\"",
 	} {
@@ -128,7 +128,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
+func TestDecodeRefusesOtherData(t *testing.T) {
 	cut := func(s string) string { return s[:len(s)-9] }
 	for _, tt := range []struct {
 		name, data string

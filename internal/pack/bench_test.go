@@ -19,7 +19,7 @@ func BenchmarkAdd(b *testing.B) {
 	for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
 		b.Run(string(compression), func(b *testing.B) {
 			var packed, lines int64
-			env := originOf(identity())
+			env := environmentOf(identity())
 			env.Ledger = ledger.New(&ledger.Account{}, nil)
 			p := pack.New(pack.Options{
 				Environment:  env,

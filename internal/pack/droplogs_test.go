@@ -22,7 +22,7 @@ import (
 // losing returns an environment whose ledger records the losses before it joins adjacent ranges.
 func losing() (env *environment.Environment, account *ledger.Account, lost *[]ledger.Loss) {
 	account, lost = &ledger.Account{}, new([]ledger.Loss)
-	env = originOf(identity())
+	env = environmentOf(identity())
 	env.Ledger = ledger.New(account, func(loss ledger.Loss) {
 		loss.Number = 0 // only the ledger uses it
 		*lost = append(*lost, loss)
@@ -63,7 +63,7 @@ func typed(kind, text string) *event.Event {
 // linesOfTypes are lines of events of these types, numbered from 1.
 func linesOfTypes(t fataler, kinds ...string) []byte {
 	t.Helper()
-	r := newRig(plain)
+	r := newPacker(plain)
 	for i, kind := range kinds {
 		r.Add(typed(kind, fmt.Sprint("event ", i+1)))
 	}
@@ -176,7 +176,7 @@ func TestDropLogsOfARecordOfPlatformEventsChangesNothing(t *testing.T) {
 // An event that is longer than a record before compression is alone in its
 // record, and must come out as it went in.
 func TestDropLogsKeepsALongPlatformEventWhole(t *testing.T) {
-	r := newRig()
+	r := newPacker()
 	r.Add(typed("platform.report", string(text(2<<20, false, 1))))
 	r.Seal()
 	if len(r.records) != 1 || r.records[0].Events != 1 || r.records[0].Droppable != 0 {
@@ -294,8 +294,12 @@ func TestDropLogsOfADecompressionBombUsesBoundedMemory(t *testing.T) {
 		name string
 		data func(t *testing.T) []byte
 	}{
-		{"gzip", func(t *testing.T) []byte { return bytes.Repeat(deflate(t, format.Gzip, make([]byte, 1<<20)), 3*mostToRead>>20) }},
-		{"zstd", func(t *testing.T) []byte { return bytes.Repeat(deflate(t, format.Zstd, make([]byte, 1<<20)), 3*mostToRead>>20) }},
+		{"gzip", func(t *testing.T) []byte {
+			return bytes.Repeat(deflate(t, format.Gzip, make([]byte, 1<<20)), 3*mostToRead>>20)
+		}},
+		{"zstd", func(t *testing.T) []byte {
+			return bytes.Repeat(deflate(t, format.Zstd, make([]byte, 1<<20)), 3*mostToRead>>20)
+		}},
 		// A frame that asks for a window of 1 GiB (RFC 8878, 3.1.1.1.2).
 		{"zstd with a huge window", func(*testing.T) []byte {
 			return []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x03, 0x00, 0x08, 'x'}
@@ -333,7 +337,7 @@ func TestDropLogsKeepsOrReportsEveryEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		compression := rapid.SampledFrom(readable()).Draw(t, "compression")
 		// Lines of mixed types, with texts that look like other lines.
-		r := newRig(plain, func(set *setup) {
+		r := newPacker(plain, func(set *setup) {
 			set.Next = rapid.SampledFrom([]uint64{1, 99, 1 << 50}).Draw(t, "next")
 			set.id.Attributes = []config.Attribute{{Name: "env", Value: `","type":"platform.start"`}}
 		})
@@ -442,7 +446,7 @@ func checkDropLogs(t fataler, r *pack.Record) (rest *pack.Record) {
 // Wherever a record is damaged, it is either dropped or unchanged: its checksum
 // detects damage.
 func TestDropLogsOfADamagedRecordNeverInventsLines(t *testing.T) {
-	whole := newRig()
+	whole := newPacker()
 	for i := range 40 {
 		whole.Add(typed([]string{"function", "platform.report"}[i%2], fmt.Sprint("event ", i, " and more")))
 	}

@@ -88,7 +88,7 @@ func (p *Packer) pushGroup(g group, losses *[]ledger.Loss) {
 		return
 	}
 	l := &g.lines[0]
-	p.opt.Log.Error("an event is larger than a Kinesis record can be in this format, and was given up",
+	p.opt.Log.Error("an event is larger than a Kinesis record can be in this format, and was dropped",
 		"seq", l.Seq, "bytes", len(l.Text), "encoded_bytes", len(data), "limit_bytes", MaxRecord)
 	p.lost(l.Seq, l.Seq, 1, len(l.Text), ledger.Oversize)
 	p.opt.Environment.Ledger.Requeue(takeLosses(g.lines, losses))

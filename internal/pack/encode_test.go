@@ -39,7 +39,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 		f := rapid.SampledFrom(formats()).Draw(t, "format")
 		key := rapid.SampledFrom([]config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom}).Draw(t, "key")
 		runs := rapid.Bool().Draw(t, "runs")
-		r := newRig(formatted(f), keyBy(key), func(set *setup) { set.Runs = runs })
+		r := newPacker(formatted(f), keyBy(key), func(set *setup) { set.Runs = runs })
 		var bodies [][]byte
 		for range rapid.IntRange(1, 40).Draw(t, "events") {
 			ev := line(rapid.SampledFrom([]string{"", "a\n", "grüße 🎈", `{"a":1}`, "\x01\t\"\\"}).Draw(t, "text"))
@@ -86,7 +86,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 }
 
 func TestSpansHaveRecordsOfTheirOwn(t *testing.T) {
-	r := newRig(formatted(otlp.Name))
+	r := newPacker(formatted(otlp.Name))
 	r.Add(line("a"))
 	r.AddOwn(own(event.TypeSpan, `{"requestId":"r"}`))
 	r.Add(line("b"))
@@ -104,10 +104,10 @@ func TestSpansHaveRecordsOfTheirOwn(t *testing.T) {
 
 // A record that is lost makes the losses pending again that its own lines report, and
 // no others.
-func TestLossesGoWithTheLinesThatTellOfThem(t *testing.T) {
+func TestLossesGoWithTheLinesThatReportThem(t *testing.T) {
 	for _, f := range formats() {
 		t.Run(string(f), func(t *testing.T) {
-			r := newRig(formatted(f))
+			r := newPacker(formatted(f))
 			r.Add(line("a"))
 			r.ledger.Lost(ledger.Loss{First: 7, Last: 8, Count: 2, Bytes: 9, Reason: ledger.BufferFull})
 			r.Seal()
@@ -124,21 +124,21 @@ func TestLossesGoWithTheLinesThatTellOfThem(t *testing.T) {
 					}
 				}
 				if reports != len(rec.Losses) {
-					t.Errorf("%s: %d lines tell of losses", describe(rec), reports)
+					t.Errorf("%s: %d lines report losses", describe(rec), reports)
 				}
 				reported += reports
 			}
 			if reported != 1 {
-				t.Errorf("told %d times", reported)
+				t.Errorf("it is reported %d times", reported)
 			}
 		})
 	}
 }
 
-func TestStripReadsEveryFormat(t *testing.T) {
+func TestDropLogsReadsEveryFormat(t *testing.T) {
 	for _, f := range formats() {
 		t.Run(string(f), func(t *testing.T) {
-			r := newRig(formatted(f))
+			r := newPacker(formatted(f))
 			r.Add(line("a"))
 			r.Add(start("r1"))
 			r.Add(line("b"))
@@ -174,7 +174,7 @@ func TestStripReadsEveryFormat(t *testing.T) {
 
 func TestAnAggregateIsBoundToItsKey(t *testing.T) {
 	for _, f := range formats() {
-		r := newRig(formatted(f))
+		r := newPacker(formatted(f))
 		r.Add(line("a"))
 		r.Seal()
 		if got := r.records[0].Bound(); got != (f == kpl.Name) {

@@ -49,7 +49,7 @@ func (p *Packer) addParts(ev *event.Event, line, size int) {
 	envelope := len(format.AppendLine(nil, p.seq+1, &first, format.Part{Part: 1, Parts: 1}, p.opt.Environment.Resource)) + 96
 	if envelope > maxEnvelope {
 		p.seq++
-		p.opt.Log.Error("an event is larger than a Kinesis record can be, and not for its body, so that it cannot go in parts; it was given up",
+		p.opt.Log.Error("an event is larger than a Kinesis record can be, and not for its body, so that it cannot go in parts; it was dropped",
 			"seq", p.seq, "bytes", line, "record_bytes", size, "limit_bytes", MaxRecord)
 		p.lost(p.seq, p.seq, 1, line, ledger.Oversize)
 		p.begin()

@@ -233,8 +233,6 @@ func (p *Packer) Age() time.Duration {
 	if p.events == 0 {
 		return 0
 	}
-	// Round strips the monotonic clock reading, which may stop while the environment
-	// is frozen.
 	return max(wallclock.Since(p.opened), 0)
 }
 

@@ -69,7 +69,7 @@ func TestABodyThatIsNotUTF8Arrives(t *testing.T) {
 						if testing.Short() && size > 1000 && name != "random bytes" {
 							continue
 						}
-						r := newRig(formatted(f), func(set *setup) { set.Compression = compression })
+						r := newPacker(formatted(f), func(set *setup) { set.Compression = compression })
 						ev := line("")
 						ev.Record, ev.Extra = body, []byte("\"a\xff\":1")
 						r.Add(line("before"))
@@ -111,7 +111,7 @@ func TestPartsOfABodyThatIsNotUTF8AreValidTogether(t *testing.T) {
 			if testing.Short() && shift != 1 {
 				continue
 			}
-			r := newRig(plain)
+			r := newPacker(plain)
 			ev := line("")
 			ev.Record = []byte("\"\xff" + strings.Repeat("x", shift) + strings.Repeat(unit, 2<<20/len(unit)) + `"`)
 			r.Add(ev)
@@ -144,8 +144,8 @@ func TestABodyThatIsNotUTF8TakesBoundedMemory(t *testing.T) {
 	ev.Record = append(append([]byte{'"'}, bytes.Repeat([]byte{0xff}, size)...), '"')
 	most := uint64(0)
 	var before, now runtime.MemStats
-	env := originOf(identity())
-	r := newRig(plain)
+	env := environmentOf(identity())
+	r := newPacker(plain)
 	env.Ledger = r.ledger
 	runtime.GC()
 	runtime.ReadMemStats(&before)

@@ -52,8 +52,8 @@ const (
 	done = `{"requestId":"` + request + `","status":"timeout","metrics":{"durationMs":3000,"producedBytes":42}}`
 )
 
-// told is what the code tells of an invocation.
-func told(t testing.TB, reported bool) string {
+// invocationBody is what the code reports of an invocation.
+func invocationBody(t testing.TB, reported bool) string {
 	t.Helper()
 	var all invocation.Tracker
 	ev := event.Event{Time: []byte("2026-11-22T20:15:00.100Z"), Record: []byte(start), TraceID: trace}
@@ -66,7 +66,7 @@ func told(t testing.TB, reported bool) string {
 	}
 	one, ok := all.Reported([]byte(report))
 	if !ok {
-		t.Fatal("nothing is told of an invocation")
+		t.Fatal("no invocation is reported")
 	}
 	return string(one.Body)
 }
@@ -115,9 +115,9 @@ func samples(t testing.TB) map[string]string {
 		"last part":           string(format.AppendLine(nil, 15, &part, format.Part{Part: 2, Parts: 2, Body: []byte("1}\xff")}, identity().JSON())),
 		"kinetel.environment": line(16, event.TypeEnvironment, environment()),
 		"kinetel.loss":        line(17, event.TypeLoss, string(ledger.Loss{First: 3, Last: 9, Count: 5, Bytes: 700, Reason: ledger.BufferFull}.AppendJSON(nil))),
-		"kinetel.invocation":  line(18, event.TypeInvocation, told(t, true), ofRequest),
-		"unreported":          line(18, event.TypeInvocation, told(t, false), ofRequest),
-		"kinetel.span":        line(19, event.TypeSpan, told(t, true), ofRequest),
+		"kinetel.invocation":  line(18, event.TypeInvocation, invocationBody(t, true), ofRequest),
+		"unreported":          line(18, event.TypeInvocation, invocationBody(t, false), ofRequest),
+		"kinetel.span":        line(19, event.TypeSpan, invocationBody(t, true), ofRequest),
 		"kinetel.report":      line(20, event.TypeReport, figures()),
 		"kinetel.unparsed":    line(21, event.TypeUnparsed, unparsed),
 	}

@@ -109,7 +109,7 @@ func oneEvent(t interface {
 	return one, id
 }
 
-func TestCloudWatchSaysWhereItIsFrom(t *testing.T) {
+func TestCloudWatchNamesTheLogStream(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		details environment.Details
@@ -313,7 +313,7 @@ func TestPlatformEventsAreJSONWhereTheLogFormatIs(t *testing.T) {
 
 // If an event lacks a field that its line must have, or if a reader could not read
 // the field in the line, the message is JSON.
-func TestOddPlatformEventsAreJSON(t *testing.T) {
+func TestUnusualPlatformEventsAreJSON(t *testing.T) {
 	const metrics = `"metrics":{"durationMs":1}`
 	for _, tt := range []struct{ name, kind, body string }{
 		{"a start of no request", "platform.start", `{"version":"$LATEST"}`},
@@ -496,7 +496,7 @@ func TestEventIDs(t *testing.T) {
 	}
 }
 
-func TestEnvironmentsOfAnotherKindHaveBitsOfTheirOwn(t *testing.T) {
+func TestOtherEnvironmentIDsHaveBitsOfTheirOwn(t *testing.T) {
 	ids := map[string]string{}
 	for _, environment := range []string{"", "e1", "e2", formattest.ID, formattest.ID[:21], "x" + formattest.ID[1:], formattest.ID[:21] + "g", strings.Repeat("orders-", 9)} {
 		id := putID(1, 17, cloudwatch.FunctionText, environment)
@@ -560,7 +560,7 @@ func TestEventIDsSortByTimeAndNumber(t *testing.T) {
 	})
 }
 
-func TestParseEventIDRefusesWhatIsNotKinetels(t *testing.T) {
+func TestParseEventIDRefusesOtherIDs(t *testing.T) {
 	good := putID(1795378500123, 17, cloudwatch.Report, formattest.ID)
 	ours := [11]byte{0x4f}
 	first, _ := new(big.Int).SetString(formattest.EventID(0, 17, cloudwatch.Report, ours), 10)

@@ -45,7 +45,7 @@ var encodings = []struct {
 	}},
 }
 
-func TestFilterTakesOutWhatIsNotKept(t *testing.T) {
+func TestFilterRemovesTheOtherEvents(t *testing.T) {
 	for _, e := range encodings {
 		t.Run(e.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
@@ -72,7 +72,7 @@ func TestFilterTakesOutWhatIsNotKept(t *testing.T) {
 				rest, err := formats.Filter(payload, func(seq uint64, droppable bool, n int) bool {
 					text := string(all[i].Text)
 					if seq != seqOf(text) || droppable != event.Droppable(all[i].Type) {
-						t.Fatalf("%s was asked for as %d, ordinary: %t", text, seq, droppable)
+						t.Fatalf("%s was asked for as %d, droppable: %t", text, seq, droppable)
 					}
 					if (e.name == "lines" || e.name == "kpl") && n != len(text) {
 						t.Fatalf("%s takes %d bytes", text, n)
@@ -114,7 +114,7 @@ func filterLines(t interface{ Fatalf(string, ...any) }) []format.Line {
 
 func keepAll(uint64, bool, int) bool { return true }
 
-func TestFilterRefusesWhatIsCut(t *testing.T) {
+func TestFilterRefusesTruncatedPayloads(t *testing.T) {
 	for _, e := range encodings {
 		t.Run(e.name, func(t *testing.T) {
 			payload := e.encode(formattest.Environment(false), filterLines(t))
@@ -133,7 +133,7 @@ func TestFilterRefusesWhatIsCut(t *testing.T) {
 	}
 }
 
-func TestFilterRefusesWhatIsNotKinetels(t *testing.T) {
+func TestFilterRefusesOtherPayloads(t *testing.T) {
 	of := func(name string) string {
 		i := slices.IndexFunc(encodings, func(e struct {
 			name   string

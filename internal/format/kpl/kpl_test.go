@@ -183,7 +183,7 @@ func TestProtocolBuffersReadAggregates(t *testing.T) {
 	})
 }
 
-func TestAUserRecordTakesNoMoreRoomThanItSays(t *testing.T) {
+func TestAUserRecordTakesNoMoreSpaceThanDocumented(t *testing.T) {
 	around := len(kpl.Append(nil, nil, "k", nil))
 	worst := 0
 	for _, n := range []int{0, 1, 121, 122, 123, 124, 127, 128, 16375, 16376, 16383, 16384, 2097142, 2097143, 2097151, 2097152, 1 << 24} {
@@ -211,7 +211,7 @@ func readAll(data []byte, each func(line []byte) error) error {
 
 func nothing([]byte) error { return nil }
 
-func TestReadRefusesWhatIsDamaged(t *testing.T) {
+func TestReadRefusesDamagedAggregates(t *testing.T) {
 	data := kpl.Append(nil, nil, "key", linesWith("first\n", "second\n"))
 	if err := readAll(data, nothing); err != nil {
 		t.Fatal(err)
@@ -241,7 +241,7 @@ func ofMessage(message string) []byte {
 }
 
 // Whatever is no aggregate of Kinetel's, its digest being right.
-func TestReadRefusesWhatIsNotKinetels(t *testing.T) {
+func TestReadRefusesOtherAggregates(t *testing.T) {
 	const key, one = "\x0a\x01k", "\x1a\x05\x08\x00\x1a\x01a"
 	for _, tt := range []struct{ name, message string }{
 		{"nothing", ""},

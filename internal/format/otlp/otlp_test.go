@@ -225,7 +225,7 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 			logFields{Attributes: []any{"kinetel.type", "function", "kinetel.body", `"a\udead"`}, Body: "a\ufffd"},
 		},
 		{
-			"an odd type that is mended", `"type":"\udead\b\f\n\r\t\"\\\u0001\u001F\u0041\u00e9","body":0`,
+			"an odd type that is made valid", `"type":"\udead\b\f\n\r\t\"\\\u0001\u001F\u0041\u00e9","body":0`,
 			logFields{Attributes: []any{"kinetel.type", "\ufffd\b\f\n\r\t\"\\\x01\x1fAé"}, Body: int64(0)},
 		},
 		{
@@ -258,7 +258,7 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 	}
 }
 
-func TestOpenTelemetryReadsWhereItIsFrom(t *testing.T) {
+func TestOpenTelemetryReadsTheResource(t *testing.T) {
 	l := formattest.Line(t, 17, `"type":"kinetel.span","body":{}`)
 	for _, tt := range []struct {
 		name     string
@@ -604,7 +604,7 @@ func TestOpenTelemetryReadsBodiesAsEncodingJSONDoes(t *testing.T) {
 
 // A body is written as values if that takes no more than twice its text and
 // 512 bytes: 37 ones take 653 of 662.
-func TestOTLPBodiesThatTakeTooMuchRoomAreText(t *testing.T) {
+func TestOTLPBodiesThatTakeTooMuchSpaceAreText(t *testing.T) {
 	for _, tt := range []struct {
 		body string
 		text bool
@@ -629,7 +629,7 @@ func TestOTLPBodiesThatTakeTooMuchRoomAreText(t *testing.T) {
 	}
 }
 
-func TestOTLPTakesNoMoreRoomThanItSays(t *testing.T) {
+func TestOTLPTakesNoMoreSpaceThanDocumented(t *testing.T) {
 	env := orders()
 	worst := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
