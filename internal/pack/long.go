@@ -83,14 +83,13 @@ func (p *Packer) sizeOfOne() int {
 // string; if original is true, the size includes the piece in base64. It cuts
 // between characters and never inside an escape.
 func split(text []byte, most int, original bool) (pieces [][]byte) {
+	var quoted [80]byte // room for a character in quotes
 	for len(text) > 0 {
 		n := 0
 		for size := len(`""`); n < len(text); {
 			unit, ok := jsontext.FirstChar(text[n:])
 			if ok {
-				for _, c := range text[n : n+unit] {
-					size += quotedSize(c)
-				}
+				size += len(jsontext.AppendQuote(quoted[:0], text[n:n+unit])) - len(`""`)
 			} else {
 				size += len(jsontext.Replacement)
 			}
@@ -107,15 +106,4 @@ func split(text []byte, most int, original bool) (pieces [][]byte) {
 		text = text[n:]
 	}
 	return pieces
-}
-
-// quotedSize returns how many bytes jsontext.AppendQuote writes for c.
-func quotedSize(c byte) int {
-	switch {
-	case c == '"' || c == '\\' || c == '\n' || c == '\t':
-		return 2
-	case c < ' ':
-		return 6
-	}
-	return 1
 }

@@ -6,6 +6,7 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/jsontext"
 )
 
 func filter(payload []byte, keep format.Keep) ([]byte, error) {
@@ -32,11 +33,16 @@ func elementOf(element []byte) (seq uint64, droppable, ok bool) {
 		return 0, false, false
 	}
 	// The element is well-formed, so every string has a closing quote.
-	if text, ok := bytes.CutPrefix(rest, []byte(`stringValue":"`)); ok {
-		return seq, event.Droppable(text[:stringEnd(text, -1)-1]), true
+	name, value, _ := bytes.Cut(rest, []byte(`":`))
+	if len(value) == 0 || value[0] != '"' {
+		return 0, false, false
 	}
-	if text, ok := bytes.CutPrefix(rest, []byte(`bytesValue":"`)); ok {
-		kind, err := base64.StdEncoding.AppendDecode(nil, text[:stringEnd(text, -1)-1])
+	end, _ := jsontext.SkipString(value, 0)
+	switch kind := value[1 : end-1]; string(name) {
+	case "stringValue":
+		return seq, event.Droppable(kind), true
+	case "bytesValue":
+		kind, err := base64.StdEncoding.AppendDecode(nil, kind)
 		return seq, event.Droppable(kind), err == nil
 	}
 	return 0, false, false

@@ -58,7 +58,7 @@ func (w *anyWriter) value(b []byte, i, levels int) int {
 	}
 	switch b[i] {
 	case '"':
-		end := stringEnd(b, i)
+		end, _ := jsontext.SkipString(b, i)
 		var exact bool
 		w.dst, exact = appendString(w.dst, b[i+1:end-1])
 		w.inexact = w.inexact || !exact
@@ -97,7 +97,7 @@ func (w *anyWriter) values(b []byte, i, levels int) int {
 			i = w.space(b, i+1)
 		}
 		if closing == '}' {
-			end := stringEnd(b, i)
+			end, _ := jsontext.SkipString(b, i)
 			w.dst = append(w.dst, `{"key":`...)
 			w.key(b[i+1 : end-1])
 			w.dst = append(w.dst, `,"value":`...)
@@ -156,17 +156,6 @@ func (w *anyWriter) number(b []byte, i int) int {
 	w.dst = append(w.dst, digits...)
 	w.dst = append(w.dst, '}')
 	return end
-}
-
-// stringEnd returns the index just after the string whose opening quote is b[i], in
-// well-formed JSON.
-func stringEnd(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
 }
 
 // appendString appends a string as AnyValue; raw is the text between its quotes. It

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -181,7 +182,9 @@ func decodeElement(element []byte, span bool, out *decoding.Output) (e decoding.
 func setAttribute(e *decoding.Event, b *body, key string, value []byte, out *decoding.Output) (err error) {
 	switch key {
 	case "kinetel.seq":
-		e.Seq, err = number(value)
+		var seq int64
+		seq, err = number(value, math.MaxInt64)
+		e.Seq = uint64(seq)
 	case "kinetel.type":
 		e.Type, err = text(value)
 	case "faas.invocation_id":
@@ -326,24 +329,22 @@ func only(value []byte) (name string, of []byte, err error) {
 	return name, of, err
 }
 
-// number reads an AnyValue that is an integer, 0 or greater.
-func number(value []byte) (uint64, error) {
+// number reads an AnyValue that is an integer from 0 to most.
+func number(value []byte, most int64) (int64, error) {
 	name, of, err := only(value)
 	if err != nil || name != "intValue" {
 		return 0, decoding.ErrShape
 	}
 	n, err := integer(of)
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || n > most {
 		return 0, decoding.ErrShape
 	}
-	return uint64(n), nil
+	return n, nil
 }
 
+// smallNumber reads an AnyValue that is an integer of 31 bits.
 func smallNumber(value []byte) (int, error) {
-	n, err := number(value)
-	if err == nil && n > 1<<31-1 {
-		err = decoding.ErrShape
-	}
+	n, err := number(value, math.MaxInt32)
 	return int(n), err
 }
 
