@@ -119,7 +119,7 @@ func (p *Pattern) line(body []byte) (line []byte, ok bool) {
 		return append(line, '\n'), true
 	}
 	// Lambda has changed over the years what follows the last field of a report; after
-	// a success it is a tab.
+	// a success, when there are no Status and no Error Type, it is a tab.
 	if values[len(values)-2] == nil {
 		line = append(line, '\t')
 	}
@@ -182,20 +182,20 @@ func (p *Pattern) set(values [][]byte, m *jsontext.Iterator, isMetric bool) {
 
 // append appends the field's value as the line has it.
 func (f *Field) append(line, value []byte) []byte {
+	unit := ""
 	switch f.Kind {
 	case Decimal:
-		ms, err := strconv.ParseFloat(string(value), 64)
-		if err == nil {
-			return append(strconv.AppendFloat(line, ms, 'f', 2, 64), " ms"...)
+		if ms, err := strconv.ParseFloat(string(value), 64); err == nil {
+			value = strconv.AppendFloat(nil, ms, 'f', 2, 64)
 		}
-		fallthrough
+		unit = " ms"
 	case Ms:
-		return append(append(line, value...), " ms"...)
+		unit = " ms"
 	case MB:
-		return append(append(line, value...), " MB"...)
+		unit = " MB"
 	case Text, Names, Streams:
 	}
-	return append(line, value...)
+	return append(append(line, value...), unit...)
 }
 
 // appendTrace appends the line about the trace that follows a REPORT line, if the
