@@ -88,7 +88,7 @@ func FuzzAnnotate(f *testing.F) {
 			if first.Severity != second.Severity {
 				t.Fatalf("the severity is %q first, and %q then", first.Severity, second.Severity)
 			}
-			// The text of a line is read alike, whatever stands behind it in memory.
+			// The text of a line is read the same way twice.
 			if lambda == config.OnDemand && kind == event.TypeFunction && second.RequestID == "" {
 				t.Fatalf("a line in an invocation belongs to none")
 			}

@@ -31,7 +31,7 @@ func TestAt(t *testing.T) {
 	}
 }
 
-func TestOrdinaryEventsAreLinesAndWhatIsNoEvent(t *testing.T) {
+func TestLinesAndUnparsedTextAreDroppable(t *testing.T) {
 	for _, tt := range []struct {
 		kind string
 		want bool
@@ -60,7 +60,7 @@ func TestOrdinaryEventsAreLinesAndWhatIsNoEvent(t *testing.T) {
 		{"kinetel.", false},
 	} {
 		if got := event.Droppable([]byte(tt.kind)); got != tt.want {
-			t.Errorf("Ordinary(%q) is %t", tt.kind, got)
+			t.Errorf("Droppable(%q) is %t", tt.kind, got)
 		}
 	}
 	if event.TypeUnparsed != "kinetel.unparsed" || event.TypeReport != "kinetel.report" || event.TypeLoss != "kinetel.loss" || event.TypePlatformLogsDropped != "platform.logsDropped" {

@@ -203,7 +203,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		w.Header().Set("Allow", "POST, PUT")
-		http.Error(w, "telemetry is taken by POST", http.StatusMethodNotAllowed)
+		http.Error(w, "send telemetry by POST", http.StatusMethodNotAllowed)
 		return
 	}
 	setState(r, connReceiving)
@@ -289,7 +289,7 @@ func (l *Listener) Close(ctx context.Context) {
 	<-l.done
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	guard.Run(l.log, "take the last telemetry", func() {
+	guard.Run(l.log, "ingest the last telemetry", func() {
 		l.decoder.Close(time.Now())
 		l.sink.Commit(nil)
 	})
