@@ -94,9 +94,9 @@ func unambiguous(word []byte) event.Severity {
 	return severity(word)
 }
 
-// first returns the severity for the first word of a text. Nothing before it shows
+// firstWord returns the severity for the first word of a text. Nothing before it shows
 // that a logger wrote it.
-func first(word []byte) event.Severity {
+func firstWord(word []byte) event.Severity {
 	switch string(word) {
 	case "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL":
 		return severity(word)
