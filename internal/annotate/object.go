@@ -8,9 +8,11 @@ import (
 	"kinetel/internal/jsontext"
 )
 
-// maxObject bounds how much of a JSON object is read. Loggers write their own
-// members first; what a function adds may be megabytes.
-const maxObject = 64 << 10
+const (
+	// maxObject bounds how much of a JSON object is read. Loggers write their own
+	// members first; what a function adds may be megabytes.
+	maxObject = 64 << 10
+)
 
 // platform is what a platform event contains about an invocation.
 type platform struct {
