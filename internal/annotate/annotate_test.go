@@ -455,7 +455,10 @@ func TestHundredsOfManagedInvocationsAreKnown(t *testing.T) {
 
 func TestTheLast64InvocationsAreRemembered(t *testing.T) {
 	a := annotate.New("")
-	const invocations = 1000
+	invocations := 1000
+	if testing.Short() {
+		invocations = 300
+	}
 	id := func(n int) string { return fmt.Sprintf("request-%d", n) }
 	show := func(kind string, ms, n int) {
 		ev := item{kind: kind, at: ms, record: fmt.Sprintf(`{"requestId":%q}`, id(n))}.event()
