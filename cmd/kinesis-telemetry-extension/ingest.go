@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -60,7 +59,7 @@ func (i *ingester) Ingest(ev *event.Event) {
 		}
 		i.annotator.Learn(ev)
 	case event.TypePlatformInitRuntimeDone:
-		if snapStartInit(ev.Record) {
+		if snapStartInit(ev.Platform()) {
 			i.initDone = ev.At()
 		}
 		i.annotator.Learn(ev)
@@ -73,12 +72,8 @@ func (i *ingester) Ingest(ev *event.Event) {
 // snapStart reports whether the process comes from a snapshot.
 func (i *ingester) snapStart() bool { return i.cfg.Lambda.Initialization == config.SnapStart }
 
-// snapStartInit reports whether an init event with this record may be from a snapshot.
-func snapStartInit(record []byte) bool {
-	var init struct {
-		InitializationType string `json:"initializationType"`
-	}
-	_ = json.Unmarshal(record, &init) // a record that cannot be parsed has no type
+// snapStartInit reports whether an init event may be from a snapshot.
+func snapStartInit(init *event.Platform) bool {
 	return init.InitializationType == "" || init.InitializationType == string(config.SnapStart)
 }
 
@@ -90,7 +85,7 @@ func (i *ingester) ofSnapshot(ev *event.Event) bool {
 	case i.before == nil || ev.RequestID != "": // no invocation runs in a snapshot
 		return false
 	case bytes.HasPrefix(ev.Type, []byte("platform.init")):
-		return snapStartInit(ev.Record)
+		return snapStartInit(ev.Platform())
 	case len(ev.Time) == 0:
 		return false
 	case !i.restored.IsZero():
@@ -144,7 +139,7 @@ func (i *ingester) ingest(ev *event.Event) {
 	switch string(ev.Type) {
 	case event.TypePlatformLogsDropped:
 		i.mu.Lock()
-		i.dropped.Add(ev.Record)
+		i.dropped.Add(ev.Platform())
 		i.mu.Unlock()
 	case event.TypePlatformRestoreStart:
 		if begins = i.snapStart() && !i.restoreIngested; begins {
@@ -166,7 +161,7 @@ func (i *ingester) ingest(ev *event.Event) {
 	}
 	if begins {
 		i.invocations.Initialized(ev)
-		environment.Started(ev.Record)
+		environment.Started(ev.Platform())
 		packer.Environment().Describe(environment.Details())
 	}
 	switch string(ev.Type) {
@@ -174,18 +169,18 @@ func (i *ingester) ingest(ev *event.Event) {
 		i.invocations.Initialized(ev)
 	case event.TypePlatformStart:
 		i.describe(packer, environment, ev) // if no init event came before
-		i.invocations.Started(ev.RequestID, ev)
+		i.invocations.Started(ev)
 	case event.TypePlatformRuntimeDone:
-		i.invocations.RuntimeDone(ev.RequestID, ev.Record)
+		i.invocations.RuntimeDone(ev)
 	}
 	first, last := packer.Add(ev)
 	i.Observe(ev)
-	i.invocations.Counted(ev.RequestID, first, last, len(ev.Record))
+	i.invocations.Counted(ev, first, last)
 	if begins {
 		i.describe(packer, environment, ev)
 	}
 	if string(ev.Type) == event.TypePlatformReport {
-		if summary, ok := i.invocations.Reported(ev.Record); ok {
+		if summary, ok := i.invocations.Reported(ev); ok {
 			i.addInvocation(packer, summary.Body, ev)
 		}
 	}

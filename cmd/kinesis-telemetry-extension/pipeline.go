@@ -128,16 +128,15 @@ func newPipeline(function extensionapi.Function, cfg config.Config, putter ship.
 // newEnvironment returns the packer of an environment that begins now, and what is
 // known of the environment.
 func (p *pipeline) newEnvironment() (*pack.Packer, *resource.Resource) {
-	id := resource.Identity{
-		Region:          p.cfg.Lambda.Region,
+	res := &resource.Resource{
+		Config:          p.cfg,
 		AccountID:       p.function.AccountID,
 		FunctionName:    p.function.Name,
 		FunctionVersion: p.function.Version,
+		Handler:         p.function.Handler,
 		EnvironmentID:   newEnvironmentID(),
-		Attributes:      p.cfg.Attributes,
 	}
-	res := resource.New(p.cfg, id, p.function.Handler)
-	env := &environment.Environment{ID: id.EnvironmentID, Resource: id.JSON()}
+	env := &environment.Environment{ID: res.EnvironmentID, Resource: res.LineAttributes()}
 	env.Describe(res.Details())
 	env.Ledger = p.ledger(env)
 	var journal pack.Journal // stays nil: with a nil *spool.Spool in it, it would not be nil

@@ -2,6 +2,7 @@ package annotate
 
 import (
 	"bytes"
+	"strings"
 
 	"kinetel/internal/event"
 	"kinetel/internal/jsontext"
@@ -94,51 +95,11 @@ func pastString(b []byte, i int) (end int, ok bool) {
 	}
 }
 
-// platform is what a platform event contains about an invocation.
-type platform struct {
-	request      []byte // the request id; empty if there is none
-	trace        []byte // the X-Ray trace id
-	inInvocation bool   // an init that runs inside an invocation
-}
-
-// readPlatform parses a platform event's record (AWS documentation, Telemetry API
-// event schema reference).
-func readPlatform(record []byte) (p platform) {
-	for m := (members{b: record[:min(len(record), maxObject)]}); ; {
-		name, value, ok := m.next()
-		if !ok {
-			return p
-		}
-		switch string(name) {
-		case "requestId":
-			if p.request = stringOf(value); !isRequest(p.request) {
-				p.request = nil
-			}
-		case "phase":
-			p.inInvocation = string(value) == `"invoke"`
-		case "tracing":
-			p.trace = root(stringOf(member(value, "value")))
-		}
-	}
-}
-
-// stringOf returns the text of a JSON string, or nil for any other value.
-func stringOf(value []byte) []byte {
-	if len(value) < 2 || value[0] != '"' {
-		return nil
-	}
-	text := value[1 : len(value)-1]
-	if bytes.IndexByte(text, '\\') >= 0 {
-		text = appendUnescaped(nil, text, len(text))
-	}
-	return text
-}
-
 // isRequest reports whether text may be written to a line as a request id. There it
 // is not escaped again.
-func isRequest(id []byte) bool {
-	for _, c := range id {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+func isRequest(id string) bool {
+	for i := range len(id) {
+		if c := id[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 			return false
 		}
 	}
@@ -148,18 +109,18 @@ func isRequest(id []byte) bool {
 // root returns the trace id in the value of an X-Ray header:
 // Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1 (AWS documentation,
 // X-Ray concepts, tracing header).
-func root(header []byte) []byte {
-	for len(header) > 0 {
-		var field []byte
-		field, header, _ = bytes.Cut(header, []byte{';'})
-		if id, ok := bytes.CutPrefix(bytes.TrimSpace(field), []byte("Root=")); ok {
-			if len(id) == len("1-5759e988-bd862e3fe1be46a994272793") && id[0] == '1' && id[1] == '-' && isHex(id[2:10]) && id[10] == '-' && isHex(id[11:]) {
+func root(header string) string {
+	for header != "" {
+		var field string
+		field, header, _ = strings.Cut(header, ";")
+		if id, ok := strings.CutPrefix(strings.TrimSpace(field), "Root="); ok {
+			if len(id) == len("1-5759e988-bd862e3fe1be46a994272793") && id[:2] == "1-" && id[10] == '-' && isHex([]byte(id[2:10])) && isHex([]byte(id[11:])) {
 				return id
 			}
-			return nil
+			return ""
 		}
 	}
-	return nil
+	return ""
 }
 
 func isHex(text []byte) bool {

@@ -1,6 +1,10 @@
 package ledger
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"kinetel/internal/event"
+)
 
 // Report is the body of a kinetel.report event: what became of all events that a
 // process has ingested so far. The counts of events satisfy
@@ -72,18 +76,11 @@ type Dropped struct {
 	Bytes   int64 `json:"bytes"`
 }
 
-// Add adds the record of a platform.logsDropped event. A missing number counts as 0.
-func (d *Dropped) Add(record []byte) {
-	var r struct {
-		Records float64 `json:"droppedRecords"`
-		Bytes   float64 `json:"droppedBytes"`
-	}
-	// If one member is not a number, the other one still counts. The event itself
-	// is shipped unchanged.
-	_ = json.Unmarshal(record, &r)
+// Add adds a platform.logsDropped event.
+func (d *Dropped) Add(ev *event.Platform) {
 	d.Times++
-	d.Records += whole(r.Records)
-	d.Bytes += whole(r.Bytes)
+	d.Records += whole(ev.DroppedRecords)
+	d.Bytes += whole(ev.DroppedBytes)
 }
 
 // whole returns n as a count, at least 0 and at most 1<<40. No buffer of Lambda's is

@@ -98,7 +98,7 @@ func (r *requests) observe(ev *event.Event) {
 		request = *awaited
 	}
 	if kind != "" {
-		request = event.RequestID(ev.Record)
+		request = ev.Platform().RequestID
 	}
 	if request == "" {
 		return
