@@ -143,6 +143,11 @@ func SkipName(b []byte, i int) (int, error) {
 	if err != nil {
 		return i, err
 	}
+	return skipColon(b, i)
+}
+
+// skipColon skips the colon after a member's name, and returns the index of the value.
+func skipColon(b []byte, i int) (int, error) {
 	i = SkipSpace(b, i)
 	if i >= len(b) {
 		return i, ErrCut
