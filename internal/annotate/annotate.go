@@ -65,7 +65,7 @@ func (a *Annotator) Learn(ev *event.Event) {
 	if !isRequest(parsed.RequestID) {
 		return
 	}
-	r := t.request(parsed.RequestID, root(parsed.Tracing.Header), string(ev.Type) == event.TypePlatformStart, at, a.bound())
+	r := t.request(parsed.RequestID, root(parsed.Trace), string(ev.Type) == event.TypePlatformStart, at, a.bound())
 	if a.managed {
 		switch string(ev.Type) {
 		case event.TypePlatformStart:
@@ -136,7 +136,7 @@ func (a *Annotator) annotatePlatform(ev *event.Event) {
 	if known != nil {
 		ev.TraceID = known.trace
 	}
-	if trace := root(parsed.Tracing.Header); trace != "" {
+	if trace := root(parsed.Trace); trace != "" {
 		ev.TraceID = trace
 	}
 	if known != nil && string(ev.Type) == event.TypePlatformStart {

@@ -3,34 +3,32 @@ package event
 import (
 	"bytes"
 	"encoding/json"
+	"unicode/utf8"
+
+	"kinetel/internal/jsontext"
 )
 
 // Platform is what Kinetel reads of a platform event's record (AWS documentation,
 // Telemetry API event schema reference). A member that is missing, or has another
-// type, is empty.
+// type, is empty. Numbers are as Lambda wrote them.
 type Platform struct {
-	RequestID string  `json:"requestId"`
-	TenantID  string  `json:"tenantId"`
-	Status    string  `json:"status"`
-	ErrorType string  `json:"errorType"`
-	Metrics   Metrics `json:"metrics"`
-	Spans     []Span  `json:"spans"`
-	Tracing   Tracing `json:"tracing"`
+	RequestID, TenantID string
+	Status, ErrorType   string
+	Metrics             Metrics
+	ExtensionOverheadMs json.Number     // how long extensions ran after the runtime was done
+	Tracing             json.RawMessage // the whole member
+	Trace               string          // the X-Ray header in it
 
 	// Of the init and the restore.
-	InitializationType string `json:"initializationType"`
-	Phase              string `json:"phase"`
-	InstanceID         string `json:"instanceId"` // the log stream's name
-	RuntimeVersion     string `json:"runtimeVersion"`
-	RuntimeVersionARN  string `json:"runtimeVersionArn"`
-	FunctionARN        string `json:"functionArn"`
+	InitializationType, Phase         string
+	InstanceID                        string // the log stream's name
+	RuntimeVersion, RuntimeVersionARN string
+	FunctionARN                       string
 
-	// Of platform.logsDropped.
-	DroppedRecords float64 `json:"droppedRecords"`
-	DroppedBytes   float64 `json:"droppedBytes"`
+	DroppedRecords, DroppedBytes json.Number // of platform.logsDropped
 }
 
-// Metrics are the metrics of a platform.report, as Lambda wrote them.
+// Metrics are the metrics of an invocation.
 type Metrics struct {
 	DurationMs              json.Number `json:"durationMs,omitempty"`
 	BilledDurationMs        json.Number `json:"billedDurationMs,omitempty"`
@@ -41,34 +39,104 @@ type Metrics struct {
 	MaxMemoryUsedMB         json.Number `json:"maxMemoryUsedMB,omitempty"`
 }
 
-// Span is a part of an invocation.
-type Span struct {
-	Name       string      `json:"name"`
-	DurationMs json.Number `json:"durationMs"`
-}
-
-// Tracing is a trace as Lambda wrote it, and the X-Ray header in it.
-type Tracing struct {
-	JSON   json.RawMessage
-	Header string
-}
-
-// UnmarshalJSON returns no error: a trace of another shape has no header.
-func (t *Tracing) UnmarshalJSON(text []byte) error {
-	var tracing struct {
-		Value string `json:"value"`
-	}
-	_ = json.Unmarshal(text, &tracing)
-	*t = Tracing{bytes.Clone(text), tracing.Value}
-	return nil
-}
-
 // Platform returns what the record of a platform event says. It reads the record at the
 // first call only. The result does not point into the record.
 func (e *Event) Platform() *Platform {
 	if e.platform == nil {
-		e.platform = &Platform{}
-		_ = json.Unmarshal(e.Record, e.platform) // after a member of another type it reads the rest
+		e.platform = readPlatform(e.Record)
 	}
 	return e.platform
+}
+
+func readPlatform(record []byte) *Platform {
+	p := &Platform{}
+	m := jsontext.Members(record)
+	for m.Next() {
+		switch string(m.Name) {
+		case "requestId":
+			p.RequestID = text(m.Value)
+		case "tenantId":
+			p.TenantID = text(m.Value)
+		case "status":
+			p.Status = text(m.Value)
+		case "errorType":
+			p.ErrorType = text(m.Value)
+		case "metrics":
+			p.Metrics = readMetrics(m.Value)
+		case "spans":
+			p.ExtensionOverheadMs = readOverhead(m.Value)
+		case "tracing":
+			p.Tracing, p.Trace = bytes.Clone(m.Value), text(jsontext.Member(m.Value, "value"))
+		case "initializationType":
+			p.InitializationType = text(m.Value)
+		case "phase":
+			p.Phase = text(m.Value)
+		case "instanceId":
+			p.InstanceID = text(m.Value)
+		case "runtimeVersion":
+			p.RuntimeVersion = text(m.Value)
+		case "runtimeVersionArn":
+			p.RuntimeVersionARN = text(m.Value)
+		case "functionArn":
+			p.FunctionARN = text(m.Value)
+		case "droppedRecords":
+			p.DroppedRecords = number(m.Value)
+		case "droppedBytes":
+			p.DroppedBytes = number(m.Value)
+		}
+	}
+	if m.Err != nil || jsontext.SkipSpace(record, m.End) < len(record) {
+		return &Platform{} // not a JSON object
+	}
+	return p
+}
+
+func readMetrics(object []byte) (metrics Metrics) {
+	for m := jsontext.Members(object); m.Next(); {
+		switch string(m.Name) {
+		case "durationMs":
+			metrics.DurationMs = number(m.Value)
+		case "billedDurationMs":
+			metrics.BilledDurationMs = number(m.Value)
+		case "initDurationMs":
+			metrics.InitDurationMs = number(m.Value)
+		case "restoreDurationMs":
+			metrics.RestoreDurationMs = number(m.Value)
+		case "billedRestoreDurationMs":
+			metrics.BilledRestoreDurationMs = number(m.Value)
+		case "memorySizeMB":
+			metrics.MemorySizeMB = number(m.Value)
+		case "maxMemoryUsedMB":
+			metrics.MaxMemoryUsedMB = number(m.Value)
+		}
+	}
+	return metrics
+}
+
+// readOverhead returns the duration of the span extensionOverhead; empty: there is none.
+func readOverhead(spans []byte) (ms json.Number) {
+	for span := jsontext.Elements(spans); span.Next(); {
+		if string(jsontext.Unquoted(jsontext.Member(span.Value, "name"))) == "extensionOverhead" {
+			ms = number(jsontext.Member(span.Value, "durationMs"))
+		}
+	}
+	return ms
+}
+
+// text returns the text of a JSON string, with U+FFFD for what is not Unicode; empty for
+// any other value.
+func text(value []byte) string {
+	quoted := jsontext.Unquoted(value)
+	if utf8.Valid(quoted) && bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted)
+	}
+	return string(jsontext.AppendUnescape(nil, jsontext.AppendValidUnicode(nil, quoted), -1))
+}
+
+// number returns a JSON number; empty for any other value.
+func number(value []byte) json.Number {
+	if len(value) > 0 && (value[0] == '-' || value[0] >= '0' && value[0] <= '9') {
+		return json.Number(value)
+	}
+	return ""
 }

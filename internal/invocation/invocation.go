@@ -78,7 +78,7 @@ func (t *Tracker) Started(ev *event.Event) {
 		}
 	}
 	in.start, in.begun, in.trace = string(ev.Time), ev.At(), ev.TraceID
-	in.tracing, in.tenant = ev.Platform().Tracing.JSON, ev.Platform().TenantID
+	in.tracing, in.tenant = ev.Platform().Tracing, ev.Platform().TenantID
 }
 
 // byAge returns the open invocations, the oldest first. mu is held.
@@ -184,8 +184,6 @@ func (t *Tracker) released(request string) (release, bool) {
 	return release{}, false
 }
 
-const extensionOverhead = "extensionOverhead" // the name of a span
-
 // body is the body of a kinetel.invocation.
 type body struct {
 	RequestID string          `json:"requestId"`
@@ -234,7 +232,8 @@ func (t *Tracker) Reported(ev *event.Event) (s Summary, ok bool) {
 // what else is known of it. in is nil if it began in an earlier process: nothing is
 // known then. mu is held.
 func (t *Tracker) summary(b *body, last *event.Platform, in *invocation) Summary {
-	b.TenantID, b.Status, b.ErrorType, b.Metrics, b.InitType = last.TenantID, last.Status, last.ErrorType, last.Metrics, t.init.kind
+	b.TenantID, b.Status, b.ErrorType, b.Metrics = last.TenantID, last.Status, last.ErrorType, last.Metrics
+	b.ExtensionOverheadMs, b.InitType = last.ExtensionOverheadMs, t.init.kind
 	trace := ""
 	if in != nil {
 		trace = in.trace
@@ -243,11 +242,6 @@ func (t *Tracker) summary(b *body, last *event.Platform, in *invocation) Summary
 			b.TenantID = in.tenant
 		}
 		b.Events, b.Bytes, b.FirstSeq, b.LastSeq = &in.events, &in.bytes, in.first, in.last
-	}
-	for _, s := range last.Spans {
-		if s.Name == extensionOverhead {
-			b.ExtensionOverheadMs = s.DurationMs
-		}
 	}
 	if r, ok := t.released(b.RequestID); ok {
 		ms := ledger.Milliseconds(r.held)

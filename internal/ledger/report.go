@@ -83,9 +83,12 @@ func (d *Dropped) Add(ev *event.Platform) {
 	d.Bytes += whole(ev.DroppedBytes)
 }
 
-// whole returns n as a count, at least 0 and at most 1<<40. No buffer of Lambda's is
-// that large, and a sum must not overflow.
-func whole(n float64) int64 { return int64(min(max(n, 0), 1<<40)) }
+// whole returns a number as a count, at least 0 and at most 1<<40. No buffer of Lambda's
+// is that large, and a sum must not overflow.
+func whole(number json.Number) int64 {
+	n, _ := number.Float64() // 0 if there is no number
+	return int64(min(max(n, 0), 1<<40))
+}
 
 // JSON returns the report as JSON.
 func (r Report) JSON() []byte {
