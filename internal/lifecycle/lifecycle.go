@@ -40,47 +40,28 @@ type API interface {
 	Next(ctx context.Context) (extensionapi.Event, error)
 }
 
-// Pipeline collects and sends the telemetry. Invoked, Unavailable, Behind and
-// Released return at once. All other methods may block, and the loop waits for
-// them only within its own time limits.
+// Pipeline collects and sends the telemetry.
 type Pipeline interface {
+	Invocations
+	Sender
+	Ender
+}
+
+// Invocations is what the loop itself calls. The methods return at once.
+type Invocations interface {
 	// Invoked reports that an invocation has begun, and which trace it is part of.
 	Invoked(request, trace string, at time.Time)
-	// Thawed reports that the environment may have been frozen until now, and has
-	// closed records sent.
-	Thawed()
-	// Restored reports that the environment has been restored from a snapshot.
-	// Only the first call has an effect.
-	Restored()
-	// Ending reports that the environment ends, and until when records can be
-	// sent. From now on no record waits for the answer to a request that carries
-	// others.
-	Ending(deadline time.Time)
-	// Seal closes the open record and has it sent, in the background.
-	Seal()
-	// SealIfOlder does what Seal does if the open record was begun that long ago,
-	// or is needed to find out why the only record before it was rejected.
-	SealIfOlder(age time.Duration)
 	// Unavailable reports whether no invocation should be held, because records
 	// cannot be sent.
 	Unavailable() bool
 	// Behind returns how long records have been waiting while Kinesis accepted none.
 	Behind() time.Duration
-	// Flush does what Seal does, and waits until everything is sent, until ctx
-	// ends, or until Kinesis turns out to be unavailable.
-	Flush(ctx context.Context) error
 	// PermanentError returns the error that the user has to fix before anything
 	// can be sent, or nil.
 	PermanentError() error
 	// Released reports that an invocation is released, how long it was held after
 	// its runtime was done, and why.
 	Released(request string, held time.Duration, why flush.Reason)
-	// CloseIntake stops ingesting telemetry. Afterwards everything that was
-	// acknowledged is packed.
-	CloseIntake(ctx context.Context)
-	// Finish sends everything for the last time, or stores what is not sent where
-	// it outlives the process. It returns before ctx ends; ctx has a deadline.
-	Finish(ctx context.Context)
 }
 
 // Loop handles Lambda's events until SHUTDOWN.
@@ -96,7 +77,6 @@ type Loop struct {
 	worker   *worker
 
 	// Owned by Run.
-	last        string       // the request of the last INVOKE
 	invocations []invocation // the last flush.Remember ones, the oldest first
 	busy        time.Time    // since when no gap between two invocations was late
 	stalls      int          // holds in a row whose platform.runtimeDone did not arrive
@@ -180,7 +160,7 @@ func (l *Loop) Run(stop context.Context) error {
 			l.shutdown(ev.ShutdownReason, ev.Deadline())
 			return nil
 		case ev.Type == extensionapi.Invoke:
-			guard.Run(l.log, "follow an invocation", func() { l.invoke(stop, ev) })
+			guard.Run(l.log, "handle an invocation", func() { l.invoke(stop, ev) })
 		default:
 			l.log.Warn("Lambda sent an event of an unknown type; it is ignored", "type", ev.Type)
 		}
@@ -222,11 +202,8 @@ func next(ctx context.Context, api API) (extensionapi.Event, error) {
 // invoke holds an invocation as long as the policy says. When it returns, the
 // loop calls next, which releases the environment.
 func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
-	// Round removes the monotonic clock reading, which may stand still while the
-	// environment is frozen.
 	arrived := wallclock.Now()
-	l.last = ev.RequestID
-	guard.Run(l.log, "note an invocation", func() { l.pipeline.Invoked(ev.RequestID, string(ev.Trace), arrived) })
+	guard.Run(l.log, "record an invocation", func() { l.pipeline.Invoked(ev.RequestID, string(ev.Trace), arrived) })
 	if len(l.invocations) == flush.Remember {
 		l.invocations = append(l.invocations[:0], l.invocations[1:]...)
 	}
@@ -252,7 +229,7 @@ func (l *Loop) situation(ev extensionapi.Event) flush.Situation {
 	for i := range l.invocations {
 		in := &l.invocations[i]
 		if in.Done.IsZero() {
-			in.Done, _, _ = l.requests.runtimeDone(in.request, in.Arrived)
+			in.Done, _, _ = l.requests.find(&l.requests.done, in.request, in.Arrived)
 		}
 		invocations[i] = in.Invocation
 	}
@@ -328,14 +305,14 @@ func (l *Loop) awaitRuntimeDone(ctx context.Context, request string, arrived tim
 	firstEvent := time.NewTimer(min(max(l.policy.MaxHold, minFirstEvent), maxFirstEvent))
 	defer firstEvent.Stop()
 	for {
-		at, ok, changed := l.requests.runtimeDone(request, arrived)
+		at, ok, changed := l.requests.find(&l.requests.done, request, arrived)
 		if ok {
 			return at, true
 		}
 		select {
 		case <-changed:
 		case <-firstEvent.C:
-			if !l.requests.hasEvent(request, arrived) {
+			if _, found, _ := l.requests.find(&l.requests.any, request, arrived); !found {
 				return time.Time{}, false
 			}
 		case <-ctx.Done():

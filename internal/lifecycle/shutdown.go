@@ -23,10 +23,21 @@ const (
 	// managedQuiet replaces quiet on Managed Instances, where Lambda buffers for
 	// 100 ms.
 	managedQuiet = 140 * time.Millisecond
-	// closeTime is the time limit for bodies that are on their way, and for
-	// anything else that should take no time.
+	// closeTime is the time limit for what should take no time.
 	closeTime = 100 * time.Millisecond
 )
+
+// Ender is what a shutdown calls.
+type Ender interface {
+	// Ending sends what has been collected, in the background. The environment ends
+	// at the deadline: from now on no record waits for the answer to a request that
+	// carries others.
+	Ending(deadline time.Time)
+	// Finish stops ingesting telemetry and sends everything for the last time, or
+	// stores what is not sent where it outlives the process. It returns before ctx
+	// ends; ctx has a deadline.
+	Finish(ctx context.Context)
+}
 
 // shutdown sends as much as it can before the deadline. It returns in time to exit,
 // even if the pipeline hangs.
@@ -56,13 +67,9 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 		defer cancel()
 		guard.Run(l.log, what, func() { f(ctx) })
 	}
-	step("stop at the shutdown", closeTime, l.worker.stop)
-	step("begin the end", closeTime, func(context.Context) { l.pipeline.Ending(deadline.Add(-exitMargin)) })
-	// What has been collected is sent while the last telemetry comes.
-	step("thaw at the shutdown", closeTime, func(context.Context) { l.pipeline.Thawed() })
-	step("cut at the shutdown", closeTime, func(context.Context) { l.pipeline.Seal() })
-	step("await the last telemetry", min(finalTelemetryTime, time.Until(deadline)/4), l.awaitFinalTelemetry)
-	step("stop taking telemetry in", closeTime, l.pipeline.CloseIntake)
+	step("stop the worker", closeTime, l.worker.stop)
+	guard.Run(l.log, "send at the shutdown", func() { l.pipeline.Ending(deadline.Add(-exitMargin)) })
+	step("wait for the last telemetry", min(finalTelemetryTime, time.Until(deadline)/4), l.awaitFinalTelemetry)
 	guard.Run(l.log, "finish", func() { l.pipeline.Finish(ctx) })
 }
 
@@ -70,19 +77,19 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 // which Lambda sends only after the extension has called next, and then until no
 // body has come for quiet (or managedQuiet). It returns early if ctx ends.
 func (l *Loop) awaitFinalTelemetry(ctx context.Context) {
-	quiet := quiet
+	silence := quiet
 	if l.kind == config.ManagedInstances {
-		quiet = managedQuiet
+		silence = managedQuiet
 	}
-	var since time.Time
-	if len(l.invocations) > 0 {
-		since = l.invocations[len(l.invocations)-1].Arrived
+	var last invocation // without a request: there was none
+	if n := len(l.invocations); n > 0 {
+		last = l.invocations[n-1]
 	}
 	for {
-		reported, changed := l.requests.hasReport(l.last, since)
+		_, reported, changed := l.requests.find(&l.requests.reported, last.request, last.Arrived)
 		var idle <-chan time.Time
-		if reported || l.last == "" { // empty: there was no invocation
-			timer := time.NewTimer(quiet)
+		if reported || last.request == "" {
+			timer := time.NewTimer(silence)
 			defer timer.Stop()
 			idle = timer.C
 		}
