@@ -5,8 +5,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -25,6 +23,7 @@ import (
 	"kinetel/internal/guard"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/lifecycle"
+	"kinetel/internal/pipeline"
 	"kinetel/internal/selflog"
 	"kinetel/internal/ship"
 	"kinetel/internal/telemetry"
@@ -192,11 +191,11 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
-	p := newPipeline(e.function, cfg, e.connect(cfg, log), e.stdout, log)
+	p := pipeline.New(e.function, cfg, e.connect(cfg, log), e.stdout, log)
 	loop := lifecycle.New(e.api, p, cfg, log)
 
 	managed := cfg.Lambda.Initialization == config.ManagedInstances
-	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, &ingester{pipeline: p, Loop: loop})
+	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, p.NewIngester(loop))
 	if err != nil {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		return false, nil
@@ -213,8 +212,8 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	}
 	log.Debug("subscribed", "schema", schema, "port", listener.Port(), "types", cfg.Types)
 
-	p.start(listener)
-	defer p.stopShipping() // if the loop ends without a shutdown
+	p.Start(listener)
+	defer p.Stop() // if the loop ends without a shutdown
 	return true, loop.Run(stop)
 }
 
@@ -248,14 +247,6 @@ func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
 		Proxy:       proxy,
 		Log:         log,
 	})
-}
-
-// newEnvironmentID returns a new id for this execution environment: 128 random bits
-// as 32 hexadecimal digits.
-func newEnvironmentID() string {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails: it ends the process instead (crypto/rand)
-	return hex.EncodeToString(id[:])
 }
 
 // logProblems logs all problems with the configuration at once, a line for each

@@ -1,7 +1,6 @@
-package main
+package pipeline
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,9 +16,8 @@ import (
 func BenchmarkIngest(b *testing.B) {
 	cfg := config.Config{Format: config.FormatNDJSON, Compression: config.CompressionNone, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 1 << 20, Report: config.Report{Events: true}}
 	log := slog.New(slog.DiscardHandler)
-	p := newPipeline(function, cfg, &stream{}, io.Discard, log)
-	in := ingester{pipeline: p, Loop: lifecycle.New(nil, p, cfg, log)}
-	p.listener = nothing{}
+	p := New(function, cfg, &stream{}, io.Discard, log)
+	in := p.NewIngester(lifecycle.New(nil, p, cfg, log))
 	at := time.Date(2026, 11, 22, 20, 15, 0, 0, time.UTC)
 	const trace = `"tracing":{"spanId":"54565fb41ac79632","type":"X-Amzn-Trace-Id","value":"Root=1-68d0aaaa-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=1"}`
 	b.ReportAllocs()
@@ -37,7 +35,3 @@ func BenchmarkIngest(b *testing.B) {
 		in.Acknowledged()
 	}
 }
-
-type nothing struct{}
-
-func (nothing) Close(context.Context) {}
