@@ -93,7 +93,7 @@ func (box *sandbox) check() {
 		}
 		for seq := range missing {
 			if !inRange[seq] {
-				box.problem("event %d of %d of %s did not arrive, and nothing tells of it", seq, given, environment)
+				box.problem("event %d of %d of %s did not arrive, and no loss reports it", seq, given, environment)
 				break
 			}
 		}
@@ -171,7 +171,7 @@ func (box *sandbox) checkReport(n number, body []byte) {
 		sum += lost
 	}
 	if all := r.Received.Events + r.Own + r.Parts + r.Recovered; all != sum {
-		box.problem("report %v tells of %d events and of what became of %d: %s", n, all, sum, body)
+		box.problem("report %v has %d events, and what became of %d: %s", n, all, sum, body)
 	}
 	if r.Waiting < 0 || r.Spooled.Events > r.Waiting {
 		box.problem("report %v: %s", n, body)

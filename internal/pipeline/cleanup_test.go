@@ -60,7 +60,7 @@ func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 				}
 				box.finish(time.Second)
 				// What the log reports as stored is on disk.
-				claimed := box.process.log.find("the environment ends")[0].attrs
+				logged := box.process.log.find("the environment ends")[0].attrs
 				size := int64(0)
 				files, _ := filepath.Glob(filepath.Join(box.cfg.SpoolDir, "*", "*", "*.seg"))
 				for _, file := range files {
@@ -68,8 +68,8 @@ func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 						size += info.Size()
 					}
 				}
-				if claimed["spooled_events"].(int64) == 0 || size < box.process.queue.Waiting().Size {
-					t.Errorf("%v are claimed; %d bytes are on disk, of %d", claimed, size, box.process.queue.Waiting().Size)
+				if logged["spooled_events"].(int64) == 0 || size < box.process.queue.Waiting().Size {
+					t.Errorf("the log counts %v; %d bytes are on disk, of %d", logged, size, box.process.queue.Waiting().Size)
 				}
 				box.stream.become(accepts)
 				box.begin()
@@ -83,7 +83,7 @@ func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 
 // What the log reports as stored at the end is on disk, even after a deletion in the
 // last moment.
-func TestTheLogClaimsNothingThatIsNotThere(t *testing.T) {
+func TestTheLogCountsOnlyWhatIsOnDisk(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		box.stream.become(denies)
 		box.add(10, 700, false)
@@ -105,8 +105,8 @@ func TestTheLogClaimsNothingThatIsNotThere(t *testing.T) {
 	})
 }
 
-// slowly begins a process whose recovery waits until wait is closed.
-func (box *sandbox) slowly(wait <-chan struct{}) {
+// beginSlowly begins a process whose recovery waits until wait is closed.
+func (box *sandbox) beginSlowly(wait <-chan struct{}) {
 	p := &process{log: &logbook{}}
 	box.process = p
 	p.begin(box.cfg, box.stream)
@@ -119,7 +119,7 @@ func (box *sandbox) slowly(wait <-chan struct{}) {
 }
 
 // If a disk hangs, what is on it is not sent, but no new line is lost.
-func TestARecoveryThatHangsKeepsNothingElse(t *testing.T) {
+func TestARecoveryThatHangsDelaysNothingElse(t *testing.T) {
 	for _, comesBack := range []bool{false, true} {
 		inSandbox(t, func(t *testing.T, box *sandbox) {
 			box.stream.become(denies)
@@ -127,7 +127,7 @@ func TestARecoveryThatHangsKeepsNothingElse(t *testing.T) {
 			box.finish(time.Second)
 			box.stream.become(accepts)
 			hangs := make(chan struct{})
-			box.slowly(hangs)
+			box.beginSlowly(hangs)
 			began := time.Now()
 			box.add(5, 100, false)
 			box.process.Seal()

@@ -24,7 +24,7 @@ func report(request string) string {
 	return fmt.Sprintf(`{"requestId":%q,"status":"success","metrics":{"durationMs":140.90,"billedDurationMs":141,"memorySizeMB":256,"maxMemoryUsedMB":88}}`, request)
 }
 
-func TestAnInvocationIsToldRightAfterItsReport(t *testing.T) {
+func TestAnInvocationIsEmittedRightAfterItsReport(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
 		p.say(event.TypePlatformStart, `{"requestId":"r1"}`)
@@ -72,7 +72,7 @@ func TestAnInvocationIsToldRightAfterItsReport(t *testing.T) {
 	})
 }
 
-func TestNoInvocationIsToldWhereNoReportIsWanted(t *testing.T) {
+func TestNoInvocationIsEmittedIfReportsAreOff(t *testing.T) {
 	for _, report := range []config.Report{{}, {EMF: true}} {
 		inSandbox(t, func(t *testing.T, box *sandbox) {
 			box.process.Released("r1", time.Millisecond, flush.End)
@@ -143,7 +143,7 @@ func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 		reports := box.stream.reports(t)
 		last := reports[len(reports)-1]
 		if last.LeftOut.OwnLog != int64(own) || last.Received.Events != 8 {
-			t.Errorf("of %d lines of its own, the report tells %+v", own, last)
+			t.Errorf("of %d lines of its own, the report has %+v", own, last)
 		}
 		box.begin()
 	})
@@ -169,7 +169,7 @@ type brokenWriter struct{}
 func (brokenWriter) Write([]byte) (int, error) { panic("stdout") }
 
 // A fault in the figures must not keep telemetry from being sent.
-func TestAFaultInTheFiguresCostsNoTelemetry(t *testing.T) {
+func TestAFaultInTheFiguresLosesNoTelemetry(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
 		p.stdout = brokenWriter{}

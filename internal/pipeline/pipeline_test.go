@@ -13,7 +13,7 @@ import (
 
 // The first record is rejected, and nothing was accepted yet. The next invocation's
 // telemetry shows that the reason is in the record, so it is sent however young it is.
-func TestAnInvocationSendsWhatIsNeededToJudgeTheFirstRecord(t *testing.T) {
+func TestAnInvocationSendsASecondRecordIfTheFirstIsRejected(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		box.stream.become(refusesPoison)
 		box.process.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte("function"), Record: jsontext.AppendQuote(nil, poison)})
@@ -26,7 +26,7 @@ func TestAnInvocationSendsWhatIsNeededToJudgeTheFirstRecord(t *testing.T) {
 		box.process.Thawed(time.Hour)
 		time.Sleep(time.Second)
 		if bodies := box.stream.bodies("function"); len(bodies) != 1 || box.process.account.Total() == 0 || box.process.Unavailable() {
-			t.Errorf("%q arrived, %d are given up", bodies, box.process.account.Total())
+			t.Errorf("%q arrived, %d are lost", bodies, box.process.account.Total())
 		}
 		box.finish(2 * time.Second)
 		box.begin()

@@ -9,7 +9,7 @@ import (
 	"kinetel/internal/ledger"
 )
 
-func TestAReportIsMadeOnceAMinuteAtMostAndInTheEnd(t *testing.T) {
+func TestAReportIsMadeAtMostOnceAMinuteAndAtTheEnd(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		for range 300 { // 150 s
 			box.add(1, 10, false)
@@ -47,7 +47,7 @@ func TestAReportIsMadeOnceAMinuteAtMostAndInTheEnd(t *testing.T) {
 	})
 }
 
-func TestNoReportIsMadeWhereNoneIsWanted(t *testing.T) {
+func TestNoReportIsMadeIfReportsAreOff(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		box.add(1, 10, false)
 		time.Sleep(time.Hour)

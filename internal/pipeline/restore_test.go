@@ -72,17 +72,17 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 		name   string
 		events func(p *process) // after the restore, with the two signs of it
 	}{
-		{"told by telemetry first", func(p *process) {
+		{"restoreStart comes first", func(p *process) {
 			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
 			p.say("function", `"one"`)
 			p.Restored() // as the loop does with INVOKE
 		}},
-		{"known by the first INVOKE", func(p *process) {
+		{"INVOKE comes first", func(p *process) {
 			p.Restored()
 			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
 			p.say("function", `"one"`)
 		}},
-		{"told again and again", func(p *process) {
+		{"reported several times", func(p *process) {
 			for range 3 {
 				p.Restored()
 			}
@@ -199,19 +199,23 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 // Telemetry that comes while the restore is noticed is numbered in one environment or
 // the other. Telemetry that comes later is numbered only in the new one.
 func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
-	for range 30 {
+	times := 30
+	if testing.Short() {
+		times = 10
+	}
+	for range times {
 		inSandbox(t, func(t *testing.T, box *sandbox) {
 			p := box.process
 			before := p.id()
 			const n = 200
-			noticed := make(chan int, 1) // how many were ingested when the restore was noticed
+			atRestore := make(chan int, 1) // how many were ingested when the restore was noticed
 			var ingested atomic.Int64
 			go func() {
 				for ingested.Load() < n/4 {
 					runtime.Gosched()
 				}
 				p.Restored()
-				noticed <- int(ingested.Load())
+				atRestore <- int(ingested.Load())
 			}()
 			for i := range n {
 				p.say("function", fmt.Sprint(i))
@@ -220,12 +224,12 @@ func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 					runtime.Gosched()
 				}
 			}
-			latest := <-noticed
+			latest := <-atRestore
 			p.Seal()
 			time.Sleep(time.Second)
 			old, young := box.stream.sent(before), box.stream.sent(p.id())
 			if len(old)+len(young) != n || len(old) < n/4 || len(old) > latest+1 {
-				t.Errorf("%d events of before and %d of after, of %d; %d were taken when the restore was noticed", len(old), len(young), n, latest)
+				t.Errorf("%d events before and %d after, of %d; %d were ingested at the restore", len(old), len(young), n, latest)
 			}
 			for i, e := range append(old, young...) {
 				if string(e.Body) != fmt.Sprint(i) {
@@ -239,7 +243,7 @@ func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 // Events that were ingested before a restore have the same numbers in all environments
 // of the snapshot, whenever each of them sends them: so a consumer knows that they are
 // the same events.
-func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
+func TestEventsFromBeforeARestoreKeepTheirNumbers(t *testing.T) {
 	type outcome struct{ before, after []string }
 	for _, spool := range []config.Spool{config.SpoolOff, config.SpoolOverflow, config.SpoolAlways} {
 		t.Run(string(spool), func(t *testing.T) {
@@ -429,7 +433,7 @@ func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 }
 
 // The losses of the environment before a restore are reported under its id.
-func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
+func TestLossesFromBeforeARestoreKeepTheirEnvironment(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
 		p.say("function", `"fine"`)
@@ -582,7 +586,7 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 
 // Only SnapStart has restores, one each. Otherwise the event has no effect, whatever
 // process sent it.
-func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
+func TestARestoreStartWithoutSnapStartChangesNothing(t *testing.T) {
 	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
 		t.Run(string(kind), func(t *testing.T) {
 			inSandbox(t, func(t *testing.T, box *sandbox) {
@@ -605,7 +609,7 @@ func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
 					t.Errorf("arrived (-want +got):\n%s", diff)
 				}
 				if text := string(p.current.resource.JSON()); strings.Contains(text, "forged") {
-					t.Errorf("the environment is said to be %s", text)
+					t.Errorf("the environment is %s", text)
 				}
 			}, func(cfg *config.Config) { cfg.Lambda.Initialization = kind })
 		})
@@ -627,7 +631,7 @@ func TestASecondRestoreStartChangesNothing(t *testing.T) {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
 		if text := string(p.current.resource.JSON()); strings.Contains(text, "forged") || !strings.Contains(text, "mine") {
-			t.Errorf("the environment is said to be %s", text)
+			t.Errorf("the environment is %s", text)
 		}
 	}, snapStart)
 }

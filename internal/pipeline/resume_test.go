@@ -60,7 +60,7 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 }
 
 // A loss that a killed process had no time to report is reported by the next one.
-func TestALossThatAKilledProcessDidNotTellIsTold(t *testing.T) {
+func TestALossThatAKilledProcessDidNotReportIsReported(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		box.add(1, 10, false)
 		box.process.Seal()
@@ -73,7 +73,7 @@ func TestALossThatAKilledProcessDidNotTellIsTold(t *testing.T) {
 		box.process.Seal()
 		time.Sleep(time.Second)
 		if n := box.process.account.Total(); n != 1 || len(box.stream.bodies(event.TypeLoss)) > 0 {
-			t.Fatalf("%d events are lost, and told are %v", n, box.stream.bodies(event.TypeLoss))
+			t.Fatalf("%d events are lost, and the stream has %v", n, box.stream.bodies(event.TypeLoss))
 		}
 		box.kill()
 		box.begin()
@@ -82,12 +82,12 @@ func TestALossThatAKilledProcessDidNotTellIsTold(t *testing.T) {
 			t.Errorf("losses: %v", got)
 		}
 		if n := box.process.account.Total(); n != 1 {
-			t.Errorf("the next process knows of %d events lost", n)
+			t.Errorf("the next process counts %d events lost", n)
 		}
 	}, withSpool(config.SpoolAlways))
 }
 
-func TestWhatIsSpoiledOnDiskIsTold(t *testing.T) {
+func TestACorruptRecordOnDiskIsReportedLost(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		box.stream.become(denies)
 		box.add(3, 100, false)
@@ -115,7 +115,7 @@ func TestWhatIsSpoiledOnDiskIsTold(t *testing.T) {
 			t.Errorf("losses: %v", got)
 		}
 		if corrupted := box.process.account.Lost()[ledger.SpoolCorrupt]; corrupted != int64(n) {
-			t.Errorf("%d of %d events are known to be spoiled", corrupted, n)
+			t.Errorf("%d of %d events are counted as corrupt", corrupted, n)
 		}
 	}, withSpool(config.SpoolAlways))
 }

@@ -75,7 +75,8 @@ type process struct {
 	intake   *Ingester
 	log      *logbook
 	fragment string
-	closed   bool
+
+	intakeClose func(ctx context.Context) // called first; nil: nothing
 }
 
 func newProcess(cfg config.Config, s *stream) *process {
@@ -91,8 +92,10 @@ func (p *process) begin(cfg config.Config, s *stream) {
 }
 
 // Close does what the listener does at its end: it ingests the fragment as text.
-func (p *process) Close(context.Context) {
-	p.closed = true
+func (p *process) Close(ctx context.Context) {
+	if p.intakeClose != nil {
+		p.intakeClose(ctx)
+	}
 	if p.fragment != "" {
 		p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(event.TypeUnparsed), Record: jsontext.AppendQuote(nil, p.fragment)})
 		p.fragment = ""

@@ -71,9 +71,9 @@ func (box *sandbox) do(s step) {
 		box.add(100*s.N, s.Size, false)
 	case "huge":
 		box.addHuge(1100_000 + 1000*s.Size)
-	case "cut":
+	case "seal":
 		p.Seal()
-	case "cut if older":
+	case "seal if older":
 		p.Thawed(s.Duration)
 	case "flush":
 		began := time.Now()
@@ -127,7 +127,7 @@ func drawSchedule(t *rapid.T, rng *rand.Rand) (schedule []step) {
 	const steps = 40
 	for _, skip := range rapid.SliceOfN(rapid.IntRange(-7, 1), steps, steps).Draw(t, "leave out where positive") {
 		s := step{
-			What: pick(rng, "add", "add", "add", "add", "cut", "cut", "cut if older", "flush", "flush", "wait", "wait", "wait",
+			What: pick(rng, "add", "add", "add", "add", "seal", "seal", "seal if older", "flush", "flush", "wait", "wait", "wait",
 				"Kinesis", "Kinesis", "Kinesis", "Kinesis", "thaw", "restore", "finish", "kill", "empty /tmp", "burst", "burst", "burst", "huge"),
 			N:        1 + rng.IntN(8),
 			Size:     pick(rng, 10, 100, 700),

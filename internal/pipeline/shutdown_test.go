@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -13,7 +14,7 @@ import (
 	"kinetel/internal/ledger"
 )
 
-func TestWhatCannotBeSentIsOnDiskForTheNextProcess(t *testing.T) {
+func TestUnsentEventsAreOnDiskForTheNextProcess(t *testing.T) {
 	for _, mode := range []mode{denies, hangs, fails, throttles, breaks} {
 		t.Run(mode.String(), func(t *testing.T) {
 			inSandbox(t, func(t *testing.T, box *sandbox) {
@@ -44,7 +45,7 @@ func TestWhatCannotBeSentIsOnDiskForTheNextProcess(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSentIsToldAsLostWhereThereIsNoDisk(t *testing.T) {
+func TestUnsentEventsAreReportedLostWithoutASpool(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		box.stream.become(hangs)
 		box.add(10, 100, false)
@@ -75,7 +76,7 @@ func TestWhatCannotBeSentIsToldAsLostWhereThereIsNoDisk(t *testing.T) {
 
 // A last request is useless if Kinesis takes longer to answer than the time for it. That
 // time is used to send the records.
-func TestASlowKinesisHasMoreOfTheShutdownsTime(t *testing.T) {
+func TestASlowKinesisGetsMoreOfTheShutdownTime(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		box.stream.become(acceptsSlowly)
 		box.add(10, 100, false)
@@ -91,7 +92,7 @@ func TestASlowKinesisHasMoreOfTheShutdownsTime(t *testing.T) {
 }
 
 // Records of the final batch that Kinesis has accepted are not sent again.
-func TestLastWordsThatArrivedAreNotSentAgain(t *testing.T) {
+func TestAFinalBatchThatArrivedIsNotSentAgain(t *testing.T) {
 	for _, spool := range []config.Spool{config.SpoolOff, config.SpoolOverflow, config.SpoolAlways} {
 		t.Run(string(spool), func(t *testing.T) {
 			inSandbox(t, func(t *testing.T, box *sandbox) {
@@ -115,7 +116,7 @@ func TestLastWordsThatArrivedAreNotSentAgain(t *testing.T) {
 }
 
 // The process itself reports what it drops in the last moment.
-func TestWhatIsLostAtTheEndIsToldInTheStream(t *testing.T) {
+func TestLossesAtTheEndAreReportedInTheStream(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		box.add(1, 10, false)
 		box.process.Seal()
@@ -129,4 +130,31 @@ func TestWhatIsLostAtTheEndIsToldInTheStream(t *testing.T) {
 		}
 		box.begin()
 	}, func(cfg *config.Config) { cfg.Report = config.Report{} })
+}
+
+// However the intake ends, what was ingested is sent.
+func TestFinishSendsEverythingIfTheIntakeDoesNotClose(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		close func(ctx context.Context)
+	}{
+		{"it waits for bodies", func(ctx context.Context) { <-ctx.Done() }},
+		{"it panics", func(context.Context) { panic("close") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inSandbox(t, func(t *testing.T, box *sandbox) {
+				box.add(10, 100, false)
+				box.process.intakeClose = tt.close
+				began := time.Now()
+				box.finish(2 * time.Second)
+				if took := time.Since(began); took > 200*time.Millisecond {
+					t.Errorf("the end took %s", took)
+				}
+				if n := box.process.queue.Waiting().Events; n > 0 {
+					t.Errorf("%d events were not sent", n)
+				}
+				box.begin()
+			})
+		})
+	}
 }
