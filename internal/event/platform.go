@@ -52,15 +52,16 @@ func readPlatform(record []byte) *Platform {
 	p := &Platform{}
 	m := jsontext.Members(record)
 	for m.Next() {
+		var to *string // where a text goes
 		switch string(m.Name) {
 		case "requestId":
-			p.RequestID = text(m.Value)
+			to = &p.RequestID
 		case "tenantId":
-			p.TenantID = text(m.Value)
+			to = &p.TenantID
 		case "status":
-			p.Status = text(m.Value)
+			to = &p.Status
 		case "errorType":
-			p.ErrorType = text(m.Value)
+			to = &p.ErrorType
 		case "metrics":
 			p.Metrics = readMetrics(m.Value)
 		case "spans":
@@ -68,21 +69,24 @@ func readPlatform(record []byte) *Platform {
 		case "tracing":
 			p.Tracing, p.Trace = bytes.Clone(m.Value), text(jsontext.Member(m.Value, "value"))
 		case "initializationType":
-			p.InitializationType = text(m.Value)
+			to = &p.InitializationType
 		case "phase":
-			p.Phase = text(m.Value)
+			to = &p.Phase
 		case "instanceId":
-			p.InstanceID = text(m.Value)
+			to = &p.InstanceID
 		case "runtimeVersion":
-			p.RuntimeVersion = text(m.Value)
+			to = &p.RuntimeVersion
 		case "runtimeVersionArn":
-			p.RuntimeVersionARN = text(m.Value)
+			to = &p.RuntimeVersionARN
 		case "functionArn":
-			p.FunctionARN = text(m.Value)
+			to = &p.FunctionARN
 		case "droppedRecords":
 			p.DroppedRecords = number(m.Value)
 		case "droppedBytes":
 			p.DroppedBytes = number(m.Value)
+		}
+		if to != nil {
+			*to = text(m.Value)
 		}
 	}
 	if m.Err != nil || jsontext.SkipSpace(record, m.End) < len(record) {
@@ -93,21 +97,25 @@ func readPlatform(record []byte) *Platform {
 
 func readMetrics(object []byte) (metrics Metrics) {
 	for m := jsontext.Members(object); m.Next(); {
+		var to *json.Number
 		switch string(m.Name) {
 		case "durationMs":
-			metrics.DurationMs = number(m.Value)
+			to = &metrics.DurationMs
 		case "billedDurationMs":
-			metrics.BilledDurationMs = number(m.Value)
+			to = &metrics.BilledDurationMs
 		case "initDurationMs":
-			metrics.InitDurationMs = number(m.Value)
+			to = &metrics.InitDurationMs
 		case "restoreDurationMs":
-			metrics.RestoreDurationMs = number(m.Value)
+			to = &metrics.RestoreDurationMs
 		case "billedRestoreDurationMs":
-			metrics.BilledRestoreDurationMs = number(m.Value)
+			to = &metrics.BilledRestoreDurationMs
 		case "memorySizeMB":
-			metrics.MemorySizeMB = number(m.Value)
+			to = &metrics.MemorySizeMB
 		case "maxMemoryUsedMB":
-			metrics.MaxMemoryUsedMB = number(m.Value)
+			to = &metrics.MaxMemoryUsedMB
+		}
+		if to != nil {
+			*to = number(m.Value)
 		}
 	}
 	return metrics
