@@ -229,7 +229,7 @@ func (l *Loop) situation(ev extensionapi.Event) flush.Situation {
 	for i := range l.invocations {
 		in := &l.invocations[i]
 		if in.Done.IsZero() {
-			in.Done, _, _ = l.requests.find(&l.requests.done, in.request, in.Arrived)
+			in.Done, _ = l.requests.find(&l.requests.done, in.request, in.Arrived)
 		}
 		invocations[i] = in.Invocation
 	}
@@ -302,21 +302,17 @@ func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Ti
 func (l *Loop) awaitRuntimeDone(ctx context.Context, request string, arrived time.Time) (time.Time, bool) {
 	l.requests.await(request)
 	defer l.requests.await("")
-	firstEvent := time.NewTimer(min(max(l.policy.MaxHold, minFirstEvent), maxFirstEvent))
-	defer firstEvent.Stop()
-	for {
-		at, ok, changed := l.requests.find(&l.requests.done, request, arrived)
-		if ok {
-			return at, true
-		}
-		select {
-		case <-changed:
-		case <-firstEvent.C:
-			if _, found, _ := l.requests.find(&l.requests.any, request, arrived); !found {
-				return time.Time{}, false
-			}
-		case <-ctx.Done():
-			return time.Time{}, false
-		}
+	first, cancel := context.WithTimeout(ctx, min(max(l.policy.MaxHold, minFirstEvent), maxFirstEvent))
+	defer cancel()
+	var at time.Time
+	done := func() (ok bool) {
+		at, ok = l.requests.find(&l.requests.done, request, arrived)
+		return ok
 	}
+	begun := l.requests.wait(first, func() bool {
+		_, seen := l.requests.find(&l.requests.any, request, arrived)
+		return seen || done()
+	})
+	ok := begun && l.requests.wait(ctx, done)
+	return at, ok
 }

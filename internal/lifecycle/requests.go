@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"bytes"
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,21 +134,53 @@ func (r *requests) publish() (runtimeDone, reported bool) {
 }
 
 // find returns the time of the last of these events, for the request that arrived at
-// the given time. changed is closed at the next change.
-func (r *requests) find(events *ring, request string, arrived time.Time) (at time.Time, ok bool, changed <-chan struct{}) {
+// the given time.
+func (r *requests) find(events *ring, request string, arrived time.Time) (at time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at, ok = events.find(request)
 	if at.Before(arrived.Add(-clockSkew)) {
-		return time.Time{}, false, r.changed // of an earlier attempt
+		return time.Time{}, false // of an earlier attempt
 	}
-	return at, ok, r.changed
+	return at, ok
 }
 
-// received returns how many bodies have come; changed is closed when the next one
-// comes.
-func (r *requests) received() (bodies int, changed <-chan struct{}) {
+// received returns how many bodies have come; next is closed when another one comes.
+func (r *requests) received() (bodies int, next <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bodies, r.changed
+}
+
+// wait waits until done returns true, and calls it for each body. It reports whether
+// that was before ctx ended.
+func (r *requests) wait(ctx context.Context, done func() bool) bool {
+	for {
+		_, next := r.received()
+		if done() {
+			return true
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// waitForQuiet waits until no body has come for a time, or until ctx ends.
+func (r *requests) waitForQuiet(ctx context.Context, quiet time.Duration) {
+	timer := time.NewTimer(quiet)
+	defer timer.Stop()
+	for {
+		_, next := r.received()
+		select {
+		case <-next:
+			timer.Reset(quiet)
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -62,14 +62,13 @@ func (l *Loop) shutdown(reason string, deadline time.Time) {
 // finish runs the steps of a shutdown. Each step runs even if the ones before it
 // failed.
 func (l *Loop) finish(ctx context.Context, deadline time.Time) {
-	step := func(what string, within time.Duration, f func(context.Context)) {
-		ctx, cancel := context.WithTimeout(ctx, within)
-		defer cancel()
-		guard.Run(l.log, what, func() { f(ctx) })
-	}
-	step("stop the worker", closeTime, l.worker.stop)
+	stopping, cancel := context.WithTimeout(ctx, closeTime)
+	defer cancel()
+	l.worker.stop(stopping)
 	guard.Run(l.log, "send at the shutdown", func() { l.pipeline.Ending(deadline.Add(-exitMargin)) })
-	step("wait for the last telemetry", min(finalTelemetryTime, time.Until(deadline)/4), l.awaitFinalTelemetry)
+	waiting, cancel := context.WithTimeout(ctx, min(finalTelemetryTime, time.Until(deadline)/4))
+	defer cancel()
+	l.awaitFinalTelemetry(waiting)
 	guard.Run(l.log, "finish", func() { l.pipeline.Finish(ctx) })
 }
 
@@ -77,28 +76,16 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 // which Lambda sends only after the extension has called next, and then until no
 // body has come for quiet (or managedQuiet). It returns early if ctx ends.
 func (l *Loop) awaitFinalTelemetry(ctx context.Context) {
-	silence := quiet
-	if l.kind == config.ManagedInstances {
-		silence = managedQuiet
-	}
-	var last invocation // without a request: there was none
 	if n := len(l.invocations); n > 0 {
-		last = l.invocations[n-1]
+		last := l.invocations[n-1]
+		l.requests.wait(ctx, func() bool {
+			_, reported := l.requests.find(&l.requests.reported, last.request, last.Arrived)
+			return reported || last.request == ""
+		})
 	}
-	for {
-		_, reported, changed := l.requests.find(&l.requests.reported, last.request, last.Arrived)
-		var idle <-chan time.Time
-		if reported || last.request == "" {
-			timer := time.NewTimer(silence)
-			defer timer.Stop()
-			idle = timer.C
-		}
-		select {
-		case <-changed:
-		case <-idle:
-			return
-		case <-ctx.Done():
-			return
-		}
+	if l.kind == config.ManagedInstances {
+		l.requests.waitForQuiet(ctx, managedQuiet)
+	} else {
+		l.requests.waitForQuiet(ctx, quiet)
 	}
 }

@@ -40,7 +40,7 @@ type worker struct {
 	age       atomic.Int64  // the least age of an open record that a thaw seals, in ns
 	seals     chan struct{} // one slot: requests to seal at once
 	lazySeals chan struct{} // one slot: requests to seal that may be skipped
-	flushes   chan flushing
+	flushes   chan func()
 	stopping  chan struct{}
 	stopped   chan struct{}
 	restored  atomic.Bool            // an invocation has begun
@@ -48,16 +48,10 @@ type worker struct {
 	timedOut  *func()                // the one that ran when flush last stopped waiting; owned by the loop
 }
 
-// flushing is a Flush that the loop waits for.
-type flushing struct {
-	ctx  context.Context
-	done chan<- error // buffered
-}
-
 func newWorker(pipeline Sender, interval time.Duration, snapshot bool, log *slog.Logger) *worker {
 	return &worker{
 		pipeline: pipeline, interval: interval, snapshot: snapshot, log: log,
-		thaws: make(chan struct{}, 1), seals: make(chan struct{}, 1), lazySeals: make(chan struct{}, 1), flushes: make(chan flushing),
+		thaws: make(chan struct{}, 1), seals: make(chan struct{}, 1), lazySeals: make(chan struct{}, 1), flushes: make(chan func()),
 		stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
@@ -101,18 +95,17 @@ var errFault = errors.New("a fault in Kinetel")
 // flush has everything sent, and waits for that until ctx ends.
 func (w *worker) flush(ctx context.Context) error {
 	done := make(chan error, 1)
-	select {
-	case w.flushes <- flushing{ctx, done}:
-	case <-ctx.Done(): // another task takes too long
-		w.timedOut = w.running.Load()
-		return context.Cause(ctx)
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		w.timedOut = w.running.Load()
-		return context.Cause(ctx)
+	flushes := w.flushes
+	for {
+		select {
+		case flushes <- func() { done <- w.flushNow(ctx) }:
+			flushes = nil // it has begun
+		case err := <-done:
+			return err
+		case <-ctx.Done(): // the flush or another task takes too long
+			w.timedOut = w.running.Load()
+			return context.Cause(ctx)
+		}
 	}
 }
 
@@ -134,8 +127,7 @@ func (w *worker) run() {
 			return
 		case <-w.thaws:
 			do = w.thaw
-		case f := <-w.flushes:
-			do = func() { w.flushNow(f) }
+		case do = <-w.flushes:
 		case <-w.lazySeals:
 			// Use the wall clock, which goes on while the environment is frozen.
 			now := wallclock.Now()
@@ -157,15 +149,15 @@ func (w *worker) run() {
 
 func (w *worker) sealNow() { guard.Run(w.log, "seal", w.pipeline.Seal) }
 
-func (w *worker) flushNow(f flushing) {
+func (w *worker) flushNow(ctx context.Context) error {
 	select {
 	case <-w.thaws: // the thaw was before the flush
 		w.thaw()
 	default:
 	}
 	err := errFault
-	guard.Run(w.log, "flush", func() { err = w.pipeline.Flush(f.ctx) })
-	f.done <- err
+	guard.Run(w.log, "flush", func() { err = w.pipeline.Flush(ctx) })
+	return err
 }
 
 // thaw does the pipeline's work at the beginning of an invocation.

@@ -217,29 +217,22 @@ func (p *Pipeline) Start(intake Intake) {
 // Stop ends the shipping. It does not wait for that.
 func (p *Pipeline) Stop() { p.stopShipping() }
 
-// Invoked records that an invocation has begun, and its trace.
+// lifecycle.Pipeline says what these are for.
+
 func (p *Pipeline) Invoked(request, trace string, at time.Time) {
 	p.annotator.Invoked(request, trace, at)
 }
 
-// Released records how long an invocation was held, and why.
 func (p *Pipeline) Released(request string, held time.Duration, why flush.Reason) {
 	p.invocations.Released(request, held, why)
 }
 
-// Unavailable reports whether no invocation should be held.
 func (p *Pipeline) Unavailable() bool { return p.shipper.Unavailable() }
 
-// Behind returns how long records have been waiting while Kinesis accepted none.
 func (p *Pipeline) Behind() time.Duration { return p.shipper.Behind() }
 
-// PermanentError returns the error that the user has to fix before anything can be
-// sent, or nil.
 func (p *Pipeline) PermanentError() error { return p.shipper.PermanentError() }
 
-// Thawed reports that the environment may have been frozen until now. It has closed
-// records sent, and the open one if it is as old as age, or is needed to find out why
-// the only record before it was rejected.
 func (p *Pipeline) Thawed(age time.Duration) {
 	guard.Run(p.log, "send after a freeze", p.shipper.Thawed)
 	if p.own().Age() >= age || p.shipper.NeedsAnother() {
@@ -247,7 +240,6 @@ func (p *Pipeline) Thawed(age time.Duration) {
 	}
 }
 
-// Seal closes the open records and has them sent.
 func (p *Pipeline) Seal() {
 	// A fault in the figures must not keep the records from being sent.
 	guard.Run(p.log, "add figures to the stream", func() {
@@ -261,8 +253,6 @@ func (p *Pipeline) Seal() {
 	p.shipper.Wake()
 }
 
-// Flush has everything sent, and waits for that. It returns at once if Kinesis is
-// unavailable.
 func (p *Pipeline) Flush(ctx context.Context) error {
 	if p.shipper.Unavailable() {
 		return ship.ErrUnavailable // without Seal: meanwhile the open record fills up
