@@ -186,7 +186,7 @@ func TestTheExtensionsOverhead(t *testing.T) {
 		summary, ok := tracker.Reported(platform(`{"requestId":"r","spans":` + tt.spans + `,"status":"success"}`))
 		body := string(summary.Body)
 		if !ok || !strings.Contains(body, tt.want) || strings.Contains(body, "extensionOverheadMs") != (tt.want != "") || strings.Contains(body, "spans") || !strings.Contains(body, "success") {
-			t.Errorf("of %s is told %s, want %s", tt.spans, body, tt.want)
+			t.Errorf("%s makes %s, want %s", tt.spans, body, tt.want)
 		}
 	}
 }

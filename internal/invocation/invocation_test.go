@@ -132,27 +132,27 @@ func TestTheBodyOfAnInvocation(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, ok := tt.tracker.Reported(platform(tt.record))
 			if !ok {
-				t.Fatal("nothing is told")
+				t.Fatal("there is no summary")
 			}
 			if diff := cmp.Diff(tt.want, string(got.Body)); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
 			}
 			again, ok := tt.tracker.Reported(platform(tt.record))
 			if diff := cmp.Diff(string(got.Body), string(again.Body)); !ok || diff != "" {
-				t.Errorf("a report that is sent again is told differently (-first +second):\n%s", diff)
+				t.Errorf("a report that is sent again has another summary (-first +second):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestReportsThatNameNoRequestAreNotTold(t *testing.T) {
+func TestReportsWithoutARequestHaveNoSummary(t *testing.T) {
 	tracker := released(10*ms, flush.Rare)
 	for _, record := range []string{
 		"", " ", "null", "7", `"text"`, "[]", "{}", `{"status":"success"}`, `{"requestId":""}`, `{"requestId":null}`, `{"requestId":7}`,
 		`{"requestId":"` + request + `"`, `{"requestId":"` + request + `"}}`,
 	} {
 		if summary, ok := tracker.Reported(platform(record)); ok || summary.Body != nil {
-			t.Errorf("of %q is told %s", record, summary)
+			t.Errorf("%q makes %s", record, summary)
 		}
 	}
 }
@@ -184,7 +184,7 @@ func TestMembersOfOtherTypesLeaveTheOthers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, ok := released(10*ms, flush.Rare).Reported(platform(tt.record))
 			if diff := cmp.Diff(tt.want, string(got.Body)); !ok || diff != "" {
-				t.Errorf("told: %t; body (-want +got):\n%s", ok, diff)
+				t.Errorf("ok: %t; body (-want +got):\n%s", ok, diff)
 			}
 		})
 	}
@@ -202,7 +202,7 @@ func held(t *testing.T, tracker *invocation.Tracker, request string) string {
 		t.Fatalf("%s: %v", summary.Body, err)
 	}
 	if (b.HeldMs == nil) != (b.Hold == nil) {
-		t.Fatalf("half of it is told: %s", summary.Body)
+		t.Fatalf("only one of heldMs and hold: %s", summary.Body)
 	}
 	if b.HeldMs == nil {
 		return ""
@@ -220,14 +220,14 @@ func TestTheLast16AreRemembered(t *testing.T) {
 				want = fmt.Sprintf("%d end", j)
 			}
 			if got := held(t, &tracker, strconv.Itoa(j)); got != want {
-				t.Fatalf("after %d, of %d is told %q, want %q", i, j, got, want)
+				t.Fatalf("after %d, %d has %q, want %q", i, j, got, want)
 			}
 		}
 	}
 }
 
 // Lambda retries an asynchronous invocation that failed under the same id.
-func TestARequestThatIsTriedAgainIsTheLatest(t *testing.T) {
+func TestTheLastAttemptOfARequestCounts(t *testing.T) {
 	for _, between := range []int{0, 1, 5, 14, 15, 16, 30} {
 		for _, before := range []int{0, 7, 15} {
 			var tracker invocation.Tracker
@@ -316,7 +316,7 @@ func TestTrackerIsSafeForManyGoroutines(t *testing.T) {
 				// Others may have displaced the release, but the values are never another's.
 				summary, ok := tracker.Reported(platformf(`{"requestId":%q}`, request))
 				if has := fmt.Sprintf(`"heldMs":%d,"hold":"end"}`, g); !ok || strings.Contains(string(summary.Body), "heldMs") && !strings.HasSuffix(string(summary.Body), has) {
-					t.Errorf("of %s is told %s", request, summary.Body)
+					t.Errorf("%s makes %s", request, summary.Body)
 				}
 				tracker.Held()
 			}
@@ -330,7 +330,7 @@ func TestTrackerIsSafeForManyGoroutines(t *testing.T) {
 
 // For any record, the body is one JSON object on one line, with the members that a
 // consumer relies on.
-func TestAnyRecordIsToldOrNot(t *testing.T) {
+func TestAnyRecordMakesAValidSummaryOrNone(t *testing.T) {
 	member := rapid.OneOf(
 		rapid.SampledFrom([]string{
 			`"requestId":"r"`, `"requestId":""`, `"requestId":7`, `"status":"success"`, `"status":null`, `"errorType":"A.B"`, `"metrics":{}`,
@@ -344,7 +344,7 @@ func TestAnyRecordIsToldOrNot(t *testing.T) {
 		summary, ok := tracker.Reported(platform(record))
 		if !ok {
 			if json.Valid([]byte(record)) && strings.HasPrefix(record, `{"requestId":"r"`) && strings.Count(strings.ToLower(record), "requestid") == 1 {
-				t.Fatalf("nothing is told of %s", record)
+				t.Fatalf("there is no summary of %s", record)
 			}
 			return
 		}
@@ -355,7 +355,7 @@ func TestAnyRecordIsToldOrNot(t *testing.T) {
 			Metrics   json.RawMessage `json:"metrics"`
 		}
 		if err := json.Unmarshal(summary.Body, &b); err != nil || b.RequestID == nil || *b.RequestID == "" || b.ColdStart == nil || b.Metrics[0] != '{' {
-			t.Fatalf("of %s is told %s: %v", record, summary.Body, err)
+			t.Fatalf("%s makes %s: %v", record, summary.Body, err)
 		}
 		if strings.ContainsAny(string(summary.Body), "\n\r") {
 			t.Fatalf("%q is more than one line", summary)
@@ -394,7 +394,7 @@ func TestAnInvocationCountsItsEvents(t *testing.T) {
 		t.Errorf("body (-want +got):\n%s", diff)
 	}
 	if summary.Request != "a" || summary.Trace != "1-5759e988-bd862e3fe1be46a994272793" {
-		t.Errorf("it is told of %q, trace %q", summary.Request, summary.Trace)
+		t.Errorf("the summary is of %q, trace %q", summary.Request, summary.Trace)
 	}
 
 	// If the report is sent again, the invocation counts as one of an earlier process.
@@ -404,7 +404,7 @@ func TestAnInvocationCountsItsEvents(t *testing.T) {
 	}
 }
 
-func TestInvocationsWithoutAReportAreToldInTheEnd(t *testing.T) {
+func TestInvocationsWithoutAReportAreSummarizedAtTheEnd(t *testing.T) {
 	var tracker invocation.Tracker
 	for _, request := range []string{"reported", "timed-out", "cut"} {
 		tracker.Started(startOf(request, "2026-11-22T20:15:00.000Z", "1-a-"+request))
@@ -425,15 +425,15 @@ func TestInvocationsWithoutAReportAreToldInTheEnd(t *testing.T) {
 		`cut 1-a-cut {"requestId":"cut","metrics":{},` + fmt.Sprintf(of, "cut") + `"heldMs":5,"hold":"end","unreported":true}`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("told in the end (-want +got):\n%s", diff)
+		t.Errorf("at the end (-want +got):\n%s", diff)
 	}
 	if again := tracker.Ended(); again != nil {
-		t.Errorf("told again: %v", again)
+		t.Errorf("at the second end: %v", again)
 	}
 }
 
 // If Lambda never sends reports, the memory is bounded all the same.
-func TestTheOldestInvocationIsForgottenFirst(t *testing.T) {
+func TestTheOldestInvocationIsRemovedFirst(t *testing.T) {
 	var tracker invocation.Tracker
 	const most = 4096
 	for i := range most + 3 {
@@ -442,25 +442,25 @@ func TestTheOldestInvocationIsForgottenFirst(t *testing.T) {
 	}
 	ended := tracker.Ended()
 	if len(ended) != most || ended[0].Request != "3" || ended[most-1].Request != strconv.Itoa(most+2) {
-		t.Errorf("%d are told of, from %q to %q; want the last %d", len(ended), ended[0].Request, ended[len(ended)-1].Request, most)
+		t.Errorf("%d summaries, from %q to %q; want the last %d", len(ended), ended[0].Request, ended[len(ended)-1].Request, most)
 	}
 }
 
 // Lambda retries an asynchronous invocation that failed, under its id.
-func TestARequestThatIsTriedAgainCountsAnew(t *testing.T) {
+func TestASecondAttemptCountsAnew(t *testing.T) {
 	var tracker invocation.Tracker
 	for attempt := range uint64(2) {
 		tracker.Started(startOf("a", "2026-11-22T20:15:00.000Z", ""))
 		tracker.Counted(sized("a", 1), 10*attempt+1, 10*attempt+2)
 		summary, _ := tracker.Reported(reportOf("a"))
 		if want := fmt.Sprintf(`"events":2,"bytes":1,"firstSeq":%d,"lastSeq":%d}`, 10*attempt+1, 10*attempt+2); !strings.HasSuffix(string(summary.Body), want) {
-			t.Errorf("attempt %d: told is %s, want … %s", attempt+1, summary.Body, want)
+			t.Errorf("attempt %d: the summary is %s, want … %s", attempt+1, summary.Body, want)
 		}
 	}
 }
 
 // Events that were numbered before a restore have numbers of another environment.
-func TestAnInvocationThatNumbersBeganAnewInIsCountedFromThere(t *testing.T) {
+func TestCountsBeginAnewIfTheNumbersDo(t *testing.T) {
 	var tracker invocation.Tracker
 	tracker.Started(&event.Event{RequestID: "r", Record: []byte(`{"requestId":"r"}`)})
 	tracker.Counted(sized("r", 100), 7, 8)
