@@ -1,6 +1,10 @@
 package annotate
 
-import "kinetel/internal/event"
+import (
+	"strings"
+
+	"kinetel/internal/event"
+)
 
 // maxWord is the length of the longest word for a severity: informational.
 const maxWord = 13
@@ -100,6 +104,20 @@ func first(word []byte) event.Severity {
 	return event.SeverityUnknown
 }
 
+// ofInitial returns the severity that begins with a letter.
+//
+//go:noinline
+func ofInitial(letter byte) event.Severity {
+	const initials = "DIWEF" // of Debug to Fatal
+	if letter == 'C' {
+		return event.Fatal
+	}
+	if i := strings.IndexByte(initials, letter); i >= 0 {
+		return event.Debug + event.Severity(i)
+	}
+	return event.SeverityUnknown
+}
+
 // oneCase reports whether a word is all in upper case or all in lower case.
 func oneCase(word []byte) bool {
 	capitals := isCapital(word[0])
@@ -123,6 +141,16 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 //go:noinline
 func letters(text []byte) (n int) {
 	for n < len(text) && isLetter(text[n]) {
+		n++
+	}
+	return n
+}
+
+// pastWord returns the length of the word that a text begins with.
+//
+//go:noinline
+func pastWord(text []byte) (n int) {
+	for n < len(text) && text[n] > ' ' {
 		n++
 	}
 	return n

@@ -95,7 +95,7 @@ func TestIteratorChecksStringsOnlyIfAsked(t *testing.T) {
 	}
 }
 
-func TestIteratorGivesThePlaceOfAMember(t *testing.T) {
+func TestIteratorReturnsWhereAMemberIs(t *testing.T) {
 	text := []byte(`{ "a" : 1 , "b":[ 2 ]}`)
 	var got []string
 	for m := jsontext.Members(text); m.Next(); {

@@ -16,7 +16,7 @@ import (
 )
 
 // strict reports whether the strictest readers accept text as one JSON value:
-// UTF-8, and each escaped surrogate with its other half behind it.
+// UTF-8, and each escaped surrogate followed by its other half.
 func strict(text []byte) bool {
 	if !json.Valid(text) || !utf8.Valid(text) {
 		return false

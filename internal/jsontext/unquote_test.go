@@ -72,7 +72,7 @@ func TestAppendUnescapeStops(t *testing.T) {
 }
 
 // With a bound, AppendUnescape gives the beginning of what it gives without one.
-func TestAppendUnescapeGivesTheBeginning(t *testing.T) {
+func TestAppendUnescapeWithABoundReturnsTheBeginning(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := jsontext.Unquoted([]byte(jsontexttest.Value(0).Filter(func(s string) bool { return s[0] == '"' }).Draw(t, "value")))
 		all := jsontext.AppendUnescape(nil, text, -1)

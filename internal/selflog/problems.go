@@ -71,8 +71,6 @@ type sighting struct {
 func (ps *problems) seen(p problem) (write bool, repeated, others int) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	// Round strips the monotonic reading, which may stand still while the
-	// environment is frozen.
 	now := wallclock.Now()
 	s := ps.known[p]
 	if s == nil {
