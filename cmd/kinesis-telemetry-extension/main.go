@@ -67,8 +67,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		log.Error("Lambda does not register the extension", "error", err.Error())
 		return err
 	}
-	stop, release := stopOnSignal()
-	defer release()
+	stop := stopOnSignal()
 
 	// From here on the process ends only when Lambda ends it, whatever happens.
 	e := extension{api: api, function: function, sandbox: sandbox, stdout: stdout, connect: connect}
@@ -159,28 +158,16 @@ func initErrorType(err error) string {
 }
 
 // stopOnSignal returns a context that ends with SIGTERM or SIGINT. Lambda itself
-// sends extensions no signals; containers do. The Go runtime takes up to a
-// millisecond to begin to listen for signals, so a goroutine does that.
-func stopOnSignal() (stop context.Context, release func()) {
+// sends extensions no signals; containers do.
+func stopOnSignal() context.Context {
 	stop, cancel := context.WithCancel(context.Background())
-	finished, released := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(released)
-		signals, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-		// Release only at the end: a second signal must not end the shutdown early.
-		defer release()
-		select {
-		case <-signals.Done():
-			cancel()
-			<-finished
-		case <-finished:
-		}
-	}()
-	return stop, func() {
+	go func() { // the Go runtime takes up to a millisecond to begin to listen
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT) // until the end: a second one must not end the shutdown early
+		<-signals
 		cancel()
-		close(finished)
-		<-released
-	}
+	}()
+	return stop
 }
 
 // work ships telemetry until Lambda shuts the environment down. It reports whether

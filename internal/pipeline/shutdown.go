@@ -26,7 +26,7 @@ const (
 // Ending has sent what has been collected, and reports that the environment ends, and
 // until when records can be sent.
 func (p *Pipeline) Ending(deadline time.Time) {
-	guard.Run(p.log, "begin the end", func() { p.shipper.Ending(p.sendUntil(deadline)) })
+	guard.Run(p.log, "shorten the waits", func() { p.shipper.Ending(p.sendUntil(deadline)) })
 	p.Thawed(0)
 }
 
