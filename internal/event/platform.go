@@ -40,7 +40,8 @@ type Metrics struct {
 }
 
 // Platform returns what the record of a platform event says. It reads the record at the
-// first call only. The result does not point into the record.
+// first call only, so one goroutine at a time may call it. The result does not point
+// into the record.
 func (e *Event) Platform() *Platform {
 	if e.platform == nil {
 		e.platform = readPlatform(e.Record)

@@ -347,7 +347,8 @@ func (s *fixture) fail(at time.Duration, err error) {
 func (s *fixture) telemetry(at time.Duration, events ...*event.Event) {
 	s.at(at, func() {
 		for _, ev := range events {
-			s.loop.Observe(ev)
+			ev := *ev // a body may be sent again
+			s.loop.Observe(&ev)
 		}
 		s.loop.Acknowledged()
 	})
