@@ -136,7 +136,7 @@ var errInitFailed = errors.New("the init was to fail")
 // fail fails the function's init.
 func (e *extension) fail(ctx context.Context, errorType, message string) error {
 	if err := e.api.InitError(ctx, errorType, message); err != nil {
-		e.log.Error("Lambda does not take the error", "error", err.Error())
+		e.log.Error("Lambda does not accept the error", "error", err.Error())
 	}
 	return errInitFailed
 }

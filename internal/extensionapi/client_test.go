@@ -227,7 +227,7 @@ func wantError(t *testing.T, err error, status int, texts ...string) {
 	}
 	for _, text := range texts {
 		if !strings.Contains(err.Error(), text) {
-			t.Errorf("error %q does not tell %q", err, text)
+			t.Errorf("error %q does not have %q", err, text)
 		}
 	}
 	answered := (*extensionapi.Error)(nil)

@@ -209,7 +209,7 @@ func TestBusyInvocationsAreReleasedAtOnce(t *testing.T) {
 				want = began
 			}
 			if released != want {
-				t.Errorf("invocation %d, %s, begins at %s and is let go at %s, want %s", i, why, began, released, want)
+				t.Errorf("invocation %d, %s, begins at %s and is released at %s, want %s", i, why, began, released, want)
 			}
 			began += 400 * ms // until its runtime is done
 		}

@@ -333,7 +333,7 @@ func (s *fixture) invokeAll(invocations ...invocation) (reasons []flush.Reason) 
 		reasons = append(reasons, flush.Reason(fields[4]))
 	}
 	if len(reasons) != len(invocations) {
-		s.t.Fatalf("%d of %d invocations were let go: %q", len(reasons), len(invocations), s.all())
+		s.t.Fatalf("%d of %d invocations were released: %q", len(reasons), len(invocations), s.all())
 	}
 	return reasons
 }

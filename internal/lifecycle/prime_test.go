@@ -228,7 +228,7 @@ func TestAFaultBeforeTheFirstNext(t *testing.T) {
 					t.Errorf("next is called at %q", next)
 				}
 				if !strings.Contains(s.log.String(), "out of "+method) {
-					t.Errorf("the log does not tell: %s", s.log)
+					t.Errorf("that is not in the log: %s", s.log)
 				}
 			}, strict)
 		})

@@ -167,10 +167,10 @@ func lineOf(request, text string) *event.Event {
 // Events of others do not: the previous one's platform.report always comes late.
 func TestOnlyEventsOfTheRequestKeepItHeld(t *testing.T) {
 	const (
-		begin  = 10 * time.Second // when "a-request" begins
-		held   = "40.01s Released a-request 10ms end"
-		letGo  = "10.5s Released a-request 0s end"
-		repeat = 100 * ms
+		begin    = 10 * time.Second // when "a-request" begins
+		held     = "40.01s Released a-request 10ms end"
+		released = "10.5s Released a-request 0s end"
+		repeat   = 100 * ms
 	)
 	for _, tt := range []struct {
 		name  string
@@ -187,7 +187,7 @@ func TestOnlyEventsOfTheRequestKeepItHeld(t *testing.T) {
 		}, 0, held},
 		{"its start, too late", 501 * ms, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformStart, "a-request")
-		}, 0, letGo},
+		}, 0, released},
 		// INVOKE and telemetry come by two connections.
 		{"its start, before INVOKE", -ms, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformStart, "a-request")
@@ -198,24 +198,24 @@ func TestOnlyEventsOfTheRequestKeepItHeld(t *testing.T) {
 		{"a text line that names it", 100 * ms, func(*fixture, time.Duration) *event.Event {
 			return lineOf("a-request", `"2026-11-24T10:00:00.000Z\ta-request\tINFO\tx"`)
 		}, 0, held},
-		{"nothing", 0, func(*fixture, time.Duration) *event.Event { return line() }, 0, letGo},
-		{"text lines that name nobody", 0, func(*fixture, time.Duration) *event.Event { return lineOf("a-request", `"x"`) }, repeat, letGo},
+		{"nothing", 0, func(*fixture, time.Duration) *event.Event { return line() }, 0, released},
+		{"text lines that name nobody", 0, func(*fixture, time.Duration) *event.Event { return lineOf("a-request", `"x"`) }, repeat, released},
 		{"lines of the previous one", 0, func(*fixture, time.Duration) *event.Event {
 			return lineOf("previous", `{"requestId":"previous","message":"not a-request"}`)
-		}, repeat, letGo},
-		{"the previous one's report, before INVOKE", -ms, func(s *fixture, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, letGo},
-		{"the previous one's report", 10 * ms, func(s *fixture, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, letGo},
-		{"the previous one's report, again and again", -50 * ms, func(s *fixture, at time.Duration) *event.Event { return s.report(at, "previous") }, repeat, letGo},
+		}, repeat, released},
+		{"the previous one's report, before INVOKE", -ms, func(s *fixture, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, released},
+		{"the previous one's report", 10 * ms, func(s *fixture, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, released},
+		{"the previous one's report, again and again", -50 * ms, func(s *fixture, at time.Duration) *event.Event { return s.report(at, "previous") }, repeat, released},
 		{"the previous one's start", 10 * ms, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformStart, "previous")
-		}, repeat, letGo},
-		{"the previous one's runtime, again and again", -50 * ms, func(s *fixture, at time.Duration) *event.Event { return s.runtimeDone(at, "previous") }, repeat, letGo},
+		}, repeat, released},
+		{"the previous one's runtime, again and again", -50 * ms, func(s *fixture, at time.Duration) *event.Event { return s.runtimeDone(at, "previous") }, repeat, released},
 		// Lambda tries a failed request again under its id.
-		{"an earlier attempt's report", 10 * ms, func(s *fixture, _ time.Duration) *event.Event { return s.report(8*time.Second, "a-request") }, repeat, letGo},
-		{"an earlier attempt's runtime", 10 * ms, func(s *fixture, _ time.Duration) *event.Event { return s.runtimeDone(8*time.Second, "a-request") }, repeat, letGo},
+		{"an earlier attempt's report", 10 * ms, func(s *fixture, _ time.Duration) *event.Event { return s.report(8*time.Second, "a-request") }, repeat, released},
+		{"an earlier attempt's runtime", 10 * ms, func(s *fixture, _ time.Duration) *event.Event { return s.runtimeDone(8*time.Second, "a-request") }, repeat, released},
 		{"platform events of the environment", 0, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformExtension, "a-request")
-		}, repeat, letGo},
+		}, repeat, released},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inFakeTime(t, func(s *fixture) {

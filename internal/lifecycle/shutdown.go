@@ -27,8 +27,8 @@ const (
 	closeTime = 100 * time.Millisecond
 )
 
-// Ender is what a shutdown calls.
-type Ender interface {
+// Finisher is what a shutdown calls.
+type Finisher interface {
 	// Ending sends what has been collected, in the background. The environment ends
 	// at the deadline: from now on no record waits for the answer to a request that
 	// carries others.

@@ -227,7 +227,7 @@ func TestUnknownEventsOfLambdaAreIgnored(t *testing.T) {
 		s.finish()
 		s.want([]string{"next", "Thawed", "Flush"}, "0s next", "1s next", "2s Thawed 1h0m0s", "2.1s Flush", "2.1s next")
 		if !strings.Contains(s.log.String(), "THAW") {
-			t.Errorf("the log does not tell: %s", s.log)
+			t.Errorf("that is not in the log: %s", s.log)
 		}
 	})
 }
