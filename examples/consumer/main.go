@@ -16,7 +16,7 @@
 // A batch is what one shard had: duplicates can be in another batch, and so can
 // what a hole is missing. Who has to be sure keeps what was seen by (faas.instance,
 // seq) outside of the function, as with <faas.instance>-<seq> for a document's id;
-// docs/records.md has the rules.
+// docs/consumers.md has the rules.
 package main
 
 import (

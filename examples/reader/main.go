@@ -6,7 +6,7 @@
 //
 // It reads all shards, from the beginning to what is there now, or on and on with
 // -follow. Events that are there twice are printed twice, and parts as parts:
-// package record and docs/records.md say what to do about both.
+// package record and docs/consumers.md say what to do about both.
 //
 // The region and the keys are those of AWS_REGION, AWS_ACCESS_KEY_ID,
 // AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; AWS_ENDPOINT_URL_KINESIS or
