@@ -426,6 +426,10 @@ func TestHundredsOfManagedInvocationsAreKnown(t *testing.T) {
 		a.Annotate(&ev)
 		return ev.RequestID
 	}
+	more := 10_000
+	if testing.Short() {
+		more = 1000
+	}
 	for n := range 4096 {
 		begin(n)
 	}
@@ -434,16 +438,16 @@ func TestHundredsOfManagedInvocationsAreKnown(t *testing.T) {
 			t.Fatalf("request %d of 4,096 is not known", n)
 		}
 	}
-	for n := range 10_000 {
+	for n := range more {
 		begin(4096 + n)
 	}
-	for n := range 10_000 {
+	for n := range more {
 		if of(n) != "" {
 			t.Fatalf("request %d is still known after 4,096 others", n)
 		}
 	}
 	for n := range 4096 {
-		if of(10_000+n) != id(10_000+n) {
+		if of(more+n) != id(more+n) {
 			t.Fatalf("request %d of the last 4,096 is not known", n)
 		}
 	}
@@ -451,7 +455,10 @@ func TestHundredsOfManagedInvocationsAreKnown(t *testing.T) {
 
 func TestTheLast64InvocationsAreRemembered(t *testing.T) {
 	a := annotate.New("")
-	const invocations = 1000
+	invocations := 1000
+	if testing.Short() {
+		invocations = 300
+	}
 	id := func(n int) string { return fmt.Sprintf("request-%d", n) }
 	show := func(kind string, ms, n int) {
 		ev := item{kind: kind, at: ms, record: fmt.Sprintf(`{"requestId":%q}`, id(n))}.event()

@@ -37,16 +37,11 @@ func pastTime(text []byte) int {
 // pastNoon returns the length of AM or PM with the space before it, which may be a
 // narrow one beyond ASCII.
 func pastNoon(text []byte) int {
-	n := 0
-	if len(text) > 0 && text[0] == ' ' {
-		n = 1
-	} else if bytes.HasPrefix(text, []byte("\u202f")) {
-		n = 3
-	}
-	if len(text) < n+2 || text[n] != 'A' && text[n] != 'P' || text[n+1] != 'M' || len(text) > n+2 && isLetter(text[n+2]) {
+	rest := bytes.TrimPrefix(bytes.TrimPrefix(text, []byte{' '}), []byte("\u202f"))
+	if len(rest) < 2 || rest[0] != 'A' && rest[0] != 'P' || rest[1] != 'M' || len(rest) > 2 && isLetter(rest[2]) {
 		return 0
 	}
-	return n + 2
+	return len(text) - len(rest) + len("AM")
 }
 
 // pastDate returns the index of the time of day after the date that a text begins

@@ -54,7 +54,7 @@ func (l *line) readFields(text []byte, bracket bool) (message []byte) {
 		}
 		n = i + len(field)
 		rest := text[n:]
-		if l.severity = inField(field, rest, iso, bracket); l.severity != event.SeverityUnknown {
+		if l.severity = severityInField(field, rest, iso, bracket); l.severity != event.SeverityUnknown {
 			if lambda && len(rest) > 0 && rest[0] == '\t' {
 				return rest[1:]
 			}
@@ -97,11 +97,11 @@ func pastField(text []byte, i int) int {
 	return i
 }
 
-// inField returns the severity in a field behind a time, if what follows the field
-// allows for that. iso says that the time has the form of ISO 8601, and bracket that
-// it is in brackets.
-func inField(field, rest []byte, iso, bracket bool) event.Severity {
-	if s := headed(field, rest); s != event.SeverityUnknown {
+// severityInField returns the severity in a field after a time, if the text after the
+// field allows for that. iso says that the time has the form of ISO 8601, and bracket
+// that it is in brackets.
+func severityInField(field, rest []byte, iso, bracket bool) event.Severity {
+	if s := ofField(field, rest); s != event.SeverityUnknown {
 		return s
 	}
 	if iso && isSwift(field, rest) {
@@ -119,8 +119,8 @@ func inField(field, rest []byte, iso, bracket bool) event.Severity {
 	return event.SeverityUnknown
 }
 
-// headed returns the severity that a field is.
-func headed(field, rest []byte) event.Severity {
+// ofField returns the severity that a field is.
+func ofField(field, rest []byte) event.Severity {
 	word := field
 	marked := len(rest) > 0 && rest[0] == '\t'
 	if word[0] == '[' {

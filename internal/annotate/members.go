@@ -37,8 +37,8 @@ const (
 	isUnknown  // may be an id
 )
 
-// memberOf returns the kind of a member by its name.
-func memberOf(name []byte) int {
+// kindOf returns the kind of a member by its name.
+func kindOf(name []byte) int {
 	switch string(name) {
 	case "level":
 		return byLevel

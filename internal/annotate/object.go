@@ -67,7 +67,7 @@ func (a *Annotator) readObject(l *line, text []byte, depth int) (whole bool) {
 
 // readMember parses a member of the outermost object.
 func (l *line) readMember(o *object, name, value []byte) {
-	what := memberOf(name)
+	what := kindOf(name)
 	o.has |= 1 << what
 	switch what {
 	case isMessage:

@@ -69,9 +69,9 @@ func quoted(text []byte) (open bool) {
 	return open
 }
 
-// inspected returns the level of an object that Node's console printed:
+// ofNodeObject returns the level of an object that Node's console printed:
 // { level: 'error', message: 'text' }.
-func inspected(text []byte) event.Severity {
+func ofNodeObject(text []byte) event.Severity {
 	begins := false // a member of the outermost object
 	for i, depth := 0, 0; i < len(text); i++ {
 		switch c := text[i]; {

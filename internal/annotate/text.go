@@ -6,11 +6,11 @@ import (
 	"kinetel/internal/event"
 )
 
-// readText parses the beginning of a text. behind says that it follows a prefix of
-// Lambda's. readText returns the message after such a prefix, and whether the prefix
+// readText parses the beginning of a text. prefixed says that the text follows a prefix
+// of Lambda's. readText returns the message after such a prefix, and whether the prefix
 // has the level of the called method of the console: then a level in the message is
 // the logger's.
-func (l *line) readText(head []byte, behind bool) (message []byte, console bool) {
+func (l *line) readText(head []byte, prefixed bool) (message []byte, console bool) {
 	text := head
 	for len(text) > 0 && text[0] <= ' ' {
 		text = text[1:]
@@ -26,14 +26,14 @@ func (l *line) readText(head []byte, behind bool) (message []byte, console bool)
 		message = l.readBracket(text)
 	case c == '<':
 		l.severity = ofPriority(text)
-	case c == '{' && behind:
-		l.severity = inspected(text)
+	case c == '{' && prefixed:
+		l.severity = ofNodeObject(text)
 	case isCapital(c):
-		l.severity = l.readCapitals(text)
+		l.severity = l.readUpperCase(text)
 	case isLetter(c):
-		l.severity = ofSmall(text)
+		l.severity = ofLowerCase(text)
 	}
-	if l.severity == event.SeverityUnknown && (!behind || isPair(text)) {
+	if l.severity == event.SeverityUnknown && (!prefixed || isPair(text)) {
 		l.severity = logfmt(head)
 	}
 	if text[0] != '{' { // otherwise it is truncated JSON
@@ -53,8 +53,8 @@ func ofPriority(text []byte) event.Severity {
 	return event.SeverityUnknown
 }
 
-// readCapitals returns the severity of a text that begins with a capital letter.
-func (l *line) readCapitals(text []byte) (s event.Severity) {
+// readUpperCase returns the severity of a text that begins with a capital letter.
+func (l *line) readUpperCase(text []byte) (s event.Severity) {
 	n := letters(text)
 	word, rest := text[:n], text[n:]
 	if n == 1 && l.readInitial(rest) {
@@ -65,7 +65,7 @@ func (l *line) readCapitals(text []byte) (s event.Severity) {
 	case logrus && n == 4, len(rest) > 0 && (rest[0] == ':' || rest[0] == '|' || rest[0] == '\t'):
 		s = printed(word)
 	case logrus, len(rest) == 0, rest[0] <= ' ':
-		if s = first(word); pastTime(bytes.TrimLeft(rest, " -")) > 0 {
+		if s = firstWord(word); pastTime(bytes.TrimLeft(rest, " -")) > 0 {
 			s = printed(word)
 		}
 	}
@@ -84,7 +84,7 @@ func (l *line) readCapitals(text []byte) (s event.Severity) {
 		l.readTime(text)
 		return l.severity
 	}
-	return ofNamed(text)
+	return afterName(text)
 }
 
 // readInitial reports whether a text begins with the first letter of a severity as
@@ -122,13 +122,13 @@ func ofPHP(text []byte) event.Severity {
 	return event.SeverityUnknown
 }
 
-// ofSmall returns the severity of a text that begins with a lower-case letter: the
+// ofLowerCase returns the severity of a text that begins with a lower-case letter: the
 // console formats of .NET and winston, and Python's with a name first.
-func ofSmall(text []byte) event.Severity {
+func ofLowerCase(text []byte) event.Severity {
 	n := letters(text)
 	rest, ok := bytes.CutPrefix(text[n:], []byte{':'})
 	if !ok || len(rest) > 0 && rest[0] > ' ' {
-		return ofNamed(text)
+		return afterName(text)
 	}
 	switch string(text[:n]) {
 	case "trace", "debug", "verbose", "info", "warn", "warning", "error", "fatal", "panic", "trce", "dbug", "crit":
@@ -143,10 +143,10 @@ func ofSmall(text []byte) event.Severity {
 	return event.SeverityUnknown
 }
 
-// ofNamed returns the severity of a text that begins with a logger's name and has no
+// afterName returns the severity of a text that begins with a logger's name and has no
 // time: Python's name - LEVEL - text, name | LEVEL | text, and Monolog's
 // channel.LEVEL: text.
-func ofNamed(text []byte) event.Severity {
+func afterName(text []byte) event.Severity {
 	name := pastWord(text)
 	if s := inChannel(text[:name]); s != event.SeverityUnknown || len(text) < name+3 {
 		return s
@@ -218,7 +218,7 @@ func (l *line) readBracket(text []byte) (message []byte) {
 			break
 		}
 		if after[0] != '[' {
-			l.severity = behindBrackets(after, spaced)
+			l.severity = afterBrackets(after, spaced)
 			break
 		}
 		if in, rest, ok = bracketed(after); !ok {
@@ -229,18 +229,18 @@ func (l *line) readBracket(text []byte) (message []byte) {
 	return nil
 }
 
-// behindBrackets returns the severity in a text after a name or a thread in brackets.
-func behindBrackets(text []byte, spaced bool) (s event.Severity) {
+// afterBrackets returns the severity in a text after a name or a thread in brackets.
+func afterBrackets(text []byte, spaced bool) (s event.Severity) {
 	n := letters(text)
 	switch {
 	case isDigit(text[0]):
-		return inNest(text)
+		return ofNestJS(text)
 	case !spaced || n == 0 || n == len(text):
 		return event.SeverityUnknown
 	case text[n] == ':' && !isCapital(text[0]): // winston's: [orders] error:
-		return ofSmall(text)
+		return ofLowerCase(text)
 	case text[n] == ':' || text[n] == ' ': // SLF4J's: [main] INFO
-		s = first(text[:n])
+		s = firstWord(text[:n])
 	}
 	if s == event.SeverityUnknown && text[n] <= ' ' && pastTime(bytes.TrimLeft(text[n:], " \t")) > 0 { // nest-winston's: [Nest] Error and a time
 		return unambiguous(text[:n])
@@ -248,11 +248,11 @@ func behindBrackets(text []byte, spaced bool) (s event.Severity) {
 	return s
 }
 
-// inNest returns the severity in NestJS's format after its name: a process, a local
+// ofNestJS returns the severity in NestJS's format after its name: a process, a local
 // time and a level:
 //
 //	[Nest] 8  - 11/22/2026, 8:15:00 PM   ERROR [Orders] text
-func inNest(text []byte) event.Severity {
+func ofNestJS(text []byte) event.Severity {
 	text, ok := bytes.CutPrefix(bytes.TrimLeft(text, " 0123456789"), []byte("- "))
 	if !ok {
 		return event.SeverityUnknown

@@ -1,7 +1,5 @@
 package jsontext
 
-import "bytes"
-
 // Iterator iterates over the members of an object or the elements of an array, in the
 // order of the text. It allocates nothing.
 //
@@ -59,13 +57,13 @@ func (it *Iterator) Next() bool {
 	it.Start = i
 	var err error
 	if it.opening == '{' {
-		if i, err = it.skipName(i); err != nil {
+		if it.Name, i, err = skipName(b, i, it.CheckStrings); err != nil {
 			return it.stop(i, err)
 		}
 	}
 	value := i
 	if i < len(b) && b[i] == '"' {
-		i, err = it.skipString(i)
+		i, err = skipString(b, i, it.CheckStrings)
 	} else {
 		i, err = SkipValue(b, i)
 	}
@@ -79,44 +77,6 @@ func (it *Iterator) Next() bool {
 func (it *Iterator) stop(at int, err error) bool {
 	it.End, it.Err = at, err
 	return false
-}
-
-// skipName reads the member's name at an index and returns the index of the value.
-func (it *Iterator) skipName(i int) (int, error) {
-	if i >= len(it.text) {
-		return i, ErrCut
-	}
-	if it.text[i] != '"' {
-		return i, ErrBad
-	}
-	end, err := it.skipString(i)
-	if err != nil {
-		return end, err
-	}
-	it.Name = it.text[i+1 : end-1]
-	return skipColon(it.text, end)
-}
-
-func (it *Iterator) skipString(i int) (int, error) {
-	if it.CheckStrings {
-		return SkipString(it.text, i)
-	}
-	b := it.text
-	for i++; ; {
-		n := bytes.IndexByte(b[i:], '"')
-		if n < 0 {
-			return len(b), ErrCut
-		}
-		quote := i + n
-		first := quote // of the backslashes before the quote
-		for first > i && b[first-1] == '\\' {
-			first--
-		}
-		i = quote + 1
-		if (quote-first)%2 == 0 {
-			return i, nil
-		}
-	}
 }
 
 // Member returns the value of an object's member, or nil if there is none. If a name

@@ -29,8 +29,8 @@ func AppendUnquote(dst, value []byte) (all []byte, ok bool) {
 }
 
 // AppendUnescape is AppendUnquote for the text between the quotes of a string. It
-// stops when dst is most bytes long, unless most is negative, and at an escape that is
-// invalid or cut.
+// stops when dst is most bytes long, unless most is negative. An escape that is invalid
+// or cut stays as it is.
 func AppendUnescape(dst, text []byte, most int) []byte {
 	if most < 0 {
 		most = len(dst) + len(text) // no escape is shorter than its character
@@ -47,7 +47,7 @@ func AppendUnescape(dst, text []byte, most int) []byte {
 		}
 		r, n := unescape(text)
 		if n == 0 {
-			break
+			r, n = '\\', 1
 		}
 		dst = utf8.AppendRune(dst, r) // writes U+FFFD for a surrogate
 		text = text[n:]

@@ -58,10 +58,10 @@ func TestAppendUnescapeStops(t *testing.T) {
 		{"at the bound, after an escape", `a\tb\tc`, 4, "a\tb\t"},
 		{"at the bound, inside a character", `a\u00e9`, 2, "a\xc3"},
 		{"at once", "abc", 0, ""},
-		{"at an invalid escape", `ab\xcd`, -1, "ab"},
-		{"at a backslash", `ab\`, -1, "ab"},
-		{"at an escape that is cut", `ab\u12`, -1, "ab"},
 		{"at the end", `a\nb`, -1, "a\nb"},
+		{"at the end, with an invalid escape", `ab\xcd\n`, -1, "ab\\xcd\n"},
+		{"at the end, with a backslash", `ab\`, -1, "ab\\"},
+		{"at the end, with an escape that is cut", `ab\u12`, -1, "ab\\u12"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := jsontext.AppendUnescape(nil, []byte(tt.text), tt.most); string(got) != tt.want {

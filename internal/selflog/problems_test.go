@@ -9,7 +9,7 @@ import (
 // test cannot reproduce what a freeze does to the monotonic clock.
 func TestTheClockIsSetBack(t *testing.T) {
 	var ps problems
-	p := problem{message: "no"}
+	p := problem{Message: "no"}
 	ps.seen(p)
 	ps.seen(p)
 	ps.known[p].written = time.Now().Add(time.Hour)

@@ -48,7 +48,7 @@ type body struct {
 	ending  bool      // it is not in bodies.reading any more
 }
 
-var errSlow = errors.New("it came too slowly, and others need the memory")
+var errSlow = errors.New("the client was too slow, and other bodies need the memory")
 
 func newBodies() *bodies { return &bodies{free: maxMemory, changed: make(chan struct{})} }
 
@@ -119,7 +119,7 @@ func (b *bodies) failed(it *body, n int, length int64, err error) error {
 	if it.aborted {
 		err = errSlow
 	}
-	return fmt.Errorf("%d bytes came, of %d: %w", n, length, err)
+	return fmt.Errorf("%d of %d bytes arrived: %w", n, length, err)
 }
 
 // reserve waits until n bytes are free and gives them to a body.
