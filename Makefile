@@ -123,7 +123,7 @@ programs:
 # know what is in them.
 unit: ## all Go tests, under the race detector
 	$(GO) test -race $$($(GO) list ./... | grep -v -E '^kinetel/(cmd|test)/')
-	$(GO) test -count=1 -run NothingIsLostSilently ./cmd/kinesis-telemetry-extension -rapid.checks 150
+	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 150
 	$(GO) test -race -count=1 ./cmd/... $$($(GO) list ./test/... | grep -v '^kinetel/test/formats$$') # which is one of integration's
 
 test-faults: ## the whole fault matrix; its table goes into docs/evidence/faults.md
