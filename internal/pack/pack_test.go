@@ -30,14 +30,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // received is when the events of these tests arrived.
 var received = time.Date(2026, 11, 22, 20, 15, 0, 123e6, time.UTC)
 
-// environmentOf returns the environment with an identity.
-func environmentOf(id resource.Identity) *environment.Environment {
-	return &environment.Environment{ID: id.EnvironmentID, Resource: id.JSON()}
+// environmentOf returns the environment of a function's resource.
+func environmentOf(id resource.Resource) *environment.Environment {
+	return &environment.Environment{ID: id.EnvironmentID, Resource: id.LineAttributes()}
 }
 
-func identity() resource.Identity {
-	return resource.Identity{
-		Region:          "eu-west-1",
+func identity() resource.Resource {
+	return resource.Resource{
+		Config:          config.Config{Lambda: config.Lambda{Region: "eu-west-1"}},
 		AccountID:       "123456789012",
 		FunctionName:    "orders",
 		FunctionVersion: "$LATEST",
@@ -61,7 +61,7 @@ type packer struct {
 // setup has the options of a packer; its Environment is that of id.
 type setup struct {
 	pack.Options
-	id resource.Identity
+	id resource.Resource
 }
 
 func newPacker(change ...func(*setup)) *packer {
@@ -708,7 +708,7 @@ func TestEachOfManyLossesIsInTheRecordThatReportsIt(t *testing.T) {
 		{"so long that they fill a record before it has 500", pack.MaxEvents, []config.Attribute{{Name: "long", Value: strings.Repeat("x", 2000)}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newPacker(func(set *setup) { set.id.Attributes = tt.tags })
+			r := newPacker(func(set *setup) { set.id.Config.Attributes = tt.tags })
 			for i := range tt.losses {
 				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Bytes: 10, Reason: ledger.BufferFull}) // no two touch
 			}

@@ -21,7 +21,7 @@ import (
 const lastMilli = 253402300799999
 
 // Decode reads one or more concatenated records. The format cannot represent all of an
-// event; docs/records.md says what is missing. Text that is not an event takes no
+// event; docs/format.md says what is missing. Text that is not an event takes no
 // memory.
 func Decode(data []byte, out *decoding.Output) error {
 	for i := jsontext.SkipSpace(data, 0); i < len(data); i = jsontext.SkipSpace(data, i) {
