@@ -58,7 +58,7 @@ func (w *anyWriter) value(b []byte, i, levels int) int {
 	}
 	switch b[i] {
 	case '"':
-		end, _ := jsontext.SkipString(b, i)
+		end := stringEnd(b, i)
 		var exact bool
 		w.dst, exact = appendString(w.dst, b[i+1:end-1])
 		w.inexact = w.inexact || !exact
@@ -97,7 +97,7 @@ func (w *anyWriter) values(b []byte, i, levels int) int {
 			i = w.space(b, i+1)
 		}
 		if closing == '}' {
-			end, _ := jsontext.SkipString(b, i)
+			end := stringEnd(b, i)
 			w.dst = append(w.dst, `{"key":`...)
 			w.key(b[i+1 : end-1])
 			w.dst = append(w.dst, `,"value":`...)
@@ -156,6 +156,16 @@ func (w *anyWriter) number(b []byte, i int) int {
 	w.dst = append(w.dst, digits...)
 	w.dst = append(w.dst, '}')
 	return end
+}
+
+// stringEnd is jsontext.SkipString for well-formed JSON, which need not be checked.
+func stringEnd(b []byte, i int) int {
+	for i++; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
 }
 
 // appendString appends a string as AnyValue; raw is the text between its quotes. It
