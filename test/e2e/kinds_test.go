@@ -15,7 +15,7 @@ import (
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
 	"kinetel/record"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // of returns the events of a type.
@@ -39,7 +39,7 @@ func TestManagedInstances(t *testing.T) {
 	for _, flush := range []string{"adaptive", "end", "interval"} {
 		t.Run(flush, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH": flush, "KINETEL_FLUSH_INTERVAL": "200ms"}, Lambda: managed})
+			r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_FLUSH": flush, "KINETEL_FLUSH_INTERVAL": "200ms"}, Lambda: managed})
 			var invoking sync.WaitGroup
 			for i := range 40 {
 				invoking.Go(func() {
@@ -72,7 +72,7 @@ func TestManagedInstances(t *testing.T) {
 // What was said is in Kinesis while the environment lives, not at its end.
 func TestManagedInstancesShipAllTheTime(t *testing.T) {
 	arrived := make(chan struct{}, 1)
-	r := start(t, rig.Options{Lambda: managed}, func(c *kinesissim.Config) {
+	r := start(t, sandbox.Options{Lambda: managed}, func(c *kinesissim.Config) {
 		c.OnRequest = func(o kinesissim.Observation) {
 			if o.Records > 0 && o.Failed == 0 {
 				select {
@@ -113,7 +113,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			arrived := make(chan struct{}, 1)
-			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH_INTERVAL": "100ms"}, Lambda: change}, func(c *kinesissim.Config) {
+			r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_FLUSH_INTERVAL": "100ms"}, Lambda: change}, func(c *kinesissim.Config) {
 				c.OnRequest = func(o kinesissim.Observation) {
 					select {
 					case arrived <- struct{}{}:
@@ -131,7 +131,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 				}
 			}
 			r.Ended(r.Shutdown())
-			if v := r.Verdict(r.records()); !v.OK() {
+			if v := r.Verdict(r.arrived()); !v.OK() {
 				t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 			}
 			ids := map[string]bool{}
@@ -147,7 +147,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 		})
 	}
 	t.Run("disabled", func(t *testing.T) {
-		r := start(t, rig.Options{Env: map[string]string{"KINETEL_ENABLED": "false"}, Lambda: func(c *lambdasim.Config) { c.RefuseInvoke = true }})
+		r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_ENABLED": "false"}, Lambda: func(c *lambdasim.Config) { c.RefuseInvoke = true }})
 		if result := r.Invoke(`{"id":"hello","lines":10}`); result.Status != lambdasim.StatusSuccess {
 			t.Errorf("the invocation ended with %s", result.Status)
 		}
@@ -164,7 +164,7 @@ func TestSnapStart(t *testing.T) {
 	for _, spool := range []string{"overflow", "always"} {
 		t.Run(spool, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, rig.Options{
+			r := start(t, sandbox.Options{
 				Env:    map[string]string{"KINETEL_FLUSH": "end", "KINETEL_SPOOL": spool},
 				Lambda: func(c *lambdasim.Config) { c.InitializationType = lambdasim.InitSnapStart },
 			})
@@ -207,7 +207,7 @@ func TestSnapStart(t *testing.T) {
 
 func TestSnapStartCredentialsAreRenewed(t *testing.T) {
 	var given atomic.Int64
-	r := start(t, rig.Options{
+	r := start(t, sandbox.Options{
 		Env: map[string]string{"KINETEL_FLUSH": "end"},
 		Lambda: func(c *lambdasim.Config) {
 			c.InitializationType = lambdasim.InitSnapStart
@@ -246,7 +246,7 @@ func TestSnapStartCredentialsAreRenewed(t *testing.T) {
 }
 
 func TestProvisionedConcurrency(t *testing.T) {
-	r := start(t, rig.Options{Lambda: func(c *lambdasim.Config) { c.InitializationType = lambdasim.InitProvisionedConcurrency }})
+	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) { c.InitializationType = lambdasim.InitProvisionedConcurrency }})
 	for i := range 8 {
 		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
 	}
@@ -258,7 +258,7 @@ func TestProvisionedConcurrency(t *testing.T) {
 }
 
 func TestOnDemandTheFirstInvocationIsAColdStart(t *testing.T) {
-	r := start(t, rig.Options{})
+	r := start(t, sandbox.Options{})
 	for i := range 3 {
 		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
 	}
@@ -290,7 +290,7 @@ func TestAStreamedResponse(t *testing.T) {
 	for _, flush := range []string{"adaptive", "end"} {
 		t.Run(flush, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH": flush}})
+			r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_FLUSH": flush}})
 			for range 3 {
 				if result := r.Invoke(`{"id":"stream","lines":5,"chunks":5,"chunkEvery":"20ms"}`); result.Held > 5*time.Second {
 					t.Errorf("held %v", result.Held)
@@ -309,7 +309,7 @@ func TestAStreamedResponse(t *testing.T) {
 // With the extensions' lines subscribed, what Kinetel says comes back to it. It
 // must not go round in circles.
 func TestItsOwnLogIsNotFedBack(t *testing.T) {
-	r := start(t, rig.Options{
+	r := start(t, sandbox.Options{
 		Env:   map[string]string{"KINETEL_TYPES": "platform,function,extension", "KINETEL_LOG_LEVEL": "debug", "KINETEL_REPORT": "events,emf", "KINETEL_FLUSH": "end"},
 		Types: []string{"platform", "function"},
 	})
@@ -329,14 +329,14 @@ func TestItsOwnLogIsNotFedBack(t *testing.T) {
 	if len(reports) == 0 || !bytes.Contains(reports[len(reports)-1].Body, []byte(`"ownLog":`)) || bytes.Contains(reports[len(reports)-1].Body, []byte(`"ownLog":0`)) {
 		t.Errorf("the lines that were left out are not told of: %+v", reports)
 	}
-	if v := r.Verdict(r.records()); v.Lost+v.Duplicated+v.Holes > 0 {
+	if v := r.Verdict(r.arrived()); v.Lost+v.Duplicated+v.Holes > 0 {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	}
 }
 
 func TestFiguresAsMetrics(t *testing.T) {
 	var stdout bytes.Buffer // one writer at a time, and read at the end
-	r := start(t, rig.Options{
+	r := start(t, sandbox.Options{
 		Env:    map[string]string{"KINETEL_REPORT": "emf"},
 		Lambda: func(c *lambdasim.Config) { c.Stdout = &stdout },
 	})

@@ -20,7 +20,7 @@ import (
 	"kinetel/internal/event"
 	"kinetel/kinesissim"
 	"kinetel/record"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // scripted is a Lambda that does only what a test says, beside a real process of
@@ -39,7 +39,7 @@ type scripted struct {
 func script(t *testing.T, env map[string]string) *scripted {
 	t.Helper()
 	kinesis, err := kinesissim.Start(kinesissim.Config{
-		Streams: []kinesissim.Stream{{Name: rig.Stream, Shards: 2}}, Credentials: map[string]string{accessKey: secretKey},
+		Streams: []kinesissim.Stream{{Name: sandbox.Stream, Shards: 2}}, Credentials: map[string]string{accessKey: secretKey},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,11 +73,11 @@ func script(t *testing.T, env map[string]string) *scripted {
 	})
 	api := httptest.NewServer(mux)
 	t.Cleanup(api.CloseClientConnections)
-	s.cmd = exec.Command(binaries.Path(rig.Extension))
+	s.cmd = exec.Command(binaries.Path(sandbox.Extension))
 	s.cmd.Env = []string{
 		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(api.URL, "http://"), "AWS_REGION=eu-west-1", "AWS_LAMBDA_FUNCTION_NAME=orders",
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + secretKey,
-		"KINETEL_STREAM_NAME=" + rig.Stream, "AWS_ENDPOINT_URL_KINESIS=" + kinesis.URL(), "KINETEL_SPOOL_DIR=" + t.TempDir(),
+		"KINETEL_STREAM_NAME=" + sandbox.Stream, "AWS_ENDPOINT_URL_KINESIS=" + kinesis.URL(), "KINETEL_SPOOL_DIR=" + t.TempDir(),
 	}
 	for name, value := range env {
 		s.cmd.Env = append(s.cmd.Env, name+"="+value)
@@ -132,10 +132,10 @@ func (s *scripted) shutdown() []record.Event {
 		s.t.Errorf("%v\n%s", err, s.log)
 	}
 	var data [][]byte
-	for _, r := range s.kinesis.Records(rig.Stream) {
+	for _, r := range s.kinesis.Records(sandbox.Stream) {
 		data = append(data, r.Data)
 	}
-	return rig.Decode(s.t, data)
+	return sandbox.Decode(s.t, data)
 }
 
 // peak returns the most resident memory that the process had, in bytes.

@@ -13,7 +13,7 @@ import (
 
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // unhurt invokes the function and fails the test where it is not served as if
@@ -40,7 +40,7 @@ func unhurt(r *run, invocations int) {
 func endedWithZero(r *run) {
 	r.t.Helper()
 	for _, p := range r.Sandbox.Processes() {
-		if p.Name == rig.Extension && (!p.Exited || p.ExitCode != 0 || p.Killed) {
+		if p.Name == sandbox.Extension && (!p.Exited || p.ExitCode != 0 || p.Killed) {
 			r.t.Errorf("process %d of the extension ended with status %d, signal %v, killed %v\n%s", p.Generation, p.ExitCode, p.Signal, p.Killed, r.Log())
 		}
 	}
@@ -63,7 +63,7 @@ func TestABadNetworkHurtsNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			unhurt(start(t, rig.Options{}, func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(answer) }), 8)
+			unhurt(start(t, sandbox.Options{}, func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(answer) }), 8)
 		})
 	}
 	for name, endpoint := range map[string]string{
@@ -74,7 +74,7 @@ func TestABadNetworkHurtsNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			unhurt(start(t, rig.Options{Endpoint: endpoint}), 8)
+			unhurt(start(t, sandbox.Options{Endpoint: endpoint}), 8)
 		})
 	}
 }
@@ -83,7 +83,7 @@ func TestTooFewDescriptorsHurtNobody(t *testing.T) {
 	for limit := 8; limit <= 14; limit++ {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			t.Parallel()
-			r := start(t, rig.Options{Lambda: func(c *lambdasim.Config) {
+			r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
 				c.Extensions[0].Path = limited(t, fmt.Sprintf("ulimit -n %d", limit))
 			}})
 			unhurt(r, 8)
@@ -94,8 +94,8 @@ func TestTooFewDescriptorsHurtNobody(t *testing.T) {
 // limited returns the path of an extension that starts the real one with limits.
 func limited(t *testing.T, limits string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), rig.Extension)
-	script := fmt.Sprintf("#!/bin/sh\n%s && exec '%s'\n", limits, binaries.Path(rig.Extension))
+	path := filepath.Join(t.TempDir(), sandbox.Extension)
+	script := fmt.Sprintf("#!/bin/sh\n%s && exec '%s'\n", limits, binaries.Path(sandbox.Extension))
 	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -116,13 +116,13 @@ func TestASpoolThatCannotBeMadeHurtsNobody(t *testing.T) {
 		for _, mode := range []string{"overflow", "always"} {
 			t.Run(name+", "+mode, func(t *testing.T) {
 				t.Parallel()
-				unhurt(start(t, rig.Options{Env: map[string]string{"KINETEL_SPOOL_DIR": dir, "KINETEL_SPOOL": mode}}), 4)
+				unhurt(start(t, sandbox.Options{Env: map[string]string{"KINETEL_SPOOL_DIR": dir, "KINETEL_SPOOL": mode}}), 4)
 			})
 		}
 	}
 	t.Run("no byte can be written", func(t *testing.T) {
 		t.Parallel()
-		r := start(t, rig.Options{Env: map[string]string{"KINETEL_SPOOL": "always"}, Lambda: func(c *lambdasim.Config) {
+		r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_SPOOL": "always"}, Lambda: func(c *lambdasim.Config) {
 			c.Extensions[0].Path = limited(t, "ulimit -f 0")
 		}})
 		unhurt(r, 4)
@@ -137,7 +137,7 @@ func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
 		for _, flush := range []string{"adaptive", "end", "interval"} {
 			t.Run(name+", "+flush, func(t *testing.T) {
 				t.Parallel()
-				r := start(t, rig.Options{
+				r := start(t, sandbox.Options{
 					Env:    map[string]string{"KINETEL_FLUSH": flush},
 					Lambda: func(c *lambdasim.Config) { c.Timeout = time.Second },
 				})
@@ -150,7 +150,7 @@ func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
 				r.Invoke(`{"id":"last","lines":5}`)
 				r.Ended(r.Shutdown())
 				endedWithZero(r)
-				if v := r.Verdict(r.records()); v.Lost+v.LostSilently+v.Unknown > 0 {
+				if v := r.Verdict(r.arrived()); v.Lost+v.LostSilently+v.Unknown > 0 {
 					t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 				}
 			})
@@ -158,7 +158,7 @@ func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
 	}
 	t.Run("is killed", func(t *testing.T) {
 		t.Parallel()
-		r := start(t, rig.Options{})
+		r := start(t, sandbox.Options{})
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -202,7 +202,7 @@ func TestNoConfigurationHurtsTheFunction(t *testing.T) {
 				if variable == "AWS_CONTAINER_CREDENTIALS_FULL_URI" {
 					env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = "", ""
 				}
-				r := start(t, rig.Options{Env: env})
+				r := start(t, sandbox.Options{Env: env})
 				unhurt(r, 2)
 				if t.Failed() {
 					t.Fatalf("with %s=%q", variable, value)
@@ -253,7 +253,7 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := kinesissim.Config{
-				Streams:     []kinesissim.Stream{{Name: rig.Stream, Shards: 1}},
+				Streams:     []kinesissim.Stream{{Name: sandbox.Stream, Shards: 1}},
 				Credentials: map[string]string{accessKey: secretKey},
 			}
 			if world.kinesis != nil {
@@ -265,7 +265,7 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = kinesis.Close() })
 			env := map[string]string{
-				"KINETEL_STRICT": "true", "KINETEL_STREAM_NAME": rig.Stream, "AWS_ENDPOINT_URL_KINESIS": kinesis.URL(),
+				"KINETEL_STRICT": "true", "KINETEL_STREAM_NAME": sandbox.Stream, "AWS_ENDPOINT_URL_KINESIS": kinesis.URL(),
 				"KINETEL_SPOOL_DIR": t.TempDir(), "AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
 			}
 			for k, v := range world.env {
@@ -280,7 +280,7 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 			}
 			sandbox, err := lambdasim.Start(t.Context(), lambdasim.Config{
 				Function:   lambdasim.Process{Path: binaries.Path("function")},
-				Extensions: []lambdasim.Process{{Path: binaries.Path(rig.Extension)}},
+				Extensions: []lambdasim.Process{{Path: binaries.Path(sandbox.Extension)}},
 				Env:        env,
 				OnNotice:   func(n lambdasim.Notice) { tell("%+v", n) },
 				OnEvent:    func(e lambdasim.Event) { tell("%s %s", e.Type, e.Record) },

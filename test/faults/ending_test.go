@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"kinetel/kinesissim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // slowToTheEnd is a Kinesis that answers each request late, and a shutdown in
@@ -32,7 +32,7 @@ func lostToTheEnd(w *world, _ uint64) {
 	w.shutdown(r)
 	most := 0
 	copies := map[string]int{}
-	for _, one := range w.kinesis.Records(rig.Stream) {
+	for _, one := range w.kinesis.Records(sandbox.Stream) {
 		copies[string(one.Data)]++
 		most = max(most, copies[string(one.Data)])
 	}

@@ -11,7 +11,7 @@ import (
 
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // seeds returns so many seeds, of the whole matrix or without it, if the flag
@@ -46,7 +46,7 @@ var moments = []struct {
 	begins func(lambdasim.Notice) bool
 	within time.Duration
 }{
-	{"init", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeExec && n.Process == rig.Extension }, 12 * time.Millisecond},
+	{"init", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeExec && n.Process == sandbox.Extension }, 12 * time.Millisecond},
 	{"burst", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeInvokeStart }, 160 * time.Millisecond},
 	{"hold", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeRuntimeDone }, 60 * time.Millisecond},
 	{"shutdown", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeShutdownSent }, 120 * time.Millisecond},
@@ -89,7 +89,7 @@ func kill(w *world, seed uint64) {
 		// An extension that dies in its init is started again.
 		c.RetryFailedInit = true
 		c.OnNotice = func(n lambdasim.Notice) {
-			if n.Kind == lambdasim.NoticeExec && n.Process == rig.Extension {
+			if n.Kind == lambdasim.NoticeExec && n.Process == sandbox.Extension {
 				victim.born(n)
 			}
 			if moment.begins(n) {
@@ -117,7 +117,7 @@ func kill(w *world, seed uint64) {
 
 	hit := false
 	for _, p := range r.Sandbox.Processes() {
-		hit = hit || p.Name == rig.Extension && p.Signal == syscall.SIGKILL
+		hit = hit || p.Name == sandbox.Extension && p.Signal == syscall.SIGKILL
 	}
 	w.Logf("hit: %v", hit)
 	if !hit && moment.name != "shutdown" {

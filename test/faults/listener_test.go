@@ -15,7 +15,7 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // forged is a body that would be believed, if it were taken.
@@ -131,11 +131,11 @@ func stall(addr, text string, stop <-chan struct{}) {
 
 // listeningPort finds the port that the extension listens on, as another process
 // can.
-func (w *world) listeningPort(r *rig.Run) (port int) {
+func (w *world) listeningPort(r *sandbox.Run) (port int) {
 	w.Helper()
 	pid := 0
 	for _, p := range r.Sandbox.Processes() {
-		if p.Name == rig.Extension {
+		if p.Name == sandbox.Extension {
 			pid = p.PID
 		}
 	}
@@ -198,7 +198,7 @@ func crowded(w *world, _ uint64) {
 }
 
 // crowd is a sandbox with the forty invocations.
-func (w *world) crowd() *rig.Run {
+func (w *world) crowd() *sandbox.Run {
 	w.Helper()
 	r := w.start(func(c *lambdasim.Config) {
 		c.InitializationType = lambdasim.InitManagedInstances

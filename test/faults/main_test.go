@@ -14,10 +14,10 @@ import (
 	"strconv"
 	"testing"
 
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-var binaries rig.Binaries // set once by TestMain
+var binaries sandbox.Binaries // set once by TestMain
 
 var (
 	wholeMatrix = flag.Bool("faults.all", false, "run every fault with every flush policy and every spool mode")
@@ -35,5 +35,5 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	os.Exit(rig.Main(m, &binaries))
+	os.Exit(sandbox.Main(m, &binaries))
 }

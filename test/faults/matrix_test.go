@@ -13,7 +13,7 @@ import (
 	"kinetel/internal/event"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // fault is a row of the matrix.
@@ -265,7 +265,7 @@ func missing(w *world, _ uint64) {
 	r := w.start()
 	w.traffic(r)
 	w.goOn(r, "a refusal", func() bool { return w.kinesis.Stats().Errors["ResourceNotFoundException"] > 0 })
-	if err := w.kinesis.CreateStream(kinesissim.Stream{Name: rig.Stream, Shards: 1}); err != nil {
+	if err := w.kinesis.CreateStream(kinesissim.Stream{Name: sandbox.Stream, Shards: 1}); err != nil {
 		w.Fatal(err)
 	}
 	w.invoke(r, `{"id":"mended","lines":40}`)
@@ -320,7 +320,7 @@ func terminate(w *world, _ uint64) {
 		taken, _ := r.Acknowledged()
 		return len(taken) > len(before)+500
 	})
-	if err := r.Sandbox.TerminateExtension(rig.Extension); err != nil {
+	if err := r.Sandbox.TerminateExtension(sandbox.Extension); err != nil {
 		w.Fatal(err)
 	}
 	if result := ended(); result.ErrorType != "Extension.Crash" {
@@ -363,7 +363,7 @@ func outOfMemory(w *world, _ uint64) {
 	w.shutdown(r)
 }
 
-func lastLine(r *rig.Run) string {
+func lastLine(r *sandbox.Run) string {
 	emitted := r.Emitted()
 	return emitted[len(emitted)-1].Record
 }

@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	"kinetel/kinesissim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // cramped needs the spool soon: 2 MiB of memory, and nothing is compressed.
@@ -46,7 +46,7 @@ func (w *world) outageWithFlood() {
 }
 
 // onlyLines checks that lines went before platform events.
-func (w *world) onlyLines(r *rig.Run) {
+func (w *world) onlyLines(r *sandbox.Run) {
 	w.Helper()
 	arrived := map[string]bool{}
 	for _, e := range w.arrived() {
@@ -136,7 +136,7 @@ func damagedJournal(w *world, seed uint64) {
 		taken, _ := r.Acknowledged()
 		return len(taken) > 200
 	})
-	if err := r.Sandbox.KillExtension(rig.Extension, syscall.SIGKILL); err != nil {
+	if err := r.Sandbox.KillExtension(sandbox.Extension, syscall.SIGKILL); err != nil {
 		w.Fatal(err)
 	}
 	ended()

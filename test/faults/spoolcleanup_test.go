@@ -12,7 +12,7 @@ import (
 	"kinetel/internal/event"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // empty deletes everything in the spool's folder, as a handler does that begins
@@ -112,7 +112,7 @@ func tidiedKill(w *world, seed uint64) {
 		taken, _ := r.Acknowledged()
 		return len(taken) > len(before)+100
 	})
-	if err := r.Sandbox.KillExtension(rig.Extension, syscall.SIGKILL); err != nil {
+	if err := r.Sandbox.KillExtension(sandbox.Extension, syscall.SIGKILL); err != nil {
 		w.Fatal(err)
 	}
 	w.kinesis.SetIntercept(nil)

@@ -14,7 +14,7 @@ import (
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
 	"kinetel/record"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // Credentials that the embedded Kinesis knows: it verifies every signature.
@@ -46,9 +46,10 @@ type world struct {
 	mode
 	fault
 	kinesis *kinesissim.Server
+	records *sandbox.Records
 	folder  string // of the spool; the extension makes it
 	env     map[string]string
-	runs    []*rig.Run
+	runs    []*sandbox.Run
 	// acknowledged means that a process ended at a time of its own, so that
 	// only what it had acknowledged is owed.
 	acknowledged bool
@@ -60,7 +61,7 @@ func newWorld(t *testing.T, f fault, m mode) *world {
 	t.Helper()
 	w := &world{T: t, mode: m, fault: f, folder: filepath.Join(t.TempDir(), "spool")}
 	cfg := kinesissim.Config{
-		Streams:     []kinesissim.Stream{{Name: rig.Stream, Shards: 2}},
+		Streams:     []kinesissim.Stream{{Name: sandbox.Stream, Shards: 2}},
 		Credentials: map[string]string{accessKey: secretKey},
 	}
 	if f.kinesis != nil {
@@ -71,7 +72,7 @@ func newWorld(t *testing.T, f fault, m mode) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = kinesis.Close() })
-	w.kinesis = kinesis
+	w.kinesis, w.records = kinesis, sandbox.NewRecords(t, kinesis)
 	w.env = map[string]string{
 		"AWS_ACCESS_KEY_ID":     accessKey,
 		"AWS_SECRET_ACCESS_KEY": secretKey,
@@ -90,9 +91,9 @@ func newWorld(t *testing.T, f fault, m mode) *world {
 const patience = 20 * time.Second
 
 // start brings up a sandbox.
-func (w *world) start(change ...func(*lambdasim.Config)) *rig.Run {
+func (w *world) start(change ...func(*lambdasim.Config)) *sandbox.Run {
 	w.Helper()
-	r := rig.Start(w.T, binaries, rig.Options{Endpoint: w.kinesis.URL(), Env: maps.Clone(w.env), Lambda: func(c *lambdasim.Config) {
+	r := sandbox.Start(w.T, binaries, sandbox.Options{Endpoint: w.kinesis.URL(), Env: maps.Clone(w.env), Lambda: func(c *lambdasim.Config) {
 		c.ShutdownTimeout = patience
 		for _, one := range change {
 			one(c)
@@ -106,7 +107,7 @@ func (w *world) start(change ...func(*lambdasim.Config)) *rig.Run {
 func hasty(c *lambdasim.Config) { c.ShutdownTimeout = 2 * time.Second }
 
 // invoke invokes the function, which has to succeed.
-func (w *world) invoke(r *rig.Run, payload string, args ...any) lambdasim.Result {
+func (w *world) invoke(r *sandbox.Run, payload string, args ...any) lambdasim.Result {
 	w.Helper()
 	result := r.Invoke(fmt.Sprintf(payload, args...))
 	if result.Status != lambdasim.StatusSuccess {
@@ -116,7 +117,7 @@ func (w *world) invoke(r *rig.Run, payload string, args ...any) lambdasim.Result
 }
 
 // failing invokes the function, which has to fail.
-func (w *world) failing(r *rig.Run, errorType, payload string) {
+func (w *world) failing(r *sandbox.Run, errorType, payload string) {
 	w.Helper()
 	if result := r.Invoke(payload); result.ErrorType != errorType {
 		w.Errorf("%s ended with %s %q, want %s", payload, result.Status, result.ErrorType, errorType)
@@ -125,7 +126,7 @@ func (w *world) failing(r *rig.Run, errorType, payload string) {
 
 // background invokes the function while the test goes on. What it returns waits
 // for the end.
-func (w *world) background(r *rig.Run, payload string) func() lambdasim.Result {
+func (w *world) background(r *sandbox.Run, payload string) func() lambdasim.Result {
 	type ended struct {
 		result lambdasim.Result
 		err    error
@@ -147,7 +148,7 @@ func (w *world) background(r *rig.Run, payload string) func() lambdasim.Result {
 
 // traffic is what most faults are met with. The function takes its time where it
 // is the interval that sends: nothing is sent from a frozen environment.
-func (w *world) traffic(r *rig.Run) {
+func (w *world) traffic(r *sandbox.Run) {
 	w.Helper()
 	for i := range 5 {
 		w.invoke(r, `{"id":"run-%d","lines":40,"format":"mixed","sleep":"%s"}`, i, w.interval())
@@ -164,7 +165,7 @@ func (w *world) interval() string {
 }
 
 // goOn invokes the function until something can be seen.
-func (w *world) goOn(r *rig.Run, what string, holds func() bool) {
+func (w *world) goOn(r *sandbox.Run, what string, holds func() bool) {
 	w.Helper()
 	for began := time.Now(); !holds(); {
 		if time.Since(began) > patience {
@@ -194,7 +195,7 @@ func (w *world) after() {
 
 // shutdown ends a sandbox in order. What is left to Lambda's own backlog then may
 // never come, so there is to be little.
-func (w *world) shutdown(r *rig.Run) {
+func (w *world) shutdown(r *sandbox.Run) {
 	w.Helper()
 	if !w.acknowledged {
 		w.taken(r)
@@ -205,7 +206,7 @@ func (w *world) shutdown(r *rig.Run) {
 }
 
 // taken goes on until most of what Lambda has emitted is with the extension.
-func (w *world) taken(r *rig.Run) {
+func (w *world) taken(r *sandbox.Run) {
 	w.Helper()
 	w.goOn(r, "telemetry to be taken", func() bool {
 		_, others := r.Acknowledged()
@@ -238,14 +239,10 @@ func (w *world) struck(happened bool) {
 	}
 }
 
-// arrived returns what lies in the stream.
+// arrived returns the events of the stream.
 func (w *world) arrived() []record.Event {
 	w.Helper()
-	var data [][]byte
-	for _, r := range w.kinesis.Records(rig.Stream) {
-		data = append(data, r.Data)
-	}
-	return rig.Decode(w.T, data)
+	return w.records.Events()
 }
 
 // log returns what all processes of the extension logged.
@@ -376,7 +373,7 @@ func (w *world) audit() figures {
 			byUs := w.killed && p.Signal != 0 && !p.Killed
 			// Who is killed while exiting with 0, at the deadline on a busy machine,
 			// did end in order: a signal that ends it makes the status -1.
-			if p.Name == rig.Extension && !byUs && (!p.Exited || p.ExitCode != 0) {
+			if p.Name == sandbox.Extension && !byUs && (!p.Exited || p.ExitCode != 0) {
 				w.Errorf("sandbox %d: the extension of init %d ended with status %d, signal %v, killed %v, at the deadline %v",
 					i+1, p.Generation, p.ExitCode, p.Signal, p.Killed, p.KilledAtDeadline)
 			}

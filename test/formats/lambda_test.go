@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"kinetel/kinesissim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // Credentials that the embedded Kinesis knows.
@@ -98,7 +98,7 @@ type process struct {
 }
 
 func (l *lambda) startProcess(ctx context.Context, env []string) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, binaries.Path(rig.Extension)), exited: make(chan error, 1)}
+	p := &process{cmd: exec.CommandContext(ctx, binaries.Path(sandbox.Extension)), exited: make(chan error, 1)}
 	p.cmd.Env = append([]string{
 		"AWS_LAMBDA_RUNTIME_API=" + l.server.Listener.Addr().String(), "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
 		"AWS_LAMBDA_FUNCTION_NAME=" + functionName, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256",
@@ -125,7 +125,7 @@ func (r *recording) play(ctx context.Context, env []string, spool string) (out s
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // what hangs, fails
 	defer cancel()
 	kinesis, err := kinesissim.Start(kinesissim.Config{
-		Streams:     []kinesissim.Stream{{Name: rig.Stream, Shards: 4}},
+		Streams:     []kinesissim.Stream{{Name: sandbox.Stream, Shards: 4}},
 		Credentials: map[string]string{accessKey: secretKey},
 	})
 	if err != nil {
@@ -134,7 +134,7 @@ func (r *recording) play(ctx context.Context, env []string, spool string) (out s
 	defer kinesis.Close()
 	l := startLambda()
 	defer l.close()
-	env = append(env, "KINETEL_STREAM_NAME="+rig.Stream, "AWS_ENDPOINT_URL_KINESIS="+kinesis.URL(), "KINETEL_SPOOL_DIR="+spool)
+	env = append(env, "KINETEL_STREAM_NAME="+sandbox.Stream, "AWS_ENDPOINT_URL_KINESIS="+kinesis.URL(), "KINETEL_SPOOL_DIR="+spool)
 
 	var p *process
 	defer func() {
@@ -189,7 +189,7 @@ func (r *recording) play(ctx context.Context, env []string, spool string) (out s
 				return nil, fmt.Errorf("the extension ended with the error %v, and logged:\n%s", err, log)
 			}
 			p = nil
-			out = append(out, kinesis.Records(rig.Stream))
+			out = append(out, kinesis.Records(sandbox.Stream))
 		}
 	}
 	// Each process's own.

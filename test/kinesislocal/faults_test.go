@@ -13,7 +13,7 @@ import (
 
 	"kinetel/internal/audit"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // network is the way to kinesis-local, which can be made bad.
@@ -106,8 +106,8 @@ func TestABadNetworkLosesNothing(t *testing.T) {
 				if flush == "interval" {
 					env["KINETEL_FLUSH_INTERVAL"] = "100ms"
 				}
-				start := func(limit time.Duration) *rig.Run {
-					return rig.Start(t, binaries, rig.Options{Endpoint: url, Env: maps.Clone(env), Lambda: func(c *lambdasim.Config) {
+				start := func(limit time.Duration) *sandbox.Run {
+					return sandbox.Start(t, binaries, sandbox.Options{Endpoint: url, Env: maps.Clone(env), Lambda: func(c *lambdasim.Config) {
 						c.ShutdownTimeout = limit
 					}})
 				}
@@ -135,7 +135,7 @@ func TestABadNetworkLosesNothing(t *testing.T) {
 					emitted, log = append(emitted, next.Emitted()...), log+next.Log()
 				}
 				records, _ := read(t, client)
-				v := audit.Check(emitted, rig.Decode(t, records))
+				v := audit.Check(emitted, sandbox.Decode(t, records))
 				t.Log(v)
 				if v.Lost+v.ReportedLost+v.Holes+v.LostSilently+v.Unknown > 0 || v.Duplicated > 0 && !fault.duplicates {
 					t.Errorf("%v\n%s\nlog:\n%s", v, strings.Join(v.Examples[:min(5, len(v.Examples))], "\n"), log)

@@ -24,10 +24,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"kinetel/test/rig"
+	"kinetel/record"
+	"kinetel/test/sandbox"
 )
 
-var binaries rig.Binaries // set once by TestMain
+var binaries sandbox.Binaries // set once by TestMain
 
 const folderVariable = "KINETEL_KINESIS_LOCAL"
 
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("not run: " + folderVariable + " is not set; `make integration` runs these tests")
 		return
 	}
-	os.Exit(rig.Main(m, &binaries))
+	os.Exit(sandbox.Main(m, &binaries))
 }
 
 const region = "eu-west-1"
@@ -53,7 +54,7 @@ func startKinesis(t *testing.T, shards int) (*kinesis.Client, string) {
 	node.Env = append(os.Environ(),
 		"KINESIS_MOCK_PLAIN_PORT="+strconv.Itoa(plain),
 		"KINESIS_MOCK_TLS_PORT="+strconv.Itoa(secure),
-		"INITIALIZE_STREAMS="+rig.Stream+":"+strconv.Itoa(shards),
+		"INITIALIZE_STREAMS="+sandbox.Stream+":"+strconv.Itoa(shards),
 		"AWS_REGION="+region,
 		"LOG_LEVEL=WARN",
 	)
@@ -78,7 +79,7 @@ func startKinesis(t *testing.T, shards int) (*kinesis.Client, string) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		out, err := client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(rig.Stream)})
+		out, err := client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(sandbox.Stream)})
 		if err == nil && out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive {
 			return client, url
 		}
@@ -110,13 +111,13 @@ func read(t *testing.T, client *kinesis.Client) (records [][]byte, perShard map[
 	t.Helper()
 	ctx := t.Context()
 	perShard = map[string]int{}
-	shards, err := client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String(rig.Stream)})
+	shards, err := client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String(sandbox.Stream)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, shard := range shards.Shards {
 		it, err := client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{
-			StreamName: aws.String(rig.Stream), ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+			StreamName: aws.String(sandbox.Stream), ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -141,16 +142,17 @@ func read(t *testing.T, client *kinesis.Client) (records [][]byte, perShard map[
 
 func TestEverythingArrivesOnce(t *testing.T) {
 	client, url := startKinesis(t, 4)
-	r := rig.Start(t, binaries, rig.Options{Endpoint: url, Env: map[string]string{"KINETEL_PARTITION_KEY": "random"}})
+	r := sandbox.Start(t, binaries, sandbox.Options{Endpoint: url, Env: map[string]string{"KINETEL_PARTITION_KEY": "random"}})
 	for i := range 20 {
 		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10,"format":"mixed"}`, i))
 	}
 	r.Invoke(`{"id":"long","lines":3,"bytes":60000}`)
 	r.Invoke(`{"id":"burst","lines":20000}`)
 	var perShard map[string]int
-	r.Complete(func() (records [][]byte) {
+	r.Complete(func() []record.Event {
+		var records [][]byte
 		records, perShard = read(t, client)
-		return records
+		return sandbox.Decode(t, records)
 	})
 	if len(perShard) < 2 {
 		t.Errorf("random partition keys filled only %v", perShard)
@@ -159,7 +161,7 @@ func TestEverythingArrivesOnce(t *testing.T) {
 
 func TestAStreamThatIsMissingIsToldInItsOwnWords(t *testing.T) {
 	client, url := startKinesis(t, 1)
-	r := rig.Start(t, binaries, rig.Options{Endpoint: url, Env: map[string]string{"KINETEL_STREAM_NAME": "another"}})
+	r := sandbox.Start(t, binaries, sandbox.Options{Endpoint: url, Env: map[string]string{"KINETEL_STREAM_NAME": "another"}})
 	r.Invoke(`{"id":"nowhere","lines":3}`)
 	r.Ended(r.Shutdown())
 	if log := r.Log(); !bytes.Contains([]byte(log), []byte("ResourceNotFoundException")) || !bytes.Contains([]byte(log), []byte("check KINETEL_STREAM_NAME")) {

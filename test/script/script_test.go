@@ -47,12 +47,12 @@ import (
 	"kinetel/internal/audit"
 	"kinetel/kinesissim"
 	"kinetel/record"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-var binaries rig.Binaries // set once by TestMain
+var binaries sandbox.Binaries // set once by TestMain
 
-func TestMain(m *testing.M) { os.Exit(rig.Main(m, &binaries)) }
+func TestMain(m *testing.M) { os.Exit(sandbox.Main(m, &binaries)) }
 
 // step is a line of a script. One member of it is set, besides those that go with
 // another one.
@@ -133,6 +133,7 @@ type stage struct {
 	line    string // where the script is
 	lambda  *lambda
 	kinesis *kinesissim.Server
+	records *sandbox.Records
 	spool   string
 	env     map[string]string
 	stderr  buffer
@@ -146,12 +147,12 @@ type stage struct {
 }
 
 func newStage(t *testing.T) *stage {
-	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: rig.Stream, Shards: 1}}})
+	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: sandbox.Stream, Shards: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = kinesis.Close() })
-	s := &stage{t: t, lambda: newLambda(t), kinesis: kinesis, spool: t.TempDir()}
+	s := &stage{t: t, lambda: newLambda(t), kinesis: kinesis, records: sandbox.NewRecords(t, kinesis), spool: t.TempDir()}
 	s.env = map[string]string{
 		"AWS_LAMBDA_RUNTIME_API":      s.lambda.address(),
 		"AWS_LAMBDA_FUNCTION_NAME":    "orders",
@@ -160,7 +161,7 @@ func newStage(t *testing.T) *stage {
 		"AWS_ACCESS_KEY_ID":           "AKIDEXAMPLE",
 		"AWS_SECRET_ACCESS_KEY":       "not-a-secret",
 		"AWS_ENDPOINT_URL_KINESIS":    kinesis.URL(),
-		"KINETEL_STREAM_NAME":         rig.Stream,
+		"KINETEL_STREAM_NAME":         sandbox.Stream,
 		"KINETEL_SPOOL_DIR":           s.spool,
 	}
 	return s
@@ -236,7 +237,7 @@ func (one step) needsProcess() bool {
 // start starts a process of the extension, and waits until it has subscribed.
 func (s *stage) start() {
 	s.t.Helper()
-	cmd := exec.Command(binaries.Path(rig.Extension))
+	cmd := exec.Command(binaries.Path(sandbox.Extension))
 	cmd.Stderr = &s.stderr
 	for name, value := range s.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
@@ -398,14 +399,10 @@ func (s *stage) lines() string {
 	return text.String()
 }
 
-// events returns what lies in the stream. All of it is in the schema.
+// events returns the events of the stream.
 func (s *stage) events() []record.Event {
 	s.t.Helper()
-	var data [][]byte
-	for _, r := range s.kinesis.Records(rig.Stream) {
-		data = append(data, r.Data)
-	}
-	return rig.Decode(s.t, data)
+	return s.records.Events()
 }
 
 // has reports whether an event of the stream has all members of want.
