@@ -176,7 +176,7 @@ func TestTheLogGroupIsTheUsers(t *testing.T) {
 				if len(groups) != 1 || groups[0] != "/teams/shop" {
 					t.Errorf("log groups are %v", groups)
 				}
-				all := bytes.Join(r.records(), nil)
+				all := bytes.Join(r.stream.Data(), nil)
 				if bytes.Contains(all, []byte("/aws/lambda/function")) {
 					t.Error("Lambda's default is in the stream")
 				}
@@ -184,7 +184,7 @@ func TestTheLogGroupIsTheUsers(t *testing.T) {
 					t.Errorf("no attribute in %s", all)
 				}
 				if format == "cloudwatch" {
-					for _, data := range r.records() {
+					for _, data := range r.stream.Data() {
 						if group := logGroup(t, data); group != "/teams/shop" {
 							t.Errorf("the log group is %q", group)
 						}
