@@ -233,6 +233,10 @@ func TestTheMemoryOfBodies(t *testing.T) {
 		const envelope = `{"time":"2026-11-26T17:00:00.000Z","type":"function","record":"`
 		return "[" + envelope + strings.Repeat("y", 3<<20) + "}]", "[" + envelope[:len(envelope)-1] + strings.Repeat("z", 3<<20) + fmt.Sprintf(`%d"}]`, i)
 	}
+	requests := 20 // on each of 50 connections
+	if testing.Short() {
+		requests = 5
+	}
 	tiny := "[" + strings.Repeat(`{"type":"a"},`, 4<<20/13-1) + `{"type":"a"}]`
 	for name, load := range map[string]func(s *scripted){
 		"four of 16 MiB": func(s *scripted) {
@@ -265,14 +269,14 @@ func TestTheMemoryOfBodies(t *testing.T) {
 		},
 		"another path": func(s *scripted) {
 			each(50, func(int) {
-				for range 20 {
+				for range requests {
 					s.post("/", strings.NewReader(largest))
 				}
 			})
 		},
 		"long headers": func(s *scripted) {
 			each(50, func(int) {
-				for range 20 {
+				for range requests {
 					conn := s.slow("GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 60_000))
 					_, _ = bufio.NewReader(conn).ReadByte()
 					conn.Close()

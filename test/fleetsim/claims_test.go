@@ -60,6 +60,9 @@ func (r run) waves() float64 {
 
 // Each is a sentence of docs/operations.md.
 func TestWhatTheDocumentSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	runs := ran{}
 	for _, claim := range []struct {
@@ -210,6 +213,9 @@ func trace() string {
 }
 
 func TestTheDocumentHasTheFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	raw, err := os.ReadFile(document)
 	if err != nil {
@@ -246,6 +252,9 @@ func sketch() study {
 }
 
 func TestTheStudyIsWrittenAndDrawn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	s := sketch()
 	t.Run("a row for each run", func(t *testing.T) {

@@ -32,7 +32,11 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 	data := make([]byte, pack.MaxRecord)
 	const key = "k"
 	for _, tt := range []struct{ buffer, spool int64 }{{2 * mib, 0}, {2 * mib, 4 * mib}, {4 * mib, 16 * mib}} {
-		for seed := range uint64(2) {
+		seeds := uint64(2)
+		if testing.Short() {
+			seeds = 1
+		}
+		for seed := range seeds {
 			t.Run(fmt.Sprintf("%s and %s, %d", mebibytes(tt.buffer), mebibytes(tt.spool), seed), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 5))
 				env := &environment.Environment{ID: "e1", Resource: []byte("{}"), Ledger: ledger.New(&ledger.Account{}, nil)}

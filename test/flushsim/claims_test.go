@@ -159,6 +159,9 @@ func asEnd(t *testing.T, adaptive, end, interval *result) {
 }
 
 func TestWhatTheDocumentSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	for _, kept := range []bool{false, true} {
 		results := map[string][]*result{}
@@ -204,6 +207,9 @@ func named(t *testing.T, name string) pattern {
 // A put that answers late is lost only where a freeze is long: overdue is there
 // for functions whose freezes are, and not needed where answers are kept.
 func TestOverdueIsForAnswersThatAreLost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	p := named(t, "steady: 2/s")
 	a := usual()
@@ -224,6 +230,9 @@ const document = "../../docs/flush.md"
 var update = flag.Bool("update", false, "write the table of figures into docs/flush.md")
 
 func TestTheDocumentHasTheFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	text, err := os.ReadFile(document)
 	if err != nil {
@@ -275,6 +284,9 @@ func TestThePicture(t *testing.T) {
 
 // Each figure has its place: changing one changes its panel and nothing else.
 func TestThePanels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	picture := func(change func(*figures)) *image.RGBA {
 		f := []figures{

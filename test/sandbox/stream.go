@@ -51,9 +51,7 @@ func decode(t *testing.T, records [][]byte, first int) []record.Event {
 	t.Helper()
 	var events []record.Event
 	for i, data := range records {
-		if inSchemaCheck(first+i, data) {
-			schematest.Check(t, data)
-		}
+		schematest.Check(t, data)
 		decoded, err := record.Decode(data)
 		if err != nil {
 			t.Fatalf("record %d: %v", first+i, err)
@@ -61,11 +59,4 @@ func decode(t *testing.T, records [][]byte, first int) []record.Event {
 		events = append(events, decoded...)
 	}
 	return events
-}
-
-// inSchemaCheck reports whether record i is checked against the schema. With -short
-// these are the small records, which have Kinetel's own events, and an eighth of the
-// large ones, which have hundreds of similar lines.
-func inSchemaCheck(i int, data []byte) bool {
-	return !testing.Short() || len(data) < 2<<10 || i%8 == 0
 }
