@@ -2,14 +2,10 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,6 +14,7 @@ import (
 	"time"
 
 	"kinetel/internal/event"
+	"kinetel/internal/testkit"
 	"kinetel/kinesissim"
 	"kinetel/record"
 	"kinetel/test/sandbox"
@@ -29,11 +26,10 @@ type scripted struct {
 	t       *testing.T
 	kinesis *kinesissim.Server
 	cmd     *exec.Cmd
-	log     *bytes.Buffer
+	log     *testkit.Log
 	port    string
-	path    string      // of the destination: a secret
-	next    chan string // the answers to next
-	polled  chan struct{}
+	path    string        // of the destination: a secret
+	next    chan<- []byte // answers the call of next
 }
 
 func script(t *testing.T, env map[string]string) *scripted {
@@ -45,37 +41,12 @@ func script(t *testing.T, env map[string]string) *scripted {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = kinesis.Close() })
-	s := &scripted{t: t, kinesis: kinesis, log: &bytes.Buffer{}, next: make(chan string), polled: make(chan struct{}, 1)}
-	destination := make(chan string, 1)
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /2020-01-01/extension/register", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Lambda-Extension-Identifier", "id")
-		_, _ = io.WriteString(w, `{"functionName":"orders","functionVersion":"$LATEST","handler":"h","accountId":"123456789012"}`)
-	})
-	mux.HandleFunc("PUT /2022-07-01/telemetry", func(w http.ResponseWriter, r *http.Request) {
-		var body struct{ Destination struct{ URI string } }
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-			t.Error(err)
-		}
-		destination <- body.Destination.URI
-		_, _ = io.WriteString(w, `"OK"`)
-	})
-	mux.HandleFunc("GET /2020-01-01/extension/event/next", func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.polled <- struct{}{}:
-		default:
-		}
-		select {
-		case answer := <-s.next:
-			_, _ = io.WriteString(w, answer)
-		case <-r.Context().Done():
-		}
-	})
-	api := httptest.NewServer(mux)
-	t.Cleanup(api.CloseClientConnections)
+	s := &scripted{t: t, kinesis: kinesis, log: &testkit.Log{}}
+	lambda := testkit.NewLambda()
+	t.Cleanup(lambda.Close)
 	s.cmd = exec.Command(binaries.Path(sandbox.Extension))
 	s.cmd.Env = []string{
-		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(api.URL, "http://"), "AWS_REGION=eu-west-1", "AWS_LAMBDA_FUNCTION_NAME=orders",
+		"AWS_LAMBDA_RUNTIME_API=" + lambda.Address(), "AWS_REGION=eu-west-1", "AWS_LAMBDA_FUNCTION_NAME=orders",
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + secretKey,
 		"KINETEL_STREAM_NAME=" + sandbox.Stream, "AWS_ENDPOINT_URL_KINESIS=" + kinesis.URL(), "KINETEL_SPOOL_DIR=" + t.TempDir(),
 	}
@@ -87,12 +58,9 @@ func script(t *testing.T, env map[string]string) *scripted {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.cmd.Process.Kill(); _ = s.cmd.Wait() })
-	uri, err := url.Parse(<-destination)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port, s.path = uri.Port(), uri.Path
-	<-s.polled
+	destination := <-lambda.Subscribed
+	s.port, s.path = destination.Port(), destination.Path
+	s.next = <-lambda.Next
 	return s
 }
 
@@ -127,15 +95,11 @@ func (s *scripted) slow(text string) net.Conn {
 // shutdown ends the process in order and returns what is in the stream.
 func (s *scripted) shutdown() []record.Event {
 	s.t.Helper()
-	s.next <- fmt.Sprintf(`{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}`, time.Now().Add(20*time.Second).UnixMilli())
+	s.next <- fmt.Appendf(nil, `{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}`, time.Now().Add(20*time.Second).UnixMilli())
 	if err := s.cmd.Wait(); err != nil {
 		s.t.Errorf("%v\n%s", err, s.log)
 	}
-	var data [][]byte
-	for _, r := range s.kinesis.Records(sandbox.Stream) {
-		data = append(data, r.Data)
-	}
-	return sandbox.Decode(s.t, data)
+	return sandbox.NewRecords(s.t, s.kinesis).Events()
 }
 
 // peak returns the most resident memory that the process had, in bytes.
@@ -295,7 +259,7 @@ func TestTheMemoryOfBodies(t *testing.T) {
 			if peak > bound {
 				t.Errorf("the process had %.1f MB, of %.1f", float64(peak)/1e6, bound/1e6)
 			}
-			s.next <- fmt.Sprintf(`{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}`, time.Now().Add(5*time.Second).UnixMilli())
+			s.next <- fmt.Appendf(nil, `{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}`, time.Now().Add(5*time.Second).UnixMilli())
 			_ = s.cmd.Wait()
 		})
 	}
