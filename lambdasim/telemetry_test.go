@@ -100,15 +100,15 @@ func TestLogsDropped(t *testing.T) {
 		kept = append(kept, e)
 	}
 	wantDelivered(t, dump, kept)
-	told := 0
+	reported := 0
 	for _, record := range records(t, rec.all(), "platform.logsDropped") {
-		told += int(record["droppedRecords"].(float64))
+		reported += int(record["droppedRecords"].(float64))
 		if record["droppedBytes"].(float64) < 200*record["droppedRecords"].(float64) || record["reason"] == "" {
 			t.Errorf("logsDropped: %v", record)
 		}
 	}
-	if dropped == 0 || told != dropped || result.FunctionLines != 20000 {
-		t.Errorf("%d were dropped, %d told", dropped, told)
+	if dropped == 0 || reported != dropped || result.FunctionLines != 20000 {
+		t.Errorf("%d were dropped, %d were reported", dropped, reported)
 	}
 }
 
