@@ -1,7 +1,7 @@
 // Package faults runs the real extension process beside a real function process
 // in the local Lambda, into the embedded Kinesis, through one fault after the
-// other, with both flush policies and every way to spool; and holds what Lambda
-// emitted against what lies in the stream, and against what was reported lost.
+// other, with both flush policies and every way to spool; and compares what
+// Lambda emitted with the stream, and with what was reported lost.
 //
 // Without flags every fault is run at least once. -faults.all runs the whole
 // matrix (`make test-faults`).

@@ -89,7 +89,7 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 						}
 						real.Ack(batch, outcomes)
 						before, lost := model.size, model.lost
-						model.settle(slices.Repeat([]bool{goes}, len(of)))
+						model.ack(slices.Repeat([]bool{goes}, len(of)))
 						goneHere += before - model.size - (model.lost - lost)
 					}
 					if step%25 == 0 {
@@ -120,14 +120,14 @@ func TestSettleKeepsTheOrder(t *testing.T) {
 	if n := len(b.batch(4, mib)); n != 4 {
 		t.Fatalf("a batch of %d", n)
 	}
-	b.settle([]bool{false, true, false, true})
+	b.ack([]bool{false, true, false, true})
 	if got := sizes(); !slices.Equal(got, []uint32{1, 3, 5, 6}) || b.size != 15 || b.memory != 15+4*queue.Overhead {
 		t.Errorf("%v are left, %d bytes, %d of memory", got, b.size, b.memory)
 	}
 	if n := len(b.batch(10, 8)); n != 2 { // 1 and 3; 5 is one too many
 		t.Errorf("a batch of %d", n)
 	}
-	b.settle([]bool{true, true})
+	b.ack([]bool{true, true})
 	if n := len(b.batch(10, 1)); n != 1 { // one at least
 		t.Errorf("a batch of %d", n)
 	}
@@ -147,7 +147,7 @@ func TestTheSpoolIsItsFiles(t *testing.T) {
 				n := len(b.batch(rapid.IntRange(1, 5).Draw(t, "records"), mib))
 				b.push(waiting{size: 60_000})
 				b.push(waiting{size: 60_000})
-				b.settle(slices.Repeat([]bool{rapid.Bool().Draw(t, "gone")}, n))
+				b.ack(slices.Repeat([]bool{rapid.Bool().Draw(t, "gone")}, n))
 			}
 			var memory, size int64
 			live := make([]int, len(b.files))
@@ -231,7 +231,7 @@ func TestWhoIsNextIsNext(t *testing.T) {
 // An environment's own time stands still while it is frozen.
 func TestOwnTime(t *testing.T) {
 	t.Parallel()
-	e := &sandbox{world: &world{scenario: scenario{awake: 200 * ms, cycle: time.Minute}}, phase: 7 * time.Second}
+	e := &sandbox{simulation: &simulation{scenario: scenario{awake: 200 * ms, cycle: time.Minute}}, phase: 7 * time.Second}
 	for _, tt := range []struct{ own, wall time.Duration }{
 		{0, 7 * time.Second},
 		{199 * ms, 7*time.Second + 199*ms},
