@@ -66,6 +66,7 @@ func TestEveryCompressionAndPartitionKeyArrives(t *testing.T) {
 }
 
 func TestABurstOfLinesArrives(t *testing.T) {
+	t.Parallel()
 	r := start(t, sandbox.Options{})
 	lines := 100_000
 	if testing.Short() {
@@ -96,6 +97,7 @@ func TestLongLinesArriveAlsoWhereLambdaCutsThem(t *testing.T) {
 }
 
 func TestBrokenTextArrivesByteForByte(t *testing.T) {
+	t.Parallel()
 	r := start(t, sandbox.Options{})
 	r.Invoke(`{"id":"broken","lines":5,"invalidUTF8":true}`)
 	r.Invoke(`{"id":"open","lines":2,"noNewline":true}`)
@@ -103,8 +105,8 @@ func TestBrokenTextArrivesByteForByte(t *testing.T) {
 	r.complete()
 }
 
-// The last words of a function that is never called again must not wait for
-// the next invocation.
+// The last lines of a function that is never called again must not wait for the next
+// invocation.
 func TestLinesArriveBeforeTheInvocationEnds(t *testing.T) {
 	// A Kinesis so slow that nothing is in it by chance.
 	r := start(t, sandbox.Options{}, func(c *kinesissim.Config) {
@@ -128,7 +130,7 @@ func TestLinesArriveBeforeTheInvocationEnds(t *testing.T) {
 	r.complete()
 }
 
-// A function that works for long does not keep what it has said to itself.
+// The lines of a long invocation arrive before its end.
 func TestLinesArriveAtTheIntervalWhileTheFunctionRuns(t *testing.T) {
 	for _, flush := range []string{"interval", "end", "adaptive"} {
 		t.Run(flush, func(t *testing.T) {
@@ -161,11 +163,12 @@ func TestLinesArriveAtTheIntervalWhileTheFunctionRuns(t *testing.T) {
 // Lambda makes the last platform.report when everybody has called next, and sends
 // it while the environment is shutting down.
 func TestTheLastReportIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	var ending atomic.Bool
 	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
 		c.Deliver = func(_ string, body []byte) [][]byte {
 			if ending.Load() && bytes.Contains(body, []byte(event.TypePlatformReport)) {
-				<-time.After(100 * time.Millisecond) // Lambda takes its time
+				<-time.After(100 * time.Millisecond) // Lambda is slow
 			}
 			return [][]byte{body}
 		}
@@ -204,6 +207,7 @@ func TestAFunctionThatFailsLosesNothing(t *testing.T) {
 }
 
 func TestASchemaThatThePlatformKnowsIsChosen(t *testing.T) {
+	t.Parallel()
 	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
 		c.AcceptSchemas = []string{lambdasim.Schema20221213}
 		c.LogFormat = lambdasim.LogJSON
@@ -219,6 +223,7 @@ func TestASchemaThatThePlatformKnowsIsChosen(t *testing.T) {
 }
 
 func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
+	t.Parallel()
 	const garbage = "<html>\x00 not \"telemetry\" \xff"
 	posts := 0
 	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
@@ -250,6 +255,7 @@ func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
 }
 
 func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
+	t.Parallel()
 	r := start(t, sandbox.Options{Lambda: patient}, func(c *kinesissim.Config) {
 		c.Intercept = kinesissim.SeededRecords(1, 0.3, "ProvisionedThroughputExceededException")
 	})
@@ -263,10 +269,11 @@ func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
 }
 
 func TestAShortOutageLosesNothing(t *testing.T) {
+	t.Parallel()
 	down := 0
 	r := start(t, sandbox.Options{}, func(c *kinesissim.Config) {
 		c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
-			if down++; down <= 2 { // fewer than are worth a word
+			if down++; down <= 2 { // too few to be logged
 				return kinesissim.Reset()
 			}
 			return nil
@@ -278,7 +285,8 @@ func TestAShortOutageLosesNothing(t *testing.T) {
 	r.complete()
 }
 
-func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
+func TestLossesAreReportedInTheStream(t *testing.T) {
+	t.Parallel()
 	r := start(t, sandbox.Options{Env: map[string]string{
 		"KINETEL_BUFFER_BYTES": "2MiB",
 		"KINETEL_COMPRESSION":  "none",
@@ -295,19 +303,20 @@ func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
 	r.Invoke(`{"id":"after","lines":5}`)
 	r.Ended(r.Shutdown())
 	v := r.Verdict(r.arrived())
-	// What was told may be more: earlier tellings that were given up as well.
+	// More may be reported: earlier reports that were dropped themselves.
 	if v.Lost == 0 || v.Lost > v.ReportedLost || v.Holes != 0 || v.Duplicated != 0 || v.Unknown != 0 {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	}
 	t.Log(v)
 	for _, word := range []string{"does not accept telemetry", "accepts telemetry again", "events were dropped"} {
 		if n := strings.Count(r.Log(), word); n != 1 || len(r.LogLines()) != 3 {
-			t.Errorf("the log tells %d times, and not once, that Kinesis or Kinetel %s:\n%s", n, word, r.Log())
+			t.Errorf("the log says %d times, and not once, that Kinesis or Kinetel %s:\n%s", n, word, r.Log())
 		}
 	}
 }
 
 func TestAnEventThatNoRecordCanCarryGoesInParts(t *testing.T) {
+	t.Parallel()
 	r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_COMPRESSION": "none"}})
 	r.Invoke(`{"id":"huge","lines":2,"bytes":1200000}`)
 	r.Invoke(`{"id":"larger","lines":1,"bytes":5000000}`)

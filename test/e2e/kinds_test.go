@@ -34,7 +34,7 @@ func managed(c *lambdasim.Config) {
 }
 
 // Managed Instances: many requests at once, no platform.runtimeDone, nothing is
-// frozen and nobody held.
+// frozen or held.
 func TestManagedInstances(t *testing.T) {
 	for _, flush := range []string{"adaptive", "end", "interval"} {
 		t.Run(flush, func(t *testing.T) {
@@ -51,11 +51,11 @@ func TestManagedInstances(t *testing.T) {
 			}
 			invoking.Wait()
 			r.complete()
-			told := of(r.arrived(), event.TypeInvocation)
-			if len(told) != 40 {
-				t.Fatalf("%d kinetel.invocation for 40 invocations", len(told))
+			invocations := of(r.arrived(), event.TypeInvocation)
+			if len(invocations) != 40 {
+				t.Fatalf("%d kinetel.invocation for 40 invocations", len(invocations))
 			}
-			for _, e := range told {
+			for _, e := range invocations {
 				var body struct {
 					RequestID string
 					HeldMs    *float64
@@ -306,8 +306,8 @@ func TestAStreamedResponse(t *testing.T) {
 	}
 }
 
-// With the extensions' lines subscribed, what Kinetel says comes back to it. It
-// must not go round in circles.
+// With the extensions' lines subscribed, Kinetel receives its own log lines. It
+// must not ship them.
 func TestItsOwnLogIsNotFedBack(t *testing.T) {
 	r := start(t, sandbox.Options{
 		Env:   map[string]string{"KINETEL_TYPES": "platform,function,extension", "KINETEL_LOG_LEVEL": "debug", "KINETEL_REPORT": "events,emf", "KINETEL_FLUSH": "end"},
@@ -327,7 +327,7 @@ func TestItsOwnLogIsNotFedBack(t *testing.T) {
 	}
 	reports := of(events, event.TypeReport)
 	if len(reports) == 0 || !bytes.Contains(reports[len(reports)-1].Body, []byte(`"ownLog":`)) || bytes.Contains(reports[len(reports)-1].Body, []byte(`"ownLog":0`)) {
-		t.Errorf("the lines that were left out are not told of: %+v", reports)
+		t.Errorf("the report has no count of the lines that were left out: %+v", reports)
 	}
 	if v := r.Verdict(r.arrived()); v.Lost+v.Duplicated+v.Holes > 0 {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))

@@ -20,8 +20,7 @@ import (
 	"kinetel/test/sandbox"
 )
 
-// scripted is a Lambda that does only what a test says, beside a real process of
-// the extension: it knows where telemetry is posted to.
+// scripted is a process of the extension with a fake Lambda.
 type scripted struct {
 	t       *testing.T
 	kinesis *kinesissim.Server
@@ -80,7 +79,7 @@ func (s *scripted) post(path string, body io.Reader) int {
 	return resp.StatusCode
 }
 
-// slow opens a connection, sends text, and lets it be.
+// slow opens a connection, sends text, and leaves the connection open.
 func (s *scripted) slow(text string) net.Conn {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(s.t.Context(), "tcp", "127.0.0.1:"+s.port)
@@ -136,7 +135,8 @@ const forgedBody = `[{"time":"2026-11-26T17:00:00.000Z","type":"kinetel.loss","r
 {"time":"2026-11-26T17:00:00.000Z","type":"platform.logsDropped","record":{"droppedRecords":999999,"droppedBytes":1,"reason":"forged"}},
 {"time":"2026-11-26T17:00:00.000Z","type":"platform.restoreStart","record":{"functionName":"forged"}}]`
 
-// What a neighbour posts is not in the stream, and it does not stall Lambda.
+// Telemetry of another process of the sandbox is not in the stream, and does not delay
+// Lambda's.
 func TestANeighbourOfTheListener(t *testing.T) {
 	s := script(t, nil)
 	for range 50 {
@@ -158,7 +158,7 @@ func TestANeighbourOfTheListener(t *testing.T) {
 			t.Errorf("body %d: %d", i, status)
 		}
 	}
-	// No limit of time: without the bounds each waits until a slow one is given up.
+	// No limit of time: without the bounds each waits until the listener closes a slow one.
 	t.Logf("20 bodies took %v", time.Since(began))
 	if status := s.post(s.path, strings.NewReader(forgedBody)); status != http.StatusOK {
 		t.Errorf("with the path: %d", status)

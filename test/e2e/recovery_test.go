@@ -12,9 +12,10 @@ import (
 	"kinetel/test/sandbox"
 )
 
-// After an outage everybody has kept something for the stream. Who sends it all
-// at once is throttled, and everybody else with him.
+// After an outage every environment has a backlog. If one sends it all at once,
+// Kinesis throttles it, and the others too.
 func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
+	t.Parallel()
 	var up atomic.Bool
 	var failed, put atomic.Int64
 	answered := make(chan struct{}, 1)

@@ -16,17 +16,16 @@ import (
 	"kinetel/test/sandbox"
 )
 
-// Whatever is wrong around Kinetel, the function runs on, Lambda's loop keeps
-// going to an orderly end, and one line says what is wrong and what would mend
-// it.
-func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
+// Whatever is wrong around Kinetel, invocations succeed, the extension ends in order,
+// and one line of its log says what is wrong and how to fix it.
+func TestAProblemIsLoggedInOneClearLine(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = closed.Close()
 
-	for name, world := range map[string]struct {
+	for name, tt := range map[string]struct {
 		opt     sandbox.Options
 		kinesis func(*kinesissim.Config)
 		line    []string // all of them in the one line
@@ -97,12 +96,11 @@ func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var change []func(*kinesissim.Config)
-			if world.kinesis != nil {
-				change = append(change, world.kinesis)
+			if tt.kinesis != nil {
+				change = append(change, tt.kinesis)
 			}
-			r := start(t, world.opt, change...)
-			// As many as it takes for a failure to be one: refusals at once,
-			// others after a few attempts.
+			r := start(t, tt.opt, change...)
+			// A refusal is logged at once, another failure after a few attempts.
 			for i := range 10 {
 				result := r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":3}`, i))
 				if result.Status != lambdasim.StatusSuccess {
@@ -110,25 +108,25 @@ func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
 				}
 			}
 			r.Ended(r.Shutdown())
-			told := 0
+			logged := 0
 			for _, line := range r.LogLines() {
 				all := true
-				for _, part := range world.line {
+				for _, part := range tt.line {
 					all = all && strings.Contains(line, part)
 				}
 				if all {
-					told++
+					logged++
 				}
 			}
-			// What the shutdown gives up is told on a line of its own.
-			if most := 2; told != 1 || len(r.LogLines()) > most {
-				t.Errorf("want one line with %q and no more than the shutdown's beside it, have\n%s", world.line, r.Log())
+			// The shutdown reports what it drops in one more line.
+			if most := 2; logged != 1 || len(r.LogLines()) > most {
+				t.Errorf("want one line with %q and at most one more, of the shutdown, have\n%s", tt.line, r.Log())
 			}
 		})
 	}
 }
 
-func TestARefusalHoldsNobody(t *testing.T) {
+func TestARefusalDoesNotHoldInvocations(t *testing.T) {
 	r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "10s"}}, func(c *kinesissim.Config) {
 		c.Intercept = kinesissim.Always(kinesissim.AccessDenied())
 	})
@@ -140,7 +138,7 @@ func TestARefusalHoldsNobody(t *testing.T) {
 	r.Ended(r.Shutdown())
 }
 
-func TestAHoldEndsAtItsBoundAndThenNobodyIsHeld(t *testing.T) {
+func TestAfterTwoUnproductiveHoldsInvocationsAreNotHeld(t *testing.T) {
 	r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "200ms"}}, func(c *kinesissim.Config) {
 		c.Intercept = kinesissim.Always(kinesissim.Hang())
 	})
@@ -151,7 +149,7 @@ func TestAHoldEndsAtItsBoundAndThenNobodyIsHeld(t *testing.T) {
 			t.Errorf("invocation %d was held %v, want about 200ms", i, held)
 		}
 		if i >= 2 && held > 100*time.Millisecond {
-			t.Errorf("invocation %d was held %v, though the two before it waited in vain", i, held)
+			t.Errorf("invocation %d was held %v, though nothing was sent in the two holds before", i, held)
 		}
 	}
 	r.Ended(r.Shutdown())
@@ -204,7 +202,7 @@ func endBySignal(t *testing.T, signal syscall.Signal) {
 	}, func(c *kinesissim.Config) {
 		c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
 			if ending.Load() {
-				again() // whoever is impatient must not cut the last words short
+				again() // a second signal must not interrupt the shutdown
 			}
 			return kinesissim.Delay(200*time.Millisecond, nil)
 		}

@@ -10,8 +10,6 @@ package faults
 import (
 	"flag"
 	"os"
-	"runtime"
-	"strconv"
 	"testing"
 
 	"kinetel/test/sandbox"
@@ -25,15 +23,4 @@ var (
 	randomRuns  = flag.Uint64("faults.seeds", 0, "run the random faults with `n` seeds (0: SIGKILL 8, and 56 with -faults.all; damage 1 and 6)")
 )
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	chosen := false
-	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
-	if !chosen {
-		// Runs wait more than they work.
-		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(sandbox.Main(m, &binaries))
-}
+func TestMain(m *testing.M) { os.Exit(sandbox.Main(m, &binaries)) }

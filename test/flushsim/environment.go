@@ -51,20 +51,20 @@ type environment struct {
 	ended    bool // SHUTDOWN was sent
 
 	// The extension's side.
-	timers  []*timer
-	invocations  []*invocation
-	busy    time.Duration // since when no gap was late
-	open    []telemetry   // the open record
-	opened  time.Duration
-	waiting [][]telemetry // closed records
-	closed  int           // records, ever
-	arrived int           // of these, in Kinesis
-	attempt *attempt      // in flight
-	last    *attempt      // that ended
-	broken  bool          // it left a connection that is no good
-	behind  time.Duration // since when attempts are made for what waits
-	lazily  time.Duration // when cutUnheld has cut last
-	holds   breaker.Holds
+	timers      []*timer
+	invocations []*invocation
+	busy        time.Duration // since when no gap was late
+	open        []telemetry   // the open record
+	opened      time.Duration
+	waiting     [][]telemetry // closed records
+	closed      int           // records, ever
+	arrived     int           // of these, in Kinesis
+	attempt     *attempt      // in flight
+	last        *attempt      // that ended
+	broken      bool          // it left a connection that is no good
+	behind      time.Duration // since when attempts are made for what waits
+	lazily      time.Duration // when cutUnheld has cut last
+	holds       breaker.Holds
 }
 
 // invocation is one, as Lambda knows it.

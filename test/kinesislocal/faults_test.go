@@ -66,8 +66,8 @@ func TestABadNetworkLosesNothing(t *testing.T) {
 	for order, fault := range []struct {
 		name   string
 		worsen func(*network)
-		mend   func(*network)
-		// toTheEnd mends it only when the environment is gone: the next one on
+		repair func(*network)
+		// toTheEnd repairs it only when the environment is gone: the next one on
 		// the same spool has to deliver.
 		toTheEnd bool
 		// duplicates says that requests may have been stored without an answer.
@@ -76,28 +76,28 @@ func TestABadNetworkLosesNothing(t *testing.T) {
 		{
 			name:   "connections are reset when the answer comes",
 			worsen: func(n *network) { n.poison(`{"name":"x","type":"reset_peer","attributes":{"timeout":0}}`) },
-			mend:   (*network).heal, duplicates: true,
+			repair: (*network).heal, duplicates: true,
 		},
 		{
-			name:   "answers are never heard",
+			name:   "answers never arrive",
 			worsen: func(n *network) { n.poison(`{"name":"x","type":"timeout","attributes":{"timeout":0}}`) },
-			mend:   (*network).heal, duplicates: true,
+			repair: (*network).heal, duplicates: true,
 		},
 		{
 			name:   "answers are slow",
 			worsen: func(n *network) { n.poison(`{"name":"x","type":"latency","attributes":{"latency":1500}}`) },
-			mend:   (*network).heal,
+			repair: (*network).heal,
 		},
 		{
 			name: "the line is slow",
 			worsen: func(n *network) {
 				n.poison(`{"name":"x","type":"bandwidth","stream":"upstream","attributes":{"rate":20}}`)
 			},
-			mend: (*network).heal,
+			repair: (*network).heal,
 		},
 		// A request may be on its way when it begins.
-		{name: "a short outage", worsen: (*network).down, mend: (*network).up, duplicates: true},
-		{name: "an outage to the end", worsen: (*network).down, mend: (*network).up, toTheEnd: true, duplicates: true},
+		{name: "a short outage", worsen: (*network).down, repair: (*network).up, duplicates: true},
+		{name: "an outage to the end", worsen: (*network).down, repair: (*network).up, toTheEnd: true, duplicates: true},
 	} {
 		for i, flush := range []string{"adaptive", "end", "interval"} {
 			if testing.Short() && i != order%3 {
@@ -130,13 +130,13 @@ func TestABadNetworkLosesNothing(t *testing.T) {
 					r.Invoke(fmt.Sprintf(`{"id":"bad-%d","lines":400,"sleep":"300ms"}`, i))
 				}
 				if !fault.toTheEnd {
-					fault.mend(way)
-					r.Invoke(`{"id":"mended","lines":40}`)
+					fault.repair(way)
+					r.Invoke(`{"id":"fixed","lines":40}`)
 				}
 				r.Ended(r.Shutdown())
 				emitted, log := r.Emitted(), r.Log()
 				if fault.toTheEnd {
-					fault.mend(way)
+					fault.repair(way)
 					next := start(20 * time.Second)
 					next.Invoke(`{"id":"next","lines":40}`)
 					next.Ended(next.Shutdown())

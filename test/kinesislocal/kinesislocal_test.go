@@ -1,6 +1,6 @@
-// Package kinesislocal runs the extension into kinesis-local, a Kinesis that
-// nobody here wrote, and reads the stream back through the AWS SDK's client: what
-// the embedded Kinesis of the other tests may get wrong shows here.
+// Package kinesislocal runs the extension into kinesis-local, a Kinesis of
+// another project, and reads the stream with the AWS SDK's client. It finds what the
+// embedded Kinesis of the other tests gets wrong.
 //
 // It needs Node and the npm package; `make integration` installs it and names
 // its folder in KINETEL_KINESIS_LOCAL.
@@ -34,8 +34,8 @@ const folderVariable = "KINETEL_KINESIS_LOCAL"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(folderVariable) == "" {
-		// Plain `go test ./...` has no Node to count on; `make test` sets the
-		// variable and then nothing is passed over.
+		// Plain `go test ./...` must work without Node. `make test` sets the
+		// variable.
 		fmt.Println("not run: " + folderVariable + " is not set; `make integration` runs these tests")
 		return
 	}
@@ -159,13 +159,13 @@ func TestEverythingArrivesOnce(t *testing.T) {
 	}
 }
 
-func TestAStreamThatIsMissingIsToldInItsOwnWords(t *testing.T) {
+func TestAMissingStreamIsNamedInTheLog(t *testing.T) {
 	client, url := startKinesis(t, 1)
 	r := sandbox.Start(t, binaries, sandbox.Options{Endpoint: url, Env: map[string]string{"KINETEL_STREAM_NAME": "another"}})
 	r.Invoke(`{"id":"nowhere","lines":3}`)
 	r.Ended(r.Shutdown())
 	if log := r.Log(); !bytes.Contains([]byte(log), []byte("ResourceNotFoundException")) || !bytes.Contains([]byte(log), []byte("check KINETEL_STREAM_NAME")) {
-		t.Errorf("the log does not tell:\n%s", log)
+		t.Errorf("the log does not name the problem:\n%s", log)
 	}
 	// The client agrees with the extension about what is wrong.
 	_, err := client.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String("another")})

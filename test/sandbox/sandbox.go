@@ -5,10 +5,13 @@ package sandbox
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +34,7 @@ type Binaries string
 // Main builds the programs, sets *b, and runs a package's tests. It returns the
 // exit status.
 func Main(m *testing.M, b *Binaries) int {
+	runMoreInParallel()
 	dir, err := os.MkdirTemp("", "kinetel-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,6 +53,19 @@ func Main(m *testing.M, b *Binaries) int {
 	}
 	*b = Binaries(dir)
 	return m.Run()
+}
+
+// runMoreInParallel doubles -parallel if the command line has none: the tests wait
+// for processes most of the time.
+func runMoreInParallel() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			panic(err)
+		}
+	}
 }
 
 // Path returns the path of a program.
