@@ -95,7 +95,7 @@ func TestManagedInstancesShipAllTheTime(t *testing.T) {
 }
 
 // Where Lambda refuses to register extensions for INVOKE, the function runs all the
-// same, nobody is held, and telemetry is sent while the environment lives.
+// same, no invocation is held, and telemetry is sent while the environment lives.
 func TestLambdaThatRefusesINVOKE(t *testing.T) {
 	for name, change := range map[string]func(*lambdasim.Config){
 		"on demand": func(c *lambdasim.Config) { c.RefuseInvoke, c.DisableFreeze = true, true },
@@ -224,7 +224,7 @@ func TestSnapStartCredentialsAreRenewed(t *testing.T) {
 		}
 	})
 	if n := given.Load(); n == 0 {
-		t.Fatal("nobody asked for credentials before the snapshot")
+		t.Fatal("the credentials were not read before the snapshot")
 	}
 	atInit := given.Load()
 	r.Invoke(`{"id":"restored","lines":10}`)

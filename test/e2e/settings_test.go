@@ -37,7 +37,7 @@ func environmentOf(t *testing.T, arrived []record.Event) (body struct {
 	return body
 }
 
-// One bad setting must not turn everything off, and somebody who sees only the
+// One bad setting must not turn everything off, and a reader who has only the
 // stream, or only the metrics, must learn of it.
 func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 	t.Parallel()

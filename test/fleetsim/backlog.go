@@ -122,7 +122,7 @@ func (b *backlog) done(r *waiting) {
 	r.file = 0
 }
 
-// makeRoom gives up what lies in the spool's oldest file.
+// makeRoom drops the records of the spool's oldest file.
 func (b *backlog) makeRoom() bool {
 	oldest := int32(0)
 	for i := b.head; i < len(b.records); i++ {

@@ -246,11 +246,11 @@ func TestOwnTime(t *testing.T) {
 		}
 	}
 	if got := e.own(20 * time.Second); got != 200*ms {
-		t.Errorf("who is frozen goes on at %s", got)
+		t.Errorf("a frozen environment goes on at %s", got)
 	}
 	e.cycle = 0
 	if e.own(time.Hour) != time.Hour || e.wall(time.Hour) != time.Hour {
-		t.Error("who is never frozen has a time of its own")
+		t.Error("an environment that is never frozen has a time of its own")
 	}
 }
 
@@ -279,7 +279,7 @@ func TestNothingIsForgotten(t *testing.T) {
 			s := small()
 			tt.change(&s)
 			r := simulate(s)
-			// What landed and waits, because nobody was told, is counted as arrived.
+			// What landed and waits, because its answer was lost, is counted as arrived.
 			if d := r.made - r.arrived - r.lost - r.left; s.landed == 0 && d != 0 || d > 0 || r.arrived == 0 || r.made == 0 {
 				t.Errorf("%d bytes: %d arrived, %d lost, %d wait", r.made, r.arrived, r.lost, r.left)
 			}

@@ -15,7 +15,7 @@ const (
 	silent                 // does not answer
 )
 
-// scenario is what a run takes for granted.
+// scenario is the parameters of a run.
 type scenario struct {
 	name         string
 	environments int

@@ -28,7 +28,7 @@ var claims = []struct {
 	{"a busy function is not held", "back to back", notHeld},
 	{"a busy function is not held", "steady: 10/s", notHeld},
 	{"a long function that is called back to back is busy", "long", notHeld},
-	{"a function that runs for seconds is told of at the interval in every mode", "long", func(t *testing.T, adaptive, end, interval *result) {
+	{"of a function that runs for seconds, telemetry is sent at the interval in every mode", "long", func(t *testing.T, adaptive, end, interval *result) {
 		for _, r := range []*result{adaptive, end, interval} {
 			if f := r.figures(); f.staleP50 < time.Second || f.staleP99 > 11*time.Second {
 				t.Errorf("staleness of %s, %s", f.staleP50, f.staleP99)
@@ -49,7 +49,7 @@ var claims = []struct {
 	}},
 	{"a rare function is as with end", "cron: every minute", asEnd},
 	{"a rare function is as with end", "cron: every hour", asEnd},
-	{"people who call every few seconds are rare", "people: one in 3 s", func(t *testing.T, adaptive, end, _ *result) {
+	{"calls by people every few seconds are rare", "people: one in 3 s", func(t *testing.T, adaptive, end, _ *result) {
 		a, e := adaptive.figures(), end.figures()
 		if a.share < 0.98 || a.staleP50 > e.staleP50+5*ms || a.staleP99 > e.staleP99+50*ms {
 			t.Errorf("%.3f are held, staleness of %s, %s; end: %s, %s", a.share, a.staleP50, a.staleP99, e.staleP50, e.staleP99)
@@ -184,7 +184,7 @@ func TestWhatTheDocumentSays(t *testing.T) {
 				claim.holds(t, r[0], r[1], r[2])
 				for _, held := range r[2].held {
 					if held > 0 {
-						t.Fatal("somebody is held with interval")
+						t.Fatal("an invocation is held with interval")
 					}
 				}
 			})

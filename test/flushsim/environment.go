@@ -292,7 +292,7 @@ func (e *environment) free(in *invocation) {
 	e.over(in)
 }
 
-// over ends an invocation when nobody works on it any more.
+// over ends an invocation when the function and the extension are done.
 func (e *environment) over(in *invocation) {
 	if !in.done || !in.freed {
 		return

@@ -160,7 +160,7 @@ func TestNobodyIsHeldForLongerThanMaxHold(t *testing.T) {
 	}
 }
 
-// Two holds in vain, and nobody is held any more.
+// After two unproductive holds no invocation is held.
 func TestNobodyIsHeldForAKinesisThatIsTooSlow(t *testing.T) {
 	a := exact()
 	a.put = 2 * time.Second
@@ -202,7 +202,7 @@ func TestWithoutHoldNobodyIsHeld(t *testing.T) {
 	}
 }
 
-// Where nobody may be held, end sends in the background after each invocation,
+// If no invocation may be held, end sends in the background after each invocation,
 // and adaptive once a second.
 func TestWithoutHoldTheBackgroundIsUsed(t *testing.T) {
 	a := exact()

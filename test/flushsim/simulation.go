@@ -7,7 +7,7 @@ import (
 	"kinetel/internal/flush"
 )
 
-// assumptions are what the simulation takes for granted.
+// assumptions are the parameters of a simulation.
 type assumptions struct {
 	policy flush.Policy // its mode is that of the run
 
@@ -30,7 +30,7 @@ func usual() assumptions {
 	}
 }
 
-// simulation is a function's environments and those who call it.
+// simulation is a function's environments and its callers.
 type simulation struct {
 	clock
 	assumptions
@@ -83,7 +83,7 @@ func (w *simulation) responded() {
 	}
 }
 
-// serve gives those who wait an environment. Of those that are free it is the
+// serve gives the waiting calls an environment. Of those that are free it is the
 // one that was used last, as Lambda tends to.
 func (w *simulation) serve() {
 	for len(w.queue) > 0 {
