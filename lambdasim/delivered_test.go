@@ -40,7 +40,7 @@ func TestEventsAreNumberedInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestWhatWasAcceptedIsTold(t *testing.T) {
+func TestAcceptedEventsAreReported(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		more    script
@@ -87,7 +87,7 @@ func TestWhatWasAcceptedIsTold(t *testing.T) {
 }
 
 // An extension that is killed before it has answered has accepted nothing.
-func TestWhatWasNotAcceptedIsNotTold(t *testing.T) {
+func TestEventsThatWereNotAcceptedAreNotReported(t *testing.T) {
 	t.Parallel()
 	ext, dump := scripted(t, "ext", both(script{"postDelayMs": 200}))
 	cfg, rec := baseConfig(ext)
@@ -135,7 +135,7 @@ func TestWhatWasNotAcceptedIsNotTold(t *testing.T) {
 
 // What Config.Deliver makes of a batch does not matter: the events are those
 // that were to be sent, once.
-func TestWhatAHookMadeOfItDoesNotMatter(t *testing.T) {
+func TestTheHookDoesNotChangeTheReportedEvents(t *testing.T) {
 	t.Parallel()
 	ext, _ := scripted(t, "ext", both(nil))
 	cfg, rec := baseConfig(ext)
