@@ -165,7 +165,7 @@ func wantDecoded(t *testing.T, bodies [][]byte, got []record.Event) {
 	}
 }
 
-func TestTelemetryOfEveryKindOfFunctionComesBackByteForByte(t *testing.T) {
+func TestTelemetryOfEveryKindOfFunctionStaysByteForByte(t *testing.T) {
 	for name, tt := range shapes {
 		t.Run(name, func(t *testing.T) {
 			bodies := shape(t, name)
@@ -203,7 +203,7 @@ func TestTelemetryOfEveryKindOfFunctionComesBackByteForByte(t *testing.T) {
 
 // However the same events are spread over bodies, and wherever Lambda cuts one of
 // them, they come back the same.
-func TestTelemetryOfEveryKindOfFunctionComesBackHoweverItIsCut(t *testing.T) {
+func TestTelemetryOfEveryKindOfFunctionStaysWholeWhereverItIsSplit(t *testing.T) {
 	for name := range shapes {
 		t.Run(name, func(t *testing.T) {
 			bodies := shape(t, name)
