@@ -66,7 +66,6 @@ func TestEveryCompressionAndPartitionKeyArrives(t *testing.T) {
 }
 
 func TestABurstOfLinesArrives(t *testing.T) {
-	t.Parallel()
 	r := start(t, sandbox.Options{})
 	lines := 100_000
 	if testing.Short() {
@@ -97,7 +96,6 @@ func TestLongLinesArriveAlsoWhereLambdaCutsThem(t *testing.T) {
 }
 
 func TestBrokenTextArrivesByteForByte(t *testing.T) {
-	t.Parallel()
 	r := start(t, sandbox.Options{})
 	r.Invoke(`{"id":"broken","lines":5,"invalidUTF8":true}`)
 	r.Invoke(`{"id":"open","lines":2,"noNewline":true}`)
@@ -163,7 +161,6 @@ func TestLinesArriveAtTheIntervalWhileTheFunctionRuns(t *testing.T) {
 // Lambda makes the last platform.report when everybody has called next, and sends
 // it while the environment is shutting down.
 func TestTheLastReportIsWaitedFor(t *testing.T) {
-	t.Parallel()
 	var ending atomic.Bool
 	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
 		c.Deliver = func(_ string, body []byte) [][]byte {
@@ -207,7 +204,6 @@ func TestAFunctionThatFailsLosesNothing(t *testing.T) {
 }
 
 func TestASchemaThatThePlatformKnowsIsChosen(t *testing.T) {
-	t.Parallel()
 	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
 		c.AcceptSchemas = []string{lambdasim.Schema20221213}
 		c.LogFormat = lambdasim.LogJSON
@@ -223,7 +219,6 @@ func TestASchemaThatThePlatformKnowsIsChosen(t *testing.T) {
 }
 
 func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
-	t.Parallel()
 	const garbage = "<html>\x00 not \"telemetry\" \xff"
 	posts := 0
 	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
@@ -255,7 +250,6 @@ func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
 }
 
 func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
-	t.Parallel()
 	r := start(t, sandbox.Options{Lambda: patient}, func(c *kinesissim.Config) {
 		c.Intercept = kinesissim.SeededRecords(1, 0.3, "ProvisionedThroughputExceededException")
 	})
@@ -269,7 +263,6 @@ func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
 }
 
 func TestAShortOutageLosesNothing(t *testing.T) {
-	t.Parallel()
 	down := 0
 	r := start(t, sandbox.Options{}, func(c *kinesissim.Config) {
 		c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
@@ -286,7 +279,6 @@ func TestAShortOutageLosesNothing(t *testing.T) {
 }
 
 func TestLossesAreReportedInTheStream(t *testing.T) {
-	t.Parallel()
 	r := start(t, sandbox.Options{Env: map[string]string{
 		"KINETEL_BUFFER_BYTES": "2MiB",
 		"KINETEL_COMPRESSION":  "none",
@@ -316,7 +308,6 @@ func TestLossesAreReportedInTheStream(t *testing.T) {
 }
 
 func TestAnEventThatNoRecordCanCarryGoesInParts(t *testing.T) {
-	t.Parallel()
 	r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_COMPRESSION": "none"}})
 	r.Invoke(`{"id":"huge","lines":2,"bytes":1200000}`)
 	r.Invoke(`{"id":"larger","lines":1,"bytes":5000000}`)
