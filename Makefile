@@ -104,6 +104,10 @@ release: ## the files of the release TAG=v1.2.3, in dist, if it may have them
 	$(MAKE) package
 .PHONY: release
 
+help: ## these lines
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+.PHONY: help
+
 demo: build bin/sample-function ## the main job, start to end, on this machine
 	./bin/kinetel demo
 
@@ -136,8 +140,8 @@ programs:
 		echo "make test needs$$missing, to read what Kinetel writes with programs that are not its own (Debian: apt-get install jq gzip zstd)" >&2; exit 1; }
 .PHONY: programs
 
-test-faults: ## the whole fault matrix; its table goes into docs/reliability.md
-	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table $(CURDIR)/docs/reliability.md
+test-faults: ## the whole fault matrix; its table goes into docs/evidence/faults.md
+	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table $(CURDIR)/docs/evidence/faults.md
 .PHONY: test-faults
 
 integration: node programs node_modules ## only the tests with programs that are not Kinetel's: kinesis-local, readers of the formats
@@ -165,12 +169,12 @@ bench: build bin/sample-function bin/bare-extension ## figures beside the floor'
 
 flush-plot: ## the simulation of the flush policy; its table and picture go into docs
 	$(GO) test -count=1 ./test/flushsim -update
-	$(GO) run ./test/flushsim -png docs/flush.png
+	$(GO) run ./test/flushsim -png docs/evidence/flush.png
 .PHONY: flush-plot
 
 fleet-plot: ## the simulation of a fleet in an outage; its tables and picture go into docs
 	$(GO) test -count=1 -run Document ./test/fleetsim -update
-	$(GO) run ./test/fleetsim -png docs/fleet.png
+	$(GO) run ./test/fleetsim -png docs/evidence/fleet.png
 .PHONY: fleet-plot
 
 FUZZTIME ?= 30s

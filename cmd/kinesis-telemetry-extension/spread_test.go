@@ -15,7 +15,7 @@ import (
 )
 
 // The records of a thousand environments spread over 64 shards as random choice would,
-// with a Kinesis that maps keys to shards itself. docs/partition-keys.md quotes the
+// with a Kinesis that maps keys to shards itself. docs/evidence/measurements.md quotes the
 // figures that -v shows.
 func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 	const environments, shards = 1000, 64

@@ -184,7 +184,7 @@ func TestManagedInstancesCase(t *testing.T) {
 
 // The page of records has the names that are looked for.
 func TestDocsListTheNamesOfIDs(t *testing.T) {
-	page, err := os.ReadFile("../../docs/records.md")
+	page, err := os.ReadFile("../../docs/log-lines.md")
 	if err != nil {
 		t.Fatal(err)
 	}
