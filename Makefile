@@ -119,7 +119,7 @@ test: node programs lint node_modules ## lint, and all tests under the race dete
 test-deep: node programs node_modules ## in full, the tests that make test runs in a short form
 	$(GO) test -race -count=1 $(call deep,internal kinesissim lambdasim record)
 	$(NODE_PACKAGES) $(GO) test -count=1 $(call deep,examples test)
-	$(GO) test -count=1 -run NothingIsLostSilently ./cmd/kinesis-telemetry-extension -rapid.checks 150
+	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 150
 .PHONY: test-deep
 
 # The packages below these folders that have a test with a short form. Rapid has one

@@ -52,20 +52,20 @@ func (a *Annotator) Learn(ev *event.Event) {
 	default:
 		return
 	}
-	parsed, at := readPlatform(ev.Record), ev.At().UnixMilli()
+	parsed, at := ev.Platform(), ev.At().UnixMilli()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := &a.invocations
 	t.learning()
 	switch string(ev.Type) {
 	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
-		t.restarted(at, parsed.inInvocation)
+		t.restarted(at, parsed.Phase == "invoke")
 		return
 	}
-	if len(parsed.request) == 0 {
+	if !isRequest(parsed.RequestID) {
 		return
 	}
-	r := t.request(parsed.request, parsed.trace, string(ev.Type) == event.TypePlatformStart, at, a.bound())
+	r := t.request(parsed.RequestID, root(parsed.Trace), string(ev.Type) == event.TypePlatformStart, at, a.bound())
 	if a.managed {
 		switch string(ev.Type) {
 		case event.TypePlatformStart:
@@ -88,12 +88,12 @@ func (a *Annotator) Learn(ev *event.Event) {
 // Invoked records an INVOKE event of the Extensions API, which may come before
 // platform.start. trace is the X-Ray header's value, or empty.
 func (a *Annotator) Invoked(requestID, trace string, at time.Time) {
-	if !isRequest([]byte(requestID)) {
+	if !isRequest(requestID) {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r := a.invocations.request([]byte(requestID), root([]byte(trace)), true, at.UnixMilli(), a.bound())
+	r := a.invocations.request(requestID, root(trace), true, at.UnixMilli(), a.bound())
 	if !a.managed {
 		a.invocations.invoked(r, at.UnixMilli())
 	}
@@ -125,18 +125,19 @@ func (a *Annotator) Annotate(ev *event.Event) {
 }
 
 func (a *Annotator) annotatePlatform(ev *event.Event) {
-	parsed := readPlatform(ev.Record)
+	parsed := ev.Platform()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.invocations.annotating()
-	known := a.invocations.known[string(parsed.request)]
-	if known != nil {
-		ev.RequestID, ev.TraceID = known.id, known.trace
-	} else {
-		ev.RequestID = string(parsed.request)
+	if isRequest(parsed.RequestID) {
+		ev.RequestID = parsed.RequestID
 	}
-	if len(parsed.trace) > 0 && ev.TraceID != string(parsed.trace) {
-		ev.TraceID = string(parsed.trace)
+	known := a.invocations.known[ev.RequestID]
+	if known != nil {
+		ev.TraceID = known.trace
+	}
+	if trace := root(parsed.Trace); trace != "" {
+		ev.TraceID = trace
 	}
 	if known != nil && string(ev.Type) == event.TypePlatformStart {
 		a.invocations.passed(known.id, ev.At().UnixMilli())

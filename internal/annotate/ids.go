@@ -1,6 +1,9 @@
 package annotate
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // maxRequest is the maximum length of a request id. Lambda's have 36 characters.
 const maxRequest = 128
@@ -112,4 +115,32 @@ func isName(c byte) bool { return isLetter(c) || c == '_' }
 func isUUID(text []byte) bool {
 	return len(text) == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-' &&
 		isHex(text[:8]) && isHex(text[9:13]) && isHex(text[14:18]) && isHex(text[19:23]) && isHex(text[24:])
+}
+
+// isRequest reports whether text may be written to a line as a request id. There it
+// is not escaped again.
+func isRequest(id string) bool {
+	for i := range len(id) {
+		if c := id[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return len(id) > 0 && len(id) <= maxRequest
+}
+
+// root returns the trace id in the value of an X-Ray header:
+// Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1 (AWS documentation,
+// X-Ray concepts, tracing header).
+func root(header string) string {
+	for header != "" {
+		var field string
+		field, header, _ = strings.Cut(header, ";")
+		if id, ok := strings.CutPrefix(strings.TrimSpace(field), "Root="); ok {
+			if len(id) == len("1-5759e988-bd862e3fe1be46a994272793") && id[:2] == "1-" && id[10] == '-' && isHex([]byte(id[2:10])) && isHex([]byte(id[11:])) {
+				return id
+			}
+			return ""
+		}
+	}
+	return ""
 }

@@ -8,73 +8,9 @@ import (
 	"kinetel/internal/jsontext"
 )
 
-const (
-	// maxObject bounds how much of a JSON object is read. Loggers write their own
-	// members first; what a function adds may be megabytes.
-	maxObject = 64 << 10
-)
-
-// platform is what a platform event contains about an invocation.
-type platform struct {
-	request      []byte // the request id; empty if there is none
-	trace        []byte // the X-Ray trace id
-	inInvocation bool   // an init that runs inside an invocation
-}
-
-// readPlatform parses a platform event's record (AWS documentation, Telemetry API
-// event schema reference).
-func readPlatform(record []byte) (p platform) {
-	for m := jsontext.Members(record[:min(len(record), maxObject)]); m.Next(); {
-		switch string(m.Name) {
-		case "requestId":
-			if p.request = stringOf(m.Value); !isRequest(p.request) {
-				p.request = nil
-			}
-		case "phase":
-			p.inInvocation = string(m.Value) == `"invoke"`
-		case "tracing":
-			p.trace = root(stringOf(jsontext.Member(m.Value, "value")))
-		}
-	}
-	return p
-}
-
-// stringOf returns the text of a JSON string, or nil for any other value.
-func stringOf(value []byte) []byte {
-	text := jsontext.Unquoted(value)
-	if bytes.IndexByte(text, '\\') >= 0 {
-		text = jsontext.AppendUnescape(nil, text, -1)
-	}
-	return text
-}
-
-// isRequest reports whether text may be written to a line as a request id. There it
-// is not escaped again.
-func isRequest(id []byte) bool {
-	for _, c := range id {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return len(id) > 0 && len(id) <= maxRequest
-}
-
-// root returns the trace id in the value of an X-Ray header:
-// Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1 (AWS documentation,
-// X-Ray concepts, tracing header).
-func root(header []byte) []byte {
-	for len(header) > 0 {
-		var field []byte
-		field, header, _ = bytes.Cut(header, []byte{';'})
-		if id, ok := bytes.CutPrefix(bytes.TrimSpace(field), []byte("Root=")); ok {
-			if len(id) == len("1-5759e988-bd862e3fe1be46a994272793") && id[0] == '1' && id[1] == '-' && isHex(id[2:10]) && id[10] == '-' && isHex(id[11:]) {
-				return id
-			}
-			return nil
-		}
-	}
-	return nil
-}
+// maxObject bounds how much of a JSON object is read. Loggers write their own
+// members first; what a function adds may be megabytes.
+const maxObject = 64 << 10
 
 func isHex(text []byte) bool {
 	for _, c := range text {

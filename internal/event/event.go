@@ -60,6 +60,8 @@ type Event struct {
 	// members without braces (`"a":1,"b":2`), so that they are not lost.
 	Extra []byte
 
+	platform *Platform // see Platform; nil: not read yet
+
 	// Package annotate sets these. Empty, or 0, means not known.
 
 	// RequestID is the invocation that the event belongs to.
