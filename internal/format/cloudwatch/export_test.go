@@ -1,4 +1,4 @@
-package format
+package cloudwatch
 
 // PutEventID is putEventID, for tests.
 func PutEventID(dst []byte, ms int64, seq uint64, kind Message, environment string) {

@@ -1,4 +1,4 @@
-package format_test
+package kpl_test
 
 import (
 	"os"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kinetel/internal/format"
+	"kinetel/internal/format/kpl"
 )
 
 // fipsVariable marks the process in which FIPS mode is enforced.
@@ -23,7 +24,7 @@ func TestAggregatesAreMadeInFIPSMode(t *testing.T) {
 	}
 	lines := []format.Line{{Text: []byte("one\n")}, {Text: []byte("two\n")}}
 	n := 0
-	if err := format.ReadKPL(format.AppendKPL(nil, "key", lines), func([]byte) error { n++; return nil }); err != nil || n != 2 {
+	if err := readAll(kpl.Append(nil, nil, "key", lines), func([]byte) error { n++; return nil }); err != nil || n != 2 {
 		t.Errorf("%d lines, %v", n, err)
 	}
 }

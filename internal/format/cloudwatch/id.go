@@ -1,4 +1,4 @@
-package format
+package cloudwatch
 
 import (
 	"crypto/sha256"
@@ -80,18 +80,13 @@ func putEventID(dst []byte, ms int64, seq uint64, kind Message, environment stri
 // hexadecimal digits if Kinetel generated it. For any other id it returns 88 bits of
 // its hash.
 func environmentBits(id string) (of [11]byte) {
-	if len(id) < 22 {
-		return hashed(id)
+	if digits := hex.EncodedLen(len(of)); len(id) >= digits {
+		if _, err := hex.Decode(of[:], []byte(id[:digits])); err == nil {
+			return of
+		}
 	}
-	if _, err := hex.Decode(of[:], []byte(id[:22])); err != nil {
-		return hashed(id)
-	}
-	return of
-}
-
-func hashed(id string) [11]byte {
 	sum := sha256.Sum256([]byte(id))
-	return [11]byte(sum[:11])
+	return [11]byte(sum[:])
 }
 
 // ParseEventID reads an id. It reports whether this package can have written the id.

@@ -1,11 +1,10 @@
-package format
+package otlp
 
 import (
 	"bytes"
 	"encoding/base64"
 	"math"
 	"strconv"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"kinetel/internal/jsontext"
@@ -42,7 +41,7 @@ func appendBody(dst, body []byte) (all []byte, end int, text bool) {
 	return dst, len(dst), true
 }
 
-// anyWriter writes a JSON value as AnyValue.
+// anyWriter writes a JSON value as AnyValue, in one pass over the text.
 type anyWriter struct {
 	dst     []byte
 	most    int  // the longest dst that is allowed
@@ -57,9 +56,9 @@ func (w *anyWriter) value(b []byte, i, levels int) int {
 		w.failed = true
 		return len(b)
 	}
-	switch c := b[i]; c {
+	switch b[i] {
 	case '"':
-		end := stringEnd(b, i)
+		end, _ := jsontext.SkipString(b, i)
 		var exact bool
 		w.dst, exact = appendString(w.dst, b[i+1:end-1])
 		w.inexact = w.inexact || !exact
@@ -75,9 +74,8 @@ func (w *anyWriter) value(b []byte, i, levels int) int {
 	case 'n':
 		w.dst = append(w.dst, `{}`...)
 		return i + len("null")
-	default:
-		return w.number(b, i)
 	}
+	return w.number(b, i)
 }
 
 // values writes an object or array.
@@ -99,7 +97,7 @@ func (w *anyWriter) values(b []byte, i, levels int) int {
 			i = w.space(b, i+1)
 		}
 		if closing == '}' {
-			end := stringEnd(b, i)
+			end, _ := jsontext.SkipString(b, i)
 			w.dst = append(w.dst, `{"key":`...)
 			w.key(b[i+1 : end-1])
 			w.dst = append(w.dst, `,"value":`...)
@@ -127,32 +125,26 @@ func (w *anyWriter) space(b []byte, i int) int {
 
 // key writes a name; raw is the text between its quotes.
 func (w *anyWriter) key(raw []byte) {
-	if Valid(raw) {
-		w.dst = append(w.dst, '"')
-		w.dst = append(w.dst, raw...)
-		w.dst = append(w.dst, '"')
-		return
-	}
-	w.inexact = true
-	w.dst = appendValidString(w.dst, raw)
+	before := len(w.dst) + 1
+	w.dst = jsontext.AppendValidUnicode(append(w.dst, '"'), raw)
+	w.inexact = w.inexact || !bytes.Equal(w.dst[before:], raw)
+	w.dst = append(w.dst, '"')
 }
 
 // number writes the number that begins at b[i], with the same digits.
 func (w *anyWriter) number(b []byte, i int) int {
-	from, whole := i, true
-	for ; i < len(b); i++ {
-		if c := b[i]; c == '.' || c == 'e' || c == 'E' || c == '+' {
-			whole = false
-		} else if c != '-' && (c < '0' || c > '9') {
-			break
-		}
+	end := i
+	for end < len(b) && (b[end] >= '0' && b[end] <= '9' || bytes.IndexByte([]byte("+-.eE"), b[end]) >= 0) {
+		end++
 	}
-	digits := b[from:i]
-	if whole && isInt64(digits) {
-		w.dst = append(w.dst, `{"intValue":"`...)
-		w.dst = append(w.dst, digits...)
-		w.dst = append(w.dst, `"}`...)
-		return i
+	digits := b[i:end]
+	if !bytes.ContainsAny(digits, ".eE") && string(digits) != "-0" {
+		if _, err := strconv.ParseInt(string(digits), 10, 64); err == nil {
+			w.dst = append(w.dst, `{"intValue":"`...)
+			w.dst = append(w.dst, digits...)
+			w.dst = append(w.dst, `"}`...)
+			return end
+		}
 	}
 	if len(digits) > 300 || bytes.ContainsAny(digits, "eE") { // the largest double has 309 digits
 		if f, err := strconv.ParseFloat(string(digits), 64); err != nil || math.IsInf(f, 0) {
@@ -163,46 +155,23 @@ func (w *anyWriter) number(b []byte, i int) int {
 	w.dst = append(w.dst, `{"doubleValue":`...)
 	w.dst = append(w.dst, digits...)
 	w.dst = append(w.dst, '}')
-	return i
-}
-
-// isInt64 reports whether an integer fits into 64 bits. It returns false for -0.
-func isInt64(digits []byte) bool {
-	last := "9223372036854775807"
-	if len(digits) > 0 && digits[0] == '-' {
-		if digits, last = digits[1:], "9223372036854775808"; string(digits) == "0" {
-			return false
-		}
-	}
-	return len(digits) < len(last) || len(digits) == len(last) && string(digits) <= last
-}
-
-// stringEnd returns the index just after the string whose opening quote is b[i].
-func stringEnd(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
+	return end
 }
 
 // appendString appends a string as AnyValue; raw is the text between its quotes. It
 // reports whether the string can be restored: from a stringValue by its text, from a
 // bytesValue by jsontext.AppendQuote.
 func appendString(dst, raw []byte) (all []byte, exact bool) {
-	if Valid(raw) {
+	if jsontext.ValidUnicode(raw) {
 		dst = append(dst, `{"stringValue":"`...)
-		dst = append(dst, raw...)
-		return append(dst, `"}`...), true
+		return append(append(dst, raw...), `"}`...), true
 	}
-	text := appendUnescaped(nil, raw)
-	if utf8.Valid(text) { // the string has a lone surrogate
-		dst = append(dst, `{"stringValue":`...)
-		return append(appendValidString(dst, raw), '}'), false
+	if text := jsontext.AppendUnescape(nil, raw, -1); !utf8.Valid(text) {
+		quoted := jsontext.AppendQuote(nil, text)
+		return appendBytes(dst, text), bytes.Equal(quoted[1:len(quoted)-1], raw)
 	}
-	quoted := jsontext.AppendQuote(nil, text)
-	return appendBytes(dst, text), bytes.Equal(quoted[1:len(quoted)-1], raw)
+	dst = append(dst, `{"stringValue":"`...) // the string has a lone surrogate
+	return append(jsontext.AppendValidUnicode(dst, raw), `"}`...), false
 }
 
 func appendBytes(dst, b []byte) []byte {
@@ -234,95 +203,4 @@ func appendJSONText(dst, text []byte) []byte {
 		}
 	}
 	return append(dst, `"}`...)
-}
-
-// appendValidString appends a string with U+FFFD for each byte that is not UTF-8, and
-// for each lone surrogate; raw is the text between its quotes. Only such bytes make the
-// string longer.
-func appendValidString(dst, raw []byte) []byte {
-	if Valid(raw) {
-		dst = append(dst, '"')
-		dst = append(dst, raw...)
-		return append(dst, '"')
-	}
-	dst = append(dst, '"')
-	for _, r := range string(appendUnescaped(nil, raw)) {
-		if i := bytes.IndexByte([]byte("\b\f\n\r\t\"\\"), byte(r)); i >= 0 && r < utf8.RuneSelf {
-			dst = append(dst, '\\', `bfnrt"\`[i])
-		} else if r < ' ' {
-			dst = append(dst, `\u00`...)
-			dst = append(dst, '0'+byte(r>>4), "0123456789abcdef"[r&15])
-		} else {
-			dst = utf8.AppendRune(dst, r)
-		}
-	}
-	return append(dst, '"')
-}
-
-// escapedRune reads the text after \u: four hexadecimal digits, and for a surrogate
-// \u and four more. It returns the character and how many bytes it takes; 0 for a
-// lone surrogate.
-func escapedRune(b []byte) (r rune, n int) {
-	r = hex4(b)
-	if !utf16.IsSurrogate(r) {
-		return r, 4
-	}
-	if len(b) >= 10 && b[4] == '\\' && b[5] == 'u' && isHex4(b[6:]) {
-		if r = utf16.DecodeRune(r, hex4(b[6:])); r != utf8.RuneError {
-			return r, 10
-		}
-	}
-	return utf8.RuneError, 0
-}
-
-// hex4 reads four hexadecimal digits.
-func hex4(b []byte) (r rune) {
-	for _, c := range b[:4] {
-		r = r<<4 | rune(hexDigit(c))
-	}
-	return r
-}
-
-// hexDigit returns the value of a hexadecimal digit, and 16 for any other character.
-func hexDigit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	case c >= 'A' && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 16
-}
-
-// appendUnescaped appends the unescaped text of a string; raw is the text between its
-// quotes. A lone surrogate becomes U+FFFD.
-func appendUnescaped(dst, raw []byte) []byte {
-	for i := 0; i < len(raw); i++ {
-		if raw[i] != '\\' {
-			dst = append(dst, raw[i])
-			continue
-		}
-		i++
-		switch c := raw[i]; c {
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r, n := escapedRune(raw[i+1:])
-			dst = utf8.AppendRune(dst, r)
-			i += max(n, 4)
-		default: // a quote, backslash or slash
-			dst = append(dst, c)
-		}
-	}
-	return dst
 }

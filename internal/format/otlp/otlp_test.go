@@ -1,4 +1,4 @@
-package format_test
+package otlp_test
 
 import (
 	"bytes"
@@ -21,18 +21,13 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/jsontext/jsontexttest"
+	"kinetel/internal/format/formattest"
+	"kinetel/internal/format/otlp"
 	"kinetel/internal/version"
 )
 
-const otlpResource = `{"cloud.provider":"aws","faas.name":"orders","faas.instance":"e1"}`
-
-func otlpSource() *format.Source {
-	return &format.Source{
-		EnvironmentID: "e1", Resource: []byte(otlpResource),
-		Details: environment.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)},
-	}
+func orders() *environment.Environment {
+	return formattest.Of("e1", formattest.Resource, environment.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)})
 }
 
 const (
@@ -42,16 +37,6 @@ const (
 	otlpScopeText = `{"scope":{"name":"kinetel","version":"` + version.Version + `","attributes":[{"key":"kinetel.resource.members","value":{"intValue":"3"}}]},`
 	otlpEndText   = `"schemaUrl":"https://opentelemetry.io/schemas/1.37.0"}],"schemaUrl":"https://opentelemetry.io/schemas/1.37.0"}]}` + "\n"
 )
-
-// otlpLine returns a line with the given members between its time and resource.
-func otlpLine(t interface{ Fatalf(string, ...any) }, seq int, members string) format.Line {
-	text := fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-22T20:15:00.123Z",%s,"resource":%s}`+"\n", seq, members, otlpResource)
-	l, ok := format.ReadLine([]byte(text))
-	if !ok {
-		t.Fatalf("no line: %s", text)
-	}
-	return l
-}
 
 func TestAppendOTLPLogsText(t *testing.T) {
 	for _, tt := range []struct {
@@ -99,10 +84,10 @@ func TestAppendOTLPLogsText(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var lines []format.Line
 			for i, members := range tt.lines {
-				lines = append(lines, otlpLine(t, 17+i, members))
+				lines = append(lines, formattest.Line(t, 17+i, members))
 			}
 			want := `before{"resourceLogs":[{` + otlpResourceText + `,"scopeLogs":[` + otlpScopeText + `"logRecords":[` + tt.want + `],` + otlpEndText
-			if diff := cmp.Diff(want, string(format.AppendOTLPLogs([]byte("before"), otlpSource(), lines))); diff != "" {
+			if diff := cmp.Diff(want, string(otlp.AppendLogs([]byte("before"), orders(), lines))); diff != "" {
 				t.Errorf("text (-want +got):\n%s", diff)
 			}
 		})
@@ -113,7 +98,7 @@ const spanBody = `{"requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","status":"
 	`"coldStart":true,"tracing":{"spanId":"54565FB41AC79632","type":"X-Amzn-Trace-Id","value":"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"}}`
 
 func TestAppendOTLPSpansText(t *testing.T) {
-	l := otlpLine(t, 17, `"type":"kinetel.span","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","traceId":"1-5759e988-bd862e3fe1be46a994272793","body":`+spanBody)
+	l := formattest.Line(t, 17, `"type":"kinetel.span","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","traceId":"1-5759e988-bd862e3fe1be46a994272793","body":`+spanBody)
 	want := `{"resourceSpans":[{` + otlpResourceText + `,"scopeSpans":[` + otlpScopeText + `"spans":[` +
 		`{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"kinetel.span"}},` +
 		`{"key":"faas.invocation_id","value":{"stringValue":"8476a536-e9f4-11e8-9739-2dfe598c3fcd"}},{"key":"aws.xray.trace_id","value":{"stringValue":"1-5759e988-bd862e3fe1be46a994272793"}},` +
@@ -121,7 +106,7 @@ func TestAppendOTLPSpansText(t *testing.T) {
 		`{"key":"kinetel.body","value":{"stringValue":"` + strings.ReplaceAll(spanBody, `"`, `\"`) + `"}}],` +
 		`"traceId":"5759e988bd862e3fe1be46a994272793","spanId":"54565fb41ac79632","flags":1,"parentSpanId":"53995c3f42cd8ad8","name":"orders","kind":2,` +
 		`"startTimeUnixNano":"1795378497100000000","endTimeUnixNano":"1795378500100250000","status":{"message":"timeout","code":2}}],` + otlpEndText
-	if diff := cmp.Diff(want, string(format.AppendOTLPSpans(nil, otlpSource(), []format.Line{l}))); diff != "" {
+	if diff := cmp.Diff(want, string(otlp.AppendSpans(nil, orders(), []format.Line{l}))); diff != "" {
 		t.Errorf("text (-want +got):\n%s", diff)
 	}
 }
@@ -130,10 +115,10 @@ func TestAppendOTLPSpansText(t *testing.T) {
 func oneLog(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, src *format.Source, l *format.Line,
+}, env *environment.Environment, l *format.Line,
 ) plog.LogRecord {
 	t.Helper()
-	payload := format.AppendOTLPLogs(nil, src, []format.Line{*l})
+	payload := otlp.AppendLogs(nil, env, []format.Line{*l})
 	logs, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(payload)
 	if err != nil || logs.LogRecordCount() != 1 {
 		t.Fatalf("%d log records, and %v, in\n%s", logs.LogRecordCount(), err, payload)
@@ -144,10 +129,10 @@ func oneLog(t interface {
 func oneSpan(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, src *format.Source, l *format.Line,
+}, env *environment.Environment, l *format.Line,
 ) ptrace.Span {
 	t.Helper()
-	payload := format.AppendOTLPSpans(nil, src, []format.Line{*l})
+	payload := otlp.AppendSpans(nil, env, []format.Line{*l})
 	traces, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(payload)
 	if err != nil || traces.SpanCount() != 1 {
 		t.Fatalf("%d spans, and %v, in\n%s", traces.SpanCount(), err, payload)
@@ -240,7 +225,7 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 			logFields{Attributes: []any{"kinetel.type", "function", "kinetel.body", `"a\udead"`}, Body: "a\ufffd"},
 		},
 		{
-			"an odd type that is mended", `"type":"\udead\b\f\n\r\t\"\\\u0001\u001F\u0041\u00e9","body":0`,
+			"an odd type that is made valid", `"type":"\udead\b\f\n\r\t\"\\\u0001\u001F\u0041\u00e9","body":0`,
 			logFields{Attributes: []any{"kinetel.type", "\ufffd\b\f\n\r\t\"\\\x01\x1fAé"}, Body: int64(0)},
 		},
 		{
@@ -263,18 +248,18 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := otlpLine(t, 17, tt.members)
+			l := formattest.Line(t, 17, tt.members)
 			tt.want.Time, tt.want.Observed = at, at
 			tt.want.Attributes = append([]any{"kinetel.seq", int64(17)}, tt.want.Attributes...)
-			if diff := cmp.Diff(tt.want, fieldsOf(oneLog(t, otlpSource(), &l))); diff != "" {
+			if diff := cmp.Diff(tt.want, fieldsOf(oneLog(t, orders(), &l))); diff != "" {
 				t.Errorf("log record (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestOpenTelemetryReadsWhereItIsFrom(t *testing.T) {
-	l := otlpLine(t, 17, `"type":"kinetel.span","body":{}`)
+func TestOpenTelemetryReadsTheResource(t *testing.T) {
+	l := formattest.Line(t, 17, `"type":"kinetel.span","body":{}`)
 	for _, tt := range []struct {
 		name     string
 		resource string
@@ -283,11 +268,11 @@ func TestOpenTelemetryReadsWhereItIsFrom(t *testing.T) {
 		members  int64
 	}{
 		{
-			"lines say some, details more", otlpResource, string(otlpSource().Details.Attributes),
+			"lines say some, details more", formattest.Resource, string(orders().Details().Attributes),
 			[]any{"cloud.provider", "aws", "faas.name", "orders", "faas.instance", "e1", "cloud.platform", "aws_lambda", "faas.max_memory", int64(268435456), "aws.log.group.names", []any{"/aws/lambda/orders"}},
 			3,
 		},
-		{"no details", otlpResource, "", []any{"cloud.provider", "aws", "faas.name", "orders", "faas.instance", "e1"}, 3},
+		{"no details", formattest.Resource, "", []any{"cloud.provider", "aws", "faas.name", "orders", "faas.instance", "e1"}, 3},
 		{"details only", `{}`, `{"a":[1,"b"]}`, []any{"a", []any{int64(1), "b"}}, 0},
 		{"nothing", ``, `null`, nil, 0},
 		{"what is no JSON", `{"a":"b",`, `{"c":1,"d"`, []any{"a", "b", "c", int64(1)}, 1},
@@ -295,12 +280,12 @@ func TestOpenTelemetryReadsWhereItIsFrom(t *testing.T) {
 		{"a number that is none", `{"a":"b"}`, `{"c":1e999,"d":1}`, []any{"a", "b", "d", int64(1)}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			src := &format.Source{Resource: []byte(tt.resource), Details: environment.Details{Attributes: []byte(tt.details)}}
-			logs, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(format.AppendOTLPLogs(nil, src, []format.Line{l}))
+			env := formattest.Of("", tt.resource, environment.Details{Attributes: []byte(tt.details)})
+			logs, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(otlp.AppendLogs(nil, env, []format.Line{l}))
 			if err != nil {
 				t.Fatal(err)
 			}
-			traces, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(format.AppendOTLPSpans(nil, src, []format.Line{l}))
+			traces, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(otlp.AppendSpans(nil, env, []format.Line{l}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -351,9 +336,9 @@ func TestOTLPTimes(t *testing.T) {
 		{"yesterday", time.Time{}, true},
 	} {
 		t.Run(tt.time, func(t *testing.T) {
-			l := otlpLine(t, 1, `"type":"function","body":1`)
+			l := formattest.Line(t, 1, `"type":"function","body":1`)
 			l.Time = []byte(tt.time)
-			r := oneLog(t, otlpSource(), &l)
+			r := oneLog(t, orders(), &l)
 			for _, got := range []pcommon.Timestamp{r.Timestamp(), r.ObservedTimestamp()} {
 				if tt.want.IsZero() && got != 0 || !tt.want.IsZero() && got != pcommon.Timestamp(uint64(tt.want.Unix())*1e9+uint64(tt.want.Nanosecond())) {
 					t.Errorf("the time is %d", got)
@@ -408,9 +393,9 @@ func TestOTLPContexts(t *testing.T) {
 		{"both: W3C's own", `{"trace_id":"` + strings.Repeat("1", 32) + `","traceparent":"00-` + w3c + `-` + span + `-01","span_id":"` + strings.Repeat("2", 16) + `"}`, xray, w3c, span, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := otlpLine(t, 1, `"type":"function","body":`+tt.body)
+			l := formattest.Line(t, 1, `"type":"function","body":`+tt.body)
 			l.TraceID = []byte(tt.id)
-			r := oneLog(t, otlpSource(), &l)
+			r := oneLog(t, orders(), &l)
 			if r.TraceID().String() != tt.trace || r.SpanID().String() != tt.span || r.Flags() != tt.flags {
 				t.Errorf("trace %q, span %q, flags %d", r.TraceID(), r.SpanID(), r.Flags())
 			}
@@ -473,7 +458,7 @@ func TestOpenTelemetryReadsSpans(t *testing.T) {
 		{"a body that is none", request, "", `[]`, spanFields{Trace: "8476a536e9f411e897392dfe598c3fcd", Span: hashed, Start: line, End: line}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := otlpLine(t, 17, `"type":"kinetel.span","requestId":"`+tt.request+`","body":`+tt.body)
+			l := formattest.Line(t, 17, `"type":"kinetel.span","requestId":"`+tt.request+`","body":`+tt.body)
 			attributes := []any{"kinetel.seq", int64(17), "kinetel.type", "kinetel.span", "faas.invocation_id", tt.request}
 			if tt.trace != "" {
 				l.TraceID = []byte(tt.trace)
@@ -481,7 +466,7 @@ func TestOpenTelemetryReadsSpans(t *testing.T) {
 			}
 			tt.want.Attributes = append(append(attributes, tt.want.Attributes...), "kinetel.time", "2026-11-22T20:15:00.123Z", "kinetel.body", tt.body)
 			tt.want.Name, tt.want.Kind = "orders", ptrace.SpanKindServer
-			s := oneSpan(t, otlpSource(), &l)
+			s := oneSpan(t, orders(), &l)
 			got := spanFields{
 				s.TraceID().String(), s.SpanID().String(), s.ParentSpanID().String(), s.Name(), s.Kind(), s.StartTimestamp().AsTime(), s.EndTimestamp().AsTime(), pairs(s.Attributes()), s.Status().Code(), s.Status().Message(), s.Flags(),
 			}
@@ -494,8 +479,8 @@ func TestOpenTelemetryReadsSpans(t *testing.T) {
 
 // A part of a span has no more content than its line.
 func TestAPartOfASpanIsASpan(t *testing.T) {
-	l := otlpLine(t, 17, `"type":"kinetel.span","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","part":1,"parts":2,"body":"{\"status\":\"error\"}"`)
-	s := oneSpan(t, otlpSource(), &l)
+	l := formattest.Line(t, 17, `"type":"kinetel.span","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","part":1,"parts":2,"body":"{\"status\":\"error\"}"`)
+	s := oneSpan(t, orders(), &l)
 	if s.Status().Code() != ptrace.StatusCodeUnset || s.StartTimestamp() != s.EndTimestamp() || s.SpanID().IsEmpty() || s.TraceID().IsEmpty() {
 		t.Errorf("the span of a part: %v", s)
 	}
@@ -508,11 +493,11 @@ func TestAPartOfASpanIsASpan(t *testing.T) {
 }
 
 func TestASpanWithoutAFunctionHasAName(t *testing.T) {
-	l := otlpLine(t, 17, `"type":"kinetel.span","body":{}`)
-	if got := oneSpan(t, &format.Source{Resource: []byte(`{"faas.name":""}`)}, &l).Name(); got != "invocation" {
+	l := formattest.Line(t, 17, `"type":"kinetel.span","body":{}`)
+	if got := oneSpan(t, formattest.Of("", `{"faas.name":""}`, environment.Details{}), &l).Name(); got != "invocation" {
 		t.Errorf("the span is called %q", got)
 	}
-	if got := oneSpan(t, &format.Source{Resource: []byte("{\"faas.name\":\"a\xff\"}")}, &l).Name(); got != "invocation" {
+	if got := oneSpan(t, formattest.Of("", "{\"faas.name\":\"a\xff\"}", environment.Details{}), &l).Name(); got != "invocation" {
 		t.Errorf("the span is called %q", got)
 	}
 }
@@ -587,21 +572,11 @@ func same(dec *json.Decoder, v pcommon.Value) error {
 	return nil
 }
 
-func brokenValue() *rapid.Generator[string] {
-	return rapid.Custom(func(t *rapid.T) string {
-		value := jsontexttest.Value(3).Draw(t, "value")
-		if rapid.Bool().Draw(t, "broken") {
-			value = strings.ReplaceAll(value, "é", "\xff")
-		}
-		return value
-	})
-}
-
 func TestOpenTelemetryReadsBodiesAsEncodingJSONDoes(t *testing.T) {
 	structured := 0
 	rapid.Check(t, func(t *rapid.T) {
-		l := otlpLine(t, 1, `"type":"function","body":`+string(format.AppendOneLine(nil, []byte(brokenValue().Draw(t, "body")))))
-		r := oneLog(t, otlpSource(), &l)
+		l := formattest.Line(t, 1, `"type":"function","body":`+string(format.AppendOneLine(nil, []byte(formattest.BrokenValue().Draw(t, "body")))))
+		r := oneLog(t, orders(), &l)
 		if asText, ok := r.Attributes().Get("kinetel.body.json"); ok {
 			text := r.Body().Str()
 			if r.Body().Type() == pcommon.ValueTypeBytes {
@@ -629,7 +604,7 @@ func TestOpenTelemetryReadsBodiesAsEncodingJSONDoes(t *testing.T) {
 
 // A body is written as values if that takes no more than twice its text and
 // 512 bytes: 37 ones take 653 of 662.
-func TestOTLPBodiesThatTakeTooMuchRoomAreText(t *testing.T) {
+func TestOTLPBodiesThatTakeTooMuchSpaceAreText(t *testing.T) {
 	for _, tt := range []struct {
 		body string
 		text bool
@@ -647,66 +622,35 @@ func TestOTLPBodiesThatTakeTooMuchRoomAreText(t *testing.T) {
 		{strings.Repeat("9", 309), true},
 		{"-" + strings.Repeat("9", 308), false},
 	} {
-		l := otlpLine(t, 1, `"type":"function","body":`+tt.body)
-		if _, got := oneLog(t, otlpSource(), &l).Attributes().Get("kinetel.body.json"); got != tt.text {
+		l := formattest.Line(t, 1, `"type":"function","body":`+tt.body)
+		if _, got := oneLog(t, orders(), &l).Attributes().Get("kinetel.body.json"); got != tt.text {
 			t.Errorf("a body of %d bytes, %.20s, is text: %t", len(tt.body), tt.body, got)
 		}
 	}
 }
 
-// oddLine draws a line that is as large as can be in OTLP.
-func oddLine() *rapid.Generator[string] {
-	filler := rapid.Custom(func(t *rapid.T) string {
-		return strings.Repeat(rapid.SampledFrom([]string{`"`, `\`, "\t", "\x01", "\xff", "世", "a"}).Draw(t, "of"), rapid.IntRange(0, 300).Draw(t, "times"))
-	})
-	return rapid.Custom(func(t *rapid.T) string {
-		long := strings.Repeat(rapid.SampledFrom([]string{`1,`, `"",`, `{},`, `{"":0},`, `"\ud800",`, "\"\xff\",", `"\"",`, "\r\r1,", `null,`, `[],`, `"\u000d",`}).Draw(t, "of"), rapid.IntRange(0, 300).Draw(t, "times"))
-		body := rapid.OneOf(
-			brokenValue(),
-			rapid.Just(`[`+long+`0]`),
-			rapid.Just(`{"errorType":"`+strings.Repeat(`\"`, 64)+`","coldStart":false,"status":"`+strings.Repeat(`\\`, 64)+`","a":[`+long+`0]}`),
-			rapid.Just(`{"trace_flags":"ff","span_id":"00f067aa0ba902b7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","a":[`+long+`0]}`),
-			rapid.Map(filler, func(s string) string { return string(jsontext.AppendQuote(nil, s)) }),
-		).Draw(t, "body")
-		ev := event.Event{
-			Time:      []byte(rapid.SampledFrom([]string{"2026-11-22T20:15:00Z", "2026-11-22T20:15:00.123Z", "x"}).Draw(t, "time")),
-			Type:      []byte(rapid.SampledFrom([]string{"a", "function", "platform.report", "kinetel.invocation", "kinetel.span", "\xff", `\ud800`, `\ud800` + strings.Repeat(`\b\f\r\u0001`, 200), strings.Repeat("x", 500), strings.Repeat("\xff", 500)}).Draw(t, "type")),
-			RequestID: filler.Draw(t, "request"), TraceID: rapid.OneOf(filler, rapid.Just("1-5759e988-bd862e3fe1be46a994272793")).Draw(t, "trace"),
-			Severity: event.Severity(rapid.IntRange(0, 6).Draw(t, "severity")), Record: []byte(body),
-		}
-		if rapid.Bool().Draw(t, "extra") {
-			ev.Extra = []byte(`"":` + brokenValue().Draw(t, "more"))
-		}
-		var part format.Part
-		if rapid.IntRange(0, 3).Draw(t, "part") == 0 {
-			part = format.Part{Part: 1, Parts: 2, Body: []byte(filler.Draw(t, "piece"))}
-		}
-		return string(format.AppendLine(nil, rapid.Uint64Range(1, 1<<63-1).Draw(t, "seq"), &ev, part, []byte(`{}`)))
-	})
-}
-
-func TestOTLPTakesNoMoreRoomThanItSays(t *testing.T) {
-	src := otlpSource()
+func TestOTLPTakesNoMoreSpaceThanDocumented(t *testing.T) {
+	env := orders()
 	worst := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		var lines []format.Line
 		most := 0
 		for range rapid.IntRange(1, 3).Draw(t, "lines") {
-			text := oddLine().Draw(t, "line")
+			text := formattest.OddLine().Draw(t, "line")
 			l, ok := format.ReadLine([]byte(text))
 			if !ok {
 				t.Fatalf("no line: %s", text)
 			}
 			lines = append(lines, l)
-			most += format.OTLPFactor*len(text) + format.OTLPOverhead
+			most += 2*len(text) + 1024
 		}
-		for name, encode := range map[string]func([]byte, *format.Source, []format.Line) []byte{"logs": format.AppendOTLPLogs, "spans": format.AppendOTLPSpans} {
-			size := len(encode(nil, src, lines)) - len(encode(nil, src, nil))
+		for name, encode := range map[string]func([]byte, *environment.Environment, []format.Line) []byte{"logs": otlp.AppendLogs, "spans": otlp.AppendSpans} {
+			size := len(encode(nil, env, lines)) - len(encode(nil, env, nil))
 			if size > most {
-				t.Fatalf("%s take %d bytes, of %d:\n%s", name, size, most, encode(nil, src, lines))
+				t.Fatalf("%s take %d bytes, of %d:\n%s", name, size, most, encode(nil, env, lines))
 			}
 			if len(lines) == 1 {
-				worst[name] = max(worst[name], size-format.OTLPFactor*len(lines[0].Text))
+				worst[name] = max(worst[name], size-2*len(lines[0].Text))
 			}
 		}
 	})
@@ -714,31 +658,23 @@ func TestOTLPTakesNoMoreRoomThanItSays(t *testing.T) {
 }
 
 func TestOTLPIsTheSameEachTime(t *testing.T) {
-	src := otlpSource()
+	env := orders()
 	rapid.Check(t, func(t *rapid.T) {
 		var lines []format.Line
-		for _, text := range rapid.SliceOfN(oddLine(), 0, 3).Draw(t, "lines") {
+		for _, text := range rapid.SliceOfN(formattest.OddLine(), 0, 3).Draw(t, "lines") {
 			l, _ := format.ReadLine([]byte(text))
 			lines = append(lines, l)
 		}
 		before := rapid.SliceOfN(rapid.Byte(), 0, 9).Draw(t, "before")
-		for _, encode := range []func([]byte, *format.Source, []format.Line) []byte{format.AppendOTLPLogs, format.AppendOTLPSpans} {
-			first := encode(nil, src, lines)
+		for _, encode := range []func([]byte, *environment.Environment, []format.Line) []byte{otlp.AppendLogs, otlp.AppendSpans} {
+			first := encode(nil, env, lines)
 			room := append(make([]byte, 0, rapid.IntRange(0, 9999).Draw(t, "room")), before...)
-			second, ok := bytes.CutPrefix(encode(room, src, lines), before)
+			second, ok := bytes.CutPrefix(encode(room, env, lines), before)
 			if !ok || !bytes.Equal(first, second) {
 				t.Fatalf("once it is\n%s\nand then\n%s", first, second)
 			}
 		}
 	})
-}
-
-func lineOf(t interface{ Fatalf(string, ...any) }, text string) format.Line {
-	l, ok := format.ReadLine([]byte(text))
-	if !ok {
-		t.Fatalf("no line: %s", text)
-	}
-	return l
 }
 
 // benchLines are what a function prints, and platform events between.
@@ -770,7 +706,7 @@ func benchEvents() []event.Event {
 func BenchmarkOTLP(b *testing.B) {
 	text, lines, size := benchLines(b)
 	resource := lines[0].Resource
-	src := &format.Source{EnvironmentID: "e1", Resource: resource, Details: otlpSource().Details}
+	env := formattest.Of("e1", string(resource), orders().Details())
 	events := slices.Repeat(benchEvents(), 10)
 	for i := range events {
 		events[i].RequestID, events[i].TraceID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "1-5759e988-bd862e3fe1be46a994272793"
@@ -793,8 +729,8 @@ func BenchmarkOTLP(b *testing.B) {
 				}
 			}
 		}},
-		{"AppendOTLPLogs", func() { dst = format.AppendOTLPLogs(dst[:0], src, lines) }},
-		{"AppendOTLPSpans", func() { dst = format.AppendOTLPSpans(dst[:0], src, lines) }},
+		{"AppendOTLPLogs", func() { dst = otlp.AppendLogs(dst[:0], env, lines) }},
+		{"AppendOTLPSpans", func() { dst = otlp.AppendSpans(dst[:0], env, lines) }},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.SetBytes(size)

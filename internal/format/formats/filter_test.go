@@ -1,4 +1,4 @@
-package format_test
+package formats_test
 
 import (
 	"bytes"
@@ -10,58 +10,69 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/formats"
+	"kinetel/internal/format/formattest"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/otlp"
 )
 
 // encodings are the payloads that Filter reads.
 var encodings = []struct {
 	name   string
-	encode func(src *format.Source, lines []format.Line) []byte
+	encode func(env *environment.Environment, lines []format.Line) []byte
 }{
-	{"lines", func(_ *format.Source, lines []format.Line) (text []byte) {
+	{"lines", func(_ *environment.Environment, lines []format.Line) (text []byte) {
 		for i := range lines {
 			text = append(text, lines[i].Text...)
 		}
 		return text
 	}},
-	{"logs", func(src *format.Source, lines []format.Line) []byte { return format.AppendOTLPLogs(nil, src, lines) }},
-	{"spans", func(src *format.Source, lines []format.Line) []byte { return format.AppendOTLPSpans(nil, src, lines) }},
-	{"cloudwatch", func(src *format.Source, lines []format.Line) []byte { return format.AppendCloudWatch(nil, src, lines) }},
-	{"kpl", func(src *format.Source, lines []format.Line) []byte {
-		return format.AppendKPL(nil, src.EnvironmentID, lines)
+	{"logs", func(env *environment.Environment, lines []format.Line) []byte {
+		return otlp.AppendLogs(nil, env, lines)
+	}},
+	{"spans", func(env *environment.Environment, lines []format.Line) []byte {
+		return otlp.AppendSpans(nil, env, lines)
+	}},
+	{"cloudwatch", func(env *environment.Environment, lines []format.Line) []byte {
+		return cloudwatch.Append(nil, env, "", lines)
+	}},
+	{"kpl", func(env *environment.Environment, lines []format.Line) []byte {
+		return kpl.Append(nil, env, env.ID, lines)
 	}},
 }
 
-func TestFilterTakesOutWhatIsNotKept(t *testing.T) {
+func TestFilterRemovesTheOtherEvents(t *testing.T) {
 	for _, e := range encodings {
 		t.Run(e.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				src := cloudWatchSource()
-				src.Details.JSONLogs = rapid.Bool().Draw(t, "JSON")
+				env := formattest.Environment(rapid.Bool().Draw(t, "JSON"))
 				var all, kept []format.Line
 				keep := map[uint64]bool{}
 				seqOf := func(text string) uint64 {
-					seq := lineOf(t, text).Seq
+					seq := formattest.Parse(t, text).Seq
 					if e.name == "cloudwatch" {
 						seq = min(seq, 1<<48-1) // what an id has room for
 					}
 					return seq
 				}
-				for _, text := range rapid.SliceOfNDistinct(cloudWatchLine(), 1, 5, seqOf).Draw(t, "lines") {
-					l := lineOf(t, text)
+				for _, text := range rapid.SliceOfNDistinct(formattest.AnyLine(), 1, 5, seqOf).Draw(t, "lines") {
+					l := formattest.Parse(t, text)
 					all = append(all, l)
 					if keep[seqOf(text)] = rapid.Bool().Draw(t, "keep"); keep[seqOf(text)] {
 						kept = append(kept, l)
 					}
 				}
-				payload := e.encode(src, all)
+				payload := e.encode(env, all)
 				was := bytes.Clone(payload)
 				size, i := 0, 0
-				rest, err := format.Filter(payload, func(seq uint64, droppable bool, n int) bool {
+				rest, err := formats.Filter(payload, func(seq uint64, droppable bool, n int) bool {
 					text := string(all[i].Text)
 					if seq != seqOf(text) || droppable != event.Droppable(all[i].Type) {
-						t.Fatalf("%s was asked for as %d, ordinary: %t", text, seq, droppable)
+						t.Fatalf("%s was asked for as %d, droppable: %t", text, seq, droppable)
 					}
 					if (e.name == "lines" || e.name == "kpl") && n != len(text) {
 						t.Fatalf("%s takes %d bytes", text, n)
@@ -73,10 +84,10 @@ func TestFilterTakesOutWhatIsNotKept(t *testing.T) {
 				if err != nil || i != len(all) {
 					t.Fatalf("%v; %d of %d were asked for", err, i, len(all))
 				}
-				if around := len(e.encode(src, nil)) + len(all) - 1; e.name != "lines" && e.name != "kpl" && size+around != len(payload) {
+				if around := len(e.encode(env, nil)) + len(all) - 1; e.name != "lines" && e.name != "kpl" && size+around != len(payload) {
 					t.Fatalf("%d of %d bytes were asked for, with %d around", size, len(payload), around)
 				}
-				want := e.encode(src, kept)
+				want := e.encode(env, kept)
 				if len(kept) == 0 {
 					want = nil
 				}
@@ -94,27 +105,27 @@ func TestFilterTakesOutWhatIsNotKept(t *testing.T) {
 // filterLines has lines of each kind that a filter distinguishes.
 func filterLines(t interface{ Fatalf(string, ...any) }) []format.Line {
 	return []format.Line{
-		otlpLine(t, 17, `"type":"function","body":"a"`),
-		otlpLine(t, 18, `"type":"platform.start","body":{"requestId":"r"}`),
-		otlpLine(t, 19, "\"type\":\"\xff\",\"body\":[\"b\"]"),
-		otlpLine(t, 20, `"type":"kinetel.loss","body":{"count":1}`),
+		formattest.Line(t, 17, `"type":"function","body":"a"`),
+		formattest.Line(t, 18, `"type":"platform.start","body":{"requestId":"r"}`),
+		formattest.Line(t, 19, "\"type\":\"\xff\",\"body\":[\"b\"]"),
+		formattest.Line(t, 20, `"type":"kinetel.loss","body":{"count":1}`),
 	}
 }
 
 func keepAll(uint64, bool, int) bool { return true }
 
-func TestFilterRefusesWhatIsCut(t *testing.T) {
+func TestFilterRefusesTruncatedPayloads(t *testing.T) {
 	for _, e := range encodings {
 		t.Run(e.name, func(t *testing.T) {
-			payload := e.encode(cloudWatchSource(), filterLines(t))
-			if rest, err := format.Filter(payload, keepAll); err != nil || !bytes.Equal(rest, payload) {
+			payload := e.encode(formattest.Environment(false), filterLines(t))
+			if rest, err := formats.Filter(payload, keepAll); err != nil || !bytes.Equal(rest, payload) {
 				t.Fatalf("%v; %q is left of %q", err, rest, payload)
 			}
 			for i := range len(payload) {
 				if e.name == "lines" && i > 0 && payload[i-1] == '\n' {
 					continue // these are whole lines
 				}
-				if rest, err := format.Filter(payload[:i], keepAll); err == nil || rest != nil {
+				if rest, err := formats.Filter(payload[:i], keepAll); err == nil || rest != nil {
 					t.Fatalf("the first %d bytes are taken for a payload, %q, %v", i, rest, err)
 				}
 			}
@@ -122,22 +133,22 @@ func TestFilterRefusesWhatIsCut(t *testing.T) {
 	}
 }
 
-func TestFilterRefusesWhatIsNotKinetels(t *testing.T) {
+func TestFilterRefusesOtherPayloads(t *testing.T) {
 	of := func(name string) string {
 		i := slices.IndexFunc(encodings, func(e struct {
 			name   string
-			encode func(src *format.Source, lines []format.Line) []byte
+			encode func(env *environment.Environment, lines []format.Line) []byte
 		},
 		) bool {
 			return e.name == name
 		})
-		return string(encodings[i].encode(cloudWatchSource(), filterLines(t)))
+		return string(encodings[i].encode(formattest.Environment(false), filterLines(t)))
 	}
-	lines, logs, cloudwatch := of("lines"), of("logs"), of("cloudwatch")
-	id := putID(1795378500123, 17, format.FunctionText, cloudWatchEnvironment)
+	lines, logs, logEvents := of("lines"), of("logs"), of("cloudwatch")
+	id := formattest.EventID(1795378500123, 17, cloudwatch.FunctionText, [11]byte{0x4f, 0x1e, 0x0c, 0x9a, 0xd3, 0xb2, 0x4e, 0x58, 0xa7, 0xf6, 0x0b})
 	first, last := strings.Index(logs, `{"attributes":[{"key":"kinetel.seq`), strings.LastIndex(logs, `],"schemaUrl":"https://opentelemetry.io/schemas/1.37.0"}],`)
 	least := logs[:first] + `{"attributes":[{"key":"kinetel.seq","value":{"intValue":"1"}},{"key":"kinetel.type","value":{"stringValue":"a"}}]}` + logs[last:]
-	if _, err := format.Filter([]byte(least), keepAll); err != nil {
+	if _, err := formats.Filter([]byte(least), keepAll); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ name, payload, old, with string }{
@@ -166,29 +177,29 @@ func TestFilterRefusesWhatIsNotKinetels(t *testing.T) {
 		{"more behind logs", logs, "schemas/1.37.0\"}]}\n", "schemas/1.37.0\"}]}\n\n"},
 		{"something between log records", logs, `},{"attributes":[{"key":"kinetel.seq`, `}, {"attributes":[{"key":"kinetel.seq`},
 
-		{"no log events", cloudwatch, cloudwatch[strings.Index(cloudwatch, `{"id":`):strings.LastIndex(cloudwatch, `]}`)], ""},
-		{"no list of log events", cloudwatch, `"logEvents":[`, `"logEvent":[`},
-		{"a control message", cloudwatch, `"DATA_MESSAGE"`, `"CONTROL_MESSAGE"`},
-		{"an event without an id", cloudwatch, `{"id":`, `{"di":`},
-		{"an id that is too short", cloudwatch, id, id[1:]},
-		{"an id that is too long", cloudwatch, id, "0" + id},
-		{"an event that ends within the id", cloudwatch, `{"id":"` + id + `","timestamp"`, `{"id":"1"},{"timestamp"`},
-		{"an id of no number", cloudwatch, id, bigID(1795378500123, 0, format.FunctionText, [11]byte{})},
-		{"an id of no message", cloudwatch, id, bigID(1795378500123, 17, format.Subscription+1, [11]byte{})},
-		{"an event that is none", cloudwatch, `{"id":`, `1,{"id":`},
-		{"an event that does not end", cloudwatch, `"message":"a"}`, `"message":"a"`},
-		{"something between events", cloudwatch, `},{"id":`, `}, {"id":`},
-		{"another end", strings.TrimSuffix(cloudwatch, `]}`) + `]]}`, "", ""},
-		{"more behind the end", cloudwatch + "\n", "", ""},
+		{"no log events", logEvents, logEvents[strings.Index(logEvents, `{"id":`):strings.LastIndex(logEvents, `]}`)], ""},
+		{"no list of log events", logEvents, `"logEvents":[`, `"logEvent":[`},
+		{"a control message", logEvents, `"DATA_MESSAGE"`, `"CONTROL_MESSAGE"`},
+		{"an event without an id", logEvents, `{"id":`, `{"di":`},
+		{"an id that is too short", logEvents, id, id[1:]},
+		{"an id that is too long", logEvents, id, "0" + id},
+		{"an event that ends within the id", logEvents, `{"id":"` + id + `","timestamp"`, `{"id":"1"},{"timestamp"`},
+		{"an id of no number", logEvents, id, formattest.EventID(1795378500123, 0, cloudwatch.FunctionText, [11]byte{})},
+		{"an id of no message", logEvents, id, formattest.EventID(1795378500123, 17, cloudwatch.Subscription+1, [11]byte{})},
+		{"an event that is none", logEvents, `{"id":`, `1,{"id":`},
+		{"an event that does not end", logEvents, `"message":"a"}`, `"message":"a"`},
+		{"something between events", logEvents, `},{"id":`, `}, {"id":`},
+		{"another end", strings.TrimSuffix(logEvents, `]}`) + `]]}`, "", ""},
+		{"more behind the end", logEvents + "\n", "", ""},
 
-		{"a user record that is no line", string(format.AppendKPL(nil, "k", []format.Line{{Text: []byte("hello\n")}})), "", ""},
+		{"a user record that is no line", string(kpl.Append(nil, nil, "k", []format.Line{{Text: []byte("hello\n")}})), "", ""},
 		{"an aggregate that is damaged", of("kpl"), `"a"`, `"b"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if !strings.Contains(tt.payload, tt.old) {
 				t.Fatalf("%q is not there", tt.old)
 			}
-			if rest, err := format.Filter([]byte(strings.Replace(tt.payload, tt.old, tt.with, 1)), keepAll); err == nil || rest != nil {
+			if rest, err := formats.Filter([]byte(strings.Replace(tt.payload, tt.old, tt.with, 1)), keepAll); err == nil || rest != nil {
 				t.Errorf("it is taken, %q", rest)
 			}
 		})
@@ -197,20 +208,20 @@ func TestFilterRefusesWhatIsNotKinetels(t *testing.T) {
 
 func FuzzFilter(f *testing.F) {
 	for _, e := range encodings {
-		payload := e.encode(cloudWatchSource(), filterLines(f))
+		payload := e.encode(formattest.Environment(false), filterLines(f))
 		f.Add(payload)
 		f.Add(payload[:len(payload)/2])
-		f.Add(e.encode(otlpSource(), nil))
+		f.Add(e.encode(formattest.Environment(false), nil))
 		f.Add(bytes.Replace(payload, []byte(`{"stringValue":"function"}`), []byte(`{"stringValue":1}`), 1))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		if end := len(payload) - md5.Size; format.IsKPL(payload) && end >= 4 {
+		if end := len(payload) - md5.Size; bytes.HasPrefix(payload, []byte(kpl.Magic)) && end >= 4 {
 			sum := md5.Sum(payload[4:end]) // nothing else gets past it
 			payload = append(payload[:end:end], sum[:]...)
 		}
 		was := bytes.Clone(payload)
 		var asked, kept []string
-		rest, err := format.Filter(payload, func(seq uint64, droppable bool, size int) bool {
+		rest, err := formats.Filter(payload, func(seq uint64, droppable bool, size int) bool {
 			one := fmt.Sprint(seq, droppable, size)
 			if asked = append(asked, one); seq%2 == 0 && droppable {
 				return false
@@ -227,11 +238,11 @@ func FuzzFilter(f *testing.F) {
 			}
 			return
 		}
-		if len(kept) == len(asked) && !format.IsKPL(payload) && !bytes.Equal(rest, payload) {
+		if len(kept) == len(asked) && !bytes.HasPrefix(payload, []byte(kpl.Magic)) && !bytes.Equal(rest, payload) {
 			t.Fatalf("all is kept, and %q is left", rest)
 		}
 		var again []string
-		same, err := format.Filter(rest, func(seq uint64, droppable bool, size int) bool {
+		same, err := formats.Filter(rest, func(seq uint64, droppable bool, size int) bool {
 			again = append(again, fmt.Sprint(seq, droppable, size))
 			return true
 		})

@@ -1,4 +1,4 @@
-package format_test
+package kpl_test
 
 import (
 	"bytes"
@@ -15,9 +15,10 @@ import (
 	"pgregory.net/rapid"
 
 	"kinetel/internal/format"
+	"kinetel/internal/format/kpl"
 )
 
-// linesWith returns what AppendKPL sees of lines.
+// linesWith returns what Append sees of lines.
 func linesWith(text ...string) (lines []format.Line) {
 	for _, one := range text {
 		lines = append(lines, format.Line{Text: []byte(one)})
@@ -25,7 +26,7 @@ func linesWith(text ...string) (lines []format.Line) {
 	return lines
 }
 
-func TestAppendKPLBytes(t *testing.T) {
+func TestAppendBytes(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	for _, tt := range []struct {
 		name, key string
@@ -48,7 +49,7 @@ func TestAppendKPLBytes(t *testing.T) {
 			}
 			sum := md5.Sum(message)
 			want := "before\xf3\x89\x9a\xc2" + string(message) + string(sum[:])
-			if got := format.AppendKPL([]byte("before"), tt.key, linesWith(tt.lines...)); string(got) != want {
+			if got := kpl.Append([]byte("before"), nil, tt.key, linesWith(tt.lines...)); string(got) != want {
 				t.Errorf("the aggregate is\n%x\nnot\n%x", got, want)
 			}
 		})
@@ -156,8 +157,8 @@ func TestProtocolBuffersReadAggregates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		key := rapid.StringN(1, 256, -1).Draw(t, "key")
 		text := rapid.SliceOfN(kplText(), 0, 5).Draw(t, "lines")
-		data := format.AppendKPL(nil, key, linesWith(text...))
-		if !format.IsKPL(data) {
+		data := kpl.Append(nil, nil, key, linesWith(text...))
+		if !strings.HasPrefix(string(data), kpl.Magic) {
 			t.Fatalf("no aggregate: %x", data)
 		}
 		got, err := readAggregate(data)
@@ -172,22 +173,22 @@ func TestProtocolBuffersReadAggregates(t *testing.T) {
 			t.Fatalf("aggregate (-want +got):\n%s", diff)
 		}
 		var lines []string
-		if err := format.ReadKPL(data, func(line []byte) error { lines = append(lines, string(line)+"\n"); return nil }); err != nil || !slices.Equal(lines, text) {
+		if err := readAll(data, func(line []byte) error { lines = append(lines, string(line)+"\n"); return nil }); err != nil || !slices.Equal(lines, text) {
 			t.Fatalf("%v; read back as %q", err, lines)
 		}
 		room := append(make([]byte, 0, rapid.IntRange(0, 999).Draw(t, "room")), "before"...)
-		if again, ok := bytes.CutPrefix(format.AppendKPL(room, key, linesWith(text...)), []byte("before")); !ok || !bytes.Equal(again, data) {
+		if again, ok := bytes.CutPrefix(kpl.Append(room, nil, key, linesWith(text...)), []byte("before")); !ok || !bytes.Equal(again, data) {
 			t.Fatal("it is another one the second time")
 		}
 	})
 }
 
-func TestAUserRecordTakesNoMoreRoomThanItSays(t *testing.T) {
-	around := len(format.AppendKPL(nil, "k", nil))
+func TestAUserRecordTakesNoMoreSpaceThanDocumented(t *testing.T) {
+	around := len(kpl.Append(nil, nil, "k", nil))
 	worst := 0
 	for _, n := range []int{0, 1, 121, 122, 123, 124, 127, 128, 16375, 16376, 16383, 16384, 2097142, 2097143, 2097151, 2097152, 1 << 24} {
 		line := append(bytes.Repeat([]byte{'x'}, n), '\n')
-		size := len(format.AppendKPL(nil, "k", []format.Line{{Text: line}})) - around
+		size := len(kpl.Append(nil, nil, "k", []format.Line{{Text: line}})) - around
 		worst = max(worst, size-n)
 	}
 	if worst > 16 {
@@ -195,44 +196,40 @@ func TestAUserRecordTakesNoMoreRoomThanItSays(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.SliceOfN(kplText(), 0, 5).Draw(t, "lines")
-		size := len(format.AppendKPL(nil, "k", linesWith(text...))) - around
+		size := len(kpl.Append(nil, nil, "k", linesWith(text...))) - around
 		if most := len(strings.Join(text, "")) + 16*len(text); size > most {
 			t.Fatalf("user records take %d bytes of %d", size, most)
 		}
 	})
 }
 
-func TestIsKPL(t *testing.T) {
-	for data, want := range map[string]bool{
-		"": false, "\xf3\x89\x9a": false, "\xf3\x89\x9a\xc2": true, "\xf3\x89\x9a\xc2more": true, "\xf3\x89\x9a\xc3more": false, "x\xf3\x89\x9a\xc2": false,
-	} {
-		if format.IsKPL([]byte(data)) != want {
-			t.Errorf("%q is an aggregate: %t", data, !want)
-		}
-	}
+// readAll calls each with every user record.
+func readAll(data []byte, each func(line []byte) error) error {
+	_, err := kpl.Read(data, each)
+	return err
 }
 
 func nothing([]byte) error { return nil }
 
-func TestReadKPLRefusesWhatIsDamaged(t *testing.T) {
-	data := format.AppendKPL(nil, "key", linesWith("first\n", "second\n"))
-	if err := format.ReadKPL(data, nothing); err != nil {
+func TestReadRefusesDamagedAggregates(t *testing.T) {
+	data := kpl.Append(nil, nil, "key", linesWith("first\n", "second\n"))
+	if err := readAll(data, nothing); err != nil {
 		t.Fatal(err)
 	}
 	for i := range len(data) {
-		if err := format.ReadKPL(data[:i], nothing); err == nil {
+		if err := readAll(data[:i], nothing); err == nil {
 			t.Errorf("its first %d bytes are taken for an aggregate", i)
 		}
 		for bit := range 8 {
 			flipped := bytes.Clone(data)
 			flipped[i] ^= 1 << bit
-			if err := format.ReadKPL(flipped, nothing); err == nil {
+			if err := readAll(flipped, nothing); err == nil {
 				t.Errorf("bit %d of byte %d does not matter", bit, i)
 			}
 		}
 	}
 	for _, more := range []string{"\x00", "\n", string(data)} {
-		if err := format.ReadKPL(append(bytes.Clone(data), more...), nothing); err == nil {
+		if err := readAll(append(bytes.Clone(data), more...), nothing); err == nil {
 			t.Errorf("%q behind it does not matter", more)
 		}
 	}
@@ -244,7 +241,7 @@ func ofMessage(message string) []byte {
 }
 
 // Whatever is no aggregate of Kinetel's, its digest being right.
-func TestReadKPLRefusesWhatIsNotKinetels(t *testing.T) {
+func TestReadRefusesOtherAggregates(t *testing.T) {
 	const key, one = "\x0a\x01k", "\x1a\x05\x08\x00\x1a\x01a"
 	for _, tt := range []struct{ name, message string }{
 		{"nothing", ""},
@@ -273,23 +270,23 @@ func TestReadKPLRefusesWhatIsNotKinetels(t *testing.T) {
 		{"half a field behind", key + one + "\x1a"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := format.ReadKPL(ofMessage(tt.message), nothing); err == nil {
+			if err := readAll(ofMessage(tt.message), nothing); err == nil {
 				t.Errorf("%x is taken", tt.message)
 			}
 		})
 	}
-	if err := format.ReadKPL(ofMessage(key+one+one), nothing); err != nil {
+	if err := readAll(ofMessage(key+one+one), nothing); err != nil {
 		t.Error(err)
 	}
-	if err := format.ReadKPL(append([]byte("x"), ofMessage(key + one)[1:]...), nothing); err == nil {
+	if err := readAll(append([]byte("x"), ofMessage(key + one)[1:]...), nothing); err == nil {
 		t.Error("another beginning is taken")
 	}
 }
 
-func TestReadKPLEndsWithAnError(t *testing.T) {
+func TestReadEndsWithAnError(t *testing.T) {
 	want := errors.New("enough")
 	calls := 0
-	err := format.ReadKPL(format.AppendKPL(nil, "k", linesWith("a\n", "b\n", "c\n")), func(line []byte) error {
+	err := readAll(kpl.Append(nil, nil, "k", linesWith("a\n", "b\n", "c\n")), func(line []byte) error {
 		if calls++; string(line) == "b" {
 			return want
 		}
@@ -300,17 +297,17 @@ func TestReadKPLEndsWithAnError(t *testing.T) {
 	}
 }
 
-// FuzzReadKPL reads messages with the digest that they need, and as they are.
-func FuzzReadKPL(f *testing.F) {
+// FuzzRead reads messages with the digest that they need, and as they are.
+func FuzzRead(f *testing.F) {
 	f.Add([]byte("\x0a\x01k\x1a\x05\x08\x00\x1a\x01a"))
 	f.Add([]byte("\x0a\x01k"))
 	f.Add([]byte("\x0a\x01k\x1a\x07\x08\x00\x10\x00\x1a\x01a"))
 	f.Add([]byte("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01k"))
-	f.Add(format.AppendKPL(nil, "k", linesWith("a\n")))
+	f.Add(kpl.Append(nil, nil, "k", linesWith("a\n")))
 	f.Fuzz(func(t *testing.T, message []byte) {
 		for _, data := range [][]byte{message, ofMessage(string(message))} {
 			var got []string
-			if format.ReadKPL(data, func(line []byte) error { got = append(got, string(line)); return nil }) != nil {
+			if readAll(data, func(line []byte) error { got = append(got, string(line)); return nil }) != nil {
 				continue
 			}
 			a, err := readAggregate(data)
