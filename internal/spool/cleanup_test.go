@@ -208,7 +208,7 @@ func TestWhatIsInTheWayGoes(t *testing.T) {
 			r := newRig(t, 64<<20)
 			o := env(mine)
 			r.Seal(r.append(record(o, 1, 10, 1000)))
-			for _, file := range []string{"00000002.seg", "journal", "left"} {
+			for _, file := range []string{"00000002.seg", "journal", "manifest"} {
 				if err := put(filepath.Join(r.dir, mine, file)); err != nil {
 					t.Fatal(err)
 				}

@@ -46,7 +46,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 			return os.Link(elsewhere, path)
 		},
 	} {
-		for _, file := range []string{"left", "meta", "journal", "journal.new", "00000001.seg", "00000002.seg"} {
+		for _, file := range []string{"manifest", "meta", "losses", "losses.new", "journal", "journal.new", "00000001.seg", "00000002.seg"} {
 			t.Run(name+" as "+file, func(t *testing.T) {
 				l := newEndedFolder(t)
 				l.Kill()
@@ -69,7 +69,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 						t.Errorf("%s", shows)
 					}
 				}
-				if lost := strings.Contains(shows, "spool-corrupt"); lost != (file == "00000001.seg" || file == "journal") {
+				if lost := strings.Contains(shows, "spool-corrupt"); lost != (file == "00000001.seg" || file == "journal" || file == "losses") {
 					t.Errorf("%s", shows)
 				}
 				ref := l.append(record(recovered[0].Environment, 60, 60, 10))
@@ -194,16 +194,16 @@ func rewrite(t *testing.T, path, old, with string) {
 // Values that no process of Kinetel writes are not used, even with valid checksums.
 func TestValuesThatMakeNoSense(t *testing.T) {
 	for _, c := range []struct{ name, file, old, with, want string }{
-		{"a reason", "00000001.seg", `"reason":"rejected"`, `"reason":"x\"},{\""`, "loss 1-5 5 spool-corrupt"},
-		{"an unknown reason", "00000001.seg", `"reason":"rejected"`, `"reason":"rejecte!"`, "loss 1-5 5 spool-corrupt"},
-		{"the count of a loss", "00000001.seg", `"count":5`, `"count":6`, "loss 1-5 5 spool-corrupt"},
-		{"a count of none", "00000001.seg", `"count":5`, `"count":0`, "loss 1-5 5 spool-corrupt"},
-		{"the bytes of a loss", "00000001.seg", `"bytes":9,`, `"bytes":-9`[:10], "loss 1-5 5 spool-corrupt"},
-		{"the first number of a loss", "00000001.seg", `"firstSeq":1`, `"firstSeq":2`, "loss 1-5 5 spool-corrupt"},
+		{"a reason", "losses", `"reason":"rejected"`, `"reason":"x\"},{\""`, "loss 1-5 5 spool-corrupt"},
+		{"an unknown reason", "losses", `"reason":"rejected"`, `"reason":"rejecte!"`, "loss 1-5 5 spool-corrupt"},
+		{"the count of a loss", "losses", `"count":5`, `"count":6`, "loss 1-5 5 spool-corrupt"},
+		{"a count of none", "losses", `"count":5`, `"count":0`, "loss 1-5 5 spool-corrupt"},
+		{"the bytes of a loss", "losses", `"bytes":9,`, `"bytes":-9`[:10], "loss 1-5 5 spool-corrupt"},
+		{"the first number of a loss", "losses", `"firstSeq":1`, `"firstSeq":2`, "loss 1-5 5 spool-corrupt"},
 		{"a partition key", "00000001.seg", `"a2V5"`, `"    "`, "loss 10-19 10 spool-corrupt"},
 		{"a key that is no text", "00000001.seg", `"a2V5"`, `"/v7+"`, "loss 10-19 10 spool-corrupt"},
 		{"the bytes of a record's lines", "00000001.seg", `"lines":12345`, `"lines":-2345`, "loss 10-19 10 spool-corrupt"},
-		{"more lines than events", "00000001.seg", `"lines":12345`, `"ordinary":99`, ""},
+		{"more lines than events", "00000001.seg", `"lines":12345`, `"droppable":9`, ""},
 		{"another environment's meta", "meta", mine, theirs, "record 10-19"},
 		{"another environment's resource", "meta", `instance":"` + mine, `instance":"` + theirs, "record 10-19"},
 		{"a resource of two lines", "meta", `": "<f>"`, "\":\n\"<f>\"", "record 10-19"},
@@ -276,7 +276,7 @@ func TestRecordsAndLinesAreChecked(t *testing.T) {
 	defer r.Spool.Close()
 	recovered := r.Recover()[0]
 	want(t, recovered, "record 1-1", "record 2-2", `lines 10-12 {"seq":10}{"seq":11}{"seq":12}`, `lines 18-18 {"seq":18}`,
-		"loss 13-15 3 spool-corrupt", "loss 16-17 2 spool-corrupt", "next 19")
+		"loss 13-17 5 spool-corrupt", "next 19")
 	for i, ok := range []bool{true, false} {
 		if _, err := r.Read(recovered.Records[i]); (err == nil) != ok || !ok && !errors.Is(err, spool.ErrCorrupt) {
 			t.Errorf("record %d: %v", i+1, err)

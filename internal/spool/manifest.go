@@ -7,17 +7,17 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 
 	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/order"
+	"kinetel/internal/seqrange"
 )
 
 // manifestName is the file in which a process that shuts down cleanly lists what
 // the next one should find. Without it, a file that was truncated afterwards
 // would look like one that was being written.
-const manifestName = "left"
+const manifestName = "manifest"
 
 // maxManifest bounds the bytes that are read of it: some 10,000 ranges.
 const maxManifest = 1 << 20
@@ -25,10 +25,8 @@ const maxManifest = 1 << 20
 // manifest is the JSON in that file. Its checksum precedes it.
 type manifest struct {
 	Version int           `json:"version"`
-	Last    uint64        `json:"last"` // the highest number ever assigned
-	Left    []ledger.Loss `json:"left"` // records; adjacent ranges are joined
-
-	until []uint64 // for each range, the highest number of those up to it
+	Last    uint64        `json:"last"`    // the highest number ever assigned
+	Records []ledger.Loss `json:"records"` // the loss of each; ranges that touch or overlap are joined
 }
 
 // WriteManifest writes, at the end of the process, what the next one should find
@@ -44,11 +42,11 @@ func (s *Spool) WriteManifest(o *environment.Environment, last uint64, refs []*R
 	m := manifest{Version: 1, Last: last}
 	for _, ref := range refs {
 		if ref.seg.env == e {
-			m.Left = append(m.Left, ledger.Loss{First: ref.First, Last: ref.Last, Count: ref.Events, Bytes: ref.Lines, Reason: ledger.SpoolCorrupt})
+			m.Records = append(m.Records, ref.loss())
 		}
 	}
-	order.By(m.Left, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
-	m.Left = joinAdjacent(m.Left)
+	order.By(m.Records, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
+	m.Records = joinRanges(m.Records)
 	text, _ := json.Marshal(m) // cannot fail: numbers and strings only
 	text = fmt.Appendf(nil, "%08x %s\n", checksum(text), text)
 	f, err := makeFile(s.disk, filepath.Join(e.dir, manifestName))
@@ -59,16 +57,24 @@ func (s *Spool) WriteManifest(o *environment.Environment, last uint64, refs []*R
 	_ = f.Close()
 }
 
-// joinAdjacent joins ranges of which one begins right after the other ends.
-func joinAdjacent(ranges []ledger.Loss) (joined []ledger.Loss) {
+// loss returns the loss of the record.
+func (ref *Ref) loss() ledger.Loss {
+	return ledger.Loss{First: ref.First, Last: ref.Last, Count: ref.Events, Bytes: ref.Lines, Reason: ledger.SpoolCorrupt}
+}
+
+// joinRanges joins sorted ranges that touch or overlap.
+func joinRanges(ranges []ledger.Loss) []ledger.Loss {
+	joined := ranges[:0]
 	for _, r := range ranges {
-		if n := len(joined) - 1; n >= 0 && joined[n].Last+1 == r.First {
-			joined[n].Last = r.Last
-			joined[n].Count += r.Count
-			joined[n].Bytes += r.Bytes
+		n := len(joined) - 1
+		if n < 0 || joined[n].Last+1 < r.First {
+			joined = append(joined, r)
 			continue
 		}
-		joined = append(joined, r)
+		last := &joined[n]
+		last.Last = max(last.Last, r.Last)
+		last.Count += r.Count
+		last.Bytes += r.Bytes
 	}
 	return joined
 }
@@ -95,30 +101,46 @@ func (s *Spool) readManifest(e *folder) *manifest {
 	if string(crc) != fmt.Sprintf("%08x", checksum(text)) || json.Unmarshal(text, &m) != nil || m.Version != 1 {
 		return nil
 	}
-	last := uint64(0)
-	for i := range m.Left {
-		m.Left[i].Reason = ledger.SpoolCorrupt
-		if !valid(m.Left[i]) || i > 0 && m.Left[i].First < m.Left[i-1].First {
+	for i, r := range m.Records {
+		if !valid(r) || i > 0 && r.First <= m.Records[i-1].Last {
 			return nil
 		}
-		last = max(last, m.Left[i].Last)
-		m.until = append(m.until, last)
 	}
 	return &m
 }
 
-// has reports whether the manifest lists a record.
-func (m *manifest) has(ref *Ref) bool {
-	i, _ := slices.BinarySearchFunc(m.Left, ref.First+1, func(l ledger.Loss, n uint64) int { return cmp.Compare(l.First, n) })
-	return i > 0 && ref.Last <= m.until[i-1]
+// numbers returns the numbers of the listed records.
+func (m *manifest) numbers() (set seqrange.Set) {
+	for _, r := range m.Records {
+		set = set.Add(seqrange.Range{First: r.First, Last: r.Last})
+	}
+	return set
 }
 
-// missing returns, as losses, what the manifest lists and in does not have.
-func (m *manifest) missing(in known) (losses []ledger.Loss) {
-	for _, loss := range m.Left {
-		if loss, ok := in.without(loss); ok {
-			losses = append(losses, loss)
+// missing returns the loss of the listed records that are not among those found,
+// which are sorted by First.
+func (m *manifest) missing(found []*Ref) (losses []ledger.Loss) {
+	for _, loss := range m.Records {
+		var have seqrange.Set
+		for ; len(found) > 0 && found[0].First <= loss.Last; found = found[1:] {
+			have = have.Add(seqrange.Range{First: found[0].First, Last: found[0].Last})
+			loss.Count -= found[0].Events
+			loss.Bytes -= found[0].Lines
+		}
+		if loss.Count > 0 {
+			loss.Bytes = max(loss.Bytes, 0)
+			losses = append(losses, trim(loss, have))
 		}
 	}
 	return losses
+}
+
+// trim returns the loss without the numbers of a set at both of its ends. It leaves
+// the range as it is if the count shows that lost events are among these numbers.
+func trim(loss ledger.Loss, set seqrange.Set) ledger.Loss {
+	gaps := set.Gaps(seqrange.Range{First: loss.First, Last: loss.Last})
+	if n := len(gaps) - 1; n >= 0 && gaps[n].Last-gaps[0].First >= uint64(loss.Count-1) {
+		loss.First, loss.Last = gaps[0].First, gaps[n].Last
+	}
+	return loss
 }

@@ -78,7 +78,7 @@ func TestWhatWasPromisedAndIsThereIsNoLoss(t *testing.T) {
 	if lost := r.lost(recovered); len(lost) > 0 || recovered.Next != 201 {
 		t.Error(shown(recovered))
 	}
-	if slices.Contains(r.files(), "left") {
+	if slices.Contains(r.files(), "manifest") {
 		t.Error("the promise is still there, and will be false")
 	}
 }
@@ -113,9 +113,9 @@ func TestAFileThatIsGoneAfterTheEndIsTold(t *testing.T) {
 }
 
 func TestAnUnreadablePromiseIsNone(t *testing.T) {
-	for _, text := range []string{"", "{", "null", `{"version":2,"last":9,"left":[{"firstSeq":1,"lastSeq":9,"count":9}]}`} {
+	for _, text := range []string{"", "{", "null", `{"version":2,"last":9,"manifest":[{"firstSeq":1,"lastSeq":9,"count":9}]}`} {
 		r, _ := ended(t)
-		if err := os.WriteFile(filepath.Join(r.dir, mine, "left"), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(r.dir, mine, "manifest"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if recovered := r.next(); len(recovered.Losses) > 0 || recovered.Next != 121 {
@@ -127,7 +127,7 @@ func TestAnUnreadablePromiseIsNone(t *testing.T) {
 // A corrupt manifest must not cause the loss of records.
 func TestAPromiseThatIsSpoiledIsNone(t *testing.T) {
 	r, _ := ended(t)
-	path := filepath.Join(r.dir, mine, "left")
+	path := filepath.Join(r.dir, mine, "manifest")
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestAPromiseThatIsSpoiledIsNone(t *testing.T) {
 		r, _ := ended(t)
 		corrupt := bytes.Clone(whole)
 		corrupt[i] ^= 1
-		if err := os.WriteFile(filepath.Join(r.dir, mine, "left"), corrupt, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(r.dir, mine, "manifest"), corrupt, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if recovered := r.next(); len(recovered.Losses) > 0 || len(recovered.Records) != 9 {
@@ -171,12 +171,12 @@ func TestWithoutAFolderNothingIsPromised(t *testing.T) {
 
 func TestThePromiseIsOnlyTheUsers(t *testing.T) {
 	r, _ := ended(t)
-	info, err := os.Stat(filepath.Join(r.dir, mine, "left"))
+	info, err := os.Stat(filepath.Join(r.dir, mine, "manifest"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	text, err := os.ReadFile(filepath.Join(r.dir, mine, "left"))
-	if err != nil || !bytes.Contains(text, []byte(`"left":[{"firstSeq":31,"lastSeq":120,"count":90,`)) {
+	text, err := os.ReadFile(filepath.Join(r.dir, mine, "manifest"))
+	if err != nil || !bytes.Contains(text, []byte(`"manifest":[{"firstSeq":31,"lastSeq":120,"count":90,`)) {
 		t.Errorf("ranges that touch are not one: %s", text)
 	}
 }

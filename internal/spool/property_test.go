@@ -35,6 +35,7 @@ type expected struct {
 	either    [][]byte // fragments that may be there instead
 	records   []*stored
 	losses    []ledger.Loss
+	numbered  uint64        // losses that were numbered, as a ledger does
 	maybeLost []ledger.Loss // losses that may be reported
 	inFlight  [2]uint64     // lines that may be in the journal
 	forgets   bool          // the journal's lines are in records; it may be forgotten
@@ -122,8 +123,14 @@ func (w *world) append() {
 	reports := rapid.Bool().Draw(w.t, "tells")
 	if reports {
 		r.Losses = slices.Clone(e.losses)
+		if n := len(r.Losses); n > 0 {
+			r.Losses[n-1].Number = e.numbered
+		}
 	}
 	ref, err := w.spool.Append(r)
+	for i := range r.Losses {
+		r.Losses[i].Number = 0 // it is not stored
+	}
 	switch {
 	case err == nil:
 		e.records = append(e.records, &stored{record: r, ref: ref})
@@ -180,12 +187,19 @@ func (w *world) lost() {
 			return // an event is lost once
 		}
 	}
-	w.spool.Lost(e.env, loss)
+	w.persist(e, loss)
 	if w.dead {
 		e.maybeLost = append(e.maybeLost, loss)
 		return
 	}
 	e.losses = append(e.losses, loss)
+}
+
+// persist stores a loss with the next number.
+func (w *world) persist(e *expected, loss ledger.Loss) {
+	e.numbered++
+	loss.Number = e.numbered
+	w.spool.Lost(e.env, loss)
 }
 
 func (w *world) seal() {
@@ -232,7 +246,10 @@ func (w *world) check(all []spool.Recovered) {
 		if diff := cmp.Diff(string(e.env.Resource), string(l.Environment.Resource)); diff != "" {
 			t.Fatal(diff)
 		}
-		e.last, e.env = l.Next-1, l.Environment
+		e.last, e.env, e.numbered = l.Next-1, l.Environment, 0
+		for _, loss := range e.losses {
+			w.persist(e, loss)
+		}
 		e.forgets = false
 		if len(e.journal) == 0 {
 			e.appended = e.last

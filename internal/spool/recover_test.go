@@ -196,11 +196,14 @@ func TestSpoiledRecordIsToldOnce(t *testing.T) {
 	l := newEndedFolder(t)
 	change(t, segment(l.rig), flip(l.at[1]+500))
 	recovered := l.recover()
+	recovered.Losses[0].Number = 1
 	l.Lost(recovered.Environment, recovered.Losses[0]) // as a ledger does
 	recovered = l.recover()
 	if len(recovered.Losses) != 1 {
 		t.Fatal(shown(recovered))
 	}
+	recovered.Losses[0].Number = 1
+	l.Lost(recovered.Environment, recovered.Losses[0])
 	rec := record(recovered.Environment, 60, 60, 10)
 	rec.Losses = recovered.Losses
 	l.append(rec)

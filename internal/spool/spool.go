@@ -5,9 +5,12 @@
 // Each execution environment has a folder of its own, which its process locks:
 //
 //	<dir>/<environment>/meta          the environment; the lock
-//	<dir>/<environment>/00000001.seg  records, pending losses, what is done
+//	<dir>/<environment>/00000001.seg  records, and which of them are done
+//	<dir>/<environment>/losses        losses that are not reported yet
 //	<dir>/<environment>/journal       lines that are in no record, a fragment
-//	<dir>/<environment>/left          the manifest, after a clean shutdown
+//	<dir>/<environment>/manifest      the records, after a clean shutdown
+//
+// docs/spool.md describes the files and the recovery.
 //
 // The files survive the death of the process at any instruction. They do not
 // survive the death of the machine: nothing is synced.
@@ -19,7 +22,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,15 +41,15 @@ var (
 )
 
 const (
-	minSegment = 256 << 10 // bytes; a current segment below it is not emptied for reuse
+	minSegment = 256 << 10 // bytes; a current segment below it is not emptied
 	maxSegment = 4 << 20   // bytes
 	// maxSlack bounds the bytes that only losses may use: losses come when
 	// everything else is full.
 	maxSlack = 64 << 10
 	// maxAtOnce bounds what is copied so that one call can write it.
 	maxAtOnce = 64 << 10
-	// maxKept bounds the pending losses of an environment.
-	maxKept = 4096
+	// maxLosses bounds the losses of an environment that are not reported yet.
+	maxLosses = 4096
 	// defaultRetry is the time between two attempts to use a failing disk.
 	defaultRetry = 30 * time.Second
 )
@@ -83,7 +85,7 @@ type Spool struct {
 	envs   map[string]*folder // by ID
 	bytes  int64              // of all files
 	live   int64              // frames for which a done frame may still be written
-	buf    []byte             // scratch for a frame
+	buf    []byte             // scratch for a small frame
 	full   bool               // logged that the journal has no room
 	gone   bool               // records were lost with their files, and Check has not reported it
 	broken error              // the disk's error; nil: it works
@@ -111,7 +113,7 @@ type Ref struct {
 
 	seg    *segment
 	offset int64
-	size   int32
+	size   int32 // of the frame
 	// adopted means that another process wrote it: Checker must validate it.
 	adopted bool
 	done    bool // guarded by the Spool's mu
@@ -130,7 +132,7 @@ func (ref *Ref) Record() *pack.Record {
 }
 
 // Append writes a record to the files of its environment. It returns ErrFull, or
-// the disk's error. The kept losses that the record reports are done then.
+// the disk's error. The losses that the record reports are not kept any longer.
 func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,13 +141,13 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 		return nil, err
 	}
 	s.check(e)
-	head, h, err := appendRecord(s.buf[:0], r)
+	reported := e.reportedBy(r.Losses)
+	f, err := recordFrame(r, reported)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { s.scratch(head) }()
-	if !s.room(h.size()+headerSize+s.price(e), s.slack()+s.reserve()) {
-		return nil, fmt.Errorf("%w: %d bytes of %d are taken, and the record needs %d", ErrFull, s.bytes, s.opt.Max, h.size())
+	if !s.room(f.size()+headerSize+s.price(e), s.slack()+s.reserve()) {
+		return nil, fmt.Errorf("%w: %d bytes of %d are taken, and the record needs %d", ErrFull, s.bytes, s.opt.Max, f.size())
 	}
 	seg, err := s.writable(e)
 	if err != nil {
@@ -154,24 +156,9 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	ref := &Ref{
 		Environment: r.Environment, First: r.First, Last: r.Last, Losses: r.Losses, Lines: r.Lines,
 		Events: r.Events, Droppable: r.Droppable, DataSize: r.Size(),
-		seg: seg, offset: seg.size, size: int32(h.size()),
+		seg: seg, offset: seg.size, size: int32(f.size()),
 	}
-	// The same write marks the losses that the record reports as done: at no
-	// moment are they reported twice.
-	reported := e.reportedBy(r.Losses)
-	end := appendHeader(nil, h, again)
-	for _, k := range reported {
-		if k.seg == seg {
-			end = appendHeader(end, header{kind: kindDone, first: uint64(k.offset)}, 0)
-		}
-	}
-	if h.size() <= maxAtOnce {
-		head = append(append(head, r.Data...), end...)
-		err = s.write(&seg.tail, head)
-	} else {
-		err = s.write(&seg.tail, head, r.Data, end)
-	}
-	if err != nil {
+	if err := s.write(&seg.tail, f); err != nil {
 		if seg.dirty {
 			e.seal() // the next record goes into a new file
 		}
@@ -182,21 +169,9 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	s.live++
 	seg.top = max(seg.top, r.Last)
 	e.last = max(e.last, r.Last)
-	e.onDisk = max(e.onDisk, r.Last)
-	for _, k := range reported {
-		s.removeLoss(e, k)
-		if k.seg != seg {
-			s.markDone(k.seg, k.offset)
-		}
-	}
+	e.marked = max(e.marked, r.Last)
+	s.removeLosses(e, reported)
 	return ref, nil
-}
-
-// scratch keeps buf for the next frame, unless it is large.
-func (s *Spool) scratch(buf []byte) {
-	if cap(buf) <= 2*maxAtOnce {
-		s.buf = buf[:0]
-	}
 }
 
 // Read reads a record. It returns ErrCorrupt if each attempt would fail in the
@@ -287,12 +262,12 @@ func (s *Spool) Done(ref *Ref) {
 	if !ref.seg.gone {
 		s.live--
 	}
-	s.markDone(ref.seg, ref.offset)
+	s.markDone(ref)
 }
 
-// Sent notes that a record that is not on disk is in Kinesis. The losses that it
-// reports are done, and its numbers are not assigned again, as if it had been
-// appended: the spool may have been too full for that.
+// Sent notes that a record that is not on disk is in Kinesis. Its losses and its
+// numbers are handled as if it had been appended: the spool may have been too full
+// for that.
 func (s *Spool) Sent(r *pack.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -301,18 +276,12 @@ func (s *Spool) Sent(r *pack.Record) {
 		return
 	}
 	e.last = max(e.last, r.Last)
-	for _, k := range e.reportedBy(r.Losses) {
-		s.removeLoss(e, k)
-		s.markDone(k.seg, k.offset)
+	s.removeLosses(e, e.reportedBy(r.Losses))
+	if e.marked >= e.last || !e.pending() || !s.room(headerSize+s.price(e), 0) {
+		return // if nothing is pending, Close removes the folder, or the next segment has the number
 	}
-	if e.onDisk >= e.last || !slices.ContainsFunc(e.segments, func(seg *segment) bool { return seg.records+seg.losses+seg.corrupt > 0 }) {
-		return // Close removes the folder, or the next record notes the number
-	}
-	seg := e.segments[len(e.segments)-1]
-	if s.room(headerSize, 0) && seg.with(s.disk, toWrite, func() error {
-		return s.write(&seg.tail, appendHeader(nil, header{kind: kindMark, last: e.last}, 0))
-	}) == nil {
-		e.onDisk = e.last
+	if seg, err := s.writable(e); err == nil && s.write(&seg.tail, e.mark()) == nil {
+		e.marked = e.last
 	}
 }
 
@@ -327,63 +296,6 @@ func (s *Spool) Seal(ref *Ref) {
 	defer s.mu.Unlock()
 	if e := ref.seg.env; e.current == ref.seg {
 		e.seal()
-	}
-}
-
-// Lost keeps a loss that is not reported yet, until a record of that origin that
-// reports it is appended. If the disk fails, only the caller has the loss.
-func (s *Spool) Lost(o *environment.Environment, loss ledger.Loss) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, err := s.ready(o)
-	if err != nil || loss.First == 0 || loss.First > loss.Last {
-		return
-	}
-	old := e.madeOf(loss)
-	switch {
-	case loss.Number > 0:
-		// A ledger calls Lost for each of its losses. A corrupt place becomes a
-		// frame here.
-		old = slices.DeleteFunc(old, func(k *kept) bool { return !k.corrupt })
-	case len(old) == 1 && !old[0].corrupt && same(old[0].loss, loss):
-		return // it is kept already
-	}
-	if len(e.kept)-len(old) >= maxKept {
-		return
-	}
-	s.writeLoss(e, loss, old)
-}
-
-// writeLoss writes a loss, which replaces old ones.
-func (s *Spool) writeLoss(e *folder, loss ledger.Loss, old []*kept) {
-	frame := appendLoss(nil, loss)
-	if !s.room(int64(len(frame))+headerSize+s.price(e), s.reserve()) {
-		return
-	}
-	seg, err := s.writable(e)
-	if err != nil {
-		_ = s.failed(err) // logged
-		return
-	}
-	k := &kept{loss: loss, seg: seg, offset: seg.size}
-	for _, o := range old {
-		if o.seg == seg {
-			frame = appendHeader(frame, header{kind: kindDone, first: uint64(o.offset)}, 0)
-		}
-	}
-	if err := s.write(&seg.tail, frame); err != nil {
-		_ = s.failed(err)
-		return
-	}
-	s.worked()
-	s.addLoss(e, k)
-	e.last = max(e.last, loss.Last)
-	e.onDisk = max(e.onDisk, loss.Last)
-	for _, o := range old {
-		s.removeLoss(e, o)
-		if o.seg != seg {
-			s.markDone(o.seg, o.offset)
-		}
 	}
 }
 
@@ -415,8 +327,7 @@ func (s *Spool) ready(o *environment.Environment) (*folder, error) {
 		return nil, errClosed
 	}
 	if s.broken != nil {
-		// Round strips the monotonic reading, which stands still while the
-		// environment is frozen. A clock that was set back ends the wait.
+		// A clock that was set back ends the wait.
 		if rested := wallclock.Since(s.since); rested >= 0 && rested < s.opt.Retry {
 			return nil, s.broken
 		}
@@ -427,8 +338,7 @@ func (s *Spool) ready(o *environment.Environment) (*folder, error) {
 	if !isID(o.ID) {
 		return nil, fmt.Errorf("the environment's ID %q cannot name a folder; it takes 1 to %d letters, digits and hyphens", o.ID, maxID)
 	}
-	e := newFolder(o.ID, filepath.Join(s.opt.Dir, o.ID))
-	e.resource, e.details = o.Resource, o.Details()
+	e := &folder{id: o.ID, dir: filepath.Join(s.opt.Dir, o.ID), resource: o.Resource, details: o.Details()}
 	s.envs[e.id] = e
 	return e, nil
 }
@@ -476,10 +386,18 @@ func (s *Spool) reserve() int64 {
 
 func (s *Spool) slack() int64 { return min(maxSlack, s.opt.Max/16) }
 
-// write appends parts to a file, and counts their bytes.
-func (s *Spool) write(t *tail, parts ...[]byte) error {
+// write appends a frame to a file, and counts its bytes. It copies a small frame,
+// so that one system call can write it.
+func (s *Spool) write(t *tail, f frame) error {
+	if f.size() <= maxAtOnce {
+		s.buf = s.buf[:0]
+		for _, part := range f {
+			s.buf = append(s.buf, part...)
+		}
+		f = frame{s.buf}
+	}
 	before := t.size
-	err := t.write(parts...)
+	err := t.write(f)
 	s.bytes += t.size - before
 	return err
 }

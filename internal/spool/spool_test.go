@@ -488,28 +488,46 @@ func TestJournalWithAFragmentDoesNotGrowForEver(t *testing.T) {
 	want(t, r.recover(), `lines 60001-60001 {"seq":60001}`, "fragment last piece", "next 60002")
 }
 
-func TestLossIsKeptUntilARecordTellsOfIt(t *testing.T) {
+func TestLossIsKeptUntilARecordReportsIt(t *testing.T) {
 	r := newRig(t, 1<<20)
 	o := env(mine)
-	lost := func(first, last uint64, reason ledger.Reason) ledger.Loss {
-		loss := ledger.Loss{First: first, Last: last, Count: int(last - first + 1), Bytes: 5, Reason: reason}
-		r.Lost(o, loss)
-		return loss
+	lost := func(number, first, last uint64, reason ledger.Reason) {
+		r.Lost(o, ledger.Loss{First: first, Last: last, Count: int(last - first + 1), Bytes: 5, Reason: reason, Number: number})
 	}
-	lost(1, 10, ledger.BufferFull)
-	lost(11, 20, ledger.BufferFull)
-	lost(30, 40, ledger.BufferFull)
-	lost(5, 6, ledger.Rejected)
-	lost(30, 40, ledger.BufferFull) // reported again
-	a := r.append(record(o, 50, 50, 300<<10))
-	b := record(o, 51, 51, 300<<10) // in another file
-	b.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 20, Bytes: 10, Reason: ledger.BufferFull}}
+	lost(1, 1, 10, ledger.BufferFull)
+	lost(2, 11, 20, ledger.BufferFull)
+	b := record(o, 50, 50, 300<<10)
+	b.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 20, Bytes: 10, Reason: ledger.BufferFull, Number: 2}}
+	lost(3, 30, 40, ledger.BufferFull)
+	lost(4, 5, 6, ledger.Rejected)
 	r.append(b)
-	r.Done(a) // the losses go to the newest file
-	if diff := cmp.Diff([]string{"00000002.seg", "meta"}, r.files()); diff != "" {
-		t.Error(diff)
+	want(t, r.recover(), "record 50-50", "loss 5-6 2 rejected", "loss 30-40 11 buffer-full", "next 51")
+}
+
+// A ledger numbers the losses that it gets from Recover. They are on disk already.
+func TestARecoveredLossIsNotWrittenAgain(t *testing.T) {
+	r := newRig(t, 1<<20)
+	o := env(mine)
+	for n, loss := range []ledger.Loss{
+		{First: 1, Last: 5, Count: 5, Reason: ledger.BufferFull},
+		{First: 20, Last: 20, Count: 1, Reason: ledger.BufferFull},
+	} {
+		loss.Number = uint64(n + 1)
+		r.Lost(o, loss)
 	}
-	want(t, r.recover(), "record 51-51", "loss 5-6 2 rejected", "loss 30-40 11 buffer-full", "next 52")
+	recovered := r.recover()
+	before := r.Bytes()
+	for n, loss := range recovered.Losses {
+		loss.Number = uint64(n + 1)
+		r.Lost(recovered.Environment, loss)
+	}
+	if r.Bytes() != before {
+		t.Errorf("the files have %d bytes, want %d as before", r.Bytes(), before)
+	}
+	report := record(o, 30, 30, 10)
+	report.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 6, Reason: ledger.BufferFull, Number: 2}}
+	r.append(report)
+	want(t, r.recover(), "record 30-30", "next 31")
 }
 
 // The spool may have been too full for the record that reports a loss.
@@ -529,31 +547,23 @@ func TestALossIsSettledByARecordThatIsSentFromMemory(t *testing.T) {
 	want(t, r.recover(), "record 1-1", "loss 30-31 2 spool-full", "next 42")
 }
 
-func TestLossesThatAreHandedBackAsOneTakeThePlaceOfTheirParts(t *testing.T) {
+// The process is killed after the record was written and before the losses that it
+// reports were removed.
+func TestLossOfAStoredRecordIsReportedOnce(t *testing.T) {
 	r := newRig(t, 1<<20)
 	o := env(mine)
-	for _, l := range []ledger.Loss{{First: 1, Last: 5, Count: 5}, {First: 6, Last: 9, Count: 4}, {First: 20, Last: 20, Count: 1}, {First: 1, Last: 9, Count: 9}} {
-		l.Reason = ledger.BufferFull
-		r.Lost(o, l)
-	}
-	want(t, r.recover(), "loss 1-9 9 buffer-full", "loss 20-20 1 buffer-full", "next 21")
-}
-
-func TestLossThatIsBeingMovedIsToldOnce(t *testing.T) {
-	r := newRig(t, 1<<20)
-	o := env(mine)
-	r.Lost(o, ledger.Loss{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected})
-	a := r.append(record(o, 3, 3, 10))
-	r.Seal(a)
-	r.append(record(o, 4, 4, 10))
+	r.Lost(o, ledger.Loss{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected, Number: 1})
+	r.Lost(o, ledger.Loss{First: 3, Last: 3, Count: 1, Reason: ledger.Rejected, Number: 2})
 	r.Break((&failing{fail: func(op string, n int) (int, error) {
-		if op == "remove" {
-			return 0, syscall.EIO // here the process is killed
+		if op == "truncate" || op == "rename" {
+			return 0, syscall.EIO
 		}
 		return n, nil
 	}}).fault)
-	r.Done(a)
-	want(t, r.recover(), "record 4-4", "loss 1-2 2 rejected", "next 5")
+	report := record(o, 4, 4, 10)
+	report.Losses = []ledger.Loss{{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected, Number: 1}}
+	r.append(report)
+	want(t, r.recover(), "record 4-4", "loss 3-3 1 rejected", "next 5")
 }
 
 func TestLossThatOnlyLooksLikeTheSumOfOthersIsOneMore(t *testing.T) {

@@ -1,0 +1,291 @@
+package spool
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"kinetel/internal/environment"
+)
+
+// folder holds the files of one execution environment. The Spool's mu
+// guards it.
+type folder struct {
+	id, dir  string
+	resource []byte              // for meta
+	details  environment.Details // for meta
+	known    bool                // meta of an ended process could be read
+	meta     tail                // its file is nil until the folder is created; has the lock
+
+	segments []*segment // oldest first
+	current  *segment   // the last of segments, while it is written; or nil
+	number   int        // of the newest segment
+	last     uint64     // the highest number ever seen
+	marked   uint64     // the highest number that the segments have
+
+	losses   []pendingLoss // in the order of their serial numbers
+	lossFile tail          // path is empty until it is created
+	serial   uint64        // the highest one of a loss
+
+	journal      tail // path is empty until it is created
+	journalFirst uint64
+	fragment     bool  // the journal has a pending fragment
+	fragmentAt   int64 // offset of the frame that has the fragment
+
+	unread bool // a file could not be opened: it stays for the next process
+	// journalLost means that lines or a fragment were lost with the journal's
+	// file, and that JournalLost has not reported it yet.
+	journalLost bool
+}
+
+// mark returns a frame with the highest number ever seen.
+func (e *folder) mark() frame { return bare(header{kind: kindMark, last: e.last}) }
+
+// pending reports whether the folder has anything for the next process.
+func (e *folder) pending() bool {
+	return e.journalFirst > 0 || e.fragment || e.unread || len(e.losses) > 0 ||
+		slices.ContainsFunc(e.segments, func(seg *segment) bool { return seg.records > 0 })
+}
+
+// metaJSON returns the text of meta. The resource is unchanged, or null if it is
+// not JSON.
+func (e *folder) metaJSON() []byte {
+	resource := e.resource
+	if !json.Valid(resource) {
+		resource = []byte("null")
+	}
+	details, err := json.Marshal(e.details)
+	if err != nil {
+		details = []byte("{}") // cannot happen: these types always marshal
+	}
+	return fmt.Appendf(nil, `{"version":1,"environmentId":%q,"resource":%s,"details":%s}`+"\n", e.id, resource, details)
+}
+
+// price returns the bytes that writing the next frame may need besides the frame:
+// for meta and for the mark of a new file.
+func (s *Spool) price(e *folder) (n int64) {
+	if e.meta.file == nil {
+		n = int64(len(e.metaJSON()))
+	}
+	return n + headerSize
+}
+
+// attempts is how often the spool creates a file that is deleted again before
+// it is written: a function that empties /tmp may do so between any two calls.
+const attempts = 3
+
+// open creates and locks the folder, once.
+func (s *Spool) open(e *folder) (err error) {
+	for range attempts {
+		if e.meta.file != nil {
+			return nil
+		}
+		if err = s.makeFolder(e); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *Spool) makeFolder(e *folder) error {
+	for _, dir := range []string{s.opt.Dir, e.dir} {
+		// The function may have replaced a folder with something else.
+		if info, err := s.disk.lstat(dir); err == nil && !info.IsDir() && secure(s.disk, filepath.Dir(dir), false) == nil {
+			_ = clearPath(s.disk, dir) // if it fails, so does the next call
+		}
+		if err := secure(s.disk, dir, true); err != nil {
+			return err
+		}
+	}
+	path := filepath.Join(e.dir, "meta")
+	f, err := makeFile(s.disk, path)
+	if err != nil {
+		return err
+	}
+	// Lock it before anything else is there, so that no other process adopts it.
+	text := e.metaJSON()
+	info, err := f.Stat()
+	if err == nil {
+		err = lock(f)
+	}
+	if err == nil {
+		_, err = f.WriteAt(text, 0)
+	}
+	if err != nil {
+		_ = f.Close()
+		_ = s.disk.remove(path) // or it would block the next attempt
+		_ = s.disk.remove(e.dir)
+		return err
+	}
+	e.meta = tail{path: path, file: f, info: info, size: int64(len(text))}
+	s.bytes += e.meta.size
+	return nil
+}
+
+// openFile opens a file of the folder for writing. If the file has no path yet,
+// openFile creates it, with first as its first frame, and the folder if need be.
+func (s *Spool) openFile(e *folder, t *tail, name string, first frame) (err error) {
+	if t.file != nil {
+		return nil
+	}
+	if t.path != "" {
+		return t.open(s.disk, toWrite)
+	}
+	next := tail{path: filepath.Join(e.dir, name)}
+	for range attempts {
+		if err = s.open(e); err != nil {
+			return err
+		}
+		if next.file, err = makeFile(s.disk, next.path); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		s.check(e)
+	}
+	if err != nil {
+		return err
+	}
+	if next.info, err = next.file.Stat(); err == nil {
+		err = s.write(&next, first)
+	}
+	if err != nil {
+		next.close()
+		_ = s.disk.remove(next.path)
+		return err
+	}
+	*t = next
+	return nil
+}
+
+// restart replaces the content of a file with one short frame.
+func (s *Spool) restart(t *tail, first frame) error {
+	before := t.size
+	err := t.restart(slices.Concat(first...))
+	s.bytes += t.size - before
+	return err
+}
+
+// replace replaces a file of the folder with one that has only content. At any
+// moment one of the two is there.
+func (s *Spool) replace(e *folder, t *tail, name string, content frame) error {
+	if err := s.open(e); err != nil {
+		return err
+	}
+	path := filepath.Join(e.dir, name)
+	next := tail{path: path + newExt}
+	f, err := makeFile(s.disk, next.path)
+	if err != nil {
+		return err
+	}
+	next.file = f
+	if next.info, err = f.Stat(); err == nil {
+		err = next.write(content)
+	}
+	if err == nil {
+		err = s.disk.rename(next.path, path)
+	}
+	if err != nil {
+		next.close()
+		_ = s.disk.remove(next.path) // or it would block the next attempt
+		return err
+	}
+	next.path = path
+	s.bytes += next.size - t.size
+	t.close()
+	*t = next
+	return nil
+}
+
+// newExt ends the name of a file that is about to replace the one without it.
+const newExt = ".new"
+
+// check finds the files of an environment that another process has deleted,
+// replaced or truncated: /tmp belongs to the function. It creates the folder
+// again, with the losses that are not reported yet. The caller has the records
+// and the lines.
+func (s *Spool) check(e *folder) {
+	if e.meta.path == "" && len(e.segments) == 0 && e.journal.path == "" && e.lossFile.path == "" {
+		return // most processes never need a file
+	}
+	err := secure(s.disk, e.dir, false)
+	if err != nil && !permanent(err) {
+		return // all files may still be there
+	}
+	lost := func(t *tail) bool {
+		if t.path == "" || err == nil && !t.lost(s.disk) {
+			return false
+		}
+		if err == nil {
+			_ = clearPath(s.disk, t.path)
+		}
+		s.bytes -= t.size
+		return true
+	}
+	metaLost := lost(&e.meta)
+	if metaLost {
+		e.meta.close()
+		e.meta = tail{}
+	}
+	if lost(&e.journal) {
+		e.journal.close()
+		e.journalLost = e.journalLost || e.journalFirst > 0 || e.fragment
+		e.journal, e.journalFirst, e.fragment = tail{}, 0, false
+		e.marked = 0 // a mark may have been lost
+	}
+	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool {
+		if !lost(&seg.tail) {
+			return false
+		}
+		seg.gone = true // records can be read as long as its file is open
+		s.gone = s.gone || seg.records > 0
+		s.live -= int64(seg.records)
+		if seg == e.current {
+			e.current = nil
+		}
+		e.marked = 0
+		return true
+	})
+	lossesLost := lost(&e.lossFile)
+	if lossesLost {
+		e.lossFile.close()
+		e.lossFile = tail{}
+	}
+	err = nil
+	if metaLost {
+		err = s.open(e)
+	}
+	if lossesLost && len(e.losses) > 0 && err == nil {
+		err = s.writeLosses(e)
+	}
+	if err != nil {
+		_ = s.failed(err) // logged
+	}
+}
+
+// closeFolder closes the files of an environment, and removes them if they have
+// nothing to send.
+func (s *Spool) closeFolder(e *folder) {
+	e.seal()
+	safe := e.meta.file != nil && secure(s.disk, e.dir, false) == nil // else there is no folder, or it was replaced
+	if safe && e.pending() {
+		s.tidy(e)
+	}
+	remove := safe && !e.pending()
+	files := []*tail{&e.journal, &e.lossFile}
+	for _, seg := range e.segments {
+		files = append(files, &seg.tail)
+	}
+	for _, t := range append(files, &e.meta) {
+		if remove && t.path != "" {
+			s.remove(t)
+		}
+	}
+	if remove {
+		_ = s.disk.remove(e.dir) // stays if there is something else in it
+	}
+	for _, t := range append(files, &e.meta) {
+		t.close()
+	}
+}
