@@ -73,24 +73,11 @@ func (s *Spool) price(e *folder) (n int64) {
 	return n + headerSize
 }
 
-// attempts is how often the spool creates a file that is deleted again before
-// it is written: a function that empties /tmp may do so between any two calls.
-const attempts = 3
-
 // open creates and locks the folder, once.
-func (s *Spool) open(e *folder) (err error) {
-	for range attempts {
-		if e.meta.file != nil {
-			return nil
-		}
-		if err = s.makeFolder(e); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+func (s *Spool) open(e *folder) error {
+	if e.meta.file != nil {
+		return nil
 	}
-	return err
-}
-
-func (s *Spool) makeFolder(e *folder) error {
 	for _, dir := range []string{s.opt.Dir, e.dir} {
 		// The function may have replaced a folder with something else.
 		if info, err := s.disk.lstat(dir); err == nil && !info.IsDir() && secure(s.disk, filepath.Dir(dir), false) == nil {
@@ -121,7 +108,6 @@ func (s *Spool) makeFolder(e *folder) error {
 		return err
 	}
 	e.meta = tail{path: path, file: f, info: info, size: int64(len(text))}
-	s.bytes += e.meta.size
 	return nil
 }
 
@@ -136,34 +122,36 @@ func (s *Spool) openFile(e *folder, t *tail, name string, first frame) (err erro
 	}
 	next := tail{path: filepath.Join(e.dir, name)}
 	for range attempts {
-		if err = s.open(e); err != nil {
-			return err
+		if err = s.open(e); err == nil {
+			err = s.makeTail(&next, first)
 		}
-		if next.file, err = makeFile(s.disk, next.path); !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		s.check(e)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		*t = next
 	}
-	if next.info, err = next.file.Stat(); err == nil {
-		err = s.write(&next, first)
-	}
-	if err != nil {
-		next.close()
-		_ = s.disk.remove(next.path)
-		return err
-	}
-	*t = next
-	return nil
+	return err
 }
 
-// restart replaces the content of a file with one short frame.
-func (s *Spool) restart(t *tail, first frame) error {
-	before := t.size
-	err := t.restart(slices.Concat(first...))
-	s.bytes += t.size - before
+// attempts is how often the spool creates a file that is deleted again before
+// it is written: a function that empties /tmp may do so between any two calls.
+const attempts = 3
+
+// makeTail creates a file with the content f.
+func (s *Spool) makeTail(t *tail, f frame) (err error) {
+	if t.file, err = makeFile(s.disk, t.path); err != nil {
+		return err
+	}
+	if t.info, err = t.file.Stat(); err == nil {
+		err = s.write(t, f)
+	}
+	if err != nil {
+		t.close()
+		_ = s.disk.remove(t.path) // or it would block the next attempt
+	}
 	return err
 }
 
@@ -175,24 +163,15 @@ func (s *Spool) replace(e *folder, t *tail, name string, content frame) error {
 	}
 	path := filepath.Join(e.dir, name)
 	next := tail{path: path + newExt}
-	f, err := makeFile(s.disk, next.path)
-	if err != nil {
+	if err := s.makeTail(&next, content); err != nil {
 		return err
 	}
-	next.file = f
-	if next.info, err = f.Stat(); err == nil {
-		err = next.write(content)
-	}
-	if err == nil {
-		err = s.disk.rename(next.path, path)
-	}
-	if err != nil {
+	if err := s.disk.rename(next.path, path); err != nil {
 		next.close()
-		_ = s.disk.remove(next.path) // or it would block the next attempt
+		_ = s.disk.remove(next.path)
 		return err
 	}
 	next.path = path
-	s.bytes += next.size - t.size
 	t.close()
 	*t = next
 	return nil
@@ -220,18 +199,20 @@ func (s *Spool) check(e *folder) {
 		if err == nil {
 			_ = clearPath(s.disk, t.path)
 		}
-		s.bytes -= t.size
 		return true
 	}
-	metaLost := lost(&e.meta)
-	if metaLost {
-		e.meta.close()
-		e.meta = tail{}
+	drop := func(t *tail) bool {
+		if !lost(t) {
+			return false
+		}
+		t.close()
+		*t = tail{}
+		return true
 	}
-	if lost(&e.journal) {
-		e.journal.close()
+	metaLost, lossesLost := drop(&e.meta), drop(&e.lossFile)
+	if drop(&e.journal) {
 		e.journalLost = e.journalLost || e.journalFirst > 0 || e.fragment
-		e.journal, e.journalFirst, e.fragment = tail{}, 0, false
+		e.journalFirst, e.fragment = 0, false
 		e.marked = 0 // a mark may have been lost
 	}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool {
@@ -240,18 +221,12 @@ func (s *Spool) check(e *folder) {
 		}
 		seg.gone = true // records can be read as long as its file is open
 		s.gone = s.gone || seg.records > 0
-		s.live -= int64(seg.records)
 		if seg == e.current {
 			e.current = nil
 		}
 		e.marked = 0
 		return true
 	})
-	lossesLost := lost(&e.lossFile)
-	if lossesLost {
-		e.lossFile.close()
-		e.lossFile = tail{}
-	}
 	err = nil
 	if metaLost {
 		err = s.open(e)
@@ -264,28 +239,38 @@ func (s *Spool) check(e *folder) {
 	}
 }
 
+// files returns the files of the folder, meta last.
+func (e *folder) files() (files []*tail) {
+	for _, seg := range e.segments {
+		files = append(files, &seg.tail)
+	}
+	return append(files, &e.journal, &e.lossFile, &e.meta)
+}
+
+// size returns the bytes of all files of an environment.
+func (e *folder) size() int64 {
+	n := e.meta.size + e.journal.size + e.lossFile.size
+	for _, seg := range e.segments {
+		n += seg.size
+	}
+	return n
+}
+
 // closeFolder closes the files of an environment, and removes them if they have
 // nothing to send.
 func (s *Spool) closeFolder(e *folder) {
 	e.seal()
-	safe := e.meta.file != nil && secure(s.disk, e.dir, false) == nil // else there is no folder, or it was replaced
-	if safe && e.pending() {
-		s.tidy(e)
-	}
-	remove := safe && !e.pending()
-	files := []*tail{&e.journal, &e.lossFile}
-	for _, seg := range e.segments {
-		files = append(files, &seg.tail)
-	}
-	for _, t := range append(files, &e.meta) {
-		if remove && t.path != "" {
-			s.remove(t)
+	if e.meta.file != nil && secure(s.disk, e.dir, false) == nil { // else there is no folder, or it was replaced
+		if e.pending() {
+			s.tidy(e)
+		} else {
+			for _, t := range e.files() {
+				_ = t.path != "" && s.remove(t)
+			}
+			_ = s.disk.remove(e.dir) // stays if there is something else in it
 		}
 	}
-	if remove {
-		_ = s.disk.remove(e.dir) // stays if there is something else in it
-	}
-	for _, t := range append(files, &e.meta) {
+	for _, t := range e.files() {
 		t.close()
 	}
 }

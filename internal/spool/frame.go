@@ -107,6 +107,17 @@ func (h header) valid() bool {
 	return true
 }
 
+// numbered reports whether the numbers of a header can be used although its payload
+// cannot.
+func (h header) numbered() bool {
+	return h.kind != kindDone && h.first > 0 && h.first <= h.last && h.last <= maxNumber
+}
+
+// events returns the count of events, which is at most that of the numbers.
+func (h header) events() int {
+	return atMost(min(uint64(max(h.count, 1)), h.last-h.first+1))
+}
+
 // checksum returns the CRC-32C of the parts, one after the other.
 func checksum(parts ...[]byte) (crc uint32) {
 	// MakeTable allocates nothing: the standard library keeps this one table.

@@ -47,7 +47,7 @@ func (s *Spool) Journal(o *environment.Environment, first, last uint64, lines, f
 	if !s.room(f.size()+s.price(e), s.slack()) {
 		if !s.full {
 			s.opt.Log.Error("the spool is full; telemetry waits in memory only, and is lost if this process is killed",
-				"dir", s.opt.Dir, "bytes", s.bytes, "limit_bytes", s.opt.Max)
+				"dir", s.opt.Dir, "bytes", s.used(), "limit_bytes", s.opt.Max)
 		}
 		s.full = true
 		return false
@@ -63,7 +63,7 @@ func (s *Spool) Journal(o *environment.Environment, first, last uint64, lines, f
 	}
 	s.worked()
 	if s.full {
-		s.opt.Log.Warn("the spool has room again", "dir", s.opt.Dir, "bytes", s.bytes, "limit_bytes", s.opt.Max)
+		s.opt.Log.Warn("the spool has room again", "dir", s.opt.Dir, "bytes", s.used(), "limit_bytes", s.opt.Max)
 	}
 	s.full = false
 	if e.journalFirst == 0 && last >= first {
@@ -102,14 +102,12 @@ func (s *Spool) forget(e *folder) {
 		return // nothing in it but the fragment, or a mark
 	}
 	err := s.openFile(e, &e.journal, journalName, nil)
-	switch grown := e.journal.size - minSegment; {
+	switch {
 	case err != nil:
-	case !e.fragment:
-		err = s.restart(&e.journal, e.mark())
-	case grown >= 2*(e.journal.size-e.fragmentAt):
+	case e.fragment:
 		err = s.keepFragment(e)
 	default:
-		err = s.write(&e.journal, e.mark())
+		err = e.journal.restart(e.mark())
 	}
 	if err != nil {
 		s.opt.Log.Debug("the journal could not be emptied; lines may be sent again after a restart", "path", e.journal.path, "error", err.Error())
@@ -119,8 +117,8 @@ func (s *Spool) forget(e *folder) {
 	s.tidy(e)
 }
 
-// keepFragment replaces a journal that has grown with one that has only the frame
-// with the fragment, and a mark: the lines of that frame are in records.
+// keepFragment replaces the journal with one that has only the last frame, which has
+// the fragment, and a mark: the lines of that frame are in records.
 func (s *Spool) keepFragment(e *folder) error {
 	text := make([]byte, e.journal.size-e.fragmentAt)
 	if _, err := e.journal.file.ReadAt(text, e.fragmentAt); err != nil {

@@ -123,7 +123,7 @@ func (s *Spool) removeLosses(e *folder, reported uint64) {
 // writeLosses writes the losses file anew.
 func (s *Spool) writeLosses(e *folder) error {
 	if len(e.losses) == 0 {
-		return e.lossFile.with(s.disk, toWrite, func() error { return s.restart(&e.lossFile, e.mark()) })
+		return e.lossFile.with(s.disk, toWrite, func() error { return e.lossFile.restart(e.mark()) })
 	}
 	content := e.mark()
 	for _, l := range e.losses {

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,23 +9,24 @@ import (
 
 	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
-	"kinetel/internal/order"
 	"kinetel/internal/seqrange"
 )
 
-// manifestName is the file in which a process that shuts down cleanly lists what
-// the next one should find. Without it, a file that was truncated afterwards
-// would look like one that was being written.
+// manifestName is the file in which a process that shuts down cleanly lists the
+// records that the next one should find. Without it, a file that was truncated
+// afterwards would look like one that was being written.
 const manifestName = "manifest"
 
-// maxManifest bounds the bytes that are read of it: some 10,000 ranges.
+// maxManifest bounds the bytes that are read of it: some 30,000 ranges.
 const maxManifest = 1 << 20
 
 // manifest is the JSON in that file. Its checksum precedes it.
 type manifest struct {
-	Version int           `json:"version"`
-	Last    uint64        `json:"last"`    // the highest number ever assigned
-	Records []ledger.Loss `json:"records"` // the loss of each; ranges that touch or overlap are joined
+	Version int
+	Last    uint64       // the highest number ever assigned
+	Numbers seqrange.Set // from the first to the last of each record
+	Events  int          // in the records
+	Bytes   int64        // of their lines
 }
 
 // WriteManifest writes, at the end of the process, what the next one should find
@@ -42,41 +42,18 @@ func (s *Spool) WriteManifest(o *environment.Environment, last uint64, refs []*R
 	m := manifest{Version: 1, Last: last}
 	for _, ref := range refs {
 		if ref.seg.env == e {
-			m.Records = append(m.Records, ref.loss())
+			m.Numbers = append(m.Numbers, ref.numbers())
+			m.Events += ref.Events
+			m.Bytes += ref.Lines
 		}
 	}
-	order.By(m.Records, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
-	m.Records = joinRanges(m.Records)
-	text, _ := json.Marshal(m) // cannot fail: numbers and strings only
-	text = fmt.Appendf(nil, "%08x %s\n", checksum(text), text)
-	f, err := makeFile(s.disk, filepath.Join(e.dir, manifestName))
-	if err != nil {
-		return // the manifest only detects what should not happen
+	m.Numbers = seqrange.New(m.Numbers...)
+	text, _ := json.Marshal(m) // cannot fail: numbers only
+	if f, err := makeFile(s.disk, filepath.Join(e.dir, manifestName)); err == nil {
+		// If this fails, there is no manifest: it only detects what should not happen.
+		_, _ = f.WriteAt(fmt.Appendf(nil, "%08x %s\n", checksum(text), text), 0)
+		_ = f.Close()
 	}
-	_, _ = f.WriteAt(text, 0)
-	_ = f.Close()
-}
-
-// loss returns the loss of the record.
-func (ref *Ref) loss() ledger.Loss {
-	return ledger.Loss{First: ref.First, Last: ref.Last, Count: ref.Events, Bytes: ref.Lines, Reason: ledger.SpoolCorrupt}
-}
-
-// joinRanges joins sorted ranges that touch or overlap.
-func joinRanges(ranges []ledger.Loss) []ledger.Loss {
-	joined := ranges[:0]
-	for _, r := range ranges {
-		n := len(joined) - 1
-		if n < 0 || joined[n].Last+1 < r.First {
-			joined = append(joined, r)
-			continue
-		}
-		last := &joined[n]
-		last.Last = max(last.Last, r.Last)
-		last.Count += r.Count
-		last.Bytes += r.Bytes
-	}
-	return joined
 }
 
 // readManifest reads the manifest of the previous process and removes it: from
@@ -101,46 +78,31 @@ func (s *Spool) readManifest(e *folder) *manifest {
 	if string(crc) != fmt.Sprintf("%08x", checksum(text)) || json.Unmarshal(text, &m) != nil || m.Version != 1 {
 		return nil
 	}
-	for i, r := range m.Records {
-		if !valid(r) || i > 0 && r.First <= m.Records[i-1].Last {
-			return nil
-		}
-	}
+	m.Numbers = seqrange.New(m.Numbers...)
 	return &m
 }
 
-// numbers returns the numbers of the listed records.
-func (m *manifest) numbers() (set seqrange.Set) {
-	for _, r := range m.Records {
-		set = set.Add(seqrange.Range{First: r.First, Last: r.Last})
+// missing returns the loss of the listed records that are neither in found nor in
+// the journal's lines, and false if there is none.
+func (m *manifest) missing(found []*Ref, journalled seqrange.Set) (ledger.Loss, bool) {
+	var have seqrange.Set
+	for _, ref := range found {
+		have = have.Add(ref.numbers())
+		m.Events -= ref.Events
+		m.Bytes -= ref.Lines
 	}
-	return set
-}
-
-// missing returns the loss of the listed records that are not among those found,
-// which are sorted by First.
-func (m *manifest) missing(found []*Ref) (losses []ledger.Loss) {
-	for _, loss := range m.Records {
-		var have seqrange.Set
-		for ; len(found) > 0 && found[0].First <= loss.Last; found = found[1:] {
-			have = have.Add(seqrange.Range{First: found[0].First, Last: found[0].Last})
-			loss.Count -= found[0].Events
-			loss.Bytes -= found[0].Lines
+	inNoRecord := m.Numbers.Subtract(have)
+	lost := inNoRecord.Subtract(journalled)
+	m.Events -= int(inNoRecord.Len() - lost.Len())
+	// The numbers of records may interleave. What is lost may then lie between the
+	// numbers of what is found.
+	for _, in := range []seqrange.Set{lost, m.Numbers} {
+		if n := len(in) - 1; n >= 0 {
+			loss := ledger.Loss{First: in[0].First, Last: in[n].Last, Count: m.Events, Bytes: max(m.Bytes, 0), Reason: ledger.SpoolCorrupt}
+			if valid(loss) {
+				return loss, true
+			}
 		}
-		if loss.Count > 0 {
-			loss.Bytes = max(loss.Bytes, 0)
-			losses = append(losses, trim(loss, have))
-		}
 	}
-	return losses
-}
-
-// trim returns the loss without the numbers of a set at both of its ends. It leaves
-// the range as it is if the count shows that lost events are among these numbers.
-func trim(loss ledger.Loss, set seqrange.Set) ledger.Loss {
-	gaps := set.Gaps(seqrange.Range{First: loss.First, Last: loss.Last})
-	if n := len(gaps) - 1; n >= 0 && gaps[n].Last-gaps[0].First >= uint64(loss.Count-1) {
-		loss.First, loss.Last = gaps[0].First, gaps[n].Last
-	}
-	return loss
+	return ledger.Loss{}, false
 }

@@ -176,7 +176,7 @@ func TestThePromiseIsOnlyTheUsers(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	text, err := os.ReadFile(filepath.Join(r.dir, mine, "manifest"))
-	if err != nil || !bytes.Contains(text, []byte(`"manifest":[{"firstSeq":31,"lastSeq":120,"count":90,`)) {
+	if err != nil || !bytes.Contains(text, []byte(`"Numbers":[{"First":31,"Last":120}],"Events":90,`)) {
 		t.Errorf("ranges that touch are not one: %s", text)
 	}
 }

@@ -55,11 +55,72 @@ type Run struct {
 func (s *Spool) Recover() (all []Recovered) {
 	budget := budget{bytes: s.opt.Max, records: maxRecords}
 	for _, e := range s.claim() {
-		if r := s.restore(e, &budget); s.admit(e, r) {
+		size := e.size()
+		if r := s.restore(e, &budget); s.admit(e, r, size) {
 			all = append(all, *r.recovered)
 		}
 	}
 	return all
+}
+
+// admit adds an adopted environment to the Spool's. It reports whether the
+// environment has anything to send. If it has nothing, admit removes its folder.
+// size is that of the folder when it was claimed.
+func (s *Spool) admit(e *folder, r *restorer, size int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claimed -= size
+	if s.closed {
+		for _, t := range e.files() {
+			t.close()
+		}
+		return false
+	}
+	for _, ref := range r.done {
+		s.markDone(ref)
+	}
+	recovered := r.recovered
+	if len(recovered.Records)+len(recovered.Lines)+len(recovered.Losses) == 0 && recovered.Fragment == nil {
+		e.journalFirst = 0 // all lines are in records, and these are done
+		s.closeFolder(e)
+		return false
+	}
+	s.envs[e.id] = e
+	if s.keepFound(e, r) && e.journalFirst > 0 && len(recovered.Lines) == 0 {
+		// All its lines are in records. They must not be recovered again after
+		// the records are gone.
+		s.forget(e)
+	}
+	return true
+}
+
+// keepFound writes the losses that were found into the losses file, and then to
+// the corrupt files that they need not be checked again. It reports whether all of
+// them are on disk.
+func (s *Spool) keepFound(e *folder, r *restorer) bool {
+	if len(r.damaged) == 0 && len(r.found) == 0 {
+		return true
+	}
+	n := min(len(r.found), maxLosses-len(e.losses))
+	size := s.price(e)
+	for _, loss := range r.found[:n] {
+		e.serial++
+		e.losses = append(e.losses, pendingLoss{loss, e.serial})
+	}
+	for _, l := range e.losses {
+		f, _ := l.frame()
+		size += f.size()
+	}
+	if n < len(r.found) || !s.room(size-e.lossFile.size, 0) || s.writeLosses(e) != nil {
+		return false
+	}
+	e.lossFile.close()
+	for _, t := range r.damaged {
+		if t != &e.lossFile && s.room(headerSize, 0) {
+			_ = t.with(s.disk, toWrite, func() error { return s.write(t, bare(header{kind: kindChecked})) })
+		}
+	}
+	return true
 }
 
 // claim locks the folders of ended processes and lists their files, the oldest
@@ -76,44 +137,25 @@ func (s *Spool) claim() (claimed []*folder) {
 		}
 		return nil
 	}
-	rest := 0
-	if len(entries) == maxFolders {
-		rest = 1 // at least
-	}
-	type folder struct {
-		name string
-		made int64 // ns
-	}
-	var folders []folder
+	made := map[string]int64{} // ns, by name
+	var names []string
 	for _, entry := range entries {
 		// A symbolic link is not a folder.
-		if !entry.IsDir() || !isID(entry.Name()) {
-			continue
-		}
-		if info, err := entry.Info(); err == nil {
-			folders = append(folders, folder{entry.Name(), info.ModTime().UnixNano()})
+		if info, err := entry.Info(); err == nil && entry.IsDir() && isID(entry.Name()) {
+			names = append(names, entry.Name())
+			made[entry.Name()] = info.ModTime().UnixNano()
 		}
 	}
-	order.By(folders, func(a, b folder) int {
-		return cmp.Or(cmp.Compare(a.made, b.made), strings.Compare(a.name, b.name))
-	})
-	for i, f := range folders {
-		if len(claimed) == maxAdopted {
-			rest += len(folders) - i
-			break
+	order.By(names, func(a, b string) int { return cmp.Or(cmp.Compare(made[a], made[b]), strings.Compare(a, b)) })
+	for len(names) > 0 && len(claimed) < maxAdopted {
+		if e := s.adopt(names[0]); e != nil {
+			claimed = append(claimed, e)
 		}
-		e := s.adopt(f.name)
-		if e == nil {
-			continue
-		}
-		s.mu.Lock()
-		s.bytes += e.size()
-		s.mu.Unlock()
-		claimed = append(claimed, e)
+		names = names[1:]
 	}
-	if rest > 0 {
+	if len(names) > 0 || len(entries) == maxFolders {
 		s.opt.Log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
-			"dir", s.opt.Dir, "folders", rest, "limit", maxAdopted)
+			"dir", s.opt.Dir, "folders", len(names), "limit", maxAdopted)
 	}
 	return claimed
 }
@@ -171,6 +213,9 @@ func (s *Spool) adopt(name string) *folder {
 	order.By(e.segments, func(a, b *segment) int {
 		return cmp.Or(cmp.Compare(len(a.path), len(b.path)), strings.Compare(a.path, b.path))
 	})
+	s.mu.Lock()
+	s.claimed += e.size()
+	s.mu.Unlock()
 	return e
 }
 
@@ -202,15 +247,6 @@ func segmentNumber(name string) (number int, ok bool) {
 	number, err := strconv.Atoi(digits)
 	// It must not be the last possible number.
 	return number, err == nil && number > 0 && number < 1<<40 && name == segmentName(number)
-}
-
-// size returns the bytes of all files of an environment.
-func (e *folder) size() int64 {
-	n := e.meta.size + e.journal.size + e.lossFile.size
-	for _, seg := range e.segments {
-		n += seg.size
-	}
-	return n
 }
 
 // readMeta reads from meta what the environment's lines have in common. If meta

@@ -1,9 +1,10 @@
 package spool
 
 import (
+	"bufio"
 	"bytes"
-	"cmp"
 	"io"
+	"slices"
 )
 
 // state says how much of a frame can be used.
@@ -24,12 +25,17 @@ type item struct {
 	payload []byte // valid until the next item; of a damaged frame, all that is there
 }
 
+// windowSize is how much of a file is read at once.
+const windowSize = 64 << 10
+
 // scan reads a file of size bytes and calls emit with its items, in order. It
 // returns the offset at which the file ends without the frame that was being
 // written when a process died. Such a frame is incomplete, and was never
 // acknowledged. Everything else that cannot be read is corrupt, and is an item.
+// scan only moves forward: it takes time in proportion to the file.
 func scan(f io.ReaderAt, size int64, emit func(item)) (end int64, err error) {
-	w := &window{file: f, size: size}
+	in := bufio.NewReaderSize(io.NewSectionReader(f, 0, size), windowSize)
+	var payload []byte
 	at, skipped := int64(0), int64(0) // where to read, and how many bytes before it are in no frame
 	emitSkipped := func(end int64) {
 		if start := at - skipped; start < end {
@@ -38,40 +44,45 @@ func scan(f io.ReaderAt, size int64, emit func(item)) (end int64, err error) {
 		skipped = 0
 	}
 	for size-at >= headerSize {
-		buf, err := w.rest(at)
+		head, err := in.Peek(headerSize)
 		if err != nil {
 			emitSkipped(at)
 			return at, err
 		}
-		h, behind, ok := parseHeader(buf[:headerSize])
+		h, behind, ok := parseHeader(head)
 		start := at
 		if behind {
 			start += headerSize - h.size()
 		}
-		switch {
-		case !ok || start < at-skipped: // the header of a frame that was read is not of interest
-			n := nextMagic(buf)
+		if !ok || start < at-skipped { // no header, or that behind a frame that was read
+			n := skipToMagic(in)
 			at, skipped = at+n, skipped+n
-		case behind: // the first header of this frame is corrupt
-			emitSkipped(start)
+			continue
+		}
+		emitSkipped(start)
+		_, _ = in.Discard(headerSize) // it was peeked
+		if behind {                   // the header before the payload is corrupt
 			emit(item{state: damaged, header: h, offset: start, size: h.size()})
 			at += headerSize
-		case at+h.size() > size:
-			emitSkipped(at)
-			return at, nil
-		default:
-			emitSkipped(at)
-			payload, err := w.bytes(at+headerSize, int(h.length))
-			if err != nil {
-				return at, err
-			}
-			it := item{header: h, offset: at, size: h.size(), payload: payload}
-			if checksum(payload) != h.crc || !h.valid() {
-				it.state = damaged
-			}
-			emit(it)
-			at += h.size()
+			continue
 		}
+		if at+h.size() > size {
+			return at, nil
+		}
+		payload = slices.Grow(payload[:0], int(h.length))[:h.length]
+		_, err = io.ReadFull(in, payload)
+		if err == nil && h.length > 0 {
+			_, err = in.Discard(headerSize)
+		}
+		if err != nil {
+			return at, err
+		}
+		it := item{header: h, offset: at, size: h.size(), payload: payload}
+		if checksum(payload) != h.crc || !h.valid() {
+			it.state = damaged
+		}
+		emit(it)
+		at += h.size()
 	}
 	if skipped == 0 {
 		return at, nil
@@ -80,51 +91,14 @@ func scan(f io.ReaderAt, size int64, emit func(item)) (end int64, err error) {
 	return size, nil
 }
 
-// nextMagic returns the index in buf of the next header after the first byte, or
-// as many bytes as can be skipped if there is none.
-func nextMagic(buf []byte) int64 {
-	searched := len(buf) - headerSize + 1 // a header may cross the end of buf
-	if i := bytes.Index(buf[1:searched-1+len(magic)], []byte(magic)); i >= 0 {
-		return int64(i + 1)
+// skipToMagic skips to where the next header may begin, or as far as it can see.
+// It returns the number of bytes, at least one.
+func skipToMagic(in *bufio.Reader) int64 {
+	buf, _ := in.Peek(in.Buffered())
+	n := len(buf) - headerSize + 1 // a header may cross the end of buf
+	if i := bytes.Index(buf[1:n-1+len(magic)], []byte(magic)); i >= 0 {
+		n = i + 1
 	}
-	return int64(searched)
-}
-
-// windowSize is how much of a file is read at once.
-const windowSize = 64 << 10
-
-// window is the part of a file that is in memory. It only moves forward, so that
-// reading takes time in proportion to the file, whatever is in it.
-type window struct {
-	file io.ReaderAt
-	size int64  // of the file
-	buf  []byte // the bytes in memory
-	at   int64  // offset of buf in the file
-}
-
-// bytes returns n bytes of the file. They are valid until the next call.
-func (w *window) bytes(from int64, n int) ([]byte, error) {
-	if skip := from - w.at; skip < 0 || skip+int64(n) > int64(len(w.buf)) {
-		size := int(min(int64(max(n, windowSize)), w.size-from))
-		if size < n {
-			return nil, io.ErrUnexpectedEOF
-		}
-		if cap(w.buf) < size {
-			w.buf = make([]byte, size)
-		}
-		w.at, w.buf = from, w.buf[:size]
-		if n, err := w.file.ReadAt(w.buf, from); n < size {
-			w.buf = nil
-			return nil, cmp.Or(err, io.ErrUnexpectedEOF)
-		}
-	}
-	return w.buf[from-w.at:][:n], nil
-}
-
-// rest returns the bytes in memory from an offset on: at least a header.
-func (w *window) rest(from int64) ([]byte, error) {
-	if _, err := w.bytes(from, headerSize); err != nil {
-		return nil, err
-	}
-	return w.buf[from-w.at:], nil
+	_, _ = in.Discard(n) // it was peeked
+	return int64(n)
 }

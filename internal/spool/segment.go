@@ -22,9 +22,6 @@ func segmentName(number int) string { return fmt.Sprintf("%08d.seg", number) }
 // writable returns the segment to append to: a new one if the current one is
 // full.
 func (s *Spool) writable(e *folder) (*segment, error) {
-	if err := s.open(e); err != nil {
-		return nil, err
-	}
 	if e.current != nil && e.current.size < s.segmentSize() {
 		return e.current, nil
 	}
@@ -61,6 +58,7 @@ func (seg *segment) idle() bool {
 // or empties the file if it is not needed, and appends a frame otherwise.
 func (s *Spool) markDone(ref *Ref) {
 	seg, e := ref.seg, ref.seg.env
+	seg.records--
 	if seg.gone {
 		if seg.records == 0 {
 			seg.close()
@@ -73,7 +71,7 @@ func (s *Spool) markDone(ref *Ref) {
 	}
 	err := seg.with(s.disk, toWrite, func() error {
 		if seg.idle() && (seg != e.current || seg.size >= minSegment) { // the newest one
-			return s.restart(&seg.tail, e.mark())
+			return seg.restart(e.mark())
 		}
 		return s.write(&seg.tail, bare(header{kind: kindDone, first: uint64(ref.offset)}))
 	})
@@ -98,6 +96,6 @@ func (s *Spool) remove(t *tail) bool {
 		return false
 	}
 	t.close()
-	s.bytes -= t.size
+	t.size = 0
 	return true
 }

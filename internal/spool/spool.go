@@ -28,6 +28,7 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
+	"kinetel/internal/seqrange"
 	"kinetel/internal/wallclock"
 )
 
@@ -80,16 +81,15 @@ type Spool struct {
 	opt  Options
 	disk disk
 
-	mu     sync.Mutex // guards all below; held while files are read and written
-	closed bool
-	envs   map[string]*folder // by ID
-	bytes  int64              // of all files
-	live   int64              // frames for which a done frame may still be written
-	buf    []byte             // scratch for a small frame
-	full   bool               // logged that the journal has no room
-	gone   bool               // records were lost with their files, and Check has not reported it
-	broken error              // the disk's error; nil: it works
-	since  time.Time          // when the disk last failed; zero: try now
+	mu      sync.Mutex // guards all below; held while files are read and written
+	closed  bool
+	envs    map[string]*folder // by ID
+	claimed int64              // bytes of the folders that Recover is reading
+	buf     []byte             // scratch for a small frame
+	full    bool               // logged that the journal has no room
+	gone    bool               // records were lost with their files, and Check has not reported it
+	broken  error              // the disk's error; nil: it works
+	since   time.Time          // when the disk last failed; zero: try now
 }
 
 // New returns a Spool. It touches no file: most processes never need one.
@@ -119,6 +119,9 @@ type Ref struct {
 	done    bool // guarded by the Spool's mu
 }
 
+// numbers returns the numbers from the first to the last of the record.
+func (ref *Ref) numbers() seqrange.Range { return seqrange.Range{First: ref.First, Last: ref.Last} }
+
 // Size returns the bytes that the record takes on disk.
 func (ref *Ref) Size() int64 { return int64(ref.size) }
 
@@ -147,7 +150,7 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 		return nil, err
 	}
 	if !s.room(f.size()+headerSize+s.price(e), s.slack()+s.reserve()) {
-		return nil, fmt.Errorf("%w: %d bytes of %d are taken, and the record needs %d", ErrFull, s.bytes, s.opt.Max, f.size())
+		return nil, fmt.Errorf("%w: %d bytes of %d are taken, and the record needs %d", ErrFull, s.used(), s.opt.Max, f.size())
 	}
 	seg, err := s.writable(e)
 	if err != nil {
@@ -166,7 +169,6 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	}
 	s.worked()
 	seg.records++
-	s.live++
 	seg.top = max(seg.top, r.Last)
 	e.last = max(e.last, r.Last)
 	e.marked = max(e.marked, r.Last)
@@ -258,10 +260,6 @@ func (s *Spool) Done(ref *Ref) {
 		s.opt.Log.Debug("the spool is closed; a record that is done may be sent again", "firstSeq", ref.First, "lastSeq", ref.Last)
 		return
 	}
-	ref.seg.records--
-	if !ref.seg.gone {
-		s.live--
-	}
 	s.markDone(ref)
 }
 
@@ -303,7 +301,7 @@ func (s *Spool) Seal(ref *Ref) {
 func (s *Spool) Bytes() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bytes
+	return s.used()
 }
 
 // Close releases the locks and the files. It removes the folders of environments
@@ -369,10 +367,24 @@ func (s *Spool) worked() {
 	s.broken = nil
 }
 
+// used returns the bytes of all files.
+func (s *Spool) used() int64 {
+	n := s.claimed
+	for _, e := range s.envs {
+		n += e.size()
+	}
+	return n
+}
+
 // room reports whether n more bytes fit under the cap with slack bytes to spare.
-// There is always room for a done frame for each live frame.
+// There is always room for a done frame for each record.
 func (s *Spool) room(n, slack int64) bool {
-	return s.bytes+s.live*headerSize+n+slack <= s.opt.Max
+	for _, e := range s.envs {
+		for _, seg := range e.segments {
+			n += int64(seg.records) * headerSize
+		}
+	}
+	return s.used()+n+slack <= s.opt.Max
 }
 
 // reserve returns the part of Reserve that the journals have not used.
@@ -386,8 +398,8 @@ func (s *Spool) reserve() int64 {
 
 func (s *Spool) slack() int64 { return min(maxSlack, s.opt.Max/16) }
 
-// write appends a frame to a file, and counts its bytes. It copies a small frame,
-// so that one system call can write it.
+// write appends a frame to a file. It copies a small frame, so that one system
+// call can write it.
 func (s *Spool) write(t *tail, f frame) error {
 	if f.size() <= maxAtOnce {
 		s.buf = s.buf[:0]
@@ -396,10 +408,7 @@ func (s *Spool) write(t *tail, f frame) error {
 		}
 		f = frame{s.buf}
 	}
-	before := t.size
-	err := t.write(f)
-	s.bytes += t.size - before
-	return err
+	return t.write(f)
 }
 
 // segmentSize returns the bytes at which a new segment begins.

@@ -50,17 +50,17 @@ func (t *tail) clean() error {
 	return nil
 }
 
-// restart replaces the content of the file with a short frame. It overwrites the
-// beginning with the frame before it truncates the rest, so that the frame is in
-// the file at any moment.
-func (t *tail) restart(first []byte) error {
-	if _, err := t.file.WriteAt(first, 0); err != nil {
+// restart replaces the content of the file with a frame without a payload. It
+// overwrites the beginning with the frame before it truncates the rest, so that
+// the frame is in the file at any moment.
+func (t *tail) restart(first frame) error {
+	if _, err := t.file.WriteAt(first[0], 0); err != nil {
 		return err
 	}
-	if err := t.file.Truncate(int64(len(first))); err != nil {
+	if err := t.file.Truncate(headerSize); err != nil {
 		return err
 	}
-	t.size, t.dirty = int64(len(first)), false
+	t.size, t.dirty = headerSize, false
 	return nil
 }
 
