@@ -265,7 +265,9 @@ func (s *Spool) closeFolder(e *folder) {
 			s.tidy(e)
 		} else {
 			for _, t := range e.files() {
-				_ = t.path != "" && s.remove(t)
+				if t.path != "" {
+					s.remove(t)
+				}
 			}
 			_ = s.disk.remove(e.dir) // stays if there is something else in it
 		}

@@ -56,7 +56,6 @@ func (r *restorer) scan(t *tail, limit int64, emit func(item)) bool {
 	// Something else is in its place. Remove that.
 	_ = clearPath(r.spool.disk, t.path)
 	if t == &r.env.journal || t == &r.env.lossFile {
-		r.lost.highest = r.env.last
 		*t = tail{}
 	}
 	if r.env.known {
@@ -67,28 +66,28 @@ func (r *restorer) scan(t *tail, limit int64, emit func(item)) bool {
 
 // lost is what cannot be read, except for records whose header can be read.
 type lost struct {
-	lines   []seqrange.Range // of frames of lines of which only the header can be read
-	gaps    []seqrange.Range // that are missing where bytes belong to no frame
-	bytes   int64            // of lines and gaps
-	from    uint64           // the first number of a gap that no frame ends yet; 0: none
-	highest uint64           // the highest number so far
+	lines []seqrange.Range // of frames of lines of which only the header can be read
+	gaps  []seqrange.Range // that are missing where bytes belong to no frame
+	bytes int64            // of lines and gaps
+	from  uint64           // the first number of a gap that no frame ends yet; 0: none
 }
 
 // endGap ends the gap before the frame whose events begin with a number.
 func (l *lost) endGap(first uint64) {
 	if l.from > 0 && first > l.from {
-		l.gaps = addRange(l.gaps, l.from, min(first-1, maxNumber))
+		l.gaps = addRange(l.gaps, seqrange.Range{First: l.from, Last: min(first-1, maxNumber)})
 	}
 	l.from = 0
 }
 
 // addRange adds a range. If there are too many of them, it widens the last one.
-func addRange(ranges []seqrange.Range, first, last uint64) []seqrange.Range {
+func addRange(ranges []seqrange.Range, r seqrange.Range) []seqrange.Range {
 	if n := len(ranges); n == maxDamages {
-		first, last = min(first, ranges[n-1].First), max(last, ranges[n-1].Last)
+		last := ranges[n-1]
+		r = seqrange.Range{First: min(r.First, last.First), Last: max(r.Last, last.Last)}
 		ranges = ranges[:n-1]
 	}
-	return append(ranges, seqrange.Range{First: first, Last: last})
+	return append(ranges, r)
 }
 
 // place counts a place that cannot be read.
@@ -101,15 +100,14 @@ func (r *restorer) place(it item) {
 // after it.
 func (r *restorer) unreadable(it item) {
 	r.place(it)
-	if it.state == unknown && it.size >= 2*headerSize && r.lost.highest < maxNumber { // else no events fit
+	if it.state == unknown && it.size >= 2*headerSize && r.env.last < maxNumber { // else no events fit
 		r.lost.bytes += it.size
-		r.lost.from = cmp.Or(r.lost.from, r.lost.highest+1)
+		r.lost.from = cmp.Or(r.lost.from, r.env.last+1)
 	}
 }
 
 // forget forgets what cannot be read in this file up to here.
 func (r *restorer) forget() {
-	r.before.highest = r.lost.highest
 	r.lost, r.places, r.bytes = r.before, 0, 0
 }
 

@@ -59,12 +59,13 @@ func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	recovered.Environment.Describe(e.details)
 	r := &restorer{spool: s, env: e, budget: budget, recovered: recovered}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.readSegment(seg) })
-	r.lost.endGap(r.lost.from + 1) // at least one event
 	e.marked = e.last
 	r.numbers = seqrange.New(r.numbers...)
+	r.lost.endGap(r.lost.from + 1) // at least one event
 	r.readJournal()
 	r.lost.endGap(r.lost.from + 1)
 	r.readLosses()
+	r.lost.endGap(r.lost.from + 1)
 	r.reconcile(s.readManifest(e))
 	return r
 }
@@ -87,14 +88,15 @@ func (r *restorer) readSegment(seg *segment) bool {
 			ref, err := r.ref(seg, it)
 			switch {
 			case err == nil:
-				r.lost.highest = max(r.lost.highest, h.last)
 				readable = append(readable, ref)
 			case !h.numbered():
+				return
 			case len(corrupt) < maxDamages-len(r.corrupt):
 				corrupt = append(corrupt, ref)
 			default:
-				r.lost.lines = addRange(r.lost.lines, h.first, h.last)
+				r.lost.lines = addRange(r.lost.lines, ref.numbers())
 			}
+			r.number(h.last)
 		case it.state != intact:
 			r.unreadable(it)
 		case h.kind == kindMark:
@@ -103,7 +105,6 @@ func (r *restorer) readSegment(seg *segment) bool {
 				r.before = r.lost
 			}
 			r.number(h.last)
-			r.lost.highest = max(r.lost.highest, h.last)
 		case h.kind == kindChecked:
 			corrupt = nil
 			r.forget()
@@ -119,12 +120,10 @@ func (r *restorer) readSegment(seg *segment) bool {
 			readable = append(readable, ref)
 			r.places--
 		} else {
-			r.number(ref.Last)
 			r.corrupt = append(r.corrupt, ref)
 		}
 	}
 	for _, ref := range readable {
-		r.number(ref.Last)
 		r.numbers = append(r.numbers, ref.numbers())
 		seg.top = max(seg.top, ref.Last)
 		if !done[ref.offset] {
@@ -164,38 +163,35 @@ func (r *restorer) readJournal() {
 	r.scan(&e.journal, e.journal.size, func(it item) {
 		h := it.header
 		switch {
-		case it.state != unknown && h.kind == kindLines:
-			r.lost.endGap(h.first)
-			lines, text, ok := parseLines(it.payload)
-			fragment, e.fragmentAt = nil, it.offset
-			switch {
-			case ok && it.state == intact && r.addLines(h, lines):
-				r.number(h.last)
-				r.lost.highest = max(r.lost.highest, h.last)
-				if len(text) > 0 {
-					fragment = bytes.Clone(text)
-				}
-			case h.numbered():
-				r.number(h.last)
-				r.lost.lines = addRange(r.lost.lines, h.first, h.last)
-				r.lost.bytes += int64(h.length)
-				fallthrough
-			default:
-				// The frame may have had a fragment. The fragment before it is
-				// most likely in an event by now.
-				r.place(it)
-			}
-		case it.state != intact:
-			r.unreadable(it)
-			fragment = nil
-		case h.kind == kindChecked:
+		case it.state == intact && h.kind == kindChecked:
 			r.forget()
-		case h.kind == kindMark:
+		case it.state == intact && h.kind == kindMark:
 			r.number(h.last)
-			r.lost.highest = max(r.lost.highest, h.last)
 			r.forget() // it was in records
 			e.journalFirst = 0
 			r.recovered.Lines, r.lines = nil, 0
+		case it.state == unknown || h.kind != kindLines:
+			r.unreadable(it)
+			fragment = nil
+		default:
+			r.lost.endGap(h.first)
+			// If this frame is corrupt, it may have had a fragment. The one before
+			// it is most likely in an event by now.
+			fragment, e.fragmentAt = nil, it.offset
+			lines, text, ok := parseLines(it.payload)
+			if ok && it.state == intact && r.addLines(h, lines) {
+				if len(text) > 0 {
+					fragment = bytes.Clone(text)
+				}
+			} else {
+				r.place(it)
+				if !h.numbered() {
+					return
+				}
+				r.lost.lines = addRange(r.lost.lines, seqrange.Range{First: h.first, Last: h.last})
+				r.lost.bytes += int64(h.length)
+			}
+			r.number(h.last)
 		}
 	})
 	r.recovered.Fragment, e.fragment = fragment, fragment != nil
@@ -241,8 +237,7 @@ func (r *restorer) addLines(h header, text []byte) bool {
 	return true
 }
 
-// readLosses reads the losses file. For bytes that belong to no frame, it adds the
-// loss of one event, with a number that was never assigned.
+// readLosses reads the losses file.
 func (r *restorer) readLosses() {
 	e := r.env
 	r.scan(&e.lossFile, maxFile, func(it item) {
@@ -250,23 +245,19 @@ func (r *restorer) readLosses() {
 		l, ok := parseLoss(h, it.payload)
 		switch {
 		case it.state == intact && h.kind == kindMark:
-			r.number(h.last)
 		case it.state == intact && ok:
-			r.number(l.Last)
 			e.serial = max(e.serial, l.serial)
 			if l.serial > r.reported && len(e.losses) < maxLosses {
 				e.losses = append(e.losses, l)
 			}
-		case it.state == unknown && it.size >= 2*headerSize && e.last < maxNumber:
-			h = header{first: e.last + 1, last: e.last + 1}
-			fallthrough
-		default:
+		case it.state != unknown && h.numbered():
 			r.place(it)
-			if h.numbered() {
-				r.number(h.last)
-				r.found = append(r.found, ledger.Loss{First: h.first, Last: h.last, Count: h.events(), Reason: ledger.SpoolCorrupt})
-			}
+			r.found = append(r.found, ledger.Loss{First: h.first, Last: h.last, Count: h.events(), Reason: ledger.SpoolCorrupt})
+		default:
+			r.unreadable(it)
+			return
 		}
+		r.number(h.last)
 	})
 	e.serial = max(e.serial, r.reported)
 	r.endFile(&e.lossFile)
