@@ -262,11 +262,7 @@ func (p *pipeline) resume(recovered []spool.Recovered) {
 	}
 	for _, l := range recovered {
 		for _, loss := range l.Losses {
-			if loss.Reason == ledger.SpoolCorrupt {
-				l.Environment.Ledger.Lost(loss)
-			} else {
-				l.Environment.Ledger.Restore([]ledger.Loss{loss})
-			}
+			l.Environment.Ledger.Lost(loss)
 		}
 		packer := p.packer(l.Environment, l.Next, nil)
 		p.mu.Lock()
