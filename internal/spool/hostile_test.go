@@ -23,7 +23,7 @@ import (
 
 // Another process puts other things than files into the folder. The spool does not
 // block on them, follow them, or write to them.
-func TestWhatIsNoFileIsNotRead(t *testing.T) {
+func TestOnlyRegularFilesAreRead(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 	for name, put := range map[string]func(path string) error{
 		"a FIFO":        func(path string) error { return syscall.Mkfifo(path, 0o600) },
@@ -85,7 +85,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 }
 
 // The spool uses the folders above it only if no other user can change them.
-func TestParents(t *testing.T) {
+func TestOnlySafeParentFoldersAreUsed(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		make func(root string) error
@@ -120,7 +120,7 @@ func TestParents(t *testing.T) {
 		}, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, 1<<20)
+			r := newFixture(t, 1<<20)
 			root := filepath.Dir(filepath.Dir(r.dir))
 			if err := c.make(root); errors.Is(err, syscall.EPERM) {
 				t.Skip(err)
@@ -147,7 +147,7 @@ func TestParents(t *testing.T) {
 
 // If the disk blocks while an old folder is read, other calls still write, read
 // and check.
-func TestNobodyWaitsForARecoveryThatHangs(t *testing.T) {
+func TestOtherCallsDoNotWaitForARecoveryThatHangs(t *testing.T) {
 	l := newEndedFolder(t)
 	l.Kill()
 	l.open(64 << 20)
@@ -192,7 +192,7 @@ func rewrite(t *testing.T, path, old, with string) {
 }
 
 // Values that no process of Kinetel writes are not used, even with valid checksums.
-func TestValuesThatMakeNoSense(t *testing.T) {
+func TestImpossibleValuesAreNotUsed(t *testing.T) {
 	for _, c := range []struct{ name, file, old, with, want string }{
 		{"a reason", "losses", `"reason":"rejected"`, `"reason":"x\"},{\""`, "loss 1-5 5 spool-corrupt"},
 		{"an unknown reason", "losses", `"reason":"rejected"`, `"reason":"rejecte!"`, "loss 1-5 5 spool-corrupt"},
@@ -210,7 +210,7 @@ func TestValuesThatMakeNoSense(t *testing.T) {
 		{"a resource that is no text", "meta", `<f>`, "\xff\xfe\xfd", "record 10-19"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, 64<<20)
+			r := newFixture(t, 64<<20)
 			o := env(mine)
 			r.Lost(o, ledger.Loss{First: 1, Last: 5, Count: 5, Bytes: 9, Reason: ledger.Rejected})
 			r.append(record(o, 10, 19, 100))
@@ -233,9 +233,9 @@ func TestValuesThatMakeNoSense(t *testing.T) {
 }
 
 // No number is so large that there is none after it.
-func TestNumbersHaveABound(t *testing.T) {
+func TestSequenceNumbersHaveABound(t *testing.T) {
 	for _, last := range []uint64{1 << 53, 1 << 62, 1<<64 - 2, 1<<64 - 1} {
-		r := newRig(t, 64<<20)
+		r := newFixture(t, 64<<20)
 		r.append(record(env(mine), 5, 6, 100))
 		r.Kill()
 		change(t, segment(r), func(b []byte) []byte {
@@ -258,8 +258,8 @@ func (checker) Line(_ *environment.Environment, seq uint64, text []byte) bool {
 	return bytes.Equal(text, lines(seq, seq))
 }
 
-func TestRecordsAndLinesAreChecked(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestRecordsAndLinesAreValidated(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	for seq, data := range []string{"a", "b"} {
 		rec := record(o, uint64(seq+1), uint64(seq+1), 1)
@@ -301,9 +301,9 @@ func pieces(t *testing.T) map[string][]byte {
 		"marks":               mark,
 		"records":             spool.Reseal(spool.Frame(2, rec, 1, 5, 5)),
 		"records and garbage": append(spool.Reseal(spool.Frame(2, rec, 1, 5, 5)), gap...),
-		"spoiled records":     spool.Frame(2, rec, 1, 5, 5),
+		"corrupt records":     spool.Frame(2, rec, 1, 5, 5),
 		"losses":              spool.Frame(3, loss, 1, 3, 4),
-		"spoiled losses":      spool.Frame(3, []byte("{}"), 1, 3, 4),
+		"corrupt losses":      spool.Frame(3, []byte("{}"), 1, 3, 4),
 		"done":                spool.Frame(4, nil, 0, 40, 0),
 		"lines":               spool.Frame(5, line, 1, 9, 9),
 		"lines and marks":     append(spool.Frame(5, line, 1, 9, 9), mark...),
@@ -347,7 +347,7 @@ func TestRecoveryIsBounded(t *testing.T) {
 	for name, piece := range pieces(t) {
 		for _, file := range []string{"00000001.seg", "journal"} {
 			t.Run(name+" as "+file, func(t *testing.T) {
-				r := newRig(t, 64<<20)
+				r := newFixture(t, 64<<20)
 				dir := filepath.Join(r.dir, mine)
 				var before, after runtime.MemStats
 				for n, size := range []int{4 << 20, 36 << 20} {
@@ -388,9 +388,9 @@ func TestRecoveryIsBounded(t *testing.T) {
 }
 
 // Recover reads no more than a spool may have: neither in one file, nor in many.
-func TestWhatIsMoreThanASpoolMayHaveIsNotRead(t *testing.T) {
+func TestRecoverReadsNoMoreThanTheCap(t *testing.T) {
 	piece := pieces(t)["records"]
-	r := newRig(t, 8<<20)
+	r := newFixture(t, 8<<20)
 	for i := range 4 {
 		dir := filepath.Join(r.dir, fmt.Sprintf("%032x", i))
 		if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -53,7 +53,7 @@ func (s *Spool) Journal(o *environment.Environment, first, last uint64, lines, f
 		return false
 	}
 	at := int64(0)
-	if err = s.openFile(e, &e.journal, journalName, nil); err == nil {
+	if err = s.openFile(e, &e.journal, journalName, e.mark()); err == nil {
 		at = e.journal.size
 		err = s.write(&e.journal, f)
 	}
@@ -101,7 +101,7 @@ func (s *Spool) forget(e *folder) {
 	if e.journalFirst == 0 && (e.fragment || e.journal.size <= headerSize) && !e.journal.dirty {
 		return // nothing in it but the fragment, or a mark
 	}
-	err := s.openFile(e, &e.journal, journalName, nil)
+	err := s.openFile(e, &e.journal, journalName, e.mark())
 	switch {
 	case err != nil:
 	case e.fragment:
@@ -124,9 +124,10 @@ func (s *Spool) keepFragment(e *folder) error {
 	if _, err := e.journal.file.ReadAt(text, e.fragmentAt); err != nil {
 		return err
 	}
-	err := s.replace(e, &e.journal, journalName, append(frame{text}, e.mark()...))
+	mark := e.mark()
+	err := s.replace(e, &e.journal, journalName, frame{mark[0], text, mark[0]})
 	if err == nil {
-		e.fragmentAt = 0
+		e.fragmentAt = headerSize
 	}
 	return err
 }

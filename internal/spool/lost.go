@@ -101,8 +101,10 @@ func (r *restorer) place(it item) {
 func (r *restorer) unreadable(it item) {
 	r.place(it)
 	if it.state == unknown && it.size >= 2*headerSize && r.env.last < maxNumber { // else no events fit
+		first := r.env.last + 1 // at least one event
+		r.lost.gaps = addRange(r.lost.gaps, seqrange.Range{First: first, Last: first})
+		r.lost.from = cmp.Or(r.lost.from, first)
 		r.lost.bytes += it.size
-		r.lost.from = cmp.Or(r.lost.from, r.env.last+1)
 	}
 }
 
@@ -177,6 +179,7 @@ func (r *restorer) compare(m *manifest, journalled seqrange.Set) {
 			return false
 		}
 		r.done = append(r.done, ref)
+		ref.seg.records--
 		return true
 	})
 	for _, ref := range r.corrupt {

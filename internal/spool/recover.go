@@ -76,9 +76,6 @@ func (s *Spool) admit(e *folder, r *restorer, size int64) bool {
 		}
 		return false
 	}
-	for _, ref := range r.done {
-		s.markDone(ref)
-	}
 	recovered := r.recovered
 	if len(recovered.Records)+len(recovered.Lines)+len(recovered.Losses) == 0 && recovered.Fragment == nil {
 		e.journalFirst = 0 // all lines are in records, and these are done
@@ -90,6 +87,9 @@ func (s *Spool) admit(e *folder, r *restorer, size int64) bool {
 		// All its lines are in records. They must not be recovered again after
 		// the records are gone.
 		s.forget(e)
+	}
+	for _, ref := range r.done {
+		s.markDone(ref)
 	}
 	return true
 }

@@ -61,11 +61,10 @@ func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.readSegment(seg) })
 	e.marked = e.last
 	r.numbers = seqrange.New(r.numbers...)
-	r.lost.endGap(r.lost.from + 1) // at least one event
+	r.lost.from = 0
 	r.readJournal()
-	r.lost.endGap(r.lost.from + 1)
+	r.lost.from = 0
 	r.readLosses()
-	r.lost.endGap(r.lost.from + 1)
 	r.reconcile(s.readManifest(e))
 	return r
 }
@@ -239,7 +238,7 @@ func (r *restorer) addLines(h header, text []byte) bool {
 
 // readLosses reads the losses file.
 func (r *restorer) readLosses() {
-	e := r.env
+	e, stale := r.env, false
 	r.scan(&e.lossFile, maxFile, func(it item) {
 		h := it.header
 		l, ok := parseLoss(h, it.payload)
@@ -247,7 +246,10 @@ func (r *restorer) readLosses() {
 		case it.state == intact && h.kind == kindMark:
 		case it.state == intact && ok:
 			e.serial = max(e.serial, l.serial)
-			if l.serial > r.reported && len(e.losses) < maxLosses {
+			switch {
+			case l.serial <= r.reported:
+				stale = true
+			case len(e.losses) < maxLosses:
 				e.losses = append(e.losses, l)
 			}
 		case it.state != unknown && h.numbered():
@@ -260,5 +262,8 @@ func (r *restorer) readLosses() {
 		r.number(h.last)
 	})
 	e.serial = max(e.serial, r.reported)
+	if stale { // it has to be written anew before the record that says so is gone
+		r.damaged = append(r.damaged, &e.lossFile)
+	}
 	r.endFile(&e.lossFile)
 }

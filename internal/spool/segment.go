@@ -58,7 +58,6 @@ func (seg *segment) idle() bool {
 // or empties the file if it is not needed, and appends a frame otherwise.
 func (s *Spool) markDone(ref *Ref) {
 	seg, e := ref.seg, ref.seg.env
-	seg.records--
 	if seg.gone {
 		if seg.records == 0 {
 			seg.close()

@@ -260,6 +260,7 @@ func (s *Spool) Done(ref *Ref) {
 		s.opt.Log.Debug("the spool is closed; a record that is done may be sent again", "firstSeq", ref.First, "lastSeq", ref.Last)
 		return
 	}
+	ref.seg.records--
 	s.markDone(ref)
 }
 

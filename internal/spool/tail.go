@@ -50,9 +50,8 @@ func (t *tail) clean() error {
 	return nil
 }
 
-// restart replaces the content of the file with a frame without a payload. It
-// overwrites the beginning with the frame before it truncates the rest, so that
-// the frame is in the file at any moment.
+// restart replaces the content of the file with a mark. It overwrites the mark at
+// the beginning before it truncates the rest, so that one is there at any moment.
 func (t *tail) restart(first frame) error {
 	if _, err := t.file.WriteAt(first[0], 0); err != nil {
 		return err
