@@ -150,11 +150,6 @@ const (
 	toRead  = os.O_RDONLY
 )
 
-// lock locks f for this process, or fails at once. Closing f releases the lock.
-func lock(f file) error {
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-}
-
 // permanent reports whether an error comes again however often a file is opened
 // or read: the file is missing, not a regular file, too short or corrupt.
 func permanent(err error) bool {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"kinetel/internal/environment"
 )
@@ -93,21 +94,29 @@ func (s *Spool) open(e *folder) error {
 		return err
 	}
 	// Lock it before anything else is there, so that no other process adopts it.
-	text := e.metaJSON()
+	if err = e.lock(path, f); err == nil {
+		err = s.write(&e.meta, frame{e.metaJSON()})
+	}
+	if err != nil {
+		e.meta.close()
+		e.meta = tail{}
+		_ = s.disk.remove(path) // or it would block the next attempt
+		_ = s.disk.remove(e.dir)
+	}
+	return err
+}
+
+// lock locks the folder with its open meta, or closes that.
+func (e *folder) lock(path string, f file) error {
 	info, err := f.Stat()
 	if err == nil {
-		err = lock(f)
-	}
-	if err == nil {
-		_, err = f.WriteAt(text, 0)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if err != nil {
 		_ = f.Close()
-		_ = s.disk.remove(path) // or it would block the next attempt
-		_ = s.disk.remove(e.dir)
 		return err
 	}
-	e.meta = tail{path: path, file: f, info: info, size: int64(len(text))}
+	e.meta = tail{path: path, file: f, info: info, size: info.Size()}
 	return nil
 }
 

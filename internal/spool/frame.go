@@ -79,7 +79,6 @@ func (k kind) maxLength() uint32 {
 		return 4 << 10
 	case kindLines:
 		return maxPayload
-	case kindMark, kindDone, kindChecked:
 	}
 	return 0
 }
@@ -94,17 +93,13 @@ func (h header) size() int64 {
 
 // valid reports whether the numbers in the header make sense.
 func (h header) valid() bool {
-	if h.last > maxNumber && h.kind != kindDone {
-		return false
-	}
 	switch h.kind {
 	case kindRecord, kindLoss:
-		return h.first > 0 && h.first <= h.last && h.count > 0 && uint64(h.count-1) <= h.last-h.first
+		return h.numbered() && h.count > 0 && uint64(h.count-1) <= h.last-h.first
 	case kindLines:
-		return h.first > 0 && h.last+1-h.first == uint64(h.count)
-	case kindMark, kindDone, kindChecked:
+		return h.first > 0 && h.last <= maxNumber && h.last+1-h.first == uint64(h.count)
 	}
-	return true
+	return h.last <= maxNumber
 }
 
 // numbered reports whether the numbers of a header can be used although its payload

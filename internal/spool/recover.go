@@ -70,7 +70,7 @@ func (s *Spool) admit(e *folder, r *restorer, size int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.claimed -= size
-	if s.closed {
+	if s.closed || r == nil {
 		for _, t := range e.files() {
 			t.close()
 		}
@@ -226,19 +226,10 @@ func (s *Spool) lockMeta(e *folder) error {
 	if permanent(err) {
 		f, err = makeFile(s.disk, path)
 	}
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
 	if err == nil {
-		err = lock(f)
+		err = e.lock(path, f)
 	}
-	if err != nil {
-		_ = f.Close()
-		return err
-	}
-	e.meta = tail{path: path, file: f, info: info, size: info.Size()}
-	return nil
+	return err
 }
 
 // segmentNumber parses the number in a segment's name.

@@ -52,7 +52,8 @@ type budget struct {
 	records int
 }
 
-// restore reads the files of an environment that no other goroutine uses yet.
+// restore reads the files of an environment that no other goroutine uses yet. It
+// returns nil if the folder has to stay as it is for the next process.
 func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	e.readMeta()
 	recovered := &Recovered{Environment: &environment.Environment{ID: e.id, Resource: e.resource}}
@@ -61,10 +62,9 @@ func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.readSegment(seg) })
 	e.marked = e.last
 	r.numbers = seqrange.New(r.numbers...)
-	r.lost.from = 0
-	r.readJournal()
-	r.lost.from = 0
-	r.readLosses()
+	if !r.readJournal() || !r.readLosses() {
+		return nil
+	}
 	r.reconcile(s.readManifest(e))
 	return r
 }
@@ -155,11 +155,12 @@ func (r *restorer) ref(seg *segment, it item) (*Ref, error) {
 	}, err
 }
 
-// readJournal reads the journal.
-func (r *restorer) readJournal() {
+// readJournal reads the journal, and reports whether it could.
+func (r *restorer) readJournal() bool {
 	e := r.env
+	r.lost.from = 0
 	var fragment []byte // of the last frame of lines; nil: none, or not certain
-	r.scan(&e.journal, e.journal.size, func(it item) {
+	ok := r.scan(&e.journal, e.journal.size, func(it item) {
 		h := it.header
 		switch {
 		case it.state == intact && h.kind == kindChecked:
@@ -195,6 +196,7 @@ func (r *restorer) readJournal() {
 	})
 	r.recovered.Fragment, e.fragment = fragment, fragment != nil
 	r.endFile(&e.journal)
+	return ok
 }
 
 // addLines adds the lines of a journal's frame that are in no record. It returns
@@ -236,10 +238,11 @@ func (r *restorer) addLines(h header, text []byte) bool {
 	return true
 }
 
-// readLosses reads the losses file.
-func (r *restorer) readLosses() {
+// readLosses reads the losses file, and reports whether it could.
+func (r *restorer) readLosses() bool {
 	e, stale := r.env, false
-	r.scan(&e.lossFile, maxFile, func(it item) {
+	r.lost.from = 0
+	ok := r.scan(&e.lossFile, maxFile, func(it item) {
 		h := it.header
 		l, ok := parseLoss(h, it.payload)
 		switch {
@@ -266,4 +269,5 @@ func (r *restorer) readLosses() {
 		r.damaged = append(r.damaged, &e.lossFile)
 	}
 	r.endFile(&e.lossFile)
+	return ok
 }

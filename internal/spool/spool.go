@@ -51,8 +51,8 @@ const (
 	maxAtOnce = 64 << 10
 	// maxLosses bounds the losses of an environment that are not reported yet.
 	maxLosses = 4096
-	// defaultRetry is the time between two attempts to use a failing disk.
-	defaultRetry = 30 * time.Second
+	// retryTime is the time between two attempts to use a failing disk.
+	retryTime = 30 * time.Second
 )
 
 // Checker validates what is on disk from another process: any process in the
@@ -64,7 +64,7 @@ type Checker interface {
 	Line(o *environment.Environment, seq uint64, text []byte) bool
 }
 
-// Options configure a Spool. Retry and Check may be zero.
+// Options configure a Spool. Reserve and Check may be zero.
 type Options struct {
 	Dir string // absolute; has a folder for each environment
 	Max int64  // bytes of all files, those of ended processes included
@@ -72,8 +72,7 @@ type Options struct {
 	// on disk until their record is.
 	Reserve int64
 	Log     *slog.Logger
-	Retry   time.Duration // time between two attempts to use a failing disk; 0: 30 s
-	Check   Checker       // nil: records and lines are not validated
+	Check   Checker // nil: records and lines are not validated
 }
 
 // Spool is a bounded store on disk. It is safe for concurrent use.
@@ -94,9 +93,6 @@ type Spool struct {
 
 // New returns a Spool. It touches no file: most processes never need one.
 func New(opt Options) *Spool {
-	if opt.Retry == 0 {
-		opt.Retry = defaultRetry
-	}
 	return &Spool{opt: opt, disk: osDisk{}, envs: map[string]*folder{}}
 }
 
@@ -320,14 +316,14 @@ func (s *Spool) Close() {
 }
 
 // ready returns the environment of an origin, or why nothing can be written. A
-// failing disk is not used for the time Retry.
+// failing disk is not used for a time.
 func (s *Spool) ready(o *environment.Environment) (*folder, error) {
 	if s.closed {
 		return nil, errClosed
 	}
 	if s.broken != nil {
 		// A clock that was set back ends the wait.
-		if rested := wallclock.Since(s.since); rested >= 0 && rested < s.opt.Retry {
+		if rested := wallclock.Since(s.since); rested >= 0 && rested < retryTime {
 			return nil, s.broken
 		}
 	}
@@ -350,11 +346,11 @@ func (s *Spool) RetryNow() {
 	s.since = time.Time{}
 }
 
-// failed stops the use of the disk for the time Retry, and logs that once.
+// failed stops the use of the disk for a time, and logs that once.
 func (s *Spool) failed(err error) error {
 	if s.broken == nil {
 		s.opt.Log.Error("the spool cannot be written; telemetry waits in memory only, and is lost if this process is killed",
-			"error", err.Error(), "dir", s.opt.Dir, "tried_again_after", s.opt.Retry.String())
+			"error", err.Error(), "dir", s.opt.Dir, "tried_again_after", retryTime.String())
 	}
 	s.broken, s.since = fmt.Errorf("write to the spool: %w", err), wallclock.Now()
 	return s.broken
