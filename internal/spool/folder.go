@@ -121,8 +121,8 @@ func (e *folder) lock(path string, f file) error {
 }
 
 // openFile opens a file of the folder for writing. If the file has no path yet,
-// openFile creates it, with first as its first frame, and the folder if need be.
-func (s *Spool) openFile(e *folder, t *tail, name string, first frame) (err error) {
+// openFile creates it, with a mark as its first frame, and the folder if need be.
+func (s *Spool) openFile(e *folder, t *tail, name string) (err error) {
 	if t.file != nil {
 		return nil
 	}
@@ -132,7 +132,7 @@ func (s *Spool) openFile(e *folder, t *tail, name string, first frame) (err erro
 	next := tail{path: filepath.Join(e.dir, name)}
 	for range attempts {
 		if err = s.open(e); err == nil {
-			err = s.makeTail(&next, first)
+			err = s.makeTail(&next, e.mark())
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
@@ -143,6 +143,23 @@ func (s *Spool) openFile(e *folder, t *tail, name string, first frame) (err erro
 		*t = next
 	}
 	return err
+}
+
+// add appends a frame to a file of the folder, which it creates if need be. It
+// returns the offset of the frame. slack is how many bytes have to stay free.
+func (s *Spool) add(e *folder, t *tail, name string, f frame, slack int64) (offset int64, err error) {
+	if !s.room(f.size()+s.price(e), slack) {
+		return 0, fmt.Errorf("%w: %d bytes of %d are taken, and %d more are needed", ErrFull, s.used(), s.opt.Max, f.size())
+	}
+	if err = s.openFile(e, t, name); err == nil {
+		offset = t.size
+		err = s.write(t, f)
+	}
+	if err != nil {
+		return 0, s.failed(err)
+	}
+	s.worked()
+	return offset, nil
 }
 
 // attempts is how often the spool creates a file that is deleted again before

@@ -7,23 +7,9 @@ import (
 	"kinetel/internal/pack"
 )
 
-// A file is a sequence of frames. Numbers are little-endian, checksums are
-// CRC-32C:
-//
-//	 0  magic, 4 bytes
-//	 4  kind, 1 byte, and 3 zeros
-//	 8  length of the payload, 4 bytes
-//	12  count of events, 4 bytes
-//	16  first, 8 bytes
-//	24  last, 8 bytes
-//	32  checksum of the payload, 4 bytes
-//	36  checksum of all above, 4 bytes
-//	40  payload
-//	    the header again, with the kind's highest bit set; absent if the
-//	    payload is empty
-//
-// If the first header is corrupt, the second one says which events the frame
-// had, and so which are lost.
+// A file is a sequence of frames: a header, a payload, and the header again with
+// the flag again; docs/spool.md has the layout. If the first header is corrupt, the
+// second one says which events the frame had, and so which are lost.
 const (
 	headerSize = 40
 	// magic has bytes that no line of JSON has, so that what a function logs

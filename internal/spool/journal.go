@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"kinetel/internal/environment"
 )
@@ -44,24 +45,15 @@ func (s *Spool) Journal(o *environment.Environment, first, last uint64, lines, f
 		s.opt.Log.Debug("lines do not fit into the journal", "firstSeq", first, "lastSeq", last, "bytes", len(lines)+len(fragment))
 		return false
 	}
-	if !s.room(f.size()+s.price(e), s.slack()) {
-		if !s.full {
-			s.opt.Log.Error("the spool is full; telemetry waits in memory only, and is lost if this process is killed",
-				"dir", s.opt.Dir, "bytes", s.used(), "limit_bytes", s.opt.Max)
-		}
+	at, err := s.add(e, &e.journal, journalName, f, s.slack())
+	if errors.Is(err, ErrFull) && !s.full {
 		s.full = true
-		return false
-	}
-	at := int64(0)
-	if err = s.openFile(e, &e.journal, journalName, e.mark()); err == nil {
-		at = e.journal.size
-		err = s.write(&e.journal, f)
+		s.opt.Log.Error("the spool is full; telemetry waits in memory only, and is lost if this process is killed",
+			"dir", s.opt.Dir, "bytes", s.used(), "limit_bytes", s.opt.Max)
 	}
 	if err != nil {
-		_ = s.failed(err) // logged
 		return false
 	}
-	s.worked()
 	if s.full {
 		s.opt.Log.Warn("the spool has room again", "dir", s.opt.Dir, "bytes", s.used(), "limit_bytes", s.opt.Max)
 	}
@@ -101,7 +93,7 @@ func (s *Spool) forget(e *folder) {
 	if e.journalFirst == 0 && (e.fragment || e.journal.size <= headerSize) && !e.journal.dirty {
 		return // nothing in it but the fragment, or a mark
 	}
-	err := s.openFile(e, &e.journal, journalName, e.mark())
+	err := s.openFile(e, &e.journal, journalName)
 	switch {
 	case err != nil:
 	case e.fragment:

@@ -71,17 +71,12 @@ func (s *Spool) Lost(o *environment.Environment, loss ledger.Loss) {
 	}
 	l := pendingLoss{loss, e.serial + 1}
 	f, ok := l.frame()
-	if !ok || len(e.losses) >= maxLosses || !s.room(f.size()+s.price(e), s.reserve()) {
+	if !ok || len(e.losses) >= maxLosses {
 		return
 	}
-	if err = s.openFile(e, &e.lossFile, lossesName, e.mark()); err == nil {
-		err = s.write(&e.lossFile, f)
+	if _, err := s.add(e, &e.lossFile, lossesName, f, s.reserve()); err != nil {
+		return // if it is the disk, that is logged
 	}
-	if err != nil {
-		_ = s.failed(err) // logged
-		return
-	}
-	s.worked()
 	e.serial = l.serial
 	e.losses = append(e.losses, l)
 	e.last = max(e.last, loss.Last)

@@ -3,14 +3,50 @@ package spool
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"unicode/utf8"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
+	"kinetel/internal/seqrange"
 )
+
+// Ref is the place of a record on disk, and all of the record but its data and
+// its key.
+type Ref struct {
+	Environment *environment.Environment
+	First, Last uint64
+	Losses      []ledger.Loss // that its lines report
+	Lines       int64         // bytes before compression
+	Events      int
+	Droppable   int
+	DataSize    int // bytes of data and partition key
+
+	seg    *segment
+	offset int64
+	size   int32 // of the frame
+	// adopted means that another process wrote it: Checker must validate it.
+	adopted bool
+	done    bool // guarded by the Spool's mu
+}
+
+// numbers returns the numbers from the first to the last of the record.
+func (ref *Ref) numbers() seqrange.Range { return seqrange.Range{First: ref.First, Last: ref.Last} }
+
+// Size returns the bytes that the record takes on disk.
+func (ref *Ref) Size() int64 { return int64(ref.size) }
+
+// Record returns the record without its data and its key, so that the caller can
+// drop it.
+func (ref *Ref) Record() *pack.Record {
+	return &pack.Record{
+		Environment: ref.Environment, First: ref.First, Last: ref.Last, Events: ref.Events,
+		Droppable: ref.Droppable, Lines: ref.Lines, Losses: ref.Losses,
+	}
+}
 
 // recordMeta is what a record's frame has besides its header and its data. The
 // payload of the frame is the length of the recordMeta as a uvarint, the
@@ -52,25 +88,48 @@ func recordFrame(r *pack.Record, reported uint64) (frame, error) {
 	return f, nil
 }
 
-var errMeta = errors.New("what is known of the record is corrupt")
-
 // parseRecord splits a record's payload. The meta has its own checksum, which
 // parseRecord verifies. The data is right only if the payload's checksum was.
 func parseRecord(payload []byte) (meta recordMeta, data []byte, err error) {
 	n, used := binary.Uvarint(payload)
 	if used <= 0 || n > uint64(len(payload)-used) || uint64(len(payload)-used)-n < 4 {
-		return recordMeta{}, nil, errMeta
+		return recordMeta{}, nil, ErrCorrupt
 	}
 	end := used + int(n)
-	if binary.LittleEndian.Uint32(payload[end:]) != checksum(payload[:end]) {
-		return recordMeta{}, nil, errMeta
-	}
-	if err := json.Unmarshal(payload[used:end], &meta); err != nil || !meta.valid() {
-		return recordMeta{}, nil, errMeta
-	}
 	data = payload[end+4:]
-	if len(data)+len(meta.PartitionKey) > pack.MaxRecord {
-		return recordMeta{}, nil, errMeta
+	if binary.LittleEndian.Uint32(payload[end:]) != checksum(payload[:end]) || json.Unmarshal(payload[used:end], &meta) != nil ||
+		!meta.valid() || len(data)+len(meta.PartitionKey) > pack.MaxRecord {
+		return recordMeta{}, nil, ErrCorrupt
 	}
 	return meta, data, nil
+}
+
+// read reads a record, and checks that it is the one of the Ref.
+func (s *Spool) read(ref *Ref) (*pack.Record, error) {
+	if ref.seg.gone && ref.seg.file == nil {
+		return nil, fs.ErrNotExist
+	}
+	text := make([]byte, ref.size)
+	err := ref.seg.with(s.disk, toRead, func() error {
+		_, err := ref.seg.file.ReadAt(text, ref.offset)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	h, behind, ok := parseHeader(text[:headerSize])
+	if !ok || behind || h.kind != kindRecord || h.size() != int64(ref.size) || h.first != ref.First || h.last != ref.Last {
+		return nil, ErrCorrupt
+	}
+	payload := text[headerSize:][:h.length]
+	meta, data, err := parseRecord(payload)
+	if err != nil || checksum(payload) != h.crc {
+		return nil, ErrCorrupt
+	}
+	r := ref.Record()
+	r.Data, r.PartitionKey = data[:len(data):len(data)], string(meta.PartitionKey)
+	if ref.adopted && s.opt.Check != nil && !s.opt.Check.Record(r) {
+		return nil, ErrCorrupt
+	}
+	return r, nil
 }

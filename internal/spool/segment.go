@@ -27,7 +27,7 @@ func (s *Spool) writable(e *folder) (*segment, error) {
 	}
 	seg := &segment{env: e}
 	// The mark keeps Next right when all other frames are gone.
-	if err := s.openFile(e, &seg.tail, segmentName(e.number+1), e.mark()); err != nil {
+	if err := s.openFile(e, &seg.tail, segmentName(e.number+1)); err != nil {
 		return nil, err
 	}
 	e.seal()

@@ -19,16 +19,13 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
-	"kinetel/internal/seqrange"
 	"kinetel/internal/wallclock"
 )
 
@@ -96,40 +93,6 @@ func New(opt Options) *Spool {
 	return &Spool{opt: opt, disk: osDisk{}, envs: map[string]*folder{}}
 }
 
-// Ref is the place of a record on disk, and all of the record but its data and
-// its key.
-type Ref struct {
-	Environment *environment.Environment
-	First, Last uint64
-	Losses      []ledger.Loss // that its lines report
-	Lines       int64         // bytes before compression
-	Events      int
-	Droppable   int
-	DataSize    int // bytes of data and partition key
-
-	seg    *segment
-	offset int64
-	size   int32 // of the frame
-	// adopted means that another process wrote it: Checker must validate it.
-	adopted bool
-	done    bool // guarded by the Spool's mu
-}
-
-// numbers returns the numbers from the first to the last of the record.
-func (ref *Ref) numbers() seqrange.Range { return seqrange.Range{First: ref.First, Last: ref.Last} }
-
-// Size returns the bytes that the record takes on disk.
-func (ref *Ref) Size() int64 { return int64(ref.size) }
-
-// Record returns the record without its data and its key, so that the caller can
-// drop it.
-func (ref *Ref) Record() *pack.Record {
-	return &pack.Record{
-		Environment: ref.Environment, First: ref.First, Last: ref.Last, Events: ref.Events,
-		Droppable: ref.Droppable, Lines: ref.Lines, Losses: ref.Losses,
-	}
-}
-
 // Append writes a record to the files of its environment. It returns ErrFull, or
 // the disk's error. The losses that the record reports are not kept any longer.
 func (s *Spool) Append(r *pack.Record) (*Ref, error) {
@@ -186,35 +149,6 @@ func (s *Spool) Read(ref *Ref) (*pack.Record, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read a record of the spool: %s at %d: %w", ref.seg.path, ref.offset, err)
-	}
-	return r, nil
-}
-
-func (s *Spool) read(ref *Ref) (*pack.Record, error) {
-	if ref.seg.gone && ref.seg.file == nil {
-		return nil, fs.ErrNotExist
-	}
-	frame := make([]byte, ref.size)
-	err := ref.seg.with(s.disk, toRead, func() error {
-		_, err := ref.seg.file.ReadAt(frame, ref.offset)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	h, behind, ok := parseHeader(frame[:headerSize])
-	same := ok && !behind && h.kind == kindRecord && h.size() == int64(ref.size) && h.first == ref.First && h.last == ref.Last
-	if !same || checksum(frame[headerSize:headerSize+int(h.length)]) != h.crc {
-		return nil, ErrCorrupt
-	}
-	meta, data, err := parseRecord(frame[headerSize : headerSize+int(h.length)])
-	if err != nil {
-		return nil, ErrCorrupt
-	}
-	r := ref.Record()
-	r.Data, r.PartitionKey = data[:len(data):len(data)], string(meta.PartitionKey)
-	if ref.adopted && s.opt.Check != nil && !s.opt.Check.Record(r) {
-		return nil, ErrCorrupt
 	}
 	return r, nil
 }
