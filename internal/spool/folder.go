@@ -25,7 +25,6 @@ type folder struct {
 	current  *segment   // the last of segments, while it is written; or nil
 	number   int        // of the newest segment
 	last     uint64     // the highest number ever seen
-	marked   uint64     // the highest number that the segments have
 
 	losses   []pendingLoss // in the order of their serial numbers
 	lossFile tail          // path is empty until it is created
@@ -239,7 +238,6 @@ func (s *Spool) check(e *folder) {
 	if drop(&e.journal) {
 		e.journalLost = e.journalLost || e.journalFirst > 0 || e.fragment
 		e.journalFirst, e.fragment = 0, false
-		e.marked = 0 // a mark may have been lost
 	}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool {
 		if !lost(&seg.tail) {
@@ -250,7 +248,6 @@ func (s *Spool) check(e *folder) {
 		if seg == e.current {
 			e.current = nil
 		}
-		e.marked = 0
 		return true
 	})
 	err = nil

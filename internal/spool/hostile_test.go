@@ -303,6 +303,7 @@ func pieces(t *testing.T) map[string][]byte {
 		"records and garbage": append(spool.Reseal(spool.Frame(2, rec, 1, 5, 5)), gap...),
 		"corrupt records":     spool.Frame(2, rec, 1, 5, 5),
 		"losses":              spool.Frame(3, loss, 1, 3, 4),
+		"pending losses":      spool.Frame(3, append([]byte{1}, loss...), 1, 3, 4),
 		"corrupt losses":      spool.Frame(3, []byte("{}"), 1, 3, 4),
 		"done":                spool.Frame(4, nil, 0, 40, 0),
 		"lines":               spool.Frame(5, line, 1, 9, 9),
@@ -345,7 +346,7 @@ func TestReadingIsLinear(t *testing.T) {
 // Recovery is bounded, in memory and in what it finds.
 func TestRecoveryIsBounded(t *testing.T) {
 	for name, piece := range pieces(t) {
-		for _, file := range []string{"00000001.seg", "journal"} {
+		for _, file := range []string{"00000001.seg", "journal", "losses"} {
 			t.Run(name+" as "+file, func(t *testing.T) {
 				r := newFixture(t, 64<<20)
 				dir := filepath.Join(r.dir, mine)

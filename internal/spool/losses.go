@@ -34,7 +34,7 @@ func (l pendingLoss) frame() (frame, bool) {
 // parseLoss parses a frame's loss and checks that a process can have written it.
 func parseLoss(h header, payload []byte) (l pendingLoss, ok bool) {
 	serial, n := binary.Uvarint(payload)
-	if n <= 0 || serial == 0 || json.Unmarshal(payload[n:], &l.Loss) != nil {
+	if h.kind != kindLoss || n <= 0 || serial == 0 || serial > maxNumber || json.Unmarshal(payload[n:], &l.Loss) != nil {
 		return l, false
 	}
 	l.serial = serial
@@ -117,6 +117,9 @@ func (s *Spool) removeLosses(e *folder, reported uint64) {
 
 // writeLosses writes the losses file anew.
 func (s *Spool) writeLosses(e *folder) error {
+	if e.lossFile.path == "" && len(e.losses) == 0 {
+		return nil
+	}
 	if len(e.losses) == 0 {
 		return e.lossFile.with(s.disk, toWrite, func() error { return e.lossFile.restart(e.mark()) })
 	}

@@ -65,7 +65,7 @@ type recordMeta struct {
 // valid reports whether the fields make sense.
 func (m *recordMeta) valid() bool {
 	key := utf8.RuneCount(m.PartitionKey)
-	return key > 0 && key <= 256 && utf8.Valid(m.PartitionKey) && m.Droppable >= 0 && m.Droppable <= pack.MaxEvents && m.Lines >= 0 && m.Lines <= maxBytes &&
+	return key > 0 && key <= 256 && utf8.Valid(m.PartitionKey) && m.Droppable >= 0 && m.Droppable <= pack.MaxEvents && m.Lines >= 0 && m.Lines <= maxBytes && m.Reported <= maxNumber &&
 		len(m.Losses) <= pack.MaxEvents && !slices.ContainsFunc(m.Losses, func(l ledger.Loss) bool { return !valid(l) })
 }
 

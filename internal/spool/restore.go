@@ -60,7 +60,6 @@ func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	recovered.Environment.Describe(e.details)
 	r := &restorer{spool: s, env: e, budget: budget, recovered: recovered}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.readSegment(seg) })
-	e.marked = e.last
 	r.numbers = seqrange.New(r.numbers...)
 	if !r.readJournal() || !r.readLosses() {
 		return nil
@@ -255,9 +254,12 @@ func (r *restorer) readLosses() bool {
 			case len(e.losses) < maxLosses:
 				e.losses = append(e.losses, l)
 			}
-		case it.state != unknown && h.numbered():
+		case h.kind == kindLoss && h.numbered() && len(r.found) < maxDamages: // kind is 0 if the state is unknown
 			r.place(it)
 			r.found = append(r.found, ledger.Loss{First: h.first, Last: h.last, Count: h.events(), Reason: ledger.SpoolCorrupt})
+		case h.kind == kindLoss && h.numbered():
+			r.place(it)
+			r.lost.lines = addRange(r.lost.lines, seqrange.Range{First: h.first, Last: h.last})
 		default:
 			r.unreadable(it)
 			return

@@ -34,7 +34,6 @@ func (s *Spool) writable(e *folder) (*segment, error) {
 	e.number++
 	e.segments = append(e.segments, seg)
 	e.current = seg
-	e.marked = e.last
 	s.tidy(e)
 	return seg, nil
 }

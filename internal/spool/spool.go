@@ -130,7 +130,6 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	seg.records++
 	seg.top = max(seg.top, r.Last)
 	e.last = max(e.last, r.Last)
-	e.marked = max(e.marked, r.Last)
 	s.removeLosses(e, reported)
 	return ref, nil
 }
@@ -204,13 +203,15 @@ func (s *Spool) Sent(r *pack.Record) {
 	if s.closed || e == nil {
 		return
 	}
-	e.last = max(e.last, r.Last)
 	s.removeLosses(e, e.reportedBy(r.Losses))
-	if e.marked >= e.last || !e.pending() || !s.room(headerSize+s.price(e), 0) {
-		return // if nothing is pending, Close removes the folder, or the next segment has the number
+	if r.Last <= e.last {
+		return
 	}
-	if seg, err := s.writable(e); err == nil && s.write(&seg.tail, e.mark()) == nil {
-		e.marked = e.last
+	e.last = r.Last
+	if e.pending() && s.room(headerSize+s.price(e), 0) { // else Close removes the folder, or a later mark has the number
+		if seg, err := s.writable(e); err == nil {
+			_ = s.write(&seg.tail, e.mark()) // if it fails, so does the next one, and that is logged
+		}
 	}
 }
 
