@@ -48,8 +48,8 @@ func (s *Server) ExpireToken(token string) {
 	s.expired[token] = true
 }
 
-// authenticate checks the sender of a request. Only the form of the Authorization
-// header is known, not that of the query. A signature over a header that
+// authenticate checks the sender of a request. It reads signatures in the
+// Authorization header, not in the query. A signature over a header that
 // aws/signer/v4 never signs (User-Agent, Expect, Transfer-Encoding,
 // X-Amzn-Trace-Id) does not match.
 func (s *Server) authenticate(r *http.Request, body []byte) *apiError {
@@ -141,7 +141,7 @@ func parseAuthorization(header string) (a authorization, failure *apiError) {
 	return a, nil
 }
 
-// checkScope compares what a signature says it is for.
+// checkScope checks the date, region and service that a signature is for.
 func (s *Server) checkScope(a authorization, stamp string) *apiError {
 	date, region, svc, term := a.scope[0], a.scope[1], a.scope[2], a.scope[3]
 	switch {
@@ -158,7 +158,7 @@ func (s *Server) checkScope(a authorization, stamp string) *apiError {
 	return nil
 }
 
-// covers demands that what must be signed is: the host and all x-amz headers.
+// covers checks that the host and all x-amz headers are signed.
 func (a authorization) covers(h http.Header) *apiError {
 	must := []string{"host"}
 	for name := range h {
@@ -187,9 +187,9 @@ func (s *Server) checkClock(signed time.Time) *apiError {
 	return nil
 }
 
-// sign makes the signature that a request should have: of the headers that its
-// sender signed, with the secret that the sender should have.
-func (s *Server) sign(r *http.Request, body []byte, a authorization, who aws.Credentials, at time.Time) string {
+// sign returns the signature that a request should have: of the headers that its
+// sender signed, with the sender's secret.
+func (s *Server) sign(r *http.Request, body []byte, a authorization, creds aws.Credentials, at time.Time) string {
 	again := &http.Request{
 		Method: r.Method,
 		URL:    &url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path, RawQuery: r.URL.RawQuery},
@@ -206,8 +206,8 @@ func (s *Server) sign(r *http.Request, body []byte, a authorization, who aws.Cre
 		}
 	}
 	sum := sha256.Sum256(body)
-	if err := s.signer.SignHTTP(r.Context(), who, again, hex.EncodeToString(sum[:]), service, s.cfg.Region, at); err != nil {
-		return "" // matches nothing, since an empty signature was refused
+	if err := s.signer.SignHTTP(r.Context(), creds, again, hex.EncodeToString(sum[:]), service, s.cfg.Region, at); err != nil {
+		return "" // matches nothing: an empty signature was refused
 	}
 	_, signature, _ := strings.Cut(again.Header.Get("Authorization"), "Signature=")
 	return signature

@@ -2,7 +2,8 @@ package kinesissim
 
 import (
 	"cmp"
-	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 const (
@@ -39,19 +40,10 @@ func (c *createStream) field(name string, v value) error {
 	return nil
 }
 
-func (c *createStream) where() string {
-	if c.name == nil {
-		return ""
-	}
-	return *c.name
-}
-
-func (c *createStream) onDemand() bool { return c.mode != nil && *c.mode == "ON_DEMAND" }
+func (c *createStream) streamName() string { return aws.ToString(c.name) }
 
 func (c *createStream) validate(v *violations) {
-	if c.mode != nil && *c.mode != "ON_DEMAND" && *c.mode != "PROVISIONED" {
-		v.add(*c.mode, "streamModeDetails.streamMode", fmt.Sprintf(enumSet, "PROVISIONED, ON_DEMAND"))
-	}
+	v.oneOf(c.mode, "streamModeDetails.streamMode", "PROVISIONED", "ON_DEMAND")
 	v.within(c.shards, "shardCount", 1, maxShardCount)
 	v.within(c.sizeKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
 	if c.name == nil {
@@ -62,7 +54,7 @@ func (c *createStream) validate(v *violations) {
 }
 
 func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
-	spec := Stream{Name: *c.name, onDemand: c.onDemand()}
+	spec := Stream{Name: *c.name, onDemand: aws.ToString(c.mode) == "ON_DEMAND"}
 	switch {
 	case spec.onDemand && c.shards != nil:
 		return nil, badRequest("ValidationException", "ShardCount must not be given for a stream in ON_DEMAND mode.")
@@ -83,8 +75,8 @@ func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
 }
 
 // CreateStream makes a stream, which is active at once. It fails as the
-// operation of that name does: for a name in use, for one that is not allowed,
-// and for numbers out of range.
+// operation of that name does: if the name is in use or not allowed, or a number is
+// out of range.
 func (s *Server) CreateStream(spec Stream) error {
 	if failure := s.create(spec); failure != nil {
 		return failure

@@ -4,8 +4,6 @@ package kinesissim
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DeleteStream.html
 type deleteStream struct{ target }
 
-func (d *deleteStream) where() string { return d.streamName() }
-
 func (d *deleteStream) run(s *Server, _ *exchange) (any, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -17,8 +15,8 @@ func (d *deleteStream) run(s *Server, _ *exchange) (any, *apiError) {
 	return nil, nil
 }
 
-// DeleteStream removes a stream and its records at once. It fails where there
-// is no such stream.
+// DeleteStream removes a stream and its records at once. It fails if there is
+// no such stream.
 func (s *Server) DeleteStream(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

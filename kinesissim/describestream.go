@@ -6,8 +6,6 @@ import "strings"
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
 type describeStreamSummary struct{ target }
 
-func (d *describeStreamSummary) where() string { return d.streamName() }
-
 type streamMode struct{ StreamMode string }
 
 type streamSummary struct {
@@ -75,8 +73,6 @@ func (d *describeStream) field(name string, v value) error {
 	return d.target.field(name, v)
 }
 
-func (d *describeStream) where() string { return d.streamName() }
-
 func (d *describeStream) validate(v *violations) {
 	v.within(d.limit, "limit", 1, 10000)
 	if d.after != nil {
@@ -111,7 +107,7 @@ func orDefault(n *int64, otherwise int) int {
 	return int(*n)
 }
 
-// list gives up to limit shards after one of them, and whether there are more.
+// list returns up to limit shards after one of them, and whether there are more.
 func (st *stream) list(after *string, limit int) (out []shardOutput, more bool) {
 	out = []shardOutput{}
 	for _, sh := range st.shards {

@@ -1,11 +1,11 @@
 // Package kinesissim is an embedded Kinesis Data Streams: a server on a
-// loopback port that speaks Kinesis' JSON protocol to any AWS client, keeps
-// what it is given in memory, and fails on request.
+// loopback port that speaks Kinesis' JSON protocol to any AWS client, keeps records
+// in memory, and fails on request.
 //
-// It is made for demonstrations without an AWS account and for tests of
-// producers: it enforces every limit that a producer meets, reports errors in
-// Kinesis' own types and shapes, and lets a test decide the fate of each
-// request, down to a reset of the connection after the records were stored.
+// Use it for demonstrations without an AWS account and for tests of producers. It
+// enforces every limit that a producer meets, and reports errors in Kinesis' own
+// types and shapes. A test can decide how each request ends, down to a reset of the
+// connection after the records were stored.
 //
 //	sim, err := kinesissim.Start(kinesissim.Config{
 //		Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}},
@@ -25,8 +25,8 @@
 // GetRecords, PutRecord and PutRecords; any other is refused with
 // UnknownOperationException. A stream is named by StreamName or StreamARN.
 // Field names are matched exactly, as Kinesis does: "records" is not
-// "Records". The CBOR protocol that some SDKs for the JVM prefer is not
-// spoken; there, set AWS_CBOR_DISABLE.
+// "Records". Some SDKs for the JVM prefer the CBOR protocol, which the server does
+// not speak; set AWS_CBOR_DISABLE there.
 //
 // An error is {"__type": "<type>", "message": "<text>"} with status 400, or
 // 500 for a fault of the server, and every answer has an x-amzn-RequestId.
@@ -45,21 +45,20 @@
 //   - data in standard, padded base64;
 //   - with [Config.EnforceRate], 1,000 records and 1 MiB a second and shard.
 //
-// A partition key counts in bytes of UTF-8 wherever it counts towards a size.
+// A partition key's size is in bytes of UTF-8.
 //
 // # Differences from Kinesis
 //
-// A stream is active as soon as it is made and gone as soon as it is deleted.
-// Shards are never split or merged. Reading is not rate-limited. On-demand
-// streams have four shards and do not grow. Records older than the stream's
-// retention are no longer read, but stay in memory and in [Server.Records].
-// The texts of a few errors that AWS does not document are this package's own;
-// their types are not.
+// A stream is active as soon as it is created and gone as soon as it is deleted.
+// Shards are never split or merged. Reading has no rate limit. On-demand streams have
+// four shards and do not grow. GetRecords does not return records older than the
+// stream's retention, but they stay in memory and in [Server.Records]. The texts of a
+// few errors that AWS does not document are this package's own; their types are not.
 //
 // # Ownership
 //
-// All changing state belongs to [Server] and is guarded by its one mutex.
-// Hooks ([Config.Intercept], [Config.OnRequest], [FailRecords]) and the clock
-// run without that mutex, on the goroutine of their request, so they may call
-// the server, except for [Server.Close], which waits for them.
+// All changing state belongs to [Server], and its one mutex guards it. Hooks
+// ([Config.Intercept], [Config.OnRequest], [FailRecords]) and the clock run without
+// that mutex, on the goroutine of their request. So they may call the server, except
+// for [Server.Close], which waits for them.
 package kinesissim

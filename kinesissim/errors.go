@@ -3,6 +3,8 @@ package kinesissim
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -41,12 +43,12 @@ func dryRun() *apiError {
 	return badRequest("DryRunOperationException", "Request would have succeeded, but DryRun flag is set.")
 }
 
-// violations collects what is wrong with a request's members; Kinesis names
-// all of them in one ValidationException.
+// violations collects the problems of a request's members; Kinesis reports all of
+// them in one ValidationException.
 type violations []string
 
-// add notes that the member at path holds value and breaks a constraint.
-// The value is quoted unless it is the word null.
+// add adds that the value of the member at path breaks a constraint. The value is
+// quoted unless it is the word null.
 func (v *violations) add(value, path, constraint string) {
 	if value != "null" {
 		value = "'" + shorten(value) + "'"
@@ -82,7 +84,7 @@ const (
 	maxEcho       = 512 // bytes of a refused value repeated in a message
 )
 
-// shorten bounds what a message repeats of a request.
+// shorten shortens a part of a request for a message.
 func shorten(s string) string {
 	if len(s) <= maxEcho {
 		return s
@@ -124,6 +126,13 @@ func (v *violations) within(n *int64, path string, least, most int64) {
 	}
 	if *n > most {
 		v.add(fmt.Sprint(*n), path, fmt.Sprintf(valueMost, most))
+	}
+}
+
+// oneOf checks a string that may be absent.
+func (v *violations) oneOf(s *string, path string, valid ...string) {
+	if s != nil && !slices.Contains(valid, *s) {
+		v.add(*s, path, fmt.Sprintf(enumSet, strings.Join(valid, ", ")))
 	}
 }
 

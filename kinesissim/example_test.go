@@ -65,8 +65,8 @@ func Example() {
 	// shardId-000000000001 two
 }
 
-// A fifth of all puts, drawn from a seed, end without an answer though their
-// records are stored; another fifth of the rest are throttled.
+// A fifth of all puts, drawn from a seed, have no answer, but their records are stored.
+// Of the others, a fifth is throttled.
 func ExampleSeeded() {
 	lost := kinesissim.Seeded(1, 0.2, kinesissim.DropAnswer)
 	throttled := kinesissim.Seeded(2, 0.2, kinesissim.Throttle)

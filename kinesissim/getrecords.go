@@ -1,6 +1,10 @@
 package kinesissim
 
-import "time"
+import (
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
 
 const (
 	maxRead      = 10000    // records
@@ -30,11 +34,8 @@ func (g *getRecords) field(name string, v value) error {
 	return nil
 }
 
-func (g *getRecords) where() string {
-	if g.iterator == nil {
-		return ""
-	}
-	t, _ := parseToken(iteratorToken, *g.iterator)
+func (g *getRecords) streamName() string {
+	t, _ := parseToken(iteratorToken, aws.ToString(g.iterator))
 	return t.Stream
 }
 
@@ -112,7 +113,7 @@ func (g *getRecords) run(s *Server, x *exchange) (any, *apiError) {
 	x.Records = len(out.Records)
 	next += len(out.Records)
 	if next < len(sh.records) {
-		// Zero would say that nothing is left.
+		// Zero means that there are no more records.
 		out.MillisBehindLatest = max(1, now.Sub(sh.records[next-1].Arrival).Milliseconds())
 	}
 	out.NextShardIterator = st.iterator(sh, next, now)

@@ -1,14 +1,13 @@
 package kinesissim
 
 import (
-	"fmt"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// getShardIterator gives a place in a shard to read from.
+// getShardIterator returns an iterator that reads from a position in a shard.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html
 type getShardIterator struct {
 	target
@@ -33,8 +32,6 @@ func (g *getShardIterator) field(name string, v value) error {
 	return g.target.field(name, v)
 }
 
-func (g *getShardIterator) where() string { return g.streamName() }
-
 func (g *getShardIterator) validate(v *violations) {
 	if g.shard == nil {
 		v.missing("shardId")
@@ -43,22 +40,16 @@ func (g *getShardIterator) validate(v *violations) {
 	}
 	if g.kind == nil {
 		v.missing("shardIteratorType")
-	} else {
-		switch *g.kind {
-		case "AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON":
-		default:
-			v.add(*g.kind, "shardIteratorType",
-				fmt.Sprintf(enumSet, "AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON"))
-		}
 	}
+	v.oneOf(g.kind, "shardIteratorType", "AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON")
 	if g.sequence != nil {
 		v.decimal(*g.sequence, "startingSequenceNumber", 128)
 	}
 	g.target.validate(v)
 }
 
-// findShard reads a shard's name as loosely as Kinesis: what counts is the
-// number after the last dash.
+// findShardLocked returns the shard that a request names. As in Kinesis, only the
+// number after the last dash of the shard's name counts.
 func (s *Server) findShardLocked(t *target, id string) (*stream, *shard, *apiError) {
 	index, err := strconv.ParseUint(id[strings.LastIndexByte(id, '-')+1:], 10, 31)
 	if err != nil {
@@ -128,7 +119,7 @@ func (g *getShardIterator) position(s *Server, st *stream, sh *shard, now time.T
 			return sh.records[i].Arrival.UnixMilli() >= g.at.UnixMilli()
 		}), nil
 	case "TRIM_HORIZON":
-		return 0, nil // GetRecords passes over what is too old
+		return 0, nil // GetRecords skips records that are too old
 	}
 
 	index, well := shardIn(*g.sequence)

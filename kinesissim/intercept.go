@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// Request is what a hook sees of a request: one that named a known operation,
-// held JSON and passed the check of its signature.
+// Request is what a hook sees of a request. Hooks see the requests that name a
+// known operation, are JSON and have a valid signature.
 type Request struct {
 	Operation string // such as "PutRecords"
-	// N counts such requests of this operation, this one included, from 1.
+	// N counts the requests of this operation that hooks see, from 1.
 	N      int
 	Header http.Header // do not change it
 	Body   []byte      // do not change it
-	// Stream is the stream's name, also where the request has its ARN; empty
-	// where it has neither.
+	// Stream is the stream's name, even if the request has its ARN; empty if the
+	// request has neither.
 	Stream     string
 	NumRecords int // records in a put, otherwise zero
-	// Entries are the records of a put. Nil where the body cannot be decoded,
-	// as with broken base64.
+	// Entries are the records of a put; nil if the body cannot be decoded, for
+	// example because of invalid base64.
 	Entries []PutEntry
 	Conn    uint64 // numbers the connection, from 1
-	// ConnRequests counts the requests on this connection, from 1. So more
-	// than 1 means that the client used a connection again.
+	// ConnRequests counts the requests on this connection, from 1. More than 1
+	// means that the client has reused the connection.
 	ConnRequests int
 }
 
@@ -39,36 +39,36 @@ type PutEntry struct {
 
 func (e *PutEntry) size() int { return len(e.Data) + len(e.PartitionKey) }
 
-// Answer is the fate of a request. Make one with the functions of this file
-// and put several together with [Combine]. It is not changed by its use: one
-// Answer can serve many requests, also at the same time, unless a function
-// given to [FailRecords] says otherwise.
+// Answer is how a request ends. Make one with the functions of this file, and
+// combine several with [Combine]. You can use one Answer for many requests, also at
+// the same time, unless a function that you give to [FailRecords] forbids it.
 //
-// A nil Answer, and an empty one, let the request be carried out.
+// A nil Answer, or an empty one, means: carry the request out.
 type Answer struct {
 	delay  time.Duration                         // waits first
-	before fate                                  // then ends the request so,
+	before ending                                // then ends the request like this,
 	reject func(s *Server, r *Request) *apiError // or refuses it
 	fail   func(i int, e PutEntry) string        // or fails some of its records,
 	edit   func([]byte) []byte                   // changes the answer,
-	after  fate                                  // and ends the connection so
-	cut    int                                   // for fateCut
+	after  ending                                // and ends the connection like this
+	cut    int                                   // bytes of the body, for endCut
 }
 
-type fate int
+// ending is how a request or its connection ends.
+type ending int
 
 const (
-	fateNone  fate = iota
-	fateHang       // no answer until someone goes away
-	fateReset      // RST
-	fateDrop       // FIN, no answer
-	fateCut        // FIN, part of an answer
-	fateClose      // FIN after the answer
+	endNone  ending = iota
+	endHang         // no answer until the client goes away or the server closes
+	endReset        // RST
+	endDrop         // FIN, no answer
+	endCut          // FIN, part of an answer
+	endClose        // FIN after the answer
 )
 
-// Combine makes one fate of several: delays add up, every [FailRecords] is
-// asked in turn until one names an error, and of what excludes each other the
-// first counts. Nil answers are left out.
+// Combine returns one Answer for several: it adds up delays, and calls the function
+// of every [FailRecords] in turn until one returns an error code. Where answers
+// exclude each other, the first one counts. Nil answers have no effect.
 //
 //	Combine(FailRecords(some), CloseIdle())
 func Combine(answers ...*Answer) *Answer {
@@ -78,7 +78,7 @@ func Combine(answers ...*Answer) *Answer {
 			continue
 		}
 		sum.delay += a.delay
-		if sum.before == fateNone {
+		if sum.before == endNone {
 			sum.before = a.before
 		}
 		if sum.reject == nil {
@@ -99,7 +99,7 @@ func Combine(answers ...*Answer) *Answer {
 		if sum.edit == nil {
 			sum.edit = a.edit
 		}
-		if sum.after == fateNone {
+		if sum.after == endNone {
 			sum.after, sum.cut = a.after, a.cut
 		}
 	}
@@ -138,7 +138,7 @@ func ExpiredToken() *Answer {
 	return &Answer{reject: func(*Server, *Request) *apiError { return expiredToken() }}
 }
 
-// FailRecords carries a put out except for the records that f gives an error
+// FailRecords carries a put out except for the records for which f returns an error
 // code, such as "ProvisionedThroughputExceededException" or "InternalFailure";
 // the empty string stores the record. PutRecords answers with status 200 and
 // the failures among its results. PutRecord is refused as a whole: with status
@@ -151,31 +151,31 @@ func FailRecords(f func(i int, e PutEntry) (errorCode string)) *Answer {
 
 // Hang gives no answer until the client goes away or the server closes.
 // Nothing is stored.
-func Hang() *Answer { return &Answer{before: fateHang} }
+func Hang() *Answer { return &Answer{before: endHang} }
 
 // Reset ends the connection with a TCP reset, before the request is carried
 // out.
-func Reset() *Answer { return &Answer{before: fateReset} }
+func Reset() *Answer { return &Answer{before: endReset} }
 
 // ResetAfter carries the request out and then resets the connection instead of
-// answering: records are stored and their producer cannot know.
-func ResetAfter() *Answer { return &Answer{after: fateReset} }
+// answering: the records are stored, and their producer cannot know that.
+func ResetAfter() *Answer { return &Answer{after: endReset} }
 
 // DropAnswer carries the request out and then closes the connection in good
 // order instead of answering.
-func DropAnswer() *Answer { return &Answer{after: fateDrop} }
+func DropAnswer() *Answer { return &Answer{after: endDrop} }
 
-// Delay waits, in real time, and then does as then says; nil carries the
-// request out. The wait does not end when the client does: a producer that
-// stopped waiting after its own time limit will find its records stored. It does end
-// when the server closes, and then the request is not carried out.
+// Delay waits, in real time, and then applies then; nil carries the request out.
+// The wait goes on when the client disconnects: a producer whose own time limit is
+// over will find its records stored. When the server closes, the wait ends and the
+// request is not carried out.
 func Delay(d time.Duration, then *Answer) *Answer {
 	return Combine(&Answer{delay: d}, then)
 }
 
 // Truncate carries the request out and closes the connection after n bytes of
 // the answer's body; the header announces all of it.
-func Truncate(n int) *Answer { return &Answer{after: fateCut, cut: max(n, 0)} }
+func Truncate(n int) *Answer { return &Answer{after: endCut, cut: max(n, 0)} }
 
 // Garbage carries the request out and answers 200 with a body that is not
 // JSON.
@@ -183,8 +183,8 @@ func Garbage() *Answer {
 	return &Answer{edit: func([]byte) []byte { return []byte("<html>not Kinesis</html>") }}
 }
 
-// ShortResults carries a PutRecords out and leaves the last n results out of
-// its answer, so that results and records no longer match.
+// ShortResults carries a PutRecords out and omits the last n results from its
+// answer, so that results and records do not match.
 func ShortResults(n int) *Answer {
 	return &Answer{edit: func(body []byte) []byte {
 		var out map[string]json.RawMessage
@@ -204,16 +204,15 @@ func ShortResults(n int) *Answer {
 	}}
 }
 
-// CloseIdle carries the request out, answers, and then closes the connection
-// without having said so: what an idle time limit of the server, or a freeze
-// of the client, does to a connection in a pool.
-func CloseIdle() *Answer { return &Answer{after: fateClose} }
+// CloseIdle carries the request out, answers, and then closes the connection without
+// a Connection: close header, as an idle time limit of the server or a freeze of the
+// client does to a connection in a pool.
+func CloseIdle() *Answer { return &Answer{after: endClose} }
 
-// Seeded is a hook that gives a share of all requests, 0 to 1, the fate that
-// answer makes. The choice depends on the seed and on the order of requests
-// only.
+// Seeded is a hook that applies answer to a share of all requests, 0 to 1. The choice
+// depends on the seed and on the order of requests only.
 func Seeded(seed uint64, ratio float64, answer func() *Answer) func(*Request) *Answer {
-	draw := newDice(seed)
+	draw := newRandom(seed)
 	return func(*Request) *Answer {
 		if draw() < ratio {
 			return answer()
@@ -223,9 +222,9 @@ func Seeded(seed uint64, ratio float64, answer func() *Answer) func(*Request) *A
 }
 
 // SeededRecords is a hook that fails a share of all records, 0 to 1, with an
-// error code, each by its own draw. See [FailRecords].
+// error code, each drawn by itself. See [FailRecords].
 func SeededRecords(seed uint64, ratio float64, errorCode string) func(*Request) *Answer {
-	draw := newDice(seed)
+	draw := newRandom(seed)
 	some := FailRecords(func(int, PutEntry) string {
 		if draw() < ratio {
 			return errorCode
@@ -235,9 +234,9 @@ func SeededRecords(seed uint64, ratio float64, errorCode string) func(*Request) 
 	return func(*Request) *Answer { return some }
 }
 
-// Sequence is a hook that gives the first request the first answer, the second
-// the second, and lets every one after the last be carried out. A nil among
-// the answers lets that request be carried out too.
+// Sequence is a hook that gives the first request the first answer, the second the
+// second, and so on. A nil answer, and the end of the answers, means: carry the
+// request out.
 func Sequence(answers ...*Answer) func(*Request) *Answer {
 	var mu sync.Mutex
 	next := 0
@@ -257,7 +256,7 @@ func Always(a *Answer) func(*Request) *Answer {
 	return func(*Request) *Answer { return a }
 }
 
-// On is a hook that asks another one for one operation only.
+// On is a hook that calls another one for one operation only.
 func On(operation string, hook func(*Request) *Answer) func(*Request) *Answer {
 	return func(r *Request) *Answer {
 		if r.Operation != operation {
@@ -267,8 +266,8 @@ func On(operation string, hook func(*Request) *Answer) func(*Request) *Answer {
 	}
 }
 
-// newDice makes a source of numbers from 0 to 1 that many goroutines may use.
-func newDice(seed uint64) func() float64 {
+// newRandom returns a source of numbers from 0 to 1, safe for concurrent use.
+func newRandom(seed uint64) func() float64 {
 	var mu sync.Mutex
 	source := rand.New(rand.NewPCG(seed, 0))
 	return func() float64 {

@@ -20,8 +20,8 @@ import (
 	ks "kinetel/kinesissim"
 )
 
-// Every fate that ends in an error of Kinesis, as the SDK sees it.
-func TestRefusals(t *testing.T) {
+// Every answer with an error of Kinesis, as the SDK reads it.
+func TestAnswersWithErrors(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
 	c, ctx := client(t, sim), t.Context()
@@ -107,12 +107,12 @@ func TestFailRecords(t *testing.T) {
 	_, err = put(ctx, c, "s", "c", []byte("x"))
 	wantCode(t, err, "InternalFailure")
 	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "a", []byte("x")))
-	// And other operations have none.
+	// Other operations have no records.
 	must[*kinesis.ListStreamsOutput](t)(c.ListStreams(ctx, &kinesis.ListStreamsInput{}))
 }
 
-// Every fate of a connection: what the client sees, and what was stored.
-func TestConnectionFates(t *testing.T) {
+// Every ending of a connection: what the client sees, and what was stored.
+func TestEndingsOfConnections(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name   string
@@ -145,7 +145,7 @@ func TestConnectionFates(t *testing.T) {
 			}
 			must[*kinesis.PutRecordsOutput](t)(putAll(ctx, c, "s", entry("k", "y")))
 			if n := len(sim.Records("s")); n != tc.stored+1 {
-				t.Errorf("%d records were stored after it was over", n)
+				t.Errorf("%d records were stored after the test", n)
 			}
 		})
 	}
@@ -175,7 +175,7 @@ func TestShortResults(t *testing.T) {
 	must[*kinesis.ListStreamsOutput](t)(c.ListStreams(ctx, &kinesis.ListStreamsInput{}))
 }
 
-func TestHangUntilTheClientGoes(t *testing.T) {
+func TestHangEndsWhenTheClientDisconnects(t *testing.T) {
 	t.Parallel()
 	ended := make(chan ks.Observation, 1)
 	sim := start(t, ks.Config{
@@ -200,7 +200,7 @@ func TestHangUntilTheClientGoes(t *testing.T) {
 	}
 }
 
-// A client that cancels during a delay has its records stored all the same.
+// The records of a client that cancels during a delay are stored.
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	ended := make(chan ks.Observation, 1)
@@ -230,8 +230,8 @@ func TestDelay(t *testing.T) {
 	<-ended
 }
 
-// After CloseIdle the client's pool holds a dead connection, or has noticed;
-// either way the next request is on a new one.
+// After CloseIdle the client's pool may contain the closed connection. The next
+// successful request is on a new one.
 func TestCloseIdle(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
@@ -243,7 +243,7 @@ func TestCloseIdle(t *testing.T) {
 			out = must[*kinesis.PutRecordsOutput](t)(putAll(ctx, c, "s", entry("k", "x")))
 		}
 		if *out.FailedRecordCount != 1 {
-			t.Error("Combine lost a part")
+			t.Error("Combine has lost an answer")
 		}
 	}
 	if n := sim.Stats().Connections; n < 3 {
@@ -324,7 +324,7 @@ func TestRequestOfAHook(t *testing.T) {
 }
 
 // A hook may use the server, and a panic in a hook is reported.
-func TestHooksAreFree(t *testing.T) {
+func TestHooksMayUseTheServer(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
 	c, ctx := client(t, sim), t.Context()
@@ -345,7 +345,7 @@ func TestHooksAreFree(t *testing.T) {
 	contains(t, wantCode(t, err, "InternalFailure").ErrorMessage(), "at the disco")
 }
 
-func TestSchedules(t *testing.T) {
+func TestHooksOfSchedules(t *testing.T) {
 	t.Parallel()
 	pattern := func(hook func(*ks.Request) *ks.Answer, operation string) string {
 		var b strings.Builder
@@ -360,10 +360,10 @@ func TestSchedules(t *testing.T) {
 	}
 	first := pattern(ks.Seeded(7, 0.25, ks.Throttle), "PutRecords")
 	if again := pattern(ks.Seeded(7, 0.25, ks.Throttle), "PutRecords"); again != first {
-		t.Error("the same seed made another schedule")
+		t.Error("the same seed has another schedule")
 	}
 	if other := pattern(ks.Seeded(8, 0.25, ks.Throttle), "PutRecords"); other == first {
-		t.Error("another seed made the same schedule")
+		t.Error("another seed has the same schedule")
 	}
 	if n := strings.Count(first, "x"); n < 70 || n > 130 {
 		t.Errorf("%d of 400 for a quarter", n)
@@ -391,8 +391,7 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// A client that leaves in the middle of its body does no harm.
-func TestHalfARequest(t *testing.T) {
+func TestAClientThatDisconnectsInItsBodyDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	ended := make(chan ks.Observation, 1)
 	sim := start(t, ks.Config{OnRequest: func(o ks.Observation) { ended <- o }})

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"testing"
 
+	"kinetel/internal/jsontext"
+
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
-// walk reads a value by this package's walker, down to the leaves, which
-// encoding/json reads. Members that are null are left out, as they are absent
-// to Kinesis.
+// walk reads a value with the functions under test, and its leaves with encoding/json. It
+// omits members that are null: to Kinesis they are absent.
 func walk(v value) (any, error) {
 	switch v[0] {
 	case '{':
@@ -34,7 +35,7 @@ func walk(v value) (any, error) {
 		}
 		var leaf any
 		if err := json.Unmarshal(v, &leaf); err != nil {
-			return json.Number(v), nil // beyond what a float64 holds
+			return json.Number(v), nil // too large for a float64
 		}
 		return leaf, nil
 	}
@@ -99,18 +100,18 @@ func TestPropertyWalkerReadsJSON(t *testing.T) {
 	})
 }
 
-// FuzzWalker looks for JSON that the walker leaves the text on.
+// FuzzWalker searches for JSON whose end the functions do not find.
 func FuzzWalker(f *testing.F) {
 	for _, seed := range []string{`{}`, `[]`, `{"a":[{"b":"\\\""},1,null]}`, ` { "x" : "y" , "z":[ ] } `, `"\\"`, `-1.5e3`, `1E700`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if !json.Valid(text) {
+		if !valid(text) {
 			t.Skip("not JSON")
 		}
-		start := skipSpace(text, 0)
+		start := jsontext.SkipSpace(text, 0)
 		end := endOfValue(text, start)
-		if rest := skipSpace(text, end); rest != len(text) {
+		if rest := jsontext.SkipSpace(text, end); rest != len(text) {
 			t.Fatalf("the value ends at %d of %d", end, len(text))
 		}
 		if _, err := walk(text[start:end]); err != nil {

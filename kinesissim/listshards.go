@@ -1,9 +1,7 @@
 package kinesissim
 
-import "fmt"
-
-// listShards lists a stream's shards. All of them are open for as long as
-// their stream is there, so every filter but AFTER_SHARD_ID gives all.
+// listShards lists a stream's shards. All of them are open as long as their stream
+// exists, so every filter but AFTER_SHARD_ID matches all.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html
 type listShards struct {
 	target
@@ -35,12 +33,12 @@ func (l *listShards) field(name string, v value) error {
 	return l.target.field(name, v)
 }
 
-func (l *listShards) where() string {
+func (l *listShards) streamName() string {
 	if l.next != nil {
 		t, _ := parseToken(shardsToken, *l.next)
 		return t.Stream
 	}
-	return l.streamName()
+	return l.target.streamName()
 }
 
 func (l *listShards) validate(v *violations) {
@@ -48,14 +46,8 @@ func (l *listShards) validate(v *violations) {
 	if l.after != nil {
 		v.name(*l.after, "exclusiveStartShardId")
 	}
-	if l.filterType != nil {
-		switch *l.filterType {
-		case "AFTER_SHARD_ID", "AT_TRIM_HORIZON", "FROM_TRIM_HORIZON", "AT_LATEST", "AT_TIMESTAMP", "FROM_TIMESTAMP":
-		default:
-			v.add(*l.filterType, "shardFilter.type",
-				fmt.Sprintf(enumSet, "AFTER_SHARD_ID, AT_TRIM_HORIZON, FROM_TRIM_HORIZON, AT_LATEST, AT_TIMESTAMP, FROM_TIMESTAMP"))
-		}
-	}
+	v.oneOf(l.filterType, "shardFilter.type",
+		"AFTER_SHARD_ID", "AT_TRIM_HORIZON", "FROM_TRIM_HORIZON", "AT_LATEST", "AT_TIMESTAMP", "FROM_TIMESTAMP")
 	if l.next == nil {
 		l.target.validate(v)
 	}
@@ -73,12 +65,9 @@ func (l *listShards) run(s *Server, _ *exchange) (any, *apiError) {
 		if l.name != nil || l.arn != nil {
 			return nil, invalidArgument("NextToken and StreamName cannot be provided together.")
 		}
-		t, ok := parseToken(shardsToken, *l.next)
-		if !ok {
-			return nil, invalidArgument("NextToken is invalid.")
-		}
-		if _, old := t.expired(now); old {
-			return nil, badRequest("ExpiredNextTokenException", "NextToken has expired.")
+		t, failure := parseNextToken(shardsToken, *l.next, now)
+		if failure != nil {
+			return nil, failure
 		}
 		where, after = target{name: &t.Stream}, &t.After
 	}

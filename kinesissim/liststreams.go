@@ -3,6 +3,8 @@ package kinesissim
 import (
 	"maps"
 	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // listStreams lists the streams by name.
@@ -24,7 +26,7 @@ func (l *listStreams) field(name string, v value) error {
 	return nil
 }
 
-func (l *listStreams) where() string { return "" }
+func (l *listStreams) streamName() string { return "" }
 
 func (l *listStreams) validate(v *violations) {
 	v.within(l.limit, "limit", 1, 10000)
@@ -42,17 +44,11 @@ type listedStream struct {
 }
 
 func (l *listStreams) run(s *Server, _ *exchange) (any, *apiError) {
-	now, after := s.cfg.Now(), ""
-	if l.after != nil {
-		after = *l.after
-	}
+	now, after := s.cfg.Now(), aws.ToString(l.after)
 	if l.next != nil {
-		t, ok := parseToken(streamsToken, *l.next)
-		if !ok {
-			return nil, invalidArgument("NextToken is invalid.")
-		}
-		if _, old := t.expired(now); old {
-			return nil, badRequest("ExpiredNextTokenException", "NextToken has expired.")
+		t, failure := parseNextToken(streamsToken, *l.next, now)
+		if failure != nil {
+			return nil, failure
 		}
 		after = t.After
 	}

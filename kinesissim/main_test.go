@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeClock is a clock that a test moves.
+// fakeClock is a clock that the test advances.
 type fakeClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -60,7 +60,7 @@ func start(t testing.TB, cfg kinesissim.Config) *kinesissim.Server {
 	return sim
 }
 
-// oneStream starts a server with the stream "s" of so many shards.
+// oneStream starts a server with the stream "s" with the given number of shards.
 func oneStream(t testing.TB, shards int) *kinesissim.Server {
 	t.Helper()
 	return start(t, kinesissim.Config{Streams: []kinesissim.Stream{{Name: "s", Shards: shards}}})
@@ -86,7 +86,7 @@ func client(t testing.TB, sim *kinesissim.Server, options ...func(*kinesis.Optio
 	}, options...)
 }
 
-// post sends a body that the SDK would not.
+// post sends a body that the SDK does not send.
 func post(t testing.TB, sim *kinesissim.Server, operation, body string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, sim.URL()+"/", strings.NewReader(body))
@@ -103,7 +103,7 @@ func post(t testing.TB, sim *kinesissim.Server, operation, body string) *http.Re
 	return resp
 }
 
-// raw posts a body and gives the answer's status and its members.
+// raw posts a body and returns the answer's status and members.
 func raw(t testing.TB, sim *kinesissim.Server, operation, body string) (int, map[string]any) {
 	t.Helper()
 	resp := post(t, sim, operation, body)
@@ -138,7 +138,7 @@ func entry(key, data string) types.PutRecordsRequestEntry {
 	return types.PutRecordsRequestEntry{PartitionKey: &key, Data: []byte(data)}
 }
 
-// wantError wants the SDK to have decoded an error into its type T.
+// wantError checks that the SDK has decoded an error into its type T.
 func wantError[T error](t testing.TB, err error) (got T) {
 	t.Helper()
 	if !errors.As(err, &got) {
@@ -147,7 +147,7 @@ func wantError[T error](t testing.TB, err error) (got T) {
 	return got
 }
 
-// wantCode wants an API error that the SDK has no type for.
+// wantCode checks an API error for which the SDK has no type.
 func wantCode(t testing.TB, err error, code string) smithy.APIError {
 	t.Helper()
 	var got smithy.APIError
@@ -170,11 +170,11 @@ func must[T any](t testing.TB) func(T, error) T {
 func contains(t testing.TB, text, part string) {
 	t.Helper()
 	if !strings.Contains(text, part) {
-		t.Errorf("%q does not hold %q", text, part)
+		t.Errorf("%q does not contain %q", text, part)
 	}
 }
 
-// exampleClient keeps no connection, so that an example leaves nothing behind.
+// exampleClient keeps no connection open after an example.
 func exampleClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }

@@ -87,10 +87,9 @@ func TestPutRecordsLimits(t *testing.T) {
 	}
 }
 
-// A request of 10 MiB passes, and is as much as one read gives; one byte more
-// is refused. The bodies are written and read here, since the SDK takes its
-// time with them.
-func TestTenMebibytes(t *testing.T) {
+// A request of 10 MiB is accepted, and one read returns all of it; one byte more is
+// refused. The test writes and reads the bodies itself, because the SDK is slow.
+func TestARequestOf10MiBIsStoredAndRead(t *testing.T) {
 	t.Parallel()
 	sim := start(t, kinesissim.Config{Streams: []kinesissim.Stream{{Name: "s", MaxRecordSizeKiB: 10240}}})
 	c, ctx := client(t, sim), t.Context()
@@ -136,7 +135,7 @@ func TestPutRecordsLimitsOnTheWire(t *testing.T) {
 		{"no data", wire(t, "s", map[string]any{"PartitionKey": "k"}), "ValidationException", "Value null at 'records.1.member.data'"},
 		{"null data", wire(t, "s", map[string]any{"PartitionKey": "k", "Data": nil}), "ValidationException", "Value null at 'records.1.member.data'"},
 		{"bad base64", wire(t, "s", map[string]any{"PartitionKey": "k", "Data": "!!!!"}), "SerializationException", "Base64"},
-		{"everything wrong at once", `{"StreamName":"","Records":[]}`, "ValidationException", "3 validation errors detected: "},
+		{"several problems at once", `{"StreamName":"","Records":[]}`, "ValidationException", "3 validation errors detected: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			status, got := raw(t, sim, "PutRecords", tc.body)
@@ -152,8 +151,7 @@ func TestPutRecordsLimitsOnTheWire(t *testing.T) {
 	}
 }
 
-// A message repeats only a part of what it refuses.
-func TestMessagesAreBounded(t *testing.T) {
+func TestMessagesRepeatOnlyAPartOfAValue(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
 	bad := map[string]any{"PartitionKey": strings.Repeat("é", 100_000), "Data": ""}
@@ -241,13 +239,13 @@ func TestPutRecord(t *testing.T) {
 		in   kinesis.PutRecordInput
 		code string
 	}{
-		"no stream":           {kinesis.PutRecordInput{StreamName: aws.String("t")}, "ResourceNotFoundException"},
-		"an empty key":        {kinesis.PutRecordInput{PartitionKey: aws.String("")}, "ValidationException"},
-		"a long key":          {kinesis.PutRecordInput{PartitionKey: aws.String(strings.Repeat("k", 257))}, "ValidationException"},
-		"too long":            {kinesis.PutRecordInput{Data: make([]byte, mib)}, "InvalidArgumentException"},
-		"data too long":       {kinesis.PutRecordInput{Data: make([]byte, mib+1)}, "ValidationException"},
-		"an ordering of none": {kinesis.PutRecordInput{SequenceNumberForOrdering: aws.String("17")}, "InvalidArgumentException"},
-		"an ordering of dust": {kinesis.PutRecordInput{SequenceNumberForOrdering: aws.String("x")}, "ValidationException"},
+		"no stream":                {kinesis.PutRecordInput{StreamName: aws.String("t")}, "ResourceNotFoundException"},
+		"an empty key":             {kinesis.PutRecordInput{PartitionKey: aws.String("")}, "ValidationException"},
+		"a long key":               {kinesis.PutRecordInput{PartitionKey: aws.String(strings.Repeat("k", 257))}, "ValidationException"},
+		"too long":                 {kinesis.PutRecordInput{Data: make([]byte, mib)}, "InvalidArgumentException"},
+		"data too long":            {kinesis.PutRecordInput{Data: make([]byte, mib+1)}, "ValidationException"},
+		"an ordering of no stream": {kinesis.PutRecordInput{SequenceNumberForOrdering: aws.String("17")}, "InvalidArgumentException"},
+		"an ordering of dust":      {kinesis.PutRecordInput{SequenceNumberForOrdering: aws.String("x")}, "ValidationException"},
 	} {
 		in := tc.in
 		if in.StreamName == nil {

@@ -23,8 +23,6 @@ func (p *putRecord) field(name string, v value) error {
 	return p.entry.field(name, v)
 }
 
-func (p *putRecord) where() string { return p.streamName() }
-
 func (p *putRecord) puts() []PutEntry { return []PutEntry{p.put()} }
 
 func (p *putRecord) validate(v *violations) {
@@ -42,7 +40,7 @@ type putRecordOutput struct {
 }
 
 func (p *putRecord) run(s *Server, x *exchange) (any, *apiError) {
-	now, codes, e := s.cfg.Now(), x.refusals(), x.entries[0]
+	now, codes, e := s.cfg.Now(), x.failCodes(), x.entries[0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, failure := s.findLocked(&p.target)
@@ -56,8 +54,8 @@ func (p *putRecord) run(s *Server, x *exchange) (any, *apiError) {
 	if failure != nil {
 		return nil, failure
 	}
-	// Sequence numbers grow by order of arrival here, so one that was given
-	// out needs no care; one that was not is refused.
+	// Sequence numbers grow in order of arrival here, so a sequence number of the
+	// stream has no effect; any other is refused.
 	if p.ordering != nil && !wellFormed(*p.ordering) {
 		return nil, invalidArgument("ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is invalid.",
 			*p.ordering, st.Name, s.cfg.AccountID)
@@ -65,7 +63,7 @@ func (p *putRecord) run(s *Server, x *exchange) (any, *apiError) {
 	if p.dry {
 		return nil, dryRun()
 	}
-	r, code, message := s.admitLocked(x, st, sh, e, codes[0], now)
+	r, code, message := s.storeLocked(x, st, sh, e, codes[0], now)
 	if r == nil {
 		return nil, asRequestError(code, message)
 	}

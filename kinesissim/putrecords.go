@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 const (
@@ -15,7 +17,7 @@ const (
 	internalFailure    = "InternalFailure"
 )
 
-// entry is one record of a put as it came.
+// entry is one record of a put request.
 type entry struct {
 	key, explicit *string
 	data          []byte
@@ -36,14 +38,7 @@ func (e *entry) field(name string, v value) (err error) {
 }
 
 func (e *entry) put() PutEntry {
-	p := PutEntry{Data: e.data}
-	if e.key != nil {
-		p.PartitionKey = *e.key
-	}
-	if e.explicit != nil {
-		p.ExplicitHashKey = *e.explicit
-	}
-	return p
+	return PutEntry{PartitionKey: aws.ToString(e.key), ExplicitHashKey: aws.ToString(e.explicit), Data: e.data}
 }
 
 // validate checks what does not depend on the stream; path is what comes
@@ -62,9 +57,9 @@ func (e *entry) validate(v *violations, path string) {
 	}
 }
 
-// checkSize compares a record with what its stream allows. Data that is too
-// long by itself is a ValidationException, with the message that Kinesis has for
-// it; the API reference does not give those for data and key together.
+// checkSize checks a record against its stream's limit. Data that is too long by
+// itself is a ValidationException, with Kinesis' message. The API reference does
+// not say what Kinesis answers if data and key are too long together.
 func (st *stream) checkSize(e PutEntry, path string) *apiError {
 	most := st.maxRecord()
 	if n := len(e.Data); n > most {
@@ -90,8 +85,8 @@ func (st *stream) place(e PutEntry) (*shard, *apiError) {
 	return st.shardOf(h), nil
 }
 
-// refusals asks an answer which records are to fail.
-func (x *exchange) refusals() (codes []string) {
+// failCodes returns the error code of each record; empty if it is to be stored.
+func (x *exchange) failCodes() (codes []string) {
 	if x.answer.fail == nil {
 		return make([]string, len(x.entries))
 	}
@@ -101,10 +96,9 @@ func (x *exchange) refusals() (codes []string) {
 	return codes
 }
 
-// admitLocked lets a record into its shard unless the shard's rate or an
-// answer's code is against it. It gives the record, or the code and message of
-// its failure.
-func (s *Server) admitLocked(x *exchange, st *stream, sh *shard, e PutEntry, code string, now time.Time) (r *Record, _, message string) {
+// storeLocked stores a record, unless it has an error code or its shard's rate is
+// exceeded. It returns the record, or the code and message of its failure.
+func (s *Server) storeLocked(x *exchange, st *stream, sh *shard, e PutEntry, code string, now time.Time) (r *Record, _, message string) {
 	if code == "" && s.cfg.EnforceRate && !sh.limit.take(now, e.size()) {
 		code = throughputExceeded
 	}
@@ -148,8 +142,6 @@ func (p *putRecords) field(name string, v value) error {
 	return p.target.field(name, v)
 }
 
-func (p *putRecords) where() string { return p.streamName() }
-
 func (p *putRecords) puts() []PutEntry {
 	all := make([]PutEntry, len(p.records))
 	for i := range p.records {
@@ -190,7 +182,7 @@ type putResult struct {
 }
 
 func (p *putRecords) run(s *Server, x *exchange) (any, *apiError) {
-	now, codes := s.cfg.Now(), x.refusals()
+	now, codes := s.cfg.Now(), x.failCodes()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, failure := s.findLocked(&p.target)
@@ -214,7 +206,7 @@ func (p *putRecords) run(s *Server, x *exchange) (any, *apiError) {
 	}
 	out := &putRecordsOutput{EncryptionType: "NONE", Records: make([]putResult, len(x.entries))}
 	for i, e := range x.entries {
-		r, code, message := s.admitLocked(x, st, shards[i], e, codes[i], now)
+		r, code, message := s.storeLocked(x, st, shards[i], e, codes[i], now)
 		if r == nil {
 			out.FailedRecordCount++
 			out.Records[i] = putResult{ErrorCode: code, ErrorMessage: message}
@@ -225,7 +217,7 @@ func (p *putRecords) run(s *Server, x *exchange) (any, *apiError) {
 	return out, nil
 }
 
-// asRequestError is a record's failure where the request has one record only.
+// asRequestError returns a record's failure for a request of only that record.
 func asRequestError(code, message string) *apiError {
 	if code == internalFailure {
 		return &apiError{status: http.StatusInternalServerError, kind: code, message: message}

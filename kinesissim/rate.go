@@ -2,8 +2,8 @@ package kinesissim
 
 import "time"
 
-// What one shard takes in a second, from the quotas page of the developer
-// guide. The byte rate is read as a mebibyte.
+// What one shard accepts in a second (developer guide, quotas). The guide's
+// megabyte is a mebibyte here.
 const (
 	shardRecords = 1000
 	shardBytes   = 1 << 20
@@ -11,7 +11,7 @@ const (
 
 // bucket is a token bucket. It starts full and holds one second's worth.
 type bucket struct {
-	size, tokens float64 // size is also what comes back in a second
+	size, tokens float64 // size is also how many tokens a second adds
 	last         time.Time
 }
 
@@ -22,21 +22,21 @@ func (b *bucket) refill(now time.Time) {
 		b.last = now
 		return
 	}
-	// A clock that goes backwards gives nothing and takes nothing.
+	// A clock that goes backwards adds and removes nothing.
 	if past := now.Sub(b.last); past > 0 {
 		b.tokens = min(b.size, b.tokens+past.Seconds()*b.size)
 		b.last = now
 	}
 }
 
-// allows reports whether n tokens can be taken. More than the bucket holds can
-// be taken out of a full one only, which leaves a debt: so a ten-megabyte
-// record passes, and its shard is shut for ten seconds.
+// allows reports whether n tokens can be taken. More than the size can be taken out
+// of a full bucket only, which leaves it below zero: so a record of ten megabytes
+// passes, and its shard accepts nothing for ten seconds.
 func (b *bucket) allows(n float64) bool {
 	return b.tokens >= min(n, b.size)
 }
 
-// limiter is the intake of one shard.
+// limiter limits the rate of one shard.
 type limiter struct {
 	records, bytes bucket
 }
@@ -45,7 +45,7 @@ func newLimiter() limiter {
 	return limiter{records: newBucket(shardRecords), bytes: newBucket(shardBytes)}
 }
 
-// take lets one record of so many bytes in, or leaves both buckets as they are.
+// take takes the tokens of one record, or none and reports false.
 func (l *limiter) take(now time.Time, bytes int) bool {
 	l.records.refill(now)
 	l.bytes.refill(now)

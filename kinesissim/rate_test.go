@@ -13,7 +13,7 @@ import (
 
 const throughputExceeded = "ProvisionedThroughputExceededException"
 
-// limited starts a server with rates and a clock that stands still.
+// limited starts a server with rate limits and a clock that stands still.
 func limited(t *testing.T, stream kinesissim.Stream) (*kinesissim.Server, *kinesis.Client, *fakeClock) {
 	t.Helper()
 	clock := newClock()
@@ -37,7 +37,7 @@ func TestRateOfRecords(t *testing.T) {
 	failed := func(n int, hashKey string) int {
 		out := must[*kinesis.PutRecordsOutput](t)(putAll(ctx, c, "s", batch(n, "k", hashKey, "x")...))
 		for i, r := range out.Records {
-			// Judged one by one, in order: what fits is stored, the rest is not.
+			// Each record is checked in order: those within the rate are stored.
 			if over := i >= n-int(*out.FailedRecordCount); over != (r.ErrorCode != nil) || over == (r.SequenceNumber != nil) {
 				t.Fatalf("result %d: %v", i, r)
 			}
@@ -56,7 +56,7 @@ func TestRateOfRecords(t *testing.T) {
 		t.Error("record 1,001 in a second was stored")
 	}
 	if n := failed(500, high); n != 0 {
-		t.Errorf("%d failed in a shard that had room", n)
+		t.Errorf("%d failed in a shard below its rate", n)
 	}
 	clock.Advance(500 * time.Millisecond)
 	if n := failed(500, low); n != 0 {
@@ -71,7 +71,7 @@ func TestRateOfRecords(t *testing.T) {
 	}
 	clock.Advance(2 * time.Hour)
 	if n := failed(500, low) + failed(500, low) + failed(10, low); n != 10 {
-		t.Errorf("%d of 1,010 failed after hours: more than a second's worth was saved", n)
+		t.Errorf("%d of 1,010 failed after hours: more than a second's worth was accepted at once", n)
 	}
 	if got := sim.Stats(); got.Rejected != 1+2+2+10 || got.Errors[throughputExceeded] != 0 {
 		t.Errorf("%+v", got)
@@ -82,7 +82,7 @@ func TestRateOfBytes(t *testing.T) {
 	t.Parallel()
 	_, c, clock := limited(t, kinesissim.Stream{Name: "s"})
 	ctx := t.Context()
-	// 1 MiB with the key, then one byte more than nothing.
+	// 1 MiB with the key, then a record of one byte.
 	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", make([]byte, mib-1)))
 	_, err := put(ctx, c, "s", "k", []byte{})
 	got := wantError[*types.ProvisionedThroughputExceededException](t, err)
@@ -106,7 +106,7 @@ func TestRateOfLargeRecords(t *testing.T) {
 	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", make([]byte, mib+1)))
 }
 
-func TestNoRateUnlessAsked(t *testing.T) {
+func TestWithoutEnforceRateThereIsNoLimit(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
 	c := client(t, sim)

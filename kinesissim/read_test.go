@@ -21,7 +21,7 @@ import (
 	"kinetel/kinesissim"
 )
 
-// failer is what testing.T and rapid.T have in common.
+// failer is the common part of testing.T and rapid.T.
 type failer interface {
 	Helper()
 	Fatal(args ...any)
@@ -52,7 +52,7 @@ func iterator(t failer, ctx context.Context, c *kinesis.Client, in kinesis.GetSh
 	return out.ShardIterator
 }
 
-// drain reads from an iterator until nothing is left.
+// drain reads from an iterator to the end of the shard.
 func drain(t failer, ctx context.Context, c *kinesis.Client, it *string, limit *int32) (all []types.Record) {
 	t.Helper()
 	for {
@@ -68,7 +68,7 @@ func drain(t failer, ctx context.Context, c *kinesis.Client, it *string, limit *
 			return all
 		}
 		if len(out.Records) == 0 {
-			t.Fatal("behind, yet nothing to read")
+			t.Fatal("MillisBehindLatest is not 0, but there are no records")
 		}
 		it = out.NextShardIterator
 	}
@@ -93,9 +93,8 @@ func inRange(t failer, s types.Shard, h *big.Int) bool {
 	return number(t, s.HashKeyRange.StartingHashKey).Cmp(h) <= 0 && h.Cmp(number(t, s.HashKeyRange.EndingHashKey)) <= 0
 }
 
-// Whatever is put can be read back: all of it, once, in the shard that its key
-// says, in the order of its arrival there.
-func TestPropertyAllIsReadBack(t *testing.T) {
+// Every record can be read back once, in the shard of its key, in order of arrival.
+func TestPropertyEveryRecordIsReadBack(t *testing.T) {
 	t.Parallel()
 	sim := start(t, kinesissim.Config{})
 	c, ctx, run := client(t, sim), t.Context(), 0
@@ -162,7 +161,7 @@ func TestPropertyAllIsReadBack(t *testing.T) {
 				got = append(got, sent{*r.PartitionKey, *r.SequenceNumber, string(r.Data)})
 			}
 			if !slices.Equal(got, want[*s.ShardId]) {
-				t.Fatalf("%s holds %v, want %v", *s.ShardId, got, want[*s.ShardId])
+				t.Fatalf("%s has %v, want %v", *s.ShardId, got, want[*s.ShardId])
 			}
 			// From the middle, by number: the record itself, and the one after.
 			if n := len(got); n > 0 {
@@ -182,13 +181,13 @@ func TestPropertyAllIsReadBack(t *testing.T) {
 	})
 }
 
-// The ranges of any number of shards cover all hash keys, without holes and
-// without overlaps, evenly.
+// The ranges of any number of shards cover all hash keys evenly, without gaps and
+// overlaps.
 func TestPropertyRangesCoverTheSpace(t *testing.T) {
 	t.Parallel()
 	sim := start(t, kinesissim.Config{})
-	// A hundred reads over pooled connections: once in a while one is closed under
-	// the client, which the SDK's own retries are for.
+	// Among a hundred requests over pooled connections, one may meet a connection that
+	// is being closed. The SDK's retries handle that.
 	retrying := func(o *kinesis.Options) { o.Retryer = retry.NewStandard() }
 	c, ctx, run := client(t, sim, retrying), t.Context(), 0
 	one := big.NewInt(1)

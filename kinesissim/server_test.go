@@ -90,7 +90,7 @@ func TestStreamsByAPI(t *testing.T) {
 		StreamName: aws.String("orders"), Limit: aws.Int32(2),
 	}))
 	if d := described.StreamDescription; len(d.Shards) != 2 || !*d.HasMoreShards {
-		t.Errorf("DescribeStream gave %d shards, more: %v", len(d.Shards), *d.HasMoreShards)
+		t.Errorf("DescribeStream returned %d shards, more: %v", len(d.Shards), *d.HasMoreShards)
 	}
 
 	listed := must[*kinesis.ListStreamsOutput](t)(c.ListStreams(ctx, &kinesis.ListStreamsInput{Limit: aws.Int32(1)}))
@@ -184,7 +184,7 @@ func TestStreamNaming(t *testing.T) {
 	}
 }
 
-// What the front door and the decoder make of requests that no SDK sends.
+// Answers to requests that no SDK sends.
 func TestProtocolErrors(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
@@ -208,13 +208,13 @@ func TestProtocolErrors(t *testing.T) {
 		{"base64 without padding", "PutRecord", `{"Data":"QQ"}`, "SerializationException", "multiple of 4 bytes but found: 2"},
 		{"base64 for URLs", "PutRecord", `{"Data":"_-__"}`, "SerializationException", "Base64"},
 		{"base64 with line breaks", "PutRecord", `{"Data":"QUJD\n\n\n\n"}`, "SerializationException", "line break"},
-		{"base64 with bits left over", "PutRecord", `{"Data":"QR=="}`, "SerializationException", "Base64"},
+		{"base64 with trailing bits", "PutRecord", `{"Data":"QR=="}`, "SerializationException", "Base64"},
 		{"bytes that are not UTF-8", "PutRecord", "{\"StreamName\":\"\xff\"}", "SerializationException", "UTF-8"},
 		{"the same after an escape", "PutRecord", "{\"StreamName\":\"\\n\xff\"}", "SerializationException", "UTF-8"},
 		{"names in the wrong case", "PutRecord", `{"streamName":"s","data":"","partitionKey":"k"}`, "ValidationException", "3 validation errors detected: Value null at 'partitionKey'"},
 		{"a limit out of range", "ListStreams", `{"Limit":0}`, "ValidationException", "1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"},
 		{"a limit beyond integers", "ListStreams", `{"Limit":1e300}`, "ValidationException", "less than or equal to 10000"},
-		{"a next token of nothing", "ListStreams", `{"NextToken":"x"}`, "InvalidArgumentException", "NextToken"},
+		{"a next token that is none of the server's", "ListStreams", `{"NextToken":"x"}`, "InvalidArgumentException", "NextToken"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			status, got := raw(t, sim, tc.operation, tc.body)
@@ -233,8 +233,7 @@ func TestProtocolErrors(t *testing.T) {
 	}
 }
 
-// JSON may be written in more ways than the SDK's.
-func TestProtocolFreedoms(t *testing.T) {
+func TestAnyValidJSONIsAccepted(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
 	status, got := raw(t, sim, "PutRecords", " {\t\"Records\" : [ {\"Data\":\"\\u0051UJD\" ,\"PartitionKey\":\"a\\\"\\\\\",\"ExplicitHashKey\":null,\"Other\":{\"x\":[1,{}]}}\n,{\"PartitionKey\":\"\\u00e9\",\"Data\":\"\"} ],\"Unknown\":-1.5e3,\"StreamName\":\"s\",\"DryRun\":false}\r\n")
@@ -247,7 +246,7 @@ func TestProtocolFreedoms(t *testing.T) {
 	}
 }
 
-func TestFrontDoor(t *testing.T) {
+func TestChecksBeforeTheOperation(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
 	hc := httpClient(t, nil)
@@ -262,9 +261,9 @@ func TestFrontDoor(t *testing.T) {
 		{"no target", "POST", "/", "", "application/x-amz-json-1.1", "x", "{}", 400, "UnknownOperationException"},
 		{"another path", "POST", "/x", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1", "x", "{}", 400, "UnknownOperationException"},
 		{"no signature", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1", "", "{}", 400, `"MissingAuthenticationTokenException","message":"Missing Authentication Token"`},
-		{"all well", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1; charset=utf-8", "x", "{}", 200, `"StreamNames":["s"]`},
+		{"a valid request", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1; charset=utf-8", "x", "{}", 200, `"StreamNames":["s"]`},
 		{"body too large", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1", "x", strings.Repeat(" ", 16<<20+1), 413, "RequestEntityTooLargeException"},
-		{"body just so large", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1", "x", strings.Repeat("x", 16<<20), 400, "SerializationException"},
+		{"body of the largest size", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1", "x", strings.Repeat("x", 16<<20), 400, "SerializationException"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			req, err := http.NewRequestWithContext(t.Context(), tc.method, sim.URL()+tc.path, strings.NewReader(tc.body))
@@ -307,7 +306,7 @@ func TestTLS(t *testing.T) {
 	}
 	sim.SetIntercept(nil)
 	if _, err := put(t.Context(), client(t, sim), "s", "k", []byte("x")); err == nil {
-		t.Error("a client that does not know the authority was served")
+		t.Error("a client that does not trust the authority got an answer")
 	}
 	if sim := oneStream(t, 1); sim.CertificatePEM() != nil {
 		t.Error("a certificate without TLS")
@@ -352,13 +351,13 @@ func TestObservations(t *testing.T) {
 		Unanswered: 1, Records: 5, Bytes: 26, Rejected: 3,
 	}
 	got := sim.Stats()
-	got.Connections = 0 // how often the pool was used again is the client's affair
+	got.Connections = 0 // depends on the client's pool
 	if diff := cmp.Diff(stats, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
-// Whether a connection is used again can be seen.
+// Observations show whether a connection is reused.
 func TestConnectionsAreCounted(t *testing.T) {
 	t.Parallel()
 	type use struct {
@@ -419,8 +418,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 	}
 }
 
-// Close ends connections that are idle, that hang, that wait, and that have
-// not finished their request.
+// The connections are idle, hang, are delayed, or have sent a part of a request.
 func TestCloseEndsEverything(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	entered := make(chan struct{}, 2)
@@ -470,7 +468,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 	wg.Wait()
 	if n := len(sim.Records("s")); n != 0 {
-		t.Errorf("%d records were stored by requests that the closing ended", n)
+		t.Errorf("%d records were stored by requests that Close has ended", n)
 	}
 	if _, err := put(context.Background(), c, "s", "k", nil); err == nil {
 		t.Error("served after Close")
@@ -485,7 +483,7 @@ func TestResetConnections(t *testing.T) {
 	c, ctx := client(t, sim), t.Context()
 	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", []byte("1")))
 	sim.ResetConnections()
-	// The pool may or may not have noticed; the second try is on a new one.
+	// The pool may contain the closed connection; the second attempt is on a new one.
 	if _, err := put(ctx, c, "s", "k", []byte("2")); err != nil {
 		must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", []byte("2")))
 	}
@@ -494,7 +492,7 @@ func TestResetConnections(t *testing.T) {
 	}
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 4)
 	c, ctx := client(t, sim), t.Context()

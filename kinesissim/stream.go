@@ -10,6 +10,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // Stream describes a stream to make.
@@ -64,7 +66,7 @@ type hashKey [16]byte
 
 func (h hashKey) String() string { return new(big.Int).SetBytes(h[:]).String() }
 
-// hash is what Kinesis makes of a partition key: its MD5, read as a number.
+// hash returns a partition key's hash key: its MD5, read as a number.
 func hash(partitionKey string) hashKey { return md5.Sum([]byte(partitionKey)) }
 
 // parseHashKey reads an explicit hash key; false when it is over 2^128-1.
@@ -88,7 +90,7 @@ func newStream(spec Stream, id uint64, now time.Time) *stream {
 		from := new(big.Int).Mul(width, big.NewInt(int64(i)))
 		to := new(big.Int).Add(from, width)
 		if i == spec.Shards-1 {
-			to = space // the last shard takes what the division leaves over
+			to = space // the last shard includes the remainder of the division
 		}
 		to = new(big.Int).Sub(to, one)
 		sh := &shard{index: uint32(i), created: now.Unix(), limit: newLimiter()}
@@ -109,9 +111,8 @@ func (st *stream) shardOf(h hashKey) *shard {
 
 func (st *stream) maxRecord() int { return st.MaxRecordSizeKiB << 10 }
 
-// A sequence number is opaque to clients, but its make shows in messages and
-// in its length, so it follows Kinesis' here, as 47 hexadecimal digits written
-// in decimal:
+// A sequence number is opaque to clients, but its structure shows in messages and
+// in its length. So it is as in Kinesis, 47 hexadecimal digits written in decimal:
 //
 //	2 | creation, seconds * 16 + shard: 10 | count in the shard: 16 | 000 |
 //	time of arrival, seconds: 8 | shard: 8 | 2
@@ -127,7 +128,7 @@ func (sh *shard) sequence(count uint64, at int64) string {
 func (sh *shard) starting() string { return sh.sequence(0, sh.created) }
 
 // position finds a sequence number in the shard: the index of the first record
-// at or after it. It is false for a number that this shard never gave out.
+// at or after it. ok is false if the number is not of this shard.
 func (sh *shard) position(decimal string) (index int, exact, ok bool) {
 	if decimal == sh.starting() {
 		return 0, false, true
@@ -145,8 +146,8 @@ func compareDecimal(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// store appends a record. Arrivals never go backwards within a stream, even
-// where the clock does, so that a time always finds one place in a shard.
+// store appends a record. Arrivals never go backwards within a stream, even if the
+// clock does, so that there is one position in a shard for each time.
 func (st *stream) store(sh *shard, e PutEntry, now time.Time) *Record {
 	if n := len(st.arrived); n > 0 && now.Before(st.arrived[n-1].Arrival) {
 		now = st.arrived[n-1].Arrival
@@ -191,16 +192,12 @@ func (t *target) field(name string, v value) error {
 	return nil
 }
 
-// streamName is for hooks and figures: the name as far as it is known.
 func (t *target) streamName() string {
 	if t.name != nil {
 		return *t.name
 	}
-	if t.arn != nil {
-		_, name, _ := strings.Cut(*t.arn, ":stream/")
-		return name
-	}
-	return ""
+	_, name, _ := strings.Cut(aws.ToString(t.arn), ":stream/")
+	return name
 }
 
 func (t *target) validate(v *violations) {
@@ -224,7 +221,7 @@ func (v *violations) arn(s string) {
 	v.length(s, "streamARN", 1, 2048)
 }
 
-// findLocked gives the stream that a request names.
+// findLocked returns the stream that a request names.
 func (s *Server) findLocked(t *target) (*stream, *apiError) {
 	name, account := t.streamName(), s.cfg.AccountID
 	if t.arn != nil {
@@ -244,21 +241,18 @@ func (s *Server) findLocked(t *target) (*stream, *apiError) {
 	return st, nil
 }
 
-// StreamARN gives the ARN that a stream of this name has in a region and an
-// account.
+// StreamARN returns the ARN of a stream in a region and an account.
 func StreamARN(region, accountID, name string) string {
 	return "arn:aws:kinesis:" + region + ":" + accountID + ":stream/" + name
 }
 
-// StreamARN gives the ARN that a stream of this name has, whether it exists or
-// not.
+// StreamARN returns the ARN of a stream, whether the stream exists or not.
 func (s *Server) StreamARN(name string) string {
 	return StreamARN(s.cfg.Region, s.cfg.AccountID, name)
 }
 
-// Records gives everything that a stream holds, in order of arrival, or nil
-// where there is no such stream. Within a shard that is also the order of
-// sequence numbers.
+// Records returns all records of a stream in order of arrival, or nil if there is no
+// such stream. Within a shard that is also the order of sequence numbers.
 func (s *Server) Records(stream string) []Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()

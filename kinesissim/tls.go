@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// newTLS makes an authority and a certificate by it for the loopback. The
-// authority's key is forgotten at once.
+// newTLS makes an authority and a certificate by it for loopback addresses. It does
+// not keep the authority's key.
 func newTLS(now time.Time) (*tls.Config, []byte, error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

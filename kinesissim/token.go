@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Shard iterators and next tokens hold their own state, so that the server
-// need not remember what a client may never use again.
+// Shard iterators and next tokens contain their state, so that the server does not
+// have to store what a client may never use.
 
 const tokenLife = 5 * time.Minute
 
-// token is what an iterator or a next token says.
+// token is the content of an iterator or a next token.
 type token struct {
 	Kind   string `json:"k"`
 	Stream string `json:"s"`
@@ -39,6 +39,17 @@ func parseToken(kind, text string) (t token, ok bool) {
 		return t, false
 	}
 	return t, t.Kind == kind && t.Next >= 0
+}
+
+func parseNextToken(kind, text string, now time.Time) (token, *apiError) {
+	t, ok := parseToken(kind, text)
+	if !ok {
+		return t, invalidArgument("NextToken is invalid.")
+	}
+	if _, old := t.expired(now); old {
+		return t, badRequest("ExpiredNextTokenException", "NextToken has expired.")
+	}
+	return t, nil
 }
 
 // expired reports whether a token is too old, and when it was made.

@@ -223,9 +223,7 @@ func credentialSource(cfg config.AWS) kinesis.CredentialSource {
 	if cfg.AccessKeyID != "" {
 		return credentials.Static(cfg.AccessKeyID, cfg.SecretAccessKey, cfg.SessionToken)
 	}
-	return credentials.Container(credentials.ContainerOptions{
-		URI: cfg.Container.FullURI, Token: cfg.Container.Token, TokenFile: cfg.Container.TokenFile,
-	})
+	return credentials.Container(cfg.Container)
 }
 
 func newClient(cfg config.Config, log *slog.Logger) ship.Putter {

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,13 +37,12 @@ func newDemoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Run the extension in a local Lambda, into an embedded Kinesis, and audit what arrives",
 		Long: `Starts an embedded Kinesis and a local Lambda with the real extension and a
-sample function, invokes the function some 20 times (a cold start, freezes, a
-burst, an error and a time-out among them), shows what lies in the stream, and
-holds it against what the Lambda emitted. The exit status is 1 if anything was
-lost or came twice.
+sample function. Invokes the function 20 times, with a cold start, freezes, a
+burst, an error and a time-out. Shows what is in the stream, and compares it
+with what the Lambda emitted. The exit status is 1 if anything was lost or
+duplicated.
 
-Variables in the environment that begin with KINETEL_ are given to the
-extension.`,
+The extension gets the environment variables that begin with KINETEL_.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d.out = cmd.OutOrStdout()
@@ -61,24 +60,14 @@ type step struct{ what, payload string }
 
 // steps returns the demo's invocations. Each payload is the sample function's task.
 func steps() []step {
-	usual := func(i int) step {
-		return step{"", fmt.Sprintf(`{"id":"demo-%d","lines":10,"format":"mixed","sleep":"5ms"}`, i)}
+	all := make([]step, 20)
+	for i := range all {
+		all[i].payload = fmt.Sprintf(`{"id":"demo-%d","lines":10,"format":"mixed","sleep":"5ms"}`, i)
 	}
-	var all []step
-	for i := range 20 {
-		s := usual(i)
-		switch i {
-		case 5:
-			s = step{"60 kB lines", `{"id":"long","lines":2,"bytes":60000}`}
-		case 8:
-			s = step{"5,000 lines", `{"id":"burst","lines":5000}`}
-		case 11:
-			s = step{"error", `{"id":"error","lines":3,"error":"out of beans"}`}
-		case 15:
-			s = step{"time-out", `{"id":"hang","lines":3,"hang":true}`}
-		}
-		all = append(all, s)
-	}
+	all[5] = step{"60 kB lines", `{"id":"long","lines":2,"bytes":60000}`}
+	all[8] = step{"5,000 lines", `{"id":"burst","lines":5000}`}
+	all[11] = step{"error", `{"id":"error","lines":3,"error":"out of beans"}`}
+	all[15] = step{"time-out", `{"id":"hang","lines":3,"hang":true}`}
 	return all
 }
 
@@ -87,6 +76,10 @@ type demo struct {
 	out                            io.Writer
 	recorder                       *recorder.Recorder
 	frozen                         atomic.Int64 // how often the environment was frozen
+
+	kinesis *kinesissim.Server
+	records int            // how many of the stream's were decoded
+	arrived []record.Event // of these
 }
 
 // The styles of the demo's output; without a terminal it is plain text.
@@ -100,41 +93,30 @@ func colored(ansi, s string) string {
 }
 
 func (d *demo) run(ctx context.Context) error {
-	if err := d.findPrograms(); err != nil {
+	err := d.findPrograms()
+	if err != nil {
 		return err
 	}
 	format, ok := map[string]lambdasim.LogFormat{"text": lambdasim.LogText, "json": lambdasim.LogJSON}[d.logFormat]
 	if !ok {
 		return fmt.Errorf("--log-format %q: must be text or json", d.logFormat)
 	}
-	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: demoStream, Shards: 2}}})
+	if strings.TrimSpace(os.Getenv("KINETEL_FORMAT")) == "cloudwatch" {
+		return errors.New("KINETEL_FORMAT=cloudwatch: this format does not contain all of an event, so the demo cannot compare what arrives with what was emitted; use ndjson, json, otlp or kpl")
+	}
+	d.kinesis, err = kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: demoStream, Shards: 2}}})
 	if err != nil {
 		return err
 	}
-	defer kinesis.Close()
-
-	env := map[string]string{}
-	for _, kv := range os.Environ() {
-		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "KINETEL_") {
-			env[name] = value
-		}
+	defer d.kinesis.Close()
+	// The sandbox's /tmp is this machine's.
+	spool, err := os.MkdirTemp("", "kinetel-demo-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the spool: %w", err)
 	}
-	if env["KINETEL_SPOOL_DIR"] == "" {
-		// The sandbox's /tmp is this machine's.
-		dir, err := os.MkdirTemp("", "kinetel-demo-")
-		if err != nil {
-			return fmt.Errorf("make a folder for the spool: %w", err)
-		}
-		defer os.RemoveAll(dir)
-		env["KINETEL_SPOOL_DIR"] = dir
-	}
-	env["KINETEL_STREAM_NAME"] = demoStream
-	if strings.TrimSpace(env["KINETEL_FORMAT"]) == "cloudwatch" {
-		return errors.New("KINETEL_FORMAT=cloudwatch: that format has no place for all of an event, so the demo cannot hold what arrives against what was emitted; take ndjson, json, otlp or kpl")
-	}
-	env["AWS_ENDPOINT_URL_KINESIS"] = kinesis.URL()
+	defer os.RemoveAll(spool)
 	fmt.Fprintf(d.out, "%s\n%s\n\n", bold("A local Lambda, the real extension, an embedded Kinesis"),
-		faint(fmt.Sprintf("stream %s at %s, function time-out %v", demoStream, kinesis.URL(), demoTimeout)))
+		faint(fmt.Sprintf("stream %s at %s, function time-out %v", demoStream, d.kinesis.URL(), demoTimeout)))
 
 	d.recorder = recorder.New(filepath.Base(d.extension), "platform", "function")
 	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
@@ -143,7 +125,7 @@ func (d *demo) run(ctx context.Context) error {
 		FunctionName: "demo",
 		Timeout:      demoTimeout,
 		LogFormat:    format,
-		Env:          env,
+		Env:          d.env(spool),
 		OnEvent:      d.recorder.OnEvent,
 		OnNotice: func(n lambdasim.Notice) {
 			if n.Kind == lambdasim.NoticeFreeze {
@@ -157,14 +139,29 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	defer func() { _, _ = sandbox.Shutdown(context.WithoutCancel(ctx)) }()
 
-	if err := d.invoke(ctx, sandbox, kinesis); err != nil {
+	if err := d.invoke(ctx, sandbox); err != nil {
 		return err
 	}
 	report, err := sandbox.Shutdown(ctx)
 	if err != nil {
 		return err
 	}
-	return d.conclude(kinesis, report)
+	return d.conclude(report)
+}
+
+// env returns the extension's environment: the KINETEL_ variables of this process, and
+// what the demo needs.
+func (d *demo) env(spool string) map[string]string {
+	env := map[string]string{}
+	for _, kv := range os.Environ() {
+		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "KINETEL_") {
+			env[name] = value
+		}
+	}
+	env["KINETEL_SPOOL_DIR"] = cmp.Or(env["KINETEL_SPOOL_DIR"], spool)
+	env["KINETEL_STREAM_NAME"] = demoStream
+	env["AWS_ENDPOINT_URL_KINESIS"] = d.kinesis.URL()
+	return env
 }
 
 // findPrograms fills in the paths that were not given.
@@ -184,17 +181,16 @@ func (d *demo) findPrograms() error {
 			*p.path = filepath.Join(filepath.Dir(self), p.name)
 		}
 		if info, err := os.Stat(*p.path); err != nil || info.IsDir() {
-			return fmt.Errorf("%s %s: no such program; `make demo` builds it, or name it with %s", p.flag, *p.path, p.flag)
+			return fmt.Errorf("%s %s: there is no such program; `make demo` builds it, or set %s", p.flag, *p.path, p.flag)
 		}
 	}
 	return nil
 }
 
 // invoke runs the steps and prints a line for each.
-func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox, kinesis *kinesissim.Server) error {
+func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox) error {
 	fmt.Fprintln(d.out, bold(fmt.Sprintf("%3s  %-8s  %-28s  %11s  %6s  %9s  %s", "", "request", "", "duration", "lines", "held", "shipped")))
 	var before kinesissim.Stats
-	events := 0
 	for i, s := range steps() {
 		if i > 0 {
 			select {
@@ -207,11 +203,11 @@ func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox, kinesis *
 		if err != nil {
 			return fmt.Errorf("invocation %d: %w", i+1, err)
 		}
-		arrived, err := decode(kinesis)
-		if err != nil {
+		events := len(d.arrived)
+		if err := d.decode(); err != nil {
 			return err
 		}
-		after := kinesis.Stats()
+		after := d.kinesis.Stats()
 		what := s.what
 		switch {
 		case result.SuppressedInit:
@@ -221,58 +217,55 @@ func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox, kinesis *
 		}
 		fmt.Fprintf(d.out, "%3d  %-8.8s  %-28s  %11s  %6d  %9s  %d events in %d records, %d B\n", i+1, result.RequestID, what,
 			result.Duration.Round(10*time.Microsecond), result.FunctionLines, result.Held.Round(10*time.Microsecond),
-			len(arrived)-events, after.Records-before.Records, after.Bytes-before.Bytes)
-		before, events = after, len(arrived)
+			len(d.arrived)-events, after.Records-before.Records, after.Bytes-before.Bytes)
+		before = after
 	}
 	return nil
 }
 
-// decode returns all events in the stream.
-func decode(kinesis *kinesissim.Server) ([]record.Event, error) {
-	var events []record.Event
-	for _, r := range kinesis.Records(demoStream) {
-		decoded, err := record.Decode(r.Data)
+// decode decodes the records that are new in the stream.
+func (d *demo) decode() error {
+	for _, r := range d.kinesis.Records(demoStream)[d.records:] {
+		events, err := record.Decode(r.Data)
 		if err != nil {
-			return nil, fmt.Errorf("record %s: %w", r.SequenceNumber, err)
+			return fmt.Errorf("record %s: %w", r.SequenceNumber, err)
 		}
-		events = append(events, decoded...)
+		d.records++
+		d.arrived = append(d.arrived, events...)
 	}
-	return events, nil
+	return nil
 }
 
-// conclude prints an event of each kind in the stream, and the verdict.
-func (d *demo) conclude(kinesis *kinesissim.Server, report lambdasim.ShutdownReport) error {
-	arrived, err := decode(kinesis)
-	if err != nil {
+// conclude prints an event of each type in the stream, and the verdict.
+func (d *demo) conclude(report lambdasim.ShutdownReport) error {
+	if err := d.decode(); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\n%s\n", bold("One event of each kind, as it lies in the stream"))
-	var kinds []string
-	for _, e := range arrived {
-		if slices.Contains(kinds, e.Type) {
+	fmt.Fprintf(d.out, "\n%s\n", bold("One event of each type in the stream"))
+	var types []string
+	for _, e := range d.arrived {
+		if slices.Contains(types, e.Type) {
 			continue
 		}
-		kinds = append(kinds, e.Type)
-		var line bytes.Buffer
-		enc := json.NewEncoder(&line)
+		types = append(types, e.Type)
+		enc := json.NewEncoder(d.out)
 		enc.SetEscapeHTML(false)
 		if err := enc.Encode(e); err != nil {
 			return err
 		}
-		fmt.Fprint(d.out, line.String())
 	}
 	if log := d.recorder.Log(); log != "" {
 		fmt.Fprintf(d.out, "\n%s\n%s", bold("The extension's own log"), log)
 	}
 
-	verdict := audit.Check(d.recorder.Emitted(), arrived)
-	stats := kinesis.Stats()
+	verdict := audit.Check(d.recorder.Emitted(), d.arrived)
+	stats := d.kinesis.Stats()
 	fmt.Fprintf(d.out, "\n%s\n", bold("Verdict"))
 	fmt.Fprintf(d.out, "the environment was frozen %d times; shutdown took %v; %d PutRecords requests, %d records, %d B\n",
 		d.frozen.Load(), report.Took.Round(time.Millisecond), stats.Requests["PutRecords"], stats.Records, stats.Bytes)
 	for _, p := range report.Processes {
 		if p.Kind == lambdasim.KindExtension && (p.ExitCode != 0 || p.Killed) {
-			return fmt.Errorf("the extension did not end in order: status %d, killed %v", p.ExitCode, p.Killed)
+			return fmt.Errorf("the extension did not end normally: status %d, killed %v", p.ExitCode, p.Killed)
 		}
 	}
 	line := fmt.Sprintf("events: %d emitted, %d delivered, %d lost, %d duplicated", verdict.Emitted, verdict.Delivered, verdict.Lost, verdict.Duplicated)

@@ -1,5 +1,4 @@
-// Command kinetel is a tool for developers: it shows how Kinetel works, on this
-// machine.
+// Command kinetel runs Kinetel on a developer's machine.
 package main
 
 import (
@@ -16,7 +15,7 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run is the whole program; it returns the exit status.
+// run runs the command line and returns the exit status.
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -30,7 +29,7 @@ func run() int {
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kinetel",
-		Short:         "Lambda telemetry into Kinesis: see it work on this machine",
+		Short:         "Try Kinetel on this machine: Lambda telemetry to Kinesis",
 		Version:       version.Version,
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,

@@ -10,44 +10,44 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"kinetel/internal/seqrange"
 	"kinetel/record"
 )
 
-// consumer writes events to out, and what is to be said about them to log.
+// consumer writes events to out, and problems and figures to log.
 type consumer struct{ out, log io.Writer }
 
-// handle takes a batch. It returns the first record that could not be taken: the
-// lowest number is where Lambda goes on, with that one and all behind it (AWS
-// documentation, partial batch response with Kinesis Data Streams), so nothing
-// behind it is taken in this call.
+// handle reads a batch. It returns the first record that cannot be read. Lambda sends
+// that record and all records after it again (AWS documentation, partial batch response
+// with Kinesis Data Streams), so handle reads none of these in this call.
 func (c consumer) handle(_ context.Context, batch events.KinesisEvent) (events.KinesisEventResponse, error) {
 	response := events.KinesisEventResponse{BatchItemFailures: []events.KinesisBatchItemFailure{}}
 	var all []record.Event
-	taken := 0
+	read := 0
 	for _, r := range batch.Records {
 		decoded, err := record.Decode(r.Kinesis.Data)
 		if err != nil {
-			// Some of it may have been read; it comes again with the rest.
+			// Decode may have read a part of it; the whole record comes again.
 			fmt.Fprintf(c.log, "record %s (partition key %q, %d bytes): %v\n", r.EventID, r.Kinesis.PartitionKey, len(r.Kinesis.Data), err)
 			response.BatchItemFailures = append(response.BatchItemFailures, events.KinesisBatchItemFailure{ItemIdentifier: r.Kinesis.SequenceNumber})
 			break
 		}
 		all = append(all, decoded...)
-		taken++
+		read++
 	}
 	once, duplicates := unique(all)
 	if err := c.write(record.Join(once)); err != nil {
-		return response, err // none of it counts: the whole batch comes again
+		return response, err // Lambda sends the whole batch again
 	}
 	holes := holesIn(once)
 	for _, h := range holes {
-		fmt.Fprintf(c.log, "seq %d to %d of the environment %s are not in this batch, and not reported lost\n", h.first, h.last, h.environment)
+		fmt.Fprintf(c.log, "seq %d to %d of the environment %s are not in this batch, and not reported lost\n", h.First, h.Last, h.environment)
 	}
-	fmt.Fprintf(c.log, "%d of %d records taken: %d events, %d duplicates, %d holes\n", taken, len(batch.Records), len(once), duplicates, len(holes))
+	fmt.Fprintf(c.log, "%d of %d records read: %d events, %d duplicates, %d holes\n", read, len(batch.Records), len(once), duplicates, len(holes))
 	return response, nil
 }
 
-// write writes events as lines of JSON. Here yours would go into your own store.
+// write writes events as lines of JSON. Write them to your own store here.
 func (c consumer) write(all []record.Event) error {
 	enc := json.NewEncoder(c.out)
 	enc.SetEscapeHTML(false)
@@ -59,7 +59,7 @@ func (c consumer) write(all []record.Event) error {
 	return nil
 }
 
-// unique drops events that were there before.
+// unique returns the first of all events with the same number.
 func unique(all []record.Event) (once []record.Event, duplicates int) {
 	type number struct {
 		environment string
@@ -78,36 +78,31 @@ func unique(all []record.Event) (once []record.Event, duplicates int) {
 	return once, duplicates
 }
 
-// hole is a run of numbers of an environment that are missing.
+// hole is a range of an environment's sequence numbers that are missing.
 type hole struct {
 	environment string
-	first, last uint64
+	seqrange.Range
 }
 
 // holesIn returns what is missing between the first and the last number of each
 // environment, and in no range of a kinetel.loss.
 func holesIn(once []record.Event) (holes []hole) {
-	accounted := map[string][][2]uint64{} // ranges, by environment
+	known := map[string][]seqrange.Range{} // by environment: arrived, or reported lost
 	for _, e := range once {
 		id := e.Environment()
-		accounted[id] = append(accounted[id], [2]uint64{e.Seq, e.Seq})
+		known[id] = append(known[id], seqrange.Range{First: e.Seq, Last: e.Seq})
 		if e.Type != "kinetel.loss" {
 			continue
 		}
 		var loss struct{ FirstSeq, LastSeq uint64 }
-		if err := json.Unmarshal(e.Body, &loss); err == nil && loss.FirstSeq <= loss.LastSeq {
-			accounted[id] = append(accounted[id], [2]uint64{loss.FirstSeq, loss.LastSeq})
+		if err := json.Unmarshal(e.Body, &loss); err == nil {
+			known[id] = append(known[id], seqrange.Range{First: loss.FirstSeq, Last: loss.LastSeq})
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(accounted)) {
-		ranges := accounted[id]
-		slices.SortFunc(ranges, func(a, b [2]uint64) int { return slices.Compare(a[:], b[:]) })
-		done := ranges[0][1]
-		for _, r := range ranges[1:] {
-			if r[0] > done && r[0]-done > 1 {
-				holes = append(holes, hole{id, done + 1, r[0] - 1})
-			}
-			done = max(done, r[1])
+	for _, id := range slices.Sorted(maps.Keys(known)) {
+		set := seqrange.New(known[id]...)
+		for _, gap := range set.Gaps(seqrange.Range{First: set[0].First, Last: set[len(set)-1].Last}) {
+			holes = append(holes, hole{id, gap})
 		}
 	}
 	return holes

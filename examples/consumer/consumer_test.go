@@ -49,7 +49,7 @@ func batch(t *testing.T, all ...string) events.KinesisEvent {
 			Kinesis: events.KinesisRecord{Data: data, PartitionKey: "e", SequenceNumber: fmt.Sprint(i + 1)},
 		})
 	}
-	// As Lambda hands it over.
+	// As Lambda passes it to the function.
 	wire, err := json.Marshal(e)
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func batch(t *testing.T, all ...string) events.KinesisEvent {
 	return got
 }
 
-// outcome is what came of a batch.
+// outcome is the result of a batch.
 type outcome struct {
 	Out    []string // environment, seq and body of each event
 	Failed []string // sequence numbers
@@ -99,14 +99,14 @@ func TestABatch(t *testing.T) {
 	}{
 		{
 			"nothing", nil,
-			outcome{Log: []string{"0 of 0 records taken: 0 events, 0 duplicates, 0 holes"}},
+			outcome{Log: []string{"0 of 0 records read: 0 events, 0 duplicates, 0 holes"}},
 		},
 		{
 			"two records of two environments",
 			[]string{text("e", 1) + text("e", 2), text("f", 7)},
 			outcome{
 				Out: []string{`e 1 "<hello>"`, `e 2 "<hello>"`, `f 7 "<hello>"`},
-				Log: []string{"2 of 2 records taken: 3 events, 0 duplicates, 0 holes"},
+				Log: []string{"2 of 2 records read: 3 events, 0 duplicates, 0 holes"},
 			},
 		},
 		{
@@ -114,7 +114,7 @@ func TestABatch(t *testing.T) {
 			[]string{text("e", 1) + text("e", 2), text("e", 1) + text("e", 2)},
 			outcome{
 				Out: []string{`e 1 "<hello>"`, `e 2 "<hello>"`},
-				Log: []string{"2 of 2 records taken: 2 events, 2 duplicates, 0 holes"},
+				Log: []string{"2 of 2 records read: 2 events, 2 duplicates, 0 holes"},
 			},
 		},
 		{
@@ -122,11 +122,11 @@ func TestABatch(t *testing.T) {
 			[]string{line("e", 2, "function", `"2}"`, `,"part":2,"parts":2`), line("e", 1, "function", `"{\"a\":"`, `,"part":1,"parts":2`)},
 			outcome{
 				Out: []string{`e 1 {"a":2}`},
-				Log: []string{"2 of 2 records taken: 2 events, 0 duplicates, 0 holes"},
+				Log: []string{"2 of 2 records read: 2 events, 0 duplicates, 0 holes"},
 			},
 		},
 		{
-			"holes, and one that is told of",
+			"holes, and one that is reported lost",
 			[]string{text("e", 1), loss + text("e", 9), text("f", 3) + text("f", 5)},
 			outcome{
 				Out: []string{
@@ -136,7 +136,7 @@ func TestABatch(t *testing.T) {
 				Log: []string{
 					"seq 7 to 8 of the environment e are not in this batch, and not reported lost",
 					"seq 4 to 4 of the environment f are not in this batch, and not reported lost",
-					"3 of 3 records taken: 5 events, 0 duplicates, 2 holes",
+					"3 of 3 records read: 5 events, 0 duplicates, 2 holes",
 				},
 			},
 		},
@@ -145,29 +145,29 @@ func TestABatch(t *testing.T) {
 			[]string{text("e", 3), text("e", 1), text("e", 2)},
 			outcome{
 				Out: []string{`e 3 "<hello>"`, `e 1 "<hello>"`, `e 2 "<hello>"`},
-				Log: []string{"3 of 3 records taken: 3 events, 0 duplicates, 0 holes"},
+				Log: []string{"3 of 3 records read: 3 events, 0 duplicates, 0 holes"},
 			},
 		},
 		{
-			"a record of somebody else's: what is before it counts, and nothing behind it",
+			"a record that is not Kinetel's: the records before it are read, and none after it",
 			[]string{text("e", 1), "hello", text("e", 2)},
 			outcome{
 				Out:    []string{`e 1 "<hello>"`},
 				Failed: []string{"2"},
 				Log: []string{
 					`record shardId-000000000000:2 (partition key "e", 5 bytes): not a record of Kinetel's: the last line does not end`,
-					"1 of 3 records taken: 1 events, 0 duplicates, 0 holes",
+					"1 of 3 records read: 1 events, 0 duplicates, 0 holes",
 				},
 			},
 		},
 		{
-			"nothing but that",
+			"only such a record",
 			[]string{"hello"},
 			outcome{
 				Failed: []string{"1"},
 				Log: []string{
 					`record shardId-000000000000:1 (partition key "e", 5 bytes): not a record of Kinetel's: the last line does not end`,
-					"0 of 1 records taken: 0 events, 0 duplicates, 0 holes",
+					"0 of 1 records read: 0 events, 0 duplicates, 0 holes",
 				},
 			},
 		},
@@ -184,16 +184,16 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no room") }
 
-func TestWhatCannotBeWrittenComesAgain(t *testing.T) {
+func TestABatchThatCannotBeWrittenFails(t *testing.T) {
 	_, err := consumer{full{}, &strings.Builder{}}.handle(context.Background(), batch(t, text("e", 1)))
 	if err == nil || !strings.Contains(err.Error(), "write seq 1 of the environment e: no room") {
 		t.Errorf("the error is %v", err)
 	}
 }
 
-// Lambda takes a response that it cannot read for a failure of all, and null for
-// a success of all.
-func TestTheResponseIsWhatLambdaReads(t *testing.T) {
+// Lambda treats a response that it cannot read as a failure of the whole batch, and
+// null as a success.
+func TestTheResponseHasTheFormThatLambdaReads(t *testing.T) {
 	for want, in := range map[string][]string{
 		`{"batchItemFailures":[]}`:                       {text("e", 1)},
 		`{"batchItemFailures":[{"itemIdentifier":"1"}]}`: {"{}"},

@@ -1,21 +1,21 @@
 // Command consumer is a sample Lambda function that reads what Kinetel writes. It
-// is called by an event source mapping of the Kinesis stream, takes the events out
-// of each record in whatever format it is, drops those that come twice within its
-// batch, puts parts together, and writes each event as a line of JSON.
+// is called by an event source mapping of the Kinesis stream. It reads the events of
+// each record in any of Kinetel's formats, drops duplicates within the batch, joins
+// parts, and writes each event as a line of JSON.
 //
-// The event source mapping has to say that the function reports failures:
+// Configure the event source mapping to expect reports of failures:
 //
 //	aws lambda create-event-source-mapping --function-name consumer \
 //	  --event-source-arn arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry \
 //	  --starting-position TRIM_HORIZON --function-response-types ReportBatchItemFailures \
 //	  --maximum-retry-attempts 5 --destination-config '{"OnFailure":{"Destination":"<an SQS queue>"}}'
 //
-// Without an end of the retries a record that cannot be read, because somebody
-// else writes to the stream, holds its shard up until it is too old.
+// Limit the retries: a record that cannot be read, because another producer writes to
+// the stream, otherwise blocks its shard until the record expires.
 //
-// A batch is what one shard had: duplicates can be in another batch, and so can
-// what a hole is missing. Who has to be sure keeps what was seen by (faas.instance,
-// seq) outside of the function, as with <faas.instance>-<seq> for a document's id;
+// A batch comes from one shard. Duplicates, and the events that fill a hole, can be in
+// another batch. If you have to be sure, store which (faas.instance, seq) you have seen
+// outside of the function, for example with <faas.instance>-<seq> as a document's id;
 // docs/records.md has the rules.
 package main
 

@@ -1,17 +1,17 @@
-// Command reader prints what Kinetel has written into a Kinesis stream, one event
-// a line, as JSON:
+// Command reader prints the events that Kinetel has written to a Kinesis stream, one
+// per line, as JSON:
 //
 //	reader -stream telemetry | jq -c 'select(.severity == "ERROR") | [.time, .body]'
 //	reader -stream telemetry -follow -from latest
 //
-// It reads all shards, from the beginning to what is there now, or on and on with
-// -follow. Events that are there twice are printed twice, and parts as parts:
-// package record and docs/records.md say what to do about both.
+// It reads all shards from the beginning to the end, and with -follow waits for more.
+// It prints duplicates and parts as they are: package record and docs/records.md
+// explain how to handle both.
 //
 // The region and the keys are those of AWS_REGION, AWS_ACCESS_KEY_ID,
 // AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; AWS_ENDPOINT_URL_KINESIS or
-// AWS_ENDPOINT_URL is another Kinesis. Programs that are not samples leave all
-// that to the SDK's package config, which knows profiles and roles as well.
+// AWS_ENDPOINT_URL is another Kinesis. In your own programs, use the SDK's package
+// config instead: it also reads profiles and roles.
 package main
 
 import (
@@ -47,15 +47,15 @@ func run(ctx context.Context, args []string, env func(string) string, out, log i
 	flags := flag.NewFlagSet("reader", flag.ContinueOnError)
 	flags.SetOutput(log)
 	stream := flags.String("stream", "", "the name of the stream; required")
-	from := flags.String("from", "oldest", "oldest or latest: what to begin with")
-	follow := flags.Bool("follow", false, "go on when everything is read")
-	every := flags.Duration("every", time.Second, "how often to ask a shard that has nothing new")
+	from := flags.String("from", "oldest", "where to begin: oldest or latest")
+	follow := flags.Bool("follow", false, "wait for more when everything is read")
+	every := flags.Duration("every", time.Second, "how often to read a shard without new records")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	switch {
 	case flags.NArg() > 0:
-		return fmt.Errorf("%q is too much; try reader -stream NAME", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q; try reader -stream NAME", flags.Arg(0))
 	case *stream == "":
 		return errors.New("-stream is missing: the name of the stream to read")
 	case *from != "oldest" && *from != "latest":
@@ -70,12 +70,12 @@ func run(ctx context.Context, args []string, env func(string) string, out, log i
 	r := &reader{client: client, stream: *stream, latest: *from == "latest", follow: *follow, every: *every, out: out, log: log}
 	err = r.read(ctx)
 	if *follow && ctx.Err() != nil {
-		return nil // it was asked to end
+		return nil // stopped by a signal
 	}
 	return err
 }
 
-// newClient returns a client for what the environment says.
+// newClient returns a client as configured by the environment.
 func newClient(env func(string) string) (*kinesis.Client, error) {
 	options := kinesis.Options{Region: env("AWS_REGION")}
 	if options.Region == "" {

@@ -26,13 +26,13 @@ type reader struct {
 	out    io.Writer
 	log    io.Writer
 
-	odd int // records that are not Kinetel's
+	invalid int // records that are not Kinetel's, or not complete
 }
 
 // shard is how far a shard is read.
 type shard struct {
 	id       string
-	iterator *string // where to go on; nil: there is no more
+	iterator *string // where to continue; nil: the shard has ended
 	last     string  // sequence number of the last record; empty: none yet
 }
 
@@ -54,7 +54,7 @@ func (r *reader) read(ctx context.Context) error {
 				open = append(open, s)
 			}
 			if r.follow {
-				// A shard that was split or merged is followed by others.
+				// A shard that was split or merged has children.
 				for _, child := range children {
 					if !slices.ContainsFunc(append(shards, open...), func(s *shard) bool { return s.id == child }) {
 						next := &shard{id: child}
@@ -74,13 +74,13 @@ func (r *reader) read(ctx context.Context) error {
 			}
 		}
 	}
-	if r.odd > 0 {
-		return fmt.Errorf("%d records are not Kinetel's, or not whole", r.odd)
+	if r.invalid > 0 {
+		return fmt.Errorf("%d records are not Kinetel's, or not complete", r.invalid)
 	}
 	return nil
 }
 
-// shards returns all of the stream's, each at where to begin.
+// shards returns the stream's shards, each with an iterator.
 func (r *reader) shards(ctx context.Context) (all []*shard, err error) {
 	from := types.ShardIteratorTypeTrimHorizon
 	if r.latest {
@@ -102,11 +102,12 @@ func (r *reader) shards(ctx context.Context) (all []*shard, err error) {
 		if out.NextToken == nil {
 			return all, nil
 		}
-		in = &kinesis.ListShardsInput{NextToken: out.NextToken} // which stands for the stream, too
+		in = &kinesis.ListShardsInput{NextToken: out.NextToken} // the token includes the stream
 	}
 }
 
-// begin puts a shard at where to begin, or at where it was.
+// begin gets an iterator: after the last record that was read, or else from the given
+// position.
 func (r *reader) begin(ctx context.Context, s *shard, from types.ShardIteratorType) error {
 	in := &kinesis.GetShardIteratorInput{StreamName: aws.String(r.stream), ShardId: aws.String(s.id), ShardIteratorType: from}
 	if s.last != "" {
@@ -114,18 +115,18 @@ func (r *reader) begin(ctx context.Context, s *shard, from types.ShardIteratorTy
 	}
 	out, err := r.client.GetShardIterator(ctx, in)
 	if err != nil {
-		return fmt.Errorf("begin with the shard %s: %w", s.id, err)
+		return fmt.Errorf("get an iterator of the shard %s: %w", s.id, err)
 	}
 	s.iterator = out.ShardIterator
 	return nil
 }
 
-// next reads on in a shard, and reports whether there may be more right away. Of
-// a shard that has ended it returns those that follow it.
+// next reads the next records of a shard. It reports whether there may be more at once,
+// and returns the children of a shard that has ended.
 func (r *reader) next(ctx context.Context, s *shard) (more bool, children []string, err error) {
 	out, err := r.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: s.iterator})
 	if expired := (*types.ExpiredIteratorException)(nil); errors.As(err, &expired) {
-		// Who reads what is printed was slow for five minutes.
+		// Printing took longer than five minutes.
 		return true, nil, r.begin(ctx, s, types.ShardIteratorTypeTrimHorizon)
 	}
 	if err != nil {
@@ -144,12 +145,12 @@ func (r *reader) next(ctx context.Context, s *shard) (more bool, children []stri
 	return s.iterator != nil && aws.ToInt64(out.MillisBehindLatest) > 0, children, nil
 }
 
-// print prints the events of a record. One that cannot be read is told of, and
-// those behind it are read all the same.
+// print prints the events of a record. If the record cannot be read, print logs that
+// and returns no error, so that the next records are read.
 func (r *reader) print(id string, one types.Record) error {
 	events, err := record.Decode(one.Data)
 	if err != nil {
-		r.odd++
+		r.invalid++
 		fmt.Fprintf(r.log, "reader: %s, record %s (partition key %q, %d bytes): %v\n", id, aws.ToString(one.SequenceNumber), aws.ToString(one.PartitionKey), len(one.Data), err)
 	}
 	enc := json.NewEncoder(r.out)

@@ -98,7 +98,7 @@ func bodies(t *testing.T, printed string) (all []string) {
 	return all
 }
 
-func TestEverythingIsPrinted(t *testing.T) {
+func TestTheReaderPrintsTheEventsOfAllShards(t *testing.T) {
 	sim := stream(t, kinesissim.Config{})
 	var want []string
 	for i := range 30 {
@@ -119,18 +119,18 @@ func TestEverythingIsPrinted(t *testing.T) {
 		shards[r.ShardID] = true
 	}
 	if len(shards) != 3 {
-		t.Errorf("only the shards %v had something", slices.Collect(maps.Keys(shards)))
+		t.Errorf("only the shards %v have records", slices.Collect(maps.Keys(shards)))
 	}
 }
 
-func TestWhatIsNotKinetelsIsToldAndTheRestPrinted(t *testing.T) {
+func TestRecordsThatAreNotKinetelsAreLoggedAndTheOthersPrinted(t *testing.T) {
 	sim := stream(t, kinesissim.Config{})
 	put(t, sim, "a", []byte("hello"))
 	put(t, sim, "a", []byte(line(1)+"{}\n"))
 	put(t, sim, "a", zip(t, line(2)))
 	var out, log strings.Builder
 	err := run(t.Context(), []string{"-stream", "telemetry"}, get(env(sim)), &out, &log)
-	if err == nil || err.Error() != "2 records are not Kinetel's, or not whole" {
+	if err == nil || err.Error() != "2 records are not Kinetel's, or not complete" {
 		t.Errorf("the error is %v", err)
 	}
 	if diff := cmp.Diff([]string{`"<1>"`, `"<2>"`}, bodies(t, out.String())); diff != "" {
@@ -138,15 +138,14 @@ func TestWhatIsNotKinetelsIsToldAndTheRestPrinted(t *testing.T) {
 	}
 	for _, want := range []string{`(partition key "a", 5 bytes): not a record of Kinetel's: the last line does not end`, `line 2: schema "" is not kinetel/1`} {
 		if strings.Count(log.String(), want) != 1 || strings.Count(log.String(), "\n") != 2 {
-			t.Errorf("the log does not tell %s:\n%s", want, log.String())
+			t.Errorf("the log does not contain %s:\n%s", want, log.String())
 		}
 	}
 }
 
-// Who pipes the output into something slow finds iterators that are too old: the
-// reader goes on where it was.
-func TestAnExpiredIteratorIsMadeAnew(t *testing.T) {
-	var expire atomic.Int32 // so many times
+// If the output's reader is slow, iterators expire.
+func TestTheReaderReplacesAnExpiredIteratorAndContinuesWhereItWas(t *testing.T) {
+	var expire atomic.Int32 // how many requests
 	sim := stream(t, kinesissim.Config{Intercept: kinesissim.On("GetRecords", func(*kinesissim.Request) *kinesissim.Answer {
 		if expire.Add(-1) >= 0 {
 			return kinesissim.Error(http.StatusBadRequest, "ExpiredIteratorException", "too old")
@@ -174,7 +173,7 @@ func TestAnExpiredIteratorIsMadeAnew(t *testing.T) {
 	}
 }
 
-// seen tells when something was printed.
+// seen receives what is printed.
 type seen chan string
 
 func (s seen) Write(p []byte) (int, error) {
@@ -182,7 +181,7 @@ func (s seen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestFollowGoesOnUntilItIsAskedToEnd(t *testing.T) {
+func TestFollowPrintsNewRecordsUntilItIsStopped(t *testing.T) {
 	idle := make(chan struct{}, 1000)
 	sim := stream(t, kinesissim.Config{OnRequest: func(o kinesissim.Observation) {
 		if o.Operation == "GetRecords" {
@@ -209,7 +208,7 @@ func TestFollowGoesOnUntilItIsAskedToEnd(t *testing.T) {
 	}
 }
 
-func TestBadInputIsToldInWords(t *testing.T) {
+func TestEachMistakeInTheArgumentsHasAnErrorThatNamesIt(t *testing.T) {
 	sim := stream(t, kinesissim.Config{})
 	good := []string{"-stream", "telemetry"}
 	without := func(name string) map[string]string {
@@ -224,10 +223,10 @@ func TestBadInputIsToldInWords(t *testing.T) {
 		want string
 	}{
 		{"no stream", nil, env(sim), "-stream is missing"},
-		{"an argument", append(good, "more"), env(sim), `"more" is too much`},
-		{"a beginning that is none", append(good, "-from", "noon"), env(sim), `-from is "noon"; must be oldest or latest`},
+		{"an argument", append(good, "more"), env(sim), `unexpected argument "more"`},
+		{"an unknown beginning", append(good, "-from", "noon"), env(sim), `-from is "noon"; must be oldest or latest`},
 		{"too often", append(good, "-every", "1ms"), env(sim), "-every is 1ms; must be 200ms or more"},
-		{"a flag that is none", append(good, "-x"), env(sim), "flag provided but not defined: -x"},
+		{"an unknown flag", append(good, "-x"), env(sim), "flag provided but not defined: -x"},
 		{"no region", good, without("AWS_REGION"), "AWS_REGION is not set"},
 		{"no key", good, without("AWS_ACCESS_KEY_ID"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"},
 		{"no secret", good, without("AWS_SECRET_ACCESS_KEY"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"},
@@ -242,12 +241,12 @@ func TestBadInputIsToldInWords(t *testing.T) {
 		})
 	}
 	if err := run(t.Context(), []string{"-h"}, get(nil), io.Discard, io.Discard); !errors.Is(err, flag.ErrHelp) {
-		t.Errorf("asked for help, it says %v", err)
+		t.Errorf("with -h the error is %v", err)
 	}
 }
 
-// The general address counts where the special one is not there.
-func TestTheEndpointIsTheSpecialOneFirst(t *testing.T) {
+// AWS_ENDPOINT_URL counts if AWS_ENDPOINT_URL_KINESIS is not set.
+func TestTheEndpointOfKinesisComesBeforeTheGeneralOne(t *testing.T) {
 	sim := stream(t, kinesissim.Config{})
 	put(t, sim, "a", zip(t, line(1)))
 	all := env(sim)

@@ -55,18 +55,6 @@ func (v *Verdict) example(format string, args ...any) {
 	}
 }
 
-// number identifies an arrival. Arrivals with the same number are the same event.
-type number struct {
-	environment string
-	seq         uint64
-}
-
-// account is the sequence numbers of one environment.
-type account struct {
-	arrived  []seqrange.Range
-	reported []loss
-}
-
 // Check compares the events that arrived with those that were emitted. Events are
 // the same if their time, type and record are the same, byte for byte. Arrivals are
 // the same if their environment and sequence number are the same. Check joins the
@@ -76,65 +64,80 @@ func Check(emitted []Emitted, arrived []record.Event) Verdict {
 }
 
 // CheckAcknowledged is Check for a process that was killed. The events that it
-// acknowledged must arrive. The possible ones may arrive or not: they were on their
-// way to the process, which never acknowledged them.
+// acknowledged must arrive. The possible ones may arrive or not: they were sent to the
+// process, and it has not acknowledged them.
 func CheckAcknowledged(acknowledged, possible []Emitted, arrived []record.Event) Verdict {
 	v := Verdict{Emitted: len(acknowledged)}
-	expected := map[Emitted]int{}
-	for _, e := range acknowledged {
-		expected[e]++
+	once, environments := v.dropDuplicates(arrived)
+	v.compare(acknowledged, possible, once)
+	missing := 0
+	for _, id := range slices.Sorted(maps.Keys(environments)) {
+		missing += v.missing(id, environments[id])
 	}
-	known := maps.Clone(expected)
-	optional := map[Emitted]int{}
-	for _, e := range possible {
-		optional[e]++
-		known[e]++
-	}
+	v.LostSilently += max(v.Lost-missing, 0)
+	return v
+}
 
-	// By number: find duplicates and missing events.
-	seen := map[number]bool{}
-	accounts := map[string]*account{}
-	once := make([]record.Event, 0, len(arrived))
-	for _, a := range arrived {
-		n := number{a.Environment(), a.Seq}
-		own := isOwn(a)
-		if own {
+// dropDuplicates returns the first arrival of each event, and the sequence numbers of
+// each environment.
+func (v *Verdict) dropDuplicates(arrived []record.Event) (once []record.Event, environments map[string]*numbers) {
+	type id struct {
+		environment string
+		seq         uint64
+	}
+	seen := map[id]bool{}
+	environments = map[string]*numbers{}
+	for _, e := range arrived {
+		if isOwn(e) {
 			v.Own++
 		}
-		if seen[n] {
-			v.duplicate(a)
+		id := id{e.Environment(), e.Seq}
+		if seen[id] {
+			v.duplicate(e)
 			continue
 		}
-		seen[n] = true
-		once = append(once, a)
-		acc := accounts[n.environment]
-		if acc == nil {
-			acc = &account{}
-			accounts[n.environment] = acc
+		seen[id] = true
+		once = append(once, e)
+		n := environments[id.environment]
+		if n == nil {
+			n = &numbers{}
+			environments[id.environment] = n
 		}
-		acc.arrived = append(acc.arrived, seqrange.Range{First: a.Seq, Last: a.Seq})
-		if l, ok := lossOf(a); ok {
+		n.arrived = append(n.arrived, seqrange.Range{First: e.Seq, Last: e.Seq})
+		if l, ok := lossOf(e); ok {
 			v.ReportedLost += l.count
-			acc.reported = append(acc.reported, l)
+			n.reported = append(n.reported, l)
 		}
 	}
+	return once, environments
+}
 
-	// By content.
-	for _, a := range record.Join(once) {
+// compare compares the events that arrived with those that were emitted, by their
+// content.
+func (v *Verdict) compare(acknowledged, possible []Emitted, arrived []record.Event) {
+	expected, optional, known := map[Emitted]int{}, map[Emitted]int{}, map[Emitted]bool{}
+	for _, e := range acknowledged {
+		expected[e]++
+		known[e] = true
+	}
+	for _, e := range possible {
+		optional[e]++
+		known[e] = true
+	}
+	for _, a := range record.Join(arrived) {
 		if isOwn(a) {
 			continue
 		}
 		key := Emitted{a.Time, a.Type, string(a.Body)}
 		switch {
-		case a.Parts > 0:
-			// Other parts are missing: the event did not arrive.
+		case a.Parts > 0: // other parts are missing: the event did not arrive
 			v.example("a part without the others: seq %d of %s: part %d of %d", a.Seq, a.Environment(), a.Part, a.Parts)
 		case expected[key] > 0:
 			expected[key]--
 			v.Delivered++
 		case optional[key] > 0:
 			optional[key]--
-		case known[key] > 0:
+		case known[key]:
 			v.duplicate(a)
 		default:
 			v.Unknown++
@@ -148,13 +151,6 @@ func CheckAcknowledged(acknowledged, possible []Emitted, arrived []record.Event)
 			v.example("did not arrive: %s %s %.120s", e.Time, e.Type, e.Record)
 		}
 	}
-
-	missing := 0
-	for _, environment := range slices.Sorted(maps.Keys(accounts)) {
-		missing = plus(missing, v.missing(environment, accounts[environment]))
-	}
-	v.LostSilently = plus(v.LostSilently, max(v.Lost-missing, 0))
-	return v
 }
 
 func isOwn(e record.Event) bool { return strings.HasPrefix(e.Type, "kinetel.") }
@@ -162,36 +158,4 @@ func isOwn(e record.Event) bool { return strings.HasPrefix(e.Type, "kinetel.") }
 func (v *Verdict) duplicate(a record.Event) {
 	v.Duplicated++
 	v.example("arrived again: seq %d of %s: %s %s %.120s", a.Seq, a.Environment(), a.Time, a.Type, a.Body)
-}
-
-// missing counts the sequence numbers of an environment that did not arrive. It
-// adds those that no kinetel.loss event reports to Holes and LostSilently.
-func (v *Verdict) missing(environment string, acc *account) (all int) {
-	arrived := seqrange.New(append(acc.arrived, seqrange.Range{})...) // numbers begin at 1: 0 is never missing
-	losses := merge(acc.reported)
-	var reported seqrange.Set
-	for _, l := range losses {
-		reported = reported.Add(l.Range)
-	}
-	known := arrived.Merge(reported)
-	for _, hole := range known.Gaps(seqrange.Range{Last: known[len(known)-1].Last}) {
-		n := size(hole)
-		all = plus(all, n)
-		v.Holes, v.LostSilently = plus(v.Holes, n), plus(v.LostSilently, n)
-		v.example("missing and not reported lost: seq %d to %d of %s", hole.First, hole.Last, environment)
-	}
-	// Ranges that overlap count as one, because nothing says which of them reports
-	// which number.
-	for _, l := range losses {
-		within := 0
-		for _, gap := range arrived.Gaps(l.Range) {
-			within = plus(within, size(gap))
-		}
-		all = plus(all, within)
-		if beyond := within - l.count; beyond > 0 {
-			v.LostSilently = plus(v.LostSilently, beyond)
-			v.example("%d missing, but only %d reported lost: seq %d to %d of %s", within, l.count, l.First, l.Last, environment)
-		}
-	}
-	return all
 }

@@ -16,7 +16,7 @@ import (
 	"kinetel/record"
 )
 
-// emitted are function lines with those texts.
+// emitted returns function lines with the given texts.
 func emitted(texts ...string) (events []audit.Emitted) {
 	for _, text := range texts {
 		events = append(events, audit.Emitted{Time: "2026-11-22T20:15:00.000Z", Type: "function", Record: `"` + text + `"`})
@@ -44,7 +44,7 @@ func loss(environment string, seq, first, last uint64) record.Event {
 	return some(environment, seq, first, last, last-first+1)
 }
 
-// some reports that count of the events of a run were lost.
+// some reports that count of the events of a range were lost.
 func some(environment string, seq, first, last, count uint64) record.Event {
 	return own(environment, seq, "loss", fmt.Sprintf(`{"firstSeq":%d,"lastSeq":%d,"count":%d,"bytes":10,"reason":"buffer-full"}`, first, last, count))
 }
@@ -56,7 +56,7 @@ func part(environment string, seq uint64, number, of int, piece string) record.E
 	return e
 }
 
-func TestCheck(t *testing.T) {
+func TestCheckComparesWhatArrivedWithWhatWasEmitted(t *testing.T) {
 	type events = []record.Event
 	another := func(change func(*record.Event)) record.Event {
 		e := line("e", 1, "a")
@@ -168,25 +168,25 @@ func TestCheck(t *testing.T) {
 			false,
 		},
 		{
-			"what was lost was told", emitted("a", "b", "c", "d"),
+			"what was lost was reported", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), line("e", 4, "d"), loss("e", 5, 2, 3)},
 			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, ReportedLost: 2},
 			false,
 		},
 		{
-			"more was lost than was told", emitted("a", "b", "c", "d"),
+			"more was lost than was reported", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), line("e", 4, "d"), loss("e", 5, 2, 2)},
 			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, ReportedLost: 1, Holes: 1, LostSilently: 1},
 			false,
 		},
 		{
-			"a loss that is told again is no other loss", emitted("a", "b"),
+			"a loss that is reported again is not another loss", emitted("a", "b"),
 			events{line("e", 1, "a"), loss("e", 3, 2, 2), loss("e", 3, 2, 2)},
 			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Duplicated: 1, Own: 2, ReportedLost: 1},
 			false,
 		},
 		{
-			"a loss that tells nothing explains nothing", emitted("a", "b"),
+			"a loss without numbers explains nothing", emitted("a", "b"),
 			events{line("e", 1, "a"), own("e", 3, "loss", `"what?"`)},
 			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, Holes: 1, LostSilently: 1},
 			false,
@@ -198,37 +198,37 @@ func TestCheck(t *testing.T) {
 			false,
 		},
 		{
-			"some of a run were lost, and so many are told", emitted("a", "b", "c", "d"),
+			"some of a range were lost, and as many reported", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), line("e", 3, "c"), some("e", 5, 1, 4, 2)},
 			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, ReportedLost: 2},
 			false,
 		},
 		{
-			"some of a run were lost, and fewer are told", emitted("a", "b", "c", "d"),
+			"some of a range were lost, and fewer reported", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), line("e", 3, "c"), some("e", 5, 1, 4, 1)},
 			audit.Verdict{Emitted: 4, Delivered: 2, Lost: 2, Own: 1, ReportedLost: 1, LostSilently: 1},
 			false,
 		},
 		{
-			"some of a run were lost, and more are told, as where the telling itself was lost", emitted("a", "b", "c"),
+			"some of a range were lost, and more reported, as if a report itself was lost", emitted("a", "b", "c"),
 			events{line("e", 1, "a"), line("e", 3, "c"), some("e", 5, 2, 4, 2)},
 			audit.Verdict{Emitted: 3, Delivered: 2, Lost: 1, Own: 1, ReportedLost: 2},
 			false,
 		},
 		{
-			"runs that overlap are counted together", emitted("a", "b", "c", "d"),
+			"ranges that overlap are counted together", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), some("e", 5, 2, 4, 1), some("e", 6, 3, 4, 2)},
 			audit.Verdict{Emitted: 4, Delivered: 1, Lost: 3, Own: 2, ReportedLost: 3},
 			false,
 		},
 		{
-			"runs that only touch are not", emitted("a", "b", "c", "d"),
+			"ranges that only touch are not", emitted("a", "b", "c", "d"),
 			events{line("e", 1, "a"), some("e", 5, 2, 2, 1), some("e", 6, 3, 4, 1)},
 			audit.Verdict{Emitted: 4, Delivered: 1, Lost: 3, Own: 2, ReportedLost: 2, LostSilently: 1},
 			false,
 		},
 		{
-			"one was lost at the end, though more than is missing is told elsewhere", emitted("a", "b"),
+			"one was lost at the end, and elsewhere more is reported than is missing", emitted("a", "b"),
 			events{line("e", 1, "a"), some("e", 2, 1, 1, 5)},
 			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, ReportedLost: 5, LostSilently: 1},
 			false,
@@ -252,13 +252,13 @@ func TestCheck(t *testing.T) {
 			false,
 		},
 		{
-			"a part is missing, and told", emitted("abc", "d"),
+			"a part is missing, and reported", emitted("abc", "d"),
 			events{part("e", 1, 1, 3, `"a`), part("e", 3, 3, 3, `c"`), line("e", 4, "d"), loss("e", 5, 2, 2)},
 			audit.Verdict{Emitted: 2, Delivered: 1, Lost: 1, Own: 1, ReportedLost: 1},
 			false,
 		},
 		{
-			"Kinetel's own events were not emitted by anybody", emitted("a"),
+			"Kinetel's own events are not expected", emitted("a"),
 			events{line("e", 1, "a"), own("e", 2, "report", `{}`), own("e", 3, "unparsed", `"x"`)},
 			audit.Verdict{Emitted: 1, Delivered: 1, Own: 2},
 			true,
@@ -306,7 +306,7 @@ func TestCheck(t *testing.T) {
 }
 
 // The events that a killed process acknowledged must arrive. Others may arrive, too.
-func TestCheckOwed(t *testing.T) {
+func TestCheckAcknowledgedExpectsOnlyAcknowledgedEvents(t *testing.T) {
 	acknowledged, possible := emitted("a", "b", "b"), emitted("c", "b")
 	for _, tt := range []struct {
 		name    string
@@ -314,12 +314,12 @@ func TestCheckOwed(t *testing.T) {
 		want    audit.Verdict
 	}{
 		{
-			"what is owed arrived",
+			"what was acknowledged arrived",
 			[]record.Event{line("e", 1, "a"), line("e", 2, "b"), line("e", 3, "b")},
 			audit.Verdict{Emitted: 3, Delivered: 3},
 		},
 		{
-			"what is possible arrived, too",
+			"what is possible arrived as well",
 			[]record.Event{line("e", 1, "a"), line("e", 2, "b"), line("e", 3, "b"), line("e", 4, "b"), line("e", 5, "c")},
 			audit.Verdict{Emitted: 3, Delivered: 3},
 		},
@@ -344,7 +344,7 @@ func TestCheckOwed(t *testing.T) {
 }
 
 // A stream can contain data that Kinetel did not write. It must not stop an audit.
-func TestCheckReadsNumbersThatCannotBe(t *testing.T) {
+func TestCheckAcceptsImpossibleNumbers(t *testing.T) {
 	t.Run("the last number of all", func(t *testing.T) {
 		v := audit.Check(emitted("a"), []record.Event{line("e", math.MaxUint64, "a")})
 		if v.OK() || v.Holes <= 0 {
@@ -359,7 +359,7 @@ func TestCheckReadsNumbersThatCannotBe(t *testing.T) {
 	})
 }
 
-func TestCheckReadsLossesThatCannotBe(t *testing.T) {
+func TestCheckAcceptsImpossibleLosses(t *testing.T) {
 	for _, one := range []record.Event{
 		loss("e", 1, math.MaxUint64, math.MaxUint64),
 		loss("e", 1, 2, math.MaxInt64),
@@ -395,7 +395,7 @@ func TestExamplesAreFewAndShort(t *testing.T) {
 	}
 }
 
-func TestAVerdictSaysItsNumbers(t *testing.T) {
+func TestTheTextOfAVerdictHasItsNumbers(t *testing.T) {
 	v := audit.Verdict{Emitted: 11, Delivered: 12, Lost: 13, Duplicated: 14, Unknown: 15, Own: 16, ReportedLost: 17, Holes: 18, LostSilently: 19}
 	for _, part := range []string{"emitted 11", "delivered 12", "lost 13", "duplicated 14", "unknown 15", "reported lost 17", "holes 18", "lost silently 19"} {
 		if !strings.Contains(v.String(), part) {
@@ -406,7 +406,7 @@ func TestAVerdictSaysItsNumbers(t *testing.T) {
 
 // The events of any stream are lost, reported or not, or arrive, once or more often.
 // The audit counts each kind.
-func TestCheckCountsWhatHappened(t *testing.T) {
+func TestCheckCountsEveryOutcome(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var want audit.Verdict
 		var source []audit.Emitted
@@ -417,7 +417,7 @@ func TestCheckCountsWhatHappened(t *testing.T) {
 			for range rapid.IntRange(0, 15).Draw(t, "events") {
 				text := fmt.Sprint(environment, rapid.IntRange(0, 3).Draw(t, "text")) // many are the same
 				seq++
-				switch rapid.IntRange(0, 5).Draw(t, "fate") {
+				switch rapid.IntRange(0, 5).Draw(t, "outcome") {
 				case 0: // lost silently; visible when a later one arrives
 					source = append(source, emitted(text)...)
 					want.Lost++
@@ -431,14 +431,14 @@ func TestCheckCountsWhatHappened(t *testing.T) {
 					want.Own++
 					arrived = append(arrived, loss(environment, seq, seq-1, seq-1))
 					want.Holes, holes = want.Holes+holes, 0
-				case 2: // came twice
+				case 2: // arrived twice
 					source = append(source, emitted(text)...)
 					arrived = append(arrived, line(environment, seq, text), line(environment, seq, text))
 					want.Delivered++
 					want.Duplicated++
 					want.Holes, holes = want.Holes+holes, 0
-				case 3: // came from nowhere
-					arrived = append(arrived, line(environment, seq, "nobody's"))
+				case 3: // was never emitted
+					arrived = append(arrived, line(environment, seq, "never emitted"))
 					want.Unknown++
 					want.Holes, holes = want.Holes+holes, 0
 				default:

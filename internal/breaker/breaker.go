@@ -49,7 +49,7 @@ const (
 	// the backlogs of all environments.
 	shardRate = 1 << 20
 	// maxPartlyDoubled bounds how often the wait doubles while each attempt
-	// gets some records through.
+	// succeeds for some records.
 	maxPartlyDoubled = 3
 	// maxUrgentDelay bounds the waits while a caller waits for the records.
 	maxUrgentDelay = 500 * time.Millisecond
@@ -63,9 +63,9 @@ const (
 type state int
 
 const (
-	closed     state = iota // Kinesis takes records, or has failed only recently
-	open                    // Kinesis does not take records: send probes only
-	recovering              // Kinesis takes records again, and there is a backlog
+	closed     state = iota // Kinesis accepts records, or has failed only recently
+	open                    // Kinesis does not accept records: send probes only
+	recovering              // Kinesis accepts records again, and there is a backlog
 )
 
 // Breaker is the circuit breaker of one environment for one stream. It is not
@@ -87,10 +87,10 @@ type Breaker struct {
 // its argument, which is positive.
 func New(jitter func(time.Duration) time.Duration) Breaker { return Breaker{jitter: jitter} }
 
-// Closed reports whether Kinesis takes records, or has failed only recently.
+// Closed reports whether Kinesis accepts records, or has failed only recently.
 func (b *Breaker) Closed() bool { return b.state == closed }
 
-// Open reports whether Kinesis does not take records.
+// Open reports whether Kinesis does not accept records.
 func (b *Breaker) Open() bool { return b.state == open }
 
 // Refused reports whether the last failure needs an operator to fix it.
@@ -113,7 +113,7 @@ func (b *Breaker) Failed(now time.Time, took time.Duration, class kinesis.Class)
 	}
 	b.class = class
 	b.doubled++
-	// Round strips the monotonic reading: time passes in a frozen environment too.
+	// By the wall clock: time passes in a frozen environment, too.
 	if b.state == closed && !b.Refused() && b.failures < openAfter && wallclock.Sub(now, b.since) < openAfterTime {
 		return false
 	}
@@ -134,7 +134,7 @@ func (b *Breaker) Partly(now time.Time, remaining int64) {
 		b.since = now
 	}
 	b.class = kinesis.Throttled
-	// Some records get through, so the waits stay short.
+	// Kinesis stores some records, so the waits stay short.
 	b.doubled = min(b.doubled+1, maxPartlyDoubled)
 	switch b.state {
 	case open:

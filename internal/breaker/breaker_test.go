@@ -54,13 +54,13 @@ func TestWaitsDoubleAboveAFloorAndThenAreThoseBetweenProbes(t *testing.T) {
 	wantDurations(t, "longest", []time.Duration{75 * ms, 150 * ms, 300 * ms, 600 * ms, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second, 30 * time.Second}, long)
 }
 
-func TestWhatIsThrottledWaitsUpToFiveSeconds(t *testing.T) {
+func TestThrottledRequestsWaitUpToFiveSeconds(t *testing.T) {
 	short, long := waits(8, kinesis.Throttled, 0)
 	wantDurations(t, "shortest", slices.Repeat([]time.Duration{ms}, 8), short)
 	wantDurations(t, "longest", []time.Duration{51 * ms, 101 * ms, 201 * ms, 401 * ms, 5001 * ms, 5001 * ms, 5001 * ms, 5001 * ms}, long)
 }
 
-func TestARefusalWaitsForLongAtOnce(t *testing.T) {
+func TestARefusalHasTheLongestWaitFromTheStart(t *testing.T) {
 	for _, class := range []kinesis.Class{kinesis.Denied, kinesis.Credentials} {
 		// A caller that waits changes nothing.
 		short, long := waits(2, class, 100*ms)
@@ -80,7 +80,7 @@ func TestARefusalWaitsForLongAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsGetsSeveralAttempts(t *testing.T) {
+func TestACallerThatWaitsGetsSeveralAttempts(t *testing.T) {
 	for _, tt := range []struct{ timeLeft, want time.Duration }{{100 * ms, 26 * ms}, {time.Second, 251 * ms}, {time.Hour, 501 * ms}} {
 		_, long := waits(6, kinesis.Throttled, tt.timeLeft)
 		if got := long[5].Round(ms); got != tt.want {
@@ -88,12 +88,12 @@ func TestWhoWaitsGetsSeveralAttempts(t *testing.T) {
 		}
 	}
 	if _, long := waits(1, kinesis.Throttled, time.Hour); long[0].Round(ms) != 51*ms {
-		t.Errorf("who waits has a pause made longer: %s", long[0])
+		t.Errorf("a caller that waits makes a pause longer: %s", long[0])
 	}
 }
 
 // A request without an answer may have stored its records.
-func TestNoHurryMakesManyCopies(t *testing.T) {
+func TestACallerThatWaitsDoesNotCauseManyCopies(t *testing.T) {
 	for _, timeLeft := range []time.Duration{ms, 100 * ms, time.Second, time.Hour} {
 		short, long := waits(7, kinesis.Transient, timeLeft)
 		wantDurations(t, "shortest", []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 400 * ms, 400 * ms, 400 * ms}, short)
@@ -101,7 +101,7 @@ func TestNoHurryMakesManyCopies(t *testing.T) {
 	}
 }
 
-func TestFiveFailuresOrThreeSecondsOpenIt(t *testing.T) {
+func TestFiveFailuresOrThreeSecondsOpenTheBreaker(t *testing.T) {
 	for _, tt := range []struct {
 		takes time.Duration
 		by    int // which failure
@@ -166,7 +166,7 @@ func TestARecoveryGrowsAndIsPaced(t *testing.T) {
 	const backlog = 2 << 20
 	remaining := int64(backlog)
 	if b.Succeeded(32*kib, remaining) || b.Closed() || b.Open() {
-		t.Fatal("a probe that goes through ends it at once")
+		t.Fatal("a successful probe closes the breaker at once")
 	}
 	for _, window := range []int{64, 128, 256, 256} {
 		wantWindow(t, &b, window*kib)
@@ -184,7 +184,7 @@ func TestARecoveryGrowsAndIsPaced(t *testing.T) {
 	b.Partly(began, remaining)
 	wantWindow(t, &b, 64*kib)
 	if !b.Succeeded(remaining, remaining) || !b.Closed() {
-		t.Error("not over though as much as the backlog is gone") // newer records do not keep the breaker from closing
+		t.Error("not closed though as much as the backlog was sent") // newer records do not keep the breaker from closing
 	}
 	wantWindow(t, &b, breaker.MaxBytes)
 	if n, since := b.Failures(); n != 0 || !since.IsZero() || b.Pace(1<<20) != 0 {
@@ -201,7 +201,7 @@ func TestARecoveryGrowsAndIsPaced(t *testing.T) {
 	}
 }
 
-func TestSuccessBeginsTheWaitsAnew(t *testing.T) {
+func TestASuccessResetsTheWaits(t *testing.T) {
 	b := breaker.New(most)
 	for range 4 {
 		b.Failed(began, 0, kinesis.Throttled)
@@ -217,21 +217,21 @@ func TestARecoveryThatFailsIsAnOutageAgain(t *testing.T) {
 	b := opened(most)
 	b.Succeeded(1, 1<<20)
 	if b.Failed(began, 0, kinesis.Transient) || !b.Open() {
-		t.Error("it is told of twice, or not open")
+		t.Error("it opens twice, or is not open")
 	}
 	if records, _ := b.Limits(); records != 1 || b.Delay(0).Round(ms) != time.Second {
 		t.Errorf("%d records after %s", records, b.Delay(0))
 	}
 }
 
-func TestWaitsStayShortWhereSomeGoThrough(t *testing.T) {
+func TestWaitsStayShortWhileSomeRecordsAreStored(t *testing.T) {
 	b := breaker.New(most)
 	var got []time.Duration
 	for n := range 30 {
 		b.Partly(began.Add(time.Duration(n)*time.Second), 1)
 		got = append(got, b.Delay(0))
 		if !b.Closed() {
-			t.Fatal("a hot shard is taken for an outage")
+			t.Fatal("a hot shard opens the breaker")
 		}
 	}
 	wantDurations(t, "longest", append([]time.Duration{51 * ms, 101 * ms}, slices.Repeat([]time.Duration{201 * ms}, 28)...), got)
@@ -243,13 +243,13 @@ func TestWaitsStayShortWhereSomeGoThrough(t *testing.T) {
 	b.Partly(began, 1<<20)
 	wantWindow(t, &b, 64*kib)
 	if b.Open() || b.Closed() || b.Succeeded(1<<20-1, 1) || !b.Succeeded(1, 1) {
-		t.Error("what goes through in part does not begin a recovery from what is left")
+		t.Error("a partial success does not begin a recovery of the remaining bytes")
 	}
 }
 
 // In any sequence of events a window is within its bounds, no wait is negative or
 // longer than half a minute, and a success with nothing remaining ends the outage.
-func TestAnyCourse(t *testing.T) {
+func TestAnySequenceOfResultsKeepsTheLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := breaker.New(func(below time.Duration) time.Duration {
 			if below <= 0 {
@@ -274,7 +274,7 @@ func TestAnyCourse(t *testing.T) {
 			case 1:
 				b.Partly(now, remaining)
 				if wait = b.Delay(0); wait > 5*time.Second+ms {
-					t.Fatalf("waits %s where some went through", wait)
+					t.Fatalf("waits %s while some records are stored", wait)
 				}
 			case 2:
 				over := b.Succeeded(bytes, remaining)
@@ -295,7 +295,7 @@ func TestAnyCourse(t *testing.T) {
 	})
 }
 
-func TestTwoHoldsInVainAreEnough(t *testing.T) {
+func TestTwoUnproductiveHoldsExhaustTheHolds(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		took time.Duration

@@ -35,7 +35,7 @@ func (h *Holds) Unproductive(now time.Time, waited time.Duration) {
 
 // Answered records a request that succeeded now, after took.
 func (h *Holds) Answered(now time.Time, took time.Duration) {
-	// Round strips the monotonic reading: time passes in a frozen environment too.
+	// By the wall clock: time passes in a frozen environment, too.
 	if h.unproductive > 0 && (took <= h.waited || wallclock.Sub(now, h.last) > resetAfter) {
 		h.unproductive, h.waited = 0, 0 // a hold may succeed again
 	}

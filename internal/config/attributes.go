@@ -12,10 +12,6 @@ import (
 // Kinetel's own attributes that the user can set.
 const ServiceName = "service.name"
 
-// logGroupNames is the attribute with the names of log groups (OpenTelemetry's
-// semantic conventions, AWS Logs).
-const logGroupNames = "aws.log.group.names"
-
 // OwnAttributes returns the names of the attributes that identify the source of
 // telemetry. Consumers distinguish environments by them, and only Kinetel sets them.
 func OwnAttributes() []string {
@@ -59,7 +55,7 @@ func (l *loader) otel() []Attribute {
 		key = strings.TrimSpace(key)
 		if !ok || key == "" || err != nil {
 			// Report its position only: it may be part of a value, and a secret.
-			l.replaced(name, "none of it", "element %d is not name=value, with what must be percent-encoded as %%2C", i+1)
+			l.replaced(name, "none of it", "element %d is not name=value; percent-encode special characters, as %%2C for a comma", i+1)
 			return nil
 		}
 		attributes = append(attributes, Attribute{key, value})
@@ -93,7 +89,7 @@ func (l *loader) tags() (tags []Attribute) {
 		l.replaced(name, used, "element %d is not name=value; must be a list such as env=prod,team=payments", wrong)
 	}
 	if twice > 0 {
-		l.replaced(name, used, "element %d has the name of an earlier one; each name may stand once", twice)
+		l.replaced(name, used, "element %d has the name of an earlier one; each name may occur once", twice)
 	}
 	return tags
 }
@@ -117,66 +113,11 @@ func (l *loader) fitting(name string, list []Attribute) (fit []Attribute) {
 			fit = append(fit, a)
 		}
 		if slices.Contains(OwnAttributes(), a.Name) {
-			l.warning(name, "%q says who telemetry comes from, which Kinetel finds out itself; it is ignored", a.Name)
+			l.warning(name, "%q identifies the source of telemetry and is ignored: Kinetel sets it itself", a.Name)
 		}
 	}
 	if len(fit) < len(list) {
 		l.replaced(name, fmt.Sprintf("what fits, %d of %d,", len(fit), len(list)), "may have at most %d bytes", maxAttributes)
 	}
 	return fit
-}
-
-// logGroups returns the function's log groups, and the attributes without them: log
-// groups are sent once per environment and not on each line.
-// AWS_LAMBDA_LOG_GROUP_NAME is used only if the attributes name no group, because
-// Lambda sets it for functions of emulators only.
-func (l *loader) logGroups(attributes []Attribute) (others []Attribute, groups []string) {
-	wrong := false
-	for _, a := range attributes {
-		if a.Name != logGroupNames {
-			others = append(others, a)
-			continue
-		}
-		// Application Signals separates them by &.
-		for _, one := range strings.FieldsFunc(a.Value, func(c rune) bool { return strings.ContainsRune(`,;&|[]" `, c) }) {
-			if group, ok := parseLogGroup(one); !ok {
-				wrong = true
-			} else if !slices.Contains(groups, group) {
-				groups = append(groups, group)
-			}
-		}
-	}
-	used := cmp.Or(strings.Join(groups, ","), "Lambda's default")
-	if wrong {
-		of := "OTEL_RESOURCE_ATTRIBUTES"
-		if strings.Contains(l.text("KINETEL_TAGS"), logGroupNames) {
-			of = "KINETEL_TAGS"
-		}
-		l.replaced(of, used, "%s must be %s", logGroupNames, aLogGroup)
-	}
-	if v := l.text("AWS_LAMBDA_LOG_GROUP_NAME"); v != "" && len(groups) == 0 {
-		groups = []string{v}
-	}
-	if v := l.text("KINETEL_LOG_GROUP"); v != "" && !isOff(v) {
-		if group, ok := parseLogGroup(v); ok {
-			groups = []string{group}
-		} else {
-			l.replaced("KINETEL_LOG_GROUP", used, "must be %s", aLogGroup)
-		}
-	}
-	return others, groups
-}
-
-const aLogGroup = "the name of a log group, such as /aws/lambda/orders: 1 to 512 of a-z, A-Z, 0-9, _, -, /, . and #"
-
-// parseLogGroup parses a log group's name, or its ARN,
-// arn:PARTITION:logs:REGION:ACCOUNT:log-group:NAME with or without :* after it
-// (CloudWatch Logs API reference, CreateLogGroup).
-func parseLogGroup(s string) (name string, ok bool) {
-	if parts := strings.Split(s, ":"); len(parts) >= 7 && parts[0] == "arn" && parts[2] == "logs" && parts[5] == "log-group" {
-		s = parts[6]
-	}
-	return s, s != "" && len(s) <= 512 && only(s, func(c byte) bool {
-		return isLower(c) || isDigit(c) || c >= 'A' && c <= 'Z' || strings.IndexByte("_-/.#", c) >= 0
-	})
 }

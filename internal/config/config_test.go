@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/config"
+	"kinetel/internal/credentials"
 	"kinetel/internal/flush"
 )
 
@@ -87,7 +88,7 @@ func defaults() config.Config {
 	}
 }
 
-// initialized is how an environment was brought up.
+// initialized sets how Lambda initialized the environment.
 func initialized(kind config.Initialization) func(*config.Config) {
 	return func(c *config.Config) {
 		c.Lambda.Initialization = kind
@@ -95,7 +96,7 @@ func initialized(kind config.Initialization) func(*config.Config) {
 	}
 }
 
-// load is Load, of which the Config's copy of the problems is looked at once.
+// load is Load without the copy of the problems in the Config.
 func load(environ []string) (config.Config, []config.Problem) {
 	c, problems := config.Load(environ)
 	c.Problems = nil
@@ -107,10 +108,10 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		set  vars
-		want func(c *config.Config) // what differs from the defaults
+		want func(c *config.Config) // the difference from the defaults
 	}{
-		{"a stream's name is all that has to be set", nil, func(*config.Config) {}},
-		{"an empty variable is as good as none", vars{
+		{"only the stream's name is required", nil, func(*config.Config) {}},
+		{"an empty variable is like an unset one", vars{
 			"KINETEL_ENABLED": "", "KINETEL_STRICT": "", "KINETEL_TYPES": "", "KINETEL_FORMAT": "", "KINETEL_COMPRESSION": "",
 			"KINETEL_PARTITION_KEY": "", "KINETEL_FLUSH": "", "KINETEL_FLUSH_INTERVAL": "", "KINETEL_MAX_HOLD": "",
 			"KINETEL_BUFFER_BYTES": "", "KINETEL_TAGS": "", "KINETEL_LOG_LEVEL": "", "KINETEL_STREAM_ARN": "",
@@ -138,10 +139,10 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"all types", vars{"KINETEL_TYPES": "platform,function,extension"}, func(c *config.Config) {
 			c.Types = []string{"platform", "function", "extension"}
 		}},
-		{"a type that is named twice stands once", vars{"KINETEL_TYPES": "platform,Function,function"}, func(*config.Config) {}},
+		{"a type that is named twice counts once", vars{"KINETEL_TYPES": "platform,Function,function"}, func(*config.Config) {}},
 		{"only platform events", vars{"KINETEL_TYPES": "platform"}, func(c *config.Config) { c.Types = []string{"platform"} }},
-		{"lines", vars{"KINETEL_FORMAT": "ndjson"}, func(*config.Config) {}},
-		{"one line a record", vars{"KINETEL_FORMAT": "json"}, func(c *config.Config) { c.Format = config.FormatJSON }},
+		{"lines of kinetel/1", vars{"KINETEL_FORMAT": "ndjson"}, func(*config.Config) {}},
+		{"one line per record", vars{"KINETEL_FORMAT": "json"}, func(c *config.Config) { c.Format = config.FormatJSON }},
 		{"OpenTelemetry", vars{"KINETEL_FORMAT": "OTLP", "KINETEL_COMPRESSION": "zstd"}, func(c *config.Config) {
 			c.Format, c.Compression = config.FormatOTLP, config.CompressionZstd
 		}},
@@ -152,27 +153,27 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"aggregates are not compressed", vars{"KINETEL_FORMAT": "kpl"}, func(c *config.Config) {
 			c.Format, c.Compression = config.FormatKPL, config.CompressionNone
 		}},
-		{"what Lambda says of the function", vars{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769", "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_GROUP_NAME": "/orders"}, func(c *config.Config) {
+		{"Lambda's variables about the function", vars{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769", "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_GROUP_NAME": "/orders"}, func(c *config.Config) {
 			c.Lambda.MemoryMB, c.Lambda.JSONLogs, c.LogGroups = 1769, true, []string{"/orders"}
 		}},
-		{"a memory size that is none", vars{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "much", "AWS_LAMBDA_LOG_FORMAT": "Text"}, func(*config.Config) {}},
+		{"a memory size that is not a number", vars{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "much", "AWS_LAMBDA_LOG_FORMAT": "Text"}, func(*config.Config) {}},
 		{"OpenTelemetry's resource", vars{"OTEL_RESOURCE_ATTRIBUTES": " deployment.environment.name=prod , team=a%2Cb%20c,empty=,service.name=shop,"}, func(c *config.Config) {
 			c.Attributes = []config.Attribute{{Name: "deployment.environment.name", Value: "prod"}, {Name: "team", Value: "a,b c"}, {Name: "service.name", Value: "shop"}}
 		}},
-		{"the service's own variable goes before the general one", vars{"OTEL_RESOURCE_ATTRIBUTES": "service.name=general,team=a", "OTEL_SERVICE_NAME": "special"}, func(c *config.Config) {
+		{"OTEL_SERVICE_NAME overrides OTEL_RESOURCE_ATTRIBUTES", vars{"OTEL_RESOURCE_ATTRIBUTES": "service.name=general,team=a", "OTEL_SERVICE_NAME": "special"}, func(c *config.Config) {
 			c.Attributes = []config.Attribute{{Name: "service.name", Value: "special"}, {Name: "team", Value: "a"}}
 		}},
-		{"tags go before all", vars{"OTEL_RESOURCE_ATTRIBUTES": "team=a,stage=b", "OTEL_SERVICE_NAME": "otel", "KINETEL_TAGS": "service.name=tag,stage=c,env=prod"}, func(c *config.Config) {
+		{"tags override the other variables", vars{"OTEL_RESOURCE_ATTRIBUTES": "team=a,stage=b", "OTEL_SERVICE_NAME": "otel", "KINETEL_TAGS": "service.name=tag,stage=c,env=prod"}, func(c *config.Config) {
 			c.Attributes = []config.Attribute{{Name: "team", Value: "a"}, {Name: "stage", Value: "c"}, {Name: "service.name", Value: "tag"}, {Name: "env", Value: "prod"}}
 		}},
 		{"gzip", vars{"KINETEL_COMPRESSION": "gzip"}, func(*config.Config) {}},
 		{"zstd", vars{"KINETEL_COMPRESSION": "zstd"}, func(c *config.Config) { c.Compression = config.CompressionZstd }},
 		{"no compression", vars{"KINETEL_COMPRESSION": "None"}, func(c *config.Config) { c.Compression = config.CompressionNone }},
-		{"a key an environment", vars{"KINETEL_PARTITION_KEY": "environment"}, func(*config.Config) {}},
-		{"a key a request", vars{"KINETEL_PARTITION_KEY": "request"}, func(c *config.Config) { c.PartitionKey = config.PartitionByRequest }},
-		{"a key a function", vars{"KINETEL_PARTITION_KEY": "function"}, func(c *config.Config) { c.PartitionKey = config.PartitionByFunction }},
+		{"a key per environment", vars{"KINETEL_PARTITION_KEY": "environment"}, func(*config.Config) {}},
+		{"a key per request", vars{"KINETEL_PARTITION_KEY": "request"}, func(c *config.Config) { c.PartitionKey = config.PartitionByRequest }},
+		{"a key per function", vars{"KINETEL_PARTITION_KEY": "function"}, func(c *config.Config) { c.PartitionKey = config.PartitionByFunction }},
 		{"random keys", vars{"KINETEL_PARTITION_KEY": "random"}, func(c *config.Config) { c.PartitionKey = config.PartitionRandom }},
-		{"flush as the function is called", vars{"KINETEL_FLUSH": "Adaptive"}, func(*config.Config) {}},
+		{"flush depending on the gaps between invocations", vars{"KINETEL_FLUSH": "Adaptive"}, func(*config.Config) {}},
 		{"flush at the end", vars{"KINETEL_FLUSH": "end"}, func(c *config.Config) { c.Flush = flush.ModeEnd }},
 		{"flush at an interval", vars{"KINETEL_FLUSH": "interval"}, func(c *config.Config) { c.Flush = flush.ModeInterval }},
 		{"the shortest interval", vars{"KINETEL_FLUSH_INTERVAL": "100ms"}, func(c *config.Config) { c.FlushInterval = 100 * time.Millisecond }},
@@ -186,7 +187,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"a buffer without a unit", vars{"KINETEL_BUFFER_BYTES": "5000000"}, func(c *config.Config) { c.BufferBytes = 5_000_000 }},
 		{"the smallest buffer", vars{"KINETEL_BUFFER_BYTES": "2MiB"}, func(c *config.Config) { c.BufferBytes = 2 << 20 }},
 		{"the largest buffer", vars{"KINETEL_BUFFER_BYTES": "8192MiB"}, func(c *config.Config) { c.BufferBytes = 8 << 30 }},
-		{"a spool for what memory has no room for", vars{"KINETEL_SPOOL": "overflow"}, func(*config.Config) {}},
+		{"a spool for what does not fit in memory", vars{"KINETEL_SPOOL": "overflow"}, func(*config.Config) {}},
 		{"no spool", vars{"KINETEL_SPOOL": "off"}, func(c *config.Config) { c.Spool = config.SpoolOff }},
 		{"a spool for everything", vars{"KINETEL_SPOOL": "Always"}, func(c *config.Config) { c.Spool = config.SpoolAlways }},
 		{"a folder for the spool", vars{"KINETEL_SPOOL_DIR": "/mnt/efs/spool"}, func(c *config.Config) { c.SpoolDir = "/mnt/efs/spool" }},
@@ -200,11 +201,11 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"reports for both", vars{"KINETEL_REPORT": "events,emf"}, func(c *config.Config) { c.Report.EMF = true }},
 		{"reports for both, the other way round, with blanks", vars{"KINETEL_REPORT": " EMF , Events "}, func(c *config.Config) { c.Report.EMF = true }},
 		{"a report that is named twice", vars{"KINETEL_REPORT": "events,events"}, func(*config.Config) {}},
-		{"brought up on demand", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}, initialized(config.OnDemand)},
-		{"brought up before it is called", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}, initialized(config.ProvisionedConcurrency)},
-		{"brought up from a snapshot", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": " SNAP-start\n"}, initialized(config.SnapStart)},
-		{"brought up on Managed Instances", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}, initialized(config.ManagedInstances)},
-		{"brought up in a way of tomorrow", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "teleported"}, initialized("teleported")},
+		{"initialized on demand", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}, initialized(config.OnDemand)},
+		{"initialized by provisioned concurrency", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}, initialized(config.ProvisionedConcurrency)},
+		{"initialized from a snapshot", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": " SNAP-start\n"}, initialized(config.SnapStart)},
+		{"initialized on Managed Instances", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}, initialized(config.ManagedInstances)},
+		{"initialized in an unknown way", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "teleported"}, initialized("teleported")},
 		{"log level debug", vars{"KINETEL_LOG_LEVEL": "debug"}, func(c *config.Config) { c.LogLevel = slog.LevelDebug }},
 		{"log level info", vars{"KINETEL_LOG_LEVEL": "INFO"}, func(c *config.Config) { c.LogLevel = slog.LevelInfo }},
 		{"log level warn", vars{"KINETEL_LOG_LEVEL": "warn"}, func(*config.Config) {}},
@@ -216,18 +217,18 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"the longest name of a stream", vars{"KINETEL_STREAM_NAME": strings.Repeat("aZ0_.-xy", 16)}, func(c *config.Config) {
 			c.StreamName = strings.Repeat("aZ0_.-xy", 16)
 		}},
-		{"an ARN says name and region, and leaves the function's region", vars{"KINETEL_STREAM_NAME": unset, "KINETEL_STREAM_ARN": arn}, func(c *config.Config) {
+		{"an ARN sets name and region, but not the function's region", vars{"KINETEL_STREAM_NAME": unset, "KINETEL_STREAM_ARN": arn}, func(c *config.Config) {
 			c.StreamARN, c.StreamName, c.AWS.Region = arn, "other.stream_1", "us-east-2"
 		}},
 		{"an ARN and the same name", vars{"KINETEL_STREAM_NAME": "other.stream_1", "KINETEL_STREAM_ARN": arn}, func(c *config.Config) {
 			c.StreamARN, c.StreamName, c.AWS.Region = arn, "other.stream_1", "us-east-2"
 		}},
-		{"an ARN needs no region besides", vars{"KINETEL_STREAM_NAME": unset, "KINETEL_STREAM_ARN": arn, "AWS_REGION": unset}, func(c *config.Config) {
+		{"with an ARN, AWS_REGION is not needed", vars{"KINETEL_STREAM_NAME": unset, "KINETEL_STREAM_ARN": arn, "AWS_REGION": unset}, func(c *config.Config) {
 			c.StreamARN, c.StreamName, c.AWS.Region, c.Lambda.Region = arn, "other.stream_1", "us-east-2", ""
 		}},
 		{"no session token, as outside of Lambda", vars{"AWS_SESSION_TOKEN": unset}, func(c *config.Config) { c.AWS.SessionToken = "" }},
 		{"the general endpoint", vars{"AWS_ENDPOINT_URL": "http://127.0.0.1:4567"}, func(c *config.Config) { c.AWS.Endpoint = "http://127.0.0.1:4567" }},
-		{"the endpoint of Kinesis goes first", vars{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_KINESIS": "https://vpce.example/a"}, func(c *config.Config) {
+		{"the endpoint of Kinesis overrides the general one", vars{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_KINESIS": "https://vpce.example/a"}, func(c *config.Config) {
 			c.AWS.Endpoint = "https://vpce.example/a"
 		}},
 		{"FIPS, dual stack and a bundle", vars{"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_CA_BUNDLE": "/opt/ca.pem"}, func(c *config.Config) {
@@ -284,15 +285,15 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"a buffer with a fraction", vars{"KINETEL_BUFFER_BYTES": "2.5MiB"}, func(c *config.Config) { c.BufferBytes = 2560 << 10 }},
 		{"a spool in GB", vars{"KINETEL_SPOOL_BYTES": "1GB"}, func(c *config.Config) { c.SpoolBytes = 1 << 30 }},
 		{"a region in capitals", vars{"AWS_REGION": "EU-WEST-1"}, func(*config.Config) {}},
-		{"an ARN as a name", vars{"KINETEL_STREAM_NAME": arn}, func(c *config.Config) {
+		{"an ARN in the variable of the name", vars{"KINETEL_STREAM_NAME": arn}, func(c *config.Config) {
 			c.StreamARN, c.StreamName, c.AWS.Region = arn, "other.stream_1", "us-east-2"
 		}},
-		{"an ARN as a name, and again", vars{"KINETEL_STREAM_NAME": arn, "KINETEL_STREAM_ARN": arn}, func(c *config.Config) {
+		{"an ARN in both variables", vars{"KINETEL_STREAM_NAME": arn, "KINETEL_STREAM_ARN": arn}, func(c *config.Config) {
 			c.StreamARN, c.StreamName, c.AWS.Region = arn, "other.stream_1", "us-east-2"
 		}},
-		{"a name as an ARN", vars{"KINETEL_STREAM_NAME": unset, "KINETEL_STREAM_ARN": "telemetry"}, func(*config.Config) {}},
-		{"a name as an ARN, and again", vars{"KINETEL_STREAM_ARN": "telemetry"}, func(*config.Config) {}},
-		{"name and ARN the other way round", vars{"KINETEL_STREAM_NAME": arn, "KINETEL_STREAM_ARN": "other.stream_1"}, func(c *config.Config) {
+		{"a name in the variable of the ARN", vars{"KINETEL_STREAM_NAME": unset, "KINETEL_STREAM_ARN": "telemetry"}, func(*config.Config) {}},
+		{"a name in both variables", vars{"KINETEL_STREAM_ARN": "telemetry"}, func(*config.Config) {}},
+		{"name and ARN in each other's variable", vars{"KINETEL_STREAM_NAME": arn, "KINETEL_STREAM_ARN": "other.stream_1"}, func(c *config.Config) {
 			c.StreamARN, c.StreamName, c.AWS.Region = arn, "other.stream_1", "us-east-2"
 		}},
 
@@ -308,13 +309,13 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 			c.LogGroups = []string{"/shop", "/orders"}
 		}},
 		{"a log group by a tag", vars{"KINETEL_TAGS": "aws.log.group.names=/shop"}, func(c *config.Config) { c.LogGroups = []string{"/shop"} }},
-		{"Kinetel's own variable goes before the attribute, and this before Lambda's", vars{
+		{"Kinetel's variable overrides the attribute, which overrides Lambda's variable", vars{
 			"KINETEL_LOG_GROUP": "/own", "OTEL_RESOURCE_ATTRIBUTES": "aws.log.group.names=/otel", "AWS_LAMBDA_LOG_GROUP_NAME": "/lambda",
 		}, func(c *config.Config) { c.LogGroups = []string{"/own"} }},
-		{"the attribute goes before Lambda's", vars{"OTEL_RESOURCE_ATTRIBUTES": "aws.log.group.names=/otel", "AWS_LAMBDA_LOG_GROUP_NAME": "/lambda"}, func(c *config.Config) {
+		{"the attribute overrides Lambda's variable", vars{"OTEL_RESOURCE_ATTRIBUTES": "aws.log.group.names=/otel", "AWS_LAMBDA_LOG_GROUP_NAME": "/lambda"}, func(c *config.Config) {
 			c.LogGroups = []string{"/otel"}
 		}},
-		{"a variable of another program is nobody's business", vars{"KINETELX": "1", "NOT_KINETEL_FLUSH": "1"}, func(*config.Config) {}},
+		{"variables of other programs are ignored", vars{"KINETELX": "1", "NOT_KINETEL_FLUSH": "1"}, func(*config.Config) {}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			want := defaults()
@@ -395,7 +396,7 @@ func TestStreamARNsOfAllPartitionsAreRead(t *testing.T) {
 	}
 }
 
-// A value that cannot be used gives way to the default or the nearest bound.
+// The default or the nearest bound replaces a value that cannot be used.
 func TestAValueThatCannotBeUsedIsReplaced(t *testing.T) {
 	const (
 		boolean  = "must be true or false"
@@ -414,7 +415,7 @@ func TestAValueThatCannotBeUsedIsReplaced(t *testing.T) {
 		set  vars // one variable, which is the one at fault
 		used string
 		says string
-		want func(c *config.Config) // what differs from the defaults
+		want func(c *config.Config) // the difference from the defaults
 	}{
 		{"neither true nor false", vars{"KINETEL_ENABLED": "yes please"}, "true", boolean, otherwise},
 		{"neither strict nor not: a typo must not fail the init", vars{"KINETEL_STRICT": "2"}, "false", boolean, otherwise},
@@ -452,7 +453,7 @@ func TestAValueThatCannotBeUsedIsReplaced(t *testing.T) {
 		{"a hold of only a unit", vars{"KINETEL_MAX_HOLD": "ms"}, "500ms", hold, otherwise},
 		{"a hold of infinity", vars{"KINETEL_MAX_HOLD": "inf s"}, "500ms", hold, otherwise},
 		{"a buffer that is too small", vars{"KINETEL_BUFFER_BYTES": "1MiB"}, "2MiB", buffer, func(c *config.Config) { c.BufferBytes = 2 << 20 }},
-		{"a buffer in a forgotten unit", vars{"KINETEL_BUFFER_BYTES": "16"}, "2MiB", buffer, func(c *config.Config) { c.BufferBytes = 2 << 20 }},
+		{"a buffer without the unit it was meant in", vars{"KINETEL_BUFFER_BYTES": "16"}, "2MiB", buffer, func(c *config.Config) { c.BufferBytes = 2 << 20 }},
 		{"a buffer that is negative", vars{"KINETEL_BUFFER_BYTES": "-16MiB"}, "2MiB", buffer, func(c *config.Config) { c.BufferBytes = 2 << 20 }},
 		{"a buffer that is too large", vars{"KINETEL_BUFFER_BYTES": "9GiB"}, "8192MiB", buffer, func(c *config.Config) { c.BufferBytes = 8 << 30 }},
 		{"a buffer that overflows to 16 MiB", vars{"KINETEL_BUFFER_BYTES": "17592186044432MiB"}, "8192MiB", buffer, func(c *config.Config) { c.BufferBytes = 8 << 30 }},
@@ -542,7 +543,7 @@ func TestADestinationThatCannotBeUsedIsFatal(t *testing.T) {
 		{"an endpoint of another scheme", vars{"AWS_ENDPOINT_URL_KINESIS": "ftp://host"}, []string{endpoint}},
 		{"an endpoint without a host", vars{"AWS_ENDPOINT_URL_KINESIS": "https:///path"}, []string{endpoint}},
 		{"an endpoint that is no URL", vars{"AWS_ENDPOINT_URL_KINESIS": "http://[::1"}, []string{endpoint}},
-		{"a region that is none", vars{"AWS_REGION": "europe"}, []string{"eu-west-1"}},
+		{"a region that does not exist", vars{"AWS_REGION": "europe"}, []string{"eu-west-1"}},
 		{"a region with a path", vars{"AWS_REGION": "eu-west-1.evil.example/"}, []string{"eu-west-1"}},
 		{"a region without a number", vars{"AWS_REGION": "eu-west-one"}, []string{"eu-west-1"}},
 		{"a stream's name with a blank", vars{"KINETEL_STREAM_NAME": "my stream"}, []string{"1 to 128 of a-z, A-Z, 0-9, _, . and -"}},
@@ -578,7 +579,7 @@ func TestADestinationThatCannotBeUsedIsFatal(t *testing.T) {
 	}
 }
 
-func TestLoadSaysWhatIsMissing(t *testing.T) {
+func TestAMissingVariableIsReportedByName(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		set      vars
@@ -603,7 +604,7 @@ func TestLoadSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestAllProblemsAreToldAtOnce(t *testing.T) {
+func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	_, problems := load([]string{
 		"KINETEL_STRICT=perhaps",
 		"KINETEL_TYPES=everything",
@@ -645,7 +646,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 	}
 }
 
-func TestUnknownVariablesAreWarnedOf(t *testing.T) {
+func TestAnUnknownVariableIsReportedWithTheNearestKnownOne(t *testing.T) {
 	for _, tt := range []struct{ name, variable, meant string }{
 		{"a letter too few", "KINETEL_COMPRESION", "KINETEL_COMPRESSION"},
 		{"a letter too many", "KINETEL_FLUSHH", "KINETEL_FLUSH"},
@@ -692,7 +693,24 @@ func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	}
 }
 
-func TestUnknownVariablesComeInOrder(t *testing.T) {
+func TestNoVariableOfKinetelIsReportedAsUnknown(t *testing.T) {
+	set := vars{}
+	for _, name := range []string{
+		"BUFFER_BYTES", "COMPRESSION", "ENABLED", "FLUSH", "FLUSH_INTERVAL", "FORMAT", "LOG_GROUP", "LOG_LEVEL", "MAX_HOLD",
+		"OTLP_SPANS", "PARTITION_KEY", "REPORT", "REQUEST_ID_KEYS", "SPOOL", "SPOOL_BYTES", "SPOOL_DIR", "STREAM_ARN", "STREAM_NAME",
+		"STRICT", "TAGS", "TYPES",
+	} {
+		set["KINETEL_"+name] = ""
+	}
+	for _, enabled := range []string{"true", "false"} {
+		set["KINETEL_ENABLED"], set["KINETEL_STREAM_NAME"] = enabled, "telemetry"
+		if _, problems := load(lambda().with(set).environ()); len(problems) > 0 {
+			t.Errorf("KINETEL_ENABLED=%s: problems are %v", enabled, problems)
+		}
+	}
+}
+
+func TestUnknownVariablesAreReportedInOrder(t *testing.T) {
 	_, problems := load(lambda().with(vars{"KINETEL_C": "", "KINETEL_A": "", "KINETEL_B": ""}).environ())
 	var got []string
 	for _, p := range problems {
@@ -703,7 +721,7 @@ func TestUnknownVariablesComeInOrder(t *testing.T) {
 	}
 }
 
-func TestNothingIsRequiredWhereKinetelIsDisabled(t *testing.T) {
+func TestNothingIsRequiredIfKinetelIsDisabled(t *testing.T) {
 	c, problems := load([]string{"KINETEL_ENABLED=false", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001"})
 	if len(problems) > 0 || c.Enabled || c.Lambda.RuntimeAPI != "127.0.0.1:9001" {
 		t.Errorf("Config is %+v with problems %v", c, problems)
@@ -736,7 +754,7 @@ func TestSecretsAreNeverRepeated(t *testing.T) {
 	}
 }
 
-// A secret may be in the wrong variable, or be a tag.
+// A secret can be in the wrong variable, or in a tag.
 func TestValuesThatMayBeSecretAreNeverRepeated(t *testing.T) {
 	anywhere := []string{ // which none of the variables below can use
 		"AKIAIOSFODNN7EXAMPLE!", "ASIAIOSFODNNEXAMPLEX?", "key: AKIAIOSFODNN7EXAMPLE",
@@ -817,13 +835,13 @@ func TestALongValueDoesNotFillTheLog(t *testing.T) {
 		}
 		for _, p := range problems {
 			if n := len(p.String()); n > 1000 {
-				t.Errorf("%s is told in %d bytes: %.80s", p.Variable, n, p)
+				t.Errorf("the problem of %s has %d bytes: %.80s", p.Variable, n, p)
 			}
 		}
 	}
 }
 
-func TestRegistrationIsWhatLoadSays(t *testing.T) {
+func TestRegistrationAgreesWithLoad(t *testing.T) {
 	enabled := func(api string, kind config.Initialization) config.Registration {
 		return config.Registration{RuntimeAPI: api, Initialization: kind, Enabled: true}
 	}
@@ -838,9 +856,9 @@ func TestRegistrationIsWhatLoadSays(t *testing.T) {
 			"AWS_LAMBDA_RUNTIME_API_X=no", "XAWS_LAMBDA_RUNTIME_API=no", "AWS_LAMBDA_INITIALIZATION_TYPE_X=no", "AWS_LAMBDA_INITIALIZATION=no", "aws_lambda_runtime_api=no",
 			"KINETEL_ENABLED_X=false", "kinetel_enabled=false",
 		}, enabled("", "")},
-		{"without a way of being brought up", []string{"AWS_LAMBDA_RUNTIME_API=[::1]:9001"}, enabled("[::1]:9001", "")},
+		{"without a way of initialization", []string{"AWS_LAMBDA_RUNTIME_API=[::1]:9001"}, enabled("[::1]:9001", "")},
 		{"empty", []string{"AWS_LAMBDA_RUNTIME_API=", "AWS_LAMBDA_INITIALIZATION_TYPE=", "KINETEL_ENABLED="}, enabled("", "")},
-		{"what is no assignment", []string{"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_INITIALIZATION_TYPE", "KINETEL_ENABLED", ""}, enabled("", "")},
+		{"elements that are not assignments", []string{"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_INITIALIZATION_TYPE", "KINETEL_ENABLED", ""}, enabled("", "")},
 		{"a value with an equals sign", []string{"AWS_LAMBDA_RUNTIME_API=a=b", "AWS_LAMBDA_INITIALIZATION_TYPE=c=d"}, enabled("a=b", "c=d")},
 		{"disabled", []string{"KINETEL_ENABLED=false"}, config.Registration{}},
 		{"disabled, with white space and capitals", []string{"KINETEL_ENABLED= FALSE\n"}, config.Registration{}},
@@ -867,8 +885,8 @@ func TestRegistrationIsWhatLoadSays(t *testing.T) {
 	}
 }
 
-// The value works, but perhaps not as the user meant it.
-func TestAHoldThatIsTooShortIsWarnedOf(t *testing.T) {
+// The value works, but probably not as the user meant it.
+func TestAHoldThatIsTooShortIsReported(t *testing.T) {
 	for _, tt := range []struct {
 		hold string
 		want time.Duration
@@ -892,66 +910,66 @@ func TestAHoldThatIsTooShortIsWarnedOf(t *testing.T) {
 }
 
 // The credentials of a SnapStart function are fetched when they are needed.
-func TestCredentialsOfTheContainer(t *testing.T) {
+func TestCredentialsFromTheContainerEndpoint(t *testing.T) {
 	const uri = "http://127.0.0.1:9001/2021-04-23/credentials"
 	noKeys := vars{"AWS_ACCESS_KEY_ID": unset, "AWS_SECRET_ACCESS_KEY": unset, "AWS_SESSION_TOKEN": unset}
 	for _, tt := range []struct {
 		name    string
 		set     vars
-		want    config.Container
+		want    credentials.ContainerOptions
 		missing []string // variables that are reported
 	}{
-		{"with a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, config.Container{FullURI: uri, Token: "hush"}, nil},
-		{"with white space", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": " " + uri + "\n", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush\n"}, config.Container{FullURI: uri, Token: "hush"}, nil},
+		{"with a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, credentials.ContainerOptions{URI: uri, Token: "hush"}, nil},
+		{"with white space", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": " " + uri + "\n", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush\n"}, credentials.ContainerOptions{URI: uri, Token: "hush"}, nil},
 		{
 			"with a token in a file",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/var/run/token"},
-			config.Container{FullURI: uri, TokenFile: "/var/run/token"},
+			credentials.ContainerOptions{URI: uri, TokenFile: "/var/run/token"},
 			nil,
 		},
-		{"without a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri}, config.Container{FullURI: uri}, nil},
-		{"no place to fetch them from", vars{"AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, config.Container{Token: "hush"}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
-		{"a place that is blank", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "  "}, config.Container{}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
+		{"without a token", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri}, credentials.ContainerOptions{URI: uri}, nil},
+		{"no address", vars{"AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush"}, credentials.ContainerOptions{Token: "hush"}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
+		{"a blank address", vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "  "}, credentials.ContainerOptions{}, []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}},
 		{
 			"half of the keys",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"},
-			config.Container{FullURI: uri},
+			credentials.ContainerOptions{URI: uri},
 			[]string{"AWS_SECRET_ACCESS_KEY"},
 		},
 		{
 			"the other half",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"},
-			config.Container{FullURI: uri},
+			credentials.ContainerOptions{URI: uri},
 			[]string{"AWS_ACCESS_KEY_ID"},
 		},
 		{
-			"keys, too",
+			"with keys as well",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"},
-			config.Container{FullURI: uri},
+			credentials.ContainerOptions{URI: uri},
 			nil,
 		},
 		{
-			"a place that is none",
+			"an address that is not a URL",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "/credentials"},
-			config.Container{FullURI: "/credentials"},
+			credentials.ContainerOptions{URI: "/credentials"},
 			[]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"},
 		},
 		{
-			"a place on the internet, in the clear",
+			"an address on the internet without TLS",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://192.0.2.7/credentials"},
-			config.Container{FullURI: "http://192.0.2.7/credentials"},
+			credentials.ContainerOptions{URI: "http://192.0.2.7/credentials"},
 			[]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"},
 		},
 		{
-			"a place with a password",
+			"an address with a password",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://u:hush@127.0.0.1/"},
-			config.Container{FullURI: "http://u:hush@127.0.0.1/"},
+			credentials.ContainerOptions{URI: "http://u:hush@127.0.0.1/"},
 			[]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"},
 		},
 		{
-			"a place that is none, where there are keys",
+			"an address that is not a URL, with keys",
 			vars{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "/c", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"},
-			config.Container{FullURI: "/c"},
+			credentials.ContainerOptions{URI: "/c"},
 			nil,
 		},
 	} {
@@ -974,8 +992,8 @@ func TestCredentialsOfTheContainer(t *testing.T) {
 	}
 }
 
-// What has no effect is reported, and does not prevent shipping.
-func TestLoadWarnsOfWhatHasNoEffect(t *testing.T) {
+// Such a setting does not prevent shipping.
+func TestASettingWithoutEffectIsReported(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		set  vars
@@ -985,8 +1003,8 @@ func TestLoadWarnsOfWhatHasNoEffect(t *testing.T) {
 		{"a compression that subscription filters do not have", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "zstd"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=cloudwatch", "always gzip"}},
 		{"a compressed aggregate", vars{"KINETEL_FORMAT": "kpl", "KINETEL_COMPRESSION": "gzip"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=kpl", "always none"}},
 		{"spans of another format", vars{"KINETEL_OTLP_SPANS": "true"}, "KINETEL_OTLP_SPANS", []string{"KINETEL_FORMAT=ndjson", "otlp"}},
-		{"a tag that says who it is", vars{"KINETEL_TAGS": "faas.instance=me"}, "KINETEL_TAGS", []string{`"faas.instance"`, "ignored"}},
-		{"an attribute that says who it is", vars{"OTEL_RESOURCE_ATTRIBUTES": "cloud.region=mars"}, "OTEL_RESOURCE_ATTRIBUTES", []string{`"cloud.region"`, "ignored"}},
+		{"a tag that identifies the environment", vars{"KINETEL_TAGS": "faas.instance=me"}, "KINETEL_TAGS", []string{`"faas.instance"`, "ignored"}},
+		{"an attribute that identifies the environment", vars{"OTEL_RESOURCE_ATTRIBUTES": "cloud.region=mars"}, "OTEL_RESOURCE_ATTRIBUTES", []string{`"cloud.region"`, "ignored"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, problems := load(lambda().with(tt.set).environ())
@@ -1002,7 +1020,7 @@ func TestLoadWarnsOfWhatHasNoEffect(t *testing.T) {
 				t.Errorf("compression is %s, want %s", c.Compression, want)
 			}
 			if c.OTLPSpans {
-				t.Error("spans are asked for")
+				t.Error("OTLPSpans is true")
 			}
 		})
 	}

@@ -6,45 +6,59 @@ import (
 	"strings"
 )
 
-// network warns about settings that make requests to Kinesis unsafe or may prevent
-// them. It sets a.IgnoreProxy if the proxy must be ignored.
-func (l *loader) network(a *AWS) {
-	if insecure(a.Endpoint) {
-		name := "AWS_ENDPOINT_URL_KINESIS"
-		if l.text(name) == "" {
-			name = "AWS_ENDPOINT_URL"
-		}
+// endpoint returns the URL that replaces AWS's endpoint of Kinesis, or "".
+func (l *loader) endpoint() string {
+	// A service's own variable has priority over the general one (AWS SDKs and
+	// Tools reference guide, service-specific endpoints).
+	name := "AWS_ENDPOINT_URL_KINESIS"
+	if l.text(name) == "" {
+		name = "AWS_ENDPOINT_URL"
+	}
+	endpoint := l.text(name)
+	u, err := url.Parse(endpoint)
+	switch {
+	case endpoint == "":
+		return ""
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		// Do not use AWS's endpoint instead: a function with another endpoint may
+		// not be able to reach AWS's, or must not send there.
+		l.fatal(name, "must be a URL such as https://kinesis.eu-west-1.amazonaws.com")
+		return ""
+	case u.Scheme == "http" && !onThisMachine(u):
 		l.warning(name, "uses http, and its host is not this machine: telemetry goes there unencrypted; use https")
 	}
+	return endpoint
+}
+
+// ignoreProxy reports whether to use no proxy for an endpoint, because the proxy's
+// variable cannot be used. It warns about that variable.
+func (l *loader) ignoreProxy(endpoint string) bool {
 	names := []string{"HTTPS_PROXY", "https_proxy"}
-	if strings.HasPrefix(strings.ToLower(a.Endpoint), "http:") {
+	if strings.HasPrefix(strings.ToLower(endpoint), "http:") {
 		names = []string{"HTTP_PROXY", "http_proxy"}
 	}
 	for _, name := range names { // in the order of net/http
-		v := l.env[name]
-		if v == "" {
+		switch v := l.env[name]; {
+		case v == "":
 			continue
+		case !isProxy(v):
+			l.warning(name, "is not the URL of a proxy, such as http://proxy.example:3128, and is ignored; percent-encode special characters of a user or password")
+			return true
 		}
-		if a.IgnoreProxy = !isProxy(v); a.IgnoreProxy {
-			l.warning(name, "is no URL of a proxy, such as http://proxy.example:3128, and is ignored; what is special in a user or password must be percent-encoded")
-		}
-		return
+		return false
 	}
+	return false
 }
 
-// insecure reports whether an endpoint is neither encrypted nor on this machine.
-func insecure(endpoint string) bool {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "http" {
-		return false
-	}
+// onThisMachine reports whether the host of a URL is this machine.
+func onThisMachine(u *url.URL) bool {
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return false
+		return true
 	}
 	addr, err := netip.ParseAddr(host)
 	addr = addr.Unmap()
-	return err != nil || !addr.IsLoopback() && !addr.IsUnspecified()
+	return err == nil && (addr.IsLoopback() || addr.IsUnspecified())
 }
 
 // isProxy reports whether net/http reads a value as the proxy URL that the user

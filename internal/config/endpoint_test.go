@@ -7,8 +7,7 @@ import (
 	"kinetel/internal/config"
 )
 
-// warnings loads an environment that is good but for what it is given, and returns
-// the problems.
+// warnings loads a valid environment with more variables, and returns the problems.
 func warnings(t *testing.T, env ...string) (config.Config, []string) {
 	t.Helper()
 	c, problems := config.Load(append([]string{
@@ -18,14 +17,14 @@ func warnings(t *testing.T, env ...string) (config.Config, []string) {
 	var all []string
 	for _, p := range problems {
 		if p.Severity != config.Warning {
-			t.Errorf("%s keeps the extension from working", p)
+			t.Errorf("%s is not a warning", p)
 		}
 		all = append(all, p.String())
 	}
 	return c, all
 }
 
-func TestAnEndpointWithoutEncryptionIsWarnedOf(t *testing.T) {
+func TestAnEndpointWithoutEncryptionIsReported(t *testing.T) {
 	for endpoint, warned := range map[string]bool{
 		"http://kinesis.eu-west-1.amazonaws.com": true,
 		"http://10.0.0.7:4567":                   true,
@@ -57,7 +56,7 @@ func TestAnEndpointWithoutEncryptionIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestAProxyThatCannotBeParsedIsWarnedOfAndIgnored(t *testing.T) {
+func TestAProxyThatCannotBeParsedIsReportedAndIgnored(t *testing.T) {
 	for proxy, good := range map[string]bool{
 		"http://proxy.example:3128":                         true,
 		"https://proxy.example":                             true,
@@ -92,7 +91,7 @@ func TestAProxyThatCannotBeParsedIsWarnedOfAndIgnored(t *testing.T) {
 			}
 		}
 	}
-	// The one that net/http uses counts.
+	// Only the variable that net/http uses counts.
 	if c, all := warnings(t, "HTTPS_PROXY=http://proxy", "https_proxy=://"); len(all) > 0 || c.AWS.IgnoreProxy {
 		t.Errorf("%q", all)
 	}

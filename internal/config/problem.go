@@ -117,21 +117,9 @@ func hasSecretWord(s string) bool {
 // hasToken reports whether a part of a text looks generated: an access key's id, or
 // more than 20 letters and digits of base64 or hexadecimal.
 func hasToken(s string) bool {
-	start, digits, others := 0, false, false
-	for i := range len(s) + 1 {
-		if i < len(s) {
-			c := s[i]
-			letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-			if letter || isDigit(c) || strings.IndexByte("+/_-", c) >= 0 {
-				digits, others = digits || isDigit(c), others || letter
-				continue
-			}
-		}
-		run := s[start:i]
-		if len(run) > 20 && digits && others || len(run) >= 16 && (strings.Contains(run, "AKIA") || strings.Contains(run, "ASIA")) {
-			return true
-		}
-		start, digits, others = i+1, false, false
-	}
-	return false
+	runs := strings.FieldsFunc(s, func(c rune) bool { return !strings.ContainsRune(lower+upper+digits+"+/_-", c) })
+	return slices.ContainsFunc(runs, func(run string) bool {
+		return len(run) > 20 && strings.ContainsAny(run, digits) && strings.ContainsAny(run, lower+upper) ||
+			len(run) >= 16 && (strings.Contains(run, "AKIA") || strings.Contains(run, "ASIA"))
+	})
 }

@@ -56,7 +56,7 @@ func anyEnviron() *rapid.Generator[[]string] {
 	})
 }
 
-func TestLoadTakesAnyEnvironment(t *testing.T) {
+func TestLoadAcceptsAnyEnvironment(t *testing.T) {
 	logGroup := regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 	streamName := regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 	rapid.Check(t, func(t *rapid.T) {
@@ -65,7 +65,7 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 
 		again, problemsAgain := config.Load(environ)
 		if diff := cmp.Diff(c, again) + cmp.Diff(problems, problemsAgain); diff != "" {
-			t.Fatalf("the same environment gives something else (-first +second):\n%s", diff)
+			t.Fatalf("a second Load of the same environment differs (-first +second):\n%s", diff)
 		}
 		in := func(what string, ok bool) {
 			if !ok {
@@ -102,7 +102,7 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		if c.Enabled && config.Usable(problems) {
 			in("StreamName", streamName.MatchString(c.StreamName))
 			keys := c.AWS.AccessKeyID != "" && c.AWS.SecretAccessKey != ""
-			in("credentials", keys || c.AWS.AccessKeyID == "" && c.AWS.SecretAccessKey == "" && c.AWS.Container.FullURI != "")
+			in("credentials", keys || c.AWS.AccessKeyID == "" && c.AWS.SecretAccessKey == "" && c.AWS.Container.URI != "")
 			in("AWS.Region", c.AWS.Region != "")
 			in("AWS.Endpoint", c.AWS.Endpoint == "" || strings.HasPrefix(strings.ToLower(c.AWS.Endpoint), "http"))
 		}
@@ -117,12 +117,12 @@ func TestLoadTakesAnyEnvironment(t *testing.T) {
 		in("Registration", config.ReadRegistration(environ) == registration)
 		for _, p := range problems {
 			if p.Variable == "" || p.Message == "" || !strings.HasPrefix(p.String(), p.Variable) {
-				t.Fatalf("a problem that says nothing: %+v", p)
+				t.Fatalf("a problem without a variable or a message: %+v", p)
 			}
 			if (p.Used != "") != (p.Severity == config.Replaced) {
 				t.Fatalf("a problem that does not say what is used instead: %+v", p)
 			}
-			// What is no destination and no credential never stops shipping.
+			// Only a destination or credentials can stop shipping.
 			if p.Severity == config.Fatal && !strings.HasPrefix(p.Variable, "KINETEL_STREAM_") && !strings.HasPrefix(p.Variable, "AWS_") {
 				t.Fatalf("%+v stops shipping", p)
 			}
@@ -136,7 +136,7 @@ func TestASizeIsItsNumberTimesItsUnit(t *testing.T) {
 		rapid.Uint64Range(0, 10_000),
 		rapid.Uint64Range(0, 1<<34),
 		rapid.Uint64(), // most overflow in some unit
-		// Just over a whole turn of 64 bits, in MiB and in KiB.
+		// Products just above 64 bits, in MiB and in KiB.
 		rapid.Map(rapid.Uint64Range(2, 64), func(n uint64) uint64 { return 1<<44 + n }),
 		rapid.Map(rapid.Uint64Range(2048, 65536), func(n uint64) uint64 { return 1<<54 + n }),
 	)

@@ -60,8 +60,6 @@ func (s *Source) Get(ctx context.Context) (aws.Credentials, error) {
 	}
 	for {
 		s.mu.Lock()
-		// Round strips the monotonic reading, which may stand still while the
-		// environment is frozen.
 		now := wallclock.Now()
 		f, valid := s.fetching, s.valid(now)
 		if valid && !s.due(now) { // not due while another caller fetches: s.tried is recent

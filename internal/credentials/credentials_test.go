@@ -20,21 +20,21 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is an endpoint in memory, for tests with a clock of their own. Its n-th
-// answer gives keys named KEYn that live for lifetime.
+// answer has keys named KEYn that expire after lifetime.
 type fake struct {
 	source *Source
 
 	mu       sync.Mutex
 	lifetime time.Duration
 	status   int           // of answers; 0: keys
-	silent   bool          // no answer comes
+	silent   bool          // there is no answer
 	delay    time.Duration // before an answer
-	asked    []time.Time
-	atOnce   int
-	most     int // requests in flight at once
+	times    []time.Time   // of requests
+	inFlight int           // requests
+	most     int           // requests in flight at once
 }
 
-// newFake starts it in a bubble, and ends it with the test.
+// newFake starts an endpoint in a bubble, and ends it with the test.
 func newFake(stop func(func())) *fake {
 	f := &fake{lifetime: time.Hour}
 	conns := make(chan net.Conn)
@@ -70,12 +70,12 @@ func newFake(stop func(func())) *fake {
 func (f *fake) request() (end func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.atOnce++
-	f.most = max(f.most, f.atOnce)
+	f.inFlight++
+	f.most = max(f.most, f.inFlight)
 	return sync.OnceFunc(func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.atOnce--
+		f.inFlight--
 	})
 }
 
@@ -100,8 +100,8 @@ func inBubble(t *testing.T, test func(t *testing.T, f *fake)) {
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	f.asked = append(f.asked, time.Now())
-	n, lifetime, status, silent, delay := len(f.asked), f.lifetime, f.status, f.silent, f.delay
+	f.times = append(f.times, time.Now())
+	n, lifetime, status, silent, delay := len(f.times), f.lifetime, f.status, f.silent, f.delay
 	f.mu.Unlock()
 	defer r.Context().Value(endKey{}).(func())()
 	if silent {
@@ -128,18 +128,18 @@ func (f *fake) change(how func(f *fake)) {
 func (f *fake) requests() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.asked)
+	return len(f.times)
 }
 
-// crowd gives how many requests were in flight at once, at most.
-func (f *fake) crowd() int {
+// mostInFlight returns how many requests were in flight at once, at most.
+func (f *fake) mostInFlight() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.most
 }
 
-// gives wants Get to give keys, and the endpoint to have been asked so often.
-func (f *fake) gives(t *testing.T, id string, requests int) {
+// wantKeys checks the id that Get returns, and the number of requests so far.
+func (f *fake) wantKeys(t *testing.T, id string, requests int) {
 	t.Helper()
 	keys, err := f.source.Get(t.Context())
 	if err != nil {
@@ -173,7 +173,7 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-func TestStaticKeysStay(t *testing.T) {
+func TestStaticKeysDoNotChange(t *testing.T) {
 	s := Static("id", "secret", "token")
 	s.Invalidate()
 	got, err := s.Get(t.Context())
@@ -187,7 +187,7 @@ func TestKeysAreFetchedAtTheFirstGetAndKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		synctest.Wait()
 		if f.requests() != 0 {
-			t.Error("the endpoint was asked before anybody wanted keys")
+			t.Error("there was a request before the first Get")
 		}
 		want := aws.Credentials{
 			AccessKeyID: "KEY1", SecretAccessKey: "secret1", SessionToken: "token1",
@@ -204,113 +204,112 @@ func TestKeysAreFetchedAtTheFirstGetAndKept(t *testing.T) {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 		time.Sleep(55*time.Minute - time.Second)
-		f.gives(t, "KEY1", 1)
+		f.wantKeys(t, "KEY1", 1)
 		time.Sleep(time.Second) // five minutes before the end
-		f.gives(t, "KEY2", 2)
+		f.wantKeys(t, "KEY2", 2)
 		time.Sleep(54 * time.Minute)
-		f.gives(t, "KEY2", 2)
+		f.wantKeys(t, "KEY2", 2)
 	})
 }
 
-// After a freeze of hours the keys are long dead.
-func TestKeysThatExpiredMeanwhileAreNotGiven(t *testing.T) {
+// After a freeze of hours the keys have expired.
+func TestGetReturnsNoKeysThatExpiredInAFreeze(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
-		f.gives(t, "KEY1", 1)
+		f.wantKeys(t, "KEY1", 1)
 		time.Sleep(8 * time.Hour)
-		f.gives(t, "KEY2", 2)
+		f.wantKeys(t, "KEY2", 2)
 		time.Sleep(8 * time.Hour)
 		f.change(func(f *fake) { f.status = 500 })
 		if keys, err := f.source.Get(t.Context()); err == nil {
 			t.Errorf("%s, want an error: it has expired", keys.AccessKeyID)
 		}
 		f.change(func(f *fake) { f.status = 0 })
-		f.gives(t, "KEY6", 6)
+		f.wantKeys(t, "KEY6", 6)
 	})
 }
 
-func TestOldKeysServeWhileTheEndpointFails(t *testing.T) {
+func TestValidKeysStayInUseWhileTheEndpointFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
-		f.gives(t, "KEY1", 1)
+		f.wantKeys(t, "KEY1", 1)
 		time.Sleep(56 * time.Minute)
 		f.change(func(f *fake) { f.status = 500 })
-		f.gives(t, "KEY1", 2) // one attempt, no waiting
-		f.gives(t, "KEY1", 2) // and not for every request
+		f.wantKeys(t, "KEY1", 2) // one attempt, no waiting
+		f.wantKeys(t, "KEY1", 2) // and not for every request
 		time.Sleep(15 * time.Second)
-		f.gives(t, "KEY1", 3)
+		f.wantKeys(t, "KEY1", 3)
 		f.change(func(f *fake) { f.silent = true })
 		time.Sleep(15 * time.Second)
 		began := time.Now()
-		f.gives(t, "KEY1", 4)
+		f.wantKeys(t, "KEY1", 4)
 		if d := time.Since(began); d != time.Second {
-			t.Errorf("a silent endpoint cost %v, want one attempt's second", d)
+			t.Errorf("a silent endpoint takes %v, want the second of one attempt", d)
 		}
 		f.change(func(f *fake) { f.status, f.silent = 0, false })
 		time.Sleep(15 * time.Second)
-		f.gives(t, "KEY5", 5)
+		f.wantKeys(t, "KEY5", 5)
 	})
 }
 
-// A clock that was set back must not keep keys from being fetched until it has
-// caught up.
-func TestTheClockIsPutBackAfterAFailedFetch(t *testing.T) {
+// The time of the last fetch is in the future then, and must not delay the next one.
+func TestKeysAreFetchedAfterTheClockWasSetBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
-		f.gives(t, "KEY1", 1)
+		f.wantKeys(t, "KEY1", 1)
 		time.Sleep(56 * time.Minute)
 		f.source.tried = time.Now().Add(time.Minute)
-		f.gives(t, "KEY2", 2)
+		f.wantKeys(t, "KEY2", 2)
 	})
 }
 
 // Keys that never live longer than five minutes must not be fetched for every
 // request.
-func TestShortLivedKeysAreFetchedNowAndThen(t *testing.T) {
+func TestKeysOfShortLifeAreNotFetchedForEveryRequest(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.change(func(f *fake) { f.lifetime = time.Minute })
-		f.gives(t, "KEY1", 1)
-		f.gives(t, "KEY1", 1)
+		f.wantKeys(t, "KEY1", 1)
+		f.wantKeys(t, "KEY1", 1)
 		time.Sleep(refreshPause)
-		f.gives(t, "KEY2", 2)
+		f.wantKeys(t, "KEY2", 2)
 		f.change(func(f *fake) { f.lifetime = time.Second })
 		time.Sleep(refreshPause)
-		f.gives(t, "KEY3", 3)
+		f.wantKeys(t, "KEY3", 3)
 		time.Sleep(time.Second)
-		f.gives(t, "KEY4", 4) // expired: at once
+		f.wantKeys(t, "KEY4", 4) // expired: at once
 	})
 }
 
-func TestKeysThatHadExpiredWhenTheyCame(t *testing.T) {
+func TestKeysThatHadExpiredWhenTheyCameAreAnError(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.change(func(f *fake) { f.lifetime = -time.Second })
 		keys, err := f.source.Get(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "had expired when they came, at 1999-12-31T23:59:59Z; check the environment's clock") {
-			t.Errorf("%s and error %v, want one that tells of the clock", keys.AccessKeyID, err)
+			t.Errorf("%s and error %v, want one that names the clock", keys.AccessKeyID, err)
 		}
 		f.change(func(f *fake) { f.lifetime = time.Hour })
-		f.gives(t, "KEY2", 2)
-		// Old ones that are valid are better.
+		f.wantKeys(t, "KEY2", 2)
+		// Earlier keys that are valid are better.
 		time.Sleep(56 * time.Minute)
 		f.change(func(f *fake) { f.lifetime = -time.Second })
-		f.gives(t, "KEY2", 3)
+		f.wantKeys(t, "KEY2", 3)
 	})
 }
 
-func TestRenewForgetsTheKeys(t *testing.T) {
+func TestAfterInvalidateKeysAreFetchedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.source.Invalidate() // nothing yet
-		f.gives(t, "KEY1", 1)
+		f.wantKeys(t, "KEY1", 1)
 		f.source.Invalidate()
-		f.gives(t, "KEY2", 2)
-		f.gives(t, "KEY2", 2)
+		f.wantKeys(t, "KEY2", 2)
+		f.wantKeys(t, "KEY2", 2)
 		f.source.Invalidate()
 		f.change(func(f *fake) { f.status = 400 })
 		if keys, err := f.source.Get(t.Context()); err == nil {
-			t.Errorf("%s after Renew, want an error", keys.AccessKeyID)
+			t.Errorf("%s after Invalidate, want an error", keys.AccessKeyID)
 		}
 	})
 }
 
 // A fetch that was in flight at Invalidate may return the invalidated keys.
-func TestRenewWhileAFetchIsUnderWay(t *testing.T) {
+func TestInvalidateAppliesToAFetchInFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.change(func(f *fake) { f.delay = 500 * time.Millisecond })
 		first := get(f.source, t.Context())
@@ -318,13 +317,13 @@ func TestRenewWhileAFetchIsUnderWay(t *testing.T) {
 		f.source.Invalidate()
 		second := get(f.source, t.Context())
 		if r := <-first; r.err != nil || r.keys.AccessKeyID != "KEY1" {
-			t.Errorf("the fetch gave %s, %v, want KEY1", r.keys.AccessKeyID, r.err)
+			t.Errorf("the fetch returned %s, %v, want KEY1", r.keys.AccessKeyID, r.err)
 		}
 		if r := <-second; r.err != nil || r.keys.AccessKeyID != "KEY2" {
-			t.Errorf("after Renew: %s, %v, want KEY2", r.keys.AccessKeyID, r.err)
+			t.Errorf("after Invalidate: %s, %v, want KEY2", r.keys.AccessKeyID, r.err)
 		}
-		f.gives(t, "KEY2", 2)
-		if n := f.crowd(); n != 1 {
+		f.wantKeys(t, "KEY2", 2)
+		if n := f.mostInFlight(); n != 1 {
 			t.Errorf("%d requests at once, want one", n)
 		}
 	})
@@ -346,7 +345,7 @@ func get(s *Source, ctx context.Context) <-chan result {
 	return ch
 }
 
-func TestOneFetchServesAll(t *testing.T) {
+func TestCallersShareOneFetch(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.change(func(f *fake) { f.delay = 100 * time.Millisecond })
 		var all []<-chan result
@@ -370,33 +369,33 @@ func TestOneFetchServesAll(t *testing.T) {
 				t.Errorf("%v, want HTTP 403", r.err)
 			}
 		}
-		if f.requests() != 2 || f.crowd() != 1 {
-			t.Errorf("%d requests, %d at once, want 2 and one at once", f.requests(), f.crowd())
+		if f.requests() != 2 || f.mostInFlight() != 1 {
+			t.Errorf("%d requests, %d at once, want 2 and one at once", f.requests(), f.mostInFlight())
 		}
 	})
 }
 
 // While there are valid keys, no caller waits for another caller's fetch.
-func TestOldKeysServeWhileSomebodyFetches(t *testing.T) {
+func TestValidKeysAreReturnedDuringAFetch(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
-		f.gives(t, "KEY1", 1)
+		f.wantKeys(t, "KEY1", 1)
 		time.Sleep(56 * time.Minute)
 		f.change(func(f *fake) { f.delay = 500 * time.Millisecond })
 		other := get(f.source, t.Context())
 		synctest.Wait()
 		began := time.Now()
-		f.gives(t, "KEY1", 2)
+		f.wantKeys(t, "KEY1", 2)
 		if d := time.Since(began); d != 0 {
 			t.Errorf("it took %v, want no waiting", d)
 		}
 		if r := <-other; r.err != nil || r.keys.AccessKeyID != "KEY2" {
-			t.Errorf("the fetch gave %s, %v, want KEY2", r.keys.AccessKeyID, r.err)
+			t.Errorf("the fetch returned %s, %v, want KEY2", r.keys.AccessKeyID, r.err)
 		}
 	})
 }
 
 // A caller whose context ends must not fail the other callers.
-func TestAFetchThatIsCutShortIsBegunAnewByWhoWaits(t *testing.T) {
+func TestIfACallersContextEndsTheNextCallerFetches(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.change(func(f *fake) { f.delay = 500 * time.Millisecond })
 		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -407,34 +406,34 @@ func TestAFetchThatIsCutShortIsBegunAnewByWhoWaits(t *testing.T) {
 		third, cancelThird := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancelThird()
 		if _, err := f.source.Get(third); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("who waits for 50 ms gets %v, want the deadline", err)
+			t.Errorf("a caller with 50 ms gets %v, want the deadline", err)
 		}
 		if r := <-first; !errors.Is(r.err, context.DeadlineExceeded) {
-			t.Errorf("the fetch with 100 ms gives %v, want the deadline", r.err)
+			t.Errorf("the fetch with 100 ms returned %v, want the deadline", r.err)
 		}
 		if r := <-second; r.err != nil || r.keys.AccessKeyID != "KEY2" {
-			t.Errorf("who waited gets %s, %v, want KEY2", r.keys.AccessKeyID, r.err)
+			t.Errorf("the caller that waited gets %s, %v, want KEY2", r.keys.AccessKeyID, r.err)
 		}
-		if n := f.crowd(); n != 1 {
+		if n := f.mostInFlight(); n != 1 {
 			t.Errorf("%d requests at once, want one", n)
 		}
 	})
 }
 
-func TestAttempts(t *testing.T) {
+func TestAFetchIsRetriedIfThatCanHelp(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change   func(*fake)
 		requests int
-		least    time.Duration // that it takes
+		least    time.Duration // of the fetch
 		most     time.Duration
 		says     string
 	}{
-		"a server's trouble is tried again": {func(f *fake) { f.status = 503 }, 3, 0, 150 * time.Millisecond, "it answered HTTP 503"},
-		"a refusal is not":                  {func(f *fake) { f.status = 403 }, 1, 0, 0, "it answered HTTP 403; check"},
-		"nor too many":                      {func(f *fake) { f.status = 429 }, 1, 0, 0, "it answered HTTP 429"},
-		"nor a redirect":                    {func(f *fake) { f.status = 307 }, 1, 0, 0, "it answered HTTP 307; redirects are not followed"},
-		"silence takes a second an attempt": {func(f *fake) { f.silent = true }, 3, 3 * time.Second, 3150 * time.Millisecond, "context deadline exceeded"},
-		"a slow answer is none":             {func(f *fake) { f.delay = time.Second + 1 }, 3, 3 * time.Second, 3150 * time.Millisecond, "context deadline exceeded"},
+		"an error of the server is retried":        {func(f *fake) { f.status = 503 }, 3, 0, 150 * time.Millisecond, "it answered HTTP 503"},
+		"a refusal is final":                       {func(f *fake) { f.status = 403 }, 1, 0, 0, "it answered HTTP 403; check"},
+		"a 429 is final":                           {func(f *fake) { f.status = 429 }, 1, 0, 0, "it answered HTTP 429"},
+		"a redirect is final":                      {func(f *fake) { f.status = 307 }, 1, 0, 0, "it answered HTTP 307; redirects are not followed"},
+		"an attempt without answer takes a second": {func(f *fake) { f.silent = true }, 3, 3 * time.Second, 3150 * time.Millisecond, "context deadline exceeded"},
+		"an answer after a second is too late":     {func(f *fake) { f.delay = time.Second + 1 }, 3, 3 * time.Second, 3150 * time.Millisecond, "context deadline exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fake) {
@@ -453,7 +452,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-func TestAnAttemptAfterAFailedOneIsGoodEnough(t *testing.T) {
+func TestARetryCanSucceed(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.change(func(f *fake) { f.silent = true })
 		got := get(f.source, t.Context())
@@ -478,8 +477,8 @@ func TestTheContextEndsTheAttempts(t *testing.T) {
 	})
 }
 
-// Waits of retries differ from process to process, so that a fleet does not ask
-// in step.
+// Waits of retries differ from process to process, so that a fleet does not retry at
+// the same time.
 func TestTheWaitsBetweenAttemptsAreRandom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := map[time.Duration]bool{}
@@ -487,7 +486,7 @@ func TestTheWaitsBetweenAttemptsAreRandom(t *testing.T) {
 			f := newFake(t.Cleanup)
 			f.change(func(f *fake) { f.status = 500 })
 			_, _ = f.source.Get(t.Context())
-			seen[f.asked[1].Sub(f.asked[0])] = true
+			seen[f.times[1].Sub(f.times[0])] = true
 		}
 		if len(seen) < 5 {
 			t.Errorf("ten sources waited %v", seen)
@@ -495,16 +494,15 @@ func TestTheWaitsBetweenAttemptsAreRandom(t *testing.T) {
 	})
 }
 
-// Whatever the endpoint does and however time passes: keys that are given have
-// not expired, while the endpoint gives fresh ones there are some, and it is never
-// asked twice at once.
-func TestKeysThatAreGivenAreValid(t *testing.T) {
+// Whatever the endpoint does and however time passes: Get returns no expired keys; it
+// returns keys while the endpoint has fresh ones; and there is one request at a time.
+func TestGetReturnsValidKeysWhateverTheEndpointDoes(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		type step struct {
 			pass     time.Duration
 			lifetime time.Duration
-			fails    int // 0, a status, or -1 for silence
-			renew    bool
+			fails    int  // 0, a status, or -1 for silence
+			refused  bool // Kinesis has refused the keys
 			callers  int
 		}
 		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
@@ -512,7 +510,7 @@ func TestKeysThatAreGivenAreValid(t *testing.T) {
 				pass:     time.Duration(rapid.SampledFrom([]int{0, 1, 14, 16, 59, 299, 301, 3300, 3600, 90_000}).Draw(rt, "seconds")) * time.Second,
 				lifetime: time.Duration(rapid.SampledFrom([]int{-5, 1, 20, 299, 301, 3600}).Draw(rt, "lifetime")) * time.Second,
 				fails:    rapid.SampledFrom([]int{0, 0, 0, 500, 403, -1}).Draw(rt, "fails"),
-				renew:    rapid.IntRange(0, 4).Draw(rt, "renew") == 0,
+				refused:  rapid.IntRange(0, 4).Draw(rt, "refused") == 0,
 				callers:  rapid.IntRange(1, 4).Draw(rt, "callers"),
 			}
 		}), 1, 12).Draw(rt, "steps")
@@ -529,7 +527,7 @@ func TestKeysThatAreGivenAreValid(t *testing.T) {
 				f.change(func(f *fake) {
 					f.lifetime, f.status, f.silent = s.lifetime, max(s.fails, 0), s.fails < 0
 				})
-				if s.renew {
+				if s.refused {
 					f.source.Invalidate()
 				}
 				var all []<-chan result
@@ -542,11 +540,11 @@ func TestKeysThatAreGivenAreValid(t *testing.T) {
 					case r.err == nil && !r.keys.Expires.After(r.at):
 						rt.Errorf("step %d: %s, which had expired for %v", i, r.keys.AccessKeyID, r.at.Sub(r.keys.Expires))
 					case r.err != nil && s.fails == 0 && s.lifetime > 0:
-						rt.Errorf("step %d: %v, though the endpoint gives keys", i, r.err)
+						rt.Errorf("step %d: %v, though the endpoint has keys", i, r.err)
 					}
 				}
 			}
-			if n := f.crowd(); n > 1 {
+			if n := f.mostInFlight(); n > 1 {
 				rt.Errorf("%d requests at once, want one", n)
 			}
 		})

@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"kinetel/internal/regularfile"
 	"kinetel/internal/version"
 )
 
@@ -51,18 +51,12 @@ type endpoint struct {
 	transport *http.Transport // nil before the first fetch
 }
 
-// failure is the failure of an attempt.
-type failure struct {
-	err   error
-	final bool // another attempt would fail too
-}
-
 // fetch fetches keys, with up to tries attempts.
 func (e *endpoint) fetch(ctx context.Context, tries int) (aws.Credentials, error) {
 	// The configuration has checked the URI already. Check it again, because
 	// the token is sent there.
 	if err := CheckURI(e.opt.URI); err != nil {
-		return aws.Credentials{}, err
+		return aws.Credentials{}, fmt.Errorf("%s: %w", VariableURI, err)
 	}
 	// Read the token's file for every fetch: its owner may renew the token.
 	token, err := e.token()
@@ -70,12 +64,12 @@ func (e *endpoint) fetch(ctx context.Context, tries int) (aws.Credentials, error
 		return aws.Credentials{}, err
 	}
 	for n := 1; ; n++ {
-		keys, failed := e.attempt(ctx, token)
-		if failed == nil {
+		keys, final, err := e.attempt(ctx, token)
+		if err == nil {
 			return keys, nil
 		}
-		if failed.final || n >= tries || !wait(ctx, rand.N(firstWait<<(n-1))) {
-			return aws.Credentials{}, fmt.Errorf("fetch keys from %s: %w", VariableURI, failed.err)
+		if final || n >= tries || !wait(ctx, rand.N(firstWait<<(n-1))) {
+			return aws.Credentials{}, fmt.Errorf("fetch keys from %s: %w", VariableURI, err)
 		}
 	}
 }
@@ -92,13 +86,14 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// attempt makes one request for keys.
-func (e *endpoint) attempt(ctx context.Context, token string) (aws.Credentials, *failure) {
+// attempt makes one request for keys. If it fails, final means that another attempt
+// would fail too.
+func (e *endpoint) attempt(ctx context.Context, token string) (keys aws.Credentials, final bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.opt.URI, nil)
 	if err != nil {
-		return aws.Credentials{}, &failure{err, true}
+		return keys, true, err
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "kinetel/"+version.Version)
@@ -109,26 +104,24 @@ func (e *endpoint) attempt(ctx context.Context, token string) (aws.Credentials, 
 	// and send the token elsewhere.
 	resp, err := e.connect().RoundTrip(req)
 	if err != nil {
-		return aws.Credentials{}, &failure{err, errors.Is(err, errElsewhere)}
+		return keys, errors.Is(err, errElsewhere), err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return aws.Credentials{}, &failure{refusal(resp.StatusCode, answer), resp.StatusCode < 500}
+		return keys, resp.StatusCode < 500, refusal(resp.StatusCode, answer)
 	case err != nil:
-		return aws.Credentials{}, &failure{fmt.Errorf("read the answer: %w", err), false}
+		return keys, false, fmt.Errorf("read the answer: %w", err)
 	case len(answer) > maxAnswer:
-		return aws.Credentials{}, &failure{fmt.Errorf("the answer is longer than %d bytes", maxAnswer), true}
+		return keys, true, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
 	}
-	keys, err := read(answer)
-	if err != nil {
-		return aws.Credentials{}, &failure{err, true}
-	}
-	return keys, nil
+	keys, err = read(answer)
+	return keys, true, err
 }
 
-var errElsewhere = errors.New("the name is not of this machine")
+// errElsewhere is final: localhost resolves to an address that is not local.
+var errElsewhere = errors.New("the host's address is not on this machine")
 
 // connect returns the transport, and makes it if there is none. The transport uses
 // no proxy, because the configured proxy is the function's. It keeps no connection
@@ -164,7 +157,10 @@ func (e *endpoint) token() (string, error) {
 	token, from := e.opt.Token, "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 	if file := e.opt.TokenFile; file != "" {
 		from = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
-		content, err := readFile(file)
+		content, err := regularfile.Read(file, maxToken)
+		if err == nil && len(content) == 0 {
+			err = errors.New("the file is empty")
+		}
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", from, err)
 		}
@@ -178,39 +174,13 @@ func (e *endpoint) token() (string, error) {
 	return token, nil
 }
 
-var errTokenFile = errors.New("must be the path of a file with the token, of 1 byte to 16 KiB")
-
-// readFile reads the token's file.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() { // opening a pipe could block forever
-		return nil, errTokenFile
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxToken+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) == 0 || len(content) > maxToken {
-		return nil, errTokenFile
-	}
-	return content, nil
-}
-
 // refusal returns the error for an answer without keys. Of the body it includes only
 // the code, and only if it looks like a code: the rest may have secrets.
 func refusal(status int, answer []byte) error {
 	var body struct{ Code string }
 	_ = json.Unmarshal(answer, &body) // matches Code in any case
 	text := fmt.Sprintf("it answered HTTP %d", status)
-	if isCode(body.Code) {
+	if body.Code != "" && len(body.Code) <= 64 && strings.Trim(body.Code, codeCharacters) == "" {
 		text += " " + body.Code
 	}
 	switch {
@@ -222,17 +192,8 @@ func refusal(status int, answer []byte) error {
 	return errors.New(text)
 }
 
-// isCode reports whether s can be an error code.
-func isCode(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
-}
-
-var errNoKeys = errors.New("the answer has no AccessKeyId and SecretAccessKey")
+// codeCharacters are the characters of error codes.
+const codeCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 // read parses an answer. Its errors include nothing from the answer.
 func read(answer []byte) (aws.Credentials, error) {
@@ -246,7 +207,7 @@ func read(answer []byte) (aws.Credentials, error) {
 		return aws.Credentials{}, errors.New("the answer is not a JSON object of texts")
 	}
 	if body.AccessKeyID == "" || body.SecretAccessKey == "" {
-		return aws.Credentials{}, errNoKeys
+		return aws.Credentials{}, errors.New("the answer has no AccessKeyId and SecretAccessKey")
 	}
 	keys := aws.Credentials{
 		AccessKeyID: body.AccessKeyID, SecretAccessKey: body.SecretAccessKey, SessionToken: body.Token, Source: "container",

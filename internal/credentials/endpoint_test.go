@@ -18,8 +18,8 @@ import (
 
 const good = `{"AccessKeyId":"KEY","SecretAccessKey":"hidden","Token":"session","Expiration":"2100-01-01T00:00:00Z"}`
 
-// answers is a real server on loopback that answers each request alike, and keeps
-// them.
+// answers is a server on loopback that gives every request the same answer, and stores
+// the requests.
 type answers struct {
 	uri string
 
@@ -54,7 +54,7 @@ func text(status int, body string) http.HandlerFunc {
 	}
 }
 
-func TestTheRequest(t *testing.T) {
+func TestTheRequestHasTheTokenAndNoProxy(t *testing.T) {
 	// The function's proxy is not for this address.
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
@@ -70,11 +70,11 @@ func TestTheRequest(t *testing.T) {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
 	if !r.Close {
-		t.Error("the connection is kept, though it is of no use for an hour and dead after a restore")
+		t.Error("the connection is kept, but it is not needed for an hour and does not survive a restore")
 	}
 }
 
-func TestLocalhostByName(t *testing.T) {
+func TestLocalhostIsAllowedByName(t *testing.T) {
 	a := answer(t, text(200, good))
 	s := Container(ContainerOptions{URI: strings.Replace(a.uri, "127.0.0.1", "localhost", 1)})
 	if _, err := s.Get(t.Context()); err != nil {
@@ -85,7 +85,7 @@ func TestLocalhostByName(t *testing.T) {
 	}
 }
 
-func TestNoRedirectIsFollowed(t *testing.T) {
+func TestRedirectsAreNotFollowed(t *testing.T) {
 	other := answer(t, text(200, good))
 	a := answer(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.uri, http.StatusFound) })
 	_, err := Container(ContainerOptions{URI: a.uri, Token: "token"}).Get(t.Context())
@@ -98,7 +98,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 }
 
 // The token does not leave the machine in clear text, whatever a name resolves to.
-func TestPlainHTTPGoesNowhereElse(t *testing.T) {
+func TestPlainHTTPStaysOnTheMachine(t *testing.T) {
 	e := &endpoint{opt: ContainerOptions{URI: "HTTP://localhost/"}}
 	for _, address := range []string{"192.0.2.1:80", "[2001:db8::1]:80"} {
 		conn, err := e.connect().DialContext(t.Context(), "tcp", address)
@@ -117,25 +117,25 @@ func TestPlainHTTPGoesNowhereElse(t *testing.T) {
 	}
 }
 
-func TestWhatAnAnswerMayBe(t *testing.T) {
+func TestAnAnswerIsReadOrAnError(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body string
-		says string // "": it is good
+		says string // in the error; empty: the answer is valid
 	}{
-		"keys":              {good, ""},
-		"more members":      {`{"RoleArn":"r","Code":"Success","LastUpdated":7,` + good[1:], ""},
-		"no expiration":     {`{"AccessKeyId":"KEY","SecretAccessKey":"hidden"}`, ""},
-		"a time zone":       {strings.Replace(good, "00:00Z", "00:00.5+02:00", 1), ""},
-		"nothing":           {``, "not a JSON object"},
-		"a page":            {`<html>hidden</html>`, "not a JSON object"},
-		"cut short":         {good[:len(good)-9], "not a JSON object"},
-		"an array":          {`[` + good + `]`, "not a JSON object"},
-		"a number as key":   {`{"AccessKeyId":7,"SecretAccessKey":"hidden"}`, "not a JSON object of texts"},
-		"no id":             {`{"SecretAccessKey":"hidden","Token":"hidden"}`, "no AccessKeyId"},
-		"no secret":         {`{"AccessKeyId":"KEY","Token":"hidden"}`, "and SecretAccessKey"},
-		"an odd expiration": {strings.Replace(good, "2100-01-01T00:00:00Z", "hidden", 1), "Expiration is not a time"},
-		"far too long":      {good + strings.Repeat(" ", 64<<10), "longer than 65536 bytes"},
-		"as long as may be": {good + strings.Repeat(" ", 64<<10-len(good)), ""},
+		"keys":                      {good, ""},
+		"more members":              {`{"RoleArn":"r","Code":"Success","LastUpdated":7,` + good[1:], ""},
+		"no expiration":             {`{"AccessKeyId":"KEY","SecretAccessKey":"hidden"}`, ""},
+		"a time zone":               {strings.Replace(good, "00:00Z", "00:00.5+02:00", 1), ""},
+		"nothing":                   {``, "not a JSON object"},
+		"a page":                    {`<html>hidden</html>`, "not a JSON object"},
+		"an incomplete answer":      {good[:len(good)-9], "not a JSON object"},
+		"an array":                  {`[` + good + `]`, "not a JSON object"},
+		"a number as key":           {`{"AccessKeyId":7,"SecretAccessKey":"hidden"}`, "not a JSON object of texts"},
+		"no id":                     {`{"SecretAccessKey":"hidden","Token":"hidden"}`, "no AccessKeyId"},
+		"no secret":                 {`{"AccessKeyId":"KEY","Token":"hidden"}`, "and SecretAccessKey"},
+		"an odd expiration":         {strings.Replace(good, "2100-01-01T00:00:00Z", "hidden", 1), "Expiration is not a time"},
+		"one that is too long":      {good + strings.Repeat(" ", 64<<10), "longer than 65536 bytes"},
+		"one of the maximum length": {good + strings.Repeat(" ", 64<<10-len(good)), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := answer(t, text(200, tc.body))
@@ -150,16 +150,16 @@ func TestWhatAnAnswerMayBe(t *testing.T) {
 				t.Fatalf("error %v, want %q", err, tc.says)
 			}
 			if strings.Contains(err.Error(), "hidden") {
-				t.Errorf("error %q tells a secret", err)
+				t.Errorf("error %q contains a secret", err)
 			}
 			if n := len(a.all()); n != 1 {
-				t.Errorf("%d requests, want one: the answer will not change", n)
+				t.Errorf("%d requests, want one: a retry gets the same answer", n)
 			}
 		})
 	}
 }
 
-func TestWhatARefusalTells(t *testing.T) {
+func TestTheErrorOfARefusalContainsOnlyItsCode(t *testing.T) {
 	for _, tc := range []struct {
 		status int
 		body   string
@@ -198,7 +198,7 @@ func TestAnEndlessAnswerIsReadToItsLimit(t *testing.T) {
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestAClosedPortIsAnError(t *testing.T) {
 	server := httptest.NewServer(nil)
 	uri := server.URL
 	server.Close()
@@ -209,7 +209,7 @@ func TestNobodyListens(t *testing.T) {
 }
 
 // A connection that breaks is not final: the next attempt may succeed.
-func TestABrokenConnectionIsTriedAgain(t *testing.T) {
+func TestABrokenConnectionIsRetried(t *testing.T) {
 	var times atomic.Int32
 	a := answer(t, func(w http.ResponseWriter, r *http.Request) {
 		switch times.Add(1) {
@@ -250,7 +250,7 @@ func TestTheTokensFileIsReadForEachFetch(t *testing.T) {
 	}
 }
 
-func TestATokenThatCannotBeSent(t *testing.T) {
+func TestATokenThatCannotBeSentIsAnError(t *testing.T) {
 	a := answer(t, text(200, good))
 	dir := t.TempDir()
 	file := func(name, content string) string {
@@ -269,10 +269,10 @@ func TestATokenThatCannotBeSent(t *testing.T) {
 		"CR alone":                {ContainerOptions{Token: "hidden\r"}, inline + "the token must not contain a line break"},
 		"a line break in a file":  {ContainerOptions{TokenFile: file("lf", "hidden\n")}, inFile + "the token must not contain a line break"},
 		"no file":                 {ContainerOptions{TokenFile: filepath.Join(dir, "none")}, inFile},
-		"an empty file":           {ContainerOptions{TokenFile: file("empty", "")}, inFile + "must be the path of a file"},
-		"a large file":            {ContainerOptions{TokenFile: file("large", strings.Repeat("x", 16<<10+1))}, inFile + "must be the path of a file"},
-		"a folder":                {ContainerOptions{TokenFile: dir}, inFile + "must be the path of a file"},
-		"a device":                {ContainerOptions{TokenFile: "/dev/zero"}, inFile + "must be the path of a file"},
+		"an empty file":           {ContainerOptions{TokenFile: file("empty", "")}, inFile + "the file is empty"},
+		"a large file":            {ContainerOptions{TokenFile: file("large", strings.Repeat("x", 16<<10+1))}, inFile + "it is not a regular file of at most 16 KiB"},
+		"a folder":                {ContainerOptions{TokenFile: dir}, inFile + "it is not a regular file of at most 16 KiB"},
+		"a device":                {ContainerOptions{TokenFile: "/dev/zero"}, inFile + "it is not a regular file of at most 16 KiB"},
 		"what no header can have": {ContainerOptions{Token: "hidden\x00"}, "invalid header field value"},
 	} {
 		tc.opt.URI = a.uri

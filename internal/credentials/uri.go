@@ -2,7 +2,6 @@ package credentials
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -12,9 +11,10 @@ import (
 // VariableURI is the environment variable with the endpoint's address.
 const VariableURI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 
-// CheckURI returns an error if the value of VariableURI is not allowed. The error is
-// one line, and says what is allowed. The rule is that of the AWS SDKs: https to any
-// host; http, which sends the token in clear text, only to an address on the machine.
+// CheckURI returns an error if the value of VariableURI is not allowed. The error says
+// what is allowed, and does not repeat the value. The rule is that of the AWS SDKs:
+// https to any host; http, which sends the token in clear text, only to an address on
+// the machine.
 //
 // The SDKs allow the name localhost, loopback addresses, and only the link-local
 // addresses of ECS and EKS. CheckURI allows all of 169.254.0.0/16, because Lambda
@@ -23,16 +23,25 @@ const VariableURI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 // there, and it has the keys anyway. An attacker that can set the variable could
 // name any host with https.
 func CheckURI(uri string) error {
-	if err := checkURI(uri); err != nil {
-		if strings.Contains(uri, "@") {
-			return fmt.Errorf("%s: %w", VariableURI, err) // the URI may have a password
-		}
-		if len(uri) > 200 {
-			uri = strings.ToValidUTF8(uri[:200], "") + "…"
-		}
-		return fmt.Errorf("%s=%q: %w", VariableURI, uri, err)
+	u, err := url.Parse(uri)
+	if err != nil {
+		return errNoURL
 	}
-	return nil
+	host := u.Hostname()
+	to, notAddress := netip.ParseAddr(host)
+	switch port := u.Port(); {
+	case host == "" || strings.HasSuffix(u.Host, ":") || port != "" && !isPort(port):
+		return errNoURL
+	case u.User != nil:
+		return errUser
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme != "http":
+		return errNoURL
+	case strings.EqualFold(host, "localhost") || notAddress == nil && local(to):
+		return nil
+	}
+	return errRemote
 }
 
 var (
@@ -40,33 +49,6 @@ var (
 	errUser   = errors.New("must not have a user or password; the token goes into AWS_CONTAINER_AUTHORIZATION_TOKEN")
 	errRemote = errors.New("must use https, or http to localhost, a loopback address, 169.254.0.0/16 or [fd00:ec2::23]")
 )
-
-func checkURI(uri string) error {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return errNoURL
-	}
-	host := u.Hostname()
-	if port := u.Port(); host == "" || strings.HasSuffix(u.Host, ":") || port != "" && !isPort(port) {
-		return errNoURL
-	}
-	if u.User != nil {
-		return errUser
-	}
-	switch u.Scheme {
-	case "https":
-		return nil
-	case "http":
-		if strings.EqualFold(host, "localhost") {
-			return nil
-		}
-		if to, err := netip.ParseAddr(host); err == nil && local(to) {
-			return nil
-		}
-		return errRemote
-	}
-	return errNoURL
-}
 
 func isPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)

@@ -62,15 +62,8 @@ func TestCheckURI(t *testing.T) {
 			t.Errorf("%q is allowed, want %q", uri, fix)
 			continue
 		}
-		text := err.Error()
-		if !strings.HasPrefix(text, "AWS_CONTAINER_CREDENTIALS_FULL_URI") || !strings.Contains(text, fix) {
-			t.Errorf("%q: error %q, want the variable's name and %q", uri, text, fix)
-		}
-		switch shown := strings.Contains(text, `="`); {
-		case strings.Contains(uri, "@") && shown, strings.Contains(text, "secret"):
-			t.Errorf("%q: error %q tells what may be a password", uri, text)
-		case !strings.Contains(uri, "@") && !shown:
-			t.Errorf("%q: error %q does not tell the value", uri, text)
+		if text := err.Error(); !strings.HasPrefix(text, fix) || strings.Contains(text, "secret") || strings.Contains(text, "evil") {
+			t.Errorf("%q: error %q, want %q and no part of the value", uri, text, fix)
 		}
 	}
 	if text := credentials.CheckURI("http://" + strings.Repeat("é", 10_000)).Error(); len(text) > 600 || strings.Contains(text, `\x`) {

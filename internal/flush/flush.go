@@ -97,18 +97,14 @@ func gaps(invocations []Invocation) iter.Seq[time.Duration] {
 				took = max(done.Sub(in.Arrived), 0) // a clock may be set back
 			}
 			// The environment was busy until the runtime and the extension were done.
-			if !yield(invocations[i+1].Arrived.Sub(latest(done, in.Freed))) {
+			if in.Freed.After(done) {
+				done = in.Freed
+			}
+			if !yield(invocations[i+1].Arrived.Sub(done)) {
 				return
 			}
 		}
 	}
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // Reason is why an invocation is held or not. kinetel.invocation contains it.

@@ -23,7 +23,7 @@ func busy() []flush.Invocation { return series(50*ms, repeat(10*ms, flush.Rememb
 // rare returns the history of a function that is hardly ever called.
 func rare() []flush.Invocation { return series(50*ms, repeat(time.Hour, flush.Remember-1)...) }
 
-func TestDecideHasAReason(t *testing.T) {
+func TestDecideReturnsTheReason(t *testing.T) {
 	tests := []struct {
 		name        string
 		policy      func(*flush.Policy)
@@ -88,11 +88,11 @@ func TestDecideHasAReason(t *testing.T) {
 			given:  func(s *flush.Situation) { s.Unavailable = true },
 		},
 		{
-			name: "Lambda does not tell", invocations: rare(), want: flush.TelemetryStalled,
+			name: "no telemetry comes", invocations: rare(), want: flush.TelemetryStalled,
 			given: func(s *flush.Situation) { s.TelemetryStalled = true },
 		},
 		{
-			name: "Lambda does not tell, at the end", invocations: rare(), want: flush.TelemetryStalled,
+			name: "no telemetry comes, with KINETEL_FLUSH=end", invocations: rare(), want: flush.TelemetryStalled,
 			policy: func(p *flush.Policy) { p.Mode = flush.ModeEnd },
 			given:  func(s *flush.Situation) { s.TelemetryStalled = true },
 		},
@@ -129,7 +129,7 @@ func TestDecideHasAReason(t *testing.T) {
 
 // If there is more than one reason, the reason that the user chose comes first, then
 // one that has to be fixed, then one that passes.
-func TestTheFirstReasonIsTold(t *testing.T) {
+func TestDecideReturnsTheFirstReasonThatApplies(t *testing.T) {
 	p := usual()
 	p.Mode, p.MaxHold = flush.ModeInterval, 0
 	s := flush.Situation{Invocations: rare(), Left: -1, Unavailable: true, TelemetryStalled: true, Behind: time.Hour}
@@ -154,7 +154,7 @@ func TestTheFirstReasonIsTold(t *testing.T) {
 	}
 }
 
-func TestOnlyReasonsToHoldHold(t *testing.T) {
+func TestOnlyReasonsToHoldReportTrue(t *testing.T) {
 	for reason, want := range map[flush.Reason]bool{
 		flush.End: true, flush.Rare: true, flush.Overdue: true,
 		flush.Interval: false, flush.Busy: false, flush.NoHold: false, flush.NoTime: false,

@@ -59,12 +59,12 @@ func TestLate(t *testing.T) {
 		{"just too late", series(0, time.Second+1), 1},
 		{"it took long, and the next one came at once", series(time.Hour, soon), weight(1)},
 		{
-			"nobody knows how long the first one took: it took no time",
+			"the duration of the first one is unknown: it took no time",
 			[]flush.Invocation{{Arrived: noon, Freed: noon}, {Arrived: at(2 * time.Second)}},
 			1,
 		},
 		{
-			"nobody knows how long the second one took: as long as the first",
+			"the duration of the second one is unknown: as long as the first",
 			[]flush.Invocation{
 				{Arrived: noon, Done: at(5 * time.Second), Freed: noon},
 				{Arrived: at(6 * time.Second), Freed: at(6 * time.Second)},
@@ -93,7 +93,7 @@ func TestLate(t *testing.T) {
 			1,
 		},
 		{
-			"it was let go before its runtime was done",
+			"it was released before its runtime was done",
 			[]flush.Invocation{{Arrived: noon, Done: at(900 * ms), Freed: at(600 * ms)}, {Arrived: at(1800 * ms)}},
 			weight(1),
 		},
@@ -148,7 +148,7 @@ func TestLastGap(t *testing.T) {
 			want: 300 * ms,
 		},
 		{
-			name: "nobody knows how long the last one took: as long as the one before",
+			name: "the duration of the last one is unknown: as long as the one before",
 			invocations: []flush.Invocation{
 				{Arrived: noon, Done: at(5 * time.Second), Freed: noon},
 				{Arrived: at(6 * time.Second), Freed: at(6 * time.Second)},
@@ -173,7 +173,7 @@ func TestLastGap(t *testing.T) {
 
 // The end of the last invocation is not known when it begins, nor is the gap after it:
 // its Done and Freed are ignored.
-func TestTheLastVisitHasNoGap(t *testing.T) {
+func TestTheLastInvocationHasNoGap(t *testing.T) {
 	invocations := series(0, 10*ms, 10*ms)
 	want := flush.Late(invocations, time.Second)
 	invocations[2].Done, invocations[2].Freed = noon.Add(time.Hour), noon.Add(2*time.Hour)
@@ -222,7 +222,7 @@ func shift(list []int, by int) (shifted []int) {
 	return shifted
 }
 
-func TestWhoIsHeld(t *testing.T) {
+func TestWhichInvocationsAreHeld(t *testing.T) {
 	const soon = 20 * ms
 	gaps := slices.Concat[[]time.Duration]
 	tests := []struct {
@@ -300,7 +300,7 @@ func TestTimeBeforeTheFirstInvocationDoesNotCount(t *testing.T) {
 // comment says, and changes the decision as rarely as it says. The test tries all
 // patterns of gaps; before them there are only late gaps in one case, and only timely
 // ones in the other.
-func TestWhatIsForgotten(t *testing.T) {
+func TestForgottenInvocationsRarelyChangeTheDecision(t *testing.T) {
 	const gaps = flush.Remember - 1
 	rest := weight(gaps)
 	if rest > 0.0016 {

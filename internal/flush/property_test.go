@@ -21,7 +21,7 @@ func invocationsOf(t *rapid.T) []flush.Invocation {
 	})
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) flush.Invocation {
 		return flush.Invocation{Arrived: moment.Draw(t, "arrived"), Done: moment.Draw(t, "done"), Freed: moment.Draw(t, "freed")}
-	}), 0, 2*flush.Remember).Draw(t, "visits")
+	}), 0, 2*flush.Remember).Draw(t, "invocations")
 }
 
 // typical draws a history as the extension stores it.
@@ -106,7 +106,7 @@ func TestLateIsMonotone(t *testing.T) {
 
 // Without the oldest invocations, an invocation is never released that would be held
 // with them.
-func TestForgettingOnlyEverHolds(t *testing.T) {
+func TestForgettingNeverReleasesAnInvocation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		invocations := typical(t, flush.Remember)
 		for i := range invocations { // otherwise the first one's duration is estimated from the forgotten ones
@@ -121,7 +121,7 @@ func TestForgettingOnlyEverHolds(t *testing.T) {
 	})
 }
 
-func TestNobodyIsHeldInVain(t *testing.T) {
+func TestInvocationsAreHeldOnlyForAReason(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, s := policyOf(t), situationOf(t)
 		why := p.Decide(s)
@@ -147,7 +147,7 @@ func TestNobodyIsHeldInVain(t *testing.T) {
 func TestDecideIsAFunction(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, s := policyOf(t), situationOf(t)
-		if rapid.Bool().Draw(t, "ordinary") {
+		if rapid.Bool().Draw(t, "typical") {
 			s.Invocations = typical(t, 0)
 		}
 		given := slices.Clone(s.Invocations)

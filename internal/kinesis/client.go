@@ -6,6 +6,7 @@ package kinesis
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -50,22 +51,22 @@ const (
 	idleTimeout = 50 * time.Second
 )
 
-// Config names the stream and the credentials.
+// Config is the stream, and how to reach it.
 type Config struct {
 	StreamName string
 	StreamARN  string // if set, used instead of StreamName
 	Region     string // of the stream
 	Endpoint   string // a URL
 	CABundle   string // path of a PEM file of roots that replace the system's; empty: the system's
-	// Credentials gives the credentials to sign with. The client calls it for
-	// every attempt, because a signature does not survive a freeze.
+	// Credentials has the keys to sign with. The client calls it for every attempt,
+	// because a signature does not survive a freeze.
 	Credentials CredentialSource
 	// Proxy chooses a proxy as in http.Transport; nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
 	Log   *slog.Logger // nil: nothing is logged
 }
 
-// CredentialSource gives the keys to sign requests with.
+// CredentialSource returns the keys to sign requests with.
 type CredentialSource interface {
 	Get(ctx context.Context) (aws.Credentials, error)
 	// Invalidate makes the next Get fetch new keys.
@@ -122,7 +123,7 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 	creds, err := c.cfg.Credentials.Get(ctx)
 	if err != nil {
 		e := &Error{Class: Credentials, Code: "NoCredentials", Err: fmt.Errorf("read credentials: %w", err)}
-		e.clean(nil)
+		e.redact(nil)
 		return nil, e
 	}
 	req, err := c.request(ctx, creds, records)
@@ -138,11 +139,11 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 			proxy, _ := c.cfg.Proxy(req)
 			secrets = append(secrets, proxySecrets(proxy)...)
 		}
-		e.clean(secrets)
+		e.redact(secrets)
 	}
 	for i := range results {
 		if r := &results[i]; !r.OK() {
-			r.ErrorCode, r.ErrorMessage = errorCode(r.ErrorCode), clean(r.ErrorMessage, false, secrets)
+			r.ErrorCode, r.ErrorMessage = errorCode(r.ErrorCode), redact(r.ErrorMessage, false, secrets)
 		}
 	}
 	return results, err
@@ -242,16 +243,14 @@ func (c *Client) encode(records []*pack.Record) []byte {
 		b = append(b, '}')
 	}
 	if c.cfg.StreamARN != "" {
-		b = append(b, `],"StreamARN":`...)
-		b = jsontext.AppendQuote(b, c.cfg.StreamARN)
+		b = jsontext.AppendQuote(append(b, `],"StreamARN":`...), c.cfg.StreamARN)
 	} else {
-		b = append(b, `],"StreamName":`...)
-		b = jsontext.AppendQuote(b, c.cfg.StreamName)
+		b = jsontext.AppendQuote(append(b, `],"StreamName":`...), c.cfg.StreamName)
 	}
 	return append(b, '}')
 }
 
-// failure returns the error that the answer to a refused request means.
+// failure returns the error for the answer to a refused request.
 func failure(resp *http.Response, answer []byte) *Error {
 	var body struct {
 		Type    string `json:"__type"`
@@ -261,24 +260,12 @@ func failure(resp *http.Response, answer []byte) *Error {
 	// A proxy may answer with an HTML page; then only the status counts. Names
 	// match in any case: services write message and Message.
 	_ = json.Unmarshal(answer, &body)
-	code := errorCode(body.Type)
-	if code == "" {
-		code = errorCode(resp.Header.Get("X-Amzn-Errortype"))
+	code := cmp.Or(errorCode(body.Type), errorCode(resp.Header.Get("X-Amzn-Errortype")), errorCode(body.Code))
+	return &Error{
+		Class: classify(resp.StatusCode, code), Status: resp.StatusCode,
+		Code: cmp.Or(code, http.StatusText(resp.StatusCode)), Message: body.Message,
 	}
-	if code == "" {
-		code = errorCode(body.Code)
-	}
-	e := &Error{Status: resp.StatusCode, Code: code, Message: body.Message, Class: classify(resp.StatusCode, code)}
-	if code == "" {
-		e.Code = http.StatusText(resp.StatusCode)
-	}
-	return e
 }
-
-var (
-	errUnreadable = errors.New("the answer to PutRecords is not JSON")
-	errMismatch   = errors.New("the answer to PutRecords has another number of results than the request had records")
-)
 
 // results reads the answer to an accepted request. If the answer does not match
 // the records, the request has failed, and Kinesis may have stored the records.
@@ -287,10 +274,10 @@ func results(answer []byte, records int) ([]Result, error) {
 		Records []Result
 	}
 	if err := json.Unmarshal(answer, &body); err != nil {
-		return nil, &Error{Class: Transient, Status: http.StatusOK, Err: fmt.Errorf("%w: %w", errUnreadable, err)}
+		return nil, &Error{Class: Transient, Status: http.StatusOK, Err: fmt.Errorf("the answer to PutRecords is not JSON: %w", err)}
 	}
 	if len(body.Records) != records {
-		return nil, &Error{Class: Transient, Status: http.StatusOK, Err: fmt.Errorf("%w: %d for %d", errMismatch, len(body.Records), records)}
+		return nil, &Error{Class: Transient, Status: http.StatusOK, Err: fmt.Errorf("the answer to PutRecords has the wrong number of results: %d for %d records", len(body.Records), records)}
 	}
 	return body.Records, nil
 }

@@ -25,17 +25,9 @@ const (
 )
 
 func (c Class) String() string {
-	switch c {
-	case Transient:
-		return "transient"
-	case Throttled:
-		return "throttled"
-	case Credentials:
-		return "credentials"
-	case Denied:
-		return "denied"
-	case Invalid:
-		return "invalid"
+	names := [...]string{"transient", "throttled", "credentials", "denied", "invalid"}
+	if int(c) < len(names) {
+		return names[c]
 	}
 	return "unknown"
 }
@@ -87,11 +79,10 @@ func ClassOf(err error) Class {
 // AsDenied returns the error with the class Denied, for a caller that knows that
 // the records are not the reason.
 func AsDenied(err error) error {
-	e := (*Error)(nil)
-	if !errors.As(err, &e) {
-		return &Error{Class: Denied, Err: err}
+	denied := Error{Err: err}
+	if e := (*Error)(nil); errors.As(err, &e) {
+		denied = *e
 	}
-	denied := *e
 	denied.Class = Denied
 	return &denied
 }
@@ -123,9 +114,7 @@ func classify(status int, code string) Class {
 		return Transient
 	case status == 413:
 		return Invalid
-	case status >= 300:
-		// A code that AWS does not list, or a proxy's page: a retry in a second
-		// gets the same answer.
+	case status >= 300: // an unlisted code, or a proxy's page: a retry gets the same answer
 		return Denied
 	}
 	return Transient // another 2xx status: Kinesis may have stored the records
@@ -150,11 +139,11 @@ func Fix(err error) string {
 	case strings.HasPrefix(e.Code, "AccessDenied"):
 		return "allow kinesis:PutRecords on the stream to the function's role"
 	case e.Class == Credentials:
-		return "check the credentials that the function's role gives, that the region is the stream's, and the environment's clock"
+		return "check the credentials of the function's role, that the region is the stream's, and the environment's clock"
 	case e.Class == Denied && e.Status != 0:
 		return "check the stream's name or ARN, that the endpoint is Kinesis, and that the role may write to the stream"
 	case errors.As(err, &certificate):
-		return "set AWS_CA_BUNDLE to the PEM file of the authority that signed the endpoint's certificate, or of the proxy's between"
+		return "set AWS_CA_BUNDLE to the PEM file of the authority that signed the certificate of the endpoint, or of the proxy between"
 	case e.Code == codeConfiguration:
 		return "" // the error's text says what to do
 	case errors.As(err, &handshake):
@@ -168,19 +157,11 @@ func Fix(err error) string {
 // errorCode removes what services put around an error's name:
 // "com.amazonaws.kinesis#Code:http://…" becomes Code (AWS JSON 1.1 protocol).
 func errorCode(s string) string {
-	if _, after, ok := strings.Cut(s, "#"); ok {
-		s = after
-	}
-	code, _, _ := strings.Cut(s, ":")
+	code, _, _ := strings.Cut(s[strings.IndexByte(s, '#')+1:], ":")
 	code = strings.TrimSpace(code)
-	// A text with other characters is not an error's name.
-	if len(code) > maxCode || strings.IndexFunc(code, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
-	}) >= 0 {
+	// A long text, or one with other characters, is not an error's name.
+	if len(code) > 64 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
 		return ""
 	}
 	return code
 }
-
-// maxCode bounds the length of an error's name.
-const maxCode = 64

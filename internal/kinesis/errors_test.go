@@ -97,7 +97,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 				t.Errorf("error %q, want %q", e, want)
 			}
 			if fix := kinesis.Fix(err); !strings.Contains(fix, r.fix) || (fix == "") != (r.fix == "") {
-				t.Errorf("Mend says %q, want words of %q", fix, r.fix)
+				t.Errorf("Fix is %q, want it to contain %q", fix, r.fix)
 			}
 		})
 	}
@@ -106,7 +106,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 	}
 }
 
-func TestRefusalsOfTheEmulatorItself(t *testing.T) {
+func TestRefusalsOfTheEmbeddedKinesisAreClassified(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
 	named := func(name string) *kinesis.Client {
 		return client(t, sim, func(cfg *kinesis.Config) { cfg.StreamName = name })
@@ -138,7 +138,7 @@ func TestRefusalsOfTheEmulatorItself(t *testing.T) {
 	}
 }
 
-func TestTheNameOfAnErrorIsFound(t *testing.T) {
+func TestTheCodeOfAnErrorIsFoundInAnyForm(t *testing.T) {
 	header := func(value string) http.Header { return http.Header{"X-Amzn-Errortype": {value}} }
 	scenarios := []struct {
 		name    string
@@ -157,7 +157,7 @@ func TestTheNameOfAnErrorIsFound(t *testing.T) {
 		{name: "in the code", body: `{"code":"com.amazonaws.kinesis#LimitExceededException","message":"m"}`, code: "LimitExceededException", message: "m"},
 		{name: "in the type rather than in the header", header: header("AccessDeniedException"), body: `{"__type":"LimitExceededException"}`, code: "LimitExceededException"},
 		{name: "with white space", header: header("  LimitExceededException : x"), code: "LimitExceededException"},
-		{name: "with members that nobody knows", body: `{"a":[1],"__type":"LimitExceededException","message":"m","b":null}`, code: "LimitExceededException", message: "m"},
+		{name: "with unknown members", body: `{"a":[1],"__type":"LimitExceededException","message":"m","b":null}`, code: "LimitExceededException", message: "m"},
 		{name: "next to a message that is no text", body: `{"__type":"LimitExceededException","message":{"a":1}}`, code: "LimitExceededException"},
 	}
 	for _, scenario := range scenarios {
@@ -172,7 +172,7 @@ func TestTheNameOfAnErrorIsFound(t *testing.T) {
 	}
 }
 
-func TestAnswersThatAreNotKinesis(t *testing.T) {
+func TestAnswersOfOtherServersAreClassified(t *testing.T) {
 	const html = "<html><head><title>Blocked</title></head><body>by your proxy</body></html>"
 	scenarios := []struct {
 		name   string
@@ -184,15 +184,15 @@ func TestAnswersThatAreNotKinesis(t *testing.T) {
 		fix    string
 	}{
 		{"a proxy forbids", 403, nil, html, kinesis.Denied, "Forbidden", "endpoint"},
-		{"a proxy wants a password", 407, nil, html, kinesis.Denied, "Proxy Authentication Required", "endpoint"},
+		{"a proxy demands a password", 407, nil, html, kinesis.Denied, "Proxy Authentication Required", "endpoint"},
 		{"a web server has no such page", 404, nil, html, kinesis.Denied, "Not Found", "endpoint"},
-		{"a web server takes no POST", 405, nil, "", kinesis.Denied, "Method Not Allowed", "endpoint"},
+		{"a web server refuses POST", 405, nil, "", kinesis.Denied, "Method Not Allowed", "endpoint"},
 		{"a proxy cannot reach Kinesis", 502, nil, html, kinesis.Transient, "Bad Gateway", ""},
-		{"a load balancer has nobody", 503, nil, html, kinesis.Transient, "Service Unavailable", ""},
-		{"a gateway gives up", 504, nil, "", kinesis.Transient, "Gateway Timeout", ""},
-		{"a gateway takes no body so large", 413, nil, html, kinesis.Invalid, "Request Entity Too Large", ""},
-		{"a gateway has too much to do", 429, nil, html, kinesis.Throttled, "Too Many Requests", ""},
-		{"JSON of somebody else's", 403, nil, `{"error":{"code":7}}`, kinesis.Denied, "Forbidden", "endpoint"},
+		{"a load balancer has no servers", 503, nil, html, kinesis.Transient, "Service Unavailable", ""},
+		{"a gateway times out", 504, nil, "", kinesis.Transient, "Gateway Timeout", ""},
+		{"a gateway refuses large bodies", 413, nil, html, kinesis.Invalid, "Request Entity Too Large", ""},
+		{"a gateway is overloaded", 429, nil, html, kinesis.Throttled, "Too Many Requests", ""},
+		{"JSON of another service", 403, nil, `{"error":{"code":7}}`, kinesis.Denied, "Forbidden", "endpoint"},
 		{"JSON that is no object", 500, nil, `["__type"]`, kinesis.Transient, "Internal Server Error", ""},
 	}
 	for _, scenario := range scenarios {
@@ -204,7 +204,7 @@ func TestAnswersThatAreNotKinesis(t *testing.T) {
 				t.Errorf("error %+v, want code %q", e, scenario.code)
 			}
 			if fix := kinesis.Fix(err); !strings.Contains(fix, scenario.fix) || (fix == "") != (scenario.fix == "") {
-				t.Errorf("Mend says %q, want words of %q", fix, scenario.fix)
+				t.Errorf("Fix is %q, want it to contain %q", fix, scenario.fix)
 			}
 			if strings.Contains(e.Error(), "<html>") {
 				t.Errorf("the page is repeated: %q", e)
@@ -213,7 +213,7 @@ func TestAnswersThatAreNotKinesis(t *testing.T) {
 	}
 }
 
-func TestRedirectIsNotFollowed(t *testing.T) {
+func TestRedirectsAreNotFollowed(t *testing.T) {
 	elsewhere := answerWith(t, 200, nil, `{"Records":[{"SequenceNumber":"1"}]}`)
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		p := answerWith(t, status, http.Header{"Location": {elsewhere.url}}, "")
@@ -230,7 +230,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestLongMessagesAreCut(t *testing.T) {
+func TestLongMessagesAreShortened(t *testing.T) {
 	p := answerWith(t, 400, nil, `{"__type":"LimitExceededException","message":"`+strings.Repeat("long ", 10_000)+`"}`)
 	_, err := open(t, at(p)).PutRecords(t.Context(), records("a"))
 	if e := refused(t, err, kinesis.Throttled); len(e.Error()) > 700 || !strings.Contains(e.Error(), "long long") {
@@ -238,7 +238,7 @@ func TestLongMessagesAreCut(t *testing.T) {
 	}
 }
 
-func TestSuccessThatCannotBeReadIsNoSuccess(t *testing.T) {
+func TestASuccessThatCannotBeReadIsAFailure(t *testing.T) {
 	scenarios := []struct {
 		name   string
 		answer *kinesissim.Answer
@@ -256,7 +256,7 @@ func TestSuccessThatCannotBeReadIsNoSuccess(t *testing.T) {
 			results, err := client(t, sim).PutRecords(t.Context(), records("a", "b"))
 			e := refused(t, err, kinesis.Transient)
 			if results != nil || e.Status != 200 || !strings.Contains(e.Error(), scenario.text) {
-				t.Errorf("%d results, error %d %q, want words of %q", len(results), e.Status, e, scenario.text)
+				t.Errorf("%d results, error %d %q, want it to contain %q", len(results), e.Status, e, scenario.text)
 			}
 			if stored(sim) != "a b" {
 				t.Errorf("stored: %q", stored(sim))
@@ -270,13 +270,13 @@ func TestSuccessThatCannotBeReadIsNoSuccess(t *testing.T) {
 			t.Errorf("%s: %d results", body, len(results))
 		}
 	}
-	// Any other success is none that Kinesis has.
+	// Kinesis has no other status of success.
 	p := answerWith(t, 202, nil, `{"Records":[{"SequenceNumber":"1"}]}`)
 	_, err := open(t, at(p)).PutRecords(t.Context(), records("a"))
 	refused(t, err, kinesis.Transient)
 }
 
-func TestHugeAnswerIsNotReadToItsEnd(t *testing.T) {
+func TestAHugeAnswerIsNotReadToItsEnd(t *testing.T) {
 	// The server notices that the client goes away.
 	ended := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -294,11 +294,11 @@ func TestHugeAnswerIsNotReadToItsEnd(t *testing.T) {
 	<-ended
 }
 
-func TestBrokenConnections(t *testing.T) {
+func TestABrokenConnectionIsTransient(t *testing.T) {
 	scenarios := []struct {
 		name   string
 		answer *kinesissim.Answer
-		stored string // records may have landed
+		stored string // what is in the stream
 	}{
 		{"reset before", kinesissim.Reset(), ""},
 		{"reset after", kinesissim.ResetAfter(), "x"},
@@ -329,7 +329,7 @@ func TestBrokenConnections(t *testing.T) {
 			accepted(t, results, err)
 			_, err = c.PutRecords(t.Context(), records("x"))
 			if e := refused(t, err, kinesis.Transient); !e.Reused {
-				t.Errorf("error %+v does not tell that the connection was used before", e)
+				t.Errorf("Reused is not set in the error %+v", e)
 			}
 			if want := strings.TrimSpace("w " + scenario.stored); stored(sim) != want {
 				t.Errorf("stored: %q", stored(sim))
@@ -343,7 +343,7 @@ func TestBrokenConnections(t *testing.T) {
 	}
 }
 
-func TestConnectionsThatDiedWhileNobodyLooked(t *testing.T) {
+func TestAnIdleConnectionThatWasResetIsReportedAsReused(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
 	c := client(t, sim)
 	results, err := c.PutRecords(t.Context(), records("a"))
@@ -356,7 +356,7 @@ func TestConnectionsThatDiedWhileNobodyLooked(t *testing.T) {
 	if err == nil {
 		accepted(t, results, err)
 	} else if e := refused(t, err, kinesis.Transient); !e.Reused {
-		t.Errorf("error %+v does not tell that the connection was used before", e)
+		t.Errorf("Reused is not set in the error %+v", e)
 	}
 	// If idle connections are closed first, the request always succeeds.
 	sim.ResetConnections()
@@ -365,7 +365,7 @@ func TestConnectionsThatDiedWhileNobodyLooked(t *testing.T) {
 	accepted(t, results, err)
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestAClosedPortIsTransient(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	_, err := open(t, kinesis.Config{StreamName: stream, Region: region, Endpoint: server.URL, Credentials: always(goodCredentials)}).PutRecords(t.Context(), records("a"))
@@ -374,11 +374,11 @@ func TestNobodyListens(t *testing.T) {
 		t.Errorf("error %+v", e)
 	}
 	if fix := kinesis.Fix(err); !strings.Contains(fix, "VPC") {
-		t.Errorf("Mend says %q", fix)
+		t.Errorf("Fix is %q", fix)
 	}
 }
 
-func TestDeadlineEndsARequestThatHangs(t *testing.T) {
+func TestADeadlineEndsARequestThatHangs(t *testing.T) {
 	arrived := make(chan struct{})
 	sim := start(t, kinesissim.Config{Intercept: func(*kinesissim.Request) *kinesissim.Answer {
 		close(arrived)
@@ -409,12 +409,12 @@ func TestDeadlineEndsARequestThatHangs(t *testing.T) {
 	}
 }
 
-func TestErrorsOfOthers(t *testing.T) {
+func TestErrorsOfOtherPackagesAreTransient(t *testing.T) {
 	if class := kinesis.ClassOf(errors.New("x")); class != kinesis.Transient {
 		t.Errorf("an unknown error is %s", class)
 	}
 	if fix := kinesis.Fix(errors.New("x")); fix != "" {
-		t.Errorf("Mend of an unknown error says %q", fix)
+		t.Errorf("Fix of an unknown error is %q", fix)
 	}
 	wrapped := fmt.Errorf("ship: %w", &kinesis.Error{Class: kinesis.Denied, Code: "AccessDeniedException", Status: 400})
 	if kinesis.ClassOf(wrapped) != kinesis.Denied || !strings.Contains(kinesis.Fix(wrapped), "kinesis:PutRecords") {
@@ -432,9 +432,8 @@ func TestClassesHaveNames(t *testing.T) {
 	}
 }
 
-// A request that ran out of time says nothing about its connection: another one
-// at once would only take as long again.
-func TestARequestOutOfTimeIsNoBrokenConnection(t *testing.T) {
+// A retry at once would probably run out of time as well.
+func TestARequestThatRanOutOfTimeIsNotABrokenConnection(t *testing.T) {
 	hanging := make(chan struct{})
 	sim := start(t, kinesissim.Config{Intercept: func(r *kinesissim.Request) *kinesissim.Answer {
 		if r.N == 1 {
@@ -458,7 +457,7 @@ func TestARequestOutOfTimeIsNoBrokenConnection(t *testing.T) {
 }
 
 // If it is unknown whether Kinesis has stored the records, they may arrive twice.
-func TestWhetherARequestMayHaveLanded(t *testing.T) {
+func TestUnknownReportsWhetherKinesisMayHaveStoredTheRecords(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		err  *kinesis.Error
@@ -483,7 +482,7 @@ func TestWhetherARequestMayHaveLanded(t *testing.T) {
 			}
 		})
 	}
-	t.Run("no connection to a port that nobody listens at", func(t *testing.T) {
+	t.Run("no connection to a closed port", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -498,7 +497,7 @@ func TestWhetherARequestMayHaveLanded(t *testing.T) {
 		})
 		_, err = c.PutRecords(t.Context(), []*pack.Record{{Data: []byte("x"), PartitionKey: "k"}})
 		if e := (*kinesis.Error)(nil); !errors.As(err, &e) || e.Unknown() {
-			t.Errorf("it gives %v, and nobody knows whether it landed", err)
+			t.Errorf("error %v, and Unknown is true", err)
 		}
 	})
 }

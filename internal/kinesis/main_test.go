@@ -31,12 +31,12 @@ const (
 
 var goodCredentials = aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey, SessionToken: token}
 
-// keys is a CredentialSource that counts what it is asked.
+// keys is a CredentialSource that counts calls.
 type keys struct {
-	now      aws.Credentials
-	err      error
-	gets     int
-	renewals int
+	now           aws.Credentials
+	err           error
+	gets          int
+	invalidations int
 }
 
 func (k *keys) Get(context.Context) (aws.Credentials, error) {
@@ -44,7 +44,7 @@ func (k *keys) Get(context.Context) (aws.Credentials, error) {
 	return k.now, k.err
 }
 
-func (k *keys) Invalidate() { k.renewals++ }
+func (k *keys) Invalidate() { k.invalidations++ }
 
 func always(creds aws.Credentials) *keys { return &keys{now: creds} }
 
@@ -66,7 +66,7 @@ func start(t *testing.T, cfg kinesissim.Config) *kinesissim.Server {
 	return sim
 }
 
-// client gives a client of a Kinesis, whose connections end with the test.
+// client returns a client of a Kinesis. Its connections end with the test.
 func client(t *testing.T, sim *kinesissim.Server, change ...func(*kinesis.Config)) *kinesis.Client {
 	t.Helper()
 	return open(t, kinesis.Config{StreamName: stream, Region: region, Endpoint: sim.URL(), Credentials: always(goodCredentials)}, change...)
@@ -91,7 +91,7 @@ func records(data ...string) []*pack.Record {
 	return rs
 }
 
-// stored gives the data of what is in the stream.
+// stored returns the data of the stream's records.
 func stored(sim *kinesissim.Server) string {
 	var all []string
 	for _, r := range sim.Records(stream) {
@@ -100,7 +100,7 @@ func stored(sim *kinesissim.Server) string {
 	return strings.Join(all, " ")
 }
 
-// refused wants an *Error of a class and gives it.
+// refused checks that err is an *Error of a class, and returns it.
 func refused(t *testing.T, err error, class kinesis.Class) *kinesis.Error {
 	t.Helper()
 	e := (*kinesis.Error)(nil)
@@ -113,7 +113,7 @@ func refused(t *testing.T, err error, class kinesis.Class) *kinesis.Error {
 	return e
 }
 
-// accepted wants every record in Kinesis.
+// accepted checks that Kinesis has stored every record.
 func accepted(t *testing.T, results []kinesis.Result, err error) {
 	t.Helper()
 	if err != nil {
@@ -126,7 +126,7 @@ func accepted(t *testing.T, results []kinesis.Result, err error) {
 	}
 }
 
-// page is a server that answers each request alike and counts them.
+// page is a server that gives every request the same answer and counts requests.
 type page struct {
 	url string
 
@@ -159,7 +159,7 @@ func answerWith(t *testing.T, status int, header http.Header, body string) *page
 	return p
 }
 
-// at points a client to a page.
+// at is the configuration of a client of a page.
 func at(p *page) kinesis.Config {
 	return kinesis.Config{StreamName: stream, Region: region, Endpoint: p.url, Credentials: always(goodCredentials)}
 }

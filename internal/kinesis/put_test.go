@@ -99,7 +99,7 @@ func TestAnyRecordsArriveAsTheyAre(t *testing.T) {
 	})
 }
 
-func TestRequestIsWhatTheProtocolDemands(t *testing.T) {
+func TestARequestFollowsTheProtocol(t *testing.T) {
 	var got *kinesissim.Request
 	sim := start(t, kinesissim.Config{Intercept: func(r *kinesissim.Request) *kinesissim.Answer { got = r; return nil }})
 	results, err := client(t, sim).PutRecords(t.Context(), records("a", "b"))
@@ -128,7 +128,7 @@ func TestRequestIsWhatTheProtocolDemands(t *testing.T) {
 	}
 }
 
-func TestStreamIsNamedByItsARN(t *testing.T) {
+func TestTheARNNamesTheStreamIfItIsSet(t *testing.T) {
 	var body map[string]json.RawMessage
 	sim := start(t, kinesissim.Config{Intercept: func(r *kinesissim.Request) *kinesissim.Answer {
 		_ = json.Unmarshal(r.Body, &body)
@@ -145,7 +145,7 @@ func TestStreamIsNamedByItsARN(t *testing.T) {
 	}
 }
 
-func TestAsManyRecordsAsARequestMayHave(t *testing.T) {
+func TestARequestCarriesTheMaximumOfRecordsAndBytes(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
 	var sent []*pack.Record
 	for i := range kinesis.MaxRecords {
@@ -156,7 +156,7 @@ func TestAsManyRecordsAsARequestMayHave(t *testing.T) {
 	if len(results) != kinesis.MaxRecords || sim.Stats().Records != kinesis.MaxRecords {
 		t.Errorf("%d results, %d stored", len(results), sim.Stats().Records)
 	}
-	// One more is one too many, and so is a byte.
+	// One more record, and one more byte, is refused.
 	_, err = client(t, sim).PutRecords(t.Context(), append(sent, sent[0]))
 	refused(t, err, kinesis.Invalid)
 
@@ -191,7 +191,7 @@ func TestResultsAreAlignedWithTheirRecords(t *testing.T) {
 	}
 }
 
-func TestAResultWithoutASequenceNumberIsNoSuccess(t *testing.T) {
+func TestAResultWithoutASequenceNumberIsAFailure(t *testing.T) {
 	p := answerWith(t, 200, nil, `{"FailedRecordCount":0,"Records":[{"ShardId":"shardId-000000000000"},{"SequenceNumber":null,"ErrorCode":null},{},{"SequenceNumber":"7","novelty":1}],"EncryptionType":"KMS"}`)
 	results, err := open(t, at(p)).PutRecords(t.Context(), records("a", "b", "c", "d"))
 	if err != nil {
@@ -238,34 +238,34 @@ func TestCredentialsAreReadForEveryAttempt(t *testing.T) {
 		t.Errorf("stored: %q", stored(sim))
 	}
 	// The caller decides whether to retry, not the client.
-	if source.renewals != 0 {
-		t.Errorf("credentials were renewed %d times, and nobody asked for it", source.renewals)
+	if source.invalidations != 0 {
+		t.Errorf("credentials were invalidated %d times, want 0", source.invalidations)
 	}
 }
 
-func TestRenewHasTheCredentialsReadAnew(t *testing.T) {
+func TestInvalidateCredentialsMakesTheClientReadThemAgain(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
 	source := always(goodCredentials)
 	c := client(t, sim, func(cfg *kinesis.Config) { cfg.Credentials = source })
 	c.InvalidateCredentials() // before there is a connection, too
-	if source.renewals != 1 || source.gets != 0 || sim.Stats().Connections != 0 {
-		t.Errorf("%d renewals, %d reads and %d connections, want one renewal alone", source.renewals, source.gets, sim.Stats().Connections)
+	if source.invalidations != 1 || source.gets != 0 || sim.Stats().Connections != 0 {
+		t.Errorf("%d invalidations, %d reads and %d connections, want only one invalidation", source.invalidations, source.gets, sim.Stats().Connections)
 	}
 	results, err := c.PutRecords(t.Context(), records("a"))
 	accepted(t, results, err)
 	c.InvalidateCredentials()
-	if source.renewals != 2 || source.gets != 1 {
-		t.Errorf("%d renewals and %d reads, want 2 and 1", source.renewals, source.gets)
+	if source.invalidations != 2 || source.gets != 1 {
+		t.Errorf("%d invalidations and %d reads, want 2 and 1", source.invalidations, source.gets)
 	}
 	results, err = c.PutRecords(t.Context(), records("b"))
 	accepted(t, results, err)
-	// The keys say nothing about the connection.
+	// The connection does not depend on the keys.
 	if n := sim.Stats().Connections; n != 1 {
 		t.Errorf("%d connections", n)
 	}
 }
 
-// fetching is a CredentialSource that takes as long as its context.
+// fetching is a CredentialSource that waits until its context ends.
 type fetching struct{}
 
 func (fetching) Get(ctx context.Context) (aws.Credentials, error) {
@@ -275,7 +275,7 @@ func (fetching) Get(ctx context.Context) (aws.Credentials, error) {
 
 func (fetching) Invalidate() {}
 
-func TestCredentialsTakeNoLongerThanTheRequestMay(t *testing.T) {
+func TestTheRequestsDeadlineBoundsTheReadingOfCredentials(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
 	c := client(t, sim, func(cfg *kinesis.Config) { cfg.Credentials = fetching{} })
 	enough := errors.New("that was enough")
@@ -290,7 +290,7 @@ func TestCredentialsTakeNoLongerThanTheRequestMay(t *testing.T) {
 	}
 }
 
-func TestWrongCredentials(t *testing.T) {
+func TestWrongCredentialsAreRefused(t *testing.T) {
 	for _, scenario := range []struct {
 		name        string
 		credentials aws.Credentials
@@ -318,14 +318,14 @@ func TestWrongCredentials(t *testing.T) {
 	}
 }
 
-func TestConnectionIsUsedAgain(t *testing.T) {
+func TestTheConnectionIsReused(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
 	c := client(t, sim)
 	for i := range 5 {
 		results, err := c.PutRecords(t.Context(), records(fmt.Sprint(i)))
 		accepted(t, results, err)
 	}
-	// Refusals do not end it, whatever they say.
+	// Refusals do not close it.
 	sim.SetIntercept(kinesissim.Sequence(kinesissim.Throttle(), kinesissim.AccessDenied(), kinesissim.Garbage(), kinesissim.Error(500, "InternalFailure", "")))
 	for range 4 {
 		if _, err := c.PutRecords(t.Context(), records("x")); err == nil {
@@ -343,7 +343,7 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
-func TestNewConnectsNowhere(t *testing.T) {
+func TestNewOpensNoConnection(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
 	c := client(t, sim, func(cfg *kinesis.Config) { cfg.CABundle = filepath.Join(t.TempDir(), "none.pem") })
 	c.CloseIdle()
@@ -352,7 +352,7 @@ func TestNewConnectsNowhere(t *testing.T) {
 	}
 }
 
-func TestTLSWithACABundle(t *testing.T) {
+func TestACABundleReplacesTheSystemsRoots(t *testing.T) {
 	sim := start(t, kinesissim.Config{TLS: true})
 	folder := t.TempDir()
 	file := func(name string, content []byte) string {
@@ -371,7 +371,7 @@ func TestTLSWithACABundle(t *testing.T) {
 	wantNoNetwork := func(t *testing.T, err error) {
 		t.Helper()
 		if fix := kinesis.Fix(err); strings.Contains(fix, "VPC") {
-			t.Errorf("Mend of %q says %q", err, fix)
+			t.Errorf("Fix of %q is %q", err, fix)
 		}
 	}
 
@@ -393,7 +393,7 @@ func TestTLSWithACABundle(t *testing.T) {
 			t.Errorf("error %q", e)
 		}
 	})
-	t.Run("there is none", func(t *testing.T) {
+	t.Run("there is no bundle", func(t *testing.T) {
 		_, err := with("").PutRecords(t.Context(), records("a"))
 		wantNoNetwork(t, err)
 		refused(t, err, kinesis.Transient)
@@ -419,32 +419,32 @@ func TestTLSWithACABundle(t *testing.T) {
 	})
 }
 
-func TestProxyIsUsedAsConfigured(t *testing.T) {
+func TestTheConfiguredProxyIsUsed(t *testing.T) {
 	sim := start(t, kinesissim.Config{})
 	proxy, err := url.Parse(sim.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked atomic.Value
+	var requested atomic.Value
 	c := open(t, kinesis.Config{
 		StreamName: stream, Region: region, Endpoint: "http://kinesis.invalid", Credentials: always(goodCredentials),
-		Proxy: func(r *http.Request) (*url.URL, error) { asked.Store(r.URL.String()); return proxy, nil },
+		Proxy: func(r *http.Request) (*url.URL, error) { requested.Store(r.URL.String()); return proxy, nil },
 	})
 	// A plain HTTP proxy gets the whole request; here it is Kinesis itself,
 	// and verifies the signature for the endpoint's name.
 	_, _ = c.PutRecords(t.Context(), records("a"))
-	if asked.Load() != "http://kinesis.invalid/" || sim.Stats().Connections != 1 {
-		t.Errorf("asked for %v, %d connections to the proxy", asked.Load(), sim.Stats().Connections)
+	if requested.Load() != "http://kinesis.invalid/" || sim.Stats().Connections != 1 {
+		t.Errorf("the proxy was called for %v, over %d connections", requested.Load(), sim.Stats().Connections)
 	}
 
-	// No proxy of the environment's is taken.
+	// The client ignores the proxy variables of the environment.
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
 	results, err := client(t, sim).PutRecords(t.Context(), records("b"))
 	accepted(t, results, err)
 }
 
-func TestEndpointsPathIsKept(t *testing.T) {
+func TestThePathOfTheEndpointIsKept(t *testing.T) {
 	for _, path := range []string{"", "/"} {
 		sim := start(t, kinesissim.Config{})
 		results, err := client(t, sim, func(cfg *kinesis.Config) { cfg.Endpoint += path }).PutRecords(t.Context(), records("a"))

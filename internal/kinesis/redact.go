@@ -17,11 +17,11 @@ const (
 	leastSecret = 4
 )
 
-// clean makes a text from a server or proxy safe to log. AWS answers a wrong
+// redact makes a text from a server or proxy safe to log. AWS answers a wrong
 // signature with the request's headers, which include the session token, and a
-// proxy's page may have them too. So clean keeps one line, or if sentence is set
+// proxy's page may have them too. So redact keeps one line, or if sentence is set
 // only its first sentence, and redacts every word that has a part of a secret.
-func clean(text string, sentence bool, secrets []string) string {
+func redact(text string, sentence bool, secrets []string) string {
 	short := len(text) <= maxText
 	text = text[:min(len(text), maxText)]
 	for _, end := range []string{"\n", "\r", `\n`, `\r`} { // the last two occur in a quoted text
@@ -66,23 +66,23 @@ func proxySecrets(proxy *url.URL) []string {
 	return []string{password, base64.StdEncoding.EncodeToString([]byte(proxy.User.Username() + ":" + password))}
 }
 
-// cleaned is an error whose text may be logged; errors.Is and errors.As see the
+// redacted is an error whose text may be logged; errors.Is and errors.As see the
 // wrapped error.
-type cleaned struct {
+type redacted struct {
 	text string
 	err  error
 }
 
-func (c *cleaned) Error() string { return c.text }
-func (c *cleaned) Unwrap() error { return c.err }
+func (r *redacted) Error() string { return r.text }
+func (r *redacted) Unwrap() error { return r.err }
 
-// clean makes the error's texts safe to log.
-func (e *Error) clean(secrets []string) {
-	e.Message = clean(e.Message, e.Class == Credentials, secrets)
+// redact makes the error's texts safe to log.
+func (e *Error) redact(secrets []string) {
+	e.Message = redact(e.Message, e.Class == Credentials, secrets)
 	if e.Err == nil {
 		return
 	}
-	if text := clean(e.Err.Error(), false, secrets); text != e.Err.Error() {
-		e.Err = &cleaned{text, e.Err}
+	if text := redact(e.Err.Error(), false, secrets); text != e.Err.Error() {
+		e.Err = &redacted{text, e.Err}
 	}
 }

@@ -5,12 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
-	"syscall"
 	"time"
+
+	"kinetel/internal/regularfile"
 )
 
 const (
@@ -30,26 +29,6 @@ const (
 
 // maxBundle bounds AWS_CA_BUNDLE. All the authorities of the Web take 220 kB.
 const maxBundle = 4 << 20
-
-var errBundle = errors.New("it is not a regular file of at most 4 MiB")
-
-// readBundle reads the file of AWS_CA_BUNDLE. It does not wait for a FIFO and does
-// not read a device.
-func readBundle(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errBundle
-	}
-	pem, err := io.ReadAll(io.LimitReader(f, maxBundle+1))
-	if len(pem) > maxBundle {
-		return nil, errBundle
-	}
-	return pem, err
-}
 
 // connection is a transport and the kind of its TLS handshakes.
 type connection struct {
@@ -77,7 +56,7 @@ func (c *Client) connect(mlkem bool) error {
 		transport.TLSClientConfig.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 	}
 	if c.cfg.CABundle != "" {
-		pem, err := readBundle(c.cfg.CABundle)
+		pem, err := regularfile.Read(c.cfg.CABundle, maxBundle)
 		if err != nil {
 			return fmt.Errorf("read AWS_CA_BUNDLE: %w", err)
 		}

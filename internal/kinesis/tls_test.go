@@ -48,7 +48,8 @@ func behind(t *testing.T, reset bool) (*firewall.Firewall, *kinesis.Client, *byt
 	return f, c, log
 }
 
-func TestAClientHelloThatIsDroppedIsMadeSmaller(t *testing.T) {
+func TestAHandshakeThatIsDroppedIsRepeatedWithoutMLKEM(t *testing.T) {
+	t.Parallel()
 	for name, reset := range map[string]bool{"never answered": false, "reset": true} {
 		t.Run(name, func(t *testing.T) {
 			f, c, log := behind(t, reset)
@@ -70,13 +71,14 @@ func TestAClientHelloThatIsDroppedIsMadeSmaller(t *testing.T) {
 }
 
 // The caller's context ends before the handshake: the next request uses no ML-KEM.
-func TestAHandshakeThatIsBrokenOffCountsIfItLasted(t *testing.T) {
+func TestACancelledHandshakeCountsAsDroppedIfItLastedLong(t *testing.T) {
+	t.Parallel()
 	f, c, _ := behind(t, false)
 	ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond)
 	defer cancel()
 	_, err := c.PutRecords(ctx, records("x"))
 	if e := refused(t, err, kinesis.Transient); e.Unknown() {
-		t.Errorf("nobody knows whether it landed: %v", err)
+		t.Errorf("Unknown is true, though nothing was sent: %v", err)
 	}
 	results, err := c.PutRecords(t.Context(), records("x"))
 	accepted(t, results, err)
@@ -85,7 +87,7 @@ func TestAHandshakeThatIsBrokenOffCountsIfItLasted(t *testing.T) {
 	}
 }
 
-func TestWhereLargeClientHellosPassMLKEMIsUsed(t *testing.T) {
+func TestMLKEMStaysInUseOnceAHandshakeWithItHasSucceeded(t *testing.T) {
 	f, c, log := behind(t, true)
 	f.DropLarge.Store(false)
 	results, err := c.PutRecords(t.Context(), records("x"))
@@ -105,17 +107,17 @@ func TestWhereLargeClientHellosPassMLKEMIsUsed(t *testing.T) {
 
 // If no handshake gets through, both kinds are tried in turn, and neither is logged
 // as the reason.
-func TestAHandshakeThatFailsBothWaysIsTriedBothWays(t *testing.T) {
+func TestIfAllHandshakesFailBothKindsAreTried(t *testing.T) {
 	f, c, log := behind(t, true)
 	f.DropAll.Store(true)
 	for range 2 {
 		_, err := c.PutRecords(t.Context(), records("x"))
 		e := refused(t, err, kinesis.Transient)
 		if fix := kinesis.Fix(err); strings.Contains(fix, "NAT") || !strings.Contains(fix, "handshake") {
-			t.Errorf("what to do about %v: %s", err, fix)
+			t.Errorf("Fix of %v is %s", err, fix)
 		}
 		if e.Unknown() {
-			t.Error("nobody knows whether it landed, though nothing was sent")
+			t.Error("Unknown is true, though nothing was sent")
 		}
 	}
 	if f.Large.Load() < 1 || f.Small.Load() < 1 || log.Len() > 0 {
@@ -131,7 +133,7 @@ func TestAHandshakeThatFailsBothWaysIsTriedBothWays(t *testing.T) {
 }
 
 // A certificate that is not trusted has nothing to do with ML-KEM.
-func TestACertificateIsNotTriedTwice(t *testing.T) {
+func TestAnUntrustedCertificateIsNotRetriedWithoutMLKEM(t *testing.T) {
 	sim := start(t, kinesissim.Config{TLS: true})
 	f := startFirewall(t, sim)
 	f.DropLarge.Store(false)
@@ -145,7 +147,7 @@ func TestACertificateIsNotTriedTwice(t *testing.T) {
 	}
 }
 
-func TestABundleThatIsNoRegularFileIsRefused(t *testing.T) {
+func TestABundleThatIsNotARegularFileIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -268,7 +270,7 @@ func rawAnswer(t *testing.T, answer string) string {
 	return server.URL
 }
 
-func TestASignatureErrorSaysItsFirstSentence(t *testing.T) {
+func TestASignatureErrorKeepsItsFirstSentence(t *testing.T) {
 	cfg := at(answerWith(t, 403, nil, `{"__type":"InvalidSignatureException","message":"The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key."}`))
 	_, err := open(t, cfg).PutRecords(t.Context(), records("x"))
 	const want = "InvalidSignatureException (HTTP 403): The request signature we calculated does not match the signature you provided."

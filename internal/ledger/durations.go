@@ -12,6 +12,7 @@ type Durations struct {
 	mu    sync.Mutex
 	ring  [128]time.Duration
 	count int
+	last  time.Duration
 	max   time.Duration
 
 	periodCount int // since the last Period
@@ -24,6 +25,7 @@ func (d *Durations) Note(duration time.Duration) {
 	defer d.mu.Unlock()
 	d.ring[d.count%len(d.ring)] = duration
 	d.count++
+	d.last = duration
 	d.max = max(d.max, duration)
 	d.periodCount++
 	d.periodMax = max(d.periodMax, duration)
@@ -33,10 +35,7 @@ func (d *Durations) Note(duration time.Duration) {
 func (d *Durations) Last() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.count == 0 {
-		return 0
-	}
-	return d.ring[(d.count-1)%len(d.ring)]
+	return d.last
 }
 
 // Quantiles returns the quantiles of the last 128 durations, and the longest of all.

@@ -85,7 +85,7 @@ func TestLastIsTheLast(t *testing.T) {
 
 // The quantiles are durations that were among the last 128, in order, and as many
 // of these as they say are below.
-func TestQuantilesAreOfTheLast128(t *testing.T) {
+func TestQuantilesAreThoseOfTheLast128(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 100_000), func(n int) time.Duration { return time.Duration(n) * 10 * time.Microsecond }), 1, 300).Draw(t, "all")
 		q := noted(all...).Quantiles()
@@ -166,7 +166,7 @@ func TestPeriodIsSinceTheLastOne(t *testing.T) {
 }
 
 // Period of a stretch of time is the same as if there had been no other durations.
-func TestAPeriodKnowsNothingOfTheOthers(t *testing.T) {
+func TestAPeriodIsIndependentOfTheOthers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		duration := rapid.Map(rapid.IntRange(0, 5000), func(n int) time.Duration { return time.Duration(n) * ms })
 		var d ledger.Durations
@@ -182,7 +182,7 @@ func TestAPeriodKnowsNothingOfTheOthers(t *testing.T) {
 	})
 }
 
-func TestDurationsAreSafeForManyGoroutines(t *testing.T) {
+func TestDurationsAreSafeForConcurrentUse(t *testing.T) {
 	var d ledger.Durations
 	var all sync.WaitGroup
 	var counted atomic.Int64
@@ -204,7 +204,7 @@ func TestDurationsAreSafeForManyGoroutines(t *testing.T) {
 	}
 }
 
-func TestMillisecondsAreToldToTheHundredth(t *testing.T) {
+func TestMillisecondsAreRoundedToTheHundredth(t *testing.T) {
 	for _, tt := range []struct {
 		d    time.Duration
 		want float64
@@ -220,7 +220,7 @@ func TestMillisecondsAreToldToTheHundredth(t *testing.T) {
 		{-1500 * time.Microsecond, -1.5},
 	} {
 		if got := ledger.Milliseconds(tt.d); math.Abs(got-tt.want) > 1e-9 {
-			t.Errorf("%s is told as %g, want %g", tt.d, got, tt.want)
+			t.Errorf("%s is %g, want %g", tt.d, got, tt.want)
 		}
 	}
 }

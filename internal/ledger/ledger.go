@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 )
 
@@ -49,18 +48,32 @@ type Loss struct {
 
 // AppendJSON appends the loss as the body of a kinetel.loss event.
 func (l Loss) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"firstSeq":`...)
-	dst = strconv.AppendUint(dst, l.First, 10)
-	dst = append(dst, `,"lastSeq":`...)
-	dst = strconv.AppendUint(dst, l.Last, 10)
-	dst = append(dst, `,"count":`...)
-	dst = strconv.AppendInt(dst, int64(l.Count), 10)
-	dst = append(dst, `,"bytes":`...)
-	dst = strconv.AppendInt(dst, l.Bytes, 10)
-	dst = append(dst, `,"reason":`...)
-	reason, _ := json.Marshal(string(l.Reason)) // a string always marshals
-	dst = append(dst, reason...)
-	return append(dst, '}')
+	body, _ := json.Marshal(l) // numbers and strings always marshal
+	return append(dst, body...)
+}
+
+// Append appends a loss to losses, which are sorted by First. If it continues the
+// last one, the two become one: in an outage one record after the other is dropped,
+// and one line can report them all.
+func Append(losses []Loss, loss Loss) []Loss {
+	if n := len(losses) - 1; n >= 0 && loss.continues(losses[n]) {
+		losses[n] = joined(losses[n], loss)
+		return losses
+	}
+	return append(losses, loss)
+}
+
+// continues reports whether l begins where other ends, for the same reason.
+func (l Loss) continues(other Loss) bool {
+	return l.Reason == other.Reason && l.First == other.Last+1
+}
+
+// joined returns two losses as one. b begins later than a.
+func joined(a, b Loss) Loss {
+	last := max(a.Last, b.Last)
+	// The loss of a corrupt file is an estimate, and its range can include other losses.
+	count := int(min(uint64(a.Count)+uint64(b.Count), last-a.First+1))
+	return Loss{First: a.First, Last: last, Count: count, Bytes: a.Bytes + b.Bytes, Reason: a.Reason}
 }
 
 // maxPending bounds the losses that are not reported yet. Without it, an outage in
@@ -129,11 +142,11 @@ func (l *Ledger) Lost(loss Loss) {
 // Restore adds losses that an earlier process of the environment persisted and could
 // not report.
 func (l *Ledger) Restore(losses []Loss) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, loss := range losses {
 		l.account.add(loss)
-		l.mu.Lock()
 		l.add(loss)
-		l.mu.Unlock()
 	}
 }
 
@@ -152,17 +165,13 @@ func (l *Ledger) Requeue(losses []Loss) {
 	}
 }
 
-// add inserts a loss into pending, which stays sorted, and joins adjacent ranges: in
-// an outage one record after the other is dropped, and one line can report them all.
+// add inserts a loss into pending, which stays sorted and joined.
 func (l *Ledger) add(loss Loss) {
 	i, _ := slices.BinarySearchFunc(l.pending, loss, func(a, b Loss) int { return cmp.Compare(a.First, b.First) })
 	l.pending = slices.Insert(l.pending, i, loss)
-	for _, j := range []int{i, i - 1} { // with the next loss, and with the previous one
-		if j < 0 || j+1 >= len(l.pending) {
-			continue
-		}
-		if a, b := l.pending[j], l.pending[j+1]; a.Reason == b.Reason && a.Last+1 == b.First {
-			l.pending[j] = joined(a, b)
+	for _, j := range []int{i, i - 1} { // join it with the next loss, and with the previous one
+		if j >= 0 && j+1 < len(l.pending) && l.pending[j+1].continues(l.pending[j]) {
+			l.pending[j] = joined(l.pending[j], l.pending[j+1])
 			l.pending = slices.Delete(l.pending, j+1, j+2)
 		}
 	}
@@ -187,14 +196,6 @@ func (l *Ledger) condense() {
 		kept = append(kept, loss)
 	}
 	l.pending = kept
-}
-
-// joined returns two losses as one. b begins later than a.
-func joined(a, b Loss) Loss {
-	last := max(a.Last, b.Last)
-	// The loss of a corrupt file is an estimate, and its range can include other losses.
-	count := int(min(uint64(a.Count)+uint64(b.Count), last-a.First+1))
-	return Loss{First: a.First, Last: last, Count: count, Bytes: a.Bytes + b.Bytes, Reason: a.Reason}
 }
 
 // TakePending returns the pending losses in order and removes them.

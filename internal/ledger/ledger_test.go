@@ -35,7 +35,7 @@ func empty() (*ledger.Ledger, *ledger.Account) {
 	return ledger.New(account, nil), account
 }
 
-func TestLossesArePutTogetherWhereTheyTouch(t *testing.T) {
+func TestAdjacentLossesAreJoined(t *testing.T) {
 	const full, rejected = ledger.BufferFull, ledger.Rejected
 	for _, tt := range []struct {
 		name string
@@ -43,7 +43,7 @@ func TestLossesArePutTogetherWhereTheyTouch(t *testing.T) {
 		want []ledger.Loss
 	}{
 		{"nothing was lost", nil, nil},
-		{"one loss is told as it is", []ledger.Loss{run(3, 5, full)}, []ledger.Loss{run(3, 5, full)}},
+		{"one loss is reported unchanged", []ledger.Loss{run(3, 5, full)}, []ledger.Loss{run(3, 5, full)}},
 		{"runs that touch become one", []ledger.Loss{run(1, 2, full), run(3, 3, full)}, []ledger.Loss{run(1, 3, full)}},
 		{"also when the later one was lost first", []ledger.Loss{run(3, 3, full), run(1, 2, full)}, []ledger.Loss{run(1, 3, full)}},
 		{"a run that fills a gap joins both sides", []ledger.Loss{run(1, 1, full), run(3, 3, full), run(2, 2, full)}, []ledger.Loss{run(1, 3, full)}},
@@ -60,7 +60,7 @@ func TestLossesArePutTogetherWhereTheyTouch(t *testing.T) {
 				total += int64(loss.Count)
 			}
 			if diff := cmp.Diff(tt.want, l.TakePending()); diff != "" {
-				t.Errorf("losses to tell (-want +got):\n%s", diff)
+				t.Errorf("pending losses (-want +got):\n%s", diff)
 			}
 			if account.Total() != total {
 				t.Errorf("Total() is %d, want %d", account.Total(), total)
@@ -69,42 +69,42 @@ func TestLossesArePutTogetherWhereTheyTouch(t *testing.T) {
 	}
 }
 
-func TestTakeForgetsWhatItReturns(t *testing.T) {
+func TestTakePendingRemovesWhatItReturns(t *testing.T) {
 	l, account := empty()
 	l.Lost(run(1, 3, ledger.BufferFull))
 	l.TakePending()
 	if again := l.TakePending(); len(again) != 0 {
-		t.Errorf("a second Take returns %v", again)
+		t.Errorf("a second TakePending returns %v", again)
 	}
 	l.Lost(run(4, 4, ledger.BufferFull))
 	if diff := cmp.Diff([]ledger.Loss{run(4, 4, ledger.BufferFull)}, l.TakePending()); diff != "" {
-		t.Errorf("a loss after Take (-want +got):\n%s", diff)
+		t.Errorf("a loss after TakePending (-want +got):\n%s", diff)
 	}
 	if account.Total() != 4 {
-		t.Errorf("Total() is %d after Take, want 4", account.Total())
+		t.Errorf("Total() is %d after TakePending, want 4", account.Total())
 	}
 }
 
-func TestTakeGivesTheLossesAway(t *testing.T) {
+func TestLaterLossesDoNotChangeWhatWasReturned(t *testing.T) {
 	l, _ := empty()
 	l.Lost(run(1, 1, ledger.BufferFull))
-	taken := l.TakePending()
-	want := slices.Clone(taken)
+	pending := l.TakePending()
+	want := slices.Clone(pending)
 	l.Lost(run(2, 2, ledger.BufferFull))
 	l.Lost(run(3, 3, ledger.Oversize))
-	if diff := cmp.Diff(want, taken); diff != "" {
-		t.Errorf("later losses changed what was taken (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, pending); diff != "" {
+		t.Errorf("later losses changed what was returned (-want +got):\n%s", diff)
 	}
 }
 
-func TestRetellDoesNotCountAgain(t *testing.T) {
+func TestRequeueDoesNotCountAgain(t *testing.T) {
 	l, account := empty()
 	l.Lost(run(1, 3, ledger.BufferFull))
 	reported := l.TakePending()
 	l.Lost(run(4, 4, ledger.BufferFull)) // the kinetel.loss event itself
 	l.Requeue(reported)
 	if diff := cmp.Diff([]ledger.Loss{run(1, 4, ledger.BufferFull)}, l.TakePending()); diff != "" {
-		t.Errorf("losses to tell (-want +got):\n%s", diff)
+		t.Errorf("pending losses (-want +got):\n%s", diff)
 	}
 	if account.Total() != 4 {
 		t.Errorf("Total() is %d, want 4", account.Total())
@@ -135,7 +135,7 @@ func TestLossesOfARunInAnyOrderAreTheSameLosses(t *testing.T) {
 
 		l, account := empty()
 		for _, loss := range lost {
-			if rapid.Bool().Draw(t, "told before") {
+			if rapid.Bool().Draw(t, "reported before") {
 				l.Requeue([]ledger.Loss{loss})
 				total -= int64(loss.Count)
 			} else {
@@ -143,7 +143,7 @@ func TestLossesOfARunInAnyOrderAreTheSameLosses(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff(want, l.TakePending(), cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("losses to tell (-want +got):\n%s", diff)
+			t.Fatalf("pending losses (-want +got):\n%s", diff)
 		}
 		if account.Total() != total {
 			t.Fatalf("Total() is %d, want %d", account.Total(), total)
@@ -214,7 +214,7 @@ func TestLedgerIsSafeForConcurrentUse(t *testing.T) {
 		}
 	}
 	if reported != writers*each || account.Total() != writers*each {
-		t.Errorf("%d events told, %d in total, want %d", reported, account.Total(), writers*each)
+		t.Errorf("%d events reported, %d in total, want %d", reported, account.Total(), writers*each)
 	}
 }
 
@@ -239,69 +239,69 @@ func TestAnAccountAddsUpByReason(t *testing.T) {
 	}
 }
 
-func TestRestoredLossesCountOnceAndAreNotKeptAgain(t *testing.T) {
-	var kept []ledger.Loss
+func TestRestoredLossesCountOnceAndAreNotPersistedAgain(t *testing.T) {
+	var persisted []ledger.Loss
 	account := &ledger.Account{}
-	l := ledger.New(account, func(loss ledger.Loss) { kept = append(kept, loss) })
+	l := ledger.New(account, func(loss ledger.Loss) { persisted = append(persisted, loss) })
 	l.Restore([]ledger.Loss{run(5, 6, ledger.BufferFull), run(1, 2, ledger.BufferFull), run(3, 4, ledger.BufferFull)})
 	if diff := cmp.Diff([]ledger.Loss{run(1, 6, ledger.BufferFull)}, l.TakePending()); diff != "" {
-		t.Errorf("losses to tell (-want +got):\n%s", diff)
+		t.Errorf("pending losses (-want +got):\n%s", diff)
 	}
-	if account.Total() != 6 || len(kept) != 0 {
-		t.Errorf("%d events lost, kept %v", account.Total(), kept)
+	if account.Total() != 6 || len(persisted) != 0 {
+		t.Errorf("%d events lost, persisted %v", account.Total(), persisted)
 	}
 }
 
-func TestEachLossIsKeptUnderANumber(t *testing.T) {
-	var kept []ledger.Loss
+func TestEachLossIsPersistedWithANumber(t *testing.T) {
+	var persisted []ledger.Loss
 	account := &ledger.Account{}
-	l := ledger.New(account, func(loss ledger.Loss) { kept = append(kept, loss) })
+	l := ledger.New(account, func(loss ledger.Loss) { persisted = append(persisted, loss) })
 	numbered := func(loss ledger.Loss, number uint64) ledger.Loss { loss.Number = number; return loss }
 	const full = ledger.BufferFull
 
-	l.Restore([]ledger.Loss{run(1, 1, full)}) // is kept already
+	l.Restore([]ledger.Loss{run(1, 1, full)}) // is persisted already
 	if diff := cmp.Diff([]ledger.Loss{run(1, 1, full)}, l.TakePending()); diff != "" {
-		t.Errorf("before any was kept are told (-want +got):\n%s", diff)
+		t.Errorf("pending before any was persisted (-want +got):\n%s", diff)
 	}
 	l.Lost(run(11, 12, full))
 	l.Lost(run(13, 13, full))
 	l.Lost(run(7, 7, ledger.Rejected))
 	if diff := cmp.Diff([]ledger.Loss{run(7, 7, ledger.Rejected), numbered(run(11, 13, full), 3)}, l.TakePending()); diff != "" {
-		t.Errorf("of three that were kept are told (-want +got):\n%s", diff)
+		t.Errorf("pending of three that were persisted (-want +got):\n%s", diff)
 	}
 	if again := l.TakePending(); len(again) != 0 {
-		t.Errorf("told again: %v", again)
+		t.Errorf("pending again: %v", again)
 	}
 	// The losses that a lost record reported get a new number.
 	l.Requeue([]ledger.Loss{numbered(run(11, 13, full), 3), run(20, 20, full)})
 	if diff := cmp.Diff([]ledger.Loss{run(11, 13, full), numbered(run(20, 20, full), 5)}, l.TakePending()); diff != "" {
-		t.Errorf("of what is told again are told (-want +got):\n%s", diff)
+		t.Errorf("pending after Requeue (-want +got):\n%s", diff)
 	}
 	want := []ledger.Loss{
 		numbered(run(11, 12, full), 1), numbered(run(13, 13, full), 2), numbered(run(7, 7, ledger.Rejected), 3),
 		numbered(run(11, 13, full), 4), numbered(run(20, 20, full), 5),
 	}
-	if diff := cmp.Diff(want, kept); diff != "" {
-		t.Errorf("kept (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, persisted); diff != "" {
+		t.Errorf("persisted (-want +got):\n%s", diff)
 	}
 	if account.Total() != 5 {
 		t.Errorf("%d events lost, want 5", account.Total())
 	}
 }
 
-func TestWithoutKeepingLossesHaveNoNumber(t *testing.T) {
+func TestLossesThatAreNotPersistedHaveNoNumber(t *testing.T) {
 	l, _ := empty()
 	l.Lost(run(1, 2, ledger.BufferFull))
 	l.Requeue([]ledger.Loss{{First: 9, Last: 9, Count: 1, Reason: ledger.Shutdown, Number: 7}})
 	want := []ledger.Loss{run(1, 2, ledger.BufferFull), {First: 9, Last: 9, Count: 1, Reason: ledger.Shutdown}}
 	if diff := cmp.Diff(want, l.TakePending()); diff != "" {
-		t.Errorf("losses to tell (-want +got):\n%s", diff)
+		t.Errorf("pending losses (-want +got):\n%s", diff)
 	}
 }
 
 // TakePending returns all losses that were persisted up to the number that it
 // returns, and none beyond it.
-func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
+func TestNoLossIsReturnedBeforeItIsPersisted(t *testing.T) {
 	const writers, each = 4, 100 // not so many that ranges get gaps
 	var mu sync.Mutex
 	events := map[uint64]uint64{} // by the number with which they were persisted
@@ -329,11 +329,11 @@ func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
 		defer mu.Unlock()
 		for n := uint64(1); n <= number; n++ {
 			if event := events[n]; !reported[event] {
-				t.Errorf("%d were taken up to number %d, and number %d, event %d, is not among them", len(reported), number, n, event)
+				t.Errorf("%d were returned up to number %d, and number %d, event %d, is not among them", len(reported), number, n, event)
 			}
 		}
 		if uint64(len(reported)) != number {
-			t.Errorf("%d were taken up to number %d", len(reported), number)
+			t.Errorf("%d were returned up to number %d", len(reported), number)
 		}
 	}
 	var writing sync.WaitGroup
@@ -360,7 +360,7 @@ func TestNobodyTakesALossBeforeItIsKept(t *testing.T) {
 // maxPending is the greatest number of pending losses.
 const maxPending = 512
 
-func TestLossesAreToldOneByOneUpToABound(t *testing.T) {
+func TestLossesAreReportedOneByOneUpToABound(t *testing.T) {
 	for _, n := range []uint64{maxPending, maxPending + 1} {
 		l, _ := empty()
 		var want []ledger.Loss
@@ -377,12 +377,12 @@ func TestLossesAreToldOneByOneUpToABound(t *testing.T) {
 			want = append(pairs, want[n-1])
 		}
 		if diff := cmp.Diff(want, l.TakePending()); diff != "" {
-			t.Errorf("of %d losses are told (-want +got):\n%s", n, diff)
+			t.Errorf("pending of %d losses (-want +got):\n%s", n, diff)
 		}
 	}
 }
 
-func TestLossesOfDifferentReasonsAreNeverPutTogether(t *testing.T) {
+func TestLossesOfDifferentReasonsAreNeverJoined(t *testing.T) {
 	l, account := empty()
 	for i := range uint64(maxPending + 1) {
 		l.Lost(run(2*i+1, 2*i+1, reasons()[i%2]))
@@ -396,13 +396,13 @@ func TestLossesOfDifferentReasonsAreNeverPutTogether(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(account.Lost(), count); diff != "" || len(got) != maxPending/2+1 {
-		t.Errorf("%d losses (-lost +told):\n%s", len(got), diff)
+		t.Errorf("%d losses (-lost +reported):\n%s", len(got), diff)
 	}
 }
 
 // With any number of losses, each lost event is in a range that is reported with its
 // reason, and the counts and bytes are right.
-func TestManyLossesStayTrueAndFew(t *testing.T) {
+func TestManyLossesAreCountedExactlyAndReportedInFewRanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type sum struct{ count, bytes int64 }
 		sums := map[ledger.Reason]sum{}
@@ -422,12 +422,12 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 		if rapid.Bool().Draw(t, "in any order") {
 			random.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
 		}
-		requeue := rapid.Bool().Draw(t, "some are told in vain")
+		requeue := rapid.Bool().Draw(t, "some are requeued")
 
 		l, account := empty()
 		check := func(reported []ledger.Loss, final bool) {
 			if len(reported) > maxPending {
-				t.Fatalf("%d losses are to be told", len(reported))
+				t.Fatalf("%d losses are pending", len(reported))
 			}
 			if !slices.IsSortedFunc(reported, func(a, b ledger.Loss) int { return stdcmp.Compare(a.First, b.First) }) {
 				t.Fatalf("losses are not in order: %v", reported)
@@ -444,7 +444,7 @@ func TestManyLossesStayTrueAndFew(t *testing.T) {
 				return
 			}
 			if diff := cmp.Diff(sums, got, cmp.AllowUnexported(sum{})); diff != "" {
-				t.Fatalf("sums by reason (-lost +told):\n%s", diff)
+				t.Fatalf("sums by reason (-lost +reported):\n%s", diff)
 			}
 			for _, loss := range lost {
 				for n := loss.First; n <= loss.Last; n++ {
@@ -490,7 +490,7 @@ func TestAReasonIsQuoted(t *testing.T) {
 
 // The loss of a corrupt file is an estimate. The count of two joined losses is at most
 // the length of their range.
-func TestLossesThatOverlapAreNoMoreThanTheirNumbers(t *testing.T) {
+func TestOverlappingLossesAreNotCountedTwice(t *testing.T) {
 	l := ledger.New(&ledger.Account{}, nil)
 	for first := uint64(1); first < 2000; first += 2 {
 		l.Lost(ledger.Loss{First: first, Last: first + 2, Count: 3, Reason: ledger.SpoolCorrupt})

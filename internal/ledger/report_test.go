@@ -107,7 +107,7 @@ func TestDroppedToleratesAnyRecord(t *testing.T) {
 	}
 }
 
-func TestDroppedNeverGetsLess(t *testing.T) {
+func TestDroppedNeverDecreases(t *testing.T) {
 	var d ledger.Dropped
 	for _, record := range []string{
 		`{"droppedRecords":1e300,"droppedBytes":1e300}`,

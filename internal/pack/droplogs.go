@@ -3,8 +3,6 @@ package pack
 import (
 	"bytes"
 	"compress/gzip"
-	"errors"
-	"fmt"
 	"io"
 
 	"kinetel/internal/config"
@@ -23,103 +21,89 @@ func NewLogDropper(c config.Compression) *LogDropper { return &LogDropper{compre
 // of the others. It returns nil if there are no others, or if the record cannot be
 // read, as with zstd. Then it drops the whole record.
 func (d *LogDropper) DropLogs(r *Record, reason ledger.Reason) *Record {
-	switch r.Droppable {
-	case 0:
+	if r.Droppable == 0 {
 		return r
-	case r.Events:
+	}
+	f := logFilter{from: r, reason: reason, rest: Record{PartitionKey: r.PartitionKey, Environment: r.Environment, Losses: r.Losses}}
+	if r.Droppable == r.Events || !d.apply(&f) {
 		r.Drop(reason)
 		return nil
 	}
-	rest, losses, err := d.dropLogs(r, reason)
-	if err != nil {
-		r.Drop(reason)
-		return nil
-	}
-	for _, loss := range losses {
+	for _, loss := range f.losses {
 		r.Environment.Ledger.Lost(loss)
 	}
-	return rest
+	if f.rest.Events == 0 {
+		return nil
+	}
+	return &f.rest
 }
 
-// errOtherLines means that a record's lines are not those that its fields describe.
-var errOtherLines = errors.New("the record's lines are not those that it says")
+// logFilter divides a record's events into those that are kept and those that are lost.
+type logFilter struct {
+	from    *Record
+	reason  ledger.Reason
+	rest    Record        // of the events that are kept
+	losses  []ledger.Loss // of the others
+	events  int           // all
+	foreign bool          // one of them does not belong into the record
+}
 
-// dropLogs returns the record without its droppable events, and these as losses.
-func (d *LogDropper) dropLogs(r *Record, reason ledger.Reason) (*Record, []ledger.Loss, error) {
-	payload, err := decompress(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	rest := &Record{PartitionKey: r.PartitionKey, Environment: r.Environment, Losses: r.Losses}
-	var losses []ledger.Loss
-	events, mismatch := 0, bytes.HasPrefix(payload, []byte(`{"schema"`)) && int64(len(payload)) != r.Lines
-	kept, err := format.Filter(payload, func(seq uint64, droppable bool, size int) bool {
-		mismatch = mismatch || seq < r.First || seq > r.Last
-		events++
-		if !droppable {
-			if rest.Events++; rest.First == 0 {
-				rest.First = seq
-			}
-			rest.Last = seq
-			rest.Lines += int64(size)
-			return true
-		}
-		loss := ledger.Loss{First: seq, Last: seq, Count: 1, Bytes: int64(size), Reason: reason}
-		if n := len(losses) - 1; n >= 0 && losses[n].Last+1 == seq {
-			loss.First, loss.Count, loss.Bytes = losses[n].First, losses[n].Count+1, losses[n].Bytes+loss.Bytes
-			losses[n] = loss
-			return false
-		}
-		losses = append(losses, loss)
+// keep reports whether an event is kept. size is that of its line.
+func (f *logFilter) keep(seq uint64, droppable bool, size int) bool {
+	f.events++
+	f.foreign = f.foreign || seq < f.from.First || seq > f.from.Last
+	if droppable {
+		f.losses = ledger.Append(f.losses, ledger.Loss{First: seq, Last: seq, Count: 1, Bytes: int64(size), Reason: f.reason})
 		return false
-	})
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("read a record back: %w", err)
-	case mismatch || events != r.Events:
-		return nil, nil, errOtherLines
-	case rest.Events == 0:
-		return nil, losses, nil
+	}
+	if f.rest.Events++; f.rest.First == 0 {
+		f.rest.First = seq
+	}
+	f.rest.Last = seq
+	f.rest.Lines += int64(size)
+	return true
+}
+
+// apply filters the record. It returns false if the data cannot be read, or does not
+// contain the lines that the record's fields describe.
+func (d *LogDropper) apply(f *logFilter) bool {
+	payload, ok := decompress(f.from)
+	if !ok || bytes.HasPrefix(payload, []byte(`{"schema"`)) && int64(len(payload)) != f.from.Lines {
+		return false
+	}
+	kept, err := format.Filter(payload, f.keep)
+	if err != nil || f.foreign || f.events != f.from.Events {
+		return false
 	}
 	// An earlier process may have used another compression. Aggregates are never
 	// compressed.
-	if rest.Data = kept; !format.IsKPL(kept) {
-		if rest.Data, err = d.zip.compress(kept); err != nil {
-			return nil, nil, err
-		}
+	if f.rest.Data = kept; f.rest.Events > 0 && !format.IsKPL(kept) {
+		f.rest.Data, err = d.zip.compress(kept)
 	}
-	return rest, losses, nil
+	return err == nil
 }
 
-// errNotReadable means a compression that this package writes but cannot read.
-var errNotReadable = errors.New("the record is compressed with zstd, which is not read back")
+// maxPayload is larger than any record of several events before compression.
+const maxPayload = 4 * MaxRecord
 
 // decompress returns a record's payload. It recognizes compressions by their first
 // bytes (RFC 1952, RFC 8878). The binary has the standard library's gzip already,
 // because net/http imports it. A zstd decoder would add 170 kB to the binary, for a
 // case that may never occur.
-func decompress(r *Record) ([]byte, error) {
+func decompress(r *Record) (payload []byte, ok bool) {
 	switch {
 	case bytes.HasPrefix(r.Data, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(bytes.NewReader(r.Data))
 		if err != nil {
-			return nil, fmt.Errorf("decompress a record: %w", err)
+			return nil, false
 		}
 		// Lines take r.Lines bytes, and not much more in other formats.
 		var payload bytes.Buffer
 		payload.Grow(int(min(max(r.Lines, 0), MaxRecord)) + bytes.MinRead) // r.Lines comes from disk and can have any value
-		if _, err := payload.ReadFrom(io.LimitReader(z, maxPayload+1)); err != nil {
-			return nil, fmt.Errorf("decompress a record: %w", err)
-		}
-		if payload.Len() > maxPayload {
-			return nil, errOtherLines
-		}
-		return payload.Bytes(), nil
+		_, err = payload.ReadFrom(io.LimitReader(z, maxPayload+1))
+		return payload.Bytes(), err == nil && payload.Len() <= maxPayload
 	case bytes.HasPrefix(r.Data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return nil, errNotReadable
+		return nil, false // zstd
 	}
-	return r.Data, nil
+	return r.Data, true
 }
-
-// maxPayload is larger than any record of several events before compression.
-const maxPayload = 4 * MaxRecord

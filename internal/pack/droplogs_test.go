@@ -18,7 +18,7 @@ import (
 	"kinetel/internal/pack"
 )
 
-// losing is an origin whose ledger records the losses before it joins adjacent ranges.
+// losing returns an environment whose ledger records the losses before it joins adjacent ranges.
 func losing() (env *environment.Environment, account *ledger.Account, lost *[]ledger.Loss) {
 	account, lost = &ledger.Account{}, new([]ledger.Loss)
 	env = originOf(identity())
@@ -48,7 +48,7 @@ func describe(r *pack.Record) string {
 	if r == nil {
 		return "nothing"
 	}
-	return fmt.Sprintf("a record of %d bytes, key %q: %d to %d, %d events, %d of them ordinary, %d bytes of lines, %d losses, throttled %d times",
+	return fmt.Sprintf("a record of %d bytes, key %q: %d to %d, %d events, %d of them droppable, %d bytes of lines, %d losses, throttled %d times",
 		len(r.Data), r.PartitionKey, r.First, r.Last, r.Events, r.Droppable, r.Lines, len(r.Losses), r.Throttled)
 }
 
@@ -75,7 +75,7 @@ func readable() []config.Compression {
 	return []config.Compression{config.CompressionGzip, config.CompressionNone}
 }
 
-func TestStripKeepsWhatIsNotOrdinary(t *testing.T) {
+func TestDropLogsKeepsPlatformEvents(t *testing.T) {
 	for _, compression := range readable() {
 		t.Run(string(compression), func(t *testing.T) {
 			lines := linesOfTypes(t, "function", "extension", "platform.start", "function", "kinetel.unparsed", "kinetel.report", "platform.report", "function")
@@ -127,7 +127,7 @@ func TestStripKeepsWhatIsNotOrdinary(t *testing.T) {
 	}
 }
 
-func TestStripOfOrdinaryEventsLeavesNothing(t *testing.T) {
+func TestDropLogsOfARecordOfLogLinesLeavesNothing(t *testing.T) {
 	for _, compression := range compressions() {
 		env, account, lost := losing()
 		r := recordOf(t, compression, linesOfTypes(t, "function", "extension", "kinetel.unparsed"))
@@ -143,7 +143,7 @@ func TestStripOfOrdinaryEventsLeavesNothing(t *testing.T) {
 
 // Nothing remains either if a record has only droppable events, and its field
 // Droppable says otherwise.
-func TestStripOfARecordThatCountsTooFewOrdinaryEvents(t *testing.T) {
+func TestDropLogsOfARecordThatCountsTooFewLogLinesLeavesNothing(t *testing.T) {
 	env, account, lost := losing()
 	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "function"))
 	r.Environment, r.Droppable = env, 1
@@ -155,7 +155,7 @@ func TestStripOfARecordThatCountsTooFewOrdinaryEvents(t *testing.T) {
 	}
 }
 
-func TestStripOfNothingOrdinaryChangesNothing(t *testing.T) {
+func TestDropLogsOfARecordOfPlatformEventsChangesNothing(t *testing.T) {
 	for _, compression := range compressions() {
 		env, account, _ := losing()
 		r := recordOf(t, compression, linesOfTypes(t, "platform.start", "kinetel.loss", "platform.report"))
@@ -174,7 +174,7 @@ func TestStripOfNothingOrdinaryChangesNothing(t *testing.T) {
 
 // An event that is longer than a record before compression is alone in its
 // record, and must come out as it went in.
-func TestStripKeepsALongPlatformEventWhole(t *testing.T) {
+func TestDropLogsKeepsALongPlatformEventWhole(t *testing.T) {
 	r := newRig()
 	r.Add(typed("platform.report", string(text(2<<20, false, 1))))
 	r.Seal()
@@ -195,7 +195,7 @@ func TestStripKeepsALongPlatformEventWhole(t *testing.T) {
 }
 
 // A LogDropper cannot read zstd.
-func TestStripGivesUpARecordOfZstd(t *testing.T) {
+func TestDropLogsDropsARecordOfZstd(t *testing.T) {
 	env, account, lost := losing()
 	r := recordOf(t, config.CompressionZstd, linesOfTypes(t, "function", "platform.start", "function", "kinetel.loss"))
 	r.Environment = env
@@ -210,13 +210,13 @@ func TestStripGivesUpARecordOfZstd(t *testing.T) {
 }
 
 // If a record does not match its fields, all of it is dropped.
-func TestStripGivesUpWhatItCannotRead(t *testing.T) {
+func TestDropLogsDropsARecordThatItCannotRead(t *testing.T) {
 	mixed := func(t *testing.T, compression config.Compression) *pack.Record {
 		return recordOf(t, compression, linesOfTypes(t, "function", "platform.start", "function", "platform.report"))
 	}
 	for _, tt := range []struct {
-		name  string
-		spoil func(*pack.Record)
+		name   string
+		damage func(*pack.Record)
 	}{
 		{"no data", func(r *pack.Record) { r.Data = nil }},
 		{"half of the data", func(r *pack.Record) { r.Data = r.Data[:len(r.Data)/2] }},
@@ -237,7 +237,7 @@ func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 				r := mixed(t, compression)
 				r.Environment = env
 				r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Bytes: 7, Reason: ledger.Rejected}}
-				tt.spoil(r)
+				tt.damage(r)
 				if got := pack.NewLogDropper(compression).DropLogs(r, ledger.SpoolFull); got != nil {
 					t.Errorf("%d events are left", got.Events)
 				}
@@ -260,8 +260,8 @@ func TestStripGivesUpWhatItCannotRead(t *testing.T) {
 	})
 }
 
-// A record is read from a folder that others can write to.
-func TestStripGivesUpARecordOfANegativeSize(t *testing.T) {
+// Other processes can write to the folder that a record is read from.
+func TestDropLogsDropsARecordOfANegativeSize(t *testing.T) {
 	env, account, _ := losing()
 	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "platform.start"))
 	r.Environment, r.Lines = env, -1
@@ -288,7 +288,7 @@ func allocated(f func()) uint64 {
 // by doubling at most, what compression needs, and room to spare.
 const mostToRead = 24 << 20
 
-func TestStripOfABombTakesBoundedMemory(t *testing.T) {
+func TestDropLogsOfADecompressionBombUsesBoundedMemory(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		data func(t *testing.T) []byte
@@ -328,7 +328,7 @@ func anyType() *rapid.Generator[string] {
 	})
 }
 
-func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
+func TestDropLogsKeepsOrReportsEveryEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		compression := rapid.SampledFrom(readable()).Draw(t, "compression")
 		// Lines of mixed types, with texts that look like other lines.
@@ -353,7 +353,7 @@ func TestStripLosesAndKeepsAllOfARecord(t *testing.T) {
 		var lines []byte
 		gaps := rapid.Bool().Draw(t, "gaps")
 		for text := range bytes.Lines(r.records[0].Data) {
-			if !gaps || rapid.IntRange(0, 4).Draw(t, "taken out") > 0 {
+			if !gaps || rapid.IntRange(0, 4).Draw(t, "dropped before") > 0 {
 				lines = append(lines, text...)
 			}
 		}
@@ -423,7 +423,7 @@ func checkDropLogs(t fataler, r *pack.Record) (rest *pack.Record) {
 	case rest == r: // it has no droppable events
 		kept = r.Events
 		if r.Droppable != 0 {
-			t.Fatalf("nothing was taken out of %s", describe(r))
+			t.Fatalf("no event was dropped of %s", describe(r))
 		}
 	case rest != nil:
 		kept = rest.Events
@@ -440,7 +440,7 @@ func checkDropLogs(t fataler, r *pack.Record) (rest *pack.Record) {
 
 // Wherever a record is damaged, it is either dropped or unchanged: its checksum
 // detects damage.
-func TestStripOfADamagedRecordNeverInventsLines(t *testing.T) {
+func TestDropLogsOfADamagedRecordNeverInventsLines(t *testing.T) {
 	whole := newRig()
 	for i := range 40 {
 		whole.Add(typed([]string{"function", "platform.report"}[i%2], fmt.Sprint("event ", i, " and more")))
@@ -460,12 +460,12 @@ func TestStripOfADamagedRecordNeverInventsLines(t *testing.T) {
 		short := sound
 		short.Data = sound.Data[:i]
 		if checkDropLogs(t, &short) != nil {
-			t.Fatalf("%d of %d bytes are taken for the record", i, len(sound.Data))
+			t.Fatalf("%d of %d bytes are accepted as the record", i, len(sound.Data))
 		}
 	}
 }
 
-func FuzzStrip(f *testing.F) {
+func FuzzDropLogs(f *testing.F) {
 	lines := linesOfTypes(f, "function", "platform.start", "extension", "platform.report")
 	for _, compression := range compressions() {
 		data := deflate(f, compression, lines)

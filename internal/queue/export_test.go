@@ -1,8 +1,5 @@
 package queue
 
-// Overhead is the memory that a record takes besides its own size.
-const Overhead = overhead
-
 // Credit is the memory that platform events may temporarily use beyond the bound.
 const Credit = credit
 

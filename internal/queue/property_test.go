@@ -38,19 +38,19 @@ func (p *pushed) anyDroppable() bool {
 
 // model follows every event that was pushed.
 type model struct {
-	t      *rapid.T
-	rig    *rig
-	store  *store // nil: there is none
-	max    int64
-	waits  []wait
-	next   uint64
-	orders int
+	t       *rapid.T
+	fixture *fixture
+	store   *store // nil: there is none
+	max     int64
+	waits   []wait
+	next    uint64
+	orders  int
 
 	records  []*pushed // in the queue, oldest first
 	by       map[uint64]*pushed
 	platform map[uint64]bool // of the pushed events, which are platform events
 	pushed   int             // events
-	gone     int             // in Kinesis
+	sent     int             // in Kinesis
 	lost     int
 	batch    []*pack.Record
 	pushing  bool // the newest record has room right now
@@ -90,13 +90,13 @@ func (m *model) onLoss(loss ledger.Loss) {
 		n++
 		platform = platform || m.platform[seq]
 		if m.inFlight(p.first) {
-			m.t.Fatalf("event %d is given up (%s) while it is on its way", seq, loss.Reason)
+			m.t.Fatalf("event %d is dropped (%s) while it is in flight", seq, loss.Reason)
 		}
 		delete(p.droppable, seq)
 		delete(m.by, seq)
 	}
 	if n != loss.Count {
-		m.t.Fatalf("%+v is told, but %d events waited there", loss, n)
+		m.t.Fatalf("%+v is reported, but %d events waited there", loss, n)
 	}
 	m.lost += n
 	if platform {
@@ -116,7 +116,7 @@ func (m *model) checkPriority(loss ledger.Loss) {
 		}
 		inMemoryOnly := !stored[p]
 		if loss.Reason == ledger.BufferFull && inMemoryOnly || (loss.Reason == ledger.SpoolFull || loss.Reason == ledger.Shutdown && m.reliable) && stored[p] {
-			m.t.Fatalf("platform events %d to %d are given up (%s), but there are lines in record %d", loss.First, loss.Last, loss.Reason, p.first)
+			m.t.Fatalf("platform events %d to %d are dropped (%s), but there are log lines in record %d", loss.First, loss.Last, loss.Reason, p.first)
 		}
 	}
 }
@@ -124,7 +124,7 @@ func (m *model) checkPriority(loss ledger.Loss) {
 // record draws a record.
 func (m *model) record(t *rapid.T) *pack.Record {
 	kinds := []byte(rapid.StringMatching(`o{1,3}|p{1,3}|[op]{1,6}`).Draw(t, "kinds"))
-	r := recordOf(m.rig.env, m.next, string(kinds), rapid.IntRange(0, 100).Draw(t, "padding"))
+	r := recordOf(m.fixture.env, m.next, string(kinds), rapid.IntRange(0, 100).Draw(t, "padding"))
 	p := &pushed{order: m.orders, first: m.next, memory: memory(r), droppable: map[uint64]bool{}}
 	m.orders++
 	for i, kind := range kinds {
@@ -155,7 +155,7 @@ func (m *model) injectFailure(t *rapid.T) {
 
 // retryAll makes the next batch also try the records that could not be read.
 func (m *model) retryAll() {
-	_, forget := m.rig.Left()
+	_, forget := m.fixture.Left()
 	forget()
 }
 
@@ -164,23 +164,23 @@ func (m *model) remove(r *pack.Record) {
 	for _, seq := range events(m.t, r) {
 		p, waits := m.by[seq]
 		if !waits {
-			m.t.Fatalf("event %d is in a batch, but it is gone or lost", seq)
+			m.t.Fatalf("event %d is in a batch, but it was sent or lost", seq)
 		}
 		delete(p.droppable, seq)
 		delete(m.by, seq)
-		m.gone++
+		m.sent++
 	}
 }
 
 // check compares the queue with the model.
 func (m *model) check(t *rapid.T) {
 	m.forgetEmpty()
-	got := m.rig.Waiting()
-	if m.pushed != m.gone+m.lost+got.Events || len(m.by) != got.Events || len(m.records) != got.Records {
-		t.Fatalf("%d events pushed, %d gone, %d lost, %d in %d records known to wait; waiting: %+v", m.pushed, m.gone, m.lost, len(m.by), len(m.records), got)
+	got := m.fixture.Waiting()
+	if m.pushed != m.sent+m.lost+got.Events || len(m.by) != got.Events || len(m.records) != got.Records {
+		t.Fatalf("%d events pushed, %d sent, %d lost, %d in %d records known to wait; waiting: %+v", m.pushed, m.sent, m.lost, len(m.by), len(m.records), got)
 	}
-	if int(m.rig.account.Total()) != m.lost {
-		t.Fatalf("%d events reported lost, %d in the account", m.lost, m.rig.account.Total())
+	if int(m.fixture.account.Total()) != m.lost {
+		t.Fatalf("%d events reported lost, %d in the account", m.lost, m.fixture.account.Total())
 	}
 	refs := []*spool.Ref{}
 	if m.store != nil {
@@ -191,30 +191,30 @@ func (m *model) check(t *rapid.T) {
 		inStore += ref.Events
 	}
 	if got.Spooled.Records != len(refs) || got.Spooled.Events != inStore {
-		t.Fatalf("the store has %d records of %d events, and %+v is told", len(refs), inStore, got.Spooled)
+		t.Fatalf("the store has %d records of %d events, but Waiting is %+v", len(refs), inStore, got.Spooled)
 	}
 	if got.Records == 0 && (got.Bytes != 0 || got.Size != 0) {
-		t.Fatalf("nothing waits, but %+v is told", got)
+		t.Fatalf("nothing waits, but Waiting is %+v", got)
 	}
 	waiting := 0
 	for _, w := range m.waits {
 		over := !slices.ContainsFunc(m.records, func(p *pushed) bool { return p.order < w.until })
 		if closed(w.drained) != over {
-			t.Fatalf("who waits for the records before %d is released: %t, but they have left: %t", w.until, closed(w.drained), over)
+			t.Fatalf("the waiter for the records before %d is released: %t; they have left: %t", w.until, closed(w.drained), over)
 		}
 		if !over {
 			waiting++
 		}
 	}
-	if m.rig.Waiters() != waiting {
-		t.Fatalf("the queue knows %d who wait, want %d", m.rig.Waiters(), waiting)
+	if m.fixture.Waiters() != waiting {
+		t.Fatalf("the queue has %d waiters, want %d", m.fixture.Waiters(), waiting)
 	}
 }
 
 // Every event that is pushed is acknowledged, waiting or reported as lost, exactly
 // once. Memory is bounded. Log lines are dropped before platform events. A waiter
 // is released when its records have left.
-func TestNothingVanishesFromTheQueue(t *testing.T) {
+func TestEveryEventIsSentWaitsOrIsReportedLost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{t: t, by: map[uint64]*pushed{}, platform: map[uint64]bool{}, next: 1, max: rapid.Int64Range(0, 8000).Draw(t, "max")}
 		opt := queue.Options{Max: m.max}
@@ -225,8 +225,8 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 			}
 			opt.Store, opt.Always = m.store, rapid.Bool().Draw(t, "always")
 		}
-		m.rig = newRig(opt)
-		m.rig.onLost = m.onLoss
+		m.fixture = newFixture(opt)
+		m.fixture.onLost = m.onLoss
 
 		if m.store != nil && rapid.Bool().Draw(t, "something was left") {
 			var restored []*spool.Ref
@@ -242,7 +242,7 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 				}
 				m.records, m.pushed = m.records[:len(m.records)-1], m.pushed-len(p.droppable)
 			}
-			m.rig.Restore(restored)
+			m.fixture.Restore(restored)
 		}
 
 		t.Repeat(map[string]func(*rapid.T){
@@ -250,11 +250,11 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 				m.t = t
 				m.injectFailure(t)
 				r := m.record(t)
-				if rapid.IntRange(0, 4).Draw(t, "tells of losses") == 0 {
+				if rapid.IntRange(0, 4).Draw(t, "reports losses") == 0 {
 					r.Losses = []ledger.Loss{{First: 1 << 60, Last: 1 << 60, Count: 0, Reason: ledger.Oversize}}
 				}
 				m.pushing = true
-				m.rig.Push(r)
+				m.fixture.Push(r)
 				m.pushing = false
 				m.forgetEmpty()
 				// Only records that cannot be dropped exceed the bound: those
@@ -269,8 +269,8 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 				if slices.ContainsFunc(m.batch, func(r *pack.Record) bool { return r.Droppable > 0 }) {
 					over += queue.Credit // platform events wait for the result of the log lines
 				}
-				if got := m.rig.Waiting(); got.Bytes > m.max+over && (m.store != nil || len(r.Losses) == 0) {
-					t.Fatalf("%d bytes wait; the bound is %d, and %d for what is on its way and new", got.Bytes, m.max, over)
+				if got := m.fixture.Waiting(); got.Bytes > m.max+over && (m.store != nil || len(r.Losses) == 0) {
+					t.Fatalf("%d bytes wait; the bound is %d, and %d for the records in flight and the newest", got.Bytes, m.max, over)
 				}
 				small := r.Size() < int(m.store.bound())/2 && len(m.batch) == 0 // so that room can be made
 				if p := m.by[r.Last]; opt.Always && m.reliable && small && p != nil && !m.stored()[p] {
@@ -285,13 +285,13 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 				m.injectFailure(t)
 				records := rapid.IntRange(1, 8).Draw(t, "records")
 				bytes := rapid.IntRange(1, 4000).Draw(t, "bytes")
-				if m.store != nil && rapid.IntRange(0, 4).Draw(t, "spoiled") == 0 {
+				if m.store != nil && rapid.IntRange(0, 4).Draw(t, "corrupt") == 0 {
 					for _, ref := range m.store.refs() {
 						m.store.corrupt[ref] = m.store.corrupt[ref] || rapid.IntRange(0, 4).Draw(t, "this one") == 0
 					}
 				}
 				m.retryAll()
-				batch := m.rig.Batch(records, bytes)
+				batch := m.fixture.Batch(records, bytes)
 				m.forgetEmpty()
 				m.batch = append([]*pack.Record{}, batch...)
 				total := 0
@@ -317,20 +317,20 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 					t.Fatalf("nothing is in the batch, and %d records wait", len(m.records))
 				}
 			},
-			"settle": func(t *rapid.T) {
+			"ack": func(t *rapid.T) {
 				m.t = t
 				if m.batch == nil {
 					t.Skip("the consumer has none")
 				}
-				gone := rapid.SliceOfN(rapid.Bool(), len(m.batch), len(m.batch)).Draw(t, "gone")
+				done := rapid.SliceOfN(rapid.Bool(), len(m.batch), len(m.batch)).Draw(t, "done")
 				m.injectFailure(t)
 				batch := m.batch
 				m.batch = nil
-				m.rig.Ack(func(i int) bool {
-					if gone[i] {
+				m.fixture.Ack(func(i int) bool {
+					if done[i] {
 						m.remove(batch[i])
 					}
-					return gone[i]
+					return done[i]
 				})
 			},
 			"spill": func(t *rapid.T) {
@@ -339,20 +339,20 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 					t.Skip("the consumer has a batch")
 				}
 				m.injectFailure(t)
-				m.rig.Spill()
-				if got := m.rig.Waiting(); got.Events != got.Spooled.Events {
+				m.fixture.Spill()
+				if got := m.fixture.Waiting(); got.Events != got.Spooled.Events {
 					t.Fatalf("not all is in the store: %+v", got)
 				}
 			},
 			"wait": func(*rapid.T) {
-				drained, forget := m.rig.Left()
+				drained, forget := m.fixture.Left()
 				m.waits = append(m.waits, wait{drained, forget, m.orders})
 			},
 			"forget": func(t *rapid.T) {
 				if len(m.waits) == 0 {
-					t.Skip("nobody waits")
+					t.Skip("there is no waiter")
 				}
-				i := rapid.IntRange(0, len(m.waits)-1).Draw(t, "who")
+				i := rapid.IntRange(0, len(m.waits)-1).Draw(t, "waiter")
 				m.waits[i].forget()
 				m.waits = slices.Delete(m.waits, i, i+1)
 			},
@@ -361,14 +361,14 @@ func TestNothingVanishesFromTheQueue(t *testing.T) {
 
 		// In the end Batch returns all waiting records, and nothing else.
 		m.t, m.batch = t, nil
-		m.rig.Ack(none)
+		m.fixture.Ack(none)
 		if m.store != nil {
 			m.store.failing = false
 		}
-		for m.rig.Waiting().Records > 0 {
+		for m.fixture.Waiting().Records > 0 {
 			m.retryAll()
-			m.batch = m.rig.Batch(500, 1<<30)
-			m.rig.Ack(all)
+			m.batch = m.fixture.Batch(500, 1<<30)
+			m.fixture.Ack(all)
 			for _, r := range m.batch {
 				m.remove(r)
 			}

@@ -27,7 +27,7 @@ func TestBatch(t *testing.T) {
 		{"at least one, however large", []int{5000, 10}, 500, 30, []uint64{1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(queue.Options{Max: 1 << 20})
+			r := newFixture(queue.Options{Max: 1 << 20})
 			for i, size := range tt.sizes {
 				r.Push(r.rec(uint64(i+1), size))
 			}
@@ -38,7 +38,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-func TestSettleKeepsTheOthersInTheirPlace(t *testing.T) {
+func TestAckKeepsTheOtherRecordsInTheirPlace(t *testing.T) {
 	r := inMemory(10)
 	r.push(1, 2, 3, 4, 5)
 	r.Batch(4, 1<<20)
@@ -53,17 +53,17 @@ func TestSettleKeepsTheOthersInTheirPlace(t *testing.T) {
 	}
 }
 
-func TestAFullQueueGivesUpTheOldestThatAreNotOnTheirWay(t *testing.T) {
+func TestAFullQueueDropsTheOldestRecordsThatAreNotInFlight(t *testing.T) {
 	r := inMemory(4)
 	r.push(1, 2, 3, 4)
 	if len(r.lost) > 0 {
-		t.Fatalf("given up while there was room: %v", r.dropped())
+		t.Fatalf("dropped while there was room: %v", r.dropped())
 	}
 	r.Batch(2, 1<<20)
 	r.push(5)
 	r.Push(r.rec(6, 100+queue.Overhead)) // takes the room of two
 	if diff := cmp.Diff([]uint64{3, 4, 5}, r.dropped()); diff != "" {
-		t.Errorf("given up (-want +got):\n%s", diff)
+		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
 	r.Ack(none)
 	if diff := cmp.Diff([]uint64{1, 2, 6}, numbers(r.Batch(500, 1<<20))); diff != "" {
@@ -72,12 +72,12 @@ func TestAFullQueueGivesUpTheOldestThatAreNotOnTheirWay(t *testing.T) {
 	r.Ack(none)
 	r.push(7) // records that are not in flight any more can be dropped
 	if diff := cmp.Diff([]uint64{3, 4, 5, 1}, r.dropped()); diff != "" {
-		t.Errorf("given up (-want +got):\n%s", diff)
+		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
 }
 
-func TestPlatformEventsDoNotGoWhileLinesAreOnTheirWay(t *testing.T) {
-	full := func(t *testing.T) *rig {
+func TestPlatformEventsAreKeptWhileLogLinesAreInFlight(t *testing.T) {
+	full := func(t *testing.T) *fixture {
 		r := inMemory(10)
 		r.push(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 		r.Batch(500, 1<<20)
@@ -85,7 +85,7 @@ func TestPlatformEventsDoNotGoWhileLinesAreOnTheirWay(t *testing.T) {
 			r.Push(recordOf(r.env, 11+seq, "p", 0))
 		}
 		if len(r.lost) > 0 {
-			t.Fatalf("given up while the answer was awaited: %v", r.dropped())
+			t.Fatalf("dropped while a request was in flight: %v", r.dropped())
 		}
 		return r
 	}
@@ -94,14 +94,14 @@ func TestPlatformEventsDoNotGoWhileLinesAreOnTheirWay(t *testing.T) {
 		r.Ack(none)
 		lost := r.dropped()
 		if len(lost) == 0 || slices.Max(lost) > 10 || r.Waiting().Bytes > room(10) {
-			t.Errorf("given up: %v; %d bytes wait, at most %d should", lost, r.Waiting().Bytes, room(10))
+			t.Errorf("dropped: %v; %d bytes wait, at most %d should", lost, r.Waiting().Bytes, room(10))
 		}
 	})
 	t.Run("the lines arrive", func(t *testing.T) {
 		r := full(t)
 		r.Ack(all)
 		if len(r.lost) > 0 || r.Waiting().Records != 3 {
-			t.Errorf("given up: %v, %d records wait", r.dropped(), r.Waiting().Records)
+			t.Errorf("dropped: %v, %d records wait", r.dropped(), r.Waiting().Records)
 		}
 	})
 	t.Run("there are too many of them", func(t *testing.T) {
@@ -115,35 +115,35 @@ func TestPlatformEventsDoNotGoWhileLinesAreOnTheirWay(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff([]uint64{3}, r.dropped()); diff != "" {
-			t.Errorf("given up (-want +got):\n%s", diff)
+			t.Errorf("dropped (-want +got):\n%s", diff)
 		}
 	})
 }
 
-func TestARecordAloneAlwaysHasRoom(t *testing.T) {
-	r := newRig(queue.Options{Max: 10})
+func TestASingleRecordAlwaysHasRoom(t *testing.T) {
+	r := newFixture(queue.Options{Max: 10})
 	r.push(1)
 	r.push(2)
 	if diff := cmp.Diff([]uint64{1}, r.dropped()); diff != "" {
-		t.Errorf("given up (-want +got):\n%s", diff)
+		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
 	if records := r.Waiting().Records; records != 1 {
 		t.Errorf("%d records wait, want 1", records)
 	}
 }
 
-func TestWhatTellsOfLossesGivesNothingUp(t *testing.T) {
+func TestARecordThatReportsLossesDropsNoOther(t *testing.T) {
 	r := inMemory(2)
 	r.push(1, 2)
 	reporting := r.rec(3, 100)
 	reporting.Losses = []ledger.Loss{{First: 90, Last: 90, Count: 1, Reason: ledger.BufferFull}}
 	r.Push(reporting)
 	if len(r.lost) > 0 {
-		t.Errorf("given up: %v", r.dropped())
+		t.Errorf("dropped: %v", r.dropped())
 	}
 	r.push(4) // makes room for both
 	if diff := cmp.Diff([]uint64{1, 2}, r.dropped()); diff != "" {
-		t.Errorf("given up (-want +got):\n%s", diff)
+		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestLeft(t *testing.T) {
 		r := inMemory(10)
 		drained, forget := r.Left()
 		if !closed(drained) || r.Waiters() != 0 {
-			t.Error("somebody waits for nothing")
+			t.Error("there is a waiter for no record")
 		}
 		forget()
 	})
@@ -173,7 +173,7 @@ func TestLeft(t *testing.T) {
 			t.Error("not released though both have left")
 		}
 	})
-	t.Run("a younger record that leaves first releases nobody", func(t *testing.T) {
+	t.Run("a newer record that leaves first releases no waiter", func(t *testing.T) {
 		r := inMemory(10)
 		r.push(1, 2)
 		drained, forget := r.Left()
@@ -184,7 +184,7 @@ func TestLeft(t *testing.T) {
 			t.Error("released while the first record waits")
 		}
 	})
-	t.Run("what is given up has left", func(t *testing.T) {
+	t.Run("a dropped record has left", func(t *testing.T) {
 		r := inMemory(2)
 		r.push(1, 2)
 		drained, forget := r.Left()
@@ -195,10 +195,10 @@ func TestLeft(t *testing.T) {
 		}
 		r.push(4)
 		if !closed(drained) {
-			t.Error("not released though both were given up")
+			t.Error("not released though both were dropped")
 		}
 	})
-	t.Run("who forgets is forgotten", func(t *testing.T) {
+	t.Run("forget removes only its own waiter", func(t *testing.T) {
 		r := inMemory(10)
 		r.push(1)
 		_, forget := r.Left()
@@ -211,7 +211,7 @@ func TestLeft(t *testing.T) {
 		r.Batch(1, 1<<20)
 		r.Ack(all)
 		if !closed(drained) || r.Waiters() != 0 {
-			t.Error("the other one was forgotten too, or still waits")
+			t.Error("the other one was removed too, or still waits")
 		}
 		forgetOther()
 	})
@@ -219,13 +219,20 @@ func TestLeft(t *testing.T) {
 
 // A record that is throttled repeatedly gets another partition key, which may have
 // another length.
-func TestAnotherPartitionKeyLeavesTheMemoryRight(t *testing.T) {
-	for _, other := range []string{"", "another and longer key"} {
+func TestAckSetsThePartitionKeyAndCountsItsMemory(t *testing.T) {
+	for _, other := range []string{"k2", "a longer key"} {
 		t.Run(other, func(t *testing.T) {
+			const first = "the first key"
 			r := inMemory(10)
-			r.push(1, 2)
-			r.Batch(1, 1<<20)[0].PartitionKey = other
-			r.Ack(none)
+			one := r.rec(1, 100)
+			one.PartitionKey = first
+			r.Push(one)
+			r.push(2)
+			batch := r.Batch(1, 1<<20)
+			r.Queue.Ack(batch, []queue.Outcome{{PartitionKey: other}})
+			if batch[0].PartitionKey != other {
+				t.Errorf("the key is %q, want %q", batch[0].PartitionKey, other)
+			}
 			if got, want := r.Waiting(), room(2)+int64(len(other)-len(key)); got.Bytes != want || got.Size != want-2*queue.Overhead {
 				t.Errorf("waiting: %+v, want %d bytes of memory", got, want)
 			}
@@ -253,7 +260,7 @@ func TestQueueIsSafeForConcurrentUse(t *testing.T) {
 		seen[seq]++
 	}
 	account := &ledger.Account{}
-	q := newRig(queue.Options{Max: room(50), Store: &store{max: room(50), segment: 1000}})
+	q := newFixture(queue.Options{Max: room(50), Store: &store{max: room(50), segment: 1000}})
 	q.env.Ledger = ledger.New(account, func(loss ledger.Loss) { note(loss.First) })
 	var pushing, waiting sync.WaitGroup
 	for p := range uint64(pushers) {
@@ -306,12 +313,12 @@ func TestSeveralBatchesAreInFlight(t *testing.T) {
 	}
 	drained, forget := r.Left()
 	defer forget()
-	r.Queue.Ack(two, func(i int) bool { return i != 1 }) // 4 stays
+	r.Queue.Ack(two, outcomes(two, func(i int) bool { return i != 1 })) // 4 stays
 	if diff := cmp.Diff([]uint64{4, 6}, numbers(r.Batch(2, 1<<20))); diff != "" {
 		t.Errorf("what no other batch has (-want +got):\n%s", diff)
 	}
 	r.Ack(all)
-	r.Queue.Ack(one, none)
+	r.Queue.Ack(one, outcomes(one, none))
 	if got := r.Waiting().Records; got != 3 || closed(drained) {
 		t.Errorf("%d records wait, want 3; all have left: %t", got, closed(drained))
 	}
@@ -325,18 +332,18 @@ func TestSeveralBatchesAreInFlight(t *testing.T) {
 }
 
 // Records in flight are not dropped, whichever batch they are in.
-func TestNoBatchInFlightIsGivenUp(t *testing.T) {
+func TestRecordsInFlightAreNotDropped(t *testing.T) {
 	r := inMemory(4)
 	r.push(1, 2, 3, 4)
 	one, two := r.Queue.Batch(1, 1<<20), r.Queue.Batch(1, 1<<20)
-	r.Queue.Ack(one, none)
+	r.Queue.Ack(one, outcomes(one, none))
 	r.push(5)
 	if diff := cmp.Diff([]uint64{1}, r.dropped()); diff != "" {
-		t.Errorf("given up (-want +got):\n%s", diff)
+		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
 	r.push(6)
 	if diff := cmp.Diff([]uint64{1, 3}, r.dropped()); diff != "" {
-		t.Errorf("given up (-want +got):\n%s", diff)
+		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
-	r.Queue.Ack(two, all)
+	r.Queue.Ack(two, outcomes(two, all))
 }

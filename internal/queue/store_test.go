@@ -16,52 +16,52 @@ import (
 	"kinetel/internal/spool"
 )
 
-// withStore is a rig with room for so many records in memory, and in a store
+// withStore is a fixture with room for so many records in memory, and in a store
 // whose segments have two each.
-func withStore(memory, stored int64, change ...func(*queue.Options)) (*rig, *store) {
+func withStore(memory, stored int64, change ...func(*queue.Options)) (*fixture, *store) {
 	s := &store{max: stored * 100, segment: 200, corrupt: map[*spool.Ref]bool{}}
 	opt := queue.Options{Max: room(memory), Store: s}
 	for _, f := range change {
 		f(&opt)
 	}
-	return newRig(opt), s
+	return newFixture(opt), s
 }
 
 func always(opt *queue.Options) { opt.Always = true }
 
-func wantKept(t *testing.T, s *store, want ...uint64) {
+func wantStored(t *testing.T, s *store, want ...uint64) {
 	t.Helper()
-	if diff := cmp.Diff(want, s.kept()); diff != "" {
+	if diff := cmp.Diff(want, s.stored()); diff != "" {
 		t.Errorf("in the store (-want +got):\n%s", diff)
 	}
 }
 
-func wantLost(t *testing.T, r *rig, want ...string) {
+func wantLost(t *testing.T, r *fixture, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, r.reasons()); diff != "" {
-		t.Errorf("given up (-want +got):\n%s", diff)
+		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
 }
 
-func wantRest(t *testing.T, r *rig, want ...uint64) {
+func wantRest(t *testing.T, r *fixture, want ...uint64) {
 	t.Helper()
 	if diff := cmp.Diff(want, r.rest()); diff != "" {
 		t.Errorf("what waits (-want +got):\n%s", diff)
 	}
 }
 
-func TestWhatMemoryHasNoRoomForIsStoredOldestFirst(t *testing.T) {
+func TestTheOldestRecordsAreStoredIfMemoryIsFull(t *testing.T) {
 	r, s := withStore(3, 10)
 	r.push(1, 2, 3)
-	wantKept(t, s)
+	wantStored(t, s)
 	r.push(4, 5)
-	wantKept(t, s, 1, 2)
+	wantStored(t, s, 1, 2)
 	want := queue.Waiting{Records: 5, Events: 5, Bytes: room(3), Size: 500, Spooled: queue.Spooled{Records: 2, Events: 2}}
 	if diff := cmp.Diff(want, r.Waiting()); diff != "" {
 		t.Errorf("waiting (-want +got):\n%s", diff)
 	}
 	wantRest(t, r, 1, 2, 3, 4, 5)
-	wantKept(t, s)
+	wantStored(t, s)
 	wantLost(t, r)
 	if diff := cmp.Diff(queue.Waiting{}, r.Waiting()); diff != "" {
 		t.Errorf("waiting in the end (-want +got):\n%s", diff)
@@ -69,7 +69,7 @@ func TestWhatMemoryHasNoRoomForIsStoredOldestFirst(t *testing.T) {
 }
 
 // A record that the store had no room for reports losses that the store has.
-func TestTheStoreKnowsWhatWasSentFromMemory(t *testing.T) {
+func TestTheStoreLearnsOfRecordsThatWereSentFromMemory(t *testing.T) {
 	r, s := withStore(3, 10)
 	r.push(1, 2, 3, 4) // the first one is stored
 	r.Batch(3, 1<<20)
@@ -79,7 +79,7 @@ func TestTheStoreKnowsWhatWasSentFromMemory(t *testing.T) {
 	}
 }
 
-func TestWhatIsStoredIsReadAsItWas(t *testing.T) {
+func TestAStoredRecordIsReadUnchanged(t *testing.T) {
 	r, s := withStore(0, 100)
 	one := recordOf(r.env, 1, "opo", 10)
 	one.Losses = []ledger.Loss{{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.BufferFull}}
@@ -87,44 +87,44 @@ func TestWhatIsStoredIsReadAsItWas(t *testing.T) {
 	want.Data = slices.Clone(one.Data)
 	r.Push(one)
 	r.push(9)
-	wantKept(t, s, 1)
+	wantStored(t, s, 1)
 	got := r.Batch(1, 1<<20)
 	if diff := cmp.Diff([]*pack.Record{&want}, got, cmp.Comparer(func(a, b *environment.Environment) bool { return a == b })); diff != "" {
 		t.Errorf("batch (-want +got):\n%s", diff)
 	}
 }
 
-func TestWhatIsOnItsWayIsNeitherStoredNorGivenUp(t *testing.T) {
+func TestARecordInFlightIsNeitherStoredNorDropped(t *testing.T) {
 	r, s := withStore(3, 2)
 	r.push(1, 2, 3)
 	r.Batch(1, 1<<20)
 	r.push(4, 5)
-	wantKept(t, s, 2, 3)
+	wantStored(t, s, 2, 3)
 	r.push(6)
 	wantLost(t, r, "2-2 1 spool-full", "3-3 1 spool-full")
-	wantKept(t, s, 4)
+	wantStored(t, s, 4)
 	r.Ack(none)
 	wantRest(t, r, 1, 4, 5, 6)
 }
 
 // After a failed request, a record may be in memory and in the store. The queue
 // removes it from memory before it writes anything.
-func TestWhatIsInBothPlacesIsNotStoredTwice(t *testing.T) {
+func TestARecordInMemoryAndStoreIsNotStoredTwice(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2, 3, 4)
-	wantKept(t, s, 1, 2)
+	wantStored(t, s, 1, 2)
 	r.Batch(2, 1<<20)
 	r.Ack(none)
 	if got := r.Waiting().Bytes; got != room(4) {
 		t.Errorf("%d bytes of memory after a batch that came back, want %d", got, room(4))
 	}
 	r.push(5)
-	wantKept(t, s, 1, 2, 3)
+	wantStored(t, s, 1, 2, 3)
 	if got := r.Waiting(); got.Bytes != room(2) || got.Spooled.Records != 3 {
 		t.Errorf("waiting: %+v", got)
 	}
 	wantRest(t, r, 1, 2, 3, 4, 5)
-	wantKept(t, s)
+	wantStored(t, s)
 }
 
 // memory returns the bytes of memory that records take.
@@ -135,13 +135,13 @@ func memory(records ...*pack.Record) (n int64) {
 	return n
 }
 
-func TestOrdinaryLinesAreGivenUpBeforePlatformEvents(t *testing.T) {
-	o := newRig(queue.Options{}).env
+func TestLogLinesAreDroppedBeforePlatformEvents(t *testing.T) {
+	o := newFixture(queue.Options{}).env
 	var records []*pack.Record
 	for i, kinds := range []string{"pp", "opo", "ppp", "oo", "poo"} {
 		records = append(records, recordOf(o, uint64(10*i+1), kinds, 100))
 	}
-	r := newRig(queue.Options{Max: memory(records...)})
+	r := newFixture(queue.Options{Max: memory(records...)})
 	for _, one := range records {
 		one.Environment = r.env
 		r.Push(one)
@@ -163,9 +163,9 @@ func TestOrdinaryLinesAreGivenUpBeforePlatformEvents(t *testing.T) {
 	}
 }
 
-func TestPlatformEventsAreGivenUpWhereThereIsNothingElse(t *testing.T) {
-	o := newRig(queue.Options{}).env
-	r := newRig(queue.Options{Max: 2 * memory(recordOf(o, 11, "ppp", 50))})
+func TestPlatformEventsAreDroppedIfThereAreNoLogLines(t *testing.T) {
+	o := newFixture(queue.Options{}).env
+	r := newFixture(queue.Options{Max: 2 * memory(recordOf(o, 11, "ppp", 50))})
 	for i := range uint64(4) {
 		r.Push(recordOf(r.env, 10*i+11, "ppp", 50))
 	}
@@ -173,8 +173,8 @@ func TestPlatformEventsAreGivenUpWhereThereIsNothingElse(t *testing.T) {
 	wantRest(t, r, 31, 41)
 }
 
-func TestTheStoreGivesUpOrdinaryLinesFirst(t *testing.T) {
-	r := newRig(queue.Options{Max: 0})
+func TestTheStoreDropsLogLinesFirst(t *testing.T) {
+	r := newFixture(queue.Options{Max: 0})
 	s := &store{max: 5200, segment: 1000}
 	r.Queue = queue.New(queue.Options{Max: 0, Store: s, LogDropper: pack.NewLogDropper(config.CompressionNone)})
 	// Segments of about three records of 400 bytes each.
@@ -198,25 +198,25 @@ func TestTheStoreGivesUpOrdinaryLinesFirst(t *testing.T) {
 
 // If memory and the store are full, log lines are dropped before platform events,
 // wherever they are.
-func TestPlatformEventsInTheStoreOutliveLinesInMemory(t *testing.T) {
+func TestLogLinesInMemoryAreDroppedBeforePlatformEventsInTheStore(t *testing.T) {
 	r, s := withStore(0, 1000)
 	for i := range uint64(3) {
 		r.Push(recordOf(r.env, 10*i+1, "pp", 80))
 	}
 	r.push(100) // the third one is stored
-	wantKept(t, s, 1, 11, 21)
+	wantStored(t, s, 1, 11, 21)
 	s.max = s.bytes() // and the store is full
 	for i := range uint64(20) {
 		r.push(101 + i)
 	}
 	for _, loss := range r.lost {
 		if loss.First < 100 {
-			t.Errorf("platform events %d to %d were given up (%s) while lines went on waiting", loss.First, loss.Last, loss.Reason)
+			t.Errorf("platform events %d to %d were dropped (%s) while log lines waited", loss.First, loss.Last, loss.Reason)
 		}
 	}
 }
 
-func TestWhatIsLeftOfASegmentIsNotForgottenAtTheEnd(t *testing.T) {
+func TestSpillStoresThePlatformEventsOfASegmentAgain(t *testing.T) {
 	r, s := withStore(0, 1000)
 	s.max, s.segment = 2000, 1000
 	for i := range uint64(4) {
@@ -230,19 +230,19 @@ func TestWhatIsLeftOfASegmentIsNotForgottenAtTheEnd(t *testing.T) {
 	lines := 0
 	for _, loss := range r.lost {
 		if loss.Reason == ledger.Shutdown {
-			t.Errorf("%d events of %d to %d were given up at the shutdown while there were lines in the store", loss.Count, loss.First, loss.Last)
+			t.Errorf("%d events of %d to %d were dropped at the shutdown while there were log lines in the store", loss.Count, loss.First, loss.Last)
 		}
 		lines += loss.Count
 	}
 	if got := r.Waiting(); got.Events != before-lines || got.Spooled.Events != got.Events {
-		t.Errorf("%d events waited, %d were given up; waiting: %+v", before, lines, got)
+		t.Errorf("%d events waited, %d were dropped; waiting: %+v", before, lines, got)
 	}
 }
 
-func TestCorruptRecordsAreToldAndTheOthersGoOn(t *testing.T) {
+func TestCorruptRecordsAreReportedLostAndTheOthersSent(t *testing.T) {
 	r, s := withStore(1, 10)
 	r.push(1, 2, 3, 4)
-	wantKept(t, s, 1, 2, 3)
+	wantStored(t, s, 1, 2, 3)
 	drained, forget := r.Left()
 	defer forget()
 	s.corrupt[s.refs()[0]], s.corrupt[s.refs()[2]] = true, true
@@ -251,13 +251,13 @@ func TestCorruptRecordsAreToldAndTheOthersGoOn(t *testing.T) {
 	}
 	wantLost(t, r, "1-1 1 spool-corrupt", "3-3 1 spool-corrupt")
 	r.Ack(all)
-	wantKept(t, s)
+	wantStored(t, s)
 	if !closed(drained) {
-		t.Error("who waited for them waits for ever")
+		t.Error("the waiter was not released")
 	}
 }
 
-func TestWhoWaitsOnlyForCorruptRecordsIsReleased(t *testing.T) {
+func TestACorruptRecordReleasesItsWaiter(t *testing.T) {
 	r, s := withStore(0, 10)
 	r.Restore(refs(t, s, r, 1))
 	drained, forget := r.Left()
@@ -269,12 +269,12 @@ func TestWhoWaitsOnlyForCorruptRecordsIsReleased(t *testing.T) {
 }
 
 // A disk may fail only briefly. Other records do not wait for it.
-func TestARecordThatCannotBeReadIsPassedByAndTriedAgain(t *testing.T) {
+func TestAnUnreadableRecordIsSkippedAndReadAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := withStore(1, 10)
 		s.unread = map[*spool.Ref]bool{}
 		r.push(1, 2, 3, 4)
-		wantKept(t, s, 1, 2, 3)
+		wantStored(t, s, 1, 2, 3)
 		s.unread[s.refs()[0]], s.unread[s.refs()[1]] = true, true
 		drained, forget := r.Left()
 		defer forget()
@@ -311,13 +311,13 @@ func TestARecordThatCannotBeReadIsPassedByAndTriedAgain(t *testing.T) {
 		if delay, ok := r.RetryIn(); ok || !closed(drained) {
 			t.Errorf("tried again in %v; released: %t", delay, closed(drained))
 		}
-		wantKept(t, s)
+		wantStored(t, s)
 	})
 }
 
 // A process without a free file descriptor can read no record. It does not try all
 // of them each time.
-func TestWhereNothingCanBeReadOnlySomeAreTried(t *testing.T) {
+func TestBatchReadsOnlySomeRecordsIfNoneCanBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := withStore(1, 1000)
 		s.unread = map[*spool.Ref]bool{}
@@ -345,7 +345,7 @@ func TestWhereNothingCanBeReadOnlySomeAreTried(t *testing.T) {
 }
 
 // Restore may be called while a request is in flight.
-func TestWhatIsRestoredBetweenBatchAndSettleGoesWithTheNextBatch(t *testing.T) {
+func TestRecordsThatAreRestoredBetweenBatchAndAckAreInTheNextBatch(t *testing.T) {
 	r, s := withStore(10, 10)
 	earlier := refs(t, s, r, 1, 2)
 	r.push(10, 11)
@@ -356,25 +356,25 @@ func TestWhatIsRestoredBetweenBatchAndSettleGoesWithTheNextBatch(t *testing.T) {
 	if got := r.Waiting(); got.Records != 4 || got.Spooled.Records != 2 {
 		t.Errorf("waiting: %+v", got)
 	}
-	gone, forget := r.Left()
+	left, forget := r.Left()
 	defer forget()
 	r.Ack(none)
 	if diff := cmp.Diff([]uint64{1, 2, 10}, numbers(r.Batch(3, 1<<20))); diff != "" {
 		t.Errorf("batch (-want +got):\n%s", diff)
 	}
 	r.Ack(all)
-	if closed(gone) {
+	if closed(left) {
 		t.Error("released while a record waits")
 	}
 	wantRest(t, r, 11)
-	if !closed(gone) {
+	if !closed(left) {
 		t.Error("not released")
 	}
 	wantLost(t, r)
 }
 
 // withGone is a queue whose store another process has emptied.
-func withGone(memory int64, change ...func(*queue.Options)) (*rig, *store) {
+func withGone(memory int64, change ...func(*queue.Options)) (*fixture, *store) {
 	r, s := withStore(memory, 1000, change...)
 	r.push(1, 2, 3, 4)
 	s.gone = map[*spool.Ref]bool{}
@@ -384,23 +384,23 @@ func withGone(memory int64, change ...func(*queue.Options)) (*rig, *store) {
 	return r, s
 }
 
-func TestWhatWasDeletedFromTheStoreIsKeptAgainFromMemory(t *testing.T) {
+func TestARecordThatWasDeletedFromTheStoreIsStoredAgainFromMemory(t *testing.T) {
 	r, s := withGone(10, always)
 	r.Batch(1, 1<<20) // the request may fail
 	before := s.refs()
 	r.Check()
 	after := s.refs()
 	if len(after) != 4 || slices.ContainsFunc(after, func(ref *spool.Ref) bool { return slices.Contains(before, ref) }) {
-		t.Errorf("in the store there are %v", s.kept())
+		t.Errorf("in the store there are %v", s.stored())
 	}
-	wantKept(t, s, 1, 2, 3, 4)
+	wantStored(t, s, 1, 2, 3, 4)
 	r.Ack(none)
 	wantRest(t, r, 1, 2, 3, 4)
 	wantLost(t, r)
-	wantKept(t, s)
+	wantStored(t, s)
 }
 
-func TestWhatWasDeletedAndIsNowhereElseIsLost(t *testing.T) {
+func TestARecordThatWasDeletedAndIsNotInMemoryIsLost(t *testing.T) {
 	for name, change := range map[string][]func(*queue.Options){"overflow": nil, "always": {always}} {
 		r, _ := withGone(2, change...)
 		drained, forget := r.Left()
@@ -414,7 +414,7 @@ func TestWhatWasDeletedAndIsNowhereElseIsLost(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadDoesNotCountInABatch(t *testing.T) {
+func TestACorruptRecordDoesNotCountInABatch(t *testing.T) {
 	r, s := withStore(1, 10)
 	r.push(1, 2, 3)
 	s.corrupt[s.refs()[0]] = true
@@ -423,32 +423,32 @@ func TestWhatCannotBeReadDoesNotCountInABatch(t *testing.T) {
 	}
 }
 
-func TestADiskThatFailsIsAsIfThereWereNone(t *testing.T) {
+func TestAFailingStoreIsLikeNoStore(t *testing.T) {
 	r, s := withStore(2, 10)
 	s.failing = true
 	r.push(1, 2, 3)
 	wantLost(t, r, "1-1 1 buffer-full")
 	s.failing = false
 	r.push(4)
-	wantKept(t, s, 2)
+	wantStored(t, s, 2)
 	wantLost(t, r, "1-1 1 buffer-full")
 	wantRest(t, r, 2, 3, 4)
 }
 
-func TestWhatTellsOfLossesMakesRoomForItselfWithAStore(t *testing.T) {
+func TestARecordThatReportsLossesIsStoredLikeAnyOther(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2)
 	reporting := r.rec(3, 100)
 	reporting.Losses = []ledger.Loss{{First: 90, Last: 90, Count: 1, Reason: ledger.BufferFull}}
 	r.Push(reporting)
-	wantKept(t, s, 1)
+	wantStored(t, s, 1)
 }
 
 func TestWithAlwaysEachRecordIsStoredBeforePushReturns(t *testing.T) {
 	r, s := withStore(2, 10, always)
 	for seq := range uint64(4) {
 		r.push(seq + 1)
-		if got := s.kept(); len(got) != int(seq+1) {
+		if got := s.stored(); len(got) != int(seq+1) {
 			t.Fatalf("after record %d the store has %v", seq+1, got)
 		}
 	}
@@ -458,76 +458,76 @@ func TestWithAlwaysEachRecordIsStoredBeforePushReturns(t *testing.T) {
 	}
 	r.Batch(2, 1<<20)
 	r.Ack(func(i int) bool { return i == 0 })
-	wantKept(t, s, 2, 3, 4)
+	wantStored(t, s, 2, 3, 4)
 	wantRest(t, r, 2, 3, 4)
-	wantKept(t, s)
+	wantStored(t, s)
 	wantLost(t, r)
 }
 
 // More memory than disk: records in both places would be written again and again
 // to a store that gains no room by it.
-func TestWithAlwaysAStoreThatIsSmallerThanMemoryGetsFull(t *testing.T) {
+func TestWithAlwaysAStoreThatIsSmallerThanMemoryFillsUp(t *testing.T) {
 	r, s := withStore(100, 4, always)
 	r.push(1, 2, 3, 4, 5, 6, 7, 8, 9)
 	if got := r.Waiting(); got.Events+len(r.lost) != 9 || got.Spooled.Records != len(s.refs()) {
-		t.Errorf("waiting: %+v; lost: %v; in the store: %v", got, r.reasons(), s.kept())
+		t.Errorf("waiting: %+v; lost: %v; in the store: %v", got, r.reasons(), s.stored())
 	}
-	if newest := slices.Contains(s.kept(), 9); !newest {
-		t.Errorf("in the store there is %v, but not the newest one", s.kept())
+	if newest := slices.Contains(s.stored(), 9); !newest {
+		t.Errorf("in the store there is %v, but not the newest one", s.stored())
 	}
 }
 
 // A record is in one place of the store, whatever had to be moved.
-func TestWithAlwaysNothingIsStoredTwice(t *testing.T) {
+func TestWithAlwaysNoRecordIsStoredTwice(t *testing.T) {
 	r, s := withStore(3, 4, always)
 	s.failing = true
 	r.push(1, 2)
 	s.failing = false
 	r.push(3, 4, 5, 6, 7, 8, 9, 10)
 	if got := r.Waiting(); got.Spooled.Records != len(s.refs()) {
-		t.Errorf("waiting: %+v; in the store: %v", got, s.kept())
+		t.Errorf("waiting: %+v; in the store: %v", got, s.stored())
 	}
 	seen := map[uint64]bool{}
-	for _, seq := range s.kept() {
+	for _, seq := range s.stored() {
 		if seen[seq] {
 			t.Errorf("record %d is in the store twice", seq)
 		}
 		seen[seq] = true
 	}
 	r.rest()
-	wantKept(t, s)
+	wantStored(t, s)
 }
 
 // A request may fail, and the process may be killed.
-func TestWithAlwaysWhatIsOnItsWayStaysInTheStore(t *testing.T) {
+func TestWithAlwaysARecordInFlightStaysInTheStore(t *testing.T) {
 	r, s := withStore(100, 4, always)
 	r.push(1, 2, 3, 4)
 	r.Batch(1, 1<<20)
 	r.push(5) // makes room in the segment of the first one, whose request may still fail
-	if !slices.Contains(s.kept(), 1) || !slices.Contains(s.kept(), 5) {
-		t.Errorf("in the store there is %v", s.kept())
+	if !slices.Contains(s.stored(), 1) || !slices.Contains(s.stored(), 5) {
+		t.Errorf("in the store there is %v", s.stored())
 	}
 	wantLost(t, r, "2-2 1 spool-full")
 	r.Ack(none)
 	wantRest(t, r, 1, 3, 4, 5)
-	wantKept(t, s)
+	wantStored(t, s)
 }
 
 // A disk that failed may work again.
-func TestWithAlwaysWhatCouldNotBeStoredIsStoredLater(t *testing.T) {
+func TestWithAlwaysARecordThatCouldNotBeStoredIsStoredLater(t *testing.T) {
 	r, s := withStore(100, 10, always)
 	s.failing = true
 	r.push(1, 2)
-	wantKept(t, s)
+	wantStored(t, s)
 	s.failing = false
 	r.Batch(1, 1<<20)
 	r.Ack(none)
-	wantKept(t, s, 1, 2)
+	wantStored(t, s, 1, 2)
 	wantLost(t, r)
 }
 
 // refs stores records of one droppable event, as an earlier process did.
-func refs(t *testing.T, s *store, r *rig, seqs ...uint64) (refs []*spool.Ref) {
+func refs(t *testing.T, s *store, r *fixture, seqs ...uint64) (refs []*spool.Ref) {
 	t.Helper()
 	for _, seq := range seqs {
 		ref, err := s.Append(r.rec(seq, 100))
@@ -539,7 +539,7 @@ func refs(t *testing.T, s *store, r *rig, seqs ...uint64) (refs []*spool.Ref) {
 	return refs
 }
 
-func TestWhatAnEarlierProcessLeftGoesFirst(t *testing.T) {
+func TestRestoredRecordsAreSentFirst(t *testing.T) {
 	r, s := withStore(10, 10)
 	early, forgetEarly := r.Left() // of nothing
 	defer forgetEarly()
@@ -557,7 +557,7 @@ func TestWhatAnEarlierProcessLeftGoesFirst(t *testing.T) {
 		t.Errorf("batch (-want +got):\n%s", diff)
 	}
 	r.Ack(func(i int) bool { return i < 3 })
-	wantKept(t, s)
+	wantStored(t, s)
 	if !closed(early) || closed(own) || closed(both) {
 		t.Errorf("released: %t, %t, %t", closed(early), closed(own), closed(both))
 	}
@@ -567,7 +567,7 @@ func TestWhatAnEarlierProcessLeftGoesFirst(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsForWhatWasLeftIsReleasedWhenItHasLeft(t *testing.T) {
+func TestAWaiterIsReleasedWhenTheRestoredRecordsHaveLeft(t *testing.T) {
 	r, s := withStore(10, 10)
 	r.Restore(refs(t, s, r, 1, 2))
 	drained, forget := r.Left()
@@ -585,29 +585,29 @@ func TestWhoWaitsForWhatWasLeftIsReleasedWhenItHasLeft(t *testing.T) {
 	}
 }
 
-func TestSpillSavesWhatIsOnlyInMemory(t *testing.T) {
+func TestSpillStoresTheRecordsInMemory(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2, 3, 4)
-	wantKept(t, s, 1, 2)
+	wantStored(t, s, 1, 2)
 	drained, forget := r.Left()
 	defer forget()
 	r.Spill()
-	wantKept(t, s, 1, 2, 3, 4)
+	wantStored(t, s, 1, 2, 3, 4)
 	wantLost(t, r)
 	if got := r.Waiting(); got.Spooled.Events != 4 || closed(drained) {
 		t.Errorf("waiting: %+v; released: %t", got, closed(drained))
 	}
 }
 
-func TestSpillGivesUpTheOldestWhereNotAllHasRoom(t *testing.T) {
+func TestSpillDropsTheOldestRecordsIfTheStoreIsTooSmall(t *testing.T) {
 	r, s := withStore(5, 2)
 	r.push(1, 2, 3, 4, 5)
 	r.Spill()
-	wantKept(t, s, 5)
+	wantStored(t, s, 5)
 	wantLost(t, r, "1-1 1 spool-full", "2-2 1 spool-full", "3-3 1 spool-full", "4-4 1 spool-full")
 }
 
-func TestSpillGivesUpWhatTheDiskDoesNotTake(t *testing.T) {
+func TestSpillDropsRecordsThatCannotBeStored(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2, 3, 4)
 	s.failing = true
@@ -620,7 +620,7 @@ func TestSpillGivesUpWhatTheDiskDoesNotTake(t *testing.T) {
 	}
 }
 
-func TestSpillGivesAllUpWhereThereIsNoStore(t *testing.T) {
+func TestSpillDropsAllRecordsIfThereIsNoStore(t *testing.T) {
 	r := inMemory(10)
 	r.push(1, 2)
 	drained, forget := r.Left()
@@ -633,7 +633,7 @@ func TestSpillGivesAllUpWhereThereIsNoStore(t *testing.T) {
 }
 
 // The losses that a record reports are reported again when the record is dropped.
-func TestWhatWasToldIsToldAgainWhenItsRecordIsGivenUp(t *testing.T) {
+func TestTheLossesOfADroppedRecordAreReportedAgain(t *testing.T) {
 	r := inMemory(2)
 	loss := ledger.Loss{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.Oversize}
 	reporting := r.rec(1, 100)
@@ -642,7 +642,7 @@ func TestWhatWasToldIsToldAgainWhenItsRecordIsGivenUp(t *testing.T) {
 	r.push(2, 3)
 	wantLost(t, r, "1-1 1 buffer-full", "90-95 6 oversize")
 	if got := r.account.Total(); got != 1 {
-		t.Errorf("%d events are lost, want 1: what was told is counted already", got)
+		t.Errorf("%d events are lost, want 1: a reported loss is counted already", got)
 	}
 }
 
@@ -659,25 +659,25 @@ func (w watched) Done(ref *spool.Ref) {
 
 // A process that is killed while a full store makes room must not lose the
 // platform events that it is to keep.
-func TestWhatIsLeftOfARecordIsStoredBeforeTheRecordIsForgotten(t *testing.T) {
+func TestTheRestOfARecordIsStoredBeforeTheRecordIsRemoved(t *testing.T) {
 	s := &store{segment: 1, corrupt: map[*spool.Ref]bool{}}
-	forgotten := 0
+	removed := 0
 	w := watched{s, func(ref *spool.Ref) {
 		if ref.First != 1 {
 			return
 		}
-		forgotten++
+		removed++
 		if stored := s.refs()[1:]; len(stored) != 1 || stored[0].First != 9 || stored[0].Events != 1 {
-			t.Errorf("when the record is forgotten, its platform event is not in the store: %v", s.kept())
+			t.Errorf("when the record is removed, its platform event is not in the store: %v", s.stored())
 		}
 	}}
-	r := newRig(queue.Options{Max: 1 << 20, Store: w, Always: true})
+	r := newFixture(queue.Options{Max: 1 << 20, Store: w, Always: true})
 	first, second := recordOf(r.env, 1, "oooooooop", 100), recordOf(r.env, 10, "oooooooo", 100)
 	s.max = int64(first.Size() + second.Size()/2)
 	r.Push(first)
 	r.Push(second)
-	wantKept(t, s, 9, 10)
-	if forgotten != 1 {
-		t.Errorf("the first record was forgotten %d times", forgotten)
+	wantStored(t, s, 9, 10)
+	if removed != 1 {
+		t.Errorf("the first record was removed %d times", removed)
 	}
 }

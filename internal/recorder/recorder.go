@@ -88,27 +88,17 @@ func (r *Recorder) Write(b []byte) (int, error) {
 
 // Emitted returns the events that were emitted so far, without those that Lambda's
 // relay has dropped.
-func (r *Recorder) Emitted() (events []audit.Emitted) {
+func (r *Recorder) Emitted() []audit.Emitted {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, e := range r.emitted {
-		if !r.dropped[r.numbers[i]] {
-			events = append(events, e)
-		}
-	}
-	return events
+	return r.events(func(number uint64) bool { return !r.dropped[number] })
 }
 
 // Dropped returns the events that Lambda's relay has dropped.
-func (r *Recorder) Dropped() (events []audit.Emitted) {
+func (r *Recorder) Dropped() []audit.Emitted {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, e := range r.emitted {
-		if r.dropped[r.numbers[i]] {
-			events = append(events, e)
-		}
-	}
-	return events
+	return r.events(func(number uint64) bool { return r.dropped[number] })
 }
 
 // Acknowledged returns the events that were emitted so far: those that the extension
@@ -117,15 +107,18 @@ func (r *Recorder) Dropped() (events []audit.Emitted) {
 func (r *Recorder) Acknowledged() (acknowledged, others []audit.Emitted) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.events(func(number uint64) bool { return r.acknowledged[number] }),
+		r.events(func(number uint64) bool { return !r.acknowledged[number] && !r.dropped[number] })
+}
+
+// events returns the events that were emitted so far and match. The caller holds mu.
+func (r *Recorder) events(match func(number uint64) bool) (events []audit.Emitted) {
 	for i, e := range r.emitted {
-		switch {
-		case r.acknowledged[r.numbers[i]]:
-			acknowledged = append(acknowledged, e)
-		case !r.dropped[r.numbers[i]]:
-			others = append(others, e)
+		if match(r.numbers[i]) {
+			events = append(events, e)
 		}
 	}
-	return acknowledged, others
+	return events
 }
 
 // FailedPosts returns how many POSTs were repeated because the extension did not

@@ -129,7 +129,7 @@ func TestAProblemIsWrittenOnceInTenMinutesAndCountedBetween(t *testing.T) {
 }
 
 func TestProblemsAreToldApart(t *testing.T) {
-	const message = "Kinesis does not take telemetry"
+	const message = "Kinesis does not accept telemetry"
 	type say func(*slog.Logger)
 	for name, tc := range map[string]struct {
 		first, second say
@@ -481,6 +481,6 @@ func BenchmarkALineThatIsCounted(b *testing.B) {
 	log := selflog.New(io.Discard, slog.LevelWarn).Logger().With("stream", "telemetry")
 	b.ReportAllocs()
 	for b.Loop() {
-		log.Warn("Kinesis does not take telemetry", "class", "denied", "waiting", 12)
+		log.Warn("Kinesis does not accept telemetry", "class", "denied", "waiting", 12)
 	}
 }

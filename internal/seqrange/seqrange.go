@@ -5,6 +5,7 @@ package seqrange
 import (
 	"cmp"
 	"math"
+	"sort"
 
 	"kinetel/internal/order"
 )
@@ -72,15 +73,7 @@ func (s Set) Contains(r Range) bool {
 
 // search returns the index of the first range that ends at n or later.
 func (s Set) search(n uint64) int {
-	low, high := 0, len(s)
-	for low < high {
-		if middle := (low + high) / 2; s[middle].Last < n {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	return low
+	return sort.Search(len(s), func(i int) bool { return s[i].Last >= n })
 }
 
 // Subtract returns the numbers of s that are not in other.

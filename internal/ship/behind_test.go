@@ -11,8 +11,8 @@ import (
 	"kinetel/internal/kinesis"
 )
 
-func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
-	want := func(t *testing.T, r *rig, want time.Duration) {
+func TestBehindIsTheTimeSinceTheFirstAttemptThatSentNothing(t *testing.T) {
+	want := func(t *testing.T, r *fixture, want time.Duration) {
 		t.Helper()
 		synctest.Wait()
 		if got := r.Behind(); got != want {
@@ -20,7 +20,7 @@ func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
 		}
 	}
 	t.Run("nothing waits", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, accept)
 			want(t, r, 0)
 			r.Wake()
@@ -42,14 +42,14 @@ func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
 		{"Kinesis throttles", throttle},
 		{"Kinesis throttles each record", throttleEach},
 		{"Kinesis refuses", deny},
-		{"the keys do not work", expired},
+		{"the credentials do not work", expired},
 		{"the network is down", unreachable},
-		{"a request hangs", silence},
-		{"a fault comes each time", broken},
-		{"all is refused, and nothing was ever taken", poison(1, 2, 3)},
+		{"a request hangs", noAnswer},
+		{"each request panics", broken},
+		{"every request is refused, and none was ever accepted", refuseInvalid(1, 2, 3)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.failure)
 				time.Sleep(7 * time.Second)
 				want(t, r, 0)
@@ -60,11 +60,11 @@ func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
 				}
 				r.push(2, 3) // waits no longer than the first one
 				want(t, r, time.Hour)
-				r.kinesis.become(accept)
+				r.kinesis.setAnswer(accept)
 				time.Sleep(36 * time.Second)
 				want(t, r, 0)
 				// The next outage counts from its own beginning.
-				r.kinesis.become(fail)
+				r.kinesis.setAnswer(fail)
 				time.Sleep(time.Hour)
 				want(t, r, 0)
 				r.push(4)
@@ -74,8 +74,8 @@ func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
 		})
 	}
 	t.Run("a request takes its time", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			r := start(t, in(900*time.Millisecond, accept))
+		inFakeTime(t, func(t *testing.T) {
+			r := start(t, delayed(900*time.Millisecond, accept))
 			r.push(1)
 			time.Sleep(899 * time.Millisecond)
 			want(t, r, 899*time.Millisecond)
@@ -86,12 +86,12 @@ func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
 			want(t, r, 300*time.Millisecond) // of the second one
 		})
 	})
-	t.Run("some go through each time", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+	t.Run("some are stored each time", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, throttleOnly(1))
 			r.push(1)
 			for seq := uint64(2); seq < 10_000; seq++ {
-				r.push(seq) // so that something goes through each time
+				r.push(seq) // so that one is stored each time
 				time.Sleep(100 * time.Microsecond)
 				if got := r.Behind(); got > 0 {
 					t.Fatalf("Behind is %s", got)
@@ -99,9 +99,9 @@ func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
 			}
 		})
 	})
-	t.Run("all are given up", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			r := start(t, accept, poison(2))
+	t.Run("all are dropped", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			r := start(t, accept, refuseInvalid(2))
 			r.push(1)
 			synctest.Wait()
 			r.push(2)
@@ -111,16 +111,16 @@ func TestBehindIsHowLongNothingHasGoneThrough(t *testing.T) {
 	})
 }
 
-// A process that was brought up from a snapshot has dead connections and old
-// keys.
-func TestAfterARestoreNothingOldIsUsed(t *testing.T) {
+// A process that was restored from a snapshot has dead connections and old
+// credentials.
+func TestAfterARestoreOldConnectionsAndCredentialsAreNotUsed(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		before func(r *rig)
+		before func(r *fixture)
 		want   int // requests before
 	}{
-		{"before the first request", func(*rig) {}, 0},
-		{"after some", func(r *rig) {
+		{"before the first request", func(*fixture) {}, 0},
+		{"after some", func(r *fixture) {
 			r.push(1)
 			synctest.Wait()
 			r.push(2)
@@ -128,7 +128,7 @@ func TestAfterARestoreNothingOldIsUsed(t *testing.T) {
 		}, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, accept)
 				tt.before(r)
 				r.Restored()
@@ -149,9 +149,9 @@ func TestAfterARestoreNothingOldIsUsed(t *testing.T) {
 		})
 	}
 	t.Run("and what waits is sent", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, accept)
-			r.pushed(rec(1))
+			r.add(newRecord(1))
 			synctest.Wait()
 			wantRequests(t, r)
 			r.Restored()
@@ -160,8 +160,8 @@ func TestAfterARestoreNothingOldIsUsed(t *testing.T) {
 		})
 	})
 	t.Run("nor by the request after the one in flight", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			r := start(t, in(time.Second, fail), accept)
+		inFakeTime(t, func(t *testing.T) {
+			r := start(t, delayed(time.Second, fail), accept)
 			r.push(1)
 			synctest.Wait()
 			r.Restored()
@@ -173,7 +173,7 @@ func TestAfterARestoreNothingOldIsUsed(t *testing.T) {
 	})
 }
 
-func TestCredentialsAreRenewedBeforeTheSecondTry(t *testing.T) {
+func TestCredentialsAreInvalidatedBeforeTheSecondTry(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		script []answer
@@ -181,10 +181,10 @@ func TestCredentialsAreRenewedBeforeTheSecondTry(t *testing.T) {
 	}{
 		{"which works", []answer{expired, accept}, []int{1}},
 		{"which does not: each probe begins anew", []answer{expired, expired, expired, accept}, []int{1, 3}},
-		{"but for no other failure", []answer{fail, throttle, throttleEach, unreachable, deny, breakOff(true), accept}, nil},
+		{"but for no other failure", []answer{fail, throttle, throttleEach, unreachable, deny, breakConnection(true), accept}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.script...)
 				r.push(1)
 				time.Sleep(forever)
@@ -196,7 +196,7 @@ func TestCredentialsAreRenewedBeforeTheSecondTry(t *testing.T) {
 	}
 }
 
-func TestRefusalIsWhatSomebodyHasToMend(t *testing.T) {
+func TestPermanentErrorIsWhatAnOperatorHasToFix(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer answer
@@ -207,16 +207,16 @@ func TestRefusalIsWhatSomebodyHasToMend(t *testing.T) {
 		{"denied", deny, "AccessDeniedException"},
 		{"no such stream", refuse(kinesis.Denied, "ResourceNotFoundException"), "ResourceNotFoundException"},
 		{"credentials that do not work", expired, "ExpiredTokenException"},
-		{"nothing was ever taken", poison(1, 2), "InvalidArgumentException"},
+		{"no request was ever accepted", refuseInvalid(1, 2), "InvalidArgumentException"},
 		{"Kinesis fails", fail, ""},
 		{"Kinesis throttles", throttle, ""},
 		{"Kinesis throttles some", throttleOnly(1), ""},
 		{"the network is down", unreachable, ""},
-		{"there is no answer", silence, ""},
-		{"a fault of ours", broken, ""},
+		{"there is no answer", noAnswer, ""},
+		{"a fault in Kinetel", broken, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.answer)
 				if tt.answer != nil {
 					r.push(1, 2)
@@ -224,26 +224,26 @@ func TestRefusalIsWhatSomebodyHasToMend(t *testing.T) {
 				time.Sleep(time.Minute)
 				err := r.PermanentError()
 				if (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-					t.Errorf("Refusal is %v, want %q", err, tt.want)
+					t.Errorf("PermanentError is %v, want %q", err, tt.want)
 				}
 				if err != nil && kinesis.ClassOf(err) != kinesis.Denied && kinesis.ClassOf(err) != kinesis.Credentials {
-					t.Errorf("Refusal is %s", kinesis.ClassOf(err))
+					t.Errorf("PermanentError is %s", kinesis.ClassOf(err))
 				}
-				r.kinesis.become(accept)
+				r.kinesis.setAnswer(accept)
 				time.Sleep(time.Minute)
 				if err := r.PermanentError(); err != nil {
-					t.Errorf("all is well again, and Refusal is %v", err)
+					t.Errorf("all is well again, and PermanentError is %v", err)
 				}
 			})
 		})
 	}
-	t.Run("not what was there before another trouble", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+	t.Run("not an error before another one", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, deny, fail)
 			r.push(1)
 			time.Sleep(time.Minute)
 			if err := r.PermanentError(); err != nil {
-				t.Errorf("Refusal is %v", err)
+				t.Errorf("PermanentError is %v", err)
 			}
 		})
 	})

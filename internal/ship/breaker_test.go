@@ -17,8 +17,8 @@ import (
 	"kinetel/internal/ship"
 )
 
-// until waits for so many requests, and for what comes of them.
-func (r *rig) until(requests int) {
+// until waits until so many requests were made, and for their effects.
+func (r *fixture) until(requests int) {
 	for len(r.kinesis.times()) < requests {
 		time.Sleep(time.Millisecond)
 	}
@@ -30,35 +30,23 @@ func after(n int, first answer, then ...answer) []answer {
 	return append(slices.Repeat([]answer{first}, n), then...)
 }
 
-// in answers after a time.
-func in(d time.Duration, a answer) answer {
-	return func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
-		select {
-		case <-time.After(d):
-			return a(ctx, records)
-		case <-ctx.Done():
-			return silence(ctx, records)
-		}
-	}
-}
-
 // large pushes records of 32 KiB.
-func (r *rig) large(from, n uint64) {
+func (r *fixture) large(from, n uint64) {
 	for seq := from; seq < from+n; seq++ {
-		one := rec(seq)
+		one := newRecord(seq)
 		one.Data = make([]byte, 32<<10-len(one.PartitionKey))
-		r.pushed(one)
+		r.add(one)
 	}
 	r.Wake()
 }
 
-func TestNobodyIsHeldAfterFiveFailuresInARow(t *testing.T) {
+func TestFiveFailuresInARowEndTheHolds(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		failure answer
 	}{{"throttled", throttle}, {"throttled record by record", throttleEach}, {"an internal failure", fail}, {"no connection", unreachable}} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.failure)
 				r.push(1)
 				for n := 1; n <= 10; n++ {
@@ -80,56 +68,55 @@ func TestNobodyIsHeldAfterFiveFailuresInARow(t *testing.T) {
 	}
 }
 
-func TestNobodyIsHeldAfterThreeSecondsOfFailure(t *testing.T) {
+func TestThreeSecondsOfFailureEndTheHolds(t *testing.T) {
 	for _, tt := range []struct {
 		takes  time.Duration
 		opened int // by which failure
 	}{{time.Second, 3}, {1400 * time.Millisecond, 3}, {1500 * time.Millisecond, 2}, {2990 * time.Millisecond, 2}, {3 * time.Second, 1}, {10 * time.Millisecond, 5}} {
 		t.Run(tt.takes.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := start(t, in(tt.takes, fail))
+			inFakeTime(t, func(t *testing.T) {
+				r := start(t, delayed(tt.takes, fail))
 				r.push(1)
 				synctest.Wait()
 				for n := 1; n <= tt.opened; n++ {
-					for len(r.kinesis.times()) < n {
-						time.Sleep(time.Microsecond)
-					}
-					time.Sleep(tt.takes - 2*time.Microsecond)
+					r.until(n)
+					began := r.kinesis.times()[n-1]
+					time.Sleep(time.Until(began.Add(tt.takes - time.Microsecond)))
 					if r.Unavailable() {
-						t.Fatalf("Unavailable before the %d. failure", n)
+						t.Fatalf("unavailable before the %d. failure", n)
 					}
 					time.Sleep(2 * time.Microsecond)
 					synctest.Wait()
 				}
 				if !r.Unavailable() {
-					t.Errorf("not Unavailable after %d failures and %s", tt.opened, time.Since(r.began))
+					t.Errorf("available after %d failures and %s", tt.opened, time.Since(r.began))
 				}
 			})
 		})
 	}
 }
 
-func TestARefusalLetsEverybodyGoAtOnce(t *testing.T) {
+func TestARefusalEndsTheHoldsAtOnce(t *testing.T) {
 	for _, refusal := range []answer{deny, expired} {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, refusal)
 			r.push(1)
 			synctest.Wait()
 			if !r.Unavailable() {
-				t.Error("somebody is held")
+				t.Error("available")
 			}
 		})
 	}
 }
 
 func TestFailuresWithASuccessBetweenThemAreNotInARow(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, append(after(4, fail, accept), after(4, fail, accept)...)...)
 		for seq := range uint64(2) {
 			r.push(seq + 1)
 			for range 2000 {
 				if time.Sleep(time.Millisecond); r.Unavailable() {
-					t.Fatal("nobody is held")
+					t.Fatal("unavailable")
 				}
 			}
 		}
@@ -139,8 +126,8 @@ func TestFailuresWithASuccessBetweenThemAreNotInARow(t *testing.T) {
 	})
 }
 
-func TestWhoIsHeldIsLetGoWhenKinesisProvesToBeDown(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestFlushReturnsWhenTheBreakerOpens(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, fail)
 		r.push(1)
 		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
@@ -153,7 +140,7 @@ func TestWhoIsHeldIsLetGoWhenKinesisProvesToBeDown(t *testing.T) {
 }
 
 func TestAProbeIsOneRecord(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, fail)
 		r.push(1, 2, 3)
 		r.until(8)
@@ -169,9 +156,9 @@ func TestAProbeIsOneRecord(t *testing.T) {
 	})
 }
 
-// What is throttled gets through the sooner the less of it there is.
-func TestWhatIsThrottledForLongIsSentInSmallerRequests(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+// A throttled record is accepted the sooner the smaller its request is.
+func TestRecordsThatAreThrottledForLongAreSentInSmallerRequests(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, throttle)
 		r.large(1, 100)
 		r.until(14)
@@ -186,20 +173,20 @@ func TestWhatIsThrottledForLongIsSentInSmallerRequests(t *testing.T) {
 	})
 }
 
-func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
+func TestABacklogIsSentNoFasterThanAShardAcceptsIt(t *testing.T) {
 	const records = 320 // of 32 KiB: 10 MiB
 	var shortest, longest time.Duration
 	for range 20 {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, after(5, fail, accept)...)
 			r.large(1, records)
 			r.until(6) // a probe
 			recovered := r.kinesis.times()[5]
 			for r.waiting() > 0 {
 				if !r.Unavailable() {
-					t.Fatalf("somebody is held while a backlog of %d records is sent", r.waiting())
+					t.Fatalf("available while a backlog of %d records is sent", r.waiting())
 				}
-				time.Sleep(time.Millisecond)
+				time.Sleep(10 * time.Millisecond)
 				synctest.Wait()
 			}
 			var sizes []int
@@ -227,7 +214,7 @@ func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 			}
 			longest = max(longest, took)
 			if r.Unavailable() {
-				t.Error("nobody is held though the backlog is gone")
+				t.Error("unavailable though the backlog is gone")
 			}
 			// What comes now is no backlog.
 			began := time.Now()
@@ -242,10 +229,10 @@ func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 	}
 }
 
-// A backlog is what waited when Kinesis began to take records again. What
+// A backlog is what waited when Kinesis began to accept records again. What
 // comes after that does not keep the breaker from closing.
-func TestWhatComesDuringARecoveryIsNoBacklog(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestNewRecordsDoNotProlongARecovery(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, after(5, fail, accept)...)
 		r.large(1, 32)
 		r.until(6)
@@ -256,29 +243,29 @@ func TestWhatComesDuringARecoveryIsNoBacklog(t *testing.T) {
 			over = !r.Unavailable()
 		}
 		if !over {
-			t.Errorf("nobody is held after %s of success", time.Since(r.began))
+			t.Errorf("unavailable after %s of success", time.Since(r.began))
 		}
 	})
 }
 
-func TestTheBreakerClosesAtOnceWhereNothingElseWaits(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestTheBreakerClosesAtOnceIfNoOtherRecordWaits(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, after(5, fail, accept)...)
 		r.push(1)
 		r.until(6)
 		if r.Unavailable() {
-			t.Error("nobody is held")
+			t.Error("unavailable")
 		}
 	})
 }
 
 func TestARecoveryThatFailsIsAnOutageAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, append(after(5, fail), accept, accept, fail, fail, accept)...)
 		r.large(1, 100)
 		r.until(8)
 		if !r.Unavailable() {
-			t.Error("somebody is held")
+			t.Error("available")
 		}
 		r.until(9)
 		r.until(10)
@@ -293,14 +280,14 @@ func TestARecoveryThatFailsIsAnOutageAgain(t *testing.T) {
 			t.Errorf("the one after that came after %s", pause)
 		}
 		time.Sleep(forever)
-		if diff := cmp.Diff([]string{"ERROR transient", "WARN"}, outlines(r.log.visible())); diff != "" {
+		if diff := cmp.Diff([]string{"ERROR transient", "WARN"}, summaries(r.log.visible())); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
 	})
 }
 
-func TestARecoveryThatIsThrottledGoesOnWithLess(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestAThrottledRecoveryGoesOnWithSmallerRequests(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		some := func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 			return throttleOnly(records[0].First)(ctx, records)
 		}
@@ -315,26 +302,26 @@ func TestARecoveryThatIsThrottledGoesOnWithLess(t *testing.T) {
 			t.Errorf("KiB from the first probe on (-want +got):\n%s", diff)
 		}
 		if !r.Unavailable() {
-			t.Error("somebody is held")
+			t.Error("available")
 		}
 	})
 }
 
 // At the end of the environment there is only so much time.
-func TestABacklogIsNotPacedForWhoHasOnlySoMuchTime(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestDrainDoesNotPaceABacklog(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, after(5, fail, accept)...)
 		r.large(1, 640)
 		r.until(6)
 		began := time.Now()
-		if err := r.drain(t, 2*time.Second); err != nil || time.Since(began) > hurried {
+		if err := r.drain(t, 2*time.Second); err != nil || time.Since(began) > shortPause {
 			t.Errorf("Drain returned %v after %s, and %d records wait", err, time.Since(began), r.waiting())
 		}
 	})
 }
 
 // hold flushes one more record and checks the error and the exact time that it takes.
-func (r *rig) hold(t *testing.T, seq uint64, atMost time.Duration, want error, takes time.Duration) {
+func (r *fixture) hold(t *testing.T, seq uint64, atMost time.Duration, want error, takes time.Duration) {
 	t.Helper()
 	r.push(seq)
 	began := time.Now()
@@ -343,25 +330,25 @@ func (r *rig) hold(t *testing.T, seq uint64, atMost time.Duration, want error, t
 	}
 }
 
-func TestNobodyIsHeldAfterTwoHoldsInWhichNothingWentThrough(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestTwoUnproductiveHoldsEndTheHolds(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		const most = 500 * time.Millisecond
-		r := start(t, in(4*time.Second, accept), accept)
+		r := start(t, delayed(4*time.Second, accept), accept)
 		r.hold(t, 1, most, context.DeadlineExceeded, most)
 		if r.Unavailable() {
-			t.Error("nobody is held after one hold in vain")
+			t.Error("unavailable after one unproductive hold")
 		}
 		r.hold(t, 2, most, context.DeadlineExceeded, most)
 		if !r.Unavailable() {
-			t.Error("somebody is held after two holds in vain")
+			t.Error("available after two unproductive holds")
 		}
 		r.hold(t, 3, most, ship.ErrUnavailable, 0)
-		time.Sleep(3 * time.Second) // the first request goes through, and then the others, at once
+		time.Sleep(3 * time.Second) // the first request is answered, and then the others, at once
 		synctest.Wait()
 		if r.Unavailable() {
-			t.Error("nobody is held though the last answer came at once")
+			t.Error("unavailable though the last answer came at once")
 		}
-		r.kinesis.become(in(4*time.Second, accept))
+		r.kinesis.setAnswer(delayed(4*time.Second, accept))
 		r.hold(t, 4, most, context.DeadlineExceeded, most)
 		r.hold(t, 5, most, context.DeadlineExceeded, most)
 		r.hold(t, 6, most, ship.ErrUnavailable, 0)
@@ -370,15 +357,15 @@ func TestNobodyIsHeldAfterTwoHoldsInWhichNothingWentThrough(t *testing.T) {
 
 // If Kinesis answers, but later than a hold may last, there are only two holds a
 // minute.
-func TestNobodyIsHeldForAKinesisThatIsSlowerThanAHold(t *testing.T) {
+func TestAKinesisThatIsSlowerThanAHoldIsNotWaitedFor(t *testing.T) {
 	const most, slow = 200 * time.Millisecond, 1500 * time.Millisecond
 	for _, tt := range []struct {
 		name  string
 		every time.Duration // an invocation
 	}{{"of a busy function", 300 * time.Millisecond}, {"of a rare one", 5 * time.Second}} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := start(t, in(slow, accept))
+			inFakeTime(t, func(t *testing.T) {
+				r := start(t, delayed(slow, accept))
 				var held []time.Duration // when an unproductive hold began
 				seq := uint64(0)
 				for ; time.Since(r.began) < 10*time.Minute; seq++ {
@@ -393,26 +380,26 @@ func TestNobodyIsHeldForAKinesisThatIsSlowerThanAHold(t *testing.T) {
 					time.Sleep(tt.every - time.Since(began))
 				}
 				if len(held) < 2 || held[0] != 0 || held[1] != tt.every || len(held) > 20 {
-					t.Errorf("holds in vain at %v", held)
+					t.Errorf("unproductive holds at %v", held)
 				}
 				for i := range max(len(held)-2, 0) {
 					if pause := held[i+2] - held[i]; pause < time.Minute {
-						t.Errorf("three holds in vain within %s: at %v", pause, held[i:i+3])
+						t.Errorf("three unproductive holds within %s: at %v", pause, held[i:i+3])
 					}
 				}
-				if taken := len(r.kinesis.accepted()); uint64(taken) < seq-10 || len(r.log.visible()) > 0 {
-					t.Errorf("%d records of %d went through meanwhile; log: %v", taken, seq, r.log.visible())
+				if stored := len(r.kinesis.accepted()); uint64(stored) < seq-10 || len(r.log.visible()) > 0 {
+					t.Errorf("%d records of %d were stored meanwhile; log: %v", stored, seq, r.log.visible())
 				}
 				r.exhaustHolds(t, most)
 				time.Sleep(2 * slow) // nothing is in flight any more
-				r.kinesis.become(in(most, accept))
+				r.kinesis.setAnswer(delayed(most, accept))
 				r.push(seq)
 				time.Sleep(most)
 				synctest.Wait()
 				if r.Unavailable() {
-					t.Error("nobody is held though the last answer was fast enough")
+					t.Error("unavailable though the last answer was fast enough")
 				}
-				r.kinesis.become(in(most/2, accept))
+				r.kinesis.setAnswer(delayed(most/2, accept))
 				r.hold(t, seq+1, most, nil, most/2)
 			})
 		})
@@ -421,103 +408,103 @@ func TestNobodyIsHeldForAKinesisThatIsSlowerThanAHold(t *testing.T) {
 
 // exhaustHolds makes unproductive holds for a slow Kinesis until there are no more
 // holds.
-func (r *rig) exhaustHolds(t *testing.T, most time.Duration) {
+func (r *fixture) exhaustHolds(t *testing.T, most time.Duration) {
 	t.Helper()
 	for n := uint64(0); n < 2 && !r.Unavailable(); n++ {
 		r.push(1_000_000 + n)
 		_ = r.flush(t, most)
 	}
 	if !r.Unavailable() {
-		t.Error("somebody is held after two holds in vain")
+		t.Error("available after two unproductive holds")
 	}
 }
 
 // Holds may have different times: an answer within the longest of the unproductive
 // holds is worth waiting for.
-func TestAShortHoldInVainDoesNotEndTheHoldingForGood(t *testing.T) {
+func TestAShortUnproductiveHoldDoesNotEndTheHoldsForever(t *testing.T) {
 	const most = 500 * time.Millisecond
 	for _, tt := range []struct {
 		name         string
-		unproductive func(t *testing.T, r *rig)
+		unproductive func(t *testing.T, r *fixture)
 		over         time.Duration // the latest time at which it is known that answers are fast again
 	}{
-		{"two that are long", func(t *testing.T, r *rig) {
+		{"two that are long", func(t *testing.T, r *fixture) {
 			r.hold(t, 1, most, context.DeadlineExceeded, most)
 			r.hold(t, 2, most, context.DeadlineExceeded, most)
 		}, 5 * time.Second},
-		{"one that has no time left", func(t *testing.T, r *rig) {
+		{"one that has no time left", func(t *testing.T, r *fixture) {
 			r.hold(t, 1, most, context.DeadlineExceeded, most)
 			r.hold(t, 2, 0, context.DeadlineExceeded, 0)
 		}, 5 * time.Second},
-		{"one that has next to none", func(t *testing.T, r *rig) {
+		{"one that has next to none", func(t *testing.T, r *fixture) {
 			r.hold(t, 1, most, context.DeadlineExceeded, most)
 			r.hold(t, 2, time.Millisecond, context.DeadlineExceeded, time.Millisecond)
 		}, 5 * time.Second},
-		{"both have next to none", func(t *testing.T, r *rig) {
+		{"both have next to none", func(t *testing.T, r *fixture) {
 			r.hold(t, 1, time.Millisecond, context.DeadlineExceeded, time.Millisecond)
 			r.hold(t, 2, time.Millisecond, context.DeadlineExceeded, time.Millisecond)
 		}, 61 * time.Second}, // other holds may have more time
-		{"one that a refusal ends", func(t *testing.T, r *rig) {
-			r.kinesis.become(in(2*time.Second, deny))
+		{"one that a refusal ends", func(t *testing.T, r *fixture) {
+			r.kinesis.setAnswer(delayed(2*time.Second, deny))
 			r.hold(t, 1, most, context.DeadlineExceeded, most)
 			time.Sleep(2*time.Second - most - time.Millisecond)
 			r.hold(t, 2, most, ship.ErrUnavailable, time.Millisecond)
 		}, 33 * time.Second},
-		{"two that a refusal ends", func(t *testing.T, r *rig) {
+		{"two that a refusal ends", func(t *testing.T, r *fixture) {
 			for seq := range uint64(2) {
-				r.kinesis.become(deny)
+				r.kinesis.setAnswer(deny)
 				r.hold(t, seq, most, ship.ErrUnavailable, 0)
-				r.kinesis.become(in(30*time.Millisecond, accept))
-				time.Sleep(31 * time.Second) // a probe goes through
+				r.kinesis.setAnswer(delayed(30*time.Millisecond, accept))
+				time.Sleep(31 * time.Second) // a probe succeeds
 			}
 		}, 62 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := start(t, in(4*time.Second, accept))
+			inFakeTime(t, func(t *testing.T) {
+				r := start(t, delayed(4*time.Second, accept))
 				tt.unproductive(t, r)
-				r.kinesis.become(in(30*time.Millisecond, accept))
+				r.kinesis.setAnswer(delayed(30*time.Millisecond, accept))
 				for seq := uint64(10); time.Since(r.began) < tt.over; seq++ {
 					r.push(seq)
 					time.Sleep(500 * time.Millisecond)
 				}
 				if r.Unavailable() {
-					t.Error("nobody is held any more, though answers take 30ms")
+					t.Error("unavailable, though answers take 30ms")
 				}
 			})
 		})
 	}
 }
 
-func TestAHoldInWhichSomethingWentThroughIsNotInVain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestAHoldIsProductiveIfARequestSucceeds(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		// Each hold ends in the second of its requests.
-		r := start(t, in(300*time.Millisecond, accept))
+		r := start(t, delayed(300*time.Millisecond, accept))
 		for seq := range uint64(10) {
 			r.push(2 * seq)
-			time.Sleep(time.Millisecond) // that is on its way
+			time.Sleep(time.Millisecond) // it is in flight
 			r.push(2*seq + 1)
 			if err := r.flush(t, 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Flush returned %v", err)
 			}
 			if r.Unavailable() {
-				t.Fatalf("nobody is held after hold %d", seq+1)
+				t.Fatalf("unavailable after hold %d", seq+1)
 			}
 			time.Sleep(time.Second)
 		}
 	})
 }
 
-// A record of a shard that is too hot may keep each hold to its end.
-func TestAHoldInWhichSomeWentThroughIsNotInVain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+// A record of a shard that is too hot may make each hold last until its end.
+func TestAHoldIsProductiveIfSomeRecordsAreSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, slowly(throttleOnly(1)))
 		r.push(1)
 		feeding, stop := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(feeding)
 			for seq := uint64(2); ; seq++ {
-				r.push(seq) // so that something goes through each time
+				r.push(seq) // so that one is stored each time
 				select {
 				case <-stop:
 					return
@@ -535,7 +522,7 @@ func TestAHoldInWhichSomeWentThroughIsNotInVain(t *testing.T) {
 	})
 }
 
-func TestAThawBreaksAStaleRequestOff(t *testing.T) {
+func TestAThawCancelsAStaleRequest(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		age     time.Duration
@@ -543,14 +530,14 @@ func TestAThawBreaksAStaleRequestOff(t *testing.T) {
 		second  time.Duration // when the request is made again; 0: it is not
 		unknown int64
 	}{
-		{"that was 2 s old", 2 * time.Second, silence, 2200 * time.Millisecond, 1},
-		{"that was older", 4 * time.Second, silence, 4200 * time.Millisecond, 1},
-		{"but none that is young", 2*time.Second - 1, silence, 0, 0},
-		{"but none whose answer is about to come", 2 * time.Second, in(2199*time.Millisecond, accept), 0, 0},
+		{"that was 2 s old", 2 * time.Second, noAnswer, 2200 * time.Millisecond, 1},
+		{"that was older", 4 * time.Second, noAnswer, 4200 * time.Millisecond, 1},
+		{"but none that is young", 2*time.Second - 1, noAnswer, 0, 0},
+		{"but none whose answer is about to come", 2 * time.Second, delayed(2199*time.Millisecond, accept), 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := start(t, tt.answer, in(time.Second, accept))
+			inFakeTime(t, func(t *testing.T) {
+				r := start(t, tt.answer, delayed(time.Second, accept))
 				r.push(1)
 				time.Sleep(tt.age)
 				r.Thawed()
@@ -579,14 +566,14 @@ func TestAThawBreaksAStaleRequestOff(t *testing.T) {
 }
 
 // A second thaw cancels the second request only if that is as old.
-func TestAThawBreaksOffOnlyTheRequestThatItMeant(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, in(2100*time.Millisecond, accept), in(time.Second, accept))
+func TestAThawDoesNotCancelLaterRequests(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		r := start(t, delayed(2100*time.Millisecond, accept), delayed(time.Second, accept))
 		r.push(1)
 		time.Sleep(2 * time.Second)
 		r.Thawed()
 		r.push(2)
-		time.Sleep(1200 * time.Millisecond) // the second request is on its way from 2.1 s to 3.1 s
+		time.Sleep(1200 * time.Millisecond) // the second request is in flight from 2.1 s to 3.1 s
 		wantRequests(t, r, []uint64{1}, []uint64{2})
 		if r.waiting() > 0 || r.Stats().Unknown > 0 {
 			t.Errorf("%d records wait; stats: %+v", r.waiting(), r.Stats())
@@ -594,10 +581,10 @@ func TestAThawBreaksOffOnlyTheRequestThatItMeant(t *testing.T) {
 	})
 }
 
-func TestAThawSendsWhatWaits(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestAThawSendsTheWaitingRecords(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, accept)
-		r.pushed(rec(1))
+		r.add(newRecord(1))
 		synctest.Wait()
 		wantRequests(t, r)
 		r.Thawed()
@@ -607,7 +594,7 @@ func TestAThawSendsWhatWaits(t *testing.T) {
 }
 
 // A caller that waits has no time for a request that may be dead.
-func TestWhoWaitsBreaksAStaleRequestOff(t *testing.T) {
+func TestACallerThatWaitsCancelsAStaleRequest(t *testing.T) {
 	const grace = 50 * time.Millisecond
 	for _, tt := range []struct {
 		name    string
@@ -616,14 +603,14 @@ func TestWhoWaitsBreaksAStaleRequestOff(t *testing.T) {
 		broken  bool
 		unknown int64
 	}{
-		{"that was 2 s old", 2 * time.Second, silence, true, 1},
-		{"that was older", 3 * time.Second, silence, true, 1},
-		{"but none that is young", 2*time.Second - 1, silence, false, 0},
-		{"but none whose answer is about to come", 2 * time.Second, in(2*time.Second+grace-1, accept), false, 0},
+		{"that was 2 s old", 2 * time.Second, noAnswer, true, 1},
+		{"that was older", 3 * time.Second, noAnswer, true, 1},
+		{"but none that is young", 2*time.Second - 1, noAnswer, false, 0},
+		{"but none whose answer is about to come", 2 * time.Second, delayed(2*time.Second+grace-1, accept), false, 0},
 	} {
-		for name, wait := range map[string]func(*rig, testing.TB, time.Duration) error{"Flush": (*rig).flush, "Drain": (*rig).drain} {
+		for name, wait := range map[string]func(*fixture, testing.TB, time.Duration) error{"Flush": (*fixture).flush, "Drain": (*fixture).drain} {
 			t.Run(name+" "+tt.name, func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					r := start(t, tt.answer, accept)
 					r.push(1)
 					time.Sleep(tt.age)
@@ -644,8 +631,8 @@ func TestWhoWaitsBreaksAStaleRequestOff(t *testing.T) {
 		}
 	}
 	t.Run("sooner than a thaw does", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			r := start(t, silence, accept)
+		inFakeTime(t, func(t *testing.T) {
+			r := start(t, noAnswer, accept)
 			r.push(1)
 			time.Sleep(3 * time.Second)
 			r.Thawed()
@@ -664,9 +651,9 @@ func TestWhoWaitsBreaksAStaleRequestOff(t *testing.T) {
 
 // Kinesis may have stored the records of a cancelled request, and the next process
 // would send them again.
-func TestADrainBeginsNoRequestWhoseAnswerWouldComeTooLate(t *testing.T) {
+func TestDrainBeginsNoRequestWhoseAnswerWouldComeTooLate(t *testing.T) {
 	for range 20 {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, slowly(throttle))
 			r.push(1)
 			if err := r.drain(t, 2*time.Second); !errors.Is(err, context.DeadlineExceeded) {
@@ -680,13 +667,13 @@ func TestADrainBeginsNoRequestWhoseAnswerWouldComeTooLate(t *testing.T) {
 	}
 }
 
-func TestConnectionsThatWereUnusedForLongAreNotUsed(t *testing.T) {
+func TestConnectionsThatWereIdleForLongAreNotUsed(t *testing.T) {
 	for _, tt := range []struct {
 		idle time.Duration
 		want []int
 	}{{49 * time.Second, nil}, {50 * time.Second, nil}, {50*time.Second + 1, []int{1}}, {time.Hour, []int{1}}} {
 		t.Run(tt.idle.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, accept)
 				r.push(1)
 				time.Sleep(tt.idle)
@@ -704,21 +691,21 @@ func TestConnectionsThatWereUnusedForLongAreNotUsed(t *testing.T) {
 }
 
 // At the end there is no time for a connection that is dead.
-func TestADrainUsesNoConnectionThatWasUnusedForAWhile(t *testing.T) {
+func TestDrainUsesNoConnectionThatWasIdleForSeconds(t *testing.T) {
 	for _, tt := range []struct {
 		idle time.Duration
 		want []int
 	}{{2 * time.Second, nil}, {2*time.Second + 1, []int{1}}} {
 		t.Run(tt.idle.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, accept)
 				r.push(1)
 				time.Sleep(tt.idle)
-				r.pushed(rec(2))
+				r.add(newRecord(2))
 				if err := r.drain(t, time.Second); err != nil {
 					t.Error(err)
 				}
-				r.pushed(rec(3))
+				r.add(newRecord(3))
 				if err := r.drain(t, time.Second); err != nil {
 					t.Error(err)
 				}
@@ -730,8 +717,8 @@ func TestADrainUsesNoConnectionThatWasUnusedForAWhile(t *testing.T) {
 	}
 }
 
-func TestARecordThatIsThrottledAgainAndAgainGetsAnotherKey(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestARecordThatIsThrottledRepeatedlyGetsAnotherPartitionKey(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, throttleEach)
 		r.push(1)
 		reading := make(chan struct{})
@@ -754,7 +741,7 @@ func TestARecordThatIsThrottledAgainAndAgainGetsAnotherKey(t *testing.T) {
 				t.Errorf("the key %q is none", key)
 			}
 		}
-		r.kinesis.become(accept)
+		r.kinesis.setAnswer(accept)
 		time.Sleep(forever)
 		if got := r.queue.Waiting(); got.Bytes != 0 || got.Records != 0 {
 			t.Errorf("waiting in the end: %+v", got)
@@ -763,12 +750,12 @@ func TestARecordThatIsThrottledAgainAndAgainGetsAnotherKey(t *testing.T) {
 }
 
 // Readers drop an aggregate whose key is not that of its user records.
-func TestAnAggregateKeepsItsKeyHoweverOftenItIsThrottled(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestAnAggregateKeepsItsPartitionKey(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, throttleEach)
-		one := rec(1)
+		one := newRecord(1)
 		one.Data = append([]byte("\xf3\x89\x9a\xc2"), one.Data...)
-		r.pushed(one)
+		r.add(one)
 		r.Wake()
 		time.Sleep(forever)
 		keys := r.kinesis.keys()
@@ -783,8 +770,8 @@ func TestAnAggregateKeepsItsKeyHoweverOftenItIsThrottled(t *testing.T) {
 	})
 }
 
-func TestOnlyTheRecordThatIsThrottledGetsAnotherKey(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestOnlyTheThrottledRecordGetsAnotherPartitionKey(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, throttleOnly(1))
 		r.push(1)
 		for seq := range uint64(200) {
@@ -807,16 +794,16 @@ func TestRequestsWithoutAnAnswerAreCounted(t *testing.T) {
 		answer answer
 		want   int64
 	}{
-		{"no answer", silence, 1},
-		{"a connection that breaks", breakOff(false), 1},
+		{"no answer", noAnswer, 1},
+		{"a connection that breaks", breakConnection(false), 1},
 		{"a failure", fail, 1},
 		{"throttled", throttle, 0},
 		{"denied", deny, 0},
 		{"a record that is throttled", throttleEach, 0},
-		{"taken", accept, 0},
+		{"accepted", accept, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.answer, accept)
 				r.push(1)
 				time.Sleep(forever)
@@ -829,7 +816,7 @@ func TestRequestsWithoutAnAnswerAreCounted(t *testing.T) {
 }
 
 func TestLatencyIsThatOfTheLastRequests(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var n time.Duration
 		r := start(t, func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 			n++
@@ -859,30 +846,30 @@ func TestLatencyIsThatOfTheLastRequests(t *testing.T) {
 	})
 }
 
-func TestTheLastRequestGoesPastWhatWaits(t *testing.T) {
-	records := func(r *rig) []*pack.Record {
-		one, other := rec(8), rec(9)
+func TestTheLastRequestOvertakesTheWaitingRecords(t *testing.T) {
+	records := func(r *fixture) []*pack.Record {
+		one, other := newRecord(8), newRecord(9)
 		one.Environment, other.Environment = r.env, r.env
 		return []*pack.Record{one, other}
 	}
 	for _, tt := range []struct {
 		name    string
 		answer  answer
-		taken   int64
+		stored  int64
 		failure bool
 	}{
-		{"and is taken", accept, 2, false},
+		{"and is accepted", accept, 2, false},
 		{"and is refused", deny, 0, true},
 		{"and one of it is throttled", throttleOnly(9), 1, true},
-		{"and has no answer", silence, 0, true},
+		{"and has no answer", noAnswer, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, deny)
 				r.push(1)
 				synctest.Wait()
 				r.stop()
-				r.kinesis.become(tt.answer)
+				r.kinesis.setAnswer(tt.answer)
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 				defer cancel()
 				began := time.Now()
@@ -890,7 +877,7 @@ func TestTheLastRequestGoesPastWhatWaits(t *testing.T) {
 					t.Errorf("Last returned %v after %s", err, time.Since(began))
 				}
 				wantRequests(t, r, []uint64{1}, []uint64{8, 9})
-				if got := r.Stats(); got.Records != tt.taken || got.Events != tt.taken || r.waiting() != 1 {
+				if got := r.Stats(); got.Records != tt.stored || got.Events != tt.stored || r.waiting() != 1 {
 					t.Errorf("%d records wait; stats: %+v", r.waiting(), got)
 				}
 			})
@@ -898,7 +885,7 @@ func TestTheLastRequestGoesPastWhatWaits(t *testing.T) {
 	}
 }
 
-func TestTroubleSaysWhyRecordsWait(t *testing.T) {
+func TestLastErrorSaysWhyRecordsWait(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer answer
@@ -909,12 +896,12 @@ func TestTroubleSaysWhyRecordsWait(t *testing.T) {
 		{"throttled", throttleEach, "ProvisionedThroughputExceededException (HTTP 200): slow down"},
 		{"some are throttled", throttleOnly(1), "ProvisionedThroughputExceededException (HTTP 200): slow down"},
 		{"no connection", unreachable, "connection reset by peer"},
-		{"no answer", silence, "a request got no answer within 300ms"},
-		{"no answer to a part", poisonSlowly, "a request got no answer within 300ms"},
+		{"no answer", noAnswer, "a request got no answer within 300ms"},
+		{"no answer to a part", refuseLargeOnly, "a request got no answer within 300ms"},
 		{"all is well again", accept, "there was no time for more"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.answer)
 				if tt.answer != nil {
 					r.push(1, 2, 3, 4)
@@ -922,18 +909,18 @@ func TestTroubleSaysWhyRecordsWait(t *testing.T) {
 				time.Sleep(300 * time.Millisecond)
 				r.stop()
 				if got := r.LastError(); got != tt.want {
-					t.Errorf("Trouble is %q, want %q", got, tt.want)
+					t.Errorf("LastError is %q, want %q", got, tt.want)
 				}
 			})
 		})
 	}
 	t.Run("a success ends it", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, deny, accept)
 			r.push(1)
 			time.Sleep(forever)
 			if got := r.LastError(); got != "there was no time for more" {
-				t.Errorf("Trouble is %q", got)
+				t.Errorf("LastError is %q", got)
 			}
 		})
 	})
@@ -941,19 +928,19 @@ func TestTroubleSaysWhyRecordsWait(t *testing.T) {
 
 // Whatever Kinesis does, the shipper sends a probe at least every 30 s. So it
 // notices the end of an outage, and there is no hold before.
-func TestAnOutageOfAnyKindIsOverHalfAMinuteAfterItsEnd(t *testing.T) {
+func TestTheShipperNoticesTheEndOfAnOutageWithinHalfAMinute(t *testing.T) {
 	for name, failure := range map[string]answer{
 		"throttled": throttle, "each throttled": throttleEach, "fails": fail, "denied": deny, "expired": expired,
-		"unreachable": unreachable, "breaks": breakOff(true), "silent": silence,
+		"unreachable": unreachable, "breaks": breakConnection(true), "silent": noAnswer,
 	} {
 		for _, lasts := range []time.Duration{time.Second, 20 * time.Second, 10 * time.Minute} {
 			t.Run(fmt.Sprint(name, " for ", lasts), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					r := start(t, failure)
 					r.push(1, 2, 3)
 					time.Sleep(lasts)
-					r.kinesis.become(accept)
-					time.Sleep(36 * time.Second) // a request may be on its way
+					r.kinesis.setAnswer(accept)
+					time.Sleep(36 * time.Second) // a request may be in flight
 					synctest.Wait()
 					if r.waiting() > 0 || r.Unavailable() {
 						t.Errorf("%d records wait; unavailable: %t", r.waiting(), r.Unavailable())

@@ -13,14 +13,14 @@ import (
 	"kinetel/internal/ship"
 )
 
-// delayed answers as another answer does, but later.
+// delayed gives an answer after a time.
 func delayed(d time.Duration, then answer) answer {
 	return func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 		select {
 		case <-time.After(d):
 			return then(ctx, records)
 		case <-ctx.Done():
-			return silence(ctx, records)
+			return noAnswer(ctx, records)
 		}
 	}
 }
@@ -31,15 +31,15 @@ func lost(k **fakeKinesis) answer {
 		(*k).mu.Lock()
 		defer (*k).mu.Unlock()
 		for _, r := range records {
-			(*k).taken = append((*k).taken, r.First)
+			(*k).stored = append((*k).stored, r.First)
 		}
 		return nil, &kinesis.Error{Class: kinesis.Transient, Err: errors.New("connection reset by peer")}
 	}
 }
 
 // copies returns how often the record was stored.
-func copies(taken []uint64, seq uint64) (n int) {
-	for _, one := range taken {
+func copies(stored []uint64, seq uint64) (n int) {
+	for _, one := range stored {
 		if one == seq {
 			n++
 		}
@@ -49,8 +49,8 @@ func copies(taken []uint64, seq uint64) (n int) {
 
 // While the environment ends, nothing waits for the answer to a request that
 // carries something else, and each request carries all there is.
-func TestNothingQueuesBehindARequestWhileTheEnvironmentEnds(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestNoRecordWaitsForAnotherRequestWhileTheEnvironmentEnds(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, delayed(1500*time.Millisecond, accept))
 		r.push(1)
 		time.Sleep(time.Second) // it is in flight
@@ -73,8 +73,8 @@ func TestNothingQueuesBehindARequestWhileTheEnvironmentEnds(t *testing.T) {
 				t.Errorf("request %d began %s after the end did, want %s", i+1, got, want)
 			}
 		}
-		if taken := r.kinesis.accepted(); len(taken) != 602 {
-			t.Errorf("%d records were stored, want each of 602 once", len(taken))
+		if stored := r.kinesis.accepted(); len(stored) != 602 {
+			t.Errorf("%d records were stored, want each of 602 once", len(stored))
 		}
 	})
 }
@@ -90,7 +90,7 @@ func TestRequestsInFlightAreBoundedWhileTheEnvironmentEnds(t *testing.T) {
 		{"in bytes", 40, 500 << 10, 4, 9 << 20 / 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				var requests, bytes, mostRequests, mostBytes atomic.Int64
 				counted := func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 					n := int64(0)
@@ -106,9 +106,9 @@ func TestRequestsInFlightAreBoundedWhileTheEnvironmentEnds(t *testing.T) {
 				}
 				r := start(t, counted)
 				for seq := range uint64(tt.records) {
-					one := rec(seq + 1)
+					one := newRecord(seq + 1)
 					one.Data = make([]byte, tt.size)
-					r.pushed(one)
+					r.add(one)
 				}
 				if err := r.drain(t, time.Hour); err != nil {
 					t.Errorf("Drain returned %v", err)
@@ -119,8 +119,8 @@ func TestRequestsInFlightAreBoundedWhileTheEnvironmentEnds(t *testing.T) {
 				if got := int(mostBytes.Load()); got > tt.bytes {
 					t.Errorf("%d bytes at once, want at most %d", got, tt.bytes)
 				}
-				if taken := r.kinesis.accepted(); len(taken) != tt.records {
-					t.Errorf("%d records were stored, want each of %d once", len(taken), tt.records)
+				if stored := r.kinesis.accepted(); len(stored) != tt.records {
+					t.Errorf("%d records were stored, want each of %d once", len(stored), tt.records)
 				}
 			})
 		})
@@ -128,20 +128,20 @@ func TestRequestsInFlightAreBoundedWhileTheEnvironmentEnds(t *testing.T) {
 }
 
 // Only what failed is sent again, whichever request it was in.
-func TestRequestsThatFailTogetherAreSentAgainByThemselves(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestOfSeveralRequestsOnlyTheFailedOnesAreSentAgain(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		fails := delayed(100*time.Millisecond, fail)
 		r := start(t, fails, fails, delayed(100*time.Millisecond, accept))
 		for seq := range uint64(1500) {
-			r.pushed(rec(seq + 1))
+			r.add(newRecord(seq + 1))
 		}
 		if err := r.drain(t, 2*time.Second); err != nil {
 			t.Errorf("Drain returned %v", err)
 		}
-		taken := r.kinesis.accepted()
-		slices.Sort(taken)
-		if len(taken) != 1500 || len(slices.Compact(taken)) != 1500 {
-			t.Errorf("%d records were stored, want each of 1500 once", len(taken))
+		stored := r.kinesis.accepted()
+		slices.Sort(stored)
+		if len(stored) != 1500 || len(slices.Compact(stored)) != 1500 {
+			t.Errorf("%d records were stored, want each of 1500 once", len(stored))
 		}
 		calls := r.kinesis.all()
 		// Two failures at once are one: the wait is the first one's.
@@ -154,11 +154,11 @@ func TestRequestsThatFailTogetherAreSentAgainByThemselves(t *testing.T) {
 // Each attempt without an answer may be one more copy.
 func TestAShutdownSendsFewCopiesWhenAnswersAreLost(t *testing.T) {
 	for range 20 {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			var k *fakeKinesis
 			r := start(t, lost(&k))
 			k = r.kinesis
-			r.pushed(rec(1))
+			r.add(newRecord(1))
 			if err := r.drain(t, 1700*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Drain returned %v", err)
 			}
@@ -171,11 +171,11 @@ func TestAShutdownSendsFewCopiesWhenAnswersAreLost(t *testing.T) {
 
 // The same holds for repeated holds.
 func TestHoldsSendFewCopiesWhenAnswersAreLost(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var k *fakeKinesis
 		r := start(t, lost(&k))
 		k = r.kinesis
-		r.pushed(rec(1))
+		r.add(newRecord(1))
 		for range 20 { // each begins a wait
 			_ = r.flush(t, 10*time.Millisecond)
 		}
@@ -185,36 +185,36 @@ func TestHoldsSendFewCopiesWhenAnswersAreLost(t *testing.T) {
 	})
 }
 
-// A refusal ends a Drain only when nothing is in flight that may get through.
-func TestARefusalWaitsForWhatIsInFlight(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+// A refusal ends a Drain only when nothing is in flight that may succeed.
+func TestARefusalEndsADrainOnlyIfNoRequestIsInFlight(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, delayed(time.Second, accept), deny)
 		r.push(1)
 		time.Sleep(100 * time.Millisecond)
-		r.pushed(rec(2))
+		r.add(newRecord(2))
 		err := r.drain(t, 5*time.Second)
 		if !errors.Is(err, ship.ErrUnavailable) || r.waiting() != 1 {
 			t.Errorf("Drain returned %v, and %d records wait", err, r.waiting())
 		}
-		if taken := r.kinesis.accepted(); !slices.Equal(taken, []uint64{1}) {
-			t.Errorf("taken: %v", taken)
+		if stored := r.kinesis.accepted(); !slices.Equal(stored, []uint64{1}) {
+			t.Errorf("stored: %v", stored)
 		}
 	})
 }
 
-// A fault of one worker leaves the others, and its records, to go on.
+// A fault of one worker stops neither the others nor its own records.
 func TestAFaultInOneOfSeveralRequestsLosesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		slow := delayed(200*time.Millisecond, accept)
 		r := start(t, slow, broken, slow)
 		for seq := range uint64(1200) {
-			r.pushed(rec(seq + 1))
+			r.add(newRecord(seq + 1))
 		}
 		if err := r.drain(t, 10*time.Second); err != nil {
 			t.Errorf("Drain returned %v", err)
 		}
-		if taken := r.kinesis.accepted(); len(taken) != 1200 || r.account.Total() != 0 {
-			t.Errorf("%d records were stored and %d given up", len(taken), r.account.Total())
+		if stored := r.kinesis.accepted(); len(stored) != 1200 || r.account.Total() != 0 {
+			t.Errorf("%d records were stored and %d dropped", len(stored), r.account.Total())
 		}
 	})
 }

@@ -22,20 +22,20 @@ import (
 )
 
 // broken panics.
-func broken(context.Context, []*pack.Record) ([]kinesis.Result, error) { panic("a hole in the floor") }
+func broken(context.Context, []*pack.Record) ([]kinesis.Result, error) { panic("a test of panics") }
 
-// brokenAfter panics after Kinesis has taken the records.
-func (r *rig) brokenAfter(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+// brokenAfter panics after Kinesis has stored the records.
+func (r *fixture) brokenAfter(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 	r.kinesis.mu.Lock()
 	defer r.kinesis.mu.Unlock()
 	for _, one := range records {
-		r.kinesis.taken = append(r.kinesis.taken, one.First)
+		r.kinesis.stored = append(r.kinesis.stored, one.First)
 	}
-	panic("a hole in the floor")
+	panic("a test of panics")
 }
 
 // faults returns the entries of the log that report a panic.
-func (l *logbook) faults() (found []entry) {
+func (l *logRecorder) faults() (found []entry) {
 	for _, e := range l.visible() {
 		if e.message == "a fault in Kinetel; the function runs on" {
 			found = append(found, e)
@@ -45,7 +45,7 @@ func (l *logbook) faults() (found []entry) {
 }
 
 // running fails the test if Run has ended.
-func (r *rig) running(t *testing.T) {
+func (r *fixture) running(t *testing.T) {
 	t.Helper()
 	select {
 	case <-r.ended:
@@ -55,7 +55,7 @@ func (r *rig) running(t *testing.T) {
 }
 
 func TestAPutterThatPanicsLosesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, broken, accept)
 		r.push(1, 2, 3)
 		if err := r.flush(t, forever); err != nil {
@@ -63,7 +63,7 @@ func TestAPutterThatPanicsLosesNothing(t *testing.T) {
 		}
 		wantRequests(t, r, []uint64{1, 2, 3}, []uint64{1, 2, 3})
 		if diff := cmp.Diff([]uint64{1, 2, 3}, r.kinesis.accepted()); diff != "" || r.account.Total() != 0 || r.waiting() != 0 {
-			t.Errorf("%d given up, %d wait; taken (-want +got):\n%s", r.account.Total(), r.waiting(), diff)
+			t.Errorf("%d dropped, %d wait; stored (-want +got):\n%s", r.account.Total(), r.waiting(), diff)
 		}
 		// One failure is none of Kinesis'.
 		if took := time.Since(r.began); took > 75*time.Millisecond || r.Unavailable() || r.Behind() != 0 {
@@ -74,8 +74,8 @@ func TestAPutterThatPanicsLosesNothing(t *testing.T) {
 			t.Fatalf("log: %v", r.log.visible())
 		}
 		attrs := faults[0].attrs
-		if stack, _ := attrs["stack"].(string); attrs["problem"] != "send records" || attrs["panic"] != "a hole in the floor" || !strings.Contains(stack, "ship_test.broken") {
-			t.Errorf("the fault is told as %v", attrs)
+		if stack, _ := attrs["stack"].(string); attrs["problem"] != "send records" || attrs["panic"] != "a test of panics" || !strings.Contains(stack, "ship_test.broken") {
+			t.Errorf("the log says of the fault %v", attrs)
 		}
 		// The outcome of the request is unknown.
 		if stats := r.Stats(); stats.Unknown != 1 || stats.Requests != 2 || stats.Retried != 3 || stats.Records != 3 {
@@ -86,29 +86,29 @@ func TestAPutterThatPanicsLosesNothing(t *testing.T) {
 }
 
 func TestAPutterThatAlwaysPanicsIsAnOutage(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, broken)
 		r.push(1, 2, 3)
 		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) || !r.Unavailable() {
 			t.Errorf("Flush returned %v; unavailable: %t", err, r.Unavailable())
 		}
 		if text := r.LastError(); text != "a fault in Kinetel" {
-			t.Errorf("Trouble is %q", text)
+			t.Errorf("LastError is %q", text)
 		}
 		if err := r.PermanentError(); err != nil {
-			t.Errorf("Refusal is %v, but nobody can mend it", err)
+			t.Errorf("PermanentError is %v, but no operator can fix it", err)
 		}
 		time.Sleep(forever)
 		r.running(t)
 		// Each time it costs a stack and a line, so it must not be often.
 		if n := len(r.kinesis.times()); n < 60 || n > 300 || r.waiting() != 3 || r.account.Total() != 0 {
-			t.Errorf("%d requests in an hour; %d records wait, %d events were given up", n, r.waiting(), r.account.Total())
+			t.Errorf("%d requests in an hour; %d records wait, %d events were dropped", n, r.waiting(), r.account.Total())
 		}
 		before := len(r.kinesis.times())
-		r.kinesis.become(accept)
+		r.kinesis.setAnswer(accept)
 		time.Sleep(35 * time.Second)
 		if diff := cmp.Diff([]uint64{1, 2, 3}, r.kinesis.accepted()); diff != "" || r.Unavailable() {
-			t.Errorf("after %d more requests, unavailable: %t; taken (-want +got):\n%s", len(r.kinesis.times())-before, r.Unavailable(), diff)
+			t.Errorf("after %d more requests, unavailable: %t; stored (-want +got):\n%s", len(r.kinesis.times())-before, r.Unavailable(), diff)
 		}
 		began := time.Now()
 		r.stop()
@@ -118,9 +118,9 @@ func TestAPutterThatAlwaysPanicsIsAnOutage(t *testing.T) {
 	})
 }
 
-func TestAPutterThatPanicsAfterwardsSendsNothingElseTwice(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var r *rig
+func TestAPutterThatPanicsAfterwardsSendsNoOtherRecordTwice(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var r *fixture
 		r = start(t, accept, func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 			return r.brokenAfter(ctx, records)
 		}, accept)
@@ -129,24 +129,24 @@ func TestAPutterThatPanicsAfterwardsSendsNothingElseTwice(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if diff := cmp.Diff([]uint64{0, 1, 10, 11, 10, 11, 20, 21}, r.kinesis.accepted()); diff != "" {
-			t.Errorf("taken (-want +got):\n%s", diff)
+			t.Errorf("stored (-want +got):\n%s", diff)
 		}
 	})
 }
 
 func TestAPutterThatPanicsInADrainDoesNotEndIt(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, broken, broken, accept)
-		r.pushed(rec(1))
+		r.add(newRecord(1))
 		if err := r.drain(t, 2*time.Second); err != nil || r.waiting() != 0 {
 			t.Errorf("Drain returned %v, and %d records wait", err, r.waiting())
 		}
 	})
 	t.Run("nor its last request", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, broken)
 			r.stop()
-			one := rec(1)
+			one := newRecord(1)
 			one.Environment = r.env
 			if failed := r.Last(t.Context(), []*pack.Record{one}); len(failed) != 1 {
 				t.Errorf("%d records are left, want the one", len(failed))
@@ -155,13 +155,13 @@ func TestAPutterThatPanicsInADrainDoesNotEndIt(t *testing.T) {
 	})
 }
 
-// brittle is a Putter that panics in other methods, as often as its fields say.
-type brittle struct {
+// panickingPutter is a Putter that panics in other methods, as often as its fields say.
+type panickingPutter struct {
 	*fakeKinesis
 	idle, invalidate int // panics to come
 }
 
-func (b *brittle) CloseIdle() {
+func (b *panickingPutter) CloseIdle() {
 	if b.idle > 0 {
 		b.idle--
 		panic("CloseIdle")
@@ -169,7 +169,7 @@ func (b *brittle) CloseIdle() {
 	b.fakeKinesis.CloseIdle()
 }
 
-func (b *brittle) InvalidateCredentials() {
+func (b *panickingPutter) InvalidateCredentials() {
 	if b.invalidate > 0 {
 		b.invalidate--
 		panic("InvalidateCredentials")
@@ -180,20 +180,20 @@ func (b *brittle) InvalidateCredentials() {
 func TestAPutterMayPanicAnywhere(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		putter brittle
+		putter panickingPutter
 		script []answer
 		tried  bool // before it panics
 	}{
-		{"before a request, with connections", brittle{idle: 1}, []answer{accept}, false},
-		{"before a request, with the keys", brittle{invalidate: 1}, []answer{accept}, false},
-		{"between two tries, with connections", brittle{idle: 1}, []answer{breakOff(true), accept}, true},
-		{"between two tries, with the keys", brittle{invalidate: 1}, []answer{expired, accept}, true},
+		{"before a request, with connections", panickingPutter{idle: 1}, []answer{accept}, false},
+		{"before a request, with the credentials", panickingPutter{invalidate: 1}, []answer{accept}, false},
+		{"between two tries, with connections", panickingPutter{idle: 1}, []answer{breakConnection(true), accept}, true},
+		{"between two tries, with the credentials", panickingPutter{invalidate: 1}, []answer{expired, accept}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				putter := &tt.putter
 				putter.fakeKinesis = &fakeKinesis{script: tt.script}
-				r := startWith(t, setting{putter: putter})
+				r := startWith(t, options{putter: putter})
 				if !tt.tried {
 					r.Restored()
 				}
@@ -204,10 +204,10 @@ func TestAPutterMayPanicAnywhere(t *testing.T) {
 					t.Errorf("%d faults", n)
 				}
 				if diff := cmp.Diff([]uint64{1, 2, 3}, putter.accepted()); diff != "" || putter.idle+putter.invalidate > 0 || r.Unavailable() {
-					t.Errorf("%d panics are to come, unavailable: %t; taken (-want +got):\n%s", putter.idle+putter.invalidate, r.Unavailable(), diff)
+					t.Errorf("%d panics are to come, unavailable: %t; stored (-want +got):\n%s", putter.idle+putter.invalidate, r.Unavailable(), diff)
 				}
 				for _, e := range r.log.faults() {
-					if stack, _ := e.attrs["stack"].(string); e.attrs["problem"] != "ship" || !strings.Contains(stack, "brittle") {
+					if stack, _ := e.attrs["stack"].(string); e.attrs["problem"] != "ship" || !strings.Contains(stack, "panickingPutter") {
 						t.Errorf("log: %v", e)
 					}
 				}
@@ -217,10 +217,10 @@ func TestAPutterMayPanicAnywhere(t *testing.T) {
 }
 
 // After a fault in the shipper there is no hold until a request succeeds.
-func TestNobodyIsHeldAfterAFaultOfTheShipper(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		putter := &brittle{fakeKinesis: &fakeKinesis{script: []answer{accept}}, idle: 1}
-		r := startWith(t, setting{putter: putter})
+func TestAFaultOfTheShipperEndsTheHolds(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		putter := &panickingPutter{fakeKinesis: &fakeKinesis{script: []answer{accept}}, idle: 1}
+		r := startWith(t, options{putter: putter})
 		r.Restored()
 		r.push(1)
 		synctest.Wait()
@@ -238,8 +238,8 @@ func TestNobodyIsHeldAfterAFaultOfTheShipper(t *testing.T) {
 		}
 	})
 	t.Run("which does not keep Run from ending", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			r := startWith(t, setting{putter: &brittle{fakeKinesis: &fakeKinesis{script: []answer{accept}}, idle: 1}})
+		inFakeTime(t, func(t *testing.T) {
+			r := startWith(t, options{putter: &panickingPutter{fakeKinesis: &fakeKinesis{script: []answer{accept}}, idle: 1}})
 			r.Restored()
 			r.push(1)
 			synctest.Wait()
@@ -252,30 +252,30 @@ func TestNobodyIsHeldAfterAFaultOfTheShipper(t *testing.T) {
 	})
 }
 
-// Panics come between failures of every kind, and still each record is taken: once,
+// Panics come between failures of every kind, and still each record is stored: once,
 // except for requests whose outcome is unknown.
-func TestEveryRecordIsTakenWhateverPanics(t *testing.T) {
+func TestEveryRecordIsSentWhateverPanics(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		names := []string{"accept", "accept", "panic", "panic", "panic after", "throttle some", "throttle", "fail", "deny", "expired", "break", "poison"}
+		names := []string{"accept", "accept", "panic", "panic", "panic after", "throttle some", "throttle", "fail", "deny", "expired", "break", "invalid"}
 		script := rapid.SliceOfN(rapid.SampledFrom(names), 0, 15).Draw(rt, "script")
 		bursts := rapid.SliceOfN(rapid.IntRange(0, 4), 1, 6).Draw(rt, "bursts")
 		pauses := rapid.SliceOfN(rapid.IntRange(0, 3000), len(bursts), len(bursts)).Draw(rt, "milliseconds between")
 		idle := rapid.IntRange(0, 2).Draw(rt, "panics in CloseIdle")
 
 		var want, rejected []uint64
-		twice := map[uint64]int{} // how often more than once a record may be taken
-		var taken []uint64
+		twice := map[uint64]int{} // how often more than once a record may be stored
+		var stored []uint64
 		var lost int64
 		var waiting int
 		var ended bool
-		bubble(t, func(t *testing.T) {
-			var r *rig
+		inFakeTime(t, func(t *testing.T) {
+			var r *fixture
 			var mu sync.Mutex
 			answers := []answer{}
 			for _, name := range script {
 				answers = append(answers, map[string]answer{
 					"accept": accept, "panic": broken, "throttle some": throttleOnly(1, 3, 5), "throttle": throttle, "fail": fail,
-					"deny": deny, "expired": expired, "break": breakOff(true), "poison": poison(2),
+					"deny": deny, "expired": expired, "break": breakConnection(true), "invalid": refuseInvalid(2),
 					"panic after": func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 						mu.Lock()
 						for _, one := range records {
@@ -288,7 +288,7 @@ func TestEveryRecordIsTakenWhateverPanics(t *testing.T) {
 			}
 			answers = append(answers, accept)
 			k := &fakeKinesis{script: answers}
-			r = startWith(t, setting{putter: &brittle{fakeKinesis: k, idle: idle}})
+			r = startWith(t, options{putter: &panickingPutter{fakeKinesis: k, idle: idle}})
 			r.kinesis = k
 			for i, n := range bursts {
 				for range n {
@@ -307,42 +307,42 @@ func TestEveryRecordIsTakenWhateverPanics(t *testing.T) {
 				ended = true
 			default:
 			}
-			taken, lost, waiting = k.accepted(), r.account.Total(), r.waiting()
+			stored, lost, waiting = k.accepted(), r.account.Total(), r.waiting()
 			for _, loss := range r.env.Ledger.TakePending() {
 				rejected = append(rejected, loss.First)
 			}
 		})
 		if ended || waiting > 0 || int(lost) != len(rejected) {
-			rt.Fatalf("Run has ended: %t; %d records wait, %d events were given up: %v", ended, waiting, lost, rejected)
+			rt.Fatalf("Run has ended: %t; %d records wait, %d events were dropped: %v", ended, waiting, lost, rejected)
 		}
 		for _, seq := range want {
 			n := 0
-			for _, one := range taken {
+			for _, one := range stored {
 				if one == seq {
 					n++
 				}
 			}
 			least := 1
-			if slices.Contains(rejected, seq) && seq == 2 { // the poison
+			if slices.Contains(rejected, seq) && seq == 2 { // the invalid record
 				least = 0
 			}
 			if n < least || n > 1+twice[seq] {
-				rt.Fatalf("record %d was taken %d times; nobody knows of %d", seq, n, twice[seq])
+				rt.Fatalf("record %d was stored %d times; %d of them without an answer", seq, n, twice[seq])
 			}
 		}
 	})
 }
 
-// shelf is a Store in memory that panics when its method is called for the n-th
+// memoryStore is a Store in memory that panics when its method is called for the n-th
 // time.
-type shelf struct {
+type memoryStore struct {
 	method  string
 	n       int
 	kept    map[*spool.Ref]*pack.Record
 	pending int // refs that are not done
 }
 
-func (s *shelf) call(method string) {
+func (s *memoryStore) call(method string) {
 	if method != s.method {
 		return
 	}
@@ -351,52 +351,52 @@ func (s *shelf) call(method string) {
 	}
 }
 
-func (s *shelf) Append(r *pack.Record) (*spool.Ref, error) {
+func (s *memoryStore) Append(r *pack.Record) (*spool.Ref, error) {
 	ref := &spool.Ref{Environment: r.Environment, First: r.First, Last: r.Last, Events: r.Events, DataSize: r.Size()}
 	s.kept[ref] = r
 	s.pending++
 	return ref, nil
 }
 
-func (s *shelf) Read(ref *spool.Ref) (*pack.Record, error) {
+func (s *memoryStore) Read(ref *spool.Ref) (*pack.Record, error) {
 	s.call("Read")
 	return s.kept[ref], nil
 }
 
-func (s *shelf) Done(*spool.Ref) {
+func (s *memoryStore) Done(*spool.Ref) {
 	s.call("Done")
 	s.pending--
 }
 
-func (s *shelf) SameSegment(a, b *spool.Ref) bool { return a == b }
-func (s *shelf) Seal(*spool.Ref)                  {}
-func (s *shelf) Check() bool                      { return true }
-func (s *shelf) Gone(*spool.Ref) bool             { return false }
-func (s *shelf) Sent(*pack.Record)                {}
+func (s *memoryStore) SameSegment(a, b *spool.Ref) bool { return a == b }
+func (s *memoryStore) Seal(*spool.Ref)                  {}
+func (s *memoryStore) Check() bool                      { return true }
+func (s *memoryStore) Gone(*spool.Ref) bool             { return false }
+func (s *memoryStore) Sent(*pack.Record)                {}
 
 func TestAStoreThatPanicsLosesNothing(t *testing.T) {
 	all := []uint64{1, 2, 3, 4, 5, 6}
 	for _, method := range []string{"Read", "Done"} {
 		for n := 1; n <= 5; n++ {
 			t.Run(fmt.Sprint(method, " ", n), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					store := &shelf{method: method, n: n, kept: map[*spool.Ref]*pack.Record{}}
-					r := startWith(t, setting{store: store}, throttleOnly(2, 4), accept)
+				inFakeTime(t, func(t *testing.T) {
+					store := &memoryStore{method: method, n: n, kept: map[*spool.Ref]*pack.Record{}}
+					r := startWith(t, options{store: store}, throttleOnly(2, 4), accept)
 					for _, seq := range all {
-						r.pushed(rec(seq))
+						r.add(newRecord(seq))
 					}
 					r.Wake()
 					time.Sleep(time.Minute)
 					r.running(t)
 					requests := r.kinesis.requests()
-					taken := r.kinesis.accepted()
-					slices.Sort(taken)
-					if diff := cmp.Diff(all, slices.Compact(slices.Clone(taken))); diff != "" || r.account.Total() != 0 || len(r.log.faults()) != 1 {
-						t.Errorf("%d given up; log: %v; taken (-want +got):\n%s", r.account.Total(), r.log.visible(), diff)
+					stored := r.kinesis.accepted()
+					slices.Sort(stored)
+					if diff := cmp.Diff(all, slices.Compact(slices.Clone(stored))); diff != "" || r.account.Total() != 0 || len(r.log.faults()) != 1 {
+						t.Errorf("%d dropped; log: %v; stored (-want +got):\n%s", r.account.Total(), r.log.visible(), diff)
 					}
 					// A record that was read but not sent is not sent twice. A record that
 					// was sent but not acknowledged may be, in the next request.
-					if method == "Read" && len(taken) != len(all) {
+					if method == "Read" && len(stored) != len(all) {
 						t.Errorf("requests: %v", requests)
 					}
 					for i, seqs := range requests {
@@ -413,12 +413,12 @@ func TestAStoreThatPanicsLosesNothing(t *testing.T) {
 	}
 }
 
-func TestWhatTheLoopAsksWaitsForNoLock(t *testing.T) {
+func TestTheMethodsThatTheLoopCallsWaitForNoLock(t *testing.T) {
 	// In real time: a goroutine that waits for a lock would stop the fake clock.
 	inside, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	var blocking bool
-	r := startWith(t, setting{lost: func() int64 {
+	r := startWith(t, options{lost: func() int64 {
 		if blocking {
 			once.Do(func() { close(inside) })
 			<-release

@@ -43,9 +43,9 @@ func TestJitterIsSpreadEvenly(t *testing.T) {
 	}
 }
 
-// Waits must differ between environments that come of one snapshot, and a
-// generator of the process's own is in it.
-func TestNoGeneratorIsInASnapshot(t *testing.T) {
+// Waits must differ between environments that were restored from one snapshot, which
+// contains the state of any generator of the process.
+func TestJitterUsesNoGeneratorOfTheProcess(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) < 5 {
 		t.Fatalf("files %v, %v", files, err)

@@ -13,8 +13,8 @@ import (
 	"kinetel/internal/kinesis"
 )
 
-// outlines are the log's entries by level and class of the error.
-func outlines(entries []entry) (lines []string) {
+// summaries are the log's entries by level and class of the error.
+func summaries(entries []entry) (lines []string) {
 	for _, e := range entries {
 		line := e.level.String()
 		if class, ok := e.attrs["class"]; ok {
@@ -25,7 +25,7 @@ func outlines(entries []entry) (lines []string) {
 	return lines
 }
 
-func TestAnOutageIsToldOnceAndItsEndOnce(t *testing.T) {
+func TestAnOutageIsLoggedOnceAndItsEndOnce(t *testing.T) {
 	many := func(n int, a answer) []answer { return slices.Repeat([]answer{a}, n) }
 	for _, tt := range []struct {
 		name   string
@@ -33,14 +33,14 @@ func TestAnOutageIsToldOnceAndItsEndOnce(t *testing.T) {
 		want   []string
 	}{
 		{"no failure", nil, nil},
-		{"four failures are no news", many(4, fail), nil},
+		{"four failures are not logged", many(4, fail), nil},
 		{"five are", many(5, fail), []string{"ERROR transient", "WARN"}},
-		{"a hundred are told no more often", many(100, fail), []string{"ERROR transient", "WARN"}},
+		{"a hundred are logged no more often", many(100, fail), []string{"ERROR transient", "WARN"}},
 		{"throttled requests", many(5, throttle), []string{"ERROR throttled", "WARN"}},
 		{"throttled records", many(5, throttleEach), []string{"ERROR throttled", "WARN"}},
 		{"no connection", many(5, unreachable), []string{"ERROR transient", "WARN"}},
-		{"a refusal is told at once", many(1, deny), []string{"ERROR denied", "WARN"}},
-		{"refusals are told no more often", many(20, deny), []string{"ERROR denied", "WARN"}},
+		{"a refusal is logged at once", many(1, deny), []string{"ERROR denied", "WARN"}},
+		{"refusals are logged no more often", many(20, deny), []string{"ERROR denied", "WARN"}},
 		{"credentials that do not work", many(4, expired), []string{"ERROR credentials", "WARN"}},
 		{"an outage that becomes a refusal", append(many(5, fail), deny, deny), []string{"ERROR transient", "ERROR denied", "WARN"}},
 		{"a refusal that becomes an outage", append(many(2, deny), many(6, fail)...), []string{"ERROR denied", "WARN"}},
@@ -48,14 +48,14 @@ func TestAnOutageIsToldOnceAndItsEndOnce(t *testing.T) {
 		{"failures that are not in a row", []answer{fail, fail, fail, fail, accept, fail, fail, fail, fail, accept}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, append(slices.Clone(tt.script), accept)...)
 				for seq := range uint64(3) { // there is something to send for each time that all is well
 					r.push(seq + 1)
 					time.Sleep(forever)
 				}
 				synctest.Wait()
-				if diff := cmp.Diff(tt.want, outlines(r.log.visible())); diff != "" {
+				if diff := cmp.Diff(tt.want, summaries(r.log.visible())); diff != "" {
 					t.Errorf("log (-want +got):\n%s", diff)
 				}
 			})
@@ -63,12 +63,12 @@ func TestAnOutageIsToldOnceAndItsEndOnce(t *testing.T) {
 	}
 }
 
-func TestWhatIsToldOfAnOutage(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestTheLogDescribesAnOutage(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, deny, deny, accept)
-		one := rec(1)
+		one := newRecord(1)
 		one.Events = 20
-		r.pushed(one)
+		r.add(one)
 		r.push(2)
 		synctest.Wait()
 		log := r.log.visible()
@@ -78,14 +78,14 @@ func TestWhatIsToldOfAnOutage(t *testing.T) {
 		bytes := r.queue.Waiting().Size
 		attrs := log[0].attrs
 		if attrs["waiting_records"] != int64(2) || attrs["waiting_events"] != int64(21) || attrs["waiting_bytes"] != bytes {
-			t.Errorf("what waits is told as %v", attrs)
+			t.Errorf("the log says of the waiting records %v", attrs)
 		}
 		if text, _ := attrs["error"].(string); !strings.Contains(text, "AccessDeniedException") || !strings.Contains(text, "because") {
-			t.Errorf("the cause is told as %q", text)
+			t.Errorf("the log has the cause %q", text)
 		}
 		want := kinesis.Fix(&kinesis.Error{Class: kinesis.Denied, Status: 400, Code: "AccessDeniedException"})
 		if attrs["fix"] != want || want == "" {
-			t.Errorf("what to do is told as %v, want %q", attrs["fix"], want)
+			t.Errorf("the log has the fix %v, want %q", attrs["fix"], want)
 		}
 
 		time.Sleep(forever)
@@ -95,17 +95,17 @@ func TestWhatIsToldOfAnOutage(t *testing.T) {
 		}
 		took := r.kinesis.times()[2].Sub(r.began).Round(time.Millisecond).String()
 		if attrs := log[1].attrs; attrs["failed_for"] != took || attrs["attempts"] != int64(2) || attrs["lost_events"] != int64(0) {
-			t.Errorf("the end of %s and 2 attempts is told as %v", took, attrs)
+			t.Errorf("the log says of the end of %s and 2 attempts %v", took, attrs)
 		}
 	})
 }
 
-func TestTheLogNeverHoldsTelemetry(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, fail, throttleOnly(1), throttleEach, fail, fail, fail, deny, expired, poison(1), accept)
-		one := rec(1)
-		one.Data = []byte("hush-hush")
-		r.pushed(one)
+func TestTheLogNeverContainsTelemetry(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		r := start(t, fail, throttleOnly(1), throttleEach, fail, fail, fail, deny, expired, refuseInvalid(1), accept)
+		one := newRecord(1)
+		one.Data = []byte("secret text")
+		r.add(one)
 		r.push(2)
 		time.Sleep(forever)
 		synctest.Wait()
@@ -116,7 +116,7 @@ func TestTheLogNeverHoldsTelemetry(t *testing.T) {
 		}
 		for _, e := range r.log.entries {
 			for name, value := range e.attrs {
-				if text, ok := value.(string); ok && strings.Contains(text, "hush") {
+				if text, ok := value.(string); ok && strings.Contains(text, "secret text") {
 					t.Errorf("%s: %s is %q", e.message, name, text)
 				}
 			}

@@ -18,21 +18,21 @@ import (
 	"kinetel/internal/ship"
 )
 
-// hurried is the longest rest of a pause after a caller begins to wait.
-const hurried = 100 * time.Millisecond
+// shortPause is the longest rest of a pause after a caller begins to wait.
+const shortPause = 100 * time.Millisecond
 
 // forever is longer than any pause, and any number of them.
 const forever = time.Hour
 
-func wantRequests(t *testing.T, r *rig, want ...[]uint64) {
+func wantRequests(t *testing.T, r *fixture, want ...[]uint64) {
 	t.Helper()
 	if diff := cmp.Diff(want, r.kinesis.requests()); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
 
-func TestWhatIsPushedIsSent(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestPushedRecordsAreSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, accept)
 		r.push(1, 2, 3)
 		synctest.Wait()
@@ -42,7 +42,7 @@ func TestWhatIsPushedIsSent(t *testing.T) {
 		if r.waiting() != 0 || !time.Now().Equal(r.began) {
 			t.Errorf("%d records wait after %s", r.waiting(), time.Since(r.began))
 		}
-		want := ship.Stats{Requests: 2, Records: 4, Events: 4, Bytes: 4 * int64(rec(1).Size())}
+		want := ship.Stats{Requests: 2, Records: 4, Events: 4, Bytes: 4 * int64(newRecord(1).Size())}
 		if diff := cmp.Diff(want, r.Stats()); diff != "" {
 			t.Errorf("stats (-want +got):\n%s", diff)
 		}
@@ -53,16 +53,16 @@ func TestWhatIsPushedIsSent(t *testing.T) {
 }
 
 func TestRequestsAreWithinKinesisLimits(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, accept)
-		large := make([]byte, pack.MaxRecord-len(rec(1).PartitionKey))
+		large := make([]byte, pack.MaxRecord-len(newRecord(1).PartitionKey))
 		var want []uint64
 		for seq := range uint64(1200) {
-			one := rec(seq + 1)
+			one := newRecord(seq + 1)
 			if seq%40 == 0 {
 				one.Data = large
 			}
-			r.pushed(one)
+			r.add(one)
 			want = append(want, seq+1)
 		}
 		r.Wake()
@@ -71,8 +71,8 @@ func TestRequestsAreWithinKinesisLimits(t *testing.T) {
 		for _, seqs := range r.kinesis.requests() {
 			bytes := 0
 			for _, seq := range seqs {
-				if bytes += rec(seq).Size(); seq%40 == 1 {
-					bytes += pack.MaxRecord - rec(seq).Size()
+				if bytes += newRecord(seq).Size(); seq%40 == 1 {
+					bytes += pack.MaxRecord - newRecord(seq).Size()
 				}
 			}
 			if len(seqs) > kinesis.MaxRecords || bytes > kinesis.MaxBytes {
@@ -87,14 +87,14 @@ func TestRequestsAreWithinKinesisLimits(t *testing.T) {
 }
 
 func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, throttleOnly(2, 4), throttleOnly(2), accept)
 		r.push(1, 2, 3, 4, 5)
 		if err := r.flush(t, forever); err != nil {
 			t.Fatal(err)
 		}
 		wantRequests(t, r, []uint64{1, 2, 3, 4, 5}, []uint64{2, 4}, []uint64{2})
-		want := ship.Stats{Requests: 3, Records: 5, Events: 5, Bytes: 5 * int64(rec(1).Size()), Retried: 3}
+		want := ship.Stats{Requests: 3, Records: 5, Events: 5, Bytes: 5 * int64(newRecord(1).Size()), Retried: 3}
 		if diff := cmp.Diff(want, r.Stats()); diff != "" {
 			t.Errorf("stats (-want +got):\n%s", diff)
 		}
@@ -102,7 +102,7 @@ func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
 }
 
 func TestFailedRecordsStayBeforeNewerOnes(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, throttleOnly(2, 4), accept)
 		r.push(1, 2, 3, 4)
 		synctest.Wait() // the first request is over, and a pause begins
@@ -112,7 +112,7 @@ func TestFailedRecordsStayBeforeNewerOnes(t *testing.T) {
 	})
 }
 
-func TestAFailedRequestIsSentAgainWhole(t *testing.T) {
+func TestAFailedRequestIsSentAgainAsAWhole(t *testing.T) {
 	mismatch := func(context.Context, []*pack.Record) ([]kinesis.Result, error) {
 		return nil, &kinesis.Error{Class: kinesis.Transient, Status: 200, Err: errors.New("2 results for 3 records")}
 	}
@@ -132,7 +132,7 @@ func TestAFailedRequestIsSentAgainWhole(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.failure, tt.failure, accept)
 				r.push(1, 2, 3)
 				if err := r.flush(t, forever); err != nil {
@@ -141,20 +141,20 @@ func TestAFailedRequestIsSentAgainWhole(t *testing.T) {
 				all := []uint64{1, 2, 3}
 				wantRequests(t, r, all, all, all)
 				if r.account.Total() != 0 {
-					t.Errorf("%d events were given up", r.account.Total())
+					t.Errorf("%d events were dropped", r.account.Total())
 				}
 			})
 		})
 	}
 }
 
-func TestASilentKinesisIsGivenUpAfterFiveSeconds(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, silence, accept)
+func TestARequestIsCancelledAfterFiveSecondsWithoutAnAnswer(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		r := start(t, noAnswer, accept)
 		r.push(1)
 		time.Sleep(5*time.Second - 1)
 		if r.Stats().Unknown != 0 {
-			t.Error("the request is given up")
+			t.Error("the request is cancelled")
 		}
 		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()
@@ -172,11 +172,14 @@ func spread(t *testing.T, failure answer, pauses int) (least, most []time.Durati
 	t.Helper()
 	least, most = make([]time.Duration, pauses), make([]time.Duration, pauses)
 	for round := range 60 {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, failure)
 			r.push(1)
-			time.Sleep(forever)
-			all := r.kinesis.pauses()
+			var all []time.Duration
+			for len(all) < pauses {
+				time.Sleep(time.Second)
+				all = r.kinesis.pauses()
+			}
 			for i := range pauses {
 				if round == 0 {
 					least[i] = all[i]
@@ -228,19 +231,19 @@ func TestWaitsDoubleWithJitter(t *testing.T) {
 	}
 }
 
-// A shard that is too hot leaves records behind while others go through: that
-// is no outage.
+// A shard that is too hot leaves records behind while others are stored:
+// that is no outage.
 func TestWaitsStayShortWhileSomeRecordsGoThrough(t *testing.T) {
 	var longest time.Duration
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, throttleOnly(1))
 		r.push(1, 2)
 		for seq := range uint64(4000) {
 			time.Sleep(time.Millisecond)
-			r.push(seq + 3) // so that something goes through each time
+			r.push(seq + 3) // so that one is stored each time
 		}
 		if r.Unavailable() {
-			t.Error("nobody is held any more")
+			t.Error("unavailable")
 		}
 		for i, pause := range r.kinesis.pauses() {
 			bound := min(50*time.Millisecond<<min(i, 2), 200*time.Millisecond) + time.Millisecond
@@ -255,9 +258,9 @@ func TestWaitsStayShortWhileSomeRecordsGoThrough(t *testing.T) {
 	}
 }
 
-func TestARecoveryBeginsTheWaitsAnew(t *testing.T) {
+func TestASuccessResetsTheWaits(t *testing.T) {
 	for range 20 {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, append(slices.Repeat([]answer{throttle}, 10), accept, throttle, accept)...)
 			r.push(1)
 			time.Sleep(forever)
@@ -272,7 +275,7 @@ func TestARecoveryBeginsTheWaitsAnew(t *testing.T) {
 
 func TestFlushDoesNotLengthenAPause(t *testing.T) {
 	for range 40 {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, throttle, accept)
 			r.push(1)
 			synctest.Wait() // the first attempt has failed, and a pause of at most 51 ms begins
@@ -287,7 +290,7 @@ func TestFlushDoesNotLengthenAPause(t *testing.T) {
 }
 
 func TestNewRecordsDoNotShortenAPause(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, deny, accept)
 		for seq := range uint64(14) {
 			r.push(seq + 1)
@@ -301,12 +304,12 @@ func TestNewRecordsDoNotShortenAPause(t *testing.T) {
 }
 
 // A hold lasts half a second, and several attempts must fit in it.
-func TestPausesAreAShareOfTheTimeOfWhoWaits(t *testing.T) {
+func TestPausesAreAShareOfTheTimeThatACallerHas(t *testing.T) {
 	t.Run("in Flush", func(t *testing.T) {
 		for range 20 {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, throttle)
-				r.pushed(rec(1)) // it is sent by Flush
+				r.add(newRecord(1)) // it is sent by Flush
 				began := time.Now()
 				if err := r.flush(t, 80*time.Millisecond); !errors.Is(err, ship.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
 					t.Fatalf("it returned %v", err)
@@ -315,14 +318,14 @@ func TestPausesAreAShareOfTheTimeOfWhoWaits(t *testing.T) {
 				for i, pause := range r.kinesis.pauses() {
 					most := began.Add(80*time.Millisecond).Sub(times[i])/4 + time.Millisecond
 					if pause > most {
-						t.Errorf("pause %d of those who wait: %s, want at most %s", i+1, pause, most)
+						t.Errorf("pause %d while a caller waits: %s, want at most %s", i+1, pause, most)
 					}
 				}
 			})
 		}
 	})
 	t.Run("in Drain", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, fail)
 			r.push(1)
 			time.Sleep(5*time.Minute + time.Nanosecond) // the pauses are long now
@@ -334,20 +337,20 @@ func TestPausesAreAShareOfTheTimeOfWhoWaits(t *testing.T) {
 			if len(held) < 5 || len(held) > 8 {
 				t.Fatalf("%d attempts in 3 s", len(held))
 			}
-			if pause := held[0].Sub(began); pause > hurried {
+			if pause := held[0].Sub(began); pause > shortPause {
 				t.Errorf("the pause that was to be long ended after another %s", pause)
 			}
 			for i := range held[1:] {
 				if pause := held[i+1].Sub(held[i]); pause < 400*time.Millisecond || pause > 600*time.Millisecond {
-					t.Errorf("pause %d of those who wait: %s, want 400 to 600ms", i+1, pause)
+					t.Errorf("pause %d while a caller waits: %s, want 400 to 600ms", i+1, pause)
 				}
 			}
 		})
 	})
 }
 
-func TestFlushReturnsWhenWhatWaitedIsSent(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestFlushReturnsWhenTheWaitingRecordsAreSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		slow := func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 			time.Sleep(80 * time.Millisecond)
 			return accept(ctx, records)
@@ -369,8 +372,8 @@ func TestFlushReturnsWhenWhatWaitedIsSent(t *testing.T) {
 	})
 }
 
-func TestFlushOfNothingReturnsAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestFlushReturnsAtOnceIfNoRecordWaits(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, accept)
 		if err := r.flush(t, forever); err != nil || !time.Now().Equal(r.began) {
 			t.Errorf("Flush returned %v after %s", err, time.Since(r.began))
@@ -384,12 +387,12 @@ func TestFlushReturnsAtItsDeadline(t *testing.T) {
 		script answer
 		hold   time.Duration
 	}{
-		{"while Kinesis is silent", silence, 1234 * time.Millisecond},
+		{"while Kinesis is silent", noAnswer, 1234 * time.Millisecond},
 		{"while Kinesis throttles", slowly(throttle), 450 * time.Millisecond},
 		{"while Kinesis fails", slowly(fail), 450 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.script)
 				r.push(1)
 				began := time.Now()
@@ -415,9 +418,9 @@ func slowly(a answer) answer {
 	}
 }
 
-func TestWhatAFlushLeftIsSentLater(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, silence, accept)
+func TestRecordsThatAFlushDidNotSendAreSentLater(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		r := start(t, noAnswer, accept)
 		r.push(1)
 		_ = r.flush(t, time.Second)
 		time.Sleep(forever)
@@ -436,7 +439,7 @@ func TestARefusalEndsAFlushAtOnce(t *testing.T) {
 		{"credentials that do not work, tried twice", expired, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.refusal)
 				r.push(1)
 				if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
@@ -458,7 +461,7 @@ func TestARefusalEndsAFlushAtOnce(t *testing.T) {
 					t.Errorf("%d attempts within 30 s, want %d", n, 2*tt.attempts)
 				}
 				if r.waiting() != 1 {
-					t.Error("the record was given up")
+					t.Error("the record was dropped")
 				}
 			})
 		})
@@ -466,14 +469,14 @@ func TestARefusalEndsAFlushAtOnce(t *testing.T) {
 }
 
 func TestARefusalEndsAFlushThatWaits(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		slowly := func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 			time.Sleep(time.Second)
 			return deny(ctx, records)
 		}
 		r := start(t, slowly)
 		r.push(1)
-		time.Sleep(time.Millisecond) // the request is on its way
+		time.Sleep(time.Millisecond) // the request is in flight
 		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) || time.Since(r.began) != time.Second {
 			t.Errorf("Flush returned %v after %s", err, time.Since(r.began))
 		}
@@ -485,7 +488,7 @@ func TestARefusalEndsAFlushThatWaits(t *testing.T) {
 
 func TestDrainMakesOneMoreAttempt(t *testing.T) {
 	t.Run("and it works", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, deny, accept)
 			r.push(1)
 			time.Sleep(time.Second)
@@ -493,14 +496,14 @@ func TestDrainMakesOneMoreAttempt(t *testing.T) {
 			if err := r.drain(t, forever); err != nil {
 				t.Errorf("Drain returned %v", err)
 			}
-			if took := time.Since(began); took > hurried {
+			if took := time.Since(began); took > shortPause {
 				t.Errorf("Drain took %s", took)
 			}
 			wantRequests(t, r, []uint64{1}, []uint64{1})
 		})
 	})
 	t.Run("and it does not", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, deny)
 			r.push(1)
 			time.Sleep(time.Second)
@@ -508,15 +511,15 @@ func TestDrainMakesOneMoreAttempt(t *testing.T) {
 			if err := r.drain(t, forever); !errors.Is(err, ship.ErrUnavailable) {
 				t.Errorf("Drain returned %v, want ErrUnavailable", err)
 			}
-			if took := time.Since(began); took > hurried {
+			if took := time.Since(began); took > shortPause {
 				t.Errorf("Drain took %s", took)
 			}
 			wantRequests(t, r, []uint64{1}, []uint64{1})
 		})
 	})
 	t.Run("and it takes too long", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			r := start(t, deny, silence)
+		inFakeTime(t, func(t *testing.T) {
+			r := start(t, deny, noAnswer)
 			r.push(1)
 			time.Sleep(time.Second)
 			began := time.Now()
@@ -530,14 +533,14 @@ func TestDrainMakesOneMoreAttempt(t *testing.T) {
 	})
 }
 
-func TestARefusalIsOverWhenKinesisTakesRecordsAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestARefusalIsOverWhenKinesisAcceptsRecordsAgain(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, deny, accept)
 		r.push(1, 2)
 		synctest.Wait()
 		for len(r.kinesis.times()) < 2 {
 			if !r.Unavailable() {
-				t.Fatal("somebody is held while Kinesis refuses")
+				t.Fatal("available while Kinesis refuses")
 			}
 			time.Sleep(time.Millisecond)
 			synctest.Wait()
@@ -545,16 +548,16 @@ func TestARefusalIsOverWhenKinesisTakesRecordsAgain(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		wantRequests(t, r, []uint64{1, 2}, []uint64{1}, []uint64{2})
 		if r.Unavailable() {
-			t.Error("nobody is held though all is in Kinesis")
+			t.Error("unavailable though all is in Kinesis")
 		}
 		r.push(3)
 		began := time.Now()
-		if err := r.flush(t, forever); err != nil || time.Since(began) > hurried {
+		if err := r.flush(t, forever); err != nil || time.Since(began) > shortPause {
 			t.Errorf("Flush returned %v after %s", err, time.Since(began))
 		}
 	})
 	t.Run("which is not so while it is busy", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, deny, throttleEach, accept)
 			r.push(1, 2)
 			for len(r.kinesis.times()) < 2 {
@@ -571,8 +574,8 @@ func TestARefusalIsOverWhenKinesisTakesRecordsAgain(t *testing.T) {
 		})
 	})
 	t.Run("all but one that is refused for what it is", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			r := start(t, deny, poison(2))
+		inFakeTime(t, func(t *testing.T) {
+			r := start(t, deny, refuseInvalid(2))
 			r.push(1, 2)
 			time.Sleep(time.Minute)
 			r.push(3)
@@ -580,14 +583,14 @@ func TestARefusalIsOverWhenKinesisTakesRecordsAgain(t *testing.T) {
 				t.Errorf("Flush returned %v", err)
 			}
 			if diff := cmp.Diff([]uint64{1, 3}, r.kinesis.accepted()); diff != "" {
-				t.Errorf("taken (-want +got):\n%s", diff)
+				t.Errorf("stored (-want +got):\n%s", diff)
 			}
 		})
 	})
 }
 
-func TestCredentialsAreReadAgainAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestExpiredCredentialsAreReadAgainAtOnce(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, expired, accept)
 		r.push(1)
 		if err := r.flush(t, forever); err != nil {
@@ -602,8 +605,8 @@ func TestCredentialsAreReadAgainAtOnce(t *testing.T) {
 
 func TestABrokenConnectionThatWasUsedBeforeIsReplacedAtOnce(t *testing.T) {
 	t.Run("and the new one works", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			r := start(t, breakOff(true), accept)
+		inFakeTime(t, func(t *testing.T) {
+			r := start(t, breakConnection(true), accept)
 			r.push(1)
 			if err := r.flush(t, forever); err != nil {
 				t.Fatal(err)
@@ -615,15 +618,15 @@ func TestABrokenConnectionThatWasUsedBeforeIsReplacedAtOnce(t *testing.T) {
 		})
 	})
 	t.Run("but only once", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			r := start(t, breakOff(true))
+		inFakeTime(t, func(t *testing.T) {
+			r := start(t, breakConnection(true))
 			r.push(1)
 			synctest.Wait()
 			wantRequests(t, r, []uint64{1}, []uint64{1})
 		})
 	})
 	t.Run("a new connection that breaks is not", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, unreachable)
 			r.push(1)
 			synctest.Wait()
@@ -635,28 +638,28 @@ func TestABrokenConnectionThatWasUsedBeforeIsReplacedAtOnce(t *testing.T) {
 	})
 }
 
-func TestARecordThatKinesisNeverTakesIsGivenUpAlone(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestOnlyTheInvalidRecordIsDropped(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		losses := []ledger.Loss{{First: 90, Last: 95, Count: 6, Bytes: 60, Reason: ledger.BufferFull}}
-		r := start(t, poison(3))
+		r := start(t, refuseInvalid(3))
 		for seq := range uint64(5) {
-			one := rec(seq + 1)
+			one := newRecord(seq + 1)
 			if seq+1 == 3 {
 				one.First, one.Last, one.Events, one.Lines, one.Losses = 3, 4, 2, 20, losses
 			} else if seq+1 > 3 {
 				one.First, one.Last = seq+2, seq+2
 			}
-			r.pushed(one)
+			r.add(one)
 		}
 		if err := r.flush(t, forever); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff([]uint64{1, 2, 5, 6}, r.kinesis.accepted()); diff != "" {
-			t.Errorf("taken (-want +got):\n%s", diff)
+			t.Errorf("stored (-want +got):\n%s", diff)
 		}
 		want := append([]ledger.Loss{{First: 3, Last: 4, Count: 2, Bytes: 20, Reason: ledger.Rejected}}, losses...)
 		if diff := cmp.Diff(want, r.env.Ledger.TakePending()); diff != "" {
-			t.Errorf("losses to tell (-want +got):\n%s", diff)
+			t.Errorf("pending losses (-want +got):\n%s", diff)
 		}
 		if r.account.Total() != 2 || r.Stats().Rejected != 2 || r.Stats().Records != 4 {
 			t.Errorf("%d events lost, stats %+v", r.account.Total(), r.Stats())
@@ -671,7 +674,7 @@ func TestARecordThatKinesisNeverTakesIsGivenUpAlone(t *testing.T) {
 	})
 }
 
-func TestASearchForPoisonStopsWhenKinesisFails(t *testing.T) {
+func TestABisectionStopsWhenKinesisFails(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		failure answer
@@ -679,8 +682,8 @@ func TestASearchForPoisonStopsWhenKinesisFails(t *testing.T) {
 		{"throttled", throttle}, {"an internal failure", fail}, {"denied", deny}, {"no connection", unreachable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := start(t, accept, poison(3), tt.failure, poison(3))
+			inFakeTime(t, func(t *testing.T) {
+				r := start(t, accept, refuseInvalid(3), tt.failure, refuseInvalid(3))
 				r.push(9)
 				synctest.Wait()
 				r.push(1, 2, 3, 4)
@@ -688,20 +691,20 @@ func TestASearchForPoisonStopsWhenKinesisFails(t *testing.T) {
 				wantRequests(t, r, []uint64{9}, []uint64{1, 2, 3, 4}, []uint64{1, 2})
 				time.Sleep(forever)
 				if diff := cmp.Diff([]uint64{9, 1, 2, 4}, r.kinesis.accepted()); diff != "" || r.account.Total() != 1 {
-					t.Errorf("%d given up; taken (-want +got):\n%s", r.account.Total(), diff)
+					t.Errorf("%d dropped; stored (-want +got):\n%s", r.account.Total(), diff)
 				}
 			})
 		})
 	}
 }
 
-// In a search, as elsewhere, a record that is throttled is not sent again at
-// once, and is no sign that Kinesis takes records again.
-func TestRecordsThatAreThrottledInASearchWait(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+// In a bisection, as elsewhere, a record that is throttled is not sent again at
+// once, and is no sign that Kinesis accepts records again.
+func TestRecordsThatAreThrottledInABisectionWait(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		script := []answer{accept}
 		script = append(script, slices.Repeat([]answer{throttle}, 5)...)
-		script = append(script, poison(1), poison(1), throttleEach)
+		script = append(script, refuseInvalid(1), refuseInvalid(1), throttleEach)
 		script = append(script, slices.Repeat([]answer{throttle}, 5)...)
 		script = append(script, accept)
 		r := start(t, script...)
@@ -715,28 +718,28 @@ func TestRecordsThatAreThrottledInASearchWait(t *testing.T) {
 		if wait := times[9].Sub(times[8]); wait == 0 {
 			t.Error("the records that were throttled are sent again at once")
 		}
-		if diff := cmp.Diff([]string{"ERROR throttled", "ERROR", "WARN"}, outlines(r.log.visible())); diff != "" {
-			t.Errorf("log: the outage, the record that is given up, the end of the outage (-want +got):\n%s", diff)
+		if diff := cmp.Diff([]string{"ERROR throttled", "ERROR", "WARN"}, summaries(r.log.visible())); diff != "" {
+			t.Errorf("log: the outage, the record that is dropped, the end of the outage (-want +got):\n%s", diff)
 		}
 	})
 }
 
-func TestExactlyThePoisonousRecordsAreGivenUp(t *testing.T) {
+func TestExactlyTheInvalidRecordsAreDropped(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(1, 40).Draw(rt, "records")
-		isPoison := rapid.SliceOfN(rapid.Bool(), n, n).Draw(rt, "poison")
+		isInvalid := rapid.SliceOfN(rapid.Bool(), n, n).Draw(rt, "invalid")
 		if rapid.Bool().Draw(rt, "few") {
 			more := rapid.SliceOfN(rapid.IntRange(0, 9), n, n).Draw(rt, "rarely")
-			for i := range isPoison {
-				isPoison[i] = isPoison[i] && more[i] == 0
+			for i := range isInvalid {
+				isInvalid[i] = isInvalid[i] && more[i] == 0
 			}
 		}
 		// Some requests fail for another reason in between.
-		faults := rapid.SliceOfN(rapid.SampledFrom([]answer{nil, nil, nil, fail, throttle, throttleEach, expired, breakOff(true)}), 0, 30).Draw(rt, "faults")
+		faults := rapid.SliceOfN(rapid.SampledFrom([]answer{nil, nil, nil, fail, throttle, throttleEach, expired, breakConnection(true)}), 0, 30).Draw(rt, "faults")
 
-		var poisonous, fine []uint64
+		var invalid, fine []uint64
 		var want []ledger.Loss
-		for i, is := range isPoison {
+		for i, is := range isInvalid {
 			seq := uint64(i + 1)
 			switch last := len(want) - 1; {
 			case !is:
@@ -747,55 +750,55 @@ func TestExactlyThePoisonousRecordsAreGivenUp(t *testing.T) {
 			default:
 				want = append(want, ledger.Loss{First: seq, Last: seq, Count: 1, Bytes: 10, Reason: ledger.Rejected})
 			}
-			poisonous = append(poisonous, seq)
+			invalid = append(invalid, seq)
 		}
-		// One record is taken before all others, which proves that it is not
-		// the requests that are wrong.
+		// One record is accepted before all others, which proves that the requests
+		// are right.
 		const proof = 1000
 		fine = append(fine, proof)
 		script := []answer{accept}
 		for _, fault := range faults {
 			if fault == nil {
-				fault = poison(poisonous...)
+				fault = refuseInvalid(invalid...)
 			}
 			script = append(script, fault)
 		}
-		script = append(script, poison(poisonous...))
+		script = append(script, refuseInvalid(invalid...))
 
-		var taken []uint64
+		var stored []uint64
 		var losses []ledger.Loss
 		var waiting int
 		var stats ship.Stats
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, script...)
 			r.push(proof)
 			synctest.Wait()
 			for seq := range uint64(n) {
-				r.pushed(rec(seq + 1))
+				r.add(newRecord(seq + 1))
 			}
 			r.Wake()
 			time.Sleep(forever)
 			synctest.Wait()
-			taken, losses, waiting, stats = r.kinesis.accepted(), r.env.Ledger.TakePending(), r.waiting(), r.Stats()
+			stored, losses, waiting, stats = r.kinesis.accepted(), r.env.Ledger.TakePending(), r.waiting(), r.Stats()
 		})
-		slices.Sort(taken)
-		if diff := cmp.Diff(fine, taken); diff != "" {
-			rt.Fatalf("taken (-want +got):\n%s", diff)
+		slices.Sort(stored)
+		if diff := cmp.Diff(fine, stored); diff != "" {
+			rt.Fatalf("stored (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(want, losses); diff != "" {
-			rt.Fatalf("given up (-want +got):\n%s", diff)
+			rt.Fatalf("dropped (-want +got):\n%s", diff)
 		}
-		if waiting != 0 || int(stats.Records) != len(fine) || int(stats.Rejected) != len(poisonous) {
-			rt.Fatalf("%d records wait; stats %+v, want %d taken and %d rejected", waiting, stats, len(fine), len(poisonous))
+		if waiting != 0 || int(stats.Records) != len(fine) || int(stats.Rejected) != len(invalid) {
+			rt.Fatalf("%d records wait; stats %+v, want %d stored and %d rejected", waiting, stats, len(fine), len(invalid))
 		}
 	})
 }
 
 // A request may be refused for what it has in common with all others, such as
 // the stream's name. That is not the records' fault.
-func TestBeforeKinesisEverTookARecordNoneIsGivenUp(t *testing.T) {
+func TestNoRecordIsDroppedBeforeKinesisHasAcceptedOne(t *testing.T) {
 	refusal := refuse(kinesis.Invalid, "InvalidArgumentException")
-	bubble(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		r := start(t, refusal)
 		r.push(1, 2, 3)
 		if err := r.flush(t, forever); !errors.Is(err, ship.ErrUnavailable) {
@@ -807,49 +810,49 @@ func TestBeforeKinesisEverTookARecordNoneIsGivenUp(t *testing.T) {
 			t.Fatalf("log: %v", log)
 		}
 		if text, _ := log[0].attrs["error"].(string); !strings.Contains(text, "InvalidArgumentException") {
-			t.Errorf("the cause is told as %q", text)
+			t.Errorf("the log has the cause %q", text)
 		}
-		if mend, _ := log[0].attrs["fix"].(string); strings.Contains(mend, "network") {
-			t.Errorf("Kinesis answered, but what to do is told as %q", mend)
+		if fix, _ := log[0].attrs["fix"].(string); strings.Contains(fix, "network") {
+			t.Errorf("Kinesis answered, but the log has the fix %q", fix)
 		}
 		time.Sleep(forever)
 		if r.waiting() != 3 || r.account.Total() != 0 {
-			t.Errorf("%d records wait, %d events were given up", r.waiting(), r.account.Total())
+			t.Errorf("%d records wait, %d events were dropped", r.waiting(), r.account.Total())
 		}
-		r.kinesis.become(accept)
+		r.kinesis.setAnswer(accept)
 		time.Sleep(30 * time.Second)
 		if diff := cmp.Diff([]uint64{1, 2, 3}, r.kinesis.accepted()); diff != "" {
-			t.Errorf("taken (-want +got):\n%s", diff)
+			t.Errorf("stored (-want +got):\n%s", diff)
 		}
 	})
 }
 
-func TestAThrottledRecordProvesThatRequestsAreTaken(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, poison(1), poison(1), throttleEach, poison(1))
+func TestAThrottledRecordProvesThatRequestsAreAccepted(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		r := start(t, refuseInvalid(1), refuseInvalid(1), throttleEach, refuseInvalid(1))
 		r.push(1, 2)
 		if err := r.flush(t, forever); err != nil {
 			t.Errorf("Flush returned %v", err)
 		}
 		if diff := cmp.Diff([]uint64{2}, r.kinesis.accepted()); diff != "" || r.account.Total() != 1 || time.Since(r.began) > time.Second {
-			t.Errorf("after %s, %d given up; taken (-want +got):\n%s", time.Since(r.began), r.account.Total(), diff)
+			t.Errorf("after %s, %d dropped; stored (-want +got):\n%s", time.Since(r.began), r.account.Total(), diff)
 		}
 	})
 }
 
-// Whatever Kinesis answers for a while, every record is taken once in the end.
-func TestEveryRecordIsTakenOnce(t *testing.T) {
-	faults := []answer{accept, throttle, throttleEach, fail, deny, expired, unreachable, breakOff(true), silence, throttleOnly(1, 3, 5, 7), throttleOnly(2, 3, 4)}
+// Whatever Kinesis answers for a while, every record is stored once in the end.
+func TestEveryRecordIsStoredOnce(t *testing.T) {
+	faults := []answer{accept, throttle, throttleEach, fail, deny, expired, unreachable, breakConnection(true), noAnswer, throttleOnly(1, 3, 5, 7), throttleOnly(2, 3, 4)}
 	rapid.Check(t, func(rt *rapid.T) {
 		script := append(rapid.SliceOfN(rapid.SampledFrom(faults), 0, 20).Draw(rt, "script"), accept)
 		bursts := rapid.SliceOfN(rapid.IntRange(0, 4), 1, 6).Draw(rt, "bursts")
 		pauses := rapid.SliceOfN(rapid.IntRange(0, 20_000), len(bursts), len(bursts)).Draw(rt, "milliseconds between")
 		flushes := rapid.SliceOfN(rapid.Bool(), len(bursts), len(bursts)).Draw(rt, "flushes")
 
-		var want, taken []uint64
+		var want, stored []uint64
 		var requests [][]uint64
 		var lost int64
-		bubble(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			r := start(t, script...)
 			for i, n := range bursts {
 				for range n {
@@ -863,11 +866,11 @@ func TestEveryRecordIsTakenOnce(t *testing.T) {
 			}
 			time.Sleep(forever)
 			synctest.Wait()
-			taken, requests, lost = r.kinesis.accepted(), r.kinesis.requests(), r.account.Total()
+			stored, requests, lost = r.kinesis.accepted(), r.kinesis.requests(), r.account.Total()
 		})
-		slices.Sort(taken)
-		if diff := cmp.Diff(want, taken); diff != "" || lost > 0 {
-			rt.Fatalf("%d given up; taken (-want +got):\n%s", lost, diff)
+		slices.Sort(stored)
+		if diff := cmp.Diff(want, stored); diff != "" || lost > 0 {
+			rt.Fatalf("%d dropped; stored (-want +got):\n%s", lost, diff)
 		}
 		for _, seqs := range requests {
 			if !slices.IsSorted(seqs) {
@@ -884,12 +887,12 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		push   []uint64
 	}{
 		{"with nothing to do", accept, nil},
-		{"in a request", silence, []uint64{1}},
+		{"in a request", noAnswer, []uint64{1}},
 		{"in a pause", deny, []uint64{1}},
-		{"in a search", poisonSlowly, []uint64{1, 2, 3, 4}},
+		{"in a search", refuseLargeOnly, []uint64{1, 2, 3, 4}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				r := start(t, tt.script)
 				r.push(tt.push...)
 				time.Sleep(100 * time.Millisecond)
@@ -912,9 +915,9 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestARequestThatIsBrokenOffAtTheEndIsNoFailure(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, fail, fail, fail, fail, silence) // one more failure would be logged
+func TestARequestThatRunCancelsIsNoFailure(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		r := start(t, fail, fail, fail, fail, noAnswer) // one more failure would be logged
 		r.push(1)
 		time.Sleep(2 * time.Second)
 		wantRequests(t, r, slices.Repeat([][]uint64{{1}}, 5)...)
@@ -925,10 +928,11 @@ func TestARequestThatIsBrokenOffAtTheEndIsNoFailure(t *testing.T) {
 	})
 }
 
-// poisonSlowly refuses what is more than two records, and is silent else.
-func poisonSlowly(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+// refuseLargeOnly refuses requests of more than two records as invalid, and does not
+// answer others.
+func refuseLargeOnly(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 	if len(records) > 2 {
 		return refuse(kinesis.Invalid, "ValidationException")(ctx, records)
 	}
-	return silence(ctx, records)
+	return noAnswer(ctx, records)
 }

@@ -280,7 +280,7 @@ func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
 		c.Intercept = kinesissim.Always(kinesissim.Error(503, "ServiceUnavailable", "down"))
 	})
 	r.Invoke(`{"id":"flood","lines":10000,"bytes":500}`) // some 8 MB
-	for i := 0; !strings.Contains(r.Log(), "does not take telemetry") && i < 100; i++ {
+	for i := 0; !strings.Contains(r.Log(), "does not accept telemetry") && i < 100; i++ {
 		r.Invoke(`{"id":"meanwhile","sleep":"100ms"}`)
 	}
 	r.kinesis.SetIntercept(nil)
@@ -292,7 +292,7 @@ func TestWhatDoesNotFitIsToldInTheStream(t *testing.T) {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	}
 	t.Log(v)
-	for _, word := range []string{"does not take telemetry", "takes telemetry again", "events were dropped"} {
+	for _, word := range []string{"does not accept telemetry", "accepts telemetry again", "events were dropped"} {
 		if n := strings.Count(r.Log(), word); n != 1 || len(r.LogLines()) != 3 {
 			t.Errorf("the log tells %d times, and not once, that Kinesis or Kinetel %s:\n%s", n, word, r.Log())
 		}

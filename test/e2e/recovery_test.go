@@ -59,7 +59,7 @@ func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 			}
 		}
 	}
-	until("the breaker opens", func() bool { return strings.Contains(r.Log(), "does not take telemetry") })
+	until("the breaker opens", func() bool { return strings.Contains(r.Log(), "does not accept telemetry") })
 	began := time.Now()
 	up.Store(true)
 	until("the backlog arrives", func() bool { return r.Verdict(r.records()).Lost == 0 })
@@ -71,7 +71,7 @@ func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 	if failed.Load() > 0 || took < 2*time.Second {
 		t.Errorf("%d of %d records were throttled, in %v: a burst", failed.Load(), put.Load(), took)
 	}
-	if log := r.LogLines(); len(log) != 2 || !strings.Contains(log[1], "takes telemetry again") || !strings.Contains(log[1], `"lost_events":0`) {
+	if log := r.LogLines(); len(log) != 2 || !strings.Contains(log[1], "accepts telemetry again") || !strings.Contains(log[1], `"lost_events":0`) {
 		t.Errorf("the log:\n%s", r.Log())
 	}
 }

@@ -1,10 +1,10 @@
 package main
 
-// What follows is as in packages queue and spool, by which model_test.go holds
-// it: overhead is what a record takes in memory beside its data, frame what it
-// takes on disk, and slack what the spool leaves alone.
+import "kinetel/internal/queue"
+
+// These are as in package spool, and model_test.go checks that: frame is what a
+// record takes on disk beside its data, and slack what the spool leaves free.
 const (
-	overhead   = 256
 	frame      = 300
 	minSegment = 256 << 10
 	maxSegment = 4 << 20
@@ -56,7 +56,7 @@ func (b *backlog) push(r waiting) {
 	}
 	r.inMemory = true
 	b.records = append(b.records, r)
-	b.memory += int64(r.size) + overhead
+	b.memory += int64(r.size) + queue.Overhead
 	b.size += int64(r.size)
 	for b.memory > b.buffer && b.fit() {
 	}
@@ -89,7 +89,7 @@ func (b *backlog) fit() bool {
 // forget lets a record be on disk only.
 func (b *backlog) forget(r *waiting) {
 	r.inMemory = false
-	b.memory -= int64(r.size) + overhead
+	b.memory -= int64(r.size) + queue.Overhead
 }
 
 // write puts a record into the spool.
@@ -157,7 +157,7 @@ func (b *backlog) giveUp(i int) {
 	r := b.records[i]
 	b.done(&r)
 	if r.inMemory {
-		b.memory -= int64(r.size) + overhead
+		b.memory -= int64(r.size) + queue.Overhead
 	}
 	b.size -= int64(r.size)
 	if !r.landed {
@@ -181,7 +181,7 @@ func (b *backlog) batch(records, bytes int) []waiting {
 		}
 		if !r.inMemory {
 			r.inMemory = true
-			b.memory += int64(r.size) + overhead
+			b.memory += int64(r.size) + queue.Overhead
 		}
 	}
 	b.flight = n
@@ -200,7 +200,7 @@ func (b *backlog) settle(gone []bool) {
 			continue
 		}
 		b.done(r)
-		b.memory -= int64(r.size) + overhead
+		b.memory -= int64(r.size) + queue.Overhead
 		b.size -= int64(r.size)
 	}
 	b.head, b.flight, b.readIn = to, 0, to

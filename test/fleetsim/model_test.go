@@ -77,12 +77,13 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 							t.Fatalf("batches of %d and %d", len(batch), len(of))
 						}
 						goes := random.IntN(3) == 0 || step > 1500
-						real.Ack(batch, func(i int) bool {
-							if goes {
-								gone += int64(batch[i].Size())
+						outcomes := make([]queue.Outcome, len(batch))
+						for i, r := range batch {
+							if outcomes[i].Done = goes; goes {
+								gone += int64(r.Size())
 							}
-							return goes
-						})
+						}
+						real.Ack(batch, outcomes)
 						before, lost := model.size, model.lost
 						model.settle(slices.Repeat([]bool{goes}, len(of)))
 						goneHere += before - model.size - (model.lost - lost)
@@ -116,7 +117,7 @@ func TestSettleKeepsTheOrder(t *testing.T) {
 		t.Fatalf("a batch of %d", n)
 	}
 	b.settle([]bool{false, true, false, true})
-	if got := sizes(); !slices.Equal(got, []uint32{1, 3, 5, 6}) || b.size != 15 || b.memory != 15+4*overhead {
+	if got := sizes(); !slices.Equal(got, []uint32{1, 3, 5, 6}) || b.size != 15 || b.memory != 15+4*queue.Overhead {
 		t.Errorf("%v are left, %d bytes, %d of memory", got, b.size, b.memory)
 	}
 	if n := len(b.batch(10, 8)); n != 2 { // 1 and 3; 5 is one too many
@@ -135,7 +136,7 @@ func TestTheSpoolIsItsFiles(t *testing.T) {
 		b := backlog{buffer: 8 << 10, spool: 4 * mib}
 		for range rapid.IntRange(1, 400).Draw(t, "steps") {
 			b.push(waiting{size: uint32(rapid.IntRange(200, 90_000).Draw(t, "size"))})
-			if newest := int64(b.records[len(b.records)-1].size) + overhead; b.memory > max(b.buffer, newest) {
+			if newest := int64(b.records[len(b.records)-1].size) + queue.Overhead; b.memory > max(b.buffer, newest) {
 				t.Fatalf("%d bytes are in memory, of which the newest has %d", b.memory, newest)
 			}
 			if rapid.IntRange(0, 3).Draw(t, "sends") == 0 {
@@ -149,7 +150,7 @@ func TestTheSpoolIsItsFiles(t *testing.T) {
 			for i, r := range b.records[b.head:] {
 				size += int64(r.size)
 				if r.inMemory {
-					memory += int64(r.size) + overhead
+					memory += int64(r.size) + queue.Overhead
 				}
 				if r.file > 0 {
 					live[r.file-1]++

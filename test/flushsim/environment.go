@@ -8,24 +8,18 @@ import (
 
 	"kinetel/internal/breaker"
 	"kinetel/internal/flush"
+	"kinetel/internal/pack"
+	"kinetel/internal/ship"
 )
 
 const (
 	// buffered is how long Lambda keeps telemetry (telemetry.Subscribe asks for
 	// the least).
 	buffered = 25 * time.Millisecond
-	// full is how many events fill a record, and lines how many an invocation
-	// writes.
-	full  = 500
+	// lines is how many an invocation writes.
 	lines = 10
 	// deadlineMargin is the end of an invocation's time that is never held.
 	deadlineMargin = 100 * time.Millisecond
-	// What follows is as in package ship.
-	staleAfter = 2 * time.Second
-	staleGrace = 200 * time.Millisecond
-	waitGrace  = 50 * time.Millisecond
-	maxIdle    = 50 * time.Second
-	maxJump    = time.Second
 	// quiet is how long the shutdown waits for telemetry that is still to come.
 	quiet = 40 * time.Millisecond
 )
@@ -204,7 +198,7 @@ func (e *environment) invoke(takes time.Duration) {
 	}
 	e.visits = append(e.visits, in)
 	situation := e.situation()
-	e.hurry(staleGrace)
+	e.hurry(ship.StaleGrace)
 	if len(e.open) > 0 && e.now-e.opened >= e.policy.Age(situation) {
 		e.cut()
 	}
@@ -241,7 +235,7 @@ func (e *environment) take(t telemetry) {
 	if len(e.open) == 0 {
 		e.opened = e.now
 	}
-	if e.open = append(e.open, t); len(e.open) == full {
+	if e.open = append(e.open, t); len(e.open) == pack.MaxEvents {
 		e.cut()
 	}
 	if t.done == nil {
@@ -273,7 +267,7 @@ func (e *environment) cutUnheld() {
 // flush begins to wait until everything is in Kinesis.
 func (e *environment) flush(in *invocation) {
 	e.cut()
-	e.hurry(waitGrace)
+	e.hurry(ship.WaitGrace)
 	in.began, in.had, in.wants = e.now, e.arrived, e.closed
 	in.limit = e.at(in.Done.Add(e.policy.MaxHold).Sub(epoch), func() {
 		if e.arrived == in.had {
@@ -354,13 +348,13 @@ func (e *environment) fresh() bool {
 		return true
 	}
 	idle, worked := e.now-e.last.ended, e.work()-e.last.worked
-	return idle > maxIdle || idle-worked > maxJump
+	return idle > ship.MaxIdle || idle-worked > ship.MaxJump
 }
 
 // hurry breaks a request off that a freeze has made old.
 func (e *environment) hurry(grace time.Duration) {
 	a := e.attempt
-	if a == nil || e.now-a.began < staleAfter {
+	if a == nil || e.now-a.began < ship.StaleAfter {
 		return
 	}
 	e.stop(a.answer)
@@ -410,7 +404,7 @@ func (e *environment) answered(a *attempt) {
 func (e *environment) shutDown() {
 	e.ended = true
 	e.thaw()
-	e.hurry(waitGrace)
+	e.hurry(ship.WaitGrace)
 	e.cut()
 	e.at(e.now, e.handOver)
 	e.at(e.now+quiet, func() {

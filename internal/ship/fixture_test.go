@@ -23,15 +23,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// answer is what Kinesis says to a request.
+// answer is how Kinesis answers a request.
 type answer func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error)
 
-// accept takes all records.
+// accept accepts all records.
 func accept(_ context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 	return slices.Repeat([]kinesis.Result{{SequenceNumber: "1"}}, len(records)), nil
 }
 
-// throttleOnly takes all records but those.
+// throttleOnly accepts all records but those.
 func throttleOnly(seqs ...uint64) answer {
 	return func(_ context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 		results := make([]kinesis.Result, len(records))
@@ -58,8 +58,8 @@ func refuse(class kinesis.Class, code string) answer {
 	}
 }
 
-// poison refuses requests that hold any of those records, for good.
-func poison(seqs ...uint64) answer {
+// refuseInvalid refuses requests that contain any of those records, as invalid.
+func refuseInvalid(seqs ...uint64) answer {
 	return func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
 		for _, r := range records {
 			if slices.Contains(seqs, r.First) {
@@ -70,15 +70,15 @@ func poison(seqs ...uint64) answer {
 	}
 }
 
-// breakOff is a connection that breaks.
-func breakOff(reused bool) answer {
+// breakConnection is a connection that breaks.
+func breakConnection(reused bool) answer {
 	return func(context.Context, []*pack.Record) ([]kinesis.Result, error) {
 		return nil, &kinesis.Error{Class: kinesis.Transient, Reused: reused, Err: errors.New("connection reset by peer")}
 	}
 }
 
-// silence does not answer until the request is cancelled.
-func silence(ctx context.Context, _ []*pack.Record) ([]kinesis.Result, error) {
+// noAnswer does not answer until the request is cancelled.
+func noAnswer(ctx context.Context, _ []*pack.Record) ([]kinesis.Result, error) {
 	<-ctx.Done()
 	return nil, &kinesis.Error{Class: kinesis.Transient, Err: ctx.Err()}
 }
@@ -88,7 +88,7 @@ var (
 	fail        = refuse(kinesis.Transient, "InternalFailure")
 	deny        = refuse(kinesis.Denied, "AccessDeniedException")
 	expired     = refuse(kinesis.Credentials, "ExpiredTokenException")
-	unreachable = breakOff(false)
+	unreachable = breakConnection(false)
 )
 
 // call is a request that came.
@@ -99,12 +99,12 @@ type call struct {
 	bytes int
 }
 
-// fakeKinesis answers as its script says, and its last answer for ever.
+// fakeKinesis answers as its script says, and then repeats its last answer.
 type fakeKinesis struct {
 	mu            sync.Mutex
 	script        []answer
 	calls         []call
-	taken         []uint64 // records that were accepted, as often as they were
+	stored        []uint64 // records that were accepted, as often as they were
 	idle          []int    // after how many calls connections were dropped
 	invalidations []int    // after how many calls credentials were invalidated
 }
@@ -126,7 +126,7 @@ func (k *fakeKinesis) PutRecords(ctx context.Context, records []*pack.Record) ([
 	defer k.mu.Unlock()
 	for i, r := range results {
 		if r.OK() {
-			k.taken = append(k.taken, records[i].First)
+			k.stored = append(k.stored, records[i].First)
 		}
 	}
 	return results, err
@@ -151,11 +151,11 @@ func (k *fakeKinesis) invalidated() []int {
 	return slices.Clone(k.invalidations)
 }
 
-// accepted are the records that were taken, as often as they were.
+// accepted are the records that were stored, as often as they were.
 func (k *fakeKinesis) accepted() []uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Clone(k.taken)
+	return slices.Clone(k.stored)
 }
 
 // dropped are the counts of calls after which connections were dropped.
@@ -165,8 +165,8 @@ func (k *fakeKinesis) dropped() []int {
 	return slices.Clone(k.idle)
 }
 
-// become changes what is answered from now on.
-func (k *fakeKinesis) become(a answer) {
+// setAnswer changes what is answered from now on.
+func (k *fakeKinesis) setAnswer(a answer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.script = []answer{a}
@@ -224,17 +224,17 @@ type entry struct {
 	attrs   map[string]any
 }
 
-// logbook keeps what was logged.
-type logbook struct {
+// logRecorder keeps what was logged.
+type logRecorder struct {
 	mu      sync.Mutex
 	entries []entry
 }
 
-func (*logbook) Enabled(context.Context, slog.Level) bool { return true }
-func (l *logbook) WithAttrs([]slog.Attr) slog.Handler     { return l }
-func (l *logbook) WithGroup(string) slog.Handler          { return l }
+func (*logRecorder) Enabled(context.Context, slog.Level) bool { return true }
+func (l *logRecorder) WithAttrs([]slog.Attr) slog.Handler     { return l }
+func (l *logRecorder) WithGroup(string) slog.Handler          { return l }
 
-func (l *logbook) Handle(_ context.Context, r slog.Record) error {
+func (l *logRecorder) Handle(_ context.Context, r slog.Record) error {
 	e := entry{r.Level, r.Message, map[string]any{}}
 	r.Attrs(func(a slog.Attr) bool {
 		e.attrs[a.Key] = a.Value.Any()
@@ -247,7 +247,7 @@ func (l *logbook) Handle(_ context.Context, r slog.Record) error {
 }
 
 // visible returns the entries that a user sees by default.
-func (l *logbook) visible() (seen []entry) {
+func (l *logRecorder) visible() (seen []entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.entries {
@@ -258,31 +258,31 @@ func (l *logbook) visible() (seen []entry) {
 	return seen
 }
 
-// rig is a shipper at work, between a queue and a scripted Kinesis.
-type rig struct {
+// fixture is a shipper at work, between a queue and a scripted Kinesis.
+type fixture struct {
 	*ship.Shipper
 	queue   *queue.Queue
 	kinesis *fakeKinesis
 	env     *environment.Environment
 	account *ledger.Account
-	log     *logbook
+	log     *logRecorder
 	began   time.Time
 	ended   chan struct{} // closed when Run has ended
 	stop    func()        // ends Run and waits for it
 }
 
 // start starts a shipper inside of a synctest bubble.
-func start(t testing.TB, script ...answer) *rig { return startWith(t, setting{}, script...) }
+func start(t testing.TB, script ...answer) *fixture { return startWith(t, options{}, script...) }
 
-// setting replaces parts of a rig.
-type setting struct {
+// options replaces parts of a fixture.
+type options struct {
 	store  queue.Store // nil: none
 	putter ship.Putter // nil: the scripted Kinesis
 	lost   func() int64
 }
 
-func startWith(t testing.TB, s setting, script ...answer) *rig {
-	r := &rig{kinesis: &fakeKinesis{script: script}, account: &ledger.Account{}, log: &logbook{}, began: time.Now()}
+func startWith(t testing.TB, s options, script ...answer) *fixture {
+	r := &fixture{kinesis: &fakeKinesis{script: script}, account: &ledger.Account{}, log: &logRecorder{}, began: time.Now()}
 	r.env = &environment.Environment{ID: "e1", Ledger: ledger.New(r.account, nil)}
 	opt := queue.Options{Max: 1 << 40, LogDropper: pack.NewLogDropper(config.CompressionNone)}
 	if s.store != nil {
@@ -307,46 +307,46 @@ func startWith(t testing.TB, s setting, script ...answer) *rig {
 	return r
 }
 
-// rec is a record of one event.
-func rec(seq uint64) *pack.Record {
+// newRecord returns a record of one event.
+func newRecord(seq uint64) *pack.Record {
 	return &pack.Record{Data: []byte("data"), PartitionKey: "key", First: seq, Last: seq, Events: 1, Lines: 10}
 }
 
-// pushed pushes a record of this environment.
-func (r *rig) pushed(one *pack.Record) {
+// add pushes a record of this environment.
+func (r *fixture) add(one *pack.Record) {
 	one.Environment = r.env
 	r.queue.Push(one)
 }
 
 // push pushes new records and wakes the shipper.
-func (r *rig) push(seqs ...uint64) {
+func (r *fixture) push(seqs ...uint64) {
 	for _, seq := range seqs {
-		r.pushed(rec(seq))
+		r.add(newRecord(seq))
 	}
 	r.Wake()
 }
 
 // flush calls Flush with a timeout.
-func (r *rig) flush(t testing.TB, atMost time.Duration) error {
+func (r *fixture) flush(t testing.TB, atMost time.Duration) error {
 	ctx, cancel := context.WithTimeout(t.Context(), atMost)
 	defer cancel()
 	return r.Flush(ctx)
 }
 
 // drain calls Drain with a timeout.
-func (r *rig) drain(t testing.TB, atMost time.Duration) error {
+func (r *fixture) drain(t testing.TB, atMost time.Duration) error {
 	ctx, cancel := context.WithTimeout(t.Context(), atMost)
 	defer cancel()
 	return r.Drain(ctx)
 }
 
 // waiting returns how many records wait.
-func (r *rig) waiting() int {
+func (r *fixture) waiting() int {
 	return r.queue.Waiting().Records
 }
 
-// bubble runs a test in fake time.
-func bubble(t *testing.T, f func(t *testing.T)) {
+// inFakeTime runs a test in fake time.
+func inFakeTime(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }

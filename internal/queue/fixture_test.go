@@ -46,8 +46,8 @@ func recordOf(o *environment.Environment, first uint64, kinds string, padding in
 	return r
 }
 
-// rig is a queue, and what it dropped.
-type rig struct {
+// fixture is a queue, and what it dropped.
+type fixture struct {
 	*queue.Queue
 	env     *environment.Environment
 	account *ledger.Account
@@ -56,8 +56,8 @@ type rig struct {
 	onLost  func(ledger.Loss)
 }
 
-func newRig(opt queue.Options) *rig {
-	r := &rig{account: &ledger.Account{}, env: &environment.Environment{ID: "e1"}}
+func newFixture(opt queue.Options) *fixture {
+	r := &fixture{account: &ledger.Account{}, env: &environment.Environment{ID: "e1"}}
 	r.env.Ledger = ledger.New(r.account, func(loss ledger.Loss) {
 		r.lost = append(r.lost, loss)
 		if r.onLost != nil {
@@ -70,19 +70,28 @@ func newRig(opt queue.Options) *rig {
 }
 
 // Batch is the Queue's; Ack acknowledges the batch that it returned last.
-func (r *rig) Batch(records, bytes int) []*pack.Record {
+func (r *fixture) Batch(records, bytes int) []*pack.Record {
 	r.batch = r.Queue.Batch(records, bytes)
 	return r.batch
 }
 
-func (r *rig) Ack(gone func(i int) bool) { r.Queue.Ack(r.batch, gone) }
+func (r *fixture) Ack(done func(i int) bool) { r.Queue.Ack(r.batch, outcomes(r.batch, done)) }
 
-// inMemory is a rig without a store that has room for so many records of push.
-func inMemory(records int64) *rig { return newRig(queue.Options{Max: room(records)}) }
+// outcomes returns the outcomes of a batch whose records are done or stay.
+func outcomes(batch []*pack.Record, done func(i int) bool) []queue.Outcome {
+	all := make([]queue.Outcome, len(batch))
+	for i := range all {
+		all[i].Done = done(i)
+	}
+	return all
+}
+
+// inMemory is a fixture without a store that has room for so many records of push.
+func inMemory(records int64) *fixture { return newFixture(queue.Options{Max: room(records)}) }
 
 // rec is a record of one droppable event and so many bytes, its partition key
 // included.
-func (r *rig) rec(seq uint64, size int) *pack.Record {
+func (r *fixture) rec(seq uint64, size int) *pack.Record {
 	return &pack.Record{
 		Data: make([]byte, size-len(key)), PartitionKey: key, Environment: r.env,
 		First: seq, Last: seq, Events: 1, Droppable: 1, Lines: int64(size),
@@ -90,7 +99,7 @@ func (r *rig) rec(seq uint64, size int) *pack.Record {
 }
 
 // push pushes records of one droppable event.
-func (r *rig) push(seqs ...uint64) {
+func (r *fixture) push(seqs ...uint64) {
 	for _, seq := range seqs {
 		r.Push(r.rec(seq, 100))
 	}
@@ -100,7 +109,7 @@ func (r *rig) push(seqs ...uint64) {
 func room(records int64) int64 { return records * (100 + queue.Overhead) }
 
 // dropped returns the numbers of the dropped events, in the order of dropping.
-func (r *rig) dropped() (seqs []uint64) {
+func (r *fixture) dropped() (seqs []uint64) {
 	for _, loss := range r.lost {
 		for seq := loss.First; seq <= loss.Last; seq++ {
 			seqs = append(seqs, seq)
@@ -110,7 +119,7 @@ func (r *rig) dropped() (seqs []uint64) {
 }
 
 // reasons returns the losses, as "first-last count reason".
-func (r *rig) reasons() (all []string) {
+func (r *fixture) reasons() (all []string) {
 	for _, l := range r.lost {
 		all = append(all, fmt.Sprintf("%d-%d %d %s", l.First, l.Last, l.Count, l.Reason))
 	}
@@ -118,7 +127,7 @@ func (r *rig) reasons() (all []string) {
 }
 
 // rest returns the numbers of all waiting records, which leave the queue.
-func (r *rig) rest() []uint64 {
+func (r *fixture) rest() []uint64 {
 	batch := r.Batch(500, 1<<30)
 	r.Ack(all)
 	return numbers(batch)
@@ -214,7 +223,7 @@ func (s *store) bytes() (n int64) {
 
 func (s *store) Append(r *pack.Record) (*spool.Ref, error) {
 	if s.calls++; s.calls > 2000 {
-		panic("the store is asked for ever")
+		panic("Append does not end")
 	}
 	if s.failing {
 		return nil, errDisk
@@ -236,7 +245,7 @@ func (s *store) Append(r *pack.Record) (*spool.Ref, error) {
 	return ref, nil
 }
 
-// find returns the place of a record; nil if it is gone.
+// find returns the place of a record; nil if it was removed.
 func (s *store) find(ref *spool.Ref) (*segment, *slot) {
 	for _, segment := range s.segments {
 		for _, slot := range segment.slots {
@@ -259,7 +268,7 @@ func (s *store) Read(ref *spool.Ref) (*pack.Record, error) {
 	case s.corrupt[ref], s.gone[ref]:
 		return nil, fmt.Errorf("%w: really", spool.ErrCorrupt)
 	case slot == nil || slot.done:
-		panic("what is done is read")
+		panic("a record that is done is read")
 	}
 	r := slot.record
 	r.Data = bytes.Clone(slot.data)
@@ -287,7 +296,7 @@ func (s *store) Done(ref *spool.Ref) {
 	s.segments = kept
 }
 
-// Check returns false if a record is gone.
+// Check returns false if a record was deleted.
 func (s *store) Check() bool { return len(s.gone) == 0 }
 
 func (s *store) Sent(r *pack.Record) { s.sent = append(s.sent, r.First) }
@@ -318,8 +327,8 @@ func (s *store) refs() (refs []*spool.Ref) {
 	return refs
 }
 
-// kept returns the numbers of the stored records, oldest first.
-func (s *store) kept() (seqs []uint64) {
+// stored returns the numbers of the stored records, oldest first.
+func (s *store) stored() (seqs []uint64) {
 	for _, ref := range s.refs() {
 		seqs = append(seqs, ref.First)
 	}

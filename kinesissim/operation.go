@@ -1,0 +1,41 @@
+package kinesissim
+
+// operation is a request of one API. Each API has a file of its own.
+type operation interface {
+	// field reads one member of the request. It skips unknown names.
+	field(name string, v value) error
+	// validate checks what does not depend on the state.
+	validate(v *violations)
+	// streamName is the stream that the request names, for hooks and figures;
+	// empty if the request names none.
+	streamName() string
+	// run carries the request out and returns the answer to encode; nil is an
+	// answer without a body.
+	run(s *Server, x *exchange) (any, *apiError)
+}
+
+func newOperation(name string) operation {
+	switch name {
+	case "CreateStream":
+		return new(createStream)
+	case "DeleteStream":
+		return new(deleteStream)
+	case "DescribeStream":
+		return new(describeStream)
+	case "DescribeStreamSummary":
+		return new(describeStreamSummary)
+	case "GetRecords":
+		return new(getRecords)
+	case "GetShardIterator":
+		return new(getShardIterator)
+	case "ListShards":
+		return new(listShards)
+	case "ListStreams":
+		return new(listStreams)
+	case "PutRecord":
+		return new(putRecord)
+	case "PutRecords":
+		return new(putRecords)
+	}
+	return nil
+}
