@@ -29,6 +29,7 @@ type folder struct {
 	losses   []pendingLoss // in the order of their serial numbers
 	lossFile tail          // path is empty until it is created
 	serial   uint64        // the highest one of a loss
+	checked  map[place]bool
 
 	journal      tail // path is empty until it is created
 	journalFirst uint64

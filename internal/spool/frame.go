@@ -42,8 +42,9 @@ const (
 	// kindLines has the fragment's length as a uvarint, the fragment, and
 	// whole lines.
 	kindLines
-	// kindChecked means that all losses which corrupt bytes before it caused
-	// are in the losses file.
+	// kindChecked has the number of a segment as first, and the offset and size of
+	// a place in it that cannot be read as count and last. The loss that it caused
+	// is in the losses file or reported.
 	kindChecked
 )
 
@@ -91,7 +92,7 @@ func (h header) valid() bool {
 // numbered reports whether the numbers of a header can be used although its payload
 // cannot.
 func (h header) numbered() bool {
-	return h.kind != kindDone && h.first > 0 && h.first <= h.last && h.last <= maxNumber
+	return h.kind != kindDone && h.kind != kindChecked && h.first > 0 && h.first <= h.last && h.last <= maxNumber
 }
 
 // events returns the count of events, which is at most that of the numbers.

@@ -117,16 +117,25 @@ func (s *Spool) removeLosses(e *folder, reported uint64) {
 
 // writeLosses writes the losses file anew.
 func (s *Spool) writeLosses(e *folder) error {
-	if e.lossFile.path == "" && len(e.losses) == 0 {
+	f := e.lossFrames()
+	switch {
+	case len(f) > 1:
+		return s.replace(e, &e.lossFile, lossesName, f)
+	case e.lossFile.path == "":
 		return nil
 	}
-	if len(e.losses) == 0 {
-		return e.lossFile.with(s.disk, toWrite, func() error { return e.lossFile.restart(e.mark()) })
-	}
+	return e.lossFile.with(s.disk, toWrite, func() error { return e.lossFile.restart(f) })
+}
+
+// lossFrames returns the content of the losses file.
+func (e *folder) lossFrames() frame {
 	content := e.mark()
+	for p := range e.checked {
+		content = append(content, bare(header{kind: kindChecked, count: uint32(p.offset), first: uint64(p.number), last: uint64(p.size)})...)
+	}
 	for _, l := range e.losses {
 		f, _ := l.frame() // it was valid when it was added
 		content = append(content, f...)
 	}
-	return s.replace(e, &e.lossFile, lossesName, content)
+	return content
 }

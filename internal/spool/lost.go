@@ -17,7 +17,7 @@ func (r *restorer) scan(t *tail, limit int64, emit func(item)) bool {
 		return true
 	}
 	log := r.spool.opt.Log
-	r.before, r.places, r.bytes = r.lost, 0, 0
+	r.places, r.bytes = 0, 0
 	size := min(t.size, limit)
 	if size > r.budget.bytes || r.budget.records <= 0 {
 		log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
@@ -90,16 +90,42 @@ func addRange(ranges []seqrange.Range, r seqrange.Range) []seqrange.Range {
 	return append(ranges, r)
 }
 
-// place counts a place that cannot be read.
-func (r *restorer) place(it item) {
-	r.places++
-	r.bytes += it.size
+// place is bytes of a segment that cannot be read, and whose loss is in the losses
+// file or reported.
+type place struct {
+	number       int // of the segment
+	offset, size int64
 }
 
-// unreadable notes a place of which nothing is known but the numbers before and
-// after it.
+// addChecked adds a place. If there are too many of them, its loss is reported
+// again after the next start.
+func (e *folder) addChecked(p place) {
+	if e.checked == nil {
+		e.checked = map[place]bool{}
+	}
+	if len(e.checked) < maxChecked {
+		e.checked[p] = true
+	}
+}
+
+// wasChecked reports whether an earlier process has found the item.
+func (seg *segment) wasChecked(it item) bool {
+	return seg.env.checked[place{seg.number, it.offset, it.size}]
+}
+
+// place notes a place that cannot be read. seg is nil if it is in no segment.
+func (r *restorer) place(seg *segment, it item) {
+	r.places++
+	r.bytes += it.size
+	if seg != nil && len(r.checked) < maxChecked {
+		r.checked = append(r.checked, place{seg.number, it.offset, it.size})
+		r.stale = true
+	}
+}
+
+// unreadable notes the events in a place of which nothing is known but the numbers
+// before and after it.
 func (r *restorer) unreadable(it item) {
-	r.place(it)
 	if it.state == unknown && it.size >= 2*headerSize && r.env.last < maxNumber { // else no events fit
 		first := r.env.last + 1 // at least one event
 		r.lost.gaps = addRange(r.lost.gaps, seqrange.Range{First: first, Last: first})
@@ -108,19 +134,12 @@ func (r *restorer) unreadable(it item) {
 	}
 }
 
-// forget forgets what cannot be read in this file up to here.
-func (r *restorer) forget() {
-	r.lost, r.places, r.bytes = r.before, 0, 0
-}
-
 // endFile ends the reading of a file. It logs once how much cannot be read.
 func (r *restorer) endFile(t *tail) {
-	if t.path == "" || r.places == 0 {
-		return
+	if t.path != "" && r.places > 0 {
+		r.spool.opt.Log.Warn("a file of the spool is not what was written; what it lost is reported in the stream",
+			"path", t.path, "places", r.places, "bytes", r.bytes)
 	}
-	r.damaged = append(r.damaged, t)
-	r.spool.opt.Log.Warn("a file of the spool is not what was written; what it lost is reported in the stream",
-		"path", t.path, "places", r.places, "bytes", r.bytes)
 }
 
 // atMost returns n as a count of events, at most maxCount.
@@ -159,6 +178,16 @@ func (r *restorer) reconcile(m *manifest) {
 		r.found = append(r.found, ledger.Loss{First: gap.First, Last: gap.Last, Count: atMost(gap.Len()), Bytes: r.lost.bytes, Reason: ledger.SpoolCorrupt})
 		r.lost.bytes = 0 // which of them belong to which range is not known
 	}
+	if r.lossesLost > 0 && e.last < maxNumber { // at least one; its number was never assigned
+		e.last++
+		r.found = append(r.found, ledger.Loss{First: e.last, Last: e.last, Count: 1, Bytes: r.lossesLost, Reason: ledger.SpoolCorrupt})
+	}
+	n := len(e.losses)
+	e.losses = slices.DeleteFunc(e.losses, func(l pendingLoss) bool { return l.serial <= r.reported })
+	if len(e.losses) < n {
+		r.stale = true // or they would be pending again when the record that reported them is gone
+	}
+	e.serial = max(e.serial, r.reported)
 	for _, l := range e.losses {
 		recovered.Losses = append(recovered.Losses, l.Loss)
 	}

@@ -94,33 +94,25 @@ func (s *Spool) admit(e *folder, r *restorer, size int64) bool {
 	return true
 }
 
-// keepFound writes the losses that were found into the losses file, and then to
-// the corrupt files that they need not be checked again. It reports whether all of
-// them are on disk.
+// keepFound writes the losses that were found into the losses file, and the places
+// in which they were. It reports whether all of them are on disk.
 func (s *Spool) keepFound(e *folder, r *restorer) bool {
-	if len(r.damaged) == 0 && len(r.found) == 0 {
+	if !r.stale && len(r.found) == 0 {
 		return true
 	}
 	n := min(len(r.found), maxLosses-len(e.losses))
-	size := s.price(e)
 	for _, loss := range r.found[:n] {
 		e.serial++
 		e.losses = append(e.losses, pendingLoss{loss, e.serial})
 	}
-	for _, l := range e.losses {
-		f, _ := l.frame()
-		size += f.size()
-	}
-	if n < len(r.found) || !s.room(size-e.lossFile.size, 0) || s.writeLosses(e) != nil {
-		return false
-	}
-	e.lossFile.close()
-	for _, t := range r.damaged {
-		if t != &e.lossFile && s.room(headerSize, 0) {
-			_ = t.with(s.disk, toWrite, func() error { return s.write(t, bare(header{kind: kindChecked})) })
+	if n == len(r.found) {
+		for _, p := range r.checked {
+			e.addChecked(p)
 		}
 	}
-	return true
+	kept := n == len(r.found) && s.room(e.lossFrames().size()+s.price(e)-e.lossFile.size, 0) && s.writeLosses(e) == nil
+	e.lossFile.close()
+	return kept
 }
 
 // claim locks the folders of ended processes and lists their files, the oldest
@@ -205,7 +197,7 @@ func (s *Spool) adopt(name string) *folder {
 			_ = s.disk.remove(path) // it has replaced nothing
 		default:
 			if number, ok := segmentNumber(name); ok {
-				e.segments = append(e.segments, &segment{env: e, tail: t})
+				e.segments = append(e.segments, &segment{env: e, number: number, tail: t})
 				e.number = max(e.number, number)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -482,4 +483,65 @@ func FuzzRecover(f *testing.F) {
 			t.Errorf("%d bytes are counted as %d", n, s.Bytes())
 		}
 	})
+}
+
+func TestFolderWithAFileThatCannotBeReadNowStays(t *testing.T) {
+	for _, file := range []string{"journal", "losses"} {
+		t.Run(file, func(t *testing.T) {
+			l := newEndedFolder(t)
+			l.Lost(env(mine), ledger.Loss{First: 51, Last: 51, Count: 1, Reason: ledger.Rejected, Number: 1})
+			l.Kill()
+			l.open(64 << 20)
+			l.Break(func(op, path string, n int) (int, error) {
+				if op == "open" && filepath.Base(path) == file {
+					return 0, syscall.EMFILE
+				}
+				return n, nil
+			})
+			before := diskBytes(t, l.dir)
+			if recovered := l.Recover(); recovered != nil {
+				t.Fatal(shown(recovered[0]))
+			}
+			if after := diskBytes(t, l.dir); after != before || l.Bytes() != 0 {
+				t.Errorf("the files have %d bytes, want %d as before; %d are counted, want 0", after, before, l.Bytes())
+			}
+			want(t, l.recover(), all+"lines 41-50 "+text+more, "fragment piece", "loss 51-51 1 rejected", "next 52")
+		})
+	}
+}
+
+func TestCorruptSegmentIsReportedOnce(t *testing.T) {
+	l := newEndedFolder(t)
+	change(t, segment(l.fixture), func(b []byte) []byte {
+		return flip(8)(flip(l.at[2] - 5)(flip(l.at[1])(b))) // the mark, and both headers of the second record
+	})
+	for range 3 {
+		recovered := l.recover()
+		if len(recovered.Records) != 3 || len(recovered.Losses) != 1 {
+			t.Error(shown(recovered))
+		}
+	}
+	if n := strings.Count(l.log.String(), "is not what was written"); n != 1 {
+		t.Errorf("logged %d times, want once: %s", n, l.log)
+	}
+	recovered := l.recover()
+	loss := recovered.Losses[0]
+	loss.Number = 1
+	l.Lost(recovered.Environment, loss)
+	report := record(recovered.Environment, 60, 60, 10)
+	report.Losses = []ledger.Loss{loss}
+	l.append(report)
+	if recovered := l.recover(); len(recovered.Losses) > 0 || len(recovered.Records) != 4 {
+		t.Error(shown(recovered))
+	}
+}
+
+func TestRecordCorruptedAfterARecoveryIsReportedByTheNext(t *testing.T) {
+	l := newEndedFolder(t)
+	change(t, segment(l.fixture), flip(l.at[1]+500))
+	l.recover()
+	change(t, segment(l.fixture), flip(l.at[2]+500))
+	recovered := l.recover()
+	want(t, recovered, "record 1-10", "record 31-40", "lines 41-50 "+text+more, "fragment piece",
+		"loss 11-20 10 spool-corrupt", "loss 21-30 10 spool-corrupt", "next 51")
 }

@@ -15,6 +15,8 @@ const (
 	maxRecords = 64 << 10
 	// maxDamages bounds, for one environment, what is reported piece by piece.
 	maxDamages = 1024
+	// maxChecked bounds the places that are not reported again.
+	maxChecked = 4096
 	// maxLines bounds the bytes of a journal's lines that are in no record: an
 	// open record has fewer.
 	maxLines = 4 << 20
@@ -37,12 +39,14 @@ type restorer struct {
 	lines    int           // bytes of the recovered lines
 	reported uint64        // the serial number up to which losses are in records
 	found    []ledger.Loss // that are not in the losses file
-	damaged  []*tail       // files in which something cannot be read
-	lost     lost
+	checked  []place       // that cannot be read, and are not in the losses file
+	stale    bool          // the losses file has to be written anew
+	// lossesLost is how many bytes of the losses file belong to no frame.
+	lossesLost int64
+	lost       lost
 
 	// Of the file that is being read.
-	before lost  // what was lost in the files before it
-	places int   // that cannot be read
+	places int   // that cannot be read, and were not checked before
 	bytes  int64 // of these places
 }
 
@@ -59,11 +63,17 @@ func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	recovered := &Recovered{Environment: &environment.Environment{ID: e.id, Resource: e.resource}}
 	recovered.Environment.Describe(e.details)
 	r := &restorer{spool: s, env: e, budget: budget, recovered: recovered}
-	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.readSegment(seg) })
-	r.numbers = seqrange.New(r.numbers...)
-	if !r.readJournal() || !r.readLosses() {
+	if !r.readLosses() {
 		return nil
 	}
+	last := e.last // the numbers of losses say nothing about where segments are corrupt
+	e.last = 0
+	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.readSegment(seg) })
+	r.numbers = seqrange.New(r.numbers...)
+	if !r.readJournal() {
+		return nil
+	}
+	r.number(last)
 	r.reconcile(s.readManifest(e))
 	return r
 }
@@ -82,6 +92,7 @@ func (r *restorer) readSegment(seg *segment) bool {
 	ok := r.scan(&seg.tail, maxFile, func(it item) {
 		h := it.header
 		switch {
+		case it.state != intact && seg.wasChecked(it):
 		case it.state != unknown && h.kind == kindRecord:
 			ref, err := r.ref(seg, it)
 			switch {
@@ -96,16 +107,13 @@ func (r *restorer) readSegment(seg *segment) bool {
 			}
 			r.number(h.last)
 		case it.state != intact:
+			r.place(seg, it)
 			r.unreadable(it)
 		case h.kind == kindMark:
 			if it.offset == 0 { // all records of the files before have lower numbers
 				r.lost.endGap(h.last + 1)
-				r.before = r.lost
 			}
 			r.number(h.last)
-		case h.kind == kindChecked:
-			corrupt = nil
-			r.forget()
 		case h.kind == kindDone:
 			done[int64(h.first)] = true
 		}
@@ -145,7 +153,7 @@ func (r *restorer) ref(seg *segment, it item) (*Ref, error) {
 		err = ErrCorrupt
 	}
 	if err != nil {
-		r.place(it)
+		r.place(seg, it)
 	}
 	return &Ref{
 		Environment: r.recovered.Environment, First: h.first, Last: h.last, Losses: meta.Losses, Lines: meta.Lines,
@@ -158,18 +166,18 @@ func (r *restorer) ref(seg *segment, it item) (*Ref, error) {
 func (r *restorer) readJournal() bool {
 	e := r.env
 	r.lost.from = 0
+	before := r.lost
 	var fragment []byte // of the last frame of lines; nil: none, or not certain
 	ok := r.scan(&e.journal, e.journal.size, func(it item) {
 		h := it.header
 		switch {
-		case it.state == intact && h.kind == kindChecked:
-			r.forget()
-		case it.state == intact && h.kind == kindMark:
+		case it.state == intact && h.kind == kindMark: // what was before it is in records
 			r.number(h.last)
-			r.forget() // it was in records
+			r.lost, r.places, r.bytes = before, 0, 0
 			e.journalFirst = 0
 			r.recovered.Lines, r.lines = nil, 0
 		case it.state == unknown || h.kind != kindLines:
+			r.place(nil, it)
 			r.unreadable(it)
 			fragment = nil
 		default:
@@ -183,7 +191,7 @@ func (r *restorer) readJournal() bool {
 					fragment = bytes.Clone(text)
 				}
 			} else {
-				r.place(it)
+				r.place(nil, it)
 				if !h.numbered() {
 					return
 				}
@@ -239,37 +247,37 @@ func (r *restorer) addLines(h header, text []byte) bool {
 
 // readLosses reads the losses file, and reports whether it could.
 func (r *restorer) readLosses() bool {
-	e, stale := r.env, false
-	r.lost.from = 0
+	e := r.env
 	ok := r.scan(&e.lossFile, maxFile, func(it item) {
 		h := it.header
 		l, ok := parseLoss(h, it.payload)
 		switch {
-		case it.state == intact && h.kind == kindMark:
 		case it.state == intact && ok:
 			e.serial = max(e.serial, l.serial)
-			switch {
-			case l.serial <= r.reported:
-				stale = true
-			case len(e.losses) < maxLosses:
+			if len(e.losses) < maxLosses {
 				e.losses = append(e.losses, l)
 			}
-		case h.kind == kindLoss && h.numbered() && len(r.found) < maxDamages: // kind is 0 if the state is unknown
-			r.place(it)
-			r.found = append(r.found, ledger.Loss{First: h.first, Last: h.last, Count: h.events(), Reason: ledger.SpoolCorrupt})
-		case h.kind == kindLoss && h.numbered():
-			r.place(it)
-			r.lost.lines = addRange(r.lost.lines, seqrange.Range{First: h.first, Last: h.last})
-		default:
-			r.unreadable(it)
+		case it.state == intact && h.kind == kindMark:
+		case it.state == intact && h.kind == kindChecked:
+			e.addChecked(place{int(h.first), int64(h.count), int64(h.last)})
 			return
+		default:
+			r.place(nil, it)
+			r.stale = true
+			if it.state == unknown && it.size >= 2*headerSize {
+				r.lossesLost = it.size
+			}
+			if h.kind != kindLoss || !h.numbered() { // kind is 0 if the state is unknown
+				return
+			}
+			if len(r.found) == maxDamages {
+				r.lost.lines = addRange(r.lost.lines, seqrange.Range{First: h.first, Last: h.last})
+			} else {
+				r.found = append(r.found, ledger.Loss{First: h.first, Last: h.last, Count: h.events(), Reason: ledger.SpoolCorrupt})
+			}
 		}
 		r.number(h.last)
 	})
-	e.serial = max(e.serial, r.reported)
-	if stale { // it has to be written anew before the record that says so is gone
-		r.damaged = append(r.damaged, &e.lossFile)
-	}
 	r.endFile(&e.lossFile)
 	return ok
 }

@@ -11,6 +11,7 @@ import (
 type segment struct {
 	tail
 	env     *folder
+	number  int
 	records int    // that are not done
 	top     uint64 // the highest number of its records
 	gone    bool   // another process deleted, replaced or truncated its file
@@ -25,9 +26,9 @@ func (s *Spool) writable(e *folder) (*segment, error) {
 	if e.current != nil && e.current.size < s.segmentSize() {
 		return e.current, nil
 	}
-	seg := &segment{env: e}
+	seg := &segment{env: e, number: e.number + 1}
 	// The mark keeps Next right when all other frames are gone.
-	if err := s.openFile(e, &seg.tail, segmentName(e.number+1)); err != nil {
+	if err := s.openFile(e, &seg.tail, segmentName(seg.number)); err != nil {
 		return nil, err
 	}
 	e.seal()
