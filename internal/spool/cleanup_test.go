@@ -220,3 +220,20 @@ func TestForeignFileAtAPathOfTheSpoolIsRemoved(t *testing.T) {
 		})
 	}
 }
+
+// An earlier process left a losses file, which is closed.
+func TestDeletedLossesFileIsCreatedAgain(t *testing.T) {
+	r := newFixture(t, 64<<20)
+	r.Lost(env(mine), ledger.Loss{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected, Number: 1})
+	change(t, filepath.Join(r.dir, mine, "losses"), func(b []byte) []byte { return append(b, make([]byte, 100)...) })
+	recovered := r.recover()
+	if err := os.Remove(filepath.Join(r.dir, mine, "losses")); err != nil {
+		t.Fatal(err)
+	}
+	r.log.buf.Reset()
+	r.Lost(recovered.Environment, ledger.Loss{First: 7, Last: 8, Count: 2, Reason: ledger.Rejected, Number: 1})
+	if log := r.log.String(); log != "" {
+		t.Error(log)
+	}
+	want(t, r.recover(), "loss 1-2 2 rejected", "loss 3-3 1 spool-corrupt", "loss 7-8 2 rejected", "next 9")
+}

@@ -123,24 +123,24 @@ func (e *folder) lock(path string, f file) error {
 // openFile opens a file of the folder for writing. If the file has no path yet,
 // openFile creates it, with a mark as its first frame, and the folder if need be.
 func (s *Spool) openFile(e *folder, t *tail, name string) (err error) {
-	if t.file != nil {
-		return nil
-	}
-	if t.path != "" {
-		return t.open(s.disk, toWrite)
-	}
-	next := tail{path: filepath.Join(e.dir, name)}
 	for range attempts {
-		if err = s.open(e); err == nil {
-			err = s.makeTail(&next, e.mark())
+		switch {
+		case t.file != nil:
+			return nil
+		case t.path != "":
+			err = t.open(s.disk, toWrite)
+		default:
+			if err = s.open(e); err == nil {
+				next := tail{path: filepath.Join(e.dir, name)}
+				if err = s.makeTail(&next, e.mark()); err == nil {
+					*t = next
+				}
+			}
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			break
+		if !permanent(err) {
+			return err
 		}
 		s.check(e)
-	}
-	if err == nil {
-		*t = next
 	}
 	return err
 }
@@ -235,7 +235,8 @@ func (s *Spool) check(e *folder) {
 		*t = tail{}
 		return true
 	}
-	metaLost, lossesLost := drop(&e.meta), drop(&e.lossFile)
+	metaLost := drop(&e.meta)
+	drop(&e.lossFile)
 	if drop(&e.journal) {
 		e.journalLost = e.journalLost || e.journalFirst > 0 || e.fragment
 		e.journalFirst, e.fragment = 0, false
@@ -255,10 +256,10 @@ func (s *Spool) check(e *folder) {
 	if metaLost {
 		err = s.open(e)
 	}
-	if lossesLost && len(e.losses) > 0 && err == nil {
+	if e.lossFile.path == "" && len(e.losses) > 0 && err == nil {
 		err = s.writeLosses(e)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // else the folder is gone again: the next check finds that
 		_ = s.failed(err) // logged
 	}
 }
