@@ -123,11 +123,11 @@ programs:
 # know what is in them.
 unit: ## all Go tests, under the race detector
 	$(GO) test -race $$($(GO) list ./... | grep -v -E '^kinetel/(cmd|test)/')
-	$(GO) test -count=1 -run NothingIsLostSilently ./cmd/kinesis-telemetry-extension -rapid.checks 150
+	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 150
 	$(GO) test -race -count=1 ./cmd/... $$($(GO) list ./test/... | grep -v '^kinetel/test/formats$$') # which is one of integration's
 
-test-faults: ## the whole fault matrix; its table goes into docs/reliability.md
-	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table $(CURDIR)/docs/reliability.md
+test-faults: ## the whole fault matrix; its table goes into docs/evidence/faults.md
+	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table $(CURDIR)/docs/evidence/faults.md
 .PHONY: test-faults
 
 integration: node programs node_modules ## the same pipeline into kinesis-local, read by the AWS SDK; each format, read by others' software
@@ -157,12 +157,12 @@ bench: build bin/sample-function bin/bare-extension ## figures beside the floor'
 
 flush-plot: ## the simulation of the flush policy; its table and picture go into docs
 	$(GO) test -count=1 ./test/flushsim -update
-	$(GO) run ./test/flushsim -png docs/flush.png
+	$(GO) run ./test/flushsim -png docs/evidence/flush.png
 .PHONY: flush-plot
 
 fleet-plot: ## the simulation of a fleet in an outage; its tables and picture go into docs
 	$(GO) test -count=1 -run Document ./test/fleetsim -update
-	$(GO) run ./test/fleetsim -png docs/fleet.png
+	$(GO) run ./test/fleetsim -png docs/evidence/fleet.png
 .PHONY: fleet-plot
 
 FUZZTIME ?= 30s

@@ -24,7 +24,7 @@ const lastMilli = 253402300799999
 
 // cloudWatch reads one or more concatenated records that Kinetel wrote in the format
 // of a subscription filter. The format cannot represent all of an event;
-// docs/records.md says what is missing.
+// docs/format.md says what is missing.
 //
 // As with OTLP, text that is not an event takes no memory.
 func (d *decoding) cloudWatch(data []byte) error {

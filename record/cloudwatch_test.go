@@ -374,7 +374,7 @@ func aCloudWatchSource(resource string, jsonLogs bool) *format.Source {
 // replaced is text as read by a reader that replaces bytes that are not UTF-8.
 func replaced(text []byte) string { return string([]rune(string(text))) }
 
-// remains returns what remains of an event that is written as what, by docs/records.md.
+// remains returns what remains of an event that is written as what, by docs/format.md.
 func remains(e record.Event, l *format.Line, what format.Message) record.Event {
 	if original := e.Body; len(l.BodyBase64) > 0 {
 		e.Body = json.RawMessage(l.Body)

@@ -94,7 +94,7 @@ func Decode(data []byte) ([]Event, error) { return Decoder{}.Decode(data) }
 // compressions. It also accepts several concatenated records, as Firehose writes them,
 // and a single user record of an aggregate. An error is an [ErrNoRecord] or an
 // [ErrLimit]; Decode returns the events before the error with it. The format
-// cloudwatch cannot represent all of an event; docs/records.md says what is missing.
+// cloudwatch cannot represent all of an event; docs/format.md says what is missing.
 func (d Decoder) Decode(data []byte) ([]Event, error) {
 	if d.MaxBytes <= 0 {
 		d.MaxBytes = DefaultMaxBytes

@@ -1,5 +1,5 @@
 // Package schema has the JSON Schema of the events that Kinetel writes, which
-// docs/records.md describes in words.
+// docs/format.md describes in words.
 package schema
 
 import (

@@ -5,8 +5,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -25,6 +23,7 @@ import (
 	"kinetel/internal/guard"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/lifecycle"
+	"kinetel/internal/pipeline"
 	"kinetel/internal/selflog"
 	"kinetel/internal/ship"
 	"kinetel/internal/telemetry"
@@ -68,8 +67,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		log.Error("Lambda does not register the extension", "error", err.Error())
 		return err
 	}
-	stop, release := stopOnSignal()
-	defer release()
+	stop := stopOnSignal()
 
 	// From here on the process ends only when Lambda ends it, whatever happens.
 	e := extension{api: api, function: function, sandbox: sandbox, stdout: stdout, connect: connect}
@@ -138,7 +136,7 @@ var errInitFailed = errors.New("the init was to fail")
 // fail fails the function's init.
 func (e *extension) fail(ctx context.Context, errorType, message string) error {
 	if err := e.api.InitError(ctx, errorType, message); err != nil {
-		e.log.Error("Lambda does not take the error", "error", err.Error())
+		e.log.Error("Lambda does not accept the error", "error", err.Error())
 	}
 	return errInitFailed
 }
@@ -160,28 +158,16 @@ func initErrorType(err error) string {
 }
 
 // stopOnSignal returns a context that ends with SIGTERM or SIGINT. Lambda itself
-// sends extensions no signals; containers do. The Go runtime takes up to a
-// millisecond to begin to listen for signals, so a goroutine does that.
-func stopOnSignal() (stop context.Context, release func()) {
+// sends extensions no signals; containers do.
+func stopOnSignal() context.Context {
 	stop, cancel := context.WithCancel(context.Background())
-	finished, released := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(released)
-		signals, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-		// Release only at the end: a second signal must not end the shutdown early.
-		defer release()
-		select {
-		case <-signals.Done():
-			cancel()
-			<-finished
-		case <-finished:
-		}
-	}()
-	return stop, func() {
+	go func() { // the Go runtime takes up to a millisecond to begin to listen
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT) // until the end: a second one must not end the shutdown early
+		<-signals
 		cancel()
-		close(finished)
-		<-released
-	}
+	}()
+	return stop
 }
 
 // work ships telemetry until Lambda shuts the environment down. It reports whether
@@ -192,11 +178,11 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
-	p := newPipeline(e.function, cfg, e.connect(cfg, log), e.stdout, log)
+	p := pipeline.New(e.function, cfg, e.connect(cfg, log), e.stdout, log)
 	loop := lifecycle.New(e.api, p, cfg, log)
 
 	managed := cfg.Lambda.Initialization == config.ManagedInstances
-	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, &ingester{pipeline: p, Loop: loop})
+	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, p.NewIngester(loop))
 	if err != nil {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		return false, nil
@@ -213,8 +199,8 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	}
 	log.Debug("subscribed", "schema", schema, "port", listener.Port(), "types", cfg.Types)
 
-	p.start(listener)
-	defer p.stopShipping() // if the loop ends without a shutdown
+	p.Start(listener)
+	defer p.Stop() // if the loop ends without a shutdown
 	return true, loop.Run(stop)
 }
 
@@ -246,14 +232,6 @@ func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
 		Proxy:       proxy,
 		Log:         log,
 	})
-}
-
-// newEnvironmentID returns a new id for this execution environment: 128 random bits
-// as 32 hexadecimal digits.
-func newEnvironmentID() string {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails: it ends the process instead (crypto/rand)
-	return hex.EncodeToString(id[:])
 }
 
 // logProblems logs all problems with the configuration at once, a line for each

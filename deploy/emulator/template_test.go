@@ -703,7 +703,7 @@ func TestBucketIsPrivate(t *testing.T) {
 	`)
 }
 
-// The table is the one of docs/records.md.
+// The table is the one of docs/consumers.md.
 func TestTable(t *testing.T) {
 	w := with(t, map[string]string{"Delivery": "s3", "DatabaseName": "logs"})
 	if name := w.resource("Database").properties["DatabaseInput"].(map[string]any)["Name"]; name != "logs" {

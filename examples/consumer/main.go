@@ -16,7 +16,7 @@
 // A batch comes from one shard. Duplicates, and the events that fill a hole, can be in
 // another batch. If you have to be sure, store which (faas.instance, seq) you have seen
 // outside of the function, for example with <faas.instance>-<seq> as a document's id;
-// docs/records.md has the rules.
+// docs/consumers.md has the rules.
 package main
 
 import (

@@ -1,4 +1,4 @@
-# An image that holds the extension and nothing else, for functions that are
+# An image with nothing but the extension, for functions that are
 # container images to copy from. After `make package`, from the root of the
 # repository, for both architectures at once:
 #

@@ -5,7 +5,7 @@
 //	reader -stream telemetry -follow -from latest
 //
 // It reads all shards from the beginning to the end, and with -follow waits for more.
-// It prints duplicates and parts as they are: package record and docs/records.md
+// It prints duplicates and parts as they are: package record and docs/consumers.md
 // explain how to handle both.
 //
 // The region and the keys are those of AWS_REGION, AWS_ACCESS_KEY_ID,

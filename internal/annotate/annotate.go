@@ -29,7 +29,7 @@ type Annotator struct {
 	// Buffers of Annotate, for text without the escapes of JSON: the beginning of
 	// a text; the beginning of a message inside JSON; texts that are JSON, and
 	// messages inside them that are JSON again.
-	head, message [maxHead]byte
+	head, message head
 	texts         [maxNested + 1][]byte
 
 	mu          sync.Mutex // guards all below
@@ -52,20 +52,20 @@ func (a *Annotator) Learn(ev *event.Event) {
 	default:
 		return
 	}
-	parsed, at := readPlatform(ev.Record), millis(ev)
+	parsed, at := ev.Platform(), ev.At().UnixMilli()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := &a.invocations
 	t.learning()
 	switch string(ev.Type) {
 	case event.TypePlatformInitStart, event.TypePlatformRestoreStart:
-		t.restarted(at, parsed.inInvocation)
+		t.restarted(at, parsed.Phase == "invoke")
 		return
 	}
-	if len(parsed.request) == 0 {
+	if !isRequest(parsed.RequestID) {
 		return
 	}
-	r := t.request(parsed.request, parsed.trace, string(ev.Type) == event.TypePlatformStart, at, a.bound())
+	r := t.request(parsed.RequestID, root(parsed.Trace), string(ev.Type) == event.TypePlatformStart, at, a.bound())
 	if a.managed {
 		switch string(ev.Type) {
 		case event.TypePlatformStart:
@@ -88,12 +88,12 @@ func (a *Annotator) Learn(ev *event.Event) {
 // Invoked records an INVOKE event of the Extensions API, which may come before
 // platform.start. trace is the X-Ray header's value, or empty.
 func (a *Annotator) Invoked(requestID, trace string, at time.Time) {
-	if !isRequest([]byte(requestID)) {
+	if !isRequest(requestID) {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r := a.invocations.request([]byte(requestID), root([]byte(trace)), true, at.UnixMilli(), a.bound())
+	r := a.invocations.request(requestID, root(trace), true, at.UnixMilli(), a.bound())
 	if !a.managed {
 		a.invocations.invoked(r, at.UnixMilli())
 	}
@@ -125,21 +125,22 @@ func (a *Annotator) Annotate(ev *event.Event) {
 }
 
 func (a *Annotator) annotatePlatform(ev *event.Event) {
-	parsed := readPlatform(ev.Record)
+	parsed := ev.Platform()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.invocations.annotating()
-	known := a.invocations.known[string(parsed.request)]
-	if known != nil {
-		ev.RequestID, ev.TraceID = known.id, known.trace
-	} else {
-		ev.RequestID = string(parsed.request)
+	if isRequest(parsed.RequestID) {
+		ev.RequestID = parsed.RequestID
 	}
-	if len(parsed.trace) > 0 && ev.TraceID != string(parsed.trace) {
-		ev.TraceID = string(parsed.trace)
+	known := a.invocations.known[ev.RequestID]
+	if known != nil {
+		ev.TraceID = known.trace
+	}
+	if trace := root(parsed.Trace); trace != "" {
+		ev.TraceID = trace
 	}
 	if known != nil && string(ev.Type) == event.TypePlatformStart {
-		a.invocations.passed(known.id, millis(ev))
+		a.invocations.passed(known.id, ev.At().UnixMilli())
 	}
 }
 
@@ -162,47 +163,5 @@ func (a *Annotator) invocationOf(parsed *line, ev *event.Event) *request {
 			return r
 		}
 	}
-	return a.invocations.at(millis(ev)) // nil on Managed Instances: Learn stores no times there
-}
-
-// millis returns an event's time in milliseconds since 1970.
-func millis(ev *event.Event) int64 {
-	if ms, ok := lambdaTime(ev.Time); ok {
-		return ms
-	}
-	return ev.At().UnixMilli()
-}
-
-// lambdaTime parses a time in Lambda's format (event.TimeFormat). It is faster than
-// time.Parse.
-func lambdaTime(b []byte) (ms int64, ok bool) {
-	if len(b) != len(event.TimeFormat) || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[19] != '.' || b[23] != 'Z' {
-		return 0, false
-	}
-	number := func(from, to int) (n int) {
-		for _, c := range b[from:to] {
-			if c -= '0'; c > 9 {
-				return -1 << 20
-			}
-			n = 10*n + int(c)
-		}
-		return n
-	}
-	year, month, day := number(0, 4), number(5, 7), number(8, 10)
-	hour, minute, second, milli := number(11, 13), number(14, 16), number(17, 19), number(20, 23)
-	// 29 February and days that do not exist are left to time.Parse (see millis).
-	if year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || day > 28 && month == 2 || day > 30 && month != 1 && month != 3 && month != 5 && month != 7 && month != 8 && month != 10 && month != 12 ||
-		hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 || milli < 0 {
-		return 0, false
-	}
-	// In years that begin in March the leap day is the last day. Then the number
-	// of days before a month is a linear function of the month.
-	if month -= 3; month < 0 {
-		month += 12
-		year--
-	}
-	year += 400 // a year of 0 or more, also before March of 0
-	days := 365*year + year/4 - year/100 + year/400 + (153*month+2)/5 + day - 1
-	const epoch = 365*(1969+400) + (1969+400)/4 - (1969+400)/100 + (1969+400)/400 + (153*10+2)/5 // 1970-01-01
-	return ((int64(days-epoch)*24+int64(hour))*60+int64(minute))*60_000 + int64(second)*1000 + int64(milli), true
+	return a.invocations.at(ev.At().UnixMilli()) // nil on Managed Instances: Learn stores no times there
 }

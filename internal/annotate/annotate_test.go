@@ -198,7 +198,7 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 			{text(5000, "A")},
 			{initStart(6000, "init"), text(5999, "A"), text(6001, "")},
 		}},
-		{"another process begins, told in one body with the start before", "", [][]item{
+		{"another process begins, in one body with the start before", "", [][]item{
 			{initStart(6000, "init"), start(100, "A"), text(5999, "A"), text(6001, "")},
 		}},
 		{"after a time-out there is none", "", [][]item{
@@ -210,7 +210,7 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 			{initStart(5101, "invoke"), text(5100, "B"), text(5300, "B"), start(5090, "B"), text(5600, "B")},
 			{text(7000, "B"), doneAs(8090, "B", "timeout"), text(8090, "B"), text(8200, "")},
 		}},
-		{"what a body tells of a process is nothing to the next body", "", [][]item{
+		{"a process in one body does not count for the next body", "", [][]item{
 			{initStart(6000, "init"), text(5500, "")},
 			{start(5000, "A"), text(7000, "A")},
 		}},
@@ -245,11 +245,11 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 			{start(60_000, "A"), text(60_100, "A"), text(59_000, ""), text(150, "A")},
 			{done(60_200, "A"), text(60_201, "A"), text(60_300, ""), text(201, "A"), text(300, "")},
 		}},
-		{"the same request again, told the wrong way round", "", [][]item{
+		{"the same request again, in reverse order", "", [][]item{
 			{start(100, "A"), done(200, "A")},
 			{report(60_300, "A"), done(60_200, "A"), start(60_000, "A"), text(60_100, "A"), text(60_300, ""), text(150, "A"), text(300, "")},
 		}},
-		{"the same request again, where the first try was not told to be done", "", [][]item{
+		{"the same request again, the first attempt without a runtimeDone", "", [][]item{
 			{start(100, "A")},
 			{done(60_200, "A"), start(60_000, "A"), text(60_100, "A"), text(60_300, "")},
 		}},
@@ -275,7 +275,7 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 			{start(1000, "A")},
 			{done(900, "A"), text(1000, "A"), text(1006, "")},
 		}},
-		{"the clock goes backwards in an invocation, told the wrong way round", "", [][]item{
+		{"the clock goes backwards in an invocation, in reverse order", "", [][]item{
 			{done(900, "A"), start(1000, "A"), text(1000, "A"), text(1006, "")},
 		}},
 		{"starts that overlap: the later one has it", "", [][]item{
@@ -284,7 +284,7 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 		{"two starts in one millisecond: the later one, and before it in the stream the earlier one", "", [][]item{
 			{text(100, "A"), start(100, "A"), text(100, "A"), start(100, "B"), text(100, "B"), text(101, "B")},
 		}},
-		{"INVOKE is heard before platform.start is told", "", [][]item{
+		{"INVOKE is received before platform.start", "", [][]item{
 			{start(100, "A"), done(200, "A")},
 			{invoke(1000, "B"), text(1001, "B"), text(975, "B"), text(974, ""), text(203, "A")},
 			{text(1200, "B")},
@@ -297,7 +297,7 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 			{done(200, "A"), text(974, ""), text(999, "B")},
 			{start(1010, "B"), text(999, ""), text(1010, "B")},
 		}},
-		{"INVOKE is heard after platform.start was told", "", [][]item{
+		{"INVOKE is received after platform.start", "", [][]item{
 			{start(1000, "A"), invoke(1040, "A"), done(1020, "A"), text(1041, "")},
 			{text(1041, ""), text(1010, "A")},
 		}},
@@ -306,17 +306,17 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 			{invoke(60_000, "A"), text(60_010, "A"), text(30_000, "")},
 			{start(60_005, "A"), text(60_001, ""), text(60_010, "A")},
 		}},
-		{"one INVOKE after another, and no start is ever told", "", [][]item{
+		{"one INVOKE after another, without any start", "", [][]item{
 			{invoke(1000, "A"), text(1500, "A")},
 			{done(1600, "A"), text(1500, "A"), text(1700, "")},
 			{invoke(2000, "B"), text(2100, "B"), text(1500, "A"), text(1700, "")},
 			{invoke(3000, "C"), text(3100, "C"), text(2974, "B"), text(2975, "C")},
 		}},
-		{"an INVOKE whose start was never told is over when another begins", "", [][]item{
+		{"an INVOKE without a start is over when another begins", "", [][]item{
 			{invoke(1000, "A")},
 			{start(2000, "B"), done(2100, "B"), text(1500, "A"), text(2050, "B"), text(2200, "")},
 		}},
-		{"an INVOKE whose start was never told is over when another process begins", "", [][]item{
+		{"an INVOKE without a start is over when another process begins", "", [][]item{
 			{invoke(1000, "A"), initStart(3000, "init"), text(3001, ""), text(2999, "A")},
 		}},
 		{"an INVOKE that ended does not give way to the one before", "", [][]item{
@@ -327,7 +327,7 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 			{invoke(1000, "A"), done(1100, "A")},
 			{start(60_000, "A"), text(1050, "A"), text(1200, ""), text(60_001, "A")},
 		}},
-		{"what an INVOKE had ended is known of its start", "", [][]item{
+		{"the end after an INVOKE counts for its start", "", [][]item{
 			{invoke(1000, "A"), done(1100, "A")},
 			{start(998, "A"), text(999, "A"), text(1200, "")},
 		}},
@@ -336,7 +336,7 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 	}
 }
 
-func TestLinesSayThemselvesToWhichInvocationTheyBelong(t *testing.T) {
+func TestALineWithARequestIDBelongsToThatInvocation(t *testing.T) {
 	// A is open at 150 ms; at 350 ms no invocation is open.
 	node := func(id string) string { return asText("2026-11-22T20:15:00.123Z\t" + id + "\tINFO\thello\n") }
 	python := func(id string) string {
@@ -357,9 +357,9 @@ func TestLinesSayThemselvesToWhichInvocationTheyBelong(t *testing.T) {
 		{"log4j's text of B", asText("2026-11-22 20:15:00 " + uuid("B") + " ERROR Class - hello"), "B", "B"},
 		{"Node's text outside of a request", node("undefined"), "A", ""},
 		{".NET's text outside of a request", asText("2026-11-22T20:15:00.123Z\t\tinfo\thello\n"), "A", ""},
-		{"Node's text of a request that nobody knows", node(other), "A", ""},
-		{"Python's text of a request that nobody knows", python(other), "A", ""},
-		{"a UUID where log4j has one, of which nobody knows", asText("2026-11-22 20:15:00 " + other + " ERROR Class - hello"), "A", ""},
+		{"Node's text of an unknown request", node(other), "A", ""},
+		{"Python's text of an unknown request", python(other), "A", ""},
+		{"a UUID where log4j has one, of an unknown request", asText("2026-11-22 20:15:00 " + other + " ERROR Class - hello"), "A", ""},
 		{"a UUID in the midst of a text", asText("order " + uuid("B") + " accepted"), "A", ""},
 		{"a UUID in a row of tabs", asText("order\t" + uuid("B") + "\tINFO\taccepted"), "A", ""},
 		{"AWSRequestId", structured("AWSRequestId", uuid("B")), "B", "B"},
@@ -405,7 +405,7 @@ func TestLinesSayThemselvesToWhichInvocationTheyBelong(t *testing.T) {
 	}
 }
 
-func TestManagedInstancesInterleave(t *testing.T) {
+func TestInvocationsOfManagedInstancesInterleave(t *testing.T) {
 	of := func(letter string) string { return structured("requestId", uuid(letter)) }
 	play(t, annotate.New(config.ManagedInstances), [][]item{
 		{start(0, "A"), start(1, "B"), line(2, of("B"), "B"), line(3, of("A"), "A"), start(4, "C"), text(5, "")},
@@ -426,6 +426,10 @@ func TestHundredsOfManagedInvocationsAreKnown(t *testing.T) {
 		a.Annotate(&ev)
 		return ev.RequestID
 	}
+	more := 10_000
+	if testing.Short() {
+		more = 1000
+	}
 	for n := range 4096 {
 		begin(n)
 	}
@@ -434,16 +438,16 @@ func TestHundredsOfManagedInvocationsAreKnown(t *testing.T) {
 			t.Fatalf("request %d of 4,096 is not known", n)
 		}
 	}
-	for n := range 10_000 {
+	for n := range more {
 		begin(4096 + n)
 	}
-	for n := range 10_000 {
+	for n := range more {
 		if of(n) != "" {
-			t.Fatalf("request %d is known, 4,096 or more after it", n)
+			t.Fatalf("request %d is still known after 4,096 others", n)
 		}
 	}
 	for n := range 4096 {
-		if of(10_000+n) != id(10_000+n) {
+		if of(more+n) != id(more+n) {
 			t.Fatalf("request %d of the last 4,096 is not known", n)
 		}
 	}
@@ -451,7 +455,10 @@ func TestHundredsOfManagedInvocationsAreKnown(t *testing.T) {
 
 func TestTheLast64InvocationsAreRemembered(t *testing.T) {
 	a := annotate.New("")
-	const invocations = 1000
+	invocations := 1000
+	if testing.Short() {
+		invocations = 300
+	}
 	id := func(n int) string { return fmt.Sprintf("request-%d", n) }
 	show := func(kind string, ms, n int) {
 		ev := item{kind: kind, at: ms, record: fmt.Sprintf(`{"requestId":%q}`, id(n))}.event()
@@ -483,7 +490,7 @@ func TestTheLast64InvocationsAreRemembered(t *testing.T) {
 	}
 }
 
-func TestABodyMayTellOfManyInvocationsTheWrongWayRound(t *testing.T) {
+func TestABodyMayHaveTheEventsOfManyInvocationsInAnyOrder(t *testing.T) {
 	var ends, starts, lines []item
 	for n := range 30 {
 		letter := string(rune('A' + n))
@@ -494,7 +501,7 @@ func TestABodyMayTellOfManyInvocationsTheWrongWayRound(t *testing.T) {
 	play(t, annotate.New(""), [][]item{append(append(lines, ends...), starts...)})
 }
 
-func TestEndsWithoutABeginAreBounded(t *testing.T) {
+func TestMemoryForEndsWithoutAStartIsBounded(t *testing.T) {
 	a := annotate.New("")
 	for n := range 10_000 {
 		ev := item{kind: event.TypePlatformRuntimeDone, at: n * 100, record: fmt.Sprintf(`{"requestId":"request-%d"}`, n)}.event()
@@ -511,7 +518,7 @@ func TestEndsWithoutABeginAreBounded(t *testing.T) {
 	}
 }
 
-func TestTimesThatCannotBeReadAreThoseOfTheReceipt(t *testing.T) {
+func TestAnEventWithoutAValidTimeHasTheTimeItWasReceived(t *testing.T) {
 	for _, tt := range []struct {
 		name, time string
 		received   time.Time
@@ -550,7 +557,7 @@ func TestPlatformEventsNameTheirRequest(t *testing.T) {
 		{"a trace of another version", event.TypePlatformReport, `{"requestId":"` + uuid("A") + `","tracing":{"value":"Root=2` + other[1:] + `"}}`, uuid("A"), trace("A")},
 		{"a trace that is too short", event.TypePlatformReport, `{"requestId":"` + uuid("A") + `","tracing":{"value":"Root=1-68d0bbbb"}}`, uuid("A"), trace("A")},
 		{"tracing that is no object", event.TypePlatformReport, `{"requestId":"` + uuid("A") + `","tracing":"Root=` + other + `"}`, uuid("A"), trace("A")},
-		{"a request that nobody knows", event.TypePlatformReport, `{"requestId":"` + uuid("X") + `"}`, uuid("X"), ""},
+		{"an unknown request", event.TypePlatformReport, `{"requestId":"` + uuid("X") + `"}`, uuid("X"), ""},
 		{"a request in escapes", event.TypePlatformReport, `{"requestId":"\u0038` + uuid("A")[1:] + `"}`, uuid("A"), trace("A")},
 		{"init has a trace only", event.TypePlatformInitStart, `{"phase":"init","tracing":{"value":"Root=` + other + `"}}`, "", other},
 		{"an event of a later time", "platform.later", `{"requestId":"` + uuid("A") + `"}`, uuid("A"), trace("A")},
@@ -568,7 +575,7 @@ func TestPlatformEventsNameTheirRequest(t *testing.T) {
 		{"null is none", "platform.start", `null`, "", ""},
 		{"no record is none", "platform.start", ``, "", ""},
 		{"Kinetel's own stay as they are", event.TypeInvocation, `{"requestId":"` + uuid("A") + `","level":"ERROR"}`, "", ""},
-		{"streams that nobody knows stay as they are", "later", `{"requestId":"` + uuid("A") + `","level":"ERROR"}`, "", ""},
+		{"unknown streams stay as they are", "later", `{"requestId":"` + uuid("A") + `","level":"ERROR"}`, "", ""},
 		{"lines of extensions belong to none", event.TypeExtension, `{"requestId":"` + uuid("A") + `"}`, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -584,7 +591,7 @@ func TestPlatformEventsNameTheirRequest(t *testing.T) {
 	}
 }
 
-func TestATryKeepsItsOwnTrace(t *testing.T) {
+func TestAnAttemptKeepsItsOwnTrace(t *testing.T) {
 	a := annotate.New("")
 	second := start(60_000, "A")
 	second.record = strings.ReplaceAll(second.record, trace("A"), trace("B"))
@@ -607,7 +614,7 @@ func TestATryKeepsItsOwnTrace(t *testing.T) {
 	}
 }
 
-func TestAnyEventThatTellsATraceIsHeard(t *testing.T) {
+func TestAnyPlatformEventMayHaveTheTrace(t *testing.T) {
 	a := annotate.New("")
 	untraced := start(100, "A")
 	untraced.record = `{"requestId":"` + uuid("A") + `"}`
@@ -622,7 +629,7 @@ func TestAnyEventThatTellsATraceIsHeard(t *testing.T) {
 	}
 }
 
-func TestInvokedTakesNoRequestThatIsNone(t *testing.T) {
+func TestInvokedIgnoresInvalidRequestIDs(t *testing.T) {
 	a := annotate.New("")
 	for _, id := range []string{"", `a"b`, "a\nb", strings.Repeat("x", 129)} {
 		a.Invoked(id, header("A"), at(100))
@@ -719,7 +726,7 @@ func TestLambdasSamples(t *testing.T) {
 	}
 }
 
-func TestLinesCostNoMemory(t *testing.T) {
+func TestAnnotatingALineDoesNotAllocate(t *testing.T) {
 	a := annotate.New("", "ctx.requestId", "trail.id")
 	play(t, a, [][]item{{start(100, "A"), done(200, "A")}})
 	for name, record := range map[string]string{

@@ -60,7 +60,7 @@ func BenchmarkManagedJSONObject(b *testing.B) {
 	benchmarkLines(b, config.ManagedInstances, benchmarkObject)
 }
 
-// BenchmarkJSONOfOtherRequests has a request of the web, which none knows.
+// BenchmarkJSONOfOtherRequests has a request of the web, which is not announced.
 func BenchmarkJSONOfOtherRequests(b *testing.B) {
 	benchmarkLines(b, config.OnDemand, strings.Replace(benchmarkObject, "8476a536", "00000000", 1))
 }

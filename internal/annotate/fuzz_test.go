@@ -3,7 +3,6 @@ package annotate_test
 import (
 	"bytes"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -89,7 +88,7 @@ func FuzzAnnotate(f *testing.F) {
 			if first.Severity != second.Severity {
 				t.Fatalf("the severity is %q first, and %q then", first.Severity, second.Severity)
 			}
-			// The text of a line is read alike, whatever stands behind it in memory.
+			// The text of a line is read the same way twice.
 			if lambda == config.OnDemand && kind == event.TypeFunction && second.RequestID == "" {
 				t.Fatalf("a line in an invocation belongs to none")
 			}
@@ -131,38 +130,6 @@ func TestALevelIsFoundAmongAnyMembers(t *testing.T) {
 			if ev.Severity != want || ev.RequestID != id {
 				t.Fatalf("%s is %q, of request %q", record, ev.Severity, ev.RequestID)
 			}
-		}
-	})
-}
-
-func TestLambdaTimeIsTheCalendars(t *testing.T) {
-	for _, text := range []string{
-		"1970-01-01T00:00:00.000Z", "1969-12-31T23:59:59.999Z", "2000-02-28T12:00:00.001Z", "2024-02-28T12:00:00.001Z", "2024-03-01T00:00:00.000Z", "2026-11-30T23:59:59.999Z", "2026-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z",
-		"2026-01-31T00:00:00.000Z", "2026-03-31T00:00:00.000Z", "2026-05-31T00:00:00.000Z", "2026-07-31T00:00:00.000Z", "2026-08-31T00:00:00.000Z", "2026-10-31T00:00:00.000Z",
-	} {
-		want, err := time.Parse(event.TimeFormat, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, ok := annotate.LambdaTime([]byte(text)); !ok || got != want.UnixMilli() {
-			t.Errorf("%s is %d, %t; want %d", text, got, ok, want.UnixMilli())
-		}
-	}
-	for _, text := range []string{
-		"", "2026-11-22T20:15:00.123", "2026-11-22T20:15:00.123z", "2026-11-22t20:15:00.123Z", "2026-11-22T20:15:00.1x3Z", "2026-13-22T20:15:00.123Z", "2026-00-22T20:15:00.123Z", "2026-11-00T20:15:00.123Z", "2026-11-31T20:15:00.123Z", "2026-02-29T20:15:00.123Z", "2026-11-22T24:15:00.123Z", "2026-11-22T20:60:00.123Z", "2026-11-22T20:15:60.123Z", "-026-11-22T20:15:00.123Z", "2026-11-22T20:15:00,123Z", "2026/11-22T20:15:00.123Z", "2026-11/22T20:15:00.123Z", "2026-11-22T20-15:00.123Z", "2026-11-22T20:15-00.123Z", "2026-11-22T-1:15:00.123Z", "2026-11-22T20:1 :00.123Z", "2026-11-22T20:15: 0.123Z",
-	} {
-		if ms, ok := annotate.LambdaTime([]byte(text)); ok {
-			t.Errorf("%q is read as %d", text, ms)
-		}
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		want := rapid.Int64Range(-62135596800000, 253402300799999).Draw(t, "milliseconds")
-		at := time.UnixMilli(want).UTC().AppendFormat(nil, event.TimeFormat)
-		if got, ok := annotate.LambdaTime(at); ok && got != want {
-			t.Fatalf("%s is %d, want %d", at, got, want)
-		}
-		if got := annotate.Millis(&event.Event{Time: at}); got != want {
-			t.Fatalf("an event of %s is at %d, want %d", at, got, want)
 		}
 	})
 }

@@ -12,10 +12,10 @@ import (
 	"kinetel/internal/event"
 )
 
-// TestOnlyAnnouncedIDsAreTaken has an id in each place that loggers have it in. At
+// TestOnlyAnnouncedIDsCount has an id in each place that loggers have it in. At
 // each place the id of an invocation is recognized, and any other UUID is not: then
 // the next place counts, and then, if invocations run one at a time, the time.
-func TestOnlyAnnouncedIDsAreTaken(t *testing.T) {
+func TestOnlyAnnouncedIDsCount(t *testing.T) {
 	const first, second = "FIRST", "SECOND"
 	for _, tt := range []struct {
 		name, record string // with first, and perhaps second, which counts if first is not known
@@ -115,7 +115,7 @@ func TestRequestIDKeys(t *testing.T) {
 
 // An id is recognized from the moment that its invocation is announced. A line does not
 // wait for that, unless it is announced in the same body.
-func TestAnIDIsTakenOnceItIsAnnounced(t *testing.T) {
+func TestAnIDCountsOnceItIsAnnounced(t *testing.T) {
 	of := structured("requestId", uuid("B"))
 	play(t, annotate.New(config.ManagedInstances), [][]item{
 		{line(5, of, "")},
@@ -183,8 +183,8 @@ func TestManagedInstancesCase(t *testing.T) {
 }
 
 // The page of records has the names that are looked for.
-func TestThePageHasTheNamesOfIDs(t *testing.T) {
-	page, err := os.ReadFile("../../docs/records.md")
+func TestDocsListTheNamesOfIDs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/log-lines.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func environment() *rapid.Generator[drawn] {
 				all = append(all, drawnEvent{start(now, id), n, true})
 				tried = append(tried, id)
 			}
-			if rapid.Bool().Draw(t, "INVOKE is heard") {
+			if rapid.Bool().Draw(t, "INVOKE is received") {
 				invoked = max(invoked+1, now+rapid.IntRange(-10, 30).Draw(t, "how much later"))
 				all = append(all, drawnEvent{invoke(invoked, id), n, false})
 				marks = append(marks, invoked)
@@ -216,7 +216,7 @@ func (m *model) owner(at int) string {
 	return ""
 }
 
-func TestLinesBelongWhereTheRulesSay(t *testing.T) {
+func TestLinesBelongToTheInvocationOfTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := environment().Draw(t, "environment")
 		m := model{d.ids, map[int]int{}, map[int]int{}, map[int]int{}, map[int]int{}, map[int]int{}, map[int]bool{}, nil}

@@ -1,45 +1,59 @@
 package annotate
 
-import "kinetel/internal/event"
+import (
+	"strings"
+
+	"kinetel/internal/event"
+)
 
 // maxWord is the length of the longest word for a severity: informational.
 const maxWord = 13
 
-// lower returns a word in lower case, or nothing if it is longer than maxWord.
-func lower(word []byte, buf *[maxWord]byte) []byte {
+// lookUp returns the severity for a logger's word, in any case, and whether the word also
+// has another meaning. It knows the words of syslog, Java, Python, .NET, Node, Ruby, PHP
+// and Go, and short forms of console writers. A level between two of the six becomes the
+// lower one. A level above error becomes fatal, as in Lambda's own mapping of Python's
+// critical.
+func lookUp(word []byte) (s event.Severity, ambiguous bool) {
 	if len(word) > maxWord {
-		return nil
+		return event.SeverityUnknown, false
 	}
+	var lower [maxWord]byte
 	for i, c := range word {
-		if c >= 'A' && c <= 'Z' {
+		if isCapital(c) {
 			c += 'a' - 'A'
 		}
-		buf[i] = c
+		lower[i] = c
 	}
-	return buf[:len(word)]
+	switch string(lower[:len(word)]) {
+	case "trace", "verbose", "finest", "trce", "trc", "trac", "vrb", "verb":
+		return event.Trace, false
+	case "silly":
+		return event.Trace, true
+	case "debug", "finer", "dbug", "dbg", "debu":
+		return event.Debug, false
+	case "fine", "config", "http":
+		return event.Debug, true
+	case "info", "informational", "notice", "inf", "success":
+		return event.Info, false
+	case "information", "log":
+		return event.Info, true
+	case "warn", "warning", "wrn":
+		return event.Warn, false
+	case "error", "err", "severe", "erro", "eror":
+		return event.Error, false
+	case "fail":
+		return event.Error, true
+	case "fatal", "critical", "crit", "panic", "dpanic", "alert", "emerg", "emergency", "ftl", "fata", "fatl", "pani", "pnc":
+		return event.Fatal, false
+	}
+	return event.SeverityUnknown, false
 }
 
-// severity returns the severity for a logger's word, in any case. It knows the words
-// of syslog, Java, Python, .NET, Node, Ruby, PHP and Go, and short forms of console
-// writers. A level between two of the six becomes the lower one. A level above error
-// becomes fatal, as in Lambda's own mapping of Python's critical.
+// severity returns the severity for a word in any case.
 func severity(word []byte) event.Severity {
-	var buf [maxWord]byte
-	switch string(lower(word, &buf)) {
-	case "trace", "verbose", "finest", "trce", "trc", "trac", "silly", "vrb", "verb":
-		return event.Trace
-	case "debug", "finer", "fine", "config", "dbug", "dbg", "debu", "http":
-		return event.Debug
-	case "info", "information", "informational", "notice", "inf", "log", "success":
-		return event.Info
-	case "warn", "warning", "wrn":
-		return event.Warn
-	case "error", "err", "severe", "fail", "erro", "eror":
-		return event.Error
-	case "fatal", "critical", "crit", "panic", "dpanic", "alert", "emerg", "emergency", "ftl", "fata", "fatl", "pani", "pnc":
-		return event.Fatal
-	}
-	return event.SeverityUnknown
+	s, _ := lookUp(word)
+	return s
 }
 
 // level returns the severity for a logger's word with a suffix: the offset of Go's
@@ -82,20 +96,33 @@ func printed(word []byte) event.Severity {
 
 // unambiguous returns the severity for a word in any case that has no other meaning.
 func unambiguous(word []byte) event.Severity {
-	var buf [maxWord]byte
-	switch string(lower(word, &buf)) {
-	case "fine", "config", "information", "fail", "silly", "http", "log":
+	s, ambiguous := lookUp(word)
+	if ambiguous {
 		return event.SeverityUnknown
 	}
-	return severity(word)
+	return s
 }
 
-// first returns the severity for the first word of a text. Nothing before it shows
+// firstWord returns the severity for the first word of a text. Nothing before it shows
 // that a logger wrote it.
-func first(word []byte) event.Severity {
+func firstWord(word []byte) event.Severity {
 	switch string(word) {
 	case "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL":
 		return severity(word)
+	}
+	return event.SeverityUnknown
+}
+
+// ofInitial returns the severity that begins with a letter.
+//
+//go:noinline
+func ofInitial(letter byte) event.Severity {
+	const initials = "DIWEF" // of Debug to Fatal
+	if letter == 'C' {
+		return event.Fatal
+	}
+	if i := strings.IndexByte(initials, letter); i >= 0 {
+		return event.Debug + event.Severity(i)
 	}
 	return event.SeverityUnknown
 }
@@ -123,6 +150,16 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 //go:noinline
 func letters(text []byte) (n int) {
 	for n < len(text) && isLetter(text[n]) {
+		n++
+	}
+	return n
+}
+
+// pastWord returns the length of the word that a text begins with.
+//
+//go:noinline
+func pastWord(text []byte) (n int) {
+	for n < len(text) && text[n] > ' ' {
 		n++
 	}
 	return n

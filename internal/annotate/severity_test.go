@@ -9,7 +9,7 @@ import (
 	"kinetel/internal/event"
 )
 
-// severityOf returns what a record says of its severity, in a line of a function;
+// severityOf returns the severity in a record, in a line of a function;
 // one of an extension has to be read alike.
 func severityOf(t *testing.T, record string) event.Severity {
 	t.Helper()
@@ -215,7 +215,7 @@ func TestSeverityOfText(t *testing.T) {
 	}
 }
 
-func TestEscapesAreRead(t *testing.T) {
+func TestEscapesInATextAreDecoded(t *testing.T) {
 	for record, want := range map[string]event.Severity{
 		`"ERROR\r\nhello"`:         event.Error,
 		`"ERROR\bhello"`:           event.Error,
@@ -268,7 +268,7 @@ func TestSeverityOfJSON(t *testing.T) {
 
 		{"none", `{"message":"ERROR"}`, 0},
 		{"empty", `{}`, 0},
-		{"one that nobody knows", `{"level":"UNDEFINED"}`, 0},
+		{"an unknown one", `{"level":"UNDEFINED"}`, 0},
 		{"an empty one", `{"level":""}`, 0},
 		{"a longer word", `{"level":"information desk"}`, 0},
 		{"another longer word", `{"level":"errors"}`, 0},
@@ -297,7 +297,7 @@ func TestSeverityOfJSON(t *testing.T) {
 	}
 }
 
-func TestWordsForSeverities(t *testing.T) {
+func TestEveryWordHasItsSeverity(t *testing.T) {
 	for want, words := range map[event.Severity]string{
 		event.Trace: "trace verbose finest trce",
 		event.Debug: "debug finer fine config dbug",

@@ -112,11 +112,11 @@ func (t *timeline) annotating() { t.annotated = true }
 // trace. If there are too many requests, it removes the oldest that is not open at
 // this time. If begins is true, a new attempt begins, and the trace is that of the
 // attempt.
-func (t *timeline) request(id, trace []byte, begins bool, at int64, bound int) *request {
-	r := t.known[string(id)]
+func (t *timeline) request(id, trace string, begins bool, at int64, bound int) *request {
+	r := t.known[id]
 	switch {
 	case r == nil:
-		r = &request{id: string(id), trace: string(trace)}
+		r = &request{id: id, trace: trace}
 		if t.known == nil {
 			t.known = map[string]*request{}
 		}
@@ -135,12 +135,12 @@ func (t *timeline) request(id, trace []byte, begins bool, at int64, bound int) *
 			t.next = (t.next + 1) % bound
 		}
 		t.known[r.id] = r
-	case len(trace) == 0:
+	case trace == "":
 	case r.trace == "":
-		r.trace = string(trace)
-	case begins && r.trace != string(trace):
+		r.trace = trace
+	case begins && r.trace != trace:
 		other := r // keeps its own trace
-		r = &request{id: r.id, trace: string(trace)}
+		r = &request{id: r.id, trace: trace}
 		t.known[r.id] = r
 		for i := range t.named {
 			if t.named[i] == other {

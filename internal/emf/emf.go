@@ -130,7 +130,7 @@ func unlessZero(n int64) float64 {
 	return float64(n)
 }
 
-// valid reports whether to write a number. CloudWatch takes no number beyond 2^360
+// valid reports whether to write a number. CloudWatch accepts no number beyond 2^360
 // (CloudWatch API reference, MetricDatum). The bound here is lower: only a mistake
 // can make a larger number.
 func valid(n float64) bool { return math.Abs(n) < 1<<63 }

@@ -41,14 +41,14 @@ func TestTheLine(t *testing.T) {
 }
 
 // Nothing happened is no latency of nothing.
-func TestAnEmptyDistributionIsNotTold(t *testing.T) {
+func TestAnEmptyDistributionIsOmitted(t *testing.T) {
 	f := usual
 	f.HeldMs, f.PutLatencyMs = emf.Distribution{}, emf.Distribution{P50: 1}
 	line := string(emf.Append(nil, at, "orders", f))
 	check(t, line, 6)
 	for _, name := range []string{"Held", "PutLatency"} {
 		if strings.Contains(line, name) {
-			t.Errorf("line %s tells of %s", line, name)
+			t.Errorf("line %s contains %s", line, name)
 		}
 	}
 }
@@ -138,7 +138,7 @@ func check(t interface {
 	return members
 }
 
-func TestEveryLineKeepsTheSpecification(t *testing.T) {
+func TestEveryLineFollowsTheSpecification(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		finite := rapid.Float64Range(0, 1e12)
 		distribution := rapid.Custom(func(rt *rapid.T) emf.Distribution {
@@ -166,12 +166,12 @@ func TestEveryLineKeepsTheSpecification(t *testing.T) {
 			rt.Fatal(err)
 		}
 		if !selflog.Own(line) || !selflog.Own(text) {
-			rt.Errorf("the extension does not know its own line %s", line)
+			rt.Errorf("the extension does not recognize its own line %s", line)
 		}
 	})
 }
 
-func TestTheFunctionsName(t *testing.T) {
+func TestTheLineHasTheFunctionsName(t *testing.T) {
 	for name, want := range map[string]any{
 		"orders-2_b":              "orders-2_b",
 		`a"b\c`:                   `a"b\c`,
@@ -185,7 +185,7 @@ func TestTheFunctionsName(t *testing.T) {
 	} {
 		line := string(emf.Append(nil, at, name, usual))
 		if got := check(t, line, 12)["FunctionName"]; got != want {
-			t.Errorf("%.20q is told as %.20q, want %.20q", name, got, want)
+			t.Errorf("%.20q is written as %.20q, want %.20q", name, got, want)
 		}
 		if want == nil && !strings.Contains(line, `"Dimensions":[[]]`) {
 			t.Errorf("%q: line %s has a dimension without a value", name, line)
@@ -194,7 +194,7 @@ func TestTheFunctionsName(t *testing.T) {
 }
 
 // One number that is none must not cost the others.
-func TestANumberThatIsNoneIsLeftOut(t *testing.T) {
+func TestAnInvalidNumberIsOmitted(t *testing.T) {
 	for _, odd := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64} {
 		f := usual
 		f.BufferUse, f.HeldMs.P99 = odd, odd

@@ -60,6 +60,8 @@ type Event struct {
 	// members without braces (`"a":1,"b":2`), so that they are not lost.
 	Extra []byte
 
+	platform *Platform // see Platform; nil: not read yet
+
 	// Package annotate sets these. Empty, or 0, means not known.
 
 	// RequestID is the invocation that the event belongs to.
@@ -73,10 +75,37 @@ type Event struct {
 
 // At returns Lambda's time of the event, or, without one, when it was received.
 func (e *Event) At() time.Time {
-	if t, err := time.Parse(time.RFC3339, string(e.Time)); err == nil {
+	if t, ok := lambdaTime(e.Time); ok {
 		return t
 	}
-	return e.Received
+	var t time.Time
+	if t.UnmarshalText(e.Time) != nil { // it allocates nothing for a valid time
+		return e.Received
+	}
+	return t
+}
+
+// lambdaTime parses a time in TimeFormat, in half the time that UnmarshalText takes. It
+// leaves the last days of months to UnmarshalText, which knows how long months are.
+func lambdaTime(b []byte) (t time.Time, ok bool) {
+	if len(b) != len(TimeFormat) || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[19] != '.' || b[23] != 'Z' {
+		return t, false
+	}
+	number := func(from, to int) (n uint) {
+		for _, c := range b[from:to] {
+			if c -= '0'; c > 9 {
+				return 1 << 20
+			}
+			n = 10*n + uint(c)
+		}
+		return n
+	}
+	year, month, day := number(0, 4), number(5, 7), number(8, 10)
+	hour, minute, second, milli := number(11, 13), number(14, 16), number(17, 19), number(20, 23)
+	if year > 9999 || month == 0 || month > 12 || day == 0 || day > 28 || hour > 23 || minute > 59 || second > 59 || milli > 999 {
+		return t, false
+	}
+	return time.Date(int(year), time.Month(month), int(day), int(hour), int(minute), int(second), int(milli)*1e6, time.UTC), true
 }
 
 // Droppable reports whether events of a type are dropped first if there is no room

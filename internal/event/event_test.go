@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"kinetel/internal/event"
 )
 
@@ -29,7 +31,7 @@ func TestAt(t *testing.T) {
 	}
 }
 
-func TestOrdinaryEventsAreLinesAndWhatIsNoEvent(t *testing.T) {
+func TestLinesAndUnparsedTextAreDroppable(t *testing.T) {
 	for _, tt := range []struct {
 		kind string
 		want bool
@@ -58,7 +60,7 @@ func TestOrdinaryEventsAreLinesAndWhatIsNoEvent(t *testing.T) {
 		{"kinetel.", false},
 	} {
 		if got := event.Droppable([]byte(tt.kind)); got != tt.want {
-			t.Errorf("Ordinary(%q) is %t", tt.kind, got)
+			t.Errorf("Droppable(%q) is %t", tt.kind, got)
 		}
 	}
 	if event.TypeUnparsed != "kinetel.unparsed" || event.TypeReport != "kinetel.report" || event.TypeLoss != "kinetel.loss" || event.TypePlatformLogsDropped != "platform.logsDropped" {
@@ -94,5 +96,28 @@ func TestRequestID(t *testing.T) {
 				t.Errorf("RequestID(%s) is %q, want %q", tt.record, got, tt.want)
 			}
 		})
+	}
+}
+
+func TestAtReadsEveryTimeOfTheCalendar(t *testing.T) {
+	received := time.Date(2026, 11, 22, 20, 15, 0, 0, time.UTC)
+	for _, text := range []string{
+		"", "2026-11-22T20:15:00.123", "2026-11-22T20:15:00.1x3Z", "2026-13-22T20:15:00.123Z", "2026-00-22T20:15:00.123Z", "2026-11-00T20:15:00.123Z", "2026-11-31T20:15:00.123Z", "2026-02-29T20:15:00.123Z", "2026-11-22T24:15:00.123Z", "2026-11-22T20:60:00.123Z", "2026-11-22T20:15:60.123Z", "-026-11-22T20:15:00.123Z", "2026/11-22T20:15:00.123Z", "2026-11/22T20:15:00.123Z", "2026-11-22T20-15:00.123Z", "2026-11-22T20:15-00.123Z", "2026-11-22T-1:15:00.123Z", "2026-11-22T20:1 :00.123Z", "2026-11-22T20:15: 0.123Z",
+	} {
+		ev := event.Event{Time: []byte(text), Received: received}
+		if got := ev.At(); !got.Equal(received) {
+			t.Errorf("the time %q is read as %s", text, got)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.Int64Range(-62135596800000, 253402300799999).Draw(t, "milliseconds")
+		ev := event.Event{Time: time.UnixMilli(want).UTC().AppendFormat(nil, event.TimeFormat), Received: received}
+		if got := ev.At().UnixMilli(); got != want {
+			t.Fatalf("%s is read as %d, want %d", ev.Time, got, want)
+		}
+	})
+	ev := event.Event{Time: []byte("2026-11-22T20:15:00.123Z")}
+	if n := testing.AllocsPerRun(100, func() { ev.At() }); n != 0 {
+		t.Errorf("%v allocations for a time", n)
 	}
 }

@@ -173,7 +173,7 @@ func TestRegisterAnswers(t *testing.T) {
 	}
 }
 
-func TestTheTypeOfARefusal(t *testing.T) {
+func TestTheTypeOfAnError(t *testing.T) {
 	long := strings.Repeat("x", 2000)
 	for _, tt := range []struct{ name, body, want string }{
 		{"as documented", `{"errorMessage":"no","errorType":"Extension.InvalidEventType"}`, "Extension.InvalidEventType"},
@@ -199,7 +199,7 @@ func TestTheTypeOfARefusal(t *testing.T) {
 }
 
 // An extension whose registration failed may register for other events.
-func TestRegisterAgainAfterARefusal(t *testing.T) {
+func TestRegisterAgainAfterAnError(t *testing.T) {
 	l := newLambda(t, answer{403, nil, `{"errorType":"Extension.InvalidEventType"}`}, ok)
 	c := l.client(t)
 	if _, err := c.Register(t.Context(), "kinetel", extensionapi.Invoke, extensionapi.Shutdown); err == nil {
@@ -227,7 +227,7 @@ func wantError(t *testing.T, err error, status int, texts ...string) {
 	}
 	for _, text := range texts {
 		if !strings.Contains(err.Error(), text) {
-			t.Errorf("error %q does not tell %q", err, text)
+			t.Errorf("error %q does not have %q", err, text)
 		}
 	}
 	answered := (*extensionapi.Error)(nil)
@@ -348,7 +348,7 @@ func TestInitError(t *testing.T) {
 	wantError(t, c.InitError(t.Context(), "Extension.ConfigInvalid", message), 403, "init/error", "InvalidExtensionState")
 }
 
-func TestNoProxyStandsBeforeLambda(t *testing.T) {
+func TestNoProxyIsUsed(t *testing.T) {
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
 		t.Setenv(name, "http://127.0.0.1:1")
 	}
@@ -386,7 +386,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	}
 }
 
-func TestLambdaThatIsNotThere(t *testing.T) {
+func TestAnAddressWithoutAListener(t *testing.T) {
 	var lc net.ListenConfig
 	closed, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package flush decides, for each invocation, whether it is held until its
 // telemetry is in Kinesis. It has no clock and no state: a decision depends only
-// on the arguments, so tables and simulations can test it (docs/flush.md shows the
-// results).
+// on the arguments, so tables and simulations can test it (docs/evidence/flush.md
+// shows the results).
 package flush
 
 import (

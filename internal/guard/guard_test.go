@@ -39,11 +39,11 @@ func run(t *testing.T, what string, f func()) (ok bool, lines []logLine) {
 	return ok, lines
 }
 
-func TestWhatReturnsIsNotTold(t *testing.T) {
+func TestAFunctionThatReturnsIsNotLogged(t *testing.T) {
 	ran := 0
 	ok, lines := run(t, "work", func() { ran++ })
 	if !ok || ran != 1 || len(lines) > 0 {
-		t.Errorf("ok: %t, ran %d times, told %v", ok, ran, lines)
+		t.Errorf("ok: %t, ran %d times, logged %v", ok, ran, lines)
 	}
 }
 
@@ -52,7 +52,7 @@ type textless struct{}
 
 func (textless) Error() string { panic("no text") }
 
-func TestAPanicIsToldAndGoesNoFurther(t *testing.T) {
+func TestAPanicIsLoggedAndGoesNoFurther(t *testing.T) {
 	var (
 		list  []int
 		table map[string]int
@@ -84,17 +84,17 @@ func TestAPanicIsToldAndGoesNoFurther(t *testing.T) {
 				t.Error("it is said to have returned")
 			}
 			if len(lines) != 1 {
-				t.Fatalf("told %v", lines)
+				t.Fatalf("logged %v", lines)
 			}
 			line := lines[0]
 			if line.Level != "ERROR" || line.Message != "a fault in Kinetel; the function runs on" || line.Problem != "count to three" || line.Fix == "" {
-				t.Errorf("the log tells %+v", line)
+				t.Errorf("the log has %+v", line)
 			}
 			if !strings.Contains(line.Panic, tt.says) {
-				t.Errorf("the panic is told as %q, want %q in it", line.Panic, tt.says)
+				t.Errorf("the panic is logged as %q, want %q in it", line.Panic, tt.says)
 			}
 			// The fault is in this function.
-			if !strings.Contains(line.Stack, "TestAPanicIsToldAndGoesNoFurther") || !strings.Contains(line.Stack, "guard_test.go:") {
+			if !strings.Contains(line.Stack, "TestAPanicIsLoggedAndGoesNoFurther") || !strings.Contains(line.Stack, "guard_test.go:") {
 				t.Errorf("the stack does not show where it was: %s", line.Stack)
 			}
 		})
@@ -114,11 +114,11 @@ func bottom() { panic("deep") }
 func TestTheStackIsBounded(t *testing.T) {
 	_, lines := run(t, "dig", func() { deep(1000) })
 	if len(lines) != 1 {
-		t.Fatalf("told %v", lines)
+		t.Fatalf("logged %v", lines)
 	}
 	stack := lines[0].Stack
 	if len(stack) < 1<<10 || len(stack) > 4<<10+len("…") {
-		t.Errorf("the stack is told in %d bytes", len(stack))
+		t.Errorf("the stack is logged in %d bytes", len(stack))
 	}
 	// The log has the end of the stack where the fault is.
 	if !strings.Contains(stack, "guard_test.bottom") {
@@ -131,18 +131,18 @@ func TestThePanicsTextIsBounded(t *testing.T) {
 	for _, long := range []string{strings.Repeat("x", 1<<20), strings.Repeat("é", 1<<19)} {
 		_, lines := run(t, "shout", func() { panic(long) })
 		if len(lines) != 1 {
-			t.Fatalf("told %d lines", len(lines))
+			t.Fatalf("logged %d lines", len(lines))
 		}
 		if n := len(lines[0].Panic); n < 256 || n > 8<<10 {
-			t.Errorf("the panic is told in %d bytes", n)
+			t.Errorf("the panic is logged in %d bytes", n)
 		}
 		if !strings.HasPrefix(long, strings.TrimRight(lines[0].Panic, "…")) {
-			t.Errorf("the panic is told as %.20q…%.20q", lines[0].Panic, lines[0].Panic[max(0, len(lines[0].Panic)-20):])
+			t.Errorf("the panic is logged as %.20q…%.20q", lines[0].Panic, lines[0].Panic[max(0, len(lines[0].Panic)-20):])
 		}
 	}
 }
 
-func TestWhatWasHeldIsReleased(t *testing.T) {
+func TestDeferredCallsRun(t *testing.T) {
 	var mu sync.Mutex
 	for range 2 {
 		ok, _ := run(t, "lock", func() {
@@ -164,7 +164,7 @@ func TestGuardsInGuards(t *testing.T) {
 			inner, _ = run(t, "inner", func() { panic("inside") })
 		})
 		if !ok || inner || len(lines) > 0 {
-			t.Errorf("outer ok: %t, inner ok: %t; the outer one tells %v", ok, inner, lines)
+			t.Errorf("outer ok: %t, inner ok: %t; the outer one logs %v", ok, inner, lines)
 		}
 	})
 	t.Run("what panics afterwards is the outer one's", func(t *testing.T) {
@@ -174,10 +174,10 @@ func TestGuardsInGuards(t *testing.T) {
 			panic("outside")
 		})
 		if ok || len(lines) != 1 || lines[0].Problem != "outer" || lines[0].Panic != "outside" {
-			t.Errorf("outer ok: %t, it tells %v", ok, lines)
+			t.Errorf("outer ok: %t, it logs %v", ok, lines)
 		}
 		if len(inside) != 1 || inside[0].Problem != "inner" || inside[0].Panic != "inside" {
-			t.Errorf("the inner one tells %v", inside)
+			t.Errorf("the inner one logs %v", inside)
 		}
 	})
 	t.Run("in a defer of what panics", func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestGuardsInGuards(t *testing.T) {
 			panic("outside")
 		})
 		if ok || !cleaned || len(lines) != 1 || lines[0].Panic != "outside" {
-			t.Errorf("outer ok: %t, cleaned: %t, it tells %v", ok, cleaned, lines)
+			t.Errorf("outer ok: %t, cleaned: %t, it logs %v", ok, cleaned, lines)
 		}
 	})
 }
@@ -209,6 +209,6 @@ func TestFaultsOfManyGoroutines(t *testing.T) {
 	}
 	all.Wait()
 	if n := bytes.Count(log.Bytes(), []byte("\n")); n != 25 {
-		t.Errorf("%d faults are told, want 25", n)
+		t.Errorf("%d faults are logged, want 25", n)
 	}
 }

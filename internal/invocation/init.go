@@ -1,7 +1,6 @@
 package invocation
 
 import (
-	"encoding/json"
 	"time"
 
 	"kinetel/internal/config"
@@ -36,11 +35,7 @@ func (t *Tracker) SetInitType(kind string) {
 
 // Initialized records an event of the environment's init or restore.
 func (t *Tracker) Initialized(ev *event.Event) {
-	var record struct {
-		InitializationType string `json:"initializationType"`
-		Phase              string `json:"phase"`
-	}
-	_ = json.Unmarshal(ev.Record, &record) // a record that cannot be parsed has no such members
+	record := ev.Platform()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := &t.init

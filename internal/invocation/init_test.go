@@ -107,16 +107,16 @@ func TestColdStart(t *testing.T) {
 			},
 			) {
 				t.Helper()
-				summary, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q,"status":"success","metrics":{%s}}`, request, metrics))
+				summary, ok := tracker.Reported(platformf(`{"requestId":%q,"status":"success","metrics":{%s}}`, request, metrics))
 				if err := json.Unmarshal(summary.Body, &b); err != nil || !ok || b.ColdStart == nil {
 					t.Fatalf("%s, %v", summary.Body, err)
 				}
 				return b
 			}
 			track(tt.before)
-			tracker.Started("one", startOf("one", start.Format(event.TimeFormat), ""))
+			tracker.Started(startOf("one", start.Format(event.TimeFormat), ""))
 			track(tt.after)
-			tracker.Started("two", startOf("two", start.Add(20*ms).Format(event.TimeFormat), ""))
+			tracker.Started(startOf("two", start.Add(20*ms).Format(event.TimeFormat), ""))
 			first := report("one", tt.metrics)
 			if *first.ColdStart != tt.want {
 				t.Errorf("coldStart is %t, want %t", *first.ColdStart, tt.want)
@@ -141,7 +141,7 @@ func TestColdStart(t *testing.T) {
 // Lambda sends the tenant with each of an invocation's platform events.
 func TestTheTenantOfAnInvocation(t *testing.T) {
 	start := func(t *invocation.Tracker, record string) {
-		t.Started("r", &event.Event{Type: []byte(event.TypePlatformStart), Record: []byte(record)})
+		t.Started(&event.Event{RequestID: "r", Type: []byte(event.TypePlatformStart), Record: []byte(record)})
 	}
 	for _, tt := range []struct{ name, start, done, report, want string }{
 		{"in the start", `{"requestId":"r","tenantId":"blue"}`, "", `{"requestId":"r"}`, `"tenantId":"blue"`},
@@ -156,11 +156,11 @@ func TestTheTenantOfAnInvocation(t *testing.T) {
 			var tracker invocation.Tracker
 			start(&tracker, tt.start)
 			if tt.done != "" {
-				tracker.RuntimeDone("r", []byte(tt.done))
+				tracker.RuntimeDone(done("r", tt.done))
 			}
 			var summary invocation.Summary
 			if tt.report != "" {
-				summary, _ = tracker.Reported([]byte(tt.report))
+				summary, _ = tracker.Reported(platform(tt.report))
 			} else {
 				summary = tracker.Ended()[0]
 			}
@@ -183,10 +183,10 @@ func TestTheExtensionsOverhead(t *testing.T) {
 		{`[{"name":7,"durationMs":1}]`, ""},
 	} {
 		var tracker invocation.Tracker
-		summary, ok := tracker.Reported([]byte(`{"requestId":"r","spans":` + tt.spans + `,"status":"success"}`))
+		summary, ok := tracker.Reported(platform(`{"requestId":"r","spans":` + tt.spans + `,"status":"success"}`))
 		body := string(summary.Body)
 		if !ok || !strings.Contains(body, tt.want) || strings.Contains(body, "extensionOverheadMs") != (tt.want != "") || strings.Contains(body, "spans") || !strings.Contains(body, "success") {
-			t.Errorf("of %s is told %s, want %s", tt.spans, body, tt.want)
+			t.Errorf("%s makes %s, want %s", tt.spans, body, tt.want)
 		}
 	}
 }

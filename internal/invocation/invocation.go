@@ -4,10 +4,8 @@
 package invocation
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -50,7 +48,7 @@ type invocation struct {
 	begun   time.Time       // the same time
 	tracing json.RawMessage // from its platform.start
 	tenant  string          // from its platform.start; empty: none
-	done    []byte          // the record of its platform.runtimeDone
+	done    *event.Platform // its platform.runtimeDone; nil: its runtime is not done
 
 	events      int64  // how many sequence numbers its events have
 	bytes       int64  // of the events' records
@@ -58,18 +56,13 @@ type invocation struct {
 }
 
 // Started records that an invocation has begun, from its platform.start.
-func (t *Tracker) Started(request string, ev *event.Event) {
-	if request == "" {
+func (t *Tracker) Started(ev *event.Event) {
+	if ev.RequestID == "" {
 		return
 	}
-	var record struct {
-		Tracing  json.RawMessage `json:"tracing"`
-		TenantID string          `json:"tenantId"`
-	}
-	_ = json.Unmarshal(ev.Record, &record) // a record that cannot be parsed has neither
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in := t.open[request]
+	in := t.open[ev.RequestID]
 	if in == nil {
 		if len(t.open) == maxOpen {
 			delete(t.open, t.byAge()[0].request) // its report never came
@@ -78,14 +71,14 @@ func (t *Tracker) Started(request string, ev *event.Event) {
 			t.open = map[string]*invocation{}
 		}
 		t.begun++
-		in = &invocation{request: request, order: t.begun}
-		t.open[request] = in
+		in = &invocation{request: ev.RequestID, order: t.begun}
+		t.open[in.request] = in
 		if t.begun == 1 {
 			t.first = in
 		}
 	}
-	in.start, in.trace, in.tracing, in.tenant = string(ev.Time), ev.TraceID, record.Tracing, record.TenantID
-	in.begun = ev.At()
+	in.start, in.begun, in.trace = string(ev.Time), ev.At(), ev.TraceID
+	in.tracing, in.tenant = ev.Platform().Tracing, ev.Platform().TenantID
 }
 
 // byAge returns the open invocations, the oldest first. mu is held.
@@ -96,23 +89,22 @@ func (t *Tracker) byAge() []*invocation {
 }
 
 // RuntimeDone records an invocation's platform.runtimeDone.
-func (t *Tracker) RuntimeDone(request string, record []byte) {
+func (t *Tracker) RuntimeDone(ev *event.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if in := t.open[request]; in != nil {
-		in.done = bytes.Clone(record)
+	if in := t.open[ev.RequestID]; in != nil {
+		in.done = ev.Platform()
 	}
 }
 
-// Counted records that an event of an invocation has the sequence numbers from first
-// to last, and a record of this size in bytes.
-func (t *Tracker) Counted(request string, first, last uint64, size int) {
-	if request == "" {
+// Counted records that an event has the sequence numbers from first to last.
+func (t *Tracker) Counted(ev *event.Event, first, last uint64) {
+	if ev.RequestID == "" {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in := t.open[request]
+	in := t.open[ev.RequestID]
 	if in == nil {
 		return
 	}
@@ -120,7 +112,7 @@ func (t *Tracker) Counted(request string, first, last uint64, size int) {
 		in.first, in.events, in.bytes = first, 0, 0
 	}
 	in.events += int64(last + 1 - first)
-	in.bytes += int64(size)
+	in.bytes += int64(len(ev.Record))
 	in.last = last
 }
 
@@ -128,15 +120,15 @@ func (t *Tracker) Counted(request string, first, last uint64, size int) {
 // their summaries, the oldest first.
 func (t *Tracker) Ended() (summaries []Summary) {
 	t.mu.Lock()
-	open := t.byAge()
-	t.open = nil
-	t.mu.Unlock()
-	for _, in := range open {
-		var b body
-		_ = json.Unmarshal(in.done, &b.report) // fails if its runtime was not done: then the report is empty
-		b.RequestID, b.Unreported = in.request, true
-		summaries = append(summaries, t.summary(&b, in))
+	defer t.mu.Unlock()
+	for _, in := range t.byAge() {
+		last := in.done
+		if last == nil {
+			last = &event.Platform{}
+		}
+		summaries = append(summaries, t.summary(&body{RequestID: in.request, Unreported: true}, last, in))
 	}
+	t.open = nil
 	return summaries
 }
 
@@ -181,10 +173,8 @@ func (t *Tracker) Held() ledger.Held {
 func (t *Tracker) Period() (invocations int, held ledger.Quantiles) { return t.durations.Period() }
 
 // released returns how one of the last invocations was released; false: it is not
-// known.
+// known. mu is held.
 func (t *Tracker) released(request string) (release, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	for i := range t.recent { // the newest first: Lambda retries a request under its id
 		r := t.recent[(t.next-1-i+2*len(t.recent))%len(t.recent)]
 		if r.request == request {
@@ -194,37 +184,13 @@ func (t *Tracker) released(request string) (release, bool) {
 	return release{}, false
 }
 
-// report is the part of a platform.report's record that a kinetel.invocation repeats
-// (AWS documentation, Telemetry API event schema reference). Numbers stay as Lambda
-// wrote them.
-type report struct {
-	RequestID string `json:"requestId"`
-	TenantID  string `json:"tenantId,omitempty"`
-	Status    string `json:"status,omitempty"`
-	ErrorType string `json:"errorType,omitempty"`
-	Metrics   struct {
-		DurationMs              json.Number `json:"durationMs,omitempty"`
-		BilledDurationMs        json.Number `json:"billedDurationMs,omitempty"`
-		InitDurationMs          json.Number `json:"initDurationMs,omitempty"`
-		RestoreDurationMs       json.Number `json:"restoreDurationMs,omitempty"`
-		BilledRestoreDurationMs json.Number `json:"billedRestoreDurationMs,omitempty"`
-		MemorySizeMB            json.Number `json:"memorySizeMB,omitempty"`
-		MaxMemoryUsedMB         json.Number `json:"maxMemoryUsedMB,omitempty"`
-	} `json:"metrics"`
-	Spans []span `json:"spans,omitempty"` // parsed, never emitted
-}
-
-// span is a part of an invocation. Only the extensionOverhead is emitted, as a number.
-type span struct {
-	Name       string      `json:"name"`
-	DurationMs json.Number `json:"durationMs"`
-}
-
-const extensionOverhead = "extensionOverhead"
-
 // body is the body of a kinetel.invocation.
 type body struct {
-	report
+	RequestID string          `json:"requestId"`
+	TenantID  string          `json:"tenantId,omitempty"`
+	Status    string          `json:"status,omitempty"`
+	ErrorType string          `json:"errorType,omitempty"`
+	Metrics   event.Metrics   `json:"metrics"`
 	ColdStart *bool           `json:"coldStart,omitempty"` // whether it waited for an init or a restore
 	InitType  string          `json:"initType,omitempty"`  // of its environment
 	Start     string          `json:"start,omitempty"`
@@ -244,30 +210,30 @@ type body struct {
 
 // Reported returns the kinetel.invocation that a platform.report completes. ok is
 // false if its record does not name a request.
-func (t *Tracker) Reported(record []byte) (s Summary, ok bool) {
-	var b body
-	// If a member has an unexpected type, the others are still parsed.
-	wrongType := (*json.UnmarshalTypeError)(nil)
-	if err := json.Unmarshal(record, &b.report); err != nil && !errors.As(err, &wrongType) || b.RequestID == "" {
+func (t *Tracker) Reported(ev *event.Event) (s Summary, ok bool) {
+	report := ev.Platform()
+	request, m := report.RequestID, &report.Metrics
+	if request == "" {
 		return Summary{}, false
 	}
 	t.mu.Lock()
-	in := t.open[b.RequestID]
-	delete(t.open, b.RequestID)
-	m := &b.Metrics
+	defer t.mu.Unlock()
+	in := t.open[request]
+	delete(t.open, request)
 	begun := in
-	if begun == nil && t.first != nil && t.first.request == b.RequestID {
+	if begun == nil && t.first != nil && t.first.request == request {
 		begun = t.first // its report was sent again
 	}
 	cold := t.init.awaited(begun, m.InitDurationMs != "" || m.RestoreDurationMs != "" || m.BilledRestoreDurationMs != "")
-	t.mu.Unlock()
-	b.ColdStart = &cold
-	return t.summary(&b, in), true
+	return t.summary(&body{RequestID: request, ColdStart: &cold}, report, in), true
 }
 
-// summary completes a body with what is known of the invocation. in is nil if it
-// began in an earlier process: nothing is known then.
-func (t *Tracker) summary(b *body, in *invocation) Summary {
+// summary completes a body with the last platform event of the invocation, and with
+// what else is known of it. in is nil if it began in an earlier process: nothing is
+// known then. mu is held.
+func (t *Tracker) summary(b *body, last *event.Platform, in *invocation) Summary {
+	b.TenantID, b.Status, b.ErrorType, b.Metrics = last.TenantID, last.Status, last.ErrorType, last.Metrics
+	b.ExtensionOverheadMs, b.InitType = last.ExtensionOverheadMs, t.init.kind
 	trace := ""
 	if in != nil {
 		trace = in.trace
@@ -277,15 +243,6 @@ func (t *Tracker) summary(b *body, in *invocation) Summary {
 		}
 		b.Events, b.Bytes, b.FirstSeq, b.LastSeq = &in.events, &in.bytes, in.first, in.last
 	}
-	for _, s := range b.Spans {
-		if s.Name == extensionOverhead {
-			b.ExtensionOverheadMs = s.DurationMs
-		}
-	}
-	b.Spans = nil
-	t.mu.Lock()
-	b.InitType = t.init.kind
-	t.mu.Unlock()
 	if r, ok := t.released(b.RequestID); ok {
 		ms := ledger.Milliseconds(r.held)
 		b.HeldMs, b.Hold = &ms, r.why

@@ -23,6 +23,23 @@ const ms = time.Millisecond
 // request is the request of the records below.
 const request = "6f0c0c5e-1111-4222-8333-444455556666"
 
+// platform returns a platform event with this record.
+func platform(record string) *event.Event { return &event.Event{Record: []byte(record)} }
+
+func platformf(format string, args ...any) *event.Event {
+	return platform(fmt.Sprintf(format, args...))
+}
+
+// done returns the platform.runtimeDone of a request.
+func done(request, record string) *event.Event {
+	return &event.Event{RequestID: request, Record: []byte(record)}
+}
+
+// sized returns an event of a request with a record of this size in bytes.
+func sized(request string, size int) *event.Event {
+	return &event.Event{RequestID: request, Record: make([]byte, size)}
+}
+
 // released returns a Tracker in which request was released.
 func released(held time.Duration, why flush.Reason) *invocation.Tracker {
 	var t invocation.Tracker
@@ -113,29 +130,29 @@ func TestTheBodyOfAnInvocation(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, ok := tt.tracker.Reported([]byte(tt.record))
+			got, ok := tt.tracker.Reported(platform(tt.record))
 			if !ok {
-				t.Fatal("nothing is told")
+				t.Fatal("there is no summary")
 			}
 			if diff := cmp.Diff(tt.want, string(got.Body)); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
 			}
-			again, ok := tt.tracker.Reported([]byte(tt.record))
+			again, ok := tt.tracker.Reported(platform(tt.record))
 			if diff := cmp.Diff(string(got.Body), string(again.Body)); !ok || diff != "" {
-				t.Errorf("a report that is sent again is told differently (-first +second):\n%s", diff)
+				t.Errorf("a report that is sent again has another summary (-first +second):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestReportsThatNameNoRequestAreNotTold(t *testing.T) {
+func TestReportsWithoutARequestHaveNoSummary(t *testing.T) {
 	tracker := released(10*ms, flush.Rare)
 	for _, record := range []string{
 		"", " ", "null", "7", `"text"`, "[]", "{}", `{"status":"success"}`, `{"requestId":""}`, `{"requestId":null}`, `{"requestId":7}`,
 		`{"requestId":"` + request + `"`, `{"requestId":"` + request + `"}}`,
 	} {
-		if summary, ok := tracker.Reported([]byte(record)); ok || summary.Body != nil {
-			t.Errorf("of %q is told %s", record, summary)
+		if summary, ok := tracker.Reported(platform(record)); ok || summary.Body != nil {
+			t.Errorf("%q makes %s", record, summary)
 		}
 	}
 }
@@ -165,9 +182,9 @@ func TestMembersOfOtherTypesLeaveTheOthers(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, ok := released(10*ms, flush.Rare).Reported([]byte(tt.record))
+			got, ok := released(10*ms, flush.Rare).Reported(platform(tt.record))
 			if diff := cmp.Diff(tt.want, string(got.Body)); !ok || diff != "" {
-				t.Errorf("told: %t; body (-want +got):\n%s", ok, diff)
+				t.Errorf("ok: %t; body (-want +got):\n%s", ok, diff)
 			}
 		})
 	}
@@ -176,7 +193,7 @@ func TestMembersOfOtherTypesLeaveTheOthers(t *testing.T) {
 // held returns heldMs and hold of a request's body, "" if it has none.
 func held(t *testing.T, tracker *invocation.Tracker, request string) string {
 	t.Helper()
-	summary, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q,"status":"success"}`, request))
+	summary, ok := tracker.Reported(platformf(`{"requestId":%q,"status":"success"}`, request))
 	var b struct {
 		HeldMs *float64 `json:"heldMs"`
 		Hold   *string  `json:"hold"`
@@ -185,7 +202,7 @@ func held(t *testing.T, tracker *invocation.Tracker, request string) string {
 		t.Fatalf("%s: %v", summary.Body, err)
 	}
 	if (b.HeldMs == nil) != (b.Hold == nil) {
-		t.Fatalf("half of it is told: %s", summary.Body)
+		t.Fatalf("only one of heldMs and hold: %s", summary.Body)
 	}
 	if b.HeldMs == nil {
 		return ""
@@ -203,14 +220,14 @@ func TestTheLast16AreRemembered(t *testing.T) {
 				want = fmt.Sprintf("%d end", j)
 			}
 			if got := held(t, &tracker, strconv.Itoa(j)); got != want {
-				t.Fatalf("after %d, of %d is told %q, want %q", i, j, got, want)
+				t.Fatalf("after %d, %d has %q, want %q", i, j, got, want)
 			}
 		}
 	}
 }
 
 // Lambda retries an asynchronous invocation that failed under the same id.
-func TestARequestThatIsTriedAgainIsTheLatest(t *testing.T) {
+func TestTheLastAttemptOfARequestCounts(t *testing.T) {
 	for _, between := range []int{0, 1, 5, 14, 15, 16, 30} {
 		for _, before := range []int{0, 7, 15} {
 			var tracker invocation.Tracker
@@ -297,9 +314,9 @@ func TestTrackerIsSafeForManyGoroutines(t *testing.T) {
 				request := fmt.Sprintf("%d-%d", g, i)
 				tracker.Released(request, time.Duration(g)*ms, flush.End)
 				// Others may have displaced the release, but the values are never another's.
-				summary, ok := tracker.Reported(fmt.Appendf(nil, `{"requestId":%q}`, request))
+				summary, ok := tracker.Reported(platformf(`{"requestId":%q}`, request))
 				if has := fmt.Sprintf(`"heldMs":%d,"hold":"end"}`, g); !ok || strings.Contains(string(summary.Body), "heldMs") && !strings.HasSuffix(string(summary.Body), has) {
-					t.Errorf("of %s is told %s", request, summary.Body)
+					t.Errorf("%s makes %s", request, summary.Body)
 				}
 				tracker.Held()
 			}
@@ -313,7 +330,7 @@ func TestTrackerIsSafeForManyGoroutines(t *testing.T) {
 
 // For any record, the body is one JSON object on one line, with the members that a
 // consumer relies on.
-func TestAnyRecordIsToldOrNot(t *testing.T) {
+func TestAnyRecordMakesAValidSummaryOrNone(t *testing.T) {
 	member := rapid.OneOf(
 		rapid.SampledFrom([]string{
 			`"requestId":"r"`, `"requestId":""`, `"requestId":7`, `"status":"success"`, `"status":null`, `"errorType":"A.B"`, `"metrics":{}`,
@@ -324,10 +341,10 @@ func TestAnyRecordIsToldOrNot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		record := "{" + strings.Join(rapid.SliceOfN(member, 0, 6).Draw(t, "members"), ",") + "}"
 		tracker := released(ms, flush.End)
-		summary, ok := tracker.Reported([]byte(record))
+		summary, ok := tracker.Reported(platform(record))
 		if !ok {
 			if json.Valid([]byte(record)) && strings.HasPrefix(record, `{"requestId":"r"`) && strings.Count(strings.ToLower(record), "requestid") == 1 {
-				t.Fatalf("nothing is told of %s", record)
+				t.Fatalf("there is no summary of %s", record)
 			}
 			return
 		}
@@ -338,7 +355,7 @@ func TestAnyRecordIsToldOrNot(t *testing.T) {
 			Metrics   json.RawMessage `json:"metrics"`
 		}
 		if err := json.Unmarshal(summary.Body, &b); err != nil || b.RequestID == nil || *b.RequestID == "" || b.ColdStart == nil || b.Metrics[0] != '{' {
-			t.Fatalf("of %s is told %s: %v", record, summary.Body, err)
+			t.Fatalf("%s makes %s: %v", record, summary.Body, err)
 		}
 		if strings.ContainsAny(string(summary.Body), "\n\r") {
 			t.Fatalf("%q is more than one line", summary)
@@ -354,21 +371,21 @@ func startOf(request, at, trace string) *event.Event {
 	}
 }
 
-// reportOf returns the record of a platform.report.
-func reportOf(request string) []byte {
-	return fmt.Appendf(nil, `{"requestId":%q,"status":"success","metrics":{"durationMs":5}}`, request)
+// reportOf returns a platform.report.
+func reportOf(request string) *event.Event {
+	return platformf(`{"requestId":%q,"status":"success","metrics":{"durationMs":5}}`, request)
 }
 
 func TestAnInvocationCountsItsEvents(t *testing.T) {
 	var tracker invocation.Tracker
-	tracker.Counted("a", 1, 1, 1000) // before it began: from an earlier attempt
-	tracker.Started("a", startOf("a", "2026-11-22T20:15:00.000Z", "1-5759e988-bd862e3fe1be46a994272793"))
-	tracker.Counted("a", 3, 3, 100)
-	tracker.Counted("", 4, 4, 10) // of no request
-	tracker.Started("b", startOf("b", "2026-11-22T20:15:01.000Z", ""))
-	tracker.Counted("b", 5, 5, 7)
-	tracker.Counted("a", 6, 8, 3_000_000) // in parts
-	tracker.Counted("c", 9, 9, 5)         // of which nothing is known
+	tracker.Counted(sized("a", 1000), 1, 1) // before it began: from an earlier attempt
+	tracker.Started(startOf("a", "2026-11-22T20:15:00.000Z", "1-5759e988-bd862e3fe1be46a994272793"))
+	tracker.Counted(sized("a", 100), 3, 3)
+	tracker.Counted(sized("", 10), 4, 4) // of no request
+	tracker.Started(startOf("b", "2026-11-22T20:15:01.000Z", ""))
+	tracker.Counted(sized("b", 7), 5, 5)
+	tracker.Counted(sized("a", 3_000_000), 6, 8) // in parts
+	tracker.Counted(sized("c", 5), 9, 9)         // of which nothing is known
 
 	summary, ok := tracker.Reported(reportOf("a"))
 	const want = `{"requestId":"a","status":"success","metrics":{"durationMs":5},"coldStart":false,"start":"2026-11-22T20:15:00.000Z",` +
@@ -377,7 +394,7 @@ func TestAnInvocationCountsItsEvents(t *testing.T) {
 		t.Errorf("body (-want +got):\n%s", diff)
 	}
 	if summary.Request != "a" || summary.Trace != "1-5759e988-bd862e3fe1be46a994272793" {
-		t.Errorf("it is told of %q, trace %q", summary.Request, summary.Trace)
+		t.Errorf("the summary is of %q, trace %q", summary.Request, summary.Trace)
 	}
 
 	// If the report is sent again, the invocation counts as one of an earlier process.
@@ -387,14 +404,14 @@ func TestAnInvocationCountsItsEvents(t *testing.T) {
 	}
 }
 
-func TestInvocationsWithoutAReportAreToldInTheEnd(t *testing.T) {
+func TestInvocationsWithoutAReportAreSummarizedAtTheEnd(t *testing.T) {
 	var tracker invocation.Tracker
 	for _, request := range []string{"reported", "timed-out", "cut"} {
-		tracker.Started(request, startOf(request, "2026-11-22T20:15:00.000Z", "1-a-"+request))
-		tracker.Counted(request, 1, 1, 10)
+		tracker.Started(startOf(request, "2026-11-22T20:15:00.000Z", "1-a-"+request))
+		tracker.Counted(sized(request, 10), 1, 1)
 	}
-	tracker.RuntimeDone("timed-out", []byte(`{"requestId":"timed-out","status":"timeout","metrics":{"durationMs":3000}}`))
-	tracker.RuntimeDone("unheard-of", []byte(`{"requestId":"unheard-of","status":"success"}`))
+	tracker.RuntimeDone(done("timed-out", `{"requestId":"timed-out","status":"timeout","metrics":{"durationMs":3000}}`))
+	tracker.RuntimeDone(done("unheard-of", `{"requestId":"unheard-of","status":"success"}`))
 	tracker.Reported(reportOf("reported"))
 	tracker.Released("cut", 5*ms, flush.End)
 
@@ -408,48 +425,48 @@ func TestInvocationsWithoutAReportAreToldInTheEnd(t *testing.T) {
 		`cut 1-a-cut {"requestId":"cut","metrics":{},` + fmt.Sprintf(of, "cut") + `"heldMs":5,"hold":"end","unreported":true}`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("told in the end (-want +got):\n%s", diff)
+		t.Errorf("at the end (-want +got):\n%s", diff)
 	}
 	if again := tracker.Ended(); again != nil {
-		t.Errorf("told again: %v", again)
+		t.Errorf("at the second end: %v", again)
 	}
 }
 
 // If Lambda never sends reports, the memory is bounded all the same.
-func TestTheOldestInvocationIsForgottenFirst(t *testing.T) {
+func TestTheOldestInvocationIsRemovedFirst(t *testing.T) {
 	var tracker invocation.Tracker
 	const most = 4096
 	for i := range most + 3 {
 		request := strconv.Itoa(i)
-		tracker.Started(request, startOf(request, "2026-11-22T20:15:00.000Z", ""))
+		tracker.Started(startOf(request, "2026-11-22T20:15:00.000Z", ""))
 	}
 	ended := tracker.Ended()
 	if len(ended) != most || ended[0].Request != "3" || ended[most-1].Request != strconv.Itoa(most+2) {
-		t.Errorf("%d are told of, from %q to %q; want the last %d", len(ended), ended[0].Request, ended[len(ended)-1].Request, most)
+		t.Errorf("%d summaries, from %q to %q; want the last %d", len(ended), ended[0].Request, ended[len(ended)-1].Request, most)
 	}
 }
 
 // Lambda retries an asynchronous invocation that failed, under its id.
-func TestARequestThatIsTriedAgainCountsAnew(t *testing.T) {
+func TestASecondAttemptCountsAnew(t *testing.T) {
 	var tracker invocation.Tracker
 	for attempt := range uint64(2) {
-		tracker.Started("a", startOf("a", "2026-11-22T20:15:00.000Z", ""))
-		tracker.Counted("a", 10*attempt+1, 10*attempt+2, 1)
+		tracker.Started(startOf("a", "2026-11-22T20:15:00.000Z", ""))
+		tracker.Counted(sized("a", 1), 10*attempt+1, 10*attempt+2)
 		summary, _ := tracker.Reported(reportOf("a"))
 		if want := fmt.Sprintf(`"events":2,"bytes":1,"firstSeq":%d,"lastSeq":%d}`, 10*attempt+1, 10*attempt+2); !strings.HasSuffix(string(summary.Body), want) {
-			t.Errorf("attempt %d: told is %s, want … %s", attempt+1, summary.Body, want)
+			t.Errorf("attempt %d: the summary is %s, want … %s", attempt+1, summary.Body, want)
 		}
 	}
 }
 
 // Events that were numbered before a restore have numbers of another environment.
-func TestAnInvocationThatNumbersBeganAnewInIsCountedFromThere(t *testing.T) {
+func TestCountsBeginAnewIfTheNumbersDo(t *testing.T) {
 	var tracker invocation.Tracker
-	tracker.Started("r", &event.Event{Record: []byte(`{"requestId":"r"}`)})
-	tracker.Counted("r", 7, 8, 100)
-	tracker.Counted("r", 2, 2, 10)
-	tracker.Counted("r", 4, 5, 10)
-	summary, ok := tracker.Reported([]byte(`{"requestId":"r"}`))
+	tracker.Started(&event.Event{RequestID: "r", Record: []byte(`{"requestId":"r"}`)})
+	tracker.Counted(sized("r", 100), 7, 8)
+	tracker.Counted(sized("r", 10), 2, 2)
+	tracker.Counted(sized("r", 10), 4, 5)
+	summary, ok := tracker.Reported(platform(`{"requestId":"r"}`))
 	if want := `"events":3,"bytes":20,"firstSeq":2,"lastSeq":5`; !ok || !strings.Contains(string(summary.Body), want) {
 		t.Errorf("%s has not %s", summary.Body, want)
 	}

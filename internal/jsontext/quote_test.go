@@ -11,7 +11,7 @@ import (
 	"kinetel/internal/jsontext"
 )
 
-func TestAppendQuotedEscapesOnlyWhatJSONDemands(t *testing.T) {
+func TestAppendQuoteEscapesOnlyWhatJSONDemands(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"nothing", "", `""`},
 		{"plain text", "user signed in", `"user signed in"`},
@@ -30,13 +30,13 @@ func TestAppendQuotedEscapesOnlyWhatJSONDemands(t *testing.T) {
 	}
 }
 
-func TestAppendQuotedIsReadAsTheSameText(t *testing.T) {
+func TestAQuotedTextIsReadAsTheSameText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.SliceOf(rapid.Byte()).Draw(t, "text")
 		before := rapid.SliceOfN(rapid.Byte(), 0, 4).Draw(t, "before")
 		quoted, ok := bytes.CutPrefix(jsontext.AppendQuote(bytes.Clone(before), text), before)
 		if !ok {
-			t.Fatal("what stood before was changed")
+			t.Fatal("the text before was changed")
 		}
 		if bytes.ContainsFunc(quoted, func(r rune) bool { return r < ' ' }) {
 			t.Fatalf("a control character is left in %q", quoted)

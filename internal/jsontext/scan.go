@@ -8,7 +8,10 @@
 // must not change.
 package jsontext
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
 var (
 	// ErrCut means that the text ended inside a value.
@@ -30,7 +33,7 @@ func SkipSpace(b []byte, i int) int {
 }
 
 // SkipValue returns the index just after the JSON value that begins at b[i].
-func SkipValue(b []byte, i int) (int, error) {
+func SkipValue(b []byte, i int) (end int, err error) {
 	var inObject [MaxDepth / 64]uint64 // one bit per level: object or array
 	depth := 0
 
@@ -41,11 +44,7 @@ func SkipValue(b []byte, i int) (int, error) {
 		}
 		switch c := b[i]; {
 		case c == '"':
-			end, err := SkipString(b, i)
-			if err != nil {
-				return end, err
-			}
-			i = end
+			i, err = SkipString(b, i)
 		case c == '{' || c == '[':
 			if depth == MaxDepth {
 				return i, ErrBad
@@ -60,44 +59,27 @@ func SkipValue(b []byte, i int) (int, error) {
 			}
 			if c == '{' {
 				inObject[depth/64] |= 1 << (depth % 64)
+				if _, i, err = skipName(b, i, true); err != nil {
+					return i, err
+				}
 			} else {
 				inObject[depth/64] &^= 1 << (depth % 64)
 			}
 			depth++
-			if c == '{' {
-				end, err := SkipName(b, i)
-				if err != nil {
-					return end, err
-				}
-				i = end
-			}
 			continue
 		case c == '-' || c >= '0' && c <= '9':
-			end, err := scanNumber(b, i)
-			if err != nil {
-				return end, err
-			}
-			i = end
+			i, err = skipNumber(b, i)
 		case c == 't':
-			end, err := scanWord(b, i, "true")
-			if err != nil {
-				return end, err
-			}
-			i = end
+			i, err = skipWord(b, i, "true")
 		case c == 'f':
-			end, err := scanWord(b, i, "false")
-			if err != nil {
-				return end, err
-			}
-			i = end
+			i, err = skipWord(b, i, "false")
 		case c == 'n':
-			end, err := scanWord(b, i, "null")
-			if err != nil {
-				return end, err
-			}
-			i = end
+			i, err = skipWord(b, i, "null")
 		default:
-			return i, ErrBad
+			err = ErrBad
+		}
+		if err != nil {
+			return i, err
 		}
 
 		// A value has ended. Close the objects and arrays that end after it.
@@ -113,11 +95,9 @@ func SkipValue(b []byte, i int) (int, error) {
 			if b[i] == ',' {
 				i = SkipSpace(b, i+1)
 				if object {
-					end, err := SkipName(b, i)
-					if err != nil {
-						return end, err
+					if _, i, err = skipName(b, i, true); err != nil {
+						return i, err
 					}
-					i = end
 				}
 				break
 			}
@@ -133,24 +113,54 @@ func SkipValue(b []byte, i int) (int, error) {
 // SkipName skips the member's name that begins at b[i] and its colon, and returns the
 // index of the member's value.
 func SkipName(b []byte, i int) (int, error) {
+	_, i, err := skipName(b, i, true)
+	return i, err
+}
+
+// skipName is SkipName. It returns the text between the quotes, too, and checks it only
+// if check is true.
+func skipName(b []byte, i int, check bool) (name []byte, value int, err error) {
 	if i >= len(b) {
-		return i, ErrCut
+		return nil, i, ErrCut
 	}
 	if b[i] != '"' {
-		return i, ErrBad
+		return nil, i, ErrBad
 	}
-	i, err := SkipString(b, i)
+	end, err := skipString(b, i, check)
 	if err != nil {
-		return i, err
+		return nil, end, err
 	}
-	i = SkipSpace(b, i)
-	if i >= len(b) {
-		return i, ErrCut
+	name = b[i+1 : end-1]
+	if i = SkipSpace(b, end); i >= len(b) {
+		return nil, i, ErrCut
 	}
 	if b[i] != ':' {
-		return i, ErrBad
+		return nil, i, ErrBad
 	}
-	return SkipSpace(b, i+1), nil
+	return name, SkipSpace(b, i+1), nil
+}
+
+// skipString is SkipString if check is true. Otherwise it only searches for the end,
+// which is faster.
+func skipString(b []byte, i int, check bool) (int, error) {
+	if check {
+		return SkipString(b, i)
+	}
+	for i++; ; {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			return len(b), ErrCut
+		}
+		quote := i + n
+		first := quote // of the backslashes before the quote
+		for first > i && b[first-1] == '\\' {
+			first--
+		}
+		i = quote + 1
+		if (quote-first)%2 == 0 {
+			return i, nil
+		}
+	}
 }
 
 // SkipString returns the index just after the string whose opening quote is
@@ -196,13 +206,13 @@ func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
-// scanNumber returns the index just after the number that begins at b[i].
-func scanNumber(b []byte, i int) (int, error) {
+// skipNumber returns the index just after the number that begins at b[i].
+func skipNumber(b []byte, i int) (int, error) {
 	if b[i] == '-' {
 		i++
 	}
 	first := i
-	i, err := scanDigits(b, i)
+	i, err := skipDigits(b, i)
 	if err != nil {
 		return i, err
 	}
@@ -210,7 +220,7 @@ func scanNumber(b []byte, i int) (int, error) {
 		return first + 1, ErrBad
 	}
 	if i < len(b) && b[i] == '.' {
-		if i, err = scanDigits(b, i+1); err != nil {
+		if i, err = skipDigits(b, i+1); err != nil {
 			return i, err
 		}
 	}
@@ -219,15 +229,15 @@ func scanNumber(b []byte, i int) (int, error) {
 		if i < len(b) && (b[i] == '+' || b[i] == '-') {
 			i++
 		}
-		if i, err = scanDigits(b, i); err != nil {
+		if i, err = skipDigits(b, i); err != nil {
 			return i, err
 		}
 	}
 	return i, nil
 }
 
-// scanDigits skips one or more digits.
-func scanDigits(b []byte, i int) (int, error) {
+// skipDigits skips one or more digits.
+func skipDigits(b []byte, i int) (int, error) {
 	if i >= len(b) {
 		return i, ErrCut
 	}
@@ -240,7 +250,7 @@ func scanDigits(b []byte, i int) (int, error) {
 	return i, nil
 }
 
-func scanWord(b []byte, i int, word string) (int, error) {
+func skipWord(b []byte, i int, word string) (int, error) {
 	for j := range len(word) {
 		if i+j >= len(b) {
 			return i + j, ErrCut

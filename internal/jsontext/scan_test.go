@@ -72,7 +72,7 @@ func TestScannerAgreesWithEncodingJSON(t *testing.T) {
 			t.Fatalf("%q is listed as no value and is one", text)
 		}
 		if isValue([]byte(text)) {
-			t.Errorf("the scanner takes %q", text)
+			t.Errorf("the scanner accepts %q", text)
 		}
 	}
 }
@@ -84,13 +84,13 @@ func TestScannerStopsWhereTheValueEnds(t *testing.T) {
 			const before = "before "
 			end, err := SkipValue([]byte(before+value+behind), len(before))
 			if err != nil || end != len(before)+len(value) {
-				t.Errorf("%q with %q behind it: ends at %d with %v, want %d", value, behind, end, err, len(before)+len(value))
+				t.Errorf("%q followed by %q: ends at %d with %v, want %d", value, behind, end, err, len(before)+len(value))
 			}
 		}
 	}
 }
 
-func TestScannerTellsCutFromBad(t *testing.T) {
+func TestScannerDistinguishesCutFromBadText(t *testing.T) {
 	cut := []string{
 		"", "[", "[ ", "[1", "[1,", "[1, ", "{", `{"`, `{"a`, `{"a"`, `{"a" `, `{"a":`, `{"a": `, `{"a":1`, `{"a":1,`, `{"a":1, `, `{"a":[{`,
 		`"`, `"a`, `"\`, `"\u`, `"\u1`, `"\u12`, `"\u123`, `"\u1234`, "\"\xf0\x9f", "-", "1.", "1e", "1e-", "t", "tru", "fals", "n", "[nul", `{"a":-`,
@@ -120,7 +120,7 @@ func TestScannerTellsCutFromBad(t *testing.T) {
 	}
 }
 
-func TestScannerTakesEveryByteAboveASCIIInAString(t *testing.T) {
+func TestScannerAcceptsEveryByteAboveASCIIInAString(t *testing.T) {
 	for c := 0x80; c <= 0xff; c++ {
 		text := []byte{'"', byte(c), '"'}
 		if end, err := SkipValue(text, 0); err != nil || end != 3 {
@@ -163,7 +163,7 @@ func TestScannerLimitsDepth(t *testing.T) {
 	for i := range MaxDepth / 2 {
 		crossed := []byte(strings.Repeat(`{"a":[`, MaxDepth/2) + strings.Repeat("]}", i) + "}]" + strings.Repeat("]}", MaxDepth/2-i-1))
 		if isValue(crossed) {
-			t.Fatalf("brackets crossed at level %d are taken", i)
+			t.Fatalf("brackets crossed at level %d are accepted", i)
 		}
 	}
 }
@@ -180,7 +180,7 @@ func TestScannerFindsTheEndOfAnyValue(t *testing.T) {
 	})
 }
 
-func TestScannerTellsEveryPrefixAsCut(t *testing.T) {
+func TestEveryPrefixOfAValueIsCut(t *testing.T) {
 	check := func(value string) error {
 		for n := range len(value) {
 			if end, err := SkipValue([]byte(value[:n]), 0); !errors.Is(err, ErrCut) || end != n {
@@ -211,7 +211,7 @@ func checkScan(t interface{ Fatalf(string, ...any) }, b []byte) {
 	case end < 0 || end > len(b):
 		t.Fatalf("%q: index %d is outside", b, end)
 	case err == nil && depth(b[:end]) <= MaxDepth && !json.Valid(b[:end]):
-		t.Fatalf("%q is taken as a value", b[:end])
+		t.Fatalf("%q is accepted as a value", b[:end])
 	case errors.Is(err, ErrCut) && json.Valid(b):
 		t.Fatalf("%q is called cut", b)
 	case err != nil && !errors.Is(err, ErrCut) && !errors.Is(err, ErrBad):
@@ -225,7 +225,7 @@ func checkScan(t interface{ Fatalf(string, ...any) }, b []byte) {
 	}
 }
 
-func TestScannerAgreesOnBrokenValues(t *testing.T) {
+func TestScannerAgreesWithEncodingJSONOnBrokenValues(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := []byte(jsontexttest.Value(3).Draw(t, "value"))
 		for range rapid.IntRange(1, 4).Draw(t, "changes") {
@@ -256,6 +256,6 @@ func FuzzScanValue(f *testing.F) {
 func TestTheLimitIsWithinThatOfJackson(t *testing.T) {
 	const jackson, around = 1000, 1
 	if MaxDepth+around > jackson {
-		t.Errorf("values of %d levels are taken", MaxDepth)
+		t.Errorf("values of %d levels are accepted", MaxDepth)
 	}
 }

@@ -1,6 +1,10 @@
 package ledger
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"kinetel/internal/event"
+)
 
 // Report is the body of a kinetel.report event: what became of all events that a
 // process has ingested so far. The counts of events satisfy
@@ -72,23 +76,19 @@ type Dropped struct {
 	Bytes   int64 `json:"bytes"`
 }
 
-// Add adds the record of a platform.logsDropped event. A missing number counts as 0.
-func (d *Dropped) Add(record []byte) {
-	var r struct {
-		Records float64 `json:"droppedRecords"`
-		Bytes   float64 `json:"droppedBytes"`
-	}
-	// If one member is not a number, the other one still counts. The event itself
-	// is shipped unchanged.
-	_ = json.Unmarshal(record, &r)
+// Add adds a platform.logsDropped event.
+func (d *Dropped) Add(ev *event.Platform) {
 	d.Times++
-	d.Records += whole(r.Records)
-	d.Bytes += whole(r.Bytes)
+	d.Records += whole(ev.DroppedRecords)
+	d.Bytes += whole(ev.DroppedBytes)
 }
 
-// whole returns n as a count, at least 0 and at most 1<<40. No buffer of Lambda's is
-// that large, and a sum must not overflow.
-func whole(n float64) int64 { return int64(min(max(n, 0), 1<<40)) }
+// whole returns a number as a count, at least 0 and at most 1<<40. No buffer of Lambda's
+// is that large, and a sum must not overflow.
+func whole(number json.Number) int64 {
+	n, _ := number.Float64() // 0 if there is no number
+	return int64(min(max(n, 0), 1<<40))
+}
 
 // JSON returns the report as JSON.
 func (r Report) JSON() []byte {

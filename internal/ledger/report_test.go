@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kinetel/internal/event"
 	"kinetel/internal/ledger"
 )
 
@@ -71,10 +72,15 @@ func TestAReportIsWrittenAsDocumented(t *testing.T) {
 	}
 }
 
+// logsDropped returns a platform.logsDropped with this record.
+func logsDropped(record string) *event.Platform {
+	return (&event.Event{Record: []byte(record)}).Platform()
+}
+
 func TestDroppedAddsUpLambdasEvents(t *testing.T) {
 	var d ledger.Dropped
-	d.Add([]byte(`{"reason":"Consumer seems to have fallen behind","droppedRecords":12,"droppedBytes":3456}`))
-	d.Add([]byte(`{"droppedRecords":1,"droppedBytes":1e3,"more":{}}`))
+	d.Add(logsDropped(`{"reason":"Consumer seems to have fallen behind","droppedRecords":12,"droppedBytes":3456}`))
+	d.Add(logsDropped(`{"droppedRecords":1,"droppedBytes":1e3,"more":{}}`))
 	if want := (ledger.Dropped{Times: 2, Records: 13, Bytes: 4456}); d != want {
 		t.Errorf("dropped: %+v, want %+v", d, want)
 	}
@@ -99,7 +105,7 @@ func TestDroppedToleratesAnyRecord(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := ledger.Dropped{Times: 3, Records: 100, Bytes: 1000}
-			d.Add([]byte(tt.record))
+			d.Add(logsDropped(tt.record))
 			if want := (ledger.Dropped{Times: 4, Records: 100 + tt.want.Records, Bytes: 1000 + tt.want.Bytes}); d != want {
 				t.Errorf("%s makes %+v, want %+v", tt.record, d, want)
 			}
@@ -116,7 +122,7 @@ func TestDroppedNeverDecreases(t *testing.T) {
 	} {
 		for range 100 {
 			before := d
-			d.Add([]byte(record))
+			d.Add(logsDropped(record))
 			if d.Records < before.Records || d.Bytes < before.Bytes {
 				t.Fatalf("%s makes %+v of %+v", record, d, before)
 			}

@@ -42,7 +42,7 @@ func TestAdaptiveReleasesABusyFunctionWithinAFewInvocations(t *testing.T) {
 		"shorter than Lambda's buffering": {gap: ms, takes: ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = 10 * ms
 				wantReasons(t, s.invokeAll(times(40, v)...), flush.Rare, flush.Busy)
 			}, adaptive)
@@ -57,7 +57,7 @@ func TestAdaptiveHoldsAFunctionThatIsRarelyCalled(t *testing.T) {
 		"once an hour":               {gap: time.Hour, takes: 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = 10 * ms
 				for i, why := range s.invokeAll(times(30, v)...) {
 					if why != flush.Rare {
@@ -77,7 +77,7 @@ func TestAdaptiveHoldsAFunctionThatIsRarelyCalled(t *testing.T) {
 func TestAdaptiveHoldsAgainAfterALateGap(t *testing.T) {
 	for name, gap := range map[string]time.Duration{"of two seconds": 2 * time.Second, "of an hour": time.Hour} {
 		t.Run(name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = 10 * ms
 				busy := invocation{gap: 20 * ms, takes: 20 * ms}
 				reasons := s.invokeAll(slices.Concat(times(30, busy), []invocation{{gap, 20 * ms}}, times(30, busy))...)
@@ -94,7 +94,7 @@ func TestAdaptiveHoldsAgainAfterALateGap(t *testing.T) {
 
 // While the extension itself holds the environment, that is no idle time.
 func TestTimeThatIsHeldIsNoGap(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = 2 * time.Second
 		wantReasons(t, s.invokeAll(times(30, invocation{gap: 5 * ms, takes: 5 * ms})...), flush.Rare, flush.Busy)
 	}, adaptive, func(cfg *config.Config) { cfg.MaxHold = 10 * time.Second })
@@ -103,7 +103,7 @@ func TestTimeThatIsHeldIsNoGap(t *testing.T) {
 // Lambda's telemetry of an invocation that is not held comes after the next one has
 // begun. What is not known when that one arrives is known later.
 func TestRuntimeDoneThatComesLaterCounts(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		reasons := s.invokeAll(slices.Concat(
 			times(20, invocation{gap: 10 * ms, takes: 10 * ms}),
 			// The duration of the first of these is estimated from the one before
@@ -120,9 +120,9 @@ func TestRuntimeDoneThatComesLaterCounts(t *testing.T) {
 	}, adaptive)
 }
 
-func TestGapsCountByTheIntervalWhereThatIsShorter(t *testing.T) {
+func TestGapsCountByTheIntervalIfThatIsShorter(t *testing.T) {
 	for gap, want := range map[time.Duration]flush.Reason{200 * ms: flush.Busy, 300 * ms: flush.Rare} {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			reasons := s.invokeAll(times(20, invocation{gap: gap, takes: 10 * ms})...)
 			if last := reasons[len(reasons)-1]; last != want {
 				t.Errorf("gaps of %s: %q", gap, reasons)
@@ -132,7 +132,7 @@ func TestGapsCountByTheIntervalWhereThatIsShorter(t *testing.T) {
 }
 
 func TestOverdueTelemetryHoldsOneInvocation(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = 10 * ms
 		// What is held for gets through, and then it builds up again.
 		s.pipeline.behind = func() time.Duration {
@@ -168,9 +168,9 @@ func TestABurstIsSentSooner(t *testing.T) {
 		{flush.ModeInterval, 10 * time.Second, times(20, invocation{gap: 100 * ms, takes: 20 * ms}), "interval"},
 	} {
 		t.Run(tt.because, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.invokeAll(tt.invocations...)
-				got := s.only("SealIfOlder")
+				got := s.only("Thawed")
 				var began, before time.Duration
 				for i, line := range got {
 					at := s.instant(line)
@@ -182,7 +182,7 @@ func TestABurstIsSentSooner(t *testing.T) {
 					if at-began >= 10*time.Second {
 						want = 10 * time.Second
 					}
-					if !strings.HasSuffix(line, " SealIfOlder "+want.String()) {
+					if !strings.HasSuffix(line, " Thawed "+want.String()) {
 						t.Fatalf("%q, in a burst since %s, want %s", line, began, want)
 					}
 				}
@@ -195,8 +195,8 @@ func TestABurstIsSentSooner(t *testing.T) {
 }
 
 // An invocation that is not held is released in the instant that it begins.
-func TestBusyInvocationsAreLetGoAtOnce(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestBusyInvocationsAreReleasedAtOnce(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = forever // and MaxHold is 500 ms
 		reasons := s.invokeAll(times(20, invocation{gap: 100 * ms, takes: 400 * ms})...)
 		next := s.only("next")
@@ -209,7 +209,7 @@ func TestBusyInvocationsAreLetGoAtOnce(t *testing.T) {
 				want = began
 			}
 			if released != want {
-				t.Errorf("invocation %d, %s, begins at %s and is let go at %s, want %s", i, why, began, released, want)
+				t.Errorf("invocation %d, %s, begins at %s and is released at %s, want %s", i, why, began, released, want)
 			}
 			began += 400 * ms // until its runtime is done
 		}

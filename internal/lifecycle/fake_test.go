@@ -26,29 +26,29 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// diary notes what happens when, in fake time since the start, as lines such
+// calls notes what happens when, in fake time since the start, as lines such
 // as "1.5s next". The fakes below write it.
-type diary struct {
+type calls struct {
 	start time.Time
 
 	mu    sync.Mutex
 	lines []string
 }
 
-func (d *diary) note(format string, args ...any) {
+func (d *calls) note(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf("%s ", time.Since(d.start))+fmt.Sprintf(format, args...))
 }
 
-func (d *diary) all() []string {
+func (d *calls) all() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.lines)
 }
 
 // only returns the lines about some things, such as "next".
-func (d *diary) only(things ...string) []string {
+func (d *calls) only(things ...string) []string {
 	return slices.DeleteFunc(d.all(), func(line string) bool {
 		return !slices.ContainsFunc(things, func(thing string) bool {
 			_, what, _ := bytes.Cut([]byte(line), []byte(" "))
@@ -67,7 +67,7 @@ type step struct {
 
 // fakeAPI answers next with its steps, and then blocks.
 type fakeAPI struct {
-	diary *diary
+	calls *calls
 
 	mu    sync.Mutex
 	steps []step
@@ -77,7 +77,7 @@ func (a *fakeAPI) Next(ctx context.Context) (extensionapi.Event, error) {
 	if err := ctx.Err(); err != nil {
 		return extensionapi.Event{}, err // nothing reaches Lambda
 	}
-	a.diary.note("next")
+	a.calls.note("next")
 	a.mu.Lock()
 	var s *step
 	if len(a.steps) > 0 {
@@ -93,29 +93,29 @@ func (a *fakeAPI) Next(ctx context.Context) (extensionapi.Event, error) {
 		return s.play(), nil
 	}
 	select {
-	case <-time.After(time.Until(a.diary.start.Add(s.at))):
+	case <-time.After(time.Until(a.calls.start.Add(s.at))):
 		return s.event, s.err
 	case <-ctx.Done():
 		return extensionapi.Event{}, ctx.Err()
 	}
 }
 
-// fakePipeline notes the calls in the diary. Flush, Finish and CloseIntake take the
-// given times, or until the context ends.
+// fakePipeline notes the calls in the calls. Flush and Finish take the given times, or
+// until the context ends.
 type fakePipeline struct {
-	diary                *diary
-	flush, finish, close time.Duration
-	unavailable          func() bool          // nil: never
-	behind               func() time.Duration // nil: not at all
-	permanent            func() error         // nil: none
-	fault                func(method string)  // nil: none; called first in each method, to panic or to block
-	invoked              []string             // requests and their traces
-	ending               []string             // when the end was announced, and its deadline
+	calls         *calls
+	flush, finish time.Duration
+	deadline      time.Duration        // of the end, since the start; as announced
+	unavailable   func() bool          // nil: never
+	behind        func() time.Duration // nil: not at all
+	permanent     func() error         // nil: none
+	fault         func(method string)  // nil: none; called first in each method, to panic or to block
+	invoked       []string             // requests and their traces
 }
 
 func (p *fakePipeline) Ending(deadline time.Time) {
-	p.ending = append(p.ending, fmt.Sprintf("%s until %s", time.Since(p.diary.start), deadline.Sub(p.diary.start)))
-	p.fail("Ending")
+	p.deadline = deadline.Sub(p.calls.start)
+	p.do("Ending")
 }
 
 func (p *fakePipeline) Invoked(request, trace string, _ time.Time) {
@@ -123,10 +123,9 @@ func (p *fakePipeline) Invoked(request, trace string, _ time.Time) {
 	p.invoked = append(p.invoked, request+" "+trace)
 }
 
-func (p *fakePipeline) Thawed()                       { p.do("Thawed") }
-func (p *fakePipeline) Restored()                     { p.do("Restored") }
-func (p *fakePipeline) Seal()                         { p.do("Seal") }
-func (p *fakePipeline) SealIfOlder(age time.Duration) { p.do("SealIfOlder", age) }
+func (p *fakePipeline) Thawed(age time.Duration) { p.do("Thawed", age) }
+func (p *fakePipeline) Restored()                { p.do("Restored") }
+func (p *fakePipeline) Seal()                    { p.do("Seal") }
 
 func (p *fakePipeline) Released(request string, held time.Duration, why flush.Reason) {
 	p.do("Released", request, held, why)
@@ -155,7 +154,6 @@ func (p *fakePipeline) PermanentError() error {
 
 func (p *fakePipeline) Flush(ctx context.Context) error { return p.work(ctx, "Flush", p.flush) }
 func (p *fakePipeline) Finish(ctx context.Context)      { _ = p.work(ctx, "Finish", p.finish) }
-func (p *fakePipeline) CloseIntake(ctx context.Context) { _ = p.work(ctx, "CloseIntake", p.close) }
 
 func (p *fakePipeline) fail(method string) {
 	if p.fault != nil {
@@ -165,21 +163,21 @@ func (p *fakePipeline) fail(method string) {
 
 // do notes a call with its arguments.
 func (p *fakePipeline) do(method string, args ...any) {
-	p.diary.note("%s", strings.TrimSpace(method+" "+strings.TrimSuffix(fmt.Sprintln(args...), "\n")))
+	p.calls.note("%s", strings.TrimSpace(method+" "+strings.TrimSuffix(fmt.Sprintln(args...), "\n")))
 	p.fail(method)
 }
 
 func (p *fakePipeline) work(ctx context.Context, what string, takes time.Duration) error {
 	p.do(what)
 	if ctx.Err() != nil {
-		p.diary.note("%s gave up", what)
+		p.calls.note("%s timed out", what)
 		return ctx.Err()
 	}
 	select {
 	case <-time.After(takes):
 		return nil
 	case <-ctx.Done():
-		p.diary.note("%s gave up", what)
+		p.calls.note("%s timed out", what)
 		return ctx.Err()
 	}
 }
@@ -187,10 +185,10 @@ func (p *fakePipeline) work(ctx context.Context, what string, takes time.Duratio
 // forever is longer than any invocation.
 const forever = 24 * time.Hour
 
-// scene is a loop among fakes. Times are since the start.
-type scene struct {
+// fixture is a loop among fakes. Times are since the start.
+type fixture struct {
 	t *testing.T
-	*diary
+	*calls
 	api      *fakeAPI
 	pipeline *fakePipeline
 	loop     *lifecycle.Loop
@@ -201,17 +199,17 @@ type scene struct {
 	pending  sync.WaitGroup // what is still to happen, even after Run has ended
 }
 
-// inFakeTime plays a scene in fake time. The default is to hold every
+// inFakeTime runs a test in fake time. The default is to hold every
 // invocation for its telemetry, at most 500 ms.
-func inFakeTime(t *testing.T, play func(s *scene), change ...func(*config.Config)) {
+func inFakeTime(t *testing.T, play func(s *fixture), change ...func(*config.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config.Config{Flush: flush.ModeEnd, FlushInterval: time.Hour, MaxHold: 500 * time.Millisecond}
 		for _, f := range change {
 			f(&cfg)
 		}
-		d := &diary{start: time.Now()}
-		s := &scene{t: t, diary: d, api: &fakeAPI{diary: d}, pipeline: &fakePipeline{diary: d}, log: &bytes.Buffer{}}
+		d := &calls{start: time.Now()}
+		s := &fixture{t: t, calls: d, api: &fakeAPI{calls: d}, pipeline: &fakePipeline{calls: d}, log: &bytes.Buffer{}}
 		s.loop = lifecycle.New(s.api, s.pipeline, cfg, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelWarn})))
 		s.stopping, s.stop = context.WithCancel(t.Context())
 		defer s.stop()
@@ -221,14 +219,14 @@ func inFakeTime(t *testing.T, play func(s *scene), change ...func(*config.Config
 }
 
 // run runs the loop and notes its end.
-func (s *scene) run() error {
+func (s *fixture) run() error {
 	err := s.loop.Run(s.stopping)
 	s.note("end")
 	return err
 }
 
 // at calls f at a time.
-func (s *scene) at(at time.Duration, f func()) {
+func (s *fixture) at(at time.Duration, f func()) {
 	s.pending.Go(func() {
 		time.Sleep(at - time.Since(s.start)) // fake time
 		f()
@@ -237,20 +235,20 @@ func (s *scene) at(at time.Duration, f func()) {
 
 // invoke has Lambda send an invocation that times out after timeout, and its
 // platform.start.
-func (s *scene) invoke(at time.Duration, request string, timeout time.Duration) {
+func (s *fixture) invoke(at time.Duration, request string, timeout time.Duration) {
 	s.telemetry(at+late, s.event(at, event.TypePlatformStart, request))
 	s.invokeSilently(at, request, timeout)
 }
 
 // invokeSilently has Lambda send an invocation without a platform.start.
-func (s *scene) invokeSilently(at time.Duration, request string, timeout time.Duration) {
+func (s *fixture) invokeSilently(at time.Duration, request string, timeout time.Duration) {
 	s.api.steps = append(s.api.steps, step{at: at, event: extensionapi.Event{
 		Type: extensionapi.Invoke, RequestID: request, DeadlineMs: s.start.Add(at + timeout).UnixMilli(), Trace: extensionapi.Trace("Root=1-" + request),
 	}})
 }
 
 // shutdown has Lambda send SHUTDOWN.
-func (s *scene) shutdown(at, timeout time.Duration) {
+func (s *fixture) shutdown(at, timeout time.Duration) {
 	s.api.steps = append(s.api.steps, step{at: at, event: extensionapi.Event{
 		Type: extensionapi.Shutdown, ShutdownReason: "spindown", DeadlineMs: s.start.Add(at + timeout).UnixMilli(),
 	}})
@@ -271,7 +269,7 @@ const late = 25 * time.Millisecond
 // invokeAll has Lambda send invocations, called 0, 1, … and then SHUTDOWN, with the
 // telemetry of each as Lambda sends it: while the environment is frozen no telemetry
 // comes. It runs the loop to its end and returns why each invocation was held or not.
-func (s *scene) invokeAll(invocations ...invocation) (reasons []flush.Reason) {
+func (s *fixture) invokeAll(invocations ...invocation) (reasons []flush.Reason) {
 	s.t.Helper()
 	var (
 		mu     sync.Mutex
@@ -335,43 +333,44 @@ func (s *scene) invokeAll(invocations ...invocation) (reasons []flush.Reason) {
 		reasons = append(reasons, flush.Reason(fields[4]))
 	}
 	if len(reasons) != len(invocations) {
-		s.t.Fatalf("%d of %d invocations were let go: %q", len(reasons), len(invocations), s.all())
+		s.t.Fatalf("%d of %d invocations were released: %q", len(reasons), len(invocations), s.all())
 	}
 	return reasons
 }
 
 // fail makes next fail.
-func (s *scene) fail(at time.Duration, err error) {
+func (s *fixture) fail(at time.Duration, err error) {
 	s.api.steps = append(s.api.steps, step{at: at, err: err})
 }
 
 // telemetry has a body of events arrive, and acknowledges it at once.
-func (s *scene) telemetry(at time.Duration, events ...*event.Event) {
+func (s *fixture) telemetry(at time.Duration, events ...*event.Event) {
 	s.at(at, func() {
 		for _, ev := range events {
-			s.loop.Observe(ev)
+			ev := *ev // a body may be sent again
+			s.loop.Observe(&ev)
 		}
 		s.loop.Acknowledged()
 	})
 }
 
 // runtimeDone is the platform.runtimeDone of a request.
-func (s *scene) runtimeDone(at time.Duration, request string) *event.Event {
+func (s *fixture) runtimeDone(at time.Duration, request string) *event.Event {
 	return s.event(at, event.TypePlatformRuntimeDone, request)
 }
 
-func (s *scene) report(at time.Duration, request string) *event.Event {
+func (s *fixture) report(at time.Duration, request string) *event.Event {
 	return s.event(at, event.TypePlatformReport, request)
 }
 
 // initDone is the platform.initRuntimeDone.
-func (s *scene) initDone(at time.Duration) *event.Event {
+func (s *fixture) initDone(at time.Duration) *event.Event {
 	ev := s.event(at, "platform.initRuntimeDone", "")
 	ev.Record = []byte(`{"initializationType":"snap-start","phase":"init","status":"success"}`)
 	return ev
 }
 
-func (s *scene) event(at time.Duration, kind, request string) *event.Event {
+func (s *fixture) event(at time.Duration, kind, request string) *event.Event {
 	return &event.Event{
 		Time:     []byte(s.start.Add(at).UTC().Format(event.TimeFormat)),
 		Received: s.start.Add(at),
@@ -382,7 +381,7 @@ func (s *scene) event(at time.Duration, kind, request string) *event.Event {
 
 // want checks the lines about some things. The loop and its worker run concurrently:
 // within an instant, want sorts the lines of the loop last.
-func (s *scene) want(things []string, want ...string) {
+func (s *fixture) want(things []string, want ...string) {
 	s.t.Helper()
 	got := s.only(things...)
 	slices.SortStableFunc(got, func(a, b string) int {
@@ -394,7 +393,7 @@ func (s *scene) want(things []string, want ...string) {
 }
 
 // instant is when a line was noted.
-func (s *scene) instant(line string) time.Duration {
+func (s *fixture) instant(line string) time.Duration {
 	s.t.Helper()
 	text, _, _ := strings.Cut(line, " ")
 	at, err := time.ParseDuration(text)
@@ -415,7 +414,7 @@ func byLoop(line string) int {
 
 // finish has Lambda shut down an hour after the start, and runs the loop to its end.
 // It deletes the lines of the shutdown, so that a test of invocations sees only them.
-func (s *scene) finish() {
+func (s *fixture) finish() {
 	s.t.Helper()
 	s.shutdown(time.Hour, 2*time.Second)
 	if err := s.run(); err != nil {

@@ -16,7 +16,7 @@ import (
 // blocked makes methods of the pipeline block from a time on, even if their context
 // ends. They return when the test is over, so that the synctest bubble can check that
 // nothing else still runs.
-func (s *scene) blocked(from time.Duration, methods ...string) (release func()) {
+func (s *fixture) blocked(from time.Duration, methods ...string) (release func()) {
 	over := make(chan struct{})
 	s.pipeline.fault = func(method string) {
 		if time.Since(s.start) >= from && slices.Contains(methods, method) {
@@ -31,7 +31,7 @@ func (s *scene) blocked(from time.Duration, methods ...string) (release func()) 
 
 // slow are the methods that may block.
 func slow() []string {
-	return []string{"Thawed", "Restored", "Seal", "SealIfOlder", "Flush", "CloseIntake", "Finish"}
+	return []string{"Thawed", "Restored", "Seal", "Flush", "Ending", "Finish"}
 }
 
 func snapStart(cfg *config.Config) { cfg.Lambda.Initialization = config.SnapStart }
@@ -40,7 +40,7 @@ func never(cfg *config.Config) { cfg.MaxHold = 0 }
 
 // threeInvocations are of 200 ms each, at 1 s, 2 s and 3 s, and Lambda shuts
 // down at 10 s, with 2 s for it.
-func (s *scene) threeInvocations() {
+func (s *fixture) threeInvocations() {
 	for i := range 3 {
 		at, request := time.Duration(i+1)*time.Second, string(rune('a'+i))
 		s.invoke(at, request, 10*time.Second)
@@ -51,7 +51,7 @@ func (s *scene) threeInvocations() {
 
 // A lock that is never released, or a disk that does not answer, costs telemetry and,
 // if the invocation is held, the longest hold; never the invocation.
-func TestNextIsCalledWhereThePipelineHangs(t *testing.T) {
+func TestNextIsCalledIfThePipelineHangs(t *testing.T) {
 	held := []string{"0s next", "1.7s next", "2.7s next", "3.7s next"}
 	atOnce := []string{"0s next", "1s next", "2s next", "3s next"}
 	sent := []string{"0s next", "1.2s next", "2.2s next", "3.2s next"}
@@ -63,16 +63,16 @@ func TestNextIsCalledWhereThePipelineHangs(t *testing.T) {
 		latest map[string][]string
 		others []string
 	}{
-		{"end", func(*config.Config) {}, map[string][]string{"Thawed": held, "SealIfOlder": held, "Flush": held}, sent},
-		{"adaptive", adaptive, map[string][]string{"Thawed": held, "SealIfOlder": held, "Flush": held}, sent},
+		{"end", func(*config.Config) {}, map[string][]string{"Thawed": held, "Flush": held}, sent},
+		{"adaptive", adaptive, map[string][]string{"Thawed": held, "Flush": held}, sent},
 		{"interval", func(cfg *config.Config) { cfg.Flush = flush.ModeInterval }, nil, atOnce},
 		{"no hold", never, nil, atOnce},
 		{"no hold, adaptive", func(cfg *config.Config) { adaptive(cfg); never(cfg) }, nil, atOnce},
-		{"restored from a snapshot", snapStart, map[string][]string{"Thawed": held, "Restored": held, "SealIfOlder": held, "Flush": held}, sent},
+		{"restored from a snapshot", snapStart, map[string][]string{"Thawed": held, "Restored": held, "Flush": held}, sent},
 	} {
 		for _, method := range slow() {
 			t.Run(tt.name+", "+method, func(t *testing.T) {
-				inFakeTime(t, func(s *scene) {
+				inFakeTime(t, func(s *fixture) {
 					release := s.blocked(500*ms, method) // the init is over
 					defer release()
 					s.telemetry(100*ms, s.initDone(100*ms))
@@ -107,11 +107,11 @@ func TestNextIsCalledWhereThePipelineHangs(t *testing.T) {
 }
 
 // A hang must not delay the exit: it is logged, and the process ends.
-func TestShutdownThatHangsIsTold(t *testing.T) {
-	for _, method := range []string{"Ending", "Thawed", "Seal", "CloseIntake", "Finish"} {
+func TestAShutdownThatHangsIsLogged(t *testing.T) {
+	for _, method := range []string{"Ending", "Finish"} {
 		for _, left := range []time.Duration{2 * time.Second, 200 * ms, 10 * ms, -time.Second} {
 			t.Run(fmt.Sprintf("%s, with %s", method, left), func(t *testing.T) {
-				inFakeTime(t, func(s *scene) {
+				inFakeTime(t, func(s *fixture) {
 					release := s.blocked(0, method)
 					defer release()
 					s.shutdown(10*time.Second, left)
@@ -124,7 +124,7 @@ func TestShutdownThatHangsIsTold(t *testing.T) {
 						t.Errorf("it ends at %q, want %s", end, want)
 					}
 					if !strings.Contains(s.log.String(), "the shutdown takes too long") {
-						t.Errorf("the log does not tell: %s", s.log)
+						t.Errorf("that is not in the log: %s", s.log)
 					}
 					release()
 				})
@@ -133,9 +133,9 @@ func TestShutdownThatHangsIsTold(t *testing.T) {
 	}
 }
 
-func TestShutdownThatIsInTimeIsNotTold(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
-		s.pipeline.finish, s.pipeline.close = forever, forever // they obey their contexts
+func TestAShutdownInTimeIsNotLogged(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
+		s.pipeline.finish = forever // until its context ends
 		s.threeInvocations()
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
@@ -149,7 +149,7 @@ func TestShutdownThatIsInTimeIsNotTold(t *testing.T) {
 
 // A signal has no deadline. The shutdown takes no longer than Lambda allows for one.
 func TestSignalEndsAPipelineThatHangs(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		release := s.blocked(0, "Flush", "Finish")
 		defer release()
 		s.invoke(time.Second, "a", time.Hour)
@@ -166,10 +166,10 @@ func TestSignalEndsAPipelineThatHangs(t *testing.T) {
 }
 
 // A method that hung and returns works again.
-func TestAPipelineThatComesBackIsUsedAgain(t *testing.T) {
-	for _, method := range []string{"Thawed", "SealIfOlder", "Flush", "Seal"} {
+func TestAPipelineThatHungIsUsedAgain(t *testing.T) {
+	for _, method := range []string{"Thawed", "Flush", "Seal"} {
 		t.Run(method, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				release := s.blocked(0, method)
 				s.at(20*time.Second, release)
 				for i := range 4 {
@@ -185,7 +185,7 @@ func TestAPipelineThatComesBackIsUsedAgain(t *testing.T) {
 				if flushes := s.only("Flush"); len(flushes) == 0 || flushes[len(flushes)-1] != "31.2s Flush" {
 					t.Errorf("flushes: %q", flushes)
 				}
-				if thaws := s.only("Thawed"); len(thaws) == 0 || thaws[len(thaws)-1] != "31s Thawed" {
+				if thaws := s.only("Thawed"); len(thaws) == 0 || thaws[len(thaws)-1] != "31s Thawed 3s" {
 					t.Errorf("thaws: %q", thaws)
 				}
 			}, func(cfg *config.Config) { cfg.FlushInterval = 3 * time.Second })
@@ -199,7 +199,7 @@ func methods() []string { return append(slow(), "Unavailable", "Behind", "Releas
 
 // A panic costs what was being done, and nothing else: Lambda treats the exit of the
 // process as a crash, and fails the function.
-func TestNextIsCalledWhereThePipelinePanics(t *testing.T) {
+func TestNextIsCalledIfThePipelinePanics(t *testing.T) {
 	always := func(int) bool { return true }
 	for _, tt := range []struct {
 		name   string
@@ -212,7 +212,7 @@ func TestNextIsCalledWhereThePipelinePanics(t *testing.T) {
 		for _, mode := range []flush.Mode{flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval} {
 			for _, method := range methods() {
 				t.Run(fmt.Sprintf("%s, %s, %s", tt.name, mode, method), func(t *testing.T) {
-					inFakeTime(t, func(s *scene) {
+					inFakeTime(t, func(s *fixture) {
 						var mu sync.Mutex
 						calls, panics := 0, 0
 						s.pipeline.fault = func(called string) {
@@ -245,7 +245,7 @@ func TestNextIsCalledWhereThePipelinePanics(t *testing.T) {
 						mu.Lock()
 						defer mu.Unlock()
 						if logged := strings.Count(s.log.String(), "out of "+method); logged != panics {
-							t.Errorf("%d panics, and %d are told: %s", panics, logged, s.log)
+							t.Errorf("%d panics, and the log has %d: %s", panics, logged, s.log)
 						}
 						if always := tt.name == "always"; always && panics == 0 && mode == flush.ModeAdaptive {
 							t.Errorf("%s is never called", method)
@@ -260,10 +260,10 @@ func TestNextIsCalledWhereThePipelinePanics(t *testing.T) {
 }
 
 // If the decision fails, the invocation has begun all the same.
-func TestAnInvocationIsBegunWhereTheDecisionPanics(t *testing.T) {
+func TestAnInvocationBeginsIfTheDecisionPanics(t *testing.T) {
 	for _, method := range []string{"Unavailable", "Behind"} {
 		t.Run(method, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.fault = func(called string) {
 					if called == method {
 						panic("out of " + method)
@@ -274,44 +274,37 @@ func TestAnInvocationIsBegunWhereTheDecisionPanics(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{"Restored", "Thawed"}, "1s Restored", "1s Thawed", "2s Thawed", "3s Thawed", "10s Thawed")
-				if n := len(s.only("SealIfOlder")); n != 3 {
-					t.Errorf("%d of three looked for old telemetry", n)
-				}
+				s.want([]string{"Restored", "Thawed"}, "1s Restored", "1s Thawed 1h0m0s", "2s Thawed 1h0m0s", "3s Thawed 1h0m0s")
 				if n := len(s.only("Released")); n != 3 {
-					t.Errorf("%d of three were told of", n)
+					t.Errorf("%d of three were reported", n)
 				}
 			}, snapStart)
 		})
 	}
 }
 
-// The last step of a shutdown runs even if others panic: it writes to disk what cannot
-// be sent.
-func TestFinishIsReachedWhereThePipelinePanics(t *testing.T) {
-	for _, method := range []string{"Thawed", "Seal", "CloseIntake"} {
-		t.Run(method, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
-				s.pipeline.fault = func(called string) {
-					if called == method {
-						panic("out of " + method)
-					}
-				}
-				s.shutdown(10*time.Second, 2*time.Second)
-				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
-				}
-				s.want([]string{"Finish", "end"}, "10.04s Finish", "10.04s end")
-			})
-		})
-	}
+// The last step of a shutdown runs even if the first panics: it writes to disk what
+// cannot be sent.
+func TestFinishIsCalledIfEndingPanics(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
+		s.pipeline.fault = func(called string) {
+			if called == "Ending" {
+				panic("out of Ending")
+			}
+		}
+		s.shutdown(10*time.Second, 2*time.Second)
+		if err := s.run(); err != nil {
+			t.Errorf("Run gives %v", err)
+		}
+		s.want([]string{"Finish", "end"}, "10.04s Finish", "10.04s end")
+	})
 }
 
 // A worker that hangs leaves the shutdown most of its time.
-func TestFinishHasTimeWhereTheHandHangs(t *testing.T) {
-	for _, method := range []string{"Flush", "SealIfOlder"} {
+func TestFinishHasTimeIfTheWorkerHangs(t *testing.T) {
+	for _, method := range []string{"Flush", "Thawed"} {
 		t.Run(method, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				release := s.blocked(0, method)
 				defer release()
 				s.threeInvocations()
@@ -328,8 +321,8 @@ func TestFinishHasTimeWhereTheHandHangs(t *testing.T) {
 }
 
 // No invocation is held for a worker that hangs, once that is known.
-func TestOneInvocationWaitsForAHandThatHangs(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestOnlyOneInvocationWaitsForAWorkerThatHangs(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		release := s.blocked(0, "Flush")
 		s.at(20*time.Second, release)
 		for i := range 4 {
@@ -346,7 +339,7 @@ func TestOneInvocationWaitsForAHandThatHangs(t *testing.T) {
 // from before a freeze are closed before anything is sent.
 func TestThawedComesBeforeTheFlush(t *testing.T) {
 	for range 20 { // a select chooses between two at random
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			s.pipeline.fault = func(method string) {
 				if method == "Seal" && time.Since(s.start) < 2*time.Second {
 					time.Sleep(500 * ms) // fake time
@@ -358,9 +351,9 @@ func TestThawedComesBeforeTheFlush(t *testing.T) {
 			if err := s.run(); err != nil {
 				t.Errorf("Run gives %v", err)
 			}
-			got := s.only("Thawed", "SealIfOlder", "Flush")
-			want := []string{"1.5s Thawed", "1.5s SealIfOlder 1s", "1.5s Flush"}
-			if len(got) < 3 || !slices.Equal(got[:3], want) {
+			got := s.only("Thawed", "Flush")
+			want := []string{"1.5s Thawed 1s", "1.5s Flush"}
+			if len(got) < 2 || !slices.Equal(got[:2], want) {
 				t.Errorf("%q, want first %q", got, want)
 			}
 		}, func(cfg *config.Config) { cfg.FlushInterval = time.Second })

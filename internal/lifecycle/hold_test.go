@@ -15,18 +15,18 @@ import (
 const ms = time.Millisecond
 
 func TestHoldsUntilTheTelemetryIsSent(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = 30 * ms
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1200*ms, s.runtimeDone(1180*ms, "a"))
 		s.finish()
 		s.want([]string{"next", "Flush", "Seal", "Thawed"},
-			"0s next", "1s Thawed", "1s SealIfOlder 1h0m0s", "1.2s Flush", "1.23s next")
+			"0s next", "1s Thawed 1h0m0s", "1.2s Flush", "1.23s next")
 	})
 }
 
 func TestHoldsForTheRuntimeDoneOfThisRequest(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1100*ms, s.runtimeDone(1100*ms, "a"))
 		s.invoke(2*time.Second, "b", 10*time.Second)
@@ -42,7 +42,7 @@ func TestHoldsForTheRuntimeDoneOfThisRequest(t *testing.T) {
 }
 
 func TestDoesNotWaitForARuntimeDoneThatIsKnown(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = 7 * ms
 		// The invocation is so short that its telemetry overtakes it.
 		s.telemetry(990*ms, s.runtimeDone(980*ms, "a"))
@@ -53,17 +53,17 @@ func TestDoesNotWaitForARuntimeDoneThatIsKnown(t *testing.T) {
 }
 
 func TestRuntimeDoneThatIsKnownIsHeldForAsLongAsAnyOther(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = forever
 		s.telemetry(990*ms, s.runtimeDone(300*ms, "a"))
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.finish()
-		s.want([]string{"next", "Flush"}, "0s next", "1s Flush", "1.5s Flush gave up", "1.5s next")
+		s.want([]string{"next", "Flush"}, "0s next", "1s Flush", "1.5s Flush timed out", "1.5s next")
 	})
 }
 
 func TestRuntimeDoneIsRemembered(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		// Others come in between.
 		s.telemetry(500*ms, s.runtimeDone(500*ms, "z"), s.runtimeDone(500*ms, "a"), s.runtimeDone(500*ms, "b"))
 		s.telemetry(600*ms, s.report(600*ms, "a"), s.report(600*ms, "z"))
@@ -80,17 +80,17 @@ func TestHoldIsCountedFromWhenTheRuntimeWasDone(t *testing.T) {
 		done, received time.Duration // since the start; the invocation begins at 1 s
 		wantReleased   string
 	}{
-		{"heard of at once", 1200 * ms, 1200 * ms, "1.7s next"},
-		{"heard of later", 1200 * ms, 1225 * ms, "1.7s next"},
-		{"heard of a millisecond before the hold is over", 1200 * ms, 1699 * ms, "1.7s next"},
-		{"heard of when the hold is over", 1200 * ms, 2 * time.Second, "2s next"},
-		{"done before the invocation was heard of", 900 * ms, 1300 * ms, "1.5s next"},
-		{"done long before, and heard of when the hold is over", 900 * ms, 1600 * ms, "1.6s next"},
+		{"known at once", 1200 * ms, 1200 * ms, "1.7s next"},
+		{"known later", 1200 * ms, 1225 * ms, "1.7s next"},
+		{"known a millisecond before the hold is over", 1200 * ms, 1699 * ms, "1.7s next"},
+		{"known when the hold is over", 1200 * ms, 2 * time.Second, "2s next"},
+		{"done before the INVOKE", 900 * ms, 1300 * ms, "1.5s next"},
+		{"done long before, and known when the hold is over", 900 * ms, 1600 * ms, "1.6s next"},
 		{"done in the future, by another clock", 4 * time.Second, 1300 * ms, "1.8s next"},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = forever
 				s.invoke(time.Second, "a", 10*time.Second)
 				s.telemetry(scenario.received, s.runtimeDone(scenario.done, "a"))
@@ -102,7 +102,7 @@ func TestHoldIsCountedFromWhenTheRuntimeWasDone(t *testing.T) {
 }
 
 func TestRuntimeDoneWithoutATimeCountsFromItsArrival(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = forever
 		s.invoke(time.Second, "a", 10*time.Second)
 		done := s.runtimeDone(1400*ms, "a")
@@ -129,7 +129,7 @@ func TestNeverHoldsIntoTheEndOfTheDeadline(t *testing.T) {
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = forever
 				s.invoke(time.Second, "a", scenario.timeout)
 				if scenario.done != 0 {
@@ -142,8 +142,8 @@ func TestNeverHoldsIntoTheEndOfTheDeadline(t *testing.T) {
 	}
 }
 
-func TestNothingIsBelievedBeforeItIsAcknowledged(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestNothingReleasesBeforeItIsAcknowledged(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.at(1200*ms, func() { s.loop.Observe(s.runtimeDone(1200*ms, "a")) })
 		s.at(1300*ms, func() {
@@ -160,7 +160,7 @@ func TestNothingIsBelievedBeforeItIsAcknowledged(t *testing.T) {
 func TestPlatformEventsThatCannotBeReadReleaseNothing(t *testing.T) {
 	for _, record := range []string{"", "null", `"a"`, "{}", `{"requestId":null}`, `{"requestId":7}`, `{"requestId":""}`, `{"request":"a"}`, `{"requestId":"a"`} {
 		t.Run(record, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.invoke(time.Second, "a", time.Second)
 				malformed := s.runtimeDone(1200*ms, "a")
 				malformed.Record = []byte(record)
@@ -173,8 +173,8 @@ func TestPlatformEventsThatCannotBeReadReleaseNothing(t *testing.T) {
 }
 
 // No invocation is held if nothing can be sent, not even until the runtime is done.
-func TestNobodyIsHeldWhileKinesisIsUnavailable(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestNoInvocationIsHeldWhileKinesisIsUnavailable(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = forever
 		s.pipeline.unavailable = func() bool { return time.Since(s.start) < 3*time.Second }
 		s.invoke(time.Second, "a", 10*time.Second)
@@ -185,21 +185,21 @@ func TestNobodyIsHeldWhileKinesisIsUnavailable(t *testing.T) {
 		s.telemetry(3200*ms, s.runtimeDone(3200*ms, "c"))
 		s.finish()
 		s.want([]string{"next", "Flush", "Seal", "Thawed"}, "0s next",
-			"1s Thawed", "1s SealIfOlder 1h0m0s", "1s next",
-			"2s Thawed", "2s SealIfOlder 1h0m0s", "2s next",
-			"3s Thawed", "3s SealIfOlder 1h0m0s", "3.2s Flush", "3.7s Flush gave up", "3.7s next")
+			"1s Thawed 1h0m0s", "1s next",
+			"2s Thawed 1h0m0s", "2s next",
+			"3s Thawed 1h0m0s", "3.2s Flush", "3.7s Flush timed out", "3.7s next")
 	})
 }
 
 func TestIntervalModeNeverHolds(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = forever
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.invoke(2*time.Second, "b", 10*time.Second)
 		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "b"))
 		s.finish()
 		s.want([]string{"next", "Flush", "Seal", "Thawed"}, "0s next",
-			"1s Thawed", "1s SealIfOlder 1h0m0s", "1s next", "2s Thawed", "2s SealIfOlder 1h0m0s", "2s next")
+			"1s Thawed 1h0m0s", "1s next", "2s Thawed 1h0m0s", "2s next")
 	}, func(cfg *config.Config) { cfg.Flush = flush.ModeInterval })
 }
 
@@ -221,7 +221,7 @@ func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = forever
 				s.invoke(time.Second, "a", 10*time.Second)
 				// Lines and reports have nothing sent; nor has an event before its acknowledgement.
@@ -234,7 +234,7 @@ func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 				}
 				s.finish()
 				s.want([]string{"Flush", "Seal", "Thawed", "next"}, slices.Concat(
-					[]string{"0s next", "1s Thawed", "1s SealIfOlder " + age(scenario.mode), "1s next"}, scenario.seals)...)
+					[]string{"0s next", "1s Thawed " + age(scenario.mode), "1s next"}, scenario.seals)...)
 				why := "no-hold"
 				if scenario.mode == flush.ModeInterval {
 					why = "interval"
@@ -247,18 +247,18 @@ func TestHoldsThatAreTooShortAreNone(t *testing.T) {
 
 func TestTheShortestHold(t *testing.T) {
 	for _, mode := range []flush.Mode{flush.ModeEnd, flush.ModeAdaptive} {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			s.pipeline.flush = forever
 			s.invoke(time.Second, "a", 10*time.Second)
 			s.telemetry(1225*ms, s.runtimeDone(1200*ms, "a"))
 			s.finish()
-			s.want([]string{"next", "Flush", "Seal"}, "0s next", "1s SealIfOlder "+age(mode), "1.225s Flush", "1.23s Flush gave up", "1.23s next")
+			s.want([]string{"next", "Flush", "Seal", "Thawed"}, "0s next", "1s Thawed "+age(mode), "1.225s Flush", "1.23s Flush timed out", "1.23s next")
 		}, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = mode, flush.MinHold })
 	}
 }
 
 func TestIntervalModeSendsAtTheIntervalOnly(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"))
 		s.finish()
 		s.want([]string{"Seal", "Flush"})
@@ -266,7 +266,7 @@ func TestIntervalModeSendsAtTheIntervalOnly(t *testing.T) {
 }
 
 func TestHoldingSendsNothingByItselfWhenTelemetryComes(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		// The telemetry of an invocation that is no longer held.
 		s.telemetry(time.Second, s.runtimeDone(time.Second, "a"), s.report(time.Second, "a"))
 		s.finish()
@@ -277,15 +277,15 @@ func TestHoldingSendsNothingByItselfWhenTelemetryComes(t *testing.T) {
 func TestIntervalPassesDuringALongInvocation(t *testing.T) {
 	for _, flush := range []flush.Mode{flush.ModeEnd, flush.ModeInterval} {
 		t.Run(string(flush), func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.invoke(time.Second, "a", 15*time.Minute)
 				s.telemetry(25*time.Second, s.runtimeDone(25*time.Second, "a"))
 				s.shutdown(26*time.Second, 2*time.Second)
 				if err := s.run(); err != nil {
 					t.Error(err)
 				}
-				got := s.only("Seal")
-				want := []string{"1s SealIfOlder 10s", "10s Seal", "20s Seal"}
+				got := s.only("Seal", "Thawed")
+				want := []string{"1s Thawed 10s", "10s Seal", "20s Seal"}
 				for i, line := range want {
 					if i >= len(got) || got[i] != line {
 						t.Fatalf("%q, want first %q", got, want)
@@ -298,13 +298,13 @@ func TestIntervalPassesDuringALongInvocation(t *testing.T) {
 
 // After a freeze the ticker may be far behind; each invocation checks the age of the
 // waiting telemetry itself.
-func TestEachInvocationLooksForOldTelemetry(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestEachInvocationHasOldTelemetrySent(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", time.Second)
 		s.invoke(40*time.Minute, "b", time.Second)
 		s.telemetry(40*time.Minute+200*ms, s.runtimeDone(40*time.Minute+200*ms, "b"))
 		s.finish()
-		s.want([]string{"SealIfOlder"}, "1s SealIfOlder 1h0m0s", "40m0s SealIfOlder 1h0m0s")
+		s.want([]string{"Thawed"}, "1s Thawed 1h0m0s", "40m0s Thawed 1h0m0s")
 	})
 }
 
@@ -314,13 +314,13 @@ func TestSignalEndsAHold(t *testing.T) {
 		done bool // the runtime is done, and the telemetry is being sent
 		want []string
 	}{
-		{"while the function runs", false, []string{"2s Thawed", "2s Seal", "2s Released a 0s end", "2.3s CloseIntake", "2.3s Finish", "2.3s end"}},
+		{"while the function runs", false, []string{"2s Ending", "2s Released a 0s end", "2.3s Finish", "2.3s end"}},
 		// The report is known: 40 ms of quiet are enough.
-		{"while sending", true, []string{"1.5s Flush", "2s Flush gave up", "2s Thawed", "2s Seal", "2s Released a 500ms end", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
+		{"while sending", true, []string{"1.5s Flush", "2s Flush timed out", "2s Ending", "2s Released a 500ms end", "2.04s Finish", "2.04s end"}},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = forever
 				s.invoke(0, "a", 15*time.Minute)
 				if scenario.done {
@@ -330,14 +330,14 @@ func TestSignalEndsAHold(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{""}, append([]string{"0s Thawed", "0s SealIfOlder 1h0m0s", "0s next"}, scenario.want...)...)
+				s.want([]string{""}, append([]string{"0s Thawed 1h0m0s", "0s next"}, scenario.want...)...)
 			}, func(cfg *config.Config) { cfg.MaxHold = time.Minute })
 		})
 	}
 }
 
 func TestObservingAndAcknowledgingFromSeveralGoroutines(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		for i := range 12 { // fewer than are remembered
 			request := string(rune('b' + i%4))
@@ -352,7 +352,7 @@ func TestObservingAndAcknowledgingFromSeveralGoroutines(t *testing.T) {
 // Run's own goroutines end with it, also when the pipeline is slow: the bubble
 // of fake time fails otherwise.
 func TestRunLeavesNothingBehind(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.stop()
 		if err := s.run(); err != nil {
 			t.Error(err)

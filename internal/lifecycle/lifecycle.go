@@ -14,22 +14,9 @@ import (
 	"kinetel/internal/extensionapi"
 	"kinetel/internal/flush"
 	"kinetel/internal/guard"
-	"kinetel/internal/wallclock"
 )
 
 const (
-	// deadlineMargin is the end of an invocation's time that is never used for a
-	// hold: an extension that overruns makes the invocation fail.
-	deadlineMargin = 100 * time.Millisecond
-	// minFirstEvent and maxFirstEvent limit how long a hold waits for the first
-	// event of its invocation; in between the limit is KINETEL_MAX_HOLD. Without
-	// an event the invocation is then released: Lambda sends platform.start within
-	// milliseconds, and without telemetry the hold would last until the deadline.
-	minFirstEvent = 100 * time.Millisecond
-	maxFirstEvent = time.Second
-	// maxStalls bounds the backoff after holds whose platform.runtimeDone did not
-	// arrive in time: after 2^maxStalls other invocations one is held again.
-	maxStalls = 3 // 8 of the flush.Remember invocations that are known
 	// nextTries is how often next is called if there is no answer from Lambda.
 	nextTries = 5
 	nextDelay = 50 * time.Millisecond // doubles
@@ -40,47 +27,28 @@ type API interface {
 	Next(ctx context.Context) (extensionapi.Event, error)
 }
 
-// Pipeline collects and sends the telemetry. Invoked, Unavailable, Behind and
-// Released return at once. All other methods may block, and the loop waits for
-// them only within its own time limits.
+// Pipeline collects and sends the telemetry.
 type Pipeline interface {
+	Invocations
+	Sender
+	Finisher
+}
+
+// Invocations is what the loop itself calls. The methods return at once.
+type Invocations interface {
 	// Invoked reports that an invocation has begun, and which trace it is part of.
 	Invoked(request, trace string, at time.Time)
-	// Thawed reports that the environment may have been frozen until now, and has
-	// closed records sent.
-	Thawed()
-	// Restored reports that the environment has been restored from a snapshot.
-	// Only the first call has an effect.
-	Restored()
-	// Ending reports that the environment ends, and until when records can be
-	// sent. From now on no record waits for the answer to a request that carries
-	// others.
-	Ending(deadline time.Time)
-	// Seal closes the open record and has it sent, in the background.
-	Seal()
-	// SealIfOlder does what Seal does if the open record was begun that long ago,
-	// or is needed to find out why the only record before it was rejected.
-	SealIfOlder(age time.Duration)
 	// Unavailable reports whether no invocation should be held, because records
 	// cannot be sent.
 	Unavailable() bool
 	// Behind returns how long records have been waiting while Kinesis accepted none.
 	Behind() time.Duration
-	// Flush does what Seal does, and waits until everything is sent, until ctx
-	// ends, or until Kinesis turns out to be unavailable.
-	Flush(ctx context.Context) error
 	// PermanentError returns the error that the user has to fix before anything
 	// can be sent, or nil.
 	PermanentError() error
 	// Released reports that an invocation is released, how long it was held after
 	// its runtime was done, and why.
 	Released(request string, held time.Duration, why flush.Reason)
-	// CloseIntake stops ingesting telemetry. Afterwards everything that was
-	// acknowledged is packed.
-	CloseIntake(ctx context.Context)
-	// Finish sends everything for the last time, or stores what is not sent where
-	// it outlives the process. It returns before ctx ends; ctx has a deadline.
-	Finish(ctx context.Context)
 }
 
 // Loop handles Lambda's events until SHUTDOWN.
@@ -96,7 +64,6 @@ type Loop struct {
 	worker   *worker
 
 	// Owned by Run.
-	last        string       // the request of the last INVOKE
 	invocations []invocation // the last flush.Remember ones, the oldest first
 	busy        time.Time    // since when no gap between two invocations was late
 	stalls      int          // holds in a row whose platform.runtimeDone did not arrive
@@ -180,7 +147,7 @@ func (l *Loop) Run(stop context.Context) error {
 			l.shutdown(ev.ShutdownReason, ev.Deadline())
 			return nil
 		case ev.Type == extensionapi.Invoke:
-			guard.Run(l.log, "follow an invocation", func() { l.invoke(stop, ev) })
+			guard.Run(l.log, "handle an invocation", func() { l.invoke(stop, ev) })
 		default:
 			l.log.Warn("Lambda sent an event of an unknown type; it is ignored", "type", ev.Type)
 		}
@@ -216,130 +183,5 @@ func next(ctx context.Context, api API) (extensionapi.Event, error) {
 		case <-time.After(delay):
 		}
 		delay *= 2
-	}
-}
-
-// invoke holds an invocation as long as the policy says. When it returns, the
-// loop calls next, which releases the environment.
-func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
-	// Round removes the monotonic clock reading, which may stand still while the
-	// environment is frozen.
-	arrived := wallclock.Now()
-	l.last = ev.RequestID
-	guard.Run(l.log, "note an invocation", func() { l.pipeline.Invoked(ev.RequestID, string(ev.Trace), arrived) })
-	if len(l.invocations) == flush.Remember {
-		l.invocations = append(l.invocations[:0], l.invocations[1:]...)
-	}
-	l.invocations = append(l.invocations, invocation{ev.RequestID, flush.Invocation{Arrived: arrived}})
-
-	why, age := flush.Unavailable, l.policy.Interval
-	guard.Run(l.log, "decide whether to hold", func() {
-		s := l.situation(ev)
-		why, age = l.policy.Decide(s), l.policy.Age(s)
-	})
-	l.worker.thawed(age)
-	var held time.Duration
-	if why.Hold() {
-		held = l.hold(stop, ev, arrived)
-	}
-	l.invocations[len(l.invocations)-1].Freed = wallclock.Now()
-	l.pipeline.Released(ev.RequestID, held, why)
-}
-
-// situation returns what the policy decides on.
-func (l *Loop) situation(ev extensionapi.Event) flush.Situation {
-	invocations := make([]flush.Invocation, len(l.invocations))
-	for i := range l.invocations {
-		in := &l.invocations[i]
-		if in.Done.IsZero() {
-			in.Done, _, _ = l.requests.runtimeDone(in.request, in.Arrived)
-		}
-		invocations[i] = in.Invocation
-	}
-	arrived := invocations[len(invocations)-1].Arrived
-	if gap, ok := flush.LastGap(invocations); !ok || gap > l.policy.Soon() {
-		l.busy = arrived
-	}
-	return flush.Situation{
-		Invocations:      invocations,
-		Left:             time.Until(ev.Deadline()) - deadlineMargin,
-		Unavailable:      l.worker.stuck() || l.pipeline.Unavailable(),
-		TelemetryStalled: l.telemetryStalled(),
-		Behind:           l.pipeline.Behind(),
-		Busy:             arrived.Sub(l.busy),
-	}
-}
-
-// telemetryStalled reports whether no invocation should be held because
-// platform.runtimeDone would not arrive in time. After a hold in which it did not
-// arrive, it must arrive for one later invocation, or for the held one if its
-// runtime ended after the hold. After further such holds in a row, it must arrive
-// for 2, 4 and 8 of them. Events of earlier requests and events that are sent again
-// do not count: they may come late for ever.
-func (l *Loop) telemetryStalled() bool {
-	if l.stalls == 0 {
-		return false
-	}
-	arrived := 0
-	for _, in := range l.invocations {
-		later := in.Arrived.After(l.stall) || in.Arrived.Equal(l.stall) && !in.Done.Before(in.Freed)
-		if later && !in.Done.IsZero() {
-			arrived++
-		}
-	}
-	return arrived < 1<<min(l.stalls-1, maxStalls)
-}
-
-// hold waits until the request's runtime is done and its telemetry is sent. It
-// returns how long that took after the runtime was done.
-func (l *Loop) hold(stop context.Context, ev extensionapi.Event, arrived time.Time) time.Duration {
-	ctx, cancel := context.WithDeadline(stop, ev.Deadline().Add(-deadlineMargin))
-	defer cancel()
-	done, ok := l.awaitRuntimeDone(ctx, ev.RequestID, arrived)
-	if !ok {
-		// The function is about to time out, a signal came, or telemetry does not
-		// arrive, and no other invocation may wait for it.
-		l.stalls, l.stall = l.stalls+1, arrived
-		return 0
-	}
-	l.stalls = 0
-	// The hold counts from when the runtime was done, not from when the event came.
-	switch now := wallclock.Now(); {
-	case done.Before(arrived): // Lambda's times are in milliseconds
-		done = arrived
-	case done.After(now):
-		done = now
-	}
-	ctx, cancel = context.WithDeadline(ctx, done.Add(l.policy.MaxHold))
-	defer cancel()
-	err := l.worker.flush(ctx)
-	held := wallclock.Since(done)
-	l.log.Debug("invocation over", "request_id", ev.RequestID, "held", held.String(), "flushed", err == nil)
-	return held
-}
-
-// awaitRuntimeDone waits for the platform.runtimeDone of this request until ctx
-// ends, or until no event of this request has arrived in time. Events of other
-// requests do not count: the platform.report of the previous one regularly arrives
-// now.
-func (l *Loop) awaitRuntimeDone(ctx context.Context, request string, arrived time.Time) (time.Time, bool) {
-	l.requests.await(request)
-	defer l.requests.await("")
-	firstEvent := time.NewTimer(min(max(l.policy.MaxHold, minFirstEvent), maxFirstEvent))
-	defer firstEvent.Stop()
-	for {
-		at, ok, changed := l.requests.runtimeDone(request, arrived)
-		if ok {
-			return at, true
-		}
-		select {
-		case <-changed:
-		case <-firstEvent.C:
-			if !l.requests.hasEvent(request, arrived) {
-				return time.Time{}, false
-			}
-		case <-ctx.Done():
-			return time.Time{}, false
-		}
 	}
 }

@@ -37,11 +37,18 @@ func (l *Loop) prime(stop context.Context) error {
 	if !snapshot && !l.strict {
 		return nil
 	}
-	l.awaitFirstTelemetry(stop)
+	ctx, cancel := context.WithTimeout(stop, firstTelemetryTime)
+	defer cancel()
+	l.requests.wait(ctx, func() bool {
+		bodies, _ := l.requests.received()
+		return bodies > 0
+	})
 	if snapshot {
-		l.awaitQuiet(stop)
+		ctx, cancel = context.WithTimeout(stop, initTelemetryTime)
+		defer cancel()
+		l.requests.waitForQuiet(ctx, initQuiet)
 	}
-	ctx, cancel := context.WithTimeout(stop, primeTime)
+	ctx, cancel = context.WithTimeout(stop, primeTime)
 	defer cancel()
 	err := l.worker.flush(ctx)
 	if permanent := l.pipeline.PermanentError(); l.strict && permanent != nil {
@@ -49,41 +56,4 @@ func (l *Loop) prime(stop context.Context) error {
 	}
 	l.log.Debug("the init's telemetry was sent", "sent", err == nil)
 	return nil
-}
-
-// awaitFirstTelemetry waits for any telemetry, at most firstTelemetryTime.
-func (l *Loop) awaitFirstTelemetry(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, firstTelemetryTime)
-	defer cancel()
-	for {
-		bodies, changed := l.requests.received()
-		if bodies > 0 {
-			return
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// awaitQuiet waits until no telemetry has come for initQuiet, at most
-// initTelemetryTime.
-func (l *Loop) awaitQuiet(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, initTelemetryTime)
-	defer cancel()
-	quiet := time.NewTimer(initQuiet)
-	defer quiet.Stop()
-	for {
-		_, changed := l.requests.received()
-		select {
-		case <-changed:
-			quiet.Reset(initQuiet)
-		case <-quiet.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
 }

@@ -22,7 +22,7 @@ func line() *event.Event {
 
 // With SnapStart, every environment of the snapshot would send the init's telemetry.
 // Its end cannot be known: the loop waits for a while.
-func TestWhatTheInitToldIsSentBeforeTheSnapshot(t *testing.T) {
+func TestTheTelemetryOfTheInitIsSentBeforeTheSnapshot(t *testing.T) {
 	const second = time.Second
 	var forEver []time.Duration
 	for at := 50 * ms; at < 20*second; at += 100 * ms {
@@ -40,11 +40,11 @@ func TestWhatTheInitToldIsSentBeforeTheSnapshot(t *testing.T) {
 		{"late ones", []time.Duration{999 * ms}, 30 * ms, []string{"1.199s Flush", "1.229s next"}},
 		{"none", nil, 30 * ms, []string{"1.2s Flush", "1.23s next"}},
 		{"no end of them", forEver, 30 * ms, []string{"5.05s Flush", "5.08s next"}},
-		{"Kinesis that does not answer", []time.Duration{100 * ms}, forever, []string{"300ms Flush", "5.3s Flush gave up", "5.3s next"}},
+		{"Kinesis that does not answer", []time.Duration{100 * ms}, forever, []string{"300ms Flush", "5.3s Flush timed out", "5.3s next"}},
 	} {
 		for _, mode := range []flush.Mode{flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval} {
 			t.Run(tt.name+", "+string(mode), func(t *testing.T) {
-				inFakeTime(t, func(s *scene) {
+				inFakeTime(t, func(s *fixture) {
 					s.pipeline.flush = tt.flush
 					for _, at := range tt.bodies {
 						s.telemetry(at, line(), s.initDone(at))
@@ -70,7 +70,7 @@ func TestWhatComesBeforeTheRestoreIsSentAtOnce(t *testing.T) {
 		{flush.ModeAdaptive, 0},
 		{flush.ModeInterval, 0},
 	} {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			s.telemetry(100*ms, line())
 			s.telemetry(150*ms, line())
 			s.at(10*time.Second, func() { s.loop.Observe(s.initDone(10 * time.Second)) }) // is not yet acknowledged
@@ -79,7 +79,7 @@ func TestWhatComesBeforeTheRestoreIsSentAtOnce(t *testing.T) {
 			s.invoke(30*time.Second, "a", 10*time.Second)
 			s.telemetry(30100*ms, line())
 			s.finish()
-			s.want([]string{"Seal"}, "100ms Seal", "150ms Seal", "20s Seal", "20.1s Seal", "30s SealIfOlder "+age(tt.mode))
+			s.want([]string{"Seal", "Thawed"}, "100ms Seal", "150ms Seal", "20s Seal", "20.1s Seal", "30s Thawed "+age(tt.mode))
 		}, snapStart, func(cfg *config.Config) { cfg.Flush, cfg.MaxHold = tt.mode, tt.hold })
 	}
 }
@@ -103,11 +103,11 @@ func TestStrictSendsTheFirstTelemetryBeforeNext(t *testing.T) {
 		{"at once", 30 * ms, 20 * ms, []string{"30ms Flush", "50ms next"}},
 		{"no telemetry", 0, 20 * ms, []string{"1s Flush", "1.02s next"}},
 		{"late telemetry", 999 * ms, 20 * ms, []string{"999ms Flush", "1.019s next"}},
-		{"Kinesis that does not answer", 30 * ms, forever, []string{"30ms Flush", "5.03s Flush gave up", "5.03s next"}},
+		{"Kinesis that does not answer", 30 * ms, forever, []string{"30ms Flush", "5.03s Flush timed out", "5.03s next"}},
 	} {
 		for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
 			t.Run(tt.name+", "+string(kind), func(t *testing.T) {
-				inFakeTime(t, func(s *scene) {
+				inFakeTime(t, func(s *fixture) {
 					s.pipeline.flush = tt.flush
 					if tt.came != 0 {
 						s.telemetry(tt.came, line())
@@ -123,10 +123,10 @@ func TestStrictSendsTheFirstTelemetryBeforeNext(t *testing.T) {
 	}
 }
 
-func TestNobodyElseWaitsForTheInit(t *testing.T) {
+func TestOnlySnapStartAndStrictWaitForTheInit(t *testing.T) {
 	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
 		t.Run(string(kind), func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.permanent = func() error { return errors.New("denied") } // which has no effect without strict
 				s.telemetry(30*ms, line(), s.initDone(30*ms))
 				s.finish()
@@ -136,7 +136,7 @@ func TestNobodyElseWaitsForTheInit(t *testing.T) {
 	}
 }
 
-func TestRefusedOnlyWhereStrict(t *testing.T) {
+func TestTheInitFailsOnlyIfStrict(t *testing.T) {
 	denied := errors.New("AccessDeniedException: no kinesis:PutRecords")
 	for _, tt := range []struct {
 		name      string
@@ -152,7 +152,7 @@ func TestRefusedOnlyWhereStrict(t *testing.T) {
 		{"not strict, and refused", func(*config.Config) {}, denied, false, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.permanent = func() error { return tt.permanent }
 				s.telemetry(30*ms, s.initDone(30*ms))
 				s.shutdown(time.Hour, 2*time.Second)
@@ -176,8 +176,8 @@ func TestRefusedOnlyWhereStrict(t *testing.T) {
 }
 
 // The permanent error is the result of the sending, even if that took all its time.
-func TestRefusalIsAskedForAfterTheSending(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestThePermanentErrorIsReadAfterTheSending(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = forever
 		denied := errors.New("denied")
 		s.pipeline.permanent = func() error {
@@ -189,12 +189,12 @@ func TestRefusalIsAskedForAfterTheSending(t *testing.T) {
 		if err := s.run(); !errors.Is(err, denied) {
 			t.Errorf("Run gives %v", err)
 		}
-		s.want([]string{"Flush", "next", "end"}, "1s Flush", "6s Flush gave up", "6s end")
+		s.want([]string{"Flush", "next", "end"}, "1s Flush", "6s Flush timed out", "6s end")
 	}, strict)
 }
 
-func TestARefusedInitEndsWhereThePipelineHangs(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestAFailedInitEndsIfThePipelineHangs(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		release := s.blocked(0, "Flush")
 		defer release()
 		denied := errors.New("denied")
@@ -213,7 +213,7 @@ func TestARefusedInitEndsWhereThePipelineHangs(t *testing.T) {
 func TestAFaultBeforeTheFirstNext(t *testing.T) {
 	for _, method := range []string{"Flush", "PermanentError"} {
 		t.Run(method, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = 10 * ms
 				s.pipeline.fault = func(called string) {
 					if called == method && time.Since(s.start) < 500*ms {
@@ -228,7 +228,7 @@ func TestAFaultBeforeTheFirstNext(t *testing.T) {
 					t.Errorf("next is called at %q", next)
 				}
 				if !strings.Contains(s.log.String(), "out of "+method) {
-					t.Errorf("the log does not tell: %s", s.log)
+					t.Errorf("that is not in the log: %s", s.log)
 				}
 			}, strict)
 		})
@@ -243,13 +243,13 @@ func TestStopEndsTheWaitForTheInit(t *testing.T) {
 		stop   time.Duration
 		want   []string
 	}{
-		{"strict", strict, false, 500 * ms, []string{"500ms Thawed", "500ms Seal", "540ms CloseIntake", "540ms Finish", "540ms end"}},
-		{"SnapStart", snapStart, false, 500 * ms, []string{"500ms Thawed", "500ms Seal", "540ms CloseIntake", "540ms Finish", "540ms end"}},
-		{"SnapStart, while there may be more", snapStart, true, 200 * ms, []string{"100ms Seal", "200ms Thawed", "200ms Seal", "240ms CloseIntake", "240ms Finish", "240ms end"}},
-		{"while sending", snapStart, true, 2 * time.Second, []string{"100ms Seal", "2s Thawed", "2s Seal", "2.04s CloseIntake", "2.04s Finish", "2.04s end"}},
+		{"strict", strict, false, 500 * ms, []string{"500ms Ending", "540ms Finish", "540ms end"}},
+		{"SnapStart", snapStart, false, 500 * ms, []string{"500ms Ending", "540ms Finish", "540ms end"}},
+		{"SnapStart, while there may be more", snapStart, true, 200 * ms, []string{"100ms Seal", "200ms Ending", "240ms Finish", "240ms end"}},
+		{"while sending", snapStart, true, 2 * time.Second, []string{"100ms Seal", "2s Ending", "2.04s Finish", "2.04s end"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = forever
 				if tt.came {
 					s.telemetry(100*ms, s.initDone(100*ms))
@@ -258,7 +258,7 @@ func TestStopEndsTheWaitForTheInit(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{"next", "Thawed", "Seal", "CloseIntake", "Finish", "end"}, tt.want...)
+				s.want([]string{"next", "Thawed", "Seal", "Ending", "Finish", "end"}, tt.want...)
 			}, tt.change)
 		})
 	}
@@ -267,13 +267,13 @@ func TestStopEndsTheWaitForTheInit(t *testing.T) {
 // The environment begins with the first invocation after the restore. Restored must
 // be the pipeline's first call.
 func TestRestoredComesWithTheFirstInvocationOfASnapshot(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.telemetry(100*ms, s.initDone(100*ms))
 		s.invoke(time.Hour/2, "a", 10*time.Second)
 		s.telemetry(time.Hour/2+200*ms, s.runtimeDone(time.Hour/2+200*ms, "a"))
 		s.finish()
-		got := s.only("Restored", "Thawed", "SealIfOlder", "Flush")
-		want := []string{"300ms Flush", "30m0s Restored", "30m0s Thawed", "30m0s SealIfOlder 1h0m0s", "30m0.2s Flush"}
+		got := s.only("Restored", "Thawed", "Flush")
+		want := []string{"300ms Flush", "30m0s Restored", "30m0s Thawed 1h0m0s", "30m0.2s Flush"}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)
 		}
@@ -283,7 +283,7 @@ func TestRestoredComesWithTheFirstInvocationOfASnapshot(t *testing.T) {
 func TestRestoredIsForSnapshotsOnly(t *testing.T) {
 	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
 		t.Run(string(kind), func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.telemetry(100*ms, s.initDone(100*ms))
 				s.threeInvocations()
 				if err := s.run(); err != nil {
@@ -298,7 +298,7 @@ func TestRestoredIsForSnapshotsOnly(t *testing.T) {
 // A snapshot that is never restored, or one that Lambda shuts down before it was
 // called, has no new environment.
 func TestNoInvocationIsNoRestore(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.telemetry(100*ms, s.initDone(100*ms))
 		s.finish()
 		s.want([]string{"Restored"})

@@ -12,14 +12,14 @@ import (
 	"kinetel/internal/flush"
 )
 
-func TestReleasedTellsHowLongAndWhy(t *testing.T) {
+func TestReleasedReportsHowLongAndWhy(t *testing.T) {
 	const second = time.Second
-	unavailable := func(s *scene) { s.pipeline.unavailable = func() bool { return true } }
+	unavailable := func(s *fixture) { s.pipeline.unavailable = func() bool { return true } }
 	for _, tt := range []struct {
 		name           string
 		change         func(*config.Config)
-		set            func(*scene)  // nil: nothing
-		done, received time.Duration // of the invocation's runtime, which begins at 1 s; received 0: never
+		set            func(*fixture) // nil: nothing
+		done, received time.Duration  // of the invocation's runtime, which begins at 1 s; received 0: never
 		flush          time.Duration
 		timeout        time.Duration // of the invocation
 		want           string
@@ -27,9 +27,9 @@ func TestReleasedTellsHowLongAndWhy(t *testing.T) {
 		{"held for the flush", nil, nil, 1200 * ms, 1225 * ms, 30 * ms, 10 * second, "1.255s Released a 55ms end"},
 		{"held for as long as may be", nil, nil, 1200 * ms, 1225 * ms, forever, 10 * second, "1.7s Released a 500ms end"},
 		{"nothing to send: only Lambda's buffering", nil, nil, 1200 * ms, 1225 * ms, 0, 10 * second, "1.225s Released a 25ms end"},
-		{"told of when the hold is over", nil, nil, 1200 * ms, 3 * second, forever, 10 * second, "3s Released a 1.8s end"},
-		{"told of before it is heard of", nil, nil, 900 * ms, 950 * ms, 30 * ms, 10 * second, "1.03s Released a 30ms end"},
-		{"done before it is heard of, told of later", nil, nil, 900 * ms, 1100 * ms, 30 * ms, 10 * second, "1.13s Released a 130ms end"},
+		{"known when the hold is over", nil, nil, 1200 * ms, 3 * second, forever, 10 * second, "3s Released a 1.8s end"},
+		{"known before the INVOKE", nil, nil, 900 * ms, 950 * ms, 30 * ms, 10 * second, "1.03s Released a 30ms end"},
+		{"done before the INVOKE, known later", nil, nil, 900 * ms, 1100 * ms, 30 * ms, 10 * second, "1.13s Released a 130ms end"},
 		{"done in the future, by another clock", nil, nil, 5 * second, 1225 * ms, 30 * ms, 10 * second, "1.255s Released a 30ms end"},
 		{"cut off by the deadline", nil, nil, 1200 * ms, 1225 * ms, forever, 500 * ms, "1.4s Released a 200ms end"},
 		{"never done", nil, nil, 0, 0, forever, 500 * ms, "1.4s Released a 0s end"},
@@ -45,7 +45,7 @@ func TestReleasedTellsHowLongAndWhy(t *testing.T) {
 			if tt.change == nil {
 				tt.change = func(*config.Config) {}
 			}
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = tt.flush
 				if tt.set != nil {
 					tt.set(s)
@@ -64,7 +64,7 @@ func TestReleasedTellsHowLongAndWhy(t *testing.T) {
 // Released is called before next, in the part of the invocation that is certainly not
 // frozen.
 func TestReleasedComesBeforeNext(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1200*ms, s.runtimeDone(1200*ms, "a"))
 		s.invoke(2*time.Second, "b", 10*time.Second)
@@ -76,14 +76,14 @@ func TestReleasedComesBeforeNext(t *testing.T) {
 
 // If Lambda stops sending platform.runtimeDone, one invocation waits for it until its
 // deadline, and no other one waits.
-func TestOneInvocationWaitsForTheDeaf(t *testing.T) {
+func TestOnlyOneInvocationWaitsIfTelemetryStalls(t *testing.T) {
 	for _, mode := range []flush.Mode{flush.ModeEnd, flush.ModeAdaptive} {
 		why := "end"
 		if mode == flush.ModeAdaptive {
 			why = "rare"
 		}
 		t.Run(string(mode), func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = 10 * ms
 				received := func(at time.Duration, request string) { s.telemetry(at+25*ms, s.runtimeDone(at, request)) }
 				s.invoke(10*time.Second, "a", 3*time.Second)
@@ -117,8 +117,8 @@ func TestOneInvocationWaitsForTheDeaf(t *testing.T) {
 
 // Telemetry is stalled only if no platform.runtimeDone comes: one that comes too late
 // for its own invocation shows that Lambda still sends them.
-func TestARuntimeThatIsDoneTooLateIsNotDeaf(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestARuntimeThatIsDoneTooLateDoesNotStallTelemetry(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(10*time.Second, "a", 3*time.Second)
 		s.telemetry(12950*ms, s.runtimeDone(12950*ms, "a"))
 		s.invoke(20*time.Second, "b", 3*time.Second)
@@ -134,8 +134,8 @@ func TestARuntimeThatIsDoneTooLateIsNotDeaf(t *testing.T) {
 }
 
 // Without any telemetry no invocation waits longer than a hold could last.
-func TestNobodyWaitsLongForALambdaThatIsSilent(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestNoInvocationWaitsLongWithoutTelemetry(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = 10 * ms
 		s.invoke(10*time.Second, "a", time.Minute)
 		s.telemetry(15*time.Second, s.runtimeDone(15*time.Second, "a"))
@@ -167,58 +167,58 @@ func lineOf(request, text string) *event.Event {
 // Events of others do not: the previous one's platform.report always comes late.
 func TestOnlyEventsOfTheRequestKeepItHeld(t *testing.T) {
 	const (
-		begin  = 10 * time.Second // when "a-request" begins
-		held   = "40.01s Released a-request 10ms end"
-		letGo  = "10.5s Released a-request 0s end"
-		repeat = 100 * ms
+		begin    = 10 * time.Second // when "a-request" begins
+		held     = "40.01s Released a-request 10ms end"
+		released = "10.5s Released a-request 0s end"
+		repeat   = 100 * ms
 	)
 	for _, tt := range []struct {
 		name  string
 		after time.Duration // since begin
-		event func(s *scene, at time.Duration) *event.Event
+		event func(s *fixture, at time.Duration) *event.Event
 		every time.Duration // 0: once
 		want  string
 	}{
-		{"its start, at once", ms, func(s *scene, at time.Duration) *event.Event {
+		{"its start, at once", ms, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformStart, "a-request")
 		}, 0, held},
-		{"its start, at the last moment", 499 * ms, func(s *scene, at time.Duration) *event.Event {
+		{"its start, at the last moment", 499 * ms, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformStart, "a-request")
 		}, 0, held},
-		{"its start, too late", 501 * ms, func(s *scene, at time.Duration) *event.Event {
+		{"its start, too late", 501 * ms, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformStart, "a-request")
-		}, 0, letGo},
+		}, 0, released},
 		// INVOKE and telemetry come by two connections.
-		{"its start, before INVOKE", -ms, func(s *scene, at time.Duration) *event.Event {
+		{"its start, before INVOKE", -ms, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformStart, "a-request")
 		}, 0, held},
-		{"a JSON line that names it", 100 * ms, func(*scene, time.Duration) *event.Event {
+		{"a JSON line that names it", 100 * ms, func(*fixture, time.Duration) *event.Event {
 			return lineOf("a-request", `{"requestId":"a-request","message":"x"}`)
 		}, 0, held},
-		{"a text line that names it", 100 * ms, func(*scene, time.Duration) *event.Event {
+		{"a text line that names it", 100 * ms, func(*fixture, time.Duration) *event.Event {
 			return lineOf("a-request", `"2026-11-24T10:00:00.000Z\ta-request\tINFO\tx"`)
 		}, 0, held},
-		{"nothing", 0, func(*scene, time.Duration) *event.Event { return line() }, 0, letGo},
-		{"text lines that name nobody", 0, func(*scene, time.Duration) *event.Event { return lineOf("a-request", `"x"`) }, repeat, letGo},
-		{"lines of the previous one", 0, func(*scene, time.Duration) *event.Event {
+		{"nothing", 0, func(*fixture, time.Duration) *event.Event { return line() }, 0, released},
+		{"text lines that name nobody", 0, func(*fixture, time.Duration) *event.Event { return lineOf("a-request", `"x"`) }, repeat, released},
+		{"lines of the previous one", 0, func(*fixture, time.Duration) *event.Event {
 			return lineOf("previous", `{"requestId":"previous","message":"not a-request"}`)
-		}, repeat, letGo},
-		{"the previous one's report, before INVOKE", -ms, func(s *scene, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, letGo},
-		{"the previous one's report", 10 * ms, func(s *scene, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, letGo},
-		{"the previous one's report, again and again", -50 * ms, func(s *scene, at time.Duration) *event.Event { return s.report(at, "previous") }, repeat, letGo},
-		{"the previous one's start", 10 * ms, func(s *scene, at time.Duration) *event.Event {
+		}, repeat, released},
+		{"the previous one's report, before INVOKE", -ms, func(s *fixture, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, released},
+		{"the previous one's report", 10 * ms, func(s *fixture, at time.Duration) *event.Event { return s.report(at, "previous") }, 0, released},
+		{"the previous one's report, again and again", -50 * ms, func(s *fixture, at time.Duration) *event.Event { return s.report(at, "previous") }, repeat, released},
+		{"the previous one's start", 10 * ms, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformStart, "previous")
-		}, repeat, letGo},
-		{"the previous one's runtime, again and again", -50 * ms, func(s *scene, at time.Duration) *event.Event { return s.runtimeDone(at, "previous") }, repeat, letGo},
+		}, repeat, released},
+		{"the previous one's runtime, again and again", -50 * ms, func(s *fixture, at time.Duration) *event.Event { return s.runtimeDone(at, "previous") }, repeat, released},
 		// Lambda tries a failed request again under its id.
-		{"an earlier attempt's report", 10 * ms, func(s *scene, _ time.Duration) *event.Event { return s.report(8*time.Second, "a-request") }, repeat, letGo},
-		{"an earlier attempt's runtime", 10 * ms, func(s *scene, _ time.Duration) *event.Event { return s.runtimeDone(8*time.Second, "a-request") }, repeat, letGo},
-		{"platform events of the environment", 0, func(s *scene, at time.Duration) *event.Event {
+		{"an earlier attempt's report", 10 * ms, func(s *fixture, _ time.Duration) *event.Event { return s.report(8*time.Second, "a-request") }, repeat, released},
+		{"an earlier attempt's runtime", 10 * ms, func(s *fixture, _ time.Duration) *event.Event { return s.runtimeDone(8*time.Second, "a-request") }, repeat, released},
+		{"platform events of the environment", 0, func(s *fixture, at time.Duration) *event.Event {
 			return s.event(at, event.TypePlatformExtension, "a-request")
-		}, repeat, letGo},
+		}, repeat, released},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.pipeline.flush = 10 * ms
 				s.invoke(5*time.Second, "previous", time.Minute)
 				s.telemetry(6*time.Second, s.runtimeDone(6*time.Second, "previous"))
@@ -249,7 +249,7 @@ func TestWithoutTelemetryTheHoldHasABound(t *testing.T) {
 		flush.MinHold - ms:     "10s Released a 0s no-hold",
 		500 * time.Millisecond: "10.5s Released a 0s end",
 	} {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			s.invokeSilently(10*time.Second, "a", time.Minute)
 			s.finish()
 			s.want([]string{"Released"}, want)
@@ -272,7 +272,7 @@ func TestTelemetryThatIsAlwaysLateHoldsFewerAndFewer(t *testing.T) {
 		{"none of it comes", false, 24 * time.Hour, []int{0}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				for i := range 60 {
 					at, request := time.Duration(10*i+10)*time.Second, fmt.Sprint("r", i)
 					if tt.started {
@@ -300,8 +300,8 @@ func TestTelemetryThatIsAlwaysLateHoldsFewerAndFewer(t *testing.T) {
 }
 
 // No invocation waits within the deadline's margin, even if Lambda sends no telemetry.
-func TestASilentLambdaAndANearDeadline(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestNoTelemetryAndANearDeadline(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.invokeSilently(10*time.Second, "a", 600*ms)
 		s.invokeSilently(20*time.Second, "b", 600*ms)
 		s.finish()
@@ -313,7 +313,7 @@ func TestASilentLambdaAndANearDeadline(t *testing.T) {
 // the same environment: the events of the first attempt do not count for the second.
 func TestARequestThatIsTriedAgainIsHeldForItsOwnRuntimeDone(t *testing.T) {
 	for _, between := range []int{0, 1, 5} {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			s.pipeline.flush = 10 * ms
 			try := func(at time.Duration, request string) {
 				s.invoke(at, request, 10*time.Second)
@@ -336,8 +336,8 @@ func TestARequestThatIsTriedAgainIsHeldForItsOwnRuntimeDone(t *testing.T) {
 }
 
 // Nor does it displace what is stored of others.
-func TestWhatIsSentAgainIsRememberedOnce(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestAnEventThatIsSentAgainIsStoredOnce(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.telemetry(500*ms, s.runtimeDone(500*ms, "a"))
 		for i := range 40 { // more than are remembered
 			s.telemetry(time.Duration(501+i)*ms, s.runtimeDone(501*ms, "z"))
@@ -351,7 +351,7 @@ func TestWhatIsSentAgainIsRememberedOnce(t *testing.T) {
 // If telemetry comes again, because Lambda has not received the answer, that has no
 // effect.
 func TestARuntimeDoneThatIsSentAgainChangesNothing(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = 10 * ms
 		for i := range 3 {
 			at, request := time.Duration(i+1)*time.Second, string(rune('a'+i))
@@ -367,15 +367,15 @@ func TestARuntimeDoneThatIsSentAgainChangesNothing(t *testing.T) {
 }
 
 // Invoked is called when the INVOKE comes, before any telemetry of the invocation.
-func TestInvocationsAreTold(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestThePipelineReceivesEachInvocationWithItsTrace(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1225*ms, s.runtimeDone(1200*ms, "a"))
 		s.invoke(2*time.Second, "b", 10*time.Second)
 		s.telemetry(2225*ms, s.runtimeDone(2200*ms, "b"))
 		s.finish()
 		if want := []string{"a Root=1-a", "b Root=1-b"}; !slices.Equal(s.pipeline.invoked, want) {
-			t.Errorf("told of %q, want %q", s.pipeline.invoked, want)
+			t.Errorf("invocations: %q, want %q", s.pipeline.invoked, want)
 		}
 	})
 }

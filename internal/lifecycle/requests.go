@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"bytes"
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,20 +17,25 @@ type requests struct {
 	// none, or a line has arrived.
 	awaited atomic.Pointer[string]
 
-	mu       sync.Mutex    // guards all below
-	pending  []observation // not yet published: the body is not yet acknowledged
-	any      ring          // requests of which any event has arrived
-	done     ring          // requests whose runtime is done
-	reported ring          // requests whose platform.report has come
-	bodies   int           // how many have come
+	mu       sync.Mutex // guards all below
+	pending  []pending  // not yet published: the body is not yet acknowledged
+	any      ring       // requests of which any event has arrived
+	done     ring       // requests whose runtime is done
+	reported ring       // requests whose platform.report has come
+	bodies   int        // how many have come
 	changed  chan struct{}
 }
 
 // observation is an event of a request.
 type observation struct {
-	kind    string
 	request string
 	at      time.Time
+}
+
+// pending is an observation of a body that is not yet acknowledged.
+type pending struct {
+	observation
+	ring *ring // beside any; nil: none
 }
 
 // ring stores the last few requests. A platform.runtimeDone may come before the
@@ -79,14 +85,15 @@ func (r *requests) await(request string) {
 
 // observe records an event; publish makes it visible to the loop.
 func (r *requests) observe(ev *event.Event) {
-	var kind, request string
+	var ring *ring
+	request := ""
 	switch string(ev.Type) { // compared only: this runs for every line
 	case event.TypePlatformStart:
-		kind = event.TypePlatformStart
+		request = ev.Platform().RequestID
 	case event.TypePlatformRuntimeDone:
-		kind = event.TypePlatformRuntimeDone
+		request, ring = ev.Platform().RequestID, &r.done
 	case event.TypePlatformReport:
-		kind = event.TypePlatformReport
+		request, ring = ev.Platform().RequestID, &r.reported
 	default:
 		// A line counts if it names the request. A line that belongs to it only by
 		// its time may come from anything that runs in the background.
@@ -97,15 +104,12 @@ func (r *requests) observe(ev *event.Event) {
 		r.awaited.CompareAndSwap(awaited, nil) // one is enough
 		request = *awaited
 	}
-	if kind != "" {
-		request = event.RequestID(ev.Record)
-	}
 	if request == "" {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pending = append(r.pending, observation{kind, request, ev.At()})
+	r.pending = append(r.pending, pending{observation{request, ev.At()}, ring})
 }
 
 // publish makes the observed events visible, and wakes the waiting goroutines. It
@@ -116,15 +120,12 @@ func (r *requests) publish() (runtimeDone, reported bool) {
 	defer r.mu.Unlock()
 	r.bodies++
 	for _, s := range r.pending {
-		r.any.add(s)
-		switch s.kind {
-		case event.TypePlatformReport:
-			r.reported.add(s)
-			reported = true
-		case event.TypePlatformRuntimeDone:
-			r.done.add(s)
-			runtimeDone = true
+		r.any.add(s.observation)
+		if s.ring != nil {
+			s.ring.add(s.observation)
 		}
+		runtimeDone = runtimeDone || s.ring == &r.done
+		reported = reported || s.ring == &r.reported
 	}
 	r.pending = r.pending[:0]
 	close(r.changed)
@@ -132,40 +133,54 @@ func (r *requests) publish() (runtimeDone, reported bool) {
 	return runtimeDone, reported
 }
 
-// runtimeDone returns when the runtime was done, for the request that arrived at
-// the given time. If it is not done yet, changed is closed at the next change.
-func (r *requests) runtimeDone(request string, arrived time.Time) (at time.Time, ok bool, changed <-chan struct{}) {
+// find returns the time of the last of these events, for the request that arrived at
+// the given time.
+func (r *requests) find(events *ring, request string, arrived time.Time) (at time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at, ok = r.done.find(request)
+	at, ok = events.find(request)
 	if at.Before(arrived.Add(-clockSkew)) {
-		return time.Time{}, false, r.changed // an earlier attempt at it
+		return time.Time{}, false // of an earlier attempt
 	}
-	return at, ok, r.changed
+	return at, ok
 }
 
-// hasReport reports whether the platform.report has come, for the request that
-// arrived at the given time; changed is closed at the next change.
-func (r *requests) hasReport(request string, arrived time.Time) (ok bool, changed <-chan struct{}) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	at, ok := r.reported.find(request)
-	return ok && !at.Before(arrived.Add(-clockSkew)), r.changed
-}
-
-// hasEvent reports whether any event has come, for the request that arrived at the
-// given time.
-func (r *requests) hasEvent(request string, arrived time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	at, ok := r.any.find(request)
-	return ok && !at.Before(arrived.Add(-clockSkew))
-}
-
-// received returns how many bodies have come; changed is closed when the next one
-// comes.
-func (r *requests) received() (bodies int, changed <-chan struct{}) {
+// received returns how many bodies have come; next is closed when another one comes.
+func (r *requests) received() (bodies int, next <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bodies, r.changed
+}
+
+// wait waits until done returns true, and calls it for each body. It reports whether
+// that was before ctx ended.
+func (r *requests) wait(ctx context.Context, done func() bool) bool {
+	for {
+		_, next := r.received()
+		if done() {
+			return true
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// waitForQuiet waits until no body has come for a time, or until ctx ends.
+func (r *requests) waitForQuiet(ctx context.Context, quiet time.Duration) {
+	timer := time.NewTimer(quiet)
+	defer timer.Stop()
+	for {
+		_, next := r.received()
+		select {
+		case <-next:
+			timer.Reset(quiet)
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }

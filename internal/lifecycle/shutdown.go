@@ -23,10 +23,21 @@ const (
 	// managedQuiet replaces quiet on Managed Instances, where Lambda buffers for
 	// 100 ms.
 	managedQuiet = 140 * time.Millisecond
-	// closeTime is the time limit for bodies that are on their way, and for
-	// anything else that should take no time.
+	// closeTime is the time limit for what should take no time.
 	closeTime = 100 * time.Millisecond
 )
+
+// Finisher is what a shutdown calls.
+type Finisher interface {
+	// Ending sends what has been collected, in the background. The environment ends
+	// at the deadline: from now on no record waits for the answer to a request that
+	// carries others.
+	Ending(deadline time.Time)
+	// Finish stops ingesting telemetry and sends everything for the last time, or
+	// stores what is not sent where it outlives the process. It returns before ctx
+	// ends; ctx has a deadline.
+	Finish(ctx context.Context)
+}
 
 // shutdown sends as much as it can before the deadline. It returns in time to exit,
 // even if the pipeline hangs.
@@ -51,18 +62,13 @@ func (l *Loop) shutdown(reason string, deadline time.Time) {
 // finish runs the steps of a shutdown. Each step runs even if the ones before it
 // failed.
 func (l *Loop) finish(ctx context.Context, deadline time.Time) {
-	step := func(what string, within time.Duration, f func(context.Context)) {
-		ctx, cancel := context.WithTimeout(ctx, within)
-		defer cancel()
-		guard.Run(l.log, what, func() { f(ctx) })
-	}
-	step("stop at the shutdown", closeTime, l.worker.stop)
-	step("begin the end", closeTime, func(context.Context) { l.pipeline.Ending(deadline.Add(-exitMargin)) })
-	// What has been collected is sent while the last telemetry comes.
-	step("thaw at the shutdown", closeTime, func(context.Context) { l.pipeline.Thawed() })
-	step("cut at the shutdown", closeTime, func(context.Context) { l.pipeline.Seal() })
-	step("await the last telemetry", min(finalTelemetryTime, time.Until(deadline)/4), l.awaitFinalTelemetry)
-	step("stop taking telemetry in", closeTime, l.pipeline.CloseIntake)
+	stopping, cancel := context.WithTimeout(ctx, closeTime)
+	defer cancel()
+	l.worker.stop(stopping)
+	guard.Run(l.log, "send at the shutdown", func() { l.pipeline.Ending(deadline.Add(-exitMargin)) })
+	waiting, cancel := context.WithTimeout(ctx, min(finalTelemetryTime, time.Until(deadline)/4))
+	defer cancel()
+	l.awaitFinalTelemetry(waiting)
 	guard.Run(l.log, "finish", func() { l.pipeline.Finish(ctx) })
 }
 
@@ -70,28 +76,16 @@ func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 // which Lambda sends only after the extension has called next, and then until no
 // body has come for quiet (or managedQuiet). It returns early if ctx ends.
 func (l *Loop) awaitFinalTelemetry(ctx context.Context) {
-	quiet := quiet
+	if n := len(l.invocations); n > 0 {
+		last := l.invocations[n-1]
+		l.requests.wait(ctx, func() bool {
+			_, reported := l.requests.find(&l.requests.reported, last.request, last.Arrived)
+			return reported || last.request == ""
+		})
+	}
 	if l.kind == config.ManagedInstances {
-		quiet = managedQuiet
-	}
-	var since time.Time
-	if len(l.invocations) > 0 {
-		since = l.invocations[len(l.invocations)-1].Arrived
-	}
-	for {
-		reported, changed := l.requests.hasReport(l.last, since)
-		var idle <-chan time.Time
-		if reported || l.last == "" { // empty: there was no invocation
-			timer := time.NewTimer(quiet)
-			defer timer.Stop()
-			idle = timer.C
-		}
-		select {
-		case <-changed:
-		case <-idle:
-			return
-		case <-ctx.Done():
-			return
-		}
+		l.requests.waitForQuiet(ctx, managedQuiet)
+	} else {
+		l.requests.waitForQuiet(ctx, quiet)
 	}
 }

@@ -2,7 +2,6 @@ package lifecycle_test
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,21 +13,21 @@ import (
 )
 
 func TestShutdownGoesInOrder(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
-		s.pipeline.close, s.pipeline.finish = 5*ms, 20*ms
+	inFakeTime(t, func(s *fixture) {
+		s.pipeline.finish = 20 * ms
 		s.shutdown(time.Second, 2*time.Second)
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
 		// It is the first event of all: there is no report to wait for.
-		s.want([]string{""}, "0s next", "1s Thawed", "1s Seal", "1.04s CloseIntake", "1.045s Finish", "1.065s end")
-		if want := []string{"1s until 2.9s"}; !slices.Equal(s.pipeline.ending, want) {
-			t.Errorf("the end was announced at %q, want %q: before anything is sent", s.pipeline.ending, want)
+		s.want([]string{""}, "0s next", "1s Ending", "1.04s Finish", "1.06s end")
+		if s.pipeline.deadline != 2900*ms {
+			t.Errorf("the deadline that was announced is %s, want 2.9s", s.pipeline.deadline)
 		}
 	})
 }
 
-func TestShutdownWaitsForTheLastWords(t *testing.T) {
+func TestShutdownWaitsForTheLastTelemetry(t *testing.T) {
 	// The invocation of request a ends at 1.1 s; Lambda shuts down at 2 s.
 	scenarios := []struct {
 		name    string
@@ -37,21 +36,21 @@ func TestShutdownWaitsForTheLastWords(t *testing.T) {
 		others  []time.Duration
 		want    string // when the intake is closed
 	}{
-		{name: "the report came long ago", left: 2 * time.Second, reports: []time.Duration{1900 * ms}, want: "2.04s CloseIntake"},
-		{name: "the report comes", left: 2 * time.Second, reports: []time.Duration{2005 * ms}, want: "2.045s CloseIntake"},
-		{name: "the report never comes", left: 2 * time.Second, want: "2.3s CloseIntake"},
-		{name: "the report never comes, but others do", left: 2 * time.Second, others: []time.Duration{2100 * ms, 2200 * ms}, want: "2.3s CloseIntake"},
-		{name: "the report comes in the last moment", left: 2 * time.Second, reports: []time.Duration{2290 * ms}, want: "2.3s CloseIntake"},
-		{name: "the report is followed by others", left: 2 * time.Second, reports: []time.Duration{2010 * ms}, others: []time.Duration{2030 * ms, 2069 * ms, 2200 * ms}, want: "2.109s CloseIntake"},
-		{name: "others come for ever", left: 2 * time.Second, reports: []time.Duration{2010 * ms}, others: []time.Duration{2040 * ms, 2070 * ms, 2100 * ms, 2130 * ms, 2160 * ms, 2190 * ms, 2220 * ms, 2250 * ms, 2280 * ms, 2310 * ms}, want: "2.3s CloseIntake"},
-		{name: "there is little time: a quarter of it", left: 800 * ms, want: "2.2s CloseIntake"},
-		{name: "there is hardly any time", left: 100 * ms, want: "2s CloseIntake"},
-		{name: "there is no time", left: 0, want: "2s CloseIntake"},
-		{name: "the time is over", left: -time.Hour, want: "2s CloseIntake"},
+		{name: "the report came long ago", left: 2 * time.Second, reports: []time.Duration{1900 * ms}, want: "2.04s Finish"},
+		{name: "the report comes", left: 2 * time.Second, reports: []time.Duration{2005 * ms}, want: "2.045s Finish"},
+		{name: "the report never comes", left: 2 * time.Second, want: "2.3s Finish"},
+		{name: "the report never comes, but others do", left: 2 * time.Second, others: []time.Duration{2100 * ms, 2200 * ms}, want: "2.3s Finish"},
+		{name: "the report comes in the last moment", left: 2 * time.Second, reports: []time.Duration{2290 * ms}, want: "2.3s Finish"},
+		{name: "the report is followed by others", left: 2 * time.Second, reports: []time.Duration{2010 * ms}, others: []time.Duration{2030 * ms, 2069 * ms, 2200 * ms}, want: "2.109s Finish"},
+		{name: "others come for ever", left: 2 * time.Second, reports: []time.Duration{2010 * ms}, others: []time.Duration{2040 * ms, 2070 * ms, 2100 * ms, 2130 * ms, 2160 * ms, 2190 * ms, 2220 * ms, 2250 * ms, 2280 * ms, 2310 * ms}, want: "2.3s Finish"},
+		{name: "there is little time: a quarter of it", left: 800 * ms, want: "2.2s Finish"},
+		{name: "there is hardly any time", left: 100 * ms, want: "2s Finish"},
+		{name: "there is no time", left: 0, want: "2s Finish"},
+		{name: "the time is over", left: -time.Hour, want: "2s Finish"},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
+			inFakeTime(t, func(s *fixture) {
 				s.invoke(time.Second, "a", 10*time.Second)
 				s.telemetry(1100*ms, s.runtimeDone(1100*ms, "a"))
 				s.shutdown(2*time.Second, scenario.left)
@@ -64,7 +63,7 @@ func TestShutdownWaitsForTheLastWords(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				if got := s.only("CloseIntake"); len(got) == 0 || got[0] != scenario.want {
+				if got := s.only("Finish"); len(got) == 0 || got[0] != scenario.want {
 					t.Errorf("%q, want %q; all: %q", got, scenario.want, s.all())
 				}
 			})
@@ -73,7 +72,7 @@ func TestShutdownWaitsForTheLastWords(t *testing.T) {
 }
 
 func TestShutdownDoesNotTakeAnotherRequestsReport(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1100*ms, s.runtimeDone(1100*ms, "a"))
 		s.invoke(2*time.Second, "b", 10*time.Second)
@@ -82,13 +81,13 @@ func TestShutdownDoesNotTakeAnotherRequestsReport(t *testing.T) {
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
-		s.want([]string{"CloseIntake"}, "3.3s CloseIntake")
+		s.want([]string{"Finish"}, "3.3s Finish")
 	})
 }
 
 // A request that Lambda retries has a report of its own.
 func TestShutdownWaitsForTheReportOfTheLastTry(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1100*ms, s.runtimeDone(1100*ms, "a"))
 		s.invoke(61*time.Second, "a", 10*time.Second)
@@ -98,39 +97,39 @@ func TestShutdownWaitsForTheReportOfTheLastTry(t *testing.T) {
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
-		s.want([]string{"CloseIntake"}, "1m2.24s CloseIntake")
+		s.want([]string{"Finish"}, "1m2.24s Finish")
 	})
 }
 
 func TestShutdownEndsBeforeTheDeadline(t *testing.T) {
 	scenarios := []struct {
-		name          string
-		left          time.Duration
-		close, finish time.Duration
-		want          []string
+		name   string
+		left   time.Duration
+		finish time.Duration
+		want   []string
 	}{
-		{"nothing can be sent", 2 * time.Second, 0, forever, []string{"1s next", "1.04s CloseIntake", "1.04s Finish", "2.9s Finish gave up", "2.9s end"}},
-		{"the intake cannot be closed", 2 * time.Second, forever, 0, []string{"1s next", "1.04s CloseIntake", "1.14s CloseIntake gave up", "1.14s Finish", "1.14s end"}},
-		{"neither", 200 * ms, forever, forever, []string{"1s next", "1.04s CloseIntake", "1.1s CloseIntake gave up", "1.1s Finish", "1.1s Finish gave up", "1.1s end"}},
-		{"there is no time left", 0, forever, forever, []string{"1s CloseIntake", "1s CloseIntake gave up", "1s Finish", "1s Finish gave up", "1s next", "1s end"}},
+		{"in time", 2 * time.Second, 0, []string{"1s next", "1.04s Finish", "1.04s end"}},
+		{"nothing can be sent", 2 * time.Second, forever, []string{"1s next", "1.04s Finish", "2.9s Finish timed out", "2.9s end"}},
+		{"there is little time", 200 * ms, forever, []string{"1s next", "1.04s Finish", "1.1s Finish timed out", "1.1s end"}},
+		{"there is no time left", 0, forever, []string{"1s Finish", "1s Finish timed out", "1s next", "1s end"}},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
-			inFakeTime(t, func(s *scene) {
-				s.pipeline.close, s.pipeline.finish = scenario.close, scenario.finish
+			inFakeTime(t, func(s *fixture) {
+				s.pipeline.finish = scenario.finish
 				time.Sleep(time.Second) // fake time
 				s.shutdown(time.Second, scenario.left)
 				if err := s.run(); err != nil {
 					t.Errorf("Run gives %v", err)
 				}
-				s.want([]string{"next", "CloseIntake", "Finish", "end"}, scenario.want...)
+				s.want([]string{"next", "Finish", "end"}, scenario.want...)
 			})
 		})
 	}
 }
 
 func TestNextIsNotCalledAfterShutdown(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.shutdown(time.Second, 2*time.Second)
 		s.invoke(time.Second, "a", time.Second)
 		if err := s.run(); err != nil {
@@ -141,19 +140,19 @@ func TestNextIsNotCalledAfterShutdown(t *testing.T) {
 }
 
 func TestSignalDuringNext(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.pipeline.finish = forever
 		s.at(5*time.Second, s.stop)
 		if err := s.run(); err != nil {
 			t.Errorf("Run gives %v", err)
 		}
 		// It may take as long as a shutdown by Lambda.
-		s.want([]string{""}, "0s next", "5s Thawed", "5s Seal", "5.04s CloseIntake", "5.04s Finish", "6.9s Finish gave up", "6.9s end")
+		s.want([]string{""}, "0s next", "5s Ending", "5.04s Finish", "6.9s Finish timed out", "6.9s end")
 	})
 }
 
 func TestBrokenConnectionIsTriedAgain(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		for range 4 {
 			s.fail(0, errNetwork)
 		}
@@ -166,7 +165,7 @@ func TestBrokenConnectionIsTriedAgain(t *testing.T) {
 }
 
 func TestTriesAreCountedForEachEvent(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		for i := range 3 {
 			at := time.Duration(i+1) * time.Minute
 			for range 4 {
@@ -181,8 +180,8 @@ func TestTriesAreCountedForEachEvent(t *testing.T) {
 	})
 }
 
-func TestLambdaThatIsLost(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestRunFailsIfLambdaDoesNotAnswer(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		for range 9 {
 			s.fail(0, errNetwork)
 		}
@@ -192,12 +191,12 @@ func TestLambdaThatIsLost(t *testing.T) {
 		}
 		// The telemetry is sent all the same.
 		s.want([]string{""}, "0s next", "50ms next", "150ms next", "350ms next",
-			"750ms Thawed", "750ms Seal", "750ms next", "790ms CloseIntake", "790ms Finish", "790ms end")
+			"750ms Ending", "750ms next", "790ms Finish", "790ms end")
 	})
 }
 
-func TestRefusalIsNotTriedAgain(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestAnErrorOfLambdaIsNotTriedAgain(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.fail(time.Second, errRefused)
 		err := s.run()
 		if answered := (*extensionapi.Error)(nil); !errors.As(err, &answered) || answered.Status != 403 {
@@ -208,7 +207,7 @@ func TestRefusalIsNotTriedAgain(t *testing.T) {
 }
 
 func TestSignalWhileNextIsTriedAgain(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		for range 5 {
 			s.fail(0, errNetwork)
 		}
@@ -221,26 +220,26 @@ func TestSignalWhileNextIsTriedAgain(t *testing.T) {
 }
 
 func TestUnknownEventsOfLambdaAreIgnored(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+	inFakeTime(t, func(s *fixture) {
 		s.api.steps = append(s.api.steps, step{at: time.Second, event: extensionapi.Event{Type: "THAW", RequestID: "x"}})
 		s.invoke(2*time.Second, "a", 10*time.Second)
 		s.telemetry(2100*ms, s.runtimeDone(2100*ms, "a"))
 		s.finish()
-		s.want([]string{"next", "Seal", "Flush"}, "0s next", "1s next", "2s SealIfOlder 1h0m0s", "2.1s Flush", "2.1s next")
+		s.want([]string{"next", "Thawed", "Flush"}, "0s next", "1s next", "2s Thawed 1h0m0s", "2.1s Flush", "2.1s next")
 		if !strings.Contains(s.log.String(), "THAW") {
-			t.Errorf("the log does not tell: %s", s.log)
+			t.Errorf("that is not in the log: %s", s.log)
 		}
 	})
 }
 
 func TestIdle(t *testing.T) {
-	idle := func(s *scene) error {
+	idle := func(s *fixture) error {
 		err := lifecycle.Idle(s.stopping, s.api)
 		s.note("end")
 		return err
 	}
 	t.Run("follows Lambda until it shuts down", func(t *testing.T) {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			s.invoke(time.Second, "a", time.Hour)
 			s.api.steps = append(s.api.steps, step{at: 2 * time.Second, event: extensionapi.Event{Type: "THAW"}})
 			s.invoke(3*time.Second, "b", time.Hour)
@@ -252,7 +251,7 @@ func TestIdle(t *testing.T) {
 		})
 	})
 	t.Run("ends by a signal", func(t *testing.T) {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			s.at(time.Second, s.stop)
 			if err := idle(s); err != nil {
 				t.Error(err)
@@ -261,7 +260,7 @@ func TestIdle(t *testing.T) {
 		})
 	})
 	t.Run("tries a broken connection again", func(t *testing.T) {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			s.fail(0, errNetwork)
 			s.shutdown(time.Second, 0)
 			if err := idle(s); err != nil {
@@ -271,7 +270,7 @@ func TestIdle(t *testing.T) {
 		})
 	})
 	t.Run("gives a connection up in the end", func(t *testing.T) {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			for range 9 {
 				s.fail(0, errNetwork)
 			}
@@ -282,7 +281,7 @@ func TestIdle(t *testing.T) {
 		})
 	})
 	t.Run("does not try a refusal again", func(t *testing.T) {
-		inFakeTime(t, func(s *scene) {
+		inFakeTime(t, func(s *fixture) {
 			s.fail(0, errRefused)
 			if answered := (*extensionapi.Error)(nil); !errors.As(idle(s), &answered) {
 				t.Error("no refusal")
@@ -294,8 +293,8 @@ func TestIdle(t *testing.T) {
 
 // If a call of next had no waiting caller, its event would be lost. So the loop calls
 // next only when it is done with the previous event.
-func TestNextIsCalledByNobodyElse(t *testing.T) {
-	inFakeTime(t, func(s *scene) {
+func TestOnlyTheLoopCallsNext(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", time.Minute)
 		ended := make(chan error)
 		go func() { ended <- s.run() }()

@@ -12,10 +12,26 @@ import (
 	"kinetel/internal/wallclock"
 )
 
+// Sender is what the worker calls. The methods may block.
+type Sender interface {
+	// Restored reports that the environment has been restored from a snapshot.
+	// Only the first call has an effect.
+	Restored()
+	// Thawed reports that the environment may have been frozen until now. It has
+	// closed records sent in the background, and the open one if it is as old as age,
+	// or is needed to find out why the only record before it was rejected.
+	Thawed(age time.Duration)
+	// Seal closes the open record and has it sent, in the background.
+	Seal()
+	// Flush does what Seal does, and waits until everything is sent, until ctx
+	// ends, or until Kinesis turns out to be unavailable.
+	Flush(ctx context.Context) error
+}
+
 // worker calls the pipeline for the loop and the ticker, in a goroutine of its own:
 // no lock, disk or fault in the pipeline may keep the loop from calling next.
 type worker struct {
-	pipeline Pipeline
+	pipeline Sender
 	interval time.Duration
 	snapshot bool // from the first invocation on, the process comes from a snapshot
 	log      *slog.Logger
@@ -24,24 +40,18 @@ type worker struct {
 	age       atomic.Int64  // the least age of an open record that a thaw seals, in ns
 	seals     chan struct{} // one slot: requests to seal at once
 	lazySeals chan struct{} // one slot: requests to seal that may be skipped
-	flushes   chan flushing
+	flushes   chan func()
 	stopping  chan struct{}
 	stopped   chan struct{}
-	restored  atomic.Bool   // an invocation has begun
-	turns     atomic.Uint64 // odd: a task is running; half of it: the tasks that are done
-	timedOut  uint64        // turns when flush last stopped waiting; owned by the loop
+	restored  atomic.Bool            // an invocation has begun
+	running   atomic.Pointer[func()] // the task that runs; nil: none
+	timedOut  *func()                // the one that ran when flush last stopped waiting; owned by the loop
 }
 
-// flushing is a Flush that the loop waits for.
-type flushing struct {
-	ctx  context.Context
-	done chan<- error // buffered
-}
-
-func newWorker(pipeline Pipeline, interval time.Duration, snapshot bool, log *slog.Logger) *worker {
+func newWorker(pipeline Sender, interval time.Duration, snapshot bool, log *slog.Logger) *worker {
 	return &worker{
 		pipeline: pipeline, interval: interval, snapshot: snapshot, log: log,
-		thaws: make(chan struct{}, 1), seals: make(chan struct{}, 1), lazySeals: make(chan struct{}, 1), flushes: make(chan flushing),
+		thaws: make(chan struct{}, 1), seals: make(chan struct{}, 1), lazySeals: make(chan struct{}, 1), flushes: make(chan func()),
 		stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
@@ -85,24 +95,23 @@ var errFault = errors.New("a fault in Kinetel")
 // flush has everything sent, and waits for that until ctx ends.
 func (w *worker) flush(ctx context.Context) error {
 	done := make(chan error, 1)
-	select {
-	case w.flushes <- flushing{ctx, done}:
-	case <-ctx.Done(): // another task takes too long
-		w.timedOut = w.turns.Load()
-		return context.Cause(ctx)
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		w.timedOut = w.turns.Load()
-		return context.Cause(ctx)
+	flushes := w.flushes
+	for {
+		select {
+		case flushes <- func() { done <- w.flushNow(ctx) }:
+			flushes = nil // it has begun
+		case err := <-done:
+			return err
+		case <-ctx.Done(): // the flush or another task takes too long
+			w.timedOut = w.running.Load()
+			return context.Cause(ctx)
+		}
 	}
 }
 
 // stuck reports whether the task that ran when flush stopped waiting still runs: no
 // invocation should wait for it again. The goroutine that calls flush calls it.
-func (w *worker) stuck() bool { return w.timedOut%2 == 1 && w.timedOut == w.turns.Load() }
+func (w *worker) stuck() bool { return w.timedOut != nil && w.timedOut == w.running.Load() }
 
 func (w *worker) run() {
 	defer close(w.stopped)
@@ -118,8 +127,7 @@ func (w *worker) run() {
 			return
 		case <-w.thaws:
 			do = w.thaw
-		case f := <-w.flushes:
-			do = func() { w.flushNow(f) }
+		case do = <-w.flushes:
 		case <-w.lazySeals:
 			// Use the wall clock, which goes on while the environment is frozen.
 			now := wallclock.Now()
@@ -133,23 +141,23 @@ func (w *worker) run() {
 		case <-ticker.C:
 			do = w.sealNow
 		}
-		w.turns.Add(1)
+		w.running.Store(&do)
 		do()
-		w.turns.Add(1)
+		w.running.Store(nil)
 	}
 }
 
-func (w *worker) sealNow() { guard.Run(w.log, "cut", w.pipeline.Seal) }
+func (w *worker) sealNow() { guard.Run(w.log, "seal", w.pipeline.Seal) }
 
-func (w *worker) flushNow(f flushing) {
+func (w *worker) flushNow(ctx context.Context) error {
 	select {
 	case <-w.thaws: // the thaw was before the flush
 		w.thaw()
 	default:
 	}
 	err := errFault
-	guard.Run(w.log, "flush", func() { err = w.pipeline.Flush(f.ctx) })
-	f.done <- err
+	guard.Run(w.log, "flush", func() { err = w.pipeline.Flush(ctx) })
+	return err
 }
 
 // thaw does the pipeline's work at the beginning of an invocation.
@@ -158,6 +166,5 @@ func (w *worker) thaw() {
 		w.restored.Store(true)
 		guard.Run(w.log, "begin a restored environment", w.pipeline.Restored)
 	}
-	guard.Run(w.log, "begin an invocation", w.pipeline.Thawed)
-	guard.Run(w.log, "cut what is old", func() { w.pipeline.SealIfOlder(time.Duration(w.age.Load())) })
+	guard.Run(w.log, "begin an invocation", func() { w.pipeline.Thawed(time.Duration(w.age.Load())) })
 }

@@ -334,7 +334,7 @@ func TestDropLogsKeepsOrReportsEveryEvent(t *testing.T) {
 		// Lines of mixed types, with texts that look like other lines.
 		r := newRig(plain, func(set *setup) {
 			set.Next = rapid.SampledFrom([]uint64{1, 99, 1 << 50}).Draw(t, "next")
-			set.id.Attributes = []config.Attribute{{Name: "env", Value: `","type":"platform.start"`}}
+			set.id.Config.Attributes = []config.Attribute{{Name: "env", Value: `","type":"platform.start"`}}
 		})
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			ev := typed(anyType().Draw(t, "type"), rapid.SampledFrom([]string{

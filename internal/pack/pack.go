@@ -239,6 +239,17 @@ func (p *Packer) Seal() {
 	p.addLosses()
 }
 
+// SealTo is Seal, but push receives the records.
+func (p *Packer) SealTo(push func(*Record)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	usual := p.opt.Push
+	defer func() { p.opt.Push = usual }()
+	p.opt.Push = push
+	p.seal()
+	p.addLosses()
+}
+
 // Age returns the age of the open record, or 0 if there is none.
 func (p *Packer) Age() time.Duration {
 	p.mu.Lock()

@@ -30,13 +30,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var received = time.Date(2026, 11, 22, 20, 15, 0, 123e6, time.UTC)
 
 // originOf is the origin of an environment's records.
-func originOf(id resource.Identity) *environment.Environment {
-	return &environment.Environment{ID: id.EnvironmentID, Resource: id.JSON()}
+func originOf(id resource.Resource) *environment.Environment {
+	return &environment.Environment{ID: id.EnvironmentID, Resource: id.LineAttributes()}
 }
 
-func identity() resource.Identity {
-	return resource.Identity{
-		Region:          "eu-west-1",
+func identity() resource.Resource {
+	return resource.Resource{
+		Config:          config.Config{Lambda: config.Lambda{Region: "eu-west-1"}},
 		AccountID:       "123456789012",
 		FunctionName:    "orders",
 		FunctionVersion: "$LATEST",
@@ -60,7 +60,7 @@ type rig struct {
 // setup is what a rig is made of; its Environment is that of id.
 type setup struct {
 	pack.Options
-	id resource.Identity
+	id resource.Resource
 }
 
 func newRig(change ...func(*setup)) *rig {
@@ -702,7 +702,7 @@ func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 		{"so long that they fill a record before it has 500", pack.MaxEvents, []config.Attribute{{Name: "long", Value: strings.Repeat("x", 2000)}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(func(set *setup) { set.id.Attributes = tt.tags })
+			r := newRig(func(set *setup) { set.id.Config.Attributes = tt.tags })
 			for i := range tt.losses {
 				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Bytes: 10, Reason: ledger.BufferFull}) // no two touch
 			}

@@ -95,7 +95,7 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 	huge := fmt.Appendf(nil, `"x":%s`, jsontext.AppendQuote(nil, text(1600<<10, true, 7)))
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRig(func(set *setup) {
-			set.id.Attributes = []config.Attribute{{Name: "env", Value: "prod"}}
+			set.id.Config.Attributes = []config.Attribute{{Name: "env", Value: "prod"}}
 			set.Compression = rapid.SampledFrom(compressions()).Draw(t, "compression")
 			set.PartitionKey = rapid.SampledFrom([]config.PartitionKey{
 				config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom,

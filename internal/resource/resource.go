@@ -5,45 +5,53 @@
 package resource
 
 import (
+	"cmp"
+	"encoding/json"
+	"runtime"
 	"slices"
 	"strings"
 
 	"kinetel/internal/config"
+	"kinetel/internal/environment"
+	"kinetel/internal/event"
 	"kinetel/internal/jsontext"
 )
 
-// Identity identifies the execution environment that events come from.
-type Identity struct {
-	Region          string // the function's region
-	AccountID       string // empty if Lambda does not report it
+// Resource is what is known of the function and of one of its execution
+// environments; a text that is not known is empty. It is not safe for concurrent use.
+type Resource struct {
+	Config          config.Config
+	AccountID       string
 	FunctionName    string
 	FunctionVersion string
-	EnvironmentID   string             // random ID of this execution environment, made at its start
-	Attributes      []config.Attribute // the user's; names are unique
+	Handler         string
+	EnvironmentID   string // random, made at the start of the environment
+
+	// From platform.initStart or platform.restoreStart.
+	initializationType, logStream, runtimeVersion, runtimeVersionARN, functionARN string
 }
 
-// JSON returns the resource of every line: a JSON object of strings. The user's
-// attributes cannot replace Kinetel's own, except for service.name.
-func (id Identity) JSON() []byte {
+// LineAttributes returns the resource of every line: a JSON object of strings. The
+// user's attributes cannot replace Kinetel's own, except for service.name.
+func (r *Resource) LineAttributes() []byte {
 	members := []config.Attribute{
 		{Name: "cloud.provider", Value: "aws"},
-		{Name: "cloud.region", Value: id.Region},
-		{Name: "cloud.account.id", Value: id.AccountID},
-		{Name: "faas.name", Value: id.FunctionName},
-		{Name: "faas.version", Value: id.FunctionVersion},
-		{Name: "faas.instance", Value: id.EnvironmentID},
+		{Name: "cloud.region", Value: r.Config.Lambda.Region},
+		{Name: "cloud.account.id", Value: r.AccountID},
+		{Name: "faas.name", Value: r.FunctionName},
+		{Name: "faas.version", Value: r.FunctionVersion},
+		{Name: "faas.instance", Value: r.EnvironmentID},
+		{Name: config.ServiceName, Value: r.FunctionName},
 	}
-	service := config.Attribute{Name: config.ServiceName, Value: id.FunctionName}
-	var others []config.Attribute
-	for _, a := range id.Attributes {
+	service := len(members) - 1
+	for _, a := range r.Config.Attributes {
 		switch {
 		case a.Name == config.ServiceName:
-			service = a
+			members[service].Value = a.Value
 		case !slices.Contains(config.OwnAttributes(), a.Name):
-			others = append(others, a)
+			members = append(members, a)
 		}
 	}
-	members = append(append(members, service), others...)
 
 	dst := []byte{'{'}
 	for _, m := range members {
@@ -59,4 +67,78 @@ func (id Identity) JSON() []byte {
 		dst = jsontext.AppendQuote(dst, strings.ToValidUTF8(m.Value, "\uFFFD"))
 	}
 	return append(dst, '}')
+}
+
+// Started records what a platform.initStart or platform.restoreStart says.
+func (r *Resource) Started(ev *event.Platform) {
+	r.initializationType = cmp.Or(ev.InitializationType, r.initializationType)
+	r.logStream = cmp.Or(ev.InstanceID, r.logStream)
+	r.runtimeVersion = cmp.Or(ev.RuntimeVersion, r.runtimeVersion)
+	r.runtimeVersionARN = cmp.Or(ev.RuntimeVersionARN, r.runtimeVersionARN)
+	r.functionARN = cmp.Or(ev.FunctionARN, r.functionARN)
+}
+
+// Details returns what formats write about the environment once in each record.
+func (r *Resource) Details() environment.Details {
+	a := r.attributes()
+	text, _ := json.Marshal(a) // never fails: strings and numbers only
+	details := environment.Details{
+		AccountID:  r.AccountID,
+		LogStream:  r.logStream,
+		JSONLogs:   r.Config.Lambda.JSONLogs,
+		Attributes: text,
+	}
+	if len(a.LogGroups) > 0 {
+		details.LogGroup = a.LogGroups[0] // the format has only one
+	}
+	return details
+}
+
+// attributes are the attributes of the OpenTelemetry resource that lines do not
+// have.
+type attributes struct {
+	Platform   string   `json:"cloud.platform"`
+	ResourceID string   `json:"cloud.resource_id,omitempty"`
+	MaxMemory  int64    `json:"faas.max_memory,omitempty"` // bytes
+	Arch       string   `json:"host.arch"`
+	LogGroups  []string `json:"aws.log.group.names,omitempty"`
+	LogStreams []string `json:"aws.log.stream.names,omitempty"`
+}
+
+func (r *Resource) attributes() attributes {
+	a := attributes{
+		Platform:   "aws_lambda",
+		ResourceID: r.arn(),
+		MaxMemory:  r.Config.Lambda.MemoryMB << 20,
+		Arch:       runtime.GOARCH,
+		LogGroups:  r.Config.LogGroups,
+	}
+	if len(a.LogGroups) == 0 && r.FunctionName != "" {
+		// The default. Lambda does not report another log group to extensions.
+		a.LogGroups = []string{"/aws/lambda/" + r.FunctionName}
+	}
+	if r.logStream != "" {
+		a.LogStreams = []string{r.logStream}
+	}
+	return a
+}
+
+// arn returns the function's ARN, without a qualifier.
+func (r *Resource) arn() string {
+	region := r.Config.Lambda.Region
+	if r.functionARN != "" {
+		parts := strings.Split(r.functionARN, ":") // arn:aws:lambda:region:account:function:name:qualifier
+		return strings.Join(parts[:min(len(parts), 7)], ":")
+	}
+	if region == "" || r.AccountID == "" || r.FunctionName == "" {
+		return ""
+	}
+	partition := "aws" // AWS documentation, ARNs
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		partition = "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		partition = "aws-us-gov"
+	}
+	return "arn:" + partition + ":lambda:" + region + ":" + r.AccountID + ":function:" + r.FunctionName
 }

@@ -2,7 +2,9 @@ package selflog
 
 import (
 	"bytes"
-	"encoding/json"
+	"errors"
+
+	"kinetel/internal/jsontext"
 )
 
 // Own reports whether the record of an extension event is a line that this
@@ -20,26 +22,19 @@ func Own(record []byte) bool {
 	if !bytes.Contains(record, []byte(nameValue)) {
 		return false
 	}
-	record = trim(record)
-	if len(record) == 0 {
-		return false
-	}
-	if record[0] == '"' {
-		return ownText(record, true)
-	}
-	return ownObject(record, true)
+	return ownValue(record, true)
 }
 
-// ownText is Own for a JSON string. If the string contains several lines, all of
-// them must be this extension's: no other line may get lost.
-func ownText(quoted []byte, mayWrap bool) bool {
-	var text string
-	if json.Unmarshal(quoted, &text) != nil {
-		return false
+// ownValue is Own for a value: an object, or a string of lines. If there are several
+// lines, all of them must be this extension's: no other line may get lost.
+func ownValue(value []byte, mayWrap bool) (own bool) {
+	value = value[jsontext.SkipSpace(value, 0):]
+	text, isString := jsontext.AppendUnquote(nil, bytes.TrimRight(value, space))
+	if !isString {
+		return ownObject(value, mayWrap)
 	}
-	own := false
-	for line := range bytes.Lines([]byte(text)) {
-		if line = trim(line); len(line) == 0 {
+	for line := range bytes.Lines(text) {
+		if line = bytes.Trim(line, space); len(line) == 0 {
 			continue
 		}
 		if own = ownObject(line, mayWrap); !own {
@@ -49,94 +44,33 @@ func ownText(quoted []byte, mayWrap bool) bool {
 	return own
 }
 
+const space = " \t\r\n"
+
 // ownObject is Own for the text of one object. The end of the text may be missing,
 // because Lambda may truncate a line.
 func ownObject(text []byte, mayWrap bool) bool {
-	if text[0] != '{' {
-		return false
-	}
 	var logger, stamp, message []byte // the members' values; nil: no such member
-	for rest := trim(text[1:]); len(rest) > 0; rest = trim(rest[1:]) {
-		if rest[0] != '"' {
-			return false
-		}
-		end := stringEnd(rest)
-		name := rest[:end]
-		if rest = trim(rest[end:]); len(rest) == 0 {
-			break
-		}
-		if rest[0] != ':' {
-			return false
-		}
-		rest = rest[1:]
-		end = valueEnd(rest)
-		value := trim(rest[:end])
-		switch string(name) {
-		case `"logger"`:
+	m := jsontext.Members(text)
+	for m.Next() {
+		switch string(m.Name) {
+		case "logger":
 			if logger == nil {
-				logger = value
+				logger = m.Value
 			}
-		case `"timestamp"`:
-			stamp = value
-		case `"message"`:
-			message = value
-		case `"level"`, `"requestId"`:
+		case "timestamp":
+			stamp = m.Value
+		case "message":
+			message = m.Value
+		case "level", "requestId":
 		default:
 			mayWrap = false // Lambda adds nothing else to a line
 		}
-		if rest = rest[end:]; len(rest) == 0 {
-			break
-		}
-		if rest[0] == ',' {
-			continue
-		}
-		if rest[0] != '}' || len(trim(rest[1:])) > 0 {
-			return false
-		}
-		break
+	}
+	if errors.Is(m.Err, jsontext.ErrBad) || jsontext.SkipSpace(text, m.End) < len(text) {
+		return false
 	}
 	if logger != nil {
 		return string(logger) == `"`+nameValue+`"`
 	}
-	return mayWrap && len(stamp) > 0 && len(message) > 0 && message[0] == '"' && ownText(message, false)
+	return mayWrap && len(stamp) > 0 && len(message) > 0 && message[0] == '"' && ownValue(message, false)
 }
-
-// valueEnd returns the index of the end of a member's value: that of the comma or
-// bracket that follows it, or of the end of the text.
-func valueEnd(text []byte) int {
-	depth := 0
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '"':
-			i += stringEnd(text[i:]) - 1
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 {
-				return i
-			}
-			depth--
-		case ',':
-			if depth == 0 {
-				return i
-			}
-		}
-	}
-	return len(text)
-}
-
-// stringEnd returns the length of the JSON string that the text begins with, or the
-// length of the text if the string has no end.
-func stringEnd(text []byte) int {
-	for i := 1; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(text)
-}
-
-func trim(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }

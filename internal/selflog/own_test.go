@@ -63,10 +63,10 @@ func forms(t interface{ Fatalf(string, ...any) }, line string) map[string]string
 	}
 }
 
-func TestOwnKnowsTheExtensionsLines(t *testing.T) {
+func TestOwnRecognizesTheExtensionsLines(t *testing.T) {
 	for name, record := range forms(t, ours) {
 		if !selflog.Own([]byte(record)) {
-			t.Errorf("%s: %s is not taken for ours", name, record)
+			t.Errorf("%s: %s is not recognized", name, record)
 		}
 	}
 	for name, record := range map[string]string{
@@ -77,12 +77,12 @@ func TestOwnKnowsTheExtensionsLines(t *testing.T) {
 		"cut short":       `"{\"time\":\"t\",\"level\":\"WARN\",\"msg\":\"m\",\"logger\":\"kinetel\",\"error\":\"some lo"`,
 	} {
 		if !selflog.Own([]byte(record)) {
-			t.Errorf("%s: %s is not taken for ours", name, record)
+			t.Errorf("%s: %s is not recognized", name, record)
 		}
 	}
 }
 
-func TestOwnLeavesOtherExtensionsLines(t *testing.T) {
+func TestOwnRefusesLinesOfOtherExtensions(t *testing.T) {
 	for name, record := range map[string]string{
 		"nothing":                               ``,
 		"white space":                           ` `,
@@ -122,13 +122,13 @@ func TestOwnLeavesOtherExtensionsLines(t *testing.T) {
 		"a name that does not end":              `{"logger":"kinetel`,
 	} {
 		if selflog.Own([]byte(record)) {
-			t.Errorf("%s: %s is taken for ours", name, record)
+			t.Errorf("%s: %s is mistaken for ours", name, record)
 		}
 	}
 }
 
 // It runs for every line of every extension.
-func TestOwnAllocatesNothingForOtherLines(t *testing.T) {
+func TestOwnDoesNotAllocateForOtherLines(t *testing.T) {
 	record := []byte(quoted(strings.Repeat(`{"level":"info","msg":"all is well"}`, 20)))
 	if n := testing.AllocsPerRun(100, func() { selflog.Own(record) }); n != 0 {
 		t.Errorf("%v allocations a line, want none", n)
@@ -144,7 +144,7 @@ func draw(rt *rapid.T) string {
 	var b bytes.Buffer
 	log := selflog.New(&b, slog.LevelDebug).Logger()
 	key := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"class", "problem", "message", "timestamp", `"logger`})).
-		Filter(func(s string) bool { return s != "logger" }) // that name is taken
+		Filter(func(s string) bool { return s != "logger" }) // that name is reserved
 	value := rapid.OneOf(
 		rapid.Map(rapid.String(), func(s string) any { return s }),
 		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) any { return string(b) }),
@@ -166,19 +166,19 @@ func draw(rt *rapid.T) string {
 	return b.String()
 }
 
-func TestWhatTheLogWritesIsAlwaysOwn(t *testing.T) {
+func TestEveryLineOfTheLogIsOwn(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		line := draw(rt)
 		for name, record := range forms(rt, line) {
 			if !selflog.Own([]byte(record)) {
-				rt.Errorf("%s: %s is not taken for ours", name, record)
+				rt.Errorf("%s: %s is not recognized", name, record)
 			}
 		}
 		// Inside another extension's line it is not an own line.
 		theirs := `{"time":"t","logger":"other","msg":` + quoted(line) + `,"line":` + line + `}`
 		for _, record := range []string{theirs, quoted(theirs), quoted("other: " + line)} {
 			if selflog.Own([]byte(record)) {
-				rt.Errorf("%s is taken for ours", record)
+				rt.Errorf("%s is mistaken for ours", record)
 			}
 		}
 	})
@@ -200,7 +200,7 @@ func FuzzOwn(f *testing.F) {
 			t.Fatal("the record was changed")
 		}
 		if own && !bytes.Contains(record, []byte("kinetel")) {
-			t.Fatal("taken for ours without the name")
+			t.Fatal("own without the name")
 		}
 		var object map[string]json.RawMessage
 		if json.Unmarshal(record, &object) != nil || !distinct(record) {

@@ -27,19 +27,19 @@ const (
 
 // problem identifies a problem: two lines with the same values are the same problem.
 type problem struct {
-	level   slog.Level
-	message string
-	class   string
-	problem string
+	Level   slog.Level `json:"level"`
+	Message string     `json:"msg"`
+	Class   string     `json:"class,omitempty"`
+	Problem string     `json:"problem,omitempty"`
 }
 
 // name sets class or problem, if the attribute is one of them.
 func (p *problem) name(a slog.Attr) {
 	switch a.Key {
 	case "class":
-		p.class = clip(a.Value.Resolve().String())
+		p.Class = clip(a.Value.Resolve().String())
 	case "problem":
-		p.problem = clip(a.Value.Resolve().String())
+		p.Problem = clip(a.Value.Resolve().String())
 	}
 }
 
@@ -71,8 +71,6 @@ type sighting struct {
 func (ps *problems) seen(p problem) (write bool, repeated, others int) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	// Round strips the monotonic reading, which may stand still while the
-	// environment is frozen.
 	now := wallclock.Now()
 	s := ps.known[p]
 	if s == nil {
@@ -116,11 +114,8 @@ func (ps *problems) makeRoom() (suppressed int) {
 
 // summary is a problem in the line of Close.
 type summary struct {
-	Level    string `json:"level"`
-	Message  string `json:"msg"`
-	Class    string `json:"class,omitempty"`
-	Problem  string `json:"problem,omitempty"`
-	Repeated int    `json:"repeated"`
+	problem
+	Repeated int `json:"repeated"`
 }
 
 // summarize returns how many suppressed lines were not reported yet, in total and by
@@ -130,10 +125,7 @@ func (ps *problems) summarize() (total int, list []summary, others int) {
 	ps.mu.Lock()
 	for p, s := range ps.known {
 		if s.suppressed > 0 {
-			list = append(list, summary{
-				Level: p.level.String(), Message: short(p.message), Class: short(p.class), Problem: short(p.problem),
-				Repeated: s.suppressed,
-			})
+			list = append(list, summary{problem{p.Level, short(p.Message), short(p.Class), short(p.Problem)}, s.suppressed})
 			total += s.suppressed
 			s.suppressed = 0
 		}
@@ -141,7 +133,7 @@ func (ps *problems) summarize() (total int, list []summary, others int) {
 	ps.mu.Unlock()
 	order.By(list, func(a, b summary) int {
 		return cmp.Or(cmp.Compare(b.Repeated, a.Repeated), cmp.Compare(a.Message, b.Message),
-			cmp.Compare(a.Class, b.Class), cmp.Compare(a.Problem, b.Problem), cmp.Compare(a.Level, b.Level))
+			cmp.Compare(a.Class, b.Class), cmp.Compare(a.Problem, b.Problem), cmp.Compare(b.Level, a.Level))
 	})
 	for _, s := range list[min(len(list), maxSummaries):] {
 		others += s.Repeated

@@ -7,9 +7,9 @@ import (
 
 // A clock that was set back must not suppress a problem until it has caught up. A
 // test cannot reproduce what a freeze does to the monotonic clock.
-func TestTheClockIsPutBack(t *testing.T) {
+func TestTheClockIsSetBack(t *testing.T) {
 	var ps problems
-	p := problem{message: "no"}
+	p := problem{Message: "no"}
 	ps.seen(p)
 	ps.seen(p)
 	ps.known[p].written = time.Now().Add(time.Hour)

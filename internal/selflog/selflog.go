@@ -79,7 +79,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level < slog.LevelWarn {
 		return h.next.Handle(ctx, r)
 	}
-	p := problem{level: r.Level, message: clip(r.Message), class: h.class, problem: h.problem}
+	p := problem{r.Level, clip(r.Message), h.class, h.problem}
 	r.Attrs(func(a slog.Attr) bool {
 		p.name(a)
 		return true
@@ -114,12 +114,12 @@ func (h *handler) counted(repeated, others int) slog.Handler {
 }
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	p := problem{class: h.class, problem: h.problem}
+	p := problem{Class: h.class, Problem: h.problem}
 	for _, a := range attrs {
 		p.name(a)
 	}
 	with := h.with(func(next slog.Handler) slog.Handler { return next.WithAttrs(attrs) })
-	with.class, with.problem = p.class, p.problem
+	with.class, with.problem = p.Class, p.Problem
 	return with
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,6 +35,7 @@ type bodies struct {
 	ending  int           // memory of bodies that are no longer read but not released yet
 	reading []*body       // bodies that wait for their client or for memory
 	changed chan struct{} // closed and replaced when a body may get memory
+	spare   []byte        // memory of an earlier body, for the next one
 }
 
 // body is the memory of one body.
@@ -46,19 +48,20 @@ type body struct {
 	ending  bool      // it is not in bodies.reading any more
 }
 
-var errSlow = errors.New("it came too slowly, and others need the memory")
+var errSlow = errors.New("the client was too slow, and other bodies need the memory")
 
 func newBodies() *bodies { return &bodies{free: maxMemory, changed: make(chan struct{})} }
 
-// read reads a request's body to its end, into memory if that is large enough. The
-// caller must release the returned body, also after an error.
-func (b *bodies) read(w http.ResponseWriter, r *http.Request, memory []byte) ([]byte, *body, error) {
-	it := &body{stop: func() { _ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) }}
+// read reads a request's body to its end. The caller must release what it returns, also
+// after an error.
+func (b *bodies) read(w http.ResponseWriter, r *http.Request) (text []byte, it *body, err error) {
+	it = &body{stop: func() { _ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) }}
 	if r.ContentLength > maxBody {
 		return nil, it, &http.MaxBytesError{Limit: maxBody}
 	}
 	b.mu.Lock()
 	b.reading = append(b.reading, it)
+	text, b.spare = b.spare[:0], nil
 	b.mu.Unlock()
 	defer func() {
 		b.mu.Lock()
@@ -67,15 +70,14 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, memory []byte) ([]
 	}()
 
 	reader := http.MaxBytesReader(w, r.Body, maxBody)
-	text := memory[:0]
 	first := firstRead
 	if r.ContentLength >= 0 && r.ContentLength < firstRead {
 		first = int(r.ContentLength) + 1 // the end is found by a read with room
 	}
-	if err := b.reserve(it, max(cap(memory), first)); err != nil {
+	if err := b.reserve(it, max(cap(text), first)); err != nil {
 		return nil, it, err
 	}
-	if cap(memory) < first {
+	if cap(text) < first {
 		text = make([]byte, 0, first)
 	}
 	unknown, most := r.ContentLength < 0, 0
@@ -117,7 +119,7 @@ func (b *bodies) failed(it *body, n int, length int64, err error) error {
 	if it.aborted {
 		err = errSlow
 	}
-	return fmt.Errorf("%d bytes came, of %d: %w", n, length, err)
+	return fmt.Errorf("%d of %d bytes arrived: %w", n, length, err)
 }
 
 // reserve waits until n bytes are free and gives them to a body.
@@ -186,20 +188,18 @@ func (b *bodies) end(it *body) {
 	}
 	it.ending = true
 	b.ending += it.size
-	var others []*body
-	for _, one := range b.reading {
-		if one != it {
-			others = append(others, one)
-		}
-	}
-	b.reading = others
+	b.reading = slices.DeleteFunc(b.reading, func(one *body) bool { return one == it })
 	b.wake()
 }
 
-// release frees the memory of a body that is not used any more.
-func (b *bodies) release(it *body) {
+// release frees the memory of a body that is not used any more, and keeps some of it for
+// the next body.
+func (b *bodies) release(text []byte, it *body) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if n := cap(text); n > 0 && n <= maxKept {
+		b.spare = text
+	}
 	if it.ending {
 		b.ending -= it.size
 	}

@@ -80,7 +80,7 @@ func (d *Decoder) Decode(body []byte, received time.Time) {
 func (d *Decoder) Close(received time.Time) {
 	fragment := d.fragment
 	d.fragment = nil
-	d.unparsed(fragment, received)
+	Unparsed(fragment, received, d.emit)
 }
 
 // Fragment returns the first part of a split record whose rest is still to come. It
@@ -92,10 +92,7 @@ func (d *Decoder) Fragment() []byte { return d.fragment }
 // change, so callers of Fragment need no copy.
 func (d *Decoder) join(body []byte) (ok bool) {
 	rest, ok := bytes.CutPrefix(body, []byte{'['})
-	if !ok {
-		return false
-	}
-	if !bytes.HasPrefix(rest, d.fragment[:d.envelope]) {
+	if !ok || !bytes.HasPrefix(rest, d.fragment[:d.envelope]) {
 		return false
 	}
 	if again, _, ok := splitRecord(rest); ok && bytes.Equal(again, d.fragment) {
@@ -150,7 +147,7 @@ func (d *Decoder) decodeEvents(b []byte, received time.Time, own bool) {
 			continue
 		}
 		if errors.Is(err, errNoEvent) && followed(b, end) {
-			d.unparsed(b[i:end], received)
+			Unparsed(b[i:end], received, d.emit)
 			i = end
 			continue
 		}
@@ -167,7 +164,7 @@ func (d *Decoder) decodeEvents(b []byte, received time.Time, own bool) {
 			cuts--
 		}
 		next := nextEvent(b, i, &salvage)
-		d.unparsed(trimPunctuation(b[i:next]), received)
+		Unparsed(bytes.TrimRight(b[i:next], ", \r\n\t"), received, d.emit) // without the punctuation between events
 		i = next
 	}
 }
@@ -181,15 +178,13 @@ func (d *Decoder) keepFragment(fragment []byte, envelope int, received time.Time
 		d.Close(received)
 	}
 	if len(fragment) > maxFragment {
-		d.unparsed(fragment, received)
+		Unparsed(fragment, received, d.emit)
 		return
 	}
 	d.fragment = fragment
 	d.envelope = envelope
 	d.waited = 0
 }
-
-func (d *Decoder) unparsed(text []byte, received time.Time) { Unparsed(text, received, d.emit) }
 
 // Unparsed emits text that is not an event, in kinetel.unparsed events. It does not
 // split characters.
@@ -235,56 +230,37 @@ func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 		}
 		return ev, end, err
 	}
-	var seen struct{ time, kind, record, twice, shape bool }
-	i = jsontext.SkipSpace(b, i+1)
-	for i < len(b) && b[i] != '}' {
-		name := i
-		value, err := jsontext.SkipName(b, i)
-		if err != nil {
-			return ev, value, err
-		}
-		if i, err = jsontext.SkipValue(b, value); err != nil {
-			return ev, i, err
-		}
-		raw := b[value:i]
-		switch text := raw[1:max(1, len(raw)-1)]; string(memberName(b, name)) {
+	times, types, records := 0, 0, 0
+	m := jsontext.Members(b[i:])
+	m.CheckStrings = true
+	for m.Next() {
+		known := true // a member that Event has a field for
+		switch text := jsontext.Unquoted(m.Value); string(m.Name) {
 		case "time":
-			seen.twice = seen.twice || seen.time
-			seen.time = true
-			if raw[0] == '"' && isTime(text) {
+			times++
+			if known = isTime(text); known {
 				ev.Time = text
-			} else {
-				ev.Extra = appendMember(ev.Extra, b[name:i])
 			}
 		case "type":
-			seen.twice = seen.twice || seen.kind
-			seen.kind = true
-			seen.shape = raw[0] == '"' && len(text) > 0
+			types++
 			ev.Type = text
 		case "record":
-			seen.twice = seen.twice || seen.record
-			seen.record = true
-			ev.Record = raw
+			records++
+			ev.Record = m.Value
 		default:
-			ev.Extra = appendMember(ev.Extra, b[name:i])
+			known = false
 		}
-		i = jsontext.SkipSpace(b, i)
-		if i < len(b) && b[i] == ',' {
-			i = jsontext.SkipSpace(b, i+1)
-			if i < len(b) && b[i] == '}' {
-				return ev, i, jsontext.ErrBad
+		if !known {
+			if len(ev.Extra) > 0 {
+				ev.Extra = append(ev.Extra, ',')
 			}
-		} else if i < len(b) && b[i] != '}' {
-			return ev, i, jsontext.ErrBad
+			ev.Extra = append(ev.Extra, b[i+m.Start:i+m.End]...)
 		}
 	}
-	if i >= len(b) {
-		return ev, i, jsontext.ErrCut
+	if err = m.Err; err == nil && (times > 1 || types != 1 || records > 1 || len(ev.Type) == 0 || !isType(ev.Type)) {
+		err = errNoEvent
 	}
-	if !seen.shape || seen.twice || !isType(ev.Type) {
-		return ev, i + 1, errNoEvent
-	}
-	return ev, i + 1, nil
+	return ev, i + m.End, err
 }
 
 // isType reports whether text can be the type of one of Lambda's events: a name
@@ -307,20 +283,6 @@ func isType(text []byte) bool {
 		}
 	}
 	return false
-}
-
-// memberName returns the text of the member's name whose quote is b[i].
-func memberName(b []byte, i int) []byte {
-	end, _ := jsontext.SkipString(b, i)
-	return b[i+1 : end-1]
-}
-
-// appendMember appends a member that has no field in Event to Extra.
-func appendMember(dst, member []byte) []byte {
-	if len(dst) > 0 {
-		dst = append(dst, ',')
-	}
-	return append(dst, member...)
 }
 
 // isTime reports whether text is a time that a consumer can read.
@@ -380,10 +342,4 @@ func splitRecord(b []byte) (fragment []byte, envelope int, ok bool) {
 	envelope += len(record)
 	_, _, err := parseEvent(fragment, 0)
 	return fragment, envelope, errors.Is(err, jsontext.ErrCut)
-}
-
-// trimPunctuation removes the punctuation between two events of an array from the
-// end.
-func trimPunctuation(b []byte) []byte {
-	return bytes.TrimRight(b, ", \r\n\t")
 }

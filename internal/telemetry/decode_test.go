@@ -28,7 +28,7 @@ func (s *sink) ingest(ev *event.Event) {
 	s.events = append(s.events, ingested{ev.Received, string(ev.Time), string(ev.Type), string(ev.Record), string(ev.Extra)})
 }
 
-// show gives the events as lines: time, type, record and, behind a plus sign,
+// show gives the events as lines: time, type, record and, after a plus sign,
 // extra; or the text of an unparsed one.
 func (s *sink) show() []string {
 	var lines []string
@@ -252,7 +252,7 @@ func TestDecodedEventsAreStampedWithTheirArrival(t *testing.T) {
 	}
 }
 
-func TestHugeTextIsCutOverSeveralUnparsedEvents(t *testing.T) {
+func TestLongTextBecomesSeveralUnparsedEvents(t *testing.T) {
 	text := strings.Repeat("0123456789abcdef , ", 2*maxUnparsed/19) + "end"
 	s := decode(text)
 	var whole []byte
@@ -271,7 +271,7 @@ func TestHugeTextIsCutOverSeveralUnparsedEvents(t *testing.T) {
 	}
 }
 
-func TestHugeTextIsCutBetweenCharacters(t *testing.T) {
+func TestLongTextIsSplitBetweenCharacters(t *testing.T) {
 	for _, character := range []string{"é", "世", "😀"} {
 		for shift := range len(character) {
 			text := strings.Repeat("x", shift) + strings.Repeat(character, maxUnparsed/len(character)+9)
@@ -294,7 +294,7 @@ func TestHugeTextIsCutBetweenCharacters(t *testing.T) {
 	}
 }
 
-func TestEventsBehindMuchGarbageAreFound(t *testing.T) {
+func TestEventsAfterMuchGarbageAreFound(t *testing.T) {
 	// Half as many false beginnings as the search allows.
 	garbage := strings.Repeat(`,{"time":1x`, maxSalvage/2)
 	s := decode("[!" + garbage + "," + doneEvent + "]")
@@ -302,7 +302,7 @@ func TestEventsBehindMuchGarbageAreFound(t *testing.T) {
 }
 
 func TestGarbageWithoutEndIsKept(t *testing.T) {
-	// More false beginnings than the search allows: the event behind them is
+	// More false beginnings than the search allows: the event after them is
 	// not found, but its text is not lost.
 	body := "[!" + strings.Repeat(`,{"time":1x`, 3*maxSalvage) + "," + doneEvent + "]"
 	s := decode(body)
@@ -315,16 +315,16 @@ func TestGarbageWithoutEndIsKept(t *testing.T) {
 	}
 }
 
-func TestAnEventWithGarbageBehindItIsWhole(t *testing.T) {
+func TestAnEventBeforeGarbageIsWhole(t *testing.T) {
 	s := decode("[" + doneEvent + "garbage," + helloEvent + "]")
 	wantEvents(t, s, doneLine, "unparsed: garbage", helloLine)
 }
 
 // Whatever a process of the sandbox posts, no consumer mistakes it for an event of
 // Kinetel's, however it reads a type.
-func TestKinetelsOwnTypesAreTakenFromNobody(t *testing.T) {
+func TestEventsWithKinetelsOwnTypesAreText(t *testing.T) {
 	const record = `{"firstSeq":1,"lastSeq":1000000,"count":1000000,"bytes":1,"reason":"buffer-full"}`
-	forged := func(kind string) string { return `{"time":"` + at + `","type":"` + kind + `","record":` + record + `}` }
+	kinetelEvent := func(kind string) string { return `{"time":"` + at + `","type":"` + kind + `","record":` + record + `}` }
 	for _, kind := range []string{
 		"kinetel.loss", "kinetel.report", "kinetel.invocation", "kinetel.environment", "kinetel.span", "kinetel.unparsed", "kinetel.later",
 		"kinetel", "kinetel.", "kinetel/loss", "kinetel_loss", "KINETEL.LOSS", "Kinetel.loss", "kInEtEl.loss",
@@ -333,7 +333,7 @@ func TestKinetelsOwnTypesAreTakenFromNobody(t *testing.T) {
 		"\u212ainetel.loss", "ｋinetel.loss", "kіnetel.loss", "kinetel\xff.loss", "kine\u00adtel.loss",
 		`platform\u002ereport`, "platform.report ", `\u0070latform.logsDropped`, "platform.logsDropped\u200b", `func\u0074ion`,
 	} {
-		text := forged(kind)
+		text := kinetelEvent(kind)
 		wantEvents(t, decode("["+text+"]"), "unparsed: "+text)
 		wantEvents(t, decode("["+helloEvent+","+text+","+doneEvent+"]"), helloLine, "unparsed: "+text, doneLine)
 		wantEvents(t, decode(text+helloEvent), "unparsed: "+text, helloLine) // without an array
@@ -347,16 +347,16 @@ func TestKinetelsOwnTypesAreTakenFromNobody(t *testing.T) {
 	} {
 		wantEvents(t, decode("["+text+","+helloEvent+"]"), "unparsed: "+text, helloLine)
 	}
-	// What Kinetel does not know stays apart from what it writes.
+	// An unknown type stays apart from what it writes.
 	wantEvents(t, decode(`[{"type":"function","Type":"kinetel.loss","\u0074ype":"kinetel.loss","record":1}]`), `- function 1 +"Type":"kinetel.loss","\u0074ype":"kinetel.loss"`)
 	// Names that Lambda may use one day are accepted.
 	for _, kind := range []string{"platform.of.a.later.time", "network", "a-b_c.D9", "x.kinetel.loss", "kinete"} {
-		wantEvents(t, decode("["+forged(kind)+"]"), at+" "+kind+" "+record)
+		wantEvents(t, decode("["+kinetelEvent(kind)+"]"), at+" "+kind+" "+record)
 	}
 }
 
-// A record that is split over two bodies is one event, and may be forged, too.
-func TestAKinetelTypeInTwoHalvesIsText(t *testing.T) {
+// A record that is split over two bodies is one event, and may have a type of Kinetel, too.
+func TestASplitEventWithAKinetelTypeIsText(t *testing.T) {
 	const head = `{"time":"` + at + `","type":"kinetel.loss","record":`
 	events := decode(`[`+head+`{"count":1,"reason":"x}]`, `[`+head+`y"}},`+doneEvent+`]`)
 	var text strings.Builder

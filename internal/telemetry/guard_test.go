@@ -35,7 +35,7 @@ func (f *faulty) Ingest(ev *event.Event) {
 	defer f.mu.Unlock()
 	f.ingests++
 	if f.ingest != nil && f.ingest(f.ingests, ev) {
-		panic("Take is broken")
+		panic("Ingest is broken")
 	}
 	f.sink.ingest(ev)
 }
@@ -85,10 +85,10 @@ func faultyListener(t *testing.T, f *faulty) (l *Listener, closed func() []fault
 				t.Fatalf("%v: %s", err, line)
 			}
 			if one.Level != "ERROR" || one.Msg != "a fault in Kinetel; the function runs on" || !strings.Contains(one.Stack, "guard_test.go") {
-				t.Errorf("the log tells %+v", one)
+				t.Errorf("the log has %+v", one)
 			}
 			if strings.Contains(line, "hello") {
-				t.Errorf("the log tells what the function printed: %s", line)
+				t.Errorf("the log contains what the function printed: %s", line)
 			}
 			faults = append(faults, one)
 		}
@@ -109,7 +109,7 @@ func (f *faulty) want(t *testing.T, events ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if diff := cmp.Diff(events, f.sink.show()); diff != "" {
-		t.Errorf("taken (-want +got):\n%s", diff)
+		t.Errorf("ingested (-want +got):\n%s", diff)
 	}
 }
 
@@ -117,8 +117,8 @@ func TestABodyThatMakesTheSinkPanicIsKeptAsText(t *testing.T) {
 	const (
 		body   = "[" + helloEvent + "," + doneEvent + "," + helloEvent + "]"
 		text   = "unparsed: " + body
-		reader = "read telemetry: Take is broken"
-		keeper = "keep telemetry that cannot be read: Take is broken"
+		reader = "read telemetry: Ingest is broken"
+		keeper = "keep telemetry that cannot be read: Ingest is broken"
 	)
 	at := func(calls ...int) func(int, *event.Event) bool {
 		return func(call int, _ *event.Event) bool { return slices.Contains(calls, call) }
@@ -179,7 +179,7 @@ func TestALargeBodyThatMakesTheSinkPanicIsKeptWhole(t *testing.T) {
 
 // The first part of a record that was split is acknowledged, and so must not get
 // lost with what comes after it.
-func TestAFaultDoesNotLoseTheBeginningOfACutRecord(t *testing.T) {
+func TestAPanicDoesNotLoseTheBeginningOfASplitRecord(t *testing.T) {
 	bodies := pieces(`"hello, wide world"`, 6, 12)
 	first := "unparsed: " + envelope + `"hello`
 	for _, tt := range []struct {
@@ -189,8 +189,8 @@ func TestAFaultDoesNotLoseTheBeginningOfACutRecord(t *testing.T) {
 	}{
 		{
 			"in the body that goes on with it",
-			[]string{bodies[0], behind(bodies[2], doneEvent)},
-			[]string{first, "unparsed: " + behind(bodies[2], doneEvent)},
+			[]string{bodies[0], after(bodies[2], doneEvent)},
+			[]string{first, "unparsed: " + after(bodies[2], doneEvent)},
 		},
 		{
 			"in another body",
@@ -216,7 +216,7 @@ func TestAFaultDoesNotLoseTheBeginningOfACutRecord(t *testing.T) {
 			}
 			// Later bodies are read as usual, also split records.
 			post(t, l, bodies[0])
-			post(t, l, behind(bodies[2], doneEvent))
+			post(t, l, after(bodies[2], doneEvent))
 			closed()
 			f.want(t, append(tt.want, functionLine(`"hello world"`), doneLine)...)
 			if n := len(f.commits); n < 3 || f.commits[n-1] != "" || f.commits[len(tt.bodies)-1] != "" {
@@ -226,7 +226,7 @@ func TestAFaultDoesNotLoseTheBeginningOfACutRecord(t *testing.T) {
 	}
 }
 
-func TestAFaultInCommitOrAcknowledgedIsNobodysConcern(t *testing.T) {
+func TestAPanicInCommitOrAcknowledgedDoesNotChangeTheAnswer(t *testing.T) {
 	once := func(call int) bool { return call == 1 }
 	always := func(int) bool { return true }
 	for _, tt := range []struct {
@@ -235,7 +235,7 @@ func TestAFaultInCommitOrAcknowledgedIsNobodysConcern(t *testing.T) {
 		faults []string
 	}{
 		{"Commit, once", &faulty{commit: once}, []string{"commit telemetry: Commit is broken"}},
-		{"Commit, always", &faulty{commit: always}, append(slices.Repeat([]string{"commit telemetry: Commit is broken"}, 9), "take the last telemetry: Commit is broken")},
+		{"Commit, always", &faulty{commit: always}, append(slices.Repeat([]string{"commit telemetry: Commit is broken"}, 9), "ingest the last telemetry: Commit is broken")},
 		{"Acknowledged, once", &faulty{acknowledged: once}, []string{"act on telemetry: Acknowledged is broken"}},
 		{"Acknowledged, always", &faulty{acknowledged: always}, slices.Repeat([]string{"act on telemetry: Acknowledged is broken"}, 9)},
 	} {
@@ -268,8 +268,8 @@ func TestCloseReturnsWhateverTheSinkDoes(t *testing.T) {
 		faulty *faulty
 		want   []string
 	}{
-		{"a Take that panics", &faulty{ingest: func(int, *event.Event) bool { return true }}, []string{"take the last telemetry: Take is broken"}},
-		{"a Commit that panics", &faulty{commit: func(call int) bool { return call > 1 }}, []string{"take the last telemetry: Commit is broken"}},
+		{"an Ingest that panics", &faulty{ingest: func(int, *event.Event) bool { return true }}, []string{"ingest the last telemetry: Ingest is broken"}},
+		{"a Commit that panics", &faulty{commit: func(call int) bool { return call > 1 }}, []string{"ingest the last telemetry: Commit is broken"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l, closed := faultyListener(t, tt.faulty)
@@ -289,7 +289,7 @@ func TestCloseReturnsWhateverTheSinkDoes(t *testing.T) {
 }
 
 // Bodies that come at the same time wait for no lock that a fault has kept.
-func TestBodiesAtTheSameTimeAreAllTakenDespiteFaults(t *testing.T) {
+func TestConcurrentBodiesAreAllIngestedDespitePanics(t *testing.T) {
 	const senders, each = 8, 20
 	f := &faulty{ingest: func(call int, _ *event.Event) bool { return call%3 == 0 }}
 	l, closed := faultyListener(t, f)

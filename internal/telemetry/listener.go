@@ -60,7 +60,6 @@ type Listener struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{} // closed when the server has ended
-	spare    chan []byte   // memory of an earlier body, for the next one
 	conns    connections
 	bodies   *bodies
 
@@ -119,7 +118,6 @@ func newListener(log *slog.Logger, sink Sink) *Listener {
 	l := &Listener{
 		log:     log,
 		done:    make(chan struct{}),
-		spare:   make(chan []byte, 1),
 		conns:   connections{open: map[*connection]bool{}},
 		bodies:  newBodies(),
 		path:    "/" + hex.EncodeToString(secret[:]),
@@ -205,18 +203,12 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		w.Header().Set("Allow", "POST, PUT")
-		http.Error(w, "telemetry is taken by POST", http.StatusMethodNotAllowed)
+		http.Error(w, "send telemetry by POST", http.StatusMethodNotAllowed)
 		return
 	}
 	setState(r, connReceiving)
-	var memory []byte
-	select {
-	case memory = <-l.spare:
-	default:
-	}
-	body, reading, err := l.bodies.read(w, r, memory)
-	defer l.bodies.release(reading)
-	defer l.recycle(body) // nothing refers to it by then
+	body, reading, err := l.bodies.read(w, r)
+	defer l.bodies.release(body, reading) // nothing refers to it by then
 	if err != nil {
 		// The status says that nothing was ingested, so Lambda sends it again.
 		status := http.StatusBadRequest
@@ -269,17 +261,6 @@ func (l *Listener) refuse(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler) // net/http closes the connection and logs nothing
 }
 
-// recycle keeps a body's memory for the next body.
-func (l *Listener) recycle(body []byte) {
-	if cap(body) == 0 || cap(body) > maxKept {
-		return
-	}
-	select {
-	case l.spare <- body[:0]:
-	default:
-	}
-}
-
 // ingest passes a body through the pipeline.
 func (l *Listener) ingest(body []byte) {
 	l.mu.Lock()
@@ -308,7 +289,7 @@ func (l *Listener) Close(ctx context.Context) {
 	<-l.done
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	guard.Run(l.log, "take the last telemetry", func() {
+	guard.Run(l.log, "ingest the last telemetry", func() {
 		l.decoder.Close(time.Now())
 		l.sink.Commit(nil)
 	})

@@ -188,7 +188,7 @@ func batch(t *rapid.T) (body string, lines []string) {
 	return b.String(), lines
 }
 
-func TestValidBatchesComeOutEventForEvent(t *testing.T) {
+func TestValidBatchesAreDecodedEventByEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		body, want := batch(t)
 		s := decode(body)
@@ -224,7 +224,7 @@ func TestNothingOfABrokenBatchIsLost(t *testing.T) {
 	})
 }
 
-func TestNothingOfBrokenBatchesOneAfterTheOtherIsLost(t *testing.T) {
+func TestNothingOfSeveralBrokenBatchesIsLost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var bodies []string
 		for range rapid.IntRange(2, 5).Draw(t, "bodies") {
@@ -251,7 +251,7 @@ func FuzzDecode(f *testing.F) {
 	for _, c := range splitRecords {
 		for _, place := range []int{1, len(c.record) / 2, len(c.record) - 1} {
 			bodies := pieces(c.record, place)
-			f.Add([]byte(before(helloEvent, bodies[0])), []byte(behind(bodies[1], doneEvent)))
+			f.Add([]byte(before(helloEvent, bodies[0])), []byte(after(bodies[1], doneEvent)))
 			f.Add([]byte(bodies[0]), []byte(bodies[0]))
 		}
 	}
@@ -295,7 +295,7 @@ func FuzzStitch(f *testing.F) {
 			record = `{"a":[{"time":` + record + `}]}`
 		}
 		bodies := pieces(record, int(place%uint(len(record))))
-		s := decode(before(helloEvent, bodies[0]), behind(bodies[1], doneEvent))
+		s := decode(before(helloEvent, bodies[0]), after(bodies[1], doneEvent))
 		if diff := cmp.Diff([]string{helloLine, functionLine(record), doneLine}, s.show()); diff != "" {
 			t.Fatalf("cut into %q (- want, + got):\n%s", bodies, diff)
 		}

@@ -112,8 +112,8 @@ func shape(t *testing.T, name string) (bodies [][]byte) {
 // Each body's memory is written over afterwards.
 func packed(t *testing.T, compression config.Compression, key config.PartitionKey, bodies [][]byte) (events []record.Event) {
 	t.Helper()
-	id := resource.Identity{Region: "eu-west-1", AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1"}
-	env := &environment.Environment{ID: id.EnvironmentID, Resource: id.JSON(), Ledger: ledger.New(&ledger.Account{}, nil)}
+	id := resource.Resource{Config: config.Config{Lambda: config.Lambda{Region: "eu-west-1"}}, AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1"}
+	env := &environment.Environment{ID: id.EnvironmentID, Resource: id.LineAttributes(), Ledger: ledger.New(&ledger.Account{}, nil)}
 	packer := pack.New(pack.Options{
 		Environment: env, FunctionName: "orders", Compression: compression, PartitionKey: key, Log: slog.New(slog.DiscardHandler),
 		Push: func(r *pack.Record) {
@@ -165,7 +165,7 @@ func wantDecoded(t *testing.T, bodies [][]byte, got []record.Event) {
 	}
 }
 
-func TestTelemetryOfEveryKindOfFunctionComesBackByteForByte(t *testing.T) {
+func TestTelemetryOfEveryKindOfFunctionStaysByteForByte(t *testing.T) {
 	for name, tt := range shapes {
 		t.Run(name, func(t *testing.T) {
 			bodies := shape(t, name)
@@ -203,7 +203,7 @@ func TestTelemetryOfEveryKindOfFunctionComesBackByteForByte(t *testing.T) {
 
 // However the same events are spread over bodies, and wherever Lambda cuts one of
 // them, they come back the same.
-func TestTelemetryOfEveryKindOfFunctionComesBackHoweverItIsCut(t *testing.T) {
+func TestTelemetryOfEveryKindOfFunctionStaysWholeWhereverItIsSplit(t *testing.T) {
 	for name := range shapes {
 		t.Run(name, func(t *testing.T) {
 			bodies := shape(t, name)

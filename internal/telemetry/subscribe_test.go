@@ -142,7 +142,7 @@ func TestSubscriptionLimitsAreAllowed(t *testing.T) {
 	}
 }
 
-func TestWhatLambdaAnswersDoesNotShowTheDestination(t *testing.T) {
+func TestLambdasAnswerIsShownWithoutTheDestination(t *testing.T) {
 	lambda := newLambda(t, answer{403, `{"errorMessage":"http://sandbox.localdomain:4243/0123 is not allowed: \/0123"}`})
 	_, err := lambda.subscribe(t)
 	if err == nil || strings.Contains(err.Error(), "0123") || !strings.Contains(err.Error(), "is not allowed") {
@@ -161,7 +161,7 @@ func TestSubscribeAnswers(t *testing.T) {
 		text    []string // in the error's text
 	}{
 		{name: "the schema is not known: the older one is asked for", answers: []answer{{400, `{"errorType":"ValidationError"}`}, {200, `"OK"`}}, schema: "2022-12-13", asked: both},
-		{name: "no schema is known", answers: []answer{{400, `{"errorMessage":"first"}`}, {400, `{"errorMessage":"second"}`}}, asked: both, text: []string{"400", "2022-12-13", "second"}},
+		{name: "no schema is accepted", answers: []answer{{400, `{"errorMessage":"first"}`}, {400, `{"errorMessage":"second"}`}}, asked: both, text: []string{"400", "2022-12-13", "second"}},
 		{name: "an emulator that says it has none", answers: []answer{{202, `{"errorType":"Telemetry.NotSupported","errorMessage":"Telemetry API is not supported"}`}}, asked: "2025-01-29", is: ErrNotSupported, text: []string{"202"}},
 		{name: "an old emulator without the path", answers: []answer{{404, "404 page not found"}}, asked: "2025-01-29", is: ErrNotSupported, text: []string{"404"}},
 		{name: "an emulator that is only found out at the second try", answers: []answer{{400, ""}, {202, ""}}, asked: both, is: ErrNotSupported},
@@ -184,18 +184,18 @@ func TestSubscribeAnswers(t *testing.T) {
 				t.Errorf("error %v, want %v", err, scenario.is)
 			}
 			if scenario.is == nil && errors.Is(err, ErrNotSupported) {
-				t.Errorf("error %v is taken for a missing Telemetry API", err)
+				t.Errorf("error %v is mistaken for a missing Telemetry API", err)
 			}
 			for _, text := range scenario.text {
 				if err == nil || !strings.Contains(err.Error(), text) {
-					t.Errorf("error %v does not tell %q", err, text)
+					t.Errorf("error %v does not contain %q", err, text)
 				}
 			}
 		})
 	}
 }
 
-func TestSubscribeReadsNoMoreThanItShows(t *testing.T) {
+func TestSubscribeReadsOnlyTheBeginningOfTheAnswer(t *testing.T) {
 	lambda := newLambda(t, answer{500, strings.Repeat("long ", 1<<20)})
 	_, err := lambda.subscribe(t)
 	if err == nil || len(err.Error()) > 4<<10 || !strings.Contains(err.Error(), "long long") {

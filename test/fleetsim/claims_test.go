@@ -58,7 +58,7 @@ func (r run) waves() float64 {
 	return most / mean
 }
 
-// Each is a sentence of docs/operations.md.
+// Each is a sentence of docs/evidence/fleet.md.
 func TestWhatTheDocumentSays(t *testing.T) {
 	t.Parallel()
 	runs := ran{}
@@ -170,9 +170,9 @@ func TestWhatTheDocumentSays(t *testing.T) {
 	}
 }
 
-const document = "../../docs/operations.md"
+const document = "../../docs/evidence/fleet.md"
 
-var update = flag.Bool("update", false, "simulate the whole fleet and write its tables into docs/operations.md")
+var update = flag.Bool("update", false, "simulate the whole fleet and write its tables into docs/evidence/fleet.md")
 
 // section is what lies between two marks of the document.
 func section(t *testing.T, text, name string) (before, inside, after string) {
@@ -275,7 +275,7 @@ func TestTheStudyIsWrittenAndDrawn(t *testing.T) {
 		if err := s.writePlot(file); err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range []string{file, "../../docs/fleet.png"} {
+		for _, file := range []string{file, "../../docs/evidence/fleet.png"} {
 			picture := decode(t, file)
 			if size := picture.Bounds().Size(); size != image.Pt(1400, 920) {
 				t.Fatalf("%s: %s", file, size)

@@ -168,7 +168,7 @@ func simulateAll(all []scenario, beside int) []run {
 	return runs
 }
 
-// study is what docs/operations.md shows.
+// study is what docs/evidence/fleet.md shows.
 type study struct{ requests, headrooms, buffers, frozen []run }
 
 // sample is the part of the fleet that is enough for all runs but the first: a
@@ -228,7 +228,7 @@ func investigate(base scenario, beside int) study {
 	return study{cut(len(a)), cut(len(b)), cut(len(c)), cut(len(d))}
 }
 
-// writeTables writes them as docs/operations.md has them.
+// writeTables writes them as docs/evidence/fleet.md has them.
 func (s study) writeTables(w io.Writer) {
 	first := s.requests[0]
 	fmt.Fprintf(w, "What is written is %s MB/s, on %d shards; requests of the smaller fleet are multiplied:\n\n", render.Significant(first.rate/1e6), first.shards)

@@ -1,7 +1,7 @@
 // Command fleetsim shows what a fleet of environments does to one Kinesis stream
 // that fails for a while: how many requests it makes, when its backlog is gone,
 // and what is lost with which buffer. Each environment runs the real decisions of
-// package breaker. It writes tables and, with -png, a picture; docs/operations.md
+// package breaker. It writes tables and, with -png, a picture; docs/evidence/fleet.md
 // has both, and says what is assumed.
 //
 // Beside the breaker, an environment is a model of packages pack, queue, spool and

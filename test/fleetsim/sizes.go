@@ -23,7 +23,7 @@ type kind struct {
 	line func(r *rand.Rand) string
 }
 
-// kinds are those of docs/operations.md: what differs between two lines is drawn
+// kinds are those of docs/evidence/fleet.md: what differs between two lines is drawn
 // by chance, what does not is what a program says again and again.
 func kinds() []kind {
 	id := func(r *rand.Rand) string {
@@ -135,7 +135,7 @@ func writeSizes(w io.Writer) {
 }
 
 const (
-	// headroom is what docs/operations.md recommends.
+	// headroom is what docs/evidence/fleet.md recommends.
 	headroom = 2
 	interval = 10 // seconds; KINETEL_FLUSH_INTERVAL
 )

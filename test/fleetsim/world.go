@@ -57,7 +57,7 @@ const (
 	ms  = time.Millisecond
 )
 
-// usual is the fleet and the outage of docs/operations.md.
+// usual is the fleet and the outage of docs/evidence/fleet.md.
 func usual() scenario {
 	return scenario{
 		name: "as it is", environments: 50_000, seed: 1,

@@ -17,7 +17,7 @@ import (
 	"kinetel/internal/flush"
 )
 
-// A claim is a sentence of docs/flush.md about a pattern. It has to be true for
+// A claim is a sentence of docs/evidence/flush.md about a pattern. It has to be true for
 // other seeds than the document's, and whatever becomes of an answer that comes
 // while the environment is frozen.
 var claims = []struct {
@@ -219,9 +219,9 @@ func TestOverdueIsForAnswersThatAreLost(t *testing.T) {
 	}
 }
 
-const document = "../../docs/flush.md"
+const document = "../../docs/evidence/flush.md"
 
-var update = flag.Bool("update", false, "write the table of figures into docs/flush.md")
+var update = flag.Bool("update", false, "write the table of figures into docs/evidence/flush.md")
 
 func TestTheDocumentHasTheFigures(t *testing.T) {
 	t.Parallel()
@@ -256,7 +256,7 @@ func TestThePicture(t *testing.T) {
 	if err := writePlot(file, figures, usual().policy.MaxHold); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{file, "../../docs/flush.png"} {
+	for _, file := range []string{file, "../../docs/evidence/flush.png"} {
 		picture := decode(t, file)
 		if size := picture.Bounds().Size(); size != image.Pt(1400, 820) {
 			t.Errorf("%s: %s", file, size)

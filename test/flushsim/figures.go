@@ -89,7 +89,7 @@ func compare(a assumptions, patterns []pattern, seed uint64) (all []figures) {
 	return all
 }
 
-// writeTable writes them as docs/flush.md has them.
+// writeTable writes them as docs/evidence/flush.md has them.
 func writeTable(w io.Writer, all []figures) {
 	fmt.Fprintln(w, "| called | mode | held | held p50, ms | p99 | mean | staleness p50 | p99 | most | requests for 1,000 invocations |")
 	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")

@@ -1,7 +1,7 @@
 // Command flushsim shows what the modes of KINETEL_FLUSH cost and what they give,
 // for functions that are called in one way or the other: it runs the policy of
 // package flush in simulated environments, and writes a table and, with -png, a
-// picture. docs/flush.md has both, and says what is assumed.
+// picture. docs/evidence/flush.md has both, and says what is assumed.
 //
 // The environments are Lambda's as far as telemetry is concerned: they are
 // frozen while nobody works in them, and then nothing goes on, no request and no

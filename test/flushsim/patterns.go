@@ -51,7 +51,7 @@ func bursts(of int, gap, idle, takes time.Duration) func(*rand.Rand) func() call
 
 const ms = time.Millisecond
 
-// patterns are those of docs/flush.md.
+// patterns are those of docs/evidence/flush.md.
 func patterns() []pattern {
 	return []pattern{
 		{name: "back to back: 20 ms, pauses of 10 ms", count: 6000, environments: 1, follows: true, calls: steady(10*ms, 20*ms)},

@@ -77,7 +77,7 @@ func (c *check) subscription(text []byte) {
 	}
 }
 
-// readID takes a log event's id apart, as docs/records.md describes it: 42 bits of
+// readID takes a log event's id apart, as docs/format.md describes it: 42 bits of
 // time, 48 of seq, 8, and 88 of the environment.
 func readID(id string) (ms, seq uint64, environment string) {
 	n, ok := new(big.Int).SetString(id, 10)

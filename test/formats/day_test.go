@@ -39,7 +39,7 @@ const (
 	runtimeARN   = "arn:aws:lambda:eu-west-1::runtime:0cdcfbdefbc5e7d3343f73c2e2dd3cba17d61dea0686b404502a0c9ce83931b9"
 )
 
-// want is what docs/records.md says of an event of the recording, written beside
+// want is what docs/format.md says of an event of the recording, written beside
 // the event by hand: no code works it out.
 type want struct {
 	requestID, traceID, severity string

@@ -373,7 +373,7 @@ func (c *check) report(process int, last bool, e record.Event) {
 	}
 }
 
-// partitionKeys checks the keys of a process's records (docs/partition-keys.md).
+// partitionKeys checks the keys of a process's records (docs/operations.md).
 func (c *check) partitionKeys(environment string, records []kinesissim.Record, all []arrival) {
 	c.Helper()
 	requests := make([]map[string]bool, len(records))

@@ -27,7 +27,11 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-const recordsPage = "../../docs/records.md"
+const (
+	formatPage    = "../../docs/format.md"
+	logLinesPage  = "../../docs/log-lines.md"
+	consumersPage = "../../docs/consumers.md"
+)
 
 // blocks returns the blocks of code of a language.
 func blocks(page, language string) (all []string) {
@@ -73,7 +77,7 @@ func TestThePageHasASampleOfEachEvent(t *testing.T) {
 	published, closed := both(t)
 	var shown []string
 	var events []record.Event
-	for _, line := range samplesOf(read(t, recordsPage)) {
+	for _, line := range samplesOf(read(t, formatPage)) {
 		for _, v := range []*validator{published, closed} {
 			if err := v.record([]byte(line + "\n")); err != nil {
 				t.Error(err)
@@ -100,7 +104,7 @@ func TestThePageHasASampleOfEachEvent(t *testing.T) {
 
 // The page says what is required and what is not, by its tables of members.
 func TestThePageNamesEachMember(t *testing.T) {
-	page := read(t, recordsPage)
+	page := read(t, formatPage)
 	for _, member := range envelope() {
 		if !strings.Contains(page, "`"+member+"`") {
 			t.Errorf("the page does not name %s", member)
@@ -148,7 +152,7 @@ func TestThePageShowsTheExample(t *testing.T) {
 			code.WriteString(source[files.Position(f.Doc.Pos()).Offset:files.Position(f.End()).Offset] + "\n")
 		}
 	}
-	shown := blocks(read(t, recordsPage), "go")
+	shown := blocks(read(t, consumersPage), "go")
 	if len(shown) != 1 || shown[0] != code.String() || code.Len() == 0 {
 		t.Errorf("the page shows:\n%s\nthe example is:\n%s", strings.Join(shown, "\n"), code.String())
 	}
@@ -159,7 +163,7 @@ func TestThePageShowsTheExample(t *testing.T) {
 
 // The page's table of severities is the annotator's.
 func TestThePageHasTheSeverities(t *testing.T) {
-	_, table, ok := strings.Cut(read(t, recordsPage), "<!-- severities")
+	_, table, ok := strings.Cut(read(t, logLinesPage), "<!-- severities")
 	table, _, end := strings.Cut(table, "<!-- /severities -->")
 	if !ok || !end {
 		t.Fatal("the page has no table of severities")
@@ -187,7 +191,7 @@ func TestThePageHasTheSeverities(t *testing.T) {
 
 // Links within the pages lead somewhere.
 func TestThePagesLinks(t *testing.T) {
-	for _, path := range []string{recordsPage, "../../docs/partition-keys.md"} {
+	for _, path := range []string{formatPage, logLinesPage, consumersPage} {
 		page := read(t, path)
 		for _, m := range regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`).FindAllStringSubmatch(page, -1) {
 			target, anchor := m[1], strings.TrimPrefix(m[2], "#")

@@ -27,10 +27,11 @@ const (
 	trace   = "1-5759e988-bd862e3fe1be46a994272793"
 )
 
-func identity() resource.Identity {
-	return resource.Identity{
-		Region: "eu-west-1", AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "$LATEST",
-		EnvironmentID: "4f1e0c9ad3b24e58a7f60b1c2d3e4f50", Attributes: []config.Attribute{{Name: "env", Value: "prod"}},
+func identity() *resource.Resource {
+	return &resource.Resource{
+		Config:    config.Config{Lambda: config.Lambda{Region: "eu-west-1"}, Attributes: []config.Attribute{{Name: "env", Value: "prod"}}},
+		AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "$LATEST", Handler: "index.handler",
+		EnvironmentID: "4f1e0c9ad3b24e58a7f60b1c2d3e4f50",
 	}
 }
 
@@ -39,7 +40,7 @@ func line(seq uint64, kind, body string, more ...func(*event.Event)) string {
 	for _, change := range more {
 		change(&ev)
 	}
-	return string(format.AppendLine(nil, seq, &ev, format.Part{}, identity().JSON()))
+	return string(format.AppendLine(nil, seq, &ev, format.Part{}, identity().LineAttributes()))
 }
 
 func ofRequest(ev *event.Event) { ev.RequestID, ev.TraceID = request, trace }
@@ -55,15 +56,14 @@ const (
 func told(t testing.TB, reported bool) string {
 	t.Helper()
 	var all invocation.Tracker
-	ev := event.Event{Time: []byte("2026-11-22T20:15:00.100Z"), Record: []byte(start), TraceID: trace}
-	all.Started(request, &ev)
-	all.Counted(request, 3, 9, 4096)
-	all.RuntimeDone(request, []byte(done))
+	all.Started(&event.Event{Time: []byte("2026-11-22T20:15:00.100Z"), Record: []byte(start), RequestID: request, TraceID: trace})
+	all.Counted(&event.Event{RequestID: request, Record: make([]byte, 4096)}, 3, 9)
+	all.RuntimeDone(&event.Event{RequestID: request, Record: []byte(done)})
 	all.Released(request, 26200*time.Microsecond, flush.Rare)
 	if !reported {
 		return string(all.Ended()[0].Body)
 	}
-	one, ok := all.Reported([]byte(report))
+	one, ok := all.Reported(&event.Event{Record: []byte(report)})
 	if !ok {
 		t.Fatal("nothing is told of an invocation")
 	}
@@ -71,15 +71,16 @@ func told(t testing.TB, reported bool) string {
 }
 
 func environment() string {
-	cfg := config.Config{
+	env := identity()
+	env.Config = config.Config{
 		Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
 		Flush: flush.ModeAdaptive, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
 		BufferBytes: 16 << 20, Spool: config.SpoolOverflow, SpoolBytes: 64 << 20,
 		Types: []string{"platform", "function"}, Report: config.Report{Events: true, EMF: true},
-		Lambda: config.Lambda{MemoryMB: 256},
+		Lambda: config.Lambda{Region: "eu-west-1", MemoryMB: 256},
 	}
-	env := resource.New(cfg, identity(), "index.handler")
-	env.Started([]byte(`{"initializationType":"on-demand","instanceId":"2026/11/22/orders[$LATEST]0f1e","runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"}`))
+	start := event.Event{Record: []byte(`{"initializationType":"on-demand","instanceId":"2026/11/22/orders[$LATEST]0f1e","runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"}`)}
+	env.Started(start.Platform())
 	return string(env.JSON())
 }
 
@@ -110,8 +111,8 @@ func samples(t testing.TB) map[string]string {
 		"a later own":         line(12, "kinetel.later", `{"a":1}`),
 		"odd type":            line(12, `a\u0062`, `1`),
 		"extra":               line(13, "function", `""`, func(ev *event.Event) { ev.Extra = []byte(`"time":"noon"`) }),
-		"part":                string(format.AppendLine(nil, 14, &part, format.Part{Part: 1, Parts: 2, Body: []byte(`{"a":`)}, identity().JSON())),
-		"last part":           string(format.AppendLine(nil, 15, &part, format.Part{Part: 2, Parts: 2, Body: []byte("1}\xff")}, identity().JSON())),
+		"part":                string(format.AppendLine(nil, 14, &part, format.Part{Part: 1, Parts: 2, Body: []byte(`{"a":`)}, identity().LineAttributes())),
+		"last part":           string(format.AppendLine(nil, 15, &part, format.Part{Part: 2, Parts: 2, Body: []byte("1}\xff")}, identity().LineAttributes())),
 		"kinetel.environment": line(16, event.TypeEnvironment, environment()),
 		"kinetel.loss":        line(17, event.TypeLoss, string(ledger.Loss{First: 3, Last: 9, Count: 5, Bytes: 700, Reason: ledger.BufferFull}.AppendJSON(nil))),
 		"kinetel.invocation":  line(18, event.TypeInvocation, told(t, true), ofRequest),
@@ -496,11 +497,11 @@ func TestAnyLineFulfilsTheSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := format.AppendLine(nil, rapid.Uint64Min(1).Draw(t, "seq"), &ev, format.Part{}, identity().JSON())
+		lines := format.AppendLine(nil, rapid.Uint64Min(1).Draw(t, "seq"), &ev, format.Part{}, identity().LineAttributes())
 		cut := rapid.IntRange(1, len(ev.Record)).Draw(t, "cut")
 		for i, piece := range [][]byte{ev.Record[:cut], ev.Record[cut:]} {
 			if len(piece) > 0 {
-				lines = format.AppendLine(lines, uint64(i+1), &ev, format.Part{Part: i + 1, Parts: 2, Body: piece}, identity().JSON())
+				lines = format.AppendLine(lines, uint64(i+1), &ev, format.Part{Part: i + 1, Parts: 2, Body: piece}, identity().LineAttributes())
 			}
 		}
 		if err := v.record(lines); err != nil {

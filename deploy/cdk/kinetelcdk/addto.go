@@ -115,7 +115,7 @@ func (e *TelemetryExtension) AddTo(function awslambda.Function, props *AddToProp
 // architecture returns whose layer a function can run.
 func (e *TelemetryExtension) architecture(function awslambda.Function, c *check) Architecture {
 	if *function.Runtime().Name() == *awslambda.Runtime_FROM_IMAGE().Name() {
-		c.problem("the function is a container image, which takes no layers; put the extension into the image, as docs/container-images.md shows")
+		c.problem("the function is a container image, which takes no layers; put the extension into the image, as docs/deploy.md shows")
 		return ""
 	}
 	a := Architecture(*function.Architecture().Name())

@@ -142,7 +142,7 @@ func TestAddToRefusals(t *testing.T) {
 		Architecture: awslambda.Architecture_ARM_64(),
 	})
 	refused(t, "Stack/Image", func() { e.AddTo(image, nil) },
-		"the function is a container image, which takes no layers; put the extension into the image, as docs/container-images.md shows")
+		"the function is a container image, which takes no layers; put the extension into the image, as docs/deploy.md shows")
 	refused(t, "Stack/Intel", func() { e.AddTo(newFunction(stack, "Intel"), nil) },
 		`the function runs on x86_64, and there is a layer for [arm64] only; add "x86_64" to the extension's Architectures, or change the function's`)
 	twice := newFunction(stack, "Twice", arm)

@@ -154,7 +154,7 @@ func (d *TelemetryDelivery) store(p *TelemetryDeliveryProps) {
 	})
 }
 
-// deliver makes the Firehose, as docs/records.md says.
+// deliver makes the Firehose, as docs/consumers.md says.
 func (d *TelemetryDelivery) deliver(p *TelemetryDeliveryProps) {
 	stack := awscdk.Stack_Of(d.Construct)
 	d.LogGroup = awslogs.NewLogGroup(d.Construct, jsii.String("Logs"), &awslogs.LogGroupProps{
@@ -252,7 +252,7 @@ func partition(s3 *awskinesisfirehose.CfnDeliveryStream_ExtendedS3DestinationCon
 	}
 }
 
-// table makes the table over the bucket, as docs/records.md says.
+// table makes the table over the bucket, as docs/consumers.md says.
 func (d *TelemetryDelivery) table(p *TelemetryDeliveryProps) {
 	if p.Database == "" {
 		p.Database = strings.ToLower(*awscdk.Names_UniqueResourceName(d.Construct, &awscdk.UniqueResourceNameOptions{

@@ -16,7 +16,7 @@ func TestDelivery(t *testing.T) {
 	kinetelcdk.NewTelemetryDelivery(stack, "Delivery", &kinetelcdk.TelemetryDeliveryProps{Stream: s.Stream, Tags: map[string]string{"team": "payments"}})
 	got := synth(t, stack)
 
-	// docs/records.md, Queries: S3 and Athena: records are gzip members, and
+	// docs/consumers.md, S3 and Athena: records are gzip members, and
 	// nothing may come between them.
 	firehose := got.only("AWS::KinesisFirehose::DeliveryStream", "").Properties
 	same(t, "firehose", firehose, `{
@@ -59,7 +59,7 @@ func TestDelivery(t *testing.T) {
 		t.Errorf("Firehose's log is kept for %v days", retention)
 	}
 
-	// The table is that of docs/records.md.
+	// The table is that of docs/consumers.md.
 	table := got.only("AWS::Glue::Table", "").Properties
 	same(t, "table", table["TableInput"], `{
 		"Name":"kinetel","Description":"Kinetel's telemetry, one event a row","TableType":"EXTERNAL_TABLE",

@@ -1,4 +1,4 @@
-// Package scantest draws JSON for property tests.
+// Package jsontexttest draws JSON for property tests.
 package jsontexttest
 
 import (

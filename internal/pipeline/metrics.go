@@ -1,4 +1,4 @@
-package main
+package pipeline
 
 import (
 	"sync"
@@ -20,7 +20,7 @@ type counts struct{ shipped, lost, retried, bytes int64 }
 
 // writeMetrics writes the figures since the last call that wrote any to standard
 // output, as CloudWatch metrics: at most once a minute, and at the end.
-func (p *pipeline) writeMetrics(final bool) {
+func (p *Pipeline) writeMetrics(final bool) {
 	if !p.cfg.Report.EMF {
 		return
 	}

@@ -1,4 +1,4 @@
-package main
+package pipeline
 
 import (
 	"strings"
@@ -22,14 +22,14 @@ const forgedEvents = `[
 
 // Events that are posted as Kinetel's own arrive as text.
 func TestForgedEventsArriveAsText(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
 		decoder := telemetry.NewDecoder(p.intake.Ingest)
 		decoder.Decode([]byte(forgedEvents), time.Now())
 		p.intake.Commit(nil)
 		p.Seal()
 		time.Sleep(time.Second)
-		sent := w.stream.sent(p.id())
+		sent := box.stream.sent(p.id())
 		if len(sent) != 7 {
 			t.Errorf("%d events: %q", len(sent), lines(sent))
 		}
@@ -38,21 +38,25 @@ func TestForgedEventsArriveAsText(t *testing.T) {
 				t.Errorf("%s %s", e.Type, e.Body)
 			}
 		}
-		w.finish(time.Second)
-		reports := w.stream.reports(t)
+		box.finish(time.Second)
+		reports := box.stream.reports(t)
 		if last := reports[len(reports)-1]; last.LogsDropped.Records != 0 || last.Received.Events != 7 {
 			t.Errorf("the report: %+v", last)
 		}
-		w.begin()
+		box.begin()
 	})
 }
 
 // The text of a large body that cannot be parsed is not in memory a second time.
-func TestTextThatCannotBeParsedIsTakenInPieceByPiece(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		i := w.process.intake
+func TestTextThatCannotBeParsedIsIngestedPieceByPiece(t *testing.T) {
+	length := 4 << 20
+	if testing.Short() {
+		length = 1 << 20
+	}
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		i := box.process.intake
 		most, n := 0, 0
-		telemetry.Unparsed([]byte(strings.Repeat("\x01", 4<<20)), time.Now(), func(ev *event.Event) {
+		telemetry.Unparsed([]byte(strings.Repeat("\x01", length)), time.Now(), func(ev *event.Event) {
 			i.Ingest(ev)
 			size := 0
 			for _, one := range i.ahead {
@@ -61,10 +65,10 @@ func TestTextThatCannotBeParsedIsTakenInPieceByPiece(t *testing.T) {
 			most, n = max(most, size), n+1
 		})
 		i.Commit(nil)
-		if n < 190 || most > maxAheadText+128<<10+10 || len(i.ahead) != 0 {
+		if n < length/22_000 || most > maxAheadText+128<<10+10 || len(i.ahead) != 0 {
 			t.Errorf("%d texts, %d bytes of them at once", n, most)
 		}
-		w.process.Seal()
+		box.process.Seal()
 		time.Sleep(time.Second)
 	}, func(cfg *config.Config) { cfg.BufferBytes = 64 << 20 })
 }

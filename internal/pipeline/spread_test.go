@@ -1,4 +1,4 @@
-package main
+package pipeline
 
 import (
 	"fmt"
@@ -8,14 +8,16 @@ import (
 	"time"
 
 	"kinetel/internal/config"
+	"kinetel/internal/credentials"
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
+	"kinetel/internal/kinesis"
 	"kinetel/internal/pack"
 	"kinetel/kinesissim"
 )
 
 // The records of a thousand environments spread over 64 shards as random choice would,
-// with a Kinesis that maps keys to shards itself. docs/partition-keys.md quotes the
+// with a Kinesis that maps keys to shards itself. docs/evidence/measurements.md quotes the
 // figures that -v shows.
 func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 	const environments, shards = 1000, 64
@@ -37,12 +39,13 @@ func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 			t.Cleanup(func() { _ = sim.Close() })
 			cfg := config.Config{
 				StreamName: "telemetry", Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: tt.key, BufferBytes: 16 << 20,
-				AWS: config.AWS{Region: "eu-west-1", Endpoint: sim.URL(), AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"},
 			}
-			client := newClient(cfg, nil)
+			client := kinesis.New(kinesis.Config{
+				StreamName: cfg.StreamName, Region: "eu-west-1", Endpoint: sim.URL(), Credentials: credentials.Static("AKIDEXAMPLE", "secret", ""),
+			})
 			var records []*pack.Record
 			for i := range environments {
-				p := newPipeline(extensionapi.Function{Name: "orders", Version: "7"}, cfg, client, io.Discard, slog.New(slog.DiscardHandler))
+				p := New(extensionapi.Function{Name: "orders", Version: "7"}, cfg, client, io.Discard, slog.New(slog.DiscardHandler))
 				packer := p.own()
 				packer.Add(&event.Event{
 					Received: time.Now(), Type: []byte("function"), Record: []byte(`"hello"`),

@@ -1,4 +1,4 @@
-package main
+package pipeline
 
 import (
 	"bytes"
@@ -72,17 +72,17 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 		name   string
 		events func(p *process) // after the restore, with the two signs of it
 	}{
-		{"told by telemetry first", func(p *process) {
+		{"restoreStart comes first", func(p *process) {
 			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
 			p.say("function", `"one"`)
 			p.Restored() // as the loop does with INVOKE
 		}},
-		{"known by the first INVOKE", func(p *process) {
+		{"INVOKE comes first", func(p *process) {
 			p.Restored()
 			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
 			p.say("function", `"one"`)
 		}},
-		{"told again and again", func(p *process) {
+		{"reported several times", func(p *process) {
 			for range 3 {
 				p.Restored()
 			}
@@ -93,8 +93,8 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
-				p := w.process
+			inSandbox(t, func(t *testing.T, box *sandbox) {
+				p := box.process
 				before := p.id()
 				p.say("platform.initRuntimeDone", `{}`)
 				p.say("function", `"loaded"`)
@@ -103,13 +103,13 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 				after := p.id()
 				p.Seal()
 				time.Sleep(time.Second)
-				if n := len(w.stream.environments()); n != 2 || before == after || len(after) != len(before) {
+				if n := len(box.stream.environments()); n != 2 || before == after || len(after) != len(before) {
 					t.Errorf("%d environments; before %s, after %s", n, before, after)
 				}
-				if diff := cmp.Diff([]string{"1 platform.initRuntimeDone {}", `2 function "loaded"`}, lines(w.stream.sent(before))); diff != "" {
+				if diff := cmp.Diff([]string{"1 platform.initRuntimeDone {}", `2 function "loaded"`}, lines(box.stream.sent(before))); diff != "" {
 					t.Errorf("before (-want +got):\n%s", diff)
 				}
-				if diff := cmp.Diff([]string{`1 platform.restoreStart {"functionName":"orders"}`, "2 kinetel.environment ", `3 function "one"`}, lines(w.stream.sent(after))); diff != "" {
+				if diff := cmp.Diff([]string{`1 platform.restoreStart {"functionName":"orders"}`, "2 kinetel.environment ", `3 function "one"`}, lines(box.stream.sent(after))); diff != "" {
 					t.Errorf("after (-want +got):\n%s", diff)
 				}
 			}, snapStart)
@@ -118,16 +118,15 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 }
 
 func TestAProcessThatIsNotRestoredHasOneEnvironment(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
 		for range 5 {
 			p.say("platform.restoreRuntimeDone", `{"status":"success"}`)
 			p.say("platform.restoreReport", `{"status":"success"}`)
-			p.Thawed()
-			p.SealIfOlder(0)
+			p.Thawed(0)
 			time.Sleep(time.Minute)
 		}
-		if n := len(w.stream.environments()); n != 1 {
+		if n := len(box.stream.environments()); n != 1 {
 			t.Errorf("%d environments", n)
 		}
 	}, snapStart)
@@ -135,26 +134,26 @@ func TestAProcessThatIsNotRestoredHasOneEnvironment(t *testing.T) {
 
 // Connections and credentials from a snapshot are invalid.
 func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inSandbox(t, func(t *testing.T, box *sandbox) {
 		counts := func() [2]int {
-			w.stream.mu.Lock()
-			defer w.stream.mu.Unlock()
-			return [2]int{w.stream.closed, w.stream.invalidated}
+			box.stream.mu.Lock()
+			defer box.stream.mu.Unlock()
+			return [2]int{box.stream.closed, box.stream.invalidated}
 		}
 		for range 3 {
-			w.process.say("function", `"before"`)
-			w.process.Seal()
+			box.process.say("function", `"before"`)
+			box.process.Seal()
 			time.Sleep(time.Second)
 		}
 		if got := counts(); got != [2]int{} {
 			t.Errorf("before, connections and credentials were made anew %v times", got)
 		}
-		w.process.say(event.TypePlatformRestoreStart, `{}`)
+		box.process.say(event.TypePlatformRestoreStart, `{}`)
 		for range 3 {
-			w.process.Seal()
-			w.process.Restored()
+			box.process.Seal()
+			box.process.Restored()
 			time.Sleep(time.Second)
-			w.process.say("function", `"after"`)
+			box.process.say("function", `"after"`)
 		}
 		if got := counts(); got != [2]int{1, 1} {
 			t.Errorf("after, connections and credentials were made anew %v times, want once each", got)
@@ -164,8 +163,8 @@ func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
 
 // The figures of a report are those of its own environment.
 func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
 		for range 100 {
 			p.say("function", `"init"`)
 		}
@@ -176,13 +175,13 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 		p.say("function", `"one"`)
 		p.Seal()
 		time.Sleep(30 * time.Second)
-		if n := len(w.stream.reports(t)); n != 1 {
+		if n := len(box.stream.reports(t)); n != 1 {
 			t.Errorf("%d reports, want the first one only", n)
 		}
 		time.Sleep(30 * time.Second)
 		p.Seal()
 		time.Sleep(time.Second)
-		reports := w.stream.reports(t)
+		reports := box.stream.reports(t)
 		if len(reports) != 2 {
 			t.Fatalf("%d reports a minute after the restore, want 2", len(reports))
 		}
@@ -190,7 +189,7 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 		if last.UptimeMs != 60_000 || last.Received.Events != 2 || last.Recovered != 100 {
 			t.Errorf("the report: %+v", last)
 		}
-		mine := w.stream.sent(p.id())
+		mine := box.stream.sent(p.id())
 		if len(mine) != 3 { // with what it is
 			t.Errorf("of the new environment there are %v", lines(mine))
 		}
@@ -200,19 +199,23 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 // Telemetry that comes while the restore is noticed is numbered in one environment or
 // the other. Telemetry that comes later is numbered only in the new one.
 func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
-	for range 30 {
-		inWorld(t, func(t *testing.T, w *world) {
-			p := w.process
+	times := 30
+	if testing.Short() {
+		times = 10
+	}
+	for range times {
+		inSandbox(t, func(t *testing.T, box *sandbox) {
+			p := box.process
 			before := p.id()
 			const n = 200
-			noticed := make(chan int, 1) // how many were ingested when the restore was noticed
+			atRestore := make(chan int, 1) // how many were ingested when the restore was noticed
 			var ingested atomic.Int64
 			go func() {
 				for ingested.Load() < n/4 {
 					runtime.Gosched()
 				}
 				p.Restored()
-				noticed <- int(ingested.Load())
+				atRestore <- int(ingested.Load())
 			}()
 			for i := range n {
 				p.say("function", fmt.Sprint(i))
@@ -221,12 +224,12 @@ func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 					runtime.Gosched()
 				}
 			}
-			latest := <-noticed
+			latest := <-atRestore
 			p.Seal()
 			time.Sleep(time.Second)
-			old, young := w.stream.sent(before), w.stream.sent(p.id())
+			old, young := box.stream.sent(before), box.stream.sent(p.id())
 			if len(old)+len(young) != n || len(old) < n/4 || len(old) > latest+1 {
-				t.Errorf("%d events of before and %d of after, of %d; %d were taken when the restore was noticed", len(old), len(young), n, latest)
+				t.Errorf("%d events before and %d after, of %d; %d were ingested at the restore", len(old), len(young), n, latest)
 			}
 			for i, e := range append(old, young...) {
 				if string(e.Body) != fmt.Sprint(i) {
@@ -240,27 +243,31 @@ func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 // Events that were ingested before a restore have the same numbers in all environments
 // of the snapshot, whenever each of them sends them: so a consumer knows that they are
 // the same events.
-func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
+func TestEventsFromBeforeARestoreKeepTheirNumbers(t *testing.T) {
 	type outcome struct{ before, after []string }
 	for _, spool := range []config.Spool{config.SpoolOff, config.SpoolOverflow, config.SpoolAlways} {
 		t.Run(string(spool), func(t *testing.T) {
 			var outcomes []outcome
 			for _, tt := range []struct {
 				name string
-				send func(w *world) // before the restore
+				send func(box *sandbox) // before the restore
 			}{
-				{"all was sent", func(w *world) { w.process.Seal(); time.Sleep(time.Second) }},
-				{"some was sent", func(w *world) {
-					w.stream.become(throttlesHotKey) // of which there may be none
-					w.process.Seal()
+				{"all was sent", func(box *sandbox) { box.process.Seal(); time.Sleep(time.Second) }},
+				{"some was sent", func(box *sandbox) {
+					box.stream.become(throttlesHotKey) // of which there may be none
+					box.process.Seal()
 					time.Sleep(time.Second)
 				}},
-				{"a request is in flight", func(w *world) { w.stream.become(acceptsSlowly); w.process.Seal(); time.Sleep(100 * time.Millisecond) }},
-				{"Kinesis takes nothing", func(w *world) { w.stream.become(denies); w.process.Seal(); time.Sleep(time.Second) }},
-				{"nothing was cut", func(*world) {}},
+				{"a request is in flight", func(box *sandbox) {
+					box.stream.become(acceptsSlowly)
+					box.process.Seal()
+					time.Sleep(100 * time.Millisecond)
+				}},
+				{"Kinesis takes nothing", func(box *sandbox) { box.stream.become(denies); box.process.Seal(); time.Sleep(time.Second) }},
+				{"nothing was cut", func(*sandbox) {}},
 			} {
-				inWorld(t, func(t *testing.T, w *world) {
-					p := w.process
+				inSandbox(t, func(t *testing.T, box *sandbox) {
+					p := box.process
 					before := p.id()
 					for i := range 4 {
 						p.say("function", fmt.Sprintf(`"before %d"`, i))
@@ -269,18 +276,18 @@ func TestWhatWasTakenBeforeARestoreKeepsItsNumbers(t *testing.T) {
 						}
 					}
 					p.say(event.TypePlatformReport, `{"requestId":"init"}`)
-					tt.send(w)
+					tt.send(box)
 					p.say(event.TypePlatformRestoreStart, `{}`)
 					after := p.id()
 					for i := range 3 {
 						p.say("function", fmt.Sprintf(`"after %d"`, i))
 					}
-					w.stream.become(accepts)
+					box.stream.become(accepts)
 					p.Restored()
 					p.Seal()
 					time.Sleep(time.Minute)
-					outcomes = append(outcomes, outcome{lines(w.stream.sent(before)), lines(w.stream.sent(after))})
-					if n := len(w.stream.environments()); n != 2 {
+					outcomes = append(outcomes, outcome{lines(box.stream.sent(before)), lines(box.stream.sent(after))})
+					if n := len(box.stream.environments()); n != 2 {
 						t.Errorf("%s: %d environments", tt.name, n)
 					}
 				}, withSpool(spool), snapStart)
@@ -389,8 +396,8 @@ func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 	} {
 		for _, spool := range []config.Spool{config.SpoolOff, config.SpoolAlways} {
 			t.Run(fmt.Sprintf("%s, spool %s", tt.name, spool), func(t *testing.T) {
-				inWorld(t, func(t *testing.T, w *world) {
-					p := w.process
+				inSandbox(t, func(t *testing.T, box *sandbox) {
+					p := box.process
 					id := p.id()
 					tt.post(p)
 					p.Seal()
@@ -416,7 +423,7 @@ func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 						}
 						return all
 					}
-					if diff := cmp.Diff([][]string{tt.before, tt.after}, [][]string{short(w.stream.sent(id)), short(w.stream.sent(p.id()))}); diff != "" {
+					if diff := cmp.Diff([][]string{tt.before, tt.after}, [][]string{short(box.stream.sent(id)), short(box.stream.sent(p.id()))}); diff != "" {
 						t.Errorf("events before and after the restore (-want +got):\n%s", diff)
 					}
 				}, withSpool(spool), snapStart)
@@ -426,25 +433,25 @@ func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 }
 
 // The losses of the environment before a restore are reported under its id.
-func TestLossesOfBeforeARestoreAreToldUnderTheOldName(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
+func TestLossesFromBeforeARestoreKeepTheirEnvironment(t *testing.T) {
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
 		p.say("function", `"fine"`)
 		p.Seal()
 		time.Sleep(time.Second)
-		w.stream.become(refusesPoison)
-		w.poisoned = true
+		box.stream.become(refusesPoison)
+		box.poisoned = true
 		p.say("function", `"`+poison+`"`)
 		before := p.id()
 		p.say(event.TypePlatformRestoreStart, `{}`)
 		time.Sleep(time.Second)
 		p.Seal()
 		time.Sleep(time.Second)
-		got := lines(w.stream.sent(before))
+		got := lines(box.stream.sent(before))
 		if len(got) != 2 || !strings.HasPrefix(got[1], `3 kinetel.loss {"firstSeq":2,"lastSeq":2,"count":1,`) {
 			t.Errorf("of before there are %q", got)
 		}
-		if got := lines(w.stream.sent(p.id())); len(got) != 2 { // with what it is
+		if got := lines(box.stream.sent(p.id())); len(got) != 2 { // with what it is
 			t.Errorf("of after there are %q", got)
 		}
 	}, snapStart)
@@ -456,37 +463,37 @@ func TestAFragmentAcrossARestoreIsSentOnce(t *testing.T) {
 	for _, kill := range []bool{false, true} {
 		for _, rest := range []bool{false, true} {
 			t.Run(fmt.Sprintf("killed %t, with its rest %t", kill, rest), func(t *testing.T) {
-				inWorld(t, func(t *testing.T, w *world) {
-					w.add(2, 10, true)
-					id := w.process.fragment[strings.Index(w.process.fragment, "id-"):]
-					w.restore()
+				inSandbox(t, func(t *testing.T, box *sandbox) {
+					box.add(2, 10, true)
+					id := box.process.fragment[strings.Index(box.process.fragment, "id-"):]
+					box.restore()
 					if rest {
-						w.add(1, 10, false)
+						box.add(1, 10, false)
 					}
 					if kill {
-						w.kill()
+						box.kill()
 					} else {
-						w.finish(time.Second)
+						box.finish(time.Second)
 					}
 					for range 2 {
-						w.begin()
+						box.begin()
 						synctest.Wait()
-						w.process.Seal()
-						w.finish(time.Second)
+						box.process.Seal()
+						box.finish(time.Second)
 					}
 					n := 0
 					for _, kind := range []string{"function", event.TypeUnparsed} {
-						for _, body := range w.stream.bodies(kind) {
+						for _, body := range box.stream.bodies(kind) {
 							n += strings.Count(body, id)
 						}
 					}
 					if n != 1 {
 						t.Errorf("the record arrived %d times", n)
 					}
-					if files, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*")); len(files) > 0 {
+					if files, _ := filepath.Glob(filepath.Join(box.cfg.SpoolDir, "*", "*")); len(files) > 0 {
 						t.Errorf("on disk there is left %v", files)
 					}
-					w.begin()
+					box.begin()
 				}, withSpool(config.SpoolAlways), snapStart)
 			})
 		}
@@ -495,22 +502,22 @@ func TestAFragmentAcrossARestoreIsSentOnce(t *testing.T) {
 
 // The process after one that was killed after a restore recovers two environments.
 func TestBothEnvironmentsOfAKilledProcessAreSent(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
-		w.stream.become(hangs)
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
+		box.stream.become(hangs)
 		before := p.id()
 		p.say("function", `"b"`)
 		p.say(event.TypePlatformRestoreStart, `{}`)
 		after := p.id()
 		p.say("function", `"a"`)
-		w.kill()
-		w.stream.become(accepts)
-		w.begin()
+		box.kill()
+		box.stream.become(accepts)
+		box.begin()
 		synctest.Wait()
 		time.Sleep(10 * time.Second)
-		w.process.Seal()
+		box.process.Seal()
 		time.Sleep(time.Second)
-		got := [][]string{lines(w.stream.sent(before)), lines(w.stream.sent(after))}
+		got := [][]string{lines(box.stream.sent(before)), lines(box.stream.sent(after))}
 		if diff := cmp.Diff([][]string{{`1 function "b"`}, {"1 platform.restoreStart {}", "2 kinetel.environment ", `3 function "a"`}}, got); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
@@ -555,8 +562,8 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 		}
 		return all
 	}
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
 		before := p.id()
 		decoder := telemetry.NewDecoder(p.intake.Ingest)
 		for body := range bytes.Lines(text) {
@@ -567,10 +574,10 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 		}
 		p.Seal()
 		time.Sleep(time.Second)
-		if diff := cmp.Diff([][]string{said, after}, [][]string{types(w.stream.sent(before)), types(w.stream.sent(p.id()))}); diff != "" || len(said) < 5 {
+		if diff := cmp.Diff([][]string{said, after}, [][]string{types(box.stream.sent(before)), types(box.stream.sent(p.id()))}); diff != "" || len(said) < 5 {
 			t.Errorf("events before and after the restore (-want +got):\n%s", diff)
 		}
-		summaries := w.stream.bodies(event.TypeInvocation)
+		summaries := box.stream.bodies(event.TypeInvocation)
 		if len(summaries) != 2 || !strings.Contains(summaries[0], `"restoreDurationMs":201.7`) || !strings.Contains(summaries[0], `"coldStart":true`) || !strings.Contains(summaries[1], `"coldStart":false`) {
 			t.Errorf("invocations: %v", summaries)
 		}
@@ -579,11 +586,11 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 
 // Only SnapStart has restores, one each. Otherwise the event has no effect, whatever
 // process sent it.
-func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
+func TestARestoreStartWithoutSnapStartChangesNothing(t *testing.T) {
 	for _, kind := range []config.Initialization{"", config.OnDemand, config.ProvisionedConcurrency, config.ManagedInstances, "something new"} {
 		t.Run(string(kind), func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
-				p := w.process
+			inSandbox(t, func(t *testing.T, box *sandbox) {
+				p := box.process
 				before := p.id()
 				p.say(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init","instanceId":"mine"}`)
 				p.say(event.TypePlatformStart, `{"requestId":"r1"}`)
@@ -591,18 +598,18 @@ func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
 				p.say("function", `"one"`)
 				p.Seal()
 				time.Sleep(time.Second)
-				if p.id() != before || len(w.stream.environments()) != 1 || w.stream.invalidated != 0 {
-					t.Errorf("%d environments", len(w.stream.environments()))
+				if p.id() != before || len(box.stream.environments()) != 1 || box.stream.invalidated != 0 {
+					t.Errorf("%d environments", len(box.stream.environments()))
 				}
 				want := []string{
 					`1 platform.initStart {"initializationType":"on-demand","phase":"init","instanceId":"mine"}`, "2 kinetel.environment ",
 					`3 platform.start {"requestId":"r1"}`, `4 platform.restoreStart {"instanceId":"forged","functionVersion":"7"}`, `5 function "one"`,
 				}
-				if diff := cmp.Diff(want, lines(w.stream.sent(before))); diff != "" {
+				if diff := cmp.Diff(want, lines(box.stream.sent(before))); diff != "" {
 					t.Errorf("arrived (-want +got):\n%s", diff)
 				}
-				if text := string(p.environment.JSON()); strings.Contains(text, "forged") {
-					t.Errorf("the environment is said to be %s", text)
+				if text := string(p.current.resource.JSON()); strings.Contains(text, "forged") {
+					t.Errorf("the environment is %s", text)
 				}
 			}, func(cfg *config.Config) { cfg.Lambda.Initialization = kind })
 		})
@@ -610,8 +617,8 @@ func TestARestoreThatIsNoneIsOnlyPassedOn(t *testing.T) {
 }
 
 func TestASecondRestoreStartChangesNothing(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
 		p.Restored() // known by the first INVOKE
 		p.say(event.TypePlatformRestoreStart, `{"instanceId":"mine"}`)
 		after := p.id()
@@ -620,11 +627,11 @@ func TestASecondRestoreStartChangesNothing(t *testing.T) {
 		p.Seal()
 		time.Sleep(time.Second)
 		want := []string{`1 platform.restoreStart {"instanceId":"mine"}`, "2 kinetel.environment ", `3 platform.restoreStart {"instanceId":"forged"}`, `4 function "one"`}
-		if diff := cmp.Diff(want, lines(w.stream.sent(after))); diff != "" || p.id() != after {
+		if diff := cmp.Diff(want, lines(box.stream.sent(after))); diff != "" || p.id() != after {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
-		if text := string(p.environment.JSON()); strings.Contains(text, "forged") || !strings.Contains(text, "mine") {
-			t.Errorf("the environment is said to be %s", text)
+		if text := string(p.current.resource.JSON()); strings.Contains(text, "forged") || !strings.Contains(text, "mine") {
+			t.Errorf("the environment is %s", text)
 		}
 	}, snapStart)
 }

@@ -11,6 +11,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/environment"
+	"kinetel/internal/event"
 	"kinetel/internal/flush"
 	"kinetel/internal/resource"
 	"kinetel/internal/version"
@@ -24,21 +25,24 @@ func settings() config.Config {
 		BufferBytes: 16 << 20, Spool: config.SpoolOverflow, SpoolBytes: 64 << 20,
 		Types: []string{"platform", "function"}, Report: config.Report{Events: true},
 		AWS:    config.AWS{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", SessionToken: "token"},
-		Lambda: config.Lambda{MemoryMB: 256, Initialization: config.OnDemand},
+		Lambda: config.Lambda{Region: "eu-west-1", MemoryMB: 256, Initialization: config.OnDemand},
 	}
 }
 
-func orders() resource.Identity {
-	return resource.Identity{
-		Region: "eu-west-1", AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1",
+func orders(cfg config.Config) *resource.Resource {
+	return &resource.Resource{
+		Config: cfg, AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1",
 	}
 }
+
+// started returns a platform.initStart or platform.restoreStart with this record.
+func started(record string) *event.Platform { return (&event.Event{Record: []byte(record)}).Platform() }
 
 const initStart = `{"initializationType":"on-demand","phase":"init","functionName":"orders","functionVersion":"7",` +
 	`"instanceId":"2026/09/21/orders[7]0f1e2d3c","instanceMaxMemory":268435456,"runtimeVersion":"nodejs:22.v101",` +
 	`"runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"}`
 
-// sameJSON reports how two JSON texts differ in what they say.
+// sameJSON reports how the values of two JSON texts differ.
 func sameJSON(t *testing.T, want string, got []byte) string {
 	t.Helper()
 	var a, b any
@@ -51,13 +55,13 @@ func sameJSON(t *testing.T, want string, got []byte) string {
 	return cmp.Diff(a, b)
 }
 
-func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
+func TestTheEnvironmentEventHasWhatLinesDoNotHave(t *testing.T) {
 	const kinetel = `"kinetel":{"version":"` + version.Version + `","format":"ndjson","compression":"gzip","partitionKey":"environment","flush":"adaptive",` +
 		`"flushIntervalMs":10000,"maxHoldMs":500,"bufferBytes":16777216,"spool":"overflow","spoolBytes":67108864,"types":["platform","function"],"report":["events"]}`
 	const memory = `"faas.max_memory":268435456,"host.arch":"` + runtime.GOARCH + `"`
 	for _, tt := range []struct {
 		name       string
-		change     func(*config.Config, *resource.Identity)
+		change     func(*resource.Resource)
 		handler    string
 		records    []string
 		attributes string
@@ -65,7 +69,7 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 		details    environment.Details
 	}{
 		{
-			"before anything is told", nil, "", nil,
+			"before the init began", nil, "", nil,
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
 			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
@@ -79,7 +83,7 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/21/orders[7]0f1e2d3c"},
 		},
 		{
-			"a restore tells of another instance, and leaves the rest", nil, "",
+			"a restore changes the instance only", nil, "",
 			[]string{initStart, `{"functionName":"orders","instanceId":"2026/09/22/orders[7]99"}`},
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory +
 				`,"aws.log.group.names":["/aws/lambda/orders"],"aws.log.stream.names":["2026/09/22/orders[7]99"]}`,
@@ -94,8 +98,9 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
 		},
 		{
-			"another log group, JSON, in China", func(c *config.Config, id *resource.Identity) {
-				c.LogGroups, c.Lambda.JSONLogs, id.Region = []string{"/orders"}, true, "cn-north-1"
+			"another log group, JSON, in China", func(r *resource.Resource) {
+				c := &r.Config
+				c.LogGroups, c.Lambda.JSONLogs, c.Lambda.Region = []string{"/orders"}, true, "cn-north-1"
 			}, "",
 			[]string{"null"},
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-cn:lambda:cn-north-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/orders"]}`,
@@ -103,8 +108,8 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 			environment.Details{AccountID: "123456789012", LogGroup: "/orders", JSONLogs: true},
 		},
 		{
-			"log groups of the user's", func(c *config.Config, _ *resource.Identity) {
-				c.LogGroups = []string{"/shop", "/orders"}
+			"log groups that the user set", func(r *resource.Resource) {
+				r.Config.LogGroups = []string{"/shop", "/orders"}
 			}, "",
 			nil,
 			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/shop","/orders"]}`,
@@ -112,7 +117,7 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 			environment.Details{AccountID: "123456789012", LogGroup: "/shop"},
 		},
 		{
-			"an account that Lambda does not tell", func(_ *config.Config, id *resource.Identity) { id.AccountID = "" }, "",
+			"an account that Lambda does not report", func(r *resource.Resource) { r.AccountID = "" }, "",
 			[]string{"not JSON"},
 			`{"cloud.platform":"aws_lambda",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
@@ -120,13 +125,13 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg, id := settings(), orders()
+			e := orders(settings())
+			e.Handler = tt.handler
 			if tt.change != nil {
-				tt.change(&cfg, &id)
+				tt.change(e)
 			}
-			e := resource.New(cfg, id, tt.handler)
 			for _, record := range tt.records {
-				e.Started([]byte(record))
+				e.Started(started(record))
 			}
 			if diff := sameJSON(t, `{`+kinetel+`,`+tt.want+`,"attributes":`+tt.attributes+`}`, e.JSON()); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
@@ -144,7 +149,7 @@ func TestAnEnvironmentTellsWhatItsLinesDoNot(t *testing.T) {
 }
 
 // The stream reports problems with the settings, so that nobody needs the log.
-func TestAnEnvironmentHasTheProblemsOfItsConfiguration(t *testing.T) {
+func TestTheEnvironmentEventHasTheProblemsOfTheConfiguration(t *testing.T) {
 	cfg := settings()
 	cfg.Problems = []config.Problem{
 		{Severity: config.Replaced, Variable: "KINETEL_FLUSH_INTERVAL", Value: "1h", Used: "15m0s", Message: "must be a duration"},
@@ -153,7 +158,7 @@ func TestAnEnvironmentHasTheProblemsOfItsConfiguration(t *testing.T) {
 		{Severity: config.Replaced, Variable: "KINETEL_FLUSH", Value: "\xff\"", Used: "adaptive", Message: "m"},
 	}
 	var got struct{ Problems json.RawMessage }
-	if err := json.Unmarshal(resource.New(cfg, orders(), "").JSON(), &got); err != nil {
+	if err := json.Unmarshal(orders(cfg).JSON(), &got); err != nil {
 		t.Fatal(err)
 	}
 	const want = `[{"severity":"ERROR","variable":"KINETEL_FLUSH_INTERVAL","value":"1h","used":"15m0s","message":"must be a duration"},` +
@@ -165,19 +170,19 @@ func TestAnEnvironmentHasTheProblemsOfItsConfiguration(t *testing.T) {
 	}
 }
 
-func TestAnEnvironmentTellsNoSecrets(t *testing.T) {
+func TestTheEnvironmentEventHasNoSecrets(t *testing.T) {
 	cfg := settings()
 	cfg.Report = config.Report{Events: true, EMF: true}
-	e := resource.New(cfg, orders(), "")
-	e.Started([]byte(initStart))
+	e := orders(cfg)
+	e.Started(started(initStart))
 	for _, text := range []string{string(e.JSON()), string(e.Details().Attributes)} {
 		for _, secret := range []string{"AKIDEXAMPLE", "secret", "token"} {
 			if strings.Contains(text, secret) {
-				t.Errorf("%q is told in %s", secret, text)
+				t.Errorf("%q is in %s", secret, text)
 			}
 		}
 	}
 	if !strings.Contains(string(e.JSON()), `"report":["events","emf"]`) {
-		t.Errorf("both reports are not told: %s", e.JSON())
+		t.Errorf("not both reports are in %s", e.JSON())
 	}
 }

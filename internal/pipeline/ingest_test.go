@@ -1,4 +1,4 @@
-package main
+package pipeline
 
 import (
 	"bytes"
@@ -24,9 +24,9 @@ func report(request string) string {
 	return fmt.Sprintf(`{"requestId":%q,"status":"success","metrics":{"durationMs":140.90,"billedDurationMs":141,"memorySizeMB":256,"maxMemoryUsedMB":88}}`, request)
 }
 
-func TestAnInvocationIsToldRightAfterItsReport(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
+func TestAnInvocationIsEmittedRightAfterItsReport(t *testing.T) {
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
 		p.say(event.TypePlatformStart, `{"requestId":"r1"}`)
 		p.Released("r1", 37*time.Millisecond, flush.Rare)
 		reported := &event.Event{
@@ -55,7 +55,7 @@ func TestAnInvocationIsToldRightAfterItsReport(t *testing.T) {
 			`10 platform.runtimeDone ` + report("r1"),
 			`11 function {"type":"platform.report","requestId":"r1"}`,
 		}
-		sent := w.stream.sent(p.id())
+		sent := box.stream.sent(p.id())
 		if diff := cmp.Diff(want, lines(sent)); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
@@ -63,23 +63,23 @@ func TestAnInvocationIsToldRightAfterItsReport(t *testing.T) {
 			t.Errorf("the invocation is of %s at %s, want those of its report", sent[3].RequestID, sent[3].Time)
 		}
 		p.say("function", `"more"`)
-		w.finish(time.Second)
-		reports := w.stream.reports(t)
+		box.finish(time.Second)
+		reports := box.stream.reports(t)
 		if last := reports[len(reports)-1]; last.Own != 3 || last.Received.Events != 9 || last.Held.Invocations != 1 || last.Held.Held != 1 || last.Held.Ms.Max != 37 {
 			t.Errorf("the report: %+v", last)
 		}
-		w.begin()
+		box.begin()
 	})
 }
 
-func TestNoInvocationIsToldWhereNoReportIsWanted(t *testing.T) {
+func TestNoInvocationIsEmittedIfReportsAreOff(t *testing.T) {
 	for _, report := range []config.Report{{}, {EMF: true}} {
-		inWorld(t, func(t *testing.T, w *world) {
-			w.process.Released("r1", time.Millisecond, flush.End)
-			w.process.say(event.TypePlatformReport, `{"requestId":"r1"}`)
-			w.process.Seal()
+		inSandbox(t, func(t *testing.T, box *sandbox) {
+			box.process.Released("r1", time.Millisecond, flush.End)
+			box.process.say(event.TypePlatformReport, `{"requestId":"r1"}`)
+			box.process.Seal()
 			time.Sleep(time.Second)
-			if got := lines(w.stream.sent(w.process.id())); len(got) != 1 {
+			if got := lines(box.stream.sent(box.process.id())); len(got) != 1 {
 				t.Errorf("with %+v: %q", report, got)
 			}
 		}, func(cfg *config.Config) { cfg.Report = report })
@@ -108,8 +108,8 @@ func ownLines(t *testing.T) (written []string) {
 // What the extension writes comes back to it if KINETEL_TYPES has extension. To ship it
 // would cause more of it.
 func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
 		own := 0
 		for _, line := range ownLines(t) {
 			p.say(event.TypeExtension, line)                                         // as Lambda sends it if the log format is JSON
@@ -136,38 +136,42 @@ func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 		want = append(want, "7 function "+line, "8 platform.extension "+line)
 		p.Seal()
 		time.Sleep(time.Second)
-		if diff := cmp.Diff(want, lines(w.stream.sent(p.id()))); diff != "" {
+		if diff := cmp.Diff(want, lines(box.stream.sent(p.id()))); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
-		w.finish(time.Second)
-		reports := w.stream.reports(t)
+		box.finish(time.Second)
+		reports := box.stream.reports(t)
 		last := reports[len(reports)-1]
 		if last.LeftOut.OwnLog != int64(own) || last.Received.Events != 8 {
-			t.Errorf("of %d lines of its own, the report tells %+v", own, last)
+			t.Errorf("of %d lines of its own, the report has %+v", own, last)
 		}
-		w.begin()
+		box.begin()
 	})
 }
 
 // If there is only the extension's own log, it causes no report and no request.
 func TestTheOwnLogAloneCausesNothing(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inSandbox(t, func(t *testing.T, box *sandbox) {
 		line := ownLines(t)[0]
 		for range 100 {
-			w.process.say(event.TypeExtension, line)
-			w.process.Seal()
+			box.process.say(event.TypeExtension, line)
+			box.process.Seal()
 			time.Sleep(time.Minute)
 		}
-		if n := w.process.shipper.Stats().Requests; n != 0 || w.process.queue.Waiting().Records != 0 {
+		if n := box.process.shipper.Stats().Requests; n != 0 || box.process.queue.Waiting().Records != 0 {
 			t.Errorf("%d requests were made for the own log", n)
 		}
 	})
 }
 
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { panic("stdout") }
+
 // A fault in the figures must not keep telemetry from being sent.
-func TestAFaultInTheFiguresCostsNoTelemetry(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		p := w.process
+func TestAFaultInTheFiguresLosesNoTelemetry(t *testing.T) {
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		p := box.process
 		p.stdout = brokenWriter{}
 		guarded := func(f func()) { guard.Run(slog.New(p.log), "test", f) } // as the loop does
 		for i := range 5 {
@@ -175,19 +179,18 @@ func TestAFaultInTheFiguresCostsNoTelemetry(t *testing.T) {
 			time.Sleep(2 * time.Minute) // the figures are due
 			guarded(p.Seal)
 			time.Sleep(time.Second)
-			if n := len(w.stream.sent(p.id())); n != i+1 {
+			if n := len(box.stream.sent(p.id())); n != i+1 {
 				t.Errorf("%d events of %d have arrived", n, i+1)
 			}
 		}
 		p.say("function", `"the last one"`)
-		p.CloseIntake(t.Context())
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		guarded(func() { p.Finish(ctx) })
-		if n := len(w.stream.sent(p.id())); n != 6 {
+		if n := len(box.stream.sent(p.id())); n != 6 {
 			t.Errorf("%d events have arrived in the end, want 6", n)
 		}
-		w.collect(p)
-		w.begin()
+		box.collect(p)
+		box.begin()
 	}, func(cfg *config.Config) { cfg.Report.EMF = true })
 }

@@ -1,4 +1,4 @@
-package main
+package pipeline
 
 import (
 	"time"
@@ -12,12 +12,10 @@ import (
 const reportEvery = time.Minute
 
 // report adds a kinetel.report if one is due.
-func (p *pipeline) report() {
+func (p *Pipeline) report() {
 	received := p.own().Received().Events
 	now := time.Now()
 	p.mu.Lock()
-	// Round removes the monotonic clock reading, which may stand still while the
-	// environment is frozen.
 	due := received > p.since && wallclock.Sub(now, p.reported) >= reportEvery
 	p.mu.Unlock()
 	if due {
@@ -26,7 +24,7 @@ func (p *pipeline) report() {
 }
 
 // addReport puts a kinetel.report into the open record.
-func (p *pipeline) addReport(final bool) {
+func (p *Pipeline) addReport(final bool) {
 	if !p.cfg.Report.Events {
 		return
 	}
@@ -73,9 +71,9 @@ func (p *pipeline) addReport(final bool) {
 	p.own().AddOwn(&event.Event{Received: now, Type: []byte(event.TypeReport), Record: report.JSON()})
 }
 
-// addLosses logs losses that kinetel.loss events will report in the stream, at most
+// logLosses logs losses that kinetel.loss events will report in the stream, at most
 // once in reportEvery.
-func (p *pipeline) addLosses() {
+func (p *Pipeline) logLosses() {
 	total := p.account.Total()
 	now := time.Now()
 	p.mu.Lock()

@@ -1,4 +1,4 @@
-package main
+package pipeline
 
 import (
 	"os"
@@ -17,22 +17,22 @@ import (
 func TestAKillAfterTmpWasEmptiedLosesNothing(t *testing.T) {
 	for _, kinesis := range []mode{accepts, denies, hangs} {
 		t.Run(kinesis.String(), func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
-				w.stream.become(kinesis)
+			inSandbox(t, func(t *testing.T, box *sandbox) {
+				box.stream.become(kinesis)
 				for range 4 {
-					w.add(10, 100, false)
-					w.empty()
-					w.process.Seal()
+					box.add(10, 100, false)
+					box.empty()
+					box.process.Seal()
 					time.Sleep(time.Second)
-					w.add(5, 100, true)
-					w.empty()
-					w.empty()
-					w.kill()
-					w.begin()
+					box.add(5, 100, true)
+					box.empty()
+					box.empty()
+					box.kill()
+					box.begin()
 				}
-				w.stream.become(accepts)
+				box.stream.become(accepts)
 				time.Sleep(time.Minute)
-				if got := w.stream.bodies(event.TypeLoss); len(got) > 0 {
+				if got := box.stream.bodies(event.TypeLoss); len(got) > 0 {
 					t.Errorf("losses: %v", got)
 				}
 			}, withSpool(config.SpoolAlways))
@@ -45,34 +45,34 @@ func TestAKillAfterTmpWasEmptiedLosesNothing(t *testing.T) {
 func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 	for _, mode := range []config.Spool{config.SpoolOverflow, config.SpoolAlways} {
 		t.Run(string(mode), func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
-				w.stream.become(denies)
+			inSandbox(t, func(t *testing.T, box *sandbox) {
+				box.stream.become(denies)
 				for range 300 {
-					w.add(10, 700, false)
-					w.process.Seal()
+					box.add(10, 700, false)
+					box.process.Seal()
 				}
 				synctest.Wait()
-				before := w.process.queue.Waiting()
-				w.empty()
-				lost, waiting := w.process.account.Total(), w.process.queue.Waiting()
+				before := box.process.queue.Waiting()
+				box.empty()
+				lost, waiting := box.process.account.Total(), box.process.queue.Waiting()
 				if lost == 0 || before.Events-int(lost) > waiting.Events {
 					t.Errorf("%d of %d events are reported as lost, %d wait", lost, before.Events, waiting.Events)
 				}
-				w.finish(time.Second)
+				box.finish(time.Second)
 				// What the log reports as stored is on disk.
-				claimed := w.process.log.find("the environment ends")[0].attrs
+				logged := box.process.log.find("the environment ends")[0].attrs
 				size := int64(0)
-				files, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*", "*.seg"))
+				files, _ := filepath.Glob(filepath.Join(box.cfg.SpoolDir, "*", "*", "*.seg"))
 				for _, file := range files {
 					if info, err := os.Stat(file); err == nil {
 						size += info.Size()
 					}
 				}
-				if claimed["spooled_events"].(int64) == 0 || size < w.process.queue.Waiting().Size {
-					t.Errorf("%v are claimed; %d bytes are on disk, of %d", claimed, size, w.process.queue.Waiting().Size)
+				if logged["spooled_events"].(int64) == 0 || size < box.process.queue.Waiting().Size {
+					t.Errorf("the log counts %v; %d bytes are on disk, of %d", logged, size, box.process.queue.Waiting().Size)
 				}
-				w.stream.become(accepts)
-				w.begin()
+				box.stream.become(accepts)
+				box.begin()
 				time.Sleep(time.Minute)
 			}, withSpool(mode), func(c *config.Config) {
 				c.BufferBytes, c.SpoolBytes, c.Compression = 64<<10, 16<<20, config.CompressionNone
@@ -83,56 +83,56 @@ func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 
 // What the log reports as stored at the end is on disk, even after a deletion in the
 // last moment.
-func TestTheLogClaimsNothingThatIsNotThere(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		w.stream.become(denies)
-		w.add(10, 700, false)
-		w.process.Seal()
+func TestTheLogCountsOnlyWhatIsOnDisk(t *testing.T) {
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		box.stream.become(denies)
+		box.add(10, 700, false)
+		box.process.Seal()
 		time.Sleep(time.Second)
-		w.process.queue.Spill() // from here on nothing is only in memory
-		if err := os.RemoveAll(w.cfg.SpoolDir); err != nil {
+		box.process.queue.Spill() // from here on nothing is only in memory
+		if err := os.RemoveAll(box.cfg.SpoolDir); err != nil {
 			t.Fatal(err)
 		}
-		w.corrupted = true
-		w.finish(time.Second)
-		logged := w.process.log.find("the environment ends")
-		files, _ := filepath.Glob(filepath.Join(w.cfg.SpoolDir, "*", "*", "*.seg"))
+		box.corrupted = true
+		box.finish(time.Second)
+		logged := box.process.log.find("the environment ends")
+		files, _ := filepath.Glob(filepath.Join(box.cfg.SpoolDir, "*", "*", "*.seg"))
 		if len(logged) != 1 || (logged[0].attrs["spooled_events"].(int64) > 0) != (len(files) > 0) {
 			t.Errorf("%v; files: %v", logged, files)
 		}
-		w.stream.become(accepts)
-		w.begin()
+		box.stream.become(accepts)
+		box.begin()
 	})
 }
 
-// slowly begins a process whose recovery waits until wait is closed.
-func (w *world) slowly(wait <-chan struct{}) {
+// beginSlowly begins a process whose recovery waits until wait is closed.
+func (box *sandbox) beginSlowly(wait <-chan struct{}) {
 	p := &process{log: &logbook{}}
-	w.process = p
-	p.begin(w.cfg, w.stream)
-	read := p.recover
-	p.recover = func() []spool.Recovered {
+	box.process = p
+	p.begin(box.cfg, box.stream)
+	read := p.recovery.read
+	p.recovery.read = func() []spool.Recovered {
 		<-wait
 		return read()
 	}
-	p.start(p)
+	p.Start(p)
 }
 
 // If a disk hangs, what is on it is not sent, but no new line is lost.
-func TestARecoveryThatHangsKeepsNothingElse(t *testing.T) {
+func TestARecoveryThatHangsDelaysNothingElse(t *testing.T) {
 	for _, comesBack := range []bool{false, true} {
-		inWorld(t, func(t *testing.T, w *world) {
-			w.stream.become(denies)
-			w.add(10, 100, false)
-			w.finish(time.Second)
-			w.stream.become(accepts)
+		inSandbox(t, func(t *testing.T, box *sandbox) {
+			box.stream.become(denies)
+			box.add(10, 100, false)
+			box.finish(time.Second)
+			box.stream.become(accepts)
 			hangs := make(chan struct{})
-			w.slowly(hangs)
+			box.beginSlowly(hangs)
 			began := time.Now()
-			w.add(5, 100, false)
-			w.process.Seal()
+			box.add(5, 100, false)
+			box.process.Seal()
 			ids := func() (n int) {
-				for _, body := range append(w.stream.bodies("function"), append(w.stream.bodies("extension"), append(w.stream.bodies(event.TypePlatformStart), w.stream.bodies(event.TypePlatformReport)...)...)...) {
+				for _, body := range append(box.stream.bodies("function"), append(box.stream.bodies("extension"), append(box.stream.bodies(event.TypePlatformStart), box.stream.bodies(event.TypePlatformReport)...)...)...) {
 					if strings.Contains(body, "id-") {
 						n++
 					}
@@ -151,14 +151,14 @@ func TestARecoveryThatHangsKeepsNothingElse(t *testing.T) {
 				}
 				return
 			}
-			w.add(5, 100, false)
-			w.finish(2 * time.Second)
+			box.add(5, 100, false)
+			box.finish(2 * time.Second)
 			if n := ids(); n != 10 {
 				t.Errorf("%d events have arrived at the end, want 10", n)
 			}
 			close(hangs)
 			synctest.Wait()
-			w.begin() // what lies on disk is there still
+			box.begin() // what lies on disk is there still
 		})
 	}
 }

@@ -1,0 +1,111 @@
+package jsontext
+
+import (
+	"bytes"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Unquoted returns the text between the quotes of a JSON string, with its escapes, or
+// nil for any other value.
+func Unquoted(value []byte) []byte {
+	if len(value) < 2 || value[0] != '"' {
+		return nil
+	}
+	return value[1 : len(value)-1]
+}
+
+// AppendUnquote appends the text that a JSON string encodes. It is the inverse of
+// AppendQuote: bytes that are not UTF-8 stay unchanged. An escape of a lone surrogate
+// becomes U+FFFD. ok is false if value is anything but a JSON string.
+func AppendUnquote(dst, value []byte) (all []byte, ok bool) {
+	if len(value) == 0 || value[0] != '"' {
+		return dst, false
+	}
+	if end, err := SkipString(value, 0); err != nil || end != len(value) {
+		return dst, false
+	}
+	return AppendUnescape(dst, value[1:len(value)-1], -1), true
+}
+
+// AppendUnescape is AppendUnquote for the text between the quotes of a string. It
+// stops when dst is most bytes long, unless most is negative. An escape that is invalid
+// or cut stays as it is.
+func AppendUnescape(dst, text []byte, most int) []byte {
+	if most < 0 {
+		most = len(dst) + len(text) // no escape is shorter than its character
+	}
+	for len(text) > 0 && len(dst) < most {
+		n := bytes.IndexByte(text, '\\')
+		if n < 0 {
+			n = len(text)
+		}
+		n = min(n, most-len(dst))
+		dst = append(dst, text[:n]...)
+		if text = text[n:]; len(text) == 0 || len(dst) == most {
+			break
+		}
+		r, n := unescape(text)
+		if n == 0 {
+			r, n = '\\', 1
+		}
+		dst = utf8.AppendRune(dst, r) // writes U+FFFD for a surrogate
+		text = text[n:]
+	}
+	return dst[:min(len(dst), most)]
+}
+
+// unescape decodes the escape that text begins with, such as \n, \u00e9 or two \u of a
+// pair of surrogates, and returns its length; 0 if the escape is invalid or cut. For
+// a lone surrogate, r is the surrogate.
+func unescape(text []byte) (r rune, n int) {
+	if len(text) < 2 {
+		return 0, 0
+	}
+	switch c := text[1]; c {
+	case '"', '\\', '/':
+		return rune(c), 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'u':
+		r = hex4(text[2:])
+		if r < 0 {
+			return 0, 0
+		}
+		if utf16.IsSurrogate(r) && len(text) >= 12 && text[6] == '\\' && text[7] == 'u' {
+			if pair := utf16.DecodeRune(r, hex4(text[8:])); pair != utf8.RuneError {
+				return pair, 12
+			}
+		}
+		return r, 6
+	}
+	return 0, 0
+}
+
+// hex4 returns the value of the four hexadecimal digits that text begins with, or -1
+// if there are fewer.
+func hex4(text []byte) (r rune) {
+	if len(text) < 4 {
+		return -1
+	}
+	for _, c := range text[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case isHex(c):
+			c = c&7 + 9 // 'a' and 'A' end in the bits 001
+		default:
+			return -1
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}

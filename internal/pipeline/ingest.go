@@ -1,0 +1,186 @@
+package pipeline
+
+import (
+	"kinetel/internal/config"
+	"kinetel/internal/event"
+	"kinetel/internal/guard"
+	"kinetel/internal/pack"
+	"kinetel/internal/selflog"
+	"kinetel/internal/telemetry"
+)
+
+const (
+	// maxAhead is how many events of a body are read at most before the first of
+	// them gets its sequence number.
+	maxAhead = telemetry.MaxItems
+	// maxAheadText is the size in bytes above which the events are ingested early.
+	// It counts text that could not be parsed, which has memory of its own instead
+	// of pointing into the body.
+	maxAheadText = 256 << 10
+)
+
+// Observer observes what was ingested; *lifecycle.Loop is one.
+type Observer interface {
+	// Observe receives an event that is in the open record. It must not keep it.
+	Observe(*event.Event)
+	// Acknowledged is called when Lambda has the answer to the body of these events.
+	Acknowledged()
+}
+
+// Ingester is the listener's telemetry.Sink. When a body is complete, its events go
+// through the annotator into the open record. One goroutine at a time uses it.
+type Ingester struct {
+	p        *Pipeline
+	observer Observer
+
+	ahead     []event.Event // of the body that is being read, not yet ingested
+	aheadText int           // bytes of the kinetel.unparsed events in ahead
+
+	times           restoreTimes
+	restoreIngested bool // the first platform.restoreStart
+}
+
+// NewIngester returns an Ingester into the pipeline.
+func (p *Pipeline) NewIngester(observer Observer) *Ingester {
+	return &Ingester{p: p, observer: observer}
+}
+
+// Ingest reads an event of a body. All events of a body are ingested together,
+// because the events about invocations may follow the lines that belong to them.
+func (i *Ingester) Ingest(ev *event.Event) {
+	if len(i.ahead) == maxAhead || i.aheadText > maxAheadText {
+		i.ingestAll()
+	}
+	if string(ev.Type) == event.TypeUnparsed {
+		i.aheadText += len(ev.Record)
+	}
+	// Lambda sends one restoreStart, and only with SnapStart; others change nothing.
+	if string(ev.Type) != event.TypePlatformRestoreStart || i.snapStart() && i.times.restored.IsZero() {
+		i.times.learn(ev)
+		i.p.annotator.Learn(ev)
+	}
+	i.ahead = append(i.ahead, *ev)
+}
+
+// snapStart reports whether the process comes from a snapshot.
+func (i *Ingester) snapStart() bool { return i.p.cfg.Lambda.Initialization == config.SnapStart }
+
+// Commit ingests the events of a body, and makes them outlive the process if the
+// configuration asks for that. fragment is the incomplete event at the body's end.
+func (i *Ingester) Commit(fragment []byte) {
+	i.ingestAll()
+	i.p.queue.Check() // the function may have emptied /tmp
+	i.p.ingesting.Lock()
+	defer i.p.ingesting.Unlock()
+	i.p.current.packer.Commit(fragment)
+	if i.p.snapshot != nil {
+		i.p.snapshot.packer.Commit(nil) // the fragment belongs to the new environment now
+	}
+}
+
+// Acknowledged is called when Lambda has the answer to the body.
+func (i *Ingester) Acknowledged() { i.observer.Acknowledged() }
+
+// ingestAll ingests the events that were read ahead.
+func (i *Ingester) ingestAll() {
+	for n := 0; n < len(i.ahead); {
+		// An event that causes a panic is added as text; the others are not affected.
+		if !guard.Run(i.p.log, "ingest an event", func() {
+			for ; n < len(i.ahead); n++ {
+				i.ingest(&i.ahead[n])
+			}
+		}) {
+			ev := &i.ahead[n]
+			guard.Run(i.p.log, "keep an event as text", func() { telemetry.Unparsed(ev.Record, ev.Received, i.addUnread) })
+			n++
+		}
+	}
+	clear(i.ahead) // they point into the body
+	i.ahead, i.aheadText = i.ahead[:0], 0
+}
+
+// addUnread adds an event without reading it.
+func (i *Ingester) addUnread(ev *event.Event) {
+	i.p.ingesting.Lock()
+	defer i.p.ingesting.Unlock()
+	i.p.current.packer.Add(ev)
+}
+
+// ingest annotates an event, adds it to the open record, and updates what depends on
+// it.
+func (i *Ingester) ingest(ev *event.Event) {
+	p := i.p
+	begins := string(ev.Type) == event.TypePlatformInitStart // an environment
+	switch string(ev.Type) {
+	case event.TypePlatformLogsDropped:
+		p.mu.Lock()
+		p.dropped.Add(ev.Platform())
+		p.mu.Unlock()
+	case event.TypePlatformRestoreStart:
+		if begins = i.snapStart() && !i.restoreIngested; begins {
+			i.restoreIngested = true
+			p.Restored() // before the event gets a sequence number
+		}
+	case event.TypeExtension:
+		if selflog.Own(ev.Record) {
+			p.ownLog.Add(1) // to ship it would cause more of it
+			return
+		}
+	}
+	p.annotator.Annotate(ev)
+	p.ingesting.Lock()
+	defer p.ingesting.Unlock()
+	from := p.current
+	if p.snapshot != nil && i.times.beforeSnapshot(ev) {
+		from = p.snapshot
+	}
+	if begins {
+		from.resource.Started(ev.Platform())
+		from.packer.Environment().Describe(from.resource.Details())
+	}
+	switch string(ev.Type) {
+	case event.TypePlatformInitReport, event.TypePlatformRestoreReport:
+		p.invocations.Initialized(ev)
+	case event.TypePlatformStart:
+		from.describe(ev) // if no init event came before
+		p.invocations.Started(ev)
+	case event.TypePlatformRuntimeDone:
+		p.invocations.RuntimeDone(ev)
+	}
+	first, last := from.packer.Add(ev)
+	i.observer.Observe(ev)
+	p.invocations.Counted(ev, first, last)
+	if begins {
+		p.invocations.Initialized(ev)
+		from.describe(ev)
+	}
+	if string(ev.Type) == event.TypePlatformReport {
+		if summary, ok := p.invocations.Reported(ev); ok {
+			p.addInvocation(from.packer, summary.Body, ev)
+		}
+	}
+}
+
+// describe adds the kinetel.environment with what lines do not contain, once.
+// Pipeline.ingesting is held.
+func (s *source) describe(at *event.Event) {
+	if !s.described {
+		s.described = true
+		s.packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: s.resource.JSON()})
+	}
+}
+
+// addInvocation adds a kinetel.invocation unless the configuration turns reports off,
+// and a span with OTLPSpans. at is the event that ends the invocation. p.ingesting is
+// held.
+func (p *Pipeline) addInvocation(packer *pack.Packer, body []byte, at *event.Event) {
+	if !p.cfg.Report.Events {
+		return
+	}
+	ev := event.Event{Time: at.Time, Received: at.Received, RequestID: at.RequestID, TraceID: at.TraceID, Type: []byte(event.TypeInvocation), Record: body}
+	packer.AddOwn(&ev)
+	if p.cfg.OTLPSpans {
+		ev.Type = []byte(event.TypeSpan)
+		packer.AddOwn(&ev)
+	}
+}
