@@ -22,7 +22,7 @@ RELEASE := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags nethttpomit
 release = @mkdir -p $(@D) && echo 'go build -o $@ $(1)' && $(2) $(RELEASE) -o $@ $(1)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test unit integration lint bench fuzz clean
+.PHONY: build demo test lint bench fuzz clean
 
 build: bin/kinesis-telemetry-extension bin/kinetel
 
@@ -104,12 +104,33 @@ release: ## the files of the release TAG=v1.2.3, in dist, if it may have them
 	$(MAKE) package
 .PHONY: release
 
+help: ## these lines
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+.PHONY: help
+
 demo: build bin/sample-function ## the main job, start to end, on this machine
 	./bin/kinetel demo
 
-test: node programs lint unit integration ## everything
+test: node programs lint node_modules ## lint, and all tests under the race detector, some in a short form
+	$(NODE_PACKAGES) $(GO) test -race -short -count=1 -p 3 ./...
 
-node: # asked for first: nobody should wait for the tests to hear of it
+# Packages below cmd and test do the same with more data then. They ran under the race
+# detector in make test.
+test-deep: node programs node_modules ## in full, the tests that make test runs in a short form
+	$(GO) test -race -count=1 $(call deep,internal kinesissim lambdasim record)
+	$(NODE_PACKAGES) $(GO) test -count=1 $(call deep,examples test)
+	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 150
+.PHONY: test-deep
+
+# The packages below these folders that have a test with a short form. Rapid has one
+# itself: with -short it makes a fifth of the checks.
+deep = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE 'pgregory.net/rapid|testing\.Short|testkit\.Checks' --include='*_test.go' --exclude-dir=node_modules $(1)))))
+
+# Where the tests find the Kinesis and the reader that run on Node.
+NODE_PACKAGES := KINETEL_KINESIS_LOCAL=$(CURDIR)/test/kinesislocal/node_modules/kinesis-local \
+	KINETEL_KINESIS_AGG=$(CURDIR)/test/formats/node_modules/aws-kinesis-agg
+
+node: # checked first, before the long build
 	@command -v $(NODE) >/dev/null && command -v $(NPM) >/dev/null || { \
 		echo "the tests need Node 20 or later with npm: kinesis-local, the Kinesis of the integration tests, and the CDK run on it" >&2; exit 1; }
 .PHONY: node
@@ -119,22 +140,13 @@ programs:
 		echo "make test needs$$missing, to read what Kinetel writes with programs that are not its own (Debian: apt-get install jq gzip zstd)" >&2; exit 1; }
 .PHONY: programs
 
-# What builds and starts programs is run each time: Go's cache of results does not
-# know what is in them.
-unit: ## all Go tests, under the race detector
-	$(GO) test -race $$($(GO) list ./... | grep -v -E '^kinetel/(cmd|test)/')
-	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 150
-	$(GO) test -race -count=1 ./cmd/... $$($(GO) list ./test/... | grep -v '^kinetel/test/formats$$') # which is one of integration's
-
 test-faults: ## the whole fault matrix; its table goes into docs/evidence/faults.md
 	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table $(CURDIR)/docs/evidence/faults.md
 .PHONY: test-faults
 
-integration: node programs node_modules ## the same pipeline into kinesis-local, read by the AWS SDK; each format, read by others' software
-	KINETEL_KINESIS_LOCAL=$(CURDIR)/test/kinesislocal/node_modules/kinesis-local \
-		$(GO) test -race -count=1 ./test/kinesislocal/...
-	KINETEL_KINESIS_AGG=$(CURDIR)/test/formats/node_modules/aws-kinesis-agg \
-		$(GO) test -race -count=1 ./test/formats
+integration: node programs node_modules ## only the tests with programs that are not Kinetel's: kinesis-local, readers of the formats
+	$(NODE_PACKAGES) $(GO) test -race -count=1 ./test/kinesislocal ./test/formats
+.PHONY: integration
 
 node_modules: test/kinesislocal/node_modules/.package-lock.json test/formats/node_modules/.package-lock.json
 .PHONY: node_modules

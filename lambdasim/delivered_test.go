@@ -40,7 +40,7 @@ func TestEventsAreNumberedInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestWhatWasAcceptedIsTold(t *testing.T) {
+func TestAcceptedEventsAreReported(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		more    script
@@ -87,7 +87,7 @@ func TestWhatWasAcceptedIsTold(t *testing.T) {
 }
 
 // An extension that is killed before it has answered has accepted nothing.
-func TestWhatWasNotAcceptedIsNotTold(t *testing.T) {
+func TestEventsThatWereNotAcceptedAreNotReported(t *testing.T) {
 	t.Parallel()
 	ext, dump := scripted(t, "ext", both(script{"postDelayMs": 200}))
 	cfg, rec := baseConfig(ext)
@@ -106,13 +106,13 @@ func TestWhatWasNotAcceptedIsNotTold(t *testing.T) {
 	invoke(t, s, `{"id":"after","lines":3,"sleep":"500ms"}`)
 	shutdown(t, s)
 
-	told := map[uint64]int{} // generation by event
+	delivered := map[uint64]int{} // generation by event
 	for _, d := range got.all() {
 		for _, number := range d.Events {
-			if told[number] > 0 {
+			if delivered[number] > 0 {
 				t.Errorf("event %d was accepted twice", number)
 			}
-			told[number] = d.Generation
+			delivered[number] = d.Generation
 		}
 	}
 	accepted := len(accepted(t, dump))
@@ -121,21 +121,21 @@ func TestWhatWasNotAcceptedIsNotTold(t *testing.T) {
 		if e.Type != "function" {
 			continue
 		}
-		switch told[e.Number] {
+		switch delivered[e.Number] {
 		case 1:
 			before++
 		case 2:
 			after++
 		}
 	}
-	if before > 0 || after != 3 || len(told) < after || accepted < len(told) {
-		t.Errorf("%d lines of the killed process and %d of the next were told, %d events in all, %d were answered", before, after, len(told), accepted)
+	if before > 0 || after != 3 || len(delivered) < after || accepted < len(delivered) {
+		t.Errorf("%d lines of the killed process and %d of the next were delivered, %d events in all, %d were accepted", before, after, len(delivered), accepted)
 	}
 }
 
-// What Config.Deliver made of a batch is its own business: the events are those
+// What Config.Deliver makes of a batch does not matter: the events are those
 // that were to be sent, once.
-func TestWhatAHookMadeOfItDoesNotMatter(t *testing.T) {
+func TestTheHookDoesNotChangeTheReportedEvents(t *testing.T) {
 	t.Parallel()
 	ext, _ := scripted(t, "ext", both(nil))
 	cfg, rec := baseConfig(ext)

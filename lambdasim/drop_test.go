@@ -37,8 +37,8 @@ func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
 // outcome is what became of what a relay emitted.
 type outcome struct {
 	emitted, delivered, dropped int
-	told                        int // records in platform.logsDropped
-	toldDropped                 int // platform.logsDropped events that were dropped
+	reported                    int // records in platform.logsDropped
+	reportsDropped              int // platform.logsDropped events that were dropped
 }
 
 // dropping runs a relay that drops, in a bubble of fake time.
@@ -54,7 +54,7 @@ func dropping(t *testing.T, items int, timeout time.Duration, to *answering, pla
 				if _, err := fmt.Sscanf(string(e.Record[bytes.Index(e.Record, []byte(`"droppedRecords":`)):]), `"droppedRecords":%d`, &records); err != nil {
 					t.Error(err)
 				}
-				out.told += records
+				out.reported += records
 			}
 		}}
 		r := &relay{cfg: cfg}
@@ -62,13 +62,13 @@ func dropping(t *testing.T, items int, timeout time.Duration, to *answering, pla
 		sub := &subscriber{
 			subscription: subscription{schema: schema20250129, streams: streamPlatform | streamFunction, maxItems: items, maxBytes: 1 << 20, timeout: timeout, uri: "http://extension/"},
 			name:         "extension", backlog: cfg.TelemetryBacklogBytes, notice: func(Notice) {}, wake: make(chan struct{}, 1),
-			client: &http.Client{Transport: to}, tellDropped: r.tellBatchDropped,
+			client: &http.Client{Transport: to}, reportDropped: r.reportBatchDropped,
 			delivered: func(d Delivery) { out.delivered += len(d.Events) },
 			onDropped: func(d Delivery) {
 				out.dropped += len(d.Events)
 				for _, number := range d.Events {
 					if logsDropped[number] {
-						out.toldDropped++
+						out.reportsDropped++
 					}
 				}
 			},
@@ -109,18 +109,18 @@ func crowd40(r *relay) {
 func TestTheRelayDropsWhatIsReadyBeforeTheLastAnswer(t *testing.T) {
 	// With 1,000 items and 25 ms a batch is full every 10 ms.
 	small := dropping(t, 1000, 25*time.Millisecond, &answering{after: 12 * time.Millisecond}, crowd40)
-	if small.dropped < 5000 || small.told < 5000 {
+	if small.dropped < 5000 || small.reported < 5000 {
 		t.Errorf("with small batches: %+v", small)
 	}
 	large := dropping(t, 10000, 100*time.Millisecond, &answering{after: 12 * time.Millisecond}, crowd40)
-	if large.dropped != 0 || large.told != 0 || large.emitted != 20863+40 {
+	if large.dropped != 0 || large.reported != 0 || large.emitted != 20863+40 {
 		t.Errorf("with large batches: %+v", large)
 	}
 }
 
 func TestPlatformLogsDroppedCanBeDropped(t *testing.T) {
 	slow := dropping(t, 1000, 25*time.Millisecond, &answering{after: 150 * time.Millisecond}, crowd40)
-	if slow.toldDropped == 0 || slow.told <= slow.delivered {
+	if slow.reportsDropped == 0 || slow.reported <= slow.delivered {
 		t.Errorf("%+v", slow)
 	}
 }
@@ -134,7 +134,7 @@ func TestTheRelayThatDropsDoesNotRetry(t *testing.T) {
 		return http.StatusOK
 	}}
 	out := dropping(t, 1000, 25*time.Millisecond, to, func(r *relay) { r.output(KindFunction, []byte("hello\n")) })
-	if out.dropped != 1 || out.told != 1 || out.delivered != 1 || to.posts != 2 || !bytes.Contains(to.bodies[1], []byte("could not send events")) {
+	if out.dropped != 1 || out.reported != 1 || out.delivered != 1 || to.posts != 2 || !bytes.Contains(to.bodies[1], []byte("could not send events")) {
 		t.Errorf("%+v in %d posts", out, to.posts)
 	}
 }

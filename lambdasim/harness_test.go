@@ -61,7 +61,7 @@ func (r *recorder) await(t *testing.T, what string, holds func() bool) {
 		case <-timer.C:
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			t.Fatalf("waited in vain for %s; notices:\n%v", what, r.notices)
+			t.Fatalf("still waiting after %s for %s; notices:\n%v", patience, what, r.notices)
 		}
 	}
 }

@@ -127,7 +127,7 @@ func TestReplayIsBounded(t *testing.T) {
 	if err := r.subscribe(sub); err != nil {
 		t.Fatal(err)
 	}
-	r.tellAllDropped()
+	r.reportAllDropped()
 	for _, s := range r.end() {
 		s.stop()
 	}

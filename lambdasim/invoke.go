@@ -299,7 +299,7 @@ func (s *Sandbox) finishInvocation(ctx context.Context, inv *invocation, result 
 	result.MaxMemoryMB = s.samplePeaks()
 	record.Metrics.MaxMemoryUsedMB = result.MaxMemoryMB
 
-	s.relay.tellAllDropped()
+	s.relay.reportAllDropped()
 	if failed == nil {
 		s.pauseBeforeFreeze(ctx)
 		// What the function wrote since runtimeDone belongs to it still.

@@ -264,8 +264,8 @@ func TestKilledProcesses(t *testing.T) {
 	if r := invoke(t, s, `{}`); r.ErrorType != "Extension.Crash" {
 		t.Errorf("extension killed while frozen: %+v", r)
 	}
-	if err := s.KillExtension("nobody", syscall.SIGKILL); err == nil {
-		t.Error("a signal to nobody was sent")
+	if err := s.KillExtension("unknown", syscall.SIGKILL); err == nil {
+		t.Error("a signal to an unknown extension was sent")
 	}
 }
 
@@ -359,9 +359,9 @@ func TestInitFailures(t *testing.T) {
 func TestShutdownDeadline(t *testing.T) {
 	t.Parallel()
 	stubborn, _ := scripted(t, "stubborn", script{"ignoreShutdown": true})
-	deaf, _ := scripted(t, "deaf", script{"events": []string{"INVOKE"}})
+	invokeOnly, _ := scripted(t, "invoke-only", script{"events": []string{"INVOKE"}})
 	good, _ := scripted(t, "good", script{"exitCode": 5, "shutdownDelayMs": 30})
-	cfg, _ := baseConfig(stubborn, deaf, good)
+	cfg, _ := baseConfig(stubborn, invokeOnly, good)
 	cfg.ShutdownTimeout = 600 * time.Millisecond
 	s := start(t, cfg)
 	report := shutdown(t, s)
@@ -371,8 +371,8 @@ func TestShutdownDeadline(t *testing.T) {
 	if p, _ := report.Extension("stubborn"); !p.KilledAtDeadline || p.Signal != syscall.SIGKILL || p.ShutdownTook < 300*time.Millisecond {
 		t.Errorf("stubborn: %+v", p)
 	}
-	if p, _ := report.Extension("deaf"); !p.Killed || p.KilledAtDeadline {
-		t.Errorf("deaf: %+v", p)
+	if p, _ := report.Extension("invoke-only"); !p.Killed || p.KilledAtDeadline {
+		t.Errorf("invoke-only: %+v", p)
 	}
 	if p, _ := report.Extension("good"); p.Killed || p.ExitCode != 5 || p.ShutdownTook < 30*time.Millisecond {
 		t.Errorf("good: %+v", p)

@@ -131,7 +131,7 @@ func (s *Sandbox) finishManaged(g *generation, inv *invocation, result *Result, 
 	// Lines that were written before the answer come before the report, best
 	// effort. Those of other invocations are in between.
 	g.runtime.drain()
-	s.relay.tellAllDropped()
+	s.relay.reportAllDropped()
 	s.relay.platformOf(inv.id, typeReport, managedReportRecord{
 		RequestID: inv.id, Status: result.Status, ErrorType: result.ErrorType, Spans: spans,
 		Metrics: durationMetrics{DurationMs: toMillis(result.Duration)}, Tracing: inv.tracing(inv.spanID),

@@ -126,7 +126,7 @@ func TestManagedInvocationsOverlap(t *testing.T) {
 			}
 			seen[e.RequestID]++
 		case "function":
-			if _, told := record["requestId"]; told || e.RequestID != "" || record["message"] == nil {
+			if _, ok := record["requestId"]; ok || e.RequestID != "" || record["message"] == nil {
 				t.Errorf("line: %s", e.Record)
 			}
 			if record["line"] == nil && (record["timestamp"] == nil || record["level"] != "INFO") {
@@ -187,7 +187,7 @@ func TestManagedConcurrencyIsBounded(t *testing.T) {
 			}
 		})
 	}
-	t.Run("one that gives up waiting changes nothing", func(t *testing.T) {
+	t.Run("a caller that stops waiting changes nothing", func(t *testing.T) {
 		t.Parallel()
 		cfg, rec := managedConfig()
 		cfg.MaxConcurrency = 1

@@ -69,7 +69,7 @@ func (r *relay) end() []*subscriber {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, sub := range r.subs {
-		r.tellDropped(sub)
+		r.reportDropped(sub)
 	}
 	subs := r.subs
 	r.subs, r.open, r.replay = nil, false, nil
@@ -266,14 +266,14 @@ func (r *relay) offer(sub *subscriber, e *emission) bool {
 	}
 	droppable := e.stream != streamPlatform
 	if sub.missed() && sub.hasRoom(e) {
-		r.tellDropped(sub)
+		r.reportDropped(sub)
 	}
 	return sub.enqueue(e, droppable)
 }
 
-// tellDropped emits platform.logsDropped for a subscriber that missed events.
+// reportDropped emits platform.logsDropped for a subscriber that missed events.
 // r.mu is held.
-func (r *relay) tellDropped(sub *subscriber) {
+func (r *relay) reportDropped(sub *subscriber) {
 	events, size := sub.takeMissed()
 	if events == 0 {
 		return
@@ -288,19 +288,19 @@ func (r *relay) tellDropped(sub *subscriber) {
 	r.emitPlatform(r.requestID, typeLogsDropped, record, sub)
 }
 
-// tellAllDropped reports to every subscriber what it missed; the end of an
+// reportAllDropped reports to every subscriber what it missed; the end of an
 // invocation is a time to do so.
-func (r *relay) tellAllDropped() {
+func (r *relay) reportAllDropped() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, sub := range r.subs {
-		r.tellDropped(sub)
+		r.reportDropped(sub)
 	}
 }
 
-// tellBatchDropped emits platform.logsDropped for a subscriber whose batch was
+// reportBatchDropped emits platform.logsDropped for a subscriber whose batch was
 // dropped. It may be dropped as well.
-func (r *relay) tellBatchDropped(sub *subscriber, events int, size int64, reason string) {
+func (r *relay) reportBatchDropped(sub *subscriber, events int, size int64, reason string) {
 	if sub.streams&streamPlatform == 0 {
 		return // it is not subscribed to platform events
 	}

@@ -74,14 +74,14 @@ func (s *Sandbox) stopGeneration(ctx context.Context, g *generation, reason stri
 
 	// From here on telemetry is delivered as it comes.
 	s.relay.releaseLate()
-	s.relay.tellAllDropped()
+	s.relay.reportAllDropped()
 	s.relay.flush()
 
 	if rt := g.runtime; rt != nil {
 		graceful := limit > 0 && (reason == reasonSpindown || s.cfg.managed())
 		s.stopRuntime(ctx, g, rt, graceful, start)
 	}
-	s.tellExtensions(g, reason, deadline)
+	s.sendShutdown(g, reason, deadline)
 	everybodyGone := func() bool {
 		for _, p := range g.processes {
 			if !p.gone {
@@ -152,12 +152,12 @@ func (s *Sandbox) stopRuntime(ctx context.Context, g *generation, rt *process, g
 	<-rt.exited
 }
 
-// tellExtensions sends the SHUTDOWN event to extensions that subscribed to it, and
+// sendShutdown sends the SHUTDOWN event to extensions that subscribed to it, and
 // kills the others.
-func (s *Sandbox) tellExtensions(g *generation, reason string, deadline time.Time) {
+func (s *Sandbox) sendShutdown(g *generation, reason string, deadline time.Time) {
 	event := []byte(`{"eventType":"SHUTDOWN","deadlineMs":` + strconv.FormatInt(deadline.UnixMilli(), 10) +
 		`,"shutdownReason":"` + reason + `"}`)
-	var killed, told []*process
+	var killed, notified []*process
 	s.mu.Lock()
 	for _, ext := range g.extensions {
 		if ext.proc == nil || ext.proc.gone {
@@ -166,7 +166,7 @@ func (s *Sandbox) tellExtensions(g *generation, reason string, deadline time.Tim
 		ext.proc.shutdownAt = time.Now()
 		if ext.shutdown {
 			ext.inbox <- event // has room: see newExtension
-			told = append(told, ext.proc)
+			notified = append(notified, ext.proc)
 		} else {
 			ext.proc.killed = true
 			killed = append(killed, ext.proc)
@@ -177,7 +177,7 @@ func (s *Sandbox) tellExtensions(g *generation, reason string, deadline time.Tim
 		p.signalGroup(syscall.SIGKILL)
 		s.notice(Notice{Kind: NoticeKill, Process: p.name, Detail: "not subscribed to SHUTDOWN"})
 	}
-	for _, p := range told {
+	for _, p := range notified {
 		s.notice(Notice{Kind: NoticeShutdownSent, Process: p.name, Detail: reason})
 	}
 }

@@ -61,7 +61,7 @@ func TestStreamedResponse(t *testing.T) {
 				if took["responseDuration"] < 250 || took["responseLatency"] >= took["responseDuration"] || metrics["durationMs"].(float64) < took["responseDuration"] {
 					t.Errorf("%s: %v", which, done)
 				}
-				if bytes, told := metrics["producedBytes"]; initialization == lambdasim.InitOnDemand && bytes != float64(len(test.want)) || initialization != lambdasim.InitOnDemand && told {
+				if bytes, ok := metrics["producedBytes"]; initialization == lambdasim.InitOnDemand && bytes != float64(len(test.want)) || initialization != lambdasim.InitOnDemand && ok {
 					t.Errorf("metrics: %v", metrics)
 				}
 			})
@@ -106,10 +106,10 @@ func TestStreamsThatFail(t *testing.T) {
 		answer    string
 		status    int // of the API
 	}{
-		"it tells so at its end": {script{"mode": "streaming", "trailer": "Function.Beans"}, `"part"`, "Function.Beans", `"part""part"`, 202},
-		"a mode that is none":    {script{"mode": "flowing"}, `"part"`, "Runtime.InvalidResponseModeHeader", "response mode", 400},
-		"the sample function's":  {nil, `{"id":"x","chunks":2,"error":"out of beans"}`, "Function.Unknown", "x chunk 1\nx chunk 2\n", 0},
-		"it takes too long":      {script{"mode": "streaming", "chunkEveryMs": 60000}, `"part"`, "Sandbox.Timedout", "Task timed out", 0},
+		"an error in the trailer": {script{"mode": "streaming", "trailer": "Function.Beans"}, `"part"`, "Function.Beans", `"part""part"`, 202},
+		"a mode that is none":     {script{"mode": "flowing"}, `"part"`, "Runtime.InvalidResponseModeHeader", "response mode", 400},
+		"the sample function's":   {nil, `{"id":"x","chunks":2,"error":"out of beans"}`, "Function.Unknown", "x chunk 1\nx chunk 2\n", 0},
+		"it takes too long":       {script{"mode": "streaming", "chunkEveryMs": 60000}, `"part"`, "Sandbox.Timedout", "Task timed out", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

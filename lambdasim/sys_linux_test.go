@@ -44,7 +44,7 @@ func TestPollExit(t *testing.T) {
 		t.Errorf("the end was taken away: %v", err)
 	}
 	if pollExit(cmd.Process.Pid) {
-		t.Error("nobody's end was seen")
+		t.Error("the end of no process was seen")
 	}
-	awaitExit(cmd.Process.Pid) // returns, because there is nobody to wait for
+	awaitExit(cmd.Process.Pid) // returns, because no such process is left
 }

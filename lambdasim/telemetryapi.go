@@ -49,7 +49,7 @@ func (s *Sandbox) serveTelemetry(w http.ResponseWriter, r *http.Request, g *gene
 		client: newTelemetryClient(wanted.port, s.cfg.DeliveryTimeout), onDropped: s.cfg.OnDropped,
 	}
 	if s.cfg.DropUnanswered {
-		sub.tellDropped = s.relay.tellBatchDropped
+		sub.reportDropped = s.relay.reportBatchDropped
 	}
 	if wanted.tcp {
 		// The extension listens before it subscribes: Lambda dials at once.

@@ -30,7 +30,7 @@ type situation struct {
 	gap         time.Duration
 	env         map[string]string
 	answer      *kinesissim.Answer // nil: after putTime
-	down        bool               // nobody listens
+	down        bool               // no server listens
 	// figure is what the budget is for, from the holds in order and the median
 	// of what requests took.
 	figures []figure
@@ -110,11 +110,11 @@ func (b bench) measureHolds(ctx context.Context) error {
 			if value < budget || f.atMost && value == budget {
 				within = "yes"
 			}
-			told := fmt.Sprintf("%.2f ms", milliseconds(budget))
+			shown := fmt.Sprintf("%.2f ms", milliseconds(budget))
 			if budget == nothing {
-				told = "0 ms"
+				shown = "0 ms"
 			}
-			fmt.Fprintf(w, "%s\t%d\t%s\t%.2f ms\t%s\t%s\t\n", s.name, len(held), f.name, milliseconds(value), told, within)
+			fmt.Fprintf(w, "%s\t%d\t%s\t%.2f ms\t%s\t%s\t\n", s.name, len(held), f.name, milliseconds(value), shown, within)
 		}
 	}
 	return w.Flush()
@@ -139,7 +139,7 @@ func (b bench) hold(ctx context.Context, s situation) (held []time.Duration, put
 	defer kinesis.Close()
 	endpoint := kinesis.URL()
 	if s.down {
-		if endpoint, err = nobody(); err != nil {
+		if endpoint, err = closedPort(); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -203,8 +203,8 @@ func endedInOrder(sandbox *lambdasim.Sandbox, path string) error {
 	return nil
 }
 
-// nobody returns the URL of a port that nobody listens on.
-func nobody() (string, error) {
+// closedPort returns the URL of a port on which no server listens.
+func closedPort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err

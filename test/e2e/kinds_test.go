@@ -15,7 +15,7 @@ import (
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
 	"kinetel/record"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // of returns the events of a type.
@@ -34,12 +34,12 @@ func managed(c *lambdasim.Config) {
 }
 
 // Managed Instances: many requests at once, no platform.runtimeDone, nothing is
-// frozen and nobody held.
+// frozen or held.
 func TestManagedInstances(t *testing.T) {
 	for _, flush := range []string{"adaptive", "end", "interval"} {
 		t.Run(flush, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH": flush, "KINETEL_FLUSH_INTERVAL": "200ms"}, Lambda: managed})
+			r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_FLUSH": flush, "KINETEL_FLUSH_INTERVAL": "200ms"}, Lambda: managed})
 			var invoking sync.WaitGroup
 			for i := range 40 {
 				invoking.Go(func() {
@@ -51,11 +51,11 @@ func TestManagedInstances(t *testing.T) {
 			}
 			invoking.Wait()
 			r.complete()
-			told := of(r.arrived(), event.TypeInvocation)
-			if len(told) != 40 {
-				t.Fatalf("%d kinetel.invocation for 40 invocations", len(told))
+			invocations := of(r.arrived(), event.TypeInvocation)
+			if len(invocations) != 40 {
+				t.Fatalf("%d kinetel.invocation for 40 invocations", len(invocations))
 			}
-			for _, e := range told {
+			for _, e := range invocations {
 				var body struct {
 					RequestID string
 					HeldMs    *float64
@@ -72,7 +72,7 @@ func TestManagedInstances(t *testing.T) {
 // What was said is in Kinesis while the environment lives, not at its end.
 func TestManagedInstancesShipAllTheTime(t *testing.T) {
 	arrived := make(chan struct{}, 1)
-	r := start(t, rig.Options{Lambda: managed}, func(c *kinesissim.Config) {
+	r := start(t, sandbox.Options{Lambda: managed}, func(c *kinesissim.Config) {
 		c.OnRequest = func(o kinesissim.Observation) {
 			if o.Records > 0 && o.Failed == 0 {
 				select {
@@ -95,7 +95,7 @@ func TestManagedInstancesShipAllTheTime(t *testing.T) {
 }
 
 // Where Lambda refuses to register extensions for INVOKE, the function runs all the
-// same, nobody is held, and telemetry is sent while the environment lives.
+// same, no invocation is held, and telemetry is sent while the environment lives.
 func TestLambdaThatRefusesINVOKE(t *testing.T) {
 	for name, change := range map[string]func(*lambdasim.Config){
 		"on demand": func(c *lambdasim.Config) { c.RefuseInvoke, c.DisableFreeze = true, true },
@@ -113,7 +113,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			arrived := make(chan struct{}, 1)
-			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH_INTERVAL": "100ms"}, Lambda: change}, func(c *kinesissim.Config) {
+			r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_FLUSH_INTERVAL": "100ms"}, Lambda: change}, func(c *kinesissim.Config) {
 				c.OnRequest = func(o kinesissim.Observation) {
 					select {
 					case arrived <- struct{}{}:
@@ -131,7 +131,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 				}
 			}
 			r.Ended(r.Shutdown())
-			if v := r.Verdict(r.records()); !v.OK() {
+			if v := r.Verdict(r.arrived()); !v.OK() {
 				t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 			}
 			ids := map[string]bool{}
@@ -147,7 +147,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 		})
 	}
 	t.Run("disabled", func(t *testing.T) {
-		r := start(t, rig.Options{Env: map[string]string{"KINETEL_ENABLED": "false"}, Lambda: func(c *lambdasim.Config) { c.RefuseInvoke = true }})
+		r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_ENABLED": "false"}, Lambda: func(c *lambdasim.Config) { c.RefuseInvoke = true }})
 		if result := r.Invoke(`{"id":"hello","lines":10}`); result.Status != lambdasim.StatusSuccess {
 			t.Errorf("the invocation ended with %s", result.Status)
 		}
@@ -164,7 +164,7 @@ func TestSnapStart(t *testing.T) {
 	for _, spool := range []string{"overflow", "always"} {
 		t.Run(spool, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, rig.Options{
+			r := start(t, sandbox.Options{
 				Env:    map[string]string{"KINETEL_FLUSH": "end", "KINETEL_SPOOL": spool},
 				Lambda: func(c *lambdasim.Config) { c.InitializationType = lambdasim.InitSnapStart },
 			})
@@ -207,7 +207,7 @@ func TestSnapStart(t *testing.T) {
 
 func TestSnapStartCredentialsAreRenewed(t *testing.T) {
 	var given atomic.Int64
-	r := start(t, rig.Options{
+	r := start(t, sandbox.Options{
 		Env: map[string]string{"KINETEL_FLUSH": "end"},
 		Lambda: func(c *lambdasim.Config) {
 			c.InitializationType = lambdasim.InitSnapStart
@@ -224,7 +224,7 @@ func TestSnapStartCredentialsAreRenewed(t *testing.T) {
 		}
 	})
 	if n := given.Load(); n == 0 {
-		t.Fatal("nobody asked for credentials before the snapshot")
+		t.Fatal("the credentials were not read before the snapshot")
 	}
 	atInit := given.Load()
 	r.Invoke(`{"id":"restored","lines":10}`)
@@ -246,7 +246,7 @@ func TestSnapStartCredentialsAreRenewed(t *testing.T) {
 }
 
 func TestProvisionedConcurrency(t *testing.T) {
-	r := start(t, rig.Options{Lambda: func(c *lambdasim.Config) { c.InitializationType = lambdasim.InitProvisionedConcurrency }})
+	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) { c.InitializationType = lambdasim.InitProvisionedConcurrency }})
 	for i := range 8 {
 		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
 	}
@@ -258,7 +258,7 @@ func TestProvisionedConcurrency(t *testing.T) {
 }
 
 func TestOnDemandTheFirstInvocationIsAColdStart(t *testing.T) {
-	r := start(t, rig.Options{})
+	r := start(t, sandbox.Options{})
 	for i := range 3 {
 		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))
 	}
@@ -290,7 +290,7 @@ func TestAStreamedResponse(t *testing.T) {
 	for _, flush := range []string{"adaptive", "end"} {
 		t.Run(flush, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, rig.Options{Env: map[string]string{"KINETEL_FLUSH": flush}})
+			r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_FLUSH": flush}})
 			for range 3 {
 				if result := r.Invoke(`{"id":"stream","lines":5,"chunks":5,"chunkEvery":"20ms"}`); result.Held > 5*time.Second {
 					t.Errorf("held %v", result.Held)
@@ -306,10 +306,10 @@ func TestAStreamedResponse(t *testing.T) {
 	}
 }
 
-// With the extensions' lines subscribed, what Kinetel says comes back to it. It
-// must not go round in circles.
+// With the extensions' lines subscribed, Kinetel receives its own log lines. It
+// must not ship them.
 func TestItsOwnLogIsNotFedBack(t *testing.T) {
-	r := start(t, rig.Options{
+	r := start(t, sandbox.Options{
 		Env:   map[string]string{"KINETEL_TYPES": "platform,function,extension", "KINETEL_LOG_LEVEL": "debug", "KINETEL_REPORT": "events,emf", "KINETEL_FLUSH": "end"},
 		Types: []string{"platform", "function"},
 	})
@@ -327,16 +327,16 @@ func TestItsOwnLogIsNotFedBack(t *testing.T) {
 	}
 	reports := of(events, event.TypeReport)
 	if len(reports) == 0 || !bytes.Contains(reports[len(reports)-1].Body, []byte(`"ownLog":`)) || bytes.Contains(reports[len(reports)-1].Body, []byte(`"ownLog":0`)) {
-		t.Errorf("the lines that were left out are not told of: %+v", reports)
+		t.Errorf("the report has no count of the lines that were left out: %+v", reports)
 	}
-	if v := r.Verdict(r.records()); v.Lost+v.Duplicated+v.Holes > 0 {
+	if v := r.Verdict(r.arrived()); v.Lost+v.Duplicated+v.Holes > 0 {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	}
 }
 
 func TestFiguresAsMetrics(t *testing.T) {
 	var stdout bytes.Buffer // one writer at a time, and read at the end
-	r := start(t, rig.Options{
+	r := start(t, sandbox.Options{
 		Env:    map[string]string{"KINETEL_REPORT": "emf"},
 		Lambda: func(c *lambdasim.Config) { c.Stdout = &stdout },
 	})

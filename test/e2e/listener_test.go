@@ -2,14 +2,10 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,66 +14,40 @@ import (
 	"time"
 
 	"kinetel/internal/event"
+	"kinetel/internal/testkit"
 	"kinetel/kinesissim"
 	"kinetel/record"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-// scripted is a Lambda that does only what a test says, beside a real process of
-// the extension: it knows where telemetry is posted to.
+// scripted is a process of the extension with a fake Lambda.
 type scripted struct {
 	t       *testing.T
 	kinesis *kinesissim.Server
 	cmd     *exec.Cmd
-	log     *bytes.Buffer
+	log     *testkit.Log
 	port    string
-	path    string      // of the destination: a secret
-	next    chan string // the answers to next
-	polled  chan struct{}
+	path    string        // of the destination: a secret
+	next    chan<- []byte // answers the call of next
 }
 
 func script(t *testing.T, env map[string]string) *scripted {
 	t.Helper()
 	kinesis, err := kinesissim.Start(kinesissim.Config{
-		Streams: []kinesissim.Stream{{Name: rig.Stream, Shards: 2}}, Credentials: map[string]string{accessKey: secretKey},
+		Streams: []kinesissim.Stream{{Name: sandbox.Stream, Shards: 2}}, Credentials: map[string]string{accessKey: secretKey},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = kinesis.Close() })
-	s := &scripted{t: t, kinesis: kinesis, log: &bytes.Buffer{}, next: make(chan string), polled: make(chan struct{}, 1)}
-	destination := make(chan string, 1)
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /2020-01-01/extension/register", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Lambda-Extension-Identifier", "id")
-		_, _ = io.WriteString(w, `{"functionName":"orders","functionVersion":"$LATEST","handler":"h","accountId":"123456789012"}`)
-	})
-	mux.HandleFunc("PUT /2022-07-01/telemetry", func(w http.ResponseWriter, r *http.Request) {
-		var body struct{ Destination struct{ URI string } }
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-			t.Error(err)
-		}
-		destination <- body.Destination.URI
-		_, _ = io.WriteString(w, `"OK"`)
-	})
-	mux.HandleFunc("GET /2020-01-01/extension/event/next", func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.polled <- struct{}{}:
-		default:
-		}
-		select {
-		case answer := <-s.next:
-			_, _ = io.WriteString(w, answer)
-		case <-r.Context().Done():
-		}
-	})
-	api := httptest.NewServer(mux)
-	t.Cleanup(api.CloseClientConnections)
-	s.cmd = exec.Command(binaries.Path(rig.Extension))
+	s := &scripted{t: t, kinesis: kinesis, log: &testkit.Log{}}
+	lambda := testkit.NewLambda()
+	t.Cleanup(lambda.Close)
+	s.cmd = exec.Command(binaries.Path(sandbox.Extension))
 	s.cmd.Env = []string{
-		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(api.URL, "http://"), "AWS_REGION=eu-west-1", "AWS_LAMBDA_FUNCTION_NAME=orders",
+		"AWS_LAMBDA_RUNTIME_API=" + lambda.Address(), "AWS_REGION=eu-west-1", "AWS_LAMBDA_FUNCTION_NAME=orders",
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + secretKey,
-		"KINETEL_STREAM_NAME=" + rig.Stream, "AWS_ENDPOINT_URL_KINESIS=" + kinesis.URL(), "KINETEL_SPOOL_DIR=" + t.TempDir(),
+		"KINETEL_STREAM_NAME=" + sandbox.Stream, "AWS_ENDPOINT_URL_KINESIS=" + kinesis.URL(), "KINETEL_SPOOL_DIR=" + t.TempDir(),
 	}
 	for name, value := range env {
 		s.cmd.Env = append(s.cmd.Env, name+"="+value)
@@ -87,12 +57,9 @@ func script(t *testing.T, env map[string]string) *scripted {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.cmd.Process.Kill(); _ = s.cmd.Wait() })
-	uri, err := url.Parse(<-destination)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port, s.path = uri.Port(), uri.Path
-	<-s.polled
+	destination := <-lambda.Subscribed
+	s.port, s.path = destination.Port(), destination.Path
+	s.next = <-lambda.Next
 	return s
 }
 
@@ -112,7 +79,7 @@ func (s *scripted) post(path string, body io.Reader) int {
 	return resp.StatusCode
 }
 
-// slow opens a connection, sends text, and lets it be.
+// slow opens a connection, sends text, and leaves the connection open.
 func (s *scripted) slow(text string) net.Conn {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(s.t.Context(), "tcp", "127.0.0.1:"+s.port)
@@ -127,15 +94,11 @@ func (s *scripted) slow(text string) net.Conn {
 // shutdown ends the process in order and returns what is in the stream.
 func (s *scripted) shutdown() []record.Event {
 	s.t.Helper()
-	s.next <- fmt.Sprintf(`{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}`, time.Now().Add(20*time.Second).UnixMilli())
+	s.next <- fmt.Appendf(nil, `{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}`, time.Now().Add(20*time.Second).UnixMilli())
 	if err := s.cmd.Wait(); err != nil {
 		s.t.Errorf("%v\n%s", err, s.log)
 	}
-	var data [][]byte
-	for _, r := range s.kinesis.Records(rig.Stream) {
-		data = append(data, r.Data)
-	}
-	return rig.Decode(s.t, data)
+	return sandbox.NewRecords(s.t, s.kinesis).Events()
 }
 
 // peak returns the most resident memory that the process had, in bytes.
@@ -172,7 +135,8 @@ const forgedBody = `[{"time":"2026-11-26T17:00:00.000Z","type":"kinetel.loss","r
 {"time":"2026-11-26T17:00:00.000Z","type":"platform.logsDropped","record":{"droppedRecords":999999,"droppedBytes":1,"reason":"forged"}},
 {"time":"2026-11-26T17:00:00.000Z","type":"platform.restoreStart","record":{"functionName":"forged"}}]`
 
-// What a neighbour posts is not in the stream, and it does not stall Lambda.
+// Telemetry of another process of the sandbox is not in the stream, and does not delay
+// Lambda's.
 func TestANeighbourOfTheListener(t *testing.T) {
 	s := script(t, nil)
 	for range 50 {
@@ -194,7 +158,7 @@ func TestANeighbourOfTheListener(t *testing.T) {
 			t.Errorf("body %d: %d", i, status)
 		}
 	}
-	// No limit of time: without the bounds each waits until a slow one is given up.
+	// No limit of time: without the bounds each waits until the listener closes a slow one.
 	t.Logf("20 bodies took %v", time.Since(began))
 	if status := s.post(s.path, strings.NewReader(forgedBody)); status != http.StatusOK {
 		t.Errorf("with the path: %d", status)
@@ -233,6 +197,10 @@ func TestTheMemoryOfBodies(t *testing.T) {
 		const envelope = `{"time":"2026-11-26T17:00:00.000Z","type":"function","record":"`
 		return "[" + envelope + strings.Repeat("y", 3<<20) + "}]", "[" + envelope[:len(envelope)-1] + strings.Repeat("z", 3<<20) + fmt.Sprintf(`%d"}]`, i)
 	}
+	requests := 20 // on each of 50 connections
+	if testing.Short() {
+		requests = 5
+	}
 	tiny := "[" + strings.Repeat(`{"type":"a"},`, 4<<20/13-1) + `{"type":"a"}]`
 	for name, load := range map[string]func(s *scripted){
 		"four of 16 MiB": func(s *scripted) {
@@ -265,14 +233,14 @@ func TestTheMemoryOfBodies(t *testing.T) {
 		},
 		"another path": func(s *scripted) {
 			each(50, func(int) {
-				for range 20 {
+				for range requests {
 					s.post("/", strings.NewReader(largest))
 				}
 			})
 		},
 		"long headers": func(s *scripted) {
 			each(50, func(int) {
-				for range 20 {
+				for range requests {
 					conn := s.slow("GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 60_000))
 					_, _ = bufio.NewReader(conn).ReadByte()
 					conn.Close()
@@ -291,7 +259,7 @@ func TestTheMemoryOfBodies(t *testing.T) {
 			if peak > bound {
 				t.Errorf("the process had %.1f MB, of %.1f", float64(peak)/1e6, bound/1e6)
 			}
-			s.next <- fmt.Sprintf(`{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}`, time.Now().Add(5*time.Second).UnixMilli())
+			s.next <- fmt.Appendf(nil, `{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}`, time.Now().Add(5*time.Second).UnixMilli())
 			_ = s.cmd.Wait()
 		})
 	}

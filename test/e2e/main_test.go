@@ -9,12 +9,12 @@ import (
 
 	"kinetel/kinesissim"
 	"kinetel/record"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-var binaries rig.Binaries // set once by TestMain
+var binaries sandbox.Binaries // set once by TestMain
 
-func TestMain(m *testing.M) { os.Exit(rig.Main(m, &binaries)) }
+func TestMain(m *testing.M) { os.Exit(sandbox.Main(m, &binaries)) }
 
 // Credentials that the embedded Kinesis knows: the signature of every request
 // is verified.
@@ -25,17 +25,18 @@ const (
 
 // run is a run into the embedded Kinesis.
 type run struct {
-	*rig.Run
+	*sandbox.Run
 	t       *testing.T
 	kinesis *kinesissim.Server
+	stream  *sandbox.Records
 }
 
 // start brings up an embedded Kinesis and a sandbox. Options that are empty are
 // the ordinary.
-func start(t *testing.T, opt rig.Options, kinesisOptions ...func(*kinesissim.Config)) *run {
+func start(t *testing.T, opt sandbox.Options, kinesisOptions ...func(*kinesissim.Config)) *run {
 	t.Helper()
 	cfg := kinesissim.Config{
-		Streams:     []kinesissim.Stream{{Name: rig.Stream, Shards: 2}},
+		Streams:     []kinesissim.Stream{{Name: sandbox.Stream, Shards: 2}},
 		Credentials: map[string]string{accessKey: secretKey},
 	}
 	for _, change := range kinesisOptions {
@@ -52,24 +53,16 @@ func start(t *testing.T, opt rig.Options, kinesisOptions ...func(*kinesissim.Con
 	if opt.Endpoint == "" {
 		opt.Endpoint = kinesis.URL()
 	}
-	return &run{Run: rig.Start(t, binaries, opt), t: t, kinesis: kinesis}
+	return &run{Run: sandbox.Start(t, binaries, opt), t: t, kinesis: kinesis, stream: sandbox.NewRecords(t, kinesis)}
 }
 
-// records returns the data of what lies in the stream.
-func (r *run) records() [][]byte {
-	var data [][]byte
-	for _, rec := range r.kinesis.Records(rig.Stream) {
-		data = append(data, rec.Data)
-	}
-	return data
-}
-
+// arrived returns the events of the stream.
 func (r *run) arrived() []record.Event {
 	r.t.Helper()
-	return rig.Decode(r.t, r.records())
+	return r.stream.Events()
 }
 
 func (r *run) complete() {
 	r.t.Helper()
-	r.Complete(r.records)
+	r.Complete(r.arrived)
 }

@@ -13,20 +13,20 @@ import (
 
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-// unhurt invokes the function and fails the test where it is not served as if
-// the extension were not there: invocations succeed, none is held beyond the
-// bound, and each process of the extension ends with status 0.
-func unhurt(r *run, invocations int) {
+// requireUndisturbed invokes the function. It fails the test unless all invocations
+// succeed, none is held beyond the bound, and each process of the extension ends with
+// status 0.
+func requireUndisturbed(r *run, invocations int) {
 	r.t.Helper()
 	for i := range invocations {
-		result := r.Invoke(fmt.Sprintf(`{"id":"unhurt-%d","lines":20}`, i))
+		result := r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":20}`, i))
 		if result.Status != lambdasim.StatusSuccess {
 			r.t.Errorf("invocation %d: %s %s", i, result.Status, result.ErrorType)
 		}
-		// The bound is 500 ms; who holds for ever is held to the time-out, 20 s.
+		// The bound is 500 ms; without one it would be the time-out, 20 s.
 		if result.Held > 5*time.Second {
 			r.t.Errorf("invocation %d was held %v", i, result.Held)
 		}
@@ -40,13 +40,13 @@ func unhurt(r *run, invocations int) {
 func endedWithZero(r *run) {
 	r.t.Helper()
 	for _, p := range r.Sandbox.Processes() {
-		if p.Name == rig.Extension && (!p.Exited || p.ExitCode != 0 || p.Killed) {
+		if p.Name == sandbox.Extension && (!p.Exited || p.ExitCode != 0 || p.Killed) {
 			r.t.Errorf("process %d of the extension ended with status %d, signal %v, killed %v\n%s", p.Generation, p.ExitCode, p.Signal, p.Killed, r.Log())
 		}
 	}
 }
 
-func TestABadNetworkHurtsNobody(t *testing.T) {
+func TestABadNetworkDoesNotDisturbTheFunction(t *testing.T) {
 	for name, answer := range map[string]*kinesissim.Answer{
 		"hangs":                 kinesissim.Hang(),
 		"resets":                kinesissim.Reset(),
@@ -63,30 +63,30 @@ func TestABadNetworkHurtsNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			unhurt(start(t, rig.Options{}, func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(answer) }), 8)
+			requireUndisturbed(start(t, sandbox.Options{}, func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(answer) }), 8)
 		})
 	}
 	for name, endpoint := range map[string]string{
 		"no such host":      "http://kinesis.invalid",
 		"no such port":      "http://127.0.0.1:1",
 		"TLS where none is": "https://127.0.0.1:1",
-		"a black hole":      "http://192.0.2.1", // for documentation: nobody answers (RFC 5737)
+		"a black hole":      "http://192.0.2.1", // for documentation (RFC 5737): there is no answer
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			unhurt(start(t, rig.Options{Endpoint: endpoint}), 8)
+			requireUndisturbed(start(t, sandbox.Options{Endpoint: endpoint}), 8)
 		})
 	}
 }
 
-func TestTooFewDescriptorsHurtNobody(t *testing.T) {
+func TestTooFewDescriptorsDoNotDisturbTheFunction(t *testing.T) {
 	for limit := 8; limit <= 14; limit++ {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			t.Parallel()
-			r := start(t, rig.Options{Lambda: func(c *lambdasim.Config) {
+			r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
 				c.Extensions[0].Path = limited(t, fmt.Sprintf("ulimit -n %d", limit))
 			}})
-			unhurt(r, 8)
+			requireUndisturbed(r, 8)
 		})
 	}
 }
@@ -94,15 +94,15 @@ func TestTooFewDescriptorsHurtNobody(t *testing.T) {
 // limited returns the path of an extension that starts the real one with limits.
 func limited(t *testing.T, limits string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), rig.Extension)
-	script := fmt.Sprintf("#!/bin/sh\n%s && exec '%s'\n", limits, binaries.Path(rig.Extension))
+	path := filepath.Join(t.TempDir(), sandbox.Extension)
+	script := fmt.Sprintf("#!/bin/sh\n%s && exec '%s'\n", limits, binaries.Path(sandbox.Extension))
 	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-func TestASpoolThatCannotBeMadeHurtsNobody(t *testing.T) {
+func TestASpoolThatCannotBeMadeDoesNotDisturbTheFunction(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -116,16 +116,16 @@ func TestASpoolThatCannotBeMadeHurtsNobody(t *testing.T) {
 		for _, mode := range []string{"overflow", "always"} {
 			t.Run(name+", "+mode, func(t *testing.T) {
 				t.Parallel()
-				unhurt(start(t, rig.Options{Env: map[string]string{"KINETEL_SPOOL_DIR": dir, "KINETEL_SPOOL": mode}}), 4)
+				requireUndisturbed(start(t, sandbox.Options{Env: map[string]string{"KINETEL_SPOOL_DIR": dir, "KINETEL_SPOOL": mode}}), 4)
 			})
 		}
 	}
 	t.Run("no byte can be written", func(t *testing.T) {
 		t.Parallel()
-		r := start(t, rig.Options{Env: map[string]string{"KINETEL_SPOOL": "always"}, Lambda: func(c *lambdasim.Config) {
+		r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_SPOOL": "always"}, Lambda: func(c *lambdasim.Config) {
 			c.Extensions[0].Path = limited(t, "ulimit -f 0")
 		}})
-		unhurt(r, 4)
+		requireUndisturbed(r, 4)
 	})
 }
 
@@ -137,7 +137,7 @@ func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
 		for _, flush := range []string{"adaptive", "end", "interval"} {
 			t.Run(name+", "+flush, func(t *testing.T) {
 				t.Parallel()
-				r := start(t, rig.Options{
+				r := start(t, sandbox.Options{
 					Env:    map[string]string{"KINETEL_FLUSH": flush},
 					Lambda: func(c *lambdasim.Config) { c.Timeout = time.Second },
 				})
@@ -150,7 +150,7 @@ func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
 				r.Invoke(`{"id":"last","lines":5}`)
 				r.Ended(r.Shutdown())
 				endedWithZero(r)
-				if v := r.Verdict(r.records()); v.Lost+v.LostSilently+v.Unknown > 0 {
+				if v := r.Verdict(r.arrived()); v.Lost+v.LostSilently+v.Unknown > 0 {
 					t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 				}
 			})
@@ -158,7 +158,7 @@ func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
 	}
 	t.Run("is killed", func(t *testing.T) {
 		t.Parallel()
-		r := start(t, rig.Options{})
+		r := start(t, sandbox.Options{})
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -181,8 +181,8 @@ func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
 	})
 }
 
-// What nobody would write, a pipeline that fills in templates does.
-func TestNoConfigurationHurtsTheFunction(t *testing.T) {
+// A pipeline that fills in templates may set any value.
+func TestNoConfigurationDisturbsTheFunction(t *testing.T) {
 	values := []string{"", " ", "0", "-1", "true", "off", "99999999999999999999", "1e9", "NaN", "10s", "16MiB", "${stream}", "\x01", "ü", strings.Repeat("x", 5000), "a=b,c", ",", "https://[", "arn:aws:kinesis:::"}
 	variables := []string{
 		"KINETEL_STREAM_NAME", "KINETEL_STREAM_ARN", "KINETEL_ENABLED", "KINETEL_TYPES", "KINETEL_FORMAT", "KINETEL_COMPRESSION",
@@ -202,8 +202,8 @@ func TestNoConfigurationHurtsTheFunction(t *testing.T) {
 				if variable == "AWS_CONTAINER_CREDENTIALS_FULL_URI" {
 					env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = "", ""
 				}
-				r := start(t, rig.Options{Env: env})
-				unhurt(r, 2)
+				r := start(t, sandbox.Options{Env: env})
+				requireUndisturbed(r, 2)
 				if t.Failed() {
 					t.Fatalf("with %s=%q", variable, value)
 				}
@@ -216,7 +216,7 @@ func TestNoConfigurationHurtsTheFunction(t *testing.T) {
 const sessionToken = "IQoJb3JpZ2luX2VjEHoaCXVzLWVhc3QtMSJHMEUCIQD"
 
 func TestStrictFailsTheInitWithATypedError(t *testing.T) {
-	for name, world := range map[string]struct {
+	for name, tt := range map[string]struct {
 		env     map[string]string
 		kinesis func(*kinesissim.Config)
 		want    string // empty: the init goes well
@@ -253,11 +253,11 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := kinesissim.Config{
-				Streams:     []kinesissim.Stream{{Name: rig.Stream, Shards: 1}},
+				Streams:     []kinesissim.Stream{{Name: sandbox.Stream, Shards: 1}},
 				Credentials: map[string]string{accessKey: secretKey},
 			}
-			if world.kinesis != nil {
-				world.kinesis(&cfg)
+			if tt.kinesis != nil {
+				tt.kinesis(&cfg)
 			}
 			kinesis, err := kinesissim.Start(cfg)
 			if err != nil {
@@ -265,27 +265,27 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = kinesis.Close() })
 			env := map[string]string{
-				"KINETEL_STRICT": "true", "KINETEL_STREAM_NAME": rig.Stream, "AWS_ENDPOINT_URL_KINESIS": kinesis.URL(),
+				"KINETEL_STRICT": "true", "KINETEL_STREAM_NAME": sandbox.Stream, "AWS_ENDPOINT_URL_KINESIS": kinesis.URL(),
 				"KINETEL_SPOOL_DIR": t.TempDir(), "AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
 			}
-			for k, v := range world.env {
+			for k, v := range tt.env {
 				env[k] = v
 			}
 			var mu sync.Mutex
-			var told []string
-			tell := func(format string, args ...any) {
+			var output []string
+			record := func(format string, args ...any) {
 				mu.Lock()
 				defer mu.Unlock()
-				told = append(told, fmt.Sprintf(format, args...))
+				output = append(output, fmt.Sprintf(format, args...))
 			}
 			sandbox, err := lambdasim.Start(t.Context(), lambdasim.Config{
 				Function:   lambdasim.Process{Path: binaries.Path("function")},
-				Extensions: []lambdasim.Process{{Path: binaries.Path(rig.Extension)}},
+				Extensions: []lambdasim.Process{{Path: binaries.Path(sandbox.Extension)}},
 				Env:        env,
-				OnNotice:   func(n lambdasim.Notice) { tell("%+v", n) },
-				OnEvent:    func(e lambdasim.Event) { tell("%s %s", e.Type, e.Record) },
+				OnNotice:   func(n lambdasim.Notice) { record("%+v", n) },
+				OnEvent:    func(e lambdasim.Event) { record("%s %s", e.Type, e.Record) },
 			})
-			if world.want == "" {
+			if tt.want == "" {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -303,8 +303,8 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if all := failed.Error() + strings.Join(told, "\n"); !strings.Contains(all, world.want) {
-				t.Errorf("nobody told of %s:\n%s", world.want, all)
+			if all := failed.Error() + strings.Join(output, "\n"); !strings.Contains(all, tt.want) {
+				t.Errorf("the output does not name %s:\n%s", tt.want, all)
 			} else if strings.Contains(all, sessionToken) || strings.Contains(all, "Canonical") {
 				t.Errorf("the session token is in the error:\n%s", all)
 			}

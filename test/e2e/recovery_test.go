@@ -9,16 +9,16 @@ import (
 
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-// After an outage everybody has kept something for the stream. Who sends it all
-// at once is throttled, and everybody else with him.
+// After an outage every environment has a backlog. If one sends it all at once,
+// Kinesis throttles it, and the others too.
 func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 	var up atomic.Bool
 	var failed, put atomic.Int64
 	answered := make(chan struct{}, 1)
-	r := start(t, rig.Options{
+	r := start(t, sandbox.Options{
 		Env: map[string]string{
 			"KINETEL_COMPRESSION":    "none",
 			"KINETEL_FLUSH":          "interval",
@@ -26,7 +26,7 @@ func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 		},
 		Lambda: func(c *lambdasim.Config) { c.DisableFreeze = true },
 	}, func(c *kinesissim.Config) {
-		c.Streams = []kinesissim.Stream{{Name: rig.Stream, Shards: 1}}
+		c.Streams = []kinesissim.Stream{{Name: sandbox.Stream, Shards: 1}}
 		c.EnforceRate = true
 		c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
 			if up.Load() {
@@ -62,10 +62,10 @@ func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
 	until("the breaker opens", func() bool { return strings.Contains(r.Log(), "does not accept telemetry") })
 	began := time.Now()
 	up.Store(true)
-	until("the backlog arrives", func() bool { return r.Verdict(r.records()).Lost == 0 })
+	until("the backlog arrives", func() bool { return r.Verdict(r.arrived()).Lost == 0 })
 	took := time.Since(began)
 	r.Ended(r.Shutdown())
-	if v := r.Verdict(r.records()); !v.OK() {
+	if v := r.Verdict(r.arrived()); !v.OK() {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	}
 	if failed.Load() > 0 || took < 2*time.Second {
@@ -84,7 +84,7 @@ func TestAResetInAnOutageGoesOnFromTheSpool(t *testing.T) {
 			t.Run(name+", "+spool, func(t *testing.T) {
 				t.Parallel()
 				var up atomic.Bool
-				r := start(t, rig.Options{
+				r := start(t, sandbox.Options{
 					Env:    map[string]string{"KINETEL_SPOOL": spool},
 					Lambda: func(c *lambdasim.Config) { c.Timeout = time.Second },
 				}, func(c *kinesissim.Config) {
@@ -110,7 +110,7 @@ func TestAResetInAnOutageGoesOnFromTheSpool(t *testing.T) {
 				}
 				r.Ended(r.Shutdown())
 				endedWithZero(r)
-				if v := r.Verdict(r.records()); !v.OK() {
+				if v := r.Verdict(r.arrived()); !v.OK() {
 					t.Errorf("%v\n%s\n%s", v, strings.Join(v.Examples, "\n"), r.Log())
 				}
 				ids := map[any]bool{}

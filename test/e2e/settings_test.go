@@ -13,7 +13,7 @@ import (
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
 	"kinetel/record"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // environmentOf returns the body of the one kinetel.environment.
@@ -37,7 +37,7 @@ func environmentOf(t *testing.T, arrived []record.Event) (body struct {
 	return body
 }
 
-// One bad setting must not turn everything off, and somebody who sees only the
+// One bad setting must not turn everything off, and a reader who has only the
 // stream, or only the metrics, must learn of it.
 func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 	t.Parallel()
@@ -61,12 +61,12 @@ func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 	}
 	env := maps.Clone(bad)
 	env["KINETEL_REDACT"] = "email" // of a later version
-	r := start(t, rig.Options{Env: env, Lambda: func(c *lambdasim.Config) { c.Stdout = &stdout }})
+	r := start(t, sandbox.Options{Env: env, Lambda: func(c *lambdasim.Config) { c.Stdout = &stdout }})
 	for range 3 {
 		r.Invoke(`{"id":"replaced","lines":5}`)
 	}
 	r.Ended(r.Shutdown())
-	if v := r.Verdict(r.records()); !v.OK() {
+	if v := r.Verdict(r.arrived()); !v.OK() {
 		t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	}
 
@@ -135,13 +135,13 @@ func TestObviousSpellingsAreAccepted(t *testing.T) {
 		"quotes":               {"KINETEL_STREAM_NAME": `"telemetry"`, "KINETEL_FLUSH_INTERVAL": "'5s'", "KINETEL_ENABLED": `"true"`},
 		"sizes":                {"KINETEL_BUFFER_BYTES": "16MB", "KINETEL_SPOOL_BYTES": "64m"},
 		"durations":            {"KINETEL_FLUSH_INTERVAL": "5 sec", "KINETEL_MAX_HOLD": "500MS"},
-		"an ARN as a name":     {"KINETEL_STREAM_NAME": kinesissim.StreamARN("eu-west-1", "123456789012", rig.Stream)},
-		"a name as an ARN":     {"KINETEL_STREAM_NAME": "", "KINETEL_STREAM_ARN": rig.Stream},
+		"an ARN as a name":     {"KINETEL_STREAM_NAME": kinesissim.StreamARN("eu-west-1", "123456789012", sandbox.Stream)},
+		"a name as an ARN":     {"KINETEL_STREAM_NAME": "", "KINETEL_STREAM_ARN": sandbox.Stream},
 		"Lambda's region, big": {"AWS_REGION": "EU-WEST-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, rig.Options{Env: env})
+			r := start(t, sandbox.Options{Env: env})
 			r.Invoke(`{"id":"spelt","lines":5}`)
 			r.complete() // with nothing in the log
 			if body := environmentOf(t, r.arrived()); body.Problems != nil {
@@ -165,7 +165,7 @@ func TestTheLogGroupIsTheUsers(t *testing.T) {
 				if format == "cloudwatch" {
 					delete(env, "KINETEL_COMPRESSION")
 				}
-				r := start(t, rig.Options{Env: env})
+				r := start(t, sandbox.Options{Env: env})
 				r.Invoke(`{"id":"group","lines":5}`)
 				if format == "cloudwatch" {
 					r.Ended(r.Shutdown()) // the format leaves members out
@@ -176,7 +176,7 @@ func TestTheLogGroupIsTheUsers(t *testing.T) {
 				if len(groups) != 1 || groups[0] != "/teams/shop" {
 					t.Errorf("log groups are %v", groups)
 				}
-				all := bytes.Join(r.records(), nil)
+				all := bytes.Join(r.stream.Data(), nil)
 				if bytes.Contains(all, []byte("/aws/lambda/function")) {
 					t.Error("Lambda's default is in the stream")
 				}
@@ -184,7 +184,7 @@ func TestTheLogGroupIsTheUsers(t *testing.T) {
 					t.Errorf("no attribute in %s", all)
 				}
 				if format == "cloudwatch" {
-					for _, data := range r.records() {
+					for _, data := range r.stream.Data() {
 						if group := logGroup(t, data); group != "/teams/shop" {
 							t.Errorf("the log group is %q", group)
 						}

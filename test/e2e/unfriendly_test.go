@@ -13,30 +13,29 @@ import (
 
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-// Whatever is wrong around Kinetel, the function runs on, Lambda's loop keeps
-// going to an orderly end, and one line says what is wrong and what would mend
-// it.
-func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
+// Whatever is wrong around Kinetel, invocations succeed, the extension ends in order,
+// and one line of its log says what is wrong and how to fix it.
+func TestAProblemIsLoggedInOneClearLine(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = closed.Close()
 
-	for name, world := range map[string]struct {
-		opt     rig.Options
+	for name, tt := range map[string]struct {
+		opt     sandbox.Options
 		kinesis func(*kinesissim.Config)
 		line    []string // all of them in the one line
 	}{
 		"the stream does not exist": {
-			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "telemetri"}},
+			opt:  sandbox.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "telemetri"}},
 			line: []string{`"level":"ERROR"`, "ResourceNotFoundException", "telemetri", "check KINETEL_STREAM_NAME and AWS_REGION"},
 		},
 		"the stream is in another region": {
-			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "", "KINETEL_STREAM_ARN": "arn:aws:kinesis:us-east-1:123456789012:stream/telemetry"}},
+			opt:  sandbox.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "", "KINETEL_STREAM_ARN": "arn:aws:kinesis:us-east-1:123456789012:stream/telemetry"}},
 			line: []string{`"level":"ERROR"`, `"region":"us-east-1"`, "fix"},
 		},
 		"the role may not write": {
@@ -44,65 +43,64 @@ func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
 			line:    []string{`"level":"ERROR"`, "AccessDeniedException", "allow kinesis:PutRecords on the stream to the function's role"},
 		},
 		"there are no credentials": {
-			opt:  rig.Options{Env: map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}},
+			opt:  sandbox.Options{Env: map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}},
 			line: []string{`"level":"ERROR"`, "AWS_ACCESS_KEY_ID: is not set", "AWS_SECRET_ACCESS_KEY: is not set"},
 		},
 		"the credentials are wrong": {
-			opt:  rig.Options{Env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"}},
+			opt:  sandbox.Options{Env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"}},
 			line: []string{`"level":"ERROR"`, `"class":"credentials"`, "check the credentials"},
 		},
 		"the endpoint is down": {
-			opt:  rig.Options{Endpoint: "http://" + closed.Addr().String()},
+			opt:  sandbox.Options{Endpoint: "http://" + closed.Addr().String()},
 			line: []string{`"level":"ERROR"`, "connection refused", "VPC endpoint"},
 		},
 		"the endpoint hangs": {
-			opt: rig.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "20ms", "KINETEL_SPOOL": "off"}},
+			opt: sandbox.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "20ms", "KINETEL_SPOOL": "off"}},
 			kinesis: func(c *kinesissim.Config) {
 				c.Intercept = kinesissim.Always(kinesissim.Hang())
 			},
 			line: []string{`"level":"ERROR"`, "the rest is lost", "lost_events", "a request got no answer within"},
 		},
 		"variables are misspelt": {
-			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAM": "telemetry", "KINETEL_COMPRESION": "none"}},
+			opt:  sandbox.Options{Env: map[string]string{"KINETEL_STREAM_NAM": "telemetry", "KINETEL_COMPRESION": "none"}},
 			line: []string{`"level":"WARN"`, "KINETEL_STREAM_NAM: ", "did you mean KINETEL_STREAM_NAME?", "did you mean KINETEL_COMPRESSION?"},
 		},
 		"the stream's name is wrong, and the region's": {
-			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "tele metry", "AWS_REGION": "Ireland"}},
+			opt:  sandbox.Options{Env: map[string]string{"KINETEL_STREAM_NAME": "tele metry", "AWS_REGION": "Ireland"}},
 			line: []string{`"level":"ERROR"`, `KINETEL_STREAM_NAME=\"tele metry\": is not a stream's name`, `AWS_REGION=\"Ireland\": is not a region's name`},
 		},
 		"values are wrong, all of them in one line": {
-			opt: rig.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "fast", "KINETEL_BUFFER_BYTES": "16GB", "KINETEL_FLUSH": "never"}},
+			opt: sandbox.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "fast", "KINETEL_BUFFER_BYTES": "16GB", "KINETEL_FLUSH": "never"}},
 			line: []string{
 				`"level":"ERROR"`, `KINETEL_MAX_HOLD=\"fast\": must be a duration`, `KINETEL_BUFFER_BYTES=\"16GB\": must be a size`,
 				`KINETEL_FLUSH=\"never\": must be adaptive, end or interval`,
 			},
 		},
 		"no stream is named": {
-			opt:  rig.Options{Env: map[string]string{"KINETEL_STREAM_NAME": ""}},
+			opt:  sandbox.Options{Env: map[string]string{"KINETEL_STREAM_NAME": ""}},
 			line: []string{`"level":"ERROR"`, "KINETEL_STREAM_NAME: is not set"},
 		},
 		"the emulator answers 202": {
-			opt:  rig.Options{Lambda: func(c *lambdasim.Config) { c.Telemetry = lambdasim.TelemetryNotSupported202 }},
+			opt:  sandbox.Options{Lambda: func(c *lambdasim.Config) { c.Telemetry = lambdasim.TelemetryNotSupported202 }},
 			line: []string{`"level":"WARN"`, "the Telemetry API is not supported here (it answered 202)"},
 		},
 		"the emulator answers 404": {
-			opt:  rig.Options{Lambda: func(c *lambdasim.Config) { c.Telemetry = lambdasim.TelemetryNotFound404 }},
+			opt:  sandbox.Options{Lambda: func(c *lambdasim.Config) { c.Telemetry = lambdasim.TelemetryNotFound404 }},
 			line: []string{`"level":"WARN"`, "the Telemetry API is not supported here (it answered 404)"},
 		},
 		"the platform knows no schema of ours": {
-			opt:  rig.Options{Lambda: func(c *lambdasim.Config) { c.AcceptSchemas = []string{lambdasim.Schema20220701} }},
+			opt:  sandbox.Options{Lambda: func(c *lambdasim.Config) { c.AcceptSchemas = []string{lambdasim.Schema20220701} }},
 			line: []string{`"level":"ERROR"`, "subscribe to telemetry with schema 2022-12-13", "400"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var change []func(*kinesissim.Config)
-			if world.kinesis != nil {
-				change = append(change, world.kinesis)
+			if tt.kinesis != nil {
+				change = append(change, tt.kinesis)
 			}
-			r := start(t, world.opt, change...)
-			// As many as it takes for a failure to be one: refusals at once,
-			// others after a few attempts.
+			r := start(t, tt.opt, change...)
+			// A refusal is logged at once, another failure after a few attempts.
 			for i := range 10 {
 				result := r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":3}`, i))
 				if result.Status != lambdasim.StatusSuccess {
@@ -110,26 +108,26 @@ func TestAnUnfriendlyWorldGetsOneClearLine(t *testing.T) {
 				}
 			}
 			r.Ended(r.Shutdown())
-			told := 0
+			logged := 0
 			for _, line := range r.LogLines() {
 				all := true
-				for _, part := range world.line {
+				for _, part := range tt.line {
 					all = all && strings.Contains(line, part)
 				}
 				if all {
-					told++
+					logged++
 				}
 			}
-			// What the shutdown gives up is told on a line of its own.
-			if most := 2; told != 1 || len(r.LogLines()) > most {
-				t.Errorf("want one line with %q and no more than the shutdown's beside it, have\n%s", world.line, r.Log())
+			// The shutdown reports what it drops in one more line.
+			if most := 2; logged != 1 || len(r.LogLines()) > most {
+				t.Errorf("want one line with %q and at most one more, of the shutdown, have\n%s", tt.line, r.Log())
 			}
 		})
 	}
 }
 
-func TestARefusalHoldsNobody(t *testing.T) {
-	r := start(t, rig.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "10s"}}, func(c *kinesissim.Config) {
+func TestARefusalDoesNotHoldInvocations(t *testing.T) {
+	r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "10s"}}, func(c *kinesissim.Config) {
 		c.Intercept = kinesissim.Always(kinesissim.AccessDenied())
 	})
 	for i := range 3 {
@@ -140,8 +138,8 @@ func TestARefusalHoldsNobody(t *testing.T) {
 	r.Ended(r.Shutdown())
 }
 
-func TestAHoldEndsAtItsBoundAndThenNobodyIsHeld(t *testing.T) {
-	r := start(t, rig.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "200ms"}}, func(c *kinesissim.Config) {
+func TestAfterTwoUnproductiveHoldsInvocationsAreNotHeld(t *testing.T) {
+	r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "200ms"}}, func(c *kinesissim.Config) {
 		c.Intercept = kinesissim.Always(kinesissim.Hang())
 	})
 	for i := range 5 {
@@ -151,7 +149,7 @@ func TestAHoldEndsAtItsBoundAndThenNobodyIsHeld(t *testing.T) {
 			t.Errorf("invocation %d was held %v, want about 200ms", i, held)
 		}
 		if i >= 2 && held > 100*time.Millisecond {
-			t.Errorf("invocation %d was held %v, though the two before it waited in vain", i, held)
+			t.Errorf("invocation %d was held %v, though nothing was sent in the two holds before", i, held)
 		}
 	}
 	r.Ended(r.Shutdown())
@@ -160,7 +158,7 @@ func TestAHoldEndsAtItsBoundAndThenNobodyIsHeld(t *testing.T) {
 func TestABadConfigurationFailsTheInitOnlyWhereItIsStrict(t *testing.T) {
 	_, err := lambdasim.Start(t.Context(), lambdasim.Config{
 		Function:   lambdasim.Process{Path: binaries.Path("function")},
-		Extensions: []lambdasim.Process{{Path: binaries.Path(rig.Extension)}},
+		Extensions: []lambdasim.Process{{Path: binaries.Path(sandbox.Extension)}},
 		Env:        map[string]string{"KINETEL_STRICT": "true", "KINETEL_STREAM_NAME": "telemetry", "KINETEL_MAX_HOLD": "fast"},
 	})
 	failed := (*lambdasim.InitError)(nil)
@@ -170,7 +168,7 @@ func TestABadConfigurationFailsTheInitOnlyWhereItIsStrict(t *testing.T) {
 }
 
 func TestADisabledExtensionOnlyKeepsTheLoopGoing(t *testing.T) {
-	r := start(t, rig.Options{Env: map[string]string{"KINETEL_ENABLED": "false", "KINETEL_STREAM_NAME": ""}})
+	r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_ENABLED": "false", "KINETEL_STREAM_NAME": ""}})
 	r.Invoke(`{"id":"off","lines":10}`)
 	p := r.Shutdown()
 	r.Ended(p)
@@ -191,12 +189,12 @@ func endBySignal(t *testing.T, signal syscall.Signal) {
 	exited := make(chan struct{}, 8) // more than there are processes
 	var ending atomic.Bool
 	var again func()
-	r := start(t, rig.Options{
+	r := start(t, sandbox.Options{
 		Env: map[string]string{"KINETEL_FLUSH": "interval", "KINETEL_FLUSH_INTERVAL": "1m"},
 		Lambda: func(c *lambdasim.Config) {
 			c.DisableFreeze = true
 			c.OnNotice = func(n lambdasim.Notice) {
-				if n.Kind == lambdasim.NoticeExit && n.Process == rig.Extension {
+				if n.Kind == lambdasim.NoticeExit && n.Process == sandbox.Extension {
 					exited <- struct{}{}
 				}
 			}
@@ -204,18 +202,18 @@ func endBySignal(t *testing.T, signal syscall.Signal) {
 	}, func(c *kinesissim.Config) {
 		c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
 			if ending.Load() {
-				again() // whoever is impatient must not cut the last words short
+				again() // a second signal must not interrupt the shutdown
 			}
 			return kinesissim.Delay(200*time.Millisecond, nil)
 		}
 	})
-	again = sync.OnceFunc(func() { _ = r.Sandbox.KillExtension(rig.Extension, signal) })
+	again = sync.OnceFunc(func() { _ = r.Sandbox.KillExtension(sandbox.Extension, signal) })
 	r.Invoke(`{"id":"signal","lines":10}`)
 	if r.kinesis.Stats().Records != 0 {
 		t.Fatal("telemetry was sent before the signal; the test proves nothing")
 	}
 	ending.Store(true)
-	if err := r.Sandbox.KillExtension(rig.Extension, signal); err != nil {
+	if err := r.Sandbox.KillExtension(sandbox.Extension, signal); err != nil {
 		t.Fatal(err)
 	}
 	<-exited
@@ -224,7 +222,7 @@ func endBySignal(t *testing.T, signal syscall.Signal) {
 		t.Errorf("the invocation after the signal ended with %q", result.ErrorType)
 	}
 	for _, p := range r.Sandbox.Processes() {
-		if p.Name == rig.Extension && p.Generation == 1 && (p.ExitCode != 0 || p.Signal != 0) {
+		if p.Name == sandbox.Extension && p.Generation == 1 && (p.ExitCode != 0 || p.Signal != 0) {
 			t.Errorf("ended with status %d, signal %v", p.ExitCode, p.Signal)
 		}
 	}

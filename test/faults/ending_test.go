@@ -6,48 +6,47 @@ import (
 	"time"
 
 	"kinetel/kinesissim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // slowToTheEnd is a Kinesis that answers each request late, and a shutdown in
 // Lambda's own two seconds: nothing may wait for another request's answer then.
-func slowToTheEnd(w *world, _ uint64) {
-	w.kinesis.SetIntercept(kinesissim.Always(kinesissim.Delay(1500*time.Millisecond, nil)))
-	r := w.start(hasty)
+func slowToTheEnd(s *scenario, _ uint64) {
+	s.kinesis.SetIntercept(kinesissim.Always(kinesissim.Delay(1500*time.Millisecond, nil)))
+	r := s.start(lambdaShutdownTimeout)
 	for i := range 5 {
-		w.invoke(r, `{"id":"run-%d","lines":10,"sleep":"%s"}`, i, w.interval())
+		s.invoke(r, `{"id":"run-%d","lines":10,"sleep":"%s"}`, i, s.interval())
 	}
-	w.shutdown(r)
-	if log := w.log(); strings.Contains(log, "the environment ends before") {
-		w.Errorf("not everything was sent:\n%s", log)
+	s.shutdown(r)
+	if log := s.log(); strings.Contains(log, "the environment ends before") {
+		s.Errorf("not everything was sent:\n%s", log)
 	}
 }
 
 // lostToTheEnd is a Kinesis whose answers are lost from some time on, up to the end.
-func lostToTheEnd(w *world, _ uint64) {
-	r := w.start(hasty)
-	w.traffic(r)
-	w.kinesis.SetIntercept(kinesissim.Always(kinesissim.ResetAfter()))
-	w.invoke(r, `{"id":"last","lines":10,"sleep":"%s"}`, w.interval())
-	w.shutdown(r)
+func lostToTheEnd(s *scenario, _ uint64) {
+	r := s.start(lambdaShutdownTimeout)
+	s.traffic(r)
+	s.kinesis.SetIntercept(kinesissim.Always(kinesissim.ResetAfter()))
+	s.invoke(r, `{"id":"last","lines":10,"sleep":"%s"}`, s.interval())
+	s.shutdown(r)
 	most := 0
 	copies := map[string]int{}
-	for _, one := range w.kinesis.Records(rig.Stream) {
+	for _, one := range s.kinesis.Records(sandbox.Stream) {
 		copies[string(one.Data)]++
 		most = max(most, copies[string(one.Data)])
 	}
 	// The held invocation makes some, and the shutdown some more.
 	if most > 14 {
-		w.Errorf("a record was stored %d times", most)
+		s.Errorf("a record was stored %d times", most)
 	}
-	w.Logf("a record was stored %d times at most", most)
+	s.Logf("a record was stored %d times at most", most)
 }
 
-// poisonFirst is a record that Kinesis refuses for what it is, and nothing was
-// accepted before. What follows must not wait for the shutdown.
-func poisonFirst(w *world, _ uint64) {
-	w.env["KINETEL_COMPRESSION"] = "none"
-	w.kinesis.SetIntercept(func(r *kinesissim.Request) *kinesissim.Answer {
+// poisonFirst is a record that Kinesis refuses before it has accepted any. What follows must not wait for the shutdown.
+func poisonFirst(s *scenario, _ uint64) {
+	s.env["KINETEL_COMPRESSION"] = "none"
+	s.kinesis.SetIntercept(func(r *kinesissim.Request) *kinesissim.Answer {
 		for _, e := range r.Entries {
 			if bytes.Contains(e.Data, []byte("poison")) {
 				return kinesissim.Error(400, "InvalidArgumentException", "a record is not to be had")
@@ -55,11 +54,11 @@ func poisonFirst(w *world, _ uint64) {
 		}
 		return nil
 	})
-	r := w.start()
-	w.invoke(r, `{"id":"poison","lines":10,"sleep":"%s"}`, w.interval())
-	w.goOn(r, "a record", func() bool { return w.kinesis.Stats().Records > 0 })
-	w.shutdown(r)
-	if told := w.losses(); told["rejected"] == 0 {
-		w.Errorf("reported lost: %v", told)
+	r := s.start()
+	s.invoke(r, `{"id":"poison","lines":10,"sleep":"%s"}`, s.interval())
+	s.invokeUntil(r, "a record", func() bool { return s.kinesis.Stats().Records > 0 })
+	s.shutdown(r)
+	if reported := s.losses(); reported["rejected"] == 0 {
+		s.Errorf("reported lost: %v", reported)
 	}
 }

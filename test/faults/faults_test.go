@@ -22,7 +22,7 @@ func TestFaults(t *testing.T) {
 					}
 					t.Run(name, func(t *testing.T) {
 						t.Parallel()
-						w := newWorld(t, f, m)
+						s := newScenario(t, f, m)
 						out := row{order: order, fault: f.name, mode: m}
 						ran := false
 						defer func() {
@@ -31,9 +31,9 @@ func TestFaults(t *testing.T) {
 								results.add(out)
 							}
 						}()
-						f.run(w, seed)
+						f.run(s, seed)
 						ran = true
-						out.figures = w.audit()
+						out.figures = s.audit()
 					})
 				}
 			}

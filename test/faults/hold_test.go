@@ -27,7 +27,7 @@ func (d *delayed) set(on bool) {
 
 // struck reports whether there was something to keep back, and a report to let
 // through.
-func (d *delayed) struck() bool {
+func (d *delayed) requireFault() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.waiting) > 0 && d.reports > 0
@@ -66,22 +66,22 @@ func (d *delayed) deliver(_ string, body []byte) [][]byte {
 
 // withoutTelemetry has nothing arrive of invocations while they run. They must end
 // long before their deadline all the same.
-func withoutTelemetry(w *world, _ uint64) {
+func withoutTelemetry(s *scenario, _ uint64) {
 	const timeout = 15 * time.Second
 	var telemetry delayed
-	r := w.start(func(c *lambdasim.Config) { c.Timeout, c.Deliver = timeout, telemetry.deliver })
-	w.invoke(r, `{"id":"before","lines":10}`)
+	r := s.start(func(c *lambdasim.Config) { c.Timeout, c.Deliver = timeout, telemetry.deliver })
+	s.invoke(r, `{"id":"before","lines":10}`)
 	telemetry.set(true)
 	var held []time.Duration
 	for range 3 {
-		held = append(held, w.invoke(r, `{"id":"silent","lines":10,"sleep":"120ms"}`).Held)
+		held = append(held, s.invoke(r, `{"id":"silent","lines":10,"sleep":"120ms"}`).Held)
 	}
-	w.struck(telemetry.struck())
+	s.requireFault(telemetry.requireFault())
 	telemetry.set(false)
-	w.traffic(r)
-	w.shutdown(r)
+	s.traffic(r)
+	s.shutdown(r)
 	if longest := slices.Max(held); longest > timeout/2 {
-		w.Errorf("without telemetry, invocations were held for %v; their deadline is after %v", held, timeout)
+		s.Errorf("without telemetry, invocations were held for %v; their deadline is after %v", held, timeout)
 	}
-	w.Log("held without telemetry: ", held)
+	s.Log("held without telemetry: ", held)
 }

@@ -11,7 +11,7 @@ import (
 
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // seeds returns so many seeds, of the whole matrix or without it, if the flag
@@ -46,7 +46,7 @@ var moments = []struct {
 	begins func(lambdasim.Notice) bool
 	within time.Duration
 }{
-	{"init", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeExec && n.Process == rig.Extension }, 12 * time.Millisecond},
+	{"init", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeExec && n.Process == sandbox.Extension }, 12 * time.Millisecond},
 	{"burst", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeInvokeStart }, 160 * time.Millisecond},
 	{"hold", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeRuntimeDone }, 60 * time.Millisecond},
 	{"shutdown", func(n lambdasim.Notice) bool { return n.Kind == lambdasim.NoticeShutdownSent }, 120 * time.Millisecond},
@@ -55,8 +55,8 @@ var moments = []struct {
 // kill kills the extension at an instant that the seed chooses, resets the
 // environment, goes on, and ends in order. What was acknowledged to Lambda has
 // to arrive.
-func kill(w *world, seed uint64) {
-	w.acknowledged, w.killed = true, true
+func kill(s *scenario, seed uint64) {
+	s.acknowledged, s.killed = true, true
 	draw := rand.New(rand.NewPCG(seed, 1))
 	moment := moments[seed/2%uint64(len(moments))]
 	after := time.Duration(draw.Int64N(int64(moment.within)))
@@ -64,7 +64,7 @@ func kill(w *world, seed uint64) {
 	if moment.name == "init" || moment.name == "shutdown" {
 		which = 0
 	}
-	w.Logf("%v after %s %d", after, moment.name, which)
+	s.Logf("%v after %s %d", after, moment.name, which)
 
 	// A Kinesis that is slow and fails sometimes, so that records wait.
 	dice := sync.OnceValue(func() func() uint64 {
@@ -72,7 +72,7 @@ func kill(w *world, seed uint64) {
 		source := rand.NewPCG(seed, 2)
 		return func() uint64 { mu.Lock(); defer mu.Unlock(); return source.Uint64() }
 	})()
-	w.kinesis.SetIntercept(func(*kinesissim.Request) *kinesissim.Answer {
+	s.kinesis.SetIntercept(func(*kinesissim.Request) *kinesissim.Answer {
 		n := dice()
 		delay := time.Duration(n%60) * time.Millisecond
 		switch n >> 32 % 8 {
@@ -84,17 +84,17 @@ func kill(w *world, seed uint64) {
 		return kinesissim.Delay(delay, nil)
 	})
 
-	victim := &victim{after: after}
-	r := w.start(func(c *lambdasim.Config) {
+	target := &target{after: after}
+	r := s.start(func(c *lambdasim.Config) {
 		// An extension that dies in its init is started again.
 		c.RetryFailedInit = true
 		c.OnNotice = func(n lambdasim.Notice) {
-			if n.Kind == lambdasim.NoticeExec && n.Process == rig.Extension {
-				victim.born(n)
+			if n.Kind == lambdasim.NoticeExec && n.Process == sandbox.Extension {
+				target.started(n)
 			}
 			if moment.begins(n) {
 				if which == 0 {
-					victim.strike()
+					target.killLater()
 				}
 				which--
 			}
@@ -108,26 +108,26 @@ func kill(w *world, seed uint64) {
 	} {
 		r.Invoke(payload) // one of them meets the kill
 	}
-	w.shutdown(r)
-	victim.done()
-	w.kinesis.SetIntercept(nil)
-	second := w.start()
-	w.invoke(second, `{"id":"after","lines":40}`)
-	w.shutdown(second)
+	s.shutdown(r)
+	target.done()
+	s.kinesis.SetIntercept(nil)
+	second := s.start()
+	s.invoke(second, `{"id":"after","lines":40}`)
+	s.shutdown(second)
 
 	hit := false
 	for _, p := range r.Sandbox.Processes() {
-		hit = hit || p.Name == rig.Extension && p.Signal == syscall.SIGKILL
+		hit = hit || p.Name == sandbox.Extension && p.Signal == syscall.SIGKILL
 	}
-	w.Logf("hit: %v", hit)
+	s.Logf("hit: %v", hit)
 	if !hit && moment.name != "shutdown" {
-		w.Error("the extension was not killed")
+		s.Error("the extension was not killed")
 	}
 }
 
-// victim is the process to kill, held by a handle: its number may soon be
-// another's.
-type victim struct {
+// target is the process to kill. It has a handle: the number may soon be that of
+// another process.
+type target struct {
 	after time.Duration
 
 	mu      sync.Mutex // guards all below
@@ -135,8 +135,8 @@ type victim struct {
 	timer   *time.Timer
 }
 
-// born takes a handle of the first process.
-func (v *victim) born(n lambdasim.Notice) {
+// started opens a handle of the first process.
+func (v *target) started(n lambdasim.Notice) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.process != nil {
@@ -147,16 +147,16 @@ func (v *victim) born(n lambdasim.Notice) {
 	}
 }
 
-// strike kills the process in a while.
-func (v *victim) strike() {
+// killLater kills the process after a while.
+func (v *target) killLater() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	process := v.process
 	v.timer = time.AfterFunc(v.after, func() { _ = process.Kill() })
 }
 
-// done lets go of the process.
-func (v *victim) done() {
+// done releases the handle.
+func (v *target) done() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.timer != nil {

@@ -15,7 +15,7 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // forged is a body that would be believed, if it were taken.
@@ -27,22 +27,22 @@ const forged = `[{"time":"2026-11-26T17:00:00.000Z","type":"kinetel.loss","recor
 // neighbour is another process of the sandbox, which finds the listener's port
 // and posts forged telemetry to it all the time, beside connections that are slow
 // in every way there is.
-func neighbour(w *world, _ uint64) {
+func neighbour(s *scenario, _ uint64) {
 	var late atomic.Int64
-	r := w.start(func(c *lambdasim.Config) {
+	r := s.start(func(c *lambdasim.Config) {
 		c.DeliveryTimeout = 5 * time.Second
 		c.OnNotice = func(n lambdasim.Notice) {
 			if n.Kind == lambdasim.NoticeDeliveryError {
 				// One may be refused: at the shutdown, or if as many connections as
 				// the listener has are opened before it has read one byte of Lambda's.
-				w.Logf("Lambda's POST failed: %s", n.Detail)
+				s.Logf("Lambda's POST failed: %s", n.Detail)
 				if strings.Contains(n.Detail, "Timeout") || strings.Contains(n.Detail, "deadline") {
 					late.Add(1)
 				}
 			}
 		}
 	})
-	addr := fmt.Sprintf("127.0.0.1:%d", w.listeningPort(r))
+	addr := fmt.Sprintf("127.0.0.1:%d", s.listeningPort(r))
 	stop := make(chan struct{})
 	var refused, others atomic.Int64
 	var working sync.WaitGroup
@@ -73,24 +73,24 @@ func neighbour(w *world, _ uint64) {
 			})
 		}
 	}
-	w.traffic(r)
-	w.goOn(r, "a refusal", func() bool { return refused.Load() > 100 })
-	w.invoke(r, `{"id":"burst","lines":5000}`)
-	w.shutdown(r)
+	s.traffic(r)
+	s.invokeUntil(r, "a refusal", func() bool { return refused.Load() > 100 })
+	s.invoke(r, `{"id":"burst","lines":5000}`)
+	s.shutdown(r)
 	close(stop)
 	working.Wait()
 	if n := others.Load(); n > 0 {
-		w.Errorf("%d forged bodies were answered in another way than by 404", n)
+		s.Errorf("%d forged bodies were answered in another way than by 404", n)
 	}
 	if n := late.Load(); n > 0 {
-		w.Errorf("%d of Lambda's POSTs were not answered in time", n)
+		s.Errorf("%d of Lambda's POSTs were not answered in time", n)
 	}
-	for _, e := range w.arrived() {
+	for _, e := range s.arrived() {
 		if e.Type == event.TypeLoss || e.Type == "platform.logsDropped" || e.Type == "platform.restoreStart" || strings.Contains(string(e.Body), "forged") {
-			w.Errorf("%s %s", e.Type, e.Body)
+			s.Errorf("%s %s", e.Type, e.Body)
 		}
 	}
-	w.reported()
+	s.requireFullReport()
 }
 
 // post posts a body and returns the status; 0: there was no answer.
@@ -131,11 +131,11 @@ func stall(addr, text string, stop <-chan struct{}) {
 
 // listeningPort finds the port that the extension listens on, as another process
 // can.
-func (w *world) listeningPort(r *rig.Run) (port int) {
-	w.Helper()
+func (s *scenario) listeningPort(r *sandbox.Run) (port int) {
+	s.Helper()
 	pid := 0
 	for _, p := range r.Sandbox.Processes() {
-		if p.Name == rig.Extension {
+		if p.Name == sandbox.Extension {
 			pid = p.PID
 		}
 	}
@@ -148,18 +148,18 @@ func (w *world) listeningPort(r *rig.Run) (port int) {
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
 	if err != nil {
-		w.Fatal(err)
+		s.Fatal(err)
 	}
 	const listening = "0A"
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); len(f) > 9 && f[3] == listening && sockets[f[9]] {
 			if _, err := fmt.Sscanf(f[1][strings.IndexByte(f[1], ':')+1:], "%X", &port); err != nil {
-				w.Fatal(err)
+				s.Fatal(err)
 			}
 		}
 	}
 	if port == 0 {
-		w.Fatal("the extension listens on no port")
+		s.Fatal("the extension listens on no port")
 	}
 	return port
 }
@@ -169,38 +169,38 @@ func (w *world) listeningPort(r *rig.Run) (port int) {
 // drops depends on how fast the machine is at the moment. Nothing else may be lost,
 // and what it drops is reported. That the subscription keeps it from dropping is
 // tested in synthetic time, in package lambdasim.
-func crowded(w *world, _ uint64) {
-	r := w.crowd()
+func crowded(s *scenario, _ uint64) {
+	r := s.crowd()
 	dropped := r.Dropped()
-	w.Logf("the relay dropped %d events", len(dropped))
+	s.Logf("the relay dropped %d events", len(dropped))
 	reported := 0
 	for _, e := range append(dropped, r.Emitted()...) {
 		if e.Type == event.TypePlatformLogsDropped {
-			reported += number(w, []byte(e.Record), "droppedRecords")
+			reported += number(s, []byte(e.Record), "droppedRecords")
 		}
 	}
 	if reported != len(dropped) {
-		w.Errorf("the relay dropped %d events and reported %d", len(dropped), reported)
+		s.Errorf("the relay dropped %d events and reported %d", len(dropped), reported)
 	}
 	// platform.logsDropped can be dropped itself.
 	inReports, arrived := 0, 0
-	for _, e := range w.arrived() {
+	for _, e := range s.arrived() {
 		if e.Type == event.TypePlatformLogsDropped {
-			arrived += number(w, e.Body, "droppedRecords")
+			arrived += number(s, e.Body, "droppedRecords")
 		}
 	}
-	for _, report := range w.reports() {
+	for _, report := range s.reports() {
 		inReports += report.LogsDropped.Records
 	}
 	if inReports != arrived {
-		w.Errorf("kinetel.report has %d dropped events, platform.logsDropped %d", inReports, arrived)
+		s.Errorf("kinetel.report has %d dropped events, platform.logsDropped %d", inReports, arrived)
 	}
 }
 
 // crowd is a sandbox with the forty invocations.
-func (w *world) crowd() *rig.Run {
-	w.Helper()
-	r := w.start(func(c *lambdasim.Config) {
+func (s *scenario) crowd() *sandbox.Run {
+	s.Helper()
+	r := s.start(func(c *lambdasim.Config) {
 		c.InitializationType = lambdasim.InitManagedInstances
 		c.MaxConcurrency = 40
 		c.DropUnanswered = true
@@ -214,13 +214,13 @@ func (w *world) crowd() *rig.Run {
 		if i == 0 {
 			lines += 23 // 20,863 in all
 		}
-		ended = append(ended, w.background(r, fmt.Sprintf(`{"id":"crowd-%d","lines":%d}`, i, lines)))
+		ended = append(ended, s.background(r, fmt.Sprintf(`{"id":"crowd-%d","lines":%d}`, i, lines)))
 	}
 	for _, end := range ended {
 		if result := end(); result.Status != lambdasim.StatusSuccess {
-			w.Errorf("an invocation ended with %s %s", result.Status, result.ErrorType)
+			s.Errorf("an invocation ended with %s %s", result.Status, result.ErrorType)
 		}
 	}
-	w.shutdown(r)
+	s.shutdown(r)
 	return r
 }

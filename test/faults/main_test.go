@@ -1,7 +1,7 @@
 // Package faults runs the real extension process beside a real function process
 // in the local Lambda, into the embedded Kinesis, through one fault after the
-// other, with both flush policies and every way to spool; and holds what Lambda
-// emitted against what lies in the stream, and against what was reported lost.
+// other, with both flush policies and every way to spool; and compares what
+// Lambda emitted with the stream, and with what was reported lost.
 //
 // Without flags every fault is run at least once. -faults.all runs the whole
 // matrix (`make test-faults`).
@@ -10,14 +10,12 @@ package faults
 import (
 	"flag"
 	"os"
-	"runtime"
-	"strconv"
 	"testing"
 
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-var binaries rig.Binaries // set once by TestMain
+var binaries sandbox.Binaries // set once by TestMain
 
 var (
 	wholeMatrix = flag.Bool("faults.all", false, "run every fault with every flush policy and every spool mode")
@@ -25,15 +23,4 @@ var (
 	randomRuns  = flag.Uint64("faults.seeds", 0, "run the random faults with `n` seeds (0: SIGKILL 8, and 56 with -faults.all; damage 1 and 6)")
 )
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	chosen := false
-	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
-	if !chosen {
-		// Runs wait more than they work.
-		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(rig.Main(m, &binaries))
-}
+func TestMain(m *testing.M) { os.Exit(sandbox.Main(m, &binaries)) }

@@ -10,12 +10,12 @@ import (
 	"syscall"
 
 	"kinetel/kinesissim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-// cramped needs the spool soon: 2 MiB of memory, and nothing is compressed.
-func (w *world) cramped() {
-	w.settings(map[string]string{
+// smallBuffer needs the spool soon: 2 MiB of memory, and nothing is compressed.
+func (s *scenario) smallBuffer() {
+	s.settings(map[string]string{
 		"KINETEL_COMPRESSION":  "none",
 		"KINETEL_BUFFER_BYTES": "2MiB",
 		"KINETEL_MAX_HOLD":     "50ms",
@@ -23,33 +23,33 @@ func (w *world) cramped() {
 }
 
 // outageWithFlood is an outage in which some 16 MB come; then Kinesis is back.
-func (w *world) outageWithFlood() {
-	w.Helper()
-	w.kinesis.SetIntercept(kinesissim.Always(unavailable()))
-	r := w.start()
+func (s *scenario) outageWithFlood() {
+	s.Helper()
+	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	r := s.start()
 	for i := range 4 {
-		w.invoke(r, `{"id":"flood-%d","lines":5000,"bytes":500}`, i)
+		s.invoke(r, `{"id":"flood-%d","lines":5000,"bytes":500}`, i)
 	}
 	// The interval's policy lets the environment be frozen with most of the flood
 	// in Lambda's own backlog.
-	w.taken(r)
-	w.goOn(r, "a request", func() bool { return w.kinesis.Stats().Errors["ServiceUnavailable"] > 0 })
-	w.kinesis.SetIntercept(nil)
-	w.invoke(r, `{"id":"back","lines":10}`)
-	w.shutdown(r)
-	if told := w.losses(); len(told) == 0 {
-		w.Errorf("nothing was reported lost, so the flood was none")
+	s.invokeUntilAcknowledged(r)
+	s.invokeUntil(r, "a request", func() bool { return s.kinesis.Stats().Errors["ServiceUnavailable"] > 0 })
+	s.kinesis.SetIntercept(nil)
+	s.invoke(r, `{"id":"back","lines":10}`)
+	s.shutdown(r)
+	if reported := s.losses(); len(reported) == 0 {
+		s.Errorf("nothing was reported lost: the flood was too small")
 	} else {
-		w.Log("reported lost: ", told)
+		s.Log("reported lost: ", reported)
 	}
-	w.onlyLines(r)
+	s.requireOnlyLogsLost(r)
 }
 
-// onlyLines checks that lines went before platform events.
-func (w *world) onlyLines(r *rig.Run) {
-	w.Helper()
+// requireOnlyLogsLost checks that log lines were dropped before platform events.
+func (s *scenario) requireOnlyLogsLost(r *sandbox.Run) {
+	s.Helper()
 	arrived := map[string]bool{}
-	for _, e := range w.arrived() {
+	for _, e := range s.arrived() {
 		arrived[e.Time+e.Type+string(e.Body)] = true
 	}
 	lost := 0
@@ -57,103 +57,103 @@ func (w *world) onlyLines(r *rig.Run) {
 		if strings.HasPrefix(e.Type, "platform.") && !arrived[e.Time+e.Type+e.Record] {
 			lost++
 			if lost == 1 {
-				w.Logf("one of them: %s %.100s", e.Type, e.Record)
+				s.Logf("one of them: %s %.100s", e.Type, e.Record)
 			}
 		}
 	}
 	if lost > 0 {
-		w.Errorf("%d platform events were lost, with lines left to give up", lost)
+		s.Errorf("%d platform events were lost while log lines were kept", lost)
 	}
 }
 
 // flood is more than there is room for.
-func flood(w *world, _ uint64) {
-	w.cramped()
-	w.env["KINETEL_SPOOL_BYTES"] = "4MiB"
-	w.outageWithFlood()
+func flood(s *scenario, _ uint64) {
+	s.smallBuffer()
+	s.env["KINETEL_SPOOL_BYTES"] = "4MiB"
+	s.outageWithFlood()
 }
 
 // noFolder puts the spool below a file.
-func noFolder(w *world, _ uint64) {
-	file := filepath.Join(w.TempDir(), "file")
+func noFolder(s *scenario, _ uint64) {
+	file := filepath.Join(s.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("no folder"), 0o600); err != nil {
-		w.Fatal(err)
+		s.Fatal(err)
 	}
-	w.env["KINETEL_SPOOL_DIR"] = filepath.Join(file, "spool")
-	w.cramped()
-	w.outageWithFlood()
-	if !strings.Contains(w.log(), "spool") {
-		w.Errorf("the log does not tell of the spool:\n%s", w.log())
+	s.env["KINETEL_SPOOL_DIR"] = filepath.Join(file, "spool")
+	s.smallBuffer()
+	s.outageWithFlood()
+	if !strings.Contains(s.log(), "spool") {
+		s.Errorf("the log does not name the spool:\n%s", s.log())
 	}
 }
 
 // fullDisk puts the spool on a file system of 1 MiB, which only root can make.
-func fullDisk(w *world, _ uint64) {
-	disk := w.TempDir()
+func fullDisk(s *scenario, _ uint64) {
+	disk := s.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
-		w.Skipf("no file system can be mounted here (%v); that a spool cannot be made is tested without", err)
+		s.Skipf("no file system can be mounted here (%v); that a spool cannot be made is tested without", err)
 	}
-	w.Cleanup(func() {
+	s.Cleanup(func() {
 		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			w.Error(err)
+			s.Error(err)
 		}
 	})
-	w.env["KINETEL_SPOOL_DIR"] = filepath.Join(disk, "spool")
-	w.cramped()
-	w.outageWithFlood()
+	s.env["KINETEL_SPOOL_DIR"] = filepath.Join(disk, "spool")
+	s.smallBuffer()
+	s.outageWithFlood()
 }
 
 // damaged changes what one process has left, before the next one reads it.
-func damaged(damage func(file string, draw *rand.Rand) error) func(*world, uint64) {
-	return func(w *world, seed uint64) {
-		w.env["KINETEL_COMPRESSION"] = "none"
-		w.kinesis.SetIntercept(kinesissim.Always(unavailable()))
-		r := w.start(hasty)
+func damaged(damage func(file string, draw *rand.Rand) error) func(*scenario, uint64) {
+	return func(s *scenario, seed uint64) {
+		s.env["KINETEL_COMPRESSION"] = "none"
+		s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+		r := s.start(lambdaShutdownTimeout)
 		for i := range 4 {
-			w.invoke(r, `{"id":"run-%d","lines":1000,"bytes":200}`, i)
+			s.invoke(r, `{"id":"run-%d","lines":1000,"bytes":200}`, i)
 		}
-		w.shutdown(r)
-		if err := damage(w.largest(""), rand.New(rand.NewPCG(seed, 3))); err != nil {
-			w.Fatal(err)
+		s.shutdown(r)
+		if err := damage(s.largest(""), rand.New(rand.NewPCG(seed, 3))); err != nil {
+			s.Fatal(err)
 		}
-		w.after()
-		told := w.losses()
-		w.Log("reported lost: ", told)
-		if told["spool-corrupt"] == 0 {
-			w.Errorf("reported lost: %v, want some as spool-corrupt", told)
+		s.runAgain()
+		reported := s.losses()
+		s.Log("reported lost: ", reported)
+		if reported["spool-corrupt"] == 0 {
+			s.Errorf("reported lost: %v, want some as spool-corrupt", reported)
 		}
 	}
 }
 
 // damagedJournal flips bytes in what a killed process had acknowledged last.
-func damagedJournal(w *world, seed uint64) {
-	w.acknowledged, w.killed = true, true
-	w.env["KINETEL_FLUSH_INTERVAL"] = "1m" // a cut would empty the journal
-	w.kinesis.SetIntercept(kinesissim.Always(unavailable()))
-	r := w.start(hasty)
-	ended := w.background(r, `{"id":"journal","lines":400,"bytes":200,"every":"1ms","sleep":"10s"}`)
-	w.await("some lines", func() bool {
+func damagedJournal(s *scenario, seed uint64) {
+	s.acknowledged, s.killed = true, true
+	s.env["KINETEL_FLUSH_INTERVAL"] = "1m" // a cut would empty the journal
+	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	r := s.start(lambdaShutdownTimeout)
+	ended := s.background(r, `{"id":"journal","lines":400,"bytes":200,"every":"1ms","sleep":"10s"}`)
+	s.waitFor("some lines", func() bool {
 		taken, _ := r.Acknowledged()
 		return len(taken) > 200
 	})
-	if err := r.Sandbox.KillExtension(rig.Extension, syscall.SIGKILL); err != nil {
-		w.Fatal(err)
+	if err := r.Sandbox.KillExtension(sandbox.Extension, syscall.SIGKILL); err != nil {
+		s.Fatal(err)
 	}
 	ended()
-	w.shutdown(r)
-	if err := flip(w.largest("journal"), rand.New(rand.NewPCG(seed, 4))); err != nil {
-		w.Fatal(err)
+	s.shutdown(r)
+	if err := flip(s.largest("journal"), rand.New(rand.NewPCG(seed, 4))); err != nil {
+		s.Fatal(err)
 	}
-	w.after()
-	w.Log("reported lost: ", w.losses())
+	s.runAgain()
+	s.Log("reported lost: ", s.losses())
 }
 
 // largest returns the largest file of the spool, of all or of those with a name.
-func (w *world) largest(name string) string {
-	w.Helper()
+func (s *scenario) largest(name string) string {
+	s.Helper()
 	var largest string
 	var size int64
-	err := filepath.WalkDir(w.folder, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(s.folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || name != "" && entry.Name() != name {
 			return err
 		}
@@ -164,7 +164,7 @@ func (w *world) largest(name string) string {
 		return err
 	})
 	if err != nil || size == 0 {
-		w.Fatalf("the spool has no file with something in it: %v", err)
+		s.Fatalf("the spool has no file with something in it: %v", err)
 	}
 	return largest
 }

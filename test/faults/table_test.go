@@ -43,12 +43,12 @@ func (t *table) add(r row) {
 	sum := &t.rows[i]
 	sum.failed = sum.failed || r.failed
 	sum.runs += r.runs
-	sum.owed += r.owed
+	sum.expected += r.expected
 	sum.delivered += r.delivered
 	sum.duplicated += r.duplicated
-	sum.told += r.told
-	sum.toldInLog += r.toldInLog
-	sum.silent += r.silent
+	sum.reported += r.reported
+	sum.inLog += r.inLog
+	sum.lostSilently += r.lostSilently
 }
 
 func spoolOrder(r row) int {
@@ -73,7 +73,7 @@ func (t *table) markdown() string {
 			name += " **(failed)**"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %d | %d | %d | %d | %d | %d | %d |\n",
-			name, r.mode.flush, r.mode.spool, r.runs, r.owed, r.delivered, r.duplicated, r.told, r.toldInLog, r.silent)
+			name, r.mode.flush, r.mode.spool, r.runs, r.expected, r.delivered, r.duplicated, r.reported, r.inLog, r.lostSilently)
 	}
 	return b.String()
 }
@@ -135,10 +135,10 @@ func TestTheTableGoesBetweenItsMarkers(t *testing.T) {
 func TestRunsOfOneRowAreAddedUp(t *testing.T) {
 	var results table
 	for _, r := range []row{
-		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways}, figures: figures{runs: 1, owed: 10, delivered: 10}},
-		{order: 0, fault: "a", mode: mode{flushInterval, spoolOff}, failed: true, figures: figures{runs: 1, owed: 5, delivered: 1, silent: 4}},
+		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways}, figures: figures{runs: 1, expected: 10, delivered: 10}},
+		{order: 0, fault: "a", mode: mode{flushInterval, spoolOff}, failed: true, figures: figures{runs: 1, expected: 5, delivered: 1, lostSilently: 4}},
 		{order: 1, fault: "b", mode: mode{flushEnd, spoolOff}, figures: figures{runs: 1}},
-		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways}, figures: figures{runs: 1, owed: 7, delivered: 4, duplicated: 2, told: 1, toldInLog: 2}},
+		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways}, figures: figures{runs: 1, expected: 7, delivered: 4, duplicated: 2, reported: 1, inLog: 2}},
 	} {
 		results.add(r)
 	}

@@ -13,46 +13,46 @@ import (
 func overTLS(c *kinesissim.Config) { c.TLS = true }
 
 // trusted has the extension trust Kinesis' certificate.
-func (w *world) trusted() {
-	w.Helper()
-	w.env["AWS_CA_BUNDLE"] = filepath.Join(w.TempDir(), "ca.pem")
-	if err := os.WriteFile(w.env["AWS_CA_BUNDLE"], w.kinesis.CertificatePEM(), 0o600); err != nil {
-		w.Fatal(err)
+func (s *scenario) trusted() {
+	s.Helper()
+	s.env["AWS_CA_BUNDLE"] = filepath.Join(s.TempDir(), "ca.pem")
+	if err := os.WriteFile(s.env["AWS_CA_BUNDLE"], s.kinesis.CertificatePEM(), 0o600); err != nil {
+		s.Fatal(err)
 	}
 }
 
 // largeHello is a firewall that drops a ClientHello of more than one TCP segment.
-func largeHello(w *world, _ uint64) {
-	wall, err := firewall.Start(strings.TrimPrefix(w.kinesis.URL(), "https://"))
+func largeHello(s *scenario, _ uint64) {
+	wall, err := firewall.Start(strings.TrimPrefix(s.kinesis.URL(), "https://"))
 	if err != nil {
-		w.Fatal(err)
+		s.Fatal(err)
 	}
-	w.Cleanup(wall.Close)
-	w.trusted()
-	w.env["AWS_ENDPOINT_URL_KINESIS"] = "https://" + wall.Addr
-	r := w.start()
-	w.traffic(r)
-	w.goOn(r, "a record", func() bool { return w.kinesis.Stats().Records > 0 })
-	w.shutdown(r)
-	w.struck(wall.Large.Load() > 0)
+	s.Cleanup(wall.Close)
+	s.trusted()
+	s.env["AWS_ENDPOINT_URL_KINESIS"] = "https://" + wall.Addr
+	r := s.start()
+	s.traffic(r)
+	s.invokeUntil(r, "a record", func() bool { return s.kinesis.Stats().Records > 0 })
+	s.shutdown(r)
+	s.requireFault(wall.Large.Load() > 0)
 	if wall.Large.Load() > 1 {
-		w.Errorf("%d large ClientHellos: that they are dropped is not remembered", wall.Large.Load())
+		s.Errorf("%d large ClientHellos: that they are dropped is not remembered", wall.Large.Load())
 	}
-	if log := w.log(); strings.Count(log, "X25519MLKEM768 failed") != 1 || strings.Contains(log, "NAT gateway") {
-		w.Errorf("the extension logged:\n%s", log)
+	if log := s.log(); strings.Count(log, "X25519MLKEM768 failed") != 1 || strings.Contains(log, "NAT gateway") {
+		s.Errorf("the extension logged:\n%s", log)
 	}
 }
 
 // fipsOnly is Go's FIPS mode at its strictest, with the one format that has an MD5.
-func fipsOnly(w *world, _ uint64) {
-	w.trusted()
-	w.env["GODEBUG"] = "fips140=only"
-	w.env["KINETEL_FORMAT"] = "kpl"
-	r := w.start()
-	w.traffic(r)
-	w.shutdown(r)
-	if log := w.log(); log != "" {
-		w.Errorf("the extension logged:\n%s", log)
+func fipsOnly(s *scenario, _ uint64) {
+	s.trusted()
+	s.env["GODEBUG"] = "fips140=only"
+	s.env["KINETEL_FORMAT"] = "kpl"
+	r := s.start()
+	s.traffic(r)
+	s.shutdown(r)
+	if log := s.log(); log != "" {
+		s.Errorf("the extension logged:\n%s", log)
 	}
 }
 
@@ -66,10 +66,10 @@ func mismatch() *kinesissim.Answer {
 
 // wrongSignature is a refusal that repeats the session token, which must be in no
 // line of the log.
-func wrongSignature(w *world, _ uint64) {
-	w.env["AWS_SESSION_TOKEN"] = sessionToken
-	refused(mismatch)(w, 0)
-	if log := w.log(); strings.Contains(log, "Canonical") || strings.Contains(log, sessionToken[:20]) || !strings.Contains(log, "does not match the signature you provided.") {
-		w.Errorf("the extension logged:\n%s", log)
+func wrongSignature(s *scenario, _ uint64) {
+	s.env["AWS_SESSION_TOKEN"] = sessionToken
+	refused(mismatch)(s, 0)
+	if log := s.log(); strings.Contains(log, "Canonical") || strings.Contains(log, sessionToken[:20]) || !strings.Contains(log, "does not match the signature you provided.") {
+		s.Errorf("the extension logged:\n%s", log)
 	}
 }

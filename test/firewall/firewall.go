@@ -85,7 +85,7 @@ func (f *Firewall) serve(client net.Conn) {
 			_ = client.(*net.TCPConn).SetLinger(0)
 			return
 		}
-		_, _ = io.Copy(io.Discard, client) // until the client gives up
+		_, _ = io.Copy(io.Discard, client) // until the client closes
 		return
 	}
 	server, err := net.Dial("tcp", f.target)

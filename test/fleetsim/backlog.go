@@ -82,7 +82,7 @@ func (b *backlog) fit() bool {
 	if b.spool > 0 && b.makeRoom() {
 		return true
 	}
-	b.giveUp(i)
+	b.drop(i)
 	return true
 }
 
@@ -122,38 +122,38 @@ func (b *backlog) done(r *waiting) {
 	r.file = 0
 }
 
-// makeRoom gives up what lies in the spool's oldest file.
+// makeRoom drops the records of the spool's oldest file.
 func (b *backlog) makeRoom() bool {
-	victim := int32(0)
+	oldest := int32(0)
 	for i := b.head; i < len(b.records); i++ {
-		if r := &b.records[i]; r.file > 0 && victim == 0 {
-			victim = r.file
-		} else if victim > 0 && r.file != victim {
+		if r := &b.records[i]; r.file > 0 && oldest == 0 {
+			oldest = r.file
+		} else if oldest > 0 && r.file != oldest {
 			break
 		}
 	}
-	if victim == 0 {
+	if oldest == 0 {
 		return false
 	}
-	if int(victim) == len(b.files) {
+	if int(oldest) == len(b.files) {
 		b.files = append(b.files, file{}) // nothing more goes where it is
 	}
 	for i := b.head; i < len(b.records); i++ {
 		switch r := &b.records[i]; {
-		case r.file != victim && r.file > 0:
+		case r.file != oldest && r.file > 0:
 			return true
-		case r.file == victim && i < b.head+b.flight:
+		case r.file == oldest && i < b.head+b.flight:
 			b.done(r) // it is in memory, and may yet arrive
-		case r.file == victim:
-			b.giveUp(i)
+		case r.file == oldest:
+			b.drop(i)
 		}
 	}
 	return true
 }
 
-// giveUp loses a record. What is before it moves up: what is in flight, as a
+// drop loses a record. What is before it moves up: what is in flight, as a
 // rule.
-func (b *backlog) giveUp(i int) {
+func (b *backlog) drop(i int) {
 	r := b.records[i]
 	b.done(&r)
 	if r.inMemory {
@@ -170,7 +170,7 @@ func (b *backlog) giveUp(i int) {
 	}
 }
 
-// batch takes the oldest records for a request, until settle is called.
+// batch takes the oldest records for a request, until ack is called.
 func (b *backlog) batch(records, bytes int) []waiting {
 	total := 0
 	n := 0
@@ -189,8 +189,8 @@ func (b *backlog) batch(records, bytes int) []waiting {
 	return b.records[b.head : b.head+n]
 }
 
-// settle ends the batch: records that are gone leave, the others stay.
-func (b *backlog) settle(gone []bool) {
+// ack ends the batch: records that are gone leave, the others stay.
+func (b *backlog) ack(gone []bool) {
 	to := b.head + b.flight
 	for i := b.flight - 1; i >= 0; i-- {
 		r := &b.records[b.head+i]

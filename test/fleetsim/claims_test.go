@@ -60,6 +60,9 @@ func (r run) waves() float64 {
 
 // Each is a sentence of docs/evidence/fleet.md.
 func TestWhatTheDocumentSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	runs := ran{}
 	for _, claim := range []struct {
@@ -112,13 +115,13 @@ func TestWhatTheDocumentSays(t *testing.T) {
 				t.Errorf("half of it after %s, 99 %% after %s", r.half, r.all)
 			}
 		}},
-		{"with 16 MiB nobody loses anything who writes less than 15 kB/s", func(t *testing.T) {
+		{"with 16 MiB no environment that writes less than 15 kB/s loses anything", func(t *testing.T) {
 			r := runs.of(t, "no spool", func(s *scenario) { s.spool = 0 })
 			if r.quietest < 15_000 || r.figures.lost == 0 {
 				t.Errorf("the quietest that loses something writes %.0f bytes a second", r.quietest)
 			}
 		}},
-		{"and with the spool nobody who writes less than 40 kB/s", func(t *testing.T) {
+		{"and with the spool none that writes less than 40 kB/s", func(t *testing.T) {
 			if r := runs.of(t, "as it is", asItIs); r.quietest > 0 && r.quietest < 40_000 {
 				t.Errorf("the quietest that loses something writes %.0f bytes a second", r.quietest)
 			}
@@ -210,6 +213,9 @@ func trace() string {
 }
 
 func TestTheDocumentHasTheFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	raw, err := os.ReadFile(document)
 	if err != nil {
@@ -229,12 +235,12 @@ func TestTheDocumentHasTheFigures(t *testing.T) {
 		}
 		return
 	}
-	const mend = "`go test ./test/fleetsim -update` writes the document's figures, and the picture is to be drawn again"
+	const howToFix = "`go test ./test/fleetsim -update` writes the document's figures, and the picture is to be drawn again"
 	if oldSizes != sizes.String() {
-		t.Errorf("%s has other sizes than these; %s:\n%s", document, mend, sizes.String())
+		t.Errorf("%s has other sizes than these; %s:\n%s", document, howToFix, sizes.String())
 	}
 	if _, tables, _ := section(t, text, "fleet"); !strings.HasSuffix(tables, trace()) {
-		t.Errorf("the tables of %s are of another model; %s: %s", document, mend, trace())
+		t.Errorf("the tables of %s are of another model; %s: %s", document, howToFix, trace())
 	}
 }
 
@@ -246,6 +252,9 @@ func sketch() study {
 }
 
 func TestTheStudyIsWrittenAndDrawn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	s := sketch()
 	t.Run("a row for each run", func(t *testing.T) {

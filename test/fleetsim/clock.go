@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// clock is the world's time: whose turn it is next. Each environment has one
+// clock is the simulation's time: whose turn it is next. Each environment has one
 // moment at a time, so that a heap of them is all there is. Times are counted from
 // the beginning of a run.
 type clock struct{ moments []moment }

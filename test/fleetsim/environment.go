@@ -11,7 +11,7 @@ import (
 // environment is one execution environment: the real breaker, and models of
 // packages pack, queue and ship. Its own times count while it is not frozen.
 type sandbox struct {
-	*world
+	*simulation
 	rate    float64 // bytes a second
 	breaker breaker.Breaker
 	backlog backlog
@@ -24,8 +24,8 @@ type sandbox struct {
 	made, arrived, twice int64
 }
 
-func (e *sandbox) start(w *world, rate float64) {
-	*e = sandbox{world: w, rate: rate, breaker: breaker.New(w.jitter), key: w.stream.key()}
+func (e *sandbox) start(w *simulation, rate float64) {
+	*e = sandbox{simulation: w, rate: rate, breaker: breaker.New(w.jitter), key: w.stream.key()}
 	e.backlog.buffer, e.backlog.spool = w.buffer, w.spool
 	e.period = w.interval
 	if w.cycle > 0 {
@@ -51,7 +51,7 @@ func (e *sandbox) perTurn() float64 {
 	return e.rate * float64(e.cycle) / float64(e.awake)
 }
 
-// wall is the time of the world when it is that time for the environment.
+// wall is the time of the simulation when it is that time for the environment.
 func (e *sandbox) wall(own time.Duration) time.Duration {
 	if e.cycle == 0 {
 		return own
@@ -59,7 +59,7 @@ func (e *sandbox) wall(own time.Duration) time.Duration {
 	return own/e.awake*e.cycle + own%e.awake + e.phase
 }
 
-// own is the environment's time when it is that time in the world, or as soon as
+// own is the environment's time when it is that time in the simulation, or as soon as
 // it is awake after that.
 func (e *sandbox) own(wall time.Duration) time.Duration {
 	if e.cycle == 0 {
@@ -131,7 +131,7 @@ func (e *sandbox) attempt(at, now time.Duration, batch []waiting) (took, delay t
 			}
 		}
 		e.catchUp(now + took)
-		e.settle(nil)
+		e.ack(nil)
 		e.breaker.Failed(epoch.Add(e.wall(now+took)), took, kinesis.Transient)
 		return took, e.breaker.Delay(0)
 	}
@@ -157,7 +157,7 @@ func (e *sandbox) attempt(at, now time.Duration, batch []waiting) (took, delay t
 	e.result.answer(len(batch), failed)
 	of := len(batch)
 	e.catchUp(now + took)
-	e.settle(gone)
+	e.ack(gone)
 	answered, left := epoch.Add(e.wall(now+took)), e.backlog.size
 	switch failed {
 	case 0:
@@ -184,8 +184,8 @@ func (e *sandbox) arrive(r *waiting) {
 	e.arrived += int64(r.size)
 }
 
-// settle ends the batch; nil: all stay.
-func (e *sandbox) settle(gone []bool) {
+// ack ends the batch; nil: all stay.
+func (e *sandbox) ack(gone []bool) {
 	before := e.backlog.size
 	if gone == nil {
 		for range e.backlog.flight {
@@ -194,6 +194,6 @@ func (e *sandbox) settle(gone []bool) {
 		gone = e.gone[:e.backlog.flight]
 		clear(gone)
 	}
-	e.backlog.settle(gone)
+	e.backlog.ack(gone)
 	e.result.change(e.backlog.size - before)
 }

@@ -89,14 +89,14 @@ type figures struct {
 	quietest              float64 // bytes a second of the quietest that lost something; 0: none did
 }
 
-// settled is how long a run goes until it counts.
-const settled = 30 * time.Second
+// warmUp is how long a run goes until it counts.
+const warmUp = 30 * time.Second
 
 func (r *result) figures() figures {
 	var f figures
 	at := func(d time.Duration) int { return min(int(d/time.Second), len(r.seconds)) }
 	end := r.from + r.outage
-	f.before, _ = requests(r.seconds[at(settled):at(r.from)])
+	f.before, _ = requests(r.seconds[at(warmUp):at(r.from)])
 	f.during, f.onset = requests(r.seconds[at(r.from):at(end)])
 	recovery := r.seconds[at(end):at(end+10*time.Minute)]
 	f.after, _ = requests(recovery)

@@ -32,7 +32,11 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 	data := make([]byte, pack.MaxRecord)
 	const key = "k"
 	for _, tt := range []struct{ buffer, spool int64 }{{2 * mib, 0}, {2 * mib, 4 * mib}, {4 * mib, 16 * mib}} {
-		for seed := range uint64(2) {
+		seeds := uint64(2)
+		if testing.Short() {
+			seeds = 1
+		}
+		for seed := range seeds {
 			t.Run(fmt.Sprintf("%s and %s, %d", mebibytes(tt.buffer), mebibytes(tt.spool), seed), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 5))
 				env := &environment.Environment{ID: "e1", Resource: []byte("{}"), Ledger: ledger.New(&ledger.Account{}, nil)}
@@ -85,7 +89,7 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 						}
 						real.Ack(batch, outcomes)
 						before, lost := model.size, model.lost
-						model.settle(slices.Repeat([]bool{goes}, len(of)))
+						model.ack(slices.Repeat([]bool{goes}, len(of)))
 						goneHere += before - model.size - (model.lost - lost)
 					}
 					if step%25 == 0 {
@@ -116,14 +120,14 @@ func TestSettleKeepsTheOrder(t *testing.T) {
 	if n := len(b.batch(4, mib)); n != 4 {
 		t.Fatalf("a batch of %d", n)
 	}
-	b.settle([]bool{false, true, false, true})
+	b.ack([]bool{false, true, false, true})
 	if got := sizes(); !slices.Equal(got, []uint32{1, 3, 5, 6}) || b.size != 15 || b.memory != 15+4*queue.Overhead {
 		t.Errorf("%v are left, %d bytes, %d of memory", got, b.size, b.memory)
 	}
 	if n := len(b.batch(10, 8)); n != 2 { // 1 and 3; 5 is one too many
 		t.Errorf("a batch of %d", n)
 	}
-	b.settle([]bool{true, true})
+	b.ack([]bool{true, true})
 	if n := len(b.batch(10, 1)); n != 1 { // one at least
 		t.Errorf("a batch of %d", n)
 	}
@@ -143,7 +147,7 @@ func TestTheSpoolIsItsFiles(t *testing.T) {
 				n := len(b.batch(rapid.IntRange(1, 5).Draw(t, "records"), mib))
 				b.push(waiting{size: 60_000})
 				b.push(waiting{size: 60_000})
-				b.settle(slices.Repeat([]bool{rapid.Bool().Draw(t, "gone")}, n))
+				b.ack(slices.Repeat([]bool{rapid.Bool().Draw(t, "gone")}, n))
 			}
 			var memory, size int64
 			live := make([]int, len(b.files))
@@ -227,7 +231,7 @@ func TestWhoIsNextIsNext(t *testing.T) {
 // An environment's own time stands still while it is frozen.
 func TestOwnTime(t *testing.T) {
 	t.Parallel()
-	e := &sandbox{world: &world{scenario: scenario{awake: 200 * ms, cycle: time.Minute}}, phase: 7 * time.Second}
+	e := &sandbox{simulation: &simulation{scenario: scenario{awake: 200 * ms, cycle: time.Minute}}, phase: 7 * time.Second}
 	for _, tt := range []struct{ own, wall time.Duration }{
 		{0, 7 * time.Second},
 		{199 * ms, 7*time.Second + 199*ms},
@@ -242,11 +246,11 @@ func TestOwnTime(t *testing.T) {
 		}
 	}
 	if got := e.own(20 * time.Second); got != 200*ms {
-		t.Errorf("who is frozen goes on at %s", got)
+		t.Errorf("a frozen environment goes on at %s", got)
 	}
 	e.cycle = 0
 	if e.own(time.Hour) != time.Hour || e.wall(time.Hour) != time.Hour {
-		t.Error("who is never frozen has a time of its own")
+		t.Error("an environment that is never frozen has a time of its own")
 	}
 }
 
@@ -275,7 +279,7 @@ func TestNothingIsForgotten(t *testing.T) {
 			s := small()
 			tt.change(&s)
 			r := simulate(s)
-			// What landed and waits, because nobody was told, is counted as arrived.
+			// What landed and waits, because its answer was lost, is counted as arrived.
 			if d := r.made - r.arrived - r.lost - r.left; s.landed == 0 && d != 0 || d > 0 || r.arrived == 0 || r.made == 0 {
 				t.Errorf("%d bytes: %d arrived, %d lost, %d wait", r.made, r.arrived, r.lost, r.left)
 			}

@@ -25,7 +25,7 @@ const (
 	dots   = 100
 )
 
-// The colours can be told apart by everybody.
+// The colours differ for everybody.
 var (
 	blue   = color.RGBA{0x00, 0x72, 0xb2, 0xff}
 	orange = color.RGBA{0xd5, 0x5e, 0x00, 0xff}

@@ -28,7 +28,7 @@ var claims = []struct {
 	{"a busy function is not held", "back to back", notHeld},
 	{"a busy function is not held", "steady: 10/s", notHeld},
 	{"a long function that is called back to back is busy", "long", notHeld},
-	{"a function that runs for seconds is told of at the interval in every mode", "long", func(t *testing.T, adaptive, end, interval *result) {
+	{"of a function that runs for seconds, telemetry is sent at the interval in every mode", "long", func(t *testing.T, adaptive, end, interval *result) {
 		for _, r := range []*result{adaptive, end, interval} {
 			if f := r.figures(); f.staleP50 < time.Second || f.staleP99 > 11*time.Second {
 				t.Errorf("staleness of %s, %s", f.staleP50, f.staleP99)
@@ -49,7 +49,7 @@ var claims = []struct {
 	}},
 	{"a rare function is as with end", "cron: every minute", asEnd},
 	{"a rare function is as with end", "cron: every hour", asEnd},
-	{"people who call every few seconds are rare", "people: one in 3 s", func(t *testing.T, adaptive, end, _ *result) {
+	{"calls by people every few seconds are rare", "people: one in 3 s", func(t *testing.T, adaptive, end, _ *result) {
 		a, e := adaptive.figures(), end.figures()
 		if a.share < 0.98 || a.staleP50 > e.staleP50+5*ms || a.staleP99 > e.staleP99+50*ms {
 			t.Errorf("%.3f are held, staleness of %s, %s; end: %s, %s", a.share, a.staleP50, a.staleP99, e.staleP50, e.staleP99)
@@ -159,6 +159,9 @@ func asEnd(t *testing.T, adaptive, end, interval *result) {
 }
 
 func TestWhatTheDocumentSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	for _, kept := range []bool{false, true} {
 		results := map[string][]*result{}
@@ -181,7 +184,7 @@ func TestWhatTheDocumentSays(t *testing.T) {
 				claim.holds(t, r[0], r[1], r[2])
 				for _, held := range r[2].held {
 					if held > 0 {
-						t.Fatal("somebody is held with interval")
+						t.Fatal("an invocation is held with interval")
 					}
 				}
 			})
@@ -204,6 +207,9 @@ func named(t *testing.T, name string) pattern {
 // A put that answers late is lost only where a freeze is long: overdue is there
 // for functions whose freezes are, and not needed where answers are kept.
 func TestOverdueIsForAnswersThatAreLost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	p := named(t, "steady: 2/s")
 	a := usual()
@@ -224,6 +230,9 @@ const document = "../../docs/evidence/flush.md"
 var update = flag.Bool("update", false, "write the table of figures into docs/evidence/flush.md")
 
 func TestTheDocumentHasTheFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	text, err := os.ReadFile(document)
 	if err != nil {
@@ -275,6 +284,9 @@ func TestThePicture(t *testing.T) {
 
 // Each figure has its place: changing one changes its panel and nothing else.
 func TestThePanels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test-deep simulates at full length")
+	}
 	t.Parallel()
 	picture := func(change func(*figures)) *image.RGBA {
 		f := []figures{

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// clock is the world's time: what is to happen, in order. Times are counted from
+// clock is the simulation's time: what is to happen, in order. Times are counted from
 // the beginning of a run.
 type clock struct {
 	now  time.Duration
@@ -20,7 +20,7 @@ type moment struct {
 	happen func()
 }
 
-func (m *moment) callOff() { m.happen = nil }
+func (m *moment) cancel() { m.happen = nil }
 
 // at plans something.
 func (c *clock) at(at time.Duration, happen func()) *moment {

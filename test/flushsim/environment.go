@@ -37,7 +37,7 @@ type telemetry struct {
 // environment is one execution environment: Lambda's side of it, and the
 // extension with the real policy in it.
 type environment struct {
-	*world
+	*simulation
 	random *rand.Rand // of its puts
 
 	// Lambda's side.
@@ -51,20 +51,20 @@ type environment struct {
 	ended    bool // SHUTDOWN was sent
 
 	// The extension's side.
-	timers  []*timer
-	visits  []*invocation
-	busy    time.Duration // since when no gap was late
-	open    []telemetry   // the open record
-	opened  time.Duration
-	waiting [][]telemetry // closed records
-	closed  int           // records, ever
-	arrived int           // of these, in Kinesis
-	attempt *attempt      // in flight
-	last    *attempt      // that ended
-	broken  bool          // it left a connection that is no good
-	behind  time.Duration // since when attempts are made for what waits
-	lazily  time.Duration // when cutUnheld has cut last
-	holds   breaker.Holds
+	timers      []*timer
+	invocations []*invocation
+	busy        time.Duration // since when no gap was late
+	open        []telemetry   // the open record
+	opened      time.Duration
+	waiting     [][]telemetry // closed records
+	closed      int           // records, ever
+	arrived     int           // of these, in Kinesis
+	attempt     *attempt      // in flight
+	last        *attempt      // that ended
+	broken      bool          // it left a connection that is no good
+	behind      time.Duration // since when attempts are made for what waits
+	lazily      time.Duration // when cutUnheld has cut last
+	holds       breaker.Holds
 }
 
 // invocation is one, as Lambda knows it.
@@ -117,7 +117,7 @@ func (e *environment) stop(t *timer) {
 		return
 	}
 	if t.m != nil {
-		t.m.callOff()
+		t.m.cancel()
 	}
 	e.timers = slices.DeleteFunc(e.timers, func(other *timer) bool { return other == t })
 }
@@ -136,7 +136,7 @@ func (e *environment) freeze() {
 	e.frozen, e.froze = true, e.now
 	for _, t := range e.timers {
 		t.left = t.m.at - e.now
-		t.m.callOff()
+		t.m.cancel()
 		t.m = nil
 	}
 }
@@ -156,15 +156,15 @@ func (e *environment) make(t telemetry) {
 	t.made = e.now
 	e.result.made++
 	e.buffer = append(e.buffer, t)
-	e.at(e.now+buffered, e.handOver)
+	e.at(e.now+buffered, e.deliver)
 }
 
-// handOver hands over what is due, unless the environment is frozen.
-func (e *environment) handOver() {
+// deliver hands over what is due, unless the environment is frozen.
+func (e *environment) deliver() {
 	for !e.frozen && len(e.buffer) > 0 && e.buffer[0].made+buffered <= e.now {
 		t := e.buffer[0]
 		e.buffer = e.buffer[1:]
-		e.take(t)
+		e.ingest(t)
 	}
 }
 
@@ -178,7 +178,7 @@ func (e *environment) tick() {
 func (e *environment) invoke(takes time.Duration) {
 	e.thaw()
 	if e.spindown != nil {
-		e.spindown.callOff()
+		e.spindown.cancel()
 	}
 	in := &invocation{Invocation: flush.Invocation{Arrived: epoch.Add(e.now)}}
 	e.running = in
@@ -193,10 +193,10 @@ func (e *environment) invoke(takes time.Duration) {
 		e.over(in)
 	})
 
-	if len(e.visits) == flush.Remember {
-		e.visits = e.visits[1:]
+	if len(e.invocations) == flush.Remember {
+		e.invocations = e.invocations[1:]
 	}
-	e.visits = append(e.visits, in)
+	e.invocations = append(e.invocations, in)
 	situation := e.situation()
 	e.hurry(ship.StaleGrace)
 	if len(e.open) > 0 && e.now-e.opened >= e.policy.Age(situation) {
@@ -207,19 +207,19 @@ func (e *environment) invoke(takes time.Duration) {
 	}
 	// Telemetry of before the freeze comes by another connection than the
 	// invocation: here it is always too late for the decision.
-	e.at(e.now, e.handOver)
+	e.at(e.now, e.deliver)
 }
 
 func (e *environment) situation() flush.Situation {
-	visits := make([]flush.Invocation, len(e.visits))
-	for i, v := range e.visits {
-		visits[i] = v.Invocation
+	invocations := make([]flush.Invocation, len(e.invocations))
+	for i, v := range e.invocations {
+		invocations[i] = v.Invocation
 	}
-	if gap, ok := flush.LastGap(visits); !ok || gap > e.policy.Soon() {
+	if gap, ok := flush.LastGap(invocations); !ok || gap > e.policy.Soon() {
 		e.busy = e.now
 	}
 	s := flush.Situation{
-		Invocations: visits,
+		Invocations: invocations,
 		Left:        e.timeout - deadlineMargin,
 		Unavailable: e.holds.Exhausted(),
 		Busy:        e.now - e.busy,
@@ -231,7 +231,7 @@ func (e *environment) situation() flush.Situation {
 }
 
 // take is the extension taking an event in.
-func (e *environment) take(t telemetry) {
+func (e *environment) ingest(t telemetry) {
 	if len(e.open) == 0 {
 		e.opened = e.now
 	}
@@ -281,7 +281,7 @@ func (e *environment) flush(in *invocation) {
 // flushed ends the wait where there is nothing to wait for any more.
 func (e *environment) flushed() {
 	if in := e.running; in != nil && in.wants > 0 && !in.freed && e.arrived >= in.wants {
-		in.limit.callOff()
+		in.limit.cancel()
 		e.free(in)
 	}
 }
@@ -292,7 +292,7 @@ func (e *environment) free(in *invocation) {
 	e.over(in)
 }
 
-// over ends an invocation when nobody works on it any more.
+// over ends an invocation when the function and the extension are done.
 func (e *environment) over(in *invocation) {
 	if !in.done || !in.freed {
 		return
@@ -370,13 +370,13 @@ func (e *environment) hurry(grace time.Duration) {
 
 // again makes a request again that got no answer.
 func (e *environment) again(a *attempt) {
-	e.settle(a)
+	e.endAttempt(a)
 	e.broken = true
 	e.try(a)
 }
 
-// settle ends a request.
-func (e *environment) settle(a *attempt) {
+// endAttempt ends a request.
+func (e *environment) endAttempt(a *attempt) {
 	e.stop(a.answer)
 	e.stop(a.timeout)
 	e.stop(a.grace)
@@ -387,7 +387,7 @@ func (e *environment) settle(a *attempt) {
 
 // answered notes that Kinesis has a request's records.
 func (e *environment) answered(a *attempt) {
-	e.settle(a)
+	e.endAttempt(a)
 	e.attempt = nil
 	e.holds.Answered(epoch.Add(e.now), a.worked-a.beganWorked)
 	e.arrived += len(a.records)
@@ -406,7 +406,7 @@ func (e *environment) shutDown() {
 	e.thaw()
 	e.hurry(ship.WaitGrace)
 	e.cut()
-	e.at(e.now, e.handOver)
+	e.at(e.now, e.deliver)
 	e.at(e.now+quiet, func() {
 		e.cut()
 		for _, t := range slices.Clone(e.timers) {

@@ -4,7 +4,7 @@
 // picture. docs/evidence/flush.md has both, and says what is assumed.
 //
 // The environments are Lambda's as far as telemetry is concerned: they are
-// frozen while nobody works in them, and then nothing goes on, no request and no
+// frozen while no process works in them, and then nothing goes on, no request and no
 // timer; telemetry comes 25 ms after it was made or after the next thaw; an
 // environment that was idle for long gets a SHUTDOWN. Beside the policy, the
 // extension is a model of packages lifecycle, pack and ship.

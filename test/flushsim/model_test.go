@@ -147,7 +147,7 @@ func TestAFullRecordIsSent(t *testing.T) {
 	}
 }
 
-func TestNobodyIsHeldForLongerThanMaxHold(t *testing.T) {
+func TestNoInvocationIsHeldForLongerThanMaxHold(t *testing.T) {
 	a := usual()
 	a.put, a.spread = 400*ms, 0.8
 	for _, mode := range modes {
@@ -160,8 +160,8 @@ func TestNobodyIsHeldForLongerThanMaxHold(t *testing.T) {
 	}
 }
 
-// Two holds in vain, and nobody is held any more.
-func TestNobodyIsHeldForAKinesisThatIsTooSlow(t *testing.T) {
+// After two unproductive holds no invocation is held.
+func TestAfterTwoUnproductiveHoldsNoInvocationIsHeld(t *testing.T) {
 	a := exact()
 	a.put = 2 * time.Second
 	for _, mode := range []flush.Mode{flush.ModeAdaptive, flush.ModeEnd} {
@@ -189,7 +189,7 @@ func TestASlowKinesisIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestWithoutHoldNobodyIsHeld(t *testing.T) {
+func TestWithoutHoldNoInvocationIsHeld(t *testing.T) {
 	t.Parallel()
 	a := usual()
 	a.policy.MaxHold = 0
@@ -202,7 +202,7 @@ func TestWithoutHoldNobodyIsHeld(t *testing.T) {
 	}
 }
 
-// Where nobody may be held, end sends in the background after each invocation,
+// If no invocation may be held, end sends in the background after each invocation,
 // and adaptive once a second.
 func TestWithoutHoldTheBackgroundIsUsed(t *testing.T) {
 	a := exact()

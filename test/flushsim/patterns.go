@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// call is an invocation that somebody asks for: how long after the one before,
+// call is the request for an invocation: how long after the one before,
 // and what it takes.
 type call struct{ gap, takes time.Duration }
 
@@ -13,7 +13,7 @@ type call struct{ gap, takes time.Duration }
 type pattern struct {
 	name         string
 	count        int // calls
-	environments int // at most; who finds them busy waits
+	environments int // at most; a call waits while all are busy
 	provisioned  bool
 	follows      bool // a call's gap begins with the response to the one before, not with its call
 	calls        func(*rand.Rand) func() call

@@ -29,8 +29,8 @@ const (
 	zeroEnd = 8
 )
 
-// looks is how a mode is drawn; the colours can be told apart by everybody, and
-// the shapes by who sees none.
+// looks is how a mode is drawn; the colours differ for everybody, and
+// the shapes for readers who see no colours.
 var looks = map[flush.Mode]struct {
 	colour color.RGBA
 	p50    draw.GlyphDrawer

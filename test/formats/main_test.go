@@ -12,9 +12,9 @@ import (
 	"os"
 	"testing"
 
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-var binaries rig.Binaries // set once by TestMain
+var binaries sandbox.Binaries // set once by TestMain
 
-func TestMain(m *testing.M) { os.Exit(rig.Main(m, &binaries)) }
+func TestMain(m *testing.M) { os.Exit(sandbox.Main(m, &binaries)) }

@@ -1,6 +1,6 @@
-// Package kinesislocal runs the extension into kinesis-local, a Kinesis that
-// nobody here wrote, and reads the stream back through the AWS SDK's client: what
-// the embedded Kinesis of the other tests may get wrong shows here.
+// Package kinesislocal runs the extension into kinesis-local, a Kinesis of
+// another project, and reads the stream with the AWS SDK's client. It finds what the
+// embedded Kinesis of the other tests gets wrong.
 //
 // It needs Node and the npm package; `make integration` installs it and names
 // its folder in KINETEL_KINESIS_LOCAL.
@@ -24,21 +24,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"kinetel/test/rig"
+	"kinetel/record"
+	"kinetel/test/sandbox"
 )
 
-var binaries rig.Binaries // set once by TestMain
+var binaries sandbox.Binaries // set once by TestMain
 
 const folderVariable = "KINETEL_KINESIS_LOCAL"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(folderVariable) == "" {
-		// Plain `go test ./...` has no Node to count on; `make test` sets the
-		// variable and then nothing is passed over.
+		// Plain `go test ./...` must work without Node. `make test` sets the
+		// variable.
 		fmt.Println("not run: " + folderVariable + " is not set; `make integration` runs these tests")
 		return
 	}
-	os.Exit(rig.Main(m, &binaries))
+	os.Exit(sandbox.Main(m, &binaries))
 }
 
 const region = "eu-west-1"
@@ -53,7 +54,7 @@ func startKinesis(t *testing.T, shards int) (*kinesis.Client, string) {
 	node.Env = append(os.Environ(),
 		"KINESIS_MOCK_PLAIN_PORT="+strconv.Itoa(plain),
 		"KINESIS_MOCK_TLS_PORT="+strconv.Itoa(secure),
-		"INITIALIZE_STREAMS="+rig.Stream+":"+strconv.Itoa(shards),
+		"INITIALIZE_STREAMS="+sandbox.Stream+":"+strconv.Itoa(shards),
 		"AWS_REGION="+region,
 		"LOG_LEVEL=WARN",
 	)
@@ -78,7 +79,7 @@ func startKinesis(t *testing.T, shards int) (*kinesis.Client, string) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		out, err := client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(rig.Stream)})
+		out, err := client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(sandbox.Stream)})
 		if err == nil && out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive {
 			return client, url
 		}
@@ -110,13 +111,13 @@ func read(t *testing.T, client *kinesis.Client) (records [][]byte, perShard map[
 	t.Helper()
 	ctx := t.Context()
 	perShard = map[string]int{}
-	shards, err := client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String(rig.Stream)})
+	shards, err := client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String(sandbox.Stream)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, shard := range shards.Shards {
 		it, err := client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{
-			StreamName: aws.String(rig.Stream), ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+			StreamName: aws.String(sandbox.Stream), ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -141,29 +142,30 @@ func read(t *testing.T, client *kinesis.Client) (records [][]byte, perShard map[
 
 func TestEverythingArrivesOnce(t *testing.T) {
 	client, url := startKinesis(t, 4)
-	r := rig.Start(t, binaries, rig.Options{Endpoint: url, Env: map[string]string{"KINETEL_PARTITION_KEY": "random"}})
+	r := sandbox.Start(t, binaries, sandbox.Options{Endpoint: url, Env: map[string]string{"KINETEL_PARTITION_KEY": "random"}})
 	for i := range 20 {
 		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10,"format":"mixed"}`, i))
 	}
 	r.Invoke(`{"id":"long","lines":3,"bytes":60000}`)
 	r.Invoke(`{"id":"burst","lines":20000}`)
 	var perShard map[string]int
-	r.Complete(func() (records [][]byte) {
+	r.Complete(func() []record.Event {
+		var records [][]byte
 		records, perShard = read(t, client)
-		return records
+		return sandbox.Decode(t, records)
 	})
 	if len(perShard) < 2 {
 		t.Errorf("random partition keys filled only %v", perShard)
 	}
 }
 
-func TestAStreamThatIsMissingIsToldInItsOwnWords(t *testing.T) {
+func TestAMissingStreamIsNamedInTheLog(t *testing.T) {
 	client, url := startKinesis(t, 1)
-	r := rig.Start(t, binaries, rig.Options{Endpoint: url, Env: map[string]string{"KINETEL_STREAM_NAME": "another"}})
+	r := sandbox.Start(t, binaries, sandbox.Options{Endpoint: url, Env: map[string]string{"KINETEL_STREAM_NAME": "another"}})
 	r.Invoke(`{"id":"nowhere","lines":3}`)
 	r.Ended(r.Shutdown())
 	if log := r.Log(); !bytes.Contains([]byte(log), []byte("ResourceNotFoundException")) || !bytes.Contains([]byte(log), []byte("check KINETEL_STREAM_NAME")) {
-		t.Errorf("the log does not tell:\n%s", log)
+		t.Errorf("the log does not name the problem:\n%s", log)
 	}
 	// The client agrees with the extension about what is wrong.
 	_, err := client.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String("another")})

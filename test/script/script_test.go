@@ -40,19 +40,19 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"kinetel/internal/audit"
+	"kinetel/internal/testkit"
 	"kinetel/kinesissim"
 	"kinetel/record"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
-var binaries rig.Binaries // set once by TestMain
+var binaries sandbox.Binaries // set once by TestMain
 
-func TestMain(m *testing.M) { os.Exit(rig.Main(m, &binaries)) }
+func TestMain(m *testing.M) { os.Exit(sandbox.Main(m, &binaries)) }
 
 // step is a line of a script. One member of it is set, besides those that go with
 // another one.
@@ -131,36 +131,39 @@ func play(t *testing.T, file string) {
 type stage struct {
 	t       *testing.T
 	line    string // where the script is
-	lambda  *lambda
+	lambda  *testkit.Lambda
 	kinesis *kinesissim.Server
+	records *sandbox.Records
 	spool   string
 	env     map[string]string
-	stderr  buffer
+	stderr  testkit.Log
 
 	acknowledged []audit.Emitted
 
 	process *exec.Cmd
 	exited  chan error
-	at      *url.URL    // where telemetry goes
-	next    chan []byte // answers the call of next that waits; nil: none is known to
+	at      *url.URL      // where telemetry goes
+	next    chan<- []byte // answers the call of next that waits; nil: none is known to
 }
 
 func newStage(t *testing.T) *stage {
-	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: rig.Stream, Shards: 1}}})
+	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: sandbox.Stream, Shards: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = kinesis.Close() })
-	s := &stage{t: t, lambda: newLambda(t), kinesis: kinesis, spool: t.TempDir()}
+	lambda := testkit.NewLambda()
+	t.Cleanup(lambda.Close)
+	s := &stage{t: t, lambda: lambda, kinesis: kinesis, records: sandbox.NewRecords(t, kinesis), spool: t.TempDir()}
 	s.env = map[string]string{
-		"AWS_LAMBDA_RUNTIME_API":      s.lambda.address(),
+		"AWS_LAMBDA_RUNTIME_API":      s.lambda.Address(),
 		"AWS_LAMBDA_FUNCTION_NAME":    "orders",
 		"AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
 		"AWS_REGION":                  "eu-west-1",
 		"AWS_ACCESS_KEY_ID":           "AKIDEXAMPLE",
 		"AWS_SECRET_ACCESS_KEY":       "not-a-secret",
 		"AWS_ENDPOINT_URL_KINESIS":    kinesis.URL(),
-		"KINETEL_STREAM_NAME":         rig.Stream,
+		"KINETEL_STREAM_NAME":         sandbox.Stream,
 		"KINETEL_SPOOL_DIR":           s.spool,
 	}
 	return s
@@ -174,9 +177,7 @@ func (s *stage) do(one step) {
 		maps.Copy(s.env, one.Env)
 		return
 	case one.Refuse != "":
-		s.lambda.mu.Lock()
-		s.lambda.refuse = one.Refuse
-		s.lambda.mu.Unlock()
+		s.lambda.Refuse(one.Refuse)
 		return
 	}
 	if s.process == nil && one.needsProcess() {
@@ -236,7 +237,7 @@ func (one step) needsProcess() bool {
 // start starts a process of the extension, and waits until it has subscribed.
 func (s *stage) start() {
 	s.t.Helper()
-	cmd := exec.Command(binaries.Path(rig.Extension))
+	cmd := exec.Command(binaries.Path(sandbox.Extension))
 	cmd.Stderr = &s.stderr
 	for name, value := range s.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
@@ -248,13 +249,13 @@ func (s *stage) start() {
 	go func() { exited <- cmd.Wait() }()
 	s.t.Cleanup(func() { _ = cmd.Process.Kill() })
 	s.process, s.exited, s.next = cmd, exited, nil
-	s.at = wait(s.t, s.lambda.subscribed, s.line+": subscribe")
+	s.at = wait(s.t, s.lambda.Subscribed, s.line+": subscribe")
 }
 
 func (s *stage) awaitNext() {
 	s.t.Helper()
 	if s.next == nil {
-		s.next = wait(s.t, s.lambda.next, s.line+": next")
+		s.next = wait(s.t, s.lambda.Next, s.line+": next")
 	}
 }
 
@@ -382,11 +383,6 @@ func (s *stage) kill() {
 	}
 	_ = wait(s.t, s.exited, s.line+": the killed process")
 	s.process, s.next = nil, nil
-	// A call of next that it left is not the next process's.
-	select {
-	case <-s.lambda.next:
-	default:
-	}
 }
 
 // lines returns what lies in the stream, a line an event.
@@ -398,14 +394,10 @@ func (s *stage) lines() string {
 	return text.String()
 }
 
-// events returns what lies in the stream. All of it is in the schema.
+// events returns the events of the stream.
 func (s *stage) events() []record.Event {
 	s.t.Helper()
-	var data [][]byte
-	for _, r := range s.kinesis.Records(rig.Stream) {
-		data = append(data, r.Data)
-	}
-	return rig.Decode(s.t, data)
+	return s.records.Events()
 }
 
 // has reports whether an event of the stream has all members of want.
@@ -446,20 +438,19 @@ func contains(got, want any) bool {
 	return true
 }
 
-// buffer is a log that a process writes and the test reads.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+// wait receives from c, and fails the test if nothing comes for long.
+func wait[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case v := <-c:
+		return v
+	case <-timer.C:
+		t.Fatalf("%s: nothing for %s", what, patience)
+		panic("unreachable")
+	}
 }
 
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
+// patience bounds every wait. It is no measure of speed.
+const patience = 20 * time.Second

@@ -12,134 +12,134 @@ import (
 	"kinetel/internal/event"
 	"kinetel/kinesissim"
 	"kinetel/lambdasim"
-	"kinetel/test/rig"
+	"kinetel/test/sandbox"
 )
 
 // empty deletes everything in the spool's folder, as a handler does that begins
 // with emptying /tmp.
-func (w *world) empty() {
-	entries, err := os.ReadDir(w.folder)
+func (s *scenario) empty() {
+	entries, err := os.ReadDir(s.folder)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		w.Error(err)
+		s.Error(err)
 	}
 	for _, e := range entries {
 		// A folder is not empty if the extension writes into it at that moment.
-		if err := os.RemoveAll(filepath.Join(w.folder, e.Name())); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
-			w.Error(err)
+		if err := os.RemoveAll(filepath.Join(s.folder, e.Name())); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+			s.Error(err)
 		}
 	}
 }
 
 // tidy empties the spool's folder at each invocation.
-func (w *world) tidy(c *lambdasim.Config) {
+func (s *scenario) emptyAtInvoke(c *lambdasim.Config) {
 	c.OnNotice = func(n lambdasim.Notice) {
 		if n.Kind == lambdasim.NoticeInvokeStart {
-			w.empty()
+			s.empty()
 		}
 	}
 }
 
-func tidied(w *world, _ uint64) {
-	r := w.start(w.tidy)
-	w.traffic(r)
-	w.invoke(r, `{"id":"burst","lines":2000}`)
-	w.shutdown(r)
-	if strings.Contains(w.log(), "ERROR") {
-		w.Errorf("the log:\n%s", w.log())
+func emptiedTmp(s *scenario, _ uint64) {
+	r := s.start(s.emptyAtInvoke)
+	s.traffic(r)
+	s.invoke(r, `{"id":"burst","lines":2000}`)
+	s.shutdown(r)
+	if strings.Contains(s.log(), "ERROR") {
+		s.Errorf("the log:\n%s", s.log())
 	}
 }
 
-// tidiedOutage has records on disk only when they are deleted. Those are lost,
+// emptiedTmpOutage has records on disk only when they are deleted. Those are lost,
 // which is reported at once: the next process knows nothing of them.
-func tidiedOutage(w *world, _ uint64) {
-	w.cramped()
-	w.kinesis.SetIntercept(kinesissim.Always(unavailable()))
-	r := w.start(w.tidy)
+func emptiedTmpOutage(s *scenario, _ uint64) {
+	s.smallBuffer()
+	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	r := s.start(s.emptyAtInvoke)
 	for range 4 {
-		w.invoke(r, `{"id":"flood","lines":2000,"bytes":500}`)
+		s.invoke(r, `{"id":"flood","lines":2000,"bytes":500}`)
 	}
-	w.taken(r)
-	w.goOn(r, "a request", func() bool { return w.kinesis.Stats().Errors["ServiceUnavailable"] > 0 })
-	w.kinesis.SetIntercept(nil)
-	w.invoke(r, `{"id":"back","lines":10}`)
-	w.shutdown(r)
-	reported := w.losses()
-	w.Log("reported as lost: ", reported)
-	if w.spool != spoolOff && reported["spool-corrupt"] == 0 {
-		w.Error("no record was on disk only when it was deleted; the run proves nothing")
+	s.invokeUntilAcknowledged(r)
+	s.invokeUntil(r, "a request", func() bool { return s.kinesis.Stats().Errors["ServiceUnavailable"] > 0 })
+	s.kinesis.SetIntercept(nil)
+	s.invoke(r, `{"id":"back","lines":10}`)
+	s.shutdown(r)
+	reported := s.losses()
+	s.Log("reported as lost: ", reported)
+	if s.spool != spoolOff && reported["spool-corrupt"] == 0 {
+		s.Error("no record was on disk only when it was deleted; the run proves nothing")
 	}
 }
 
-// tidiedToTheEnd ends while Kinesis is away: what the log claims to be on disk
+// emptiedTmpToTheEnd ends while Kinesis is away: what the log claims to be on disk
 // has to be there.
-func tidiedToTheEnd(w *world, _ uint64) {
-	w.kinesis.SetIntercept(kinesissim.Always(unavailable()))
-	r := w.start(hasty, w.tidy, func(c *lambdasim.Config) {
+func emptiedTmpToTheEnd(s *scenario, _ uint64) {
+	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	r := s.start(lambdaShutdownTimeout, s.emptyAtInvoke, func(c *lambdasim.Config) {
 		tidy := c.OnNotice
 		c.OnNotice = func(n lambdasim.Notice) {
 			tidy(n)
 			if n.Kind == lambdasim.NoticeShutdownSent {
-				w.empty()
+				s.empty()
 			}
 		}
 	})
-	w.traffic(r)
-	w.shutdown(r)
-	w.after()
+	s.traffic(r)
+	s.shutdown(r)
+	s.runAgain()
 }
 
-// tidiedKill deletes what was acknowledged, goes on, and kills the extension.
+// emptiedTmpKill deletes what was acknowledged, goes on, and kills the extension.
 // What was acknowledged has to arrive from the next process.
-func tidiedKill(w *world, seed uint64) {
-	w.acknowledged, w.killed = true, true
-	w.env["KINETEL_FLUSH_INTERVAL"] = "1m" // a cut would empty the journal
+func emptiedTmpKill(s *scenario, seed uint64) {
+	s.acknowledged, s.killed = true, true
+	s.env["KINETEL_FLUSH_INTERVAL"] = "1m" // a cut would empty the journal
 	if seed%2 == 1 {
-		w.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+		s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
 	}
-	r := w.start(hasty, w.tidy)
-	w.invoke(r, `{"id":"before","lines":100}`)
-	ended := w.background(r, `{"id":"tidied","lines":5000,"bytes":200,"every":"1ms","sleep":"10s"}`)
+	r := s.start(lambdaShutdownTimeout, s.emptyAtInvoke)
+	s.invoke(r, `{"id":"before","lines":100}`)
+	ended := s.background(r, `{"id":"emptiedTmp","lines":5000,"bytes":200,"every":"1ms","sleep":"10s"}`)
 	for range 3 {
 		before, _ := r.Acknowledged()
-		w.await("some lines", func() bool {
+		s.waitFor("some lines", func() bool {
 			taken, _ := r.Acknowledged()
 			return len(taken) > len(before)+200
 		})
-		w.empty()
+		s.empty()
 	}
 	before, _ := r.Acknowledged()
-	w.await("bodies that are taken after that", func() bool {
+	s.waitFor("bodies that are taken after that", func() bool {
 		taken, _ := r.Acknowledged()
 		return len(taken) > len(before)+100
 	})
-	if err := r.Sandbox.KillExtension(rig.Extension, syscall.SIGKILL); err != nil {
-		w.Fatal(err)
+	if err := r.Sandbox.KillExtension(sandbox.Extension, syscall.SIGKILL); err != nil {
+		s.Fatal(err)
 	}
-	w.kinesis.SetIntercept(nil)
+	s.kinesis.SetIntercept(nil)
 	ended()
-	w.shutdown(r)
-	w.after()
+	s.shutdown(r)
+	s.runAgain()
 }
 
 // hostileSpool puts things into the spool's folder, beside what a process has
 // left there, that must neither be waited for nor followed nor believed.
-func hostileSpool(w *world, _ uint64) {
-	w.kinesis.SetIntercept(kinesissim.Always(unavailable()))
-	r := w.start(hasty)
-	w.traffic(r)
-	w.shutdown(r)
-	folders, err := filepath.Glob(filepath.Join(w.folder, "*", "*"))
+func hostileSpool(s *scenario, _ uint64) {
+	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	r := s.start(lambdaShutdownTimeout)
+	s.traffic(r)
+	s.shutdown(r)
+	folders, err := filepath.Glob(filepath.Join(s.folder, "*", "*"))
 	if err != nil || len(folders) == 0 {
-		w.Fatalf("nothing is left in %s: %v", w.folder, err)
+		s.Fatalf("nothing is left in %s: %v", s.folder, err)
 	}
 	head, err := os.ReadFile("../../internal/spool/testdata/quadratic-head.seg")
 	if err != nil {
-		w.Fatal(err)
+		s.Fatal(err)
 	}
-	segment, injection := bytes.Repeat(head, 36<<20/len(head)), injectedReason(w)
+	segment, injection := bytes.Repeat(head, 36<<20/len(head)), injectedReason(s)
 	beside := filepath.Dir(folders[0])
 	for _, left := range folders {
-		path := filepath.Join(left, "left")
+		path := filepath.Join(left, "manifest")
 		err = errors.Join(err, os.RemoveAll(path), syscall.Mkfifo(path, 0o600), os.MkdirAll(filepath.Join(left, "00000077.seg", "x"), 0o700),
 			syscall.Mkfifo(filepath.Join(left, "00000078.seg"), 0o600))
 	}
@@ -157,27 +157,27 @@ func hostileSpool(w *world, _ uint64) {
 	}
 	err = errors.Join(err, syscall.Mkfifo(filepath.Join(beside, strings.Repeat("7", 32)), 0o600), os.Symlink("/", filepath.Join(beside, strings.Repeat("8", 32))))
 	if err != nil {
-		w.Fatal(err)
+		s.Fatal(err)
 	}
-	w.kinesis.SetIntercept(nil)
+	s.kinesis.SetIntercept(nil)
 	began := time.Now()
-	w.after()
-	w.Logf("the second sandbox took %v", time.Since(began))
-	for _, e := range w.arrived() {
+	s.runAgain()
+	s.Logf("the second sandbox took %v", time.Since(began))
+	for _, e := range s.arrived() {
 		if strings.Contains(string(e.Body), "forged") || e.Resource["faas.name"] == "payments" {
-			w.Errorf("a line that a neighbour wrote has left: %s", e.Body)
+			s.Errorf("a line that a neighbour wrote has left: %s", e.Body)
 		}
 		if e.Type == event.TypeLoss {
-			w.Logf("%v: %s", e.Environment(), e.Body)
+			s.Logf("%v: %s", e.Environment(), e.Body)
 		}
 	}
 }
 
 // injectedReason is a segment with a loss whose reason goes on with lines.
-func injectedReason(w *world) []byte {
+func injectedReason(s *scenario) []byte {
 	b, err := os.ReadFile("testdata/loss-reason-injection.seg")
 	if err != nil {
-		w.Fatal(err)
+		s.Fatal(err)
 	}
 	return b
 }

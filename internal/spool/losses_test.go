@@ -8,12 +8,12 @@ import (
 
 // Dropping log lines makes losses whose ranges are within each other: lines 10 to
 // 12 first, and later the events around them.
-func TestLossesThatLieWithinEachOtherAreAllKept(t *testing.T) {
+func TestNestedLossesAreAllKept(t *testing.T) {
 	inner := ledger.Loss{First: 10, Last: 12, Count: 3, Bytes: 30, Reason: ledger.SpoolFull}
 	outer := ledger.Loss{First: 8, Last: 14, Count: 3, Bytes: 60, Reason: ledger.SpoolFull}
 	for name, number := range map[string]uint64{"by number": 1, "without a number": 0} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, 4<<20)
+			r := newFixture(t, 4<<20)
 			o := env(mine)
 			inner, outer := inner, outer
 			inner.Number, outer.Number = number, 2*number
@@ -26,8 +26,8 @@ func TestLossesThatLieWithinEachOtherAreAllKept(t *testing.T) {
 
 // A ledger numbers its losses. The Number of a reported loss covers all losses up
 // to it.
-func TestARecordSettlesTheLossesUpToItsNumber(t *testing.T) {
-	r := newRig(t, 4<<20)
+func TestRecordRemovesTheLossesUpToItsNumber(t *testing.T) {
+	r := newFixture(t, 4<<20)
 	o := env(mine)
 	for n, loss := range []ledger.Loss{
 		{First: 10, Last: 12, Count: 3, Bytes: 30, Reason: ledger.SpoolFull},
@@ -37,8 +37,8 @@ func TestARecordSettlesTheLossesUpToItsNumber(t *testing.T) {
 		loss.Number = uint64(n + 1)
 		r.Lost(o, loss)
 	}
-	telling := record(o, 30, 30, 10)
-	telling.Losses = []ledger.Loss{{First: 8, Last: 14, Count: 6, Bytes: 90, Reason: ledger.SpoolFull, Number: 2}}
-	r.append(telling)
+	report := record(o, 30, 30, 10)
+	report.Losses = []ledger.Loss{{First: 8, Last: 14, Count: 6, Bytes: 90, Reason: ledger.SpoolFull, Number: 2}}
+	r.append(report)
 	want(t, r.recover(), "record 30-30", "loss 20-21 2 rejected", "next 31")
 }

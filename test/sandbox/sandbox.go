@@ -1,14 +1,17 @@
-// Package rig is what the tests with real processes share: it builds the
-// extension and the sample function, runs them in the local Lambda, and holds
-// what the Lambda emitted against what lies in a stream.
-package rig
+// Package sandbox is for tests with real processes. It builds the extension and the
+// sample function, runs them in the local Lambda, and compares what the Lambda
+// emitted with the records of a stream.
+package sandbox
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +20,6 @@ import (
 	"kinetel/internal/recorder"
 	"kinetel/lambdasim"
 	"kinetel/record"
-	schematest "kinetel/test/schema"
 )
 
 // Extension is the name of the extension's file, and of the extension.
@@ -32,6 +34,7 @@ type Binaries string
 // Main builds the programs, sets *b, and runs a package's tests. It returns the
 // exit status.
 func Main(m *testing.M, b *Binaries) int {
+	runMoreInParallel()
 	dir, err := os.MkdirTemp("", "kinetel-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -52,25 +55,38 @@ func Main(m *testing.M, b *Binaries) int {
 	return m.Run()
 }
 
+// runMoreInParallel doubles -parallel if the command line has none: the tests wait
+// for processes most of the time.
+func runMoreInParallel() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			panic(err)
+		}
+	}
+}
+
 // Path returns the path of a program.
 func (b Binaries) Path(name string) string { return filepath.Join(string(b), name) }
 
-// Run is one run of a sandbox, and what came out of it.
+// Run is one run of a sandbox, with the recorder that observes it.
 type Run struct {
 	t       *testing.T
 	Sandbox *lambdasim.Sandbox
 	*recorder.Recorder
 }
 
-// Options say what a run is like.
+// Options configure a run.
 type Options struct {
 	Endpoint string            // of Kinesis
-	Env      map[string]string // of the function, over the ordinary
+	Env      map[string]string // of the function, beside the defaults
 	Lambda   func(*lambdasim.Config)
-	Types    []string // of telemetry that are expected; nil: platform and function
+	Types    []string // of the expected telemetry; nil: platform and function
 }
 
-// Start brings a sandbox up to the end of its init.
+// Start starts a sandbox and waits for the end of its init.
 func Start(t *testing.T, b Binaries, opt Options) *Run {
 	t.Helper()
 	env := map[string]string{
@@ -93,7 +109,7 @@ func Start(t *testing.T, b Binaries, opt Options) *Run {
 		Timeout:    20 * time.Second,
 		OnEvent:    r.OnEvent,
 		Stderr:     r,
-		// What was acknowledged, for those whose extension is killed.
+		// For tests that kill the extension: only acknowledged events must arrive.
 		OnDelivered: r.OnDelivered,
 		OnDropped:   r.OnDropped,
 	}
@@ -124,7 +140,7 @@ func (r *Run) Invoke(payload string) lambdasim.Result {
 	return result
 }
 
-// Shutdown ends the sandbox and returns what the extension's process did.
+// Shutdown ends the sandbox and returns how the extension's process ended.
 func (r *Run) Shutdown() lambdasim.ProcessReport {
 	r.t.Helper()
 	report, err := r.Sandbox.Shutdown(r.t.Context())
@@ -140,29 +156,12 @@ func (r *Run) Shutdown() lambdasim.ProcessReport {
 	return lambdasim.ProcessReport{}
 }
 
-// Verdict holds what was emitted against the data of the stream's records.
-func (r *Run) Verdict(records [][]byte) audit.Verdict {
-	r.t.Helper()
-	return audit.Check(r.Emitted(), Decode(r.t, records))
+// Verdict compares the emitted events with those of the stream.
+func (r *Run) Verdict(events []record.Event) audit.Verdict {
+	return audit.Check(r.Emitted(), events)
 }
 
-// Decode decodes the data of records, and fails the test unless they fulfil the
-// schema.
-func Decode(t *testing.T, records [][]byte) []record.Event {
-	t.Helper()
-	var events []record.Event
-	for i, data := range records {
-		schematest.Check(t, data)
-		decoded, err := record.Decode(data)
-		if err != nil {
-			t.Fatalf("record %d: %v", i, err)
-		}
-		events = append(events, decoded...)
-	}
-	return events
-}
-
-// Ended fails the test unless the extension ended in order.
+// Ended fails the test if the extension was killed, or its exit status is not 0.
 func (r *Run) Ended(p lambdasim.ProcessReport) {
 	r.t.Helper()
 	if !p.Exited || p.ExitCode != 0 || p.Killed {
@@ -170,12 +169,12 @@ func (r *Run) Ended(p lambdasim.ProcessReport) {
 	}
 }
 
-// Complete shuts down, and fails the test unless everything is among the
-// records once and the extension ended in order, with nothing to complain of.
-func (r *Run) Complete(records func() [][]byte) {
+// Complete shuts down. It fails the test unless each event is in the stream once,
+// and the extension ended in order and logged nothing.
+func (r *Run) Complete(arrived func() []record.Event) {
 	r.t.Helper()
 	r.Ended(r.Shutdown())
-	if v := r.Verdict(records()); !v.OK() {
+	if v := r.Verdict(arrived()); !v.OK() {
 		r.t.Errorf("%v\n%s", v, strings.Join(v.Examples, "\n"))
 	} else {
 		r.t.Log(v)

@@ -7,7 +7,7 @@ import (
 	"kinetel/internal/flush"
 )
 
-// assumptions are what the simulation takes for granted.
+// assumptions are the parameters of a simulation.
 type assumptions struct {
 	policy flush.Policy // its mode is that of the run
 
@@ -30,8 +30,8 @@ func usual() assumptions {
 	}
 }
 
-// world is a function's environments and those who call it.
-type world struct {
+// simulation is a function's environments and its callers.
+type simulation struct {
 	clock
 	assumptions
 	pattern pattern
@@ -48,7 +48,7 @@ type world struct {
 // every mode.
 func simulate(a assumptions, mode flush.Mode, p pattern, seed uint64) *result {
 	a.policy.Mode = mode
-	w := &world{assumptions: a, pattern: p, seed: seed, result: &result{}, left: p.count}
+	w := &simulation{assumptions: a, pattern: p, seed: seed, result: &result{}, left: p.count}
 	w.next = p.calls(rand.New(rand.NewPCG(seed, 0)))
 	w.plan()
 	w.run()
@@ -56,7 +56,7 @@ func simulate(a assumptions, mode flush.Mode, p pattern, seed uint64) *result {
 }
 
 // plan plans the next call.
-func (w *world) plan() {
+func (w *simulation) plan() {
 	if w.left == 0 {
 		if w.pattern.provisioned {
 			for _, e := range w.environments {
@@ -77,15 +77,15 @@ func (w *world) plan() {
 }
 
 // responded is a function's response leaving.
-func (w *world) responded() {
+func (w *simulation) responded() {
 	if w.pattern.follows {
 		w.plan()
 	}
 }
 
-// serve gives those who wait an environment. Of those that are free it is the
+// serve gives the waiting calls an environment. Of those that are free it is the
 // one that was used last, as Lambda tends to.
-func (w *world) serve() {
+func (w *simulation) serve() {
 	for len(w.queue) > 0 {
 		var free *environment
 		alive := 0
@@ -102,7 +102,7 @@ func (w *world) serve() {
 			return
 		}
 		if free == nil {
-			free = w.bringUp()
+			free = w.startEnvironment()
 		}
 		c := w.queue[0]
 		w.queue = w.queue[1:]
@@ -110,8 +110,8 @@ func (w *world) serve() {
 	}
 }
 
-func (w *world) bringUp() *environment {
-	e := &environment{world: w, thawed: w.now, random: rand.New(rand.NewPCG(w.seed, 1+uint64(len(w.environments))))}
+func (w *simulation) startEnvironment() *environment {
+	e := &environment{simulation: w, thawed: w.now, random: rand.New(rand.NewPCG(w.seed, 1+uint64(len(w.environments))))}
 	e.after(e.policy.Interval, e.tick)
 	w.environments = append(w.environments, e)
 	return e

@@ -15,7 +15,7 @@ const (
 	silent                 // does not answer
 )
 
-// scenario is what a run takes for granted.
+// scenario is the parameters of a run.
 type scenario struct {
 	name         string
 	environments int
@@ -72,15 +72,15 @@ func usual() scenario {
 // epoch is where the runs begin; the breaker wants times of day.
 var epoch = time.Date(2026, time.November, 26, 0, 0, 0, 0, time.UTC)
 
-// world is a fleet and its stream.
-type world struct {
+// simulation is a fleet and its stream.
+type simulation struct {
 	scenario
 	clock
 	random *rand.Rand
 	stream *stream
 	fleet  []sandbox
 	result *result
-	gone   []bool // memory of settle
+	gone   []bool // memory of ack
 }
 
 // rates is what each environment writes a second, the chatty ones first: the
@@ -104,7 +104,7 @@ func (s scenario) rates() (rates []float64, sum float64) {
 func simulate(s scenario) *result {
 	rates, sum := s.rates()
 	shards := int(math.Ceil(s.headroom * sum / shardBytes))
-	w := &world{
+	w := &simulation{
 		scenario: s,
 		random:   rand.New(rand.NewPCG(s.seed, 2)),
 		stream:   newStream(shards, rand.New(rand.NewPCG(s.seed, 3))),
@@ -134,7 +134,7 @@ func simulate(s scenario) *result {
 func (s scenario) down(at time.Duration) bool { return at >= s.from && at < s.from+s.outage }
 
 // jitter is the chance that the breaker is given.
-func (w *world) jitter(below time.Duration) time.Duration {
+func (w *simulation) jitter(below time.Duration) time.Duration {
 	if w.even {
 		return below - 1
 	}
@@ -142,6 +142,6 @@ func (w *world) jitter(below time.Duration) time.Duration {
 }
 
 // takes is how long a request takes that is answered.
-func (w *world) takes() time.Duration {
+func (w *simulation) takes() time.Duration {
 	return time.Duration(float64(w.put) * math.Exp(w.spread*w.random.NormFloat64()))
 }
