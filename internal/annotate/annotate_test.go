@@ -713,7 +713,7 @@ func TestLambdasSamples(t *testing.T) {
 					}
 					if string(ev.Type) == event.TypeFunction {
 						got = append(got, short+" "+ev.Severity.String())
-					} else if named := event.RequestID(ev.Record); ev.RequestID != named || ev.Severity != event.SeverityUnknown {
+					} else if named := ev.Platform().RequestID; ev.RequestID != named || ev.Severity != event.SeverityUnknown {
 						t.Errorf("%s of request %q is %q's, %q", ev.Type, named, ev.RequestID, ev.Severity)
 					}
 				}

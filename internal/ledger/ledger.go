@@ -139,17 +139,6 @@ func (l *Ledger) Lost(loss Loss) {
 	l.Requeue([]Loss{loss})
 }
 
-// Restore adds losses that an earlier process of the environment persisted and could
-// not report.
-func (l *Ledger) Restore(losses []Loss) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, loss := range losses {
-		l.account.add(loss)
-		l.add(loss)
-	}
-}
-
 // Requeue makes losses pending again whose kinetel.loss events were lost.
 func (l *Ledger) Requeue(losses []Loss) {
 	l.mu.Lock()

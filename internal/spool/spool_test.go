@@ -23,6 +23,7 @@ import (
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/spool"
+	"kinetel/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -104,29 +105,12 @@ type fixture struct {
 	*spool.Spool
 	t   *testing.T
 	dir string
-	log *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	log *testkit.Log
 }
 
 func newFixture(t *testing.T, max int64) *fixture {
 	t.Helper()
-	return (&fixture{t: t, dir: filepath.Join(t.TempDir(), "a", "kinetel"), log: &lockedBuffer{}}).open(max)
+	return (&fixture{t: t, dir: filepath.Join(t.TempDir(), "a", "kinetel"), log: &testkit.Log{}}).open(max)
 }
 
 func (r *fixture) open(max int64) *fixture {
@@ -605,7 +589,7 @@ func TestCloseRemovesFoldersWithNothingToSend(t *testing.T) {
 func TestLivingProcessKeepsItsFolder(t *testing.T) {
 	r := newFixture(t, 1<<20)
 	ref := r.append(record(env(mine), 1, 2, 10))
-	other := (&fixture{t: t, dir: r.dir, log: &lockedBuffer{}}).open(1 << 20)
+	other := (&fixture{t: t, dir: r.dir, log: &testkit.Log{}}).open(1 << 20)
 	if recovered := other.Recover(); recovered != nil {
 		t.Errorf("%d environments are taken", len(recovered))
 	}

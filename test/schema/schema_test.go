@@ -88,7 +88,7 @@ func environment() string {
 func figures() string {
 	return string(ledger.Report{
 		Final: true, UptimeMs: 61_000, Received: ledger.Count{Events: 10, Bytes: 2048}, Own: 2,
-		Shipped: ledger.Shipped{Events: 8, Records: 2, Bytes: 900}, Lost: map[ledger.Reason]int64{ledger.BufferFull: 3, ledger.Oversize: 1},
+		Shipped: ledger.Volume{Events: 8, Records: 2, Bytes: 900}, Lost: map[ledger.Reason]int64{ledger.BufferFull: 3, ledger.Oversize: 1},
 		PutLatency: ledger.Quantiles{P50: 9.5, P99: 20, Max: 21.25}, Held: ledger.Held{Invocations: 2, Held: 1},
 	}.JSON())
 }

@@ -241,28 +241,18 @@ var errOrder = errors.New("members are not in the order of kinetel/1, or there i
 // inOrder checks the order of a line's members, by which tools find the seq and
 // the type without reading JSON.
 func inOrder(line []byte) error {
-	left := envelope()
-	for i := 0; ; {
-		if i >= len(line) || line[i] != '{' && line[i] != ',' {
+	left, end := envelope(), 0
+	m := jsontext.Members(line)
+	m.CheckStrings = true
+	for m.Next() {
+		at := slices.Index(left, string(m.Name))
+		if at < 0 || m.Start != end+1 || m.End-len(m.Value) != m.Start+len(m.Name)+len(`"":`) {
 			return errOrder
 		}
-		value, err := jsontext.SkipName(line, i+1)
-		if err != nil || line[i+1] != '"' || line[value-2] != '"' {
-			return errOrder
-		}
-		at := slices.Index(left, string(line[i+2:value-2]))
-		if at < 0 {
-			return errOrder
-		}
-		left = left[at+1:]
-		if i, err = jsontext.SkipValue(line, value); err != nil || i >= len(line) {
-			return errOrder
-		}
-		if line[i] == '}' {
-			if string(line[i:]) != "}\n" {
-				return errOrder
-			}
-			return nil
-		}
+		left, end = left[at+1:], m.End
 	}
+	if m.Err != nil || string(line[end:]) != "}\n" {
+		return errOrder
+	}
+	return nil
 }

@@ -139,15 +139,25 @@ func setMessage(e *decoding.Event, kind cloudwatch.Message, message []byte) (err
 		err = setPlatformLine(e, kind, string(text))
 	}
 	isOwn := e.Type == event.TypeInvocation || e.Type == event.TypeSpan
-	if id := event.RequestID(e.Body); isRequest(id) && (isOwn || strings.HasPrefix(e.Type, "platform.")) {
+	if id := requestID(e.Body); isOwn || strings.HasPrefix(e.Type, "platform.") {
 		e.RequestID = id
 	}
 	return err
 }
 
-// isRequest reports whether an event may have the request id.
-func isRequest(id string) bool {
-	return !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
+// requestID returns the requestId of a body, or "" if there is none that an event may
+// have: at most 128 printable characters, which need no escape.
+func requestID(body []byte) string {
+	var r struct {
+		RequestID string `json:"requestId"`
+	}
+	if err := json.Unmarshal(body, &r); err != nil || len(r.RequestID) > 128 {
+		return ""
+	}
+	if strings.ContainsFunc(r.RequestID, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return ""
+	}
+	return r.RequestID
 }
 
 // setSystem sets what a message says that is JSON with time, type and record.
