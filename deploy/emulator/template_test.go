@@ -42,7 +42,7 @@ func load(t *testing.T) template {
 	return tmpl
 }
 
-func with(t *testing.T, given map[string]string) *world {
+func with(t *testing.T, given map[string]string) *evaluation {
 	t.Helper()
 	w, err := evaluate(load(t), moto.Region, given)
 	if err != nil {
@@ -52,7 +52,7 @@ func with(t *testing.T, given map[string]string) *world {
 }
 
 // everySet calls f for each combination of what switches something on or off.
-func everySet(t *testing.T, f func(t *testing.T, w *world)) {
+func everySet(t *testing.T, f func(t *testing.T, w *evaluation)) {
 	tmpl := load(t)
 	all := []map[string]string{{}}
 	for name, values := range map[string][]string{
@@ -171,7 +171,7 @@ func TestParametersAreExplainedAndInAGroup(t *testing.T) {
 			t.Errorf("%s is not explained", name)
 		}
 		if p["AllowedPattern"] != nil && p["ConstraintDescription"] == nil {
-			t.Errorf("%s has a pattern, and whoever gets it wrong is not told in words", name)
+			t.Errorf("%s has a pattern and no ConstraintDescription", name)
 		}
 	}
 }
@@ -183,7 +183,7 @@ var untagged = []string{
 }
 
 func TestWhatCanBeTaggedIs(t *testing.T) {
-	everySet(t, func(t *testing.T, w *world) {
+	everySet(t, func(t *testing.T, w *evaluation) {
 		for logical, r := range w.resources() {
 			var tagged bool
 			switch tags := r.properties["Tags"].(type) {
@@ -230,7 +230,7 @@ func list(v any) []any {
 }
 
 func TestNothingIsAllowedByWildcard(t *testing.T) {
-	everySet(t, func(t *testing.T, w *world) {
+	everySet(t, func(t *testing.T, w *evaluation) {
 		seen := 0
 		for logical, r := range w.resources() {
 			for _, s := range statements(r.properties) {
@@ -266,7 +266,7 @@ func TestNothingIsAllowedByWildcard(t *testing.T) {
 }
 
 func TestEveryOutputAndDashboardCanBeTold(t *testing.T) {
-	everySet(t, func(t *testing.T, w *world) {
+	everySet(t, func(t *testing.T, w *evaluation) {
 		out := w.outputs()
 		for name, there := range map[string]bool{
 			"StreamName": true, "StreamArn": true, "PolicyArn": true,

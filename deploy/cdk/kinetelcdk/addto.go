@@ -218,12 +218,12 @@ func judge(c *check, function awslambda.Function, variables map[string]string, d
 	}
 	settings, found := config.Load(environ)
 	for _, one := range found {
-		told := one.String()
+		text := one.String()
 		if one.Severity == config.Warning && !strings.HasPrefix(one.Variable, "KINETEL_") || strings.HasPrefix(one.Variable, "OTEL_") { // others read it too
-			awscdk.Annotations_Of(function).AddWarningV2(jsii.String("kinetel:"+one.Variable), &told)
+			awscdk.Annotations_Of(function).AddWarningV2(jsii.String("kinetel:"+one.Variable), &text)
 			continue
 		}
-		c.problem("%s", told)
+		c.problem("%s", text)
 	}
 	if denyLogs && settings.Report.EMF {
 		c.problem("DenyLogs and the report %q exclude each other: it reaches CloudWatch by the function's logs; set KINETEL_REPORT to \"events\", or leave DenyLogs out", "emf")
@@ -277,9 +277,9 @@ type late struct {
 func (l *late) Validate() *[]*string {
 	var c check
 	judge(&c, l.function, variables(l.function), l.denyLogs)
-	told := make([]*string, len(c.problems))
+	all := make([]*string, len(c.problems))
 	for i, one := range c.problems {
-		told[i] = jsii.String(fmt.Sprintf("kinetel: %s", one))
+		all[i] = jsii.String(fmt.Sprintf("kinetel: %s", one))
 	}
-	return &told
+	return &all
 }

@@ -90,7 +90,7 @@ func NewTelemetryDelivery(scope constructs.Construct, id string, props *Telemetr
 		p = *props
 	}
 	c := checkNew(scope, id)
-	p.settle(c)
+	p.complete(c)
 	c.done()
 
 	d := &TelemetryDelivery{Construct: constructs.NewConstruct(scope, &id)}
@@ -101,8 +101,8 @@ func NewTelemetryDelivery(scope constructs.Construct, id string, props *Telemetr
 	return d
 }
 
-// settle checks props and fills in defaults.
-func (p *TelemetryDeliveryProps) settle(c *check) {
+// complete checks props and fills in defaults.
+func (p *TelemetryDeliveryProps) complete(c *check) {
 	if p.Stream == nil {
 		c.problem("Stream is not set; there is nothing to deliver from")
 	}

@@ -96,7 +96,7 @@ func NewTelemetryExtension(scope constructs.Construct, id string, props *Telemet
 		p = *props
 	}
 	c := checkNew(scope, id)
-	p.settle(c)
+	p.complete(c)
 	c.done()
 
 	e := &TelemetryExtension{
@@ -162,8 +162,8 @@ func writing(stream, key, region *string) *[]awsiam.PolicyStatement {
 	return &statements
 }
 
-// settle checks props and fills in defaults.
-func (p *TelemetryExtensionProps) settle(c *check) {
+// complete checks props and fills in defaults.
+func (p *TelemetryExtensionProps) complete(c *check) {
 	switch {
 	case p.Stream == nil && p.StreamARN == "":
 		c.problem("there is no stream to write to; set Stream, or StreamARN for one that is not of this app")

@@ -94,7 +94,7 @@ func NewTelemetryStream(scope constructs.Construct, id string, props *TelemetryS
 		p = *props
 	}
 	c := checkNew(scope, id)
-	p.settle(c)
+	p.complete(c)
 	c.done()
 
 	s := &TelemetryStream{Construct: constructs.NewConstruct(scope, &id), Key: p.Key, prefix: p.ParameterPrefix}
@@ -126,8 +126,8 @@ func NewTelemetryStream(scope constructs.Construct, id string, props *TelemetryS
 	return s
 }
 
-// settle checks props and fills in defaults.
-func (p *TelemetryStreamProps) settle(c *check) {
+// complete checks props and fills in defaults.
+func (p *TelemetryStreamProps) complete(c *check) {
 	switch p.Mode {
 	case "", OnDemand:
 		if p.ShardCount != 0 {
