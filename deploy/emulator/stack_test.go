@@ -311,7 +311,7 @@ func TestANewVersionIsANewLayerAndTheOldOneStays(t *testing.T) {
 	}
 }
 
-func TestWhatADeletedStackLeaves(t *testing.T) {
+func TestDeletedStackKeepsOnlyTheDocumentedResources(t *testing.T) {
 	t.Parallel()
 	s := create(t, withZips(t, version.Version), "deleted", sets()["everything"])
 	s.delete()
@@ -334,7 +334,7 @@ func TestWhatADeletedStackLeaves(t *testing.T) {
 		t.Errorf("SSM still has %v", left)
 	}
 	// moto's CloudFormation never deletes a managed policy; that the template does not
-	// keep it is in TestWhatStaysWhenTheStackGoes.
+	// keep it is in TestDeletionPolicies.
 	roles := must[*iam.ListRolesOutput](t)(iam.NewFromConfig(cfg).ListRoles(ctx, &iam.ListRolesInput{}))
 	functions := must[*lambda.ListFunctionsOutput](t)(lambda.NewFromConfig(cfg).ListFunctions(ctx, &lambda.ListFunctionsInput{}))
 	if len(roles.Roles)+len(functions.Functions) != 0 {

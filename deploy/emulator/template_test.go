@@ -120,8 +120,8 @@ func TestDefaultVersionIsKinetels(t *testing.T) {
 
 func TestWhatIsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
-		given map[string]string
-		says  string
+		given   map[string]string
+		message string
 	}{
 		"writers with AWS's key":     {map[string]string{"WriterAccounts": "111122223333"}, "WriterAccounts needs Encryption=customer"},
 		"a sample without layers":    {map[string]string{"Sample": "true"}, "Sample=true needs a LayerBucket"},
@@ -145,8 +145,8 @@ func TestWhatIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := evaluate(load(t), moto.Region, test.given)
-			if err == nil || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("%v: %v, want %q", test.given, err, test.says)
+			if err == nil || !strings.Contains(err.Error(), test.message) {
+				t.Errorf("%v: %v, want %q", test.given, err, test.message)
 			}
 		})
 	}
@@ -265,7 +265,7 @@ func TestNothingIsAllowedByWildcard(t *testing.T) {
 	})
 }
 
-func TestEveryOutputAndDashboardCanBeTold(t *testing.T) {
+func TestOutputsAndDashboardsAreEvaluated(t *testing.T) {
 	everySet(t, func(t *testing.T, w *evaluation) {
 		out := w.outputs()
 		for name, there := range map[string]bool{
@@ -284,7 +284,7 @@ func TestEveryOutputAndDashboardCanBeTold(t *testing.T) {
 	})
 }
 
-func TestWhatStaysWhenTheStackGoes(t *testing.T) {
+func TestDeletionPolicies(t *testing.T) {
 	var stays []string
 	for logical, r := range load(t).section("Resources") {
 		r := r.(map[string]any)
@@ -336,7 +336,7 @@ func TestPolicyOfFunctions(t *testing.T) {
 	`)
 }
 
-func TestInChinaAllIsCalledOtherwise(t *testing.T) {
+func TestNamesOfTheChinaPartition(t *testing.T) {
 	w := with(t, map[string]string{"Encryption": "customer", "WriterAccounts": "111122223333", "Delivery": "s3"})
 	w.names["AWS::Partition"], w.names["AWS::Region"], w.names["AWS::URLSuffix"] = "aws-cn", "cn-north-1", "amazonaws.com.cn"
 	for logical, r := range w.resources() {
@@ -408,7 +408,7 @@ func TestLayers(t *testing.T) {
 	`)
 }
 
-func TestParametersHaveTheNamesThatAllAgreeOn(t *testing.T) {
+func TestSSMParameters(t *testing.T) {
 	for name, test := range map[string]struct {
 		given map[string]string
 		want  string
@@ -558,7 +558,7 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 	for alarm, want := range map[string]string{"LossAlarm": "SUM(EventsLost)", "SettingsAlarm": "MAX(SettingsReplaced)"} {
 		if got := with(t, nil).resource(alarm).properties["Metrics"].([]any)[0].(map[string]any)["Expression"]; got !=
 			"SELECT "+want+" FROM SCHEMA("+strings.ReplaceAll(schema, ",", ", ")+")" {
-			t.Errorf("%s asks for %v, and the extension writes %s", alarm, got, schema)
+			t.Errorf("%s reads %v, and the extension writes %s", alarm, got, schema)
 		}
 	}
 
@@ -580,12 +580,12 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 				if _, known := own[name]; search && known {
 					own[name] = true
 				} else if expression["id"] != "shards" {
-					t.Errorf("%s asks for %q, which the extension does not write", p.Title, of)
+					t.Errorf("%s reads %q, which the extension does not write", p.Title, of)
 				}
 				continue
 			}
 			if m[0] != "AWS/Kinesis" || m[2] != "StreamName" || m[3] != "<Stream>" {
-				t.Errorf("%s asks for %v", p.Title, m)
+				t.Errorf("%s reads %v", p.Title, m)
 			}
 			streams[m[1].(string)] = true
 		}

@@ -67,7 +67,7 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-func TestLastIsTheLast(t *testing.T) {
+func TestLastReturnsTheLatestDuration(t *testing.T) {
 	var d ledger.Durations
 	if d.Last() != 0 {
 		t.Errorf("the last of none is %s", d.Last())

@@ -206,7 +206,7 @@ func TestIntervalModeNeverHolds(t *testing.T) {
 // A hold that is shorter than Lambda's buffering is useless. What would have been sent
 // at the end of the invocation is sent in the background when its
 // platform.runtimeDone comes.
-func TestHoldsThatAreTooShortAreNone(t *testing.T) {
+func TestNoInvocationIsHeldIfMaxHoldIsTooShort(t *testing.T) {
 	scenarios := []struct {
 		name  string
 		mode  flush.Mode
@@ -351,7 +351,7 @@ func TestObservingAndAcknowledgingFromSeveralGoroutines(t *testing.T) {
 
 // Run's own goroutines end with it, also when the pipeline is slow: the bubble
 // of fake time fails otherwise.
-func TestRunLeavesNothingBehind(t *testing.T) {
+func TestRunEndsItsGoroutines(t *testing.T) {
 	inFakeTime(t, func(s *fixture) {
 		s.stop()
 		if err := s.run(); err != nil {

@@ -166,7 +166,7 @@ func TestTheInitFailsOnlyIfStrict(t *testing.T) {
 					return
 				}
 				if !errors.Is(err, denied) || !strings.Contains(err.Error(), denied.Error()) {
-					t.Errorf("%q does not say why", err)
+					t.Errorf("%q is without the reason", err)
 				}
 				// The init fails: there is no next, and nothing to shut down.
 				s.want([]string{""}, tt.want...)

@@ -493,7 +493,7 @@ func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
 	}
 }
 
-func TestRestoreTakesSeveralRuns(t *testing.T) {
+func TestRestoreAcceptsSeveralRuns(t *testing.T) {
 	r := newPacker(func(set *setup) { set.Next = 100 })
 	r.Restore(3, linesOf(t, 3, 3, 10))
 	r.Restore(9, linesOf(t, 9, 4, 10))

@@ -237,10 +237,10 @@ func checkLimits(t fataler, r *pack.Record) {
 		}
 	}
 	if last := rows[len(rows)-1].Seq; len(rows) != r.Events || r.First != rows[0].Seq || r.Last != last || last-r.First+1 != uint64(r.Events) {
-		t.Fatalf("a record of %d events, %d to %d, says %d events, %d to %d", len(rows), rows[0].Seq, last, r.Events, r.First, r.Last)
+		t.Fatalf("a record of %d events, %d to %d, has the fields %d events, %d to %d", len(rows), rows[0].Seq, last, r.Events, r.First, r.Last)
 	}
 	if droppable != r.Droppable || size != r.Lines || r.Throttled != 0 {
-		t.Fatalf("a record of %d droppable events and %d bytes says %d and %d; throttled %d times", droppable, size, r.Droppable, r.Lines, r.Throttled)
+		t.Fatalf("a record of %d droppable events and %d bytes has the fields %d and %d; throttled %d times", droppable, size, r.Droppable, r.Lines, r.Throttled)
 	}
 	if diff := cmp.Diff(reportedBy(t, r), r.Losses); diff != "" {
 		t.Fatalf("the losses of the record (-lines +Losses):\n%s", diff)

@@ -311,7 +311,7 @@ func (box *sandbox) kill() {
 	waiting := p.queue.Waiting()
 	onlyInMemory := logged || waiting.Events > waiting.Spooled.Events
 	if onlyInMemory && !logged {
-		box.problem("%d events are only in memory, and the log does not say so", waiting.Events-waiting.Spooled.Events)
+		box.problem("%d events are only in memory, and not in the log", waiting.Events-waiting.Spooled.Events)
 	}
 	p.Stop()
 	<-p.shipped

@@ -885,7 +885,7 @@ func TestTheLastRequestOvertakesTheWaitingRecords(t *testing.T) {
 	}
 }
 
-func TestLastErrorSaysWhyRecordsWait(t *testing.T) {
+func TestLastErrorIsWhyRecordsWait(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer answer

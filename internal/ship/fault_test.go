@@ -71,7 +71,7 @@ func TestAPutterThatPanicsLosesNothing(t *testing.T) {
 		}
 		attrs := faults[0].Attrs
 		if stack, _ := attrs["stack"].(string); attrs["problem"] != "send records" || attrs["panic"] != "a test of panics" || !strings.Contains(stack, "ship_test.broken") {
-			t.Errorf("the log says of the fault %v", attrs)
+			t.Errorf("the log entry of the fault has %v", attrs)
 		}
 		// The outcome of the request is unknown.
 		if stats := r.Stats(); stats.Unknown != 1 || stats.Requests != 2 || stats.Retried != 3 || stats.Records != 3 {

@@ -79,7 +79,7 @@ func TestTheLogDescribesAnOutage(t *testing.T) {
 		bytes := r.queue.Waiting().Size
 		attrs := log[0].Attrs
 		if attrs["waiting_records"] != int64(2) || attrs["waiting_events"] != int64(21) || attrs["waiting_bytes"] != bytes {
-			t.Errorf("the log says of the waiting records %v", attrs)
+			t.Errorf("the log entry of the waiting records has %v", attrs)
 		}
 		if text, _ := attrs["error"].(string); !strings.Contains(text, "AccessDeniedException") || !strings.Contains(text, "because") {
 			t.Errorf("the log has the cause %q", text)
@@ -96,7 +96,7 @@ func TestTheLogDescribesAnOutage(t *testing.T) {
 		}
 		took := r.kinesis.times()[2].Sub(r.began).Round(time.Millisecond).String()
 		if attrs := log[1].Attrs; attrs["failed_for"] != took || attrs["attempts"] != int64(2) || attrs["lost_events"] != int64(0) {
-			t.Errorf("the log says of the end of %s and 2 attempts %v", took, attrs)
+			t.Errorf("the log entry of the end of %s and 2 attempts has %v", took, attrs)
 		}
 	})
 }

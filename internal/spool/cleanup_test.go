@@ -102,7 +102,7 @@ func TestWhatIsDeletedIsRecreated(t *testing.T) {
 						continue
 					}
 					if whole {
-						t.Errorf("record %d is gone, and Check did not say so", ref.First)
+						t.Errorf("record %d is gone, and Check did not report it", ref.First)
 					}
 					refs[i] = r.append(records[i])
 					r.Done(ref)

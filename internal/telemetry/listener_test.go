@@ -469,7 +469,7 @@ func TestABodyIsCommittedBeforeItIsAcknowledged(t *testing.T) {
 	}
 }
 
-func TestTheFragmentStaysAsItIsUntilTheNextCommit(t *testing.T) {
+func TestTheFragmentDoesNotChangeUntilTheNextCommit(t *testing.T) {
 	var last, copied []byte
 	check := func() {
 		if !bytes.Equal(last, copied) {

@@ -177,7 +177,7 @@ func TestTelemetryOfEveryKindOfFunctionStaysByteForByte(t *testing.T) {
 				}
 			}
 
-			// The file is what it says.
+			// The file has these types and requests.
 			var types []string
 			requests := map[string]bool{}
 			for _, e := range packed(t, format.Uncompressed, config.PartitionByEnvironment, bodies) {

@@ -142,7 +142,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 				t.Errorf("%d environments, want %d", len(ids), want)
 			}
 			if log := r.LogLines(); len(log) != 1 || !strings.Contains(log[0], "INVOKE") {
-				t.Errorf("the log does not say it once: %q", log)
+				t.Errorf("the log does not have it once: %q", log)
 			}
 		})
 	}

@@ -62,7 +62,7 @@ func (r row) env() []string {
 // playing is waiting, for a shutdown takes 300 ms for reports that might come.
 const ahead = 4
 
-func TestEveryFormatGivesTheDayBack(t *testing.T) {
+func TestEveryFormatReturnsTheEventsOfTheDay(t *testing.T) {
 	for _, program := range []string{"jq", "zcat", "zstd"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Fatalf("%v (Debian: apt-get install jq gzip zstd)", err)
@@ -348,7 +348,7 @@ func (c *check) invocation(e record.Event, before place, numbers []uint64, cold 
 	numbers = slices.DeleteFunc(numbers, func(n uint64) bool { return n < body.FirstSeq || n > body.LastSeq })
 	if len(numbers) == 0 || body.Status != report.Status || body.ErrorType != report.ErrorType || body.ColdStart != cold ||
 		body.Events != uint64(len(numbers)) || body.FirstSeq != numbers[0] || body.LastSeq != e.Seq-1 {
-		c.Errorf("seq %d: kinetel.invocation says %s; its events are %v and the report %s", e.Seq, e.Body, numbers, before.body)
+		c.Errorf("seq %d: kinetel.invocation is %s; its events are %v and the report %s", e.Seq, e.Body, numbers, before.body)
 	}
 }
 

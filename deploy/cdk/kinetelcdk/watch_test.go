@@ -38,7 +38,7 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
-func TestAlarmsTellATopic(t *testing.T) {
+func TestAlarmsNotifyTheTopic(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
 	topic := "arn:aws:sns:eu-west-1:123456789012:alarms"
