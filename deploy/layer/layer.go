@@ -1,5 +1,5 @@
-// Package layer says what Kinetel's Lambda layers are called, where their files
-// lie, and what is in them; package makes them and publish puts them into AWS.
+// Package layer defines the names, files and contents of Kinetel's Lambda layers;
+// package makes the layers and publish publishes them.
 package layer
 
 import (

@@ -1,4 +1,5 @@
-// Package event defines the Event that flows down the pipeline.
+// Package event defines Event: an event of Lambda's Telemetry API, or one of Kinetel's
+// own.
 package event
 
 import (

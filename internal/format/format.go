@@ -1,6 +1,6 @@
-// Package format is what Kinetel's formats have in common: the line of kinetel/1,
-// which all of them encode, and what a format has to say of itself. Each format has a
-// package of its own below this one; internal/format/formats lists them.
+// Package format defines what an output format implements, and the line of kinetel/1,
+// which all formats encode. Each format has a package of its own below this one;
+// internal/format/formats lists them.
 package format
 
 import (

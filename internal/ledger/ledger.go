@@ -1,5 +1,5 @@
-// Package ledger counts what became of events. The stream itself reports it: losses
-// as kinetel.loss events, totals as kinetel.report events.
+// Package ledger counts lost events until kinetel.loss events report them, and all
+// events for the totals of kinetel.report.
 package ledger
 
 import (

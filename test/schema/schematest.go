@@ -1,4 +1,4 @@
-// Package schematest holds what Kinetel writes against its schema. Every test
+// Package schematest validates what Kinetel writes against its schema. Every test
 // that makes a Kinesis record calls [Check] with the record's data.
 package schematest
 

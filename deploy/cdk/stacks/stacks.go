@@ -1,6 +1,6 @@
 // Package stacks has the two stacks of Kinetel's CDK app: all that telemetry
-// needs, and a sample function that sends some. Package main, the app, says by
-// which context values they are shaped.
+// needs, and a sample function that sends some. The comment of package
+// main, the app, lists the context values that configure them.
 package stacks
 
 import (

@@ -573,8 +573,9 @@ func same(dec *json.Decoder, v pcommon.Value) error {
 }
 
 func TestOpenTelemetryReadsBodiesAsEncodingJSONDoes(t *testing.T) {
-	structured := 0
+	drawn, structured := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
+		drawn++
 		l := formattest.Line(t, 1, `"type":"function","body":`+string(format.AppendOneLine(nil, []byte(formattest.BrokenValue().Draw(t, "body")))))
 		r := oneLog(t, orders(), &l)
 		if asText, ok := r.Attributes().Get("kinetel.body.json"); ok {
@@ -597,8 +598,8 @@ func TestOpenTelemetryReadsBodiesAsEncodingJSONDoes(t *testing.T) {
 			t.Fatalf("%s is not read to its end", l.Body)
 		}
 	})
-	if structured < 20 {
-		t.Errorf("%d bodies were written as values", structured)
+	if structured < drawn/5 {
+		t.Errorf("%d of %d bodies were written as values", structured, drawn)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package decode reads records that Kinetel wrote as a subscription filter of CloudWatch
-// Logs would.
+// Package decode reads the records of package cloudwatch: those that a subscription
+// filter of CloudWatch Logs sends.
 package decode
 
 import (
