@@ -508,7 +508,7 @@ func lineFields(body []byte, what cloudwatch.Message) json.RawMessage {
 	return text
 }
 
-// sameText has JSON compared by what it says.
+// sameText compares JSON by its value.
 func sameText(text json.RawMessage) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()

@@ -446,7 +446,7 @@ func cutLast(text, sep string) (before, after string, found bool) {
 	return text, "", false
 }
 
-// delete deletes the stack, and what is made here as the template says.
+// delete deletes the stack, and what is made here, by the template.
 func (s *stack) delete() {
 	s.t.Helper()
 	for logical, id := range s.physical {

@@ -1,10 +1,10 @@
-// Package emulator deploys the CloudFormation template into moto, an AWS that
-// nobody here wrote, and reads back what came of it by the AWS SDK.
+// Package emulator deploys the CloudFormation template into moto, an emulator
+// of AWS, and reads the result by the AWS SDK.
 //
 // moto's CloudFormation knows half of the template's types, neither rules nor
 // constraints of parameters, and of the types that it knows not all properties. So
-// the template is also evaluated here, as CloudFormation documents it, and what
-// comes out is held against what it has to be (template_test.go) and given to moto
+// the template is also evaluated here, as CloudFormation documents it, and the
+// result is compared with what it has to be (template_test.go) and given to moto
 // by the services' own APIs where moto's CloudFormation would leave it out
 // (stack_test.go).
 package emulator

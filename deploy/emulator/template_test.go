@@ -83,7 +83,7 @@ func everySet(t *testing.T, f func(t *testing.T, w *evaluation)) {
 		}
 		ran++
 		if t.Run(fmt.Sprint(set), func(t *testing.T) { f(t, w) }); t.Failed() {
-			return // the others would say the same
+			return // the others would fail in the same way
 		}
 	}
 	if want := len(all) * 3 / 4 * 3 / 4; ran != want {

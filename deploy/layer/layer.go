@@ -63,7 +63,7 @@ func Description() string {
 }
 
 // Parameter is the name of the SSM parameter that has the ARN of the newest
-// version; prefix is "/telemetry/kinesis" unless somebody wants another.
+// version; prefix is "/telemetry/kinesis" by default.
 func (a Architecture) Parameter(prefix string) string {
 	return prefix + "/extension/" + a.Lambda + "/arn"
 }
@@ -71,7 +71,7 @@ func (a Architecture) Parameter(prefix string) string {
 // DefaultParameter is the one for those who do not name an architecture.
 func DefaultParameter(prefix string) string { return prefix + "/extension/arn" }
 
-// Prefix is where the parameters lie if nothing else is said.
+// Prefix is the default prefix of the parameters.
 const Prefix = "/telemetry/kinesis"
 
 // Path is a file's path in a folder of what was built.

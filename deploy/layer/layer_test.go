@@ -78,7 +78,7 @@ func TestReadRefusesWhatIsNotOfTheBuild(t *testing.T) {
 	if err := layer.WriteChecksums(dist, []string{"b.zip"}); err != nil {
 		t.Fatal(err)
 	}
-	refused("says nothing of it")
+	refused("does not list it")
 	if err := layer.WriteChecksums(dist, []string{"a.zip", "b.zip"}); err != nil {
 		t.Fatal(err)
 	}

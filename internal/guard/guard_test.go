@@ -81,7 +81,7 @@ func TestAPanicIsLoggedAndGoesNoFurther(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ok, lines := run(t, "count to three", tt.panic)
 			if ok {
-				t.Error("it is said to have returned")
+				t.Error("it is reported as returned")
 			}
 			if len(lines) != 1 {
 				t.Fatalf("logged %v", lines)

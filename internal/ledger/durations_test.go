@@ -84,7 +84,7 @@ func TestLastReturnsTheLatestDuration(t *testing.T) {
 }
 
 // The quantiles are durations that were among the last 128, in order, and as many
-// of these as they say are below.
+// of these, as named, are below.
 func TestQuantilesAreThoseOfTheLast128(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 100_000), func(n int) time.Duration { return time.Duration(n) * 10 * time.Microsecond }), 1, 300).Draw(t, "all")

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// Reason says why events were dropped.
+// Reason is why events were dropped.
 type Reason string
 
 // The reasons that a kinetel.loss event can give.

@@ -221,8 +221,7 @@ func TestEveryEventArrivesOrIsReportedLost(t *testing.T) {
 	})
 }
 
-// checkLimits checks a record against Kinesis' limits and against what it says
-// of itself.
+// checkLimits checks a record against Kinesis' limits and against its fields.
 func checkLimits(t fataler, r *pack.Record) {
 	t.Helper()
 	if r.Events < 1 || r.Events > pack.MaxEvents || r.Size() > pack.MaxRecord || len(r.PartitionKey) < 1 || len(r.PartitionKey) > 256 {

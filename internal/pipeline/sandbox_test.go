@@ -332,7 +332,7 @@ func (box *sandbox) empty() {
 	box.corrupted = true
 	box.add(1, 10, false)
 	if n, onDisk := box.process.queue.Waiting().Spooled.Records, len(box.process.queue.Stored()); n != onDisk {
-		box.problem("%d records are said to be on disk, and %d are", n, onDisk)
+		box.problem("%d records are reported on disk, and %d are there", n, onDisk)
 	}
 }
 

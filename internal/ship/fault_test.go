@@ -151,7 +151,7 @@ func TestAPutterThatPanicsInADrainDoesNotEndIt(t *testing.T) {
 	})
 }
 
-// panickingPutter is a Putter that panics in other methods, as often as its fields say.
+// panickingPutter is a Putter that panics in other methods, as often as its fields demand.
 type panickingPutter struct {
 	*fakeKinesis
 	idle, invalidate int // panics to come

@@ -100,7 +100,7 @@ type call struct {
 	bytes int
 }
 
-// fakeKinesis answers as its script says, and then repeats its last answer.
+// fakeKinesis answers by its script, and then repeats its last answer.
 type fakeKinesis struct {
 	mu            sync.Mutex
 	script        []answer

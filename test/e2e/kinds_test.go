@@ -69,7 +69,7 @@ func TestManagedInstances(t *testing.T) {
 	}
 }
 
-// What was said is in Kinesis while the environment lives, not at its end.
+// What was logged is in Kinesis while the environment runs, not at its end.
 func TestManagedInstancesShipAllTheTime(t *testing.T) {
 	arrived := make(chan struct{}, 1)
 	r := start(t, sandbox.Options{Lambda: managed}, func(c *kinesissim.Config) {
@@ -158,7 +158,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 	})
 }
 
-// SnapStart: what the init said is sent once, before the snapshot; what comes of
+// SnapStart: what the init logged is sent once, before the snapshot; what comes of
 // it has an id of its own, and fresh credentials and connections.
 func TestSnapStart(t *testing.T) {
 	for _, spool := range []string{"overflow", "always"} {
@@ -170,7 +170,7 @@ func TestSnapStart(t *testing.T) {
 			})
 			before := r.arrived()
 			if len(of(before, "platform.initStart"))+len(of(before, "platform.telemetrySubscription")) != 2 {
-				t.Errorf("what the init said is not in the stream before the snapshot: %d events", len(before))
+				t.Errorf("what the init logged is not in the stream before the snapshot: %d events", len(before))
 			}
 			for i := range 5 {
 				r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))

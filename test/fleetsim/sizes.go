@@ -25,7 +25,7 @@ type kind struct {
 }
 
 // kinds are those of docs/evidence/fleet.md: what differs between two lines is drawn
-// by chance, what does not is what a program says again and again.
+// by chance, what does not is what a program logs again and again.
 func kinds() []kind {
 	id := func(r *rand.Rand) string {
 		return fmt.Sprintf("%08x-%04x-%04x-%012x", r.Uint32(), r.IntN(1<<16), r.IntN(1<<16), r.Uint64()>>16)

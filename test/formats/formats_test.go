@@ -95,7 +95,7 @@ func TestEveryFormatReturnsTheEventsOfTheDay(t *testing.T) {
 				c.process(process, records)
 			}
 			if t.Failed() {
-				return // others would say the same
+				return // others would fail in the same way
 			}
 			c.others(slices.Concat(out...))
 		})
@@ -236,7 +236,7 @@ func (c *check) process(process int, records []kinesissim.Record) {
 	c.partitionKeys(environment, records, all)
 }
 
-// same says in what an event differs from the one that Lambda emitted.
+// same describes in what an event differs from the one that Lambda emitted.
 func (c *check) same(want *emitted, got record.Event) string {
 	resource := map[string]string{
 		"cloud.provider": "aws", "cloud.region": "eu-west-1", "cloud.account.id": accountID,
@@ -256,7 +256,7 @@ func (c *check) same(want *emitted, got record.Event) string {
 	return c.found(want, got.RequestID, got.TraceID, got.Severity)
 }
 
-// found says in what differs what Kinetel found out of an event.
+// found describes in what the annotations of an event are wrong.
 func (c *check) found(want *emitted, request, trace, severity string) string {
 	if request == want.requestID && trace == want.traceID && severity == want.severity {
 		return ""

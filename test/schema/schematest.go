@@ -91,7 +91,7 @@ func compile(doc any) (*validator, error) {
 	return &validator{compiled}, nil
 }
 
-// closeBodies makes a schema say that there is nothing but what it names: of
+// closeBodies makes a schema refuse members that it does not name: of
 // objects in its definitions the properties, of words the examples.
 func closeBodies(doc any) {
 	root, _ := doc.(map[string]any)
@@ -173,7 +173,7 @@ func (v *validator) event(text []byte) error {
 	if err := v.schema.Validate(instance); err != nil {
 		return fmt.Errorf("%w in %.300q", err, text)
 	}
-	// What a schema cannot say.
+	// What a schema cannot express.
 	e := instance.(map[string]any)
 	if number(e, "part") > number(e, "parts") {
 		return fmt.Errorf("more parts than there are in %.300q", text)

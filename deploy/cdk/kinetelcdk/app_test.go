@@ -101,7 +101,7 @@ func firstDifference(got, want string) string {
 	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
 }
 
-// atRest says for each type of resource what shows that it is encrypted, or that
+// atRest has for each type of resource what shows that it is encrypted, or that
 // there is nothing to encrypt. A type that is not here fails the test, so that
 // somebody thinks of it.
 var atRest = map[string]func(properties map[string]any) bool{
@@ -140,7 +140,7 @@ func at(v any, path ...string) any {
 	return v
 }
 
-// policyOf says under which property each type of resource has a policy.
+// policyOf is the property in which each type of resource has a policy.
 var policyOf = map[string][]string{
 	"AWS::IAM::Policy":             {"PolicyDocument"},
 	"AWS::IAM::ManagedPolicy":      {"PolicyDocument"},
@@ -384,7 +384,7 @@ func TestContextRefusals(t *testing.T) {
 	} {
 		refused(t, "context", func() { newKinetelApp(t, one.context) }, one.problems...)
 	}
-	// What the constructs check, they say.
+	// The constructs report what they check.
 	refused(t, stacks.Telemetry+"/Stream", func() { newKinetelApp(t, map[string]any{"kinetel:shards": 2}) },
 		`ShardCount is 2, but an on-demand stream scales itself; leave it out or set Mode to "provisioned"`)
 	refused(t, stacks.Sample+"/Function", func() {

@@ -34,7 +34,7 @@ const (
 	maxBuffer     = 15 * time.Minute
 )
 
-// TelemetryDeliveryProps say how telemetry comes to S3.
+// TelemetryDeliveryProps configures how telemetry comes to S3.
 type TelemetryDeliveryProps struct {
 	// Stream is required, and of the same account.
 	Stream awskinesis.IStream
@@ -71,7 +71,7 @@ type TelemetryDelivery struct {
 	// Construct is the parent of all that follows.
 	Construct constructs.Construct
 	Bucket    awss3.Bucket
-	LogGroup  awslogs.LogGroup // what Firehose says of failures
+	LogGroup  awslogs.LogGroup // what Firehose logs about failures
 	Role      awsiam.Role
 	Firehose  awskinesisfirehose.CfnDeliveryStream
 	Database  awsglue.CfnDatabase
@@ -154,7 +154,7 @@ func (d *TelemetryDelivery) store(p *TelemetryDeliveryProps) {
 	})
 }
 
-// deliver makes the Firehose, as docs/consumers.md says.
+// deliver makes the Firehose of docs/consumers.md.
 func (d *TelemetryDelivery) deliver(p *TelemetryDeliveryProps) {
 	stack := awscdk.Stack_Of(d.Construct)
 	d.LogGroup = awslogs.NewLogGroup(d.Construct, jsii.String("Logs"), &awslogs.LogGroupProps{
@@ -252,7 +252,7 @@ func partition(s3 *awskinesisfirehose.CfnDeliveryStream_ExtendedS3DestinationCon
 	}
 }
 
-// table makes the table over the bucket, as docs/consumers.md says.
+// table makes the table over the bucket, as in docs/consumers.md.
 func (d *TelemetryDelivery) table(p *TelemetryDeliveryProps) {
 	if p.Database == "" {
 		p.Database = strings.ToLower(*awscdk.Names_UniqueResourceName(d.Construct, &awscdk.UniqueResourceNameOptions{
@@ -287,7 +287,7 @@ func (d *TelemetryDelivery) table(p *TelemetryDeliveryProps) {
 	partitions := columns("day", "string")
 	if p.Partitioned {
 		partitions = columns(byFunction, "string", "day", "string")
-		parameters["projection."+byFunction+".type"] = "injected" // a query says which
+		parameters["projection."+byFunction+".type"] = "injected" // a query names it
 		parameters["storage.location.template"] = location + byFunction + "=${" + byFunction + "}/${day}/"
 	}
 	d.Table = awsglue.NewCfnTable(d.Construct, jsii.String("Table"), &awsglue.CfnTableProps{

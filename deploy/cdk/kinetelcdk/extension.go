@@ -27,7 +27,7 @@ const (
 	ARM64  Architecture = "arm64"
 )
 
-// zipped is the part of a package's name that says for what it was built.
+// zipped is the part of a package's name that names what it was built for.
 func (a Architecture) zipped() string {
 	if a == X86_64 {
 		return "amd64"
@@ -47,7 +47,7 @@ const executable = "extensions/kinesis-telemetry-extension"
 
 const defaultPackages = "../../dist"
 
-// TelemetryExtensionProps say which extension functions get, and where to it
+// TelemetryExtensionProps configures which extension functions get, and where to it
 // writes. One of Stream and StreamARN is required.
 type TelemetryExtensionProps struct {
 	// Stream is a stream of the same app.

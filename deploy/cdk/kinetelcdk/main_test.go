@@ -207,7 +207,7 @@ func jsonOf(t *testing.T, v any) string {
 	return string(text)
 }
 
-// same fails the test unless a value is what the JSON text says.
+// same fails the test unless a value equals the JSON text.
 func same(t *testing.T, what string, got any, want string) {
 	t.Helper()
 	var wanted any

@@ -23,7 +23,7 @@ const (
 	Sample    = "KinetelSample"
 )
 
-// Add adds the stacks to an app, as its context says. It panics with a
+// Add adds the stacks to an app, as its context configures them. It panics with a
 // *kinetelcdk.Error where something is wrong with that, or with what the stacks
 // are made of.
 func Add(app awscdk.App) {

@@ -81,7 +81,7 @@ func Start(t *testing.T) aws.Config {
 		_ = server.Process.Kill()
 		<-exited
 		if t.Failed() && testing.Verbose() {
-			t.Logf("moto_server said:\n%s", out)
+			t.Logf("the output of moto_server:\n%s", out)
 		}
 	})
 
@@ -101,7 +101,7 @@ func Start(t *testing.T) aws.Config {
 		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "not-a-secret", ""),
 		HTTPClient:   &http.Client{Transport: only(endpoint, t)},
 		// What moto does not know is an error of its own, and tried again it is
-		// another one, which says less.
+		// another, less specific one.
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 	}
 }

@@ -112,7 +112,7 @@ func decodeLogEvent(logEvent []byte) (e decoding.Event, id cloudwatch.EventID, e
 	return e, id, nil
 }
 
-// setMessage sets what the message of a log event says; message is a JSON string.
+// setMessage sets the fields from the message of a log event; message is a JSON string.
 func setMessage(e *decoding.Event, kind cloudwatch.Message, message []byte) (err error) {
 	text, ok := jsontext.AppendUnquote(nil, message)
 	if !ok {
@@ -160,7 +160,7 @@ func requestID(body []byte) string {
 	return r.RequestID
 }
 
-// setSystem sets what a message says that is JSON with time, type and record.
+// setSystem sets the fields from a message that is JSON with time, type and record.
 func setSystem(e *decoding.Event, text []byte) error {
 	var system struct {
 		Time   string          `json:"time"`
