@@ -27,8 +27,8 @@ import (
 )
 
 // stack is the template, deployed. What moto's CloudFormation can make, it makes;
-// the rest is made here by the services' own APIs, which know it, from what the
-// template's properties come to.
+// the rest is made here by the services' own APIs, which know it, from the
+// evaluated properties.
 type stack struct {
 	*evaluation
 	t        *testing.T

@@ -118,7 +118,7 @@ type noValue struct{}
 type evaluation struct {
 	template
 	names map[string]any // of parameters and of pseudo parameters
-	// attribute returns what a resource has come to be: by "Ref", or an attribute.
+	// attribute returns an attribute of a resource, or its "Ref".
 	attribute func(logical, name string) (string, error)
 }
 
@@ -338,7 +338,7 @@ func (w *evaluation) function(name string, of any) any {
 	panic("this evaluation does not know " + name)
 }
 
-// resource is one that is there, with what its properties have come to be.
+// resource is a resource that exists, with its evaluated properties.
 type resource struct {
 	logical, kind string
 	properties    map[string]any

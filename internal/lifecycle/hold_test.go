@@ -328,7 +328,7 @@ func TestSignalEndsAHold(t *testing.T) {
 				}
 				s.at(2*time.Second, s.stop)
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				s.want([]string{""}, append([]string{"0s Thawed 1h0m0s", "0s next"}, scenario.want...)...)
 			}, func(cfg *config.Config) { cfg.MaxHold = time.Minute })

@@ -376,7 +376,7 @@ func TestEveryEventIsSentWaitsOrIsReportedLost(t *testing.T) {
 		}
 		m.check(t)
 		if len(m.by) > 0 || m.store != nil && m.store.bytes() > 0 {
-			t.Fatalf("%d events are nowhere, %d bytes are left in the store", len(m.by), m.store.bytes())
+			t.Fatalf("%d events are missing, %d bytes are left in the store", len(m.by), m.store.bytes())
 		}
 	})
 }

@@ -556,7 +556,7 @@ func TestARefusalIsOverWhenKinesisAcceptsRecordsAgain(t *testing.T) {
 			t.Errorf("Flush returned %v after %s", err, time.Since(began))
 		}
 	})
-	t.Run("which is not so while it is busy", func(t *testing.T) {
+	t.Run("but not while it is busy", func(t *testing.T) {
 		inFakeTime(t, func(t *testing.T) {
 			r := start(t, deny, throttleEach, accept)
 			r.push(1, 2)

@@ -666,7 +666,7 @@ func TestFullDiskLeavesNoPartialFrame(t *testing.T) {
 					t.Error("the journal stores lines")
 				}
 				if disk.calls != calls {
-					t.Error("the disk is not left alone")
+					t.Error("the disk is used again")
 				}
 				time.Sleep(time.Second)
 				if r.Journal(o, 3, 9, lines(3, 9), nil) || disk.calls == calls {

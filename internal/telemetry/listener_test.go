@@ -771,7 +771,7 @@ func TestListenerOpensAnEphemeralPort(t *testing.T) {
 		t.Cleanup(func() { closeNow(l) })
 		addr := netip.MustParseAddrPort(l.listener.Addr().String())
 		if l.Port() != int(addr.Port()) || l.Port() == 0 {
-			t.Errorf("Port gives %d, the listener is at %s", l.Port(), addr)
+			t.Errorf("Port is %d, the listener is at %s", l.Port(), addr)
 		}
 		return addr
 	}

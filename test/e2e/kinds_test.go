@@ -88,7 +88,7 @@ func TestManagedInstancesShipAllTheTime(t *testing.T) {
 		case <-arrived:
 			reported = len(of(r.arrived(), event.TypePlatformReport)) > 0
 		case <-time.After(20 * time.Second): // twice the interval
-			t.Fatal("the invocation's report is not in the stream though the environment lives")
+			t.Fatal("the invocation's report is not in the stream though the environment still runs")
 		}
 	}
 	r.complete()
@@ -127,7 +127,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 				select {
 				case <-arrived:
 				case <-timeout:
-					t.Fatal("the lines are not in the stream though the environment lives")
+					t.Fatal("the lines are not in the stream though the environment still runs")
 				}
 			}
 			r.Ended(r.Shutdown())

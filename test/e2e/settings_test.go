@@ -38,7 +38,7 @@ func environmentOf(t *testing.T, arrived []record.Event) (body struct {
 }
 
 // One bad setting must not turn everything off, and a reader who has only the
-// stream, or only the metrics, must learn of it.
+// stream, or only the metrics, must see it.
 func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 	t.Parallel()
 	var stdout bytes.Buffer // one writer at a time, and read at the end

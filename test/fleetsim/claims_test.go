@@ -189,7 +189,7 @@ func section(t *testing.T, text, name string) (before, inside, after string) {
 	return before + begin, inside, end + after
 }
 
-// trace is what small fleets come to. It stands in the document, unseen, because
+// trace has the results of small fleets. It stands in the document, unseen, because
 // the whole fleet takes a minute: a model that has changed is known by it.
 func trace() string {
 	text := "<!-- of this model:"

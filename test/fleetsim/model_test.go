@@ -18,7 +18,7 @@ import (
 	"kinetel/internal/spool"
 )
 
-// whole gives records up as a whole: the model knows no platform events.
+// whole drops records as a whole: the model has no platform events.
 type whole struct{}
 
 func (whole) DropLogs(r *pack.Record, reason ledger.Reason) *pack.Record {

@@ -56,7 +56,7 @@ func kinds() []kind {
 	}
 }
 
-// size is what lines of a kind come to.
+// size is the size of lines of a kind.
 type size struct {
 	line   float64 // bytes, as the function writes it
 	packed float64 // bytes of it in a record
@@ -100,7 +100,7 @@ func shards(environments, lines, packed float64) int {
 	return max(1, int(math.Ceil(headroom*max(bytes, records))))
 }
 
-// writeSizes writes what lines come to, and how many shards that takes.
+// writeSizes writes the sizes of lines, and how many shards they need.
 func writeSizes(w io.Writer) {
 	fmt.Fprintln(w, "| lines | bytes a line | packed, 500 a record | of what the function writes | packed, 50 a record | packed, 10 a record | `zstd`, 500 a record |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|")

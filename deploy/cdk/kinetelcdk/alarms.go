@@ -33,7 +33,7 @@ type TelemetryAlarmsProps struct {
 type TelemetryAlarms struct {
 	// Construct is the parent of all that follows.
 	Construct constructs.Construct
-	// Throttled: Kinesis refused writes for want of capacity. Kinetel sends
+	// Throttled: Kinesis refused writes because capacity was missing. Kinetel sends
 	// the records again; it should not have to for long.
 	Throttled awscloudwatch.Alarm
 	// Behind: the slowest consumer is IteratorAge behind, for 15 minutes.

@@ -183,7 +183,7 @@ func TestSecurity(t *testing.T) {
 				seen[r.Type]++
 				check, known := atRest[r.Type]
 				if !known {
-					t.Errorf("%s is a %s, of which atRest knows nothing", where, r.Type)
+					t.Errorf("%s is a %s, and atRest has no entry for it", where, r.Type)
 				} else if check != nil && !check(r.Properties) {
 					t.Errorf("%s is not encrypted: %v", where, r.Properties)
 				}
@@ -349,7 +349,7 @@ func TestContext(t *testing.T) {
 	got := synth(t, stackOf(t, newKinetelApp(t, apps["all"]), stacks.Telemetry))
 	got.has("AWS::Kinesis::Stream", map[string]any{"ShardCount": 2, "RetentionPeriodHours": 168, "StreamModeDetails": map[string]any{"StreamMode": "PROVISIONED"}})
 	if policy := jsonOf(t, got.only("AWS::Kinesis::ResourcePolicy", "").Properties); !strings.Contains(policy, "111122223333") || !strings.Contains(policy, "444455556666") {
-		t.Errorf("who may write: %s", policy)
+		t.Errorf("the policy is %s", policy)
 	}
 	got.has("AWS::CloudWatch::Alarm", map[string]any{"AlarmActions": []any{"arn:aws:sns:eu-west-1:123456789012:alarms"}})
 	got.has("AWS::KinesisFirehose::DeliveryStream", map[string]any{"ExtendedS3DestinationConfiguration": map[string]any{"CompressionFormat": "GZIP"}})

@@ -34,7 +34,7 @@ const (
 	maxBuffer     = 15 * time.Minute
 )
 
-// TelemetryDeliveryProps configures how telemetry comes to S3.
+// TelemetryDeliveryProps configures how telemetry is delivered to S3.
 type TelemetryDeliveryProps struct {
 	// Stream is required, and of the same account.
 	Stream awskinesis.IStream

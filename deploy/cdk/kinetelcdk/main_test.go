@@ -98,7 +98,7 @@ func newFunction(stack awscdk.Stack, id string, change ...func(*awslambda.Functi
 	return awslambda.NewFunction(stack, &id, props)
 }
 
-// template is what a stack comes to.
+// template is the template of a stack.
 type template struct {
 	t *testing.T
 	assertions.Template
