@@ -269,7 +269,7 @@ func TestIdle(t *testing.T) {
 			s.want([]string{""}, "0s next", "50ms next", "1s end")
 		})
 	})
-	t.Run("closes the connection in the end", func(t *testing.T) {
+	t.Run("stops trying after nine failures", func(t *testing.T) {
 		inFakeTime(t, func(s *fixture) {
 			for range 9 {
 				s.fail(0, errNetwork)

@@ -886,9 +886,9 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	p := &pipeline{}
 	inFakeTime(t, p, func(t *testing.T, client net.Conn, path string) {
 		began := time.Now()
-		gaveUp := make(chan struct{})
+		writerEnded := make(chan struct{})
 		go func() {
-			defer close(gaveUp)
+			defer close(writerEnded)
 			if _, err := io.WriteString(client, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n["+helloEvent); err != nil {
 				return
 			}
@@ -911,7 +911,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 			t.Errorf("it was cut off after %s, want %s", took, bodyTimeout)
 		}
 		client.Close()
-		<-gaveUp
+		<-writerEnded
 	})
 	wantIngested(t, p)
 	if n := p.acknowledgements(); n != 0 {

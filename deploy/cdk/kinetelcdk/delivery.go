@@ -175,7 +175,7 @@ func (d *TelemetryDelivery) deliver(p *TelemetryDeliveryProps) {
 		statement("ReadTelemetry", []string{"kinesis:DescribeStream", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:ListShards"}, p.Stream.StreamArn(), nil),
 		statement("LookIntoBucket", []string{"s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"}, d.Bucket.BucketArn(), nil),
 		statement("WriteObjects", []string{"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"}, d.Bucket.ArnForObjects(jsii.String("*")), nil),
-		statement("TellFailures", []string{"logs:PutLogEvents"}, stack.FormatArn(&awscdk.ArnComponents{
+		statement("LogFailures", []string{"logs:PutLogEvents"}, stack.FormatArn(&awscdk.ArnComponents{
 			Service: jsii.String("logs"), Resource: jsii.String("log-group"), ArnFormat: awscdk.ArnFormat_COLON_RESOURCE_NAME,
 			ResourceName: jsii.String(*d.LogGroup.LogGroupName() + ":log-stream:" + *logs.LogStreamName()),
 		}), nil),
