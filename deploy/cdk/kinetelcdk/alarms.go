@@ -15,32 +15,31 @@ import (
 // maxIteratorAge is the longest that Kinesis can keep records.
 const maxIteratorAge = maxRetention * time.Hour
 
-// TelemetryAlarmsProps say what to watch.
+// TelemetryAlarmsProps configures the alarms.
 type TelemetryAlarmsProps struct {
 	// Stream is required.
 	Stream awskinesis.IStream
 	// IteratorAge is how far consumers may be behind, 10 minutes by default;
 	// whole seconds, less than the stream's retention.
 	IteratorAge time.Duration
-	// Topic is told of alarms; without it they are only to be seen.
+	// Topic gets a message for each alarm; without it, alarms only change their state.
 	Topic awssns.ITopic
 	// Tags go on the alarms.
 	Tags map[string]string
 }
 
-// TelemetryAlarms are raised where telemetry is late or lost, or settings are not
-// what was meant. Where nothing is
-// measured, because nothing is written or read, none is.
+// TelemetryAlarms are raised if telemetry is late or lost, or if a setting cannot be
+// used. Without data, because nothing is written or read, no alarm is raised.
 type TelemetryAlarms struct {
 	// Construct is the parent of all that follows.
 	Construct constructs.Construct
-	// Throttled: Kinesis refused writes for want of capacity. Kinetel sends
+	// Throttled: Kinesis refused writes because capacity was missing. Kinetel sends
 	// the records again; it should not have to for long.
 	Throttled awscloudwatch.Alarm
 	// Behind: the slowest consumer is IteratorAge behind, for 15 minutes.
 	Behind awscloudwatch.Alarm
-	// Lost: a function gave events up. Those with "emf" in KINETEL_REPORT
-	// tell CloudWatch of it.
+	// Lost: Kinetel dropped events of a function. It knows of functions with "emf"
+	// in KINETEL_REPORT only.
 	Lost awscloudwatch.Alarm
 	// SettingsReplaced: a function has a setting that cannot be used, and runs
 	// with another one. As Lost, of those with "emf" in KINETEL_REPORT.
@@ -84,9 +83,9 @@ func NewTelemetryAlarms(scope constructs.Construct, id string, props *TelemetryA
 		ofStream(p.Stream, "WriteProvisionedThroughputExceeded", sum, "throttled records", coarse), 0, 1)
 	a.Behind = alarm("Behind", fmt.Sprintf("A consumer of Kinetel's telemetry is more than %s behind", p.IteratorAge),
 		ofStream(p.Stream, "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse), float64(p.IteratorAge.Milliseconds()), 3)
-	a.Lost = alarm("Lost", "Kinetel gave up telemetry of some function; kinetel.loss events in the stream say what and why",
+	a.Lost = alarm("Lost", "Kinetel dropped telemetry of a function; kinetel.loss events in the stream have the reason",
 		overFunctions("SUM(EventsLost)", "events lost"), 0, 1)
-	a.SettingsReplaced = alarm("SettingsReplaced", "Some function has a setting of Kinetel's that cannot be used and is replaced; problems in its kinetel.environment say which",
+	a.SettingsReplaced = alarm("SettingsReplaced", "A function has a setting of Kinetel that cannot be used and is replaced; problems in its kinetel.environment have its name",
 		overFunctions("MAX(SettingsReplaced)", "settings replaced"), 0, 1)
 	tag(a.Construct, p.Tags)
 	return a
