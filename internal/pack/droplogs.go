@@ -35,7 +35,8 @@ func (d *LogDropper) DropLogs(r *Record, reason ledger.Reason) *Record {
 	if f.rest.Events == 0 {
 		return nil
 	}
-	return &f.rest
+	rest := f.rest // a pointer into f would keep the whole record in memory
+	return &rest
 }
 
 // logFilter divides a record's events into those that are kept and those that are lost.

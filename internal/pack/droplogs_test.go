@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -196,6 +197,24 @@ func TestDropLogsKeepsALongPlatformEventWhole(t *testing.T) {
 }
 
 // A LogDropper cannot read zstd.
+// Records whose log lines are dropped wait for long, where memory is scarce.
+func TestDropLogsReleasesTheMemoryOfTheRecord(t *testing.T) {
+	env, _, _ := losing()
+	r := recordOf(t, format.Uncompressed, linesOfTypes(t, "function", event.TypePlatformStart))
+	r.Environment = env
+	released := weak.Make(r)
+	rest := pack.NewLogDropper(format.Uncompressed).DropLogs(r, ledger.BufferFull)
+	if rest == nil || rest.Events != 1 {
+		t.Fatalf("the rest is %s", describe(rest))
+	}
+	r = nil
+	runtime.GC()
+	if released.Value() != nil {
+		t.Error("the whole record is still in memory")
+	}
+	runtime.KeepAlive(rest)
+}
+
 func TestDropLogsDropsARecordOfZstd(t *testing.T) {
 	env, account, lost := losing()
 	r := recordOf(t, format.Zstd, linesOfTypes(t, "function", "platform.start", "function", "kinetel.loss"))
