@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/big"
 	"regexp"
 	"runtime"
 	"slices"
@@ -19,22 +18,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/formattest"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/jsontext/jsontexttest"
 	"kinetel/record"
 )
 
-// eventID is an id of the environment 4f1e0c9ad3b24e58a7f60b, computed as
-// format.EventID says.
-func eventID(ms, seq int64, what format.Message) string {
-	n := big.NewInt(ms)
-	n.Lsh(n, 48).Or(n, big.NewInt(seq))
-	n.Lsh(n, 8).Or(n, big.NewInt(int64(what)))
-	environment, _ := new(big.Int).SetString("4f1e0c9ad3b24e58a7f60b", 16)
-	n.Lsh(n, 88).Or(n, environment)
-	return fmt.Sprintf("%056d", n)
+// eventID is an id of the environment formattest.ID.
+func eventID(ms, seq int64, what cloudwatch.Message) string {
+	return formattest.EventID(ms, uint64(seq), what, [11]byte{0x4f, 0x1e, 0x0c, 0x9a, 0xd3, 0xb2, 0x4e, 0x58, 0xa7, 0xf6, 0x0b})
 }
 
 // ofCloudWatch returns a record of log events.
@@ -45,7 +41,7 @@ func ofCloudWatch(events ...string) string {
 
 // logEvent returns a log event of 2026-11-22T20:15:00.123Z, message being a JSON
 // string.
-func logEvent(seq int64, what format.Message, message string) string {
+func logEvent(seq int64, what cloudwatch.Message, message string) string {
 	const ms = 1795378500123
 	return fmt.Sprintf(`{"id":"%s","timestamp":%d,"message":%s}`, eventID(ms, seq, what), ms, message)
 }
@@ -63,104 +59,104 @@ func TestDecodeReadsCloudWatch(t *testing.T) {
 	const request = "6f0c0c5e-1111-4222-8333-444455556666"
 	for _, tt := range []struct {
 		name    string
-		what    format.Message
+		what    cloudwatch.Message
 		message string
 		want    record.Event // but for what all have
 	}{
-		{"text", format.FunctionText, `"user \u0041\/ signed in\n"`, record.Event{Type: "function", Body: json.RawMessage(`"user \u0041\/ signed in\n"`)}},
-		{"no text", format.FunctionText, `""`, record.Event{Type: "function", Body: json.RawMessage(`""`)}},
-		{"an object", format.FunctionJSON, quoted(`{ "z":1.50e+3,"a":"\u0041"}`), record.Event{Type: "function", Body: json.RawMessage(`{ "z":1.50e+3,"a":"\u0041"}`)}},
-		{"null", format.FunctionJSON, `"null"`, record.Event{Type: "function", Body: json.RawMessage(`null`)}},
-		{"text of an extension", format.ExtensionText, `"a"`, record.Event{Type: "extension", Body: json.RawMessage(`"a"`)}},
-		{"a list of an extension", format.ExtensionJSON, `"[1, 2]"`, record.Event{Type: "extension", Body: json.RawMessage(`[1, 2]`)}},
+		{"text", cloudwatch.FunctionText, `"user \u0041\/ signed in\n"`, record.Event{Type: "function", Body: json.RawMessage(`"user \u0041\/ signed in\n"`)}},
+		{"no text", cloudwatch.FunctionText, `""`, record.Event{Type: "function", Body: json.RawMessage(`""`)}},
+		{"an object", cloudwatch.FunctionJSON, quoted(`{ "z":1.50e+3,"a":"\u0041"}`), record.Event{Type: "function", Body: json.RawMessage(`{ "z":1.50e+3,"a":"\u0041"}`)}},
+		{"null", cloudwatch.FunctionJSON, `"null"`, record.Event{Type: "function", Body: json.RawMessage(`null`)}},
+		{"text of an extension", cloudwatch.ExtensionText, `"a"`, record.Event{Type: "extension", Body: json.RawMessage(`"a"`)}},
+		{"a list of an extension", cloudwatch.ExtensionJSON, `"[1, 2]"`, record.Event{Type: "extension", Body: json.RawMessage(`[1, 2]`)}},
 		{
-			"an event that is whole", format.SystemJSON, quoted(`{"time":"2026-11-22T20:15:00.123456Z","type":"kinetel.loss","record":{"count": 20}}`),
+			"an event that is whole", cloudwatch.SystemJSON, quoted(`{"time":"2026-11-22T20:15:00.123456Z","type":"kinetel.loss","record":{"count": 20}}`),
 			record.Event{Time: "2026-11-22T20:15:00.123456Z", Type: "kinetel.loss", Body: json.RawMessage(`{"count": 20}`)},
 		},
 		{
-			"a platform event that is whole", format.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"r"}}`),
+			"a platform event that is whole", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"r"}}`),
 			record.Event{Time: "x", Type: "platform.start", RequestID: "r", Body: json.RawMessage(`{"requestId":"r"}`)},
 		},
 		{
-			"a request that no event may have", format.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"a\tb"}}`),
+			"a request that no event may have", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"a\tb"}}`),
 			record.Event{Time: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"a\tb"}`)},
 		},
 		{
-			"another one", format.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"é"}}`),
+			"another one", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"é"}}`),
 			record.Event{Time: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"é"}`)},
 		},
 		{
-			"one with a quote", format.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"a\""}}`),
+			"one with a quote", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"a\""}}`),
 			record.Event{Time: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"a\""}`)},
 		},
 		{
-			"one with a backslash", format.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"a\\"}}`),
+			"one with a backslash", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"a\\"}}`),
 			record.Event{Time: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"a\\"}`)},
 		},
 		{
-			"a request of Kinetel's own", format.SystemJSON, quoted(`{"time":"x","type":"kinetel.invocation","record":{"requestId":"r"}}`),
+			"a request of Kinetel's own", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"kinetel.invocation","record":{"requestId":"r"}}`),
 			record.Event{Time: "x", Type: "kinetel.invocation", RequestID: "r", Body: json.RawMessage(`{"requestId":"r"}`)},
 		},
 		{
-			"an event without a record", format.SystemJSON, quoted(`{"time":"x","type":"platform.other","record":null}`),
+			"an event without a record", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.other","record":null}`),
 			record.Event{Time: "x", Type: "platform.other", Body: json.RawMessage(`null`)},
 		},
 		{
-			"a part", format.OtherJSON, quoted(`{"time":"x","type":"function","record":"\"a","part":1,"parts":2}`),
+			"a part", cloudwatch.OtherJSON, quoted(`{"time":"x","type":"function","record":"\"a","part":1,"parts":2}`),
 			record.Event{Time: "x", Type: "function", Part: 1, Parts: 2, Body: json.RawMessage(`"\"a"`)},
 		},
 		{
-			"a start", format.Start, quoted("START RequestId: " + request + " Version: $LATEST\n"),
+			"a start", cloudwatch.Start, quoted("START RequestId: " + request + " Version: $LATEST\n"),
 			record.Event{Type: "platform.start", RequestID: request, Body: json.RawMessage(`{"requestId":"` + request + `","version":"$LATEST"}`)},
 		},
-		{"a start without a version", format.Start, quoted("START RequestId: r\n"), record.Event{Type: "platform.start", RequestID: "r", Body: json.RawMessage(`{"requestId":"r"}`)}},
+		{"a start without a version", cloudwatch.Start, quoted("START RequestId: r\n"), record.Event{Type: "platform.start", RequestID: "r", Body: json.RawMessage(`{"requestId":"r"}`)}},
 		{
-			"a start of an odd version", format.Start, quoted("START RequestId: r Version: a: b Version: c\n"),
+			"a start of an odd version", cloudwatch.Start, quoted("START RequestId: r Version: a: b Version: c\n"),
 			record.Event{Type: "platform.start", RequestID: "r", Body: json.RawMessage(`{"requestId":"r","version":"a: b Version: c"}`)},
 		},
-		{"an end", format.End, quoted("END RequestId: " + request + "\n"), record.Event{Type: "platform.runtimeDone", RequestID: request, Body: json.RawMessage(`{"requestId":"` + request + `"}`)}},
+		{"an end", cloudwatch.End, quoted("END RequestId: " + request + "\n"), record.Event{Type: "platform.runtimeDone", RequestID: request, Body: json.RawMessage(`{"requestId":"` + request + `"}`)}},
 		{
-			"a report", format.Report,
+			"a report", cloudwatch.Report,
 			quoted("REPORT RequestId: r\tDuration: 1.85 ms\tBilled Duration: 522 ms\tMemory Size: 256 MB\tMax Memory Used: 88 MB\tInit Duration: 380.51 ms\tRestore Duration: 201.70 ms\tBilled Restore Duration: 202 ms\t\n"),
 			record.Event{Type: "platform.report", RequestID: "r", Body: json.RawMessage(`{"requestId":"r","metrics":{"durationMs":1.85,"billedDurationMs":522,"memorySizeMB":256,"maxMemoryUsedMB":88,` +
 				`"initDurationMs":380.51,"restoreDurationMs":201.70,"billedRestoreDurationMs":202}}`)},
 		},
 		{
-			"a report of an error", format.Report, quoted("REPORT RequestId: r\tDuration: 2.00 ms\tStatus: error\tError Type: Runtime.ExitError\n"),
+			"a report of an error", cloudwatch.Report, quoted("REPORT RequestId: r\tDuration: 2.00 ms\tStatus: error\tError Type: Runtime.ExitError\n"),
 			record.Event{Type: "platform.report", RequestID: "r", Body: json.RawMessage(`{"requestId":"r","status":"error","errorType":"Runtime.ExitError","metrics":{"durationMs":2.00}}`)},
 		},
 		{
-			"a report with a trace", format.Report, quoted("REPORT RequestId: r\tDuration: 2.00 ms\tStatus: timeout\nXRAY TraceId: 1-68d0aaaa-0123456789abcdef01234567\tSegmentId: 54565fb41ac79632\tSampled: true\t\n"),
+			"a report with a trace", cloudwatch.Report, quoted("REPORT RequestId: r\tDuration: 2.00 ms\tStatus: timeout\nXRAY TraceId: 1-68d0aaaa-0123456789abcdef01234567\tSegmentId: 54565fb41ac79632\tSampled: true\t\n"),
 			record.Event{Type: "platform.report", RequestID: "r", Body: json.RawMessage(`{"requestId":"r","status":"timeout","metrics":{"durationMs":2.00},` +
 				`"tracing":{"spanId":"54565fb41ac79632","type":"X-Amzn-Trace-Id","value":"Root=1-68d0aaaa-0123456789abcdef01234567;Sampled=1"}}`)},
 		},
 		{
-			"a report with a trace that is not sampled", format.Report, quoted("REPORT RequestId: r\tDuration: 2.00 ms\t\nXRAY TraceId: 1-a\tSampled: false\t\n"),
+			"a report with a trace that is not sampled", cloudwatch.Report, quoted("REPORT RequestId: r\tDuration: 2.00 ms\t\nXRAY TraceId: 1-a\tSampled: false\t\n"),
 			record.Event{Type: "platform.report", RequestID: "r", Body: json.RawMessage(`{"requestId":"r","metrics":{"durationMs":2.00},"tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1-a;Sampled=0"}}`)},
 		},
 		{
-			"an init", format.InitStart, quoted("INIT_START Runtime Version: nodejs:22.v101\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:aaaa\n"),
+			"an init", cloudwatch.InitStart, quoted("INIT_START Runtime Version: nodejs:22.v101\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:aaaa\n"),
 			record.Event{Type: "platform.initStart", Body: json.RawMessage(`{"runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"}`)},
 		},
-		{"a restore", format.RestoreStart, quoted("RESTORE_START Runtime Version: java:21.v1\n"), record.Event{Type: "platform.restoreStart", Body: json.RawMessage(`{"runtimeVersion":"java:21.v1"}`)}},
+		{"a restore", cloudwatch.RestoreStart, quoted("RESTORE_START Runtime Version: java:21.v1\n"), record.Event{Type: "platform.restoreStart", Body: json.RawMessage(`{"runtimeVersion":"java:21.v1"}`)}},
 		{
-			"an init that failed", format.InitReport, quoted("INIT_REPORT Init Duration: 1882.55 ms\tPhase: init\tStatus: error\tError Type: X\n"),
+			"an init that failed", cloudwatch.InitReport, quoted("INIT_REPORT Init Duration: 1882.55 ms\tPhase: init\tStatus: error\tError Type: X\n"),
 			record.Event{Type: "platform.initReport", Body: json.RawMessage(`{"phase":"init","status":"error","errorType":"X","metrics":{"durationMs":1882.55}}`)},
 		},
 		{
-			"a restore that is over", format.RestoreReport, quoted("RESTORE_REPORT Restore Duration: 201.70 ms\n"),
+			"a restore that is over", cloudwatch.RestoreReport, quoted("RESTORE_REPORT Restore Duration: 201.70 ms\n"),
 			record.Event{Type: "platform.restoreReport", Body: json.RawMessage(`{"metrics":{"durationMs":201.70}}`)},
 		},
 		{
-			"an extension", format.Extension, quoted("EXTENSION\tName: a b\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n"),
+			"an extension", cloudwatch.Extension, quoted("EXTENSION\tName: a b\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n"),
 			record.Event{Type: "platform.extension", Body: json.RawMessage(`{"name":"a b","state":"Ready","events":["INVOKE","SHUTDOWN"]}`)},
 		},
 		{
-			"an extension of no events", format.Extension, quoted("EXTENSION\tName: a\tState: ExitError\tEvents: []\tError Type: X\n"),
+			"an extension of no events", cloudwatch.Extension, quoted("EXTENSION\tName: a\tState: ExitError\tEvents: []\tError Type: X\n"),
 			record.Event{Type: "platform.extension", Body: json.RawMessage(`{"name":"a","state":"ExitError","errorType":"X"}`)},
 		},
 		{
-			"a subscription", format.Subscription, quoted("TELEMETRY\tName: a\tState: Subscribed\tTypes: [Platform, AB]\n"),
+			"a subscription", cloudwatch.Subscription, quoted("TELEMETRY\tName: a\tState: Subscribed\tTypes: [Platform, AB]\n"),
 			record.Event{Type: "platform.telemetrySubscription", Body: json.RawMessage(`{"name":"a","state":"Subscribed","types":["platform","aB"]}`)},
 		},
 	} {
@@ -184,7 +180,7 @@ func TestDecodeReadsCloudWatch(t *testing.T) {
 }
 
 func TestDecodeReadsCloudWatchOfUnknownOrigin(t *testing.T) {
-	got, err := record.Decode([]byte(`{"messageType":"DATA_MESSAGE","owner":"","logGroup":"","logStream":"e1","subscriptionFilters":["kinetel"],"logEvents":[` + logEvent(1, format.FunctionText, `"a"`) + `]}`))
+	got, err := record.Decode([]byte(`{"messageType":"DATA_MESSAGE","owner":"","logGroup":"","logStream":"e1","subscriptionFilters":["kinetel"],"logEvents":[` + logEvent(1, cloudwatch.FunctionText, `"a"`) + `]}`))
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
@@ -194,7 +190,7 @@ func TestDecodeReadsCloudWatchOfUnknownOrigin(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesWhatCloudWatchWrote(t *testing.T) {
+func TestDecodeRefusesRecordsOfCloudWatchLogs(t *testing.T) {
 	for _, tt := range []struct{ name, text, says string }{
 		{
 			"a control message", `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],` +
@@ -202,7 +198,7 @@ func TestDecodeRefusesWhatCloudWatchWrote(t *testing.T) {
 			`a CONTROL_MESSAGE of subscription filters [], which is CloudWatch's own`,
 		},
 		{
-			"a control message of a filter of the same name", strings.Replace(ofCloudWatch(logEvent(1, format.FunctionText, `"a"`)), "DATA", "CONTROL", 1),
+			"a control message of a filter of the same name", strings.Replace(ofCloudWatch(logEvent(1, cloudwatch.FunctionText, `"a"`)), "DATA", "CONTROL", 1),
 			`a CONTROL_MESSAGE of subscription filters ["kinetel"], which is CloudWatch's own`,
 		},
 		{
@@ -211,11 +207,11 @@ func TestDecodeRefusesWhatCloudWatchWrote(t *testing.T) {
 			`a DATA_MESSAGE of subscription filters ["Destination"], which is CloudWatch's own`,
 		},
 		{
-			"two filters", `{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","subscriptionFilters":["kinetel","other"],"logEvents":[` + logEvent(1, format.FunctionText, `"a"`) + `]}`,
+			"two filters", `{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","subscriptionFilters":["kinetel","other"],"logEvents":[` + logEvent(1, cloudwatch.FunctionText, `"a"`) + `]}`,
 			`a DATA_MESSAGE of subscription filters ["kinetel","other"], which is CloudWatch's own`,
 		},
 		{
-			"no word of filters", `{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[` + logEvent(1, format.FunctionText, `"a"`) + `]}`,
+			"no word of filters", `{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[` + logEvent(1, cloudwatch.FunctionText, `"a"`) + `]}`,
 			`a DATA_MESSAGE of subscription filters , which is CloudWatch's own`,
 		},
 		{
@@ -233,8 +229,8 @@ func TestDecodeRefusesWhatCloudWatchWrote(t *testing.T) {
 	}
 }
 
-func TestDecodeCloudWatchRefusesWhatIsNotKinetels(t *testing.T) {
-	one := logEvent(17, format.FunctionText, `"a"`)
+func TestDecodeCloudWatchRefusesOtherRecords(t *testing.T) {
+	one := logEvent(17, cloudwatch.FunctionText, `"a"`)
 	good := ofCloudWatch(one)
 	replaced := func(old, with string) string {
 		if !strings.Contains(good, old) {
@@ -242,7 +238,9 @@ func TestDecodeCloudWatchRefusesWhatIsNotKinetels(t *testing.T) {
 		}
 		return strings.Replace(good, old, with, 1)
 	}
-	of := func(what format.Message, text string) string { return ofCloudWatch(logEvent(17, what, quoted(text))) }
+	of := func(what cloudwatch.Message, text string) string {
+		return ofCloudWatch(logEvent(17, what, quoted(text)))
+	}
 	const trace = "REPORT RequestId: r\tDuration: 2.00 ms\t\nXRAY TraceId: 1-a\t"
 	for _, tt := range []struct {
 		name, text string
@@ -273,34 +271,34 @@ func TestDecodeCloudWatchRefusesWhatIsNotKinetels(t *testing.T) {
 		{"no message", replaced(`"message"`, `"other"`), 0},
 		{"a message that is a number", replaced(`"message":"a"`, `"message":1`), 0},
 		{"two environments", ofCloudWatch(one, `{"id":"`+strings.Repeat("0", 26)+`309485009821345068724781056","timestamp":1,"message":"a"}`), 1},
-		{"JSON that is none", of(format.FunctionJSON, `{`), 0},
-		{"JSON that goes on", of(format.ExtensionJSON, `{} {}`), 0},
-		{"a system event that is none", of(format.SystemJSON, `[]`), 0},
-		{"a system event that goes on", of(format.SystemJSON, `{"time":"x","type":"t","record":1}1`), 0},
-		{"a system event without a time", of(format.SystemJSON, `{"type":"t","record":1}`), 0},
-		{"a system event without a type", of(format.SystemJSON, `{"time":"x","record":1}`), 0},
-		{"a system event without a record", of(format.OtherJSON, `{"time":"x","type":"t"}`), 0},
-		{"a system event whose part is text", of(format.OtherJSON, `{"time":"x","type":"t","record":1,"part":"1"}`), 0},
-		{"a start that is an end", of(format.Start, "END RequestId: r\n"), 0},
-		{"an end that is a start", of(format.End, "START RequestId: r\n"), 0},
-		{"a report that is none", of(format.Report, "RequestId: r\n"), 0},
-		{"an init that is none", of(format.InitStart, "INIT_REPORT Runtime Version: a\n"), 0},
-		{"an init's report that is none", of(format.InitReport, "INIT_START Runtime Version: a\n"), 0},
-		{"a restore that is none", of(format.RestoreStart, "INIT_START Runtime Version: a\n"), 0},
-		{"a restore's report that is none", of(format.RestoreReport, "REPORT Restore Duration: 1 ms\n"), 0},
-		{"an extension that is none", of(format.Extension, "TELEMETRY\tName: a\n"), 0},
-		{"a subscription that is none", of(format.Subscription, "EXTENSION\tName: a\n"), 0},
-		{"a field that nobody knows", of(format.End, "END Other: r\n"), 0},
-		{"a field without a value", of(format.End, "END RequestId\n"), 0},
-		{"a measure that nobody knows", of(format.Report, "REPORT RequestId: r\tOther: 1 ms\n"), 0},
-		{"a measure without a unit", of(format.Report, "REPORT RequestId: r\tDuration: 1\n"), 0},
-		{"a measure of nothing", of(format.Report, "REPORT RequestId: r\tDuration:  ms\n"), 0},
-		{"a measure that is no number", of(format.Report, "REPORT RequestId: r\tDuration: one ms\n"), 0},
-		{"a measure that is a word", of(format.Report, "REPORT RequestId: r\tDuration: true ms\n"), 0},
-		{"a segment of no trace", of(format.Report, "REPORT RequestId: r\tSegmentId: a\n"), 0},
-		{"a sample of no trace", of(format.Report, "REPORT RequestId: r\tSampled: true\n"), 0},
-		{"a sample that is neither", of(format.Report, trace+"Sampled: maybe\t\n"), 0},
-		{"two samples", of(format.Report, trace+"Sampled: true\tSampled: true\t\n"), 0},
+		{"JSON that is none", of(cloudwatch.FunctionJSON, `{`), 0},
+		{"JSON that goes on", of(cloudwatch.ExtensionJSON, `{} {}`), 0},
+		{"a system event that is none", of(cloudwatch.SystemJSON, `[]`), 0},
+		{"a system event that goes on", of(cloudwatch.SystemJSON, `{"time":"x","type":"t","record":1}1`), 0},
+		{"a system event without a time", of(cloudwatch.SystemJSON, `{"type":"t","record":1}`), 0},
+		{"a system event without a type", of(cloudwatch.SystemJSON, `{"time":"x","record":1}`), 0},
+		{"a system event without a record", of(cloudwatch.OtherJSON, `{"time":"x","type":"t"}`), 0},
+		{"a system event whose part is text", of(cloudwatch.OtherJSON, `{"time":"x","type":"t","record":1,"part":"1"}`), 0},
+		{"a start that is an end", of(cloudwatch.Start, "END RequestId: r\n"), 0},
+		{"an end that is a start", of(cloudwatch.End, "START RequestId: r\n"), 0},
+		{"a report that is none", of(cloudwatch.Report, "RequestId: r\n"), 0},
+		{"an init that is none", of(cloudwatch.InitStart, "INIT_REPORT Runtime Version: a\n"), 0},
+		{"an init's report that is none", of(cloudwatch.InitReport, "INIT_START Runtime Version: a\n"), 0},
+		{"a restore that is none", of(cloudwatch.RestoreStart, "INIT_START Runtime Version: a\n"), 0},
+		{"a restore's report that is none", of(cloudwatch.RestoreReport, "REPORT Restore Duration: 1 ms\n"), 0},
+		{"an extension that is none", of(cloudwatch.Extension, "TELEMETRY\tName: a\n"), 0},
+		{"a subscription that is none", of(cloudwatch.Subscription, "EXTENSION\tName: a\n"), 0},
+		{"a field that nobody knows", of(cloudwatch.End, "END Other: r\n"), 0},
+		{"a field without a value", of(cloudwatch.End, "END RequestId\n"), 0},
+		{"a measure that nobody knows", of(cloudwatch.Report, "REPORT RequestId: r\tOther: 1 ms\n"), 0},
+		{"a measure without a unit", of(cloudwatch.Report, "REPORT RequestId: r\tDuration: 1\n"), 0},
+		{"a measure of nothing", of(cloudwatch.Report, "REPORT RequestId: r\tDuration:  ms\n"), 0},
+		{"a measure that is no number", of(cloudwatch.Report, "REPORT RequestId: r\tDuration: one ms\n"), 0},
+		{"a measure that is a word", of(cloudwatch.Report, "REPORT RequestId: r\tDuration: true ms\n"), 0},
+		{"a segment of no trace", of(cloudwatch.Report, "REPORT RequestId: r\tSegmentId: a\n"), 0},
+		{"a sample of no trace", of(cloudwatch.Report, "REPORT RequestId: r\tSampled: true\n"), 0},
+		{"a sample that is neither", of(cloudwatch.Report, trace+"Sampled: maybe\t\n"), 0},
+		{"two samples", of(cloudwatch.Report, trace+"Sampled: true\tSampled: true\t\n"), 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events, err := record.Decode([]byte(tt.text))
@@ -319,13 +317,14 @@ func TestDecodeCloudWatchRefusesWhatIsNotKinetels(t *testing.T) {
 
 // A small record can hold much data that is not an event, and so can an error message.
 func TestDecodeCloudWatchTakesNoMoreMemoryThanItNeeds(t *testing.T) {
-	one := logEvent(17, format.FunctionText, `"a"`)
+	n := many()
+	one := logEvent(17, cloudwatch.FunctionText, `"a"`)
 	for _, text := range []string{
-		ofCloudWatch(one, strings.Repeat("{},", 1<<20)+"{}"),
-		strings.Replace(ofCloudWatch(one), `["kinetel"]`, `[`+strings.Repeat(`"",`, 1<<20)+`""]`, 1),
-		strings.Replace(ofCloudWatch(one), `"owner"`, strings.Repeat(`"":0,`, 1<<20)+`"owner"`, 1),
-		strings.Replace(ofCloudWatch(one), `"timestamp"`, strings.Repeat(`"":0,`, 1<<20)+`"timestamp"`, 1),
-		strings.Replace(ofCloudWatch(one), `"DATA_MESSAGE"`, `[`+strings.Repeat(`0,`, 1<<20)+`0]`, 1),
+		ofCloudWatch(one, strings.Repeat("{},", n)+"{}"),
+		strings.Replace(ofCloudWatch(one), `["kinetel"]`, `[`+strings.Repeat(`"",`, n)+`""]`, 1),
+		strings.Replace(ofCloudWatch(one), `"owner"`, strings.Repeat(`"":0,`, n)+`"owner"`, 1),
+		strings.Replace(ofCloudWatch(one), `"timestamp"`, strings.Repeat(`"":0,`, n)+`"timestamp"`, 1),
+		strings.Replace(ofCloudWatch(one), `"DATA_MESSAGE"`, `[`+strings.Repeat(`0,`, n)+`0]`, 1),
 	} {
 		data := []byte(text)
 		var before, after runtime.MemStats
@@ -348,7 +347,7 @@ func TestDecodeCloudWatchReadsLongLines(t *testing.T) {
 		"REPORT RequestId: r\nXRAY TraceId: a" + strings.Repeat("\tTraceId: a\tSampled: true", 1<<17),
 		strings.Repeat("REPORT ", 1<<17),
 	} {
-		data := []byte(ofCloudWatch(logEvent(17, format.Report, quoted(text))))
+		data := []byte(ofCloudWatch(logEvent(17, cloudwatch.Report, quoted(text))))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, err := record.Decode(data)
@@ -364,18 +363,15 @@ func TestDecodeCloudWatchReadsLongLines(t *testing.T) {
 
 const aLogStream = "2026/09/21/orders[$LATEST]0f1e"
 
-func aCloudWatchSource(resource string, jsonLogs bool) *format.Source {
-	src := aSource(resource)
-	src.EnvironmentID = "4f1e0c9ad3b24e58a7f60b1c2d3e4f50"
-	src.Details.AccountID, src.Details.LogGroup, src.Details.LogStream, src.Details.JSONLogs = "123456789012", "/aws/lambda/orders", aLogStream, jsonLogs
-	return src
+func aCloudWatchSource(resource string, jsonLogs bool) *environment.Environment {
+	return formattest.Of(formattest.ID, resource, environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: aLogStream, JSONLogs: jsonLogs, Attributes: aSource(resource).Details().Attributes})
 }
 
 // replaced is text as read by a reader that replaces bytes that are not UTF-8.
 func replaced(text []byte) string { return string([]rune(string(text))) }
 
 // remains returns what remains of an event that is written as what, by docs/format.md.
-func remains(e record.Event, l *format.Line, what format.Message) record.Event {
+func remains(e record.Event, l *format.Line, what cloudwatch.Message) record.Event {
 	if original := e.Body; len(l.BodyBase64) > 0 {
 		e.Body = json.RawMessage(l.Body)
 		replaced := *l
@@ -398,7 +394,7 @@ func remains(e record.Event, l *format.Line, what format.Message) record.Event {
 		if json.Unmarshal(e.Body, &text) == nil && e.Body[0] == '"' && strings.Contains(text, "\ufffd") {
 			out.Body = json.RawMessage(quoted(text)) // of which the escapes may be others
 		}
-	case what == format.SystemJSON || what == format.OtherJSON:
+	case what == cloudwatch.SystemJSON || what == cloudwatch.OtherJSON:
 		out.Time, out.Part, out.Parts, out.Body = e.Time, e.Part, e.Parts, json.RawMessage(replaced(e.Body))
 	default:
 		out.Body = lineFields(e.Body, what)
@@ -423,7 +419,7 @@ func plainText(v any) string {
 
 // lineFields returns the fields of a platform event's body that the line of CloudWatch
 // Logs has.
-func lineFields(body []byte, what format.Message) json.RawMessage {
+func lineFields(body []byte, what cloudwatch.Message) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var in map[string]any
@@ -464,11 +460,11 @@ func lineFields(body []byte, what format.Message) json.RawMessage {
 		}
 	}
 	switch what {
-	case format.Start:
+	case cloudwatch.Start:
 		copyFields("requestId", "version")
-	case format.End:
+	case cloudwatch.End:
 		copyFields("requestId")
-	case format.Report:
+	case cloudwatch.Report:
 		copyFields("requestId")
 		if outcome(); out["status"] == nil {
 			delete(out, "errorType")
@@ -491,20 +487,20 @@ func lineFields(body []byte, what format.Message) json.RawMessage {
 				out["tracing"] = trace
 			}
 		}
-	case format.InitStart, format.RestoreStart:
+	case cloudwatch.InitStart, cloudwatch.RestoreStart:
 		copyFields("runtimeVersion", "runtimeVersionArn")
-	case format.InitReport:
+	case cloudwatch.InitReport:
 		copyFields("phase")
 		outcome()
 		measure([]string{"durationMs"}, "durationMs")
-	case format.RestoreReport:
+	case cloudwatch.RestoreReport:
 		outcome()
 		measure([]string{"durationMs"}, "durationMs")
-	case format.Extension:
+	case cloudwatch.Extension:
 		copyFields("name", "state")
 		outcome()
 		list("events")
-	case format.Subscription:
+	case cloudwatch.Subscription:
 		copyFields("name", "state")
 		list("types")
 	}
@@ -531,14 +527,14 @@ func checkCloudWatch(t interface {
 	Fatal(...any)
 	Fatalf(string, ...any)
 }, compress func(fataler, string) string, jsonLogs bool, resource string, text ...string,
-) (whats []format.Message) {
+) (whats []cloudwatch.Message) {
 	t.Helper()
 	events, err := record.Decode([]byte(strings.Join(text, "")))
 	if err != nil {
 		t.Fatalf("%v in %q", err, text)
 	}
 	lines := read(t, text...)
-	payload := format.AppendCloudWatch(nil, aCloudWatchSource(resource, jsonLogs), lines)
+	payload := cloudwatch.Append(nil, aCloudWatchSource(resource, jsonLogs), "", lines)
 	if !json.Valid(payload) || !utf8.Valid(payload) {
 		t.Fatalf("no JSON: %q", payload)
 	}
@@ -557,10 +553,10 @@ func checkCloudWatch(t interface {
 		t.Fatal(err)
 	}
 	for i, e := range events {
-		id, _ := format.ParseEventID([]byte(written.LogEvents[i].ID))
+		id, _ := cloudwatch.ParseEventID([]byte(written.LogEvents[i].ID))
 		whats = append(whats, id.Message)
 		want := remains(e, &lines[i], id.Message)
-		if len(lines[i].BodyBase64) == 0 && (id.Message >= format.Start || strings.Contains(string(want.Body), "\ufffd")) {
+		if len(lines[i].BodyBase64) == 0 && (id.Message >= cloudwatch.Start || strings.Contains(string(want.Body), "\ufffd")) {
 			want.Body, got[i].Body = sameText(want.Body), sameText(got[i].Body)
 		}
 		if diff := cmp.Diff(want, got[i]); diff != "" {
@@ -615,8 +611,8 @@ func aPlatformLine(resource string) *rapid.Generator[string] {
 	})
 }
 
-func TestCloudWatchGivesLinesBackAsPromised(t *testing.T) {
-	whats := map[format.Message]int{}
+func TestCloudWatchKeepsWhatTheDocumentsSay(t *testing.T) {
+	whats := map[cloudwatch.Message]int{}
 	names := slices.Sorted(maps.Keys(compressions))
 	rapid.Check(t, func(t *rapid.T) {
 		line := rapid.OneOf(aPlatformLine(aResource), aLineOf(aResource, false))

@@ -2,11 +2,9 @@ package record
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
-	"strconv"
-	"unicode/utf16"
-	"unicode/utf8"
+
+	"kinetel/internal/jsontext"
 )
 
 // Join joins the parts of events that arrived in parts. Other events stay unchanged, and
@@ -75,7 +73,7 @@ func join(events []Event, at []int, parts int) (Event, bool) {
 	var body []byte
 	for _, i := range at {
 		var ok bool
-		if body, ok = appendUnquoted(body, events[i].Body); !ok {
+		if body, ok = jsontext.AppendUnquote(body, events[i].Body); !ok {
 			return Event{}, false
 		}
 		if extra := events[i].Extra; len(whole.Extra) == 0 && len(extra) > 0 {
@@ -84,69 +82,4 @@ func join(events []Event, at []int, parts int) (Event, bool) {
 	}
 	whole.Body = body
 	return whole, true
-}
-
-// appendUnquoted appends the bytes that a JSON string encodes. It is the inverse of
-// jsontext.AppendQuote, with which Kinetel writes strings: bytes that are not UTF-8 stay
-// unchanged, while encoding/json would replace them. It reads every escape of JSON.
-func appendUnquoted(dst []byte, quoted json.RawMessage) ([]byte, bool) {
-	n := len(quoted)
-	if n < 2 || quoted[0] != '"' || quoted[n-1] != '"' {
-		return dst, false
-	}
-	text := quoted[1 : n-1]
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if c == '"' || c < ' ' {
-			return dst, false
-		}
-		if c != '\\' {
-			dst = append(dst, c)
-			continue
-		}
-		if i++; i == len(text) {
-			return dst, false
-		}
-		switch c := text[i]; c {
-		case '"', '\\', '/':
-			dst = append(dst, c)
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r, ok := hex4(text[i+1:])
-			if !ok {
-				return dst, false
-			}
-			i += 4
-			if utf16.IsSurrogate(r) && i+2 < len(text) && text[i+1] == '\\' && text[i+2] == 'u' {
-				if low, ok := hex4(text[i+3:]); ok {
-					if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
-						r = pair
-						i += 6
-					}
-				}
-			}
-			dst = utf8.AppendRune(dst, r)
-		default:
-			return dst, false
-		}
-	}
-	return dst, true
-}
-
-// hex4 reads the four digits of a \u escape.
-func hex4(text []byte) (rune, bool) {
-	if len(text) < 4 {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(text[:4]), 16, 16)
-	return rune(n), err == nil
 }

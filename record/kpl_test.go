@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/format"
+	"kinetel/internal/format/kpl"
 	"kinetel/record"
 )
 
@@ -18,7 +19,7 @@ func aggregated(text ...string) string {
 	for _, one := range text {
 		lines = append(lines, format.Line{Text: []byte(one)})
 	}
-	return string(format.AppendKPL(nil, "e1", lines))
+	return string(kpl.Append(nil, nil, "e1", lines))
 }
 
 func TestDecodeReadsAggregates(t *testing.T) {
@@ -48,7 +49,7 @@ func TestDecodeReadsAUserRecord(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesAggregatesThatAreNotKinetels(t *testing.T) {
+func TestDecodeRefusesOtherAggregates(t *testing.T) {
 	good := aggregated(aLine)
 	if _, err := record.Decode([]byte(good)); err != nil {
 		t.Fatal(err)

@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/otlp"
 	"kinetel/record"
 )
 
@@ -22,6 +26,14 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
+// many is a number of elements. If each took memory, they would take more than 1 MiB.
+func many() int {
+	if testing.Short() {
+		return 1 << 17
+	}
+	return 1 << 20
+}
+
 // names are so many members of an object, of as few bytes as can be.
 func names(n int, value string) string {
 	var b strings.Builder
@@ -32,7 +44,7 @@ func names(n int, value string) string {
 }
 
 // bombs are what small records can hold, by what must keep them from taking memory.
-func bombs(t fataler) map[string]string {
+func bombs(t fataler) map[string]func() string {
 	const mebibyte = 1 << 20
 	line := `{"schema":"kinetel/1"}` + "\n"
 	scope := `{"scope":{"name":"kinetel","attributes":[{"key":"kinetel.resource.members","value":{"intValue":"0"}}]},"logRecords":[]}`
@@ -43,33 +55,54 @@ func bombs(t fataler) map[string]string {
 	}
 	logRecord := `{"attributes":[{"key":"kinetel.seq","value":{"intValue":"1"}},{"key":"kinetel.type","value":{"stringValue":"a"}},{"key":"kinetel.time","value":{"stringValue":"a"}}],"body":{}}`
 	list := strings.Repeat(", ", 1*mebibyte)
-	all := map[string]string{
-		"gzip of spaces":                      zip(t, strings.Repeat(" ", 6*mebibyte)),
-		"gzip of the smallest lines":          zip(t, manyEvents),
-		"zstd of the smallest lines":          zst(t, manyEvents),
-		"the smallest lines":                  strings.Repeat(line, 5*mebibyte/len(line)),
-		"one line of many members in extra":   zip(t, `{"schema":"kinetel/1","extra":{`+names(150_000, "0")+"}}\n"),
-		"one line of many resources' members": zip(t, `{"schema":"kinetel/1","resource":{`+names(150_000, `""`)+"}}\n"),
-		"lines of some members each":          zip(t, strings.Repeat(`{"schema":"kinetel/1","extra":{`+names(400, "0")+"}}\n", 2_000)),
-		"members that are unknown":            zip(t, `{`+names(150_000, "0")+"}\n"),
-		"members twice":                       zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"extra":{"a":1}`, 300_000)+"}\n"),
-		"bodies twice":                        zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"body":"`+strings.Repeat("a", 1000)+`"`, 5_000)+"}\n"),
-		"a long original":                     zip(t, `{"schema":"kinetel/1","bodyBase64":"`+strings.Repeat("AAAA", 2*mebibyte)+"\"}\n"),
-		"levels":                              zip(t, `{"schema":"kinetel/1","body":`+strings.Repeat("[", 32*mebibyte)+"\n"),
-		"empty members of gzip":               strings.Repeat(zip(t, ""), 20_000),
-		"empty frames of zstd":                strings.Repeat(zst(t, "a")[:9], 20_000),
-		"a window of zstd":                    "\x28\xb5\x2f\xfd\x00\xf8" + "\x01\x00\x00",
-		"an aggregate of the smallest lines":  string(aggregate(strings.TrimSuffix(line, "\n"), 5*mebibyte/32)),
-		"OTLP of the smallest log records":    zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.TrimSuffix(strings.Repeat(logRecord+",", 25_000), ",")+"]}", 1))),
-		"OTLP of many scopes":                 zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 20_000), ","), strings.TrimSuffix(strings.Repeat(scope+",", 20_000), ","))),
-		"OTLP of many attributes":             zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 90_000), ","), strings.Replace(scope, `"0"`, `"90000"`, 1))),
-		"OTLP of many members in extra": zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.Replace(logRecord, `}],"body"`, `},{"key":"kinetel.extra","value":{"stringValue":`+
-			quoted("{"+names(150_000, "0")+"}")+`}}],"body"`, 1)+"]}", 1))),
-		"CloudWatch of a long list":        zip(t, ofCloudWatch(logEvent(17, format.Extension, quoted("EXTENSION\tName: a\tState: Ready\tEvents: ["+list+"]\n")))),
-		"CloudWatch of many events":        zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.FunctionText, `"a"`)+",", 25_000), ","))),
-		"CloudWatch of many system events": zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, format.SystemJSON, quoted(`{"time":"x","type":"t","record":1}`))+",", 25_000), ","))),
+	return map[string]func() string{
+		"gzip of spaces":                      func() string { return zip(t, strings.Repeat(" ", 6*mebibyte)) },
+		"gzip of the smallest lines":          func() string { return zip(t, manyEvents) },
+		"zstd of the smallest lines":          func() string { return zst(t, manyEvents) },
+		"the smallest lines":                  func() string { return strings.Repeat(line, 5*mebibyte/len(line)) },
+		"one line of many members in extra":   func() string { return zip(t, `{"schema":"kinetel/1","extra":{`+names(150_000, "0")+"}}\n") },
+		"one line of many resources' members": func() string { return zip(t, `{"schema":"kinetel/1","resource":{`+names(150_000, `""`)+"}}\n") },
+		"lines of some members each": func() string {
+			return zip(t, strings.Repeat(`{"schema":"kinetel/1","extra":{`+names(400, "0")+"}}\n", 2_000))
+		},
+		"members that are unknown": func() string { return zip(t, `{`+names(150_000, "0")+"}\n") },
+		"members twice": func() string {
+			return zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"extra":{"a":1}`, 300_000)+"}\n")
+		},
+		"bodies twice": func() string {
+			return zip(t, `{"schema":"kinetel/1"`+strings.Repeat(`,"body":"`+strings.Repeat("a", 1000)+`"`, 5_000)+"}\n")
+		},
+		"a long original": func() string {
+			return zip(t, `{"schema":"kinetel/1","bodyBase64":"`+strings.Repeat("AAAA", 2*mebibyte)+"\"}\n")
+		},
+		"levels":                             func() string { return zip(t, `{"schema":"kinetel/1","body":`+strings.Repeat("[", 32*mebibyte)+"\n") },
+		"empty members of gzip":              func() string { return strings.Repeat(zip(t, ""), 20_000) },
+		"empty frames of zstd":               func() string { return strings.Repeat(zst(t, "a")[:9], 20_000) },
+		"a window of zstd":                   func() string { return "\x28\xb5\x2f\xfd\x00\xf8" + "\x01\x00\x00" },
+		"an aggregate of the smallest lines": func() string { return string(aggregate(strings.TrimSuffix(line, "\n"), 5*mebibyte/32)) },
+		"OTLP of the smallest log records": func() string {
+			return zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.TrimSuffix(strings.Repeat(logRecord+",", 25_000), ",")+"]}", 1)))
+		},
+		"OTLP of many scopes": func() string {
+			return zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 20_000), ","), strings.TrimSuffix(strings.Repeat(scope+",", 20_000), ",")))
+		},
+		"OTLP of many attributes": func() string {
+			return zip(t, otlp(strings.TrimSuffix(strings.Repeat(attribute+",", 90_000), ","), strings.Replace(scope, `"0"`, `"90000"`, 1)))
+		},
+		"OTLP of many members in extra": func() string {
+			return zip(t, otlp("", strings.Replace(scope, "[]}", "["+strings.Replace(logRecord, `}],"body"`, `},{"key":"kinetel.extra","value":{"stringValue":`+
+				quoted("{"+names(150_000, "0")+"}")+`}}],"body"`, 1)+"]}", 1)))
+		},
+		"CloudWatch of a long list": func() string {
+			return zip(t, ofCloudWatch(logEvent(17, cloudwatch.Extension, quoted("EXTENSION\tName: a\tState: Ready\tEvents: ["+list+"]\n"))))
+		},
+		"CloudWatch of many events": func() string {
+			return zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, cloudwatch.FunctionText, `"a"`)+",", 25_000), ",")))
+		},
+		"CloudWatch of many system events": func() string {
+			return zip(t, ofCloudWatch(strings.TrimSuffix(strings.Repeat(logEvent(17, cloudwatch.SystemJSON, quoted(`{"time":"x","type":"t","record":1}`))+",", 25_000), ",")))
+		},
 	}
-	return all
 }
 
 // aggregate is an aggregate of n equal user records.
@@ -78,7 +111,7 @@ func aggregate(data string, n int) []byte {
 	for i := range lines {
 		lines[i].Text = []byte(data)
 	}
-	return format.AppendKPL(nil, "k", lines)
+	return kpl.Append(nil, nil, "k", lines)
 }
 
 // bounded fails the test if a decoder allocates more than its documentation says,
@@ -103,22 +136,33 @@ func bounded(t *testing.T, d record.Decoder, data string) {
 // No record makes Decode allocate more than it says, and none makes it return more
 // events.
 func TestDecodeOfABombIsBounded(t *testing.T) {
+	// The largest of each kind.
+	short := []string{
+		"gzip of the smallest lines", "a window of zstd", "an aggregate of the smallest lines", "one line of many members in extra",
+		"OTLP of many attributes", "OTLP of many members in extra", "CloudWatch of many system events", "CloudWatch of a long list",
+	}
 	for name, data := range bombs(t) {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && !slices.Contains(short, name) {
+				t.Skip("-short")
+			}
+			data := data()
 			bounded(t, record.Decoder{MaxBytes: 4 << 20, MaxEvents: 10_000}, data)
 			bounded(t, record.Decoder{MaxBytes: 1 << 20, MaxEvents: 100}, data)
 		})
 	}
 	t.Run("by the default limits", func(t *testing.T) {
+		const mebibyte = 1 << 20
 		line := `{"schema":"kinetel/1"}` + "\n"
-		bounded(t, record.Decoder{}, zip(t, strings.Repeat(line, 64<<20/len(line))))
+		member := zip(t, strings.Repeat(line, mebibyte/len(line)))
+		bounded(t, record.Decoder{}, strings.Repeat(member, 64))
 	})
 }
 
 // Decode returns the events before a limit with the error.
 func TestDecodeKeepsWhatItReadBeforeALimit(t *testing.T) {
 	ten := strings.Repeat(aLine, 10)
-	cloudWatch := ofCloudWatch(logEvent(17, format.FunctionText, `"a"`))
+	cloudWatch := ofCloudWatch(logEvent(17, cloudwatch.FunctionText, `"a"`))
 	for _, tt := range []struct {
 		name, data string
 		decoder    record.Decoder
@@ -165,10 +209,15 @@ func TestDecodeReadsTheLargestRecord(t *testing.T) {
 	body := []byte(`{"a":"` + strings.Repeat(`\"`, 8<<20-100) + `"}`)
 	ev := event.Event{Time: []byte("2026-11-22T20:15:00.123Z"), Type: []byte("function"), Record: body}
 	line := string(format.AppendLine(nil, 17, &ev, format.Part{}, []byte(aResource)))
-	for name, payload := range map[string][]byte{
-		"lines": []byte(line), "otlp": format.AppendOTLPLogs(nil, aSource(aResource), read(t, line)), "cloudwatch": format.AppendCloudWatch(nil, aCloudWatchSource(aResource, false), read(t, line)),
+	for name, encode := range map[string]func() []byte{
+		"otlp":       func() []byte { return otlp.AppendLogs(nil, aSource(aResource), read(t, line)) },
+		"lines":      func() []byte { return []byte(line) },
+		"cloudwatch": func() []byte { return cloudwatch.Append(nil, aCloudWatchSource(aResource, false), "", read(t, line)) },
 	} {
-		events, err := record.Decode([]byte(zip(t, string(payload))))
+		if testing.Short() && name != "otlp" {
+			continue
+		}
+		events, err := record.Decode([]byte(zip(t, string(encode()))))
 		if err != nil || len(events) != 1 || string(events[0].Body) != string(body) {
 			t.Errorf("%s: %d events, %v", name, len(events), err)
 		}

@@ -15,6 +15,8 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/jsontext"
 	"kinetel/record"
 )
 
@@ -33,7 +35,7 @@ func brokenJSON() *rapid.Generator[string] {
 func TestDecodeGivesTheOriginal(t *testing.T) {
 	encoders := map[string]func([]format.Line) []byte{
 		"cloudwatch": func(lines []format.Line) []byte {
-			return format.AppendCloudWatch(nil, aCloudWatchSource(aResource, true), lines)
+			return cloudwatch.Append(nil, aCloudWatchSource(aResource, true), "", lines)
 		},
 	}
 	for name, encode := range encodings {
@@ -63,7 +65,7 @@ func TestDecodeGivesTheOriginal(t *testing.T) {
 				// As JSON, an event is as valid as its line, and nothing is lost.
 				for i := range events {
 					again, err := json.Marshal(events[i])
-					if err != nil || !utf8.Valid(again) || !format.Valid(again) {
+					if err != nil || !utf8.Valid(again) || !jsontext.ValidUnicode(again) {
 						t.Fatalf("%v: %q", err, again)
 					}
 					was := events[i]
@@ -83,7 +85,7 @@ func TestDecodeGivesTheOriginal(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesAnOriginalThatIsNone(t *testing.T) {
+func TestDecodeRefusesAnInvalidOriginal(t *testing.T) {
 	for _, original := range []string{`"!"`, `"Ig"`, `"` + base64.StdEncoding.EncodeToString([]byte(`"a`)) + `"`, `"` + base64.StdEncoding.EncodeToString([]byte(`1 2`)) + `"`, `1`, `{}`} {
 		line := strings.Replace(aLine, `,"extra"`, `,"bodyBase64":`+original+`,"extra"`, 1)
 		events, err := record.Decode([]byte(aLine + line))

@@ -18,6 +18,8 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/formattest"
+	"kinetel/internal/format/otlp"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/jsontext/jsontexttest"
 	"kinetel/record"
@@ -27,11 +29,8 @@ const aResource = `{"cloud.provider":"aws","faas.name":"orders","faas.instance":
 
 // aSource is where the lines of these tests come from. Its further attributes
 // must not get into any event, whatever they are.
-func aSource(resource string) *format.Source {
-	return &format.Source{
-		EnvironmentID: "e1", Resource: []byte(resource),
-		Details: environment.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)},
-	}
+func aSource(resource string) *environment.Environment {
+	return formattest.Of("e1", resource, environment.Details{Attributes: []byte(`{"cloud.platform":"aws_lambda","faas.name":"another","faas.max_memory":268435456,"aws.log.group.names":["/aws/lambda/orders"]}`)})
 }
 
 // bodies draws bodies as Lambda, or another process, might send them.
@@ -161,13 +160,13 @@ func check(t interface {
 	lines := read(t, text...)
 	var payload []byte
 	if spans {
-		payload = format.AppendOTLPSpans(nil, aSource(resource), lines)
+		payload = otlp.AppendSpans(nil, aSource(resource), lines)
 		traces, err := (&ptrace.JSONUnmarshaler{}).UnmarshalTraces(payload)
 		if err != nil || traces.SpanCount() != len(lines) {
 			t.Fatalf("OpenTelemetry reads %d spans, and %v, in\n%s", traces.SpanCount(), err, payload)
 		}
 	} else {
-		payload = format.AppendOTLPLogs(nil, aSource(resource), lines)
+		payload = otlp.AppendLogs(nil, aSource(resource), lines)
 		logs, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(payload)
 		if err != nil || logs.LogRecordCount() != len(lines) {
 			t.Fatalf("OpenTelemetry reads %d log records, and %v, in\n%s", logs.LogRecordCount(), err, payload)
@@ -224,7 +223,7 @@ func TestOTLPKeepsBodiesAsTheyStand(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			line := `{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:15:00.123Z","type":"function","body":` + tt.body + `,"resource":` + aResource + "}\n"
 			check(t, false, aResource, line)
-			payload := format.AppendOTLPLogs(nil, aSource(aResource), read(t, line))
+			payload := otlp.AppendLogs(nil, aSource(aResource), read(t, line))
 			if bytes.Contains(payload, []byte("kinetel.body")) != tt.copied {
 				t.Errorf("kinetel.body wanted: %t, in %s", tt.copied, payload)
 			}
@@ -237,7 +236,7 @@ const anOTLP = `{"resourceLogs":[{"resource":{"attributes":[{"key":"faas.instanc
 	`"logRecords":[{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"function"}},` +
 	`{"key":"kinetel.extra","value":{"stringValue":"{\"b\":[1, 2]}"}}],"timeUnixNano":"1795378500123000000","body":{"stringValue":"user signed in"}}],"schemaUrl":""}],"schemaUrl":""}]}` + "\n"
 
-func TestDecodeOTLPReadsWhatIsWritten(t *testing.T) {
+func TestDecodeReadsOTLP(t *testing.T) {
 	got, err := record.Decode([]byte(anOTLP + anOTLP))
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +246,7 @@ func TestDecodeOTLPReadsWhatIsWritten(t *testing.T) {
 	}
 }
 
-func TestDecodeOTLPRefusesWhatIsNotKinetels(t *testing.T) {
+func TestDecodeOTLPRefusesOtherPayloads(t *testing.T) {
 	replaced := func(old, with string) string {
 		if !strings.Contains(anOTLP, old) {
 			t.Fatalf("%q is not there", old)
@@ -328,11 +327,12 @@ func TestDecodeOTLPRefusesWhatIsNotKinetels(t *testing.T) {
 // A small record can hold many elements that are not events, and many unknown
 // attributes.
 func TestDecodeOTLPTakesNoMoreMemoryThanItNeeds(t *testing.T) {
+	n := many()
 	for _, text := range []string{
-		strings.Replace(anOTLP, `"logRecords":[`, `"logRecords":[`+strings.Repeat("{},", 1<<20), 1),
-		strings.Replace(anOTLP, `{"key":"kinetel.seq"`, strings.Repeat(`{"key":"","value":{}},`, 1<<17)+`{"key":"kinetel.seq"`, 1),
-		strings.Replace(anOTLP, `"body":{`, strings.Repeat(`"":0,`, 1<<20)+`"body":{`, 1),
-		strings.Replace(anOTLP, `"stringValue":"user`, strings.Repeat(`"":0,`, 1<<20)+`"stringValue":"user`, 1),
+		strings.Replace(anOTLP, `"logRecords":[`, `"logRecords":[`+strings.Repeat("{},", n), 1),
+		strings.Replace(anOTLP, `{"key":"kinetel.seq"`, strings.Repeat(`{"key":"","value":{}},`, n/8)+`{"key":"kinetel.seq"`, 1),
+		strings.Replace(anOTLP, `"body":{`, strings.Repeat(`"":0,`, n)+`"body":{`, 1),
+		strings.Replace(anOTLP, `"stringValue":"user`, strings.Repeat(`"":0,`, n)+`"stringValue":"user`, 1),
 	} {
 		data := []byte(text)
 		var before, after runtime.MemStats

@@ -12,7 +12,11 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"kinetel/internal/format"
+	cloudwatch "kinetel/internal/format/cloudwatch/decode"
+	"kinetel/internal/format/decoding"
+	kpl "kinetel/internal/format/kpl/decode"
+	ndjson "kinetel/internal/format/ndjson/decode"
+	otlp "kinetel/internal/format/otlp/decode"
 )
 
 // Schema is the schema of the lines that this package reads.
@@ -64,11 +68,24 @@ type Event struct {
 // Environment returns the id of the execution environment, whose events Seq counts.
 func (e Event) Environment() string { return e.Resource["faas.instance"] }
 
+// MarshalJSON encodes an event as a line, in valid UTF-8. If the body is not valid, the
+// line has bodyBase64.
+func (e Event) MarshalJSON() ([]byte, error) { return ndjson.Marshal(decoding.Event(e)) }
+
+// UnmarshalJSON decodes the output of MarshalJSON, and lines.
+func (e *Event) UnmarshalJSON(text []byte) error {
+	read, err := ndjson.Unmarshal(text)
+	if err == nil {
+		*e = Event(read)
+	}
+	return err
+}
+
 // ErrNoRecord means that Kinetel did not write the data.
 var ErrNoRecord = errors.New("not a record of Kinetel's")
 
 // ErrLimit means that the data exceeds the limits of a [Decoder].
-var ErrLimit = errors.New("more than the limits of the decoder allow")
+var ErrLimit = decoding.ErrLimit
 
 // Decoder decodes records within limits, so that a small record cannot take a lot of
 // memory. The zero value has the default limits. Raise them for files of many
@@ -102,121 +119,64 @@ func (d Decoder) Decode(data []byte) ([]Event, error) {
 	if d.MaxEvents <= 0 {
 		d.MaxEvents = DefaultMaxEvents
 	}
-	r := decoding{Decoder: d}
-	err := r.record(data)
+	var events []Event
+	err := d.decode(data, &decoding.Output{
+		MaxEvents: d.MaxEvents, MaxMembers: d.MaxEvents + moreMembers,
+		Add: func(e decoding.Event) { events = append(events, Event(e)) },
+	})
 	if err != nil && !errors.Is(err, ErrLimit) {
 		err = fmt.Errorf("%w: %w", ErrNoRecord, err)
 	}
-	return r.events, err
+	return events, err
 }
 
-// decoding is the state while a record is decoded.
-type decoding struct {
-	Decoder
-	events  []Event
-	members int  // of extras and resources
-	wire    wire // reused for each line
-
-	// The last resource, as text and decoded.
-	resourceText []byte
-	resource     map[string]string
+// decoders returns the decoders by how the text of a record begins, after
+// decompression. The last one reads everything else.
+func decoders() []decoder {
+	return []decoder{
+		{`{"messageType"`, cloudwatch.Decode, false},
+		{`{"resourceLogs"`, otlp.Decode, true},
+		{`{"resourceSpans"`, otlp.Decode, true},
+		{``, ndjson.Decode, true},
+	}
 }
 
-func (d *decoding) record(data []byte) error {
-	if format.IsKPL(data) {
+type decoder struct {
+	start  string
+	decode func(text []byte, out *decoding.Output) error
+	lines  bool // of text that is cut, only whole lines can be read
+}
+
+func (d Decoder) decode(data []byte, out *decoding.Output) error {
+	if bytes.HasPrefix(data, []byte(kpl.Start)) { // aggregates are never compressed
 		if len(data) > d.MaxBytes {
 			return d.tooLong()
 		}
-		return d.kpl(data)
+		return kpl.Decode(data, out)
 	}
 	text, err := d.decompress(data)
-	if readErr := d.text(text, err != nil); err == nil {
-		err = readErr
+	for _, f := range decoders() {
+		if !bytes.HasPrefix(text, []byte(f.start)) {
+			continue
+		}
+		if err != nil && f.lines {
+			text = text[:bytes.LastIndexByte(text, '\n')+1]
+		}
+		if readErr := f.decode(text, out); err == nil {
+			err = readErr
+		}
+		break
 	}
 	return err
 }
 
-// text decodes the decompressed record, or its beginning if cut is true.
-func (d *decoding) text(text []byte, cut bool) error {
-	if bytes.HasPrefix(text, []byte(`{"messageType"`)) {
-		return d.cloudWatch(text)
-	}
-	if cut {
-		text = text[:bytes.LastIndexByte(text, '\n')+1] // whole lines
-	}
-	if bytes.HasPrefix(text, []byte(`{"resourceLogs"`)) || bytes.HasPrefix(text, []byte(`{"resourceSpans"`)) {
-		return d.otlp(text)
-	}
-	return d.lines(text)
-}
-
-// append adds an event.
-func (d *decoding) append(e Event) error {
-	if len(d.events) == d.MaxEvents {
-		return fmt.Errorf("%w: more than %d events", ErrLimit, d.MaxEvents)
-	}
-	d.events = append(d.events, e)
-	return nil
-}
-
-func (d *decoding) tooLong() error {
+func (d Decoder) tooLong() error {
 	return fmt.Errorf("%w: more than %d bytes of lines", ErrLimit, d.MaxBytes)
-}
-
-// count counts the members of an object before they are decoded and take memory. The
-// text is well-formed JSON.
-func (d *decoding) count(object []byte) error {
-	if len(object) == 0 || object[0] != '{' {
-		return nil
-	}
-	return members(object, func(_, _ []byte) error { return d.countOne() })
-}
-
-// countOne counts a member.
-func (d *decoding) countOne() error {
-	if most := d.MaxEvents + moreMembers; d.members >= most {
-		return fmt.Errorf("%w: more than %d members of extras and resources", ErrLimit, most)
-	}
-	d.members++
-	return nil
-}
-
-// lines reads lines of kinetel/1.
-func (d *decoding) lines(lines []byte) error {
-	// A single line without a line feed is a user record of an aggregate.
-	if n := len(lines); n == 0 || lines[n-1] != '\n' && (lines[0] != '{' || bytes.IndexByte(lines, '\n') >= 0) {
-		return errors.New("the last line does not end")
-	}
-	const shortest = len(`{"schema":"` + Schema + `"}`) // anything else is an error
-	d.events = make([]Event, 0, min(d.MaxEvents, bytes.Count(lines, []byte{'\n'}), len(lines)/shortest))
-	for line := range bytes.Lines(lines) {
-		if err := d.line(line); err != nil {
-			return fmt.Errorf("line %d: %w", len(d.events)+1, err)
-		}
-	}
-	return nil
-}
-
-// line reads a line.
-func (d *decoding) line(text []byte) error {
-	w := &d.wire
-	*w = wire{}
-	if err := json.Unmarshal(text, w); err != nil {
-		return err
-	}
-	if w.Schema != Schema {
-		return fmt.Errorf("schema %q is not %s", w.Schema, Schema)
-	}
-	e, err := w.event(d)
-	if err != nil {
-		return err
-	}
-	return d.append(e)
 }
 
 // decompress decompresses a record. It recognizes compressions by their first bytes
 // (RFC 1952, RFC 8878). With an error it returns the data before the error.
-func (d *decoding) decompress(data []byte) ([]byte, error) {
+func (d Decoder) decompress(data []byte) ([]byte, error) {
 	var r io.Reader = bytes.NewReader(data)
 	switch {
 	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):

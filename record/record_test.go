@@ -19,6 +19,9 @@ import (
 	"pgregory.net/rapid"
 
 	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/otlp"
 	"kinetel/record"
 )
 
@@ -43,7 +46,10 @@ type fataler interface {
 func zip(t fataler, lines string) string {
 	t.Helper()
 	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
+	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := w.Write([]byte(lines)); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +88,7 @@ func TestDecodeReadsEveryCompression(t *testing.T) {
 }
 
 // Firehose writes one record after the other; whole members make a whole file.
-func TestDecodeReadsRecordsThatWerePutTogether(t *testing.T) {
+func TestDecodeReadsConcatenatedRecords(t *testing.T) {
 	for format, text := range map[string]string{"ndjson": aLine, "otlp": anOTLP, "cloudwatch": ofCloudWatch(logEvent(17, 0, `"user signed in"`))} {
 		for name, compress := range compressions {
 			t.Run(format+", "+name, func(t *testing.T) {
@@ -102,7 +108,7 @@ func TestDecodeReadsRecordsThatWerePutTogether(t *testing.T) {
 	}
 }
 
-func TestDecodeTouchesNoBody(t *testing.T) {
+func TestDecodeKeepsEachBody(t *testing.T) {
 	for _, body := range []string{
 		`"text"`, `""`, `null`, `true`, `-1.50e+3`, `[ 1,  2 ]`, `{ "z":1, "a" :{"b":[]}, "z":2}`, `"<&>\u003c\/"`, "\"broken \xff UTF-8\"",
 	} {
@@ -122,7 +128,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesWhatIsNoRecord(t *testing.T) {
+func TestDecodeRefusesOtherData(t *testing.T) {
 	cut := func(s string) string { return s[:len(s)-9] }
 	for _, tt := range []struct {
 		name, data string
@@ -252,9 +258,9 @@ var encodings = map[string]func(lines []format.Line) []byte{
 		}
 		return text
 	},
-	"logs":  func(lines []format.Line) []byte { return format.AppendOTLPLogs(nil, aSource(aResource), lines) },
-	"spans": func(lines []format.Line) []byte { return format.AppendOTLPSpans(nil, aSource(aResource), lines) },
-	"kpl":   func(lines []format.Line) []byte { return format.AppendKPL(nil, "e1", lines) },
+	"logs":  func(lines []format.Line) []byte { return otlp.AppendLogs(nil, aSource(aResource), lines) },
+	"spans": func(lines []format.Line) []byte { return otlp.AppendSpans(nil, aSource(aResource), lines) },
+	"kpl":   func(lines []format.Line) []byte { return kpl.Append(nil, nil, "e1", lines) },
 }
 
 func TestDecodeReadsEveryFormat(t *testing.T) {
@@ -294,14 +300,14 @@ func FuzzDecode(f *testing.F) {
 	} {
 		texts = append(texts, strings.Replace(anOTLP, `{"stringValue":"user signed in"}`, body, 1))
 	}
-	for what, message := range map[format.Message]string{
-		format.FunctionText: "a", format.FunctionJSON: "[1]", format.SystemJSON: `{"time":"x","type":"platform.start","record":{"requestId":"r"}}`, format.OtherJSON: `{"time":"x","type":"t","record":"a","part":1,"parts":2}`,
-		format.Start: "START RequestId: r Version: $LATEST\n", format.Report: "REPORT RequestId: r\tDuration: 2.00 ms\tStatus: error\nXRAY TraceId: 1-a\tSegmentId: b\tSampled: true\t\n",
-		format.Extension: "EXTENSION\tName: a\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n", format.Subscription: "TELEMETRY\tName: a\tState: Subscribed\tTypes: [Platform]\n",
+	for what, message := range map[cloudwatch.Message]string{
+		cloudwatch.FunctionText: "a", cloudwatch.FunctionJSON: "[1]", cloudwatch.SystemJSON: `{"time":"x","type":"platform.start","record":{"requestId":"r"}}`, cloudwatch.OtherJSON: `{"time":"x","type":"t","record":"a","part":1,"parts":2}`,
+		cloudwatch.Start: "START RequestId: r Version: $LATEST\n", cloudwatch.Report: "REPORT RequestId: r\tDuration: 2.00 ms\tStatus: error\nXRAY TraceId: 1-a\tSegmentId: b\tSampled: true\t\n",
+		cloudwatch.Extension: "EXTENSION\tName: a\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n", cloudwatch.Subscription: "TELEMETRY\tName: a\tState: Subscribed\tTypes: [Platform]\n",
 	} {
 		texts = append(texts, ofCloudWatch(logEvent(17, what, quoted(message))))
 	}
-	texts = append(texts, strings.Replace(aLine, `,"extra"`, `,"bodyBase64":"Iv8i","extra"`, 1), strings.Replace(ofCloudWatch(logEvent(17, format.FunctionText, `"a"`)), `"message"`, `"extractedFields":{"bodyBase64":"Iv8i"},"message"`, 1))
+	texts = append(texts, strings.Replace(aLine, `,"extra"`, `,"bodyBase64":"Iv8i","extra"`, 1), strings.Replace(ofCloudWatch(logEvent(17, cloudwatch.FunctionText, `"a"`)), `"message"`, `"extractedFields":{"bodyBase64":"Iv8i"},"message"`, 1))
 	odd := `{"schema":"kinetel/1","seq":1,"time":"x","type":"kinetel.span","part":1,"parts":2,"body":"\udead","extra":{"a":1},"resource":{"a":"b"}}` + "\n"
 	for _, encode := range encodings {
 		texts = append(texts, string(encode(read(f, aLine, odd))), string(encode(nil)))
@@ -314,7 +320,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\x1f\x8b\x08"))
 	f.Add([]byte("\x28\xb5\x2f\xfd\xff\xff"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if end := len(data) - md5.Size; format.IsKPL(data) && end >= 4 {
+		if end := len(data) - md5.Size; bytes.HasPrefix(data, []byte(kpl.Magic)) && end >= 4 {
 			sum := md5.Sum(data[4:end]) // nothing else gets past it
 			data = append(data[:end:end], sum[:]...)
 		}

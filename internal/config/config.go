@@ -9,37 +9,14 @@ package config
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"kinetel/internal/flush"
-)
-
-// Compression says how a record's lines are compressed.
-type Compression string
-
-// The compressions of ndjson records.
-const (
-	CompressionGzip Compression = "gzip"
-	CompressionZstd Compression = "zstd"
-	CompressionNone Compression = "none"
-)
-
-// Format says what a Kinesis record looks like.
-type Format string
-
-const (
-	// FormatNDJSON is up to 500 lines of kinetel/1.
-	FormatNDJSON Format = "ndjson"
-	// FormatJSON is one line of kinetel/1.
-	FormatJSON Format = "json"
-	// FormatOTLP is OTLP JSON, as an exporter sends it.
-	FormatOTLP Format = "otlp"
-	// FormatCloudWatch is what a subscription filter of CloudWatch Logs sends.
-	FormatCloudWatch Format = "cloudwatch"
-	// FormatKPL is an aggregate in the format of the Kinesis Producer Library. Each
-	// user record is one line of kinetel/1.
-	FormatKPL Format = "kpl"
+	"kinetel/internal/format"
+	"kinetel/internal/format/formats"
+	"kinetel/internal/format/otlp"
 )
 
 // Attribute is a name and a value that the user adds to the resource.
@@ -56,9 +33,9 @@ type Config struct {
 	StreamARN  string // empty if only a name was given
 
 	Types         []string // of telemetry: platform, function, extension
-	Format        Format
-	OTLPSpans     bool // with FormatOTLP: each invocation is a span too
-	Compression   Compression
+	Format        format.Name
+	OTLPSpans     bool // with otlp: each invocation is a span too
+	Compression   format.Compression
 	PartitionKey  PartitionKey
 	Flush         flush.Mode
 	FlushInterval time.Duration
@@ -109,9 +86,9 @@ func Load(environ []string) (Config, []Problem) {
 		Enabled:       l.boolean("KINETEL_ENABLED", true),
 		Strict:        l.boolean("KINETEL_STRICT", false),
 		Types:         l.types(),
-		Format:        oneOf(&l, "KINETEL_FORMAT", FormatNDJSON, FormatJSON, FormatOTLP, FormatCloudWatch, FormatKPL),
+		Format:        oneOf(&l, "KINETEL_FORMAT", formats.Names()...),
 		OTLPSpans:     l.boolean("KINETEL_OTLP_SPANS", false),
-		Compression:   oneOf(&l, "KINETEL_COMPRESSION", CompressionGzip, CompressionZstd, CompressionNone),
+		Compression:   oneOf(&l, "KINETEL_COMPRESSION", format.Gzip, format.Zstd, format.Uncompressed),
 		PartitionKey:  oneOf(&l, "KINETEL_PARTITION_KEY", PartitionByEnvironment, PartitionByRequest, PartitionByFunction, PartitionRandom),
 		Flush:         oneOf(&l, "KINETEL_FLUSH", flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval),
 		FlushInterval: l.duration("KINETEL_FLUSH_INTERVAL", 10*time.Second, minInterval),
@@ -140,20 +117,16 @@ func Load(environ []string) (Config, []Problem) {
 
 // records sets the settings that the format determines.
 func (l *loader) records(c *Config) {
-	if c.OTLPSpans && c.Format != FormatOTLP {
-		l.warning("KINETEL_OTLP_SPANS", "has no effect with KINETEL_FORMAT=%s; set that to %s", c.Format, FormatOTLP)
+	if c.OTLPSpans && c.Format != otlp.Name {
+		l.warning("KINETEL_OTLP_SPANS", "has no effect with KINETEL_FORMAT=%s; set that to %s", c.Format, otlp.Name)
 		c.OTLPSpans = false
 	}
-	is, because := c.Compression, ""
-	switch c.Format {
-	case FormatCloudWatch:
-		is, because = CompressionGzip, "consumers of subscription filters read gzip"
-	case FormatKPL:
-		is, because = CompressionNone, "consumers of aggregates read no compression"
-	case FormatNDJSON, FormatJSON, FormatOTLP:
+	f := formats.Named(c.Format)
+	if slices.Contains(f.Compressions, c.Compression) {
+		return
 	}
-	if is != c.Compression && l.text("KINETEL_COMPRESSION") != "" {
-		l.warning("KINETEL_COMPRESSION", "has no effect with KINETEL_FORMAT=%s, which is always %s: %s", c.Format, is, because)
+	c.Compression = f.Compressions[0]
+	if l.text("KINETEL_COMPRESSION") != "" {
+		l.warning("KINETEL_COMPRESSION", "has no effect with KINETEL_FORMAT=%s, which is always %s: %s", c.Format, c.Compression, f.Why)
 	}
-	c.Compression = is
 }

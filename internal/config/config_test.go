@@ -13,6 +13,11 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/credentials"
 	"kinetel/internal/flush"
+	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/ndjson"
+	"kinetel/internal/format/otlp"
 )
 
 // vars is an environment, or changes to one.
@@ -62,7 +67,7 @@ func defaults() config.Config {
 		StreamName:    "telemetry",
 		Types:         []string{"platform", "function"},
 		Format:        "ndjson",
-		Compression:   config.CompressionGzip,
+		Compression:   format.Gzip,
 		PartitionKey:  config.PartitionByEnvironment,
 		Flush:         flush.ModeAdaptive,
 		FlushInterval: 10 * time.Second,
@@ -142,16 +147,16 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"a type that is named twice counts once", vars{"KINETEL_TYPES": "platform,Function,function"}, func(*config.Config) {}},
 		{"only platform events", vars{"KINETEL_TYPES": "platform"}, func(c *config.Config) { c.Types = []string{"platform"} }},
 		{"lines of kinetel/1", vars{"KINETEL_FORMAT": "ndjson"}, func(*config.Config) {}},
-		{"one line per record", vars{"KINETEL_FORMAT": "json"}, func(c *config.Config) { c.Format = config.FormatJSON }},
+		{"one line per record", vars{"KINETEL_FORMAT": "json"}, func(c *config.Config) { c.Format = ndjson.JSONName }},
 		{"OpenTelemetry", vars{"KINETEL_FORMAT": "OTLP", "KINETEL_COMPRESSION": "zstd"}, func(c *config.Config) {
-			c.Format, c.Compression = config.FormatOTLP, config.CompressionZstd
+			c.Format, c.Compression = otlp.Name, format.Zstd
 		}},
 		{"OpenTelemetry with spans", vars{"KINETEL_FORMAT": "otlp", "KINETEL_OTLP_SPANS": "true"}, func(c *config.Config) {
-			c.Format, c.OTLPSpans = config.FormatOTLP, true
+			c.Format, c.OTLPSpans = otlp.Name, true
 		}},
-		{"what a subscription filter sends", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "gzip"}, func(c *config.Config) { c.Format = config.FormatCloudWatch }},
+		{"what a subscription filter sends", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "gzip"}, func(c *config.Config) { c.Format = cloudwatch.Name }},
 		{"aggregates are not compressed", vars{"KINETEL_FORMAT": "kpl"}, func(c *config.Config) {
-			c.Format, c.Compression = config.FormatKPL, config.CompressionNone
+			c.Format, c.Compression = kpl.Name, format.Uncompressed
 		}},
 		{"Lambda's variables about the function", vars{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769", "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_GROUP_NAME": "/orders"}, func(c *config.Config) {
 			c.Lambda.MemoryMB, c.Lambda.JSONLogs, c.LogGroups = 1769, true, []string{"/orders"}
@@ -167,8 +172,8 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 			c.Attributes = []config.Attribute{{Name: "team", Value: "a"}, {Name: "stage", Value: "c"}, {Name: "service.name", Value: "tag"}, {Name: "env", Value: "prod"}}
 		}},
 		{"gzip", vars{"KINETEL_COMPRESSION": "gzip"}, func(*config.Config) {}},
-		{"zstd", vars{"KINETEL_COMPRESSION": "zstd"}, func(c *config.Config) { c.Compression = config.CompressionZstd }},
-		{"no compression", vars{"KINETEL_COMPRESSION": "None"}, func(c *config.Config) { c.Compression = config.CompressionNone }},
+		{"zstd", vars{"KINETEL_COMPRESSION": "zstd"}, func(c *config.Config) { c.Compression = format.Zstd }},
+		{"no compression", vars{"KINETEL_COMPRESSION": "None"}, func(c *config.Config) { c.Compression = format.Uncompressed }},
 		{"a key per environment", vars{"KINETEL_PARTITION_KEY": "environment"}, func(*config.Config) {}},
 		{"a key per request", vars{"KINETEL_PARTITION_KEY": "request"}, func(c *config.Config) { c.PartitionKey = config.PartitionByRequest }},
 		{"a key per function", vars{"KINETEL_PARTITION_KEY": "function"}, func(c *config.Config) { c.PartitionKey = config.PartitionByFunction }},
@@ -236,7 +241,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		}},
 
 		{"other words for true and false", vars{"KINETEL_STRICT": "yes", "KINETEL_FORMAT": "otlp", "KINETEL_OTLP_SPANS": "On", "AWS_USE_FIPS_ENDPOINT": "enabled", "AWS_USE_DUALSTACK_ENDPOINT": "n", "KINETEL_ENABLED": "T"}, func(c *config.Config) {
-			c.Strict, c.Format, c.OTLPSpans, c.AWS.UseFIPS = true, config.FormatOTLP, true, true
+			c.Strict, c.Format, c.OTLPSpans, c.AWS.UseFIPS = true, otlp.Name, true, true
 		}},
 		{"disabled by another word", vars{"KINETEL_ENABLED": "Off"}, func(c *config.Config) { c.Enabled, c.StreamName = false, "" }},
 		{"disabled in quotes", vars{"KINETEL_ENABLED": ` "false" `}, func(c *config.Config) { c.Enabled, c.StreamName = false, "" }},
@@ -254,9 +259,9 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"log level information", vars{"KINETEL_LOG_LEVEL": "Information"}, func(c *config.Config) { c.LogLevel = slog.LevelInfo }},
 		{"no spool by another word", vars{"KINETEL_SPOOL": "None"}, func(c *config.Config) { c.Spool = config.SpoolOff }},
 		{"a spool that is false", vars{"KINETEL_SPOOL": "false"}, func(c *config.Config) { c.Spool = config.SpoolOff }},
-		{"no compression by another word", vars{"KINETEL_COMPRESSION": "off"}, func(c *config.Config) { c.Compression = config.CompressionNone }},
+		{"no compression by another word", vars{"KINETEL_COMPRESSION": "off"}, func(c *config.Config) { c.Compression = format.Uncompressed }},
 		{"gz", vars{"KINETEL_COMPRESSION": "GZ"}, func(*config.Config) {}},
-		{"zstandard", vars{"KINETEL_COMPRESSION": "zstandard"}, func(c *config.Config) { c.Compression = config.CompressionZstd }},
+		{"zstandard", vars{"KINETEL_COMPRESSION": "zstandard"}, func(c *config.Config) { c.Compression = format.Zstd }},
 		{"JSON lines", vars{"KINETEL_FORMAT": "JSONL"}, func(*config.Config) {}},
 		{"no reports by another word", vars{"KINETEL_REPORT": "none"}, func(c *config.Config) { c.Report = config.Report{} }},
 		{"reports with other separators", vars{"KINETEL_REPORT": "events; emf"}, func(c *config.Config) { c.Report.EMF = true }},
@@ -1016,7 +1021,7 @@ func TestASettingWithoutEffectIsReported(t *testing.T) {
 					t.Errorf("%q does not say %s", problems[0], part)
 				}
 			}
-			if want := map[config.Format]config.Compression{config.FormatCloudWatch: config.CompressionGzip, config.FormatKPL: config.CompressionNone, config.FormatNDJSON: config.CompressionGzip}[c.Format]; c.Compression != want {
+			if want := map[format.Name]format.Compression{cloudwatch.Name: format.Gzip, kpl.Name: format.Uncompressed, ndjson.Name: format.Gzip}[c.Format]; c.Compression != want {
 				t.Errorf("compression is %s, want %s", c.Compression, want)
 			}
 			if c.OTLPSpans {

@@ -15,6 +15,8 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/flush"
+	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 )
 
 // anyEnviron draws environments that are plausible, odd, or broken.
@@ -81,8 +83,8 @@ func TestLoadAcceptsAnyEnvironment(t *testing.T) {
 		for i, one := range c.Types {
 			in("Types", slices.Contains([]string{"platform", "function", "extension"}, one) && !slices.Contains(c.Types[:i], one))
 		}
-		in("Format", c.Format == config.FormatNDJSON)
-		in("Compression", slices.Contains([]config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone}, c.Compression))
+		in("Format", c.Format == ndjson.Name)
+		in("Compression", slices.Contains([]format.Compression{format.Gzip, format.Zstd, format.Uncompressed}, c.Compression))
 		in("PartitionKey", slices.Contains([]config.PartitionKey{
 			config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom,
 		}, c.PartitionKey))

@@ -71,11 +71,11 @@ func isOff(s string) bool {
 func canonical(v string) string {
 	switch v {
 	case "jsonl", "jsonlines", "json-lines", "nd-json":
-		return string(FormatNDJSON)
+		return "ndjson"
 	case "gz":
-		return string(CompressionGzip)
+		return "gzip"
 	case "zst", "zstandard":
-		return string(CompressionZstd)
+		return "zstd"
 	}
 	return v
 }

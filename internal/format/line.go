@@ -1,11 +1,11 @@
-// Package format encodes events: as lines of kinetel/1, and the lines in the other
-// formats of Kinetel.
 package format
 
 import (
 	"bytes"
+	"encoding/base64"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"kinetel/internal/event"
@@ -21,14 +21,15 @@ type Part struct {
 	Body        []byte
 }
 
-// start comes before a line's sequence number.
-const start = `{"schema":"` + Schema + `","seq":`
+// Start comes before the sequence number of each line.
+const Start = `{"schema":"` + Schema + `","seq":`
 
 // AppendLine appends an event, or a part of one, as one line of kinetel/1. The body
 // of a part is a string with a piece of the JSON text of the event's record. The line
-// is always Valid. If the body is not, bodyBase64 has the original.
+// is always valid (jsontext.ValidUnicode). If the body is not, bodyBase64 has the
+// original.
 func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []byte) []byte {
-	dst = append(dst, start...)
+	dst = append(dst, Start...)
 	dst = strconv.AppendUint(dst, seq, 10)
 	dst = append(dst, `,"time":"`...)
 	if len(ev.Time) > 0 {
@@ -37,7 +38,7 @@ func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []b
 		dst = ev.Received.UTC().AppendFormat(dst, event.TimeFormat)
 	}
 	dst = append(dst, `","type":"`...)
-	dst = AppendValid(dst, ev.Type)
+	dst = jsontext.AppendValidUnicode(dst, ev.Type)
 	dst = append(dst, '"')
 	if severity := ev.Severity.String(); severity != "" {
 		dst = append(dst, `,"severity":"`...)
@@ -60,12 +61,8 @@ func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []b
 	}
 	dst = appendBodyMembers(dst, ev.Record, part)
 	if len(ev.Extra) > 0 && part.Part <= 1 {
-		extra := ev.Extra
-		if !Valid(extra) {
-			extra = AppendValid(nil, extra)
-		}
 		dst = append(dst, `,"extra":{`...)
-		dst = AppendOneLine(dst, extra)
+		dst = AppendOneLine(dst, valid(ev.Extra))
 		dst = append(dst, '}')
 	}
 	dst = append(dst, `,"resource":`...)
@@ -76,9 +73,58 @@ func AppendLine(dst []byte, seq uint64, ev *event.Event, part Part, resource []b
 // appendID appends an id as a JSON string.
 func appendID(dst []byte, id string) []byte {
 	if !utf8.ValidString(id) {
-		id = strings.ToValidUTF8(id, replacement)
+		id = strings.ToValidUTF8(id, jsontext.Replacement)
 	}
 	return jsontext.AppendQuote(dst, id)
+}
+
+// ReplacedSize returns how many bytes AppendLine writes for a record that is not
+// valid: for its text with replacements, and for its original. It returns 0 for a valid
+// record.
+func ReplacedSize(record []byte) (size int) {
+	if jsontext.ValidUnicode(record) {
+		return 0
+	}
+	for rest := record; len(rest) > 0; {
+		n, ok := jsontext.FirstChar(rest)
+		if ok {
+			size += n
+		} else {
+			size += len(jsontext.Replacement)
+		}
+		rest = rest[n:]
+	}
+	return size + base64.StdEncoding.EncodedLen(len(record))
+}
+
+// appendBodyMembers appends the member body and, if the body is not valid, the member
+// bodyBase64. The body of a part is a string with a piece of JSON text.
+func appendBodyMembers(dst, record []byte, part Part) []byte {
+	dst = append(dst, `,"body":`...)
+	original := record
+	if part.Parts > 0 {
+		original = part.Body
+	}
+	text := valid(original)
+	if part.Parts > 0 {
+		dst = jsontext.AppendQuote(dst, text)
+	} else {
+		dst = AppendOneLine(dst, text)
+	}
+	if !bytes.Equal(text, original) {
+		dst = append(dst, `,"bodyBase64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, original)
+		dst = append(dst, '"')
+	}
+	return dst
+}
+
+// valid returns JSON text with replacements of what is not valid.
+func valid(text []byte) []byte {
+	if jsontext.ValidUnicode(text) {
+		return text
+	}
+	return jsontext.AppendValidUnicode(nil, text)
 }
 
 // AppendOneLine appends JSON text without the line feeds between its tokens. Strings
@@ -118,64 +164,41 @@ type Line struct {
 // ReadLine parses a line. It reports whether the line looks like one that AppendLine
 // wrote.
 func ReadLine(text []byte) (l Line, ok bool) {
+	if !bytes.HasPrefix(text, []byte(Start)) {
+		return l, false
+	}
 	l.Text = text
-	rest, ok := bytes.CutPrefix(text, []byte(start))
-	if !ok {
-		return l, false
-	}
-	digits := 0
-	for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
-		l.Seq = 10*l.Seq + uint64(rest[digits]-'0')
-		digits++
-	}
-	if digits == 0 {
-		return l, false
-	}
-	for i := digits; i < len(rest); {
-		if rest[i] == '}' {
-			return l, len(l.Time) > 0 && len(l.Type) > 0 && len(l.Body) > 0 && len(l.Resource) > 0
-		}
-		if rest[i] != ',' {
-			return l, false
-		}
-		value, err := jsontext.SkipName(rest, i+1)
-		if err != nil || rest[value-2] != '"' {
-			return l, false // AppendLine writes no white space
-		}
-		name := rest[i+2 : value-2]
-		if i, err = jsontext.SkipValue(rest, value); err != nil {
-			return l, false
-		}
-		raw := rest[value:i]
-		switch string(name) {
+	var err error
+	m := jsontext.Members(text)
+	for err == nil && m.Next() {
+		switch string(m.Name) {
+		case "seq":
+			l.Seq, err = strconv.ParseUint(string(m.Value), 10, 64)
 		case "time":
-			l.Time = unquoted(raw)
+			l.Time = jsontext.Unquoted(m.Value)
 		case "type":
-			l.Type = unquoted(raw)
+			l.Type = jsontext.Unquoted(m.Value)
 		case "severity":
-			l.Severity = unquoted(raw)
+			l.Severity = jsontext.Unquoted(m.Value)
 		case "requestId":
-			l.RequestID = unquoted(raw)
+			l.RequestID = jsontext.Unquoted(m.Value)
 		case "traceId":
-			l.TraceID = unquoted(raw)
+			l.TraceID = jsontext.Unquoted(m.Value)
 		case "part":
-			l.Part, err = strconv.Atoi(string(raw))
+			l.Part, err = strconv.Atoi(string(m.Value))
 		case "parts":
-			l.Parts, err = strconv.Atoi(string(raw))
+			l.Parts, err = strconv.Atoi(string(m.Value))
 		case "body":
-			l.Body = raw
+			l.Body = m.Value
 		case "bodyBase64":
-			l.BodyBase64 = unquoted(raw)
+			l.BodyBase64 = jsontext.Unquoted(m.Value)
 		case "extra":
-			l.Extra = raw
+			l.Extra = m.Value
 		case "resource":
-			l.Resource = raw
-		}
-		if err != nil {
-			return l, false
+			l.Resource = m.Value
 		}
 	}
-	return l, false
+	return l, err == nil && m.Err == nil && len(l.Time) > 0 && len(l.Type) > 0 && len(l.Body) > 0 && len(l.Resource) > 0
 }
 
 // TypeOf returns the type of a line that AppendLine wrote. It searches for the name
@@ -186,11 +209,40 @@ func TypeOf(line []byte) []byte {
 	return kind
 }
 
-// unquoted returns the text between the quotes of a JSON string, or nil for any
-// other value.
-func unquoted(raw []byte) []byte {
-	if len(raw) < 2 || raw[0] != '"' {
-		return nil
+// UnixNano returns a line's time in nanoseconds since 1970. It reports whether the time
+// has such a value: an event's time comes from Lambda, and may be any that time.Parse
+// reads.
+func UnixNano(text []byte) (ns uint64, ok bool) {
+	var t time.Time
+	if t.UnmarshalText(text) != nil { // allocates nothing for a valid time
+		var err error
+		if t, err = time.Parse(time.RFC3339, string(text)); err != nil {
+			return 0, false
+		}
 	}
-	return raw[1 : len(raw)-1]
+	const last = int64(1<<64/1_000_000_000) - 1 // the last whole second that fits, in 2554
+	seconds := t.Unix()
+	if seconds < 0 || seconds > last {
+		return 0, false
+	}
+	return uint64(seconds)*1_000_000_000 + uint64(t.Nanosecond()), true
+}
+
+// TraceHeader returns the fields of X-Ray's tracing header:
+// Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1
+func TraceHeader(header []byte) (root, parent, sampled []byte) {
+	for len(header) > 0 {
+		var field []byte
+		field, header, _ = bytes.Cut(header, []byte{';'})
+		key, value, _ := bytes.Cut(bytes.TrimSpace(field), []byte{'='})
+		switch string(key) {
+		case "Root":
+			root = value
+		case "Parent":
+			parent = value
+		case "Sampled":
+			sampled = value
+		}
+	}
+	return root, parent, sampled
 }

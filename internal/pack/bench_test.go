@@ -8,6 +8,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
@@ -15,10 +16,10 @@ import (
 // BenchmarkAdd measures what packing costs per byte of telemetry as Lambda sends it
 // (events of about 270 B), and the size after it.
 func BenchmarkAdd(b *testing.B) {
-	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
 		b.Run(string(compression), func(b *testing.B) {
 			var packed, lines int64
-			env := originOf(identity())
+			env := environmentOf(identity())
 			env.Ledger = ledger.New(&ledger.Account{}, nil)
 			p := pack.New(pack.Options{
 				Environment:  env,

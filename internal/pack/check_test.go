@@ -8,13 +8,17 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/ndjson"
+	"kinetel/internal/format/otlp"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
 
-func TestWhatAPackerMakesPassesTheCheck(t *testing.T) {
-	for _, f := range []config.Format{config.FormatNDJSON, config.FormatJSON, config.FormatOTLP, config.FormatCloudWatch, config.FormatKPL} {
-		for _, c := range []config.Compression{config.CompressionNone, config.CompressionGzip, config.CompressionZstd} {
+func TestTheRecordsOfAPackerPassTheCheck(t *testing.T) {
+	for _, f := range []format.Name{ndjson.Name, ndjson.JSONName, otlp.Name, cloudwatch.Name, kpl.Name} {
+		for _, c := range []format.Compression{format.Uncompressed, format.Gzip, format.Zstd} {
 			records := 0
 			env := &environment.Environment{ID: "e1", Resource: []byte(`{"faas.instance":"e1"}`), Ledger: ledger.New(&ledger.Account{}, nil)}
 			p := pack.New(pack.Options{Environment: env, Format: f, Compression: c, PartitionKey: config.PartitionByEnvironment, Push: func(r *pack.Record) {
@@ -39,7 +43,7 @@ func TestWhatAPackerMakesPassesTheCheck(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoRecordDoesNotPassTheCheck(t *testing.T) {
+func TestOtherDataDoesNotPassTheCheck(t *testing.T) {
 	for _, data := range []string{"", "\n", "x", "{", "{}\n\n{}", "[1]", `"text"`, "{}\nx\n", "{\"a\":\"\xff\"}\n", "{}{}", "\x1f\x8b", "{} {}\n"} {
 		if (pack.Checker{}).Record(&pack.Record{Data: []byte(data)}) {
 			t.Errorf("%q passes", data)
@@ -52,7 +56,7 @@ func TestWhatIsNoRecordDoesNotPassTheCheck(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoLineDoesNotPassTheCheck(t *testing.T) {
+func TestOtherTextDoesNotPassTheCheck(t *testing.T) {
 	const good = `{"schema":"kinetel/1","seq":7,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"x","resource":{"faas.instance":"e1"}}` + "\n"
 	o := &environment.Environment{ID: "e1"}
 	if !(pack.Checker{}).Line(o, 7, []byte(good)) {

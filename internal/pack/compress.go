@@ -7,14 +7,14 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
-	"kinetel/internal/config"
+	"kinetel/internal/format"
 )
 
 // compressor compresses one record after the other. It creates an encoder when the
 // first record needs it: encoders take memory and time, and a cold start should not
 // pay for them. The same lines always give the same bytes.
 type compressor struct {
-	kind config.Compression
+	kind format.Compression
 	gzip *gzip.Writer
 	zstd *zstd.Encoder
 	out  bytes.Buffer
@@ -24,9 +24,9 @@ type compressor struct {
 // size.
 func (c *compressor) compress(lines []byte) ([]byte, error) {
 	switch c.kind {
-	case config.CompressionNone:
+	case format.Uncompressed:
 		return bytes.Clone(lines), nil
-	case config.CompressionZstd:
+	case format.Zstd:
 		if c.zstd == nil {
 			// One goroutine, and a window no larger than a record.
 			enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))

@@ -5,8 +5,8 @@ import (
 	"compress/gzip"
 	"io"
 
-	"kinetel/internal/config"
 	"kinetel/internal/format"
+	"kinetel/internal/format/formats"
 	"kinetel/internal/ledger"
 )
 
@@ -15,7 +15,7 @@ import (
 type LogDropper struct{ zip compressor }
 
 // NewLogDropper returns a LogDropper that compresses the remaining events with c.
-func NewLogDropper(c config.Compression) *LogDropper { return &LogDropper{compressor{kind: c}} }
+func NewLogDropper(c format.Compression) *LogDropper { return &LogDropper{compressor{kind: c}} }
 
 // DropLogs drops the record's droppable events for the reason and returns a record
 // of the others. It returns nil if there are no others, or if the record cannot be
@@ -71,13 +71,13 @@ func (d *LogDropper) apply(f *logFilter) bool {
 	if !ok || bytes.HasPrefix(payload, []byte(`{"schema"`)) && int64(len(payload)) != f.from.Lines {
 		return false
 	}
-	kept, err := format.Filter(payload, f.keep)
+	kept, err := formats.Filter(payload, f.keep)
 	if err != nil || f.foreign || f.events != f.from.Events {
 		return false
 	}
 	// An earlier process may have used another compression. Aggregates are never
 	// compressed.
-	if f.rest.Data = kept; f.rest.Events > 0 && !format.IsKPL(kept) {
+	if f.rest.Data = kept; f.rest.Events > 0 && !f.rest.Bound() {
 		f.rest.Data, err = d.zip.compress(kept)
 	}
 	return err == nil

@@ -13,6 +13,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -21,7 +22,7 @@ import (
 // losing returns an environment whose ledger records the losses before it joins adjacent ranges.
 func losing() (env *environment.Environment, account *ledger.Account, lost *[]ledger.Loss) {
 	account, lost = &ledger.Account{}, new([]ledger.Loss)
-	env = originOf(identity())
+	env = environmentOf(identity())
 	env.Ledger = ledger.New(account, func(loss ledger.Loss) {
 		loss.Number = 0 // only the ledger uses it
 		*lost = append(*lost, loss)
@@ -30,7 +31,7 @@ func losing() (env *environment.Environment, account *ledger.Account, lost *[]le
 }
 
 // recordOf returns a record of lines, as a Packer makes it.
-func recordOf(t fataler, kind config.Compression, lines []byte) *pack.Record {
+func recordOf(t fataler, kind format.Compression, lines []byte) *pack.Record {
 	t.Helper()
 	r := &pack.Record{Data: deflate(t, kind, lines), PartitionKey: "key", Lines: int64(len(lines)), Throttled: 0}
 	rows := decode(t, r)
@@ -62,7 +63,7 @@ func typed(kind, text string) *event.Event {
 // linesOfTypes are lines of events of these types, numbered from 1.
 func linesOfTypes(t fataler, kinds ...string) []byte {
 	t.Helper()
-	r := newRig(plain)
+	r := newPacker(plain)
 	for i, kind := range kinds {
 		r.Add(typed(kind, fmt.Sprint("event ", i+1)))
 	}
@@ -71,8 +72,8 @@ func linesOfTypes(t fataler, kinds ...string) []byte {
 }
 
 // readable are the compressions that a LogDropper reads.
-func readable() []config.Compression {
-	return []config.Compression{config.CompressionGzip, config.CompressionNone}
+func readable() []format.Compression {
+	return []format.Compression{format.Gzip, format.Uncompressed}
 }
 
 func TestDropLogsKeepsPlatformEvents(t *testing.T) {
@@ -109,7 +110,7 @@ func TestDropLogsKeepsPlatformEvents(t *testing.T) {
 			if string(inflate(t, got.Data)) != each[2]+each[5]+each[6] {
 				t.Errorf("the rest's lines are\n%s", inflate(t, got.Data))
 			}
-			if compressed := bytes.HasPrefix(got.Data, []byte("{")); compressed != (compression == config.CompressionNone) {
+			if compressed := bytes.HasPrefix(got.Data, []byte("{")); compressed != (compression == format.Uncompressed) {
 				t.Errorf("the rest is not compressed by %s", compression)
 			}
 			wantLost := []ledger.Loss{
@@ -145,9 +146,9 @@ func TestDropLogsOfARecordOfLogLinesLeavesNothing(t *testing.T) {
 // Droppable says otherwise.
 func TestDropLogsOfARecordThatCountsTooFewLogLinesLeavesNothing(t *testing.T) {
 	env, account, lost := losing()
-	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "function"))
+	r := recordOf(t, format.Gzip, linesOfTypes(t, "function", "function"))
 	r.Environment, r.Droppable = env, 1
-	if got := pack.NewLogDropper(config.CompressionGzip).DropLogs(r, ledger.BufferFull); got != nil {
+	if got := pack.NewLogDropper(format.Gzip).DropLogs(r, ledger.BufferFull); got != nil {
 		t.Errorf("%d events are left", got.Events)
 	}
 	if diff := cmp.Diff([]ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: r.Lines, Reason: ledger.BufferFull}}, *lost); diff != "" || account.Total() != 2 {
@@ -175,14 +176,14 @@ func TestDropLogsOfARecordOfPlatformEventsChangesNothing(t *testing.T) {
 // An event that is longer than a record before compression is alone in its
 // record, and must come out as it went in.
 func TestDropLogsKeepsALongPlatformEventWhole(t *testing.T) {
-	r := newRig()
+	r := newPacker()
 	r.Add(typed("platform.report", string(text(2<<20, false, 1))))
 	r.Seal()
 	if len(r.records) != 1 || r.records[0].Events != 1 || r.records[0].Droppable != 0 {
 		t.Fatalf("%d records", len(r.records))
 	}
 	before := inflate(t, r.records[0].Data)
-	rest := pack.NewLogDropper(config.CompressionGzip).DropLogs(r.records[0], ledger.BufferFull)
+	rest := pack.NewLogDropper(format.Gzip).DropLogs(r.records[0], ledger.BufferFull)
 	if rest == nil {
 		if r.account.Total() != 1 {
 			t.Error("it is neither kept nor reported lost")
@@ -197,10 +198,10 @@ func TestDropLogsKeepsALongPlatformEventWhole(t *testing.T) {
 // A LogDropper cannot read zstd.
 func TestDropLogsDropsARecordOfZstd(t *testing.T) {
 	env, account, lost := losing()
-	r := recordOf(t, config.CompressionZstd, linesOfTypes(t, "function", "platform.start", "function", "kinetel.loss"))
+	r := recordOf(t, format.Zstd, linesOfTypes(t, "function", "platform.start", "function", "kinetel.loss"))
 	r.Environment = env
 	r.Losses = []ledger.Loss{{First: 90, Last: 99, Count: 10, Bytes: 7, Reason: ledger.Rejected}}
-	if got := pack.NewLogDropper(config.CompressionZstd).DropLogs(r, ledger.SpoolFull); got != nil {
+	if got := pack.NewLogDropper(format.Zstd).DropLogs(r, ledger.SpoolFull); got != nil {
 		t.Errorf("%d events are left", got.Events)
 	}
 	want := []ledger.Loss{{First: 1, Last: 4, Count: 4, Bytes: r.Lines, Reason: ledger.SpoolFull}, r.Losses[0]}
@@ -211,7 +212,7 @@ func TestDropLogsDropsARecordOfZstd(t *testing.T) {
 
 // If a record does not match its fields, all of it is dropped.
 func TestDropLogsDropsARecordThatItCannotRead(t *testing.T) {
-	mixed := func(t *testing.T, compression config.Compression) *pack.Record {
+	mixed := func(t *testing.T, compression format.Compression) *pack.Record {
 		return recordOf(t, compression, linesOfTypes(t, "function", "platform.start", "function", "platform.report"))
 	}
 	for _, tt := range []struct {
@@ -231,7 +232,7 @@ func TestDropLogsDropsARecordThatItCannotRead(t *testing.T) {
 		{"more bytes of lines", func(r *pack.Record) { r.Lines-- }},
 		{"no bytes of lines", func(r *pack.Record) { r.Lines = 0 }},
 	} {
-		for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd} {
+		for _, compression := range []format.Compression{format.Gzip, format.Zstd} {
 			t.Run(tt.name+", "+string(compression), func(t *testing.T) {
 				env, account, lost := losing()
 				r := mixed(t, compression)
@@ -251,9 +252,9 @@ func TestDropLogsDropsARecordThatItCannotRead(t *testing.T) {
 	t.Run("lines of something else", func(t *testing.T) {
 		for _, data := range []string{"no line", "{}\n{}\n{}\n{}\n", `{"schema":"kinetel/2","seq":1,"type":"function"}` + "\n", "\n\n\n\n"} {
 			env, account, _ := losing()
-			r := mixed(t, config.CompressionNone)
+			r := mixed(t, format.Uncompressed)
 			r.Environment, r.Data = env, []byte(data)
-			if got := pack.NewLogDropper(config.CompressionNone).DropLogs(r, ledger.SpoolFull); got != nil || account.Total() != 4 {
+			if got := pack.NewLogDropper(format.Uncompressed).DropLogs(r, ledger.SpoolFull); got != nil || account.Total() != 4 {
 				t.Errorf("%q: %s is left, %d events lost", data, describe(got), account.Total())
 			}
 		}
@@ -263,14 +264,14 @@ func TestDropLogsDropsARecordThatItCannotRead(t *testing.T) {
 // Other processes can write to the folder that a record is read from.
 func TestDropLogsDropsARecordOfANegativeSize(t *testing.T) {
 	env, account, _ := losing()
-	r := recordOf(t, config.CompressionGzip, linesOfTypes(t, "function", "platform.start"))
+	r := recordOf(t, format.Gzip, linesOfTypes(t, "function", "platform.start"))
 	r.Environment, r.Lines = env, -1
 	defer func() {
 		if p := recover(); p != nil {
 			t.Errorf("panic: %v", p)
 		}
 	}()
-	if got := pack.NewLogDropper(config.CompressionGzip).DropLogs(r, ledger.SpoolFull); got != nil || account.Total() != 2 {
+	if got := pack.NewLogDropper(format.Gzip).DropLogs(r, ledger.SpoolFull); got != nil || account.Total() != 2 {
 		t.Errorf("%s is left, %d events lost", describe(got), account.Total())
 	}
 }
@@ -293,8 +294,12 @@ func TestDropLogsOfADecompressionBombUsesBoundedMemory(t *testing.T) {
 		name string
 		data func(t *testing.T) []byte
 	}{
-		{"gzip", func(t *testing.T) []byte { return deflate(t, config.CompressionGzip, make([]byte, 3*mostToRead)) }},
-		{"zstd", func(t *testing.T) []byte { return deflate(t, config.CompressionZstd, make([]byte, 3*mostToRead)) }},
+		{"gzip", func(t *testing.T) []byte {
+			return bytes.Repeat(deflate(t, format.Gzip, make([]byte, 1<<20)), 3*mostToRead>>20)
+		}},
+		{"zstd", func(t *testing.T) []byte {
+			return bytes.Repeat(deflate(t, format.Zstd, make([]byte, 1<<20)), 3*mostToRead>>20)
+		}},
 		// A frame that asks for a window of 1 GiB (RFC 8878, 3.1.1.1.2).
 		{"zstd with a huge window", func(*testing.T) []byte {
 			return []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x03, 0x00, 0x08, 'x'}
@@ -309,7 +314,7 @@ func TestDropLogsOfADecompressionBombUsesBoundedMemory(t *testing.T) {
 			env, account, _ := losing()
 			r := &pack.Record{Data: tt.data(t), Environment: env, First: 1, Last: 2, Events: 2, Droppable: 1, Lines: 1 << 40}
 			var got *pack.Record
-			n := allocated(func() { got = pack.NewLogDropper(config.CompressionGzip).DropLogs(r, ledger.BufferFull) })
+			n := allocated(func() { got = pack.NewLogDropper(format.Gzip).DropLogs(r, ledger.BufferFull) })
 			if got != nil || account.Total() != 2 {
 				t.Errorf("%s is left, %d events lost", describe(got), account.Total())
 			}
@@ -332,7 +337,7 @@ func TestDropLogsKeepsOrReportsEveryEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		compression := rapid.SampledFrom(readable()).Draw(t, "compression")
 		// Lines of mixed types, with texts that look like other lines.
-		r := newRig(plain, func(set *setup) {
+		r := newPacker(plain, func(set *setup) {
 			set.Next = rapid.SampledFrom([]uint64{1, 99, 1 << 50}).Draw(t, "next")
 			set.id.Config.Attributes = []config.Attribute{{Name: "env", Value: `","type":"platform.start"`}}
 		})
@@ -413,7 +418,7 @@ func checkDropLogs(t fataler, r *pack.Record) (rest *pack.Record) {
 	t.Helper()
 	env, account, _ := losing()
 	r.Environment = env
-	dropper := pack.NewLogDropper(config.CompressionGzip)
+	dropper := pack.NewLogDropper(format.Gzip)
 	n := allocated(func() { rest = dropper.DropLogs(r, ledger.SpoolCorrupt) })
 	if n > mostToRead+4*uint64(len(r.Data)) {
 		t.Fatalf("%d bytes of data took %d of memory", len(r.Data), n)
@@ -441,7 +446,7 @@ func checkDropLogs(t fataler, r *pack.Record) (rest *pack.Record) {
 // Wherever a record is damaged, it is either dropped or unchanged: its checksum
 // detects damage.
 func TestDropLogsOfADamagedRecordNeverInventsLines(t *testing.T) {
-	whole := newRig()
+	whole := newPacker()
 	for i := range 40 {
 		whole.Add(typed([]string{"function", "platform.report"}[i%2], fmt.Sprint("event ", i, " and more")))
 	}
@@ -476,7 +481,7 @@ func FuzzDropLogs(f *testing.F) {
 		f.Add(data[:len(data)/2], uint64(1), uint64(4), uint16(4), uint16(2), size)
 		f.Add(append(bytes.Clone(data), data...), uint64(1), uint64(4), uint16(8), uint16(1), 2*size)
 	}
-	f.Add(deflate(f, config.CompressionGzip, make([]byte, 4<<20)), uint64(0), uint64(9), uint16(2), uint16(1), uint32(4<<20))
+	f.Add(deflate(f, format.Gzip, make([]byte, 4<<20)), uint64(0), uint64(9), uint16(2), uint16(1), uint32(4<<20))
 	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x03, 0x00, 0x08, 'x'}, uint64(0), uint64(0), uint16(2), uint16(1), uint32(1<<30))
 	f.Add([]byte(`{"schema":"kinetel/1","seq":18446744073709551615,"type":"`), uint64(0), uint64(1<<64-1), uint16(2), uint16(1), uint32(57))
 	f.Fuzz(func(t *testing.T, data []byte, first, last uint64, events, droppable uint16, size uint32) {

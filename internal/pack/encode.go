@@ -13,21 +13,15 @@ import (
 // group holds the lines of one record.
 type group struct {
 	key   string
-	spans bool
 	lines []format.Line
 }
 
 // encode closes the open record: it pushes one Kinesis record in the format for each
 // group of lines.
 func (p *Packer) encode() {
-	src := format.Source{
-		EnvironmentID: p.opt.Environment.ID,
-		Resource:      p.opt.Environment.Resource,
-		Details:       p.opt.Environment.Details(),
-	}
 	losses := p.losses
 	for _, g := range p.groups() {
-		p.pushGroup(&src, g, &losses)
+		p.pushGroup(g, &losses)
 	}
 	clear(p.read) // the elements point into lines, whose memory may be released
 }
@@ -47,20 +41,19 @@ func (p *Packer) groups() (groups []group) {
 		}
 		first++
 	}
-	var index map[string]int // in groups, by key; the spans of a key have their own
+	var index map[string]int // in groups, by the key and whether the lines go apart
 	for i := range p.read {
 		l := &p.read[i]
 		key := p.key(l)
-		spans := p.opt.Format == config.FormatOTLP && string(l.Type) == event.TypeSpan
-		name := key
-		switch {
-		case p.opt.Format == config.FormatJSON:
+		if p.format.OneLine {
 			groups = append(groups, group{key: key, lines: p.read[i : i+1]})
 			continue
-		case p.opt.PartitionKey == config.PartitionRandom:
+		}
+		name := key
+		if p.opt.PartitionKey == config.PartitionRandom {
 			name = "" // all lines share a record with any key
 		}
-		if spans {
+		if string(l.Type) == p.format.Apart {
 			name += "\x00"
 		}
 		at, ok := index[name]
@@ -74,7 +67,7 @@ func (p *Packer) groups() (groups []group) {
 			}
 			at = len(groups)
 			index[name] = at
-			groups = append(groups, group{key: key, spans: spans})
+			groups = append(groups, group{key: key})
 		}
 		groups[at].lines = append(groups[at].lines, *l)
 	}
@@ -82,21 +75,20 @@ func (p *Packer) groups() (groups []group) {
 }
 
 // pushGroup pushes a group as one record, or as two or more if it is too large.
-func (p *Packer) pushGroup(src *format.Source, g group, losses *[]ledger.Loss) {
-	data := p.data(src, g)
+func (p *Packer) pushGroup(g group, losses *[]ledger.Loss) {
+	data := p.data(g)
 	if len(data)+len(g.key) <= MaxRecord {
 		p.push(recordOf(data, g, losses))
 		return
 	}
 	if n := len(g.lines); n > 1 {
 		// The size of the lines in this format was not predictable.
-		for _, half := range [][]format.Line{g.lines[:n/2], g.lines[n/2:]} {
-			p.pushGroup(src, group{g.key, g.spans, half}, losses)
-		}
+		p.pushGroup(group{g.key, g.lines[:n/2]}, losses)
+		p.pushGroup(group{g.key, g.lines[n/2:]}, losses)
 		return
 	}
 	l := &g.lines[0]
-	p.opt.Log.Error("an event is larger than a Kinesis record can be in this format, and was given up",
+	p.opt.Log.Error("an event is larger than a Kinesis record can be in this format, and was dropped",
 		"seq", l.Seq, "bytes", len(l.Text), "encoded_bytes", len(data), "limit_bytes", MaxRecord)
 	p.lost(l.Seq, l.Seq, 1, len(l.Text), ledger.Oversize)
 	p.opt.Environment.Ledger.Requeue(takeLosses(g.lines, losses))
@@ -135,18 +127,11 @@ func recordOf(data []byte, g group, losses *[]ledger.Loss) *Record {
 }
 
 // data encodes a group as the data of a record.
-func (p *Packer) data(src *format.Source, g group) []byte {
+func (p *Packer) data(g group) []byte {
 	dst := p.payload[:0]
-	switch {
-	case g.spans:
-		dst = format.AppendOTLPSpans(dst, src, g.lines)
-	case p.opt.Format == config.FormatOTLP:
-		dst = format.AppendOTLPLogs(dst, src, g.lines)
-	case p.opt.Format == config.FormatCloudWatch:
-		dst = format.AppendCloudWatch(dst, src, g.lines)
-	case p.opt.Format == config.FormatKPL:
-		dst = format.AppendKPL(dst, g.key, g.lines)
-	default:
+	if p.format.Append != nil {
+		dst = p.format.Append(dst, p.opt.Environment, g.key, g.lines)
+	} else {
 		for i := range g.lines {
 			dst = append(dst, g.lines[i].Text...)
 		}

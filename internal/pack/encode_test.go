@@ -9,22 +9,27 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
+	"kinetel/internal/format/cloudwatch"
+	"kinetel/internal/format/kpl"
+	"kinetel/internal/format/ndjson"
+	"kinetel/internal/format/otlp"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/record"
 )
 
-func formatted(f config.Format) func(*setup) {
+func formatted(f format.Name) func(*setup) {
 	return func(set *setup) {
-		set.Format, set.Compression = f, config.CompressionGzip
-		if f == config.FormatKPL {
-			set.Compression = config.CompressionNone
+		set.Format, set.Compression = f, format.Gzip
+		if f == kpl.Name {
+			set.Compression = format.Uncompressed
 		}
 	}
 }
 
-func formats() []config.Format {
-	return []config.Format{config.FormatNDJSON, config.FormatJSON, config.FormatOTLP, config.FormatCloudWatch, config.FormatKPL}
+func formats() []format.Name {
+	return []format.Name{ndjson.Name, ndjson.JSONName, otlp.Name, cloudwatch.Name, kpl.Name}
 }
 
 // With any events, each event is in one record with the configured key, and no record
@@ -34,7 +39,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 		f := rapid.SampledFrom(formats()).Draw(t, "format")
 		key := rapid.SampledFrom([]config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction, config.PartitionRandom}).Draw(t, "key")
 		runs := rapid.Bool().Draw(t, "runs")
-		r := newRig(formatted(f), keyBy(key), func(set *setup) { set.Runs = runs })
+		r := newPacker(formatted(f), keyBy(key), func(set *setup) { set.Runs = runs })
 		var bodies [][]byte
 		for range rapid.IntRange(1, 40).Draw(t, "events") {
 			ev := line(rapid.SampledFrom([]string{"", "a\n", "grüße 🎈", `{"a":1}`, "\x01\t\"\\"}).Draw(t, "text"))
@@ -48,7 +53,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 		r.Seal()
 		got := map[uint64][]byte{}
 		for _, rec := range r.records {
-			if rec.Size() > pack.MaxRecord || rec.Events > pack.MaxEvents || f == config.FormatJSON && rec.Events != 1 {
+			if rec.Size() > pack.MaxRecord || rec.Events > pack.MaxEvents || f == ndjson.JSONName && rec.Events != 1 {
 				t.Fatalf("%s", describe(rec))
 			}
 			events, err := record.Decode(rec.Data)
@@ -63,7 +68,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 				if key == config.PartitionByRequest && want == "" {
 					want = "0123456789abcdef"
 				}
-				if f != config.FormatCloudWatch && key != config.PartitionRandom && rec.PartitionKey != want {
+				if f != cloudwatch.Name && key != config.PartitionRandom && rec.PartitionKey != want {
 					t.Fatalf("seq %d of the request %q is under the key %q", e.Seq, e.RequestID, rec.PartitionKey)
 				}
 				if got[e.Seq] != nil {
@@ -81,7 +86,7 @@ func TestEveryFormatHasEveryEventOnce(t *testing.T) {
 }
 
 func TestSpansHaveRecordsOfTheirOwn(t *testing.T) {
-	r := newRig(formatted(config.FormatOTLP))
+	r := newPacker(formatted(otlp.Name))
 	r.Add(line("a"))
 	r.AddOwn(own(event.TypeSpan, `{"requestId":"r"}`))
 	r.Add(line("b"))
@@ -99,10 +104,10 @@ func TestSpansHaveRecordsOfTheirOwn(t *testing.T) {
 
 // A record that is lost makes the losses pending again that its own lines report, and
 // no others.
-func TestLossesGoWithTheLinesThatTellOfThem(t *testing.T) {
+func TestLossesGoWithTheLinesThatReportThem(t *testing.T) {
 	for _, f := range formats() {
 		t.Run(string(f), func(t *testing.T) {
-			r := newRig(formatted(f))
+			r := newPacker(formatted(f))
 			r.Add(line("a"))
 			r.ledger.Lost(ledger.Loss{First: 7, Last: 8, Count: 2, Bytes: 9, Reason: ledger.BufferFull})
 			r.Seal()
@@ -119,21 +124,21 @@ func TestLossesGoWithTheLinesThatTellOfThem(t *testing.T) {
 					}
 				}
 				if reports != len(rec.Losses) {
-					t.Errorf("%s: %d lines tell of losses", describe(rec), reports)
+					t.Errorf("%s: %d lines report losses", describe(rec), reports)
 				}
 				reported += reports
 			}
 			if reported != 1 {
-				t.Errorf("told %d times", reported)
+				t.Errorf("it is reported %d times", reported)
 			}
 		})
 	}
 }
 
-func TestStripReadsEveryFormat(t *testing.T) {
+func TestDropLogsReadsEveryFormat(t *testing.T) {
 	for _, f := range formats() {
 		t.Run(string(f), func(t *testing.T) {
-			r := newRig(formatted(f))
+			r := newPacker(formatted(f))
 			r.Add(line("a"))
 			r.Add(start("r1"))
 			r.Add(line("b"))
@@ -144,7 +149,7 @@ func TestStripReadsEveryFormat(t *testing.T) {
 			for _, rec := range r.records {
 				env, _, losses := losing()
 				rec.Environment = env
-				if rest := pack.NewLogDropper(config.CompressionGzip).DropLogs(rec, ledger.BufferFull); rest != nil {
+				if rest := pack.NewLogDropper(format.Gzip).DropLogs(rec, ledger.BufferFull); rest != nil {
 					events, err := record.Decode(rest.Data)
 					if err != nil || len(events) != rest.Events || rest.Droppable != 0 || rest.PartitionKey != rec.PartitionKey {
 						t.Fatalf("%s: %v", describe(rest), err)
@@ -160,7 +165,7 @@ func TestStripReadsEveryFormat(t *testing.T) {
 			if kept != "2 platform.start. 5 kinetel.report. " {
 				t.Errorf("kept: %s", kept)
 			}
-			if want := map[bool]string{true: "1-1 3-3 4-4 ", false: "1-1 3-4 "}[f == config.FormatJSON]; lost != want {
+			if want := map[bool]string{true: "1-1 3-3 4-4 ", false: "1-1 3-4 "}[f == ndjson.JSONName]; lost != want {
 				t.Errorf("lost: %s", lost)
 			}
 		})
@@ -169,10 +174,10 @@ func TestStripReadsEveryFormat(t *testing.T) {
 
 func TestAnAggregateIsBoundToItsKey(t *testing.T) {
 	for _, f := range formats() {
-		r := newRig(formatted(f))
+		r := newPacker(formatted(f))
 		r.Add(line("a"))
 		r.Seal()
-		if got := r.records[0].Bound(); got != (f == config.FormatKPL) {
+		if got := r.records[0].Bound(); got != (f == kpl.Name) {
 			t.Errorf("%s: bound is %t", f, got)
 		}
 	}

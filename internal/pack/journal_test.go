@@ -14,6 +14,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/pack"
 )
@@ -106,9 +107,9 @@ func (j *journal) ForgetJournal(o *environment.Environment) {
 }
 
 // keeping is a rig with a journal that stores everything.
-func keeping(t fataler, change ...func(*setup)) (*rig, *journal) {
+func journalling(t fataler, change ...func(*setup)) (*packer, *journal) {
 	j := &journal{t: t, numbers: map[uint64][]byte{}}
-	r := newRig(append([]func(*setup){plain, func(set *setup) { set.Journal = j }}, change...)...)
+	r := newPacker(append([]func(*setup){plain, func(set *setup) { set.Journal = j }}, change...)...)
 	j.env = r.env
 	return r, j
 }
@@ -127,14 +128,14 @@ func (j *journal) wantFrames(t *testing.T, want ...frame) {
 // lineOf returns the line of an event.
 func lineOf(t *testing.T, seq uint64, ev *event.Event) string {
 	t.Helper()
-	r := newRig(plain, func(set *setup) { set.Next = seq })
+	r := newPacker(plain, func(set *setup) { set.Next = seq })
 	r.Add(ev)
 	r.Seal()
 	return string(r.records[0].Data)
 }
 
 func TestCommitJournalsWhatWasAddedSince(t *testing.T) {
-	r, j := keeping(t)
+	r, j := journalling(t)
 	one, two, three := lineOf(t, 1, line("one")), lineOf(t, 2, line("two")), lineOf(t, 3, line("three"))
 	r.Commit(nil)
 	j.wantFrames(t)
@@ -153,7 +154,7 @@ func TestCommitJournalsWhatWasAddedSince(t *testing.T) {
 	}
 	r.Seal()
 	if j.forgets != 1 || len(r.records) != 1 || r.records[0].Events != 3 {
-		t.Errorf("forgotten %d times at the cut", j.forgets)
+		t.Errorf("forgotten %d times by Seal", j.forgets)
 	}
 	r.Commit(nil)
 	j.wantFrames(t)
@@ -165,7 +166,7 @@ func TestCommitJournalsWhatWasAddedSince(t *testing.T) {
 // The function has deleted the journal: all of the open record is journalled
 // again, even if nothing is new.
 func TestCommitJournalsAgainWhatWasDeleted(t *testing.T) {
-	r, j := keeping(t)
+	r, j := journalling(t)
 	one, two := lineOf(t, 1, line("one")), lineOf(t, 2, line("two"))
 	gone := func() { j.lost, j.numbers, j.last, j.fragment = true, map[uint64][]byte{}, 0, nil }
 	r.Add(line("one"))
@@ -187,7 +188,7 @@ func TestCommitJournalsAgainWhatWasDeleted(t *testing.T) {
 }
 
 func TestCommitJournalsTheFragment(t *testing.T) {
-	r, j := keeping(t)
+	r, j := journalling(t)
 	r.Commit([]byte("half"))
 	j.wantFrames(t, frame{first: 1, last: 0, fragment: "half"})
 	r.Commit([]byte("half")) // the same text is no news
@@ -203,14 +204,14 @@ func TestCommitJournalsTheFragment(t *testing.T) {
 	j.wantFrames(t)
 }
 
-func TestTheFragmentSurvivesACutBetweenCommits(t *testing.T) {
-	r, j := keeping(t)
+func TestTheFragmentSurvivesASealBetweenCommits(t *testing.T) {
+	r, j := journalling(t)
 	j.leaky = true
 	r.Add(line("one"))
 	r.Commit([]byte("half"))
 	r.Seal()
 	if string(j.fragment) != "half" {
-		t.Errorf("after a cut the journal has %q", j.fragment)
+		t.Errorf("after Seal the journal has %q", j.fragment)
 	}
 	for range pack.MaxEvents + 1 {
 		r.Add(line("x"))
@@ -225,14 +226,14 @@ func TestTheFragmentSurvivesACutBetweenCommits(t *testing.T) {
 	r.Commit(nil)
 	r.Seal()
 	if j.fragment != nil {
-		t.Errorf("a fragment that was given up is journalled again: %q", j.fragment)
+		t.Errorf("a fragment that was dropped is journalled again: %q", j.fragment)
 	}
 }
 
 func TestARecordIsPushedBeforeItsLinesAreForgotten(t *testing.T) {
 	var forgotten []int // calls of ForgetJournal before each Push
 	var j *journal
-	r, j := keeping(t, func(set *setup) {
+	r, j := journalling(t, func(set *setup) {
 		push := set.Push
 		set.Push = func(rec *pack.Record) { forgotten = append(forgotten, j.forgets); push(rec) }
 	})
@@ -247,7 +248,7 @@ func TestARecordIsPushedBeforeItsLinesAreForgotten(t *testing.T) {
 }
 
 func TestALineThatDoesNotFitIsNotForgottenWithTheOthers(t *testing.T) {
-	r, j := keeping(t)
+	r, j := journalling(t)
 	half := strings.Repeat("x", 600<<10)
 	r.Add(line(half))
 	r.Commit(nil)
@@ -258,12 +259,12 @@ func TestALineThatDoesNotFitIsNotForgottenWithTheOthers(t *testing.T) {
 	}
 	r.Seal()
 	if len(j.numbers) != 0 {
-		t.Errorf("%d lines in the journal after the cut", len(j.numbers))
+		t.Errorf("%d lines in the journal after Seal", len(j.numbers))
 	}
 }
 
 func TestOversizeIsNotJournalled(t *testing.T) {
-	r, j := keeping(t)
+	r, j := journalling(t)
 	ev := line("x")
 	ev.Extra = fmt.Appendf(nil, `"x":%s`, jsontext.AppendQuote(nil, text(2<<20, true, 3)))
 	r.Add(ev)
@@ -275,7 +276,7 @@ func TestOversizeIsNotJournalled(t *testing.T) {
 }
 
 func TestWithoutAJournalCommitDoesNothing(t *testing.T) {
-	r := newRig(plain)
+	r := newPacker(plain)
 	r.Add(line("one"))
 	r.Commit([]byte("half"))
 	r.Seal()
@@ -285,9 +286,9 @@ func TestWithoutAJournalCommitDoesNothing(t *testing.T) {
 	}
 }
 
-func TestWhatTheJournalRefusedIsTriedAgainWithTheNextCommit(t *testing.T) {
+func TestCommitStoresWhatTheJournalRefusedBefore(t *testing.T) {
 	refusing := true
-	r, j := keeping(t)
+	r, j := journalling(t)
 	j.refuse = func() bool { return refusing }
 	one, two := lineOf(t, 1, line("one")), lineOf(t, 2, line("two"))
 	r.Add(line("one"))
@@ -325,7 +326,7 @@ func TestWhatTheJournalRefusedIsTriedAgainWithTheNextCommit(t *testing.T) {
 
 // Whenever the process is killed, all acknowledged events are in the journal or in a
 // record that was pushed.
-func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
+func TestCommittedEventsSurviveAKill(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		j := &journal{t: t, numbers: map[uint64][]byte{}}
 		j.leaky = rapid.Bool().Draw(t, "forgetting forgets the fragment")
@@ -351,7 +352,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 		}
 		j.changed = kill
 
-		r := newRig(func(set *setup) {
+		r := newPacker(func(set *setup) {
 			set.Journal = j
 			set.Compression = rapid.SampledFrom(compressions()).Draw(t, "compression")
 			set.PartitionKey = rapid.SampledFrom([]config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest}).Draw(t, "partition key")
@@ -425,7 +426,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 			}
 		}
 		if len(j.numbers) != 0 {
-			t.Fatalf("%d lines are in the journal after the last cut", len(j.numbers))
+			t.Fatalf("%d lines are in the journal after the last Seal", len(j.numbers))
 		}
 	})
 }
@@ -435,7 +436,7 @@ func TestWhateverWasCommittedOutlivesTheProcess(t *testing.T) {
 func linesOf(t fataler, first uint64, count int, size int) []byte {
 	t.Helper()
 	var lines []byte
-	r := newRig(plain, func(set *setup) { set.Next = first })
+	r := newPacker(plain, func(set *setup) { set.Next = first })
 	for i := range count {
 		if i%2 == 0 {
 			r.Add(start(fmt.Sprintf("request-%d", i)))
@@ -451,18 +452,24 @@ func linesOf(t fataler, first uint64, count int, size int) []byte {
 }
 
 func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
-	for _, compression := range compressions() {
-		for _, tt := range []struct{ count, size, records int }{{1, 10, 1}, {500, 10, 1}, {501, 10, 2}, {1200, 10, 3}, {5, 600 << 10, 2}, {7, 600 << 10, 3}} {
-			r := newRig(func(set *setup) {
+	for _, tt := range []struct{ count, size, records int }{{1, 10, 1}, {500, 10, 1}, {501, 10, 2}, {1200, 10, 3}, {5, 600 << 10, 2}, {7, 600 << 10, 3}} {
+		if testing.Short() && tt.count == 7 {
+			continue
+		}
+		lines := linesOf(t, 17, tt.count, tt.size)
+		for _, compression := range compressions() {
+			if testing.Short() && compression != format.Gzip {
+				continue
+			}
+			r := newPacker(func(set *setup) {
 				set.Compression, set.Next = compression, 5000
 			})
-			lines := linesOf(t, 17, tt.count, tt.size)
 			r.Add(line("already here"))
 			r.Restore(17, lines)
 			r.Add(line("and more"))
 			r.Seal()
 			for _, rec := range r.records {
-				checkLegal(t, rec)
+				checkLimits(t, rec)
 				if rec.Environment != r.env {
 					t.Errorf("a record of another env: %v", rec.Environment)
 				}
@@ -480,21 +487,21 @@ func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
 				t.Errorf("around what was restored are %d and %d, want 5000 and 5001", a.First, z.First)
 			}
 			if diff := cmp.Diff(pack.Received{Events: 2, Bytes: int64(len(`"already here""and more"`))}, r.Received()); diff != "" {
-				t.Errorf("what was restored was not taken in now (-want +got):\n%s", diff)
+				t.Errorf("restored events were not ingested now (-want +got):\n%s", diff)
 			}
 		}
 	}
 }
 
 func TestRestoreTakesSeveralRuns(t *testing.T) {
-	r := newRig(func(set *setup) { set.Next = 100 })
+	r := newPacker(func(set *setup) { set.Next = 100 })
 	r.Restore(3, linesOf(t, 3, 3, 10))
 	r.Restore(9, linesOf(t, 9, 4, 10))
 	r.Add(line("and more"))
 	r.Seal()
 	var got [][2]uint64
 	for _, rec := range r.records {
-		checkLegal(t, rec)
+		checkLimits(t, rec)
 		got = append(got, [2]uint64{rec.First, rec.Last})
 	}
 	if diff := cmp.Diff([][2]uint64{{3, 5}, {9, 12}, {100, 100}}, got); diff != "" {

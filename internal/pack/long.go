@@ -3,9 +3,9 @@ package pack
 import (
 	"encoding/base64"
 
-	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 )
 
@@ -32,10 +32,10 @@ func (p *Packer) sealLong(ev *event.Event) {
 // event goes in parts at once: its line could take four times as many bytes as its
 // record.
 func (p *Packer) replacedTooLong(record []byte) int {
-	if len(record) < p.maxLines()/8 {
+	if len(record) < p.format.MaxLines/8 {
 		return 0 // each byte becomes at most 3, and 4/3 more for the original
 	}
-	if size := format.ReplacedSize(record); size > p.maxLines()-maxEnvelope {
+	if size := format.ReplacedSize(record); size > p.format.MaxLines-maxEnvelope {
 		return size
 	}
 	return 0
@@ -49,18 +49,18 @@ func (p *Packer) addParts(ev *event.Event, line, size int) {
 	envelope := len(format.AppendLine(nil, p.seq+1, &first, format.Part{Part: 1, Parts: 1}, p.opt.Environment.Resource)) + 96
 	if envelope > maxEnvelope {
 		p.seq++
-		p.opt.Log.Error("an event is larger than a Kinesis record can be, and not for its body, so that it cannot go in parts; it was given up",
+		p.opt.Log.Error("an event is larger than a Kinesis record can be, and not for its body, so that it cannot go in parts; it was dropped",
 			"seq", p.seq, "bytes", line, "record_bytes", size, "limit_bytes", MaxRecord)
 		p.lost(p.seq, p.seq, 1, line, ledger.Oversize)
 		p.begin()
 		return
 	}
 	text := ev.Record
-	original := !format.Valid(text)
+	original := !jsontext.ValidUnicode(text)
 	if !original {
 		text = format.AppendOneLine(nil, text)
 	}
-	pieces := split(text, p.maxLines()-envelope, original)
+	pieces := split(text, p.format.MaxLines-envelope, original)
 	for i, piece := range pieces {
 		p.append(ev, format.Part{Part: i + 1, Parts: len(pieces), Body: piece}, nil)
 	}
@@ -75,25 +75,23 @@ func (p *Packer) sizeOfOne() int {
 	if !ok {
 		return len(p.lines) // more than the limit
 	}
-	src := format.Source{EnvironmentID: p.opt.Environment.ID, Resource: p.opt.Environment.Resource, Details: p.opt.Environment.Details()}
 	key := p.key(&l)
-	return len(p.data(&src, group{key: key, spans: string(l.Type) == event.TypeSpan && p.opt.Format == config.FormatOTLP, lines: []format.Line{l}})) + len(key)
+	return len(p.data(group{key, []format.Line{l}})) + len(key)
 }
 
 // split cuts JSON text into pieces of at most most bytes each, written as a JSON
 // string; if original is true, the size includes the piece in base64. It cuts
 // between characters and never inside an escape.
 func split(text []byte, most int, original bool) (pieces [][]byte) {
+	var quoted [80]byte // room for a character in quotes
 	for len(text) > 0 {
 		n := 0
 		for size := len(`""`); n < len(text); {
-			unit, ok := format.Unit(text[n:])
+			unit, ok := jsontext.FirstChar(text[n:])
 			if ok {
-				for _, c := range text[n : n+unit] {
-					size += quotedSize(c)
-				}
+				size += len(jsontext.AppendQuote(quoted[:0], text[n:n+unit])) - len(`""`)
 			} else {
-				size += len("\uFFFD")
+				size += len(jsontext.Replacement)
 			}
 			total := size
 			if original {
@@ -108,15 +106,4 @@ func split(text []byte, most int, original bool) (pieces [][]byte) {
 		text = text[n:]
 	}
 	return pieces
-}
-
-// quotedSize returns how many bytes jsontext.AppendQuote writes for c.
-func quotedSize(c byte) int {
-	switch {
-	case c == '"' || c == '\\' || c == '\n' || c == '\t':
-		return 2
-	case c < ' ':
-		return 6
-	}
-	return 1
 }

@@ -13,6 +13,7 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/format/formats"
 	"kinetel/internal/ledger"
 	"kinetel/internal/wallclock"
 )
@@ -21,9 +22,8 @@ const (
 	// MaxEvents is how many events a record holds at most. Firehose's deaggregation
 	// accepts no more (AWS documentation, dynamic partitioning).
 	MaxEvents = 500
-	// MaxRecord is the largest size of a record, data and partition key, that every
-	// stream accepts (Kinesis API reference, PutRecords).
-	MaxRecord = 1 << 20
+	// MaxRecord is the largest size of a record, data and partition key.
+	MaxRecord = format.MaxRecord
 )
 
 // Record is a Kinesis record, ready to be sent.
@@ -50,7 +50,10 @@ func (r *Record) Drop(reason ledger.Reason) {
 
 // Bound reports whether the record's data depends on its partition key, which must
 // not change then.
-func (r *Record) Bound() bool { return format.IsKPL(r.Data) }
+func (r *Record) Bound() bool {
+	f, ok := formats.Of(r.Data)
+	return ok && f.HasKey
+}
 
 // Size returns the size of the record as Kinesis counts it.
 func (r *Record) Size() int { return len(r.Data) + len(r.PartitionKey) }
@@ -78,8 +81,8 @@ type Journal interface {
 type Options struct {
 	Environment  *environment.Environment
 	FunctionName string
-	Format       config.Format      // empty: ndjson
-	Compression  config.Compression // one that the format allows
+	Format       format.Name        // empty: the default
+	Compression  format.Compression // one that the format allows
 	PartitionKey config.PartitionKey
 	Next         uint64  // the first sequence number to assign; 0 means 1
 	Journal      Journal // nil: events that are not pushed are only in memory
@@ -95,7 +98,8 @@ type Options struct {
 // Packer fills the open record with events. It is safe for concurrent use. Numbers
 // and records are in the order of the calls.
 type Packer struct {
-	opt Options
+	opt    Options
+	format format.Format
 
 	mu        sync.Mutex // guards all below
 	seq       uint64     // of the last event
@@ -126,13 +130,11 @@ type Received struct {
 
 // New returns a Packer.
 func New(opt Options) *Packer {
-	if opt.Format == "" {
-		opt.Format = config.FormatNDJSON
-	}
 	return &Packer{
-		opt: opt,
-		seq: max(opt.Next, 1) - 1,
-		zip: compressor{kind: opt.Compression},
+		opt:    opt,
+		format: formats.Named(opt.Format),
+		seq:    max(opt.Next, 1) - 1,
+		zip:    compressor{kind: opt.Compression},
 	}
 }
 
@@ -182,9 +184,9 @@ func (p *Packer) add(ev *event.Event, losses ...ledger.Loss) {
 		return
 	}
 	p.append(ev, format.Part{}, losses)
-	if p.events == 1 && len(p.lines) > p.maxLines() {
+	if p.events == 1 && len(p.lines) > p.format.MaxLines {
 		p.sealLong(ev)
-	} else if len(p.lines) >= p.maxLines() {
+	} else if len(p.lines) >= p.format.MaxLines {
 		p.seal()
 	}
 }
@@ -199,7 +201,7 @@ func (p *Packer) append(ev *event.Event, part format.Part, losses []ledger.Loss)
 	}
 	before := len(p.lines)
 	p.lines = format.AppendLine(p.lines, p.seq+1, ev, part, p.opt.Environment.Resource)
-	if p.events > 0 && len(p.lines) > p.maxLines() {
+	if p.events > 0 && len(p.lines) > p.format.MaxLines {
 		// The line does not fit: close the record of the others first.
 		line := p.lines[before:]
 		p.lines = p.lines[:before]
@@ -213,21 +215,6 @@ func (p *Packer) append(ev *event.Event, part format.Part, losses []ledger.Loss)
 		p.droppable++
 	}
 	p.losses = append(p.losses, losses...)
-}
-
-// maxLines bounds the bytes of a record's lines. So the record is within Kinesis'
-// limit even if its lines cannot be compressed, with any partition key and with the
-// overhead of the compression. A single line may be longer.
-func (p *Packer) maxLines() int {
-	switch p.opt.Format {
-	case config.FormatOTLP, config.FormatCloudWatch:
-		// A line takes up to twice its size in this format, and some more.
-		return MaxRecord/2 - 16<<10
-	case config.FormatKPL:
-		return MaxRecord - 16<<10 // up to 16 bytes per line, and a table
-	case config.FormatNDJSON, config.FormatJSON:
-	}
-	return MaxRecord - 4<<10
 }
 
 // Seal closes the open record, if there is one, and reports the pending losses in a
@@ -257,8 +244,6 @@ func (p *Packer) Age() time.Duration {
 	if p.events == 0 {
 		return 0
 	}
-	// Round strips the monotonic clock reading, which may stop while the environment
-	// is frozen.
 	return max(wallclock.Since(p.opened), 0)
 }
 
@@ -281,7 +266,7 @@ func (p *Packer) seal() {
 	if p.events == 0 {
 		return
 	}
-	if p.opt.Format == config.FormatNDJSON && p.opt.PartitionKey != config.PartitionByRequest {
+	if p.format.Append == nil && !p.format.OneLine && p.opt.PartitionKey != config.PartitionByRequest {
 		p.push(&Record{ // the lines are the data
 			Data:         p.compress(p.lines),
 			PartitionKey: p.key(nil),
@@ -358,7 +343,7 @@ func (p *Packer) Restore(first uint64, lines []byte) {
 	last := p.seq
 	p.seq = first - 1
 	for line := range bytes.Lines(lines) {
-		if p.events == MaxEvents || p.events > 0 && len(p.lines)+len(line) > p.maxLines() {
+		if p.events == MaxEvents || p.events > 0 && len(p.lines)+len(line) > p.format.MaxLines {
 			p.seal()
 		}
 		p.lines = append(p.lines, line...)

@@ -18,6 +18,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -29,8 +30,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // received is when the events of these tests arrived.
 var received = time.Date(2026, 11, 22, 20, 15, 0, 123e6, time.UTC)
 
-// originOf is the origin of an environment's records.
-func originOf(id resource.Resource) *environment.Environment {
+// environmentOf returns the environment of a function's resource.
+func environmentOf(id resource.Resource) *environment.Environment {
 	return &environment.Environment{ID: id.EnvironmentID, Resource: id.LineAttributes()}
 }
 
@@ -44,8 +45,8 @@ func identity() resource.Resource {
 	}
 }
 
-// rig is a Packer and the records that it pushed.
-type rig struct {
+// packer is a Packer and the records that it pushed.
+type packer struct {
 	*pack.Packer
 	env     *environment.Environment
 	ledger  *ledger.Ledger
@@ -57,18 +58,18 @@ type rig struct {
 	lose func(*pack.Record) bool
 }
 
-// setup is what a rig is made of; its Environment is that of id.
+// setup has the options of a packer; its Environment is that of id.
 type setup struct {
 	pack.Options
 	id resource.Resource
 }
 
-func newRig(change ...func(*setup)) *rig {
-	r := &rig{account: &ledger.Account{}, lose: func(*pack.Record) bool { return false }}
+func newPacker(change ...func(*setup)) *packer {
+	r := &packer{account: &ledger.Account{}, lose: func(*pack.Record) bool { return false }}
 	r.ledger = ledger.New(r.account, nil)
 	set := setup{
 		Options: pack.Options{
-			Compression:  config.CompressionGzip,
+			Compression:  format.Gzip,
 			PartitionKey: config.PartitionByEnvironment,
 			Push: func(rec *pack.Record) {
 				r.pushed = append(r.pushed, rec)
@@ -86,14 +87,14 @@ func newRig(change ...func(*setup)) *rig {
 		one(&set)
 	}
 	set.FunctionName = set.id.FunctionName
-	set.Environment = originOf(set.id)
+	set.Environment = environmentOf(set.id)
 	set.Environment.Ledger = r.ledger
 	r.env, r.next = set.Environment, set.Next
 	r.Packer = pack.New(set.Options)
 	return r
 }
 
-func plain(set *setup) { set.Compression = config.CompressionNone }
+func plain(set *setup) { set.Compression = format.Uncompressed }
 
 func keyBy(by config.PartitionKey) func(*setup) {
 	return func(set *setup) { set.PartitionKey = by }
@@ -124,7 +125,7 @@ func start(request string) *event.Event {
 }
 
 // bodies returns the bodies of all records' events, record by record.
-func (r *rig) bodies(t *testing.T) [][]string {
+func (r *packer) bodies(t *testing.T) [][]string {
 	t.Helper()
 	var all [][]string
 	for _, rec := range r.records {
@@ -187,7 +188,7 @@ func TestALine(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(plain)
+			r := newPacker(plain)
 			r.Add(&tt.ev)
 			r.Seal()
 			if len(r.records) != 1 {
@@ -201,8 +202,8 @@ func TestALine(t *testing.T) {
 	}
 }
 
-func TestCutWithNothingOpenMakesNoRecord(t *testing.T) {
-	r := newRig()
+func TestSealWithoutAnOpenRecordMakesNoRecord(t *testing.T) {
+	r := newPacker()
 	r.Seal()
 	r.Add(line("x"))
 	r.Seal()
@@ -213,7 +214,7 @@ func TestCutWithNothingOpenMakesNoRecord(t *testing.T) {
 }
 
 func TestARecordDescribesItself(t *testing.T) {
-	r := newRig(plain)
+	r := newPacker(plain)
 	r.Add(line("one"))
 	r.Seal()
 	r.Add(line("two"))
@@ -221,7 +222,7 @@ func TestARecordDescribesItself(t *testing.T) {
 	r.Seal()
 	rec := r.records[1]
 	if rec.Environment != r.env || rec.Droppable != 2 || rec.Throttled != 0 || len(rec.Losses) != 0 {
-		t.Errorf("the second record is of %+v, has %d ordinary events and tells of %v", rec.Environment, rec.Droppable, rec.Losses)
+		t.Errorf("the second record is of %+v, has %d droppable events and reports %v", rec.Environment, rec.Droppable, rec.Losses)
 	}
 	if rec.First != 2 || rec.Last != 3 || rec.Events != 2 || rec.Lines != int64(len(rec.Data)) || rec.Size() != len(rec.Data)+len(rec.PartitionKey) {
 		t.Errorf("the second record is %d to %d, %d events, %d bytes of lines, size %d", rec.First, rec.Last, rec.Events, rec.Lines, rec.Size())
@@ -232,8 +233,8 @@ func TestARecordDescribesItself(t *testing.T) {
 	}
 }
 
-func TestOrdinaryEventsAreCounted(t *testing.T) {
-	r := newRig()
+func TestDroppableEventsAreCounted(t *testing.T) {
+	r := newPacker()
 	for _, kind := range []string{"function", "platform.start", "extension", "platform.report", "kinetel.unparsed"} {
 		ev := line("x")
 		ev.Type = []byte(kind)
@@ -244,12 +245,12 @@ func TestOrdinaryEventsAreCounted(t *testing.T) {
 	r.Add(start("request-1"))
 	r.Seal()
 	if a, b := r.records[0], r.records[1]; a.Events != 6 || a.Droppable != 3 || b.Events != 1 || b.Droppable != 0 {
-		t.Errorf("%d of %d events are ordinary, and %d of %d; want 3 of 6 and 0 of 1", a.Droppable, a.Events, b.Droppable, b.Events)
+		t.Errorf("%d of %d events are droppable, and %d of %d; want 3 of 6 and 0 of 1", a.Droppable, a.Events, b.Droppable, b.Events)
 	}
 }
 
-func TestARecordThatIsGivenUpIsToldWithWhatItTellsOf(t *testing.T) {
-	r := newRig(plain)
+func TestADroppedRecordIsReportedLostWithTheLossesThatItReports(t *testing.T) {
+	r := newPacker(plain)
 	r.lose = func(rec *pack.Record) bool { return len(rec.Losses) > 0 }
 	old := ledger.Loss{First: 100, Last: 109, Count: 7, Bytes: 70, Reason: ledger.SpoolFull}
 	r.ledger.Lost(old)
@@ -257,7 +258,7 @@ func TestARecordThatIsGivenUpIsToldWithWhatItTellsOf(t *testing.T) {
 	size := r.pushed[0].Lines
 	want := []ledger.Loss{{First: 1, Last: 1, Count: 1, Bytes: size, Reason: ledger.BufferFull}, old}
 	if diff := cmp.Diff(want, r.ledger.TakePending()); diff != "" {
-		t.Errorf("losses to tell (-want +got):\n%s", diff)
+		t.Errorf("losses that are pending (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[ledger.Reason]int64{ledger.BufferFull: 1, ledger.SpoolFull: 7}, r.account.Lost()); diff != "" {
 		t.Errorf("events lost (-want +got):\n%s", diff)
@@ -266,7 +267,7 @@ func TestARecordThatIsGivenUpIsToldWithWhatItTellsOf(t *testing.T) {
 
 func TestNumbersBeginWithNext(t *testing.T) {
 	for _, tt := range []struct{ next, want uint64 }{{0, 1}, {1, 1}, {2, 2}, {1 << 40, 1 << 40}} {
-		r := newRig(plain, func(set *setup) { set.Next = tt.next })
+		r := newPacker(plain, func(set *setup) { set.Next = tt.next })
 		r.Add(line("one"))
 		r.Add(line("two"))
 		r.Seal()
@@ -277,8 +278,8 @@ func TestNumbersBeginWithNext(t *testing.T) {
 	}
 }
 
-func TestLastIsTheHighestNumberThatWasGiven(t *testing.T) {
-	r := newRig(func(set *setup) { set.Next = 100 })
+func TestLastIsTheHighestNumberThatWasAssigned(t *testing.T) {
+	r := newPacker(func(set *setup) { set.Next = 100 })
 	want := func(name string, want uint64) {
 		t.Helper()
 		if got := r.Last(); got != want {
@@ -295,16 +296,16 @@ func TestLastIsTheHighestNumberThatWasGiven(t *testing.T) {
 	want("after older lines", 101)
 	r.ledger.Lost(ledger.Loss{First: 7, Last: 7, Count: 1, Reason: ledger.Rejected})
 	r.Seal()
-	want("after a loss is told", 102)
+	want("after a loss is reported", 102)
 	r.Add(line(string(text(3<<20, true, 1))))
 	want("after an event in parts", 102+uint64(r.Received().Parts)+1)
 	if r.Environment() != r.env {
-		t.Errorf("Origin is %v", r.Environment())
+		t.Errorf("Environment is %v", r.Environment())
 	}
 }
 
-func TestReceivedCountsWhatWasTakenIn(t *testing.T) {
-	r := newRig()
+func TestReceivedCountsWhatWasIngested(t *testing.T) {
+	r := newPacker()
 	want := func(want pack.Received) {
 		t.Helper()
 		if diff := cmp.Diff(want, r.Received()); diff != "" {
@@ -333,7 +334,7 @@ func TestReceivedCountsWhatWasTakenIn(t *testing.T) {
 }
 
 func TestAddKeepsNothingOfTheEvent(t *testing.T) {
-	r := newRig()
+	r := newPacker()
 	body := []byte(`"text"`)
 	ev := line("")
 	ev.Record, ev.Extra = body, []byte(`"a":1`)
@@ -351,9 +352,9 @@ func TestAddKeepsNothingOfTheEvent(t *testing.T) {
 }
 
 func TestRecordsDoNotShareMemory(t *testing.T) {
-	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
 		t.Run(string(compression), func(t *testing.T) {
-			r := newRig(func(set *setup) { set.Compression = compression })
+			r := newPacker(func(set *setup) { set.Compression = compression })
 			var want [][]string
 			for i := range 20 {
 				text := fmt.Sprintf("line %d of many", i)
@@ -369,7 +370,7 @@ func TestRecordsDoNotShareMemory(t *testing.T) {
 }
 
 func TestARecordHoldsAtMost500Events(t *testing.T) {
-	r := newRig()
+	r := newPacker()
 	for range 1001 {
 		r.Add(line("x"))
 	}
@@ -384,7 +385,7 @@ func TestARecordHoldsAtMost500Events(t *testing.T) {
 }
 
 func TestALineThatDoesNotFitGoesIntoTheNextRecord(t *testing.T) {
-	r := newRig(plain)
+	r := newPacker(plain)
 	half := strings.Repeat("x", 600<<10)
 	r.Add(line("small"))
 	r.Add(line(half))
@@ -404,7 +405,7 @@ func TestALineThatDoesNotFitGoesIntoTheNextRecord(t *testing.T) {
 }
 
 func TestALineThatFillsARecordIsTaken(t *testing.T) {
-	r := newRig(plain)
+	r := newPacker(plain)
 	r.Add(line(""))
 	r.Seal()
 	// Without compression the record can be filled to its last byte.
@@ -431,13 +432,16 @@ func TestALineThatFillsARecordIsTaken(t *testing.T) {
 // Lines that fill a record to the limit, with a long key and nothing that can
 // be compressed, are never mistaken for one line that is too large.
 func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
-	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
-		for _, below := range []int{-1, 0, 1, 200, 256, 4096} {
-			r := newRig(keyBy(config.PartitionByFunction), func(set *setup) {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
+		for i, below := range []int{0, -1, 1, 200, 256, 4096} {
+			if testing.Short() && i >= 1 {
+				break
+			}
+			r := newPacker(keyBy(config.PartitionByFunction), func(set *setup) {
 				set.Compression = compression
 				set.id.FunctionName = strings.Repeat("f", 256)
 			})
-			short := newRig(plain, keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = strings.Repeat("f", 256) })
+			short := newPacker(plain, keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = strings.Repeat("f", 256) })
 			short.Add(line(""))
 			short.Seal()
 			size := pack.MaxRecord - below - 2*int(short.records[0].Lines)
@@ -456,9 +460,9 @@ func TestLinesThatTogetherAreAtTheLimitAreNotLost(t *testing.T) {
 }
 
 func TestALineThatCompressesWellMayBeLonger(t *testing.T) {
-	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd} {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd} {
 		t.Run(string(compression), func(t *testing.T) {
-			r := newRig(func(set *setup) { set.Compression = compression })
+			r := newPacker(func(set *setup) { set.Compression = compression })
 			text := strings.Repeat("a word and ", 150_000)
 			r.Add(line("before"))
 			r.Add(line(text))
@@ -480,11 +484,13 @@ func TestTheMemoryOfAHugeLineIsNotKept(t *testing.T) {
 		runtime.ReadMemStats(&stats)
 		return int64(stats.HeapAlloc)
 	}
-	r := newRig()
+	r := newPacker()
 	r.Add(line("before"))
 	r.Seal()
 	before := heap()
-	r.Add(line(strings.Repeat("x", 24<<20)))
+	huge := line("")
+	huge.Record = []byte(`"` + strings.Repeat("x", 24<<20) + `"`)
+	r.Add(huge)
 	r.Seal()
 	if n := heap() - before; n > 12<<20 || len(r.records) != 2 {
 		t.Errorf("after %d records %d bytes are kept", len(r.records), n)
@@ -498,26 +504,26 @@ func TestTheMemoryOfAHugeLineIsNotKept(t *testing.T) {
 
 func TestPartitionKeys(t *testing.T) {
 	t.Run("by environment", func(t *testing.T) {
-		r := newRig(keyBy(config.PartitionByEnvironment))
+		r := newPacker(keyBy(config.PartitionByEnvironment))
 		r.Add(start("request-1"))
 		r.Add(line("x"))
 		r.Seal()
 		wantKeys(t, r, "0123456789abcdef")
 	})
 	t.Run("by function", func(t *testing.T) {
-		r := newRig(keyBy(config.PartitionByFunction))
+		r := newPacker(keyBy(config.PartitionByFunction))
 		r.Add(start("request-1"))
 		r.Seal()
 		wantKeys(t, r, "orders")
 	})
-	t.Run("by function, where Lambda does not tell its name", func(t *testing.T) {
-		r := newRig(keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = "" })
+	t.Run("by function, without a name from Lambda", func(t *testing.T) {
+		r := newPacker(keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = "" })
 		r.Add(line("x"))
 		r.Seal()
 		wantKeys(t, r, "0123456789abcdef")
 	})
 	t.Run("random", func(t *testing.T) {
-		r := newRig(keyBy(config.PartitionRandom))
+		r := newPacker(keyBy(config.PartitionRandom))
 		seen := map[string]bool{}
 		for range 100 {
 			r.Add(line("x"))
@@ -532,7 +538,7 @@ func TestPartitionKeys(t *testing.T) {
 	})
 }
 
-func wantKeys(t *testing.T, r *rig, want ...string) {
+func wantKeys(t *testing.T, r *packer, want ...string) {
 	t.Helper()
 	var got []string
 	for _, rec := range r.records {
@@ -568,7 +574,7 @@ func TestByRequestEachHasRecordsOfItsOwn(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(keyBy(config.PartitionByRequest), func(set *setup) { set.Runs = tt.runs })
+			r := newPacker(keyBy(config.PartitionByRequest), func(set *setup) { set.Runs = tt.runs })
 			for _, ev := range events {
 				r.Add(ev)
 			}
@@ -592,9 +598,9 @@ func TestByRequestEachHasRecordsOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestOtherwiseARequestCutsNothing(t *testing.T) {
+func TestByOtherKeysARequestSealsNoRecord(t *testing.T) {
 	for _, by := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByFunction, config.PartitionRandom} {
-		r := newRig(keyBy(by))
+		r := newPacker(keyBy(by))
 		r.Add(start("request-1"))
 		r.Add(start("request-2"))
 		r.Seal()
@@ -606,7 +612,7 @@ func TestOtherwiseARequestCutsNothing(t *testing.T) {
 
 func TestAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig()
+		r := newPacker()
 		want := func(name string, age time.Duration) {
 			t.Helper()
 			if got := r.Age(); got != age {
@@ -656,8 +662,8 @@ func TestAge(t *testing.T) {
 	})
 }
 
-func TestLossesThatWereLostAreToldAgain(t *testing.T) {
-	r := newRig()
+func TestLossesOfALostRecordAreReportedAgain(t *testing.T) {
+	r := newPacker()
 	losing := true
 	r.lose = func(*pack.Record) bool { return losing }
 	r.Add(line("one"))
@@ -671,27 +677,27 @@ func TestLossesThatWereLostAreToldAgain(t *testing.T) {
 	}
 	e := decode(t, r.records[0])[0]
 	if e.Seq != 5 || e.Type != event.TypeLoss {
-		t.Fatalf("event %d of type %s, want 5 to tell of losses", e.Seq, e.Type)
+		t.Fatalf("event %d of type %s, want 5 to report losses", e.Seq, e.Type)
 	}
 	reported := reportedBy(t, r.records[0])
 	if len(reported) != 1 || reported[0].First != 1 || reported[0].Last != 4 || reported[0].Count != 4 || reported[0].Reason != ledger.BufferFull {
-		t.Errorf("losses told: %+v, want 1 to 4", reported)
+		t.Errorf("losses reported: %+v, want 1 to 4", reported)
 	}
 	if diff := cmp.Diff(r.records[0].Losses, reported); diff != "" {
-		t.Errorf("losses told (-record +lines):\n%s", diff)
+		t.Errorf("losses reported (-record +lines):\n%s", diff)
 	}
 	if total := r.account.Total(); total != 4 {
 		t.Errorf("%d events lost in total, want 4", total)
 	}
 	r.Seal()
 	if len(r.records) != 1 {
-		t.Error("the losses were told twice")
+		t.Error("the losses were reported twice")
 	}
 }
 
 // If a record that reports losses is lost, its Losses are exactly those that must be
 // reported again.
-func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
+func TestEachOfManyLossesIsInTheRecordThatReportsIt(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		losses uint64
@@ -702,7 +708,7 @@ func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 		{"so long that they fill a record before it has 500", pack.MaxEvents, []config.Attribute{{Name: "long", Value: strings.Repeat("x", 2000)}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(func(set *setup) { set.id.Config.Attributes = tt.tags })
+			r := newPacker(func(set *setup) { set.id.Config.Attributes = tt.tags })
 			for i := range tt.losses {
 				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Bytes: 10, Reason: ledger.BufferFull}) // no two touch
 			}
@@ -712,15 +718,15 @@ func TestManyLossesAreEachInTheRecordThatTellsOfThem(t *testing.T) {
 				lines := reportedBy(t, rec)
 				reported += len(lines)
 				if rec.Droppable != 0 {
-					t.Errorf("record %d has %d ordinary events", i, rec.Droppable)
+					t.Errorf("record %d has %d droppable events", i, rec.Droppable)
 				}
 				if diff := cmp.Diff(lines, rec.Losses); diff != "" {
-					t.Errorf("record %d (%d to %d) tells of %d losses and answers for %d (-lines +Losses):\n%.500s",
+					t.Errorf("record %d (%d to %d) reports %d losses and its field has %d (-lines +Losses):\n%.500s",
 						i, rec.First, rec.Last, len(lines), len(rec.Losses), diff)
 				}
 			}
 			if reported != int(tt.losses) {
-				t.Errorf("%d losses told, want %d", reported, tt.losses)
+				t.Errorf("%d losses are reported, want %d", reported, tt.losses)
 			}
 		})
 	}
@@ -736,13 +742,16 @@ func TestTheSameEventsGiveTheSameBytes(t *testing.T) {
 		}
 		return append(all, line(strings.Repeat("y", 1<<20)), line(string(text(5<<18, true, 1))), line("last"))
 	}
-	for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
 		for _, by := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest, config.PartitionByFunction} {
+			if testing.Short() && by != config.PartitionByRequest {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s by %s", compression, by), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { // a loss is reported with the time
 					var first []*pack.Record
 					for range 2 {
-						r := newRig(keyBy(by), func(set *setup) { set.Compression = compression })
+						r := newPacker(keyBy(by), func(set *setup) { set.Compression = compression })
 						for i, ev := range events() {
 							r.Add(ev)
 							if i == 100 {
@@ -771,7 +780,7 @@ func TestPackerIsSafeForConcurrentUse(t *testing.T) {
 	const writers, each = 4, 300
 	var mu sync.Mutex
 	var records []*pack.Record
-	r := newRig(func(set *setup) {
+	r := newPacker(func(set *setup) {
 		set.Journal = &journal{t: t, numbers: map[uint64][]byte{}}
 		set.Push = func(rec *pack.Record) {
 			mu.Lock()

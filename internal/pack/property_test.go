@@ -12,14 +12,15 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
 
 // compressions are all of them.
-func compressions() []config.Compression {
-	return []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone}
+func compressions() []format.Compression {
+	return []format.Compression{format.Gzip, format.Zstd, format.Uncompressed}
 }
 
 // text makes so many bytes of text, which can be compressed or cannot.
@@ -91,10 +92,10 @@ func anyEvent() *rapid.Generator[*event.Event] {
 	})
 }
 
-func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
+func TestEveryEventArrivesOrIsReportedLost(t *testing.T) {
 	huge := fmt.Appendf(nil, `"x":%s`, jsontext.AppendQuote(nil, text(1600<<10, true, 7)))
 	rapid.Check(t, func(t *rapid.T) {
-		r := newRig(func(set *setup) {
+		r := newPacker(func(set *setup) {
 			set.id.Config.Attributes = []config.Attribute{{Name: "env", Value: "prod"}}
 			set.Compression = rapid.SampledFrom(compressions()).Draw(t, "compression")
 			set.PartitionKey = rapid.SampledFrom([]config.PartitionKey{
@@ -142,7 +143,7 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 		// or in parts, numbered without holes but for those that are oversize.
 		var rows []row
 		for _, rec := range r.pushed {
-			checkLegal(t, rec)
+			checkLimits(t, rec)
 			if rec.Environment != r.env {
 				t.Fatalf("a record of another env: %+v", rec.Environment)
 			}
@@ -184,7 +185,7 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 			t.Fatalf("Received (-want +got):\n%s", diff)
 		}
 		if n := uint64(want.Events + want.Own + want.Parts); n != seq+1-first {
-			t.Fatalf("%d events were taken in, and %d numbers were given", n, seq+1-first)
+			t.Fatalf("%d events were ingested, and %d numbers were assigned", n, seq+1-first)
 		}
 
 		// In the records that were not lost, each number is present or reported lost, once.
@@ -211,7 +212,7 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 			case reason == "":
 				t.Fatalf("event %d of %d did not arrive and is not reported lost", n, seq)
 			case oversize[n] != (reason == ledger.Oversize):
-				t.Fatalf("event %d is told: %s, but oversize: %t", n, reason, oversize[n])
+				t.Fatalf("event %d is reported: %s, but oversize: %t", n, reason, oversize[n])
 			}
 		}
 		if uint64(len(state)) != seq+1-first || reported != r.account.Total() {
@@ -220,9 +221,9 @@ func TestEveryEventArrivesOrIsToldAsLost(t *testing.T) {
 	})
 }
 
-// checkLegal checks a record against Kinesis' limits and against what it says
+// checkLimits checks a record against Kinesis' limits and against what it says
 // of itself.
-func checkLegal(t fataler, r *pack.Record) {
+func checkLimits(t fataler, r *pack.Record) {
 	t.Helper()
 	if r.Events < 1 || r.Events > pack.MaxEvents || r.Size() > pack.MaxRecord || len(r.PartitionKey) < 1 || len(r.PartitionKey) > 256 {
 		t.Fatalf("a record of %d events and %d bytes with the key %q", r.Events, r.Size(), r.PartitionKey)
@@ -239,10 +240,10 @@ func checkLegal(t fataler, r *pack.Record) {
 		t.Fatalf("a record of %d events, %d to %d, says %d events, %d to %d", len(rows), rows[0].Seq, last, r.Events, r.First, r.Last)
 	}
 	if droppable != r.Droppable || size != r.Lines || r.Throttled != 0 {
-		t.Fatalf("a record of %d ordinary events and %d bytes says %d and %d; throttled %d times", droppable, size, r.Droppable, r.Lines, r.Throttled)
+		t.Fatalf("a record of %d droppable events and %d bytes says %d and %d; throttled %d times", droppable, size, r.Droppable, r.Lines, r.Throttled)
 	}
 	if diff := cmp.Diff(reportedBy(t, r), r.Losses); diff != "" {
-		t.Fatalf("losses that the record answers for (-lines +Losses):\n%s", diff)
+		t.Fatalf("the losses of the record (-lines +Losses):\n%s", diff)
 	}
 }
 

@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
-	"kinetel/internal/config"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
 	"kinetel/internal/jsontext"
@@ -64,7 +63,7 @@ func decode(t fataler, records ...*pack.Record) (rows []row) {
 			if !strings.HasPrefix(one.Type, "kinetel.") && len(one.Request) <= 128 && len(text) < 16<<10 {
 				schematest.Check(t, text)
 			}
-			if !format.Valid(text) {
+			if !jsontext.ValidUnicode(text) {
 				t.Fatalf("record of events %d to %d: a line that is not valid: %.300q", r.First, r.Last, text)
 			}
 			one.restore(t)
@@ -85,7 +84,7 @@ func (r *row) restore(t fataler) {
 	if r.Parts > 0 {
 		body = jsontext.AppendQuote(nil, r.Original)
 	}
-	if !format.Valid(r.Body) || format.Valid(r.Original) {
+	if !jsontext.ValidUnicode(r.Body) || jsontext.ValidUnicode(r.Original) {
 		t.Fatalf("event %d has the body %.100q, and the original %.100q", r.Seq, r.Body, r.Original)
 	}
 	r.Body = body
@@ -117,17 +116,17 @@ func inflate(t fataler, data []byte) []byte {
 }
 
 // deflate is the other way round, in whatever way a compression allows.
-func deflate(t fataler, kind config.Compression, lines []byte) []byte {
+func deflate(t fataler, kind format.Compression, lines []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	var w io.WriteCloser
 	var err error
 	switch kind {
-	case config.CompressionNone:
+	case format.Uncompressed:
 		return bytes.Clone(lines)
-	case config.CompressionZstd:
+	case format.Zstd:
 		w, err = zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
-	case config.CompressionGzip:
+	case format.Gzip:
 		w = gzip.NewWriter(&out)
 	}
 	if err == nil {
@@ -160,11 +159,11 @@ func unquote(t fataler, quoted []byte) []byte {
 		}
 		switch s[1] {
 		case 'u':
-			var c byte
-			if _, err := fmt.Sscanf(string(s[2:6]), "%04x", &c); err != nil {
+			n, err := strconv.ParseUint(string(s[2:6]), 16, 8)
+			if err != nil {
 				t.Fatalf("%.6q: %v", s, err)
 			}
-			b, s = append(b, c), s[6:]
+			b, s = append(b, byte(n)), s[6:]
 		case 'n':
 			b, s = append(b, '\n'), s[2:]
 		case 't':

@@ -9,12 +9,14 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 	"kinetel/internal/lifecycle"
 )
 
 // BenchmarkIngest ingests the platform events of an invocation, as Lambda posts them.
 func BenchmarkIngest(b *testing.B) {
-	cfg := config.Config{Format: config.FormatNDJSON, Compression: config.CompressionNone, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 1 << 20, Report: config.Report{Events: true}}
+	cfg := config.Config{Format: ndjson.Name, Compression: format.Uncompressed, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 1 << 20, Report: config.Report{Events: true}}
 	log := slog.New(slog.DiscardHandler)
 	p := New(function, cfg, &stream{}, io.Discard, log)
 	in := p.NewIngester(lifecycle.New(nil, p, cfg, log))

@@ -10,6 +10,7 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/spool"
 )
 
@@ -75,7 +76,7 @@ func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 				box.begin()
 				time.Sleep(time.Minute)
 			}, withSpool(mode), func(c *config.Config) {
-				c.BufferBytes, c.SpoolBytes, c.Compression = 64<<10, 16<<20, config.CompressionNone
+				c.BufferBytes, c.SpoolBytes, c.Compression = 64<<10, 16<<20, format.Uncompressed
 			})
 		})
 	}

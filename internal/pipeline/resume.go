@@ -8,7 +8,6 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/guard"
-	"kinetel/internal/ledger"
 	"kinetel/internal/spool"
 	"kinetel/internal/telemetry"
 )
@@ -71,11 +70,7 @@ func (p *Pipeline) resume(recovered []spool.Recovered) {
 // losses.
 func (p *Pipeline) resumeLines(r spool.Recovered) {
 	for _, loss := range r.Losses {
-		if loss.Reason == ledger.SpoolCorrupt {
-			r.Environment.Ledger.Lost(loss)
-		} else {
-			r.Environment.Ledger.Restore([]ledger.Loss{loss})
-		}
+		r.Environment.Ledger.Lost(loss)
 	}
 	packer := p.packer(r.Environment, r.Next, nil)
 	p.mu.Lock()

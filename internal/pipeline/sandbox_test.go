@@ -19,6 +19,8 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
 	"kinetel/internal/flush"
+	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/lifecycle"
@@ -168,8 +170,8 @@ func newSandbox(cfg config.Config, seed uint64, root string, tally map[string]in
 func inSandbox(t *testing.T, play func(t *testing.T, box *sandbox), change ...func(*config.Config)) {
 	t.Helper()
 	cfg := config.Config{
-		StreamName: "telemetry", Types: []string{"platform", "function"}, Format: config.FormatNDJSON, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
-		Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOverflow,
+		StreamName: "telemetry", Types: []string{"platform", "function"}, Format: ndjson.Name, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
+		Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOverflow,
 		BufferBytes: 16 << 20, SpoolBytes: 64 << 20, Report: config.Report{Events: true}, Lambda: config.Lambda{Region: "eu-west-1"},
 	}
 	for _, f := range change {

@@ -14,6 +14,8 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/flush"
+	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 )
 
 // step is a step of a schedule.
@@ -106,8 +108,8 @@ func (box *sandbox) do(s step) {
 
 func drawConfig(t *rapid.T) config.Config {
 	cfg := config.Config{
-		StreamName: "telemetry", Types: []string{"platform", "function"}, Format: config.FormatNDJSON, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
-		Compression:  rapid.SampledFrom([]config.Compression{config.CompressionGzip, config.CompressionNone, config.CompressionZstd}).Draw(t, "compression"),
+		StreamName: "telemetry", Types: []string{"platform", "function"}, Format: ndjson.Name, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
+		Compression:  rapid.SampledFrom([]format.Compression{format.Gzip, format.Uncompressed, format.Zstd}).Draw(t, "compression"),
 		PartitionKey: rapid.SampledFrom([]config.PartitionKey{config.PartitionByEnvironment, config.PartitionByFunction, config.PartitionByRequest, config.PartitionRandom}).Draw(t, "key"),
 		Spool:        rapid.SampledFrom([]config.Spool{config.SpoolAlways, config.SpoolOverflow, config.SpoolOff}).Draw(t, "spool"),
 		BufferBytes:  rapid.SampledFrom([]int64{16 << 20, 1 << 20, 64 << 10, 8 << 10}).Draw(t, "buffer"),

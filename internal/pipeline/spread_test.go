@@ -11,6 +11,8 @@ import (
 	"kinetel/internal/credentials"
 	"kinetel/internal/event"
 	"kinetel/internal/extensionapi"
+	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/pack"
 	"kinetel/kinesissim"
@@ -38,7 +40,7 @@ func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = sim.Close() })
 			cfg := config.Config{
-				StreamName: "telemetry", Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: tt.key, BufferBytes: 16 << 20,
+				StreamName: "telemetry", Format: ndjson.Name, Compression: format.Gzip, PartitionKey: tt.key, BufferBytes: 16 << 20,
 			}
 			client := kinesis.New(kinesis.Config{
 				StreamName: cfg.StreamName, Region: "eu-west-1", Endpoint: sim.URL(), Credentials: credentials.Static("AKIDEXAMPLE", "secret", ""),

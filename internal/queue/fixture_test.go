@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"kinetel/internal/config"
 	"kinetel/internal/environment"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
@@ -64,7 +64,7 @@ func newFixture(opt queue.Options) *fixture {
 			r.onLost(loss)
 		}
 	})
-	opt.LogDropper = pack.NewLogDropper(config.CompressionNone)
+	opt.LogDropper = pack.NewLogDropper(format.Uncompressed)
 	r.Queue = queue.New(opt)
 	return r
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/config"
 	"kinetel/internal/environment"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
@@ -176,7 +176,7 @@ func TestPlatformEventsAreDroppedIfThereAreNoLogLines(t *testing.T) {
 func TestTheStoreDropsLogLinesFirst(t *testing.T) {
 	r := newFixture(queue.Options{Max: 0})
 	s := &store{max: 5200, segment: 1000}
-	r.Queue = queue.New(queue.Options{Max: 0, Store: s, LogDropper: pack.NewLogDropper(config.CompressionNone)})
+	r.Queue = queue.New(queue.Options{Max: 0, Store: s, LogDropper: pack.NewLogDropper(format.Uncompressed)})
 	// Segments of about three records of 400 bytes each.
 	for i, kinds := range []string{"pp", "pp", "pp", "oo", "op", "pp", "oo", "oo", "pp"} {
 		r.Push(recordOf(r.env, uint64(10*i+1), kinds, 100))

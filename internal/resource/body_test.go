@@ -13,6 +13,8 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/flush"
+	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 	"kinetel/internal/resource"
 	"kinetel/internal/version"
 )
@@ -20,7 +22,7 @@ import (
 // settings is a configuration as a function has it.
 func settings() config.Config {
 	return config.Config{
-		Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
+		Format: ndjson.Name, Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment,
 		Flush: flush.ModeAdaptive, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
 		BufferBytes: 16 << 20, Spool: config.SpoolOverflow, SpoolBytes: 64 << 20,
 		Types: []string{"platform", "function"}, Report: config.Report{Events: true},

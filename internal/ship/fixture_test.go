@@ -12,8 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"kinetel/internal/config"
 	"kinetel/internal/environment"
+	"kinetel/internal/format"
 	"kinetel/internal/kinesis"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
@@ -284,7 +284,7 @@ type options struct {
 func startWith(t testing.TB, s options, script ...answer) *fixture {
 	r := &fixture{kinesis: &fakeKinesis{script: script}, account: &ledger.Account{}, log: &logRecorder{}, began: time.Now()}
 	r.env = &environment.Environment{ID: "e1", Ledger: ledger.New(r.account, nil)}
-	opt := queue.Options{Max: 1 << 40, LogDropper: pack.NewLogDropper(config.CompressionNone)}
+	opt := queue.Options{Max: 1 << 40, LogDropper: pack.NewLogDropper(format.Uncompressed)}
 	if s.store != nil {
 		opt.Store, opt.Max = s.store, 0 // what is not the newest goes into the store
 	}

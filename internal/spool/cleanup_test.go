@@ -78,7 +78,7 @@ func replaced(path string) error {
 func TestWhatIsDeletedIsRecreated(t *testing.T) {
 	for name, empty := range emptied {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, 64<<20)
+			r := newFixture(t, 64<<20)
 			o := env(mine)
 			records := []*pack.Record{record(o, 1, 10, 1000), record(o, 11, 20, 1000), record(o, 21, 30, 1000)}
 			var refs []*spool.Ref
@@ -126,7 +126,7 @@ func TestWhatIsDeletedIsRecreated(t *testing.T) {
 // A record whose file is deleted can be read as long as the file is open; one
 // whose file is closed is lost, now and not at the fifth attempt.
 func TestRecordsOfDeletedFiles(t *testing.T) {
-	r := newRig(t, 64<<20)
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	sealed := r.append(record(o, 1, 10, 1000))
 	r.Seal(sealed)
@@ -142,7 +142,7 @@ func TestRecordsOfDeletedFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(bare(record(o, 11, 20, 1000)), bare(got), cmp.AllowUnexported(bareRecord{})); diff != "" {
+		if diff := cmp.Diff(bare(record(o, 11, 20, 1000)), bare(got), sameRecord()); diff != "" {
 			t.Error(diff)
 		}
 		if r.Check() && !r.Gone(sealed) {
@@ -161,7 +161,7 @@ func TestRecordsOfDeletedFiles(t *testing.T) {
 }
 
 // Some errors are temporary, others are permanent.
-func TestErrorsThatRetryingCannotFixAreTold(t *testing.T) {
+func TestErrorsThatRetryingCannotFixMeanTheRecordIsLost(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		lost bool
@@ -179,7 +179,7 @@ func TestErrorsThatRetryingCannotFixAreTold(t *testing.T) {
 		{syscall.EISDIR, true},
 		{syscall.ENXIO, true},
 	} {
-		r := newRig(t, 64<<20)
+		r := newFixture(t, 64<<20)
 		ref := r.append(record(env(mine), 1, 10, 1000))
 		r.Seal(ref)
 		r.Break(func(op, path string, n int) (int, error) {
@@ -195,7 +195,7 @@ func TestErrorsThatRetryingCannotFixAreTold(t *testing.T) {
 }
 
 // A file of another process at the path of the next segment does not block it.
-func TestWhatIsInTheWayGoes(t *testing.T) {
+func TestForeignFileAtAPathOfTheSpoolIsRemoved(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
 		"a file":              func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) },
 		"a folder":            func(path string) error { return os.Mkdir(path, 0o700) },
@@ -205,10 +205,10 @@ func TestWhatIsInTheWayGoes(t *testing.T) {
 		"a link into nothing": func(path string) error { return os.Symlink("nothing", path) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, 64<<20)
+			r := newFixture(t, 64<<20)
 			o := env(mine)
 			r.Seal(r.append(record(o, 1, 10, 1000)))
-			for _, file := range []string{"00000002.seg", "journal", "left"} {
+			for _, file := range []string{"00000002.seg", "journal", "manifest"} {
 				if err := put(filepath.Join(r.dir, mine, file)); err != nil {
 					t.Fatal(err)
 				}
@@ -219,4 +219,21 @@ func TestWhatIsInTheWayGoes(t *testing.T) {
 			want(t, r.recover(), "record 11-20", `lines 21-22 {"seq":21}{"seq":22}`, "next 23")
 		})
 	}
+}
+
+// An earlier process left a losses file, which is closed.
+func TestDeletedLossesFileIsCreatedAgain(t *testing.T) {
+	r := newFixture(t, 64<<20)
+	r.Lost(env(mine), ledger.Loss{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected, Number: 1})
+	change(t, filepath.Join(r.dir, mine, "losses"), func(b []byte) []byte { return append(b, make([]byte, 100)...) })
+	recovered := r.recover()
+	if err := os.Remove(filepath.Join(r.dir, mine, "losses")); err != nil {
+		t.Fatal(err)
+	}
+	r.log.buf.Reset()
+	r.Lost(recovered.Environment, ledger.Loss{First: 7, Last: 8, Count: 2, Reason: ledger.Rejected, Number: 1})
+	if log := r.log.String(); log != "" {
+		t.Error(log)
+	}
+	want(t, r.recover(), "loss 1-2 2 rejected", "loss 3-3 1 spool-corrupt", "loss 7-8 2 rejected", "next 9")
 }

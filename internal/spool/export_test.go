@@ -46,6 +46,7 @@ func (s *Spool) Kill() {
 			seg.close()
 		}
 		e.journal.close()
+		e.lossFile.close()
 		e.meta.close()
 	}
 }

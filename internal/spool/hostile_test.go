@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,7 +25,7 @@ import (
 
 // Another process puts other things than files into the folder. The spool does not
 // block on them, follow them, or write to them.
-func TestWhatIsNoFileIsNotRead(t *testing.T) {
+func TestOnlyRegularFilesAreRead(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 	for name, put := range map[string]func(path string) error{
 		"a FIFO":        func(path string) error { return syscall.Mkfifo(path, 0o600) },
@@ -46,7 +48,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 			return os.Link(elsewhere, path)
 		},
 	} {
-		for _, file := range []string{"left", "meta", "journal", "journal.new", "00000001.seg", "00000002.seg"} {
+		for _, file := range []string{"manifest", "meta", "losses", "losses.new", "journal", "journal.new", "00000001.seg", "00000002.seg"} {
 			t.Run(name+" as "+file, func(t *testing.T) {
 				l := newEndedFolder(t)
 				l.Kill()
@@ -69,7 +71,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 						t.Errorf("%s", shows)
 					}
 				}
-				if lost := strings.Contains(shows, "spool-corrupt"); lost != (file == "00000001.seg" || file == "journal") {
+				if lost := strings.Contains(shows, "spool-corrupt"); lost != (file == "00000001.seg" || file == "journal" || file == "losses") {
 					t.Errorf("%s", shows)
 				}
 				ref := l.append(record(recovered[0].Environment, 60, 60, 10))
@@ -85,7 +87,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 }
 
 // The spool uses the folders above it only if no other user can change them.
-func TestParents(t *testing.T) {
+func TestOnlySafeParentFoldersAreUsed(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		make func(root string) error
@@ -120,7 +122,7 @@ func TestParents(t *testing.T) {
 		}, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, 1<<20)
+			r := newFixture(t, 1<<20)
 			root := filepath.Dir(filepath.Dir(r.dir))
 			if err := c.make(root); errors.Is(err, syscall.EPERM) {
 				t.Skip(err)
@@ -147,7 +149,7 @@ func TestParents(t *testing.T) {
 
 // If the disk blocks while an old folder is read, other calls still write, read
 // and check.
-func TestNobodyWaitsForARecoveryThatHangs(t *testing.T) {
+func TestOtherCallsDoNotWaitForARecoveryThatHangs(t *testing.T) {
 	l := newEndedFolder(t)
 	l.Kill()
 	l.open(64 << 20)
@@ -192,25 +194,25 @@ func rewrite(t *testing.T, path, old, with string) {
 }
 
 // Values that no process of Kinetel writes are not used, even with valid checksums.
-func TestValuesThatMakeNoSense(t *testing.T) {
+func TestImpossibleValuesAreNotUsed(t *testing.T) {
 	for _, c := range []struct{ name, file, old, with, want string }{
-		{"a reason", "00000001.seg", `"reason":"rejected"`, `"reason":"x\"},{\""`, "loss 1-5 5 spool-corrupt"},
-		{"an unknown reason", "00000001.seg", `"reason":"rejected"`, `"reason":"rejecte!"`, "loss 1-5 5 spool-corrupt"},
-		{"the count of a loss", "00000001.seg", `"count":5`, `"count":6`, "loss 1-5 5 spool-corrupt"},
-		{"a count of none", "00000001.seg", `"count":5`, `"count":0`, "loss 1-5 5 spool-corrupt"},
-		{"the bytes of a loss", "00000001.seg", `"bytes":9,`, `"bytes":-9`[:10], "loss 1-5 5 spool-corrupt"},
-		{"the first number of a loss", "00000001.seg", `"firstSeq":1`, `"firstSeq":2`, "loss 1-5 5 spool-corrupt"},
+		{"a reason", "losses", `"reason":"rejected"`, `"reason":"x\"},{\""`, "loss 1-5 5 spool-corrupt"},
+		{"an unknown reason", "losses", `"reason":"rejected"`, `"reason":"rejecte!"`, "loss 1-5 5 spool-corrupt"},
+		{"the count of a loss", "losses", `"count":5`, `"count":6`, "loss 1-5 5 spool-corrupt"},
+		{"a count of none", "losses", `"count":5`, `"count":0`, "loss 1-5 5 spool-corrupt"},
+		{"the bytes of a loss", "losses", `"bytes":9,`, `"bytes":-9`[:10], "loss 1-5 5 spool-corrupt"},
+		{"the first number of a loss", "losses", `"firstSeq":1`, `"firstSeq":2`, "loss 1-5 5 spool-corrupt"},
 		{"a partition key", "00000001.seg", `"a2V5"`, `"    "`, "loss 10-19 10 spool-corrupt"},
 		{"a key that is no text", "00000001.seg", `"a2V5"`, `"/v7+"`, "loss 10-19 10 spool-corrupt"},
 		{"the bytes of a record's lines", "00000001.seg", `"lines":12345`, `"lines":-2345`, "loss 10-19 10 spool-corrupt"},
-		{"more lines than events", "00000001.seg", `"lines":12345`, `"ordinary":99`, ""},
+		{"more lines than events", "00000001.seg", `"lines":12345`, `"droppable":9`, ""},
 		{"another environment's meta", "meta", mine, theirs, "record 10-19"},
 		{"another environment's resource", "meta", `instance":"` + mine, `instance":"` + theirs, "record 10-19"},
 		{"a resource of two lines", "meta", `": "<f>"`, "\":\n\"<f>\"", "record 10-19"},
 		{"a resource that is no text", "meta", `<f>`, "\xff\xfe\xfd", "record 10-19"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, 64<<20)
+			r := newFixture(t, 64<<20)
 			o := env(mine)
 			r.Lost(o, ledger.Loss{First: 1, Last: 5, Count: 5, Bytes: 9, Reason: ledger.Rejected})
 			r.append(record(o, 10, 19, 100))
@@ -233,9 +235,9 @@ func TestValuesThatMakeNoSense(t *testing.T) {
 }
 
 // No number is so large that there is none after it.
-func TestNumbersHaveABound(t *testing.T) {
+func TestSequenceNumbersHaveABound(t *testing.T) {
 	for _, last := range []uint64{1 << 53, 1 << 62, 1<<64 - 2, 1<<64 - 1} {
-		r := newRig(t, 64<<20)
+		r := newFixture(t, 64<<20)
 		r.append(record(env(mine), 5, 6, 100))
 		r.Kill()
 		change(t, segment(r), func(b []byte) []byte {
@@ -258,8 +260,8 @@ func (checker) Line(_ *environment.Environment, seq uint64, text []byte) bool {
 	return bytes.Equal(text, lines(seq, seq))
 }
 
-func TestRecordsAndLinesAreChecked(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestRecordsAndLinesAreValidated(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	for seq, data := range []string{"a", "b"} {
 		rec := record(o, uint64(seq+1), uint64(seq+1), 1)
@@ -276,7 +278,7 @@ func TestRecordsAndLinesAreChecked(t *testing.T) {
 	defer r.Spool.Close()
 	recovered := r.Recover()[0]
 	want(t, recovered, "record 1-1", "record 2-2", `lines 10-12 {"seq":10}{"seq":11}{"seq":12}`, `lines 18-18 {"seq":18}`,
-		"loss 13-15 3 spool-corrupt", "loss 16-17 2 spool-corrupt", "next 19")
+		"loss 13-17 5 spool-corrupt", "next 19")
 	for i, ok := range []bool{true, false} {
 		if _, err := r.Read(recovered.Records[i]); (err == nil) != ok || !ok && !errors.Is(err, spool.ErrCorrupt) {
 			t.Errorf("record %d: %v", i+1, err)
@@ -301,9 +303,10 @@ func pieces(t *testing.T) map[string][]byte {
 		"marks":               mark,
 		"records":             spool.Reseal(spool.Frame(2, rec, 1, 5, 5)),
 		"records and garbage": append(spool.Reseal(spool.Frame(2, rec, 1, 5, 5)), gap...),
-		"spoiled records":     spool.Frame(2, rec, 1, 5, 5),
+		"corrupt records":     spool.Frame(2, rec, 1, 5, 5),
 		"losses":              spool.Frame(3, loss, 1, 3, 4),
-		"spoiled losses":      spool.Frame(3, []byte("{}"), 1, 3, 4),
+		"pending losses":      spool.Frame(3, append([]byte{1}, loss...), 1, 3, 4),
+		"corrupt losses":      spool.Frame(3, []byte("{}"), 1, 3, 4),
 		"done":                spool.Frame(4, nil, 0, 40, 0),
 		"lines":               spool.Frame(5, line, 1, 9, 9),
 		"lines and marks":     append(spool.Frame(5, line, 1, 9, 9), mark...),
@@ -329,6 +332,9 @@ func (c *counted) ReadAt(b []byte, at int64) (int, error) {
 func TestReadingIsLinear(t *testing.T) {
 	for name, piece := range pieces(t) {
 		for _, size := range []int{1 << 20, 4 << 20, 16 << 20} {
+			if testing.Short() && size > 1<<20 {
+				continue
+			}
 			b := bytes.Repeat(piece, size/len(piece)+1)[:size]
 			c := &counted{ReaderAt: bytes.NewReader(b)}
 			items, err := spool.Scan(c, int64(size))
@@ -344,10 +350,15 @@ func TestReadingIsLinear(t *testing.T) {
 
 // Recovery is bounded, in memory and in what it finds.
 func TestRecoveryIsBounded(t *testing.T) {
-	for name, piece := range pieces(t) {
-		for _, file := range []string{"00000001.seg", "journal"} {
+	all := pieces(t)
+	for i, name := range slices.Sorted(maps.Keys(all)) {
+		for j, file := range []string{"00000001.seg", "journal", "losses"} {
+			if testing.Short() && (i+j)%8 != 0 {
+				continue
+			}
+			piece := all[name]
 			t.Run(name+" as "+file, func(t *testing.T) {
-				r := newRig(t, 64<<20)
+				r := newFixture(t, 64<<20)
 				dir := filepath.Join(r.dir, mine)
 				var before, after runtime.MemStats
 				for n, size := range []int{4 << 20, 36 << 20} {
@@ -388,9 +399,9 @@ func TestRecoveryIsBounded(t *testing.T) {
 }
 
 // Recover reads no more than a spool may have: neither in one file, nor in many.
-func TestWhatIsMoreThanASpoolMayHaveIsNotRead(t *testing.T) {
+func TestRecoverReadsNoMoreThanTheCap(t *testing.T) {
 	piece := pieces(t)["records"]
-	r := newRig(t, 8<<20)
+	r := newFixture(t, 8<<20)
 	for i := range 4 {
 		dir := filepath.Join(r.dir, fmt.Sprintf("%032x", i))
 		if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -2,33 +2,31 @@ package spool
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 
 	"kinetel/internal/environment"
 	"kinetel/internal/ledger"
-	"kinetel/internal/order"
+	"kinetel/internal/seqrange"
 )
 
-// manifestName is the file in which a process that shuts down cleanly lists what
-// the next one should find. Without it, a file that was truncated afterwards
-// would look like one that was being written.
-const manifestName = "left"
+// manifestName is the file in which a process that shuts down cleanly lists the
+// records that the next one should find. Without it, a file that was truncated
+// afterwards would look like one that was being written.
+const manifestName = "manifest"
 
-// maxManifest bounds the bytes that are read of it: some 10,000 ranges.
+// maxManifest bounds the bytes that are read of it: some 30,000 ranges.
 const maxManifest = 1 << 20
 
 // manifest is the JSON in that file. Its checksum precedes it.
 type manifest struct {
-	Version int           `json:"version"`
-	Last    uint64        `json:"last"` // the highest number ever assigned
-	Left    []ledger.Loss `json:"left"` // records; adjacent ranges are joined
-
-	until []uint64 // for each range, the highest number of those up to it
+	Version int
+	Last    uint64       // the highest number ever assigned
+	Numbers seqrange.Set // from the first to the last of each record
+	Events  int          // in the records
+	Bytes   int64        // of their lines
 }
 
 // WriteManifest writes, at the end of the process, what the next one should find
@@ -44,33 +42,18 @@ func (s *Spool) WriteManifest(o *environment.Environment, last uint64, refs []*R
 	m := manifest{Version: 1, Last: last}
 	for _, ref := range refs {
 		if ref.seg.env == e {
-			m.Left = append(m.Left, ledger.Loss{First: ref.First, Last: ref.Last, Count: ref.Events, Bytes: ref.Lines, Reason: ledger.SpoolCorrupt})
+			m.Numbers = append(m.Numbers, ref.numbers())
+			m.Events += ref.Events
+			m.Bytes += ref.Lines
 		}
 	}
-	order.By(m.Left, func(a, b ledger.Loss) int { return cmp.Compare(a.First, b.First) })
-	m.Left = joinAdjacent(m.Left)
-	text, _ := json.Marshal(m) // cannot fail: numbers and strings only
-	text = fmt.Appendf(nil, "%08x %s\n", checksum(text), text)
-	f, err := makeFile(s.disk, filepath.Join(e.dir, manifestName))
-	if err != nil {
-		return // the manifest only detects what should not happen
+	m.Numbers = seqrange.New(m.Numbers...)
+	text, _ := json.Marshal(m) // cannot fail: numbers only
+	if f, err := makeFile(s.disk, filepath.Join(e.dir, manifestName)); err == nil {
+		// If this fails, there is no manifest: it only detects what should not happen.
+		_, _ = f.WriteAt(fmt.Appendf(nil, "%08x %s\n", checksum(text), text), 0)
+		_ = f.Close()
 	}
-	_, _ = f.WriteAt(text, 0)
-	_ = f.Close()
-}
-
-// joinAdjacent joins ranges of which one begins right after the other ends.
-func joinAdjacent(ranges []ledger.Loss) (joined []ledger.Loss) {
-	for _, r := range ranges {
-		if n := len(joined) - 1; n >= 0 && joined[n].Last+1 == r.First {
-			joined[n].Last = r.Last
-			joined[n].Count += r.Count
-			joined[n].Bytes += r.Bytes
-			continue
-		}
-		joined = append(joined, r)
-	}
-	return joined
 }
 
 // readManifest reads the manifest of the previous process and removes it: from
@@ -95,30 +78,31 @@ func (s *Spool) readManifest(e *folder) *manifest {
 	if string(crc) != fmt.Sprintf("%08x", checksum(text)) || json.Unmarshal(text, &m) != nil || m.Version != 1 {
 		return nil
 	}
-	last := uint64(0)
-	for i := range m.Left {
-		m.Left[i].Reason = ledger.SpoolCorrupt
-		if !valid(m.Left[i]) || i > 0 && m.Left[i].First < m.Left[i-1].First {
-			return nil
-		}
-		last = max(last, m.Left[i].Last)
-		m.until = append(m.until, last)
-	}
+	m.Numbers = seqrange.New(m.Numbers...)
 	return &m
 }
 
-// has reports whether the manifest lists a record.
-func (m *manifest) has(ref *Ref) bool {
-	i, _ := slices.BinarySearchFunc(m.Left, ref.First+1, func(l ledger.Loss, n uint64) int { return cmp.Compare(l.First, n) })
-	return i > 0 && ref.Last <= m.until[i-1]
-}
-
-// missing returns, as losses, what the manifest lists and in does not have.
-func (m *manifest) missing(in known) (losses []ledger.Loss) {
-	for _, loss := range m.Left {
-		if loss, ok := in.without(loss); ok {
-			losses = append(losses, loss)
+// missing returns the loss of the listed records that are neither in found nor in
+// the journal's lines, and false if there is none.
+func (m *manifest) missing(found []*Ref, journalled seqrange.Set) (ledger.Loss, bool) {
+	var have seqrange.Set
+	for _, ref := range found {
+		have = have.Add(ref.numbers())
+		m.Events -= ref.Events
+		m.Bytes -= ref.Lines
+	}
+	inNoRecord := m.Numbers.Subtract(have)
+	lost := inNoRecord.Subtract(journalled)
+	m.Events -= int(inNoRecord.Len() - lost.Len())
+	// The numbers of records may interleave. What is lost may then lie between the
+	// numbers of what is found.
+	for _, in := range []seqrange.Set{lost, m.Numbers} {
+		if n := len(in) - 1; n >= 0 {
+			loss := ledger.Loss{First: in[0].First, Last: in[n].Last, Count: m.Events, Bytes: max(m.Bytes, 0), Reason: ledger.SpoolCorrupt}
+			if valid(loss) {
+				return loss, true
+			}
 		}
 	}
-	return losses
+	return ledger.Loss{}, false
 }

@@ -16,9 +16,9 @@ import (
 
 // ended is a spool whose process shut down cleanly: of twelve records in two files
 // the last nine are not done, and 200 is the highest number assigned.
-func ended(t *testing.T) (r *rig, files []string) {
+func ended(t *testing.T) (r *fixture, files []string) {
 	t.Helper()
-	r = newRig(t, 4<<20)
+	r = newFixture(t, 4<<20)
 	o := env(mine)
 	var refs []*spool.Ref
 	for i := range uint64(12) {
@@ -41,7 +41,7 @@ func ended(t *testing.T) (r *rig, files []string) {
 }
 
 // next returns what the next process recovers.
-func (r *rig) next() spool.Recovered {
+func (r *fixture) next() spool.Recovered {
 	r.t.Helper()
 	r.open(64 << 20)
 	recovered := r.Recover()
@@ -51,7 +51,7 @@ func (r *rig) next() spool.Recovered {
 	return recovered[0]
 }
 
-func (r *rig) lost(recovered spool.Recovered) (lost []ledger.Loss) {
+func (r *fixture) lost(recovered spool.Recovered) (lost []ledger.Loss) {
 	r.t.Helper()
 	found := 0
 	for _, ref := range recovered.Records {
@@ -62,7 +62,7 @@ func (r *rig) lost(recovered spool.Recovered) (lost []ledger.Loss) {
 	reported := 0
 	for _, loss := range recovered.Losses {
 		if loss.Reason != ledger.SpoolCorrupt {
-			r.t.Errorf("told as %s: %+v", loss.Reason, loss)
+			r.t.Errorf("reported as %s: %+v", loss.Reason, loss)
 		}
 		reported += loss.Count
 	}
@@ -72,18 +72,18 @@ func (r *rig) lost(recovered spool.Recovered) (lost []ledger.Loss) {
 	return recovered.Losses
 }
 
-func TestWhatWasPromisedAndIsThereIsNoLoss(t *testing.T) {
+func TestListedRecordsThatAreThereAreNotLost(t *testing.T) {
 	r, _ := ended(t)
 	recovered := r.next()
 	if lost := r.lost(recovered); len(lost) > 0 || recovered.Next != 201 {
 		t.Error(shown(recovered))
 	}
-	if slices.Contains(r.files(), "left") {
-		t.Error("the promise is still there, and will be false")
+	if slices.Contains(r.files(), "manifest") {
+		t.Error("the manifest is still there, and will be wrong")
 	}
 }
 
-func TestAFileThatWasCutShortAfterTheEndIsTold(t *testing.T) {
+func TestFileTruncatedAfterShutdownIsReported(t *testing.T) {
 	for i, keep := range []int64{0, 20, 41 << 10, 100 << 10} {
 		for file := range 2 {
 			r, files := ended(t)
@@ -102,20 +102,20 @@ func TestAFileThatWasCutShortAfterTheEndIsTold(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsGoneAfterTheEndIsTold(t *testing.T) {
+func TestFileDeletedAfterShutdownIsReported(t *testing.T) {
 	r, files := ended(t)
 	if err := os.Remove(files[1]); err != nil {
 		t.Fatal(err)
 	}
 	if lost := r.lost(r.next()); len(lost) != 1 || lost[0].Last != 120 {
-		t.Errorf("told: %+v", lost)
+		t.Errorf("the log has %+v", lost)
 	}
 }
 
-func TestAnUnreadablePromiseIsNone(t *testing.T) {
-	for _, text := range []string{"", "{", "null", `{"version":2,"last":9,"left":[{"firstSeq":1,"lastSeq":9,"count":9}]}`} {
+func TestUnreadableManifestIsIgnored(t *testing.T) {
+	for _, text := range []string{"", "{", "null", `{"version":2,"last":9,"manifest":[{"firstSeq":1,"lastSeq":9,"count":9}]}`} {
 		r, _ := ended(t)
-		if err := os.WriteFile(filepath.Join(r.dir, mine, "left"), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(r.dir, mine, "manifest"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if recovered := r.next(); len(recovered.Losses) > 0 || recovered.Next != 121 {
@@ -125,9 +125,9 @@ func TestAnUnreadablePromiseIsNone(t *testing.T) {
 }
 
 // A corrupt manifest must not cause the loss of records.
-func TestAPromiseThatIsSpoiledIsNone(t *testing.T) {
+func TestCorruptManifestIsIgnored(t *testing.T) {
 	r, _ := ended(t)
-	path := filepath.Join(r.dir, mine, "left")
+	path := filepath.Join(r.dir, mine, "manifest")
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestAPromiseThatIsSpoiledIsNone(t *testing.T) {
 		r, _ := ended(t)
 		corrupt := bytes.Clone(whole)
 		corrupt[i] ^= 1
-		if err := os.WriteFile(filepath.Join(r.dir, mine, "left"), corrupt, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(r.dir, mine, "manifest"), corrupt, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if recovered := r.next(); len(recovered.Losses) > 0 || len(recovered.Records) != 9 {
@@ -148,7 +148,7 @@ func TestAPromiseThatIsSpoiledIsNone(t *testing.T) {
 
 // If a process is killed while it sends the records of an earlier one, the next
 // process must not use the old manifest.
-func TestAPromiseIsBelievedOnce(t *testing.T) {
+func TestManifestIsUsedOnce(t *testing.T) {
 	r, _ := ended(t)
 	recovered := r.next()
 	for _, ref := range recovered.Records[:6] {
@@ -160,8 +160,8 @@ func TestAPromiseIsBelievedOnce(t *testing.T) {
 	}
 }
 
-func TestWithoutAFolderNothingIsPromised(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestWithoutAFolderThereIsNoManifest(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	r.WriteManifest(&environment.Environment{ID: mine}, 7, nil)
 	r.Close()
 	if files := r.files(); len(files) > 0 {
@@ -169,14 +169,14 @@ func TestWithoutAFolderNothingIsPromised(t *testing.T) {
 	}
 }
 
-func TestThePromiseIsOnlyTheUsers(t *testing.T) {
+func TestOnlyTheUserMayReadTheManifest(t *testing.T) {
 	r, _ := ended(t)
-	info, err := os.Stat(filepath.Join(r.dir, mine, "left"))
+	info, err := os.Stat(filepath.Join(r.dir, mine, "manifest"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	text, err := os.ReadFile(filepath.Join(r.dir, mine, "left"))
-	if err != nil || !bytes.Contains(text, []byte(`"left":[{"firstSeq":31,"lastSeq":120,"count":90,`)) {
+	text, err := os.ReadFile(filepath.Join(r.dir, mine, "manifest"))
+	if err != nil || !bytes.Contains(text, []byte(`"Numbers":[{"First":31,"Last":120}],"Events":90,`)) {
 		t.Errorf("ranges that touch are not one: %s", text)
 	}
 }
@@ -184,7 +184,7 @@ func TestThePromiseIsOnlyTheUsers(t *testing.T) {
 // With Always, a record is appended while its own lines are in the journal.
 func TestRecordsLeaveTheJournalItsReserve(t *testing.T) {
 	const reserve = 1 << 20
-	r := newRig(t, 4<<20)
+	r := newFixture(t, 4<<20)
 	r.Close()
 	r.Spool = spool.New(spool.Options{Dir: r.dir, Max: 4 << 20, Reserve: reserve, Log: slog.New(slog.DiscardHandler)})
 	o := env(mine)

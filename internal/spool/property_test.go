@@ -35,6 +35,7 @@ type expected struct {
 	either    [][]byte // fragments that may be there instead
 	records   []*stored
 	losses    []ledger.Loss
+	numbered  uint64        // losses that were numbered, as a ledger does
 	maybeLost []ledger.Loss // losses that may be reported
 	inFlight  [2]uint64     // lines that may be in the journal
 	forgets   bool          // the journal's lines are in records; it may be forgotten
@@ -42,9 +43,9 @@ type expected struct {
 
 func (e *expected) String() string { return e.env.ID }
 
-// world is a spool, its expected content, and a process that can die at any
+// model is a spool, its expected content, and a process that can die at any
 // change on disk.
-type world struct {
+type model struct {
 	t     *rapid.T
 	dir   string
 	max   int64
@@ -56,7 +57,7 @@ type world struct {
 	dead  bool
 }
 
-func (w *world) start() {
+func (w *model) start() {
 	w.spool = spool.New(spool.Options{Dir: w.dir, Max: w.max, Log: slog.New(slog.DiscardHandler)})
 	w.dead, w.fuse = false, -1
 	w.spool.Break(func(_, _ string, n int) (int, error) {
@@ -76,9 +77,9 @@ func (w *world) start() {
 	w.envs = append(w.envs, &expected{env: env(fmt.Sprintf("%032x", w.made)), journal: map[uint64][]byte{}})
 }
 
-func (w *world) env() *expected { return rapid.SampledFrom(w.envs).Draw(w.t, "environment") }
+func (w *model) env() *expected { return rapid.SampledFrom(w.envs).Draw(w.t, "environment") }
 
-func (w *world) journal() {
+func (w *model) journal() {
 	e := w.env()
 	if e.forgets {
 		// The caller forgets the journal before it continues.
@@ -109,7 +110,7 @@ func (w *world) journal() {
 	}
 }
 
-func (w *world) append() {
+func (w *model) append() {
 	e := w.env()
 	if e.forgets {
 		return
@@ -119,11 +120,17 @@ func (w *world) append() {
 	r := record(e.env, first, last, rapid.SampledFrom([]int{0, 10, 2000, 70_000}).Draw(w.t, "bytes"))
 	r.PartitionKey = rapid.StringN(1, 20, -1).Draw(w.t, "key")
 	r.Droppable, r.Lines = rapid.IntRange(0, 9).Draw(w.t, "ordinary"), int64(rapid.IntRange(0, 1<<40).Draw(w.t, "bytes of lines"))
-	reports := rapid.Bool().Draw(w.t, "tells")
+	reports := rapid.Bool().Draw(w.t, "reports")
 	if reports {
 		r.Losses = slices.Clone(e.losses)
+		if n := len(r.Losses); n > 0 {
+			r.Losses[n-1].Number = e.numbered
+		}
 	}
 	ref, err := w.spool.Append(r)
+	for i := range r.Losses {
+		r.Losses[i].Number = 0 // it is not stored
+	}
 	switch {
 	case err == nil:
 		e.records = append(e.records, &stored{record: r, ref: ref})
@@ -145,7 +152,7 @@ func (w *world) append() {
 	}
 }
 
-func (w *world) forget() {
+func (w *model) forget() {
 	e := w.env()
 	if len(e.journal) == 0 {
 		w.spool.ForgetJournal(e.env)
@@ -153,7 +160,7 @@ func (w *world) forget() {
 	}
 }
 
-func (w *world) done() {
+func (w *model) done() {
 	e := w.env()
 	if len(e.records) == 0 {
 		return
@@ -167,7 +174,7 @@ func (w *world) done() {
 	e.records = slices.Delete(e.records, i, i+1)
 }
 
-func (w *world) lost() {
+func (w *model) lost() {
 	e := w.env()
 	if e.last == 0 {
 		return
@@ -180,7 +187,7 @@ func (w *world) lost() {
 			return // an event is lost once
 		}
 	}
-	w.spool.Lost(e.env, loss)
+	w.persist(e, loss)
 	if w.dead {
 		e.maybeLost = append(e.maybeLost, loss)
 		return
@@ -188,14 +195,21 @@ func (w *world) lost() {
 	e.losses = append(e.losses, loss)
 }
 
-func (w *world) seal() {
+// persist stores a loss with the next number.
+func (w *model) persist(e *expected, loss ledger.Loss) {
+	e.numbered++
+	loss.Number = e.numbered
+	w.spool.Lost(e.env, loss)
+}
+
+func (w *model) seal() {
 	if e := w.env(); len(e.records) > 0 {
 		w.spool.Seal(e.records[len(e.records)-1].ref)
 	}
 }
 
 // check compares what is recovered with the model, which then continues from it.
-func (w *world) check(all []spool.Recovered) {
+func (w *model) check(all []spool.Recovered) {
 	t := w.t
 	byID := map[string]spool.Recovered{}
 	for _, l := range all {
@@ -214,7 +228,7 @@ func (w *world) check(all []spool.Recovered) {
 		e.fragment, e.either = l.Fragment, nil
 		for _, loss := range l.Losses {
 			if !slices.Contains(e.losses, loss) && !slices.Contains(e.maybeLost, loss) {
-				t.Fatalf("the loss %+v was settled", loss)
+				t.Fatalf("the loss %+v was reported", loss)
 			}
 		}
 		for _, loss := range e.losses {
@@ -232,7 +246,10 @@ func (w *world) check(all []spool.Recovered) {
 		if diff := cmp.Diff(string(e.env.Resource), string(l.Environment.Resource)); diff != "" {
 			t.Fatal(diff)
 		}
-		e.last, e.env = l.Next-1, l.Environment
+		e.last, e.env, e.numbered = l.Next-1, l.Environment, 0
+		for _, loss := range e.losses {
+			w.persist(e, loss)
+		}
 		e.forgets = false
 		if len(e.journal) == 0 {
 			e.appended = e.last
@@ -245,7 +262,7 @@ func (w *world) check(all []spool.Recovered) {
 	w.envs = append(still, w.envs[len(w.envs)-1])
 }
 
-func (w *world) checkRecords(e *expected, l spool.Recovered) {
+func (w *model) checkRecords(e *expected, l spool.Recovered) {
 	t := w.t
 	var remaining []*stored
 	for i, ref := range l.Records {
@@ -263,7 +280,7 @@ func (w *world) checkRecords(e *expected, l spool.Recovered) {
 			t.Fatal(err)
 		}
 		s.record.Environment = l.Environment
-		if diff := cmp.Diff(bare(s.record), bare(r), cmp.AllowUnexported(bareRecord{})); diff != "" {
+		if diff := cmp.Diff(bare(s.record), bare(r), sameRecord()); diff != "" {
 			t.Fatal(diff)
 		}
 		if ref.DataSize != r.Size() {
@@ -287,7 +304,7 @@ func (w *world) checkRecords(e *expected, l spool.Recovered) {
 	e.records = remaining
 }
 
-func (w *world) checkLines(e *expected, l spool.Recovered) {
+func (w *model) checkLines(e *expected, l spool.Recovered) {
 	t := w.t
 	for _, run := range l.Lines {
 		for i, line := range bytes.SplitAfter(run.Lines, []byte("\n")) {
@@ -320,14 +337,14 @@ func (w *world) checkLines(e *expected, l spool.Recovered) {
 	e.inFlight = [2]uint64{}
 }
 
-func TestNothingIsLostOrTwiceWhereverTheProcessDies(t *testing.T) {
+func TestKillAtAnyMomentNeitherLosesNorDuplicates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "spool")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		w := &world{t: t, dir: dir, max: rapid.SampledFrom([]int64{1 << 20, 64 << 20}).Draw(t, "max")}
+		w := &model{t: t, dir: dir, max: rapid.SampledFrom([]int64{1 << 20, 64 << 20}).Draw(t, "max")}
 		w.start()
 		defer func() { w.spool.Close() }()
 		actions := map[string]func(){"journal": w.journal, "append": w.append, "forget": w.forget, "done": w.done, "lost": w.lost, "seal": w.seal}

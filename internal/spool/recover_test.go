@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,19 +23,19 @@ import (
 // endedFolder is the folder of an ended process: its records 1-10, 11-20, 21-30
 // and 31-40 in one segment, and lines 41-50 in its journal, five a frame.
 type endedFolder struct {
-	*rig
+	*fixture
 	at []int64 // offsets of the records' frames
 }
 
-func segment(r *rig) string { return filepath.Join(r.dir, mine, "00000001.seg") }
-func journal(r *rig) string { return filepath.Join(r.dir, mine, "journal") }
+func segment(r *fixture) string { return filepath.Join(r.dir, mine, "00000001.seg") }
+func journal(r *fixture) string { return filepath.Join(r.dir, mine, "journal") }
 
 func newEndedFolder(t *testing.T) endedFolder {
 	t.Helper()
-	l := endedFolder{rig: newRig(t, 64<<20)}
+	l := endedFolder{fixture: newFixture(t, 64<<20)}
 	o := env(mine)
 	for seq := uint64(1); seq <= 40; seq += 10 {
-		info, err := os.Stat(segment(l.rig))
+		info, err := os.Stat(segment(l.fixture))
 		if err != nil {
 			l.at = append(l.at, 40) // after the mark
 		} else {
@@ -70,12 +71,12 @@ const (
 	more = `{"seq":46}{"seq":47}{"seq":48}{"seq":49}{"seq":50}`
 )
 
-func TestSpoiledFilesAreTold(t *testing.T) {
+func TestCorruptFilesAreReported(t *testing.T) {
 	lines := "lines 41-50 " + text + more + "\nfragment piece\n"
 	for _, c := range []struct {
 		name    string
-		file    func(*rig) string
-		spoil   func(at []int64, b []byte) []byte
+		file    func(*fixture) string
+		corrupt func(at []int64, b []byte) []byte
 		want    string
 		silence bool // nothing is logged: nothing acknowledged was lost
 	}{
@@ -91,15 +92,15 @@ func TestSpoiledFilesAreTold(t *testing.T) {
 		{"the mark", segment, func(_ []int64, b []byte) []byte { return flip(8)(b) }, all + lines + "next 51", false},
 		{"a torn header", segment, func(_ []int64, b []byte) []byte { return append(b, b[40:79]...) }, all + lines + "next 51", true},
 		{"a torn payload", segment, func(at []int64, b []byte) []byte { return append(b, b[at[1]:at[2]-1]...) }, all + lines + "next 51", true},
-		{"journalled lines", journal, func(_ []int64, b []byte) []byte { return flip(45)(b) }, all + "lines 46-50 " + more + "\nfragment piece\nloss 41-45 5 spool-corrupt\nnext 51", false},
-		{"the header of journalled lines", journal, func(_ []int64, b []byte) []byte { return flip(5)(b) }, all + "lines 46-50 " + more + "\nfragment piece\nloss 41-45 5 spool-corrupt\nnext 51", false},
+		{"journalled lines", journal, func(_ []int64, b []byte) []byte { return flip(85)(b) }, all + "lines 46-50 " + more + "\nfragment piece\nloss 41-45 5 spool-corrupt\nnext 51", false},
+		{"the header of journalled lines", journal, func(_ []int64, b []byte) []byte { return flip(45)(b) }, all + "lines 46-50 " + more + "\nfragment piece\nloss 41-45 5 spool-corrupt\nnext 51", false},
 		{"the last of the journal", journal, func(_ []int64, b []byte) []byte { return flip(int64(len(b)) - 45)(b) }, all + "lines 41-45 " + text + "\nloss 46-50 5 spool-corrupt\nnext 51", false},
 		{"a torn journal", journal, func(_ []int64, b []byte) []byte { return b[:len(b)-1] }, all + "lines 41-45 " + text + "\nnext 46", true},
 		{"no journal", journal, func(_ []int64, _ []byte) []byte { return nil }, all + "next 41", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newEndedFolder(t)
-			change(t, c.file(l.rig), func(b []byte) []byte { return c.spoil(l.at, b) })
+			change(t, c.file(l.fixture), func(b []byte) []byte { return c.corrupt(l.at, b) })
 			recovered := l.recover()
 			want(t, recovered, c.want)
 			for _, ref := range recovered.Records {
@@ -109,7 +110,7 @@ func TestSpoiledFilesAreTold(t *testing.T) {
 				}
 			}
 			if log := l.log.String(); (log == "") != c.silence {
-				t.Errorf("told: %q", log)
+				t.Errorf("the log has %q", log)
 			}
 			if n := diskBytes(t, l.dir); n != l.Bytes() {
 				t.Errorf("%d bytes are counted as %d", n, l.Bytes())
@@ -118,8 +119,8 @@ func TestSpoiledFilesAreTold(t *testing.T) {
 	}
 }
 
-func TestNextFileEndsWhatMayBeLost(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestNextFileBoundsALoss(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	r.append(record(o, 1, 2, 10))
 	info, err := os.Stat(segment(r))
@@ -132,9 +133,9 @@ func TestNextFileEndsWhatMayBeLost(t *testing.T) {
 	want(t, r.recover(), "record 1-2", "record 10-10", "loss 3-9 7 spool-corrupt", "next 11")
 }
 
-func TestWhatIsSpoiledIsToldThoughAllElseIsDone(t *testing.T) {
+func TestCorruptRecordIsReportedAfterAllOthersAreDone(t *testing.T) {
 	l := newEndedFolder(t)
-	change(t, segment(l.rig), flip(l.at[1]+500))
+	change(t, segment(l.fixture), flip(l.at[1]+500))
 	recovered := l.recover()
 	l.append(record(recovered.Environment, 60, 60, 10))
 	for _, ref := range recovered.Records {
@@ -147,10 +148,10 @@ func TestWhatIsSpoiledIsToldThoughAllElseIsDone(t *testing.T) {
 	}
 }
 
-func TestTornEndIsCutOff(t *testing.T) {
+func TestIncompleteLastFrameIsTruncated(t *testing.T) {
 	l := newEndedFolder(t)
 	size := l.Bytes()
-	change(t, segment(l.rig), func(b []byte) []byte { return append(b, b[l.at[0]:l.at[1]-1]...) })
+	change(t, segment(l.fixture), func(b []byte) []byte { return append(b, b[l.at[0]:l.at[1]-1]...) })
 	recovered := l.recover()
 	if n := diskBytes(t, l.dir); n != size {
 		t.Errorf("%d bytes are there, and not %d", n, size)
@@ -163,8 +164,8 @@ func TestTornEndIsCutOff(t *testing.T) {
 	}
 }
 
-func TestWhatIsSpoiledInARecordButWholeInTheJournalIsNotLost(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestCorruptRecordThatIsInTheJournalIsNotLost(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	r.journal(o, 1, 3, "")
 	r.append(record(o, 1, 2, 1000))
@@ -172,8 +173,8 @@ func TestWhatIsSpoiledInARecordButWholeInTheJournalIsNotLost(t *testing.T) {
 	want(t, r.recover(), `lines 1-3 {"seq":1}{"seq":2}{"seq":3}`, "next 4")
 }
 
-func TestWhatASpoiledRecordToldOfIsUntoldAgain(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestLossesInACorruptRecordAreReportedAgain(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	rec := record(env(mine), 5, 6, 1000)
 	rec.Losses = []ledger.Loss{{First: 1, Last: 2, Count: 2, Bytes: 9, Reason: ledger.BufferFull}}
 	r.append(rec)
@@ -181,26 +182,29 @@ func TestWhatASpoiledRecordToldOfIsUntoldAgain(t *testing.T) {
 	want(t, r.recover(), "loss 1-2 2 buffer-full", "loss 5-6 2 spool-corrupt", "next 7")
 }
 
-func TestSpoiledRecordThatIsDoneIsNotTold(t *testing.T) {
+func TestCorruptRecordThatIsDoneIsNotReported(t *testing.T) {
 	l := newEndedFolder(t)
 	l.Kill()
 	l.open(64 << 20)
 	l.Done(l.Recover()[0].Records[1])
-	change(t, segment(l.rig), flip(l.at[1]+500))
+	change(t, segment(l.fixture), flip(l.at[1]+500))
 	if recovered := l.recover(); len(recovered.Losses) > 0 {
 		t.Error(shown(recovered))
 	}
 }
 
-func TestSpoiledRecordIsToldOnce(t *testing.T) {
+func TestCorruptRecordIsReportedOnce(t *testing.T) {
 	l := newEndedFolder(t)
-	change(t, segment(l.rig), flip(l.at[1]+500))
+	change(t, segment(l.fixture), flip(l.at[1]+500))
 	recovered := l.recover()
+	recovered.Losses[0].Number = 1
 	l.Lost(recovered.Environment, recovered.Losses[0]) // as a ledger does
 	recovered = l.recover()
 	if len(recovered.Losses) != 1 {
 		t.Fatal(shown(recovered))
 	}
+	recovered.Losses[0].Number = 1
+	l.Lost(recovered.Environment, recovered.Losses[0])
 	rec := record(recovered.Environment, 60, 60, 10)
 	rec.Losses = recovered.Losses
 	l.append(rec)
@@ -209,11 +213,11 @@ func TestSpoiledRecordIsToldOnce(t *testing.T) {
 	}
 }
 
-func TestRecordThatIsSpoiledLaterIsAnError(t *testing.T) {
+func TestRecordThatIsCorruptedLaterIsAnError(t *testing.T) {
 	l := newEndedFolder(t)
 	recovered := l.recover()
-	change(t, segment(l.rig), flip(l.at[1]+500))
-	change(t, segment(l.rig), flip(l.at[2]+10))
+	change(t, segment(l.fixture), flip(l.at[1]+500))
+	change(t, segment(l.fixture), flip(l.at[2]+10))
 	for i, corrupt := range []bool{false, true, true, false} {
 		if _, err := l.Read(recovered.Records[i]); errors.Is(err, spool.ErrCorrupt) != corrupt {
 			t.Errorf("record %d: %v", i, err)
@@ -221,7 +225,7 @@ func TestRecordThatIsSpoiledLaterIsAnError(t *testing.T) {
 	}
 }
 
-func TestEnvironmentWithoutReadableMetaKeepsItsName(t *testing.T) {
+func TestEnvironmentWithoutReadableMetaKeepsItsID(t *testing.T) {
 	for _, meta := range []string{"", "{", `{"version":1}`, `{"resource":"x"}`} {
 		l := newEndedFolder(t)
 		change(t, filepath.Join(l.dir, mine, "meta"), func([]byte) []byte { return []byte(meta) })
@@ -239,8 +243,8 @@ func TestEnvironmentWithoutReadableMetaKeepsItsName(t *testing.T) {
 	}
 }
 
-func TestRecoverIgnoresWhatIsNotTheSpools(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestRecoverIgnoresForeignFiles(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	elsewhere := t.TempDir()
 	for _, name := range []string{"a_b", "a.b", strings.Repeat("a", 129)} {
 		if err := os.MkdirAll(filepath.Join(r.dir, name), 0o700); err != nil {
@@ -265,7 +269,7 @@ func TestRecoverIgnoresWhatIsNotTheSpools(t *testing.T) {
 func TestSegmentThatIsALinkIsNotFollowed(t *testing.T) {
 	l := newEndedFolder(t)
 	moved := filepath.Join(t.TempDir(), "x")
-	if err := errors.Join(os.Rename(segment(l.rig), moved), os.Symlink(moved, segment(l.rig))); err != nil {
+	if err := errors.Join(os.Rename(segment(l.fixture), moved), os.Symlink(moved, segment(l.fixture))); err != nil {
 		t.Fatal(err)
 	}
 	if recovered := l.recover(); len(recovered.Records) > 0 {
@@ -274,7 +278,7 @@ func TestSegmentThatIsALinkIsNotFollowed(t *testing.T) {
 }
 
 func TestOnlySoManyFoldersAreAdoptedTheOldestFirst(t *testing.T) {
-	r := newRig(t, 64<<20)
+	r := newFixture(t, 64<<20)
 	for i := range 70 {
 		id := fmt.Sprintf("%032x", i)
 		r.append(record(env(id), 1, 1, 10))
@@ -293,8 +297,8 @@ func TestOnlySoManyFoldersAreAdoptedTheOldestFirst(t *testing.T) {
 	}
 }
 
-func TestFolderOfWhichNothingIsLeftIsRemoved(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestFolderWithNothingToSendIsRemoved(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	ref := r.append(record(o, 1, 1, 10))
 	r.journal(o, 1, 1, "")
@@ -306,7 +310,7 @@ func TestFolderOfWhichNothingIsLeftIsRemoved(t *testing.T) {
 	}
 }
 
-func TestWhatIsRecoveredAfterCloseIsGivenBack(t *testing.T) {
+func TestRecoverAfterCloseLeavesTheFolderToTheNextProcess(t *testing.T) {
 	l := newEndedFolder(t)
 	l.Kill()
 	l.open(64 << 20).Spool.Close()
@@ -318,8 +322,8 @@ func TestWhatIsRecoveredAfterCloseIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestSpoiledBytesLoseNothingInSilence corrupts a run of bytes anywhere.
-func TestSpoiledBytesLoseNothingInSilence(t *testing.T) {
+// TestCorruptBytesLoseNothingSilently corrupts a run of bytes anywhere.
+func TestCorruptBytesLoseNothingSilently(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "spool")
 		if err != nil {
@@ -400,7 +404,7 @@ func TestSpoiledBytesLoseNothingInSilence(t *testing.T) {
 		}
 		for n := uint64(1); n <= last; n++ {
 			if !there[n] {
-				t.Fatalf("%d is gone without a word: %s", n, shown(l))
+				t.Fatalf("%d is lost silently: %s", n, shown(l))
 			}
 		}
 		if l.Next != last+1 {
@@ -479,4 +483,65 @@ func FuzzRecover(f *testing.F) {
 			t.Errorf("%d bytes are counted as %d", n, s.Bytes())
 		}
 	})
+}
+
+func TestFolderWithAFileThatCannotBeReadNowStays(t *testing.T) {
+	for _, file := range []string{"journal", "losses"} {
+		t.Run(file, func(t *testing.T) {
+			l := newEndedFolder(t)
+			l.Lost(env(mine), ledger.Loss{First: 51, Last: 51, Count: 1, Reason: ledger.Rejected, Number: 1})
+			l.Kill()
+			l.open(64 << 20)
+			l.Break(func(op, path string, n int) (int, error) {
+				if op == "open" && filepath.Base(path) == file {
+					return 0, syscall.EMFILE
+				}
+				return n, nil
+			})
+			before := diskBytes(t, l.dir)
+			if recovered := l.Recover(); recovered != nil {
+				t.Fatal(shown(recovered[0]))
+			}
+			if after := diskBytes(t, l.dir); after != before || l.Bytes() != 0 {
+				t.Errorf("the files have %d bytes, want %d as before; %d are counted, want 0", after, before, l.Bytes())
+			}
+			want(t, l.recover(), all+"lines 41-50 "+text+more, "fragment piece", "loss 51-51 1 rejected", "next 52")
+		})
+	}
+}
+
+func TestCorruptSegmentIsReportedOnce(t *testing.T) {
+	l := newEndedFolder(t)
+	change(t, segment(l.fixture), func(b []byte) []byte {
+		return flip(8)(flip(l.at[2] - 5)(flip(l.at[1])(b))) // the mark, and both headers of the second record
+	})
+	for range 3 {
+		recovered := l.recover()
+		if len(recovered.Records) != 3 || len(recovered.Losses) != 1 {
+			t.Error(shown(recovered))
+		}
+	}
+	if n := strings.Count(l.log.String(), "is not what was written"); n != 1 {
+		t.Errorf("logged %d times, want once: %s", n, l.log)
+	}
+	recovered := l.recover()
+	loss := recovered.Losses[0]
+	loss.Number = 1
+	l.Lost(recovered.Environment, loss)
+	report := record(recovered.Environment, 60, 60, 10)
+	report.Losses = []ledger.Loss{loss}
+	l.append(report)
+	if recovered := l.recover(); len(recovered.Losses) > 0 || len(recovered.Records) != 4 {
+		t.Error(shown(recovered))
+	}
+}
+
+func TestRecordCorruptedAfterARecoveryIsReportedByTheNext(t *testing.T) {
+	l := newEndedFolder(t)
+	change(t, segment(l.fixture), flip(l.at[1]+500))
+	l.recover()
+	change(t, segment(l.fixture), flip(l.at[2]+500))
+	recovered := l.recover()
+	want(t, recovered, "record 1-10", "record 31-40", "lines 41-50 "+text+more, "fragment piece",
+		"loss 11-20 10 spool-corrupt", "loss 21-30 10 spool-corrupt", "next 51")
 }

@@ -5,9 +5,12 @@
 // Each execution environment has a folder of its own, which its process locks:
 //
 //	<dir>/<environment>/meta          the environment; the lock
-//	<dir>/<environment>/00000001.seg  records, pending losses, what is done
+//	<dir>/<environment>/00000001.seg  records, and which of them are done
+//	<dir>/<environment>/losses        losses that are not reported yet
 //	<dir>/<environment>/journal       lines that are in no record, a fragment
-//	<dir>/<environment>/left          the manifest, after a clean shutdown
+//	<dir>/<environment>/manifest      the records, after a clean shutdown
+//
+// docs/spool.md describes the files and the recovery.
 //
 // The files survive the death of the process at any instruction. They do not
 // survive the death of the machine: nothing is synced.
@@ -16,15 +19,12 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/wallclock"
 )
@@ -39,17 +39,17 @@ var (
 )
 
 const (
-	minSegment = 256 << 10 // bytes; a current segment below it is not emptied for reuse
+	minSegment = 256 << 10 // bytes; a current segment below it is not emptied
 	maxSegment = 4 << 20   // bytes
 	// maxSlack bounds the bytes that only losses may use: losses come when
 	// everything else is full.
 	maxSlack = 64 << 10
 	// maxAtOnce bounds what is copied so that one call can write it.
 	maxAtOnce = 64 << 10
-	// maxKept bounds the pending losses of an environment.
-	maxKept = 4096
-	// defaultRetry is the time between two attempts to use a failing disk.
-	defaultRetry = 30 * time.Second
+	// maxLosses bounds the losses of an environment that are not reported yet.
+	maxLosses = 4096
+	// retryTime is the time between two attempts to use a failing disk.
+	retryTime = 30 * time.Second
 )
 
 // Checker validates what is on disk from another process: any process in the
@@ -61,7 +61,7 @@ type Checker interface {
 	Line(o *environment.Environment, seq uint64, text []byte) bool
 }
 
-// Options configure a Spool. Retry and Check may be zero.
+// Options configure a Spool. Reserve and Check may be zero.
 type Options struct {
 	Dir string // absolute; has a folder for each environment
 	Max int64  // bytes of all files, those of ended processes included
@@ -69,8 +69,7 @@ type Options struct {
 	// on disk until their record is.
 	Reserve int64
 	Log     *slog.Logger
-	Retry   time.Duration // time between two attempts to use a failing disk; 0: 30 s
-	Check   Checker       // nil: records and lines are not validated
+	Check   Checker // nil: records and lines are not validated
 }
 
 // Spool is a bounded store on disk. It is safe for concurrent use.
@@ -78,59 +77,24 @@ type Spool struct {
 	opt  Options
 	disk disk
 
-	mu     sync.Mutex // guards all below; held while files are read and written
-	closed bool
-	envs   map[string]*folder // by ID
-	bytes  int64              // of all files
-	live   int64              // frames for which a done frame may still be written
-	buf    []byte             // scratch for a frame
-	full   bool               // logged that the journal has no room
-	gone   bool               // records were lost with their files, and Check has not reported it
-	broken error              // the disk's error; nil: it works
-	since  time.Time          // when the disk last failed; zero: try now
+	mu      sync.Mutex // guards all below; held while files are read and written
+	closed  bool
+	envs    map[string]*folder // by ID
+	claimed int64              // bytes of the folders that Recover is reading
+	buf     []byte             // scratch for a small frame
+	full    bool               // logged that the journal has no room
+	gone    bool               // records were lost with their files, and Check has not reported it
+	broken  error              // the disk's error; nil: it works
+	since   time.Time          // when the disk last failed; zero: try now
 }
 
 // New returns a Spool. It touches no file: most processes never need one.
 func New(opt Options) *Spool {
-	if opt.Retry == 0 {
-		opt.Retry = defaultRetry
-	}
 	return &Spool{opt: opt, disk: osDisk{}, envs: map[string]*folder{}}
 }
 
-// Ref is the place of a record on disk, and all of the record but its data and
-// its key.
-type Ref struct {
-	Environment *environment.Environment
-	First, Last uint64
-	Losses      []ledger.Loss // that its lines report
-	Lines       int64         // bytes before compression
-	Events      int
-	Droppable   int
-	DataSize    int // bytes of data and partition key
-
-	seg    *segment
-	offset int64
-	size   int32
-	// adopted means that another process wrote it: Checker must validate it.
-	adopted bool
-	done    bool // guarded by the Spool's mu
-}
-
-// Size returns the bytes that the record takes on disk.
-func (ref *Ref) Size() int64 { return int64(ref.size) }
-
-// Record returns the record without its data and its key, so that the caller can
-// drop it.
-func (ref *Ref) Record() *pack.Record {
-	return &pack.Record{
-		Environment: ref.Environment, First: ref.First, Last: ref.Last, Events: ref.Events,
-		Droppable: ref.Droppable, Lines: ref.Lines, Losses: ref.Losses,
-	}
-}
-
 // Append writes a record to the files of its environment. It returns ErrFull, or
-// the disk's error. The kept losses that the record reports are done then.
+// the disk's error. The losses that the record reports are not kept any longer.
 func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,13 +103,13 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 		return nil, err
 	}
 	s.check(e)
-	head, h, err := appendRecord(s.buf[:0], r)
+	reported := e.reportedBy(r.Losses)
+	f, err := recordFrame(r, reported)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { s.scratch(head) }()
-	if !s.room(h.size()+headerSize+s.price(e), s.slack()+s.reserve()) {
-		return nil, fmt.Errorf("%w: %d bytes of %d are taken, and the record needs %d", ErrFull, s.bytes, s.opt.Max, h.size())
+	if !s.room(f.size()+headerSize+s.price(e), s.slack()+s.reserve()) {
+		return nil, fmt.Errorf("%w: %d bytes of %d are taken, and the record needs %d", ErrFull, s.used(), s.opt.Max, f.size())
 	}
 	seg, err := s.writable(e)
 	if err != nil {
@@ -154,24 +118,9 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	ref := &Ref{
 		Environment: r.Environment, First: r.First, Last: r.Last, Losses: r.Losses, Lines: r.Lines,
 		Events: r.Events, Droppable: r.Droppable, DataSize: r.Size(),
-		seg: seg, offset: seg.size, size: int32(h.size()),
+		seg: seg, offset: seg.size, size: int32(f.size()),
 	}
-	// The same write marks the losses that the record reports as done: at no
-	// moment are they reported twice.
-	reported := e.reportedBy(r.Losses)
-	end := appendHeader(nil, h, again)
-	for _, k := range reported {
-		if k.seg == seg {
-			end = appendHeader(end, header{kind: kindDone, first: uint64(k.offset)}, 0)
-		}
-	}
-	if h.size() <= maxAtOnce {
-		head = append(append(head, r.Data...), end...)
-		err = s.write(&seg.tail, head)
-	} else {
-		err = s.write(&seg.tail, head, r.Data, end)
-	}
-	if err != nil {
+	if err := s.write(&seg.tail, f); err != nil {
 		if seg.dirty {
 			e.seal() // the next record goes into a new file
 		}
@@ -179,24 +128,10 @@ func (s *Spool) Append(r *pack.Record) (*Ref, error) {
 	}
 	s.worked()
 	seg.records++
-	s.live++
 	seg.top = max(seg.top, r.Last)
 	e.last = max(e.last, r.Last)
-	e.onDisk = max(e.onDisk, r.Last)
-	for _, k := range reported {
-		s.removeLoss(e, k)
-		if k.seg != seg {
-			s.markDone(k.seg, k.offset)
-		}
-	}
+	s.removeLosses(e, reported)
 	return ref, nil
-}
-
-// scratch keeps buf for the next frame, unless it is large.
-func (s *Spool) scratch(buf []byte) {
-	if cap(buf) <= 2*maxAtOnce {
-		s.buf = buf[:0]
-	}
 }
 
 // Read reads a record. It returns ErrCorrupt if each attempt would fail in the
@@ -213,35 +148,6 @@ func (s *Spool) Read(ref *Ref) (*pack.Record, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read a record of the spool: %s at %d: %w", ref.seg.path, ref.offset, err)
-	}
-	return r, nil
-}
-
-func (s *Spool) read(ref *Ref) (*pack.Record, error) {
-	if ref.seg.gone && ref.seg.file == nil {
-		return nil, fs.ErrNotExist
-	}
-	frame := make([]byte, ref.size)
-	err := ref.seg.with(s.disk, toRead, func() error {
-		_, err := ref.seg.file.ReadAt(frame, ref.offset)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	h, behind, ok := parseHeader(frame[:headerSize])
-	same := ok && !behind && h.kind == kindRecord && h.size() == int64(ref.size) && h.first == ref.First && h.last == ref.Last
-	if !same || checksum(frame[headerSize:headerSize+int(h.length)]) != h.crc {
-		return nil, ErrCorrupt
-	}
-	meta, data, err := parseRecord(frame[headerSize : headerSize+int(h.length)])
-	if err != nil {
-		return nil, ErrCorrupt
-	}
-	r := ref.Record()
-	r.Data, r.PartitionKey = data[:len(data):len(data)], string(meta.PartitionKey)
-	if ref.adopted && s.opt.Check != nil && !s.opt.Check.Record(r) {
-		return nil, ErrCorrupt
 	}
 	return r, nil
 }
@@ -284,15 +190,12 @@ func (s *Spool) Done(ref *Ref) {
 		return
 	}
 	ref.seg.records--
-	if !ref.seg.gone {
-		s.live--
-	}
-	s.markDone(ref.seg, ref.offset)
+	s.markDone(ref)
 }
 
-// Sent notes that a record that is not on disk is in Kinesis. The losses that it
-// reports are done, and its numbers are not assigned again, as if it had been
-// appended: the spool may have been too full for that.
+// Sent notes that a record that is not on disk is in Kinesis. Its losses and its
+// numbers are handled as if it had been appended: the spool may have been too full
+// for that.
 func (s *Spool) Sent(r *pack.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -300,19 +203,15 @@ func (s *Spool) Sent(r *pack.Record) {
 	if s.closed || e == nil {
 		return
 	}
-	e.last = max(e.last, r.Last)
-	for _, k := range e.reportedBy(r.Losses) {
-		s.removeLoss(e, k)
-		s.markDone(k.seg, k.offset)
+	s.removeLosses(e, e.reportedBy(r.Losses))
+	if r.Last <= e.last {
+		return
 	}
-	if e.onDisk >= e.last || !slices.ContainsFunc(e.segments, func(seg *segment) bool { return seg.records+seg.losses+seg.corrupt > 0 }) {
-		return // Close removes the folder, or the next record notes the number
-	}
-	seg := e.segments[len(e.segments)-1]
-	if s.room(headerSize, 0) && seg.with(s.disk, toWrite, func() error {
-		return s.write(&seg.tail, appendHeader(nil, header{kind: kindMark, last: e.last}, 0))
-	}) == nil {
-		e.onDisk = e.last
+	e.last = r.Last
+	if e.pending() && s.room(headerSize+s.price(e), 0) { // else Close removes the folder, or a later mark has the number
+		if seg, err := s.writable(e); err == nil {
+			_ = s.write(&seg.tail, e.mark()) // if it fails, so does the next one, and that is logged
+		}
 	}
 }
 
@@ -330,68 +229,11 @@ func (s *Spool) Seal(ref *Ref) {
 	}
 }
 
-// Lost keeps a loss that is not reported yet, until a record of that origin that
-// reports it is appended. If the disk fails, only the caller has the loss.
-func (s *Spool) Lost(o *environment.Environment, loss ledger.Loss) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, err := s.ready(o)
-	if err != nil || loss.First == 0 || loss.First > loss.Last {
-		return
-	}
-	old := e.madeOf(loss)
-	switch {
-	case loss.Number > 0:
-		// A ledger calls Lost for each of its losses. A corrupt place becomes a
-		// frame here.
-		old = slices.DeleteFunc(old, func(k *kept) bool { return !k.corrupt })
-	case len(old) == 1 && !old[0].corrupt && same(old[0].loss, loss):
-		return // it is kept already
-	}
-	if len(e.kept)-len(old) >= maxKept {
-		return
-	}
-	s.writeLoss(e, loss, old)
-}
-
-// writeLoss writes a loss, which replaces old ones.
-func (s *Spool) writeLoss(e *folder, loss ledger.Loss, old []*kept) {
-	frame := appendLoss(nil, loss)
-	if !s.room(int64(len(frame))+headerSize+s.price(e), s.reserve()) {
-		return
-	}
-	seg, err := s.writable(e)
-	if err != nil {
-		_ = s.failed(err) // logged
-		return
-	}
-	k := &kept{loss: loss, seg: seg, offset: seg.size}
-	for _, o := range old {
-		if o.seg == seg {
-			frame = appendHeader(frame, header{kind: kindDone, first: uint64(o.offset)}, 0)
-		}
-	}
-	if err := s.write(&seg.tail, frame); err != nil {
-		_ = s.failed(err)
-		return
-	}
-	s.worked()
-	s.addLoss(e, k)
-	e.last = max(e.last, loss.Last)
-	e.onDisk = max(e.onDisk, loss.Last)
-	for _, o := range old {
-		s.removeLoss(e, o)
-		if o.seg != seg {
-			s.markDone(o.seg, o.offset)
-		}
-	}
-}
-
 // Bytes returns how many bytes are on disk now.
 func (s *Spool) Bytes() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bytes
+	return s.used()
 }
 
 // Close releases the locks and the files. It removes the folders of environments
@@ -409,15 +251,14 @@ func (s *Spool) Close() {
 }
 
 // ready returns the environment of an origin, or why nothing can be written. A
-// failing disk is not used for the time Retry.
+// failing disk is not used for a time.
 func (s *Spool) ready(o *environment.Environment) (*folder, error) {
 	if s.closed {
 		return nil, errClosed
 	}
 	if s.broken != nil {
-		// Round strips the monotonic reading, which stands still while the
-		// environment is frozen. A clock that was set back ends the wait.
-		if rested := wallclock.Since(s.since); rested >= 0 && rested < s.opt.Retry {
+		// A clock that was set back ends the wait.
+		if rested := wallclock.Since(s.since); rested >= 0 && rested < retryTime {
 			return nil, s.broken
 		}
 	}
@@ -427,8 +268,7 @@ func (s *Spool) ready(o *environment.Environment) (*folder, error) {
 	if !isID(o.ID) {
 		return nil, fmt.Errorf("the environment's ID %q cannot name a folder; it takes 1 to %d letters, digits and hyphens", o.ID, maxID)
 	}
-	e := newFolder(o.ID, filepath.Join(s.opt.Dir, o.ID))
-	e.resource, e.details = o.Resource, o.Details()
+	e := &folder{id: o.ID, dir: filepath.Join(s.opt.Dir, o.ID), resource: o.Resource, details: o.Details()}
 	s.envs[e.id] = e
 	return e, nil
 }
@@ -441,11 +281,11 @@ func (s *Spool) RetryNow() {
 	s.since = time.Time{}
 }
 
-// failed stops the use of the disk for the time Retry, and logs that once.
+// failed stops the use of the disk for a time, and logs that once.
 func (s *Spool) failed(err error) error {
 	if s.broken == nil {
 		s.opt.Log.Error("the spool cannot be written; telemetry waits in memory only, and is lost if this process is killed",
-			"error", err.Error(), "dir", s.opt.Dir, "tried_again_after", s.opt.Retry.String())
+			"error", err.Error(), "dir", s.opt.Dir, "tried_again_after", retryTime.String())
 	}
 	s.broken, s.since = fmt.Errorf("write to the spool: %w", err), wallclock.Now()
 	return s.broken
@@ -459,10 +299,24 @@ func (s *Spool) worked() {
 	s.broken = nil
 }
 
+// used returns the bytes of all files.
+func (s *Spool) used() int64 {
+	n := s.claimed
+	for _, e := range s.envs {
+		n += e.size()
+	}
+	return n
+}
+
 // room reports whether n more bytes fit under the cap with slack bytes to spare.
-// There is always room for a done frame for each live frame.
+// There is always room for a done frame for each record.
 func (s *Spool) room(n, slack int64) bool {
-	return s.bytes+s.live*headerSize+n+slack <= s.opt.Max
+	for _, e := range s.envs {
+		for _, seg := range e.segments {
+			n += int64(seg.records) * headerSize
+		}
+	}
+	return s.used()+n+slack <= s.opt.Max
 }
 
 // reserve returns the part of Reserve that the journals have not used.
@@ -476,12 +330,17 @@ func (s *Spool) reserve() int64 {
 
 func (s *Spool) slack() int64 { return min(maxSlack, s.opt.Max/16) }
 
-// write appends parts to a file, and counts their bytes.
-func (s *Spool) write(t *tail, parts ...[]byte) error {
-	before := t.size
-	err := t.write(parts...)
-	s.bytes += t.size - before
-	return err
+// write appends a frame to a file. It copies a small frame, so that one system
+// call can write it.
+func (s *Spool) write(t *tail, f frame) error {
+	if f.size() <= maxAtOnce {
+		s.buf = s.buf[:0]
+		for _, part := range f {
+			s.buf = append(s.buf, part...)
+		}
+		f = frame{s.buf}
+	}
+	return t.write(f)
 }
 
 // segmentSize returns the bytes at which a new segment begins.

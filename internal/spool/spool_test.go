@@ -74,6 +74,12 @@ func bare(r *pack.Record) bareRecord {
 	return b
 }
 
+// sameRecord compares bare records. It compares their data as a whole, because cmp
+// takes long for each byte.
+func sameRecord() cmp.Option {
+	return cmp.Options{cmp.AllowUnexported(bareRecord{}), cmp.Comparer(bytes.Equal)}
+}
+
 // diskBytes is the bytes of all files under dir.
 func diskBytes(t failer, dir string) (n int64) {
 	t.Helper()
@@ -93,8 +99,8 @@ func diskBytes(t failer, dir string) (n int64) {
 	return n
 }
 
-// rig is a spool in a folder of its own, and what it logs.
-type rig struct {
+// fixture is a spool in a folder of its own, and what it logs.
+type fixture struct {
 	*spool.Spool
 	t   *testing.T
 	dir string
@@ -118,19 +124,19 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-func newRig(t *testing.T, max int64) *rig {
+func newFixture(t *testing.T, max int64) *fixture {
 	t.Helper()
-	return (&rig{t: t, dir: filepath.Join(t.TempDir(), "a", "kinetel"), log: &lockedBuffer{}}).open(max)
+	return (&fixture{t: t, dir: filepath.Join(t.TempDir(), "a", "kinetel"), log: &lockedBuffer{}}).open(max)
 }
 
-func (r *rig) open(max int64) *rig {
+func (r *fixture) open(max int64) *fixture {
 	r.t.Helper()
 	r.Spool = spool.New(spool.Options{Dir: r.dir, Max: max, Log: slog.New(slog.NewTextHandler(r.log, nil))})
 	r.t.Cleanup(r.Spool.Close)
 	return r
 }
 
-func (r *rig) append(rec *pack.Record) *spool.Ref {
+func (r *fixture) append(rec *pack.Record) *spool.Ref {
 	r.t.Helper()
 	ref, err := r.Append(rec)
 	if err != nil {
@@ -139,7 +145,7 @@ func (r *rig) append(rec *pack.Record) *spool.Ref {
 	return ref
 }
 
-func (r *rig) journal(o *environment.Environment, first, last uint64, fragment string) {
+func (r *fixture) journal(o *environment.Environment, first, last uint64, fragment string) {
 	r.t.Helper()
 	if !r.Journal(o, first, last, lines(first, last), []byte(fragment)) {
 		r.t.Fatal("the journal takes nothing")
@@ -147,7 +153,7 @@ func (r *rig) journal(o *environment.Environment, first, last uint64, fragment s
 }
 
 // recover kills the process and has the next one recover one environment.
-func (r *rig) recover() spool.Recovered {
+func (r *fixture) recover() spool.Recovered {
 	r.t.Helper()
 	r.Kill()
 	r.open(64 << 20)
@@ -191,7 +197,7 @@ func want(t *testing.T, l spool.Recovered, text ...string) {
 	}
 }
 
-func (r *rig) files() (names []string) {
+func (r *fixture) files() (names []string) {
 	r.t.Helper()
 	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
@@ -206,7 +212,7 @@ func (r *rig) files() (names []string) {
 }
 
 func TestNewTouchesNoFile(t *testing.T) {
-	r := newRig(t, 1<<20)
+	r := newFixture(t, 1<<20)
 	if _, err := os.Stat(r.dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the folder is there: %v", err)
 	}
@@ -216,7 +222,7 @@ func TestNewTouchesNoFile(t *testing.T) {
 }
 
 func TestRecordIsReadBackAsItWas(t *testing.T) {
-	r := newRig(t, 64<<20)
+	r := newFixture(t, 64<<20)
 	for _, size := range []int{0, 1, 2000, 64 << 10, 1<<20 - 6} {
 		rec := record(env(mine), uint64(size+1), uint64(size+7), size)
 		rec.PartitionKey, rec.Droppable = "ß\x00k\"ey"[:6], 3
@@ -226,12 +232,12 @@ func TestRecordIsReadBackAsItWas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(bare(rec), bare(got), cmp.AllowUnexported(bareRecord{})); diff != "" {
+		if diff := cmp.Diff(bare(rec), bare(got), sameRecord()); diff != "" {
 			t.Error(diff)
 		}
 		without := ref.Record()
 		rec.Data, rec.PartitionKey = nil, ""
-		if diff := cmp.Diff(bare(rec), bare(without), cmp.AllowUnexported(bareRecord{})); diff != "" {
+		if diff := cmp.Diff(bare(rec), bare(without), sameRecord()); diff != "" {
 			t.Error(diff)
 		}
 		if ref.DataSize != got.Size() || ref.Size() < int64(size) {
@@ -243,8 +249,8 @@ func TestRecordIsReadBackAsItWas(t *testing.T) {
 	}
 }
 
-func TestOnlyTheUserMayLook(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestOnlyTheUserHasAccess(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	o := env(mine)
 	r.append(record(o, 1, 2, 100))
 	r.journal(o, 3, 4, "")
@@ -272,8 +278,8 @@ func TestOnlyTheUserMayLook(t *testing.T) {
 	}
 }
 
-func TestModeOfAFolderThatIsThereStays(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestModeOfAnExistingFolderStays(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +291,7 @@ func TestModeOfAFolderThatIsThereStays(t *testing.T) {
 
 func TestCapHolds(t *testing.T) {
 	const cap = 1 << 20
-	r := newRig(t, cap)
+	r := newFixture(t, cap)
 	o := env(mine)
 	var refs []*spool.Ref
 	for _, size := range []int{10_000, 0} {
@@ -309,7 +315,7 @@ func TestCapHolds(t *testing.T) {
 	}
 	r.Journal(o, 1000, 1000+9999, lines(1000, 1000+9999), nil)
 	if n := strings.Count(r.log.String(), "the spool is full"); n != 1 {
-		t.Errorf("told %d times: %s", n, r.log)
+		t.Errorf("logged %d times: %s", n, r.log)
 	}
 	// There is still room for the losses that only a full spool causes.
 	r.Lost(o, ledger.Loss{First: 1, Last: 9, Count: 9, Reason: ledger.SpoolFull})
@@ -334,7 +340,7 @@ func TestCapHolds(t *testing.T) {
 		t.Error("there is room again, and the journal takes nothing")
 	}
 	if !strings.Contains(r.log.String(), "the spool has room again") {
-		t.Errorf("not told: %s", r.log)
+		t.Errorf("not logged: %s", r.log)
 	}
 	r.ForgetJournal(o)
 	recovered := r.recover()
@@ -343,8 +349,8 @@ func TestCapHolds(t *testing.T) {
 	}
 }
 
-func TestFileOfWhichAllIsDoneIsRemoved(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestSegmentWithAllRecordsDoneIsRemoved(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	o := env(mine)
 	a, b := r.append(record(o, 1, 1, 200<<10)), r.append(record(o, 2, 2, 100<<10))
 	c := r.append(record(o, 3, 3, 10))
@@ -363,8 +369,8 @@ func TestFileOfWhichAllIsDoneIsRemoved(t *testing.T) {
 	want(t, r.recover(), "record 3-3", "next 4")
 }
 
-func TestFileThatIsWrittenIsCutWhenItHasGrown(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestCurrentSegmentIsEmptiedWhenAllIsDone(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	for seq := uint64(1); seq <= 100; seq++ {
 		r.Done(r.append(record(o, seq, seq, 10_000)))
@@ -377,7 +383,7 @@ func TestFileThatIsWrittenIsCutWhenItHasGrown(t *testing.T) {
 }
 
 func TestSealBeginsANewFile(t *testing.T) {
-	r := newRig(t, 64<<20)
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	a := r.append(record(o, 1, 1, 10))
 	r.Seal(a)
@@ -398,38 +404,38 @@ func TestSealBeginsANewFile(t *testing.T) {
 	want(t, r.recover(), `lines 4-4 {"seq":4}`, "next 5")
 }
 
-func TestNumbersAreNeverGivenTwice(t *testing.T) {
+func TestNumbersAreNeverAssignedTwice(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		do   func(r *rig, o *environment.Environment)
+		do   func(r *fixture, o *environment.Environment)
 		next uint64
 	}{
-		{"all of the newest file is done", func(r *rig, o *environment.Environment) {
+		{"all of the newest file is done", func(r *fixture, o *environment.Environment) {
 			b := r.append(record(o, 2, 500, 10))
 			r.Seal(b)
 			r.Done(b)
 		}, 501},
-		{"all of a large file is done", func(r *rig, o *environment.Environment) {
+		{"all of a large file is done", func(r *fixture, o *environment.Environment) {
 			r.Done(r.append(record(o, 2, 500, 300<<10)))
 		}, 501},
-		{"the journal's lines went to Kinesis from memory", func(r *rig, o *environment.Environment) {
+		{"the journal's lines went to Kinesis from memory", func(r *fixture, o *environment.Environment) {
 			r.journal(o, 501, 600, "")
 			r.ForgetJournal(o)
 		}, 601},
-		{"a file began after lines that went to Kinesis from memory", func(r *rig, o *environment.Environment) {
+		{"a file began after lines that went to Kinesis from memory", func(r *fixture, o *environment.Environment) {
 			r.journal(o, 2, 600, "")
 			r.append(record(o, 2, 2, 10))
 			r.ForgetJournal(o)
 		}, 601},
-		{"a record went to Kinesis from memory", func(r *rig, o *environment.Environment) {
+		{"a record went to Kinesis from memory", func(r *fixture, o *environment.Environment) {
 			r.Sent(record(o, 2, 500, 10))
 		}, 501},
-		{"a loss is of the highest numbers", func(r *rig, o *environment.Environment) {
+		{"a loss is of the highest numbers", func(r *fixture, o *environment.Environment) {
 			r.Lost(o, ledger.Loss{First: 70, Last: 80, Count: 11, Reason: ledger.Rejected})
 		}, 81},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, 64<<20)
+			r := newFixture(t, 64<<20)
 			o := env(mine)
 			r.Seal(r.append(record(o, 1, 1, 10))) // an older file has a record that is not done
 			c.do(r, o)
@@ -440,8 +446,8 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 	}
 }
 
-func TestJournalComesBackButForWhatIsInRecords(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestJournalIsRecoveredExceptForLinesInRecords(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	r.journal(o, 1, 2, "")
 	r.journal(o, 3, 4, "piece")
@@ -457,7 +463,7 @@ func TestJournalComesBackButForWhatIsInRecords(t *testing.T) {
 }
 
 func TestFragmentOutlivesTheLines(t *testing.T) {
-	r := newRig(t, 64<<20)
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	r.journal(o, 1, 2, "first")
 	r.append(record(o, 1, 2, 10))
@@ -472,8 +478,8 @@ func TestFragmentOutlivesTheLines(t *testing.T) {
 	want(t, r.recover(), "record 1-2", `lines 3-3 {"seq":3}`, "next 4")
 }
 
-func TestJournalWithAFragmentDoesNotGrowForEver(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestJournalWithAFragmentStaysSmall(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	o := env(mine)
 	for seq := uint64(1); seq < 60_000; seq += 1000 {
 		r.journal(o, seq, seq+999, "piece")
@@ -488,33 +494,51 @@ func TestJournalWithAFragmentDoesNotGrowForEver(t *testing.T) {
 	want(t, r.recover(), `lines 60001-60001 {"seq":60001}`, "fragment last piece", "next 60002")
 }
 
-func TestLossIsKeptUntilARecordTellsOfIt(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestLossIsKeptUntilARecordReportsIt(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	o := env(mine)
-	lost := func(first, last uint64, reason ledger.Reason) ledger.Loss {
-		loss := ledger.Loss{First: first, Last: last, Count: int(last - first + 1), Bytes: 5, Reason: reason}
-		r.Lost(o, loss)
-		return loss
+	lost := func(number, first, last uint64, reason ledger.Reason) {
+		r.Lost(o, ledger.Loss{First: first, Last: last, Count: int(last - first + 1), Bytes: 5, Reason: reason, Number: number})
 	}
-	lost(1, 10, ledger.BufferFull)
-	lost(11, 20, ledger.BufferFull)
-	lost(30, 40, ledger.BufferFull)
-	lost(5, 6, ledger.Rejected)
-	lost(30, 40, ledger.BufferFull) // reported again
-	a := r.append(record(o, 50, 50, 300<<10))
-	b := record(o, 51, 51, 300<<10) // in another file
-	b.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 20, Bytes: 10, Reason: ledger.BufferFull}}
+	lost(1, 1, 10, ledger.BufferFull)
+	lost(2, 11, 20, ledger.BufferFull)
+	b := record(o, 50, 50, 300<<10)
+	b.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 20, Bytes: 10, Reason: ledger.BufferFull, Number: 2}}
+	lost(3, 30, 40, ledger.BufferFull)
+	lost(4, 5, 6, ledger.Rejected)
 	r.append(b)
-	r.Done(a) // the losses go to the newest file
-	if diff := cmp.Diff([]string{"00000002.seg", "meta"}, r.files()); diff != "" {
-		t.Error(diff)
+	want(t, r.recover(), "record 50-50", "loss 5-6 2 rejected", "loss 30-40 11 buffer-full", "next 51")
+}
+
+// A ledger numbers the losses that it gets from Recover. They are on disk already.
+func TestARecoveredLossIsNotWrittenAgain(t *testing.T) {
+	r := newFixture(t, 1<<20)
+	o := env(mine)
+	for n, loss := range []ledger.Loss{
+		{First: 1, Last: 5, Count: 5, Reason: ledger.BufferFull},
+		{First: 20, Last: 20, Count: 1, Reason: ledger.BufferFull},
+	} {
+		loss.Number = uint64(n + 1)
+		r.Lost(o, loss)
 	}
-	want(t, r.recover(), "record 51-51", "loss 5-6 2 rejected", "loss 30-40 11 buffer-full", "next 52")
+	recovered := r.recover()
+	before := r.Bytes()
+	for n, loss := range recovered.Losses {
+		loss.Number = uint64(n + 1)
+		r.Lost(recovered.Environment, loss)
+	}
+	if r.Bytes() != before {
+		t.Errorf("the files have %d bytes, want %d as before", r.Bytes(), before)
+	}
+	report := record(o, 30, 30, 10)
+	report.Losses = []ledger.Loss{{First: 1, Last: 20, Count: 6, Reason: ledger.BufferFull, Number: 2}}
+	r.append(report)
+	want(t, r.recover(), "record 30-30", "next 31")
 }
 
 // The spool may have been too full for the record that reports a loss.
-func TestALossIsSettledByARecordThatIsSentFromMemory(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestRecordSentFromMemoryRemovesTheLossesItReports(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	o := env(mine)
 	r.append(record(o, 1, 1, 10))
 	for n, first := range []uint64{10, 20, 30} {
@@ -529,43 +553,35 @@ func TestALossIsSettledByARecordThatIsSentFromMemory(t *testing.T) {
 	want(t, r.recover(), "record 1-1", "loss 30-31 2 spool-full", "next 42")
 }
 
-func TestLossesThatAreHandedBackAsOneTakeThePlaceOfTheirParts(t *testing.T) {
-	r := newRig(t, 1<<20)
+// The process is killed after the record was written and before the losses that it
+// reports were removed.
+func TestLossOfAStoredRecordIsReportedOnce(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	o := env(mine)
-	for _, l := range []ledger.Loss{{First: 1, Last: 5, Count: 5}, {First: 6, Last: 9, Count: 4}, {First: 20, Last: 20, Count: 1}, {First: 1, Last: 9, Count: 9}} {
-		l.Reason = ledger.BufferFull
-		r.Lost(o, l)
-	}
-	want(t, r.recover(), "loss 1-9 9 buffer-full", "loss 20-20 1 buffer-full", "next 21")
-}
-
-func TestLossThatIsBeingMovedIsToldOnce(t *testing.T) {
-	r := newRig(t, 1<<20)
-	o := env(mine)
-	r.Lost(o, ledger.Loss{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected})
-	a := r.append(record(o, 3, 3, 10))
-	r.Seal(a)
-	r.append(record(o, 4, 4, 10))
+	r.Lost(o, ledger.Loss{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected, Number: 1})
+	r.Lost(o, ledger.Loss{First: 3, Last: 3, Count: 1, Reason: ledger.Rejected, Number: 2})
 	r.Break((&failing{fail: func(op string, n int) (int, error) {
-		if op == "remove" {
-			return 0, syscall.EIO // here the process is killed
+		if op == "truncate" || op == "rename" {
+			return 0, syscall.EIO
 		}
 		return n, nil
 	}}).fault)
-	r.Done(a)
-	want(t, r.recover(), "record 4-4", "loss 1-2 2 rejected", "next 5")
+	report := record(o, 4, 4, 10)
+	report.Losses = []ledger.Loss{{First: 1, Last: 2, Count: 2, Reason: ledger.Rejected, Number: 1}}
+	r.append(report)
+	want(t, r.recover(), "record 4-4", "loss 3-3 1 rejected", "next 5")
 }
 
-func TestLossThatOnlyLooksLikeTheSumOfOthersIsOneMore(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestLossAroundAnotherIsKeptToo(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	o := env(mine)
 	r.Lost(o, ledger.Loss{First: 3, Last: 5, Count: 3, Reason: ledger.BufferFull})
 	r.Lost(o, ledger.Loss{First: 1, Last: 9, Count: 4, Reason: ledger.BufferFull})
 	want(t, r.recover(), "loss 1-9 4 buffer-full", "loss 3-5 3 buffer-full", "next 10")
 }
 
-func TestCloseRemovesWhatHasNothingLeft(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestCloseRemovesFoldersWithNothingToSend(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	o, p := env(mine), env(theirs)
 	ref := r.append(record(o, 1, 2, 10))
 	r.journal(o, 3, 3, "")
@@ -587,14 +603,14 @@ func TestCloseRemovesWhatHasNothingLeft(t *testing.T) {
 }
 
 func TestLivingProcessKeepsItsFolder(t *testing.T) {
-	r := newRig(t, 1<<20)
+	r := newFixture(t, 1<<20)
 	ref := r.append(record(env(mine), 1, 2, 10))
-	other := (&rig{t: t, dir: r.dir, log: &lockedBuffer{}}).open(1 << 20)
+	other := (&fixture{t: t, dir: r.dir, log: &lockedBuffer{}}).open(1 << 20)
 	if recovered := other.Recover(); recovered != nil {
 		t.Errorf("%d environments are taken", len(recovered))
 	}
 	if other.log.String() != "" {
-		t.Errorf("told: %s", other.log)
+		t.Errorf("the log has %s", other.log)
 	}
 	if recovered := r.Recover(); recovered != nil {
 		t.Errorf("%d of its own environments are taken", len(recovered))
@@ -623,7 +639,7 @@ func (f *failing) fault(op, _ string, n int) (int, error) {
 	return f.fail(op, n)
 }
 
-func TestFullDiskLeavesNothingHalfWritten(t *testing.T) {
+func TestFullDiskLeavesNoPartialFrame(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		cutsOff     bool
@@ -636,7 +652,7 @@ func TestFullDiskLeavesNothingHalfWritten(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, 64<<20)
+				r := newFixture(t, 64<<20)
 				o := env(mine)
 				disk := &failing{}
 				r.Break(disk.fault)
@@ -676,7 +692,7 @@ func TestFullDiskLeavesNothingHalfWritten(t *testing.T) {
 				time.Sleep(30 * time.Second)
 				disk.fail = nil
 				r.journal(o, 3, 3, "")
-				if info, err := os.Stat(journal(r)); err != nil || info.Size() != 2*(2*40+1+10) {
+				if info, err := os.Stat(journal(r)); err != nil || info.Size() != 40+2*(2*40+1+10) {
 					t.Errorf("the journal has %d bytes: %v", info.Size(), err)
 				}
 				b := r.append(record(o, 2, 2, c.size))
@@ -703,7 +719,7 @@ func TestDiskThatFailsAtTheFirstFileIsTriedAgain(t *testing.T) {
 	for _, op := range []string{"open", "mkdir", "write"} {
 		t.Run(op, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, 1<<20)
+				r := newFixture(t, 1<<20)
 				disk := &failing{fail: func(o string, n int) (int, error) {
 					if o == op {
 						return 0, syscall.EROFS
@@ -728,11 +744,11 @@ func TestDiskThatFailsAtTheFirstFileIsTriedAgain(t *testing.T) {
 
 // If a function empties /tmp while a file is created, the spool must not pause
 // writing to the disk.
-func TestAFileThatIsGoneAtOnceIsMadeAgain(t *testing.T) {
+func TestFileDeletedWhileItIsCreatedIsCreatedAgain(t *testing.T) {
 	for _, op := range []string{"open", "mkdir"} {
 		for _, journal := range []bool{false, true} {
 			t.Run(fmt.Sprint(op, " journal ", journal), func(t *testing.T) {
-				r := newRig(t, 1<<20)
+				r := newFixture(t, 1<<20)
 				fails := 2
 				r.Break((&failing{fail: func(o string, n int) (int, error) {
 					if o != op || fails == 0 {
@@ -754,9 +770,9 @@ func TestAFileThatIsGoneAtOnceIsMadeAgain(t *testing.T) {
 	}
 }
 
-func TestAFailingDiskIsTriedOnceMoreAtTheEnd(t *testing.T) {
+func TestRetryNowTriesAFailingDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1<<20)
+		r := newFixture(t, 1<<20)
 		disk := &failing{fail: func(string, int) (int, error) { return 0, syscall.EROFS }}
 		r.Break(disk.fault)
 		_, _ = r.Append(record(env(mine), 1, 1, 10))
@@ -769,8 +785,8 @@ func TestAFailingDiskIsTriedOnceMoreAtTheEnd(t *testing.T) {
 	})
 }
 
-func TestFolderThatCannotBeIsAnError(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestFileInPlaceOfTheFolderIsAnError(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	if err := os.MkdirAll(filepath.Dir(filepath.Dir(r.dir)), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -785,8 +801,8 @@ func TestFolderThatCannotBeIsAnError(t *testing.T) {
 	}
 }
 
-func TestFolderThatIsRemovedIsMadeAgain(t *testing.T) {
-	r := newRig(t, 1<<20)
+func TestDeletedFolderIsCreatedAgain(t *testing.T) {
+	r := newFixture(t, 1<<20)
 	o := env(mine)
 	ref := r.append(record(o, 1, 1, 10))
 	r.Seal(ref)
@@ -805,7 +821,7 @@ func TestFolderThatIsRemovedIsMadeAgain(t *testing.T) {
 }
 
 func TestIDThatCannotNameAFolderIsRefused(t *testing.T) {
-	r := newRig(t, 1<<20)
+	r := newFixture(t, 1<<20)
 	for _, id := range []string{"", ".", "..", "a/b", "../x", strings.Repeat("a", 129), "a\x00"} {
 		if _, err := r.Append(record(env(id), 1, 1, 10)); err == nil {
 			t.Errorf("%q is taken", id)
@@ -816,8 +832,8 @@ func TestIDThatCannotNameAFolderIsRefused(t *testing.T) {
 	}
 }
 
-func TestManyMayCallAtOnce(t *testing.T) {
-	r := newRig(t, 64<<20)
+func TestConcurrentCalls(t *testing.T) {
+	r := newFixture(t, 64<<20)
 	r.append(record(env(theirs), 1, 1, 10))
 	r.Kill()
 	r.open(64 << 20)

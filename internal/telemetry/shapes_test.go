@@ -15,6 +15,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/resource"
@@ -110,7 +111,7 @@ func shape(t *testing.T, name string) (bodies [][]byte) {
 
 // packed passes bodies through a Decoder and a Packer, and decodes the records.
 // Each body's memory is written over afterwards.
-func packed(t *testing.T, compression config.Compression, key config.PartitionKey, bodies [][]byte) (events []record.Event) {
+func packed(t *testing.T, compression format.Compression, key config.PartitionKey, bodies [][]byte) (events []record.Event) {
 	t.Helper()
 	id := resource.Resource{Config: config.Config{Lambda: config.Lambda{Region: "eu-west-1"}}, AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1"}
 	env := &environment.Environment{ID: id.EnvironmentID, Resource: id.LineAttributes(), Ledger: ledger.New(&ledger.Account{}, nil)}
@@ -169,7 +170,7 @@ func TestTelemetryOfEveryKindOfFunctionStaysByteForByte(t *testing.T) {
 	for name, tt := range shapes {
 		t.Run(name, func(t *testing.T) {
 			bodies := shape(t, name)
-			for _, compression := range []config.Compression{config.CompressionGzip, config.CompressionZstd, config.CompressionNone} {
+			for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
 				for _, key := range []config.PartitionKey{config.PartitionByEnvironment, config.PartitionByRequest} {
 					wantDecoded(t, bodies, packed(t, compression, key, bodies))
 				}
@@ -178,7 +179,7 @@ func TestTelemetryOfEveryKindOfFunctionStaysByteForByte(t *testing.T) {
 			// The file is what it says.
 			var types []string
 			requests := map[string]bool{}
-			for _, e := range packed(t, config.CompressionNone, config.PartitionByEnvironment, bodies) {
+			for _, e := range packed(t, format.Uncompressed, config.PartitionByEnvironment, bodies) {
 				types = append(types, e.Type)
 				if id := event.RequestID(e.Body); id != "" {
 					requests[id] = true
@@ -222,12 +223,12 @@ func TestTelemetryOfEveryKindOfFunctionStaysWholeWhereverItIsSplit(t *testing.T)
 				}
 				return slices.Concat([]byte("["), bytes.Join(texts, []byte(",")), []byte("]"))
 			}
-			wantDecoded(t, bodies, packed(t, config.CompressionNone, config.PartitionByRequest, [][]byte{join(all)}))
+			wantDecoded(t, bodies, packed(t, format.Uncompressed, config.PartitionByRequest, [][]byte{join(all)}))
 			var single [][]byte
 			for i := range all {
 				single = append(single, join(all[i:i+1]))
 			}
-			wantDecoded(t, bodies, packed(t, config.CompressionNone, config.PartitionByRequest, single))
+			wantDecoded(t, bodies, packed(t, format.Uncompressed, config.PartitionByRequest, single))
 
 			const record = `"record":`
 			for i, one := range all {
@@ -239,7 +240,7 @@ func TestTelemetryOfEveryKindOfFunctionStaysWholeWhereverItIsSplit(t *testing.T)
 					first := append(join(append(slices.Clone(all[:i]), one[:place])), ']')
 					first = slices.Concat(first[:len(first)-2], []byte("}]"))
 					second := slices.Concat([]byte("["), one[:envelope], join(append([]json.RawMessage{one[place:]}, all[i+1:]...))[1:])
-					got := packed(t, config.CompressionNone, config.PartitionByEnvironment, [][]byte{first, second})
+					got := packed(t, format.Uncompressed, config.PartitionByEnvironment, [][]byte{first, second})
 					wantDecoded(t, bodies, got)
 				}
 			}

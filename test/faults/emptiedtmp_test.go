@@ -139,7 +139,7 @@ func hostileSpool(s *scenario, _ uint64) {
 	segment, injection := bytes.Repeat(head, 36<<20/len(head)), injectedReason(s)
 	beside := filepath.Dir(folders[0])
 	for _, left := range folders {
-		path := filepath.Join(left, "left")
+		path := filepath.Join(left, "manifest")
 		err = errors.Join(err, os.RemoveAll(path), syscall.Mkfifo(path, 0o600), os.MkdirAll(filepath.Join(left, "00000077.seg", "x"), 0o700),
 			syscall.Mkfifo(filepath.Join(left, "00000078.seg"), 0o600))
 	}

@@ -13,6 +13,7 @@ import (
 	"kinetel/internal/config"
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
+	"kinetel/internal/format"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 )
@@ -62,7 +63,7 @@ type size struct {
 }
 
 // measure packs lines of a kind by the real packer, so many a record.
-func measure(k kind, compression config.Compression, events int) size {
+func measure(k kind, compression format.Compression, events int) size {
 	const records = 5
 	random := rand.New(rand.NewPCG(1, 4))
 	var packed, lines int
@@ -104,9 +105,9 @@ func writeSizes(w io.Writer) {
 	fmt.Fprintln(w, "| lines | bytes a line | packed, 500 a record | of what the function writes | packed, 50 a record | packed, 10 a record | `zstd`, 500 a record |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|")
 	for _, k := range kinds() {
-		full := measure(k, config.CompressionGzip, pack.MaxEvents)
+		full := measure(k, format.Gzip, pack.MaxEvents)
 		fmt.Fprintf(w, "| %s | %.0f | %.0f | %s | %.0f | %.0f | %.0f |\n", k.name, full.line, full.packed, percent(full.packed/full.line),
-			measure(k, config.CompressionGzip, 50).packed, measure(k, config.CompressionGzip, 10).packed, measure(k, config.CompressionZstd, pack.MaxEvents).packed)
+			measure(k, format.Gzip, 50).packed, measure(k, format.Gzip, 10).packed, measure(k, format.Zstd, pack.MaxEvents).packed)
 	}
 	fleets := []struct{ environments, lines float64 }{{100, 10}, {1_000, 1}, {1_000, 10}, {1_000, 100}, {10_000, 10}, {50_000, 1}, {50_000, 10}, {50_000, 100}}
 	type packing struct {
@@ -126,7 +127,7 @@ func writeSizes(w io.Writer) {
 			events := int(min(pack.MaxEvents, f.lines*interval))
 			p := packing{k.name, events}
 			if packed[p] == 0 {
-				packed[p] = measure(k, config.CompressionGzip, events).packed
+				packed[p] = measure(k, format.Gzip, events).packed
 			}
 			fmt.Fprintf(w, " %d |", shards(f.environments, f.lines, packed[p]))
 		}

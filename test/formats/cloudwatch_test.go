@@ -56,7 +56,7 @@ func (c *check) subscription(text []byte) {
 		}
 		at, want := p.own.Time, system(p.own.Time, p.own.Type, p.own.Body)
 		same := false
-		if p.told != nil {
+		if p.emitted != nil {
 			at, want, same = p.time, string(p.messageByJQ), bytes.Equal(message, p.messageByJQ) && bytes.Equal(e.ExtractedFields.BodyBase64, p.original())
 		} else {
 			same = valueOf(c, message) == want
@@ -93,7 +93,7 @@ func readID(id string) (ms, seq uint64, environment string) {
 
 // messageOf is what CloudWatch Logs holds of an event: a line's text, or its JSON;
 // of a platform event its own line, or JSON.
-func (e *told) messageOf() string {
+func (e *emitted) messageOf() string {
 	switch {
 	case e.kind == "function" || e.kind == "extension":
 		if text, ok := e.value.(string); ok {
@@ -117,7 +117,7 @@ func oneMark(text []byte) string {
 }
 
 // sameInCloudWatch is same, of what that format has a place for.
-func (c *check) sameInCloudWatch(want *told, got record.Event) string {
+func (c *check) sameInCloudWatch(want *emitted, got record.Event) string {
 	resource := map[string]string{
 		"cloud.provider": "aws", "cloud.account.id": accountID, "faas.instance": got.Environment(),
 		"aws.log.group.names": "/aws/lambda/" + functionName, "aws.log.stream.names": logStream,

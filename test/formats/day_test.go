@@ -48,7 +48,7 @@ type want struct {
 	ownLog                       bool   // Kinetel's own log, which is not shipped
 }
 
-// day writes the recording of what Lambda tells an extension. A line of it is a
+// day writes the recording of what Lambda sends to an extension. A line of it is a
 // POST of telemetry, `[…]`, the answer to a register, `{"register":…}`, or that to
 // a next, `{"next":…}`, in the order in which they come. A register is a new
 // process, a SHUTDOWN its end.
@@ -430,7 +430,7 @@ func (d *day) untraced() {
 	d.end(c)
 }
 
-// begin has Lambda tell of an invocation, with the report of the one before in its
+// begin has Lambda start an invocation, with the report of the one before in its
 // first POST.
 func (d *day) begin(gap time.Duration) *call {
 	d.now = d.now.Add(gap)
@@ -478,7 +478,7 @@ func (d *day) runtimeDone(c *call) {
 		c.id, c.status, c.failed(), c.durationMs(), iso(c.from), iso(c.done), c.tracing()), w)
 }
 
-// report tells of an invocation as a whole, a while after its end.
+// report reports an invocation as a whole, a while after its end.
 func (d *day) report(c *call) {
 	initMs, initText := "", ""
 	if c.initMs != "" {

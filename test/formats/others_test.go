@@ -109,7 +109,7 @@ func (c *check) lines(text []byte) {
 	rest := c.reading()
 	for head, body := range jq(c, text, "del(.body), .body") {
 		rest.line(head, func(p place) []byte {
-			if p.told != nil && p.parts == 0 && bytes.Equal(body, p.byJQ) {
+			if p.emitted != nil && p.parts == 0 && bytes.Equal(body, p.byJQ) {
 				return p.body
 			}
 			return body
@@ -130,7 +130,7 @@ func (r *reading) line(head []byte, bodyOf func(place) []byte) {
 	if !ok {
 		return
 	}
-	body, want := bodyOf(p), p.told
+	body, want := bodyOf(p), p.emitted
 	if want == nil {
 		if l.Type != p.own.Type || l.Time != p.own.Time || differ(valueOf(r, p.own.Body), valueOf(r, body)) != "" {
 			r.Errorf("seq %d: %s %s, want %s %s", l.Seq, head, clip(body), p.own.Type, p.own.Body)
@@ -165,7 +165,7 @@ func (r *reading) line(head []byte, bodyOf func(place) []byte) {
 }
 
 // original is what bodyBase64 must have: the body, where that is not UTF-8.
-func (e *told) original() []byte {
+func (e *emitted) original() []byte {
 	if utf8.Valid(e.body) && !bytes.Contains(e.body, []byte(lone)) {
 		return nil
 	}
@@ -188,11 +188,11 @@ func object(members map[string]json.RawMessage) []byte {
 type reading struct {
 	*check
 	seen   map[number]bool
-	pieces map[*told]map[int]string
+	pieces map[*emitted]map[int]string
 }
 
 func (c *check) reading() *reading {
-	return &reading{c, map[number]bool{}, map[*told]map[int]string{}}
+	return &reading{c, map[number]bool{}, map[*emitted]map[int]string{}}
 }
 
 // take returns what an event is that was read. It is not ok where there is no such
@@ -211,16 +211,16 @@ func (r *reading) take(environment string, seq uint64) (place, bool) {
 
 // join keeps a piece of an event, and returns the whole of it with the last one.
 func (r *reading) join(p place, piece string) []byte {
-	if r.pieces[p.told] == nil {
-		r.pieces[p.told] = map[int]string{}
+	if r.pieces[p.emitted] == nil {
+		r.pieces[p.emitted] = map[int]string{}
 	}
-	r.pieces[p.told][p.part] = piece
-	if len(r.pieces[p.told]) < p.parts {
+	r.pieces[p.emitted][p.part] = piece
+	if len(r.pieces[p.emitted]) < p.parts {
 		return nil
 	}
 	var whole strings.Builder
 	for i := range p.parts {
-		whole.WriteString(r.pieces[p.told][i+1])
+		whole.WriteString(r.pieces[p.emitted][i+1])
 	}
 	return []byte(whole.String())
 }

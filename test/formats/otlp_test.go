@@ -88,11 +88,11 @@ func seqOf(of pcommon.Map) uint64 {
 func (c *check) log(rest *reading, p place, got plog.LogRecord) {
 	c.Helper()
 	seq, attributes := seqOf(got.Attributes()), got.Attributes()
-	var want told // that, or Kinetel's own
-	if p.told != nil {
-		want = *p.told
+	var want emitted // that, or Kinetel's own
+	if p.emitted != nil {
+		want = *p.emitted
 	} else {
-		want = told{time: p.own.Time, kind: p.own.Type, body: p.own.Body, value: valueOf(c, p.own.Body)}
+		want = emitted{time: p.own.Time, kind: p.own.Type, body: p.own.Body, value: valueOf(c, p.own.Body)}
 		want.requestID, want.traceID = requestOf(p.own), p.own.TraceID
 	}
 	line := want.kind == "function" || want.kind == "extension"
@@ -173,7 +173,7 @@ func raw(v pcommon.Value) any {
 func (c *check) span(p place, got ptrace.Span) {
 	c.Helper()
 	seq := seqOf(got.Attributes())
-	if p.told != nil || p.own.Type != "kinetel.span" {
+	if p.emitted != nil || p.own.Type != "kinetel.span" {
 		c.Errorf("seq %d: a span", seq)
 		return
 	}

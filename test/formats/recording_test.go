@@ -12,9 +12,9 @@ import (
 // recording is the day, read from its file.
 type recording struct {
 	steps  []step
-	events [][]*told // by process, in the order in which Lambda sent them
+	events [][]*emitted // by process, in the order in which Lambda sent them
 
-	starts, reports map[string]*told // of invocations, by their ids
+	starts, reports map[string]*emitted // of invocations, by their ids
 }
 
 // step is a line of the file.
@@ -24,8 +24,8 @@ type step struct {
 	post     []byte
 }
 
-// told is an event of Lambda's, and what is to come of it.
-type told struct {
+// emitted is an event that Lambda emitted, and how it must arrive.
+type emitted struct {
 	time, kind string
 	body       json.RawMessage // Lambda's record, byte for byte
 	size       int             // of the record; 0 where there is none
@@ -43,7 +43,7 @@ func readRecording(t *testing.T) *recording {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &recording{starts: map[string]*told{}, reports: map[string]*told{}}
+	r := &recording{starts: map[string]*emitted{}, reports: map[string]*emitted{}}
 	wants := makeDay().wants
 	var cut []byte
 	for line := range bytes.Lines(text) {
@@ -94,7 +94,7 @@ func readRecording(t *testing.T) *recording {
 	return r
 }
 
-// read has readers read the events, as Lambda told them.
+// read has readers read the events, as Lambda emitted them.
 func (r *recording) read(t *testing.T) {
 	t.Helper()
 	var pairs bytes.Buffer
@@ -132,13 +132,13 @@ func stitch(t *testing.T, first, second []byte) []byte {
 	return append(bytes.Clone(first), rest...)
 }
 
-func readEvent(t *testing.T, text json.RawMessage) *told {
+func readEvent(t *testing.T, text json.RawMessage) *emitted {
 	t.Helper()
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil {
 		t.Fatal(err)
 	}
-	e := &told{body: json.RawMessage("null")}
+	e := &emitted{body: json.RawMessage("null")}
 	for name, value := range members {
 		var err error
 		switch name {

@@ -35,9 +35,9 @@ func differ(want, got any) string {
 	case string:
 		switch got := got.(type) {
 		case string:
-			ok = mended(got) == mended(want)
+			ok = validUTF8(got) == validUTF8(want)
 		case []byte: // only what is no text
-			ok = !utf8.Valid(got) && mended(string(got)) == mended(want)
+			ok = !utf8.Valid(got) && validUTF8(string(got)) == validUTF8(want)
 		}
 	case map[string]any:
 		got, is := got.(map[string]any)
@@ -85,8 +85,8 @@ func sameNumber(want string, got any) bool {
 	return false
 }
 
-// mended has one U+FFFD where text is no UTF-8.
-func mended(text string) string {
+// validUTF8 has one U+FFFD for each piece of text that is not UTF-8.
+func validUTF8(text string) string {
 	text = strings.ToValidUTF8(text, "\ufffd")
 	for strings.Contains(text, "\ufffd\ufffd") {
 		text = strings.ReplaceAll(text, "\ufffd\ufffd", "\ufffd")

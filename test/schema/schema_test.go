@@ -15,6 +15,7 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/flush"
 	"kinetel/internal/format"
+	"kinetel/internal/format/ndjson"
 	"kinetel/internal/invocation"
 	"kinetel/internal/jsontext/jsontexttest"
 	"kinetel/internal/ledger"
@@ -52,8 +53,8 @@ const (
 	done = `{"requestId":"` + request + `","status":"timeout","metrics":{"durationMs":3000,"producedBytes":42}}`
 )
 
-// told is what the code tells of an invocation.
-func told(t testing.TB, reported bool) string {
+// invocationBody is what the code reports of an invocation.
+func invocationBody(t testing.TB, reported bool) string {
 	t.Helper()
 	var all invocation.Tracker
 	all.Started(&event.Event{Time: []byte("2026-11-22T20:15:00.100Z"), Record: []byte(start), RequestID: request, TraceID: trace})
@@ -65,7 +66,7 @@ func told(t testing.TB, reported bool) string {
 	}
 	one, ok := all.Reported(&event.Event{Record: []byte(report)})
 	if !ok {
-		t.Fatal("nothing is told of an invocation")
+		t.Fatal("no invocation is reported")
 	}
 	return string(one.Body)
 }
@@ -73,7 +74,7 @@ func told(t testing.TB, reported bool) string {
 func environment() string {
 	env := identity()
 	env.Config = config.Config{
-		Format: config.FormatNDJSON, Compression: config.CompressionGzip, PartitionKey: config.PartitionByEnvironment,
+		Format: ndjson.Name, Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment,
 		Flush: flush.ModeAdaptive, FlushInterval: 10 * time.Second, MaxHold: 500 * time.Millisecond,
 		BufferBytes: 16 << 20, Spool: config.SpoolOverflow, SpoolBytes: 64 << 20,
 		Types: []string{"platform", "function"}, Report: config.Report{Events: true, EMF: true},
@@ -115,9 +116,9 @@ func samples(t testing.TB) map[string]string {
 		"last part":           string(format.AppendLine(nil, 15, &part, format.Part{Part: 2, Parts: 2, Body: []byte("1}\xff")}, identity().LineAttributes())),
 		"kinetel.environment": line(16, event.TypeEnvironment, environment()),
 		"kinetel.loss":        line(17, event.TypeLoss, string(ledger.Loss{First: 3, Last: 9, Count: 5, Bytes: 700, Reason: ledger.BufferFull}.AppendJSON(nil))),
-		"kinetel.invocation":  line(18, event.TypeInvocation, told(t, true), ofRequest),
-		"unreported":          line(18, event.TypeInvocation, told(t, false), ofRequest),
-		"kinetel.span":        line(19, event.TypeSpan, told(t, true), ofRequest),
+		"kinetel.invocation":  line(18, event.TypeInvocation, invocationBody(t, true), ofRequest),
+		"unreported":          line(18, event.TypeInvocation, invocationBody(t, false), ofRequest),
+		"kinetel.span":        line(19, event.TypeSpan, invocationBody(t, true), ofRequest),
 		"kinetel.report":      line(20, event.TypeReport, figures()),
 		"kinetel.unparsed":    line(21, event.TypeUnparsed, unparsed),
 	}

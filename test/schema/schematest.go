@@ -17,7 +17,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"kinetel/internal/format"
+	"kinetel/internal/format/formats"
+	"kinetel/internal/format/kpl"
 	"kinetel/internal/jsontext"
 	"kinetel/record"
 	"kinetel/schema"
@@ -122,7 +123,7 @@ func (v *validator) record(data []byte) error {
 	if err != nil {
 		return err
 	}
-	if !format.Valid(lines) {
+	if !jsontext.ValidUnicode(lines) {
 		return errors.New("a payload that is not UTF-8, or has half a surrogate pair")
 	}
 	if !ofLines { // what it is decoded to has to do
@@ -216,19 +217,15 @@ func payloadOf(data []byte) (payload []byte, ofLines bool, err error) {
 		if data, err = z.DecodeAll(data, nil); err != nil {
 			return nil, false, err
 		}
-	case format.IsKPL(data):
-		err := format.ReadKPL(data, func(line []byte) error {
+	case bytes.HasPrefix(data, []byte(kpl.Magic)):
+		_, err := kpl.Read(data, func(line []byte) error {
 			payload = append(append(payload, line...), '\n')
 			return nil
 		})
 		return payload, true, err
 	}
-	for _, other := range []string{`{"resourceLogs":`, `{"resourceSpans":`, `{"messageType":`} {
-		if bytes.HasPrefix(data, []byte(other)) {
-			return data, false, nil
-		}
-	}
-	return data, true, nil
+	f, known := formats.Of(data)
+	return data, !known || f.Append == nil, nil
 }
 
 // envelope returns the members of a line, in the order in which they always are.

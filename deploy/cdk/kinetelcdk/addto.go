@@ -16,14 +16,15 @@ import (
 
 	"kinetel/internal/config"
 	"kinetel/internal/flush"
+	"kinetel/internal/format"
 )
 
 // Types of Kinetel's settings; the values of each are in the table of Kinetel's
 // README, and another one is refused: Flush: "end".
 type (
 	Flush        = flush.Mode
-	Format       = config.Format
-	Compression  = config.Compression
+	Format       = format.Name
+	Compression  = format.Compression
 	PartitionKey = config.PartitionKey
 	Spool        = config.Spool
 )

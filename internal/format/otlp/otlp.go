@@ -1,0 +1,206 @@
+// Package otlp writes lines as OTLP/JSON: as logs, and lines of kinetel.span as traces.
+package otlp
+
+import (
+	"bytes"
+	"strconv"
+
+	"kinetel/internal/environment"
+	"kinetel/internal/event"
+	"kinetel/internal/format"
+	"kinetel/internal/jsontext"
+	"kinetel/internal/version"
+)
+
+// Name is the name of the format.
+const Name format.Name = "otlp"
+
+// Format returns the format.
+func Format() format.Format {
+	return format.Format{
+		Name:         Name,
+		Compressions: []format.Compression{format.Gzip, format.Zstd, format.Uncompressed},
+		// A line takes at most twice its size and 1 KiB; each payload once about 450
+		// bytes, and for each attribute of the resource its text and 45 bytes.
+		MaxLines: format.MaxRecord/2 - 16<<10,
+		Apart:    event.TypeSpan,
+		Append: func(dst []byte, env *environment.Environment, _ string, lines []format.Line) []byte {
+			if string(lines[0].Type) == event.TypeSpan {
+				return AppendSpans(dst, env, lines)
+			}
+			return AppendLogs(dst, env, lines)
+		},
+		Start:  `{"resource`,
+		Filter: filter,
+	}
+}
+
+// Each line of text is one payload of OTLP/JSON (OpenTelemetry, protocol
+// specification and protocol buffers; file exporter). Attributes have the names of the
+// semantic conventions of this version, if these have one.
+//
+// No content of a line may be lost, but OTLP has no fields for most of it. So:
+//
+//   - A log record, or span, begins with its attributes, and the attributes begin
+//     with kinetel.seq and kinetel.type, which Filter reads.
+//   - Strings and numbers are written as in the line, with their escapes. A reader
+//     of the payload's text can restore them byte for byte.
+//   - If a body cannot be restored from "body" in this way, kinetel.body also has
+//     it as JSON text. If a body would take too much space (see appendBody), "body"
+//     is its JSON text, and kinetel.body.json says so.
+//   - If a body has replacements in the line, kinetel.body.bytes has the original.
+//     Text that is not UTF-8 is a bytesValue.
+//   - The first attributes of the resource are those of the lines. The scope's
+//     attribute kinetel.resource.members says how many they are.
+const otelSchema = "https://opentelemetry.io/schemas/1.37.0"
+
+const (
+	spansStart = `{"resourceSpans":[`
+	logList    = `"logRecords":[`
+	spanList   = `"spans":[`
+	payloadEnd = `],"schemaUrl":"` + otelSchema + `"}],"schemaUrl":"` + otelSchema + `"}]}` + "\n"
+)
+
+// appendResource appends the beginning of a payload, with resource and scope.
+func appendResource(dst []byte, env *environment.Environment, scopes string) []byte {
+	dst = append(dst, `{"resource":{"attributes":[`...)
+	dst, lines := appendMembers(dst, env.Resource, nil)
+	dst, more := appendMembers(dst, env.Details().Attributes, env.Resource)
+	if lines+more > 0 {
+		dst = dst[:len(dst)-1] // the last comma
+	}
+	dst = append(dst, `]},`...)
+	dst = append(dst, scopes...)
+	dst = append(dst, `{"scope":{"name":"kinetel","version":"`+version.Version+`","attributes":[{"key":"kinetel.resource.members","value":{"intValue":"`...)
+	dst = strconv.AppendInt(dst, int64(lines), 10)
+	return append(dst, `"}}]},`...)
+}
+
+// appendMembers appends the members of a JSON object as attributes, each with a
+// comma, and returns how many it has appended. It leaves out members that the object
+// without has, too, and stops at text that is not JSON.
+func appendMembers(dst, from, without []byte) ([]byte, int) {
+	n := 0
+	for o := jsontext.Members(from); o.Next(); {
+		if jsontext.Member(without, string(o.Name)) != nil {
+			continue
+		}
+		w := anyWriter{dst: append(dst, `{"key":`...), most: int(^uint(0) >> 1)}
+		w.key(o.Name)
+		w.dst = append(w.dst, `,"value":`...)
+		w.value(o.Value, 0, maxLevels)
+		if w.failed {
+			continue
+		}
+		dst = append(w.dst, `},`...)
+		n++
+	}
+	return dst, n
+}
+
+// appendAttributes begins a log record or span with the attributes that every
+// line may have.
+func appendAttributes(dst []byte, l *format.Line) []byte {
+	dst = append(dst, elementStart...)
+	dst = strconv.AppendUint(dst, l.Seq, 10)
+	dst = append(dst, `"}}`...)
+	dst = appendText(dst, "kinetel.type", l.Type)
+	if len(l.RequestID) > 0 {
+		dst = appendText(dst, "faas.invocation_id", l.RequestID)
+	}
+	if len(l.TraceID) > 0 {
+		dst = appendText(dst, "aws.xray.trace_id", l.TraceID)
+	}
+	return dst
+}
+
+// elementStart comes before the sequence number of a log record or span.
+const elementStart = `{"attributes":[{"key":"kinetel.seq","value":{"intValue":"`
+
+// appendResult appends the error type and the cold start that the body of a platform
+// event, kinetel.invocation or kinetel.span has.
+func appendResult(dst []byte, l *format.Line) []byte {
+	if l.Parts > 0 {
+		return dst
+	}
+	own := string(l.Type) == event.TypeInvocation || string(l.Type) == event.TypeSpan
+	if !own && !bytes.HasPrefix(l.Type, []byte("platform.")) {
+		return dst
+	}
+	var errorType, cold []byte
+	for o := jsontext.Members(l.Body); o.Next(); {
+		switch string(o.Name) {
+		case "errorType":
+			errorType = shortName(o.Value)
+		case "coldStart":
+			cold = o.Value
+		}
+	}
+	if len(errorType) > 0 {
+		dst = appendText(dst, "error.type", errorType)
+	}
+	if own && (string(cold) == "true" || string(cold) == "false") {
+		dst = append(dst, `,{"key":"faas.coldstart","value":{"boolValue":`...)
+		dst = append(dst, cold...)
+		dst = append(dst, `}}`...)
+	}
+	return dst
+}
+
+// shortName returns the text between the quotes of a string if it is short, as names
+// of errors are. A long one is only in the body.
+func shortName(value []byte) []byte {
+	if text := jsontext.Unquoted(value); len(text) <= 128 && jsontext.ValidUnicode(text) {
+		return text
+	}
+	return nil
+}
+
+// appendRest appends the attributes that few lines have.
+func appendRest(dst []byte, l *format.Line) []byte {
+	if l.Part > 0 {
+		dst = appendInt(dst, "kinetel.part", l.Part)
+	}
+	if l.Parts > 0 {
+		dst = appendInt(dst, "kinetel.parts", l.Parts)
+	}
+	if len(l.Extra) > 0 {
+		dst = appendJSON(dst, "kinetel.extra", l.Extra)
+	}
+	return dst
+}
+
+func appendInt(dst []byte, key string, n int) []byte {
+	dst = append(appendKey(dst, key), `{"intValue":"`...)
+	return append(strconv.AppendInt(dst, int64(n), 10), `"}}`...)
+}
+
+// appendText appends an attribute with the string of a line; raw is the text between
+// its quotes. A lone surrogate becomes U+FFFD, as readers of the line decode it.
+func appendText(dst []byte, key string, raw []byte) []byte {
+	dst = appendKey(dst, key)
+	dst, _ = appendString(dst, raw)
+	return append(dst, '}')
+}
+
+// appendJSON appends an attribute that holds JSON text.
+func appendJSON(dst []byte, key string, text []byte) []byte {
+	dst = appendKey(dst, key)
+	dst = appendJSONText(dst, text)
+	return append(dst, '}')
+}
+
+// appendOriginal appends the original of a body that is not valid, as bytes, which
+// OTLP/JSON encodes as base64.
+func appendOriginal(dst []byte, l *format.Line) []byte {
+	dst = appendKey(dst, "kinetel.body.bytes")
+	dst = append(dst, `{"bytesValue":"`...)
+	dst = append(dst, l.BodyBase64...)
+	return append(dst, `"}}`...)
+}
+
+func appendKey(dst []byte, key string) []byte {
+	dst = append(dst, `,{"key":"`...)
+	dst = append(dst, key...)
+	return append(dst, `","value":`...)
+}
