@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"kinetel/internal/config"
+	"kinetel/internal/format/cloudwatch"
 )
 
 // settings returns the extension's environment and what it means: the KINETEL_ variables
@@ -38,7 +39,7 @@ func settings(environ []string, spool, endpoint string) (env map[string]string, 
 	switch {
 	case !cfg.Enabled:
 		err = errors.New("KINETEL_ENABLED=false turns the extension off: run the demo without the variable")
-	case cfg.Format == config.FormatCloudWatch:
+	case cfg.Format == cloudwatch.Name:
 		err = errors.New("KINETEL_FORMAT=cloudwatch: this format does not contain all of an event, so the demo cannot compare what arrives with what was emitted; use ndjson, json, otlp or kpl")
 	case cfg.Strict && len(problems) > 0, !config.Usable(problems):
 		err = fmt.Errorf("the extension would not start with these settings:%s", list(problems))
