@@ -87,13 +87,15 @@ lint-deploy:
 
 python:
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "make deploy-test needs Python 3.11 or later with venv: cfn-lint and moto, the AWS of these tests, run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+		echo "make deploy-test and make test-docs need Python 3.11 or later with venv: cfn-lint and moto, the AWS of these tests, run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
 .PHONY: python
 
 .tools/deploy/.installed: deploy/cloudformation/requirements.txt
-	rm -rf .tools/deploy
-	python3 -m venv .tools/deploy
-	.tools/deploy/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+.tools/docs/.installed: test/docs/requirements.txt
+.tools/%/.installed:
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # The tag, the version in the code and the changelog are one.
@@ -121,6 +123,11 @@ test-deep: node programs node_modules ## run in full the tests that make test ru
 	$(NODE_PACKAGES) $(GO) test -count=1 $(call deep,examples test)
 	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 150
 .PHONY: test-deep
+
+# The commands of the documents, with moto as AWS. What they build goes into bin and dist.
+test-docs: python .tools/docs/.installed ## run the commands of the documents, with moto in place of AWS
+	KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" $(GO) test -count=1 -timeout 20m -run Commands ./test/docs
+.PHONY: test-docs
 
 # The packages below these folders that have a test with a short form. Rapid has one
 # itself: with -short it makes a fifth of the checks.
