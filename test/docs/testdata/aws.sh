@@ -34,18 +34,23 @@ check_stack() {
 
 # make_stack makes what the pages need of the stack.
 make_stack() {
-	local stream=kinetel-Stream-1A2B3C account=123456789012 arch policy
-	command aws kinesis create-stream --stream-name $stream --shard-count 2
-	command aws ssm put-parameter --type String --name /telemetry/kinesis/stream/arn --value "arn:aws:kinesis:eu-west-1:$account:stream/$stream" >/dev/null
+	local arch policy
+	make_stream
 	for arch in x86_64 arm64; do
-		command aws ssm put-parameter --type String --name "/telemetry/kinesis/extension/$arch/arn" --value "$(command aws lambda publish-layer-version \
-			--layer-name "kinesis-telemetry-extension-$arch" --zip-file "fileb://dist/kinesis-telemetry-extension-${arch/x86_/amd}.zip" \
-			--query LayerVersionArn --output text)" >/dev/null
+		put "extension/$arch/arn" "$(command aws lambda publish-layer-version --layer-name "kinesis-telemetry-extension-$arch" \
+			--zip-file "fileb://dist/kinesis-telemetry-extension-${arch/x86_/amd}.zip" --query LayerVersionArn --output text)"
 	done
 	policy=$(command aws iam create-policy --policy-name kinetel --query Policy.Arn --output text --policy-document \
 		'{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kinesis:PutRecords","Resource":"*"}]}')
-	command aws ssm put-parameter --type String --name /telemetry/kinesis/runtime/policy/arn --value "$policy" >/dev/null
+	put runtime/policy/arn "$policy"
 }
+
+make_stream() {
+	command aws kinesis create-stream --stream-name kinetel-Stream-1A2B3C --shard-count 2
+	put stream/arn arn:aws:kinesis:eu-west-1:123456789012:stream/kinetel-Stream-1A2B3C
+}
+
+put() { command aws ssm put-parameter --type String --name "/telemetry/kinesis/$1" --value "$2" >/dev/null; }
 
 make_bucket() { command aws s3 mb "s3://$BUCKET"; }
 

@@ -1,6 +1,7 @@
+# moto needs the stream of the event source mapping, too.
 before() {
-	make package >/dev/null && make_stack && make_function consumer
-	command aws sqs create-queue --queue-name telemetry-failed >/dev/null
+	make_stream && make_function consumer
+	AWS_ENDPOINT_URL_KINESIS=$AWS_ENDPOINT_URL command aws kinesis create-stream --stream-name kinetel-Stream-1A2B3C --shard-count 2
 	aws lambda invoke --function-name orders /dev/stdout
 }
 
