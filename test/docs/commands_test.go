@@ -52,7 +52,7 @@ func lambda(streamARN string) error {
 	if err != nil {
 		return err
 	}
-	for _, payload := range []string{`{"id":"demo-0","lines":10,"format":"mixed"}`, `{"id":"error","lines":3,"error":"out of beans"}`} {
+	for _, payload := range []string{`{"id":"demo-0","lines":10,"format":"mixed"}`, `{"id":"ERROR","lines":1,"error":"out of beans"}`} {
 		if _, err := sandbox.Invoke(ctx, []byte(payload)); err != nil {
 			return err
 		}
