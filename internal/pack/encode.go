@@ -94,22 +94,6 @@ func (p *Packer) pushGroup(g group, losses *[]ledger.Loss) {
 	p.opt.Environment.Ledger.Requeue(takeLosses(g.lines, losses))
 }
 
-func (p *Packer) lost(first, last uint64, count, bytes int, reason ledger.Reason) {
-	p.opt.Environment.Ledger.Lost(ledger.Loss{First: first, Last: last, Count: count, Bytes: int64(bytes), Reason: reason})
-}
-
-// takeLosses removes the losses that these lines report from losses, which are in
-// the order of the lines that report them, and returns them.
-func takeLosses(lines []format.Line, losses *[]ledger.Loss) (reported []ledger.Loss) {
-	for i := range lines {
-		if len(*losses) > 0 && string(lines[i].Type) == event.TypeLoss {
-			reported = append(reported, (*losses)[0])
-			*losses = (*losses)[1:]
-		}
-	}
-	return reported
-}
-
 // recordOf returns the record of a group, with the group's data.
 func recordOf(data []byte, g group, losses *[]ledger.Loss) *Record {
 	r := &Record{

@@ -247,20 +247,6 @@ func (p *Packer) Age() time.Duration {
 	return max(wallclock.Since(p.opened), 0)
 }
 
-// addLosses adds the pending losses in a record of their own. No record is open.
-func (p *Packer) addLosses() {
-	losses := p.opt.Environment.Ledger.TakePending()
-	if len(losses) == 0 {
-		return
-	}
-	now := time.Now()
-	for _, loss := range losses {
-		p.received.Own++
-		p.add(&event.Event{Received: now, Type: []byte(event.TypeLoss), Record: loss.AppendJSON(nil)}, loss)
-	}
-	p.seal()
-}
-
 // seal closes the open record.
 func (p *Packer) seal() {
 	if p.events == 0 {

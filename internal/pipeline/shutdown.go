@@ -62,8 +62,11 @@ func (p *Pipeline) Finish(ctx context.Context) {
 	sending, cancel := context.WithDeadline(ctx, p.sendUntil(deadline))
 	defer cancel()
 	p.awaitRecovery(sending, recoveryTime)
-	if p.recovery.decided.Swap(true) {
-		p.awaitRecovery(sending, time.Minute) // resume has begun, and takes no longer than the sending
+	switch begun := p.recovery.decided.Swap(true); {
+	case begun:
+		p.awaitRecovery(sending, time.Minute) // resume takes no longer than the sending
+	case p.recovery.read != nil:
+		p.log.Warn("the environment ends before all telemetry of earlier processes could be read; it stays on disk for the next process")
 	}
 	err := errNotDrained
 	guard.Run(p.log, "drain", func() { err = p.drain(sending) })
