@@ -14,7 +14,7 @@ import (
 func build(t *testing.T, packages ...string) string {
 	t.Helper()
 	bin := t.TempDir()
-	cmd := exec.Command("go", append([]string{"build", "-o", bin + string(filepath.Separator)}, packages...)...)
+	cmd := exec.Command("go", append([]string{"build", "-tags", "nethttpomithttp2", "-o", bin + string(filepath.Separator)}, packages...)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
