@@ -151,7 +151,7 @@ func TestTheCommandsOfThePagesRun(t *testing.T) {
 	if out, err := exec.Command("make", "-s", "-C", root, "build", "bin/sample-function").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	ran := 0
+	ran, packaged := 0, filepath.Join(t.TempDir(), "packaged")
 	for _, page := range pages(t) {
 		folder := t.TempDir()
 		commands := commandsOf(t, page, folder)
@@ -160,7 +160,7 @@ func TestTheCommandsOfThePagesRun(t *testing.T) {
 		}
 		ran += len(commands)
 		t.Run(filepath.Base(page), func(t *testing.T) {
-			outputs, err := runCommands(t, bin, page, folder, commands)
+			outputs, err := runCommands(t, bin, packaged, page, folder, commands)
 			if err != nil {
 				t.Errorf("block %d of %d: %v; it printed\n%s", len(outputs)-1, len(commands), err, outputs[len(outputs)-1])
 			}
@@ -179,7 +179,7 @@ func TestTheCommandsOfThePagesRun(t *testing.T) {
 // runCommands returns the output of the function before, and of each block that began.
 // The last output includes that of the function after. moto is the AWS, the embedded
 // Kinesis its Kinesis: moto's does not know streams by their ARNs.
-func runCommands(t *testing.T, bin, page, folder string, commands []command) ([]string, error) {
+func runCommands(t *testing.T, bin, packaged, page, folder string, commands []command) ([]string, error) {
 	t.Helper()
 	const mark = "@@@ next block @@@\n"
 	script := "set -euo pipefail\n. test/docs/testdata/aws.sh\nbefore() { :; }\nafter() { :; }\n"
@@ -206,7 +206,7 @@ func runCommands(t *testing.T, bin, page, folder string, commands []command) ([]
 		t.Fatal(err)
 	}
 	defer sim.Close()
-	shell.Env = append(environment(t), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+folder, "WORK="+folder, "LAMBDA="+self, "BUCKET=kinetel-layers",
+	shell.Env = append(environment(t), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+folder, "WORK="+folder, "LAMBDA="+self, "PACKAGED="+packaged, "BUCKET=kinetel-layers",
 		"AWS_ENDPOINT_URL="+endpoint, "AWS_ENDPOINT_URL_KINESIS="+sim.URL(), "AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-1", "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=not-a-secret")
 	// moto would start Docker for a function.

@@ -8,6 +8,17 @@ aws() {
 	esac
 }
 
+# make packages the layers once for all pages: compressing them takes half a minute.
+make() {
+	if [[ " $* " != *" package "* ]]; then
+		command make "$@"
+	elif [ -e "$PACKAGED" ]; then
+		command make build && ls dist
+	else
+		command make "$@" && touch "$PACKAGED"
+	fi
+}
+
 parameter_of() { command aws ssm get-parameter --name "/telemetry/kinesis/$1" --query Parameter.Value --output text; }
 
 # check_stack checks the command: the template is there and has each parameter, and the
