@@ -74,7 +74,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 // serve carries a request out. The checks come in Kinesis' order: the protocol,
 // the operation, JSON, the signature, the members, the stream.
 //
-// If a hook panics, the answer says so, because http.Server would swallow the
+// If a hook panics, the answer reports it, because http.Server would swallow the
 // panic.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, x *exchange) (out any, failure *apiError) {
 	defer func() {

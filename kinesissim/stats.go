@@ -13,7 +13,7 @@ type Observation struct {
 	// GetRecords found. Bytes are of data and partition keys.
 	Records, Bytes int
 	// Failed is how many of a put's records were not stored, even if the
-	// answer does not say so.
+	// answer does not report it.
 	Failed int
 	// Status is the answer's, or zero if there was no answer.
 	Status int

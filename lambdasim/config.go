@@ -39,7 +39,7 @@ const (
 	TelemetryNotFound404
 )
 
-// Tracing says whether invocations carry an X-Ray trace header.
+// Tracing is whether invocations carry an X-Ray trace header.
 type Tracing int
 
 // Whether invocations carry an X-Ray trace header.

@@ -77,7 +77,7 @@
 // # Other modes
 //
 // Config.InitializationType chooses how the environment comes into being. What
-// is said above is about InitOnDemand; of the others this differs:
+// is written above is about InitOnDemand; of the others this differs:
 //
 //   - With InitProvisionedConcurrency Init may take minutes, and
 //     platform.initReport comes before the first invocation's platform.start.

@@ -110,7 +110,7 @@ type initStartRecord struct {
 	instanceRecord
 }
 
-// instanceRecord says what was started, or restored.
+// instanceRecord describes what was started, or restored.
 type instanceRecord struct {
 	FunctionName      string `json:"functionName,omitempty"`
 	FunctionVersion   string `json:"functionVersion,omitempty"`

@@ -150,9 +150,9 @@ func (s *Sandbox) instance() instanceRecord {
 	}
 }
 
-// tellInitReport emits the platform.initReport that waited for the first
+// emitInitReport emits the platform.initReport that waited for the first
 // invocation.
-func (s *Sandbox) tellInitReport() {
+func (s *Sandbox) emitInitReport() {
 	if s.initReport != nil {
 		s.relay.platform(typeInitReport, *s.initReport)
 		s.initReport = nil

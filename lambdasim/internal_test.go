@@ -35,9 +35,9 @@ func TestAppendString(t *testing.T) {
 	})
 }
 
-// TestTake checks that batches are within their limits, and that what was cut
+// TestTakeReturnsBatchesWithinTheLimits checks that batches are within their limits, and that what was cut
 // can be joined, whatever the events are.
-func TestTake(t *testing.T) {
+func TestTakeReturnsBatchesWithinTheLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sub := &subscriber{
 			subscription: subscription{maxItems: rapid.IntRange(1, 20).Draw(t, "items"), maxBytes: rapid.IntRange(120, 400).Draw(t, "bytes")},

@@ -56,7 +56,7 @@ func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 
 	result.RestoreDuration = s.restore()
 	s.thaw()
-	s.tellInitReport()
+	s.emitInitReport()
 	s.relay.releaseLate()
 	result.Start = time.Now()
 	inv.deadline = result.Start.Add(s.cfg.Timeout)
@@ -137,7 +137,7 @@ func (s *Sandbox) runInvocation(ctx context.Context, inv *invocation, result *Re
 	s.mu.Unlock()
 
 	var failed *failure
-	var doneTold, responseTold bool
+	var doneEmitted, responseNotified bool
 	var late *time.Timer
 	for {
 		var response, runtimeDone, allDone bool
@@ -145,14 +145,14 @@ func (s *Sandbox) runInvocation(ctx context.Context, inv *invocation, result *Re
 			failed = g.fatal
 			response, runtimeDone = inv.responded, !inv.runtimeDoneAt.IsZero()
 			allDone = runtimeDone && len(inv.pending) == 0
-			return failed != nil || response && !responseTold || runtimeDone && !doneTold || allDone
+			return failed != nil || response && !responseNotified || runtimeDone && !doneEmitted || allDone
 		})
-		if response && !responseTold {
-			responseTold = true
+		if response && !responseNotified {
+			responseNotified = true
 			s.notice(Notice{Time: inv.responseEnd, Kind: NoticeResponse, RequestID: inv.id})
 		}
-		if runtimeDone && !doneTold {
-			doneTold = true
+		if runtimeDone && !doneEmitted {
+			doneEmitted = true
 			s.emitRuntimeDone(inv, result, nil)
 			late = s.scheduleLate()
 		}
@@ -170,7 +170,7 @@ func (s *Sandbox) runInvocation(ctx context.Context, inv *invocation, result *Re
 	if late != nil {
 		late.Stop()
 	}
-	if failed != nil && !doneTold {
+	if failed != nil && !doneEmitted {
 		s.emitRuntimeDone(inv, result, failed)
 	}
 	return failed

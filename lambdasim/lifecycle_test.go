@@ -523,7 +523,7 @@ func TestInvokeCancelled(t *testing.T) {
 	}
 }
 
-func TestLastWordsOfAProcess(t *testing.T) {
+func TestTheLastOutputOfAProcessIsDelivered(t *testing.T) {
 	t.Parallel()
 	cfg, rec := baseConfig(lambdasim.Process{Path: program("bare-extension")})
 	s := start(t, cfg)
@@ -576,7 +576,7 @@ func TestRuntimeIgnoresTerm(t *testing.T) {
 
 // A process that was killed may have left a request behind, which is none of its
 // successor's.
-func TestARequestOfADeadProcessIsNotItsSuccessors(t *testing.T) {
+func TestARequestOfAnExitedProcessIsNotAssignedToTheNext(t *testing.T) {
 	t.Parallel()
 	ext, _ := scripted(t, "ext", script{})
 	cfg, _ := baseConfig(ext)

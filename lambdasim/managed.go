@@ -272,7 +272,7 @@ func (g *generation) expected(id string) (inv *invocation, late bool) {
 }
 
 // serveLateResponse accepts the answer to an invocation that was abandoned. The
-// emulator says 410 here, which ends runtimes such as aws-lambda-go's with the
+// emulator answers 410 here, which ends runtimes such as aws-lambda-go's with the
 // whole environment; AWS documents that the environment goes on.
 func serveLateResponse(w http.ResponseWriter, r *http.Request) {
 	// Discard it, and ignore its errors.

@@ -76,7 +76,7 @@ type Result struct {
 	FunctionBytes int64
 }
 
-// InitError says why Init failed.
+// InitError is why Init failed.
 type InitError struct {
 	// Phase is "init", or "invoke" for an Init inside an invocation.
 	Phase string
@@ -188,7 +188,7 @@ type Delivery struct {
 	FailedPosts int
 }
 
-// NoticeKind says what a Notice is about.
+// NoticeKind is what a Notice is about.
 type NoticeKind string
 
 // What a Notice is about.

@@ -109,7 +109,7 @@ func (s *Sandbox) serveResponse(w http.ResponseWriter, r *http.Request, g *gener
 			body = errorBody(errorType, "the response was cut off: "+err.Error())
 		}
 	case r.Trailer.Get(headerFunctionErrorType) != "":
-		// A streamed response that failed on the way says so at its end.
+		// A streamed response that failed on the way reports it at its end.
 		errorType = functionErrorType(r.Trailer.Get(headerFunctionErrorType))
 	case isError:
 		errorType = functionErrorType(r.Header.Get(headerFunctionErrorType))

@@ -76,7 +76,7 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// keep says that a next is pending in the request's connection, until the
+// keep marks that a next is pending in the request's connection, until the
 // function that it returns is called.
 func (c *connections) keep(r *http.Request) (done func()) {
 	conn, ok := r.Context().Value(madeBy{}).(net.Conn)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The two ways in which a function answers. A runtime that streams says so in a
+// The two ways in which a function answers. A runtime that streams announces it in a
 // header, except aws-lambda-go, which sends every response in chunks as they
 // come; so the time of the first byte is taken in both.
 

@@ -31,7 +31,7 @@ func TestStreamedResponse(t *testing.T) {
 		"by the sample function": {
 			lambdasim.Process{Path: program("function")}, `{"id":"x","chunks":4,"chunkEvery":"100ms"}`, "x chunk 1\nx chunk 2\nx chunk 3\nx chunk 4\n", 0,
 		},
-		"by a runtime that says so": {
+		"by a runtime that announces it": {
 			func() lambdasim.Process {
 				p, _ := scripted(t, "runtime", script{"runtime": true, "mode": "streaming", "chunks": 4, "chunkEveryMs": 300})
 				return p

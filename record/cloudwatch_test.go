@@ -191,7 +191,7 @@ func TestDecodeReadsCloudWatchOfUnknownOrigin(t *testing.T) {
 }
 
 func TestDecodeRefusesRecordsOfCloudWatchLogs(t *testing.T) {
-	for _, tt := range []struct{ name, text, says string }{
+	for _, tt := range []struct{ name, text, message string }{
 		{
 			"a control message", `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],` +
 				`"logEvents":[{"id":"","timestamp":1795378500123,"message":"CWL CONTROL MESSAGE: Checking health of destination Kinesis."}]}`,
@@ -222,7 +222,7 @@ func TestDecodeRefusesRecordsOfCloudWatchLogs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events, err := record.Decode([]byte(zip(t, tt.text)))
-			if !errors.Is(err, record.ErrNoRecord) || len(events) > 0 || !strings.Contains(err.Error(), tt.says) {
+			if !errors.Is(err, record.ErrNoRecord) || len(events) > 0 || !strings.Contains(err.Error(), tt.message) {
 				t.Errorf("%d events and the error %v", len(events), err)
 			}
 		})
@@ -288,9 +288,9 @@ func TestDecodeCloudWatchRefusesOtherRecords(t *testing.T) {
 		{"a restore's report that is none", of(cloudwatch.RestoreReport, "REPORT Restore Duration: 1 ms\n"), 0},
 		{"an extension that is none", of(cloudwatch.Extension, "TELEMETRY\tName: a\n"), 0},
 		{"a subscription that is none", of(cloudwatch.Subscription, "EXTENSION\tName: a\n"), 0},
-		{"a field that nobody knows", of(cloudwatch.End, "END Other: r\n"), 0},
+		{"an unknown field", of(cloudwatch.End, "END Other: r\n"), 0},
 		{"a field without a value", of(cloudwatch.End, "END RequestId\n"), 0},
-		{"a measure that nobody knows", of(cloudwatch.Report, "REPORT RequestId: r\tOther: 1 ms\n"), 0},
+		{"an unknown measure", of(cloudwatch.Report, "REPORT RequestId: r\tOther: 1 ms\n"), 0},
 		{"a measure without a unit", of(cloudwatch.Report, "REPORT RequestId: r\tDuration: 1\n"), 0},
 		{"a measure of nothing", of(cloudwatch.Report, "REPORT RequestId: r\tDuration:  ms\n"), 0},
 		{"a measure that is no number", of(cloudwatch.Report, "REPORT RequestId: r\tDuration: one ms\n"), 0},
@@ -508,7 +508,7 @@ func lineFields(body []byte, what cloudwatch.Message) json.RawMessage {
 	return text
 }
 
-// sameText has JSON compared by what it says.
+// sameText compares JSON by its value.
 func sameText(text json.RawMessage) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()

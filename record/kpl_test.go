@@ -61,7 +61,7 @@ func TestDecodeRefusesOtherAggregates(t *testing.T) {
 	for _, tt := range []struct {
 		name, data string
 		events     int // that were read before
-		says       string
+		message    string
 	}{
 		{"no user records", aggregated(), 0, "without what Kinetel always writes"},
 		{"only its beginning", "\xf3\x89\x9a\xc2", 0, "aggregate"},
@@ -78,7 +78,7 @@ func TestDecodeRefusesOtherAggregates(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events, err := record.Decode([]byte(tt.data))
-			if !errors.Is(err, record.ErrNoRecord) || !strings.Contains(err.Error(), tt.says) {
+			if !errors.Is(err, record.ErrNoRecord) || !strings.Contains(err.Error(), tt.message) {
 				t.Errorf("Decode returned %v", err)
 			}
 			if len(events) != tt.events {

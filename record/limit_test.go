@@ -133,7 +133,7 @@ func bounded(t *testing.T, d record.Decoder, data string) {
 	}
 }
 
-// No record makes Decode allocate more than it says, and none makes it return more
+// No record makes Decode allocate more than documented, and none makes it return more
 // events.
 func TestDecodeOfABombIsBounded(t *testing.T) {
 	// The largest of each kind.

@@ -187,7 +187,7 @@ func check(t interface {
 	}
 }
 
-func TestOTLPGivesLinesBack(t *testing.T) {
+func TestDecodeOTLPReturnsTheLinesUnchanged(t *testing.T) {
 	resources := []string{
 		aResource, `{}`, `{"faas.name":"a\"\u00e9\ud83d\ude00"}`, "{\"faas.name\":\"\xff\",\"a\xff\":\"\\udead\"}", `{"\ud800":"1","b":""}`,
 	}
@@ -274,7 +274,7 @@ func TestDecodeOTLPRefusesOtherPayloads(t *testing.T) {
 		{"no scope", replaced(`"scope":{`, `"other":{`), 0},
 		{"no resource", replaced(`"resource":{`, `"other":{`), 0},
 		{"a scope that is null", replaced(`"scope":{"name":"kinetel",`, `"scope":null,"a":{`), 0},
-		{"a scope that does not say how many members", replaced("kinetel.resource.members", "other"), 0},
+		{"a scope without the number of members", replaced("kinetel.resource.members", "other"), 0},
 		{"more members than there are", replaced(`{"intValue":"2"}`, `{"intValue":"4"}`), 0},
 		{"fewer members than none", replaced(`{"intValue":"2"}`, `{"intValue":"-1"}`), 0},
 		{"a huge number of members", replaced(`{"intValue":"2"}`, `{"intValue":"9223372036854775807"}`), 0},

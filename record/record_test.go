@@ -169,10 +169,10 @@ func TestDecodeRefusesOtherData(t *testing.T) {
 	}
 }
 
-func TestDecodeSaysThatALineDoesNotEnd(t *testing.T) {
+func TestDecodeReportsALineWithoutAnEnd(t *testing.T) {
 	for _, text := range []string{"", "hello", "17", aLine + `{"schema"`} {
 		if _, err := record.Decode([]byte(text)); err == nil || !strings.Contains(err.Error(), "the last line does not end") {
-			t.Errorf("of %q it says: %v", text, err)
+			t.Errorf("the error for %q is: %v", text, err)
 		}
 	}
 }

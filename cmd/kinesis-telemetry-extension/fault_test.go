@@ -58,7 +58,7 @@ type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { panic("stdout") }
 
-// faultyPutter is a Putter that panics as its fault says.
+// faultyPutter is a Putter that panics according to its fault.
 type faultyPutter struct {
 	ship.Putter
 	fault string

@@ -27,10 +27,10 @@ import (
 )
 
 // stack is the template, deployed. What moto's CloudFormation can make, it makes;
-// the rest is made here by the services' own APIs, which know it, from what the
-// template's properties come to.
+// the rest is made here by the services' own APIs, which know it, from the
+// evaluated properties.
 type stack struct {
-	*world
+	*evaluation
 	t        *testing.T
 	cfg      aws.Config
 	name     string
@@ -188,7 +188,7 @@ func create(t *testing.T, cfg aws.Config, name string, given map[string]string) 
 	if err := done.Wait(t.Context(), &cloudformation.DescribeStacksInput{StackName: &name}, patience); err != nil {
 		t.Fatal(err)
 	}
-	s.settle(tmpl, given)
+	s.sync(tmpl, given)
 	return s
 }
 
@@ -212,11 +212,11 @@ func (s *stack) update(given map[string]string) {
 	if err := done.Wait(s.t.Context(), &cloudformation.DescribeStacksInput{StackName: &s.name}, patience); err != nil {
 		s.t.Fatal(err)
 	}
-	s.settle(s.template, given)
+	s.sync(s.template, given)
 }
 
-// settle asks what moto made, and makes or changes the rest.
-func (s *stack) settle(tmpl template, given map[string]string) {
+// sync reads what moto made, and makes or changes the rest.
+func (s *stack) sync(tmpl template, given map[string]string) {
 	s.t.Helper()
 	w, err := evaluate(tmpl, s.cfg.Region, given)
 	if err != nil {
@@ -231,11 +231,11 @@ func (s *stack) settle(tmpl template, given map[string]string) {
 			s.physical[*r.LogicalResourceId] = *r.PhysicalResourceId
 		}
 	}
-	s.world, w.attribute = w, s.attribute
+	s.evaluation, w.attribute = w, s.attribute
 	fresh := map[string]bool{}
 	for _, logical := range sorted(tmpl.section("Resources")) {
 		if r := tmpl.section("Resources")[logical]; w.exists(r) {
-			s.settled(logical, fresh)
+			s.syncResource(logical, fresh)
 		}
 	}
 }
@@ -249,14 +249,14 @@ func (s *stack) mine(logical string) bool {
 	return leftOut[s.kind(logical)] || refersTo(s.template, s.section("Resources")[logical], "AWS::Lambda::LayerVersion")
 }
 
-func (s *stack) settled(logical string, fresh map[string]bool) {
+func (s *stack) syncResource(logical string, fresh map[string]bool) {
 	if !s.mine(logical) || fresh[logical] {
 		return
 	}
 	fresh[logical] = true
 	// What it refers to comes first.
-	s.world.attribute = func(other, name string) (string, error) {
-		s.settled(other, fresh)
+	s.evaluation.attribute = func(other, name string) (string, error) {
+		s.syncResource(other, fresh)
 		return s.attribute(other, name)
 	}
 	r := s.resource(logical)
@@ -446,7 +446,7 @@ func cutLast(text, sep string) (before, after string, found bool) {
 	return text, "", false
 }
 
-// delete deletes the stack, and what is made here as the template says.
+// delete deletes the stack, and what is made here, by the template.
 func (s *stack) delete() {
 	s.t.Helper()
 	for logical, id := range s.physical {

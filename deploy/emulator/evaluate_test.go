@@ -1,10 +1,10 @@
-// Package emulator deploys the CloudFormation template into moto, an AWS that
-// nobody here wrote, and reads back what came of it by the AWS SDK.
+// Package emulator deploys the CloudFormation template into moto, an emulator
+// of AWS, and reads the result by the AWS SDK.
 //
 // moto's CloudFormation knows half of the template's types, neither rules nor
 // constraints of parameters, and of the types that it knows not all properties. So
-// the template is also evaluated here, as CloudFormation documents it, and what
-// comes out is held against what it has to be (template_test.go) and given to moto
+// the template is also evaluated here, as CloudFormation documents it, and the
+// result is compared with what it has to be (template_test.go) and given to moto
 // by the services' own APIs where moto's CloudFormation would leave it out
 // (stack_test.go).
 package emulator
@@ -114,11 +114,11 @@ func plain(n *yaml.Node) (any, error) {
 // noValue is AWS::NoValue: what has it is not there.
 type noValue struct{}
 
-// world is what a template is evaluated in.
-type world struct {
+// evaluation is a template with the values that it is evaluated with.
+type evaluation struct {
 	template
 	names map[string]any // of parameters and of pseudo parameters
-	// attribute returns what a resource has come to be: by "Ref", or an attribute.
+	// attribute returns an attribute of a resource, or its "Ref".
 	attribute func(logical, name string) (string, error)
 }
 
@@ -132,8 +132,8 @@ func placeholder(logical, attribute string) (string, error) {
 
 // evaluate checks parameters and rules as CloudFormation does before it makes
 // anything.
-func evaluate(t template, region string, given map[string]string) (*world, error) {
-	w := &world{template: t, attribute: placeholder, names: map[string]any{
+func evaluate(t template, region string, given map[string]string) (*evaluation, error) {
+	w := &evaluation{template: t, attribute: placeholder, names: map[string]any{
 		"AWS::AccountId": account,
 		"AWS::NoValue":   noValue{},
 		"AWS::Partition": "aws",
@@ -213,9 +213,9 @@ func parameter(p map[string]any, value string) (any, error) {
 
 // holds evaluates a condition. Mistakes are panics, with the value that has it: a
 // test shows them as well.
-func (w *world) holds(v any) bool { return w.value(v).(bool) }
+func (w *evaluation) holds(v any) bool { return w.value(v).(bool) }
 
-func (w *world) condition(name string) bool {
+func (w *evaluation) condition(name string) bool {
 	c, ok := w.section("Conditions")[name]
 	if !ok {
 		panic("no condition " + name)
@@ -224,12 +224,12 @@ func (w *world) condition(name string) bool {
 }
 
 // exists reports whether a resource or an output is there under its condition.
-func (w *world) exists(of any) bool {
+func (w *evaluation) exists(of any) bool {
 	c, ok := of.(map[string]any)["Condition"].(string)
 	return !ok || w.condition(c)
 }
 
-func (w *world) ref(logical, attribute string) any {
+func (w *evaluation) ref(logical, attribute string) any {
 	if attribute == "Ref" {
 		if v, ok := w.names[logical]; ok {
 			return v
@@ -251,7 +251,7 @@ func (w *world) ref(logical, attribute string) any {
 
 var substitution = regexp.MustCompile(`\$\{(!?)([^}]+)\}`)
 
-func (w *world) value(v any) any {
+func (w *evaluation) value(v any) any {
 	switch v := v.(type) {
 	case []any:
 		l := []any{}
@@ -283,7 +283,7 @@ func (w *world) value(v any) any {
 	return v
 }
 
-func (w *world) function(name string, of any) any {
+func (w *evaluation) function(name string, of any) any {
 	if name == "Ref" {
 		return w.ref(of.(string), "Ref")
 	}
@@ -338,7 +338,7 @@ func (w *world) function(name string, of any) any {
 	panic("this evaluation does not know " + name)
 }
 
-// resource is one that is there, with what its properties have come to be.
+// resource is a resource that exists, with its evaluated properties.
 type resource struct {
 	logical, kind string
 	properties    map[string]any
@@ -346,7 +346,7 @@ type resource struct {
 }
 
 // resources returns those that are there, by their logical names.
-func (w *world) resources() map[string]resource {
+func (w *evaluation) resources() map[string]resource {
 	all := map[string]resource{}
 	for logical, r := range w.section("Resources") {
 		if w.exists(r) {
@@ -356,14 +356,14 @@ func (w *world) resources() map[string]resource {
 	return all
 }
 
-func (w *world) resource(logical string) resource {
+func (w *evaluation) resource(logical string) resource {
 	raw := w.section("Resources")[logical].(map[string]any)
 	properties, _ := w.value(raw["Properties"]).(map[string]any)
 	return resource{logical, raw["Type"].(string), properties, raw}
 }
 
 // outputs returns those that are there.
-func (w *world) outputs() map[string]any {
+func (w *evaluation) outputs() map[string]any {
 	all := map[string]any{}
 	for name, o := range w.section("Outputs") {
 		if w.exists(o) {

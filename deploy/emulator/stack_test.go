@@ -49,8 +49,8 @@ func document(t *testing.T, what, text, want string) {
 	same(t, what, got, want)
 }
 
-// tell returns all SSM parameters.
-func (s *stack) tell() map[string]any {
+// ssmParameters returns all SSM parameters.
+func (s *stack) ssmParameters() map[string]any {
 	s.t.Helper()
 	all := map[string]any{}
 	pages := ssm.NewGetParametersByPathPaginator(ssm.NewFromConfig(s.cfg), &ssm.GetParametersByPathInput{Path: aws.String("/telemetry"), Recursive: aws.Bool(true)})
@@ -112,7 +112,7 @@ func TestMinimalStack(t *testing.T) {
 		- {Sid: Write, Effect: Allow, Action: ["kinesis:PutRecord", "kinesis:PutRecords"], Resource: "`+arn+`"}
 	`)
 	want := map[string]any{"/telemetry/kinesis/stream/arn": arn, "/telemetry/kinesis/runtime/policy/arn": s.physical["Policy"]}
-	if diff := cmp.Diff(want, s.tell()); diff != "" {
+	if diff := cmp.Diff(want, s.ssmParameters()); diff != "" {
 		t.Errorf("SSM (-want +got):\n%s", diff)
 	}
 	if out := must[*lambda.ListLayersOutput](t)(lambda.NewFromConfig(s.cfg).ListLayers(t.Context(), &lambda.ListLayersInput{})); len(out.Layers) != 0 {
@@ -127,8 +127,8 @@ func TestMinimalStack(t *testing.T) {
 	s.outputsAgree()
 }
 
-// outputsAgree holds what is told of the stack, which moto evaluated, against what
-// comes of it here.
+// outputsAgree compares the outputs that moto evaluated with those that are
+// evaluated here.
 func (s *stack) outputsAgree() {
 	s.t.Helper()
 	out := must[*cloudformation.DescribeStacksOutput](s.t)(cloudformation.NewFromConfig(s.cfg).DescribeStacks(s.t.Context(), &cloudformation.DescribeStacksInput{StackName: &s.name})).Stacks[0].Outputs
@@ -189,7 +189,7 @@ func TestStackWithEverything(t *testing.T) {
 		  Resource: `+arn+`
 	`)
 
-	// Layers and where they are told of.
+	// Layers and the parameters that have their ARNs.
 	want := map[string]any{
 		"/telemetry/kinesis/stream/arn":         arn,
 		"/telemetry/kinesis/runtime/policy/arn": s.physical["Policy"],
@@ -209,7 +209,7 @@ func TestStackWithEverything(t *testing.T) {
 		want["/telemetry/kinesis/extension/"+string(arch)+"/arn"] = *v.LayerVersionArn
 	}
 	want["/telemetry/kinesis/extension/arn"] = want["/telemetry/kinesis/extension/arm64/arn"] // as asked for
-	if diff := cmp.Diff(want, s.tell()); diff != "" {
+	if diff := cmp.Diff(want, s.ssmParameters()); diff != "" {
 		t.Errorf("SSM (-want +got):\n%s", diff)
 	}
 
@@ -273,7 +273,7 @@ func TestANewVersionIsANewLayerAndTheOldOneStays(t *testing.T) {
 	t.Parallel()
 	given := map[string]string{"LayerBucket": "layers", "Sample": "true", "StreamMode": "PROVISIONED", "ShardCount": "1"}
 	s := create(t, withZips(t, version.Version, "99.0.0"), "updated", given)
-	before := s.tell()
+	before := s.ssmParameters()
 	if before["/telemetry/kinesis/extension/arn"] != before["/telemetry/kinesis/extension/x86_64/arn"] {
 		t.Errorf("the default layer is %v", before["/telemetry/kinesis/extension/arn"])
 	}
@@ -281,7 +281,7 @@ func TestANewVersionIsANewLayerAndTheOldOneStays(t *testing.T) {
 	s.update(given)
 
 	s.streamIs(2, 72)
-	after := s.tell()
+	after := s.ssmParameters()
 	for arch, zip := range map[string]string{"x86_64": "amd64", "arm64": "arm64"} {
 		parameter := "/telemetry/kinesis/extension/" + arch + "/arn"
 		versions := s.layers("kinesis-telemetry-extension-" + arch)
@@ -306,12 +306,12 @@ func TestANewVersionIsANewLayerAndTheOldOneStays(t *testing.T) {
 	}
 	// The same once more changes nothing.
 	s.update(given)
-	if diff := cmp.Diff(after, s.tell()); diff != "" {
+	if diff := cmp.Diff(after, s.ssmParameters()); diff != "" {
 		t.Errorf("the same update again (-before +after):\n%s", diff)
 	}
 }
 
-func TestWhatADeletedStackLeaves(t *testing.T) {
+func TestDeletedStackKeepsOnlyTheDocumentedResources(t *testing.T) {
 	t.Parallel()
 	s := create(t, withZips(t, version.Version), "deleted", sets()["everything"])
 	s.delete()
@@ -330,11 +330,11 @@ func TestWhatADeletedStackLeaves(t *testing.T) {
 			t.Errorf("%d layers for %s are left", n, arch)
 		}
 	}
-	if left := s.tell(); len(left) != 0 {
-		t.Errorf("SSM still tells of %v", left)
+	if left := s.ssmParameters(); len(left) != 0 {
+		t.Errorf("SSM still has %v", left)
 	}
 	// moto's CloudFormation never deletes a managed policy; that the template does not
-	// keep it is in TestWhatStaysWhenTheStackGoes.
+	// keep it is in TestDeletionPolicies.
 	roles := must[*iam.ListRolesOutput](t)(iam.NewFromConfig(cfg).ListRoles(ctx, &iam.ListRolesInput{}))
 	functions := must[*lambda.ListFunctionsOutput](t)(lambda.NewFromConfig(cfg).ListFunctions(ctx, &lambda.ListFunctionsInput{}))
 	if len(roles.Roles)+len(functions.Functions) != 0 {

@@ -43,7 +43,7 @@ func load(t *testing.T) template {
 	return tmpl
 }
 
-func with(t *testing.T, given map[string]string) *world {
+func with(t *testing.T, given map[string]string) *evaluation {
 	t.Helper()
 	w, err := evaluate(load(t), moto.Region, given)
 	if err != nil {
@@ -53,7 +53,7 @@ func with(t *testing.T, given map[string]string) *world {
 }
 
 // everySet calls f for each combination of what switches something on or off.
-func everySet(t *testing.T, f func(t *testing.T, w *world)) {
+func everySet(t *testing.T, f func(t *testing.T, w *evaluation)) {
 	tmpl := load(t)
 	all := []map[string]string{{}}
 	for name, values := range map[string][]string{
@@ -84,7 +84,7 @@ func everySet(t *testing.T, f func(t *testing.T, w *world)) {
 		}
 		ran++
 		if t.Run(fmt.Sprint(set), func(t *testing.T) { f(t, w) }); t.Failed() {
-			return // the others would say the same
+			return // the others would fail in the same way
 		}
 	}
 	if want := len(all) * 3 / 4 * 3 / 4; ran != want {
@@ -121,8 +121,8 @@ func TestDefaultVersionIsKinetels(t *testing.T) {
 
 func TestWhatIsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
-		given map[string]string
-		says  string
+		given   map[string]string
+		message string
 	}{
 		"writers with AWS's key":     {map[string]string{"WriterAccounts": "111122223333"}, "WriterAccounts needs Encryption=customer"},
 		"a sample without layers":    {map[string]string{"Sample": "true"}, "Sample=true needs a LayerBucket"},
@@ -146,8 +146,8 @@ func TestWhatIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := evaluate(load(t), moto.Region, test.given)
-			if err == nil || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("%v: %v, want %q", test.given, err, test.says)
+			if err == nil || !strings.Contains(err.Error(), test.message) {
+				t.Errorf("%v: %v, want %q", test.given, err, test.message)
 			}
 		})
 	}
@@ -172,7 +172,7 @@ func TestParametersAreExplainedAndInAGroup(t *testing.T) {
 			t.Errorf("%s is not explained", name)
 		}
 		if p["AllowedPattern"] != nil && p["ConstraintDescription"] == nil {
-			t.Errorf("%s has a pattern, and whoever gets it wrong is not told in words", name)
+			t.Errorf("%s has a pattern and no ConstraintDescription", name)
 		}
 	}
 }
@@ -184,7 +184,7 @@ var untagged = []string{
 }
 
 func TestWhatCanBeTaggedIs(t *testing.T) {
-	everySet(t, func(t *testing.T, w *world) {
+	everySet(t, func(t *testing.T, w *evaluation) {
 		for logical, r := range w.resources() {
 			var tagged bool
 			switch tags := r.properties["Tags"].(type) {
@@ -231,7 +231,7 @@ func list(v any) []any {
 }
 
 func TestNothingIsAllowedByWildcard(t *testing.T) {
-	everySet(t, func(t *testing.T, w *world) {
+	everySet(t, func(t *testing.T, w *evaluation) {
 		seen := 0
 		for logical, r := range w.resources() {
 			for _, s := range statements(r.properties) {
@@ -266,8 +266,8 @@ func TestNothingIsAllowedByWildcard(t *testing.T) {
 	})
 }
 
-func TestEveryOutputAndDashboardCanBeTold(t *testing.T) {
-	everySet(t, func(t *testing.T, w *world) {
+func TestOutputsAndDashboardsAreEvaluated(t *testing.T) {
+	everySet(t, func(t *testing.T, w *evaluation) {
 		out := w.outputs()
 		for name, there := range map[string]bool{
 			"StreamName": true, "StreamArn": true, "PolicyArn": true,
@@ -285,7 +285,7 @@ func TestEveryOutputAndDashboardCanBeTold(t *testing.T) {
 	})
 }
 
-func TestWhatStaysWhenTheStackGoes(t *testing.T) {
+func TestDeletionPolicies(t *testing.T) {
 	var stays []string
 	for logical, r := range load(t).section("Resources") {
 		r := r.(map[string]any)
@@ -337,7 +337,7 @@ func TestPolicyOfFunctions(t *testing.T) {
 	`)
 }
 
-func TestInChinaAllIsCalledOtherwise(t *testing.T) {
+func TestNamesOfTheChinaPartition(t *testing.T) {
 	w := with(t, map[string]string{"Encryption": "customer", "WriterAccounts": "111122223333", "Delivery": "s3"})
 	w.names["AWS::Partition"], w.names["AWS::Region"], w.names["AWS::URLSuffix"] = "aws-cn", "cn-north-1", "amazonaws.com.cn"
 	for logical, r := range w.resources() {
@@ -409,7 +409,7 @@ func TestLayers(t *testing.T) {
 	`)
 }
 
-func TestParametersHaveTheNamesThatAllAgreeOn(t *testing.T) {
+func TestSSMParameters(t *testing.T) {
 	for name, test := range map[string]struct {
 		given map[string]string
 		want  string
@@ -573,7 +573,7 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 	for alarm, want := range map[string]string{"LossAlarm": "SUM(EventsLost)", "SettingsAlarm": "MAX(SettingsReplaced)"} {
 		if got := with(t, nil).resource(alarm).properties["Metrics"].([]any)[0].(map[string]any)["Expression"]; got !=
 			"SELECT "+want+" FROM SCHEMA("+strings.ReplaceAll(schema, ",", ", ")+")" {
-			t.Errorf("%s asks for %v, and the extension writes %s", alarm, got, schema)
+			t.Errorf("%s reads %v, and the extension writes %s", alarm, got, schema)
 		}
 	}
 
@@ -595,12 +595,12 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 				if _, known := own[name]; search && known {
 					own[name] = true
 				} else if expression["id"] != "shards" {
-					t.Errorf("%s asks for %q, which the extension does not write", p.Title, of)
+					t.Errorf("%s reads %q, which the extension does not write", p.Title, of)
 				}
 				continue
 			}
 			if m[0] != "AWS/Kinesis" || m[2] != "StreamName" || m[3] != "<Stream>" {
-				t.Errorf("%s asks for %v", p.Title, m)
+				t.Errorf("%s reads %v", p.Title, m)
 			}
 			streams[m[1].(string)] = true
 		}

@@ -50,5 +50,5 @@ func Read(dist, file string) ([]byte, error) {
 		}
 		return data, nil
 	}
-	return nil, fmt.Errorf("%s: %s says nothing of it; `make package` makes both anew", path, Checksums)
+	return nil, fmt.Errorf("%s: %s does not list it; `make package` makes both again", path, Checksums)
 }

@@ -1,5 +1,5 @@
-// Package layer says what Kinetel's Lambda layers are called, where their files
-// lie, and what is in them; package makes them and publish puts them into AWS.
+// Package layer defines the names, files and contents of Kinetel's Lambda layers;
+// package makes the layers and publish publishes them.
 package layer
 
 import (
@@ -63,7 +63,7 @@ func Description() string {
 }
 
 // Parameter is the name of the SSM parameter that has the ARN of the newest
-// version; prefix is "/telemetry/kinesis" unless somebody wants another.
+// version; prefix is "/telemetry/kinesis" by default.
 func (a Architecture) Parameter(prefix string) string {
 	return prefix + "/extension/" + a.Lambda + "/arn"
 }
@@ -71,7 +71,7 @@ func (a Architecture) Parameter(prefix string) string {
 // DefaultParameter is the one for those who do not name an architecture.
 func DefaultParameter(prefix string) string { return prefix + "/extension/arn" }
 
-// Prefix is where the parameters lie if nothing else is said.
+// Prefix is the default prefix of the parameters.
 const Prefix = "/telemetry/kinesis"
 
 // Path is a file's path in a folder of what was built.

@@ -68,7 +68,7 @@ func TestReadRefusesWhatIsNotOfTheBuild(t *testing.T) {
 	refused := func(why string) {
 		t.Helper()
 		if data, err := layer.Read(dist, "a.zip"); err == nil || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), "make package") {
-			t.Errorf("read %q, %v; want an error with %q and the mend", data, err, why)
+			t.Errorf("read %q, %v; want an error with %q and the fix", data, err, why)
 		}
 	}
 	refused("a.zip: no such file")
@@ -78,7 +78,7 @@ func TestReadRefusesWhatIsNotOfTheBuild(t *testing.T) {
 	if err := layer.WriteChecksums(dist, []string{"b.zip"}); err != nil {
 		t.Fatal(err)
 	}
-	refused("says nothing of it")
+	refused("does not list it")
 	if err := layer.WriteChecksums(dist, []string{"a.zip", "b.zip"}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// Command bare-extension is the smallest honest Lambda extension in Go: it
+// Command bare-extension is the smallest useful Lambda extension in Go: it
 // registers, listens, subscribes to telemetry, and loops over "next". It
 // answers every telemetry POST with 200 and throws the body away.
 //

@@ -9,7 +9,7 @@
 //	{"panic":true}  {"exit":3}  {"hang":true}          then another end
 //	{"id":"run-1","chunks":5,"chunkEvery":"20ms"}      a streamed response
 //
-// Every line carries the id and a counter, so a checker can tell exactly which
+// Every line carries the id and a counter, so a checker knows exactly which
 // lines arrived. The type Task documents every key. Several invocations may run
 // at the same time, as with Lambda Managed Instances.
 package main

@@ -106,7 +106,7 @@ type streams struct{ out, err io.Writer }
 
 func output() streams { return streams{out: os.Stdout, err: os.Stderr} }
 
-// perform does what the task says. It returns a Done, or a reader of the
+// perform executes the task. It returns a Done, or a reader of the
 // streamed response.
 func perform(ctx context.Context, task Task, to streams) (any, error) {
 	if task.ID == "" {

@@ -78,7 +78,7 @@ func restoreStart(ms int) item {
 // invoke is an INVOKE of the Extensions API.
 func invoke(ms int, id string) item { return item{kind: "INVOKE", at: ms, id: id} }
 
-// text is a line that says nothing of its request.
+// text is a line without a request id.
 func text(ms int, want string) item { return line(ms, `"user signed in\n"`, want) }
 
 func line(ms int, record, want string) item {
@@ -291,7 +291,7 @@ func TestLinesBelongToTheInvocationThatWasOpen(t *testing.T) {
 			{start(990, "B"), text(989, ""), text(990, "B"), text(1001, "B")},
 			{done(1300, "B"), text(1310, "")},
 		}},
-		{"INVOKE says that the one before is over", "", [][]item{
+		{"INVOKE ends the invocation before it", "", [][]item{
 			{start(100, "A")},
 			{invoke(1000, "B"), text(999, "A"), text(1000, "B")},
 			{done(200, "A"), text(974, ""), text(999, "B")},
@@ -372,17 +372,17 @@ func TestALineWithARequestIDBelongsToThatInvocation(t *testing.T) {
 		{"faas.invocation_id", structured("faas.invocation_id", uuid("B")), "B", "B"},
 		{"JSON that is printed as text", asText(structured("requestId", uuid("B")) + "\n"), "B", "B"},
 		{"JSON over several lines that is printed as text", asText("{\n  \"requestId\": \"" + uuid("B") + "\"\n}\n"), "B", "B"},
-		{"an id deeper down says nothing", `{"request":{"requestId":"` + uuid("B") + `"}}`, "A", ""},
-		{"a name that is none of them says nothing", structured("correlationId", uuid("B")), "A", ""},
+		{"an id deeper down does not count", `{"request":{"requestId":"` + uuid("B") + `"}}`, "A", ""},
+		{"another name does not count", structured("correlationId", uuid("B")), "A", ""},
 		{"a request of the web does not mislead", structured("requestId", "req-4711"), "A", ""},
 		{"a request of the web that is a UUID does not mislead", structured("requestId", other), "A", ""},
 		{"the known one of several", `{"requestId":"` + other + `","aws_request_id":"` + uuid("B") + `"}`, "B", "B"},
 		{"of several unknown ones none", `{"requestId":"req-1","aws_request_id":"` + other + `"}`, "A", ""},
 		{"Lambda's own name counts more than others", `{"requestId":"` + uuid("A") + `","AWSRequestId":"` + uuid("B") + `"}`, "B", "B"},
-		{"an id that is no string says nothing", `{"requestId":17}`, "A", ""},
-		{"an array says nothing", `["` + uuid("B") + `"]`, "A", ""},
-		{"null says nothing", `null`, "A", ""},
-		{"no record says nothing", ``, "A", ""},
+		{"an id that is no string does not count", `{"requestId":17}`, "A", ""},
+		{"an array has no id", `["` + uuid("B") + `"]`, "A", ""},
+		{"null has no id", `null`, "A", ""},
+		{"no record has no id", ``, "A", ""},
 		{"text that begins as JSON does", asText(`{"requestId":"` + uuid("B") + `"`), "A", ""},
 		{"text that goes on after JSON", asText(`{"requestId":"` + uuid("B") + `"} and more`), "A", ""},
 		{"a name behind 64 KiB is not looked for", `{"pad":"` + strings.Repeat("x", 64<<10) + `","requestId":"` + uuid("B") + `"}`, "A", ""},
@@ -501,7 +501,7 @@ func TestABodyMayHaveTheEventsOfManyInvocationsInAnyOrder(t *testing.T) {
 	play(t, annotate.New(""), [][]item{append(append(lines, ends...), starts...)})
 }
 
-func TestMemoryForEndsWithoutAStartIsBounded(t *testing.T) {
+func TestMemoryForRuntimeDonesWithoutAStartIsBounded(t *testing.T) {
 	a := annotate.New("")
 	for n := range 10_000 {
 		ev := item{kind: event.TypePlatformRuntimeDone, at: n * 100, record: fmt.Sprintf(`{"requestId":"request-%d"}`, n)}.event()
@@ -713,7 +713,7 @@ func TestLambdasSamples(t *testing.T) {
 					}
 					if string(ev.Type) == event.TypeFunction {
 						got = append(got, short+" "+ev.Severity.String())
-					} else if named := event.RequestID(ev.Record); ev.RequestID != named || ev.Severity != event.SeverityUnknown {
+					} else if named := ev.Platform().RequestID; ev.RequestID != named || ev.Severity != event.SeverityUnknown {
 						t.Errorf("%s of request %q is %q's, %q", ev.Type, named, ev.RequestID, ev.Severity)
 					}
 				}

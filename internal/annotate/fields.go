@@ -98,7 +98,7 @@ func pastField(text []byte, i int) int {
 }
 
 // severityInField returns the severity in a field after a time, if the text after the
-// field allows for that. iso says that the time has the form of ISO 8601, and bracket
+// field allows for that. iso means that the time has the form of ISO 8601, and bracket
 // that it is in brackets.
 func severityInField(field, rest []byte, iso, bracket bool) event.Severity {
 	if s := ofField(field, rest); s != event.SeverityUnknown {

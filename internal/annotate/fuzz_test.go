@@ -13,7 +13,7 @@ import (
 	"kinetel/internal/jsontext/jsontexttest"
 )
 
-// check annotates an event, and sees that what it says can stand in a line.
+// check annotates an event, and checks that the result can be written to a line.
 func check(t interface{ Fatalf(string, ...any) }, a *annotate.Annotator, kind, record []byte) event.Event {
 	ev := event.Event{Time: []byte("2026-11-22T20:15:00.150Z"), Type: kind, Record: bytes.Clone(record)}
 	a.Learn(&ev)
@@ -103,7 +103,7 @@ func TestAnyJSONIsAnnotated(t *testing.T) {
 			kind := rapid.SampledFrom([]string{event.TypeFunction, event.TypeExtension, event.TypePlatformStart, event.TypePlatformRuntimeDone, event.TypePlatformReport, event.TypePlatformInitStart, "platform.later", event.TypeLoss, "later"}).Draw(t, "type")
 			value := jsontexttest.Value(3).Draw(t, "record")
 			check(t, a, []byte(kind), []byte(value))
-			// What it says as an object, it says as a text.
+			// The result for an object is that for the same text.
 			object := check(t, a, []byte(event.TypeExtension), []byte(value))
 			text := check(t, a, []byte(event.TypeExtension), jsontext.AppendQuote(nil, value))
 			if value[0] == '{' && object.Severity != text.Severity {

@@ -216,7 +216,7 @@ func (m *model) owner(at int) string {
 	return ""
 }
 
-func TestLinesBelongToTheInvocationOfTheModel(t *testing.T) {
+func TestLinesBelongToTheInvocationThatTheModelExpects(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := environment().Draw(t, "environment")
 		m := model{d.ids, map[int]int{}, map[int]int{}, map[int]int{}, map[int]int{}, map[int]int{}, map[int]bool{}, nil}

@@ -6,7 +6,7 @@ import (
 	"kinetel/internal/event"
 )
 
-// readText parses the beginning of a text. prefixed says that the text follows a prefix
+// readText parses the beginning of a text. prefixed means that the text follows a prefix
 // of Lambda's. readText returns the message after such a prefix, and whether the prefix
 // has the level of the called method of the console: then a level in the message is
 // the logger's.

@@ -399,7 +399,7 @@ func TestTheTextOfAVerdictHasItsNumbers(t *testing.T) {
 	v := audit.Verdict{Emitted: 11, Delivered: 12, Lost: 13, Duplicated: 14, Unknown: 15, Own: 16, ReportedLost: 17, Holes: 18, LostSilently: 19}
 	for _, part := range []string{"emitted 11", "delivered 12", "lost 13", "duplicated 14", "unknown 15", "reported lost 17", "holes 18", "lost silently 19"} {
 		if !strings.Contains(v.String(), part) {
-			t.Errorf("%q does not say %q", v, part)
+			t.Errorf("%q does not contain %q", v, part)
 		}
 	}
 }

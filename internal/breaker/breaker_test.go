@@ -309,19 +309,19 @@ func TestTwoUnproductiveHoldsExhaustTheHolds(t *testing.T) {
 	} {
 		var h breaker.Holds
 		if h.Unproductive(began, 500*ms); h.Exhausted() {
-			t.Errorf("%s: hopeless after one", tt.name)
+			t.Errorf("%s: exhausted after one", tt.name)
 		}
 		last := began.Add(10 * time.Second)
 		if h.Unproductive(last, 100*ms); !h.Exhausted() {
-			t.Errorf("%s: not hopeless after two", tt.name)
+			t.Errorf("%s: not exhausted after two", tt.name)
 		}
 		if h.Answered(last.Add(tt.at), tt.took); h.Exhausted() != tt.want {
-			t.Errorf("%s: hopeless: %t", tt.name, h.Exhausted())
+			t.Errorf("%s: exhausted: %t", tt.name, h.Exhausted())
 		}
 		if !tt.want { // the count begins again
 			h.Unproductive(last, ms)
 			if h.Exhausted() {
-				t.Errorf("%s: hopeless after one more", tt.name)
+				t.Errorf("%s: exhausted after one more", tt.name)
 			}
 			h.Unproductive(last, ms)
 			if h.Answered(last, 2*ms); !h.Exhausted() {

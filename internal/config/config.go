@@ -1,5 +1,5 @@
-// Package config turns environment variables into a Config. It is the only package
-// that knows the names of environment variables. It reports all problems at once, so
+// Package config reads the extension's configuration from environment variables. It is
+// the only package that knows their names. It reports all problems at once, so
 // that you do not need one deployment per mistake.
 //
 // A value that cannot be used does not stop the extension: the default or the

@@ -419,7 +419,7 @@ func TestAValueThatCannotBeUsedIsReplaced(t *testing.T) {
 		name string
 		set  vars // one variable, which is the one at fault
 		used string
-		says string
+		text string
 		want func(c *config.Config) // the difference from the defaults
 	}{
 		{"neither true nor false", vars{"KINETEL_ENABLED": "yes please"}, "true", boolean, otherwise},
@@ -513,8 +513,8 @@ func TestAValueThatCannotBeUsedIsReplaced(t *testing.T) {
 			}
 			p := problems[0]
 			for variable, value := range tt.set {
-				if p.Variable != variable || p.Used != tt.used || !strings.Contains(p.Message, tt.says) {
-					t.Errorf("problem is %+v, want one of %s that says %q, with %q used", p, variable, tt.says, tt.used)
+				if p.Variable != variable || p.Used != tt.used || !strings.Contains(p.Message, tt.text) {
+					t.Errorf("problem is %+v, want one of %s with the text %q, with %q used", p, variable, tt.text, tt.used)
 				}
 				shown := fmt.Sprintf("%s=%q: ", variable, value)
 				if variable == "KINETEL_TAGS" || variable == "OTEL_RESOURCE_ATTRIBUTES" {
@@ -542,7 +542,7 @@ func TestADestinationThatCannotBeUsedIsFatal(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		set  vars // one variable, which is the one at fault
-		says []string
+		text []string
 	}{
 		{"an endpoint without a scheme", vars{"AWS_ENDPOINT_URL": "localhost:4567"}, []string{endpoint}},
 		{"an endpoint of another scheme", vars{"AWS_ENDPOINT_URL_KINESIS": "ftp://host"}, []string{endpoint}},
@@ -575,9 +575,9 @@ func TestADestinationThatCannotBeUsedIsFatal(t *testing.T) {
 					t.Errorf("the problem is %+v, want one of %s=%q", p, variable, value)
 				}
 			}
-			for _, part := range tt.says {
+			for _, part := range tt.text {
 				if !strings.Contains(p.String(), part) {
-					t.Errorf("%q does not say %q", p.String(), part)
+					t.Errorf("%q does not contain %q", p.String(), part)
 				}
 			}
 		})
@@ -589,7 +589,7 @@ func TestAMissingVariableIsReportedByName(t *testing.T) {
 		name     string
 		set      vars
 		variable string
-		says     string
+		text     string
 	}{
 		{"no stream", vars{"KINETEL_STREAM_NAME": unset}, "KINETEL_STREAM_NAME", "KINETEL_STREAM_ARN"},
 		{"a stream's name that is blank", vars{"KINETEL_STREAM_NAME": "  "}, "KINETEL_STREAM_NAME", "is not set"},
@@ -602,8 +602,8 @@ func TestAMissingVariableIsReportedByName(t *testing.T) {
 			if len(problems) != 1 || config.Usable(problems) {
 				t.Fatalf("problems are %v, want one that stops shipping", problems)
 			}
-			if p := problems[0]; p.Variable != tt.variable || !strings.HasPrefix(p.String(), tt.variable+": ") || !strings.Contains(p.String(), tt.says) {
-				t.Errorf("%q does not say that %s is missing, or not %q", p, tt.variable, tt.says)
+			if p := problems[0]; p.Variable != tt.variable || !strings.HasPrefix(p.String(), tt.variable+": ") || !strings.Contains(p.String(), tt.text) {
+				t.Errorf("%q does not contain that %s is missing, or not %q", p, tt.variable, tt.text)
 			}
 		})
 	}
@@ -686,7 +686,7 @@ func TestAnUnknownVariableIsReportedWithTheNearestKnownOne(t *testing.T) {
 				t.Errorf("%q repeats the value", p)
 			}
 			if want := "did you mean " + tt.meant + "?"; tt.meant != "" && !strings.Contains(p.String(), want) {
-				t.Errorf("%q does not say %q", p, want)
+				t.Errorf("%q does not contain %q", p, want)
 			}
 			if tt.meant == "" && strings.Contains(p.String(), "mean") {
 				t.Errorf("%q suggests something that is far off", p)
@@ -903,7 +903,7 @@ func TestAHoldThatIsTooShortIsReported(t *testing.T) {
 		p := problems[0].String()
 		for _, part := range []string{fmt.Sprintf("KINETEL_MAX_HOLD=%q: ", strings.TrimSpace(tt.hold)), "25ms", "as with 0"} {
 			if !strings.Contains(p, part) {
-				t.Errorf("%q does not say %q", p, part)
+				t.Errorf("%q does not contain %q", p, part)
 			}
 		}
 		want := defaults()
@@ -1003,7 +1003,7 @@ func TestASettingWithoutEffectIsReported(t *testing.T) {
 		name string
 		set  vars
 		of   string   // the variable
-		says []string // parts of the message
+		text []string // parts of the message
 	}{
 		{"a compression that subscription filters do not have", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "zstd"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=cloudwatch", "always gzip"}},
 		{"a compressed aggregate", vars{"KINETEL_FORMAT": "kpl", "KINETEL_COMPRESSION": "gzip"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=kpl", "always none"}},
@@ -1016,7 +1016,7 @@ func TestASettingWithoutEffectIsReported(t *testing.T) {
 			if len(problems) != 1 || problems[0].Severity != config.Warning || problems[0].Variable != tt.of {
 				t.Fatalf("problems are %v, want one warning of %s", problems, tt.of)
 			}
-			for _, part := range tt.says {
+			for _, part := range tt.text {
 				if !strings.Contains(problems[0].String(), part) {
 					t.Errorf("%q does not say %s", problems[0], part)
 				}

@@ -1,6 +1,6 @@
 package config
 
-// PartitionKey says which records share a partition key, and so a shard.
+// PartitionKey selects which records share a partition key, and so a shard.
 type PartitionKey string
 
 const (
@@ -15,7 +15,7 @@ const (
 	PartitionRandom PartitionKey = "random"
 )
 
-// Spool says what is written to disk.
+// Spool selects what is written to disk.
 type Spool string
 
 const (
@@ -28,7 +28,7 @@ const (
 	SpoolAlways Spool = "always"
 )
 
-// Report says where the extension's own figures go.
+// Report selects where the extension's own figures go.
 type Report struct {
 	Events bool // into the stream: kinetel.invocation, kinetel.report
 	EMF    bool // to standard output, in CloudWatch's embedded metric format

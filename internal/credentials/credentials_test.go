@@ -426,7 +426,7 @@ func TestAFetchIsRetriedIfThatCanHelp(t *testing.T) {
 		requests int
 		least    time.Duration // of the fetch
 		most     time.Duration
-		says     string
+		message  string
 	}{
 		"an error of the server is retried":        {func(f *fake) { f.status = 503 }, 3, 0, 150 * time.Millisecond, "it answered HTTP 503"},
 		"a refusal is final":                       {func(f *fake) { f.status = 403 }, 1, 0, 0, "it answered HTTP 403; check"},
@@ -441,8 +441,8 @@ func TestAFetchIsRetriedIfThatCanHelp(t *testing.T) {
 				began := time.Now()
 				keys, err := f.source.Get(t.Context())
 				took := time.Since(began)
-				if err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), VariableURI) {
-					t.Errorf("%s and error %v, want %q and the variable's name", keys.AccessKeyID, err, tc.says)
+				if err == nil || !strings.Contains(err.Error(), tc.message) || !strings.Contains(err.Error(), VariableURI) {
+					t.Errorf("%s and error %v, want %q and the variable's name", keys.AccessKeyID, err, tc.message)
 				}
 				if f.requests() != tc.requests || took < tc.least || took > tc.most {
 					t.Errorf("%d requests in %v, want %d in %v to %v", f.requests(), took, tc.requests, tc.least, tc.most)

@@ -119,8 +119,8 @@ func TestPlainHTTPStaysOnTheMachine(t *testing.T) {
 
 func TestAnAnswerIsReadOrAnError(t *testing.T) {
 	for name, tc := range map[string]struct {
-		body string
-		says string // in the error; empty: the answer is valid
+		body    string
+		message string // in the error; empty: the answer is valid
 	}{
 		"keys":                      {good, ""},
 		"more members":              {`{"RoleArn":"r","Code":"Success","LastUpdated":7,` + good[1:], ""},
@@ -140,14 +140,14 @@ func TestAnAnswerIsReadOrAnError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := answer(t, text(200, tc.body))
 			keys, err := Container(ContainerOptions{URI: a.uri, Token: "tok-hidden"}).Get(t.Context())
-			if tc.says == "" {
+			if tc.message == "" {
 				if err != nil || keys.AccessKeyID != "KEY" || keys.SecretAccessKey != "hidden" {
 					t.Errorf("%v, %v, want the keys", keys.AccessKeyID, err)
 				}
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), tc.says) {
-				t.Fatalf("error %v, want %q", err, tc.says)
+			if err == nil || !strings.Contains(err.Error(), tc.message) {
+				t.Fatalf("error %v, want %q", err, tc.message)
 			}
 			if strings.Contains(err.Error(), "hidden") {
 				t.Errorf("error %q contains a secret", err)
@@ -262,8 +262,8 @@ func TestATokenThatCannotBeSentIsAnError(t *testing.T) {
 	}
 	const inline, inFile = "AWS_CONTAINER_AUTHORIZATION_TOKEN: ", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: "
 	for name, tc := range map[string]struct {
-		opt  ContainerOptions
-		says string
+		opt     ContainerOptions
+		message string
 	}{
 		"a line break":            {ContainerOptions{Token: "hidden\r\nX-Evil: 1"}, inline + "the token must not contain a line break"},
 		"CR alone":                {ContainerOptions{Token: "hidden\r"}, inline + "the token must not contain a line break"},
@@ -277,8 +277,8 @@ func TestATokenThatCannotBeSentIsAnError(t *testing.T) {
 	} {
 		tc.opt.URI = a.uri
 		_, err := Container(tc.opt).Get(t.Context())
-		if err == nil || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "hidden") {
-			t.Errorf("%s: error %v, want %q and no secret", name, err, tc.says)
+		if err == nil || !strings.Contains(err.Error(), tc.message) || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s: error %v, want %q and no secret", name, err, tc.message)
 		}
 	}
 	if n := len(a.all()); n != 0 {

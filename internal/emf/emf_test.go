@@ -24,7 +24,7 @@ var (
 )
 
 // The names and units are what alarms and dashboards rely on.
-func TestTheLine(t *testing.T) {
+func TestTheLineIsEmbeddedMetricFormat(t *testing.T) {
 	const want = `{"_aws":{"Timestamp":1795514400123,"CloudWatchMetrics":[{"Namespace":"Kinetel","Dimensions":[["FunctionName"]],"Metrics":[` +
 		`{"Name":"EventsShipped","Unit":"Count"},{"Name":"EventsLost","Unit":"Count"},{"Name":"RecordsRetried","Unit":"Count"},{"Name":"BytesShipped","Unit":"Bytes"},` +
 		`{"Name":"HeldP50","Unit":"Milliseconds"},{"Name":"HeldP99","Unit":"Milliseconds"},{"Name":"HeldMax","Unit":"Milliseconds"},` +

@@ -1,4 +1,5 @@
-// Package event defines the Event that flows down the pipeline.
+// Package event defines Event: an event of Lambda's Telemetry API, or one of Kinetel's
+// own.
 package event
 
 import (
@@ -109,8 +110,8 @@ func lambdaTime(b []byte) (t time.Time, ok bool) {
 }
 
 // Droppable reports whether events of a type are dropped first if there is no room
-// for all: lines of functions and extensions, and unparsed text. Platform events say
-// what happened, and Kinetel's own events say what is missing.
+// for all: lines of functions and extensions, and unparsed text. Platform events
+// report what happened, and Kinetel's own events what is missing.
 func Droppable(kind []byte) bool {
 	own, ok := bytes.CutPrefix(kind, []byte("kinetel."))
 	return ok && string(own) == "unparsed" || !ok && !bytes.HasPrefix(kind, []byte("platform."))

@@ -1,7 +1,6 @@
 package event_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -72,30 +71,6 @@ func TestTimeFormatIsLambdas(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	if got := at.Format(event.TimeFormat); got != "2026-01-02T03:04:05.006Z" {
 		t.Errorf("a time is written as %s", got)
-	}
-}
-
-func TestRequestID(t *testing.T) {
-	for _, tt := range []struct {
-		name, record, want string
-	}{
-		{"a platform event's request", `{"requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","version":"$LATEST"}`, "8476a536-e9f4-11e8-9739-2dfe598c3fcd"},
-		{"escapes are read", `{"requestId":"a\u0062c"}`, "abc"},
-		{"no request", `{"version":"$LATEST"}`, ""},
-		{"no record", ``, ""},
-		{"a record that is a string", `"requestId"`, ""},
-		{"a record that is null", `null`, ""},
-		{"a request that is no string", `{"requestId":17}`, ""},
-		{"a record that is cut", `{"requestId":"abc`, ""},
-		{"the longest request that can be a partition key", `{"requestId":"` + strings.Repeat("x", 128) + `"}`, strings.Repeat("x", 128)},
-		{"a longer one is none", `{"requestId":"` + strings.Repeat("x", 129) + `"}`, ""},
-		{"broken UTF-8 cannot make it longer than that", `{"requestId":"` + strings.Repeat("\xff", 100) + `"}`, ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := event.RequestID([]byte(tt.record)); got != tt.want {
-				t.Errorf("RequestID(%s) is %q, want %q", tt.record, got, tt.want)
-			}
-		})
 	}
 }
 

@@ -39,7 +39,7 @@ type Metrics struct {
 	MaxMemoryUsedMB         json.Number `json:"maxMemoryUsedMB,omitempty"`
 }
 
-// Platform returns what the record of a platform event says. It reads the record at the
+// Platform returns the values of a platform event's record. It reads the record at the
 // first call only, so one goroutine at a time may call it. The result does not point
 // into the record.
 func (e *Event) Platform() *Platform {

@@ -149,7 +149,7 @@ func TestRegisterAnswers(t *testing.T) {
 		text   []string // of the error; none: success
 	}{
 		{name: "without an account", answer: answer{200, id, `{"functionName":"f","functionVersion":"7","handler":""}`}, want: extensionapi.Function{Name: "f", Version: "7"}},
-		{name: "with members that nobody knows", answer: answer{200, id, `{"functionName":"f","novelty":{"a":[1]},"accountId":"1"}`}, want: extensionapi.Function{Name: "f", AccountID: "1"}},
+		{name: "with unknown members", answer: answer{200, id, `{"functionName":"f","novelty":{"a":[1]},"accountId":"1"}`}, want: extensionapi.Function{Name: "f", AccountID: "1"}},
 		{name: "with a body that is broken", answer: answer{200, id, `{"functionName":`}},
 		{name: "with no body", answer: answer{200, id, ""}},
 		{name: "without an identifier", answer: answer{200, nil, `{"functionName":"f"}`}, text: []string{"register", "Lambda-Extension-Identifier"}},

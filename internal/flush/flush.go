@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Mode says when telemetry is sent.
+// Mode is when telemetry is sent.
 type Mode string
 
 const (

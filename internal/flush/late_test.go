@@ -338,6 +338,6 @@ func TestForgottenInvocationsRarelyChangeTheDecision(t *testing.T) {
 		}
 	}
 	if differ != 26 || leastLate != 2 {
-		t.Errorf("%d of %d patterns are decided by what was forgotten, with %d late gaps or more; Remember's comment says 26 and 2", differ, 1<<gaps, leastLate)
+		t.Errorf("%d of %d patterns are decided by what was forgotten, with %d late gaps or more; Remember's comment has 26 and 2", differ, 1<<gaps, leastLate)
 	}
 }

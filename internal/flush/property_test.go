@@ -67,7 +67,7 @@ func policyOf(t *rapid.T) flush.Policy {
 	}
 }
 
-func TestLateIsAChance(t *testing.T) {
+func TestLateIsAProbability(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		invocations := invocationsOf(t)
 		soon := time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "soon"))

@@ -1,6 +1,6 @@
-// Package format is what Kinetel's formats have in common: the line of kinetel/1,
-// which all of them encode, and what a format has to say of itself. Each format has a
-// package of its own below this one; internal/format/formats lists them.
+// Package format defines what an output format implements, and the line of kinetel/1,
+// which all formats encode. Each format has a package of its own below this one;
+// internal/format/formats lists them.
 package format
 
 import (
@@ -14,7 +14,7 @@ import (
 // Name is the name of a format: a value of KINETEL_FORMAT.
 type Name string
 
-// Compression says how a record's payload is compressed: a value of
+// Compression is how a record's payload is compressed: a value of
 // KINETEL_COMPRESSION.
 type Compression string
 
@@ -33,7 +33,7 @@ const MaxRecord = 1 << 20
 type Format struct {
 	Name Name
 	// Compressions are those that the format allows; the first is the default. If
-	// there is only one, Why says why.
+	// there is only one, Why is the reason.
 	Compressions []Compression
 	Why          string
 	// MaxLines bounds the bytes of a record's lines. So the record is within

@@ -15,7 +15,7 @@ import (
 // Schema is the name and version of the format of lines.
 const Schema = "kinetel/1"
 
-// Part says which part of an event a line holds. The zero value means the whole event.
+// Part is which part of an event a line holds. The zero value means the whole event.
 type Part struct {
 	Part, Parts int // from 1
 	Body        []byte

@@ -63,7 +63,7 @@ func TestAPanicIsLoggedAndGoesNoFurther(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		panic func()
-		says  string
+		text  string
 	}{
 		{"text", func() { panic("out of order") }, "out of order"},
 		{"an error", func() { panic(errors.New("no disk")) }, "no disk"},
@@ -81,7 +81,7 @@ func TestAPanicIsLoggedAndGoesNoFurther(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ok, lines := run(t, "count to three", tt.panic)
 			if ok {
-				t.Error("it is said to have returned")
+				t.Error("it is reported as returned")
 			}
 			if len(lines) != 1 {
 				t.Fatalf("logged %v", lines)
@@ -90,8 +90,8 @@ func TestAPanicIsLoggedAndGoesNoFurther(t *testing.T) {
 			if line.Level != "ERROR" || line.Message != "a fault in Kinetel; the function runs on" || line.Problem != "count to three" || line.Fix == "" {
 				t.Errorf("the log has %+v", line)
 			}
-			if !strings.Contains(line.Panic, tt.says) {
-				t.Errorf("the panic is logged as %q, want %q in it", line.Panic, tt.says)
+			if !strings.Contains(line.Panic, tt.text) {
+				t.Errorf("the panic is logged as %q, want %q in it", line.Panic, tt.text)
 			}
 			// The fault is in this function.
 			if !strings.Contains(line.Stack, "TestAPanicIsLoggedAndGoesNoFurther") || !strings.Contains(line.Stack, "guard_test.go:") {

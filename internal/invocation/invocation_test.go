@@ -86,7 +86,7 @@ func TestTheBodyOfAnInvocation(t *testing.T) {
 				`"coldStart":true,"heldMs":30,"hold":"end"}`,
 		},
 		{
-			"Managed Instances: nobody lets it go", &invocation.Tracker{},
+			"Managed Instances: it is not held", &invocation.Tracker{},
 			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":12.345},` +
 				`"spans":[{"name":"responseLatency","start":"2026-09-21T10:00:00.490Z","durationMs":12.1},{"name":"responseDuration","start":"2026-09-21T10:00:00.610Z","durationMs":0.2}]}`,
 			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":12.345},"coldStart":false}`,
@@ -176,7 +176,7 @@ func TestMembersOfOtherTypesLeaveTheOthers(t *testing.T) {
 			`{"requestId":"` + request + `","status":"success","metrics":{},"coldStart":false,"heldMs":10,"hold":"rare"}`,
 		},
 		{
-			"spans and members that nobody knows",
+			"unknown spans and members",
 			`{"requestId":"` + request + `","status":"success","spans":7,"metrics":{"durationMs":1,"carbon":[{}]},"more":{"requestId":"no"}}`,
 			`{"requestId":"` + request + `","status":"success","metrics":{"durationMs":1},"coldStart":false,"heldMs":10,"hold":"rare"}`,
 		},

@@ -14,7 +14,7 @@ type Iterator struct {
 	// After the last one, End is where reading stopped: after the closing bracket if
 	// Err is nil.
 	Start, End int
-	// Err says why Next returned false: nil if all was read, else ErrCut or ErrBad.
+	// Err is why Next returned false: nil if all was read, else ErrCut or ErrBad.
 	Err error
 
 	// CheckStrings makes Next check the text of strings. Without it, Next finds the

@@ -13,7 +13,7 @@ import (
 	"kinetel/internal/jsontext/jsontexttest"
 )
 
-// isValue says by the scanner what json.Valid says: that b is one JSON value
+// isValue reports by the scanner what json.Valid reports: that b is one JSON value
 // with nothing but white space around it.
 func isValue(b []byte) bool {
 	end, err := SkipValue(b, SkipSpace(b, 0))
@@ -221,7 +221,7 @@ func checkScan(t interface{ Fatalf(string, ...any) }, b []byte) {
 		return // the two differences that are meant
 	}
 	if got, want := isValue(b), json.Valid(b); got != want {
-		t.Fatalf("%q: the scanner says %v, encoding/json %v", b, got, want)
+		t.Fatalf("%q: the scanner returns %v, encoding/json %v", b, got, want)
 	}
 }
 

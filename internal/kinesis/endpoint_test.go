@@ -11,7 +11,7 @@ import (
 	"kinetel/internal/kinesis"
 )
 
-func TestEndpointsAreTheSDKs(t *testing.T) {
+func TestEndpointsEqualThoseOfTheSDK(t *testing.T) {
 	resolver := sdk.NewDefaultEndpointResolverV2()
 	compared := 0
 	for _, region := range []string{

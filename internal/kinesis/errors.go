@@ -124,7 +124,7 @@ func classify(status int, code string) Class {
 const codeConfiguration = "BadConfiguration"
 
 // Fix returns what an operator can do about an error, or "" if there is nothing to
-// do or the error's text says it already.
+// do or the error's text has it already.
 func Fix(err error) string {
 	e := (*Error)(nil)
 	if !errors.As(err, &e) || e.Class == Throttled {
@@ -145,7 +145,7 @@ func Fix(err error) string {
 	case errors.As(err, &certificate):
 		return "set AWS_CA_BUNDLE to the PEM file of the authority that signed the certificate of the endpoint, or of the proxy between"
 	case e.Code == codeConfiguration:
-		return "" // the error's text says what to do
+		return "" // the error's text has the fix
 	case errors.As(err, &handshake):
 		return "a firewall or proxy between the function and Kinesis does not let the TLS handshake through, neither with X25519MLKEM768 nor without: check its rules (docs/operations.md)"
 	case e.Status == 0 && e.Err != nil:

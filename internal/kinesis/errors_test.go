@@ -83,7 +83,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 	c := client(t, sim)
 	for _, r := range refusals {
 		t.Run(fmt.Sprintf("%s with %d", r.code, r.status), func(t *testing.T) {
-			const text = "what Kinesis says"
+			const text = "a message of Kinesis"
 			sim.SetIntercept(kinesissim.Always(kinesissim.Error(r.status, r.code, text)))
 			results, err := c.PutRecords(t.Context(), records("a"))
 			if results != nil {

@@ -67,7 +67,7 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-func TestLastIsTheLast(t *testing.T) {
+func TestLastReturnsTheLatestDuration(t *testing.T) {
 	var d ledger.Durations
 	if d.Last() != 0 {
 		t.Errorf("the last of none is %s", d.Last())
@@ -84,7 +84,7 @@ func TestLastIsTheLast(t *testing.T) {
 }
 
 // The quantiles are durations that were among the last 128, in order, and as many
-// of these as they say are below.
+// of these, as named, are below.
 func TestQuantilesAreThoseOfTheLast128(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 100_000), func(n int) time.Duration { return time.Duration(n) * 10 * time.Microsecond }), 1, 300).Draw(t, "all")

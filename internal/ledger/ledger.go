@@ -1,5 +1,5 @@
-// Package ledger counts what became of events. The stream itself reports it: losses
-// as kinetel.loss events, totals as kinetel.report events.
+// Package ledger counts lost events until kinetel.loss events report them, and all
+// events for the totals of kinetel.report.
 package ledger
 
 import (
@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// Reason says why events were dropped.
+// Reason is why events were dropped.
 type Reason string
 
 // The reasons that a kinetel.loss event can give.
@@ -137,17 +137,6 @@ func New(account *Account, persist func(Loss)) *Ledger {
 func (l *Ledger) Lost(loss Loss) {
 	l.account.add(loss)
 	l.Requeue([]Loss{loss})
-}
-
-// Restore adds losses that an earlier process of the environment persisted and could
-// not report.
-func (l *Ledger) Restore(losses []Loss) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, loss := range losses {
-		l.account.add(loss)
-		l.add(loss)
-	}
 }
 
 // Requeue makes losses pending again whose kinetel.loss events were lost.

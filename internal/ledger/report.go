@@ -19,10 +19,10 @@ type Report struct {
 	Parts     int64 `json:"parts"`     // parts of events beyond the first of each
 	Recovered int64 `json:"recovered"` // from earlier processes in the same environment
 
-	Shipped Shipped          `json:"shipped"` // acknowledged by Kinesis
+	Shipped Volume           `json:"shipped"` // acknowledged by Kinesis, bytes as it counts them
 	Lost    map[Reason]int64 `json:"lost"`    // reported by kinetel.loss
 	Waiting int64            `json:"waiting"` // in memory or on disk
-	Spooled Spooled          `json:"spooled"` // of the waiting, on disk
+	Spooled Volume           `json:"spooled"` // of the waiting, on disk; bytes of all files
 
 	Requests   int64     `json:"requests"`     // PutRecords
 	Retried    int64     `json:"retried"`      // records that had to be sent again
@@ -48,15 +48,8 @@ type Count struct {
 	Bytes  int64 `json:"bytes"`
 }
 
-// Shipped counts what Kinesis has acknowledged. Bytes are as Kinesis counts them.
-type Shipped struct {
-	Events  int64 `json:"events"`
-	Records int64 `json:"records"`
-	Bytes   int64 `json:"bytes"`
-}
-
-// Spooled counts what waits on disk. Bytes are those of all files.
-type Spooled struct {
+// Volume is an amount of telemetry in records.
+type Volume struct {
 	Events  int64 `json:"events"`
 	Records int64 `json:"records"`
 	Bytes   int64 `json:"bytes"`

@@ -93,7 +93,7 @@ func TestAdaptiveHoldsAgainAfterALateGap(t *testing.T) {
 }
 
 // While the extension itself holds the environment, that is no idle time.
-func TestTimeThatIsHeldIsNoGap(t *testing.T) {
+func TestTimeInAHoldIsNotPartOfAGap(t *testing.T) {
 	inFakeTime(t, func(s *fixture) {
 		s.pipeline.flush = 2 * time.Second
 		wantReasons(t, s.invokeAll(times(30, invocation{gap: 5 * ms, takes: 5 * ms})...), flush.Rare, flush.Busy)

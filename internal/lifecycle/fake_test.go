@@ -323,7 +323,7 @@ func (s *fixture) invokeAll(invocations ...invocation) (reasons []flush.Reason) 
 		return extensionapi.Event{Type: extensionapi.Shutdown, DeadlineMs: time.Now().Add(2 * time.Second).UnixMilli()}
 	}})
 	if err := s.run(); err != nil {
-		s.t.Errorf("Run gives %v", err)
+		s.t.Errorf("Run returned %v", err)
 	}
 	for i, line := range s.only("Released") {
 		fields := strings.Fields(line)
@@ -418,7 +418,7 @@ func (s *fixture) finish() {
 	s.t.Helper()
 	s.shutdown(time.Hour, 2*time.Second)
 	if err := s.run(); err != nil {
-		s.t.Errorf("Run gives %v", err)
+		s.t.Errorf("Run returned %v", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

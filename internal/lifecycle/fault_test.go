@@ -78,7 +78,7 @@ func TestNextIsCalledIfThePipelineHangs(t *testing.T) {
 					s.telemetry(100*ms, s.initDone(100*ms))
 					s.threeInvocations()
 					if err := s.run(); err != nil {
-						t.Errorf("Run gives %v", err)
+						t.Errorf("Run returned %v", err)
 					}
 					latest, ok := tt.latest[method]
 					if !ok {
@@ -116,7 +116,7 @@ func TestAShutdownThatHangsIsLogged(t *testing.T) {
 					defer release()
 					s.shutdown(10*time.Second, left)
 					if err := s.run(); err != nil {
-						t.Errorf("Run gives %v", err)
+						t.Errorf("Run returned %v", err)
 					}
 					// Half of the margin is for the exit, if there is one.
 					want := 10*time.Second + max(left-50*ms, 50*ms)
@@ -138,7 +138,7 @@ func TestAShutdownInTimeIsNotLogged(t *testing.T) {
 		s.pipeline.finish = forever // until its context ends
 		s.threeInvocations()
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		if s.log.Len() > 0 {
 			t.Errorf("the log has %s", s.log)
@@ -156,7 +156,7 @@ func TestSignalEndsAPipelineThatHangs(t *testing.T) {
 		s.telemetry(1200*ms, s.runtimeDone(1200*ms, "a"))
 		s.at(5*time.Second, s.stop)
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		if end := s.only("end"); len(end) != 1 || s.instant(end[0]) >= 7*time.Second {
 			t.Errorf("it ends at %q", end)
@@ -229,7 +229,7 @@ func TestNextIsCalledIfThePipelinePanics(t *testing.T) {
 						s.telemetry(100*ms, s.initDone(100*ms))
 						s.threeInvocations()
 						if err := s.run(); err != nil {
-							t.Errorf("Run gives %v", err)
+							t.Errorf("Run returned %v", err)
 						}
 						s.want([]string{"end"}, "10.3s end")
 						got := s.only("next")
@@ -272,7 +272,7 @@ func TestAnInvocationBeginsIfTheDecisionPanics(t *testing.T) {
 				s.telemetry(100*ms, line())
 				s.threeInvocations()
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				s.want([]string{"Restored", "Thawed"}, "1s Restored", "1s Thawed 1h0m0s", "2s Thawed 1h0m0s", "3s Thawed 1h0m0s")
 				if n := len(s.only("Released")); n != 3 {
@@ -294,7 +294,7 @@ func TestFinishIsCalledIfEndingPanics(t *testing.T) {
 		}
 		s.shutdown(10*time.Second, 2*time.Second)
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		s.want([]string{"Finish", "end"}, "10.04s Finish", "10.04s end")
 	})
@@ -309,7 +309,7 @@ func TestFinishHasTimeIfTheWorkerHangs(t *testing.T) {
 				defer release()
 				s.threeInvocations()
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				if finish := s.only("Finish"); len(finish) != 1 || s.instant(finish[0]) > 11*time.Second {
 					t.Errorf("finishes at %q", finish)
@@ -349,7 +349,7 @@ func TestThawedComesBeforeTheFlush(t *testing.T) {
 			s.telemetry(1200*ms, s.runtimeDone(1200*ms, "a"))
 			s.shutdown(5*time.Second, 2*time.Second)
 			if err := s.run(); err != nil {
-				t.Errorf("Run gives %v", err)
+				t.Errorf("Run returned %v", err)
 			}
 			got := s.only("Thawed", "Flush")
 			want := []string{"1.5s Thawed 1s", "1.5s Flush"}

@@ -25,7 +25,7 @@ const (
 	maxStalls = 3 // 8 of the flush.Remember invocations that are known
 )
 
-// invoke holds an invocation as long as the policy says. When it returns, the
+// invoke holds an invocation as long as the policy decides. When it returns, the
 // loop calls next, which releases the environment.
 func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	arrived := wallclock.Now()

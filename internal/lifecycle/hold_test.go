@@ -206,7 +206,7 @@ func TestIntervalModeNeverHolds(t *testing.T) {
 // A hold that is shorter than Lambda's buffering is useless. What would have been sent
 // at the end of the invocation is sent in the background when its
 // platform.runtimeDone comes.
-func TestHoldsThatAreTooShortAreNone(t *testing.T) {
+func TestNoInvocationIsHeldIfMaxHoldIsTooShort(t *testing.T) {
 	scenarios := []struct {
 		name  string
 		mode  flush.Mode
@@ -328,7 +328,7 @@ func TestSignalEndsAHold(t *testing.T) {
 				}
 				s.at(2*time.Second, s.stop)
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				s.want([]string{""}, append([]string{"0s Thawed 1h0m0s", "0s next"}, scenario.want...)...)
 			}, func(cfg *config.Config) { cfg.MaxHold = time.Minute })
@@ -351,7 +351,7 @@ func TestObservingAndAcknowledgingFromSeveralGoroutines(t *testing.T) {
 
 // Run's own goroutines end with it, also when the pipeline is slow: the bubble
 // of fake time fails otherwise.
-func TestRunLeavesNothingBehind(t *testing.T) {
+func TestRunEndsItsGoroutines(t *testing.T) {
 	inFakeTime(t, func(s *fixture) {
 		s.stop()
 		if err := s.run(); err != nil {

@@ -1,5 +1,5 @@
-// Package lifecycle runs the extension's event loop: it has telemetry sent at the
-// right times, and holds an invocation if package flush decides so.
+// Package lifecycle runs the extension's event loop: it calls next, decides when
+// telemetry is sent, and holds an invocation if package flush decides so.
 package lifecycle
 
 import (

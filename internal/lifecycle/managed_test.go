@@ -43,7 +43,7 @@ func TestReportsHaveTelemetrySentOnManagedInstances(t *testing.T) {
 					s.at(6*time.Second, func() { s.loop.Observe(s.report(6*time.Second, "y")) })
 					s.shutdown(12*time.Second, 2*time.Second)
 					if err := s.run(); err != nil {
-						t.Errorf("Run gives %v", err)
+						t.Errorf("Run returned %v", err)
 					}
 					var want []string
 					for _, at := range tt.want {
@@ -67,7 +67,7 @@ func TestABodyOfReportsIsSentOnce(t *testing.T) {
 		s.telemetry(time.Second, reports...)
 		s.shutdown(2*time.Second, 2*time.Second)
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		s.want([]string{"Seal"}, "1s Seal")
 	}, managed(flush.ModeEnd))
@@ -82,7 +82,7 @@ func TestRuntimeDoneSendsNothingOnManagedInstances(t *testing.T) {
 				s.telemetry(time.Second, s.runtimeDone(time.Second, "a"))
 				s.shutdown(2*time.Second, 2*time.Second)
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				s.want([]string{"Seal"})
 			}, managed(mode), func(cfg *config.Config) { cfg.MaxHold = hold })
@@ -116,7 +116,7 @@ func TestAPipelineThatHangsOrPanicsOnManagedInstances(t *testing.T) {
 				}
 				s.shutdown(12*time.Second, 2*time.Second)
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				if end := s.only("end"); len(end) != 1 || s.instant(end[0]) >= 14*time.Second {
 					t.Errorf("it ends at %q", end)
@@ -137,7 +137,7 @@ func TestAPipelineThatHangsOrPanicsOnManagedInstances(t *testing.T) {
 				}
 				s.shutdown(12*time.Second, 2*time.Second)
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				s.want([]string{"Seal", "Finish", "end"}, "1s Seal", "2s Seal", "3s Seal", "4s Seal", "5s Seal", "10s Seal", "12.14s Finish", "12.14s end")
 				if !strings.Contains(s.log.String(), "out of "+method) {
@@ -157,7 +157,7 @@ func TestShutdownOfManagedInstancesWaitsForQuietOnly(t *testing.T) {
 		s.shutdown(2*time.Second, 2*time.Second)
 		s.telemetry(2030*ms, s.report(2030*ms, "last"))
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		s.want([]string{"Finish"}, "2.17s Finish")
 	}, managed(flush.ModeAdaptive))
@@ -168,7 +168,7 @@ func TestManagedInstancesThatAreShutDownAtOnce(t *testing.T) {
 	inFakeTime(t, func(s *fixture) {
 		s.shutdown(0, 2*time.Second)
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		if got := s.only("next", "Finish", "end"); !slices.Equal(got, []string{"0s next", "140ms Finish", "140ms end"}) {
 			t.Errorf("%q", got)

@@ -159,14 +159,14 @@ func TestTheInitFailsOnlyIfStrict(t *testing.T) {
 				err := s.run()
 				var refused *lifecycle.Refused
 				if errors.As(err, &refused) != tt.refused || err != nil && !tt.refused {
-					t.Fatalf("Run gives %v", err)
+					t.Fatalf("Run returned %v", err)
 				}
 				if !tt.refused {
 					s.want([]string{"end"}, "1h0m0.04s end")
 					return
 				}
 				if !errors.Is(err, denied) || !strings.Contains(err.Error(), denied.Error()) {
-					t.Errorf("%q does not say why", err)
+					t.Errorf("%q is without the reason", err)
 				}
 				// The init fails: there is no next, and nothing to shut down.
 				s.want([]string{""}, tt.want...)
@@ -187,7 +187,7 @@ func TestThePermanentErrorIsReadAfterTheSending(t *testing.T) {
 			return denied
 		}
 		if err := s.run(); !errors.Is(err, denied) {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		s.want([]string{"Flush", "next", "end"}, "1s Flush", "6s Flush timed out", "6s end")
 	}, strict)
@@ -200,7 +200,7 @@ func TestAFailedInitEndsIfThePipelineHangs(t *testing.T) {
 		denied := errors.New("denied")
 		s.pipeline.permanent = func() error { return denied }
 		if err := s.run(); !errors.Is(err, denied) {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		if end := s.only("end"); len(end) != 1 || s.instant(end[0]) > 7*time.Second {
 			t.Errorf("it ends at %q", end)
@@ -256,7 +256,7 @@ func TestStopEndsTheWaitForTheInit(t *testing.T) {
 				}
 				s.at(tt.stop, s.stop)
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				s.want([]string{"next", "Thawed", "Seal", "Ending", "Finish", "end"}, tt.want...)
 			}, tt.change)
@@ -287,7 +287,7 @@ func TestRestoredIsForSnapshotsOnly(t *testing.T) {
 				s.telemetry(100*ms, s.initDone(100*ms))
 				s.threeInvocations()
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				s.want([]string{"Restored"})
 			}, func(cfg *config.Config) { cfg.Lambda.Initialization = kind })

@@ -199,7 +199,7 @@ func TestOnlyEventsOfTheRequestKeepItHeld(t *testing.T) {
 			return lineOf("a-request", `"2026-11-24T10:00:00.000Z\ta-request\tINFO\tx"`)
 		}, 0, held},
 		{"nothing", 0, func(*fixture, time.Duration) *event.Event { return line() }, 0, released},
-		{"text lines that name nobody", 0, func(*fixture, time.Duration) *event.Event { return lineOf("a-request", `"x"`) }, repeat, released},
+		{"text lines without a request", 0, func(*fixture, time.Duration) *event.Event { return lineOf("a-request", `"x"`) }, repeat, released},
 		{"lines of the previous one", 0, func(*fixture, time.Duration) *event.Event {
 			return lineOf("previous", `{"requestId":"previous","message":"not a-request"}`)
 		}, repeat, released},

@@ -17,7 +17,7 @@ func TestShutdownGoesInOrder(t *testing.T) {
 		s.pipeline.finish = 20 * ms
 		s.shutdown(time.Second, 2*time.Second)
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		// It is the first event of all: there is no report to wait for.
 		s.want([]string{""}, "0s next", "1s Ending", "1.04s Finish", "1.06s end")
@@ -61,7 +61,7 @@ func TestShutdownWaitsForTheLastTelemetry(t *testing.T) {
 					s.telemetry(at, &event.Event{Type: []byte("function"), Record: []byte(`"x"`)})
 				}
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				if got := s.only("Finish"); len(got) == 0 || got[0] != scenario.want {
 					t.Errorf("%q, want %q; all: %q", got, scenario.want, s.all())
@@ -79,7 +79,7 @@ func TestShutdownDoesNotTakeAnotherRequestsReport(t *testing.T) {
 		s.telemetry(2100*ms, s.report(2050*ms, "a"), s.runtimeDone(2100*ms, "b"))
 		s.shutdown(3*time.Second, 2*time.Second)
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		s.want([]string{"Finish"}, "3.3s Finish")
 	})
@@ -95,7 +95,7 @@ func TestShutdownWaitsForTheReportOfTheLastTry(t *testing.T) {
 		s.shutdown(62*time.Second, 2*time.Second)
 		s.telemetry(62200*ms, s.report(61101*ms, "a"))
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		s.want([]string{"Finish"}, "1m2.24s Finish")
 	})
@@ -120,7 +120,7 @@ func TestShutdownEndsBeforeTheDeadline(t *testing.T) {
 				time.Sleep(time.Second) // fake time
 				s.shutdown(time.Second, scenario.left)
 				if err := s.run(); err != nil {
-					t.Errorf("Run gives %v", err)
+					t.Errorf("Run returned %v", err)
 				}
 				s.want([]string{"next", "Finish", "end"}, scenario.want...)
 			})
@@ -144,7 +144,7 @@ func TestSignalDuringNext(t *testing.T) {
 		s.pipeline.finish = forever
 		s.at(5*time.Second, s.stop)
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		// It may take as long as a shutdown by Lambda.
 		s.want([]string{""}, "0s next", "5s Ending", "5.04s Finish", "6.9s Finish timed out", "6.9s end")
@@ -158,7 +158,7 @@ func TestBrokenConnectionIsTriedAgain(t *testing.T) {
 		}
 		s.shutdown(time.Second, 2*time.Second)
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		s.want([]string{"next"}, "0s next", "50ms next", "150ms next", "350ms next", "750ms next")
 	})
@@ -187,7 +187,7 @@ func TestRunFailsIfLambdaDoesNotAnswer(t *testing.T) {
 		}
 		err := s.run()
 		if !errors.Is(err, errNetwork) {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		// The telemetry is sent all the same.
 		s.want([]string{""}, "0s next", "50ms next", "150ms next", "350ms next",
@@ -200,7 +200,7 @@ func TestAnErrorOfLambdaIsNotTriedAgain(t *testing.T) {
 		s.fail(time.Second, errRefused)
 		err := s.run()
 		if answered := (*extensionapi.Error)(nil); !errors.As(err, &answered) || answered.Status != 403 {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		s.want([]string{"next", "Finish"}, "0s next", "1.04s Finish")
 	})
@@ -213,7 +213,7 @@ func TestSignalWhileNextIsTriedAgain(t *testing.T) {
 		}
 		s.at(100*ms, s.stop)
 		if err := s.run(); err != nil {
-			t.Errorf("Run gives %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 		s.want([]string{"next", "Finish"}, "0s next", "50ms next", "140ms Finish")
 	})
@@ -269,7 +269,7 @@ func TestIdle(t *testing.T) {
 			s.want([]string{""}, "0s next", "50ms next", "1s end")
 		})
 	})
-	t.Run("gives a connection up in the end", func(t *testing.T) {
+	t.Run("stops trying after nine failures", func(t *testing.T) {
 		inFakeTime(t, func(s *fixture) {
 			for range 9 {
 				s.fail(0, errNetwork)

@@ -1,4 +1,4 @@
-// Package order sorts as package slices does, for lists that are rarely sorted.
+// Package order sorts slices with less machine code than package slices does.
 // Each instantiation of slices.SortFunc adds up to 17 kB to the extension's
 // binary, and the sort package is in it already (docs/adr/0010).
 package order

@@ -143,7 +143,7 @@ func TestDropLogsOfARecordOfLogLinesLeavesNothing(t *testing.T) {
 }
 
 // Nothing remains either if a record has only droppable events, and its field
-// Droppable says otherwise.
+// its field Droppable is another number.
 func TestDropLogsOfARecordThatCountsTooFewLogLinesLeavesNothing(t *testing.T) {
 	env, account, lost := losing()
 	r := recordOf(t, format.Gzip, linesOfTypes(t, "function", "function"))
@@ -304,7 +304,7 @@ func TestDropLogsOfADecompressionBombUsesBoundedMemory(t *testing.T) {
 		{"zstd with a huge window", func(*testing.T) []byte {
 			return []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x03, 0x00, 0x08, 'x'}
 		}},
-		// A frame that says it holds 1 TiB in one segment.
+		// A frame with a content size of 1 TiB in one segment.
 		{"zstd with a huge content", func(*testing.T) []byte {
 			return []byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0, 0x03, 0x00, 0x08, 'x'}
 		}},
@@ -407,7 +407,7 @@ func TestDropLogsKeepsOrReportsEveryEvent(t *testing.T) {
 		rows := decode(t, rest)
 		if rest.First != rows[0].Seq || rest.Last != rows[len(rows)-1].Seq || rest.Events != len(rows) || rest.Droppable != 0 ||
 			rest.Lines != int64(len(wantKept)) || rest.PartitionKey != rec.PartitionKey || rest.Environment != env || !slices.Equal(rest.Losses, rec.Losses) {
-			t.Fatalf("the rest says of itself: %s", describe(rest))
+			t.Fatalf("the rest is: %s", describe(rest))
 		}
 	})
 }
@@ -434,7 +434,7 @@ func checkDropLogs(t fataler, r *pack.Record) (rest *pack.Record) {
 		kept = rest.Events
 		lines := inflate(t, rest.Data)
 		if bytes.Count(lines, []byte("\n")) < kept-1 || int64(len(lines)) != rest.Lines || rest.Droppable != 0 || rest.First < r.First || rest.Last > r.Last {
-			t.Fatalf("the rest says of itself: %s", describe(rest))
+			t.Fatalf("the rest is: %s", describe(rest))
 		}
 	}
 	if int64(kept)+account.Total() != int64(r.Events) {

@@ -106,7 +106,7 @@ func (j *journal) ForgetJournal(o *environment.Environment) {
 	}
 }
 
-// keeping is a rig with a journal that stores everything.
+// journalling returns a packer with a journal that stores everything.
 func journalling(t fataler, change ...func(*setup)) (*packer, *journal) {
 	j := &journal{t: t, numbers: map[uint64][]byte{}}
 	r := newPacker(append([]func(*setup){plain, func(set *setup) { set.Journal = j }}, change...)...)
@@ -493,7 +493,7 @@ func TestRestorePacksLinesUnderTheirOldNumbers(t *testing.T) {
 	}
 }
 
-func TestRestoreTakesSeveralRuns(t *testing.T) {
+func TestRestoreAcceptsSeveralRuns(t *testing.T) {
 	r := newPacker(func(set *setup) { set.Next = 100 })
 	r.Restore(3, linesOf(t, 3, 3, 10))
 	r.Restore(9, linesOf(t, 9, 4, 10))

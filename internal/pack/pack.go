@@ -87,7 +87,7 @@ type Options struct {
 	Next         uint64  // the first sequence number to assign; 0 means 1
 	Journal      Journal // nil: events that are not pushed are only in memory
 	// Runs makes the sequence numbers of each record contiguous, at the cost of more
-	// records. After a kill, the first and last number of a record then say which
+	// records. After a kill, the first and last number of a record then show which
 	// events of the journal are also in a record.
 	Runs bool
 	// Push receives each record, in order. It must not call the Packer.

@@ -54,7 +54,7 @@ type packer struct {
 	next    uint64         // as set
 	pushed  []*pack.Record // all that came out
 	records []*pack.Record // of them, those that were not lost
-	// lose says that a record is lost, as the queue and the shipper lose them.
+	// lose reports whether a record is lost, as the queue and the shipper lose them.
 	lose func(*pack.Record) bool
 }
 
@@ -404,7 +404,7 @@ func TestALineThatDoesNotFitGoesIntoTheNextRecord(t *testing.T) {
 	}
 }
 
-func TestALineThatFillsARecordIsTaken(t *testing.T) {
+func TestALineThatFillsARecordIsAdded(t *testing.T) {
 	r := newPacker(plain)
 	r.Add(line(""))
 	r.Seal()
@@ -581,14 +581,14 @@ func TestByRequestEachHasRecordsOfItsOwn(t *testing.T) {
 			r.Seal()
 			var got []string
 			for _, rec := range r.records {
-				say := rec.PartitionKey
+				text := rec.PartitionKey
 				rows := decode(t, rec)
 				for _, row := range rows {
-					say += fmt.Sprint(" ", row.Seq)
+					text += fmt.Sprint(" ", row.Seq)
 				}
-				got = append(got, say)
+				got = append(got, text)
 				if rec.First != rows[0].Seq || rec.Last != rows[len(rows)-1].Seq || rec.Events != len(rows) {
-					t.Errorf("record %s says %d events, %d to %d", say, rec.Events, rec.First, rec.Last)
+					t.Errorf("record %s has %d events, %d to %d by its fields", text, rec.Events, rec.First, rec.Last)
 				}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -221,8 +221,7 @@ func TestEveryEventArrivesOrIsReportedLost(t *testing.T) {
 	})
 }
 
-// checkLimits checks a record against Kinesis' limits and against what it says
-// of itself.
+// checkLimits checks a record against Kinesis' limits and against its fields.
 func checkLimits(t fataler, r *pack.Record) {
 	t.Helper()
 	if r.Events < 1 || r.Events > pack.MaxEvents || r.Size() > pack.MaxRecord || len(r.PartitionKey) < 1 || len(r.PartitionKey) > 256 {
@@ -237,10 +236,10 @@ func checkLimits(t fataler, r *pack.Record) {
 		}
 	}
 	if last := rows[len(rows)-1].Seq; len(rows) != r.Events || r.First != rows[0].Seq || r.Last != last || last-r.First+1 != uint64(r.Events) {
-		t.Fatalf("a record of %d events, %d to %d, says %d events, %d to %d", len(rows), rows[0].Seq, last, r.Events, r.First, r.Last)
+		t.Fatalf("a record of %d events, %d to %d, has the fields %d events, %d to %d", len(rows), rows[0].Seq, last, r.Events, r.First, r.Last)
 	}
 	if droppable != r.Droppable || size != r.Lines || r.Throttled != 0 {
-		t.Fatalf("a record of %d droppable events and %d bytes says %d and %d; throttled %d times", droppable, size, r.Droppable, r.Lines, r.Throttled)
+		t.Fatalf("a record of %d droppable events and %d bytes has the fields %d and %d; throttled %d times", droppable, size, r.Droppable, r.Lines, r.Throttled)
 	}
 	if diff := cmp.Diff(reportedBy(t, r), r.Losses); diff != "" {
 		t.Fatalf("the losses of the record (-lines +Losses):\n%s", diff)

@@ -63,7 +63,7 @@ func (box *sandbox) check() {
 			}
 		}
 		if answers > 1 && !box.memory[n.environment] {
-			box.problem("%v (%s) arrived %d times, and Kinesis said so %d times", n, all[0].Type, len(all), answers)
+			box.problem("%v (%s) arrived %d times, and Kinesis acknowledged %d", n, all[0].Type, len(all), answers)
 		}
 	}
 	box.checkParts()

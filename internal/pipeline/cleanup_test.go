@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"kinetel/internal/event"
 	"kinetel/internal/format"
 	"kinetel/internal/spool"
+	"kinetel/internal/testkit"
 )
 
 // A function empties /tmp. What was acknowledged survives a kill all the same.
@@ -61,7 +63,7 @@ func TestWhatWasOnDiskOnlyIsReportedAtOnce(t *testing.T) {
 				}
 				box.finish(time.Second)
 				// What the log reports as stored is on disk.
-				logged := box.process.log.find("the environment ends")[0].attrs
+				logged := box.process.log.Find(slog.LevelDebug, "the environment ends")[0].Attrs
 				size := int64(0)
 				files, _ := filepath.Glob(filepath.Join(box.cfg.SpoolDir, "*", "*", "*.seg"))
 				for _, file := range files {
@@ -96,9 +98,9 @@ func TestTheLogCountsOnlyWhatIsOnDisk(t *testing.T) {
 		}
 		box.corrupted = true
 		box.finish(time.Second)
-		logged := box.process.log.find("the environment ends")
+		logged := box.process.log.Find(slog.LevelDebug, "the environment ends")
 		files, _ := filepath.Glob(filepath.Join(box.cfg.SpoolDir, "*", "*", "*.seg"))
-		if len(logged) != 1 || (logged[0].attrs["spooled_events"].(int64) > 0) != (len(files) > 0) {
+		if len(logged) != 1 || (logged[0].Attrs["spooled_events"].(int64) > 0) != (len(files) > 0) {
 			t.Errorf("%v; files: %v", logged, files)
 		}
 		box.stream.become(accepts)
@@ -108,7 +110,7 @@ func TestTheLogCountsOnlyWhatIsOnDisk(t *testing.T) {
 
 // beginSlowly begins a process whose recovery waits until wait is closed.
 func (box *sandbox) beginSlowly(wait <-chan struct{}) {
-	p := &process{log: &logbook{}}
+	p := &process{log: &testkit.Entries{}}
 	box.process = p
 	p.begin(box.cfg, box.stream)
 	read := p.recovery.read

@@ -27,18 +27,18 @@ func report(request string) string {
 func TestAnInvocationIsEmittedRightAfterItsReport(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
-		p.say(event.TypePlatformStart, `{"requestId":"r1"}`)
+		p.ingest(event.TypePlatformStart, `{"requestId":"r1"}`)
 		p.Released("r1", 37*time.Millisecond, flush.Rare)
 		reported := &event.Event{
 			Time: []byte("2026-09-21T10:00:00.640Z"), Received: time.Now(), Type: []byte(event.TypePlatformReport), Record: []byte(report("r1")),
 		}
 		p.intake.Ingest(reported)
-		p.say("function", `"next"`)
-		p.say(event.TypePlatformReport, report("r0"))                    // of an earlier process
-		p.say(event.TypePlatformReport, `{"status":"success"}`)          // of no request
-		p.say(event.TypePlatformReport, `"a text"`)                      // of an unknown shape
-		p.say(event.TypePlatformRuntimeDone, report("r1"))               // of another type
-		p.say("function", `{"type":"platform.report","requestId":"r1"}`) // from the function
+		p.ingest("function", `"next"`)
+		p.ingest(event.TypePlatformReport, report("r0"))                    // of an earlier process
+		p.ingest(event.TypePlatformReport, `{"status":"success"}`)          // of no request
+		p.ingest(event.TypePlatformReport, `"a text"`)                      // of an unknown shape
+		p.ingest(event.TypePlatformRuntimeDone, report("r1"))               // of another type
+		p.ingest("function", `{"type":"platform.report","requestId":"r1"}`) // from the function
 		p.Seal()
 		time.Sleep(time.Second)
 		const figures = `"status":"success","metrics":{"durationMs":140.90,"billedDurationMs":141,"memorySizeMB":256,"maxMemoryUsedMB":88},"coldStart":false`
@@ -62,7 +62,7 @@ func TestAnInvocationIsEmittedRightAfterItsReport(t *testing.T) {
 		if len(sent) > 3 && (sent[3].Time != "2026-09-21T10:00:00.640Z" || sent[3].RequestID != "r1") {
 			t.Errorf("the invocation is of %s at %s, want those of its report", sent[3].RequestID, sent[3].Time)
 		}
-		p.say("function", `"more"`)
+		p.ingest("function", `"more"`)
 		box.finish(time.Second)
 		reports := box.stream.reports(t)
 		if last := reports[len(reports)-1]; last.Own != 3 || last.Received.Events != 9 || last.Held.Invocations != 1 || last.Held.Held != 1 || last.Held.Ms.Max != 37 {
@@ -76,7 +76,7 @@ func TestNoInvocationIsEmittedIfReportsAreOff(t *testing.T) {
 	for _, report := range []config.Report{{}, {EMF: true}} {
 		inSandbox(t, func(t *testing.T, box *sandbox) {
 			box.process.Released("r1", time.Millisecond, flush.End)
-			box.process.say(event.TypePlatformReport, `{"requestId":"r1"}`)
+			box.process.ingest(event.TypePlatformReport, `{"requestId":"r1"}`)
 			box.process.Seal()
 			time.Sleep(time.Second)
 			if got := lines(box.stream.sent(box.process.id())); len(got) != 1 {
@@ -112,8 +112,8 @@ func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 		p := box.process
 		own := 0
 		for _, line := range ownLines(t) {
-			p.say(event.TypeExtension, line)                                         // as Lambda sends it if the log format is JSON
-			p.say(event.TypeExtension, string(jsontext.AppendQuote(nil, line+"\n"))) // and otherwise
+			p.ingest(event.TypeExtension, line)                                         // as Lambda sends it if the log format is JSON
+			p.ingest(event.TypeExtension, string(jsontext.AppendQuote(nil, line+"\n"))) // and otherwise
 			own += 2
 		}
 		others := []string{
@@ -126,13 +126,13 @@ func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 		}
 		var want []string
 		for i, record := range others {
-			p.say(event.TypeExtension, record)
+			p.ingest(event.TypeExtension, record)
 			want = append(want, fmt.Sprintf("%d extension %s", i+1, record))
 		}
 		// The function may log the same text.
 		line := ownLines(t)[0]
-		p.say("function", line)
-		p.say("platform.extension", line)
+		p.ingest("function", line)
+		p.ingest("platform.extension", line)
 		want = append(want, "7 function "+line, "8 platform.extension "+line)
 		p.Seal()
 		time.Sleep(time.Second)
@@ -150,11 +150,11 @@ func TestTheOwnLogIsLeftOutAndCounted(t *testing.T) {
 }
 
 // If there is only the extension's own log, it causes no report and no request.
-func TestTheOwnLogAloneCausesNothing(t *testing.T) {
+func TestTheOwnLogAloneCausesNoRequest(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		line := ownLines(t)[0]
 		for range 100 {
-			box.process.say(event.TypeExtension, line)
+			box.process.ingest(event.TypeExtension, line)
 			box.process.Seal()
 			time.Sleep(time.Minute)
 		}
@@ -175,7 +175,7 @@ func TestAFaultInTheFiguresLosesNoTelemetry(t *testing.T) {
 		p.stdout = brokenWriter{}
 		guarded := func(f func()) { guard.Run(slog.New(p.log), "test", f) } // as the loop does
 		for i := range 5 {
-			p.say("function", fmt.Sprintf(`"%d"`, i))
+			p.ingest("function", fmt.Sprintf(`"%d"`, i))
 			time.Sleep(2 * time.Minute) // the figures are due
 			guarded(p.Seal)
 			time.Sleep(time.Second)
@@ -183,7 +183,7 @@ func TestAFaultInTheFiguresLosesNoTelemetry(t *testing.T) {
 				t.Errorf("%d events of %d have arrived", n, i+1)
 			}
 		}
-		p.say("function", `"the last one"`)
+		p.ingest("function", `"the last one"`)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		guarded(func() { p.Finish(ctx) })

@@ -217,7 +217,7 @@ func (p *Pipeline) Start(intake Intake) {
 // Stop ends the shipping. It does not wait for that.
 func (p *Pipeline) Stop() { p.stopShipping() }
 
-// lifecycle.Pipeline says what these are for.
+// lifecycle.Pipeline documents these.
 
 func (p *Pipeline) Invoked(request, trace string, at time.Time) {
 	p.annotator.Invoked(request, trace, at)

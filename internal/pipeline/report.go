@@ -34,7 +34,7 @@ func (p *Pipeline) addReport(final bool) {
 	stats, lost, waiting := p.shipper.Stats(), p.account.Lost(), p.queue.Waiting()
 	report := ledger.Report{
 		Final:      final,
-		Shipped:    ledger.Shipped{Events: stats.Events, Records: stats.Records, Bytes: stats.Bytes},
+		Shipped:    ledger.Volume{Events: stats.Events, Records: stats.Records, Bytes: stats.Bytes},
 		Lost:       lost,
 		Requests:   stats.Requests,
 		Retried:    stats.Retried,
@@ -44,7 +44,7 @@ func (p *Pipeline) addReport(final bool) {
 		LeftOut:    ledger.LeftOut{OwnLog: p.ownLog.Load()},
 	}
 	if p.spool != nil {
-		report.Spooled = ledger.Spooled{Events: int64(waiting.Spooled.Events), Records: int64(waiting.Spooled.Records), Bytes: p.spool.Bytes()}
+		report.Spooled = ledger.Volume{Events: int64(waiting.Spooled.Events), Records: int64(waiting.Spooled.Records), Bytes: p.spool.Bytes()}
 	}
 	for i, packer := range p.all() {
 		r := packer.Received()

@@ -30,7 +30,7 @@ func (p *Pipeline) Restored() {
 	})
 }
 
-// restoreTimes is what platform events say about a restore. A time is zero if it is not
+// restoreTimes is when a restore happened, by platform events. A time is zero if it is not
 // known.
 type restoreTimes struct {
 	restored time.Time // of the first platform.restoreStart

@@ -27,8 +27,8 @@ func (p *process) id() string { return p.own().Environment().ID }
 
 func snapStart(cfg *config.Config) { cfg.Lambda.Initialization = config.SnapStart }
 
-// say ingests an event of a type with a record.
-func (p *process) say(kind, record string) {
+// ingest ingests an event of a type with a record.
+func (p *process) ingest(kind, record string) {
 	p.intake.Ingest(&event.Event{Received: time.Now(), Type: []byte(kind), Record: []byte(record)})
 	p.intake.Commit(nil)
 }
@@ -73,22 +73,22 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 		events func(p *process) // after the restore, with the two signs of it
 	}{
 		{"restoreStart comes first", func(p *process) {
-			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
-			p.say("function", `"one"`)
+			p.ingest(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
+			p.ingest("function", `"one"`)
 			p.Restored() // as the loop does with INVOKE
 		}},
 		{"INVOKE comes first", func(p *process) {
 			p.Restored()
-			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
-			p.say("function", `"one"`)
+			p.ingest(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
+			p.ingest("function", `"one"`)
 		}},
 		{"reported several times", func(p *process) {
 			for range 3 {
 				p.Restored()
 			}
-			p.say(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
+			p.ingest(event.TypePlatformRestoreStart, `{"functionName":"orders"}`)
 			p.Restored()
-			p.say("function", `"one"`)
+			p.ingest("function", `"one"`)
 			p.Restored()
 		}},
 	} {
@@ -96,8 +96,8 @@ func TestARestoreBeginsOneNewEnvironment(t *testing.T) {
 			inSandbox(t, func(t *testing.T, box *sandbox) {
 				p := box.process
 				before := p.id()
-				p.say("platform.initRuntimeDone", `{}`)
-				p.say("function", `"loaded"`)
+				p.ingest("platform.initRuntimeDone", `{}`)
+				p.ingest("function", `"loaded"`)
 				synctest.Wait()
 				tt.events(p)
 				after := p.id()
@@ -121,8 +121,8 @@ func TestAProcessThatIsNotRestoredHasOneEnvironment(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
 		for range 5 {
-			p.say("platform.restoreRuntimeDone", `{"status":"success"}`)
-			p.say("platform.restoreReport", `{"status":"success"}`)
+			p.ingest("platform.restoreRuntimeDone", `{"status":"success"}`)
+			p.ingest("platform.restoreReport", `{"status":"success"}`)
 			p.Thawed(0)
 			time.Sleep(time.Minute)
 		}
@@ -141,19 +141,19 @@ func TestAfterARestoreConnectionsAndCredentialsAreNew(t *testing.T) {
 			return [2]int{box.stream.closed, box.stream.invalidated}
 		}
 		for range 3 {
-			box.process.say("function", `"before"`)
+			box.process.ingest("function", `"before"`)
 			box.process.Seal()
 			time.Sleep(time.Second)
 		}
 		if got := counts(); got != [2]int{} {
 			t.Errorf("before, connections and credentials were made anew %v times", got)
 		}
-		box.process.say(event.TypePlatformRestoreStart, `{}`)
+		box.process.ingest(event.TypePlatformRestoreStart, `{}`)
 		for range 3 {
 			box.process.Seal()
 			box.process.Restored()
 			time.Sleep(time.Second)
-			box.process.say("function", `"after"`)
+			box.process.ingest("function", `"after"`)
 		}
 		if got := counts(); got != [2]int{1, 1} {
 			t.Errorf("after, connections and credentials were made anew %v times, want once each", got)
@@ -166,13 +166,13 @@ func TestAReportAfterARestoreIsOfTheNewEnvironment(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
 		for range 100 {
-			p.say("function", `"init"`)
+			p.ingest("function", `"init"`)
 		}
 		time.Sleep(10 * time.Minute)
 		p.Seal() // with a report
 		time.Sleep(3 * time.Hour)
-		p.say(event.TypePlatformRestoreStart, `{}`)
-		p.say("function", `"one"`)
+		p.ingest(event.TypePlatformRestoreStart, `{}`)
+		p.ingest("function", `"one"`)
 		p.Seal()
 		time.Sleep(30 * time.Second)
 		if n := len(box.stream.reports(t)); n != 1 {
@@ -218,7 +218,7 @@ func TestTelemetryThatComesDuringARestoreIsNumberedOnce(t *testing.T) {
 				atRestore <- int(ingested.Load())
 			}()
 			for i := range n {
-				p.say("function", fmt.Sprint(i))
+				p.ingest("function", fmt.Sprint(i))
 				ingested.Store(int64(i + 1))
 				if i%8 == 0 {
 					runtime.Gosched()
@@ -263,24 +263,24 @@ func TestEventsFromBeforeARestoreKeepTheirNumbers(t *testing.T) {
 					box.process.Seal()
 					time.Sleep(100 * time.Millisecond)
 				}},
-				{"Kinesis takes nothing", func(box *sandbox) { box.stream.become(denies); box.process.Seal(); time.Sleep(time.Second) }},
+				{"Kinesis accepts nothing", func(box *sandbox) { box.stream.become(denies); box.process.Seal(); time.Sleep(time.Second) }},
 				{"nothing was cut", func(*sandbox) {}},
 			} {
 				inSandbox(t, func(t *testing.T, box *sandbox) {
 					p := box.process
 					before := p.id()
 					for i := range 4 {
-						p.say("function", fmt.Sprintf(`"before %d"`, i))
+						p.ingest("function", fmt.Sprintf(`"before %d"`, i))
 						if i == 1 {
 							p.Seal()
 						}
 					}
-					p.say(event.TypePlatformReport, `{"requestId":"init"}`)
+					p.ingest(event.TypePlatformReport, `{"requestId":"init"}`)
 					tt.send(box)
-					p.say(event.TypePlatformRestoreStart, `{}`)
+					p.ingest(event.TypePlatformRestoreStart, `{}`)
 					after := p.id()
 					for i := range 3 {
-						p.say("function", fmt.Sprintf(`"after %d"`, i))
+						p.ingest("function", fmt.Sprintf(`"after %d"`, i))
 					}
 					box.stream.become(accepts)
 					p.Restored()
@@ -436,14 +436,14 @@ func TestTelemetryOfTheSnapshotThatComesAfterTheRestore(t *testing.T) {
 func TestLossesFromBeforeARestoreKeepTheirEnvironment(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
-		p.say("function", `"fine"`)
+		p.ingest("function", `"fine"`)
 		p.Seal()
 		time.Sleep(time.Second)
 		box.stream.become(refusesPoison)
 		box.poisoned = true
-		p.say("function", `"`+poison+`"`)
+		p.ingest("function", `"`+poison+`"`)
 		before := p.id()
-		p.say(event.TypePlatformRestoreStart, `{}`)
+		p.ingest(event.TypePlatformRestoreStart, `{}`)
 		time.Sleep(time.Second)
 		p.Seal()
 		time.Sleep(time.Second)
@@ -506,10 +506,10 @@ func TestBothEnvironmentsOfAKilledProcessAreSent(t *testing.T) {
 		p := box.process
 		box.stream.become(hangs)
 		before := p.id()
-		p.say("function", `"b"`)
-		p.say(event.TypePlatformRestoreStart, `{}`)
+		p.ingest("function", `"b"`)
+		p.ingest(event.TypePlatformRestoreStart, `{}`)
 		after := p.id()
-		p.say("function", `"a"`)
+		p.ingest("function", `"a"`)
 		box.kill()
 		box.stream.become(accepts)
 		box.begin()
@@ -592,10 +592,10 @@ func TestARestoreStartWithoutSnapStartChangesNothing(t *testing.T) {
 			inSandbox(t, func(t *testing.T, box *sandbox) {
 				p := box.process
 				before := p.id()
-				p.say(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init","instanceId":"mine"}`)
-				p.say(event.TypePlatformStart, `{"requestId":"r1"}`)
-				p.say(event.TypePlatformRestoreStart, `{"instanceId":"forged","functionVersion":"7"}`)
-				p.say("function", `"one"`)
+				p.ingest(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init","instanceId":"mine"}`)
+				p.ingest(event.TypePlatformStart, `{"requestId":"r1"}`)
+				p.ingest(event.TypePlatformRestoreStart, `{"instanceId":"forged","functionVersion":"7"}`)
+				p.ingest("function", `"one"`)
 				p.Seal()
 				time.Sleep(time.Second)
 				if p.id() != before || len(box.stream.environments()) != 1 || box.stream.invalidated != 0 {
@@ -620,10 +620,10 @@ func TestASecondRestoreStartChangesNothing(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
 		p.Restored() // known by the first INVOKE
-		p.say(event.TypePlatformRestoreStart, `{"instanceId":"mine"}`)
+		p.ingest(event.TypePlatformRestoreStart, `{"instanceId":"mine"}`)
 		after := p.id()
-		p.say(event.TypePlatformRestoreStart, `{"instanceId":"forged"}`)
-		p.say("function", `"one"`)
+		p.ingest(event.TypePlatformRestoreStart, `{"instanceId":"forged"}`)
+		p.ingest("function", `"one"`)
 		p.Seal()
 		time.Sleep(time.Second)
 		want := []string{`1 platform.restoreStart {"instanceId":"mine"}`, "2 kinetel.environment ", `3 platform.restoreStart {"instanceId":"forged"}`, `4 function "one"`}

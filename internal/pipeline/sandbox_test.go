@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,49 +24,8 @@ import (
 	"kinetel/internal/ledger"
 	"kinetel/internal/lifecycle"
 	"kinetel/internal/pack"
+	"kinetel/internal/testkit"
 )
-
-// logbook stores what was logged.
-type logbook struct {
-	mu      sync.Mutex
-	entries []entry
-}
-
-type entry struct {
-	level   slog.Level
-	message string
-	attrs   map[string]any
-}
-
-func (*logbook) Enabled(context.Context, slog.Level) bool { return true }
-
-func (l *logbook) WithAttrs([]slog.Attr) slog.Handler { return l }
-
-func (l *logbook) WithGroup(string) slog.Handler { return l }
-
-func (l *logbook) Handle(_ context.Context, r slog.Record) error {
-	e := entry{r.Level, r.Message, map[string]any{}}
-	r.Attrs(func(a slog.Attr) bool {
-		e.attrs[a.Key] = a.Value.Any()
-		return true
-	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.entries = append(l.entries, e)
-	return nil
-}
-
-// find returns the entries whose message has this prefix.
-func (l *logbook) find(message string) (found []entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.entries {
-		if strings.HasPrefix(e.message, message) {
-			found = append(found, e)
-		}
-	}
-	return found
-}
 
 var function = extensionapi.Function{Name: "orders", Version: "$LATEST", AccountID: "123456789012"}
 
@@ -75,14 +33,14 @@ var function = extensionapi.Function{Name: "orders", Version: "$LATEST", Account
 type process struct {
 	*Pipeline
 	intake   *Ingester
-	log      *logbook
+	log      *testkit.Entries
 	fragment string
 
 	intakeClose func(ctx context.Context) // called first; nil: nothing
 }
 
 func newProcess(cfg config.Config, s *stream) *process {
-	p := &process{log: &logbook{}}
+	p := &process{log: &testkit.Entries{}}
 	p.begin(cfg, s)
 	p.Start(p)
 	return p
@@ -325,8 +283,8 @@ func (box *sandbox) finish(within time.Duration) {
 		unreported += len(losses)
 	}
 	if unreported > 0 && box.cfg.Spool != config.SpoolAlways {
-		logged := p.log.find("the environment ends before everything was in Kinesis")
-		if len(logged) != 1 || logged[0].attrs["reported_in_stream"] != false || logged[0].attrs["lost_events"].(int64) <= 0 {
+		logged := p.log.Find(slog.LevelDebug, "the environment ends before everything was in Kinesis")
+		if len(logged) != 1 || logged[0].Attrs["reported_in_stream"] != false || logged[0].Attrs["lost_events"].(int64) <= 0 {
 			box.problem("losses are reported nowhere: %v; log: %v", end.unreported, logged)
 		}
 	}
@@ -349,11 +307,11 @@ func (box *sandbox) kill() {
 	}
 	box.tally["processes killed"]++
 	box.killed = true
-	logged := len(p.log.find("the spool is full")) > 0
+	logged := len(p.log.Find(slog.LevelDebug, "the spool is full")) > 0
 	waiting := p.queue.Waiting()
 	onlyInMemory := logged || waiting.Events > waiting.Spooled.Events
 	if onlyInMemory && !logged {
-		box.problem("%d events are only in memory, and the log does not say so", waiting.Events-waiting.Spooled.Events)
+		box.problem("%d events are only in memory, and not in the log", waiting.Events-waiting.Spooled.Events)
 	}
 	p.Stop()
 	<-p.shipped
@@ -374,7 +332,7 @@ func (box *sandbox) empty() {
 	box.corrupted = true
 	box.add(1, 10, false)
 	if n, onDisk := box.process.queue.Waiting().Spooled.Records, len(box.process.queue.Stored()); n != onDisk {
-		box.problem("%d records are said to be on disk, and %d are", n, onDisk)
+		box.problem("%d records are reported on disk, and %d are there", n, onDisk)
 	}
 }
 

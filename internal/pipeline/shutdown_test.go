@@ -21,8 +21,8 @@ func TestUnsentEventsAreOnDiskForTheNextProcess(t *testing.T) {
 				box.stream.become(mode)
 				box.add(10, 100, false)
 				box.finish(2 * time.Second)
-				logged := box.process.log.find("the environment ends before everything was in Kinesis")
-				if len(logged) != 1 || logged[0].level != slog.LevelError || logged[0].attrs["spooled_events"].(int64) < 10 || logged[0].attrs["lost_events"] != int64(0) {
+				logged := box.process.log.Find(slog.LevelDebug, "the environment ends before everything was in Kinesis")
+				if len(logged) != 1 || logged[0].Level != slog.LevelError || logged[0].Attrs["spooled_events"].(int64) < 10 || logged[0].Attrs["lost_events"] != int64(0) {
 					t.Errorf("log: %v", logged)
 				}
 				box.stream.become(accepts)
@@ -66,8 +66,8 @@ func TestUnsentEventsAreReportedLostWithoutASpool(t *testing.T) {
 		if len(reports) != 1 || !reports[0].Final || reports[0].Lost[ledger.Shutdown] != n || reports[0].Waiting != 0 {
 			t.Errorf("reports: %+v", reports)
 		}
-		logged := box.process.log.find("the environment ends before everything was in Kinesis")
-		if len(logged) != 1 || logged[0].attrs["reported_in_stream"] != true || logged[0].attrs["lost_events"] != n {
+		logged := box.process.log.Find(slog.LevelDebug, "the environment ends before everything was in Kinesis")
+		if len(logged) != 1 || logged[0].Attrs["reported_in_stream"] != true || logged[0].Attrs["lost_events"] != n {
 			t.Errorf("log: %v", logged)
 		}
 		box.begin()
@@ -84,7 +84,7 @@ func TestASlowKinesisGetsMoreOfTheShutdownTime(t *testing.T) {
 		time.Sleep(time.Second)
 		box.add(10, 100, false)
 		box.finish(430 * time.Millisecond)
-		if logged := box.process.log.find("the environment ends before everything was in Kinesis"); len(logged) > 0 {
+		if logged := box.process.log.Find(slog.LevelDebug, "the environment ends before everything was in Kinesis"); len(logged) > 0 {
 			t.Errorf("log: %v", logged)
 		}
 		box.begin()

@@ -155,7 +155,7 @@ func (m *model) injectFailure(t *rapid.T) {
 
 // retryAll makes the next batch also try the records that could not be read.
 func (m *model) retryAll() {
-	_, forget := m.fixture.Left()
+	_, forget := m.fixture.Drained()
 	forget()
 }
 
@@ -345,7 +345,7 @@ func TestEveryEventIsSentWaitsOrIsReportedLost(t *testing.T) {
 				}
 			},
 			"wait": func(*rapid.T) {
-				drained, forget := m.fixture.Left()
+				drained, forget := m.fixture.Drained()
 				m.waits = append(m.waits, wait{drained, forget, m.orders})
 			},
 			"forget": func(t *rapid.T) {
@@ -376,7 +376,7 @@ func TestEveryEventIsSentWaitsOrIsReportedLost(t *testing.T) {
 		}
 		m.check(t)
 		if len(m.by) > 0 || m.store != nil && m.store.bytes() > 0 {
-			t.Fatalf("%d events are nowhere, %d bytes are left in the store", len(m.by), m.store.bytes())
+			t.Fatalf("%d events are missing, %d bytes are left in the store", len(m.by), m.store.bytes())
 		}
 	})
 }

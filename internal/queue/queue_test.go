@@ -147,10 +147,10 @@ func TestARecordThatReportsLossesDropsNoOther(t *testing.T) {
 	}
 }
 
-func TestLeft(t *testing.T) {
+func TestDrained(t *testing.T) {
 	t.Run("of an empty queue everything has left", func(t *testing.T) {
 		r := inMemory(10)
-		drained, forget := r.Left()
+		drained, forget := r.Drained()
 		if !closed(drained) || r.Waiters() != 0 {
 			t.Error("there is a waiter for no record")
 		}
@@ -159,7 +159,7 @@ func TestLeft(t *testing.T) {
 	t.Run("records that came later are not waited for", func(t *testing.T) {
 		r := inMemory(10)
 		r.push(1, 2)
-		drained, forget := r.Left()
+		drained, forget := r.Drained()
 		defer forget()
 		r.push(3)
 		r.Batch(1, 1<<20)
@@ -176,7 +176,7 @@ func TestLeft(t *testing.T) {
 	t.Run("a newer record that leaves first releases no waiter", func(t *testing.T) {
 		r := inMemory(10)
 		r.push(1, 2)
-		drained, forget := r.Left()
+		drained, forget := r.Drained()
 		defer forget()
 		r.Batch(2, 1<<20)
 		r.Ack(func(i int) bool { return i == 1 })
@@ -187,7 +187,7 @@ func TestLeft(t *testing.T) {
 	t.Run("a dropped record has left", func(t *testing.T) {
 		r := inMemory(2)
 		r.push(1, 2)
-		drained, forget := r.Left()
+		drained, forget := r.Drained()
 		defer forget()
 		r.push(3)
 		if closed(drained) {
@@ -201,8 +201,8 @@ func TestLeft(t *testing.T) {
 	t.Run("forget removes only its own waiter", func(t *testing.T) {
 		r := inMemory(10)
 		r.push(1)
-		_, forget := r.Left()
-		drained, forgetOther := r.Left()
+		_, forget := r.Drained()
+		drained, forgetOther := r.Drained()
 		forget()
 		forget()
 		if r.Waiters() != 1 {
@@ -268,9 +268,9 @@ func TestQueueIsSafeForConcurrentUse(t *testing.T) {
 			for i := range uint64(each) {
 				q.push(p*each + i + 1)
 				if i%50 == 0 {
-					drained, forget := q.Left()
+					drained, forget := q.Drained()
 					waiting.Go(func() { <-drained; forget() })
-					_, forgetAtOnce := q.Left()
+					_, forgetAtOnce := q.Drained()
 					forgetAtOnce()
 				}
 			}
@@ -311,7 +311,7 @@ func TestSeveralBatchesAreInFlight(t *testing.T) {
 	if diff := cmp.Diff([][]uint64{{1, 2}, {3, 4, 5}}, [][]uint64{numbers(one), numbers(two)}); diff != "" {
 		t.Fatalf("batches (-want +got):\n%s", diff)
 	}
-	drained, forget := r.Left()
+	drained, forget := r.Drained()
 	defer forget()
 	r.Queue.Ack(two, outcomes(two, func(i int) bool { return i != 1 })) // 4 stays
 	if diff := cmp.Diff([]uint64{4, 6}, numbers(r.Batch(2, 1<<20))); diff != "" {

@@ -69,7 +69,7 @@ func TestTheOldestRecordsAreStoredIfMemoryIsFull(t *testing.T) {
 }
 
 // A record that the store had no room for reports losses that the store has.
-func TestTheStoreLearnsOfRecordsThatWereSentFromMemory(t *testing.T) {
+func TestTheStoreIsInformedOfRecordsThatWereSentFromMemory(t *testing.T) {
 	r, s := withStore(3, 10)
 	r.push(1, 2, 3, 4) // the first one is stored
 	r.Batch(3, 1<<20)
@@ -243,7 +243,7 @@ func TestCorruptRecordsAreReportedLostAndTheOthersSent(t *testing.T) {
 	r, s := withStore(1, 10)
 	r.push(1, 2, 3, 4)
 	wantStored(t, s, 1, 2, 3)
-	drained, forget := r.Left()
+	drained, forget := r.Drained()
 	defer forget()
 	s.corrupt[s.refs()[0]], s.corrupt[s.refs()[2]] = true, true
 	if diff := cmp.Diff([]uint64{2, 4}, numbers(r.Batch(500, 1<<20))); diff != "" {
@@ -260,7 +260,7 @@ func TestCorruptRecordsAreReportedLostAndTheOthersSent(t *testing.T) {
 func TestACorruptRecordReleasesItsWaiter(t *testing.T) {
 	r, s := withStore(0, 10)
 	r.Restore(refs(t, s, r, 1))
-	drained, forget := r.Left()
+	drained, forget := r.Drained()
 	defer forget()
 	s.corrupt[s.refs()[0]] = true
 	if batch := r.Batch(500, 1<<20); len(batch) > 0 || !closed(drained) {
@@ -276,7 +276,7 @@ func TestAnUnreadableRecordIsSkippedAndReadAgainLater(t *testing.T) {
 		r.push(1, 2, 3, 4)
 		wantStored(t, s, 1, 2, 3)
 		s.unread[s.refs()[0]], s.unread[s.refs()[1]] = true, true
-		drained, forget := r.Left()
+		drained, forget := r.Drained()
 		defer forget()
 		wantBatch := func(want ...uint64) {
 			t.Helper()
@@ -298,7 +298,7 @@ func TestAnUnreadableRecordIsSkippedAndReadAgainLater(t *testing.T) {
 		wantBatch(5)
 		delete(s.unread, s.refs()[0])
 		// A new waiter does not wait for the second attempt.
-		_, forgetSecond := r.Left()
+		_, forgetSecond := r.Drained()
 		defer forgetSecond()
 		wantBatch(1)
 		wantLost(t, r)
@@ -356,7 +356,7 @@ func TestRecordsThatAreRestoredBetweenBatchAndAckAreInTheNextBatch(t *testing.T)
 	if got := r.Waiting(); got.Records != 4 || got.Spooled.Records != 2 {
 		t.Errorf("waiting: %+v", got)
 	}
-	left, forget := r.Left()
+	left, forget := r.Drained()
 	defer forget()
 	r.Ack(none)
 	if diff := cmp.Diff([]uint64{1, 2, 10}, numbers(r.Batch(3, 1<<20))); diff != "" {
@@ -403,7 +403,7 @@ func TestARecordThatWasDeletedFromTheStoreIsStoredAgainFromMemory(t *testing.T) 
 func TestARecordThatWasDeletedAndIsNotInMemoryIsLost(t *testing.T) {
 	for name, change := range map[string][]func(*queue.Options){"overflow": nil, "always": {always}} {
 		r, _ := withGone(2, change...)
-		drained, forget := r.Left()
+		drained, forget := r.Drained()
 		defer forget()
 		r.Check()
 		wantLost(t, r, "1-1 1 spool-corrupt", "2-2 1 spool-corrupt")
@@ -541,14 +541,14 @@ func refs(t *testing.T, s *store, r *fixture, seqs ...uint64) (refs []*spool.Ref
 
 func TestRestoredRecordsAreSentFirst(t *testing.T) {
 	r, s := withStore(10, 10)
-	early, forgetEarly := r.Left() // of nothing
+	early, forgetEarly := r.Drained() // of nothing
 	defer forgetEarly()
 	earlier := refs(t, s, r, 1, 2, 3)
 	r.push(10, 11)
-	own, forgetOwn := r.Left()
+	own, forgetOwn := r.Drained()
 	defer forgetOwn()
 	r.Restore(earlier)
-	both, forgetBoth := r.Left()
+	both, forgetBoth := r.Drained()
 	defer forgetBoth()
 	if got := r.Waiting(); got.Records != 5 || got.Spooled.Records != 3 || got.Bytes != room(2) {
 		t.Errorf("waiting: %+v", got)
@@ -570,7 +570,7 @@ func TestRestoredRecordsAreSentFirst(t *testing.T) {
 func TestAWaiterIsReleasedWhenTheRestoredRecordsHaveLeft(t *testing.T) {
 	r, s := withStore(10, 10)
 	r.Restore(refs(t, s, r, 1, 2))
-	drained, forget := r.Left()
+	drained, forget := r.Drained()
 	defer forget()
 	r.push(10)
 	r.Batch(1, 1<<20)
@@ -589,7 +589,7 @@ func TestSpillStoresTheRecordsInMemory(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2, 3, 4)
 	wantStored(t, s, 1, 2)
-	drained, forget := r.Left()
+	drained, forget := r.Drained()
 	defer forget()
 	r.Spill()
 	wantStored(t, s, 1, 2, 3, 4)
@@ -611,7 +611,7 @@ func TestSpillDropsRecordsThatCannotBeStored(t *testing.T) {
 	r, s := withStore(2, 10)
 	r.push(1, 2, 3, 4)
 	s.failing = true
-	drained, forget := r.Left()
+	drained, forget := r.Drained()
 	defer forget()
 	r.Spill()
 	wantLost(t, r, "3-3 1 shutdown", "4-4 1 shutdown")
@@ -623,7 +623,7 @@ func TestSpillDropsRecordsThatCannotBeStored(t *testing.T) {
 func TestSpillDropsAllRecordsIfThereIsNoStore(t *testing.T) {
 	r := inMemory(10)
 	r.push(1, 2)
-	drained, forget := r.Left()
+	drained, forget := r.Drained()
 	defer forget()
 	r.Spill()
 	wantLost(t, r, "1-1 1 shutdown", "2-2 1 shutdown")

@@ -4,19 +4,19 @@ import "slices"
 
 // waiter waits for all records before a position to leave the queue.
 type waiter struct {
-	until int64
-	left  chan struct{}
+	until   int64
+	drained chan struct{}
 }
 
-// Left returns a channel that is closed when every record that is in the queue
+// Drained returns a channel that is closed when every record that is in the queue
 // now has left it. A caller that stops waiting before that must call forget.
-func (q *Queue) Left() (left <-chan struct{}, forget func()) {
+func (q *Queue) Drained() (drained <-chan struct{}, forget func()) {
 	q.mu.Lock()
 	defer q.unlock()
-	w := &waiter{until: q.next, left: make(chan struct{})}
+	w := &waiter{until: q.next, drained: make(chan struct{})}
 	q.retryAll = true
 	q.waiters = append(q.waiters, w)
-	return w.left, func() {
+	return w.drained, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.waiters = slices.DeleteFunc(q.waiters, func(other *waiter) bool { return other == w })
@@ -30,7 +30,7 @@ func (q *Queue) release() {
 		if oldest < w.until {
 			return false
 		}
-		close(w.left)
+		close(w.drained)
 		return true
 	})
 }

@@ -1,5 +1,5 @@
-// Package recorder watches a local Lambda. It records the events that were emitted,
-// for an audit, and what the extension itself logged.
+// Package recorder records the events that a local Lambda emits, for an audit, and the
+// lines that the extension itself logs.
 package recorder
 
 import (

@@ -69,7 +69,7 @@ func (r *Resource) LineAttributes() []byte {
 	return append(dst, '}')
 }
 
-// Started records what a platform.initStart or platform.restoreStart says.
+// Started records the values of a platform.initStart or platform.restoreStart.
 func (r *Resource) Started(ev *event.Platform) {
 	r.initializationType = cmp.Or(ev.InitializationType, r.initializationType)
 	r.logStream = cmp.Or(ev.InstanceID, r.logStream)

@@ -95,7 +95,7 @@ func TestALineIsSlogsJSONWithTheNameFirst(t *testing.T) {
 	})
 }
 
-func TestTheHandlerKeepsSlogsRules(t *testing.T) {
+func TestTheHandlerFollowsSlogsRules(t *testing.T) {
 	p := &page{}
 	handler := selflog.New(p, slog.LevelInfo).Logger().Handler()
 	err := slogtest.TestHandler(handler, func() []map[string]any { return p.lines(t) })
@@ -130,9 +130,9 @@ func TestAProblemIsWrittenOnceInTenMinutesAndCountedBetween(t *testing.T) {
 
 func TestProblemsAreDistinguished(t *testing.T) {
 	const message = "Kinesis does not accept telemetry"
-	type say func(*slog.Logger)
+	type logCall func(*slog.Logger)
 	for name, tc := range map[string]struct {
-		first, second say
+		first, second logCall
 		same          bool
 	}{
 		"the same":                     {func(l *slog.Logger) { l.Warn(message) }, func(l *slog.Logger) { l.Warn(message) }, true},
@@ -404,7 +404,7 @@ func TestManyGoroutinesWriteOneLinePerProblem(t *testing.T) {
 		}
 	}
 	if count["flood<nil>"] != 1 || count["flood3"] != 1 || count["ordinary<nil>"] != 1600 {
-		t.Errorf("lines by what they say: %v, want one of each problem and 1600 ordinary ones", count)
+		t.Errorf("lines by message: %v, want one of each problem and 1600 ordinary ones", count)
 	}
 	if want := 2*8*200 - 1 - 8; repeated != want {
 		t.Errorf("%d lines are reported as suppressed, want %d", repeated, want)

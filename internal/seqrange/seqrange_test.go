@@ -101,7 +101,7 @@ func TestSetsAreLikeSetsOfSingleNumbers(t *testing.T) {
 	})
 }
 
-func TestRangesThatAreNone(t *testing.T) {
+func TestInvalidRangesAreIgnored(t *testing.T) {
 	if set := seqrange.New(seqrange.Range{First: 2, Last: 1}); len(set) != 0 {
 		t.Errorf("New of a range that ends before it begins is %v", set)
 	}

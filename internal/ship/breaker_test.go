@@ -280,7 +280,7 @@ func TestARecoveryThatFailsIsAnOutageAgain(t *testing.T) {
 			t.Errorf("the one after that came after %s", pause)
 		}
 		time.Sleep(forever)
-		if diff := cmp.Diff([]string{"ERROR transient", "WARN"}, summaries(r.log.visible())); diff != "" {
+		if diff := cmp.Diff([]string{"ERROR transient", "WARN"}, summaries(r.warnings())); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
 	})
@@ -387,8 +387,8 @@ func TestAKinesisThatIsSlowerThanAHoldIsNotWaitedFor(t *testing.T) {
 						t.Errorf("three unproductive holds within %s: at %v", pause, held[i:i+3])
 					}
 				}
-				if stored := len(r.kinesis.accepted()); uint64(stored) < seq-10 || len(r.log.visible()) > 0 {
-					t.Errorf("%d records of %d were stored meanwhile; log: %v", stored, seq, r.log.visible())
+				if stored := len(r.kinesis.accepted()); uint64(stored) < seq-10 || len(r.warnings()) > 0 {
+					t.Errorf("%d records of %d were stored meanwhile; log: %v", stored, seq, r.warnings())
 				}
 				r.exhaustHolds(t, most)
 				time.Sleep(2 * slow) // nothing is in flight any more
@@ -557,8 +557,8 @@ func TestAThawCancelsAStaleRequest(t *testing.T) {
 				}
 				time.Sleep(2 * time.Second)
 				stats := r.Stats()
-				if r.waiting() > 0 || stats.Unknown != tt.unknown || stats.Retried != 1 || stats.Requests != 2 || len(r.log.visible()) > 0 {
-					t.Errorf("stats: %+v; log: %v", stats, r.log.visible())
+				if r.waiting() > 0 || stats.Unknown != tt.unknown || stats.Retried != 1 || stats.Requests != 2 || len(r.warnings()) > 0 {
+					t.Errorf("stats: %+v; log: %v", stats, r.warnings())
 				}
 			})
 		})
@@ -885,7 +885,7 @@ func TestTheLastRequestOvertakesTheWaitingRecords(t *testing.T) {
 	}
 }
 
-func TestLastErrorSaysWhyRecordsWait(t *testing.T) {
+func TestLastErrorIsWhyRecordsWait(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer answer

@@ -19,6 +19,7 @@ import (
 	"kinetel/internal/pack"
 	"kinetel/internal/ship"
 	"kinetel/internal/spool"
+	"kinetel/internal/testkit"
 )
 
 // broken panics.
@@ -35,13 +36,8 @@ func (r *fixture) brokenAfter(ctx context.Context, records []*pack.Record) ([]ki
 }
 
 // faults returns the entries of the log that report a panic.
-func (l *logRecorder) faults() (found []entry) {
-	for _, e := range l.visible() {
-		if e.message == "a fault in Kinetel; the function runs on" {
-			found = append(found, e)
-		}
-	}
-	return found
+func (r *fixture) faults() []testkit.Entry {
+	return r.log.Find(slog.LevelWarn, "a fault in Kinetel; the function runs on")
 }
 
 // running fails the test if Run has ended.
@@ -69,13 +65,13 @@ func TestAPutterThatPanicsLosesNothing(t *testing.T) {
 		if took := time.Since(r.began); took > 75*time.Millisecond || r.Unavailable() || r.Behind() != 0 {
 			t.Errorf("it took %s; unavailable: %t, behind: %s", took, r.Unavailable(), r.Behind())
 		}
-		faults := r.log.faults()
-		if len(faults) != 1 || len(r.log.visible()) != 1 || faults[0].level != slog.LevelError {
-			t.Fatalf("log: %v", r.log.visible())
+		faults := r.faults()
+		if len(faults) != 1 || len(r.warnings()) != 1 || faults[0].Level != slog.LevelError {
+			t.Fatalf("log: %v", r.warnings())
 		}
-		attrs := faults[0].attrs
+		attrs := faults[0].Attrs
 		if stack, _ := attrs["stack"].(string); attrs["problem"] != "send records" || attrs["panic"] != "a test of panics" || !strings.Contains(stack, "ship_test.broken") {
-			t.Errorf("the log says of the fault %v", attrs)
+			t.Errorf("the log entry of the fault has %v", attrs)
 		}
 		// The outcome of the request is unknown.
 		if stats := r.Stats(); stats.Unknown != 1 || stats.Requests != 2 || stats.Retried != 3 || stats.Records != 3 {
@@ -155,7 +151,7 @@ func TestAPutterThatPanicsInADrainDoesNotEndIt(t *testing.T) {
 	})
 }
 
-// panickingPutter is a Putter that panics in other methods, as often as its fields say.
+// panickingPutter is a Putter that panics in other methods, as often as its fields demand.
 type panickingPutter struct {
 	*fakeKinesis
 	idle, invalidate int // panics to come
@@ -200,14 +196,14 @@ func TestAPutterMayPanicAnywhere(t *testing.T) {
 				r.push(1, 2, 3)
 				time.Sleep(time.Minute)
 				r.running(t)
-				if n := len(r.log.faults()); n != 1 {
+				if n := len(r.faults()); n != 1 {
 					t.Errorf("%d faults", n)
 				}
 				if diff := cmp.Diff([]uint64{1, 2, 3}, putter.accepted()); diff != "" || putter.idle+putter.invalidate > 0 || r.Unavailable() {
 					t.Errorf("%d panics are to come, unavailable: %t; stored (-want +got):\n%s", putter.idle+putter.invalidate, r.Unavailable(), diff)
 				}
-				for _, e := range r.log.faults() {
-					if stack, _ := e.attrs["stack"].(string); e.attrs["problem"] != "ship" || !strings.Contains(stack, "panickingPutter") {
+				for _, e := range r.faults() {
+					if stack, _ := e.Attrs["stack"].(string); e.Attrs["problem"] != "ship" || !strings.Contains(stack, "panickingPutter") {
 						t.Errorf("log: %v", e)
 					}
 				}
@@ -391,8 +387,8 @@ func TestAStoreThatPanicsLosesNothing(t *testing.T) {
 					requests := r.kinesis.requests()
 					stored := r.kinesis.accepted()
 					slices.Sort(stored)
-					if diff := cmp.Diff(all, slices.Compact(slices.Clone(stored))); diff != "" || r.account.Total() != 0 || len(r.log.faults()) != 1 {
-						t.Errorf("%d dropped; log: %v; stored (-want +got):\n%s", r.account.Total(), r.log.visible(), diff)
+					if diff := cmp.Diff(all, slices.Compact(slices.Clone(stored))); diff != "" || r.account.Total() != 0 || len(r.faults()) != 1 {
+						t.Errorf("%d dropped; log: %v; stored (-want +got):\n%s", r.account.Total(), r.warnings(), diff)
 					}
 					// A record that was read but not sent is not sent twice. A record that
 					// was sent but not acknowledged may be, in the next request.

@@ -19,6 +19,7 @@ import (
 	"kinetel/internal/pack"
 	"kinetel/internal/queue"
 	"kinetel/internal/ship"
+	"kinetel/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -99,7 +100,7 @@ type call struct {
 	bytes int
 }
 
-// fakeKinesis answers as its script says, and then repeats its last answer.
+// fakeKinesis answers by its script, and then repeats its last answer.
 type fakeKinesis struct {
 	mu            sync.Mutex
 	script        []answer
@@ -217,47 +218,6 @@ func (k *fakeKinesis) times() (all []time.Time) {
 	return all
 }
 
-// entry is an entry of the log.
-type entry struct {
-	level   slog.Level
-	message string
-	attrs   map[string]any
-}
-
-// logRecorder keeps what was logged.
-type logRecorder struct {
-	mu      sync.Mutex
-	entries []entry
-}
-
-func (*logRecorder) Enabled(context.Context, slog.Level) bool { return true }
-func (l *logRecorder) WithAttrs([]slog.Attr) slog.Handler     { return l }
-func (l *logRecorder) WithGroup(string) slog.Handler          { return l }
-
-func (l *logRecorder) Handle(_ context.Context, r slog.Record) error {
-	e := entry{r.Level, r.Message, map[string]any{}}
-	r.Attrs(func(a slog.Attr) bool {
-		e.attrs[a.Key] = a.Value.Any()
-		return true
-	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.entries = append(l.entries, e)
-	return nil
-}
-
-// visible returns the entries that a user sees by default.
-func (l *logRecorder) visible() (seen []entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.entries {
-		if e.level >= slog.LevelWarn {
-			seen = append(seen, e)
-		}
-	}
-	return seen
-}
-
 // fixture is a shipper at work, between a queue and a scripted Kinesis.
 type fixture struct {
 	*ship.Shipper
@@ -265,11 +225,14 @@ type fixture struct {
 	kinesis *fakeKinesis
 	env     *environment.Environment
 	account *ledger.Account
-	log     *logRecorder
+	log     *testkit.Entries
 	began   time.Time
 	ended   chan struct{} // closed when Run has ended
 	stop    func()        // ends Run and waits for it
 }
+
+// warnings returns the entries of the log that a user sees by default.
+func (r *fixture) warnings() []testkit.Entry { return r.log.Find(slog.LevelWarn, "") }
 
 // start starts a shipper inside of a synctest bubble.
 func start(t testing.TB, script ...answer) *fixture { return startWith(t, options{}, script...) }
@@ -282,7 +245,7 @@ type options struct {
 }
 
 func startWith(t testing.TB, s options, script ...answer) *fixture {
-	r := &fixture{kinesis: &fakeKinesis{script: script}, account: &ledger.Account{}, log: &logRecorder{}, began: time.Now()}
+	r := &fixture{kinesis: &fakeKinesis{script: script}, account: &ledger.Account{}, log: &testkit.Entries{}, began: time.Now()}
 	r.env = &environment.Environment{ID: "e1", Ledger: ledger.New(r.account, nil)}
 	opt := queue.Options{Max: 1 << 40, LogDropper: pack.NewLogDropper(format.Uncompressed)}
 	if s.store != nil {

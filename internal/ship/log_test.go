@@ -11,13 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kinetel/internal/kinesis"
+	"kinetel/internal/testkit"
 )
 
 // summaries are the log's entries by level and class of the error.
-func summaries(entries []entry) (lines []string) {
+func summaries(entries []testkit.Entry) (lines []string) {
 	for _, e := range entries {
-		line := e.level.String()
-		if class, ok := e.attrs["class"]; ok {
+		line := e.Level.String()
+		if class, ok := e.Attrs["class"]; ok {
 			line += " " + class.(string)
 		}
 		lines = append(lines, line)
@@ -55,7 +56,7 @@ func TestAnOutageIsLoggedOnceAndItsEndOnce(t *testing.T) {
 					time.Sleep(forever)
 				}
 				synctest.Wait()
-				if diff := cmp.Diff(tt.want, summaries(r.log.visible())); diff != "" {
+				if diff := cmp.Diff(tt.want, summaries(r.warnings())); diff != "" {
 					t.Errorf("log (-want +got):\n%s", diff)
 				}
 			})
@@ -71,14 +72,14 @@ func TestTheLogDescribesAnOutage(t *testing.T) {
 		r.add(one)
 		r.push(2)
 		synctest.Wait()
-		log := r.log.visible()
-		if len(log) != 1 || log[0].level != slog.LevelError {
+		log := r.warnings()
+		if len(log) != 1 || log[0].Level != slog.LevelError {
 			t.Fatalf("log: %v", log)
 		}
 		bytes := r.queue.Waiting().Size
-		attrs := log[0].attrs
+		attrs := log[0].Attrs
 		if attrs["waiting_records"] != int64(2) || attrs["waiting_events"] != int64(21) || attrs["waiting_bytes"] != bytes {
-			t.Errorf("the log says of the waiting records %v", attrs)
+			t.Errorf("the log entry of the waiting records has %v", attrs)
 		}
 		if text, _ := attrs["error"].(string); !strings.Contains(text, "AccessDeniedException") || !strings.Contains(text, "because") {
 			t.Errorf("the log has the cause %q", text)
@@ -89,13 +90,13 @@ func TestTheLogDescribesAnOutage(t *testing.T) {
 		}
 
 		time.Sleep(forever)
-		log = r.log.visible()
-		if len(log) != 2 || log[1].level != slog.LevelWarn {
+		log = r.warnings()
+		if len(log) != 2 || log[1].Level != slog.LevelWarn {
 			t.Fatalf("log: %v", log)
 		}
 		took := r.kinesis.times()[2].Sub(r.began).Round(time.Millisecond).String()
-		if attrs := log[1].attrs; attrs["failed_for"] != took || attrs["attempts"] != int64(2) || attrs["lost_events"] != int64(0) {
-			t.Errorf("the log says of the end of %s and 2 attempts %v", took, attrs)
+		if attrs := log[1].Attrs; attrs["failed_for"] != took || attrs["attempts"] != int64(2) || attrs["lost_events"] != int64(0) {
+			t.Errorf("the log entry of the end of %s and 2 attempts has %v", took, attrs)
 		}
 	})
 }
@@ -109,15 +110,14 @@ func TestTheLogNeverContainsTelemetry(t *testing.T) {
 		r.push(2)
 		time.Sleep(forever)
 		synctest.Wait()
-		r.log.mu.Lock()
-		defer r.log.mu.Unlock()
-		if len(r.log.entries) < 3 {
-			t.Errorf("the log has %d entries only", len(r.log.entries))
+		entries := r.log.Find(slog.LevelDebug, "")
+		if len(entries) < 3 {
+			t.Errorf("the log has %d entries only", len(entries))
 		}
-		for _, e := range r.log.entries {
-			for name, value := range e.attrs {
+		for _, e := range entries {
+			for name, value := range e.Attrs {
 				if text, ok := value.(string); ok && strings.Contains(text, "secret text") {
-					t.Errorf("%s: %s is %q", e.message, name, text)
+					t.Errorf("%s: %s is %q", e.Message, name, text)
 				}
 			}
 		}

@@ -46,7 +46,7 @@ func TestPushedRecordsAreSent(t *testing.T) {
 		if diff := cmp.Diff(want, r.Stats()); diff != "" {
 			t.Errorf("stats (-want +got):\n%s", diff)
 		}
-		if log := r.log.visible(); len(log) > 0 {
+		if log := r.warnings(); len(log) > 0 {
 			t.Errorf("log: %v", log)
 		}
 	})
@@ -556,7 +556,7 @@ func TestARefusalIsOverWhenKinesisAcceptsRecordsAgain(t *testing.T) {
 			t.Errorf("Flush returned %v after %s", err, time.Since(began))
 		}
 	})
-	t.Run("which is not so while it is busy", func(t *testing.T) {
+	t.Run("but not while it is busy", func(t *testing.T) {
 		inFakeTime(t, func(t *testing.T) {
 			r := start(t, deny, throttleEach, accept)
 			r.push(1, 2)
@@ -597,8 +597,8 @@ func TestExpiredCredentialsAreReadAgainAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantRequests(t, r, []uint64{1}, []uint64{1})
-		if took := time.Since(r.began); took != 0 || len(r.log.visible()) > 0 {
-			t.Errorf("it took %s, and the log has %v", took, r.log.visible())
+		if took := time.Since(r.began); took != 0 || len(r.warnings()) > 0 {
+			t.Errorf("it took %s, and the log has %v", took, r.warnings())
 		}
 	})
 }
@@ -667,8 +667,8 @@ func TestOnlyTheInvalidRecordIsDropped(t *testing.T) {
 		if took := time.Since(r.began); took != 0 {
 			t.Errorf("it took %s", took)
 		}
-		log := r.log.visible()
-		if len(log) != 1 || log[0].attrs["first_seq"] != uint64(3) || log[0].attrs["last_seq"] != uint64(4) || log[0].attrs["events"] != int64(2) {
+		log := r.warnings()
+		if len(log) != 1 || log[0].Attrs["first_seq"] != uint64(3) || log[0].Attrs["last_seq"] != uint64(4) || log[0].Attrs["events"] != int64(2) {
 			t.Errorf("log: %v", log)
 		}
 	})
@@ -718,7 +718,7 @@ func TestRecordsThatAreThrottledInABisectionWait(t *testing.T) {
 		if wait := times[9].Sub(times[8]); wait == 0 {
 			t.Error("the records that were throttled are sent again at once")
 		}
-		if diff := cmp.Diff([]string{"ERROR throttled", "ERROR", "WARN"}, summaries(r.log.visible())); diff != "" {
+		if diff := cmp.Diff([]string{"ERROR throttled", "ERROR", "WARN"}, summaries(r.warnings())); diff != "" {
 			t.Errorf("log: the outage, the record that is dropped, the end of the outage (-want +got):\n%s", diff)
 		}
 	})
@@ -805,14 +805,14 @@ func TestNoRecordIsDroppedBeforeKinesisHasAcceptedOne(t *testing.T) {
 			t.Errorf("Flush returned %v, want ErrUnavailable", err)
 		}
 		synctest.Wait()
-		log := r.log.visible()
+		log := r.warnings()
 		if len(log) != 1 {
 			t.Fatalf("log: %v", log)
 		}
-		if text, _ := log[0].attrs["error"].(string); !strings.Contains(text, "InvalidArgumentException") {
+		if text, _ := log[0].Attrs["error"].(string); !strings.Contains(text, "InvalidArgumentException") {
 			t.Errorf("the log has the cause %q", text)
 		}
-		if fix, _ := log[0].attrs["fix"].(string); strings.Contains(fix, "network") {
+		if fix, _ := log[0].Attrs["fix"].(string); strings.Contains(fix, "network") {
 			t.Errorf("Kinesis answered, but the log has the fix %q", fix)
 		}
 		time.Sleep(forever)
@@ -905,7 +905,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 					t.Errorf("%d records wait, want %d", r.waiting(), len(tt.push))
 				}
 				// The end of Run is not a failure of Kinesis.
-				for _, e := range r.log.visible() {
+				for _, e := range r.warnings() {
 					if tt.name != "in a pause" {
 						t.Errorf("log: %v", e)
 					}
@@ -922,7 +922,7 @@ func TestARequestThatRunCancelsIsNoFailure(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		wantRequests(t, r, slices.Repeat([][]uint64{{1}}, 5)...)
 		r.stop()
-		if log := r.log.visible(); len(log) > 0 {
+		if log := r.warnings(); len(log) > 0 {
 			t.Errorf("log: %v", log)
 		}
 	})

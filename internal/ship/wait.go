@@ -76,13 +76,13 @@ func (s *Shipper) wait(ctx context.Context, draining bool) error {
 	// its next attempt.
 	signal(s.urgent)
 	s.mu.Unlock()
-	left, forget := s.queue.Left()
+	drained, forget := s.queue.Drained()
 	defer forget()
 	s.cancelStale(WaitGrace)
 	s.Wake()
 	var err error
 	select {
-	case <-left:
+	case <-drained:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}

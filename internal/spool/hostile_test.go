@@ -270,7 +270,7 @@ func TestRecordsAndLinesAreValidated(t *testing.T) {
 	}
 	r.journal(o, 10, 12, "")
 	if !r.Journal(o, 13, 15, append(lines(13, 14), "{}\n"...), nil) || !r.Journal(o, 16, 17, lines(16, 16), nil) {
-		t.Fatal("the journal takes nothing")
+		t.Fatal("the journal stores nothing")
 	}
 	r.journal(o, 18, 18, "")
 	r.Kill()

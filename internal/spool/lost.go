@@ -164,7 +164,7 @@ func (r *restorer) reconcile(m *manifest) {
 	}
 	for _, ref := range r.corrupt {
 		r.found = append(r.found, ref.Losses...)
-		// The numbers of records may interleave, so that other records say nothing
+		// The numbers of records may interleave, so that other records prove nothing
 		// about this one.
 		if gaps := journalled.Gaps(ref.numbers()); len(gaps) > 0 {
 			r.found = append(r.found, ledger.Loss{
@@ -201,7 +201,7 @@ func (r *restorer) reconcile(m *manifest) {
 }
 
 // compare compares the records with those that the manifest lists: what it does
-// not list is done, although the frame that said so is lost.
+// not list is done, although its done frame is lost.
 func (r *restorer) compare(m *manifest, journalled seqrange.Set) {
 	r.recovered.Records = slices.DeleteFunc(r.recovered.Records, func(ref *Ref) bool {
 		if m.Numbers.Contains(ref.numbers()) {

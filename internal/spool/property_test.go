@@ -257,7 +257,7 @@ func (w *model) check(all []spool.Recovered) {
 		still = append(still, e)
 	}
 	if len(byID) > 0 {
-		t.Fatalf("%d environments came back of which nothing was left", len(byID))
+		t.Fatalf("%d environments were recovered that should have been empty", len(byID))
 	}
 	w.envs = append(still, w.envs[len(w.envs)-1])
 }

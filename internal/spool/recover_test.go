@@ -277,7 +277,7 @@ func TestSegmentThatIsALinkIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestOnlySoManyFoldersAreAdoptedTheOldestFirst(t *testing.T) {
+func TestAdoptedFoldersAreLimitedTheOldestComeFirst(t *testing.T) {
 	r := newFixture(t, 64<<20)
 	for i := range 70 {
 		id := fmt.Sprintf("%032x", i)
@@ -348,7 +348,7 @@ func TestCorruptBytesLoseNothingSilently(t *testing.T) {
 		for range rapid.IntRange(0, 5).Draw(t, "frames") {
 			n := rapid.Uint64Range(1, 5).Draw(t, "lines")
 			if !s.Journal(o, last+1, last+n, lines(last+1, last+n), nil) {
-				t.Fatal("the journal takes nothing")
+				t.Fatal("the journal stores nothing")
 			}
 			last += n
 		}

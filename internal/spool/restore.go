@@ -35,7 +35,7 @@ type restorer struct {
 
 	numbers  seqrange.Set  // of records, readable or done
 	corrupt  []*Ref        // records of which only the header can be read
-	done     []*Ref        // although no frame says so
+	done     []*Ref        // although they have no done frame
 	lines    int           // bytes of the recovered lines
 	reported uint64        // the serial number up to which losses are in records
 	found    []ledger.Loss // that are not in the losses file
@@ -66,7 +66,7 @@ func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	if !r.readLosses() {
 		return nil
 	}
-	last := e.last // the numbers of losses say nothing about where segments are corrupt
+	last := e.last // the numbers of losses do not show where segments are corrupt
 	e.last = 0
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.readSegment(seg) })
 	r.numbers = seqrange.New(r.numbers...)

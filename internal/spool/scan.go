@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// state says how much of a frame can be used.
+// state is how much of a frame can be used.
 type state int
 
 const (

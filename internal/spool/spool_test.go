@@ -23,6 +23,7 @@ import (
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/spool"
+	"kinetel/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -104,29 +105,12 @@ type fixture struct {
 	*spool.Spool
 	t   *testing.T
 	dir string
-	log *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	log *testkit.Log
 }
 
 func newFixture(t *testing.T, max int64) *fixture {
 	t.Helper()
-	return (&fixture{t: t, dir: filepath.Join(t.TempDir(), "a", "kinetel"), log: &lockedBuffer{}}).open(max)
+	return (&fixture{t: t, dir: filepath.Join(t.TempDir(), "a", "kinetel"), log: &testkit.Log{}}).open(max)
 }
 
 func (r *fixture) open(max int64) *fixture {
@@ -148,7 +132,7 @@ func (r *fixture) append(rec *pack.Record) *spool.Ref {
 func (r *fixture) journal(o *environment.Environment, first, last uint64, fragment string) {
 	r.t.Helper()
 	if !r.Journal(o, first, last, lines(first, last), []byte(fragment)) {
-		r.t.Fatal("the journal takes nothing")
+		r.t.Fatal("the journal stores nothing")
 	}
 }
 
@@ -311,7 +295,7 @@ func TestCapHolds(t *testing.T) {
 		t.Errorf("full after %d records", len(refs))
 	}
 	if r.Journal(o, 1000, 1000+9999, lines(1000, 1000+9999), nil) {
-		t.Error("the journal takes more than there is room for")
+		t.Error("the journal stores more than there is room for")
 	}
 	r.Journal(o, 1000, 1000+9999, lines(1000, 1000+9999), nil)
 	if n := strings.Count(r.log.String(), "the spool is full"); n != 1 {
@@ -337,7 +321,7 @@ func TestCapHolds(t *testing.T) {
 		}
 	}
 	if !r.Journal(o, 1000, 1000+9999, lines(1000, 1000+9999), nil) {
-		t.Error("there is room again, and the journal takes nothing")
+		t.Error("there is room again, and the journal stores nothing")
 	}
 	if !strings.Contains(r.log.String(), "the spool has room again") {
 		t.Errorf("not logged: %s", r.log)
@@ -473,7 +457,7 @@ func TestFragmentOutlivesTheLines(t *testing.T) {
 	want(t, r.recover(), "record 1-2", "fragment second", "next 3")
 
 	if !r.Journal(o, 3, 3, lines(3, 3), nil) {
-		t.Fatal("the journal takes nothing")
+		t.Fatal("the journal stores nothing")
 	}
 	want(t, r.recover(), "record 1-2", `lines 3-3 {"seq":3}`, "next 4")
 }
@@ -594,10 +578,10 @@ func TestCloseRemovesFoldersWithNothingToSend(t *testing.T) {
 		t.Errorf("%v, %v", entries, err)
 	}
 	if _, err := r.Append(record(o, 3, 3, 1)); err == nil {
-		t.Error("a closed spool takes a record")
+		t.Error("a closed spool stores a record")
 	}
 	if r.Journal(o, 9, 9, lines(9, 9), nil) {
-		t.Error("a closed spool takes lines")
+		t.Error("a closed spool stores lines")
 	}
 	want(t, r.open(1 << 20).Recover()[0], "record 1-2", "next 3")
 }
@@ -605,15 +589,15 @@ func TestCloseRemovesFoldersWithNothingToSend(t *testing.T) {
 func TestLivingProcessKeepsItsFolder(t *testing.T) {
 	r := newFixture(t, 1<<20)
 	ref := r.append(record(env(mine), 1, 2, 10))
-	other := (&fixture{t: t, dir: r.dir, log: &lockedBuffer{}}).open(1 << 20)
+	other := (&fixture{t: t, dir: r.dir, log: &testkit.Log{}}).open(1 << 20)
 	if recovered := other.Recover(); recovered != nil {
-		t.Errorf("%d environments are taken", len(recovered))
+		t.Errorf("%d environments are recovered", len(recovered))
 	}
 	if other.log.String() != "" {
 		t.Errorf("the log has %s", other.log)
 	}
 	if recovered := r.Recover(); recovered != nil {
-		t.Errorf("%d of its own environments are taken", len(recovered))
+		t.Errorf("%d of its own environments are recovered", len(recovered))
 	}
 	if _, err := r.Read(ref); err != nil {
 		t.Error(err)
@@ -679,10 +663,10 @@ func TestFullDiskLeavesNoPartialFrame(t *testing.T) {
 					t.Errorf("the error is %v", err)
 				}
 				if r.Journal(o, 3, 3, lines(3, 3), nil) {
-					t.Error("the journal takes lines")
+					t.Error("the journal stores lines")
 				}
 				if disk.calls != calls {
-					t.Error("the disk is not left alone")
+					t.Error("the disk is used again")
 				}
 				time.Sleep(time.Second)
 				if r.Journal(o, 3, 9, lines(3, 9), nil) || disk.calls == calls {
@@ -824,7 +808,7 @@ func TestIDThatCannotNameAFolderIsRefused(t *testing.T) {
 	r := newFixture(t, 1<<20)
 	for _, id := range []string{"", ".", "..", "a/b", "../x", strings.Repeat("a", 129), "a\x00"} {
 		if _, err := r.Append(record(env(id), 1, 1, 10)); err == nil {
-			t.Errorf("%q is taken", id)
+			t.Errorf("%q is accepted", id)
 		}
 	}
 	if len(r.files()) > 0 {
@@ -874,7 +858,7 @@ func BenchmarkInvocation(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if !s.Journal(o, rec.First, rec.Last, text, nil) {
-			b.Fatal("the journal takes nothing")
+			b.Fatal("the journal stores nothing")
 		}
 		ref, err := s.Append(rec)
 		if err != nil {

@@ -199,7 +199,7 @@ func TestDecodeScenarios(t *testing.T) {
 		{"broken UTF-8 stays byte for byte", "[" + function("\"a\xff\xc3\x28\xed\xa0\x80\xf0\x9fz\"") + "," + function("{\"\xfe\":\"\x80\"}") + "]", []string{functionLine("\"a\xff\xc3\x28\xed\xa0\x80\xf0\x9fz\""), functionLine("{\"\xfe\":\"\x80\"}")}},
 		{"broken UTF-8 in garbage stays byte for byte", "[\xff\xfe\x80," + doneEvent + "]", []string{"unparsed: \xff\xfe\x80", doneLine}},
 		{"escapes of surrogates stay as they are", "[" + function(`"\ud83d\ude00 \ud83d \udead \uD83D\u0041"`) + "]", []string{functionLine(`"\ud83d\ude00 \ud83d \udead \uD83D\u0041"`)}},
-		{"an event that says it is unparsed", `[{"time":"` + at + `","type":"kinetel.unparsed","record":"x"}]`, []string{`unparsed: {"time":"` + at + `","type":"kinetel.unparsed","record":"x"}`}},
+		{"an event of type kinetel.unparsed from Lambda", `[{"time":"` + at + `","type":"kinetel.unparsed","record":"x"}]`, []string{`unparsed: {"time":"` + at + `","type":"kinetel.unparsed","record":"x"}`}},
 		{"deeper than the limit", "[" + function(strings.Repeat("[", jsontext.MaxDepth+1)+strings.Repeat("]", jsontext.MaxDepth+1)) + "," + doneEvent + "]", []string{"unparsed: " + function(strings.Repeat("[", jsontext.MaxDepth+1)+strings.Repeat("]", jsontext.MaxDepth+1)), doneLine}},
 	}
 	for _, scenario := range scenarios {

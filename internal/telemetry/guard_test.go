@@ -198,7 +198,7 @@ func TestAPanicDoesNotLoseTheBeginningOfASplitRecord(t *testing.T) {
 			[]string{first, "unparsed: [" + doneEvent + "]"},
 		},
 		{
-			"when nobody waits for its rest any more",
+			"when its rest is no longer waited for",
 			[]string{bodies[0], "[]", "[]", "[" + doneEvent + "]"},
 			[]string{first, "unparsed: [" + doneEvent + "]"},
 		},

@@ -380,6 +380,6 @@ func TestTheMemoryOfAllBodiesIsBounded(t *testing.T) {
 		})
 	}
 	if maxMemory > 7<<20 {
-		t.Errorf("all bodies may have %d bytes: docs/reliability.md says less", maxMemory)
+		t.Errorf("all bodies may have %d bytes, more than in docs/reliability.md", maxMemory)
 	}
 }

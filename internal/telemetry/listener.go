@@ -96,7 +96,7 @@ type Resolver interface {
 }
 
 // Listen opens the listener on an ephemeral port: on the address of Lambda's
-// sandbox name, or on loopback if the name has none. managed says that this is a
+// sandbox name, or on loopback if the name has none. managed means that this is a
 // managed instance, or AWS's emulator of one.
 func Listen(ctx context.Context, resolver Resolver, managed bool, log *slog.Logger, sink Sink) (*Listener, error) {
 	l := newListener(log, sink)
@@ -210,7 +210,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, reading, err := l.bodies.read(w, r)
 	defer l.bodies.release(body, reading) // nothing refers to it by then
 	if err != nil {
-		// The status says that nothing was ingested, so Lambda sends it again.
+		// The status means that nothing was ingested, so Lambda sends it again.
 		status := http.StatusBadRequest
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			status = http.StatusRequestEntityTooLarge

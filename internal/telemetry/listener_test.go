@@ -469,7 +469,7 @@ func TestABodyIsCommittedBeforeItIsAcknowledged(t *testing.T) {
 	}
 }
 
-func TestTheFragmentStaysAsItIsUntilTheNextCommit(t *testing.T) {
+func TestTheFragmentDoesNotChangeUntilTheNextCommit(t *testing.T) {
 	var last, copied []byte
 	check := func() {
 		if !bytes.Equal(last, copied) {
@@ -771,7 +771,7 @@ func TestListenerOpensAnEphemeralPort(t *testing.T) {
 		t.Cleanup(func() { closeNow(l) })
 		addr := netip.MustParseAddrPort(l.listener.Addr().String())
 		if l.Port() != int(addr.Port()) || l.Port() == 0 {
-			t.Errorf("Port gives %d, the listener is at %s", l.Port(), addr)
+			t.Errorf("Port is %d, the listener is at %s", l.Port(), addr)
 		}
 		return addr
 	}
@@ -886,9 +886,9 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	p := &pipeline{}
 	inFakeTime(t, p, func(t *testing.T, client net.Conn, path string) {
 		began := time.Now()
-		gaveUp := make(chan struct{})
+		writerEnded := make(chan struct{})
 		go func() {
-			defer close(gaveUp)
+			defer close(writerEnded)
 			if _, err := io.WriteString(client, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n["+helloEvent); err != nil {
 				return
 			}
@@ -911,7 +911,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 			t.Errorf("it was cut off after %s, want %s", took, bodyTimeout)
 		}
 		client.Close()
-		<-gaveUp
+		<-writerEnded
 	})
 	wantIngested(t, p)
 	if n := p.acknowledgements(); n != 0 {

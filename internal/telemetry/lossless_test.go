@@ -85,7 +85,7 @@ func skipPunctuation(b []byte) []byte {
 	return b
 }
 
-// sameEvent reports whether b begins with an object that says what ev says, no
+// sameEvent reports whether b begins with an object with the values of ev, no
 // more and no less, and how long it is.
 func sameEvent(b []byte, ev ingested) (n int, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(b))

@@ -16,6 +16,7 @@ import (
 	"kinetel/internal/environment"
 	"kinetel/internal/event"
 	"kinetel/internal/format"
+	"kinetel/internal/jsontext"
 	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/resource"
@@ -176,13 +177,13 @@ func TestTelemetryOfEveryKindOfFunctionStaysByteForByte(t *testing.T) {
 				}
 			}
 
-			// The file is what it says.
+			// The file has these types and requests.
 			var types []string
 			requests := map[string]bool{}
 			for _, e := range packed(t, format.Uncompressed, config.PartitionByEnvironment, bodies) {
 				types = append(types, e.Type)
-				if id := event.RequestID(e.Body); id != "" {
-					requests[id] = true
+				if id := jsontext.Member(e.Body, "requestId"); id != nil {
+					requests[string(id)] = true
 				}
 			}
 			if diff := cmp.Diff(tt.types, types); diff != "" || len(requests) != tt.requests {

@@ -50,7 +50,7 @@ type Doer interface {
 // Subscribe asks Lambda to post telemetry of the given types to destination, the
 // URI of a Listener. It returns the schema that Lambda accepted. Call it after
 // register and before the first next. runtimeAPI is Lambda's host:port; extensionID
-// comes from register; managed says that this is a managed instance.
+// comes from register; managed means that this is a managed instance.
 func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, destination string, managed bool, types []string) (schema string, err error) {
 	var refused error
 	for _, schema = range schemas {

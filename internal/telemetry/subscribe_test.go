@@ -162,7 +162,7 @@ func TestSubscribeAnswers(t *testing.T) {
 	}{
 		{name: "the schema is not known: the older one is asked for", answers: []answer{{400, `{"errorType":"ValidationError"}`}, {200, `"OK"`}}, schema: "2022-12-13", asked: both},
 		{name: "no schema is accepted", answers: []answer{{400, `{"errorMessage":"first"}`}, {400, `{"errorMessage":"second"}`}}, asked: both, text: []string{"400", "2022-12-13", "second"}},
-		{name: "an emulator that says it has none", answers: []answer{{202, `{"errorType":"Telemetry.NotSupported","errorMessage":"Telemetry API is not supported"}`}}, asked: "2025-01-29", is: ErrNotSupported, text: []string{"202"}},
+		{name: "an emulator without the Telemetry API", answers: []answer{{202, `{"errorType":"Telemetry.NotSupported","errorMessage":"Telemetry API is not supported"}`}}, asked: "2025-01-29", is: ErrNotSupported, text: []string{"202"}},
 		{name: "an old emulator without the path", answers: []answer{{404, "404 page not found"}}, asked: "2025-01-29", is: ErrNotSupported, text: []string{"404"}},
 		{name: "an emulator that is only found out at the second try", answers: []answer{{400, ""}, {202, ""}}, asked: both, is: ErrNotSupported},
 		{name: "too late", answers: []answer{{403, `{"errorType":"Telemetry.SubscriptionClosed","errorMessage":"Subscription is closed already"}`}}, asked: "2025-01-29", text: []string{"403", "Telemetry.SubscriptionClosed"}},

@@ -1,4 +1,5 @@
-// Package testkit is what tests of several packages share.
+// Package testkit has what tests of several packages share: a fake Lambda, logs that
+// they can read, and a limit for property checks.
 package testkit
 
 import (

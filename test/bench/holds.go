@@ -96,7 +96,7 @@ func situations(invocations int) []situation {
 // holds measures how long invocations are held after their runtime is done, and
 // prints a table beside the budgets.
 func (b bench) measureHolds(ctx context.Context) error {
-	fmt.Printf("\nHow long invocations are held after the runtime is done; a request takes %v where nothing else is said\n\n", putTime)
+	fmt.Printf("\nHow long invocations are held after the runtime is done; a request takes %v unless the row has another time\n\n", putTime)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "function and Kinesis\tinvocations\tfigure\theld\tbudget\twithin\t")
 	for _, s := range situations(b.holds) {

@@ -302,7 +302,7 @@ func TestLossesAreReportedInTheStream(t *testing.T) {
 	t.Log(v)
 	for _, word := range []string{"does not accept telemetry", "accepts telemetry again", "events were dropped"} {
 		if n := strings.Count(r.Log(), word); n != 1 || len(r.LogLines()) != 3 {
-			t.Errorf("the log says %d times, and not once, that Kinesis or Kinetel %s:\n%s", n, word, r.Log())
+			t.Errorf("the log has %d lines, not one, that Kinesis or Kinetel %s:\n%s", n, word, r.Log())
 		}
 	}
 }
@@ -318,7 +318,7 @@ func TestAnEventThatNoRecordCanCarryGoesInParts(t *testing.T) {
 		most = max(most, e.Parts)
 	}
 	if most < 5 {
-		t.Errorf("an event of 5 MB went in %d parts; a record takes 1 MiB", most)
+		t.Errorf("an event of 5 MB went in %d parts; a record has 1 MiB", most)
 	}
 }
 

@@ -69,7 +69,7 @@ func TestManagedInstances(t *testing.T) {
 	}
 }
 
-// What was said is in Kinesis while the environment lives, not at its end.
+// What was logged is in Kinesis while the environment runs, not at its end.
 func TestManagedInstancesShipAllTheTime(t *testing.T) {
 	arrived := make(chan struct{}, 1)
 	r := start(t, sandbox.Options{Lambda: managed}, func(c *kinesissim.Config) {
@@ -88,7 +88,7 @@ func TestManagedInstancesShipAllTheTime(t *testing.T) {
 		case <-arrived:
 			reported = len(of(r.arrived(), event.TypePlatformReport)) > 0
 		case <-time.After(20 * time.Second): // twice the interval
-			t.Fatal("the invocation's report is not in the stream though the environment lives")
+			t.Fatal("the invocation's report is not in the stream though the environment still runs")
 		}
 	}
 	r.complete()
@@ -127,7 +127,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 				select {
 				case <-arrived:
 				case <-timeout:
-					t.Fatal("the lines are not in the stream though the environment lives")
+					t.Fatal("the lines are not in the stream though the environment still runs")
 				}
 			}
 			r.Ended(r.Shutdown())
@@ -142,7 +142,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 				t.Errorf("%d environments, want %d", len(ids), want)
 			}
 			if log := r.LogLines(); len(log) != 1 || !strings.Contains(log[0], "INVOKE") {
-				t.Errorf("the log does not say it once: %q", log)
+				t.Errorf("the log does not have it once: %q", log)
 			}
 		})
 	}
@@ -158,7 +158,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 	})
 }
 
-// SnapStart: what the init said is sent once, before the snapshot; what comes of
+// SnapStart: what the init logged is sent once, before the snapshot; what comes of
 // it has an id of its own, and fresh credentials and connections.
 func TestSnapStart(t *testing.T) {
 	for _, spool := range []string{"overflow", "always"} {
@@ -170,7 +170,7 @@ func TestSnapStart(t *testing.T) {
 			})
 			before := r.arrived()
 			if len(of(before, "platform.initStart"))+len(of(before, "platform.telemetrySubscription")) != 2 {
-				t.Errorf("what the init said is not in the stream before the snapshot: %d events", len(before))
+				t.Errorf("what the init logged is not in the stream before the snapshot: %d events", len(before))
 			}
 			for i := range 5 {
 				r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":10}`, i))

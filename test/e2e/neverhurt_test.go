@@ -129,7 +129,7 @@ func TestASpoolThatCannotBeMadeDoesNotDisturbTheFunction(t *testing.T) {
 	})
 }
 
-func TestAFunctionThatDiesIsFollowedByAnotherProcess(t *testing.T) {
+func TestAFunctionThatExitsIsFollowedByAnotherProcess(t *testing.T) {
 	for name, die := range map[string]string{
 		"exits":     `{"id":"die","exit":3}`,
 		"times out": `{"id":"die","hang":true}`,

@@ -14,7 +14,7 @@ import (
 
 // After an outage every environment has a backlog. If one sends it all at once,
 // Kinesis throttles it, and the others too.
-func TestABacklogIsSentNoFasterThanAShardTakesIt(t *testing.T) {
+func TestABacklogIsSentNoFasterThanAShardAcceptsIt(t *testing.T) {
 	var up atomic.Bool
 	var failed, put atomic.Int64
 	answered := make(chan struct{}, 1)

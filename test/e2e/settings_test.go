@@ -38,7 +38,7 @@ func environmentOf(t *testing.T, arrived []record.Event) (body struct {
 }
 
 // One bad setting must not turn everything off, and a reader who has only the
-// stream, or only the metrics, must learn of it.
+// stream, or only the metrics, must see it.
 func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 	t.Parallel()
 	var stdout bytes.Buffer // one writer at a time, and read at the end
@@ -80,7 +80,7 @@ func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 			t.Errorf("problem %+v", p)
 		}
 		if p.Message == "" {
-			t.Errorf("problem %+v says nothing", p)
+			t.Errorf("problem %+v has no text", p)
 		}
 	}
 	if want := slices.Sorted(maps.Keys(bad)); !slices.Equal(slices.Sorted(maps.Keys(replaced)), want) || len(body.Problems) != len(bad)+1 {
@@ -151,7 +151,7 @@ func TestObviousSpellingsAreAccepted(t *testing.T) {
 	}
 }
 
-func TestTheLogGroupIsTheUsers(t *testing.T) {
+func TestTheUserSetsTheLogGroup(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"by Kinetel's variable":        {"KINETEL_LOG_GROUP": "/teams/shop", "OTEL_RESOURCE_ATTRIBUTES": "aws.log.group.names=/other"},
 		"by OpenTelemetry's attribute": {"OTEL_RESOURCE_ATTRIBUTES": "aws.log.group.names=/teams/shop"},

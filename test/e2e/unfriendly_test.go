@@ -17,7 +17,7 @@ import (
 )
 
 // Whatever is wrong around Kinetel, invocations succeed, the extension ends in order,
-// and one line of its log says what is wrong and how to fix it.
+// and one line of its log has the problem and the fix.
 func TestAProblemIsLoggedInOneClearLine(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -88,7 +88,7 @@ func TestAProblemIsLoggedInOneClearLine(t *testing.T) {
 			opt:  sandbox.Options{Lambda: func(c *lambdasim.Config) { c.Telemetry = lambdasim.TelemetryNotFound404 }},
 			line: []string{`"level":"WARN"`, "the Telemetry API is not supported here (it answered 404)"},
 		},
-		"the platform knows no schema of ours": {
+		"the platform supports none of the schemas": {
 			opt:  sandbox.Options{Lambda: func(c *lambdasim.Config) { c.AcceptSchemas = []string{lambdasim.Schema20220701} }},
 			line: []string{`"level":"ERROR"`, "subscribe to telemetry with schema 2022-12-13", "400"},
 		},

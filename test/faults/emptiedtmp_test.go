@@ -123,7 +123,7 @@ func emptiedTmpKill(s *scenario, seed uint64) {
 		s.empty()
 	}
 	before, _ := r.Acknowledged()
-	s.waitFor("bodies that are taken after that", func() bool {
+	s.waitFor("bodies that are accepted after that", func() bool {
 		taken, _ := r.Acknowledged()
 		return len(taken) > len(before)+100
 	})

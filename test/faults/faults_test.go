@@ -64,6 +64,6 @@ func (f fault) modesOf(order int) (modes []mode) {
 	case f.short != nil:
 		return f.short
 	}
-	// 5 and the number of modes, 9, 6 or 3, share no divisor: all are visited.
+	// 5 and the number of modes, 9, 6 or 3, share no divisor: every mode has its turn.
 	return modes[5*order%len(modes):][:1]
 }

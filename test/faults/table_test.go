@@ -102,7 +102,7 @@ func writeTable(file, markdown string) error {
 	return os.WriteFile(file, []byte(before+beginMarker+"\n\n"+markdown+"\n"+endMarker+after), 0o644)
 }
 
-func TestTheTableGoesBetweenItsMarkers(t *testing.T) {
+func TestTheTableIsWrittenBetweenItsMarkers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "doc.md")
 	write := func(text string) {
 		t.Helper()

@@ -32,7 +32,7 @@ func tooSlow(s *scenario, _ uint64) {
 		got += r.LogsDropped.Records
 	}
 	if got != want {
-		s.Errorf("kinetel.report says that Lambda dropped %d lines, platform.logsDropped %d", got, want)
+		s.Errorf("kinetel.report has %d lines dropped by Lambda, platform.logsDropped %d", got, want)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package firewall is something between a client and a server that does not let
-// every TLS handshake through, for tests.
+// Package firewall is a TCP proxy for tests that does not let every TLS handshake
+// through.
 package firewall
 
 import (

@@ -66,7 +66,7 @@ func TestWhatTheDocumentSays(t *testing.T) {
 	t.Parallel()
 	runs := ran{}
 	for _, claim := range []struct {
-		says  string
+		text  string
 		holds func(t *testing.T)
 	}{
 		{"the onset is five requests an environment, spread over the interval", func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestWhatTheDocumentSays(t *testing.T) {
 		{"without the pace three times as many records are throttled", func(t *testing.T) {
 			with, without := runs.of(t, "as it is", asItIs), runs.of(t, "no pace", eager)
 			if without.again < 3*with.again {
-				t.Errorf("%.1f are throttled for each that is taken, without pace %.1f", with.again, without.again)
+				t.Errorf("%.1f are throttled for each that is accepted, without pace %.1f", with.again, without.again)
 			}
 		}},
 		{"the more headroom the sooner the backlog is gone: nine tenths of it within 45, 30 and 15 minutes", func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestWhatTheDocumentSays(t *testing.T) {
 			}
 		}},
 	} {
-		t.Run(claim.says, claim.holds)
+		t.Run(claim.text, claim.holds)
 	}
 }
 
@@ -189,7 +189,7 @@ func section(t *testing.T, text, name string) (before, inside, after string) {
 	return before + begin, inside, end + after
 }
 
-// trace is what small fleets come to. It stands in the document, unseen, because
+// trace has the results of small fleets. It stands in the document, unseen, because
 // the whole fleet takes a minute: a model that has changed is known by it.
 func trace() string {
 	text := "<!-- of this model:"

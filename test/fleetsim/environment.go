@@ -116,7 +116,7 @@ func (e *sandbox) catchUp(now time.Duration) {
 	}
 }
 
-// attempt makes one request and settles it. It returns how long it took, and how
+// attempt makes one request and applies its results. It returns how long it took, and how
 // long to wait then.
 func (e *sandbox) attempt(at, now time.Duration, batch []waiting) (took, delay time.Duration) {
 	if e.down(at) {

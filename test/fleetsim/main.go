@@ -1,8 +1,8 @@
-// Command fleetsim shows what a fleet of environments does to one Kinesis stream
-// that fails for a while: how many requests it makes, when its backlog is gone,
-// and what is lost with which buffer. Each environment runs the real decisions of
+// Command fleetsim simulates a fleet of environments and one Kinesis stream that fails
+// for a while: how many requests the fleet makes, when its backlog is gone, and what is
+// lost with which buffer. Each environment runs the real decisions of
 // package breaker. It writes tables and, with -png, a picture; docs/evidence/fleet.md
-// has both, and says what is assumed.
+// has both, and the assumptions.
 //
 // Beside the breaker, an environment is a model of packages pack, queue, spool and
 // ship: records are closed at the interval or when they are full, one request is

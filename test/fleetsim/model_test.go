@@ -18,7 +18,7 @@ import (
 	"kinetel/internal/spool"
 )
 
-// whole gives records up as a whole: the model knows no platform events.
+// whole drops records as a whole: the model has no platform events.
 type whole struct{}
 
 func (whole) DropLogs(r *pack.Record, reason ledger.Reason) *pack.Record {
@@ -105,7 +105,7 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 }
 
 // A record that is throttled stays in its place; others go from around it.
-func TestSettleKeepsTheOrder(t *testing.T) {
+func TestAckKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	b := backlog{buffer: mib}
 	for size := uint32(1); size <= 6; size++ {
@@ -134,7 +134,7 @@ func TestSettleKeepsTheOrder(t *testing.T) {
 }
 
 // What lies on disk is what the files have of which not everything is done.
-func TestTheSpoolIsItsFiles(t *testing.T) {
+func TestTheSpoolCountsFilesWithUnsentRecords(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		b := backlog{buffer: 8 << 10, spool: 4 * mib}
@@ -207,7 +207,7 @@ func TestAShardTakesAMebibyteASecond(t *testing.T) {
 	}
 }
 
-func TestWhoIsNextIsNext(t *testing.T) {
+func TestNextReturnsTheEarliestMoment(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var c clock

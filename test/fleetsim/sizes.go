@@ -25,7 +25,7 @@ type kind struct {
 }
 
 // kinds are those of docs/evidence/fleet.md: what differs between two lines is drawn
-// by chance, what does not is what a program says again and again.
+// by chance, what does not is what a program logs again and again.
 func kinds() []kind {
 	id := func(r *rand.Rand) string {
 		return fmt.Sprintf("%08x-%04x-%04x-%012x", r.Uint32(), r.IntN(1<<16), r.IntN(1<<16), r.Uint64()>>16)
@@ -56,7 +56,7 @@ func kinds() []kind {
 	}
 }
 
-// size is what lines of a kind come to.
+// size is the size of lines of a kind.
 type size struct {
 	line   float64 // bytes, as the function writes it
 	packed float64 // bytes of it in a record
@@ -100,7 +100,7 @@ func shards(environments, lines, packed float64) int {
 	return max(1, int(math.Ceil(headroom*max(bytes, records))))
 }
 
-// writeSizes writes what lines come to, and how many shards that takes.
+// writeSizes writes the sizes of lines, and how many shards they need.
 func writeSizes(w io.Writer) {
 	fmt.Fprintln(w, "| lines | bytes a line | packed, 500 a record | of what the function writes | packed, 50 a record | packed, 10 a record | `zstd`, 500 a record |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|")

@@ -21,7 +21,7 @@ import (
 // other seeds than the document's, and whatever becomes of an answer that comes
 // while the environment is frozen.
 var claims = []struct {
-	says    string
+	text    string
 	pattern string
 	holds   func(t *testing.T, adaptive, end, interval *result)
 }{
@@ -41,7 +41,7 @@ var claims = []struct {
 			t.Errorf("adaptive %s, %s; interval %s, %s", a.staleP50, a.staleP99, i.staleP50, i.staleP99)
 		}
 	}},
-	{"and takes as many requests", "steady: 10/s", func(t *testing.T, adaptive, end, interval *result) {
+	{"and needs as many requests", "steady: 10/s", func(t *testing.T, adaptive, end, interval *result) {
 		a, e, i := adaptive.figures(), end.figures(), interval.figures()
 		if a.puts > 1.1*i.puts || e.puts < 30*a.puts {
 			t.Errorf("adaptive %.1f, end %.1f, interval %.1f", a.puts, e.puts, i.puts)
@@ -120,7 +120,7 @@ func waiting(r *result) float64 {
 
 // Of a burst that is longer than the interval it is what came since the last
 // time.
-func TestTheTailOfALongBurstIsTheIntervals(t *testing.T) {
+func TestTheTailOfALongBurstWaitsForTheInterval(t *testing.T) {
 	p := pattern{count: 3 * 300, environments: 1, calls: bursts(300, 200*ms, 5*time.Minute, 20*ms)}
 	r := simulate(usual(), flush.ModeAdaptive, p, 1)
 	if wait := 10 * waiting(r); wait < 5 || wait > 55 {
@@ -166,7 +166,7 @@ func TestWhatTheDocumentSays(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		results := map[string][]*result{}
 		for _, claim := range claims {
-			name := claim.says + ", " + claim.pattern
+			name := claim.text + ", " + claim.pattern
 			if kept {
 				name += ", answers kept"
 			}
@@ -258,7 +258,7 @@ func TestTheDocumentHasTheFigures(t *testing.T) {
 }
 
 // The picture has its size, and each mode's colour in both panels.
-func TestThePicture(t *testing.T) {
+func TestThePictureIsWritten(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "flush.png")
 	figures := compare(usual(), []pattern{short(named(t, "cron: every minute")), short(named(t, "people: 2/s"))}, 1)
@@ -283,7 +283,7 @@ func TestThePicture(t *testing.T) {
 }
 
 // Each figure has its place: changing one changes its panel and nothing else.
-func TestThePanels(t *testing.T) {
+func TestEachFigureHasItsOwnPanel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("make test-deep simulates at full length")
 	}

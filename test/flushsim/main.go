@@ -1,7 +1,7 @@
-// Command flushsim shows what the modes of KINETEL_FLUSH cost and what they give,
-// for functions that are called in one way or the other: it runs the policy of
+// Command flushsim simulates the modes of KINETEL_FLUSH over patterns of invocations:
+// how long invocations are held, and when telemetry arrives. It runs the policy of
 // package flush in simulated environments, and writes a table and, with -png, a
-// picture. docs/evidence/flush.md has both, and says what is assumed.
+// picture. docs/evidence/flush.md has both, and the assumptions.
 //
 // The environments are Lambda's as far as telemetry is concerned: they are
 // frozen while no process works in them, and then nothing goes on, no request and no

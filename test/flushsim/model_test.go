@@ -54,7 +54,7 @@ func evenly(from, takes time.Duration) (made []time.Duration) {
 	return made
 }
 
-func TestAHoldIsLambdasBufferAndOneRequest(t *testing.T) {
+func TestAHoldLastsForLambdasBufferAndOneRequest(t *testing.T) {
 	r := simulate(exact(), flush.ModeEnd, listed(call{0, 110 * ms}), 1)
 	wantDurations(t, "held", r.held, 25*ms+12*ms+15*ms)
 	wantDurations(t, "stale", r.stale, ago(162*ms, slices.Concat([]time.Duration{0}, evenly(0, 110*ms), []time.Duration{110 * ms})...)...)
@@ -93,7 +93,7 @@ func TestWhatIsNotSentWaitsForTheNextInvocation(t *testing.T) {
 // A request goes on where it was when a freeze was short. After a long one its
 // answer is lost, and it is made again 200 ms of work later; or, if it is
 // assumed so, the answer is there.
-func TestAFreezeMeetsARequest(t *testing.T) {
+func TestAFreezeDuringARequest(t *testing.T) {
 	first := []call{{0, 60 * ms}, {11 * time.Second, 20 * ms}}
 	for _, tt := range []struct {
 		name    string
@@ -121,7 +121,7 @@ func TestAFreezeMeetsARequest(t *testing.T) {
 	}
 }
 
-func TestTheTickerStandsStillWhileFrozen(t *testing.T) {
+func TestTheTickerStopsWhileFrozen(t *testing.T) {
 	// 9 s of work in 11 s: no tick, and nothing is old when the second begins.
 	r := simulate(exact(), flush.ModeInterval, listed(call{0, 6 * time.Second}, call{8 * time.Second, 3 * time.Second}), 1)
 	if r.stale[0] < 10*time.Minute {
@@ -277,7 +277,7 @@ func TestTheSameSeedGivesTheSame(t *testing.T) {
 }
 
 // Of a pool's environments that are free the one is called that was used last.
-func TestAPoolUsesWhatWasUsedLast(t *testing.T) {
+func TestAPoolReturnsTheConnectionThatWasUsedLast(t *testing.T) {
 	// Two calls at once, and then one after the other: the second environment,
 	// which was free last, gets them, and the first is left with what it has.
 	p := listed(call{0, 100 * ms}, call{1, 200 * ms}, call{time.Minute, 100 * ms}, call{time.Minute, 100 * ms})

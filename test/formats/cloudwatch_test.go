@@ -151,7 +151,7 @@ func (c *check) sameInCloudWatch(want *emitted, got record.Event) string {
 	return ""
 }
 
-// within reports whether all that CloudWatch Logs' line says of an event is so: it
+// within reports whether all that CloudWatch Logs' line has of an event is right: it
 // has two digits behind the point, and of a trace no parent.
 func within(want, got any) bool {
 	switch want := want.(type) {

@@ -39,7 +39,7 @@ const (
 	runtimeARN   = "arn:aws:lambda:eu-west-1::runtime:0cdcfbdefbc5e7d3343f73c2e2dd3cba17d61dea0686b404502a0c9ce83931b9"
 )
 
-// want is what docs/format.md says of an event of the recording, written beside
+// want is what docs/format.md specifies for an event of the recording, written beside
 // the event by hand: no code works it out.
 type want struct {
 	requestID, traceID, severity string
@@ -157,7 +157,7 @@ func (d *day) coldStart() {
 	d.node(c, "INFO", "hello")
 	d.post() // what the runtime is slow about comes in a POST of its own
 	d.node(c, "ERROR", "no order 0")
-	// What the init said arrives late, and is still no invocation's.
+	// What the init logged arrives late, and is still no invocation's.
 	d.add("function", c.from.Add(-300*time.Millisecond), quote("warming up\n"), want{})
 	d.end(c)
 }
@@ -173,7 +173,7 @@ func (d *day) timeOut() {
 	d.now = c.from.Add(3 * time.Second)
 	c.status, c.errorType = "timeout", "Sandbox.Timedout"
 	d.end(c)
-	// What is said after a time-out is no invocation's.
+	// What is logged after a time-out is no invocation's.
 	d.add("function", c.done.Add(6*time.Millisecond), quote("the warehouse answered after all\n"), want{})
 	d.add("function", c.done.Add(80*time.Millisecond), quote("ERROR: nobody is waiting\n"), want{severity: "ERROR"})
 	d.report(c)
@@ -318,7 +318,7 @@ func (d *day) oddEvents() {
 	d.end(c)
 }
 
-// otherStreams has lines of extensions, and what Lambda says of lines that it
+// otherStreams has lines of extensions, and what Lambda reports about lines that it
 // dropped.
 func (d *day) otherStreams() {
 	c := d.begin(2 * time.Minute)
@@ -394,7 +394,7 @@ func (d *day) outOfOrder() {
 }
 
 // sameMillisecond is an invocation that begins just when the one before has
-// ended. Of lines in the millisecond of a start the order says whose they are.
+// ended. Of lines in the millisecond of a start the order decides whose they are.
 func (d *day) sameMillisecond() {
 	before := d.last
 	c := d.begin(0)
@@ -407,7 +407,7 @@ func (d *day) sameMillisecond() {
 	d.end(c)
 }
 
-// between is an invocation, and what is said before the next one.
+// between is an invocation, and what is logged before the next one.
 func (d *day) between() {
 	c := d.begin(time.Minute)
 	d.start(c)
@@ -463,7 +463,7 @@ func (d *day) platformStart(c *call) {
 	d.add("platform.start", c.from, fmt.Sprintf(`{"requestId":"%s","version":"$LATEST"%s}`, c.id, c.tracing()), w)
 }
 
-// end ends an invocation that began as start says, and posts what there is.
+// end ends an invocation that start began, and posts what there is.
 func (d *day) end(c *call) {
 	c.done = d.tickTime()
 	d.runtimeDone(c)

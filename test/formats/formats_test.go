@@ -62,7 +62,7 @@ func (r row) env() []string {
 // playing is waiting, for a shutdown takes 300 ms for reports that might come.
 const ahead = 4
 
-func TestEveryFormatGivesTheDayBack(t *testing.T) {
+func TestEveryFormatReturnsTheEventsOfTheDay(t *testing.T) {
 	for _, program := range []string{"jq", "zcat", "zstd"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Fatalf("%v (Debian: apt-get install jq gzip zstd)", err)
@@ -95,7 +95,7 @@ func TestEveryFormatGivesTheDayBack(t *testing.T) {
 				c.process(process, records)
 			}
 			if t.Failed() {
-				return // others would say the same
+				return // others would fail in the same way
 			}
 			c.others(slices.Concat(out...))
 		})
@@ -236,7 +236,7 @@ func (c *check) process(process int, records []kinesissim.Record) {
 	c.partitionKeys(environment, records, all)
 }
 
-// same says in what an event differs from the one that Lambda emitted.
+// same describes in what an event differs from the one that Lambda emitted.
 func (c *check) same(want *emitted, got record.Event) string {
 	resource := map[string]string{
 		"cloud.provider": "aws", "cloud.region": "eu-west-1", "cloud.account.id": accountID,
@@ -256,7 +256,7 @@ func (c *check) same(want *emitted, got record.Event) string {
 	return c.found(want, got.RequestID, got.TraceID, got.Severity)
 }
 
-// found says in what differs what Kinetel found out of an event.
+// found describes in what the annotations of an event are wrong.
 func (c *check) found(want *emitted, request, trace, severity string) string {
 	if request == want.requestID && trace == want.traceID && severity == want.severity {
 		return ""
@@ -348,7 +348,7 @@ func (c *check) invocation(e record.Event, before place, numbers []uint64, cold 
 	numbers = slices.DeleteFunc(numbers, func(n uint64) bool { return n < body.FirstSeq || n > body.LastSeq })
 	if len(numbers) == 0 || body.Status != report.Status || body.ErrorType != report.ErrorType || body.ColdStart != cold ||
 		body.Events != uint64(len(numbers)) || body.FirstSeq != numbers[0] || body.LastSeq != e.Seq-1 {
-		c.Errorf("seq %d: kinetel.invocation says %s; its events are %v and the report %s", e.Seq, e.Body, numbers, before.body)
+		c.Errorf("seq %d: kinetel.invocation is %s; its events are %v and the report %s", e.Seq, e.Body, numbers, before.body)
 	}
 }
 

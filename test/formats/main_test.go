@@ -1,6 +1,6 @@
 // Package formats runs one recorded day of a function through the extension's
-// process, in every format by compression by partition key, and has software
-// that nobody here wrote read the stream: jq behind zcat or zstd, OpenTelemetry's
+// process, in every format by compression by partition key, and has independent
+// software read the stream: jq behind zcat or zstd, OpenTelemetry's
 // pdata, and aws-kinesis-agg.
 //
 // It needs jq, zcat and zstd. Aggregates are read by Node, where

@@ -118,8 +118,8 @@ func (c *check) lines(text []byte) {
 	rest.done()
 }
 
-// line checks a line, of which the head was read by somebody else, and of which
-// bodyOf has the body, or, where it is not Lambda's, says what was read instead.
+// line checks a line, whose head was read by other software, and of which
+// bodyOf has the body, or, where it is not Lambda's, describes what was read instead.
 func (r *reading) line(head []byte, bodyOf func(place) []byte) {
 	r.Helper()
 	var l line
@@ -184,7 +184,7 @@ func object(members map[string]json.RawMessage) []byte {
 	return append(text, '}')
 }
 
-// reading keeps account of the events that somebody else has read.
+// reading records the events that other software has read.
 type reading struct {
 	*check
 	seen   map[number]bool

@@ -162,7 +162,7 @@ func readEvent(t *testing.T, text json.RawMessage) *emitted {
 }
 
 // The day has what it is there for.
-func TestTheDayHasWhatADayHas(t *testing.T) {
+func TestTheDayHasEventsOfEveryKind(t *testing.T) {
 	r := readRecording(t)
 	kinds, requests := map[string]int{}, map[string]bool{}
 	var longest, lines, objects int

@@ -24,7 +24,7 @@ func valueOf(t testing.TB, text []byte) (v any) {
 	return v
 }
 
-// differ says where a value that somebody else has read is another one; empty:
+// differ describes where a value that other software has read is another one; empty:
 // nowhere. Readers have numbers as 64-bit floats, and make one U+FFFD or several
 // of bytes that are no UTF-8.
 func differ(want, got any) string {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// fakeGo is a go command that says what is in the file named as the fuzz target,
+// fakeGo is a go command that prints what is in the file named as the fuzz target,
 // and fails if there is one. Of FuzzWrites it writes the input that fails.
 const fakeGo = `#!/bin/sh
 echo "$@" >>calls
@@ -18,14 +18,14 @@ case $target in *Writes) mkdir -p b/testdata/fuzz/$target && echo x >b/testdata/
 [ ! -e "$target" ] || { cat "$target"; exit 1; }
 `
 
-// What go test says, by go1.26.8.
+// The output of go test, by go1.26.8.
 const (
 	progress = "fuzz: elapsed: 0s, gathering baseline coverage: 0/2 completed\nfuzz: elapsed: 3s, execs: 40304 (13431/sec), new interesting: 104 (total: 108)\n"
 	end      = "FAIL\nexit status 1\nFAIL\tkinetel/b\t3.202s\n"
 	deadline = progress + "--- FAIL: FuzzOne (3.20s)\n    context deadline exceeded\n" + end
 )
 
-func TestOnlyTheEndOfTheTimeIsNoFinding(t *testing.T) {
+func TestOnlyTheEndOfTheFuzzTimeIsIgnored(t *testing.T) {
 	script, err := filepath.Abs("fuzz.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestOnlyTheEndOfTheTimeIsNoFinding(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		target string
-		says   string // empty: it finds nothing
+		output string // empty: it finds nothing
 		fails  bool
 	}{
 		{"nothing is found", "FuzzOne", "", false},
@@ -48,7 +48,7 @@ func TestOnlyTheEndOfTheTimeIsNoFinding(t *testing.T) {
 		{"more comes behind it", "FuzzOne", deadline + "panic: test timed out after 10m0s\n", true},
 		{"another target fails", "FuzzOne", strings.ReplaceAll(deadline, "FuzzOne", "FuzzTwo"), true},
 		{"it does not compile", "FuzzOne", "# kinetel/b\nb/one_test.go:7:2: undefined: x\nFAIL\tkinetel/b [build failed]\n", true},
-		{"it says nothing", "FuzzOne", "\n", true},
+		{"no output", "FuzzOne", "\n", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -66,8 +66,8 @@ func TestOnlyTheEndOfTheTimeIsNoFinding(t *testing.T) {
 			write("b/one_test.go", "package b\n\nfunc "+tt.target+"(f *testing.F) {\n}\n")
 			write("c/d/last_test.go", "package d\n\nfunc FuzzLast(f *testing.F) {\n}\n")
 			write("b/testdata/fuzz/"+tt.target+"/old", "go test fuzz v1\n")
-			if tt.says != "" {
-				write(tt.target, tt.says)
+			if tt.output != "" {
+				write(tt.target, tt.output)
 			}
 			cmd := exec.Command(script, "3s")
 			cmd.Dir, cmd.Env = dir, append(os.Environ(), "GO="+filepath.Join(dir, "go"))
@@ -75,8 +75,8 @@ func TestOnlyTheEndOfTheTimeIsNoFinding(t *testing.T) {
 			if (err != nil) != tt.fails {
 				t.Errorf("it ends with %v, want a failure: %t\n%s", err, tt.fails, out)
 			}
-			if tt.says != "" && !strings.Contains(string(out), tt.says) {
-				t.Errorf("it does not show what the target says:\n%s", out)
+			if tt.output != "" && !strings.Contains(string(out), tt.output) {
+				t.Errorf("it does not show the output of the target:\n%s", out)
 			}
 			calls, _ := os.ReadFile(filepath.Join(dir, "calls"))
 			want := "test -run ^$ -fuzz ^" + tt.target + "$ -fuzzminimizetime 20x -fuzztime 3s ./b\n"

@@ -70,7 +70,7 @@ func TestABadNetworkLosesNothing(t *testing.T) {
 		// toTheEnd repairs it only when the environment is gone: the next one on
 		// the same spool has to deliver.
 		toTheEnd bool
-		// duplicates says that requests may have been stored without an answer.
+		// duplicates means that requests may have been stored without an answer.
 		duplicates bool
 	}{
 		{

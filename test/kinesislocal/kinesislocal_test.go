@@ -170,6 +170,6 @@ func TestAMissingStreamIsNamedInTheLog(t *testing.T) {
 	// The client agrees with the extension about what is wrong.
 	_, err := client.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String("another")})
 	if missing := (*types.ResourceNotFoundException)(nil); !errors.As(err, &missing) {
-		t.Errorf("the SDK says %v", err)
+		t.Errorf("the error of the SDK is %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-// Package render writes what simulations find: numbers for tables, and pictures.
+// Package render writes the results of simulations: numbers for tables, and pictures.
 package render
 
 import (

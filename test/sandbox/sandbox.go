@@ -1,6 +1,6 @@
-// Package sandbox is for tests with real processes. It builds the extension and the
-// sample function, runs them in the local Lambda, and compares what the Lambda
-// emitted with the records of a stream.
+// Package sandbox runs the extension and the sample function as real processes in the
+// local Lambda, for tests. It builds both, and compares what the Lambda emitted with the
+// records of a stream.
 package sandbox
 
 import (

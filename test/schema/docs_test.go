@@ -102,7 +102,7 @@ func TestThePageHasASampleOfEachEvent(t *testing.T) {
 	}
 }
 
-// The page says what is required and what is not, by its tables of members.
+// The tables of members on the page have what is required and what is not.
 func TestThePageNamesEachMember(t *testing.T) {
 	page := read(t, formatPage)
 	for _, member := range envelope() {

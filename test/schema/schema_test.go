@@ -88,7 +88,7 @@ func environment() string {
 func figures() string {
 	return string(ledger.Report{
 		Final: true, UptimeMs: 61_000, Received: ledger.Count{Events: 10, Bytes: 2048}, Own: 2,
-		Shipped: ledger.Shipped{Events: 8, Records: 2, Bytes: 900}, Lost: map[ledger.Reason]int64{ledger.BufferFull: 3, ledger.Oversize: 1},
+		Shipped: ledger.Volume{Events: 8, Records: 2, Bytes: 900}, Lost: map[ledger.Reason]int64{ledger.BufferFull: 3, ledger.Oversize: 1},
 		PutLatency: ledger.Quantiles{P50: 9.5, P99: 20, Max: 21.25}, Held: ledger.Held{Invocations: 2, Held: 1},
 	}.JSON())
 }
@@ -177,7 +177,7 @@ func changed(t testing.TB, line string, where at, value string) string {
 	return string(text)
 }
 
-func TestAnEnvelopeThatIsNone(t *testing.T) {
+func TestInvalidEnvelopesAreRefused(t *testing.T) {
 	published, _ := both(t)
 	all := samples(t)
 	for _, tt := range []struct {
@@ -228,8 +228,8 @@ func TestAnEnvelopeThatIsNone(t *testing.T) {
 		{"kinetel.report", "a report of a trace", at{"traceId"}, `"` + trace + `"`},
 		{"kinetel.invocation", "an invocation of no request", at{"requestId"}, ``},
 		{"kinetel.span", "a span of no request", at{"requestId"}, ``},
-		{"part", "a part of nobody knows how many", at{"parts"}, ``},
-		{"part", "nobody knows which part", at{"part"}, ``},
+		{"part", "a part without the number of parts", at{"parts"}, ``},
+		{"part", "parts without a part", at{"part"}, ``},
 		{"part", "part 0", at{"part"}, `0`},
 		{"part", "of 0 parts", at{"parts"}, `0`},
 		{"part", "half a part", at{"part"}, `0.5`},
@@ -272,7 +272,7 @@ func TestAnEnvelopeThatIsNone(t *testing.T) {
 		t.Run(tt.of+": "+tt.what, func(t *testing.T) {
 			text := changed(t, all[tt.of], tt.where, tt.value)
 			if err := published.event([]byte(text)); err == nil {
-				t.Errorf("this is taken: %s", text)
+				t.Errorf("this is accepted: %s", text)
 			}
 			// It was this that made the difference.
 			if err := published.event([]byte(all[tt.of])); err != nil {
@@ -333,7 +333,7 @@ func TestEachMemberOfOwnBodies(t *testing.T) {
 		}
 		for _, other := range others(whole.Body) {
 			if published.event([]byte(changed(t, text, at{"body"}, other))) == nil {
-				t.Errorf("%s: the body %s is taken", name, other)
+				t.Errorf("%s: the body %s is accepted", name, other)
 			}
 		}
 		members := 0
@@ -380,7 +380,7 @@ func TestEachMemberOfOwnBodies(t *testing.T) {
 
 // What may be added without a new version does not fail the schema, and is seen
 // by Check.
-func TestWordsOfLaterVersions(t *testing.T) {
+func TestValuesOfLaterVersionsAreAccepted(t *testing.T) {
 	published, closed := both(t)
 	all := samples(t)
 	for _, tt := range []struct {
@@ -435,7 +435,7 @@ func TestTheOrderOfMembersIsFixed(t *testing.T) {
 		"nothing":                      "",
 	} {
 		if text == good || inOrder([]byte(text)) == nil {
-			t.Errorf("%s is taken: %s", name, text)
+			t.Errorf("%s is accepted: %s", name, text)
 		}
 	}
 }
@@ -458,13 +458,13 @@ func TestCheckFailsTheTest(t *testing.T) {
 		"a member of no version":    strings.Replace(good, `,"resource"`, `,"more":{},"resource"`, 1),
 		"a bad second line":         good + strings.Replace(good, `"seq":7`, `"seq":0`, 1),
 		"members in another order":  changed(t, good, at{"seq"}, `8`) + "\n",
-		"a body that nobody wrote":  line(7, event.TypeLoss, `{}`),
+		"an empty body":             line(7, event.TypeLoss, `{}`),
 		"a body with a member more": line(7, event.TypeLoss, `{"firstSeq":1,"lastSeq":1,"count":1,"bytes":1,"reason":"oversize","later":1}`),
 	} {
 		r := &recorder{TB: t}
 		Check(r, []byte(data))
 		if r.failed == "" {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s is accepted", name)
 		}
 	}
 	r := &recorder{TB: t}

@@ -1,4 +1,4 @@
-// Package schematest holds what Kinetel writes against its schema. Every test
+// Package schematest validates what Kinetel writes against its schema. Every test
 // that makes a Kinesis record calls [Check] with the record's data.
 package schematest
 
@@ -91,7 +91,7 @@ func compile(doc any) (*validator, error) {
 	return &validator{compiled}, nil
 }
 
-// closeBodies makes a schema say that there is nothing but what it names: of
+// closeBodies makes a schema refuse members that it does not name: of
 // objects in its definitions the properties, of words the examples.
 func closeBodies(doc any) {
 	root, _ := doc.(map[string]any)
@@ -173,7 +173,7 @@ func (v *validator) event(text []byte) error {
 	if err := v.schema.Validate(instance); err != nil {
 		return fmt.Errorf("%w in %.300q", err, text)
 	}
-	// What a schema cannot say.
+	// What a schema cannot express.
 	e := instance.(map[string]any)
 	if number(e, "part") > number(e, "parts") {
 		return fmt.Errorf("more parts than there are in %.300q", text)
@@ -241,28 +241,18 @@ var errOrder = errors.New("members are not in the order of kinetel/1, or there i
 // inOrder checks the order of a line's members, by which tools find the seq and
 // the type without reading JSON.
 func inOrder(line []byte) error {
-	left := envelope()
-	for i := 0; ; {
-		if i >= len(line) || line[i] != '{' && line[i] != ',' {
+	left, end := envelope(), 0
+	m := jsontext.Members(line)
+	m.CheckStrings = true
+	for m.Next() {
+		at := slices.Index(left, string(m.Name))
+		if at < 0 || m.Start != end+1 || m.End-len(m.Value) != m.Start+len(m.Name)+len(`"":`) {
 			return errOrder
 		}
-		value, err := jsontext.SkipName(line, i+1)
-		if err != nil || line[i+1] != '"' || line[value-2] != '"' {
-			return errOrder
-		}
-		at := slices.Index(left, string(line[i+2:value-2]))
-		if at < 0 {
-			return errOrder
-		}
-		left = left[at+1:]
-		if i, err = jsontext.SkipValue(line, value); err != nil || i >= len(line) {
-			return errOrder
-		}
-		if line[i] == '}' {
-			if string(line[i:]) != "}\n" {
-				return errOrder
-			}
-			return nil
-		}
+		left, end = left[at+1:], m.End
 	}
+	if m.Err != nil || string(line[end:]) != "}\n" {
+		return errOrder
+	}
+	return nil
 }

@@ -29,7 +29,7 @@ type (
 	Spool        = config.Spool
 )
 
-// AddToProps say how Kinetel works in a function. What is not set is Kinetel's
+// AddToProps configures how Kinetel works in a function. What is not set is Kinetel's
 // own default.
 type AddToProps struct {
 	Flush         Flush
@@ -202,7 +202,7 @@ func variables(function awslambda.Function) map[string]string {
 
 // judge has the extension's own code read the environment that the function
 // will have. What it would replace or only warn of is refused as well where it is
-// about Kinetel's own variables: somebody meant something by them.
+// about Kinetel's own variables: they were set for a purpose.
 func judge(c *check, function awslambda.Function, variables map[string]string, denyLogs bool) {
 	environ := []string{ // what Lambda and AddTo give
 		streamVariable + "=arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry",
@@ -218,20 +218,20 @@ func judge(c *check, function awslambda.Function, variables map[string]string, d
 	}
 	settings, found := config.Load(environ)
 	for _, one := range found {
-		told := one.String()
+		text := one.String()
 		if one.Severity == config.Warning && !strings.HasPrefix(one.Variable, "KINETEL_") || strings.HasPrefix(one.Variable, "OTEL_") { // others read it too
-			awscdk.Annotations_Of(function).AddWarningV2(jsii.String("kinetel:"+one.Variable), &told)
+			awscdk.Annotations_Of(function).AddWarningV2(jsii.String("kinetel:"+one.Variable), &text)
 			continue
 		}
-		c.problem("%s", told)
+		c.problem("%s", text)
 	}
 	if denyLogs && settings.Report.EMF {
 		c.problem("DenyLogs and the report %q exclude each other: it reaches CloudWatch by the function's logs; set KINETEL_REPORT to \"events\", or leave DenyLogs out", "emf")
 	}
 }
 
-// An imported role does not say whether it takes policies: one that takes none
-// is silent. So allow and refuseLogs look for what became of theirs.
+// An imported role that accepts no policies ignores them without an error. So allow
+// and refuseLogs check whether their policy is attached.
 
 // allow attaches the policy to a function's role.
 func (e *TelemetryExtension) allow(role awsiam.IRole, c *check) {
@@ -277,9 +277,9 @@ type late struct {
 func (l *late) Validate() *[]*string {
 	var c check
 	judge(&c, l.function, variables(l.function), l.denyLogs)
-	told := make([]*string, len(c.problems))
+	all := make([]*string, len(c.problems))
 	for i, one := range c.problems {
-		told[i] = jsii.String(fmt.Sprintf("kinetel: %s", one))
+		all[i] = jsii.String(fmt.Sprintf("kinetel: %s", one))
 	}
-	return &told
+	return &all
 }

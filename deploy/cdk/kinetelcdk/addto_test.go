@@ -212,7 +212,7 @@ func TestAddToInAnotherRegion(t *testing.T) {
 }
 
 // What other programs read as well is not Kinetel's to refuse.
-func TestOthersVariablesAreWarnedOf(t *testing.T) {
+func TestVariablesOfOtherToolsOnlyCauseWarnings(t *testing.T) {
 	stack := newStack(t)
 	newExtension(t, stack).AddTo(newFunction(stack, "Function", withEnvironment(map[string]string{"OTEL_RESOURCE_ATTRIBUTES": "nothing"})), nil)
 	warned(t, stack, "/Stack/Function", "OTEL_RESOURCE_ATTRIBUTES")

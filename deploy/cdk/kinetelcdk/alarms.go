@@ -15,7 +15,7 @@ import (
 // maxIteratorAge is the longest that Kinesis can keep records.
 const maxIteratorAge = maxRetention * time.Hour
 
-// TelemetryAlarmsProps say what to watch.
+// TelemetryAlarmsProps configures the alarms.
 type TelemetryAlarmsProps struct {
 	// Stream is required.
 	Stream awskinesis.IStream

@@ -101,7 +101,7 @@ func firstDifference(got, want string) string {
 	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
 }
 
-// atRest says for each type of resource what shows that it is encrypted, or that
+// atRest has for each type of resource what shows that it is encrypted, or that
 // there is nothing to encrypt. A type that is not here fails the test, so that
 // somebody thinks of it.
 var atRest = map[string]func(properties map[string]any) bool{
@@ -140,7 +140,7 @@ func at(v any, path ...string) any {
 	return v
 }
 
-// policyOf says under which property each type of resource has a policy.
+// policyOf is the property in which each type of resource has a policy.
 var policyOf = map[string][]string{
 	"AWS::IAM::Policy":             {"PolicyDocument"},
 	"AWS::IAM::ManagedPolicy":      {"PolicyDocument"},
@@ -183,7 +183,7 @@ func TestSecurity(t *testing.T) {
 				seen[r.Type]++
 				check, known := atRest[r.Type]
 				if !known {
-					t.Errorf("%s is a %s, of which atRest knows nothing", where, r.Type)
+					t.Errorf("%s is a %s, and atRest has no entry for it", where, r.Type)
 				} else if check != nil && !check(r.Properties) {
 					t.Errorf("%s is not encrypted: %v", where, r.Properties)
 				}
@@ -349,7 +349,7 @@ func TestContext(t *testing.T) {
 	got := synth(t, stackOf(t, newKinetelApp(t, apps["all"]), stacks.Telemetry))
 	got.has("AWS::Kinesis::Stream", map[string]any{"ShardCount": 2, "RetentionPeriodHours": 168, "StreamModeDetails": map[string]any{"StreamMode": "PROVISIONED"}})
 	if policy := jsonOf(t, got.only("AWS::Kinesis::ResourcePolicy", "").Properties); !strings.Contains(policy, "111122223333") || !strings.Contains(policy, "444455556666") {
-		t.Errorf("who may write: %s", policy)
+		t.Errorf("the policy is %s", policy)
 	}
 	got.has("AWS::CloudWatch::Alarm", map[string]any{"AlarmActions": []any{"arn:aws:sns:eu-west-1:123456789012:alarms"}})
 	got.has("AWS::KinesisFirehose::DeliveryStream", map[string]any{"ExtendedS3DestinationConfiguration": map[string]any{"CompressionFormat": "GZIP"}})
@@ -384,7 +384,7 @@ func TestContextRefusals(t *testing.T) {
 	} {
 		refused(t, "context", func() { newKinetelApp(t, one.context) }, one.problems...)
 	}
-	// What the constructs check, they say.
+	// The constructs report what they check.
 	refused(t, stacks.Telemetry+"/Stream", func() { newKinetelApp(t, map[string]any{"kinetel:shards": 2}) },
 		`ShardCount is 2, but an on-demand stream scales itself; leave it out or set Mode to "provisioned"`)
 	refused(t, stacks.Sample+"/Function", func() {

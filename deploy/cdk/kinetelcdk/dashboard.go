@@ -15,19 +15,19 @@ const (
 	shardRecords = 1000
 )
 
-// TelemetryDashboardProps say what to show.
+// TelemetryDashboardProps configures what to show.
 type TelemetryDashboardProps struct {
 	// Stream is required.
 	Stream awskinesis.IStream
 	// HeadroomPercent is how much more than was written the suggested shards
-	// should take, 100 by default (docs/operations.md says why), at most 400;
+	// should take, 100 by default (docs/operations.md has the reason), at most 400;
 	// negative for none.
 	HeadroomPercent int
 	// Tags go on the dashboard, where CloudFormation has tags for it.
 	Tags map[string]string
 }
 
-// TelemetryDashboard shows the stream, and what Kinetel says of itself in all
+// TelemetryDashboard shows the stream, and what Kinetel reports about itself in all
 // functions of the account and region that have "emf" in KINETEL_REPORT.
 type TelemetryDashboard struct {
 	// Construct is the parent of the dashboard.

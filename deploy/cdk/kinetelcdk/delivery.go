@@ -34,7 +34,7 @@ const (
 	maxBuffer     = 15 * time.Minute
 )
 
-// TelemetryDeliveryProps say how telemetry comes to S3.
+// TelemetryDeliveryProps configures how telemetry is delivered to S3.
 type TelemetryDeliveryProps struct {
 	// Stream is required, and of the same account.
 	Stream awskinesis.IStream
@@ -71,7 +71,7 @@ type TelemetryDelivery struct {
 	// Construct is the parent of all that follows.
 	Construct constructs.Construct
 	Bucket    awss3.Bucket
-	LogGroup  awslogs.LogGroup // what Firehose says of failures
+	LogGroup  awslogs.LogGroup // what Firehose logs about failures
 	Role      awsiam.Role
 	Firehose  awskinesisfirehose.CfnDeliveryStream
 	Database  awsglue.CfnDatabase
@@ -90,7 +90,7 @@ func NewTelemetryDelivery(scope constructs.Construct, id string, props *Telemetr
 		p = *props
 	}
 	c := checkNew(scope, id)
-	p.settle(c)
+	p.complete(c)
 	c.done()
 
 	d := &TelemetryDelivery{Construct: constructs.NewConstruct(scope, &id)}
@@ -101,8 +101,8 @@ func NewTelemetryDelivery(scope constructs.Construct, id string, props *Telemetr
 	return d
 }
 
-// settle checks props and fills in defaults.
-func (p *TelemetryDeliveryProps) settle(c *check) {
+// complete checks props and fills in defaults.
+func (p *TelemetryDeliveryProps) complete(c *check) {
 	if p.Stream == nil {
 		c.problem("Stream is not set; there is nothing to deliver from")
 	}
@@ -154,7 +154,7 @@ func (d *TelemetryDelivery) store(p *TelemetryDeliveryProps) {
 	})
 }
 
-// deliver makes the Firehose, as docs/consumers.md says.
+// deliver makes the Firehose of docs/consumers.md.
 func (d *TelemetryDelivery) deliver(p *TelemetryDeliveryProps) {
 	stack := awscdk.Stack_Of(d.Construct)
 	d.LogGroup = awslogs.NewLogGroup(d.Construct, jsii.String("Logs"), &awslogs.LogGroupProps{
@@ -175,7 +175,7 @@ func (d *TelemetryDelivery) deliver(p *TelemetryDeliveryProps) {
 		statement("ReadTelemetry", []string{"kinesis:DescribeStream", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:ListShards"}, p.Stream.StreamArn(), nil),
 		statement("LookIntoBucket", []string{"s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"}, d.Bucket.BucketArn(), nil),
 		statement("WriteObjects", []string{"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"}, d.Bucket.ArnForObjects(jsii.String("*")), nil),
-		statement("TellFailures", []string{"logs:PutLogEvents"}, stack.FormatArn(&awscdk.ArnComponents{
+		statement("LogFailures", []string{"logs:PutLogEvents"}, stack.FormatArn(&awscdk.ArnComponents{
 			Service: jsii.String("logs"), Resource: jsii.String("log-group"), ArnFormat: awscdk.ArnFormat_COLON_RESOURCE_NAME,
 			ResourceName: jsii.String(*d.LogGroup.LogGroupName() + ":log-stream:" + *logs.LogStreamName()),
 		}), nil),
@@ -252,7 +252,7 @@ func partition(s3 *awskinesisfirehose.CfnDeliveryStream_ExtendedS3DestinationCon
 	}
 }
 
-// table makes the table over the bucket, as docs/consumers.md says.
+// table makes the table over the bucket, as in docs/consumers.md.
 func (d *TelemetryDelivery) table(p *TelemetryDeliveryProps) {
 	if p.Database == "" {
 		p.Database = strings.ToLower(*awscdk.Names_UniqueResourceName(d.Construct, &awscdk.UniqueResourceNameOptions{
@@ -287,7 +287,7 @@ func (d *TelemetryDelivery) table(p *TelemetryDeliveryProps) {
 	partitions := columns("day", "string")
 	if p.Partitioned {
 		partitions = columns(byFunction, "string", "day", "string")
-		parameters["projection."+byFunction+".type"] = "injected" // a query says which
+		parameters["projection."+byFunction+".type"] = "injected" // a query names it
 		parameters["storage.location.template"] = location + byFunction + "=${" + byFunction + "}/${day}/"
 	}
 	d.Table = awsglue.NewCfnTable(d.Construct, jsii.String("Table"), &awsglue.CfnTableProps{

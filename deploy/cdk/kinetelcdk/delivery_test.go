@@ -42,7 +42,7 @@ func TestDelivery(t *testing.T) {
 		{"Sid":"ReadTelemetry","Effect":"Allow","Action":["kinesis:DescribeStream","kinesis:GetRecords","kinesis:GetShardIterator","kinesis:ListShards"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}},
 		{"Sid":"LookIntoBucket","Effect":"Allow","Action":["s3:GetBucketLocation","s3:ListBucket","s3:ListBucketMultipartUploads"],"Resource":{"Fn::GetAtt":["DeliveryBucket818C8F75","Arn"]}},
 		{"Sid":"WriteObjects","Effect":"Allow","Action":["s3:AbortMultipartUpload","s3:GetObject","s3:PutObject"],"Resource":{"Fn::Join":["",[{"Fn::GetAtt":["DeliveryBucket818C8F75","Arn"]},"/*"]]}},
-		{"Sid":"TellFailures","Effect":"Allow","Action":"logs:PutLogEvents","Resource":{"Fn::Join":["",["arn:",{"Ref":"AWS::Partition"},":logs:",{"Ref":"AWS::Region"},":",{"Ref":"AWS::AccountId"},
+		{"Sid":"LogFailures","Effect":"Allow","Action":"logs:PutLogEvents","Resource":{"Fn::Join":["",["arn:",{"Ref":"AWS::Partition"},":logs:",{"Ref":"AWS::Region"},":",{"Ref":"AWS::AccountId"},
 			":log-group:",{"Ref":"DeliveryLogsE7964E8F"},":log-stream:",{"Ref":"DeliveryLogStream59340406"}]]}}]`)
 
 	bucket := got.only("AWS::S3::Bucket", "")

@@ -33,7 +33,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("kinetel: %s:\n  - %s", e.Path, strings.Join(e.Problems, "\n  - "))
 }
 
-// check collects what is wrong, so that all of it is told at once.
+// check collects problems, so that one error reports them all.
 type check struct {
 	path     string
 	problems []string

@@ -27,7 +27,7 @@ const (
 	ARM64  Architecture = "arm64"
 )
 
-// zipped is the part of a package's name that says for what it was built.
+// zipped is the part of a package's name that names what it was built for.
 func (a Architecture) zipped() string {
 	if a == X86_64 {
 		return "amd64"
@@ -47,7 +47,7 @@ const executable = "extensions/kinesis-telemetry-extension"
 
 const defaultPackages = "../../dist"
 
-// TelemetryExtensionProps say which extension functions get, and where to it
+// TelemetryExtensionProps configures which extension functions get, and where to it
 // writes. One of Stream and StreamARN is required.
 type TelemetryExtensionProps struct {
 	// Stream is a stream of the same app.
@@ -96,7 +96,7 @@ func NewTelemetryExtension(scope constructs.Construct, id string, props *Telemet
 		p = *props
 	}
 	c := checkNew(scope, id)
-	p.settle(c)
+	p.complete(c)
 	c.done()
 
 	e := &TelemetryExtension{
@@ -162,8 +162,8 @@ func writing(stream, key, region *string) *[]awsiam.PolicyStatement {
 	return &statements
 }
 
-// settle checks props and fills in defaults.
-func (p *TelemetryExtensionProps) settle(c *check) {
+// complete checks props and fills in defaults.
+func (p *TelemetryExtensionProps) complete(c *check) {
 	switch {
 	case p.Stream == nil && p.StreamARN == "":
 		c.problem("there is no stream to write to; set Stream, or StreamARN for one that is not of this app")

@@ -98,7 +98,7 @@ func newFunction(stack awscdk.Stack, id string, change ...func(*awslambda.Functi
 	return awslambda.NewFunction(stack, &id, props)
 }
 
-// template is what a stack comes to.
+// template is the template of a stack.
 type template struct {
 	t *testing.T
 	assertions.Template
@@ -207,7 +207,7 @@ func jsonOf(t *testing.T, v any) string {
 	return string(text)
 }
 
-// same fails the test unless a value is what the JSON text says.
+// same fails the test unless a value equals the JSON text.
 func same(t *testing.T, what string, got any, want string) {
 	t.Helper()
 	var wanted any

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// StreamMode says who scales a stream.
+// StreamMode is how a stream is scaled.
 type StreamMode string
 
 const (
@@ -24,7 +24,7 @@ const (
 	Provisioned StreamMode = "provisioned"
 )
 
-// Encryption says whose key a stream is encrypted with.
+// Encryption is the kind of key that a stream is encrypted with.
 type Encryption string
 
 const (
@@ -45,7 +45,7 @@ const (
 // maxShards is far beyond any account's quota; more is a mistake.
 const maxShards = 10_000
 
-// TelemetryStreamProps say what stream telemetry goes to.
+// TelemetryStreamProps configures the stream that telemetry goes to.
 type TelemetryStreamProps struct {
 	// Mode is OnDemand (default) or Provisioned.
 	Mode StreamMode
@@ -94,7 +94,7 @@ func NewTelemetryStream(scope constructs.Construct, id string, props *TelemetryS
 		p = *props
 	}
 	c := checkNew(scope, id)
-	p.settle(c)
+	p.complete(c)
 	c.done()
 
 	s := &TelemetryStream{Construct: constructs.NewConstruct(scope, &id), Key: p.Key, prefix: p.ParameterPrefix}
@@ -126,8 +126,8 @@ func NewTelemetryStream(scope constructs.Construct, id string, props *TelemetryS
 	return s
 }
 
-// settle checks props and fills in defaults.
-func (p *TelemetryStreamProps) settle(c *check) {
+// complete checks props and fills in defaults.
+func (p *TelemetryStreamProps) complete(c *check) {
 	switch p.Mode {
 	case "", OnDemand:
 		if p.ShardCount != 0 {

@@ -148,7 +148,7 @@ func TestStreamRefusals(t *testing.T) {
 		{kinetelcdk.TelemetryStreamProps{ParameterPrefix: "/aws/x"}, []string{
 			`ParameterPrefix is "/aws/x"; names that begin with /aws or /ssm are AWS's own; take one such as /telemetry/kinesis`,
 		}},
-		// Everything that is wrong is told at once.
+		// All problems are reported at once.
 		{kinetelcdk.TelemetryStreamProps{ShardCount: 1, RetentionHours: 1}, []string{
 			`ShardCount is 1, but an on-demand stream scales itself; leave it out or set Mode to "provisioned"`,
 			`RetentionHours is 1; Kinesis keeps records for 24 to 8760 hours`,

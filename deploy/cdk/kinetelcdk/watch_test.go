@@ -38,7 +38,7 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
-func TestAlarmsTellATopic(t *testing.T) {
+func TestAlarmsNotifyTheTopic(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
 	topic := "arn:aws:sns:eu-west-1:123456789012:alarms"
@@ -58,10 +58,10 @@ func TestAlarmRefusals(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil).Stream
 	refused(t, "Stack/Alarms", func() { kinetelcdk.NewTelemetryAlarms(stack, "Alarms", nil) }, "Stream is not set; alarms are about one")
-	for age, told := range map[time.Duration]string{-time.Second: "-1s", 1500 * time.Millisecond: "1.5s", 8760 * time.Hour: "8760h0m0s"} {
+	for age, text := range map[time.Duration]string{-time.Second: "-1s", 1500 * time.Millisecond: "1.5s", 8760 * time.Hour: "8760h0m0s"} {
 		refused(t, "Stack/Alarms", func() {
 			kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{Stream: s, IteratorAge: age})
-		}, "IteratorAge is "+told+"; it must be whole seconds, from 1s to less than the stream keeps records")
+		}, "IteratorAge is "+text+"; it must be whole seconds, from 1s to less than the stream keeps records")
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // contextPrefix begins the name of every context value of this app.
 const contextPrefix = "kinetel:"
 
-// How telemetry comes to S3.
+// How telemetry is delivered to S3.
 const (
 	deliveryNone        = "none"
 	deliveryS3          = "s3"

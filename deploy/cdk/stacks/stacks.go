@@ -1,6 +1,6 @@
 // Package stacks has the two stacks of Kinetel's CDK app: all that telemetry
-// needs, and a sample function that sends some. Package main, the app, says by
-// which context values they are shaped.
+// needs, and a sample function that sends some. The comment of package
+// main, the app, lists the context values that configure them.
 package stacks
 
 import (
@@ -23,7 +23,7 @@ const (
 	Sample    = "KinetelSample"
 )
 
-// Add adds the stacks to an app, as its context says. It panics with a
+// Add adds the stacks to an app, as its context configures them. It panics with a
 // *kinetelcdk.Error where something is wrong with that, or with what the stacks
 // are made of.
 func Add(app awscdk.App) {

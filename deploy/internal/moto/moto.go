@@ -1,4 +1,4 @@
-// Package moto starts moto_server, an AWS that nobody here wrote, for tests.
+// Package moto starts moto_server, an emulator of AWS, for tests.
 //
 // It needs Python. `make deploy-test` installs moto by
 // deploy/cloudformation/requirements.txt and names its moto_server in
@@ -31,13 +31,13 @@ const variable = "KINETEL_MOTO"
 // startTimeout is for a machine that does much else; as a rule it takes a second.
 const startTimeout = 2 * time.Minute
 
-// listening is what the server says of the port that the system gave it.
+// listening is what the server prints about the port that the system assigned.
 var listening = regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
 
 // Start starts an empty moto_server on a loopback port of its own, which ends
 // with the test, and returns a configuration of the AWS SDK that leads there and
-// nowhere else. Without KINETEL_MOTO the test is passed over, and says so: a plain
-// `go test ./...` has no Python to count on.
+// nowhere else. Without KINETEL_MOTO the test is skipped, because a plain
+// `go test ./...` has no Python.
 func Start(t *testing.T) aws.Config {
 	t.Helper()
 	path := os.Getenv(variable)
@@ -81,7 +81,7 @@ func Start(t *testing.T) aws.Config {
 		_ = server.Process.Kill()
 		<-exited
 		if t.Failed() && testing.Verbose() {
-			t.Logf("moto_server said:\n%s", out)
+			t.Logf("the output of moto_server:\n%s", out)
 		}
 	})
 
@@ -93,7 +93,7 @@ func Start(t *testing.T) aws.Config {
 	case <-exited:
 		t.Fatalf("moto_server ended at once:\n%s", out)
 	case <-timer.C:
-		t.Fatalf("moto_server tells no port after %v:\n%s", startTimeout, out)
+		t.Fatalf("moto_server printed no port after %v:\n%s", startTimeout, out)
 	}
 	return aws.Config{
 		Region:       Region,
@@ -101,7 +101,7 @@ func Start(t *testing.T) aws.Config {
 		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "not-a-secret", ""),
 		HTTPClient:   &http.Client{Transport: only(endpoint, t)},
 		// What moto does not know is an error of its own, and tried again it is
-		// another one, which says less.
+		// another, less specific one.
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 	}
 }
@@ -123,24 +123,24 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// output is what the server prints. It sends the endpoint once, when it is told.
+// output is what the server prints. It sends the endpoint once, when the server has printed it.
 type output struct {
 	at chan string
 
 	mu   sync.Mutex
 	text bytes.Buffer
-	told bool
+	sent bool
 }
 
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.text.Write(p)
-	if !o.told {
+	if !o.sent {
 		// Only whole lines: of half a line the port may be half.
 		whole := o.text.Bytes()[:bytes.LastIndexByte(o.text.Bytes(), '\n')+1]
 		if m := listening.FindSubmatch(whole); m != nil {
-			o.told = true
+			o.sent = true
 			o.at <- string(m[1])
 		}
 	}

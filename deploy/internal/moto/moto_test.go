@@ -33,7 +33,7 @@ func TestStartGivesAnEmptyAWSOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestNothingElseIsAsked(t *testing.T) {
+func TestOtherEndpointsAreRefused(t *testing.T) {
 	cfg := moto.Start(t)
 	_, err := sts.NewFromConfig(cfg, func(o *sts.Options) {
 		o.BaseEndpoint, o.RetryMaxAttempts = aws.String("http://127.0.0.1:9"), 1

@@ -1,5 +1,5 @@
-// Package cloudwatch writes lines as a subscription filter of CloudWatch Logs sends log
-// events.
+// Package cloudwatch encodes lines as the records that a subscription filter of
+// CloudWatch Logs sends.
 package cloudwatch
 
 import (

@@ -104,7 +104,7 @@ func oneEvent(t interface {
 	one = all.LogEvents[0]
 	id, ok := cloudwatch.ParseEventID([]byte(one.ID))
 	if !ok || id.Seq != l.Seq || id.Environment != formattest.ID[:22] {
-		t.Fatalf("the id %q says %+v", one.ID, id)
+		t.Fatalf("the id %q means %+v", one.ID, id)
 	}
 	return one, id
 }
@@ -151,8 +151,8 @@ func TestCloudWatchMessages(t *testing.T) {
 		{"a part of an extension's", `"type":"extension","part":1,"parts":3,"body":"{\"a"`, system + `"type":"extension","record":"{\"a","part":1,"parts":3}`, cloudwatch.OtherJSON},
 		{"a part of a platform event", `"type":"platform.report","part":3,"parts":3,"body":"1}"`, system + `"type":"platform.report","record":"1}","part":3,"parts":3}`, cloudwatch.SystemJSON},
 		{"a part that is no text", `"type":"platform.start","part":1,"parts":2,"body":{"requestId":"r"}`, system + `"type":"platform.start","record":{"requestId":"r"},"part":1,"parts":2}`, cloudwatch.SystemJSON},
-		{"a type that nobody knows", `"type":"a \"b\"","body":"text"`, system + `"type":"a \"b\"","record":"text"}`, cloudwatch.OtherJSON},
-		{"broken text of a type that nobody knows", "\"type\":\"a\xff\",\"body\":\"\xfe\"", system + "\"type\":\"a\ufffd\",\"record\":\"\ufffd\"}", cloudwatch.OtherJSON},
+		{"an unknown type", `"type":"a \"b\"","body":"text"`, system + `"type":"a \"b\"","record":"text"}`, cloudwatch.OtherJSON},
+		{"broken text of an unknown type", "\"type\":\"a\xff\",\"body\":\"\xfe\"", system + "\"type\":\"a\ufffd\",\"record\":\"\ufffd\"}", cloudwatch.OtherJSON},
 		{"an unparsed event", `"type":"kinetel.unparsed","body":"{\"a"`, system + `"type":"kinetel.unparsed","record":"{\"a"}`, cloudwatch.OtherJSON},
 		{"an invocation", `"type":"kinetel.invocation","requestId":"r","body":{"requestId":"r", "events":5}`, system + `"type":"kinetel.invocation","record":{"requestId":"r", "events":5}}`, cloudwatch.SystemJSON},
 		{"an environment", `"type":"kinetel.environment","body":{}`, system + `"type":"kinetel.environment","record":{}}`, cloudwatch.SystemJSON},
@@ -191,7 +191,7 @@ var platformLines = []struct {
 	{"a start with broken text", "platform.start", "{\"version\":\"\xff\",\"requestId\":\"r\xfe\"}", "START RequestId: r\ufffd Version: \ufffd\n", cloudwatch.Start},
 	{"a start with a line feed in its version", "platform.start", `{"requestId":"r","version":"1\n2"}`, "START RequestId: r\n", cloudwatch.Start},
 	{"a start with white space", "platform.start", `{ "requestId" : "r" , "version" : "7" }`, "START RequestId: r Version: 7\n", cloudwatch.Start},
-	{"a start that says it twice: the last", "platform.start", `{"requestId":"a","requestId":"b"}`, "START RequestId: b\n", cloudwatch.Start},
+	{"a start with two request ids: the last", "platform.start", `{"requestId":"a","requestId":"b"}`, "START RequestId: b\n", cloudwatch.Start},
 	{
 		"an end", "platform.runtimeDone",
 		`{"requestId":"6f0c0c5e-1111-4222-8333-444455556666","status":"success","metrics":{"durationMs":128.4,"producedBytes":42}}`,
@@ -235,7 +235,7 @@ var platformLines = []struct {
 		"REPORT RequestId: r\tDuration: 2.00 ms\t\nXRAY TraceId: 1-a\tSampled: false\t\n", cloudwatch.Report,
 	},
 	{
-		"a report with a trace that does not say", "platform.report", `{"requestId":"r","metrics":{"durationMs":2},"tracing":{"spanId":"s","value":"Root=1-a;Sampled=?"}}`,
+		"a report with a trace that is not sampled or unsampled", "platform.report", `{"requestId":"r","metrics":{"durationMs":2},"tracing":{"spanId":"s","value":"Root=1-a;Sampled=?"}}`,
 		"REPORT RequestId: r\tDuration: 2.00 ms\t\nXRAY TraceId: 1-a\tSegmentId: s\t\n", cloudwatch.Report,
 	},
 	{"a report with a trace of no root", "platform.report", `{"requestId":"r","metrics":{"durationMs":2},"tracing":{"spanId":"s","value":"Root=;Sampled=1"}}`, "REPORT RequestId: r\tDuration: 2.00 ms\t\n", cloudwatch.Report},
@@ -339,7 +339,7 @@ func TestUnusualPlatformEventsAreJSON(t *testing.T) {
 		{"an init whose version is a number", "platform.initStart", `{"runtimeVersion":22}`},
 		{"a restore without a version", "platform.restoreStart", `{"functionName":"orders","functionVersion":"7"}`},
 		{"an init that went well", "platform.initReport", `{"phase":"init","status":"success",` + metrics + `}`},
-		{"an init that does not say how it went", "platform.initReport", `{"phase":"init",` + metrics + `}`},
+		{"an init without a status", "platform.initReport", `{"phase":"init",` + metrics + `}`},
 		{"an init that failed in no time", "platform.initReport", `{"phase":"init","status":"error"}`},
 		{"a restore without a duration", "platform.restoreReport", `{"status":"success","metrics":{}}`},
 		{"an extension without a name", "platform.extension", `{"state":"Ready","events":[]}`},
@@ -410,7 +410,7 @@ func TestCloudWatchIsReadAsTheLinesAre(t *testing.T) {
 			l := &lines[i]
 			id, ok := cloudwatch.ParseEventID([]byte(one.ID))
 			if !ok || id.Seq != min(l.Seq, 1<<48-1) || id.Ms != one.Timestamp || id.Environment != formattest.ID[:22] {
-				t.Fatalf("the id %q of event %d says %+v", one.ID, l.Seq, id)
+				t.Fatalf("the id %q of event %d means %+v", one.ID, l.Seq, id)
 			}
 			whats[id.Message]++
 			body := string([]rune(string(l.Body)))

@@ -148,7 +148,7 @@ func (p *Pattern) read(body []byte) (values [][]byte, ok bool) {
 				return nil, false
 			}
 		case f.Label == "Status" && string(value) == "success":
-			value = nil // no line says it
+			value = nil // no line has it
 		case p.Message == Report && f.Label == "Error Type" && values[i-1] == nil:
 			value = nil
 		}

@@ -1,6 +1,6 @@
-// Package decoding is what the decoders of all formats share: the events that they
-// read, the limits, and the JSON of the payloads. The extension reads nothing with it;
-// package record does.
+// Package decoding has the decoded event, the limits and the JSON functions that the
+// decoders of all formats share. Only package record uses them; the extension does not
+// decode.
 package decoding
 
 import (

@@ -126,7 +126,7 @@ func TestFilterRefusesTruncatedPayloads(t *testing.T) {
 					continue // these are whole lines
 				}
 				if rest, err := formats.Filter(payload[:i], keepAll); err == nil || rest != nil {
-					t.Fatalf("the first %d bytes are taken for a payload, %q, %v", i, rest, err)
+					t.Fatalf("the first %d bytes are accepted as a payload, %q, %v", i, rest, err)
 				}
 			}
 		})
@@ -200,7 +200,7 @@ func TestFilterRefusesOtherPayloads(t *testing.T) {
 				t.Fatalf("%q is not there", tt.old)
 			}
 			if rest, err := formats.Filter([]byte(strings.Replace(tt.payload, tt.old, tt.with, 1)), keepAll); err == nil || rest != nil {
-				t.Errorf("it is taken, %q", rest)
+				t.Errorf("it is accepted, %q", rest)
 			}
 		})
 	}

@@ -28,8 +28,8 @@ const (
 	ID       = "4f1e0c9ad3b24e58a7f60b1c2d3e4f50"
 )
 
-// Environment returns an environment with an account and a log group. jsonLogs says
-// whether the function's log format is JSON.
+// Environment returns an environment with an account and a log group. With jsonLogs,
+// the function's log format is JSON.
 func Environment(jsonLogs bool) *environment.Environment {
 	return Of(ID, Resource, environment.Details{
 		AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/21/orders[$LATEST]0f1e2d3c4b5a69788796a5b4c3d2e1f0",

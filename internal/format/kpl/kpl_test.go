@@ -218,7 +218,7 @@ func TestReadRefusesDamagedAggregates(t *testing.T) {
 	}
 	for i := range len(data) {
 		if err := readAll(data[:i], nothing); err == nil {
-			t.Errorf("its first %d bytes are taken for an aggregate", i)
+			t.Errorf("its first %d bytes are accepted as an aggregate", i)
 		}
 		for bit := range 8 {
 			flipped := bytes.Clone(data)
@@ -271,7 +271,7 @@ func TestReadRefusesOtherAggregates(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := readAll(ofMessage(tt.message), nothing); err == nil {
-				t.Errorf("%x is taken", tt.message)
+				t.Errorf("%x is accepted", tt.message)
 			}
 		})
 	}
@@ -279,7 +279,7 @@ func TestReadRefusesOtherAggregates(t *testing.T) {
 		t.Error(err)
 	}
 	if err := readAll(append([]byte("x"), ofMessage(key + one)[1:]...), nothing); err == nil {
-		t.Error("another beginning is taken")
+		t.Error("another beginning is accepted")
 	}
 }
 

@@ -73,7 +73,7 @@ func TestAppendOTLPLogsText(t *testing.T) {
 				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500123000000","body":{"stringValue":"\"a"}}`,
 		},
 		{
-			"a body that cannot be had back, and one that takes too much room",
+			"a body that cannot be restored, and one that needs too much space",
 			[]string{`"type":"function","body":[ false]`, `"type":"function","body":[[[[[[[[[[[[["\\"]]]]]]]]]]]]]`},
 			`{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"function"}},{"key":"kinetel.body","value":{"stringValue":"[ false]"}}],` +
 				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500123000000","body":{"arrayValue":{"values":[{"boolValue":false}]}}},` +
@@ -183,7 +183,7 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 			logFields{Number: plog.SeverityNumberTrace, Text: "TRACE", Attributes: []any{"kinetel.type", "function"}, Body: false},
 		},
 		{
-			"a severity that nobody knows", `"type":"function","severity":"LOUD","body":1`,
+			"an unknown severity", `"type":"function","severity":"LOUD","body":1`,
 			logFields{Text: "LOUD", Attributes: []any{"kinetel.type", "function"}, Body: int64(1)},
 		},
 		{
@@ -573,8 +573,9 @@ func same(dec *json.Decoder, v pcommon.Value) error {
 }
 
 func TestOpenTelemetryReadsBodiesAsEncodingJSONDoes(t *testing.T) {
-	structured := 0
+	drawn, structured := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
+		drawn++
 		l := formattest.Line(t, 1, `"type":"function","body":`+string(format.AppendOneLine(nil, []byte(formattest.BrokenValue().Draw(t, "body")))))
 		r := oneLog(t, orders(), &l)
 		if asText, ok := r.Attributes().Get("kinetel.body.json"); ok {
@@ -597,8 +598,8 @@ func TestOpenTelemetryReadsBodiesAsEncodingJSONDoes(t *testing.T) {
 			t.Fatalf("%s is not read to its end", l.Body)
 		}
 	})
-	if structured < 20 {
-		t.Errorf("%d bodies were written as values", structured)
+	if structured < drawn/5 {
+		t.Errorf("%d of %d bodies were written as values", structured, drawn)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"kinetel/internal/jsontext"
 )
 
-// traceContext is what a log record or span says of its trace. An id of only zeros is
+// traceContext is the trace of a log record or span. An id of only zeros is
 // none.
 type traceContext struct {
 	trace [16]byte

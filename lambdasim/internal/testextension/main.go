@@ -1,6 +1,5 @@
-// Command testextension is an extension, or a runtime, that behaves as well or
-// as badly as a test of lambdasim wants. The variable TESTEXTENSION holds its
-// Script as JSON.
+// Command testextension is an extension, or a runtime, that follows a script of a
+// test of lambdasim. The variable TESTEXTENSION holds the Script as JSON.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package decode reads records that Kinetel wrote as a subscription filter of CloudWatch
-// Logs would.
+// Package decode reads the records of package cloudwatch: those that a subscription
+// filter of CloudWatch Logs sends.
 package decode
 
 import (
@@ -112,7 +112,7 @@ func decodeLogEvent(logEvent []byte) (e decoding.Event, id cloudwatch.EventID, e
 	return e, id, nil
 }
 
-// setMessage sets what the message of a log event says; message is a JSON string.
+// setMessage sets the fields from the message of a log event; message is a JSON string.
 func setMessage(e *decoding.Event, kind cloudwatch.Message, message []byte) (err error) {
 	text, ok := jsontext.AppendUnquote(nil, message)
 	if !ok {
@@ -139,18 +139,28 @@ func setMessage(e *decoding.Event, kind cloudwatch.Message, message []byte) (err
 		err = setPlatformLine(e, kind, string(text))
 	}
 	isOwn := e.Type == event.TypeInvocation || e.Type == event.TypeSpan
-	if id := event.RequestID(e.Body); isRequest(id) && (isOwn || strings.HasPrefix(e.Type, "platform.")) {
+	if id := requestID(e.Body); isOwn || strings.HasPrefix(e.Type, "platform.") {
 		e.RequestID = id
 	}
 	return err
 }
 
-// isRequest reports whether an event may have the request id.
-func isRequest(id string) bool {
-	return !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
+// requestID returns the requestId of a body, or "" if there is none that an event may
+// have: at most 128 printable characters, which need no escape.
+func requestID(body []byte) string {
+	var r struct {
+		RequestID string `json:"requestId"`
+	}
+	if err := json.Unmarshal(body, &r); err != nil || len(r.RequestID) > 128 {
+		return ""
+	}
+	if strings.ContainsFunc(r.RequestID, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return ""
+	}
+	return r.RequestID
 }
 
-// setSystem sets what a message says that is JSON with time, type and record.
+// setSystem sets the fields from a message that is JSON with time, type and record.
 func setSystem(e *decoding.Event, text []byte) error {
 	var system struct {
 		Time   string          `json:"time"`

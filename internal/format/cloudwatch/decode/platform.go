@@ -17,7 +17,7 @@ type tracing struct {
 	Value  string `json:"value"`
 }
 
-// setPlatformLine sets what the line of a platform event says. The body has the members
+// setPlatformLine sets the fields from the line of a platform event. The body has the members
 // that the line has.
 func setPlatformLine(e *decoding.Event, kind cloudwatch.Message, line string) (err error) {
 	patterns := cloudwatch.Patterns()
