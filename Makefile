@@ -24,7 +24,7 @@ release = @mkdir -p $(@D) && echo 'go build -o $@ $(1)' && $(2) $(RELEASE) -o $@
 .DEFAULT_GOAL := build
 .PHONY: build demo test lint bench fuzz clean
 
-build: bin/kinesis-telemetry-extension bin/kinetel
+build: bin/kinesis-telemetry-extension bin/kinetel ## build the extension and the command kinetel, in bin
 
 bin/kinesis-telemetry-extension: FORCE
 	$(call release,./cmd/kinesis-telemetry-extension)
@@ -43,24 +43,24 @@ FORCE:
 bin/layer/%: FORCE
 	$(call release,./cmd/kinesis-telemetry-extension,GOOS=linux GOARCH=$* GOAMD64=v1 GOARM64=v8.0 GOFLAGS=)
 
-package: bin/layer/amd64 bin/layer/arm64 ## dist/: the layers, with their licences, SBOMs and checksums
+package: bin/layer/amd64 bin/layer/arm64 ## make the layers, with their licences, SBOMs and checksums, in dist
 	@rm -rf dist
-	$(GO) -C deploy run ./package --dist $(CURDIR)/dist --source $(CURDIR) amd64=$(CURDIR)/bin/layer/amd64 arm64=$(CURDIR)/bin/layer/arm64
+	$(GO) -C deploy run ./package --dist "$(CURDIR)/dist" --source "$(CURDIR)" amd64="$(CURDIR)/bin/layer/amd64" arm64="$(CURDIR)/bin/layer/arm64"
 .PHONY: package
 
 # What was packaged is published, so that it is what was tested.
-publish: ## the layers of dist, in REGIONS="eu-west-1 us-east-1"; DRY_RUN=1 prints the calls; PUBLISH_FLAGS="--organization o-…"
+publish: ## publish the layers of dist: REGIONS="eu-west-1 us-east-1"; DRY_RUN=1 prints the calls; PUBLISH_FLAGS="--organization o-…"
 	@mkdir -p bin
-	$(GO) -C deploy build -o $(CURDIR)/bin/publish ./publish
+	$(GO) -C deploy build -o "$(CURDIR)/bin/publish" ./publish
 	./bin/publish --dist dist --regions "$(REGIONS)" $(if $(DRY_RUN),--dry-run) $(PUBLISH_FLAGS)
 .PHONY: publish
 
 # What needs Python or the CDK, neither of which the extension or its tests do. In
 # the modules under deploy, what is packaged goes as it is, and the rest into moto.
-deploy-test: node python build bin/sample-function package sample .tools/deploy/.installed ## the layers, CloudFormation in an AWS emulator, the CDK
+deploy-test: node python build bin/sample-function package sample .tools/deploy/.installed ## test the layers, the stack in an AWS emulator, and the CDK
 	.tools/deploy/bin/cfn-lint deploy/cloudformation/kinetel.yaml examples/deploy/sam/template.yaml
 	$(MAKE) lint-deploy
-	KINETEL_DIST=$(CURDIR)/dist KINETEL_MOTO=$(CURDIR)/.tools/deploy/bin/moto_server $(GO) -C deploy test -race -count=1 ./...
+	KINETEL_DIST="$(CURDIR)/dist" KINETEL_MOTO="$(CURDIR)/.tools/deploy/bin/moto_server" $(GO) -C deploy test -race -count=1 ./...
 	$(JSII) $(GO) -C deploy/cdk test -count=1 ./... # without -race: jsii's own Close has races
 	$(MAKE) synth
 .PHONY: deploy-test
@@ -69,12 +69,12 @@ deploy-test: node python build bin/sample-function package sample .tools/deploy/
 JSII := JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20
 
 # As the CDK's command line does it, which reads cdk.json.
-synth: ## deploy/cdk/cdk.out, after make package sample
+synth: ## make the CDK's templates in deploy/cdk/cdk.out, after make package sample
 	cd deploy/cdk && $(JSII) CDK_OUTDIR=cdk.out CDK_CONTEXT_JSON="$$($(NODE) -p 'JSON.stringify(require("./cdk.json").context)')" $(GO) run .
 	@ls deploy/cdk/cdk.out/*.template.json
 .PHONY: synth
 
-sample: bin/sample/amd64/bootstrap bin/sample/arm64/bootstrap ## the sample function as Lambda takes it
+sample: bin/sample/amd64/bootstrap bin/sample/arm64/bootstrap ## build the sample function for Lambda
 .PHONY: sample
 
 bin/sample/%/bootstrap: FORCE
@@ -82,53 +82,60 @@ bin/sample/%/bootstrap: FORCE
 
 lint-deploy:
 	@for module in deploy deploy/cdk; do \
-		$(GO) -C $$module vet ./... && (cd $$module && $(GO) tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
+		$(GO) -C $$module vet ./... && (cd $$module && $(GO) tool -modfile="$(CURDIR)/tools/go.mod" staticcheck ./...) || exit 1; done
 .PHONY: lint-deploy
 
 python:
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "make deploy-test needs Python 3.11 or later with venv: cfn-lint and moto, the AWS of these tests, run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+		echo "make deploy-test and make test-docs need Python 3.11 or later with venv: cfn-lint and moto, the AWS of these tests, run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
 .PHONY: python
 
 .tools/deploy/.installed: deploy/cloudformation/requirements.txt
-	rm -rf .tools/deploy
-	python3 -m venv .tools/deploy
-	.tools/deploy/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+.tools/docs/.installed: test/docs/requirements.txt
+.tools/%/.installed:
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # The tag, the version in the code and the changelog are one.
-release: ## the files of the release TAG=v1.2.3, in dist, if it may have them
+release: ## make the files of the release TAG=v1.2.3 in dist
 	@version=$$($(GO) run ./cmd/kinetel version) && \
 	{ [ "$(TAG)" = "v$$version" ] || { echo "TAG is \"$(TAG)\", and internal/version has $$version: make them one (TAG=v$$version)" >&2; exit 1; }; } && \
 	{ grep -q "^## \[$$version\] - [0-9]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version] with a date: give it one" >&2; exit 1; }; }
 	$(MAKE) package
 .PHONY: release
 
-help: ## these lines
+help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 16
 .PHONY: help
 
-demo: build bin/sample-function ## the main job, start to end, on this machine
+demo: build bin/sample-function ## run the extension in a local Lambda and compare what arrives with what was emitted
 	./bin/kinetel demo
 
-test: node programs lint node_modules ## lint, and all tests under the race detector, some in a short form
+test: node programs lint node_modules ## lint, and run all tests under the race detector, some in a short form
 	$(NODE_PACKAGES) $(GO) test -race -short -count=1 -p 3 ./...
 
 # Packages below cmd and test do the same with more data then. They ran under the race
 # detector in make test.
-test-deep: node programs node_modules ## in full, the tests that make test runs in a short form
+test-deep: node programs node_modules ## run in full the tests that make test runs in a short form
 	$(GO) test -race -count=1 $(call deep,internal kinesissim lambdasim record)
 	$(NODE_PACKAGES) $(GO) test -count=1 $(call deep,examples test)
 	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 150
 .PHONY: test-deep
+
+# The commands of the documents, with moto as AWS. What they build goes into bin and dist.
+test-docs: python .tools/docs/.installed ## run the commands of the documents, with moto in place of AWS
+	KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" $(GO) test -count=1 -timeout 20m -run Commands ./test/docs
+.PHONY: test-docs
 
 # The packages below these folders that have a test with a short form. Rapid has one
 # itself: with -short it makes a fifth of the checks.
 deep = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE 'pgregory.net/rapid|testing\.Short|testkit\.Checks' --include='*_test.go' --exclude-dir=node_modules $(1)))))
 
 # Where the tests find the Kinesis and the reader that run on Node.
-NODE_PACKAGES := KINETEL_KINESIS_LOCAL=$(CURDIR)/test/kinesislocal/node_modules/kinesis-local \
-	KINETEL_KINESIS_AGG=$(CURDIR)/test/formats/node_modules/aws-kinesis-agg
+NODE_PACKAGES := KINETEL_KINESIS_LOCAL="$(CURDIR)/test/kinesislocal/node_modules/kinesis-local" \
+	KINETEL_KINESIS_AGG="$(CURDIR)/test/formats/node_modules/aws-kinesis-agg"
 
 node: # checked first, before the long build
 	@command -v $(NODE) >/dev/null && command -v $(NPM) >/dev/null || { \
@@ -136,15 +143,15 @@ node: # checked first, before the long build
 .PHONY: node
 
 programs:
-	@missing=; for program in jq zcat zstd; do command -v $$program >/dev/null || missing="$$missing $$program"; done; [ -z "$$missing" ] || { \
-		echo "make test needs$$missing, to read what Kinetel writes with programs that are not its own (Debian: apt-get install jq gzip zstd)" >&2; exit 1; }
+	@missing=; for program in "$$($(GO) env CC)" jq zcat zstd; do command -v $${program%% *} >/dev/null || missing="$$missing $$program"; done; [ -z "$$missing" ] || { \
+		echo "make test needs$$missing: the race detector needs a C compiler, and the tests read what Kinetel writes with other programs (Debian: apt-get install gcc libc6-dev jq gzip zstd)" >&2; exit 1; }
 .PHONY: programs
 
-test-faults: ## the whole fault matrix; its table goes into docs/evidence/faults.md
-	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table $(CURDIR)/docs/evidence/faults.md
+test-faults: ## run the whole fault matrix; writes docs/evidence/faults.md
+	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table "$(CURDIR)/docs/evidence/faults.md"
 .PHONY: test-faults
 
-integration: node programs node_modules ## only the tests with programs that are not Kinetel's: kinesis-local, readers of the formats
+integration: node programs node_modules ## run only the tests with other programs: kinesis-local, readers of the formats
 	$(NODE_PACKAGES) $(GO) test -race -count=1 ./test/kinesislocal ./test/formats
 .PHONY: integration
 
@@ -155,7 +162,7 @@ test/%/node_modules/.package-lock.json: test/%/package.json test/%/package-lock.
 	cd test/$* && $(NPM) ci --no-audit --no-fund
 	@touch $@
 
-lint: ## gofumpt, go vet, staticcheck
+lint: ## run gofumpt, go vet and staticcheck
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "not formatted (run make fmt):" >&2; echo "$$files" >&2; exit 1; }
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
@@ -164,22 +171,22 @@ fmt: ## format the code
 	$(TOOL) gofumpt -w .
 .PHONY: fmt
 
-bench: build bin/sample-function bin/bare-extension ## figures beside the floor's
+bench: build bin/sample-function bin/bare-extension ## measure, beside an extension that does nothing
 	$(GO) run ./test/bench
 
-flush-plot: ## the simulation of the flush policy; its table and picture go into docs
+flush-plot: ## simulate the flush policy; writes docs/evidence/flush.md and its picture
 	$(GO) test -count=1 ./test/flushsim -update
 	$(GO) run ./test/flushsim -png docs/evidence/flush.png
 .PHONY: flush-plot
 
-fleet-plot: ## the simulation of a fleet in an outage; its tables and picture go into docs
+fleet-plot: ## simulate a fleet in an outage; writes docs/evidence/fleet.md and its picture
 	$(GO) test -count=1 -run Document ./test/fleetsim -update
 	$(GO) run ./test/fleetsim -png docs/evidence/fleet.png
 .PHONY: fleet-plot
 
 FUZZTIME ?= 30s
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## fuzz each target for FUZZTIME
 	@GO="$(GO)" test/fuzz/fuzz.sh $(FUZZTIME)
 
-clean:
+clean: ## remove what the other targets made
 	rm -rf bin dist .tools deploy/cdk/cdk.out test/kinesislocal/node_modules test/formats/node_modules

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,7 +41,8 @@ burst, an error and a time-out. Shows what is in the stream, and compares it
 with what the Lambda emitted. The exit status is 1 if anything was lost or
 duplicated.
 
-The extension gets the environment variables that begin with KINETEL_.`,
+The extension gets the environment variables that begin with KINETEL_. Only the
+stream cannot be another.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d.out = cmd.OutOrStdout()
@@ -51,6 +51,7 @@ The extension gets the environment variables that begin with KINETEL_.`,
 	}
 	cmd.Flags().StringVar(&d.extension, "extension", "", "the extension's `file` (default: kinesis-telemetry-extension beside kinetel)")
 	cmd.Flags().StringVar(&d.function, "function", "", "the sample function's `file` (default: sample-function beside kinetel)")
+	cmd.Flags().BoolVar(&d.raw, "raw", false, "print one event of each type, as a line of JSON each")
 	cmd.Flags().StringVar(&d.logFormat, "log-format", "text", "the function's log format, text or json")
 	return cmd
 }
@@ -73,6 +74,7 @@ func steps() []step {
 
 type demo struct {
 	extension, function, logFormat string
+	raw                            bool
 	out                            io.Writer
 	recorder                       *recorder.Recorder
 	frozen                         atomic.Int64 // how often the environment was frozen
@@ -101,9 +103,6 @@ func (d *demo) run(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("--log-format %q: must be text or json", d.logFormat)
 	}
-	if strings.TrimSpace(os.Getenv("KINETEL_FORMAT")) == "cloudwatch" {
-		return errors.New("KINETEL_FORMAT=cloudwatch: this format does not contain all of an event, so the demo cannot compare what arrives with what was emitted; use ndjson, json, otlp or kpl")
-	}
 	d.kinesis, err = kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: demoStream, Shards: 2}}})
 	if err != nil {
 		return err
@@ -115,17 +114,24 @@ func (d *demo) run(ctx context.Context) error {
 		return fmt.Errorf("make a folder for the spool: %w", err)
 	}
 	defer os.RemoveAll(spool)
+	env, cfg, err := settings(os.Environ(), spool, d.kinesis.URL())
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(d.out, "%s\n%s\n\n", bold("A local Lambda, the real extension, an embedded Kinesis"),
 		faint(fmt.Sprintf("stream %s at %s, function time-out %v", demoStream, d.kinesis.URL(), demoTimeout)))
+	if len(cfg.Problems) > 0 {
+		fmt.Fprintf(d.out, "%s%s\n\n", bold("Settings to correct"), list(cfg.Problems))
+	}
 
-	d.recorder = recorder.New(filepath.Base(d.extension), "platform", "function")
+	d.recorder = recorder.New(filepath.Base(d.extension), cfg.Types...)
 	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
 		Function:     lambdasim.Process{Path: d.function},
 		Extensions:   []lambdasim.Process{{Path: d.extension}},
 		FunctionName: "demo",
 		Timeout:      demoTimeout,
 		LogFormat:    format,
-		Env:          d.env(spool),
+		Env:          env,
 		OnEvent:      d.recorder.OnEvent,
 		OnNotice: func(n lambdasim.Notice) {
 			if n.Kind == lambdasim.NoticeFreeze {
@@ -147,21 +153,6 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	return d.conclude(report)
-}
-
-// env returns the extension's environment: the KINETEL_ variables of this process, and
-// what the demo needs.
-func (d *demo) env(spool string) map[string]string {
-	env := map[string]string{}
-	for _, kv := range os.Environ() {
-		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "KINETEL_") {
-			env[name] = value
-		}
-	}
-	env["KINETEL_SPOOL_DIR"] = cmp.Or(env["KINETEL_SPOOL_DIR"], spool)
-	env["KINETEL_STREAM_NAME"] = demoStream
-	env["AWS_ENDPOINT_URL_KINESIS"] = d.kinesis.URL()
-	return env
 }
 
 // findPrograms fills in the paths that were not given.
@@ -189,7 +180,7 @@ func (d *demo) findPrograms() error {
 
 // invoke runs the steps and prints a line for each.
 func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox) error {
-	fmt.Fprintln(d.out, bold(fmt.Sprintf("%3s  %-8s  %-28s  %11s  %6s  %9s  %s", "", "request", "", "duration", "lines", "held", "shipped")))
+	fmt.Fprintln(d.out, bold(fmt.Sprintf("%3s  %-8s  %-28s  %9s  %5s  %9s  %6s  %7s  %6s", "", "request", "", "duration", "lines", "held", "events", "records", "bytes")))
 	var before kinesissim.Stats
 	for i, s := range steps() {
 		if i > 0 {
@@ -215,12 +206,25 @@ func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox) error {
 		case result.ColdStart:
 			what = fmt.Sprintf("cold start, init %v", result.InitDuration.Round(time.Millisecond))
 		}
-		fmt.Fprintf(d.out, "%3d  %-8.8s  %-28s  %11s  %6d  %9s  %d events in %d records, %d B\n", i+1, result.RequestID, what,
+		fmt.Fprintf(d.out, "%3d  %-8.8s  %-28s  %9s  %5d  %9s  %6d  %7d  %6d\n", i+1, result.RequestID, what,
 			result.Duration.Round(10*time.Microsecond), result.FunctionLines, result.Held.Round(10*time.Microsecond),
 			len(d.arrived)-events, after.Records-before.Records, after.Bytes-before.Bytes)
 		before = after
 	}
+	fmt.Fprintln(d.out)
+	for _, line := range legend {
+		fmt.Fprintln(d.out, faint(line))
+	}
 	return nil
+}
+
+// legend explains the columns of the table.
+var legend = [...]string{
+	"duration  how long the function ran",
+	"lines     how many lines it wrote",
+	"held      how long Kinetel kept the environment after that, to send the events",
+	"events    what reached Kinesis since the row above, in how many records and bytes.",
+	"          A function that is called often is not held: its events arrive later.",
 }
 
 // decode decodes the records that are new in the stream.
@@ -236,23 +240,36 @@ func (d *demo) decode() error {
 	return nil
 }
 
-// conclude prints an event of each type in the stream, and the verdict.
+// showEvents prints three events that were sent, or with raw one of each type.
+func (d *demo) showEvents() error {
+	title, indent := "Three of the %d events in the stream (--raw: one of each type, as JSON lines)", "  "
+	if d.raw {
+		title, indent = "One event of each type, of the %d in the stream", ""
+	}
+	fmt.Fprintf(d.out, "\n"+bold(title)+"\n", len(d.arrived))
+	enc := json.NewEncoder(d.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	shown := map[string]bool{}
+	for _, e := range d.arrived {
+		if shown[e.Type] || !d.raw && !slices.Contains([]string{"function", "platform.report", "kinetel.invocation"}, e.Type) {
+			continue
+		}
+		shown[e.Type] = true
+		if err := enc.Encode(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conclude prints some of the events, the extension's log and the verdict.
 func (d *demo) conclude(report lambdasim.ShutdownReport) error {
 	if err := d.decode(); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\n%s\n", bold("One event of each type in the stream"))
-	var types []string
-	for _, e := range d.arrived {
-		if slices.Contains(types, e.Type) {
-			continue
-		}
-		types = append(types, e.Type)
-		enc := json.NewEncoder(d.out)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(e); err != nil {
-			return err
-		}
+	if err := d.showEvents(); err != nil {
+		return err
 	}
 	if log := d.recorder.Log(); log != "" {
 		fmt.Fprintf(d.out, "\n%s\n%s", bold("The extension's own log"), log)
@@ -270,7 +287,7 @@ func (d *demo) conclude(report lambdasim.ShutdownReport) error {
 	}
 	line := fmt.Sprintf("events: %d emitted, %d delivered, %d lost, %d duplicated", verdict.Emitted, verdict.Delivered, verdict.Lost, verdict.Duplicated)
 	if !verdict.OK() || verdict.Emitted == 0 {
-		fmt.Fprintf(d.out, "%s\n%s\n", colored("1", line), strings.Join(verdict.Examples, "\n"))
+		fmt.Fprintf(d.out, "%s\n%s\n", colored("1", line), strings.Join(verdict.Examples[:min(3, len(verdict.Examples))], "\n"))
 		return errors.New("what arrived is not what was emitted: " + verdict.String())
 	}
 	fmt.Fprintln(d.out, colored("2", line))

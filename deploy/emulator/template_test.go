@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -445,6 +446,20 @@ func TestSSMParameters(t *testing.T) {
 			}
 			same(t, "parameters", got, test.want)
 		})
+	}
+}
+
+// The iterator age is the only alarm whose text depends on a parameter.
+func TestTheAlarmsExplainThemselvesInTheSameWordsAsTheCDKs(t *testing.T) {
+	golden, err := os.ReadFile("../cdk/kinetelcdk/testdata/default-KinetelTelemetry.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ThrottledAlarm", "LossAlarm", "SettingsAlarm"} {
+		text, _ := with(t, nil).resource(name).properties["AlarmDescription"].(string)
+		if !strings.Contains(string(golden), fmt.Sprintf("\"AlarmDescription\": %q", text)) {
+			t.Errorf("the CDK has no alarm with %s's description: %s", name, text)
+		}
 	}
 }
 

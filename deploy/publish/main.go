@@ -162,7 +162,10 @@ func (o *options) publish(ctx context.Context, out io.Writer) error {
 		if !o.dryRun {
 			cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region))
 			if err != nil {
-				return fmt.Errorf("the AWS configuration: %w", err)
+				return fmt.Errorf("read the AWS configuration: %w", err)
+			}
+			if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+				return noCredentials(err)
 			}
 			cloud = newAWS(cfg)
 		}
@@ -171,6 +174,13 @@ func (o *options) publish(ctx context.Context, out io.Writer) error {
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// noCredentials says what to do about an error of the SDK, which says only where it looked.
+func noCredentials(err error) error {
+	return fmt.Errorf("there are no AWS credentials. `aws sts get-caller-identity` must answer first: "+
+		"run `aws sso login` or `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. "+
+		"`make publish DRY_RUN=1` needs none. (%w)", err)
 }
 
 // publishIn publishes in one region.

@@ -23,7 +23,9 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			// No credentials, and nothing that could be reached.
-			env.Setenv("AWS_ACCESS_KEY_ID", "")
+			for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"} {
+				env.Setenv(name, "")
+			}
 			env.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 			if want, err := os.ReadFile(filepath.Join(env.WorkDir, "want")); err == nil {
 				want = bytes.ReplaceAll(want, []byte("VERSION"), []byte(version.Version))

@@ -8,10 +8,8 @@
 // It prints duplicates and parts as they are: package record and docs/consumers.md
 // explain how to handle both.
 //
-// The region and the keys are those of AWS_REGION, AWS_ACCESS_KEY_ID,
-// AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; AWS_ENDPOINT_URL_KINESIS or
-// AWS_ENDPOINT_URL is another Kinesis. In your own programs, use the SDK's package
-// config instead: it also reads profiles and roles.
+// Region and credentials come from where the AWS CLI finds them: variables, profiles (also
+// with SSO), the container, the instance. The region in a stream's ARN has priority.
 package main
 
 import (
@@ -22,17 +20,17 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if errors.Is(err, flag.ErrHelp) {
 		return
@@ -43,10 +41,10 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, env func(string) string, out, log io.Writer) error {
+func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags := flag.NewFlagSet("reader", flag.ContinueOnError)
 	flags.SetOutput(log)
-	stream := flags.String("stream", "", "the name of the stream; required")
+	stream := flags.String("stream", "", "the name or the ARN of the stream; required")
 	from := flags.String("from", "oldest", "where to begin: oldest or latest")
 	follow := flags.Bool("follow", false, "wait for more when everything is read")
 	every := flags.Duration("every", time.Second, "how often to read a shard without new records")
@@ -57,13 +55,13 @@ func run(ctx context.Context, args []string, env func(string) string, out, log i
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q; try reader -stream NAME", flags.Arg(0))
 	case *stream == "":
-		return errors.New("-stream is missing: the name of the stream to read")
+		return errors.New("-stream is missing: the name or the ARN of the stream to read")
 	case *from != "oldest" && *from != "latest":
 		return fmt.Errorf("-from is %q; must be oldest or latest", *from)
 	case *every < 200*time.Millisecond:
 		return fmt.Errorf("-every is %s; must be 200ms or more: a shard answers five times a second", *every)
 	}
-	client, err := newClient(env)
+	client, err := newClient(ctx, *stream)
 	if err != nil {
 		return err
 	}
@@ -75,22 +73,21 @@ func run(ctx context.Context, args []string, env func(string) string, out, log i
 	return err
 }
 
-// newClient returns a client as configured by the environment.
-func newClient(env func(string) string) (*kinesis.Client, error) {
-	options := kinesis.Options{Region: env("AWS_REGION")}
-	if options.Region == "" {
-		return nil, errors.New("AWS_REGION is not set")
+// newClient returns a client for the stream, as the AWS CLI would have it.
+func newClient(ctx context.Context, stream string) (*kinesis.Client, error) {
+	var options []func(*config.LoadOptions) error
+	if arn := strings.Split(stream, ":"); arn[0] == "arn" && len(arn) == 6 { // arn:aws:kinesis:REGION:ACCOUNT:stream/NAME
+		options = append(options, config.WithRegion(arn[3]))
 	}
-	key, secret := env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY")
-	if key == "" || secret == "" {
-		return nil, errors.New("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set")
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, err
 	}
-	options.Credentials = credentials.NewStaticCredentialsProvider(key, secret, env("AWS_SESSION_TOKEN"))
-	for _, name := range []string{"AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"} {
-		if url := env(name); url != "" {
-			options.BaseEndpoint = aws.String(url)
-			break
-		}
+	if cfg.Region == "" {
+		return nil, errors.New("there is no region: set AWS_REGION, choose a profile with a region, or give the stream's ARN")
 	}
-	return kinesis.New(options), nil
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, fmt.Errorf("there are no AWS credentials; `aws sts get-caller-identity` must answer first (try `aws sso login`, AWS_PROFILE, or AWS_ACCESS_KEY_ID): %w", err)
+	}
+	return kinesis.NewFromConfig(cfg), nil
 }

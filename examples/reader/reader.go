@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,7 +20,7 @@ import (
 // reader reads one stream, shard by shard, on one goroutine.
 type reader struct {
 	client *kinesis.Client
-	stream string
+	stream string // its name or its ARN
 	latest bool
 	follow bool
 	every  time.Duration
@@ -86,7 +87,8 @@ func (r *reader) shards(ctx context.Context) (all []*shard, err error) {
 	if r.latest {
 		from = types.ShardIteratorTypeLatest
 	}
-	in := &kinesis.ListShardsInput{StreamName: aws.String(r.stream)}
+	in := &kinesis.ListShardsInput{}
+	in.StreamName, in.StreamARN = r.identifier()
 	for {
 		out, err := r.client.ListShards(ctx, in)
 		if err != nil {
@@ -106,10 +108,19 @@ func (r *reader) shards(ctx context.Context) (all []*shard, err error) {
 	}
 }
 
+// identifier returns the stream as a name or as an ARN.
+func (r *reader) identifier() (name, arn *string) {
+	if strings.HasPrefix(r.stream, "arn:") {
+		return nil, &r.stream
+	}
+	return &r.stream, nil
+}
+
 // begin gets an iterator: after the last record that was read, or else from the given
 // position.
 func (r *reader) begin(ctx context.Context, s *shard, from types.ShardIteratorType) error {
-	in := &kinesis.GetShardIteratorInput{StreamName: aws.String(r.stream), ShardId: aws.String(s.id), ShardIteratorType: from}
+	in := &kinesis.GetShardIteratorInput{ShardId: aws.String(s.id), ShardIteratorType: from}
+	in.StreamName, in.StreamARN = r.identifier()
 	if s.last != "" {
 		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, aws.String(s.last)
 	}

@@ -10,11 +10,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -53,6 +54,7 @@ func stream(t *testing.T, cfg kinesissim.Config) *kinesissim.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
+	environment(t, sim, nil)
 	return sim
 }
 
@@ -70,16 +72,20 @@ func put(t *testing.T, sim *kinesissim.Server, key string, data []byte) {
 	}
 }
 
-// env is the environment of a run.
-func env(sim *kinesissim.Server) map[string]string {
-	return map[string]string{
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
+// environment sets what the SDK reads: first values that lead to the Kinesis, then those
+// of changes. A file or a server of the machine must not count.
+func environment(t *testing.T, sim *kinesissim.Server, changes map[string]string) {
+	t.Helper()
+	all := map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "",
 		"AWS_ENDPOINT_URL_KINESIS": sim.URL(), "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+		"AWS_PROFILE": "", "AWS_DEFAULT_REGION": "", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
 	}
-}
-
-func get(env map[string]string) func(string) string {
-	return func(name string) string { return env[name] }
+	maps.Copy(all, changes)
+	for name, value := range all {
+		t.Setenv(name, value)
+	}
 }
 
 // bodies are those of the events that were printed.
@@ -106,7 +112,7 @@ func TestTheReaderPrintsTheEventsOfAllShards(t *testing.T) {
 		want = append(want, fmt.Sprintf(`"<%d>"`, 2*i+1), fmt.Sprintf(`"<%d>"`, 2*i+2))
 	}
 	var out, log strings.Builder
-	if err := run(t.Context(), []string{"-stream", "telemetry"}, get(env(sim)), &out, &log); err != nil || log.Len() > 0 {
+	if err := run(t.Context(), []string{"-stream", "telemetry"}, &out, &log); err != nil || log.Len() > 0 {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	got := bodies(t, out.String())
@@ -129,7 +135,7 @@ func TestRecordsThatAreNotKinetelsAreLoggedAndTheOthersPrinted(t *testing.T) {
 	put(t, sim, "a", []byte(line(1)+"{}\n"))
 	put(t, sim, "a", zip(t, line(2)))
 	var out, log strings.Builder
-	err := run(t.Context(), []string{"-stream", "telemetry"}, get(env(sim)), &out, &log)
+	err := run(t.Context(), []string{"-stream", "telemetry"}, &out, &log)
 	if err == nil || err.Error() != "2 records are not Kinetel's, or not complete" {
 		t.Errorf("the error is %v", err)
 	}
@@ -158,7 +164,7 @@ func TestTheReaderReplacesAnExpiredIteratorAndContinuesWhereItWas(t *testing.T) 
 	defer cancel()
 	out, ended := make(seen, 10), make(chan error, 1)
 	go func() {
-		ended <- run(ctx, []string{"-stream", "telemetry", "-follow", "-every", "200ms"}, get(env(sim)), out, io.Discard)
+		ended <- run(ctx, []string{"-stream", "telemetry", "-follow", "-every", "200ms"}, out, io.Discard)
 	}()
 	for i, want := range []string{`"<1>"`, `"<2>"`, `"<3>"`} {
 		if got := bodies(t, <-out); len(got) != 1 || got[0] != want {
@@ -193,7 +199,7 @@ func TestFollowPrintsNewRecordsUntilItIsStopped(t *testing.T) {
 	defer cancel()
 	out, ended := make(seen, 10), make(chan error, 1)
 	go func() {
-		ended <- run(ctx, []string{"-stream", "telemetry", "-follow", "-from", "latest", "-every", "200ms"}, get(env(sim)), out, io.Discard)
+		ended <- run(ctx, []string{"-stream", "telemetry", "-follow", "-from", "latest", "-every", "200ms"}, out, io.Discard)
 	}()
 	for range 3 { // all shards are at their ends
 		<-idle
@@ -211,51 +217,62 @@ func TestFollowPrintsNewRecordsUntilItIsStopped(t *testing.T) {
 func TestEachMistakeInTheArgumentsHasAnErrorThatNamesIt(t *testing.T) {
 	sim := stream(t, kinesissim.Config{})
 	good := []string{"-stream", "telemetry"}
-	without := func(name string) map[string]string {
-		all := env(sim)
-		delete(all, name)
-		return all
-	}
+	unset := func(name string) map[string]string { return map[string]string{name: ""} }
 	for _, tt := range []struct {
 		name string
 		args []string
 		env  map[string]string
 		want string
 	}{
-		{"no stream", nil, env(sim), "-stream is missing"},
-		{"an argument", append(good, "more"), env(sim), `unexpected argument "more"`},
-		{"an unknown beginning", append(good, "-from", "noon"), env(sim), `-from is "noon"; must be oldest or latest`},
-		{"too often", append(good, "-every", "1ms"), env(sim), "-every is 1ms; must be 200ms or more"},
-		{"an unknown flag", append(good, "-x"), env(sim), "flag provided but not defined: -x"},
-		{"no region", good, without("AWS_REGION"), "AWS_REGION is not set"},
-		{"no key", good, without("AWS_ACCESS_KEY_ID"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"},
-		{"no secret", good, without("AWS_SECRET_ACCESS_KEY"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"},
-		{"another stream", []string{"-stream", "another"}, env(sim), `list the shards of "another"`},
+		{"no stream", nil, nil, "-stream is missing"},
+		{"an argument", append(good, "more"), nil, `unexpected argument "more"`},
+		{"an unknown beginning", append(good, "-from", "noon"), nil, `-from is "noon"; must be oldest or latest`},
+		{"too often", append(good, "-every", "1ms"), nil, "-every is 1ms; must be 200ms or more"},
+		{"an unknown flag", append(good, "-x"), nil, "flag provided but not defined: -x"},
+		{"no region", good, unset("AWS_REGION"), "there is no region: set AWS_REGION"},
+		{"no key", good, unset("AWS_ACCESS_KEY_ID"), "there are no AWS credentials; `aws sts get-caller-identity` must answer first"},
+		{"an unknown profile", good, map[string]string{"AWS_PROFILE": "nobody"}, "nobody"},
+		{"another stream", []string{"-stream", "another"}, nil, `list the shards of "another"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			environment(t, sim, tt.env)
 			var out strings.Builder
-			err := run(t.Context(), tt.args, get(tt.env), &out, io.Discard)
+			err := run(t.Context(), tt.args, &out, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || out.Len() > 0 {
 				t.Errorf("the error is %v, and printed was %q", err, out.String())
 			}
 		})
 	}
-	if err := run(t.Context(), []string{"-h"}, get(nil), io.Discard, io.Discard); !errors.Is(err, flag.ErrHelp) {
+	if err := run(t.Context(), []string{"-h"}, io.Discard, io.Discard); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("with -h the error is %v", err)
 	}
 }
 
-// AWS_ENDPOINT_URL counts if AWS_ENDPOINT_URL_KINESIS is not set.
-func TestTheEndpointOfKinesisComesBeforeTheGeneralOne(t *testing.T) {
-	sim := stream(t, kinesissim.Config{})
-	put(t, sim, "a", zip(t, line(1)))
-	all := env(sim)
-	all["AWS_ENDPOINT_URL"] = all["AWS_ENDPOINT_URL_KINESIS"]
-	delete(all, "AWS_ENDPOINT_URL_KINESIS")
-	var out strings.Builder
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, []string{"-stream", "telemetry"}, get(all), &out, io.Discard); err != nil || len(bodies(t, out.String())) != 1 {
-		t.Errorf("%v, printed %q", err, out.String())
+func TestTheReaderFindsTheStreamAndItsCredentialsAsTheAWSCLIDoes(t *testing.T) {
+	const arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry"
+	files := t.TempDir()
+	profile := filepath.Join(files, "config")
+	if err := os.WriteFile(profile, []byte("[profile mine]\nregion = eu-west-1\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, stream string
+		env          map[string]string
+	}{
+		{"by name, with variables", "telemetry", nil},
+		{"by ARN", arn, nil},
+		{"the ARN has the region", arn, map[string]string{"AWS_REGION": ""}},
+		{"the ARN's region has priority", arn, map[string]string{"AWS_REGION": "us-east-1"}},
+		{"with a profile", "telemetry", map[string]string{"AWS_REGION": "", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": profile, "AWS_PROFILE": "mine"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sim := stream(t, kinesissim.Config{Region: "eu-west-1"})
+			put(t, sim, "a", zip(t, line(1)))
+			environment(t, sim, tt.env)
+			var out strings.Builder
+			if err := run(t.Context(), []string{"-stream", tt.stream}, &out, io.Discard); err != nil || len(bodies(t, out.String())) != 1 {
+				t.Errorf("%v, printed %q", err, out.String())
+			}
+		})
 	}
 }

@@ -22,27 +22,27 @@ type TelemetryAlarmsProps struct {
 	// IteratorAge is how far consumers may be behind, 10 minutes by default;
 	// whole seconds, less than the stream's retention.
 	IteratorAge time.Duration
-	// Topic gets a message for each alarm; without it, alarms only change their state.
+	// Topic gets the alarms. Without one they only change their state.
 	Topic awssns.ITopic
 	// Tags go on the alarms.
 	Tags map[string]string
 }
 
-// TelemetryAlarms are raised if telemetry is late or lost, or if a setting cannot be
-// used. Without data, because nothing is written or read, no alarm is raised.
+// TelemetryAlarms are alarms for telemetry that is late or lost, and for settings that
+// were replaced. A stream that nobody writes or reads has no alarm.
 type TelemetryAlarms struct {
 	// Construct is the parent of all that follows.
 	Construct constructs.Construct
-	// Throttled: Kinesis refused writes because capacity was missing. Kinetel sends
-	// the records again; it should not have to for long.
+	// Throttled: Kinesis refused writes because a shard was full. Kinetel sends the
+	// records again; it should not have to for long.
 	Throttled awscloudwatch.Alarm
 	// Behind: the slowest consumer is IteratorAge behind, for 15 minutes.
 	Behind awscloudwatch.Alarm
-	// Lost: Kinetel dropped events of a function. It knows of functions with "emf"
-	// in KINETEL_REPORT only.
+	// Lost: events of a function were lost. Only functions with "emf" in
+	// KINETEL_REPORT are watched.
 	Lost awscloudwatch.Alarm
-	// SettingsReplaced: a function has a setting that cannot be used, and runs
-	// with another one. As Lost, of those with "emf" in KINETEL_REPORT.
+	// SettingsReplaced: a function has a setting that cannot be used, and runs with
+	// another one. Only functions with "emf" in KINETEL_REPORT are watched.
 	SettingsReplaced awscloudwatch.Alarm
 }
 
@@ -79,13 +79,13 @@ func NewTelemetryAlarms(scope constructs.Construct, id string, props *TelemetryA
 		}
 		return alarm
 	}
-	a.Throttled = alarm("Throttled", "Kinesis throttled writes of Kinetel's telemetry; the stream needs more shards, or a better partition key",
+	a.Throttled = alarm("Throttled", "Kinesis refuses records because a shard is full. Kinetel keeps them and sends them again. If it goes on, give the stream more shards, or the functions another KINETEL_PARTITION_KEY.",
 		ofStream(p.Stream, "WriteProvisionedThroughputExceeded", sum, "throttled records", coarse), 0, 1)
-	a.Behind = alarm("Behind", fmt.Sprintf("A consumer of Kinetel's telemetry is more than %s behind", p.IteratorAge),
+	a.Behind = alarm("Behind", fmt.Sprintf("A consumer of the stream is more than %s behind. After the stream's retention records are gone, also unread ones.", p.IteratorAge),
 		ofStream(p.Stream, "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse), float64(p.IteratorAge.Milliseconds()), 3)
-	a.Lost = alarm("Lost", "Kinetel dropped telemetry of a function; kinetel.loss events in the stream have the reason",
+	a.Lost = alarm("Lost", "Events of a function were lost. kinetel.loss events in the stream say which and why. Only functions with emf in KINETEL_REPORT are watched.",
 		overFunctions("SUM(EventsLost)", "events lost"), 0, 1)
-	a.SettingsReplaced = alarm("SettingsReplaced", "A function has a setting of Kinetel that cannot be used and is replaced; problems in its kinetel.environment have its name",
+	a.SettingsReplaced = alarm("SettingsReplaced", "A function has a KINETEL_ variable with a value that cannot be used, and runs with another value. Its kinetel.environment event and Kinetel's log say which. Only functions with emf in KINETEL_REPORT are watched.",
 		overFunctions("MAX(SettingsReplaced)", "settings replaced"), 0, 1)
 	tag(a.Construct, p.Tags)
 	return a
