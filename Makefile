@@ -117,11 +117,13 @@ test: node programs lint node_modules ## lint, and run all tests under the race 
 	$(NODE_PACKAGES) $(GO) test -race -short -count=1 -p 3 ./...
 
 # Packages below cmd and test do the same with more data then. They ran under the race
-# detector in make test.
+# detector in make test, and so did NothingIsLostSilently, whose schedules take five
+# times as long there.
 test-deep: node programs node_modules ## run in full the tests that make test runs in a short form
-	$(GO) test -race -count=1 $(call deep,internal kinesissim lambdasim record)
-	$(NODE_PACKAGES) $(GO) test -count=1 $(call deep,examples test)
-	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 150
+	$(GO) test -race -count=1 -skip NothingIsLostSilently $(call deep,internal kinesissim lambdasim record)
+	$(NODE_PACKAGES) $(GO) test -count=1 $(filter-out ./test/e2e,$(call deep,examples test))
+	$(GO) test -count=1 -run '^($(call short,./test/e2e))$$' ./test/e2e
+	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 250
 .PHONY: test-deep
 
 # The commands of the documents, with moto as AWS. What they build goes into bin and dist.
@@ -132,6 +134,9 @@ test-docs: python .tools/docs/.installed ## run the commands of the documents, w
 # The packages below these folders that have a test with a short form. Rapid has one
 # itself: with -short it makes a fifth of the checks.
 deep = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE 'pgregory.net/rapid|testing\.Short|testkit\.Checks' --include='*_test.go' --exclude-dir=node_modules $(1)))))
+
+# The tests of a package that have a short form themselves.
+short = $(shell awk '/^func Test/ {name = $$2; sub(/[^A-Za-z0-9_].*/, "", name)} /testing\.Short|testkit\.Checks|rapid\.Check/ {names = names sep name; sep = "|"} END {print names}' $(1)/*_test.go)
 
 # Where the tests find the Kinesis and the reader that run on Node.
 NODE_PACKAGES := KINETEL_KINESIS_LOCAL="$(CURDIR)/test/kinesislocal/node_modules/kinesis-local" \
