@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -236,5 +237,16 @@ func TestJoinOfPartsWithoutTheOthersIsBounded(t *testing.T) {
 	}
 	if len(joined) != len(parts) {
 		t.Errorf("%d events", len(joined))
+	}
+}
+
+// encoding/json reads deeper than the scanner that counts members.
+func TestDecodeRefusesMembersBehindAValueThatIsTooDeep(t *testing.T) {
+	deep := strings.Repeat("[", 970) + strings.Repeat("]", 970)
+	for _, member := range []string{`"extra":{"a":` + deep + `,"b":0},"resource":{}`, `"extra":{},"resource":{"a":` + deep + `,"b":""}`} {
+		line := `{"schema":"kinetel/1","seq":1,"time":"2026-11-26T12:00:00Z","type":"function","body":1,` + member + "}\n"
+		if events, err := record.Decode([]byte(line)); err == nil || errors.As(err, new(*json.UnmarshalTypeError)) {
+			t.Errorf("%d events and %v of a line that ends with %s", len(events), err, line[len(line)-30:])
+		}
 	}
 }

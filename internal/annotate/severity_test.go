@@ -131,6 +131,7 @@ func TestSeverityOfText(t *testing.T) {
 		{"a level in the midst of a sentence", "the ERROR was found", 0},
 		{"a level in brackets in the midst", "found [ERROR] in the log", 0},
 		{"a word for a time of the day", "CRITICAL path computed", 0},
+		{"a level in brackets' company, a colon and a time", "[main] SEVERE: 2026-11-22 20:15:00 x", event.Error},
 		{"weather", "SEVERE weather warning", 0},
 		{"a bang", "PANIC in the streets", 0},
 		{"a note", "NOTICE of delivery", 0},

@@ -242,7 +242,7 @@ func afterBrackets(text []byte, spaced bool) (s event.Severity) {
 	case text[n] == ':' || text[n] == ' ': // SLF4J's: [main] INFO
 		s = firstWord(text[:n])
 	}
-	if s == event.SeverityUnknown && text[n] <= ' ' && pastTime(bytes.TrimLeft(text[n:], " \t")) > 0 { // nest-winston's: [Nest] Error and a time
+	if s == event.SeverityUnknown && (text[n] == ':' || text[n] <= ' ') && pastTime(bytes.TrimLeft(text[n:], " \t")) > 0 { // nest-winston's: [Nest] Error and a time
 		return unambiguous(text[:n])
 	}
 	return s

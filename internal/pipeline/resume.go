@@ -8,6 +8,7 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/guard"
+	"kinetel/internal/ledger"
 	"kinetel/internal/spool"
 	"kinetel/internal/telemetry"
 )
@@ -49,7 +50,9 @@ func (p *Pipeline) awaitRecovery(ctx context.Context, atMost time.Duration) {
 // resume queues the telemetry of earlier processes, the oldest first.
 func (p *Pipeline) resume(recovered []spool.Recovered) {
 	for _, r := range slices.Backward(recovered) { // Restore puts each in front of the one before
-		r.Environment.Ledger = p.ledger(r.Environment)
+		// In every mode: the spool has the losses of this environment until they are
+		// reported.
+		r.Environment.Ledger = ledger.New(p.account, func(loss ledger.Loss) { p.spool.Lost(r.Environment, loss) })
 		events := countEvents(r)
 		p.log.Info("telemetry of an earlier process is sent first", "environment", r.Environment.ID,
 			"records", len(r.Records), "events", events)

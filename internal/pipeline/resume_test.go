@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,4 +119,38 @@ func TestACorruptRecordOnDiskIsReportedLost(t *testing.T) {
 			t.Errorf("%d of %d events are counted as corrupt", corrupted, n)
 		}
 	}, withSpool(config.SpoolAlways))
+}
+
+// With overflow, too: the loss leaves the disk when a record with it is in Kinesis.
+func TestALossThatRecoveryFindsIsReportedOnce(t *testing.T) {
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		box.stream.become(denies)
+		box.add(3, 100, false)
+		box.finish(2 * time.Second)
+		files, err := filepath.Glob(filepath.Join(box.cfg.SpoolDir, "*", "*", "*.seg"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		text, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[len(text)-100] ^= 1
+		if err := os.WriteFile(files[0], text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		box.corrupted = true
+		box.stream.become(accepts)
+		for range 3 {
+			box.begin()
+			time.Sleep(time.Second)
+			box.finish(2 * time.Second)
+			for _, e := range box.process.log.Find(slog.LevelDebug, "") {
+				t.Log(e)
+			}
+		}
+		if got := box.stream.bodies(event.TypeLoss); len(got) != 1 {
+			t.Errorf("losses: %v", got)
+		}
+	}, withSpool(config.SpoolOverflow))
 }

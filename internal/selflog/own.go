@@ -72,5 +72,6 @@ func ownObject(text []byte, mayWrap bool) bool {
 	if logger != nil {
 		return string(logger) == `"`+nameValue+`"`
 	}
-	return mayWrap && len(stamp) > 0 && len(message) > 0 && message[0] == '"' && ownValue(message, false)
+	// If the text is cut after the message, other members may be missing.
+	return mayWrap && m.Err == nil && len(stamp) > 0 && len(message) > 0 && message[0] == '"' && ownValue(message, false)
 }

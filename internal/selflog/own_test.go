@@ -108,6 +108,7 @@ func TestOwnRefusesLinesOfOtherExtensions(t *testing.T) {
 		"in the message":                        `{"msg":"\"logger\":\"kinetel\""}`,
 		"the line in msg":                       `{"time":"t","msg":` + quoted(ours) + `}`,
 		"the line in a message of an own shape": `{"timestamp":"t","level":"INFO","message":` + quoted(ours) + `,"service":"other"}`,
+		"the line in a message, cut":            `{"timestamp":"t","message":` + quoted(ours) + `,"service":"oth`,
 		"the line in a message alone":           `{"message":` + quoted(ours) + `}`,
 		"wrapped twice":                         `{"timestamp":"t","message":` + quoted(`{"timestamp":"t","message":`+quoted(ours)+`}`) + `}`,
 		"further inside":                        `{"a":{"logger":"kinetel"},"b":[{"logger":"kinetel"}]}`,

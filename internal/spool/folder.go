@@ -30,6 +30,9 @@ type folder struct {
 	lossFile tail          // path is empty until it is created
 	serial   uint64        // the highest one of a loss
 	checked  map[place]bool
+	// lossesUnwritten means that the losses file does not have all losses. The
+	// segments stay: the next process finds the corrupt places there again.
+	lossesUnwritten bool
 
 	journal      tail // path is empty until it is created
 	journalFirst uint64
@@ -256,7 +259,8 @@ func (s *Spool) check(e *folder) {
 	if metaLost {
 		err = s.open(e)
 	}
-	if e.lossFile.path == "" && len(e.losses) > 0 && err == nil {
+	again := e.lossesUnwritten && s.broken == nil && s.room(e.lossFrames().size()+s.price(e), 0)
+	if (e.lossFile.path == "" || again) && len(e.losses) > 0 && err == nil {
 		err = s.writeLosses(e)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // else the folder is gone again: the next check finds that

@@ -36,7 +36,6 @@ func (s *Spool) Journal(o *environment.Environment, first, last uint64, lines, f
 	if err != nil || first == 0 {
 		return false
 	}
-	e.last = max(e.last, last)
 	if len(lines) == 0 && len(fragment) == 0 && !e.fragment {
 		return true // nothing to write, and no old fragment to replace
 	}
@@ -54,6 +53,7 @@ func (s *Spool) Journal(o *environment.Environment, first, last uint64, lines, f
 	if err != nil {
 		return false
 	}
+	e.last = max(e.last, last)
 	if s.full {
 		s.opt.Log.Warn("the spool has room again", "dir", s.opt.Dir, "bytes", s.used(), "limit_bytes", s.opt.Max)
 	}

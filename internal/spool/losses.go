@@ -116,7 +116,8 @@ func (s *Spool) removeLosses(e *folder, reported uint64) {
 }
 
 // writeLosses writes the losses file anew.
-func (s *Spool) writeLosses(e *folder) error {
+func (s *Spool) writeLosses(e *folder) (err error) {
+	defer func() { e.lossesUnwritten = err != nil }()
 	f := e.lossFrames()
 	switch {
 	case len(f) > 1:

@@ -19,7 +19,7 @@ func (r *restorer) scan(t *tail, limit int64, emit func(item)) bool {
 	log := r.spool.opt.Log
 	r.places, r.bytes = 0, 0
 	size := min(t.size, limit)
-	if size > r.budget.bytes || r.budget.records <= 0 {
+	if isSegment := t != &r.env.journal && t != &r.env.lossFile; isSegment && (size > r.budget.bytes || r.budget.records <= 0) {
 		log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
 			"path", t.path, "limit_bytes", r.spool.opt.Max, "limit_records", maxRecords)
 		r.env.unread = true
@@ -163,7 +163,7 @@ func (r *restorer) reconcile(m *manifest) {
 		known = known.Merge(m.Numbers)
 	}
 	for _, ref := range r.corrupt {
-		r.found = append(r.found, ref.Losses...)
+		r.addFound(ref.Losses)
 		// The numbers of records may interleave, so that other records prove nothing
 		// about this one.
 		if gaps := journalled.Gaps(ref.numbers()); len(gaps) > 0 {
@@ -197,7 +197,14 @@ func (r *restorer) reconcile(m *manifest) {
 	order.By(recovered.Losses, func(a, b ledger.Loss) int {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last), cmp.Compare(a.Reason, b.Reason))
 	})
+	recovered.Losses = slices.Compact(recovered.Losses)
 	recovered.Next = e.last + 1
+}
+
+func (r *restorer) addFound(l []ledger.Loss) {
+	if len(r.found)+len(l) <= maxLosses {
+		r.found = append(r.found, l...)
+	}
 }
 
 // compare compares the records with those that the manifest lists: what it does
@@ -213,7 +220,7 @@ func (r *restorer) compare(m *manifest, journalled seqrange.Set) {
 	})
 	for _, ref := range r.corrupt {
 		if m.Numbers.Contains(ref.numbers()) {
-			r.found = append(r.found, ref.Losses...)
+			r.addFound(ref.Losses)
 		}
 	}
 	r.corrupt, r.lost.gaps = nil, nil

@@ -111,6 +111,7 @@ func (s *Spool) keepFound(e *folder, r *restorer) bool {
 		}
 	}
 	kept := n == len(r.found) && s.room(e.lossFrames().size()+s.price(e)-e.lossFile.size, 0) && s.writeLosses(e) == nil
+	e.lossesUnwritten = !kept
 	e.lossFile.close()
 	return kept
 }

@@ -545,3 +545,33 @@ func TestRecordCorruptedAfterARecoveryIsReportedByTheNext(t *testing.T) {
 	want(t, recovered, "record 1-10", "record 31-40", "lines 41-50 "+text+more, "fragment piece",
 		"loss 11-20 10 spool-corrupt", "loss 21-30 10 spool-corrupt", "next 51")
 }
+
+// A neighbour can extend the journal of a process that has ended.
+func TestAHugeJournalDoesNotKeepTheRecordsFromBeingRecovered(t *testing.T) {
+	r := newFixture(t, 1<<20)
+	o := env(mine)
+	r.append(record(o, 1, 10, 1000))
+	r.journal(o, 11, 12, "")
+	r.Spool.Kill()
+	if err := os.Truncate(journal(r), 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	all := r.open(1 << 20).Spool.Recover()
+	if len(all) != 1 || len(all[0].Records) != 1 || len(all[0].Lines) != 1 || len(all[0].Losses) == 0 {
+		t.Fatalf("recovered %+v", all)
+	}
+}
+
+// A record that reports a loss, and is only in memory, may be dropped.
+func TestALossThatIsPendingAgainIsRecoveredOnce(t *testing.T) {
+	r := newFixture(t, 1<<20)
+	o := env(mine)
+	o.Ledger = ledger.New(&ledger.Account{}, func(l ledger.Loss) { r.Spool.Lost(o, l) })
+	o.Ledger.Lost(ledger.Loss{First: 1, Last: 5, Count: 5, Bytes: 10, Reason: ledger.SpoolFull})
+	o.Ledger.Requeue(o.Ledger.TakePending())
+	r.Spool.Kill()
+	all := r.open(1 << 20).Spool.Recover()
+	if len(all) != 1 || len(all[0].Losses) != 1 {
+		t.Fatalf("recovered %+v", all)
+	}
+}

@@ -51,7 +51,7 @@ func (e *folder) seal() {
 // done are needed as long as they say which lines of the journal are in records.
 func (seg *segment) idle() bool {
 	first := seg.env.journalFirst
-	return seg.records == 0 && (first == 0 || first > seg.top)
+	return seg.records == 0 && !seg.env.lossesUnwritten && (first == 0 || first > seg.top)
 }
 
 // markDone records on disk that a record is done, in the cheapest way: it removes

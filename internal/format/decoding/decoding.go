@@ -74,10 +74,14 @@ func (o *Output) Emit(e Event) error {
 // CountMembers counts the members of an object, if the text is one, before they are
 // decoded and take memory. The text is well-formed JSON.
 func (o *Output) CountMembers(object []byte) error {
-	for m := jsontext.Members(object); m.Next(); {
+	m := jsontext.Members(object)
+	for m.Next() {
 		if err := o.CountMember(); err != nil {
 			return err
 		}
+	}
+	if m.Err != nil && len(object) > 0 && object[0] == '{' {
+		return ErrShape // nested deeper than jsontext reads: encoding/json would read what is not counted
 	}
 	return nil
 }
