@@ -49,6 +49,10 @@ func (e *Event) Platform() *Platform {
 	return e.platform
 }
 
+// ForgetPlatform releases the memory of what Platform has returned. The next call reads
+// the record again.
+func (e *Event) ForgetPlatform() { e.platform = nil }
+
 func readPlatform(record []byte) *Platform {
 	p := &Platform{}
 	m := jsontext.Members(record)

@@ -152,8 +152,8 @@ func (r *requests) received() (bodies int, next <-chan struct{}) {
 	return r.bodies, r.changed
 }
 
-// wait waits until done returns true, and calls it for each body. It reports whether
-// that was before ctx ended.
+// wait waits until done returns true, and calls it for each body. It returns what done
+// returns when ctx ends: a body may come at the same moment.
 func (r *requests) wait(ctx context.Context, done func() bool) bool {
 	for {
 		_, next := r.received()
@@ -163,7 +163,7 @@ func (r *requests) wait(ctx context.Context, done func() bool) bool {
 		select {
 		case <-next:
 		case <-ctx.Done():
-			return false
+			return done()
 		}
 	}
 }

@@ -64,11 +64,11 @@ func (l *Loop) shutdown(reason string, deadline time.Time) {
 func (l *Loop) finish(ctx context.Context, deadline time.Time) {
 	stopping, cancel := context.WithTimeout(ctx, closeTime)
 	defer cancel()
-	l.worker.stop(stopping)
+	guard.Run(l.log, "stop the worker", func() { l.worker.stop(stopping) })
 	guard.Run(l.log, "send at the shutdown", func() { l.pipeline.Ending(deadline.Add(-exitMargin)) })
 	waiting, cancel := context.WithTimeout(ctx, min(finalTelemetryTime, time.Until(deadline)/4))
 	defer cancel()
-	l.awaitFinalTelemetry(waiting)
+	guard.Run(l.log, "wait for the last telemetry", func() { l.awaitFinalTelemetry(waiting) })
 	guard.Run(l.log, "finish", func() { l.pipeline.Finish(ctx) })
 }
 

@@ -17,6 +17,9 @@ const (
 	// It counts text that could not be parsed, which has memory of its own instead
 	// of pointing into the body.
 	maxAheadText = 256 << 10
+	// maxAheadParsed is how many events of a body keep what was read of their record.
+	// Of those behind them it is read again. It has memory of its own, too.
+	maxAheadParsed = 256
 )
 
 // Observer observes what was ingested; *lifecycle.Loop is one.
@@ -60,6 +63,9 @@ func (i *Ingester) Ingest(ev *event.Event) {
 		i.p.annotator.Learn(ev)
 	}
 	i.ahead = append(i.ahead, *ev)
+	if n := len(i.ahead) - 1; n >= maxAheadParsed {
+		i.ahead[n].ForgetPlatform()
+	}
 }
 
 // snapStart reports whether the process comes from a snapshot.

@@ -120,10 +120,12 @@ func (p *Pipeline) spillOrDrop(ctx context.Context) {
 	}
 	p.queue.Check()
 	p.queue.Spill()
-	p.addReport(true)
 	var final []*pack.Record // not in the queue, behind the unsent records
+	collect := func(r *pack.Record) { final = append(final, r) }
+	p.own().SealTo(collect) // so that the report does not fill the open record
+	p.addReport(true)
 	for _, packer := range p.all() {
-		packer.SealTo(func(r *pack.Record) { final = append(final, r) })
+		packer.SealTo(collect)
 	}
 	pending := final
 	if len(final) > 0 {

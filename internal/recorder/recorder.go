@@ -10,6 +10,7 @@ import (
 
 	"kinetel/internal/audit"
 	"kinetel/internal/event"
+	"kinetel/internal/selflog"
 	"kinetel/lambdasim"
 )
 
@@ -29,17 +30,20 @@ type Recorder struct {
 	log          bytes.Buffer
 }
 
-// New returns a Recorder of the events that the named extension should receive:
-// those of the given types of telemetry (platform, function, extension).
+// New returns a Recorder of the events that the named extension should ship: those of
+// the given types of telemetry (platform, function, extension).
 func New(extension string, types ...string) *Recorder {
 	return &Recorder{extension: extension, types: types, acknowledged: map[uint64]bool{}, dropped: map[uint64]bool{}}
 }
 
-// OnEvent records an event that the extension should receive.
+// OnEvent records an event that the extension should ship.
 func (r *Recorder) OnEvent(e lambdasim.Event) {
 	stream, _, _ := strings.Cut(e.Type, ".")
 	if !slices.Contains(r.types, stream) || slices.Contains(e.DroppedFor, r.extension) || e.Only != "" && e.Only != r.extension {
 		return
+	}
+	if e.Type == event.TypeExtension && selflog.Own(e.Record) {
+		return // the extension receives its own log, and does not ship it
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

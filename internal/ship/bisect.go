@@ -24,8 +24,8 @@ func (d *delivery) bisect(ctx context.Context, err error) error {
 	if s.proven.Load() {
 		for i, err := range refused {
 			if err != nil {
+				s.reject(d.batch[i], err) // first: after a fault in it the record has to stay
 				d.remove(i)
-				s.reject(d.batch[i], err)
 			}
 		}
 	}

@@ -218,3 +218,18 @@ func TestAFaultInOneOfSeveralRequestsLosesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A flush that hung on the disk may call Flush when the environment ends already.
+func TestALateFlushDoesNotKeepADrainFromEnding(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		r := start(t, delayed(100*time.Millisecond, deny))
+		r.push(1)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		time.AfterFunc(50*time.Millisecond, func() { _ = r.Flush(ended) })
+		began := time.Now()
+		if err := r.drain(t, 1500*time.Millisecond); !errors.Is(err, ship.ErrUnavailable) {
+			t.Errorf("Drain returned %v after %v, although Kinesis denies", err, time.Since(began))
+		}
+	})
+}

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kinetel/internal/kinesis"
+	"kinetel/internal/ledger"
 	"kinetel/internal/pack"
 	"kinetel/internal/ship"
 	"kinetel/internal/spool"
@@ -454,4 +455,23 @@ func TestTheMethodsThatTheLoopCallsWaitForNoLock(t *testing.T) {
 	if err := <-drained; err != nil {
 		t.Error(err)
 	}
+}
+
+func TestARefusedRecordIsReportedAfterAFaultOfTheLedger(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		r := start(t, accept, refuseInvalid(2))
+		r.push(1)
+		time.Sleep(time.Second)
+		faults := 1
+		r.env.Ledger = ledger.New(r.account, func(ledger.Loss) {
+			if faults--; faults == 0 {
+				panic("the disk")
+			}
+		})
+		r.push(2)
+		time.Sleep(time.Minute)
+		if losses := r.env.Ledger.TakePending(); len(losses) != 1 || losses[0].First != 2 || r.waiting() != 0 {
+			t.Errorf("pending losses %v, and %d records wait", losses, r.waiting())
+		}
+	})
 }

@@ -70,7 +70,10 @@ func (s *Shipper) wait(ctx context.Context, draining bool) error {
 		return ErrUnavailable
 	}
 	began, records := time.Now(), s.stats.Records
-	s.caller = &caller{deadline, draining, end}
+	c := &caller{deadline, draining, end}
+	if draining || s.caller == nil || !s.caller.draining { // a flush that was late must not replace the drain
+		s.caller = c
+	}
 	// Signal with the lock: otherwise a refusal could come in between and clear the
 	// signal. And before the wake: the woken worker clears the signal when it begins
 	// its next attempt.
@@ -88,7 +91,9 @@ func (s *Shipper) wait(ctx context.Context, draining bool) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.caller = nil
+	if s.caller == c {
+		s.caller = nil
+	}
 	if err != nil && !draining && !errors.Is(err, ErrUnavailable) && s.stats.Records == records {
 		s.holds.Unproductive(time.Now(), time.Since(began))
 		s.updateUnavailable()
