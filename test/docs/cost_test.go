@@ -126,7 +126,8 @@ func TestTheAmountsOfTheCostPageFollowFromItsPrices(t *testing.T) {
 		fmt.Sprintf("| the same 300 GB of lines in CloudWatch Logs | %s | %s |", dollars(lines, 0), dollars(lines, 0)),
 		fmt.Sprintf("**between %s and %s**", dollars(b.all, 0), dollars(r.all, 0)),
 		fmt.Sprintf("the holds of the right column cost %s.", dollars(r.holdsOfOneGB, 0)),
-		fmt.Sprintf("**CloudWatch Logs goes on costing %s**", dollars(lines, 0)),
+		fmt.Sprintf("**CloudWatch Logs goes on costing %s.**", dollars(lines, 0)),
+		fmt.Sprintf("you pay both: %s in the left column, %s in the right one", dollars(b.all+lines, 0), dollars(r.all+lines, 0)),
 		fmt.Sprintf("costs %s in the left column (records count as 40 KB) and %s in the right one", dollars(b.firehose, 2), dollars(r.firehose, 2)),
 		fmt.Sprintf("on all 100 functions: %s metrics, %s. On five functions %s.",
 			dollars(metrics*100, 0)[1:], dollars(metrics*100*p.metric, 0), dollars(metrics*5*p.metric, 0)),
@@ -138,7 +139,7 @@ func TestTheAmountsOfTheCostPageFollowFromItsPrices(t *testing.T) {
 	// costs more for the data.
 	perInvocation := (rare(2).all - rare(1).all)
 	even := rare(0).stream / (10*300/1e9*p.cloudWatch[0] - perInvocation)
-	want = append(want, fmt.Sprintf("**Below some %.0f million such invocations**", math.Round(even/5e6)*5))
+	want = append(want, fmt.Sprintf("**Below about %.0f million such invocations**", math.Round(even/5e6)*5))
 	for _, text := range want {
 		if !strings.Contains(page, text) {
 			t.Errorf("docs/cost.md does not say %q", text)
@@ -146,7 +147,7 @@ func TestTheAmountsOfTheCostPageFollowFromItsPrices(t *testing.T) {
 	}
 	// The README and ADR 13 repeat some of it.
 	for path, text := range map[string]string{
-		"README.md": fmt.Sprintf("below some %.0f million invocations of ten lines a month", math.Round(even/5e6)*5),
+		"README.md": fmt.Sprintf("below about %.0f million invocations of ten lines a month", math.Round(even/5e6)*5),
 		"docs/adr/0013-why-an-extension.md": fmt.Sprintf("%s in CloudWatch Logs, and %s to %s with Kinetel",
 			dollars(lines, 0), dollars(b.all, 0), dollars(r.all, 0)),
 	} {

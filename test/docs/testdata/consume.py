@@ -1,6 +1,6 @@
 """Runs the Python and the SQL of docs/consumers.md on what is in the stream."""
 
-import base64, contextlib, io, json, os, pathlib
+import base64, contextlib, gzip, io, json, os, pathlib
 
 import boto3, duckdb
 
@@ -31,6 +31,15 @@ lines = printed.getvalue().splitlines()
 events = [e for record in as_lambda_does for e in page["events"](record)]
 assert len(lines) == len(events) > 20, (len(lines), len(events))
 assert any(line.endswith("demo-0 line 1 hello ") for line in lines), lines
+
+# It refuses another schema, and a record that expands to too much.
+for refused in (b'{"schema":"kinetel/2"}\n', b" " * (page["MOST"] + 1)):
+    try:
+        page["events"]({"kinesis": {"data": base64.b64encode(gzip.compress(refused))}})
+    except ValueError as e:
+        assert "schema kinetel/2" in str(e) or "too large" in str(e), e
+    else:
+        raise AssertionError("a record was not refused")
 
 # Parts become one event, also if one is original bytes; other events pass.
 resource = {"faas.instance": "e"}

@@ -1,4 +1,7 @@
+# The request is that of the latest invocation.
 before() {
-	make_function orders
+	make_stream && make_function orders
 	command aws logs create-log-group --log-group-name /aws/lambda/orders
+	aws lambda invoke --function-name orders /dev/stdout
+	request=$(go run ./examples/reader -stream kinetel-Stream-1A2B3C | jq -r 'select(.type == "kinetel.invocation").requestId' | tail -1)
 }
