@@ -168,7 +168,7 @@ func (r *restorer) readJournal() bool {
 	r.lost.from = 0
 	before := r.lost
 	var fragment []byte // of the last frame of lines; nil: none, or not certain
-	ok := r.scan(&e.journal, maxFile, func(it item) {
+	ok := r.scan(&e.journal, max(maxFile, r.budget.bytes), func(it item) {
 		h := it.header
 		switch {
 		case it.state == intact && h.kind == kindMark: // what was before it is in records
