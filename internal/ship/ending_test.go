@@ -162,7 +162,9 @@ func TestAShutdownSendsFewCopiesWhenAnswersAreLost(t *testing.T) {
 			if err := r.drain(t, 1700*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Drain returned %v", err)
 			}
-			if n := copies(k.accepted(), 1); n < 4 || n > 7 {
+			// The floors of the pauses allow seven attempts; the drain's signal may come
+			// in a later pause than the first, and shorten it.
+			if n := copies(k.accepted(), 1); n < 4 || n > 8 {
 				t.Errorf("the record was stored %d times", n)
 			}
 		})
