@@ -153,6 +153,7 @@ func TestOfSeveralRequestsOnlyTheFailedOnesAreSentAgain(t *testing.T) {
 
 // Each attempt without an answer may be one more copy.
 func TestAShutdownSendsFewCopiesWhenAnswersAreLost(t *testing.T) {
+	total := 0
 	for range 20 {
 		inFakeTime(t, func(t *testing.T) {
 			var k *fakeKinesis
@@ -162,12 +163,17 @@ func TestAShutdownSendsFewCopiesWhenAnswersAreLost(t *testing.T) {
 			if err := r.drain(t, 1700*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Drain returned %v", err)
 			}
-			// The floors of the pauses allow seven attempts; the drain's signal may come
-			// in a later pause than the first, and shorten it.
-			if n := copies(k.accepted(), 1); n < 4 || n > 8 {
+			n := copies(k.accepted(), 1)
+			if n < 4 {
 				t.Errorf("the record was stored %d times", n)
 			}
+			total += n
 		})
+	}
+	// The floors of the pauses allow seven attempts. Now and then a worker is past its
+	// pause when the attempt of another one fails, and makes one more.
+	if total > 20*7+10 {
+		t.Errorf("20 records were stored %d times", total)
 	}
 }
 
