@@ -10,8 +10,8 @@ import (
 
 	"kinetel/internal/event"
 	"kinetel/internal/format"
-	"kinetel/internal/format/formattest"
 	"kinetel/internal/jsontext"
+	"kinetel/internal/jsontext/jsontexttest"
 )
 
 // Any bytes become valid, also those that are no JSON, such as a piece that begins
@@ -28,7 +28,7 @@ func TestAnyBytesBecomeValid(t *testing.T) {
 			t.Fatalf("%q has the size %d, not %d", text, size, want)
 		}
 		ev := event.Event{Type: []byte("function")}
-		if line := format.AppendLine(nil, 1, &ev, format.Part{Part: 1, Parts: 2, Body: text}, []byte("{}")); !formattest.Strict(line) {
+		if line := format.AppendLine(nil, 1, &ev, format.Part{Part: 1, Parts: 2, Body: text}, []byte("{}")); !jsontexttest.Strict(line) {
 			t.Fatalf("a part of %q is %q", text, line)
 		}
 	})

@@ -2,42 +2,14 @@ package jsontext_test
 
 import (
 	"bytes"
-	"encoding/json"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
 	"kinetel/internal/jsontext"
+	"kinetel/internal/jsontext/jsontexttest"
 )
-
-// strict reports whether the strictest readers accept text as one JSON value:
-// UTF-8, and each escaped surrogate followed by its other half.
-func strict(text []byte) bool {
-	if !json.Valid(text) || !utf8.Valid(text) {
-		return false
-	}
-	escapes := regexp.MustCompile(`\\(?:u[0-9a-fA-F]{4}|.)`).FindAllIndex(text, -1)
-	rune16 := func(at []int) rune {
-		if at[1]-at[0] != 6 {
-			return 0
-		}
-		n, _ := strconv.ParseUint(string(text[at[0]+2:at[1]]), 16, 16)
-		return rune(n)
-	}
-	for i := 0; i < len(escapes); i++ {
-		if r := rune16(escapes[i]); utf16.IsSurrogate(r) {
-			if i++; i == len(escapes) || escapes[i][0] != escapes[i-1][1] || utf16.DecodeRune(r, rune16(escapes[i])) == utf8.RuneError {
-				return false
-			}
-		}
-	}
-	return true
-}
 
 // What DuckDB 1.x reads as NULL is replaced; what it reads is left as it is.
 func TestValidUnicode(t *testing.T) {
@@ -85,7 +57,7 @@ func TestValidUnicode(t *testing.T) {
 			if got := jsontext.ValidUnicode([]byte(tt.text)); got != (tt.text == tt.valid) {
 				t.Errorf("ValidUnicode: %t", got)
 			}
-			if !jsontext.ValidUnicode([]byte(tt.valid)) || tt.text != "" && !strict([]byte(tt.valid)) {
+			if !jsontext.ValidUnicode([]byte(tt.valid)) || tt.text != "" && !jsontexttest.Strict([]byte(tt.valid)) {
 				t.Errorf("%q is not valid", tt.valid)
 			}
 		})
@@ -102,7 +74,7 @@ func TestAnyBytesBecomeValidUnicode(t *testing.T) {
 		if !jsontext.ValidUnicode(valid) || jsontext.ValidUnicode(text) != bytes.Equal(text, valid) {
 			t.Fatalf("%q becomes %q", text, valid)
 		}
-		if line := jsontext.AppendQuote(nil, valid); !strict(line) {
+		if line := jsontext.AppendQuote(nil, valid); !jsontexttest.Strict(line) {
 			t.Fatalf("%q is quoted as %q", text, line)
 		}
 	})

@@ -23,7 +23,7 @@ func TestAnEventThatIsTooLongGoesInParts(t *testing.T) {
 	for _, compression := range compressions() {
 		t.Run(string(compression), func(t *testing.T) {
 			if testing.Short() && compression != format.Gzip {
-				t.Skip("-short")
+				t.Skip("-short: other compressions run in make test-deep")
 			}
 			r := newPacker(func(set *setup) { set.Compression = compression })
 			long := line("")
@@ -126,7 +126,7 @@ func TestPartsOfTextThatNeedsEscapesAreWithinTheLimits(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if testing.Short() && tt.name != "control characters" && tt.name != "quotes" {
-				t.Skip("-short")
+				t.Skip("-short: other texts run in make test-deep")
 			}
 			r := newPacker(plain, keyBy(config.PartitionByFunction), func(set *setup) { set.id.FunctionName = strings.Repeat("f", 256) })
 			ev := line("")

@@ -14,6 +14,7 @@ import (
 	"kinetel/internal/format/formattest"
 	"kinetel/internal/format/otlp"
 	"kinetel/internal/jsontext"
+	"kinetel/internal/jsontext/jsontexttest"
 )
 
 // anyJSON draws JSON whose strings have any bytes in them that a JSON string can
@@ -55,7 +56,7 @@ func TestEveryPayloadIsValid(t *testing.T) {
 				part = format.Part{Part: 1, Parts: 2, Body: ev.Record}
 			}
 			line := format.AppendLine(nil, uint64(i+1), &ev, part, resource)
-			if !formattest.Strict(line) || bytes.IndexByte(line, '\n') != len(line)-1 {
+			if !jsontexttest.Strict(line) || bytes.IndexByte(line, '\n') != len(line)-1 {
 				t.Fatalf("not valid: %q", line)
 			}
 			l := formattest.Parse(t, string(line))
@@ -69,7 +70,7 @@ func TestEveryPayloadIsValid(t *testing.T) {
 		for name, payload := range map[string][]byte{
 			"logs": otlp.AppendLogs(nil, env, lines), "spans": otlp.AppendSpans(nil, env, lines), "cloudwatch": cloudwatch.Append(nil, env, "", lines),
 		} {
-			if !formattest.Strict(payload) {
+			if !jsontexttest.Strict(payload) {
 				t.Fatalf("%s: not valid: %q", name, payload)
 			}
 			for _, l := range lines {

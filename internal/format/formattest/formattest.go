@@ -2,16 +2,11 @@
 package formattest
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/big"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -150,30 +145,6 @@ func AnyLine() *rapid.Generator[string] {
 		})
 	}
 	return rapid.OneOf(of(platform, PlatformBody()), of(platform, rapid.OneOf(PlatformBody(), BrokenValue())), of([]string{"function", "extension"}, BrokenValue()), OddLine())
-}
-
-// Strict reports whether the strictest readers accept text as one JSON value:
-// UTF-8, and each escaped surrogate with its other half behind it.
-func Strict(text []byte) bool {
-	if !json.Valid(text) || !utf8.Valid(text) {
-		return false
-	}
-	escapes := regexp.MustCompile(`\\(?:u[0-9a-fA-F]{4}|.)`).FindAllIndex(text, -1)
-	rune16 := func(at []int) rune {
-		if at[1]-at[0] != 6 {
-			return 0
-		}
-		n, _ := strconv.ParseUint(string(text[at[0]+2:at[1]]), 16, 16)
-		return rune(n)
-	}
-	for i := 0; i < len(escapes); i++ {
-		if r := rune16(escapes[i]); utf16.IsSurrogate(r) {
-			if i++; i == len(escapes) || escapes[i][0] != escapes[i-1][1] || utf16.DecodeRune(r, rune16(escapes[i])) == utf8.RuneError {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // EventID returns the id of an event in CloudWatch Logs, computed as the documentation

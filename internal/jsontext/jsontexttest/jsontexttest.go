@@ -2,7 +2,12 @@
 package jsontexttest
 
 import (
+	"encoding/json"
+	"regexp"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
@@ -51,4 +56,28 @@ func Value(levels int) *rapid.Generator[string] {
 		return b.String() + "}"
 	})
 	return rapid.OneOf(scalar, array, object, object)
+}
+
+// Strict reports whether the strictest readers accept text as one JSON value:
+// UTF-8, and each escaped surrogate with its other half behind it.
+func Strict(text []byte) bool {
+	if !json.Valid(text) || !utf8.Valid(text) {
+		return false
+	}
+	escapes := regexp.MustCompile(`\\(?:u[0-9a-fA-F]{4}|.)`).FindAllIndex(text, -1)
+	rune16 := func(at []int) rune {
+		if at[1]-at[0] != 6 {
+			return 0
+		}
+		n, _ := strconv.ParseUint(string(text[at[0]+2:at[1]]), 16, 16)
+		return rune(n)
+	}
+	for i := 0; i < len(escapes); i++ {
+		if r := rune16(escapes[i]); utf16.IsSurrogate(r) {
+			if i++; i == len(escapes) || escapes[i][0] != escapes[i-1][1] || utf16.DecodeRune(r, rune16(escapes[i])) == utf8.RuneError {
+				return false
+			}
+		}
+	}
+	return true
 }
