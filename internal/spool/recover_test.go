@@ -575,3 +575,24 @@ func TestALossThatIsPendingAgainIsRecoveredOnce(t *testing.T) {
 		t.Fatalf("recovered %+v", all)
 	}
 }
+
+// If the spool has no room for the journal, Kinesis may have a number that no file has.
+func TestANumberThatIsInKinesisIsNotAssignedAgain(t *testing.T) {
+	r := newFixture(t, 64<<10)
+	o := env(mine)
+	n := uint64(1)
+	for {
+		if _, err := r.Append(record(o, n, n, 1000)); err != nil {
+			break
+		}
+		n++
+	}
+	if r.Journal(o, n, n, []byte(strings.Repeat("x", 8<<10)+"\n"), nil) {
+		t.Fatal("there is room for the journal")
+	}
+	r.Sent(record(o, n, n, 1000))
+	r.Kill()
+	if next := r.open(64 << 10).recover().Next; next != n+1 {
+		t.Errorf("the next number is %d, although Kinesis has %d", next, n)
+	}
+}
