@@ -6,6 +6,7 @@ GO      ?= go
 NODE    ?= node
 NPM     ?= npm
 TOOL    := $(GO) tool -modfile=tools/go.mod
+MODULE  := github.com/kinetel/kinetel
 
 # The extension speaks HTTP/1.1 only: without HTTP/2 it is half a megabyte
 # smaller and starts faster. Nothing is compiled with inlining but what every byte
@@ -15,9 +16,9 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 INLINED := runtime internal/runtime/... internal/poll sync bytes strconv bufio unicode/utf8 \
 	encoding/base64 encoding/binary encoding/hex hash/... crypto/internal/constanttime crypto/internal/fips140deps/... \
 	$(addprefix crypto/internal/fips140/,aes/... alias bigmod hmac sha256 sha512 subtle) \
-	$(addprefix kinetel/internal/,jsontext event telemetry annotate)
+	$(addprefix $(MODULE)/internal/,jsontext event telemetry annotate)
 RELEASE := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags '-s -w -funcalign=16' \
-	-gcflags std=-l -gcflags github.com/aws/...=-l -gcflags kinetel/...=-l $(INLINED:%=-gcflags %=)
+	-gcflags std=-l -gcflags github.com/aws/...=-l -gcflags $(MODULE)/...=-l $(INLINED:%=-gcflags %=)
 # $(call release,PACKAGE,ENVIRONMENT) builds the target; the whole command is long.
 release = @mkdir -p $(@D) && echo 'go build -o $@ $(1)' && $(2) $(RELEASE) -o $@ $(1)
 

@@ -1,4 +1,4 @@
-module kinetel
+module github.com/kinetel/kinetel
 
 go 1.26
 

@@ -1,4 +1,4 @@
-module kinetel/deploy
+module github.com/kinetel/kinetel/deploy
 
 go 1.26
 
@@ -21,10 +21,10 @@ require (
 	github.com/foobaz/go-zopfli v0.0.0-20140122214029-7432051485e2
 	github.com/google/go-cmp v0.7.0
 	github.com/google/licensecheck v0.3.1
+	github.com/kinetel/kinetel v0.0.0
 	github.com/rogpeppe/go-internal v1.14.1
 	github.com/spf13/cobra v1.10.1
 	gopkg.in/yaml.v3 v3.0.1
-	kinetel v0.0.0
 )
 
 require (
@@ -49,4 +49,4 @@ require (
 	gopkg.in/check.v1 v1.0.0-20180628173108-788fd7840127 // indirect
 )
 
-replace kinetel => ../
+replace github.com/kinetel/kinetel => ../

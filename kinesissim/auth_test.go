@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 func signing(t *testing.T) (*kinesissim.Server, *fakeClock) {

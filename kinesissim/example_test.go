@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 // A producer's test: the second of three records is throttled, once.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 const (

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/google/go-cmp/cmp"
 
-	ks "kinetel/kinesissim"
+	ks "github.com/kinetel/kinetel/kinesissim"
 )
 
 // Every answer with an error of Kinesis, as the SDK reads it.

@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // This file reads a request without encoding/json, for three reasons: encoding/json

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"

@@ -19,7 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 	"go.uber.org/goleak"
 
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

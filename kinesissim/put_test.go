@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 const mib = 1 << 20

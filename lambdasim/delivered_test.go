@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // deliveries keeps what an extension accepted.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log"
 
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // An invocation of the sample function with an extension, and the events that

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // patience is how long a test waits for what must come.

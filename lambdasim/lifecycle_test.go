@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 var initEvents = []string{

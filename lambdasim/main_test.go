@@ -27,7 +27,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	bin = dir
 	build := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-o", dir,
-		"kinetel/examples/function", "kinetel/examples/bare-extension", "kinetel/lambdasim/internal/testextension")
+		"github.com/kinetel/kinetel/examples/function", "github.com/kinetel/kinetel/examples/bare-extension", "github.com/kinetel/kinetel/lambdasim/internal/testextension")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)

@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // managed is a subscriber as Managed Instances allow it.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 func TestSnapStart(t *testing.T) {

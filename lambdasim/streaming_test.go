@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // spans returns a record's spans by their names, in milliseconds.

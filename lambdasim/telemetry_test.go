@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // both subscribes to platform and function events, and stays for the last ones.

@@ -18,14 +18,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/formattest"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/jsontext/jsontexttest"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/formattest"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/record"
 )
 
 // eventID is an id of the environment formattest.ID.
@@ -50,7 +50,7 @@ func quoted(text string) string { return string(jsontext.AppendQuote(nil, text))
 
 func cloudWatchResource() map[string]string {
 	return map[string]string{
-		"cloud.provider": "aws", "cloud.account.id": "123456789012", "faas.instance": "4f1e0c9ad3b24e58a7f60b",
+		"cloud.provider": "aws", "cloud.account.id": "123456789012", "service.instance.id": "4f1e0c9ad3b24e58a7f60b",
 		"aws.log.group.names": "/aws/lambda/orders", "aws.log.stream.names": "2026/09/21/orders[$LATEST]0f1e",
 	}
 }
@@ -184,7 +184,7 @@ func TestDecodeReadsCloudWatchOfUnknownOrigin(t *testing.T) {
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
-	want := map[string]string{"cloud.provider": "aws", "faas.instance": "4f1e0c9ad3b24e58a7f60b", "aws.log.stream.names": "e1"}
+	want := map[string]string{"cloud.provider": "aws", "service.instance.id": "4f1e0c9ad3b24e58a7f60b", "aws.log.stream.names": "e1"}
 	if diff := cmp.Diff(want, got[0].Resource); diff != "" {
 		t.Errorf("resource (-want +got):\n%s", diff)
 	}

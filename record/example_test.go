@@ -3,7 +3,7 @@ package record_test
 import (
 	"fmt"
 
-	"kinetel/record"
+	"github.com/kinetel/kinetel/record"
 )
 
 // printOnce prints the events of Kinesis records, each once.
@@ -33,7 +33,7 @@ func printOnce(records [][]byte) error {
 // The same record twice, as can happen if it is unknown whether the first try
 // arrived, and an event in two parts.
 func Example() {
-	const resource = `"resource":{"faas.instance":"4f1e0c9a","faas.name":"orders"}}` + "\n"
+	const resource = `"resource":{"service.instance.id":"4f1e0c9a","faas.name":"orders"}}` + "\n"
 	first := `{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:15:00.123Z","type":"function","severity":"INFO","body":"user signed in",` + resource +
 		`{"schema":"kinetel/1","seq":2,"time":"2026-11-22T20:15:00.124Z","type":"function","part":1,"parts":2,"body":"{\"cart\":[1,",` + resource
 	second := `{"schema":"kinetel/1","seq":3,"time":"2026-11-22T20:15:00.124Z","type":"function","part":2,"parts":2,"body":"2,3]}",` + resource

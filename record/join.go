@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Join joins the parts of events that arrived in parts. Other events stay unchanged, and

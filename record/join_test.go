@@ -10,15 +10,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/jsontext"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/record"
 )
 
 // part is one of an event's parts, with a body as it is in the line.
 func part(environment string, seq uint64, number, of int, body string) record.Event {
 	return record.Event{
 		Schema: record.Schema, Seq: seq, Time: "2026-11-22T20:15:00.123Z", Type: "function", Part: number, Parts: of,
-		Body: json.RawMessage(body), Resource: map[string]string{"faas.instance": environment},
+		Body: json.RawMessage(body), Resource: map[string]string{"service.instance.id": environment},
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/format"
-	"kinetel/internal/format/kpl"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/record"
 )
 
 // aggregated returns an aggregate of lines.

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/kpl"
-	"kinetel/internal/format/otlp"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/record"
 )
 
 // allocated returns how many bytes are allocated while f runs.
@@ -176,7 +176,7 @@ func TestDecodeKeepsWhatItReadBeforeALimit(t *testing.T) {
 		{"an event more, in OTLP", anOTLP + anOTLP + anOTLP, record.Decoder{MaxEvents: 2}, 2},
 		{"an event more, in CloudWatch's shape", cloudWatch + cloudWatch + cloudWatch, record.Decoder{MaxEvents: 2}, 2},
 		{"many members of extra in each event", strings.Repeat(strings.Replace(aLine, `"b":[1, 2]`, names(1000, "0"), 1), 12), record.Decoder{MaxEvents: 50}, 10},
-		{"a long resource that repeats", strings.Repeat(strings.Replace(aLine, `"faas.instance":"e1"`, names(9000, `"0"`), 1), 3) + aLine, record.Decoder{MaxEvents: 3}, 3},
+		{"a long resource that repeats", strings.Repeat(strings.Replace(aLine, `"service.instance.id":"e1"`, names(9000, `"0"`), 1), 3) + aLine, record.Decoder{MaxEvents: 3}, 3},
 		{"as many bytes as are allowed", ten, record.Decoder{MaxBytes: len(ten)}, 10},
 		{"a byte more", ten, record.Decoder{MaxBytes: len(ten) - 1}, 9},
 		{"a byte more, in gzip", zip(t, ten), record.Decoder{MaxBytes: len(ten) - 1}, 9},

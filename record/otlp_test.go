@@ -15,17 +15,17 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/formattest"
-	"kinetel/internal/format/otlp"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/jsontext/jsontexttest"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/formattest"
+	"github.com/kinetel/kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/record"
 )
 
-const aResource = `{"cloud.provider":"aws","faas.name":"orders","faas.instance":"e1"}`
+const aResource = `{"cloud.provider":"aws","faas.name":"orders","service.instance.id":"e1"}`
 
 // aSource is where the lines of these tests come from. Its further attributes
 // must not get into any event, whatever they are.
@@ -231,7 +231,7 @@ func TestOTLPKeepsBodiesAsTheyStand(t *testing.T) {
 	}
 }
 
-const anOTLP = `{"resourceLogs":[{"resource":{"attributes":[{"key":"faas.instance","value":{"stringValue":"e1"}},{"key":"faas.name","value":{"stringValue":"orders"}},` +
+const anOTLP = `{"resourceLogs":[{"resource":{"attributes":[{"key":"service.instance.id","value":{"stringValue":"e1"}},{"key":"faas.name","value":{"stringValue":"orders"}},` +
 	`{"key":"host.arch","value":{"stringValue":"arm64"}}]},"scopeLogs":[{"scope":{"name":"kinetel","version":"0.1.0","attributes":[{"key":"kinetel.resource.members","value":{"intValue":"2"}}]},` +
 	`"logRecords":[{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"function"}},` +
 	`{"key":"kinetel.extra","value":{"stringValue":"{\"b\":[1, 2]}"}}],"timeUnixNano":"1795378500123000000","body":{"stringValue":"user signed in"}}],"schemaUrl":""}],"schemaUrl":""}]}` + "\n"

@@ -12,11 +12,11 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	cloudwatch "kinetel/internal/format/cloudwatch/decode"
-	"kinetel/internal/format/decoding"
-	kpl "kinetel/internal/format/kpl/decode"
-	ndjson "kinetel/internal/format/ndjson/decode"
-	otlp "kinetel/internal/format/otlp/decode"
+	cloudwatch "github.com/kinetel/kinetel/internal/format/cloudwatch/decode"
+	"github.com/kinetel/kinetel/internal/format/decoding"
+	kpl "github.com/kinetel/kinetel/internal/format/kpl/decode"
+	ndjson "github.com/kinetel/kinetel/internal/format/ndjson/decode"
+	otlp "github.com/kinetel/kinetel/internal/format/otlp/decode"
 )
 
 // Schema is the schema of the lines that this package reads.
@@ -66,7 +66,7 @@ type Event struct {
 }
 
 // Environment returns the id of the execution environment, whose events Seq counts.
-func (e Event) Environment() string { return e.Resource["faas.instance"] }
+func (e Event) Environment() string { return e.Resource["service.instance.id"] }
 
 // MarshalJSON encodes an event as a line, in valid UTF-8. If the body is not valid, the
 // line has bodyBase64.

@@ -18,23 +18,23 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/kpl"
-	"kinetel/internal/format/otlp"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const aLine = `{"schema":"kinetel/1","seq":17,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"user signed in",` +
-	`"extra":{"b":[1, 2]},"resource":{"faas.instance":"e1","faas.name":"orders"}}` + "\n"
+	`"extra":{"b":[1, 2]},"resource":{"service.instance.id":"e1","faas.name":"orders"}}` + "\n"
 
 func anEvent() record.Event {
 	return record.Event{
 		Schema: "kinetel/1", Seq: 17, Time: "2026-11-22T20:15:00.123Z", Type: "function", Body: json.RawMessage(`"user signed in"`),
 		Extra:    map[string]json.RawMessage{"b": json.RawMessage(`[1, 2]`)},
-		Resource: map[string]string{"faas.instance": "e1", "faas.name": "orders"},
+		Resource: map[string]string{"service.instance.id": "e1", "faas.name": "orders"},
 	}
 }
 

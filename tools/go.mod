@@ -1,4 +1,4 @@
-module kinetel/tools
+module github.com/kinetel/kinetel/tools
 
 go 1.26.0
 

@@ -14,15 +14,15 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/audit"
-	"kinetel/internal/config"
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
-	"kinetel/internal/recorder"
-	"kinetel/internal/ship"
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/audit"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/recorder"
+	"github.com/kinetel/kinetel/internal/ship"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/record"
 )
 
 // faultVariable, in the environment of the test binary that runs as the
@@ -88,7 +88,7 @@ type logLine struct {
 func TestAFaultInKinetelDoesNotAffectTheFunction(t *testing.T) {
 	dir := t.TempDir()
 	function := filepath.Join(dir, "function")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", function, "kinetel/examples/function").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", function, "github.com/kinetel/kinetel/examples/function").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	self, err := os.Executable()

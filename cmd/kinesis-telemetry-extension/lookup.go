@@ -7,8 +7,8 @@ import (
 	"net/http/httptrace"
 	"sync"
 
-	"kinetel/internal/guard"
-	"kinetel/internal/telemetry"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
 // lookup looks up the address of Lambda's sandbox while Lambda answers the

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"kinetel/internal/telemetry"
+	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
 // asked counts look-ups.

@@ -17,16 +17,16 @@ import (
 	"strings"
 	"syscall"
 
-	"kinetel/internal/config"
-	"kinetel/internal/credentials"
-	"kinetel/internal/extensionapi"
-	"kinetel/internal/guard"
-	"kinetel/internal/kinesis"
-	"kinetel/internal/lifecycle"
-	"kinetel/internal/pipeline"
-	"kinetel/internal/selflog"
-	"kinetel/internal/ship"
-	"kinetel/internal/telemetry"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/credentials"
+	"github.com/kinetel/kinetel/internal/extensionapi"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/pipeline"
+	"github.com/kinetel/kinetel/internal/selflog"
+	"github.com/kinetel/kinetel/internal/ship"
+	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
 func main() {

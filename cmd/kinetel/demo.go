@@ -16,11 +16,11 @@ import (
 	"github.com/charmbracelet/lipgloss"
 	"github.com/spf13/cobra"
 
-	"kinetel/internal/audit"
-	"kinetel/internal/recorder"
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/audit"
+	"github.com/kinetel/kinetel/internal/recorder"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/record"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 func main() { os.Exit(run()) }

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-o", bin,
-		"kinetel/cmd/kinesis-telemetry-extension", "kinetel/examples/function", "kinetel/examples/bare-extension")
+		"github.com/kinetel/kinetel/cmd/kinesis-telemetry-extension", "github.com/kinetel/kinetel/examples/function", "github.com/kinetel/kinetel/examples/bare-extension")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"kinetel/internal/config"
-	"kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
 )
 
 // settings returns the extension's environment and what it means: the KINETEL_ variables

@@ -1,14 +1,14 @@
-module kinetel/deploy/cdk
+module github.com/kinetel/kinetel/deploy/cdk
 
 go 1.26
 
-replace kinetel => ../..
+replace github.com/kinetel/kinetel => ../..
 
 require (
 	github.com/aws/aws-cdk-go/awscdk/v2 v2.270.0
 	github.com/aws/constructs-go/constructs/v10 v10.6.0
 	github.com/aws/jsii-runtime-go v1.139.0
-	kinetel v0.0.0
+	github.com/kinetel/kinetel v0.0.0
 )
 
 require (

@@ -35,8 +35,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
 
-	"kinetel/deploy/cdk/kinetelcdk"
-	"kinetel/deploy/cdk/stacks"
+	"github.com/kinetel/kinetel/deploy/cdk/kinetelcdk"
+	"github.com/kinetel/kinetel/deploy/cdk/stacks"
 )
 
 func main() { os.Exit(synthesise()) }

@@ -23,7 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"kinetel/deploy/internal/moto"
+	"github.com/kinetel/kinetel/deploy/internal/moto"
 )
 
 // stack is the template, deployed. What moto's CloudFormation can make, it makes;

@@ -22,7 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 // must ends the test at an error.

@@ -12,10 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/emf"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/emf"
+	"github.com/kinetel/kinetel/internal/version"
 
-	"kinetel/deploy/internal/moto"
+	"github.com/kinetel/kinetel/deploy/internal/moto"
 )
 
 // sets are what the template is deployed with: as it stands, with nearly everything,

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 const (

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/deploy/layer"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 // What templates, documents and functions rely on.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 
-	"kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/deploy/layer"
 )
 
 // binary is an extension's executable, and what it says of itself.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/deploy/layer"
 )
 
 // dist is what `make package` made, or the test is passed over.

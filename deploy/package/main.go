@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/deploy/layer"
 )
 
 func main() { os.Exit(run()) }

@@ -15,8 +15,8 @@ import (
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 
-	"kinetel/deploy/layer"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 // root is the extension's module.

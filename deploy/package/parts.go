@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/licensecheck"
 
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 // part is a module of which something is in the extension, or Go itself.

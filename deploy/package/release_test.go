@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 // The tag, the code and the changelog name one version, or there is no release.

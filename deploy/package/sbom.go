@@ -9,8 +9,8 @@ import (
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 
-	"kinetel/deploy/layer"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 // writeSBOM lists what is in a binary as CycloneDX, which scanners of

@@ -12,7 +12,7 @@ import (
 
 	"github.com/foobaz/go-zopfli/zopfli"
 
-	"kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/deploy/layer"
 )
 
 // epoch is the first time that a zip can tell.

@@ -8,7 +8,7 @@ import (
 	"io"
 	"strings"
 
-	"kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/deploy/layer"
 )
 
 // printer prints each call as a command of the AWS CLI instead of making it. What

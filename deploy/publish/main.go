@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/spf13/cobra"
 
-	"kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/deploy/layer"
 )
 
 func main() { os.Exit(run()) }

@@ -14,8 +14,8 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"kinetel/deploy/internal/moto"
-	"kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/deploy/internal/moto"
+	"github.com/kinetel/kinetel/deploy/layer"
 )
 
 // The command, with the AWS SDK's own configuration, against moto.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"kinetel/deploy/layer"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/deploy/layer"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 func TestMain(m *testing.M) {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"kinetel/internal/seqrange"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/seqrange"
+	"github.com/kinetel/kinetel/record"
 )
 
 // consumer writes events to out, and problems and figures to log.

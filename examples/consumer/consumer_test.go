@@ -13,12 +13,12 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/record"
-	schematest "kinetel/test/schema"
+	"github.com/kinetel/kinetel/record"
+	schematest "github.com/kinetel/kinetel/test/schema"
 )
 
 func line(environment string, seq int, kind, body, more string) string {
-	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-22T20:15:00.123Z","type":"%s"%s,"body":%s,"resource":{"faas.instance":"%s"}}`+"\n",
+	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-22T20:15:00.123Z","type":"%s"%s,"body":%s,"resource":{"service.instance.id":"%s"}}`+"\n",
 		seq, kind, more, body, environment)
 }
 

@@ -14,8 +14,8 @@
 // the stream, otherwise blocks its shard until the record expires.
 //
 // A batch comes from one shard. Duplicates, and the events that fill a hole, can be in
-// another batch. If you have to be sure, store which (faas.instance, seq) you have seen
-// outside of the function, for example with <faas.instance>-<seq> as a document's id;
+// another batch. If you have to be sure, store which (service.instance.id, seq) you have seen
+// outside of the function, for example with <service.instance.id>-<seq> as a document's id;
 // docs/consumers.md has the rules.
 package main
 

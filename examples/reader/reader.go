@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"kinetel/record"
+	"github.com/kinetel/kinetel/record"
 )
 
 // reader reads one stream, shard by shard, on one goroutine.

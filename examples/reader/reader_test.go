@@ -22,13 +22,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/kinesissim"
-	"kinetel/record"
-	schematest "kinetel/test/schema"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/record"
+	schematest "github.com/kinetel/kinetel/test/schema"
 )
 
 func line(seq int) string {
-	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"<%d>","resource":{"faas.instance":"e"}}`+"\n", seq, seq)
+	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-22T20:15:00.123Z","type":"function","body":"<%d>","resource":{"service.instance.id":"e"}}`+"\n", seq, seq)
 }
 
 func zip(t *testing.T, lines string) []byte {

@@ -15,8 +15,8 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // Annotator knows the last invocations of an environment. Its zero value is for an

@@ -11,11 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/annotate"
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/telemetry"
+	"github.com/kinetel/kinetel/internal/annotate"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
 // epoch is 0 ms of all tests.

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/annotate"
-	"kinetel/internal/config"
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/annotate"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // benchmarkLines annotates lines of some 270 B, in the last of 50 invocations.

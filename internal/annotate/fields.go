@@ -3,7 +3,7 @@ package annotate
 import (
 	"bytes"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // maxFields bounds what may stand between a time and the severity: a process, a

@@ -6,11 +6,11 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/annotate"
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/internal/annotate"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
 )
 
 // check annotates an event, and checks that the result can be written to a line.

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/annotate"
-	"kinetel/internal/config"
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/annotate"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // TestOnlyAnnouncedIDsCount has an id in each place that loggers have it in. At

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"unicode/utf8"
 
-	"kinetel/internal/event"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // maxHead is how many bytes of a text are read: the severity stands before the

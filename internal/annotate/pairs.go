@@ -3,7 +3,7 @@ package annotate
 import (
 	"bytes"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // isPair reports whether a text begins as name=value does.

@@ -9,8 +9,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/annotate"
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/annotate"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // drawnEvent is an event of a drawn environment, at its time.

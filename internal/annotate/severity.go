@@ -3,7 +3,7 @@ package annotate
 import (
 	"strings"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // maxWord is the length of the longest word for a severity: informational.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/annotate"
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/annotate"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // severityOf returns the severity in a record, in a line of a function;

@@ -3,7 +3,7 @@ package annotate
 import (
 	"bytes"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // readText parses the beginning of a text. prefixed means that the text follows a prefix

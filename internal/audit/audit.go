@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"kinetel/internal/seqrange"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/seqrange"
+	"github.com/kinetel/kinetel/record"
 )
 
 // Emitted is an event as its source knows it.

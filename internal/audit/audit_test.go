@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/audit"
-	"kinetel/internal/jsontext"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/audit"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/record"
 )
 
 // emitted returns function lines with the given texts.
@@ -28,7 +28,7 @@ func emitted(texts ...string) (events []audit.Emitted) {
 func line(environment string, seq uint64, text string) record.Event {
 	return record.Event{
 		Schema: record.Schema, Seq: seq, Time: "2026-11-22T20:15:00.000Z", Type: "function",
-		Body: json.RawMessage(`"` + text + `"`), Resource: map[string]string{"faas.instance": environment},
+		Body: json.RawMessage(`"` + text + `"`), Resource: map[string]string{"service.instance.id": environment},
 	}
 }
 

@@ -6,9 +6,9 @@ import (
 	"math"
 	"slices"
 
-	"kinetel/internal/event"
-	"kinetel/internal/seqrange"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/seqrange"
+	"github.com/kinetel/kinetel/record"
 )
 
 // numbers is the sequence numbers of one environment.

@@ -7,8 +7,8 @@ package breaker
 import (
 	"time"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/breaker"
-	"kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/breaker"
+	"github.com/kinetel/kinetel/internal/kinesis"
 )
 
 const (

@@ -3,7 +3,7 @@ package breaker
 import (
 	"time"
 
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 const (

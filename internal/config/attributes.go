@@ -15,7 +15,7 @@ const ServiceName = "service.name"
 // OwnAttributes returns the names of the attributes that identify the source of
 // telemetry. Consumers distinguish environments by them, and only Kinetel sets them.
 func OwnAttributes() []string {
-	return []string{"cloud.provider", "cloud.region", "cloud.account.id", "faas.name", "faas.version", "faas.instance"}
+	return []string{"cloud.provider", "cloud.region", "cloud.account.id", "faas.name", "faas.version", "faas.instance", "service.instance.id"}
 }
 
 // maxAttributes bounds each list in bytes: the attributes are repeated on every line.

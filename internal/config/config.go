@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"kinetel/internal/flush"
-	"kinetel/internal/format"
-	"kinetel/internal/format/formats"
-	"kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/formats"
+	"github.com/kinetel/kinetel/internal/format/otlp"
 )
 
 // Attribute is a name and a value that the user adds to the resource.

@@ -9,13 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/config"
-	"kinetel/internal/flush"
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/kpl"
-	"kinetel/internal/format/ndjson"
-	"kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/format/otlp"
 )
 
 // vars is an environment, or changes to one.
@@ -487,7 +487,7 @@ func TestASettingWithoutEffectIsReported(t *testing.T) {
 		{"a compression that subscription filters do not have", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "zstd"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=cloudwatch", "always gzip"}},
 		{"a compressed aggregate", vars{"KINETEL_FORMAT": "kpl", "KINETEL_COMPRESSION": "gzip"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=kpl", "always none"}},
 		{"spans of another format", vars{"KINETEL_OTLP_SPANS": "true"}, "KINETEL_OTLP_SPANS", []string{"KINETEL_FORMAT=ndjson", "otlp"}},
-		{"a tag that identifies the environment", vars{"KINETEL_TAGS": "faas.instance=me"}, "KINETEL_TAGS", []string{`"faas.instance"`, "ignored"}},
+		{"a tag that identifies the environment", vars{"KINETEL_TAGS": "service.instance.id=me"}, "KINETEL_TAGS", []string{`"service.instance.id"`, "ignored"}},
 		{"an attribute that identifies the environment", vars{"OTEL_RESOURCE_ATTRIBUTES": "cloud.region=mars"}, "OTEL_RESOURCE_ATTRIBUTES", []string{`"cloud.region"`, "ignored"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

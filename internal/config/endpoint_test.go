@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/config"
 )
 
 // warnings loads a valid environment with more variables, and returns the problems.

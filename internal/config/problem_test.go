@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/config"
 )
 
 // The default or the nearest bound replaces a value that cannot be used.

@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/config"
-	"kinetel/internal/flush"
-	"kinetel/internal/format"
-	"kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
 )
 
 // anyEnviron draws environments that are plausible, odd, or broken.

@@ -3,7 +3,7 @@ package config
 import (
 	"strings"
 
-	"kinetel/internal/credentials"
+	"github.com/kinetel/kinetel/internal/credentials"
 )
 
 // AWS has the values of the AWS standard variables.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/config"
-	"kinetel/internal/credentials"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/credentials"
 )
 
 func TestStreamARNsOfAllPartitionsAreRead(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/config"
 )
 
 func TestAnUnknownVariableIsReportedWithTheNearestKnownOne(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/wallclock"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 )

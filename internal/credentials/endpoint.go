@@ -16,8 +16,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"kinetel/internal/regularfile"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/regularfile"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 const (

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/credentials"
+	"github.com/kinetel/kinetel/internal/credentials"
 )
 
 func TestCheckURI(t *testing.T) {

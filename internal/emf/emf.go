@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"kinetel/internal/jsontext"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 // Namespace is the namespace of the metrics. Their only dimension is FunctionName.

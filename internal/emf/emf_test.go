@@ -9,8 +9,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/emf"
-	"kinetel/internal/selflog"
+	"github.com/kinetel/kinetel/internal/emf"
+	"github.com/kinetel/kinetel/internal/selflog"
 )
 
 var (

@@ -5,22 +5,29 @@ package environment
 import (
 	"sync/atomic"
 
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 // Environment is what the events of one execution environment have in common.
 // Recovered events of an earlier process have the Environment of that process.
 type Environment struct {
-	ID       string
-	Resource []byte // of each line: a JSON object of strings
-	Ledger   *ledger.Ledger
+	ID     string // service.instance.id
+	Ledger *ledger.Ledger
 
 	details atomic.Pointer[Details]
 }
 
-// Details describe an environment further than its lines do. They are incomplete
-// until its platform.initStart event arrives.
+// New returns an environment without a ledger.
+func New(id string, d Details) *Environment {
+	e := &Environment{ID: id}
+	e.Describe(d)
+	return e
+}
+
+// Details describe an environment. They are incomplete until its platform.initStart
+// event arrives.
 type Details struct {
+	Resource  []byte `json:"-"`                   // of each line: a JSON object of strings
 	AccountID string `json:"accountId,omitempty"` // empty if Lambda does not provide it
 	LogGroup  string `json:"logGroup,omitempty"`  // of CloudWatch Logs
 	LogStream string `json:"logStream,omitempty"`

@@ -6,7 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 func TestAt(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"unicode/utf8"
 
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Platform is what Kinetel reads of a platform event's record (AWS documentation,

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"kinetel/internal/extensionapi"
+	"github.com/kinetel/kinetel/internal/extensionapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

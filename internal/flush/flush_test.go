@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/flush"
 )
 
 // usual returns the default policy.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/flush"
 )
 
 const ms = time.Millisecond

@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/flush"
 )
 
 // invocationsOf draws any history, even one that is impossible.

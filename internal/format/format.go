@@ -7,8 +7,8 @@ import (
 	"bytes"
 	"errors"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Name is the name of a format: a value of KINETEL_FORMAT.

@@ -8,8 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"kinetel/internal/event"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Schema is the name and version of the format of lines.

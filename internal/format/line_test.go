@@ -8,10 +8,10 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
 )
 
 // Any bytes become valid, also those that are no JSON, such as a piece that begins

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/guard"
 )
 
 // logLine is the log line of a fault.

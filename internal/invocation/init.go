@@ -3,8 +3,8 @@ package invocation
 import (
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 const (

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/invocation"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/invocation"
 )
 
 // timedEvent is an event of the environment's init or restore, with its time before or

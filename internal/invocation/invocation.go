@@ -11,10 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/flush"
-	"kinetel/internal/ledger"
-	"kinetel/internal/order"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/order"
 )
 
 // Tracker tracks invocations from their platform.start to their platform.report,

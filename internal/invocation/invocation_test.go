@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/event"
-	"kinetel/internal/flush"
-	"kinetel/internal/invocation"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/invocation"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 const ms = time.Millisecond

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // read returns the names and values of an object, or the values of an array, as one

@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 func TestAppendQuoteEscapesOnlyWhatJSONDemands(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
 )
 
 // isValue reports by the scanner what json.Valid reports: that b is one JSON value

@@ -7,8 +7,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/jsontext"
-	"kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
 )
 
 func TestAppendUnquoteReadsEveryEscape(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"net"
 	"testing"
 
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 // BenchmarkHandshake measures what ML-KEM costs a cold start: a handshake with and

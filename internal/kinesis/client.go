@@ -28,10 +28,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
-	"kinetel/internal/jsontext"
-	"kinetel/internal/pack"
-	"kinetel/internal/version"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 // Limits of a PutRecords request (Kinesis API reference).

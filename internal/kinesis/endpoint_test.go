@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/kinesis"
 )
 
 func TestEndpointsEqualThoseOfTheSDK(t *testing.T) {

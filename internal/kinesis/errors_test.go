@@ -14,9 +14,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 // refusals are the errors with which Kinesis refuses a request, and what to do about

@@ -14,9 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"go.uber.org/goleak"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -19,9 +19,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 // kept is a record as Kinesis keeps it.

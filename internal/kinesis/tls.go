@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"time"
 
-	"kinetel/internal/regularfile"
+	"github.com/kinetel/kinetel/internal/regularfile"
 )
 
 const (

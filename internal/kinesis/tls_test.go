@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/kinesis"
-	"kinetel/kinesissim"
-	"kinetel/test/firewall"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/test/firewall"
 )
 
 // startFirewall puts a firewall before a Kinesis.

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 const ms = time.Millisecond

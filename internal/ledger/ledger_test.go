@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 // reasons are all that there are.

@@ -3,7 +3,7 @@ package ledger
 import (
 	"encoding/json"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // Report is the body of a kinetel.report event: what became of all events that a

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/event"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 func TestAReportIsWrittenAsDocumented(t *testing.T) {

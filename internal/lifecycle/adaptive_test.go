@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/flush"
 )
 
 func adaptive(cfg *config.Config) { cfg.Flush = flush.ModeAdaptive }

@@ -17,11 +17,11 @@ import (
 
 	"go.uber.org/goleak"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/extensionapi"
-	"kinetel/internal/flush"
-	"kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/extensionapi"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/lifecycle"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

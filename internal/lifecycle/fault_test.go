@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/flush"
 )
 
 // blocked makes methods of the pipeline block from a time on, even if their context

@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
-	"kinetel/internal/extensionapi"
-	"kinetel/internal/flush"
-	"kinetel/internal/guard"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/extensionapi"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 const (

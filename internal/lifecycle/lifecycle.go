@@ -9,11 +9,11 @@ import (
 	"log/slog"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/extensionapi"
-	"kinetel/internal/flush"
-	"kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/extensionapi"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/guard"
 )
 
 const (

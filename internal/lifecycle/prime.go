@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/config"
 )
 
 const (

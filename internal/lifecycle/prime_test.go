@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/flush"
-	"kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/lifecycle"
 )
 
 func strict(cfg *config.Config) { cfg.Strict = true }

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // requests tracks invocations by their platform events. The goroutine that ingests

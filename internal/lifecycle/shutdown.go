@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/guard"
 )
 
 const (

@@ -7,9 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/extensionapi"
-	"kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/extensionapi"
+	"github.com/kinetel/kinetel/internal/lifecycle"
 )
 
 func TestShutdownGoesInOrder(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kinetel/internal/flush"
-	"kinetel/internal/guard"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 // Sender is what the worker calls. The methods may block.

@@ -7,7 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/order"
+	"github.com/kinetel/kinetel/internal/order"
 )
 
 func TestBySortsAsSlicesDoes(t *testing.T) {

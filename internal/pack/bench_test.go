@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
 )
 
 // BenchmarkAdd measures what packing costs per byte of telemetry as Lambda sends it

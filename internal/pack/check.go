@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"unicode/utf8"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/format"
 )
 
 // Checker validates records and lines that another process wrote to disk. Every
@@ -39,7 +39,7 @@ func (Checker) Record(r *Record) bool {
 func (Checker) Line(o *environment.Environment, seq uint64, text []byte) bool {
 	l, ok := format.ReadLine(text)
 	return ok && l.Seq == seq && bytes.HasSuffix(text, []byte("}\n")) && isObject(text) &&
-		bytes.Contains(l.Resource, []byte(`"faas.instance":"`+o.ID+`"`))
+		bytes.Contains(l.Resource, []byte(`"service.instance.id":"`+o.ID+`"`))
 }
 
 // isObject reports whether text is a JSON object.

@@ -7,7 +7,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
-	"kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format"
 )
 
 // compressor compresses one record after the other. It creates an encoder when the

@@ -5,9 +5,9 @@ import (
 	"compress/gzip"
 	"io"
 
-	"kinetel/internal/format"
-	"kinetel/internal/format/formats"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/formats"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 // LogDropper removes the droppable events from records when space runs out. Only

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"crypto/rand"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 // group holds the lines of one record.

@@ -7,16 +7,16 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/kpl"
-	"kinetel/internal/format/ndjson"
-	"kinetel/internal/format/otlp"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/record"
 )
 
 func formatted(f format.Name) func(*setup) {

@@ -3,10 +3,10 @@ package pack
 import (
 	"encoding/base64"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 // maxEnvelope bounds the bytes of a line besides its body. If a line has more, its
@@ -46,7 +46,7 @@ func (p *Packer) replacedTooLong(record []byte) int {
 func (p *Packer) addParts(ev *event.Event, line, size int) {
 	first := *ev
 	first.Record = nil
-	envelope := len(format.AppendLine(nil, p.seq+1, &first, format.Part{Part: 1, Parts: 1}, p.opt.Environment.Resource)) + 96
+	envelope := len(format.AppendLine(nil, p.seq+1, &first, format.Part{Part: 1, Parts: 1}, p.opt.Environment.Details().Resource)) + 96
 	if envelope > maxEnvelope {
 		p.seq++
 		p.opt.Log.Error("an event is larger than a Kinesis record can be, and not for its body, so that it cannot go in parts; it was dropped",

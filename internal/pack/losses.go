@@ -3,9 +3,9 @@ package pack
 import (
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 // addLosses adds the pending losses in a record of their own. No record is open.

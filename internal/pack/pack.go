@@ -9,13 +9,13 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/formats"
-	"kinetel/internal/ledger"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/formats"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 const (
@@ -200,7 +200,7 @@ func (p *Packer) append(ev *event.Event, part format.Part, losses []ledger.Loss)
 		p.opened = time.Now()
 	}
 	before := len(p.lines)
-	p.lines = format.AppendLine(p.lines, p.seq+1, ev, part, p.opt.Environment.Resource)
+	p.lines = format.AppendLine(p.lines, p.seq+1, ev, part, p.opt.Environment.Details().Resource)
 	if p.events > 0 && len(p.lines) > p.format.MaxLines {
 		// The line does not fit: close the record of the others first.
 		line := p.lines[before:]

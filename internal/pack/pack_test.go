@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"kinetel/internal/config"
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/resource"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/resource"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,7 +32,7 @@ var received = time.Date(2026, 11, 22, 20, 15, 0, 123e6, time.UTC)
 
 // environmentOf returns the environment of a function's resource.
 func environmentOf(id resource.Resource) *environment.Environment {
-	return &environment.Environment{ID: id.EnvironmentID, Resource: id.LineAttributes()}
+	return environment.New(id.EnvironmentID, id.Details())
 }
 
 func identity() resource.Resource {
@@ -140,7 +140,7 @@ func (r *packer) bodies(t *testing.T) [][]string {
 
 func TestALine(t *testing.T) {
 	const resource = `"resource":{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012",` +
-		`"faas.name":"orders","faas.version":"$LATEST","faas.instance":"0123456789abcdef","service.name":"orders"}}` + "\n"
+		`"faas.name":"orders","faas.version":"$LATEST","service.name":"orders","service.instance.id":"0123456789abcdef"}}` + "\n"
 	for _, tt := range []struct {
 		name string
 		ev   event.Event

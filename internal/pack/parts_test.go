@@ -11,12 +11,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
 )
 
 func TestAnEventThatIsTooLongGoesInParts(t *testing.T) {
@@ -38,7 +38,7 @@ func TestAnEventThatIsTooLongGoesInParts(t *testing.T) {
 			}
 			rows := decode(t, r.records...)
 			for i, one := range rows {
-				if one.Seq != uint64(i+1) || one.Resource["faas.instance"] != identity().EnvironmentID {
+				if one.Seq != uint64(i+1) || one.Resource["service.instance.id"] != identity().EnvironmentID {
 					t.Errorf("line %d has the number %d and the resource %v", i, one.Seq, one.Resource)
 				}
 			}
@@ -78,7 +78,7 @@ func TestALinePartIsWrittenAsDocumented(t *testing.T) {
 		t.Fatalf("%d lines, want 2", len(rows))
 	}
 	const resource = `,"resource":{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012",` +
-		`"faas.name":"orders","faas.version":"$LATEST","faas.instance":"0123456789abcdef","service.name":"orders"}}` + "\n"
+		`"faas.name":"orders","faas.version":"$LATEST","service.name":"orders","service.instance.id":"0123456789abcdef"}}` + "\n"
 	for i, tt := range []struct{ begin, end string }{
 		{
 			`{"schema":"kinetel/1","seq":1,"time":"2026-11-22T20:15:00.000Z","type":"function","part":1,"parts":2,"body":"[1,1,1,`,

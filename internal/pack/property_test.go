@@ -10,12 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
 )
 
 // compressions are all of them.
@@ -280,5 +280,5 @@ func checkSame(t fataler, want *event.Event, got whole) {
 // ofAll is the resource of identity() with a tag.
 var ofAll = map[string]string{
 	"cloud.provider": "aws", "cloud.region": "eu-west-1", "cloud.account.id": "123456789012", "faas.name": "orders",
-	"faas.version": "$LATEST", "faas.instance": "0123456789abcdef", "service.name": "orders", "env": "prod",
+	"faas.version": "$LATEST", "service.instance.id": "0123456789abcdef", "service.name": "orders", "env": "prod",
 }

@@ -10,12 +10,12 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	schematest "kinetel/test/schema"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	schematest "github.com/kinetel/kinetel/test/schema"
 )
 
 // fataler is what *testing.T, *testing.F and *rapid.T have in common here.

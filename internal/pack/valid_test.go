@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/config"
-	"kinetel/internal/format"
-	"kinetel/internal/format/kpl"
-	"kinetel/internal/format/ndjson"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/pack"
-	"kinetel/record"
-	schematest "kinetel/test/schema"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/record"
+	schematest "github.com/kinetel/kinetel/test/schema"
 )
 
 // broken are bodies that are not UTF-8, or have half a surrogate pair.

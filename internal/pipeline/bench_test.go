@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/ndjson"
-	"kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/lifecycle"
 )
 
 // BenchmarkIngest ingests the platform events of an invocation, as Lambda posts them.

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 // check compares what was added with the stream.

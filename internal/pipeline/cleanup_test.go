@@ -9,11 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/spool"
-	"kinetel/internal/testkit"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/testkit"
 )
 
 // A function empties /tmp. What was acknowledged survives a kill all the same.

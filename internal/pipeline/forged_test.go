@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/telemetry"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
 // forgedEvents are events that a process of the sandbox could forge.

@@ -1,12 +1,12 @@
 package pipeline
 
 import (
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/guard"
-	"kinetel/internal/pack"
-	"kinetel/internal/selflog"
-	"kinetel/internal/telemetry"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/selflog"
+	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
 const (

@@ -11,12 +11,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/flush"
-	"kinetel/internal/guard"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/selflog"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/selflog"
 )
 
 // report returns the record of a request's platform.report.

@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/emf"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/emf"
 )
 
 // metrics is what was last written for CloudWatch.

@@ -16,19 +16,19 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kinetel/internal/annotate"
-	"kinetel/internal/config"
-	"kinetel/internal/environment"
-	"kinetel/internal/extensionapi"
-	"kinetel/internal/flush"
-	"kinetel/internal/guard"
-	"kinetel/internal/invocation"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/queue"
-	"kinetel/internal/resource"
-	"kinetel/internal/ship"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/annotate"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/extensionapi"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/invocation"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/resource"
+	"github.com/kinetel/kinetel/internal/ship"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // Pipeline is everything between Lambda's Telemetry API and Kinesis. The loop calls it
@@ -137,8 +137,7 @@ func (p *Pipeline) newSource() *source {
 		Handler:         p.function.Handler,
 		EnvironmentID:   hex.EncodeToString(id[:]),
 	}
-	env := &environment.Environment{ID: res.EnvironmentID, Resource: res.LineAttributes()}
-	env.Describe(res.Details())
+	env := environment.New(res.EnvironmentID, res.Details())
 	env.Ledger = p.ledger(env)
 	var journal pack.Journal // stays nil: with a nil *spool.Spool in it, it would not be nil
 	if p.cfg.Spool == config.SpoolAlways {

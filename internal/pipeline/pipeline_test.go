@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/ship"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/ship"
 )
 
 // The first record is rejected, and nothing was accepted yet. The next invocation's

@@ -3,9 +3,9 @@ package pipeline
 import (
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/ledger"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 // reportEvery is how often a kinetel.report is made, at most.

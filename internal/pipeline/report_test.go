@@ -4,9 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 func TestAReportIsMadeAtMostOnceAMinuteAndAtTheEnd(t *testing.T) {

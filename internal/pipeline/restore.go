@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // Restored begins a new environment: the process was restored from a snapshot, and

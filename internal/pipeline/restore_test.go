@@ -16,10 +16,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/telemetry"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/telemetry"
+	"github.com/kinetel/kinetel/record"
 )
 
 // id returns the id of the environment whose events the process numbers.

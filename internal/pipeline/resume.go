@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/guard"
-	"kinetel/internal/ledger"
-	"kinetel/internal/spool"
-	"kinetel/internal/telemetry"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
 // recoveryTime is how long new lines wait for the telemetry of earlier processes,

@@ -14,17 +14,17 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/extensionapi"
-	"kinetel/internal/flush"
-	"kinetel/internal/format"
-	"kinetel/internal/format/ndjson"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/ledger"
-	"kinetel/internal/lifecycle"
-	"kinetel/internal/pack"
-	"kinetel/internal/testkit"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/extensionapi"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/testkit"
 )
 
 var function = extensionapi.Function{Name: "orders", Version: "$LATEST", AccountID: "123456789012"}

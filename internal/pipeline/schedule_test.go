@@ -12,10 +12,10 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/config"
-	"kinetel/internal/flush"
-	"kinetel/internal/format"
-	"kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
 )
 
 // step is a step of a schedule.

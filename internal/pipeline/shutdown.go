@@ -6,10 +6,10 @@ import (
 	"slices"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/guard"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
 )
 
 const (

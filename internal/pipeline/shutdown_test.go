@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 func TestUnsentEventsAreOnDiskForTheNextProcess(t *testing.T) {

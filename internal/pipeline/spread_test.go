@@ -7,15 +7,15 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/credentials"
-	"kinetel/internal/event"
-	"kinetel/internal/extensionapi"
-	"kinetel/internal/format"
-	"kinetel/internal/format/ndjson"
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/credentials"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/extensionapi"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 // The records of a thousand environments spread over 64 shards as random choice would,

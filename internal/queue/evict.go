@@ -3,8 +3,8 @@ package queue
 import (
 	"errors"
 
-	"kinetel/internal/ledger"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // credit is the bytes that platform events may use beyond the bound while a

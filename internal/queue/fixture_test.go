@@ -9,13 +9,13 @@ import (
 
 	"go.uber.org/goleak"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/format"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/queue"
-	"kinetel/internal/spool"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/spool"
+	"github.com/kinetel/kinetel/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

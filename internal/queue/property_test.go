@@ -6,10 +6,10 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/queue"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // wait is a waiter in the model.

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // Overhead is the bytes of memory that a waiting record takes besides its data:

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/ledger"
-	"kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/queue"
 )
 
 func TestBatch(t *testing.T) {

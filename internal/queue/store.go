@@ -4,9 +4,9 @@ import (
 	"errors"
 	"time"
 
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 const (

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"sync"
 
-	"kinetel/internal/audit"
-	"kinetel/internal/event"
-	"kinetel/internal/selflog"
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/internal/audit"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/selflog"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // Recorder watches one sandbox. OnEvent, OnDelivered, OnDropped and Write are for

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"kinetel/internal/regularfile"
+	"github.com/kinetel/kinetel/internal/regularfile"
 )
 
 func TestARegularFileIsReadUpToTheLimit(t *testing.T) {

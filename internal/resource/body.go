@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 // body is the body of a kinetel.environment event.

@@ -11,11 +11,14 @@ import (
 	"slices"
 	"strings"
 
-	"kinetel/internal/config"
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
+
+// maxLogStream is CloudWatch Logs' limit for the name of a log stream.
+const maxLogStream = 512
 
 // Resource is what is known of the function and of one of its execution
 // environments; a text that is not known is empty. It is not safe for concurrent use.
@@ -27,23 +30,25 @@ type Resource struct {
 	Handler         string
 	EnvironmentID   string // random, made at the start of the environment
 
-	// From platform.initStart or platform.restoreStart.
+	// From platform.initStart or platform.restoreStart. Lambda's instanceId is the name
+	// of the log stream, which the conventions want as faas.instance.
 	initializationType, logStream, runtimeVersion, runtimeVersionARN, functionARN string
 }
 
-// LineAttributes returns the resource of every line: a JSON object of strings. The
+// lineAttributes returns the resource of every line: a JSON object of strings. The
 // user's attributes cannot replace Kinetel's own, except for service.name.
-func (r *Resource) LineAttributes() []byte {
+func (r *Resource) lineAttributes() []byte {
 	members := []config.Attribute{
 		{Name: "cloud.provider", Value: "aws"},
 		{Name: "cloud.region", Value: r.Config.Lambda.Region},
 		{Name: "cloud.account.id", Value: r.AccountID},
 		{Name: "faas.name", Value: r.FunctionName},
 		{Name: "faas.version", Value: r.FunctionVersion},
-		{Name: "faas.instance", Value: r.EnvironmentID},
+		{Name: "faas.instance", Value: r.logStream},
 		{Name: config.ServiceName, Value: r.FunctionName},
+		{Name: "service.instance.id", Value: r.EnvironmentID},
 	}
-	service := len(members) - 1
+	service := len(members) - 2
 	for _, a := range r.Config.Attributes {
 		switch {
 		case a.Name == config.ServiceName:
@@ -72,17 +77,20 @@ func (r *Resource) LineAttributes() []byte {
 // Started records the values of a platform.initStart or platform.restoreStart.
 func (r *Resource) Started(ev *event.Platform) {
 	r.initializationType = cmp.Or(ev.InitializationType, r.initializationType)
-	r.logStream = cmp.Or(ev.InstanceID, r.logStream)
+	if len(ev.InstanceID) <= maxLogStream { // every line has it
+		r.logStream = cmp.Or(ev.InstanceID, r.logStream)
+	}
 	r.runtimeVersion = cmp.Or(ev.RuntimeVersion, r.runtimeVersion)
 	r.runtimeVersionARN = cmp.Or(ev.RuntimeVersionARN, r.runtimeVersionARN)
 	r.functionARN = cmp.Or(ev.FunctionARN, r.functionARN)
 }
 
-// Details returns what formats write about the environment once in each record.
+// Details returns what formats write about the environment.
 func (r *Resource) Details() environment.Details {
 	a := r.attributes()
 	text, _ := json.Marshal(a) // never fails: strings and numbers only
 	details := environment.Details{
+		Resource:   r.lineAttributes(),
 		AccountID:  r.AccountID,
 		LogStream:  r.logStream,
 		JSONLogs:   r.Config.Lambda.JSONLogs,

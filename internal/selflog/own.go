@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Own reports whether the record of an extension event is a line that this

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/selflog"
+	"github.com/kinetel/kinetel/internal/selflog"
 )
 
 const ours = `{"time":"2026-11-24T10:00:00Z","level":"WARN","msg":"no room","logger":"kinetel","n":{"a":[1,"}"]}}`

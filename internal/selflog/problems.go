@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/internal/order"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/order"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 const (

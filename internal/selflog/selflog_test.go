@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/selflog"
+	"github.com/kinetel/kinetel/internal/selflog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -7,7 +7,7 @@ import (
 	"math"
 	"sort"
 
-	"kinetel/internal/order"
+	"github.com/kinetel/kinetel/internal/order"
 )
 
 // Range is the numbers from First to Last, both included. First is at most Last.

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/seqrange"
+	"github.com/kinetel/kinetel/internal/seqrange"
 )
 
 // The model: a number is in the set or not. Numbers lie at the beginning or at the

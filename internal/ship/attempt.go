@@ -5,11 +5,11 @@ import (
 	"errors"
 	"time"
 
-	"kinetel/internal/breaker"
-	"kinetel/internal/guard"
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/breaker"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/kinesis"
 )
 
 func TestBehindIsTheTimeSinceTheFirstAttemptThatSentNothing(t *testing.T) {

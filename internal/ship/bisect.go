@@ -3,11 +3,11 @@ package ship
 import (
 	"context"
 
-	"kinetel/internal/breaker"
-	"kinetel/internal/kinesis"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/breaker"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/queue"
 )
 
 // bisect finds the records that Kinesis refuses as invalid, drops them, and sends

@@ -11,10 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/ship"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/ship"
 )
 
 // until waits until so many requests were made, and for their effects.

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
-	"kinetel/internal/ship"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/ship"
 )
 
 // delayed gives an answer after a time.

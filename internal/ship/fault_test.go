@@ -15,12 +15,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/ship"
-	"kinetel/internal/spool"
-	"kinetel/internal/testkit"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/ship"
+	"github.com/kinetel/kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/testkit"
 )
 
 // broken panics.

@@ -12,14 +12,14 @@ import (
 
 	"go.uber.org/goleak"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/format"
-	"kinetel/internal/kinesis"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/queue"
-	"kinetel/internal/ship"
-	"kinetel/internal/testkit"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/ship"
+	"github.com/kinetel/kinetel/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/testkit"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/testkit"
 )
 
 // summaries are the log's entries by level and class of the error.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/kinesis"
 )
 
 // The first record of a process is one that Kinesis refuses. Nothing was accepted

@@ -6,10 +6,10 @@ import (
 	"encoding/binary"
 	"time"
 
-	"kinetel/internal/breaker"
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/breaker"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 const (

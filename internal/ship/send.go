@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
-	"kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/queue"
 )
 
 // delivery is what becomes of a batch, in one request or several.

@@ -9,12 +9,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kinetel/internal/breaker"
-	"kinetel/internal/guard"
-	"kinetel/internal/kinesis"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/breaker"
+	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/queue"
 )
 
 const (

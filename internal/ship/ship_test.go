@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/kinesis"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/ship"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/ship"
 )
 
 // shortPause is the longest rest of a pause after a caller begins to wait.

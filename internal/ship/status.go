@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 // Unavailable reports whether Kinesis does not accept records, or not fast enough,

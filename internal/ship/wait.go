@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 // ErrUnavailable means that Kinesis does not accept records, or not fast enough,

@@ -9,17 +9,16 @@ import (
 	"slices"
 	"syscall"
 
-	"kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/environment"
 )
 
 // folder holds the files of one execution environment. The Spool's mu
 // guards it.
 type folder struct {
-	id, dir  string
-	resource []byte              // for meta
-	details  environment.Details // for meta
-	known    bool                // meta of an ended process could be read
-	meta     tail                // its file is nil until the folder is created; has the lock
+	id, dir string
+	details environment.Details // for meta
+	known   bool                // meta of an ended process could be read
+	meta    tail                // its file is nil until the folder is created; has the lock
 
 	segments []*segment // oldest first
 	current  *segment   // the last of segments, while it is written; or nil
@@ -57,7 +56,7 @@ func (e *folder) pending() bool {
 // metaJSON returns the text of meta. The resource is unchanged, or null if it is
 // not JSON.
 func (e *folder) metaJSON() []byte {
-	resource := e.resource
+	resource := e.details.Resource
 	if !json.Valid(resource) {
 		resource = []byte("null")
 	}

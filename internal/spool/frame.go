@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 
-	"kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/pack"
 )
 
 // A file is a sequence of frames: a header, a payload, and the header again with

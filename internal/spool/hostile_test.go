@@ -17,10 +17,10 @@ import (
 	"syscall"
 	"testing"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // Another process puts other things than files into the folder. The spool does not
@@ -207,7 +207,7 @@ func TestImpossibleValuesAreNotUsed(t *testing.T) {
 		{"the bytes of a record's lines", "00000001.seg", `"lines":12345`, `"lines":-2345`, "loss 10-19 10 spool-corrupt"},
 		{"more lines than events", "00000001.seg", `"lines":12345`, `"droppable":9`, ""},
 		{"another environment's meta", "meta", mine, theirs, "record 10-19"},
-		{"another environment's resource", "meta", `instance":"` + mine, `instance":"` + theirs, "record 10-19"},
+		{"another environment's resource", "meta", `instance.id":"` + mine, `instance.id":"` + theirs, "record 10-19"},
 		{"a resource of two lines", "meta", `": "<f>"`, "\":\n\"<f>\"", "record 10-19"},
 		{"a resource that is no text", "meta", `<f>`, "\xff\xfe\xfd", "record 10-19"},
 	} {
@@ -222,8 +222,8 @@ func TestImpossibleValuesAreNotUsed(t *testing.T) {
 			if got := shown(recovered); !strings.Contains(got, c.want) || strings.Contains(got, "9223372") {
 				t.Errorf("%s", got)
 			}
-			if c.file == "meta" && string(recovered.Environment.Resource) != `{"faas.instance":"`+mine+`"}` {
-				t.Errorf("the resource is %s", recovered.Environment.Resource)
+			if c.file == "meta" && string(recovered.Environment.Details().Resource) != `{"service.instance.id":"`+mine+`"}` {
+				t.Errorf("the resource is %s", recovered.Environment.Details().Resource)
 			}
 			for _, loss := range recovered.Losses {
 				if !loss.Reason.Known() {

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
-	"kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/environment"
 )
 
 const journalName = "journal"

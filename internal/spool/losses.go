@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"slices"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 const lossesName = "losses"

@@ -3,7 +3,7 @@ package spool_test
 import (
 	"testing"
 
-	"kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/ledger"
 )
 
 // Dropping log lines makes losses whose ranges are within each other: lines 10 to

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"slices"
 
-	"kinetel/internal/ledger"
-	"kinetel/internal/order"
-	"kinetel/internal/seqrange"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/order"
+	"github.com/kinetel/kinetel/internal/seqrange"
 )
 
 // scan reads a file up to a limit, calls emit with its items and truncates an

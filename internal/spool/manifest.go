@@ -7,9 +7,9 @@ import (
 	"io"
 	"path/filepath"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
-	"kinetel/internal/seqrange"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/seqrange"
 )
 
 // manifestName is the file in which a process that shuts down cleanly lists the

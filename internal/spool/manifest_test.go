@@ -9,9 +9,9 @@ import (
 	"slices"
 	"testing"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // ended is a spool whose process shut down cleanly: of twelve records in two files

@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // stored is a record as the model knows it.
@@ -243,7 +243,7 @@ func (w *model) check(all []spool.Recovered) {
 		if l.Next <= e.last {
 			t.Fatalf("the next number is %d, and %d was given", l.Next, e.last)
 		}
-		if diff := cmp.Diff(string(e.env.Resource), string(l.Environment.Resource)); diff != "" {
+		if diff := cmp.Diff(string(e.env.Details().Resource), string(l.Environment.Details().Resource)); diff != "" {
 			t.Fatal(diff)
 		}
 		e.last, e.env, e.numbered = l.Next-1, l.Environment, 0

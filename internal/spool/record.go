@@ -8,10 +8,10 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/seqrange"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/seqrange"
 )
 
 // Ref is the place of a record on disk, and all of the record but its data and

@@ -14,9 +14,9 @@ import (
 	"syscall"
 	"unicode/utf8"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
-	"kinetel/internal/order"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/order"
 )
 
 const (
@@ -243,16 +243,17 @@ func (e *folder) readMeta() {
 		Details       environment.Details `json:"details"`
 	}
 	var resource struct {
-		Instance string `json:"faas.instance"`
+		ID string `json:"service.instance.id"`
 	}
 	if json.Unmarshal(text, &meta) == nil && meta.EnvironmentID == e.id && // and the resource is one line of JSON:
 		bytes.HasPrefix(meta.Resource, []byte("{")) && !bytes.ContainsAny(meta.Resource, "\r\n") && utf8.Valid(meta.Resource) &&
-		len(meta.Resource) <= maxResource && json.Unmarshal(meta.Resource, &resource) == nil && resource.Instance == e.id {
-		e.resource, e.details, e.known = meta.Resource, meta.Details, true
+		len(meta.Resource) <= maxResource && json.Unmarshal(meta.Resource, &resource) == nil && resource.ID == e.id {
+		e.details, e.known = meta.Details, true
+		e.details.Resource = meta.Resource
 		if more := meta.Details.Attributes; len(more) > maxResource || !json.Valid(more) {
 			e.details.Attributes = nil
 		}
 	} else {
-		e.resource = fmt.Appendf(nil, `{"faas.instance":%q}`, e.id)
+		e.details.Resource = fmt.Appendf(nil, `{"service.instance.id":%q}`, e.id)
 	}
 }

@@ -15,9 +15,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // endedFolder is the folder of an ended process: its records 1-10, 11-20, 21-30
@@ -230,8 +230,8 @@ func TestEnvironmentWithoutReadableMetaKeepsItsID(t *testing.T) {
 		l := newEndedFolder(t)
 		change(t, filepath.Join(l.dir, mine, "meta"), func([]byte) []byte { return []byte(meta) })
 		recovered := l.recover()
-		if string(recovered.Environment.Resource) != `{"faas.instance":"`+mine+`"}` || recovered.Environment.ID != mine || len(recovered.Records) != 4 {
-			t.Errorf("%q: %s, %s", meta, recovered.Environment.Resource, shown(recovered))
+		if string(recovered.Environment.Details().Resource) != `{"service.instance.id":"`+mine+`"}` || recovered.Environment.ID != mine || len(recovered.Records) != 4 {
+			t.Errorf("%q: %s, %s", meta, recovered.Environment.Details().Resource, shown(recovered))
 		}
 	}
 	l := newEndedFolder(t)

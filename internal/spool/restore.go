@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"slices"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
-	"kinetel/internal/seqrange"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/seqrange"
 )
 
 const (
@@ -60,8 +60,7 @@ type budget struct {
 // returns nil if the folder has to stay as it is for the next process.
 func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	e.readMeta()
-	recovered := &Recovered{Environment: &environment.Environment{ID: e.id, Resource: e.resource}}
-	recovered.Environment.Describe(e.details)
+	recovered := &Recovered{Environment: environment.New(e.id, e.details)}
 	r := &restorer{spool: s, env: e, budget: budget, recovered: recovered}
 	if !r.readLosses() {
 		return nil

@@ -24,9 +24,9 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/pack"
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 var (
@@ -268,7 +268,7 @@ func (s *Spool) ready(o *environment.Environment) (*folder, error) {
 	if !isID(o.ID) {
 		return nil, fmt.Errorf("the environment's ID %q cannot name a folder; it takes 1 to %d letters, digits and hyphens", o.ID, maxID)
 	}
-	e := &folder{id: o.ID, dir: filepath.Join(s.opt.Dir, o.ID), resource: o.Resource, details: o.Details()}
+	e := &folder{id: o.ID, dir: filepath.Join(s.opt.Dir, o.ID), details: o.Details()}
 	s.envs[e.id] = e
 	return e, nil
 }

@@ -19,11 +19,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/spool"
-	"kinetel/internal/testkit"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,7 +41,7 @@ type failer interface {
 }
 
 func env(id string) *environment.Environment {
-	return &environment.Environment{ID: id, Resource: []byte(`{"faas.name": "<f>", "faas.instance":"` + id + `"}`)}
+	return environment.New(id, environment.Details{Resource: []byte(`{"faas.name": "<f>", "service.instance.id":"` + id + `"}`)})
 }
 
 // record returns a record of size bytes, which depend on first.
@@ -64,7 +64,7 @@ type bareRecord struct {
 
 // bare is a record without its origin's ledger, which cannot be compared.
 func bare(r *pack.Record) bareRecord {
-	b := bareRecord{Record: *r, environment: r.Environment.ID, resource: string(r.Environment.Resource)}
+	b := bareRecord{Record: *r, environment: r.Environment.ID, resource: string(r.Environment.Details().Resource)}
 	b.Environment = nil
 	if len(b.Data) == 0 {
 		b.Data = nil

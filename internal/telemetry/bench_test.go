@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // ordinaryBody is a POST of 1,000 lines of some 270 B each.

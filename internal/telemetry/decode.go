@@ -6,8 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"kinetel/internal/event"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Decoder splits the bodies of telemetry POSTs into events. It emits every byte of

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // faulty is a Sink that panics in configured calls.

@@ -18,8 +18,8 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/guard"
 )
 
 // sandboxHost is the name that Lambda delivers telemetry to (AWS

@@ -20,7 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // pipeline is a Sink that records its calls and can block them.

@@ -12,16 +12,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/config"
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/resource"
-	"kinetel/record"
-	schematest "kinetel/test/schema"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/resource"
+	"github.com/kinetel/kinetel/record"
+	schematest "github.com/kinetel/kinetel/test/schema"
 )
 
 // shapes are the kinds of functions of which testdata has telemetry, each in a
@@ -115,7 +115,8 @@ func shape(t *testing.T, name string) (bodies [][]byte) {
 func packed(t *testing.T, compression format.Compression, key config.PartitionKey, bodies [][]byte) (events []record.Event) {
 	t.Helper()
 	id := resource.Resource{Config: config.Config{Lambda: config.Lambda{Region: "eu-west-1"}}, AccountID: "123456789012", FunctionName: "orders", FunctionVersion: "7", EnvironmentID: "e1"}
-	env := &environment.Environment{ID: id.EnvironmentID, Resource: id.LineAttributes(), Ledger: ledger.New(&ledger.Account{}, nil)}
+	env := environment.New(id.EnvironmentID, id.Details())
+	env.Ledger = ledger.New(&ledger.Account{}, nil)
 	packer := pack.New(pack.Options{
 		Environment: env, FunctionName: "orders", Compression: compression, PartitionKey: key, Log: slog.New(slog.DiscardHandler),
 		Push: func(r *pack.Record) {

@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
 
-	"kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // envelope is what Lambda repeats before each part of a record that it splits.

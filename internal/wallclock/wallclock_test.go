@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/wallclock"
+	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
 func TestTimesHaveNoMonotonicReading(t *testing.T) {

@@ -12,11 +12,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/ledger"
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/record"
 )
 
 // putTime is what Kinesis takes for an answer where nothing is wrong with it: a

@@ -17,8 +17,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 func main() {

@@ -10,8 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // What an outage is like: a function that writes a megabyte a second, and a

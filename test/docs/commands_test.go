@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 func TestMain(m *testing.M) {

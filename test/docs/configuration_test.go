@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/config"
 )
 
 // setting is a row of the tables of docs/configuration.md.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/emf"
+	"github.com/kinetel/kinetel/internal/emf"
 )
 
 // prices are the dollars of the table of docs/cost.md.

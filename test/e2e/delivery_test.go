@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/jsontext"
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 func TestEverythingArrivesOnce(t *testing.T) {

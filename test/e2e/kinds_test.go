@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/record"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/record"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // of returns the events of a type.
@@ -182,7 +182,7 @@ func TestSnapStart(t *testing.T) {
 			last := map[string]uint64{}
 			var ids []string
 			for _, e := range r.arrived() {
-				id := fmt.Sprint(e.Resource["faas.instance"])
+				id := fmt.Sprint(e.Resource["service.instance.id"])
 				if last[id] == 0 {
 					ids = append(ids, id)
 				}

@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/testkit"
-	"kinetel/kinesissim"
-	"kinetel/record"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/testkit"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/record"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // scripted is a process of the extension with a fake Lambda.

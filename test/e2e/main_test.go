@@ -7,9 +7,9 @@ import (
 	"os"
 	"testing"
 
-	"kinetel/kinesissim"
-	"kinetel/record"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/record"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 var binaries sandbox.Binaries // set once by TestMain

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // requireUndisturbed invokes the function. It fails the test unless all invocations

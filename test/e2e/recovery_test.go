@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // After an outage every environment has a backlog. If one sends it all at once,
@@ -115,7 +115,7 @@ func TestAResetInAnOutageGoesOnFromTheSpool(t *testing.T) {
 				}
 				ids := map[any]bool{}
 				for _, e := range r.arrived() {
-					ids[e.Resource["faas.instance"]] = true
+					ids[e.Resource["service.instance.id"]] = true
 				}
 				if len(ids) != 2 {
 					t.Errorf("%d environment ids, want that of each process", len(ids))

@@ -9,11 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/event"
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/record"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/record"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // environmentOf returns the body of the one kinetel.environment.

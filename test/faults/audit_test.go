@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 
-	"kinetel/internal/audit"
-	"kinetel/internal/event"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/audit"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // inLog returns how many lost events the errors in the log report.

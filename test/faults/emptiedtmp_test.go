@@ -9,10 +9,10 @@ import (
 	"syscall"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // empty deletes everything in the spool's folder, as a handler does that begins

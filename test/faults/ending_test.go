@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"kinetel/kinesissim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // slowToTheEnd is a Kinesis that answers each request late, and a shutdown in

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // delayed keeps telemetry back while it is on, except platform.report: that of the

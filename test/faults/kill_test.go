@@ -9,9 +9,9 @@ import (
 	"syscall"
 	"time"
 
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // seeds returns so many seeds, of the whole matrix or without it, if the flag

@@ -13,9 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/lambdasim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // forged is a body that would be believed, if it were taken.

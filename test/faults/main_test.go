@@ -12,7 +12,7 @@ import (
 	"os"
 	"testing"
 
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 var binaries sandbox.Binaries // set once by TestMain

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"maps"
 
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 // fault is a row of the matrix.

@@ -5,8 +5,8 @@ import (
 	"syscall"
 	"time"
 
-	"kinetel/lambdasim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // terminate ends the extension in the middle of an invocation, as a container

@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 func unavailable() *kinesissim.Answer {

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/kinesissim"
-	"kinetel/lambdasim"
-	"kinetel/record"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/record"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // Credentials that the embedded Kinesis knows: it verifies every signature.

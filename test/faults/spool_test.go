@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 
-	"kinetel/kinesissim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // smallBuffer needs the spool soon: 2 MiB of memory, and nothing is compressed.

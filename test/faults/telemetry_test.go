@@ -4,8 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/lambdasim"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 // tooSlow makes Lambda drop lines. Lambda reports them in platform.logsDropped, and the

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"kinetel/kinesissim"
-	"kinetel/test/firewall"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/test/firewall"
 )
 
 // overTLS has Kinesis serve HTTPS.

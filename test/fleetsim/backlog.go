@@ -1,6 +1,6 @@
 package main
 
-import "kinetel/internal/queue"
+import "github.com/kinetel/kinetel/internal/queue"
 
 // These are as in package spool, and model_test.go checks that: frame is what a
 // record takes on disk beside its data, and slack what the spool leaves free.

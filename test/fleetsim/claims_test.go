@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/test/render"
+	"github.com/kinetel/kinetel/test/render"
 )
 
 // few is a fleet of which the claims have to be true as well, on as much less of a

@@ -3,9 +3,9 @@ package main
 import (
 	"time"
 
-	"kinetel/internal/breaker"
-	"kinetel/internal/kinesis"
-	"kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/breaker"
+	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/pack"
 )
 
 // environment is one execution environment: the real breaker, and models of

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"kinetel/test/render"
+	"github.com/kinetel/kinetel/test/render"
 )
 
 // second is what happened in one.

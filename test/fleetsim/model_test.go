@@ -11,11 +11,11 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
-	"kinetel/internal/queue"
-	"kinetel/internal/spool"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // whole drops records as a whole: the model has no platform events.
@@ -39,7 +39,8 @@ func TestTheBacklogIsTheQueues(t *testing.T) {
 		for seed := range seeds {
 			t.Run(fmt.Sprintf("%s and %s, %d", mebibytes(tt.buffer), mebibytes(tt.spool), seed), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 5))
-				env := &environment.Environment{ID: "e1", Resource: []byte("{}"), Ledger: ledger.New(&ledger.Account{}, nil)}
+				env := environment.New("e1", environment.Details{Resource: []byte("{}")})
+				env.Ledger = ledger.New(&ledger.Account{}, nil)
 				opt := queue.Options{Max: tt.buffer, LogDropper: whole{}}
 				if tt.spool > 0 {
 					disk := spool.New(spool.Options{Dir: t.TempDir(), Max: tt.spool, Log: slog.New(slog.DiscardHandler)})

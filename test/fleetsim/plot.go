@@ -15,7 +15,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 
-	"kinetel/test/render"
+	"github.com/kinetel/kinetel/test/render"
 )
 
 // The picture's size, and its resolution in dots an inch.

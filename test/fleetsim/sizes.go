@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"kinetel/internal/config"
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
 )
 
 // kind is a kind of log line.
@@ -67,12 +67,11 @@ func measure(k kind, compression format.Compression, events int) size {
 	const records = 5
 	random := rand.New(rand.NewPCG(1, 4))
 	var packed, lines int
-	env := &environment.Environment{
-		ID: "4f1e3b0c9a7d4e55a0c2b1d3e4f50617",
+	env := environment.New("4f1e3b0c9a7d4e55a0c2b1d3e4f50617", environment.Details{
 		Resource: []byte(`{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012","faas.name":"orders","faas.version":"$LATEST",` +
-			`"faas.instance":"4f1e3b0c9a7d4e55a0c2b1d3e4f50617","service.name":"orders"}`),
-		Ledger: ledger.New(&ledger.Account{}, nil),
-	}
+			`"service.name":"orders","service.instance.id":"4f1e3b0c9a7d4e55a0c2b1d3e4f50617"}`),
+	})
+	env.Ledger = ledger.New(&ledger.Account{}, nil)
 	p := pack.New(pack.Options{
 		Environment: env, FunctionName: "orders", Compression: compression, PartitionKey: config.PartitionByEnvironment,
 		Push: func(r *pack.Record) { packed += r.Size() }, Log: slog.New(slog.DiscardHandler),

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/flush"
 )
 
 // A claim is a sentence of docs/evidence/flush.md about a pattern. It has to be true for

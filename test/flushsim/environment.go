@@ -6,10 +6,10 @@ import (
 	"slices"
 	"time"
 
-	"kinetel/internal/breaker"
-	"kinetel/internal/flush"
-	"kinetel/internal/pack"
-	"kinetel/internal/ship"
+	"github.com/kinetel/kinetel/internal/breaker"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/ship"
 )
 
 const (

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"kinetel/internal/flush"
-	"kinetel/test/render"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/test/render"
 )
 
 // result is what came of a run.

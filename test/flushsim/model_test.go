@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/flush"
 )
 
 // exact are assumptions under which times can be counted by hand: a request

@@ -12,8 +12,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 
-	"kinetel/internal/flush"
-	"kinetel/test/render"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/test/render"
 )
 
 // The picture's size, and its resolution in dots an inch.

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/flush"
 )
 
 // assumptions are the parameters of a simulation.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"kinetel/record"
+	"github.com/kinetel/kinetel/record"
 )
 
 // subscription checks what a consumer of a subscription filter sees.
@@ -119,7 +119,7 @@ func oneMark(text []byte) string {
 // sameInCloudWatch is same, of what that format has a place for.
 func (c *check) sameInCloudWatch(want *emitted, got record.Event) string {
 	resource := map[string]string{
-		"cloud.provider": "aws", "cloud.account.id": accountID, "faas.instance": got.Environment(),
+		"cloud.provider": "aws", "cloud.account.id": accountID, "service.instance.id": got.Environment(),
 		"aws.log.group.names": "/aws/lambda/" + functionName, "aws.log.stream.names": logStream,
 	}
 	request := ""

@@ -13,10 +13,10 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"kinetel/internal/format/formats"
-	"kinetel/kinesissim"
-	"kinetel/record"
-	schematest "kinetel/test/schema"
+	"github.com/kinetel/kinetel/internal/format/formats"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/record"
+	schematest "github.com/kinetel/kinetel/test/schema"
 )
 
 // row is a row of the table.
@@ -240,7 +240,7 @@ func (c *check) process(process int, records []kinesissim.Record) {
 func (c *check) same(want *emitted, got record.Event) string {
 	resource := map[string]string{
 		"cloud.provider": "aws", "cloud.region": "eu-west-1", "cloud.account.id": accountID,
-		"faas.name": functionName, "faas.version": "$LATEST", "faas.instance": got.Environment(),
+		"faas.name": functionName, "faas.version": "$LATEST", "faas.instance": logStream, "service.instance.id": got.Environment(),
 		"service.name": functionName, "env": "prod", "team": "payments",
 	}
 	switch {

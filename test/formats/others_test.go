@@ -12,7 +12,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"kinetel/kinesissim"
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 // others has software read the row that is not ours.
@@ -126,7 +126,7 @@ func (r *reading) line(head []byte, bodyOf func(place) []byte) {
 	if err := json.Unmarshal(head, &l); err != nil {
 		r.Fatalf("%v in %s", err, clip(head))
 	}
-	p, ok := r.take(l.Resource["faas.instance"], l.Seq)
+	p, ok := r.take(l.Resource["service.instance.id"], l.Seq)
 	if !ok {
 		return
 	}

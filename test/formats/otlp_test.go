@@ -67,7 +67,7 @@ func (c *check) env(resource pcommon.Resource) string {
 			c.Errorf("the resource's %s is %q, want %q", name, got, want)
 		}
 	}
-	return text(of, "faas.instance")
+	return text(of, "service.instance.id")
 }
 
 // text is an attribute as text; empty: there is none.

@@ -11,9 +11,9 @@ import (
 	"syscall"
 	"time"
 
-	"kinetel/internal/testkit"
-	"kinetel/kinesissim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/testkit"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // Credentials that the embedded Kinesis knows.

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"testing"
 
-	"kinetel/internal/config"
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/ledger"
-	"kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
 )
 
 // The same events give the same records, byte for byte, whatever the format: a
@@ -40,12 +40,11 @@ func TestTheSameDayGivesTheSameRecords(t *testing.T) {
 
 // packed packs the day's first process.
 func packed(day *recording, r row) (records []*pack.Record) {
-	env := &environment.Environment{
-		ID:       "4f1e0c9ad3b24e58a7f60b1c2d3e4f50",
-		Resource: []byte(`{"cloud.provider":"aws","faas.name":"orders","faas.instance":"4f1e0c9ad3b24e58a7f60b1c2d3e4f50"}`),
-		Ledger:   ledger.New(&ledger.Account{}, nil),
-	}
-	env.Describe(environment.Details{AccountID: accountID, LogGroup: "/aws/lambda/orders", LogStream: logStream, Attributes: []byte(`{"cloud.platform":"aws_lambda"}`)})
+	env := environment.New("4f1e0c9ad3b24e58a7f60b1c2d3e4f50", environment.Details{
+		Resource:  []byte(`{"cloud.provider":"aws","faas.name":"orders","service.instance.id":"4f1e0c9ad3b24e58a7f60b1c2d3e4f50"}`),
+		AccountID: accountID, LogGroup: "/aws/lambda/orders", LogStream: logStream, Attributes: []byte(`{"cloud.platform":"aws_lambda"}`),
+	})
+	env.Ledger = ledger.New(&ledger.Account{}, nil)
 	p := pack.New(pack.Options{
 		Environment: env, FunctionName: functionName,
 		Format: format.Name(r.format), Compression: format.Compression(r.compression), PartitionKey: config.PartitionKey(r.key),

@@ -11,9 +11,9 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 
-	"kinetel/internal/audit"
-	"kinetel/lambdasim"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/audit"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 // network is the way to kinesis-local, which can be made bad.

@@ -3,7 +3,7 @@ package render_test
 import (
 	"testing"
 
-	"kinetel/test/render"
+	"github.com/kinetel/kinetel/test/render"
 )
 
 func TestNumbersAreWrittenShort(t *testing.T) {

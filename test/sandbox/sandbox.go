@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/audit"
-	"kinetel/internal/recorder"
-	"kinetel/lambdasim"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/audit"
+	"github.com/kinetel/kinetel/internal/recorder"
+	"github.com/kinetel/kinetel/lambdasim"
+	"github.com/kinetel/kinetel/record"
 )
 
 // Extension is the name of the extension's file, and of the extension.
@@ -42,8 +42,8 @@ func Main(m *testing.M, b *Binaries) int {
 	}
 	defer os.RemoveAll(dir)
 	for name, pkg := range map[string]string{
-		Extension:  "kinetel/cmd/kinesis-telemetry-extension",
-		"function": "kinetel/examples/function",
+		Extension:  "github.com/kinetel/kinetel/cmd/kinesis-telemetry-extension",
+		"function": "github.com/kinetel/kinetel/examples/function",
 	} {
 		cmd := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-o", filepath.Join(dir, name), pkg)
 		if out, err := cmd.CombinedOutput(); err != nil {

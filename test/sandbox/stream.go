@@ -4,9 +4,9 @@ import (
 	"slices"
 	"testing"
 
-	"kinetel/kinesissim"
-	"kinetel/record"
-	schematest "kinetel/test/schema"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/record"
+	schematest "github.com/kinetel/kinetel/test/schema"
 )
 
 // Records reads the stream of an embedded Kinesis. It decodes each record once.

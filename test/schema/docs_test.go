@@ -13,9 +13,9 @@ import (
 	"strings"
 	"testing"
 
-	"kinetel/internal/annotate"
-	"kinetel/internal/event"
-	"kinetel/record"
+	"github.com/kinetel/kinetel/internal/annotate"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/record"
 )
 
 func read(t *testing.T, path string) string {

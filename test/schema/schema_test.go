@@ -11,16 +11,16 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/config"
-	"kinetel/internal/event"
-	"kinetel/internal/flush"
-	"kinetel/internal/format"
-	"kinetel/internal/format/ndjson"
-	"kinetel/internal/invocation"
-	"kinetel/internal/jsontext/jsontexttest"
-	"kinetel/internal/ledger"
-	"kinetel/internal/resource"
-	"kinetel/internal/telemetry"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/invocation"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/resource"
+	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
 const (
@@ -41,7 +41,7 @@ func line(seq uint64, kind, body string, more ...func(*event.Event)) string {
 	for _, change := range more {
 		change(&ev)
 	}
-	return string(format.AppendLine(nil, seq, &ev, format.Part{}, identity().LineAttributes()))
+	return string(format.AppendLine(nil, seq, &ev, format.Part{}, identity().Details().Resource))
 }
 
 func ofRequest(ev *event.Event) { ev.RequestID, ev.TraceID = request, trace }
@@ -112,8 +112,8 @@ func samples(t testing.TB) map[string]string {
 		"a later own":         line(12, "kinetel.later", `{"a":1}`),
 		"odd type":            line(12, `a\u0062`, `1`),
 		"extra":               line(13, "function", `""`, func(ev *event.Event) { ev.Extra = []byte(`"time":"noon"`) }),
-		"part":                string(format.AppendLine(nil, 14, &part, format.Part{Part: 1, Parts: 2, Body: []byte(`{"a":`)}, identity().LineAttributes())),
-		"last part":           string(format.AppendLine(nil, 15, &part, format.Part{Part: 2, Parts: 2, Body: []byte("1}\xff")}, identity().LineAttributes())),
+		"part":                string(format.AppendLine(nil, 14, &part, format.Part{Part: 1, Parts: 2, Body: []byte(`{"a":`)}, identity().Details().Resource)),
+		"last part":           string(format.AppendLine(nil, 15, &part, format.Part{Part: 2, Parts: 2, Body: []byte("1}\xff")}, identity().Details().Resource)),
 		"kinetel.environment": line(16, event.TypeEnvironment, environment()),
 		"kinetel.loss":        line(17, event.TypeLoss, string(ledger.Loss{First: 3, Last: 9, Count: 5, Bytes: 700, Reason: ledger.BufferFull}.AppendJSON(nil))),
 		"kinetel.invocation":  line(18, event.TypeInvocation, invocationBody(t, true), ofRequest),
@@ -242,8 +242,8 @@ func TestInvalidEnvelopesAreRefused(t *testing.T) {
 		{"extra", "extra that is a list", at{"extra"}, `[1]`},
 		{"text", "no resource", at{"resource"}, ``},
 		{"text", "a resource that is null", at{"resource"}, `null`},
-		{"text", "a resource without an environment", at{"resource", "faas.instance"}, ``},
-		{"text", "an environment without an id", at{"resource", "faas.instance"}, `""`},
+		{"text", "a resource without an environment", at{"resource", "service.instance.id"}, ``},
+		{"text", "an environment without an id", at{"resource", "service.instance.id"}, `""`},
 		{"text", "a number in the resource", at{"resource", "env"}, `1`},
 		{"text", "an account that is a number", at{"resource", "cloud.account.id"}, `123456789012`},
 		{"text", "another cloud", at{"resource", "cloud.provider"}, `"gcp"`},
@@ -498,11 +498,11 @@ func TestAnyLineFulfilsTheSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := format.AppendLine(nil, rapid.Uint64Min(1).Draw(t, "seq"), &ev, format.Part{}, identity().LineAttributes())
+		lines := format.AppendLine(nil, rapid.Uint64Min(1).Draw(t, "seq"), &ev, format.Part{}, identity().Details().Resource)
 		cut := rapid.IntRange(1, len(ev.Record)).Draw(t, "cut")
 		for i, piece := range [][]byte{ev.Record[:cut], ev.Record[cut:]} {
 			if len(piece) > 0 {
-				lines = format.AppendLine(lines, uint64(i+1), &ev, format.Part{Part: i + 1, Parts: 2, Body: piece}, identity().LineAttributes())
+				lines = format.AppendLine(lines, uint64(i+1), &ev, format.Part{Part: i + 1, Parts: 2, Body: piece}, identity().Details().Resource)
 			}
 		}
 		if err := v.record(lines); err != nil {

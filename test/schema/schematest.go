@@ -17,11 +17,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"kinetel/internal/format/formats"
-	"kinetel/internal/format/kpl"
-	"kinetel/internal/jsontext"
-	"kinetel/record"
-	"kinetel/schema"
+	"github.com/kinetel/kinetel/internal/format/formats"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/record"
+	"github.com/kinetel/kinetel/schema"
 )
 
 // Check fails the test unless each event of the data of one Kinesis record, of

@@ -43,11 +43,11 @@ import (
 	"testing"
 	"time"
 
-	"kinetel/internal/audit"
-	"kinetel/internal/testkit"
-	"kinetel/kinesissim"
-	"kinetel/record"
-	"kinetel/test/sandbox"
+	"github.com/kinetel/kinetel/internal/audit"
+	"github.com/kinetel/kinetel/internal/testkit"
+	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/record"
+	"github.com/kinetel/kinetel/test/sandbox"
 )
 
 var binaries sandbox.Binaries // set once by TestMain

@@ -14,9 +14,9 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsssm"
 	"github.com/aws/jsii-runtime-go"
 
-	"kinetel/internal/config"
-	"kinetel/internal/flush"
-	"kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/format"
 )
 
 // Types of Kinetel's settings; the values of each are in the table of Kinetel's

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
-	"kinetel/deploy/cdk/kinetelcdk"
+	"github.com/kinetel/kinetel/deploy/cdk/kinetelcdk"
 )
 
 func arm(p *awslambda.FunctionProps) { p.Architecture = awslambda.Architecture_ARM_64() }

@@ -16,9 +16,9 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
-	"kinetel/deploy/cdk/kinetelcdk"
-	"kinetel/deploy/cdk/stacks"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/deploy/cdk/kinetelcdk"
+	"github.com/kinetel/kinetel/deploy/cdk/stacks"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 var update = flag.Bool("update", false, "write the templates in testdata anew")

@@ -7,7 +7,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 
-	"kinetel/deploy/cdk/kinetelcdk"
+	"github.com/kinetel/kinetel/deploy/cdk/kinetelcdk"
 )
 
 func TestDelivery(t *testing.T) {

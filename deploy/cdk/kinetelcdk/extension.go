@@ -14,8 +14,8 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
-	"kinetel/internal/config"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 // Architecture is an instruction set of Lambda's, by its name there.

@@ -8,8 +8,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
 
-	"kinetel/deploy/cdk/kinetelcdk"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/deploy/cdk/kinetelcdk"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 func TestExtensionDefaults(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
 	"github.com/aws/jsii-runtime-go"
 
-	"kinetel/internal/emf"
+	"github.com/kinetel/kinetel/internal/emf"
 )
 
 // What metrics of CloudWatch are looked at: those of Kinesis have one value a

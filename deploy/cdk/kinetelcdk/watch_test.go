@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/jsii-runtime-go"
 
-	"kinetel/deploy/cdk/kinetelcdk"
-	"kinetel/internal/emf"
+	"github.com/kinetel/kinetel/deploy/cdk/kinetelcdk"
+	"github.com/kinetel/kinetel/internal/emf"
 )
 
 func TestAlarms(t *testing.T) {

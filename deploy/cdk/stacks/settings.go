@@ -10,7 +10,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 
-	"kinetel/deploy/cdk/kinetelcdk"
+	"github.com/kinetel/kinetel/deploy/cdk/kinetelcdk"
 )
 
 // contextPrefix begins the name of every context value of this app.

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
-	"kinetel/deploy/internal/moto"
+	"github.com/kinetel/kinetel/deploy/internal/moto"
 )
 
 func TestStartGivesAnEmptyAWSOfItsOwn(t *testing.T) {

@@ -8,10 +8,10 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Name is the name of the format.

@@ -13,11 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/formattest"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/formattest"
 )
 
 func TestAppendCloudWatchText(t *testing.T) {

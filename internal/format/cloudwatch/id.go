@@ -45,7 +45,7 @@ type EventID struct {
 	Ms          int64 // since 1970, to 2109
 	Seq         uint64
 	Message     Message
-	Environment string // 22 hexadecimal digits: the first of faas.instance
+	Environment string // 22 hexadecimal digits: the first of service.instance.id
 }
 
 const (

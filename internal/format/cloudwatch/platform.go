@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"strconv"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Pattern is the line that CloudWatch Logs has for a platform event in Lambda's text

@@ -10,14 +10,14 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/formats"
-	"kinetel/internal/format/formattest"
-	"kinetel/internal/format/kpl"
-	"kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/formats"
+	"github.com/kinetel/kinetel/internal/format/formattest"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/format/otlp"
 )
 
 // encodings are the payloads that Filter reads.

@@ -4,11 +4,11 @@ package formats
 import (
 	"strings"
 
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/kpl"
-	"kinetel/internal/format/ndjson"
-	"kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/format/otlp"
 )
 
 // All returns the formats. The first is the default.

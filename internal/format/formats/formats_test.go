@@ -3,11 +3,11 @@ package formats_test
 import (
 	"testing"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/formats"
-	"kinetel/internal/format/formattest"
-	"kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/formats"
+	"github.com/kinetel/kinetel/internal/format/formattest"
+	"github.com/kinetel/kinetel/internal/format/kpl"
 )
 
 func TestAnAggregateIsKnownByItsFirstBytes(t *testing.T) {

@@ -8,13 +8,14 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/formattest"
-	"kinetel/internal/format/otlp"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/formattest"
+	"github.com/kinetel/kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
 )
 
 // anyJSON draws JSON whose strings have any bytes in them that a JSON string can
@@ -37,7 +38,7 @@ func anyJSON() *rapid.Generator[[]byte] {
 // For any bytes in any place of an event, the strictest reader accepts each line and
 // each payload, and the original of the body is present.
 func TestEveryPayloadIsValid(t *testing.T) {
-	resource := []byte(`{"faas.instance":"` + formattest.ID + `","faas.name":"orders"}`)
+	resource := []byte(`{"service.instance.id":"` + formattest.ID + `","faas.name":"orders"}`)
 	rapid.Check(t, func(t *rapid.T) {
 		var lines []format.Line
 		for i := range rapid.IntRange(1, 3).Draw(t, "lines") {
@@ -65,8 +66,7 @@ func TestEveryPayloadIsValid(t *testing.T) {
 			}
 			lines = append(lines, l)
 		}
-		env := formattest.Environment(false)
-		env.Resource = resource
+		env := formattest.Of(formattest.ID, string(resource), environment.Details{})
 		for name, payload := range map[string][]byte{
 			"logs": otlp.AppendLogs(nil, env, lines), "spans": otlp.AppendSpans(nil, env, lines), "cloudwatch": cloudwatch.Append(nil, env, "", lines),
 		} {

@@ -10,16 +10,16 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/jsontext/jsontexttest"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
 )
 
 // The resource of lines, and the id of an environment.
 const (
-	Resource = `{"cloud.provider":"aws","faas.name":"orders","faas.instance":"e1"}`
+	Resource = `{"cloud.provider":"aws","faas.name":"orders","service.instance.id":"e1"}`
 	ID       = "4f1e0c9ad3b24e58a7f60b1c2d3e4f50"
 )
 
@@ -34,9 +34,8 @@ func Environment(jsonLogs bool) *environment.Environment {
 
 // Of returns an environment.
 func Of(id, resource string, details environment.Details) *environment.Environment {
-	env := &environment.Environment{ID: id, Resource: []byte(resource)}
-	env.Describe(details)
-	return env
+	details.Resource = []byte(resource)
+	return environment.New(id, details)
 }
 
 // T is a test, benchmark, fuzz test or property test.

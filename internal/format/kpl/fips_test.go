@@ -5,8 +5,8 @@ import (
 	"os/exec"
 	"testing"
 
-	"kinetel/internal/format"
-	"kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/kpl"
 )
 
 // fipsVariable marks the process in which FIPS mode is enforced.

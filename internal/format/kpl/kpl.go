@@ -9,9 +9,9 @@ import (
 	"encoding/binary"
 	"errors"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
 )
 
 // Name is the name of the format.

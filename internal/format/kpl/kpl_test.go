@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/format"
-	"kinetel/internal/format/kpl"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/kpl"
 )
 
 // linesWith returns what Append sees of lines.

@@ -4,8 +4,8 @@ package ndjson
 import (
 	"bytes"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
 )
 
 // The names of the formats.

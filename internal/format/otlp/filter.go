@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 func filter(payload []byte, keep format.Keep) ([]byte, error) {

@@ -3,10 +3,10 @@ package otlp
 import (
 	"strconv"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // AppendLogs appends lines as logs of OTLP/JSON, with a line feed at the end. The lines

@@ -5,11 +5,11 @@ import (
 	"bytes"
 	"strconv"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 // Name is the name of the format.
@@ -64,8 +64,9 @@ const (
 // appendResource appends the beginning of a payload, with resource and scope.
 func appendResource(dst []byte, env *environment.Environment, scopes string) []byte {
 	dst = append(dst, `{"resource":{"attributes":[`...)
-	dst, lines := appendMembers(dst, env.Resource, nil)
-	dst, more := appendMembers(dst, env.Details().Attributes, env.Resource)
+	details := env.Details()
+	dst, lines := appendMembers(dst, details.Resource, nil)
+	dst, more := appendMembers(dst, details.Attributes, details.Resource)
 	if lines+more > 0 {
 		dst = dst[:len(dst)-1] // the last comma
 	}

@@ -18,12 +18,12 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"pgregory.net/rapid"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/formattest"
-	"kinetel/internal/format/otlp"
-	"kinetel/internal/version"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/formattest"
+	"github.com/kinetel/kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 func orders() *environment.Environment {
@@ -32,7 +32,7 @@ func orders() *environment.Environment {
 
 const (
 	otlpResourceText = `"resource":{"attributes":[{"key":"cloud.provider","value":{"stringValue":"aws"}},{"key":"faas.name","value":{"stringValue":"orders"}},` +
-		`{"key":"faas.instance","value":{"stringValue":"e1"}},{"key":"cloud.platform","value":{"stringValue":"aws_lambda"}},{"key":"faas.max_memory","value":{"intValue":"268435456"}},` +
+		`{"key":"service.instance.id","value":{"stringValue":"e1"}},{"key":"cloud.platform","value":{"stringValue":"aws_lambda"}},{"key":"faas.max_memory","value":{"intValue":"268435456"}},` +
 		`{"key":"aws.log.group.names","value":{"arrayValue":{"values":[{"stringValue":"/aws/lambda/orders"}]}}}]}`
 	otlpScopeText = `{"scope":{"name":"kinetel","version":"` + version.Version + `","attributes":[{"key":"kinetel.resource.members","value":{"intValue":"3"}}]},`
 	otlpEndText   = `"schemaUrl":"https://opentelemetry.io/schemas/1.37.0"}],"schemaUrl":"https://opentelemetry.io/schemas/1.37.0"}]}` + "\n"
@@ -269,10 +269,10 @@ func TestOpenTelemetryReadsTheResource(t *testing.T) {
 	}{
 		{
 			"lines say some, details more", formattest.Resource, string(orders().Details().Attributes),
-			[]any{"cloud.provider", "aws", "faas.name", "orders", "faas.instance", "e1", "cloud.platform", "aws_lambda", "faas.max_memory", int64(268435456), "aws.log.group.names", []any{"/aws/lambda/orders"}},
+			[]any{"cloud.provider", "aws", "faas.name", "orders", "service.instance.id", "e1", "cloud.platform", "aws_lambda", "faas.max_memory", int64(268435456), "aws.log.group.names", []any{"/aws/lambda/orders"}},
 			3,
 		},
-		{"no details", formattest.Resource, "", []any{"cloud.provider", "aws", "faas.name", "orders", "faas.instance", "e1"}, 3},
+		{"no details", formattest.Resource, "", []any{"cloud.provider", "aws", "faas.name", "orders", "service.instance.id", "e1"}, 3},
 		{"details only", `{}`, `{"a":[1,"b"]}`, []any{"a", []any{int64(1), "b"}}, 0},
 		{"nothing", ``, `null`, nil, 0},
 		{"what is no JSON", `{"a":"b",`, `{"c":1,"d"`, []any{"a", "b", "c", int64(1)}, 1},
@@ -681,7 +681,7 @@ func TestOTLPIsTheSameEachTime(t *testing.T) {
 // benchLines are what a function prints, and platform events between.
 func benchLines(b interface{ Fatalf(string, ...any) }) (text [][]byte, lines []format.Line, size int64) {
 	const request, trace = "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "1-5759e988-bd862e3fe1be46a994272793"
-	resource := []byte(`{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012","faas.name":"orders","faas.version":"$LATEST","faas.instance":"0123456789abcdef0123456789abcdef","service.name":"orders"}`)
+	resource := []byte(`{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012","faas.name":"orders","faas.version":"$LATEST","service.name":"orders","service.instance.id":"0123456789abcdef0123456789abcdef"}`)
 	for i, ev := range slices.Repeat(benchEvents(), 10) {
 		ev.RequestID, ev.TraceID = request, trace
 		line := format.AppendLine(nil, uint64(i+1), &ev, format.Part{}, resource)

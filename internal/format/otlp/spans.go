@@ -6,9 +6,9 @@ import (
 	"math"
 	"strconv"
 
-	"kinetel/internal/environment"
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // AppendSpans appends lines of kinetel.span as traces of OTLP/JSON, with a line feed
@@ -17,7 +17,7 @@ func AppendSpans(dst []byte, env *environment.Environment, lines []format.Line) 
 	dst = append(dst, spansStart...)
 	dst = appendResource(dst, env, `"scopeSpans":[`)
 	dst = append(dst, spanList...)
-	function := shortName(jsontext.Member(env.Resource, "faas.name"))
+	function := shortName(jsontext.Member(env.Details().Resource, "faas.name"))
 	if len(function) == 0 {
 		function = []byte("invocation")
 	}

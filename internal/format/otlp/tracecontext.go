@@ -5,8 +5,8 @@ import (
 	"encoding/hex"
 	"strconv"
 
-	"kinetel/internal/format"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // traceContext is the trace of a log record or span. An id of only zeros is

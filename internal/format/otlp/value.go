@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 const (

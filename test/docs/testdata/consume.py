@@ -42,7 +42,7 @@ for refused in (b'{"schema":"kinetel/2"}\n', b" " * (page["MOST"] + 1)):
         raise AssertionError("a record was not refused")
 
 # Parts become one event, also if one is original bytes; other events pass.
-resource = {"faas.instance": "e"}
+resource = {"service.instance.id": "e"}
 parts = [
     {"seq": 8, "part": 2, "parts": 2, "bodyBase64": base64.b64encode(b'": "\xc3\xa9"}').decode(), "body": "?", "resource": resource},
     {"seq": 9, "body": "whole", "resource": resource},

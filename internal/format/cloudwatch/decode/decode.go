@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/decoding"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/decoding"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // lastMilli is the last millisecond since 1970 that RFC 3339 can represent.
@@ -56,7 +56,7 @@ func decodeRecord(record []byte, out *decoding.Output) error {
 		if resource == nil {
 			resource, err = resourceOf(id.Environment, of[3], of[4], of[5])
 		}
-		if err != nil || id.Environment != resource["faas.instance"] {
+		if err != nil || id.Environment != resource["service.instance.id"] {
 			return decoding.ErrShape
 		}
 		e.Resource = resource
@@ -70,7 +70,7 @@ func decodeRecord(record []byte, out *decoding.Output) error {
 
 // resourceOf returns the resource of the record's events.
 func resourceOf(environment string, owner, logGroup, logStream []byte) (map[string]string, error) {
-	resource := map[string]string{"cloud.provider": "aws", "faas.instance": environment}
+	resource := map[string]string{"cloud.provider": "aws", "service.instance.id": environment}
 	for name, value := range map[string][]byte{"cloud.account.id": owner, "aws.log.group.names": logGroup, "aws.log.stream.names": logStream} {
 		if value == nil || string(value) == `""` {
 			continue // it is unknown

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"kinetel/internal/format/cloudwatch"
-	"kinetel/internal/format/decoding"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/format/cloudwatch"
+	"github.com/kinetel/kinetel/internal/format/decoding"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // tracing is the trace of a report, with the names of Lambda's records.

@@ -4,9 +4,9 @@ package decode
 import (
 	"fmt"
 
-	"kinetel/internal/format/decoding"
-	"kinetel/internal/format/kpl"
-	lines "kinetel/internal/format/ndjson/decode"
+	"github.com/kinetel/kinetel/internal/format/decoding"
+	"github.com/kinetel/kinetel/internal/format/kpl"
+	lines "github.com/kinetel/kinetel/internal/format/ndjson/decode"
 )
 
 // Start is how each aggregate begins.

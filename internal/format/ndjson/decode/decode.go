@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 
-	"kinetel/internal/format"
-	"kinetel/internal/format/decoding"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/decoding"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Decode reads lines.

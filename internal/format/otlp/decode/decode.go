@@ -11,10 +11,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"kinetel/internal/event"
-	"kinetel/internal/format"
-	"kinetel/internal/format/decoding"
-	"kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/format/decoding"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // maxLevels is one more than the depth to which Kinetel nests values in OTLP.
