@@ -1,0 +1,450 @@
+package emulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/dynblock"
+	"github.com/hashicorp/hcl/v2/ext/tryfunc"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/hashicorp/hcl/v2/hcldec"
+	"github.com/hashicorp/hcl/v2/hclparse"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// The Terraform module is evaluated here as the template is (evaluate_test.go). The
+// AWS provider's schema (testdata/awsprovider.json) decides what a block may contain.
+
+// providerBlock is a block of the provider's schema.
+type providerBlock struct {
+	Attributes map[string]struct {
+		Type     json.RawMessage `json:"type"`
+		Required bool            `json:"required"`
+		Computed bool            `json:"computed"`
+	} `json:"attributes"`
+	BlockTypes map[string]struct {
+		Block    providerBlock `json:"block"`
+		MinItems int           `json:"min_items"`
+		MaxItems int           `json:"max_items"`
+	} `json:"block_types"`
+}
+
+// provider has the schemas by "resource" and "data", and by type.
+type provider map[string]map[string]struct {
+	Block providerBlock `json:"block"`
+}
+
+func readProvider() (provider, error) {
+	text, err := os.ReadFile("testdata/awsprovider.json")
+	if err != nil {
+		return nil, err
+	}
+	var file struct {
+		Resources json.RawMessage `json:"resource_schemas"`
+		Data      json.RawMessage `json:"data_source_schemas"`
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		return nil, err
+	}
+	p := provider{}
+	return p, json.Unmarshal(fmt.Appendf(nil, `{"resource": %s, "data": %s}`, file.Resources, file.Data), &p)
+}
+
+// spec describes a block as hcldec reads it.
+func (b providerBlock) spec() hcldec.ObjectSpec {
+	spec := hcldec.ObjectSpec{}
+	for name, a := range b.Attributes {
+		of, err := ctyjson.UnmarshalType(a.Type)
+		if err != nil {
+			panic(err)
+		}
+		if !a.Computed {
+			spec[name] = &hcldec.AttrSpec{Name: name, Type: of, Required: a.Required}
+		}
+	}
+	for name, nested := range b.BlockTypes {
+		if nested.MaxItems == 1 {
+			spec[name] = &hcldec.BlockSpec{TypeName: name, Nested: nested.Block.spec(), Required: nested.MinItems == 1}
+		} else {
+			spec[name] = &hcldec.BlockListSpec{TypeName: name, Nested: nested.Block.spec(), MinItems: nested.MinItems}
+		}
+	}
+	return spec
+}
+
+var topLevel = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
+	{Type: "terraform"},
+	{Type: "provider", LabelNames: []string{"name"}},
+	{Type: "variable", LabelNames: []string{"name"}},
+	{Type: "locals"},
+	{Type: "module", LabelNames: []string{"name"}},
+	{Type: "data", LabelNames: []string{"type", "name"}},
+	{Type: "resource", LabelNames: []string{"type", "name"}},
+	{Type: "output", LabelNames: []string{"name"}},
+}}
+
+var (
+	metaArguments = &hcl.BodySchema{
+		Attributes: []hcl.AttributeSchema{{Name: "count"}, {Name: "for_each"}, {Name: "depends_on"}},
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "lifecycle"}},
+	}
+	lifecycle = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "prevent_destroy", Required: true}}}
+)
+
+// tfModule is a folder of .tf files.
+type tfModule struct {
+	provider provider
+	blocks   hcl.Blocks
+}
+
+func readModule(fsys fs.FS) (*tfModule, error) {
+	p, err := readProvider()
+	if err != nil {
+		return nil, err
+	}
+	names, err := fs.Glob(fsys, "*.tf")
+	if err != nil {
+		return nil, err
+	}
+	m := &tfModule{provider: p}
+	parser := hclparse.NewParser()
+	for _, name := range names {
+		text, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		file, diags := parser.ParseHCL(text, name)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		content, diags := file.Body.Content(topLevel)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		m.blocks = append(m.blocks, content.Blocks...)
+	}
+	return m, nil
+}
+
+// tfResource is an instance of a resource.
+type tfResource struct {
+	value   cty.Value // its arguments
+	protect bool      // prevent_destroy
+}
+
+// tfEvaluation is a module with the values that it is evaluated with.
+type tfEvaluation struct {
+	*tfModule
+	scope     map[string]cty.Value  // of expressions: var, local, data, and types of resources
+	resources map[string]tfResource // by address, without the index of count
+	outputs   map[string]cty.Value
+}
+
+// evaluate checks variables and evaluates everything. Modules that m calls have the
+// values of calls as their outputs.
+func (m *tfModule) evaluate(given, calls map[string]cty.Value) (*tfEvaluation, error) {
+	w := &tfEvaluation{tfModule: m, resources: map[string]tfResource{}, outputs: map[string]cty.Value{}, scope: map[string]cty.Value{
+		"module": cty.ObjectVal(calls),
+		"path":   cty.ObjectVal(map[string]cty.Value{"module": cty.StringVal(".")}),
+		"var":    cty.EmptyObjectVal,
+		"local":  cty.EmptyObjectVal,
+		"data":   cty.EmptyObjectVal,
+	}}
+	if err := w.variables(given); err != nil {
+		return nil, err
+	}
+	// What an expression needs may come later in the files: what cannot be evaluated
+	// yet is tried again for as long as something else was evaluated.
+	steps := w.steps()
+	for len(steps) > 0 {
+		var later []func() error
+		var last error
+		for _, step := range steps {
+			if err := step(); err != nil {
+				later, last = append(later, step), err
+			}
+		}
+		if len(later) == len(steps) {
+			return nil, last
+		}
+		steps = later
+	}
+	return w, nil
+}
+
+func (w *tfEvaluation) context(more map[string]cty.Value) *hcl.EvalContext {
+	scope := maps.Clone(w.scope)
+	maps.Copy(scope, more)
+	return &hcl.EvalContext{Variables: scope, Functions: tfFunctions}
+}
+
+// set sets a member of an object of the scope.
+func (w *tfEvaluation) set(object, member string, v cty.Value) {
+	all := map[string]cty.Value{}
+	if o, ok := w.scope[object]; ok {
+		all = o.AsValueMap()
+	}
+	if all == nil {
+		all = map[string]cty.Value{}
+	}
+	all[member] = v
+	w.scope[object] = cty.ObjectVal(all)
+}
+
+func (w *tfEvaluation) variables(given map[string]cty.Value) error {
+	validations := map[string]hcl.Blocks{}
+	for _, b := range w.blocks.OfType("variable") {
+		content, diags := b.Body.Content(&hcl.BodySchema{
+			Attributes: []hcl.AttributeSchema{{Name: "description", Required: true}, {Name: "type", Required: true}, {Name: "default", Required: true}},
+			Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
+		})
+		if diags.HasErrors() {
+			return diags
+		}
+		of, diags := typeexpr.TypeConstraint(content.Attributes["type"].Expr)
+		if diags.HasErrors() {
+			return diags
+		}
+		v, diags := content.Attributes["default"].Expr.Value(nil)
+		if diags.HasErrors() {
+			return diags
+		}
+		name := b.Labels[0]
+		if g, ok := given[name]; ok {
+			v = g
+		}
+		v, err := convert.Convert(v, of)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		w.set("var", name, v)
+		validations[name] = content.Blocks
+	}
+	for name := range given {
+		if _, ok := validations[name]; !ok {
+			return fmt.Errorf("the module has no variable %s", name)
+		}
+	}
+	for _, name := range sorted(validations) {
+		for _, b := range validations[name] {
+			content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}})
+			if diags.HasErrors() {
+				return diags
+			}
+			met, diags := content.Attributes["condition"].Expr.Value(w.context(nil))
+			if diags.HasErrors() {
+				return diags
+			}
+			message, diags := content.Attributes["error_message"].Expr.Value(w.context(nil))
+			if diags.HasErrors() {
+				return diags
+			}
+			if met.False() {
+				return fmt.Errorf("%s", message.AsString())
+			}
+		}
+	}
+	return nil
+}
+
+// steps returns what is to be evaluated.
+func (w *tfEvaluation) steps() []func() error {
+	var steps []func() error
+	for _, b := range w.blocks {
+		switch b.Type {
+		case "locals":
+			attributes, diags := b.Body.JustAttributes()
+			steps = append(steps, func() error { return orNil(diags) })
+			for name, a := range attributes {
+				steps = append(steps, func() error {
+					v, diags := a.Expr.Value(w.context(nil))
+					if !diags.HasErrors() {
+						w.set("local", name, v)
+					}
+					return orNil(diags)
+				})
+			}
+		case "data", "resource":
+			steps = append(steps, func() error { return w.resource(b) })
+		case "output":
+			steps = append(steps, func() error {
+				attributes, diags := b.Body.JustAttributes()
+				if diags.HasErrors() || attributes["description"] == nil {
+					return fmt.Errorf("output %s has no description, or %w", b.Labels[0], diags)
+				}
+				w.outputs[b.Labels[0]], diags = attributes["value"].Expr.Value(w.context(nil))
+				return orNil(diags)
+			})
+		}
+	}
+	return steps
+}
+
+func orNil(diags hcl.Diagnostics) error {
+	if diags.HasErrors() {
+		return diags
+	}
+	return nil
+}
+
+// resource evaluates the instances of a resource or a data source.
+func (w *tfEvaluation) resource(b *hcl.Block) error {
+	meta, body, diags := b.Body.PartialContent(metaArguments)
+	if diags.HasErrors() {
+		return diags
+	}
+	schema, ok := w.provider[b.Type][b.Labels[0]]
+	if !ok && b.Labels[0] != "archive_file" {
+		return fmt.Errorf("%s: testdata/awsprovider.json has no %s: run awsprovider.mjs", b.DefRange, b.Labels[0])
+	}
+	protect := false
+	for _, b := range meta.Blocks {
+		content, diags := b.Body.Content(lifecycle)
+		if diags.HasErrors() {
+			return diags
+		}
+		v, diags := content.Attributes["prevent_destroy"].Expr.Value(nil)
+		if diags.HasErrors() {
+			return diags
+		}
+		protect = v.True()
+	}
+	address := strings.Join(b.Labels, ".")
+	instance := func(address string, scope map[string]cty.Value) (cty.Value, error) {
+		if !ok {
+			return cty.DynamicVal, nil
+		}
+		ctx := w.context(scope)
+		v, diags := hcldec.Decode(dynblock.Expand(body, ctx), schema.Block.spec(), ctx)
+		if diags.HasErrors() {
+			return v, diags
+		}
+		if b.Type == "resource" {
+			w.resources[address] = tfResource{v, protect}
+		}
+		return schema.Block.reference(address), nil
+	}
+	v, err := w.instances(meta.Attributes, address, instance)
+	if err != nil {
+		return err
+	}
+	if b.Type == "data" {
+		old := w.scope["data"].AsValueMap()[b.Labels[0]]
+		if old == cty.NilVal {
+			old = cty.EmptyObjectVal
+		}
+		members := old.AsValueMap()
+		if members == nil {
+			members = map[string]cty.Value{}
+		}
+		members[b.Labels[1]] = v
+		w.set("data", b.Labels[0], cty.ObjectVal(members))
+		return nil
+	}
+	w.set(b.Labels[0], b.Labels[1], v)
+	return nil
+}
+
+// instances evaluates a resource as often as count or for_each says, and returns what
+// its name refers to.
+func (w *tfEvaluation) instances(meta hcl.Attributes, address string, instance func(string, map[string]cty.Value) (cty.Value, error)) (cty.Value, error) {
+	if a, ok := meta["count"]; ok {
+		n, diags := a.Expr.Value(w.context(nil))
+		if diags.HasErrors() || n.Equals(cty.Zero).True() {
+			return cty.EmptyTupleVal, orNil(diags)
+		}
+		v, err := instance(address, nil)
+		return cty.TupleVal([]cty.Value{v}), err
+	}
+	a, ok := meta["for_each"]
+	if !ok {
+		return instance(address, nil)
+	}
+	each, diags := a.Expr.Value(w.context(nil))
+	if diags.HasErrors() {
+		return each, diags
+	}
+	all := map[string]cty.Value{}
+	for key, value := range each.AsValueMap() {
+		v, err := instance(fmt.Sprintf("%s[%q]", address, key), map[string]cty.Value{
+			"each": cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(key), "value": value}),
+		})
+		if err != nil {
+			return v, err
+		}
+		all[key] = v
+	}
+	return cty.ObjectVal(all), nil
+}
+
+// reference is a resource as expressions of others see it: each attribute is its own
+// address, as in evaluate_test.go's placeholder.
+func (b providerBlock) reference(address string) cty.Value {
+	known := map[string]string{ // of data sources
+		"aws_caller_identity.current.account_id": account,
+		"aws_partition.current.partition":        "aws",
+		"aws_partition.current.dns_suffix":       "amazonaws.com",
+		"aws_region.current.region":              "eu-west-1",
+	}
+	all := map[string]cty.Value{}
+	for name := range b.Attributes {
+		text, ok := known[address+"."+name]
+		if !ok {
+			text = "<" + address + "." + name + ">"
+		}
+		all[name] = cty.StringVal(text)
+	}
+	return cty.ObjectVal(all)
+}
+
+// tfFunctions are the functions that the module uses, as Terraform documents them.
+var tfFunctions = map[string]function.Function{
+	"can":        tryfunc.CanFunc,
+	"concat":     stdlib.ConcatFunc,
+	"contains":   stdlib.ContainsFunc,
+	"floor":      stdlib.FloorFunc,
+	"format":     stdlib.FormatFunc,
+	"join":       stdlib.JoinFunc,
+	"jsonencode": stdlib.JSONEncodeFunc,
+	"length":     stdlib.LengthFunc,
+	"merge":      stdlib.MergeFunc,
+	"regex":      stdlib.RegexFunc,
+	"alltrue": function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "list", Type: cty.List(cty.Bool)}},
+		Type:   function.StaticReturnType(cty.Bool),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			return cty.BoolVal(!slices.ContainsFunc(args[0].AsValueSlice(), cty.Value.False)), nil
+		},
+	}),
+	"one": function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}},
+		Type:   function.StaticReturnType(cty.String), // the module has no other
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			switch l := args[0].AsValueSlice(); len(l) {
+			case 0:
+				return cty.NullVal(cty.String), nil
+			case 1:
+				return l[0], nil
+			}
+			return cty.NilVal, fmt.Errorf("one() of several")
+		},
+	}),
+	"filebase64sha256": function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "path", Type: cty.String}},
+		Type:   function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			return cty.StringVal("<sha256 of " + filepath.Base(args[0].AsString()) + ">"), nil
+		},
+	}),
+}
