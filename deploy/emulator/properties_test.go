@@ -69,7 +69,7 @@ func (w *tfEvaluation) asTemplate() map[string]map[string]any {
 	all := map[string]map[string]any{}
 	for logical, address := range terraforms {
 		if r, ok := w.resources[address]; ok {
-			all[logical] = w.properties(address, r)
+			all[logical] = propertiesOf(address, r)
 		}
 	}
 	for address, logical := range parts {
@@ -77,7 +77,7 @@ func (w *tfEvaluation) asTemplate() map[string]map[string]any {
 		if !ok || all[logical] == nil {
 			continue
 		}
-		p := w.properties(address, r)
+		p := propertiesOf(address, r)
 		switch kind, _, _ := strings.Cut(address, "."); kind {
 		case "aws_iam_role_policy":
 			all[logical]["Policies"] = []any{map[string]any{"PolicyName": p["Name"], "PolicyDocument": p["Policy"]}}
@@ -90,9 +90,9 @@ func (w *tfEvaluation) asTemplate() map[string]map[string]any {
 	return all
 }
 
-func (w *tfEvaluation) properties(address string, r tfResource) map[string]any {
+func propertiesOf(address string, r tfResource) map[string]any {
 	kind, _, _ := strings.Cut(address, ".")
-	p := w.plain(r.value).(map[string]any)
+	p := plainValue(r.value).(map[string]any)
 	moves := renamed[kind]
 	for _, from := range sorted(moves) { // nested names are deeper, and longer
 		if strings.Contains(from, ".") {
@@ -129,8 +129,11 @@ func (w *tfEvaluation) properties(address string, r tfResource) map[string]any {
 		p["OwnershipControls"] = map[string]any{"Rules": []any{rules["Rule"]}}
 	case "aws_s3_bucket_lifecycle_configuration":
 		for _, rule := range p["LifecycleConfiguration"].(map[string]any)["Rules"].([]any) {
-			if e, ok := rule.(map[string]any)["ExpirationInDays"].([]any); ok {
-				rule.(map[string]any)["ExpirationInDays"] = e[0].(map[string]any)["Days"]
+			rule := rule.(map[string]any)
+			delete(rule, "Id") // CloudFormation gives it one
+			rule["AbortIncompleteMultipartUpload"] = rule["AbortIncompleteMultipartUpload"].([]any)[0]
+			if e, ok := rule["ExpirationInDays"].([]any); ok {
+				rule["ExpirationInDays"] = e[0].(map[string]any)["Days"]
 			}
 		}
 	case "aws_kinesis_firehose_delivery_stream":
@@ -188,16 +191,16 @@ func pairs(key string, m map[string]any) []any {
 
 var address = regexp.MustCompile(`<([a-z]\w+\.\w+(?:\["\w+"\])?)\.(\w+)>`)
 
-// plain returns a value as encoding/json does, with CloudFormation's names of members,
+// plainValue returns a value as encoding/json does, with CloudFormation's names of members,
 // without what is null or empty.
-func (w *tfEvaluation) plain(v cty.Value) any {
+func plainValue(v cty.Value) any {
 	if v.IsNull() || !v.IsKnown() {
 		return nil
 	}
 	of := v.Type()
 	switch {
 	case of == cty.String:
-		return inner(w.named(v.AsString()))
+		return inner(v.AsString(), templateName)
 	case of == cty.Bool:
 		return v.True()
 	case of == cty.Number:
@@ -206,7 +209,7 @@ func (w *tfEvaluation) plain(v cty.Value) any {
 	case of.IsObjectType(), of.IsMapType():
 		m := map[string]any{}
 		for name, e := range v.AsValueMap() {
-			e := w.plain(e)
+			e := plainValue(e)
 			if l, isList := e.([]any); e == nil || isList && len(l) == 0 {
 				continue
 			}
@@ -224,7 +227,7 @@ func (w *tfEvaluation) plain(v cty.Value) any {
 	}
 	l := []any{}
 	for _, e := range v.AsValueSlice() {
-		l = append(l, w.plain(e))
+		l = append(l, plainValue(e))
 	}
 	return l
 }
@@ -233,8 +236,8 @@ func camel(name string) string {
 	return regexp.MustCompile(`(?:^|_)([a-z0-9])`).ReplaceAllStringFunc(name, func(s string) string { return strings.ToUpper(strings.TrimPrefix(s, "_")) })
 }
 
-// named gives addresses of resources the names that the template has for them.
-func (w *tfEvaluation) named(text string) string {
+// templateName gives addresses of resources the names that the template has for them.
+func templateName(text string) string {
 	text = address.ReplaceAllStringFunc(text, func(s string) string {
 		m := address.FindStringSubmatch(s)
 		for logical, address := range terraforms {

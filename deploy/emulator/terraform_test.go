@@ -10,10 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/kinetel/kinetel/deploy/internal/moto"
 )
 
 const (
@@ -124,7 +127,10 @@ func differences(w *evaluation, tf *tfEvaluation, skip func(logical string) bool
 			continue
 		}
 		want := jsonOf(w.resource(logical).properties).(map[string]any)
-		delete(want, "CatalogId") // in Terraform the account's own without it
+		delete(want, "CatalogId") // Terraform takes the account's by default
+		if logical == "Dashboard" {
+			delete(want, "Tags") // the provider cannot tag dashboards
+		}
 		if diff := cmp.Diff(want, got[logical]); diff != "" {
 			found = append(found, fmt.Sprintf("%s (-template +Terraform):\n%s", logical, diff))
 		}
@@ -159,25 +165,26 @@ func jsonOf(v any) any {
 	if err := json.Unmarshal(text, &of); err != nil {
 		panic(err)
 	}
-	return inner(of)
+	return inner(of, func(s string) string { return s })
 }
 
 // inner replaces strings that are JSON objects, such as a policy or a dashboard, by
-// what they contain.
-func inner(v any) any {
+// what they contain, and other strings by what f makes of them.
+func inner(v any, f func(string) string) any {
 	switch v := v.(type) {
 	case string:
 		var object map[string]any
 		if json.Unmarshal([]byte(v), &object) == nil {
-			return inner(object)
+			return inner(object, f)
 		}
+		return f(v)
 	case []any:
 		for i := range v {
-			v[i] = inner(v[i])
+			v[i] = inner(v[i], f)
 		}
 	case map[string]any:
 		for name := range v {
-			v[name] = inner(v[name])
+			v[name] = inner(v[name], f)
 		}
 	}
 	return v
@@ -185,34 +192,136 @@ func inner(v any) any {
 
 func isSample(logical string) bool { return strings.HasPrefix(logical, "Sample") }
 
+// compare evaluates a module with the parameters of a stack, and returns how they
+// differ.
+func compare(w *evaluation, m *tfModule) []string {
+	parameters := maps.Clone(w.names)
+	maps.DeleteFunc(parameters, func(name string, _ any) bool { return strings.Contains(name, "::") })
+	tf, err := m.evaluate(variablesOf(parameters), nil)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	found := differences(w, tf, isSample)
+	got, want := map[string]any{}, map[string]any{}
+	for name, v := range tf.outputs {
+		if !v.IsNull() {
+			got[name] = plainValue(v)
+		}
+	}
+	for name, v := range w.outputs() {
+		if !isSample(name) {
+			want[variableOf(name)] = v
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		found = append(found, "outputs (-template +Terraform):\n"+diff)
+	}
+	return found
+}
+
+// allSet has another value for each parameter than the default.
+var allSet = map[string]string{
+	"StreamMode": "PROVISIONED", "ShardCount": "3", "RetentionHours": "48", "Encryption": "customer", "WriterAccounts": "111122223333,444455556666",
+	"LayerBucket": "layers", "LayerPrefix": "zips/", "Version": "1.2.3", "DefaultArchitecture": "arm64", "ParameterPrefix": "/mine",
+	"AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:alarms", "IteratorAgeMinutes": "30",
+	"Delivery": "s3-partitioned", "BufferSeconds": "60", "ExpirationDays": "7", "DatabaseName": "logs", "FirstDay": "2026/12/01", "Sample": "true",
+}
+
 func TestModuleIsTheTemplate(t *testing.T) {
+	for parameter, p := range load(t).section("Parameters") {
+		if v, ok := allSet[parameter]; !ok || v == fmt.Sprint(p.(map[string]any)["Default"]) {
+			t.Errorf("allSet has %q for %s, which is the default", v, parameter)
+		}
+	}
 	m := module(t, os.DirFS(moduleFolder))
+	for _, d := range compare(with(t, allSet), m) {
+		t.Error(d)
+	}
 	everySet(t, func(t *testing.T, w *evaluation) {
-		parameters := maps.Clone(w.names)
-		maps.DeleteFunc(parameters, func(name string, _ any) bool { return strings.Contains(name, "::") })
-		tf, err := m.evaluate(variablesOf(parameters), nil)
+		for _, d := range compare(w, m) {
+			t.Error(d)
+		}
+	})
+}
+
+// Each change of one side alone is a difference.
+func TestChangeOfOneSide(t *testing.T) {
+	template, err := os.ReadFile(templateFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := module(t, os.DirFS(moduleFolder))
+	for old, changed := range map[string]string{
+		"Action: [kinesis:PutRecord, kinesis:PutRecords]": "Action: kinesis:*",
+		"DeletionPolicy: Retain":                          "DeletionPolicy: Delete",
+		"EnableKeyRotation: true":                         "EnableKeyRotation: false",
+		"RetentionInDays: 30":                             "RetentionInDays: 31",
+		"Threshold: 0":                                    "Threshold: 1",
+		"MAX(SettingsReplaced)":                           "SUM(SettingsReplaced)",
+		`"title": "Events lost"`:                          `"title": "Lost events"`,
+		"{Name: seq, Type: bigint}":                       "{Name: seq, Type: int}",
+		"faas_name=!{partition":                           "name=!{partition",
+		"SizeInMBs: 64":                                   "SizeInMBs: 128",
+		"/runtime/policy/arn":                             "/policy/arn",
+		"Value: kinetel}":                                 "Value: telemetry}",
+		"Default: ON_DEMAND":                              "Default: ON_DEMAND\n  Other:\n    Type: String\n    Default: x",
+		"Value: !GetAtt Stream.Arn\n  KeyArn":             "Value: !Ref Stream\n  KeyArn",
+	} {
+		text := strings.ReplaceAll(string(template), old, changed)
+		tmpl, err := parse([]byte(text))
+		if err != nil || text == string(template) {
+			t.Fatalf("%s cannot become %s: %v", old, changed, err)
+		}
+		w, err := evaluate(tmpl, moto.Region, allSet)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, d := range differences(w, tf, isSample) {
-			t.Error(d)
+		if len(compare(w, m)) == 0 {
+			t.Errorf("in the template, %s may become %s unseen", old, changed)
 		}
-		outputs := map[string]any{}
-		for name, v := range tf.outputs {
-			if !v.IsNull() {
-				outputs[name] = tf.plain(v)
+	}
+
+	w := with(t, allSet)
+	for change, changed := range map[[2]string]string{
+		{"main.tf", `"kinesis:PutRecord", `}:                      ``,
+		{"main.tf", `"Encrypts Kinetel's stream"`}:                `"A key"`,
+		{"main.tf", `prevent_destroy = true`}:                     `prevent_destroy = false`,
+		{"main.tf", `own_key && local.writers`}:                   `own_key`,
+		{"layers.tf", `skip_destroy             = true`}:          `skip_destroy = false`,
+		{"layers.tf", `extension-${each.key}"`}:                   `extension"`,
+		{"alarms.tf", `evaluation_periods  = 3`}:                  `evaluation_periods = 2`,
+		{"alarms.tf", `"age / 60000"`}:                            `"age / 1000"`,
+		{"alarms.tf", `ok_actions          = local.topic`}:        ``,
+		{"dashboard.tf", `= 6 * i`}:                        `= 5 * i`,
+		{"delivery.tf", `"s3:AbortMultipartUpload"`}:              `"s3:*"`,
+		{"delivery.tf", `restrict_public_buckets = true`}:         `restrict_public_buckets = false`,
+		{"delivery.tf", `"AppendDelimiterToRecord"`}:              `"Decompression"`,
+		{"tables.tf", `requestid = "requestId", `}:                ``,
+		{"tables.tf", `"injected"`}:                               `"enum"`,
+		{"outputs.tf", `aws_kinesis_stream.stream.arn`}:           `aws_kinesis_stream.stream.id`,
+		{"delivery.tf", `resource "aws_s3_bucket_policy" "deliv`}: `resource "aws_s3_bucket_policy" "other`,
+		{"delivery.tf", `retention_in_days = 30`}:                 `retention_days = 30`,
+	} {
+		file, old := change[0], change[1]
+		fsys := fstest.MapFS{}
+		for _, name := range must[[]string](t)(fs.Glob(os.DirFS(moduleFolder), "*.tf")) {
+			text := must[[]byte](t)(os.ReadFile(moduleFolder + "/" + name))
+			if name == file {
+				if !strings.Contains(string(text), old) {
+					t.Fatalf("%s has no %s", file, old)
+				}
+				text = []byte(strings.ReplaceAll(string(text), old, changed))
 			}
+			fsys[name] = &fstest.MapFile{Data: text}
 		}
-		want := map[string]any{}
-		for name, v := range w.outputs() {
-			if !isSample(name) {
-				want[variableOf(name)] = v
-			}
+		found := compare(w, module(t, fsys))
+		if old == `own_key && local.writers` { // differs only without writers
+			found = compare(with(t, map[string]string{"Encryption": "customer"}), module(t, fsys))
 		}
-		if diff := cmp.Diff(want, outputs); diff != "" {
-			t.Errorf("outputs (-template +Terraform):\n%s", diff)
+		if len(found) == 0 {
+			t.Errorf("in %s, %s may become %s unseen", file, old, changed)
 		}
-	})
+	}
 }
 
 func TestExampleIsTheSample(t *testing.T) {
@@ -251,7 +360,7 @@ func TestVariablesAreTheParameters(t *testing.T) {
 		if isSample(logical) {
 			continue
 		}
-		if want := variablesOf(map[string]any{logical: defaults[logical]})[name]; variables[name] == cty.NilVal || !cmp.Equal(tf.plain(want), tf.plain(variables[name])) {
+		if want := variablesOf(map[string]any{logical: defaults[logical]})[name]; variables[name] == cty.NilVal || !cmp.Equal(plainValue(want), plainValue(variables[name])) {
 			t.Errorf("%s is %v by default, and %s %v", logical, defaults[logical], name, variables[name])
 		}
 		delete(variables, name)

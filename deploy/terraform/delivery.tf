@@ -53,12 +53,20 @@ resource "aws_s3_bucket_lifecycle_configuration" "delivery" {
 
   bucket = aws_s3_bucket.delivery[0].bucket
 
-  # Parts of uploads that failed are billed, and no list of objects shows them.
+  # AWS bills the parts of failed uploads, and lists them nowhere.
   rule {
-    id     = "abort-uploads"
+    id     = "expire"
     status = "Enabled"
 
     filter {}
+
+    dynamic "expiration" {
+      for_each = var.expiration_days > 0 ? [var.expiration_days] : []
+
+      content {
+        days = expiration.value
+      }
+    }
 
     abort_incomplete_multipart_upload {
       days_after_initiation = 7
@@ -75,20 +83,18 @@ resource "aws_s3_bucket_policy" "delivery" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid       = "TLSOnly"
         Effect    = "Deny"
-        Principal = "*"
+        Principal = { AWS = "*" }
         Action    = "s3:*"
         Resource  = [aws_s3_bucket.delivery[0].arn, "${aws_s3_bucket.delivery[0].arn}/*"]
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       },
       {
-        Sid       = "TLS12"
         Effect    = "Deny"
-        Principal = "*"
+        Principal = { AWS = "*" }
         Action    = "s3:*"
         Resource  = [aws_s3_bucket.delivery[0].arn, "${aws_s3_bucket.delivery[0].arn}/*"]
-        Condition = { NumericLessThan = { "s3:TlsVersion" = "1.2" } }
+        Condition = { NumericLessThan = { "s3:TlsVersion" = 1.2 } }
       },
     ]
   })
@@ -103,7 +109,7 @@ resource "aws_cloudwatch_log_group" "delivery" {
   count = local.delivers ? 1 : 0
 
   name              = "/aws/kinesisfirehose/${var.name}"
-  retention_in_days = 14
+  retention_in_days = 30
   tags              = local.tags
 }
 
@@ -127,7 +133,7 @@ resource "aws_iam_role" "delivery" {
       Effect    = "Allow"
       Principal = { Service = "firehose.amazonaws.com" }
       Action    = "sts:AssumeRole"
-      # No other account's Firehose.
+      # No Firehose of another account.
       Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
     }]
   })
@@ -197,13 +203,13 @@ resource "aws_kinesis_firehose_delivery_stream" "delivery" {
   extended_s3_configuration {
     bucket_arn = aws_s3_bucket.delivery[0].arn
     role_arn   = aws_iam_role.delivery[0].arn
-    # The day first, so that one table has everything with or without partitions.
+    # The day comes first, so that the table kinetel reads both kinds of delivery.
     prefix              = "kinetel/!{timestamp:yyyy/MM/dd}/${local.partitioned ? "faas_name=!{partitionKeyFromQuery:faas_name}/" : ""}"
     error_output_prefix = "kinetel-errors/!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd}/"
-    buffering_interval  = 300
-    buffering_size      = 64 # partitions need 64 at least
-    # Not partitioned, records are gzip members already. Members one after the other
-    # are a gzip file, so nothing may be between them.
+    buffering_interval  = var.buffer_seconds
+    buffering_size      = 64 # partitions need at least 64
+    # Without partitions each record is a gzip member, and members one after the other
+    # are a gzip file: Firehose must add nothing between them.
     compression_format = local.partitioned ? "GZIP" : "UNCOMPRESSED"
     file_extension     = local.partitioned ? null : ".gz"
 
@@ -245,7 +251,7 @@ resource "aws_kinesis_firehose_delivery_stream" "delivery" {
           }
         }
 
-        # Deaggregation takes the line feeds between lines away.
+        # Deaggregation removes the line feeds between lines.
         processors {
           type = "AppendDelimiterToRecord"
         }

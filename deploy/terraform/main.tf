@@ -40,7 +40,7 @@ resource "aws_kinesis_stream" "stream" {
 resource "aws_kms_key" "key" {
   count = local.own_key ? 1 : 0
 
-  description         = "Kinetel's stream ${var.name}"
+  description         = "Encrypts Kinetel's stream"
   enable_key_rotation = true
   tags                = local.tags
 
@@ -48,13 +48,12 @@ resource "aws_kms_key" "key" {
     Version = "2012-10-17"
     Statement = concat(
       [{
-        # IAM policies count for the key because of this statement, and only with it
-        # can the key be changed.
-        Sid       = "ThisAccount"
+        # Without this statement IAM policies, such as that of functions, would not
+        # apply to the key, and nobody could ever change it.
         Effect    = "Allow"
         Principal = { AWS = "arn:${local.partition}:iam::${local.account}:root" }
         Action    = "kms:*"
-        Resource  = "*" # in a key's policy: the key
+        Resource  = "*" # in the policy of a key, the key
       }],
       local.writers ? [{
         Sid       = "WritersOfOtherAccounts"
@@ -62,7 +61,7 @@ resource "aws_kms_key" "key" {
         Principal = { AWS = var.writer_accounts }
         Action    = "kms:GenerateDataKey"
         Resource  = "*"
-        # The stream names this key, so the key's policy cannot name the stream.
+        # The stream refers to this key, so the key cannot refer to the stream.
         Condition = { StringEquals = { "kms:ViaService" = local.via } }
       }] : [],
     )
@@ -81,7 +80,7 @@ resource "aws_kinesis_resource_policy" "stream" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      # The other accounts must allow it to their functions' roles, too.
+      # The role of each function still needs a policy in its own account.
       Sid       = "WritersOfOtherAccounts"
       Effect    = "Allow"
       Principal = { AWS = var.writer_accounts }
@@ -109,13 +108,11 @@ resource "aws_iam_policy" "write" {
     Version = "2012-10-17"
     Statement = concat(
       [{
-        Sid      = "Write"
         Effect   = "Allow"
         Action   = ["kinesis:PutRecord", "kinesis:PutRecords"]
         Resource = aws_kinesis_stream.stream.arn
       }],
       local.own_key ? [{
-        Sid      = "Encrypt"
         Effect   = "Allow"
         Action   = "kms:GenerateDataKey"
         Resource = local.key

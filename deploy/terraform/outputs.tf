@@ -9,7 +9,7 @@ output "stream_arn" {
 }
 
 output "key_arn" {
-  description = "The key; writers of other accounts need kms:GenerateDataKey on it in their own policies. Null with AWS's own key"
+  description = "The key. Functions of other accounts need kms:GenerateDataKey on it in their roles' policies. Null if the key is AWS's"
   value       = local.key
 }
 
@@ -29,6 +29,6 @@ output "layer_arm_arn" {
 }
 
 output "delivery_bucket_name" {
-  description = "Where Firehose puts telemetry. Null without a delivery"
+  description = "The bucket that Firehose writes to. Null without a delivery"
   value       = one(aws_s3_bucket.delivery[*].bucket)
 }

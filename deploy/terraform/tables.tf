@@ -1,4 +1,5 @@
-# The tables for Athena, of the objects that Firehose writes.
+# The tables for Athena. Both kinds of delivery have kinetel. kinetel_by_function reads
+# only the objects of the functions that a query names; a query must name them.
 
 locals {
   columns = [
@@ -20,13 +21,13 @@ locals {
 
   tables = merge(
     local.delivers ? { kinetel = {
-      description = "Events of all functions, by the day on which Firehose got them"
+      description = "Events of all functions, by the day on which Firehose received them"
       keys        = ["day"]
       folder      = "$${day}/"
       projection  = {}
     } } : {},
     local.partitioned ? { kinetel_by_function = {
-      description = "Events of one function, which the query must name"
+      description = "Events by the day on which Firehose received them, and by function"
       keys        = ["day", "faas_name"]
       folder      = "$${day}/faas_name=$${faas_name}/"
       projection  = { "projection.faas_name.type" = "injected" }
@@ -63,7 +64,7 @@ resource "aws_glue_catalog_table" "delivery" {
     "projection.enabled"           = "true"
     "projection.day.type"          = "date"
     "projection.day.format"        = "yyyy/MM/dd"
-    "projection.day.range"         = "2026/11/01,NOW"
+    "projection.day.range"         = "${var.first_day},NOW"
     "projection.day.interval"      = "1"
     "projection.day.interval.unit" = "DAYS"
     "storage.location.template"    = "s3://${aws_s3_bucket.delivery[0].bucket}/kinetel/${each.value.folder}"

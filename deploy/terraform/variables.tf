@@ -23,7 +23,7 @@ variable "stream_mode" {
 }
 
 variable "shard_count" {
-  description = "Shards of a PROVISIONED stream, each of 1 MiB and 1000 records a second. ON_DEMAND ignores it."
+  description = "Shards of a PROVISIONED stream, each for 1 MiB and 1000 records a second. ON_DEMAND ignores it."
   type        = number
   default     = 1
 
@@ -34,7 +34,7 @@ variable "shard_count" {
 }
 
 variable "retention_hours" {
-  description = "How many hours the stream keeps a record, 24 to 8760. More than 24 costs extra."
+  description = "How many hours the stream keeps a record, 24 to 8760. More than 24 hours cost extra."
   type        = number
   default     = 24
 
@@ -45,7 +45,7 @@ variable "retention_hours" {
 }
 
 variable "encryption" {
-  description = "The key that encrypts the stream: aws, which is alias/aws/kinesis, or customer, a key that the module makes, which costs by the month and by the request."
+  description = "The key that encrypts the stream. aws: alias/aws/kinesis. customer: the module creates a key, which costs by the month and by the request."
   type        = string
   default     = "aws"
 
@@ -56,7 +56,7 @@ variable "encryption" {
 }
 
 variable "writer_accounts" {
-  description = "Other accounts whose functions may write to the stream; needs the encryption customer."
+  description = "Other accounts whose functions may write to the stream. Needs encryption = \"customer\"."
   type        = list(string)
   default     = []
 
@@ -74,7 +74,7 @@ variable "writer_accounts" {
 # --- Layers -----------------------------------------------------------------------
 
 variable "layer_bucket" {
-  description = "A bucket of this region with the zips of make package. Without it and without layer_folder the module makes no layers; make publish can."
+  description = "A bucket in this region with the zip files of make package. Without layer_bucket and layer_folder the module creates no layers; use make publish."
   type        = string
   default     = ""
 
@@ -85,7 +85,7 @@ variable "layer_bucket" {
 }
 
 variable "layer_prefix" {
-  description = "What precedes <version>/kinesis-telemetry-extension-<amd64|arm64>.zip in the bucket."
+  description = "The key of a zip file is this prefix and <version>/kinesis-telemetry-extension-<amd64|arm64>.zip."
   type        = string
   default     = "kinetel/"
 
@@ -96,7 +96,7 @@ variable "layer_prefix" {
 }
 
 variable "layer_folder" {
-  description = "A folder of your machine with the zips of make package, such as dist, in place of layer_bucket."
+  description = "A folder with the zip files of make package, such as dist, instead of layer_bucket."
   type        = string
   default     = ""
 
@@ -108,7 +108,7 @@ variable "layer_folder" {
 
 # "version" is a reserved name.
 variable "kinetel_version" {
-  description = "Kinetel's version; the module takes its zips from the bucket. Another version makes new layer versions; old ones stay."
+  description = "The version of Kinetel whose zip files the module takes. A new version creates new layer versions; the old ones stay."
   type        = string
   default     = "0.1.0"
 
@@ -119,9 +119,9 @@ variable "kinetel_version" {
 }
 
 variable "default_architecture" {
-  description = "The architecture whose layer the SSM parameter extension/arn names."
+  description = "The SSM parameter extension/arn has the layer of this architecture."
   type        = string
-  default     = "x86_64" # as Lambda's own
+  default     = "x86_64" # like Lambda
 
   validation {
     condition     = contains(["x86_64", "arm64"], var.default_architecture)
@@ -130,7 +130,7 @@ variable "default_architecture" {
 }
 
 variable "parameter_prefix" {
-  description = "What the names of the SSM parameters begin with."
+  description = "The names of the SSM parameters begin with it."
   type        = string
   default     = "/telemetry/kinesis"
 
@@ -143,7 +143,7 @@ variable "parameter_prefix" {
 # --- Alarms -----------------------------------------------------------------------
 
 variable "alarm_topic_arn" {
-  description = "The SNS topic that alarms notify. Without one they only change their state."
+  description = "Alarms notify this SNS topic. Without one they only change their state."
   type        = string
   default     = ""
 
@@ -154,7 +154,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "iterator_age_minutes" {
-  description = "An alarm if a consumer is so many minutes behind for 15 minutes. Stay well below retention_hours, after which the stream drops records."
+  description = "An alarm fires if a consumer is this many minutes behind for 15 minutes. Stay well below retention_hours, after which the stream drops records."
   type        = number
   default     = 10
 
@@ -167,13 +167,46 @@ variable "iterator_age_minutes" {
 # --- Delivery to S3 ---------------------------------------------------------------
 
 variable "delivery" {
-  description = "s3: Firehose puts the records into a bucket as they are, for functions with KINETEL_COMPRESSION=gzip (the default). s3-partitioned: by function; all functions then need KINETEL_COMPRESSION=none. none: no delivery."
+  description = "s3: Firehose writes objects by day, for functions with KINETEL_COMPRESSION=gzip (the default). s3-partitioned: by day and function; all functions then need KINETEL_COMPRESSION=none. none: no delivery."
   type        = string
   default     = "none"
 
   validation {
     condition     = contains(["none", "s3", "s3-partitioned"], var.delivery)
     error_message = "delivery is \"${var.delivery}\". Set none, s3 or s3-partitioned."
+  }
+}
+
+variable "buffer_seconds" {
+  description = "How many seconds Firehose collects before it writes an object, 60 to 900."
+  type        = number
+  default     = 300
+
+  validation {
+    condition     = var.buffer_seconds >= 60 && var.buffer_seconds <= 900 && floor(var.buffer_seconds) == var.buffer_seconds
+    error_message = "buffer_seconds is ${var.buffer_seconds}. Set a whole number from 60 to 900."
+  }
+}
+
+variable "expiration_days" {
+  description = "After how many days S3 deletes objects. 0 keeps them."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.expiration_days >= 0 && var.expiration_days <= 36500 && floor(var.expiration_days) == var.expiration_days
+    error_message = "expiration_days is ${var.expiration_days}. Set a whole number from 1 to 36500, or 0 to keep objects."
+  }
+}
+
+variable "first_day" {
+  description = "The first day that queries read, such as 2026/11/01."
+  type        = string
+  default     = "2026/11/01"
+
+  validation {
+    condition     = can(regex("^[0-9]{4}/(0[1-9]|1[0-2])/(0[1-9]|[12][0-9]|3[01])$", var.first_day))
+    error_message = "first_day is \"${var.first_day}\". Give a day such as 2026/11/01."
   }
 }
 

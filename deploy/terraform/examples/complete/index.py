@@ -6,5 +6,5 @@ log.setLevel(logging.INFO)
 def handler(event, context):
     log.info("hello")
     if event.get("fail"):
-        raise RuntimeError("as asked for")
+        raise RuntimeError("the event says fail")
     return {"requestId": context.aws_request_id}

@@ -130,6 +130,6 @@ output "stream_name" {
 }
 
 output "sample_function_name" {
-  description = "Invoke it with {} or {\"fail\":true}, and read the stream"
+  description = "The sample function; invoke it with {} or {\"fail\":true} and read the stream"
   value       = aws_lambda_function.sample.function_name
 }
