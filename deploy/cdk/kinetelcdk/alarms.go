@@ -6,7 +6,6 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatchactions"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -18,7 +17,7 @@ const maxIteratorAge = maxRetention * time.Hour
 // TelemetryAlarmsProps configures the alarms.
 type TelemetryAlarmsProps struct {
 	// Stream is required.
-	Stream awskinesis.IStream
+	Stream ITelemetryStream
 	// IteratorAge is how far consumers may be behind, 10 minutes by default;
 	// whole seconds, less than the stream's retention.
 	IteratorAge time.Duration
@@ -75,14 +74,16 @@ func NewTelemetryAlarms(scope constructs.Construct, id string, props *TelemetryA
 			TreatMissingData:   awscloudwatch.TreatMissingData_NOT_BREACHING,
 		})
 		if p.Topic != nil {
-			alarm.AddAlarmAction(awscloudwatchactions.NewSnsAction(p.Topic))
+			topic := awscloudwatchactions.NewSnsAction(p.Topic)
+			alarm.AddAlarmAction(topic)
+			alarm.AddOkAction(topic)
 		}
 		return alarm
 	}
 	a.Throttled = alarm("Throttled", "Kinesis refuses records because a shard is full. Kinetel keeps them and sends them again. If it goes on, give the stream more shards, or the functions another KINETEL_PARTITION_KEY.",
-		ofStream(p.Stream, "WriteProvisionedThroughputExceeded", sum, "throttled records", coarse), 0, 1)
+		ofStream(p.Stream.Stream(), "WriteProvisionedThroughputExceeded", sum, "throttled records", coarse), 0, 1)
 	a.Behind = alarm("Behind", fmt.Sprintf("A consumer of the stream is more than %s behind. After the stream's retention records are gone, also unread ones.", p.IteratorAge),
-		ofStream(p.Stream, "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse), float64(p.IteratorAge.Milliseconds()), 3)
+		ofStream(p.Stream.Stream(), "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse), float64(p.IteratorAge.Milliseconds()), 3)
 	a.Lost = alarm("Lost", "Events of a function were lost. kinetel.loss events in the stream say which and why. Only functions with emf in KINETEL_REPORT are watched.",
 		overFunctions("SUM(EventsLost)", "events lost"), 0, 1)
 	a.SettingsReplaced = alarm("SettingsReplaced", "A function has a KINETEL_ variable with a value that cannot be used, and runs with another value. Its kinetel.environment event and Kinetel's log say which. Only functions with emf in KINETEL_REPORT are watched.",

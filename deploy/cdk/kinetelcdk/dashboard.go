@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 )
@@ -18,7 +17,7 @@ const (
 // TelemetryDashboardProps configures what to show.
 type TelemetryDashboardProps struct {
 	// Stream is required.
-	Stream awskinesis.IStream
+	Stream ITelemetryStream
 	// HeadroomPercent is how much more than was written the suggested shards
 	// should take, 100 by default (docs/operations.md has the reason), at most 400;
 	// negative for none.
@@ -55,21 +54,21 @@ func NewTelemetryDashboard(scope constructs.Construct, id string, props *Telemet
 
 	d := &TelemetryDashboard{Construct: constructs.NewConstruct(scope, &id)}
 	d.Dashboard = awscloudwatch.NewDashboard(d.Construct, jsii.String("Dashboard"), nil)
-	bytes := ofStream(p.Stream, "IncomingBytes", sum, "bytes", fine)
-	records := ofStream(p.Stream, "IncomingRecords", sum, "records", fine)
+	bytes := ofStream(p.Stream.Stream(), "IncomingBytes", sum, "bytes", fine)
+	records := ofStream(p.Stream.Stream(), "IncomingRecords", sum, "records", fine)
 	d.Dashboard.AddWidgets(
 		graph("Written", []awscloudwatch.IMetric{bytes}, records),
 		graph("Throttled writes", []awscloudwatch.IMetric{
-			ofStream(p.Stream, "WriteProvisionedThroughputExceeded", sum, "throttled records", fine),
+			ofStream(p.Stream.Stream(), "WriteProvisionedThroughputExceeded", sum, "throttled records", fine),
 		}),
 		graph("Consumers behind (iterator age, ms)", []awscloudwatch.IMetric{
-			ofStream(p.Stream, "GetRecords.IteratorAgeMilliseconds", maximum, "slowest", fine),
+			ofStream(p.Stream.Stream(), "GetRecords.IteratorAgeMilliseconds", maximum, "slowest", fine),
 		}),
 	)
 	d.Dashboard.AddWidgets(
 		graph("PutRecords in Kinesis (ms)", []awscloudwatch.IMetric{
-			ofStream(p.Stream, "PutRecords.Latency", average, "average", fine),
-			ofStream(p.Stream, "PutRecords.Latency", maximum, "slowest", fine),
+			ofStream(p.Stream.Stream(), "PutRecords.Latency", average, "average", fine),
+			ofStream(p.Stream.Stream(), "PutRecords.Latency", maximum, "slowest", fine),
 		}),
 		graph("PutRecords as functions see it (p99, ms)", []awscloudwatch.IMetric{ofFunctions("PutLatencyP99", maximum, fine)}),
 		graph("Shards for provisioned mode", []awscloudwatch.IMetric{shards(bytes, records, max(p.HeadroomPercent, 0))}),

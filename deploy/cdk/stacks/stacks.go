@@ -33,7 +33,7 @@ func Add(app awscdk.App) {
 	})
 	s.tag(telemetry)
 	stream := kinetelcdk.NewTelemetryStream(telemetry, "Stream", &kinetelcdk.TelemetryStreamProps{
-		Mode:           s.mode,
+		StreamMode:     s.mode,
 		ShardCount:     s.shards,
 		RetentionHours: s.retentionHours,
 		Encryption:     s.encryption,
@@ -45,15 +45,15 @@ func Add(app awscdk.App) {
 		Architectures:       s.architectures,
 		DefaultArchitecture: s.defaultArchitecture,
 	})
-	kinetelcdk.NewTelemetryDashboard(telemetry, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: stream.Stream})
-	alarms := &kinetelcdk.TelemetryAlarmsProps{Stream: stream.Stream}
+	kinetelcdk.NewTelemetryDashboard(telemetry, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: stream})
+	alarms := &kinetelcdk.TelemetryAlarmsProps{Stream: stream}
 	if s.alarmTopicARN != "" {
 		alarms.Topic = awssns.Topic_FromTopicArn(telemetry, jsii.String("AlarmTopic"), &s.alarmTopicARN)
 	}
 	kinetelcdk.NewTelemetryAlarms(telemetry, "Alarms", alarms)
 	if s.delivery != deliveryNone {
 		kinetelcdk.NewTelemetryDelivery(telemetry, "Delivery", &kinetelcdk.TelemetryDeliveryProps{
-			Stream:      stream.Stream,
+			Stream:      stream,
 			Partitioned: s.delivery == deliveryPartitioned,
 		})
 	}
