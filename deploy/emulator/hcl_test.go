@@ -1,11 +1,9 @@
 package emulator
 
 import (
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,68 +18,10 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // The Terraform module is evaluated here as the template is (evaluate_test.go). The
 // AWS provider's schema (testdata/awsprovider.json) decides what a block may contain.
-
-// providerBlock is a block of the provider's schema.
-type providerBlock struct {
-	Attributes map[string]struct {
-		Type     json.RawMessage `json:"type"`
-		Required bool            `json:"required"`
-		Computed bool            `json:"computed"`
-	} `json:"attributes"`
-	BlockTypes map[string]struct {
-		Block    providerBlock `json:"block"`
-		MinItems int           `json:"min_items"`
-		MaxItems int           `json:"max_items"`
-	} `json:"block_types"`
-}
-
-// provider has the schemas by "resource" and "data", and by type.
-type provider map[string]map[string]struct {
-	Block providerBlock `json:"block"`
-}
-
-func readProvider() (provider, error) {
-	text, err := os.ReadFile("testdata/awsprovider.json")
-	if err != nil {
-		return nil, err
-	}
-	var file struct {
-		Resources json.RawMessage `json:"resource_schemas"`
-		Data      json.RawMessage `json:"data_source_schemas"`
-	}
-	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, err
-	}
-	p := provider{}
-	return p, json.Unmarshal(fmt.Appendf(nil, `{"resource": %s, "data": %s}`, file.Resources, file.Data), &p)
-}
-
-// spec describes a block as hcldec reads it.
-func (b providerBlock) spec() hcldec.ObjectSpec {
-	spec := hcldec.ObjectSpec{}
-	for name, a := range b.Attributes {
-		of, err := ctyjson.UnmarshalType(a.Type)
-		if err != nil {
-			panic(err)
-		}
-		if !a.Computed {
-			spec[name] = &hcldec.AttrSpec{Name: name, Type: of, Required: a.Required}
-		}
-	}
-	for name, nested := range b.BlockTypes {
-		if nested.MaxItems == 1 {
-			spec[name] = &hcldec.BlockSpec{TypeName: name, Nested: nested.Block.spec(), Required: nested.MinItems == 1}
-		} else {
-			spec[name] = &hcldec.BlockListSpec{TypeName: name, Nested: nested.Block.spec(), MinItems: nested.MinItems}
-		}
-	}
-	return spec
-}
 
 var topLevel = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "terraform"},
@@ -386,26 +326,6 @@ func (w *tfEvaluation) instances(meta hcl.Attributes, address string, instance f
 		all[key] = v
 	}
 	return cty.ObjectVal(all), nil
-}
-
-// reference is a resource as expressions of others see it: each attribute is its own
-// address, as in evaluate_test.go's placeholder.
-func (b providerBlock) reference(address string) cty.Value {
-	known := map[string]string{ // of data sources
-		"aws_caller_identity.current.account_id": account,
-		"aws_partition.current.partition":        "aws",
-		"aws_partition.current.dns_suffix":       "amazonaws.com",
-		"aws_region.current.region":              "eu-west-1",
-	}
-	all := map[string]cty.Value{}
-	for name := range b.Attributes {
-		text, ok := known[address+"."+name]
-		if !ok {
-			text = "<" + address + "." + name + ">"
-		}
-		all[name] = cty.StringVal(text)
-	}
-	return cty.ObjectVal(all)
 }
 
 // tfFunctions are the functions that the module uses, as Terraform documents them.

@@ -67,7 +67,7 @@ var inAll = map[string]string{
 // asTemplate returns the resources as the template's properties, by logical names.
 func (w *tfEvaluation) asTemplate() map[string]map[string]any {
 	all := map[string]map[string]any{}
-	for logical, address := range terraforms {
+	for logical, address := range addresses {
 		if r, ok := w.resources[address]; ok {
 			all[logical] = propertiesOf(address, r)
 		}
@@ -189,7 +189,7 @@ func pairs(key string, m map[string]any) []any {
 	return list
 }
 
-var address = regexp.MustCompile(`<([a-z]\w+\.\w+(?:\["\w+"\])?)\.(\w+)>`)
+var placeholderOf = regexp.MustCompile(`<([a-z]\w+\.\w+(?:\["\w+"\])?)\.(\w+)>`)
 
 // plainValue returns a value as encoding/json does, with CloudFormation's names of members,
 // without what is null or empty.
@@ -238,9 +238,9 @@ func camel(name string) string {
 
 // templateName gives addresses of resources the names that the template has for them.
 func templateName(text string) string {
-	text = address.ReplaceAllStringFunc(text, func(s string) string {
-		m := address.FindStringSubmatch(s)
-		for logical, address := range terraforms {
+	text = placeholderOf.ReplaceAllStringFunc(text, func(s string) string {
+		m := placeholderOf.FindStringSubmatch(s)
+		for logical, address := range addresses {
 			if address != m[1] {
 				continue
 			}
