@@ -82,8 +82,15 @@ func NewTelemetryAlarms(scope constructs.Construct, id string, props *TelemetryA
 	}
 	a.Throttled = alarm("Throttled", "Kinesis refuses records because a shard is full. Kinetel keeps them and sends them again. If it goes on, give the stream more shards, or the functions another KINETEL_PARTITION_KEY.",
 		ofStream(p.Stream.Stream(), "WriteProvisionedThroughputExceeded", sum, "throttled records", coarse), 0, 1)
-	a.Behind = alarm("Behind", fmt.Sprintf("A consumer of the stream is more than %s behind. After the stream's retention records are gone, also unread ones.", p.IteratorAge),
-		ofStream(p.Stream.Stream(), "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse), float64(p.IteratorAge.Milliseconds()), 3)
+	// In minutes, as in the template, which cannot multiply.
+	minutes := awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
+		Expression:   jsii.String("age / 60000"),
+		UsingMetrics: &map[string]awscloudwatch.IMetric{"age": ofStream(p.Stream.Stream(), "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse)},
+		Label:        jsii.String("minutes behind"),
+		Period:       duration(coarse),
+	})
+	a.Behind = alarm("Behind", fmt.Sprintf("A consumer of the stream is more than %g minutes behind. After its retention the stream drops records, also unread ones.", p.IteratorAge.Minutes()),
+		minutes, p.IteratorAge.Minutes(), 3)
 	a.Lost = alarm("Lost", "Events of a function were lost. kinetel.loss events in the stream say which and why. Only functions with emf in KINETEL_REPORT are watched.",
 		overFunctions("SUM(EventsLost)", "events lost"), 0, 1)
 	a.SettingsReplaced = alarm("SettingsReplaced", "A function has a KINETEL_ variable with a value that cannot be used, and runs with another value. Its kinetel.environment event and Kinetel's log say which. Only functions with emf in KINETEL_REPORT are watched.",

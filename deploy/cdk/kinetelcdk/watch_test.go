@@ -24,7 +24,8 @@ func TestAlarms(t *testing.T) {
 	for id, want := range map[string]string{
 		"Throttled": `{"Threshold":0,"EvaluationPeriods":1,"Metrics":[{"Id":"m1","Label":"throttled records","ReturnData":true,"MetricStat":{"Period":300,"Stat":"Sum",
 			"Metric":{"Namespace":"AWS/Kinesis","MetricName":"WriteProvisionedThroughputExceeded","Dimensions":[{"Name":"StreamName","Value":{"Ref":"Stream862536A4"}}]}}}]}`,
-		"Behind": `{"Threshold":600000,"EvaluationPeriods":3,"Metrics":[{"Id":"m1","Label":"iterator age","ReturnData":true,"MetricStat":{"Period":300,"Stat":"Maximum",
+		"Behind": `{"Threshold":10,"EvaluationPeriods":3,"Metrics":[{"Id":"expr_1","Label":"minutes behind","ReturnData":true,"Expression":"age / 60000"},
+			{"Id":"age","Label":"iterator age","ReturnData":false,"MetricStat":{"Period":300,"Stat":"Maximum",
 			"Metric":{"Namespace":"AWS/Kinesis","MetricName":"GetRecords.IteratorAgeMilliseconds","Dimensions":[{"Name":"StreamName","Value":{"Ref":"Stream862536A4"}}]}}}]}`,
 		"Lost": `{"Threshold":0,"EvaluationPeriods":1,"Metrics":[{"Id":"expr_1","Label":"events lost","ReturnData":true,"Period":300,
 			"Expression":"SELECT SUM(EventsLost) FROM SCHEMA(Kinetel, FunctionName)"}]}`,
@@ -50,8 +51,8 @@ func TestAlarmsNotifyTheTopic(t *testing.T) {
 		alarm := got.only("AWS::CloudWatch::Alarm", id).Properties
 		same(t, id, []any{alarm["AlarmActions"], alarm["OKActions"]}, `[["`+topic+`"],["`+topic+`"]]`)
 	}
-	if threshold := got.only("AWS::CloudWatch::Alarm", "Behind").Properties["Threshold"]; threshold != 90000. {
-		t.Errorf("consumers may be %v ms behind", threshold)
+	if threshold := got.only("AWS::CloudWatch::Alarm", "Behind").Properties["Threshold"]; threshold != 1.5 {
+		t.Errorf("consumers may be %v minutes behind", threshold)
 	}
 }
 
