@@ -266,7 +266,7 @@ func (w *tfEvaluation) resource(b *hcl.Block) error {
 			return cty.DynamicVal, nil
 		}
 		ctx := w.context(scope)
-		v, diags := hcldec.Decode(dynblock.Expand(body, ctx), schema.Block.spec(), ctx)
+		v, diags := hcldec.Decode(dynblock.Expand(body, ctx), schema.spec, ctx)
 		if diags.HasErrors() {
 			return v, diags
 		}

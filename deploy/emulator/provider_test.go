@@ -26,10 +26,14 @@ type providerBlock struct {
 	} `json:"block_types"`
 }
 
-// provider has the schemas by "resource" and "data", and by type.
-type provider map[string]map[string]struct {
+// providerType is a resource or a data source.
+type providerType struct {
 	Block providerBlock `json:"block"`
+	spec  hcldec.ObjectSpec
 }
+
+// provider has the types by "resource" and "data", and by name.
+type provider map[string]map[string]*providerType
 
 func readProvider() (provider, error) {
 	text, err := os.ReadFile("testdata/awsprovider.json")
@@ -44,7 +48,15 @@ func readProvider() (provider, error) {
 		return nil, err
 	}
 	p := provider{}
-	return p, json.Unmarshal(fmt.Appendf(nil, `{"resource": %s, "data": %s}`, file.Resources, file.Data), &p)
+	if err := json.Unmarshal(fmt.Appendf(nil, `{"resource": %s, "data": %s}`, file.Resources, file.Data), &p); err != nil {
+		return nil, err
+	}
+	for _, types := range p {
+		for _, t := range types {
+			t.spec = t.Block.spec()
+		}
+	}
+	return p, nil
 }
 
 // spec describes a block as hcldec reads it.

@@ -233,7 +233,11 @@ func plainValue(v cty.Value) any {
 }
 
 func camel(name string) string {
-	return regexp.MustCompile(`(?:^|_)([a-z0-9])`).ReplaceAllStringFunc(name, func(s string) string { return strings.ToUpper(strings.TrimPrefix(s, "_")) })
+	var b strings.Builder
+	for word := range strings.SplitSeq(name, "_") {
+		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return b.String()
 }
 
 // templateName gives addresses of resources the names that the template has for them.

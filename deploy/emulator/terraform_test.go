@@ -64,12 +64,14 @@ var parts = map[string]string{
 	"aws_iam_role_policy_attachment.sample":                       "SampleRole",
 }
 
+var capital = regexp.MustCompile(`[A-Z]`)
+
 // variableOf returns the variable that is a parameter of the template.
 func variableOf(parameter string) string {
 	if parameter == "Version" {
 		return "kinetel_version" // Terraform reserves "version"
 	}
-	return strings.TrimPrefix(strings.ToLower(regexp.MustCompile(`[A-Z]`).ReplaceAllString(parameter, "_$0")), "_")
+	return strings.TrimPrefix(strings.ToLower(capital.ReplaceAllString(parameter, "_$0")), "_")
 }
 
 func module(t *testing.T, fsys fs.FS) *tfModule {

@@ -23,7 +23,7 @@ resource "aws_cloudwatch_metric_alarm" "throttled" {
 
 resource "aws_cloudwatch_metric_alarm" "iterator_age" {
   alarm_name          = "${var.name}-iterator-age"
-  alarm_description   = "A consumer of the stream is more than ${var.iterator_age_minutes} minutes behind. After ${var.retention_hours} hours the stream drops records, also unread ones."
+  alarm_description   = "A consumer of the stream is more than ${var.iterator_age_minutes} minutes behind. After its retention the stream drops records, also unread ones."
   evaluation_periods  = 3
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.iterator_age_minutes

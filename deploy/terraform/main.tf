@@ -102,6 +102,7 @@ resource "aws_ssm_parameter" "stream" {
 
 resource "aws_iam_policy" "write" {
   name_prefix = "${var.name}-"
+  path        = "/"
   description = "Lets a function send its telemetry to Kinetel's stream"
 
   policy = jsonencode({
