@@ -177,6 +177,12 @@ fmt: ## format the code
 	$(TOOL) gofumpt -w .
 .PHONY: fmt
 
+# It needs the vulnerability database of Go, which is in the internet.
+vulncheck: ## look for known vulnerabilities in what each module calls
+	@for module in . deploy deploy/cdk; do \
+		(cd $$module && $(GO) tool -modfile="$(CURDIR)/tools/go.mod" govulncheck ./...) || exit 1; done
+.PHONY: vulncheck
+
 bench: build bin/sample-function bin/bare-extension ## measure, beside an extension that does nothing
 	$(GO) run ./test/bench
 
