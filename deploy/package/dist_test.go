@@ -38,7 +38,11 @@ func TestAnotherBuildIsTheSame(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	made, err := pack(again, copied, a, filepath.Join(copied, binary))
+	created, err := createdAt(os.Getenv("SOURCE_DATE_EPOCH"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := pack(again, copied, a, filepath.Join(copied, binary), created)
 	if err != nil {
 		t.Fatal(err)
 	}
