@@ -55,8 +55,20 @@ locals {
       metrics = [[{ id = "retried", expression = format(local.search, "RecordsRetried", "Sum") }]]
     },
     {
-      title   = "How long invocations were held, p99"
-      metrics = [[{ id = "held", expression = format(local.search, "HeldP99", "Maximum") }]]
+      title = "Latency of PutRecords as functions see it"
+      metrics = [
+        [{ id = "put50", label = "p50", expression = format(local.search, "PutLatency", "p50") }],
+        [{ id = "put99", label = "p99", expression = format(local.search, "PutLatency", "p99") }],
+        [{ id = "putmax", label = "max", expression = format(local.search, "PutLatency", "Maximum") }],
+      ]
+    },
+    {
+      title = "How long invocations were held"
+      metrics = [
+        [{ id = "held50", label = "p50", expression = format(local.search, "Held", "p50") }],
+        [{ id = "held99", label = "p99", expression = format(local.search, "Held", "p99") }],
+        [{ id = "heldmax", label = "max", expression = format(local.search, "Held", "Maximum") }],
+      ]
     },
     {
       title = "Buffer in use, and bytes on disk"
