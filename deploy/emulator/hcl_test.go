@@ -86,7 +86,9 @@ type tfResource struct {
 // tfEvaluation is a module with the values that it is evaluated with.
 type tfEvaluation struct {
 	*tfModule
-	scope     map[string]cty.Value  // of expressions: var, local, data, and types of resources
+	// scope has what expressions refer to: members of "var", "local" and so on, of types
+	// of resources, and of "data." and a type.
+	scope     map[string]map[string]cty.Value
 	resources map[string]tfResource // by address, without the index of count
 	outputs   map[string]cty.Value
 }
@@ -94,12 +96,9 @@ type tfEvaluation struct {
 // evaluate checks variables and evaluates everything. Modules that m calls have the
 // values of calls as their outputs.
 func (m *tfModule) evaluate(given, calls map[string]cty.Value) (*tfEvaluation, error) {
-	w := &tfEvaluation{tfModule: m, resources: map[string]tfResource{}, outputs: map[string]cty.Value{}, scope: map[string]cty.Value{
-		"module": cty.ObjectVal(calls),
-		"path":   cty.ObjectVal(map[string]cty.Value{"module": cty.StringVal(".")}),
-		"var":    cty.EmptyObjectVal,
-		"local":  cty.EmptyObjectVal,
-		"data":   cty.EmptyObjectVal,
+	w := &tfEvaluation{tfModule: m, resources: map[string]tfResource{}, outputs: map[string]cty.Value{}, scope: map[string]map[string]cty.Value{
+		"module": calls,
+		"path":   {"module": cty.StringVal(".")},
 	}}
 	if err := w.variables(given); err != nil {
 		return nil, err
@@ -124,22 +123,26 @@ func (m *tfModule) evaluate(given, calls map[string]cty.Value) (*tfEvaluation, e
 }
 
 func (w *tfEvaluation) context(more map[string]cty.Value) *hcl.EvalContext {
-	scope := maps.Clone(w.scope)
-	maps.Copy(scope, more)
-	return &hcl.EvalContext{Variables: scope, Functions: tfFunctions}
-}
-
-// set sets a member of an object of the scope.
-func (w *tfEvaluation) set(object, member string, v cty.Value) {
-	all := map[string]cty.Value{}
-	if o, ok := w.scope[object]; ok {
-		all = o.AsValueMap()
-	}
+	all, data := maps.Clone(more), map[string]cty.Value{}
 	if all == nil {
 		all = map[string]cty.Value{}
 	}
-	all[member] = v
-	w.scope[object] = cty.ObjectVal(all)
+	for name, members := range w.scope {
+		if kind, ok := strings.CutPrefix(name, "data."); ok {
+			data[kind] = cty.ObjectVal(members)
+		} else {
+			all[name] = cty.ObjectVal(members)
+		}
+	}
+	all["data"] = cty.ObjectVal(data)
+	return &hcl.EvalContext{Variables: all, Functions: tfFunctions}
+}
+
+func (w *tfEvaluation) set(object, member string, v cty.Value) {
+	if w.scope[object] == nil {
+		w.scope[object] = map[string]cty.Value{}
+	}
+	w.scope[object][member] = v
 }
 
 func (w *tfEvaluation) variables(given map[string]cty.Value) error {
@@ -219,11 +222,11 @@ func (w *tfEvaluation) steps() []func() error {
 			steps = append(steps, func() error { return w.resource(b) })
 		case "output":
 			steps = append(steps, func() error {
-				attributes, diags := b.Body.JustAttributes()
-				if diags.HasErrors() || attributes["description"] == nil {
-					return fmt.Errorf("output %s has no description, or %w", b.Labels[0], diags)
+				content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "description", Required: true}, {Name: "value", Required: true}}})
+				if diags.HasErrors() {
+					return diags
 				}
-				w.outputs[b.Labels[0]], diags = attributes["value"].Expr.Value(w.context(nil))
+				w.outputs[b.Labels[0]], diags = content.Attributes["value"].Expr.Value(w.context(nil))
 				return orNil(diags)
 			})
 		}
@@ -279,20 +282,11 @@ func (w *tfEvaluation) resource(b *hcl.Block) error {
 	if err != nil {
 		return err
 	}
+	kind := b.Labels[0]
 	if b.Type == "data" {
-		old := w.scope["data"].AsValueMap()[b.Labels[0]]
-		if old == cty.NilVal {
-			old = cty.EmptyObjectVal
-		}
-		members := old.AsValueMap()
-		if members == nil {
-			members = map[string]cty.Value{}
-		}
-		members[b.Labels[1]] = v
-		w.set("data", b.Labels[0], cty.ObjectVal(members))
-		return nil
+		kind = "data." + kind
 	}
-	w.set(b.Labels[0], b.Labels[1], v)
+	w.set(kind, b.Labels[1], v)
 	return nil
 }
 

@@ -248,11 +248,29 @@ func TestExampleIsTheSample(t *testing.T) {
 	for name, v := range w.outputs() {
 		outputs[variableOf(name)] = cty.StringVal(v.(string))
 	}
-	tf, err := module(t, os.DirFS(exampleFolder)).evaluate(nil, map[string]cty.Value{"kinetel": cty.ObjectVal(outputs)})
+	example := module(t, os.DirFS(exampleFolder))
+	tf, err := example.evaluate(nil, map[string]cty.Value{"kinetel": cty.ObjectVal(outputs)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range differences(w, tf, func(logical string) bool { return !isSample(logical) }) {
 		t.Error(d)
+	}
+	// The module accepts what the example gives it, and makes layers of it.
+	given := map[string]cty.Value{}
+	attributes, _ := example.blocks.OfType("module")[0].Body.JustAttributes()
+	for name, a := range attributes {
+		v, diags := a.Expr.Value(tf.context(nil))
+		if given[name] = v; diags.HasErrors() {
+			t.Fatal(diags)
+		}
+	}
+	delete(given, "source")
+	called, err := module(t, os.DirFS(moduleFolder)).evaluate(given, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if called.outputs["layer_arm_arn"].IsNull() {
+		t.Error("the module makes no layers for the example")
 	}
 }

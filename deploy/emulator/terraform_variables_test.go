@@ -18,7 +18,7 @@ func TestVariablesHaveTheDefaultsOfTheParameters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	variables := tf.scope["var"].AsValueMap()
+	variables := tf.scope["var"]
 	defaults := with(t, nil).names
 	for parameter := range load(t).section("Parameters") {
 		if isSample(parameter) {
@@ -138,7 +138,7 @@ func TestReadmeOfTheModule(t *testing.T) {
 			t.Errorf("README.md has no output %s", name)
 		}
 	}
-	for name, v := range tf.scope["var"].AsValueMap() {
+	for name, v := range tf.scope["var"] {
 		if want[name] = fmt.Sprint(plainValue(v)); want[name] == "" {
 			want[name] = "none"
 		}

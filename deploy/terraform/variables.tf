@@ -1,5 +1,5 @@
 variable "name" {
-  description = "The stream's name. Names of other resources begin with it. Two instances of the module in an account and region need two names, and two values of parameter_prefix."
+  description = "The stream's name. Names of other resources begin with it. If you use the module twice in an account and region, give each its own name, parameter_prefix and database_name."
   type        = string
   default     = "kinetel"
 
