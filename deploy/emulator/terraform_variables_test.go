@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/kinetel/kinetel/internal/version"
 )
 
 func TestVariablesHaveTheDefaultsOfTheParameters(t *testing.T) {
@@ -126,6 +128,9 @@ func TestReadmeOfTheModule(t *testing.T) {
 	tf, err := module(t, os.DirFS(moduleFolder)).evaluate(nil, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if ref := "?ref=v" + version.Version + `"`; !strings.Contains(string(text), ref) {
+		t.Errorf("README.md has no source with %s", ref)
 	}
 	documented := map[string]string{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(string(text), -1) {
