@@ -3,7 +3,6 @@ package emulator
 import (
 	"fmt"
 	"io/fs"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -89,6 +88,7 @@ type tfEvaluation struct {
 	// scope has what expressions refer to: members of "var", "local" and so on, of types
 	// of resources, and of "data." and a type.
 	scope     map[string]map[string]cty.Value
+	ctx       *hcl.EvalContext      // made of scope; nil if that has changed
 	resources map[string]tfResource // by address, without the index of count
 	outputs   map[string]cty.Value
 }
@@ -122,11 +122,11 @@ func (m *tfModule) evaluate(given, calls map[string]cty.Value) (*tfEvaluation, e
 	return w, nil
 }
 
-func (w *tfEvaluation) context(more map[string]cty.Value) *hcl.EvalContext {
-	all, data := maps.Clone(more), map[string]cty.Value{}
-	if all == nil {
-		all = map[string]cty.Value{}
+func (w *tfEvaluation) context() *hcl.EvalContext {
+	if w.ctx != nil {
+		return w.ctx
 	}
+	all, data := map[string]cty.Value{}, map[string]cty.Value{}
 	for name, members := range w.scope {
 		if kind, ok := strings.CutPrefix(name, "data."); ok {
 			data[kind] = cty.ObjectVal(members)
@@ -135,7 +135,8 @@ func (w *tfEvaluation) context(more map[string]cty.Value) *hcl.EvalContext {
 		}
 	}
 	all["data"] = cty.ObjectVal(data)
-	return &hcl.EvalContext{Variables: all, Functions: tfFunctions}
+	w.ctx = &hcl.EvalContext{Variables: all, Functions: tfFunctions}
+	return w.ctx
 }
 
 func (w *tfEvaluation) set(object, member string, v cty.Value) {
@@ -143,13 +144,14 @@ func (w *tfEvaluation) set(object, member string, v cty.Value) {
 		w.scope[object] = map[string]cty.Value{}
 	}
 	w.scope[object][member] = v
+	w.ctx = nil
 }
 
 func (w *tfEvaluation) variables(given map[string]cty.Value) error {
 	validations := map[string]hcl.Blocks{}
 	for _, b := range w.blocks.OfType("variable") {
 		content, diags := b.Body.Content(&hcl.BodySchema{
-			Attributes: []hcl.AttributeSchema{{Name: "description", Required: true}, {Name: "type", Required: true}, {Name: "default", Required: true}},
+			Attributes: []hcl.AttributeSchema{{Name: "description", Required: true}, {Name: "type", Required: true}, {Name: "default", Required: true}, {Name: "nullable"}},
 			Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
 		})
 		if diags.HasErrors() {
@@ -185,11 +187,11 @@ func (w *tfEvaluation) variables(given map[string]cty.Value) error {
 			if diags.HasErrors() {
 				return diags
 			}
-			met, diags := content.Attributes["condition"].Expr.Value(w.context(nil))
+			met, diags := content.Attributes["condition"].Expr.Value(w.context())
 			if diags.HasErrors() {
 				return diags
 			}
-			message, diags := content.Attributes["error_message"].Expr.Value(w.context(nil))
+			message, diags := content.Attributes["error_message"].Expr.Value(w.context())
 			if diags.HasErrors() {
 				return diags
 			}
@@ -204,14 +206,16 @@ func (w *tfEvaluation) variables(given map[string]cty.Value) error {
 // steps returns what is to be evaluated.
 func (w *tfEvaluation) steps() []func() error {
 	var steps []func() error
-	for _, b := range w.blocks {
+	// In the order in which most of them can be evaluated.
+	blocks := slices.Concat(w.blocks.OfType("data"), w.blocks.OfType("locals"), w.blocks.OfType("resource"), w.blocks.OfType("output"))
+	for _, b := range blocks {
 		switch b.Type {
 		case "locals":
 			attributes, diags := b.Body.JustAttributes()
 			steps = append(steps, func() error { return orNil(diags) })
 			for name, a := range attributes {
 				steps = append(steps, func() error {
-					v, diags := a.Expr.Value(w.context(nil))
+					v, diags := a.Expr.Value(w.context())
 					if !diags.HasErrors() {
 						w.set("local", name, v)
 					}
@@ -226,7 +230,7 @@ func (w *tfEvaluation) steps() []func() error {
 				if diags.HasErrors() {
 					return diags
 				}
-				w.outputs[b.Labels[0]], diags = content.Attributes["value"].Expr.Value(w.context(nil))
+				w.outputs[b.Labels[0]], diags = content.Attributes["value"].Expr.Value(w.context())
 				return orNil(diags)
 			})
 		}
@@ -264,11 +268,10 @@ func (w *tfEvaluation) resource(b *hcl.Block) error {
 		protect = v.True()
 	}
 	address := strings.Join(b.Labels, ".")
-	instance := func(address string, scope map[string]cty.Value) (cty.Value, error) {
+	instance := func(address string, ctx *hcl.EvalContext) (cty.Value, error) {
 		if !ok {
 			return cty.DynamicVal, nil
 		}
-		ctx := w.context(scope)
 		v, diags := hcldec.Decode(dynblock.Expand(body, ctx), schema.spec, ctx)
 		if diags.HasErrors() {
 			return v, diags
@@ -292,28 +295,29 @@ func (w *tfEvaluation) resource(b *hcl.Block) error {
 
 // instances evaluates a resource as often as count or for_each says, and returns what
 // its name refers to.
-func (w *tfEvaluation) instances(meta hcl.Attributes, address string, instance func(string, map[string]cty.Value) (cty.Value, error)) (cty.Value, error) {
+func (w *tfEvaluation) instances(meta hcl.Attributes, address string, instance func(string, *hcl.EvalContext) (cty.Value, error)) (cty.Value, error) {
+	ctx := w.context()
 	if a, ok := meta["count"]; ok {
-		n, diags := a.Expr.Value(w.context(nil))
+		n, diags := a.Expr.Value(w.context())
 		if diags.HasErrors() || n.Equals(cty.Zero).True() {
 			return cty.EmptyTupleVal, orNil(diags)
 		}
-		v, err := instance(address, nil)
+		v, err := instance(address, ctx)
 		return cty.TupleVal([]cty.Value{v}), err
 	}
 	a, ok := meta["for_each"]
 	if !ok {
-		return instance(address, nil)
+		return instance(address, ctx)
 	}
-	each, diags := a.Expr.Value(w.context(nil))
+	each, diags := a.Expr.Value(w.context())
 	if diags.HasErrors() {
 		return each, diags
 	}
 	all := map[string]cty.Value{}
 	for key, value := range each.AsValueMap() {
-		v, err := instance(fmt.Sprintf("%s[%q]", address, key), map[string]cty.Value{
-			"each": cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(key), "value": value}),
-		})
+		each := ctx.NewChild()
+		each.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(key), "value": value})}
+		v, err := instance(fmt.Sprintf("%s[%q]", address, key), each)
 		if err != nil {
 			return v, err
 		}

@@ -260,7 +260,7 @@ func TestExampleIsTheSample(t *testing.T) {
 	given := map[string]cty.Value{}
 	attributes, _ := example.blocks.OfType("module")[0].Body.JustAttributes()
 	for name, a := range attributes {
-		v, diags := a.Expr.Value(tf.context(nil))
+		v, diags := a.Expr.Value(tf.context())
 		if given[name] = v; diags.HasErrors() {
 			t.Fatal(diags)
 		}
