@@ -56,6 +56,10 @@ type metric struct {
 // percentiles over all environments of a function. If there are more of them than a
 // line may have, the lines after the first have the rest.
 func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
+	var replaced []float64
+	if f.SettingsReplaced > 0 { // a metric costs money, and an alarm treats a missing one as zero
+		replaced = number(float64(f.SettingsReplaced))
+	}
 	metrics := []metric{
 		{"EventsShipped", count, number(float64(f.Shipped))},
 		{"EventsLost", count, number(float64(f.Lost))},
@@ -65,11 +69,8 @@ func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
 		{"PutLatency", milliseconds, inMilliseconds(f.PutLatency)},
 		{"BufferUse", percent, number(f.BufferUse)},
 		{"SpooledBytes", bytes, number(float64(f.SpooledBytes))},
-		{"SettingsReplaced", count, nil},
+		{"SettingsReplaced", count, replaced},
 		{"BufferBytes", "", number(float64(f.BufferBytes))},
-	}
-	if f.SettingsReplaced > 0 { // a metric costs money, and an alarm treats a missing one as zero
-		metrics[8].values = number(float64(f.SettingsReplaced))
 	}
 	for more := true; more; {
 		dst = appendLine(dst, at, dimensionValue(functionName), metrics)
