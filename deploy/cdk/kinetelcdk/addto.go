@@ -99,7 +99,7 @@ func (e *TelemetryExtension) AddTo(function awslambda.Function, props *AddToProp
 			Resources: jsii.Strings("*"),
 		})
 		if role := function.Role(); !acceptsPolicies(role, func() { role.AddToPrincipalPolicy(deny) }) {
-			c.problem("DenyLogs needs a role that accepts policies, and the function's role %s is imported and accepts none; deny it logs:* where you make it", *role.RoleName())
+			c.problem("DenyLogs needs a role that accepts policies, and the function's role %s is imported and accepts none; deny it logs:* where you make the role", *role.RoleName())
 		}
 	}
 	c.done()
@@ -232,18 +232,18 @@ func checkVariables(c *check, function awslambda.Function, variables map[string]
 
 // allow lets a function's role write to the stream.
 func (e *TelemetryExtension) allow(role awsiam.IRole, c *check) {
-	attach := "attach a policy that allows to write to the stream to it where you make it, and set WithoutPolicy"
+	policy := "a policy that allows writing to the stream"
 	if e.prefix != "" {
-		attach = "attach the policy that the SSM parameter " + e.prefix + policyParameter + " has to it where you make it, and set WithoutPolicy"
+		policy = "the policy that the SSM parameter " + e.prefix + policyParameter + " has"
 	}
 	_, owned := role.(awsiam.Role)
 	switch {
 	case owned && e.policy != nil:
 		role.AddManagedPolicy(e.policy)
 	case e.Layers == nil: // the key of the stream is not known, so a grant would not be complete
-		c.problem("the function's role %s is imported, and so is the extension; %s", *role.RoleName(), attach)
+		c.problem("the function's role %s is imported, and so is the extension; attach %s where you make the role, and set WithoutPolicy", *role.RoleName(), policy)
 	case !acceptsPolicies(role, func() { e.stream.GrantWrite(role) }):
-		c.problem("the function's role %s is imported and accepts no policies; %s", *role.RoleName(), attach)
+		c.problem("the function's role %s is imported and accepts no policies; attach %s where you make the role, and set WithoutPolicy", *role.RoleName(), policy)
 	}
 }
 

@@ -118,11 +118,11 @@ func TestAddToAnImportedRole(t *testing.T) {
 		p.Role = awsiam.Role_FromRoleName(stack, jsii.String("again"), jsii.String("open"), nil)
 	}), nil)
 	refused(t, "Stack/Three", func() { e.AddTo(newFunction(stack, "Three", imported("closed", false)), nil) },
-		"the function's role closed is imported and accepts no policies; attach the policy that the SSM parameter /telemetry/kinesis/runtime/policy/arn has to it where you make it, and set WithoutPolicy")
+		"the function's role closed is imported and accepts no policies; attach the policy that the SSM parameter /telemetry/kinesis/runtime/policy/arn has where you make the role, and set WithoutPolicy")
 	e.AddTo(newFunction(stack, "Four", imported("elsewhere", false)), &kinetelcdk.AddToProps{WithoutPolicy: true})
 	refused(t, "Stack/Five", func() {
 		e.AddTo(newFunction(stack, "Five", imported("shut", false)), &kinetelcdk.AddToProps{WithoutPolicy: true, DenyLogs: true})
-	}, "DenyLogs needs a role that accepts policies, and the function's role shut is imported and accepts none; deny it logs:* where you make it")
+	}, "DenyLogs needs a role that accepts policies, and the function's role shut is imported and accepts none; deny it logs:* where you make the role")
 
 	got := synth(t, stack)
 	for _, id := range []string{"open", "again"} { // one role, imported twice

@@ -78,7 +78,7 @@ func TestExtensionFromParameterPrefix(t *testing.T) {
 	role := awsiam.Role_FromRoleName(stack, jsii.String("Role"), jsii.String("open"), nil)
 	refused(t, "Stack/Imported", func() {
 		e.AddTo(newFunction(stack, "Imported", func(p *awslambda.FunctionProps) { p.Role = role }), nil)
-	}, "the function's role open is imported, and so is the extension; attach the policy that the SSM parameter /obs/runtime/policy/arn has to it where you make it, and set WithoutPolicy")
+	}, "the function's role open is imported, and so is the extension; attach the policy that the SSM parameter /obs/runtime/policy/arn has where you make the role, and set WithoutPolicy")
 	got := synth(t, stack)
 	names := make(map[string]any) // of the parameters, by their references
 	for id, one := range (*got.ToJSON())["Parameters"].(map[string]any) {
@@ -105,6 +105,10 @@ func TestExtensionFromAttributes(t *testing.T) {
 	e.AddTo(newFunction(stack, "Function", arm), nil)
 	refused(t, "Stack/Intel", func() { e.AddTo(newFunction(stack, "Intel"), nil) },
 		`the function runs on x86_64, and there is a layer for [arm64] only; add "x86_64" to the architectures of the extension, or change the function's`)
+	closed := awsiam.Role_FromRoleName(stack, jsii.String("Role"), jsii.String("closed"), &awsiam.FromRoleNameOptions{Mutable: jsii.Bool(false)})
+	refused(t, "Stack/Closed", func() {
+		e.AddTo(newFunction(stack, "Closed", arm, func(p *awslambda.FunctionProps) { p.Role = closed }), nil)
+	}, "the function's role closed is imported and accepts no policies; attach a policy that allows writing to the stream where you make the role, and set WithoutPolicy")
 	got := synth(t, stack)
 	function := got.only("AWS::Lambda::Function", "Function").Properties
 	same(t, "function", []any{function["Layers"], at(function, "Environment", "Variables")}, `[["`+layer+`"],{"KINETEL_STREAM_ARN":"`+someStream+`"}]`)
