@@ -81,6 +81,7 @@ type validator struct{ schema *jsonschema.Schema }
 func compile(doc any) (*validator, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
+	c.AssertFormat()
 	if err := c.AddResource(schema.ID, doc); err != nil {
 		return nil, err
 	}
@@ -185,8 +186,29 @@ func (v *validator) event(text []byte) error {
 		if first > last || first > 0 && max(number(body, "count"), number(body, "events")) > last-first+1 {
 			return fmt.Errorf("more events than numbers in %.300q", text)
 		}
+		if body["requestId"] != nil && body["requestId"] != e["requestId"] {
+			return fmt.Errorf("the body has another requestId in %.300q", text)
+		}
+	case "kinetel.report":
+		if in, out := reportSums(body); in != out {
+			return fmt.Errorf("%d events came in and %d are accounted for in %.300q", in, out, text)
+		}
 	}
 	return nil
+}
+
+// reportSums returns how many events the body of a kinetel.report says that there were,
+// and how many were shipped, were lost or wait.
+func reportSums(body map[string]any) (in, out uint64) {
+	received, _ := body["received"].(map[string]any)
+	shipped, _ := body["shipped"].(map[string]any)
+	lost, _ := body["lost"].(map[string]any)
+	in = number(received, "events") + number(body, "own") + number(body, "parts") + number(body, "recovered")
+	out = number(shipped, "events") + number(body, "waiting")
+	for reason := range lost {
+		out += number(lost, reason)
+	}
+	return in, out
 }
 
 // number returns a member that counts; 0 where there is none.
