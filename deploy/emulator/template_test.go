@@ -14,6 +14,7 @@ import (
 
 	"github.com/kinetel/kinetel/internal/emf"
 	"github.com/kinetel/kinetel/internal/version"
+	"github.com/kinetel/kinetel/schema"
 
 	"github.com/kinetel/kinetel/deploy/internal/moto"
 )
@@ -743,25 +744,21 @@ func TestTable(t *testing.T) {
 		projection.day.interval.unit: DAYS
 		storage.location.template: s3://<DeliveryBucket>/kinetel/${day}/
 	`)
+	columns, mappings := []string{}, []string{`case.insensitive: "false"`}
+	for _, c := range schema.Columns() {
+		columns = append(columns, fmt.Sprintf("{Name: %s, Type: %q}", c.Name, c.Type))
+		if c.Name != c.Member {
+			mappings = append(mappings, "mapping."+c.Name+": "+c.Member)
+		}
+	}
 	same(t, "storage", input["StorageDescriptor"], `
 		Location: s3://<DeliveryBucket>/kinetel/
 		InputFormat: org.apache.hadoop.mapred.TextInputFormat
 		OutputFormat: org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat
-		Columns:
-		- {Name: seq, Type: bigint}
-		- {Name: time, Type: string}
-		- {Name: type, Type: string}
-		- {Name: severity, Type: string}
-		- {Name: requestid, Type: string}
-		- {Name: traceid, Type: string}
-		- {Name: part, Type: int}
-		- {Name: parts, Type: int}
-		- {Name: body, Type: string}
-		- {Name: extra, Type: string}
-		- {Name: resource, Type: "map<string,string>"}
+		Columns: [`+strings.Join(columns, ", ")+`]
 		SerdeInfo:
 		  SerializationLibrary: org.openx.data.jsonserde.JsonSerDe
-		  Parameters: {case.insensitive: "false", mapping.requestid: requestId, mapping.traceid: traceId}
+		  Parameters: {`+strings.Join(mappings, ", ")+`}
 	`)
 	// Firehose writes to where the table looks.
 	prefix := w.resource("Firehose").properties["ExtendedS3DestinationConfiguration"].(map[string]any)["Prefix"].(string)

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"debug/buildinfo"
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -163,6 +164,29 @@ func TestPartsLicencesAndSBOM(t *testing.T) {
 	}
 	if again, err := writeSBOM(arch(t, "arm64"), b, parts); err != nil || !bytes.Equal(again, sbom) || bom.SerialNumber != "" || bom.Metadata.Timestamp != "" {
 		t.Errorf("the same binary has another SBOM: %v", err)
+	}
+}
+
+func TestTheSchemasOfARelease(t *testing.T) {
+	dist := t.TempDir()
+	names, err := copySchemas(dist, root)
+	if want := []string{"athena-row.schema.json", "kinetel-1.schema.json"}; err != nil || !slices.Equal(names, want) {
+		t.Fatalf("the schemas are %q, %v; want %q", names, err, want)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(dist, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema struct {
+			ID string `json:"$id"`
+		}
+		if err := json.Unmarshal(data, &schema); err != nil || schema.ID != "https://github.com/kinetel/kinetel/releases/latest/download/"+name {
+			t.Errorf("%s has the $id %q, %v; want the address of a release's file", name, schema.ID, err)
+		}
+	}
+	if _, err := copySchemas(dist, t.TempDir()); err == nil || !strings.Contains(err.Error(), "--source") {
+		t.Errorf("a folder without schemas gives %v", err)
 	}
 }
 
