@@ -208,8 +208,6 @@ func badEvents() []badEvent {
 		{"text", "no type", at{"type"}, ``},
 		{"text", "an empty type", at{"type"}, `""`},
 		{"text", "a type that is a number", at{"type"}, `1`},
-		{"object", "a type like Kinetel's", at{"type"}, `"Kinetel.loss"`},
-		{"object", "another type like Kinetel's", at{"type"}, `"kinetel_loss"`},
 		{"text", "a severity in small letters", at{"severity"}, `"info"`},
 		{"text", "a severity that is none of the six", at{"severity"}, `"NOTICE"`},
 		{"text", "an empty severity", at{"severity"}, `""`},
