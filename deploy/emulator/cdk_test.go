@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kinetel/kinetel/internal/version"
-	"github.com/kinetel/kinetel/schema"
 
 	"github.com/kinetel/kinetel/deploy/internal/moto"
 )
@@ -222,26 +221,4 @@ func tags(v any) map[string]any {
 		all[one["Key"].(string)] = one["Value"]
 	}
 	return all
-}
-
-// Both tables have the columns of the schema, and the SerDe reads the members that they
-// are for.
-func TestTablesHaveTheColumnsOfTheSchema(t *testing.T) {
-	columns, serde := []any{}, map[string]any{"case.insensitive": "false"}
-	for _, c := range schema.Columns() {
-		columns = append(columns, map[string]any{"Name": c.Name, "Type": c.Type})
-		if c.Name != c.Member {
-			serde["mapping."+c.Name] = c.Member
-		}
-	}
-	w := with(t, map[string]string{"Delivery": "s3-partitioned"})
-	for _, table := range []string{"Table", "TableByFunction"} {
-		storage := w.resource(table).properties["TableInput"].(map[string]any)["StorageDescriptor"].(map[string]any)
-		if diff := cmp.Diff(columns, storage["Columns"]); diff != "" {
-			t.Errorf("%s (-schema +template):\n%s", table, diff)
-		}
-		if diff := cmp.Diff(serde, storage["SerdeInfo"].(map[string]any)["Parameters"]); diff != "" {
-			t.Errorf("%s (-schema +template):\n%s", table, diff)
-		}
-	}
 }
