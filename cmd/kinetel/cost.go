@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kinetel/kinetel/internal/cost"
+	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/regularfile"
 )
 
@@ -26,8 +27,8 @@ Advantage, and with a provisioned stream, beside CloudWatch Logs. Use it before
 you deploy Kinetel, and to choose a format.
 
 The lines are invented JSON objects, of which a third differs from line to line.
-How well yours compress decides the result, so pass some hundred lines of a real
-log: --sample FILE. Without --busy every invocation has a record of its own and
+How well yours compress decides the result, so pass 500 lines or more of a
+real log: --sample FILE. Without --busy every invocation has a record of its own and
 is held, as in a rarely called function; --busy 1 is a function that is called
 all the time. Both are bounds of what you will pay.
 
@@ -73,7 +74,7 @@ type costCommand struct {
 	show                   bool
 }
 
-func (c *costCommand) run(out, progress io.Writer) error {
+func (c *costCommand) run(out, stderr io.Writer) error {
 	text := cost.BuiltIn
 	if c.prices != "" {
 		file, err := regularfile.Read(c.prices, 1<<20)
@@ -94,7 +95,10 @@ func (c *costCommand) run(out, progress io.Writer) error {
 	if err := c.check(); err != nil {
 		return usage(err)
 	}
-	begin, end := progressLine(progress)
+	if n := len(c.load.Text); n > 0 && n < pack.MaxEvents {
+		fmt.Fprintf(stderr, "kinetel: --sample %s has %d lines, and a record up to %d events: what is used again compresses better than your log\n", c.sample, n, pack.MaxEvents)
+	}
+	begin, end := progressLine(stderr)
 	report := cost.Compute(c.load, c.terms, begin)
 	end()
 	if c.output == "text" {

@@ -3,6 +3,7 @@ package cost
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -77,9 +78,10 @@ func (w Workload) measure(e Encoding) Measured {
 }
 
 func (t Terms) row(e Encoding, m Measured) Row {
+	each := func(all float64) float64 { return math.Round(all/m.Invocations*1e6) / 1e6 }
 	return Row{
 		Format: e.Format, Compression: e.Compression,
-		Events: m.Events / m.Invocations, Records: m.RecordCount() / m.Invocations, Bytes: m.Bytes() / m.Invocations,
+		Events: each(m.Events), Records: each(m.RecordCount()), Bytes: each(m.Bytes()),
 		OnDemand: t.OnDemand(m), Advantage: t.Advantage(m), Provisioned: t.Provisioned(m), Firehose: t.Firehose(m),
 	}
 }
