@@ -26,11 +26,11 @@ compression, and prices the records: with an on-demand stream, with on-demand
 Advantage, and with a provisioned stream, beside CloudWatch Logs. Use it before
 you deploy Kinetel, and to choose a format.
 
-The lines are invented JSON objects, of which a third differs from line to line.
-How well yours compress decides the result, so pass 500 lines or more of a
-real log: --sample FILE. Without --busy every invocation has a record of its own and
+The lines are invented JSON objects, of which a fifth differs from line to line.
+How well yours compress decides the result, so pass 500 lines or more of a real
+log: --sample FILE. Without --busy every invocation has a record of its own and
 is held, as in a rarely called function; --busy 1 is a function that is called
-all the time. Both are bounds of what you will pay.
+all the time. You will pay something in between.
 
 The prices are list prices of us-east-1. For others, write those of your region
 into what --show-prices prints, and pass the file to --prices.

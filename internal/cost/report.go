@@ -92,11 +92,11 @@ func (r Report) WriteText(w io.Writer) error {
 	load := r.Workload
 	fmt.Fprintf(&b, "%s invocations of %d lines of %d B a month, %.4g %% of them busy. List prices of %s, $ a month.\n\n",
 		grouped(load.Invocations, 0), load.Lines, load.LineBytes, load.Busy*100, r.Region)
-	fmt.Fprintf(&b, "%-18s %9s %11s %11s %11s %11s %7s\n", "Kinetel", "bytes", "on demand", "on demand", "provisioned", "Firehose", "shards")
-	fmt.Fprintf(&b, "%-18s %9s %11s %11s %11s %11s %7s\n", "", "an event", "", "Advantage", "", "adds", "")
+	fmt.Fprintf(&b, "%-18s %9s %11s %11s %11s %7s %11s\n", "Kinetel", "bytes", "on demand", "on demand", "provisioned", "shards", "Firehose")
+	fmt.Fprintf(&b, "%-18s %9s %11s %11s %11s %7s %11s\n", "", "an event", "", "Advantage", "", "", "adds")
 	for _, row := range r.Rows {
-		fmt.Fprintf(&b, "%-10s %-7s %9.0f %11s %11s %11s %11s %7d\n", row.Format, row.Compression, row.Bytes/row.Events,
-			dollars(row.OnDemand.Total), dollars(row.Advantage.Total), dollars(row.Provisioned.Total), dollars(row.Firehose), row.Provisioned.Shards)
+		fmt.Fprintf(&b, "%-10s %-7s %9.0f %11s %11s %11s %7d %11s\n", row.Format, row.Compression, row.Bytes/row.Events,
+			dollars(row.OnDemand.Total), dollars(row.Advantage.Total), dollars(row.Provisioned.Total), row.Provisioned.Shards, dollars(row.Firehose))
 	}
 	first := r.Rows[0]
 	first.writeParts(&b)

@@ -72,7 +72,7 @@ func uuid(r *rand.Rand) string {
 }
 
 // invented returns a line of exactly this size, as a program logs again and again: a
-// third of it is different each time.
+// fifth of it is different each time.
 func invented(r *rand.Rand, size int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `{"level":"info","logger":"orders.checkout","message":"payment authorised"`)
