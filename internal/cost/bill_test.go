@@ -77,6 +77,8 @@ func TestAdvantageBillsAtLeast25MiBASecondInAndOut(t *testing.T) {
 	equal(t, "twice as much", tm.Advantage(exactly.Times(2)).Total, 2*few.Total)
 	tm.Consumers, tm.FanOut = 1, 2
 	equal(t, "enhanced fan-out counts", tm.Advantage(exactly).Out, 3*least*0.016)
+	tm.Consumers, tm.FanOut = 0, 1
+	equal(t, "half of it by enhanced fan-out", tm.Advantage(exactly.Times(0.5)).Out, least*0.016)
 	tm.Consumers, tm.FanOut = 0, 0
 	equal(t, "without a consumer", tm.Advantage(exactly).Out, least*0.016)
 }

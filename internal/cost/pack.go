@@ -25,7 +25,8 @@ const (
 // If they are busy, they share records, which are closed when they are full. Otherwise
 // the records of each are closed at its end.
 func Pack(s *Sample, e Encoding, busy bool) Measured {
-	m, packed := Measured{}, 0
+	m := Measured{}
+	var full, open int64 // bytes of lines in full records, and in the last one
 	env := environment.New("4f1e3b0c9a7d4e55a0c2b1d3e4f50617", environment.Details{
 		Resource: []byte(`{"cloud.provider":"aws","cloud.region":"us-east-1","cloud.account.id":"123456789012","faas.name":"orders","faas.version":"$LATEST",` +
 			`"faas.instance":"2026/11/27/[$LATEST]0f1e2d3c4b5a69788796a5b4c3d2e1f0","service.name":"orders","service.instance.id":"4f1e3b0c9a7d4e55a0c2b1d3e4f50617"}`),
@@ -34,10 +35,10 @@ func Pack(s *Sample, e Encoding, busy bool) Measured {
 	env.Ledger = ledger.New(&ledger.Account{}, nil)
 	packer := pack.New(pack.Options{
 		Environment: env, FunctionName: "orders", Format: e.Format, Compression: e.Compression, PartitionKey: config.PartitionByEnvironment,
-		Push: func(r *pack.Record) { m.AddRecord(r.Size()); packed += r.Events }, Log: slog.New(slog.DiscardHandler),
+		Push: func(r *pack.Record) { m.AddRecord(r.Size()); full += r.Lines }, Log: slog.New(slog.DiscardHandler),
 	})
-	// What is in the open record at the end is not counted, so there have to be several
-	// full records.
+	// Busy invocations fill records; the last one is counted as the full ones, for its
+	// share of the lines.
 	for m.LogBytes < sampled || busy && m.RecordCount() < fullRecords {
 		events, logBytes := s.invocation()
 		for i := range events {
@@ -50,10 +51,10 @@ func Pack(s *Sample, e Encoding, busy bool) Measured {
 			packer.Seal()
 		}
 	}
-	perInvocation := float64(packer.Last()) / m.Invocations // a long event has several numbers
-	full := Measured{Records: m.Records}.Times(perInvocation / float64(packed))
+	packer.SealTo(func(r *pack.Record) { open += r.Lines })
+	records := Measured{Records: m.Records}.Times(float64(full+open) / float64(full))
 	m.Records = nil
-	return m.Times(1/m.Invocations).plus(full, 1)
+	return m.plus(records, 1).Times(1 / m.Invocations)
 }
 
 func (e Encoding) String() string { return string(e.Format) + ", " + string(e.Compression) }

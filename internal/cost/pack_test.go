@@ -68,6 +68,26 @@ func TestEveryEncodingPacksAnySample(t *testing.T) {
 	}
 }
 
+// What is not compressed is as long in full records as in records of their own, also if
+// the last record is half full, and if a line goes in parts.
+func TestNoBytesAreLostBetweenRecords(t *testing.T) {
+	quotes := []string{strings.Repeat(`"`, MaxLine-2)}
+	for _, test := range []struct {
+		format format.Name
+		sample func() *Sample
+	}{
+		{"ndjson", func() *Sample { return NewSample(1, 200_000, nil) }},
+		{"kpl", func() *Sample { return NewSample(1, 200_000, nil) }},
+		{"otlp", func() *Sample { return NewSample(1, 0, quotes) }}, // more than a record of OTLP
+	} {
+		e := Encoding{test.format, format.Uncompressed}
+		rare, busy := Pack(test.sample(), e, false), Pack(test.sample(), e, true)
+		if ratio := busy.Bytes() / rare.Bytes(); ratio < 0.98 || ratio > 1.001 {
+			t.Errorf("%s: an invocation has %.0f bytes if it is busy, and %.0f if not", test.format, busy.Bytes(), rare.Bytes())
+		}
+	}
+}
+
 func TestYourLinesArePacked(t *testing.T) {
 	lines, err := ReadLines(strings.NewReader("one\r\n\ntwo\n"))
 	if err != nil || !reflect.DeepEqual(lines, []string{"one", "two"}) {
