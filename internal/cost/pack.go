@@ -16,9 +16,12 @@ type Encoding struct {
 	Compression format.Compression
 }
 
+// How much is packed: so many invocations or bytes of lines, whichever comes first, and as
+// many as busy ones need for some full records.
 const (
-	sampled     = 256 << 10 // bytes of lines that are packed at least
-	fullRecords = 8         // that busy invocations make at least
+	sampledInvocations = 50
+	sampledBytes       = 256 << 10
+	fullRecords        = 8
 )
 
 // Pack packs invocations of a sample as Kinetel does, and returns one of them on average.
@@ -39,7 +42,7 @@ func Pack(s *Sample, e Encoding, busy bool) Measured {
 	})
 	// Busy invocations fill records; the last one is counted as the full ones, for its
 	// share of the lines.
-	for m.LogBytes < sampled || busy && m.RecordCount() < fullRecords {
+	for m.Invocations < sampledInvocations && m.LogBytes < sampledBytes || busy && m.RecordCount() < fullRecords {
 		events, logBytes := s.invocation()
 		for i := range events {
 			packer.Add(&events[i])
