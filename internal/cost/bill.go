@@ -15,7 +15,7 @@ const (
 	shardBytes    = 1 << 20  // a second
 	shardRecords  = 1000     // a second
 	shardReads    = 2 << 20  // a second, of all consumers that poll
-	emfMetrics    = 12       // of each function with KINETEL_REPORT=emf
+	emfMetrics    = 8        // of each function with KINETEL_REPORT=emf
 	secondsOfHour = 3600
 )
 

@@ -169,13 +169,13 @@ func TestCloudWatchLogsHasTiers(t *testing.T) {
 }
 
 func TestMetricsOfEMFHaveTiers(t *testing.T) {
-	figures := emf.Figures{HeldMs: emf.Distribution{Count: 1}, PutLatencyMs: emf.Distribution{Count: 1}}
+	figures := emf.Figures{Held: []time.Duration{0}, PutLatency: []time.Duration{0}}
 	if n := strings.Count(string(emf.Append(nil, time.Time{}, "orders", figures)), `"Name":`); n != emfMetrics {
 		t.Errorf("KINETEL_REPORT=emf writes %d metrics for a function, not %d", n, emfMetrics)
 	}
 	tm := terms(t)
-	equal(t, "five functions", tm.Metrics(5), 60*0.30)
-	equal(t, "1,000 functions", tm.Metrics(1000), 10_000*0.30+2_000*0.10)
+	equal(t, "five functions", tm.Metrics(5), 40*0.30)
+	equal(t, "2,000 functions", tm.Metrics(2000), 10_000*0.30+6_000*0.10)
 }
 
 func TestBelowTheBreakEvenCloudWatchLogsCostsLess(t *testing.T) {
