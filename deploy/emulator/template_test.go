@@ -14,6 +14,7 @@ import (
 
 	"github.com/kinetel/kinetel/internal/emf"
 	"github.com/kinetel/kinetel/internal/version"
+	"github.com/kinetel/kinetel/schema"
 
 	"github.com/kinetel/kinetel/deploy/internal/moto"
 )
@@ -731,8 +732,7 @@ func TestBucketIsPrivate(t *testing.T) {
 	`)
 }
 
-// The tables are those of docs/consumers.md. TestTablesHaveTheColumnsOfTheSchema has their
-// columns.
+// The tables are those of docs/consumers.md.
 func TestTables(t *testing.T) {
 	given := map[string]string{"Delivery": "s3", "DatabaseName": "logs", "FirstDay": "2027/02/28"}
 	if there := with(t, given).exists(load(t).section("Resources")["TableByFunction"]); there {
@@ -751,6 +751,13 @@ func TestTables(t *testing.T) {
 		projection.day.range: 2027/02/28,NOW
 		projection.day.interval: "1"
 		projection.day.interval.unit: DAYS`
+	columns, mappings := []string{}, []string{`case.insensitive: "false"`}
+	for _, c := range schema.Columns() {
+		columns = append(columns, fmt.Sprintf("{Name: %s, Type: %q}", c.Name, c.Type))
+		if c.Name != c.Member {
+			mappings = append(mappings, "mapping."+c.Name+": "+c.Member)
+		}
+	}
 	for logical, want := range map[string]struct{ name, keys, parameters string }{
 		"Table": {"kinetel", `[{Name: day, Type: string}]`, byDay + `
 		storage.location.template: s3://<DeliveryBucket>/kinetel/${day}/`},
@@ -765,12 +772,14 @@ func TestTables(t *testing.T) {
 		}
 		same(t, logical, input["PartitionKeys"], want.keys)
 		same(t, logical, input["Parameters"], want.parameters)
-		storage := input["StorageDescriptor"].(map[string]any)
-		same(t, logical, []any{storage["Location"], storage["InputFormat"], storage["OutputFormat"], storage["SerdeInfo"].(map[string]any)["SerializationLibrary"]}, `
-		- s3://<DeliveryBucket>/kinetel/
-		- org.apache.hadoop.mapred.TextInputFormat
-		- org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat
-		- org.openx.data.jsonserde.JsonSerDe
+		same(t, logical, input["StorageDescriptor"], `
+		Location: s3://<DeliveryBucket>/kinetel/
+		InputFormat: org.apache.hadoop.mapred.TextInputFormat
+		OutputFormat: org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat
+		Columns: [`+strings.Join(columns, ", ")+`]
+		SerdeInfo:
+		  SerializationLibrary: org.openx.data.jsonserde.JsonSerDe
+		  Parameters: {`+strings.Join(mappings, ", ")+`}
 		`)
 	}
 }

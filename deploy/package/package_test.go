@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"debug/buildinfo"
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -195,6 +196,29 @@ func TestTheTimeOfTheSBOM(t *testing.T) {
 		if got, err := createdAt(value); err == nil || !strings.Contains(err.Error(), value) || !strings.Contains(err.Error(), "whole seconds") {
 			t.Errorf("%q: %v, %v, want an error that names it", value, got, err)
 		}
+	}
+}
+
+func TestTheSchemasOfARelease(t *testing.T) {
+	dist := t.TempDir()
+	names, err := copySchemas(dist, root)
+	if want := []string{"athena-row.schema.json", "kinetel-1.schema.json"}; err != nil || !slices.Equal(names, want) {
+		t.Fatalf("the schemas are %q, %v; want %q", names, err, want)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(dist, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema struct {
+			ID string `json:"$id"`
+		}
+		if err := json.Unmarshal(data, &schema); err != nil || schema.ID != "https://github.com/kinetel/kinetel/releases/latest/download/"+name {
+			t.Errorf("%s has the $id %q, %v; want the address of a release's file", name, schema.ID, err)
+		}
+	}
+	if _, err := copySchemas(dist, t.TempDir()); err == nil || !strings.Contains(err.Error(), "--source") {
+		t.Errorf("a folder without schemas gives %v", err)
 	}
 }
 

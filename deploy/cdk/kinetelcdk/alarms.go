@@ -18,30 +18,30 @@ const maxIteratorAge = maxRetention * time.Hour
 type TelemetryAlarmsProps struct {
 	// Stream is required.
 	Stream ITelemetryStream
-	// IteratorAge is how far consumers may be behind, 10 minutes by default;
-	// whole seconds, less than the stream's retention.
+	// IteratorAge is how far consumers may be behind: 10 minutes by default, whole
+	// seconds, less than the retention of the stream.
 	IteratorAge time.Duration
-	// Topic gets the alarms. Without one they only change their state.
+	// Topic gets the alarms, and their ends. Without one they only change their state.
 	Topic awssns.ITopic
-	// Tags go on the alarms.
+	// Tags are added to the alarms.
 	Tags map[string]string
 }
 
 // TelemetryAlarms are alarms for telemetry that is late or lost, and for settings that
-// were replaced. A stream that nobody writes or reads has no alarm.
+// Kinetel replaced. A stream without writers or readers causes no alarm.
 type TelemetryAlarms struct {
-	// Construct is the parent of all that follows.
+	// Construct is the parent of the alarms.
 	Construct constructs.Construct
 	// Throttled: Kinesis refused writes because a shard was full. Kinetel sends the
-	// records again; it should not have to for long.
+	// records again, but should not have to for long.
 	Throttled awscloudwatch.Alarm
 	// Behind: the slowest consumer is IteratorAge behind, for 15 minutes.
 	Behind awscloudwatch.Alarm
-	// Lost: events of a function were lost. Only functions with "emf" in
-	// KINETEL_REPORT are watched.
+	// Lost: events of a function were lost. It watches only functions with "emf" in
+	// KINETEL_REPORT.
 	Lost awscloudwatch.Alarm
 	// SettingsReplaced: a function has a setting that cannot be used, and runs with
-	// another one. Only functions with "emf" in KINETEL_REPORT are watched.
+	// another one. It watches only functions with "emf" in KINETEL_REPORT.
 	SettingsReplaced awscloudwatch.Alarm
 }
 
@@ -53,7 +53,7 @@ func NewTelemetryAlarms(scope constructs.Construct, id string, props *TelemetryA
 	}
 	c := checkNew(scope, id)
 	if p.Stream == nil {
-		c.problem("Stream is not set; alarms are about one")
+		c.problem("Stream is not set; the alarms need one")
 	}
 	if p.IteratorAge == 0 {
 		p.IteratorAge = 10 * time.Minute
@@ -81,11 +81,11 @@ func NewTelemetryAlarms(scope constructs.Construct, id string, props *TelemetryA
 		return alarm
 	}
 	a.Throttled = alarm("Throttled", "Kinesis refuses records because a shard is full. Kinetel keeps them and sends them again. If it goes on, give the stream more shards, or the functions another KINETEL_PARTITION_KEY.",
-		ofStream(p.Stream.Stream(), "WriteProvisionedThroughputExceeded", sum, "throttled records", coarse), 0, 1)
+		ofStream(p.Stream, "WriteProvisionedThroughputExceeded", sum, "throttled records", coarse), 0, 1)
 	// In minutes, as in the template, which cannot multiply.
 	minutes := awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
 		Expression:   jsii.String("age / 60000"),
-		UsingMetrics: &map[string]awscloudwatch.IMetric{"age": ofStream(p.Stream.Stream(), "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse)},
+		UsingMetrics: &map[string]awscloudwatch.IMetric{"age": ofStream(p.Stream, "GetRecords.IteratorAgeMilliseconds", maximum, "iterator age", coarse)},
 		Label:        jsii.String("minutes behind"),
 		Period:       duration(coarse),
 	})

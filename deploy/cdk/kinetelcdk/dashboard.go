@@ -8,7 +8,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// What a shard takes in a second (Kinesis quotas).
+// What you can write to a shard in a second (Kinesis quotas).
 const (
 	shardBytes   = 1 << 20
 	shardRecords = 1000
@@ -18,11 +18,11 @@ const (
 type TelemetryDashboardProps struct {
 	// Stream is required.
 	Stream ITelemetryStream
-	// HeadroomPercent is how much more than was written the suggested shards
-	// should take, 100 by default (docs/operations.md has the reason), at most 400;
-	// negative for none.
+	// HeadroomPercent is how much more than is written the suggested number of shards can
+	// take: 100 by default (docs/operations.md has the reason), at most 400; negative for
+	// none.
 	HeadroomPercent int
-	// Tags go on the dashboard, where CloudFormation has tags for it.
+	// Tags are added to the dashboard.
 	Tags map[string]string
 }
 
@@ -42,7 +42,7 @@ func NewTelemetryDashboard(scope constructs.Construct, id string, props *Telemet
 	}
 	c := checkNew(scope, id)
 	if p.Stream == nil {
-		c.problem("Stream is not set; the dashboard is about one")
+		c.problem("Stream is not set; the dashboard needs one")
 	}
 	switch {
 	case p.HeadroomPercent == 0:
@@ -54,21 +54,21 @@ func NewTelemetryDashboard(scope constructs.Construct, id string, props *Telemet
 
 	d := &TelemetryDashboard{Construct: constructs.NewConstruct(scope, &id)}
 	d.Dashboard = awscloudwatch.NewDashboard(d.Construct, jsii.String("Dashboard"), nil)
-	bytes := ofStream(p.Stream.Stream(), "IncomingBytes", sum, "bytes", fine)
-	records := ofStream(p.Stream.Stream(), "IncomingRecords", sum, "records", fine)
+	bytes := ofStream(p.Stream, "IncomingBytes", sum, "bytes", fine)
+	records := ofStream(p.Stream, "IncomingRecords", sum, "records", fine)
 	d.Dashboard.AddWidgets(
 		graph("Written", []awscloudwatch.IMetric{bytes}, records),
 		graph("Throttled writes", []awscloudwatch.IMetric{
-			ofStream(p.Stream.Stream(), "WriteProvisionedThroughputExceeded", sum, "throttled records", fine),
+			ofStream(p.Stream, "WriteProvisionedThroughputExceeded", sum, "throttled records", fine),
 		}),
 		graph("Consumers behind (iterator age, ms)", []awscloudwatch.IMetric{
-			ofStream(p.Stream.Stream(), "GetRecords.IteratorAgeMilliseconds", maximum, "slowest", fine),
+			ofStream(p.Stream, "GetRecords.IteratorAgeMilliseconds", maximum, "slowest", fine),
 		}),
 	)
 	d.Dashboard.AddWidgets(
 		graph("PutRecords in Kinesis (ms)", []awscloudwatch.IMetric{
-			ofStream(p.Stream.Stream(), "PutRecords.Latency", average, "average", fine),
-			ofStream(p.Stream.Stream(), "PutRecords.Latency", maximum, "slowest", fine),
+			ofStream(p.Stream, "PutRecords.Latency", average, "average", fine),
+			ofStream(p.Stream, "PutRecords.Latency", maximum, "slowest", fine),
 		}),
 		graph("PutRecords as functions see it (ms)", percentiles("PutLatency")),
 		graph("Shards for provisioned mode", []awscloudwatch.IMetric{shards(bytes, records, max(p.HeadroomPercent, 0))}),

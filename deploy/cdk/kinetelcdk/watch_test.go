@@ -59,7 +59,7 @@ func TestAlarmsNotifyTheTopic(t *testing.T) {
 func TestAlarmRefusals(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
-	refused(t, "Stack/Alarms", func() { kinetelcdk.NewTelemetryAlarms(stack, "Alarms", nil) }, "Stream is not set; alarms are about one")
+	refused(t, "Stack/Alarms", func() { kinetelcdk.NewTelemetryAlarms(stack, "Alarms", nil) }, "Stream is not set; the alarms need one")
 	for age, text := range map[time.Duration]string{-time.Second: "-1s", 1500 * time.Millisecond: "1.5s", 8760 * time.Hour: "8760h0m0s"} {
 		refused(t, "Stack/Alarms", func() {
 			kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{Stream: s, IteratorAge: age})
@@ -178,7 +178,7 @@ func TestDashboardRefusals(t *testing.T) {
 	stack := newStack(t)
 	refused(t, "Stack/Dashboard", func() {
 		kinetelcdk.NewTelemetryDashboard(stack, "Dashboard", &kinetelcdk.TelemetryDashboardProps{HeadroomPercent: 401})
-	}, "Stream is not set; the dashboard is about one", "HeadroomPercent is 401; it must be at most 400")
+	}, "Stream is not set; the dashboard needs one", "HeadroomPercent is 401; it must be at most 400")
 }
 
 func emfLine() string {
