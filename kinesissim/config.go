@@ -38,10 +38,9 @@ type Config struct {
 	// TLS serves HTTPS. Start makes an authority and a certificate by it, see
 	// [Server.CertificatePEM].
 	TLS bool
-	// Intercept decides how each request ends, before the server carries it
-	// out; nil, or a nil Answer, means: carry it out. Requests that come at the
-	// same time call it at the same time.
-	Intercept func(*Request) *Answer
+	// Intercept decides how each request ends; nil carries every request out.
+	// [Server.SetIntercept] replaces it.
+	Intercept Interceptor
 	// OnRequest is called for every request when its outcome is known, before
 	// its answer is sent: when a client has an answer, OnRequest has returned.
 	// Requests that end at the same time call it at the same time.

@@ -7,7 +7,7 @@
 // types and shapes. A test can decide how each request ends, down to a reset of the
 // connection after the records were stored.
 //
-//	sim, err := kinesissim.Start(kinesissim.Config{
+//	sim, err := kinesissim.Start(ctx, kinesissim.Config{
 //		Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}},
 //	})
 //	if err != nil {

@@ -15,9 +15,10 @@ import (
 
 // A producer's test: the second of three records is throttled, once.
 func Example() {
-	sim, err := kinesissim.Start(kinesissim.Config{
+	ctx := context.Background()
+	sim, err := kinesissim.Start(ctx, kinesissim.Config{
 		Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}},
-		Intercept: kinesissim.Sequence(kinesissim.FailRecords(func(i int, _ kinesissim.PutEntry) string {
+		Intercept: kinesissim.AnswerInOrder(kinesissim.FailRecords(func(i int, _ kinesissim.PutEntry) string {
 			if i == 1 {
 				return "ProvisionedThroughputExceededException"
 			}
@@ -29,7 +30,6 @@ func Example() {
 	}
 	defer sim.Close()
 
-	ctx := context.Background()
 	client := kinesis.New(kinesis.Options{
 		BaseEndpoint: aws.String(sim.URL()),
 		Region:       "eu-west-1",
@@ -63,25 +63,4 @@ func Example() {
 	// shardId-000000000001 one
 	// shardId-000000000000 three
 	// shardId-000000000001 two
-}
-
-// A fifth of all puts, drawn from a seed, have no answer, but their records are stored.
-// Of the others, a fifth is throttled.
-func ExampleSeeded() {
-	lost := kinesissim.Seeded(1, 0.2, kinesissim.DropAnswer)
-	throttled := kinesissim.Seeded(2, 0.2, kinesissim.Throttle)
-	sim, err := kinesissim.Start(kinesissim.Config{
-		Intercept: kinesissim.On("PutRecords", func(r *kinesissim.Request) *kinesissim.Answer {
-			if a := lost(r); a != nil {
-				return a
-			}
-			return throttled(r)
-		}),
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer sim.Close()
-	fmt.Println(sim.Stats().Records)
-	// Output: 0
 }

@@ -6,7 +6,7 @@ type operation interface {
 	field(name string, v value) error
 	// validate checks what does not depend on the state.
 	validate(v *violations)
-	// streamName is the stream that the request names, for hooks and figures;
+	// streamName is the stream that the request names, for interceptors and figures;
 	// empty if the request names none.
 	streamName() string
 	// run carries the request out and returns the answer to encode; nil is an

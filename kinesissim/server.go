@@ -1,6 +1,7 @@
 package kinesissim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,17 +37,20 @@ type Server struct {
 	closed      bool
 	streams     map[string]*stream
 	lastStream  uint64
-	intercept   func(*Request) *Answer
+	intercept   Interceptor
 	credentials map[string]string
 	expired     map[string]bool
-	seen        map[string]int // requests by operation that a hook was called for
+	seen        map[string]int // requests by operation that interceptors saw
 	stats       Stats
 	open        map[net.Conn]*connection
 }
 
-// Start listens and serves until Close. It fails for an address that is not of
-// the loopback or not free, and for a stream that CreateStream would refuse.
-func Start(cfg Config) (*Server, error) {
+// Start starts a server, which serves until you call [Server.Close]. It fails if the
+// address is not on the loopback or in use, or if CreateStream refuses a stream.
+//
+// ctx bounds the start only, as that of lambdasim.Start does. The server keeps running when
+// ctx ends, so you can read what a test with its own context has stored.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	addr, err := loopback(cfg.Addr)
 	if err != nil {
@@ -63,7 +67,7 @@ func Start(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("kinesissim: certificate: %w", err)
 		}
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("kinesissim: %w", err)
 	}
@@ -116,8 +120,9 @@ func (s *Server) URL() string { return s.url }
 func (s *Server) CertificatePEM() []byte { return s.caPEM }
 
 // Close ends all connections, also those whose requests hang or are delayed,
-// and returns when no goroutine of the server is left. Do not call it from a hook:
-// Close waits for hooks. Calling it again does nothing.
+// and returns when no goroutine of the server is left. Calling it again does nothing.
+// Do not call it in [Config.Intercept], [Config.OnRequest] or [FailRecords]: it waits for
+// them.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {

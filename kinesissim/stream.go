@@ -241,14 +241,9 @@ func (s *Server) findLocked(t *target) (*stream, *apiError) {
 	return st, nil
 }
 
-// StreamARN returns the ARN of a stream in a region and an account.
-func StreamARN(region, accountID, name string) string {
-	return "arn:aws:kinesis:" + region + ":" + accountID + ":stream/" + name
-}
-
 // StreamARN returns the ARN of a stream, whether the stream exists or not.
 func (s *Server) StreamARN(name string) string {
-	return StreamARN(s.cfg.Region, s.cfg.AccountID, name)
+	return "arn:aws:kinesis:" + s.cfg.Region + ":" + s.cfg.AccountID + ":stream/" + name
 }
 
 // Records returns all records of a stream in order of arrival, or nil if there is no
