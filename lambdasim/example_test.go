@@ -122,17 +122,14 @@ func ExampleSandbox_Events() {
 	// line of invocation 1
 }
 
-// Break the telemetry that an extension gets: every POST comes twice, as after an answer
-// that got lost.
+// Lose all telemetry on its way to an extension.
 func ExampleConfig_rewritePost() {
 	ctx := context.Background()
-	posts := map[string]int{}
 	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
 		Function:   lambdasim.Process{Path: program("function")},
 		Extensions: []lambdasim.Process{{Path: program("bare-extension")}},
 		RewritePost: func(extension string, body []byte) [][]byte {
-			posts[extension]++
-			return [][]byte{body, body}
+			return nil // [][]byte{body, body} would repeat it
 		},
 	})
 	if err != nil {
@@ -146,9 +143,9 @@ func ExampleConfig_rewritePost() {
 		log.Fatal(err)
 	}
 	extension, _ := report.Extension("bare-extension")
-	fmt.Println("twice as many POSTs:", extension.Posts == 2*posts["bare-extension"])
+	fmt.Println("POSTs:", extension.Posts)
 	// Output:
-	// twice as many POSTs: true
+	// POSTs: 0
 }
 
 // An extension exits before it has registered.

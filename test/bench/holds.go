@@ -85,7 +85,7 @@ func situations(invocations int) []situation {
 		{
 			name: "Kinesis takes 1.5 s, 200 ms budget", invocations: 12, gap: 300 * time.Millisecond,
 			env:    map[string]string{"KINETEL_MAX_HOLD": "200ms", "KINETEL_FLUSH": "end"},
-			answer: kinesissim.Delay(1500*time.Millisecond), figures: slowFigures,
+			answer: kinesissim.Delay(1500 * time.Millisecond), figures: slowFigures,
 		},
 		{name: "Kinesis denies", invocations: 20, gap: 1100 * time.Millisecond, answer: kinesissim.DenyAccess(), figures: downFigures},
 		{name: "Kinesis is down", invocations: 20, gap: 1100 * time.Millisecond, down: true, figures: downFigures},

@@ -108,7 +108,7 @@ func TestBrokenTextArrivesByteForByte(t *testing.T) {
 func TestLinesArriveBeforeTheInvocationEnds(t *testing.T) {
 	// A Kinesis so slow that nothing is in it by chance.
 	r := start(t, sandbox.Options{}, func(c *kinesissim.Config) {
-		c.Intercept = kinesissim.AnswerAll(kinesissim.Delay(150*time.Millisecond))
+		c.Intercept = kinesissim.AnswerAll(kinesissim.Delay(150 * time.Millisecond))
 	})
 	if result := r.Invoke(`{"id":"last","lines":2}`); result.Held > 5*time.Second {
 		t.Errorf("held %v, as if platform.runtimeDone had not been seen", result.Held)

@@ -204,7 +204,7 @@ func endBySignal(t *testing.T, signal syscall.Signal) {
 			if ending.Load() {
 				again() // a second signal must not interrupt the shutdown
 			}
-			return kinesissim.Delay(200*time.Millisecond)
+			return kinesissim.Delay(200 * time.Millisecond)
 		}
 	})
 	again = sync.OnceFunc(func() { _ = r.Sandbox.SignalExtension(sandbox.Extension, signal) })

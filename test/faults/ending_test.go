@@ -12,7 +12,7 @@ import (
 // slowToTheEnd is a Kinesis that answers each request late, and a shutdown in
 // Lambda's own two seconds: nothing may wait for another request's answer then.
 func slowToTheEnd(s *scenario, _ uint64) {
-	s.kinesis.SetIntercept(kinesissim.AnswerAll(kinesissim.Delay(1500*time.Millisecond)))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(kinesissim.Delay(1500 * time.Millisecond)))
 	r := s.start(lambdaShutdownTimeout)
 	for i := range 5 {
 		s.invoke(r, `{"id":"run-%d","lines":10,"sleep":"%s"}`, i, s.interval())

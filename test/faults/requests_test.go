@@ -74,7 +74,7 @@ func most(s *scenario, _ uint64) {
 
 // slow is a Kinesis in a distant region.
 func slow(s *scenario, _ uint64) {
-	s.kinesis.SetIntercept(kinesissim.AnswerAll(kinesissim.Delay(1500*time.Millisecond)))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(kinesissim.Delay(1500 * time.Millisecond)))
 	r := s.start()
 	s.invoke(r, `{"id":"one","lines":40}`)
 	s.invoke(r, `{"id":"two","lines":40}`)

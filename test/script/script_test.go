@@ -358,7 +358,7 @@ func (s *stage) setKinesis(state string) {
 		"down":     kinesissim.AnswerAll(kinesissim.Refuse(503, "ServiceUnavailable", "down")),
 		"denied":   kinesissim.AnswerAll(kinesissim.DenyAccess()),
 		"throttle": kinesissim.AnswerAll(kinesissim.Throttle()),
-		"slow":     kinesissim.AnswerAll(kinesissim.Delay(1500*time.Millisecond)),
+		"slow":     kinesissim.AnswerAll(kinesissim.Delay(1500 * time.Millisecond)),
 	}
 	fault, ok := faults[state]
 	if !ok {
