@@ -107,16 +107,24 @@ func (s *Server) create(spec Stream) *apiError {
 	if s.streams[spec.Name] != nil {
 		return badRequest("ResourceInUseException", "Stream %s under account %s already exists.", spec.Name, s.cfg.AccountID)
 	}
-	shards := 0
-	for _, st := range s.streams {
-		shards += len(st.shards)
-	}
-	if shards+spec.Shards > s.cfg.ShardLimit {
-		return badRequest("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. "+
-			"Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
-			s.cfg.AccountID, s.cfg.Region, shards, s.cfg.ShardLimit, spec.Shards)
+	if failure := s.checkShardLimitLocked(spec.Shards); failure != nil {
+		return failure
 	}
 	s.lastStream++
 	s.streams[spec.Name] = newStream(spec, s.lastStream, now)
 	return nil
+}
+
+// checkShardLimitLocked checks whether the account may have more open shards.
+func (s *Server) checkShardLimitLocked(more int) *apiError {
+	shards := 0
+	for _, st := range s.streams {
+		shards += len(st.open)
+	}
+	if shards+more <= s.cfg.ShardLimit {
+		return nil
+	}
+	return badRequest("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. "+
+		"Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
+		s.cfg.AccountID, s.cfg.Region, shards, s.cfg.ShardLimit, more)
 }

@@ -50,8 +50,7 @@
 // # Differences from Kinesis
 //
 // A stream is active as soon as it is created and gone as soon as it is deleted.
-// Shards are never split or merged. Reading has no rate limit. On-demand streams have
-// four shards and do not grow. GetRecords does not return records older than the
+// On-demand streams have four shards and do not grow. GetRecords does not return records older than the
 // stream's retention, but they stay in memory and in [Server.Records]. The texts of a
 // few errors that AWS does not document are this package's own; their types are not.
 //

@@ -33,11 +33,7 @@ func (g *getShardIterator) field(name string, v value) error {
 }
 
 func (g *getShardIterator) validate(v *violations) {
-	if g.shard == nil {
-		v.missing("shardId")
-	} else {
-		v.name(*g.shard, "shardId")
-	}
+	v.shardName(g.shard, "shardId")
 	if g.kind == nil {
 		v.missing("shardIteratorType")
 	}

@@ -32,10 +32,14 @@ func newOperation(name string) operation {
 		return new(listShards)
 	case "ListStreams":
 		return new(listStreams)
+	case "MergeShards":
+		return new(mergeShards)
 	case "PutRecord":
 		return new(putRecord)
 	case "PutRecords":
 		return new(putRecords)
+	case "SplitShard":
+		return new(splitShard)
 	}
 	return nil
 }

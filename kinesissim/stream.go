@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
-	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -47,17 +46,10 @@ type stream struct {
 	Stream
 	id      uint64 // distinguishes a stream from an earlier one of its name
 	created time.Time
-	shards  []*shard
+	shards  []*shard  // all that ever were, by index
+	open    []*shard  // those that accept records, by hash key
 	arrived []*Record // of all shards, in order of arrival
-}
-
-// shard holds the records of one range of hash keys, ends included.
-type shard struct {
-	index      uint32
-	start, end hashKey
-	created    int64 // of its stream, seconds since 1970
-	records    []*Record
-	limit      limiter
+	latest  time.Time // of anything that happened in the stream
 }
 
 // hashKey is an unsigned number of 128 bits, the most significant byte first,
@@ -65,6 +57,14 @@ type shard struct {
 type hashKey [16]byte
 
 func (h hashKey) String() string { return new(big.Int).SetBytes(h[:]).String() }
+
+// plus returns the hash key n further on, modulo 2^128.
+func (h hashKey) plus(n int64) (sum hashKey) {
+	wide := new(big.Int).Add(new(big.Int).SetBytes(h[:]), big.NewInt(n))
+	wide.And(wide, new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 8*uint(len(h))), big.NewInt(1)))
+	wide.FillBytes(sum[:])
+	return sum
+}
 
 // hash returns a partition key's hash key: its MD5, read as a number.
 func hash(partitionKey string) hashKey { return md5.Sum([]byte(partitionKey)) }
@@ -79,8 +79,6 @@ func parseHashKey(decimal string) (h hashKey, ok bool) {
 	return h, true
 }
 
-func shardName(index uint32) string { return fmt.Sprintf("shardId-%012d", index) }
-
 func newStream(spec Stream, id uint64, now time.Time) *stream {
 	st := &stream{Stream: spec, id: id, created: now}
 	space := new(big.Int).Lsh(big.NewInt(1), 128)
@@ -93,65 +91,37 @@ func newStream(spec Stream, id uint64, now time.Time) *stream {
 			to = space // the last shard includes the remainder of the division
 		}
 		to = new(big.Int).Sub(to, one)
-		sh := &shard{index: uint32(i), created: now.Unix(), limit: newLimiter()}
-		from.FillBytes(sh.start[:])
-		to.FillBytes(sh.end[:])
-		st.shards = append(st.shards, sh)
+		var start, end hashKey
+		from.FillBytes(start[:])
+		to.FillBytes(end[:])
+		st.addShard(start, end, now)
 	}
 	return st
 }
 
 // shardOf finds the shard whose range holds a hash key.
 func (st *stream) shardOf(h hashKey) *shard {
-	after := sort.Search(len(st.shards), func(i int) bool {
-		return bytes.Compare(st.shards[i].start[:], h[:]) > 0
+	after := sort.Search(len(st.open), func(i int) bool {
+		return bytes.Compare(st.open[i].start[:], h[:]) > 0
 	})
-	return st.shards[after-1] // the first range starts at zero
+	return st.open[after-1] // the first range starts at zero
 }
 
 func (st *stream) maxRecord() int { return st.MaxRecordSizeKiB << 10 }
 
-// A sequence number is opaque to clients, but its structure shows in messages and
-// in its length. So it is as in Kinesis, 47 hexadecimal digits written in decimal:
-//
-//	2 | creation, seconds * 16 + shard: 10 | count in the shard: 16 | 000 |
-//	time of arrival, seconds: 8 | shard: 8 | 2
-//
-// The count makes it strictly increasing; the arrival is only informative.
-func (sh *shard) sequence(count uint64, at int64) string {
-	text := fmt.Sprintf("2%010x%016x000%08x%08x2", sh.created<<4+int64(sh.index), count, uint32(at), sh.index)
-	n, _ := new(big.Int).SetString(text, 16)
-	return n.String()
-}
-
-// starting is the sequence number before the first record.
-func (sh *shard) starting() string { return sh.sequence(0, sh.created) }
-
-// position finds a sequence number in the shard: the index of the first record
-// at or after it. ok is false if the number is not of this shard.
-func (sh *shard) position(decimal string) (index int, exact, ok bool) {
-	if decimal == sh.starting() {
-		return 0, false, true
+// advance returns the time, or the latest one if the clock has gone backwards: so there is
+// one position in a shard for each time, and a shard's numbers are above its parent's.
+func (st *stream) advance(now time.Time) time.Time {
+	if now.Before(st.latest) {
+		return st.latest
 	}
-	i, found := slices.BinarySearchFunc(sh.records, decimal, func(r *Record, want string) int {
-		return compareDecimal(r.SequenceNumber, want)
-	})
-	return i, found, found
+	st.latest = now
+	return now
 }
 
-func compareDecimal(a, b string) int {
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	return strings.Compare(a, b)
-}
-
-// store appends a record. Arrivals never go backwards within a stream, even if the
-// clock does, so that there is one position in a shard for each time.
+// store appends a record.
 func (st *stream) store(sh *shard, e PutEntry, now time.Time) *Record {
-	if n := len(st.arrived); n > 0 && now.Before(st.arrived[n-1].Arrival) {
-		now = st.arrived[n-1].Arrival
-	}
+	now = st.advance(now)
 	r := &Record{
 		ShardID:         shardName(sh.index),
 		SequenceNumber:  sh.sequence(uint64(len(sh.records))+1, now.Unix()),
@@ -163,14 +133,6 @@ func (st *stream) store(sh *shard, e PutEntry, now time.Time) *Record {
 	sh.records = append(sh.records, r)
 	st.arrived = append(st.arrived, r)
 	return r
-}
-
-// horizon is the index of the oldest record that is still within retention.
-func (sh *shard) horizon(now time.Time, retention time.Duration) int {
-	oldest := now.Add(-retention)
-	return sort.Search(len(sh.records), func(i int) bool {
-		return !sh.records[i].Arrival.Before(oldest)
-	})
 }
 
 func (st *stream) retention() time.Duration {
