@@ -24,5 +24,6 @@ func (s *Server) DeleteStream(name string) error {
 		return s.streamNotFound(name, s.cfg.AccountID)
 	}
 	delete(s.streams, name)
+	s.announceLocked()
 	return nil
 }

@@ -33,6 +33,7 @@ func (s *Server) summarize(st *stream) streamSummary {
 		EncryptionType:          "NONE",
 		MaxRecordSizeInKiB:      st.MaxRecordSizeKiB,
 		OpenShardCount:          len(st.open),
+		ConsumerCount:           len(st.consumers),
 		RetentionPeriodHours:    st.RetentionHours,
 		StreamARN:               s.StreamARN(st.Name),
 		StreamCreationTimestamp: seconds(st.created),

@@ -68,6 +68,10 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		x.Status = 0
 	}
 	s.count(x)
+	if sub, ok := out.(*subscription); ok && failure == nil && ending == endNone {
+		sub.serve(s, w, r, x)
+		return
+	}
 	respond(w, x, failure, body, ending)
 }
 

@@ -18,18 +18,24 @@ func newOperation(name string) operation {
 	switch name {
 	case "CreateStream":
 		return new(createStream)
+	case "DeregisterStreamConsumer":
+		return new(deregisterStreamConsumer)
 	case "DeleteStream":
 		return new(deleteStream)
 	case "DescribeStream":
 		return new(describeStream)
 	case "DescribeStreamSummary":
 		return new(describeStreamSummary)
+	case "DescribeStreamConsumer":
+		return new(describeStreamConsumer)
 	case "GetRecords":
 		return new(getRecords)
 	case "GetShardIterator":
 		return new(getShardIterator)
 	case "ListShards":
 		return new(listShards)
+	case "ListStreamConsumers":
+		return new(listStreamConsumers)
 	case "ListStreams":
 		return new(listStreams)
 	case "MergeShards":
@@ -38,8 +44,12 @@ func newOperation(name string) operation {
 		return new(putRecord)
 	case "PutRecords":
 		return new(putRecords)
+	case "RegisterStreamConsumer":
+		return new(registerStreamConsumer)
 	case "SplitShard":
 		return new(splitShard)
+	case "SubscribeToShard":
+		return new(subscribeToShard)
 	}
 	return nil
 }

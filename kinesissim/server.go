@@ -43,6 +43,7 @@ type Server struct {
 	seen        map[string]int // requests by operation that interceptors saw
 	stats       Stats
 	open        map[net.Conn]*connection
+	changed     chan struct{} // closed and replaced after each request
 }
 
 // Start starts a server, which serves until you call [Server.Close]. It fails if the
@@ -94,6 +95,7 @@ func newServer(cfg Config) *Server {
 		seen:        map[string]int{},
 		stats:       Stats{Requests: map[string]int{}, Errors: map[string]int{}},
 		open:        map[net.Conn]*connection{},
+		changed:     make(chan struct{}),
 	}
 	for _, token := range cfg.ExpiredTokens {
 		s.expired[token] = true

@@ -63,6 +63,7 @@ func (s *Server) count(x *exchange) {
 	s.stats.Records += x.stored
 	s.stats.Bytes += x.bytes
 	s.stats.Rejected += x.Failed
+	s.announceLocked()
 	s.mu.Unlock()
 	if s.cfg.OnRequest != nil {
 		s.cfg.OnRequest(x.Observation)

@@ -50,6 +50,8 @@ type stream struct {
 	open    []*shard  // those that accept records, by hash key
 	arrived []*Record // of all shards, in order of arrival
 	latest  time.Time // of anything that happened in the stream
+
+	consumers map[string]*consumer // by name
 }
 
 // hashKey is an unsigned number of 128 bits, the most significant byte first,
@@ -80,7 +82,7 @@ func parseHashKey(decimal string) (h hashKey, ok bool) {
 }
 
 func newStream(spec Stream, id uint64, now time.Time) *stream {
-	st := &stream{Stream: spec, id: id, created: now}
+	st := &stream{Stream: spec, id: id, created: now, consumers: map[string]*consumer{}}
 	space := new(big.Int).Lsh(big.NewInt(1), 128)
 	width := new(big.Int).Div(space, big.NewInt(int64(spec.Shards)))
 	one := big.NewInt(1)

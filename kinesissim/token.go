@@ -25,9 +25,10 @@ type token struct {
 }
 
 const (
-	iteratorToken = "iterator"
-	shardsToken   = "shards"
-	streamsToken  = "streams"
+	iteratorToken  = "iterator"
+	shardsToken    = "shards"
+	streamsToken   = "streams"
+	consumersToken = "consumers"
 )
 
 func (t token) encode() string {
