@@ -74,9 +74,8 @@ func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
 	return nil, nil
 }
 
-// CreateStream makes a stream, which is active at once. It fails as the
-// operation of that name does: if the name is in use or not allowed, or a number is
-// out of range.
+// CreateStream makes a stream, which is active at once. It fails if the name is in use or
+// not allowed, or if a number is out of range.
 func (s *Server) CreateStream(spec Stream) error {
 	if failure := s.create(spec); failure != nil {
 		return failure

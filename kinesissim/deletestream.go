@@ -15,8 +15,8 @@ func (d *deleteStream) run(s *Server, _ *exchange) (any, *apiError) {
 	return nil, nil
 }
 
-// DeleteStream removes a stream and its records at once. It fails if there is
-// no such stream.
+// DeleteStream removes a stream and its records at once. It fails if the stream does not
+// exist.
 func (s *Server) DeleteStream(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -40,8 +40,8 @@ type PutEntry struct {
 
 func (e *PutEntry) size() int { return len(e.Data) + len(e.PartitionKey) }
 
-// SetIntercept replaces [Config.Intercept]; nil carries every request out. It
-// may be called at any time; a request that already has its answer keeps it.
+// SetIntercept replaces Config.Intercept; nil carries every request out. A request that
+// already has its [Answer] keeps it.
 func (s *Server) SetIntercept(i Interceptor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,9 +18,12 @@ import (
 // headerTimeout is for a client that connects and sends nothing.
 const headerTimeout = 10 * time.Second
 
-// Server is a running Kinesis. All of its methods may be called at any time
-// and from any goroutine.
+// Server is a running Kinesis. You may call its methods at any time and from any goroutine.
 type Server struct {
+	// The server has all state that changes, and mu guards it. Functions of the Config and
+	// of an Answer, and the clock, run without mu, on the goroutine of their request. So
+	// they may call the server, except Close, which waits for them.
+
 	// Set by Start and never changed.
 	cfg    Config
 	url    string
@@ -114,16 +117,16 @@ func newServer(cfg Config) *Server {
 	return s
 }
 
-// URL is the endpoint, such as "http://127.0.0.1:40123".
+// URL returns the endpoint, such as "http://127.0.0.1:40123".
 func (s *Server) URL() string { return s.url }
 
-// CertificatePEM is the certificate of the authority to trust, in PEM, or nil
-// without [Config.TLS].
+// CertificatePEM returns the certificate of the authority that a client has to trust, in
+// PEM, or nil without Config.TLS.
 func (s *Server) CertificatePEM() []byte { return s.caPEM }
 
 // Close ends all connections, also those whose requests hang or are delayed,
 // and returns when no goroutine of the server is left. Calling it again does nothing.
-// Do not call it in [Config.Intercept], [Config.OnRequest] or [FailRecords]: it waits for
+// Do not call it in Config.Intercept, Config.OnRequest or [FailRecords]: it waits for
 // them.
 func (s *Server) Close() error {
 	s.mu.Lock()

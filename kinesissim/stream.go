@@ -13,28 +13,27 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Stream describes a stream to make.
+// Stream describes a new stream.
 type Stream struct {
 	// Name is 1 to 128 of a-z, A-Z, 0-9, '_', '.' and '-'.
 	Name string
-	// Shards is how many shards share the hash keys evenly; zero means one.
+	// Shards is how many shards share the hash keys evenly: one by default.
 	Shards int
-	// MaxRecordSizeKiB bounds one record's data and partition key, in KiB:
-	// 1024 to 10240; zero means 1024, which is 1 MiB.
+	// MaxRecordSizeKiB is how large one record's data and partition key may be, in
+	// KiB: 1024 to 10240, 1024 by default.
 	MaxRecordSizeKiB int
-	// RetentionHours is how long records can be read: 24 to 8760; zero
-	// means 24.
+	// RetentionHours is how long records can be read: 24 to 8760, 24 by default.
 	RetentionHours int
 
 	onDemand bool // the capacity mode that CreateStream asked for
 }
 
-// Record is one stored record.
+// Record is a record that was stored.
 type Record struct {
 	ShardID         string
 	SequenceNumber  string // 56 decimal digits
 	PartitionKey    string
-	ExplicitHashKey string // decimal; empty when the partition key chose the shard
+	ExplicitHashKey string // decimal; empty if the partition key chose the shard
 	Data            []byte // shared with the server: do not change it
 	Arrival         time.Time
 }
