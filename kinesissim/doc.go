@@ -45,8 +45,8 @@
 // Kinesis_20131202.<operation>, over HTTP/1.1, with or without TLS. The operations are:
 //
 //   - streams: CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary,
-//     ListStreams;
-//   - shards: ListShards, MergeShards, SplitShard;
+//     ListStreams, IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod;
+//   - shards: ListShards, MergeShards, SplitShard, UpdateShardCount;
 //   - records: PutRecord, PutRecords, GetShardIterator, GetRecords;
 //   - consumers: RegisterStreamConsumer, DeregisterStreamConsumer, DescribeStreamConsumer,
 //     ListStreamConsumers, SubscribeToShard.

@@ -18,6 +18,8 @@ func newOperation(name string) operation {
 	switch name {
 	case "CreateStream":
 		return new(createStream)
+	case "DecreaseStreamRetentionPeriod":
+		return new(decreaseRetention)
 	case "DeregisterStreamConsumer":
 		return new(deregisterStreamConsumer)
 	case "DeleteStream":
@@ -32,6 +34,8 @@ func newOperation(name string) operation {
 		return new(getRecords)
 	case "GetShardIterator":
 		return new(getShardIterator)
+	case "IncreaseStreamRetentionPeriod":
+		return new(increaseRetention)
 	case "ListShards":
 		return new(listShards)
 	case "ListStreamConsumers":
@@ -50,6 +54,8 @@ func newOperation(name string) operation {
 		return new(splitShard)
 	case "SubscribeToShard":
 		return new(subscribeToShard)
+	case "UpdateShardCount":
+		return new(updateShardCount)
 	}
 	return nil
 }

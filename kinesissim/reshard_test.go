@@ -316,3 +316,77 @@ func TestShardFilters(t *testing.T) {
 		t.Errorf("without a filter, after the retention of shard 0: %s", got)
 	}
 }
+
+func TestUpdateShardCount(t *testing.T) {
+	t.Parallel()
+	sim := start(t, kinesissim.Config{ShardLimit: 9, Streams: []kinesissim.Stream{{Name: "s", Shards: 2}}})
+	fresh := start(t, kinesissim.Config{})
+	c, ctx := client(t, sim), t.Context()
+	ranges := func(c *kinesis.Client, stream string) (all []types.HashKeyRange) {
+		for _, s := range openShards(t, ctx, c, stream) {
+			all = append(all, *s.HashKeyRange)
+		}
+		return all
+	}
+	update := func(count int32) (*kinesis.UpdateShardCountOutput, error) {
+		return c.UpdateShardCount(ctx, &kinesis.UpdateShardCountInput{
+			StreamName: aws.String("s"), TargetShardCount: &count, ScalingType: types.ScalingTypeUniformScaling,
+		})
+	}
+	for i, count := range []int32{4, 3, 5, 7, 4, 2, 1, 1} {
+		before := int32(len(openShards(t, ctx, c, "s")))
+		out := must[*kinesis.UpdateShardCountOutput](t)(update(count))
+		if *out.CurrentShardCount != before || *out.TargetShardCount != count || *out.StreamName != "s" {
+			t.Errorf("from %d to %d: %d to %d", before, count, *out.CurrentShardCount, *out.TargetShardCount)
+		}
+		// The open shards are those of a new stream.
+		if err := fresh.CreateStream(kinesissim.Stream{Name: fmt.Sprint(i), Shards: int(count)}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(ranges(client(t, fresh), fmt.Sprint(i)), ranges(c, "s"), cmp.AllowUnexported(types.HashKeyRange{})); diff != "" {
+			t.Errorf("%d shards: (-want +got)\n%s", count, diff)
+		}
+	}
+	_, err := update(3)
+	contains(t, wantError[*types.LimitExceededException](t, err).ErrorMessage(), "cannot scale up over double your current open shard count. Current open shard count: 1, Target shard count: 3")
+	for _, count := range []int32{2, 4, 8} {
+		must[*kinesis.UpdateShardCountOutput](t)(update(count))
+	}
+	_, err = update(3)
+	contains(t, wantError[*types.LimitExceededException](t, err).ErrorMessage(), "cannot scale down below half")
+	_, err = update(10)
+	contains(t, wantError[*types.LimitExceededException](t, err).ErrorMessage(), "exceed the shard limit")
+}
+
+func TestRetentionChanges(t *testing.T) {
+	t.Parallel()
+	sim := oneStream(t, 1)
+	c, ctx, name := client(t, sim), t.Context(), aws.String("s")
+	increase := func(hours int32) error {
+		_, err := c.IncreaseStreamRetentionPeriod(ctx, &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: name, RetentionPeriodHours: &hours})
+		return err
+	}
+	decrease := func(hours int32) error {
+		_, err := c.DecreaseStreamRetentionPeriod(ctx, &kinesis.DecreaseStreamRetentionPeriodInput{StreamName: name, RetentionPeriodHours: &hours})
+		return err
+	}
+	check := func(want int32) {
+		t.Helper()
+		out := must[*kinesis.DescribeStreamSummaryOutput](t)(c.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: name}))
+		if got := *out.StreamDescriptionSummary.RetentionPeriodHours; got != want {
+			t.Errorf("%d hours, want %d", got, want)
+		}
+	}
+	if err := increase(48); err != nil {
+		t.Fatal(err)
+	}
+	check(48)
+	wantError[*types.InvalidArgumentException](t, increase(47))
+	wantError[*types.InvalidArgumentException](t, decrease(49))
+	wantCode(t, increase(8761), "ValidationException")
+	if err := decrease(24); err != nil {
+		t.Fatal(err)
+	}
+	check(24)
+	wantCode(t, decrease(23), "ValidationException")
+}

@@ -36,7 +36,9 @@ func (st *stream) addShard(start, end hashKey, now time.Time, parents ...*shard)
 		p.closed = now
 		p.children = append(p.children, sh)
 	}
-	st.open = slices.DeleteFunc(st.open, func(sh *shard) bool { return !sh.closed.IsZero() })
+	if parents != nil {
+		st.open = slices.DeleteFunc(st.open, func(sh *shard) bool { return !sh.closed.IsZero() })
+	}
 	at := sort.Search(len(st.open), func(i int) bool { return bytes.Compare(st.open[i].start[:], start[:]) > 0 })
 	st.open = slices.Insert(st.open, at, sh)
 	return sh

@@ -1,6 +1,9 @@
 package kinesissim
 
-import "bytes"
+import (
+	"bytes"
+	"time"
+)
 
 // splitShard closes a shard and opens two in its place.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SplitShard.html
@@ -46,9 +49,14 @@ func (p *splitShard) run(s *Server, _ *exchange) (any, *apiError) {
 	if failure := s.checkShardLimitLocked(1); failure != nil {
 		return nil, failure
 	}
+	st.split(sh, at, now)
+	return nil, nil
+}
+
+// split opens two shards in place of one. The second begins at a hash key.
+func (st *stream) split(sh *shard, at hashKey, now time.Time) {
 	st.addShard(sh.start, at.plus(-1), now, sh)
 	st.addShard(at, sh.end, now, sh)
-	return nil, nil
 }
 
 // findOpenShardLocked returns a shard that can be split or merged.
@@ -58,10 +66,14 @@ func (s *Server) findOpenShardLocked(t *target, id string) (*stream, *shard, *ap
 	case failure != nil:
 		return nil, nil, failure
 	case st.onDemand:
-		return nil, nil, badRequest("ValidationException", "Request is invalid. Stream %s under account %s is in On-Demand mode.", st.Name, s.cfg.AccountID)
+		return nil, nil, s.isOnDemand(st)
 	case !sh.closed.IsZero():
 		return nil, nil, badRequest("ResourceNotFoundException", "Shard %s in stream %s under account %s has already been merged or split, and thus is not eligible for merging or splitting.",
 			shardName(sh.index), st.Name, s.cfg.AccountID)
 	}
 	return st, sh, nil
+}
+
+func (s *Server) isOnDemand(st *stream) *apiError {
+	return badRequest("ValidationException", "Request is invalid. Stream %s under account %s is in On-Demand mode.", st.Name, s.cfg.AccountID)
 }

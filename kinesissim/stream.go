@@ -82,22 +82,24 @@ func parseHashKey(decimal string) (h hashKey, ok bool) {
 
 func newStream(spec Stream, id uint64, now time.Time) *stream {
 	st := &stream{Stream: spec, id: id, created: now, consumers: map[string]*consumer{}}
-	space := new(big.Int).Lsh(big.NewInt(1), 128)
-	width := new(big.Int).Div(space, big.NewInt(int64(spec.Shards)))
-	one := big.NewInt(1)
-	for i := range spec.Shards {
-		from := new(big.Int).Mul(width, big.NewInt(int64(i)))
-		to := new(big.Int).Add(from, width)
-		if i == spec.Shards-1 {
-			to = space // the last shard includes the remainder of the division
-		}
-		to = new(big.Int).Sub(to, one)
-		var start, end hashKey
-		from.FillBytes(start[:])
-		to.FillBytes(end[:])
-		st.addShard(start, end, now)
+	starts := uniform(spec.Shards)
+	for i, start := range starts {
+		// The key before the next start; after the last one, the largest key.
+		st.addShard(start, starts[(i+1)%len(starts)].plus(-1), now)
 	}
 	return st
+}
+
+// uniform returns where each of n shards begins that share the hash keys evenly. The last
+// one has the remainder of the division.
+func uniform(n int) []hashKey {
+	width := new(big.Int).Lsh(big.NewInt(1), 128)
+	width.Div(width, big.NewInt(int64(n)))
+	starts := make([]hashKey, n)
+	for i := range starts {
+		new(big.Int).Mul(width, big.NewInt(int64(i))).FillBytes(starts[i][:])
+	}
+	return starts
 }
 
 // shardOf finds the shard whose range holds a hash key.
