@@ -17,25 +17,28 @@ func (r *retention) validate(v *violations) {
 	if r.hours == nil {
 		v.missing("retentionPeriodHours")
 	}
-	v.within(r.hours, "retentionPeriodHours", minRetention, maxRetention)
 	r.target.validate(v)
 }
 
-// change sets the retention. sign is 1 to increase it, -1 to decrease it; wrong describes a
-// number that does the opposite.
-func (r *retention) change(s *Server, sign int, wrong string) (any, *apiError) {
+// change sets the retention, unless wrong returns an error for the one that the stream has.
+func (r *retention) change(s *Server, wrong func(st *stream, hours int) *apiError) (any, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, failure := s.findLocked(&r.target)
 	if failure != nil {
 		return nil, failure
 	}
-	hours := int(*r.hours)
-	if (hours-st.RetentionHours)*sign < 0 {
-		return nil, invalidArgument("Requested retention period (%d hours) for stream %s is %s than the existing retention period (%d hours).",
-			hours, st.Name, wrong, st.RetentionHours)
+	switch hours := int(*r.hours); {
+	case hours < minRetention:
+		return nil, invalidArgument("Minimum allowed retention period is %d hours. Requested retention period (%d hours) is too short.", minRetention, hours)
+	case hours > maxRetention:
+		return nil, invalidArgument("Maximum allowed retention period is %d hours. Requested retention period (%d hours) is too long.", maxRetention, hours)
+	default:
+		if failure := wrong(st, hours); failure != nil {
+			return nil, failure
+		}
+		st.RetentionHours = hours
 	}
-	st.RetentionHours = hours
 	return nil, nil
 }
 
@@ -44,7 +47,13 @@ func (r *retention) change(s *Server, sign int, wrong string) (any, *apiError) {
 type increaseRetention struct{ retention }
 
 func (r *increaseRetention) run(s *Server, _ *exchange) (any, *apiError) {
-	return r.change(s, 1, "shorter")
+	return r.change(s, func(st *stream, hours int) *apiError {
+		if hours >= st.RetentionHours {
+			return nil
+		}
+		return invalidArgument("Requested retention period (%d hours) for stream %s can not be shorter than existing retention period (%d hours). Use DecreaseRetentionPeriod API.",
+			hours, st.Name, st.RetentionHours)
+	})
 }
 
 // decreaseRetention makes records unreadable sooner.
@@ -52,5 +61,11 @@ func (r *increaseRetention) run(s *Server, _ *exchange) (any, *apiError) {
 type decreaseRetention struct{ retention }
 
 func (r *decreaseRetention) run(s *Server, _ *exchange) (any, *apiError) {
-	return r.change(s, -1, "longer")
+	return r.change(s, func(st *stream, hours int) *apiError {
+		if hours <= st.RetentionHours {
+			return nil
+		}
+		return invalidArgument("Requested retention period (%d hours) for stream %s can not be longer than existing retention period (%d hours). Use IncreaseRetentionPeriod API.",
+			hours, st.Name, st.RetentionHours)
+	})
 }

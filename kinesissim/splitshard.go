@@ -68,7 +68,7 @@ func (s *Server) findOpenShardLocked(t *target, id string) (*stream, *shard, *ap
 	case st.onDemand:
 		return nil, nil, s.isOnDemand(st)
 	case !sh.closed.IsZero():
-		return nil, nil, badRequest("ResourceNotFoundException", "Shard %s in stream %s under account %s has already been merged or split, and thus is not eligible for merging or splitting.",
+		return nil, nil, invalidArgument("Shard %s in stream %s under account %s has already been merged or split, and thus is not eligible for merging or splitting.",
 			shardName(sh.index), st.Name, s.cfg.AccountID)
 	}
 	return st, sh, nil
