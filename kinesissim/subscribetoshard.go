@@ -143,9 +143,7 @@ func (sub *subscription) serve(s *Server, w http.ResponseWriter, r *http.Request
 		case <-changed:
 		case <-timer.C:
 			return
-		case <-r.Context().Done():
-			return
-		case <-s.done:
+		case <-r.Context().Done(): // the client disconnects, or the server closes
 			return
 		}
 	}
