@@ -76,10 +76,11 @@ func TestConsumers(t *testing.T) {
 	}
 }
 
-// subscribe opens a subscription with the SDK's client. It ends with the test.
-func subscribe(t testing.TB, c *kinesis.Client, consumer *types.Consumer, shard string, at *types.StartingPosition) *kinesis.SubscribeToShardEventStream {
+// subscribe opens a subscription with the SDK. It ends with the test. Each subscription has a
+// client of its own: those of one client race for a buffer in smithy-go 1.28.8.
+func subscribe(t testing.TB, sim *kinesissim.Server, consumer *types.Consumer, shard string, at *types.StartingPosition) *kinesis.SubscribeToShardEventStream {
 	t.Helper()
-	out := must[*kinesis.SubscribeToShardOutput](t)(c.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
+	out := must[*kinesis.SubscribeToShardOutput](t)(client(t, sim).SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
 		ConsumerARN: consumer.ConsumerARN, ShardId: &shard, StartingPosition: at,
 	}))
 	t.Cleanup(func() { _ = out.GetStream().Close() })
@@ -112,7 +113,7 @@ func TestSubscription(t *testing.T) {
 	c, ctx := client(t, sim), t.Context()
 	consumer := register(t, sim, c, "tail")
 	first := must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", []byte("1")))
-	events := subscribe(t, c, consumer, shardID(0), horizon())
+	events := subscribe(t, sim, consumer, shardID(0), horizon())
 	e := next(events)
 	if diff := cmp.Diff([]string{"1"}, data(e)); diff != "" || *e.ContinuationSequenceNumber != *first.SequenceNumber || *e.MillisBehindLatest != 0 {
 		t.Errorf("continue at %s, %d ms behind; (-want +got)\n%s", *e.ContinuationSequenceNumber, *e.MillisBehindLatest, diff)
@@ -154,7 +155,7 @@ func TestSubscriptionFromAPosition(t *testing.T) {
 		{types.StartingPosition{Type: types.ShardIteratorTypeAtTimestamp, Timestamp: aws.Time(time.Unix(0, 0))}, []string{"1", "2", "3"}},
 	} {
 		consumer := register(t, sim, c, fmt.Sprint("c", i))
-		if diff := cmp.Diff(tc.want, data(next(subscribe(t, c, consumer, shardID(0), &tc.at)))); diff != "" {
+		if diff := cmp.Diff(tc.want, data(next(subscribe(t, sim, consumer, shardID(0), &tc.at)))); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", tc.at.Type, diff)
 		}
 	}
@@ -174,12 +175,12 @@ func TestSubscriptionEnds(t *testing.T) {
 		})
 		return err
 	}
-	first := subscribe(t, c, consumer, shardID(0), horizon())
+	first := subscribe(t, sim, consumer, shardID(0), horizon())
 	next(first)
 	clock.Advance(5*time.Second - 1)
 	wantError[*types.ResourceInUseException](t, again())
 	clock.Advance(1)
-	second := subscribe(t, c, consumer, shardID(0), horizon())
+	second := subscribe(t, sim, consumer, shardID(0), horizon())
 	if e := next(first); e != nil {
 		t.Errorf("the replaced subscription has an event: %v", e)
 	}
@@ -192,7 +193,7 @@ func TestSubscriptionEnds(t *testing.T) {
 		t.Errorf("after five minutes: %v, %v", e, second.Err())
 	}
 
-	third := subscribe(t, c, consumer, shardID(0), horizon())
+	third := subscribe(t, sim, consumer, shardID(0), horizon())
 	next(third)
 	must[*kinesis.DeregisterStreamConsumerOutput](t)(c.DeregisterStreamConsumer(ctx, &kinesis.DeregisterStreamConsumerInput{ConsumerARN: consumer.ConsumerARN}))
 	if e := next(third); e != nil {
@@ -213,7 +214,7 @@ func TestSubscriptionEndsWithTheServerAndWithItsClient(t *testing.T) {
 	}))
 	next(out.GetStream())
 	cancel()
-	other := subscribe(t, c, consumer, shardID(1), horizon())
+	other := subscribe(t, sim, consumer, shardID(1), horizon())
 	next(other)
 	if err := sim.Close(); err != nil { // it waits for both
 		t.Fatal(err)
