@@ -49,7 +49,7 @@ func zip(t *testing.T, lines string) []byte {
 func stream(t *testing.T, cfg kinesissim.Config) *kinesissim.Server {
 	t.Helper()
 	cfg.Streams = []kinesissim.Stream{{Name: "telemetry", Shards: 3}}
-	sim, err := kinesissim.Start(cfg)
+	sim, err := kinesissim.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,9 +152,9 @@ func TestRecordsThatAreNotKinetelsAreLoggedAndTheOthersPrinted(t *testing.T) {
 // If the output's reader is slow, iterators expire.
 func TestTheReaderReplacesAnExpiredIteratorAndContinuesWhereItWas(t *testing.T) {
 	var expire atomic.Int32 // how many requests
-	sim := stream(t, kinesissim.Config{Intercept: kinesissim.On("GetRecords", func(*kinesissim.Request) *kinesissim.Answer {
+	sim := stream(t, kinesissim.Config{Intercept: kinesissim.ForOperation("GetRecords", func(*kinesissim.Request) *kinesissim.Answer {
 		if expire.Add(-1) >= 0 {
-			return kinesissim.Error(http.StatusBadRequest, "ExpiredIteratorException", "too old")
+			return kinesissim.Refuse(http.StatusBadRequest, "ExpiredIteratorException", "too old")
 		}
 		return nil
 	})})

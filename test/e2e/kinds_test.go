@@ -211,10 +211,12 @@ func TestSnapStartCredentialsAreRenewed(t *testing.T) {
 		Env: map[string]string{"KINETEL_FLUSH": "end"},
 		Lambda: func(c *lambdasim.Config) {
 			c.InitializationType = lambdasim.InitSnapStart
-			c.Credentials = func() (id, secret, token string, expires time.Time) {
+			c.Credentials = func() lambdasim.Credentials {
 				// Each is refused once the next is given.
 				n := given.Add(1)
-				return fmt.Sprintf("AKID%d", n), secretKey, "", time.Now().Add(time.Hour)
+				return lambdasim.Credentials{
+					AccessKeyID: fmt.Sprintf("AKID%d", n), SecretAccessKey: secretKey, Expires: time.Now().Add(time.Hour),
+				}
 			}
 		},
 	}, func(c *kinesissim.Config) {

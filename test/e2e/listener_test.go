@@ -33,7 +33,7 @@ type scripted struct {
 
 func script(t *testing.T, env map[string]string) *scripted {
 	t.Helper()
-	kinesis, err := kinesissim.Start(kinesissim.Config{
+	kinesis, err := kinesissim.Start(t.Context(), kinesissim.Config{
 		Streams: []kinesissim.Stream{{Name: sandbox.Stream, Shards: 2}}, Credentials: map[string]string{accessKey: secretKey},
 	})
 	if err != nil {

@@ -126,7 +126,7 @@ func (s *scenario) audit() figures {
 	}
 	for i, r := range s.runs {
 		for _, p := range r.Sandbox.Processes() {
-			byUs := s.killed && p.Signal != 0 && !p.Killed
+			byUs := s.killed && p.Signal != nil && !p.Killed
 			// A process that Lambda kills while it exits with 0, at the deadline on a
 			// busy machine, has ended in order: a signal that ends it makes the
 			// status -1.
