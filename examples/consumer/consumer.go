@@ -53,7 +53,7 @@ func (c consumer) write(all []record.Event) error {
 	enc.SetEscapeHTML(false)
 	for _, e := range all {
 		if err := enc.Encode(e); err != nil {
-			return fmt.Errorf("write seq %d of the environment %s: %w", e.Seq, e.Environment(), err)
+			return fmt.Errorf("write seq %d of the environment %s: %w", e.Seq, e.InstanceID(), err)
 		}
 	}
 	return nil
@@ -67,7 +67,7 @@ func unique(all []record.Event) (once []record.Event, duplicates int) {
 	}
 	seen := map[number]bool{}
 	for _, e := range all {
-		n := number{e.Environment(), e.Seq}
+		n := number{e.InstanceID(), e.Seq}
 		if seen[n] {
 			duplicates++
 			continue
@@ -89,7 +89,7 @@ type hole struct {
 func holesIn(once []record.Event) (holes []hole) {
 	known := map[string][]seqrange.Range{} // by environment: arrived, or reported lost
 	for _, e := range once {
-		id := e.Environment()
+		id := e.InstanceID()
 		known[id] = append(known[id], seqrange.Range{First: e.Seq, Last: e.Seq})
 		if e.Type != "kinetel.loss" {
 			continue

@@ -81,7 +81,7 @@ func consume(t *testing.T, batch events.KinesisEvent) outcome {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got.Out = append(got.Out, fmt.Sprint(all[0].Environment(), " ", all[0].Seq, " ", string(all[0].Body)))
+		got.Out = append(got.Out, fmt.Sprint(all[0].InstanceID(), " ", all[0].Seq, " ", string(all[0].Body)))
 	}
 	for _, f := range response.BatchItemFailures {
 		got.Failed = append(got.Failed, f.ItemIdentifier)

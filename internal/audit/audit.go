@@ -91,7 +91,7 @@ func (v *Verdict) dropDuplicates(arrived []record.Event) (once []record.Event, e
 		if isOwn(e) {
 			v.Own++
 		}
-		id := id{e.Environment(), e.Seq}
+		id := id{e.InstanceID(), e.Seq}
 		if seen[id] {
 			v.duplicate(e)
 			continue
@@ -128,10 +128,10 @@ func (v *Verdict) compare(acknowledged, possible []Emitted, arrived []record.Eve
 		if isOwn(a) {
 			continue
 		}
-		key := Emitted{a.Time, a.Type, string(a.Body)}
+		key := Emitted{a.TimeText, a.Type, string(a.Body)}
 		switch {
 		case a.Parts > 0: // other parts are missing: the event did not arrive
-			v.example("a part without the others: seq %d of %s: part %d of %d", a.Seq, a.Environment(), a.Part, a.Parts)
+			v.example("a part without the others: seq %d of %s: part %d of %d", a.Seq, a.InstanceID(), a.Part, a.Parts)
 		case expected[key] > 0:
 			expected[key]--
 			v.Delivered++
@@ -141,7 +141,7 @@ func (v *Verdict) compare(acknowledged, possible []Emitted, arrived []record.Eve
 			v.duplicate(a)
 		default:
 			v.Unknown++
-			v.example("arrived, but was never emitted: seq %d of %s: %s %s %.120s", a.Seq, a.Environment(), a.Time, a.Type, a.Body)
+			v.example("arrived, but was never emitted: seq %d of %s: %s %s %.120s", a.Seq, a.InstanceID(), a.TimeText, a.Type, a.Body)
 		}
 	}
 	for _, e := range acknowledged {
@@ -157,5 +157,5 @@ func isOwn(e record.Event) bool { return strings.HasPrefix(e.Type, "kinetel.") }
 
 func (v *Verdict) duplicate(a record.Event) {
 	v.Duplicated++
-	v.example("arrived again: seq %d of %s: %s %s %.120s", a.Seq, a.Environment(), a.Time, a.Type, a.Body)
+	v.example("arrived again: seq %d of %s: %s %s %.120s", a.Seq, a.InstanceID(), a.TimeText, a.Type, a.Body)
 }
