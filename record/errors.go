@@ -2,7 +2,6 @@ package record
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/kinetel/kinetel/internal/format/decoding"
 )
@@ -30,11 +29,10 @@ type Error struct {
 	Offset int64
 	// Events is how many events were read before.
 	Events int
-	Err    error
+	// Err is ErrNotRecord or ErrLimit, with the place and what is wrong.
+	Err error
 }
 
-func (e *Error) Error() string {
-	return fmt.Sprintf("event %d, at byte %d: %v", e.Events+1, e.Offset, e.Err)
-}
+func (e *Error) Error() string { return e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }

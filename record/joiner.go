@@ -58,7 +58,7 @@ func (j *Joiner) Add(e Event) (ready []Event) {
 	of.bytes += size
 	j.bytes += size
 	if len(of.parts) == of.key.parts {
-		return whole(j.remove(element))
+		return joinParts(j.remove(element))
 	}
 	limit := j.MaxBytes
 	if limit <= 0 {
@@ -85,8 +85,8 @@ func (j *Joiner) remove(element *list.Element) []Event {
 	return of.parts
 }
 
-// whole returns the event that the parts are, or the parts if they cannot be joined.
-func whole(parts []Event) []Event {
+// joinParts returns the event that the parts are, or the parts if they cannot be joined.
+func joinParts(parts []Event) []Event {
 	at := make([]int, len(parts))
 	for i := range at {
 		at[i] = i

@@ -23,8 +23,12 @@ const (
 	otlpSpansStart  = `{"resourceSpans"`
 )
 
-// minRead is the least room for a read of text.
-const minRead = 16 << 10
+// firstBuffer is the size of the first buffer for text, and minRead the least room for
+// a read.
+const (
+	firstBuffer = 4 << 10
+	minRead     = 512
+)
 
 // moreMembers is how many members extras and resources may have in addition to
 // MaxEvents.
@@ -159,7 +163,7 @@ func (s *stream) read(text io.Reader) error {
 	for {
 		if n := len(s.text); cap(s.text)-n < minRead {
 			if cap(s.buffer)-n < max(n, minRead) {
-				s.buffer = make([]byte, 0, min(2*cap(s.buffer), s.limits.MaxBytes+minRead)+minRead)
+				s.buffer = make([]byte, 0, max(min(2*n, s.limits.MaxBytes), n+minRead, firstBuffer))
 			}
 			s.text = append(s.buffer[:0], s.text...)
 		}
@@ -237,7 +241,7 @@ func (s *stream) lineEnd(last bool) int {
 			s.trim = true
 			return end
 		}
-		s.tryAgain = 2 * len(s.text) // looking at all lengths would take too long
+		s.tryAgain = 4 * len(s.text) // looking at every length would take too long
 	}
 	if i := bytes.IndexByte(s.text[s.scanned:], '\n'); i >= 0 {
 		return s.scanned + i + 1
@@ -284,8 +288,11 @@ func (s *stream) fail(err error) error {
 }
 
 func (s *stream) errorOf(err error) error {
-	if !errors.Is(err, ErrLimit) {
-		err = fmt.Errorf("%w: %w", ErrNotRecord, err)
+	at := fmt.Sprintf("event %d, at byte %d", s.events+1, s.offset)
+	if errors.Is(err, ErrLimit) {
+		err = fmt.Errorf("%s: %w", at, err)
+	} else {
+		err = fmt.Errorf("%w: %s: %w", ErrNotRecord, at, err)
 	}
 	return &Error{Offset: s.offset, Events: s.events, Err: err}
 }
