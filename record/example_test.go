@@ -42,6 +42,18 @@ func printOnce(records [][]byte) error {
 	return nil
 }
 
+// printFile prints the events of a file of records, and returns what it cannot read.
+func printFile(file io.Reader) (errs []error) {
+	for e, err := range record.Events(file) {
+		if err != nil {
+			errs = append(errs, err) // and go on: the events after it come all the same
+			continue
+		}
+		fmt.Println(e.TimeText, e.Type, string(e.Body))
+	}
+	return errs
+}
+
 // The same record twice, as can happen if it is unknown whether the first try
 // arrived, and an event in two parts.
 func Example() {
@@ -70,28 +82,25 @@ func ExampleDecode() {
 // cut.
 func ExampleEvents() {
 	var object bytes.Buffer
-	for _, lines := range []string{signedIn, dropped} {
+	for _, lines := range []string{signedIn, cartHead + cartTail} {
 		z := gzip.NewWriter(&object)
 		_, _ = io.WriteString(z, lines)
 		_ = z.Close()
 	}
 	object.Truncate(object.Len() - 8)
 
-	for e, err := range record.Events(&object) {
+	for _, err := range printFile(&object) {
+		fmt.Println(err)
 		if damage := (*record.Error)(nil); errors.As(err, &damage) {
-			fmt.Println(damage)
-			continue
+			fmt.Println(damage.Events, "events were read before,", errors.Is(err, io.ErrUnexpectedEOF))
 		}
-		if err != nil { // from the reader
-			fmt.Println(err)
-			break
-		}
-		fmt.Println(e.Seq, e.Type)
 	}
 	// Output:
-	// 1 function
-	// 41 kinetel.loss
-	// not a record of Kinetel's: event 3, at byte 388: unexpected EOF
+	// 2026-11-22T20:15:00.123Z function "user signed in"
+	// 2026-11-22T20:15:00.124Z function "{\"cart\":[1,"
+	// 2026-11-22T20:15:00.124Z function "2,3]}"
+	// not a record of Kinetel's: event 4, at byte 505: unexpected EOF
+	// 3 events were read before, true
 }
 
 // A decoder with limits of its own, for a consumer that has little memory.

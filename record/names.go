@@ -1,6 +1,6 @@
 package record
 
-// Types of Lambda's events. Lambda may add others. An [Event] has them as they came.
+// Types of Lambda's events. Lambda may add others.
 const (
 	TypeFunction  = "function"  // a line of the function
 	TypeExtension = "extension" // a line of an extension
@@ -19,13 +19,13 @@ const (
 	TypePlatformLogsDropped           = "platform.logsDropped"
 )
 
-// Types of Kinetel's own events. Later versions may add others that begin with kinetel.
+// Types of Kinetel's own events. Later versions may add others that begin with "kinetel.".
 const (
-	TypeEnvironment = "kinetel.environment" // see [Event.Environment]
-	TypeInvocation  = "kinetel.invocation"  // see [Event.Invocation]
+	TypeEnvironment = "kinetel.environment" // see Event.Environment
+	TypeInvocation  = "kinetel.invocation"  // see Event.Invocation
 	TypeSpan        = "kinetel.span"        // an invocation, as it is sent as a span
-	TypeLoss        = "kinetel.loss"        // see [Event.Loss]
-	TypeReport      = "kinetel.report"      // see [Event.Report]
+	TypeLoss        = "kinetel.loss"        // see Event.Loss
+	TypeReport      = "kinetel.report"      // see Event.Report
 	TypeUnparsed    = "kinetel.unparsed"    // text from Lambda that is not an event
 )
 
