@@ -60,7 +60,7 @@ type stream struct {
 	from     int64 // the offset from which on MaxBytes counts
 	scanned  int   // so many bytes of text have no line feed
 	tryAgain int   // the length that text must have for another look for the end of a cloudwatch record
-	inside   bool  // the current line did not begin at the beginning of the current record
+	inside   bool  // a line of the current record has ended
 	trim     bool  // white space may come before the next line
 	skip     bool  // the rest of the current line was too long
 }
@@ -137,7 +137,7 @@ func (s *stream) end() error {
 // record reads the next record. If it is damaged, record reports that and looks for the
 // next one.
 func (s *stream) record() error {
-	s.inside, s.skip = len(s.text) > 0, false
+	s.inside, s.skip = false, false
 	text, err := s.decompressed.open(s.start, s.in)
 	if err == nil {
 		err = s.read(text)

@@ -169,6 +169,35 @@ func TestEventsContinuesAfterAnError(t *testing.T) {
 	}
 }
 
+// A record that is cut is reported, wherever that is. The blocks of zstd are 128 KiB of
+// text.
+func TestEventsReportsEveryCut(t *testing.T) {
+	long := strings.Replace(numbered(2), "user", strings.Repeat("a", 400_000), 1)
+	for name, compress := range compressions {
+		data := compress(t, numbered(1)) + compress(t, long)
+		for cut := len(compress(t, numbered(1))) + 1; cut < len(data); cut += 1 + len(data)/1000 {
+			events, errs := stream(data[:cut])
+			if len(errs) != 1 || !errors.Is(errs[0], io.ErrUnexpectedEOF) || len(events) == 0 || events[0].Seq != 1 {
+				t.Fatalf("%s, cut at %d of %d: %d events, %v", name, cut, len(data), len(events), errs)
+			}
+		}
+		if events, errs := stream(data + compress(t, numbered(3))); len(events) != 3 || len(errs) > 0 {
+			t.Errorf("%s: %d events, %v", name, len(events), errs)
+		}
+	}
+}
+
+// Somebody may have written each record of cloudwatch to a line.
+func TestEventsSkipsWhiteSpaceAfterRecordsOfCloudWatch(t *testing.T) {
+	cloudWatch := ofCloudWatch(logEvent(7, cloudwatch.FunctionText, `"a"`))
+	for name, reader := range readers {
+		got, errs := collect(record.Events(reader(strings.NewReader(cloudWatch + "\n" + cloudWatch + "\r\n \t" + cloudWatch + cloudWatch + "\n" + numbered(1)))))
+		if diff := cmp.Diff([]uint64{7, 7, 7, 7, 1}, seqs(got)); diff != "" || len(errs) > 0 {
+			t.Errorf("%s: %v, events (-want +got):\n%s", name, errs, diff)
+		}
+	}
+}
+
 // The error of the reader is no error of the data.
 func TestEventsPassesTheReadersErrorOn(t *testing.T) {
 	broken := errors.New("connection reset")
@@ -177,8 +206,13 @@ func TestEventsPassesTheReadersErrorOn(t *testing.T) {
 			data := compress(t, numbered(1)) + compress(t, strings.Repeat(numbered(2), 50))
 			data = data[:min(keep, len(data)-1)]
 			_, errs := collect(record.Events(io.MultiReader(strings.NewReader(data), iotest.ErrReader(broken))))
-			if len(errs) == 0 || !errors.Is(errs[len(errs)-1], broken) || errors.Is(errs[len(errs)-1], record.ErrNotRecord) || len(errs) > 2 {
+			if len(errs) != 1 || !errors.Is(errs[0], broken) || errors.Is(errs[0], record.ErrNotRecord) {
 				t.Errorf("%s, %d bytes: the errors are %v", name, keep, errs)
+			}
+			// The second read fails. No read follows, although it would have data.
+			events, errs := collect(record.Events(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(aLine)))))
+			if len(events) > 0 || len(errs) != 1 || !errors.Is(errs[0], iotest.ErrTimeout) {
+				t.Errorf("%s, %d bytes: after a timeout: %v, %v", name, keep, events, errs)
 			}
 		}
 	}
@@ -288,6 +322,7 @@ func TestEventsLimitsALine(t *testing.T) {
 			{"a long line in its own record", compress(t, numbered(1)) + compress(t, long) + compress(t, numbered(2)), []uint64{1, 2}, 1},
 			{"an endless line", compress(t, numbered(1)+endless) + zip(t, numbered(2)), []uint64{1, 2}, 1},
 			{"a large record of cloudwatch", compress(t, cloudWatch) + compress(t, numbered(1)), []uint64{7, 8, 1}, 0},
+			{"a large record of cloudwatch before others", compress(t, cloudWatch+strings.Repeat(numbered(1), 10_000)), append([]uint64{7, 8}, slices.Repeat([]uint64{1}, 10_000)...), 0},
 			{"many events of a line", compress(t, ofCloudWatch(four)) + compress(t, numbered(1)), []uint64{9, 9, 9, 1}, 1},
 			{"a line of many members", compress(t, strings.Replace(aLine, `"b":[1, 2]`, names(10_100, "0"), 1)+numbered(1)), []uint64{1}, 1},
 		} {
