@@ -14,6 +14,7 @@ import (
 
 	"github.com/kinetel/kinetel/internal/emf"
 	"github.com/kinetel/kinetel/internal/version"
+	"github.com/kinetel/kinetel/schema"
 
 	"github.com/kinetel/kinetel/deploy/internal/moto"
 )
@@ -561,14 +562,15 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 			}
 		} `json:"_aws"`
 	}
-	figures := emf.Append(nil, time.Time{}, "f", emf.Figures{HeldMs: emf.Distribution{Count: 1}, PutLatencyMs: emf.Distribution{Count: 1}, SettingsReplaced: 1})
+	figures := emf.Append(nil, time.Time{}, "f", emf.Figures{Held: []time.Duration{0}, PutLatency: []time.Duration{0}, SettingsReplaced: 1})
 	if err := json.Unmarshal(figures, &line); err != nil {
 		t.Fatal(err)
 	}
-	own := map[string]bool{} // asked for?
+	own := map[string]bool{}
 	for _, m := range line.AWS.CloudWatchMetrics[0].Metrics {
-		own[m.Name] = false
+		own[m.Name] = true
 	}
+	shown := map[string]bool{} // metrics and statistics
 	schema := emf.Namespace + "," + line.AWS.CloudWatchMetrics[0].Dimensions[0][0]
 	for alarm, want := range map[string]string{"LossAlarm": "SUM(EventsLost)", "SettingsAlarm": "MAX(SettingsReplaced)"} {
 		if got := with(t, nil).resource(alarm).properties["Metrics"].([]any)[0].(map[string]any)["Expression"]; got !=
@@ -591,9 +593,9 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 		for _, m := range p.Metrics {
 			if expression, ok := m[0].(map[string]any); ok {
 				of, _ := expression["expression"].(string)
-				name, _, search := strings.Cut(strings.TrimPrefix(of, `SEARCH('{`+schema+`} MetricName="`), `"', '`)
-				if _, known := own[name]; search && known {
-					own[name] = true
+				name, statistic, search := strings.Cut(strings.TrimPrefix(of, `SEARCH('{`+schema+`} MetricName="`), `"', '`)
+				if search && own[name] {
+					shown[name+" "+strings.TrimSuffix(statistic, "', 300)")] = true
 				} else if expression["id"] != "shards" {
 					t.Errorf("%s reads %q, which the extension does not write", p.Title, of)
 				}
@@ -611,8 +613,11 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 	if diff := cmp.Diff(want, sorted(streams)); diff != "" {
 		t.Error(diff)
 	}
-	maps.DeleteFunc(own, func(_ string, asked bool) bool { return !asked })
-	if diff := cmp.Diff([]string{"BufferUse", "EventsLost", "EventsShipped", "HeldP99", "RecordsRetried", "SettingsReplaced", "SpooledBytes"}, sorted(own)); diff != "" {
+	want = []string{
+		"BufferUse Maximum", "EventsLost Sum", "EventsShipped Sum", "Held Maximum", "Held p50", "Held p99",
+		"PutLatency Maximum", "PutLatency p50", "PutLatency p99", "RecordsRetried Sum", "SettingsReplaced Maximum", "SpooledBytes Maximum",
+	}
+	if diff := cmp.Diff(want, sorted(shown)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -743,25 +748,21 @@ func TestTable(t *testing.T) {
 		projection.day.interval.unit: DAYS
 		storage.location.template: s3://<DeliveryBucket>/kinetel/${day}/
 	`)
+	columns, mappings := []string{}, []string{`case.insensitive: "false"`}
+	for _, c := range schema.Columns() {
+		columns = append(columns, fmt.Sprintf("{Name: %s, Type: %q}", c.Name, c.Type))
+		if c.Name != c.Member {
+			mappings = append(mappings, "mapping."+c.Name+": "+c.Member)
+		}
+	}
 	same(t, "storage", input["StorageDescriptor"], `
 		Location: s3://<DeliveryBucket>/kinetel/
 		InputFormat: org.apache.hadoop.mapred.TextInputFormat
 		OutputFormat: org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat
-		Columns:
-		- {Name: seq, Type: bigint}
-		- {Name: time, Type: string}
-		- {Name: type, Type: string}
-		- {Name: severity, Type: string}
-		- {Name: requestid, Type: string}
-		- {Name: traceid, Type: string}
-		- {Name: part, Type: int}
-		- {Name: parts, Type: int}
-		- {Name: body, Type: string}
-		- {Name: extra, Type: string}
-		- {Name: resource, Type: "map<string,string>"}
+		Columns: [`+strings.Join(columns, ", ")+`]
 		SerdeInfo:
 		  SerializationLibrary: org.openx.data.jsonserde.JsonSerDe
-		  Parameters: {case.insensitive: "false", mapping.requestid: requestId, mapping.traceid: traceId}
+		  Parameters: {`+strings.Join(mappings, ", ")+`}
 	`)
 	// Firehose writes to where the table looks.
 	prefix := w.resource("Firehose").properties["ExtendedS3DestinationConfiguration"].(map[string]any)["Prefix"].(string)

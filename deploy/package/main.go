@@ -1,7 +1,7 @@
-// Command package makes the files of a release out of binaries of the extension
-// that were built already: for each architecture the zip of the layer, the
-// licences of all that is in it, and an SBOM (CycloneDX); and the checksums of
-// them all. The same binaries give the same bytes.
+// Command package makes the files of a release from binaries of the extension. For each
+// architecture: the zip of the layer, the licences of everything in it, and an SBOM
+// (CycloneDX). Also the JSON Schemas, and the checksums of all files. The same binaries
+// give the same bytes. SOURCE_DATE_EPOCH is the time of the SBOMs.
 //
 //	package --dist dist amd64=dist/build/amd64 arm64=dist/build/arm64
 package main
@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +38,10 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			created, err := createdAt(os.Getenv("SOURCE_DATE_EPOCH"))
+			if err != nil {
+				return err
+			}
 			if err := os.MkdirAll(dist, 0o755); err != nil {
 				return err
 			}
@@ -50,7 +55,7 @@ func newCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				made, err := pack(dist, source, arch, binary)
+				made, err := pack(dist, source, arch, binary, created)
 				if err != nil {
 					return err
 				}
@@ -63,6 +68,11 @@ func newCommand() *cobra.Command {
 				}
 				files = append(files, made...)
 			}
+			schemas, err := copySchemas(dist, source)
+			if err != nil {
+				return err
+			}
+			files = append(files, schemas...)
 			return layer.WriteChecksums(dist, files)
 		},
 	}
@@ -71,8 +81,32 @@ func newCommand() *cobra.Command {
 	return cmd
 }
 
+// copySchemas copies the JSON Schemas and returns their names. Their $id is the address
+// of this file in the newest release.
+func copySchemas(dist, source string) (names []string, err error) {
+	paths, err := filepath.Glob(filepath.Join(source, "schema", "*.schema.json"))
+	if err != nil {
+		return nil, err
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("%s has no file *.schema.json: --source must be the folder of the extension's module", filepath.Join(source, "schema"))
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		name := filepath.Base(path)
+		if err := os.WriteFile(filepath.Join(dist, name), data, 0o644); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
 // pack makes an architecture's files and returns their names.
-func pack(dist, source string, arch layer.Architecture, binary string) ([]string, error) {
+func pack(dist, source string, arch layer.Architecture, binary string, created time.Time) ([]string, error) {
 	b, err := inspect(binary, arch)
 	if err != nil {
 		return nil, err
@@ -89,7 +123,7 @@ func pack(dist, source string, arch layer.Architecture, binary string) ([]string
 	if len(zipped) >= layer.MaxZip {
 		return nil, fmt.Errorf("%s has %d bytes, and the layer must stay under %d (docs/adr/0012)", arch.Zip(), len(zipped), layer.MaxZip)
 	}
-	sbom, err := writeSBOM(arch, b, parts)
+	sbom, err := writeSBOM(arch, b, parts, created)
 	if err != nil {
 		return nil, err
 	}
