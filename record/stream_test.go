@@ -169,6 +169,15 @@ func TestEventsContinuesAfterAnError(t *testing.T) {
 	}
 }
 
+// A block of zstd may be one byte and how often it repeats (RFC 8878, section 3.1.1.2.2).
+func TestEventsReadsEveryKindOfZstdBlock(t *testing.T) {
+	nineSpaces := "\x28\xb5\x2f\xfd\x20\x09" + "\x4b\x00\x00 "
+	got, errs := stream(nineSpaces + zst(t, numbered(1)) + zip(t, numbered(2)))
+	if diff := cmp.Diff([]uint64{1, 2}, seqs(got)); diff != "" || len(errs) > 0 {
+		t.Errorf("%v, events (-want +got):\n%s", errs, diff)
+	}
+}
+
 // A record that is cut is reported, wherever that is. The blocks of zstd are 128 KiB of
 // text.
 func TestEventsReportsEveryCut(t *testing.T) {
