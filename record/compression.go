@@ -137,7 +137,7 @@ func (f *frame) Read(b []byte) (int, error) {
 		// A block's header has 3 bytes: last, type, size (RFC 8878, section 3.1.1.2).
 		head, err := f.in.Peek(3)
 		if err != nil {
-			return 0, noEOF(err)
+			return 0, err // the decoder knows that the frame has not ended
 		}
 		bits := int(head[0]) | int(head[1])<<8 | int(head[2])<<16
 		const rle = 1 // one byte, which is repeated
@@ -151,7 +151,7 @@ func (f *frame) Read(b []byte) (int, error) {
 	}
 	n, err := f.in.Read(b[:min(f.left, len(b))])
 	f.left -= n
-	return n, noEOF(err)
+	return n, err
 }
 
 func noEOF(err error) error {
