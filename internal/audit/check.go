@@ -1,5 +1,3 @@
-// Package audit proves completeness: it compares the events that were emitted with
-// those that arrived.
 package audit
 
 import (
