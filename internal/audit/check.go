@@ -3,7 +3,6 @@ package audit
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -100,9 +99,8 @@ func (v *Verdict) dropDuplicates(arrived []record.Event) (once []record.Event, e
 		}
 		n.arrived = append(n.arrived, seqrange.Range{First: e.Seq, Last: e.Seq})
 		if l, err := e.Loss(); err == nil {
-			count := int(min(l.Count, math.MaxInt32))
-			v.ReportedLost += count
-			n.reported = append(n.reported, loss{seqrange.Range{First: l.FirstSeq, Last: l.LastSeq}, count})
+			v.ReportedLost += toInt(uint64(l.Count))
+			n.reported = append(n.reported, loss{seqrange.Range{First: l.FirstSeq, Last: l.LastSeq}, uint64(l.Count)})
 		}
 	}
 	return once, environments
