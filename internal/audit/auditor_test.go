@@ -421,7 +421,7 @@ func TestTheTextEscapesNames(t *testing.T) {
 			t.Errorf("the text contains %q:\n%s", bad, b.String())
 		}
 	}
-	for _, want := range []string{"NOT COMPLETE", `\x1b]0;title\a`, `a\nb`, "seq 2-2: 1 missing"} {
+	for _, want := range []string{"NOT COMPLETE", `\x1b]0;title\a`, `a\nb`, "seq 2 missing"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, b.String())
 		}

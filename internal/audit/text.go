@@ -77,24 +77,35 @@ func (r Report) writeTotals(b *strings.Builder) {
 }
 
 func (r Report) writeEnvironments(b *strings.Builder) {
-	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	shown := r.Environments[:min(len(r.Environments), maxLines)]
+	var aligned strings.Builder
+	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "environment\tfunction\tseq\tevents\tduplicates\tmissing\tunexplained\tlife")
-	for _, e := range r.Environments[:min(len(r.Environments), maxLines)] {
+	for _, e := range shown {
 		fmt.Fprintf(table, "%s\t%s\t%d-%d\t%d\t%d\t%d\t%d\t%s\n", printable(e.ID, 40), printable(e.Function, 40),
 			e.FirstSeq, e.LastSeq, e.Events, e.Duplicates, e.Missing, e.Unexplained, e.Life())
-		for _, h := range e.Holes[:min(len(e.Holes), maxLineHoles)] {
-			fmt.Fprintf(table, "  %s\n", h)
-		}
-		if more := len(e.Holes) + e.HolesOmitted - maxLineHoles; more > 0 {
-			fmt.Fprintf(table, "  and %d more holes (-o json has more of them)\n", more)
-		}
-		if e.Overreported > 0 {
-			fmt.Fprintf(table, "  %d reported lost that are not missing\n", e.Overreported)
-		}
 	}
 	_ = table.Flush() // a strings.Builder has no errors
+	for i, line := range slices.Collect(strings.Lines(aligned.String())) {
+		b.WriteString(line)
+		if i > 0 {
+			shown[i-1].writeFindings(b)
+		}
+	}
 	if more := len(r.Environments) - maxLines; more > 0 {
 		fmt.Fprintf(b, "and %d more (-o json has all)\n", more)
+	}
+}
+
+func (e Environment) writeFindings(b *strings.Builder) {
+	for _, h := range e.Holes[:min(len(e.Holes), maxLineHoles)] {
+		fmt.Fprintf(b, "  %s\n", h)
+	}
+	if more := len(e.Holes) + e.HolesOmitted - maxLineHoles; more > 0 {
+		fmt.Fprintf(b, "  and %d more holes (-o json has up to %d)\n", more, maxHoles)
+	}
+	if e.Overreported > 0 {
+		fmt.Fprintf(b, "  %d reported lost that are not missing\n", e.Overreported)
 	}
 }
 
@@ -113,6 +124,9 @@ func (e Environment) Life() string {
 // String returns the hole in words.
 func (h Hole) String() string {
 	text := fmt.Sprintf("seq %d-%d: %d missing", h.FirstSeq, h.LastSeq, h.Missing)
+	if h.FirstSeq == h.LastSeq {
+		text = fmt.Sprintf("seq %d missing", h.FirstSeq)
+	}
 	if h.Reported > 0 {
 		text += fmt.Sprintf(", %d reported lost", h.Reported)
 	}
