@@ -38,7 +38,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	addColorFlag(root)
-	root.AddCommand(newDemoCommand(), newCostCommand(), newVersionCommand())
+	root.AddCommand(newTailCommand(), newDemoCommand(), newCostCommand(), newVersionCommand())
 	return root
 }
 
