@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -55,7 +54,7 @@ read.`,
   kinetel audit telemetry --since 1h -o json | jq '.environments[] | select(.unexplained > 0)'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return c.run(cmd, args)
 		},
 	}
 	f := cmd.Flags()
@@ -79,30 +78,30 @@ type auditCommand struct {
 	aws                awsclient.Options
 }
 
-func (c *auditCommand) run(ctx context.Context, args []string, stdin io.Reader, out, stderr io.Writer) error {
+func (c *auditCommand) run(cmd *cobra.Command, args []string) error {
+	files, err := fileArguments(args)
 	switch {
+	case err != nil:
 	case c.output != "text" && c.output != "json":
-		return usage(fmt.Errorf("--output is %q: it must be text or json", c.output))
+		err = fmt.Errorf("--output is %q: it must be text or json", c.output)
 	case c.settle < 0:
-		return usage(fmt.Errorf("--settle is %v: it must be 0s or more", c.settle))
+		err = fmt.Errorf("--settle is %v: it must be 0s or more", c.settle)
+	case files && (c.since != 0 || c.from != ""):
+		err = errors.New("--since and --from are for a stream: files are read as a whole")
 	}
-	stream, err := streamOf(args)
 	if err != nil {
 		return usage(err)
 	}
 	var auditor *audit.Auditor
-	if stream != "" {
-		auditor, err = c.auditStream(ctx, stream, stderr)
-	} else if c.since != 0 || c.from != "" {
-		return usage(errors.New("--since and --from are for streams: files are read as a whole"))
+	if progress := newProgress(cmd.ErrOrStderr()); files {
+		auditor, err = c.auditFiles(cmd.Context(), progress, args, cmd.InOrStdin())
 	} else {
-		auditor = audit.New(c.options)
-		err = auditFiles(ctx, auditor, args, stdin, stderr)
+		auditor, err = c.auditStream(cmd.Context(), progress, args[0])
 	}
 	if err != nil {
 		return err
 	}
-	return c.conclude(auditor.Report(), out)
+	return c.conclude(auditor.Report(), cmd.OutOrStdout())
 }
 
 // conclude writes the report.
@@ -137,27 +136,8 @@ func writeFile(name string, write func(io.Writer) error) error {
 	return errors.Join(write(file), file.Close())
 }
 
-var streamName = regexp.MustCompile(`^([a-zA-Z0-9_.-]{1,128}|arn:.*)$`)
-
-// streamOf returns the stream that the arguments name, or none if they are files.
-func streamOf(args []string) (stream string, err error) {
-	for _, arg := range args {
-		info, err := os.Stat(arg)
-		switch {
-		case arg == "-", err == nil && !info.IsDir():
-		case err == nil:
-			return "", fmt.Errorf("%s is a folder: give its files, for example $(find %s -type f)", arg, arg)
-		case len(args) == 1 && streamName.MatchString(arg):
-			return arg, nil
-		default:
-			return "", fmt.Errorf("%q is not a file (%w), and as a stream it must be the only argument, a name or an ARN", arg, errors.Unwrap(err))
-		}
-	}
-	return "", nil
-}
-
 // auditStream reads a stream from its position to the time of the start.
-func (c *auditCommand) auditStream(ctx context.Context, stream string, stderr io.Writer) (*audit.Auditor, error) {
+func (c *auditCommand) auditStream(ctx context.Context, progress *progress, stream string) (*audit.Auditor, error) {
 	from, err := streamreader.ParsePosition(cmp.Or(c.from, map[bool]string{true: "horizon"}[c.since == 0]), c.since)
 	if err == nil && from.Latest {
 		err = errors.New("--from latest has nothing to audit: use --since, a time or horizon")
@@ -176,12 +156,14 @@ func (c *auditCommand) auditStream(ctx context.Context, stream string, stderr io
 	}
 	auditor := audit.New(c.options)
 	reader := streamreader.New(streamreader.Config{AWS: cfg, Stream: stream, From: from})
-	end := newProgress(stderr).every(func() string {
+	defer progress.every(func() string {
 		p := reader.Progress()
-		return fmt.Sprintf("%d of %d shards, %d records, %d MB, %v behind", p.Done, p.Shards, p.Records, p.Bytes>>20, p.Behind.Round(time.Second))
-	})
-	defer end()
+		return fmt.Sprintf("%d of %d shards, %d records, %.1f MB, %v behind", p.Done, p.Shards, p.Records, float64(p.Bytes)/1e6, p.Behind.Round(time.Second))
+	})()
 	for r, err := range reader.Records(ctx) {
+		if errors.Is(err, streamreader.ErrNoStream) {
+			return nil, fmt.Errorf("%w (and there is no file %q)", err, stream)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -199,57 +181,42 @@ func (c *auditCommand) auditStream(ctx context.Context, stream string, stderr io
 }
 
 // auditFiles reads files one after the other.
-func auditFiles(ctx context.Context, auditor *audit.Auditor, names []string, stdin io.Reader, stderr io.Writer) error {
+func (c *auditCommand) auditFiles(ctx context.Context, progress *progress, names []string, in io.Reader) (*audit.Auditor, error) {
+	auditor := audit.New(c.options)
 	var read, files atomic.Int64
-	end := newProgress(stderr).every(func() string {
-		return fmt.Sprintf("file %d of %d, %d MB", files.Load(), len(names), read.Load()>>20)
-	})
-	defer end()
+	defer progress.every(func() string {
+		return fmt.Sprintf("file %d of %d, %.1f MB", files.Load(), len(names), float64(read.Load())/1e6)
+	})()
 	for _, name := range names {
 		files.Add(1)
-		if err := auditFile(ctx, auditor, name, stdin, &read); err != nil {
-			return err
+		if err := auditFile(ctx, auditor, name, in, &read); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return auditor, nil
 }
 
 // auditFile adds the events of a file, and its bytes to read.
-func auditFile(ctx context.Context, auditor *audit.Auditor, name string, stdin io.Reader, read *atomic.Int64) error {
-	from := stdin
-	if name != "-" {
+func auditFile(ctx context.Context, auditor *audit.Auditor, name string, in io.Reader, read *atomic.Int64) error {
+	if name != stdin {
 		file, err := os.Open(name)
 		if err != nil {
 			return err
 		}
 		defer file.Close()
-		from = file
+		in = file
 	}
-	for e, err := range record.Events(countingReader{from, read}) {
-		switch damaged := (*record.Error)(nil); {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case errors.As(err, &damaged):
+	for e, err := range record.Events(&contextReader{ctx: ctx, in: in, read: read}) {
+		if _, damaged := errors.AsType[*record.Error](err); damaged {
 			auditor.AddUnreadable(fmt.Errorf("%s: %w", name, err))
-		case err != nil:
+			continue
+		}
+		if err == nil {
+			err = auditor.Add(e)
+		}
+		if err != nil {
 			return err
-		default:
-			if err := auditor.Add(e); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
-}
-
-// countingReader counts the bytes that are read.
-type countingReader struct {
-	from io.Reader
-	read *atomic.Int64
-}
-
-func (r countingReader) Read(b []byte) (int, error) {
-	n, err := r.from.Read(b)
-	r.read.Add(int64(n))
-	return n, err
 }
