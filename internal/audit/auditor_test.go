@@ -165,6 +165,10 @@ func TestAnAuditorJudgesWhatArrived(t *testing.T) {
 			"ended", false,
 		},
 		{
+			"of two final reports, the later one counts", audit.Options{}, with(lines("e", 1, 4), finalReport("e", 6, true, 1), finalReport("e", 5, true, 2)),
+			counts{Events: 4, Missing: 2, Spooled: 1, Unexplained: 1}, "ended", false,
+		},
+		{
 			"what was on disk arrived later",
 			audit.Options{},
 			with(lines("e", 1, 4), finalReport("e", 5, true, 2), line("e", 2, ""), line("e", 3, "")),
