@@ -35,6 +35,7 @@ type Config struct {
 	Types         []string // of telemetry: platform, function, extension
 	Format        format.Name
 	OTLPSpans     bool // with otlp: each invocation is a span too
+	OTLPParent    otlp.Parent
 	Compression   format.Compression
 	PartitionKey  PartitionKey
 	Flush         flush.Mode
@@ -88,6 +89,7 @@ func Load(environ []string) (Config, []Problem) {
 		Types:         l.types(),
 		Format:        oneOf(&l, "KINETEL_FORMAT", formats.Names()...),
 		OTLPSpans:     l.boolean("KINETEL_OTLP_SPANS", false),
+		OTLPParent:    oneOf(&l, "KINETEL_OTLP_PARENT", otlp.ParentAuto, otlp.ParentLink, otlp.ParentNone),
 		Compression:   oneOf(&l, "KINETEL_COMPRESSION", format.Gzip, format.Zstd, format.Uncompressed),
 		PartitionKey:  oneOf(&l, "KINETEL_PARTITION_KEY", PartitionByEnvironment, PartitionByRequest, PartitionByFunction, PartitionRandom),
 		Flush:         oneOf(&l, "KINETEL_FLUSH", flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval),

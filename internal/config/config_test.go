@@ -152,6 +152,8 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"OpenTelemetry with spans", vars{"KINETEL_FORMAT": "otlp", "KINETEL_OTLP_SPANS": "true"}, func(c *config.Config) {
 			c.Format, c.OTLPSpans = otlp.Name, true
 		}},
+		{"spans without a parent", vars{"KINETEL_OTLP_PARENT": "off"}, func(c *config.Config) { c.OTLPParent = otlp.ParentNone }},
+		{"spans with a link", vars{"KINETEL_OTLP_PARENT": "Link"}, func(c *config.Config) { c.OTLPParent = otlp.ParentLink }},
 		{"what a subscription filter sends", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "gzip"}, func(c *config.Config) { c.Format = cloudwatch.Name }},
 		{"aggregates are not compressed", vars{"KINETEL_FORMAT": "kpl"}, func(c *config.Config) {
 			c.Format, c.Compression = kpl.Name, format.Uncompressed

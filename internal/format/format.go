@@ -48,6 +48,9 @@ type Format struct {
 	// HasKey means that the payload contains the record's partition key, which must
 	// not change then.
 	HasKey bool
+	// Details means that Append needs what lines do not have: Line.Received and
+	// Line.OTLP.
+	Details bool
 	// Append appends the payload of lines that come from ReadLine. Except for OneLine
 	// and Apart they are any lines of the environment. Nil: the payload is the lines.
 	Append func(dst []byte, env *environment.Environment, key string, lines []Line) []byte

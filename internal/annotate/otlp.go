@@ -1,0 +1,94 @@
+package annotate
+
+import (
+	"bytes"
+
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
+)
+
+// found is a severity and how the line says it.
+type found struct {
+	severity event.Severity
+	number   uint8  // OpenTelemetry's own, if the line has that; 0: it does not
+	syslog   uint8  // syslog's own plus 1, if the line has that; 0: it does not
+	top      bool   // critical is the logger's highest severity: Python's and .NET's
+	text     []byte // the logger's word or number
+}
+
+// OTLP makes Annotate set ev.OTLP. With spans, an event of an invocation gets its
+// span.
+func (a *Annotator) OTLP(spans bool) {
+	a.texts, a.spans = map[string]string{}, spans
+}
+
+// maxTexts is how many texts of severities are remembered, so that not every line
+// needs memory for its own.
+const maxTexts = 64
+
+// setSeverity sets the event's severity to that of its line.
+func (a *Annotator) setSeverity(ev *event.Event, f *found) {
+	if ev.Severity = f.severity; a.texts == nil || f.severity == event.SeverityUnknown {
+		return
+	}
+	text, ok := a.texts[string(f.text)]
+	if !ok {
+		if len(a.texts) == maxTexts {
+			clear(a.texts)
+		}
+		text = string(f.text)
+		a.texts[text] = text
+	}
+	if f.syslog > 0 { // their keywords (RFC 5424, and the syslog parser of OpenTelemetry's collector)
+		text = [...]string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}[f.syslog-1]
+	}
+	ev.OTLP.SeverityText, ev.OTLP.SeverityNumber = text, f.number
+	if f.number == 0 {
+		ev.OTLP.SeverityNumber = uint8(numberOf(text, f))
+	}
+}
+
+// numberOf returns OpenTelemetry's number for a severity and its text (logs data model,
+// appendix B, whose columns differ in critical, and slog's and OpenTelemetry's own words
+// with a step).
+func numberOf(text string, f *found) int {
+	word := []byte(text)
+	n := letters(word)
+	var base found
+	if step := word[n:]; n > 0 && len(step) > 0 {
+		by := number(bytes.TrimLeft(step, "+-"))
+		switch step[0] {
+		case '-':
+			by = -by
+		case '+':
+		default:
+			by--
+		}
+		return min(max(base.severityOf(word[:n]).Number()+by, 1), 24)
+	}
+	switch string(bytes.ToLower(word)) {
+	case "fine":
+		return 6
+	case "config":
+		return 7
+	case "notice":
+		return 10
+	case "critical", "crit":
+		if f.top || text == "Critical" { // .NET's
+			break
+		}
+		return 18
+	case "dpanic":
+		return 18
+	case "alert", "panic":
+		return 19
+	}
+	return f.severity.Number()
+}
+
+// spanOf returns what the events of an invocation need to know of its span. ev is its
+// platform.start.
+func spanOf(ev *event.Event) *event.Span {
+	p := ev.Platform()
+	return &event.Span{Header: []byte(p.Trace), ID: jsontext.Unquoted(jsontext.Member(p.Tracing, "spanId"))}
+}
