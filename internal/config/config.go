@@ -123,6 +123,9 @@ func (l *loader) records(c *Config) {
 		l.warning("KINETEL_OTLP_SPANS", "has no effect with KINETEL_FORMAT=%s; set that to %s", c.Format, otlp.Name)
 		c.OTLPSpans = false
 	}
+	if !c.OTLPSpans && c.OTLPParent != otlp.ParentAuto {
+		l.warning("KINETEL_OTLP_PARENT", "has no effect without KINETEL_OTLP_SPANS=true")
+	}
 	f := formats.Named(c.Format)
 	if slices.Contains(f.Compressions, c.Compression) {
 		return

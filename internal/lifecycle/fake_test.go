@@ -243,7 +243,7 @@ func (s *fixture) invoke(at time.Duration, request string, timeout time.Duration
 // invokeSilently has Lambda send an invocation without a platform.start.
 func (s *fixture) invokeSilently(at time.Duration, request string, timeout time.Duration) {
 	s.api.steps = append(s.api.steps, step{at: at, event: extensionapi.Event{
-		Type: extensionapi.Invoke, RequestID: request, DeadlineMs: s.start.Add(at + timeout).UnixMilli(), Trace: extensionapi.Trace("Root=1-" + request),
+		Type: extensionapi.Invoke, RequestID: request, DeadlineMs: s.start.Add(at + timeout).UnixMilli(), FunctionARN: "arn:" + request, Trace: extensionapi.Trace("Root=1-" + request),
 	}})
 }
 
