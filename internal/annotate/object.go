@@ -255,11 +255,10 @@ func levelOf(value []byte) (f found) {
 		return f
 	}
 	var buf [64 + utf8.UTFMax]byte
-	var plain found // its text is in buf; that of f must outlive this function
-	word = bytes.TrimSpace(withoutColours(jsontext.AppendUnescape(buf[:0], word, 64)))
-	f.severity = plain.level(word)
-	if i := bytes.Index(value, word); i >= 0 {
-		f.text = value[i : i+len(word)]
+	plain := bytes.TrimSpace(withoutColours(jsontext.AppendUnescape(buf[:0], word, 64)))
+	f.severity = level(plain)
+	if i := bytes.Index(value, plain); i >= 0 {
+		f.text = value[i : i+len(plain)] // not in buf, which ends with this function
 	}
 	return f
 }

@@ -2,6 +2,7 @@ package annotate
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/jsontext"
@@ -52,10 +53,9 @@ func (a *Annotator) setSeverity(ev *event.Event, f *found) {
 // appendix B, whose columns differ in critical, and slog's and OpenTelemetry's own words
 // with a step).
 func numberOf(text string, f *found) int {
-	word := []byte(text)
-	n := letters(word)
-	var base found
-	if step := word[n:]; n > 0 && len(step) > 0 {
+	n := letters(f.text)
+	if n > 0 && n < len(f.text) && f.text[n] != ' ' {
+		step := f.text[n:]
 		by := number(bytes.TrimLeft(step, "+-"))
 		switch step[0] {
 		case '-':
@@ -64,23 +64,20 @@ func numberOf(text string, f *found) int {
 		default:
 			by--
 		}
-		return min(max(base.severityOf(word[:n]).Number()+by, 1), 24)
+		base, _ := lookUp(f.text[:n])
+		return min(max(base.Number()+by, 1), 24)
 	}
-	switch string(bytes.ToLower(word)) {
-	case "fine":
+	is := func(word string) bool { return strings.EqualFold(text, word) }
+	switch {
+	case is("fine"):
 		return 6
-	case "config":
+	case is("config"):
 		return 7
-	case "notice":
+	case is("notice"):
 		return 10
-	case "critical", "crit":
-		if f.top || text == "Critical" { // .NET's
-			break
-		}
+	case (is("critical") || is("crit")) && !f.top && text != "Critical", is("dpanic"): // Critical is .NET's
 		return 18
-	case "dpanic":
-		return 18
-	case "alert", "panic":
+	case is("alert"), is("panic"):
 		return 19
 	}
 	return f.severity.Number()

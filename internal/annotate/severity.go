@@ -14,11 +14,10 @@ const maxWord = 13
 // and Go, and short forms of console writers. A level between two of the six becomes the
 // lower one. A level above error becomes fatal, as in Lambda's own mapping of Python's
 // critical.
-func (f *found) lookUp(word []byte) (s event.Severity, ambiguous bool) {
+func lookUp(word []byte) (s event.Severity, ambiguous bool) {
 	if len(word) > maxWord {
 		return event.SeverityUnknown, false
 	}
-	f.text = word
 	var lower [maxWord]byte
 	for i, c := range word {
 		if isCapital(c) {
@@ -53,16 +52,17 @@ func (f *found) lookUp(word []byte) (s event.Severity, ambiguous bool) {
 
 // severityOf returns the severity for a word in any case.
 func (f *found) severityOf(word []byte) event.Severity {
-	s, _ := f.lookUp(word)
+	f.text = word
+	s, _ := lookUp(word)
 	return s
 }
 
 // level returns the severity for a logger's word with a suffix: the offset of Go's
 // slog, as in ERROR+4, or the step of OpenTelemetry, as in INFO2.
-func (f *found) level(word []byte) event.Severity {
+func level(word []byte) event.Severity {
 	n := letters(word)
-	s, rest := f.severityOf(word[:n]), word[n:]
-	f.text = word
+	s, _ := lookUp(word[:n])
+	rest := word[n:]
 	if s == event.SeverityUnknown || len(rest) == 0 {
 		return s
 	}
@@ -79,6 +79,12 @@ func (f *found) level(word []byte) event.Severity {
 		return event.SeverityUnknown
 	}
 	return event.Severity(min(max(int(s)+by/4, int(event.Trace)), int(event.Fatal)))
+}
+
+// level is level, and notes the word.
+func (f *found) level(word []byte) event.Severity {
+	f.text = word
+	return level(word)
 }
 
 // ofSyslog returns the severity for one of syslog's (RFC 5424): 0 is an emergency.
@@ -99,7 +105,8 @@ func (f *found) printed(word []byte) event.Severity {
 
 // unambiguous returns the severity for a word in any case that has no other meaning.
 func (f *found) unambiguous(word []byte) event.Severity {
-	s, ambiguous := f.lookUp(word)
+	f.text = word
+	s, ambiguous := lookUp(word)
 	if ambiguous {
 		return event.SeverityUnknown
 	}
