@@ -148,9 +148,9 @@ func appendResult(dst []byte, l *format.Line) []byte {
 	for o := jsontext.Members(l.Body); o.Next(); {
 		switch string(o.Name) {
 		case "errorType":
-			errorType = shortName(o.Value)
+			errorType = shortText(o.Value, maxName)
 		case "status":
-			status = shortName(o.Value)
+			status = shortText(o.Value, maxName)
 		case "coldStart":
 			cold = o.Value
 		}
@@ -172,10 +172,13 @@ func appendResult(dst []byte, l *format.Line) []byte {
 // failed reports whether a status of Lambda is that of a failure.
 func failed(status []byte) bool { return len(status) > 0 && string(status) != "success" }
 
-// shortName returns the text between the quotes of a string if it is short, as names
-// of errors are. A long one is only in the body.
-func shortName(value []byte) []byte {
-	if text := jsontext.Unquoted(value); len(text) <= 128 && jsontext.ValidUnicode(text) {
+// maxName is the size of a long name of an error or a function.
+const maxName = 128
+
+// shortText returns the text between the quotes of a string if it has at most so many
+// bytes. A longer one is only in the body.
+func shortText(value []byte, most int) []byte {
+	if text := jsontext.Unquoted(value); len(text) <= most && jsontext.ValidUnicode(text) {
 		return text
 	}
 	return nil

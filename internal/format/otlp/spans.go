@@ -16,7 +16,7 @@ func AppendSpans(dst []byte, env *environment.Environment, lines []format.Line) 
 	dst = append(dst, spansStart...)
 	dst = appendResource(dst, env, `"scopeSpans":[`)
 	dst = append(dst, spanList...)
-	function := shortName(jsontext.Member(env.Details().Resource, "faas.name"))
+	function := shortText(jsontext.Member(env.Details().Resource, "faas.name"), maxName)
 	if len(function) == 0 {
 		function = []byte("invocation")
 	}
@@ -45,9 +45,9 @@ func readInvoked(body []byte) (in invoked) {
 		case "start":
 			in.start = jsontext.Unquoted(o.Value)
 		case "status":
-			in.status = shortName(o.Value)
+			in.status = shortText(o.Value, maxName)
 		case "invokedArn":
-			in.arn = jsontext.Unquoted(o.Value)
+			in.arn = shortText(o.Value, 256) // Lambda's are shorter
 		case "phase":
 			in.phase = jsontext.Unquoted(o.Value)
 		case "metrics":
