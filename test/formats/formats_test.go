@@ -294,6 +294,9 @@ func (c *check) own(process int, all []arrival) {
 			// demand, the other, after a reset, inside of it.
 			c.invocation(a.Event, before, slices.Clone(of[requestOf(a.Event)]), counts[a.Type] == 1)
 		case "kinetel.span":
+			if before.emitted != nil && before.kind == "platform.initRuntimeDone" {
+				break // of the init
+			}
 			if i == 0 || all[i-1].Type != "kinetel.invocation" || !bytes.Equal(all[i-1].Body, a.Body) {
 				c.Errorf("seq %d: kinetel.span is not what the kinetel.invocation before it is", a.Seq)
 			}
@@ -304,15 +307,18 @@ func (c *check) own(process int, all []arrival) {
 			c.Errorf("seq %d: %s has the request %q", a.Seq, a.Type, a.RequestID)
 		}
 	}
-	invocations := 0
+	invocations, inits := 0, 0
 	for _, e := range c.day.events[process] {
-		if e.kind == "platform.report" {
+		switch e.kind {
+		case "platform.report":
 			invocations++
+		case "platform.initRuntimeDone":
+			inits++
 		}
 	}
 	want := map[string]int{"kinetel.environment": 1, "kinetel.invocation": invocations, "kinetel.report": 1}
 	if c.format == "otlp" {
-		want["kinetel.span"] = invocations
+		want["kinetel.span"] = invocations + inits
 	}
 	if diff := gocmp.Diff(want, counts); diff != "" {
 		c.Errorf("Kinetel's own events (-want +got):\n%s", diff)
