@@ -295,7 +295,7 @@ func (d *day) oddJSON() {
 	d.start(c)
 	d.object(c, "", `{"price":1.10,"factor":1e3,"big":12345678901234567890,"small":-0.0,"tiny":1E-7,"whole":9007199254740993}`)
 	d.object(c, "ERROR", `{"level":"ERROR","level":"ERROR","a":{"x":1,"x":2},"a":{"x":3}}`)
-	d.object(c, "INFO", `{"caf\u00e9":"\u00e9\/\ud83d\ude00","lvl":"info"}`)
+	d.object(c, "INFO info", `{"caf\u00e9":"\u00e9\/\ud83d\ude00","lvl":"info"}`)
 	d.object(c, "WARN", `{ "level" : "WARN", "list": [1, 2, [ ]], "nothing" : { } }`)
 	d.object(c, "", `{"deep":[[[[[[[[[[[[[[[["down here"]]]]]]]]]]]]]]]]}`)
 	d.object(c, "", `{"bytes":[`+strings.Repeat("255,", 1999)+`255]}`)

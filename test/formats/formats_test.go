@@ -41,6 +41,9 @@ func table() (rows []row) {
 	return rows
 }
 
+// linked reports whether spans have links instead of parents.
+func (r row) linked() bool { return r.format == "otlp" && (r.key == "request" || r.key == "random") }
+
 func (r row) env() []string {
 	env := []string{
 		"KINETEL_FORMAT=" + r.format, "KINETEL_PARTITION_KEY=" + r.key,
@@ -51,6 +54,9 @@ func (r row) env() []string {
 	case "cloudwatch", "kpl": // which have no choice
 	case "otlp":
 		env = append(env, "KINETEL_OTLP_SPANS=true")
+		if r.linked() {
+			env = append(env, "KINETEL_OTLP_PARENT=link")
+		}
 		fallthrough
 	default:
 		env = append(env, "KINETEL_COMPRESSION="+r.compression)

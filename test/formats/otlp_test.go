@@ -55,6 +55,7 @@ func (c *check) openTelemetry(payloads []byte) {
 			if err != nil {
 				c.Fatalf("%v in %s", err, clip(payload))
 			}
+			c.protobufTraces(payload, traces)
 			for _, of := range traces.ResourceSpans().All() {
 				environment := c.env(of.Resource())
 				for _, scope := range of.ScopeSpans().All() {
@@ -71,6 +72,7 @@ func (c *check) openTelemetry(payloads []byte) {
 		if err != nil {
 			c.Fatalf("%v in %s", err, clip(payload))
 		}
+		c.protobufLogs(payload, logs)
 		for _, of := range logs.ResourceLogs().All() {
 			environment := c.env(of.Resource())
 			for _, scope := range of.ScopeLogs().All() {
@@ -261,7 +263,7 @@ func (c *check) span(all *contexts, p place, got ptrace.Span) {
 		if got.TraceID().IsEmpty() || got.SpanID().IsEmpty() || !got.ParentSpanID().IsEmpty() {
 			c.Errorf("seq %d: an untraced invocation has the trace %s, the span %s and the parent %q", seq, got.TraceID(), got.SpanID(), got.ParentSpanID())
 		}
-	} else if parent := map[string]string{"1": header["Parent"]}[header["Sampled"]]; got.TraceID().String() != trace || got.SpanID().String() != start.Tracing.SpanID || got.ParentSpanID().String() != parent {
+	} else if parent, link := c.parent(header); got.TraceID().String() != trace || got.SpanID().String() != start.Tracing.SpanID || got.ParentSpanID().String() != parent || linkOf(got) != link {
 		c.Errorf("seq %d: trace %s, span %s, parent %s; want %s %s", seq, got.TraceID(), got.SpanID(), got.ParentSpanID(), start.Tracing.SpanID, start.Tracing.Value)
 	}
 	if (got.Flags()&1 == 1) != (header["Sampled"] == "1") {
@@ -280,6 +282,26 @@ func (c *check) span(all *contexts, p place, got ptrace.Span) {
 	if text(got.Attributes(), "faas.invocation_id") != began.requestID || text(got.Attributes(), "faas.coldstart") != strconv.FormatBool(own.ColdStart) {
 		c.Errorf("seq %d: request %s, cold start %s", seq, text(got.Attributes(), "faas.invocation_id"), text(got.Attributes(), "faas.coldstart"))
 	}
+}
+
+// parent returns the ids of the parent and of the link of a span, by X-Ray's header.
+func (c *check) parent(header map[string]string) (parent, link string) {
+	switch {
+	case c.linked():
+		return "", header["Parent"]
+	case header["Sampled"] == "1":
+		return header["Parent"], ""
+	}
+	return "", ""
+}
+
+// linkOf returns the id of the span that a span links to, in the same trace; empty: it
+// links to none.
+func linkOf(span ptrace.Span) string {
+	if span.Links().Len() != 1 || span.Links().At(0).TraceID() != span.TraceID() {
+		return ""
+	}
+	return span.Links().At(0).SpanID().String()
 }
 
 // initSpan checks the span of an init against the times that its body has.
