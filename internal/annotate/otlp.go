@@ -35,7 +35,7 @@ func (a *Annotator) setSeverity(ev *event.Event, f *found) {
 	text, ok := a.texts[string(f.text)]
 	if !ok {
 		if len(a.texts) == maxTexts {
-			clear(a.texts)
+			a.texts = map[string]string{}
 		}
 		text = string(f.text)
 		a.texts[text] = text
