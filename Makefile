@@ -99,12 +99,13 @@ python:
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-# The tag, the version in the code and the changelog are one.
+# The tag, the version in the code and the changelog are one. The time of the SBOMs is
+# that of the commit, so that the same tag gives the same files.
 release: ## make the files of the release TAG=v1.2.3 in dist
 	@version=$$($(GO) run ./cmd/kinetel version) && \
 	{ [ "$(TAG)" = "v$$version" ] || { echo "TAG is \"$(TAG)\", and internal/version has $$version: make them one (TAG=v$$version)" >&2; exit 1; }; } && \
 	{ grep -q "^## \[$$version\] - [0-9]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version] with a date: give it one" >&2; exit 1; }; }
-	$(MAKE) package
+	SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}" $(MAKE) package
 .PHONY: release
 
 help: ## list the targets
@@ -176,6 +177,12 @@ lint: ## run gofumpt, go vet and staticcheck
 fmt: ## format the code
 	$(TOOL) gofumpt -w .
 .PHONY: fmt
+
+# It needs the vulnerability database of Go, which is in the internet.
+vulncheck: ## look for known vulnerabilities in what each module calls
+	@for module in . deploy deploy/cdk; do \
+		(cd $$module && $(GO) tool -modfile="$(CURDIR)/tools/go.mod" govulncheck ./...) || exit 1; done
+.PHONY: vulncheck
 
 bench: build bin/sample-function bin/bare-extension ## measure, beside an extension that does nothing
 	$(GO) run ./test/bench

@@ -101,7 +101,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	format, ok := map[string]lambdasim.LogFormat{"text": lambdasim.LogText, "json": lambdasim.LogJSON}[d.logFormat]
 	if !ok {
-		return fmt.Errorf("--log-format %q: must be text or json", d.logFormat)
+		return usage(fmt.Errorf("--log-format %q: must be text or json", d.logFormat))
 	}
 	d.kinesis, err = kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: demoStream, Shards: 2}}})
 	if err != nil {
@@ -172,7 +172,7 @@ func (d *demo) findPrograms() error {
 			*p.path = filepath.Join(filepath.Dir(self), p.name)
 		}
 		if info, err := os.Stat(*p.path); err != nil || info.IsDir() {
-			return fmt.Errorf("%s %s: there is no such program; `make demo` builds it, or set %s", p.flag, *p.path, p.flag)
+			return usage(fmt.Errorf("%s %s: there is no such program; `make demo` builds it, or set %s", p.flag, *p.path, p.flag))
 		}
 	}
 	return nil
@@ -288,7 +288,7 @@ func (d *demo) conclude(report lambdasim.ShutdownReport) error {
 	line := fmt.Sprintf("events: %d emitted, %d delivered, %d lost, %d duplicated", verdict.Emitted, verdict.Delivered, verdict.Lost, verdict.Duplicated)
 	if !verdict.OK() || verdict.Emitted == 0 {
 		fmt.Fprintf(d.out, "%s\n%s\n", colored("1", line), strings.Join(verdict.Examples[:min(3, len(verdict.Examples))], "\n"))
-		return errors.New("what arrived is not what was emitted: " + verdict.String())
+		return found(errors.New("what arrived is not what was emitted: " + verdict.String()))
 	}
 	fmt.Fprintln(d.out, colored("2", line))
 	return nil

@@ -19,11 +19,14 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
+	root := newCommand()
+	started := false
+	markStarted(root, &started)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "kinetel:", err)
-		return 1
 	}
-	return 0
+	return exitStatus(ctx, err, started)
 }
 
 func newCommand() *cobra.Command {

@@ -22,7 +22,7 @@ func settings(environ []string, spool, endpoint string) (env map[string]string, 
 	}
 	for _, name := range []string{"KINETEL_STREAM_NAME", "KINETEL_STREAM_ARN"} {
 		if env[name] != "" {
-			return nil, cfg, fmt.Errorf("%s is set, and the demo has a stream of its own: run it without the variable, `env -u %s make demo`", name, name)
+			return nil, cfg, usage(fmt.Errorf("%s is set, and the demo has a stream of its own: run it without the variable, `env -u %s make demo`", name, name))
 		}
 		delete(env, name)
 	}
@@ -43,6 +43,9 @@ func settings(environ []string, spool, endpoint string) (env map[string]string, 
 		err = errors.New("KINETEL_FORMAT=cloudwatch: this format does not contain all of an event, so the demo cannot compare what arrives with what was emitted; use ndjson, json, otlp or kpl")
 	case cfg.Strict && len(problems) > 0, !config.Usable(problems):
 		err = fmt.Errorf("the extension would not start with these settings:%s", list(problems))
+	}
+	if err != nil {
+		err = usage(err)
 	}
 	return env, cfg, err
 }

@@ -561,14 +561,15 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 			}
 		} `json:"_aws"`
 	}
-	figures := emf.Append(nil, time.Time{}, "f", emf.Figures{HeldMs: emf.Distribution{Count: 1}, PutLatencyMs: emf.Distribution{Count: 1}, SettingsReplaced: 1})
+	figures := emf.Append(nil, time.Time{}, "f", emf.Figures{Held: []time.Duration{0}, PutLatency: []time.Duration{0}, SettingsReplaced: 1})
 	if err := json.Unmarshal(figures, &line); err != nil {
 		t.Fatal(err)
 	}
-	own := map[string]bool{} // asked for?
+	own := map[string]bool{}
 	for _, m := range line.AWS.CloudWatchMetrics[0].Metrics {
-		own[m.Name] = false
+		own[m.Name] = true
 	}
+	shown := map[string]bool{} // metrics and statistics
 	schema := emf.Namespace + "," + line.AWS.CloudWatchMetrics[0].Dimensions[0][0]
 	for alarm, want := range map[string]string{"LossAlarm": "SUM(EventsLost)", "SettingsAlarm": "MAX(SettingsReplaced)"} {
 		if got := with(t, nil).resource(alarm).properties["Metrics"].([]any)[0].(map[string]any)["Expression"]; got !=
@@ -591,9 +592,9 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 		for _, m := range p.Metrics {
 			if expression, ok := m[0].(map[string]any); ok {
 				of, _ := expression["expression"].(string)
-				name, _, search := strings.Cut(strings.TrimPrefix(of, `SEARCH('{`+schema+`} MetricName="`), `"', '`)
-				if _, known := own[name]; search && known {
-					own[name] = true
+				name, statistic, search := strings.Cut(strings.TrimPrefix(of, `SEARCH('{`+schema+`} MetricName="`), `"', '`)
+				if search && own[name] {
+					shown[name+" "+strings.TrimSuffix(statistic, "', 300)")] = true
 				} else if expression["id"] != "shards" {
 					t.Errorf("%s reads %q, which the extension does not write", p.Title, of)
 				}
@@ -611,8 +612,11 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 	if diff := cmp.Diff(want, sorted(streams)); diff != "" {
 		t.Error(diff)
 	}
-	maps.DeleteFunc(own, func(_ string, asked bool) bool { return !asked })
-	if diff := cmp.Diff([]string{"BufferUse", "EventsLost", "EventsShipped", "HeldP99", "RecordsRetried", "SettingsReplaced", "SpooledBytes"}, sorted(own)); diff != "" {
+	want = []string{
+		"BufferUse Maximum", "EventsLost Sum", "EventsShipped Sum", "Held Maximum", "Held p50", "Held p99",
+		"PutLatency Maximum", "PutLatency p50", "PutLatency p99", "RecordsRetried Sum", "SettingsReplaced Maximum", "SpooledBytes Maximum",
+	}
+	if diff := cmp.Diff(want, sorted(shown)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kinetel/kinetel/deploy/layer"
 )
@@ -38,7 +40,7 @@ func TestAnotherBuildIsTheSame(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	made, err := pack(again, copied, a, filepath.Join(copied, binary))
+	made, err := pack(again, copied, a, filepath.Join(copied, binary), createdOf(t, packaged, a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +53,20 @@ func TestAnotherBuildIsTheSame(t *testing.T) {
 			t.Errorf("%s is another one, of %d bytes instead of %d (%v)", file, len(got), len(want), err)
 		}
 	}
+}
+
+// createdOf returns the time of a packaged SBOM, which may be that of any commit.
+func createdOf(t *testing.T, packaged string, a layer.Architecture) time.Time {
+	t.Helper()
+	var sbom struct{ Metadata struct{ Timestamp time.Time } }
+	data, err := layer.Read(packaged, a.SBOM())
+	if err == nil {
+		err = json.Unmarshal(data, &sbom)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sbom.Metadata.Timestamp
 }
 
 // The extension of the zip is put where Lambda would put it, and does its work.

@@ -1,7 +1,8 @@
 // Command package makes the files of a release out of binaries of the extension
 // that were built already: for each architecture the zip of the layer, the
 // licences of all that is in it, and an SBOM (CycloneDX); and the checksums of
-// them all. The same binaries give the same bytes.
+// them all. The same binaries give the same bytes. SOURCE_DATE_EPOCH is the time of
+// the SBOMs.
 //
 //	package --dist dist amd64=dist/build/amd64 arm64=dist/build/arm64
 package main
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +39,10 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			created, err := createdAt(os.Getenv("SOURCE_DATE_EPOCH"))
+			if err != nil {
+				return err
+			}
 			if err := os.MkdirAll(dist, 0o755); err != nil {
 				return err
 			}
@@ -50,7 +56,7 @@ func newCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				made, err := pack(dist, source, arch, binary)
+				made, err := pack(dist, source, arch, binary, created)
 				if err != nil {
 					return err
 				}
@@ -72,7 +78,7 @@ func newCommand() *cobra.Command {
 }
 
 // pack makes an architecture's files and returns their names.
-func pack(dist, source string, arch layer.Architecture, binary string) ([]string, error) {
+func pack(dist, source string, arch layer.Architecture, binary string, created time.Time) ([]string, error) {
 	b, err := inspect(binary, arch)
 	if err != nil {
 		return nil, err
@@ -89,7 +95,7 @@ func pack(dist, source string, arch layer.Architecture, binary string) ([]string
 	if len(zipped) >= layer.MaxZip {
 		return nil, fmt.Errorf("%s has %d bytes, and the layer must stay under %d (docs/adr/0012)", arch.Zip(), len(zipped), layer.MaxZip)
 	}
-	sbom, err := writeSBOM(arch, b, parts)
+	sbom, err := writeSBOM(arch, b, parts, created)
 	if err != nil {
 		return nil, err
 	}

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 
@@ -112,7 +114,7 @@ func TestPartsLicencesAndSBOM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"kinetel " + version.Version, "std " + strings.TrimPrefix(runtime.Version(), "go")}
+	want := []string{info.Main.Path + " " + version.Version, "std " + strings.TrimPrefix(runtime.Version(), "go")}
 	for _, dep := range info.Deps {
 		want = append(want, dep.Path+" "+dep.Version)
 	}
@@ -135,7 +137,8 @@ func TestPartsLicencesAndSBOM(t *testing.T) {
 		}
 	}
 
-	sbom, err := writeSBOM(arch(t, "arm64"), b, parts)
+	created := time.Date(2026, 11, 27, 1, 2, 3, 0, time.FixedZone("", 3600))
+	sbom, err := writeSBOM(arch(t, "arm64"), b, parts, created)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,8 +164,37 @@ func TestPartsLicencesAndSBOM(t *testing.T) {
 	if !slices.Equal(listed, want[1:]) {
 		t.Errorf("the SBOM lists %q, want %q", listed, want[1:])
 	}
-	if again, err := writeSBOM(arch(t, "arm64"), b, parts); err != nil || !bytes.Equal(again, sbom) || bom.SerialNumber != "" || bom.Metadata.Timestamp != "" {
+	tool := (*bom.Metadata.Tools.Components)[0]
+	if m := bom.Metadata; m.Timestamp != "2026-11-27T00:02:03Z" || tool.Name != "github.com/kinetel/kinetel/deploy/package" || tool.Version != version.Version ||
+		m.Supplier.Name != "Kinetel" || (*m.Supplier.URL)[0] != "https://github.com/kinetel/kinetel" {
+		t.Errorf("the SBOM is of %s, made by %+v, supplied by %+v", m.Timestamp, tool, m.Supplier)
+	}
+	if again, err := writeSBOM(arch(t, "arm64"), b, parts, created.UTC()); err != nil || !bytes.Equal(again, sbom) {
 		t.Errorf("the same binary has another SBOM: %v", err)
+	}
+	if !regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(bom.SerialNumber) {
+		t.Errorf("the serial number %s is no UUID of version 8", bom.SerialNumber)
+	}
+	b.data = append(b.data, 0)
+	if other, err := writeSBOM(arch(t, "arm64"), b, parts, created); err != nil || bytes.Contains(other, []byte(bom.SerialNumber)) {
+		t.Errorf("another binary has an SBOM of the same serial number: %v", err)
+	}
+}
+
+func TestTheTimeOfTheSBOM(t *testing.T) {
+	for value, want := range map[string]time.Time{
+		"":           time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC),
+		"0":          time.Unix(0, 0),
+		"1795514400": time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC),
+	} {
+		if got, err := createdAt(value); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %v, %v, want %v", value, got, err, want)
+		}
+	}
+	for _, value := range []string{"now", "-1", "1.5", "17179869184", "2026-11-24"} {
+		if got, err := createdAt(value); err == nil || !strings.Contains(err.Error(), value) || !strings.Contains(err.Error(), "whole seconds") {
+			t.Errorf("%q: %v, %v, want an error that names it", value, got, err)
+		}
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package emf writes figures as a line in CloudWatch's embedded metric format.
+// Package emf writes figures as lines in CloudWatch's embedded metric format.
 // Lambda sends what the extension prints to CloudWatch Logs, which makes metrics
 // from such lines (AWS documentation, Specification: Embedded metric format).
 package emf
@@ -19,6 +19,7 @@ const Namespace = "Kinetel"
 const (
 	dimension    = "FunctionName"
 	maxValue     = 1024 // characters of a dimension's value (CloudWatch API reference, Dimension)
+	maxValues    = 100  // values of a metric in one line (Specification: Embedded metric format)
 	period       = time.Minute
 	percent      = "Percent"
 	bytes        = "Bytes"
@@ -33,8 +34,8 @@ type Figures struct {
 	Retried      int64 // records that had to be sent again
 	BytesShipped int64 // as Kinesis counts them
 
-	HeldMs       Distribution // how long each invocation was held, in milliseconds
-	PutLatencyMs Distribution // how long each request took, in milliseconds
+	Held       []time.Duration // how long each invocation was held
+	PutLatency []time.Duration // how long each request took
 
 	BufferBytes  int64   // bytes that wait in memory at the end of the period
 	BufferUse    float64 // the same, in per cent of the memory that the buffer may use
@@ -43,48 +44,58 @@ type Figures struct {
 	SettingsReplaced int64 // values of variables that could not be used; 0: no metric
 }
 
-// Distribution summarizes many numbers. The format has single numbers and lists of up
-// to a hundred numbers, and there may be more than that.
-type Distribution struct {
-	Count         int64 // of numbers; 0: no metric
-	P50, P99, Max float64
+// metric is a metric of the lines. Without a unit it is only a member.
+type metric struct {
+	name, unit string
+	values     []float64
 }
 
-// Append appends figures as one line with a line break. Each figure is a metric
-// except BufferBytes, which is only a member of the line: BufferUse has the same
-// information, and every metric of a function costs money. A number that is NaN,
-// infinite or too large is left out, because CloudWatch would reject the whole line.
+// Append appends figures as lines. Each figure is a metric except BufferBytes, which is
+// only a member: BufferUse has the same information, and every metric of a function
+// costs money. The durations are arrays of values, so that CloudWatch computes
+// percentiles over all environments of a function. If there are more of them than a
+// line may have, the lines after the first have the rest.
 func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
-	metrics := [...]struct {
-		name, unit string
-		value      float64
-	}{
-		{"EventsShipped", count, float64(f.Shipped)},
-		{"EventsLost", count, float64(f.Lost)},
-		{"RecordsRetried", count, float64(f.Retried)},
-		{"BytesShipped", bytes, float64(f.BytesShipped)},
-		{"HeldP50", milliseconds, f.HeldMs.of(f.HeldMs.P50)},
-		{"HeldP99", milliseconds, f.HeldMs.of(f.HeldMs.P99)},
-		{"HeldMax", milliseconds, f.HeldMs.of(f.HeldMs.Max)},
-		{"PutLatencyP50", milliseconds, f.PutLatencyMs.of(f.PutLatencyMs.P50)},
-		{"PutLatencyP99", milliseconds, f.PutLatencyMs.of(f.PutLatencyMs.P99)},
-		{"PutLatencyMax", milliseconds, f.PutLatencyMs.of(f.PutLatencyMs.Max)},
-		{"BufferUse", percent, f.BufferUse},
-		{"SpooledBytes", bytes, float64(f.SpooledBytes)},
-		{"SettingsReplaced", count, unlessZero(f.SettingsReplaced)},
+	var replaced []float64
+	if f.SettingsReplaced > 0 { // a metric costs money, and an alarm treats a missing one as zero
+		replaced = number(float64(f.SettingsReplaced))
 	}
+	metrics := []metric{
+		{"EventsShipped", count, number(float64(f.Shipped))},
+		{"EventsLost", count, number(float64(f.Lost))},
+		{"RecordsRetried", count, number(float64(f.Retried))},
+		{"BytesShipped", bytes, number(float64(f.BytesShipped))},
+		{"Held", milliseconds, inMilliseconds(f.Held)},
+		{"PutLatency", milliseconds, inMilliseconds(f.PutLatency)},
+		{"BufferUse", percent, number(f.BufferUse)},
+		{"SpooledBytes", bytes, number(float64(f.SpooledBytes))},
+		{"SettingsReplaced", count, replaced},
+		{"BufferBytes", "", number(float64(f.BufferBytes))},
+	}
+	for more := true; more; {
+		dst = appendLine(dst, at, dimensionValue(functionName), metrics)
+		more = false
+		for i := range metrics {
+			m := &metrics[i]
+			m.values = m.values[min(len(m.values), maxValues):]
+			more = more || len(m.values) > 0
+		}
+	}
+	return dst
+}
 
+// appendLine appends a line with the first values of each metric that has any.
+func appendLine(dst []byte, at time.Time, functionName string, metrics []metric) []byte {
 	dst = append(dst, `{"_aws":{"Timestamp":`...)
 	dst = strconv.AppendInt(dst, at.UnixMilli(), 10)
 	dst = append(dst, `,"CloudWatchMetrics":[{"Namespace":"`+Namespace+`","Dimensions":[[`...)
-	name := dimensionValue(functionName)
-	if name != "" { // a dimension must have a value
+	if functionName != "" { // a dimension must have a value
 		dst = append(dst, `"`+dimension+`"`...)
 	}
 	dst = append(dst, `]],"Metrics":[`...)
 	separator := ""
 	for _, m := range metrics {
-		if valid(m.value) {
+		if len(m.values) > 0 && m.unit != "" {
 			dst = append(dst, separator...)
 			dst = append(dst, `{"Name":"`...)
 			dst = append(dst, m.name...)
@@ -96,44 +107,58 @@ func Append(dst []byte, at time.Time, functionName string, f Figures) []byte {
 	}
 	// The extension recognizes its own lines by this member (selflog.Own).
 	dst = append(dst, `]}]},"logger":"kinetel"`...)
-	if name != "" {
+	if functionName != "" {
 		dst = append(dst, `,"`+dimension+`":`...)
-		dst = jsontext.AppendQuote(dst, name)
+		dst = jsontext.AppendQuote(dst, functionName)
 	}
 	for _, m := range metrics {
-		if valid(m.value) {
+		if len(m.values) > 0 {
 			dst = append(dst, `,"`...)
 			dst = append(dst, m.name...)
 			dst = append(dst, `":`...)
-			dst = strconv.AppendFloat(dst, m.value, 'f', -1, 64)
+			dst = appendValues(dst, m.values[:min(len(m.values), maxValues)])
 		}
 	}
-	dst = append(dst, `,"BufferBytes":`...)
-	dst = strconv.AppendInt(dst, f.BufferBytes, 10)
 	return append(dst, "}\n"...)
 }
 
-// of returns n, or NaN if the distribution is empty: NaN is left out of the line.
-func (d Distribution) of(n float64) float64 {
-	if d.Count == 0 {
-		return math.NaN()
+// appendValues appends one value as a number, and several values as an array.
+func appendValues(dst []byte, values []float64) []byte {
+	if len(values) > 1 {
+		dst = append(dst, '[')
 	}
-	return n
+	for i, v := range values {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendFloat(dst, v, 'f', -1, 64)
+	}
+	if len(values) > 1 {
+		dst = append(dst, ']')
+	}
+	return dst
 }
 
-// unlessZero returns n, or NaN if n is 0, so that it is left out of the line: a
-// metric costs money, and an alarm treats a missing one as zero.
-func unlessZero(n int64) float64 {
-	if n == 0 {
-		return math.NaN()
+// number returns n as the value of a metric. It returns no value if CloudWatch would
+// reject the whole line because of n: if n is NaN, infinite or beyond 2^360
+// (CloudWatch API reference, MetricDatum). The bound here is lower: only a mistake can
+// make a larger number.
+func number(n float64) []float64 {
+	if math.Abs(n) < 1<<63 {
+		return []float64{n}
 	}
-	return float64(n)
+	return nil
 }
 
-// valid reports whether to write a number. CloudWatch accepts no number beyond 2^360
-// (CloudWatch API reference, MetricDatum). The bound here is lower: only a mistake
-// can make a larger number.
-func valid(n float64) bool { return math.Abs(n) < 1<<63 }
+// inMilliseconds returns durations in milliseconds, rounded to a tenth: each digit of
+// a log line costs money. CloudWatch computes no percentiles if a value is negative.
+func inMilliseconds(durations []time.Duration) []float64 {
+	values := make([]float64, len(durations))
+	for i, d := range durations {
+		values[i] = float64(max(d, 0).Round(time.Millisecond/10).Microseconds()) / 1000
+	}
+	return values
+}
 
 // dimensionValue returns a function's name as CloudWatch accepts it. Lambda's names
 // need no change; outside of Lambda a name can be any text.

@@ -187,9 +187,9 @@ func (t *Tracker) Held() ledger.Held {
 	return ledger.Held{Invocations: t.all, Held: t.held, Ms: ms}
 }
 
-// Period returns how many invocations there were since its last call, and how long
-// they were held.
-func (t *Tracker) Period() (invocations int, held ledger.Quantiles) { return t.durations.Period() }
+// Period returns how long the invocations since its last call were held
+// (Durations.Period).
+func (t *Tracker) Period() []time.Duration { return t.durations.Period() }
 
 // released returns how one of the last invocations was released; false: it is not
 // known. mu is held.

@@ -1,13 +1,14 @@
 package ledger
 
 import (
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 )
 
-// Durations stores the last 128 durations of something. It is safe for concurrent
-// use. The zero value is empty.
+// Durations stores durations of something: the last 128, and up to 1,000 of a period.
+// It is safe for concurrent use. The zero value is empty.
 type Durations struct {
 	mu    sync.Mutex
 	ring  [128]time.Duration
@@ -15,8 +16,8 @@ type Durations struct {
 	last  time.Duration
 	max   time.Duration
 
-	periodCount int // since the last Period
-	periodMax   time.Duration
+	period      [1000]time.Duration // since the last Period; the first one is the longest
+	periodCount int
 }
 
 // Note adds a duration.
@@ -27,8 +28,24 @@ func (d *Durations) Note(duration time.Duration) {
 	d.count++
 	d.last = duration
 	d.max = max(d.max, duration)
+	d.addToPeriod(duration)
+}
+
+// addToPeriod stores a duration for Period. If there are too many, it stores the
+// longest one and a uniform selection of the others (reservoir sampling, Vitter's
+// algorithm R). The caller holds mu.
+func (d *Durations) addToPeriod(duration time.Duration) {
+	i := d.periodCount
 	d.periodCount++
-	d.periodMax = max(d.periodMax, duration)
+	if i > 0 && duration > d.period[0] {
+		duration, d.period[0] = d.period[0], duration
+	}
+	if i >= len(d.period) {
+		i = 1 + rand.IntN(i)
+	}
+	if i < len(d.period) {
+		d.period[i] = duration
+	}
 }
 
 // Last returns the last duration, or 0 if there is none.
@@ -42,31 +59,23 @@ func (d *Durations) Last() time.Duration {
 func (d *Durations) Quantiles() Quantiles {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.quantiles(d.count, d.max)
-}
-
-// Period returns how many durations were added since the last call, and their
-// quantiles: those of the last 128, and the longest.
-func (d *Durations) Period() (count int, q Quantiles) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	count, q = d.periodCount, d.quantiles(d.periodCount, d.periodMax)
-	d.periodCount, d.periodMax = 0, 0
-	return count, q
-}
-
-// quantiles returns the quantiles of the last n durations. The caller holds mu.
-func (d *Durations) quantiles(n int, longest time.Duration) Quantiles {
-	n = min(n, len(d.ring))
+	n := min(d.count, len(d.ring))
 	if n == 0 {
 		return Quantiles{}
 	}
-	sorted := make([]time.Duration, n)
-	for i := range sorted {
-		sorted[i] = d.ring[(d.count-1-i)%len(d.ring)]
-	}
+	sorted := slices.Clone(d.ring[:n])
 	slices.Sort(sorted)
-	return Quantiles{P50: Milliseconds(sorted[(n-1)/2]), P99: Milliseconds(sorted[(n-1)*99/100]), Max: Milliseconds(longest)}
+	return Quantiles{P50: Milliseconds(sorted[(n-1)/2]), P99: Milliseconds(sorted[(n-1)*99/100]), Max: Milliseconds(d.max)}
+}
+
+// Period returns the durations that were added since the last call, in no order. Of
+// more than 1,000 it returns the longest one and a uniform selection of the others.
+func (d *Durations) Period() []time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	durations := slices.Clone(d.period[:min(d.periodCount, len(d.period))])
+	d.periodCount = 0
+	return durations
 }
 
 // Quantiles are in milliseconds: two quantiles of the last 128 durations, and the

@@ -121,65 +121,70 @@ func TestQuantilesAreThoseOfTheLast128(t *testing.T) {
 	})
 }
 
-// period is what Period gives.
-type period struct {
-	Count     int
-	Quantiles ledger.Quantiles
-}
-
-func next(d *ledger.Durations) period {
-	count, q := d.Period()
-	return period{count, q}
-}
-
-func TestPeriodIsSinceTheLastOne(t *testing.T) {
-	var d ledger.Durations
-	for i, tt := range []struct {
-		all  []time.Duration
-		want period
-	}{
-		{nil, period{}},
-		{[]time.Duration{9 * ms, 500 * ms, 7 * ms}, period{3, ledger.Quantiles{P50: 9, P99: 9, Max: 500}}},
-		{nil, period{}}, // nothing new
-		{[]time.Duration{4 * ms}, period{1, ledger.Quantiles{P50: 4, P99: 4, Max: 4}}},
-		{[]time.Duration{0, 0}, period{2, ledger.Quantiles{}}},
-		// Of more durations than are stored, the last ones count, and the longest of all.
-		{append([]time.Duration{time.Second}, upTo(300)...), period{301, ledger.Quantiles{P50: 236, P99: 298, Max: 1000}}},
-		{upTo(128), period{128, ledger.Quantiles{P50: 64, P99: 126, Max: 128}}},
-		{upTo(127), period{127, ledger.Quantiles{P50: 64, P99: 125, Max: 127}}},
-		{[]time.Duration{5 * ms, 3 * ms}, period{2, ledger.Quantiles{P50: 3, P99: 3, Max: 5}}},
-	} {
-		for _, one := range tt.all {
-			d.Note(one)
-		}
-		before := d.Quantiles()
-		if diff := cmp.Diff(tt.want, next(&d)); diff != "" {
-			t.Errorf("period %d (-want +got):\n%s", i, diff)
-		}
-		if after := d.Quantiles(); after != before {
-			t.Errorf("period %d: the quantiles were %+v, and are %+v", i, before, after)
-		}
-	}
-	if q := d.Quantiles(); q.Max != 1000 {
-		t.Errorf("the longest ever is %g", q.Max)
-	}
-}
-
-// Period of a stretch of time is the same as if there had been no other durations.
-func TestAPeriodIsIndependentOfTheOthers(t *testing.T) {
+func TestPeriodReturnsTheDurationsSinceItsLastCall(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		duration := rapid.Map(rapid.IntRange(0, 5000), func(n int) time.Duration { return time.Duration(n) * ms })
+		duration := rapid.Map(rapid.IntRange(-10, 5000), func(n int) time.Duration { return time.Duration(n) * ms })
 		var d ledger.Durations
+		var longest time.Duration
 		for _, all := range rapid.SliceOfN(rapid.SliceOfN(duration, 0, 200), 1, 5).Draw(t, "periods") {
 			for _, one := range all {
 				d.Note(one)
+				longest = max(longest, one)
 			}
-			want := period{len(all), noted(all...).Quantiles()}
-			if diff := cmp.Diff(want, next(&d)); diff != "" {
-				t.Fatalf("period (-want +got):\n%s", diff)
+			before := d.Quantiles()
+			got := d.Period()
+			slices.Sort(got)
+			slices.Sort(all)
+			if !slices.Equal(got, all) {
+				t.Fatalf("period %v, want %v", got, all)
+			}
+			if after := d.Quantiles(); after != before || after.Max != ledger.Milliseconds(longest) {
+				t.Fatalf("the quantiles were %+v and are %+v, longest %s", before, after, longest)
 			}
 		}
 	})
+}
+
+// A period of many durations has the longest one and a selection of the others in
+// which the first and the last have the same chance.
+func TestAPeriodOfManyDurationsIsAUniformSelection(t *testing.T) {
+	const all, kept, periods = 4000, 1000, 50
+	var d ledger.Durations
+	var early, late float64
+	for period := range periods {
+		for i := range all {
+			d.Note(time.Duration((i+period*79)%all) * ms) // the longest one at another place each time
+		}
+		got := d.Period()
+		if len(got) != kept || !slices.Contains(got, (all-1)*ms) {
+			t.Fatalf("period %d has %d durations and longest %s", period, len(got), slices.Max(got))
+		}
+		slices.Sort(got)
+		if len(slices.Compact(got)) != kept {
+			t.Fatalf("period %d has a duration twice", period)
+		}
+		for _, one := range got {
+			if i := (int(one/ms) - period*79%all + all) % all; i < all/2 {
+				early++
+			} else {
+				late++
+			}
+		}
+	}
+	// 50,000 draws: 0.5 has a standard deviation of 0.0019 here (without replacement).
+	if share := early / (early + late); math.Abs(share-0.5) > 0.015 {
+		t.Errorf("%.3f of the selection are of the first half", share)
+	}
+	if rest := d.Period(); len(rest) > 0 {
+		t.Errorf("a period without durations has %d", len(rest))
+	}
+}
+
+func TestNoteDoesNotAllocate(t *testing.T) {
+	var d ledger.Durations
+	if n := testing.AllocsPerRun(3000, func() { d.Note(3 * ms) }); n > 0 {
+		t.Errorf("%g allocations", n)
+	}
 }
 
 func TestDurationsAreSafeForConcurrentUse(t *testing.T) {
@@ -193,8 +198,7 @@ func TestDurationsAreSafeForConcurrentUse(t *testing.T) {
 				if last, q := d.Last(), d.Quantiles(); last != 3*ms || q != (ledger.Quantiles{P50: 3, P99: 3, Max: 3}) {
 					t.Errorf("the last one is %s, the quantiles are %+v", last, q)
 				}
-				count, _ := d.Period()
-				counted.Add(int64(count))
+				counted.Add(int64(len(d.Period())))
 			}
 		})
 	}

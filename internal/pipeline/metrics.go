@@ -39,15 +39,13 @@ func (p *Pipeline) writeMetrics(final bool) {
 		Lost:         total.lost - before.lost,
 		Retried:      total.retried - before.retried,
 		BytesShipped: total.bytes - before.bytes,
+		Held:         p.invocations.Period(),
+		PutLatency:   p.shipper.Period(),
 		BufferBytes:  waiting.Bytes,
 		BufferUse:    100 * float64(waiting.Bytes) / float64(p.cfg.BufferBytes),
 
 		SettingsReplaced: int64(config.Count(p.cfg.Problems, config.Replaced)),
 	}
-	invocations, held := p.invocations.Period()
-	f.HeldMs = emf.Distribution{Count: int64(invocations), P50: held.P50, P99: held.P99, Max: held.Max}
-	requests, latency := p.shipper.Period()
-	f.PutLatencyMs = emf.Distribution{Count: int64(requests), P50: latency.P50, P99: latency.P99, Max: latency.Max}
 	if p.spool != nil {
 		f.SpooledBytes = p.spool.Bytes()
 	}

@@ -94,8 +94,5 @@ func (s *Shipper) count(r *pack.Record) {
 	s.stats.Bytes += int64(r.Size())
 }
 
-// Period returns how many requests there were since its last call, and how long
-// they took.
-func (s *Shipper) Period() (requests int, latency ledger.Quantiles) {
-	return s.latency.Period()
-}
+// Period returns how long the requests since its last call took (Durations.Period).
+func (s *Shipper) Period() []time.Duration { return s.latency.Period() }

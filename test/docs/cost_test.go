@@ -108,7 +108,7 @@ func TestTheAmountsOfTheCostPageFollowFromItsPrices(t *testing.T) {
 	}
 	rare := func(n float64) bill { return p.bill(n, rareBytes, 0.05, roundedUp(small*events, 5000)) }
 	metrics := float64(strings.Count(string(emf.Append(nil, time.Time{}, "orders", emf.Figures{
-		HeldMs: emf.Distribution{Count: 1}, PutLatencyMs: emf.Distribution{Count: 1},
+		Held: []time.Duration{0}, PutLatency: []time.Duration{0},
 	})), `"Name":`))
 
 	const example = 100e6

@@ -356,12 +356,13 @@ func TestFiguresAsMetrics(t *testing.T) {
 	var figures struct {
 		FunctionName              string
 		EventsShipped, EventsLost *int64
-		HeldMax, PutLatencyP50    *float64
+		Held                      []float64
+		PutLatency                json.RawMessage
 	}
 	if err := json.Unmarshal([]byte(lines[0]), &figures); err != nil {
 		t.Fatal(err)
 	}
-	if figures.FunctionName != "function" || figures.EventsShipped == nil || int(*figures.EventsShipped) != len(r.arrived()) || *figures.EventsLost != 0 || figures.HeldMax == nil || figures.PutLatencyP50 == nil {
+	if figures.FunctionName != "function" || figures.EventsShipped == nil || int(*figures.EventsShipped) != len(r.arrived()) || *figures.EventsLost != 0 || len(figures.Held) != 5 || figures.PutLatency == nil {
 		t.Errorf("metrics %s for %d events", lines[0], len(r.arrived()))
 	}
 	for _, kind := range []string{event.TypeReport, event.TypeInvocation} {

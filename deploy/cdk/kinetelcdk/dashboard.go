@@ -71,21 +71,21 @@ func NewTelemetryDashboard(scope constructs.Construct, id string, props *Telemet
 			ofStream(p.Stream, "PutRecords.Latency", average, "average", fine),
 			ofStream(p.Stream, "PutRecords.Latency", maximum, "slowest", fine),
 		}),
-		graph("PutRecords as functions see it (p99, ms)", []awscloudwatch.IMetric{ofFunctions("PutLatencyP99", maximum, fine)}),
+		graph("PutRecords as functions see it (ms)", percentiles("PutLatency")),
 		graph("Shards for provisioned mode", []awscloudwatch.IMetric{shards(bytes, records, max(p.HeadroomPercent, 0))}),
 	)
 	d.Dashboard.AddWidgets(
-		graph("Events lost, by function", []awscloudwatch.IMetric{ofFunctions("EventsLost", sum, fine)}),
-		graph("Events shipped, by function", []awscloudwatch.IMetric{ofFunctions("EventsShipped", sum, fine)}),
-		graph("Records sent again, by function", []awscloudwatch.IMetric{ofFunctions("RecordsRetried", sum, fine)}),
+		graph("Events lost, by function", []awscloudwatch.IMetric{ofFunctions("EventsLost", sum, "")}),
+		graph("Events shipped, by function", []awscloudwatch.IMetric{ofFunctions("EventsShipped", sum, "")}),
+		graph("Records sent again, by function", []awscloudwatch.IMetric{ofFunctions("RecordsRetried", sum, "")}),
 	)
 	d.Dashboard.AddWidgets(
-		graph("Invocations held (p99, ms)", []awscloudwatch.IMetric{ofFunctions("HeldP99", maximum, fine)}),
-		graph("Buffer in use (%)", []awscloudwatch.IMetric{ofFunctions("BufferUse", maximum, fine)}),
-		graph("On disk (bytes)", []awscloudwatch.IMetric{ofFunctions("SpooledBytes", maximum, fine)}),
+		graph("Invocations held (ms)", percentiles("Held")),
+		graph("Buffer in use (%)", []awscloudwatch.IMetric{ofFunctions("BufferUse", maximum, "")}),
+		graph("On disk (bytes)", []awscloudwatch.IMetric{ofFunctions("SpooledBytes", maximum, "")}),
 	)
 	d.Dashboard.AddWidgets(
-		graph("Settings replaced, by function", []awscloudwatch.IMetric{ofFunctions("SettingsReplaced", maximum, fine)}),
+		graph("Settings replaced, by function", []awscloudwatch.IMetric{ofFunctions("SettingsReplaced", maximum, "")}),
 	)
 	tag(d.Construct, p.Tags)
 	return d

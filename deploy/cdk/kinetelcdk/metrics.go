@@ -12,8 +12,7 @@ import (
 	"github.com/kinetel/kinetel/internal/emf"
 )
 
-// What metrics of CloudWatch are looked at: those of Kinesis have one value a
-// minute, and so have Kinetel's own.
+// Periods of metrics. Those of Kinesis and of Kinetel have data once a minute.
 const (
 	fine   = time.Minute
 	coarse = 5 * time.Minute
@@ -55,10 +54,17 @@ func overFunctions(metric, label string) awscloudwatch.IMetric {
 }
 
 // ofFunctions is a metric of Kinetel's, one line for each function that has it.
-func ofFunctions(name, statistic string, period time.Duration) awscloudwatch.IMetric {
+// CloudWatch appends the function's name to the label.
+func ofFunctions(name, statistic, label string) awscloudwatch.IMetric {
 	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
-		Expression: jsii.String(fmt.Sprintf(`SEARCH('{%s,%s} MetricName="%s"', '%s', %d)`, emf.Namespace, dimension, name, statistic, int(period.Seconds()))),
-		Label:      jsii.String(""), // the function's name
-		Period:     duration(period),
+		Expression: jsii.String(fmt.Sprintf(`SEARCH('{%s,%s} MetricName="%s"', '%s', %d)`, emf.Namespace, dimension, name, statistic, int(fine.Seconds()))),
+		Label:      &label,
+		Period:     duration(fine),
 	})
+}
+
+// percentiles are those of a metric that has many values a minute: CloudWatch computes
+// them over all environments of a function.
+func percentiles(name string) []awscloudwatch.IMetric {
+	return []awscloudwatch.IMetric{ofFunctions(name, "p50", "p50"), ofFunctions(name, "p99", "p99"), ofFunctions(name, maximum, "max")}
 }

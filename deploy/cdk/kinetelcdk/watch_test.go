@@ -107,18 +107,18 @@ func TestDashboard(t *testing.T) {
 	same(t, "tags", got.only("AWS::CloudWatch::Dashboard", "").Properties["Tags"], `[{"Key":"team","Value":"payments"}]`)
 	widgets := dashboard(t, got)
 	for title, want := range map[string]string{
-		"Written":                                  `[["AWS/Kinesis","IncomingBytes","StreamName","Stream862536A4",{"label":"bytes","period":60,"stat":"Sum"}],["AWS/Kinesis","IncomingRecords","StreamName","Stream862536A4",{"label":"records","period":60,"stat":"Sum","yAxis":"right"}]]`,
-		"Throttled writes":                         `[["AWS/Kinesis","WriteProvisionedThroughputExceeded","StreamName","Stream862536A4",{"label":"throttled records","period":60,"stat":"Sum"}]]`,
-		"Consumers behind (iterator age, ms)":      `[["AWS/Kinesis","GetRecords.IteratorAgeMilliseconds","StreamName","Stream862536A4",{"label":"slowest","period":60,"stat":"Maximum"}]]`,
-		"PutRecords in Kinesis (ms)":               `[["AWS/Kinesis","PutRecords.Latency","StreamName","Stream862536A4",{"label":"average","period":60}],["AWS/Kinesis","PutRecords.Latency","StreamName","Stream862536A4",{"label":"slowest","period":60,"stat":"Maximum"}]]`,
-		"PutRecords as functions see it (p99, ms)": `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"PutLatencyP99\"', 'Maximum', 60)","period":60}]]`,
-		"Events lost, by function":                 `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"EventsLost\"', 'Sum', 60)","period":60}]]`,
-		"Events shipped, by function":              `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"EventsShipped\"', 'Sum', 60)","period":60}]]`,
-		"Records sent again, by function":          `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"RecordsRetried\"', 'Sum', 60)","period":60}]]`,
-		"Invocations held (p99, ms)":               `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"HeldP99\"', 'Maximum', 60)","period":60}]]`,
-		"Buffer in use (%)":                        `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"BufferUse\"', 'Maximum', 60)","period":60}]]`,
-		"On disk (bytes)":                          `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"SpooledBytes\"', 'Maximum', 60)","period":60}]]`,
-		"Settings replaced, by function":           `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"SettingsReplaced\"', 'Maximum', 60)","period":60}]]`,
+		"Written":                             `[["AWS/Kinesis","IncomingBytes","StreamName","Stream862536A4",{"label":"bytes","period":60,"stat":"Sum"}],["AWS/Kinesis","IncomingRecords","StreamName","Stream862536A4",{"label":"records","period":60,"stat":"Sum","yAxis":"right"}]]`,
+		"Throttled writes":                    `[["AWS/Kinesis","WriteProvisionedThroughputExceeded","StreamName","Stream862536A4",{"label":"throttled records","period":60,"stat":"Sum"}]]`,
+		"Consumers behind (iterator age, ms)": `[["AWS/Kinesis","GetRecords.IteratorAgeMilliseconds","StreamName","Stream862536A4",{"label":"slowest","period":60,"stat":"Maximum"}]]`,
+		"PutRecords in Kinesis (ms)":          `[["AWS/Kinesis","PutRecords.Latency","StreamName","Stream862536A4",{"label":"average","period":60}],["AWS/Kinesis","PutRecords.Latency","StreamName","Stream862536A4",{"label":"slowest","period":60,"stat":"Maximum"}]]`,
+		"PutRecords as functions see it (ms)": percentiles("PutLatency"),
+		"Events lost, by function":            `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"EventsLost\"', 'Sum', 60)","period":60}]]`,
+		"Events shipped, by function":         `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"EventsShipped\"', 'Sum', 60)","period":60}]]`,
+		"Records sent again, by function":     `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"RecordsRetried\"', 'Sum', 60)","period":60}]]`,
+		"Invocations held (ms)":               percentiles("Held"),
+		"Buffer in use (%)":                   `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"BufferUse\"', 'Maximum', 60)","period":60}]]`,
+		"On disk (bytes)":                     `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"SpooledBytes\"', 'Maximum', 60)","period":60}]]`,
+		"Settings replaced, by function":      `[[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"SettingsReplaced\"', 'Maximum', 60)","period":60}]]`,
 		"Shards for provisioned mode": `[[{"expression":"CEIL(MAX([bytes/PERIOD(bytes)/1048576, records/PERIOD(records)/1000]) * 2)","label":"shards, with 100% headroom","period":60}],
 			["AWS/Kinesis","IncomingBytes","StreamName","Stream862536A4",{"id":"bytes","label":"bytes","period":60,"stat":"Sum","visible":false}],
 			["AWS/Kinesis","IncomingRecords","StreamName","Stream862536A4",{"id":"records","label":"records","period":60,"stat":"Sum","visible":false}]]`,
@@ -131,6 +131,14 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
+// percentiles returns what a graph of a metric with many values shows.
+func percentiles(metric string) string {
+	search := func(label, statistic string) string {
+		return fmt.Sprintf(`[{"expression":"SEARCH('{Kinetel,FunctionName} MetricName=\"%s\"', '%s', 60)","label":"%s","period":60}]`, metric, statistic, label)
+	}
+	return "[" + search("p50", "p50") + "," + search("p99", "p99") + "," + search("max", "Maximum") + "]"
+}
+
 // The dashboard and the alarms ask for metrics that the extension has.
 func TestMetricsExist(t *testing.T) {
 	stack := newStack(t)
@@ -140,8 +148,8 @@ func TestMetricsExist(t *testing.T) {
 	got := synth(t, stack)
 	line := emfLine()
 	asked := regexp.MustCompile(`MetricName=\\*"(\w+)|SELECT (?:SUM|MAX)\((\w+)\)`).FindAllStringSubmatch(got.text, -1)
-	if len(asked) != 10 {
-		t.Errorf("%d metrics of Kinetel's are asked for, want 10", len(asked))
+	if len(asked) != 14 {
+		t.Errorf("%d metrics of Kinetel's are asked for, want 14", len(asked))
 	}
 	for _, one := range asked {
 		if name := one[1] + one[2]; !strings.Contains(line, `{"Name":"`+name+`"`) {
@@ -172,6 +180,6 @@ func TestDashboardRefusals(t *testing.T) {
 }
 
 func emfLine() string {
-	one := emf.Distribution{Count: 1}
-	return string(emf.Append(nil, time.Unix(0, 0), "f", emf.Figures{HeldMs: one, PutLatencyMs: one, SettingsReplaced: 1}))
+	one := []time.Duration{0}
+	return string(emf.Append(nil, time.Unix(0, 0), "f", emf.Figures{Held: one, PutLatency: one, SettingsReplaced: 1}))
 }
