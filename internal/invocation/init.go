@@ -69,7 +69,7 @@ func (t *Tracker) ColdStart(ev *event.Event) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := &t.init
-	if i.started == "" || cmp.Or(i.kind, string(config.OnDemand)) != string(config.OnDemand) {
+	if i.begun.IsZero() || cmp.Or(i.kind, string(config.OnDemand)) != string(config.OnDemand) {
 		return nil
 	}
 	cold := true

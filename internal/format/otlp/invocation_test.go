@@ -137,6 +137,7 @@ func TestTheSpanOfAnInit(t *testing.T) {
 		t.Error("it is no cold start")
 	}
 	later := line("2026-11-22T20:14:58.100Z", "")
+	later.Time = []byte("2026-11-22T20:15:01.123Z")
 	if other := oneSpan(t, orders(), &later); other.TraceID() == s.TraceID() || other.SpanID() == s.SpanID() {
 		t.Errorf("another init has the ids %s %s, too", other.TraceID(), other.SpanID())
 	}

@@ -95,7 +95,8 @@ func appendSpan(dst []byte, env *environment.Environment, function []byte, l *fo
 	}
 	id, prefix, kind := l.RequestID, "", byte('2')
 	if len(in.phase) > 0 {
-		id, prefix, kind = in.start, "init ", '1'
+		// An environment may have one more init, after a reset.
+		id, prefix, kind = l.Time, "init ", '1'
 	}
 	ctx, parent := spanContext(env, l, id, &in.span)
 	begin, end := in.times(l.Time)
