@@ -74,6 +74,8 @@ func TestTheLoggersOwnSeverity(t *testing.T) {
 		{".NET's highest on a console", asText("crit: Orders[0]\n      hello"), "crit", 21},
 		{".NET's highest as JSON", `{"LogLevel":"Critical"}`, "Critical", 21},
 		{".NET's information", asText(at + " [Information] hello"), "Information", 9},
+		{"Lambda's JSON", `{"timestamp":"` + at + `","level":"ERROR","message":"hello","requestId":"` + id + `"}`, "ERROR", 17},
+		{"the last of two", `{"level":"info","level":"err"}`, "err", 17},
 		{"syslog's words", `{"level":"crit"}`, "crit", 18},
 		{"syslog's words in capitals", `{"severity":"CRITICAL"}`, "CRITICAL", 18},
 		{"Monolog's channel", asText("app.ALERT: hello"), "ALERT", 19},
