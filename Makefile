@@ -129,8 +129,10 @@ test-deep: node programs node_modules ## run in full the tests that make test ru
 .PHONY: test-deep
 
 # The commands of the documents, with moto as AWS. What they build goes into bin and dist.
-test-docs: python .tools/docs/.installed ## run the commands of the documents, with moto in place of AWS
+# Then the demo of bin runs, and validators of other languages validate its events.
+test-docs: node python node_modules .tools/docs/.installed ## run the commands of the documents, with moto in place of AWS
 	KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" $(GO) test -count=1 -timeout 20m -run Commands ./test/docs
+	$(NODE_PACKAGES) KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" $(GO) test -count=1 -run Validators ./test/schema
 .PHONY: test-docs
 
 # The packages below these folders that have a test with a short form. Rapid has one
@@ -140,9 +142,10 @@ deep = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE 'pgregory.net/rapid|test
 # The tests of a package that have a short form themselves.
 short = $(shell awk '/^func Test/ {name = $$2; sub(/[^A-Za-z0-9_].*/, "", name)} /testing\.Short|testkit\.Checks|rapid\.Check/ {names = names sep name; sep = "|"} END {print names}' $(1)/*_test.go)
 
-# Where the tests find the Kinesis and the reader that run on Node.
+# Where the tests find the Kinesis, the reader and the validator that run on Node.
 NODE_PACKAGES := KINETEL_KINESIS_LOCAL="$(CURDIR)/test/kinesislocal/node_modules/kinesis-local" \
-	KINETEL_KINESIS_AGG="$(CURDIR)/test/formats/node_modules/aws-kinesis-agg"
+	KINETEL_KINESIS_AGG="$(CURDIR)/test/formats/node_modules/aws-kinesis-agg" \
+	KINETEL_AJV="$(CURDIR)/test/schema/node_modules"
 
 node: # checked first, before the long build
 	@command -v $(NODE) >/dev/null && command -v $(NPM) >/dev/null || { \
@@ -162,7 +165,7 @@ integration: node programs node_modules ## run only the tests with other program
 	$(NODE_PACKAGES) $(GO) test -race -count=1 ./test/kinesislocal ./test/formats
 .PHONY: integration
 
-node_modules: test/kinesislocal/node_modules/.package-lock.json test/formats/node_modules/.package-lock.json
+node_modules: $(addsuffix /node_modules/.package-lock.json,test/kinesislocal test/formats test/schema)
 .PHONY: node_modules
 
 test/%/node_modules/.package-lock.json: test/%/package.json test/%/package-lock.json
@@ -202,4 +205,4 @@ fuzz: ## fuzz each target for FUZZTIME
 	@GO="$(GO)" test/fuzz/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made
-	rm -rf bin dist .tools deploy/cdk/cdk.out test/kinesislocal/node_modules test/formats/node_modules
+	rm -rf bin dist .tools deploy/cdk/cdk.out test/*/node_modules

@@ -7,8 +7,8 @@ import (
 	_ "embed"
 )
 
-// ID is the $id of the schema. It is a name, not an address.
-const ID = "urn:kinetel:schema:kinetel-1"
+// ID is the $id of the schema: the address of the file in the newest release.
+const ID = "https://github.com/kinetel/kinetel/releases/latest/download/kinetel-1.schema.json"
 
 //go:embed kinetel-1.schema.json
 var kinetel1 []byte

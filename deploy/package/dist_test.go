@@ -44,7 +44,11 @@ func TestAnotherBuildIsTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range made {
+	schemas, err := copySchemas(again, copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(made, schemas...) {
 		want, err := layer.Read(packaged, file)
 		if err != nil {
 			t.Fatal(err)

@@ -1,8 +1,7 @@
-// Command package makes the files of a release out of binaries of the extension
-// that were built already: for each architecture the zip of the layer, the
-// licences of all that is in it, and an SBOM (CycloneDX); and the checksums of
-// them all. The same binaries give the same bytes. SOURCE_DATE_EPOCH is the time of
-// the SBOMs.
+// Command package makes the files of a release from binaries of the extension. For each
+// architecture: the zip of the layer, the licences of everything in it, and an SBOM
+// (CycloneDX). Also the JSON Schemas, and the checksums of all files. The same binaries
+// give the same bytes. SOURCE_DATE_EPOCH is the time of the SBOMs.
 //
 //	package --dist dist amd64=dist/build/amd64 arm64=dist/build/arm64
 package main
@@ -69,12 +68,41 @@ func newCommand() *cobra.Command {
 				}
 				files = append(files, made...)
 			}
+			schemas, err := copySchemas(dist, source)
+			if err != nil {
+				return err
+			}
+			files = append(files, schemas...)
 			return layer.WriteChecksums(dist, files)
 		},
 	}
 	cmd.Flags().StringVar(&dist, "dist", "dist", "the `folder` to write to")
 	cmd.Flags().StringVar(&source, "source", ".", "the `folder` of the extension's module")
 	return cmd
+}
+
+// copySchemas copies the JSON Schemas and returns their names. Their $id is the address
+// of this file in the newest release.
+func copySchemas(dist, source string) (names []string, err error) {
+	paths, err := filepath.Glob(filepath.Join(source, "schema", "*.schema.json"))
+	if err != nil {
+		return nil, err
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("%s has no file *.schema.json: --source must be the folder of the extension's module", filepath.Join(source, "schema"))
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		name := filepath.Base(path)
+		if err := os.WriteFile(filepath.Join(dist, name), data, 0o644); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 // pack makes an architecture's files and returns their names.

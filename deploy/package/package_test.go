@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"debug/buildinfo"
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -51,14 +52,14 @@ func TestWhatDoesNotDoForALayerIsRefused(t *testing.T) {
 	if err := os.WriteFile(text, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, tc := range []struct{ path, why, mend string }{
+	for _, tc := range []struct{ path, why, fix string }{
 		{text, "not a Linux executable", ""},
 		{build(t, "arm64", "./examples/bare-extension"), "not for x86_64", "GOARCH=amd64"},
 		{build(t, "amd64", "./examples/bare-extension", "-buildmode=pie"), "dynamically linked", "CGO_ENABLED=0"},
 		{filepath.Join(t.TempDir(), "nothing"), "no such file", ""},
 	} {
-		if _, err := inspect(tc.path, arch(t, "amd64")); err == nil || !strings.Contains(err.Error(), tc.why) || !strings.Contains(err.Error(), tc.mend) {
-			t.Errorf("%v, want an error with %q and %q", err, tc.why, tc.mend)
+		if _, err := inspect(tc.path, arch(t, "amd64")); err == nil || !strings.Contains(err.Error(), tc.why) || !strings.Contains(err.Error(), tc.fix) {
+			t.Errorf("%v, want an error with %q and %q", err, tc.why, tc.fix)
 		}
 	}
 }
@@ -198,6 +199,29 @@ func TestTheTimeOfTheSBOM(t *testing.T) {
 	}
 }
 
+func TestTheSchemasOfARelease(t *testing.T) {
+	dist := t.TempDir()
+	names, err := copySchemas(dist, root)
+	if want := []string{"athena-row.schema.json", "kinetel-1.schema.json"}; err != nil || !slices.Equal(names, want) {
+		t.Fatalf("the schemas are %q, %v; want %q", names, err, want)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(dist, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema struct {
+			ID string `json:"$id"`
+		}
+		if err := json.Unmarshal(data, &schema); err != nil || schema.ID != "https://github.com/kinetel/kinetel/releases/latest/download/"+name {
+			t.Errorf("%s has the $id %q, %v; want the address of a release's file", name, schema.ID, err)
+		}
+	}
+	if _, err := copySchemas(dist, t.TempDir()); err == nil || !strings.Contains(err.Error(), "--source") {
+		t.Errorf("a folder without schemas gives %v", err)
+	}
+}
+
 // A licence that nobody has looked at must not be passed on unseen.
 func TestAModuleWithoutALicence(t *testing.T) {
 	dir := t.TempDir()
@@ -212,7 +236,7 @@ func TestAModuleWithoutALicence(t *testing.T) {
 	}
 }
 
-func TestBadWords(t *testing.T) {
+func TestBadArguments(t *testing.T) {
 	for _, tc := range []struct {
 		args []string
 		want string

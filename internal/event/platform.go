@@ -146,9 +146,10 @@ func text(value []byte) string {
 	return string(jsontext.AppendUnescape(nil, jsontext.AppendValidUnicode(nil, quoted), -1))
 }
 
-// number returns a JSON number; empty for any other value.
+// number returns a JSON number; empty for any other value, and for a number below zero,
+// which is no duration, count or size.
 func number(value []byte) json.Number {
-	if len(value) > 0 && (value[0] == '-' || value[0] >= '0' && value[0] <= '9') {
+	if len(value) > 0 && value[0] >= '0' && value[0] <= '9' {
 		return json.Number(value)
 	}
 	return ""

@@ -35,7 +35,8 @@ func TestPlatformReadsTheRecord(t *testing.T) {
 			"platform.initStart", `{"initializationType":"on-demand","phase":"init","instanceId":"i","runtimeVersion":"v","runtimeVersionArn":"va","functionArn":"fa"}`,
 			event.Platform{InitializationType: "on-demand", Phase: "init", InstanceID: "i", RuntimeVersion: "v", RuntimeVersionARN: "va", FunctionARN: "fa"},
 		},
-		{"platform.logsDropped", `{"droppedRecords":12,"droppedBytes":-3.5}`, event.Platform{DroppedRecords: "12", DroppedBytes: "-3.5"}},
+		{"platform.logsDropped", `{"droppedRecords":12,"droppedBytes":3.5}`, event.Platform{DroppedRecords: "12", DroppedBytes: "3.5"}},
+		{"numbers below zero", `{"droppedRecords":-1,"droppedBytes":-3.5,"metrics":{"durationMs":-1,"memorySizeMB":128},"spans":[{"name":"extensionOverhead","durationMs":-2}]}`, event.Platform{Metrics: event.Metrics{MemorySizeMB: "128"}}},
 		{
 			"members of other types leave the others",
 			`{"requestId":7,"tenantId":null,"status":[],"metrics":[1],"spans":{},"phase":true,"droppedRecords":"12","droppedBytes":{},"errorType":"A.B","tracing":7}`,

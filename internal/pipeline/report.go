@@ -57,7 +57,7 @@ func (p *Pipeline) addReport(final bool) {
 		report.Parts += r.Parts
 	}
 	p.mu.Lock()
-	report.UptimeMs = wallclock.Sub(now, p.began).Milliseconds()
+	report.UptimeMs = max(0, wallclock.Sub(now, p.began).Milliseconds()) // the clock may be set back
 	report.Recovered += p.recovered
 	report.LogsDropped = p.dropped
 	p.reported, p.since = now, report.Received.Events

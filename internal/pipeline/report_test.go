@@ -63,3 +63,19 @@ func TestNoReportIsMadeIfReportsAreOff(t *testing.T) {
 		box.begin()
 	}, func(cfg *config.Config) { cfg.Report = config.Report{} })
 }
+
+func TestTheUptimeIsNotNegativeIfTheClockIsSetBack(t *testing.T) {
+	inSandbox(t, func(t *testing.T, box *sandbox) {
+		box.add(1, 10, false)
+		p := box.process.Pipeline
+		p.mu.Lock()
+		p.began = p.began.Add(time.Hour)
+		p.mu.Unlock()
+		box.finish(time.Second)
+		reports := box.stream.reports(t)
+		if last := reports[len(reports)-1]; !last.Final || last.UptimeMs != 0 {
+			t.Errorf("the last report: %+v", last)
+		}
+		box.begin()
+	})
+}

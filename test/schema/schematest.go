@@ -71,16 +71,17 @@ var (
 	})
 )
 
-// schemaDocument returns the schema as it is published, as a value of its own.
-func schemaDocument() (any, error) {
-	return jsonschema.UnmarshalJSON(bytes.NewReader(schema.JSON()))
-}
+// schemaDocument returns the published schema, which the caller may change.
+func schemaDocument() (any, error) { return unmarshal(schema.JSON()) }
+
+func unmarshal(text []byte) (any, error) { return jsonschema.UnmarshalJSON(bytes.NewReader(text)) }
 
 type validator struct{ schema *jsonschema.Schema }
 
 func compile(doc any) (*validator, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
+	c.AssertFormat()
 	if err := c.AddResource(schema.ID, doc); err != nil {
 		return nil, err
 	}
@@ -166,7 +167,7 @@ func (v *validator) decoded(data []byte) error {
 
 // event checks the JSON text of one event.
 func (v *validator) event(text []byte) error {
-	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	instance, err := unmarshal(text)
 	if err != nil {
 		return fmt.Errorf("%w in %.300q", err, text)
 	}
@@ -184,6 +185,9 @@ func (v *validator) event(text []byte) error {
 		first, last := number(body, "firstSeq"), number(body, "lastSeq")
 		if first > last || first > 0 && max(number(body, "count"), number(body, "events")) > last-first+1 {
 			return fmt.Errorf("more events than numbers in %.300q", text)
+		}
+		if body["requestId"] != nil && body["requestId"] != e["requestId"] {
+			return fmt.Errorf("the body has another requestId in %.300q", text)
 		}
 	}
 	return nil
