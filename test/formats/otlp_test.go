@@ -128,7 +128,7 @@ func (c *check) log(all *contexts, rest *reading, p place, got plog.LogRecord) {
 	if p.emitted != nil {
 		want = *p.emitted
 	} else {
-		want = emitted{time: p.own.Time, kind: p.own.Type, body: p.own.Body, value: valueOf(c, p.own.Body)}
+		want = emitted{time: p.own.TimeText, kind: p.own.Type, body: p.own.Body, value: valueOf(c, p.own.Body)}
 		want.requestID, want.traceID = requestOf(p.own), p.own.TraceID
 	}
 	line := want.kind == "function" || want.kind == "extension"
@@ -314,15 +314,11 @@ func (c *check) initSpan(own record.Event, got ptrace.Span) {
 	if err := json.Unmarshal(own.Body, &body); err != nil {
 		c.Fatal(err)
 	}
-	end, err := time.Parse(time.RFC3339, own.Time)
-	if err != nil {
-		c.Fatal(err)
-	}
 	start, err := time.Parse(time.RFC3339, body.Start)
 	if err != nil {
 		c.Fatal(err)
 	}
-	if got.Name() != "init "+functionName || got.Kind() != ptrace.SpanKindInternal || !got.StartTimestamp().AsTime().Equal(start) || !got.EndTimestamp().AsTime().Equal(end) || end.Sub(start).Milliseconds() != int64(body.Metrics.DurationMs) {
+	if got.Name() != "init "+functionName || got.Kind() != ptrace.SpanKindInternal || !got.StartTimestamp().AsTime().Equal(start) || !got.EndTimestamp().AsTime().Equal(own.Time) || own.Time.Sub(start).Milliseconds() != int64(body.Metrics.DurationMs) {
 		c.Errorf("seq %d: the span %s of kind %s from %s to %s of %s", own.Seq, got.Name(), got.Kind(), got.StartTimestamp(), got.EndTimestamp(), own.Body)
 	}
 	if body.Phase == "" || body.Status != "success" || !got.ParentSpanID().IsEmpty() || text(got.Attributes(), "faas.coldstart") != "true" {
