@@ -35,6 +35,7 @@ const (
 	TypeLoss        = "kinetel.loss"        // events that were dropped after they had a number
 	TypeInvocation  = "kinetel.invocation"  // an invocation as a whole
 	TypeSpan        = "kinetel.span"        // the same, as an OTLP span
+	TypeInit        = "kinetel.init"        // the init of a cold start, as an OTLP span
 	TypeReport      = "kinetel.report"      // Kinetel's own figures
 	TypeUnparsed    = "kinetel.unparsed"    // text that Lambda sent and that is not an event
 )

@@ -61,7 +61,7 @@ func (t *Tracker) Initialized(ev *event.Event) {
 	}
 }
 
-// ColdStart returns the body of the kinetel.span of the init that a
+// ColdStart returns the body of the kinetel.init of the init that a
 // platform.initRuntimeDone ends. It is nil if no cold start is known: no invocation
 // waits for the init of a snapshot, and provisioned concurrency begins before any.
 func (t *Tracker) ColdStart(ev *event.Event) []byte {

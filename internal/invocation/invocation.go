@@ -203,10 +203,10 @@ func (t *Tracker) released(request string) (release, bool) {
 	return release{}, false
 }
 
-// body is the body of a kinetel.invocation, and of a kinetel.span.
+// body is the body of a kinetel.invocation, and of a kinetel.init.
 type body struct {
 	RequestID string          `json:"requestId,omitempty"`
-	Phase     string          `json:"phase,omitempty"` // of an init, which has a kinetel.span alone
+	Phase     string          `json:"phase,omitempty"` // of an init
 	ARN       string          `json:"invokedArn,omitempty"`
 	TenantID  string          `json:"tenantId,omitempty"`
 	Status    string          `json:"status,omitempty"`

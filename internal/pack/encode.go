@@ -53,7 +53,7 @@ func (p *Packer) groups() (groups []group) {
 		if p.opt.PartitionKey == config.PartitionRandom {
 			name = "" // all lines share a record with any key
 		}
-		if string(l.Type) == p.format.Apart {
+		if p.format.Apart != nil && p.format.Apart(l.Type) {
 			name += "\x00"
 		}
 		at, ok := index[name]

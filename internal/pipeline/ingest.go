@@ -167,7 +167,7 @@ func (i *Ingester) ingest(ev *event.Event) {
 		}
 	case event.TypePlatformInitRuntimeDone:
 		if body := p.invocations.ColdStart(ev); body != nil {
-			p.addSpan(from.packer, body, ev)
+			p.addSpan(from.packer, event.TypeInit, body, ev)
 		}
 	}
 }
@@ -187,18 +187,18 @@ func (p *Pipeline) addInvocation(packer *pack.Packer, body []byte, at *event.Eve
 	if p.cfg.Report.Events {
 		packer.AddOwn(ownEvent(event.TypeInvocation, body, at))
 	}
-	p.addSpan(packer, body, at)
+	p.addSpan(packer, event.TypeSpan, body, at)
 }
 
-// addSpan adds a kinetel.span if the configuration asks for spans. at is the event that
-// ends it. p.ingesting is held.
-func (p *Pipeline) addSpan(packer *pack.Packer, body []byte, at *event.Event) {
+// addSpan adds a kinetel.span or kinetel.init if the configuration asks for spans. at is
+// the event that ends it. p.ingesting is held.
+func (p *Pipeline) addSpan(packer *pack.Packer, kind string, body []byte, at *event.Event) {
 	if p.cfg.OTLPSpans {
-		packer.AddOwn(ownEvent(event.TypeSpan, body, at))
+		packer.AddOwn(ownEvent(kind, body, at))
 	}
 }
 
-// ownEvent returns an event of Kinetel about the invocation that another event is about.
+// ownEvent returns an event of Kinetel about what another event is about.
 func ownEvent(kind string, body []byte, at *event.Event) *event.Event {
 	return &event.Event{
 		Time: at.Time, Received: at.Received, RequestID: at.RequestID, TraceID: at.TraceID,

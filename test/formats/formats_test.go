@@ -300,11 +300,12 @@ func (c *check) own(process int, all []arrival) {
 			// demand, the other, after a reset, inside of it.
 			c.invocation(a.Event, before, slices.Clone(of[requestOf(a.Event)]), counts[a.Type] == 1)
 		case "kinetel.span":
-			if before.emitted != nil && before.kind == "platform.initRuntimeDone" {
-				break // of the init
-			}
 			if i == 0 || all[i-1].Type != "kinetel.invocation" || !bytes.Equal(all[i-1].Body, a.Body) {
 				c.Errorf("seq %d: kinetel.span is not what the kinetel.invocation before it is", a.Seq)
+			}
+		case "kinetel.init":
+			if before.emitted == nil || before.kind != "platform.initRuntimeDone" {
+				c.Errorf("seq %d: kinetel.init is not behind the end of the init", a.Seq)
 			}
 		case "kinetel.report":
 			c.report(process, i == len(all)-1, a.Event)
@@ -324,7 +325,7 @@ func (c *check) own(process int, all []arrival) {
 	}
 	want := map[string]int{"kinetel.environment": 1, "kinetel.invocation": invocations, "kinetel.report": 1}
 	if c.format == "otlp" {
-		want["kinetel.span"] = invocations + inits
+		want["kinetel.span"], want["kinetel.init"] = invocations, inits
 	}
 	if diff := gocmp.Diff(want, counts); diff != "" {
 		c.Errorf("Kinetel's own events (-want +got):\n%s", diff)

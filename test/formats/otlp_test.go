@@ -221,12 +221,12 @@ func raw(v pcommon.Value) any {
 func (c *check) span(all *contexts, p place, got ptrace.Span) {
 	c.Helper()
 	seq := seqOf(got.Attributes())
-	if p.emitted != nil || p.own.Type != "kinetel.span" {
-		c.Errorf("seq %d: a span", seq)
+	if p.emitted == nil && p.own.Type == "kinetel.init" {
+		c.initSpan(p.own, got)
 		return
 	}
-	if requestOf(p.own) == "" {
-		c.initSpan(p.own, got)
+	if p.emitted != nil || p.own.Type != "kinetel.span" {
+		c.Errorf("seq %d: a span", seq)
 		return
 	}
 	all.spans[requestOf(p.own)] = traceContext{got.TraceID().String(), got.SpanID().String(), got.Flags()}

@@ -128,7 +128,7 @@ func samples(t testing.TB) map[string]string {
 		"kinetel.invocation":  line(18, event.TypeInvocation, invocationBody(t, true), ofRequest),
 		"unreported":          line(18, event.TypeInvocation, invocationBody(t, false), ofRequest),
 		"kinetel.span":        line(19, event.TypeSpan, invocationBody(t, true), ofRequest),
-		"init":                line(19, event.TypeSpan, initBody()),
+		"kinetel.init":        line(19, event.TypeInit, initBody()),
 		"kinetel.report":      line(20, event.TypeReport, figures()),
 		"kinetel.unparsed":    line(21, event.TypeUnparsed, unparsed),
 	}
@@ -202,7 +202,7 @@ func optional() map[string][]string {
 		"kinetel.invocation": invocation,
 		"unreported":         invocation,
 		"kinetel.span":       invocation,
-		"init":               {"status", "errorType", "initType", "start"},
+		"kinetel.init":       {"status", "errorType", "initType", "start"},
 		"kinetel.report":     {"lost.buffer-full", "lost.oversize"},
 	}
 }
@@ -231,7 +231,7 @@ func others(value any) []string {
 // another one beside it is for later versions.
 func TestEachMemberOfOwnBodies(t *testing.T) {
 	published, closed := both(t)
-	for _, name := range []string{"kinetel.environment", "kinetel.loss", "kinetel.invocation", "unreported", "kinetel.span", "init", "kinetel.report"} {
+	for _, name := range []string{"kinetel.environment", "kinetel.loss", "kinetel.invocation", "unreported", "kinetel.span", "kinetel.init", "kinetel.report"} {
 		text := samples(t)[name]
 		var whole struct{ Body map[string]any }
 		if err := json.Unmarshal([]byte(text), &whole); err != nil {

@@ -122,7 +122,7 @@ func TestTheARNByWhichTheFunctionIsCalled(t *testing.T) {
 
 func TestTheSpanOfAnInit(t *testing.T) {
 	line := func(start, rest string) format.Line {
-		return formattest.Line(t, 17, `"type":"kinetel.span","body":{"phase":"init"`+rest+`,"metrics":{"durationMs":380},"coldStart":true,"start":"`+start+`"}`)
+		return formattest.Line(t, 17, `"type":"kinetel.init","body":{"phase":"init"`+rest+`,"metrics":{"durationMs":380},"coldStart":true,"start":"`+start+`"}`)
 	}
 	l := line("2026-11-22T20:14:57.100Z", `,"status":"success"`)
 	s := oneSpan(t, orders(), &l)

@@ -1,4 +1,5 @@
-// Package otlp writes lines as OTLP/JSON: as logs, and lines of kinetel.span as traces.
+// Package otlp writes lines as OTLP/JSON: as logs, and lines of kinetel.span and
+// kinetel.init as traces.
 package otlp
 
 import (
@@ -36,10 +37,10 @@ func Format() format.Format {
 		// A line takes at most twice its size and 1 KiB; each payload once about 450
 		// bytes, and for each attribute of the resource its text and 45 bytes.
 		MaxLines: format.MaxRecord/2 - 16<<10,
-		Apart:    event.TypeSpan,
+		Apart:    isSpan,
 		Details:  true,
 		Append: func(dst []byte, env *environment.Environment, _ string, lines []format.Line) []byte {
-			if string(lines[0].Type) == event.TypeSpan {
+			if isSpan(lines[0].Type) {
 				return AppendSpans(dst, env, lines)
 			}
 			return AppendLogs(dst, env, lines)
@@ -47,6 +48,11 @@ func Format() format.Format {
 		Start:  `{"resource`,
 		Filter: filter,
 	}
+}
+
+// isSpan reports whether events of a type are spans.
+func isSpan(kind []byte) bool {
+	return string(kind) == event.TypeSpan || string(kind) == event.TypeInit
 }
 
 // Each line of text is one payload of OTLP/JSON (OpenTelemetry, protocol
@@ -134,13 +140,13 @@ func appendAttributes(dst []byte, l *format.Line) []byte {
 const elementStart = `{"attributes":[{"key":"kinetel.seq","value":{"intValue":"`
 
 // appendResult appends the error type and the cold start that the body of a platform
-// event, kinetel.invocation or kinetel.span has. A failure without a type has its status
+// event, kinetel.invocation, kinetel.span or kinetel.init has. A failure without a type has its status
 // as the type.
 func appendResult(dst []byte, l *format.Line) []byte {
 	if l.Parts > 0 {
 		return dst
 	}
-	own := string(l.Type) == event.TypeInvocation || string(l.Type) == event.TypeSpan
+	own := string(l.Type) == event.TypeInvocation || isSpan(l.Type)
 	if !own && !bytes.HasPrefix(l.Type, []byte("platform.")) {
 		return dst
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
-// AppendSpans appends lines of kinetel.span as traces of OTLP/JSON, with a line feed
+// AppendSpans appends lines of kinetel.span and kinetel.init as traces of OTLP/JSON, with a line feed
 // at the end. The lines come from ReadLine and have the environment's resource.
 func AppendSpans(dst []byte, env *environment.Environment, lines []format.Line) []byte {
 	dst = append(dst, spansStart...)
@@ -29,12 +29,10 @@ func AppendSpans(dst []byte, env *environment.Environment, lines []format.Line) 
 	return append(dst, payloadEnd...)
 }
 
-// invoked has the fields of a kinetel.span's body that a span needs. Its slices point
-// into the body.
+// invoked has the fields of a body that a span needs. Its slices point into the body.
 type invoked struct {
 	start, status []byte
 	arn           []byte // by which the function was invoked
-	phase         []byte // of the init; empty: the span is an invocation's
 	durationMs    float64
 	span          event.Span
 }
@@ -48,8 +46,6 @@ func readInvoked(body []byte) (in invoked) {
 			in.status = shortText(o.Value, maxName)
 		case "invokedArn":
 			in.arn = shortText(o.Value, 256) // Lambda's are shorter
-		case "phase":
-			in.phase = jsontext.Unquoted(o.Value)
 		case "metrics":
 			for m := jsontext.Members(o.Value); m.Next(); {
 				if string(m.Name) == "durationMs" {
@@ -94,7 +90,7 @@ func appendSpan(dst []byte, env *environment.Environment, function []byte, l *fo
 		in = readInvoked(l.Body)
 	}
 	id, prefix, kind := l.RequestID, "", byte('2')
-	if len(in.phase) > 0 {
+	if string(l.Type) == event.TypeInit {
 		// An environment may have one more init, after a reset.
 		id, prefix, kind = l.Time, "init ", '1'
 	}
