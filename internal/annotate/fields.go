@@ -56,7 +56,7 @@ func (l *line) readFields(text []byte, bracket bool) (message []byte) {
 		rest := text[n:]
 		if l.severity = l.severityInField(field, rest, iso, bracket); l.severity != event.SeverityUnknown {
 			if lambda && len(rest) > 0 && rest[0] == '\t' {
-				l.top = true
+				l.scale = topScale
 				return rest[1:]
 			}
 			if rest = bytes.TrimLeft(rest, " "); l.n > 0 && len(rest) > 0 && rest[0] == '{' {

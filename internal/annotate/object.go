@@ -147,7 +147,9 @@ func (o *object) severity() found {
 		}
 		o.note(byNumber, f)
 	}
-	o.best.top = o.has>>isLogger&1 == 1 // in Lambda's JSON format, only Python's has it
+	if o.has>>isLogger&1 == 1 { // in Lambda's JSON format, only Python's has it
+		o.best.scale = topScale
+	}
 	return o.best
 }
 

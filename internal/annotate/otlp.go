@@ -8,14 +8,20 @@ import (
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
-// found is a severity and how the line says it.
+// found is a severity and how the line says it. It is small enough to be passed in
+// registers.
 type found struct {
 	severity event.Severity
-	number   uint8  // OpenTelemetry's own, if the line has that; 0: it does not
-	syslog   uint8  // syslog's own plus 1, if the line has that; 0: it does not
-	top      bool   // critical is the logger's highest severity: Python's and .NET's
+	number   uint8 // OpenTelemetry's own, if the line has that; 0: it does not
+	scale    uint8
 	text     []byte // the logger's word or number
 }
+
+// Values of scale. 0 means that only the word is known.
+const (
+	syslogScale = 1 // and up to 7 more: the number of syslog, from 0
+	topScale    = 9 // critical is the highest severity, as in Python and .NET
+)
 
 // OTLP makes Annotate set ev.OTLP. With spans, an event of an invocation gets its
 // span.
@@ -40,8 +46,8 @@ func (a *Annotator) setSeverity(ev *event.Event, f *found) {
 		text = string(f.text)
 		a.texts[text] = text
 	}
-	if f.syslog > 0 { // their keywords (RFC 5424, and the syslog parser of OpenTelemetry's collector)
-		text = [...]string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}[f.syslog-1]
+	if f.scale >= syslogScale && f.scale < topScale { // their keywords (RFC 5424, and the syslog parser of OpenTelemetry's collector)
+		text = [...]string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}[f.scale-syslogScale]
 	}
 	ev.OTLP.SeverityText, ev.OTLP.SeverityNumber = text, f.number
 	if f.number == 0 {
@@ -75,7 +81,7 @@ func numberOf(text string, f *found) int {
 		return 7
 	case is("notice"):
 		return 10
-	case (is("critical") || is("crit")) && !f.top && text != "Critical", is("dpanic"): // Critical is .NET's
+	case (is("critical") || is("crit")) && f.scale != topScale && text != "Critical", is("dpanic"): // Critical is .NET's
 		return 18
 	case is("alert"), is("panic"):
 		return 19

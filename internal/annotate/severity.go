@@ -89,7 +89,7 @@ func (f *found) level(word []byte) event.Severity {
 
 // ofSyslog returns the severity for one of syslog's (RFC 5424): 0 is an emergency.
 func (f *found) ofSyslog(n int) event.Severity {
-	f.syslog = 1 + uint8(n&7)
+	f.scale = syslogScale + uint8(n&7)
 	return [...]event.Severity{event.Fatal, event.Fatal, event.Fatal, event.Error, event.Warn, event.Info, event.Info, event.Debug}[n&7]
 }
 

@@ -132,7 +132,7 @@ func (f *found) ofLowerCase(text []byte) event.Severity {
 	}
 	switch string(text[:n]) {
 	case "trace", "debug", "verbose", "info", "warn", "warning", "error", "fatal", "panic", "trce", "dbug", "crit":
-		f.top = true
+		f.scale = topScale
 		return f.severityOf(text[:n])
 	case "fail": // in .NET a category follows: fail: Orders[0]
 		category := bytes.TrimLeft(rest, " ")
@@ -206,7 +206,7 @@ func (l *line) readBracket(text []byte) (message []byte) {
 	}
 	if len(rest) > 1 && rest[0] == '\t' {
 		if n := 1 + pastTime(rest[1:]); n > 1 && n < len(rest) && rest[n] == '\t' {
-			l.top = true
+			l.scale = topScale
 			if id, message, ok := bytes.Cut(rest[n+1:], []byte{'\t'}); ok {
 				l.candidate(rankPrefix, id)
 				return message
