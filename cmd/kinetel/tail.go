@@ -121,14 +121,14 @@ func (c *tailCommand) run(cmd *cobra.Command, args []string) error {
 	} else {
 		err = c.readStream(ctx, t, progress, args[0], from)
 	}
-	if ended := ctx.Err() != nil && errors.Is(err, context.Cause(ctx)); ended && !(c.noFollow || files) || errors.Is(err, tail.ErrEnough) || errors.Is(err, errTimeout) {
-		err = nil
+	if !errors.Is(err, tail.ErrEnough) {
+		if closed := t.Close(); err == nil {
+			err = closed
+		}
 	}
-	if closed := t.Close(); err == nil && !errors.Is(closed, tail.ErrEnough) {
-		err = closed
-	}
-	if errors.Is(err, syscall.EPIPE) {
-		err = nil
+	interrupted := ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) && !c.noFollow && !files
+	if interrupted || errors.Is(err, tail.ErrEnough) || errors.Is(err, errTimeout) || errors.Is(err, syscall.EPIPE) {
+		err = nil // the usual ends
 	}
 	return c.conclude(cmd.ErrOrStderr(), t.Counts(), err)
 }
