@@ -24,7 +24,7 @@ const request = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
 
 // line returns a line with other members in addition to those that each has.
 func line(seq int, kind, members, body string) string {
-	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-27T20:15:00.123Z","type":%q,%s"requestId":%q,"traceId":"1-5759e988-bd862e3fe1be46a994272793","body":%s,`+
+	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-27T20:15:00.123Z","type":"%s",%s"requestId":%q,"traceId":"1-5759e988-bd862e3fe1be46a994272793","body":%s,`+
 		`"resource":{"faas.name":"orders","faas.version":"7","service.instance.id":"e1"}}`+"\n", seq, kind, members, request, body)
 }
 
@@ -66,9 +66,9 @@ func TestThePrintedLineOfAnEvent(t *testing.T) {
 		{"another runtime's prefix", function(1, "WARN", `"[WARNING]\t2026-11-27T20:15:00.123Z\t`+request+`\tlow\n"`), head + "WARN  low"},
 		{"the request id in a sentence", function(1, "", `"the request\t`+request+`\tends"`), head + "      the request " + request + " ends"},
 		{"control characters", function(1, "", `"a\u001b[31mb\nc\rd\u009be\u202ef"`), head + `      a\x1b[31mb\nc\rd\u009be\u202ef`},
-		{"control characters in names", function(1, "", `{"\u001bk":"\u0007","message":"\u001b"}`), head + `      \x1b \u001bk=\u0007`},
+		{"control characters in names", function(1, "", `{"\u001bk":"\u0007","message":"\u001b"}`), head + `      \x1b \u001bk="\u0007"`},
 		{"another type", line(1, "extension", "", `"x"`), head + "      extension x"},
-		{"a type that is not known", line(1, "platform.\u001b", "", `{"a":1}`), head + `      platform.\x1b a=1`},
+		{"a type that is not known", line(1, `platform.\u001b`, "", `{"a":1}`), head + `      platform.\x1b a=1`},
 		{"a loss", line(1, "kinetel.loss", "", `{"firstSeq":1,"lastSeq":2,"count":2,"bytes":9,"reason":"oversize"}`), head + "WARN  kinetel.loss firstSeq=1 lastSeq=2 count=2 bytes=9 reason=oversize"},
 		{
 			"an invocation", line(1, "kinetel.invocation", "", `{"requestId":"r","status":"success","metrics":{"durationMs":12.34,"billedDurationMs":13,"memorySizeMB":1024,"maxMemoryUsedMB":64}}`),
@@ -90,8 +90,15 @@ func TestThePrintedLineOfAnEvent(t *testing.T) {
 }
 
 func TestThePriceOfAnInvocationDependsOnTheArchitecture(t *testing.T) {
+	environment, err := json.Marshal(record.Environment{
+		Kinetel:    record.Settings{Version: "1", Types: []string{}, Report: []string{}},
+		Attributes: record.Attributes{HostArch: "arm64"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, _, _ := printed(t, tail.Options{Filter: tail.Filter{Routine: true}},
-		line(1, "kinetel.environment", "", `{"kinetel":{"version":"1"},"attributes":{"cloud.platform":"aws_lambda","host.arch":"arm64"}}`),
+		line(1, "kinetel.environment", "", string(environment)),
 		line(2, "kinetel.invocation", "", `{"requestId":"r","status":"success","metrics":{"durationMs":1,"billedDurationMs":1000,"memorySizeMB":1024}}`))
 	if !strings.HasSuffix(out, ", 13.3 µ$, orders\n") || strings.Count(out, "\n") != 1 {
 		t.Error(out)
@@ -120,7 +127,7 @@ func TestFilters(t *testing.T) {
 		function(1, "INFO", `"one"`),
 		function(2, "ERROR", `"two"`),
 		line(3, "platform.report", "", `{"status":"success"}`),
-		line(4, "kinetel.invocation", "", `{"status":"timeout","metrics":{}}`),
+		line(4, "kinetel.invocation", "", `{"requestId":"r","status":"timeout","metrics":{}}`),
 		strings.NewReplacer("8476", "9999", "1-5759", "1-1111", `"orders"`, `"users"`, `"e1"`, `"e2"`).Replace(function(5, "FATAL", `"five"`)),
 	}
 	for _, tt := range []struct {
