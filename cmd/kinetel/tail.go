@@ -33,8 +33,8 @@ The text has one line for an event: local time, the first characters of the
 request id, severity and message. A line that begins with END sums an invocation
 up; its price is that of the billed duration in us-east-1, without free tier and
 requests ("≤" if the architecture is not known yet). The text leaves out Lambda's
-events about normal operation, kinetel.environment, kinetel.report and
-kinetel.span; --type '*' prints all.
+events about normal operation, kinetel.environment, kinetel.report, kinetel.init
+and kinetel.span; --type '*' prints all.
 
 -o raw prints the line of each event, as docs/format.md describes it, and -o otlp
 a payload of OTLP/JSON. -o json prints one object a line: the event, and shard,
