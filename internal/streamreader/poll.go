@@ -3,6 +3,7 @@ package streamreader
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,7 +47,7 @@ func (r *Reader) poll(ctx context.Context, s *shard) error {
 			if wait, err = r.retryer.RetryDelay(min(failures, maxAttempts), err); err != nil {
 				return err
 			}
-			wait = max(wait, readInterval)
+			wait = readInterval + rand.N(wait+1) // the longest delay of the SDK has no jitter
 		case next.iterator == nil || next.upToStart && !r.cfg.Follow:
 			return nil
 		default:

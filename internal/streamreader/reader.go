@@ -158,9 +158,11 @@ func (r *Reader) run(ctx context.Context) (err error) {
 			return err
 		}
 		defer func() {
-			if failure := r.deregister(ctx); failure != nil {
-				err = errors.Join(err, failure)
+			failure := r.deregister(ctx)
+			if failure != nil && errors.Is(err, context.Cause(ctx)) {
+				err = nil // it must not hide the failure
 			}
+			err = errors.Join(err, failure)
 		}()
 		read = r.subscribe
 	}
