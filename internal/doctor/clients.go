@@ -1,0 +1,117 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+)
+
+// The calls that the checks make. They are the permissions that a user needs.
+type (
+	lambdaAPI interface {
+		GetFunctionConfiguration(context.Context, *lambda.GetFunctionConfigurationInput, ...func(*lambda.Options)) (*lambda.GetFunctionConfigurationOutput, error)
+		GetLayerVersionByArn(context.Context, *lambda.GetLayerVersionByArnInput, ...func(*lambda.Options)) (*lambda.GetLayerVersionByArnOutput, error)
+	}
+	stsAPI interface {
+		GetCallerIdentity(context.Context, *sts.GetCallerIdentityInput, ...func(*sts.Options)) (*sts.GetCallerIdentityOutput, error)
+	}
+	iamAPI interface {
+		SimulatePrincipalPolicy(context.Context, *iam.SimulatePrincipalPolicyInput, ...func(*iam.Options)) (*iam.SimulatePrincipalPolicyOutput, error)
+	}
+	kmsAPI interface {
+		DescribeKey(context.Context, *kms.DescribeKeyInput, ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
+		GetKeyPolicy(context.Context, *kms.GetKeyPolicyInput, ...func(*kms.Options)) (*kms.GetKeyPolicyOutput, error)
+	}
+	kinesisAPI interface {
+		DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
+		GetResourcePolicy(context.Context, *kinesis.GetResourcePolicyInput, ...func(*kinesis.Options)) (*kinesis.GetResourcePolicyOutput, error)
+		PutRecords(context.Context, *kinesis.PutRecordsInput, ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error)
+		ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
+		GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
+		GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
+	}
+)
+
+// Clients are the AWS services that the checks ask.
+type Clients struct {
+	lambda lambdaAPI
+	sts    stsAPI
+	iam    iamAPI
+	// The stream may be in another region than the function.
+	kinesis func(region string) kinesisAPI
+	kms     func(region string) kmsAPI
+
+	http     aws.HTTPClient
+	region   string
+	endpoint string // replaces AWS's endpoint of Kinesis; empty: it does not
+}
+
+// NewClients returns clients with a configuration. It sends nothing.
+func NewClients(cfg aws.Config) *Clients {
+	cfg = cfg.Copy()
+	cfg.RetryMaxAttempts = 2 // each check has a time limit
+	return &Clients{
+		lambda: lambda.NewFromConfig(cfg),
+		sts:    sts.NewFromConfig(cfg),
+		iam:    iam.NewFromConfig(cfg),
+		kinesis: func(region string) kinesisAPI {
+			return kinesis.NewFromConfig(cfg, func(o *kinesis.Options) { o.Region = region })
+		},
+		kms:      func(region string) kmsAPI { return kms.NewFromConfig(cfg, func(o *kms.Options) { o.Region = region }) },
+		http:     cfg.HTTPClient,
+		region:   cfg.Region,
+		endpoint: value(kinesis.NewFromConfig(cfg).Options().BaseEndpoint),
+	}
+}
+
+// kinesis returns a client for the stream's region.
+func (d *diagnosis) kinesis() kinesisAPI { return d.Clients.kinesis(d.config.AWS.Region) }
+
+// ofAWS reports whether an endpoint is AWS's own, also in a VPC.
+func ofAWS(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if endpoint == "" || err != nil {
+		return err == nil
+	}
+	return slices.ContainsFunc([]string{".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"},
+		func(suffix string) bool { return strings.HasSuffix(u.Hostname(), suffix) })
+}
+
+// httpClient returns the client for requests that are not signed.
+func (d *diagnosis) httpClient() aws.HTTPClient {
+	if d.Clients != nil && d.Clients.http != nil {
+		return d.Clients.http
+	}
+	return http.DefaultClient
+}
+
+// explain returns an error's text without what the SDK puts around it.
+func explain(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer within the time limit"
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode() + ": " + api.ErrorMessage()
+	}
+	if operation, ok := errors.AsType[*smithy.OperationError](err); ok {
+		return operation.Err.Error()
+	}
+	return err.Error()
+}
+
+// hasCode reports whether an error is one of AWS's, with a code that contains part.
+func hasCode(err error, part string) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && strings.Contains(api.ErrorCode(), part)
+}

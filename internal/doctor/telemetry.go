@@ -1,0 +1,217 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/record"
+)
+
+// maxRead bounds how many bytes are read of the stream.
+const maxRead = 64 << 20
+
+// arrived is what the last minutes of the stream have of the function.
+type arrived struct {
+	function         string // empty: of any
+	records, foreign int    // read; of these, those that are not Kinetel's
+	bytes            int
+	behind           time.Duration // what was not read, because of a limit
+	events, others   int           // of the function; of other ones
+	last, reported   time.Time     // when the last event, and the last report arrived
+	report           ledger.Report // the last one
+	environment      string        // which it is of
+	lost             map[ledger.Reason]int
+	seen             map[string]bool // the losses that were counted
+}
+
+// checkTelemetry reads the end of the stream.
+func (d *diagnosis) checkTelemetry(ctx context.Context) {
+	if d.stream == nil || d.Since <= 0 {
+		return
+	}
+	a := &arrived{function: d.config.Lambda.FunctionName, lost: map[ledger.Reason]int{}, seen: map[string]bool{}}
+	err := d.read(ctx, a)
+	if err != nil && a.records == 0 {
+		d.skip("the telemetry in the stream", err, "allow yourself kinesis:ListShards, GetShardIterator and GetRecords on the stream, and kms:Decrypt on its key")
+		return
+	}
+	d.telemetry(a, err)
+}
+
+// read reads all shards, from Since ago on.
+func (d *diagnosis) read(ctx context.Context, a *arrived) error {
+	from := time.Now().Add(-d.Since)
+	client := d.kinesis()
+	page := &kinesis.ListShardsInput{
+		StreamARN:   d.stream.StreamARN,
+		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeFromTimestamp, Timestamp: &from},
+	}
+	for page != nil {
+		out, err := client.ListShards(ctx, page)
+		if err != nil {
+			return err
+		}
+		for _, shard := range out.Shards {
+			if err := a.shard(ctx, client, &kinesis.GetShardIteratorInput{
+				StreamARN: d.stream.StreamARN, ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: &from,
+			}); err != nil {
+				return err
+			}
+		}
+		page = nil
+		if out.NextToken != nil { // it stands for the stream and the filter
+			page = &kinesis.ListShardsInput{NextToken: out.NextToken}
+		}
+	}
+	return nil
+}
+
+// shard reads one shard to its end.
+func (a *arrived) shard(ctx context.Context, client kinesisAPI, start *kinesis.GetShardIteratorInput) error {
+	out, err := client.GetShardIterator(ctx, start)
+	if err != nil {
+		return err
+	}
+	for next := out.ShardIterator; next != nil; {
+		got, err := client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: next, StreamARN: start.StreamARN, Limit: aws.Int32(1000)})
+		if err != nil {
+			return err
+		}
+		for _, r := range got.Records {
+			a.add(r)
+		}
+		behind := time.Duration(value(got.MillisBehindLatest)) * time.Millisecond
+		switch {
+		case behind == 0:
+			return nil
+		case a.bytes > maxRead:
+			a.behind = max(a.behind, behind)
+			return nil
+		}
+		next = got.NextShardIterator
+	}
+	return nil
+}
+
+// add adds a record.
+func (a *arrived) add(r types.Record) {
+	a.records++
+	a.bytes += len(r.Data)
+	events, err := record.Decode(r.Data)
+	if err != nil {
+		a.foreign++
+	}
+	at := value(r.ApproximateArrivalTimestamp)
+	for _, e := range events {
+		if a.function != "" && e.Resource["faas.name"] != a.function {
+			a.others++
+			continue
+		}
+		a.events++
+		if at.After(a.last) {
+			a.last = at
+		}
+		a.own(e, at)
+	}
+}
+
+// own adds an event of Kinetel's own. A body that is not as expected counts as zero.
+func (a *arrived) own(e record.Event, at time.Time) {
+	environment := e.Resource["service.instance.id"]
+	switch e.Type {
+	case event.TypeLoss:
+		key := fmt.Sprint(environment, "/", e.Seq)
+		var loss ledger.Loss
+		if json.Unmarshal(e.Body, &loss) != nil || a.seen[key] {
+			return
+		}
+		a.seen[key] = true
+		a.lost[loss.Reason] += loss.Count
+	case event.TypeReport:
+		var report ledger.Report
+		if json.Unmarshal(e.Body, &report) == nil && !at.Before(a.reported) {
+			a.report, a.reported, a.environment = report, at, environment
+		}
+	}
+}
+
+// telemetry adds what the stream says.
+func (d *diagnosis) telemetry(a *arrived, err error) {
+	of := "any function"
+	if a.function != "" {
+		of = "the function " + a.function
+	}
+	if err != nil {
+		d.skip("a part of the stream", err, "")
+	}
+	if a.behind > 0 {
+		d.skip(fmt.Sprintf("the last %s of the stream", a.behind.Round(time.Second)), errors.New("there is too much to read"), "a shorter --since")
+	}
+	if a.foreign > 0 {
+		d.add(Warning, fmt.Sprintf("%d of %d records are not Kinetel's", a.foreign, a.records), "a consumer of Kinetel's telemetry may fail on them", "find out what else writes to the stream")
+	}
+	if a.events == 0 {
+		d.add(Warning, fmt.Sprintf("nothing arrived of %s in the last %s; read records: %d", of, d.Since, a.records),
+			"the function did not run, or its telemetry does not arrive", "call the function, wait for ten seconds, and run this again; then docs/troubleshooting.md#nothing-arrives")
+		return
+	}
+	for _, reason := range slices.Sorted(maps.Keys(a.lost)) {
+		d.add(Error, fmt.Sprintf("%d events of %s were lost in the last %s: %s", a.lost[reason], of, d.Since, reason),
+			"they are in no record", remedy(reason))
+	}
+	if dropped := a.report.LogsDropped; dropped.Records > 0 {
+		d.add(Warning, fmt.Sprintf("Lambda dropped %d log lines before Kinetel got them (%s)", dropped.Records, a.environment),
+			"the function prints faster than Lambda delivers", "print less: docs/troubleshooting.md#a-line-is-missing")
+	}
+	if len(a.lost) == 0 {
+		d.ok("%d events of %s arrived in the last %s, the last one %s ago; none is reported lost", a.events, of, d.Since, max(time.Since(a.last), 0).Round(time.Second))
+	}
+	if !a.reported.IsZero() {
+		d.lastReport(a)
+	}
+}
+
+// lastReport adds the figures of the last kinetel.report, which count from the start of
+// its environment.
+func (d *diagnosis) lastReport(a *arrived) {
+	r := a.report
+	what := fmt.Sprintf("the last kinetel.report, %s ago: %d events shipped, %d waiting; half of the requests took %g ms or less",
+		max(time.Since(a.reported), 0).Round(time.Second), r.Shipped.Events, r.Waiting, r.PutLatency.P50)
+	if len(r.Lost) == 0 {
+		d.ok("%s; none lost", what)
+		return
+	}
+	var lost []string
+	for _, reason := range slices.Sorted(maps.Keys(r.Lost)) {
+		lost = append(lost, fmt.Sprintf("%d (%s)", r.Lost[reason], reason))
+	}
+	d.add(Warning, what+"; lost "+strings.Join(lost, ", "), "the environment "+a.environment+" lost them since its start", "docs/operations.md#alarms")
+}
+
+// remedy returns what to do against losses, by their reason.
+func remedy(reason ledger.Reason) string {
+	const doc = "docs/operations.md#alarms"
+	switch reason {
+	case ledger.BufferFull:
+		return "add shards, raise KINETEL_BUFFER_BYTES, or keep KINETEL_SPOOL on: " + doc
+	case ledger.SpoolFull:
+		return "add shards, or raise KINETEL_SPOOL_BYTES: " + doc
+	case ledger.Shutdown:
+		return "find out why Kinesis did not accept the telemetry in time: " + doc
+	case ledger.Oversize:
+		return "print shorter lines: " + doc
+	}
+	return doc
+}
