@@ -175,6 +175,7 @@ test/%/node_modules/.package-lock.json: test/%/package.json test/%/package-lock.
 lint: ## run gofumpt, go vet and staticcheck
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "not formatted (run make fmt):" >&2; echo "$$files" >&2; exit 1; }
 	$(GO) vet ./...
+	for os in darwin windows; do GOOS=$$os $(GO) vet ./lambdasim ./kinesissim ./record || exit 1; done
 	$(TOOL) staticcheck ./...
 
 fmt: ## format the code

@@ -33,15 +33,15 @@ func invalidSignature(format string, args ...any) *apiError {
 	return badRequest("InvalidSignatureException", format, args...)
 }
 
-// SetCredentials replaces [Config.Credentials], as when keys are rotated; nil
-// ends the verification of signatures.
+// SetCredentials replaces Config.Credentials, as when keys are rotated. With nil, the server
+// does not verify signatures any more.
 func (s *Server) SetCredentials(secrets map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.credentials = maps.Clone(secrets)
 }
 
-// ExpireToken adds a session token to [Config.ExpiredTokens].
+// ExpireToken adds a session token to Config.ExpiredTokens.
 func (s *Server) ExpireToken(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,44 +7,45 @@ import (
 	"time"
 )
 
-// Config is how a server behaves. Its zero value is a server without streams
-// that accepts every signature and has no rate limits.
+// Config describes a server. Its zero value is a server without streams that accepts every
+// signature and has no rate limits.
 type Config struct {
-	// Addr is where to listen; empty means "127.0.0.1:0", a port that is
-	// free. Start refuses all but loopback addresses, because the server
-	// keeps no secret and bounds no memory.
+	// Addr is the address to listen on: a free port of 127.0.0.1 by default. Start
+	// accepts loopback addresses only, because the server keeps no secret and does
+	// not limit its memory.
 	Addr string
-	// Region and AccountID are those of the ARNs and of the signatures;
-	// empty means "eu-west-1" and "123456789012".
+	// Region and AccountID are those of ARNs and signatures: "eu-west-1" and
+	// "123456789012" by default.
 	Region, AccountID string
-	// Streams are made at the start.
+	// Streams exist from the start.
 	Streams []Stream
-	// ShardLimit is how many shards all streams together may have before
-	// CreateStream fails with LimitExceededException; zero means 20,000.
+	// ShardLimit is how many open shards all streams may have together: 20,000 by
+	// default. CreateStream, SplitShard and UpdateShardCount fail with
+	// LimitExceededException if there would be more.
 	ShardLimit int
-	// EnforceRate makes a shard refuse more than 1,000 records or 1 MiB in a
-	// second. A shard accepts one second's worth at once.
+	// EnforceRate limits what a shard accepts and returns in a second: 1,000
+	// records or 1 MiB written, five GetRecords or 2 MiB read. A shard allows the
+	// amount of one second at once.
 	EnforceRate bool
-	// Now is the clock for rates, arrivals, signatures, and the age of
-	// iterators and records; nil means time.Now. [Delay] does not follow it.
+	// Now is the clock for rates, arrivals, signatures, and the age of iterators
+	// and records: time.Now by default. [Delay] takes real time.
 	Now func() time.Time
-	// Credentials holds the secret of every access key that exists. When it
-	// is not nil, the server verifies each request's signature: version 4,
-	// for the service "kinesis", in the Authorization header. When it is nil,
-	// the server only demands the header.
+	// Credentials has the secret key of each access key. If it is not nil, the
+	// server verifies the signature of each request: version 4, for the service
+	// "kinesis", in the Authorization header. If it is nil, each request only has
+	// to have that header.
 	Credentials map[string]string
-	// ExpiredTokens are session tokens to refuse with ExpiredTokenException.
+	// ExpiredTokens are session tokens that the server refuses with
+	// ExpiredTokenException.
 	ExpiredTokens []string
-	// TLS serves HTTPS. Start makes an authority and a certificate by it, see
-	// [Server.CertificatePEM].
+	// TLS serves HTTPS. [Server.CertificatePEM] is the certificate to trust.
 	TLS bool
-	// Intercept decides how each request ends, before the server carries it
-	// out; nil, or a nil Answer, means: carry it out. Requests that come at the
-	// same time call it at the same time.
-	Intercept func(*Request) *Answer
-	// OnRequest is called for every request when its outcome is known, before
-	// its answer is sent: when a client has an answer, OnRequest has returned.
-	// Requests that end at the same time call it at the same time.
+	// Intercept decides how each request ends; nil carries every request out.
+	// [Server.SetIntercept] replaces it.
+	Intercept Interceptor
+	// OnRequest is called for every request when its outcome is known. When a
+	// client has its answer, OnRequest has returned. Requests that end at the same
+	// time call it at the same time.
 	OnRequest func(Observation)
 }
 

@@ -42,8 +42,8 @@ func (s *Server) stateChanged(c net.Conn, state http.ConnState) {
 	}
 }
 
-// ResetConnections sends a TCP reset on every connection that is open now, busy
-// or idle, as a long freeze of the client does to its pool.
+// ResetConnections sends a TCP reset on every open connection, busy or idle. A client whose
+// connections broke during a long freeze sees the same.
 func (s *Server) ResetConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

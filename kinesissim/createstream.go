@@ -74,9 +74,8 @@ func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
 	return nil, nil
 }
 
-// CreateStream makes a stream, which is active at once. It fails as the
-// operation of that name does: if the name is in use or not allowed, or a number is
-// out of range.
+// CreateStream makes a stream, which is active at once. It fails if the name is in use or
+// not allowed, or if a number is out of range.
 func (s *Server) CreateStream(spec Stream) error {
 	if failure := s.create(spec); failure != nil {
 		return failure
@@ -107,16 +106,24 @@ func (s *Server) create(spec Stream) *apiError {
 	if s.streams[spec.Name] != nil {
 		return badRequest("ResourceInUseException", "Stream %s under account %s already exists.", spec.Name, s.cfg.AccountID)
 	}
-	shards := 0
-	for _, st := range s.streams {
-		shards += len(st.shards)
-	}
-	if shards+spec.Shards > s.cfg.ShardLimit {
-		return badRequest("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. "+
-			"Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
-			s.cfg.AccountID, s.cfg.Region, shards, s.cfg.ShardLimit, spec.Shards)
+	if failure := s.checkShardLimitLocked(spec.Shards); failure != nil {
+		return failure
 	}
 	s.lastStream++
 	s.streams[spec.Name] = newStream(spec, s.lastStream, now)
 	return nil
+}
+
+// checkShardLimitLocked checks whether the account may have more open shards.
+func (s *Server) checkShardLimitLocked(more int) *apiError {
+	shards := 0
+	for _, st := range s.streams {
+		shards += len(st.open)
+	}
+	if shards+more <= s.cfg.ShardLimit {
+		return nil
+	}
+	return badRequest("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. "+
+		"Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
+		s.cfg.AccountID, s.cfg.Region, shards, s.cfg.ShardLimit, more)
 }

@@ -15,8 +15,8 @@ func (d *deleteStream) run(s *Server, _ *exchange) (any, *apiError) {
 	return nil, nil
 }
 
-// DeleteStream removes a stream and its records at once. It fails if there is
-// no such stream.
+// DeleteStream removes a stream and its records at once. It fails if the stream does not
+// exist.
 func (s *Server) DeleteStream(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -24,5 +24,6 @@ func (s *Server) DeleteStream(name string) error {
 		return s.streamNotFound(name, s.cfg.AccountID)
 	}
 	delete(s.streams, name)
+	s.announceLocked()
 	return nil
 }

@@ -1,7 +1,5 @@
 package kinesissim
 
-import "strings"
-
 // describeStreamSummary describes a stream without its shards.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
 type describeStreamSummary struct{ target }
@@ -34,7 +32,8 @@ func (s *Server) summarize(st *stream) streamSummary {
 		EnhancedMonitoring:      []struct{ ShardLevelMetrics []string }{{[]string{}}},
 		EncryptionType:          "NONE",
 		MaxRecordSizeInKiB:      st.MaxRecordSizeKiB,
-		OpenShardCount:          len(st.shards),
+		OpenShardCount:          len(st.open),
+		ConsumerCount:           len(st.consumers),
 		RetentionPeriodHours:    st.RetentionHours,
 		StreamARN:               s.StreamARN(st.Name),
 		StreamCreationTimestamp: seconds(st.created),
@@ -94,7 +93,7 @@ func (d *describeStream) run(s *Server, _ *exchange) (any, *apiError) {
 	if failure != nil {
 		return nil, failure
 	}
-	shards, more := st.list(d.after, orDefault(d.limit, 100))
+	shards, more := st.list(d.after, orDefault(d.limit, 100), st.retained(s.cfg.Now()))
 	return &struct{ StreamDescription streamDescription }{
 		streamDescription{s.summarize(st), more, shards},
 	}, nil
@@ -105,34 +104,4 @@ func orDefault(n *int64, otherwise int) int {
 		return otherwise
 	}
 	return int(*n)
-}
-
-// list returns up to limit shards after one of them, and whether there are more.
-func (st *stream) list(after *string, limit int) (out []shardOutput, more bool) {
-	out = []shardOutput{}
-	for _, sh := range st.shards {
-		id := shardName(sh.index)
-		if after != nil && strings.Compare(id, *after) <= 0 {
-			continue
-		}
-		if len(out) == limit {
-			return out, true
-		}
-		o := shardOutput{ShardId: id}
-		o.HashKeyRange.StartingHashKey = sh.start.String()
-		o.HashKeyRange.EndingHashKey = sh.end.String()
-		o.SequenceNumberRange.StartingSequenceNumber = sh.starting()
-		out = append(out, o)
-	}
-	return out, false
-}
-
-type shardOutput struct {
-	ShardId      string // the protocol's name
-	HashKeyRange struct {
-		StartingHashKey, EndingHashKey string
-	}
-	SequenceNumberRange struct {
-		StartingSequenceNumber string
-	}
 }

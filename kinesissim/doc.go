@@ -1,13 +1,15 @@
-// Package kinesissim is an embedded Kinesis Data Streams: a server on a
-// loopback port that speaks Kinesis' JSON protocol to any AWS client, keeps records
-// in memory, and fails on request.
+// Package kinesissim is an embedded Kinesis Data Streams for tests of producers and
+// consumers, and for demonstrations without an AWS account: a server on a loopback port
+// that speaks Kinesis' JSON protocol to any AWS client, keeps records in memory, and fails
+// when you want it to.
 //
-// Use it for demonstrations without an AWS account and for tests of producers. It
-// enforces every limit that a producer meets, and reports errors in Kinesis' own
-// types and shapes. A test can decide how each request ends, down to a reset of the
+// It enforces the limits that producers and consumers meet, and reports errors in Kinesis'
+// own types and shapes. A test can decide how each request ends, down to a reset of the
 // connection after the records were stored.
 //
-//	sim, err := kinesissim.Start(kinesissim.Config{
+// # Use
+//
+//	sim, err := kinesissim.Start(ctx, kinesissim.Config{
 //		Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}},
 //	})
 //	if err != nil {
@@ -16,49 +18,79 @@
 //	defer sim.Close()
 //	client := kinesis.New(kinesis.Options{BaseEndpoint: aws.String(sim.URL()), …})
 //
+// [Server.Records] returns what was stored, and [Server.Stats] counts requests and errors.
+//
+// # Failures
+//
+// Config.Intercept or [Server.SetIntercept] set an [Interceptor], which gives each request
+// an [Answer]:
+//
+//	sim.SetIntercept(kinesissim.AnswerInOrder(
+//		kinesissim.Throttle(),                                    // the first request
+//		kinesissim.Combine(kinesissim.Delay(time.Second), kinesissim.DropAnswer()), // the second
+//	))                                                            // later ones are carried out
+//
+// Write your own Interceptor to choose by operation, content or connection:
+//
+//	func(r *kinesissim.Request) *kinesissim.Answer {
+//		if r.ConnRequests > 1 {
+//			return kinesissim.ResetConnection() // each reuse of a connection fails
+//		}
+//		return nil
+//	}
+//
 // # Protocol
 //
 // POST / with Content-Type application/x-amz-json-1.1 and X-Amz-Target
-// Kinesis_20131202.<operation>, over HTTP/1.1, with or without TLS. The
-// operations are CreateStream, DeleteStream, DescribeStream,
-// DescribeStreamSummary, ListShards, ListStreams, GetShardIterator,
-// GetRecords, PutRecord and PutRecords; any other is refused with
-// UnknownOperationException. A stream is named by StreamName or StreamARN.
-// Field names are matched exactly, as Kinesis does: "records" is not
-// "Records". Some SDKs for the JVM prefer the CBOR protocol, which the server does
-// not speak; set AWS_CBOR_DISABLE there.
+// Kinesis_20131202.<operation>, over HTTP/1.1, with or without TLS. The operations are:
 //
-// An error is {"__type": "<type>", "message": "<text>"} with status 400, or
-// 500 for a fault of the server, and every answer has an x-amzn-RequestId.
+//   - streams: CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary,
+//     ListStreams, IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod;
+//   - shards: ListShards, MergeShards, SplitShard, UpdateShardCount;
+//   - records: PutRecord, PutRecords, GetShardIterator, GetRecords;
+//   - consumers: RegisterStreamConsumer, DeregisterStreamConsumer, DescribeStreamConsumer,
+//     ListStreamConsumers, SubscribeToShard.
+//
+// Any other is refused with UnknownOperationException. A request names its stream by
+// StreamName or StreamARN. Field names are matched exactly, as Kinesis does: "records" is
+// not "Records".
+//
+// An error is {"__type": "<type>", "message": "<text>"} with status 400, or 500 for a fault
+// of the server. Every answer has an x-amzn-RequestId.
+//
+// Some SDKs for the JVM prefer CBOR, which the server does not speak: set AWS_CBOR_DISABLE.
+// A client that demands HTTP/2 for SubscribeToShard cannot use it here. The SDK for Go does
+// not demand it.
 //
 // # Limits
 //
-// From the API reference of PutRecords and PutRecord
+// The limits are those of the API reference
 // (https://docs.aws.amazon.com/kinesis/latest/APIReference/):
 //
-//   - 1 to 500 records a PutRecords request, together at most 10 MiB of data
-//     and partition keys;
-//   - one record at most 1 MiB of data (before base64) and partition key, or
-//     what its stream allows, up to 10 MiB;
+//   - 1 to 500 records a PutRecords request, together at most 10 MiB of data and partition
+//     keys;
+//   - one record at most 1 MiB of data (before base64) and partition key, or what its stream
+//     allows, up to 10 MiB;
 //   - a partition key of 1 to 256 Unicode characters;
 //   - an explicit hash key of 0 to 2^128-1, in decimal, with no leading zero;
 //   - data in standard, padded base64;
-//   - with [Config.EnforceRate], 1,000 records and 1 MiB a second and shard.
+//   - 10,000 records or 10 MiB a GetRecords;
+//   - 20 consumers a stream; a subscription ends after five minutes, and cannot be replaced
+//     within five seconds;
+//   - with Config.EnforceRate: 1,000 records and 1 MiB written a second and shard; five
+//     GetRecords and 2 MiB read.
 //
 // A partition key's size is in bytes of UTF-8.
 //
 // # Differences from Kinesis
 //
-// A stream is active as soon as it is created and gone as soon as it is deleted.
-// Shards are never split or merged. Reading has no rate limit. On-demand streams have
-// four shards and do not grow. GetRecords does not return records older than the
-// stream's retention, but they stay in memory and in [Server.Records]. The texts of a
-// few errors that AWS does not document are this package's own; their types are not.
-//
-// # Ownership
-//
-// All changing state belongs to [Server], and its one mutex guards it. Hooks
-// ([Config.Intercept], [Config.OnRequest], [FailRecords]) and the clock run without
-// that mutex, on the goroutine of their request. So they may call the server, except
-// for [Server.Close], which waits for them.
+//   - A stream or a consumer is active as soon as it is made, and gone as soon as it is
+//     deleted. A split or a merge is done at once.
+//   - On-demand streams have four shards and do not grow.
+//   - GetRecords does not return records older than the stream's retention, but they stay in
+//     memory and in [Server.Records].
+//   - A subscription sends an event at its start and when there are records, but no empty
+//     events in between, and has no rate limit.
+//   - The texts of some errors that AWS does not document are this package's own. Their
+//     types are not.
 package kinesissim

@@ -39,6 +39,10 @@ func (s *Server) shardNotFound(stream string, index uint32) *apiError {
 		shardName(index), stream, s.cfg.AccountID)
 }
 
+func (s *Server) rateExceeded(st *stream, sh *shard) *apiError {
+	return badRequest(throughputExceeded, "Rate exceeded for shard %s in stream %s under account %s.", shardName(sh.index), st.Name, s.cfg.AccountID)
+}
+
 func dryRun() *apiError {
 	return badRequest("DryRunOperationException", "Request would have succeeded, but DryRun flag is set.")
 }
@@ -150,6 +154,15 @@ func (v *violations) name(s, path string) {
 		v.add(s, path, fmt.Sprintf(pattern, "[a-zA-Z0-9_.-]+"))
 	}
 	v.length(s, path, 1, 128)
+}
+
+// shardName checks the name of a shard that must be given.
+func (v *violations) shardName(s *string, path string) {
+	if s == nil {
+		v.missing(path)
+	} else {
+		v.name(*s, path)
+	}
 }
 
 // decimal checks 0|([1-9]\d{0,n}): a number without a leading zero.

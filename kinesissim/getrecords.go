@@ -52,9 +52,28 @@ func (g *getRecords) validate(v *violations) {
 }
 
 type getRecordsOutput struct {
+	ChildShards        []childShard `json:",omitempty"`
 	MillisBehindLatest int64
-	NextShardIterator  string
+	NextShardIterator  string `json:",omitempty"` // absent at the end of a closed shard
 	Records            []readRecord
+}
+
+type childShard struct {
+	HashKeyRange hashKeyRange
+	ParentShards []string
+	ShardId      string // the protocol's name
+}
+
+// childShards are the shards to read after the end of a closed one.
+func (sh *shard) childShards() (out []childShard) {
+	for _, child := range sh.children {
+		c := childShard{HashKeyRange: child.hashKeys(), ShardId: shardName(child.index)}
+		for _, p := range child.parents {
+			c.ParentShards = append(c.ParentShards, shardName(p.index))
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 type readRecord struct {
@@ -94,15 +113,38 @@ func (g *getRecords) run(s *Server, x *exchange) (any, *apiError) {
 		next = 0 // of a deleted stream: everything in this one is newer
 	}
 	next = max(next, sh.horizon(now, st.retention()))
+	if s.cfg.EnforceRate && !sh.limit.mayRead(now) {
+		return nil, s.rateExceeded(st, sh)
+	}
+	page := sh.read(next, orDefault(g.limit, maxRead), maxReadBytes, now)
+	sh.limit.haveRead(page.bytes)
+	x.Records, x.Bytes = len(page.records), page.bytes
+	out := &getRecordsOutput{MillisBehindLatest: page.behind, Records: page.records}
+	if page.next == len(sh.records) && !sh.closed.IsZero() {
+		out.ChildShards = sh.childShards()
+	} else {
+		out.NextShardIterator = st.iterator(sh, page.next, now)
+	}
+	return out, nil
+}
 
-	out := &getRecordsOutput{Records: []readRecord{}}
-	limit := orDefault(g.limit, maxRead)
+// page is a part of a shard's records.
+type page struct {
+	records []readRecord
+	bytes   int
+	next    int   // the index of the record after it
+	behind  int64 // milliseconds; zero means that there are no more records
+}
+
+// read reads records from an index on, at least one if there is one.
+func (sh *shard) read(next, limit, most int, now time.Time) page {
+	p := page{records: []readRecord{}, next: next}
 	for _, r := range sh.records[next:] {
-		if len(out.Records) == limit || len(out.Records) > 0 && x.Bytes+r.size() > maxReadBytes {
+		if len(p.records) == limit || len(p.records) > 0 && p.bytes+r.size() > most {
 			break
 		}
-		x.Bytes += r.size()
-		out.Records = append(out.Records, readRecord{
+		p.bytes += r.size()
+		p.records = append(p.records, readRecord{
 			ApproximateArrivalTimestamp: seconds(r.Arrival),
 			Data:                        r.Data,
 			EncryptionType:              "NONE",
@@ -110,12 +152,9 @@ func (g *getRecords) run(s *Server, x *exchange) (any, *apiError) {
 			SequenceNumber:              r.SequenceNumber,
 		})
 	}
-	x.Records = len(out.Records)
-	next += len(out.Records)
-	if next < len(sh.records) {
-		// Zero means that there are no more records.
-		out.MillisBehindLatest = max(1, now.Sub(sh.records[next-1].Arrival).Milliseconds())
+	p.next += len(p.records)
+	if p.next < len(sh.records) {
+		p.behind = max(1, now.Sub(sh.records[p.next-1].Arrival).Milliseconds())
 	}
-	out.NextShardIterator = st.iterator(sh, next, now)
-	return out, nil
+	return p
 }

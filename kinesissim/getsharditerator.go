@@ -11,9 +11,15 @@ import (
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html
 type getShardIterator struct {
 	target
-	shard, kind, sequence *string
-	at                    *time.Time
-	dry                   bool
+	startingPosition
+	shard *string
+	dry   bool
+}
+
+// startingPosition is where to begin in a shard.
+type startingPosition struct {
+	kind, sequence *string
+	at             *time.Time
 }
 
 func (g *getShardIterator) field(name string, v value) error {
@@ -33,19 +39,19 @@ func (g *getShardIterator) field(name string, v value) error {
 }
 
 func (g *getShardIterator) validate(v *violations) {
-	if g.shard == nil {
-		v.missing("shardId")
-	} else {
-		v.name(*g.shard, "shardId")
-	}
-	if g.kind == nil {
-		v.missing("shardIteratorType")
-	}
-	v.oneOf(g.kind, "shardIteratorType", "AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON")
-	if g.sequence != nil {
-		v.decimal(*g.sequence, "startingSequenceNumber", 128)
-	}
+	v.shardName(g.shard, "shardId")
+	g.startingPosition.validate(v, "shardIteratorType", "startingSequenceNumber")
 	g.target.validate(v)
+}
+
+func (g *startingPosition) validate(v *violations, kind, sequence string) {
+	if g.kind == nil {
+		v.missing(kind)
+	}
+	v.oneOf(g.kind, kind, "AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON")
+	if g.sequence != nil {
+		v.decimal(*g.sequence, sequence, 128)
+	}
 }
 
 // findShardLocked returns the shard that a request names. As in Kinesis, only the
@@ -93,7 +99,7 @@ func (st *stream) iterator(sh *shard, next int, now time.Time) string {
 }
 
 // position is the index of the first record to read.
-func (g *getShardIterator) position(s *Server, st *stream, sh *shard, now time.Time) (int, *apiError) {
+func (g *startingPosition) position(s *Server, st *stream, sh *shard, now time.Time) (int, *apiError) {
 	kind := *g.kind
 	bySequence := kind == "AT_SEQUENCE_NUMBER" || kind == "AFTER_SEQUENCE_NUMBER"
 	if bySequence != (g.sequence != nil) {

@@ -68,20 +68,24 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		x.Status = 0
 	}
 	s.count(x)
+	if sub, ok := out.(*subscription); ok && failure == nil && ending == endNone {
+		sub.serve(s, w, r, x)
+		return
+	}
 	respond(w, x, failure, body, ending)
 }
 
 // serve carries a request out. The checks come in Kinesis' order: the protocol,
 // the operation, JSON, the signature, the members, the stream.
 //
-// If a hook panics, the answer reports it, because http.Server would swallow the
+// If an interceptor panics, the answer reports it, because http.Server would swallow the
 // panic.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, x *exchange) (out any, failure *apiError) {
 	defer func() {
 		if p := recover(); p != nil {
 			out, failure = nil, &apiError{
 				status: http.StatusInternalServerError, kind: internalFailure,
-				message: fmt.Sprintf("kinesissim: a hook panicked: %v", p),
+				message: fmt.Sprintf("kinesissim: Intercept panicked: %v", p),
 			}
 		}
 	}()
@@ -92,9 +96,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, x *exchange) (out
 		return nil, failure
 	}
 	malformed := x.decode()
-	hook, request := s.observe(r, x)
-	if hook != nil {
-		if answer := hook(request); answer != nil {
+	intercept, request := s.observe(r, x)
+	if intercept != nil {
+		if answer := intercept(request); answer != nil {
 			x.answer = answer
 		}
 	}
@@ -144,8 +148,8 @@ func (x *exchange) read(w http.ResponseWriter, r *http.Request) *apiError {
 	return nil
 }
 
-// decode reads the members. If one is malformed, hooks and figures see the members
-// before it.
+// decode reads the members. If one is malformed, interceptors and figures see the
+// members before it.
 func (x *exchange) decode() *apiError {
 	start := jsontext.SkipSpace(x.body, 0)
 	err := value(x.body[start:endOfValue(x.body, start)]).fields(x.op.field)
@@ -161,18 +165,17 @@ func (x *exchange) decode() *apiError {
 	return failure
 }
 
-// observe counts the request, and returns the hook and its argument.
-func (s *Server) observe(r *http.Request, x *exchange) (func(*Request) *Answer, *Request) {
+// observe counts the request, and returns the interceptor and its argument.
+func (s *Server) observe(r *http.Request, x *exchange) (Interceptor, *Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen[x.Operation]++
 	return s.intercept, &Request{
 		Operation:    x.Operation,
-		N:            s.seen[x.Operation],
+		Number:       s.seen[x.Operation],
 		Header:       r.Header,
 		Body:         x.body,
 		Stream:       x.Stream,
-		NumRecords:   len(x.entries),
 		Entries:      x.entries,
 		Conn:         x.Conn,
 		ConnRequests: x.ConnRequests,

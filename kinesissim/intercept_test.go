@@ -26,7 +26,7 @@ func TestAnswersWithErrors(t *testing.T) {
 	sim := oneStream(t, 1)
 	c, ctx := client(t, sim), t.Context()
 	try := func(a *ks.Answer) error {
-		sim.SetIntercept(ks.Always(a))
+		sim.SetIntercept(ks.AnswerAll(a))
 		_, err := putAll(ctx, c, "s", entry("k", "x"))
 		return err
 	}
@@ -43,18 +43,18 @@ func TestAnswersWithErrors(t *testing.T) {
 	if got := status(err); got != 400 {
 		t.Errorf("Throttle has status %d", got)
 	}
-	err = try(ks.AccessDenied())
+	err = try(ks.DenyAccess())
 	contains(t, wantError[*types.AccessDeniedException](t, err).ErrorMessage(), "kinesis:PutRecords on resource: arn:aws:kinesis:eu-west-1:123456789012:stream/s because")
-	wantCode(t, try(ks.ExpiredToken()), "ExpiredTokenException")
-	err = try(ks.Error(500, "InternalFailureException", "down"))
+	wantCode(t, try(ks.RefuseExpiredToken()), "ExpiredTokenException")
+	err = try(ks.Refuse(500, "InternalFailureException", "down"))
 	if got := wantError[*types.InternalFailureException](t, err); got.ErrorMessage() != "down" || status(err) != 500 {
 		t.Errorf("%d %v", status(err), err)
 	}
-	if err := try(ks.Error(503, "ServiceUnavailable", "")); status(err) != 503 {
+	if err := try(ks.Refuse(503, "ServiceUnavailable", "")); status(err) != 503 {
 		t.Errorf("%d %v", status(err), err)
 	}
-	wantError[*types.KMSThrottlingException](t, try(ks.Error(400, "KMSThrottlingException", "slow")))
-	wantError[*types.LimitExceededException](t, try(ks.Error(400, "LimitExceededException", "enough")))
+	wantError[*types.KMSThrottlingException](t, try(ks.Refuse(400, "KMSThrottlingException", "slow")))
+	wantError[*types.LimitExceededException](t, try(ks.Refuse(400, "LimitExceededException", "enough")))
 	if n := len(sim.Records("s")); n != 0 {
 		t.Errorf("%d records were stored", n)
 	}
@@ -68,7 +68,7 @@ func TestFailRecords(t *testing.T) {
 	sim := oneStream(t, 1)
 	c, ctx := client(t, sim), t.Context()
 	codes := map[string]string{"b": throughputExceeded, "c": "InternalFailure", "d": "SomethingElse"}
-	sim.SetIntercept(ks.Always(ks.FailRecords(func(i int, r ks.PutEntry) string {
+	sim.SetIntercept(ks.AnswerAll(ks.FailRecords(func(i int, r ks.PutEntry) string {
 		if want := string(rune('a' + i%5)); r.PartitionKey != want || string(r.Data) != strings.ToUpper(want) {
 			t.Errorf("record %d is %q: %q", i, r.PartitionKey, r.Data)
 		}
@@ -101,7 +101,7 @@ func TestFailRecords(t *testing.T) {
 	}
 
 	// PutRecord has one record, so its failure is the request's.
-	sim.SetIntercept(ks.Always(ks.FailRecords(func(_ int, r ks.PutEntry) string { return codes[r.PartitionKey] })))
+	sim.SetIntercept(ks.AnswerAll(ks.FailRecords(func(_ int, r ks.PutEntry) string { return codes[r.PartitionKey] })))
 	_, err := put(ctx, c, "s", "b", []byte("x"))
 	wantError[*types.ProvisionedThroughputExceededException](t, err)
 	_, err = put(ctx, c, "s", "c", []byte("x"))
@@ -120,19 +120,19 @@ func TestEndingsOfConnections(t *testing.T) {
 		stored int
 		is     error // one that the client's error wraps, or nil
 	}{
-		{"Reset", ks.Reset(), 0, syscall.ECONNRESET},
-		{"ResetAfter", ks.ResetAfter(), 1, syscall.ECONNRESET},
+		{"ResetConnection", ks.ResetConnection(), 0, syscall.ECONNRESET},
+		{"DropAnswerAndReset", ks.DropAnswerAndReset(), 1, syscall.ECONNRESET},
 		{"DropAnswer", ks.DropAnswer(), 1, io.EOF},
-		{"Truncate", ks.Truncate(10), 1, io.ErrUnexpectedEOF},
-		{"Truncate to nothing", ks.Truncate(0), 1, io.ErrUnexpectedEOF},
-		{"Garbage", ks.Garbage(), 1, nil},
+		{"TruncateAnswer", ks.TruncateAnswer(10), 1, io.ErrUnexpectedEOF},
+		{"TruncateAnswer to nothing", ks.TruncateAnswer(0), 1, io.ErrUnexpectedEOF},
+		{"ReplaceAnswer", ks.ReplaceAnswer("<html>not Kinesis</html>"), 1, nil},
 		{"Throttle and drop", ks.Combine(ks.Throttle(), ks.DropAnswer()), 0, io.EOF},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			sim := oneStream(t, 1)
 			c, ctx := client(t, sim), t.Context()
-			sim.SetIntercept(ks.Sequence(tc.answer))
+			sim.SetIntercept(ks.AnswerInOrder(tc.answer))
 			_, err := putAll(ctx, c, "s", entry("k", "x"))
 			if err == nil {
 				t.Fatal("no error")
@@ -151,19 +151,19 @@ func TestEndingsOfConnections(t *testing.T) {
 	}
 }
 
-func TestTruncateBeyondTheEnd(t *testing.T) {
+func TestTruncateAnswerBeyondTheEnd(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
-	sim.SetIntercept(ks.Always(ks.Truncate(1 << 20)))
+	sim.SetIntercept(ks.AnswerAll(ks.TruncateAnswer(1 << 20)))
 	must[*kinesis.PutRecordsOutput](t)(putAll(t.Context(), client(t, sim), "s", entry("k", "x")))
 }
 
-func TestShortResults(t *testing.T) {
+func TestOmitResults(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
 	c, ctx := client(t, sim), t.Context()
 	for cut, want := range []int{3, 2, 1, 0, 0} {
-		sim.SetIntercept(ks.Always(ks.ShortResults(cut)))
+		sim.SetIntercept(ks.AnswerAll(ks.OmitResults(cut)))
 		out := must[*kinesis.PutRecordsOutput](t)(putAll(ctx, c, "s", entry("a", "1"), entry("b", "2"), entry("c", "3")))
 		if len(out.Records) != want || out.Records == nil {
 			t.Errorf("%d results less one by %d", len(out.Records), cut)
@@ -180,7 +180,7 @@ func TestHangEndsWhenTheClientDisconnects(t *testing.T) {
 	ended := make(chan ks.Observation, 1)
 	sim := start(t, ks.Config{
 		Streams:   []ks.Stream{{Name: "s"}},
-		Intercept: ks.Always(ks.Hang()),
+		Intercept: ks.AnswerAll(ks.Hang()),
 		OnRequest: func(o ks.Observation) { ended <- o },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -212,7 +212,7 @@ func TestDelay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	sim.SetIntercept(func(*ks.Request) *ks.Answer {
 		cancel()
-		return ks.Delay(d/2, ks.Delay(d/2, nil))
+		return ks.Combine(ks.Delay(d/2), ks.Delay(d/2))
 	})
 	_, err := put(ctx, client(t, sim), "s", "k", []byte("x"))
 	if !errors.Is(err, context.Canceled) {
@@ -224,19 +224,19 @@ func TestDelay(t *testing.T) {
 	if n := len(sim.Records("s")); n != 1 {
 		t.Errorf("%d records were stored", n)
 	}
-	sim.SetIntercept(ks.Always(ks.Delay(time.Millisecond, ks.Throttle())))
+	sim.SetIntercept(ks.AnswerAll(ks.Combine(ks.Delay(time.Millisecond), ks.Throttle())))
 	_, err = put(t.Context(), client(t, sim), "s", "k", []byte("x"))
 	wantError[*types.ProvisionedThroughputExceededException](t, err)
 	<-ended
 }
 
-// After CloseIdle the client's pool may contain the closed connection. The next
+// After CloseAfterAnswer the client's pool may contain the closed connection. The next
 // successful request is on a new one.
-func TestCloseIdle(t *testing.T) {
+func TestCloseAfterAnswer(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
 	c, ctx := client(t, sim), t.Context()
-	sim.SetIntercept(ks.Always(ks.Combine(ks.CloseIdle(), ks.FailRecords(func(int, ks.PutEntry) string { return "InternalFailure" }))))
+	sim.SetIntercept(ks.AnswerAll(ks.Combine(ks.CloseAfterAnswer(), ks.FailRecords(func(int, ks.PutEntry) string { return "InternalFailure" }))))
 	for range 3 {
 		out, err := putAll(ctx, c, "s", entry("k", "x"))
 		if err != nil { // it was the dead connection
@@ -263,20 +263,20 @@ func TestCombine(t *testing.T) {
 			return ""
 		})
 	}
-	sim.SetIntercept(ks.Always(ks.Combine(nil, fail("a", "InternalFailure"), fail("a", "Other"), fail("b", "Other"), ks.ShortResults(0))))
+	sim.SetIntercept(ks.AnswerAll(ks.Combine(nil, fail("a", "InternalFailure"), fail("a", "Other"), fail("b", "Other"), ks.OmitResults(0))))
 	out := must[*kinesis.PutRecordsOutput](t)(putAll(ctx, c, "s", entry("a", "1"), entry("b", "2"), entry("c", "3")))
 	got := []string{aws.ToString(out.Records[0].ErrorCode), aws.ToString(out.Records[1].ErrorCode), aws.ToString(out.Records[2].ErrorCode)}
 	if diff := cmp.Diff([]string{"InternalFailure", "Other", ""}, got); diff != "" {
 		t.Error(diff)
 	}
-	sim.SetIntercept(ks.Always(ks.Combine(ks.AccessDenied(), ks.Throttle())))
+	sim.SetIntercept(ks.AnswerAll(ks.Combine(ks.DenyAccess(), ks.Throttle())))
 	_, err := put(ctx, c, "s", "k", []byte("x"))
 	wantError[*types.AccessDeniedException](t, err)
-	sim.SetIntercept(ks.Always(ks.Combine()))
+	sim.SetIntercept(ks.AnswerAll(ks.Combine()))
 	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", []byte("x")))
 }
 
-func TestRequestOfAHook(t *testing.T) {
+func TestRequestOfAnInterceptor(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var seen []ks.Request
@@ -309,14 +309,14 @@ func TestRequestOfAHook(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	want := []ks.Request{
-		{Operation: "PutRecords", N: 1, Stream: "s", NumRecords: 2, Entries: []ks.PutEntry{
+		{Operation: "PutRecords", Number: 1, Stream: "s", Entries: []ks.PutEntry{
 			{PartitionKey: "a", ExplicitHashKey: "17", Data: []byte("1")}, {PartitionKey: "b", Data: []byte("2")},
 		}},
-		{Operation: "PutRecord", N: 1, Stream: "s", NumRecords: 1, Entries: []ks.PutEntry{{PartitionKey: "c", Data: []byte("3")}}},
-		{Operation: "PutRecord", N: 2, Stream: "s", NumRecords: 1, Entries: []ks.PutEntry{{PartitionKey: "c", Data: []byte("4")}}},
-		{Operation: "GetShardIterator", N: 1, Stream: "s"},
-		{Operation: "GetRecords", N: 1, Stream: "s"},
-		{Operation: "PutRecord", N: 3, Stream: "s"},
+		{Operation: "PutRecord", Number: 1, Stream: "s", Entries: []ks.PutEntry{{PartitionKey: "c", Data: []byte("3")}}},
+		{Operation: "PutRecord", Number: 2, Stream: "s", Entries: []ks.PutEntry{{PartitionKey: "c", Data: []byte("4")}}},
+		{Operation: "GetShardIterator", Number: 1, Stream: "s"},
+		{Operation: "GetRecords", Number: 1, Stream: "s"},
+		{Operation: "PutRecord", Number: 3, Stream: "s"},
 	}
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -324,7 +324,7 @@ func TestRequestOfAHook(t *testing.T) {
 }
 
 // A hook may use the server, and a panic in a hook is reported.
-func TestHooksMayUseTheServer(t *testing.T) {
+func TestInterceptorsMayUseTheServer(t *testing.T) {
 	t.Parallel()
 	sim := oneStream(t, 1)
 	c, ctx := client(t, sim), t.Context()
@@ -345,7 +345,7 @@ func TestHooksMayUseTheServer(t *testing.T) {
 	contains(t, wantCode(t, err, "InternalFailure").ErrorMessage(), "at the disco")
 }
 
-func TestHooksOfSchedules(t *testing.T) {
+func TestInterceptors(t *testing.T) {
 	t.Parallel()
 	pattern := func(hook func(*ks.Request) *ks.Answer, operation string) string {
 		var b strings.Builder
@@ -358,33 +358,33 @@ func TestHooksOfSchedules(t *testing.T) {
 		}
 		return b.String()
 	}
-	first := pattern(ks.Seeded(7, 0.25, ks.Throttle), "PutRecords")
-	if again := pattern(ks.Seeded(7, 0.25, ks.Throttle), "PutRecords"); again != first {
+	first := pattern(ks.AnswerAtRandom(7, 0.25, ks.Throttle()), "PutRecords")
+	if again := pattern(ks.AnswerAtRandom(7, 0.25, ks.Throttle()), "PutRecords"); again != first {
 		t.Error("the same seed has another schedule")
 	}
-	if other := pattern(ks.Seeded(8, 0.25, ks.Throttle), "PutRecords"); other == first {
+	if other := pattern(ks.AnswerAtRandom(8, 0.25, ks.Throttle()), "PutRecords"); other == first {
 		t.Error("another seed has the same schedule")
 	}
 	if n := strings.Count(first, "x"); n < 70 || n > 130 {
 		t.Errorf("%d of 400 for a quarter", n)
 	}
-	if n := strings.Count(pattern(ks.Seeded(7, 0, ks.Throttle), ""), "x"); n != 0 {
+	if n := strings.Count(pattern(ks.AnswerAtRandom(7, 0, ks.Throttle()), ""), "x"); n != 0 {
 		t.Errorf("%d of 400 for none", n)
 	}
-	if n := strings.Count(pattern(ks.Seeded(7, 1, ks.Throttle), ""), "x"); n != 400 {
+	if n := strings.Count(pattern(ks.AnswerAtRandom(7, 1, ks.Throttle()), ""), "x"); n != 400 {
 		t.Errorf("%d of 400 for all", n)
 	}
-	only := ks.On("PutRecords", ks.Always(ks.Throttle()))
+	only := ks.ForOperation("PutRecords", ks.AnswerAll(ks.Throttle()))
 	if only(&ks.Request{Operation: "PutRecord"}) != nil || only(&ks.Request{Operation: "PutRecords"}) == nil {
 		t.Error("On")
 	}
-	if got := pattern(ks.Sequence(ks.Throttle(), nil, ks.Reset()), "")[:5]; got != "x.x.." {
+	if got := pattern(ks.AnswerInOrder(ks.Throttle(), nil, ks.ResetConnection()), "")[:5]; got != "x.x.." {
 		t.Errorf("Sequence: %s", got)
 	}
 
 	sim := oneStream(t, 1)
 	c := client(t, sim)
-	sim.SetIntercept(ks.SeededRecords(1, 0.5, "InternalFailure"))
+	sim.SetIntercept(ks.FailRecordsAtRandom(1, 0.5, "InternalFailure"))
 	out := must[*kinesis.PutRecordsOutput](t)(putAll(t.Context(), c, "s", batch(500, "k", "0", "x")...))
 	if n := *out.FailedRecordCount; n < 200 || n > 300 {
 		t.Errorf("%d of 500 for a half", n)

@@ -1,7 +1,13 @@
 package kinesissim
 
-// listShards lists a stream's shards. All of them are open as long as their stream
-// exists, so every filter but AFTER_SHARD_ID matches all.
+import (
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// listShards lists a stream's shards.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html
 type listShards struct {
 	target
@@ -9,6 +15,7 @@ type listShards struct {
 	after, next *string
 	filterType  *string
 	filterShard *string
+	filterTime  *time.Time
 }
 
 func (l *listShards) field(name string, v value) error {
@@ -26,6 +33,8 @@ func (l *listShards) field(name string, v value) error {
 				return v.into(&l.filterType)
 			case "ShardId":
 				return v.into(&l.filterShard)
+			case "Timestamp":
+				return v.moment(&l.filterTime)
 			}
 			return nil
 		})
@@ -55,11 +64,18 @@ func (l *listShards) validate(v *violations) {
 
 func (l *listShards) run(s *Server, _ *exchange) (any, *apiError) {
 	now, where, after := s.cfg.Now(), l.target, l.after
-	if l.filterType != nil && *l.filterType == "AFTER_SHARD_ID" {
+	page := token{Kind: shardsToken, Filter: aws.ToString(l.filterType), Made: now.UnixMilli()}
+	switch page.Filter {
+	case "AFTER_SHARD_ID":
 		if l.filterShard == nil {
 			return nil, invalidArgument("ShardId must be given with the filter AFTER_SHARD_ID.")
 		}
 		after = l.filterShard
+	case "AT_TIMESTAMP", "FROM_TIMESTAMP":
+		if l.filterTime == nil {
+			return nil, invalidArgument("Timestamp must be given with the filter %s.", page.Filter)
+		}
+		page.At = l.filterTime.UnixMilli()
 	}
 	if l.next != nil {
 		if l.name != nil || l.arn != nil {
@@ -70,6 +86,7 @@ func (l *listShards) run(s *Server, _ *exchange) (any, *apiError) {
 			return nil, failure
 		}
 		where, after = target{name: &t.Stream}, &t.After
+		page.Filter, page.At = t.Filter, t.At
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,10 +99,85 @@ func (l *listShards) run(s *Server, _ *exchange) (any, *apiError) {
 		Shards    []shardOutput
 	}
 	var more bool
-	out.Shards, more = st.list(after, orDefault(l.max, 1000))
+	out.Shards, more = st.list(after, orDefault(l.max, 1000), st.filter(page.Filter, time.UnixMilli(page.At), now))
 	if more {
-		last := out.Shards[len(out.Shards)-1].ShardId
-		out.NextToken = token{Kind: shardsToken, Stream: st.Name, After: last, Made: now.UnixMilli()}.encode()
+		page.Stream, page.After = st.Name, out.Shards[len(out.Shards)-1].ShardId
+		out.NextToken = page.encode()
 	}
 	return &out, nil
+}
+
+// retained reports whether a shard is open, or was within the stream's retention.
+func (st *stream) retained(now time.Time) func(*shard) bool {
+	return func(sh *shard) bool { return sh.openAfter(now.Add(-st.retention())) }
+}
+
+// openAfter reports whether the shard is open, or was at or after a time.
+func (sh *shard) openAfter(at time.Time) bool { return sh.closed.IsZero() || !sh.closed.Before(at) }
+
+// filter returns the shards that match a ShardFilter. A time before the retention counts as
+// its begin.
+func (st *stream) filter(kind string, at, now time.Time) func(*shard) bool {
+	horizon := now.Add(-st.retention())
+	if at.Before(horizon) {
+		at = horizon
+	}
+	switch kind {
+	case "AT_LATEST":
+		return func(sh *shard) bool { return sh.closed.IsZero() }
+	case "FROM_TIMESTAMP":
+		return func(sh *shard) bool { return sh.openAfter(at) }
+	case "AT_TIMESTAMP":
+		return func(sh *shard) bool { return sh.openAfter(at) && !sh.created.After(at) }
+	case "AT_TRIM_HORIZON":
+		oldest := horizon
+		if st.created.After(oldest) {
+			oldest = st.created
+		}
+		return func(sh *shard) bool { return sh.openAfter(oldest) && !sh.created.After(oldest) }
+	default:
+		return st.retained(now)
+	}
+}
+
+// list returns up to limit shards after one of them, and whether there are more.
+func (st *stream) list(after *string, limit int, keep func(*shard) bool) (out []shardOutput, more bool) {
+	out = []shardOutput{}
+	for _, sh := range st.shards {
+		if !keep(sh) || after != nil && strings.Compare(shardName(sh.index), *after) <= 0 {
+			continue
+		}
+		if len(out) == limit {
+			return out, true
+		}
+		out = append(out, sh.output())
+	}
+	return out, false
+}
+
+type shardOutput struct {
+	ShardId               string // the protocol's name
+	ParentShardId         string `json:",omitempty"`
+	AdjacentParentShardId string `json:",omitempty"`
+	HashKeyRange          hashKeyRange
+	SequenceNumberRange   struct {
+		StartingSequenceNumber string
+		EndingSequenceNumber   string `json:",omitempty"`
+	}
+}
+
+type hashKeyRange struct {
+	StartingHashKey, EndingHashKey string
+}
+
+func (sh *shard) hashKeys() hashKeyRange { return hashKeyRange{sh.start.String(), sh.end.String()} }
+
+func (sh *shard) output() shardOutput {
+	o := shardOutput{ShardId: shardName(sh.index), HashKeyRange: sh.hashKeys()}
+	o.SequenceNumberRange.StartingSequenceNumber = sh.starting()
+	o.SequenceNumberRange.EndingSequenceNumber = sh.ending()
+	for i, p := range sh.parents {
+		*[]*string{&o.ParentShardId, &o.AdjacentParentShardId}[i] = shardName(p.index)
+	}
+	return o
 }

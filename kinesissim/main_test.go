@@ -48,7 +48,7 @@ func (c *fakeClock) Advance(d time.Duration) {
 
 func start(t testing.TB, cfg kinesissim.Config) *kinesissim.Server {
 	t.Helper()
-	sim, err := kinesissim.Start(cfg)
+	sim, err := kinesissim.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

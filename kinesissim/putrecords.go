@@ -105,7 +105,7 @@ func (s *Server) storeLocked(x *exchange, st *stream, sh *shard, e PutEntry, cod
 	switch code {
 	case "":
 	case throughputExceeded:
-		return nil, code, fmt.Sprintf("Rate exceeded for shard %s in stream %s under account %s.", shardName(sh.index), st.Name, s.cfg.AccountID)
+		return nil, code, s.rateExceeded(st, sh).message
 	case internalFailure:
 		return nil, code, "Internal service failure."
 	default:

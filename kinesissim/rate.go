@@ -2,11 +2,13 @@ package kinesissim
 
 import "time"
 
-// What one shard accepts in a second (developer guide, quotas). The guide's
+// What one shard accepts and returns in a second (developer guide, quotas). The guide's
 // megabyte is a mebibyte here.
 const (
-	shardRecords = 1000
-	shardBytes   = 1 << 20
+	shardRecords   = 1000
+	shardBytes     = 1 << 20
+	shardReads     = 5 // GetRecords requests
+	shardReadBytes = 2 << 20
 )
 
 // bucket is a token bucket. It starts full and holds one second's worth.
@@ -38,11 +40,35 @@ func (b *bucket) allows(n float64) bool {
 
 // limiter limits the rate of one shard.
 type limiter struct {
-	records, bytes bucket
+	records, bytes   bucket
+	reads, readBytes bucket
 }
 
 func newLimiter() limiter {
-	return limiter{records: newBucket(shardRecords), bytes: newBucket(shardBytes)}
+	return limiter{
+		records: newBucket(shardRecords), bytes: newBucket(shardBytes),
+		reads: newBucket(shardReads), readBytes: newBucket(shardReadBytes),
+	}
+}
+
+// mayRead takes the token of one GetRecords, or reports false.
+func (l *limiter) mayRead(now time.Time) bool {
+	l.reads.refill(now)
+	l.readBytes.refill(now)
+	if !l.reads.allows(1) || l.readBytes.tokens <= 0 {
+		return false
+	}
+	l.reads.tokens--
+	return true
+}
+
+// haveRead takes the tokens of what a GetRecords returned. If it returned more than it
+// could, the shard cannot be read for the time that all of it takes: five seconds after
+// 10 MiB, as the API reference says.
+func (l *limiter) haveRead(bytes int) {
+	if l.readBytes.tokens -= float64(bytes); l.readBytes.tokens < 0 {
+		l.readBytes.tokens = -float64(bytes)
+	}
 }
 
 // take takes the tokens of one record, or none and reports false.

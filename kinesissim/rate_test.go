@@ -116,4 +116,54 @@ func TestWithoutEnforceRateThereIsNoLimit(t *testing.T) {
 			t.Fatalf("%d failed", *out.FailedRecordCount)
 		}
 	}
+	it := iterator(t, t.Context(), c, kinesis.GetShardIteratorInput{ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	for range 10 {
+		must[*kinesis.GetRecordsOutput](t)(c.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: it}))
+	}
+}
+
+func TestRateOfReads(t *testing.T) {
+	t.Parallel()
+	_, c, clock := limited(t, kinesissim.Stream{Name: "s", Shards: 2})
+	ctx := t.Context()
+	read := func(shard string) error {
+		it := iterator(t, ctx, c, kinesis.GetShardIteratorInput{ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+		_, err := c.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: it})
+		return err
+	}
+	for i := range 5 {
+		if err := read(shardID(0)); err != nil {
+			t.Fatalf("request %d: %v", i+1, err)
+		}
+	}
+	err := wantError[*types.ProvisionedThroughputExceededException](t, read(shardID(0)))
+	contains(t, err.ErrorMessage(), "Rate exceeded for shard shardId-000000000000 in stream s under account 123456789012.")
+	if err := read(shardID(1)); err != nil {
+		t.Errorf("another shard: %v", err)
+	}
+	clock.Advance(200 * time.Millisecond)
+	if err := read(shardID(0)); err != nil {
+		t.Errorf("a fifth of a second later: %v", err)
+	}
+	wantError[*types.ProvisionedThroughputExceededException](t, read(shardID(0)))
+}
+
+// A shard that has returned 10 MiB cannot be read for five seconds.
+func TestRateOfReadBytes(t *testing.T) {
+	t.Parallel()
+	_, c, clock := limited(t, kinesissim.Stream{Name: "s", MaxRecordSizeKiB: 10240})
+	ctx := t.Context()
+	it := iterator(t, ctx, c, kinesis.GetShardIteratorInput{ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	read := func() (*kinesis.GetRecordsOutput, error) {
+		return c.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: it})
+	}
+	must[*kinesis.PutRecordOutput](t)(put(ctx, c, "s", "k", make([]byte, 10<<20-1)))
+	if out := must[*kinesis.GetRecordsOutput](t)(read()); len(out.Records) != 1 {
+		t.Fatalf("%d records", len(out.Records))
+	}
+	clock.Advance(4999 * time.Millisecond)
+	_, err := read()
+	wantError[*types.ProvisionedThroughputExceededException](t, err)
+	clock.Advance(2 * time.Millisecond)
+	must[*kinesis.GetRecordsOutput](t)(read())
 }

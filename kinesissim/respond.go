@@ -35,9 +35,7 @@ func respond(w http.ResponseWriter, x *exchange, failure *apiError, body []byte,
 		return
 	}
 	h := w.Header()
-	// Kinesis' own spelling, for clients that compare names exactly.
-	h["x-amzn-RequestId"] = []string{x.RequestID}
-	h["x-amz-id-2"] = []string{base64.StdEncoding.EncodeToString([]byte(x.RequestID + x.RequestID))}
+	x.identify(h)
 	if failure == nil || !failure.xml {
 		h.Set("Content-Type", contentType)
 	} else {
@@ -55,6 +53,13 @@ func respond(w http.ResponseWriter, x *exchange, failure *apiError, body []byte,
 		_ = http.NewResponseController(w).Flush()
 		end(w, ending)
 	}
+}
+
+// identify adds the headers that every answer has.
+func (x *exchange) identify(h http.Header) {
+	// Kinesis' own spelling, for clients that compare names exactly.
+	h["x-amzn-RequestId"] = []string{x.RequestID}
+	h["x-amz-id-2"] = []string{base64.StdEncoding.EncodeToString([]byte(x.RequestID + x.RequestID))}
 }
 
 // newRequestID makes a random UUID.

@@ -1,6 +1,7 @@
 package kinesissim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +18,12 @@ import (
 // headerTimeout is for a client that connects and sends nothing.
 const headerTimeout = 10 * time.Second
 
-// Server is a running Kinesis. All of its methods may be called at any time
-// and from any goroutine.
+// Server is a running Kinesis. You may call its methods at any time and from any goroutine.
 type Server struct {
+	// The server has all state that changes, and mu guards it. Functions of the Config and
+	// of an Answer, and the clock, run without mu, on the goroutine of their request. So
+	// they may call the server, except Close, which waits for them.
+
 	// Set by Start and never changed.
 	cfg    Config
 	url    string
@@ -36,17 +40,21 @@ type Server struct {
 	closed      bool
 	streams     map[string]*stream
 	lastStream  uint64
-	intercept   func(*Request) *Answer
+	intercept   Interceptor
 	credentials map[string]string
 	expired     map[string]bool
-	seen        map[string]int // requests by operation that a hook was called for
+	seen        map[string]int // requests by operation that interceptors saw
 	stats       Stats
 	open        map[net.Conn]*connection
+	changed     chan struct{} // closed and replaced after each request
 }
 
-// Start listens and serves until Close. It fails for an address that is not of
-// the loopback or not free, and for a stream that CreateStream would refuse.
-func Start(cfg Config) (*Server, error) {
+// Start starts a server, which serves until you call [Server.Close]. It fails if the
+// address is not on the loopback or in use, or if CreateStream refuses a stream.
+//
+// ctx bounds the start only, as that of lambdasim.Start does. The server keeps running when
+// ctx ends, so you can read what a test with its own context has stored.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	addr, err := loopback(cfg.Addr)
 	if err != nil {
@@ -63,7 +71,7 @@ func Start(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("kinesissim: certificate: %w", err)
 		}
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("kinesissim: %w", err)
 	}
@@ -90,6 +98,7 @@ func newServer(cfg Config) *Server {
 		seen:        map[string]int{},
 		stats:       Stats{Requests: map[string]int{}, Errors: map[string]int{}},
 		open:        map[net.Conn]*connection{},
+		changed:     make(chan struct{}),
 	}
 	for _, token := range cfg.ExpiredTokens {
 		s.expired[token] = true
@@ -108,16 +117,17 @@ func newServer(cfg Config) *Server {
 	return s
 }
 
-// URL is the endpoint, such as "http://127.0.0.1:40123".
+// URL returns the endpoint, such as "http://127.0.0.1:40123".
 func (s *Server) URL() string { return s.url }
 
-// CertificatePEM is the certificate of the authority to trust, in PEM, or nil
-// without [Config.TLS].
+// CertificatePEM returns the certificate of the authority that a client has to trust, in
+// PEM, or nil without Config.TLS.
 func (s *Server) CertificatePEM() []byte { return s.caPEM }
 
 // Close ends all connections, also those whose requests hang or are delayed,
-// and returns when no goroutine of the server is left. Do not call it from a hook:
-// Close waits for hooks. Calling it again does nothing.
+// and returns when no goroutine of the server is left. Calling it again does nothing.
+// Do not call it in Config.Intercept, Config.OnRequest or [FailRecords]: it waits for
+// them.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {

@@ -40,7 +40,7 @@ func TestStartRefuses(t *testing.T) {
 		"retention too short": {Streams: []kinesissim.Stream{{Name: "a", RetentionHours: 23}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sim, err := kinesissim.Start(cfg)
+			sim, err := kinesissim.Start(t.Context(), cfg)
 			if err == nil {
 				sim.Close()
 				t.Fatal("started")
@@ -161,7 +161,7 @@ func TestStreamsByMethods(t *testing.T) {
 	if got := sim.Records("a"); got != nil {
 		t.Errorf("records of no stream: %v", got)
 	}
-	if got, want := sim.StreamARN("a"), kinesissim.StreamARN("us-gov-west-1", "999999999999", "a"); got != want {
+	if got, want := sim.StreamARN("a"), "arn:aws:kinesis:us-gov-west-1:999999999999:stream/a"; got != want {
 		t.Errorf("ARN %s, want %s", got, want)
 	}
 }
@@ -300,7 +300,7 @@ func TestTLS(t *testing.T) {
 	c := client(t, sim, func(o *kinesis.Options) { o.HTTPClient = httpClient(t, &tls.Config{RootCAs: pool}) })
 	must[*kinesis.PutRecordOutput](t)(put(t.Context(), c, "s", "k", []byte("x")))
 
-	sim.SetIntercept(kinesissim.Always(kinesissim.Reset()))
+	sim.SetIntercept(kinesissim.AnswerAll(kinesissim.ResetConnection()))
 	if _, err := put(t.Context(), c, "s", "k", []byte("x")); err == nil {
 		t.Error("no error after a reset")
 	}
@@ -322,7 +322,7 @@ func TestObservations(t *testing.T) {
 		OnRequest: func(o kinesissim.Observation) { mu.Lock(); seen = append(seen, o); mu.Unlock() },
 	})
 	c, ctx := client(t, sim), t.Context()
-	sim.SetIntercept(kinesissim.Sequence(nil, kinesissim.FailRecords(func(i int, _ kinesissim.PutEntry) string {
+	sim.SetIntercept(kinesissim.AnswerInOrder(nil, kinesissim.FailRecords(func(i int, _ kinesissim.PutEntry) string {
 		return []string{"InternalFailure", ""}[i%2]
 	}), kinesissim.Throttle(), kinesissim.DropAnswer()))
 	for range 4 {
@@ -424,8 +424,8 @@ func TestCloseEndsEverything(t *testing.T) {
 	entered := make(chan struct{}, 2)
 	answers := make(chan *kinesissim.Answer, 2)
 	answers <- kinesissim.Hang()
-	answers <- kinesissim.Delay(time.Hour, nil)
-	sim, err := kinesissim.Start(kinesissim.Config{
+	answers <- kinesissim.Delay(time.Hour)
+	sim, err := kinesissim.Start(t.Context(), kinesissim.Config{
 		Streams: []kinesissim.Stream{{Name: "s"}},
 		Intercept: func(*kinesissim.Request) *kinesissim.Answer {
 			entered <- struct{}{}

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// Observation is one request as the server saw it.
+// Observation describes a request and its outcome.
 type Observation struct {
 	Operation string // as the request names it; empty if it names none
 	Stream    string
 	// Records and Bytes are those of a put, stored or not, or those that
-	// GetRecords found. Bytes are of data and partition keys.
+	// GetRecords returned. Bytes are of data and partition keys.
 	Records, Bytes int
-	// Failed is how many of a put's records were not stored, even if the
-	// answer does not report it.
+	// Failed is how many of a put's records were not stored, even if the answer
+	// does not say so.
 	Failed int
-	// Status is the answer's, or zero if there was no answer.
+	// Status is the HTTP status, or zero if there was no answer.
 	Status int
-	// Error is the type of the exception answered, or empty.
+	// Error is the type of the exception in the answer, or empty.
 	Error        string
 	RequestID    string        // as in the x-amzn-RequestId header
 	Duration     time.Duration // from the request's header until its outcome is known
@@ -25,18 +25,18 @@ type Observation struct {
 	ConnRequests int           // counts the requests on it, from 1
 }
 
-// Stats are figures since the start.
+// Stats counts what has happened since the start.
 type Stats struct {
-	Requests    map[string]int // by operation, "" for those that name none
+	Requests    map[string]int // by operation; "" for requests without one
 	Errors      map[string]int // refused requests, by the exception's type
 	Unanswered  int            // requests that got no answer
 	Records     int            // records stored
 	Bytes       int64          // data and partition keys stored
-	Rejected    int            // records of puts that were not stored
-	Connections int            // accepted
+	Rejected    int            // records that were not stored
+	Connections int            // connections accepted
 }
 
-// Stats returns the figures so far.
+// Stats returns the counts so far.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,6 +63,7 @@ func (s *Server) count(x *exchange) {
 	s.stats.Records += x.stored
 	s.stats.Bytes += x.bytes
 	s.stats.Rejected += x.Failed
+	s.announceLocked()
 	s.mu.Unlock()
 	if s.cfg.OnRequest != nil {
 		s.cfg.OnRequest(x.Observation)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
-	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -14,28 +13,27 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Stream describes a stream to make.
+// Stream describes a new stream.
 type Stream struct {
 	// Name is 1 to 128 of a-z, A-Z, 0-9, '_', '.' and '-'.
 	Name string
-	// Shards is how many shards share the hash keys evenly; zero means one.
+	// Shards is how many shards share the hash keys evenly: one by default.
 	Shards int
-	// MaxRecordSizeKiB bounds one record's data and partition key, in KiB:
-	// 1024 to 10240; zero means 1024, which is 1 MiB.
+	// MaxRecordSizeKiB is how large one record's data and partition key may be, in
+	// KiB: 1024 to 10240, 1024 by default.
 	MaxRecordSizeKiB int
-	// RetentionHours is how long records can be read: 24 to 8760; zero
-	// means 24.
+	// RetentionHours is how long records can be read: 24 to 8760, 24 by default.
 	RetentionHours int
 
 	onDemand bool // the capacity mode that CreateStream asked for
 }
 
-// Record is one stored record.
+// Record is a record that was stored.
 type Record struct {
 	ShardID         string
 	SequenceNumber  string // 56 decimal digits
 	PartitionKey    string
-	ExplicitHashKey string // decimal; empty when the partition key chose the shard
+	ExplicitHashKey string // decimal; empty if the partition key chose the shard
 	Data            []byte // shared with the server: do not change it
 	Arrival         time.Time
 }
@@ -47,17 +45,12 @@ type stream struct {
 	Stream
 	id      uint64 // distinguishes a stream from an earlier one of its name
 	created time.Time
-	shards  []*shard
+	shards  []*shard  // all that ever were, by index
+	open    []*shard  // those that accept records, by hash key
 	arrived []*Record // of all shards, in order of arrival
-}
+	latest  time.Time // of anything that happened in the stream
 
-// shard holds the records of one range of hash keys, ends included.
-type shard struct {
-	index      uint32
-	start, end hashKey
-	created    int64 // of its stream, seconds since 1970
-	records    []*Record
-	limit      limiter
+	consumers map[string]*consumer // by name
 }
 
 // hashKey is an unsigned number of 128 bits, the most significant byte first,
@@ -65,6 +58,14 @@ type shard struct {
 type hashKey [16]byte
 
 func (h hashKey) String() string { return new(big.Int).SetBytes(h[:]).String() }
+
+// plus returns the hash key n further on, modulo 2^128.
+func (h hashKey) plus(n int64) (sum hashKey) {
+	wide := new(big.Int).Add(new(big.Int).SetBytes(h[:]), big.NewInt(n))
+	wide.And(wide, new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 8*uint(len(h))), big.NewInt(1)))
+	wide.FillBytes(sum[:])
+	return sum
+}
 
 // hash returns a partition key's hash key: its MD5, read as a number.
 func hash(partitionKey string) hashKey { return md5.Sum([]byte(partitionKey)) }
@@ -79,79 +80,51 @@ func parseHashKey(decimal string) (h hashKey, ok bool) {
 	return h, true
 }
 
-func shardName(index uint32) string { return fmt.Sprintf("shardId-%012d", index) }
-
 func newStream(spec Stream, id uint64, now time.Time) *stream {
-	st := &stream{Stream: spec, id: id, created: now}
-	space := new(big.Int).Lsh(big.NewInt(1), 128)
-	width := new(big.Int).Div(space, big.NewInt(int64(spec.Shards)))
-	one := big.NewInt(1)
-	for i := range spec.Shards {
-		from := new(big.Int).Mul(width, big.NewInt(int64(i)))
-		to := new(big.Int).Add(from, width)
-		if i == spec.Shards-1 {
-			to = space // the last shard includes the remainder of the division
-		}
-		to = new(big.Int).Sub(to, one)
-		sh := &shard{index: uint32(i), created: now.Unix(), limit: newLimiter()}
-		from.FillBytes(sh.start[:])
-		to.FillBytes(sh.end[:])
-		st.shards = append(st.shards, sh)
+	st := &stream{Stream: spec, id: id, created: now, consumers: map[string]*consumer{}}
+	starts := uniform(spec.Shards)
+	for i, start := range starts {
+		// The key before the next start; after the last one, the largest key.
+		st.addShard(start, starts[(i+1)%len(starts)].plus(-1), now)
 	}
 	return st
 }
 
+// uniform returns where each of n shards begins that share the hash keys evenly. The last
+// one has the remainder of the division.
+func uniform(n int) []hashKey {
+	width := new(big.Int).Lsh(big.NewInt(1), 128)
+	width.Div(width, big.NewInt(int64(n)))
+	starts := make([]hashKey, n)
+	for i := range starts {
+		new(big.Int).Mul(width, big.NewInt(int64(i))).FillBytes(starts[i][:])
+	}
+	return starts
+}
+
 // shardOf finds the shard whose range holds a hash key.
 func (st *stream) shardOf(h hashKey) *shard {
-	after := sort.Search(len(st.shards), func(i int) bool {
-		return bytes.Compare(st.shards[i].start[:], h[:]) > 0
+	after := sort.Search(len(st.open), func(i int) bool {
+		return bytes.Compare(st.open[i].start[:], h[:]) > 0
 	})
-	return st.shards[after-1] // the first range starts at zero
+	return st.open[after-1] // the first range starts at zero
 }
 
 func (st *stream) maxRecord() int { return st.MaxRecordSizeKiB << 10 }
 
-// A sequence number is opaque to clients, but its structure shows in messages and
-// in its length. So it is as in Kinesis, 47 hexadecimal digits written in decimal:
-//
-//	2 | creation, seconds * 16 + shard: 10 | count in the shard: 16 | 000 |
-//	time of arrival, seconds: 8 | shard: 8 | 2
-//
-// The count makes it strictly increasing; the arrival is only informative.
-func (sh *shard) sequence(count uint64, at int64) string {
-	text := fmt.Sprintf("2%010x%016x000%08x%08x2", sh.created<<4+int64(sh.index), count, uint32(at), sh.index)
-	n, _ := new(big.Int).SetString(text, 16)
-	return n.String()
-}
-
-// starting is the sequence number before the first record.
-func (sh *shard) starting() string { return sh.sequence(0, sh.created) }
-
-// position finds a sequence number in the shard: the index of the first record
-// at or after it. ok is false if the number is not of this shard.
-func (sh *shard) position(decimal string) (index int, exact, ok bool) {
-	if decimal == sh.starting() {
-		return 0, false, true
+// advance returns the time, or the latest one if the clock has gone backwards: so there is
+// one position in a shard for each time, and a shard's numbers are above its parent's.
+func (st *stream) advance(now time.Time) time.Time {
+	if now.Before(st.latest) {
+		return st.latest
 	}
-	i, found := slices.BinarySearchFunc(sh.records, decimal, func(r *Record, want string) int {
-		return compareDecimal(r.SequenceNumber, want)
-	})
-	return i, found, found
+	st.latest = now
+	return now
 }
 
-func compareDecimal(a, b string) int {
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	return strings.Compare(a, b)
-}
-
-// store appends a record. Arrivals never go backwards within a stream, even if the
-// clock does, so that there is one position in a shard for each time.
+// store appends a record.
 func (st *stream) store(sh *shard, e PutEntry, now time.Time) *Record {
-	if n := len(st.arrived); n > 0 && now.Before(st.arrived[n-1].Arrival) {
-		now = st.arrived[n-1].Arrival
-	}
+	now = st.advance(now)
 	r := &Record{
 		ShardID:         shardName(sh.index),
 		SequenceNumber:  sh.sequence(uint64(len(sh.records))+1, now.Unix()),
@@ -163,14 +136,6 @@ func (st *stream) store(sh *shard, e PutEntry, now time.Time) *Record {
 	sh.records = append(sh.records, r)
 	st.arrived = append(st.arrived, r)
 	return r
-}
-
-// horizon is the index of the oldest record that is still within retention.
-func (sh *shard) horizon(now time.Time, retention time.Duration) int {
-	oldest := now.Add(-retention)
-	return sort.Search(len(sh.records), func(i int) bool {
-		return !sh.records[i].Arrival.Before(oldest)
-	})
 }
 
 func (st *stream) retention() time.Duration {
@@ -241,14 +206,9 @@ func (s *Server) findLocked(t *target) (*stream, *apiError) {
 	return st, nil
 }
 
-// StreamARN returns the ARN of a stream in a region and an account.
-func StreamARN(region, accountID, name string) string {
-	return "arn:aws:kinesis:" + region + ":" + accountID + ":stream/" + name
-}
-
 // StreamARN returns the ARN of a stream, whether the stream exists or not.
 func (s *Server) StreamARN(name string) string {
-	return StreamARN(s.cfg.Region, s.cfg.AccountID, name)
+	return "arn:aws:kinesis:" + s.cfg.Region + ":" + s.cfg.AccountID + ":stream/" + name
 }
 
 // Records returns all records of a stream in order of arrival, or nil if there is no

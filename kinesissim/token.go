@@ -19,13 +19,16 @@ type token struct {
 	Shard  uint32 `json:"h,omitempty"`
 	Next   int    `json:"n,omitempty"` // the record to read next
 	After  string `json:"a,omitempty"` // the name that a page ended with
+	Filter string `json:"f,omitempty"` // of shards, with its time At
+	At     int64  `json:"m,omitempty"` // milliseconds since 1970
 	Made   int64  `json:"t"`           // milliseconds since 1970
 }
 
 const (
-	iteratorToken = "iterator"
-	shardsToken   = "shards"
-	streamsToken  = "streams"
+	iteratorToken  = "iterator"
+	shardsToken    = "shards"
+	streamsToken   = "streams"
+	consumersToken = "consumers"
 )
 
 func (t token) encode() string {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// LogFormat is how the function is configured to log.
+// LogFormat is the function's log format.
 type LogFormat string
 
 // The log formats of AWS Lambda.
@@ -18,7 +18,7 @@ const (
 	// LogText is the default: a function's line is a JSON string in telemetry.
 	LogText LogFormat = "Text"
 	// LogJSON makes a function's line an object in telemetry (schema 2022-12-13
-	// and later): the line itself where it is a JSON object, and otherwise
+	// and later). A line that is a JSON object stays as it is. Any other becomes
 	// {"timestamp","level","requestId","message"}.
 	LogJSON LogFormat = "JSON"
 )
@@ -28,26 +28,15 @@ type TelemetrySupport int
 
 // How the Telemetry API answers a subscription.
 const (
-	// TelemetryFull is AWS Lambda's behaviour.
+	// TelemetryFull behaves as AWS Lambda does.
 	TelemetryFull TelemetrySupport = iota
 	// TelemetryNotSupported202 answers every subscription with 202 and
 	// Telemetry.NotSupported, and sends nothing, as the
-	// aws-lambda-runtime-interface-emulator does in its classic mode.
+	// aws-lambda-runtime-interface-emulator does for ordinary functions.
 	TelemetryNotSupported202
-	// TelemetryNotFound404 does not know the path, as emulators older than the
-	// Telemetry API.
+	// TelemetryNotFound404 answers every subscription with 404, as emulators
+	// that are older than the Telemetry API do.
 	TelemetryNotFound404
-)
-
-// Tracing is whether invocations carry an X-Ray trace header.
-type Tracing int
-
-// Whether invocations carry an X-Ray trace header.
-const (
-	// TracingOn gives every invocation a sampled trace header.
-	TracingOn Tracing = iota
-	// TracingOff leaves the header and the events' tracing out.
-	TracingOff
 )
 
 // Schema versions of the Telemetry API.
@@ -59,19 +48,19 @@ const (
 
 // Process is an executable that the sandbox starts.
 type Process struct {
-	// Path is the executable. An extension must register under the base name
-	// of it, which is also how a Sandbox's methods call it.
+	// Path is the executable. The base name is the name of an extension: it must
+	// register with it, and the methods of a Sandbox use it.
 	Path string
-	// Args are the function's arguments. Extensions get none: AWS Lambda starts
+	// Args are the function's arguments. Extensions have none: AWS Lambda starts
 	// them with their full path as the only argument.
 	Args []string
-	// Env is added to this process's environment, over everything else.
+	// Env is added to this process's environment, and overrides everything else.
 	Env map[string]string
 }
 
 // Config describes the function, its extensions and its settings. Only Function
-// is required; the zero value of every other field is AWS Lambda's default,
-// where AWS Lambda has one.
+// is required. The zero value of any other field means AWS Lambda's default, if
+// AWS Lambda has one.
 type Config struct {
 	// Function is the bootstrap: a program that speaks the Runtime API, such as
 	// one built with github.com/aws/aws-lambda-go. Required.
@@ -79,126 +68,129 @@ type Config struct {
 	// Extensions are started in parallel, before the function.
 	Extensions []Process
 
-	FunctionName    string // "function"
-	FunctionVersion string // "$LATEST"
-	Handler         string // "bootstrap"
-	Region          string // "eu-west-1"
-	AccountID       string // "123456789012"
-	MemoryMB        int    // 128, for managed instances 2048; reported, not enforced
+	FunctionName    string // default "function"
+	FunctionVersion string // default "$LATEST"
+	Handler         string // default "bootstrap"
+	Region          string // default "eu-west-1"
+	AccountID       string // default "123456789012"
+	// MemoryMB is reported, but not enforced: 128 by default, 2048 with
+	// InitManagedInstances.
+	MemoryMB int
 
-	// Timeout is the function's time-out: 3s. It covers the runtime and the
-	// extensions of an invocation.
+	// Timeout is the function's time-out, 3 s by default. An invocation's
+	// extensions have to be done within it, too.
 	Timeout time.Duration
 	// InitializationType is the mode of the sandbox: InitOnDemand by default.
 	InitializationType InitializationType
-	// MaxConcurrency is how many invocations may run at once with
-	// InitManagedInstances: 10. The function has it as
-	// AWS_LAMBDA_MAX_CONCURRENCY, and is to start as many workers.
+	// MaxConcurrency, with InitManagedInstances, is how many invocations may run
+	// at once: 10 by default. The function gets it as AWS_LAMBDA_MAX_CONCURRENCY,
+	// and has to start as many workers.
 	MaxConcurrency int
-	// InitTimeout bounds Init: 10s on demand; else 130s or Timeout, whichever
-	// is longer.
+	// InitTimeout bounds Init. The default is 10 s with InitOnDemand, otherwise
+	// 130 s or Timeout, whichever is longer.
 	InitTimeout time.Duration
-	// ShutdownTimeout bounds Shutdown and resets with at least one external
-	// extension: 2s. With internal extensions only it is 500 ms, and without
-	// any the runtime is killed at once, as the AWS documentation says.
+	// ShutdownTimeout bounds shutdowns and resets if there is an external
+	// extension: 2 s by default. With internal extensions only, it is 500 ms.
+	// Without any, the runtime is killed at once. The AWS documentation has these
+	// times.
 	ShutdownTimeout time.Duration
-	// RuntimeShutdownTimeout is the runtime's part of ShutdownTimeout: 300ms,
-	// for managed instances 600ms.
+	// RuntimeShutdownTimeout is the runtime's part of ShutdownTimeout: 300 ms by
+	// default, 600 ms with InitManagedInstances.
 	RuntimeShutdownTimeout time.Duration
 	// RetryFailedInit makes Start succeed although Init failed, as AWS Lambda
-	// does on demand: the next Invoke then runs Init again, in its own time.
+	// does on demand. The next Invoke runs Init again, within its own time-out.
 	RetryFailedInit bool
 
-	// RefuseInvoke refuses extensions that register for INVOKE, as Managed
-	// Instances do, whatever InitializationType is.
+	// RefuseInvoke refuses extensions that register for INVOKE, in any mode.
+	// Managed Instances always do.
 	RefuseInvoke bool
 
-	// Credentials, with InitSnapStart, is asked for the credentials that the
-	// endpoint gives, each time that a process asks. By default they are those
-	// of Env, or dummies, and expire in an hour. Calls are one at a time.
-	Credentials func() (id, secret, token string, expires time.Time)
-	// CredentialsLifetime, with InitSnapStart and without Credentials, makes the
-	// credentials expire after that time; the endpoint then gives others.
+	// Credentials, with InitSnapStart, returns what the credentials endpoint
+	// answers to a process. By default these are the keys in Env, or dummies, and
+	// they expire in an hour. It is called once at a time.
+	Credentials func() Credentials
+	// CredentialsLifetime, with InitSnapStart and without Credentials, is how long
+	// credentials are valid. Then the endpoint answers with others.
 	CredentialsLifetime time.Duration
 
-	// Env are the variables that the function's owner configured; the function
-	// and the extensions get them. They also override AWS_REGION and the
-	// credentials, which are dummies otherwise. With InitSnapStart the endpoint
-	// gives those credentials, and the processes' environments have none.
+	// Env are the variables that the function's owner has configured. The function
+	// and the extensions get them. They can also set AWS_REGION and the
+	// credentials, which are dummies otherwise. With InitSnapStart only the
+	// credentials endpoint has the credentials.
 	Env map[string]string
-	// LogFormat is LogText by default. Managed instances have LogJSON only.
+	// LogFormat is LogText by default. With InitManagedInstances it is LogJSON.
 	LogFormat LogFormat
-	// TmpDir, where set, is given to the processes as TMPDIR. AWS Lambda has no
-	// such variable; but the sandbox's /tmp is this machine's, and a test may
-	// want its own. Programs that use /tmp by that name do not notice.
+	// TmpDir, if set, is the processes' TMPDIR. The sandbox's /tmp is this
+	// machine's, so use TmpDir to give a test a folder of its own. Programs that
+	// name /tmp themselves ignore it, and AWS Lambda does not set TMPDIR.
 	TmpDir string
-	// Tracing is TracingOn by default.
-	Tracing Tracing
-	// DisableFreeze leaves the processes running between invocations. Managed
-	// instances are never frozen.
+	// DisableTracing omits the X-Ray trace header of an invocation, and the
+	// tracing in its events. By default every invocation has a sampled header.
+	DisableTracing bool
+	// DisableFreeze lets the processes run between invocations. With
+	// InitManagedInstances they always do.
 	DisableFreeze bool
-	// FreezeDelay is waited between the end of an invocation and the freeze.
+	// FreezeDelay is the time from the end of an invocation to the freeze.
 	FreezeDelay time.Duration
 
 	// Telemetry is TelemetryFull by default.
 	Telemetry TelemetrySupport
-	// AcceptSchemas are the schema versions that a subscription may ask for;
-	// all known ones by default, for managed instances Schema20250129. Others
-	// are answered with 400 ValidationError.
+	// AcceptSchemas are the schema versions that a subscription may ask for. Any
+	// other is answered with 400 ValidationError. The default is all of them;
+	// Schema20250129 alone with InitManagedInstances.
 	AcceptSchemas []string
-	// TelemetryBacklogBytes is how much may wait for one subscriber before
-	// function and extension lines are dropped for it, which
-	// platform.logsDropped then reports. 64 MiB by default; AWS does not
-	// publish its own.
+	// TelemetryBacklogBytes is how many bytes of telemetry may wait for one
+	// extension: 64 MiB by default, because AWS does not publish its limit. Beyond
+	// it, lines of the function and of extensions are dropped, and
+	// platform.logsDropped reports them.
 	TelemetryBacklogBytes int
 	// DropUnanswered, with InitManagedInstances, keeps no backlog, as AWS's
-	// emulator of managed instances: a batch that is full, or whose time-out
-	// passed, while the last POST is not answered is dropped whole, platform
-	// events among it. platform.logsDropped follows, which can be dropped the same
-	// way. A POST that fails is dropped, too, and not made again. What AWS Lambda
-	// does there is not documented.
+	// emulator of managed instances does. If a batch is ready before the last POST
+	// is answered, it is dropped, platform events included. So is a POST that
+	// fails. platform.logsDropped follows, and can be dropped the same way. The
+	// behaviour of AWS Lambda is not documented.
 	DropUnanswered bool
-	// DeliveryTimeout aborts a telemetry POST that was not answered, and sends it
-	// again. It counts real time, so a freeze can make it fire. By
-	// default a POST is waited for as long as its extension lives; AWS does not
-	// publish its own.
+	// DeliveryTimeout aborts a telemetry POST that is not answered in time, and
+	// sends it again. It is real time, so a freeze can exceed it. By default the
+	// sandbox waits as long as the extension lives, because AWS does not publish
+	// its limit.
 	DeliveryTimeout time.Duration
-	// ReplaceInvalidUTF8 sends U+FFFD for bytes of a line that are no UTF-8.
-	// By default they are sent raw. What AWS Lambda does is not documented.
+	// ReplaceInvalidUTF8 replaces bytes of a line that are not UTF-8 by U+FFFD. By
+	// default they are sent as they are. The behaviour of AWS Lambda is not
+	// documented.
 	ReplaceInvalidUTF8 bool
-	// LateLines holds the last lines of every invocation back, this many, until
-	// platform.runtimeDone was emitted: AWS Lambda does not guarantee that lines
-	// come before it.
+	// LateLines is how many of an invocation's last lines come after
+	// platform.runtimeDone. AWS Lambda does not guarantee that lines come before
+	// it.
 	LateLines int
-	// LateBy is how long after platform.runtimeDone the LateLines come: at once
-	// by default. Where the invocation ends earlier, they come with the next
-	// invocation or with the shutdown.
+	// LateBy is how long after platform.runtimeDone the LateLines come: at once by
+	// default. If the invocation ends earlier, they come with the next invocation
+	// or with the shutdown.
 	LateBy time.Duration
 
-	// OnEvent is called with every telemetry event at the moment that it is
-	// emitted, in order, one at a time. It must be quick and must not call the
-	// sandbox, except KillFunction, KillExtension and TerminateExtension.
+	// OnEvent is called for every telemetry event when it is emitted, in order,
+	// one at a time. It must return soon. Of the sandbox it may call only
+	// SignalFunction and SignalExtension.
 	OnEvent func(Event)
 	// KeepEvents keeps every event in memory for Sandbox.Events.
 	KeepEvents bool
-	// OnNotice is called with what the sandbox does, as it does it, one at a
-	// time. The rules of OnEvent hold.
+	// OnNotice is called for every step of the sandbox, one at a time. The rules
+	// of OnEvent apply.
 	OnNotice func(Notice)
-	// OnDelivered is called with every batch of telemetry when an extension has
-	// accepted it: what is in no Delivery was never acknowledged. The rules of
-	// OnEvent hold, except that different extensions' batches come at the same
-	// time.
+	// OnDelivered is called for every batch of telemetry that an extension has
+	// accepted. The rules of OnEvent apply, but batches of different extensions
+	// come at the same time.
 	OnDelivered func(Delivery)
-	// OnDropped is called with every batch that DropUnanswered has dropped. The
-	// rules of OnDelivered hold.
+	// OnDropped is called for every batch that DropUnanswered drops. The rules of
+	// OnDelivered apply.
 	OnDropped func(Delivery)
-	// Deliver, where set, rewrites a telemetry POST for the named extension
-	// into any number of POSTs, sent in order: to split, repeat, break or
-	// swallow it. It must not keep body. It may take its time, which makes the
-	// delivery slow, but must return.
-	Deliver func(ext string, body []byte) [][]byte
-	// Stdout and Stderr get a copy of what the processes write. Calls are one
-	// at a time.
+	// RewritePost, if set, replaces the body of a telemetry POST to an extension
+	// by any number of bodies, which are sent in order. Use it to split, repeat,
+	// break or lose telemetry, or to delay it: the POST waits until RewritePost
+	// returns. It must not keep body.
+	RewritePost func(extension string, body []byte) [][]byte
+	// Stdout and Stderr get a copy of what the processes write, one Write at a
+	// time.
 	Stdout, Stderr io.Writer
 }
 
@@ -253,7 +245,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	switch cfg.Telemetry {
 	case TelemetryFull, TelemetryNotSupported202, TelemetryNotFound404:
 	default:
-		problem("Telemetry is %d, which is no TelemetrySupport", cfg.Telemetry)
+		problem("Telemetry is %d, which is not a TelemetrySupport", cfg.Telemetry)
 	}
 	if cfg.AcceptSchemas == nil {
 		cfg.AcceptSchemas = []string{Schema20220701, Schema20221213, Schema20250129}

@@ -18,10 +18,16 @@ import (
 
 const credentialsPath = "/2021-04-23/credentials"
 
+// Credentials are the keys that the credentials endpoint of a SnapStart function answers.
+type Credentials struct {
+	AccessKeyID, SecretAccessKey, SessionToken string
+	Expires                                    time.Time
+}
+
 // credentials are what the endpoint gives.
 type credentials struct {
 	token  string // that processes must show
-	source func() (id, secret, token string, expires time.Time)
+	source func() Credentials
 
 	mu sync.Mutex // one call of source at a time
 }
@@ -31,9 +37,11 @@ func newCredentials(cfg *Config) *credentials {
 	c := &credentials{token: randomHex(16), source: cfg.Credentials}
 	if c.source == nil {
 		c.source = (&keys{
-			id:       cmp.Or(cfg.Env["AWS_ACCESS_KEY_ID"], dummyAccessKey),
-			secret:   cmp.Or(cfg.Env["AWS_SECRET_ACCESS_KEY"], dummySecretKey),
-			token:    cmp.Or(cfg.Env["AWS_SESSION_TOKEN"], dummySessionToken),
+			configured: Credentials{
+				AccessKeyID:     cmp.Or(cfg.Env["AWS_ACCESS_KEY_ID"], dummyAccessKey),
+				SecretAccessKey: cmp.Or(cfg.Env["AWS_SECRET_ACCESS_KEY"], dummySecretKey),
+				SessionToken:    cmp.Or(cfg.Env["AWS_SESSION_TOKEN"], dummySessionToken),
+			},
 			lifetime: cfg.CredentialsLifetime,
 		}).next
 	}
@@ -42,17 +50,18 @@ func newCredentials(cfg *Config) *credentials {
 
 // keys are the configured ones, and with a lifetime others when they expired.
 type keys struct {
-	id, secret, token string
-	lifetime          time.Duration // 0: they stay the same
+	configured Credentials
+	lifetime   time.Duration // 0: they stay the same
 
 	number  int // how often they expired
 	expires time.Time
 }
 
-func (k *keys) next() (id, secret, token string, expires time.Time) {
-	now := time.Now()
+func (k *keys) next() Credentials {
+	now, c := time.Now(), k.configured
 	if k.lifetime == 0 {
-		return k.id, k.secret, k.token, now.Add(time.Hour)
+		c.Expires = now.Add(time.Hour)
+		return c
 	}
 	if !now.Before(k.expires) {
 		if !k.expires.IsZero() {
@@ -60,11 +69,12 @@ func (k *keys) next() (id, secret, token string, expires time.Time) {
 		}
 		k.expires = now.Add(k.lifetime)
 	}
-	if k.number == 0 {
-		return k.id, k.secret, k.token, k.expires
+	c.Expires = k.expires
+	if k.number > 0 {
+		suffix := "-" + strconv.Itoa(k.number)
+		c.AccessKeyID, c.SecretAccessKey, c.SessionToken = c.AccessKeyID+suffix, c.SecretAccessKey+suffix, c.SessionToken+suffix
 	}
-	suffix := "-" + strconv.Itoa(k.number)
-	return k.id + suffix, k.secret + suffix, k.token + suffix, k.expires
+	return c
 }
 
 func (s *Sandbox) serveCredentials(w http.ResponseWriter, r *http.Request) {
@@ -76,18 +86,18 @@ func (s *Sandbox) serveCredentials(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.credentials.mu.Lock()
-	id, secret, token, expires := s.credentials.source()
+	c := s.credentials.source()
 	s.credentials.mu.Unlock()
 	body, err := json.Marshal(struct {
 		AccessKeyID     string `json:"AccessKeyId"`
 		SecretAccessKey string
 		Token           string
 		Expiration      string
-	}{id, secret, token, expires.UTC().Format(time.RFC3339)})
+	}{c.AccessKeyID, c.SecretAccessKey, c.SessionToken, c.Expires.UTC().Format(time.RFC3339)})
 	if err != nil {
 		// Strings only: they encode.
 		panic("lambdasim: " + err.Error())
 	}
 	answer(w, http.StatusOK, body)
-	s.notice(Notice{Kind: NoticeCredentials, Detail: id + " until " + isoTime(expires)})
+	s.notice(Notice{Kind: NoticeCredentials, Detail: c.AccessKeyID + " until " + isoTime(c.Expires)})
 }

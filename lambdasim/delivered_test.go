@@ -1,9 +1,9 @@
 package lambdasim_test
 
 import (
+	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/kinetel/kinetel/lambdasim"
@@ -99,7 +99,7 @@ func TestEventsThatWereNotAcceptedAreNotReported(t *testing.T) {
 	rec.await(t, "a line", func() bool {
 		return slices.ContainsFunc(rec.events, func(e lambdasim.Event) bool { return e.Type == "function" })
 	})
-	if err := s.KillExtension("ext", syscall.SIGKILL); err != nil {
+	if err := s.SignalExtension("ext", os.Kill); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
@@ -133,7 +133,7 @@ func TestEventsThatWereNotAcceptedAreNotReported(t *testing.T) {
 	}
 }
 
-// What Config.Deliver makes of a batch does not matter: the events are those
+// What Config.RewritePost makes of a batch does not matter: the events are those
 // that were to be sent, once.
 func TestTheHookDoesNotChangeTheReportedEvents(t *testing.T) {
 	t.Parallel()
@@ -141,7 +141,7 @@ func TestTheHookDoesNotChangeTheReportedEvents(t *testing.T) {
 	cfg, rec := baseConfig(ext)
 	var got deliveries
 	cfg.OnDelivered = got.add
-	cfg.Deliver = func(_ string, body []byte) [][]byte { return [][]byte{[]byte("[]"), body, body} }
+	cfg.RewritePost = func(_ string, body []byte) [][]byte { return [][]byte{[]byte("[]"), body, body} }
 	s := start(t, cfg)
 	invoke(t, s, `{"lines":5}`)
 	shutdown(t, s)

@@ -8,34 +8,34 @@ import (
 	"unicode/utf8"
 )
 
-// Event is a telemetry event, as it is sent to subscribers.
+// Event is a telemetry event, as the sandbox sends it to extensions.
 type Event struct {
-	// Number counts the sandbox's events, from 1, in the order of their
-	// emission. It is what a Delivery calls an event by, and is not sent.
+	// Number counts the sandbox's events from 1, in the order in which they are
+	// emitted. A Delivery names events by it. It is not sent.
 	Number uint64
-	// Time is the time that the event carries (there in milliseconds).
+	// Time is the time in the event, where it has milliseconds.
 	Time time.Time
 	// Type is "function", "extension", or one of the platform types.
 	Type string
 	// Record is the event's record; it shares memory with Raw.
 	Record json.RawMessage
-	// RequestID is the invocation to which the event belongs, by the sandbox's
-	// own knowledge: what a function writes between two invocations, before the
-	// freeze or without one, belongs to the earlier. Empty during Init (but not
-	// during one inside an invocation), a restore and Shutdown. With Managed
-	// Instances only platform.start and platform.report have it.
+	// RequestID names the invocation to which the event belongs. A line that is
+	// written between two invocations belongs to the earlier one. RequestID is
+	// empty during Init (unless Init runs inside an invocation), a restore and the
+	// shutdown. With Managed Instances only platform.start and platform.report
+	// have it.
 	RequestID string
-	// Raw is the exact JSON object that is sent, without what separates it from
-	// its neighbours. Where subscribers use different schema versions, it is
-	// that of 2025-01-29. It may be kept, but not changed. Raw and Record are
-	// not valid JSON where a function wrote bytes that are no UTF-8.
+	// Raw is the JSON object that is sent, byte by byte. If extensions use
+	// different schema versions, it is that of 2025-01-29. You may keep it, but
+	// not change it. If the function wrote bytes that are not UTF-8, Raw and
+	// Record are not valid JSON.
 	Raw []byte
-	// Only names the one extension that the event is for; empty: for all that
-	// subscribed to its stream. Telemetry about one subscriber, which is
-	// platform.logsDropped, has it.
+	// Only is the name of the one extension that gets the event. It is set for
+	// platform.logsDropped alone. Any other event is for all extensions that
+	// subscribed to its type.
 	Only string
-	// DroppedFor names the extensions that will not get this event, because too
-	// much was already waiting for them.
+	// DroppedFor names the extensions that do not get this event, because of
+	// Config.TelemetryBacklogBytes.
 	DroppedFor []string
 }
 

@@ -30,19 +30,18 @@ type invocation struct {
 	extensionsDone map[*extension]time.Time
 }
 
-// Invoke gives the function an event and returns when the invocation ended: the
-// runtime and all extensions subscribed to INVOKE have called next, and the
-// environment is frozen again; or it was reset. An empty payload is sent as {}.
-// What the function did wrong is in the Result; an error means that there was
-// no complete invocation.
+// Invoke sends the function an event, and returns when the invocation has ended: the
+// runtime and all extensions that registered for INVOKE have called next, and the
+// environment is frozen again. After a time-out or a crash it is reset instead. An empty
+// payload is sent as {}. The Result contains the function's errors. Invoke returns an error
+// if there was no complete invocation.
 //
-// When ctx ends while Invoke waits for its turn, nothing happens; when it ends
-// later, the invocation is aborted and the environment reset.
+// If ctx ends before the invocation begins, nothing happens. If it ends later, the
+// invocation is aborted, and the environment is reset.
 //
-// With Managed Instances any number of calls runs at the same time, up to
-// Config.MaxConcurrency, and as many as the function has workers; the others
-// wait. An invocation then ends when the client has its answer. What runs over
-// its time, or is abandoned because ctx ended, goes on in the function.
+// With Managed Instances up to Config.MaxConcurrency calls run at the same time, but not
+// more than the function has workers; the others wait. An invocation ends when the client
+// has its answer. After a time-out, or if ctx ends, the function continues to run.
 func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 	if s.cfg.managed() {
 		return s.invokeManaged(ctx, payload)
@@ -51,7 +50,7 @@ func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 		return Result{}, err
 	}
 	defer s.end()
-	inv := newInvocation(s.cfg.Tracing, payload)
+	inv := s.newInvocation(payload)
 	result := Result{RequestID: inv.id, HeldBy: make(map[string]time.Duration)}
 
 	result.RestoreDuration = s.restore()
@@ -92,14 +91,14 @@ func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 	return result, nil
 }
 
-func newInvocation(tracing Tracing, payload []byte) *invocation {
+func (s *Sandbox) newInvocation(payload []byte) *invocation {
 	if len(payload) == 0 {
 		payload = []byte("{}")
 	}
 	inv := &invocation{
 		id: newUUID(), payload: payload, pending: make(map[*extension]bool), extensionsDone: make(map[*extension]time.Time),
 	}
-	if tracing == TracingOn {
+	if !s.cfg.DisableTracing {
 		inv.spanID = randomHex(8)
 		inv.trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=1", time.Now().Unix(), randomHex(12), randomHex(8))
 	}

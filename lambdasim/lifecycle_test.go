@@ -241,18 +241,18 @@ func TestKilledProcesses(t *testing.T) {
 		}
 		return <-results
 	}
-	if r := kill(func() error { return s.KillFunction(syscall.SIGKILL) }); r.Status != lambdasim.StatusFailure || r.ErrorType != "Runtime.OutOfMemory" {
+	if r := kill(func() error { return s.SignalFunction(os.Kill) }); r.Status != lambdasim.StatusFailure || r.ErrorType != "Runtime.OutOfMemory" {
 		t.Errorf("function killed: %+v", r)
 	}
-	if r := kill(func() error { return s.KillExtension("bare-extension", syscall.SIGKILL) }); r.Status != lambdasim.StatusFailure || r.ErrorType != "Extension.Crash" {
+	if r := kill(func() error { return s.SignalExtension("bare-extension", os.Kill) }); r.Status != lambdasim.StatusFailure || r.ErrorType != "Extension.Crash" {
 		t.Errorf("extension killed: %+v", r)
 	}
-	if r := kill(func() error { return s.TerminateExtension("bare-extension") }); r.ErrorType != "Extension.Crash" {
+	if r := kill(func() error { return s.SignalExtension("bare-extension", syscall.SIGTERM) }); r.ErrorType != "Extension.Crash" {
 		t.Errorf("extension terminated: %+v", r)
 	}
 	// One that dies in a frozen environment fails the next invocation.
 	invoke(t, s, `{}`)
-	if err := s.KillExtension("bare-extension", syscall.SIGKILL); err != nil {
+	if err := s.SignalExtension("bare-extension", os.Kill); err != nil {
 		t.Fatal(err)
 	}
 	pid := s.Processes()
@@ -264,7 +264,7 @@ func TestKilledProcesses(t *testing.T) {
 	if r := invoke(t, s, `{}`); r.ErrorType != "Extension.Crash" {
 		t.Errorf("extension killed while frozen: %+v", r)
 	}
-	if err := s.KillExtension("unknown", syscall.SIGKILL); err == nil {
+	if err := s.SignalExtension("unknown", os.Kill); err == nil {
 		t.Error("a signal to an unknown extension was sent")
 	}
 }

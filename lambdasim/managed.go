@@ -15,9 +15,9 @@ import (
 // Sources: AWS documentation ("Lambda Managed Instances"), and the
 // aws-lambda-runtime-interface-emulator's tree for them.
 
-// ErrEnvironmentEnded is returned by Invoke when a process of a managed instance
-// has crashed: AWS Lambda then replaces the whole environment, which here is for
-// the caller to do.
+// ErrEnvironmentEnded is the error of [Sandbox.Invoke] when a process of a managed instance
+// has crashed. AWS Lambda then starts another environment; here you call Shutdown and
+// Start.
 var ErrEnvironmentEnded = errors.New("lambdasim: the environment has ended")
 
 // crowd is what invocations that run at the same time share. Guarded by
@@ -49,7 +49,7 @@ func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, er
 		return Result{}, err
 	}
 	defer s.leave()
-	inv := newInvocation(s.cfg.Tracing, payload)
+	inv := s.newInvocation(payload)
 	result := Result{RequestID: inv.id, Start: time.Now()}
 	inv.deadline = result.Start.Add(s.cfg.Timeout)
 	result.Deadline = inv.deadline

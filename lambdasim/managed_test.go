@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -366,9 +366,9 @@ func TestManagedCrashesEndTheEnvironment(t *testing.T) {
 		errorType string
 	}{
 		"the function exits":     {nil, `{"exit":3}`, "Runtime.ExitError"},
-		"the function is killed": {func(s *lambdasim.Sandbox) error { return s.KillFunction(syscall.SIGKILL) }, `{}`, "Runtime.OutOfMemory"},
+		"the function is killed": {func(s *lambdasim.Sandbox) error { return s.SignalFunction(os.Kill) }, `{}`, "Runtime.OutOfMemory"},
 		"the extension is killed": {
-			func(s *lambdasim.Sandbox) error { return s.KillExtension("ext", syscall.SIGKILL) }, `{}`, "Extension.Crash",
+			func(s *lambdasim.Sandbox) error { return s.SignalExtension("ext", os.Kill) }, `{}`, "Extension.Crash",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -448,7 +448,7 @@ func TestManagedRuntimeHasItsTime(t *testing.T) {
 	cfg, rec := managedConfig(ext)
 	cfg.Function = function
 	s := start(t, cfg)
-	if err := s.KillExtension("ext", syscall.SIGKILL); err != nil {
+	if err := s.SignalExtension("ext", os.Kill); err != nil {
 		t.Fatal(err)
 	}
 	rec.await(t, "the runtime's end", func() bool {

@@ -5,22 +5,20 @@ import (
 	"time"
 )
 
-// InitializationType is how environments of the function come into being. It is
-// the mode of the sandbox: processes have it as AWS_LAMBDA_INITIALIZATION_TYPE,
-// and the events of Init name it.
+// InitializationType is the mode of the sandbox. Processes get it as
+// AWS_LAMBDA_INITIALIZATION_TYPE, and the events of Init contain it.
 type InitializationType string
 
 // The initialization types of AWS Lambda.
 const (
 	// InitOnDemand is the default: Init, then one invocation at a time.
 	InitOnDemand InitializationType = "on-demand"
-	// InitProvisionedConcurrency is on demand, but initialised long before the
-	// first invocation: Init may take minutes, and platform.initReport comes
-	// with that invocation.
+	// InitProvisionedConcurrency runs Init long before the first invocation: it
+	// may take minutes, and platform.initReport comes with that invocation.
 	InitProvisionedConcurrency InitializationType = "provisioned-concurrency"
-	// InitSnapStart runs Init when the function is published, which is Start,
-	// and then takes a snapshot. The first invocation restores it. Processes get
-	// their credentials from an endpoint.
+	// InitSnapStart runs Init when a version is published, which is what Start
+	// does, and then takes a snapshot. The first invocation restores it. Processes
+	// get their credentials from an endpoint.
 	InitSnapStart InitializationType = "snap-start"
 	// InitManagedInstances is AWS Lambda Managed Instances: many invocations at
 	// once, no freeze, and no INVOKE event for extensions.
@@ -39,7 +37,8 @@ func (cfg *Config) applyMode(problem func(format string, args ...any)) {
 		cfg.InitializationType = InitOnDemand
 	case InitOnDemand, InitProvisionedConcurrency, InitSnapStart, InitManagedInstances:
 	default:
-		problem("InitializationType is %q, which is none", cfg.InitializationType)
+		problem("InitializationType is %q, want %q, %q, %q or %q", cfg.InitializationType,
+			InitOnDemand, InitProvisionedConcurrency, InitSnapStart, InitManagedInstances)
 		return
 	}
 	if cfg.InitTimeout == 0 && cfg.InitializationType != InitOnDemand {

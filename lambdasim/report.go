@@ -2,7 +2,7 @@ package lambdasim
 
 import (
 	"fmt"
-	"syscall"
+	"os"
 	"time"
 )
 
@@ -17,76 +17,75 @@ const (
 	StatusTimeout Status = "timeout"
 )
 
-// Result is what is known of an invocation when it ended.
+// Result describes an invocation that has ended.
 type Result struct {
 	RequestID string
 	// Payload is the client's answer: the function's response, or an error
-	// object where FunctionError is set.
+	// object if FunctionError is set.
 	Payload []byte
-	// FunctionError is "" or "Unhandled", as in the Invoke API. Where an
-	// extension overran the time-out after the runtime had answered, the client
-	// keeps the answer that it got: Status shows the time-out.
+	// FunctionError is "" or "Unhandled", as in the Invoke API. If an extension
+	// exceeds the time-out after the runtime has answered, only Status shows it,
+	// because the client has its answer already.
 	FunctionError string
 	Status        Status
 	ErrorType     string // as in platform.report; empty on success
 
-	// ColdStart is set on the first invocation after an Init, InitDuration then
-	// says how long that took. SuppressedInit means that Init ran inside this
-	// invocation, because the one before was reset.
+	// ColdStart is true for the first invocation after an Init, which took
+	// InitDuration. SuppressedInit means that Init ran inside this invocation,
+	// because the environment had been reset.
 	ColdStart      bool
 	SuppressedInit bool
 	InitDuration   time.Duration
-	// RestoreDuration is how long it took to restore the snapshot of a SnapStart
-	// function, before Start; only on the first invocation.
+	// RestoreDuration is how long the restore of a SnapStart function's snapshot
+	// took, before Start. Only the first invocation has it.
 	RestoreDuration time.Duration
 
-	// Start is when the event was given to the runtime and the extensions, and
-	// Deadline the deadline in that event.
+	// Start is when the runtime and the extensions got the event, and Deadline
+	// the deadline in it.
 	Start, Deadline time.Time
-	// ResponseLatency is from Start to the moment that the client had its
-	// answer.
+	// ResponseLatency is the time from Start until the client had its answer.
 	ResponseLatency time.Duration
-	// FirstByte is from Start to the first byte of the response. It is earlier
-	// than ResponseLatency where the function streams its response.
+	// FirstByte is the time from Start to the first byte of the response. It is
+	// shorter than ResponseLatency if the function streams its response.
 	FirstByte time.Duration
-	// Duration is what the runtime took: from Start to RuntimeDone.
+	// Duration is the time from Start to RuntimeDone.
 	Duration time.Duration
 	// RuntimeDone is when the runtime called next, or failed. With Managed
 	// Instances it is when the client had its answer.
 	RuntimeDone time.Time
-	// ExtensionsDone is when the last extension called next, and not before
-	// RuntimeDone.
+	// ExtensionsDone is when the last extension called next, or RuntimeDone if
+	// that was later.
 	ExtensionsDone time.Time
-	// Held is ExtensionsDone - RuntimeDone: what the extensions cost beyond
-	// the function. HeldBy has it for each extension subscribed to INVOKE; with
-	// Managed Instances there is none.
+	// Held is ExtensionsDone - RuntimeDone: how long the extensions prolonged the
+	// invocation. HeldBy has it for each extension that registered for INVOKE;
+	// with Managed Instances there are none.
 	Held   time.Duration
 	HeldBy map[string]time.Duration
-	// Billed is in whole milliseconds, with Init on a cold start. Managed
-	// Instances are not billed by duration.
+	// Billed is in whole milliseconds, and includes Init on a cold start. It is 0
+	// with Managed Instances, which are not billed by duration.
 	Billed time.Duration
 	// MaxMemoryMB is the peak resident memory of all processes together.
 	MaxMemoryMB int
 
-	// FunctionLines and FunctionBytes count the function events emitted until
-	// Invoke returned, and the lines' bytes without newlines. What comes later,
-	// by Config.LateBy, is counted nowhere. With Managed Instances the
-	// invocation of a line is not known, and they are 0.
+	// FunctionLines counts the function events that were emitted before Invoke
+	// returned, and FunctionBytes the bytes of these lines, without newlines.
+	// Neither counts lines that come later because of Config.LateBy. With Managed
+	// Instances both are 0, because nothing says which invocation a line is of.
 	FunctionLines int
 	FunctionBytes int64
 }
 
-// InitError is why Init failed.
+// InitError explains why Init failed.
 type InitError struct {
 	// Phase is "init", or "invoke" for an Init inside an invocation.
 	Phase string
 	// Type is one of AWS Lambda's error types, such as Extension.Crash.
 	Type string
-	// Timeout is set where Init took too long.
+	// Timeout means that Init took too long.
 	Timeout bool
-	// Detail is what happened, for people.
+	// Detail explains the error to a person.
 	Detail string
-	// Processes are the reports of the processes of this Init.
+	// Processes describes the processes of this Init.
 	Processes []ProcessReport
 
 	payload []byte
@@ -107,56 +106,57 @@ const (
 
 // ProcessReport describes one process that the sandbox started.
 type ProcessReport struct {
-	// Generation counts the Inits of the sandbox from 1; a reset begins a new
-	// one.
+	// Generation is the number of the Init that started the process, from 1. A
+	// reset leads to another Init.
 	Generation int
 	Kind       ProcessKind
 	Name       string // the file's base name
 	Path       string
 	PID        int
 
-	// ExecAt is taken immediately before the process is started. The times
-	// below it count from there; each is taken as the first thing when the
-	// request came in. Zero: it never happened.
+	// ExecAt is the time just before the process was started. The three durations
+	// are from ExecAt to the arrival of a request, or 0 if the request did not
+	// come.
 	ExecAt     time.Time
 	Registered time.Duration // extensions
-	Subscribed time.Duration // extensions: an accepted telemetry subscription
+	Subscribed time.Duration // extensions, if the subscription was accepted
 	FirstNext  time.Duration
 
 	Exited   bool
-	ExitCode int            // -1 while running, and where a signal ended it
-	Signal   syscall.Signal // that ended it, or 0
-	// Killed means that the sandbox killed it; KilledAtDeadline, that it did so
-	// because the shutdown's time was over.
+	ExitCode int       // -1 while it runs, and if a signal ended it
+	Signal   os.Signal // the signal that ended it, or nil
+	// Killed means that the sandbox killed the process, and KilledAtDeadline that
+	// it did so because the shutdown took too long.
 	Killed, KilledAtDeadline bool
-	// ShutdownTook is from the SHUTDOWN event (SIGTERM for the function) to the
-	// process's end.
+	// ShutdownTook is the time from the SHUTDOWN event (SIGTERM for the function)
+	// to the end of the process.
 	ShutdownTook time.Duration
 
-	// MaxRSSKiB is the peak resident memory: the process's own high-water mark,
-	// read at the end of each phase. (rusage's is no use: a child begins with
-	// its parent's.)
+	// MaxRSSKiB is the peak resident memory, VmHWM of /proc/PID/status, which is
+	// read at the end of each phase. (The peak in rusage includes the parent's at
+	// the start.)
 	MaxRSSKiB int64
-	// CPU is what it used so far. User and system time are known once it
-	// exited.
+	// CPU is the processor time so far. UserCPU and SystemCPU are known when the
+	// process has exited.
 	CPU, UserCPU, SystemCPU time.Duration
 
 	// DeliveredEvents, DeliveredBytes and Posts count the telemetry that the
-	// extension accepted; FailedPosts those that it did not. UndeliveredEvents
-	// were still waiting when it ended. DroppedEvents never waited, because too
-	// many did: each is in a platform.logsDropped, unless that was too late.
+	// extension accepted, and FailedPosts the POSTs that it did not.
+	// UndeliveredEvents waited when the extension ended. DroppedEvents were dropped
+	// because of Config.TelemetryBacklogBytes or Config.DropUnanswered;
+	// platform.logsDropped reports them, unless the extension ended before.
 	DeliveredEvents, UndeliveredEvents, DroppedEvents int
 	DeliveredBytes                                    int64
 	Posts, FailedPosts                                int
 }
 
-// ShutdownReport is what Shutdown found.
+// ShutdownReport describes a shutdown.
 type ShutdownReport struct {
-	// Took is from the start of the shutdown phase to the end of the last
+	// Took is the time from the start of the shutdown to the end of the last
 	// process.
 	Took time.Duration
-	// Processes are those that were alive when the phase began; the function is
-	// the last.
+	// Processes describes the processes that ran when the shutdown began. The
+	// function is the last one.
 	Processes []ProcessReport
 }
 
@@ -170,28 +170,27 @@ func (r ShutdownReport) Extension(name string) (ProcessReport, bool) {
 	return ProcessReport{}, false
 }
 
-// Delivery is a batch of telemetry that an extension has accepted, by answering
-// its POST with 2xx (over TCP: what was written).
+// Delivery is a batch of telemetry that an extension has accepted, because it answered
+// the POST with 2xx (over TCP: because the batch was written), or a batch that was
+// dropped. An extension never acknowledged an event that is in no Delivery of
+// Config.OnDelivered.
 type Delivery struct {
-	// Extension is the name of it, and Generation the Init that its process is
-	// of, as in ProcessReport.
+	// Extension and Generation name the process, as in ProcessReport.
 	Extension  string
 	Generation int
-	// Events are the numbers of the events, in the order in which they were
-	// sent. An event that was split over several POSTs is among them when the last
-	// of these was accepted. What Config.Deliver made of the batch does not
-	// matter.
+	// Events are the numbers of the events (Event.Number), in the order in which
+	// they were sent. An event that is split over several POSTs is in the Delivery
+	// of the last one. Config.RewritePost does not change this list.
 	Events []uint64
-	// FailedPosts are those that were made before, with the same bodies, and
-	// that the extension did not accept: it refused, or did not answer, and may
-	// then have taken the events already.
+	// FailedPosts counts the POSTs of the same batch that came before and failed.
+	// If the extension did not answer one, it may have the events twice.
 	FailedPosts int
 }
 
-// NoticeKind is what a Notice is about.
+// NoticeKind is the subject of a Notice.
 type NoticeKind string
 
-// What a Notice is about.
+// The subjects of notices.
 const (
 	NoticeInitStart   NoticeKind = "init-start"
 	NoticeInitDone    NoticeKind = "init-done"
@@ -204,12 +203,12 @@ const (
 	// NoticeEnvironmentEnded: a process of a managed instance crashed.
 	NoticeEnvironmentEnded NoticeKind = "environment-ended"
 	NoticeShutdownStart    NoticeKind = "shutdown-start"
-	NoticeShutdownSent     NoticeKind = "shutdown-sent" // the event was handed to the extension
+	NoticeShutdownSent     NoticeKind = "shutdown-sent" // the extension got the event
 	NoticeShutdownDone     NoticeKind = "shutdown-done"
 	NoticeFreeze           NoticeKind = "freeze"
 	NoticeThaw             NoticeKind = "thaw"
 	NoticeRestore          NoticeKind = "restore"     // of a SnapStart function's snapshot
-	NoticeCredentials      NoticeKind = "credentials" // were given to a process
+	NoticeCredentials      NoticeKind = "credentials" // a process read them
 	NoticeExec             NoticeKind = "exec"
 	NoticeExit             NoticeKind = "exit"
 	NoticeKill             NoticeKind = "kill"
@@ -218,14 +217,14 @@ const (
 	NoticeRefused          NoticeKind = "refused" // an API answered with an error
 	NoticeDelivered        NoticeKind = "delivered"
 	NoticeDeliveryError    NoticeKind = "delivery-error"
-	NoticeUndelivered      NoticeKind = "undelivered" // events left when their subscriber ended
+	NoticeUndelivered      NoticeKind = "undelivered" // events that waited when their extension ended
 )
 
-// Notice is something that the sandbox did or saw.
+// Notice is a step of the sandbox.
 type Notice struct {
 	Time time.Time
 	Kind NoticeKind
-	// Process is the base name of the process that it is about, if any.
+	// Process is the base name of the process that did it, if any.
 	Process   string
 	RequestID string
 	Detail    string

@@ -9,22 +9,22 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 )
 
-// Sandbox is a running execution environment. Its methods may be called from
-// any goroutine; phases run one after another.
-//
-// Ownership: the goroutine that holds turn runs a phase (init, invoke, shutdown, with
-// the resets that these need), and only phases start and stop processes, freeze
-// and thaw. Invocations of a managed instance are no phases: any number runs while
-// no goroutine holds turn. The HTTP handlers and the goroutines that wait for processes write
-// what they saw under mu and call broadcast; phases wait for that in await. So
-// handlers never drive anything, and phases never miss anything.
+// Sandbox is a running execution environment. You may call its methods from any goroutine.
+// Start, Invoke and Shutdown run one after another.
 type Sandbox struct {
+	// Ownership: the goroutine that holds turn runs a phase (init, invoke, shutdown, with
+	// the resets that these need). Only phases start and stop processes, freeze and thaw.
+	// Invocations of a managed instance are not phases: any number of them runs while no
+	// goroutine holds turn. The HTTP handlers and the goroutines that wait for processes
+	// write what they saw under mu and call broadcast. Phases wait for that in await. So a
+	// handler never starts a phase's step, and a phase never misses a change.
+
 	cfg     Config
 	addr    string // the APIs' host:port
 	server  *http.Server
@@ -88,19 +88,20 @@ type failure struct {
 	reported  bool   // by a process itself, which is status "error"
 }
 
-// ErrClosed is returned by methods of a Sandbox that was shut down.
+// ErrClosed is the error of [Sandbox.Invoke] after [Sandbox.Shutdown].
 var ErrClosed = errors.New("lambdasim: the sandbox is shut down")
 
 // errDeadline ends a wait.
 var errDeadline = errors.New("deadline exceeded")
 
-// Start checks the configuration, starts the extensions and the function, and
-// returns when Init ended. The sandbox is then frozen, as on AWS Lambda until
-// the first invocation.
+// Start checks the configuration, starts the extensions and the function, and returns when
+// Init has ended. Then the sandbox is frozen until the first invocation. Call
+// [Sandbox.Shutdown] to end it.
 //
-// Where Init fails the error is an *InitError, and nothing is left running,
-// unless Config.RetryFailedInit is set. When ctx ends during Init, Init fails
-// in any case.
+// ctx bounds Init only. The sandbox keeps running when ctx ends later.
+//
+// If Init fails, the error is an [*InitError], and no process is left running, unless
+// Config.RetryFailedInit is set. If ctx ends during Init, Init fails in any case.
 func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 	if err := checkPlatform(); err != nil {
 		return nil, err
@@ -157,22 +158,22 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 	}
 }
 
-// APIAddress returns the value of AWS_LAMBDA_RUNTIME_API: host and port.
+// APIAddress returns the host and port of the APIs, which processes get as
+// AWS_LAMBDA_RUNTIME_API.
 func (s *Sandbox) APIAddress() string { return s.addr }
 
-// InstanceID returns the environment's instance id, which is also the name of
-// its log stream. With SnapStart the restored environment has another one.
+// InstanceID returns the environment's instance id, which is also the name of its log
+// stream. With SnapStart the id changes at the restore.
 func (s *Sandbox) InstanceID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.instanceID
 }
 
-// Events returns all events so far, if Config.KeepEvents is set.
+// Events returns all events so far if Config.KeepEvents is set, otherwise nil.
 func (s *Sandbox) Events() []Event { return s.relay.events() }
 
-// Processes describes every process that was started, in the order of their
-// start, of all generations.
+// Processes describes every process that was started, in the order of their start.
 func (s *Sandbox) Processes() []ProcessReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,22 +184,25 @@ func (s *Sandbox) Processes() []ProcessReport {
 	return reports
 }
 
-// KillFunction sends a signal to the function's process. SIGKILL counts as the
+// SignalFunction sends a signal to the function's process. [os.Kill] stands for the
 // kernel's out-of-memory killer: the invocation fails with Runtime.OutOfMemory.
-func (s *Sandbox) KillFunction(sig syscall.Signal) error {
+func (s *Sandbox) SignalFunction(sig os.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gen == nil || s.gen.runtime == nil || s.gen.runtime.pid == 0 || s.gen.runtime.gone {
 		return errNoProcess
 	}
-	if sig == syscall.SIGKILL {
+	if sig == os.Kill {
 		s.gen.runtime.outOfMemory = true
 	}
 	return s.gen.runtime.cmd.Process.Signal(sig)
 }
 
-// KillExtension sends a signal to an extension's process.
-func (s *Sandbox) KillExtension(name string, sig syscall.Signal) error {
+// SignalExtension sends a signal to the process of an extension, which is named by the base
+// name of its file. [os.Kill] fails the invocation with Extension.Crash. AWS Lambda never
+// sends SIGTERM to an extension; a container would. In a frozen environment the process
+// handles the signal when it is thawed.
+func (s *Sandbox) SignalExtension(name string, sig os.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gen != nil {
@@ -209,12 +213,6 @@ func (s *Sandbox) KillExtension(name string, sig syscall.Signal) error {
 		}
 	}
 	return errNoProcess
-}
-
-// TerminateExtension sends SIGTERM to an extension, as a container would. AWS
-// Lambda never does. In a frozen environment the signal waits for the thaw.
-func (s *Sandbox) TerminateExtension(name string) error {
-	return s.KillExtension(name, syscall.SIGTERM)
 }
 
 // begin waits for the right to run a phase.

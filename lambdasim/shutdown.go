@@ -15,10 +15,9 @@ const (
 	reasonFailure  = "failure"
 )
 
-// Shutdown ends the environment as AWS Lambda does when it is no longer needed,
-// and then closes everything. It waits for an invocation that runs. When ctx
-// ends first, what is left is killed. A second call returns the first one's
-// report.
+// Shutdown ends the environment as AWS Lambda does when it is no longer needed, and then
+// closes everything. It waits for an invocation that runs. If ctx ends before the processes
+// do, they are killed. A second call returns the report of the first.
 func (s *Sandbox) Shutdown(ctx context.Context) (ShutdownReport, error) {
 	// The right to run is waited for without ctx's end: everything must be
 	// closed in the end. An invocation is bounded by its time-outs.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func TestSnapStartOfADeadProcess(t *testing.T) {
 	cfg, rec := baseConfig(lambdasim.Process{Path: program("bare-extension")})
 	cfg.InitializationType = lambdasim.InitSnapStart
 	s := start(t, cfg)
-	if err := s.KillExtension("bare-extension", 9); err != nil {
+	if err := s.SignalExtension("bare-extension", os.Kill); err != nil {
 		t.Fatal(err)
 	}
 	rec.await(t, "its end", func() bool {
@@ -277,9 +278,11 @@ func TestCredentialsEndpoint(t *testing.T) {
 		cfg, _ := baseConfig(ext)
 		cfg.InitializationType = lambdasim.InitSnapStart
 		var calls atomic.Int32
-		cfg.Credentials = func() (id, secret, token string, expires time.Time) {
+		cfg.Credentials = func() lambdasim.Credentials {
 			calls.Add(1)
-			return "id", "sec", "tok", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+			return lambdasim.Credentials{
+				AccessKeyID: "id", SecretAccessKey: "sec", SessionToken: "tok", Expires: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+			}
 		}
 		s := start(t, cfg)
 		invoke(t, s, `{}`)

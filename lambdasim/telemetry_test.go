@@ -340,7 +340,7 @@ func TestDeliverHook(t *testing.T) {
 	t.Parallel()
 	ext, dump := scripted(t, "ext", both(nil))
 	cfg, rec := baseConfig(ext)
-	cfg.Deliver = func(name string, body []byte) [][]byte {
+	cfg.RewritePost = func(name string, body []byte) [][]byte {
 		return [][]byte{[]byte("not JSON for " + name), bytes.Clone(body), body}
 	}
 	s := start(t, cfg)
@@ -521,7 +521,7 @@ func TestRuntimeAPIErrors(t *testing.T) {
 	if r := invoke(t, s, `{}`); r.Status != lambdasim.StatusSuccess || string(r.Payload) != "first" || r.Held != 0 {
 		t.Errorf("result: %+v", r)
 	}
-	if report := shutdown(t, s); report.Took > time.Second || report.Processes[0].Signal == 0 {
+	if report := shutdown(t, s); report.Took > time.Second || report.Processes[0].Signal == nil {
 		t.Errorf("without extensions the runtime is killed at once: %+v", report)
 	}
 	calls := entries(t, dump, "call")

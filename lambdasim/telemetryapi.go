@@ -45,7 +45,7 @@ func (s *Sandbox) serveTelemetry(w http.ResponseWriter, r *http.Request, g *gene
 	}
 	sub := &subscriber{
 		subscription: wanted, name: ext.name, generation: g.number, backlog: s.cfg.TelemetryBacklogBytes,
-		hook: s.cfg.Deliver, delivered: s.cfg.OnDelivered, notice: s.notice, wake: make(chan struct{}, 1),
+		hook: s.cfg.RewritePost, delivered: s.cfg.OnDelivered, notice: s.notice, wake: make(chan struct{}, 1),
 		client: newTelemetryClient(wanted.port, s.cfg.DeliveryTimeout), onDropped: s.cfg.OnDropped,
 	}
 	if s.cfg.DropUnanswered {

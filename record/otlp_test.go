@@ -261,7 +261,7 @@ func TestDecodeOTLPRefusesOtherPayloads(t *testing.T) {
 		{"nothing", "", 0},
 		{"an empty line", "\n", 0},
 		{"a payload that does not end", strings.TrimSuffix(anOTLP, "\n"), 0},
-		{"a second payload that does not end", anOTLP + anOTLP[:200], 0},
+		{"a second payload that does not end", anOTLP + anOTLP[:200], 1},
 		{"a second payload that is cut", anOTLP + anOTLP[:200] + "\n", 1},
 		{"text", "hello\n", 0},
 		{"an empty object", "{}\n", 0},
@@ -314,8 +314,8 @@ func TestDecodeOTLPRefusesOtherPayloads(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events, err := record.Decode([]byte(tt.text))
-			if !errors.Is(err, record.ErrNoRecord) {
-				t.Errorf("it returned %v, want ErrNoRecord", err)
+			if !errors.Is(err, record.ErrNotRecord) {
+				t.Errorf("it returned %v, want ErrNotRecord", err)
 			}
 			if len(events) != tt.events {
 				t.Errorf("%d events, want %d", len(events), tt.events)
@@ -339,7 +339,7 @@ func TestDecodeOTLPTakesNoMoreMemoryThanItNeeds(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		_, err := record.Decode(data)
 		runtime.ReadMemStats(&after)
-		if err != nil && !errors.Is(err, record.ErrNoRecord) {
+		if err != nil && !errors.Is(err, record.ErrNotRecord) {
 			t.Errorf("it returned %v", err)
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {

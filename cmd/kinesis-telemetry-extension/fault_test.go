@@ -125,7 +125,7 @@ func TestAFaultInKinetelDoesNotAffectTheFunction(t *testing.T) {
 		for _, mode := range modes {
 			t.Run(tt.fault+" "+mode, func(t *testing.T) {
 				t.Parallel()
-				sim, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 1}}})
+				sim, err := kinesissim.Start(t.Context(), kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 1}}})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -103,7 +103,7 @@ func (d *demo) run(ctx context.Context) error {
 	if !ok {
 		return usage(fmt.Errorf("--log-format %q: must be text or json", d.logFormat))
 	}
-	d.kinesis, err = kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: demoStream, Shards: 2}}})
+	d.kinesis, err = kinesissim.Start(ctx, kinesissim.Config{Streams: []kinesissim.Stream{{Name: demoStream, Shards: 2}}})
 	if err != nil {
 		return err
 	}

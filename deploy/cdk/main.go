@@ -1,6 +1,6 @@
 // Command cdk is an AWS CDK app that deploys Kinetel: a stack with the stream,
 // the layers, the policy, a dashboard and alarms, and one with a sample function
-// that sends its telemetry there. In this folder, after `make package sample`:
+// that sends its telemetry there. Run in this folder, after `make package sample`:
 //
 //	npx cdk deploy --all -c kinetel:tags=team=payments
 //
@@ -9,23 +9,22 @@
 //	kinetel:mode                 on-demand (default) or provisioned
 //	kinetel:shards               of a provisioned stream
 //	kinetel:retentionHours       24 (default) to 8760
-//	kinetel:encryption           aws (default) or customer, a key of the stack's own
-//	kinetel:writerAccounts       ids of other accounts whose functions may write, by
-//	                             commas; needs encryption=customer
+//	kinetel:encryption           aws (default) or customer: the stack creates a key
+//	kinetel:writerAccounts       ids of other accounts whose functions may write,
+//	                             separated by commas; needs encryption=customer
 //	kinetel:architectures        arm64,x86_64 (default) or one of them
-//	kinetel:defaultArchitecture  whose layer /telemetry/kinesis/extension/arn names;
+//	kinetel:defaultArchitecture  /telemetry/kinesis/extension/arn has its layer;
 //	                             x86_64 by default
 //	kinetel:packages             folder with the layers' zip files; ../../dist
-//	kinetel:delivery             none (default), s3, or s3-partitioned: by function
+//	kinetel:delivery             none (default), s3, or s3-partitioned: by day and function
 //	kinetel:alarmTopicArn        SNS topic that alarms go to; by default none
 //	kinetel:tags                 more tags than application=kinetel: team=payments,env=prod
 //	kinetel:sample               true (default) or false
-//	kinetel:sampleArchitecture   arm64 (default where there is a layer for it) or x86_64
+//	kinetel:sampleArchitecture   arm64 (default if there is a layer for it) or x86_64
 //	kinetel:sampleCode           folder with bootstrap in it, or a zip file;
 //	                             ../../bin/sample/arm64 or amd64
 //
-// A value that cannot be used, or that the app does not know, ends it with a
-// message that says so.
+// A value that cannot be used and an unknown name end the app with a message.
 package main
 
 import (

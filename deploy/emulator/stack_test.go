@@ -109,7 +109,7 @@ func TestMinimalStack(t *testing.T) {
 	document(t, "policy", s.policyOfFunctions(), `
 		Version: "2012-10-17"
 		Statement:
-		- {Sid: Write, Effect: Allow, Action: ["kinesis:PutRecord", "kinesis:PutRecords"], Resource: "`+arn+`"}
+		- {Effect: Allow, Action: ["kinesis:PutRecord", "kinesis:PutRecords"], Resource: "`+arn+`"}
 	`)
 	want := map[string]any{"/telemetry/kinesis/stream/arn": arn, "/telemetry/kinesis/runtime/policy/arn": s.physical["Policy"]}
 	if diff := cmp.Diff(want, s.ssmParameters()); diff != "" {
@@ -155,9 +155,8 @@ func TestStackWithEverything(t *testing.T) {
 	document(t, "policy of functions", s.policyOfFunctions(), `
 		Version: "2012-10-17"
 		Statement:
-		- {Sid: Write, Effect: Allow, Action: ["kinesis:PutRecord", "kinesis:PutRecords"], Resource: "`+arn+`"}
-		- Sid: Encrypt
-		  Effect: Allow
+		- {Effect: Allow, Action: ["kinesis:PutRecord", "kinesis:PutRecords"], Resource: "`+arn+`"}
+		- Effect: Allow
 		  Action: kms:GenerateDataKey
 		  Resource: `+keyARN+`
 		  Condition: {StringEquals: {"kms:ViaService": kinesis.eu-west-1.amazonaws.com, "kms:EncryptionContext:aws:kinesis:arn": "`+arn+`"}}
@@ -171,7 +170,7 @@ func TestStackWithEverything(t *testing.T) {
 	document(t, "the key's policy", *must[*kms.GetKeyPolicyOutput](t)(keys.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: &key, PolicyName: aws.String("default")})).Policy, `
 		Version: "2012-10-17"
 		Statement:
-		- {Sid: ThisAccount, Effect: Allow, Principal: {AWS: "arn:aws:iam::123456789012:root"}, Action: "kms:*", Resource: "*"}
+		- {Effect: Allow, Principal: {AWS: "arn:aws:iam::123456789012:root"}, Action: "kms:*", Resource: "*"}
 		- Sid: WritersOfOtherAccounts
 		  Effect: Allow
 		  Principal: {AWS: ["111122223333", "444455556666"]}
@@ -250,18 +249,16 @@ func TestStackWithEverything(t *testing.T) {
 	document(t, "the bucket's policy", *must[*s3.GetBucketPolicyOutput](t)(store.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: &bucket})).Policy, `
 		Version: "2012-10-17"
 		Statement:
-		- Sid: TLSOnly
-		  Effect: Deny
-		  Principal: "*"
+		- Effect: Deny
+		  Principal: {AWS: "*"}
 		  Action: s3:*
 		  Resource: ["arn:aws:s3:::`+bucket+`", "arn:aws:s3:::`+bucket+`/*"]
 		  Condition: {Bool: {"aws:SecureTransport": "false"}}
-		- Sid: TLS12
-		  Effect: Deny
-		  Principal: "*"
+		- Effect: Deny
+		  Principal: {AWS: "*"}
 		  Action: s3:*
 		  Resource: ["arn:aws:s3:::`+bucket+`", "arn:aws:s3:::`+bucket+`/*"]
-		  Condition: {NumericLessThan: {"s3:TlsVersion": "1.2"}}
+		  Condition: {NumericLessThan: {"s3:TlsVersion": 1.2}}
 	`)
 	table := must[*glue.GetTableOutput](t)(glue.NewFromConfig(cfg).GetTable(ctx, &glue.GetTableInput{DatabaseName: aws.String("kinetel"), Name: aws.String("kinetel")})).Table
 	if at := "s3://" + bucket + "/kinetel/"; *table.StorageDescriptor.Location != at || table.Parameters["storage.location.template"] != at+"${day}/" {

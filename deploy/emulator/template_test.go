@@ -132,7 +132,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"everybody":                  {map[string]string{"Encryption": "customer", "WriterAccounts": "*"}, "account ids of 12 digits"},
 		"a day less an hour":         {map[string]string{"RetentionHours": "23"}, "24 to 8760"},
 		"a year and an hour":         {map[string]string{"RetentionHours": "8761"}, "24 to 8760"},
-		"no shard":                   {map[string]string{"StreamMode": "PROVISIONED", "ShardCount": "0"}, "from 1"},
+		"no shard":                   {map[string]string{"StreamMode": "PROVISIONED", "ShardCount": "0"}, "from 1 to 20000"},
+		"too many shards":            {map[string]string{"StreamMode": "PROVISIONED", "ShardCount": "20001"}, "from 1 to 20000"},
 		"a mode in small letters":    {map[string]string{"StreamMode": "on_demand"}, "none of"},
 		"no encryption":              {map[string]string{"Encryption": "none"}, "none of"},
 		"a version with a v":         {map[string]string{"Version": "v0.1.0"}, "without a leading v"},
@@ -144,6 +145,10 @@ func TestWhatIsRefused(t *testing.T) {
 		"an architecture of Go's":    {map[string]string{"DefaultArchitecture": "amd64"}, "none of"},
 		"a delivery that is none":    {map[string]string{"Delivery": "parquet"}, "none of"},
 		"a database for quotes":      {map[string]string{"DatabaseName": "my-telemetry"}, "small letters"},
+		"a buffer of seconds":        {map[string]string{"BufferSeconds": "59"}, "from 60 to 900"},
+		"a buffer of an hour":        {map[string]string{"BufferSeconds": "3600"}, "from 60 to 900"},
+		"a day with hyphens":         {map[string]string{"FirstDay": "2026-11-01"}, "FirstDay is a day such as 2026/11/01"},
+		"a month that is none":       {map[string]string{"FirstDay": "2026/13/01"}, "FirstDay is a day such as 2026/11/01"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := evaluate(load(t), moto.Region, test.given)
@@ -154,7 +159,7 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-func TestParametersAreExplainedAndInAGroup(t *testing.T) {
+func TestParametersHaveADescriptionAGroupAndALabel(t *testing.T) {
 	tmpl := load(t)
 	var grouped []string
 	face := tmpl.section("Metadata")["AWS::CloudFormation::Interface"].(map[string]any)
@@ -167,10 +172,17 @@ func TestParametersAreExplainedAndInAGroup(t *testing.T) {
 	if diff := cmp.Diff(sorted(tmpl.section("Parameters")), grouped); diff != "" {
 		t.Errorf("groups have other parameters (-parameters +groups):\n%s", diff)
 	}
+	labels := face["ParameterLabels"].(map[string]any)
+	if diff := cmp.Diff(sorted(tmpl.section("Parameters")), sorted(labels)); diff != "" {
+		t.Errorf("other parameters have labels (-parameters +labels):\n%s", diff)
+	}
 	for name, p := range tmpl.section("Parameters") {
 		p := p.(map[string]any)
 		if p["Description"] == nil {
-			t.Errorf("%s is not explained", name)
+			t.Errorf("%s has no description", name)
+		}
+		if text, _ := labels[name].(map[string]any)["default"].(string); text == "" {
+			t.Errorf("%s has no label", name)
 		}
 		if p["AllowedPattern"] != nil && p["ConstraintDescription"] == nil {
 			t.Errorf("%s has a pattern and no ConstraintDescription", name)
@@ -180,7 +192,7 @@ func TestParametersAreExplainedAndInAGroup(t *testing.T) {
 
 // untagged are types that CloudFormation gives no tags.
 var untagged = []string{
-	"AWS::CloudWatch::Dashboard", "AWS::Glue::Database", "AWS::Glue::Table", "AWS::IAM::ManagedPolicy",
+	"AWS::Glue::Database", "AWS::Glue::Table", "AWS::IAM::ManagedPolicy",
 	"AWS::Kinesis::ResourcePolicy", "AWS::Lambda::LayerVersion", "AWS::Logs::LogStream", "AWS::S3::BucketPolicy",
 }
 
@@ -243,10 +255,10 @@ func TestNothingIsAllowedByWildcard(t *testing.T) {
 				if s["NotAction"] != nil || s["NotResource"] != nil || s["NotPrincipal"] != nil {
 					t.Errorf("%s allows all but something: %v", logical, s)
 				}
-				key := r.kind == "AWS::KMS::Key" // whose resource is always the key
+				key := r.kind == "AWS::KMS::Key" // the resource of its policy is always the key
 				for _, a := range list(s["Action"]) {
 					// An account without all rights to its own key could lose it.
-					if strings.Contains(a.(string), "*") && (!key || s["Sid"] != "ThisAccount") {
+					if strings.Contains(a.(string), "*") && (!key || !cmp.Equal(s["Principal"], any(map[string]any{"AWS": "arn:aws:iam::123456789012:root"}))) {
 						t.Errorf("%s allows %v", logical, a)
 					}
 				}
@@ -324,14 +336,13 @@ func TestPolicyOfFunctions(t *testing.T) {
 	same(t, "AWS's key", with(t, nil).resource("Policy").properties["PolicyDocument"], `
 		Version: "2012-10-17"
 		Statement:
-		- {Sid: Write, Effect: Allow, Action: ["kinesis:PutRecord", "kinesis:PutRecords"], Resource: <Stream.Arn>}
+		- {Effect: Allow, Action: ["kinesis:PutRecord", "kinesis:PutRecords"], Resource: <Stream.Arn>}
 	`)
 	same(t, "own key", with(t, map[string]string{"Encryption": "customer"}).resource("Policy").properties["PolicyDocument"], `
 		Version: "2012-10-17"
 		Statement:
-		- {Sid: Write, Effect: Allow, Action: ["kinesis:PutRecord", "kinesis:PutRecords"], Resource: <Stream.Arn>}
-		- Sid: Encrypt
-		  Effect: Allow
+		- {Effect: Allow, Action: ["kinesis:PutRecord", "kinesis:PutRecords"], Resource: <Stream.Arn>}
+		- Effect: Allow
 		  Action: kms:GenerateDataKey
 		  Resource: <Key.Arn>
 		  Condition: {StringEquals: {"kms:ViaService": kinesis.eu-west-1.amazonaws.com, "kms:EncryptionContext:aws:kinesis:arn": <Stream.Arn>}}
@@ -372,7 +383,7 @@ func TestOtherAccounts(t *testing.T) {
 	same(t, "key", key["KeyPolicy"], `
 		Version: "2012-10-17"
 		Statement:
-		- {Sid: ThisAccount, Effect: Allow, Principal: {AWS: "arn:aws:iam::123456789012:root"}, Action: "kms:*", Resource: "*"}
+		- {Effect: Allow, Principal: {AWS: "arn:aws:iam::123456789012:root"}, Action: "kms:*", Resource: "*"}
 		- Sid: WritersOfOtherAccounts
 		  Effect: Allow
 		  Principal: {AWS: ["111122223333", "444455556666"]}
@@ -645,7 +656,7 @@ func TestDeliveryByFunction(t *testing.T) {
 	same(t, "destination", w.resource("Firehose").properties["ExtendedS3DestinationConfiguration"], `
 		BucketARN: <DeliveryBucket.Arn>
 		RoleARN: <DeliveryRole.Arn>
-		Prefix: kinetel/!{timestamp:yyyy/MM/dd}/!{partitionKeyFromQuery:name}/
+		Prefix: kinetel/!{timestamp:yyyy/MM/dd}/faas_name=!{partitionKeyFromQuery:faas_name}/
 		ErrorOutputPrefix: kinetel-errors/!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd}/
 		BufferingHints: {IntervalInSeconds: 300, SizeInMBs: 64}
 		CompressionFormat: GZIP
@@ -657,7 +668,7 @@ func TestDeliveryByFunction(t *testing.T) {
 		    Parameters: [{ParameterName: SubRecordType, ParameterValue: JSON}]
 		  - Type: MetadataExtraction
 		    Parameters:
-		    - {ParameterName: MetadataExtractionQuery, ParameterValue: '{name: .resource."faas.name"}'}
+		    - {ParameterName: MetadataExtractionQuery, ParameterValue: '{faas_name: .resource."faas.name"}'}
 		    - {ParameterName: JsonParsingEngine, ParameterValue: JQ-1.6}
 		  - Type: AppendDelimiterToRecord
 		CloudWatchLoggingOptions: {Enabled: true, LogGroupName: <DeliveryLogs>, LogStreamName: <DeliveryLogStream>}
@@ -700,7 +711,7 @@ func TestBucketIsPrivate(t *testing.T) {
 		BucketEncryption: {ServerSideEncryptionConfiguration: [{ServerSideEncryptionByDefault: {SSEAlgorithm: AES256}}]}
 		PublicAccessBlockConfiguration: {BlockPublicAcls: true, BlockPublicPolicy: true, IgnorePublicAcls: true, RestrictPublicBuckets: true}
 		OwnershipControls: {Rules: [{ObjectOwnership: BucketOwnerEnforced}]}
-		LifecycleConfiguration: {Rules: [{Id: abort-uploads, Status: Enabled, AbortIncompleteMultipartUpload: {DaysAfterInitiation: 7}}]}
+		LifecycleConfiguration: {Rules: [{Status: Enabled, AbortIncompleteMultipartUpload: {DaysAfterInitiation: 7}}]}
 		Tags: [{Key: application, Value: kinetel}]
 	`)
 	same(t, "policy", w.resource("DeliveryBucketPolicy").properties, `
@@ -708,46 +719,38 @@ func TestBucketIsPrivate(t *testing.T) {
 		PolicyDocument:
 		  Version: "2012-10-17"
 		  Statement:
-		  - Sid: TLSOnly
-		    Effect: Deny
-		    Principal: "*"
+		  - Effect: Deny
+		    Principal: {AWS: "*"}
 		    Action: s3:*
 		    Resource: [<DeliveryBucket.Arn>, <DeliveryBucket.Arn>/*]
 		    Condition: {Bool: {"aws:SecureTransport": "false"}}
-		  - Sid: TLS12
-		    Effect: Deny
-		    Principal: "*"
+		  - Effect: Deny
+		    Principal: {AWS: "*"}
 		    Action: s3:*
 		    Resource: [<DeliveryBucket.Arn>, <DeliveryBucket.Arn>/*]
-		    Condition: {NumericLessThan: {"s3:TlsVersion": "1.2"}}
+		    Condition: {NumericLessThan: {"s3:TlsVersion": 1.2}}
 	`)
 }
 
-// The table is the one of docs/consumers.md.
-func TestTable(t *testing.T) {
-	w := with(t, map[string]string{"Delivery": "s3", "DatabaseName": "logs"})
+// The tables are those of docs/consumers.md.
+func TestTables(t *testing.T) {
+	given := map[string]string{"Delivery": "s3", "DatabaseName": "logs", "FirstDay": "2027/02/28"}
+	if there := with(t, given).exists(load(t).section("Resources")["TableByFunction"]); there {
+		t.Error("there is a table by function without partitions")
+	}
+	given["Delivery"] = "s3-partitioned"
+	w := with(t, given)
 	if name := w.resource("Database").properties["DatabaseInput"].(map[string]any)["Name"]; name != "logs" {
 		t.Errorf("the database is %v", name)
 	}
-	table := w.resource("Table").properties
-	if table["DatabaseName"] != "<Database>" {
-		t.Errorf("the table is in %v", table["DatabaseName"])
-	}
-	input := table["TableInput"].(map[string]any)
-	if input["Name"] != "kinetel" {
-		t.Errorf("the table is %v", input["Name"])
-	}
-	same(t, "partitions", input["PartitionKeys"], `[{Name: day, Type: string}]`)
-	same(t, "properties", input["Parameters"], `
+	const byDay = `
 		EXTERNAL: "TRUE"
 		projection.enabled: "true"
 		projection.day.type: date
 		projection.day.format: yyyy/MM/dd
-		projection.day.range: 2026/11/01,NOW
+		projection.day.range: 2027/02/28,NOW
 		projection.day.interval: "1"
-		projection.day.interval.unit: DAYS
-		storage.location.template: s3://<DeliveryBucket>/kinetel/${day}/
-	`)
+		projection.day.interval.unit: DAYS`
 	columns, mappings := []string{}, []string{`case.insensitive: "false"`}
 	for _, c := range schema.Columns() {
 		columns = append(columns, fmt.Sprintf("{Name: %s, Type: %q}", c.Name, c.Type))
@@ -755,7 +758,21 @@ func TestTable(t *testing.T) {
 			mappings = append(mappings, "mapping."+c.Name+": "+c.Member)
 		}
 	}
-	same(t, "storage", input["StorageDescriptor"], `
+	for logical, want := range map[string]struct{ name, keys, parameters string }{
+		"Table": {"kinetel", `[{Name: day, Type: string}]`, byDay + `
+		storage.location.template: s3://<DeliveryBucket>/kinetel/${day}/`},
+		"TableByFunction": {"kinetel_by_function", `[{Name: day, Type: string}, {Name: faas_name, Type: string}]`, byDay + `
+		projection.faas_name.type: injected
+		storage.location.template: s3://<DeliveryBucket>/kinetel/${day}/faas_name=${faas_name}/`},
+	} {
+		table := w.resource(logical).properties
+		input := table["TableInput"].(map[string]any)
+		if input["Name"] != want.name || table["DatabaseName"] != "<Database>" {
+			t.Errorf("%s is %v in %v", logical, input["Name"], table["DatabaseName"])
+		}
+		same(t, logical, input["PartitionKeys"], want.keys)
+		same(t, logical, input["Parameters"], want.parameters)
+		same(t, logical, input["StorageDescriptor"], `
 		Location: s3://<DeliveryBucket>/kinetel/
 		InputFormat: org.apache.hadoop.mapred.TextInputFormat
 		OutputFormat: org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat
@@ -763,12 +780,31 @@ func TestTable(t *testing.T) {
 		SerdeInfo:
 		  SerializationLibrary: org.openx.data.jsonserde.JsonSerDe
 		  Parameters: {`+strings.Join(mappings, ", ")+`}
-	`)
-	// Firehose writes to where the table looks.
-	prefix := w.resource("Firehose").properties["ExtendedS3DestinationConfiguration"].(map[string]any)["Prefix"].(string)
-	if want := "s3://<DeliveryBucket>/" + strings.ReplaceAll(prefix, "!{timestamp:yyyy/MM/dd}", "${day}"); want != input["Parameters"].(map[string]any)["storage.location.template"] {
-		t.Errorf("Firehose writes to %s", want)
+		`)
 	}
+}
+
+// Firehose writes to where the tables look: without partitions kinetel reads exactly its
+// folders, and with them what lies in folders below.
+func TestTablesLookWhereFirehoseWrites(t *testing.T) {
+	for delivery, table := range map[string]string{"s3": "Table", "s3-partitioned": "TableByFunction"} {
+		w := with(t, map[string]string{"Delivery": delivery})
+		prefix := w.resource("Firehose").properties["ExtendedS3DestinationConfiguration"].(map[string]any)["Prefix"].(string)
+		folder := func(table string) string {
+			return w.resource(table).properties["TableInput"].(map[string]any)["Parameters"].(map[string]any)["storage.location.template"].(string)
+		}
+		at := "s3://<DeliveryBucket>/" + strings.NewReplacer("!{timestamp:yyyy/MM/dd}", "${day}", "!{partitionKeyFromQuery:", "${").Replace(prefix)
+		if at != folder(table) || !strings.HasPrefix(at, folder("Table")) {
+			t.Errorf("%s: Firehose writes to %s, %s looks in %s, and kinetel in %s", delivery, at, table, folder(table), folder("Table"))
+		}
+	}
+}
+
+func TestDeliverySettings(t *testing.T) {
+	w := with(t, map[string]string{"Delivery": "s3", "BufferSeconds": "60", "ExpirationDays": "90"})
+	same(t, "buffer", w.resource("Firehose").properties["ExtendedS3DestinationConfiguration"].(map[string]any)["BufferingHints"], `{IntervalInSeconds: 60, SizeInMBs: 64}`)
+	same(t, "lifecycle", w.resource("DeliveryBucket").properties["LifecycleConfiguration"],
+		`{Rules: [{Status: Enabled, AbortIncompleteMultipartUpload: {DaysAfterInitiation: 7}, ExpirationInDays: 90}]}`)
 }
 
 func TestSample(t *testing.T) {

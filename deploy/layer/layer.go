@@ -10,23 +10,23 @@ import (
 )
 
 const (
-	// Extension is the name of the extension's file, by which Lambda knows it.
+	// Extension is the name of the extension's file, and the name that Lambda shows.
 	Extension = "kinesis-telemetry-extension"
-	// Executable is the extension's place in a layer; Lambda unpacks layers to
-	// /opt and starts what lies in /opt/extensions (Lambda Extensions API).
+	// Executable is the path of the extension in a layer. Lambda unpacks layers to
+	// /opt and starts each file in /opt/extensions (Lambda Extensions API).
 	Executable = "extensions/" + Extension
-	// Notices is where the licences of what is in the extension lie in a layer.
+	// Notices is the path of the licences in a layer.
 	Notices = "share/doc/" + Extension + "/NOTICES.txt"
 	// License is the layer's licence as an SPDX identifier.
 	License = "Apache-2.0"
 	// Checksums is the file that has the SHA-256 of all others, in the format of
 	// sha256sum.
 	Checksums = "SHA256SUMS"
-	// MaxZip is what a zip may have in bytes.
+	// MaxZip is the largest size of a zip in bytes.
 	MaxZip = 3_000_000
 )
 
-// Architecture is one that Lambda runs functions on.
+// Architecture is an instruction set that Lambda has.
 type Architecture struct {
 	Go     string // as Go calls it, and the files in dist
 	Lambda string // as Lambda calls it, and the layers
@@ -45,7 +45,7 @@ func ArchitectureOf(name string) (Architecture, error) {
 	return Architecture{}, fmt.Errorf("architecture %q: Lambda has x86_64 (amd64) and arm64", name)
 }
 
-// Zip is the file of the layer, in the folder of what was built.
+// Zip is the name of the layer's file in dist.
 func (a Architecture) Zip() string { return Extension + "-" + a.Go + ".zip" }
 
 // SBOM is the file that lists what is in the extension (CycloneDX).
@@ -68,11 +68,12 @@ func (a Architecture) Parameter(prefix string) string {
 	return prefix + "/extension/" + a.Lambda + "/arn"
 }
 
-// DefaultParameter is the one for those who do not name an architecture.
+// DefaultParameter is the name of the parameter with the layer of the default
+// architecture.
 func DefaultParameter(prefix string) string { return prefix + "/extension/arn" }
 
 // Prefix is the default prefix of the parameters.
 const Prefix = "/telemetry/kinesis"
 
-// Path is a file's path in a folder of what was built.
+// Path is the path of a file in dist.
 func Path(dist, file string) string { return filepath.Join(dist, file) }

@@ -52,14 +52,14 @@ func TestWhatDoesNotDoForALayerIsRefused(t *testing.T) {
 	if err := os.WriteFile(text, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, tc := range []struct{ path, why, mend string }{
+	for _, tc := range []struct{ path, why, fix string }{
 		{text, "not a Linux executable", ""},
 		{build(t, "arm64", "./examples/bare-extension"), "not for x86_64", "GOARCH=amd64"},
 		{build(t, "amd64", "./examples/bare-extension", "-buildmode=pie"), "dynamically linked", "CGO_ENABLED=0"},
 		{filepath.Join(t.TempDir(), "nothing"), "no such file", ""},
 	} {
-		if _, err := inspect(tc.path, arch(t, "amd64")); err == nil || !strings.Contains(err.Error(), tc.why) || !strings.Contains(err.Error(), tc.mend) {
-			t.Errorf("%v, want an error with %q and %q", err, tc.why, tc.mend)
+		if _, err := inspect(tc.path, arch(t, "amd64")); err == nil || !strings.Contains(err.Error(), tc.why) || !strings.Contains(err.Error(), tc.fix) {
+			t.Errorf("%v, want an error with %q and %q", err, tc.why, tc.fix)
 		}
 	}
 }
@@ -236,7 +236,7 @@ func TestAModuleWithoutALicence(t *testing.T) {
 	}
 }
 
-func TestBadWords(t *testing.T) {
+func TestBadArguments(t *testing.T) {
 	for _, tc := range []struct {
 		args []string
 		want string

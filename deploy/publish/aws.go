@@ -25,16 +25,16 @@ type zipped struct {
 	data []byte
 }
 
-// cloud is what publishing asks of a region.
+// cloud has the calls that publishing makes in a region.
 type cloud interface {
-	// publish returns the ARN of a version of the layer that is this zip, and
-	// whether it had to be made.
+	// publish returns the ARN of the layer version with this zip, and whether publish
+	// made it.
 	publish(ctx context.Context, z zipped) (arn string, published bool, err error)
-	// share lets the functions of an account use a version; with an organization
-	// the account is "*".
+	// share lets the functions of an account use a version. With an organization the
+	// account is "*".
 	share(ctx context.Context, arch layer.Architecture, arn, account, organization string) error
-	// remember writes an ARN into a parameter.
-	remember(ctx context.Context, name, arn string, arch layer.Architecture) error
+	// writeParameter writes an ARN into an SSM parameter.
+	writeParameter(ctx context.Context, name, arn string, arch layer.Architecture) error
 }
 
 // inAWS is a region of AWS.
@@ -102,7 +102,7 @@ func (c inAWS) share(ctx context.Context, arch layer.Architecture, arn, account,
 	return nil
 }
 
-func (c inAWS) remember(ctx context.Context, name, arn string, arch layer.Architecture) error {
+func (c inAWS) writeParameter(ctx context.Context, name, arn string, arch layer.Architecture) error {
 	_, err := c.ssm.PutParameter(ctx, &ssm.PutParameterInput{
 		Name: aws.String(name), Value: aws.String(arn), Type: ssmtypes.ParameterTypeString,
 		Overwrite: aws.Bool(true), Description: aws.String(parameterDescription(arch)),

@@ -11,9 +11,9 @@ import (
 	"github.com/kinetel/kinetel/deploy/layer"
 )
 
-// printer prints each call as a command of the AWS CLI instead of making it. What
-// only an answer would tell is a variable of the shell, so that the output is a
-// script that does the same.
+// printer prints each call as a command of the AWS CLI instead of making it. A value
+// that comes from an answer is a variable of the shell, so that the output is a script
+// that does the same.
 type printer struct {
 	out    io.Writer
 	region string
@@ -47,7 +47,7 @@ func (p printer) share(_ context.Context, arch layer.Architecture, _, account, o
 	return nil
 }
 
-func (p printer) remember(_ context.Context, name, arn string, arch layer.Architecture) error {
+func (p printer) writeParameter(_ context.Context, name, arn string, arch layer.Architecture) error {
 	p.call("ssm put-parameter", "--name", name, "--value", arn, "--type", "String", "--overwrite", "--description", parameterDescription(arch))
 	return nil
 }

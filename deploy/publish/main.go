@@ -1,8 +1,8 @@
 // Command publish publishes the layers that package made, in any number of
 // regions, and writes the ARNs of their newest versions into SSM parameters. It
-// can be run again at any time: a layer whose newest version is the same zip is
-// not published a second time. With --dry-run it calls nobody, needs no
-// credentials, and prints each call as a command of the AWS CLI.
+// can be run again at any time: it does not publish a layer whose newest version is
+// the same zip. With --dry-run it makes no call, needs no credentials, and prints
+// each call as a command of the AWS CLI.
 package main
 
 import (
@@ -36,7 +36,7 @@ func run() int {
 	return 0
 }
 
-// options are what the command line says.
+// options are the flags.
 type options struct {
 	dist, prefix         string
 	regions              []string
@@ -53,8 +53,8 @@ func newCommand() *cobra.Command {
 		Use:   "publish --regions REGION,...",
 		Short: "Publish the layers, and write their ARNs into SSM parameters",
 		Long: "Publish the layers, and write their ARNs into SSM parameters.\n\n" +
-			"A layer whose newest version in a region is the same zip is left as it is. What fails in one\n" +
-			"region does not keep the others from being tried; the exit status is then 1.",
+			"A layer whose newest version in a region is the same zip is left as it is. If one region\n" +
+			"fails, publish does the others, and the exit status is 1.",
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -82,36 +82,35 @@ var (
 	prefixShape       = regexp.MustCompile(`^(/[A-Za-z0-9_.-]+){1,12}$`)
 )
 
-// plan checks what the command line says, all of it, and returns what there is to
-// publish.
+// plan checks all flags and returns the zips to publish.
 func (o *options) plan() ([]zipped, error) {
 	var problems []error
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
-	// make's lists have spaces between their words.
-	o.regions = words(o.regions)
+	// The lists of make have spaces between their members.
+	o.regions = splitList(o.regions)
 	if len(o.regions) == 0 {
-		problem("--regions: name at least one, as eu-west-1")
+		problem("--regions: name at least one, such as eu-west-1")
 	}
 	for _, region := range o.regions {
 		if !regionShape.MatchString(region) {
-			problem("--regions %q: must be the name of an AWS region, as eu-west-1", region)
+			problem("--regions %q: must be the name of an AWS region, such as eu-west-1", region)
 		}
 	}
-	o.accounts = words(o.accounts)
+	o.accounts = splitList(o.accounts)
 	for _, account := range o.accounts {
 		if !accountShape.MatchString(account) {
 			problem("--accounts %q: must be the 12 digits of an AWS account", account)
 		}
 	}
 	if o.organization != "" && !organizationShape.MatchString(o.organization) {
-		problem("--organization %q: must be the id of an AWS organization, as o-1234567890", o.organization)
+		problem("--organization %q: must be the id of an AWS organization, such as o-1234567890", o.organization)
 	}
 	if !prefixShape.MatchString(o.prefix) || strings.HasPrefix(o.prefix, "/aws/") || strings.HasPrefix(o.prefix, "/ssm/") {
-		problem("--parameter-prefix %q: must be a path as %s, of letters, digits and _.-, and not AWS's own", o.prefix, layer.Prefix)
+		problem("--parameter-prefix %q: must be a path such as %s, of letters, digits and _.-, that does not begin with /aws/ or /ssm/", o.prefix, layer.Prefix)
 	}
 	var zips []zipped
-	for _, name := range words(o.architectures) {
+	for _, name := range splitList(o.architectures) {
 		arch, err := layer.ArchitectureOf(name)
 		if err != nil {
 			problem("--architectures: %w", err)
@@ -127,7 +126,7 @@ func (o *options) plan() ([]zipped, error) {
 		problem("--architectures: name at least one, x86_64 or arm64")
 	}
 	if o.defaultArchitecture == "" && len(zips) > 0 {
-		// Lambda's own default, where it is among them.
+		// Lambda's default, if it is among them.
 		o.defaultArchitecture = zips[0].arch.Lambda
 		if slices.ContainsFunc(zips, func(z zipped) bool { return z.arch == layer.Architectures[0] }) {
 			o.defaultArchitecture = layer.Architectures[0].Lambda
@@ -138,8 +137,8 @@ func (o *options) plan() ([]zipped, error) {
 	return zips, errors.Join(problems...)
 }
 
-// words cuts lists at spaces, too, and leaves out what is there twice.
-func words(lists []string) []string {
+// splitList splits lists at spaces, too, and removes duplicates.
+func splitList(lists []string) []string {
 	var all []string
 	for _, list := range lists {
 		for _, word := range strings.Fields(list) {
@@ -215,7 +214,7 @@ func (o *options) publishIn(ctx context.Context, out io.Writer, region string, c
 			parameters = append(parameters, layer.DefaultParameter(o.prefix))
 		}
 		for _, name := range parameters {
-			if err := c.remember(ctx, name, arn, z.arch); err != nil {
+			if err := c.writeParameter(ctx, name, arn, z.arch); err != nil {
 				return err
 			}
 			if !o.dryRun {

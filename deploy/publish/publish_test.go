@@ -101,11 +101,11 @@ func TestPublish(t *testing.T) {
 	check("two", 2)
 }
 
-// What fails in one region is told, and the others are done.
+// The error names each region that failed, and publish does the others.
 func TestOneRegionFails(t *testing.T) {
 	cfg := moto.Start(t)
 	t.Setenv("AWS_ENDPOINT_URL_LAMBDA", *cfg.BaseEndpoint)
-	t.Setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1") // nobody listens
+	t.Setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1") // where nothing listens
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)

@@ -49,7 +49,7 @@ func zip(t *testing.T, lines string) []byte {
 func stream(t *testing.T, cfg kinesissim.Config) *kinesissim.Server {
 	t.Helper()
 	cfg.Streams = []kinesissim.Stream{{Name: "telemetry", Shards: 3}}
-	sim, err := kinesissim.Start(cfg)
+	sim, err := kinesissim.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestRecordsThatAreNotKinetelsAreLoggedAndTheOthersPrinted(t *testing.T) {
 	if diff := cmp.Diff([]string{`"<1>"`, `"<2>"`}, bodies(t, out.String())); diff != "" {
 		t.Errorf("printed (-want +got):\n%s", diff)
 	}
-	for _, want := range []string{`(partition key "a", 5 bytes): not a record of Kinetel's: the last line does not end`, `line 2: schema "" is not kinetel/1`} {
+	for _, want := range []string{`(partition key "a", 5 bytes): not a record of Kinetel's: event 1, at byte 0: the last line does not end`, `event 2, at byte 135: line: schema "" is not kinetel/1`} {
 		if strings.Count(log.String(), want) != 1 || strings.Count(log.String(), "\n") != 2 {
 			t.Errorf("the log does not contain %s:\n%s", want, log.String())
 		}
@@ -152,9 +152,9 @@ func TestRecordsThatAreNotKinetelsAreLoggedAndTheOthersPrinted(t *testing.T) {
 // If the output's reader is slow, iterators expire.
 func TestTheReaderReplacesAnExpiredIteratorAndContinuesWhereItWas(t *testing.T) {
 	var expire atomic.Int32 // how many requests
-	sim := stream(t, kinesissim.Config{Intercept: kinesissim.On("GetRecords", func(*kinesissim.Request) *kinesissim.Answer {
+	sim := stream(t, kinesissim.Config{Intercept: kinesissim.ForOperation("GetRecords", func(*kinesissim.Request) *kinesissim.Answer {
 		if expire.Add(-1) >= 0 {
-			return kinesissim.Error(http.StatusBadRequest, "ExpiredIteratorException", "too old")
+			return kinesissim.Refuse(http.StatusBadRequest, "ExpiredIteratorException", "too old")
 		}
 		return nil
 	})})

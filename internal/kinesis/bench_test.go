@@ -12,7 +12,7 @@ import (
 // BenchmarkHandshake measures what ML-KEM costs a cold start: a handshake with and
 // without it, both sides in this process.
 func BenchmarkHandshake(b *testing.B) {
-	sim, err := kinesissim.Start(kinesissim.Config{TLS: true})
+	sim, err := kinesissim.Start(b.Context(), kinesissim.Config{TLS: true})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 	for _, r := range refusals {
 		t.Run(fmt.Sprintf("%s with %d", r.code, r.status), func(t *testing.T) {
 			const text = "a message of Kinesis"
-			sim.SetIntercept(kinesissim.Always(kinesissim.Error(r.status, r.code, text)))
+			sim.SetIntercept(kinesissim.AnswerAll(kinesissim.Refuse(r.status, r.code, text)))
 			results, err := c.PutRecords(t.Context(), records("a"))
 			if results != nil {
 				t.Errorf("%d results", len(results))
@@ -121,7 +121,7 @@ func TestRefusalsOfTheEmbeddedKinesisAreClassified(t *testing.T) {
 	refused(t, err, kinesis.Invalid) // with its key it is too large
 
 	c := client(t, sim)
-	sim.SetIntercept(kinesissim.Sequence(kinesissim.Throttle(), kinesissim.AccessDenied(), kinesissim.ExpiredToken()))
+	sim.SetIntercept(kinesissim.AnswerInOrder(kinesissim.Throttle(), kinesissim.DenyAccess(), kinesissim.RefuseExpiredToken()))
 	for _, class := range []kinesis.Class{kinesis.Throttled, kinesis.Denied, kinesis.Credentials} {
 		_, err := c.PutRecords(t.Context(), records("a"))
 		refused(t, err, class)
@@ -244,15 +244,15 @@ func TestASuccessThatCannotBeReadIsAFailure(t *testing.T) {
 		answer *kinesissim.Answer
 		text   string
 	}{
-		{"a result too few", kinesissim.ShortResults(1), "1 for 2"},
-		{"no results", kinesissim.ShortResults(2), "0 for 2"},
-		{"a page", kinesissim.Garbage(), "not JSON"},
-		{"half an answer", kinesissim.Truncate(20), "read the answer"},
-		{"a header without an answer", kinesissim.Truncate(0), "read the answer"},
+		{"a result too few", kinesissim.OmitResults(1), "1 for 2"},
+		{"no results", kinesissim.OmitResults(2), "0 for 2"},
+		{"a page", kinesissim.ReplaceAnswer("<html>not Kinesis</html>"), "not JSON"},
+		{"half an answer", kinesissim.TruncateAnswer(20), "read the answer"},
+		{"a header without an answer", kinesissim.TruncateAnswer(0), "read the answer"},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
-			sim := start(t, kinesissim.Config{Intercept: kinesissim.Always(scenario.answer)})
+			sim := start(t, kinesissim.Config{Intercept: kinesissim.AnswerAll(scenario.answer)})
 			results, err := client(t, sim).PutRecords(t.Context(), records("a", "b"))
 			e := refused(t, err, kinesis.Transient)
 			if results != nil || e.Status != 200 || !strings.Contains(e.Error(), scenario.text) {
@@ -300,14 +300,14 @@ func TestABrokenConnectionIsTransient(t *testing.T) {
 		answer *kinesissim.Answer
 		stored string // what is in the stream
 	}{
-		{"reset before", kinesissim.Reset(), ""},
-		{"reset after", kinesissim.ResetAfter(), "x"},
+		{"reset before", kinesissim.ResetConnection(), ""},
+		{"reset after", kinesissim.DropAnswerAndReset(), "x"},
 		{"closed without an answer", kinesissim.DropAnswer(), "x"},
-		{"closed in the answer", kinesissim.Truncate(5), "x"},
+		{"closed in the answer", kinesissim.TruncateAnswer(5), "x"},
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name+", a fresh connection", func(t *testing.T) {
-			sim := start(t, kinesissim.Config{Intercept: kinesissim.Sequence(scenario.answer)})
+			sim := start(t, kinesissim.Config{Intercept: kinesissim.AnswerInOrder(scenario.answer)})
 			c := client(t, sim)
 			_, err := c.PutRecords(t.Context(), records("x"))
 			if e := refused(t, err, kinesis.Transient); e.Reused || e.Err == nil || e.Code != "" {
@@ -323,7 +323,7 @@ func TestABrokenConnectionIsTransient(t *testing.T) {
 			accepted(t, results, err)
 		})
 		t.Run(scenario.name+", a connection used before", func(t *testing.T) {
-			sim := start(t, kinesissim.Config{Intercept: kinesissim.Sequence(nil, scenario.answer)})
+			sim := start(t, kinesissim.Config{Intercept: kinesissim.AnswerInOrder(nil, scenario.answer)})
 			c := client(t, sim)
 			results, err := c.PutRecords(t.Context(), records("w"))
 			accepted(t, results, err)
@@ -436,7 +436,7 @@ func TestClassesHaveNames(t *testing.T) {
 func TestARequestThatRanOutOfTimeIsNotABrokenConnection(t *testing.T) {
 	hanging := make(chan struct{})
 	sim := start(t, kinesissim.Config{Intercept: func(r *kinesissim.Request) *kinesissim.Answer {
-		if r.N == 1 {
+		if r.Number == 1 {
 			return nil
 		}
 		close(hanging)

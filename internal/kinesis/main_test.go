@@ -54,7 +54,7 @@ func start(t *testing.T, cfg kinesissim.Config) *kinesissim.Server {
 	cfg.Region = region
 	cfg.Credentials = map[string]string{accessKey: secretKey}
 	cfg.Streams = []kinesissim.Stream{{Name: stream, Shards: 2}}
-	sim, err := kinesissim.Start(cfg)
+	sim, err := kinesissim.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,7 @@ func TestARequestCarriesTheMaximumOfRecordsAndBytes(t *testing.T) {
 }
 
 func TestResultsAreAlignedWithTheirRecords(t *testing.T) {
-	sim := start(t, kinesissim.Config{Intercept: kinesissim.Always(kinesissim.FailRecords(func(i int, _ kinesissim.PutEntry) string {
+	sim := start(t, kinesissim.Config{Intercept: kinesissim.AnswerAll(kinesissim.FailRecords(func(i int, _ kinesissim.PutEntry) string {
 		return []string{"", "ProvisionedThroughputExceededException", "", "InternalFailure"}[i]
 	}))})
 	results, err := client(t, sim).PutRecords(t.Context(), records("a", "b", "c", "d"))
@@ -326,7 +326,7 @@ func TestTheConnectionIsReused(t *testing.T) {
 		accepted(t, results, err)
 	}
 	// Refusals do not close it.
-	sim.SetIntercept(kinesissim.Sequence(kinesissim.Throttle(), kinesissim.AccessDenied(), kinesissim.Garbage(), kinesissim.Error(500, "InternalFailure", "")))
+	sim.SetIntercept(kinesissim.AnswerInOrder(kinesissim.Throttle(), kinesissim.DenyAccess(), kinesissim.ReplaceAnswer("<html>not Kinesis</html>"), kinesissim.Refuse(500, "InternalFailure", "")))
 	for range 4 {
 		if _, err := c.PutRecords(t.Context(), records("x")); err == nil {
 			t.Error("no error")

@@ -34,7 +34,7 @@ func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 	} {
 		t.Run(string(tt.key), func(t *testing.T) {
 			t.Parallel()
-			sim, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: shards}}})
+			sim, err := kinesissim.Start(t.Context(), kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: shards}}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -85,11 +85,11 @@ func situations(invocations int) []situation {
 		{
 			name: "Kinesis takes 1.5 s, 200 ms budget", invocations: 12, gap: 300 * time.Millisecond,
 			env:    map[string]string{"KINETEL_MAX_HOLD": "200ms", "KINETEL_FLUSH": "end"},
-			answer: kinesissim.Delay(1500*time.Millisecond, nil), figures: slowFigures,
+			answer: kinesissim.Delay(1500 * time.Millisecond), figures: slowFigures,
 		},
-		{name: "Kinesis denies", invocations: 20, gap: 1100 * time.Millisecond, answer: kinesissim.AccessDenied(), figures: downFigures},
+		{name: "Kinesis denies", invocations: 20, gap: 1100 * time.Millisecond, answer: kinesissim.DenyAccess(), figures: downFigures},
 		{name: "Kinesis is down", invocations: 20, gap: 1100 * time.Millisecond, down: true, figures: downFigures},
-		{name: "Kinesis answers 503", invocations: 20, gap: 1100 * time.Millisecond, answer: kinesissim.Error(503, "ServiceUnavailable", "down"), figures: downFigures},
+		{name: "Kinesis answers 503", invocations: 20, gap: 1100 * time.Millisecond, answer: kinesissim.Refuse(503, "ServiceUnavailable", "down"), figures: downFigures},
 	}
 }
 
@@ -128,10 +128,10 @@ func (b bench) hold(ctx context.Context, s situation) (held []time.Duration, put
 	const stream = "bench"
 	answer := s.answer
 	if answer == nil {
-		answer = kinesissim.Delay(putTime, nil)
+		answer = kinesissim.Delay(putTime)
 	}
-	kinesis, err := kinesissim.Start(kinesissim.Config{
-		Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}, Intercept: kinesissim.Always(answer),
+	kinesis, err := kinesissim.Start(ctx, kinesissim.Config{
+		Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}, Intercept: kinesissim.AnswerAll(answer),
 	})
 	if err != nil {
 		return nil, 0, err

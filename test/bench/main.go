@@ -151,7 +151,7 @@ func copyFile(path, folder string) (string, error) {
 // once runs an extension through a cold start and a number of invocations.
 func (b bench) once(ctx context.Context, extension string, enabled bool, invocations int) (f figures, err error) {
 	const stream = "bench"
-	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}})
+	kinesis, err := kinesissim.Start(ctx, kinesissim.Config{Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}})
 	if err != nil {
 		return f, err
 	}

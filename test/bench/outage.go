@@ -60,9 +60,9 @@ func (b bench) outage(ctx context.Context) error {
 // outageOnce returns a row of the table.
 func (b bench) outageOnce(ctx context.Context, spool, compression string) (string, error) {
 	const stream = "bench"
-	kinesis, err := kinesissim.Start(kinesissim.Config{
+	kinesis, err := kinesissim.Start(ctx, kinesissim.Config{
 		Streams:   []kinesissim.Stream{{Name: stream, Shards: 1}},
-		Intercept: kinesissim.Always(kinesissim.Error(503, "ServiceUnavailable", "down")),
+		Intercept: kinesissim.AnswerAll(kinesissim.Refuse(503, "ServiceUnavailable", "down")),
 	})
 	if err != nil {
 		return "", err

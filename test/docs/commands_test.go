@@ -201,7 +201,7 @@ func runCommands(t *testing.T, bin, packaged, page, folder string, commands []co
 	shell := exec.CommandContext(t.Context(), "bash", "-c", script)
 	shell.Dir, shell.Stdout, shell.Stderr = root, &out, &out
 	endpoint := startMoto(t, bin)
-	sim, err := kinesissim.Start(kinesissim.Config{Region: "eu-west-1"})
+	sim, err := kinesissim.Start(t.Context(), kinesissim.Config{Region: "eu-west-1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,7 @@ func TestBrokenTextArrivesByteForByte(t *testing.T) {
 func TestLinesArriveBeforeTheInvocationEnds(t *testing.T) {
 	// A Kinesis so slow that nothing is in it by chance.
 	r := start(t, sandbox.Options{}, func(c *kinesissim.Config) {
-		c.Intercept = kinesissim.Always(kinesissim.Delay(150*time.Millisecond, nil))
+		c.Intercept = kinesissim.AnswerAll(kinesissim.Delay(150 * time.Millisecond))
 	})
 	if result := r.Invoke(`{"id":"last","lines":2}`); result.Held > 5*time.Second {
 		t.Errorf("held %v, as if platform.runtimeDone had not been seen", result.Held)
@@ -163,7 +163,7 @@ func TestLinesArriveAtTheIntervalWhileTheFunctionRuns(t *testing.T) {
 func TestTheLastReportIsWaitedFor(t *testing.T) {
 	var ending atomic.Bool
 	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
-		c.Deliver = func(_ string, body []byte) [][]byte {
+		c.RewritePost = func(_ string, body []byte) [][]byte {
 			if ending.Load() && bytes.Contains(body, []byte(event.TypePlatformReport)) {
 				<-time.After(100 * time.Millisecond) // Lambda is slow
 			}
@@ -193,7 +193,7 @@ func TestAFunctionThatFailsLosesNothing(t *testing.T) {
 			r.complete()
 			environments := map[string]bool{}
 			for _, e := range r.arrived() {
-				environments[e.Environment()] = true
+				environments[e.InstanceID()] = true
 			}
 			reset := name != "error"
 			if want := map[bool]int{false: 1, true: 2}[reset]; len(environments) != want {
@@ -222,7 +222,7 @@ func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
 	const garbage = "<html>\x00 not \"telemetry\" \xff"
 	posts := 0
 	r := start(t, sandbox.Options{Lambda: func(c *lambdasim.Config) {
-		c.Deliver = func(_ string, body []byte) [][]byte {
+		c.RewritePost = func(_ string, body []byte) [][]byte {
 			if posts++; posts == 2 {
 				return [][]byte{[]byte(garbage), body, []byte(`[{"time":`)}
 			}
@@ -251,7 +251,7 @@ func TestABodyThatIsNoTelemetryIsKeptAsText(t *testing.T) {
 
 func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
 	r := start(t, sandbox.Options{Lambda: patient}, func(c *kinesissim.Config) {
-		c.Intercept = kinesissim.SeededRecords(1, 0.3, "ProvisionedThroughputExceededException")
+		c.Intercept = kinesissim.FailRecordsAtRandom(1, 0.3, "ProvisionedThroughputExceededException")
 	})
 	for i := range 5 {
 		r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":3000}`, i))
@@ -267,7 +267,7 @@ func TestAShortOutageLosesNothing(t *testing.T) {
 	r := start(t, sandbox.Options{}, func(c *kinesissim.Config) {
 		c.Intercept = func(*kinesissim.Request) *kinesissim.Answer {
 			if down++; down <= 2 { // too few to be logged
-				return kinesissim.Reset()
+				return kinesissim.ResetConnection()
 			}
 			return nil
 		}
@@ -285,7 +285,7 @@ func TestLossesAreReportedInTheStream(t *testing.T) {
 		"KINETEL_MAX_HOLD":     "50ms",
 		"KINETEL_SPOOL":        "off",
 	}, Lambda: patient}, func(c *kinesissim.Config) {
-		c.Intercept = kinesissim.Always(kinesissim.Error(503, "ServiceUnavailable", "down"))
+		c.Intercept = kinesissim.AnswerAll(kinesissim.Refuse(503, "ServiceUnavailable", "down"))
 	})
 	r.Invoke(`{"id":"flood","lines":10000,"bytes":500}`) // some 8 MB
 	for i := 0; !strings.Contains(r.Log(), "does not accept telemetry") && i < 100; i++ {

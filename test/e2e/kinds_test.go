@@ -136,7 +136,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 			}
 			ids := map[string]bool{}
 			for _, e := range r.arrived() {
-				ids[e.Environment()] = true
+				ids[e.InstanceID()] = true
 			}
 			if want := map[bool]int{false: 1, true: 2}[name == "SnapStart"]; len(ids) != want {
 				t.Errorf("%d environments, want %d", len(ids), want)
@@ -211,10 +211,12 @@ func TestSnapStartCredentialsAreRenewed(t *testing.T) {
 		Env: map[string]string{"KINETEL_FLUSH": "end"},
 		Lambda: func(c *lambdasim.Config) {
 			c.InitializationType = lambdasim.InitSnapStart
-			c.Credentials = func() (id, secret, token string, expires time.Time) {
+			c.Credentials = func() lambdasim.Credentials {
 				// Each is refused once the next is given.
 				n := given.Add(1)
-				return fmt.Sprintf("AKID%d", n), secretKey, "", time.Now().Add(time.Hour)
+				return lambdasim.Credentials{
+					AccessKeyID: fmt.Sprintf("AKID%d", n), SecretAccessKey: secretKey, Expires: time.Now().Add(time.Hour),
+				}
 			}
 		},
 	}, func(c *kinesissim.Config) {

@@ -33,7 +33,7 @@ type scripted struct {
 
 func script(t *testing.T, env map[string]string) *scripted {
 	t.Helper()
-	kinesis, err := kinesissim.Start(kinesissim.Config{
+	kinesis, err := kinesissim.Start(t.Context(), kinesissim.Config{
 		Streams: []kinesissim.Stream{{Name: sandbox.Stream, Shards: 2}}, Credentials: map[string]string{accessKey: secretKey},
 	})
 	if err != nil {
@@ -167,7 +167,7 @@ func TestANeighbourOfTheListener(t *testing.T) {
 	environments := map[string]bool{}
 	for _, e := range s.shutdown() {
 		counts[e.Type]++
-		environments[e.Environment()] = true
+		environments[e.InstanceID()] = true
 		if text := string(e.Body); strings.HasPrefix(e.Type, "kinetel.") && e.Type != event.TypeUnparsed && (strings.Contains(text, "buffer-full") || strings.Contains(text, `"uptimeMs":1,`)) {
 			t.Errorf("%s %s", e.Type, text)
 		}

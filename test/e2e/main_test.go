@@ -42,7 +42,7 @@ func start(t *testing.T, opt sandbox.Options, kinesisOptions ...func(*kinesissim
 	for _, change := range kinesisOptions {
 		change(&cfg)
 	}
-	kinesis, err := kinesissim.Start(cfg)
+	kinesis, err := kinesissim.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -49,21 +48,21 @@ func endedWithZero(r *run) {
 func TestABadNetworkDoesNotDisturbTheFunction(t *testing.T) {
 	for name, answer := range map[string]*kinesissim.Answer{
 		"hangs":                 kinesissim.Hang(),
-		"resets":                kinesissim.Reset(),
-		"stores, then resets":   kinesissim.ResetAfter(),
+		"resets":                kinesissim.ResetConnection(),
+		"stores, then resets":   kinesissim.DropAnswerAndReset(),
 		"stores, never answers": kinesissim.DropAnswer(),
-		"answers half":          kinesissim.Truncate(10),
-		"answers garbage":       kinesissim.Garbage(),
-		"answers too little":    kinesissim.ShortResults(0),
-		"closes each time":      kinesissim.CloseIdle(),
+		"answers half":          kinesissim.TruncateAnswer(10),
+		"answers garbage":       kinesissim.ReplaceAnswer("<html>not Kinesis</html>"),
+		"answers too little":    kinesissim.OmitResults(0),
+		"closes each time":      kinesissim.CloseAfterAnswer(),
 		"throttles":             kinesissim.Throttle(),
-		"500":                   kinesissim.Error(500, "InternalFailure", "down"),
-		"a page":                kinesissim.Error(301, "", "<html>"),
-		"credentials expired":   kinesissim.ExpiredToken(),
+		"500":                   kinesissim.Refuse(500, "InternalFailure", "down"),
+		"a page":                kinesissim.Refuse(301, "", "<html>"),
+		"credentials expired":   kinesissim.RefuseExpiredToken(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			requireUndisturbed(start(t, sandbox.Options{}, func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(answer) }), 8)
+			requireUndisturbed(start(t, sandbox.Options{}, func(c *kinesissim.Config) { c.Intercept = kinesissim.AnswerAll(answer) }), 8)
 		})
 	}
 	for name, endpoint := range map[string]string{
@@ -167,7 +166,7 @@ func TestAFunctionThatExitsIsFollowedByAnotherProcess(t *testing.T) {
 				t.Errorf("the function was not killed: %+v, %v", result, err)
 			}
 		}()
-		for r.Sandbox.KillFunction(syscall.SIGKILL) != nil {
+		for r.Sandbox.SignalFunction(os.Kill) != nil {
 			select {
 			case <-ended:
 				t.Fatal("it ended before")
@@ -228,27 +227,27 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 		"no stream":             {env: map[string]string{"KINETEL_STREAM_NAME": ""}, want: "Extension.ConfigInvalid"},
 		"a stream that is none": {env: map[string]string{"KINETEL_STREAM_NAME": "telemetri"}, want: "Extension.StreamNotFound"},
 		"no permission": {
-			kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.AccessDenied()) },
+			kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.AnswerAll(kinesissim.DenyAccess()) },
 			want:    "Extension.AccessDenied",
 		},
 		"no permission for the key": {
 			kinesis: func(c *kinesissim.Config) {
-				c.Intercept = kinesissim.Always(kinesissim.Error(400, "KMSAccessDeniedException", "no"))
+				c.Intercept = kinesissim.AnswerAll(kinesissim.Refuse(400, "KMSAccessDeniedException", "no"))
 			},
 			want: "Extension.AccessDenied",
 		},
 		"wrong credentials": {env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"}, want: "Extension.CredentialsInvalid"},
 		"a wrong signature": {
 			kinesis: func(c *kinesissim.Config) {
-				c.Intercept = kinesissim.Always(kinesissim.Error(403, "InvalidSignatureException", "The signature does not match. Check it.\n\nThe Canonical String\nx-amz-security-token:"+sessionToken))
+				c.Intercept = kinesissim.AnswerAll(kinesissim.Refuse(403, "InvalidSignatureException", "The signature does not match. Check it.\n\nThe Canonical String\nx-amz-security-token:"+sessionToken))
 			},
 			env: map[string]string{"AWS_SESSION_TOKEN": sessionToken}, want: "Extension.CredentialsInvalid",
 		},
 		"a bundle that is a device": {env: map[string]string{"AWS_CA_BUNDLE": "/dev/zero"}, want: "Extension.ConfigInvalid"},
 		"a bundle that is none":     {env: map[string]string{"AWS_CA_BUNDLE": "/nowhere"}, want: "Extension.ConfigInvalid"},
 		"nothing is wrong":          {},
-		"Kinesis is down":           {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Error(503, "", "")) }},
-		"Kinesis does not answer":   {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.Hang()) }},
+		"Kinesis is down":           {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.AnswerAll(kinesissim.Refuse(503, "", "")) }},
+		"Kinesis does not answer":   {kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.AnswerAll(kinesissim.Hang()) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -259,7 +258,7 @@ func TestStrictFailsTheInitWithATypedError(t *testing.T) {
 			if tt.kinesis != nil {
 				tt.kinesis(&cfg)
 			}
-			kinesis, err := kinesissim.Start(cfg)
+			kinesis, err := kinesissim.Start(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -32,7 +32,7 @@ func TestABacklogIsSentNoFasterThanAShardAcceptsIt(t *testing.T) {
 			if up.Load() {
 				return nil
 			}
-			return kinesissim.Error(503, "ServiceUnavailable", "down")
+			return kinesissim.Refuse(503, "ServiceUnavailable", "down")
 		}
 		c.OnRequest = func(o kinesissim.Observation) {
 			if up.Load() && o.Status == 200 {
@@ -92,7 +92,7 @@ func TestAResetInAnOutageGoesOnFromTheSpool(t *testing.T) {
 						if up.Load() {
 							return nil
 						}
-						return kinesissim.Error(503, "ServiceUnavailable", "down")
+						return kinesissim.Refuse(503, "ServiceUnavailable", "down")
 					}
 				})
 				for i := range 3 {

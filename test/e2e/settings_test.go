@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/kinetel/kinetel/internal/event"
-	"github.com/kinetel/kinetel/kinesissim"
 	"github.com/kinetel/kinetel/lambdasim"
 	"github.com/kinetel/kinetel/record"
 	"github.com/kinetel/kinetel/test/sandbox"
@@ -135,7 +134,7 @@ func TestObviousSpellingsAreAccepted(t *testing.T) {
 		"quotes":               {"KINETEL_STREAM_NAME": `"telemetry"`, "KINETEL_FLUSH_INTERVAL": "'5s'", "KINETEL_ENABLED": `"true"`},
 		"sizes":                {"KINETEL_BUFFER_BYTES": "16MB", "KINETEL_SPOOL_BYTES": "64m"},
 		"durations":            {"KINETEL_FLUSH_INTERVAL": "5 sec", "KINETEL_MAX_HOLD": "500MS"},
-		"an ARN as a name":     {"KINETEL_STREAM_NAME": kinesissim.StreamARN("eu-west-1", "123456789012", sandbox.Stream)},
+		"an ARN as a name":     {"KINETEL_STREAM_NAME": "arn:aws:kinesis:eu-west-1:123456789012:stream/" + sandbox.Stream},
 		"a name as an ARN":     {"KINETEL_STREAM_NAME": "", "KINETEL_STREAM_ARN": sandbox.Stream},
 		"Lambda's region, big": {"AWS_REGION": "EU-WEST-1"},
 	} {

@@ -39,7 +39,7 @@ func TestAProblemIsLoggedInOneClearLine(t *testing.T) {
 			line: []string{`"level":"ERROR"`, `"region":"us-east-1"`, "fix"},
 		},
 		"the role may not write": {
-			kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.Always(kinesissim.AccessDenied()) },
+			kinesis: func(c *kinesissim.Config) { c.Intercept = kinesissim.AnswerAll(kinesissim.DenyAccess()) },
 			line:    []string{`"level":"ERROR"`, "AccessDeniedException", "allow kinesis:PutRecords on the stream to the function's role"},
 		},
 		"there are no credentials": {
@@ -57,7 +57,7 @@ func TestAProblemIsLoggedInOneClearLine(t *testing.T) {
 		"the endpoint hangs": {
 			opt: sandbox.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "20ms", "KINETEL_SPOOL": "off"}},
 			kinesis: func(c *kinesissim.Config) {
-				c.Intercept = kinesissim.Always(kinesissim.Hang())
+				c.Intercept = kinesissim.AnswerAll(kinesissim.Hang())
 			},
 			line: []string{`"level":"ERROR"`, "the rest is lost", "lost_events", "a request got no answer within"},
 		},
@@ -128,7 +128,7 @@ func TestAProblemIsLoggedInOneClearLine(t *testing.T) {
 
 func TestARefusalDoesNotHoldInvocations(t *testing.T) {
 	r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "10s"}}, func(c *kinesissim.Config) {
-		c.Intercept = kinesissim.Always(kinesissim.AccessDenied())
+		c.Intercept = kinesissim.AnswerAll(kinesissim.DenyAccess())
 	})
 	for i := range 3 {
 		if result := r.Invoke(fmt.Sprintf(`{"id":"run-%d","lines":3}`, i)); result.Held > 5*time.Second {
@@ -140,7 +140,7 @@ func TestARefusalDoesNotHoldInvocations(t *testing.T) {
 
 func TestAfterTwoUnproductiveHoldsInvocationsAreNotHeld(t *testing.T) {
 	r := start(t, sandbox.Options{Env: map[string]string{"KINETEL_MAX_HOLD": "200ms"}}, func(c *kinesissim.Config) {
-		c.Intercept = kinesissim.Always(kinesissim.Hang())
+		c.Intercept = kinesissim.AnswerAll(kinesissim.Hang())
 	})
 	for i := range 5 {
 		// A Kinesis that never answers would hold for ever.
@@ -204,16 +204,16 @@ func endBySignal(t *testing.T, signal syscall.Signal) {
 			if ending.Load() {
 				again() // a second signal must not interrupt the shutdown
 			}
-			return kinesissim.Delay(200*time.Millisecond, nil)
+			return kinesissim.Delay(200 * time.Millisecond)
 		}
 	})
-	again = sync.OnceFunc(func() { _ = r.Sandbox.KillExtension(sandbox.Extension, signal) })
+	again = sync.OnceFunc(func() { _ = r.Sandbox.SignalExtension(sandbox.Extension, signal) })
 	r.Invoke(`{"id":"signal","lines":10}`)
 	if r.kinesis.Stats().Records != 0 {
 		t.Fatal("telemetry was sent before the signal; the test proves nothing")
 	}
 	ending.Store(true)
-	if err := r.Sandbox.KillExtension(sandbox.Extension, signal); err != nil {
+	if err := r.Sandbox.SignalExtension(sandbox.Extension, signal); err != nil {
 		t.Fatal(err)
 	}
 	<-exited
@@ -222,7 +222,7 @@ func endBySignal(t *testing.T, signal syscall.Signal) {
 		t.Errorf("the invocation after the signal ended with %q", result.ErrorType)
 	}
 	for _, p := range r.Sandbox.Processes() {
-		if p.Name == sandbox.Extension && p.Generation == 1 && (p.ExitCode != 0 || p.Signal != 0) {
+		if p.Name == sandbox.Extension && p.Generation == 1 && (p.ExitCode != 0 || p.Signal != nil) {
 			t.Errorf("ended with status %d, signal %v", p.ExitCode, p.Signal)
 		}
 	}

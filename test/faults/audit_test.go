@@ -126,7 +126,7 @@ func (s *scenario) audit() figures {
 	}
 	for i, r := range s.runs {
 		for _, p := range r.Sandbox.Processes() {
-			byUs := s.killed && p.Signal != 0 && !p.Killed
+			byUs := s.killed && p.Signal != nil && !p.Killed
 			// A process that Lambda kills while it exits with 0, at the deadline on a
 			// busy machine, has ended in order: a signal that ends it makes the
 			// status -1.
@@ -139,7 +139,7 @@ func (s *scenario) audit() figures {
 	if s.Failed() {
 		for _, e := range s.arrived() {
 			if e.Type == event.TypeLoss {
-				s.Logf("seq %d of %s: %s", e.Seq, e.Environment(), e.Body)
+				s.Logf("seq %d of %s: %s", e.Seq, e.InstanceID(), e.Body)
 			}
 		}
 		s.Logf("%v\n%s\nlog:\n%s", v, strings.Join(v.Examples[:min(5, len(v.Examples))], "\n"), s.log())

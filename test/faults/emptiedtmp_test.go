@@ -53,7 +53,7 @@ func emptiedTmp(s *scenario, _ uint64) {
 // which is reported at once: the next process knows nothing of them.
 func emptiedTmpOutage(s *scenario, _ uint64) {
 	s.smallBuffer()
-	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 	r := s.start(s.emptyAtInvoke)
 	for n := range 20 {
 		s.invoke(r, `{"id":"flood","lines":2000,"bytes":500}`)
@@ -76,7 +76,7 @@ func emptiedTmpOutage(s *scenario, _ uint64) {
 // emptiedTmpToTheEnd ends while Kinesis is away: what the log claims to be on disk
 // has to be there.
 func emptiedTmpToTheEnd(s *scenario, _ uint64) {
-	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 	r := s.start(lambdaShutdownTimeout, s.emptyAtInvoke, func(c *lambdasim.Config) {
 		tidy := c.OnNotice
 		c.OnNotice = func(n lambdasim.Notice) {
@@ -97,7 +97,7 @@ func emptiedTmpKill(s *scenario, seed uint64) {
 	s.acknowledged, s.killed = true, true
 	s.env["KINETEL_FLUSH_INTERVAL"] = "1m" // a cut would empty the journal
 	if seed%2 == 1 {
-		s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+		s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 	}
 	r := s.start(lambdaShutdownTimeout, s.emptyAtInvoke)
 	s.invoke(r, `{"id":"before","lines":100}`)
@@ -115,7 +115,7 @@ func emptiedTmpKill(s *scenario, seed uint64) {
 		taken, _ := r.Acknowledged()
 		return len(taken) > len(before)+100
 	})
-	if err := r.Sandbox.KillExtension(sandbox.Extension, syscall.SIGKILL); err != nil {
+	if err := r.Sandbox.SignalExtension(sandbox.Extension, os.Kill); err != nil {
 		s.Fatal(err)
 	}
 	s.kinesis.SetIntercept(nil)
@@ -127,7 +127,7 @@ func emptiedTmpKill(s *scenario, seed uint64) {
 // hostileSpool puts things into the spool's folder, beside what a process has
 // left there, that must neither be waited for nor followed nor believed.
 func hostileSpool(s *scenario, _ uint64) {
-	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 	r := s.start(lambdaShutdownTimeout)
 	s.traffic(r)
 	s.shutdown(r)
@@ -174,7 +174,7 @@ func hostileSpool(s *scenario, _ uint64) {
 			s.Errorf("a line that a neighbour wrote has left: %s", e.Body)
 		}
 		if e.Type == event.TypeLoss {
-			s.Logf("%v: %s", e.Environment(), e.Body)
+			s.Logf("%v: %s", e.InstanceID(), e.Body)
 		}
 	}
 }

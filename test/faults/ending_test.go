@@ -12,7 +12,7 @@ import (
 // slowToTheEnd is a Kinesis that answers each request late, and a shutdown in
 // Lambda's own two seconds: nothing may wait for another request's answer then.
 func slowToTheEnd(s *scenario, _ uint64) {
-	s.kinesis.SetIntercept(kinesissim.Always(kinesissim.Delay(1500*time.Millisecond, nil)))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(kinesissim.Delay(1500 * time.Millisecond)))
 	r := s.start(lambdaShutdownTimeout)
 	for i := range 5 {
 		s.invoke(r, `{"id":"run-%d","lines":10,"sleep":"%s"}`, i, s.interval())
@@ -27,7 +27,7 @@ func slowToTheEnd(s *scenario, _ uint64) {
 func lostToTheEnd(s *scenario, _ uint64) {
 	r := s.start(lambdaShutdownTimeout)
 	s.traffic(r)
-	s.kinesis.SetIntercept(kinesissim.Always(kinesissim.ResetAfter()))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(kinesissim.DropAnswerAndReset()))
 	s.invoke(r, `{"id":"last","lines":10,"sleep":"%s"}`, s.interval())
 	s.shutdown(r)
 	most := 0
@@ -49,7 +49,7 @@ func poisonFirst(s *scenario, _ uint64) {
 	s.kinesis.SetIntercept(func(r *kinesissim.Request) *kinesissim.Answer {
 		for _, e := range r.Entries {
 			if bytes.Contains(e.Data, []byte("poison")) {
-				return kinesissim.Error(400, "InvalidArgumentException", "a record is not to be had")
+				return kinesissim.Refuse(400, "InvalidArgumentException", "a record is not to be had")
 			}
 		}
 		return nil

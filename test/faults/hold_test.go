@@ -33,7 +33,7 @@ func (d *delayed) requireFault() bool {
 	return len(d.waiting) > 0 && d.reports > 0
 }
 
-// deliver is lambdasim.Config.Deliver.
+// deliver is lambdasim.Config.RewritePost.
 func (d *delayed) deliver(_ string, body []byte) [][]byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -69,7 +69,7 @@ func (d *delayed) deliver(_ string, body []byte) [][]byte {
 func withoutTelemetry(s *scenario, _ uint64) {
 	const timeout = 15 * time.Second
 	var telemetry delayed
-	r := s.start(func(c *lambdasim.Config) { c.Timeout, c.Deliver = timeout, telemetry.deliver })
+	r := s.start(func(c *lambdasim.Config) { c.Timeout, c.RewritePost = timeout, telemetry.deliver })
 	s.invoke(r, `{"id":"before","lines":10}`)
 	telemetry.set(true)
 	var held []time.Duration

@@ -77,11 +77,11 @@ func kill(s *scenario, seed uint64) {
 		delay := time.Duration(n%60) * time.Millisecond
 		switch n >> 32 % 8 {
 		case 0, 2:
-			return kinesissim.Delay(delay, unavailable())
+			return kinesissim.Combine(kinesissim.Delay(delay), unavailable())
 		case 1:
-			return kinesissim.Delay(delay, kinesissim.ResetAfter())
+			return kinesissim.Combine(kinesissim.Delay(delay), kinesissim.DropAnswerAndReset())
 		}
-		return kinesissim.Delay(delay, nil)
+		return kinesissim.Delay(delay)
 	})
 
 	target := &target{after: after}

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -21,7 +22,7 @@ func terminate(s *scenario, _ uint64) {
 		taken, _ := r.Acknowledged()
 		return len(taken) > len(before)+500
 	})
-	if err := r.Sandbox.TerminateExtension(sandbox.Extension); err != nil {
+	if err := r.Sandbox.SignalExtension(sandbox.Extension, syscall.SIGTERM); err != nil {
 		s.Fatal(err)
 	}
 	if result := ended(); result.ErrorType != "Extension.Crash" {
@@ -54,7 +55,7 @@ func outOfMemory(s *scenario, _ uint64) {
 	s.invoke(r, `{"id":"before","lines":40}`)
 	ended := s.background(r, `{"id":"during","lines":40,"sleep":"10s"}`)
 	s.waitFor("a line", func() bool { return strings.Contains(lastLine(r), "during") })
-	if err := r.Sandbox.KillFunction(syscall.SIGKILL); err != nil {
+	if err := r.Sandbox.SignalFunction(os.Kill); err != nil {
 		s.Fatal(err)
 	}
 	if result := ended(); result.ErrorType != "Runtime.OutOfMemory" {

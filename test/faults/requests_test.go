@@ -12,19 +12,16 @@ import (
 )
 
 func unavailable() *kinesissim.Answer {
-	return kinesissim.Error(503, "ServiceUnavailable", "down")
+	return kinesissim.Refuse(503, "ServiceUnavailable", "down")
 }
 
 // skewed is how AWS answers a signature of another time. The machine's clock
 // cannot be moved for one process; what is tested is the answer.
 func skewed() *kinesissim.Answer {
-	return kinesissim.Error(400, "InvalidSignatureException", "Signature expired: 20260101T000000Z is now earlier than 20261123T235500Z")
+	return kinesissim.Refuse(400, "InvalidSignatureException", "Signature expired: 20260101T000000Z is now earlier than 20261123T235500Z")
 }
 
-// hook answers the requests of a run.
-type hook = func(*kinesissim.Request) *kinesissim.Answer
-
-func everyHundredth() hook {
+func everyHundredth() kinesissim.Interceptor {
 	var n atomic.Int64
 	fail := kinesissim.FailRecords(func(int, kinesissim.PutEntry) string {
 		if n.Add(1)%100 == 7 {
@@ -32,25 +29,25 @@ func everyHundredth() hook {
 		}
 		return ""
 	})
-	return kinesissim.Always(fail)
+	return kinesissim.AnswerAll(fail)
 }
 
-func records(share float64, code string) func() hook {
-	return func() hook { return kinesissim.SeededRecords(1, share, code) }
+func records(share float64, code string) func() kinesissim.Interceptor {
+	return func() kinesissim.Interceptor { return kinesissim.FailRecordsAtRandom(1, share, code) }
 }
 
-func half(answer func() *kinesissim.Answer) func() hook {
-	return func() hook { return kinesissim.Seeded(7, 0.5, answer) }
+func half(answer *kinesissim.Answer) func() kinesissim.Interceptor {
+	return func() kinesissim.Interceptor { return kinesissim.AnswerAtRandom(7, 0.5, answer) }
 }
 
-func silent() hook {
-	return kinesissim.Sequence(kinesissim.Delay(1500*time.Millisecond, kinesissim.Reset()))
+func silent() kinesissim.Interceptor {
+	return kinesissim.AnswerInOrder(kinesissim.Combine(kinesissim.Delay(1500*time.Millisecond), kinesissim.ResetConnection()))
 }
 
 // some sends traffic and a burst to a Kinesis that fails sometimes.
-func some(hooks func() hook, lines int) func(*scenario, uint64) {
+func some(faults func() kinesissim.Interceptor, lines int) func(*scenario, uint64) {
 	return func(s *scenario, _ uint64) {
-		s.kinesis.SetIntercept(hooks())
+		s.kinesis.SetIntercept(faults())
 		r := s.start()
 		s.traffic(r)
 		s.invoke(r, `{"id":"burst","lines":%d}`, lines)
@@ -77,7 +74,7 @@ func most(s *scenario, _ uint64) {
 
 // slow is a Kinesis in a distant region.
 func slow(s *scenario, _ uint64) {
-	s.kinesis.SetIntercept(kinesissim.Always(kinesissim.Delay(1500*time.Millisecond, nil)))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(kinesissim.Delay(1500 * time.Millisecond)))
 	r := s.start()
 	s.invoke(r, `{"id":"one","lines":40}`)
 	s.invoke(r, `{"id":"two","lines":40}`)
@@ -90,7 +87,7 @@ func outage(s *scenario, _ uint64) {
 	s.kinesis.SetIntercept(func(*kinesissim.Request) *kinesissim.Answer {
 		requests.Store(true)
 		if down.Load() {
-			return kinesissim.Reset()
+			return kinesissim.ResetConnection()
 		}
 		return nil
 	})
@@ -108,7 +105,7 @@ func outage(s *scenario, _ uint64) {
 // outageToTheEnd ends the environment before Kinesis is back.
 func outageToTheEnd(answer func() *kinesissim.Answer) func(*scenario, uint64) {
 	return func(s *scenario, _ uint64) {
-		s.kinesis.SetIntercept(kinesissim.Always(answer()))
+		s.kinesis.SetIntercept(kinesissim.AnswerAll(answer()))
 		r := s.start(lambdaShutdownTimeout)
 		s.traffic(r)
 		s.shutdown(r)
@@ -123,7 +120,7 @@ func outageToTheEnd(answer func() *kinesissim.Answer) func(*scenario, uint64) {
 // refused is a refusal that is fixed while the environment runs.
 func refused(answer func() *kinesissim.Answer) func(*scenario, uint64) {
 	return func(s *scenario, _ uint64) {
-		s.kinesis.SetIntercept(kinesissim.Always(answer()))
+		s.kinesis.SetIntercept(kinesissim.AnswerAll(answer()))
 		r := s.start()
 		s.traffic(r)
 		s.invokeUntil(r, "a refusal", func() bool { return len(s.kinesis.Stats().Errors) > 0 })
@@ -183,7 +180,7 @@ func frozen(answer func() *kinesissim.Answer) func(*scenario, uint64) {
 // poison is a record that Kinesis refuses, with every request that has it.
 func poison(s *scenario, _ uint64) {
 	s.env["KINETEL_COMPRESSION"] = "none"
-	refused := kinesissim.Error(400, "InvalidArgumentException", "a record is not to be had")
+	refused := kinesissim.Refuse(400, "InvalidArgumentException", "a record is not to be had")
 	healthy := func(r *kinesissim.Request) *kinesissim.Answer {
 		for _, e := range r.Entries {
 			if bytes.Contains(e.Data, []byte("poison")) {
@@ -197,7 +194,7 @@ func poison(s *scenario, _ uint64) {
 	s.invoke(r, `{"id":"before","lines":40}`)
 	s.invokeUntil(r, "a record", func() bool { return s.kinesis.Stats().Records > 0 })
 	// Its neighbours are to be in the same request.
-	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 	for _, id := range []string{"left", "poison", "right"} {
 		s.invoke(r, `{"id":"%s","lines":600,"sleep":"150ms"}`, id)
 	}

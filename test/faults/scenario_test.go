@@ -64,7 +64,7 @@ func newScenario(t *testing.T, f fault, m mode) *scenario {
 	if f.kinesis != nil {
 		f.kinesis(&cfg)
 	}
-	kinesis, err := kinesissim.Start(cfg)
+	kinesis, err := kinesissim.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func (s *scenario) smallBuffer() {
 // outageWithFlood is an outage in which some 16 MB come; then Kinesis is back.
 func (s *scenario) outageWithFlood() {
 	s.Helper()
-	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 	r := s.start()
 	for i := range 4 {
 		s.invoke(r, `{"id":"flood-%d","lines":5000,"bytes":500}`, i)
@@ -50,7 +50,7 @@ func (s *scenario) requireOnlyLogsLost(r *sandbox.Run) {
 	s.Helper()
 	arrived := map[string]bool{}
 	for _, e := range s.arrived() {
-		arrived[e.Time+e.Type+string(e.Body)] = true
+		arrived[e.TimeText+e.Type+string(e.Body)] = true
 	}
 	lost := 0
 	for _, e := range r.Emitted() {
@@ -107,7 +107,7 @@ func fullDisk(s *scenario, _ uint64) {
 func damaged(damage func(file string, draw *rand.Rand) error) func(*scenario, uint64) {
 	return func(s *scenario, seed uint64) {
 		s.env["KINETEL_COMPRESSION"] = "none"
-		s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+		s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 		r := s.start(lambdaShutdownTimeout)
 		for i := range 4 {
 			s.invoke(r, `{"id":"run-%d","lines":1000,"bytes":200}`, i)
@@ -129,14 +129,14 @@ func damaged(damage func(file string, draw *rand.Rand) error) func(*scenario, ui
 func damagedJournal(s *scenario, seed uint64) {
 	s.acknowledged, s.killed = true, true
 	s.env["KINETEL_FLUSH_INTERVAL"] = "1m" // a cut would empty the journal
-	s.kinesis.SetIntercept(kinesissim.Always(unavailable()))
+	s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 	r := s.start(lambdaShutdownTimeout)
 	ended := s.background(r, `{"id":"journal","lines":400,"bytes":200,"every":"1ms","sleep":"10s"}`)
 	s.waitFor("some lines", func() bool {
 		taken, _ := r.Acknowledged()
 		return len(taken) > 200
 	})
-	if err := r.Sandbox.KillExtension(sandbox.Extension, syscall.SIGKILL); err != nil {
+	if err := r.Sandbox.SignalExtension(sandbox.Extension, os.Kill); err != nil {
 		s.Fatal(err)
 	}
 	ended()

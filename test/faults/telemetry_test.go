@@ -13,7 +13,7 @@ import (
 func tooSlow(s *scenario, _ uint64) {
 	r := s.start(func(c *lambdasim.Config) {
 		c.TelemetryBacklogBytes = 256 << 10
-		c.Deliver = func(_ string, body []byte) [][]byte {
+		c.RewritePost = func(_ string, body []byte) [][]byte {
 			<-time.After(20 * time.Millisecond) // so slow is the subscriber
 			return [][]byte{body}
 		}
@@ -39,7 +39,7 @@ func tooSlow(s *scenario, _ uint64) {
 func unparseable(s *scenario, _ uint64) {
 	var posts atomic.Int64
 	r := s.start(func(c *lambdasim.Config) {
-		c.Deliver = func(_ string, body []byte) [][]byte {
+		c.RewritePost = func(_ string, body []byte) [][]byte {
 			if posts.Add(1) == 2 {
 				return [][]byte{[]byte("<html>\x00 no \"telemetry\" \xff"), body, []byte(`[{"time":`)}
 			}

@@ -61,7 +61,7 @@ const sessionToken = "IQoJb3JpZ2luX2VjEHoaCXVzLWVhc3QtMSJHMEUCIQD/3k+aBcDeFgHiJk
 
 // mismatch is how AWS answers a wrong signature: it repeats the request's headers.
 func mismatch() *kinesissim.Answer {
-	return kinesissim.Error(403, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request should have been\n'POST\n/\n\ncontent-type:application/x-amz-json-1.1\nx-amz-security-token:"+sessionToken+"\n'")
+	return kinesissim.Refuse(403, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request should have been\n'POST\n/\n\ncontent-type:application/x-amz-json-1.1\nx-amz-security-token:"+sessionToken+"\n'")
 }
 
 // wrongSignature is a refusal that repeats the session token, which must be in no

@@ -188,7 +188,7 @@ func (c *check) process(process int, records []kinesissim.Record) {
 		c.Errorf("the fullest record has %d events: the day has too few events", slices.Max(perRecord))
 	}
 	slices.SortStableFunc(all, func(a, b arrival) int { return cmp.Compare(a.Seq, b.Seq) })
-	environment := all[0].Environment()
+	environment := all[0].InstanceID()
 	if slices.Contains(c.environments, environment) {
 		c.Errorf("two processes are %s", environment)
 	}
@@ -198,8 +198,8 @@ func (c *check) process(process int, records []kinesissim.Record) {
 	expected := c.day.events[process]
 	var last *emitted // the event that parts are of
 	for i, a := range all {
-		if a.Seq != uint64(i+1) || a.Environment() != environment {
-			c.Fatalf("the event after %d of %s is %d of %s", i, environment, a.Seq, a.Environment())
+		if a.Seq != uint64(i+1) || a.InstanceID() != environment {
+			c.Fatalf("the event after %d of %s is %d of %s", i, environment, a.Seq, a.InstanceID())
 		}
 		p := place{part: a.Part, parts: a.Parts}
 		if strings.HasPrefix(a.Type, "kinetel.") {
@@ -240,12 +240,12 @@ func (c *check) process(process int, records []kinesissim.Record) {
 func (c *check) same(want *emitted, got record.Event) string {
 	resource := map[string]string{
 		"cloud.provider": "aws", "cloud.region": "eu-west-1", "cloud.account.id": accountID,
-		"faas.name": functionName, "faas.version": "$LATEST", "faas.instance": logStream, "service.instance.id": got.Environment(),
+		"faas.name": functionName, "faas.version": "$LATEST", "faas.instance": logStream, "service.instance.id": got.InstanceID(),
 		"service.name": functionName, "env": "prod", "team": "payments",
 	}
 	switch {
-	case got.Time != want.time || got.Type != want.kind:
-		return fmt.Sprintf("%s of %s, want %s of %s", got.Type, got.Time, want.kind, want.time)
+	case got.TimeText != want.time || got.Type != want.kind:
+		return fmt.Sprintf("%s of %s, want %s of %s", got.Type, got.TimeText, want.kind, want.time)
 	case !bytes.Equal(got.Body, want.body):
 		return fmt.Sprintf("the body is %s, want %s", clip(got.Body), clip(want.body))
 	case !maps.EqualFunc(got.Extra, want.extra, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }):
@@ -272,7 +272,7 @@ func (c *check) own(process int, all []arrival) {
 	counts := map[string]int{}
 	of := map[string][]uint64{} // the numbers of an invocation's own events
 	for i, a := range all {
-		p := c.at[numberOf(a.Environment(), a.Seq)]
+		p := c.at[numberOf(a.InstanceID(), a.Seq)]
 		if p.emitted != nil {
 			if p.requestID != "" {
 				of[p.requestID] = append(of[p.requestID], a.Seq)
@@ -282,7 +282,7 @@ func (c *check) own(process int, all []arrival) {
 		counts[a.Type]++
 		before := place{}
 		if i > 0 {
-			before = c.at[numberOf(a.Environment(), a.Seq-1)]
+			before = c.at[numberOf(a.InstanceID(), a.Seq-1)]
 		}
 		switch a.Type {
 		case "kinetel.environment":
@@ -341,7 +341,7 @@ func (c *check) invocation(e record.Event, before place, numbers []uint64, cold 
 		c.Fatal(err)
 	}
 	for _, n := range numbers {
-		if p := c.at[numberOf(e.Environment(), n)]; p.kind == "platform.start" && (p.time != body.Start || n < body.FirstSeq) {
+		if p := c.at[numberOf(e.InstanceID(), n)]; p.kind == "platform.start" && (p.time != body.Start || n < body.FirstSeq) {
 			c.Errorf("seq %d: it starts at %s with %d, its start is %d at %s", e.Seq, body.Start, body.FirstSeq, n, p.time)
 		}
 	}

@@ -92,7 +92,7 @@ func (c *check) log(rest *reading, p place, got plog.LogRecord) {
 	if p.emitted != nil {
 		want = *p.emitted
 	} else {
-		want = emitted{time: p.own.Time, kind: p.own.Type, body: p.own.Body, value: valueOf(c, p.own.Body)}
+		want = emitted{time: p.own.TimeText, kind: p.own.Type, body: p.own.Body, value: valueOf(c, p.own.Body)}
 		want.requestID, want.traceID = requestOf(p.own), p.own.TraceID
 	}
 	line := want.kind == "function" || want.kind == "extension"

@@ -56,7 +56,7 @@ const roomy = 20 * time.Second
 func (r *recording) play(ctx context.Context, env []string, spool string) (out stream, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // what hangs, fails
 	defer cancel()
-	kinesis, err := kinesissim.Start(kinesissim.Config{
+	kinesis, err := kinesissim.Start(ctx, kinesissim.Config{
 		Streams:     []kinesissim.Stream{{Name: sandbox.Stream, Shards: 4}},
 		Credentials: map[string]string{accessKey: secretKey},
 	})

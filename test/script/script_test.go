@@ -147,7 +147,7 @@ type stage struct {
 }
 
 func newStage(t *testing.T) *stage {
-	kinesis, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: sandbox.Stream, Shards: 1}}})
+	kinesis, err := kinesissim.Start(t.Context(), kinesissim.Config{Streams: []kinesissim.Stream{{Name: sandbox.Stream, Shards: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func (s *stage) do(one step) {
 	case one.Environments > 0:
 		ids := map[string]bool{}
 		for _, ev := range s.events() {
-			ids[ev.Environment()] = true
+			ids[ev.InstanceID()] = true
 		}
 		if len(ids) != one.Environments {
 			s.t.Errorf("%s: %d environments in the stream, want %d:\n%s", s.line, len(ids), one.Environments, s.lines())
@@ -353,18 +353,18 @@ func (s *stage) forge(body []byte) {
 
 func (s *stage) setKinesis(state string) {
 	s.t.Helper()
-	hooks := map[string]func(*kinesissim.Request) *kinesissim.Answer{
+	faults := map[string]kinesissim.Interceptor{
 		"up":       nil,
-		"down":     kinesissim.Always(kinesissim.Error(503, "ServiceUnavailable", "down")),
-		"denied":   kinesissim.Always(kinesissim.AccessDenied()),
-		"throttle": kinesissim.Always(kinesissim.Throttle()),
-		"slow":     kinesissim.Always(kinesissim.Delay(1500*time.Millisecond, nil)),
+		"down":     kinesissim.AnswerAll(kinesissim.Refuse(503, "ServiceUnavailable", "down")),
+		"denied":   kinesissim.AnswerAll(kinesissim.DenyAccess()),
+		"throttle": kinesissim.AnswerAll(kinesissim.Throttle()),
+		"slow":     kinesissim.AnswerAll(kinesissim.Delay(1500 * time.Millisecond)),
 	}
-	hook, ok := hooks[state]
+	fault, ok := faults[state]
 	if !ok {
 		s.t.Fatalf("%s: kinesis cannot be %q", s.line, state)
 	}
-	s.kinesis.SetIntercept(hook)
+	s.kinesis.SetIntercept(fault)
 }
 
 func (s *stage) shell(command string) {
@@ -389,7 +389,7 @@ func (s *stage) kill() {
 func (s *stage) lines() string {
 	var text strings.Builder
 	for _, ev := range s.events() {
-		fmt.Fprintf(&text, "%.8s %3d %s %s %s %.300s\n", ev.Environment(), ev.Seq, ev.Type, ev.RequestID, ev.Severity, ev.Body)
+		fmt.Fprintf(&text, "%.8s %3d %s %s %s %.300s\n", ev.InstanceID(), ev.Seq, ev.Type, ev.RequestID, ev.Severity, ev.Body)
 	}
 	return text.String()
 }

@@ -3,7 +3,6 @@ package kinetelcdk
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -19,8 +18,7 @@ import (
 	"github.com/kinetel/kinetel/internal/format"
 )
 
-// Types of Kinetel's settings; the values of each are in the table of Kinetel's
-// README, and another one is refused: Flush: "end".
+// Types of Kinetel's settings. docs/configuration.md has their values: Flush: "end".
 type (
 	Flush        = flush.Mode
 	Format       = format.Name
@@ -29,8 +27,8 @@ type (
 	Spool        = config.Spool
 )
 
-// AddToProps configures how Kinetel works in a function. What is not set is Kinetel's
-// own default.
+// AddToProps configures how Kinetel works in a function. A zero value means Kinetel's
+// default.
 type AddToProps struct {
 	Flush         Flush
 	FlushInterval time.Duration // 100ms to 15m
@@ -41,18 +39,17 @@ type AddToProps struct {
 	Report        string            // "events", "emf", "events,emf" or "off"
 	Tags          map[string]string // on every event
 	Strict        bool
-	// Environment has further settings by their variables' names, such as
+	// Environment has further settings by the names of their variables, such as
 	// KINETEL_MAX_HOLD or OTEL_SERVICE_NAME.
 	Environment map[string]string
 
-	// DenyLogs denies the function's role all of CloudWatch Logs, so that it
-	// costs nothing any more: Lambda then writes neither what the function
-	// says nor its own lines, and all of it is in Kinesis alone. The function
-	// cannot use CloudWatch Logs itself either. It excludes the report "emf",
-	// which reaches CloudWatch by the logs.
+	// DenyLogs denies the function's role all of CloudWatch Logs, so that it costs nothing:
+	// Lambda then writes neither the function's lines nor its own, and only Kinesis has
+	// them. The function cannot use CloudWatch Logs either. It excludes the report "emf",
+	// which reaches CloudWatch through the logs.
 	DenyLogs bool
-	// WithoutPolicy leaves the function's role as it is, for one that takes no
-	// policies from here; attach the managed policy to it where it is made.
+	// WithoutPolicy does not change the function's role, for a role that accepts no
+	// policies in this app. Attach the managed policy to it yourself.
 	WithoutPolicy bool
 }
 
@@ -61,21 +58,20 @@ const (
 	nameVariable   = "KINETEL_STREAM_NAME"
 )
 
-// AddTo puts Kinetel on a function: the layer of its architecture, its
-// settings, and the managed policy on its role. It may be of another stack of
-// the app, in the same account and region. It panics with an *Error where the
-// function has no use for it: a container image, an architecture without a
-// layer, a role that takes no policies, or settings that Kinetel would refuse or
-// ignore, including those that the function's own environment has. Settings that
-// are added to the function later are judged when the app is synthesised.
+// AddTo implements ITelemetryExtension. The function may be in another stack of the app,
+// in the same account and region. AddTo panics with an *Error if Kinetel would not work in
+// the function: if it is a container image, if its architecture has no layer, if its role
+// accepts no policies, or if Kinetel would refuse or ignore a setting, including settings
+// of the function's own environment. Settings that you add to the function later are
+// checked when the app is synthesised.
 func (e *TelemetryExtension) AddTo(function awslambda.Function, props *AddToProps) {
 	var p AddToProps
 	if props != nil {
 		p = *props
 	}
 	c := &check{path: *function.Node().Path()}
-	if here, there := *awscdk.Stack_Of(e.Construct).Environment(), *function.Stack().Environment(); here != there {
-		c.problem("the function is deployed to %s, and the extension to %s; layers and policies are of one place: make a TelemetryExtension there too, with StreamARN", there, here)
+	if here, there := *awscdk.Stack_Of(e).Environment(), *function.Stack().Environment(); here != there {
+		c.problem("the function is deployed to %s, and the extension to %s; a function needs a layer and a policy of its own account and region: make a TelemetryExtension there too, with an imported stream", there, here)
 	}
 	architecture := e.architecture(function, c)
 	settings := p.settings(c)
@@ -83,13 +79,13 @@ func (e *TelemetryExtension) AddTo(function awslambda.Function, props *AddToProp
 	for _, name := range slices.Sorted(maps.Keys(present)) {
 		switch _, twice := settings[name]; {
 		case name == streamVariable || name == nameVariable:
-			c.problem("the function has %s already, which AddTo sets to its own stream's; call AddTo once, and take the variable out of the function's environment", name)
+			c.problem("the function already has %s, which AddTo sets; call AddTo once, and remove the variable from the function's environment", name)
 		case twice:
-			c.problem("the function's environment has %s already; set it in one place", name)
+			c.problem("the function's environment already has %s; set it in one place", name)
 		}
 	}
 	maps.Copy(present, settings)
-	judge(c, function, present, p.DenyLogs)
+	checkVariables(c, function, present, p.DenyLogs)
 	c.done()
 
 	if !p.WithoutPolicy {
@@ -102,47 +98,51 @@ func (e *TelemetryExtension) AddTo(function awslambda.Function, props *AddToProp
 			Actions:   jsii.Strings("logs:*"),
 			Resources: jsii.Strings("*"),
 		})
-		refuseLogs(function.Role(), deny, c)
+		if role := function.Role(); !acceptsPolicies(role, func() { role.AddToPrincipalPolicy(deny) }) {
+			c.problem("DenyLogs needs a role that accepts policies, and the function's role %s is imported and accepts none; deny it logs:* where you make the role", *role.RoleName())
+		}
 	}
 	c.done()
-	settings[streamVariable] = *e.StreamARN
+	settings[streamVariable] = *e.stream.Stream().StreamArn()
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		function.AddEnvironment(&name, jsii.String(settings[name]), nil)
 	}
-	e.addLayer(function, architecture)
+	function.AddLayers(e.layer(function, architecture))
 	function.Node().AddValidation(&late{function, p.DenyLogs})
 }
 
-// architecture returns whose layer a function can run.
+// architecture returns the architecture of a function, if there is a layer for it.
 func (e *TelemetryExtension) architecture(function awslambda.Function, c *check) Architecture {
 	if *function.Runtime().Name() == *awslambda.Runtime_FROM_IMAGE().Name() {
-		c.problem("the function is a container image, which takes no layers; put the extension into the image, as docs/deploy.md shows")
+		c.problem("the function is a container image, which has no layers; put the extension into the image, as docs/deploy.md shows")
 		return ""
 	}
 	a := Architecture(*function.Architecture().Name())
-	if _, ok := e.Layers[a]; !ok {
-		c.problem("the function runs on %s, and there is a layer for %s only; add %q to the extension's Architectures, or change the function's",
+	if _, ok := e.Layers[a]; !ok && e.Layers != nil {
+		c.problem("the function runs on %s, and there is a layer for %s only; add %q to the architectures of the extension, or change the function's",
 			a, slices.Collect(maps.Keys(e.Layers)), a)
 	}
 	return a
 }
 
-// addLayer adds the layer of an architecture.
-func (e *TelemetryExtension) addLayer(function awslambda.Function, a Architecture) {
-	home, stack := awscdk.Stack_Of(e.Construct), function.Stack()
-	if *stack.Node().Path() == *home.Node().Path() {
-		function.AddLayers(e.Layers[a])
-		return
+// layer returns the layer for a function.
+func (e *TelemetryExtension) layer(function awslambda.Function, a Architecture) awslambda.ILayerVersion {
+	home, stack := awscdk.Stack_Of(e), function.Stack()
+	layer, known := e.Layers[a]
+	if known && (e.prefix == "" || *stack.Node().Path() == *home.Node().Path()) {
+		return layer
 	}
-	// Another stack must not import the layer's ARN: a new version is a new
-	// ARN, and CloudFormation does not change an export that is used. It reads
-	// the parameter at each deployment instead.
-	stack.AddStackDependency(home, jsii.String("its parameters name Kinetel's layers"))
+	// Another stack must not import the ARN of a layer of this app: a new version has a new
+	// ARN, and CloudFormation does not change an export that is in use. It reads the SSM
+	// parameter at each deployment instead.
+	if known {
+		stack.AddStackDependency(home, jsii.String("its parameters have the ARNs of Kinetel's layers"))
+	}
 	arn := awsssm.StringParameter_ValueForStringParameter(stack, jsii.String(e.prefix+layerParameter(a)), nil)
-	function.AddLayers(awslambda.LayerVersion_FromLayerVersionArn(function, jsii.String("KinetelLayer"), arn))
+	return awslambda.LayerVersion_FromLayerVersionArn(function, jsii.String("KinetelLayer"), arn)
 }
 
-// settings returns the variables that props ask for.
+// settings returns the variables that props set.
 func (p *AddToProps) settings(c *check) map[string]string {
 	settings := make(map[string]string)
 	set := func(name, value string) {
@@ -174,7 +174,7 @@ func (p *AddToProps) settings(c *check) map[string]string {
 	for _, name := range slices.Sorted(maps.Keys(p.Environment)) {
 		switch _, twice := settings[name]; {
 		case name == streamVariable || name == nameVariable:
-			c.problem("Environment has %s, which AddTo sets to its own stream's; take it out", name)
+			c.problem("Environment has %s, which AddTo sets; remove it", name)
 		case twice:
 			c.problem("Environment has %s, which another field of AddToProps sets; set it in one place", name)
 		default:
@@ -184,8 +184,8 @@ func (p *AddToProps) settings(c *check) map[string]string {
 	return settings
 }
 
-// variables returns a function's environment as it is by now. A value that is
-// not known before the deployment is empty.
+// variables returns a function's environment at this moment. A value that is not known
+// before the deployment is empty.
 func variables(function awslambda.Function) map[string]string {
 	found := make(map[string]string)
 	resource, ok := function.Node().DefaultChild().(awslambda.CfnFunction)
@@ -200,11 +200,11 @@ func variables(function awslambda.Function) map[string]string {
 	return found
 }
 
-// judge has the extension's own code read the environment that the function
-// will have. What it would replace or only warn of is refused as well where it is
-// about Kinetel's own variables: they were set for a purpose.
-func judge(c *check, function awslambda.Function, variables map[string]string, denyLogs bool) {
-	environ := []string{ // what Lambda and AddTo give
+// checkVariables lets the extension's own code read the environment that the function
+// will have. A warning about a variable of Kinetel is a problem, too: somebody set it for
+// a purpose.
+func checkVariables(c *check, function awslambda.Function, variables map[string]string, denyLogs bool) {
+	environ := []string{ // from Lambda and AddTo
 		streamVariable + "=arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry",
 		"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=-", "AWS_SECRET_ACCESS_KEY=-",
 	}
@@ -226,48 +226,37 @@ func judge(c *check, function awslambda.Function, variables map[string]string, d
 		c.problem("%s", text)
 	}
 	if denyLogs && settings.Report.EMF {
-		c.problem("DenyLogs and the report %q exclude each other: it reaches CloudWatch by the function's logs; set KINETEL_REPORT to \"events\", or leave DenyLogs out", "emf")
+		c.problem("DenyLogs and the report %q exclude each other: it reaches CloudWatch through the function's logs; set KINETEL_REPORT to \"events\", or leave DenyLogs out", "emf")
 	}
 }
 
-// An imported role that accepts no policies ignores them without an error. So allow
-// and refuseLogs check whether their policy is attached.
-
-// allow attaches the policy to a function's role.
+// allow lets a function's role write to the stream.
 func (e *TelemetryExtension) allow(role awsiam.IRole, c *check) {
-	if _, own := role.(awsiam.Role); own {
-		role.AddManagedPolicy(e.Policy)
-		return
+	policy := "a policy that allows writing to the stream"
+	if e.prefix != "" {
+		policy = "the policy that the SSM parameter " + e.prefix + policyParameter + " has"
 	}
-	stack := awscdk.Stack_Of(e.Construct)
-	policy := e.Policy.Node().DefaultChild().(awsiam.CfnManagedPolicy) // which names imported roles
-	name := stack.Resolve(role.RoleName())
-	attached := func() bool {
-		names, _ := stack.Resolve(policy.Roles()).([]any)
-		return slices.ContainsFunc(names, func(one any) bool { return reflect.DeepEqual(one, name) })
-	}
-	if attached() { // imported twice, it must not be named twice
-		return
-	}
-	role.AddManagedPolicy(e.Policy)
-	if !attached() {
-		c.problem("the function's role %v is imported and takes no policies; attach the policy that the SSM parameter %s names to it where it is made, and set WithoutPolicy", name, e.prefix+policyParameter)
+	_, owned := role.(awsiam.Role)
+	switch {
+	case owned && e.policy != nil:
+		role.AddManagedPolicy(e.policy)
+	case e.Layers == nil: // the key of the stream is not known, so a grant would not be complete
+		c.problem("the function's role %s is imported, and so is the extension; attach %s where you make the role, and set WithoutPolicy", *role.RoleName(), policy)
+	case !acceptsPolicies(role, func() { e.stream.GrantWrite(role) }):
+		c.problem("the function's role %s is imported and accepts no policies; attach %s where you make the role, and set WithoutPolicy", *role.RoleName(), policy)
 	}
 }
 
-// refuseLogs adds the statement that denies logs.
-func refuseLogs(role awsiam.IRole, deny awsiam.PolicyStatement, c *check) {
-	role.AddToPrincipalPolicy(deny)
-	if _, own := role.(awsiam.Role); own {
-		return
-	}
-	if len(*role.Node().Children()) == 0 { // an inline policy would be its child
-		c.problem("DenyLogs needs a role that takes policies, and the function's role %s is imported and takes none; deny it logs:* where it is made", *role.RoleName())
-	}
+// acceptsPolicies adds a statement to a role, and reports whether the role has it. An
+// imported role may ignore it without an error.
+func acceptsPolicies(role awsiam.IRole, add func()) bool {
+	add()
+	_, owned := role.(awsiam.Role)
+	return owned || len(*role.Node().Children()) > 0 // its inline policy
 }
 
-// late judges a function's environment when the app is synthesised: it may have
-// got more of it since AddTo.
+// late checks a function's environment when the app is synthesised: it may have got more
+// variables since AddTo.
 type late struct {
 	function awslambda.Function
 	denyLogs bool
@@ -276,7 +265,7 @@ type late struct {
 // Validate implements constructs.IValidation.
 func (l *late) Validate() *[]*string {
 	var c check
-	judge(&c, l.function, variables(l.function), l.denyLogs)
+	checkVariables(&c, l.function, variables(l.function), l.denyLogs)
 	all := make([]*string, len(c.problems))
 	for i, one := range c.problems {
 		all[i] = jsii.String(fmt.Sprintf("kinetel: %s", one))

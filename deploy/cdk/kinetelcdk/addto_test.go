@@ -97,7 +97,7 @@ func TestStacksAreDeployedInOrder(t *testing.T) {
 	app := newApp(t, nil)
 	stack, other := awscdk.NewStack(app, jsii.String("Stack"), nil), awscdk.NewStack(app, jsii.String("Other"), nil)
 	e := kinetelcdk.NewTelemetryExtension(stack, "Extension", &kinetelcdk.TelemetryExtensionProps{
-		StreamARN: "arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry", Packages: packages(t),
+		Stream: kinetelcdk.TelemetryStream_FromTelemetryStreamArn(stack, "Stream", "arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry"), Packages: packages(t),
 	})
 	e.AddTo(newFunction(other, "Function"), &kinetelcdk.AddToProps{WithoutPolicy: true})
 	if d := *other.Dependencies(); len(d) != 1 || *d[0].StackName() != "Stack" {
@@ -118,17 +118,19 @@ func TestAddToAnImportedRole(t *testing.T) {
 		p.Role = awsiam.Role_FromRoleName(stack, jsii.String("again"), jsii.String("open"), nil)
 	}), nil)
 	refused(t, "Stack/Three", func() { e.AddTo(newFunction(stack, "Three", imported("closed", false)), nil) },
-		"the function's role closed is imported and takes no policies; attach the policy that the SSM parameter /telemetry/kinesis/runtime/policy/arn names to it where it is made, and set WithoutPolicy")
+		"the function's role closed is imported and accepts no policies; attach the policy that the SSM parameter /telemetry/kinesis/runtime/policy/arn has where you make the role, and set WithoutPolicy")
 	e.AddTo(newFunction(stack, "Four", imported("elsewhere", false)), &kinetelcdk.AddToProps{WithoutPolicy: true})
 	refused(t, "Stack/Five", func() {
 		e.AddTo(newFunction(stack, "Five", imported("shut", false)), &kinetelcdk.AddToProps{WithoutPolicy: true, DenyLogs: true})
-	}, "DenyLogs needs a role that takes policies, and the function's role shut is imported and takes none; deny it logs:* where it is made")
+	}, "DenyLogs needs a role that accepts policies, and the function's role shut is imported and accepts none; deny it logs:* where you make the role")
 
 	got := synth(t, stack)
-	roles := jsonOf(t, got.only("AWS::IAM::ManagedPolicy", "").Properties["Roles"])
-	if !strings.Contains(roles, `"open"`) || strings.Contains(roles, "elsewhere") || strings.Contains(roles, "closed") {
-		t.Errorf("the policy is attached to %s", roles)
+	for _, id := range []string{"open", "again"} { // one role, imported twice
+		policy := got.only("AWS::IAM::Policy", id+"Policy").Properties
+		same(t, id, []any{policy["Roles"], statements(t, policy["PolicyDocument"])}, `[["open"],
+			[{"Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}}]]`)
 	}
+	got.ResourceCountIs(jsii.String("AWS::IAM::Policy"), jsii.Number(2))
 	if got.only("AWS::Lambda::Function", "Four").Properties["Layers"] == nil {
 		t.Error("the function without the policy has no layer")
 	}
@@ -142,13 +144,13 @@ func TestAddToRefusals(t *testing.T) {
 		Architecture: awslambda.Architecture_ARM_64(),
 	})
 	refused(t, "Stack/Image", func() { e.AddTo(image, nil) },
-		"the function is a container image, which takes no layers; put the extension into the image, as docs/deploy.md shows")
+		"the function is a container image, which has no layers; put the extension into the image, as docs/deploy.md shows")
 	refused(t, "Stack/Intel", func() { e.AddTo(newFunction(stack, "Intel"), nil) },
-		`the function runs on x86_64, and there is a layer for [arm64] only; add "x86_64" to the extension's Architectures, or change the function's`)
+		`the function runs on x86_64, and there is a layer for [arm64] only; add "x86_64" to the architectures of the extension, or change the function's`)
 	twice := newFunction(stack, "Twice", arm)
 	e.AddTo(twice, nil)
 	refused(t, "Stack/Twice", func() { e.AddTo(twice, nil) },
-		"the function has KINETEL_STREAM_ARN already, which AddTo sets to its own stream's; call AddTo once, and take the variable out of the function's environment")
+		"the function already has KINETEL_STREAM_ARN, which AddTo sets; call AddTo once, and remove the variable from the function's environment")
 
 	for i, one := range []struct {
 		given    map[string]string // the function's own environment
@@ -180,19 +182,19 @@ func TestAddToRefusals(t *testing.T) {
 			"Environment has KINETEL_FLUSH, which another field of AddToProps sets; set it in one place",
 		}},
 		{map[string]string{"KINETEL_FLUSH": "end"}, kinetelcdk.AddToProps{Flush: "end"}, []string{
-			"the function's environment has KINETEL_FLUSH already; set it in one place",
+			"the function's environment already has KINETEL_FLUSH; set it in one place",
 		}},
 		{nil, kinetelcdk.AddToProps{Environment: map[string]string{"KINETEL_STREAM_NAME": "x"}}, []string{
-			"Environment has KINETEL_STREAM_NAME, which AddTo sets to its own stream's; take it out",
+			"Environment has KINETEL_STREAM_NAME, which AddTo sets; remove it",
 		}},
 		{map[string]string{"KINETEL_STREAM_NAME": "x"}, kinetelcdk.AddToProps{}, []string{
-			"the function has KINETEL_STREAM_NAME already, which AddTo sets to its own stream's; call AddTo once, and take the variable out of the function's environment",
+			"the function already has KINETEL_STREAM_NAME, which AddTo sets; call AddTo once, and remove the variable from the function's environment",
 		}},
 		{nil, kinetelcdk.AddToProps{DenyLogs: true, Report: "events,emf"}, []string{
-			`DenyLogs and the report "emf" exclude each other: it reaches CloudWatch by the function's logs; set KINETEL_REPORT to "events", or leave DenyLogs out`,
+			`DenyLogs and the report "emf" exclude each other: it reaches CloudWatch through the function's logs; set KINETEL_REPORT to "events", or leave DenyLogs out`,
 		}},
 		{map[string]string{"KINETEL_REPORT": "emf"}, kinetelcdk.AddToProps{DenyLogs: true}, []string{
-			`DenyLogs and the report "emf" exclude each other: it reaches CloudWatch by the function's logs; set KINETEL_REPORT to "events", or leave DenyLogs out`,
+			`DenyLogs and the report "emf" exclude each other: it reaches CloudWatch through the function's logs; set KINETEL_REPORT to "events", or leave DenyLogs out`,
 		}},
 	} {
 		id := fmt.Sprintf("Function%d", i)
@@ -208,7 +210,7 @@ func TestAddToInAnotherRegion(t *testing.T) {
 	}
 	e, function := newExtension(t, in("Stack", "eu-west-1")), newFunction(in("Other", "us-east-1"), "Function")
 	refused(t, "Other/Function", func() { e.AddTo(function, nil) },
-		"the function is deployed to aws://111122223333/us-east-1, and the extension to aws://111122223333/eu-west-1; layers and policies are of one place: make a TelemetryExtension there too, with StreamARN")
+		"the function is deployed to aws://111122223333/us-east-1, and the extension to aws://111122223333/eu-west-1; a function needs a layer and a policy of its own account and region: make a TelemetryExtension there too, with an imported stream")
 }
 
 // What other programs read as well is not Kinetel's to refuse.

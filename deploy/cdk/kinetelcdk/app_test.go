@@ -32,7 +32,7 @@ var apps = map[string]map[string]any{
 	"all": {
 		"kinetel:mode": "provisioned", "kinetel:shards": 2, "kinetel:retentionHours": "168",
 		"kinetel:encryption": "customer", "kinetel:writerAccounts": "111122223333, 444455556666",
-		"kinetel:architectures": "x86_64", "kinetel:delivery": "s3-partitioned",
+		"kinetel:delivery":      "s3-partitioned",
 		"kinetel:alarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:alarms", "kinetel:tags": "team=payments,env=prod",
 	},
 	"delivery": {"kinetel:delivery": "s3", "kinetel:sampleArchitecture": "x86_64", "kinetel:defaultArchitecture": "arm64"},
@@ -320,7 +320,7 @@ func tagsOf(tags any) any {
 func TestSample(t *testing.T) {
 	for name, want := range map[string]string{
 		"default":  `["arm64",{"KINETEL_REPORT":"events,emf"}]`,
-		"all":      `["x86_64",{"KINETEL_REPORT":"events,emf","KINETEL_COMPRESSION":"none"}]`,
+		"all":      `["arm64",{"KINETEL_REPORT":"events,emf","KINETEL_COMPRESSION":"none"}]`,
 		"delivery": `["x86_64",{"KINETEL_REPORT":"events,emf"}]`,
 	} {
 		app := newKinetelApp(t, apps[name])
@@ -353,8 +353,9 @@ func TestContext(t *testing.T) {
 	}
 	got.has("AWS::CloudWatch::Alarm", map[string]any{"AlarmActions": []any{"arn:aws:sns:eu-west-1:123456789012:alarms"}})
 	got.has("AWS::KinesisFirehose::DeliveryStream", map[string]any{"ExtendedS3DestinationConfiguration": map[string]any{"CompressionFormat": "GZIP"}})
-	got.ResourceCountIs(jsii.String("AWS::Lambda::LayerVersion"), jsii.Number(1))
 
+	got = synth(t, stackOf(t, newKinetelApp(t, map[string]any{"kinetel:architectures": "x86_64"}), stacks.Telemetry))
+	got.ResourceCountIs(jsii.String("AWS::Lambda::LayerVersion"), jsii.Number(1))
 	got = synth(t, stackOf(t, newKinetelApp(t, apps["delivery"]), stacks.Telemetry))
 	got.has("AWS::KinesisFirehose::DeliveryStream", map[string]any{"ExtendedS3DestinationConfiguration": map[string]any{"CompressionFormat": "UNCOMPRESSED"}})
 	if p := got.parameters(); p["/telemetry/kinesis/extension/arn"] != p["/telemetry/kinesis/extension/arm64/arn"] {
@@ -386,10 +387,10 @@ func TestContextRefusals(t *testing.T) {
 	}
 	// The constructs report what they check.
 	refused(t, stacks.Telemetry+"/Stream", func() { newKinetelApp(t, map[string]any{"kinetel:shards": 2}) },
-		`ShardCount is 2, but an on-demand stream scales itself; leave it out or set Mode to "provisioned"`)
+		`ShardCount is 2, but an on-demand stream scales itself; leave it out or set StreamMode to "provisioned"`)
 	refused(t, stacks.Sample+"/Function", func() {
 		newKinetelApp(t, map[string]any{"kinetel:architectures": "x86_64", "kinetel:sampleArchitecture": "arm64"})
-	}, `the function runs on arm64, and there is a layer for [x86_64] only; add "arm64" to the extension's Architectures, or change the function's`)
+	}, `the function runs on arm64, and there is a layer for [x86_64] only; add "arm64" to the architectures of the extension, or change the function's`)
 }
 
 // The app's documentation, and the README, have every value.

@@ -4,12 +4,11 @@ import (
 	"fmt"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 )
 
-// What a shard takes in a second (Kinesis quotas).
+// What you can write to a shard in a second (Kinesis quotas).
 const (
 	shardBytes   = 1 << 20
 	shardRecords = 1000
@@ -18,12 +17,12 @@ const (
 // TelemetryDashboardProps configures what to show.
 type TelemetryDashboardProps struct {
 	// Stream is required.
-	Stream awskinesis.IStream
-	// HeadroomPercent is how much more than was written the suggested shards
-	// should take, 100 by default (docs/operations.md has the reason), at most 400;
-	// negative for none.
+	Stream ITelemetryStream
+	// HeadroomPercent is how much more than is written the suggested number of shards can
+	// take: 100 by default (docs/operations.md has the reason), at most 400; negative for
+	// none.
 	HeadroomPercent int
-	// Tags go on the dashboard, where CloudFormation has tags for it.
+	// Tags are added to the dashboard.
 	Tags map[string]string
 }
 
@@ -43,7 +42,7 @@ func NewTelemetryDashboard(scope constructs.Construct, id string, props *Telemet
 	}
 	c := checkNew(scope, id)
 	if p.Stream == nil {
-		c.problem("Stream is not set; the dashboard is about one")
+		c.problem("Stream is not set; the dashboard needs one")
 	}
 	switch {
 	case p.HeadroomPercent == 0:

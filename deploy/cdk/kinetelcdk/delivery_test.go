@@ -13,7 +13,7 @@ import (
 func TestDelivery(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
-	kinetelcdk.NewTelemetryDelivery(stack, "Delivery", &kinetelcdk.TelemetryDeliveryProps{Stream: s.Stream, Tags: map[string]string{"team": "payments"}})
+	kinetelcdk.NewTelemetryDelivery(stack, "Delivery", &kinetelcdk.TelemetryDeliveryProps{Stream: s, Tags: map[string]string{"team": "payments"}})
 	got := synth(t, stack)
 
 	// docs/consumers.md, S3 and Athena: records are gzip members, and
@@ -39,10 +39,10 @@ func TestDelivery(t *testing.T) {
 		t.Fatalf("the role has more than its one policy: %v", role)
 	}
 	same(t, "what the role may", statements(t, policies[0].(map[string]any)["PolicyDocument"]), `[
-		{"Sid":"ReadTelemetry","Effect":"Allow","Action":["kinesis:DescribeStream","kinesis:GetRecords","kinesis:GetShardIterator","kinesis:ListShards"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}},
-		{"Sid":"LookIntoBucket","Effect":"Allow","Action":["s3:GetBucketLocation","s3:ListBucket","s3:ListBucketMultipartUploads"],"Resource":{"Fn::GetAtt":["DeliveryBucket818C8F75","Arn"]}},
-		{"Sid":"WriteObjects","Effect":"Allow","Action":["s3:AbortMultipartUpload","s3:GetObject","s3:PutObject"],"Resource":{"Fn::Join":["",[{"Fn::GetAtt":["DeliveryBucket818C8F75","Arn"]},"/*"]]}},
-		{"Sid":"LogFailures","Effect":"Allow","Action":"logs:PutLogEvents","Resource":{"Fn::Join":["",["arn:",{"Ref":"AWS::Partition"},":logs:",{"Ref":"AWS::Region"},":",{"Ref":"AWS::AccountId"},
+		{"Sid":"Read","Effect":"Allow","Action":["kinesis:DescribeStream","kinesis:GetRecords","kinesis:GetShardIterator","kinesis:ListShards"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}},
+		{"Sid":"Bucket","Effect":"Allow","Action":["s3:GetBucketLocation","s3:ListBucket","s3:ListBucketMultipartUploads"],"Resource":{"Fn::GetAtt":["DeliveryBucket818C8F75","Arn"]}},
+		{"Sid":"Objects","Effect":"Allow","Action":["s3:AbortMultipartUpload","s3:GetObject","s3:PutObject"],"Resource":{"Fn::Join":["",[{"Fn::GetAtt":["DeliveryBucket818C8F75","Arn"]},"/*"]]}},
+		{"Sid":"Log","Effect":"Allow","Action":"logs:PutLogEvents","Resource":{"Fn::Join":["",["arn:",{"Ref":"AWS::Partition"},":logs:",{"Ref":"AWS::Region"},":",{"Ref":"AWS::AccountId"},
 			":log-group:",{"Ref":"DeliveryLogsE7964E8F"},":log-stream:",{"Ref":"DeliveryLogStream59340406"}]]}}]`)
 
 	bucket := got.only("AWS::S3::Bucket", "")
@@ -62,7 +62,7 @@ func TestDelivery(t *testing.T) {
 	// The table is that of docs/consumers.md.
 	table := got.only("AWS::Glue::Table", "").Properties
 	same(t, "table", table["TableInput"], `{
-		"Name":"kinetel","Description":"Kinetel's telemetry, one event a row","TableType":"EXTERNAL_TABLE",
+		"Name":"kinetel","Description":"Events of all functions, by the day on which Firehose received them","TableType":"EXTERNAL_TABLE",
 		"PartitionKeys":[{"Name":"day","Type":"string"}],
 		"Parameters":{"EXTERNAL":"TRUE","projection.enabled":"true","projection.day.type":"date","projection.day.format":"yyyy/MM/dd",
 			"projection.day.range":"2026/11/01,NOW","projection.day.interval":"1","projection.day.interval.unit":"DAYS",
@@ -77,36 +77,40 @@ func TestDelivery(t *testing.T) {
 				"Parameters":{"case.insensitive":"false","mapping.requestid":"requestId","mapping.traceid":"traceId"}}}}`)
 	same(t, "database", table["DatabaseName"], `{"Ref":"DeliveryDatabase9AE22EE0"}`)
 	same(t, "database", got.only("AWS::Glue::Database", "").Properties["DatabaseInput"],
-		`{"Name":"stack_delivery_6a3f98f7","Description":"Kinetel's telemetry in S3"}`)
+		`{"Name":"kinetel","Description":"Telemetry of Lambda functions"}`)
 }
 
 func TestDeliveryPartitioned(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", &kinetelcdk.TelemetryStreamProps{Encryption: kinetelcdk.EncryptionCustomer})
 	kinetelcdk.NewTelemetryDelivery(stack, "Delivery", &kinetelcdk.TelemetryDeliveryProps{
-		Stream: s.Stream, Partitioned: true, BufferTime: time.Minute, ExpirationDays: 90,
-		Database: "obs", Table: "events", FirstDay: "2027/02/28", RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+		Stream: s, Partitioned: true, BufferingInterval: time.Minute, ExpirationDays: 90,
+		DatabaseName: "obs", FirstDay: "2027/02/28", RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
 	got := synth(t, stack)
 	s3 := got.only("AWS::KinesisFirehose::DeliveryStream", "").Properties["ExtendedS3DestinationConfiguration"].(map[string]any)
 	same(t, "firehose", []any{s3["CompressionFormat"], s3["FileExtension"], s3["Prefix"], s3["ErrorOutputPrefix"], s3["BufferingHints"], s3["DynamicPartitioningConfiguration"], s3["ProcessingConfiguration"]}, `["GZIP",null,
-		"kinetel/faas_name=!{partitionKeyFromQuery:faas_name}/!{timestamp:yyyy/MM/dd}/",
+		"kinetel/!{timestamp:yyyy/MM/dd}/faas_name=!{partitionKeyFromQuery:faas_name}/",
 		"kinetel-errors/!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd}/",
 		{"SizeInMBs":64,"IntervalInSeconds":60},
 		{"Enabled":true,"RetryOptions":{"DurationInSeconds":300}},
 		{"Enabled":true,"Processors":[
 			{"Type":"RecordDeAggregation","Parameters":[{"ParameterName":"SubRecordType","ParameterValue":"JSON"}]},
 			{"Type":"MetadataExtraction","Parameters":[{"ParameterName":"MetadataExtractionQuery","ParameterValue":"{faas_name: .resource.\"faas.name\"}"},{"ParameterName":"JsonParsingEngine","ParameterValue":"JQ-1.6"}]},
-			{"Type":"AppendDelimiterToRecord","Parameters":[{"ParameterName":"Delimiter","ParameterValue":"\\n"}]}]}]`)
+			{"Type":"AppendDelimiterToRecord"}]}]`)
 	policies := got.only("AWS::IAM::Role", "DeliveryRole").Properties["Policies"].([]any)
 	list := statements(t, policies[0].(map[string]any)["PolicyDocument"])
-	same(t, "decrypting", list[len(list)-1], `{"Sid":"DecryptTelemetry","Effect":"Allow","Action":"kms:Decrypt","Resource":{"Fn::GetAtt":["StreamKey238BEC37","Arn"]},"Condition":`+ofTheStream+`}`)
+	same(t, "decrypting", list[len(list)-1], `{"Sid":"Decrypt","Effect":"Allow","Action":"kms:Decrypt","Resource":{"Fn::GetAtt":["StreamKey238BEC37","Arn"]},"Condition":`+ofTheStream+`}`)
 
-	table := got.only("AWS::Glue::Table", "").Properties["TableInput"].(map[string]any)
-	same(t, "partitions", table["PartitionKeys"], `[{"Name":"faas_name","Type":"string"},{"Name":"day","Type":"string"}]`)
-	parameters := table["Parameters"].(map[string]any)
-	same(t, "projection", []any{table["Name"], parameters["projection.faas_name.type"], parameters["projection.day.range"], parameters["storage.location.template"]},
-		`["events","injected","2027/02/28,NOW",{"Fn::Join":["",["s3://",{"Ref":"DeliveryBucket818C8F75"},"/kinetel/faas_name=${faas_name}/${day}/"]]}]`)
+	for name, want := range map[string]string{
+		"TableC2E075E3": `["kinetel",[{"Name":"day","Type":"string"}],null,"2027/02/28,NOW",{"Fn::Join":["",["s3://",{"Ref":"DeliveryBucket818C8F75"},"/kinetel/${day}/"]]}]`,
+		"TableByFunction": `["kinetel_by_function",[{"Name":"day","Type":"string"},{"Name":"faas_name","Type":"string"}],"injected","2027/02/28,NOW",
+			{"Fn::Join":["",["s3://",{"Ref":"DeliveryBucket818C8F75"},"/kinetel/${day}/faas_name=${faas_name}/"]]}]`,
+	} {
+		table := got.only("AWS::Glue::Table", name).Properties["TableInput"].(map[string]any)
+		parameters := table["Parameters"].(map[string]any)
+		same(t, name, []any{table["Name"], table["PartitionKeys"], parameters["projection.faas_name.type"], parameters["projection.day.range"], parameters["storage.location.template"]}, want)
+	}
 	got.has("AWS::Glue::Database", map[string]any{"DatabaseInput": map[string]any{"Name": "obs"}})
 	bucket := got.only("AWS::S3::Bucket", "")
 	if bucket.DeletionPolicy != "Delete" || !strings.Contains(jsonOf(t, bucket.Properties["LifecycleConfiguration"]), `"ExpirationInDays":90`) {
@@ -116,20 +120,17 @@ func TestDeliveryPartitioned(t *testing.T) {
 
 func TestDeliveryRefusals(t *testing.T) {
 	stack := newStack(t)
-	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil).Stream
+	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
 	for _, one := range []struct {
 		props    kinetelcdk.TelemetryDeliveryProps
 		problems []string
 	}{
 		{kinetelcdk.TelemetryDeliveryProps{}, []string{"Stream is not set; there is nothing to deliver from"}},
-		{kinetelcdk.TelemetryDeliveryProps{Stream: s, BufferTime: 16 * time.Minute}, []string{"BufferTime is 16m0s; Firehose takes whole seconds, at most 15m0s"}},
-		{kinetelcdk.TelemetryDeliveryProps{Stream: s, BufferTime: time.Millisecond}, []string{"BufferTime is 1ms; Firehose takes whole seconds, at most 15m0s"}},
-		{kinetelcdk.TelemetryDeliveryProps{Stream: s, BufferTime: -time.Second}, []string{"BufferTime is -1s; Firehose takes whole seconds, at most 15m0s"}},
-		{kinetelcdk.TelemetryDeliveryProps{Stream: s, Partitioned: true, BufferTime: 59 * time.Second}, []string{"BufferTime is 59s; with Partitioned Firehose takes at least 1m"}},
+		{kinetelcdk.TelemetryDeliveryProps{Stream: s, BufferingInterval: 901 * time.Second}, []string{"BufferingInterval is 15m1s; it must be whole seconds, from 1m0s to 15m0s"}},
+		{kinetelcdk.TelemetryDeliveryProps{Stream: s, BufferingInterval: 59 * time.Second}, []string{"BufferingInterval is 59s; it must be whole seconds, from 1m0s to 15m0s"}},
+		{kinetelcdk.TelemetryDeliveryProps{Stream: s, BufferingInterval: 61500 * time.Millisecond}, []string{"BufferingInterval is 1m1.5s; it must be whole seconds, from 1m0s to 15m0s"}},
 		{kinetelcdk.TelemetryDeliveryProps{Stream: s, ExpirationDays: -1}, []string{"ExpirationDays is -1; it must be at least 1, or 0 to keep objects"}},
-		{kinetelcdk.TelemetryDeliveryProps{Stream: s, Database: "My-Data", Table: "a.b"}, []string{
-			`Database is "My-Data"; a name in Glue is 1 to 255 of a-z, 0-9 and _`, `Table is "a.b"; a name in Glue is 1 to 255 of a-z, 0-9 and _`,
-		}},
+		{kinetelcdk.TelemetryDeliveryProps{Stream: s, DatabaseName: "My-Data"}, []string{`DatabaseName is "My-Data"; it must have 1 to 255 characters of a-z, 0-9 and _`}},
 		{kinetelcdk.TelemetryDeliveryProps{Stream: s, FirstDay: "2026-11-01"}, []string{`FirstDay is "2026-11-01"; it must be a day such as 2026/11/01`}},
 	} {
 		refused(t, "Stack/Delivery", func() { kinetelcdk.NewTelemetryDelivery(stack, "Delivery", &one.props) }, one.problems...)

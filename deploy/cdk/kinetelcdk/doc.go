@@ -1,15 +1,17 @@
-// Package kinetelcdk has AWS CDK constructs that put Kinetel on Lambda functions:
-// the stream that telemetry goes to, the layers and the policy that functions
-// need, and what watches and keeps the telemetry.
+// Package kinetelcdk has AWS CDK constructs that put Kinetel on Lambda functions: the
+// stream for the telemetry, the layers and the policy that functions need, a dashboard,
+// alarms, and a delivery to S3.
 //
 //	stream := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
 //	extension := kinetelcdk.NewTelemetryExtension(stack, "Extension", &kinetelcdk.TelemetryExtensionProps{Stream: stream})
 //	extension.AddTo(function, nil)
 //
-// Props are plain Go: a zero value is the default, and nil props are all
-// defaults. What cannot be deployed, or would do nothing once it is, is refused
-// while the app is synthesised: constructors and AddTo panic with an *Error, as
-// the CDK's own panic with its errors.
+// Props are plain Go: a zero value means the default, and nil props mean all defaults. The
+// TelemetryStream_From and TelemetryExtension_From functions import a stream or an
+// extension of another app.
+//
+// A construct rejects what cannot be deployed or would have no effect while the app is
+// synthesised: constructors and AddTo panic with an *Error, as the CDK's constructs panic.
 package kinetelcdk
 
 import (
@@ -20,9 +22,9 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 )
 
-// Error is what a construct panics with: everything that is wrong with its props.
+// Error is the panic of a construct. It has everything that is wrong with the props.
 type Error struct {
-	Path     string   // of the construct, as Stack/Construct
+	Path     string   // of the construct: Stack/Construct
 	Problems []string // at least one
 }
 
@@ -47,43 +49,13 @@ func (c *check) problem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-// done panics if anything is wrong.
+// done panics if there is a problem.
 func (c *check) done() {
 	if len(c.problems) > 0 {
 		panic(&Error{c.path, c.problems})
 	}
 }
 
-// defaultPrefix is what all SSM parameters' names begin with.
-const defaultPrefix = "/telemetry/kinesis"
-
-// prefix returns the prefix of SSM parameters' names that was asked for.
-func (c *check) prefix(prefix string) string {
-	switch {
-	case prefix == "":
-		return defaultPrefix
-	case !strings.HasPrefix(prefix, "/") || strings.HasSuffix(prefix, "/") || strings.ContainsFunc(prefix, notInParameterName):
-		c.problem("ParameterPrefix is %q; it must begin with / and not end with it, and have only a-z, A-Z, 0-9, /, _, . and -, such as %s", prefix, defaultPrefix)
-	case strings.HasPrefix(prefix, "/aws") || strings.HasPrefix(prefix, "/ssm"):
-		c.problem("ParameterPrefix is %q; names that begin with /aws or /ssm are AWS's own; take one such as %s", prefix, defaultPrefix)
-	}
-	return prefix
-}
-
-func notInParameterName(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/_.-", r))
-}
-
-// literal reports whether a string is known while the app is synthesised. A
-// token stands for what is known only when it is deployed, and cannot be checked.
+// literal reports whether a string is known while the app is synthesised. A token, which
+// is known only at the deployment, cannot be checked.
 func literal(s string) bool { return !*awscdk.Token_IsUnresolved(s) }
-
-// viaKinesis is the condition that a key is used by Kinesis only, in a region, and
-// for a stream. Without a stream (nil) it is for any.
-func viaKinesis(region, stream *string) *map[string]any {
-	equals := map[string]any{"kms:ViaService": "kinesis." + *region + "." + *awscdk.Aws_URL_SUFFIX()}
-	if stream != nil {
-		equals["kms:EncryptionContext:aws:kinesis:arn"] = *stream
-	}
-	return &map[string]any{"StringEquals": equals}
-}

@@ -6,28 +6,28 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
-	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/emf"
 	"github.com/kinetel/kinetel/internal/version"
 )
 
-// Architecture is an instruction set of Lambda's, by its name there.
+// Architecture is an instruction set, by Lambda's name.
 type Architecture string
 
-// Lambda's architectures.
+// The architectures of Lambda.
 const (
 	X86_64 Architecture = "x86_64"
 	ARM64  Architecture = "arm64"
 )
 
-// zipped is the part of a package's name that names what it was built for.
+// zipped is the architecture in the name of a package.
 func (a Architecture) zipped() string {
 	if a == X86_64 {
 		return "amd64"
@@ -47,49 +47,59 @@ const executable = "extensions/kinesis-telemetry-extension"
 
 const defaultPackages = "../../dist"
 
-// TelemetryExtensionProps configures which extension functions get, and where to it
-// writes. One of Stream and StreamARN is required.
+// ITelemetryExtension is what functions need to send their telemetry: a TelemetryExtension
+// of this app, or one that a TelemetryExtension_From function imports.
+type ITelemetryExtension interface {
+	constructs.IConstruct
+	// Stream returns the stream that functions write to.
+	Stream() ITelemetryStream
+	// ManagedPolicy returns the policy that lets a role write to the stream; nil if the
+	// extension is imported without one.
+	ManagedPolicy() awsiam.IManagedPolicy
+	// AddTo puts Kinetel on a function: the layer of its architecture, its settings, and
+	// the permission of its role to write.
+	AddTo(function awslambda.Function, props *AddToProps)
+	// Metric returns a metric that Kinetel reports of a function with "emf" in
+	// KINETEL_REPORT.
+	Metric(function awslambda.IFunction, metricName *string, props *awscloudwatch.MetricOptions) awscloudwatch.Metric
+	// MetricEventsLost counts the events of a function that were lost.
+	MetricEventsLost(function awslambda.IFunction, props *awscloudwatch.MetricOptions) awscloudwatch.Metric
+}
+
+// TelemetryExtensionProps configures which extension functions get, and where it writes.
 type TelemetryExtensionProps struct {
-	// Stream is a stream of the same app.
-	Stream *TelemetryStream
-	// StreamARN is any other stream, which may be of another account (it must
-	// admit this one: TelemetryStreamProps.WriterAccounts) or region.
-	StreamARN string
-	// KeyARN is the customer-managed key of the stream of StreamARN, if it has
-	// one: arn:aws:kms:REGION:ACCOUNT:key/ID, not an alias.
-	KeyARN string
-	// Packages is the folder that `make package` put the layers' zip files in;
-	// ../../dist by default, as seen from where the app runs.
+	// Stream is required. It may be of another account or region, if you import it.
+	Stream ITelemetryStream
+	// Packages is the folder with the layers' zip files, which `make package` writes;
+	// ../../dist by default, relative to where the app runs.
 	Packages string
-	// Architectures are those to make a layer for; both by default.
+	// Architectures are those that get a layer; both by default.
 	Architectures []Architecture
-	// DefaultArchitecture is whose layer the parameter PREFIX/extension/arn
-	// names: X86_64 by default, as is Lambda's own, or the only one there is.
+	// DefaultArchitecture is that of the layer in the parameter PREFIX/extension/arn:
+	// X86_64 by default, like Lambda, or the only one of Architectures.
 	DefaultArchitecture Architecture
-	// ParameterPrefix begins the names of all SSM parameters;
-	// /telemetry/kinesis by default, or that of Stream.
+	// ParameterPrefix begins the names of all SSM parameters; by default that of Stream,
+	// or /telemetry/kinesis.
 	ParameterPrefix string
-	// Tags go on everything in the construct that takes them.
+	// Tags are added to all resources of the construct that can have tags.
 	Tags map[string]string
 }
 
 // TelemetryExtension is what functions need to send their telemetry.
 type TelemetryExtension struct {
-	// Construct is the parent of all that follows.
-	Construct constructs.Construct
-	// Layers has the layer of each architecture.
-	Layers map[Architecture]awslambda.LayerVersion
-	// Policy allows to write to the stream, and nothing else.
-	Policy awsiam.ManagedPolicy
-	// StreamARN is the stream that functions write to.
-	StreamARN *string
+	constructs.Construct
+	// Layers has the layer of each architecture; nil if the layers' ARNs are in SSM
+	// parameters, because the extension is imported with FromParameterPrefix.
+	Layers map[Architecture]awslambda.ILayerVersion
 
-	prefix string
+	stream ITelemetryStream
+	policy awsiam.IManagedPolicy
+	prefix string // of the SSM parameters; empty if there are none
 }
 
-// NewTelemetryExtension makes the layers, the managed policy and the SSM
-// parameters that name them. Earlier versions of the layers stay when a new one
-// is deployed, so that it can be rolled back.
+// NewTelemetryExtension makes the layers, the managed policy and the SSM parameters with
+// their ARNs. A new version of Kinetel makes new layers, and the earlier ones stay, so
+// that you can roll back.
 func NewTelemetryExtension(scope constructs.Construct, id string, props *TelemetryExtensionProps) *TelemetryExtension {
 	var p TelemetryExtensionProps
 	if props != nil {
@@ -100,12 +110,13 @@ func NewTelemetryExtension(scope constructs.Construct, id string, props *Telemet
 	c.done()
 
 	e := &TelemetryExtension{
-		Construct: constructs.NewConstruct(scope, &id),
-		Layers:    make(map[Architecture]awslambda.LayerVersion, len(p.Architectures)),
-		prefix:    p.ParameterPrefix,
+		Layers: make(map[Architecture]awslambda.ILayerVersion, len(p.Architectures)),
+		stream: p.Stream,
+		prefix: p.ParameterPrefix,
 	}
+	constructs.NewConstruct_Override(e, scope, &id)
 	for _, a := range p.Architectures {
-		layer := awslambda.NewLayerVersion(e.Construct, jsii.String("Layer-"+string(a)), &awslambda.LayerVersionProps{
+		layer := awslambda.NewLayerVersion(e, jsii.String("Layer-"+string(a)), &awslambda.LayerVersionProps{
 			LayerVersionName:        jsii.String("kinesis-telemetry-extension-" + string(a)),
 			Description:             jsii.String("Kinetel " + version.Version + ": sends Lambda telemetry to Kinesis"),
 			License:                 jsii.String("Apache-2.0"),
@@ -114,76 +125,71 @@ func NewTelemetryExtension(scope constructs.Construct, id string, props *Telemet
 			RemovalPolicy:           awscdk.RemovalPolicy_RETAIN,
 		})
 		e.Layers[a] = layer
-		parameter(e.Construct, "LayerArn-"+string(a), e.prefix+layerParameter(a), "The layer of Kinetel for "+string(a), layer.LayerVersionArn())
+		parameter(e, "LayerArn-"+string(a), e.prefix+layerParameter(a), layerDescription(a), layer.LayerVersionArn())
 	}
-	parameter(e.Construct, "LayerArn", e.prefix+extensionParameter, "The layer of Kinetel for "+string(p.DefaultArchitecture)+", the default", e.Layers[p.DefaultArchitecture].LayerVersionArn())
-
-	var key, region *string
-	if p.Stream != nil {
-		e.StreamARN, region = p.Stream.Stream.StreamArn(), awscdk.Stack_Of(p.Stream.Construct).Region()
-		if p.Stream.Key != nil {
-			key = p.Stream.Key.KeyArn()
-		}
-	} else {
-		e.StreamARN = &p.StreamARN
-		region = awscdk.Stack_Of(e.Construct).SplitArn(e.StreamARN, awscdk.ArnFormat_SLASH_RESOURCE_NAME).Region
-		if p.KeyARN != "" {
-			key = &p.KeyARN
-		}
-	}
-	e.Policy = awsiam.NewManagedPolicy(e.Construct, jsii.String("Policy"), &awsiam.ManagedPolicyProps{
-		// Another description would be another policy to CloudFormation.
-		Description: jsii.String("Lets Kinetel write telemetry to its Kinesis data stream"),
-		Statements:  writing(e.StreamARN, key, region),
+	parameter(e, "LayerArn", e.prefix+extensionParameter, layerDescription(p.DefaultArchitecture), e.Layers[p.DefaultArchitecture].LayerVersionArn())
+	policy := awsiam.NewManagedPolicy(e, jsii.String("Policy"), &awsiam.ManagedPolicyProps{
+		// CloudFormation replaces the policy if its description changes.
+		Description: jsii.String("Lets a function send its telemetry to Kinetel's stream"),
 	})
-	parameter(e.Construct, "PolicyArn", e.prefix+policyParameter, "The policy that lets a function's role write Kinetel's telemetry", e.Policy.ManagedPolicyArn())
-	if p.Stream == nil || p.Stream.prefix != e.prefix {
-		parameter(e.Construct, "StreamArn", e.prefix+streamParameter, "The stream of Kinetel's telemetry", e.StreamARN)
+	e.stream.GrantWrite(policy)
+	e.policy = policy
+	parameter(e, "PolicyArn", e.prefix+policyParameter, "The managed policy for the role of a function with Kinetel", policy.ManagedPolicyArn())
+	if prefixOf(e.stream) != e.prefix {
+		parameter(e, "StreamArn", e.prefix+streamParameter, streamDescription, e.stream.Stream().StreamArn())
 	}
-	tag(e.Construct, p.Tags)
+	tag(e, p.Tags)
 	return e
 }
 
-// writing is what a function must be allowed to.
-func writing(stream, key, region *string) *[]awsiam.PolicyStatement {
-	statements := []awsiam.PolicyStatement{awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid:       jsii.String("WriteTelemetry"),
-		Actions:   jsii.Strings("kinesis:PutRecord", "kinesis:PutRecords"),
-		Resources: &[]*string{stream},
-	})}
-	if key != nil {
-		statements = append(statements, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-			Sid:        jsii.String("EncryptTelemetry"),
-			Actions:    jsii.Strings("kms:GenerateDataKey"),
-			Resources:  &[]*string{key},
-			Conditions: viaKinesis(region, stream),
-		}))
+func layerDescription(a Architecture) string {
+	return "Kinetel's layer for functions on " + string(a)
+}
+
+// prefixOf returns the prefix of the SSM parameter that has a stream's ARN, or nothing.
+func prefixOf(stream ITelemetryStream) string {
+	if s, ours := stream.(*TelemetryStream); ours {
+		return s.prefix
 	}
-	return &statements
+	return ""
+}
+
+// Stream implements ITelemetryExtension.
+func (e *TelemetryExtension) Stream() ITelemetryStream { return e.stream }
+
+// ManagedPolicy implements ITelemetryExtension.
+func (e *TelemetryExtension) ManagedPolicy() awsiam.IManagedPolicy { return e.policy }
+
+// Metric implements ITelemetryExtension.
+func (e *TelemetryExtension) Metric(function awslambda.IFunction, metricName *string, props *awscloudwatch.MetricOptions) awscloudwatch.Metric {
+	metric := awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+		Namespace:     jsii.String(emf.Namespace),
+		MetricName:    metricName,
+		DimensionsMap: &map[string]*string{dimension: function.FunctionName()},
+	})
+	if props == nil {
+		return metric
+	}
+	return metric.With(props)
+}
+
+// MetricEventsLost implements ITelemetryExtension.
+func (e *TelemetryExtension) MetricEventsLost(function awslambda.IFunction, props *awscloudwatch.MetricOptions) awscloudwatch.Metric {
+	p := awscloudwatch.MetricOptions{}
+	if props != nil {
+		p = *props
+	}
+	if p.Statistic == nil {
+		p.Statistic = jsii.String(sum)
+	}
+	return e.Metric(function, jsii.String("EventsLost"), &p)
 }
 
 // complete checks props and fills in defaults.
 func (p *TelemetryExtensionProps) complete(c *check) {
-	switch {
-	case p.Stream == nil && p.StreamARN == "":
-		c.problem("there is no stream to write to; set Stream, or StreamARN for one that is not of this app")
-	case p.Stream != nil && p.StreamARN != "":
-		c.problem("both Stream and StreamARN=%q are given; set only one of them", p.StreamARN)
-	case p.StreamARN != "" && literal(p.StreamARN):
-		// The extension itself judges it; it could do with a name, and a policy could not.
-		if settings, _ := config.Load([]string{streamVariable + "=" + p.StreamARN}); settings.StreamARN != p.StreamARN {
-			c.problem("StreamARN=%q is not a stream's ARN, such as arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry", p.StreamARN)
-		}
+	if p.Stream == nil {
+		c.problem("Stream is not set; make a TelemetryStream, or import one with TelemetryStream_FromTelemetryStreamArn")
 	}
-	if p.KeyARN != "" {
-		switch parts := strings.Split(p.KeyARN, ":"); {
-		case p.Stream != nil:
-			c.problem("KeyARN=%q is given, but the key of Stream is known; leave it out", p.KeyARN)
-		case literal(p.KeyARN) && (len(parts) != 6 || parts[0] != "arn" || parts[2] != "kms" || !strings.HasPrefix(parts[5], "key/")):
-			c.problem("KeyARN=%q is not a key's ARN (a policy cannot name an alias), such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", p.KeyARN)
-		}
-	}
-
 	if p.Packages == "" {
 		p.Packages = filepath.FromSlash(defaultPackages)
 	}
@@ -197,7 +203,7 @@ func (p *TelemetryExtensionProps) complete(c *check) {
 		case slices.Contains(p.Architectures[:i], a):
 			c.problem("Architectures has %q twice; name each once", a)
 		default:
-			p.look(c, p.zip(a))
+			p.checkZip(c, p.zip(a))
 		}
 	}
 	switch {
@@ -206,11 +212,11 @@ func (p *TelemetryExtensionProps) complete(c *check) {
 	case p.DefaultArchitecture == "":
 		p.DefaultArchitecture = X86_64
 	case !slices.Contains(p.Architectures, p.DefaultArchitecture):
-		c.problem("DefaultArchitecture is %q, of which no layer is made; add it to Architectures, or take one of those", p.DefaultArchitecture)
+		c.problem("DefaultArchitecture is %q, which has no layer; add it to Architectures, or use one of those", p.DefaultArchitecture)
 	}
 
-	if p.ParameterPrefix == "" && p.Stream != nil {
-		p.ParameterPrefix = p.Stream.prefix
+	if p.ParameterPrefix == "" {
+		p.ParameterPrefix = prefixOf(p.Stream)
 	}
 	p.ParameterPrefix = c.prefix(p.ParameterPrefix)
 }
@@ -219,13 +225,13 @@ func (p *TelemetryExtensionProps) zip(a Architecture) string {
 	return filepath.Join(p.Packages, "kinesis-telemetry-extension-"+a.zipped()+".zip")
 }
 
-// look makes sure that a package is a layer with the extension in it: Lambda
-// takes any zip file, and then runs nothing.
-func (p *TelemetryExtensionProps) look(c *check, name string) {
+// checkZip checks that a package is a layer with the extension in it: Lambda accepts any
+// zip file, and then runs nothing.
+func (p *TelemetryExtensionProps) checkZip(c *check, name string) {
 	archive, err := zip.OpenReader(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		c.problem("there is no layer's package %s; run `make package` in Kinetel's repository first, or set Packages to where it is", name)
+		c.problem("there is no layer's package %s; run `make package` in Kinetel's repository first, or set Packages to its folder", name)
 		return
 	case err != nil:
 		c.problem("the layer's package %s cannot be read: %v; run `make package` again", name, err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/kinetel/kinetel/deploy/cdk/kinetelcdk"
@@ -37,7 +38,7 @@ func TestExtensionDefaults(t *testing.T) {
 		"/telemetry/kinesis/extension/arn":"{\"Ref\":\"ExtensionLayerx8664531CC65C\"}",
 		"/telemetry/kinesis/runtime/policy/arn":"{\"Ref\":\"ExtensionPolicyCBF07F50\"}"}`)
 	same(t, "policy", statements(t, got.only("AWS::IAM::ManagedPolicy", "").Properties["PolicyDocument"]), `[
-		{"Sid":"WriteTelemetry","Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}}]`)
+		{"Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}}]`)
 }
 
 // The zip of each architecture is in the layer of that architecture.
@@ -92,14 +93,21 @@ func TestExtensionWithACustomersKey(t *testing.T) {
 	})
 	got := synth(t, stack)
 	same(t, "policy", statements(t, got.only("AWS::IAM::ManagedPolicy", "").Properties["PolicyDocument"]), `[
-		{"Sid":"WriteTelemetry","Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}},
-		{"Sid":"EncryptTelemetry","Effect":"Allow","Action":"kms:GenerateDataKey","Resource":{"Fn::GetAtt":["StreamKey238BEC37","Arn"]},"Condition":`+ofTheStream+`}]`)
+		{"Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}},
+		{"Effect":"Allow","Action":"kms:GenerateDataKey","Resource":{"Fn::GetAtt":["StreamKey238BEC37","Arn"]},"Condition":`+ofTheStream+`}]`)
 	for name := range got.parameters() {
 		if name[:5] != "/obs/" {
 			t.Errorf("parameter %s does not begin as the stream's", name)
 		}
 	}
 	got.has("AWS::SSM::Parameter", map[string]any{"Name": "/obs/runtime/policy/arn", "Tags": map[string]any{"team": "payments"}})
+}
+
+// importedStream imports a stream with a customer-managed key.
+func importedStream(stack awscdk.Stack, arn, key string) kinetelcdk.ITelemetryStream {
+	return kinetelcdk.TelemetryStream_FromTelemetryStreamAttributes(stack, "Imported", &kinetelcdk.TelemetryStreamAttributes{
+		StreamArn: arn, EncryptionKey: awskms.Key_FromKeyArn(stack, jsii.String("ImportedKey"), &key),
+	})
 }
 
 // A stream of another account, in another region.
@@ -110,13 +118,13 @@ func TestExtensionForAnImportedStream(t *testing.T) {
 		key    = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	)
 	e := kinetelcdk.NewTelemetryExtension(stack, "Extension", &kinetelcdk.TelemetryExtensionProps{
-		StreamARN: stream, KeyARN: key, Packages: packages(t), ParameterPrefix: "/obs",
+		Stream: importedStream(stack, stream, key), Packages: packages(t), ParameterPrefix: "/obs",
 	})
 	e.AddTo(newFunction(stack, "Function"), nil)
 	got := synth(t, stack)
 	same(t, "policy", statements(t, got.only("AWS::IAM::ManagedPolicy", "").Properties["PolicyDocument"]), `[
-		{"Sid":"WriteTelemetry","Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":"`+stream+`"},
-		{"Sid":"EncryptTelemetry","Effect":"Allow","Action":"kms:GenerateDataKey","Resource":"`+key+`","Condition":
+		{"Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":"`+stream+`"},
+		{"Effect":"Allow","Action":"kms:GenerateDataKey","Resource":"`+key+`","Condition":
 			{"StringEquals":{"kms:ViaService":{"Fn::Join":["",["kinesis.eu-central-1.",{"Ref":"AWS::URLSuffix"}]]},"kms:EncryptionContext:aws:kinesis:arn":"`+stream+`"}}}]`)
 	if got := got.parameters()["/obs/stream/arn"]; got != `"`+stream+`"` {
 		t.Errorf("the stream's parameter holds %s", got)
@@ -129,11 +137,11 @@ func TestExtensionWithTokens(t *testing.T) {
 	stack := newStack(t)
 	arn := func(name string) string { return *awscdk.Fn_ImportValue(&name) }
 	kinetelcdk.NewTelemetryExtension(stack, "Extension", &kinetelcdk.TelemetryExtensionProps{
-		StreamARN: arn("stream"), KeyARN: arn("key"), Packages: packages(t),
+		Stream: importedStream(stack, arn("stream"), arn("key")), Packages: packages(t),
 	})
 	same(t, "policy", statements(t, synth(t, stack).only("AWS::IAM::ManagedPolicy", "").Properties["PolicyDocument"]), `[
-		{"Sid":"WriteTelemetry","Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::ImportValue":"stream"}},
-		{"Sid":"EncryptTelemetry","Effect":"Allow","Action":"kms:GenerateDataKey","Resource":{"Fn::ImportValue":"key"},"Condition":{"StringEquals":{"kms:ViaService":
+		{"Effect":"Allow","Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::ImportValue":"stream"}},
+		{"Effect":"Allow","Action":"kms:GenerateDataKey","Resource":{"Fn::ImportValue":"key"},"Condition":{"StringEquals":{"kms:ViaService":
 			{"Fn::Join":["",["kinesis.",{"Fn::Select":[3,{"Fn::Split":[":",{"Fn::ImportValue":"stream"}]}]},".",{"Ref":"AWS::URLSuffix"}]]},"kms:EncryptionContext:aws:kinesis:arn":{"Fn::ImportValue":"stream"}}}}]`)
 }
 
@@ -146,32 +154,20 @@ func TestExtensionRefusals(t *testing.T) {
 		problems []string
 	}{
 		{kinetelcdk.TelemetryExtensionProps{Packages: good}, []string{
-			"there is no stream to write to; set Stream, or StreamARN for one that is not of this app",
-		}},
-		{kinetelcdk.TelemetryExtensionProps{Packages: good, Stream: stream, StreamARN: "arn:x"}, []string{
-			`both Stream and StreamARN="arn:x" are given; set only one of them`,
-		}},
-		{kinetelcdk.TelemetryExtensionProps{Packages: good, StreamARN: "telemetry"}, []string{
-			`StreamARN="telemetry" is not a stream's ARN, such as arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry`,
-		}},
-		{kinetelcdk.TelemetryExtensionProps{Packages: good, Stream: stream, KeyARN: "arn:aws:kms:eu-west-1:123456789012:key/1"}, []string{
-			`KeyARN="arn:aws:kms:eu-west-1:123456789012:key/1" is given, but the key of Stream is known; leave it out`,
-		}},
-		{kinetelcdk.TelemetryExtensionProps{Packages: good, StreamARN: "arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry", KeyARN: "arn:aws:kms:eu-west-1:123456789012:alias/telemetry"}, []string{
-			`KeyARN="arn:aws:kms:eu-west-1:123456789012:alias/telemetry" is not a key's ARN (a policy cannot name an alias), such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab`,
+			"Stream is not set; make a TelemetryStream, or import one with TelemetryStream_FromTelemetryStreamArn",
 		}},
 		{kinetelcdk.TelemetryExtensionProps{Packages: good, Stream: stream, Architectures: []kinetelcdk.Architecture{"amd64", "arm64", "arm64"}}, []string{
 			`Architectures has "amd64"; Lambda has "x86_64" and "arm64"`, `Architectures has "arm64" twice; name each once`,
 		}},
 		{kinetelcdk.TelemetryExtensionProps{Packages: good, Stream: stream, Architectures: []kinetelcdk.Architecture{"arm64"}, DefaultArchitecture: "x86_64"}, []string{
-			`DefaultArchitecture is "x86_64", of which no layer is made; add it to Architectures, or take one of those`,
+			`DefaultArchitecture is "x86_64", which has no layer; add it to Architectures, or use one of those`,
 		}},
 		{kinetelcdk.TelemetryExtensionProps{Packages: good, Stream: stream, ParameterPrefix: "/ssm/x"}, []string{
-			`ParameterPrefix is "/ssm/x"; names that begin with /aws or /ssm are AWS's own; take one such as /telemetry/kinesis`,
+			`ParameterPrefix is "/ssm/x"; AWS reserves names that begin with /aws or /ssm; use one such as /telemetry/kinesis`,
 		}},
 		{kinetelcdk.TelemetryExtensionProps{Packages: bad, Stream: stream}, []string{
-			"there is no layer's package " + filepath.Join(bad, "kinesis-telemetry-extension-amd64.zip") + "; run `make package` in Kinetel's repository first, or set Packages to where it is",
-			"there is no layer's package " + filepath.Join(bad, "kinesis-telemetry-extension-arm64.zip") + "; run `make package` in Kinetel's repository first, or set Packages to where it is",
+			"there is no layer's package " + filepath.Join(bad, "kinesis-telemetry-extension-amd64.zip") + "; run `make package` in Kinetel's repository first, or set Packages to its folder",
+			"there is no layer's package " + filepath.Join(bad, "kinesis-telemetry-extension-arm64.zip") + "; run `make package` in Kinetel's repository first, or set Packages to its folder",
 		}},
 	} {
 		refused(t, "Stack/Extension", func() { kinetelcdk.NewTelemetryExtension(stack, "Extension", &one.props) }, one.problems...)
@@ -199,5 +195,5 @@ func TestPackagesDefault(t *testing.T) {
 	t.Chdir(t.TempDir())
 	refused(t, "Stack/Extension", func() {
 		kinetelcdk.NewTelemetryExtension(stack, "Extension", &kinetelcdk.TelemetryExtensionProps{Stream: stream, Architectures: []kinetelcdk.Architecture{kinetelcdk.ARM64}})
-	}, "there is no layer's package ../../dist/kinesis-telemetry-extension-arm64.zip; run `make package` in Kinetel's repository first, or set Packages to where it is")
+	}, "there is no layer's package ../../dist/kinesis-telemetry-extension-arm64.zip; run `make package` in Kinetel's repository first, or set Packages to its folder")
 }

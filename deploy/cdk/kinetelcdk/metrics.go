@@ -6,7 +6,6 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/kinetel/kinetel/internal/emf"
@@ -24,27 +23,20 @@ const (
 	maximum = "Maximum"
 )
 
-// dimension is the one that Kinetel's metrics have.
+// dimension is the only dimension of Kinetel's metrics.
 const dimension = "FunctionName"
 
 func duration(d time.Duration) awscdk.Duration {
 	return awscdk.Duration_Seconds(jsii.Number(d.Seconds()))
 }
 
-// ofStream is a metric that Kinesis has of a stream.
-func ofStream(stream awskinesis.IStream, name, statistic, label string, period time.Duration) awscloudwatch.Metric {
-	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
-		Namespace:     jsii.String("AWS/Kinesis"),
-		MetricName:    &name,
-		DimensionsMap: &map[string]*string{"StreamName": stream.StreamName()},
-		Statistic:     &statistic,
-		Label:         &label,
-		Period:        duration(period),
-	})
+// ofStream is a metric that Kinesis has for a stream.
+func ofStream(stream ITelemetryStream, name, statistic, label string, period time.Duration) awscloudwatch.Metric {
+	return stream.Metric(&name, &awscloudwatch.MetricOptions{Statistic: &statistic, Label: &label, Period: duration(period)})
 }
 
-// overFunctions is a metric of Kinetel's over all functions, also those that are yet
-// to come.
+// overFunctions is a metric of Kinetel over all functions, including functions that you
+// create later.
 func overFunctions(metric, label string) awscloudwatch.IMetric {
 	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
 		Expression: jsii.String(fmt.Sprintf("SELECT %s FROM SCHEMA(%s, %s)", metric, emf.Namespace, dimension)),
@@ -53,8 +45,7 @@ func overFunctions(metric, label string) awscloudwatch.IMetric {
 	})
 }
 
-// ofFunctions is a metric of Kinetel's, one line for each function that has it.
-// CloudWatch appends the function's name to the label.
+// ofFunctions is a metric of Kinetel, with a line for each function that has it. CloudWatch appends the function's name to the label.
 func ofFunctions(name, statistic, label string) awscloudwatch.IMetric {
 	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
 		Expression: jsii.String(fmt.Sprintf(`SEARCH('{%s,%s} MetricName="%s"', '%s', %d)`, emf.Namespace, dimension, name, statistic, int(fine.Seconds()))),

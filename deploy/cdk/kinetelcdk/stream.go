@@ -1,93 +1,103 @@
 package kinetelcdk
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsssm"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 )
 
-// StreamMode is how a stream is scaled.
+// ITelemetryStream is a stream for telemetry: a TelemetryStream of this app, or one that
+// a TelemetryStream_From function imports.
+type ITelemetryStream interface {
+	constructs.IConstruct
+	// Stream returns the Kinesis data stream, for constructs that read it.
+	Stream() awskinesis.IStream
+	// GrantWrite allows a role or a function to write to the stream, and to use the
+	// stream's customer-managed key for that; nothing else.
+	GrantWrite(grantee awsiam.IGrantable) awsiam.Grant
+	// Metric returns a metric that Kinesis has for the stream.
+	Metric(metricName *string, props *awscloudwatch.MetricOptions) awscloudwatch.Metric
+	// MetricWriteProvisionedThroughputExceeded has the records that Kinesis refused because
+	// a shard was full. Kinetel sends them again.
+	MetricWriteProvisionedThroughputExceeded(props *awscloudwatch.MetricOptions) awscloudwatch.Metric
+	// MetricGetRecordsIteratorAgeMilliseconds is how far the slowest consumer is behind.
+	MetricGetRecordsIteratorAgeMilliseconds(props *awscloudwatch.MetricOptions) awscloudwatch.Metric
+}
+
+// StreamMode is the capacity mode of a stream.
 type StreamMode string
 
 const (
-	// OnDemand: Kinesis does. It starts at 4 MB/s and bills by what is written.
+	// OnDemand scales by itself. It starts at 4 MB/s, and AWS bills what is written.
 	OnDemand StreamMode = "on-demand"
-	// Provisioned: ShardCount does, 1 MB/s and 1,000 records/s a shard.
+	// Provisioned has ShardCount shards, each for 1 MB/s and 1,000 records/s.
 	Provisioned StreamMode = "provisioned"
 )
 
-// Encryption is the kind of key that a stream is encrypted with.
+// Encryption is the kind of key that encrypts a stream.
 type Encryption string
 
 const (
-	// EncryptionAWS is AWS's own key for Kinesis, alias/aws/kinesis. It costs
-	// nothing, and functions of other accounts cannot write.
+	// EncryptionAWS is AWS's key for Kinesis, alias/aws/kinesis. It costs nothing.
+	// Functions of other accounts cannot use it.
 	EncryptionAWS Encryption = "aws"
-	// EncryptionCustomer is a key of the account's own.
+	// EncryptionCustomer is a customer-managed key.
 	EncryptionCustomer Encryption = "customer"
 )
 
-// Bounds of a stream's retention in hours (Kinesis API reference,
-// IncreaseStreamRetentionPeriod).
+// Limits of Kinesis: the retention in hours (API reference,
+// IncreaseStreamRetentionPeriod), and the largest shard quota of an account.
 const (
 	minRetention = 24
 	maxRetention = 8760
+	maxShards    = 20_000
 )
 
-// maxShards is far beyond any account's quota; more is a mistake.
-const maxShards = 10_000
-
-// TelemetryStreamProps configures the stream that telemetry goes to.
+// TelemetryStreamProps configures a stream for telemetry.
 type TelemetryStreamProps struct {
-	// Mode is OnDemand (default) or Provisioned.
-	Mode StreamMode
-	// ShardCount is how many shards a provisioned stream has, at least 1. It
-	// is required there, and refused on demand.
+	// StreamMode is OnDemand (default) or Provisioned.
+	StreamMode StreamMode
+	// ShardCount is the number of shards of a provisioned stream, 1 to 20,000. It is
+	// required there, and an error on demand.
 	ShardCount int
-	// RetentionHours is how long records stay, 24 (default) to 8760.
+	// RetentionHours is how long the stream keeps records, 24 (default) to 8760.
 	RetentionHours int
 	// Encryption is EncryptionAWS (default) or EncryptionCustomer.
 	Encryption Encryption
-	// Key encrypts the stream, and makes Encryption EncryptionCustomer. Without
-	// it that makes a key of its own, with rotation. The policy of an imported
-	// key cannot be changed from here: with WriterAccounts it must be yours.
-	Key awskms.IKey
-	// WriterAccounts are ids of other accounts whose functions may write, by
-	// the stream's policy and the key's. They need EncryptionCustomer, because
-	// the policy of AWS's own key cannot be changed. Each function still needs
-	// the policy of a TelemetryExtension in its own account.
+	// EncryptionKey encrypts the stream; Encryption is then EncryptionCustomer. By default
+	// EncryptionCustomer creates a key with rotation. The CDK cannot change the policy of
+	// an imported key: if you set WriterAccounts, you must change it.
+	EncryptionKey awskms.IKey
+	// WriterAccounts are the ids of other accounts whose functions may write, by the
+	// policies of the stream and the key. They need EncryptionCustomer, because nobody
+	// can change the policy of AWS's key. Each function also needs the policy of a
+	// TelemetryExtension in its own account.
 	WriterAccounts []string
-	// ParameterPrefix begins the name of the SSM parameter that has the
-	// stream's ARN, PREFIX/stream/arn; /telemetry/kinesis by default.
+	// ParameterPrefix begins the name of the SSM parameter with the stream's ARN,
+	// PREFIX/stream/arn; /telemetry/kinesis by default.
 	ParameterPrefix string
-	// Tags go on everything in the construct.
+	// Tags are added to all resources of the construct.
 	Tags map[string]string
-	// RemovalPolicy is what becomes of the stream and its own key when they
-	// leave the stack; by default they stay (RETAIN).
+	// RemovalPolicy says whether the stream and its key are deleted with the stack;
+	// RETAIN by default.
 	RemovalPolicy awscdk.RemovalPolicy
 }
 
 // TelemetryStream is a Kinesis data stream for telemetry.
 type TelemetryStream struct {
-	// Construct is the parent of all that follows.
-	Construct constructs.Construct
-	// Stream is the stream itself.
-	Stream awskinesis.Stream
-	// Key encrypts it; nil where that is AWS's own.
-	Key awskms.IKey
-
-	prefix string // of its parameter
+	constructs.Construct
+	stream awskinesis.IStream
+	prefix string // of its SSM parameter; empty if it is imported
 }
 
-// NewTelemetryStream makes a stream and the SSM parameter with its ARN.
+// NewTelemetryStream makes a stream, and the SSM parameter with its ARN.
 func NewTelemetryStream(scope constructs.Construct, id string, props *TelemetryStreamProps) *TelemetryStream {
 	var p TelemetryStreamProps
 	if props != nil {
@@ -97,10 +107,11 @@ func NewTelemetryStream(scope constructs.Construct, id string, props *TelemetryS
 	p.complete(c)
 	c.done()
 
-	s := &TelemetryStream{Construct: constructs.NewConstruct(scope, &id), Key: p.Key, prefix: p.ParameterPrefix}
-	if p.Encryption == EncryptionCustomer && s.Key == nil {
-		s.Key = awskms.NewKey(s.Construct, jsii.String("Key"), &awskms.KeyProps{
-			Description:       jsii.String("Encrypts Kinetel's telemetry in Kinesis"),
+	s := &TelemetryStream{prefix: p.ParameterPrefix}
+	constructs.NewConstruct_Override(s, scope, &id)
+	if p.Encryption == EncryptionCustomer && p.EncryptionKey == nil {
+		p.EncryptionKey = awskms.NewKey(s, jsii.String("Key"), &awskms.KeyProps{
+			Description:       jsii.String("Encrypts Kinetel's stream"),
 			EnableKeyRotation: jsii.Bool(true),
 			RemovalPolicy:     p.RemovalPolicy,
 		})
@@ -111,34 +122,52 @@ func NewTelemetryStream(scope constructs.Construct, id string, props *TelemetryS
 		Encryption:      awskinesis.StreamEncryption_MANAGED,
 		RemovalPolicy:   p.RemovalPolicy,
 	}
-	if p.Mode == Provisioned {
+	if p.StreamMode == Provisioned {
 		stream.StreamMode, stream.ShardCount = awskinesis.StreamMode_PROVISIONED, jsii.Number(p.ShardCount)
 	}
-	if s.Key != nil {
-		stream.Encryption, stream.EncryptionKey = awskinesis.StreamEncryption_KMS, s.Key
+	if p.EncryptionKey != nil {
+		stream.Encryption, stream.EncryptionKey = awskinesis.StreamEncryption_KMS, p.EncryptionKey
 	}
-	s.Stream = awskinesis.NewStream(s.Construct, jsii.String("Stream"), stream)
+	s.stream = awskinesis.NewStream(s, jsii.String("Stream"), stream)
 	if len(p.WriterAccounts) > 0 {
 		s.admit(p.WriterAccounts)
 	}
-	parameter(s.Construct, "StreamArn", s.prefix+streamParameter, "The stream of Kinetel's telemetry", s.Stream.StreamArn())
-	tag(s.Construct, p.Tags)
+	parameter(s, "StreamArn", s.prefix+streamParameter, streamDescription, s.stream.StreamArn())
+	tag(s, p.Tags)
 	return s
+}
+
+// Stream implements ITelemetryStream.
+func (s *TelemetryStream) Stream() awskinesis.IStream { return s.stream }
+
+// Metric implements ITelemetryStream.
+func (s *TelemetryStream) Metric(metricName *string, props *awscloudwatch.MetricOptions) awscloudwatch.Metric {
+	return s.stream.Metric(metricName, props)
+}
+
+// MetricWriteProvisionedThroughputExceeded implements ITelemetryStream.
+func (s *TelemetryStream) MetricWriteProvisionedThroughputExceeded(props *awscloudwatch.MetricOptions) awscloudwatch.Metric {
+	return s.stream.MetricWriteProvisionedThroughputExceeded(props)
+}
+
+// MetricGetRecordsIteratorAgeMilliseconds implements ITelemetryStream.
+func (s *TelemetryStream) MetricGetRecordsIteratorAgeMilliseconds(props *awscloudwatch.MetricOptions) awscloudwatch.Metric {
+	return s.stream.MetricGetRecordsIteratorAgeMilliseconds(props)
 }
 
 // complete checks props and fills in defaults.
 func (p *TelemetryStreamProps) complete(c *check) {
-	switch p.Mode {
+	switch p.StreamMode {
 	case "", OnDemand:
 		if p.ShardCount != 0 {
-			c.problem("ShardCount is %d, but an on-demand stream scales itself; leave it out or set Mode to %q", p.ShardCount, Provisioned)
+			c.problem("ShardCount is %d, but an on-demand stream scales itself; leave it out or set StreamMode to %q", p.ShardCount, Provisioned)
 		}
 	case Provisioned:
 		if p.ShardCount < 1 || p.ShardCount > maxShards {
-			c.problem("ShardCount is %d; a provisioned stream needs at least 1 shard (and at most %d); the dashboard suggests how many", p.ShardCount, maxShards)
+			c.problem("ShardCount is %d; a provisioned stream needs 1 to %d shards; the dashboard suggests how many", p.ShardCount, maxShards)
 		}
 	default:
-		c.problem("Mode is %q; it must be %q or %q", p.Mode, OnDemand, Provisioned)
+		c.problem("StreamMode is %q; it must be %q or %q", p.StreamMode, OnDemand, Provisioned)
 	}
 
 	if p.RetentionHours == 0 {
@@ -151,12 +180,12 @@ func (p *TelemetryStreamProps) complete(c *check) {
 	switch p.Encryption {
 	case "":
 		p.Encryption = EncryptionAWS
-		if p.Key != nil {
+		if p.EncryptionKey != nil {
 			p.Encryption = EncryptionCustomer
 		}
 	case EncryptionAWS:
-		if p.Key != nil {
-			c.problem("Encryption is %q, but a Key is given; set it to %q or leave the Key out", EncryptionAWS, EncryptionCustomer)
+		if p.EncryptionKey != nil {
+			c.problem("Encryption is %q, but there is an EncryptionKey; set Encryption to %q or leave the EncryptionKey out", EncryptionAWS, EncryptionCustomer)
 		}
 	case EncryptionCustomer:
 	default:
@@ -164,11 +193,11 @@ func (p *TelemetryStreamProps) complete(c *check) {
 	}
 
 	if len(p.WriterAccounts) > 0 && p.Encryption == EncryptionAWS {
-		c.problem("WriterAccounts are given, but nobody of another account can use AWS's own key, whose policy cannot be changed; set Encryption to %q", EncryptionCustomer)
+		c.problem("WriterAccounts is set, but other accounts cannot use AWS's key, whose policy nobody can change; set Encryption to %q", EncryptionCustomer)
 	}
 	for i, account := range p.WriterAccounts {
 		if literal(account) && (len(account) != 12 || strings.Trim(account, "0123456789") != "") {
-			c.problem("WriterAccounts has %q; an account's id is 12 digits, such as 123456789012", account)
+			c.problem("WriterAccounts has %q; the id of an account is 12 digits, such as 123456789012", account)
 		}
 		if slices.Contains(p.WriterAccounts[:i], account) {
 			c.problem("WriterAccounts has %q twice; name each account once", account)
@@ -180,52 +209,29 @@ func (p *TelemetryStreamProps) complete(c *check) {
 	}
 }
 
-// admit lets other accounts write: Kinesis asks the stream's policy, and KMS
-// the key's, on behalf of who writes.
+// admit lets other accounts write. Kinesis checks the policy of the stream, and KMS that
+// of the key.
 func (s *TelemetryStream) admit(accounts []string) {
 	principals := make([]awsiam.IPrincipal, len(accounts))
 	for i, account := range accounts {
 		principals[i] = awsiam.NewAccountPrincipal(&account)
 	}
-	s.Stream.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid:        jsii.String("WriteFromOtherAccounts"),
+	s.stream.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid:        jsii.String("WritersOfOtherAccounts"),
 		Principals: &principals,
-		Actions:    jsii.Strings("kinesis:PutRecord", "kinesis:PutRecords"),
-		Resources:  &[]*string{s.Stream.StreamArn()},
+		Actions:    putActions(),
+		Resources:  &[]*string{s.stream.StreamArn()},
 	}))
-	added := s.Key.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid:        jsii.String("WriteFromOtherAccounts"),
+	added := s.stream.EncryptionKey().AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid:        jsii.String("WritersOfOtherAccounts"),
 		Principals: &principals,
-		Actions:    jsii.Strings("kms:GenerateDataKey"),
-		Resources:  jsii.Strings("*"), // in a key's policy, the key
-		// The stream names its key, and so the key cannot name the stream.
-		Conditions: viaKinesis(awscdk.Stack_Of(s.Construct).Region(), nil),
+		Actions:    jsii.Strings(keyAction),
+		Resources:  jsii.Strings("*"), // in the policy of a key, the key
+		// The stream refers to its key, so the key cannot refer to the stream.
+		Conditions: &map[string]any{"StringEquals": viaKinesis(s.stream.Env().Region, nil)},
 	}), jsii.Bool(true))
 	if !*added.StatementAdded {
-		awscdk.Annotations_Of(s.Construct).AddWarningV2(jsii.String("kinetel:imported-key"), jsii.String(
-			"the policy of an imported key cannot be changed from here; let it allow kms:GenerateDataKey to "+strings.Join(accounts, ", ")+", or their functions cannot write"))
-	}
-}
-
-// Names of SSM parameters, behind the prefix; they hold ARNs.
-const (
-	streamParameter    = "/stream/arn"
-	policyParameter    = "/runtime/policy/arn"
-	extensionParameter = "/extension/arn" // the layer of the default architecture
-)
-
-func layerParameter(a Architecture) string { return "/extension/" + string(a) + "/arn" }
-
-func parameter(scope constructs.Construct, id, name, description string, value *string) awsssm.StringParameter {
-	return awsssm.NewStringParameter(scope, &id, &awsssm.StringParameterProps{
-		ParameterName: &name,
-		Description:   &description,
-		StringValue:   value,
-	})
-}
-
-func tag(scope constructs.Construct, tags map[string]string) {
-	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		awscdk.Tags_Of(scope).Add(&name, jsii.String(tags[name]), nil)
+		awscdk.Annotations_Of(s).AddWarningV2(jsii.String("kinetel:imported-key"), jsii.String(
+			"the CDK cannot change the policy of an imported key; let it allow "+keyAction+" to "+strings.Join(accounts, ", ")+", or their functions cannot write"))
 	}
 }

@@ -19,7 +19,7 @@ const (
 func TestStreamDefaults(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
-	if s.Key != nil {
+	if s.Stream().EncryptionKey() != nil {
 		t.Error("there is a key")
 	}
 	got := synth(t, stack)
@@ -40,7 +40,7 @@ func TestStreamDefaults(t *testing.T) {
 func TestStreamProvisioned(t *testing.T) {
 	stack := newStack(t)
 	kinetelcdk.NewTelemetryStream(stack, "Stream", &kinetelcdk.TelemetryStreamProps{
-		Mode: kinetelcdk.Provisioned, ShardCount: 3, RetentionHours: 8760,
+		StreamMode: kinetelcdk.Provisioned, ShardCount: 3, RetentionHours: 8760,
 		ParameterPrefix: "/obs/logs", Tags: map[string]string{"team": "payments", "env": "prod"},
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
@@ -64,7 +64,7 @@ func TestStreamWithItsOwnKey(t *testing.T) {
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", &kinetelcdk.TelemetryStreamProps{
 		Encryption: kinetelcdk.EncryptionCustomer, WriterAccounts: []string{"111122223333", "444455556666"},
 	})
-	if s.Key == nil {
+	if s.Stream().EncryptionKey() == nil {
 		t.Error("there is no key")
 	}
 	got := synth(t, stack)
@@ -82,12 +82,12 @@ func TestStreamWithItsOwnKey(t *testing.T) {
 	if len(policy) != 2 {
 		t.Fatalf("the key's policy has %d statements, want its administration and the writers", len(policy))
 	}
-	same(t, "the key's policy", policy[1], `{"Sid":"WriteFromOtherAccounts","Effect":"Allow","Principal":`+writers+`,
+	same(t, "the key's policy", policy[1], `{"Sid":"WritersOfOtherAccounts","Effect":"Allow","Principal":`+writers+`,
 		"Action":"kms:GenerateDataKey","Resource":"*","Condition":`+viaKinesis+`}`)
 	resourcePolicy := got.only("AWS::Kinesis::ResourcePolicy", "").Properties
 	same(t, "the stream's policy", resourcePolicy, `{
 		"ResourceArn":{"Fn::GetAtt":["Stream862536A4","Arn"]},
-		"ResourcePolicy":{"Version":"2012-10-17","Statement":[{"Sid":"WriteFromOtherAccounts","Effect":"Allow","Principal":`+writers+`,
+		"ResourcePolicy":{"Version":"2012-10-17","Statement":[{"Sid":"WritersOfOtherAccounts","Effect":"Allow","Principal":`+writers+`,
 			"Action":["kinesis:PutRecord","kinesis:PutRecords"],"Resource":{"Fn::GetAtt":["Stream862536A4","Arn"]}}]}}`)
 }
 
@@ -95,7 +95,7 @@ func TestStreamWithAGivenKey(t *testing.T) {
 	stack := newStack(t)
 	arn := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	given := awskms.Key_FromKeyArn(stack, jsii.String("Given"), &arn)
-	kinetelcdk.NewTelemetryStream(stack, "Stream", &kinetelcdk.TelemetryStreamProps{Key: given, WriterAccounts: []string{"111122223333"}})
+	kinetelcdk.NewTelemetryStream(stack, "Stream", &kinetelcdk.TelemetryStreamProps{EncryptionKey: given, WriterAccounts: []string{"111122223333"}})
 	got := synth(t, stack)
 	got.has("AWS::Kinesis::Stream", map[string]any{"StreamEncryption": map[string]any{"EncryptionType": "KMS", "KeyId": arn}})
 	got.ResourceCountIs(jsii.String("AWS::KMS::Key"), jsii.Number(0))
@@ -110,30 +110,30 @@ func TestStreamRefusals(t *testing.T) {
 		problems []string
 	}{
 		{kinetelcdk.TelemetryStreamProps{ShardCount: 2}, []string{
-			`ShardCount is 2, but an on-demand stream scales itself; leave it out or set Mode to "provisioned"`,
+			`ShardCount is 2, but an on-demand stream scales itself; leave it out or set StreamMode to "provisioned"`,
 		}},
-		{kinetelcdk.TelemetryStreamProps{Mode: kinetelcdk.OnDemand, ShardCount: -1}, []string{
-			`ShardCount is -1, but an on-demand stream scales itself; leave it out or set Mode to "provisioned"`,
+		{kinetelcdk.TelemetryStreamProps{StreamMode: kinetelcdk.OnDemand, ShardCount: -1}, []string{
+			`ShardCount is -1, but an on-demand stream scales itself; leave it out or set StreamMode to "provisioned"`,
 		}},
-		{kinetelcdk.TelemetryStreamProps{Mode: kinetelcdk.Provisioned}, []string{
-			`ShardCount is 0; a provisioned stream needs at least 1 shard (and at most 10000); the dashboard suggests how many`,
+		{kinetelcdk.TelemetryStreamProps{StreamMode: kinetelcdk.Provisioned}, []string{
+			`ShardCount is 0; a provisioned stream needs 1 to 20000 shards; the dashboard suggests how many`,
 		}},
-		{kinetelcdk.TelemetryStreamProps{Mode: kinetelcdk.Provisioned, ShardCount: 10_001}, []string{
-			`ShardCount is 10001; a provisioned stream needs at least 1 shard (and at most 10000); the dashboard suggests how many`,
+		{kinetelcdk.TelemetryStreamProps{StreamMode: kinetelcdk.Provisioned, ShardCount: 20_001}, []string{
+			`ShardCount is 20001; a provisioned stream needs 1 to 20000 shards; the dashboard suggests how many`,
 		}},
-		{kinetelcdk.TelemetryStreamProps{Mode: "manual"}, []string{`Mode is "manual"; it must be "on-demand" or "provisioned"`}},
+		{kinetelcdk.TelemetryStreamProps{StreamMode: "manual"}, []string{`StreamMode is "manual"; it must be "on-demand" or "provisioned"`}},
 		{kinetelcdk.TelemetryStreamProps{RetentionHours: 23}, []string{`RetentionHours is 23; Kinesis keeps records for 24 to 8760 hours`}},
 		{kinetelcdk.TelemetryStreamProps{RetentionHours: 8761}, []string{`RetentionHours is 8761; Kinesis keeps records for 24 to 8760 hours`}},
 		{kinetelcdk.TelemetryStreamProps{Encryption: "none"}, []string{`Encryption is "none"; it must be "aws" or "customer"`}},
-		{kinetelcdk.TelemetryStreamProps{Encryption: kinetelcdk.EncryptionAWS, Key: key}, []string{
-			`Encryption is "aws", but a Key is given; set it to "customer" or leave the Key out`,
+		{kinetelcdk.TelemetryStreamProps{Encryption: kinetelcdk.EncryptionAWS, EncryptionKey: key}, []string{
+			`Encryption is "aws", but there is an EncryptionKey; set Encryption to "customer" or leave the EncryptionKey out`,
 		}},
 		{kinetelcdk.TelemetryStreamProps{WriterAccounts: []string{"111122223333"}}, []string{
-			`WriterAccounts are given, but nobody of another account can use AWS's own key, whose policy cannot be changed; set Encryption to "customer"`,
+			`WriterAccounts is set, but other accounts cannot use AWS's key, whose policy nobody can change; set Encryption to "customer"`,
 		}},
 		{kinetelcdk.TelemetryStreamProps{Encryption: kinetelcdk.EncryptionCustomer, WriterAccounts: []string{"12345678901", "12345678901x", "111122223333", "111122223333"}}, []string{
-			`WriterAccounts has "12345678901"; an account's id is 12 digits, such as 123456789012`,
-			`WriterAccounts has "12345678901x"; an account's id is 12 digits, such as 123456789012`,
+			`WriterAccounts has "12345678901"; the id of an account is 12 digits, such as 123456789012`,
+			`WriterAccounts has "12345678901x"; the id of an account is 12 digits, such as 123456789012`,
 			`WriterAccounts has "111122223333" twice; name each account once`,
 		}},
 		{kinetelcdk.TelemetryStreamProps{ParameterPrefix: "telemetry"}, []string{
@@ -146,11 +146,11 @@ func TestStreamRefusals(t *testing.T) {
 			`ParameterPrefix is "/a b"; it must begin with / and not end with it, and have only a-z, A-Z, 0-9, /, _, . and -, such as /telemetry/kinesis`,
 		}},
 		{kinetelcdk.TelemetryStreamProps{ParameterPrefix: "/aws/x"}, []string{
-			`ParameterPrefix is "/aws/x"; names that begin with /aws or /ssm are AWS's own; take one such as /telemetry/kinesis`,
+			`ParameterPrefix is "/aws/x"; AWS reserves names that begin with /aws or /ssm; use one such as /telemetry/kinesis`,
 		}},
 		// All problems are reported at once.
 		{kinetelcdk.TelemetryStreamProps{ShardCount: 1, RetentionHours: 1}, []string{
-			`ShardCount is 1, but an on-demand stream scales itself; leave it out or set Mode to "provisioned"`,
+			`ShardCount is 1, but an on-demand stream scales itself; leave it out or set StreamMode to "provisioned"`,
 			`RetentionHours is 1; Kinesis keeps records for 24 to 8760 hours`,
 		}},
 	} {

@@ -18,13 +18,14 @@ import (
 func TestAlarms(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
-	kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{Stream: s.Stream, Tags: map[string]string{"team": "payments"}})
+	kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{Stream: s, Tags: map[string]string{"team": "payments"}})
 	got := synth(t, stack)
 	got.ResourceCountIs(jsii.String("AWS::CloudWatch::Alarm"), jsii.Number(4))
 	for id, want := range map[string]string{
 		"Throttled": `{"Threshold":0,"EvaluationPeriods":1,"Metrics":[{"Id":"m1","Label":"throttled records","ReturnData":true,"MetricStat":{"Period":300,"Stat":"Sum",
 			"Metric":{"Namespace":"AWS/Kinesis","MetricName":"WriteProvisionedThroughputExceeded","Dimensions":[{"Name":"StreamName","Value":{"Ref":"Stream862536A4"}}]}}}]}`,
-		"Behind": `{"Threshold":600000,"EvaluationPeriods":3,"Metrics":[{"Id":"m1","Label":"iterator age","ReturnData":true,"MetricStat":{"Period":300,"Stat":"Maximum",
+		"Behind": `{"Threshold":10,"EvaluationPeriods":3,"Metrics":[{"Id":"expr_1","Label":"minutes behind","ReturnData":true,"Expression":"age / 60000"},
+			{"Id":"age","Label":"iterator age","ReturnData":false,"MetricStat":{"Period":300,"Stat":"Maximum",
 			"Metric":{"Namespace":"AWS/Kinesis","MetricName":"GetRecords.IteratorAgeMilliseconds","Dimensions":[{"Name":"StreamName","Value":{"Ref":"Stream862536A4"}}]}}}]}`,
 		"Lost": `{"Threshold":0,"EvaluationPeriods":1,"Metrics":[{"Id":"expr_1","Label":"events lost","ReturnData":true,"Period":300,
 			"Expression":"SELECT SUM(EventsLost) FROM SCHEMA(Kinetel, FunctionName)"}]}`,
@@ -43,21 +44,22 @@ func TestAlarmsNotifyTheTopic(t *testing.T) {
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
 	topic := "arn:aws:sns:eu-west-1:123456789012:alarms"
 	kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{
-		Stream: s.Stream, IteratorAge: 90 * time.Second, Topic: awssns.Topic_FromTopicArn(stack, jsii.String("Topic"), &topic),
+		Stream: s, IteratorAge: 90 * time.Second, Topic: awssns.Topic_FromTopicArn(stack, jsii.String("Topic"), &topic),
 	})
 	got := synth(t, stack)
 	for _, id := range []string{"Throttled", "Behind", "Lost", "SettingsReplaced"} {
-		same(t, id, got.only("AWS::CloudWatch::Alarm", id).Properties["AlarmActions"], `["`+topic+`"]`)
+		alarm := got.only("AWS::CloudWatch::Alarm", id).Properties
+		same(t, id, []any{alarm["AlarmActions"], alarm["OKActions"]}, `[["`+topic+`"],["`+topic+`"]]`)
 	}
-	if threshold := got.only("AWS::CloudWatch::Alarm", "Behind").Properties["Threshold"]; threshold != 90000. {
-		t.Errorf("consumers may be %v ms behind", threshold)
+	if threshold := got.only("AWS::CloudWatch::Alarm", "Behind").Properties["Threshold"]; threshold != 1.5 {
+		t.Errorf("consumers may be %v minutes behind", threshold)
 	}
 }
 
 func TestAlarmRefusals(t *testing.T) {
 	stack := newStack(t)
-	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil).Stream
-	refused(t, "Stack/Alarms", func() { kinetelcdk.NewTelemetryAlarms(stack, "Alarms", nil) }, "Stream is not set; alarms are about one")
+	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
+	refused(t, "Stack/Alarms", func() { kinetelcdk.NewTelemetryAlarms(stack, "Alarms", nil) }, "Stream is not set; the alarms need one")
 	for age, text := range map[time.Duration]string{-time.Second: "-1s", 1500 * time.Millisecond: "1.5s", 8760 * time.Hour: "8760h0m0s"} {
 		refused(t, "Stack/Alarms", func() {
 			kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{Stream: s, IteratorAge: age})
@@ -102,7 +104,7 @@ func dashboard(t *testing.T, got *template) map[string]string {
 func TestDashboard(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
-	kinetelcdk.NewTelemetryDashboard(stack, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: s.Stream, Tags: map[string]string{"team": "payments"}})
+	kinetelcdk.NewTelemetryDashboard(stack, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: s, Tags: map[string]string{"team": "payments"}})
 	got := synth(t, stack)
 	same(t, "tags", got.only("AWS::CloudWatch::Dashboard", "").Properties["Tags"], `[{"Key":"team","Value":"payments"}]`)
 	widgets := dashboard(t, got)
@@ -143,8 +145,8 @@ func percentiles(metric string) string {
 func TestMetricsExist(t *testing.T) {
 	stack := newStack(t)
 	s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
-	kinetelcdk.NewTelemetryDashboard(stack, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: s.Stream})
-	kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{Stream: s.Stream})
+	kinetelcdk.NewTelemetryDashboard(stack, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: s})
+	kinetelcdk.NewTelemetryAlarms(stack, "Alarms", &kinetelcdk.TelemetryAlarmsProps{Stream: s})
 	got := synth(t, stack)
 	line := emfLine()
 	asked := regexp.MustCompile(`MetricName=\\*"(\w+)|SELECT (?:SUM|MAX)\((\w+)\)`).FindAllStringSubmatch(got.text, -1)
@@ -165,7 +167,7 @@ func TestDashboardHeadroom(t *testing.T) {
 	for percent, want := range map[int]string{-1: "* 1)", 25: "* 1.25)", 400: "* 5)"} {
 		stack := newStack(t)
 		s := kinetelcdk.NewTelemetryStream(stack, "Stream", nil)
-		kinetelcdk.NewTelemetryDashboard(stack, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: s.Stream, HeadroomPercent: percent})
+		kinetelcdk.NewTelemetryDashboard(stack, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: s, HeadroomPercent: percent})
 		if got := dashboard(t, synth(t, stack))["Shards for provisioned mode"]; !strings.Contains(got, want) {
 			t.Errorf("headroom of %d%%: %s", percent, got)
 		}
@@ -176,7 +178,7 @@ func TestDashboardRefusals(t *testing.T) {
 	stack := newStack(t)
 	refused(t, "Stack/Dashboard", func() {
 		kinetelcdk.NewTelemetryDashboard(stack, "Dashboard", &kinetelcdk.TelemetryDashboardProps{HeadroomPercent: 401})
-	}, "Stream is not set; the dashboard is about one", "HeadroomPercent is 401; it must be at most 400")
+	}, "Stream is not set; the dashboard needs one", "HeadroomPercent is 401; it must be at most 400")
 }
 
 func emfLine() string {

@@ -23,8 +23,7 @@ const (
 	deliveryPartitioned = "s3-partitioned"
 )
 
-// settings are the context's values. What the constructs check is not checked
-// again here.
+// settings are the values of the context. The constructs check most of them.
 type settings struct {
 	mode                kinetelcdk.StreamMode
 	shards              int
@@ -77,7 +76,7 @@ func read(app awscdk.App) *settings {
 	for _, one := range c.list("architectures") {
 		s.architectures = append(s.architectures, kinetelcdk.Architecture(one))
 	}
-	// The sample's architecture is one that there is a layer for.
+	// There must be a layer for the architecture of the sample.
 	preferred := string(kinetelcdk.ARM64)
 	if len(s.architectures) > 0 && !slices.Contains(s.architectures, kinetelcdk.ARM64) {
 		preferred = string(kinetelcdk.X86_64)
@@ -146,8 +145,7 @@ func (c *context) list(name string) (list []string) {
 	return list
 }
 
-// tags returns what everything is tagged with; application=kinetel may be
-// overridden.
+// tags returns the tags of everything. You can override application=kinetel.
 func (c *context) tags() []tag {
 	tags := []tag{{"application", "kinetel"}}
 	for _, one := range c.list("tags") {
@@ -166,7 +164,7 @@ func (c *context) tags() []tag {
 	return tags
 }
 
-// unknown refuses values that nothing reads: they are misspelt.
+// unknown reports values that nothing reads: their names are misspelt.
 func (c *context) unknown() {
 	for _, name := range slices.Sorted(maps.Keys(c.values)) {
 		if !c.read[name] {

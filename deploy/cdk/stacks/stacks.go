@@ -1,6 +1,7 @@
-// Package stacks has the two stacks of Kinetel's CDK app: all that telemetry
-// needs, and a sample function that sends some. The comment of package
-// main, the app, lists the context values that configure them.
+// Package stacks has the two stacks of Kinetel's CDK app: everything that telemetry needs,
+// and a sample function that sends some. The first has the resources of
+// deploy/cloudformation/kinetel.yaml. The comment of package main lists the context values
+// that configure them.
 package stacks
 
 import (
@@ -24,16 +25,15 @@ const (
 )
 
 // Add adds the stacks to an app, as its context configures them. It panics with a
-// *kinetelcdk.Error where something is wrong with that, or with what the stacks
-// are made of.
+// *kinetelcdk.Error if the context or the props of a construct are wrong.
 func Add(app awscdk.App) {
 	s := read(app)
 	telemetry := awscdk.NewStack(app, jsii.String(Telemetry), &awscdk.StackProps{
-		Description: jsii.String("Kinetel: where the telemetry of Lambda functions goes, and what functions need to send it"),
+		Description: jsii.String("Kinetel: the stream for the telemetry of Lambda functions, and what functions need to send it"),
 	})
 	s.tag(telemetry)
 	stream := kinetelcdk.NewTelemetryStream(telemetry, "Stream", &kinetelcdk.TelemetryStreamProps{
-		Mode:           s.mode,
+		StreamMode:     s.mode,
 		ShardCount:     s.shards,
 		RetentionHours: s.retentionHours,
 		Encryption:     s.encryption,
@@ -45,15 +45,15 @@ func Add(app awscdk.App) {
 		Architectures:       s.architectures,
 		DefaultArchitecture: s.defaultArchitecture,
 	})
-	kinetelcdk.NewTelemetryDashboard(telemetry, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: stream.Stream})
-	alarms := &kinetelcdk.TelemetryAlarmsProps{Stream: stream.Stream}
+	kinetelcdk.NewTelemetryDashboard(telemetry, "Dashboard", &kinetelcdk.TelemetryDashboardProps{Stream: stream})
+	alarms := &kinetelcdk.TelemetryAlarmsProps{Stream: stream}
 	if s.alarmTopicARN != "" {
 		alarms.Topic = awssns.Topic_FromTopicArn(telemetry, jsii.String("AlarmTopic"), &s.alarmTopicARN)
 	}
 	kinetelcdk.NewTelemetryAlarms(telemetry, "Alarms", alarms)
 	if s.delivery != deliveryNone {
 		kinetelcdk.NewTelemetryDelivery(telemetry, "Delivery", &kinetelcdk.TelemetryDeliveryProps{
-			Stream:      stream.Stream,
+			Stream:      stream,
 			Partitioned: s.delivery == deliveryPartitioned,
 		})
 	}
@@ -62,7 +62,8 @@ func Add(app awscdk.App) {
 	}
 }
 
-// addSample adds the stack of the sample function.
+// addSample adds the stack of the sample function. The template's sample is Python in the
+// template: it cannot bring a program.
 func (s *settings) addSample(app awscdk.App, extension *kinetelcdk.TelemetryExtension) {
 	stack := awscdk.NewStack(app, jsii.String(Sample), &awscdk.StackProps{
 		Description: jsii.String("Kinetel: a sample function whose telemetry goes to Kinesis"),
@@ -72,7 +73,7 @@ func (s *settings) addSample(app awscdk.App, extension *kinetelcdk.TelemetryExte
 		Retention:     awslogs.RetentionDays_ONE_DAY,
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
-	// The role that the CDK would make may write every log group.
+	// The CDK's own role could write to every log group.
 	role := awsiam.NewRole(stack, jsii.String("Role"), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
 	})
@@ -95,7 +96,7 @@ func (s *settings) addSample(app awscdk.App, extension *kinetelcdk.TelemetryExte
 		LogGroup:              logs,
 		Role:                  role,
 	})
-	props := &kinetelcdk.AddToProps{Report: "events,emf"} // which the dashboard shows
+	props := &kinetelcdk.AddToProps{Report: "events,emf"} // for the dashboard
 	if s.delivery == deliveryPartitioned {
 		props.Compression = "none" // Firehose reads the lines
 	}
@@ -105,14 +106,14 @@ func (s *settings) addSample(app awscdk.App, extension *kinetelcdk.TelemetryExte
 	})
 }
 
-// tag tags all of a stack, and the stack itself.
+// tag tags a stack and all its resources.
 func (s *settings) tag(stack awscdk.Stack) {
 	for _, t := range s.tags {
 		awscdk.Tags_Of(stack).Add(&t.name, &t.value, nil)
 	}
 }
 
-// hasBootstrap reports whether a folder or zip file can be the sample's code.
+// hasBootstrap reports whether a folder or a zip file can be the code of the sample.
 func hasBootstrap(code string) bool {
 	if filepath.Ext(code) == ".zip" {
 		_, err := os.Stat(code)

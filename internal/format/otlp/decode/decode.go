@@ -153,15 +153,15 @@ func decodeElement(element []byte, span bool, out *decoding.Output) (e decoding.
 	if err != nil {
 		return e, err
 	}
-	if e.Seq == 0 || e.Type == "" || e.Time == "" && nanos == "" {
+	if e.Seq == 0 || e.Type == "" || e.TimeText == "" && nanos == "" {
 		return e, decoding.ErrAbsent
 	}
-	if e.Time == "" {
+	if e.TimeText == "" {
 		n, err := strconv.ParseUint(nanos, 10, 64)
 		if err != nil {
 			return e, decoding.ErrShape
 		}
-		e.Time = time.Unix(int64(n/1e9), int64(n%1e9)).UTC().Format(event.TimeFormat)
+		e.TimeText = time.Unix(int64(n/1e9), int64(n%1e9)).UTC().Format(event.TimeFormat)
 	}
 	switch {
 	case b.original != nil:
@@ -196,7 +196,7 @@ func setAttribute(e *decoding.Event, b *body, key string, value []byte, out *dec
 	case "kinetel.parts":
 		e.Parts, err = smallNumber(value)
 	case "kinetel.time":
-		e.Time, err = text(value)
+		e.TimeText, err = text(value)
 	case "kinetel.extra":
 		var extra []byte
 		if extra, err = jsonText(value); err == nil {
