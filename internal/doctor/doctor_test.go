@@ -21,6 +21,7 @@ import (
 
 	"github.com/kinetel/kinetel/internal/doctor"
 	"github.com/kinetel/kinetel/internal/doctor/fakeaws"
+	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/kinesissim"
 )
 
@@ -67,7 +68,6 @@ func healthy() *situation {
 			"GetCallerIdentity":       {Body: "<Arn>arn:aws:sts::123456789012:assumed-role/admin/me</Arn>"},
 			"GetLayerVersionByArn":    {Body: `{"Description":"Kinetel 0.1.0: sends Lambda telemetry to Kinesis","CompatibleArchitectures":["arm64"]}`},
 			"SimulatePrincipalPolicy": simulated("allowed", ""),
-			"PutRecords":              {Code: "DryRunOperationException", Message: "the request would succeed"},
 			"DescribeKey":             {Body: `{"KeyMetadata":{"KeyId":"1234abcd","Arn":"` + keyARN + `","KeyState":"Enabled","KeyManager":"CUSTOMER"}}`},
 			"GetKeyPolicy":            policy(`{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"kms:*","Resource":"*"}`),
 		},
@@ -91,6 +91,10 @@ func line(seq int, function, kind, body string) string {
 	return fmt.Sprintf(`{"schema":"kinetel/1","seq":%d,"time":"2026-11-27T02:00:00.000Z","type":%q,"body":%s,"resource":{"faas.name":%q,"service.instance.id":"e-1"}}`+"\n", seq, kind, body, function)
 }
 
+func reported(seq int, r ledger.Report) string {
+	return line(seq, "orders", "kinetel.report", string(r.JSON()))
+}
+
 // toFake sends all requests to the fake server, whatever host they are for.
 type toFake struct{ host string }
 
@@ -109,7 +113,7 @@ func (offline) RoundTrip(*http.Request) (*http.Response, error) {
 // run starts the fake AWS and runs the checks.
 func (s *situation) run(t *testing.T) (doctor.Report, *fakeaws.Server, error) {
 	t.Helper()
-	sim, err := kinesissim.Start(kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}}})
+	sim, err := kinesissim.Start(t.Context(), kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,12 +395,12 @@ func TestChecks(t *testing.T) {
 		}},
 		{"the last report", func(s *situation) {
 			s.records = []string{
-				line(1, "orders", "kinetel.report", `{"shipped":{"events":7},"lost":{"buffer-full":4}}`),
-				line(2, "orders", "kinetel.report", `{"shipped":{"events":8},"waiting":2,"lost":{},"putLatencyMs":{"p50":12.5},"logsDropped":{"records":3}}`),
+				reported(1, ledger.Report{Shipped: ledger.Volume{Events: 7}, Lost: map[ledger.Reason]int64{ledger.BufferFull: 4}}),
+				reported(2, ledger.Report{Shipped: ledger.Volume{Events: 8}, Waiting: 2, PutLatency: ledger.Quantiles{P50: 12.5}, LogsDropped: ledger.Dropped{Records: 3}}),
 			}
 		}, "telemetry", []string{"warning: Lambda dropped 3 log lines*(e-1)*", "ok: 2 events*", "ok: the last kinetel.report, * ago: 8 events shipped, 2 waiting; half of the requests took 12.5 ms or less; none lost*"}},
 		{"a report with earlier losses", func(s *situation) {
-			s.records = []string{line(1, "orders", "kinetel.report", `{"shipped":{"events":7},"lost":{"buffer-full":4}}`)}
+			s.records = []string{reported(1, ledger.Report{Shipped: ledger.Volume{Events: 7}, Lost: map[ledger.Reason]int64{ledger.BufferFull: 4}})}
 		}, "telemetry", []string{"ok: 1 events*", "warning: the last kinetel.report*lost 4 (buffer-full)*e-1*"}},
 		{"an unreadable shard", func(s *situation) { s.answers["GetShardIterator"] = denied }, "telemetry", []string{"notChecked: the telemetry in the stream: AccessDeniedException*kinesis:ListShards*"}},
 		{"nothing to read", func(s *situation) { s.Since = 0 }, "telemetry", nil},

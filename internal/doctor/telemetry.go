@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,8 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"github.com/kinetel/kinetel/internal/event"
-	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/record"
 )
 
@@ -24,16 +21,18 @@ const maxRead = 64 << 20
 
 // arrived is what the last minutes of the stream have of the function.
 type arrived struct {
-	function         string // empty: of any
-	records, foreign int    // read; of these, those that are not Kinetel's
+	function string // empty: of any
+
+	records, foreign int // read; of these, those that are not Kinetel's
 	bytes            int
-	behind           time.Duration // what was not read, because of a limit
-	events, others   int           // of the function; of other ones
-	last, reported   time.Time     // when the last event, and the last report arrived
-	report           ledger.Report // the last one
-	environment      string        // which it is of
-	lost             map[ledger.Reason]int
-	seen             map[string]bool // the losses that were counted
+	behind           time.Duration // what was not read, because of maxRead
+
+	events         int           // of the function
+	last, reported time.Time     // when the last event, and the last report arrived
+	report         record.Report // the last one
+	environment    string        // whose report it is
+	lost           map[string]int64
+	seen           map[record.Key]bool // the losses that were counted
 }
 
 // checkTelemetry reads the end of the stream.
@@ -41,7 +40,7 @@ func (d *diagnosis) checkTelemetry(ctx context.Context) {
 	if d.stream == nil || d.Since <= 0 {
 		return
 	}
-	a := &arrived{function: d.config.Lambda.FunctionName, lost: map[ledger.Reason]int{}, seen: map[string]bool{}}
+	a := &arrived{function: d.config.Lambda.FunctionName, lost: map[string]int64{}, seen: map[record.Key]bool{}}
 	err := d.read(ctx, a)
 	if err != nil && a.records == 0 {
 		d.skip("the telemetry in the stream", err, "allow yourself kinesis:ListShards, GetShardIterator and GetRecords on the stream, and kms:Decrypt on its key")
@@ -116,7 +115,6 @@ func (a *arrived) add(r types.Record) {
 	at := value(r.ApproximateArrivalTimestamp)
 	for _, e := range events {
 		if a.function != "" && e.Resource["faas.name"] != a.function {
-			a.others++
 			continue
 		}
 		a.events++
@@ -127,23 +125,15 @@ func (a *arrived) add(r types.Record) {
 	}
 }
 
-// own adds an event of Kinetel's own. A body that is not as expected counts as zero.
+// own adds a loss or a report. Kinetel writes none that cannot be read, so one that
+// cannot is ignored.
 func (a *arrived) own(e record.Event, at time.Time) {
-	environment := e.Resource["service.instance.id"]
-	switch e.Type {
-	case event.TypeLoss:
-		key := fmt.Sprint(environment, "/", e.Seq)
-		var loss ledger.Loss
-		if json.Unmarshal(e.Body, &loss) != nil || a.seen[key] {
-			return
-		}
-		a.seen[key] = true
+	if loss, err := e.Loss(); err == nil && !a.seen[e.Key()] {
+		a.seen[e.Key()] = true
 		a.lost[loss.Reason] += loss.Count
-	case event.TypeReport:
-		var report ledger.Report
-		if json.Unmarshal(e.Body, &report) == nil && !at.Before(a.reported) {
-			a.report, a.reported, a.environment = report, at, environment
-		}
+	}
+	if report, err := e.Report(); err == nil && !at.Before(a.reported) {
+		a.report, a.reported, a.environment = report, at, e.InstanceID()
 	}
 }
 
@@ -188,7 +178,7 @@ func (d *diagnosis) telemetry(a *arrived, err error) {
 func (d *diagnosis) lastReport(a *arrived) {
 	r := a.report
 	what := fmt.Sprintf("the last kinetel.report, %s ago: %d events shipped, %d waiting; half of the requests took %g ms or less",
-		max(time.Since(a.reported), 0).Round(time.Second), r.Shipped.Events, r.Waiting, r.PutLatency.P50)
+		max(time.Since(a.reported), 0).Round(time.Second), r.Shipped.Events, r.Waiting, r.PutLatencyMs.P50)
 	if len(r.Lost) == 0 {
 		d.ok("%s; none lost", what)
 		return
@@ -201,16 +191,16 @@ func (d *diagnosis) lastReport(a *arrived) {
 }
 
 // remedy returns what to do against losses, by their reason.
-func remedy(reason ledger.Reason) string {
+func remedy(reason string) string {
 	const doc = "docs/operations.md#alarms"
 	switch reason {
-	case ledger.BufferFull:
+	case record.LossBufferFull:
 		return "add shards, raise KINETEL_BUFFER_BYTES, or keep KINETEL_SPOOL on: " + doc
-	case ledger.SpoolFull:
+	case record.LossSpoolFull:
 		return "add shards, or raise KINETEL_SPOOL_BYTES: " + doc
-	case ledger.Shutdown:
+	case record.LossShutdown:
 		return "find out why Kinesis did not accept the telemetry in time: " + doc
-	case ledger.Oversize:
+	case record.LossOversize:
 		return "print shorter lines: " + doc
 	}
 	return doc
