@@ -490,8 +490,8 @@ func TestTheTextCannotControlATerminal(t *testing.T) {
 	const want = `stream    a [31m
 
 error        stream       x ]0;title   y z` + "\uFFFD" + `
-                           why  because
-                           fix  aws fix
+                          why  because
+                          fix  aws fix
 
 errors: 1, warnings: 0, not checked: 0, ok: 0
 `

@@ -75,7 +75,7 @@ func (d *diagnosis) checkLayer(ctx context.Context) {
 			unread = err
 		}
 	}
-	fix := fmt.Sprintf("aws lambda update-function-configuration --function-name %s --layers LAYER…; it replaces all layers. The ARN for %s: `aws ssm get-parameter --name /telemetry/kinesis/extension/%[2]s/arn --query Parameter.Value`", d.Function, d.architecture())
+	fix := fmt.Sprintf("aws lambda update-function-configuration --function-name %s --layers ARN; it replaces all layers. The ARN for %s: `aws ssm get-parameter --name /telemetry/kinesis/extension/%[2]s/arn --query Parameter.Value`", d.Function, d.architecture())
 	switch {
 	case found.arn == "" && unread != nil:
 		d.skip("the layer: none has Kinetel's name, and one cannot be read", unread, doc)

@@ -32,7 +32,7 @@ func (r Report) WriteText(w io.Writer, renderer *lipgloss.Renderer) error {
 		fmt.Fprintf(&b, "%s  %-11s  %s\n", level, f.Check, printable(f.What))
 		for _, line := range []struct{ name, value string }{{"why", f.Why}, {"fix", f.Fix}} {
 			if line.value != "" {
-				fmt.Fprintf(&b, "%27s%s  %s\n", "", line.name, printable(line.value))
+				fmt.Fprintf(&b, "%26s%s  %s\n", "", line.name, printable(line.value))
 			}
 		}
 	}
