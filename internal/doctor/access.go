@@ -20,7 +20,7 @@ func (d *diagnosis) checkCredentials(ctx context.Context) {
 	const fix = "`aws sts get-caller-identity` must answer; try `aws sso login` or --profile"
 	why := "without them only settings and network can be checked"
 	if d.Clients == nil {
-		d.add(Error, explain(d.ClientsError), why, fix)
+		d.add(Error, d.ClientsError.Error(), why, fix)
 		return
 	}
 	out, err := d.Clients.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
