@@ -68,7 +68,10 @@ type doctorCommand struct {
 func (c *doctorCommand) run(ctx context.Context, out, stderr io.Writer) error {
 	o := &c.options
 	o.Environ = os.Environ()
-	ours := func(kv string) bool { return strings.HasPrefix(kv, "KINETEL_STREAM_") }
+	namesStream := func(kv string) bool {
+		name, value, _ := strings.Cut(kv, "=")
+		return value != "" && (name == "KINETEL_STREAM_NAME" || name == "KINETEL_STREAM_ARN")
+	}
 	switch {
 	case c.output != "text" && c.output != "json":
 		return usage(fmt.Errorf("--output is %q: it must be text or json", c.output))
@@ -76,7 +79,7 @@ func (c *doctorCommand) run(ctx context.Context, out, stderr io.Writer) error {
 		return usage(fmt.Errorf("--since is %s: it must be 0s or more", o.Since))
 	case o.Timeout <= 0:
 		return usage(fmt.Errorf("--timeout is %s: it must be more than 0s", o.Timeout))
-	case o.Function == "" && o.Stream == "" && !slices.ContainsFunc(o.Environ, ours):
+	case o.Function == "" && o.Stream == "" && !slices.ContainsFunc(o.Environ, namesStream):
 		return usage(errors.New("there is nothing to check: name --function or --stream, or set KINETEL_STREAM_NAME"))
 	}
 	resource := o.Stream
