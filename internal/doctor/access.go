@@ -93,8 +93,8 @@ func (d *diagnosis) checkWrite(ctx context.Context) {
 		return
 	}
 	const what = "whether Kinesis accepts a record"
-	if !ofAWS(d.Clients.endpoint) {
-		d.skip(what, fmt.Errorf("not tried, because %s may not know DryRun and store the record", d.Clients.endpoint), "")
+	if host := hostOf(d.Clients.endpoint); !ofAWS(host) {
+		d.skip(what, fmt.Errorf("not tried, because %s may not know DryRun and store the record", host), "")
 		return
 	}
 	_, err := d.kinesis().PutRecords(ctx, &kinesis.PutRecordsInput{

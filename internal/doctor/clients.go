@@ -78,14 +78,19 @@ func NewClients(cfg aws.Config) *Clients {
 // kinesis returns a client for the stream's region.
 func (d *diagnosis) kinesis() kinesisAPI { return d.Clients.kinesis(d.config.AWS.Region) }
 
-// ofAWS reports whether an endpoint is AWS's own, also in a VPC.
-func ofAWS(endpoint string) bool {
+// hostOf returns the host of an endpoint, without a user and password that it may have.
+func hostOf(endpoint string) string {
 	u, err := url.Parse(endpoint)
-	if endpoint == "" || err != nil {
-		return err == nil
+	if err != nil {
+		return "the endpoint"
 	}
-	return slices.ContainsFunc([]string{".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"},
-		func(suffix string) bool { return strings.HasSuffix(u.Hostname(), suffix) })
+	return u.Host
+}
+
+// ofAWS reports whether an endpoint's host is AWS's own, also in a VPC. An empty one is.
+func ofAWS(host string) bool {
+	return host == "" || slices.ContainsFunc([]string{".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"},
+		func(suffix string) bool { return strings.HasSuffix(host, suffix) })
 }
 
 // httpClient returns the client for requests that are not signed.
@@ -96,18 +101,19 @@ func (d *diagnosis) httpClient() aws.HTTPClient {
 	return http.DefaultClient
 }
 
-// explain returns an error's text without what the SDK puts around it.
+// explain returns an error's text for a terminal, without what the SDK puts around it.
 func explain(err error) string {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return "no answer within the time limit"
+	text := err.Error()
+	if operation, ok := errors.AsType[*smithy.OperationError](err); ok {
+		text = operation.Err.Error()
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return api.ErrorCode() + ": " + api.ErrorMessage()
+		text = api.ErrorCode() + ": " + api.ErrorMessage()
 	}
-	if operation, ok := errors.AsType[*smithy.OperationError](err); ok {
-		return operation.Err.Error()
+	if errors.Is(err, context.DeadlineExceeded) {
+		text = "no answer within the time limit"
 	}
-	return err.Error()
+	return printable(text)
 }
 
 // hasCode reports whether an error is one of AWS's, with a code that contains part.

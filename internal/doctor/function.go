@@ -75,12 +75,15 @@ func (d *diagnosis) checkLayer(ctx context.Context) {
 			unread = err
 		}
 	}
-	fix := fmt.Sprintf("aws lambda update-function-configuration --function-name %s --layers ARN; it replaces all layers. The ARN for %s: `aws ssm get-parameter --name /telemetry/kinesis/extension/%[2]s/arn --query Parameter.Value`", d.Function, d.architecture())
+	fix := fmt.Sprintf("aws lambda update-function-configuration --function-name %s --layers ARN; it replaces all layers. The ARN for %s: `aws ssm get-parameter --name /telemetry/kinesis/extension/%[2]s/arn --query Parameter.Value`", value(f.FunctionName), d.architecture())
+	if cmp.Or(value(f.Version), "$LATEST") != "$LATEST" {
+		fix += ". Then publish a version, and point the alias to it"
+	}
 	switch {
 	case found.arn == "" && unread != nil:
 		d.skip("the layer: none has Kinetel's name, and one cannot be read", unread, doc)
 	case found.arn == "":
-		d.add(Error, fmt.Sprintf("Kinetel's layer is not on the function, which has %d others", len(f.Layers)),
+		d.add(Error, fmt.Sprintf("Kinetel's layer is not on the function, which has %d other layers", len(f.Layers)),
 			"without the layer nothing sends telemetry", fix)
 	case found.architecture != "" && found.architecture != d.architecture():
 		d.add(Error, fmt.Sprintf("the layer %s is for %s, and the function runs on %s", found.arn, found.architecture, d.architecture()),

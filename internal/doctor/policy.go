@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -50,7 +51,7 @@ type statement struct {
 }
 
 // decide returns what the policy of a resource says about a principal's action. It does
-// not evaluate conditions, NotPrincipal and NotAction. A policy that names the
+// not evaluate conditions. A policy that names the
 // principal's account leaves the decision to IAM there, so it counts as allowed.
 func decide(document, principal, action string) (decision, error) {
 	var policy struct{ Statement json.RawMessage }
@@ -60,6 +61,9 @@ func decide(document, principal, action string) (decision, error) {
 	list := policy.Statement
 	if strings.HasPrefix(string(list), "{") { // the list may be left out
 		list = slices.Concat([]byte("["), list, []byte("]"))
+	}
+	if strings.Contains(document, `"NotPrincipal"`) || strings.Contains(document, `"NotAction"`) {
+		return notMentioned, errors.New("it has NotPrincipal or NotAction, which this version does not evaluate")
 	}
 	var statements []statement
 	if err := json.Unmarshal(list, &statements); err != nil {

@@ -30,7 +30,7 @@ type arrived struct {
 	events         int           // of the function
 	last, reported time.Time     // when the last event, and the last report arrived
 	report         record.Report // the last one
-	environment    string        // whose report it is
+	reportKey      record.Key    // of the last report
 	lost           map[string]int64
 	seen           map[record.Key]bool // the losses that were counted
 }
@@ -83,6 +83,7 @@ func (a *arrived) shard(ctx context.Context, client kinesisAPI, start *kinesis.G
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	for next := out.ShardIterator; next != nil; {
 		got, err := client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: next, StreamARN: start.StreamARN, Limit: aws.Int32(1000)})
 		if err != nil {
@@ -93,8 +94,8 @@ func (a *arrived) shard(ctx context.Context, client kinesisAPI, start *kinesis.G
 		}
 		behind := time.Duration(value(got.MillisBehindLatest)) * time.Millisecond
 		switch {
-		case behind == 0:
-			return nil
+		case behind <= time.Since(began):
+			return nil // what is left came later than this began
 		case a.bytes > maxRead:
 			a.behind = max(a.behind, behind)
 			return nil
@@ -132,8 +133,8 @@ func (a *arrived) own(e record.Event, at time.Time) {
 		a.seen[e.Key()] = true
 		a.lost[loss.Reason] += loss.Count
 	}
-	if report, err := e.Report(); err == nil && !at.Before(a.reported) {
-		a.report, a.reported, a.environment = report, at, e.InstanceID()
+	if report, err := e.Report(); err == nil && (at.After(a.reported) || at.Equal(a.reported) && e.Seq > a.reportKey.Seq) {
+		a.report, a.reported, a.reportKey = report, at, e.Key()
 	}
 }
 
@@ -162,7 +163,7 @@ func (d *diagnosis) telemetry(a *arrived, err error) {
 			"they are in no record", remedy(reason))
 	}
 	if dropped := a.report.LogsDropped; dropped.Records > 0 {
-		d.add(Warning, fmt.Sprintf("Lambda dropped %d log lines before Kinetel got them (%s)", dropped.Records, a.environment),
+		d.add(Warning, fmt.Sprintf("Lambda dropped %d log lines before Kinetel got them (%s)", dropped.Records, a.reportKey.InstanceID),
 			"the function prints faster than Lambda delivers", "print less: docs/troubleshooting.md#a-line-is-missing")
 	}
 	if len(a.lost) == 0 {
@@ -187,7 +188,7 @@ func (d *diagnosis) lastReport(a *arrived) {
 	for _, reason := range slices.Sorted(maps.Keys(r.Lost)) {
 		lost = append(lost, fmt.Sprintf("%d (%s)", r.Lost[reason], reason))
 	}
-	d.add(Warning, what+"; lost "+strings.Join(lost, ", "), "the environment "+a.environment+" lost them since its start", "docs/operations.md#alarms")
+	d.add(Warning, what+"; lost "+strings.Join(lost, ", "), "the environment "+a.reportKey.InstanceID+" lost them since its start", "docs/operations.md#alarms")
 }
 
 // remedy returns what to do against losses, by their reason.
