@@ -22,6 +22,8 @@ type Answer struct {
 	Code, Message string
 	// Hang means that there is no answer.
 	Hang bool
+	// Next is the answer to later requests; nil: the same.
+	Next *Answer
 }
 
 // UnmarshalJSON decodes a body, {"Code": …, "Message": …}, or a JSON string with XML.
@@ -71,11 +73,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	operation, xml := operationOf(r, string(body))
 	s.mu.Lock()
 	s.requests[operation] = string(body)
+	a, ok := s.Answers[operation]
+	if a.Next != nil {
+		s.Answers[operation] = *a.Next
+	}
 	s.mu.Unlock()
 	for name, values := range s.Header {
 		w.Header()[name] = values
 	}
-	a, ok := s.Answers[operation]
 	switch {
 	case !ok && strings.HasPrefix(r.Header.Get("X-Amz-Target"), "Kinesis_"):
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
