@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/lipgloss"
 	"github.com/spf13/cobra"
 
 	"github.com/kinetel/kinetel/internal/awsclient"
@@ -109,7 +108,7 @@ func (c *doctorCommand) run(ctx context.Context, out, stderr io.Writer) error {
 
 func (c *doctorCommand) write(out io.Writer, report doctor.Report) error {
 	if c.output == "text" {
-		return report.WriteText(out, lipgloss.NewRenderer(out))
+		return report.WriteText(out)
 	}
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/charmbracelet/lipgloss"
-
 	"github.com/kinetel/kinetel/internal/doctor"
 	"github.com/kinetel/kinetel/internal/doctor/fakeaws"
 )
@@ -85,7 +83,7 @@ func TestACheckWithoutAnAnswerDoesNotPreventTheOthers(t *testing.T) {
 func TestTheTextCannotControlATerminal(t *testing.T) {
 	report := doctor.Report{Stream: "a\x1b[31m", Findings: []doctor.Finding{{Check: "stream", Level: doctor.Error, What: "x\x1b]0;title\x07\r\ny\u202ez\xff", Why: "because", Fix: "aws fix"}}}
 	var b bytes.Buffer
-	if err := report.WriteText(&b, lipgloss.NewRenderer(&b)); err != nil {
+	if err := report.WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
 	const want = `stream    a [31m

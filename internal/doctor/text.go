@@ -10,9 +10,9 @@ import (
 )
 
 // WriteText writes the report for people.
-func (r Report) WriteText(w io.Writer, renderer *lipgloss.Renderer) error {
+func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	bold := renderer.NewStyle().Bold(true)
+	bold := lipgloss.NewStyle().Bold(true)
 	// ANSI colors: green, yellow, red, cyan.
 	colors := map[Level]string{OK: "2", Warning: "3", Error: "1", NotChecked: "6"}
 	for _, line := range []struct{ name, value string }{{"function", r.Function}, {"stream", r.Stream}} {
@@ -28,7 +28,7 @@ func (r Report) WriteText(w io.Writer, renderer *lipgloss.Renderer) error {
 		if f.Level == NotChecked {
 			level = "not checked"
 		}
-		level = renderer.NewStyle().Bold(f.Level == Error).Foreground(lipgloss.Color(colors[f.Level])).Render(fmt.Sprintf("%-11s", level))
+		level = lipgloss.NewStyle().Bold(f.Level == Error).Foreground(lipgloss.Color(colors[f.Level])).Render(fmt.Sprintf("%-11s", level))
 		fmt.Fprintf(&b, "%s  %-11s  %s\n", level, f.Check, printable(f.What))
 		for _, line := range []struct{ name, value string }{{"why", f.Why}, {"fix", f.Fix}} {
 			if line.value != "" {
