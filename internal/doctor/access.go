@@ -89,7 +89,8 @@ func (d *diagnosis) simulate(ctx context.Context, role, resource, action, what s
 
 // checkWrite asks Kinesis with DryRun whether it would accept a record.
 func (d *diagnosis) checkWrite(ctx context.Context) {
-	if d.stream == nil {
+	stream := d.streamARN()
+	if stream == "" {
 		return
 	}
 	const what = "whether Kinesis accepts a record"
@@ -98,7 +99,7 @@ func (d *diagnosis) checkWrite(ctx context.Context) {
 		return
 	}
 	_, err := d.kinesis().PutRecords(ctx, &kinesis.PutRecordsInput{
-		StreamARN: d.stream.StreamARN,
+		StreamARN: &stream,
 		DryRun:    aws.Bool(true),
 		Records:   []types.PutRecordsRequestEntry{{Data: []byte("\n"), PartitionKey: aws.String("kinetel-doctor")}},
 	})
@@ -107,12 +108,14 @@ func (d *diagnosis) checkWrite(ctx context.Context) {
 		who = "with your credentials, not the role's"
 	}
 	dryRun := (*types.DryRunOperationException)(nil)
+	denied := hasCode(err, "AccessDenied") // also of the key
+	key := hasCode(err, "KMS") && !denied && !hasCode(err, "KMSThrottling")
 	switch {
 	case err == nil:
 		d.add(Warning, "Kinesis accepts records "+who+", but it stored one in spite of DryRun", "the record has a newline and no event", "ignore it")
 	case errors.As(err, &dryRun):
 		d.ok("Kinesis would accept a record, %s", who)
-	case hasCode(err, "KMS"), hasCode(err, "AccessDenied") && d.Function == "":
+	case key, denied && d.Function == "":
 		d.add(Error, "Kinesis refuses a record, "+who+": "+explain(err), "no telemetry reaches the stream", "docs/troubleshooting.md#what-kinetel-logs")
 	default:
 		d.skip(what+" "+who, err, "")

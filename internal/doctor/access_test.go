@@ -47,6 +47,13 @@ func TestCheckWrite(t *testing.T) {
 			environment(s, "KINETEL_STREAM_NAME=telemetry")
 			s.answers["PutRecords"] = refusal
 		}, "write", []string{"error: Kinesis refuses a record, with the function's credentials: AccessDeniedException*"}},
+		{"your own permission to use the key", func(s *situation) {
+			s.answers["PutRecords"] = fakeaws.Answer{Code: "KMSAccessDeniedException", Message: "no"}
+		}, "write", []string{"notChecked: *KMSAccessDeniedException: no*"}},
+		{"a role that may only write", func(s *situation) {
+			environment(s, "KINETEL_STREAM_NAME=telemetry")
+			s.answers["DescribeStreamSummary"] = refusal
+		}, "write", []string{"ok: Kinesis would accept a record, with the function's credentials*"}},
 		{"a key that Kinesis cannot use", func(s *situation) {
 			s.answers["PutRecords"] = fakeaws.Answer{Code: "KMSDisabledException", Message: "disabled"}
 		}, "write", []string{"error: Kinesis refuses a record, *KMSDisabledException: disabled*"}},

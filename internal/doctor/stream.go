@@ -33,6 +33,7 @@ func (d *diagnosis) checkStream(ctx context.Context) {
 	case hasCode(err, "ResourceNotFound"):
 		d.add(Error, "there is no stream "+name+" in "+region, "every request to Kinesis fails, and telemetry is lost when the buffers are full",
 			"correct KINETEL_STREAM_NAME or KINETEL_STREAM_ARN (`aws kinesis list-streams --region "+region+"`), or create the stream: docs/deploy.md")
+		d.config.StreamARN, d.config.StreamName = "", "" // there is nothing more to check of it
 		return
 	case err != nil:
 		d.skip("the stream "+name, err, "allow yourself kinesis:DescribeStreamSummary on it")

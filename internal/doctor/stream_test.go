@@ -11,6 +11,9 @@ func TestCheckStream(t *testing.T) {
 		{"a missing stream", func(s *situation) {
 			s.answers["DescribeStreamSummary"] = fakeaws.Answer{Code: "ResourceNotFoundException", Message: "no"}
 		}, "stream", []string{"error: there is no stream " + streamARN + " in eu-west-1*aws kinesis list-streams --region eu-west-1*"}},
+		{"nothing more of a missing stream", func(s *situation) {
+			s.answers["DescribeStreamSummary"] = fakeaws.Answer{Code: "ResourceNotFoundException", Message: "no"}
+		}, "role", nil},
 		{"an unreadable stream", func(s *situation) { s.answers["DescribeStreamSummary"] = refusal }, "stream", []string{"notChecked: the stream " + streamARN + ": AccessDeniedException*kinesis:DescribeStreamSummary*"}},
 		{"a stream that is being deleted", func(s *situation) { s.stream["StreamStatus"] = "DELETING" }, "stream", []string{"error: the stream is being deleted*"}},
 		{"a stream that is being created", func(s *situation) { s.stream["StreamStatus"] = "CREATING" }, "stream", []string{"error: the stream is still being created*aws kinesis wait stream-exists*"}},

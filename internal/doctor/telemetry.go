@@ -37,7 +37,7 @@ type arrived struct {
 
 // checkTelemetry reads the end of the stream.
 func (d *diagnosis) checkTelemetry(ctx context.Context) {
-	if d.stream == nil || d.Since <= 0 {
+	if d.streamARN() == "" || d.Since <= 0 {
 		return
 	}
 	a := &arrived{function: d.config.Lambda.FunctionName, lost: map[string]int64{}, seen: map[record.Key]bool{}}
@@ -52,9 +52,9 @@ func (d *diagnosis) checkTelemetry(ctx context.Context) {
 // read reads all shards, from Since ago on.
 func (d *diagnosis) read(ctx context.Context, a *arrived) error {
 	from := time.Now().Add(-d.Since)
-	client := d.kinesis()
+	client, stream := d.kinesis(), d.streamARN()
 	page := &kinesis.ListShardsInput{
-		StreamARN:   d.stream.StreamARN,
+		StreamARN:   &stream,
 		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeFromTimestamp, Timestamp: &from},
 	}
 	for page != nil {
@@ -64,7 +64,7 @@ func (d *diagnosis) read(ctx context.Context, a *arrived) error {
 		}
 		for _, shard := range out.Shards {
 			if err := a.shard(ctx, client, &kinesis.GetShardIteratorInput{
-				StreamARN: d.stream.StreamARN, ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: &from,
+				StreamARN: &stream, ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: &from,
 			}); err != nil {
 				return err
 			}
