@@ -98,9 +98,9 @@ func (c *costCommand) run(out, stderr io.Writer) error {
 	if n := len(c.load.Text); n > 0 && n < pack.MaxEvents {
 		fmt.Fprintf(stderr, "kinetel: --sample %s has %d lines, and a record up to %d events: what is used again compresses better than your log\n", c.sample, n, pack.MaxEvents)
 	}
-	begin, end := progressLine(stderr)
-	report := cost.Compute(c.load, c.terms, func(e cost.Encoding) { begin("packing " + e.String()) })
-	end()
+	line := newProgress(stderr)
+	report := cost.Compute(c.load, c.terms, func(e cost.Encoding) { line.show("packing " + e.String()) })
+	line.clear()
 	if c.output == "text" {
 		return report.WriteText(out)
 	}

@@ -85,15 +85,15 @@ func (c *doctorCommand) run(ctx context.Context, out, stderr io.Writer) error {
 	if o.Function != "" {
 		resource = o.Function
 	}
-	begin, end := progressLine(stderr)
+	progress := newProgress(stderr)
 	cfg, err := c.aws.Load(ctx, resource)
 	if err == nil {
 		o.Clients = doctor.NewClients(cfg)
 	}
 	o.ClientsError = err
-	o.Progress = func(check string) { begin("checking " + check) }
+	o.Progress = func(check string) { progress.show("checking " + check) }
 	report, err := doctor.Run(ctx, *o)
-	end()
+	progress.clear()
 	if err != nil {
 		return err
 	}

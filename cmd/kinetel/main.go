@@ -37,6 +37,7 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,
 	}
+	addColorFlag(root)
 	root.AddCommand(newDemoCommand(), newCostCommand(), newDoctorCommand(), newVersionCommand())
 	return root
 }

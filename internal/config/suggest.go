@@ -35,7 +35,7 @@ func nearest(name string, known []string) string {
 		if name != prefix && strings.HasPrefix(one, name) {
 			return one
 		}
-		if d := distance(name[len(prefix):], one[len(prefix):]); d < least {
+		if d := Distance(name[len(prefix):], one[len(prefix):]); d < least {
 			best, least = one, d
 		}
 	}
@@ -45,8 +45,8 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// distance returns the Levenshtein distance.
-func distance(a, b string) int {
+// Distance returns the Levenshtein distance.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -90,7 +90,7 @@ func (d *diagnosis) simulate(ctx context.Context, role, resource, action, what s
 // checkWrite asks Kinesis with DryRun whether it would accept a record.
 func (d *diagnosis) checkWrite(ctx context.Context) {
 	stream := d.streamARN()
-	if stream == "" {
+	if stream == "" || d.silent {
 		return
 	}
 	const what = "whether Kinesis accepts a record"

@@ -17,7 +17,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// The calls that the checks make. They are the permissions that a user needs.
+// The calls that the checks make, apart from those of streamreader. They are the
+// permissions that a user needs.
 type (
 	lambdaAPI interface {
 		GetFunctionConfiguration(context.Context, *lambda.GetFunctionConfigurationInput, ...func(*lambda.Options)) (*lambda.GetFunctionConfigurationOutput, error)
@@ -37,9 +38,6 @@ type (
 		DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
 		GetResourcePolicy(context.Context, *kinesis.GetResourcePolicyInput, ...func(*kinesis.Options)) (*kinesis.GetResourcePolicyOutput, error)
 		PutRecords(context.Context, *kinesis.PutRecordsInput, ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error)
-		ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
-		GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
-		GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
 	}
 )
 
@@ -52,8 +50,7 @@ type Clients struct {
 	kinesis func(region string) kinesisAPI
 	kms     func(region string) kmsAPI
 
-	http     aws.HTTPClient
-	region   string
+	config   aws.Config
 	endpoint string // replaces AWS's endpoint of Kinesis; empty: it does not
 }
 
@@ -69,8 +66,7 @@ func NewClients(cfg aws.Config) *Clients {
 			return kinesis.NewFromConfig(cfg, func(o *kinesis.Options) { o.Region = region })
 		},
 		kms:      func(region string) kmsAPI { return kms.NewFromConfig(cfg, func(o *kms.Options) { o.Region = region }) },
-		http:     cfg.HTTPClient,
-		region:   cfg.Region,
+		config:   cfg,
 		endpoint: value(kinesis.NewFromConfig(cfg).Options().BaseEndpoint),
 	}
 }
@@ -95,8 +91,8 @@ func ofAWS(host string) bool {
 
 // httpClient returns the client for requests that are not signed.
 func (d *diagnosis) httpClient() aws.HTTPClient {
-	if d.Clients != nil && d.Clients.http != nil {
-		return d.Clients.http
+	if d.Clients != nil && d.Clients.config.HTTPClient != nil {
+		return d.Clients.config.HTTPClient
 	}
 	return http.DefaultClient
 }

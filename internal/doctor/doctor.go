@@ -64,6 +64,8 @@ type Options struct {
 	Stream string
 	// Since is how much of the stream's end to read; 0: nothing.
 	Since time.Duration
+	// MaxBytes bounds how much of the stream is read; 0: 64 MiB.
+	MaxBytes int
 	// Clients are nil if there are none. ClientsError is the reason.
 	Clients      *Clients
 	ClientsError error
@@ -88,6 +90,7 @@ type diagnosis struct {
 	config        config.Config
 	caller        arn.ARN // whose credentials the clients have
 	stream        *types.StreamDescriptionSummary
+	silent        bool   // Kinesis does not answer
 	keyARN        string // of a customer-managed key; empty: there is none
 }
 
@@ -95,6 +98,7 @@ type diagnosis struct {
 // context ended.
 func Run(ctx context.Context, o Options) (Report, error) {
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 64<<20)
 	if o.LookupHost == nil {
 		o.LookupHost = net.DefaultResolver.LookupHost
 	}

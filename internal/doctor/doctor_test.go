@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -97,4 +100,43 @@ errors: 1, warnings: 0, not checked: 0, ok: 0
 	if b.String() != want {
 		t.Errorf("text\n%s\nwant\n%s", b.String(), want)
 	}
+}
+
+// A fix may name a place in the documents: it is there.
+func TestTheDocumentsThatFixesNameExist(t *testing.T) {
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, source := range sources {
+		if !strings.HasSuffix(source, "_test.go") {
+			for _, place := range regexp.MustCompile(`docs/[a-z]+\.md(#[a-z0-9-]+)?`).FindAllString(read(t, source), -1) {
+				named[place] = true
+			}
+		}
+	}
+	if len(named) < 8 {
+		t.Errorf("only %d places are named", len(named))
+	}
+	for place := range named {
+		file, anchor, _ := strings.Cut(place, "#")
+		anchors := map[string]bool{"": true}
+		for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(read(t, "../../"+file), -1) {
+			words := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+			anchors[strings.ReplaceAll(words, " ", "-")] = true
+		}
+		if !anchors[anchor] {
+			t.Errorf("there is no %s", place)
+		}
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -24,7 +24,7 @@ func (d *diagnosis) checkFunction(ctx context.Context) {
 	if err != nil {
 		fix := "allow yourself lambda:GetFunctionConfiguration, or check from inside the function without --function"
 		if hasCode(err, "ResourceNotFound") {
-			fix = fmt.Sprintf("check the name and the region (%s): `aws lambda list-functions --query 'Functions[].FunctionName'`", d.Clients.region)
+			fix = fmt.Sprintf("check the name and the region (%s): `aws lambda list-functions --query 'Functions[].FunctionName'`", d.Clients.config.Region)
 		}
 		d.functionError = fmt.Errorf("function %s: %s; %s", d.Function, explain(err), fix)
 		d.skip("the function "+d.Function, err, fix)

@@ -86,7 +86,7 @@ func (d *diagnosis) complete(env map[string]string) {
 		env["KINETEL_STREAM_NAME"] = d.Stream
 	}
 	if d.Clients != nil {
-		env["AWS_REGION"] = d.Clients.region
+		env["AWS_REGION"] = d.Clients.config.Region
 	}
 	// Here credentials may come from a profile. Their check is another one.
 	if env["AWS_ACCESS_KEY_ID"] == "" && env["AWS_SECRET_ACCESS_KEY"] == "" && env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] == "" {

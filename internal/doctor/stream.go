@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/kinetel/kinetel/internal/config"
 	"github.com/kinetel/kinetel/internal/format/kpl"
@@ -36,6 +37,8 @@ func (d *diagnosis) checkStream(ctx context.Context) {
 		d.config.StreamARN, d.config.StreamName = "", "" // there is nothing more to check of it
 		return
 	case err != nil:
+		_, answered := errors.AsType[smithy.APIError](err)
+		d.silent = !answered
 		d.skip("the stream "+name, err, "allow yourself kinesis:DescribeStreamSummary on it")
 		return
 	}

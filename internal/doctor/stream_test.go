@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/kinetel/kinetel/internal/doctor/fakeaws"
 )
@@ -15,6 +16,10 @@ func TestCheckStream(t *testing.T) {
 			s.answers["DescribeStreamSummary"] = fakeaws.Answer{Code: "ResourceNotFoundException", Message: "no"}
 		}, "role", nil},
 		{"an unreadable stream", func(s *situation) { s.answers["DescribeStreamSummary"] = refusal }, "stream", []string{"notChecked: the stream " + streamARN + ": AccessDeniedException*kinesis:DescribeStreamSummary*"}},
+		{"a Kinesis that does not answer", func(s *situation) {
+			s.Timeout = 100 * time.Millisecond
+			s.answers["DescribeStreamSummary"] = fakeaws.Answer{Hang: true}
+		}, "stream", []string{"notChecked: the stream " + streamARN + ": no answer within the time limit*"}},
 		{"a stream that is being deleted", func(s *situation) { s.stream["StreamStatus"] = "DELETING" }, "stream", []string{"error: the stream is being deleted*"}},
 		{"a stream that is being created", func(s *situation) { s.stream["StreamStatus"] = "CREATING" }, "stream", []string{"error: the stream is still being created*aws kinesis wait stream-exists*"}},
 		{"a stream that ignores partition keys", func(s *situation) { s.stream["RecordDistributionStrategy"] = "AUTO" }, "stream", []string{"warning: the stream distributes records by itself*", "ok: *"}},

@@ -9,15 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-
+	"github.com/kinetel/kinetel/internal/streamreader"
 	"github.com/kinetel/kinetel/record"
 )
-
-// maxRead bounds how many bytes are read of the stream.
-const maxRead = 64 << 20
 
 // arrived is what the last minutes of the stream have of the function.
 type arrived struct {
@@ -25,7 +19,7 @@ type arrived struct {
 
 	records, foreign int // read; of these, those that are not Kinetel's
 	bytes            int
-	behind           time.Duration // what was not read, because of maxRead
+	behind           time.Duration // what was not read, because of MaxBytes
 
 	events         int           // of the function
 	last, reported time.Time     // when the last event, and the last report arrived
@@ -37,7 +31,7 @@ type arrived struct {
 
 // checkTelemetry reads the end of the stream.
 func (d *diagnosis) checkTelemetry(ctx context.Context) {
-	if d.streamARN() == "" || d.Since <= 0 {
+	if d.streamARN() == "" || d.Since <= 0 || d.silent {
 		return
 	}
 	a := &arrived{function: d.config.Lambda.FunctionName, lost: map[string]int64{}, seen: map[record.Key]bool{}}
@@ -51,78 +45,39 @@ func (d *diagnosis) checkTelemetry(ctx context.Context) {
 
 // read reads all shards, from Since ago on.
 func (d *diagnosis) read(ctx context.Context, a *arrived) error {
-	from := time.Now().Add(-d.Since)
-	client, stream := d.kinesis(), d.streamARN()
-	page := &kinesis.ListShardsInput{
-		StreamARN:   &stream,
-		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeFromTimestamp, Timestamp: &from},
-	}
-	for page != nil {
-		out, err := client.ListShards(ctx, page)
+	cfg := d.Clients.config.Copy()
+	cfg.Region = d.config.AWS.Region
+	reader := streamreader.New(streamreader.Config{AWS: cfg, Stream: d.streamARN(), From: streamreader.Position{Since: d.Since}})
+	for r, err := range reader.Records(ctx) {
 		if err != nil {
 			return err
 		}
-		for _, shard := range out.Shards {
-			if err := a.shard(ctx, client, &kinesis.GetShardIteratorInput{
-				StreamARN: &stream, ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: &from,
-			}); err != nil {
-				return err
-			}
+		a.add(r)
+		if a.bytes > d.MaxBytes {
+			a.behind = reader.Progress().Behind
+			break
 		}
-		page = nil
-		if out.NextToken != nil { // it stands for the stream and the filter
-			page = &kinesis.ListShardsInput{NextToken: out.NextToken}
-		}
-	}
-	return nil
-}
-
-// shard reads one shard to its end.
-func (a *arrived) shard(ctx context.Context, client kinesisAPI, start *kinesis.GetShardIteratorInput) error {
-	out, err := client.GetShardIterator(ctx, start)
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	for next := out.ShardIterator; next != nil; {
-		got, err := client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: next, StreamARN: start.StreamARN, Limit: aws.Int32(1000)})
-		if err != nil {
-			return err
-		}
-		for _, r := range got.Records {
-			a.add(r)
-		}
-		behind := time.Duration(value(got.MillisBehindLatest)) * time.Millisecond
-		switch {
-		case behind <= time.Since(began):
-			return nil // what is left came later than this began
-		case a.bytes > maxRead:
-			a.behind = max(a.behind, behind)
-			return nil
-		}
-		next = got.NextShardIterator
 	}
 	return nil
 }
 
 // add adds a record.
-func (a *arrived) add(r types.Record) {
+func (a *arrived) add(r streamreader.Record) {
 	a.records++
 	a.bytes += len(r.Data)
 	events, err := record.Decode(r.Data)
 	if err != nil {
 		a.foreign++
 	}
-	at := value(r.ApproximateArrivalTimestamp)
 	for _, e := range events {
 		if a.function != "" && e.Resource["faas.name"] != a.function {
 			continue
 		}
 		a.events++
-		if at.After(a.last) {
-			a.last = at
+		if r.Arrival.After(a.last) {
+			a.last = r.Arrival
 		}
-		a.own(e, at)
+		a.own(e, r.Arrival)
 	}
 }
 
@@ -145,7 +100,7 @@ func (d *diagnosis) telemetry(a *arrived, err error) {
 		of = "the function " + a.function
 	}
 	if err != nil {
-		d.skip("a part of the stream", err, "")
+		d.skip("a part of the stream", err, "a shorter --since, or a longer --timeout")
 	}
 	if a.behind > 0 {
 		d.skip(fmt.Sprintf("the last %s of the stream", a.behind.Round(time.Second)), errors.New("there is too much to read"), "a shorter --since")

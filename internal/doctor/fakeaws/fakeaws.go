@@ -22,8 +22,6 @@ type Answer struct {
 	Code, Message string
 	// Hang means that there is no answer.
 	Hang bool
-	// Next is the answer to later requests; nil: the same.
-	Next *Answer
 }
 
 // UnmarshalJSON decodes a body, {"Code": …, "Message": …}, or a JSON string with XML.
@@ -74,9 +72,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests[operation] = string(body)
 	a, ok := s.Answers[operation]
-	if a.Next != nil {
-		s.Answers[operation] = *a.Next
-	}
 	s.mu.Unlock()
 	for name, values := range s.Header {
 		w.Header()[name] = values
