@@ -19,11 +19,16 @@ import (
 //go:embed audit.sql.tmpl
 var statement string
 
-// Table says which rows a statement reads. They have the columns seq, type, body and
-// resource of schema.Columns.
-type Table struct {
-	Name  string // as the statement is to have it, such as kinetel or "telemetry"."kinetel"
-	Where string // a condition on the rows, such as day >= '2026/11/26'; all if it is empty
+// Query says what a statement reads.
+type Query struct {
+	// Table has the columns seq, type, body and resource of schema.Columns. It is written
+	// as the statement is to have it, such as kinetel or "telemetry"."kinetel".
+	Table string
+	// Where is a condition on the rows, such as day >= '2026/11/26'. It goes into the
+	// statement unchanged. Without one the statement reads all.
+	Where string
+	// Whole means that the rows have everything of their environments, from their start.
+	Whole bool
 }
 
 // dialect is what engines spell differently.
@@ -75,23 +80,24 @@ func Dialects() []string { return slices.Sorted(maps.Keys(dialects())) }
 // tableName matches names with up to two qualifiers, quoted or not.
 var tableName = regexp.MustCompile("^(([A-Za-z_][A-Za-z0-9_$]*|\"[^\"\x00-\x1f]+\"|`[^`\x00-\x1f]+`)(\\.|$)){1,3}$")
 
-// Statement returns a statement of a dialect that finds the environments with events that
-// are missing. Where goes into it unchanged.
-func Statement(name string, table Table) (string, error) {
+// Statement returns the statement, in a dialect, that finds the environments that are not
+// complete.
+func Statement(name string, q Query) (string, error) {
 	d, ok := dialects()[name]
 	if !ok {
 		return "", fmt.Errorf("the SQL dialect %q is not known: use one of %s", name, strings.Join(Dialects(), ", "))
 	}
-	if !tableName.MatchString(table.Name) || strings.HasSuffix(table.Name, ".") {
-		return "", fmt.Errorf("the table name %q cannot be used: write it as in a query, such as kinetel or telemetry.kinetel, and put other characters than letters, digits, _ and $ in quotes", table.Name)
+	if !tableName.MatchString(q.Table) || strings.HasSuffix(q.Table, ".") {
+		return "", fmt.Errorf("the table name %q cannot be used: write it as in a query, such as kinetel or telemetry.kinetel, and put other characters than letters, digits, _ and $ in quotes", q.Table)
 	}
 	t := template.Must(template.New("audit").Funcs(template.FuncMap{
+		"seq":       func() string { return d.seq },
 		"attribute": func(name string) string { return fmt.Sprintf(d.attribute, name) },
 		"integer":   func(path ...string) string { return fmt.Sprintf(d.integer, d.pathOf(path)) },
 		"text":      func(path ...string) string { return fmt.Sprintf(d.text, d.pathOf(path)) },
 	}).Parse(statement))
 	var text strings.Builder
-	err := t.Execute(&text, map[string]string{"Table": table.Name, "Where": table.Where, "Seq": d.seq})
+	err := t.Execute(&text, q)
 	return text.String(), err
 }
 

@@ -88,6 +88,7 @@ func complete() []testCase {
 		{"a loss is lost, and reported with the others", of(lines(1, 4), lines(9, 10), lines(12, 12), loss(13, 5, 8, 4), loss(14, 11, 11, 1)), Finding{First: 1, Last: 14}},
 		{"the parts of an event", of(lines(1, 2), parts(3, 4, 1, 3, 2), lines(7, 8)), Finding{First: 1, Last: 8}},
 		{"what is missing is on disk", of(lines(1, 4), lines(8, 10), report(11, true, 3)), Finding{Spooled: 3, From: 5, To: 7, First: 1, Last: 11, Ended: true}},
+		{"the last of two final reports counts", of(lines(1, 4), lines(8, 10), report(11, true, 0), report(12, true, 3)), Finding{Spooled: 3, From: 5, To: 7, First: 1, Last: 12, Ended: true}},
 		{"what was on disk arrived", of(lines(1, 4), lines(8, 10), report(11, true, 3), lines(5, 7), lines(12, 12)), Finding{First: 1, Last: 12, Ended: true}},
 	}
 }
@@ -112,6 +113,7 @@ func incomplete() []testCase {
 		{"two losses report the same", of(lines(1, 4), lines(8, 10), loss(11, 5, 7, 3), loss(12, 5, 7, 3)), Finding{Overreported: 3, First: 1, Last: 12}},
 		{"a hole, and elsewhere a loss of what arrived", of(lines(1, 4), lines(8, 10), loss(11, 9, 10, 2)), Finding{Missing: 3, From: 5, To: 7, Overreported: 2, First: 1, Last: 11}},
 		{"more is missing than is on disk", of(lines(1, 4), lines(9, 10), report(11, true, 3)), Finding{Missing: 1, Spooled: 3, From: 5, To: 8, First: 1, Last: 11, Ended: true}},
+		{"the last of two final reports has nothing on disk", of(lines(1, 4), lines(8, 10), report(12, true, 0), report(11, true, 3)), Finding{Missing: 3, From: 5, To: 7, First: 1, Last: 12, Ended: true}},
 		{"a report that is not final has it on disk", of(lines(1, 4), lines(8, 10), report(11, false, 3)), Finding{Missing: 3, From: 5, To: 7, First: 1, Last: 11}},
 		{"what is on disk does not explain a loss of what arrived", of(lines(1, 10), loss(11, 5, 7, 3), report(12, true, 9)), Finding{Overreported: 3, First: 1, Last: 12, Ended: true}},
 	}

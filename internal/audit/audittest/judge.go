@@ -7,11 +7,12 @@ import (
 )
 
 // Judge applies the rules of package audit to the events of one environment, number by
-// number: slow, and so plain that a reader can check it. Numbers must be small.
-func Judge(events []record.Event) (f Finding) {
+// number: slow, and so plain that a reader can check it. Numbers must be small. With whole
+// the judged numbers begin at 1.
+func Judge(events []record.Event, whole bool) (f Finding) {
 	arrived := map[uint64]bool{}
 	var losses []record.Loss
-	var spooled, highest uint64
+	var final, spooled, highest uint64
 	for _, e := range events {
 		if arrived[e.Seq] {
 			continue
@@ -26,17 +27,20 @@ func Judge(events []record.Event) (f Finding) {
 			losses = append(losses, loss)
 			highest = max(highest, loss.LastSeq)
 		}
-		if report, err := e.Report(); err == nil && report.Final {
-			f.Ended = true
-			spooled = max(spooled, uint64(report.Spooled.Events))
+		if report, err := e.Report(); err == nil && report.Final && e.Seq > final {
+			f.Ended, final, spooled = true, e.Seq, uint64(report.Spooled.Events)
 		}
+	}
+	judged := f.First
+	if whole {
+		judged = 1
 	}
 	for n := uint64(1); n <= highest; {
 		// One number that no loss has, or all the numbers of losses that share some.
 		end := n
 		for ; slices.ContainsFunc(losses, func(l record.Loss) bool { return l.FirstSeq <= end && end < l.LastSeq }); end++ {
 		}
-		f.count(n, end, arrived, losses)
+		f.count(n, end, judged, arrived, losses)
 		n = end + 1
 	}
 	f.Spooled = min(spooled, f.Missing)
@@ -45,11 +49,11 @@ func Judge(events []record.Event) (f Finding) {
 }
 
 // count judges the numbers from first to last. They are one, or those of losses.
-func (f *Finding) count(first, last uint64, arrived map[uint64]bool, losses []record.Loss) {
+func (f *Finding) count(first, last, judged uint64, arrived map[uint64]bool, losses []record.Loss) {
 	var missing, unjudged, reported, from, to uint64
 	for n := first; n <= last; n++ {
 		switch {
-		case n < f.First || n > f.Last:
+		case n < judged || n > f.Last:
 			unjudged++
 		case !arrived[n]:
 			missing++

@@ -36,7 +36,7 @@ func Random(r *rand.Rand, id string) Environment {
 	if r.IntN(2) == 0 {
 		r.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 	}
-	return Environment{"random", id, events, Judge(events)}
+	return Environment{"random", id, events, Judge(events, false)}
 }
 
 // generator makes the events of an environment in the order of their numbers.
