@@ -282,8 +282,10 @@ func TestMeasure(t *testing.T) {
 	var want []audittest.Environment
 	for i := range fleet.Environments {
 		if f := fleet.Want(i); !f.Complete() {
-			want = append(want, audittest.Environment{Name: fmt.Sprint("environment ", i), ID: fleet.ID(i), Want: f,
-				Events: []record.Event{{Resource: map[string]string{"faas.name": fleet.Function(i)}}}})
+			want = append(want, audittest.Environment{
+				Name: fmt.Sprint("environment ", i), ID: fleet.ID(i), Want: f,
+				Events: []record.Event{{Resource: map[string]string{"faas.name": fleet.Function(i)}}},
+			})
 		}
 	}
 	for _, e := range engines() {
