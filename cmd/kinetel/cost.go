@@ -98,9 +98,9 @@ func (c *costCommand) run(out, stderr io.Writer) error {
 	if n := len(c.load.Text); n > 0 && n < pack.MaxEvents {
 		fmt.Fprintf(stderr, "kinetel: --sample %s has %d lines, and a record up to %d events: what is used again compresses better than your log\n", c.sample, n, pack.MaxEvents)
 	}
-	begin, end := progressLine(stderr)
-	report := cost.Compute(c.load, c.terms, begin)
-	end()
+	line := newProgress(stderr)
+	report := cost.Compute(c.load, c.terms, func(e cost.Encoding) { line.show("packing " + e.String()) })
+	line.clear()
 	if c.output == "text" {
 		return report.WriteText(out)
 	}
@@ -163,16 +163,4 @@ func (c *costCommand) readSample() error {
 	}
 	c.load.LineBytes = len(strings.Join(c.load.Text, "")) / len(c.load.Text)
 	return nil
-}
-
-// progressLine returns functions that write what is packed, and clear the line, if w is a
-// terminal.
-func progressLine(w io.Writer) (begin func(cost.Encoding), end func()) {
-	const clear = "\r\x1b[K"
-	if file, ok := w.(*os.File); ok {
-		if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return func(e cost.Encoding) { fmt.Fprintf(file, "%spacking %s", clear, e) }, func() { fmt.Fprint(file, clear) }
-		}
-	}
-	return func(cost.Encoding) {}, func() {}
 }

@@ -37,7 +37,8 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newDemoCommand(), newCostCommand(), newVersionCommand())
+	addColorFlag(root)
+	root.AddCommand(newTailCommand(), newDemoCommand(), newAuditCommand(), newCostCommand(), newVersionCommand())
 	return root
 }
 

@@ -28,7 +28,7 @@ type Options struct {
 // The limits of an Auditor. Everybody who can write to a stream can make environments up.
 const (
 	maxEnvironments = 100_000
-	maxRanges       = 4_000_000 // and losses, of all environments
+	maxRanges       = 2_000_000 // and losses, of all environments
 	maxName         = 256       // bytes of an id and of a function's name
 	maxReasons      = 32
 )

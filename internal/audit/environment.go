@@ -19,8 +19,8 @@ type environment struct {
 	arrivals     uint64
 
 	// arrived has the numbers that arrived, without those of latest and pending. Most
-	// events continue latest. Others wait in pending until these are as many as arrived
-	// has ranges, so that the cost of an event grows with the logarithm of their number,
+	// events continue latest. Others wait in pending until these are a quarter of what
+	// arrived has, so that the cost of an event grows with the logarithm of their number,
 	// in any order.
 	arrived seqrange.Set
 	latest  seqrange.Range
@@ -39,7 +39,7 @@ type environment struct {
 	last      moment
 	moments   []moment // some, so that the time of a number can be estimated
 	step      uint64   // of so many arrivals, one is in moments
-	newRanges int      // that compact has added since the last call of Auditor.Add
+	newRanges int      // ranges and parts that were added since the last call of Auditor.Add
 }
 
 // moment is the time of an event.
@@ -99,7 +99,7 @@ func (e *environment) addNumber(n uint64) {
 		e.pending = append(e.pending, e.latest)
 	}
 	e.latest = seqrange.Range{First: n, Last: n}
-	if len(e.pending) >= max(len(e.arrived), minPending) {
+	if len(e.pending) >= max(len(e.arrived)/4, minPending) {
 		e.compact()
 	}
 }
@@ -108,15 +108,35 @@ func (e *environment) addNumber(n uint64) {
 // events that are complete.
 func (e *environment) compact() {
 	before := len(e.arrived)
-	e.arrived = e.arrived.Merge(append(e.pending, e.latest))
+	e.arrived = mergeSorted(e.arrived, sorted(append(e.pending, e.latest)))
 	e.pending = e.pending[:0]
 	e.newRanges += len(e.arrived) - before
+	parts := len(e.parts)
 	e.parts = slices.DeleteFunc(e.parts, e.arrived.Contains)
-	slices.SortFunc(e.parts, func(a, b seqrange.Range) int {
+	e.parts = slices.Compact(sorted(e.parts))
+	e.checked = len(e.parts)
+	e.newRanges += e.checked - parts
+}
+
+func sorted(ranges []seqrange.Range) []seqrange.Range {
+	slices.SortFunc(ranges, func(a, b seqrange.Range) int {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last))
 	})
-	e.parts = slices.Compact(e.parts)
-	e.checked = len(e.parts)
+	return ranges
+}
+
+// mergeSorted does what seqrange.Set.Merge does, without another sort and its memory.
+func mergeSorted(set, more []seqrange.Range) seqrange.Set {
+	merged := make(seqrange.Set, 0, len(set)+len(more))
+	for len(set) > 0 || len(more) > 0 {
+		next := &set
+		if len(set) == 0 || len(more) > 0 && more[0].First < set[0].First {
+			next = &more
+		}
+		merged = merged.Add((*next)[0])
+		*next = (*next)[1:]
+	}
+	return merged
 }
 
 // addPart adds a part of an event.
@@ -133,6 +153,7 @@ func (e *environment) addPart(seq uint64, part, parts int) {
 		e.compact()
 	}
 	e.parts = append(e.parts, all)
+	e.newRanges++
 }
 
 // maxMoments is how many times of an environment's events are kept.

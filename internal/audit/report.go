@@ -2,10 +2,7 @@ package audit
 
 import (
 	"cmp"
-	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/seqrange"
@@ -219,35 +216,4 @@ func (e *environment) timeOf(seq uint64) time.Time {
 	}
 	share := float64(seq-before.seq) / float64(after.seq-before.seq)
 	return before.time.Add(time.Duration(min(share, 1) * float64(after.time.Sub(before.time))))
-}
-
-// Verdict returns the report in one line.
-func (r Report) Verdict() string {
-	t := r.Totals
-	word := "complete"
-	if !r.Complete {
-		word = "NOT COMPLETE"
-	}
-	lost := uint64(0)
-	for n := range maps.Values(t.Lost) {
-		lost = sum(lost, n)
-	}
-	line := fmt.Sprintf("%s: %d environments, %d events, %d duplicates, %d missing: %d reported lost, %d unexplained",
-		word, t.Environments, t.Events, t.Duplicates, t.Missing, t.Explained, t.Unexplained)
-	if t.Spooled > 0 {
-		line += fmt.Sprintf(", %d on disk", t.Spooled)
-	}
-	if t.Overreported > 0 {
-		line += fmt.Sprintf("; %d reported lost that are not missing", t.Overreported)
-	}
-	return line
-}
-
-// printable returns text without control characters, and at most so many bytes of it.
-func printable(text string, most int) string {
-	if len(text) > most {
-		text = text[:most]
-	}
-	quoted := strconv.QuoteToGraphic(text)
-	return quoted[1 : len(quoted)-1]
 }

@@ -17,6 +17,9 @@ import (
 	"github.com/kinetel/kinetel/internal/config"
 )
 
+// ErrNoStream means that the region has no such stream, or that the stream was deleted.
+var ErrNoStream = errors.New("no such stream")
+
 // explain says what an error of Kinesis means, and what to do.
 func (r *Reader) explain(ctx context.Context, operation, shard string, err error) error {
 	if ctx.Err() != nil {
@@ -33,7 +36,7 @@ func (r *Reader) explain(ctx context.Context, operation, shard string, err error
 	code, fix := api.ErrorCode(), ""
 	switch {
 	case code == "ResourceNotFoundException":
-		fix = r.similar(ctx)
+		return fmt.Errorf("%s: %w: %s", what, ErrNoStream, r.similar(ctx))
 	case code == "AccessDeniedException":
 		fix = fmt.Sprintf("allow kinesis:%s in the policy of your role or user", operation)
 		if operation == "SubscribeToShard" || operation == "DeregisterStreamConsumer" || operation == "DescribeStreamConsumer" {
@@ -71,14 +74,14 @@ const maxListed = 1000
 
 // similar returns which streams of the region could be meant.
 func (r *Reader) similar(ctx context.Context) string {
-	place := fmt.Sprintf("there is no such stream in %s", r.cfg.AWS.Region)
+	place := "the region " + r.cfg.AWS.Region
 	name := r.cfg.Stream[strings.LastIndexByte(r.cfg.Stream, '/')+1:]
 	var all []string
 	pages := kinesis.NewListStreamsPaginator(r.client, &kinesis.ListStreamsInput{})
 	for pages.HasMorePages() && len(all) < maxListed {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return place + ": check the name, and --region"
+			return fmt.Sprintf("%s does not have it: check the name, and --region", place)
 		}
 		all = append(all, page.StreamNames...)
 	}
@@ -97,13 +100,13 @@ func (r *Reader) similar(ctx context.Context) string {
 	slices.SortFunc(near, func(a, b candidate) int { return cmp.Or(a.distance-b.distance, cmp.Compare(a.name, b.name)) })
 	switch {
 	case len(all) == 0:
-		return place + ", which has no streams: check --region and --profile"
+		return place + " has no streams: check --region and --profile"
 	case len(near) == 0:
-		return fmt.Sprintf("%s, which has %d others: check the name, and --region; `aws kinesis list-streams` has the names", place, len(all))
+		return fmt.Sprintf("%s has %d others: check the name, and --region; `aws kinesis list-streams` has the names", place, len(all))
 	}
 	var names []string
 	for _, c := range near[:min(len(near), 5)] {
 		names = append(names, c.name)
 	}
-	return fmt.Sprintf("%s; did you mean %s? Or another --region", place, strings.Join(names, ", "))
+	return fmt.Sprintf("in %s, did you mean %s? Or another --region?", place, strings.Join(names, ", "))
 }

@@ -231,7 +231,7 @@ func TestEachErrorSaysWhatToDo(t *testing.T) {
 		intercept              kinesissim.Interceptor
 		want                   []string
 	}{
-		{"no stream", "telemetri", "", nil, []string{"stream telemetri", "no such stream in eu-west-1", "did you mean telemetry?"}},
+		{"no stream", "telemetri", "", nil, []string{"stream telemetri", "no such stream: in the region eu-west-1, did you mean telemetry?"}},
 		{"no permission", "telemetry", "", kinesissim.ForOperation("GetRecords", kinesissim.AnswerAll(kinesissim.DenyAccess())), []string{"shard " + shard0, "allow kinesis:GetRecords"}},
 		{"expired token", "telemetry", "", kinesissim.AnswerAll(kinesissim.RefuseExpiredToken()), []string{"aws sso login"}},
 		{"clock", "telemetry", "", kinesissim.AnswerAll(kinesissim.Refuse(http.StatusForbidden, "InvalidSignatureException", "Signature expired")), []string{"clock of this machine: it is 2", "at AWS", "Signature expired"}},
@@ -266,6 +266,7 @@ func TestAnEndedContextEndsTheReaderAndRemovesTheConsumer(t *testing.T) {
 		sim, cfg, c := start(t, 3, kinesissim.Config{})
 		put(t, c, 1, 1)
 		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
 		var last error
 		for _, last = range streamreader.New(streamreader.Config{AWS: cfg, Stream: "telemetry", Follow: true, Consumer: consumer}).Records(ctx) {
 			cancel(reason)
