@@ -20,6 +20,14 @@ func addSQL(cmd *cobra.Command, whole *bool) {
 	f.StringVar(&query.Table, "table", "kinetel", "the `name` of the table, as the statement is to have it; with --sql")
 	f.StringVar(&query.Where, "where", "", "a `condition` on the rows that the statement reads, such as \"day >= '2026/11/26'\" (default: all); with --sql")
 	_ = cmd.RegisterFlagCompletionFunc("sql", cobra.FixedCompletions(auditsql.Dialects(), cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	cmd.Long += `
+
+More than one process can read, such as the days of a fleet, is a table for a
+database. --sql prints a statement with the same rules for the table that Firehose
+fills. Its rows are the environments that are not complete.`
+	cmd.Example += `
+  kinetel audit --sql athena --where "day BETWEEN '2026/11/25' AND '2026/11/26'"
+  kinetel audit --sql duckdb | duckdb telemetry.db`
 	args, run := cmd.Args, cmd.RunE
 	cmd.Args = func(cmd *cobra.Command, given []string) error {
 		switch {
@@ -52,10 +60,13 @@ func addSQL(cmd *cobra.Command, whole *bool) {
 
 // onlySQL refuses flags of the command that say nothing about a statement.
 func onlySQL(cmd *cobra.Command) (err error) {
-	cmd.LocalNonPersistentFlags().Visit(func(flag *pflag.Flag) {
+	own := cmd.LocalNonPersistentFlags()
+	cmd.Flags().Visit(func(flag *pflag.Flag) { // those that are set
 		switch flag.Name {
 		case "sql", "table", "where", "whole":
-		default:
+			return
+		}
+		if own.Lookup(flag.Name) != nil {
 			err = errors.Join(err, fmt.Errorf("--%s cannot be used with --sql, which only prints a statement", flag.Name))
 		}
 	})
