@@ -9,13 +9,11 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -48,7 +46,7 @@ func (r row) finding() audittest.Finding {
 	return f
 }
 
-// engine is a database that runs a statement of a dialect.
+// engine is a database that runs the statements of a dialect.
 type engine struct {
 	name, dialect, table string
 }
@@ -63,37 +61,45 @@ func engines() []engine {
 	}
 }
 
-// run runs the statement on the files of a folder, and returns its rows and what the engine
-// printed.
-func (e engine) run(t *testing.T, folder, memory string, q auditsql.Query) (rows []row, log string) {
+// result is the result of a statement.
+type result struct {
+	Seconds float64
+	Rows    []row
+}
+
+// run runs statements on the files of a folder.
+func (e engine) run(t *testing.T, folder, memory string, queries ...auditsql.Query) []result {
 	t.Helper()
 	python := os.Getenv("KINETEL_SQL_PYTHON")
 	if python == "" {
 		t.Skip("KINETEL_SQL_PYTHON is not set: `make test-sql` runs this test")
 	}
-	q.Table = e.table
-	statement, err := auditsql.Statement(e.dialect, q)
+	statements := make([]string, len(queries))
+	for i, q := range queries {
+		q.Table = e.table
+		var err error
+		if statements[i], err = auditsql.Statement(e.dialect, q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	input, err := json.Marshal(statements)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
 	process := exec.CommandContext(t.Context(), filepath.Join(python, "python"), "run.py", e.name, folder, memory)
-	process.Stdin, process.Stdout, process.Stderr = strings.NewReader(statement), &stdout, &stderr
+	process.Stdin, process.Stdout, process.Stderr = bytes.NewReader(input), &stdout, &stderr
 	process.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), "PYTHONDONTWRITEBYTECODE=1")
 	if err := process.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
-	for lines := json.NewDecoder(&stdout); ; {
-		var r row
-		switch err := lines.Decode(&r); err {
-		case nil:
-			rows = append(rows, r)
-		case io.EOF:
-			return rows, stderr.String()
-		default:
-			t.Fatal(err)
+	results := make([]result, len(queries))
+	for i, out := 0, json.NewDecoder(&stdout); i < len(queries); i++ {
+		if err := out.Decode(&results[i]); err != nil {
+			t.Fatalf("result %d: %v\n%s", i, err, stderr.String())
 		}
 	}
+	return results
 }
 
 // writeFiles writes records as Firehose leaves them: each is a gzip member, and a file has
@@ -195,24 +201,36 @@ func wantOf(e audittest.Environment, whole bool) audittest.Finding {
 	return audittest.Judge(e.Events, true)
 }
 
+// A query of each kind, with what it must find of an environment.
+func queries() []auditsql.Query {
+	return []auditsql.Query{{}, {Whole: true}, {Where: "seq >= 8 AND seq < 30"}}
+}
+
 func TestEnginesFindWhatTheAuditFinds(t *testing.T) {
 	folder := t.TempDir()
 	all := environments()
 	writeFiles(t, folder, 3, slices.Values(shuffled(all)))
 	for _, e := range engines() {
-		for _, whole := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/%s/whole=%t", e.name, e.table, whole), func(t *testing.T) {
-				rows, _ := e.run(t, folder, "2g", auditsql.Query{Whole: whole})
-				var want []audittest.Environment
-				for _, e := range all {
-					if e.Want = wantOf(e, whole); !e.Want.Complete() {
-						want = append(want, e)
-					}
-				}
-				compareRows(t, want, rows)
-			})
+		t.Run(e.name+"/"+e.table, func(t *testing.T) {
+			results := e.run(t, folder, "2g", queries()...)
+			for i, q := range queries() {
+				t.Run(fmt.Sprintf("%+v", q), func(t *testing.T) { compareRows(t, incomplete(all, q), results[i].Rows) })
+			}
+		})
+	}
+}
+
+// incomplete returns the environments of which a query returns rows.
+func incomplete(all []audittest.Environment, q auditsql.Query) (found []audittest.Environment) {
+	for _, e := range all {
+		if e.Want = wantOf(e, q.Whole); q.Where != "" { // it cuts the environment, as a window of days does
+			e.Want = audittest.Judge(slices.DeleteFunc(slices.Clone(e.Events), func(one record.Event) bool { return one.Seq < 8 || one.Seq >= 30 }), false)
+		}
+		if !e.Want.Complete() {
+			found = append(found, e)
 		}
 	}
+	return found
 }
 
 func compareRows(t *testing.T, want []audittest.Environment, rows []row) {
@@ -243,34 +261,9 @@ func compareRows(t *testing.T, want []audittest.Environment, rows []row) {
 	}
 }
 
-// A condition cuts the environments, as a window of days does.
-func TestAConditionCutsEnvironments(t *testing.T) {
-	folder := t.TempDir()
-	all := environments()
-	writeFiles(t, folder, 3, slices.Values(shuffled(all)))
-	var want []audittest.Environment
-	for _, e := range all {
-		var inside []record.Event
-		for _, event := range e.Events {
-			if event.Seq >= 8 && event.Seq < 30 {
-				inside = append(inside, event)
-			}
-		}
-		if e.Want = audittest.Judge(inside, false); !e.Want.Complete() && e.Want.Last < 1000 {
-			want = append(want, e)
-		}
-	}
-	for _, e := range engines() {
-		t.Run(e.name+"/"+e.table, func(t *testing.T) {
-			rows, _ := e.run(t, folder, "2g", auditsql.Query{Where: "seq >= 8 AND seq < 30"})
-			compareRows(t, want, rows)
-		})
-	}
-}
-
 var measured = flag.Int("events", 0, "how many events TestMeasure gives to each engine")
 
-// TestMeasure prints how long each engine takes. It needs the flag -events.
+// TestMeasure prints how long each engine takes, three times.
 func TestMeasure(t *testing.T) {
 	if *measured == 0 {
 		t.Skip("-events is not set")
@@ -290,10 +283,10 @@ func TestMeasure(t *testing.T) {
 	}
 	for _, e := range engines() {
 		t.Run(e.name+"/"+e.table, func(t *testing.T) {
-			rows, log := e.run(t, folder, "4g", auditsql.Query{})
-			compareRows(t, want, rows)
-			lines := strings.Split(strings.TrimSpace(log), "\n")
-			t.Logf("%d events, %d rows: %s", fleet.Events(), len(rows), lines[len(lines)-1])
+			for _, r := range e.run(t, folder, "4g", make([]auditsql.Query, 3)...) {
+				compareRows(t, want, r.Rows)
+				t.Logf("%d events, %d rows: %.1f s", fleet.Events(), len(r.Rows), r.Seconds)
+			}
 		})
 	}
 }

@@ -85,9 +85,14 @@ func (f Fleet) record(environment, n int) []record.Event {
 	if n == f.Each-1 {
 		last := len(events) - 1
 		if environment%100 == 1 {
-			events[last-1] = Loss(id, events[last-1].Seq, uint64(f.Lines)+1, 2*uint64(f.Lines), int64(f.Lines))
+			replace(&events[last-1], Loss(id, 0, uint64(f.Lines)+1, 2*uint64(f.Lines), int64(f.Lines)))
 		}
-		events[last] = Report(id, events[last].Seq, true, 0)
+		replace(&events[last], Report(id, 0, true, 0))
 	}
 	return events
+}
+
+// replace gives a line the type and the body of another event.
+func replace(line *record.Event, by record.Event) {
+	line.Type, line.Body, line.Severity, line.RequestID = by.Type, by.Body, "", ""
 }
