@@ -114,6 +114,7 @@ func incomplete() []testCase {
 		{"a hole, and elsewhere a loss of what arrived", of(lines(1, 4), lines(8, 10), loss(11, 9, 10, 2)), Finding{Missing: 3, From: 5, To: 7, Overreported: 2, First: 1, Last: 11}},
 		{"more is missing than is on disk", of(lines(1, 4), lines(9, 10), report(11, true, 3)), Finding{Missing: 1, Spooled: 3, From: 5, To: 8, First: 1, Last: 11, Ended: true}},
 		{"the last of two final reports has nothing on disk", of(lines(1, 4), lines(8, 10), report(12, true, 0), report(11, true, 3)), Finding{Missing: 3, From: 5, To: 7, First: 1, Last: 12, Ended: true}},
+		{"more came after the final report", of(lines(1, 4), lines(9, 10), report(11, true, 3), lines(12, 14)), Finding{Missing: 1, Spooled: 3, From: 5, To: 8, First: 1, Last: 14, Ended: true}},
 		{"a report that is not final has it on disk", of(lines(1, 4), lines(8, 10), report(11, false, 3)), Finding{Missing: 3, From: 5, To: 7, First: 1, Last: 11}},
 		{"what is on disk does not explain a loss of what arrived", of(lines(1, 10), loss(11, 5, 7, 3), report(12, true, 9)), Finding{Overreported: 3, First: 1, Last: 12, Ended: true}},
 	}
@@ -160,6 +161,7 @@ func odd() []testCase {
 		invalid(`{"firstSeq":{"firstSeq":5},"lastSeq":7,"count":3}`),
 		{"a line that looks like a loss", of(lines(1, 4), lines(8, 10), own(11, record.TypeFunction, `{"firstSeq":5,"lastSeq":7,"count":3}`)), Finding{Missing: 3, From: 5, To: 7, First: 1, Last: 11}},
 		{"a line that looks like a final report", of(lines(1, 10), own(11, record.TypeFunction, `{"final":true}`)), Finding{First: 1, Last: 11}},
+		{"a line that looks like a final report, and a hole", of(lines(1, 4), lines(8, 10), own(11, record.TypeFunction, `{"final":true,"spooled":{"events":9}}`)), Finding{Missing: 3, From: 5, To: 7, First: 1, Last: 11}},
 		{"a report that is text", of(lines(1, 10), own(11, record.TypeReport, `"final"`)), Finding{First: 1, Last: 11}},
 		{"a line without a number", of(lines(0, 4), lines(6, 6)), Finding{Missing: 1, From: 5, To: 5, First: 1, Last: 6}},
 		{"a number that no environment reaches", of(lines(1, 4), lines(1<<62, 1<<62)), Finding{Missing: 1<<62 - 5, From: 5, To: 1<<62 - 1, First: 1, Last: 1 << 62}},
