@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -108,7 +107,11 @@ func (c *auditCommand) run(cmd *cobra.Command, args []string) error {
 // conclude writes the report.
 func (c *auditCommand) conclude(report audit.Report, out io.Writer) error {
 	if report.Totals.Events == 0 {
-		return errors.New("the input has no events of Kinetel's: " + cmp.Or(strings.Join(report.UnreadableExamples[:min(1, len(report.UnreadableExamples))], ""), "it is empty"))
+		reason := "it is empty"
+		if report.Unreadable > 0 {
+			reason = report.UnreadableExamples[0]
+		}
+		return errors.New("the input has no events that can be judged: " + reason)
 	}
 	if c.html != "" {
 		if err := writeFile(c.html, report.WriteHTML); err != nil {
@@ -117,6 +120,7 @@ func (c *auditCommand) conclude(report audit.Report, out io.Writer) error {
 	}
 	var err error
 	if c.output == "text" {
+		fmt.Fprintln(out, coloredVerdict(report))
 		err = report.WriteText(out)
 	} else {
 		encoder := json.NewEncoder(out)
@@ -127,6 +131,14 @@ func (c *auditCommand) conclude(report audit.Report, out io.Writer) error {
 		err = found(fmt.Errorf("%d events are missing without a report, and %d were reported lost that are not missing", report.Totals.Unexplained, report.Totals.Overreported))
 	}
 	return err
+}
+
+// coloredVerdict returns the verdict in green, or in red.
+func coloredVerdict(r audit.Report) string {
+	if r.Complete {
+		return colored("2", r.Verdict())
+	}
+	return colored("1", r.Verdict())
 }
 
 func writeFile(name string, write func(io.Writer) error) error {

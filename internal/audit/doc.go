@@ -30,6 +30,6 @@
 //  8. An environment has ended if a kinetel.report with "final":true arrived. Otherwise it
 //     still runs, was killed, or goes on after the input.
 //
-// An input is complete if no environment has unexplained or overreported numbers. The options
-// From and Settled, which only a stream needs, make fewer numbers judged.
+// An input is complete if it has an environment, and none has unexplained or overreported
+// numbers. The options From and Settled, which only a stream needs, make fewer numbers judged.
 package audit

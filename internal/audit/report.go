@@ -10,7 +10,7 @@ import (
 
 // Report is what an [Auditor] found.
 type Report struct {
-	Complete     bool          `json:"complete"` // nothing is unexplained or overreported
+	Complete     bool          `json:"complete"` // something arrived, and nothing is unexplained or overreported
 	Totals       Totals        `json:"totals"`
 	Environments []Environment `json:"environments"` // those with findings first, then by first time
 	// Unreadable counts what is not a record of Kinetel's, and Unnumbered the events
@@ -85,7 +85,7 @@ func (a *Auditor) Report() Report {
 	r := Report{Unreadable: a.unreadable, UnreadableExamples: a.examples, Unnumbered: a.unnumbered}
 	r.Totals.Lost = map[string]uint64{}
 	r.Environments = make([]Environment, 0, len(a.environments))
-	r.Complete = true
+	r.Complete = len(a.environments) > 0
 	for _, of := range a.environments {
 		e := of.report(a.options.Whole)
 		r.Environments = append(r.Environments, e)
@@ -215,5 +215,5 @@ func (e *environment) timeOf(seq uint64) time.Time {
 		return before.time
 	}
 	share := float64(seq-before.seq) / float64(after.seq-before.seq)
-	return before.time.Add(time.Duration(min(share, 1) * float64(after.time.Sub(before.time))))
+	return before.time.Add(time.Duration(min(share, 1) * float64(after.time.Sub(before.time)))).Truncate(time.Millisecond)
 }

@@ -20,6 +20,9 @@ const (
 // Verdict returns the report in one line.
 func (r Report) Verdict() string {
 	t := r.Totals
+	if t.Environments == 0 {
+		return "NOTHING ARRIVED"
+	}
 	word := "complete"
 	if !r.Complete {
 		word = "NOT COMPLETE"
@@ -35,10 +38,9 @@ func (r Report) Verdict() string {
 	return line
 }
 
-// WriteText writes the report for a person. The first line is the verdict.
+// WriteText writes the report for a person, except the Verdict.
 func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString(r.Verdict() + "\n")
 	r.writeTotals(&b)
 	if len(r.Environments) > 0 {
 		b.WriteString("\n")
