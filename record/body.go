@@ -20,6 +20,7 @@ import (
 // event's Body.
 type Invocation struct {
 	RequestID string  `json:"requestId"`
+	ARN       string  `json:"invokedArn,omitempty"` // by which the function was invoked
 	TenantID  string  `json:"tenantId,omitempty"`
 	Status    string  `json:"status,omitempty"` // Lambda's: success, error, failure or timeout
 	ErrorType string  `json:"errorType,omitempty"`
@@ -42,6 +43,22 @@ type Invocation struct {
 	HeldMs     float64 `json:"heldMs,omitempty"`
 	Hold       string  `json:"hold,omitempty"`
 	Unreported bool    `json:"unreported,omitempty"` // no platform.report came
+}
+
+// Init is the body of kinetel.init: the init of a cold start.
+type Init struct {
+	Phase     string      `json:"phase"`               // init, or invoke after a reset
+	Status    string      `json:"status,omitempty"`    // Lambda's: success, error, failure or timeout
+	ErrorType string      `json:"errorType,omitempty"` // Lambda's
+	Metrics   InitMetrics `json:"metrics"`
+	ColdStart bool        `json:"coldStart"` // always true
+	InitType  string      `json:"initType,omitempty"`
+	Start     time.Time   `json:"start,omitzero"` // of platform.initStart
+}
+
+// InitMetrics are the metrics of an init.
+type InitMetrics struct {
+	DurationMs float64 `json:"durationMs"` // from platform.initStart to platform.initRuntimeDone
 }
 
 // Metrics are Lambda's metrics of an invocation, in milliseconds and MB. Those that
@@ -188,6 +205,9 @@ type Attributes struct {
 func (e Event) Invocation() (Invocation, error) {
 	return bodyOf[Invocation](e, nil, TypeInvocation, TypeSpan)
 }
+
+// Init returns the body of a kinetel.init. The error is an [ErrType] or an [ErrBody].
+func (e Event) Init() (Init, error) { return bodyOf[Init](e, nil, TypeInit) }
 
 // Loss returns the body of a kinetel.loss. The error is an [ErrType] or an [ErrBody].
 func (e Event) Loss() (Loss, error) { return bodyOf(e, Loss.check, TypeLoss) }

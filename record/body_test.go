@@ -68,6 +68,8 @@ func TestBodiesOfTheDocumentedSamples(t *testing.T) {
 			switch e.Type {
 			case record.TypeInvocation, record.TypeSpan:
 				body, err = e.Invocation()
+			case record.TypeInit:
+				body, err = e.Init()
 			case record.TypeLoss:
 				body, err = e.Loss()
 			case record.TypeReport:
@@ -96,7 +98,7 @@ func TestBodiesOfTheDocumentedSamples(t *testing.T) {
 			found[e.Type]++
 		}
 	}
-	for _, kind := range []string{record.TypeInvocation, record.TypeSpan, record.TypeLoss, record.TypeReport, record.TypeEnvironment} {
+	for _, kind := range []string{record.TypeInvocation, record.TypeSpan, record.TypeInit, record.TypeLoss, record.TypeReport, record.TypeEnvironment} {
 		if found[kind] == 0 {
 			t.Errorf("there is no sample of a %s", kind)
 		}
@@ -165,7 +167,7 @@ func TestBodiesHaveTheMembersOfTheSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, of := range map[string]reflect.Type{
-		"invocation": reflect.TypeFor[record.Invocation](), "loss": reflect.TypeFor[record.Loss](),
+		"invocation": reflect.TypeFor[record.Invocation](), "loss": reflect.TypeFor[record.Loss](), "init": reflect.TypeFor[record.Init](),
 		"report": reflect.TypeFor[record.Report](), "environment": reflect.TypeFor[record.Environment](),
 	} {
 		compare(t, name, schema.Defs, schemaNode{Ref: "#/$defs/" + name}, of)

@@ -24,6 +24,7 @@ const (
 	TypeEnvironment = "kinetel.environment" // see Event.Environment
 	TypeInvocation  = "kinetel.invocation"  // see Event.Invocation
 	TypeSpan        = "kinetel.span"        // an invocation, as it is sent as a span
+	TypeInit        = "kinetel.init"        // see Event.Init
 	TypeLoss        = "kinetel.loss"        // see Event.Loss
 	TypeReport      = "kinetel.report"      // see Event.Report
 	TypeUnparsed    = "kinetel.unparsed"    // text from Lambda that is not an event

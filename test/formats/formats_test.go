@@ -41,6 +41,9 @@ func table() (rows []row) {
 	return rows
 }
 
+// linked reports whether spans have links instead of parents.
+func (r row) linked() bool { return r.format == "otlp" && (r.key == "request" || r.key == "random") }
+
 func (r row) env() []string {
 	env := []string{
 		"KINETEL_FORMAT=" + r.format, "KINETEL_PARTITION_KEY=" + r.key,
@@ -51,6 +54,9 @@ func (r row) env() []string {
 	case "cloudwatch", "kpl": // which have no choice
 	case "otlp":
 		env = append(env, "KINETEL_OTLP_SPANS=true")
+		if r.linked() {
+			env = append(env, "KINETEL_OTLP_PARENT=link")
+		}
 		fallthrough
 	default:
 		env = append(env, "KINETEL_COMPRESSION="+r.compression)
@@ -297,6 +303,10 @@ func (c *check) own(process int, all []arrival) {
 			if i == 0 || all[i-1].Type != "kinetel.invocation" || !bytes.Equal(all[i-1].Body, a.Body) {
 				c.Errorf("seq %d: kinetel.span is not what the kinetel.invocation before it is", a.Seq)
 			}
+		case "kinetel.init":
+			if before.emitted == nil || before.kind != "platform.initRuntimeDone" {
+				c.Errorf("seq %d: kinetel.init is not behind the end of the init", a.Seq)
+			}
 		case "kinetel.report":
 			c.report(process, i == len(all)-1, a.Event)
 		}
@@ -304,15 +314,18 @@ func (c *check) own(process int, all []arrival) {
 			c.Errorf("seq %d: %s has the request %q", a.Seq, a.Type, a.RequestID)
 		}
 	}
-	invocations := 0
+	invocations, inits := 0, 0
 	for _, e := range c.day.events[process] {
-		if e.kind == "platform.report" {
+		switch e.kind {
+		case "platform.report":
 			invocations++
+		case "platform.initRuntimeDone":
+			inits++
 		}
 	}
 	want := map[string]int{"kinetel.environment": 1, "kinetel.invocation": invocations, "kinetel.report": 1}
 	if c.format == "otlp" {
-		want["kinetel.span"] = invocations
+		want["kinetel.span"], want["kinetel.init"] = invocations, inits
 	}
 	if diff := gocmp.Diff(want, counts); diff != "" {
 		c.Errorf("Kinetel's own events (-want +got):\n%s", diff)

@@ -69,7 +69,7 @@ func kinds() []string {
 		"platform.restoreStart", "platform.restoreRuntimeDone", "platform.restoreReport",
 		"platform.start", "platform.runtimeDone", "platform.report",
 		"platform.extension", "platform.telemetrySubscription", "platform.logsDropped",
-		event.TypeEnvironment, event.TypeInvocation, event.TypeSpan, event.TypeLoss, event.TypeReport, event.TypeUnparsed,
+		event.TypeEnvironment, event.TypeInvocation, event.TypeSpan, event.TypeInit, event.TypeLoss, event.TypeReport, event.TypeUnparsed,
 	}
 }
 
