@@ -31,7 +31,8 @@ after an incident, after a change of your consumers, or every night.
 
 STREAM is the name or the ARN of a Kinesis stream. It is read from --since or
 --from to now. FILE is what Firehose or a consumer stored: records of any format
-and compression, one after the other; - is standard input.
+and compression, one after the other; - is standard input. What kinetel tail prints
+is no such file: it joins the parts of events, and leaves duplicates out.
 
 What arrived is judged from the first to the last number of each environment. An
 environment whose first numbers are not there starts before the input, and one

@@ -1,11 +1,20 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kinetel/kinetel/kinesissim"
 )
 
 func TestMain(m *testing.M) {
@@ -29,7 +38,56 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", os.TempDir())
 			// With the race detector a process sleeps for a second before it exits.
 			env.Setenv("GORACE", "atexit_sleep_ms=20")
-			return nil
+			return startStream(t, env)
 		},
 	})
+}
+
+// startStream starts a Kinesis for a script, at $KINESIS, and sets the keys of AWS. The
+// stream telemetry has two records, with the events 1 to 3 and 3 to 4; the stream mixed
+// has the same, and one of another program.
+func startStream(t *testing.T, env *testscript.Env) error {
+	sim, err := kinesissim.Start(t.Context(), kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}, {Name: "mixed", Shards: 2}}})
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{}
+	env.Defer(func() { _ = sim.Close(); transport.CloseIdleConnections() })
+	for name, value := range map[string]string{
+		"KINESIS": sim.URL(), "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	} {
+		env.Setenv(name, value)
+	}
+	client := kinesis.New(kinesis.Options{
+		BaseEndpoint: aws.String(sim.URL()), Region: "eu-west-1", HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+	})
+	for _, r := range []struct {
+		stream, key string
+		data        []byte
+	}{
+		{"telemetry", "a", telemetry(1, 3)},
+		{"telemetry", "b", telemetry(3, 4)},
+		{"mixed", "a", telemetry(1, 3)},
+		{"mixed", "b", telemetry(3, 4)},
+		{"mixed", "c", []byte("hello")},
+	} {
+		if _, err := client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &r.stream, PartitionKey: &r.key, Data: r.data}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// telemetry returns a record with the events from first to last.
+func telemetry(first, last int) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	for seq := first; seq <= last; seq++ {
+		_, _ = fmt.Fprintf(z, `{"schema":"kinetel/1","seq":%d,"time":"2026-11-27T20:15:00.%03dZ","type":"function","severity":"%s","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd",`+
+			`"body":{"message":"line %d","order":7},"resource":{"faas.name":"orders","service.instance.id":"e1"}}`+"\n", seq, seq, []string{"INFO", "ERROR"}[seq%2], seq) // to memory
+	}
+	_ = z.Close()
+	return b.Bytes()
 }

@@ -33,8 +33,8 @@ The text has one line for an event: local time, the first characters of the
 request id, severity and message. A line that begins with END sums an invocation
 up; its price is that of the billed duration in us-east-1, without free tier and
 requests ("≤" if the architecture is not known yet). The text leaves out Lambda's
-events about normal operation, kinetel.environment, kinetel.report and
-kinetel.span; --type '*' prints all.
+events about normal operation, kinetel.environment, kinetel.report, kinetel.init
+and kinetel.span; --type '*' prints all.
 
 -o raw prints the line of each event, as docs/format.md describes it, and -o otlp
 a payload of OTLP/JSON. -o json prints one object a line: the event, and shard,
@@ -121,14 +121,14 @@ func (c *tailCommand) run(cmd *cobra.Command, args []string) error {
 	} else {
 		err = c.readStream(ctx, t, progress, args[0], from)
 	}
-	if ended := ctx.Err() != nil && errors.Is(err, context.Cause(ctx)); ended && !(c.noFollow || files) || errors.Is(err, tail.ErrEnough) || errors.Is(err, errTimeout) {
-		err = nil
+	if !errors.Is(err, tail.ErrEnough) {
+		if closed := t.Close(); err == nil {
+			err = closed
+		}
 	}
-	if closed := t.Close(); err == nil && !errors.Is(closed, tail.ErrEnough) {
-		err = closed
-	}
-	if errors.Is(err, syscall.EPIPE) {
-		err = nil
+	interrupted := ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) && !c.noFollow && !files
+	if interrupted || errors.Is(err, tail.ErrEnough) || errors.Is(err, errTimeout) || errors.Is(err, syscall.EPIPE) {
+		err = nil // the usual ends
 	}
 	return c.conclude(cmd.ErrOrStderr(), t.Counts(), err)
 }

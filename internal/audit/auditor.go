@@ -33,6 +33,8 @@ const (
 	maxReasons      = 32
 )
 
+type limits struct{ environments, ranges int }
+
 // ErrTooMuch means that the input has more environments or holes than memory is for.
 var ErrTooMuch = errors.New("audit a shorter time, or let a database do it: kinetel audit --sql")
 
@@ -40,6 +42,7 @@ var ErrTooMuch = errors.New("audit a shorter time, or let a database do it: kine
 // environments and their holes. It is for one goroutine at a time.
 type Auditor struct {
 	options      Options
+	limits       limits
 	environments map[string]*environment
 	recent       *environment
 	functions    map[string]string // one copy of each name
@@ -52,7 +55,7 @@ type Auditor struct {
 
 // New returns an Auditor without events.
 func New(o Options) *Auditor {
-	return &Auditor{options: o, environments: map[string]*environment{}, functions: map[string]string{}, reasons: map[string]string{}}
+	return &Auditor{options: o, limits: limits{maxEnvironments, maxRanges}, environments: map[string]*environment{}, functions: map[string]string{}, reasons: map[string]string{}}
 }
 
 // Add adds an event that arrived. An error is an [ErrTooMuch].
@@ -65,8 +68,8 @@ func (a *Auditor) Add(of record.Event) error {
 	e := a.recent
 	if e == nil || e.id != id {
 		if e = a.environments[id]; e == nil {
-			if len(a.environments) >= maxEnvironments {
-				return fmt.Errorf("the input has more than %d environments: %w", maxEnvironments, ErrTooMuch)
+			if most := a.limits.environments; len(a.environments) >= most {
+				return fmt.Errorf("the input has more than %d environments: %w", most, ErrTooMuch)
 			}
 			e = &environment{id: strings.Clone(id), judged: seqrange.Range{First: math.MaxUint64}}
 			e.function = intern(a.functions, maxEnvironments, of.Resource["faas.name"])
@@ -93,8 +96,8 @@ func (a *Auditor) Add(of record.Event) error {
 	e.addFacts(of, func(reason string) string { return intern(a.reasons, maxReasons, reason) })
 	a.ranges += e.newRanges
 	e.newRanges = 0
-	if a.ranges > maxRanges {
-		return fmt.Errorf("the input has more than %d holes and losses: %w", maxRanges, ErrTooMuch)
+	if most := a.limits.ranges; a.ranges > most {
+		return fmt.Errorf("the input has more than %d holes and losses: %w", most, ErrTooMuch)
 	}
 	return nil
 }

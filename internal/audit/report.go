@@ -158,18 +158,8 @@ func (e *environment) report(whole bool) Environment {
 		r.LambdaDropped.Records = sum(r.LambdaDropped.Records, uint64(d.records))
 		r.LambdaDropped.Bytes = sum(r.LambdaDropped.Bytes, uint64(d.bytes))
 	}
-	judged := e.judged
-	if e.final > 0 {
-		judged.Last = r.LastSeq
-	}
-	switch {
-	case r.FirstSeq == 1:
-	case whole:
-		judged.First = 1
-	default:
-		before := seqrange.Range{First: 1, Last: r.FirstSeq - 1}
-		r.StartsBefore = !seqrange.New(reported...).Contains(before)
-	}
+	var judged seqrange.Range
+	judged, r.StartsBefore = e.judgedNumbers(seqrange.New(reported...), whole)
 	j := judge(e.arrived, losses, judged)
 	r.Missing, r.Overreported = j.missing, j.overreported
 	unexplained := j.unexplained()
@@ -180,6 +170,24 @@ func (e *environment) report(whole bool) Environment {
 		e.addHoles(&r, j)
 	}
 	return r
+}
+
+// judgedNumbers returns which numbers can be judged, and whether others came before the
+// input. reported has the ranges of all losses.
+func (e *environment) judgedNumbers(reported seqrange.Set, whole bool) (judged seqrange.Range, startsBefore bool) {
+	judged = e.judged
+	if e.final > 0 {
+		judged.Last = e.arrived[len(e.arrived)-1].Last
+	}
+	first := e.arrived[0].First
+	switch {
+	case first == 1:
+	case whole:
+		judged.First = 1
+	default:
+		startsBefore = !reported.Contains(seqrange.Range{First: 1, Last: first - 1})
+	}
+	return judged, startsBefore
 }
 
 // addHoles adds the unexplained numbers to a report.

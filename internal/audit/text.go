@@ -107,7 +107,7 @@ func (e Environment) writeFindings(b *strings.Builder) {
 		fmt.Fprintf(b, "  and %d more holes (-o json has up to %d)\n", more, maxHoles)
 	}
 	if e.Overreported > 0 {
-		fmt.Fprintf(b, "  %d reported lost that are not missing\n", e.Overreported)
+		fmt.Fprintf(b, "  %d reported lost that are not missing: their request had no answer but arrived, or two losses report them\n", e.Overreported)
 	}
 }
 

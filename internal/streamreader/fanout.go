@@ -117,11 +117,12 @@ func (r *Reader) events(ctx context.Context, s *shard, stream *kinesis.Subscribe
 			}
 			received = true
 			records, _ := s.records(e.Value.Records)
-			upToStart, err := r.deliver(ctx, s, records, time.Duration(aws.ToInt64(e.Value.MillisBehindLatest))*time.Millisecond)
+			behind := aws.ToInt64(e.Value.MillisBehindLatest)
+			afterStart, err := r.deliver(ctx, s, records, time.Duration(behind)*time.Millisecond)
 			if err != nil {
 				return received, false, err
 			}
-			if e.Value.ContinuationSequenceNumber == nil || upToStart && !r.cfg.Follow {
+			if e.Value.ContinuationSequenceNumber == nil || !r.cfg.Follow && (afterStart || behind == 0) {
 				return received, true, nil
 			}
 			s.last = *e.Value.ContinuationSequenceNumber

@@ -3,6 +3,7 @@ package streamreader
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,7 +47,7 @@ func (r *Reader) poll(ctx context.Context, s *shard) error {
 			if wait, err = r.retryer.RetryDelay(min(failures, maxAttempts), err); err != nil {
 				return err
 			}
-			wait = max(wait, readInterval)
+			wait = readInterval + rand.N(wait+1) // the longest delay of the SDK has no jitter
 		case next.iterator == nil || next.upToStart && !r.cfg.Follow:
 			return nil
 		default:
@@ -101,12 +102,16 @@ func (r *Reader) page(ctx context.Context, s *shard, iterator *string, limit int
 	}
 	records, bytes := s.records(out.Records)
 	next.iterator = out.NextShardIterator
-	next.upToStart, err = r.deliver(ctx, s, records, time.Duration(aws.ToInt64(out.MillisBehindLatest))*time.Millisecond)
+	behind := aws.ToInt64(out.MillisBehindLatest)
+	afterStart, err := r.deliver(ctx, s, records, time.Duration(behind)*time.Millisecond)
+	// Servers for tests are 0 ms behind if the next record is of the same millisecond.
+	idle := behind == 0 && len(out.Records) == 0
+	next.upToStart = afterStart || idle
 	if bytes > 0 {
 		next.limit = min(max(1, pageBytes*len(out.Records)/bytes), maxPageLimit)
 	}
 	interval := max(readInterval, time.Second*time.Duration(bytes)/readBytes)
-	if len(out.Records) == 0 && next.upToStart {
+	if idle {
 		interval = idleInterval
 	}
 	next.wait = interval - time.Since(began)

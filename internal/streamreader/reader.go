@@ -158,9 +158,11 @@ func (r *Reader) run(ctx context.Context) (err error) {
 			return err
 		}
 		defer func() {
-			if failure := r.deregister(ctx); failure != nil {
-				err = errors.Join(err, failure)
+			failure := r.deregister(ctx)
+			if failure != nil && errors.Is(err, context.Cause(ctx)) {
+				err = nil // it must not hide the failure
 			}
+			err = errors.Join(err, failure)
 		}()
 		read = r.subscribe
 	}
@@ -188,12 +190,11 @@ func (r *Reader) run(ctx context.Context) (err error) {
 	}
 }
 
-// deliver passes records on, and reports whether the shard is read up to the reader's
-// start.
-func (r *Reader) deliver(ctx context.Context, s *shard, page []Record, behind time.Duration) (upToStart bool, err error) {
+// deliver passes records on, and reports whether some arrived after the reader's start.
+func (r *Reader) deliver(ctx context.Context, s *shard, page []Record, behind time.Duration) (afterStart bool, err error) {
 	if len(page) > 0 {
 		last := page[len(page)-1]
-		upToStart = last.Arrival.After(r.start)
+		afterStart = last.Arrival.After(r.start)
 		s.last = last.SequenceNumber
 		bytes := 0
 		for i := range page {
@@ -211,7 +212,7 @@ func (r *Reader) deliver(ctx context.Context, s *shard, page []Record, behind ti
 		})
 	}
 	r.update(s, func(s *shard) { s.behind = behind })
-	return upToStart || behind == 0, nil
+	return afterStart, nil
 }
 
 // update changes what the mutex guards.

@@ -49,7 +49,7 @@ var routine = []string{
 	record.TypePlatformRestoreStart, record.TypePlatformRestoreRuntimeDone, record.TypePlatformRestoreReport,
 	record.TypePlatformStart, record.TypePlatformRuntimeDone, record.TypePlatformReport,
 	record.TypePlatformExtension, record.TypePlatformTelemetrySubscription,
-	record.TypeSpan, record.TypeEnvironment, record.TypeReport,
+	record.TypeSpan, record.TypeInit, record.TypeEnvironment, record.TypeReport,
 }
 
 func (f *Filter) match(e *record.Event) bool {

@@ -133,7 +133,7 @@ func commandsOf(t *testing.T, page, folder string) (all []command) {
 		switch what {
 		case "run":
 			// What follows the stream does not end.
-			all = append(all, command{regexp.MustCompile("(?m)" + rest), strings.ReplaceAll(b.text, " -follow", "")})
+			all = append(all, command{regexp.MustCompile("(?m)" + rest), strings.ReplaceAll(b.text, " --from horizon", " --no-follow")})
 		case "file":
 			if err := os.WriteFile(filepath.Join(folder, rest), []byte(b.text), 0o644); err != nil {
 				t.Fatal(err)

@@ -3,5 +3,5 @@ before() {
 	make_stream && make_function orders
 	command aws logs create-log-group --log-group-name /aws/lambda/orders
 	aws lambda invoke --function-name orders /dev/stdout
-	request=$(go run ./examples/reader -stream kinetel-Stream-1A2B3C | jq -r 'select(.type == "kinetel.invocation").requestId' | tail -1)
+	request=$(go run ./cmd/kinetel tail kinetel-Stream-1A2B3C --no-follow -o raw | jq -r 'select(.type == "kinetel.invocation").requestId' | tail -1)
 }

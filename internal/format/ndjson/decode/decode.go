@@ -24,7 +24,7 @@ type line struct {
 type Decoder struct {
 	Output *decoding.Output
 
-	line line // reused for each line
+	line line // the latest
 
 	// The last resource, as text and decoded.
 	resourceText []byte
@@ -47,6 +47,9 @@ func (d *Decoder) Line(text []byte) error {
 }
 
 func (d *Decoder) unmarshal(text []byte) error {
+	if d.fast(&d.line, text) {
+		return nil
+	}
 	d.line = line{}
 	return json.Unmarshal(text, &d.line)
 }
