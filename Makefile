@@ -88,11 +88,12 @@ lint-deploy:
 
 python:
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "make deploy-test and make test-docs need Python 3.11 or later with venv: cfn-lint and moto, the AWS of these tests, run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+		echo "make deploy-test, make test-docs and make test-sql need Python 3.11 or later with venv: cfn-lint, moto (the AWS of these tests) and databases run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
 .PHONY: python
 
 .tools/deploy/.installed: deploy/cloudformation/requirements.txt
 .tools/docs/.installed: test/docs/requirements.txt
+.tools/auditsql/.installed: test/auditsql/requirements.txt
 .tools/%/.installed:
 	rm -rf $(@D)
 	python3 -m venv $(@D)
@@ -134,6 +135,15 @@ test-docs: node python node_modules .tools/docs/.installed ## run the commands o
 	KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" $(GO) test -count=1 -timeout 20m -run Commands ./test/docs
 	$(NODE_PACKAGES) KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" $(GO) test -count=1 -run Validators ./test/schema
 .PHONY: test-docs
+
+# The statements of kinetel audit --sql, on engines from PyPI.
+test-sql: python java .tools/auditsql/.installed ## run the statements of kinetel audit --sql on DuckDB, ClickHouse and Spark
+	KINETEL_SQL_PYTHON="$(CURDIR)/.tools/auditsql/bin" $(GO) test -count=1 ./test/auditsql
+.PHONY: test-sql
+
+java:
+	@command -v java >/dev/null || { echo "make test-sql needs Java 17 or later: Spark runs on it (Debian: apt-get install openjdk-17-jre-headless)" >&2; exit 1; }
+.PHONY: java
 
 # The packages below these folders that have a test with a short form. Rapid has one
 # itself: with -short it makes a fifth of the checks.

@@ -68,6 +68,7 @@ read.`,
 	for name, values := range map[string][]string{"output": {"text", "json"}, "from": {"horizon"}} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	}
+	addSQL(cmd, &c.options.Whole)
 	return cmd
 }
 

@@ -154,8 +154,10 @@ func TestEveryFileThatAPageNamesExists(t *testing.T) {
 	}
 }
 
-func TestThePagesForUsersHaveAtMost20000Words(t *testing.T) {
-	const most = 20_000
+// A new command needs a page of its own. Raise the limit for that, and for nothing else:
+// whatever describes what is there already has to become shorter elsewhere.
+func TestThePagesForUsersHaveAtMost22000Words(t *testing.T) {
+	const most = 22_000
 	words := 0
 	for _, path := range pages(t) {
 		if forUsers(path) {
