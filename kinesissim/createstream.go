@@ -2,6 +2,7 @@ package kinesissim
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
@@ -19,6 +20,7 @@ type createStream struct {
 	name            *string
 	shards, sizeKiB *int64
 	mode            *string
+	tags            tagMap
 }
 
 func (c *createStream) field(name string, v value) error {
@@ -30,12 +32,9 @@ func (c *createStream) field(name string, v value) error {
 	case "MaxRecordSizeInKiB":
 		return v.integer(&c.sizeKiB)
 	case "StreamModeDetails":
-		return v.fields(func(name string, v value) error {
-			if name == "StreamMode" {
-				return v.into(&c.mode)
-			}
-			return nil
-		})
+		return v.streamMode(&c.mode)
+	case "Tags":
+		return c.tags.read(v)
 	}
 	return nil
 }
@@ -44,6 +43,7 @@ func (c *createStream) streamName() string { return aws.ToString(c.name) }
 
 func (c *createStream) validate(v *violations) {
 	v.oneOf(c.mode, "streamModeDetails.streamMode", "PROVISIONED", "ON_DEMAND")
+	c.tags.validate(v)
 	v.within(c.shards, "shardCount", 1, maxShardCount)
 	v.within(c.sizeKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
 	if c.name == nil {
@@ -53,7 +53,7 @@ func (c *createStream) validate(v *violations) {
 	}
 }
 
-func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
+func (c *createStream) run(s *Server, x *exchange) (any, *apiError) {
 	spec := Stream{Name: *c.name, onDemand: aws.ToString(c.mode) == "ON_DEMAND"}
 	switch {
 	case spec.onDemand && c.shards != nil:
@@ -68,7 +68,7 @@ func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
 	if c.sizeKiB != nil {
 		spec.MaxRecordSizeKiB = int(*c.sizeKiB)
 	}
-	if failure := s.create(spec); failure != nil {
+	if failure := s.create(spec, c.tags, x.at); failure != nil {
 		return nil, failure
 	}
 	return nil, nil
@@ -77,13 +77,13 @@ func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
 // CreateStream makes a stream, which is active at once. It fails if the name is in use or
 // not allowed, or if a number is out of range.
 func (s *Server) CreateStream(spec Stream) error {
-	if failure := s.create(spec); failure != nil {
+	if failure := s.create(spec, tagMap{}, s.cfg.Now()); failure != nil {
 		return failure
 	}
 	return nil
 }
 
-func (s *Server) create(spec Stream) *apiError {
+func (s *Server) create(spec Stream, tags tagMap, now time.Time) *apiError {
 	spec.Shards = cmp.Or(spec.Shards, 1)
 	spec.MaxRecordSizeKiB = cmp.Or(spec.MaxRecordSizeKiB, minRecordKiB)
 	spec.RetentionHours = cmp.Or(spec.RetentionHours, minRetention)
@@ -99,8 +99,6 @@ func (s *Server) create(spec Stream) *apiError {
 	if failure := wrong.err(); failure != nil {
 		return failure
 	}
-	now := s.cfg.Now()
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.streams[spec.Name] != nil {
@@ -109,8 +107,12 @@ func (s *Server) create(spec Stream) *apiError {
 	if failure := s.checkShardLimitLocked(spec.Shards); failure != nil {
 		return failure
 	}
+	st := newStream(spec, s.lastStream+1, now)
+	if failure := tags.add(&st.resource); failure != nil {
+		return failure
+	}
 	s.lastStream++
-	s.streams[spec.Name] = newStream(spec, s.lastStream, now)
+	s.streams[spec.Name] = st
 	return nil
 }
 

@@ -40,7 +40,7 @@ type putRecordOutput struct {
 }
 
 func (p *putRecord) run(s *Server, x *exchange) (any, *apiError) {
-	now, codes, e := s.cfg.Now(), x.failCodes(), x.entries[0]
+	now, codes, e := x.at, x.failCodes(), x.entries[0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, failure := s.findLocked(&p.target)
@@ -67,7 +67,7 @@ func (p *putRecord) run(s *Server, x *exchange) (any, *apiError) {
 	if r == nil {
 		return nil, asRequestError(code, message)
 	}
-	return &putRecordOutput{EncryptionType: "NONE", SequenceNumber: r.SequenceNumber, ShardId: r.ShardID}, nil
+	return &putRecordOutput{EncryptionType: st.encryptionType(), SequenceNumber: r.SequenceNumber, ShardId: r.ShardID}, nil
 }
 
 // wellFormed reports whether a number has the form of a sequence number.

@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // headerTimeout is for a client that connects and sends nothing.
@@ -25,13 +23,13 @@ type Server struct {
 	// they may call the server, except Close, which waits for them.
 
 	// Set by Start and never changed.
-	cfg    Config
-	url    string
-	caPEM  []byte
-	http   *http.Server
-	signer *v4.Signer
-	done   chan struct{} // closed by Close: ends delays and requests that hang
-	served chan error    // the end of the accepting goroutine
+	cfg        Config
+	url        string
+	caPEM      []byte
+	http       *http.Server
+	operations map[string]func() operation // by name
+	done       chan struct{}               // closed by Close: ends delays and requests that hang
+	served     chan error                  // the end of the accepting goroutine
 
 	handlers sync.WaitGroup // requests; grows under mu while not closed
 	conns    sync.WaitGroup // connections; grows under mu while not closed
@@ -88,7 +86,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 func newServer(cfg Config) *Server {
 	s := &Server{
 		cfg:         cfg,
-		signer:      v4.NewSigner(),
+		operations:  operations(),
 		done:        make(chan struct{}),
 		served:      make(chan error, 1),
 		streams:     map[string]*stream{},
@@ -109,11 +107,12 @@ func newServer(cfg Config) *Server {
 		ConnContext:       s.opened,
 		ConnState:         s.stateChanged,
 		// Errors of clients are part of tests.
-		ErrorLog: log.New(io.Discard, "", 0),
-		// HTTP/1.1 only: to reset a connection ends one request, not several.
+		ErrorLog:  log.New(io.Discard, "", 0),
 		Protocols: new(http.Protocols),
 	}
 	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetHTTP2(true)
+	s.http.Protocols.SetUnencryptedHTTP2(true)
 	return s
 }
 

@@ -50,6 +50,10 @@ type stream struct {
 	arrived []*Record // of all shards, in order of arrival
 	latest  time.Time // of anything that happened in the stream
 
+	resource
+	encryptionKey string   // empty without encryption
+	metrics       []string // of shards, enabled
+
 	consumers map[string]*consumer // by name
 }
 
