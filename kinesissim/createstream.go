@@ -19,6 +19,7 @@ const (
 type createStream struct {
 	name            *string
 	shards, sizeKiB *int64
+	hours           *int64 // not in Kinesis: for Server.CreateStream
 	mode            *string
 	tags            tagMap
 }
@@ -31,6 +32,8 @@ func (c *createStream) field(name string, v value) error {
 		return v.integer(&c.shards)
 	case "MaxRecordSizeInKiB":
 		return v.integer(&c.sizeKiB)
+	case "RetentionPeriodHours":
+		return v.integer(&c.hours)
 	case "StreamModeDetails":
 		return v.streamMode(&c.mode)
 	case "Tags":
@@ -46,6 +49,7 @@ func (c *createStream) validate(v *violations) {
 	c.tags.validate(v)
 	v.within(c.shards, "shardCount", 1, maxShardCount)
 	v.within(c.sizeKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
+	v.within(c.hours, "retentionPeriodHours", minRetention, maxRetention)
 	if c.name == nil {
 		v.missing("streamName")
 	} else {
@@ -68,37 +72,26 @@ func (c *createStream) run(s *Server, x *exchange) (any, *apiError) {
 	if c.sizeKiB != nil {
 		spec.MaxRecordSizeKiB = int(*c.sizeKiB)
 	}
-	if failure := s.create(spec, c.tags, x.at); failure != nil {
-		return nil, failure
+	if c.hours != nil {
+		spec.RetentionHours = int(*c.hours)
 	}
-	return nil, nil
+	return nil, s.create(spec, c.tags, x.at)
 }
 
 // CreateStream makes a stream, which is active at once. It fails if the name is in use or
 // not allowed, or if a number is out of range.
 func (s *Server) CreateStream(spec Stream) error {
-	if failure := s.create(spec, tagMap{}, s.cfg.Now()); failure != nil {
-		return failure
-	}
-	return nil
+	return s.do("CreateStream", map[string]any{
+		"StreamName":           spec.Name,
+		"ShardCount":           cmp.Or(spec.Shards, 1),
+		"MaxRecordSizeInKiB":   cmp.Or(spec.MaxRecordSizeKiB, minRecordKiB),
+		"RetentionPeriodHours": cmp.Or(spec.RetentionHours, minRetention),
+	})
 }
 
 func (s *Server) create(spec Stream, tags tagMap, now time.Time) *apiError {
-	spec.Shards = cmp.Or(spec.Shards, 1)
 	spec.MaxRecordSizeKiB = cmp.Or(spec.MaxRecordSizeKiB, minRecordKiB)
 	spec.RetentionHours = cmp.Or(spec.RetentionHours, minRetention)
-	var wrong violations
-	number := func(n int, path string, least, most int64) {
-		wide := int64(n)
-		wrong.within(&wide, path, least, most)
-	}
-	number(spec.Shards, "shardCount", 1, maxShardCount)
-	number(spec.MaxRecordSizeKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
-	number(spec.RetentionHours, "retentionPeriodHours", minRetention, maxRetention)
-	wrong.name(spec.Name, "streamName")
-	if failure := wrong.err(); failure != nil {
-		return failure
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.streams[spec.Name] != nil {

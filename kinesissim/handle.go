@@ -30,7 +30,9 @@ type exchange struct {
 	body    []byte // in JSON
 	op      operation
 	entries []PutEntry
+	codes   []string // why each entry fails; empty if it is to be stored
 	answer  *Answer
+	failed  []int // entries that were not stored
 	stored  int   // records
 	bytes   int64 // of those
 }
@@ -117,8 +119,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, x *exchange) (out
 	if failure := wrong.err(); failure != nil {
 		return nil, failure
 	}
-	x.at = s.cfg.Now()
-	return x.op.run(s, x)
+	return s.carryOut(x)
 }
 
 // read reads the body, and checks the protocol and the operation.

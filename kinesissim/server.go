@@ -30,6 +30,7 @@ type Server struct {
 	operations map[string]func() operation // by name
 	done       chan struct{}               // closed by Close: ends delays and requests that hang
 	served     chan error                  // the end of the accepting goroutine
+	journal    *journal                    // nil without Config.Dir
 
 	handlers sync.WaitGroup // requests; grows under mu while not closed
 	conns    sync.WaitGroup // connections; grows under mu while not closed
@@ -59,19 +60,17 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := newServer(cfg)
-	for _, spec := range cfg.Streams {
-		if err := s.CreateStream(spec); err != nil {
-			return nil, fmt.Errorf("kinesissim: stream %q: %w", spec.Name, err)
-		}
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(err, s.journal.close())
 	}
 	if cfg.TLS {
 		if s.http.TLSConfig, s.caPEM, err = newTLS(time.Now()); err != nil {
-			return nil, fmt.Errorf("kinesissim: certificate: %w", err)
+			return nil, errors.Join(fmt.Errorf("kinesissim: certificate: %w", err), s.journal.close())
 		}
 	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("kinesissim: %w", err)
+		return nil, errors.Join(fmt.Errorf("kinesissim: %w", err), s.journal.close())
 	}
 	s.url = "http://" + ln.Addr().String()
 	serve := func() error { return s.http.Serve(ln) }
@@ -81,6 +80,29 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	go func() { s.served <- serve() }()
 	return s, nil
+}
+
+// prepare makes the streams: those of the folder, and new ones.
+func (s *Server) prepare() error {
+	if s.cfg.Dir != "" {
+		// What was stored was within the rates.
+		enforce := s.cfg.EnforceRate
+		s.cfg.EnforceRate = false
+		if err := s.openJournal(s.cfg.Dir); err != nil {
+			return fmt.Errorf("kinesissim: %w", err)
+		}
+		s.cfg.EnforceRate = enforce
+	}
+	old := maps.Clone(s.streams)
+	for _, spec := range s.cfg.Streams {
+		if old[spec.Name] != nil {
+			continue
+		}
+		if err := s.CreateStream(spec); err != nil {
+			return fmt.Errorf("kinesissim: stream %q: %w", spec.Name, err)
+		}
+	}
+	return nil
 }
 
 func newServer(cfg Config) *Server {
@@ -149,5 +171,5 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.handlers.Wait()
 	s.conns.Wait()
-	return err
+	return errors.Join(err, s.journal.close())
 }

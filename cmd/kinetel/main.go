@@ -37,7 +37,7 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newDemoCommand(), newCostCommand(), newVersionCommand())
+	root.AddCommand(newDemoCommand(), newCostCommand(), newKinesisCommand(), newVersionCommand())
 	return root
 }
 
