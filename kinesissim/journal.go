@@ -125,7 +125,11 @@ func (s *Server) recover(file *os.File) error {
 }
 
 func parseJournaled(line []byte) (entry journaled, err error) {
-	sum, text, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
+	sum, text, _ := strings.Cut(string(line), " ")
+	text, whole := strings.CutSuffix(text, "\n")
+	if !whole {
+		return entry, errors.New("it has no end")
+	}
 	if want, err := strconv.ParseUint(sum, 16, 32); err != nil || uint32(want) != checksum([]byte(text)) {
 		return entry, errors.New("its checksum does not match")
 	}
