@@ -89,12 +89,12 @@ lint-deploy:
 
 python:
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "make deploy-test, test-docs, test-deep and integration need Python 3.11 or later with venv: cfn-lint, moto and the AWS CLI run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+		echo "make deploy-test, make test-docs, make test-deep and make integration need Python 3.11 or later with venv: cfn-lint, moto and the AWS CLI run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
 .PHONY: python
 
 java:
 	@command -v java >/dev/null && command -v $(MVN) >/dev/null || { \
-		echo "make test-deep and integration need Java 17 or later and Maven: they try the AWS SDK for Java (Debian: apt-get install default-jdk-headless maven)" >&2; exit 1; }
+		echo "make test-deep and make integration need Java 17 or later and Maven: they try the AWS SDK for Java (Debian: apt-get install default-jdk-headless maven)" >&2; exit 1; }
 .PHONY: java
 
 .tools/java/.installed: test/kinesisclients/java/pom.xml
