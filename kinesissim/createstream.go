@@ -81,7 +81,7 @@ func (c *createStream) run(s *Server, x *exchange) (any, *apiError) {
 // CreateStream makes a stream, which is active at once. It fails if the name is in use or
 // not allowed, or if a number is out of range.
 func (s *Server) CreateStream(spec Stream) error {
-	return s.do("CreateStream", map[string]any{
+	return s.execute("CreateStream", map[string]any{
 		"StreamName":           spec.Name,
 		"ShardCount":           cmp.Or(spec.Shards, 1),
 		"MaxRecordSizeInKiB":   cmp.Or(spec.MaxRecordSizeKiB, minRecordKiB),

@@ -18,5 +18,5 @@ func (d *deleteStream) run(s *Server, _ *exchange) (any, *apiError) {
 // DeleteStream removes a stream and its records at once. It fails if the stream does not
 // exist.
 func (s *Server) DeleteStream(name string) error {
-	return s.do("DeleteStream", map[string]any{"StreamName": name})
+	return s.execute("DeleteStream", map[string]any{"StreamName": name})
 }

@@ -97,6 +97,7 @@
 //   - On-demand streams have four shards and do not grow.
 //   - GetRecords does not return records older than the stream's retention, but they stay in
 //     memory and in [Server.Records].
+//   - A stream with encryption reports its key, but its records are read as not encrypted.
 //   - A subscription sends an event at its start and when there are records, but no empty
 //     events in between, and has no rate limit.
 //   - The texts of some errors that AWS does not document are this package's own. Their

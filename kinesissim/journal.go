@@ -89,7 +89,7 @@ func (s *Server) openJournal(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.recover(file); err != nil {
+	if err := s.replayAll(file); err != nil {
 		file.Close()
 		return fmt.Errorf("%s: %w", file.Name(), err)
 	}
@@ -97,7 +97,8 @@ func (s *Server) openJournal(dir string) error {
 	return nil
 }
 
-func (s *Server) recover(file *os.File) error {
+// replayAll carries out what the journal contains, and cuts off a last line without an end.
+func (s *Server) replayAll(file *os.File) error {
 	if err := lock(file); err != nil {
 		return fmt.Errorf("another Kinesis uses the folder: %w", err)
 	}
@@ -117,7 +118,7 @@ func (s *Server) recover(file *os.File) error {
 			}
 			return fmt.Errorf("line %d is corrupt (%w): to lose it and what follows, cut the file after %d bytes", n, broken, good)
 		}
-		if failure := s.repeat(entry); failure != nil {
+		if failure := s.replay(entry); failure != nil {
 			return fmt.Errorf("line %d: %w; was the folder made with another region or account?", n, failure)
 		}
 		good += int64(len(line))
@@ -136,9 +137,9 @@ func parseJournaled(line []byte) (entry journaled, err error) {
 	return entry, json.Unmarshal([]byte(text), &entry)
 }
 
-// repeat carries a request of the journal out. It returns nil or an *apiError.
-func (s *Server) repeat(entry journaled) error {
-	x, failure := s.internal(entry.Operation, entry.Body)
+// replay carries a request of the journal out. It returns nil or an *apiError.
+func (s *Server) replay(entry journaled) error {
+	x, failure := s.newRequest(entry.Operation, entry.Body)
 	if failure != nil {
 		return failure
 	}
@@ -152,8 +153,8 @@ func (s *Server) repeat(entry journaled) error {
 	return nil
 }
 
-// internal returns a request that no client has sent.
-func (s *Server) internal(operation string, body []byte) (*exchange, *apiError) {
+// newRequest returns a request that no client has sent.
+func (s *Server) newRequest(operation string, body []byte) (*exchange, *apiError) {
 	empty := s.operations[operation]
 	if empty == nil {
 		return nil, s.unknownOperation(operation)
@@ -167,13 +168,13 @@ func (s *Server) internal(operation string, body []byte) (*exchange, *apiError) 
 	return x, wrong.err()
 }
 
-// do carries out a request of a program that runs the server.
-func (s *Server) do(operation string, members map[string]any) error {
+// execute carries out a request of the program that runs the server.
+func (s *Server) execute(operation string, members map[string]any) error {
 	body, err := json.Marshal(members)
 	if err != nil {
 		return err
 	}
-	x, failure := s.internal(operation, body)
+	x, failure := s.newRequest(operation, body)
 	if failure == nil {
 		_, failure = s.carryOut(x)
 	}

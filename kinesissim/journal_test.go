@@ -185,3 +185,23 @@ func TestAFolderOfAnotherRegion(t *testing.T) {
 	}
 	contains(t, err.Error(), "another region")
 }
+
+// What was stored without a rate is kept by a server that enforces one.
+func TestAFolderIsReadWithoutARate(t *testing.T) {
+	t.Parallel()
+	clock, dir := newClock(), t.TempDir()
+	cfg := inFolder(clock, dir)
+	cfg.EnforceRate = false
+	sim := start(t, cfg)
+	for range 3 {
+		must[*kinesis.PutRecordOutput](t)(put(t.Context(), client(t, sim), "s", "k", make([]byte, 1<<20-1)))
+	}
+	sim.Close()
+	again := start(t, inFolder(clock, dir))
+	if n := len(again.Records("s")); n != 3 {
+		t.Errorf("%d records, want 3", n)
+	}
+	must[*kinesis.PutRecordOutput](t)(put(t.Context(), client(t, again), "s", "k", make([]byte, 1<<20-1)))
+	_, err := put(t.Context(), client(t, again), "s", "k", []byte("x"))
+	wantError[*types.ProvisionedThroughputExceededException](t, err)
+}
