@@ -71,39 +71,39 @@ func TestDecodeReadsCloudWatch(t *testing.T) {
 		{"a list of an extension", cloudwatch.ExtensionJSON, `"[1, 2]"`, record.Event{Type: "extension", Body: json.RawMessage(`[1, 2]`)}},
 		{
 			"an event that is whole", cloudwatch.SystemJSON, quoted(`{"time":"2026-11-22T20:15:00.123456Z","type":"kinetel.loss","record":{"count": 20}}`),
-			record.Event{Time: "2026-11-22T20:15:00.123456Z", Type: "kinetel.loss", Body: json.RawMessage(`{"count": 20}`)},
+			record.Event{TimeText: "2026-11-22T20:15:00.123456Z", Type: "kinetel.loss", Body: json.RawMessage(`{"count": 20}`)},
 		},
 		{
 			"a platform event that is whole", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"r"}}`),
-			record.Event{Time: "x", Type: "platform.start", RequestID: "r", Body: json.RawMessage(`{"requestId":"r"}`)},
+			record.Event{TimeText: "x", Type: "platform.start", RequestID: "r", Body: json.RawMessage(`{"requestId":"r"}`)},
 		},
 		{
 			"a request that no event may have", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"a\tb"}}`),
-			record.Event{Time: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"a\tb"}`)},
+			record.Event{TimeText: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"a\tb"}`)},
 		},
 		{
 			"another one", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"é"}}`),
-			record.Event{Time: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"é"}`)},
+			record.Event{TimeText: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"é"}`)},
 		},
 		{
 			"one with a quote", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"a\""}}`),
-			record.Event{Time: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"a\""}`)},
+			record.Event{TimeText: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"a\""}`)},
 		},
 		{
 			"one with a backslash", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.start","record":{"requestId":"a\\"}}`),
-			record.Event{Time: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"a\\"}`)},
+			record.Event{TimeText: "x", Type: "platform.start", Body: json.RawMessage(`{"requestId":"a\\"}`)},
 		},
 		{
 			"a request of Kinetel's own", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"kinetel.invocation","record":{"requestId":"r"}}`),
-			record.Event{Time: "x", Type: "kinetel.invocation", RequestID: "r", Body: json.RawMessage(`{"requestId":"r"}`)},
+			record.Event{TimeText: "x", Type: "kinetel.invocation", RequestID: "r", Body: json.RawMessage(`{"requestId":"r"}`)},
 		},
 		{
 			"an event without a record", cloudwatch.SystemJSON, quoted(`{"time":"x","type":"platform.other","record":null}`),
-			record.Event{Time: "x", Type: "platform.other", Body: json.RawMessage(`null`)},
+			record.Event{TimeText: "x", Type: "platform.other", Body: json.RawMessage(`null`)},
 		},
 		{
 			"a part", cloudwatch.OtherJSON, quoted(`{"time":"x","type":"function","record":"\"a","part":1,"parts":2}`),
-			record.Event{Time: "x", Type: "function", Part: 1, Parts: 2, Body: json.RawMessage(`"\"a"`)},
+			record.Event{TimeText: "x", Type: "function", Part: 1, Parts: 2, Body: json.RawMessage(`"\"a"`)},
 		},
 		{
 			"a start", cloudwatch.Start, quoted("START RequestId: " + request + " Version: $LATEST\n"),
@@ -162,9 +162,10 @@ func TestDecodeReadsCloudWatch(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Schema, tt.want.Seq, tt.want.Resource = "kinetel/1", 17, cloudWatchResource()
-			if tt.want.Time == "" {
-				tt.want.Time = "2026-11-22T20:15:00.123Z"
+			if tt.want.TimeText == "" {
+				tt.want.TimeText = "2026-11-22T20:15:00.123Z"
 			}
+			tt.want = timed(tt.want)
 			second := tt.want
 			second.Seq = 18
 			data := zip(t, ofCloudWatch(logEvent(17, tt.what, tt.message), logEvent(18, tt.what, tt.message)))
@@ -222,7 +223,7 @@ func TestDecodeRefusesRecordsOfCloudWatchLogs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events, err := record.Decode([]byte(zip(t, tt.text)))
-			if !errors.Is(err, record.ErrNoRecord) || len(events) > 0 || !strings.Contains(err.Error(), tt.message) {
+			if !errors.Is(err, record.ErrNotRecord) || len(events) > 0 || !strings.Contains(err.Error(), tt.message) {
 				t.Errorf("%d events and the error %v", len(events), err)
 			}
 		})
@@ -250,7 +251,8 @@ func TestDecodeCloudWatchRefusesOtherRecords(t *testing.T) {
 		{"something behind it", good + "x", 1},
 		{"a closing brace behind it", good + "}", 1},
 		{"a closing bracket behind it", good + "]", 1},
-		{"a line behind it", good + aLine, 1},
+		{"text behind it", good + "hello\n", 1},
+		{"a cut line behind it", good + aLine[:20], 1},
 		{"a second one that is cut", good + good[:99], 1},
 		{"no events", ofCloudWatch(), 0},
 		{"no list of events", replaced(`"logEvents"`, `"other"`), 0},
@@ -302,8 +304,8 @@ func TestDecodeCloudWatchRefusesOtherRecords(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events, err := record.Decode([]byte(tt.text))
-			if !errors.Is(err, record.ErrNoRecord) {
-				t.Errorf("it returned %v, want ErrNoRecord", err)
+			if !errors.Is(err, record.ErrNotRecord) {
+				t.Errorf("it returned %v, want ErrNotRecord", err)
 			}
 			if len(events) != tt.events {
 				t.Errorf("%d events, want %d", len(events), tt.events)
@@ -331,7 +333,7 @@ func TestDecodeCloudWatchTakesNoMoreMemoryThanItNeeds(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		_, err := record.Decode(data)
 		runtime.ReadMemStats(&after)
-		if err != nil && (!errors.Is(err, record.ErrNoRecord) || len(err.Error()) > 1000) {
+		if err != nil && (!errors.Is(err, record.ErrNotRecord) || len(err.Error()) > 1000) {
 			t.Errorf("it returned an error of %d bytes, %.1000v", len(err.Error()), err)
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
@@ -352,7 +354,7 @@ func TestDecodeCloudWatchReadsLongLines(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		_, err := record.Decode(data)
 		runtime.ReadMemStats(&after)
-		if err != nil && !errors.Is(err, record.ErrNoRecord) {
+		if err != nil && !errors.Is(err, record.ErrNotRecord) {
 			t.Error(err)
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > 32<<20 {
@@ -385,7 +387,7 @@ func remains(e record.Event, l *format.Line, what cloudwatch.Message) record.Eve
 	if at, err := time.Parse(time.RFC3339, string(l.Time)); err == nil && at.Unix() >= 0 && at.Unix() <= 18446744072 {
 		ms = at.UnixMilli()
 	}
-	out.Time = time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+	out.TimeText = time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
 	line := e.Part == 0 && (string(l.Type) == "function" || string(l.Type) == "extension")
 	switch {
 	case line:
@@ -395,7 +397,7 @@ func remains(e record.Event, l *format.Line, what cloudwatch.Message) record.Eve
 			out.Body = json.RawMessage(quoted(text)) // of which the escapes may be others
 		}
 	case what == cloudwatch.SystemJSON || what == cloudwatch.OtherJSON:
-		out.Time, out.Part, out.Parts, out.Body = e.Time, e.Part, e.Parts, json.RawMessage(replaced(e.Body))
+		out.TimeText, out.Part, out.Parts, out.Body = e.TimeText, e.Part, e.Parts, json.RawMessage(replaced(e.Body))
 	default:
 		out.Body = lineFields(e.Body, what)
 	}
@@ -405,7 +407,7 @@ func remains(e record.Event, l *format.Line, what cloudwatch.Message) record.Eve
 	if strings.HasPrefix(e.Type, "platform.") && json.Unmarshal(out.Body, &of) == nil && regexp.MustCompile(`^[ !#-\[\]-~]{1,128}$`).MatchString(of.RequestID) {
 		out.RequestID = of.RequestID
 	}
-	return out
+	return timed(out)
 }
 
 // plainText is text that can stand in a line, "" of anything else.

@@ -7,38 +7,44 @@ import (
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
+// joinKey is what the parts of an event have in common.
+type joinKey struct {
+	instanceID     string
+	first          uint64 // seq of the first part
+	parts          int
+	timeText, kind string
+}
+
+// joinKeyOf returns the key of a part, and false for a whole event and numbers that
+// cannot be those of a part.
+func joinKeyOf(e Event) (joinKey, bool) {
+	if e.Part < 1 || e.Part > e.Parts || e.Seq < uint64(e.Part) {
+		return joinKey{}, false
+	}
+	return joinKey{e.InstanceID(), e.Seq - uint64(e.Part) + 1, e.Parts, e.TimeText, e.Type}, true
+}
+
 // Join joins the parts of events that arrived in parts. Other events stay unchanged, and
 // so do parts if some parts of their event are missing or invalid. The whole event
 // takes the place of the part that is first in events. It has the Seq of part 1. Parts
-// may be in any order, from several environments, and repeated.
+// may be in any order, from several environments, and repeated. A
+// [Joiner] does this for events that do not fit into memory.
 func Join(events []Event) []Event {
-	type key struct {
-		environment string
-		first       uint64 // seq of the first part
-		parts       int
-		time, kind  string
-	}
-	keyOf := func(e Event) (key, bool) {
-		if e.Part < 1 || e.Part > e.Parts || e.Seq < uint64(e.Part) {
-			return key{}, false
-		}
-		return key{e.Environment(), e.Seq - uint64(e.Part) + 1, e.Parts, e.Time, e.Type}, true
-	}
 	// The indices of the parts in events. Missing parts take no memory, however many
 	// Parts says there are.
-	pieces := map[key][]int{}
+	pieces := map[joinKey][]int{}
 	for i, e := range events {
-		if k, ok := keyOf(e); ok {
+		if k, ok := joinKeyOf(e); ok {
 			pieces[k] = append(pieces[k], i)
 		}
 	}
 	if len(pieces) == 0 {
 		return slices.Clone(events)
 	}
-	joined := map[key]bool{} // false: cannot be joined
+	joined := map[joinKey]bool{} // false: cannot be joined
 	var out []Event
 	for _, e := range events {
-		k, ok := keyOf(e)
+		k, ok := joinKeyOf(e)
 		if !ok {
 			out = append(out, e)
 			continue

@@ -16,10 +16,10 @@ import (
 
 // part is one of an event's parts, with a body as it is in the line.
 func part(environment string, seq uint64, number, of int, body string) record.Event {
-	return record.Event{
-		Schema: record.Schema, Seq: seq, Time: "2026-11-22T20:15:00.123Z", Type: "function", Part: number, Parts: of,
+	return timed(record.Event{
+		Schema: record.Schema, Seq: seq, TimeText: "2026-11-22T20:15:00.123Z", Type: "function", Part: number, Parts: of,
 		Body: json.RawMessage(body), Resource: map[string]string{"service.instance.id": environment},
-	}
+	})
 }
 
 func whole(environment string, seq uint64, body string) record.Event {

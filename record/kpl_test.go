@@ -78,7 +78,7 @@ func TestDecodeRefusesOtherAggregates(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events, err := record.Decode([]byte(tt.data))
-			if !errors.Is(err, record.ErrNoRecord) || !strings.Contains(err.Error(), tt.message) {
+			if !errors.Is(err, record.ErrNotRecord) || !strings.Contains(err.Error(), tt.message) {
 				t.Errorf("Decode returned %v", err)
 			}
 			if len(events) != tt.events {

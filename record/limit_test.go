@@ -129,7 +129,7 @@ func bounded(t *testing.T, d record.Decoder, data string) {
 	if took > uint64(5*bytes+1000*(count+10_000)) || len(events) > count {
 		t.Errorf("%d bytes are allocated for %d bytes of data with %d events; %v", took, len(data), len(events), err)
 	}
-	if err != nil && !errors.Is(err, record.ErrLimit) && !errors.Is(err, record.ErrNoRecord) {
+	if err != nil && !errors.Is(err, record.ErrLimit) && !errors.Is(err, record.ErrNotRecord) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -192,7 +192,7 @@ func TestDecodeKeepsWhatItReadBeforeALimit(t *testing.T) {
 				t.Errorf("%d events, want %d; %v", len(events), tt.events, err)
 			}
 			within := strings.HasPrefix(tt.name, "as many")
-			if within != (err == nil) || !within && (!errors.Is(err, record.ErrLimit) || errors.Is(err, record.ErrNoRecord)) {
+			if within != (err == nil) || !within && (!errors.Is(err, record.ErrLimit) || errors.Is(err, record.ErrNotRecord)) {
 				t.Errorf("the error is %v", err)
 			}
 			for _, e := range events {

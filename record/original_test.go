@@ -89,7 +89,7 @@ func TestDecodeRefusesAnInvalidOriginal(t *testing.T) {
 	for _, original := range []string{`"!"`, `"Ig"`, `"` + base64.StdEncoding.EncodeToString([]byte(`"a`)) + `"`, `"` + base64.StdEncoding.EncodeToString([]byte(`1 2`)) + `"`, `1`, `{}`} {
 		line := strings.Replace(aLine, `,"extra"`, `,"bodyBase64":`+original+`,"extra"`, 1)
 		events, err := record.Decode([]byte(aLine + line))
-		if !errors.Is(err, record.ErrNoRecord) || len(events) != 1 {
+		if !errors.Is(err, record.ErrNotRecord) || len(events) != 1 {
 			t.Errorf("%s: %d events, %v", original, len(events), err)
 		}
 	}

@@ -53,7 +53,7 @@ func (c consumer) write(all []record.Event) error {
 	enc.SetEscapeHTML(false)
 	for _, e := range all {
 		if err := enc.Encode(e); err != nil {
-			return fmt.Errorf("write seq %d of the environment %s: %w", e.Seq, e.Environment(), err)
+			return fmt.Errorf("write %v: %w", e.Key(), err)
 		}
 	}
 	return nil
@@ -61,18 +61,13 @@ func (c consumer) write(all []record.Event) error {
 
 // unique returns the first of all events with the same number.
 func unique(all []record.Event) (once []record.Event, duplicates int) {
-	type number struct {
-		environment string
-		seq         uint64
-	}
-	seen := map[number]bool{}
+	seen := map[record.Key]bool{}
 	for _, e := range all {
-		n := number{e.Environment(), e.Seq}
-		if seen[n] {
+		if seen[e.Key()] {
 			duplicates++
 			continue
 		}
-		seen[n] = true
+		seen[e.Key()] = true
 		once = append(once, e)
 	}
 	return once, duplicates
@@ -89,13 +84,9 @@ type hole struct {
 func holesIn(once []record.Event) (holes []hole) {
 	known := map[string][]seqrange.Range{} // by environment: arrived, or reported lost
 	for _, e := range once {
-		id := e.Environment()
+		id := e.InstanceID()
 		known[id] = append(known[id], seqrange.Range{First: e.Seq, Last: e.Seq})
-		if e.Type != "kinetel.loss" {
-			continue
-		}
-		var loss struct{ FirstSeq, LastSeq uint64 }
-		if err := json.Unmarshal(e.Body, &loss); err == nil {
+		if loss, err := e.Loss(); err == nil {
 			known[id] = append(known[id], seqrange.Range{First: loss.FirstSeq, Last: loss.LastSeq})
 		}
 	}

@@ -81,7 +81,7 @@ func consume(t *testing.T, batch events.KinesisEvent) outcome {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got.Out = append(got.Out, fmt.Sprint(all[0].Environment(), " ", all[0].Seq, " ", string(all[0].Body)))
+		got.Out = append(got.Out, fmt.Sprint(all[0].InstanceID(), " ", all[0].Seq, " ", string(all[0].Body)))
 	}
 	for _, f := range response.BatchItemFailures {
 		got.Failed = append(got.Failed, f.ItemIdentifier)
@@ -155,7 +155,7 @@ func TestABatch(t *testing.T) {
 				Out:    []string{`e 1 "<hello>"`},
 				Failed: []string{"2"},
 				Log: []string{
-					`record shardId-000000000000:2 (partition key "e", 5 bytes): not a record of Kinetel's: the last line does not end`,
+					`record shardId-000000000000:2 (partition key "e", 5 bytes): not a record of Kinetel's: event 1, at byte 0: the last line does not end: unexpected EOF`,
 					"1 of 3 records read: 1 events, 0 duplicates, 0 holes",
 				},
 			},
@@ -166,7 +166,7 @@ func TestABatch(t *testing.T) {
 			outcome{
 				Failed: []string{"1"},
 				Log: []string{
-					`record shardId-000000000000:1 (partition key "e", 5 bytes): not a record of Kinetel's: the last line does not end`,
+					`record shardId-000000000000:1 (partition key "e", 5 bytes): not a record of Kinetel's: event 1, at byte 0: the last line does not end: unexpected EOF`,
 					"0 of 1 records read: 0 events, 0 duplicates, 0 holes",
 				},
 			},
@@ -186,7 +186,7 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("no room") }
 
 func TestABatchThatCannotBeWrittenFails(t *testing.T) {
 	_, err := consumer{full{}, &strings.Builder{}}.handle(context.Background(), batch(t, text("e", 1)))
-	if err == nil || !strings.Contains(err.Error(), "write seq 1 of the environment e: no room") {
+	if err == nil || !strings.Contains(err.Error(), "write seq 1 of e: no room") {
 		t.Errorf("the error is %v", err)
 	}
 }

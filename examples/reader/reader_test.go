@@ -142,7 +142,7 @@ func TestRecordsThatAreNotKinetelsAreLoggedAndTheOthersPrinted(t *testing.T) {
 	if diff := cmp.Diff([]string{`"<1>"`, `"<2>"`}, bodies(t, out.String())); diff != "" {
 		t.Errorf("printed (-want +got):\n%s", diff)
 	}
-	for _, want := range []string{`(partition key "a", 5 bytes): not a record of Kinetel's: the last line does not end`, `line 2: schema "" is not kinetel/1`} {
+	for _, want := range []string{`(partition key "a", 5 bytes): not a record of Kinetel's: event 1, at byte 0: the last line does not end`, `event 2, at byte 135: line: schema "" is not kinetel/1`} {
 		if strings.Count(log.String(), want) != 1 || strings.Count(log.String(), "\n") != 2 {
 			t.Errorf("the log does not contain %s:\n%s", want, log.String())
 		}

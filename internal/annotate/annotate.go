@@ -30,7 +30,10 @@ type Annotator struct {
 	// a text; the beginning of a message inside JSON; texts that are JSON, and
 	// messages inside them that are JSON again.
 	head, message head
-	texts         [maxNested + 1][]byte
+	nested        [maxNested + 1][]byte
+
+	texts map[string]string // of severities; nil: ev.OTLP is not set
+	spans bool              // ev.OTLP.Span is set
 
 	mu          sync.Mutex // guards all below
 	invocations timeline
@@ -66,6 +69,9 @@ func (a *Annotator) Learn(ev *event.Event) {
 		return
 	}
 	r := t.request(parsed.RequestID, root(parsed.Trace), string(ev.Type) == event.TypePlatformStart, at, a.bound())
+	if a.spans && string(ev.Type) == event.TypePlatformStart {
+		r.span = spanOf(ev)
+	}
 	if a.managed {
 		switch string(ev.Type) {
 		case event.TypePlatformStart:
@@ -107,7 +113,7 @@ func (a *Annotator) bound() int {
 	return maxRequests
 }
 
-// Annotate sets ev.RequestID, ev.TraceID and ev.Severity. It does not change
+// Annotate sets ev.RequestID, ev.TraceID, ev.Severity and ev.OTLP. It does not change
 // Kinetel's own events, and events of unknown streams.
 func (a *Annotator) Annotate(ev *event.Event) {
 	switch {
@@ -118,7 +124,7 @@ func (a *Annotator) Annotate(ev *event.Event) {
 		// the invocation of their lines is uncertain.
 		var parsed line
 		a.read(&parsed, ev.Record)
-		ev.Severity = parsed.severity
+		a.setSeverity(ev, &parsed.found)
 	case bytes.HasPrefix(ev.Type, []byte("platform.")):
 		a.annotatePlatform(ev)
 	}
@@ -134,7 +140,7 @@ func (a *Annotator) annotatePlatform(ev *event.Event) {
 	}
 	known := a.invocations.known[ev.RequestID]
 	if known != nil {
-		ev.TraceID = known.trace
+		ev.TraceID, ev.OTLP.Span = known.trace, known.span
 	}
 	if trace := root(parsed.Trace); trace != "" {
 		ev.TraceID = trace
@@ -147,11 +153,11 @@ func (a *Annotator) annotatePlatform(ev *event.Event) {
 func (a *Annotator) annotateLine(ev *event.Event) {
 	var parsed line
 	a.read(&parsed, ev.Record)
-	ev.Severity = parsed.severity
+	a.setSeverity(ev, &parsed.found)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r := a.invocationOf(&parsed, ev); r != nil {
-		ev.RequestID, ev.TraceID = r.id, r.trace
+		ev.RequestID, ev.TraceID, ev.OTLP.Span = r.id, r.trace, r.span
 	}
 }
 

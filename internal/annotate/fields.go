@@ -19,7 +19,7 @@ func (l *line) readTime(text []byte) (message []byte) {
 	}
 	_, second, _ := bytes.Cut(text, []byte{'\n'})
 	if n := letters(second); n > 0 && n < len(second) && second[n] == ':' && isCapital(second[0]) && oneCase(second[:n]) {
-		l.severity = severity(second[:n])
+		l.severity = l.severityOf(second[:n])
 	}
 	return message
 }
@@ -54,8 +54,9 @@ func (l *line) readFields(text []byte, bracket bool) (message []byte) {
 		}
 		n = i + len(field)
 		rest := text[n:]
-		if l.severity = severityInField(field, rest, iso, bracket); l.severity != event.SeverityUnknown {
+		if l.severity = l.severityInField(field, rest, iso, bracket); l.severity != event.SeverityUnknown {
 			if lambda && len(rest) > 0 && rest[0] == '\t' {
+				l.scale = topScale
 				return rest[1:]
 			}
 			if rest = bytes.TrimLeft(rest, " "); l.n > 0 && len(rest) > 0 && rest[0] == '{' {
@@ -100,27 +101,27 @@ func pastField(text []byte, i int) int {
 // severityInField returns the severity in a field after a time, if the text after the
 // field allows for that. iso means that the time has the form of ISO 8601, and bracket
 // that it is in brackets.
-func severityInField(field, rest []byte, iso, bracket bool) event.Severity {
-	if s := ofField(field, rest); s != event.SeverityUnknown {
+func (f *found) severityInField(field, rest []byte, iso, bracket bool) event.Severity {
+	if s := f.ofField(field, rest); s != event.SeverityUnknown {
 		return s
 	}
 	if iso && isSwift(field, rest) {
-		return printed(field)
+		return f.printed(field)
 	}
 	if len(field) == 1 && bytes.HasPrefix(rest, []byte(" [")) { // Ruby's semantic_logger: E [8:main]
-		return ofInitial(field[0])
+		return f.ofInitial(field)
 	}
 	if bracket && string(field) == "PHP" {
-		return ofPHP(bytes.TrimLeft(rest, " "))
+		return f.ofPHP(bytes.TrimLeft(rest, " "))
 	}
 	if bracket {
-		return inChannel(field)
+		return f.inChannel(field)
 	}
 	return event.SeverityUnknown
 }
 
 // ofField returns the severity that a field is.
-func ofField(field, rest []byte) event.Severity {
+func (f *found) ofField(field, rest []byte) event.Severity {
 	word := field
 	marked := len(rest) > 0 && rest[0] == '\t'
 	if word[0] == '[' {
@@ -145,16 +146,14 @@ func ofField(field, rest []byte) event.Severity {
 		return event.SeverityUnknown
 	}
 	switch word = word[:n]; {
-	case marked && string(word) == "fail":
-		return event.Error // .NET's
-	case enclosed && string(word) == "Information":
-		return event.Info // .NET's
+	case marked && string(word) == "fail", enclosed && string(word) == "Information":
+		return f.severityOf(word) // .NET's
 	case enclosed:
-		return unambiguous(word)
+		return f.unambiguous(word)
 	case !marked && !isCapital(word[0]):
 		return event.SeverityUnknown
 	}
-	return printed(word)
+	return f.printed(word)
 }
 
 // isSwift reports whether a field and what follows have Swift's log format, which

@@ -18,9 +18,9 @@ type head [maxHead + utf8.UTFMax]byte
 
 // line is what is parsed from a line.
 type line struct {
-	severity event.Severity
-	ids      [8]candidate // possible ids of its invocation, the most certain first
-	n        int          // number of ids
+	found
+	ids [8]candidate // possible ids of its invocation, the most certain first
+	n   int          // number of ids
 }
 
 // read parses a record of a function or an extension.
@@ -45,14 +45,14 @@ func (a *Annotator) readString(l *line, text []byte) {
 	if message = bytes.TrimLeft(message, " \t\r\n"); len(message) == 0 {
 		return
 	}
-	prefix := l.severity
-	l.severity = event.SeverityUnknown
+	prefix := l.found
+	l.found = found{}
 	// The first brace is part of the message: Lambda's prefix has none.
 	if (message[0] != '{' || !a.readJSON(l, text[max(0, bytes.IndexByte(text, '{')):], 0)) && console {
 		l.readText(message, true)
 	}
 	if l.severity == event.SeverityUnknown {
-		l.severity = prefix
+		l.found = prefix
 	}
 }
 

@@ -26,11 +26,19 @@ const maxNested = 2
 
 // object is what is parsed from the members of a line's JSON object.
 type object struct {
-	levels  [ranks]event.Severity
+	best    found  // of the member with the lowest rank
+	rank    int    // that rank; ranks: there is none
 	level   []byte // the value of level: the meaning of a number depends on the logger
 	message []byte // the value of message
-	status  event.Severity
+	status  found
 	has     uint64 // the members that are present, one bit each
+}
+
+// note notes the severity in a member. Of two members of one rank the last one counts.
+func (o *object) note(rank int, f found) {
+	if f.severity != event.SeverityUnknown && rank <= o.rank {
+		o.best, o.rank = f, rank
+	}
 }
 
 // foreign is the set of members that Lambda's own JSON format does not have.
@@ -45,7 +53,7 @@ func (o *object) all(one, two int) bool {
 // readObject parses the members of a JSON object that a logger wrote. It reports
 // whether the text is one whole object and nothing else.
 func (a *Annotator) readObject(l *line, text []byte, depth int) (whole bool) {
-	var o object
+	o := object{rank: ranks}
 	m := jsontext.Members(text)
 	for m.Next() {
 		for _, key := range a.keys {
@@ -53,13 +61,13 @@ func (a *Annotator) readObject(l *line, text []byte, depth int) (whole bool) {
 		}
 		l.readMember(&o, m.Name, m.Value)
 	}
-	l.severity = o.severity()
+	l.found = o.severity()
 	if a.readMessage(l, &o, depth); l.severity == event.SeverityUnknown {
 		switch {
 		case o.all(isCompact, isTemplate):
-			l.severity = event.Info
+			l.found = found{severity: event.Info}
 		case o.has&(1<<isMessage|1<<isMsg) != 0: // otherwise it is the status of something else
-			l.severity = o.status
+			l.found = o.status
 		}
 	}
 	return m.Err == nil && jsontext.SkipSpace(text, m.End) == len(text)
@@ -93,17 +101,21 @@ func (l *line) readMember(o *object, name, value []byte) {
 	if what >= ranks {
 		return
 	}
-	if s := severityOf(value); s != event.SeverityUnknown {
-		o.levels[what] = s
-	} else if n := number(value); n >= 0 && what != byLevel {
-		o.levels[what] = scaled(what, n)
+	f := levelOf(value)
+	if f.severity == event.SeverityUnknown {
+		if n := number(value); n >= 0 && what != byLevel {
+			f = found{text: value}
+			f.severity = f.scaled(what, n)
+		}
 	}
+	o.note(what, f)
 }
 
 // scaled returns the severity for a number in the scale of a member.
-func scaled(of, n int) event.Severity {
+func (f *found) scaled(of, n int) event.Severity {
 	switch {
 	case of == byOTel && n >= 1 && n <= 24: // OpenTelemetry, logs data model
+		f.number, f.text = uint8(n), nil
 		return event.Severity((n + 3) / 4)
 	case of == byPython && n >= 10 && n <= 50 && n%10 == 0:
 		return event.Severity(n/10 + 1)
@@ -121,24 +133,24 @@ func scaled(of, n int) event.Severity {
 }
 
 // severity returns the severity that an object's members contain.
-func (o *object) severity() event.Severity {
+func (o *object) severity() found {
 	if n := number(o.level); n >= 0 {
+		f := found{text: o.level}
 		switch {
 		case n <= 7 && o.has>>isShort&1 == 1:
-			o.levels[byNumber] = ofSyslog(n)
+			f.severity = f.ofSyslog(n)
 		case n >= 10 && n <= 60 && n%10 == 0, // bunyan's and pino's
 			n > 10 && n < 100 && o.all(isTime, isMsg): // and custom levels
-			o.levels[byNumber] = event.Severity(min(n/10, 6))
+			f.severity = event.Severity(min(n/10, 6))
 		case n >= 100 && n <= 600 && n%100 == 0, n == 250, n == 550: // Monolog's
-			o.levels[byNumber] = event.Severity(min(n/100+1, 6))
+			f.severity = event.Severity(min(n/100+1, 6))
 		}
+		o.note(byNumber, f)
 	}
-	for _, severity := range o.levels {
-		if severity != event.SeverityUnknown {
-			return severity
-		}
+	if o.has>>isLogger&1 == 1 { // in Lambda's JSON format, only Python's has it
+		o.best.scale = topScale
 	}
-	return event.SeverityUnknown
+	return o.best
 }
 
 // readMessage parses the message of Lambda's own JSON format. There level is the
@@ -149,7 +161,7 @@ func (a *Annotator) readMessage(l *line, o *object, depth int) {
 	if o.has&foreign != 0 || len(o.message) == 0 || depth == maxNested || o.has>>isStamp&1 == 0 && l.n == 0 {
 		return
 	}
-	outer := l.severity
+	outer := l.found
 	text := o.message
 	switch {
 	case text[0] == '{':
@@ -164,11 +176,11 @@ func (a *Annotator) readMessage(l *line, o *object, depth int) {
 		if o.has>>isLogger&1 == 1 || len(o.level) < 2 || !isCapital(o.level[1]) {
 			return
 		}
-		l.severity = event.SeverityUnknown
+		l.found = found{}
 		l.readText(beginning(text, &a.message), true)
 	}
 	if l.severity == event.SeverityUnknown {
-		l.severity = outer
+		l.found = outer
 	}
 }
 
@@ -184,8 +196,8 @@ func (a *Annotator) readJSON(l *line, text []byte, depth int) bool {
 	}
 	object := text[i:min(len(text), i+maxObject)]
 	if bytes.IndexByte(object, '\\') >= 0 {
-		object = jsontext.AppendUnescape(a.texts[depth][:0], object, -1)
-		a.texts[depth] = object
+		object = jsontext.AppendUnescape(a.nested[depth][:0], object, -1)
+		a.nested[depth] = object
 	}
 	before := *l
 	if a.readObject(l, object, depth) || len(text)-i > maxObject {
@@ -236,24 +248,31 @@ func (l *line) readInner(value []byte, path string) {
 	}
 }
 
-// severityOf returns the severity for a logger's level: a word, perhaps in terminal
+// levelOf returns the severity for a logger's level: a word, perhaps in terminal
 // colours.
-func severityOf(value []byte) event.Severity {
+func levelOf(value []byte) (f found) {
 	word := jsontext.Unquoted(value)
-	if bytes.IndexByte(word, '\\') >= 0 {
-		var buf [64 + utf8.UTFMax]byte
-		word = withoutColours(jsontext.AppendUnescape(buf[:0], word, 64))
+	if bytes.IndexByte(word, '\\') < 0 {
+		f.severity = f.level(bytes.TrimSpace(word))
+		return f
 	}
-	return level(bytes.TrimSpace(word))
+	var buf [64 + utf8.UTFMax]byte
+	plain := bytes.TrimSpace(withoutColours(jsontext.AppendUnescape(buf[:0], word, 64)))
+	f.severity = level(plain)
+	if i := bytes.Index(value, plain); i >= 0 {
+		f.text = value[i : i+len(plain)] // not in buf, which ends with this function
+	}
+	return f
 }
 
 // statusOf returns the severity in a member that may be a level, or the result of
 // something.
-func statusOf(value []byte) event.Severity {
+func statusOf(value []byte) (f found) {
 	if len(value) > 5 && value[1]|0x20 == 's' && value[2]|0x20 == 'u' { // success
-		return event.SeverityUnknown
+		return f
 	}
-	return unambiguous(jsontext.Unquoted(value))
+	f.severity = f.unambiguous(jsontext.Unquoted(value))
+	return f
 }
 
 // number parses a whole number of up to three digits; it returns -1 for other values.

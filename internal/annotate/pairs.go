@@ -16,7 +16,7 @@ func isPair(text []byte) bool {
 }
 
 // logfmt returns the severity in a text of name=value pairs.
-func logfmt(text []byte) event.Severity {
+func (f *found) logfmt(text []byte) event.Severity {
 	for i := 0; ; i++ {
 		n := bytes.IndexByte(text[i:], '=')
 		if n < 0 {
@@ -49,7 +49,7 @@ func logfmt(text []byte) event.Severity {
 			n++ // slog: ERROR+4
 		}
 		if n == len(value) || value[n] == end || end == ' ' && value[n] <= ' ' {
-			if s := level(value[:n]); s != event.SeverityUnknown {
+			if s := f.level(value[:n]); s != event.SeverityUnknown {
 				return s
 			}
 		}
@@ -71,7 +71,7 @@ func quoted(text []byte) (open bool) {
 
 // ofNodeObject returns the level of an object that Node's console printed:
 // { level: 'error', message: 'text' }.
-func ofNodeObject(text []byte) event.Severity {
+func (f *found) ofNodeObject(text []byte) event.Severity {
 	begins := false // a member of the outermost object
 	for i, depth := 0, 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -99,11 +99,12 @@ func ofNodeObject(text []byte) event.Severity {
 			}
 			if value, ok := bytes.CutPrefix(value, []byte(": '")); ok {
 				word, _, _ := bytes.Cut(value, []byte{'\''})
-				return level(word)
+				return f.level(word)
 			}
 			if value, ok := bytes.CutPrefix(value, []byte(": ")); ok {
-				o := object{level: value[:digits(value)]}
-				return o.severity()
+				o := object{rank: ranks, level: value[:digits(value)]}
+				*f = o.severity()
+				return f.severity
 			}
 		}
 	}

@@ -50,8 +50,9 @@ func lookUp(word []byte) (s event.Severity, ambiguous bool) {
 	return event.SeverityUnknown, false
 }
 
-// severity returns the severity for a word in any case.
-func severity(word []byte) event.Severity {
+// severityOf returns the severity for a word in any case.
+func (f *found) severityOf(word []byte) event.Severity {
+	f.text = word
 	s, _ := lookUp(word)
 	return s
 }
@@ -60,7 +61,8 @@ func severity(word []byte) event.Severity {
 // slog, as in ERROR+4, or the step of OpenTelemetry, as in INFO2.
 func level(word []byte) event.Severity {
 	n := letters(word)
-	s, rest := severity(word[:n]), word[n:]
+	s, _ := lookUp(word[:n])
+	rest := word[n:]
 	if s == event.SeverityUnknown || len(rest) == 0 {
 		return s
 	}
@@ -79,23 +81,31 @@ func level(word []byte) event.Severity {
 	return event.Severity(min(max(int(s)+by/4, int(event.Trace)), int(event.Fatal)))
 }
 
+// level is level, and notes the word.
+func (f *found) level(word []byte) event.Severity {
+	f.text = word
+	return level(word)
+}
+
 // ofSyslog returns the severity for one of syslog's (RFC 5424): 0 is an emergency.
-func ofSyslog(n int) event.Severity {
+func (f *found) ofSyslog(n int) event.Severity {
+	f.scale = syslogScale + uint8(n&7)
 	return [...]event.Severity{event.Fatal, event.Fatal, event.Fatal, event.Error, event.Warn, event.Info, event.Info, event.Debug}[n&7]
 }
 
 // printed returns the severity for a word at the place of the severity in a text. The
 // word must be all in upper case or all in lower case, and must have no other
 // meaning.
-func printed(word []byte) event.Severity {
+func (f *found) printed(word []byte) event.Severity {
 	if len(word) == 0 || !oneCase(word) {
 		return event.SeverityUnknown
 	}
-	return unambiguous(word)
+	return f.unambiguous(word)
 }
 
 // unambiguous returns the severity for a word in any case that has no other meaning.
-func unambiguous(word []byte) event.Severity {
+func (f *found) unambiguous(word []byte) event.Severity {
+	f.text = word
 	s, ambiguous := lookUp(word)
 	if ambiguous {
 		return event.SeverityUnknown
@@ -105,23 +115,23 @@ func unambiguous(word []byte) event.Severity {
 
 // firstWord returns the severity for the first word of a text. Nothing before it shows
 // that a logger wrote it.
-func firstWord(word []byte) event.Severity {
+func (f *found) firstWord(word []byte) event.Severity {
 	switch string(word) {
 	case "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL":
-		return severity(word)
+		return f.severityOf(word)
 	}
 	return event.SeverityUnknown
 }
 
-// ofInitial returns the severity that begins with a letter.
+// ofInitial returns the severity that begins with a letter, which is the first of text.
 //
 //go:noinline
-func ofInitial(letter byte) event.Severity {
+func (f *found) ofInitial(text []byte) event.Severity {
 	const initials = "DIWEF" // of Debug to Fatal
-	if letter == 'C' {
+	if f.text = text[:1]; text[0] == 'C' {
 		return event.Fatal
 	}
-	if i := strings.IndexByte(initials, letter); i >= 0 {
+	if i := strings.IndexByte(initials, text[0]); i >= 0 {
 		return event.Debug + event.Severity(i)
 	}
 	return event.SeverityUnknown

@@ -5,8 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kinetel/kinetel/internal/annotate"
+	"github.com/kinetel/kinetel/internal/config"
 	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // severityOf returns the severity in a record, in a line of a function;
@@ -21,7 +25,159 @@ func severityOf(t *testing.T, record string) event.Severity {
 	if function.Severity != extension.Severity {
 		t.Errorf("%.200s: of a function %q, of an extension %q", record, function.Severity, extension.Severity)
 	}
+	if function.OTLP != (event.OTLP{}) {
+		t.Errorf("%.200s: %+v without the format otlp", record, function.OTLP)
+	}
+	checkOTLP(t, record, function.Severity)
 	return function.Severity
+}
+
+// checkOTLP checks that OpenTelemetry's number and the logger's text of a record agree
+// with its severity.
+func checkOTLP(t *testing.T, record string, severity event.Severity) {
+	t.Helper()
+	a := annotate.New("")
+	a.OTLP(false)
+	ev := event.Event{Type: []byte(event.TypeFunction), Record: []byte(record)}
+	a.Annotate(&ev)
+	text, number := ev.OTLP.SeverityText, int(ev.OTLP.SeverityNumber)
+	if ev.Severity != severity {
+		t.Errorf("%.200s: with the format otlp %q, else %q", record, ev.Severity, severity)
+	}
+	if event.SeverityOf(number) != severity && (severity != event.Fatal || number != 18 && number != 19) {
+		t.Errorf("%.200s: %q has the number %d", record, severity, number)
+	}
+	plain := record // without two levels of escapes
+	for range 2 {
+		plain += string(jsontext.AppendUnescape(nil, []byte(plain), -1))
+	}
+	syslog := strings.Contains("emerg alert crit err warning notice info debug", text)
+	if severity == 0 && text != "" || !syslog && !strings.Contains(plain, text) {
+		t.Errorf("%.200s: the text of %q is %q", record, severity, text)
+	}
+}
+
+func TestTheLoggersOwnSeverity(t *testing.T) {
+	const id, at = "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "2026-11-22T20:15:00.123Z"
+	for _, tt := range []struct {
+		name, record string
+		text         string
+		number       uint8
+	}{
+		{"Node", asText(at + "\t" + id + "\tWARN\thello"), "WARN", 13},
+		{"Node, and the logger's own", asText(at + "\t" + id + "\tERROR\t{\"level\":\"notice\"}"), "notice", 10},
+		{"Node, and an object without a level", asText(at + "\t" + id + "\tERROR\t{\"a\":1}"), "ERROR", 17},
+		{"Python", asText("[WARNING]\t" + at + "\t" + id + "\thello"), "WARNING", 13},
+		{"Python's highest", asText("[CRITICAL]\t" + at + "\t" + id + "\thello"), "CRITICAL", 21},
+		{"Python's highest, as JSON", `{"timestamp":"` + at + `","level":"CRITICAL","message":"m","logger":"root","requestId":"` + id + `"}`, "CRITICAL", 21},
+		{".NET's highest in Lambda's format", asText(at + "\t" + id + "\tcrit\thello"), "crit", 21},
+		{".NET's highest on a console", asText("crit: Orders[0]\n      hello"), "crit", 21},
+		{".NET's highest as JSON", `{"LogLevel":"Critical"}`, "Critical", 21},
+		{".NET's information", asText(at + " [Information] hello"), "Information", 9},
+		{"Lambda's JSON", `{"timestamp":"` + at + `","level":"ERROR","message":"hello","requestId":"` + id + `"}`, "ERROR", 17},
+		{"the last of two", `{"level":"info","level":"err"}`, "err", 17},
+		{"syslog's words", `{"level":"crit"}`, "crit", 18},
+		{"syslog's words in capitals", `{"severity":"CRITICAL"}`, "CRITICAL", 18},
+		{"Monolog's channel", asText("app.ALERT: hello"), "ALERT", 19},
+		{"an emergency", `{"level":"emergency"}`, "emergency", 21},
+		{"a notice", `{"level":"notice"}`, "notice", 10},
+		{"a priority of syslog", asText("<10>hello"), "crit", 18},
+		{"another one", asText("<13>hello"), "notice", 10},
+		{"GELF", `{"short_message":"m","level":1}`, "alert", 19},
+		{"java.util.logging", `{"level":"FINE"}`, "FINE", 6},
+		{"java.util.logging's configuration", `{"level":"CONFIG"}`, "CONFIG", 7},
+		{"java.util.logging's highest", `{"level":"SEVERE"}`, "SEVERE", 17},
+		{"zap's dpanic", `{"level":"dpanic"}`, "dpanic", 18},
+		{"zap's panic", `{"level":"panic"}`, "panic", 19},
+		{"zap's fatal", `{"level":"fatal"}`, "fatal", 21},
+		{"pino's number", `{"level":50,"time":1,"msg":"m"}`, "50", 17},
+		{"OpenTelemetry's number", `{"severityNumber":18}`, "", 18},
+		{"OpenTelemetry's number and text", `{"severityNumber":18,"severityText":"crit"}`, "crit", 18},
+		{"a step of OpenTelemetry", `{"level":"ERROR3"}`, "ERROR3", 19},
+		{"slog, up", `{"level":"INFO+2"}`, "INFO+2", 11},
+		{"slog, down", asText("level=DEBUG-3 msg=m"), "DEBUG-3", 2},
+		{"klog's letter", asText("E1122 20:15:00.123456       8 main.go:17] hello"), "E", 17},
+		{"PHP", asText("PHP Fatal error:  Uncaught Error in /var/task/a.php"), "Fatal error", 21},
+		{"a word in colours", `{"level":"\u001b[33mwarn\u001b[39m"}`, "warn", 13},
+		{"JSON in a text", asText(`{"level":"Warning"}`), "Warning", 13},
+		{"Serilog's, which has no word", asText(`{"@t":"` + at + `","@mt":"hello","@m":"hello","message":"m"}`), "", 9},
+		{"none", asText("hello"), "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := annotate.New("")
+			a.OTLP(false)
+			for range 2 { // the second text is remembered
+				ev := event.Event{Type: []byte(event.TypeFunction), Record: []byte(tt.record)}
+				a.Annotate(&ev)
+				if ev.OTLP.SeverityText != tt.text || ev.OTLP.SeverityNumber != tt.number {
+					t.Errorf("%s has the text %q and the number %d, want %q and %d", tt.record, ev.OTLP.SeverityText, ev.OTLP.SeverityNumber, tt.text, tt.number)
+				}
+			}
+		})
+	}
+}
+
+func TestAnnotateForOTLPAllocatesNothingForAKnownText(t *testing.T) {
+	a := annotate.New("")
+	a.OTLP(true)
+	record := []byte(`"[WARNING]\t2026-11-22T20:15:00.123Z\t8476a536-e9f4-11e8-9739-2dfe598c3fcd\thello\n"`)
+	line := event.Event{Time: []byte("2026-11-22T20:15:00.123Z"), Type: []byte(event.TypeFunction), Record: record}
+	if n := testing.AllocsPerRun(100, func() {
+		ev := line
+		a.Annotate(&ev)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// A program that invents a severity for each line must not fill the memory.
+func TestTextsOfSeveritiesAreBounded(t *testing.T) {
+	a := annotate.New("")
+	a.OTLP(false)
+	for n := range 1000 {
+		ev := event.Event{Type: []byte(event.TypeFunction), Record: fmt.Appendf(nil, `{"level":"INFO-%d"}`, n)}
+		a.Annotate(&ev)
+		if want := fmt.Sprintf("INFO-%d", n); ev.OTLP.SeverityText != want {
+			t.Fatalf("the text is %q, want %q", ev.OTLP.SeverityText, want)
+		}
+	}
+	if n := a.Texts(); n > 64 {
+		t.Errorf("%d texts are kept", n)
+	}
+}
+
+func TestEventsOfAnInvocationHaveItsSpan(t *testing.T) {
+	const start = `{"requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","tracing":{"spanId":"54565fb41ac79632","type":"X-Amzn-Trace-Id","value":"Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"}}`
+	at := []byte("2026-11-22T20:15:00.123Z")
+	for _, tt := range []struct {
+		name  string
+		kind  config.Initialization
+		spans bool
+		want  *event.Span
+	}{
+		{"with spans", config.OnDemand, true, &event.Span{Header: []byte("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"), ID: []byte("54565fb41ac79632")}},
+		{"on Managed Instances", config.ManagedInstances, true, &event.Span{Header: []byte("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"), ID: []byte("54565fb41ac79632")}},
+		{"without spans", config.OnDemand, false, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := annotate.New(tt.kind)
+			a.OTLP(tt.spans)
+			events := []event.Event{
+				{Time: at, Type: []byte(event.TypeFunction), Record: []byte(`{"requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","level":"INFO","message":"m"}`)},
+				{Time: at, Type: []byte(event.TypePlatformStart), Record: []byte(start)},
+				{Time: at, Type: []byte(event.TypePlatformReport), Record: []byte(`{"requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd"}`)},
+			}
+			for i := range events {
+				a.Learn(&events[i])
+			}
+			for i := range events {
+				a.Annotate(&events[i])
+				if diff := cmp.Diff(tt.want, events[i].OTLP.Span); diff != "" {
+					t.Errorf("the span of %s (-want +got):\n%s", events[i].Type, diff)
+				}
+			}
+		})
+	}
 }
 
 func TestSeverityOfText(t *testing.T) {

@@ -25,16 +25,16 @@ func (l *line) readText(head []byte, prefixed bool) (message []byte, console boo
 	case c == '[':
 		message = l.readBracket(text)
 	case c == '<':
-		l.severity = ofPriority(text)
+		l.severity = l.ofPriority(text)
 	case c == '{' && prefixed:
-		l.severity = ofNodeObject(text)
+		l.severity = l.ofNodeObject(text)
 	case isCapital(c):
 		l.severity = l.readUpperCase(text)
 	case isLetter(c):
-		l.severity = ofLowerCase(text)
+		l.severity = l.ofLowerCase(text)
 	}
 	if l.severity == event.SeverityUnknown && (!prefixed || isPair(text)) {
-		l.severity = logfmt(head)
+		l.severity = l.logfmt(head)
 	}
 	if text[0] != '{' { // otherwise it is truncated JSON
 		l.readIDs(text)
@@ -44,10 +44,10 @@ func (l *line) readText(head []byte, prefixed bool) (message []byte, console boo
 
 // ofPriority returns the severity of a syslog priority, such as <11> (RFC 5424). .NET's
 // console writes it for systemd, too.
-func ofPriority(text []byte) event.Severity {
+func (f *found) ofPriority(text []byte) event.Severity {
 	if n := bytes.IndexByte(text[:min(len(text), 5)], '>'); n > 1 {
 		if p := number(text[1:n]); p >= 0 && p < 24*8 {
-			return ofSyslog(p)
+			return f.ofSyslog(p)
 		}
 	}
 	return event.SeverityUnknown
@@ -58,19 +58,19 @@ func (l *line) readUpperCase(text []byte) (s event.Severity) {
 	n := letters(text)
 	word, rest := text[:n], text[n:]
 	if n == 1 && l.readInitial(rest) {
-		return ofInitial(word[0])
+		return l.ofInitial(word)
 	}
 	logrus := len(rest) > 1 && rest[0] == '[' && isDigit(rest[1]) // INFO[0000]
 	switch {
 	case logrus && n == 4, len(rest) > 0 && (rest[0] == ':' || rest[0] == '|' || rest[0] == '\t'):
-		s = printed(word)
+		s = l.printed(word)
 	case logrus, len(rest) == 0, rest[0] <= ' ':
-		if s = firstWord(word); pastTime(bytes.TrimLeft(rest, " -")) > 0 {
-			s = printed(word)
+		if s = l.firstWord(word); pastTime(bytes.TrimLeft(rest, " -")) > 0 {
+			s = l.printed(word)
 		}
 	}
 	if message, ok := bytes.CutPrefix(rest, []byte(": PHP message: ")); ok { // PHP-FPM's
-		if php := ofPHP(message); php != event.SeverityUnknown {
+		if php := l.ofPHP(message); php != event.SeverityUnknown {
 			s = php
 		}
 		return s
@@ -79,12 +79,12 @@ func (l *line) readUpperCase(text []byte) (s event.Severity) {
 	case s != event.SeverityUnknown:
 		return s
 	case string(word) == "PHP" || string(word) == "Fatal":
-		return ofPHP(text)
+		return l.ofPHP(text)
 	case isDateWord(text):
 		l.readTime(text)
 		return l.severity
 	}
-	return afterName(text)
+	return l.afterName(text)
 }
 
 // readInitial reports whether a text begins with the first letter of a severity as
@@ -107,9 +107,9 @@ func (l *line) readInitial(rest []byte) bool {
 }
 
 // ofPHP returns the severity of a message that PHP itself logs.
-func ofPHP(text []byte) event.Severity {
+func (f *found) ofPHP(text []byte) event.Severity {
 	what, _, _ := bytes.Cut(bytes.TrimPrefix(text, []byte("PHP ")), []byte{':'})
-	switch string(what) {
+	switch f.text = what; string(what) {
 	case "Fatal error":
 		return event.Fatal
 	case "Parse error", "Recoverable fatal error":
@@ -124,20 +124,21 @@ func ofPHP(text []byte) event.Severity {
 
 // ofLowerCase returns the severity of a text that begins with a lower-case letter: the
 // console formats of .NET and winston, and Python's with a name first.
-func ofLowerCase(text []byte) event.Severity {
+func (f *found) ofLowerCase(text []byte) event.Severity {
 	n := letters(text)
 	rest, ok := bytes.CutPrefix(text[n:], []byte{':'})
 	if !ok || len(rest) > 0 && rest[0] > ' ' {
-		return afterName(text)
+		return f.afterName(text)
 	}
 	switch string(text[:n]) {
 	case "trace", "debug", "verbose", "info", "warn", "warning", "error", "fatal", "panic", "trce", "dbug", "crit":
-		return severity(text[:n])
+		f.scale = topScale
+		return f.severityOf(text[:n])
 	case "fail": // in .NET a category follows: fail: Orders[0]
 		category := bytes.TrimLeft(rest, " ")
 		category = category[:pastWord(category)]
 		if i := bytes.IndexByte(category, '['); i > 0 && category[len(category)-1] == ']' && isDigit(category[i+1]) {
-			return event.Error
+			return f.severityOf(text[:n])
 		}
 	}
 	return event.SeverityUnknown
@@ -146,26 +147,26 @@ func ofLowerCase(text []byte) event.Severity {
 // afterName returns the severity of a text that begins with a logger's name and has no
 // time: Python's name - LEVEL - text, name | LEVEL | text, and Monolog's
 // channel.LEVEL: text.
-func afterName(text []byte) event.Severity {
+func (f *found) afterName(text []byte) event.Severity {
 	name := pastWord(text)
-	if s := inChannel(text[:name]); s != event.SeverityUnknown || len(text) < name+3 {
+	if s := f.inChannel(text[:name]); s != event.SeverityUnknown || len(text) < name+3 {
 		return s
 	}
 	mark, rest := text[name:name+3], text[name+3:]
 	if n := letters(rest); (string(mark) == " - " || string(mark) == " | ") && n > 0 && isCapital(rest[0]) && bytes.HasPrefix(bytes.TrimLeft(rest[n:], " "), mark[1:]) {
-		return printed(rest[:n])
+		return f.printed(rest[:n])
 	}
 	return event.SeverityUnknown
 }
 
 // inChannel returns the severity in a word of Monolog and Laravel, such as
 // channel.LEVEL:.
-func inChannel(word []byte) event.Severity {
+func (f *found) inChannel(word []byte) event.Severity {
 	dot := bytes.LastIndexByte(word, '.')
 	if len(word) == 0 || word[len(word)-1] != ':' || dot < 0 || !isCapital(word[dot+1]) {
 		return event.SeverityUnknown
 	}
-	return printed(word[dot+1 : len(word)-1])
+	return f.printed(word[dot+1 : len(word)-1])
 }
 
 // bracketed returns the text in the brackets that a text begins with, and what follows
@@ -194,17 +195,18 @@ func (l *line) readBracket(text []byte) (message []byte) {
 		l.readFields(text[1:], true)
 		return nil
 	case len(in) > 2 && in[1] == ' ' && isDigit(in[2]) && isCapital(in[0]): // Tornado's [E 261122 20:15:00 web:17]
-		l.severity = ofInitial(in[0])
+		l.severity = l.ofInitial(in)
 		return nil
 	}
 	in = bytes.TrimSpace(in)
-	l.severity = printed(in)
+	l.severity = l.printed(in)
 	switch string(in) { // .NET's, in Lambda's logger
 	case "Trace", "Debug", "Information", "Warning", "Error", "Critical":
-		l.severity = severity(in)
+		l.severity = l.severityOf(in)
 	}
 	if len(rest) > 1 && rest[0] == '\t' {
 		if n := 1 + pastTime(rest[1:]); n > 1 && n < len(rest) && rest[n] == '\t' {
+			l.scale = topScale
 			if id, message, ok := bytes.Cut(rest[n+1:], []byte{'\t'}); ok {
 				l.candidate(rankPrefix, id)
 				return message
@@ -218,32 +220,32 @@ func (l *line) readBracket(text []byte) (message []byte) {
 			break
 		}
 		if after[0] != '[' {
-			l.severity = afterBrackets(after, spaced)
+			l.severity = l.afterBrackets(after, spaced)
 			break
 		}
 		if in, rest, ok = bracketed(after); !ok {
 			break
 		}
-		l.severity = printed(bytes.TrimSpace(in))
+		l.severity = l.printed(bytes.TrimSpace(in))
 	}
 	return nil
 }
 
 // afterBrackets returns the severity in a text after a name or a thread in brackets.
-func afterBrackets(text []byte, spaced bool) (s event.Severity) {
+func (f *found) afterBrackets(text []byte, spaced bool) (s event.Severity) {
 	n := letters(text)
 	switch {
 	case isDigit(text[0]):
-		return ofNestJS(text)
+		return f.ofNestJS(text)
 	case !spaced || n == 0 || n == len(text):
 		return event.SeverityUnknown
 	case text[n] == ':' && !isCapital(text[0]): // winston's: [orders] error:
-		return ofLowerCase(text)
+		return f.ofLowerCase(text)
 	case text[n] == ':' || text[n] == ' ': // SLF4J's: [main] INFO
-		s = firstWord(text[:n])
+		s = f.firstWord(text[:n])
 	}
 	if s == event.SeverityUnknown && (text[n] == ':' || text[n] <= ' ') && pastTime(bytes.TrimLeft(text[n:], " \t")) > 0 { // nest-winston's: [Nest] Error and a time
-		return unambiguous(text[:n])
+		return f.unambiguous(text[:n])
 	}
 	return s
 }
@@ -252,7 +254,7 @@ func afterBrackets(text []byte, spaced bool) (s event.Severity) {
 // time and a level:
 //
 //	[Nest] 8  - 11/22/2026, 8:15:00 PM   ERROR [Orders] text
-func ofNestJS(text []byte) event.Severity {
+func (f *found) ofNestJS(text []byte) event.Severity {
 	text, ok := bytes.CutPrefix(bytes.TrimLeft(text, " 0123456789"), []byte("- "))
 	if !ok {
 		return event.SeverityUnknown
@@ -261,7 +263,7 @@ func ofNestJS(text []byte) event.Severity {
 	text = bytes.TrimLeft(text[pastTime(text):], " ")
 	word := text[:letters(text)]
 	if string(word) == "LOG" {
-		return event.Info
+		return f.severityOf(word)
 	}
-	return printed(word)
+	return f.printed(word)
 }

@@ -3,6 +3,8 @@ package annotate
 import (
 	"math"
 	"slices"
+
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 const (
@@ -44,7 +46,8 @@ const (
 // request is a request with a known id. Its lines share the strings.
 type request struct {
 	id, trace string // trace is empty if there is none
-	openUntil int64  // on Managed Instances: until then it waits for its platform.report
+	span      *event.Span
+	openUntil int64 // on Managed Instances: until then it waits for its platform.report
 }
 
 // invocation is an attempt of a request that has begun. Times are in milliseconds

@@ -5,6 +5,7 @@ package audit
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -81,32 +82,29 @@ func CheckAcknowledged(acknowledged, possible []Emitted, arrived []record.Event)
 // dropDuplicates returns the first arrival of each event, and the sequence numbers of
 // each environment.
 func (v *Verdict) dropDuplicates(arrived []record.Event) (once []record.Event, environments map[string]*numbers) {
-	type id struct {
-		environment string
-		seq         uint64
-	}
-	seen := map[id]bool{}
+	seen := map[record.Key]bool{}
 	environments = map[string]*numbers{}
 	for _, e := range arrived {
 		if isOwn(e) {
 			v.Own++
 		}
-		id := id{e.Environment(), e.Seq}
-		if seen[id] {
+		key := e.Key()
+		if seen[key] {
 			v.duplicate(e)
 			continue
 		}
-		seen[id] = true
+		seen[key] = true
 		once = append(once, e)
-		n := environments[id.environment]
+		n := environments[key.InstanceID]
 		if n == nil {
 			n = &numbers{}
-			environments[id.environment] = n
+			environments[key.InstanceID] = n
 		}
 		n.arrived = append(n.arrived, seqrange.Range{First: e.Seq, Last: e.Seq})
-		if l, ok := lossOf(e); ok {
-			v.ReportedLost += l.count
-			n.reported = append(n.reported, l)
+		if l, err := e.Loss(); err == nil {
+			count := int(min(l.Count, math.MaxInt32))
+			v.ReportedLost += count
+			n.reported = append(n.reported, loss{seqrange.Range{First: l.FirstSeq, Last: l.LastSeq}, count})
 		}
 	}
 	return once, environments
@@ -128,10 +126,10 @@ func (v *Verdict) compare(acknowledged, possible []Emitted, arrived []record.Eve
 		if isOwn(a) {
 			continue
 		}
-		key := Emitted{a.Time, a.Type, string(a.Body)}
+		key := Emitted{a.TimeText, a.Type, string(a.Body)}
 		switch {
 		case a.Parts > 0: // other parts are missing: the event did not arrive
-			v.example("a part without the others: seq %d of %s: part %d of %d", a.Seq, a.Environment(), a.Part, a.Parts)
+			v.example("a part without the others: %v: part %d of %d", a.Key(), a.Part, a.Parts)
 		case expected[key] > 0:
 			expected[key]--
 			v.Delivered++
@@ -141,7 +139,7 @@ func (v *Verdict) compare(acknowledged, possible []Emitted, arrived []record.Eve
 			v.duplicate(a)
 		default:
 			v.Unknown++
-			v.example("arrived, but was never emitted: seq %d of %s: %s %s %.120s", a.Seq, a.Environment(), a.Time, a.Type, a.Body)
+			v.example("arrived, but was never emitted: %v: %s %s %.120s", a.Key(), a.TimeText, a.Type, a.Body)
 		}
 	}
 	for _, e := range acknowledged {
@@ -157,5 +155,5 @@ func isOwn(e record.Event) bool { return strings.HasPrefix(e.Type, "kinetel.") }
 
 func (v *Verdict) duplicate(a record.Event) {
 	v.Duplicated++
-	v.example("arrived again: seq %d of %s: %s %s %.120s", a.Seq, a.Environment(), a.Time, a.Type, a.Body)
+	v.example("arrived again: %v: %s %s %.120s", a.Key(), a.TimeText, a.Type, a.Body)
 }

@@ -27,7 +27,7 @@ func emitted(texts ...string) (events []audit.Emitted) {
 // line is a function line that arrived.
 func line(environment string, seq uint64, text string) record.Event {
 	return record.Event{
-		Schema: record.Schema, Seq: seq, Time: "2026-11-22T20:15:00.000Z", Type: "function",
+		Schema: record.Schema, Seq: seq, TimeText: "2026-11-22T20:15:00.000Z", Type: "function",
 		Body: json.RawMessage(`"` + text + `"`), Resource: map[string]string{"service.instance.id": environment},
 	}
 }
@@ -132,7 +132,7 @@ func TestCheckComparesWhatArrivedWithWhatWasEmitted(t *testing.T) {
 		},
 		{
 			"another time is another event", emitted("a"),
-			events{another(func(e *record.Event) { e.Time = "2026-11-22T20:15:00Z" })},
+			events{another(func(e *record.Event) { e.TimeText = "2026-11-22T20:15:00Z" })},
 			audit.Verdict{Emitted: 1, Lost: 1, Unknown: 1, LostSilently: 1},
 			false,
 		},

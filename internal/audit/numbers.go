@@ -2,13 +2,10 @@ package audit
 
 import (
 	"cmp"
-	"encoding/json"
 	"math"
 	"slices"
 
-	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/seqrange"
-	"github.com/kinetel/kinetel/record"
 )
 
 // numbers is the sequence numbers of one environment.
@@ -21,18 +18,6 @@ type numbers struct {
 type loss struct {
 	seqrange.Range
 	count int // of events that were lost in the range
-}
-
-// lossOf reads a kinetel.loss event.
-func lossOf(e record.Event) (loss, bool) {
-	var body struct {
-		FirstSeq, LastSeq uint64
-		Count             int
-	}
-	if e.Type != event.TypeLoss || json.Unmarshal(e.Body, &body) != nil || body.FirstSeq > body.LastSeq {
-		return loss{}, false
-	}
-	return loss{seqrange.Range{First: body.FirstSeq, Last: body.LastSeq}, min(max(body.Count, 0), math.MaxInt32)}, true
 }
 
 // missing counts the sequence numbers of an environment that did not arrive. It

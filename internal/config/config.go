@@ -35,6 +35,7 @@ type Config struct {
 	Types         []string // of telemetry: platform, function, extension
 	Format        format.Name
 	OTLPSpans     bool // with otlp: each invocation is a span too
+	OTLPParent    otlp.Parent
 	Compression   format.Compression
 	PartitionKey  PartitionKey
 	Flush         flush.Mode
@@ -88,6 +89,7 @@ func Load(environ []string) (Config, []Problem) {
 		Types:         l.types(),
 		Format:        oneOf(&l, "KINETEL_FORMAT", formats.Names()...),
 		OTLPSpans:     l.boolean("KINETEL_OTLP_SPANS", false),
+		OTLPParent:    oneOf(&l, "KINETEL_OTLP_PARENT", otlp.ParentAuto, otlp.ParentLink, otlp.ParentNone),
 		Compression:   oneOf(&l, "KINETEL_COMPRESSION", format.Gzip, format.Zstd, format.Uncompressed),
 		PartitionKey:  oneOf(&l, "KINETEL_PARTITION_KEY", PartitionByEnvironment, PartitionByRequest, PartitionByFunction, PartitionRandom),
 		Flush:         oneOf(&l, "KINETEL_FLUSH", flush.ModeAdaptive, flush.ModeEnd, flush.ModeInterval),
@@ -120,6 +122,9 @@ func (l *loader) records(c *Config) {
 	if c.OTLPSpans && c.Format != otlp.Name {
 		l.warning("KINETEL_OTLP_SPANS", "has no effect with KINETEL_FORMAT=%s; set that to %s", c.Format, otlp.Name)
 		c.OTLPSpans = false
+	}
+	if !c.OTLPSpans && c.OTLPParent != otlp.ParentAuto {
+		l.warning("KINETEL_OTLP_PARENT", "has no effect without KINETEL_OTLP_SPANS=true")
 	}
 	f := formats.Named(c.Format)
 	if slices.Contains(f.Compressions, c.Compression) {

@@ -65,6 +65,7 @@ func defaults() config.Config {
 		StreamName:    "telemetry",
 		Types:         []string{"platform", "function"},
 		Format:        "ndjson",
+		OTLPParent:    otlp.ParentAuto,
 		Compression:   format.Gzip,
 		PartitionKey:  config.PartitionByEnvironment,
 		Flush:         flush.ModeAdaptive,
@@ -151,6 +152,12 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		}},
 		{"OpenTelemetry with spans", vars{"KINETEL_FORMAT": "otlp", "KINETEL_OTLP_SPANS": "true"}, func(c *config.Config) {
 			c.Format, c.OTLPSpans = otlp.Name, true
+		}},
+		{"spans without a parent", vars{"KINETEL_FORMAT": "otlp", "KINETEL_OTLP_SPANS": "true", "KINETEL_OTLP_PARENT": "off"}, func(c *config.Config) {
+			c.Format, c.OTLPSpans, c.OTLPParent = otlp.Name, true, otlp.ParentNone
+		}},
+		{"spans with a link", vars{"KINETEL_FORMAT": "otlp", "KINETEL_OTLP_SPANS": "true", "KINETEL_OTLP_PARENT": "Link"}, func(c *config.Config) {
+			c.Format, c.OTLPSpans, c.OTLPParent = otlp.Name, true, otlp.ParentLink
 		}},
 		{"what a subscription filter sends", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "gzip"}, func(c *config.Config) { c.Format = cloudwatch.Name }},
 		{"aggregates are not compressed", vars{"KINETEL_FORMAT": "kpl"}, func(c *config.Config) {
@@ -487,6 +494,7 @@ func TestASettingWithoutEffectIsReported(t *testing.T) {
 		{"a compression that subscription filters do not have", vars{"KINETEL_FORMAT": "cloudwatch", "KINETEL_COMPRESSION": "zstd"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=cloudwatch", "always gzip"}},
 		{"a compressed aggregate", vars{"KINETEL_FORMAT": "kpl", "KINETEL_COMPRESSION": "gzip"}, "KINETEL_COMPRESSION", []string{"KINETEL_FORMAT=kpl", "always none"}},
 		{"spans of another format", vars{"KINETEL_OTLP_SPANS": "true"}, "KINETEL_OTLP_SPANS", []string{"KINETEL_FORMAT=ndjson", "otlp"}},
+		{"a parent without spans", vars{"KINETEL_FORMAT": "otlp", "KINETEL_OTLP_PARENT": "link"}, "KINETEL_OTLP_PARENT", []string{"KINETEL_OTLP_SPANS=true"}},
 		{"a tag that identifies the environment", vars{"KINETEL_TAGS": "service.instance.id=me"}, "KINETEL_TAGS", []string{`"service.instance.id"`, "ignored"}},
 		{"an attribute that identifies the environment", vars{"OTEL_RESOURCE_ATTRIBUTES": "cloud.region=mars"}, "OTEL_RESOURCE_ATTRIBUTES", []string{`"cloud.region"`, "ignored"}},
 	} {
@@ -500,7 +508,7 @@ func TestASettingWithoutEffectIsReported(t *testing.T) {
 					t.Errorf("%q does not say %s", problems[0], part)
 				}
 			}
-			if want := map[format.Name]format.Compression{cloudwatch.Name: format.Gzip, kpl.Name: format.Uncompressed, ndjson.Name: format.Gzip}[c.Format]; c.Compression != want {
+			if want := map[format.Name]format.Compression{cloudwatch.Name: format.Gzip, kpl.Name: format.Uncompressed, ndjson.Name: format.Gzip, otlp.Name: format.Gzip}[c.Format]; c.Compression != want {
 				t.Errorf("compression is %s, want %s", c.Compression, want)
 			}
 			if c.OTLPSpans {

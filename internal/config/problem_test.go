@@ -53,6 +53,7 @@ func TestAValueThatCannotBeUsedIsReplaced(t *testing.T) {
 		{"an unknown partition key", vars{"KINETEL_PARTITION_KEY": "shard"}, "environment", "must be environment, request, function or random", otherwise},
 		{"a flush policy of a later version", vars{"KINETEL_FLUSH": "sampled"}, "adaptive", "must be adaptive, end or interval", otherwise},
 		{"a flush policy that is off", vars{"KINETEL_FLUSH": "off"}, "adaptive", "must be adaptive, end or interval", otherwise},
+		{"a parent of spans", vars{"KINETEL_OTLP_PARENT": "always"}, "auto", "must be auto, link or none", otherwise},
 		{"an interval without a unit", vars{"KINETEL_FLUSH_INTERVAL": "30"}, "10s", interval, otherwise},
 		{"an interval that is too short", vars{"KINETEL_FLUSH_INTERVAL": "99ms"}, "100ms", interval, func(c *config.Config) { c.FlushInterval = 100 * time.Millisecond }},
 		{"no interval", vars{"KINETEL_FLUSH_INTERVAL": "0"}, "100ms", interval, func(c *config.Config) { c.FlushInterval = 100 * time.Millisecond }},

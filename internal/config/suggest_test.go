@@ -60,7 +60,7 @@ func TestNoVariableOfKinetelIsReportedAsUnknown(t *testing.T) {
 	set := vars{}
 	for _, name := range []string{
 		"BUFFER_BYTES", "COMPRESSION", "ENABLED", "FLUSH", "FLUSH_INTERVAL", "FORMAT", "LOG_GROUP", "LOG_LEVEL", "MAX_HOLD",
-		"OTLP_SPANS", "PARTITION_KEY", "REPORT", "REQUEST_ID_KEYS", "SPOOL", "SPOOL_BYTES", "SPOOL_DIR", "STREAM_ARN", "STREAM_NAME",
+		"OTLP_PARENT", "OTLP_SPANS", "PARTITION_KEY", "REPORT", "REQUEST_ID_KEYS", "SPOOL", "SPOOL_BYTES", "SPOOL_DIR", "STREAM_ARN", "STREAM_NAME",
 		"STRICT", "TAGS", "TYPES",
 	} {
 		set["KINETEL_"+name] = ""

@@ -34,6 +34,8 @@ type Details struct {
 	// JSONLogs means that the function's log format is JSON. Then CloudWatch Logs
 	// has platform events as JSON, too.
 	JSONLogs bool `json:"jsonLogs,omitempty"`
+	// SpanParent is the value of KINETEL_OTLP_PARENT; empty: the default.
+	SpanParent string `json:"spanParent,omitempty"`
 	// Attributes are further attributes of the OpenTelemetry resource: a JSON object
 	// with the names of the semantic conventions.
 	Attributes []byte `json:"attributes,omitempty"`

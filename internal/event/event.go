@@ -35,6 +35,7 @@ const (
 	TypeLoss        = "kinetel.loss"        // events that were dropped after they had a number
 	TypeInvocation  = "kinetel.invocation"  // an invocation as a whole
 	TypeSpan        = "kinetel.span"        // the same, as an OTLP span
+	TypeInit        = "kinetel.init"        // the init of a cold start, as an OTLP span
 	TypeReport      = "kinetel.report"      // Kinetel's own figures
 	TypeUnparsed    = "kinetel.unparsed"    // text that Lambda sent and that is not an event
 )
@@ -72,6 +73,21 @@ type Event struct {
 	TraceID string
 	// Severity is the severity in the line itself.
 	Severity Severity
+	// OTLP is only set for the format otlp.
+	OTLP OTLP
+}
+
+// OTLP is what only the format otlp has a place for. Lines of kinetel/1 do not have it.
+type OTLP struct {
+	SeverityText   string // of the line's own logger; empty: the line has no severity, or none of a logger
+	SeverityNumber uint8  // OpenTelemetry's, 1 to 24; 0: the line has no severity
+	Span           *Span  // of the invocation; nil: not known, or there are no spans
+}
+
+// Span identifies the span of an invocation, by its platform.start.
+type Span struct {
+	Header []byte // X-Ray's; empty: there is none
+	ID     []byte // 16 hexadecimal digits; empty: there is none
 }
 
 // At returns Lambda's time of the event, or, without one, when it was received.

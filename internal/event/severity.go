@@ -35,6 +35,14 @@ func (s Severity) String() string {
 	return ""
 }
 
+// SeverityOf returns the severity for OpenTelemetry's SeverityNumber.
+func SeverityOf(number int) Severity {
+	if number < 1 || number > 24 {
+		return SeverityUnknown
+	}
+	return Severity((number + 3) / 4)
+}
+
 // Number returns OpenTelemetry's SeverityNumber: the first of the four numbers of
 // each name, or 0 for SeverityUnknown.
 func (s Severity) Number() int { return max(4*int(s)-3, 0) }

@@ -42,12 +42,15 @@ type Format struct {
 	MaxLines int
 	// OneLine means that each line has a record of its own.
 	OneLine bool
-	// Apart is a type of events whose lines share no payload with those of other
-	// types; empty: there is none.
-	Apart string
+	// Apart reports whether lines of a type share no payload with those of which it
+	// reports the contrary; nil: all may share one.
+	Apart func(kind []byte) bool
 	// HasKey means that the payload contains the record's partition key, which must
 	// not change then.
 	HasKey bool
+	// Details means that Append needs what lines do not have: Line.Received and
+	// Line.OTLP.
+	Details bool
 	// Append appends the payload of lines that come from ReadLine. Except for OneLine
 	// and Apart they are any lines of the environment. Nil: the payload is the lines.
 	Append func(dst []byte, env *environment.Environment, key string, lines []Line) []byte

@@ -159,6 +159,14 @@ type Line struct {
 	BodyBase64         []byte // of the original body; empty: Body is the original
 	Extra              []byte // JSON, an object; empty: none
 	Resource           []byte // JSON, an object
+
+	Details // of formats that need them, else empty
+}
+
+// Details are what an event has and its line does not.
+type Details struct {
+	Received int64 // in nanoseconds since 1970; 0: not known
+	event.OTLP
 }
 
 // ReadLine parses a line. It reports whether the line looks like one that AppendLine

@@ -1,6 +1,9 @@
 package invocation
 
 import (
+	"cmp"
+	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/config"
@@ -22,6 +25,7 @@ const (
 type initialization struct {
 	kind       string // Lambda's initializationType; empty: not known
 	inInvoke   bool   // it ran inside an invocation, after a failed one
+	started    string // the time of platform.initStart, as Lambda wrote it
 	begun, end time.Time
 }
 
@@ -47,7 +51,7 @@ func (t *Tracker) Initialized(ev *event.Event) {
 	snapshot := i.kind == string(config.SnapStart)
 	switch kind := string(ev.Type); {
 	case kind == event.TypePlatformInitStart && !snapshot:
-		i.begun, i.end, i.inInvoke = ev.At(), time.Time{}, record.Phase == "invoke"
+		i.started, i.begun, i.end, i.inInvoke = string(ev.Time), ev.At(), time.Time{}, record.Phase == "invoke"
 	case kind == event.TypePlatformInitReport && !snapshot:
 		i.end, i.inInvoke = ev.At(), record.Phase == "invoke"
 	case kind == event.TypePlatformRestoreStart:
@@ -55,6 +59,25 @@ func (t *Tracker) Initialized(ev *event.Event) {
 	case kind == event.TypePlatformRestoreReport:
 		i.end = ev.At()
 	}
+}
+
+// ColdStart returns the body of the kinetel.init of the init that a
+// platform.initRuntimeDone ends. It is nil if no cold start is known: no invocation
+// waits for the init of a snapshot, and provisioned concurrency begins before any.
+func (t *Tracker) ColdStart(ev *event.Event) []byte {
+	record := ev.Platform()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := &t.init
+	if i.begun.IsZero() || cmp.Or(i.kind, string(config.OnDemand)) != string(config.OnDemand) {
+		return nil
+	}
+	cold := true
+	text, _ := json.Marshal(&body{ // cannot fail: its strings and numbers come from JSON
+		Phase: cmp.Or(record.Phase, "init"), Status: record.Status, ErrorType: record.ErrorType, ColdStart: &cold, InitType: i.kind, Start: i.started,
+		Metrics: event.Metrics{DurationMs: json.Number(strconv.FormatInt(max(ev.At().Sub(i.begun).Milliseconds(), 0), 10))},
+	})
+	return text
 }
 
 // awaited reports whether an invocation waited for the init or the restore. in is

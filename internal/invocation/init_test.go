@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/invocation"
 )
@@ -188,5 +190,35 @@ func TestTheExtensionsOverhead(t *testing.T) {
 		if !ok || !strings.Contains(body, tt.want) || strings.Contains(body, "extensionOverheadMs") != (tt.want != "") || strings.Contains(body, "spans") || !strings.Contains(body, "success") {
 			t.Errorf("%s makes %s, want %s", tt.spans, body, tt.want)
 		}
+	}
+}
+
+func TestTheSpanOfAColdStart(t *testing.T) {
+	for _, tt := range []struct{ name, known, start, done, want string }{
+		{
+			"a success", "on-demand", `{"initializationType":"on-demand","phase":"init"}`, `{"initializationType":"on-demand","phase":"init","status":"success"}`,
+			`{"phase":"init","status":"success","metrics":{"durationMs":380},"coldStart":true,"initType":"on-demand","start":"2026-09-21T10:00:00.101Z"}`,
+		},
+		{
+			"a failure inside an invocation", "", `{"phase":"invoke"}`, `{"phase":"invoke","status":"error","errorType":"Runtime.ExitError"}`,
+			`{"phase":"invoke","status":"error","errorType":"Runtime.ExitError","metrics":{"durationMs":380},"coldStart":true,"start":"2026-09-21T10:00:00.101Z"}`,
+		},
+		{"no phase", "", `{}`, `{}`, `{"phase":"init","metrics":{"durationMs":380},"coldStart":true,"start":"2026-09-21T10:00:00.101Z"}`},
+		{"an init whose start is not known", "on-demand", "", `{"initializationType":"on-demand","status":"success"}`, ""},
+		{"provisioned concurrency", "provisioned-concurrency", `{"initializationType":"provisioned-concurrency"}`, `{"initializationType":"provisioned-concurrency"}`, ""},
+		{"a snapshot", "snap-start", `{"initializationType":"snap-start"}`, `{"initializationType":"snap-start"}`, ""},
+		{"Managed Instances", "lambda-managed-instances", `{"initializationType":"lambda-managed-instances"}`, `{"initializationType":"lambda-managed-instances"}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var tracker invocation.Tracker
+			tracker.SetInitType(tt.known)
+			if tt.start != "" {
+				tracker.Initialized(&event.Event{Time: []byte("2026-09-21T10:00:00.101Z"), Type: []byte(event.TypePlatformInitStart), Record: []byte(tt.start)})
+			}
+			got := tracker.ColdStart(&event.Event{Time: []byte("2026-09-21T10:00:00.481Z"), Type: []byte(event.TypePlatformInitRuntimeDone), Record: []byte(tt.done)})
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("body (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -30,8 +30,11 @@ type Tracker struct {
 	begun  int                    // how many have begun so far
 	recent [16]release
 	next   int
-	all    int64
-	held   int64
+	// announced is the last invocation that INVOKE announced, and its ARN. There is one
+	// at a time; Managed Instances send no INVOKE.
+	announced struct{ request, arn string }
+	all       int64
+	held      int64
 }
 
 // maxOpen is how many invocations are tracked at most. On demand there is one, and
@@ -48,11 +51,23 @@ type invocation struct {
 	begun   time.Time       // the same time
 	tracing json.RawMessage // from its platform.start
 	tenant  string          // from its platform.start; empty: none
+	arn     string          // by which the function was invoked; empty: not known
+	span    *event.Span     // nil: there are no spans
 	done    *event.Platform // its platform.runtimeDone; nil: its runtime is not done
 
 	events      int64  // how many sequence numbers its events have
 	bytes       int64  // of the events' records
 	first, last uint64 // sequence numbers
+}
+
+// Invoked records the ARN by which an invocation calls the function, from INVOKE.
+func (t *Tracker) Invoked(request, arn string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.announced.request, t.announced.arn = request, arn
+	if in := t.open[request]; in != nil {
+		in.arn = arn
+	}
 }
 
 // Started records that an invocation has begun, from its platform.start.
@@ -78,7 +93,10 @@ func (t *Tracker) Started(ev *event.Event) {
 		}
 	}
 	in.start, in.begun, in.trace = string(ev.Time), ev.At(), ev.TraceID
-	in.tracing, in.tenant = ev.Platform().Tracing, ev.Platform().TenantID
+	in.tracing, in.tenant, in.span = ev.Platform().Tracing, ev.Platform().TenantID, ev.OTLP.Span
+	if t.announced.request == in.request {
+		in.arn = t.announced.arn
+	}
 }
 
 // byAge returns the open invocations, the oldest first. mu is held.
@@ -136,6 +154,7 @@ func (t *Tracker) Ended() (summaries []Summary) {
 type Summary struct {
 	Request string
 	Trace   string // X-Ray's id; empty: not known
+	Span    *event.Span
 	Body    []byte // JSON
 }
 
@@ -184,9 +203,11 @@ func (t *Tracker) released(request string) (release, bool) {
 	return release{}, false
 }
 
-// body is the body of a kinetel.invocation.
+// body is the body of a kinetel.invocation, and of a kinetel.init.
 type body struct {
-	RequestID string          `json:"requestId"`
+	RequestID string          `json:"requestId,omitempty"`
+	Phase     string          `json:"phase,omitempty"` // of an init
+	ARN       string          `json:"invokedArn,omitempty"`
 	TenantID  string          `json:"tenantId,omitempty"`
 	Status    string          `json:"status,omitempty"`
 	ErrorType string          `json:"errorType,omitempty"`
@@ -234,10 +255,10 @@ func (t *Tracker) Reported(ev *event.Event) (s Summary, ok bool) {
 func (t *Tracker) summary(b *body, last *event.Platform, in *invocation) Summary {
 	b.TenantID, b.Status, b.ErrorType, b.Metrics = last.TenantID, last.Status, last.ErrorType, last.Metrics
 	b.ExtensionOverheadMs, b.InitType = last.ExtensionOverheadMs, t.init.kind
-	trace := ""
+	s := Summary{Request: b.RequestID}
 	if in != nil {
-		trace = in.trace
-		b.Start, b.Tracing = in.start, in.tracing
+		s.Trace, s.Span = in.trace, in.span
+		b.Start, b.Tracing, b.ARN = in.start, in.tracing, in.arn
 		if b.TenantID == "" {
 			b.TenantID = in.tenant
 		}
@@ -247,6 +268,6 @@ func (t *Tracker) summary(b *body, last *event.Platform, in *invocation) Summary
 		ms := ledger.Milliseconds(r.held)
 		b.HeldMs, b.Hold = &ms, r.why
 	}
-	text, _ := json.Marshal(b) // cannot fail: its strings and numbers come from JSON
-	return Summary{b.RequestID, trace, text}
+	s.Body, _ = json.Marshal(b) // cannot fail: its strings and numbers come from JSON
+	return s
 }

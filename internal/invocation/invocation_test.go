@@ -153,7 +153,7 @@ func TestReportsWithoutARequestHaveNoSummary(t *testing.T) {
 		`{"requestId":"` + request + `"`, `{"requestId":"` + request + `"}}`,
 	} {
 		if summary, ok := tracker.Reported(platform(record)); ok || summary.Body != nil {
-			t.Errorf("%q makes %s", record, summary)
+			t.Errorf("%q makes %s", record, summary.Body)
 		}
 	}
 }
@@ -359,7 +359,7 @@ func TestAnyRecordMakesAValidSummaryOrNone(t *testing.T) {
 			t.Fatalf("%s makes %s: %v", record, summary.Body, err)
 		}
 		if strings.ContainsAny(string(summary.Body), "\n\r") {
-			t.Fatalf("%q is more than one line", summary)
+			t.Fatalf("%q is more than one line", summary.Body)
 		}
 	})
 }
@@ -470,5 +470,45 @@ func TestCountsBeginAnewIfTheNumbersDo(t *testing.T) {
 	summary, ok := tracker.Reported(platform(`{"requestId":"r"}`))
 	if want := `"events":3,"bytes":20,"firstSeq":2,"lastSeq":5`; !ok || !strings.Contains(string(summary.Body), want) {
 		t.Errorf("%s has not %s", summary.Body, want)
+	}
+}
+
+// INVOKE comes before or after the platform.start.
+func TestAnInvocationHasTheARNByWhichItCallsTheFunction(t *testing.T) {
+	const arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders:live"
+	start := func(t *invocation.Tracker) { t.Started(startOf("a", "2026-11-22T20:15:00.000Z", "")) }
+	for _, tt := range []struct {
+		name string
+		run  func(*invocation.Tracker)
+		want string
+	}{
+		{"before the start", func(t *invocation.Tracker) { t.Invoked("a", arn); start(t) }, `"invokedArn":"` + arn + `",`},
+		{"after the start", func(t *invocation.Tracker) { start(t); t.Invoked("a", arn) }, `"invokedArn":"` + arn + `",`},
+		{"of another invocation", func(t *invocation.Tracker) { t.Invoked("b", arn); start(t) }, ""},
+		{"unknown", start, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var tracker invocation.Tracker
+			tt.run(&tracker)
+			summary, _ := tracker.Reported(reportOf("a"))
+			if want := `{"requestId":"a",` + tt.want + `"status":`; !strings.HasPrefix(string(summary.Body), want) {
+				t.Errorf("the body is %s, want %s", summary.Body, want)
+			}
+		})
+	}
+}
+
+func TestAnInvocationKeepsItsSpan(t *testing.T) {
+	span := &event.Span{ID: []byte("54565fb41ac79632")}
+	start := startOf("a", "2026-11-22T20:15:00.000Z", "")
+	start.OTLP.Span = span
+	var tracker invocation.Tracker
+	tracker.Started(start)
+	if summary, _ := tracker.Reported(reportOf("a")); summary.Span != span {
+		t.Errorf("the reported invocation has the span %v", summary.Span)
+	}
+	tracker.Started(start)
+	if ended := tracker.Ended(); len(ended) != 1 || ended[0].Span != span {
+		t.Errorf("the invocations without a report are %v", ended)
 	}
 }

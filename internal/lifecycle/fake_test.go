@@ -110,7 +110,7 @@ type fakePipeline struct {
 	behind        func() time.Duration // nil: not at all
 	permanent     func() error         // nil: none
 	fault         func(method string)  // nil: none; called first in each method, to panic or to block
-	invoked       []string             // requests and their traces
+	invoked       []string             // requests, their ARNs and traces
 }
 
 func (p *fakePipeline) Ending(deadline time.Time) {
@@ -118,9 +118,9 @@ func (p *fakePipeline) Ending(deadline time.Time) {
 	p.do("Ending")
 }
 
-func (p *fakePipeline) Invoked(request, trace string, _ time.Time) {
+func (p *fakePipeline) Invoked(request, arn, trace string, _ time.Time) {
 	p.fail("Invoked")
-	p.invoked = append(p.invoked, request+" "+trace)
+	p.invoked = append(p.invoked, request+" "+arn+" "+trace)
 }
 
 func (p *fakePipeline) Thawed(age time.Duration) { p.do("Thawed", age) }
@@ -243,7 +243,7 @@ func (s *fixture) invoke(at time.Duration, request string, timeout time.Duration
 // invokeSilently has Lambda send an invocation without a platform.start.
 func (s *fixture) invokeSilently(at time.Duration, request string, timeout time.Duration) {
 	s.api.steps = append(s.api.steps, step{at: at, event: extensionapi.Event{
-		Type: extensionapi.Invoke, RequestID: request, DeadlineMs: s.start.Add(at + timeout).UnixMilli(), Trace: extensionapi.Trace("Root=1-" + request),
+		Type: extensionapi.Invoke, RequestID: request, DeadlineMs: s.start.Add(at + timeout).UnixMilli(), FunctionARN: "arn:" + request, Trace: extensionapi.Trace("Root=1-" + request),
 	}})
 }
 

@@ -29,7 +29,7 @@ const (
 // loop calls next, which releases the environment.
 func (l *Loop) invoke(stop context.Context, ev extensionapi.Event) {
 	arrived := wallclock.Now()
-	guard.Run(l.log, "record an invocation", func() { l.pipeline.Invoked(ev.RequestID, string(ev.Trace), arrived) })
+	guard.Run(l.log, "record an invocation", func() { l.pipeline.Invoked(ev.RequestID, ev.FunctionARN, string(ev.Trace), arrived) })
 	if len(l.invocations) == flush.Remember {
 		l.invocations = append(l.invocations[:0], l.invocations[1:]...)
 	}

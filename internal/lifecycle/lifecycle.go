@@ -36,8 +36,9 @@ type Pipeline interface {
 
 // Invocations is what the loop itself calls. The methods return at once.
 type Invocations interface {
-	// Invoked reports that an invocation has begun, and which trace it is part of.
-	Invoked(request, trace string, at time.Time)
+	// Invoked reports that an invocation has begun, by which ARN, and which trace it is
+	// part of.
+	Invoked(request, arn, trace string, at time.Time)
 	// Unavailable reports whether no invocation should be held, because records
 	// cannot be sent.
 	Unavailable() bool

@@ -367,14 +367,14 @@ func TestARuntimeDoneThatIsSentAgainChangesNothing(t *testing.T) {
 }
 
 // Invoked is called when the INVOKE comes, before any telemetry of the invocation.
-func TestThePipelineReceivesEachInvocationWithItsTrace(t *testing.T) {
+func TestThePipelineReceivesEachInvocationWithItsARNAndTrace(t *testing.T) {
 	inFakeTime(t, func(s *fixture) {
 		s.invoke(time.Second, "a", 10*time.Second)
 		s.telemetry(1225*ms, s.runtimeDone(1200*ms, "a"))
 		s.invoke(2*time.Second, "b", 10*time.Second)
 		s.telemetry(2225*ms, s.runtimeDone(2200*ms, "b"))
 		s.finish()
-		if want := []string{"a Root=1-a", "b Root=1-b"}; !slices.Equal(s.pipeline.invoked, want) {
+		if want := []string{"a arn:a Root=1-a", "b arn:b Root=1-b"}; !slices.Equal(s.pipeline.invoked, want) {
 			t.Errorf("invocations: %q, want %q", s.pipeline.invoked, want)
 		}
 	})

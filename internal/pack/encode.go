@@ -32,7 +32,7 @@ func (p *Packer) groups() (groups []group) {
 	p.read = p.read[:0]
 	first := p.seq + 1 - uint64(p.events)
 	for text := range bytes.Lines(p.lines) {
-		l, ok := format.ReadLine(text)
+		l, ok := p.readLine(text, int(first+uint64(p.events)-1-p.seq))
 		if !ok {
 			// Only lines that an earlier process wrote to disk can be malformed.
 			p.lost(first, first, 1, len(text), ledger.SpoolCorrupt)
@@ -53,7 +53,7 @@ func (p *Packer) groups() (groups []group) {
 		if p.opt.PartitionKey == config.PartitionRandom {
 			name = "" // all lines share a record with any key
 		}
-		if string(l.Type) == p.format.Apart {
+		if p.format.Apart != nil && p.format.Apart(l.Type) {
 			name += "\x00"
 		}
 		at, ok := index[name]
@@ -72,6 +72,14 @@ func (p *Packer) groups() (groups []group) {
 		groups[at].lines = append(groups[at].lines, *l)
 	}
 	return groups
+}
+
+// readLine parses the line with an index in the open record.
+func (p *Packer) readLine(text []byte, i int) (l format.Line, ok bool) {
+	if l, ok = format.ReadLine(text); ok && p.format.Details {
+		l.Details = p.details[i]
+	}
+	return l, ok
 }
 
 // pushGroup pushes a group as one record, or as two or more if it is too large.

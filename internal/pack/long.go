@@ -23,7 +23,7 @@ func (p *Packer) sealLong(ev *event.Event) {
 		return
 	}
 	p.seq--
-	p.lines, p.events, p.droppable = p.lines[:0], 0, 0
+	p.lines, p.events, p.droppable, p.details = p.lines[:0], 0, 0, p.details[:0]
 	p.addParts(ev, line, size)
 }
 
@@ -71,7 +71,7 @@ func (p *Packer) addParts(ev *event.Event, line, size int) {
 // sizeOfOne returns the size of the open record, which has one line, as Kinesis
 // counts it.
 func (p *Packer) sizeOfOne() int {
-	l, ok := format.ReadLine(p.lines)
+	l, ok := p.readLine(p.lines, 0)
 	if !ok {
 		return len(p.lines) // more than the limit
 	}

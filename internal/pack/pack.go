@@ -111,6 +111,8 @@ type Packer struct {
 	zip       compressor
 	payload   []byte        // buffer of a record before compression
 	read      []format.Line // buffer of the open record's parsed lines
+	// details are those of the open record's lines, if the format needs them.
+	details []format.Details
 
 	journaled     int    // bytes of lines that are in the journal
 	journaledLast uint64 // the last of their events
@@ -211,10 +213,18 @@ func (p *Packer) append(ev *event.Event, part format.Part, losses []ledger.Loss)
 	}
 	p.seq++
 	p.events++
+	if p.format.Details {
+		p.details = append(p.details, detailsOf(ev))
+	}
 	if event.Droppable(ev.Type) {
 		p.droppable++
 	}
 	p.losses = append(p.losses, losses...)
+}
+
+// detailsOf returns what a line does not have of its event.
+func detailsOf(ev *event.Event) format.Details {
+	return format.Details{Received: max(ev.Received.UnixNano(), 0), OTLP: ev.OTLP}
 }
 
 // Seal closes the open record, if there is one, and reports the pending losses in a
@@ -277,7 +287,7 @@ func (p *Packer) push(r *Record) {
 
 // begin starts a new record, and deletes the lines of the last one from the journal.
 func (p *Packer) begin() {
-	p.lines, p.events, p.droppable, p.losses = p.lines[:0], 0, 0, nil
+	p.lines, p.events, p.droppable, p.losses, p.details = p.lines[:0], 0, 0, nil, p.details[:0]
 	if cap(p.lines) > 2*MaxRecord {
 		p.lines = nil // release the memory of a very large line
 	}
@@ -321,13 +331,14 @@ func (p *Packer) Commit(fragment []byte) {
 // Restore pushes records of recovered lines, which have their numbers already, from
 // first on, in an environment that has ended. Their last number is below Next. The
 // Packer must have no Journal: with the first record it would delete the lines from
-// the journal.
+// the journal. The journal has no details of lines: they count as received now.
 func (p *Packer) Restore(first uint64, lines []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seal()
 	last := p.seq
 	p.seq = first - 1
+	received := format.Details{Received: time.Now().UnixNano()}
 	for line := range bytes.Lines(lines) {
 		if p.events == MaxEvents || p.events > 0 && len(p.lines)+len(line) > p.format.MaxLines {
 			p.seal()
@@ -335,6 +346,9 @@ func (p *Packer) Restore(first uint64, lines []byte) {
 		p.lines = append(p.lines, line...)
 		p.seq++
 		p.events++
+		if p.format.Details {
+			p.details = append(p.details, received)
+		}
 		if event.Droppable(format.TypeOf(line)) {
 			p.droppable++
 		}

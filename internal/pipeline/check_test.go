@@ -20,7 +20,7 @@ func (box *sandbox) check() {
 	ranges := map[string][]ledger.Loss{}
 	lossSeen := map[number]bool{}
 	for _, a := range box.stream.arrivals {
-		n := number{a.Environment(), a.Seq}
+		n := number{a.InstanceID(), a.Seq}
 		unknown = unknown || !a.answered
 		box.tally["events that arrived"]++
 		if !a.answered {
@@ -139,7 +139,7 @@ func (box *sandbox) checkParts() {
 		if err := json.Unmarshal(a.Body, &piece); err != nil {
 			box.problem("a part is no text: %v", err)
 		}
-		k := whole{a.Environment(), a.Seq - uint64(a.Part) + 1, a.Parts}
+		k := whole{a.InstanceID(), a.Seq - uint64(a.Part) + 1, a.Parts}
 		if pieces[k] == nil {
 			pieces[k] = map[int]string{}
 		}

@@ -160,9 +160,14 @@ func (i *Ingester) ingest(ev *event.Event) {
 		p.invocations.Initialized(ev)
 		from.describe(ev)
 	}
-	if string(ev.Type) == event.TypePlatformReport {
+	switch string(ev.Type) {
+	case event.TypePlatformReport:
 		if summary, ok := p.invocations.Reported(ev); ok {
 			p.addInvocation(from.packer, summary.Body, ev)
+		}
+	case event.TypePlatformInitRuntimeDone:
+		if body := p.invocations.ColdStart(ev); body != nil {
+			p.addSpan(from.packer, event.TypeInit, body, ev)
 		}
 	}
 }
@@ -177,16 +182,26 @@ func (s *source) describe(at *event.Event) {
 }
 
 // addInvocation adds a kinetel.invocation unless the configuration turns reports off,
-// and a span with OTLPSpans. at is the event that ends the invocation. p.ingesting is
-// held.
+// and a span. at is the event that ends the invocation. p.ingesting is held.
 func (p *Pipeline) addInvocation(packer *pack.Packer, body []byte, at *event.Event) {
-	if !p.cfg.Report.Events {
-		return
+	if p.cfg.Report.Events {
+		packer.AddOwn(ownEvent(event.TypeInvocation, body, at))
 	}
-	ev := event.Event{Time: at.Time, Received: at.Received, RequestID: at.RequestID, TraceID: at.TraceID, Type: []byte(event.TypeInvocation), Record: body}
-	packer.AddOwn(&ev)
+	p.addSpan(packer, event.TypeSpan, body, at)
+}
+
+// addSpan adds a kinetel.span or kinetel.init if the configuration asks for spans. at is
+// the event that ends it. p.ingesting is held.
+func (p *Pipeline) addSpan(packer *pack.Packer, kind string, body []byte, at *event.Event) {
 	if p.cfg.OTLPSpans {
-		ev.Type = []byte(event.TypeSpan)
-		packer.AddOwn(&ev)
+		packer.AddOwn(ownEvent(kind, body, at))
+	}
+}
+
+// ownEvent returns an event of Kinetel about what another event is about.
+func ownEvent(kind string, body []byte, at *event.Event) *event.Event {
+	return &event.Event{
+		Time: at.Time, Received: at.Received, RequestID: at.RequestID, TraceID: at.TraceID,
+		OTLP: event.OTLP{Span: at.OTLP.Span}, Type: []byte(kind), Record: body,
 	}
 }

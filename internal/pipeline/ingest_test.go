@@ -59,8 +59,8 @@ func TestAnInvocationIsEmittedRightAfterItsReport(t *testing.T) {
 		if diff := cmp.Diff(want, lines(sent)); diff != "" {
 			t.Errorf("arrived (-want +got):\n%s", diff)
 		}
-		if len(sent) > 3 && (sent[3].Time != "2026-09-21T10:00:00.640Z" || sent[3].RequestID != "r1") {
-			t.Errorf("the invocation is of %s at %s, want those of its report", sent[3].RequestID, sent[3].Time)
+		if len(sent) > 3 && (sent[3].TimeText != "2026-09-21T10:00:00.640Z" || sent[3].RequestID != "r1") {
+			t.Errorf("the invocation is of %s at %s, want those of its report", sent[3].RequestID, sent[3].TimeText)
 		}
 		p.ingest("function", `"more"`)
 		box.finish(time.Second)

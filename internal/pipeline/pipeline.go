@@ -21,6 +21,7 @@ import (
 	"github.com/kinetel/kinetel/internal/environment"
 	"github.com/kinetel/kinetel/internal/extensionapi"
 	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/format/formats"
 	"github.com/kinetel/kinetel/internal/guard"
 	"github.com/kinetel/kinetel/internal/invocation"
 	"github.com/kinetel/kinetel/internal/ledger"
@@ -102,6 +103,9 @@ func New(function extensionapi.Function, cfg config.Config, putter ship.Putter, 
 		cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{writtenAt: now},
 		account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization, cfg.RequestIDKeys...),
 		shipped: make(chan struct{}), recovery: recovery{done: make(chan struct{})},
+	}
+	if formats.Named(cfg.Format).Details {
+		p.annotator.OTLP(cfg.OTLPSpans)
 	}
 	p.invocations.SetInitType(string(cfg.Lambda.Initialization))
 	queued := queue.Options{
@@ -218,8 +222,9 @@ func (p *Pipeline) Stop() { p.stopShipping() }
 
 // lifecycle.Pipeline documents these.
 
-func (p *Pipeline) Invoked(request, trace string, at time.Time) {
+func (p *Pipeline) Invoked(request, arn, trace string, at time.Time) {
 	p.annotator.Invoked(request, trace, at)
+	p.invocations.Invoked(request, arn)
 }
 
 func (p *Pipeline) Released(request string, held time.Duration, why flush.Reason) {

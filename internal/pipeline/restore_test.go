@@ -41,7 +41,7 @@ func (s *stream) sent(environment string) (events []record.Event) {
 	byNumber := map[uint64]record.Event{}
 	last := uint64(0)
 	for _, a := range s.arrivals {
-		if a.Environment() == environment {
+		if a.InstanceID() == environment {
 			byNumber[a.Seq] = a.Event
 			last = max(last, a.Seq)
 		}

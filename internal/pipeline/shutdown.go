@@ -86,7 +86,7 @@ func (p *Pipeline) addEnded() {
 	p.ingesting.Lock()
 	defer p.ingesting.Unlock()
 	for _, summary := range p.invocations.Ended() {
-		at := event.Event{Received: time.Now(), RequestID: summary.Request, TraceID: summary.Trace}
+		at := event.Event{Received: time.Now(), RequestID: summary.Request, TraceID: summary.Trace, OTLP: event.OTLP{Span: summary.Span}}
 		p.addInvocation(p.current.packer, summary.Body, &at)
 	}
 }

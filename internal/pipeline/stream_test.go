@@ -208,7 +208,7 @@ func (s *stream) bodies(kind string) (bodies []string) {
 	defer s.mu.Unlock()
 	seen := map[number]bool{}
 	for _, a := range s.arrivals {
-		if n := (number{a.Environment(), a.Seq}); a.Type == kind && !seen[n] {
+		if n := (number{a.InstanceID(), a.Seq}); a.Type == kind && !seen[n] {
 			seen[n] = true
 			bodies = append(bodies, string(a.Body))
 		}
@@ -222,7 +222,7 @@ func (s *stream) environments() map[string]int {
 	defer s.mu.Unlock()
 	counts := map[string]int{}
 	for _, a := range s.arrivals {
-		counts[a.Environment()]++
+		counts[a.InstanceID()]++
 	}
 	return counts
 }

@@ -72,14 +72,14 @@ func TestTheEnvironmentEventHasWhatLinesDoNotHave(t *testing.T) {
 	}{
 		{
 			"before the init began", nil, "", nil,
-			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders:7",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
 			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
 		},
 		{
 			"after the init began", nil, "app.handler",
 			[]string{initStart},
-			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory +
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders:7",` + memory +
 				`,"aws.log.group.names":["/aws/lambda/orders"],"aws.log.stream.names":["2026/09/21/orders[7]0f1e2d3c"]}`,
 			`"initializationType":"on-demand","functionVersion":"7","handler":"app.handler","runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"`,
 			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/21/orders[7]0f1e2d3c"},
@@ -87,7 +87,7 @@ func TestTheEnvironmentEventHasWhatLinesDoNotHave(t *testing.T) {
 		{
 			"a restore changes the instance only", nil, "",
 			[]string{initStart, `{"functionName":"orders","instanceId":"2026/09/22/orders[7]99"}`},
-			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory +
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders:7",` + memory +
 				`,"aws.log.group.names":["/aws/lambda/orders"],"aws.log.stream.names":["2026/09/22/orders[7]99"]}`,
 			`"initializationType":"on-demand","functionVersion":"7","runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"`,
 			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders", LogStream: "2026/09/22/orders[7]99"},
@@ -95,7 +95,7 @@ func TestTheEnvironmentEventHasWhatLinesDoNotHave(t *testing.T) {
 		{
 			"the function's own ARN, without its qualifier", nil, "",
 			[]string{`{"functionArn":"arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:orders:live","runtimeVersion":7}`},
-			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:orders:7",` + memory + `,"aws.log.group.names":["/aws/lambda/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
 			environment.Details{AccountID: "123456789012", LogGroup: "/aws/lambda/orders"},
 		},
@@ -105,7 +105,7 @@ func TestTheEnvironmentEventHasWhatLinesDoNotHave(t *testing.T) {
 				c.LogGroups, c.Lambda.JSONLogs, c.Lambda.Region = []string{"/orders"}, true, "cn-north-1"
 			}, "",
 			[]string{"null"},
-			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-cn:lambda:cn-north-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/orders"]}`,
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws-cn:lambda:cn-north-1:123456789012:function:orders:7",` + memory + `,"aws.log.group.names":["/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
 			environment.Details{AccountID: "123456789012", LogGroup: "/orders", JSONLogs: true},
 		},
@@ -114,7 +114,7 @@ func TestTheEnvironmentEventHasWhatLinesDoNotHave(t *testing.T) {
 				r.Config.LogGroups = []string{"/shop", "/orders"}
 			}, "",
 			nil,
-			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders",` + memory + `,"aws.log.group.names":["/shop","/orders"]}`,
+			`{"cloud.platform":"aws_lambda","cloud.resource_id":"arn:aws:lambda:eu-west-1:123456789012:function:orders:7",` + memory + `,"aws.log.group.names":["/shop","/orders"]}`,
 			`"initializationType":"on-demand","functionVersion":"7"`,
 			environment.Details{AccountID: "123456789012", LogGroup: "/shop"},
 		},

@@ -94,6 +94,7 @@ func (r *Resource) Details() environment.Details {
 		AccountID:  r.AccountID,
 		LogStream:  r.logStream,
 		JSONLogs:   r.Config.Lambda.JSONLogs,
+		SpanParent: string(r.Config.OTLPParent),
 		Attributes: text,
 	}
 	if len(a.LogGroups) > 0 {
@@ -131,8 +132,17 @@ func (r *Resource) attributes() attributes {
 	return a
 }
 
-// arn returns the function's ARN, without a qualifier.
+// arn returns the ARN of the function's version. An environment runs one version, but
+// may be invoked by several aliases.
 func (r *Resource) arn() string {
+	arn := r.unqualifiedARN()
+	if arn == "" || r.FunctionVersion == "" {
+		return arn
+	}
+	return arn + ":" + r.FunctionVersion
+}
+
+func (r *Resource) unqualifiedARN() string {
 	region := r.Config.Lambda.Region
 	if r.functionARN != "" {
 		parts := strings.Split(r.functionARN, ":") // arn:aws:lambda:region:account:function:name:qualifier

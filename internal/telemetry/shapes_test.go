@@ -162,7 +162,7 @@ func wantDecoded(t *testing.T, bodies [][]byte, got []record.Event) {
 	}
 	for i, e := range got {
 		w := want[i]
-		if e.Time != w.Time || e.Type != w.Type || !bytes.Equal(e.Body, w.Record) || e.Seq != uint64(i+1) || e.Environment() != "e1" || len(e.Extra)+e.Part > 0 {
+		if e.TimeText != w.Time || e.Type != w.Type || !bytes.Equal(e.Body, w.Record) || e.Seq != uint64(i+1) || e.InstanceID() != "e1" || len(e.Extra)+e.Part > 0 {
 			t.Errorf("event %d is %+v\nwith the body %s\nwant %s %s\n%s", i+1, e, e.Body, w.Time, w.Type, w.Record)
 		}
 	}

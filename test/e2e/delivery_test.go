@@ -193,7 +193,7 @@ func TestAFunctionThatFailsLosesNothing(t *testing.T) {
 			r.complete()
 			environments := map[string]bool{}
 			for _, e := range r.arrived() {
-				environments[e.Environment()] = true
+				environments[e.InstanceID()] = true
 			}
 			reset := name != "error"
 			if want := map[bool]int{false: 1, true: 2}[reset]; len(environments) != want {

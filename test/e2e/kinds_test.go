@@ -136,7 +136,7 @@ func TestLambdaThatRefusesINVOKE(t *testing.T) {
 			}
 			ids := map[string]bool{}
 			for _, e := range r.arrived() {
-				ids[e.Environment()] = true
+				ids[e.InstanceID()] = true
 			}
 			if want := map[bool]int{false: 1, true: 2}[name == "SnapStart"]; len(ids) != want {
 				t.Errorf("%d environments, want %d", len(ids), want)

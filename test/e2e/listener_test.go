@@ -167,7 +167,7 @@ func TestANeighbourOfTheListener(t *testing.T) {
 	environments := map[string]bool{}
 	for _, e := range s.shutdown() {
 		counts[e.Type]++
-		environments[e.Environment()] = true
+		environments[e.InstanceID()] = true
 		if text := string(e.Body); strings.HasPrefix(e.Type, "kinetel.") && e.Type != event.TypeUnparsed && (strings.Contains(text, "buffer-full") || strings.Contains(text, `"uptimeMs":1,`)) {
 			t.Errorf("%s %s", e.Type, text)
 		}

@@ -139,7 +139,7 @@ func (s *scenario) audit() figures {
 	if s.Failed() {
 		for _, e := range s.arrived() {
 			if e.Type == event.TypeLoss {
-				s.Logf("seq %d of %s: %s", e.Seq, e.Environment(), e.Body)
+				s.Logf("seq %d of %s: %s", e.Seq, e.InstanceID(), e.Body)
 			}
 		}
 		s.Logf("%v\n%s\nlog:\n%s", v, strings.Join(v.Examples[:min(5, len(v.Examples))], "\n"), s.log())

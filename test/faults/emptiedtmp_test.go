@@ -174,7 +174,7 @@ func hostileSpool(s *scenario, _ uint64) {
 			s.Errorf("a line that a neighbour wrote has left: %s", e.Body)
 		}
 		if e.Type == event.TypeLoss {
-			s.Logf("%v: %s", e.Environment(), e.Body)
+			s.Logf("%v: %s", e.InstanceID(), e.Body)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (s *scenario) requireOnlyLogsLost(r *sandbox.Run) {
 	s.Helper()
 	arrived := map[string]bool{}
 	for _, e := range s.arrived() {
-		arrived[e.Time+e.Type+string(e.Body)] = true
+		arrived[e.TimeText+e.Type+string(e.Body)] = true
 	}
 	lost := 0
 	for _, e := range r.Emitted() {

@@ -68,7 +68,7 @@ func measure(k kind, compression format.Compression, events int) size {
 	random := rand.New(rand.NewPCG(1, 4))
 	var packed, lines int
 	env := environment.New("4f1e3b0c9a7d4e55a0c2b1d3e4f50617", environment.Details{
-		Resource: []byte(`{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012","faas.name":"orders","faas.version":"$LATEST",` +
+		Resource: []byte(`{"cloud.provider":"aws","cloud.region":"eu-west-1","cloud.account.id":"123456789012","faas.name":"orders","faas.version":"$LATEST","faas.instance":"2026/11/22/orders[$LATEST]0f1e2d3c4b5a69788796a5b4c3d2e1f0",` +
 			`"service.name":"orders","service.instance.id":"4f1e3b0c9a7d4e55a0c2b1d3e4f50617"}`),
 	})
 	env.Ledger = ledger.New(&ledger.Account{}, nil)

@@ -54,7 +54,7 @@ func (c *check) subscription(text []byte) {
 		if !ok {
 			continue
 		}
-		at, want := p.own.Time, system(p.own.Time, p.own.Type, p.own.Body)
+		at, want := p.own.TimeText, system(p.own.TimeText, p.own.Type, p.own.Body)
 		same := false
 		if p.emitted != nil {
 			at, want, same = p.time, string(p.messageByJQ), bytes.Equal(message, p.messageByJQ) && bytes.Equal(e.ExtractedFields.BodyBase64, p.original())
@@ -119,7 +119,7 @@ func oneMark(text []byte) string {
 // sameInCloudWatch is same, of what that format has a place for.
 func (c *check) sameInCloudWatch(want *emitted, got record.Event) string {
 	resource := map[string]string{
-		"cloud.provider": "aws", "cloud.account.id": accountID, "service.instance.id": got.Environment(),
+		"cloud.provider": "aws", "cloud.account.id": accountID, "service.instance.id": got.InstanceID(),
 		"aws.log.group.names": "/aws/lambda/" + functionName, "aws.log.stream.names": logStream,
 	}
 	request := ""
@@ -127,8 +127,8 @@ func (c *check) sameInCloudWatch(want *emitted, got record.Event) string {
 		request = want.requestID
 	}
 	switch {
-	case got.Time != want.time || got.Type != want.kind:
-		return fmt.Sprintf("%s of %s, want %s of %s", got.Type, got.Time, want.kind, want.time)
+	case got.TimeText != want.time || got.Type != want.kind:
+		return fmt.Sprintf("%s of %s, want %s of %s", got.Type, got.TimeText, want.kind, want.time)
 	case got.RequestID != request || got.TraceID != "" || got.Severity != "" || len(got.Extra) > 0:
 		return fmt.Sprintf("request %q, trace %q, severity %q, extra %s", got.RequestID, got.TraceID, got.Severity, got.Extra)
 	case fmt.Sprint(got.Resource) != fmt.Sprint(resource):

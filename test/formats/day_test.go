@@ -43,6 +43,7 @@ const (
 // the event by hand: no code works it out.
 type want struct {
 	requestID, traceID, severity string
+	word                         string // the logger's own for the severity
 	trace, span                  string // W3C's, of a line that has them
 	message                      string // CloudWatch Logs' line for a platform event; empty: it has none
 	ownLog                       bool   // Kinetel's own log, which is not shipped
@@ -119,27 +120,27 @@ func (d *day) next(odd bool) {
 		d.node(c, "WARN", "payment took 812 ms")
 	case 1:
 		d.line(c, "INFO", fmt.Sprintf("[INFO]\t%s\t%s\tfound credentials in environment variables.\n", d.tick(), c.id))
-		d.line(c, "WARN", fmt.Sprintf("[WARNING]\t%s\t%s\tretrying: 429 Too Many Requests\n", d.tick(), c.id))
-		d.line(c, "FATAL", fmt.Sprintf("[CRITICAL]\t%s\t%s\tstock is negative\n", d.tick(), c.id))
+		d.line(c, "WARN WARNING", fmt.Sprintf("[WARNING]\t%s\t%s\tretrying: 429 Too Many Requests\n", d.tick(), c.id))
+		d.line(c, "FATAL CRITICAL", fmt.Sprintf("[CRITICAL]\t%s\t%s\tstock is negative\n", d.tick(), c.id))
 	case 2:
 		d.line(c, "", "loaded 3 items for cart 17\n")
-		d.line(c, "WARN", "WARNING: the price list is from yesterday\n")
-		d.line(c, "ERROR", `level=error msg="no such voucher" code=17`+"\n")
+		d.line(c, "WARN WARNING", "WARNING: the price list is from yesterday\n")
+		d.line(c, "ERROR error", `level=error msg="no such voucher" code=17`+"\n")
 		d.line(c, "", "no error, no warning: all is fine\n")
 	case 3:
 		d.object(c, "INFO", fmt.Sprintf(`{"timestamp":"%s","level":"INFO","requestId":"%s","message":"order accepted","total":129.90}`, d.tick(), c.id))
-		d.object(c, "ERROR", fmt.Sprintf(`{"timestamp":"%s","level":"error","AWSRequestId":"%s","message":{"errorType":"Timeout","retries":[1,2,3]}}`, d.tick(), c.id))
+		d.object(c, "ERROR error", fmt.Sprintf(`{"timestamp":"%s","level":"error","AWSRequestId":"%s","message":{"errorType":"Timeout","retries":[1,2,3]}}`, d.tick(), c.id))
 		// An id of some web request misleads nobody.
-		d.object(c, "DEBUG", `{"level":"debug","requestId":"web-17","message":"GET /orders/17"}`)
+		d.object(c, "DEBUG debug", `{"level":"debug","requestId":"web-17","message":"GET /orders/17"}`)
 		d.object(c, "", `{"message":"no level and no id"}`)
 	case 4:
 		trace, span := d.hex(16), d.hex(8)
-		w := d.of(c, "INFO")
+		w := d.of(c, "INFO info")
 		w.trace, w.span = trace, span
 		d.add("function", d.tickTime(), quote(fmt.Sprintf(`{"level":"info","msg":"charged","traceparent":"00-%s-%s-01"}`+"\n", trace, span)), w)
-		w.severity = "WARN"
+		w.severity, w.word = "WARN", "WARNING"
 		d.add("function", d.tickTime(), fmt.Sprintf(`{"severity":"WARNING","message":"slow","trace_id":"%s","span_id":"%s","trace_flags":"01"}`, trace, span), w)
-		d.line(c, "TRACE", `{"level":10,"msg":"pino's numbers"}`+"\n")
+		d.line(c, "TRACE 10", `{"level":10,"msg":"pino's numbers"}`+"\n")
 	}
 	d.end(c)
 }
@@ -175,7 +176,7 @@ func (d *day) timeOut() {
 	d.end(c)
 	// What is logged after a time-out is no invocation's.
 	d.add("function", c.done.Add(6*time.Millisecond), quote("the warehouse answered after all\n"), want{})
-	d.add("function", c.done.Add(80*time.Millisecond), quote("ERROR: nobody is waiting\n"), want{severity: "ERROR"})
+	d.add("function", c.done.Add(80*time.Millisecond), quote("ERROR: nobody is waiting\n"), d.of(nil, "ERROR"))
 	d.report(c)
 	d.post()
 }
@@ -194,7 +195,7 @@ func (d *day) warmStart() {
 	c := d.begin(2 * time.Millisecond)
 	d.start(c)
 	// Of an invocation that an earlier process knew: the id is not taken.
-	d.add("function", at, quote(fmt.Sprintf("%s\t%s\tINFO\tasked the warehouse\n", iso(at), late.id)), want{severity: "INFO"})
+	d.add("function", at, quote(fmt.Sprintf("%s\t%s\tINFO\tasked the warehouse\n", iso(at), late.id)), d.of(nil, "INFO"))
 	d.node(c, "INFO", "hello again")
 	d.end(c)
 }
@@ -294,7 +295,7 @@ func (d *day) oddJSON() {
 	d.start(c)
 	d.object(c, "", `{"price":1.10,"factor":1e3,"big":12345678901234567890,"small":-0.0,"tiny":1E-7,"whole":9007199254740993}`)
 	d.object(c, "ERROR", `{"level":"ERROR","level":"ERROR","a":{"x":1,"x":2},"a":{"x":3}}`)
-	d.object(c, "INFO", `{"caf\u00e9":"\u00e9\/\ud83d\ude00","lvl":"info"}`)
+	d.object(c, "INFO info", `{"caf\u00e9":"\u00e9\/\ud83d\ude00","lvl":"info"}`)
 	d.object(c, "WARN", `{ "level" : "WARN", "list": [1, 2, [ ]], "nothing" : { } }`)
 	d.object(c, "", `{"deep":[[[[[[[[[[[[[[[["down here"]]]]]]]]]]]]]]]]}`)
 	d.object(c, "", `{"bytes":[`+strings.Repeat("255,", 1999)+`255]}`)
@@ -324,8 +325,8 @@ func (d *day) otherStreams() {
 	c := d.begin(2 * time.Minute)
 	d.start(c)
 	d.add("extension", d.tickTime(), quote("[profiler] 120 samples\n"), want{})
-	d.add("extension", d.tickTime(), quote("WARN: 12 samples left\n"), want{severity: "WARN"})
-	d.add("extension", d.tickTime(), fmt.Sprintf(`{"level":"ERROR","requestId":"%s","message":"no route"}`, c.id), want{severity: "ERROR"})
+	d.add("extension", d.tickTime(), quote("WARN: 12 samples left\n"), d.of(nil, "WARN"))
+	d.add("extension", d.tickTime(), fmt.Sprintf(`{"level":"ERROR","requestId":"%s","message":"no route"}`, c.id), d.of(nil, "ERROR"))
 	d.add("extension", d.tickTime(), quote(`{"time":"2026-09-21T12:00:00Z","level":"WARN","msg":"Kinesis throttles","logger":"kinetel"}`+"\n"), want{ownLog: true})
 	d.platform("platform.logsDropped", `{"droppedBytes":12345,"droppedRecords":87,"reason":"Consumer seems to have fallen behind as it has not acknowledged receipt of logs."}`, want{})
 	d.end(c)
@@ -416,7 +417,7 @@ func (d *day) between() {
 	d.add("function", c.done.Add(4*time.Millisecond), quote("on its heels\n"), d.of(c, ""))
 	d.add("function", c.done.Add(40*time.Millisecond), quote("background work\n"), want{})
 	d.add("function", c.done.Add(41*time.Millisecond), quote(fmt.Sprintf("%s\t0b5c1c52-9f6e-4d57-a3a2-6f1d7c7f0a11\tERROR\tof nothing that is known\n", iso(c.done.Add(41*time.Millisecond)))),
-		want{severity: "ERROR"})
+		d.of(nil, "ERROR"))
 	d.post()
 }
 
@@ -520,12 +521,18 @@ func (c *call) failed() string {
 
 func (c *call) durationMs() string { return fmt.Sprintf("%d.25", c.done.Sub(c.from).Milliseconds()) }
 
-// of is what is to be found out of an event of an invocation.
+// of is what is to be found out of an event of an invocation. The logger's word for the
+// severity may follow the severity; else they are the same.
 func (d *day) of(c *call, severity string) want {
-	if c == nil {
-		return want{severity: severity}
+	severity, word, ok := strings.Cut(severity, " ")
+	if !ok {
+		word = severity
 	}
-	return want{requestID: c.id, traceID: c.root, severity: severity}
+	w := want{severity: severity, word: word}
+	if c != nil {
+		w.requestID, w.traceID = c.id, c.root
+	}
+	return w
 }
 
 // line is a line of text that the function writes.

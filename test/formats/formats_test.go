@@ -41,6 +41,9 @@ func table() (rows []row) {
 	return rows
 }
 
+// linked reports whether spans have links instead of parents.
+func (r row) linked() bool { return r.format == "otlp" && (r.key == "request" || r.key == "random") }
+
 func (r row) env() []string {
 	env := []string{
 		"KINETEL_FORMAT=" + r.format, "KINETEL_PARTITION_KEY=" + r.key,
@@ -51,6 +54,9 @@ func (r row) env() []string {
 	case "cloudwatch", "kpl": // which have no choice
 	case "otlp":
 		env = append(env, "KINETEL_OTLP_SPANS=true")
+		if r.linked() {
+			env = append(env, "KINETEL_OTLP_PARENT=link")
+		}
 		fallthrough
 	default:
 		env = append(env, "KINETEL_COMPRESSION="+r.compression)
@@ -188,7 +194,7 @@ func (c *check) process(process int, records []kinesissim.Record) {
 		c.Errorf("the fullest record has %d events: the day has too few events", slices.Max(perRecord))
 	}
 	slices.SortStableFunc(all, func(a, b arrival) int { return cmp.Compare(a.Seq, b.Seq) })
-	environment := all[0].Environment()
+	environment := all[0].InstanceID()
 	if slices.Contains(c.environments, environment) {
 		c.Errorf("two processes are %s", environment)
 	}
@@ -198,8 +204,8 @@ func (c *check) process(process int, records []kinesissim.Record) {
 	expected := c.day.events[process]
 	var last *emitted // the event that parts are of
 	for i, a := range all {
-		if a.Seq != uint64(i+1) || a.Environment() != environment {
-			c.Fatalf("the event after %d of %s is %d of %s", i, environment, a.Seq, a.Environment())
+		if a.Seq != uint64(i+1) || a.InstanceID() != environment {
+			c.Fatalf("the event after %d of %s is %d of %s", i, environment, a.Seq, a.InstanceID())
 		}
 		p := place{part: a.Part, parts: a.Parts}
 		if strings.HasPrefix(a.Type, "kinetel.") {
@@ -240,12 +246,12 @@ func (c *check) process(process int, records []kinesissim.Record) {
 func (c *check) same(want *emitted, got record.Event) string {
 	resource := map[string]string{
 		"cloud.provider": "aws", "cloud.region": "eu-west-1", "cloud.account.id": accountID,
-		"faas.name": functionName, "faas.version": "$LATEST", "faas.instance": logStream, "service.instance.id": got.Environment(),
+		"faas.name": functionName, "faas.version": "$LATEST", "faas.instance": logStream, "service.instance.id": got.InstanceID(),
 		"service.name": functionName, "env": "prod", "team": "payments",
 	}
 	switch {
-	case got.Time != want.time || got.Type != want.kind:
-		return fmt.Sprintf("%s of %s, want %s of %s", got.Type, got.Time, want.kind, want.time)
+	case got.TimeText != want.time || got.Type != want.kind:
+		return fmt.Sprintf("%s of %s, want %s of %s", got.Type, got.TimeText, want.kind, want.time)
 	case !bytes.Equal(got.Body, want.body):
 		return fmt.Sprintf("the body is %s, want %s", clip(got.Body), clip(want.body))
 	case !maps.EqualFunc(got.Extra, want.extra, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }):
@@ -272,7 +278,7 @@ func (c *check) own(process int, all []arrival) {
 	counts := map[string]int{}
 	of := map[string][]uint64{} // the numbers of an invocation's own events
 	for i, a := range all {
-		p := c.at[numberOf(a.Environment(), a.Seq)]
+		p := c.at[numberOf(a.InstanceID(), a.Seq)]
 		if p.emitted != nil {
 			if p.requestID != "" {
 				of[p.requestID] = append(of[p.requestID], a.Seq)
@@ -282,7 +288,7 @@ func (c *check) own(process int, all []arrival) {
 		counts[a.Type]++
 		before := place{}
 		if i > 0 {
-			before = c.at[numberOf(a.Environment(), a.Seq-1)]
+			before = c.at[numberOf(a.InstanceID(), a.Seq-1)]
 		}
 		switch a.Type {
 		case "kinetel.environment":
@@ -297,6 +303,10 @@ func (c *check) own(process int, all []arrival) {
 			if i == 0 || all[i-1].Type != "kinetel.invocation" || !bytes.Equal(all[i-1].Body, a.Body) {
 				c.Errorf("seq %d: kinetel.span is not what the kinetel.invocation before it is", a.Seq)
 			}
+		case "kinetel.init":
+			if before.emitted == nil || before.kind != "platform.initRuntimeDone" {
+				c.Errorf("seq %d: kinetel.init is not behind the end of the init", a.Seq)
+			}
 		case "kinetel.report":
 			c.report(process, i == len(all)-1, a.Event)
 		}
@@ -304,15 +314,18 @@ func (c *check) own(process int, all []arrival) {
 			c.Errorf("seq %d: %s has the request %q", a.Seq, a.Type, a.RequestID)
 		}
 	}
-	invocations := 0
+	invocations, inits := 0, 0
 	for _, e := range c.day.events[process] {
-		if e.kind == "platform.report" {
+		switch e.kind {
+		case "platform.report":
 			invocations++
+		case "platform.initRuntimeDone":
+			inits++
 		}
 	}
 	want := map[string]int{"kinetel.environment": 1, "kinetel.invocation": invocations, "kinetel.report": 1}
 	if c.format == "otlp" {
-		want["kinetel.span"] = invocations
+		want["kinetel.span"], want["kinetel.init"] = invocations, inits
 	}
 	if diff := gocmp.Diff(want, counts); diff != "" {
 		c.Errorf("Kinetel's own events (-want +got):\n%s", diff)
@@ -341,7 +354,7 @@ func (c *check) invocation(e record.Event, before place, numbers []uint64, cold 
 		c.Fatal(err)
 	}
 	for _, n := range numbers {
-		if p := c.at[numberOf(e.Environment(), n)]; p.kind == "platform.start" && (p.time != body.Start || n < body.FirstSeq) {
+		if p := c.at[numberOf(e.InstanceID(), n)]; p.kind == "platform.start" && (p.time != body.Start || n < body.FirstSeq) {
 			c.Errorf("seq %d: it starts at %s with %d, its start is %d at %s", e.Seq, body.Start, body.FirstSeq, n, p.time)
 		}
 	}

@@ -132,7 +132,7 @@ func (r *reading) line(head []byte, bodyOf func(place) []byte) {
 	}
 	body, want := bodyOf(p), p.emitted
 	if want == nil {
-		if l.Type != p.own.Type || l.Time != p.own.Time || differ(valueOf(r, p.own.Body), valueOf(r, body)) != "" {
+		if l.Type != p.own.Type || l.Time != p.own.TimeText || differ(valueOf(r, p.own.Body), valueOf(r, body)) != "" {
 			r.Errorf("seq %d: %s %s, want %s %s", l.Seq, head, clip(body), p.own.Type, p.own.Body)
 		}
 		return

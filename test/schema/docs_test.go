@@ -69,7 +69,7 @@ func kinds() []string {
 		"platform.restoreStart", "platform.restoreRuntimeDone", "platform.restoreReport",
 		"platform.start", "platform.runtimeDone", "platform.report",
 		"platform.extension", "platform.telemetrySubscription", "platform.logsDropped",
-		event.TypeEnvironment, event.TypeInvocation, event.TypeSpan, event.TypeLoss, event.TypeReport, event.TypeUnparsed,
+		event.TypeEnvironment, event.TypeInvocation, event.TypeSpan, event.TypeInit, event.TypeLoss, event.TypeReport, event.TypeUnparsed,
 	}
 }
 
@@ -145,19 +145,20 @@ func TestThePageShowsTheExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var code bytes.Buffer
+	var code []string
 	for _, d := range file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == "printOnce" {
+		if f, ok := d.(*ast.FuncDecl); ok && (f.Name.Name == "printOnce" || f.Name.Name == "printFile") {
 			source := read(t, path)
-			code.WriteString(source[files.Position(f.Doc.Pos()).Offset:files.Position(f.End()).Offset] + "\n")
+			code = append(code, source[files.Position(f.Doc.Pos()).Offset:files.Position(f.End()).Offset]+"\n")
 		}
 	}
 	shown := blocks(read(t, consumersPage), "go")
-	if len(shown) != 1 || shown[0] != code.String() || code.Len() == 0 {
-		t.Errorf("the page shows:\n%s\nthe example is:\n%s", strings.Join(shown, "\n"), code.String())
+	if !slices.Equal(shown, code) || len(code) != 2 {
+		t.Errorf("the page shows:\n%s\nthe examples are:\n%s", strings.Join(shown, "\n"), strings.Join(code, "\n"))
 	}
-	if pretty, err := format.Source(code.Bytes()); err != nil || !bytes.Equal(pretty, code.Bytes()) {
-		t.Errorf("the example is not formatted: %v", err)
+	all := []byte(strings.Join(code, "\n"))
+	if pretty, err := format.Source(all); err != nil || !bytes.Equal(pretty, all) {
+		t.Errorf("the examples are not formatted: %v", err)
 	}
 }
 

@@ -57,6 +57,7 @@ const (
 func invocationBody(t testing.TB, reported bool) string {
 	t.Helper()
 	var all invocation.Tracker
+	all.Invoked(request, "arn:aws:lambda:eu-west-1:123456789012:function:orders:live")
 	all.Started(&event.Event{Time: []byte("2026-11-22T20:15:00.100Z"), Record: []byte(start), RequestID: request, TraceID: trace})
 	all.Counted(&event.Event{RequestID: request, Record: make([]byte, 4096)}, 3, 9)
 	all.RuntimeDone(&event.Event{RequestID: request, Record: []byte(done)})
@@ -69,6 +70,13 @@ func invocationBody(t testing.TB, reported bool) string {
 		t.Fatal("no invocation is reported")
 	}
 	return string(one.Body)
+}
+
+// initBody is the body of the span of a failed init.
+func initBody() string {
+	var all invocation.Tracker
+	all.Initialized(&event.Event{Time: []byte("2026-11-22T20:15:00.100Z"), Type: []byte(event.TypePlatformInitStart), Record: []byte(`{"initializationType":"on-demand"}`)})
+	return string(all.ColdStart(&event.Event{Time: []byte("2026-11-22T20:15:00.480Z"), Record: []byte(`{"phase":"init","status":"error","errorType":"Runtime.ExitError"}`)}))
 }
 
 func environment() string {
@@ -120,6 +128,7 @@ func samples(t testing.TB) map[string]string {
 		"kinetel.invocation":  line(18, event.TypeInvocation, invocationBody(t, true), ofRequest),
 		"unreported":          line(18, event.TypeInvocation, invocationBody(t, false), ofRequest),
 		"kinetel.span":        line(19, event.TypeSpan, invocationBody(t, true), ofRequest),
+		"kinetel.init":        line(19, event.TypeInit, initBody()),
 		"kinetel.report":      line(20, event.TypeReport, figures()),
 		"kinetel.unparsed":    line(21, event.TypeUnparsed, unparsed),
 	}
@@ -181,7 +190,7 @@ func changed(t testing.TB, line string, where at, value string) string {
 // optional are members of Kinetel's own bodies that need not be there.
 func optional() map[string][]string {
 	invocation := []string{
-		"status", "errorType", "coldStart", "start", "tracing", "unreported", "metrics.durationMs", "metrics.billedDurationMs",
+		"invokedArn", "status", "errorType", "coldStart", "start", "tracing", "unreported", "metrics.durationMs", "metrics.billedDurationMs",
 		"metrics.initDurationMs", "metrics.restoreDurationMs", "metrics.billedRestoreDurationMs", "metrics.memorySizeMB", "metrics.maxMemoryUsedMB",
 		"tenantId", "initType", "extensionOverheadMs",
 	}
@@ -193,6 +202,7 @@ func optional() map[string][]string {
 		"kinetel.invocation": invocation,
 		"unreported":         invocation,
 		"kinetel.span":       invocation,
+		"kinetel.init":       {"status", "errorType", "initType", "start"},
 		"kinetel.report":     {"lost.buffer-full", "lost.oversize"},
 	}
 }
@@ -221,7 +231,7 @@ func others(value any) []string {
 // another one beside it is for later versions.
 func TestEachMemberOfOwnBodies(t *testing.T) {
 	published, closed := both(t)
-	for _, name := range []string{"kinetel.environment", "kinetel.loss", "kinetel.invocation", "unreported", "kinetel.span", "kinetel.report"} {
+	for _, name := range []string{"kinetel.environment", "kinetel.loss", "kinetel.invocation", "unreported", "kinetel.span", "kinetel.init", "kinetel.report"} {
 		text := samples(t)[name]
 		var whole struct{ Body map[string]any }
 		if err := json.Unmarshal([]byte(text), &whole); err != nil {

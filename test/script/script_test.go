@@ -221,7 +221,7 @@ func (s *stage) do(one step) {
 	case one.Environments > 0:
 		ids := map[string]bool{}
 		for _, ev := range s.events() {
-			ids[ev.Environment()] = true
+			ids[ev.InstanceID()] = true
 		}
 		if len(ids) != one.Environments {
 			s.t.Errorf("%s: %d environments in the stream, want %d:\n%s", s.line, len(ids), one.Environments, s.lines())
@@ -389,7 +389,7 @@ func (s *stage) kill() {
 func (s *stage) lines() string {
 	var text strings.Builder
 	for _, ev := range s.events() {
-		fmt.Fprintf(&text, "%.8s %3d %s %s %s %.300s\n", ev.Environment(), ev.Seq, ev.Type, ev.RequestID, ev.Severity, ev.Body)
+		fmt.Fprintf(&text, "%.8s %3d %s %s %s %.300s\n", ev.InstanceID(), ev.Seq, ev.Type, ev.RequestID, ev.Severity, ev.Body)
 	}
 	return text.String()
 }

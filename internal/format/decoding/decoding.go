@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
+	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
@@ -22,11 +24,13 @@ var (
 // ErrLimit means that the data exceeds the limits of an Output.
 var ErrLimit = errors.New("more than the limits of the decoder allow")
 
-// Event has the fields of record.Event, which explains them.
+// Event has the fields of record.Event, which explains them. It is a type of its own
+// because record imports the decoders. The compiler checks that both are the same.
 type Event struct {
 	Schema    string                     `json:"schema"`
 	Seq       uint64                     `json:"seq"`
-	Time      string                     `json:"time"`
+	Time      time.Time                  `json:"-"` // see SetTime
+	TimeText  string                     `json:"time"`
 	Type      string                     `json:"type"`
 	Severity  string                     `json:"severity,omitempty"`
 	RequestID string                     `json:"requestId,omitempty"`
@@ -36,6 +40,11 @@ type Event struct {
 	Body      json.RawMessage            `json:"body"`
 	Extra     map[string]json.RawMessage `json:"extra,omitempty"`
 	Resource  map[string]string          `json:"resource"`
+}
+
+// SetTime sets Time to the time that TimeText has.
+func (e *Event) SetTime() {
+	e.Time = (&event.Event{Time: []byte(e.TimeText)}).At().UTC()
 }
 
 // SetOriginal sets the body to the original JSON text, or in a part to a piece of it.
@@ -54,8 +63,8 @@ func (e *Event) SetOriginal(text []byte) error {
 // Output takes the events of a record, within limits.
 type Output struct {
 	MaxEvents  int
-	MaxMembers int         // of all extras and resources
-	Add        func(Event) // adds an event to the result
+	MaxMembers int               // of all extras and resources
+	Add        func(Event) error // adds an event to the result
 
 	Events  int // that were added
 	members int
@@ -67,9 +76,12 @@ func (o *Output) Emit(e Event) error {
 		return fmt.Errorf("%w: more than %d events", ErrLimit, o.MaxEvents)
 	}
 	o.Events++
-	o.Add(e)
-	return nil
+	e.SetTime()
+	return o.Add(e)
 }
+
+// Reset begins to count anew.
+func (o *Output) Reset() { o.Events, o.members = 0, 0 }
 
 // CountMembers counts the members of an object, if the text is one, before they are
 // decoded and take memory. The text is well-formed JSON.

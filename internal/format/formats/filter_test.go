@@ -146,7 +146,7 @@ func TestFilterRefusesOtherPayloads(t *testing.T) {
 	}
 	lines, logs, logEvents := of("lines"), of("logs"), of("cloudwatch")
 	id := formattest.EventID(1795378500123, 17, cloudwatch.FunctionText, [11]byte{0x4f, 0x1e, 0x0c, 0x9a, 0xd3, 0xb2, 0x4e, 0x58, 0xa7, 0xf6, 0x0b})
-	first, last := strings.Index(logs, `{"attributes":[{"key":"kinetel.seq`), strings.LastIndex(logs, `],"schemaUrl":"https://opentelemetry.io/schemas/1.37.0"}],`)
+	first, last := strings.Index(logs, `{"attributes":[{"key":"kinetel.seq`), strings.LastIndex(logs, `],"schemaUrl":"https://opentelemetry.io/schemas/1.44.0"}],`)
 	least := logs[:first] + `{"attributes":[{"key":"kinetel.seq","value":{"intValue":"1"}},{"key":"kinetel.type","value":{"stringValue":"a"}}]}` + logs[last:]
 	if _, err := formats.Filter([]byte(least), keepAll); err != nil {
 		t.Fatal(err)
@@ -173,8 +173,8 @@ func TestFilterRefusesOtherPayloads(t *testing.T) {
 		{"a type that is no string, and nothing behind it", least, `{"stringValue":"a"}`, `{"stringValue":1}`},
 		{"a type that is no base64, and nothing behind it", least, `{"stringValue":"a"}`, `{"bytesValue":1}`},
 		{"bytes that are none", logs, `{"bytesValue":"/w=="}`, `{"bytesValue":"/w="}`},
-		{"another end of logs", logs, "schemas/1.37.0\"}]}", "schemas/1.38.0\"}]}"},
-		{"more behind logs", logs, "schemas/1.37.0\"}]}\n", "schemas/1.37.0\"}]}\n\n"},
+		{"another end of logs", logs, "schemas/1.44.0\"}]}", "schemas/1.45.0\"}]}"},
+		{"more behind logs", logs, "schemas/1.44.0\"}]}\n", "schemas/1.44.0\"}]}\n\n"},
 		{"something between log records", logs, `},{"attributes":[{"key":"kinetel.seq`, `}, {"attributes":[{"key":"kinetel.seq`},
 
 		{"no log events", logEvents, logEvents[strings.Index(logEvents, `{"id":`):strings.LastIndex(logEvents, `]}`)], ""},

@@ -78,6 +78,7 @@ func OddLine() *rapid.Generator[string] {
 			BrokenValue(),
 			rapid.Just(`[`+long+`0]`),
 			rapid.Just(`{"errorType":"`+strings.Repeat(`\"`, 64)+`","coldStart":false,"status":"`+strings.Repeat(`\\`, 64)+`","a":[`+long+`0]}`),
+			rapid.Just(`{"invokedArn":"`+strings.Repeat(`\"`, 128)+`","tracing":{"value":"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"},"a":[`+long+`0]}`),
 			rapid.Just(`{"trace_flags":"ff","span_id":"00f067aa0ba902b7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","a":[`+long+`0]}`),
 			rapid.Map(filler, func(s string) string { return string(jsontext.AppendQuote(nil, s)) }),
 		).Draw(t, "body")

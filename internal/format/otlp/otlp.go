@@ -1,4 +1,5 @@
-// Package otlp writes lines as OTLP/JSON: as logs, and lines of kinetel.span as traces.
+// Package otlp writes lines as OTLP/JSON: as logs, and lines of kinetel.span and
+// kinetel.init as traces.
 package otlp
 
 import (
@@ -15,6 +16,19 @@ import (
 // Name is the name of the format.
 const Name format.Name = "otlp"
 
+// Parent selects what the X-Ray header of an invocation is for its span: a value of
+// KINETEL_OTLP_PARENT.
+type Parent string
+
+const (
+	// ParentAuto makes the header's parent that of the span if X-Ray samples the trace.
+	ParentAuto Parent = "auto"
+	// ParentLink makes it a link of the span.
+	ParentLink Parent = "link"
+	// ParentNone leaves it out.
+	ParentNone Parent = "none"
+)
+
 // Format returns the format.
 func Format() format.Format {
 	return format.Format{
@@ -23,9 +37,10 @@ func Format() format.Format {
 		// A line takes at most twice its size and 1 KiB; each payload once about 450
 		// bytes, and for each attribute of the resource its text and 45 bytes.
 		MaxLines: format.MaxRecord/2 - 16<<10,
-		Apart:    event.TypeSpan,
+		Apart:    isSpan,
+		Details:  true,
 		Append: func(dst []byte, env *environment.Environment, _ string, lines []format.Line) []byte {
-			if string(lines[0].Type) == event.TypeSpan {
+			if isSpan(lines[0].Type) {
 				return AppendSpans(dst, env, lines)
 			}
 			return AppendLogs(dst, env, lines)
@@ -35,9 +50,15 @@ func Format() format.Format {
 	}
 }
 
+// isSpan reports whether events of a type are spans.
+func isSpan(kind []byte) bool {
+	return string(kind) == event.TypeSpan || string(kind) == event.TypeInit
+}
+
 // Each line of text is one payload of OTLP/JSON (OpenTelemetry, protocol
 // specification and protocol buffers; file exporter). Attributes have the names of the
-// semantic conventions of this version, if these have one.
+// semantic conventions of this version, if these have one. All others begin with
+// kinetel.
 //
 // No content of a line may be lost, but OTLP has no fields for most of it. So:
 //
@@ -52,7 +73,7 @@ func Format() format.Format {
 //     Text that is not UTF-8 is a bytesValue.
 //   - The first attributes of the resource are those of the lines. The scope's
 //     attribute kinetel.resource.members says how many they are.
-const otelSchema = "https://opentelemetry.io/schemas/1.37.0"
+const otelSchema = "https://opentelemetry.io/schemas/1.44.0"
 
 const (
 	spansStart = `{"resourceSpans":[`
@@ -110,7 +131,7 @@ func appendAttributes(dst []byte, l *format.Line) []byte {
 		dst = appendText(dst, "faas.invocation_id", l.RequestID)
 	}
 	if len(l.TraceID) > 0 {
-		dst = appendText(dst, "aws.xray.trace_id", l.TraceID)
+		dst = appendText(dst, "kinetel.xray.trace_id", l.TraceID)
 	}
 	return dst
 }
@@ -119,23 +140,29 @@ func appendAttributes(dst []byte, l *format.Line) []byte {
 const elementStart = `{"attributes":[{"key":"kinetel.seq","value":{"intValue":"`
 
 // appendResult appends the error type and the cold start that the body of a platform
-// event, kinetel.invocation or kinetel.span has.
+// event, kinetel.invocation, kinetel.span or kinetel.init has. A failure without a type has its status
+// as the type.
 func appendResult(dst []byte, l *format.Line) []byte {
 	if l.Parts > 0 {
 		return dst
 	}
-	own := string(l.Type) == event.TypeInvocation || string(l.Type) == event.TypeSpan
+	own := string(l.Type) == event.TypeInvocation || isSpan(l.Type)
 	if !own && !bytes.HasPrefix(l.Type, []byte("platform.")) {
 		return dst
 	}
-	var errorType, cold []byte
+	var errorType, status, cold []byte
 	for o := jsontext.Members(l.Body); o.Next(); {
 		switch string(o.Name) {
 		case "errorType":
-			errorType = shortName(o.Value)
+			errorType = shortText(o.Value, maxName)
+		case "status":
+			status = shortText(o.Value, maxName)
 		case "coldStart":
 			cold = o.Value
 		}
+	}
+	if len(errorType) == 0 && failed(status) {
+		errorType = status
 	}
 	if len(errorType) > 0 {
 		dst = appendText(dst, "error.type", errorType)
@@ -148,10 +175,16 @@ func appendResult(dst []byte, l *format.Line) []byte {
 	return dst
 }
 
-// shortName returns the text between the quotes of a string if it is short, as names
-// of errors are. A long one is only in the body.
-func shortName(value []byte) []byte {
-	if text := jsontext.Unquoted(value); len(text) <= 128 && jsontext.ValidUnicode(text) {
+// failed reports whether a status of Lambda is that of a failure.
+func failed(status []byte) bool { return len(status) > 0 && string(status) != "success" }
+
+// maxName is the size of a long name of an error or a function.
+const maxName = 128
+
+// shortText returns the text between the quotes of a string if it has at most so many
+// bytes. A longer one is only in the body.
+func shortText(value []byte, most int) []byte {
+	if text := jsontext.Unquoted(value); len(text) <= most && jsontext.ValidUnicode(text) {
 		return text
 	}
 	return nil

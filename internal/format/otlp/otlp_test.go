@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ const (
 		`{"key":"service.instance.id","value":{"stringValue":"e1"}},{"key":"cloud.platform","value":{"stringValue":"aws_lambda"}},{"key":"faas.max_memory","value":{"intValue":"268435456"}},` +
 		`{"key":"aws.log.group.names","value":{"arrayValue":{"values":[{"stringValue":"/aws/lambda/orders"}]}}}]}`
 	otlpScopeText = `{"scope":{"name":"kinetel","version":"` + version.Version + `","attributes":[{"key":"kinetel.resource.members","value":{"intValue":"3"}}]},`
-	otlpEndText   = `"schemaUrl":"https://opentelemetry.io/schemas/1.37.0"}],"schemaUrl":"https://opentelemetry.io/schemas/1.37.0"}]}` + "\n"
+	otlpEndText   = `"schemaUrl":"https://opentelemetry.io/schemas/1.44.0"}],"schemaUrl":"https://opentelemetry.io/schemas/1.44.0"}]}` + "\n"
 )
 
 func TestAppendOTLPLogsText(t *testing.T) {
@@ -49,8 +50,8 @@ func TestAppendOTLPLogsText(t *testing.T) {
 			"a line of text",
 			[]string{`"type":"function","severity":"INFO","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","traceId":"1-5759e988-bd862e3fe1be46a994272793","body":"user signed in"`},
 			`{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"function"}},` +
-				`{"key":"faas.invocation_id","value":{"stringValue":"8476a536-e9f4-11e8-9739-2dfe598c3fcd"}},{"key":"aws.xray.trace_id","value":{"stringValue":"1-5759e988-bd862e3fe1be46a994272793"}}],` +
-				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500123000000","severityNumber":9,"severityText":"INFO",` +
+				`{"key":"faas.invocation_id","value":{"stringValue":"8476a536-e9f4-11e8-9739-2dfe598c3fcd"}},{"key":"kinetel.xray.trace_id","value":{"stringValue":"1-5759e988-bd862e3fe1be46a994272793"}}],` +
+				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500148000000","severityNumber":9,"severityText":"INFO",` +
 				`"body":{"stringValue":"user signed in"},"traceId":"5759e988bd862e3fe1be46a994272793"}`,
 		},
 		{
@@ -58,7 +59,7 @@ func TestAppendOTLPLogsText(t *testing.T) {
 			[]string{`"type":"platform.report","requestId":"r","body":{"requestId":"r","metrics":{"durationMs":2.50,"billedDurationMs":3},"status":"error","errorType":"Runtime.ExitError","spans":[],"more":null}`},
 			`{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"platform.report"}},` +
 				`{"key":"faas.invocation_id","value":{"stringValue":"r"}},{"key":"error.type","value":{"stringValue":"Runtime.ExitError"}}],` +
-				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500123000000","eventName":"platform.report",` +
+				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500148000000","eventName":"aws.lambda.platform.report",` +
 				`"body":{"kvlistValue":{"values":[{"key":"requestId","value":{"stringValue":"r"}},` +
 				`{"key":"metrics","value":{"kvlistValue":{"values":[{"key":"durationMs","value":{"doubleValue":2.50}},{"key":"billedDurationMs","value":{"intValue":"3"}}]}}},` +
 				`{"key":"status","value":{"stringValue":"error"}},{"key":"errorType","value":{"stringValue":"Runtime.ExitError"}},{"key":"spans","value":{"arrayValue":{"values":[]}}},{"key":"more","value":{}}]}}}`,
@@ -67,24 +68,25 @@ func TestAppendOTLPLogsText(t *testing.T) {
 			"lines after each other, a part with more members among them",
 			[]string{`"type":"extension","body":true`, `"type":"function","part":1,"parts":2,"body":"\"a","extra":{"b":[1, 2]}`},
 			`{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"extension"}}],` +
-				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500123000000","body":{"boolValue":true}},` +
+				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500148000000","body":{"boolValue":true}},` +
 				`{"attributes":[{"key":"kinetel.seq","value":{"intValue":"18"}},{"key":"kinetel.type","value":{"stringValue":"function"}},` +
 				`{"key":"kinetel.part","value":{"intValue":"1"}},{"key":"kinetel.parts","value":{"intValue":"2"}},{"key":"kinetel.extra","value":{"stringValue":"{\"b\":[1, 2]}"}}],` +
-				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500123000000","body":{"stringValue":"\"a"}}`,
+				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500148000000","body":{"stringValue":"\"a"}}`,
 		},
 		{
 			"a body that cannot be restored, and one that needs too much space",
 			[]string{`"type":"function","body":[ false]`, `"type":"function","body":[[[[[[[[[[[[["\\"]]]]]]]]]]]]]`},
 			`{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"function"}},{"key":"kinetel.body","value":{"stringValue":"[ false]"}}],` +
-				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500123000000","body":{"arrayValue":{"values":[{"boolValue":false}]}}},` +
+				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500148000000","body":{"arrayValue":{"values":[{"boolValue":false}]}}},` +
 				`{"attributes":[{"key":"kinetel.seq","value":{"intValue":"18"}},{"key":"kinetel.type","value":{"stringValue":"function"}},{"key":"kinetel.body.json","value":{"boolValue":true}}],` +
-				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500123000000","body":{"stringValue":"[[[[[[[[[[[[[\"\\\\\"]]]]]]]]]]]]]"}}`,
+				`"timeUnixNano":"1795378500123000000","observedTimeUnixNano":"1795378500148000000","body":{"stringValue":"[[[[[[[[[[[[[\"\\\\\"]]]]]]]]]]]]]"}}`,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var lines []format.Line
 			for i, members := range tt.lines {
 				lines = append(lines, formattest.Line(t, 17+i, members))
+				lines[i].Received = 1795378500148000000
 			}
 			want := `before{"resourceLogs":[{` + otlpResourceText + `,"scopeLogs":[` + otlpScopeText + `"logRecords":[` + tt.want + `],` + otlpEndText
 			if diff := cmp.Diff(want, string(otlp.AppendLogs([]byte("before"), orders(), lines))); diff != "" {
@@ -101,11 +103,11 @@ func TestAppendOTLPSpansText(t *testing.T) {
 	l := formattest.Line(t, 17, `"type":"kinetel.span","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","traceId":"1-5759e988-bd862e3fe1be46a994272793","body":`+spanBody)
 	want := `{"resourceSpans":[{` + otlpResourceText + `,"scopeSpans":[` + otlpScopeText + `"spans":[` +
 		`{"attributes":[{"key":"kinetel.seq","value":{"intValue":"17"}},{"key":"kinetel.type","value":{"stringValue":"kinetel.span"}},` +
-		`{"key":"faas.invocation_id","value":{"stringValue":"8476a536-e9f4-11e8-9739-2dfe598c3fcd"}},{"key":"aws.xray.trace_id","value":{"stringValue":"1-5759e988-bd862e3fe1be46a994272793"}},` +
-		`{"key":"faas.coldstart","value":{"boolValue":true}},{"key":"kinetel.time","value":{"stringValue":"2026-11-22T20:15:00.123Z"}},` +
+		`{"key":"faas.invocation_id","value":{"stringValue":"8476a536-e9f4-11e8-9739-2dfe598c3fcd"}},{"key":"kinetel.xray.trace_id","value":{"stringValue":"1-5759e988-bd862e3fe1be46a994272793"}},` +
+		`{"key":"error.type","value":{"stringValue":"timeout"}},{"key":"faas.coldstart","value":{"boolValue":true}},{"key":"kinetel.time","value":{"stringValue":"2026-11-22T20:15:00.123Z"}},` +
 		`{"key":"kinetel.body","value":{"stringValue":"` + strings.ReplaceAll(spanBody, `"`, `\"`) + `"}}],` +
 		`"traceId":"5759e988bd862e3fe1be46a994272793","spanId":"54565fb41ac79632","flags":1,"parentSpanId":"53995c3f42cd8ad8","name":"orders","kind":2,` +
-		`"startTimeUnixNano":"1795378497100000000","endTimeUnixNano":"1795378500100250000","status":{"message":"timeout","code":2}}],` + otlpEndText
+		`"startTimeUnixNano":"1795378497100000000","endTimeUnixNano":"1795378500100250000","status":{"code":2}}],` + otlpEndText
 	if diff := cmp.Diff(want, string(otlp.AppendSpans(nil, orders(), []format.Line{l}))); diff != "" {
 		t.Errorf("text (-want +got):\n%s", diff)
 	}
@@ -172,7 +174,7 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 	}{
 		{
 			"a line of text", `"type":"function","severity":"WARN","requestId":"r","traceId":"1-5759E988-bd862e3fe1be46a994272793","body":"\u00fcber"`,
-			logFields{Number: plog.SeverityNumberWarn, Text: "WARN", Trace: "5759e988bd862e3fe1be46a994272793", Attributes: []any{"kinetel.type", "function", "faas.invocation_id", "r", "aws.xray.trace_id", "1-5759E988-bd862e3fe1be46a994272793"}, Body: "über"},
+			logFields{Number: plog.SeverityNumberWarn, Text: "WARN", Trace: "5759e988bd862e3fe1be46a994272793", Attributes: []any{"kinetel.type", "function", "faas.invocation_id", "r", "kinetel.xray.trace_id", "1-5759E988-bd862e3fe1be46a994272793"}, Body: "über"},
 		},
 		{
 			"an extension's line, without more", `"type":"extension","severity":"FATAL","body":null`,
@@ -184,7 +186,7 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 		},
 		{
 			"an unknown severity", `"type":"function","severity":"LOUD","body":1`,
-			logFields{Text: "LOUD", Attributes: []any{"kinetel.type", "function"}, Body: int64(1)},
+			logFields{Text: "LOUD", Attributes: []any{"kinetel.type", "function", "kinetel.severity", "LOUD"}, Body: int64(1)},
 		},
 		{
 			"an invocation", `"type":"kinetel.invocation","requestId":"r","body":{"status":"error","errorType":"Runtime.Unknown","coldStart":false}`,
@@ -199,7 +201,7 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 		},
 		{
 			"a platform event has no cold start", `"type":"platform.report","body":{"errorType":"X","coldStart":true}`,
-			logFields{Name: "platform.report", Attributes: []any{"kinetel.type", "platform.report", "error.type", "X"}, Body: map[string]any{"errorType": "X", "coldStart": true}},
+			logFields{Name: "aws.lambda.platform.report", Attributes: []any{"kinetel.type", "platform.report", "error.type", "X"}, Body: map[string]any{"errorType": "X", "coldStart": true}},
 		},
 		{
 			"an error type that is a story, and a cold start that is none", `"type":"kinetel.invocation","body":{"errorType":"` + strings.Repeat("x", 129) + `","coldStart":1}`,
@@ -212,7 +214,7 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 		{
 			"a part", `"type":"platform.report","part":2,"parts":3,"body":"{\"errorType\":\"X\",\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"}"`,
 			logFields{
-				Name: "platform.report", Attributes: []any{"kinetel.type", "platform.report", "kinetel.part", int64(2), "kinetel.parts", int64(3)},
+				Name: "aws.lambda.platform.report", Attributes: []any{"kinetel.type", "platform.report", "kinetel.part", int64(2), "kinetel.parts", int64(3)},
 				Body: `{"errorType":"X","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}`,
 			},
 		},
@@ -249,7 +251,8 @@ func TestOpenTelemetryReadsLogs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := formattest.Line(t, 17, tt.members)
-			tt.want.Time, tt.want.Observed = at, at
+			tt.want.Time, tt.want.Observed = at, at.Add(25*time.Millisecond)
+			l.Received = tt.want.Observed.UnixNano()
 			tt.want.Attributes = append([]any{"kinetel.seq", int64(17)}, tt.want.Attributes...)
 			if diff := cmp.Diff(tt.want, fieldsOf(oneLog(t, orders(), &l))); diff != "" {
 				t.Errorf("log record (-want +got):\n%s", diff)
@@ -294,7 +297,7 @@ func TestOpenTelemetryReadsTheResource(t *testing.T) {
 			}
 			rl, rs := logs.ResourceLogs().At(0), traces.ResourceSpans().At(0)
 			sl, ss := rl.ScopeLogs().At(0), rs.ScopeSpans().At(0)
-			const schema = "https://opentelemetry.io/schemas/1.37.0"
+			const schema = "https://opentelemetry.io/schemas/1.44.0"
 			for _, url := range []string{rl.SchemaUrl(), rs.SchemaUrl(), sl.SchemaUrl(), ss.SchemaUrl()} {
 				if url != schema {
 					t.Errorf("the schema is %q", url)
@@ -339,10 +342,11 @@ func TestOTLPTimes(t *testing.T) {
 			l := formattest.Line(t, 1, `"type":"function","body":1`)
 			l.Time = []byte(tt.time)
 			r := oneLog(t, orders(), &l)
-			for _, got := range []pcommon.Timestamp{r.Timestamp(), r.ObservedTimestamp()} {
-				if tt.want.IsZero() && got != 0 || !tt.want.IsZero() && got != pcommon.Timestamp(uint64(tt.want.Unix())*1e9+uint64(tt.want.Nanosecond())) {
-					t.Errorf("the time is %d", got)
-				}
+			if got := r.Timestamp(); tt.want.IsZero() && got != 0 || !tt.want.IsZero() && got != pcommon.Timestamp(uint64(tt.want.Unix())*1e9+uint64(tt.want.Nanosecond())) {
+				t.Errorf("the time is %d", got)
+			}
+			if got := r.ObservedTimestamp(); got != 0 {
+				t.Errorf("a line that was received at an unknown time was observed at %d", got)
 			}
 			kept, ok := r.Attributes().Get("kinetel.time")
 			if ok != tt.kept || ok && kept.Str() != tt.time {
@@ -413,6 +417,7 @@ type spanFields struct {
 	Status              ptrace.StatusCode
 	Message             string
 	Flags               uint32
+	Links               []string
 }
 
 func TestOpenTelemetryReadsSpans(t *testing.T) {
@@ -435,15 +440,15 @@ func TestOpenTelemetryReadsSpans(t *testing.T) {
 		{
 			"all there is", request, "1-5759e988-bd862e3fe1be46a994272793", spanBody,
 			spanFields{
-				Trace: trace, Span: "54565fb41ac79632", Parent: "53995c3f42cd8ad8", Start: at(100), End: at(3100).Add(250_000), Status: ptrace.StatusCodeError, Message: "timeout", Flags: 1,
-				Attributes: []any{"faas.coldstart", true},
+				Trace: trace, Span: "54565fb41ac79632", Parent: "53995c3f42cd8ad8", Start: at(100), End: at(3100).Add(250_000), Status: ptrace.StatusCodeError, Flags: 1,
+				Attributes: []any{"error.type", "timeout", "faas.coldstart", true},
 			},
 		},
 		{"a success", request, "", `{"status":"success","start":"2026-11-22T20:14:57.100Z","metrics":{"durationMs":0.0015},"coldStart":false}`, spanFields{
 			Trace: "8476a536e9f411e897392dfe598c3fcd", Span: hashed, Start: at(100), End: at(100).Add(1500), Attributes: []any{"faas.coldstart", false},
 		}},
 		{"an error of a type", request, "", `{"status":"error","errorType":"Runtime.ExitError","start":"2026-11-22T20:14:57.100Z"}`, spanFields{
-			Trace: "8476a536e9f411e897392dfe598c3fcd", Span: hashed, Start: at(100), End: at(100), Attributes: []any{"error.type", "Runtime.ExitError"}, Status: ptrace.StatusCodeError, Message: "Runtime.ExitError",
+			Trace: "8476a536e9f411e897392dfe598c3fcd", Span: hashed, Start: at(100), End: at(100), Attributes: []any{"error.type", "Runtime.ExitError"}, Status: ptrace.StatusCodeError,
 		}},
 		{"no start", request, "", `{"metrics":{"durationMs":23}}`, spanFields{Trace: "8476a536e9f411e897392dfe598c3fcd", Span: hashed, Start: line.Add(-23 * time.Millisecond), End: line}},
 		{"a start that is none, and odd durations", request, "", `{"start":"2026-11-22T20:14:57:100Z","metrics":{"durationMs":-5}}`, spanFields{Trace: "8476a536e9f411e897392dfe598c3fcd", Span: hashed, Start: line, End: line}},
@@ -453,7 +458,7 @@ func TestOpenTelemetryReadsSpans(t *testing.T) {
 		{"a request that is no UUID", "r", "", body(`{}`), spanFields{Trace: hashedTrace, Span: hashedR, Start: at(100), End: at(110)}},
 		{"not sampled, no parent", request, "", body(`{"value":"` + header + `;Sampled=0"}`), spanFields{Trace: trace, Span: hashed, Start: at(100), End: at(110)}},
 		{"another order, spaces, more", request, "", body(`{"value":"Sampled=1; Parent=53995C3F42CD8AD8;Lineage=a:0; ` + header + `"}`), spanFields{Trace: trace, Span: hashed, Parent: "53995c3f42cd8ad8", Start: at(100), End: at(110), Flags: 1}},
-		{"its own parent is none", request, "", body(`{"spanId":"53995c3f42cd8ad8","value":"` + header + `;Parent=53995c3f42cd8ad8"}`), spanFields{Trace: trace, Span: "53995c3f42cd8ad8", Start: at(100), End: at(110)}},
+		{"its own parent is none", request, "", body(`{"spanId":"53995c3f42cd8ad8","value":"` + header + `;Parent=53995c3f42cd8ad8;Sampled=1"}`), spanFields{Trace: trace, Span: "53995c3f42cd8ad8", Start: at(100), End: at(110), Flags: 1}},
 		{"ids of another length", request, "", body(`{"spanId":"53995c3f42cd8ad","value":"` + header + `;Parent=53995c3f42cd8ad"}`), spanFields{Trace: trace, Span: hashed, Start: at(100), End: at(110)}},
 		{"a body that is none", request, "", `[]`, spanFields{Trace: "8476a536e9f411e897392dfe598c3fcd", Span: hashed, Start: line, End: line}},
 	} {
@@ -462,13 +467,13 @@ func TestOpenTelemetryReadsSpans(t *testing.T) {
 			attributes := []any{"kinetel.seq", int64(17), "kinetel.type", "kinetel.span", "faas.invocation_id", tt.request}
 			if tt.trace != "" {
 				l.TraceID = []byte(tt.trace)
-				attributes = append(attributes, "aws.xray.trace_id", tt.trace)
+				attributes = append(attributes, "kinetel.xray.trace_id", tt.trace)
 			}
 			tt.want.Attributes = append(append(attributes, tt.want.Attributes...), "kinetel.time", "2026-11-22T20:15:00.123Z", "kinetel.body", tt.body)
 			tt.want.Name, tt.want.Kind = "orders", ptrace.SpanKindServer
 			s := oneSpan(t, orders(), &l)
 			got := spanFields{
-				s.TraceID().String(), s.SpanID().String(), s.ParentSpanID().String(), s.Name(), s.Kind(), s.StartTimestamp().AsTime(), s.EndTimestamp().AsTime(), pairs(s.Attributes()), s.Status().Code(), s.Status().Message(), s.Flags(),
+				s.TraceID().String(), s.SpanID().String(), s.ParentSpanID().String(), s.Name(), s.Kind(), s.StartTimestamp().AsTime(), s.EndTimestamp().AsTime(), pairs(s.Attributes()), s.Status().Code(), s.Status().Message(), s.Flags(), links(s),
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("span (-want +got):\n%s", diff)
@@ -631,7 +636,7 @@ func TestOTLPBodiesThatTakeTooMuchSpaceAreText(t *testing.T) {
 }
 
 func TestOTLPTakesNoMoreSpaceThanDocumented(t *testing.T) {
-	env := orders()
+	env := with(otlp.ParentLink)
 	worst := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		var lines []format.Line
@@ -642,6 +647,7 @@ func TestOTLPTakesNoMoreSpaceThanDocumented(t *testing.T) {
 			if !ok {
 				t.Fatalf("no line: %s", text)
 			}
+			l.Details = oddDetails().Draw(t, "details")
 			lines = append(lines, l)
 			most += 2*len(text) + 1024
 		}
@@ -664,6 +670,7 @@ func TestOTLPIsTheSameEachTime(t *testing.T) {
 		var lines []format.Line
 		for _, text := range rapid.SliceOfN(formattest.OddLine(), 0, 3).Draw(t, "lines") {
 			l, _ := format.ReadLine([]byte(text))
+			l.Details = oddDetails().Draw(t, "details")
 			lines = append(lines, l)
 		}
 		before := rapid.SliceOfN(rapid.Byte(), 0, 9).Draw(t, "before")
@@ -676,6 +683,17 @@ func TestOTLPIsTheSameEachTime(t *testing.T) {
 			}
 		}
 	})
+}
+
+// oddDetails draws details of a line that take as much space as possible, or none.
+func oddDetails() *rapid.Generator[format.Details] {
+	return rapid.SampledFrom([]format.Details{{}, {
+		Received: math.MaxInt64,
+		OTLP: event.OTLP{
+			SeverityText: "informational+999", SeverityNumber: 18,
+			Span: &event.Span{Header: []byte("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"), ID: []byte("54565fb41ac79632")},
+		},
+	}})
 }
 
 // benchLines are what a function prints, and platform events between.

@@ -1,23 +1,22 @@
 package otlp
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"math"
 	"strconv"
 
 	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
-// AppendSpans appends lines of kinetel.span as traces of OTLP/JSON, with a line feed
+// AppendSpans appends lines of kinetel.span and kinetel.init as traces of OTLP/JSON, with a line feed
 // at the end. The lines come from ReadLine and have the environment's resource.
 func AppendSpans(dst []byte, env *environment.Environment, lines []format.Line) []byte {
 	dst = append(dst, spansStart...)
 	dst = appendResource(dst, env, `"scopeSpans":[`)
 	dst = append(dst, spanList...)
-	function := shortName(jsontext.Member(env.Details().Resource, "faas.name"))
+	function := shortText(jsontext.Member(env.Details().Resource, "faas.name"), maxName)
 	if len(function) == 0 {
 		function = []byte("invocation")
 	}
@@ -30,13 +29,12 @@ func AppendSpans(dst []byte, env *environment.Environment, lines []format.Line) 
 	return append(dst, payloadEnd...)
 }
 
-// invoked has the fields of a kinetel.span's body that a span needs. Its slices point
-// into the body.
+// invoked has the fields of a body that a span needs. Its slices point into the body.
 type invoked struct {
-	start, status, errorType []byte
-	durationMs               float64
-	tracing                  []byte // X-Ray's header, Root=…;Parent=…;Sampled=…
-	span                     []byte // 16 digits
+	start, status []byte
+	arn           []byte // by which the function was invoked
+	durationMs    float64
+	span          event.Span
 }
 
 func readInvoked(body []byte) (in invoked) {
@@ -45,9 +43,9 @@ func readInvoked(body []byte) (in invoked) {
 		case "start":
 			in.start = jsontext.Unquoted(o.Value)
 		case "status":
-			in.status = shortName(o.Value)
-		case "errorType":
-			in.errorType = shortName(o.Value)
+			in.status = shortText(o.Value, maxName)
+		case "invokedArn":
+			in.arn = shortText(o.Value, 256) // Lambda's are shorter
 		case "metrics":
 			for m := jsontext.Members(o.Value); m.Next(); {
 				if string(m.Name) == "durationMs" {
@@ -58,9 +56,9 @@ func readInvoked(body []byte) (in invoked) {
 			for m := jsontext.Members(o.Value); m.Next(); {
 				switch string(m.Name) {
 				case "value":
-					in.tracing = jsontext.Unquoted(m.Value)
+					in.span.Header = jsontext.Unquoted(m.Value)
 				case "spanId":
-					in.span = jsontext.Unquoted(m.Value)
+					in.span.ID = jsontext.Unquoted(m.Value)
 				}
 			}
 		}
@@ -83,50 +81,27 @@ func (in *invoked) times(line []byte) (start, end uint64) {
 	return end - min(took, end), end
 }
 
-// context returns the trace context of the span, and its parent: only zeros if it has
-// none.
-func (in *invoked) context(env *environment.Environment, l *format.Line) (c traceContext, parent [8]byte) {
-	root, from, sampled := format.TraceHeader(in.tracing)
-	c.xray(root)
-	decodeHex(parent[:], from)
-	if string(sampled) == "1" {
-		c.flags = 1
-	}
-	if !c.hasTrace() {
-		c.xray(l.TraceID)
-	}
-	// A span without a trace gets a trace of its own: a UUID is one.
-	if !c.hasTrace() && len(l.RequestID) == 36 {
-		decodeHex(c.trace[:], bytes.ReplaceAll(l.RequestID, []byte{'-'}, nil))
-	}
-	if decodeHex(c.span[:], in.span); !c.hasTrace() || !c.hasSpan() {
-		// The hash stands for ids that the line does not have. They must be the same
-		// each time the line is encoded.
-		hash := sha256.Sum256(append(append([]byte(env.ID), '/'), l.RequestID...))
-		if !c.hasTrace() {
-			copy(c.trace[:], hash[8:])
-		}
-		if !c.hasSpan() {
-			copy(c.span[:], hash[:])
-		}
-	}
-	if parent == c.span {
-		parent = [8]byte{}
-	}
-	return c, parent
-}
-
-// appendSpan appends a line as a Span of kind server: an invocation.
+// appendSpan appends a line as a Span: of kind server for an invocation, of kind internal
+// for the init, as the receiver for Lambda's Telemetry API of OpenTelemetry's collector
+// has it.
 func appendSpan(dst []byte, env *environment.Environment, function []byte, l *format.Line) []byte {
 	var in invoked
 	if l.Parts == 0 {
 		in = readInvoked(l.Body)
 	}
-	ctx, parent := in.context(env, l)
+	id, prefix, kind := l.RequestID, "", byte('2')
+	if string(l.Type) == event.TypeInit {
+		// An environment may have one more init, after a reset.
+		id, prefix, kind = l.Time, "init ", '1'
+	}
+	ctx, parent := spanContext(env, l, id, &in.span)
 	begin, end := in.times(l.Time)
 
 	dst = appendAttributes(dst, l)
 	dst = appendResult(dst, l)
+	if len(in.arn) > 0 {
+		dst = appendText(dst, "aws.lambda.invoked_arn", in.arn)
+	}
 	dst = appendRest(dst, l)
 	dst = appendText(dst, "kinetel.time", l.Time)
 	dst = appendJSON(dst, "kinetel.body", l.Body)
@@ -135,24 +110,28 @@ func appendSpan(dst []byte, env *environment.Environment, function []byte, l *fo
 	}
 	dst = append(dst, ']')
 	dst = ctx.append(dst)
-	if parent != [8]byte{} {
-		dst = appendHex(dst, `,"parentSpanId":"`, parent[:])
-	}
+	dst = ctx.appendParent(dst, parent, Parent(env.Details().SpanParent))
 	dst = append(dst, `,"name":"`...)
-	dst = append(dst, function...)
-	dst = append(dst, `","kind":2,"startTimeUnixNano":"`...)
-	dst = strconv.AppendUint(dst, begin, 10)
-	dst = append(dst, `","endTimeUnixNano":"`...)
-	dst = strconv.AppendUint(dst, end, 10)
-	dst = append(dst, '"')
-	if len(in.status) > 0 && string(in.status) != "success" {
-		message := in.errorType
-		if len(message) == 0 {
-			message = in.status
-		}
-		dst = append(dst, `,"status":{"message":"`...)
-		dst = append(dst, message...)
-		dst = append(dst, `","code":2}`...)
+	dst = append(append(dst, prefix...), function...)
+	dst = append(append(dst, `","kind":`...), kind)
+	dst = appendNano(dst, `,"startTimeUnixNano":"`, begin)
+	dst = appendNano(dst, `,"endTimeUnixNano":"`, end)
+	if failed(in.status) {
+		dst = append(dst, `,"status":{"code":2}`...) // error.type says the rest
 	}
 	return append(dst, '}')
+}
+
+// appendParent appends the parent in X-Ray's header as what the configuration makes of
+// it.
+func (c *traceContext) appendParent(dst []byte, parent [8]byte, as Parent) []byte {
+	switch {
+	case parent == [8]byte{}, as == ParentNone:
+	case as == ParentLink:
+		dst = appendHex(dst, `,"links":[{"traceId":"`, c.trace[:])
+		dst = append(appendHex(dst, `,"spanId":"`, parent[:]), `}]`...)
+	case c.flags&1 == 1: // else nobody has the parent: X-Ray stores only sampled traces
+		dst = appendHex(dst, `,"parentSpanId":"`, parent[:])
+	}
+	return dst
 }

@@ -2,9 +2,12 @@ package otlp
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
 
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
@@ -42,9 +45,9 @@ func appendHex(dst []byte, start string, id []byte) []byte {
 // contextOf returns the trace context of a line. It reads traceparent (W3C, Trace
 // Context, version 00), or trace_id, span_id and trace_flags (OpenTelemetry, trace
 // context in non-OTLP log formats), at the top level of an object. The object is the
-// body, or the text of the body. Without any of these it returns the line's X-Ray
-// trace.
-func contextOf(l *format.Line) (c traceContext) {
+// body, or the text of the body. Without any of these it returns the context of the
+// invocation's span, or, if that is not known, the line's X-Ray trace.
+func contextOf(env *environment.Environment, l *format.Line) (c traceContext) {
 	if l.Parts == 0 && (bytes.Contains(l.Body, []byte("traceparent")) || bytes.Contains(l.Body, []byte("trace_id"))) {
 		body := l.Body
 		if body[0] == '"' {
@@ -80,8 +83,46 @@ func contextOf(l *format.Line) (c traceContext) {
 			return own
 		}
 	}
-	c.xray(l.TraceID)
+	if l.Span != nil {
+		c, _ = spanContext(env, l, l.RequestID, l.Span)
+	} else {
+		c.xray(l.TraceID)
+	}
 	return c
+}
+
+// spanContext returns the context of an invocation's span, and the parent in X-Ray's
+// header: only zeros if it has none. The context is the same for the span, which has
+// the identity of the invocation in its body, and for each log record.
+func spanContext(env *environment.Environment, l *format.Line, id []byte, of *event.Span) (c traceContext, parent [8]byte) {
+	root, from, sampled := format.TraceHeader(of.Header)
+	c.xray(root)
+	decodeHex(parent[:], from)
+	if string(sampled) == "1" {
+		c.flags = 1
+	}
+	if !c.hasTrace() {
+		c.xray(l.TraceID)
+	}
+	if !c.hasTrace() && len(id) == 36 { // a UUID is a trace id
+		var digits [32]byte
+		decodeHex(c.trace[:], append(append(append(append(append(digits[:0], id[:8]...), id[9:13]...), id[14:18]...), id[19:23]...), id[24:]...))
+	}
+	if decodeHex(c.span[:], of.ID); !c.hasTrace() || !c.hasSpan() {
+		// The hash stands for ids that the invocation does not have. They must be the
+		// same in each of its lines, and each time a line is encoded.
+		hash := sha256.Sum256(append(append([]byte(env.ID), '/'), id...))
+		if !c.hasTrace() {
+			copy(c.trace[:], hash[8:])
+		}
+		if !c.hasSpan() {
+			copy(c.span[:], hash[:])
+		}
+	}
+	if parent == c.span {
+		parent = [8]byte{}
+	}
+	return c, parent
 }
 
 // traceparent reads 00-, 32 digits, -, 16 digits, -, and 2 digits.

@@ -97,7 +97,7 @@ func decodeLogEvent(logEvent []byte) (e decoding.Event, id cloudwatch.EventID, e
 	if err != nil || at < 0 || at > lastMilli {
 		return e, id, decoding.ErrShape
 	}
-	e = decoding.Event{Schema: format.Schema, Seq: id.Seq, Time: time.UnixMilli(at).UTC().Format(event.TimeFormat)}
+	e = decoding.Event{Schema: format.Schema, Seq: id.Seq, TimeText: time.UnixMilli(at).UTC().Format(event.TimeFormat)}
 	if err := setMessage(&e, id.Message, of[2]); err != nil {
 		return e, id, err
 	}
@@ -175,6 +175,6 @@ func setSystem(e *decoding.Event, text []byte) error {
 	if system.Time == "" || system.Type == "" || len(system.Record) == 0 {
 		return decoding.ErrAbsent
 	}
-	e.Time, e.Type, e.Body, e.Part, e.Parts = system.Time, system.Type, system.Record, system.Part, system.Parts
+	e.TimeText, e.Type, e.Body, e.Part, e.Parts = system.Time, system.Type, system.Record, system.Part, system.Parts
 	return nil
 }

@@ -4,28 +4,12 @@ package decode
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/format/decoding"
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
-
-// Decode reads lines.
-func Decode(lines []byte, out *decoding.Output) error {
-	// A single line without a line feed is a user record of an aggregate.
-	if n := len(lines); n == 0 || lines[n-1] != '\n' && (lines[0] != '{' || bytes.IndexByte(lines, '\n') >= 0) {
-		return errors.New("the last line does not end")
-	}
-	d := Decoder{Output: out}
-	for line := range bytes.Lines(lines) {
-		if err := d.Line(line); err != nil {
-			return fmt.Errorf("line %d: %w", out.Events+1, err)
-		}
-	}
-	return nil
-}
 
 // line is an event as a line has it. Its extra and resource stand for those of the
 // Event.
@@ -108,13 +92,22 @@ func Unmarshal(text []byte) (decoding.Event, error) {
 	if err := d.unmarshal(text); err != nil {
 		return decoding.Event{}, err
 	}
-	return d.event()
+	e, err := d.event()
+	e.SetTime()
+	return e, err
 }
 
 // Marshal returns an event as a line without its line feed, in valid UTF-8. If the body
 // is not valid, the line has bodyBase64.
 func Marshal(e decoding.Event) ([]byte, error) {
 	l := line{Event: e}
+	if e.TimeText == "" && !e.Time.IsZero() {
+		text, err := e.Time.UTC().MarshalText()
+		if err != nil {
+			return nil, err
+		}
+		l.TimeText = string(text)
+	}
 	original := []byte(e.Body)
 	if piece, ok := jsontext.AppendUnquote(nil, e.Body); ok && e.Parts > 0 {
 		original = piece

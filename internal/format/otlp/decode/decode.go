@@ -137,14 +137,15 @@ func decodeElement(element []byte, span bool, out *decoding.Output) (e decoding.
 	e = decoding.Event{Schema: format.Schema, Body: json.RawMessage("null")}
 	var b body
 	var nanos string
+	var number []byte
 	err = decoding.Members(element, func(name, value []byte) (err error) {
 		switch string(name) {
 		case "attributes":
 			return attributes(value, func(key string, value []byte) error { return setAttribute(&e, &b, key, value, out) })
 		case "timeUnixNano":
 			nanos, err = decoding.String(value)
-		case "severityText":
-			e.Severity, err = decoding.String(value)
+		case "severityNumber":
+			number = value
 		case "body":
 			b.values = value
 		}
@@ -153,15 +154,18 @@ func decodeElement(element []byte, span bool, out *decoding.Output) (e decoding.
 	if err != nil {
 		return e, err
 	}
-	if e.Seq == 0 || e.Type == "" || e.Time == "" && nanos == "" {
+	if e.Seq == 0 || e.Type == "" || e.TimeText == "" && nanos == "" {
 		return e, decoding.ErrAbsent
 	}
-	if e.Time == "" {
+	if n, err := strconv.Atoi(string(number)); err == nil && e.Severity == "" {
+		e.Severity = event.SeverityOf(n).String()
+	}
+	if e.TimeText == "" {
 		n, err := strconv.ParseUint(nanos, 10, 64)
 		if err != nil {
 			return e, decoding.ErrShape
 		}
-		e.Time = time.Unix(int64(n/1e9), int64(n%1e9)).UTC().Format(event.TimeFormat)
+		e.TimeText = time.Unix(int64(n/1e9), int64(n%1e9)).UTC().Format(event.TimeFormat)
 	}
 	switch {
 	case b.original != nil:
@@ -189,14 +193,16 @@ func setAttribute(e *decoding.Event, b *body, key string, value []byte, out *dec
 		e.Type, err = text(value)
 	case "faas.invocation_id":
 		e.RequestID, err = text(value)
-	case "aws.xray.trace_id":
+	case "kinetel.xray.trace_id":
 		e.TraceID, err = text(value)
+	case "kinetel.severity":
+		e.Severity, err = text(value)
 	case "kinetel.part":
 		e.Part, err = smallNumber(value)
 	case "kinetel.parts":
 		e.Parts, err = smallNumber(value)
 	case "kinetel.time":
-		e.Time, err = text(value)
+		e.TimeText, err = text(value)
 	case "kinetel.extra":
 		var extra []byte
 		if extra, err = jsonText(value); err == nil {

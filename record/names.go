@@ -1,0 +1,51 @@
+package record
+
+// Types of Lambda's events. Lambda may add others.
+const (
+	TypeFunction  = "function"  // a line of the function
+	TypeExtension = "extension" // a line of an extension
+
+	TypePlatformInitStart             = "platform.initStart"
+	TypePlatformInitRuntimeDone       = "platform.initRuntimeDone"
+	TypePlatformInitReport            = "platform.initReport"
+	TypePlatformRestoreStart          = "platform.restoreStart" // of SnapStart, as the next two
+	TypePlatformRestoreRuntimeDone    = "platform.restoreRuntimeDone"
+	TypePlatformRestoreReport         = "platform.restoreReport"
+	TypePlatformStart                 = "platform.start" // an invocation begins
+	TypePlatformRuntimeDone           = "platform.runtimeDone"
+	TypePlatformReport                = "platform.report"
+	TypePlatformExtension             = "platform.extension"
+	TypePlatformTelemetrySubscription = "platform.telemetrySubscription"
+	TypePlatformLogsDropped           = "platform.logsDropped"
+)
+
+// Types of Kinetel's own events. Later versions may add others that begin with "kinetel.".
+const (
+	TypeEnvironment = "kinetel.environment" // see Event.Environment
+	TypeInvocation  = "kinetel.invocation"  // see Event.Invocation
+	TypeSpan        = "kinetel.span"        // an invocation, as it is sent as a span
+	TypeInit        = "kinetel.init"        // see Event.Init
+	TypeLoss        = "kinetel.loss"        // see Event.Loss
+	TypeReport      = "kinetel.report"      // see Event.Report
+	TypeUnparsed    = "kinetel.unparsed"    // text from Lambda that is not an event
+)
+
+// Severities of log lines.
+const (
+	SeverityTrace = "TRACE"
+	SeverityDebug = "DEBUG"
+	SeverityInfo  = "INFO"
+	SeverityWarn  = "WARN"
+	SeverityError = "ERROR"
+	SeverityFatal = "FATAL"
+)
+
+// Reasons of a [Loss]. Later versions may add others.
+const (
+	LossBufferFull   = "buffer-full"   // newer events needed the memory
+	LossSpoolFull    = "spool-full"    // newer events needed the space on disk
+	LossSpoolCorrupt = "spool-corrupt" // the data on disk was corrupt
+	LossOversize     = "oversize"      // too large, even in parts
+	LossRejected     = "rejected"      // Kinesis always rejects the record
+	LossShutdown     = "shutdown"      // the environment ended before they were sent
+)
