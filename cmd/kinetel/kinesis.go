@@ -33,8 +33,12 @@ the loopback interface only, because it checks no credentials.
 The limits of requests and records are enforced, those of a shard's rate only
 with --limits. Operations that Kinesis has and this one lacks are refused by name.
 
--o json prints one object: url, region, streams (name, shards, arn), and
-certificate with --tls.`,
+--dir keeps streams and records for the next start. They survive a kill of the
+process, but not always one of the machine. The file grows with each request:
+delete the folder to begin anew.
+
+--port 0 -o json is for scripts. It prints one object: url,
+region, streams (name, shards, arn), and certificate with --tls.`,
 		Example: `  kinetel kinesis --stream telemetry
   kinetel kinesis --stream orders:4 --stream audit --throttle 0.3 --requests
   kinetel kinesis --stream telemetry --dir ~/.kinesis`,
