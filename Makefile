@@ -5,6 +5,7 @@
 GO      ?= go
 NODE    ?= node
 NPM     ?= npm
+MVN     ?= mvn
 TOOL    := $(GO) tool -modfile=tools/go.mod
 MODULE  := github.com/kinetel/kinetel
 
@@ -88,8 +89,18 @@ lint-deploy:
 
 python:
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "make deploy-test, make test-docs and make test-sql need Python 3.11 or later with venv: cfn-lint, moto (the AWS of these tests) and databases run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+		echo "make deploy-test, make test-docs, make test-sql, make test-deep and make integration need Python 3.11 or later with venv: cfn-lint, moto, the AWS CLI and databases run on it (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
 .PHONY: python
+
+java:
+	@command -v java >/dev/null && command -v $(MVN) >/dev/null || { \
+		echo "make test-deep and make integration need Java 17 or later and Maven: they try the AWS SDK for Java (Debian: apt-get install default-jdk-headless maven)" >&2; exit 1; }
+.PHONY: java
+
+.tools/java/.installed: test/kinesisclients/java/pom.xml
+	rm -rf $(@D)
+	$(MVN) --quiet --batch-mode --file $< org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies -DoutputDirectory="$(CURDIR)/$(@D)/lib"
+	@touch $@
 
 .tools/deploy/.installed: deploy/cloudformation/requirements.txt
 .tools/docs/.installed: test/docs/requirements.txt
@@ -122,9 +133,10 @@ test: node programs lint node_modules ## lint, and run all tests under the race 
 # Packages below cmd and test do the same with more data then. They ran under the race
 # detector in make test, and so did NothingIsLostSilently, whose schedules take five
 # times as long there.
-test-deep: node programs node_modules ## run in full the tests that make test runs in a short form
+test-deep: node programs python java node_modules .tools/docs/.installed .tools/java/.installed ## run in full the tests that make test runs in a short form
 	$(GO) test -race -count=1 -skip NothingIsLostSilently $(call deep,internal kinesissim lambdasim record)
 	$(NODE_PACKAGES) $(GO) test -count=1 $(filter-out ./test/e2e,$(call deep,examples test))
+	$(NODE_PACKAGES) $(CLIENTS) $(GO) test -count=1 ./test/kinesisclients
 	$(GO) test -count=1 -run '^($(call short,./test/e2e))$$' ./test/e2e
 	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 250
 .PHONY: test-deep
@@ -155,7 +167,11 @@ short = $(shell awk '/^func Test/ {name = $$2; sub(/[^A-Za-z0-9_].*/, "", name)}
 # Where the tests find the Kinesis, the reader and the validator that run on Node.
 NODE_PACKAGES := KINETEL_KINESIS_LOCAL="$(CURDIR)/test/kinesislocal/node_modules/kinesis-local" \
 	KINETEL_KINESIS_AGG="$(CURDIR)/test/formats/node_modules/aws-kinesis-agg" \
-	KINETEL_AJV="$(CURDIR)/test/schema/node_modules"
+	KINETEL_AJV="$(CURDIR)/test/schema/node_modules" \
+	KINETEL_KINESIS_CLIENTS="$(CURDIR)/test/kinesisclients/node_modules"
+
+# Where they find the clients of Python and Java that are tried against the embedded Kinesis.
+CLIENTS := KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" KINETEL_KINESIS_JAVA="$(CURDIR)/.tools/java/lib"
 
 node: # checked first, before the long build
 	@command -v $(NODE) >/dev/null && command -v $(NPM) >/dev/null || { \
@@ -171,11 +187,11 @@ test-faults: ## run the whole fault matrix; writes docs/evidence/faults.md
 	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table "$(CURDIR)/docs/evidence/faults.md"
 .PHONY: test-faults
 
-integration: node programs node_modules ## run only the tests with other programs: kinesis-local, readers of the formats
-	$(NODE_PACKAGES) $(GO) test -race -count=1 ./test/kinesislocal ./test/formats
+integration: node programs python java node_modules .tools/docs/.installed .tools/java/.installed ## run only the tests with other programs: kinesis-local, readers of the formats, clients of Kinesis
+	$(NODE_PACKAGES) $(CLIENTS) $(GO) test -race -count=1 ./test/kinesislocal ./test/formats ./test/kinesisclients
 .PHONY: integration
 
-node_modules: $(addsuffix /node_modules/.package-lock.json,test/kinesislocal test/formats test/schema)
+node_modules: $(addsuffix /node_modules/.package-lock.json,test/kinesislocal test/formats test/schema test/kinesisclients)
 .PHONY: node_modules
 
 test/%/node_modules/.package-lock.json: test/%/package.json test/%/package-lock.json

@@ -1,17 +1,16 @@
 package kinesissim
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 const (
@@ -49,9 +48,7 @@ func (s *Server) ExpireToken(token string) {
 }
 
 // authenticate checks the sender of a request. It reads signatures in the
-// Authorization header, not in the query. A signature over a header that
-// aws/signer/v4 never signs (User-Agent, Expect, Transfer-Encoding,
-// X-Amzn-Trace-Id) does not match.
+// Authorization header, not in the query.
 func (s *Server) authenticate(r *http.Request, body []byte) *apiError {
 	header := r.Header.Get("Authorization")
 	if header == "" {
@@ -92,7 +89,7 @@ func (s *Server) authenticate(r *http.Request, body []byte) *apiError {
 		return failure
 	}
 
-	again := s.sign(r, body, a, aws.Credentials{AccessKeyID: a.accessKey, SecretAccessKey: secret, SessionToken: token}, signed)
+	again := sign(r, body, a, secret, stamp)
 	if subtle.ConstantTimeCompare([]byte(again), []byte(a.signature)) != 1 {
 		return invalidSignature("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
@@ -161,6 +158,9 @@ func (s *Server) checkScope(a authorization, stamp string) *apiError {
 // covers checks that the host and all x-amz headers are signed.
 func (a authorization) covers(h http.Header) *apiError {
 	must := []string{"host"}
+	if slices.Contains(a.signedHeaders, ":authority") {
+		must[0] = ":authority" // the host's name in HTTP/2
+	}
 	for name := range h {
 		if name = strings.ToLower(name); strings.HasPrefix(name, "x-amz-") {
 			must = append(must, name)
@@ -187,28 +187,45 @@ func (s *Server) checkClock(signed time.Time) *apiError {
 	return nil
 }
 
-// sign returns the signature that a request should have: of the headers that its
-// sender signed, with the sender's secret.
-func (s *Server) sign(r *http.Request, body []byte, a authorization, creds aws.Credentials, at time.Time) string {
-	again := &http.Request{
-		Method: r.Method,
-		URL:    &url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path, RawQuery: r.URL.RawQuery},
-		Host:   r.Host,
-		Header: http.Header{},
-	}
+// sign returns the signature that a request should have: of the headers that its sender
+// signed, with the sender's secret. The signer of the SDK for Go chooses the headers itself,
+// and so cannot sign what others do, such as :authority.
+func sign(r *http.Request, body []byte, a authorization, secret, stamp string) string {
+	canonical := r.Method + "\n" + r.URL.EscapedPath() + "\n" + strings.ReplaceAll(r.URL.Query().Encode(), "+", "%20") + "\n"
 	for _, name := range a.signedHeaders {
-		name = http.CanonicalHeaderKey(name)
-		switch values := r.Header[name]; {
-		case name == "Content-Length":
-			again.ContentLength = int64(len(body))
-		case len(values) > 0:
-			again.Header[name] = slices.Clone(values)
+		var values []string
+		switch name {
+		case "host", ":authority":
+			values = []string{r.Host}
+		case "content-length":
+			values = []string{strconv.Itoa(len(body))}
+		case "transfer-encoding":
+			values = r.TransferEncoding
+		default:
+			values = r.Header.Values(name)
 		}
+		var words []string
+		for _, v := range values {
+			words = append(words, strings.Join(strings.Fields(v), " "))
+		}
+		canonical += name + ":" + strings.Join(words, ",") + "\n"
 	}
-	sum := sha256.Sum256(body)
-	if err := s.signer.SignHTTP(r.Context(), creds, again, hex.EncodeToString(sum[:]), service, s.cfg.Region, at); err != nil {
-		return "" // matches nothing: an empty signature was refused
+	canonical += "\n" + strings.Join(a.signedHeaders, ";") + "\n" + hexSum(body)
+	text := algorithm + "\n" + stamp + "\n" + strings.Join(a.scope[:], "/") + "\n" + hexSum([]byte(canonical))
+	key := []byte("AWS4" + secret)
+	for _, part := range a.scope {
+		key = hmacSum(key, part)
 	}
-	_, signature, _ := strings.Cut(again.Header.Get("Authorization"), "Signature=")
-	return signature
+	return hex.EncodeToString(hmacSum(key, text))
+}
+
+func hexSum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func hmacSum(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(text))
+	return h.Sum(nil)
 }

@@ -40,6 +40,11 @@ type Config struct {
 	ExpiredTokens []string
 	// TLS serves HTTPS. [Server.CertificatePEM] is the certificate to trust.
 	TLS bool
+	// Dir is a folder that keeps streams and records for the next start, in a file
+	// that only its owner may read; empty keeps them in memory only. They survive a
+	// kill of the process, but not always one of the machine. The file grows with
+	// each request. Streams that the folder already has are not made again.
+	Dir string
 	// Intercept decides how each request ends; nil carries every request out.
 	// [Server.SetIntercept] replaces it.
 	Intercept Interceptor

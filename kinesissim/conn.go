@@ -8,6 +8,7 @@ import (
 
 // connection is one client's connection. The server's mutex guards requests.
 type connection struct {
+	net.Conn
 	id       uint64
 	requests int
 }
@@ -24,7 +25,7 @@ func (s *Server) opened(ctx context.Context, c net.Conn) context.Context {
 		return ctx
 	}
 	s.stats.Connections++
-	conn := &connection{id: uint64(s.stats.Connections)}
+	conn := &connection{Conn: c, id: uint64(s.stats.Connections)}
 	s.open[c] = conn
 	s.conns.Add(1)
 	return context.WithValue(ctx, connectionKey{}, conn)
@@ -52,14 +53,13 @@ func (s *Server) ResetConnections() {
 	}
 }
 
-// end takes the connection from http.Server and closes it.
-func end(w http.ResponseWriter, ending ending) {
-	c, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler) // closes it too
+// end closes the connection, and with HTTP/2 all its requests.
+func (c *connection) end(w http.ResponseWriter, ending ending) {
+	if _, _, err := http.NewResponseController(w).Hijack(); err != nil {
+		defer panic(http.ErrAbortHandler) // with HTTP/2, or if the client went away
 	}
 	if ending == endReset {
-		reset(c)
+		reset(c.Conn)
 	} else {
 		c.Close()
 	}

@@ -18,6 +18,8 @@ type consumer struct {
 	name, arn     string
 	created       time.Time
 	subscriptions map[uint32]*subscription // the latest one of each shard
+
+	resource
 }
 
 // consumerOutput is a consumer in an answer. Only DescribeStreamConsumer names the stream.
@@ -108,7 +110,17 @@ func (s *Server) findConsumerLocked(t *consumerTarget) (*stream, *consumer, *api
 
 // registerStreamConsumer makes a consumer, which is active at once.
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_RegisterStreamConsumer.html
-type registerStreamConsumer struct{ consumerTarget }
+type registerStreamConsumer struct {
+	consumerTarget
+	tags tagMap
+}
+
+func (r *registerStreamConsumer) field(name string, v value) error {
+	if name == "Tags" {
+		return r.tags.read(v)
+	}
+	return r.consumerTarget.field(name, v)
+}
 
 func (r *registerStreamConsumer) validate(v *violations) {
 	if r.consumerName == nil {
@@ -117,11 +129,12 @@ func (r *registerStreamConsumer) validate(v *violations) {
 	if r.arn == nil {
 		v.missing("streamARN")
 	}
+	r.tags.validate(v)
 	r.consumerTarget.validate(v)
 }
 
-func (r *registerStreamConsumer) run(s *Server, _ *exchange) (any, *apiError) {
-	now := s.cfg.Now()
+func (r *registerStreamConsumer) run(s *Server, x *exchange) (any, *apiError) {
+	now := x.at
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, failure := s.findLocked(&r.target)
@@ -136,6 +149,9 @@ func (r *registerStreamConsumer) run(s *Server, _ *exchange) (any, *apiError) {
 	c := &consumer{
 		name: *r.consumerName, arn: fmt.Sprintf("%s/consumer/%s:%d", *r.arn, *r.consumerName, now.Unix()),
 		created: now, subscriptions: map[uint32]*subscription{},
+	}
+	if failure := r.tags.add(&c.resource); failure != nil {
+		return nil, failure
 	}
 	st.consumers[c.name] = c
 	return &struct{ Consumer consumerOutput }{c.output()}, nil
@@ -199,8 +215,8 @@ func (l *listStreamConsumers) validate(v *violations) {
 	}
 }
 
-func (l *listStreamConsumers) run(s *Server, _ *exchange) (any, *apiError) {
-	now, after := s.cfg.Now(), ""
+func (l *listStreamConsumers) run(s *Server, x *exchange) (any, *apiError) {
+	now, after := x.at, ""
 	if l.next != nil {
 		t, failure := parseNextToken(consumersToken, *l.next, now)
 		if failure != nil {

@@ -2,6 +2,7 @@ package kinesissim
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
@@ -18,7 +19,9 @@ const (
 type createStream struct {
 	name            *string
 	shards, sizeKiB *int64
+	hours           *int64 // not in Kinesis: for Server.CreateStream
 	mode            *string
+	tags            tagMap
 }
 
 func (c *createStream) field(name string, v value) error {
@@ -29,13 +32,12 @@ func (c *createStream) field(name string, v value) error {
 		return v.integer(&c.shards)
 	case "MaxRecordSizeInKiB":
 		return v.integer(&c.sizeKiB)
+	case "RetentionPeriodHours":
+		return v.integer(&c.hours)
 	case "StreamModeDetails":
-		return v.fields(func(name string, v value) error {
-			if name == "StreamMode" {
-				return v.into(&c.mode)
-			}
-			return nil
-		})
+		return v.streamMode(&c.mode)
+	case "Tags":
+		return c.tags.read(v)
 	}
 	return nil
 }
@@ -44,8 +46,10 @@ func (c *createStream) streamName() string { return aws.ToString(c.name) }
 
 func (c *createStream) validate(v *violations) {
 	v.oneOf(c.mode, "streamModeDetails.streamMode", "PROVISIONED", "ON_DEMAND")
+	c.tags.validate(v)
 	v.within(c.shards, "shardCount", 1, maxShardCount)
 	v.within(c.sizeKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
+	v.within(c.hours, "retentionPeriodHours", minRetention, maxRetention)
 	if c.name == nil {
 		v.missing("streamName")
 	} else {
@@ -53,7 +57,7 @@ func (c *createStream) validate(v *violations) {
 	}
 }
 
-func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
+func (c *createStream) run(s *Server, x *exchange) (any, *apiError) {
 	spec := Stream{Name: *c.name, onDemand: aws.ToString(c.mode) == "ON_DEMAND"}
 	switch {
 	case spec.onDemand && c.shards != nil:
@@ -68,39 +72,26 @@ func (c *createStream) run(s *Server, _ *exchange) (any, *apiError) {
 	if c.sizeKiB != nil {
 		spec.MaxRecordSizeKiB = int(*c.sizeKiB)
 	}
-	if failure := s.create(spec); failure != nil {
-		return nil, failure
+	if c.hours != nil {
+		spec.RetentionHours = int(*c.hours)
 	}
-	return nil, nil
+	return nil, s.create(spec, c.tags, x.at)
 }
 
 // CreateStream makes a stream, which is active at once. It fails if the name is in use or
 // not allowed, or if a number is out of range.
 func (s *Server) CreateStream(spec Stream) error {
-	if failure := s.create(spec); failure != nil {
-		return failure
-	}
-	return nil
+	return s.execute("CreateStream", map[string]any{
+		"StreamName":           spec.Name,
+		"ShardCount":           cmp.Or(spec.Shards, 1),
+		"MaxRecordSizeInKiB":   cmp.Or(spec.MaxRecordSizeKiB, minRecordKiB),
+		"RetentionPeriodHours": cmp.Or(spec.RetentionHours, minRetention),
+	})
 }
 
-func (s *Server) create(spec Stream) *apiError {
-	spec.Shards = cmp.Or(spec.Shards, 1)
+func (s *Server) create(spec Stream, tags tagMap, now time.Time) *apiError {
 	spec.MaxRecordSizeKiB = cmp.Or(spec.MaxRecordSizeKiB, minRecordKiB)
 	spec.RetentionHours = cmp.Or(spec.RetentionHours, minRetention)
-	var wrong violations
-	number := func(n int, path string, least, most int64) {
-		wide := int64(n)
-		wrong.within(&wide, path, least, most)
-	}
-	number(spec.Shards, "shardCount", 1, maxShardCount)
-	number(spec.MaxRecordSizeKiB, "maxRecordSizeInKiB", minRecordKiB, maxRecordKiB)
-	number(spec.RetentionHours, "retentionPeriodHours", minRetention, maxRetention)
-	wrong.name(spec.Name, "streamName")
-	if failure := wrong.err(); failure != nil {
-		return failure
-	}
-	now := s.cfg.Now()
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.streams[spec.Name] != nil {
@@ -109,8 +100,12 @@ func (s *Server) create(spec Stream) *apiError {
 	if failure := s.checkShardLimitLocked(spec.Shards); failure != nil {
 		return failure
 	}
+	st := newStream(spec, s.lastStream+1, now)
+	if failure := tags.add(&st.resource); failure != nil {
+		return failure
+	}
 	s.lastStream++
-	s.streams[spec.Name] = newStream(spec, s.lastStream, now)
+	s.streams[spec.Name] = st
 	return nil
 }
 

@@ -18,12 +18,5 @@ func (d *deleteStream) run(s *Server, _ *exchange) (any, *apiError) {
 // DeleteStream removes a stream and its records at once. It fails if the stream does not
 // exist.
 func (s *Server) DeleteStream(name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.streams[name] == nil {
-		return s.streamNotFound(name, s.cfg.AccountID)
-	}
-	delete(s.streams, name)
-	s.announceLocked()
-	return nil
+	return s.execute("DeleteStream", map[string]any{"StreamName": name})
 }

@@ -9,6 +9,7 @@ type streamMode struct{ StreamMode string }
 type streamSummary struct {
 	EnhancedMonitoring      []struct{ ShardLevelMetrics []string }
 	EncryptionType          string
+	KeyId                   string `json:",omitempty"` // the protocol's name
 	MaxRecordSizeInKiB      int
 	OpenShardCount          int
 	ConsumerCount           int
@@ -29,8 +30,9 @@ func (st *stream) mode() streamMode {
 
 func (s *Server) summarize(st *stream) streamSummary {
 	return streamSummary{
-		EnhancedMonitoring:      []struct{ ShardLevelMetrics []string }{{[]string{}}},
-		EncryptionType:          "NONE",
+		EnhancedMonitoring:      []struct{ ShardLevelMetrics []string }{{append([]string{}, st.metrics...)}},
+		EncryptionType:          st.encryptionType(),
+		KeyId:                   st.encryptionKey,
 		MaxRecordSizeInKiB:      st.MaxRecordSizeKiB,
 		OpenShardCount:          len(st.open),
 		ConsumerCount:           len(st.consumers),
@@ -86,14 +88,14 @@ type streamDescription struct {
 	Shards        []shardOutput
 }
 
-func (d *describeStream) run(s *Server, _ *exchange) (any, *apiError) {
+func (d *describeStream) run(s *Server, x *exchange) (any, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, failure := s.findLocked(&d.target)
 	if failure != nil {
 		return nil, failure
 	}
-	shards, more := st.list(d.after, orDefault(d.limit, 100), st.retained(s.cfg.Now()))
+	shards, more := st.list(d.after, orDefault(d.limit, 100), st.retained(x.at))
 	return &struct{ StreamDescription streamDescription }{
 		streamDescription{s.summarize(st), more, shards},
 	}, nil

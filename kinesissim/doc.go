@@ -1,7 +1,7 @@
 // Package kinesissim is an embedded Kinesis Data Streams for tests of producers and
 // consumers, and for demonstrations without an AWS account: a server on a loopback port
-// that speaks Kinesis' JSON protocol to any AWS client, keeps records in memory, and fails
-// when you want it to.
+// that speaks Kinesis' protocols to any AWS client, keeps records in memory or in a folder,
+// and fails when you want it to. The command "kinetel kinesis" is the same server for a shell.
 //
 // It enforces the limits that producers and consumers meet, and reports errors in Kinesis'
 // own types and shapes. A test can decide how each request ends, down to a reset of the
@@ -41,26 +41,34 @@
 //
 // # Protocol
 //
-// POST / with Content-Type application/x-amz-json-1.1 and X-Amz-Target
-// Kinesis_20131202.<operation>, over HTTP/1.1, with or without TLS. The operations are:
+// POST / with Content-Type application/x-amz-json-1.1 or application/x-amz-cbor-1.1, and
+// X-Amz-Target Kinesis_20131202.<operation>, over HTTP/1.1 or HTTP/2, with or without TLS.
+// Without TLS, HTTP/2 begins without an upgrade ("prior knowledge"). The operations are:
 //
 //   - streams: CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary,
-//     ListStreams, IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod;
+//     ListStreams, IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod,
+//     UpdateMaxRecordSize, UpdateStreamMode, DescribeLimits;
 //   - shards: ListShards, MergeShards, SplitShard, UpdateShardCount;
 //   - records: PutRecord, PutRecords, GetShardIterator, GetRecords;
 //   - consumers: RegisterStreamConsumer, DeregisterStreamConsumer, DescribeStreamConsumer,
-//     ListStreamConsumers, SubscribeToShard.
+//     ListStreamConsumers, SubscribeToShard;
+//   - tags: AddTagsToStream, ListTagsForStream, RemoveTagsFromStream, TagResource,
+//     ListTagsForResource, UntagResource;
+//   - accepted and returned, without an effect: PutResourcePolicy, GetResourcePolicy,
+//     DeleteResourcePolicy, StartStreamEncryption, StopStreamEncryption,
+//     EnableEnhancedMonitoring, DisableEnhancedMonitoring.
 //
-// Any other is refused with UnknownOperationException. A request names its stream by
+// Any other is refused with UnknownOperationException, and the message lists these. A request names its stream by
 // StreamName or StreamARN. Field names are matched exactly, as Kinesis does: "records" is
 // not "Records".
 //
 // An error is {"__type": "<type>", "message": "<text>"} with status 400, or 500 for a fault
 // of the server. Every answer has an x-amzn-RequestId.
 //
-// Some SDKs for the JVM prefer CBOR, which the server does not speak: set AWS_CBOR_DISABLE.
-// A client that demands HTTP/2 for SubscribeToShard cannot use it here. The SDK for Go does
-// not demand it.
+// These clients are tested with their defaults: the AWS CLI, and the AWS SDKs for Go,
+// JavaScript (HTTP/2), Python and Java (CBOR, and HTTP/2 for SubscribeToShard). An
+// [Interceptor] sees JSON in all cases. With HTTP/2, what ends a connection ends all its
+// requests. The functions that change an answer expect JSON.
 //
 // # Limits
 //
@@ -89,6 +97,7 @@
 //   - On-demand streams have four shards and do not grow.
 //   - GetRecords does not return records older than the stream's retention, but they stay in
 //     memory and in [Server.Records].
+//   - A stream with encryption reports its key, but its records are read as not encrypted.
 //   - A subscription sends an event at its start and when there are records, but no empty
 //     events in between, and has no rate limit.
 //   - The texts of some errors that AWS does not document are this package's own. Their

@@ -85,7 +85,7 @@ type readRecord struct {
 }
 
 func (g *getRecords) run(s *Server, x *exchange) (any, *apiError) {
-	now := s.cfg.Now()
+	now := x.at
 	t, ok := parseToken(iteratorToken, *g.iterator)
 	if !ok {
 		return nil, invalidArgument("Invalid ShardIterator.")

@@ -72,8 +72,8 @@ func (s *Server) findShardLocked(t *target, id string) (*stream, *shard, *apiErr
 	return st, st.shards[index], nil
 }
 
-func (g *getShardIterator) run(s *Server, _ *exchange) (any, *apiError) {
-	now := s.cfg.Now()
+func (g *getShardIterator) run(s *Server, x *exchange) (any, *apiError) {
+	now := x.at
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, sh, failure := s.findShardLocked(&g.target, *g.shard)

@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	contentType  = "application/x-amz-json-1.1"
 	targetPrefix = "Kinesis_20131202."
 
 	// A request of 10 MiB is under 14 MiB in base64; the rest is for keys and
@@ -24,10 +23,16 @@ const (
 type exchange struct {
 	Observation
 	began   time.Time
-	body    []byte
+	at      time.Time // by the server's clock, when the request is carried out
+	http2   bool
+	cbor    bool   // the request and its answer are CBOR
+	sent    []byte // the body as the client signed it
+	body    []byte // in JSON
 	op      operation
 	entries []PutEntry
+	codes   []string // why each entry fails; empty if it is to be stored
 	answer  *Answer
+	failed  []int // entries that were not stored
 	stored  int   // records
 	bytes   int64 // of those
 }
@@ -43,12 +48,13 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	s.handlers.Add(1)
 	conn.requests++
+	x.http2 = r.ProtoMajor == 2
 	x.Conn, x.ConnRequests = conn.id, conn.requests
 	s.mu.Unlock()
 	defer s.handlers.Done()
 
 	out, failure := s.serve(w, r, x)
-	body := encode(out, failure)
+	body := x.encode(out, failure)
 	if failure == nil && x.answer.edit != nil {
 		body = x.answer.edit(body)
 	}
@@ -72,7 +78,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		sub.serve(s, w, r, x)
 		return
 	}
-	respond(w, x, failure, body, ending)
+	conn.respond(w, x, failure, body, ending)
 }
 
 // serve carries a request out. The checks come in Kinesis' order: the protocol,
@@ -89,10 +95,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, x *exchange) (out
 			}
 		}
 	}()
-	if failure := x.read(w, r); failure != nil {
+	if failure := s.read(w, r, x); failure != nil {
 		return nil, failure
 	}
-	if failure := s.authenticate(r, x.body); failure != nil {
+	if failure := s.authenticate(r, x.sent); failure != nil {
 		return nil, failure
 	}
 	malformed := x.decode()
@@ -113,11 +119,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, x *exchange) (out
 	if failure := wrong.err(); failure != nil {
 		return nil, failure
 	}
-	return x.op.run(s, x)
+	return s.carryOut(x)
 }
 
 // read reads the body, and checks the protocol and the operation.
-func (x *exchange) read(w http.ResponseWriter, r *http.Request) *apiError {
+func (s *Server) read(w http.ResponseWriter, r *http.Request, x *exchange) *apiError {
 	target, isKinesis := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	x.Operation = shorten(target)
 	var body bytes.Buffer
@@ -131,18 +137,32 @@ func (x *exchange) read(w http.ResponseWriter, r *http.Request) *apiError {
 		}
 		return errNoAnswer // the client went away
 	}
-	x.body = body.Bytes()
+	x.sent = body.Bytes()
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	if r.Method != http.MethodPost || strings.TrimSpace(media) != contentType {
+	media = strings.TrimSpace(media)
+	x.cbor = media == typeCBOR
+	if r.Method != http.MethodPost || media != typeJSON && !x.cbor {
 		return &apiError{
 			status: http.StatusForbidden, kind: "AccessDeniedException", xml: true,
 			message: "Unable to determine service/operation name to be authorized",
 		}
 	}
-	if x.op = newOperation(target); !isKinesis || x.op == nil || r.URL.Path != "/" {
-		return badRequest("UnknownOperationException", "")
+	empty := s.operations[target]
+	if !isKinesis || empty == nil {
+		return s.unknownOperation(target)
 	}
-	if !valid(x.body) {
+	if r.URL.Path != "/" {
+		return badRequest("UnknownOperationException", "The embedded Kinesis answers requests for /, not for %s.", shorten(r.URL.Path))
+	}
+	x.op = empty()
+	if x.cbor {
+		var err error
+		if x.body, err = cborToJSON(x.sent); err != nil {
+			return serialization("%s", err.Error())
+		}
+		return nil
+	}
+	if x.body = x.sent; !valid(x.body) {
 		return serialization("")
 	}
 	return nil

@@ -12,13 +12,13 @@ import (
 type Interceptor func(*Request) *Answer
 
 // Request is a request that an [Interceptor] sees: one that names a known operation, is
-// JSON and has a valid signature.
+// JSON or CBOR and has a valid signature.
 type Request struct {
 	Operation string // such as "PutRecords"
 	// Number counts the requests of this operation that interceptors see, from 1.
 	Number int
 	Header http.Header // do not change it
-	Body   []byte      // do not change it
+	Body   []byte      // in JSON, also if it was CBOR; do not change it
 	// Stream is the stream's name, even if the request has its ARN; empty if the
 	// request has neither.
 	Stream string

@@ -165,6 +165,16 @@ func (v value) text() (string, error) {
 	return string(b), nil
 }
 
+// texts returns the strings of an array.
+func (v value) texts() (all []string, err error) {
+	err = v.elements(func(v value) error {
+		s, err := v.text()
+		all = append(all, s)
+		return err
+	})
+	return all, err
+}
+
 // into stores a string that may be absent.
 func (v value) into(p **string) error {
 	s, err := v.text()
@@ -228,11 +238,4 @@ func (v value) blob() ([]byte, error) {
 		return nil, serialization("Invalid Base64 character: a line break")
 	}
 	return data[:n], nil
-}
-
-// seconds is a timestamp as the protocol writes it.
-type seconds time.Time
-
-func (t seconds) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, float64(time.Time(t).UnixMilli())/1000, 'f', -1, 64), nil
 }

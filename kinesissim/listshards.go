@@ -62,8 +62,8 @@ func (l *listShards) validate(v *violations) {
 	}
 }
 
-func (l *listShards) run(s *Server, _ *exchange) (any, *apiError) {
-	now, where, after := s.cfg.Now(), l.target, l.after
+func (l *listShards) run(s *Server, x *exchange) (any, *apiError) {
+	now, where, after := x.at, l.target, l.after
 	page := token{Kind: shardsToken, Filter: aws.ToString(l.filterType), Made: now.UnixMilli()}
 	switch page.Filter {
 	case "AFTER_SHARD_ID":

@@ -43,8 +43,8 @@ type listedStream struct {
 	StreamStatus            string
 }
 
-func (l *listStreams) run(s *Server, _ *exchange) (any, *apiError) {
-	now, after := s.cfg.Now(), aws.ToString(l.after)
+func (l *listStreams) run(s *Server, x *exchange) (any, *apiError) {
+	now, after := x.at, aws.ToString(l.after)
 	if l.next != nil {
 		t, failure := parseNextToken(streamsToken, *l.next, now)
 		if failure != nil {

@@ -25,8 +25,8 @@ func (m *mergeShards) validate(v *violations) {
 	m.target.validate(v)
 }
 
-func (m *mergeShards) run(s *Server, _ *exchange) (any, *apiError) {
-	now := s.cfg.Now()
+func (m *mergeShards) run(s *Server, x *exchange) (any, *apiError) {
+	now := x.at
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, first, failure := s.findOpenShardLocked(&m.target, *m.shard)

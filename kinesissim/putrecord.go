@@ -40,7 +40,7 @@ type putRecordOutput struct {
 }
 
 func (p *putRecord) run(s *Server, x *exchange) (any, *apiError) {
-	now, codes, e := s.cfg.Now(), x.failCodes(), x.entries[0]
+	now, e := x.at, x.entries[0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, failure := s.findLocked(&p.target)
@@ -63,11 +63,11 @@ func (p *putRecord) run(s *Server, x *exchange) (any, *apiError) {
 	if p.dry {
 		return nil, dryRun()
 	}
-	r, code, message := s.storeLocked(x, st, sh, e, codes[0], now)
+	r, code, message := s.storeLocked(x, st, sh, e, x.codes[0], now)
 	if r == nil {
 		return nil, asRequestError(code, message)
 	}
-	return &putRecordOutput{EncryptionType: "NONE", SequenceNumber: r.SequenceNumber, ShardId: r.ShardID}, nil
+	return &putRecordOutput{EncryptionType: st.encryptionType(), SequenceNumber: r.SequenceNumber, ShardId: r.ShardID}, nil
 }
 
 // wellFormed reports whether a number has the form of a sequence number.

@@ -182,7 +182,7 @@ type putResult struct {
 }
 
 func (p *putRecords) run(s *Server, x *exchange) (any, *apiError) {
-	now, codes := s.cfg.Now(), x.failCodes()
+	now := x.at
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, failure := s.findLocked(&p.target)
@@ -204,11 +204,12 @@ func (p *putRecords) run(s *Server, x *exchange) (any, *apiError) {
 	if p.dry {
 		return nil, dryRun()
 	}
-	out := &putRecordsOutput{EncryptionType: "NONE", Records: make([]putResult, len(x.entries))}
+	out := &putRecordsOutput{EncryptionType: st.encryptionType(), Records: make([]putResult, len(x.entries))}
 	for i, e := range x.entries {
-		r, code, message := s.storeLocked(x, st, shards[i], e, codes[i], now)
+		r, code, message := s.storeLocked(x, st, shards[i], e, x.codes[i], now)
 		if r == nil {
 			out.FailedRecordCount++
+			x.failed = append(x.failed, i)
 			out.Records[i] = putResult{ErrorCode: code, ErrorMessage: message}
 			continue
 		}

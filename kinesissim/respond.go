@@ -3,13 +3,12 @@ package kinesissim
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 )
 
-func encode(out any, failure *apiError) []byte {
+func (x *exchange) encode(out any, failure *apiError) []byte {
 	switch {
 	case failure == nil && out == nil, failure == errNoAnswer:
 		return nil
@@ -21,23 +20,23 @@ func encode(out any, failure *apiError) []byte {
 	default:
 		out = map[string]string{"__type": failure.kind, "message": failure.message}
 	}
-	body, err := json.Marshal(out)
-	if err != nil {
-		panic(err) // a bug: the types of this package can be encoded
-	}
-	return body
+	return x.marshal(out)
 }
 
 // respond sends an answer, as much of it as the ending allows.
-func respond(w http.ResponseWriter, x *exchange, failure *apiError, body []byte, ending ending) {
+func (c *connection) respond(w http.ResponseWriter, x *exchange, failure *apiError, body []byte, ending ending) {
 	if ending == endReset || ending == endDrop {
-		end(w, ending)
+		c.end(w, ending)
 		return
 	}
 	h := w.Header()
+	if ending == endClose && x.http2 {
+		h.Set("Connection", "close") // is not sent, but ends the connection
+		ending = endNone
+	}
 	x.identify(h)
 	if failure == nil || !failure.xml {
-		h.Set("Content-Type", contentType)
+		h.Set("Content-Type", x.contentType())
 	} else {
 		h["Content-Type"] = nil
 	}
@@ -51,7 +50,7 @@ func respond(w http.ResponseWriter, x *exchange, failure *apiError, body []byte,
 	}
 	if ending == endCut || ending == endClose {
 		_ = http.NewResponseController(w).Flush()
-		end(w, ending)
+		c.end(w, ending)
 	}
 }
 

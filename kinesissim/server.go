@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // headerTimeout is for a client that connects and sends nothing.
@@ -25,13 +23,14 @@ type Server struct {
 	// they may call the server, except Close, which waits for them.
 
 	// Set by Start and never changed.
-	cfg    Config
-	url    string
-	caPEM  []byte
-	http   *http.Server
-	signer *v4.Signer
-	done   chan struct{} // closed by Close: ends delays and requests that hang
-	served chan error    // the end of the accepting goroutine
+	cfg        Config
+	url        string
+	caPEM      []byte
+	http       *http.Server
+	operations map[string]func() operation // by name
+	done       chan struct{}               // closed by Close: ends delays and requests that hang
+	served     chan error                  // the end of the accepting goroutine
+	journal    *journal                    // nil without Config.Dir
 
 	handlers sync.WaitGroup // requests; grows under mu while not closed
 	conns    sync.WaitGroup // connections; grows under mu while not closed
@@ -61,19 +60,17 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := newServer(cfg)
-	for _, spec := range cfg.Streams {
-		if err := s.CreateStream(spec); err != nil {
-			return nil, fmt.Errorf("kinesissim: stream %q: %w", spec.Name, err)
-		}
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(err, s.journal.close())
 	}
 	if cfg.TLS {
 		if s.http.TLSConfig, s.caPEM, err = newTLS(time.Now()); err != nil {
-			return nil, fmt.Errorf("kinesissim: certificate: %w", err)
+			return nil, errors.Join(fmt.Errorf("kinesissim: certificate: %w", err), s.journal.close())
 		}
 	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("kinesissim: %w", err)
+		return nil, errors.Join(fmt.Errorf("kinesissim: %w", err), s.journal.close())
 	}
 	s.url = "http://" + ln.Addr().String()
 	serve := func() error { return s.http.Serve(ln) }
@@ -85,10 +82,33 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// prepare makes the streams: those of the folder, and new ones.
+func (s *Server) prepare() error {
+	if s.cfg.Dir != "" {
+		// What was stored was within the rates.
+		enforce := s.cfg.EnforceRate
+		s.cfg.EnforceRate = false
+		if err := s.openJournal(s.cfg.Dir); err != nil {
+			return fmt.Errorf("kinesissim: %w", err)
+		}
+		s.cfg.EnforceRate = enforce
+	}
+	old := maps.Clone(s.streams)
+	for _, spec := range s.cfg.Streams {
+		if old[spec.Name] != nil {
+			continue
+		}
+		if err := s.CreateStream(spec); err != nil {
+			return fmt.Errorf("kinesissim: stream %q: %w", spec.Name, err)
+		}
+	}
+	return nil
+}
+
 func newServer(cfg Config) *Server {
 	s := &Server{
 		cfg:         cfg,
-		signer:      v4.NewSigner(),
+		operations:  operations(),
 		done:        make(chan struct{}),
 		served:      make(chan error, 1),
 		streams:     map[string]*stream{},
@@ -109,11 +129,12 @@ func newServer(cfg Config) *Server {
 		ConnContext:       s.opened,
 		ConnState:         s.stateChanged,
 		// Errors of clients are part of tests.
-		ErrorLog: log.New(io.Discard, "", 0),
-		// HTTP/1.1 only: to reset a connection ends one request, not several.
+		ErrorLog:  log.New(io.Discard, "", 0),
 		Protocols: new(http.Protocols),
 	}
 	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetHTTP2(true)
+	s.http.Protocols.SetUnencryptedHTTP2(true)
 	return s
 }
 
@@ -150,5 +171,5 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.handlers.Wait()
 	s.conns.Wait()
-	return err
+	return errors.Join(err, s.journal.close())
 }

@@ -191,7 +191,7 @@ func TestProtocolErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name, operation, body, kind, message string
 	}{
-		{"unknown operation", "SplitShards", `{}`, "UnknownOperationException", ""},
+		{"unknown operation", "SplitShards", `{}`, "UnknownOperationException", `The embedded Kinesis has no operation "SplitShards". It has AddTagsToStream, CreateStream, `},
 		{"no body", "ListStreams", ``, "SerializationException", ""},
 		{"not JSON", "ListStreams", `{`, "SerializationException", ""},
 		{"not an object", "ListStreams", ` [1] `, "SerializationException", "list"},
@@ -256,10 +256,10 @@ func TestChecksBeforeTheOperation(t *testing.T) {
 		text                                          string
 	}{
 		{"GET", "GET", "/", "", "", "x", "", 403, "<AccessDeniedException>"},
-		{"another type", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-cbor-1.1", "x", "{}", 403, "<AccessDeniedException>"},
+		{"another type", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.0", "x", "{}", 403, "<AccessDeniedException>"},
 		{"another service", "POST", "/", "DynamoDB_20120810.ListTables", "application/x-amz-json-1.1", "x", "{}", 400, "UnknownOperationException"},
 		{"no target", "POST", "/", "", "application/x-amz-json-1.1", "x", "{}", 400, "UnknownOperationException"},
-		{"another path", "POST", "/x", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1", "x", "{}", 400, "UnknownOperationException"},
+		{"another path", "POST", "/x", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1", "x", "{}", 400, "answers requests for /, not for /x"},
 		{"no signature", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1", "", "{}", 400, `"MissingAuthenticationTokenException","message":"Missing Authentication Token"`},
 		{"a valid request", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1; charset=utf-8", "x", "{}", 200, `"StreamNames":["s"]`},
 		{"body too large", "POST", "/", "Kinesis_20131202.ListStreams", "application/x-amz-json-1.1", "x", strings.Repeat(" ", 16<<20+1), 413, "RequestEntityTooLargeException"},

@@ -32,8 +32,8 @@ func (p *splitShard) validate(v *violations) {
 	p.target.validate(v)
 }
 
-func (p *splitShard) run(s *Server, _ *exchange) (any, *apiError) {
-	now := s.cfg.Now()
+func (p *splitShard) run(s *Server, x *exchange) (any, *apiError) {
+	now := x.at
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, sh, failure := s.findOpenShardLocked(&p.target, *p.shard)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/md5"
 	"fmt"
+	"maps"
 	"math/big"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -49,6 +51,10 @@ type stream struct {
 	open    []*shard  // those that accept records, by hash key
 	arrived []*Record // of all shards, in order of arrival
 	latest  time.Time // of anything that happened in the stream
+
+	resource
+	encryptionKey string   // empty without encryption
+	metrics       []string // of shards, enabled
 
 	consumers map[string]*consumer // by name
 }
@@ -209,6 +215,19 @@ func (s *Server) findLocked(t *target) (*stream, *apiError) {
 // StreamARN returns the ARN of a stream, whether the stream exists or not.
 func (s *Server) StreamARN(name string) string {
 	return "arn:aws:kinesis:" + s.cfg.Region + ":" + s.cfg.AccountID + ":stream/" + name
+}
+
+// Streams returns the streams by name, with their open shards.
+func (s *Server) Streams() []Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := []Stream{}
+	for _, name := range slices.Sorted(maps.Keys(s.streams)) {
+		st := s.streams[name].Stream
+		st.Shards = len(s.streams[name].open)
+		all = append(all, st)
+	}
+	return all
 }
 
 // Records returns all records of a stream in order of arrival, or nil if there is no

@@ -1,7 +1,6 @@
 package kinesissim
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -72,8 +71,8 @@ type subscription struct {
 	next     int
 }
 
-func (p *subscribeToShard) run(s *Server, _ *exchange) (any, *apiError) {
-	now := s.cfg.Now()
+func (p *subscribeToShard) run(s *Server, x *exchange) (any, *apiError) {
+	now := x.at
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, c, failure := s.findConsumerLocked(&p.consumerTarget)
@@ -118,7 +117,7 @@ func (sub *subscription) serve(s *Server, w http.ResponseWriter, r *http.Request
 	x.identify(w.Header())
 	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	w.WriteHeader(http.StatusOK)
-	if !sendMessage(w, "event", "initial-response", struct{}{}) {
+	if !x.sendMessage(w, "event", "initial-response", struct{}{}) {
 		return
 	}
 	timer := time.NewTimer(subscriptionLife)
@@ -127,12 +126,12 @@ func (sub *subscription) serve(s *Server, w http.ResponseWriter, r *http.Request
 		event, changed, failure := sub.read(s)
 		switch {
 		case failure != nil:
-			sendMessage(w, "exception", failure.kind, map[string]string{"message": failure.message})
+			x.sendMessage(w, "exception", failure.kind, map[string]string{"message": failure.message})
 			return
 		case event == nil:
 			return
 		case first || len(event.Records) > 0 || event.ChildShards != nil:
-			if !sendMessage(w, "event", "SubscribeToShardEvent", event) || event.ChildShards != nil {
+			if !x.sendMessage(w, "event", "SubscribeToShardEvent", event) || event.ChildShards != nil {
 				return
 			}
 		}
@@ -179,15 +178,11 @@ func (sub *subscription) read(s *Server) (*shardEvent, <-chan struct{}, *apiErro
 }
 
 // sendMessage sends one message of an event stream, and reports whether it could.
-func sendMessage(w http.ResponseWriter, kind, name string, payload any) bool {
-	body, err := json.Marshal(payload)
-	if err != nil {
-		panic(err) // a bug: the types of this package can be encoded
-	}
-	m := eventstream.Message{Payload: body}
+func (x *exchange) sendMessage(w http.ResponseWriter, kind, name string, payload any) bool {
+	m := eventstream.Message{Payload: x.marshal(payload)}
 	m.Headers.Set(":message-type", eventstream.StringValue(kind))
 	m.Headers.Set(":"+kind+"-type", eventstream.StringValue(name))
-	m.Headers.Set(":content-type", eventstream.StringValue(contentType))
+	m.Headers.Set(":content-type", eventstream.StringValue(x.contentType()))
 	if eventstream.NewEncoder().Encode(w, m) != nil {
 		return false
 	}

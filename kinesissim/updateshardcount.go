@@ -40,8 +40,8 @@ type updateShardCountOutput struct {
 	TargetShardCount  int
 }
 
-func (u *updateShardCount) run(s *Server, _ *exchange) (any, *apiError) {
-	now := s.cfg.Now()
+func (u *updateShardCount) run(s *Server, x *exchange) (any, *apiError) {
+	now := x.at
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, failure := s.findLocked(&u.target)

@@ -38,7 +38,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	addColorFlag(root)
-	root.AddCommand(newTailCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand(), newDemoCommand(), newVersionCommand())
+	root.AddCommand(newTailCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand(), newKinesisCommand(), newDemoCommand(), newVersionCommand())
 	return root
 }
 

@@ -21,7 +21,7 @@ func TestDependabotKnowsEveryModuleAndEveryListOfPackages(t *testing.T) {
 	}
 	delete(listed, "github-actions /")
 
-	ecosystems := map[string]string{"go.mod": "gomod", "package.json": "npm", "requirements.txt": "pip"}
+	ecosystems := map[string]string{"go.mod": "gomod", "package.json": "npm", "pom.xml": "maven", "requirements.txt": "pip"}
 	found := 0
 	err := filepath.WalkDir(root, func(file string, e fs.DirEntry, err error) error {
 		if err != nil {
