@@ -291,5 +291,21 @@ func (d *demo) conclude(report lambdasim.ShutdownReport) error {
 		return found(errors.New("what arrived is not what was emitted: " + verdict.String()))
 	}
 	fmt.Fprintln(d.out, colored("2", line))
+	return d.audit()
+}
+
+// audit prints the verdict of kinetel audit, which knows nothing but the stream.
+func (d *demo) audit() error {
+	auditor := audit.New(audit.Options{Whole: true})
+	for _, e := range d.arrived {
+		if err := auditor.Add(e); err != nil {
+			return err
+		}
+	}
+	report := auditor.Report()
+	fmt.Fprintln(d.out, "audit: "+coloredVerdict(report))
+	if !report.Complete {
+		return found(errors.New("the audit of the stream: " + report.Verdict()))
+	}
 	return nil
 }

@@ -38,7 +38,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	addColorFlag(root)
-	root.AddCommand(newTailCommand(), newDemoCommand(), newCostCommand(), newVersionCommand())
+	root.AddCommand(newTailCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand(), newDemoCommand(), newVersionCommand())
 	return root
 }
 

@@ -32,6 +32,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"fakeaws": startFakeAWS},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("BIN", bin)
 			// The other programs are not in the folder of the command.

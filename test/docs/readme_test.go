@@ -22,14 +22,16 @@ func build(t *testing.T, packages ...string) string {
 	return bin
 }
 
-// changing matches what differs between runs of the demo: ids, times, and how the events
-// of a busy function are spread over records. Each becomes a sign.
+// changing matches what differs between runs of the demo: ids, times, how the events of a
+// busy function are spread over records, and how many events Kinetel adds. Each becomes a
+// sign.
 var changing = []struct {
 	pattern *regexp.Regexp
 	sign    string
 }{
 	{regexp.MustCompile(`\b[0-9a-f]{8}\b`), "ID"},
 	{regexp.MustCompile(`\b[0-9.]+(ms|µs|s)\b`), "TIME"},
+	{regexp.MustCompile(`^audit: complete: [0-9]+ events`), "audit: EVENTS"},
 	{regexp.MustCompile(`(TIME) +\d+ +\d+ +\d+$`), "$1 EVENTS"},
 }
 

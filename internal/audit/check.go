@@ -1,11 +1,8 @@
-// Package audit proves completeness: it compares the events that were emitted with
-// those that arrived.
 package audit
 
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -102,9 +99,8 @@ func (v *Verdict) dropDuplicates(arrived []record.Event) (once []record.Event, e
 		}
 		n.arrived = append(n.arrived, seqrange.Range{First: e.Seq, Last: e.Seq})
 		if l, err := e.Loss(); err == nil {
-			count := int(min(l.Count, math.MaxInt32))
-			v.ReportedLost += count
-			n.reported = append(n.reported, loss{seqrange.Range{First: l.FirstSeq, Last: l.LastSeq}, count})
+			v.ReportedLost += toInt(uint64(l.Count))
+			n.reported = append(n.reported, loss{seqrange.Range{First: l.FirstSeq, Last: l.LastSeq}, uint64(l.Count)})
 		}
 	}
 	return once, environments
