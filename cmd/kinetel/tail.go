@@ -61,6 +61,11 @@ the last two, and AWS bills the consumer.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+func (c *tailCommand) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&c.since, "since", 0, "begin so long ago, such as 10m")
 	f.StringVar(&c.from, "from", "", "begin at a `time`, at horizon (the oldest record), or at latest (default: latest, and horizon with --no-follow)")
@@ -82,7 +87,6 @@ the last two, and AWS bills the consumer.`,
 	for name, values := range map[string][]string{"severity": tail.Severities, "output": tailOutputs, "from": {"horizon", "latest"}} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	}
-	return cmd
 }
 
 var tailOutputs = []string{tail.Text, tail.JSON, tail.Raw, tail.OTLP}

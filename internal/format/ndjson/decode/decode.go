@@ -103,6 +103,13 @@ func Unmarshal(text []byte) (decoding.Event, error) {
 // Marshal returns an event as a line without its line feed, in valid UTF-8. If the body
 // is not valid, the line has bodyBase64.
 func Marshal(e decoding.Event) ([]byte, error) {
+	if text, ok := fastMarshal(&e); ok {
+		return text, nil
+	}
+	return slowMarshal(e)
+}
+
+func slowMarshal(e decoding.Event) ([]byte, error) {
 	l := line{Event: e}
 	if e.TimeText == "" && !e.Time.IsZero() {
 		text, err := e.Time.UTC().MarshalText()

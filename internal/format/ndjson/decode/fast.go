@@ -2,9 +2,13 @@ package decode
 
 import (
 	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/kinetel/kinetel/internal/format/decoding"
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
@@ -72,4 +76,56 @@ func short(value []byte, last string) (text string, ok bool) {
 func number(value []byte) (n int, ok bool) {
 	n, err := strconv.Atoi(string(value))
 	return n, err == nil
+}
+
+// fastMarshal is Marshal for the events that most lines have: whole ones without extra,
+// whose short strings need no escapes. ok is false for any other.
+func fastMarshal(e *decoding.Event) (text []byte, ok bool) {
+	if e.Parts != 0 || e.Part != 0 || len(e.Extra) > 0 || e.TimeText == "" || e.Resource == nil || !jsontext.ValidUnicode(e.Body) {
+		return nil, false
+	}
+	const rest = 256 // bytes of names, numbers and ids
+	dst := bytes.NewBuffer(make([]byte, 0, len(e.Body)+rest+64*len(e.Resource)))
+	ok = true
+	member := func(name, value string) {
+		ok = ok && plain(name) && plain(value)
+		dst.WriteString(`"` + name + `":"`)
+		dst.WriteString(value)
+		dst.WriteString(`",`)
+	}
+	dst.WriteByte('{')
+	member("schema", e.Schema)
+	dst.WriteString(`"seq":`)
+	dst.Write(strconv.AppendUint(dst.AvailableBuffer(), e.Seq, 10))
+	dst.WriteByte(',')
+	member("time", e.TimeText)
+	member("type", e.Type)
+	for _, m := range [...]struct{ name, value string }{{"severity", e.Severity}, {"requestId", e.RequestID}, {"traceId", e.TraceID}} {
+		if m.value != "" {
+			member(m.name, m.value)
+		}
+	}
+	dst.WriteString(`"body":`)
+	if !ok || json.Compact(dst, e.Body) != nil {
+		return nil, false
+	}
+	dst.WriteString(`,"resource":{`)
+	for _, name := range slices.Sorted(maps.Keys(e.Resource)) {
+		member(name, e.Resource[name])
+	}
+	if len(e.Resource) > 0 {
+		dst.Truncate(dst.Len() - 1) // the last comma
+	}
+	dst.WriteString("}}")
+	return dst.Bytes(), ok
+}
+
+// plain reports whether encoding/json writes text as it is.
+func plain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kinetel/kinetel/internal/format/decoding"
 )
 
 var lines = []string{
@@ -62,6 +64,37 @@ func TestFastReadsNothingElseThanEncodingJSON(t *testing.T) {
 	}
 	if read < 10_000 {
 		t.Errorf("only %d were read: the test proves nothing", read)
+	}
+}
+
+func TestFastMarshalWritesWhatEncodingJSONWrites(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	pick := func(all ...string) string { return all[random.IntN(len(all))] }
+	fast := 0
+	for range 100_000 {
+		e := decoding.Event{
+			Schema: pick("kinetel/1", "", "kinetel/1"), Seq: random.Uint64N(3), TimeText: pick("2026-11-27T20:15:00.123Z", "2026-11-27T20:15:00.123Z", ""), Type: pick("function", "f", "\"", "é"),
+			Severity: pick("", "INFO"), RequestID: pick("", "r", "\x01", "<&>"), TraceID: pick("", "t", "\\"), Part: random.IntN(8) / 7,
+			Body:     json.RawMessage(pick(`"text\u2028\n"`, `"<b>"`, `{ "a": [1, 2.50, " x "], "b":null}`, "\"\u2028\"", "\"\xff\"", `"\ud800"`, "", "nul", "1")),
+			Resource: map[string]string{"b": pick("x", "", "\t"), "a": "é\u2028"[:random.IntN(2)*2]},
+		}
+		if random.IntN(5) == 0 {
+			e.Resource = nil
+		}
+		if random.IntN(5) == 0 {
+			e.Extra = map[string]json.RawMessage{"x": json.RawMessage("1")}
+		}
+		got, ok := fastMarshal(&e)
+		if !ok {
+			continue
+		}
+		fast++
+		if want, err := slowMarshal(e); err != nil || string(want) != string(got) {
+			t.Fatalf("%+v\n%s, want\n%s, %v", e, got, want, err)
+		}
+	}
+	if fast < 500 {
+		t.Errorf("only %d were written: the test proves nothing", fast)
 	}
 }
 
