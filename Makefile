@@ -94,7 +94,7 @@ python:
 
 java:
 	@command -v java >/dev/null && command -v $(MVN) >/dev/null || { \
-		echo "make test-deep and make integration need Java 17 or later and Maven: they try the AWS SDK for Java (Debian: apt-get install default-jdk-headless maven)" >&2; exit 1; }
+		echo "make test-deep, make test-sql and make integration need Java 17 or later and Maven: Spark and the AWS SDK for Java run on it (Debian: apt-get install default-jdk-headless maven)" >&2; exit 1; }
 .PHONY: java
 
 .tools/java/.installed: test/kinesisclients/java/pom.xml
@@ -152,10 +152,6 @@ test-docs: node python node_modules .tools/docs/.installed ## run the commands o
 test-sql: python java .tools/auditsql/.installed ## run the statements of kinetel audit --sql on DuckDB, ClickHouse and Spark
 	KINETEL_SQL_PYTHON="$(CURDIR)/.tools/auditsql/bin" $(GO) test -count=1 ./test/auditsql
 .PHONY: test-sql
-
-java:
-	@command -v java >/dev/null || { echo "make test-sql needs Java 17 or later: Spark runs on it (Debian: apt-get install openjdk-17-jre-headless)" >&2; exit 1; }
-.PHONY: java
 
 # The packages below these folders that have a test with a short form. Rapid has one
 # itself: with -short it makes a fifth of the checks.
