@@ -484,6 +484,8 @@ func TestAnInvocationHasTheARNByWhichItCallsTheFunction(t *testing.T) {
 	}{
 		{"before the start", func(t *invocation.Tracker) { t.Invoked("a", arn); start(t) }, `"invokedArn":"` + arn + `",`},
 		{"after the start", func(t *invocation.Tracker) { start(t); t.Invoked("a", arn) }, `"invokedArn":"` + arn + `",`},
+		{"before the start, which arrives after the next INVOKE", func(t *invocation.Tracker) { t.Invoked("a", arn); t.Invoked("b", "arn:other"); start(t) }, `"invokedArn":"` + arn + `",`},
+		{"of another attempt, by another alias", func(t *invocation.Tracker) { t.Invoked("a", "arn:old"); t.Invoked("a", arn); start(t) }, `"invokedArn":"` + arn + `",`},
 		{"of another invocation", func(t *invocation.Tracker) { t.Invoked("b", arn); start(t) }, ""},
 		{"unknown", start, ""},
 	} {
