@@ -120,6 +120,17 @@ func TestTheARNByWhichTheFunctionIsCalled(t *testing.T) {
 	}
 }
 
+// A parent is a span of the header's trace: without that trace it is nobody's.
+func TestAHeaderWithoutATraceHasNoParent(t *testing.T) {
+	for _, parent := range []otlp.Parent{otlp.ParentAuto, otlp.ParentLink} {
+		l := formattest.Line(t, 17, `"type":"kinetel.span","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","body":{"tracing":{"value":"Root=unknown;Parent=53995c3f42cd8ad8;Sampled=1"}}`)
+		s := oneSpan(t, with(parent), &l)
+		if s.TraceID().String() != "8476a536e9f411e897392dfe598c3fcd" || !s.ParentSpanID().IsEmpty() || len(links(s)) > 0 || s.Flags() != 0 {
+			t.Errorf("%s: trace %s, parent %s, links %v, flags %d", parent, s.TraceID(), s.ParentSpanID(), links(s), s.Flags())
+		}
+	}
+}
+
 func TestTheSpanOfAnInit(t *testing.T) {
 	line := func(start, rest string) format.Line {
 		return formattest.Line(t, 17, `"type":"kinetel.init","body":{"phase":"init"`+rest+`,"metrics":{"durationMs":380},"coldStart":true,"start":"`+start+`"}`)
