@@ -176,6 +176,7 @@ type release struct {
 // Released records that an invocation was released, how long it was held after its
 // runtime was done, and why.
 func (t *Tracker) Released(request string, held time.Duration, why flush.Reason) {
+	held = max(held, 0) // the wall clock may be set back during a hold
 	t.durations.Note(held)
 	t.mu.Lock()
 	defer t.mu.Unlock()
