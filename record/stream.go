@@ -151,7 +151,11 @@ func (s *stream) record() error {
 		s.yield(Event{}, err)
 		return errStopped
 	}
-	if stopped := s.fail(noEOF(err)); stopped != nil {
+	stopped := s.split(true) // what ended before the damage
+	if stopped == nil {
+		stopped = s.fail(noEOF(err))
+	}
+	if stopped != nil {
 		return stopped
 	}
 	s.advance(len(s.text))

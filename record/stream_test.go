@@ -109,6 +109,17 @@ func TestEventsReadsLinesThatSpanCompressedPieces(t *testing.T) {
 	}
 }
 
+func TestEventsReadsAValueInPiecesBeforeDamage(t *testing.T) {
+	text := ofCloudWatch(logEvent(7, cloudwatch.FunctionText, `"a"`))
+	data := zip(t, text[:200]) + zip(t, text[200:]) + "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00\xff" + zip(t, numbered(2))
+	for name, reader := range readers {
+		got, errs := collect(record.Events(reader(strings.NewReader(data))))
+		if diff := cmp.Diff([]uint64{7, 2}, seqs(got)); diff != "" || len(errs) != 1 {
+			t.Errorf("%s: the errors %v, events (-want +got):\n%s", name, errs, diff)
+		}
+	}
+}
+
 // If the end of a value were looked for after each piece, this would take hours.
 func TestEventsReadsAValueInManyPieces(t *testing.T) {
 	cloudWatch := ofCloudWatch(logEvent(7, cloudwatch.FunctionText, `"`+strings.Repeat("x", 30<<20)+`"`))
