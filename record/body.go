@@ -193,7 +193,7 @@ type Problem struct {
 // Attributes are more attributes of OpenTelemetry's resource.
 type Attributes struct {
 	CloudPlatform   string   `json:"cloud.platform"`
-	CloudResourceID string   `json:"cloud.resource_id,omitempty"` // the function's ARN
+	CloudResourceID string   `json:"cloud.resource_id,omitempty"` // the ARN of the function's version
 	MaxMemory       int64    `json:"faas.max_memory,omitempty"`   // in bytes
 	HostArch        string   `json:"host.arch"`                   // amd64 or arm64
 	LogGroupNames   []string `json:"aws.log.group.names,omitempty"`

@@ -126,10 +126,11 @@ func (s *stream) run() {
 
 // end ends the text of records that belong together, as the members of a gzip file do.
 func (s *stream) end() error {
-	if len(s.text) == 0 {
-		return nil
+	err := s.split(true)
+	if err != nil || len(s.text) == 0 {
+		return err
 	}
-	err := s.fail(errUnended)
+	err = s.fail(errUnended)
 	s.advance(len(s.text))
 	return err
 }
@@ -150,7 +151,11 @@ func (s *stream) record() error {
 		s.yield(Event{}, err)
 		return errStopped
 	}
-	if stopped := s.fail(noEOF(err)); stopped != nil {
+	stopped := s.split(true) // what ended before the damage
+	if stopped == nil {
+		stopped = s.fail(noEOF(err))
+	}
+	if stopped != nil {
 		return stopped
 	}
 	s.advance(len(s.text))
@@ -160,6 +165,9 @@ func (s *stream) record() error {
 
 // read reads the text of a record.
 func (s *stream) read(text io.Reader) error {
+	// A value that began in an earlier record is looked for in the end only: looking for
+	// it at the end of each of many small records would take too long.
+	fresh := len(s.text) == 0
 	for {
 		if n := len(s.text); cap(s.text)-n < minRead {
 			if cap(s.buffer)-n < max(n, minRead) {
@@ -169,7 +177,7 @@ func (s *stream) read(text io.Reader) error {
 		}
 		n, err := text.Read(s.text[len(s.text):cap(s.text)])
 		s.text = s.text[:len(s.text)+n]
-		if stopped := s.split(err == io.EOF); stopped != nil {
+		if stopped := s.split(err == io.EOF && (fresh || s.inside)); stopped != nil {
 			return stopped
 		}
 		if err != nil {
@@ -182,7 +190,7 @@ func (s *stream) read(text io.Reader) error {
 }
 
 // split decodes the lines of the text. What remains is the beginning of a line. last means
-// that the record ends here.
+// that the text ends here.
 func (s *stream) split(last bool) (err error) {
 	for err == nil && len(s.text) > 0 {
 		if s.trim {

@@ -109,6 +109,42 @@ func TestEventsReadsLinesThatSpanCompressedPieces(t *testing.T) {
 	}
 }
 
+func TestEventsReadsAValueInPiecesBeforeDamage(t *testing.T) {
+	text := ofCloudWatch(logEvent(7, cloudwatch.FunctionText, `"a"`))
+	data := zip(t, text[:200]) + zip(t, text[200:]) + "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00\xff" + zip(t, numbered(2))
+	for name, reader := range readers {
+		got, errs := collect(record.Events(reader(strings.NewReader(data))))
+		if diff := cmp.Diff([]uint64{7, 2}, seqs(got)); diff != "" || len(errs) != 1 {
+			t.Errorf("%s: the errors %v, events (-want +got):\n%s", name, errs, diff)
+		}
+	}
+}
+
+// If the end of a value were looked for after each piece, this would take hours.
+func TestEventsReadsAValueInManyPieces(t *testing.T) {
+	cloudWatch := ofCloudWatch(logEvent(7, cloudwatch.FunctionText, `"`+strings.Repeat("x", 30<<20)+`"`))
+	for name, compress := range compressions {
+		for _, tt := range []struct {
+			name, before, after string
+			want                []uint64
+			errors              int
+		}{
+			{"a line without a line feed", aLine[:strings.Index(aLine, "user")], strings.TrimSuffix(aLine[strings.Index(aLine, "user"):], "\n"), []uint64{17}, 0},
+			{"a line that is cut", aLine[:strings.Index(aLine, "user")], "", nil, 1},
+			{"a record of cloudwatch", cloudWatch[:strings.Index(cloudWatch, "x")], cloudWatch[strings.LastIndex(cloudWatch, "x")+1:], []uint64{7}, 0},
+		} {
+			if name == "plain" {
+				continue
+			}
+			data := compress(t, tt.before) + strings.Repeat(compress(t, strings.Repeat("x", 1000)), 30_000) + compress(t, tt.after)
+			got, errs := stream(data)
+			if diff := cmp.Diff(tt.want, seqs(got)); diff != "" || len(errs) != tt.errors {
+				t.Errorf("%s, %s: %v, events (-want +got):\n%s", name, tt.name, errs, diff)
+			}
+		}
+	}
+}
+
 func TestEventsContinuesAfterAnError(t *testing.T) {
 	cut := func(s string) string { return s[:len(s)-9] }
 	flipped := func(s string) string { return s[:len(s)-6] + "?" + s[len(s)-5:] } // in the checksum of gzip

@@ -30,12 +30,17 @@ type Tracker struct {
 	begun  int                    // how many have begun so far
 	recent [16]release
 	next   int
-	// announced is the last invocation that INVOKE announced, and its ARN. There is one
-	// at a time; Managed Instances send no INVOKE.
-	announced struct{ request, arn string }
-	all       int64
-	held      int64
+	// announced are the last invocations that INVOKE announced, as a ring. The
+	// platform.start of a short invocation that is not held may arrive after the next
+	// INVOKE. Managed Instances send no INVOKE.
+	announced     [4]announcement
+	nextAnnounced int
+	all           int64
+	held          int64
 }
+
+// announcement is an INVOKE, with the ARN by which it calls the function.
+type announcement struct{ request, arn string }
 
 // maxOpen is how many invocations are tracked at most. On demand there is one, and
 // one or two whose report is yet to come; on Managed Instances there may be as many
@@ -64,7 +69,8 @@ type invocation struct {
 func (t *Tracker) Invoked(request, arn string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.announced.request, t.announced.arn = request, arn
+	t.announced[t.nextAnnounced] = announcement{request, arn}
+	t.nextAnnounced = (t.nextAnnounced + 1) % len(t.announced)
 	if in := t.open[request]; in != nil {
 		in.arn = arn
 	}
@@ -94,8 +100,10 @@ func (t *Tracker) Started(ev *event.Event) {
 	}
 	in.start, in.begun, in.trace = string(ev.Time), ev.At(), ev.TraceID
 	in.tracing, in.tenant, in.span = ev.Platform().Tracing, ev.Platform().TenantID, ev.OTLP.Span
-	if t.announced.request == in.request {
-		in.arn = t.announced.arn
+	for i := range t.announced { // the last one counts: Lambda retries a request under its id
+		if a := t.announced[(t.nextAnnounced+i)%len(t.announced)]; a.request == in.request {
+			in.arn = a.arn
+		}
 	}
 }
 
@@ -168,6 +176,7 @@ type release struct {
 // Released records that an invocation was released, how long it was held after its
 // runtime was done, and why.
 func (t *Tracker) Released(request string, held time.Duration, why flush.Reason) {
+	held = max(held, 0) // the wall clock may be set back during a hold
 	t.durations.Note(held)
 	t.mu.Lock()
 	defer t.mu.Unlock()

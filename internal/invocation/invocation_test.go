@@ -473,6 +473,16 @@ func TestCountsBeginAnewIfTheNumbersDo(t *testing.T) {
 	}
 }
 
+// The wall clock may be set back during a hold.
+func TestNoHoldIsShorterThanNothing(t *testing.T) {
+	var tracker invocation.Tracker
+	tracker.Released("a", -time.Second, flush.End)
+	summary, _ := tracker.Reported(reportOf("a"))
+	if want := `"heldMs":0,`; !strings.Contains(string(summary.Body), want) || tracker.Held().Ms.P50 != 0 {
+		t.Errorf("the body is %s, want %s; held for %v ms", summary.Body, want, tracker.Held().Ms)
+	}
+}
+
 // INVOKE comes before or after the platform.start.
 func TestAnInvocationHasTheARNByWhichItCallsTheFunction(t *testing.T) {
 	const arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders:live"
@@ -484,6 +494,8 @@ func TestAnInvocationHasTheARNByWhichItCallsTheFunction(t *testing.T) {
 	}{
 		{"before the start", func(t *invocation.Tracker) { t.Invoked("a", arn); start(t) }, `"invokedArn":"` + arn + `",`},
 		{"after the start", func(t *invocation.Tracker) { start(t); t.Invoked("a", arn) }, `"invokedArn":"` + arn + `",`},
+		{"before the start, which arrives after the next INVOKE", func(t *invocation.Tracker) { t.Invoked("a", arn); t.Invoked("b", "arn:other"); start(t) }, `"invokedArn":"` + arn + `",`},
+		{"of another attempt, by another alias", func(t *invocation.Tracker) { t.Invoked("a", "arn:old"); t.Invoked("a", arn); start(t) }, `"invokedArn":"` + arn + `",`},
 		{"of another invocation", func(t *invocation.Tracker) { t.Invoked("b", arn); start(t) }, ""},
 		{"unknown", start, ""},
 	} {

@@ -167,7 +167,8 @@ func (i *Ingester) ingest(ev *event.Event) {
 		}
 	case event.TypePlatformInitRuntimeDone:
 		if body := p.invocations.ColdStart(ev); body != nil {
-			p.addSpan(from.packer, event.TypeInit, body, ev)
+			// Without a trace that Lambda names: the init has one of its own.
+			p.addSpan(from.packer, event.TypeInit, body, &event.Event{Time: ev.Time, Received: ev.Received})
 		}
 	}
 }

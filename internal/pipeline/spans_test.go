@@ -143,6 +143,30 @@ func TestEventsOfAnInvocationHaveTheContextOfItsSpan(t *testing.T) {
 	}
 }
 
+// Lambda may name the trace of an invocation in events of the init.
+func TestAnInitHasATraceOfItsOwn(t *testing.T) {
+	cfg := config.Config{
+		StreamName: "telemetry", Types: []string{"platform"}, Format: otlp.Name, OTLPSpans: true, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second,
+		Compression: format.Uncompressed, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 16 << 20,
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := &payloads{stream: &stream{rng: rand.New(rand.NewPCG(1, 1))}}
+		p := &process{log: &testkit.Entries{}}
+		p.Pipeline = New(function, cfg, s, io.Discard, slog.New(p.log))
+		p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, slog.New(p.log)))
+		p.Start(p)
+		p.ingest(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init"}`)
+		p.ingest(event.TypePlatformInitRuntimeDone, `{"initializationType":"on-demand","phase":"init","status":"success","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"}}`)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		p.Finish(ctx)
+		_, spans := s.read(t)
+		if len(spans) != 1 || spans[0].TraceID().IsEmpty() || spans[0].TraceID().String() == "5759e988bd862e3fe1be46a994272793" || attribute(spans[0].Attributes(), "kinetel.xray.trace_id") != "" {
+			t.Errorf("the spans %v, want one in another trace", spans)
+		}
+	})
+}
+
 func TestWithoutSpansAnUntracedInvocationHasNoIDs(t *testing.T) {
 	logs, spans := playSpans(t, false, config.Report{Events: true})
 	if len(spans) != 0 || len(logs) == 0 {

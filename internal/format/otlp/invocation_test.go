@@ -76,7 +76,6 @@ func TestASpanWithoutAParentHasNoLink(t *testing.T) {
 // the trace.
 func TestLogRecordsHaveTheContextOfTheirInvocationsSpan(t *testing.T) {
 	spans := rapid.OneOf(rapid.StringMatching(`[0-9a-fA-F]{16}`), rapid.SampledFrom([]string{"", "x", "0000000000000000", "53995c3f42cd8ad8"}))
-	traces := 0
 	rapid.Check(t, func(t *rapid.T) {
 		root := rapid.SampledFrom([]string{"", "Root=1-5759e988-bd862e3fe1be46a994272793;", "Root=1-2-3;"}).Draw(t, "root")
 		header := root + rapid.SampledFrom([]string{"", "Parent=53995c3f42cd8ad8;", "Parent=x;"}).Draw(t, "parent") + rapid.SampledFrom([]string{"", "Sampled=1", "Sampled=0"}).Draw(t, "sampled")
@@ -95,12 +94,11 @@ func TestLogRecordsHaveTheContextOfTheirInvocationsSpan(t *testing.T) {
 		if got.TraceID() != want.TraceID() || got.SpanID() != want.SpanID() || uint32(got.Flags()) != want.Flags() || got.TraceID().IsEmpty() || got.SpanID().IsEmpty() {
 			t.Fatalf("the log record has %s %s %d, the span %s %s %d", got.TraceID(), got.SpanID(), got.Flags(), want.TraceID(), want.SpanID(), want.Flags())
 		}
-		if got.Flags() == 1 {
-			traces++
-		}
 	})
-	if traces == 0 {
-		t.Error("no sampled trace was drawn")
+	log := formattest.Line(t, 1, `"type":"function","requestId":"r","body":"hello"`)
+	log.Span = &event.Span{Header: []byte("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"), ID: []byte("53995c3f42cd8ad8")}
+	if got := oneLog(t, orders(), &log); got.TraceID().String() != "5759e988bd862e3fe1be46a994272793" || got.SpanID().String() != "53995c3f42cd8ad8" || got.Flags() != 1 {
+		t.Errorf("a log record of a sampled trace has %s %s %d", got.TraceID(), got.SpanID(), got.Flags())
 	}
 }
 
@@ -117,6 +115,17 @@ func TestTheARNByWhichTheFunctionIsCalled(t *testing.T) {
 	l := formattest.Line(t, 17, `"type":"kinetel.span","requestId":"r","body":{"requestId":"r","invokedArn":"`+arn+`"}`)
 	if got := oneSpan(t, orders(), &l).Attributes().AsRaw()["aws.lambda.invoked_arn"]; got != arn {
 		t.Errorf("aws.lambda.invoked_arn is %q", got)
+	}
+}
+
+// A parent is a span of the header's trace: without that trace it is nobody's.
+func TestAHeaderWithoutATraceHasNoParent(t *testing.T) {
+	for _, parent := range []otlp.Parent{otlp.ParentAuto, otlp.ParentLink} {
+		l := formattest.Line(t, 17, `"type":"kinetel.span","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","body":{"tracing":{"value":"Root=unknown;Parent=53995c3f42cd8ad8;Sampled=1"}}`)
+		s := oneSpan(t, with(parent), &l)
+		if s.TraceID().String() != "8476a536e9f411e897392dfe598c3fcd" || !s.ParentSpanID().IsEmpty() || len(links(s)) > 0 || s.Flags() != 0 {
+			t.Errorf("%s: trace %s, parent %s, links %v, flags %d", parent, s.TraceID(), s.ParentSpanID(), links(s), s.Flags())
+		}
 	}
 }
 

@@ -96,12 +96,12 @@ func contextOf(env *environment.Environment, l *format.Line) (c traceContext) {
 // the identity of the invocation in its body, and for each log record.
 func spanContext(env *environment.Environment, l *format.Line, id []byte, of *event.Span) (c traceContext, parent [8]byte) {
 	root, from, sampled := format.TraceHeader(of.Header)
-	c.xray(root)
-	decodeHex(parent[:], from)
-	if string(sampled) == "1" {
-		c.flags = 1
-	}
-	if !c.hasTrace() {
+	if c.xray(root); c.hasTrace() {
+		decodeHex(parent[:], from)
+		if string(sampled) == "1" {
+			c.flags = 1
+		}
+	} else {
 		c.xray(l.TraceID)
 	}
 	if !c.hasTrace() && len(id) == 36 { // a UUID is a trace id
