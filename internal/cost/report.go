@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,13 +22,16 @@ type Workload struct {
 	Busy        float64       `json:"busy"`      // the share of invocations that share records
 	Held        time.Duration `json:"-"`         // of each other invocation
 	Functions   int           `json:"functions"` // with KINETEL_REPORT=emf
+	Telemetry   *Telemetry    `json:"-"`         // from which it was measured, if it was
 }
 
 // Report is what a workload costs in a month.
 type Report struct {
 	Region   string   `json:"region"`
 	Workload Workload `json:"workload"`
-	Rows     []Row    `json:"encodings"` // the default first
+	// Measured is the telemetry from which the workload was measured, if it was.
+	Measured *Telemetry `json:"measured,omitempty"`
+	Rows     []Row      `json:"encodings"` // the default first
 	// Of CloudWatch Logs, for the same lines.
 	Standard         float64 `json:"cloudWatchLogsUsd"`
 	InfrequentAccess float64 `json:"cloudWatchLogsInfrequentAccessUsd"`
@@ -53,7 +57,7 @@ type Row struct {
 // Compute packs the workload in every format and compression, and prices it. It calls
 // begin before each of them.
 func Compute(w Workload, t Terms, begin func(Encoding)) Report {
-	r := Report{Region: t.Prices.Region, Workload: w, Metrics: t.Metrics(w.Functions)}
+	r := Report{Region: t.Prices.Region, Workload: w, Measured: w.Telemetry, Metrics: t.Metrics(w.Functions)}
 	for _, f := range formats.All() {
 		for _, compression := range f.Compressions {
 			e := Encoding{f.Name, compression}
@@ -64,6 +68,13 @@ func Compute(w Workload, t Terms, begin func(Encoding)) Report {
 				r.Standard, r.InfrequentAccess = t.Logs(m)
 				r.CheaperBelow, _ = t.BreakEven(m)
 			}
+		}
+	}
+	if w.Telemetry != nil {
+		month := w.Telemetry.project(w, t)
+		r.Standard, r.InfrequentAccess = t.Logs(month)
+		if w.Telemetry.Month != nil {
+			r.CheaperBelow, _ = t.BreakEven(month)
 		}
 	}
 	return r
@@ -89,16 +100,22 @@ func (t Terms) row(e Encoding, m Measured) Row {
 // WriteText writes the report as tables.
 func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	load := r.Workload
+	load, rows := r.Workload, r.Rows
+	if r.Measured != nil {
+		r.Measured.writeText(&b)
+		if r.Measured.Month != nil {
+			rows = slices.Insert(slices.Clone(rows), 0, *r.Measured.Month)
+		}
+	}
 	fmt.Fprintf(&b, "%s invocations of %d lines of %d B a month, %.4g %% of them busy. List prices of %s, $ a month.\n\n",
 		grouped(load.Invocations, 0), load.Lines, load.LineBytes, load.Busy*100, r.Region)
 	fmt.Fprintf(&b, "%-18s %9s %11s %11s %11s %7s %11s\n", "Kinetel", "bytes", "on demand", "on demand", "provisioned", "shards", "Firehose")
 	fmt.Fprintf(&b, "%-18s %9s %11s %11s %11s %7s %11s\n", "", "an event", "", "Advantage", "", "", "adds")
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		fmt.Fprintf(&b, "%-10s %-7s %9.0f %11s %11s %11s %7d %11s\n", row.Format, row.Compression, row.Bytes/row.Events,
 			dollars(row.OnDemand.Total), dollars(row.Advantage.Total), dollars(row.Provisioned.Total), row.Provisioned.Shards, dollars(row.Firehose))
 	}
-	first := r.Rows[0]
+	first := rows[0]
 	first.writeParts(&b)
 	fmt.Fprintf(&b, "\n%-52s %11s\n", "CloudWatch Logs, the same lines", dollars(r.Standard))
 	fmt.Fprintf(&b, "%-52s %11s\n", "CloudWatch Logs, infrequent access", dollars(r.InfrequentAccess))
@@ -111,6 +128,28 @@ func (r Report) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeText writes what was measured.
+func (t *Telemetry) writeText(w io.Writer) {
+	window := time.Duration(t.WindowSeconds * float64(time.Second)).Round(time.Millisecond)
+	count := func(n int64) string { return grouped(float64(n), 0) }
+	fmt.Fprintf(w, "Measured in %v: %s invocations, %s of them held %.3g s together, %s events, %s lines of %s B.\n",
+		window, count(t.Invocations), count(t.Held), t.HeldMs/1000, count(t.Events), count(t.Lines), count(t.LogBytes))
+	if t.Records > 0 {
+		fmt.Fprintf(w, "%s records of %s B; on demand bills %s B.\n", count(t.Records), count(t.RecordBytes), count(t.BilledBytes))
+	} else {
+		fmt.Fprintln(w, "The input does not show where records end: the rows are what such lines take when they are packed again.")
+	}
+	for _, more := range []struct {
+		n    int64
+		what string
+	}{{t.Duplicates, "duplicates left out"}, {t.Unreadable, "records that cannot be read"}} {
+		if more.n > 0 {
+			fmt.Fprintf(w, "%s %s.\n", count(more.n), more.what)
+		}
+	}
+	fmt.Fprintln(w)
 }
 
 // writeParts writes what the totals are made of.
