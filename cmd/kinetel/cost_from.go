@@ -111,7 +111,7 @@ func (c *costCommand) apply(t *cost.Telemetry, given func(flag string) bool) {
 	if given("lines") {
 		c.load.Lines = flags.Lines
 	}
-	if given("line-bytes") { // lines of another size are invented
+	if given("line-bytes") || t.Lines == 0 { // lines of another size are invented
 		c.load.LineBytes, c.load.Text = flags.LineBytes, nil
 	}
 	if given("busy") {

@@ -10,9 +10,10 @@ import (
 )
 
 // Meter measures telemetry that arrived. Records cost what they cost even if their events
-// came before; everything else counts an event once. The zero value has no telemetry.
+// came before; everything else counts an event once.
 type Meter struct {
-	Unreadable int64 // records that are not Kinetel's, or damaged
+	IsNew      func(*record.Event) bool // reports whether an event did not come before
+	Unreadable int64                    // records that are not Kinetel's, or damaged
 	// NoRecords means that the input does not show where records end.
 	NoRecords bool
 
@@ -45,6 +46,9 @@ const (
 	// heldFromMs is from when on an invocation is one that was held.
 	heldFromMs = 1
 )
+
+// measured is the format of the row with records as they are.
+const measured = "measured"
 
 // lambdaLines is what CloudWatch Logs has of an invocation besides the function's lines, in
 // Lambda's text format.
@@ -213,7 +217,7 @@ func (t *Telemetry) Workload() Workload {
 	}
 	w.Lines = int(math.Round(float64(t.Lines) / n))
 	if t.Lines > 0 {
-		w.LineBytes = max(1, int(t.LogBytes/t.Lines))
+		w.LineBytes = min(max(1, int(t.LogBytes/t.Lines)), MaxLine)
 	}
 	w.Busy = 1 - min(1, float64(t.Held)/n)
 	if t.Held > 0 {
@@ -227,7 +231,7 @@ func (t *Telemetry) project(w Workload, terms Terms) Measured {
 	month := t.month.Times(w.Invocations / t.month.Invocations)
 	month.HeldSeconds = w.Invocations * (1 - w.Busy) * w.Held.Seconds()
 	if len(t.month.Records) > 0 {
-		row := terms.row(Encoding{"measured", ""}, month)
+		row := terms.row(Encoding{measured, ""}, month)
 		t.Month = &row
 	}
 	return month

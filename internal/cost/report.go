@@ -117,14 +117,18 @@ func (r Report) WriteText(w io.Writer) error {
 	}
 	first := rows[0]
 	first.writeParts(&b)
+	name := string(first.Format)
+	if name == measured {
+		name = "what was measured"
+	}
 	fmt.Fprintf(&b, "\n%-52s %11s\n", "CloudWatch Logs, the same lines", dollars(r.Standard))
 	fmt.Fprintf(&b, "%-52s %11s\n", "CloudWatch Logs, infrequent access", dollars(r.InfrequentAccess))
 	fmt.Fprintf(&b, "%-52s %11s\n", "both, until you deny CloudWatch Logs: on demand", dollars(first.OnDemand.Total+r.Standard))
 	fmt.Fprintf(&b, "%-52s %11s\n\n", fmt.Sprintf("KINETEL_REPORT=emf adds, functions: %d", load.Functions), dollars(r.Metrics))
 	if r.CheaperBelow > 0 {
-		fmt.Fprintf(&b, "CloudWatch Logs costs less than %s on demand below %s million such invocations a month.\n", first.Format, grouped(r.CheaperBelow/1e6, 1))
+		fmt.Fprintf(&b, "CloudWatch Logs costs less than %s on demand below %s million such invocations a month.\n", name, grouped(r.CheaperBelow/1e6, 1))
 	} else {
-		fmt.Fprintf(&b, "CloudWatch Logs costs less than %s on demand at any number of such invocations.\n", first.Format)
+		fmt.Fprintf(&b, "CloudWatch Logs costs less than %s on demand at any number of such invocations.\n", name)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
