@@ -34,9 +34,11 @@ type reported struct {
 }
 
 type figures struct {
-	invocations, held      int64
-	heldMs, memoryMB, gbMs float64 // sums; gbMs is memory × held time, in MB × ms
-	memories               int64   // how many of the invocations have a memory
+	invocations, held int64
+	heldMs            float64
+	memories          int64   // how many of the invocations have a memory
+	memoryMB          float64 // of these, together
+	weightMs, mbMs    float64 // of these, held time, and memory × held time
 }
 
 const (
@@ -127,16 +129,22 @@ func (f *figures) add(body []byte) {
 	if json.Unmarshal(body, &b) != nil {
 		return
 	}
+	mb := b.Metrics.MemorySizeMB
+	if mb > 0 && mb <= maxMemoryMB {
+		f.memoryMB += mb
+		f.memories++
+	} else {
+		mb = 0
+	}
 	if held := b.HeldMs; held > 0 && held <= maxHeldMs {
 		f.heldMs += held
-		f.gbMs += held * b.Metrics.MemorySizeMB
+		f.mbMs += held * mb
+		if mb > 0 {
+			f.weightMs += held
+		}
 		if held >= heldFromMs {
 			f.held++
 		}
-	}
-	if mb := b.Metrics.MemorySizeMB; mb > 0 && mb <= maxMemoryMB {
-		f.memoryMB += mb
-		f.memories++
 	}
 }
 
@@ -182,7 +190,8 @@ func (m *Meter) Telemetry(window time.Duration) *Telemetry {
 		all.invocations += more.invocations
 		all.held += more.held
 		all.heldMs += more.heldMs
-		all.gbMs += more.gbMs
+		all.weightMs += more.weightMs
+		all.mbMs += more.mbMs
 		all.memories += more.memories
 		all.memoryMB += more.memoryMB
 	}
@@ -195,8 +204,8 @@ func (m *Meter) Telemetry(window time.Duration) *Telemetry {
 		},
 	}
 	switch {
-	case all.heldMs > 0 && all.gbMs > 0: // holds cost their memory
-		t.MemoryMB = all.gbMs / all.heldMs
+	case all.weightMs > 0: // holds cost their memory
+		t.MemoryMB = all.mbMs / all.weightMs
 	case all.memories > 0:
 		t.MemoryMB = all.memoryMB / float64(all.memories)
 	}

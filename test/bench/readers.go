@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -30,19 +31,24 @@ func (b bench) measureReaders(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s, %d cores, %s/%s; a gzip file of %d events, %.0f MB of lines in records of %d\n\n",
-		runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, events, float64(size)/1e6, recordEvents)
+	fmt.Printf("%s, %d cores, %s/%s; a gzip file of %d events, %.0f MB of lines in records of %d; medians of %d runs\n\n",
+		runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, events, float64(size)/1e6, recordEvents, readRuns)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "command\tuser CPU\tMB/s of a core\tresident memory, peak\t")
 	for _, args := range [][]string{{"tail", "-o", "text"}, {"tail", "-o", "raw"}, {"audit"}} {
-		cmd := exec.CommandContext(ctx, b.kinetel, append(args, file)...)
-		var stderr strings.Builder
-		cmd.Stderr = &stderr // standard output is the null device
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("kinetel %s: %w\n%.500s", args[0], err, stderr.String())
+		user, rss := make([]time.Duration, readRuns), int64(0)
+		for i := range user {
+			cmd := exec.CommandContext(ctx, b.kinetel, append(args, file)...)
+			var stderr strings.Builder
+			cmd.Stderr = &stderr // standard output is the null device
+			if err := cmd.Run(); err != nil {
+				return fmt.Errorf("kinetel %s: %w\n%.500s", args[0], err, stderr.String())
+			}
+			user[i], rss = cmd.ProcessState.UserTime(), max(rss, maxRSS(cmd.ProcessState))
 		}
-		user := cmd.ProcessState.UserTime()
-		fmt.Fprintf(w, "kinetel %s\t%.2f s\t%.0f\t%.1f MB\t\n", strings.Join(args, " "), user.Seconds(), float64(size)/1e6/user.Seconds(), float64(maxRSS(cmd.ProcessState))/1e6)
+		slices.Sort(user)
+		seconds := user[readRuns/2].Seconds()
+		fmt.Fprintf(w, "kinetel %s\t%.2f s\t%.0f\t%.1f MB\t\n", strings.Join(args, " "), seconds, float64(size)/1e6/seconds, float64(rss)/1e6)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -56,6 +62,7 @@ func (b bench) measureReaders(ctx context.Context) error {
 func maxRSS(p *os.ProcessState) int64 { return p.SysUsage().(*syscall.Rusage).Maxrss << 10 }
 
 const (
+	readRuns     = 3
 	recordEvents = 500
 	environments = 20
 )
