@@ -49,9 +49,6 @@ const (
 	heldFromMs = 1
 )
 
-// measured is the format of the row with records as they are.
-const measured = "measured"
-
 // lambdaLines is what CloudWatch Logs has of an invocation besides the function's lines, in
 // Lambda's text format.
 const lambdaLines = len("START RequestId:  Version: $LATEST\nEND RequestId: \n") + 3*len("8476a536-e9f4-11e8-9739-2dfe598c3fcd") +
@@ -148,31 +145,6 @@ func (f *figures) add(body []byte) {
 	}
 }
 
-// Telemetry is what a Meter measured in a time.
-type Telemetry struct {
-	From          []string `json:"from"` // the stream or the files
-	WindowSeconds float64  `json:"windowSeconds"`
-	Invocations   int64    `json:"invocations"`
-	Events        int64    `json:"events"`     // each once
-	Duplicates    int64    `json:"duplicates"` // left out
-	Unreadable    int64    `json:"unreadableRecords"`
-	// Records and RecordBytes are 0 if the input does not show where records end.
-	Records     int64   `json:"records,omitempty"`
-	RecordBytes int64   `json:"recordBytes,omitempty"`
-	BilledBytes int64   `json:"billedBytes,omitempty"` // on demand: each record rounded up
-	Lines       int64   `json:"lines"`
-	LogBytes    int64   `json:"logBytes"` // of the lines
-	Held        int64   `json:"heldInvocations"`
-	HeldMs      float64 `json:"heldMs"` // of all invocations together
-	MemoryMB    float64 `json:"memoryMB"`
-	// Month is the month to which the time is projected, with records as they are. It is
-	// nil if they are not known.
-	Month *Row `json:"month,omitempty"`
-
-	month Measured
-	text  []string
-}
-
 // Span returns the time from the first event to the last.
 func (m *Meter) Span() time.Duration { return m.last.Sub(m.first) }
 
@@ -215,33 +187,4 @@ func (m *Meter) Telemetry(window time.Duration) *Telemetry {
 		t.Records, t.RecordBytes, t.BilledBytes = int64(m.records.RecordCount()), int64(m.records.Bytes()), int64(m.records.roundedUp(onDemandUnit))
 	}
 	return t
-}
-
-// Workload returns a month of the telemetry as a Workload.
-func (t *Telemetry) Workload() Workload {
-	w := Workload{Functions: 1, Text: t.text, Telemetry: t}
-	n := float64(t.Invocations)
-	if t.WindowSeconds > 0 {
-		w.Invocations = math.Round(n * hours * secondsOfHour / t.WindowSeconds)
-	}
-	w.Lines = int(math.Round(float64(t.Lines) / n))
-	if t.Lines > 0 {
-		w.LineBytes = min(max(1, int(t.LogBytes/t.Lines)), MaxLine)
-	}
-	w.Busy = 1 - min(1, float64(t.Held)/n)
-	if t.Held > 0 {
-		w.Held = time.Duration(t.HeldMs / float64(t.Held) * float64(time.Millisecond))
-	}
-	return w
-}
-
-// project sets Month: so many invocations, held as the workload says.
-func (t *Telemetry) project(w Workload, terms Terms) Measured {
-	month := t.month.Times(w.Invocations / t.month.Invocations)
-	month.HeldSeconds = w.Invocations * (1 - w.Busy) * w.Held.Seconds()
-	if len(t.month.Records) > 0 {
-		row := terms.row(Encoding{measured, ""}, month)
-		t.Month = &row
-	}
-	return month
 }

@@ -134,28 +134,6 @@ func (r Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// writeText writes what was measured.
-func (t *Telemetry) writeText(w io.Writer) {
-	window := time.Duration(t.WindowSeconds * float64(time.Second)).Round(time.Millisecond)
-	count := func(n int64) string { return grouped(float64(n), 0) }
-	fmt.Fprintf(w, "Measured in %v: %s invocations, %s of them held %.3g s together, %s events, %s lines of %s B.\n",
-		window, count(t.Invocations), count(t.Held), t.HeldMs/1000, count(t.Events), count(t.Lines), count(t.LogBytes))
-	if t.Records > 0 {
-		fmt.Fprintf(w, "%s records of %s B; on demand bills %s B.\n", count(t.Records), count(t.RecordBytes), count(t.BilledBytes))
-	} else {
-		fmt.Fprintln(w, "The input does not show where records end: the rows are what such lines take when they are packed again.")
-	}
-	for _, more := range []struct {
-		n    int64
-		what string
-	}{{t.Duplicates, "duplicates left out"}, {t.Unreadable, "records that cannot be read"}} {
-		if more.n > 0 {
-			fmt.Fprintf(w, "%s %s.\n", count(more.n), more.what)
-		}
-	}
-	fmt.Fprintln(w)
-}
-
 // writeParts writes what the totals are made of.
 func (r Row) writeParts(w io.Writer) {
 	fmt.Fprintf(w, "\n%-28s %11s %11s %11s\n", Encoding{r.Format, r.Compression}, "on demand", "Advantage", "provisioned")
