@@ -78,7 +78,7 @@ func (s *seen) add(e *record.Event) bool {
 		return false
 	}
 	s.ranges -= len(in.seqs)
-	in.seqs = in.seqs.Add(r)
+	in.seqs = in.seqs.Insert(r)
 	s.ranges += len(in.seqs)
 	s.forget()
 	return true
