@@ -3,8 +3,10 @@ package streamreader_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -179,6 +181,32 @@ func TestAReaderEndsAfterEightFailuresAlsoIfItWasThrottledBefore(t *testing.T) {
 		}
 		if n := len(s.reads["shard-0"]); last == nil || n != throttled+8 {
 			t.Errorf("%d reads, %v", n, last)
+		}
+	})
+}
+
+// unreachable is a client of HTTP without a network.
+type unreachable struct{ tries int }
+
+func (u *unreachable) Do(*http.Request) (*http.Response, error) {
+	u.tries++
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+}
+
+func TestAReaderThatCannotReachKinesisSaysSoSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network unreachable
+		r := streamreader.New(streamreader.Config{Stream: "telemetry", AWS: aws.Config{
+			Region: "eu-wst-1", HTTPClient: &network, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		}})
+		var last error
+		for _, last = range r.Records(t.Context()) {
+		}
+		if last == nil || !strings.Contains(last.Error(), "Kinesis of the region eu-wst-1 cannot be reached: check the network, --region and --endpoint-url") || !strings.Contains(last.Error(), "connection refused") {
+			t.Error(last)
+		}
+		if network.tries != 3 {
+			t.Errorf("%d tries", network.tries)
 		}
 	})
 }

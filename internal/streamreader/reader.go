@@ -91,8 +91,9 @@ func New(cfg Config) *Reader {
 }
 
 const (
-	maxAttempts = 8
-	maxBackoff  = 5 * time.Second
+	maxAttempts   = 8
+	firstAttempts = 3
+	maxBackoff    = 5 * time.Second
 )
 
 func (r *Reader) newClient() *kinesis.Client {
