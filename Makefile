@@ -223,6 +223,10 @@ fleet-plot: ## simulate a fleet in an outage; writes docs/evidence/fleet.md and 
 	$(GO) run ./test/fleetsim -png docs/evidence/fleet.png
 .PHONY: fleet-plot
 
+screenshots: ## draw docs/kinetel.svg, what kinetel tail and kinetel audit print
+	$(GO) test -count=1 -run Screenshots ./cmd/kinetel -update
+.PHONY: screenshots
+
 FUZZTIME ?= 30s
 fuzz: ## fuzz each target for FUZZTIME
 	@GO="$(GO)" test/fuzz/fuzz.sh $(FUZZTIME)

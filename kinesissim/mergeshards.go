@@ -41,7 +41,7 @@ func (m *mergeShards) run(s *Server, x *exchange) (any, *apiError) {
 	if bytes.Compare(lower.start[:], upper.start[:]) > 0 {
 		lower, upper = upper, lower
 	}
-	if lower.end.plus(1) != upper.start {
+	if first.index == second.index || lower.end.plus(1) != upper.start { // after the last key comes 0
 		return nil, invalidArgument("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging",
 			shardName(first.index), shardName(second.index), st.Name, s.cfg.AccountID)
 	}

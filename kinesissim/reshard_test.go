@@ -73,7 +73,7 @@ func TestSplitAndMerge(t *testing.T) {
 
 func TestReshardingErrors(t *testing.T) {
 	t.Parallel()
-	sim := start(t, kinesissim.Config{ShardLimit: 8, Streams: []kinesissim.Stream{{Name: "s", Shards: 3}}})
+	sim := start(t, kinesissim.Config{ShardLimit: 9, Streams: []kinesissim.Stream{{Name: "s", Shards: 3}, {Name: "one", Shards: 1}}})
 	c, ctx := client(t, sim), t.Context()
 	first := shards(t, ctx, c, "s")[0]
 	end := *first.HashKeyRange.EndingHashKey
@@ -86,6 +86,7 @@ func TestReshardingErrors(t *testing.T) {
 	wantError[*types.ResourceNotFoundException](t, split(ctx, c, "other", shardID(0), "5"))
 	contains(t, wantError[*types.InvalidArgumentException](t, merge(ctx, c, "s", shardID(0), shardID(2))).ErrorMessage(), "not an adjacent pair")
 	wantError[*types.InvalidArgumentException](t, merge(ctx, c, "s", shardID(0), shardID(0)))
+	wantError[*types.InvalidArgumentException](t, merge(ctx, c, "one", shardID(0), shardID(0)))
 
 	if err := split(ctx, c, "s", shardID(0), "2"); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -19,7 +18,7 @@ import (
 func newCostCommand() *cobra.Command {
 	c := costCommand{}
 	cmd := &cobra.Command{
-		Use:   "cost --invocations N",
+		Use:   "cost {--invocations N | --from STREAM | --from FILE...}",
 		Short: "Compute what a month costs, and what CloudWatch Logs would cost",
 		Long: `Packs invocations like yours with Kinetel's own code, in every format and
 compression, and prices the records: with an on-demand stream, with on-demand
@@ -35,16 +34,33 @@ all the time. You will pay something in between.
 The prices are list prices of us-east-1. For others, write those of your region
 into what --show-prices prints, and pass the file to --prices.
 
+--from measures what Kinetel already ships, in a stream or in files, and projects it
+to a month: the last hour of the stream (--since), or the time from the first event
+of the files to the last. It counts invocations, what the functions print, how long
+they are held and with how much memory; flags override these. The row "measured" has
+the records as Kinesis bills them. Plain text, zstd and aggregates in files do not
+show where records end: then there is no such row. Each gzip member of a file is a
+record, without its partition key (about 32 B). The other rows pack the lines again.
+
 -o json prints one object. Amounts are in dollars a month and end in Usd;
-encodings has one element for each format and compression, the default first.`,
+encodings has one element for each format and compression, the default first.
+measured has what --from found in windowSeconds, and in month the row of a month.`,
 		Example: `  kinetel cost --invocations 100e6
   kinetel cost --invocations 5e6 --lines 40 --sample orders.log --consumers 2
+  kinetel cost --from telemetry --since 24h
+  kinetel cost --from day/*.gz --memory 512
   kinetel cost --show-prices > prices.json
   kinetel cost --invocations 100e6 --prices prices.json -o json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.OutOrStdout(), cmd.ErrOrStderr()) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			if c.from.source != "" {
+				return nil // more files
+			}
+			return cobra.NoArgs(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	f := cmd.Flags()
+	c.from.addFlags(f)
 	f.Float64Var(&c.load.Invocations, "invocations", 0, "invocations a month, of all functions")
 	f.IntVar(&c.load.Lines, "lines", 10, "log lines of an invocation")
 	f.IntVar(&c.load.LineBytes, "line-bytes", 300, "bytes of a line; not used with --sample")
@@ -72,9 +88,11 @@ type costCommand struct {
 	terms                  cost.Terms
 	sample, prices, output string
 	show                   bool
+	from                   costSource
 }
 
-func (c *costCommand) run(out, stderr io.Writer) error {
+func (c *costCommand) run(cmd *cobra.Command, args []string) error {
+	out, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	text := cost.BuiltIn
 	if c.prices != "" {
 		file, err := regularfile.Read(c.prices, 1<<20)
@@ -92,10 +110,13 @@ func (c *costCommand) run(out, stderr io.Writer) error {
 		_, err := out.Write(text)
 		return err
 	}
+	if err := c.measure(cmd, args); err != nil {
+		return err
+	}
 	if err := c.check(); err != nil {
 		return usage(err)
 	}
-	if n := len(c.load.Text); n > 0 && n < pack.MaxEvents {
+	if n := len(c.load.Text); n > 0 && c.sample != "" && n < pack.MaxEvents {
 		fmt.Fprintf(stderr, "kinetel: --sample %s has %d lines, and a record up to %d events: what is used again compresses better than your log\n", c.sample, n, pack.MaxEvents)
 	}
 	line := newProgress(stderr)
@@ -112,7 +133,7 @@ func (c *costCommand) run(out, stderr io.Writer) error {
 // check refuses values that cannot be, and reads the sample.
 func (c *costCommand) check() error {
 	if c.load.Invocations == 0 {
-		return errors.New("--invocations is missing: how often are your functions called in a month? For example --invocations 1e6")
+		return errors.New("--invocations is missing: how often are your functions called in a month? For example --invocations 1e6; or measure it with --from")
 	}
 	for _, v := range []struct {
 		flag             string

@@ -43,6 +43,9 @@ duplicated.
 
 The extension gets the environment variables that begin with KINETEL_. Only the
 stream cannot be another.`,
+		Example: `  kinetel demo
+  kinetel demo --raw
+  KINETEL_FORMAT=otlp kinetel demo`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d.out = cmd.OutOrStdout()

@@ -16,6 +16,15 @@ const (
 	exitSignal = 130 // interrupted, as a shell reports it
 )
 
+// exitStatuses documents them.
+const exitStatuses = `Exit statuses:
+  0    all is well
+  1    the command found something: tail a record that it cannot read, audit a hole
+       that is not reported, doctor an error, demo a loss or a duplicate
+  2    the command line is wrong
+  3    the command could not do its work: no credentials, no such stream
+  130  you interrupted it`
+
 // foundError means that the command did its work, and found something.
 type foundError struct{ error }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -32,7 +33,12 @@ func serve(t *testing.T, k *kinesisCommand) (client *kinesis.Client, end func() 
 		t.Fatal(err)
 	}
 	client = kinesis.New(kinesis.Options{
-		BaseEndpoint: &served.URL, Region: served.Region, Retryer: aws.NopRetryer{},
+		BaseEndpoint: &served.URL, Region: served.Region,
+		// Only connections are tried again: the SDK may close one whose server answers at
+		// once, and throttled requests are what the test counts.
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+			o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+		}),
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
 	return client, func() string {

@@ -1,4 +1,4 @@
-// Command kinetel runs Kinetel on a developer's machine.
+// Command kinetel runs, reads, audits and prices Lambda telemetry in Kinesis.
 package main
 
 import (
@@ -32,15 +32,40 @@ func run() int {
 
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "kinetel",
-		Short:         "Try Kinetel on this machine: Lambda telemetry to Kinesis",
+		Use:   "kinetel",
+		Short: "Run, read, audit and price Lambda telemetry in Kinesis",
+		Long: `Runs, reads, audits and prices the telemetry that Kinetel ships from AWS Lambda to
+a Kinesis data stream. tail, audit and doctor read from your AWS account and change
+nothing there (tail --consumer registers a consumer, and removes it). tail and audit
+also read files, and cost, demo and kinesis need no account.
+
+kinetel completion --help says how your shell completes commands and flags.
+
+` + exitStatuses,
+		Example: `  kinetel demo
+  kinetel tail telemetry --since 10m
+  kinetel audit telemetry --since 1h
+  kinetel doctor --function orders
+  kinetel cost --invocations 100e6
+  kinetel kinesis --stream telemetry`,
 		Version:       version.Version,
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,
 	}
 	addColorFlag(root)
-	root.AddCommand(newTailCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand(), newKinesisCommand(), newDemoCommand(), newVersionCommand())
+	addGroup(root, "Your functions and streams:", newTailCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand())
+	addGroup(root, "On this machine, without AWS:", newDemoCommand(), newKinesisCommand())
+	root.AddCommand(newVersionCommand())
 	return root
+}
+
+// addGroup adds commands that root's help lists under a title.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, c := range commands {
+		c.GroupID = title
+	}
+	root.AddCommand(commands...)
 }
 
 func newVersionCommand() *cobra.Command {

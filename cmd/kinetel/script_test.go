@@ -46,9 +46,10 @@ func TestScripts(t *testing.T) {
 
 // startStream starts a Kinesis for a script, at $KINESIS, and sets the keys of AWS. The
 // stream telemetry has two records, with the events 1 to 3 and 3 to 4; the stream mixed
-// has the same, and one of another program.
+// has the same, and one of another program. The stream invoked has invocations, and the
+// stream empty nothing.
 func startStream(t *testing.T, env *testscript.Env) error {
-	sim, err := kinesissim.Start(t.Context(), kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}, {Name: "mixed", Shards: 2}}})
+	sim, err := kinesissim.Start(t.Context(), kinesissim.Config{Streams: []kinesissim.Stream{{Name: "telemetry", Shards: 2}, {Name: "mixed", Shards: 2}, {Name: "invoked", Shards: 1}, {Name: "empty", Shards: 1}}})
 	if err != nil {
 		return err
 	}
@@ -73,6 +74,9 @@ func startStream(t *testing.T, env *testscript.Env) error {
 		{"mixed", "a", telemetry(1, 3)},
 		{"mixed", "b", telemetry(3, 4)},
 		{"mixed", "c", []byte("hello")},
+		{"invoked", "a", invocations(1, 3, 4)},
+		{"invoked", "b", invocations(4, 5, 6)},
+		{"invoked", "c", []byte("hello")},
 	} {
 		if _, err := client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &r.stream, PartitionKey: &r.key, Data: r.data}); err != nil {
 			return err
@@ -90,5 +94,22 @@ func telemetry(first, last int) []byte {
 			`"body":{"message":"line %d","order":7},"resource":{"faas.name":"orders","service.instance.id":"e1"}}`+"\n", seq, seq, []string{"INFO", "ERROR"}[seq%2], seq) // to memory
 	}
 	_ = z.Close()
+	return b.Bytes()
+}
+
+// invocations returns a record with events of invocations: the numbers 3 and 6 end one, the
+// others are lines, and 5 is a platform.report.
+func invocations(seqs ...int) []byte {
+	var b bytes.Buffer
+	for _, seq := range seqs {
+		kind, body := "function", `"123456789\n"`
+		switch seq {
+		case 3, 6:
+			kind, body = "kinetel.invocation", fmt.Sprintf(`{"requestId":"r%d","metrics":{"memorySizeMB":512},"heldMs":%d}`, seq, 10*(6-seq))
+		case 5:
+			kind, body = "platform.report", `{"requestId":"r6","metrics":{"memorySizeMB":512}}`
+		}
+		fmt.Fprintf(&b, `{"schema":"kinetel/1","seq":%d,"time":"2026-11-27T20:15:00.001Z","type":"%s","body":%s,"resource":{"faas.name":"orders","service.instance.id":"e1"}}`+"\n", seq, kind, body)
+	}
 	return b.Bytes()
 }

@@ -21,7 +21,8 @@
 //     only touch stay apart. Of the judged numbers that are missing in such a range, those
 //     beyond the count are unexplained.
 //  5. If the count is larger than the range has missing numbers, judged or not, the rest is
-//     overreported: what was reported lost arrived, or was reported twice.
+//     overreported: what was reported lost arrived, or was reported twice. That is no
+//     finding: Kinesis can store a request whose answer does not arrive.
 //  6. Unexplained numbers up to the spooled.events of the environment's final kinetel.report
 //     are spooled, not unexplained: the report says that they were on the disk of the
 //     environment. They arrive when Lambda starts it again, or never.
@@ -30,6 +31,5 @@
 //  8. An environment has ended if a kinetel.report with "final":true arrived. Otherwise it
 //     still runs, was killed, or goes on after the input.
 //
-// An input is complete if it has an environment, and none has unexplained or overreported
-// numbers. The options From and Settled, which only a stream needs, make fewer numbers judged.
+// An input is complete if it has an environment, and none has unexplained numbers. The options From and Settled, which only a stream needs, make fewer numbers judged.
 package audit

@@ -10,7 +10,7 @@ import (
 
 // Report is what an [Auditor] found.
 type Report struct {
-	Complete     bool          `json:"complete"` // something arrived, and nothing is unexplained or overreported
+	Complete     bool          `json:"complete"` // something arrived, and nothing is unexplained
 	Totals       Totals        `json:"totals"`
 	Environments []Environment `json:"environments"` // those with findings first, then by first time
 	// Unreadable counts what is not a record of Kinetel's, and Unnumbered the events
@@ -78,7 +78,7 @@ type Hole struct {
 const maxHoles = 100
 
 // Wrong reports whether the environment makes the report incomplete.
-func (e Environment) Wrong() bool { return e.Unexplained > 0 || e.Overreported > 0 }
+func (e Environment) Wrong() bool { return e.Unexplained > 0 }
 
 // Report judges what arrived.
 func (a *Auditor) Report() Report {

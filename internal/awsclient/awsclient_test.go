@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
 	"github.com/kinetel/kinetel/internal/awsclient"
 )
 
@@ -55,5 +58,23 @@ func TestOptionsGoBeforeTheEnvironment(t *testing.T) {
 				t.Errorf("region %q, error %v, want %q", cfg.Region, err, c.region)
 			}
 		})
+	}
+}
+
+func TestTheEndpointOfTheCommandLineGoesBeforeVariables(t *testing.T) {
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-1", "AWS_PROFILE": "",
+		"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:2", "AWS_USE_FIPS_ENDPOINT": "true",
+	} {
+		t.Setenv(name, value)
+	}
+	for given, want := range map[string]string{"": "http://127.0.0.1:2", "http://127.0.0.1:3": "http://127.0.0.1:3"} {
+		cfg, err := awsclient.Options{EndpointURL: given}.Load(t.Context(), "telemetry")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := aws.ToString(kinesis.NewFromConfig(cfg).Options().BaseEndpoint); got != want {
+			t.Errorf("--endpoint-url %q: requests go to %s, want %s", given, got, want)
+		}
 	}
 }

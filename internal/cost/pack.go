@@ -60,4 +60,9 @@ func Pack(s *Sample, e Encoding, busy bool) Measured {
 	return m.plus(records, 1).Times(1 / m.Invocations)
 }
 
-func (e Encoding) String() string { return string(e.Format) + ", " + string(e.Compression) }
+func (e Encoding) String() string {
+	if e.Compression == "" {
+		return string(e.Format)
+	}
+	return string(e.Format) + ", " + string(e.Compression)
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,13 +22,16 @@ type Workload struct {
 	Busy        float64       `json:"busy"`      // the share of invocations that share records
 	Held        time.Duration `json:"-"`         // of each other invocation
 	Functions   int           `json:"functions"` // with KINETEL_REPORT=emf
+	Telemetry   *Telemetry    `json:"-"`         // from which it was measured, if it was
 }
 
 // Report is what a workload costs in a month.
 type Report struct {
 	Region   string   `json:"region"`
 	Workload Workload `json:"workload"`
-	Rows     []Row    `json:"encodings"` // the default first
+	// Measured is the telemetry from which the workload was measured, if it was.
+	Measured *Telemetry `json:"measured,omitempty"`
+	Rows     []Row      `json:"encodings"` // the default first
 	// Of CloudWatch Logs, for the same lines.
 	Standard         float64 `json:"cloudWatchLogsUsd"`
 	InfrequentAccess float64 `json:"cloudWatchLogsInfrequentAccessUsd"`
@@ -53,7 +57,7 @@ type Row struct {
 // Compute packs the workload in every format and compression, and prices it. It calls
 // begin before each of them.
 func Compute(w Workload, t Terms, begin func(Encoding)) Report {
-	r := Report{Region: t.Prices.Region, Workload: w, Metrics: t.Metrics(w.Functions)}
+	r := Report{Region: t.Prices.Region, Workload: w, Measured: w.Telemetry, Metrics: t.Metrics(w.Functions)}
 	for _, f := range formats.All() {
 		for _, compression := range f.Compressions {
 			e := Encoding{f.Name, compression}
@@ -64,6 +68,13 @@ func Compute(w Workload, t Terms, begin func(Encoding)) Report {
 				r.Standard, r.InfrequentAccess = t.Logs(m)
 				r.CheaperBelow, _ = t.BreakEven(m)
 			}
+		}
+	}
+	if w.Telemetry != nil {
+		month := w.Telemetry.project(w, t)
+		r.Standard, r.InfrequentAccess = t.Logs(month)
+		if w.Telemetry.Month != nil {
+			r.CheaperBelow, _ = t.BreakEven(month)
 		}
 	}
 	return r
@@ -89,25 +100,35 @@ func (t Terms) row(e Encoding, m Measured) Row {
 // WriteText writes the report as tables.
 func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	load := r.Workload
+	load, rows := r.Workload, r.Rows
+	if r.Measured != nil {
+		r.Measured.writeText(&b)
+		if r.Measured.Month != nil {
+			rows = slices.Insert(slices.Clone(rows), 0, *r.Measured.Month)
+		}
+	}
 	fmt.Fprintf(&b, "%s invocations of %d lines of %d B a month, %.4g %% of them busy. List prices of %s, $ a month.\n\n",
 		grouped(load.Invocations, 0), load.Lines, load.LineBytes, load.Busy*100, r.Region)
 	fmt.Fprintf(&b, "%-18s %9s %11s %11s %11s %7s %11s\n", "Kinetel", "bytes", "on demand", "on demand", "provisioned", "shards", "Firehose")
 	fmt.Fprintf(&b, "%-18s %9s %11s %11s %11s %7s %11s\n", "", "an event", "", "Advantage", "", "", "adds")
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		fmt.Fprintf(&b, "%-10s %-7s %9.0f %11s %11s %11s %7d %11s\n", row.Format, row.Compression, row.Bytes/row.Events,
 			dollars(row.OnDemand.Total), dollars(row.Advantage.Total), dollars(row.Provisioned.Total), row.Provisioned.Shards, dollars(row.Firehose))
 	}
-	first := r.Rows[0]
+	first := rows[0]
 	first.writeParts(&b)
+	name := string(first.Format)
+	if name == measured {
+		name = "what was measured"
+	}
 	fmt.Fprintf(&b, "\n%-52s %11s\n", "CloudWatch Logs, the same lines", dollars(r.Standard))
 	fmt.Fprintf(&b, "%-52s %11s\n", "CloudWatch Logs, infrequent access", dollars(r.InfrequentAccess))
 	fmt.Fprintf(&b, "%-52s %11s\n", "both, until you deny CloudWatch Logs: on demand", dollars(first.OnDemand.Total+r.Standard))
 	fmt.Fprintf(&b, "%-52s %11s\n\n", fmt.Sprintf("KINETEL_REPORT=emf adds, functions: %d", load.Functions), dollars(r.Metrics))
 	if r.CheaperBelow > 0 {
-		fmt.Fprintf(&b, "CloudWatch Logs costs less than %s on demand below %s million such invocations a month.\n", first.Format, grouped(r.CheaperBelow/1e6, 1))
+		fmt.Fprintf(&b, "CloudWatch Logs costs less than %s on demand below %s million such invocations a month.\n", name, grouped(r.CheaperBelow/1e6, 1))
 	} else {
-		fmt.Fprintf(&b, "CloudWatch Logs costs less than %s on demand at any number of such invocations.\n", first.Format)
+		fmt.Fprintf(&b, "CloudWatch Logs costs less than %s on demand at any number of such invocations.\n", name)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -109,8 +109,5 @@ func (s *Sample) invocation() (events []event.Event, logBytes int) {
 	add(event.TypePlatformReport, fmt.Sprintf(`{"requestId":"%s","status":"success","metrics":{%s}}`, id, metrics))
 	add(event.TypeInvocation, fmt.Sprintf(`{"requestId":"%s","status":"success","metrics":{%s},"coldStart":false,"initType":"on-demand","start":"%s","events":%d,"firstSeq":%d,"lastSeq":%d,"heldMs":%.3f}`,
 		id, metrics, start, s.lines+3, s.rand.IntN(1e6), s.rand.IntN(1e6), s.rand.ExpFloat64()*50))
-	// In Lambda's text format.
-	logBytes += len("START RequestId:  Version: $LATEST\nEND RequestId: \n") + 3*len(id) +
-		len("REPORT RequestId: \tDuration: 41.27 ms\tBilled Duration: 42 ms\tMemory Size: 128 MB\tMax Memory Used: 66 MB\t\n")
-	return events, logBytes
+	return events, logBytes + lambdaLines
 }

@@ -93,3 +93,9 @@ func (s *seen) learn(e *record.Event) {
 		s.of(e).arch = env.Attributes.HostArch
 	}
 }
+
+// Seen remembers which events came, as Tail does. The zero value is empty.
+type Seen struct{ seen seen }
+
+// Add reports whether the event is new.
+func (s *Seen) Add(e *record.Event) bool { return s.seen.add(e) }

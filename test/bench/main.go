@@ -31,10 +31,18 @@ func main() {
 	flag.IntVar(&b.outageMegabytes, "outage", 600, "how many `megabytes` of logs come while Kinesis is down; 0 leaves that out")
 	flag.BoolVar(&b.outageReal, "outage-real", false, "let them come at one a second")
 	flag.IntVar(&b.holds, "holds", 1000, "how many invocations of a busy function are looked at for how long they are held; 0 leaves the holds out")
+	flag.StringVar(&b.kinetel, "kinetel", "bin/kinetel", "the command's `file`")
+	flag.IntVar(&b.readMegabytes, "read", 200, "how many `megabytes` of events kinetel tail and kinetel audit read; 0 leaves that out")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := b.run(ctx)
+	var err error
+	if b.readMegabytes > 0 {
+		err = b.measureReaders(ctx) // first: see maxRSS
+	}
+	if err == nil {
+		err = b.run(ctx)
+	}
 	if err == nil && b.holds > 0 {
 		err = b.measureHolds(ctx)
 	}
@@ -54,6 +62,8 @@ type bench struct {
 	holds           int
 	outageMegabytes int
 	outageReal      bool
+	kinetel         string
+	readMegabytes   int
 }
 
 // figures are what one run of one extension gave.

@@ -160,7 +160,8 @@ func TestThePagesForUsersHaveAtMost22000Words(t *testing.T) {
 	const most = 22_000
 	words := 0
 	for _, path := range pages(t) {
-		if forUsers(path) {
+		// docs/tool.md repeats the help of the commands, and is looked up, not read.
+		if forUsers(path) && path != "docs/tool.md" {
 			// Signs of tables are no words, comments are not shown.
 			page := regexp.MustCompile(`(?s)<!--.*?-->`).ReplaceAllString(read(t, path), "")
 			for _, word := range strings.Fields(page) {

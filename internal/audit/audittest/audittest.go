@@ -28,8 +28,8 @@ type Finding struct {
 	Ended        bool
 }
 
-// Complete reports whether nothing is wrong.
-func (f Finding) Complete() bool { return f.Missing == 0 && f.Overreported == 0 }
+// Complete reports whether nothing is unexplained.
+func (f Finding) Complete() bool { return f.Missing == 0 }
 
 // Line is a line of the function.
 func Line(environment string, seq uint64) record.Event {
