@@ -51,19 +51,38 @@ func nextStart(data []byte) (next int) {
 type plain struct{ in *bufio.Reader }
 
 func (p plain) Read(b []byte) (int, error) {
-	head, err := p.in.Peek(len(zstdStart))
-	n := len(head)
-	if err == nil {
-		head, _ = p.in.Peek(p.in.Buffered())
-		n = len(head) - len(zstdStart) + 1 // the rest may be a start that is cut
+	for want := 1; ; {
+		head, err := p.in.Peek(want)
+		if len(head) == want { // there is no end yet: it may be long until more arrives
+			head, err = p.in.Peek(p.in.Buffered())
+		}
+		n := len(head)
+		if err == nil {
+			n -= cutStart(head)
+		}
+		if i := nextStart(head); i >= 0 {
+			n, err = i, io.EOF
+		}
+		if n > 0 {
+			return p.in.Read(b[:min(n, len(b))])
+		}
+		if err != nil {
+			return 0, err
+		}
+		want = len(head) + 1
 	}
-	if i := nextStart(head); i >= 0 {
-		n, err = i, io.EOF
+}
+
+// cutStart returns how many of the last bytes may be the beginning of the next start.
+func cutStart(data []byte) int {
+	for n := min(len(data), len(zstdStart)-1); n > 0; n-- {
+		for _, start := range starts() {
+			if strings.HasPrefix(start, string(data[len(data)-n:])) {
+				return n
+			}
+		}
 	}
-	if n > 0 {
-		return p.in.Read(b[:min(n, len(b))])
-	}
-	return 0, err
+	return 0
 }
 
 // decompressors are reused from record to record.

@@ -163,12 +163,7 @@ func (c *auditCommand) auditStream(ctx context.Context, progress *progress, stre
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
-	c.options.From, c.options.Settled = from.At, start.Add(-c.settle)
-	if from.Since > 0 {
-		c.options.From = start.Add(-from.Since)
-	}
-	auditor := audit.New(c.options)
+	var auditor *audit.Auditor
 	reader := streamreader.New(streamreader.Config{AWS: cfg, Stream: stream, From: from})
 	defer progress.every(func() string {
 		p := reader.Progress()
@@ -181,6 +176,9 @@ func (c *auditCommand) auditStream(ctx context.Context, progress *progress, stre
 		if err != nil {
 			return nil, err
 		}
+		if auditor == nil {
+			auditor = audit.New(c.judged(from, reader.Start()))
+		}
 		events, err := record.Decode(r.Data)
 		if err != nil {
 			auditor.AddUnreadable(fmt.Errorf("shard %s, record %s: %w", r.Shard, r.SequenceNumber, err))
@@ -191,7 +189,18 @@ func (c *auditCommand) auditStream(ctx context.Context, progress *progress, stre
 			}
 		}
 	}
-	return auditor, nil
+	return cmp.Or(auditor, audit.New(c.options)), nil
+}
+
+// judged returns the options for a stream. The clock of this machine may be wrong: start is
+// by that of Kinesis.
+func (c *auditCommand) judged(from streamreader.Position, start time.Time) audit.Options {
+	o := c.options
+	o.From, o.Settled = from.At, start.Add(-c.settle)
+	if from.Since > 0 {
+		o.From = start.Add(-from.Since)
+	}
+	return o
 }
 
 // auditFiles reads files one after the other.

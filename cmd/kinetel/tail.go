@@ -108,6 +108,9 @@ func (c *tailCommand) run(cmd *cobra.Command, args []string) error {
 		return usage(err)
 	}
 	files, err := fileArguments(args)
+	if err == nil && files && (c.since != 0 || c.from != "" || c.consumer != "") {
+		err = errors.New("--since, --from and --consumer are for a stream: files are read as a whole")
+	}
 	if err != nil {
 		return usage(err)
 	}
@@ -168,10 +171,11 @@ func (c *tailCommand) check() (from streamreader.Position, err error) {
 	if c.utc {
 		c.options.Location = time.UTC
 	}
-	if c.from == "" && c.since == 0 && c.noFollow {
-		c.from = "horizon"
+	begin := c.from
+	if begin == "" && c.since == 0 && c.noFollow {
+		begin = "horizon"
 	}
-	return streamreader.ParsePosition(c.from, c.since)
+	return streamreader.ParsePosition(begin, c.since)
 }
 
 // readStream prints the events of a stream.
@@ -180,23 +184,29 @@ func (c *tailCommand) readStream(ctx context.Context, t *tail.Tail, progress *pr
 	if err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	reader := streamreader.New(streamreader.Config{AWS: cfg, Stream: stream, From: from, Follow: !c.noFollow, Consumer: c.consumer})
 	defer progress.every(func() string {
 		p := reader.Progress()
 		return fmt.Sprintf("%d shards, %d read to the end, %d records, %.1f MB, %v behind", p.Shards, p.Done, p.Records, float64(p.Bytes)/1e6, p.Behind.Round(time.Second))
 	})()
+	printing := true
 	for record, err := range reader.Records(ctx) {
-		if err == nil {
-			err = t.Record(record)
-		}
-		if errors.Is(err, streamreader.ErrNoStream) {
+		switch {
+		case errors.Is(err, streamreader.ErrNoStream):
 			return fmt.Errorf("%w (and there is no file %q)", err, stream)
-		}
-		if err != nil {
+		case err != nil:
 			return err
+		case printing:
+			if err := t.Record(record); err != nil {
+				// The loop goes on, to learn whether the consumer was removed.
+				stop(err)
+				printing = false
+			}
 		}
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // conclude writes what happened, and returns the error of the command.

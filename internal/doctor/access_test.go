@@ -36,6 +36,10 @@ func TestCheckRole(t *testing.T) {
 			s.answers["SimulatePrincipalPolicy"] = fakeaws.Answer{Code: "AccessDenied", Message: "no"}
 		}, "role", []string{"notChecked: whether the role may write to the stream: AccessDenied: no*iam:SimulatePrincipalPolicy, or run: aws iam simulate-principal-policy*"}},
 		{"a role and a key", customerKey, "role", []string{"ok: *kinesis:PutRecords on " + streamARN + "*", "ok: *kms:GenerateDataKey on " + keyARN + "*"}},
+		{"a caller that is not known", func(s *situation) {
+			environment(s, "KINETEL_STREAM_NAME=telemetry")
+			s.answers["GetCallerIdentity"] = refusal
+		}, "role", []string{"notChecked: whether the role may write to the stream: the role is not known*"}},
 		{"the role of the environment", func(s *situation) { environment(s, "KINETEL_STREAM_NAME=telemetry") }, "role", []string{"ok: arn:aws:iam::123456789012:role/admin may kinesis:PutRecords*"}},
 	})
 }

@@ -185,7 +185,7 @@ func (d *diagnosis) role() string {
 	if d.function != nil {
 		return value(d.function.Role)
 	}
-	if d.Function != "" {
+	if d.Function != "" || d.caller == (arn.ARN{}) {
 		return ""
 	}
 	kind, rest, _ := strings.Cut(d.caller.Resource, "/")

@@ -68,6 +68,10 @@ func TestCheckStreamPolicy(t *testing.T) {
 			otherAccount(s)
 			s.answers["GetResourcePolicy"] = policy(`{"Effect":"Allow","Principal":{"AWS":"999999999999"},"Action":"kinesis:Put*"}`)
 		}, "policy", []string{"ok: the stream's policy allows kinesis:PutRecords to arn:aws:iam::999999999999:role/orders-role*"}},
+		{"a stream, and a caller that is not known", func(s *situation) {
+			environment(s, "KINETEL_STREAM_NAME=telemetry")
+			s.answers["GetCallerIdentity"], s.answers["GetResourcePolicy"] = refusal, fakeaws.Answer{Body: `{}`}
+		}, "policy", nil},
 		{"another account's stream with an unreadable policy", func(s *situation) { otherAccount(s); s.answers["GetResourcePolicy"] = refusal }, "policy", []string{"notChecked: the stream's policy*aws kinesis get-resource-policy*"}},
 	})
 }

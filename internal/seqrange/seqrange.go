@@ -5,6 +5,7 @@ package seqrange
 import (
 	"cmp"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/kinetel/kinetel/internal/order"
@@ -58,6 +59,17 @@ func (s Set) Add(r Range) Set {
 		return s.extend(r)
 	}
 	return New(append(s, r)...)
+}
+
+// Insert does what Add does, in place and without sorting: for numbers that come in any
+// order. r must not be empty.
+func (s Set) Insert(r Range) Set {
+	from := s.search(max(r.First, 1) - 1) // the first range that r overlaps or touches
+	to := from
+	for ; to < len(s) && (s[to].First <= r.Last || s[to].First-1 == r.Last); to++ {
+		r.First, r.Last = min(r.First, s[to].First), max(r.Last, s[to].Last)
+	}
+	return slices.Replace(s, from, to, r)
 }
 
 // Merge returns the numbers that are in s, in other, or in both.

@@ -97,6 +97,7 @@ func TestSetsAreLikeSetsOfSingleNumbers(t *testing.T) {
 		if diff := cmp.Diff(before, setA, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("the set has changed (-before +after):\n%s", diff)
 		}
+		check(t, "Insert", slices.Clone(setA).Insert(r), added)
 		check(t, "Add", setA.Add(r), added)
 	})
 }

@@ -29,6 +29,9 @@ func (r *Reader) explain(ctx context.Context, operation, shard string, err error
 	if shard != "" {
 		what += ", shard " + shard
 	}
+	if _, unsent := errors.AsType[*smithyhttp.RequestSendError](err); unsent {
+		return fmt.Errorf("%s: Kinesis of the region %s cannot be reached: check the network, --region and --endpoint-url: %w", what, r.cfg.AWS.Region, err)
+	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
 		return fmt.Errorf("%s: %w", what, err)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
 )
 
 const (
@@ -75,8 +77,9 @@ func (r *Reader) subscribe(ctx context.Context, s *shard) error {
 		from := s.position()
 		began := time.Now()
 		out, err := client.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{ConsumerARN: r.consumer, ShardId: &s.id, StartingPosition: &from})
-		received := false
-		if err == nil {
+		r.fixLatest(s)
+		received, subscribed := false, err == nil
+		if subscribed {
 			var done bool
 			received, done, err = r.events(ctx, s, out.GetStream())
 			if done && err == nil {
@@ -89,7 +92,8 @@ func (r *Reader) subscribe(ctx context.Context, s *shard) error {
 		if err != nil {
 			failures++
 			inUse := (*types.ResourceInUseException)(nil)
-			if ctx.Err() != nil || failures == maxAttempts || !errors.As(err, &inUse) && !r.retryer.IsErrorRetryable(err) {
+			passes := errors.As(err, &inUse) || r.retryer.IsErrorRetryable(err) || errors.Is(err, io.ErrUnexpectedEOF) || subscribed && !isClientFault(err)
+			if ctx.Err() != nil || failures == maxAttempts || !passes {
 				return r.explain(ctx, "SubscribeToShard", s.id, err)
 			}
 		}
@@ -97,6 +101,14 @@ func (r *Reader) subscribe(ctx context.Context, s *shard) error {
 			return err
 		}
 	}
+}
+
+// isClientFault reports whether Kinesis refuses a request of which a repetition is no
+// better. A subscription that ends for another reason, such as a cut connection, is made
+// again.
+func isClientFault(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && api.ErrorFault() == smithy.FaultClient
 }
 
 // events passes on what a subscription sends. received reports whether it sent something,

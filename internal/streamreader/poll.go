@@ -26,7 +26,7 @@ const (
 func (r *Reader) poll(ctx context.Context, s *shard) error {
 	var iterator *string
 	limit := firstPageLimit
-	for failures := 0; ; {
+	for failures, throttles := 0, 0; ; {
 		if iterator == nil {
 			var err error
 			if iterator, err = r.iterator(ctx, s); err != nil {
@@ -39,19 +39,22 @@ func (r *Reader) poll(ctx context.Context, s *shard) error {
 		case errors.As(err, &expired): // passing records on took more than five minutes
 			iterator = nil
 		case err != nil:
-			failures++
-			throttled := (*types.ProvisionedThroughputExceededException)(nil)
-			if ctx.Err() != nil || !r.retryer.IsErrorRetryable(err) || failures == maxAttempts && !errors.As(err, &throttled) {
+			if throttled := (*types.ProvisionedThroughputExceededException)(nil); errors.As(err, &throttled) {
+				throttles++ // other consumers may use up what the shard allows, for any time
+			} else {
+				failures++
+			}
+			if ctx.Err() != nil || !r.retryer.IsErrorRetryable(err) || failures == maxAttempts {
 				return r.explain(ctx, "GetRecords", s.id, err)
 			}
-			if wait, err = r.retryer.RetryDelay(min(failures, maxAttempts), err); err != nil {
+			if wait, err = r.retryer.RetryDelay(min(failures+throttles, maxAttempts), err); err != nil {
 				return err
 			}
 			wait = readInterval + rand.N(wait+1) // the longest delay of the SDK has no jitter
 		case next.iterator == nil || next.upToStart && !r.cfg.Follow:
 			return nil
 		default:
-			failures, iterator, wait = 0, next.iterator, next.wait
+			failures, throttles, iterator, wait = 0, 0, next.iterator, next.wait
 			if next.limit > 0 {
 				limit = next.limit
 			}
@@ -71,11 +74,16 @@ func (r *Reader) iterator(ctx context.Context, s *shard) (*string, error) {
 	if err != nil {
 		return nil, r.explain(ctx, "GetShardIterator", s.id, err)
 	}
-	if from.Type == types.ShardIteratorTypeLatest {
-		// Another iterator must not leave out what arrived since the first one.
+	r.fixLatest(s)
+	return out.ShardIterator, nil
+}
+
+// fixLatest makes the latest position one of time. Another request with it must not leave
+// out what arrived since the first one.
+func (r *Reader) fixLatest(s *shard) {
+	if s.from.Type == types.ShardIteratorTypeLatest {
 		s.from = Position{At: r.start.Add(-time.Second)}.startAt(r.start)
 	}
-	return out.ShardIterator, nil
 }
 
 // nextPage is how to go on after a page.

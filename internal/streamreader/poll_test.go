@@ -3,8 +3,10 @@ package streamreader_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -25,6 +27,7 @@ type shardServer struct {
 	size   int // of a record's data
 	count  int // records of a shard
 	refuse func(read int) bool
+	broken func(read int) bool
 
 	mu    sync.Mutex
 	reads map[string][]read // by iterator, which is the shard
@@ -67,6 +70,10 @@ func (s *shardServer) Do(r *http.Request) (*http.Response, error) {
 	if s.refuse != nil && s.refuse(len(s.reads[id])) {
 		s.reads[id] = append(s.reads[id], read{at: time.Now()})
 		return answer(400, `{"__type":"ProvisionedThroughputExceededException","message":"slow down"}`), nil
+	}
+	if s.broken != nil && s.broken(len(s.reads[id])) {
+		s.reads[id] = append(s.reads[id], read{at: time.Now()})
+		return answer(500, `{"__type":"InternalFailureException"}`), nil
 	}
 	var records []string
 	for ; len(records) < limit && s.next[id] < s.count; s.next[id]++ {
@@ -161,6 +168,45 @@ func TestAThrottledReaderWaitsLongerAndLonger(t *testing.T) {
 		}
 		if len(waits) < refused/2 {
 			t.Errorf("the waits have no jitter: %v", waits)
+		}
+	})
+}
+
+func TestAReaderEndsAfterEightFailuresAlsoIfItWasThrottledBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const throttled = 10
+		s := &shardServer{shards: 1, refuse: func(read int) bool { return read < throttled }, broken: func(read int) bool { return read < throttled+100 }}
+		var last error
+		for _, last = range s.reader(false).Records(t.Context()) {
+		}
+		if n := len(s.reads["shard-0"]); last == nil || n != throttled+8 {
+			t.Errorf("%d reads, %v", n, last)
+		}
+	})
+}
+
+// unreachable is a client of HTTP without a network.
+type unreachable struct{ tries int }
+
+func (u *unreachable) Do(*http.Request) (*http.Response, error) {
+	u.tries++
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+}
+
+func TestAReaderThatCannotReachKinesisSaysSoSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network unreachable
+		r := streamreader.New(streamreader.Config{Stream: "telemetry", AWS: aws.Config{
+			Region: "eu-wst-1", HTTPClient: &network, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		}})
+		var last error
+		for _, last = range r.Records(t.Context()) {
+		}
+		if last == nil || !strings.Contains(last.Error(), "Kinesis of the region eu-wst-1 cannot be reached: check the network, --region and --endpoint-url") || !strings.Contains(last.Error(), "connection refused") {
+			t.Error(last)
+		}
+		if network.tries != 3 {
+			t.Errorf("%d tries", network.tries)
 		}
 	})
 }

@@ -91,8 +91,9 @@ func New(cfg Config) *Reader {
 }
 
 const (
-	maxAttempts = 8
-	maxBackoff  = 5 * time.Second
+	maxAttempts   = 8
+	firstAttempts = 3
+	maxBackoff    = 5 * time.Second
 )
 
 func (r *Reader) newClient() *kinesis.Client {
@@ -127,6 +128,10 @@ func (r *Reader) Records(ctx context.Context) iter.Seq2[Record, error] {
 		}
 	}
 }
+
+// Start returns the time by the clock of Kinesis up to which a Reader that does not follow
+// reads. Call it when there was a record.
+func (r *Reader) Start() time.Time { return r.start }
 
 // Progress returns how far the reader is. You may call it from any goroutine.
 func (r *Reader) Progress() Progress {

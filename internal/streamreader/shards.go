@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
@@ -44,7 +45,11 @@ func (r *Reader) list(ctx context.Context) error {
 	in := &kinesis.ListShardsInput{StreamName: r.name, StreamARN: r.arn}
 	first := r.start.IsZero()
 	for {
-		out, err := r.client.ListShards(ctx, in)
+		out, err := r.client.ListShards(ctx, in, func(o *kinesis.Options) {
+			if first { // the error of a wrong command line must not take long
+				o.Retryer = retry.AddWithMaxAttempts(r.retryer, firstAttempts)
+			}
+		})
 		if err != nil {
 			return r.explain(ctx, "ListShards", "", err)
 		}

@@ -12,6 +12,7 @@ import (
 const (
 	maxInstances = 20_000
 	maxRanges    = 200_000 // of all
+	maxID        = 256     // bytes of an id
 )
 
 // seen remembers the keys of events. The zero value is empty.
@@ -29,8 +30,17 @@ type instance struct {
 	arch string // host.arch; empty: not known
 }
 
-// of returns the environment of an event.
+// hasKey reports whether the environment and the number say which event it is.
+func hasKey(e *record.Event) bool {
+	id := e.InstanceID()
+	return e.Seq > 0 && id != "" && len(id) <= maxID
+}
+
+// of returns the environment of an event; without a key, one that is not remembered.
 func (s *seen) of(e *record.Event) *instance {
+	if !hasKey(e) {
+		return &instance{}
+	}
 	id := e.InstanceID()
 	if s.last != nil && s.last.id == id {
 		return s.last
@@ -60,15 +70,15 @@ func (s *seen) forget() {
 
 // add reports whether the event is new.
 func (s *seen) add(e *record.Event) bool {
-	if e.Seq == 0 {
-		return true // it has no key
+	if !hasKey(e) {
+		return true
 	}
 	in, r := s.of(e), seqrange.Range{First: e.Seq, Last: e.Seq}
 	if in.seqs.Contains(r) {
 		return false
 	}
 	s.ranges -= len(in.seqs)
-	in.seqs = in.seqs.Add(r)
+	in.seqs = in.seqs.Insert(r)
 	s.ranges += len(in.seqs)
 	s.forget()
 	return true

@@ -70,6 +70,7 @@ const (
 	flushBytes  = 64 << 10
 	joinerBytes = 32 << 20
 	hexBytes    = 24 // of a record that cannot be read
+	maxNotes    = 20 // about a file: one of a few kilobytes can have millions of bad lines
 )
 
 // New returns a Tail that prints to out, and writes notes about records that it cannot
@@ -118,12 +119,19 @@ func (t *Tail) Record(r streamreader.Record) error {
 func (t *Tail) File(name string, in io.Reader) error {
 	from := &place{file: name}
 	head := &headReader{in: in, flush: t.flush}
+	notes := 0
 	for e, err := range record.Events(head) {
 		bad, unreadable := errors.AsType[*record.Error](err)
 		switch {
 		case unreadable:
 			t.counts.Unreadable++
-			if _, err := fmt.Fprintf(t.notes, "kinetel: %s: %s%s\n", quoted(name), escaped(bad.Error()), head.hex(bad)); err != nil {
+			note := escaped(bad.Error()) + head.hex(bad)
+			if notes++; notes > maxNotes+1 {
+				continue
+			} else if notes > maxNotes {
+				note = "more of it cannot be read; only the end counts how much"
+			}
+			if _, err := fmt.Fprintf(t.notes, "kinetel: %s: %s\n", quoted(name), note); err != nil {
 				return err
 			}
 		case err != nil:

@@ -186,6 +186,16 @@ func TestDuplicatesAreLeftOutAndPartsJoined(t *testing.T) {
 	}
 }
 
+// Without an id of the environment, the same number can be of another event.
+func TestEventsWithoutAnEnvironmentAreNoDuplicates(t *testing.T) {
+	for _, id := range []string{"", strings.Repeat("e", 257)} {
+		one := strings.Replace(function(1, "", `"a"`), `"e1"`, `"`+id+`"`, 1)
+		if out, _, n := printed(t, tail.Options{}, one, one); n.Printed != 2 || n.Duplicates != 0 {
+			t.Errorf("environment %q: %+v\n%s", id, n, out)
+		}
+	}
+}
+
 func TestMaxEventsEndsAfterSoManyPrintedEvents(t *testing.T) {
 	out, _, n := printed(t, tail.Options{MaxEvents: 2, Filter: tail.Filter{Severity: "error"}},
 		function(1, "INFO", `"a"`), function(2, "ERROR", `"b"`), function(3, "ERROR", `"c"`), function(4, "ERROR", `"d"`))
@@ -234,6 +244,14 @@ func TestAFileThatIsNotKinetelsIsDescribed(t *testing.T) {
 	}
 }
 
+// A file of a few kilobytes can have millions of lines.
+func TestOfAFileOnlySomeUnreadableLinesAreDescribed(t *testing.T) {
+	_, notes, n := printed(t, tail.Options{}, strings.Repeat("x\n", 1000), function(1, "", `"good"`))
+	if lines := strings.Count(notes, "\n"); n.Printed != 1 || n.Unreadable != 1000 || lines != 21 || !strings.HasSuffix(notes, "kinetel: \"file\": more of it cannot be read; only the end counts how much\n") {
+		t.Errorf("%+v, %d notes, the last: %s", n, lines, notes[max(0, len(notes)-200):])
+	}
+}
+
 func TestAFileMayHaveRecordsOfEachCompression(t *testing.T) {
 	file := string(zipped(t, function(1, "", `"a"`))) + function(2, "", `"b"`) + string(zipped(t, function(3, "", `"c"`)))
 	out, notes, n := printed(t, tail.Options{}, file)
@@ -252,15 +270,11 @@ func TestTheEventsSoFarArePrintedBeforeMoreIsRead(t *testing.T) {
 		if _, err := io.WriteString(write, function(i+1, "", fmt.Sprintf(`"<%d>"`, i))); err != nil {
 			t.Fatal(err)
 		}
-		// Package record needs the first bytes after a line.
-		if i > 0 {
-			if got := <-out; !strings.HasSuffix(got, fmt.Sprintf("<%d>\n", i-1)) {
-				t.Errorf("printed %q", got)
-			}
+		if got := <-out; !strings.HasSuffix(got, fmt.Sprintf("<%d>\n", i)) {
+			t.Errorf("printed %q", got)
 		}
 	}
 	_ = write.Close()
-	<-out
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
