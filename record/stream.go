@@ -273,6 +273,7 @@ func (s *stream) decode(line []byte) (err error) {
 		err = cloudwatch.Decode(line, &s.out)
 	case start(otlpLogsStart), start(otlpSpansStart):
 		err = otlp.Decode(line, &s.out)
+	case len(bytes.TrimSpace(line)) == 0: // Firehose can add a line feed to each record
 	default:
 		if err = s.lines.Line(line); err != nil {
 			err = fmt.Errorf("line: %w", err)

@@ -129,7 +129,7 @@ func (c *auditCommand) conclude(report audit.Report, out io.Writer) error {
 		err = encoder.Encode(report)
 	}
 	if err == nil && !report.Complete {
-		err = found(fmt.Errorf("%d events are missing without a report", report.Totals.Unexplained))
+		err = found(fmt.Errorf("events missing without a report: %d", report.Totals.Unexplained))
 	}
 	return err
 }

@@ -342,6 +342,9 @@ func TestEventsThatNoRuleCanJudgeAreCounted(t *testing.T) {
 	if r.Unnumbered != 4 || r.Unreadable != 1 || r.Totals.Environments != 1 {
 		t.Errorf("unnumbered %d, unreadable %d, environments %d", r.Unnumbered, r.Unreadable, r.Totals.Environments)
 	}
+	if verdict := r.Verdict(); !strings.HasSuffix(verdict, "; 1 unreadable record") {
+		t.Errorf("the verdict is %q", verdict)
+	}
 	if want := []string{`at byte 7: \x1b[31mnot JSON`}; !slices.Equal(r.UnreadableExamples, want) {
 		t.Errorf("examples %q, want %q", r.UnreadableExamples, want)
 	}

@@ -32,6 +32,9 @@ func (r Report) Verdict() string {
 	if t.Missing > 0 {
 		line += fmt.Sprintf(" (%d reported lost, %d on disk, %d unexplained)", t.Explained, t.Spooled, t.Unexplained)
 	}
+	if r.Unreadable > 0 {
+		line += "; " + plural(r.Unreadable, "unreadable record")
+	}
 	if t.Overreported > 0 {
 		line += fmt.Sprintf("; %d reported lost that are not missing", t.Overreported)
 	}
