@@ -138,6 +138,7 @@ test-deep: node programs python java node_modules .tools/docs/.installed .tools/
 	$(NODE_PACKAGES) $(GO) test -count=1 $(filter-out ./test/e2e,$(call deep,examples test))
 	$(NODE_PACKAGES) $(CLIENTS) $(GO) test -count=1 ./test/kinesisclients
 	$(GO) test -count=1 -run '^($(call short,./test/e2e))$$' ./test/e2e
+	$(GO) test -count=1 -run '^($(call short,./cmd/kinetel))$$' ./cmd/kinetel
 	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 250
 .PHONY: test-deep
 

@@ -122,6 +122,10 @@ func TestEventsReadsAValueInPiecesBeforeDamage(t *testing.T) {
 
 // If the end of a value were looked for after each piece, this would take hours.
 func TestEventsReadsAValueInManyPieces(t *testing.T) {
+	pieces := 30_000
+	if testing.Short() {
+		pieces = 3_000
+	}
 	cloudWatch := ofCloudWatch(logEvent(7, cloudwatch.FunctionText, `"`+strings.Repeat("x", 30<<20)+`"`))
 	for name, compress := range compressions {
 		for _, tt := range []struct {
@@ -136,7 +140,7 @@ func TestEventsReadsAValueInManyPieces(t *testing.T) {
 			if name == "plain" {
 				continue
 			}
-			data := compress(t, tt.before) + strings.Repeat(compress(t, strings.Repeat("x", 1000)), 30_000) + compress(t, tt.after)
+			data := compress(t, tt.before) + strings.Repeat(compress(t, strings.Repeat("x", 1000)), pieces) + compress(t, tt.after)
 			got, errs := stream(data)
 			if diff := cmp.Diff(tt.want, seqs(got)); diff != "" || len(errs) != tt.errors {
 				t.Errorf("%s, %s: %v, events (-want +got):\n%s", name, tt.name, errs, diff)
@@ -221,7 +225,11 @@ func TestEventsReportsEveryCut(t *testing.T) {
 	long := strings.Replace(numbered(2), "user", strings.Repeat("a", 400_000), 1)
 	for name, compress := range compressions {
 		data := compress(t, numbered(1)) + compress(t, long)
-		for cut := len(compress(t, numbered(1))) + 1; cut < len(data); cut += 1 + len(data)/1000 {
+		cuts := 1000
+		if testing.Short() {
+			cuts = 100
+		}
+		for cut := len(compress(t, numbered(1))) + 1; cut < len(data); cut += 1 + len(data)/cuts {
 			events, errs := stream(data[:cut])
 			if len(errs) != 1 || !errors.Is(errs[0], io.ErrUnexpectedEOF) || len(events) == 0 || events[0].Seq != 1 {
 				t.Fatalf("%s, cut at %d of %d: %d events, %v", name, cut, len(data), len(events), errs)
@@ -313,6 +321,9 @@ func repeated(data string, times int) io.Reader {
 func TestEventsReadsWhatItNeedsOnly(t *testing.T) {
 	for name, compress := range compressions {
 		one, times := compress(t, strings.Repeat(aLine, 100)), 1000
+		if testing.Short() {
+			times = 200
+		}
 		in := &counting{from: repeated(one, times)}
 		events := 0
 		for e, err := range record.Events(in) {
@@ -354,7 +365,11 @@ func TestEventsLimitsALine(t *testing.T) {
 	const limit = 900_000 // not 4^n: Events looks for the end of a cloudwatch record at such lengths
 	d := record.Decoder{MaxBytes: limit, MaxEvents: 3}
 	long := strings.Replace(aLine, "user", strings.Repeat("a", limit), 1)
-	endless := `{"messageType"` + strings.Repeat(" ", 64<<20)
+	spaces := 64 << 20
+	if testing.Short() {
+		spaces = 8 << 20
+	}
+	endless := `{"messageType"` + strings.Repeat(" ", spaces)
 	cloudWatch := ofCloudWatch(logEvent(7, cloudwatch.FunctionText, `"a"`), logEvent(8, cloudwatch.FunctionText, quoted(strings.Repeat("b", limit*9/10))))
 	four := strings.Repeat(logEvent(9, cloudwatch.FunctionText, `"a"`)+",", 3) + logEvent(9, cloudwatch.FunctionText, `"a"`)
 	for name, compress := range compressions {

@@ -104,6 +104,9 @@ func (s *shardServer) reader(follow bool) *streamreader.Reader {
 
 func TestPollingStaysWithinTheLimitsOfAShard(t *testing.T) {
 	for _, size := range []int{100, 100 << 10, 1 << 20} {
+		if testing.Short() && size == 1<<20 {
+			continue
+		}
 		synctest.Test(t, func(t *testing.T) {
 			s := &shardServer{shards: 2, size: size, count: 20}
 			n := 0
