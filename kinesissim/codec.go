@@ -10,7 +10,7 @@ import (
 )
 
 // The two protocols of Kinesis have the same members. The SDK for Java, and so the Kinesis
-// Client Library, sends CBOR unless it is told not to; the other SDKs send JSON.
+// Client Library, sends CBOR by default; the other SDKs send JSON.
 const (
 	typeJSON = "application/x-amz-json-1.1"
 	typeCBOR = "application/x-amz-cbor-1.1"

@@ -11,7 +11,7 @@ const DefaultJoinerBytes = 64 << 20
 // ready for use. It is for one goroutine at a time.
 //
 // Remove duplicates before, by [Event.Key]: a part that comes again after its event is
-// complete would wait for the others in vain.
+// complete would wait for others that never come.
 type Joiner struct {
 	// MaxBytes is how much memory the parts of events that are not complete yet may
 	// take, approximately; 0 means DefaultJoinerBytes.
