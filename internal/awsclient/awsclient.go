@@ -49,10 +49,6 @@ func (o Options) Load(ctx context.Context, resource string) (aws.Config, error) 
 	if err != nil {
 		return aws.Config{}, err
 	}
-	if o.EndpointURL != "" {
-		// Otherwise the SDK prefers a service's own variable, AWS_ENDPOINT_URL_KINESIS.
-		cfg.ConfigSources = nil
-	}
 	if cfg.Region == "" {
 		return aws.Config{}, ErrNoRegion
 	}
