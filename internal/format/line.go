@@ -169,6 +169,11 @@ type Details struct {
 	event.OTLP
 }
 
+// DetailsOf returns the details of an event.
+func DetailsOf(ev *event.Event) Details {
+	return Details{Received: max(ev.Received.UnixNano(), 0), OTLP: ev.OTLP}
+}
+
 // ReadLine parses a line. It reports whether the line looks like one that AppendLine
 // wrote.
 func ReadLine(text []byte) (l Line, ok bool) {

@@ -9,7 +9,7 @@ import (
 // Report is the body of a kinetel.report event: what became of all events that a
 // process has ingested so far. The counts of events satisfy
 //
-//	received + own + parts + recovered = shipped + lost + waiting
+//	received + own + parts + recovered = shipped + lost + waiting + leftOut
 type Report struct {
 	Final    bool  `json:"final"`    // the environment ends after it
 	UptimeMs int64 `json:"uptimeMs"` // of the process
@@ -30,16 +30,10 @@ type Report struct {
 	PutLatency Quantiles `json:"putLatencyMs"` // of requests
 	Held       Held      `json:"held"`
 
-	LeftOut LeftOut `json:"leftOut"` // of the events from Lambda, before numbering
+	LeftOut  LeftOut          `json:"leftOut"`            // of the received and the recovered, before numbering
+	Redacted map[string]int64 `json:"redacted,omitempty"` // values that were replaced, by the name of the pattern
 
 	LogsDropped Dropped `json:"logsDropped"` // by Lambda, before delivery
-}
-
-// LeftOut counts events that are neither shipped nor lost.
-type LeftOut struct {
-	// OwnLog counts lines of Kinetel's own log. Lambda sends them to Kinetel if it
-	// is subscribed to the stream extension. Shipping them would add more of them.
-	OwnLog int64 `json:"ownLog"`
 }
 
 // Count counts events, and the bytes of their records as Lambda sent them.

@@ -64,7 +64,7 @@ func (p *Packer) addParts(ev *event.Event, line, size int) {
 	for i, piece := range pieces {
 		p.append(ev, format.Part{Part: i + 1, Parts: len(pieces), Body: piece}, nil)
 	}
-	p.received.Parts += int64(len(pieces) - 1)
+	p.added.Parts += int64(len(pieces) - 1)
 	p.seal()
 }
 

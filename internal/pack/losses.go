@@ -16,7 +16,7 @@ func (p *Packer) addLosses() {
 	}
 	now := time.Now()
 	for _, loss := range losses {
-		p.received.Own++
+		p.added.Own++
 		p.add(&event.Event{Received: now, Type: []byte(event.TypeLoss), Record: loss.AppendJSON(nil)}, loss)
 	}
 	p.seal()

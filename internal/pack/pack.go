@@ -6,6 +6,7 @@ package pack
 import (
 	"bytes"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -119,14 +120,13 @@ type Packer struct {
 	fragment      []byte // acknowledged text that is not an event yet
 	stale         bool   // the journal does not have the current fragment
 
-	received Received
+	added Added
 }
 
-// Received counts what was ingested.
-type Received struct {
+// Added counts what was added.
+type Added struct {
 	Events int64 // from Lambda
-	Bytes  int64 // of these events' records
-	Own    int64 // events of Kinetel's own
+	Own    int64 // Kinetel's own events
 	Parts  int64 // sequence numbers of parts beyond the first of each event
 }
 
@@ -146,18 +146,50 @@ func New(opt Options) *Packer {
 func (p *Packer) Add(ev *event.Event) (first, last uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.received.Events++
-	p.received.Bytes += int64(len(ev.Record))
+	p.added.Events++
 	first = p.seq + 1
 	p.add(ev)
 	return first, p.seq
 }
 
+// AddLines is Add for events that format.AppendLine wrote with the number 0. Each line
+// must be within MaxLine. details are those of the lines; nil if the format needs none.
+// before, if it is not nil, is called with the first number before any line has one. It
+// must not call the Packer.
+func (p *Packer) AddLines(lines []byte, details []format.Details, before func(first uint64)) (first, last uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first = p.seq + 1
+	if before != nil {
+		before(first)
+	}
+	for line := range bytes.Lines(lines) {
+		p.added.Events++
+		p.makeRoom()
+		at := len(p.lines)
+		p.lines = strconv.AppendUint(append(p.lines, format.Start...), p.seq+1, 10)
+		p.lines = append(p.lines, line[len(format.Start)+len("0"):]...)
+		p.sealBefore(at)
+		p.count(format.TypeOf(line))
+		if p.format.Details {
+			p.details = append(p.details, details[0])
+			details = details[1:]
+		}
+		if len(p.lines) >= p.format.MaxLines {
+			p.seal()
+		}
+	}
+	return first, p.seq
+}
+
+// MaxLine bounds the lines of AddLines: each fits into a record of any format.
+const MaxLine = 128 << 10
+
 // AddOwn is Add for one of Kinetel's own events.
 func (p *Packer) AddOwn(ev *event.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.received.Own++
+	p.added.Own++
 	p.add(ev)
 }
 
@@ -171,11 +203,11 @@ func (p *Packer) Last() uint64 {
 	return p.seq
 }
 
-// Received returns the counts of what was ingested so far.
-func (p *Packer) Received() Received {
+// Added returns the counts of what was added so far.
+func (p *Packer) Added() Added {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.received
+	return p.added
 }
 
 // add adds an event, which reports the losses, if there are any.
@@ -195,36 +227,47 @@ func (p *Packer) add(ev *event.Event, losses ...ledger.Loss) {
 
 // append adds a line to the open record, or to the next one if it does not fit.
 func (p *Packer) append(ev *event.Event, part format.Part, losses []ledger.Loss) {
+	p.makeRoom()
+	before := len(p.lines)
+	p.lines = format.AppendLine(p.lines, p.seq+1, ev, part, p.opt.Environment.Details().Resource)
+	p.sealBefore(before)
+	p.count(ev.Type)
+	if p.format.Details {
+		p.details = append(p.details, format.DetailsOf(ev))
+	}
+	p.losses = append(p.losses, losses...)
+}
+
+// makeRoom closes the open record if it has no room for another event.
+func (p *Packer) makeRoom() {
 	if p.events == MaxEvents {
 		p.seal()
 	}
 	if p.events == 0 {
 		p.opened = time.Now()
 	}
-	before := len(p.lines)
-	p.lines = format.AppendLine(p.lines, p.seq+1, ev, part, p.opt.Environment.Details().Resource)
-	if p.events > 0 && len(p.lines) > p.format.MaxLines {
-		// The line does not fit: close the record of the others first.
-		line := p.lines[before:]
-		p.lines = p.lines[:before]
-		p.seal()
-		p.opened = time.Now()
-		p.lines = append(p.lines, line...) // moves the line to the front of the same memory
-	}
-	p.seq++
-	p.events++
-	if p.format.Details {
-		p.details = append(p.details, detailsOf(ev))
-	}
-	if event.Droppable(ev.Type) {
-		p.droppable++
-	}
-	p.losses = append(p.losses, losses...)
 }
 
-// detailsOf returns what a line does not have of its event.
-func detailsOf(ev *event.Event) format.Details {
-	return format.Details{Received: max(ev.Received.UnixNano(), 0), OTLP: ev.OTLP}
+// sealBefore closes the record of the lines before the last one, which begins at an
+// offset, if that one does not fit.
+func (p *Packer) sealBefore(offset int) {
+	if p.events == 0 || len(p.lines) <= p.format.MaxLines {
+		return
+	}
+	line := p.lines[offset:]
+	p.lines = p.lines[:offset]
+	p.seal()
+	p.opened = time.Now()
+	p.lines = append(p.lines, line...) // moves the line to the front of the same memory
+}
+
+// count gives the last line its number.
+func (p *Packer) count(kind []byte) {
+	p.seq++
+	p.events++
+	if event.Droppable(kind) {
+		p.droppable++
+	}
 }
 
 // Seal closes the open record, if there is one, and reports the pending losses in a

@@ -1,0 +1,306 @@
+// Package selection decides which of the events from Lambda are shipped: filters, limits
+// and sampling by invocation. What is shipped is redacted here, too.
+//
+// An event goes through these steps, in this order. The first one that excludes it counts
+// it (ledger.Exclusion):
+//
+//  1. platform events: KINETEL_PLATFORM_EVENTS
+//  2. lines of the function: KINETEL_LEVEL, KINETEL_EXCLUDE, KINETEL_INCLUDE
+//  3. redaction, of all events
+//  4. lines of an invocation: KINETEL_MAX_LINES and KINETEL_MAX_BYTES, KINETEL_SAMPLE
+//
+// Lines that no invocation is known for go through the first three.
+package selection
+
+import (
+	"bytes"
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/order"
+	"github.com/kinetel/kinetel/internal/redact"
+)
+
+// Sink is where selected events go, in order.
+type Sink interface {
+	Add(ev *event.Event)
+	// AddOwn adds an event of Kinetel itself about what another event is about.
+	AddOwn(kind string, body []byte, about *event.Event)
+	// AddLines adds lines of a request, as pack.Packer.AddLines does. records is the
+	// size of their records.
+	AddLines(request string, records int64, lines []byte, details []format.Details, before func(first uint64))
+}
+
+// Options configure a Selector.
+type Options struct {
+	Config      config.Selection
+	Withhold    bool             // no line of the function or of an extension may leave
+	Redact      *redact.Redactor // nil: nothing is redacted
+	Environment *environment.Environment
+	Details     bool // the format needs format.Details
+	Sink        Sink
+	// Cold reports whether the invocation that a platform event is about waited for an
+	// init or a restore.
+	Cold func(*event.Event) bool
+	// MaxBytes bounds the memory of lines that wait for a decision.
+	MaxBytes int64
+	Journal  Journal // nil: lines that wait for a decision are only in memory
+}
+
+// Selector selects the events of one environment. One goroutine at a time uses it.
+type Selector struct {
+	opt     Options
+	cfg     *config.Selection
+	tracks  bool // there is something to decide or to count for each invocation
+	samples bool
+
+	leftOut     ledger.LeftOut
+	invocations map[string]*invocation // by request
+	begun       uint64                 // invocations so far
+	reported    []string               // requests of invocations that are over, the oldest first
+	memory      int64                  // bytes of lines without a number
+	undecided   int64                  // how many these are
+
+	zip     compressor
+	line    []byte // a line that may get into an invocation's lines
+	texts   [2][]byte
+	journal journal
+}
+
+// New returns a Selector, or nil if every event is shipped as it is.
+func New(opt Options) *Selector {
+	c := &opt.Config
+	s := &Selector{opt: opt, cfg: c, invocations: map[string]*invocation{}, journal: journal{to: opt.Journal}}
+	s.samples = c.Sample.Share < 1
+	s.tracks = s.samples || c.MaxLines > 0 || c.MaxBytes > 0 || c.Level > 0 || c.Include != nil || c.Exclude != nil
+	if !s.tracks && c.PlatformEvents == nil && opt.Redact == nil && !opt.Withhold {
+		return nil
+	}
+	s.cfg = &s.opt.Config
+	return s
+}
+
+const (
+	// maxInvocations bounds the invocations that are tracked. On demand there are two
+	// or three; on Managed Instances as many as the environment runs at once.
+	maxInvocations = 4096
+	// maxReported is how many invocations are remembered after their platform.report,
+	// for lines that arrive late.
+	maxReported = 256
+)
+
+// invocation is what is known of one invocation.
+type invocation struct {
+	number  uint64 // from 1, unique in the environment
+	request string
+	begun   bool // its platform.start has come
+	done    bool // its platform.runtimeDone has come
+	over    bool // its platform.report has come
+
+	undecided bool           // whether its lines are kept
+	judged    bool           // it is not in the share
+	sampled   ledger.Sampled // the decision; empty: there is no sampling
+	waiting   lines          // undecided lines
+
+	lines, bytes int64            // of lines within the limits
+	beyond       ledger.Exclusion // the limit that it has exceeded; 0: none
+	cut          cut              // lines that are left out because of it
+	tail         tail             // the last lines
+	late         int              // lines after the tail was added
+
+	leftOut ledger.LeftOut
+}
+
+// Redact redacts a platform event. Add redacts the lines.
+func (s *Selector) Redact(ev *event.Event) {
+	if s == nil || s.opt.Redact == nil {
+		return
+	}
+	before := ev.Record
+	ev.Record = s.opt.Redact.Platform(ev.Record)
+	ev.Extra = s.opt.Redact.Members(ev.Extra)
+	if len(before) != len(ev.Record) || len(before) > 0 && &before[0] != &ev.Record[0] {
+		ev.ForgetPlatform()
+	}
+}
+
+// Add adds an event, unless it is left out. An undecided line is added later.
+func (s *Selector) Add(ev *event.Event) {
+	if bytes.HasPrefix(ev.Type, []byte("platform.")) {
+		s.addPlatform(ev)
+	} else {
+		s.addLine(ev)
+	}
+}
+
+func (s *Selector) addPlatform(ev *event.Event) {
+	in := s.find(ev)
+	if in != nil {
+		switch string(ev.Type) {
+		case event.TypePlatformStart:
+			in = s.begin(in, ev)
+		case event.TypePlatformRuntimeDone:
+			s.end(in, ev)
+			in.done = true
+		case event.TypePlatformReport:
+			s.end(in, ev)
+			s.decideLast(in)
+			s.addTail(in, ev)
+			s.remember(in)
+		}
+	}
+	if s.cfg.PlatformEvents != nil && !slices.Contains(s.cfg.PlatformEvents, string(ev.Type)) {
+		s.leaveOut(in, ledger.PlatformEvents, 1)
+		return
+	}
+	s.opt.Sink.Add(ev)
+}
+
+func (s *Selector) addLine(ev *event.Event) {
+	in := s.find(ev)
+	if x, out := s.exclusion(ev); out {
+		s.leaveOut(in, x, 1)
+		return
+	}
+	if in != nil && in.undecided {
+		s.judgeLine(in, ev)
+	}
+	if r := s.opt.Redact; r != nil && string(ev.Type) != event.TypeUnparsed { // the decoder redacts that
+		ev.Record, ev.Extra = r.Record(ev.Record), r.Members(ev.Extra)
+	}
+	switch {
+	case in == nil:
+		s.opt.Sink.Add(ev)
+	case in.sampled == ledger.SampledNot:
+		s.leaveOut(in, ledger.SampledOut, 1)
+	case s.isBeyond(in, ev):
+		s.addBeyond(in, ev)
+	case in.undecided:
+		s.wait(in, ev)
+	default:
+		s.opt.Sink.Add(ev)
+	}
+}
+
+// leaveOut counts events that are not shipped. in may be nil.
+func (s *Selector) leaveOut(in *invocation, x ledger.Exclusion, n int64) {
+	s.leftOut[x] += n
+	if in != nil {
+		in.leftOut[x] += n
+	}
+}
+
+// find returns the invocation that an event belongs to, or nil if there is none.
+func (s *Selector) find(ev *event.Event) *invocation {
+	if ev.RequestID == "" || !s.tracks {
+		return nil
+	}
+	in := s.invocations[ev.RequestID]
+	if in == nil {
+		in = s.track(ev.RequestID)
+	}
+	if in.undecided && !in.judged {
+		s.judgeShare(in, ev)
+	}
+	return in
+}
+
+// track begins to track an invocation.
+func (s *Selector) track(request string) *invocation {
+	if len(s.invocations) == maxInvocations {
+		s.forget(s.byAge()[0])
+	}
+	s.begun++
+	in := &invocation{number: s.begun, request: request, undecided: s.samples}
+	s.invocations[request] = in
+	return in
+}
+
+// forget ends the tracking of an invocation, whose lines are kept if that is undecided.
+func (s *Selector) forget(in *invocation) {
+	s.decide(in, ledger.SampledBuffer)
+	s.addTail(in, nil)
+	delete(s.invocations, in.request)
+}
+
+// begin handles an invocation's platform.start.
+func (s *Selector) begin(in *invocation, ev *event.Event) *invocation {
+	if in.begun { // Lambda retries a request under its id
+		s.decide(in, ledger.SampledEnd)
+		s.addTail(in, ev)
+		delete(s.invocations, in.request)
+		in = s.find(ev)
+	}
+	in.begun = true
+	return in
+}
+
+// end handles an invocation's platform.runtimeDone or platform.report.
+func (s *Selector) end(in *invocation, ev *event.Event) {
+	if in.undecided {
+		if why := s.judgeEnd(ev); why != "" {
+			s.decide(in, why)
+		}
+	}
+	if !in.undecided {
+		s.addTail(in, ev)
+	}
+}
+
+// remember remembers an invocation after its report.
+func (s *Selector) remember(in *invocation) {
+	if in.over {
+		return
+	}
+	in.over = true
+	s.reported = append(s.reported, in.request)
+	if len(s.reported) > maxReported {
+		if oldest := s.invocations[s.reported[0]]; oldest != nil && oldest.over {
+			delete(s.invocations, oldest.request)
+		}
+		s.reported = s.reported[1:]
+	}
+}
+
+// End decides for all invocations, because the environment ends: the lines of those
+// that have ended as any other ordinary one are left out, and the lines of others kept.
+func (s *Selector) End() {
+	for _, in := range s.byAge() {
+		if in.done {
+			s.decideLast(in)
+		}
+		s.decide(in, ledger.SampledEnd)
+		s.addTail(in, nil)
+	}
+}
+
+// byAge returns the invocations, the oldest first.
+func (s *Selector) byAge() []*invocation {
+	all := slices.Collect(maps.Values(s.invocations))
+	order.By(all, func(a, b *invocation) int { return cmp.Compare(a.number, b.number) })
+	return all
+}
+
+// Selected returns what was decided for an invocation.
+func (s *Selector) Selected(request string) (selected ledger.Selected) {
+	in := s.invocations[request]
+	if in == nil {
+		return selected
+	}
+	if s.samples {
+		selected.SampleRate, selected.Sampled = s.rate(), in.sampled
+	}
+	if in.leftOut.Total() > 0 {
+		selected.LeftOut = &in.leftOut
+	}
+	return selected
+}
+
+// LeftOut returns how many events were left out so far.
+func (s *Selector) LeftOut() ledger.LeftOut { return s.leftOut }
