@@ -45,6 +45,8 @@ type Config struct {
 	Spool         Spool
 	SpoolDir      string // absolute
 	SpoolBytes    int64  // on disk
+	Selection     Selection
+	Redaction     Redaction
 	Report        Report
 	LogLevel      slog.Level
 	// Attributes are those that OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME and
@@ -99,6 +101,8 @@ func Load(environ []string) (Config, []Problem) {
 		Spool:         oneOf(&l, "KINETEL_SPOOL", SpoolOverflow, SpoolOff, SpoolAlways),
 		SpoolDir:      l.dir("KINETEL_SPOOL_DIR", "/tmp/kinetel"),
 		SpoolBytes:    l.size("KINETEL_SPOOL_BYTES", 64<<20, minSpool, maxSpool),
+		Selection:     l.selection(),
+		Redaction:     l.redaction(),
 		Report:        l.report(),
 		LogLevel:      l.level(),
 		Attributes:    l.attributes(),
@@ -107,6 +111,7 @@ func Load(environ []string) (Config, []Problem) {
 	}
 	c.Attributes, c.LogGroups = l.logGroups(c.Attributes)
 	l.records(&c)
+	l.withoutEffect(&c)
 	c.AWS = l.aws()
 	l.stream(&c)
 	if c.MaxHold > 0 && c.MaxHold < flush.MinHold {

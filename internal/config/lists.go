@@ -11,7 +11,7 @@ import (
 // chosen returns the valid names in a list, in its order, and the first word that is
 // not valid. A plural is the same as its singular.
 func chosen(list string, valid ...string) (names []string, unknown string) {
-	for _, word := range splitNames(list) {
+	for _, word := range splitNames(strings.ToLower(list)) {
 		i := slices.IndexFunc(valid, func(one string) bool {
 			return strings.TrimSuffix(one, "s") == strings.TrimSuffix(word, "s")
 		})
@@ -27,7 +27,7 @@ func chosen(list string, valid ...string) (names []string, unknown string) {
 
 // splitNames splits a list of names. It accepts many separators.
 func splitNames(v string) []string {
-	return strings.FieldsFunc(strings.ToLower(v), func(c rune) bool { return strings.ContainsRune(" ,;|+[]\"'\t\n", c) })
+	return strings.FieldsFunc(v, func(c rune) bool { return strings.ContainsRune(" ,;|+[]\"'\t\n", c) })
 }
 
 func (l *loader) types() []string {

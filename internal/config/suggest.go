@@ -35,7 +35,11 @@ func nearest(name string, known []string) string {
 		if name != prefix && strings.HasPrefix(one, name) {
 			return one
 		}
-		if d := Distance(name[len(prefix):], one[len(prefix):]); d < least {
+		d := Distance(name[len(prefix):], one[len(prefix):])
+		if strings.HasPrefix(name, one+"_") {
+			d = min(d, 3) // a word too many, as in KINETEL_SAMPLE_RATE
+		}
+		if d < least {
 			best, least = one, d
 		}
 	}

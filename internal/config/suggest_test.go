@@ -22,11 +22,13 @@ func TestAnUnknownVariableIsReportedWithTheNearestKnownOne(t *testing.T) {
 		{"a longer word for the folder", "KINETEL_SPOOL_DIRS", "KINETEL_SPOOL_DIR"},
 		{"the singular of the spool's bytes", "KINETEL_SPOOL_BYTE", "KINETEL_SPOOL_BYTES"},
 		{"the plural of reports", "KINETEL_REPORTS", "KINETEL_REPORT"},
-		{"a variable of a later version", "KINETEL_SAMPLE_RATE", ""},
-		{"another one", "KINETEL_REDACT_PATTERN", ""},
-		{"redaction, which must not be mistaken for KINETEL_REPORT", "KINETEL_REDACT", ""},
-		{"a level", "KINETEL_LEVEL", ""},
-		{"a sample", "KINETEL_SAMPLE", ""},
+		{"a word too many", "KINETEL_SAMPLE_RATE", "KINETEL_SAMPLE"},
+		{"a word too many, and a misspelled one is nearer", "KINETEL_SAMPLE_KEPT", "KINETEL_SAMPLE_KEEP"},
+		{"a level", "KINETEL_LEVL", "KINETEL_LEVEL"},
+		{"a filter in the plural", "KINETEL_EXCLUDES", "KINETEL_EXCLUDE"},
+		{"types of platform events in the singular", "KINETEL_PLATFORM_EVENT", "KINETEL_PLATFORM_EVENTS"},
+		{"a limit in the singular", "KINETEL_MAX_LINE", "KINETEL_MAX_LINES"},
+		{"a variable of a later version", "KINETEL_BATCH_EVENTS", ""},
 		{"something else", "KINETEL_FOO_BAR_BAZ", ""},
 		{"only the prefix", "KINETEL_", ""},
 	} {
@@ -59,8 +61,9 @@ func TestAnUnknownVariableIsReportedWithTheNearestKnownOne(t *testing.T) {
 func TestNoVariableOfKinetelIsReportedAsUnknown(t *testing.T) {
 	set := vars{}
 	for _, name := range []string{
-		"BUFFER_BYTES", "COMPRESSION", "ENABLED", "FLUSH", "FLUSH_INTERVAL", "FORMAT", "LOG_GROUP", "LOG_LEVEL", "MAX_HOLD",
-		"OTLP_PARENT", "OTLP_SPANS", "PARTITION_KEY", "REPORT", "REQUEST_ID_KEYS", "SPOOL", "SPOOL_BYTES", "SPOOL_DIR", "STREAM_ARN", "STREAM_NAME",
+		"BUFFER_BYTES", "COMPRESSION", "ENABLED", "EXCLUDE", "FLUSH", "FLUSH_INTERVAL", "FORMAT", "INCLUDE", "LEVEL", "LOG_GROUP", "LOG_LEVEL", "MAX_BYTES", "MAX_HOLD", "MAX_LINES",
+		"OTLP_PARENT", "OTLP_SPANS", "PARTITION_KEY", "PLATFORM_EVENTS", "REDACT", "REDACT_KEYS", "REDACT_PATTERN", "REPORT", "REQUEST_ID_KEYS",
+		"SAMPLE", "SAMPLE_BY", "SAMPLE_KEEP", "SAMPLE_MARK", "SPOOL", "SPOOL_BYTES", "SPOOL_DIR", "STREAM_ARN", "STREAM_NAME",
 		"STRICT", "TAGS", "TYPES",
 	} {
 		set["KINETEL_"+name] = ""

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/kinetel/kinetel/internal/event"
 )
 
 // loader reads variables and collects their problems.
@@ -206,20 +208,30 @@ func (l *loader) dir(name, otherwise string) string {
 
 func (l *loader) level() slog.Level {
 	const name = "KINETEL_LOG_LEVEL"
+	v := strings.ToLower(l.text(name))
 	level := slog.LevelWarn
-	switch strings.ToLower(l.text(name)) {
-	case "", "warn", "warning":
-		return slog.LevelWarn
-	case "debug":
+	switch parseSeverity(v) {
+	case event.Debug:
 		return slog.LevelDebug
-	case "info", "information", "informational":
+	case event.Info:
 		return slog.LevelInfo
-	case "error", "err":
+	case event.Warn:
+		return slog.LevelWarn
+	case event.Error:
 		return slog.LevelError
-	case "trace", "verbose", "all": // use the nearest level
+	case event.Trace: // use the nearest level
 		level = slog.LevelDebug
-	case "fatal", "critical", "panic", "off", "none", "silent":
+	case event.Fatal:
 		level = slog.LevelError
+	case event.SeverityUnknown:
+		switch v {
+		case "":
+			return slog.LevelWarn
+		case "all":
+			level = slog.LevelDebug
+		case "off", "none", "silent":
+			level = slog.LevelError
+		}
 	}
 	l.replaced(name, strings.ToLower(level.String()), "must be debug, info, warn or error")
 	return level
