@@ -33,7 +33,7 @@ type Invocation struct {
 	Tracing             json.RawMessage `json:"tracing,omitempty"`  // of its platform.start
 	ExtensionOverheadMs float64         `json:"extensionOverheadMs,omitempty"`
 	// Events is how many events with numbers from FirstSeq to LastSeq belong to the
-	// invocation. Bytes are those of their records, as Lambda sent them.
+	// invocation. Bytes are those of their records, after redaction.
 	Events   int64  `json:"events,omitempty"`
 	Bytes    int64  `json:"bytes,omitempty"`
 	FirstSeq uint64 `json:"firstSeq,omitempty"`
@@ -43,6 +43,22 @@ type Invocation struct {
 	HeldMs     float64 `json:"heldMs,omitempty"`
 	Hold       string  `json:"hold,omitempty"`
 	Unreported bool    `json:"unreported,omitempty"` // no platform.report came
+
+	// SampleRate is the share of ordinary invocations that sampling keeps, and Sampled
+	// why it kept this one, such as SampledShare. They are nil and empty if it is off.
+	SampleRate *float64 `json:"sampleRate,omitempty"`
+	Sampled    string   `json:"sampled,omitempty"`
+	LeftOut    LeftOut  `json:"leftOut,omitzero"`
+}
+
+// Limit is the body of kinetel.limit: lines of an invocation that its limits left out. They
+// were between the lines before and after this event.
+type Limit struct {
+	RequestID string `json:"requestId"`
+	Events    int64  `json:"events"`
+	Bytes     int64  `json:"bytes"`              // of their records
+	MaxLines  int64  `json:"maxLines,omitempty"` // KINETEL_MAX_LINES; 0: not set
+	MaxBytes  int64  `json:"maxBytes,omitempty"` // KINETEL_MAX_BYTES; 0: not set
 }
 
 // Init is the body of kinetel.init: the init of a cold start.
@@ -84,8 +100,8 @@ type Loss struct {
 }
 
 // Report is the body of kinetel.report: what became of all events that a process of
-// Kinetel took in. In events, Received + Own + Parts + Recovered = Shipped + all of Lost +
-// Waiting.
+// Kinetel received. In events, Received + Own + Parts + Recovered = Shipped + Waiting + all
+// of Lost + all of LeftOut.
 type Report struct {
 	Final     bool  `json:"final"`     // the process ends with it
 	UptimeMs  int64 `json:"uptimeMs"`  // of the process
@@ -105,8 +121,10 @@ type Report struct {
 	PutLatencyMs Quantiles `json:"putLatencyMs"` // of requests
 	Held         Held      `json:"held"`
 
-	LeftOut     LeftOut `json:"leftOut"`
-	LogsDropped Dropped `json:"logsDropped"`
+	LeftOut LeftOut `json:"leftOut"`
+	// Redacted counts the values that were replaced, by the name of the pattern.
+	Redacted    map[string]int64 `json:"redacted,omitempty"`
+	LogsDropped Dropped          `json:"logsDropped"`
 }
 
 // Count counts events and the bytes of their records as Lambda sent them.
@@ -136,9 +154,23 @@ type Held struct {
 	Ms          Quantiles `json:"ms"`          // of all
 }
 
-// LeftOut counts what Lambda sent and Kinetel does not ship.
+// LeftOut counts events that Lambda sent and that are not shipped although nothing failed,
+// by reason. They have no number.
 type LeftOut struct {
-	OwnLog int64 `json:"ownLog"` // lines of Kinetel's own log
+	OwnLog         int64 `json:"ownLog,omitempty"`         // lines of Kinetel's own log
+	Redaction      int64 `json:"redaction,omitempty"`      // lines that could not be redacted
+	PlatformEvents int64 `json:"platformEvents,omitempty"` // not in KINETEL_PLATFORM_EVENTS
+	Level          int64 `json:"level,omitempty"`          // below KINETEL_LEVEL
+	Exclude        int64 `json:"exclude,omitempty"`        // match KINETEL_EXCLUDE
+	Include        int64 `json:"include,omitempty"`        // do not match KINETEL_INCLUDE
+	MaxLines       int64 `json:"maxLines,omitempty"`       // beyond KINETEL_MAX_LINES
+	MaxBytes       int64 `json:"maxBytes,omitempty"`       // beyond KINETEL_MAX_BYTES
+	SampledOut     int64 `json:"sampledOut,omitempty"`     // of invocations that KINETEL_SAMPLE left out
+}
+
+// Total returns the sum of all reasons.
+func (l LeftOut) Total() int64 {
+	return l.OwnLog + l.Redaction + l.PlatformEvents + l.Level + l.Exclude + l.Include + l.MaxLines + l.MaxBytes + l.SampledOut
 }
 
 // Dropped is the sum of Lambda's platform.logsDropped events. It is a minimum.
@@ -208,6 +240,9 @@ func (e Event) Invocation() (Invocation, error) {
 
 // Init returns the body of a kinetel.init. The error is an [ErrType] or an [ErrBody].
 func (e Event) Init() (Init, error) { return bodyOf[Init](e, nil, TypeInit) }
+
+// Limit returns the body of a kinetel.limit. The error is an [ErrType] or an [ErrBody].
+func (e Event) Limit() (Limit, error) { return bodyOf[Limit](e, nil, TypeLimit) }
 
 // Loss returns the body of a kinetel.loss. The error is an [ErrType] or an [ErrBody].
 func (e Event) Loss() (Loss, error) { return bodyOf(e, Loss.check, TypeLoss) }

@@ -171,7 +171,7 @@ func ExampleEvent_Report() {
 		"shipped":{"events":35,"records":4,"bytes":2048},"lost":{"buffer-full":20},"waiting":1,"spooled":{"events":0,"records":0,"bytes":0},
 		"requests":4,"retried":1,"unknown":0,"putLatencyMs":{"p50":9.42,"p99":21.07,"max":21.07},
 		"held":{"invocations":3,"held":1,"ms":{"p50":0,"p99":0,"max":26.2}},
-		"leftOut":{"ownLog":0},"logsDropped":{"times":1,"records":87,"bytes":12345}}`)
+		"leftOut":{},"logsDropped":{"times":1,"records":87,"bytes":12345}}`)
 	report, err := e.Report()
 	if err != nil {
 		fmt.Println(err)

@@ -26,6 +26,7 @@ const (
 	TypeSpan        = "kinetel.span"        // an invocation, as it is sent as a span
 	TypeInit        = "kinetel.init"        // see Event.Init
 	TypeLoss        = "kinetel.loss"        // see Event.Loss
+	TypeLimit       = "kinetel.limit"       // see Event.Limit
 	TypeReport      = "kinetel.report"      // see Event.Report
 	TypeUnparsed    = "kinetel.unparsed"    // text from Lambda that is not an event
 )
@@ -48,4 +49,18 @@ const (
 	LossOversize     = "oversize"      // too large, even in parts
 	LossRejected     = "rejected"      // Kinesis always rejects the record
 	LossShutdown     = "shutdown"      // the environment ended before they were sent
+)
+
+// Decisions of sampling in an [Invocation]. All but the last keep its lines. Later versions
+// may add others.
+const (
+	SampledShare   = "share"   // it is in the share
+	SampledError   = "error"   // the function failed, or logged an error
+	SampledTimeout = "timeout" // it timed out
+	SampledCold    = "cold"    // it waited for an init or a restore
+	SampledSlow    = "slow"    // it took long
+	SampledMarked  = "marked"  // a line has the mark
+	SampledBuffer  = "buffer"  // there was no memory to wait for a decision
+	SampledEnd     = "end"     // the environment ended before a decision
+	SampledNot     = "out"     // its lines are left out
 )

@@ -702,7 +702,7 @@ func TestLambdasSamples(t *testing.T) {
 			d := telemetry.NewDecoder(func(ev *event.Event) {
 				a.Learn(ev)
 				ahead = append(ahead, *ev)
-			})
+			}, nil)
 			for body := range bytes.Lines(bodies) {
 				d.Decode(body, epoch)
 				for _, ev := range ahead {

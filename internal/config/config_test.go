@@ -75,7 +75,6 @@ func defaults() config.Config {
 		Spool:         config.SpoolOverflow,
 		SpoolDir:      "/tmp/kinetel",
 		SpoolBytes:    64 << 20,
-		Selection:     config.Selection{Sample: config.Sample{Share: 1, Error: true, Timeout: true, Cold: true}},
 		Report:        config.Report{Events: true},
 		LogLevel:      slog.LevelWarn,
 		AWS: config.AWS{

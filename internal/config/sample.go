@@ -9,7 +9,7 @@ import (
 
 // Sample is sampling by invocation.
 type Sample struct {
-	Share   float64 // of ordinary invocations, 0 to 1; 1: all are kept, no sampling
+	Share   float64 // of ordinary invocations, at least 0 and less than 1
 	ByTrace bool    // all functions of a trace decide alike
 	// Which invocations are always kept.
 	Error, Timeout, Cold bool
@@ -40,13 +40,17 @@ func (s *Sample) Keep() string {
 	return strings.Join(list, ",")
 }
 
-func (l *loader) sample() Sample {
-	s := Sample{
+// sample returns nil if all invocations are kept.
+func (l *loader) sample() *Sample {
+	s := &Sample{
 		Share:   l.share(),
 		ByTrace: oneOf(l, "KINETEL_SAMPLE_BY", "request", "trace") == "trace",
 		Mark:    l.mark(),
 	}
-	l.keep(&s)
+	l.keep(s)
+	if s.Share == 1 {
+		return nil
+	}
 	return s
 }
 

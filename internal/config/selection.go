@@ -18,10 +18,13 @@ type Selection struct {
 	Include        *regexp.Regexp // function lines that it does not match are left out; nil: none is
 	Exclude        *regexp.Regexp // function lines that it matches are left out; nil: none is
 	PlatformEvents []string       // the types to ship, such as platform.report; nil: all
-	Sample         Sample
-	MaxLines       int64 // of an invocation; 0: no limit
-	MaxBytes       int64 // of an invocation's lines, as Lambda sends them; 0: no limit
+	Sample         *Sample        // nil: all invocations are shipped
+	MaxLines       int64          // of an invocation; 0: no limit
+	MaxBytes       int64          // of an invocation's lines, as Lambda sends them; 0: no limit
 }
+
+// Waits reports whether lines wait until their invocation ends.
+func (s *Selection) Waits() bool { return s.Sample != nil || s.MaxLines > 0 || s.MaxBytes > 0 }
 
 func (l *loader) selection() Selection {
 	return Selection{
@@ -49,7 +52,7 @@ func (l *loader) withoutEffect(c *Config) {
 	}
 	warn(!slices.Contains(c.Types, "function"), "function in KINETEL_TYPES",
 		"KINETEL_LEVEL", "KINETEL_INCLUDE", "KINETEL_EXCLUDE", "KINETEL_SAMPLE", "KINETEL_MAX_LINES", "KINETEL_MAX_BYTES")
-	warn(c.Selection.Sample.Share == 1, "a KINETEL_SAMPLE below 1",
+	warn(c.Selection.Sample == nil, "a KINETEL_SAMPLE below 1",
 		"KINETEL_SAMPLE_KEEP", "KINETEL_SAMPLE_BY", "KINETEL_SAMPLE_MARK")
 }
 

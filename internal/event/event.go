@@ -13,6 +13,7 @@ const (
 	TypePlatformStart       = "platform.start"
 	TypePlatformRuntimeDone = "platform.runtimeDone"
 	TypePlatformReport      = "platform.report"
+	TypePlatformFault       = "platform.fault"
 	TypePlatformLogsDropped = "platform.logsDropped"
 	TypePlatformInitStart   = "platform.initStart"
 	TypePlatformInitReport  = "platform.initReport"
@@ -36,6 +37,7 @@ const (
 	TypeInvocation  = "kinetel.invocation"  // an invocation as a whole
 	TypeSpan        = "kinetel.span"        // the same, as an OTLP span
 	TypeInit        = "kinetel.init"        // the init of a cold start, as an OTLP span
+	TypeLimit       = "kinetel.limit"       // lines of an invocation beyond its limits, which were left out
 	TypeReport      = "kinetel.report"      // Kinetel's own figures
 	TypeUnparsed    = "kinetel.unparsed"    // text that Lambda sent and that is not an event
 )

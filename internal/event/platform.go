@@ -39,6 +39,11 @@ type Metrics struct {
 	MaxMemoryUsedMB         json.Number `json:"maxMemoryUsedMB,omitempty"`
 }
 
+// AfterInit reports whether the metrics have the duration of an init or a restore.
+func (m *Metrics) AfterInit() bool {
+	return m.InitDurationMs != "" || m.RestoreDurationMs != "" || m.BilledRestoreDurationMs != ""
+}
+
 // Platform returns the values of a platform event's record. It reads the record at the
 // first call only, so one goroutine at a time may call it. The result does not point
 // into the record.

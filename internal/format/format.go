@@ -29,6 +29,10 @@ const (
 // stream accepts (Kinesis API reference, PutRecords).
 const MaxRecord = 1 << 20
 
+// ShortLine is the size of lines that fit into a record of every format, whatever they
+// contain.
+const ShortLine = 128 << 10
+
 // Format is how lines become the payload of a record: its data before compression.
 type Format struct {
 	Name Name

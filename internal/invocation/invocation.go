@@ -23,6 +23,8 @@ import (
 type Tracker struct {
 	durations ledger.Durations
 
+	selected func(request string) ledger.Selected // nil: everything is shipped
+
 	mu     sync.Mutex // guards all below
 	init   initialization
 	open   map[string]*invocation // by request
@@ -64,6 +66,10 @@ type invocation struct {
 	bytes       int64  // of the events' records
 	first, last uint64 // sequence numbers
 }
+
+// SetSelected sets what reports the selection of an invocation's events. Reported and
+// Ended call it. Call SetSelected before any other method.
+func (t *Tracker) SetSelected(f func(request string) ledger.Selected) { t.selected = f }
 
 // Invoked records the ARN by which an invocation calls the function, from INVOKE.
 func (t *Tracker) Invoked(request, arn string) {
@@ -123,14 +129,15 @@ func (t *Tracker) RuntimeDone(ev *event.Event) {
 	}
 }
 
-// Counted records that an event has the sequence numbers from first to last.
-func (t *Tracker) Counted(ev *event.Event, first, last uint64) {
-	if ev.RequestID == "" {
+// Counted records that events of a request have the sequence numbers from first to last.
+// records is the size of their records.
+func (t *Tracker) Counted(request string, records int64, first, last uint64) {
+	if request == "" {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in := t.open[ev.RequestID]
+	in := t.open[request]
 	if in == nil {
 		return
 	}
@@ -138,7 +145,7 @@ func (t *Tracker) Counted(ev *event.Event, first, last uint64) {
 		in.first, in.events, in.bytes = first, 0, 0
 	}
 	in.events += int64(last + 1 - first)
-	in.bytes += int64(len(ev.Record))
+	in.bytes += records
 	in.last = last
 }
 
@@ -236,13 +243,22 @@ type body struct {
 	HeldMs     *float64     `json:"heldMs,omitempty"`
 	Hold       flush.Reason `json:"hold,omitempty"` // why it was held or not
 	Unreported bool         `json:"unreported,omitempty"`
+	ledger.Selected
+}
+
+// Cold reports whether the invocation that a platform event is about waited for an init
+// or a restore, as far as that is known.
+func (t *Tracker) Cold(ev *event.Event) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.init.awaited(t.open[ev.RequestID], ev.Platform().Metrics.AfterInit())
 }
 
 // Reported returns the kinetel.invocation that a platform.report completes. ok is
 // false if its record does not name a request.
 func (t *Tracker) Reported(ev *event.Event) (s Summary, ok bool) {
 	report := ev.Platform()
-	request, m := report.RequestID, &report.Metrics
+	request := report.RequestID
 	if request == "" {
 		return Summary{}, false
 	}
@@ -254,7 +270,7 @@ func (t *Tracker) Reported(ev *event.Event) (s Summary, ok bool) {
 	if begun == nil && t.first != nil && t.first.request == request {
 		begun = t.first // its report was sent again
 	}
-	cold := t.init.awaited(begun, m.InitDurationMs != "" || m.RestoreDurationMs != "" || m.BilledRestoreDurationMs != "")
+	cold := t.init.awaited(begun, report.Metrics.AfterInit())
 	return t.summary(&body{RequestID: request, ColdStart: &cold}, report, in), true
 }
 
@@ -265,6 +281,9 @@ func (t *Tracker) summary(b *body, last *event.Platform, in *invocation) Summary
 	b.TenantID, b.Status, b.ErrorType, b.Metrics = last.TenantID, last.Status, last.ErrorType, last.Metrics
 	b.ExtensionOverheadMs, b.InitType = last.ExtensionOverheadMs, t.init.kind
 	s := Summary{Request: b.RequestID}
+	if t.selected != nil {
+		b.Selected = t.selected(b.RequestID)
+	}
 	if in != nil {
 		s.Trace, s.Span = in.trace, in.span
 		b.Start, b.Tracing, b.ARN = in.start, in.tracing, in.arn

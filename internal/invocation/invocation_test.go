@@ -36,11 +36,6 @@ func done(request, record string) *event.Event {
 	return &event.Event{RequestID: request, Record: []byte(record)}
 }
 
-// sized returns an event of a request with a record of this size in bytes.
-func sized(request string, size int) *event.Event {
-	return &event.Event{RequestID: request, Record: make([]byte, size)}
-}
-
 // released returns a Tracker in which request was released.
 func released(held time.Duration, why flush.Reason) *invocation.Tracker {
 	var t invocation.Tracker
@@ -379,14 +374,14 @@ func reportOf(request string) *event.Event {
 
 func TestAnInvocationCountsItsEvents(t *testing.T) {
 	var tracker invocation.Tracker
-	tracker.Counted(sized("a", 1000), 1, 1) // before it began: from an earlier attempt
+	tracker.Counted("a", 1000, 1, 1) // before it began: from an earlier attempt
 	tracker.Started(startOf("a", "2026-11-22T20:15:00.000Z", "1-5759e988-bd862e3fe1be46a994272793"))
-	tracker.Counted(sized("a", 100), 3, 3)
-	tracker.Counted(sized("", 10), 4, 4) // of no request
+	tracker.Counted("a", 100, 3, 3)
+	tracker.Counted("", 10, 4, 4) // of no request
 	tracker.Started(startOf("b", "2026-11-22T20:15:01.000Z", ""))
-	tracker.Counted(sized("b", 7), 5, 5)
-	tracker.Counted(sized("a", 3_000_000), 6, 8) // in parts
-	tracker.Counted(sized("c", 5), 9, 9)         // of which nothing is known
+	tracker.Counted("b", 7, 5, 5)
+	tracker.Counted("a", 3_000_000, 6, 8) // in parts
+	tracker.Counted("c", 5, 9, 9)         // of which nothing is known
 
 	summary, ok := tracker.Reported(reportOf("a"))
 	const want = `{"requestId":"a","status":"success","metrics":{"durationMs":5},"coldStart":false,"start":"2026-11-22T20:15:00.000Z",` +
@@ -409,7 +404,7 @@ func TestInvocationsWithoutAReportAreSummarizedAtTheEnd(t *testing.T) {
 	var tracker invocation.Tracker
 	for _, request := range []string{"reported", "timed-out", "cut"} {
 		tracker.Started(startOf(request, "2026-11-22T20:15:00.000Z", "1-a-"+request))
-		tracker.Counted(sized(request, 10), 1, 1)
+		tracker.Counted(request, 10, 1, 1)
 	}
 	tracker.RuntimeDone(done("timed-out", `{"requestId":"timed-out","status":"timeout","metrics":{"durationMs":3000}}`))
 	tracker.RuntimeDone(done("unheard-of", `{"requestId":"unheard-of","status":"success"}`))
@@ -452,7 +447,7 @@ func TestASecondAttemptCountsAnew(t *testing.T) {
 	var tracker invocation.Tracker
 	for attempt := range uint64(2) {
 		tracker.Started(startOf("a", "2026-11-22T20:15:00.000Z", ""))
-		tracker.Counted(sized("a", 1), 10*attempt+1, 10*attempt+2)
+		tracker.Counted("a", 1, 10*attempt+1, 10*attempt+2)
 		summary, _ := tracker.Reported(reportOf("a"))
 		if want := fmt.Sprintf(`"events":2,"bytes":1,"firstSeq":%d,"lastSeq":%d}`, 10*attempt+1, 10*attempt+2); !strings.HasSuffix(string(summary.Body), want) {
 			t.Errorf("attempt %d: the summary is %s, want … %s", attempt+1, summary.Body, want)
@@ -464,9 +459,9 @@ func TestASecondAttemptCountsAnew(t *testing.T) {
 func TestCountsBeginAnewIfTheNumbersDo(t *testing.T) {
 	var tracker invocation.Tracker
 	tracker.Started(&event.Event{RequestID: "r", Record: []byte(`{"requestId":"r"}`)})
-	tracker.Counted(sized("r", 100), 7, 8)
-	tracker.Counted(sized("r", 10), 2, 2)
-	tracker.Counted(sized("r", 10), 4, 5)
+	tracker.Counted("r", 100, 7, 8)
+	tracker.Counted("r", 10, 2, 2)
+	tracker.Counted("r", 10, 4, 5)
 	summary, ok := tracker.Reported(platform(`{"requestId":"r"}`))
 	if want := `"events":3,"bytes":20,"firstSeq":2,"lastSeq":5`; !ok || !strings.Contains(string(summary.Body), want) {
 		t.Errorf("%s has not %s", summary.Body, want)

@@ -1,9 +1,6 @@
 package ledger
 
-import (
-	"encoding/json"
-	"strconv"
-)
+import "encoding/json"
 
 // Exclusion is why an event from Lambda is not shipped, although nothing failed.
 type Exclusion uint8
@@ -11,7 +8,7 @@ type Exclusion uint8
 // The exclusions. An event has at most one: the first that applies, in this order.
 const (
 	OwnLog         Exclusion = iota // Kinetel's own log: shipping it would add more of it
-	Unredactable                    // a setting of redaction cannot be used, so no line may leave
+	Redaction                       // a setting of redaction cannot be used, so no line may leave
 	PlatformEvents                  // not in KINETEL_PLATFORM_EVENTS
 	Level                           // below KINETEL_LEVEL
 	Exclude                         // matches KINETEL_EXCLUDE
@@ -22,43 +19,41 @@ const (
 	exclusions
 )
 
-// String returns the name of the exclusion in kinetel.report and kinetel.invocation.
-func (x Exclusion) String() string {
-	return [exclusions]string{"ownLog", "redaction", "platformEvents", "level", "exclude", "include", "maxLines", "maxBytes", "sampledOut"}[x]
+// LeftOut counts events that were left out, by exclusion. They have no sequence number.
+type LeftOut struct {
+	OwnLog         int64 `json:"ownLog,omitempty"`
+	Redaction      int64 `json:"redaction,omitempty"`
+	PlatformEvents int64 `json:"platformEvents,omitempty"`
+	Level          int64 `json:"level,omitempty"`
+	Exclude        int64 `json:"exclude,omitempty"`
+	Include        int64 `json:"include,omitempty"`
+	MaxLines       int64 `json:"maxLines,omitempty"`
+	MaxBytes       int64 `json:"maxBytes,omitempty"`
+	SampledOut     int64 `json:"sampledOut,omitempty"`
 }
 
-// LeftOut counts events that were left out. They have no sequence number.
-type LeftOut [exclusions]int64
-
-// Total returns the sum of all.
-func (l *LeftOut) Total() (n int64) {
-	for _, count := range l {
-		n += count
-	}
-	return n
+// counts returns the counts in the order of the exclusions.
+func (l *LeftOut) counts() [exclusions]*int64 {
+	return [...]*int64{&l.OwnLog, &l.Redaction, &l.PlatformEvents, &l.Level, &l.Exclude, &l.Include, &l.MaxLines, &l.MaxBytes, &l.SampledOut}
 }
 
-// Plus returns the sum of both.
-func (l LeftOut) Plus(other LeftOut) LeftOut {
-	for x := range l {
-		l[x] += other[x]
+// Add counts events.
+func (l *LeftOut) Add(x Exclusion, n int64) { *l.counts()[x] += n }
+
+// AddAll adds the counts of other.
+func (l *LeftOut) AddAll(other *LeftOut) {
+	counts := l.counts()
+	for x, n := range other.counts() {
+		*counts[x] += *n
 	}
-	return l
 }
 
-// MarshalJSON returns an object with the counts that are not 0, by name.
-func (l LeftOut) MarshalJSON() ([]byte, error) {
-	dst := []byte{'{'}
-	for x, count := range l {
-		if count > 0 {
-			if len(dst) > 1 {
-				dst = append(dst, ',')
-			}
-			dst = append(append(append(dst, '"'), Exclusion(x).String()...), `":`...)
-			dst = strconv.AppendInt(dst, count, 10)
-		}
+// Total returns the sum of all counts.
+func (l *LeftOut) Total() (sum int64) {
+	for _, n := range l.counts() {
+		sum += *n
 	}
-	return append(dst, '}'), nil
+	return sum
 }
 
 // Selected is what selection decided for an invocation.

@@ -27,7 +27,8 @@ func TestAReportIsWrittenAsDocumented(t *testing.T) {
 		Unknown:     18,
 		PutLatency:  ledger.Quantiles{P50: 19.5, P99: 20.25, Max: 21},
 		Held:        ledger.Held{Invocations: 25, Held: 26, Ms: ledger.Quantiles{P50: 27.25, P99: 28.5, Max: 29}},
-		LeftOut:     ledger.LeftOut{OwnLog: 30},
+		LeftOut:     ledger.LeftOut{OwnLog: 30, Redaction: 31, PlatformEvents: 32, Level: 33, Exclude: 34, Include: 35, MaxLines: 36, MaxBytes: 37, SampledOut: 38},
+		Redacted:    map[string]int64{"email": 39},
 		LogsDropped: ledger.Dropped{Times: 22, Records: 23, Bytes: 24},
 	}
 	for _, tt := range []struct {
@@ -41,7 +42,7 @@ func TestAReportIsWrittenAsDocumented(t *testing.T) {
 				`"shipped":{"events":7,"records":8,"bytes":9},"lost":{"buffer-full":11,"spool-full":10},"waiting":12,` +
 				`"spooled":{"events":13,"records":14,"bytes":15},"requests":16,"retried":17,"unknown":18,` +
 				`"putLatencyMs":{"p50":19.5,"p99":20.25,"max":21},` +
-				`"held":{"invocations":25,"held":26,"ms":{"p50":27.25,"p99":28.5,"max":29}},"leftOut":{"ownLog":30},"logsDropped":{"times":22,"records":23,"bytes":24}}`,
+				`"held":{"invocations":25,"held":26,"ms":{"p50":27.25,"p99":28.5,"max":29}},"leftOut":{"ownLog":30,"redaction":31,"platformEvents":32,"level":33,"exclude":34,"include":35,"maxLines":36,"maxBytes":37,"sampledOut":38},"redacted":{"email":39},"logsDropped":{"times":22,"records":23,"bytes":24}}`,
 		},
 		{
 			"nothing: what is lost is an object all the same",
@@ -50,7 +51,7 @@ func TestAReportIsWrittenAsDocumented(t *testing.T) {
 				`"shipped":{"events":0,"records":0,"bytes":0},"lost":{},"waiting":0,` +
 				`"spooled":{"events":0,"records":0,"bytes":0},"requests":0,"retried":0,"unknown":0,` +
 				`"putLatencyMs":{"p50":0,"p99":0,"max":0},` +
-				`"held":{"invocations":0,"held":0,"ms":{"p50":0,"p99":0,"max":0}},"leftOut":{"ownLog":0},"logsDropped":{"times":0,"records":0,"bytes":0}}`,
+				`"held":{"invocations":0,"held":0,"ms":{"p50":0,"p99":0,"max":0}},"leftOut":{},"logsDropped":{"times":0,"records":0,"bytes":0}}`,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

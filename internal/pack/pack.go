@@ -153,7 +153,7 @@ func (p *Packer) Add(ev *event.Event) (first, last uint64) {
 }
 
 // AddLines is Add for events that format.AppendLine wrote with the number 0. Each line
-// must be within MaxLine. details are those of the lines; nil if the format needs none.
+// must be within format.ShortLine. details are those of the lines; nil if the format needs none.
 // before, if it is not nil, is called with the first number before any line has one. It
 // must not call the Packer.
 func (p *Packer) AddLines(lines []byte, details []format.Details, before func(first uint64)) (first, last uint64) {
@@ -181,9 +181,6 @@ func (p *Packer) AddLines(lines []byte, details []format.Details, before func(fi
 	}
 	return first, p.seq
 }
-
-// MaxLine bounds the lines of AddLines: each fits into a record of any format.
-const MaxLine = 128 << 10
 
 // AddOwn is Add for one of Kinetel's own events.
 func (p *Packer) AddOwn(ev *event.Event) {
@@ -346,10 +343,11 @@ func (p *Packer) begin() {
 
 // Commit stores the events that were added since the last call in the Journal, and
 // with them the fragment, text that is not an event yet. The caller must not change
-// the fragment until the next call. Without a Journal, Commit does nothing.
-func (p *Packer) Commit(fragment []byte) {
+// the fragment until the next call. Without a Journal, Commit does nothing. It reports
+// whether all of it is stored.
+func (p *Packer) Commit(fragment []byte) (stored bool) {
 	if p.opt.Journal == nil {
-		return
+		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -359,7 +357,7 @@ func (p *Packer) Commit(fragment []byte) {
 		p.journaled, p.stale = 0, true
 	}
 	if p.journaled == len(p.lines) && !p.stale {
-		return
+		return true
 	}
 	// If the last call could not store its lines, they are stored with the new ones.
 	first := p.seq + 1 - uint64(p.events)
@@ -369,6 +367,7 @@ func (p *Packer) Commit(fragment []byte) {
 	if p.opt.Journal.Journal(p.opt.Environment, first, p.seq, p.lines[p.journaled:], fragment) {
 		p.journaled, p.journaledLast, p.stale = len(p.lines), p.seq, false
 	}
+	return !p.stale && p.journaled == len(p.lines)
 }
 
 // Restore pushes records of recovered lines, which have their numbers already, from

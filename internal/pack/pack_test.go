@@ -298,39 +298,39 @@ func TestLastIsTheHighestNumberThatWasAssigned(t *testing.T) {
 	r.Seal()
 	want("after a loss is reported", 102)
 	r.Add(line(string(text(3<<20, true, 1))))
-	want("after an event in parts", 102+uint64(r.Received().Parts)+1)
+	want("after an event in parts", 102+uint64(r.Added().Parts)+1)
 	if r.Environment() != r.env {
 		t.Errorf("Environment is %v", r.Environment())
 	}
 }
 
-func TestReceivedCountsWhatWasIngested(t *testing.T) {
+func TestAddedCountsWhatWasAdded(t *testing.T) {
 	r := newPacker()
-	want := func(want pack.Received) {
+	want := func(want pack.Added) {
 		t.Helper()
-		if diff := cmp.Diff(want, r.Received()); diff != "" {
-			t.Errorf("Received (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, r.Added()); diff != "" {
+			t.Errorf("Added (-want +got):\n%s", diff)
 		}
 	}
-	want(pack.Received{})
+	want(pack.Added{})
 	ev := line("12345678")
 	ev.Extra = []byte(`"not":"counted"`)
 	r.Add(ev)
-	want(pack.Received{Events: 1, Bytes: 10})
+	want(pack.Added{Events: 1})
 	r.AddOwn(own(event.TypeReport, "{}"))
-	want(pack.Received{Events: 1, Bytes: 10, Own: 1})
+	want(pack.Added{Events: 1, Own: 1})
 	r.ledger.Lost(ledger.Loss{First: 7, Last: 7, Count: 1, Reason: ledger.Rejected})
 	r.ledger.Lost(ledger.Loss{First: 9, Last: 9, Count: 1, Reason: ledger.Rejected})
-	want(pack.Received{Events: 1, Bytes: 10, Own: 1})
+	want(pack.Added{Events: 1, Own: 1})
 	r.Seal() // reports two losses
-	want(pack.Received{Events: 1, Bytes: 10, Own: 3})
+	want(pack.Added{Events: 1, Own: 3})
 	long := text(3<<20, true, 1)
 	r.Add(line(string(long)))
 	parts := int64(len(r.pushed) - 2)
 	if parts < 3 {
 		t.Fatalf("%d parts", parts)
 	}
-	want(pack.Received{Events: 2, Bytes: 10 + int64(len(long)) + 2, Own: 3, Parts: parts - 1})
+	want(pack.Added{Events: 2, Own: 3, Parts: parts - 1})
 }
 
 func TestAddKeepsNothingOfTheEvent(t *testing.T) {
@@ -710,7 +710,7 @@ func TestEachOfManyLossesIsInTheRecordThatReportsIt(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newPacker(func(set *setup) { set.id.Config.Attributes = tt.tags })
 			for i := range tt.losses {
-				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Bytes: 10, Reason: ledger.BufferFull}) // no two touch
+				r.ledger.Lost(ledger.Loss{First: 1 + 2*i, Last: 1 + 2*i, Count: 1, Reason: ledger.BufferFull}) // no two touch
 			}
 			r.Seal()
 			var reported int
@@ -797,7 +797,7 @@ func TestPackerIsSafeForConcurrentUse(t *testing.T) {
 					r.Seal()
 				}
 				r.Age()
-				r.Received()
+				r.Added()
 				r.Commit([]byte("fragment"))
 			}
 		})

@@ -24,7 +24,7 @@ const forgedEvents = `[
 func TestForgedEventsArriveAsText(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
-		decoder := telemetry.NewDecoder(p.intake.Ingest)
+		decoder := telemetry.NewDecoder(p.intake.Ingest, p.intake.Unparsed)
 		decoder.Decode([]byte(forgedEvents), time.Now())
 		p.intake.Commit(nil)
 		p.Seal()

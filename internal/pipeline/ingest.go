@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"bytes"
+
 	"github.com/kinetel/kinetel/internal/config"
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/guard"
@@ -78,11 +80,14 @@ func (i *Ingester) Commit(fragment []byte) {
 	i.p.queue.Check() // the function may have emptied /tmp
 	i.p.ingesting.Lock()
 	defer i.p.ingesting.Unlock()
-	i.p.current.packer.Commit(fragment)
+	i.p.current.commit(fragment)
 	if i.p.snapshot != nil {
-		i.p.snapshot.packer.Commit(nil) // the fragment belongs to the new environment now
+		i.p.snapshot.commit(nil) // the fragment belongs to the new environment now
 	}
 }
+
+// Unparsed returns what may leave the sandbox of text that is no event.
+func (i *Ingester) Unparsed(text []byte) []byte { return i.p.redactor.Unparsed(text) }
 
 // Acknowledged is called when Lambda has the answer to the body.
 func (i *Ingester) Acknowledged() { i.observer.Acknowledged() }
@@ -97,7 +102,9 @@ func (i *Ingester) ingestAll() {
 			}
 		}) {
 			ev := &i.ahead[n]
-			guard.Run(i.p.log, "keep an event as text", func() { telemetry.Unparsed(ev.Record, ev.Received, i.addUnread) })
+			guard.Run(i.p.log, "keep an event as text", func() {
+				telemetry.Unparsed(i.p.redactor.Withheld(ev.Record), ev.Received, i.addUnread)
+			})
 			n++
 		}
 	}
@@ -109,6 +116,7 @@ func (i *Ingester) ingestAll() {
 func (i *Ingester) addUnread(ev *event.Event) {
 	i.p.ingesting.Lock()
 	defer i.p.ingesting.Unlock()
+	i.p.current.receive(ev)
 	i.p.current.packer.Add(ev)
 }
 
@@ -127,11 +135,6 @@ func (i *Ingester) ingest(ev *event.Event) {
 			i.restoreIngested = true
 			p.Restored() // before the event gets a sequence number
 		}
-	case event.TypeExtension:
-		if selflog.Own(ev.Record) {
-			p.ownLog.Add(1) // to ship it would cause more of it
-			return
-		}
 	}
 	p.annotator.Annotate(ev)
 	p.ingesting.Lock()
@@ -139,6 +142,14 @@ func (i *Ingester) ingest(ev *event.Event) {
 	from := p.current
 	if p.snapshot != nil && i.times.beforeSnapshot(ev) {
 		from = p.snapshot
+	}
+	from.receive(ev)
+	if string(ev.Type) == event.TypeExtension && selflog.Own(ev.Record) {
+		from.ownLog++ // to ship it would cause more of it
+		return
+	}
+	if bytes.HasPrefix(ev.Type, []byte("platform.")) {
+		from.selection.Redact(ev) // before anybody keeps a value of it
 	}
 	if begins {
 		from.resource.Started(ev.Platform())
@@ -153,9 +164,8 @@ func (i *Ingester) ingest(ev *event.Event) {
 	case event.TypePlatformRuntimeDone:
 		p.invocations.RuntimeDone(ev)
 	}
-	first, last := from.packer.Add(ev)
+	from.add(ev)
 	i.observer.Observe(ev)
-	p.invocations.Counted(ev, first, last)
 	if begins {
 		p.invocations.Initialized(ev)
 		from.describe(ev)
@@ -170,15 +180,6 @@ func (i *Ingester) ingest(ev *event.Event) {
 			// Without a trace that Lambda names: the init has one of its own.
 			p.addSpan(from.packer, event.TypeInit, body, &event.Event{Time: ev.Time, Received: ev.Received})
 		}
-	}
-}
-
-// describe adds the kinetel.environment with what lines do not contain, once.
-// Pipeline.ingesting is held.
-func (s *source) describe(at *event.Event) {
-	if !s.described {
-		s.described = true
-		s.packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: s.resource.JSON()})
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/annotate"
@@ -27,7 +26,9 @@ import (
 	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/queue"
+	"github.com/kinetel/kinetel/internal/redact"
 	"github.com/kinetel/kinetel/internal/resource"
+	"github.com/kinetel/kinetel/internal/selection"
 	"github.com/kinetel/kinetel/internal/ship"
 	"github.com/kinetel/kinetel/internal/spool"
 )
@@ -39,11 +40,11 @@ import (
 //	      | POST
 //	   listener
 //	      |
-//	   Ingester --> packer --> queue --> shipper --> Kinesis
-//	      |           ^  |       ^ |         ^
-//	      | platform  |  | lines | | records | wake, flush
-//	      | events    |  v       | v         |
-//	      |           |  (spool, on disk)    |
+//	   Ingester --> source (selection) --> packer --> queue --> shipper --> Kinesis
+//	      |                      |         ^  |       ^ |         ^
+//	      | platform   undecided |         |  | lines | | records | wake, flush
+//	      | events         lines v         |  v       | v         |
+//	      |                  (spool, on disk)                     |
 //	      +------> loop (next, hold, shut down)
 //
 // Events that are dropped on the way are counted in the ledger of their environment.
@@ -62,8 +63,8 @@ type Pipeline struct {
 	annotator   *annotate.Annotator
 	invocations invocation.Tracker
 	restored    sync.Once
-	ownLog      atomic.Int64 // events that are Kinetel's own log
 	metrics     metrics
+	redactor    *redact.Redactor // nil: nothing is redacted
 
 	stopShipping context.CancelFunc
 	shipped      chan struct{} // closed when the shipper has ended
@@ -86,13 +87,6 @@ type Pipeline struct {
 	lostLoggedAt time.Time // when they were logged
 }
 
-// source is an environment whose telemetry comes from Lambda.
-type source struct {
-	packer    *pack.Packer
-	resource  *resource.Resource
-	described bool // its kinetel.environment was emitted
-}
-
 // Intake stops ingesting telemetry; *telemetry.Listener is one.
 type Intake interface{ Close(ctx context.Context) }
 
@@ -107,16 +101,22 @@ func New(function extensionapi.Function, cfg config.Config, putter ship.Putter, 
 	if formats.Named(cfg.Format).Details {
 		p.annotator.OTLP(cfg.OTLPSpans)
 	}
+	p.invocations.SetSelected(p.selected)
 	p.invocations.SetInitType(string(cfg.Lambda.Initialization))
+	p.redactor = redact.New(redact.Options{Names: cfg.Redaction.Names, Pattern: cfg.Redaction.Pattern, Keys: cfg.Redaction.Keys})
+	p.cfg.Attributes = slices.Clone(cfg.Attributes)
+	for i, a := range p.cfg.Attributes {
+		p.cfg.Attributes[i].Value = p.redactor.Attribute(a.Name, a.Value)
+	}
 	queued := queue.Options{
-		Max:        cfg.BufferBytes,
+		Max:        cfg.BufferBytes - p.maxUndecided(),
 		Always:     cfg.Spool == config.SpoolAlways,
 		LogDropper: pack.NewLogDropper(cfg.Compression),
 	}
 	if cfg.Spool != config.SpoolOff {
 		opt := spool.Options{Dir: spoolDir(cfg.SpoolDir, function.Name), Max: cfg.SpoolBytes, Log: log, Check: pack.Checker{}}
 		if queued.Always {
-			opt.Reserve = pack.MaxRecord + 256<<10 // the open record, as lines
+			opt.Reserve = pack.MaxRecord + 256<<10 + p.maxJournal() // the open record, as lines
 		}
 		p.spool = spool.New(opt)
 		queued.Store = p.spool
@@ -143,11 +143,19 @@ func (p *Pipeline) newSource() *source {
 	}
 	env := environment.New(res.EnvironmentID, res.Details())
 	env.Ledger = p.ledger(env)
-	var journal pack.Journal // stays nil: with a nil *spool.Spool in it, it would not be nil
+	// They stay nil without a spool: with a nil *spool.Spool in them, they would not be.
+	var journal pack.Journal
+	var undecided selection.Journal
 	if p.cfg.Spool == config.SpoolAlways {
 		journal = p.spool
 	}
-	return &source{packer: p.packer(env, 1, journal), resource: res}
+	s := &source{p: p, packer: p.packer(env, 1, journal), resource: res}
+	s.selection = selection.New(selection.Options{
+		Config: p.cfg.Selection, Withhold: p.cfg.Redaction.Unusable, Redact: p.redactor,
+		Environment: env, Details: formats.Named(p.cfg.Format).Details, Sink: s, Cold: p.invocations.Cold,
+		MaxBytes: p.maxUndecided(), Journal: undecided, MaxJournal: p.maxJournal(),
+	})
+	return s
 }
 
 // spoolDir returns the directory of a function's spool. In Lambda no two functions

@@ -13,7 +13,9 @@ const reportEvery = time.Minute
 
 // report adds a kinetel.report if one is due.
 func (p *Pipeline) report() {
-	received := p.own().Received().Events
+	p.ingesting.Lock()
+	received := p.current.received.Events
+	p.ingesting.Unlock()
 	now := time.Now()
 	p.mu.Lock()
 	due := received > p.since && wallclock.Sub(now, p.reported) >= reportEvery
@@ -41,34 +43,46 @@ func (p *Pipeline) addReport(final bool) {
 		Unknown:    stats.Unknown,
 		PutLatency: stats.Latency,
 		Held:       p.invocations.Held(),
-		LeftOut:    ledger.LeftOut{OwnLog: p.ownLog.Load()},
+		Redacted:   p.redactor.Counts(),
 	}
 	if p.spool != nil {
 		report.Spooled = ledger.Volume{Events: int64(waiting.Spooled.Events), Records: int64(waiting.Spooled.Records), Bytes: p.spool.Bytes()}
 	}
-	for i, packer := range p.all() {
-		r := packer.Received()
-		if i == 0 {
-			report.Received = ledger.Count{Events: r.Events, Bytes: r.Bytes}
-		} else {
-			report.Recovered += r.Events // fragments
-		}
-		report.Own += r.Own
-		report.Parts += r.Parts
-	}
+	p.addReceived(&report)
 	p.mu.Lock()
 	report.UptimeMs = max(0, wallclock.Sub(now, p.began).Milliseconds()) // the clock may be set back
 	report.Recovered += p.recovered
 	report.LogsDropped = p.dropped
 	p.reported, p.since = now, report.Received.Events
 	p.mu.Unlock()
-	report.Waiting = report.Received.Events + report.Own + report.Parts + report.Recovered - report.Shipped.Events
+	report.Waiting = report.Received.Events + report.Own + report.Parts + report.Recovered - report.Shipped.Events - report.LeftOut.Total()
 	for _, n := range lost {
 		report.Waiting -= n
 	}
 	// A record that has just been shipped may still be on disk.
 	report.Spooled.Events = min(report.Spooled.Events, report.Waiting)
 	p.own().AddOwn(&event.Event{Received: now, Type: []byte(event.TypeReport), Record: report.JSON()})
+}
+
+// addReceived sets what the process has received and left out.
+func (p *Pipeline) addReceived(report *ledger.Report) {
+	p.ingesting.Lock() // no event is between two of these counts
+	defer p.ingesting.Unlock()
+	report.Received, report.LeftOut = p.current.received, p.current.leftOut()
+	for i, packer := range p.all() {
+		added := packer.Added()
+		report.Own += added.Own
+		report.Parts += added.Parts
+		switch {
+		case i == 0:
+		case p.snapshot != nil && packer == p.snapshot.packer:
+			report.Recovered += p.snapshot.received.Events
+			before := p.snapshot.leftOut()
+			report.LeftOut.AddAll(&before)
+		default:
+			report.Recovered += added.Events // a fragment, undecided lines
+		}
+	}
 }
 
 // logLosses logs losses that kinetel.loss events will report in the stream, at most

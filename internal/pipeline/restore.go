@@ -19,6 +19,9 @@ func (p *Pipeline) Restored() {
 		now := time.Now()
 		p.ingesting.Lock()
 		snapshot := p.current
+		if snapshot.selection != nil {
+			snapshot.selection.End()
+		}
 		p.current, p.snapshot = restored, snapshot
 		p.mu.Lock()
 		p.packers = slices.Insert(p.packers, 0, restored.packer)

@@ -565,7 +565,7 @@ func TestTheTelemetryOfASnapStartFunction(t *testing.T) {
 	inSandbox(t, func(t *testing.T, box *sandbox) {
 		p := box.process
 		before := p.id()
-		decoder := telemetry.NewDecoder(p.intake.Ingest)
+		decoder := telemetry.NewDecoder(p.intake.Ingest, p.intake.Unparsed)
 		for body := range bytes.Lines(text) {
 			decoder.Decode(bytes.TrimSpace(body), time.Now())
 			p.intake.Commit(decoder.Fragment())

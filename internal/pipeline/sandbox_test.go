@@ -83,7 +83,7 @@ type end struct {
 func (p *process) ended() end {
 	e := end{given: map[string]uint64{}, unreported: map[string][]ledger.Loss{}}
 	for _, packer := range p.all() {
-		id, r := packer.Environment().ID, packer.Received()
+		id, r := packer.Environment().ID, packer.Added()
 		e.given[id] += uint64(r.Events + r.Own + r.Parts)
 		packer.SealTo(func(r *pack.Record) { e.unreported[id] = append(e.unreported[id], r.Losses...) })
 	}
@@ -258,7 +258,7 @@ func (box *sandbox) finish(within time.Duration) {
 	// The totals have to be true, not only consistent.
 	received := p.recovered
 	for _, packer := range p.all() {
-		r := packer.Received()
+		r := packer.Added()
 		received += r.Events + r.Own + r.Parts
 	}
 	stats, waiting := p.shipper.Stats(), p.queue.Waiting()

@@ -85,6 +85,9 @@ func (p *Pipeline) Finish(ctx context.Context) {
 func (p *Pipeline) addEnded() {
 	p.ingesting.Lock()
 	defer p.ingesting.Unlock()
+	if p.current.selection != nil {
+		p.current.selection.End()
+	}
 	for _, summary := range p.invocations.Ended() {
 		at := event.Event{Received: time.Now(), RequestID: summary.Request, TraceID: summary.Trace, OTLP: event.OTLP{Span: summary.Span}}
 		p.addInvocation(p.current.packer, summary.Body, &at)

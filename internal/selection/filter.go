@@ -13,7 +13,7 @@ func (s *Selector) exclusion(ev *event.Event) (x ledger.Exclusion, out bool) {
 	c := s.cfg
 	switch {
 	case s.opt.Withhold:
-		return ledger.Unredactable, true
+		return ledger.Redaction, true
 	case string(ev.Type) != event.TypeFunction:
 		return 0, false
 	case ev.Severity != event.SeverityUnknown && ev.Severity < c.Level:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/jsontext"
 	"github.com/kinetel/kinetel/internal/ledger"
 )
@@ -47,7 +48,7 @@ func InShare(id string, share float64) bool {
 
 // judgeLine keeps an invocation that a line makes interesting.
 func (s *Selector) judgeLine(in *invocation, ev *event.Event) {
-	c := &s.cfg.Sample
+	c := s.cfg.Sample
 	switch {
 	case c.Error && ev.Severity >= event.Error:
 		s.decide(in, ledger.SampledError)
@@ -72,7 +73,7 @@ func (s *Selector) marked(record []byte) bool {
 // judgeEnd returns why an invocation is kept, by its platform.runtimeDone or
 // platform.report; empty: it is an ordinary one so far.
 func (s *Selector) judgeEnd(ev *event.Event) ledger.Sampled {
-	c, p := &s.cfg.Sample, ev.Platform()
+	c, p := s.cfg.Sample, ev.Platform()
 	switch {
 	case c.Timeout && p.Status == "timeout":
 		return ledger.SampledTimeout
@@ -93,7 +94,7 @@ func (s *Selector) decide(in *invocation, why ledger.Sampled) {
 		return
 	}
 	in.undecided, in.sampled = false, why
-	s.addWaiting(in)
+	s.shipWaiting(in)
 }
 
 // decideLast decides for an invocation that nothing has made interesting.
@@ -106,19 +107,20 @@ func (s *Selector) decideLast(in *invocation) {
 		return
 	}
 	in.undecided, in.sampled = false, ledger.SampledNot
-	s.leaveOut(in, ledger.SampledOut, in.waiting.n+int64(len(in.tail.lines)))
+	s.journalLeftOut(in)
+	s.leaveOut(in, ledger.SampledOut, in.waiting.n+int64(len(in.tail)))
 	s.dropWaiting(in)
+	s.dropTail(in, len(in.tail))
 }
 
 // wait stores a line until it is decided whether it is kept. If there is no memory for
 // it, the invocation is kept.
 func (s *Selector) wait(in *invocation, ev *event.Event) {
-	s.line = format0(s.line[:0], ev, s.opt.Environment)
-	if len(s.line) > maxLine || s.memory+int64(len(s.line)) > s.opt.MaxBytes {
+	s.line = s.appendLine(s.line[:0], ev)
+	if len(s.line) > format.ShortLine || !s.room(int64(len(s.line))) {
 		s.decide(in, ledger.SampledBuffer)
 		s.opt.Sink.Add(ev)
 		return
 	}
-	s.addToWaiting(in, ev)
+	s.addWaiting(in, ev)
 }
-

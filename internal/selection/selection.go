@@ -48,9 +48,12 @@ type Options struct {
 	// Cold reports whether the invocation that a platform event is about waited for an
 	// init or a restore.
 	Cold func(*event.Event) bool
-	// MaxBytes bounds the memory of lines that wait for a decision.
+	// MaxBytes bounds the memory of undecided lines.
 	MaxBytes int64
-	Journal  Journal // nil: lines that wait for a decision are only in memory
+	// Journal has the undecided lines too, at most MaxJournal bytes of them; nil: they
+	// are only in memory.
+	Journal    Journal
+	MaxJournal int64
 }
 
 // Selector selects the events of one environment. One goroutine at a time uses it.
@@ -64,20 +67,21 @@ type Selector struct {
 	invocations map[string]*invocation // by request
 	begun       uint64                 // invocations so far
 	reported    []string               // requests of invocations that are over, the oldest first
-	memory      int64                  // bytes of lines without a number
-	undecided   int64                  // how many these are
+	undecided   int64                  // lines without a number
+	raw         int64                  // their bytes before compression
+	memory      int64                  // and in memory
 
 	zip     compressor
-	line    []byte // a line that may get into an invocation's lines
-	texts   [2][]byte
+	line    []byte    // buffer of a line
+	texts   [2][]byte // buffers of text without escapes
 	journal journal
 }
 
 // New returns a Selector, or nil if every event is shipped as it is.
 func New(opt Options) *Selector {
 	c := &opt.Config
-	s := &Selector{opt: opt, cfg: c, invocations: map[string]*invocation{}, journal: journal{to: opt.Journal}}
-	s.samples = c.Sample.Share < 1
+	s := &Selector{opt: opt, invocations: map[string]*invocation{}}
+	s.samples = c.Sample != nil
 	s.tracks = s.samples || c.MaxLines > 0 || c.MaxBytes > 0 || c.Level > 0 || c.Include != nil || c.Exclude != nil
 	if !s.tracks && c.PlatformEvents == nil && opt.Redact == nil && !opt.Withhold {
 		return nil
@@ -110,23 +114,28 @@ type invocation struct {
 
 	lines, bytes int64            // of lines within the limits
 	beyond       ledger.Exclusion // the limit that it has exceeded; 0: none
-	cut          cut              // lines that are left out because of it
-	tail         tail             // the last lines
-	late         int              // lines after the tail was added
+	cut          cut              // what is left out because of it
+	tail         []tailLine       // its last lines
+	late         int              // lines beyond the limits after the tail was added
+
+	stored   uint64 // lines of it that are in the Journal
+	unstored bool   // a line could not be stored
 
 	leftOut ledger.LeftOut
 }
 
 // Redact redacts a platform event. Add redacts the lines.
 func (s *Selector) Redact(ev *event.Event) {
-	if s == nil || s.opt.Redact == nil {
-		return
-	}
-	before := ev.Record
-	ev.Record = s.opt.Redact.Platform(ev.Record)
-	ev.Extra = s.opt.Redact.Members(ev.Extra)
-	if len(before) != len(ev.Record) || len(before) > 0 && &before[0] != &ev.Record[0] {
-		ev.ForgetPlatform()
+	switch {
+	case s == nil:
+	case s.opt.Withhold && string(ev.Type) == event.TypePlatformFault:
+		ev.Record, ev.Extra = []byte(`"[redacted]"`), nil // the function's own words
+	case s.opt.Redact != nil:
+		before := ev.Record
+		ev.Record, ev.Extra = s.opt.Redact.Platform(before), s.opt.Redact.Members(ev.Extra)
+		if len(before) > 0 && &before[0] != &ev.Record[0] {
+			ev.ForgetPlatform()
+		}
 	}
 }
 
@@ -149,6 +158,7 @@ func (s *Selector) addPlatform(ev *event.Event) {
 			s.end(in, ev)
 			in.done = true
 		case event.TypePlatformReport:
+			in.done = true
 			s.end(in, ev)
 			s.decideLast(in)
 			s.addTail(in, ev)
@@ -190,9 +200,9 @@ func (s *Selector) addLine(ev *event.Event) {
 
 // leaveOut counts events that are not shipped. in may be nil.
 func (s *Selector) leaveOut(in *invocation, x ledger.Exclusion, n int64) {
-	s.leftOut[x] += n
+	s.leftOut.Add(x, n)
 	if in != nil {
-		in.leftOut[x] += n
+		in.leftOut.Add(x, n)
 	}
 }
 

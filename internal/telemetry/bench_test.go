@@ -29,7 +29,7 @@ func ordinaryBody() []byte {
 func BenchmarkDecode(b *testing.B) {
 	body := ordinaryBody()
 	events := 0
-	d := NewDecoder(func(*event.Event) { events++ })
+	d := NewDecoder(func(*event.Event) { events++ }, nil)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -24,8 +24,9 @@ import (
 //
 // A Decoder is not safe for concurrent use.
 type Decoder struct {
-	emit  func(*event.Event)
-	event event.Event // the argument of emit, reused for each call
+	emit   func(*event.Event)
+	redact func(text []byte) []byte // what may leave of text that is no event; nil: all
+	event  event.Event              // the argument of emit, reused for each call
 
 	// fragment is the first part of an event that Lambda split, from its "{" to
 	// the split, without the forged end; empty if there is none. envelope is how
@@ -53,9 +54,9 @@ const (
 )
 
 // NewDecoder returns a Decoder that calls emit with each event. emit must not keep
-// the event.
-func NewDecoder(emit func(*event.Event)) *Decoder {
-	return &Decoder{emit: emit}
+// the event. redact returns what may be emitted of text that is no event; nil: all of it.
+func NewDecoder(emit func(*event.Event), redact func(text []byte) []byte) *Decoder {
+	return &Decoder{emit: emit, redact: redact}
 }
 
 // Decode decodes one body, received at the given time. It does not retain body.
@@ -80,7 +81,16 @@ func (d *Decoder) Decode(body []byte, received time.Time) {
 func (d *Decoder) Close(received time.Time) {
 	fragment := d.fragment
 	d.fragment = nil
-	Unparsed(fragment, received, d.emit)
+	d.unparsed(fragment, received)
+}
+
+// unparsed emits text that is no event. It is redacted as a whole: a piece might end in a
+// value that has to be.
+func (d *Decoder) unparsed(text []byte, received time.Time) {
+	if d.redact != nil {
+		text = d.redact(text)
+	}
+	Unparsed(text, received, d.emit)
 }
 
 // Fragment returns the first part of a split record whose rest is still to come. It
@@ -147,7 +157,7 @@ func (d *Decoder) decodeEvents(b []byte, received time.Time, own bool) {
 			continue
 		}
 		if errors.Is(err, errNoEvent) && followed(b, end) {
-			Unparsed(b[i:end], received, d.emit)
+			d.unparsed(b[i:end], received)
 			i = end
 			continue
 		}
@@ -164,7 +174,7 @@ func (d *Decoder) decodeEvents(b []byte, received time.Time, own bool) {
 			cuts--
 		}
 		next := nextEvent(b, i, &salvage)
-		Unparsed(bytes.TrimRight(b[i:next], ", \r\n\t"), received, d.emit) // without the punctuation between events
+		d.unparsed(bytes.TrimRight(b[i:next], ", \r\n\t"), received) // without the punctuation between events
 		i = next
 	}
 }
@@ -178,7 +188,7 @@ func (d *Decoder) keepFragment(fragment []byte, envelope int, received time.Time
 		d.Close(received)
 	}
 	if len(fragment) > maxFragment {
-		Unparsed(fragment, received, d.emit)
+		d.unparsed(fragment, received)
 		return
 	}
 	d.fragment = fragment

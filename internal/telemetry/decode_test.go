@@ -91,7 +91,7 @@ func decode(bodies ...string) *sink {
 
 func open() (*sink, *Decoder) {
 	s := &sink{}
-	return s, NewDecoder(s.ingest)
+	return s, NewDecoder(s.ingest, nil)
 }
 
 func send(d *Decoder, body string) {

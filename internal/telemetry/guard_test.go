@@ -40,6 +40,8 @@ func (f *faulty) Ingest(ev *event.Event) {
 	f.sink.ingest(ev)
 }
 
+func (f *faulty) Unparsed(text []byte) []byte { return text }
+
 func (f *faulty) Commit(fragment []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -85,6 +85,8 @@ type Sink interface {
 	// acknowledged. fragment is the part of it that is not an event yet; it does
 	// not change until the next call.
 	Commit(fragment []byte)
+	// Unparsed returns what may be ingested of text that is no event.
+	Unparsed(text []byte) []byte
 	// Acknowledged is called when a whole body is ingested and acknowledged to
 	// Lambda.
 	Acknowledged()
@@ -122,7 +124,7 @@ func newListener(log *slog.Logger, sink Sink) *Listener {
 		bodies:  newBodies(),
 		path:    "/" + hex.EncodeToString(secret[:]),
 		sink:    sink,
-		decoder: NewDecoder(sink.Ingest),
+		decoder: NewDecoder(sink.Ingest, sink.Unparsed),
 	}
 	l.server = &http.Server{
 		Handler:           l,
@@ -269,9 +271,9 @@ func (l *Listener) ingest(body []byte) {
 	if !guard.Run(l.log, "read telemetry", func() { l.decoder.Decode(body, now) }) {
 		// Without an acknowledgement Lambda would send it again forever. Emit all of
 		// it as text; events that were ingested before the fault appear twice.
-		l.decoder = NewDecoder(l.sink.Ingest)
+		l.decoder = NewDecoder(l.sink.Ingest, l.sink.Unparsed)
 		for _, text := range [][]byte{fragment, body} {
-			guard.Run(l.log, "keep telemetry that cannot be read", func() { Unparsed(text, now, l.sink.Ingest) })
+			guard.Run(l.log, "keep telemetry that cannot be read", func() { l.decoder.unparsed(text, now) })
 		}
 	}
 	guard.Run(l.log, "commit telemetry", func() { l.sink.Commit(l.decoder.Fragment()) })

@@ -58,6 +58,8 @@ func (p *pipeline) Ingest(ev *event.Event) {
 	p.inside--
 }
 
+func (p *pipeline) Unparsed(text []byte) []byte { return text }
+
 func (p *pipeline) Commit(fragment []byte) {
 	p.mu.Lock()
 	p.inside++

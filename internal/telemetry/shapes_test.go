@@ -128,7 +128,7 @@ func packed(t *testing.T, compression format.Compression, key config.PartitionKe
 			events = append(events, decoded...)
 		},
 	})
-	d := NewDecoder(func(ev *event.Event) { packer.Add(ev) })
+	d := NewDecoder(func(ev *event.Event) { packer.Add(ev) }, nil)
 	for _, body := range bodies {
 		memory := bytes.Clone(body)
 		d.Decode(memory, received)

@@ -125,6 +125,14 @@ func badEvents() []badEvent {
 		{"kinetel.invocation", "a begin without an end", at{"body", "lastSeq"}, ``},
 		{"kinetel.invocation", "numbers of no events", at{"body", "events"}, ``},
 		{"kinetel.invocation", "reported: not unreported", at{"body", "unreported"}, `false`},
+		{"kinetel.invocation", "a rate without a decision", at{"body", "sampled"}, ``},
+		{"kinetel.invocation", "a decision without a rate", at{"body", "sampleRate"}, ``},
+		{"kinetel.invocation", "a rate of everything", at{"body", "sampleRate"}, `1`},
+		{"kinetel.invocation", "nothing left out", at{"body", "leftOut"}, `{}`},
+		{"kinetel.invocation", "none left out", at{"body", "leftOut", "level"}, `0`},
+		{"kinetel.limit", "no line left out", at{"body", "events"}, `0`},
+		{"kinetel.limit", "a limit of no request", at{"requestId"}, ``},
+		{"kinetel.report", "an odd pattern", at{"body", "redacted", "No name"}, `1`},
 		{"kinetel.environment", "another platform", at{"body", "attributes", "cloud.platform"}, `"gcp"`},
 		{"kinetel.environment", "no memory", at{"body", "attributes", "faas.max_memory"}, `0`},
 		{"kinetel.environment", "an interval below 0", at{"body", "kinetel", "flushIntervalMs"}, `-1`},
@@ -151,6 +159,7 @@ func badComparisons() []badEvent {
 		{"kinetel.loss", "a loss from 9 to 8", at{"body", "firstSeq"}, `10`},
 		{"kinetel.loss", "more lost than there are numbers", at{"body", "count"}, `8`},
 		{"kinetel.invocation", "a body of another request", at{"body", "requestId"}, `"a"`},
+		{"kinetel.limit", "a body of another request", at{"body", "requestId"}, `"a"`},
 		{"kinetel.invocation", "from 10 to 9", at{"body", "firstSeq"}, `10`},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/environment"
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/flush"
 	"github.com/kinetel/kinetel/internal/format"
@@ -20,6 +21,7 @@ import (
 	"github.com/kinetel/kinetel/internal/jsontext/jsontexttest"
 	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/internal/resource"
+	"github.com/kinetel/kinetel/internal/selection"
 	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
@@ -57,9 +59,13 @@ const (
 func invocationBody(t testing.TB, reported bool) string {
 	t.Helper()
 	var all invocation.Tracker
+	leftOut := ledger.LeftOut{Level: 1, SampledOut: 2}
+	all.SetSelected(func(string) ledger.Selected {
+		return ledger.Selected{SampleRate: "0.05", Sampled: ledger.SampledNot, LeftOut: &leftOut}
+	})
 	all.Invoked(request, "arn:aws:lambda:eu-west-1:123456789012:function:orders:live")
 	all.Started(&event.Event{Time: []byte("2026-11-22T20:15:00.100Z"), Record: []byte(start), RequestID: request, TraceID: trace})
-	all.Counted(&event.Event{RequestID: request, Record: make([]byte, 4096)}, 3, 9)
+	all.Counted(request, 4096, 3, 9)
 	all.RuntimeDone(&event.Event{RequestID: request, Record: []byte(done)})
 	all.Released(request, 26200*time.Microsecond, flush.Rare)
 	if !reported {
@@ -79,7 +85,7 @@ func initBody() string {
 	return string(all.ColdStart(&event.Event{Time: []byte("2026-11-22T20:15:00.480Z"), Record: []byte(`{"phase":"init","status":"error","errorType":"Runtime.ExitError"}`)}))
 }
 
-func environment() string {
+func environmentBody() string {
 	env := identity()
 	env.Config = config.Config{
 		Format: ndjson.Name, Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment,
@@ -98,7 +104,29 @@ func figures() string {
 		Final: true, UptimeMs: 61_000, Received: ledger.Count{Events: 10, Bytes: 2048}, Own: 2,
 		Shipped: ledger.Volume{Events: 8, Records: 2, Bytes: 900}, Lost: map[ledger.Reason]int64{ledger.BufferFull: 3, ledger.Oversize: 1},
 		PutLatency: ledger.Quantiles{P50: 9.5, P99: 20, Max: 21.25}, Held: ledger.Held{Invocations: 2, Held: 1},
+		LeftOut:  ledger.LeftOut{OwnLog: 1, Redaction: 2, PlatformEvents: 3, Level: 4, Exclude: 5, Include: 6, MaxLines: 7, MaxBytes: 8, SampledOut: 9},
+		Redacted: map[string]int64{"email": 3, "ipv4": 0},
 	}.JSON())
+}
+
+// limits is a selection.Sink that keeps the body of a kinetel.limit.
+type limits struct{ body string }
+
+func (l *limits) Add(*event.Event)                                               {}
+func (l *limits) AddLines(string, int64, []byte, []format.Details, func(uint64)) {}
+func (l *limits) AddOwn(_ string, body []byte, _ *event.Event)                   { l.body = string(body) }
+
+// limitBody is what the code reports of an invocation that exceeds its limits.
+func limitBody() string {
+	var sink limits
+	s := selection.New(selection.Options{
+		Config: config.Selection{MaxLines: 1, MaxBytes: 1 << 20}, Sink: &sink, MaxBytes: 1 << 20, Environment: environment.New("e", environment.Details{Resource: []byte("{}")}),
+	})
+	for range 102 {
+		s.Add(&event.Event{Type: []byte(event.TypeFunction), Record: []byte(`"beyond"`), RequestID: request})
+	}
+	s.Add(&event.Event{Type: []byte(event.TypePlatformRuntimeDone), Record: []byte(done), RequestID: request})
+	return sink.body
 }
 
 // samples are lines that the code writes, one of each kind.
@@ -123,12 +151,13 @@ func samples(t testing.TB) map[string]string {
 		"extra":               line(13, "function", `""`, func(ev *event.Event) { ev.Extra = []byte(`"time":"noon"`) }),
 		"part":                string(format.AppendLine(nil, 14, &part, format.Part{Part: 1, Parts: 2, Body: []byte(`{"a":`)}, identity().Details().Resource)),
 		"last part":           string(format.AppendLine(nil, 15, &part, format.Part{Part: 2, Parts: 2, Body: []byte("1}\xff")}, identity().Details().Resource)),
-		"kinetel.environment": line(16, event.TypeEnvironment, environment()),
+		"kinetel.environment": line(16, event.TypeEnvironment, environmentBody()),
 		"kinetel.loss":        line(17, event.TypeLoss, string(ledger.Loss{First: 3, Last: 9, Count: 5, Bytes: 700, Reason: ledger.BufferFull}.AppendJSON(nil))),
 		"kinetel.invocation":  line(18, event.TypeInvocation, invocationBody(t, true), ofRequest),
 		"unreported":          line(18, event.TypeInvocation, invocationBody(t, false), ofRequest),
 		"kinetel.span":        line(19, event.TypeSpan, invocationBody(t, true), ofRequest),
 		"kinetel.init":        line(19, event.TypeInit, initBody()),
+		"kinetel.limit":       line(19, event.TypeLimit, limitBody(), ofRequest),
 		"kinetel.report":      line(20, event.TypeReport, figures()),
 		"kinetel.unparsed":    line(21, event.TypeUnparsed, unparsed),
 	}
@@ -192,7 +221,11 @@ func optional() map[string][]string {
 	invocation := []string{
 		"invokedArn", "status", "errorType", "coldStart", "start", "tracing", "unreported", "metrics.durationMs", "metrics.billedDurationMs",
 		"metrics.initDurationMs", "metrics.restoreDurationMs", "metrics.billedRestoreDurationMs", "metrics.memorySizeMB", "metrics.maxMemoryUsedMB",
-		"tenantId", "initType", "extensionOverheadMs",
+		"tenantId", "initType", "extensionOverheadMs", "leftOut", "leftOut.level", "leftOut.sampledOut",
+	}
+	report := []string{"lost.buffer-full", "lost.oversize", "redacted", "redacted.email", "redacted.ipv4"}
+	for _, reason := range []string{"ownLog", "redaction", "platformEvents", "level", "exclude", "include", "maxLines", "maxBytes", "sampledOut"} {
+		report = append(report, "leftOut."+reason)
 	}
 	return map[string][]string{
 		"kinetel.environment": {
@@ -203,7 +236,8 @@ func optional() map[string][]string {
 		"unreported":         invocation,
 		"kinetel.span":       invocation,
 		"kinetel.init":       {"status", "errorType", "initType", "start"},
-		"kinetel.report":     {"lost.buffer-full", "lost.oversize"},
+		"kinetel.limit":      {"maxLines", "maxBytes"},
+		"kinetel.report":     report,
 	}
 }
 
@@ -231,7 +265,7 @@ func others(value any) []string {
 // another one beside it is for later versions.
 func TestEachMemberOfOwnBodies(t *testing.T) {
 	published, closed := both(t)
-	for _, name := range []string{"kinetel.environment", "kinetel.loss", "kinetel.invocation", "unreported", "kinetel.span", "kinetel.init", "kinetel.report"} {
+	for _, name := range []string{"kinetel.environment", "kinetel.loss", "kinetel.invocation", "unreported", "kinetel.span", "kinetel.init", "kinetel.limit", "kinetel.report"} {
 		text := samples(t)[name]
 		var whole struct{ Body map[string]any }
 		if err := json.Unmarshal([]byte(text), &whole); err != nil {
@@ -246,7 +280,7 @@ func TestEachMemberOfOwnBodies(t *testing.T) {
 		var visit func(where at, object map[string]any)
 		visit = func(where at, object map[string]any) {
 			more := changed(t, text, append(slices.Clone(where), "later"), `7`)
-			if open := len(where) == 2 && where[1] == "lost"; !open {
+			if open := len(where) == 2 && (where[1] == "lost" || where[1] == "redacted"); !open {
 				if err := published.event([]byte(more)); err != nil {
 					t.Errorf("%s: a member more in %v is refused: %v", name, where, err)
 				}
@@ -260,7 +294,7 @@ func TestEachMemberOfOwnBodies(t *testing.T) {
 				path := strings.Join(here[1:], ".")
 				err := published.event([]byte(changed(t, text, here, ``)))
 				// heldMs, events and the like hang on each other.
-				together := slices.Contains([]string{"heldMs", "hold", "events", "bytes", "firstSeq", "lastSeq"}, path) && name != "kinetel.loss"
+				together := slices.Contains([]string{"heldMs", "hold", "events", "bytes", "firstSeq", "lastSeq", "sampleRate", "sampled"}, path) && name != "kinetel.loss" && name != "kinetel.limit"
 				if may := slices.Contains(optional()[name], path); !together && may != (err == nil) {
 					t.Errorf("%s: without %s: %v", name, path, err)
 				}

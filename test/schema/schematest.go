@@ -181,7 +181,7 @@ func (v *validator) event(text []byte) error {
 	}
 	body, _ := e["body"].(map[string]any)
 	switch e["type"] {
-	case "kinetel.loss", "kinetel.invocation", "kinetel.span":
+	case "kinetel.loss", "kinetel.invocation", "kinetel.limit", "kinetel.span":
 		first, last := number(body, "firstSeq"), number(body, "lastSeq")
 		if first > last || first > 0 && max(number(body, "count"), number(body, "events")) > last-first+1 {
 			return fmt.Errorf("more events than numbers in %.300q", text)

@@ -138,7 +138,7 @@ func setMessage(e *decoding.Event, kind cloudwatch.Message, message []byte) (err
 	default:
 		err = setPlatformLine(e, kind, string(text))
 	}
-	isOwn := e.Type == event.TypeInvocation || e.Type == event.TypeSpan
+	isOwn := e.Type == event.TypeInvocation || e.Type == event.TypeSpan || e.Type == event.TypeLimit
 	if id := requestID(e.Body); isOwn || strings.HasPrefix(e.Type, "platform.") {
 		e.RequestID = id
 	}

@@ -1,0 +1,108 @@
+package pipeline
+
+import (
+	"bytes"
+
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/resource"
+	"github.com/kinetel/kinetel/internal/selection"
+)
+
+// source is an environment whose telemetry comes from Lambda. Pipeline.ingesting guards
+// it.
+type source struct {
+	p         *Pipeline
+	packer    *pack.Packer
+	resource  *resource.Resource
+	selection *selection.Selector // nil: every event is shipped as it is
+	described bool                // its kinetel.environment was emitted
+	received  ledger.Count
+	ownLog    int64 // of the received events, lines of Kinetel's own log
+}
+
+// receive counts an event from Lambda.
+func (s *source) receive(ev *event.Event) {
+	s.received.Events++
+	s.received.Bytes += int64(len(ev.Record))
+}
+
+// add adds an event, unless the configuration leaves it out.
+func (s *source) add(ev *event.Event) {
+	if s.selection == nil {
+		s.Add(ev)
+	} else {
+		s.selection.Add(ev)
+	}
+}
+
+// selection.Sink documents these.
+
+func (s *source) Add(ev *event.Event) {
+	first, last := s.packer.Add(ev)
+	s.p.invocations.Counted(ev.RequestID, int64(len(ev.Record)), first, last)
+}
+
+func (s *source) AddOwn(kind string, body []byte, about *event.Event) {
+	s.packer.AddOwn(ownEvent(kind, body, about))
+}
+
+func (s *source) AddLines(request string, records int64, lines []byte, details []format.Details, before func(first uint64)) {
+	first, last := s.packer.AddLines(lines, details, before)
+	s.p.invocations.Counted(request, records, first, last)
+}
+
+// selected returns what was selected of an invocation. ingesting is held.
+func (p *Pipeline) selected(request string) (selected ledger.Selected) {
+	if s := p.current.selection; s != nil { // no invocation runs in a snapshot
+		selected = s.Selected(request)
+	}
+	return selected
+}
+
+// leftOut counts the events that were left out.
+func (s *source) leftOut() (n ledger.LeftOut) {
+	if s.selection != nil {
+		n = s.selection.LeftOut()
+	}
+	n.OwnLog = s.ownLog
+	return n
+}
+
+// commit stores what was added since its last call, if the configuration asks for that.
+// fragment is text that is not an event yet.
+func (s *source) commit(fragment []byte) {
+	s.selection.Commit()
+	if redacted := s.p.redactor.Unparsed(fragment); len(redacted) > 0 && &redacted[0] != &fragment[0] {
+		fragment = bytes.Clone(redacted)
+	}
+	if s.packer.Commit(fragment) {
+		s.selection.Committed()
+	}
+}
+
+// describe adds the kinetel.environment with what lines do not contain, once.
+func (s *source) describe(at *event.Event) {
+	if !s.described {
+		s.described = true
+		s.packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: s.p.redactor.Record(s.resource.JSON())})
+	}
+}
+
+// The bounds of undecided lines are parts of the user's.
+
+func (p *Pipeline) maxUndecided() int64 {
+	if p.cfg.Selection.Waits() {
+		return p.cfg.BufferBytes / 4
+	}
+	return 0
+}
+
+func (p *Pipeline) maxJournal() int64 {
+	if p.cfg.Selection.Waits() {
+		return p.cfg.SpoolBytes / 8
+	}
+	return 0
+}

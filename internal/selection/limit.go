@@ -1,0 +1,132 @@
+package selection
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+
+	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/ledger"
+)
+
+const (
+	// maxTail is how many lines beyond a limit are kept: the last ones, where the cause
+	// of a failure is.
+	maxTail = 100
+	// maxTailBytes bounds the memory of these lines, for each invocation.
+	maxTailBytes = 256 << 10
+)
+
+// tailLine is one of an invocation's last lines.
+type tailLine struct {
+	text    []byte // of kinetel/1, without its number
+	record  int    // bytes of its record
+	details format.Details
+	index   uint64 // in the journal, from 1; 0: it is not there
+}
+
+// cut is the body of a kinetel.limit: what the limits left out between the first and the
+// last lines of an invocation.
+type cut struct {
+	Request  string `json:"requestId"`
+	Events   int64  `json:"events"`
+	Bytes    int64  `json:"bytes"` // of their records
+	MaxLines int64  `json:"maxLines,omitempty"`
+	MaxBytes int64  `json:"maxBytes,omitempty"`
+}
+
+// isBeyond reports whether a line exceeds a limit of its invocation. From the first such
+// line on, all do.
+func (s *Selector) isBeyond(in *invocation, ev *event.Event) bool {
+	size := int64(len(ev.Record))
+	switch c := s.cfg; {
+	case in.beyond != 0:
+	case c.MaxLines > 0 && in.lines == c.MaxLines:
+		in.beyond = ledger.MaxLines
+	case c.MaxBytes > 0 && in.bytes+size > c.MaxBytes:
+		in.beyond = ledger.MaxBytes
+	default:
+		in.lines++
+		in.bytes += size
+	}
+	return in.beyond != 0
+}
+
+// addBeyond adds a line beyond a limit to the last lines. If the invocation has ended,
+// lines come late: some are still shipped.
+func (s *Selector) addBeyond(in *invocation, ev *event.Event) {
+	if in.done && !in.undecided {
+		if in.late++; in.late > maxTail {
+			s.cut(in, len(ev.Record))
+		} else {
+			s.opt.Sink.Add(ev)
+		}
+		return
+	}
+	s.line = s.appendLine(s.line[:0], ev)
+	size := int64(len(s.line))
+	for n := len(in.tail); n > 0 && (n == maxTail || s.tailBytes(in)+size > maxTailBytes || !s.room(size)); n-- {
+		s.cut(in, in.tail[0].record)
+		s.dropTail(in, 1)
+	}
+	if size > format.ShortLine || !s.room(size) {
+		s.cut(in, len(ev.Record))
+		return
+	}
+	s.journal.note(in)
+	one := tailLine{text: bytes.Clone(s.line), record: len(ev.Record)}
+	if s.opt.Details {
+		one.details = format.DetailsOf(ev)
+	}
+	in.tail = append(in.tail, one)
+	s.count(1, size, size)
+}
+
+// cut counts a line that a limit leaves out.
+func (s *Selector) cut(in *invocation, record int) {
+	in.cut.Events++
+	in.cut.Bytes += int64(record)
+	s.leaveOut(in, in.beyond, 1)
+}
+
+func (s *Selector) tailBytes(in *invocation) (n int64) {
+	for i := range in.tail {
+		n += int64(len(in.tail[i].text))
+	}
+	return n
+}
+
+// dropTail forgets the first n of the last lines.
+func (s *Selector) dropTail(in *invocation, n int) {
+	for i := range in.tail[:n] {
+		size := int64(len(in.tail[i].text))
+		s.count(-1, -size, -size)
+	}
+	in.tail = in.tail[n:]
+}
+
+// addTail adds the last lines of an invocation that is kept, and before them an event
+// that counts the lines between the first and these. about is the event that ends the
+// invocation; nil: none has come.
+func (s *Selector) addTail(in *invocation, about *event.Event) {
+	if in.cut.Events > 0 && in.late == 0 {
+		if about == nil {
+			about = &event.Event{Received: time.Now(), RequestID: in.request}
+		}
+		in.cut.Request, in.cut.MaxLines, in.cut.MaxBytes = in.request, s.cfg.MaxLines, s.cfg.MaxBytes
+		body, _ := json.Marshal(in.cut) // numbers always marshal
+		s.opt.Sink.AddOwn(event.TypeLimit, body, about)
+		in.cut = cut{}
+	}
+	tail := in.tail
+	s.dropTail(in, len(tail))
+	in.tail = nil
+	for i := range tail {
+		var details []format.Details
+		if s.opt.Details {
+			details = []format.Details{tail[i].details}
+		}
+		s.opt.Sink.AddLines(in.request, int64(tail[i].record), tail[i].text, details, s.decided(in, tail[i].index-1, min(tail[i].index, 1)))
+	}
+}
