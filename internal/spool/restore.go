@@ -44,6 +44,9 @@ type restorer struct {
 	// lossesLost is how many bytes of the losses file belong to no frame.
 	lossesLost int64
 	lost       lost
+	// undecidedLost is the lines that are lost and have no number.
+	undecidedLost  uint64
+	undecidedBytes int64
 
 	// Of the file that is being read.
 	places int   // that cannot be read, and were not checked before
@@ -69,7 +72,7 @@ func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	e.last = 0
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.readSegment(seg) })
 	r.numbers = seqrange.New(r.numbers...)
-	if !r.readJournal() {
+	if !r.readJournal() || !r.readUndecided() {
 		return nil
 	}
 	r.number(last)
