@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/kinetel/kinetel/internal/environment"
@@ -191,21 +192,28 @@ func (s *Spool) makeTail(t *tail, f frame) (err error) {
 	return err
 }
 
-// replace replaces a file of the folder with one that has only content, and what
-// more writes after it if that is not nil. At any moment one of the two is there.
-func (s *Spool) replace(e *folder, t *tail, name string, content frame, more func(*tail) error) error {
-	if err := s.open(e); err != nil {
-		return err
-	}
-	path := filepath.Join(e.dir, name)
-	next := tail{path: path + newExt}
-	err := s.makeTail(&next, content)
+// replace replaces a file of the folder with one that has only content. At any
+// moment one of the two is there.
+func (s *Spool) replace(e *folder, t *tail, name string, content frame) error {
+	next, err := s.begin(e, name, content)
 	if err != nil {
 		return err
 	}
-	if more != nil {
-		err = more(&next)
+	return s.finish(t, &next, nil)
+}
+
+// begin makes a file with content, which is to replace the one with that name.
+func (s *Spool) begin(e *folder, name string, content frame) (next tail, err error) {
+	if err = s.open(e); err == nil {
+		next.path = filepath.Join(e.dir, name+newExt)
+		err = s.makeTail(&next, content)
 	}
+	return next, err
+}
+
+// finish replaces t with next, or removes next if it could not be written.
+func (s *Spool) finish(t, next *tail, err error) error {
+	path := strings.TrimSuffix(next.path, newExt)
 	if err == nil {
 		err = s.disk.rename(next.path, path)
 	}
@@ -216,7 +224,7 @@ func (s *Spool) replace(e *folder, t *tail, name string, content frame, more fun
 	}
 	next.path = path
 	t.close()
-	*t = next
+	*t = *next
 	return nil
 }
 

@@ -101,9 +101,9 @@ func (h header) valid() bool {
 	case kindLines:
 		return h.first > 0 && h.last <= maxNumber && h.last+1-h.first == uint64(h.count)
 	case kindUndecided:
-		return h.first <= maxNumber && h.last <= maxNumber && h.count > 0
+		return h.first < maxIndex && h.last < maxIndex && h.count > 0 && h.count <= h.length/minLine
 	case kindDecided:
-		return h.numbered() && h.last-h.first+1 == uint64(h.count) && int64(h.count) <= maxUndecided/minLine
+		return h.numbered() && h.last-h.first+1 == uint64(h.count) && h.count <= maxDecided
 	}
 	return h.last <= maxNumber
 }
@@ -172,10 +172,11 @@ type frame [][]byte
 // payload is too long, or the numbers are wrong.
 func newFrame(h header, payload ...[]byte) (frame, bool) {
 	length := frame(payload).size()
+	h.length = uint32(length)
 	if length > int64(h.kind.maxLength()) || !h.valid() {
 		return nil, false
 	}
-	h.length, h.crc = uint32(length), checksum(payload...)
+	h.crc = checksum(payload...)
 	headers := appendHeader(appendHeader(make([]byte, 0, 2*headerSize), h, 0), h, again)
 	f := append(frame{headers[:headerSize]}, payload...)
 	return append(f, headers[headerSize:]), true

@@ -125,7 +125,7 @@ func (s *Spool) keepFragment(e *folder) error {
 		return err
 	}
 	mark := e.mark()
-	err := s.replace(e, &e.journal, journalName, frame{mark[0], text, mark[0]}, nil)
+	err := s.replace(e, &e.journal, journalName, frame{mark[0], text, mark[0]})
 	if err == nil {
 		e.fragmentAt = headerSize
 	}

@@ -121,7 +121,7 @@ func (s *Spool) writeLosses(e *folder) (err error) {
 	f := e.lossFrames()
 	switch {
 	case len(f) > 1:
-		return s.replace(e, &e.lossFile, lossesName, f, nil)
+		return s.replace(e, &e.lossFile, lossesName, f)
 	case e.lossFile.path == "":
 		return nil
 	}

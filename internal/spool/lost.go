@@ -153,7 +153,10 @@ func atMost(n uint64) int { return int(min(n, maxCount)) }
 func (r *restorer) reconcile(m *manifest) {
 	recovered, e := r.recovered, r.env
 	order.By(recovered.Records, func(a, b *Ref) int { return cmp.Compare(a.First, b.First) })
-	journalled := recovered.lineNumbers()
+	var journalled seqrange.Set
+	for _, run := range recovered.Lines {
+		journalled = journalled.Add(seqrange.Range{First: run.First, Last: run.Last})
+	}
 	known := r.numbers.Merge(journalled)
 	if m != nil {
 		r.number(m.Last)
@@ -177,7 +180,7 @@ func (r *restorer) reconcile(m *manifest) {
 		r.lost.bytes = 0 // which of them belong to which range is not known
 	}
 	r.addUnnumbered(min(r.lossesLost, 1), r.lossesLost) // at least one
-	r.addUnnumbered(int64(min(r.undecidedLost, maxCount)), r.undecidedBytes)
+	r.addUnnumbered(min(r.undecidedLost, maxCount), r.undecidedBytes)
 	n := len(e.losses)
 	e.losses = slices.DeleteFunc(e.losses, func(l pendingLoss) bool { return l.serial <= r.reported })
 	if len(e.losses) < n {
@@ -203,14 +206,6 @@ func (r *restorer) addUnnumbered(count, bytes int64) {
 		r.found = append(r.found, ledger.Loss{First: r.env.last + 1, Last: last, Count: int(count), Bytes: bytes, Reason: ledger.SpoolCorrupt})
 		r.env.last = last
 	}
-}
-
-// lineNumbers returns the numbers of the recovered lines.
-func (r *Recovered) lineNumbers() (numbers seqrange.Set) {
-	for _, run := range r.Lines {
-		numbers = numbers.Add(seqrange.Range{First: run.First, Last: run.Last})
-	}
-	return numbers
 }
 
 func (r *restorer) addFound(l []ledger.Loss) {

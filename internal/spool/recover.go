@@ -39,7 +39,7 @@ type Recovered struct {
 	Next        uint64                   // the first number that was never assigned
 	Records     []*Ref                   // not done; sorted by First
 	Lines       []Run                    // journalled or decided, in no record; sorted by First
-	Undecided   []Undecided              // neither decided nor left out; sorted by Invocation and Index
+	Undecided   []Undecided              // neither decided nor left out; in the order of the file
 	Fragment    []byte                   // text that is not an event yet; nil: none
 	Losses      []ledger.Loss            // not reported yet, corrupt places included; sorted by First
 }

@@ -19,8 +19,14 @@ const maxUndecided = 8 << 20
 // undecidedStart is the beginning of each undecided line: its number is 0.
 const undecidedStart = format.Start + "0,"
 
-// minLine is less than the bytes of each undecided line.
-const minLine = int64(len(undecidedStart))
+const (
+	// minLine is less than the bytes of each line: its resource alone has more.
+	minLine = 100
+	// maxDecided bounds the lines that are decided at once.
+	maxDecided = maxUndecided / minLine
+	// maxIndex bounds the numbers of invocations and the indexes of lines.
+	maxIndex = 1 << 32
+)
 
 // undecidedFrame returns a frame of undecided lines.
 func undecidedFrame(invocation, index uint64, lines []byte) (frame, bool) {
@@ -136,44 +142,42 @@ func (s *Spool) RewriteUndecided(o *environment.Environment, each func(yield fun
 	if each == nil {
 		return s.emptyUndecided(e)
 	}
-	waiting := false
-	err = s.replace(e, &e.undecided, undecidedName, e.mark(), func(next *tail) (err error) {
+	next, err := s.begin(e, undecidedName, e.mark())
+	if err == nil {
 		each(func(invocation, index uint64, lines []byte) bool {
 			f, ok := undecidedFrame(invocation, index, lines)
-			if size := next.size + f.size(); !ok || size > maxUndecided || !s.room(size-e.undecided.size, 0) {
-				err = ErrFull
-			} else {
-				err = s.write(next, f)
+			err = ErrFull
+			if size := next.size + f.size(); ok && size <= maxUndecided && s.room(size-e.undecided.size, 0) {
+				err = s.write(&next, f)
 			}
-			waiting = true
 			return err == nil
 		})
-		return err
-	})
-	return s.rewritten(e, waiting, err)
+		err = s.finish(&e.undecided, &next, err)
+	}
+	return s.rewritten(e, err)
 }
 
 // emptyUndecided empties the file, if there is one.
 func (s *Spool) emptyUndecided(e *folder) bool {
 	if e.undecided.path == "" || e.undecided.size <= headerSize && !e.undecided.dirty {
-		return s.rewritten(e, false, nil)
+		return s.rewritten(e, nil)
 	}
 	err := s.openFile(e, &e.undecided, undecidedName)
 	if err == nil {
 		err = e.undecided.restart(e.mark())
 	}
-	return s.rewritten(e, false, err)
+	return s.rewritten(e, err)
 }
 
 // rewritten notes what the file has, if it could be written anew.
-func (s *Spool) rewritten(e *folder, waiting bool, err error) bool {
+func (s *Spool) rewritten(e *folder, err error) bool {
 	if err != nil {
 		if !errors.Is(err, ErrFull) {
 			_ = s.failed(err) // logged
 		}
 		return false
 	}
-	e.waiting, e.decided, e.undecidedLost = waiting, seqrange.Range{}, false
+	e.waiting, e.decided, e.undecidedLost = e.undecided.size > headerSize, seqrange.Range{}, false
 	s.tidy(e)
 	return true
 }
