@@ -42,12 +42,9 @@ func (s *Spool) Kill() {
 	defer s.mu.Unlock()
 	s.closed = true
 	for _, e := range s.envs {
-		for _, seg := range e.segments {
-			seg.close()
+		for _, t := range e.files() {
+			t.close()
 		}
-		e.journal.close()
-		e.lossFile.close()
-		e.meta.close()
 	}
 }
 

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/seqrange"
 )
 
 // folder holds the files of one execution environment. The Spool's mu
@@ -38,6 +40,13 @@ type folder struct {
 	fragment     bool  // the journal has a pending fragment
 	fragmentAt   int64 // offset of the frame that has the fragment
 
+	undecided tail           // path is empty until it is created
+	waiting   bool           // the file has undecided lines
+	decided   seqrange.Range // numbers of its lines that may be nowhere else; First is 0: none
+	// undecidedLost means that undecided lines were lost with their file, and that
+	// UndecidedLost has not reported it yet.
+	undecidedLost bool
+
 	unread bool // a file could not be opened: it stays for the next process
 	// journalLost means that lines or a fragment were lost with the journal's
 	// file, and that JournalLost has not reported it yet.
@@ -49,7 +58,7 @@ func (e *folder) mark() frame { return bare(header{kind: kindMark, last: e.last}
 
 // pending reports whether the folder has anything for the next process.
 func (e *folder) pending() bool {
-	return e.journalFirst > 0 || e.fragment || e.unread || len(e.losses) > 0 ||
+	return e.journalFirst > 0 || e.fragment || e.waiting || e.decided.First > 0 || e.unread || len(e.losses) > 0 ||
 		slices.ContainsFunc(e.segments, func(seg *segment) bool { return seg.records > 0 })
 }
 
@@ -186,22 +195,36 @@ func (s *Spool) makeTail(t *tail, f frame) (err error) {
 // replace replaces a file of the folder with one that has only content. At any
 // moment one of the two is there.
 func (s *Spool) replace(e *folder, t *tail, name string, content frame) error {
-	if err := s.open(e); err != nil {
+	next, err := s.begin(e, name, content)
+	if err != nil {
 		return err
 	}
-	path := filepath.Join(e.dir, name)
-	next := tail{path: path + newExt}
-	if err := s.makeTail(&next, content); err != nil {
-		return err
+	return s.finish(t, &next, nil)
+}
+
+// begin makes a file with content, which is to replace the one with that name.
+func (s *Spool) begin(e *folder, name string, content frame) (next tail, err error) {
+	if err = s.open(e); err == nil {
+		next.path = filepath.Join(e.dir, name+newExt)
+		err = s.makeTail(&next, content)
 	}
-	if err := s.disk.rename(next.path, path); err != nil {
+	return next, err
+}
+
+// finish replaces t with next, or removes next if it could not be written.
+func (s *Spool) finish(t, next *tail, err error) error {
+	path := strings.TrimSuffix(next.path, newExt)
+	if err == nil {
+		err = s.disk.rename(next.path, path)
+	}
+	if err != nil {
 		next.close()
 		_ = s.disk.remove(next.path)
 		return err
 	}
 	next.path = path
 	t.close()
-	*t = next
+	*t = *next
 	return nil
 }
 
@@ -213,7 +236,7 @@ const newExt = ".new"
 // again, with the losses that are not reported yet. The caller has the records
 // and the lines.
 func (s *Spool) check(e *folder) {
-	if e.meta.path == "" && len(e.segments) == 0 && e.journal.path == "" && e.lossFile.path == "" {
+	if e.meta.path == "" && len(e.segments) == 0 && e.journal.path == "" && e.lossFile.path == "" && e.undecided.path == "" {
 		return // most processes never need a file
 	}
 	err := secure(s.disk, e.dir, false)
@@ -242,6 +265,10 @@ func (s *Spool) check(e *folder) {
 	if drop(&e.journal) {
 		e.journalLost = e.journalLost || e.journalFirst > 0 || e.fragment
 		e.journalFirst, e.fragment = 0, false
+	}
+	if drop(&e.undecided) {
+		e.undecidedLost = e.undecidedLost || e.waiting
+		e.waiting, e.decided = false, seqrange.Range{} // the caller has the decided lines
 	}
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool {
 		if !lost(&seg.tail) {
@@ -272,12 +299,12 @@ func (e *folder) files() (files []*tail) {
 	for _, seg := range e.segments {
 		files = append(files, &seg.tail)
 	}
-	return append(files, &e.journal, &e.lossFile, &e.meta)
+	return append(files, &e.journal, &e.undecided, &e.lossFile, &e.meta)
 }
 
 // size returns the bytes of all files of an environment.
 func (e *folder) size() int64 {
-	n := e.meta.size + e.journal.size + e.lossFile.size
+	n := e.meta.size + e.journal.size + e.undecided.size + e.lossFile.size
 	for _, seg := range e.segments {
 		n += seg.size
 	}

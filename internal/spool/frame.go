@@ -30,7 +30,9 @@ type kind byte
 
 const (
 	// kindMark has the highest number ever seen of the environment as last.
-	// In a journal, it means that the lines before it are in records.
+	// In a journal, it means that the lines before it are in records. After
+	// undecided lines, it means that those with the numbers from first to last are
+	// in the journal or in records.
 	kindMark kind = 1 + iota
 	// kindRecord has a record (record.go).
 	kindRecord
@@ -46,6 +48,15 @@ const (
 	// a place in it that cannot be read as count and last. The loss that it caused
 	// is in the losses file or reported.
 	kindChecked
+	// kindUndecided has lines without a number: first is their invocation, last the
+	// index of the first of them in the invocation (undecided.go).
+	kindUndecided
+	// kindDecided has the numbers that undecided lines get. The payload is their
+	// invocation and the index of the first of them, as uvarints.
+	kindDecided
+	// kindLeftOut means that the undecided lines of the invocation first are not
+	// sent.
+	kindLeftOut
 )
 
 // header is a frame's header.
@@ -66,6 +77,10 @@ func (k kind) maxLength() uint32 {
 		return 4 << 10
 	case kindLines:
 		return maxPayload
+	case kindUndecided:
+		return maxUndecided
+	case kindDecided:
+		return 2 * binary.MaxVarintLen64
 	}
 	return 0
 }
@@ -85,6 +100,10 @@ func (h header) valid() bool {
 		return h.numbered() && h.count > 0 && uint64(h.count-1) <= h.last-h.first
 	case kindLines:
 		return h.first > 0 && h.last <= maxNumber && h.last+1-h.first == uint64(h.count)
+	case kindUndecided:
+		return h.first < maxIndex && h.last < maxIndex && h.count > 0 && h.count <= h.length/minLine
+	case kindDecided:
+		return h.numbered() && h.last-h.first+1 == uint64(h.count) && h.count <= maxDecided
 	}
 	return h.last <= maxNumber
 }
@@ -92,7 +111,11 @@ func (h header) valid() bool {
 // numbered reports whether the numbers of a header can be used although its payload
 // cannot.
 func (h header) numbered() bool {
-	return h.kind != kindDone && h.kind != kindChecked && h.first > 0 && h.first <= h.last && h.last <= maxNumber
+	switch h.kind {
+	case kindRecord, kindLoss, kindLines, kindDecided:
+		return h.first > 0 && h.first <= h.last && h.last <= maxNumber
+	}
+	return false
 }
 
 // events returns the count of events, which is at most that of the numbers.
@@ -137,7 +160,7 @@ func parseHeader(b []byte) (h header, behind, ok bool) {
 		last:   binary.LittleEndian.Uint64(b[24:]),
 		crc:    binary.LittleEndian.Uint32(b[32:]),
 	}
-	known := h.kind >= kindMark && h.kind <= kindChecked && h.length <= h.kind.maxLength()
+	known := h.kind >= kindMark && h.kind <= kindLeftOut && h.length <= h.kind.maxLength()
 	return h, b[4]&again != 0, known
 }
 
@@ -149,10 +172,11 @@ type frame [][]byte
 // payload is too long, or the numbers are wrong.
 func newFrame(h header, payload ...[]byte) (frame, bool) {
 	length := frame(payload).size()
+	h.length = uint32(length)
 	if length > int64(h.kind.maxLength()) || !h.valid() {
 		return nil, false
 	}
-	h.length, h.crc = uint32(length), checksum(payload...)
+	h.crc = checksum(payload...)
 	headers := appendHeader(appendHeader(make([]byte, 0, 2*headerSize), h, 0), h, again)
 	f := append(frame{headers[:headerSize]}, payload...)
 	return append(f, headers[headerSize:]), true

@@ -27,8 +27,9 @@ func parseLines(payload []byte) (lines, fragment []byte, ok bool) {
 // Journal writes lines that are about to be acknowledged: whole lines of the
 // events from first to last. The fragment is text that is acknowledged but no
 // event yet. It replaces the previous fragment; nil means that there is none.
-// Without lines, first is the next number and last the one before it. Journal
-// reports whether all of it is on disk.
+// Without lines, first is the next number and last the one before it. All lines up
+// to last are in the journal then, or in records. Journal reports whether all of it
+// is on disk.
 func (s *Spool) Journal(o *environment.Environment, first, last uint64, lines, fragment []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,24 +46,31 @@ func (s *Spool) Journal(o *environment.Environment, first, last uint64, lines, f
 		return false
 	}
 	at, err := s.add(e, &e.journal, journalName, f, s.slack())
+	if !s.stored(err) {
+		return false
+	}
+	e.last = max(e.last, last)
+	if e.journalFirst == 0 && last >= first {
+		e.journalFirst = first
+	}
+	e.fragment, e.fragmentAt = len(fragment) > 0, at
+	s.markElsewhere(e, 0, last)
+	return true
+}
+
+// stored reports whether lines could be written. It logs once that there is no room
+// for them, and once that there is room again.
+func (s *Spool) stored(err error) bool {
 	if errors.Is(err, ErrFull) && !s.full {
 		s.full = true
 		s.opt.Log.Error("the spool is full; telemetry waits in memory only, and is lost if this process is killed",
 			"dir", s.opt.Dir, "bytes", s.used(), "limit_bytes", s.opt.Max)
 	}
-	if err != nil {
-		return false
-	}
-	e.last = max(e.last, last)
-	if s.full {
+	if err == nil && s.full {
+		s.full = false
 		s.opt.Log.Warn("the spool has room again", "dir", s.opt.Dir, "bytes", s.used(), "limit_bytes", s.opt.Max)
 	}
-	s.full = false
-	if e.journalFirst == 0 && last >= first {
-		e.journalFirst = first
-	}
-	e.fragment, e.fragmentAt = len(fragment) > 0, at
-	return true
+	return err == nil
 }
 
 // JournalLost reports, once, whether the lines or the fragment in the journal

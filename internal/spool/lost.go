@@ -19,7 +19,8 @@ func (r *restorer) scan(t *tail, limit int64, emit func(item)) bool {
 	log := r.spool.opt.Log
 	r.places, r.bytes = 0, 0
 	size := min(t.size, limit)
-	if isSegment := t != &r.env.journal && t != &r.env.lossFile; isSegment && (size > r.budget.bytes || r.budget.records <= 0) {
+	isSegment := t != &r.env.journal && t != &r.env.undecided && t != &r.env.lossFile
+	if isSegment && (size > r.budget.bytes || r.budget.records <= 0) {
 		log.Warn("earlier processes left more than is adopted at once; the rest stays for the next start",
 			"path", t.path, "limit_bytes", r.spool.opt.Max, "limit_records", maxRecords)
 		r.env.unread = true
@@ -55,7 +56,7 @@ func (r *restorer) scan(t *tail, limit int64, emit func(item)) bool {
 	}
 	// Something else is in its place. Remove that.
 	_ = clearPath(r.spool.disk, t.path)
-	if t == &r.env.journal || t == &r.env.lossFile {
+	if !isSegment {
 		*t = tail{}
 	}
 	if r.env.known {
@@ -178,10 +179,8 @@ func (r *restorer) reconcile(m *manifest) {
 		r.found = append(r.found, ledger.Loss{First: gap.First, Last: gap.Last, Count: atMost(gap.Len()), Bytes: r.lost.bytes, Reason: ledger.SpoolCorrupt})
 		r.lost.bytes = 0 // which of them belong to which range is not known
 	}
-	if r.lossesLost > 0 && e.last < maxNumber { // at least one; its number was never assigned
-		e.last++
-		r.found = append(r.found, ledger.Loss{First: e.last, Last: e.last, Count: 1, Bytes: r.lossesLost, Reason: ledger.SpoolCorrupt})
-	}
+	r.addUnnumbered(min(r.lossesLost, 1), r.lossesLost) // at least one
+	r.addUnnumbered(min(r.undecidedLost, maxCount), r.undecidedBytes)
 	n := len(e.losses)
 	e.losses = slices.DeleteFunc(e.losses, func(l pendingLoss) bool { return l.serial <= r.reported })
 	if len(e.losses) < n {
@@ -199,6 +198,14 @@ func (r *restorer) reconcile(m *manifest) {
 	})
 	recovered.Losses = slices.Compact(recovered.Losses)
 	recovered.Next = e.last + 1
+}
+
+// addUnnumbered adds a loss of events that have no number: they get the next ones.
+func (r *restorer) addUnnumbered(count, bytes int64) {
+	if last := r.env.last + uint64(count); count > 0 && last <= maxNumber {
+		r.found = append(r.found, ledger.Loss{First: r.env.last + 1, Last: last, Count: int(count), Bytes: bytes, Reason: ledger.SpoolCorrupt})
+		r.env.last = last
+	}
 }
 
 func (r *restorer) addFound(l []ledger.Loss) {

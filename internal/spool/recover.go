@@ -17,6 +17,7 @@ import (
 	"github.com/kinetel/kinetel/internal/environment"
 	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/internal/order"
+	"github.com/kinetel/kinetel/internal/seqrange"
 )
 
 const (
@@ -37,7 +38,8 @@ type Recovered struct {
 	Environment *environment.Environment // the caller sets its Ledger
 	Next        uint64                   // the first number that was never assigned
 	Records     []*Ref                   // not done; sorted by First
-	Lines       []Run                    // of the journal, in no record; sorted by First
+	Lines       []Run                    // journalled or decided, in no record; sorted by First
+	Undecided   []Undecided              // neither decided nor left out; in the order of the file
 	Fragment    []byte                   // text that is not an event yet; nil: none
 	Losses      []ledger.Loss            // not reported yet, corrupt places included; sorted by First
 }
@@ -46,6 +48,14 @@ type Recovered struct {
 type Run struct {
 	First, Last uint64
 	Lines       []byte
+}
+
+// Undecided is lines of an invocation that have no number yet.
+type Undecided struct {
+	Invocation uint64
+	Index      uint64 // of the first line in the invocation
+	Count      uint64 // of lines
+	Lines      []byte
 }
 
 // Recover adopts the folders of ended processes. Call it once. It may run beside
@@ -77,16 +87,21 @@ func (s *Spool) admit(e *folder, r *restorer, size int64) bool {
 		return false
 	}
 	recovered := r.recovered
-	if len(recovered.Records)+len(recovered.Lines)+len(recovered.Losses) == 0 && recovered.Fragment == nil {
-		e.journalFirst = 0 // all lines are in records, and these are done
+	if len(recovered.Records)+len(recovered.Lines)+len(recovered.Undecided)+len(recovered.Losses) == 0 && recovered.Fragment == nil {
+		e.journalFirst, e.decided = 0, seqrange.Range{} // all lines are in records, and these are done
 		s.closeFolder(e)
 		return false
 	}
 	s.envs[e.id] = e
-	if s.keepFound(e, r) && e.journalFirst > 0 && len(recovered.Lines) == 0 {
-		// All its lines are in records. They must not be recovered again after
-		// the records are gone.
-		s.forget(e)
+	if s.keepFound(e, r) && len(recovered.Lines) == 0 {
+		// All lines that have a number are in records. They must not be recovered
+		// again after the records are gone.
+		if e.journalFirst > 0 {
+			s.forget(e)
+		}
+		if len(recovered.Undecided) == 0 {
+			_ = s.emptyUndecided(e) // the caller does it again
+		}
 	}
 	for _, ref := range r.done {
 		s.markDone(ref)
@@ -194,6 +209,8 @@ func (s *Spool) adopt(name string) *folder {
 			e.journal = t
 		case name == lossesName:
 			e.lossFile = t
+		case name == undecidedName:
+			e.undecided = t
 		case strings.HasSuffix(name, newExt):
 			_ = s.disk.remove(path) // it has replaced nothing
 		default:

@@ -17,9 +17,9 @@ const (
 	maxDamages = 1024
 	// maxChecked bounds the places that are not reported again.
 	maxChecked = 4096
-	// maxLines bounds the bytes of a journal's lines that are in no record: an
-	// open record has fewer.
-	maxLines = 4 << 20
+	// maxLines bounds the bytes of lines that have numbers and are in no record: an
+	// open record has fewer than 4 MiB, and more lines may just have been decided.
+	maxLines = 4<<20 + maxUndecided
 	// maxFile bounds what is read of a segment: a full one, its last record, and
 	// the frames that mark its records as done.
 	maxFile = 2 * maxSegment
@@ -44,6 +44,9 @@ type restorer struct {
 	// lossesLost is how many bytes of the losses file belong to no frame.
 	lossesLost int64
 	lost       lost
+	// undecidedLost is the lines that are lost and have no number.
+	undecidedLost  int64
+	undecidedBytes int64
 
 	// Of the file that is being read.
 	places int   // that cannot be read, and were not checked before
@@ -69,7 +72,7 @@ func (s *Spool) restore(e *folder, budget *budget) *restorer {
 	e.last = 0
 	e.segments = slices.DeleteFunc(e.segments, func(seg *segment) bool { return !r.readSegment(seg) })
 	r.numbers = seqrange.New(r.numbers...)
-	if !r.readJournal() {
+	if !r.readJournal() || !r.readUndecided() {
 		return nil
 	}
 	r.number(last)
@@ -224,22 +227,31 @@ func (r *restorer) addLines(h header, text []byte) bool {
 		end := bytes.IndexByte(text, '\n') + 1
 		line := text[:end]
 		text = text[end:]
-		if r.numbers.Contains(seqrange.Range{First: seq, Last: seq}) {
-			continue
-		}
-		runs := r.recovered.Lines
-		n := len(runs) - 1
-		if r.lines += len(line); r.lines > maxLines || len(runs) == maxDamages || n >= 0 && seq <= runs[n].Last {
+		if !r.addLine(seq, line) {
 			return false
-		}
-		if n >= 0 && runs[n].Last+1 == seq {
-			runs[n].Last, runs[n].Lines = seq, append(runs[n].Lines, line...)
-		} else {
-			r.recovered.Lines = append(runs, Run{seq, seq, bytes.Clone(line)})
 		}
 	}
 	if h.count > 0 && r.env.journalFirst == 0 {
 		r.env.journalFirst = h.first
+	}
+	return true
+}
+
+// addLine adds a line that is in no record. It returns false if it is out of order,
+// or if there are too many.
+func (r *restorer) addLine(seq uint64, line []byte) bool {
+	if r.numbers.Contains(seqrange.Range{First: seq, Last: seq}) {
+		return true
+	}
+	runs := r.recovered.Lines
+	n := len(runs) - 1
+	if r.lines += len(line); r.lines > maxLines || len(runs) == maxDamages || n >= 0 && seq <= runs[n].Last {
+		return false
+	}
+	if n >= 0 && runs[n].Last+1 == seq {
+		runs[n].Last, runs[n].Lines = seq, append(runs[n].Lines, line...)
+	} else {
+		r.recovered.Lines = append(runs, Run{seq, seq, bytes.Clone(line)})
 	}
 	return true
 }

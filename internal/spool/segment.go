@@ -48,9 +48,13 @@ func (e *folder) seal() {
 }
 
 // idle reports whether the file is not needed. The frames of records that are
-// done are needed as long as they say which lines of the journal are in records.
+// done are needed as long as they say which lines of the journal, and which decided
+// lines, are in records.
 func (seg *segment) idle() bool {
 	first := seg.env.journalFirst
+	if d := seg.env.decided.First; d > 0 && (first == 0 || d < first) {
+		first = d
+	}
 	return seg.records == 0 && !seg.env.lossesUnwritten && (first == 0 || first > seg.top)
 }
 

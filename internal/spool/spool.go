@@ -8,6 +8,7 @@
 //	<dir>/<environment>/00000001.seg  records, and which of them are done
 //	<dir>/<environment>/losses        losses that are not reported yet
 //	<dir>/<environment>/journal       lines that are in no record, a fragment
+//	<dir>/<environment>/undecided     lines that have no number yet
 //	<dir>/<environment>/manifest      the records, after a clean shutdown
 //
 // docs/spool.md describes the files and the recovery.
@@ -65,8 +66,8 @@ type Checker interface {
 type Options struct {
 	Dir string // absolute; has a folder for each environment
 	Max int64  // bytes of all files, those of ended processes included
-	// Reserve is the part of Max that records leave to the journal: its lines are
-	// on disk until their record is.
+	// Reserve is the part of Max that records leave to the journal and to undecided
+	// lines: they are on disk until their record is.
 	Reserve int64
 	Log     *slog.Logger
 	Check   Checker // nil: records and lines are not validated
@@ -82,7 +83,7 @@ type Spool struct {
 	envs    map[string]*folder // by ID
 	claimed int64              // bytes of the folders that Recover is reading
 	buf     []byte             // scratch for a small frame
-	full    bool               // logged that the journal has no room
+	full    bool               // logged that lines have no room
 	gone    bool               // records were lost with their files, and Check has not reported it
 	broken  error              // the disk's error; nil: it works
 	since   time.Time          // when the disk last failed; zero: try now
@@ -204,6 +205,7 @@ func (s *Spool) Sent(r *pack.Record) {
 		return
 	}
 	s.removeLosses(e, e.reportedBy(r.Losses))
+	s.markElsewhere(e, r.First, r.Last)
 	if r.Last <= e.last {
 		return
 	}
@@ -319,11 +321,11 @@ func (s *Spool) room(n, slack int64) bool {
 	return s.used()+n+slack <= s.opt.Max
 }
 
-// reserve returns the part of Reserve that the journals have not used.
+// reserve returns the part of Reserve that lines have not used.
 func (s *Spool) reserve() int64 {
 	remaining := s.opt.Reserve
 	for _, e := range s.envs {
-		remaining -= e.journal.size
+		remaining -= e.journal.size + e.undecided.size
 	}
 	return max(remaining, 0)
 }
