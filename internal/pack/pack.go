@@ -153,7 +153,7 @@ func (p *Packer) Add(ev *event.Event) (first, last uint64) {
 }
 
 // AddLines is Add for events that format.AppendLine wrote with the number 0. Each line
-// must be within format.ShortLine. details are those of the lines; nil if the format needs none.
+// must be within format.ShortLine. details are those of the lines; nil if they are not known.
 // before, if it is not nil, is called with the first number before any line has one. It
 // must not call the Packer.
 func (p *Packer) AddLines(lines []byte, details []format.Details, before func(first uint64)) (first, last uint64) {
@@ -163,6 +163,7 @@ func (p *Packer) AddLines(lines []byte, details []format.Details, before func(fi
 	if before != nil {
 		before(first)
 	}
+	received := format.Details{Received: time.Now().UnixNano()}
 	for line := range bytes.Lines(lines) {
 		p.added.Events++
 		p.makeRoom()
@@ -171,7 +172,11 @@ func (p *Packer) AddLines(lines []byte, details []format.Details, before func(fi
 		p.lines = append(p.lines, line[len(format.Start)+len("0"):]...)
 		p.sealBefore(at)
 		p.count(format.TypeOf(line))
-		if p.format.Details {
+		switch {
+		case !p.format.Details:
+		case details == nil:
+			p.details = append(p.details, received)
+		default:
 			p.details = append(p.details, details[0])
 			details = details[1:]
 		}

@@ -166,7 +166,7 @@ func (box *sandbox) checkReport(n number, body []byte) {
 	if err := json.Unmarshal(body, &r); err != nil {
 		box.problem("%v: %v", n, err)
 	}
-	sum := r.Shipped.Events + r.Waiting
+	sum := r.Shipped.Events + r.Waiting + r.LeftOut.Total()
 	for _, lost := range r.Lost {
 		sum += lost
 	}

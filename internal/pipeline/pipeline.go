@@ -147,7 +147,7 @@ func (p *Pipeline) newSource() *source {
 	var journal pack.Journal
 	var undecided selection.Journal
 	if p.cfg.Spool == config.SpoolAlways {
-		journal = p.spool
+		journal, undecided = p.spool, p.spool
 	}
 	s := &source{p: p, packer: p.packer(env, 1, journal), resource: res}
 	s.selection = selection.New(selection.Options{

@@ -14,7 +14,7 @@ const reportEvery = time.Minute
 // report adds a kinetel.report if one is due.
 func (p *Pipeline) report() {
 	p.ingesting.Lock()
-	received := p.current.received.Events
+	received := p.current.news()
 	p.ingesting.Unlock()
 	now := time.Now()
 	p.mu.Lock()
@@ -48,12 +48,12 @@ func (p *Pipeline) addReport(final bool) {
 	if p.spool != nil {
 		report.Spooled = ledger.Volume{Events: int64(waiting.Spooled.Events), Records: int64(waiting.Spooled.Records), Bytes: p.spool.Bytes()}
 	}
-	p.addReceived(&report)
+	received := p.addReceived(&report)
 	p.mu.Lock()
 	report.UptimeMs = max(0, wallclock.Sub(now, p.began).Milliseconds()) // the clock may be set back
 	report.Recovered += p.recovered
 	report.LogsDropped = p.dropped
-	p.reported, p.since = now, report.Received.Events
+	p.reported, p.since = now, received
 	p.mu.Unlock()
 	report.Waiting = report.Received.Events + report.Own + report.Parts + report.Recovered - report.Shipped.Events - report.LeftOut.Total()
 	for _, n := range lost {
@@ -64,8 +64,9 @@ func (p *Pipeline) addReport(final bool) {
 	p.own().AddOwn(&event.Event{Received: now, Type: []byte(event.TypeReport), Record: report.JSON()})
 }
 
-// addReceived sets what the process has received and left out.
-func (p *Pipeline) addReceived(report *ledger.Report) {
+// addReceived sets what the process has received and left out. It returns the news of the
+// environment.
+func (p *Pipeline) addReceived(report *ledger.Report) (news int64) {
 	p.ingesting.Lock() // no event is between two of these counts
 	defer p.ingesting.Unlock()
 	report.Received, report.LeftOut = p.current.received, p.current.leftOut()
@@ -83,6 +84,7 @@ func (p *Pipeline) addReceived(report *ledger.Report) {
 			report.Recovered += added.Events // a fragment, undecided lines
 		}
 	}
+	return p.current.news()
 }
 
 // logLosses logs losses that kinetel.loss events will report in the stream, at most

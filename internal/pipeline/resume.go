@@ -82,6 +82,11 @@ func (p *Pipeline) resumeLines(r spool.Recovered) {
 	for _, run := range r.Lines {
 		packer.Restore(run.First, run.Lines)
 	}
+	for _, u := range r.Undecided { // the process ended before a decision, so all are kept
+		packer.AddLines(u.Lines, nil, func(first uint64) {
+			p.spool.Decide(r.Environment, u.Invocation, u.Index, u.Count, first)
+		})
+	}
 	if len(r.Fragment) > 0 {
 		telemetry.Unparsed(r.Fragment, time.Now(), func(ev *event.Event) { packer.Add(ev) })
 	}
@@ -91,6 +96,7 @@ func (p *Pipeline) resumeLines(r spool.Recovered) {
 		p.spool.Journal(r.Environment, last+1, last, nil, nil)
 	}
 	p.spool.ForgetJournal(r.Environment)
+	p.spool.RewriteUndecided(r.Environment, nil)
 }
 
 // countEvents counts the events of an earlier process: recovered ones and losses to

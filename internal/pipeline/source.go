@@ -9,6 +9,7 @@ import (
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/resource"
 	"github.com/kinetel/kinetel/internal/selection"
+	"github.com/kinetel/kinetel/internal/spool"
 )
 
 // source is an environment whose telemetry comes from Lambda. Pipeline.ingesting guards
@@ -28,6 +29,9 @@ func (s *source) receive(ev *event.Event) {
 	s.received.Events++
 	s.received.Bytes += int64(len(ev.Record))
 }
+
+// news returns how many events came that are worth a report.
+func (s *source) news() int64 { return s.received.Events - s.ownLog }
 
 // add adds an event, unless the configuration leaves it out.
 func (s *source) add(ev *event.Event) {
@@ -102,7 +106,7 @@ func (p *Pipeline) maxUndecided() int64 {
 
 func (p *Pipeline) maxJournal() int64 {
 	if p.cfg.Selection.Waits() {
-		return p.cfg.SpoolBytes / 8
+		return min(p.cfg.SpoolBytes/8, spool.MaxLiveUndecided)
 	}
 	return 0
 }

@@ -1,10 +1,6 @@
 package selection
 
-import (
-	"iter"
-
-	"github.com/kinetel/kinetel/internal/environment"
-)
+import "github.com/kinetel/kinetel/internal/environment"
 
 // Journal stores undecided lines so that they survive a kill of the process; *spool.Spool
 // is one. Each line has an index in its invocation, from 0 without holes. The methods
@@ -16,9 +12,8 @@ type Journal interface {
 	Decide(o *environment.Environment, invocation, index, count, first uint64) bool
 	// LeaveOut records that the other lines of an invocation are left out.
 	LeaveOut(o *environment.Environment, invocation uint64) bool
-	// RewriteUndecided replaces all undecided lines, by invocation. The indexes begin
-	// at 0 again.
-	RewriteUndecided(o *environment.Environment, all iter.Seq2[uint64, []byte]) bool
+	// RewriteUndecided replaces all lines by those that each yields.
+	RewriteUndecided(o *environment.Environment, each func(yield func(invocation, index uint64, lines []byte) bool)) bool
 	// UndecidedSize returns the bytes on disk.
 	UndecidedSize(o *environment.Environment) int64
 	// UndecidedLost reports, once, that another process deleted what was stored.
@@ -148,7 +143,7 @@ func (s *Selector) rewriteJournal() {
 }
 
 // all iterates over the lines of all invocations that have lines without a number.
-func (s *Selector) all(yield func(invocation uint64, lines []byte) bool) {
+func (s *Selector) all(yield func(invocation, index uint64, lines []byte) bool) {
 	for _, in := range s.byAge() {
 		var text []byte
 		for _, c := range in.waiting.chunks {
@@ -158,7 +153,7 @@ func (s *Selector) all(yield func(invocation uint64, lines []byte) bool) {
 		for _, one := range in.tail {
 			text = append(text, one.text...)
 		}
-		if len(text) > 0 && !yield(in.number, text) {
+		if len(text) > 0 && !yield(in.number, 0, text) {
 			return
 		}
 	}

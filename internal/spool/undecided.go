@@ -16,6 +16,10 @@ const undecidedName = "undecided"
 // needs for them. The frames that decide may exceed it.
 const maxUndecided = 8 << 20
 
+// MaxLiveUndecided bounds the undecided lines of an environment in bytes. The caller
+// rewrites their file when it has twice as many, and a body of telemetry may come first.
+const MaxLiveUndecided = maxUndecided * 7 / 32
+
 // undecidedStart is the beginning of each undecided line: its number is 0.
 const undecidedStart = format.Start + "0,"
 
