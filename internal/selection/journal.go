@@ -24,6 +24,7 @@ type Journal interface {
 type journal struct {
 	changed []*invocation // that may have lines that are not in it
 	size    int64         // on disk when it was rewritten
+	lost    bool          // its content was deleted, and is not written again yet
 }
 
 // maxGrowth is how many bytes of lines that are decided may stay in the Journal.
@@ -46,8 +47,8 @@ func (s *Selector) Commit() {
 	if s == nil || s.opt.Journal == nil {
 		return
 	}
-	if s.opt.Journal.UndecidedLost(s.opt.Environment) {
-		s.rewriteJournal()
+	if s.opt.Journal.UndecidedLost(s.opt.Environment) || s.journal.lost {
+		s.journal.lost = !s.rewriteJournal()
 	}
 	for _, in := range s.journal.changed {
 		s.journalWaiting(in)
@@ -64,7 +65,7 @@ func (s *Selector) Committed() {
 		return
 	}
 	if size := s.opt.Journal.UndecidedSize(s.opt.Environment); size > 0 && s.undecided == 0 || size > 2*s.journal.size+maxGrowth {
-		s.rewriteJournal()
+		_ = s.rewriteJournal() // otherwise with the next body
 		s.journal.size = s.opt.Journal.UndecidedSize(s.opt.Environment)
 	}
 }
@@ -72,7 +73,7 @@ func (s *Selector) Committed() {
 // append appends lines to the Journal. If that fails, the lines of the invocation are not
 // appended any more: their indexes would have a hole.
 func (s *Selector) append(in *invocation, text []byte, n uint64) (index uint64, ok bool) {
-	if s.opt.Journal == nil || in.unstored || n == 0 {
+	if s.opt.Journal == nil || s.journal.lost || in.unstored || n == 0 {
 		return 0, false
 	}
 	index = in.stored
@@ -126,20 +127,21 @@ func (s *Selector) journalLeftOut(in *invocation) {
 	}
 }
 
-// rewriteJournal replaces the content of the Journal with the undecided lines.
-func (s *Selector) rewriteJournal() {
-	ok := s.opt.Journal.RewriteUndecided(s.opt.Environment, s.all)
+// rewriteJournal replaces the content of the Journal with the undecided lines. It reports
+// whether that was possible.
+func (s *Selector) rewriteJournal() bool {
+	if !s.opt.Journal.RewriteUndecided(s.opt.Environment, s.all) {
+		return false
+	}
 	for _, in := range s.invocations {
 		w := &in.waiting
-		in.unstored = !ok
-		if ok {
-			w.stored, w.written = uint64(w.n), len(w.open)
-			in.stored = w.stored + uint64(len(in.tail))
-			for i := range in.tail {
-				in.tail[i].index = w.stored + uint64(i) + 1
-			}
+		w.stored, w.written, in.unstored = uint64(w.n), len(w.open), false
+		in.stored = w.stored + uint64(len(in.tail))
+		for i := range in.tail {
+			in.tail[i].index = w.stored + uint64(i) + 1
 		}
 	}
+	return true
 }
 
 // all iterates over the lines of all invocations that have lines without a number.

@@ -66,11 +66,12 @@ func (s *Selector) addBeyond(in *invocation, ev *event.Event) {
 	}
 	s.line = s.appendLine(s.line[:0], ev)
 	size := int64(len(s.line))
-	for n := len(in.tail); n > 0 && (n == maxTail || s.tailBytes(in)+size > maxTailBytes || !s.room(size)); n-- {
+	full := func() bool { return len(in.tail) == maxTail || in.tailBytes+size > maxTailBytes || !s.room(size) }
+	for size <= format.ShortLine && len(in.tail) > 0 && full() {
 		s.cut(in, in.tail[0].record)
 		s.dropTail(in, 1)
 	}
-	if size > format.ShortLine || !s.room(size) {
+	if size > format.ShortLine || full() {
 		s.cut(in, len(ev.Record))
 		return
 	}
@@ -80,6 +81,7 @@ func (s *Selector) addBeyond(in *invocation, ev *event.Event) {
 		one.details = format.DetailsOf(ev)
 	}
 	in.tail = append(in.tail, one)
+	in.tailBytes += size
 	s.count(1, size, size)
 }
 
@@ -90,18 +92,12 @@ func (s *Selector) cut(in *invocation, record int) {
 	s.leaveOut(in, in.beyond, 1)
 }
 
-func (s *Selector) tailBytes(in *invocation) (n int64) {
-	for i := range in.tail {
-		n += int64(len(in.tail[i].text))
-	}
-	return n
-}
-
 // dropTail forgets the first n of the last lines.
 func (s *Selector) dropTail(in *invocation, n int) {
 	for i := range in.tail[:n] {
 		size := int64(len(in.tail[i].text))
 		s.count(-1, -size, -size)
+		in.tailBytes -= size
 	}
 	in.tail = in.tail[n:]
 }

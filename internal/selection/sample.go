@@ -111,6 +111,7 @@ func (s *Selector) decideLast(in *invocation) {
 	s.leaveOut(in, ledger.SampledOut, in.waiting.n+int64(len(in.tail)))
 	s.dropWaiting(in)
 	s.dropTail(in, len(in.tail))
+	in.cut = cut{} // kinetel.invocation counts these lines
 }
 
 // wait stores a line until it is decided whether it is kept. If there is no memory for

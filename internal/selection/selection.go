@@ -73,7 +73,7 @@ type Selector struct {
 
 	zip     compressor
 	line    []byte    // buffer of a line
-	texts   [2][]byte // buffers of text without escapes
+	texts   [3][]byte // buffers of text without escapes
 	journal journal
 }
 
@@ -116,6 +116,7 @@ type invocation struct {
 	beyond       ledger.Exclusion // the limit that it has exceeded; 0: none
 	cut          cut              // what is left out because of it
 	tail         []tailLine       // its last lines
+	tailBytes    int64            // of the texts of tail
 	late         int              // lines beyond the limits after the tail was added
 
 	stored   uint64 // lines of it that are in the Journal
@@ -224,7 +225,7 @@ func (s *Selector) find(ev *event.Event) *invocation {
 // track begins to track an invocation.
 func (s *Selector) track(request string) *invocation {
 	if len(s.invocations) == maxInvocations {
-		s.forget(s.byAge()[0])
+		s.forget(s.oldest())
 	}
 	s.begun++
 	in := &invocation{number: s.begun, request: request, undecided: s.samples}
@@ -288,6 +289,16 @@ func (s *Selector) End() {
 		s.decide(in, ledger.SampledEnd)
 		s.addTail(in, nil)
 	}
+}
+
+// oldest returns the oldest invocation.
+func (s *Selector) oldest() (oldest *invocation) {
+	for _, in := range s.invocations {
+		if oldest == nil || in.number < oldest.number {
+			oldest = in
+		}
+	}
+	return oldest
 }
 
 // byAge returns the invocations, the oldest first.
