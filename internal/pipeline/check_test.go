@@ -16,7 +16,7 @@ import (
 func (box *sandbox) check() {
 	arrived := map[number][]*arrival{}
 	unknown := false // some answers were lost
-	ids := map[string]map[string]bool{}
+	ids := map[string]map[string]uint64{} // numbers
 	ranges := map[string][]ledger.Loss{}
 	lossSeen := map[number]bool{}
 	for _, a := range box.stream.arrivals {
@@ -42,12 +42,15 @@ func (box *sandbox) check() {
 			box.checkReport(n, a.Body)
 		}
 		if ids[n.environment] == nil {
-			ids[n.environment] = map[string]bool{}
+			ids[n.environment] = map[string]uint64{}
 		}
 		body := string(a.Body)
 		if i := strings.Index(body, "id-"); i >= 0 && !strings.HasPrefix(a.Type, "kinetel.r") && a.Part <= 1 {
 			end := i + 3 + strings.Index(body[i+3:], "-di") + 3
-			ids[n.environment][body[i:end]] = true
+			if before := ids[n.environment][body[i:end]]; before != 0 && before != n.seq && a.Type != event.TypeUnparsed {
+				box.problem("%s of %s has the numbers %d and %d", body[i:end], n.environment, before, n.seq)
+			}
+			ids[n.environment][body[i:end]] = n.seq
 		}
 	}
 	for n, all := range arrived {
@@ -105,12 +108,12 @@ func (box *sandbox) check() {
 		}
 		absent := 0
 		for id := range box.added[environment] {
-			if !ids[environment][id] {
+			if ids[environment][id] == 0 {
 				absent++
 			}
 		}
-		if absent > len(missing) {
-			box.problem("%d of %d added events of %s did not arrive, but only %d numbers are missing", absent, len(box.added[environment]), environment, len(missing))
+		if left := int(box.leftOut[environment]); absent > len(missing)+left {
+			box.problem("%d of %d added events of %s did not arrive, but only %d numbers are missing, and %d events left out", absent, len(box.added[environment]), environment, len(missing), left)
 		}
 	}
 	files, err := filepath.Glob(filepath.Join(box.cfg.SpoolDir, function.Name, "*", "*"))

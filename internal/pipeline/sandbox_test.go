@@ -100,6 +100,7 @@ type sandbox struct {
 	added      map[string]map[string]bool // ids of events, by environment
 	huge       map[string]string          // records of huge events, by id
 	given      map[string]uint64          // numbers, by environment
+	leftOut    map[string]int64           // events that have no number, by environment
 	unreported map[string][]ledger.Loss   // losses that are reported only in the log
 	memory     map[string]bool            // environments that were killed with something only in memory
 	problems   []string
@@ -115,7 +116,7 @@ type sandbox struct {
 func newSandbox(cfg config.Config, seed uint64, root string, tally map[string]int64) *sandbox {
 	box := &sandbox{
 		cfg: cfg, stream: &stream{rng: rand.New(rand.NewPCG(seed, 1))}, root: root, texts: rand.New(rand.NewPCG(seed, 2)),
-		added: map[string]map[string]bool{}, huge: map[string]string{}, given: map[string]uint64{},
+		added: map[string]map[string]bool{}, huge: map[string]string{}, given: map[string]uint64{}, leftOut: map[string]int64{},
 		unreported: map[string][]ledger.Loss{}, memory: map[string]bool{}, tally: tally,
 	}
 	box.cfg.SpoolDir = filepath.Join(root, "dir0")
@@ -235,6 +236,13 @@ func (box *sandbox) collect(p *process) end {
 	e := p.ended()
 	for id, n := range e.given {
 		box.given[id] += n
+	}
+	for _, s := range []*source{p.current, p.snapshot} {
+		if s != nil {
+			n := s.leftOut()
+			box.leftOut[s.packer.Environment().ID] += n.Total()
+			box.tally["events left out"] += n.Total()
+		}
 	}
 	if box.cfg.Spool != config.SpoolAlways { // otherwise they are on disk, and the next process reports them
 		for id, losses := range e.unreported {

@@ -120,6 +120,10 @@ func drawConfig(t *rapid.T) config.Config {
 	if cfg.Spool == config.SpoolAlways {
 		cfg.SpoolBytes = max(cfg.SpoolBytes, 4<<20) // the least that can be configured: a record has room beside its journal
 	}
+	if rapid.Bool().Draw(t, "sampled") {
+		cfg.Selection.Sample = &config.Sample{Share: rapid.SampledFrom([]float64{0, 0.5}).Draw(t, "share"), Timeout: true}
+		cfg.Selection.MaxLines = rapid.SampledFrom([]int64{0, 0, 3}).Draw(t, "lines")
+	}
 	return cfg
 }
 
