@@ -20,7 +20,8 @@ type Emitted struct {
 type Verdict struct {
 	Emitted      int // events that the source emitted and that must arrive
 	Delivered    int // of these, how many arrived at least once
-	Lost         int // of these, how many did not arrive
+	LeftOut      int // of these, how many did not arrive and are reported as left out on purpose
+	Lost         int // of these, how many did not arrive, without LeftOut
 	Duplicated   int // arrivals beyond the first of an event
 	Unknown      int // arrivals of events that were never emitted
 	Own          int // arrivals of Kinetel's own events
@@ -31,18 +32,20 @@ type Verdict struct {
 	// beyond the counts of these; and events that were lost although no number is
 	// missing.
 	LostSilently int
+	// ArrivedAlthoughLeftOut counts the events that are reported as left out and arrived.
+	ArrivedAlthoughLeftOut int
 	// Examples name a few of the events behind the numbers that should be 0.
 	Examples []string
 }
 
 // OK reports whether everything arrived once.
 func (v Verdict) OK() bool {
-	return v.Lost == 0 && v.Duplicated == 0 && v.Unknown == 0 && v.ReportedLost == 0 && v.Holes == 0 && v.LostSilently == 0
+	return v.Lost == 0 && v.Duplicated == 0 && v.Unknown == 0 && v.ReportedLost == 0 && v.Holes == 0 && v.LostSilently == 0 && v.ArrivedAlthoughLeftOut == 0
 }
 
 func (v Verdict) String() string {
-	return fmt.Sprintf("emitted %d, delivered %d, lost %d, duplicated %d, unknown %d, reported lost %d, holes %d, lost silently %d",
-		v.Emitted, v.Delivered, v.Lost, v.Duplicated, v.Unknown, v.ReportedLost, v.Holes, v.LostSilently)
+	return fmt.Sprintf("emitted %d, delivered %d, left out %d, lost %d, duplicated %d, unknown %d, reported lost %d, holes %d, lost silently %d, left out and arrived %d",
+		v.Emitted, v.Delivered, v.LeftOut, v.Lost, v.Duplicated, v.Unknown, v.ReportedLost, v.Holes, v.LostSilently, v.ArrivedAlthoughLeftOut)
 }
 
 const maxExamples = 20
@@ -67,7 +70,7 @@ func Check(emitted []Emitted, arrived []record.Event) Verdict {
 func CheckAcknowledged(acknowledged, possible []Emitted, arrived []record.Event) Verdict {
 	v := Verdict{Emitted: len(acknowledged)}
 	once, environments := v.dropDuplicates(arrived)
-	v.compare(acknowledged, possible, once)
+	v.compare(acknowledged, possible, once, leftOut(once))
 	missing := 0
 	for _, id := range slices.Sorted(maps.Keys(environments)) {
 		missing += v.missing(id, environments[id])
@@ -106,9 +109,32 @@ func (v *Verdict) dropDuplicates(arrived []record.Event) (once []record.Event, e
 	return once, environments
 }
 
+// leftOut returns how many events are reported as left out, without the lines of
+// Kinetel's own log: for each environment what its last kinetel.report has, or, if the
+// process was killed after that, its kinetel.invocation events.
+func leftOut(arrived []record.Event) (n int) {
+	reports, invocations := map[string]record.Event{}, map[string]int64{}
+	for _, e := range arrived {
+		if r, err := e.Report(); err == nil && r.LeftOut.Total() > 0 && e.Seq >= reports[e.InstanceID()].Seq {
+			reports[e.InstanceID()] = e
+		}
+		if i, err := e.Invocation(); err == nil && e.Type == record.TypeInvocation {
+			invocations[e.InstanceID()] += i.LeftOut.Total()
+		}
+	}
+	for id, e := range reports {
+		r, _ := e.Report()
+		invocations[id] = max(invocations[id], r.LeftOut.Total()-r.LeftOut.OwnLog)
+	}
+	for _, left := range invocations {
+		n += int(left)
+	}
+	return n
+}
+
 // compare compares the events that arrived with those that were emitted, by their
-// content.
-func (v *Verdict) compare(acknowledged, possible []Emitted, arrived []record.Event) {
+// content. leftOut of those that did not arrive are left out.
+func (v *Verdict) compare(acknowledged, possible []Emitted, arrived []record.Event, leftOut int) {
 	expected, optional, known := map[Emitted]int{}, map[Emitted]int{}, map[Emitted]bool{}
 	for _, e := range acknowledged {
 		expected[e]++
@@ -144,6 +170,11 @@ func (v *Verdict) compare(acknowledged, possible []Emitted, arrived []record.Eve
 			v.Lost++
 			v.example("did not arrive: %s %s %.120s", e.Time, e.Type, e.Record)
 		}
+	}
+	v.LeftOut = min(v.Lost, leftOut)
+	v.Lost -= v.LeftOut
+	if v.Lost == 0 {
+		v.ArrivedAlthoughLeftOut = max(0, leftOut-v.LeftOut-len(possible))
 	}
 }
 
