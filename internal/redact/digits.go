@@ -1,0 +1,128 @@
+package redact
+
+// card matches the number of a payment card whose first digits begin at b[i]: 13 to 19
+// digits, in groups with one blank or one hyphen between them, or in one.
+func (r *Redactor) card(b []byte, i int) {
+	var digits [19]byte
+	n, end := 0, 0
+	separator := byte(0)
+	for j := i; ; {
+		group := j
+		for ; r.is(b, j, isDigit) && n < len(digits); j++ {
+			digits[n] = b[j] - '0'
+			n++
+		}
+		after := at(b, j)
+		if r.class[after]&isAlnum != 0 {
+			break // a letter, or too many digits
+		}
+		number := after == '.' && r.is(b, j+1, isDigit) || after == '-' && r.is(b, j+1, isLetter)
+		if !number && n >= 13 && isCard(digits[:n]) {
+			end = j
+		}
+		if j-group < 3 || group == i && j-group < 4 || after != ' ' && after != '-' || separator != 0 && after != separator || n == len(digits) || !r.is(b, j+1, isDigit) {
+			break
+		}
+		separator = after
+		j++
+	}
+	switch {
+	case end == 0,
+		separator == '-' && (at(b, i-1) == '-' && r.is(b, i-2, isDigit) || at(b, end) == '-' && r.is(b, end+1, isAlnum)):
+		return
+	}
+	r.found(b, i, end, creditCard)
+}
+
+// isCard reports whether an issuer gives out such numbers, and the last digit is right.
+func isCard(digits []byte) bool {
+	n := len(digits)
+	prefix := 0
+	for _, d := range digits[:6] {
+		prefix = 10*prefix + int(d)
+	}
+	in := func(from, to int) bool { return prefix >= from && prefix < to }
+	switch {
+	case in(400000, 500000): // Visa
+		if n != 13 && n != 16 && n != 19 {
+			return false
+		}
+	case in(510000, 560000), in(222100, 272100), // Mastercard
+		in(508000, 509000), in(600000, 601100), in(810000, 830000): // RuPay
+		if n != 16 {
+			return false
+		}
+	case in(340000, 350000), in(370000, 380000): // American Express
+		if n != 15 {
+			return false
+		}
+	case in(300000, 306000), in(309500, 309600), in(360000, 370000), in(380000, 400000): // Diners
+		if n != 14 && n != 16 {
+			return false
+		}
+	case in(601100, 601200), in(644000, 660000), in(620000, 630000), // Discover, UnionPay
+		in(352800, 359000), in(220000, 220500): // JCB, Mir
+		if n < 16 {
+			return false
+		}
+	case in(501800, 501900), in(502000, 502100), in(503800, 503900), in(589300, 589400), in(630400, 630500), in(675900, 676000), in(676100, 676400): // Maestro
+	default:
+		return false
+	}
+	sum := 0 // Luhn
+	for i, d := range digits {
+		if (n-i)%2 == 0 {
+			if d *= 2; d > 9 {
+				d -= 9
+			}
+		}
+		sum += int(d)
+	}
+	return sum%10 == 0
+}
+
+// ipv4End returns where the IPv4 address ends that begins at b[i]; 0 if there is none.
+func (r *Redactor) ipv4End(b []byte, i int) int {
+	for part := range 4 {
+		if part > 0 {
+			if at(b, i) != '.' {
+				return 0
+			}
+			i++
+		}
+		n, first := 0, i
+		for ; r.is(b, i, isDigit); i++ {
+			if n = 10*n + int(b[i]-'0'); n > 255 {
+				return 0
+			}
+		}
+		if i == first || b[first] == '0' && i > first+1 {
+			return 0
+		}
+	}
+	if r.is(b, i, isLetter) || at(b, i) == '_' || at(b, i) == '.' && r.is(b, i+1, isAlnum) {
+		return 0
+	}
+	return i
+}
+
+// ipv4 matches an IPv4 address that begins at b[i]. Some versions have four parts, too:
+// what looks like a version is none.
+func (r *Redactor) ipv4(b []byte, i int) {
+	end := r.ipv4End(b, i)
+	if end == 0 {
+		return
+	}
+	// Chrome/120.0.0.0
+	if at(b, i-1) == '/' && r.is(b, i-2, isLetter) && string(b[end-6:end]) == ".0.0.0" {
+		return
+	}
+	word := i
+	for n := 0; n < 3 && word > 0 && (b[word-1] == ' ' || b[word-1] == ':' || b[word-1] == '='); n++ {
+		word--
+	}
+	if word < i && hasFold(b, word-len("version"), "version") {
+		return
+	}
+	r.found(b, i, end, ipv4)
+}
