@@ -1,26 +1,26 @@
 package redact
 
-// card matches the number of a payment card whose first digits begin at b[i]: 13 to 19
+// card matches the number of a payment card whose first digits begin at i: 13 to 19
 // digits, in groups with one blank or one hyphen between them, or in one.
-func (r *Redactor) card(b []byte, i int) {
+func (r *Redactor) card(i int) {
 	var digits [19]byte
 	n, end := 0, 0
 	separator := byte(0)
 	for j := i; ; {
 		group := j
-		for ; r.is(b, j, isDigit) && n < len(digits); j++ {
-			digits[n] = b[j] - '0'
+		for ; r.is(j, isDigit) && n < len(digits); j++ {
+			digits[n] = r.at(j) - '0'
 			n++
 		}
-		after := at(b, j)
+		after := r.at(j)
 		if r.class[after]&isAlnum != 0 {
 			break // a letter, or too many digits
 		}
-		number := after == '.' && r.is(b, j+1, isDigit) || after == '-' && r.is(b, j+1, isLetter)
+		number := after == '.' && r.is(j+1, isDigit) || after == '-' && r.is(j+1, isLetter)
 		if !number && n >= 13 && isCard(digits[:n]) {
 			end = j
 		}
-		if j-group < 3 || group == i && j-group < 4 || after != ' ' && after != '-' || separator != 0 && after != separator || n == len(digits) || !r.is(b, j+1, isDigit) {
+		if j-group < 3 || group == i && j-group < 4 || after != ' ' && after != '-' || separator != 0 && after != separator || n == len(digits) || !r.is(j+1, isDigit) {
 			break
 		}
 		separator = after
@@ -28,10 +28,10 @@ func (r *Redactor) card(b []byte, i int) {
 	}
 	switch {
 	case end == 0,
-		separator == '-' && (at(b, i-1) == '-' && r.is(b, i-2, isDigit) || at(b, end) == '-' && r.is(b, end+1, isAlnum)):
+		separator == '-' && (r.at(i-1) == '-' && r.is(i-2, isDigit) || r.at(end) == '-' && r.is(end+1, isAlnum)):
 		return
 	}
-	r.found(b, i, end, creditCard)
+	r.found(i, end, creditCard)
 }
 
 // isCard reports whether an issuer gives out such numbers, and the last digit is right.
@@ -48,7 +48,7 @@ func isCard(digits []byte) bool {
 			return false
 		}
 	case in(510000, 560000), in(222100, 272100), // Mastercard
-		in(508000, 509000), in(600000, 601100), in(810000, 830000): // RuPay
+		in(508000, 509000), in(600000, 601100), in(601200, 610000), in(810000, 830000): // RuPay
 		if n != 16 {
 			return false
 		}
@@ -81,48 +81,48 @@ func isCard(digits []byte) bool {
 	return sum%10 == 0
 }
 
-// ipv4End returns where the IPv4 address ends that begins at b[i]; 0 if there is none.
-func (r *Redactor) ipv4End(b []byte, i int) int {
+// ipv4End returns where the IPv4 address ends that begins at i; 0 if there is none.
+func (r *Redactor) ipv4End(i int) int {
 	for part := range 4 {
 		if part > 0 {
-			if at(b, i) != '.' {
+			if r.at(i) != '.' {
 				return 0
 			}
 			i++
 		}
 		n, first := 0, i
-		for ; r.is(b, i, isDigit); i++ {
-			if n = 10*n + int(b[i]-'0'); n > 255 {
+		for ; r.is(i, isDigit); i++ {
+			if n = 10*n + int(r.at(i)-'0'); n > 255 {
 				return 0
 			}
 		}
-		if i == first || b[first] == '0' && i > first+1 {
+		if i == first || r.at(first) == '0' && i > first+1 {
 			return 0
 		}
 	}
-	if r.is(b, i, isLetter) || at(b, i) == '_' || at(b, i) == '.' && r.is(b, i+1, isAlnum) {
+	if r.is(i, isLetter) || r.at(i) == '_' || r.at(i) == '.' && r.is(i+1, isAlnum) {
 		return 0
 	}
 	return i
 }
 
-// ipv4 matches an IPv4 address that begins at b[i]. Some versions have four parts, too:
+// ipv4 matches an IPv4 address that begins at i. Some versions have four parts, too:
 // what looks like a version is none.
-func (r *Redactor) ipv4(b []byte, i int) {
-	end := r.ipv4End(b, i)
+func (r *Redactor) ipv4(i int) {
+	end := r.ipv4End(i)
 	if end == 0 {
 		return
 	}
 	// Chrome/120.0.0.0
-	if at(b, i-1) == '/' && r.is(b, i-2, isLetter) && string(b[end-6:end]) == ".0.0.0" {
+	if r.at(i-1) == '/' && r.is(i-2, isLetter) && string(r.b[end-6:end]) == ".0.0.0" {
 		return
 	}
 	word := i
-	for n := 0; n < 3 && word > 0 && (b[word-1] == ' ' || b[word-1] == ':' || b[word-1] == '='); n++ {
+	for n := 0; n < 3 && word > 0 && (r.at(word-1) == ' ' || r.at(word-1) == ':' || r.at(word-1) == '='); n++ {
 		word--
 	}
-	if word < i && hasFold(b, word-len("version"), "version") {
+	if word < i && hasFold(r.b, word-len("version"), "version") {
 		return
 	}
-	r.found(b, i, end, ipv4)
+	r.found(i, end, ipv4)
 }

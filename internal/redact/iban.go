@@ -1,25 +1,25 @@
 package redact
 
-// iban matches an IBAN whose first digits begin at b[i].
-func (r *Redactor) iban(b []byte, i int) {
+// iban matches an IBAN whose first digits begin at i.
+func (r *Redactor) iban(i int) {
 	start := i - 2
-	if !r.is(b, start, isUpper) || r.is(b, start-1, isAlnum) {
+	if !r.is(start, isUpper) || r.is(start-1, isAlnum) {
 		return
 	}
-	n := ibanLength(b[start], b[start+1])
+	n := ibanLength(r.at(start), r.at(start+1))
 	var chars [34]byte
 	k, j := 0, start
 	for ; k < n; j++ {
-		if j > start && at(b, j) == ' ' && k%4 == 0 {
+		if j > start && r.at(j) == ' ' && k%4 == 0 {
 			continue
 		}
-		if !r.is(b, j, isDigit|isUpper) {
+		if !r.is(j, isDigit|isUpper) {
 			return
 		}
-		chars[k] = b[j]
+		chars[k] = r.at(j)
 		k++
 	}
-	if n == 0 || r.is(b, j, isAlnum) || chars[3]-'0' > 9 {
+	if n == 0 || r.is(j, isAlnum) || chars[3]-'0' > 9 {
 		return
 	}
 	rest := 0
@@ -32,7 +32,7 @@ func (r *Redactor) iban(b []byte, i int) {
 		}
 	}
 	if rest == 1 {
-		r.found(b, start, j, iban)
+		r.found(start, j, iban)
 	}
 }
 

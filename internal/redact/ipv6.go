@@ -1,72 +1,72 @@
 package redact
 
-// ipv6 matches an IPv6 address whose first colon is b[i].
-func (r *Redactor) ipv6(b []byte, i int) {
+// ipv6 matches an IPv6 address whose first colon is at i.
+func (r *Redactor) ipv6(i int) {
 	start := i
-	for r.is(b, start-1, isDigit|isHex) && i-start < 5 {
+	for r.is(start-1, isDigit|isHex) && i-start < 5 {
 		start--
 	}
-	if i-start > 4 || start == i && b[i+1] != ':' || !r.beforeIPv6(b, start) {
+	if i-start > 4 || start == i && r.at(i+1) != ':' || !r.beforeIPv6(start) {
 		return
 	}
-	end := r.ipv6End(b, start)
+	end := r.ipv6End(start)
 	if end == 0 {
 		return
 	}
-	if at(b, end) == '%' { // the zone
+	if r.at(end) == '%' { // the zone
 		zone := end + 1
-		for zone-end < 16 && r.is(b, zone, isAlnum) {
+		for zone-end < 16 && r.is(zone, isAlnum) {
 			zone++
 		}
 		if zone > end+1 {
 			end = zone
 		}
 	}
-	r.found(b, start, end, ipv6)
+	r.found(start, end, ipv6)
 }
 
-// beforeIPv6 reports whether an address may begin at b[i].
-func (r *Redactor) beforeIPv6(b []byte, i int) bool {
-	switch before := at(b, i-1); {
+// beforeIPv6 reports whether an address may begin at i.
+func (r *Redactor) beforeIPv6(i int) bool {
+	switch before := r.at(i - 1); {
 	case before == '_' || r.class[before]&isAlnum != 0:
 		return false
 	case before == ':': // host:::1, but not the middle of what is no address
-		return r.is(b, i-2, isLetter) && !r.is(b, i-2, isHex)
+		return r.is(i-2, isLetter) && !r.is(i-2, isHex)
 	case before == '[': // not items[::2]
-		return !r.is(b, i-2, isAlnum|isWord) && at(b, i-2) != ']' && at(b, i-2) != ')'
+		return !r.is(i-2, isAlnum|isWord) && r.at(i-2) != ']' && r.at(i-2) != ')'
 	}
 	return true
 }
 
-// ipv6End returns where the IPv6 address ends that begins at b[i]; 0 if there is none.
-func (r *Redactor) ipv6End(b []byte, i int) int {
+// ipv6End returns where the IPv6 address ends that begins at i; 0 if there is none.
+func (r *Redactor) ipv6End(i int) int {
 	groups, twos := 0, 0 // twos: groups of two digits, as in a MAC address
 	short, digit := false, false
 	for {
-		if at(b, i) == ':' && at(b, i+1) == ':' {
+		if r.at(i) == ':' && r.at(i+1) == ':' {
 			if short {
 				return 0
 			}
 			short = true
-			if i += 2; !r.is(b, i, isDigit|isHex) {
+			if i += 2; !r.is(i, isDigit|isHex) {
 				break
 			}
 		} else if groups > 0 {
-			if at(b, i) != ':' || !r.is(b, i+1, isDigit|isHex) {
+			if r.at(i) != ':' || !r.is(i+1, isDigit|isHex) {
 				break
 			}
 			i++
 		}
 		group, decimal := i, true
-		for ; r.is(b, i, isDigit|isHex); i++ {
-			if b[i] > '9' {
+		for ; r.is(i, isDigit|isHex); i++ {
+			if r.at(i) > '9' {
 				decimal = false
 			} else {
 				digit = true
 			}
 		}
-		if decimal && at(b, i) == '.' {
-			if end := r.ipv4End(b, group); end > 0 {
+		if decimal && r.at(i) == '.' {
+			if end := r.ipv4End(group); end > 0 {
 				groups, i = groups+2, end
 				break
 			}
@@ -84,7 +84,7 @@ func (r *Redactor) ipv6End(b []byte, i int) int {
 	switch {
 	case !digit, short && groups > 7, !short && (groups != 8 || twos == 8):
 		return 0 // std::vector, 12:30:45, 02:00:5e:10:00:00:00:01
-	case r.is(b, i, isAlnum) || at(b, i) == '_' || at(b, i) == ':' && at(b, i+1) == ':' || at(b, i) == '.' && r.is(b, i+1, isDigit):
+	case r.is(i, isAlnum) || r.at(i) == '_' || r.at(i) == ':' && (r.at(i-1) == ':' || r.at(i+1) == ':') || r.at(i) == '.' && r.is(i+1, isDigit):
 		return 0
 	}
 	return i

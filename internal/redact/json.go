@@ -93,7 +93,7 @@ func stringEnd(b []byte, i, end int) int {
 func (r *Redactor) content(text []byte) {
 	first := len(r.spans)
 	if bytes.IndexByte(text, '\\') >= 0 {
-		r.decoded(text, 0)
+		r.decoded(text, 0, first)
 		return
 	}
 	r.match(text)
@@ -116,7 +116,7 @@ func (r *Redactor) num(b []byte, i, end int) (next int) {
 	first := len(r.spans)
 	r.text(b[i:next], 0)
 	if len(r.spans) > first {
-		r.sort(first)
+		r.join(first)
 		what := r.spans[first].what
 		r.spans = append(r.spans[:first], span{start: i, end: next, what: what, quotes: 1})
 	}

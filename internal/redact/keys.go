@@ -70,7 +70,8 @@ func (r *Redactor) keyOf(name []byte) *key {
 
 // member redacts the value of a key in a text: name: value, name=value, "name": value,
 // name => value. The colon or the equals sign is b[i].
-func (r *Redactor) member(b []byte, i int) {
+func (r *Redactor) member(i int) {
+	b := r.b
 	if i < r.until {
 		return // inside another value
 	}
@@ -85,9 +86,9 @@ func (r *Redactor) member(b []byte, i int) {
 	quoted := quote == '"' || quote == '\'' || quote == '`'
 	var k *key
 	if quoted {
-		k = r.quotedName(b, end-1, quote)
+		k = r.quotedName(end-1, quote)
 	} else {
-		k = r.bareName(b, end)
+		k = r.bareName(end)
 	}
 	if k == nil {
 		return
@@ -103,19 +104,25 @@ func (r *Redactor) member(b []byte, i int) {
 	if i == len(b) {
 		return
 	}
+	for r.value < len(r.values) && r.values[r.value].end <= i {
+		r.value++
+	}
+	if r.value < len(r.values) && r.values[r.value].start <= i+1 {
+		return // found before, with its escapes
+	}
 	s := span{start: i, what: k.what}
 	switch c := b[i]; {
 	case c == '"' || c == '\'' || c == '`':
 		s.start++
 		s.end = quoteEnd(b, s.start, c)
 	case k.what != byKey:
-		s.end = r.wordEnd(b, i, false)
+		s.end = r.wordEnd(i, false)
 	case c == '{' || c == '[':
 		s.end = bracketEnd(b, i)
 	case quoted:
-		s.end = r.literalEnd(b, i)
+		s.end = r.literalEnd(i)
 	default:
-		s.end = r.wordEnd(b, i, i > spaces && b[spaces-1] == ':')
+		s.end = r.wordEnd(i, i > spaces && b[spaces-1] == ':')
 	}
 	if quoted && quote == '"' && s.start == i {
 		s.quotes = 1
@@ -126,27 +133,29 @@ func (r *Redactor) member(b []byte, i int) {
 	if k.what != byKey {
 		s.what, s.quotes = awsKey, 0
 	}
-	r.add(b, s)
+	r.add(s)
 	r.until = s.end
 }
 
 // quotedName returns the key whose name ends before the quote b[end].
-func (r *Redactor) quotedName(b []byte, end int, quote byte) *key {
-	if !r.is(b, end-1, isKeyEnd) && !(end >= 6 && b[end-6] == '\\' && b[end-5] == 'u') {
+func (r *Redactor) quotedName(end int, quote byte) *key {
+	b := r.b
+	if !r.is(end-1, isKeyEnd) && !(end >= 6 && b[end-6] == '\\' && b[end-5] == 'u') {
 		return nil
 	}
 	start := end
 	for start > 0 && end-start <= 6*r.longest && b[start-1] != quote {
 		start--
 	}
-	if at(b, start-1) != quote {
+	if r.at(start-1) != quote {
 		return nil
 	}
 	return r.keyOf(b[start:end])
 }
 
 // bareName returns the key whose name ends before b[end], and is a whole word.
-func (r *Redactor) bareName(b []byte, end int) *key {
+func (r *Redactor) bareName(end int) *key {
+	b := r.b
 	if r.class[b[end-1]]&isKeyEnd == 0 {
 		return nil
 	}
@@ -156,10 +165,10 @@ func (r *Redactor) bareName(b []byte, end int) *key {
 		if start < 0 || !bytes.EqualFold(b[start:end], k.name) {
 			continue
 		}
-		for at(b, start-1) == '-' { // of an option on a command line
+		for r.at(start-1) == '-' { // of an option on a command line
 			start--
 		}
-		if !r.is(b, start-1, isAlnum|isWord) {
+		if !r.is(start-1, isAlnum|isWord) {
 			return k
 		}
 	}
@@ -197,7 +206,8 @@ func bracketEnd(b []byte, i int) int {
 
 // literalEnd returns where a number or a word such as true ends that is the value of a
 // quoted name.
-func (r *Redactor) literalEnd(b []byte, i int) int {
+func (r *Redactor) literalEnd(i int) int {
+	b := r.b
 	for i < len(b) && r.class[b[i]]&isSpace == 0 && b[i] != ',' && b[i] != '}' && b[i] != ']' && b[i] != '"' && b[i] != '\'' {
 		i++
 	}
@@ -207,7 +217,8 @@ func (r *Redactor) literalEnd(b []byte, i int) int {
 // wordEnd returns where a value ends that has neither quotes nor brackets. Behind a
 // colon and white space, that is the end of the line, as in a header; otherwise white
 // space ends it, unless it follows the scheme of an Authorization header.
-func (r *Redactor) wordEnd(b []byte, i int, header bool) int {
+func (r *Redactor) wordEnd(i int, header bool) int {
+	b := r.b
 	start := i
 	scheme := false
 	for ; i < len(b); i++ {
@@ -228,15 +239,15 @@ func (r *Redactor) wordEnd(b []byte, i int, header bool) int {
 			}
 		case '\\':
 			next := i
-			for at(b, next) == '\\' {
+			for r.at(next) == '\\' {
 				next++
 			}
-			if c := at(b, next); c == '"' || c == '\'' {
+			if c := r.at(next); c == '"' || c == '\'' {
 				return i
 			}
 			i = next - 1
 		case ';', ',', ')', '}', ']', '"', '\'', '>', '<':
-			if (c != ';' || !header) && !scheme && !r.is(b, i+1, isAlnum) {
+			if (c != ';' || !header) && !scheme && !r.is(i+1, isAlnum) {
 				return i
 			}
 		}

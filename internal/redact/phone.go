@@ -6,19 +6,19 @@ const (
 	maxPhone = 15
 )
 
-// international matches a telephone number with its country's code. Its plus is b[i].
-func (r *Redactor) international(b []byte, i int) {
-	if r.is(b, i-1, isAlnum) || at(b, i-1) == '+' || !r.is(b, i+1, isDigit) || b[i+1] == '0' {
+// international matches a telephone number with its country's code. Its plus is at i.
+func (r *Redactor) international(i int) {
+	if r.is(i-1, isAlnum) || r.at(i-1) == '+' || !r.is(i+1, isDigit) || r.at(i+1) == '0' {
 		return
 	}
 	end, n := 0, 0
 	for j := i + 1; ; {
 		group := j
-		for r.is(b, j, isDigit) {
+		for r.is(j, isDigit) {
 			j++
 		}
 		n += j - group
-		if n > maxPhone || r.is(b, j, isLetter) {
+		if n > maxPhone || r.is(j, isLetter) {
 			break
 		}
 		if n >= minPhone {
@@ -28,16 +28,16 @@ func (r *Redactor) international(b []byte, i int) {
 			break // the next digits are something else
 		}
 		next := j
-		for next-j < 3 && isPhoneSeparator(at(b, next)) {
+		for next-j < 3 && isPhoneSeparator(r.at(next)) {
 			next++
 		}
-		if next == j || !r.is(b, next, isDigit) {
+		if next == j || !r.is(next, isDigit) {
 			break
 		}
 		j = next
 	}
 	if end > 0 {
-		r.found(b, i, end, phone)
+		r.found(i, end, phone)
 	}
 }
 
@@ -46,28 +46,28 @@ func isPhoneSeparator(c byte) bool {
 }
 
 // national matches a telephone number without its country's code: (030) 123456,
-// 020 7946 0958, 415-555-2671. Its first digits begin at b[i].
-func (r *Redactor) national(b []byte, i int) {
+// 020 7946 0958, 415-555-2671. Its first digits begin at i.
+func (r *Redactor) national(i int) {
 	start := i
-	paren := at(b, i-1) == '('
+	paren := r.at(i-1) == '('
 	if paren {
 		start--
 	}
-	before := at(b, start-1)
-	if r.is(b, start-1, isAlnum|isWord) || (before == '.' || before == '/' || before == ')') && r.is(b, start-2, isAlnum) {
+	before := r.at(start - 1)
+	if r.is(start-1, isAlnum|isWord) || (before == '.' || before == '/' || before == ')') && r.is(start-2, isAlnum) {
 		return
 	}
-	zero := b[i] == '0' && r.is(b, i+1, isDigit)
+	zero := r.at(i) == '0' && r.is(i+1, isDigit)
 	end, total, groups := 0, 0, 0
 	var lengths [4]int
 	separator := byte(0) // behind the second group, and then behind all
 	for j := i; groups < 8; {
 		group := j
-		for r.is(b, j, isDigit) && j-group <= 8 {
+		for r.is(j, isDigit) && j-group <= 8 {
 			j++
 		}
 		n := j - group
-		if n == 0 || n > 8 || r.is(b, j, isLetter) || at(b, j) == '_' {
+		if n == 0 || n > 8 || r.is(j, isLetter) || r.at(j) == '_' {
 			break
 		}
 		total += n
@@ -75,21 +75,21 @@ func (r *Redactor) national(b []byte, i int) {
 			lengths[groups] = n
 		}
 		groups++
-		after := at(b, j)
+		after := r.at(j)
 		switch {
-		case after == '-' && r.is(b, j+1, isLetter), after == ':' && r.is(b, j+1, isDigit):
+		case after == '-' && r.is(j+1, isLetter), after == ':' && r.is(j+1, isDigit):
 		case groups == 1:
 		case paren && total >= 9 && total <= 12,
 			zero && lengths[0] >= 2 && total >= 9 && total <= 11,
-			zero && b[i+1] == '0' && total >= 10 && total <= maxPhone,
-			isNorthAmerican(b[i:j], lengths, groups) && !(after != ' ' && isPhoneSeparator(after) && r.is(b, j+1, isDigit)):
+			zero && r.at(i+1) == '0' && total >= 10 && total <= maxPhone,
+			isNorthAmerican(r.b[i:j], lengths, groups) && !(after != ' ' && isPhoneSeparator(after) && r.is(j+1, isDigit)):
 			end = j
 		}
 		if paren && groups == 1 {
 			if n < 2 || after != ')' {
 				return
 			}
-			if j++; at(b, j) == ' ' || at(b, j) == '-' {
+			if j++; r.at(j) == ' ' || r.at(j) == '-' {
 				j++
 			}
 			continue
@@ -101,7 +101,7 @@ func (r *Redactor) national(b []byte, i int) {
 		j++
 	}
 	if end > 0 {
-		r.found(b, start, end, phone)
+		r.found(start, end, phone)
 	}
 }
 

@@ -58,15 +58,20 @@ type Options struct {
 type Redactor struct {
 	*rules
 
-	spans   []span   // what was found in the text that is being searched
-	sorting spansOf  // a part of spans, while it is sorted
-	names   int      // how many members' names were redacted in this call
-	until   int      // where the last value of a key ends, in the text that is being searched
-	jwt     int      // where the last text ends that was read as a part of a JWT
-	at      int      // the @ of the last URL with a password: no e-mail address
-	out     []byte   // the last result
-	name    []byte   // a member's name without its escapes
-	plain   [][]byte // the texts of each level, without escapes
+	spans []span   // what was found
+	names int      // how many members' names were redacted in this call
+	out   []byte   // the last result
+	name  []byte   // a member's name without its escapes
+	plain [][]byte // the texts of each level, without escapes
+
+	values []span // of keys, which were found in the text that encodes the one that is searched
+
+	// Of match:
+	b      []byte // the text that it searches
+	until  int    // where the last value of a key ends
+	value  int    // how many of values end before
+	jwt    int    // where the last text ends that was read as a part of a JWT
+	atSign int    // of the last URL with a password: not of an address
 }
 
 // rules are what Redactors for the same options share. Only counts change.
@@ -184,7 +189,7 @@ func (r *Redactor) Unparsed(text []byte) []byte {
 	if isUnparsed(rest) {
 		return r.replace(text)
 	}
-	r.sort(0)
+	r.join(0)
 	out := r.render(r.out[:0], text[:i])
 	out = append(out, unparsedStart...)
 	out = strconv.AppendInt(out, int64(len(rest)), 10)

@@ -2,36 +2,36 @@ package redact
 
 import "encoding/base64"
 
-// accessKey matches the id of an AWS access key. Its A is b[i].
-func (r *Redactor) accessKey(b []byte, i int) {
+// accessKey matches the id of an AWS access key. Its A is at i.
+func (r *Redactor) accessKey(i int) {
 	const length = 20
-	if i+length > len(b) || r.is(b, i-1, isAlnum) || r.is(b, i+length, isAlnum) {
+	if i+length > len(r.b) || r.is(i-1, isAlnum) || r.is(i+length, isAlnum) {
 		return
 	}
-	switch string(b[i : i+4]) {
+	switch string(r.b[i : i+4]) {
 	case "AKIA", "ASIA", "ABIA", "ACCA":
 	default:
 		return
 	}
-	for _, c := range b[i : i+length] {
+	for _, c := range r.b[i : i+length] {
 		if r.class[c]&(isUpper|isDigit) == 0 {
 			return
 		}
 	}
-	r.found(b, i, i+length, awsKey)
+	r.found(i, i+length, awsKey)
 }
 
 // token matches a JSON web token: three or five parts in base64 with dots between them.
-// It begins with eyJ, and its J is b[i].
-func (r *Redactor) token(b []byte, i int) {
+// It begins with eyJ, and its J is at i.
+func (r *Redactor) token(i int) {
 	const minHeader, minRest = 12, 4
 	start := i - 2
-	if start < r.jwt || i+1 == len(b) || string(b[start:i]) != "ey" || r.is(b, start-1, isAlnum) {
+	if start < r.jwt || i+1 == len(r.b) || string(r.b[start:i]) != "ey" || r.is(start-1, isAlnum) {
 		return
 	}
 	end, dots, first := i, 0, 0
-	for ; end < len(b); end++ {
-		if c := b[end]; c == '.' && dots < 4 {
+	for ; end < len(r.b); end++ {
+		if c := r.at(end); c == '.' && dots < 4 {
 			if dots++; dots == 1 {
 				first = end
 			}
@@ -42,21 +42,21 @@ func (r *Redactor) token(b []byte, i int) {
 	if dots < 2 {
 		r.jwt = end // another eyJ in it is no beginning either
 	}
-	for dots > 2 && b[end-1] == '.' { // of the sentence
+	for dots > 2 && r.at(end-1) == '.' { // of the sentence
 		end--
 		dots--
 	}
 	if dots < 2 || first-start < minHeader || end-first < minRest {
 		return
 	}
-	r.found(b, start, end, jwt)
+	r.found(start, end, jwt)
 }
 
 // authorization matches the token after Bearer, and the name and password after Basic.
-// The B is b[i].
-func (r *Redactor) authorization(b []byte, i int) {
-	isBearer := hasFold(b, i, "Bearer")
-	if !isBearer && !hasFold(b, i, "Basic") || r.is(b, i-1, isAlnum) {
+// The B is at i.
+func (r *Redactor) authorization(i int) {
+	isBearer := hasFold(r.b, i, "Bearer")
+	if !isBearer && !hasFold(r.b, i, "Basic") || r.is(i-1, isAlnum) {
 		return
 	}
 	start := i + len("Basic")
@@ -64,35 +64,35 @@ func (r *Redactor) authorization(b []byte, i int) {
 		start++
 	}
 	word := start
-	for start-word < 4 && at(b, start) == ' ' {
+	for start-word < 4 && r.at(start) == ' ' {
 		start++
 	}
 	end, digit := start, false
-	for r.is(b, end, isAlnum|isToken) {
-		digit = digit || r.class[b[end]]&isDigit != 0
+	for r.is(end, isAlnum|isToken) {
+		digit = digit || r.is(end, isDigit)
 		end++
 	}
-	for end > start && b[end-1] == '.' {
+	for end > start && r.at(end-1) == '.' {
 		end--
 	}
 	if start == word || end == start {
 		return
 	}
 	n := end - start
-	if r.afterAuthorization(b, i) || isBearer && (n >= 24 || n >= 8 && digit) || !isBearer && hasColon(b[start:end]) {
-		r.found(b, start, end, bearer)
+	if r.afterAuthorization(i) || isBearer && (n >= 24 || n >= 8 && digit) || !isBearer && hasColon(r.b[start:end]) {
+		r.found(start, end, bearer)
 	}
 }
 
-// afterAuthorization reports whether b[i] is the beginning of an Authorization header's
+// afterAuthorization reports whether i is the beginning of an Authorization header's
 // value.
-func (r *Redactor) afterAuthorization(b []byte, i int) bool {
+func (r *Redactor) afterAuthorization(i int) bool {
 	const name = "authorization"
 	from := i
-	for i > 0 && from-i < 8 && r.class[b[i-1]]&isAlnum == 0 {
+	for i > 0 && from-i < 8 && !r.is(i-1, isAlnum) {
 		i--
 	}
-	return i < from && hasFold(b, i-len(name), name)
+	return i < from && hasFold(r.b, i-len(name), name)
 }
 
 // hasColon reports whether text is base64 of a text with a colon, such as a name and a
@@ -112,16 +112,16 @@ func hasColon(text []byte) bool {
 }
 
 // url matches the password in a URL: scheme://user:password@host. The colon of :// is
-// b[i].
-func (r *Redactor) url(b []byte, i int) {
+// at i.
+func (r *Redactor) url(i int) {
 	const longest = 512
-	if !r.is(b, i-1, isAlnum) || at(b, i+3) == '[' {
+	if !r.is(i-1, isAlnum) || r.at(i+3) == '[' {
 		return
 	}
 	start, end := 0, 0
 	port := true // so far, the password has digits only
-	for j := i + 3; j < len(b) && j-i < longest; j++ {
-		switch c := b[j]; c {
+	for j := i + 3; j < len(r.b) && j-i < longest; j++ {
+		switch c := r.at(j); c {
 		case ':':
 			if start == 0 {
 				start = j + 1
@@ -131,20 +131,20 @@ func (r *Redactor) url(b []byte, i int) {
 			end = j
 			continue
 		case ' ', '\t', '\r', '\n', '"', '\'', '`', '<', '>', '\\':
-			j = len(b)
+			j = len(r.b)
 			continue
 		case '/', '?', '#':
 			if start == 0 || port || end > 0 {
-				j = len(b)
+				j = len(r.b)
 				continue
 			}
 		}
-		if start > 0 && j >= start && b[j]-'0' > 9 {
+		if start > 0 && j >= start && r.at(j)-'0' > 9 {
 			port = false
 		}
 	}
 	if start > 0 && end > start {
-		r.found(b, start, end, passwordInURL)
-		r.at = end
+		r.found(start, end, passwordInURL)
+		r.atSign = end
 	}
 }

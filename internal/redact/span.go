@@ -1,12 +1,16 @@
 package redact
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
+
+// start is how each replacement begins.
+const start = "[redacted:"
 
 // span is a part of a text that is to be replaced.
 type span struct {
@@ -19,9 +23,13 @@ type span struct {
 	quotes uint8
 }
 
-// add adds a match in b. It extends the match if it would cut a character or an escape:
-// b may be text whose escapes were not decoded yet.
-func (r *Redactor) add(b []byte, s span) {
+// add adds a match. It extends the match if it would cut a character or an escape:
+// the escapes of the text may not be decoded yet.
+func (r *Redactor) add(s span) {
+	b := r.b
+	if isReplacement(b[s.start:s.end]) {
+		return // of an earlier call
+	}
 	for n := 0; n < 3 && s.start > 0 && s.start < len(b) && b[s.start]&0xc0 == 0x80; n++ {
 		s.start--
 	}
@@ -53,36 +61,27 @@ func (r *Redactor) add(b []byte, s span) {
 	r.spans = append(r.spans, s)
 }
 
+// isReplacement reports whether text is what a match became.
+func isReplacement(text []byte) bool {
+	n := len(text)
+	return n < 48 && n > len(start) && string(text[:len(start)]) == start && text[n-1] == ']'
+}
+
 // found adds a match of a built-in pattern.
-func (r *Redactor) found(b []byte, start, end int, what kind) {
-	r.add(b, span{start: start, end: end, what: what})
+func (r *Redactor) found(start, end int, what kind) {
+	r.add(span{start: start, end: end, what: what})
 }
 
-// spansOf sorts spans by where they begin, the longest first.
-type spansOf struct{ all []span }
-
-func (s *spansOf) Len() int      { return len(s.all) }
-func (s *spansOf) Swap(i, j int) { s.all[i], s.all[j] = s.all[j], s.all[i] }
-func (s *spansOf) Less(i, j int) bool {
-	a, b := &s.all[i], &s.all[j]
-	switch {
-	case a.start != b.start:
-		return a.start < b.start
-	case a.end != b.end:
-		return a.end > b.end
-	}
-	return a.what < b.what
+// bySpan sorts spans by where they begin, the longest first.
+func bySpan(a, b span) int {
+	return cmp.Or(a.start-b.start, b.end-a.end, int(a.what)-int(b.what))
 }
 
-// sort sorts the spans from first on, and joins those that overlap.
-func (r *Redactor) sort(first int) {
-	r.sorting.all = r.spans[first:]
-	all := &r.sorting
-	if !sort.IsSorted(all) {
-		sort.Sort(all)
-	}
+// join sorts the spans from first on, and joins those that overlap.
+func (r *Redactor) join(first int) {
+	order(r.spans[first:])
 	n := first
-	for _, s := range all.all {
+	for _, s := range r.spans[first:] {
 		if n > first && s.start < r.spans[n-1].end {
 			r.spans[n-1].end = max(r.spans[n-1].end, s.end)
 			continue
@@ -91,39 +90,57 @@ func (r *Redactor) sort(first int) {
 		n++
 	}
 	r.spans = r.spans[:n]
-	r.sorting.all = nil
 }
 
-// translate changes the spans from first on, which are in the text that escaped
-// encodes, into spans in escaped.
-func (r *Redactor) translate(first int, escaped []byte) {
-	r.sort(first)
-	i, decoded := 0, 0
-	advance := func(to int) int {
-		for decoded < to && i < len(escaped) {
-			c, n := rune(escaped[i]), 1
-			if c == '\\' {
-				if c, n = jsontext.Unescape(escaped[i:]); n == 0 {
-					c, n = '\\', 1
-				}
-				if decoded += utf8.RuneLen(c); c >= 0xd800 && c < 0xe000 {
-					decoded += 1 + len(jsontext.Replacement) // RuneLen gives -1 for a surrogate
-				}
-			} else {
-				decoded++
-			}
-			i += n
-		}
-		return i
+func order(spans []span) {
+	if !slices.IsSortedFunc(spans, bySpan) {
+		slices.SortFunc(spans, bySpan)
 	}
-	for k := first; k < len(r.spans); k++ {
-		s := &r.spans[k]
-		s.start = advance(s.start)
-		s.end = advance(s.end)
+}
+
+// translate changes spans in the text that escaped encodes into spans in escaped, or
+// the other way if plain is true.
+func translate(spans []span, escaped []byte, plain bool) {
+	order(spans)
+	e, p := 0, 0 // indexes in escaped and in the text that it encodes
+	for k := range spans {
+		s := &spans[k]
+		if plain {
+			n, m := advance(escaped[e:], s.start-e, len(escaped))
+			e, p = e+n, p+m
+			_, m = advance(escaped[e:], s.end-s.start, len(escaped))
+			s.start, s.end = p, p+m
+			continue
+		}
+		n, m := advance(escaped[e:], len(escaped), s.start-p)
+		e, p = e+n, p+m
+		n, _ = advance(escaped[e:], len(escaped), s.end-s.start)
+		s.start, s.end = e, e+n
 		if s.quotes > 0 {
 			s.quotes++
 		}
 	}
+}
+
+// advance reads characters of escaped until it has read n bytes of it, or m bytes of the
+// text that it encodes. It returns how many of each it has read.
+func advance(escaped []byte, n, m int) (i, plain int) {
+	for i < n && plain < m && i < len(escaped) {
+		if escaped[i] != '\\' {
+			i, plain = i+1, plain+1
+			continue
+		}
+		c, size := jsontext.Unescape(escaped[i:])
+		switch i += max(size, 1); {
+		case size == 0:
+			plain++
+		case utf8.ValidRune(c):
+			plain += utf8.RuneLen(c)
+		default: // a lone surrogate
+			plain += len(jsontext.Replacement)
+		}
+	}
+	return i, plain
 }
 
 // replace returns b with the spans replaced, and forgets them.
@@ -131,7 +148,7 @@ func (r *Redactor) replace(b []byte) []byte {
 	if len(r.spans) == 0 {
 		return r.release(b)
 	}
-	r.sort(0)
+	r.join(0)
 	return r.finish(r.render(r.out[:0], b))
 }
 
@@ -142,7 +159,7 @@ func (r *Redactor) render(dst, b []byte) []byte {
 		s := &r.spans[k]
 		dst = append(dst, b[i:s.start]...)
 		dst = appendQuote(dst, s.quotes)
-		dst = append(dst, "[redacted:"...)
+		dst = append(dst, start...)
 		dst = append(dst, words[s.what]...)
 		if s.isName {
 			// The names of one object stay different.

@@ -68,26 +68,41 @@ func (r *rules) classify() {
 
 // text searches a text, and then the text that it encodes if its backslashes are escapes.
 func (r *Redactor) text(b []byte, level int) {
+	first := len(r.spans)
 	r.match(b)
 	if level < maxLevels && bytes.IndexByte(b, '\\') >= 0 {
-		r.decoded(b, level)
+		r.decoded(b, level, first)
 	}
 }
 
-// decoded searches the text that b encodes.
-func (r *Redactor) decoded(b []byte, level int) {
-	first := len(r.spans)
+// decoded searches the text that b encodes. The spans from first on are in b.
+func (r *Redactor) decoded(b []byte, level, first int) {
 	plain := jsontext.AppendUnescape(r.plain[level][:0], b, -1)
 	r.plain[level] = plain
+	// A key's value ends where its own level says: without their escapes, the quotes in
+	// it look like its end.
+	outer, values := r.values, r.values[len(r.values):]
+	values = append(values, outer...)
+	for _, s := range r.spans[first:] {
+		if s.what == byKey {
+			values = append(values, s)
+		}
+	}
+	translate(values, b, true)
+	r.values = values
+	first = len(r.spans)
 	r.text(plain, level+1)
+	if r.values = outer; len(outer) == 0 {
+		r.values = values[:0] // for the next text
+	}
 	if len(r.spans) > first {
-		r.translate(first, b)
+		translate(r.spans[first:], b, false)
 	}
 }
 
 // match adds what is found in b as it is.
 func (r *Redactor) match(b []byte) {
-	r.until, r.jwt, r.at = 0, 0, 0
+	r.b, r.until, r.jwt, r.atSign, r.value = b, 0, 0, 0, 0
 	for i := 0; i < len(b); i++ {
 		c := b[i]
 		if r.class[c]&isTrigger == 0 {
@@ -95,25 +110,25 @@ func (r *Redactor) match(b []byte) {
 		}
 		switch c {
 		case ':':
-			r.colon(b, i)
+			r.colon(i)
 		case '=':
-			r.member(b, i)
+			r.member(i)
 		case '@':
-			r.email(b, i, i+1)
+			r.email(i, i+1)
 		case '%': // of %40, an @ in a URL
 			if i+2 < len(b) && b[i+1] == '4' && b[i+2] == '0' {
-				r.email(b, i, i+3)
+				r.email(i, i+3)
 			}
 		case '+':
-			r.international(b, i)
+			r.international(i)
 		case 'A':
-			r.accessKey(b, i)
+			r.accessKey(i)
 		case 'J':
-			r.token(b, i)
+			r.token(i)
 		case 'B', 'b':
-			r.authorization(b, i)
+			r.authorization(i)
 		default:
-			i = r.digits(b, i) - 1
+			i = r.digits(i) - 1
 		}
 	}
 	if r.pattern == nil {
@@ -121,29 +136,28 @@ func (r *Redactor) match(b []byte) {
 	}
 	for _, m := range r.pattern.FindAllIndex(b, -1) {
 		if m[1] > m[0] {
-			r.found(b, m[0], m[1], byPattern)
+			r.found(m[0], m[1], byPattern)
 		}
 	}
 }
 
 // colon searches around the colon at b[i].
-func (r *Redactor) colon(b []byte, i int) {
+func (r *Redactor) colon(i int) {
 	if len(r.keys) > 0 {
-		r.member(b, i)
+		r.member(i)
 	}
-	if i+2 >= len(b) {
-		return
+	next := r.at(i + 1)
+	if next == '/' && r.on[passwordInURL] && r.at(i+2) == '/' {
+		r.url(i)
 	}
-	if r.on[passwordInURL] && b[i+1] == '/' && b[i+2] == '/' {
-		r.url(b, i)
-	}
-	if next := b[i+1]; r.on[ipv6] && (next == ':' || r.class[next]&(isDigit|isHex) != 0) {
-		r.ipv6(b, i)
+	if r.on[ipv6] && (next == ':' || r.class[next]&(isDigit|isHex) != 0) {
+		r.ipv6(i)
 	}
 }
 
 // digits searches around the digits that begin at b[i]. It returns where they end.
-func (r *Redactor) digits(b []byte, i int) (end int) {
+func (r *Redactor) digits(i int) (end int) {
+	b := r.b
 	for end = i + 1; end < len(b) && r.class[b[end]]&isDigit != 0; {
 		end++
 	}
@@ -156,7 +170,7 @@ func (r *Redactor) digits(b []byte, i int) (end int) {
 	}
 	if r.class[before]&isAlnum != 0 {
 		if r.class[before]&isUpper != 0 && r.on[iban] {
-			r.iban(b, i)
+			r.iban(i)
 		}
 		return end
 	}
@@ -165,26 +179,24 @@ func (r *Redactor) digits(b []byte, i int) (end int) {
 	}
 	n := end - i
 	if n <= 3 && after == '.' && r.on[ipv4] {
-		r.ipv4(b, i)
+		r.ipv4(i)
 	}
 	if r.on[creditCard] && (n >= 13 && n <= 19 || n >= 4 && (after == ' ' || after == '-')) {
-		r.card(b, i)
+		r.card(i)
 	}
 	if r.on[phone] && n <= 5 && end+1 < len(b) {
-		r.national(b, i)
+		r.national(i)
 	}
 	return end
 }
 
-// is reports whether b[i] exists and is one of these.
-func (r *Redactor) is(b []byte, i int, what uint16) bool {
-	return i >= 0 && i < len(b) && r.class[b[i]]&what != 0
-}
+// is reports whether the byte at i exists and is one of these.
+func (r *Redactor) is(i int, what uint16) bool { return r.class[r.at(i)]&what != 0 }
 
-// at returns b[i], or 0 if it does not exist.
-func at(b []byte, i int) byte {
-	if i < 0 || i >= len(b) {
+// at returns the byte at i, or 0 if it does not exist.
+func (r *Redactor) at(i int) byte {
+	if uint(i) >= uint(len(r.b)) {
 		return 0
 	}
-	return b[i]
+	return r.b[i]
 }
