@@ -61,10 +61,10 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 		if b[value] != '"' || err != nil || !k.accepts(b[value+1:valueEnd-1]) {
 			return value
 		}
-		r.spans = append(r.spans, span{start: value + 1, end: valueEnd - 1, what: awsKey})
+		r.push(span{start: value + 1, end: valueEnd - 1, what: awsKey})
 		return valueEnd
 	}
-	r.spans = append(r.spans, span{start: value, end: valueEnd, what: byKey, quotes: 1})
+	r.push(span{start: value, end: valueEnd, what: byKey, quotes: 1})
 	return valueEnd
 }
 
@@ -118,7 +118,8 @@ func (r *Redactor) num(b []byte, i, end int) (next int) {
 	if len(r.spans) > first {
 		r.join(first)
 		what := r.spans[first].what
-		r.spans = append(r.spans[:first], span{start: i, end: next, what: what, quotes: 1})
+		r.spans = r.spans[:first]
+		r.push(span{start: i, end: next, what: what, quotes: 1})
 	}
 	return next
 }

@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
@@ -35,6 +36,13 @@ func (r *rules) addKey(name string, what kind) {
 	if c := last | 0x20; c >= 'a' && c <= 'z' {
 		r.class[c] |= isKeyEnd
 		r.class[c-0x20] |= isKeyEnd
+	}
+}
+
+// addKeys adds keys with blanks between them.
+func (r *rules) addKeys(names string, what kind) {
+	for name := range strings.FieldsSeq(names) {
+		r.addKey(name, what)
 	}
 }
 

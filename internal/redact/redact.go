@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,7 @@ const (
 var words = [kinds]string{"email", "credit-card", "aws-key", "jwt", "ipv4", "ipv6", "phone", "iban", "bearer", "password-in-url", "key", "pattern"}
 
 // Names returns the names of the built-in patterns, in the order of the documentation.
-func Names() []string { return append([]string(nil), words[:patterns]...) }
+func Names() []string { return slices.Clone(words[:patterns]) }
 
 // Options say what is redacted.
 type Options struct {
@@ -106,12 +107,8 @@ func New(o Options) *Redactor {
 		r.addKey(name, byKey)
 	}
 	if r.on[awsKey] {
-		for _, name := range []string{"aws_secret_access_key", "aws_secret_key", "secret_access_key", "secretAccessKey"} {
-			r.addKey(name, secret)
-		}
-		for _, name := range []string{"aws_session_token", "session_token", "sessionToken", "security_token", "securityToken", "X-Amz-Security-Token"} {
-			r.addKey(name, token)
-		}
+		r.addKeys("aws_secret_access_key aws_secret_key secret_access_key secretAccessKey", secret)
+		r.addKeys("aws_session_token session_token sessionToken security_token securityToken X-Amz-Security-Token", token)
 	}
 	if r.on == [kinds]bool{} {
 		return nil
@@ -190,11 +187,11 @@ func (r *Redactor) Unparsed(text []byte) []byte {
 		return r.replace(text)
 	}
 	r.join(0)
-	out := r.render(r.out[:0], text[:i])
-	out = append(out, unparsedStart...)
-	out = strconv.AppendInt(out, int64(len(rest)), 10)
-	out = append(out, unparsedEnd...)
-	return r.finish(out)
+	r.render(text[:i])
+	r.writeString(unparsedStart)
+	r.out = strconv.AppendInt(r.out, int64(len(rest)), 10)
+	r.writeString(unparsedEnd)
+	return r.finish(r.out)
 }
 
 // isUnparsed reports whether text is what Unparsed wrote in place of a record.

@@ -112,7 +112,7 @@ var references = []reference{
 		"phone", regexp.MustCompile(`\+[1-9][0-9]{7,14}|[2-9][0-9]{2}([.-])[2-9][0-9]{2}[.-][0-9]{4}`), func(s string) bool { return !strings.Contains(s, ".") || !strings.Contains(s, "-") },
 		func(s string) bool {
 			n := len(digitsOf(s))
-			return matches(`[+(]?[0-9][0-9 ()./-]*[0-9]`)(s) && n >= 8 && n <= 15
+			return matches(`[+(]?[0-9][0-9 ()./-]*[0-9]`)(s) && n >= 8 && n <= 60
 		},
 		[]string{"+", "+1", "+49", "415", "555", "2671", "030", "(030)", "(415)", "123456", "-", "-", ".", " ", "/", "0049", "0171", "06", "12", "a", ":", "+14155552671", "_", "1"},
 	}, {

@@ -1,8 +1,6 @@
 package redact
 
 import (
-	"cmp"
-	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -58,8 +56,10 @@ func (r *Redactor) add(s span) {
 	if s.end > s.start && s.end < len(b) && b[s.end-1] == '\\' {
 		s.end++
 	}
-	r.spans = append(r.spans, s)
+	r.push(s)
 }
+
+func (r *Redactor) push(s span) { r.spans = append(r.spans, s) }
 
 // isReplacement reports whether text is what a match became.
 func isReplacement(text []byte) bool {
@@ -72,9 +72,29 @@ func (r *Redactor) found(start, end int, what kind) {
 	r.add(span{start: start, end: end, what: what})
 }
 
-// bySpan sorts spans by where they begin, the longest first.
-func bySpan(a, b span) int {
-	return cmp.Or(a.start-b.start, b.end-a.end, int(a.what)-int(b.what))
+// before reports whether a begins before b, or is longer.
+func (a *span) before(b *span) bool {
+	switch {
+	case a.start != b.start:
+		return a.start < b.start
+	case a.end != b.end:
+		return a.end > b.end
+	}
+	return a.what < b.what
+}
+
+// order sorts spans by where they begin, the longest first. They are nearly sorted
+// mostly. This is Shell's sort: the sorts of the standard library have several times
+// its code.
+func order(spans []span) {
+	for gap := len(spans); gap > 1; {
+		gap = gap*4/9 | 1
+		for i := gap; i < len(spans); i++ {
+			for k := i; k >= gap && spans[k].before(&spans[k-gap]); k -= gap {
+				spans[k], spans[k-gap] = spans[k-gap], spans[k]
+			}
+		}
+	}
 }
 
 // join sorts the spans from first on, and joins those that overlap.
@@ -90,12 +110,6 @@ func (r *Redactor) join(first int) {
 		n++
 	}
 	r.spans = r.spans[:n]
-}
-
-func order(spans []span) {
-	if !slices.IsSortedFunc(spans, bySpan) {
-		slices.SortFunc(spans, bySpan)
-	}
 }
 
 // translate changes spans in the text that escaped encodes into spans in escaped, or
@@ -145,68 +159,67 @@ func advance(escaped []byte, n, m int) (i, plain int) {
 
 // replace returns b with the spans replaced, and forgets them.
 func (r *Redactor) replace(b []byte) []byte {
-	if len(r.spans) == 0 {
-		return r.release(b)
+	if len(r.spans) > 0 {
+		r.join(0)
+		r.render(b)
+		b = r.out
 	}
-	r.join(0)
-	return r.finish(r.render(r.out[:0], b))
+	return r.finish(b)
 }
 
-// render appends b with the spans replaced, which are sorted.
-func (r *Redactor) render(dst, b []byte) []byte {
+// render appends b to out, with the spans replaced, which are sorted.
+func (r *Redactor) render(b []byte) {
 	i := 0
 	for k := range r.spans {
 		s := &r.spans[k]
-		dst = append(dst, b[i:s.start]...)
-		dst = appendQuote(dst, s.quotes)
-		dst = append(dst, start...)
-		dst = append(dst, words[s.what]...)
+		r.write(b[i:s.start])
+		r.quote(s.quotes)
+		r.writeString(start)
+		r.writeString(words[s.what])
 		if s.isName {
 			// The names of one object stay different.
 			if r.names++; r.names > 1 {
-				dst = append(dst, '-')
-				dst = strconv.AppendInt(dst, int64(r.names), 10)
+				r.writeString("-")
+				r.out = strconv.AppendInt(r.out, int64(r.names), 10)
 			}
 		}
-		dst = append(dst, ']')
-		dst = appendQuote(dst, s.quotes)
+		r.writeString("]")
+		r.quote(s.quotes)
 		r.counts[s.what].Add(1)
 		i = s.end
 	}
-	return append(dst, b[i:]...)
+	r.write(b[i:])
 }
 
-// appendQuote appends a quote with the backslashes that it needs; see span.quotes.
-func appendQuote(dst []byte, quotes uint8) []byte {
+func (r *Redactor) write(b []byte)       { r.out = append(r.out, b...) }
+func (r *Redactor) writeString(s string) { r.out = append(r.out, s...) }
+
+// quote appends a quote with the backslashes that it needs; see span.quotes.
+func (r *Redactor) quote(quotes uint8) {
 	if quotes == 0 {
-		return dst
+		return
 	}
 	for range 1<<(quotes-1) - 1 {
-		dst = append(dst, '\\')
+		r.writeString("\\")
 	}
-	return append(dst, '"')
+	r.writeString(`"`)
 }
 
-// finish keeps the buffer of a result for the next call, unless it is large.
-func (r *Redactor) finish(out []byte) []byte {
+// finish keeps the buffers for the next call, unless they are large. It returns result.
+func (r *Redactor) finish(result []byte) []byte {
 	r.spans = r.spans[:0]
-	r.names = 0
-	r.out = out[:0]
-	if cap(out) > maxBuffer {
-		r.out = nil
-	}
-	return r.release(out)
-}
-
-// release releases the other buffers that are large.
-func (r *Redactor) release(result []byte) []byte {
 	if cap(r.spans) > maxBuffer/64 {
 		r.spans = nil
+	}
+	r.out = r.out[:0]
+	if cap(r.out) > maxBuffer {
+		r.out = nil
 	}
 	for i := range r.plain {
 		if cap(r.plain[i]) > maxBuffer {
 			r.plain[i] = nil
 		}
 	}
+	r.names = 0
 	return result
 }
