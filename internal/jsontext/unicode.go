@@ -58,7 +58,7 @@ func FirstChar(text []byte) (n int, ok bool) {
 		if c != '\\' {
 			return 1, true
 		}
-		r, n := unescape(text)
+		r, n := Unescape(text)
 		switch {
 		case n > 0:
 			return n, !utf16.IsSurrogate(r)

@@ -45,7 +45,7 @@ func AppendUnescape(dst, text []byte, most int) []byte {
 		if text = text[n:]; len(text) == 0 || len(dst) == most {
 			break
 		}
-		r, n := unescape(text)
+		r, n := Unescape(text)
 		if n == 0 {
 			r, n = '\\', 1
 		}
@@ -55,10 +55,10 @@ func AppendUnescape(dst, text []byte, most int) []byte {
 	return dst[:min(len(dst), most)]
 }
 
-// unescape decodes the escape that text begins with, such as \n, \u00e9 or two \u of a
+// Unescape decodes the escape that text begins with, such as \n, \u00e9 or two \u of a
 // pair of surrogates, and returns its length; 0 if the escape is invalid or cut. For
 // a lone surrogate, r is the surrogate.
-func unescape(text []byte) (r rune, n int) {
+func Unescape(text []byte) (r rune, n int) {
 	if len(text) < 2 {
 		return 0, 0
 	}

@@ -1,0 +1,151 @@
+package redact
+
+import (
+	"bytes"
+
+	"github.com/kinetel/kinetel/internal/jsontext"
+)
+
+// json searches b[i:end], which is JSON text: a value, or members without braces. It
+// does not depend on the text being valid.
+func (r *Redactor) json(b []byte, i, end int) {
+	for i < end {
+		switch c := b[i]; {
+		case c == '"':
+			i = r.str(b, i, end)
+		case c == '-' || c-'0' < 10:
+			i = r.num(b, i, end)
+		default:
+			i++
+		}
+	}
+}
+
+// str searches the string that begins at b[i]; if it is the name of a member with a key,
+// it redacts the member's value. It returns where the search continues.
+func (r *Redactor) str(b []byte, i, end int) (next int) {
+	close := stringEnd(b, i+1, end)
+	content := b[i+1 : close]
+	next = min(close+1, end)
+	value := next
+	for value < end && r.class[b[value]]&isSpace != 0 {
+		value++
+	}
+	isName := value < end && b[value] == ':'
+	first := len(r.spans)
+	if len(content) > 2 {
+		r.content(content)
+		for k := first; k < len(r.spans); k++ {
+			s := &r.spans[k]
+			s.start += i + 1
+			s.end += i + 1
+			s.isName = isName
+		}
+	}
+	if !isName || len(r.keys) == 0 {
+		return next
+	}
+	k := r.keyOf(content)
+	if k == nil {
+		return next
+	}
+	value = jsontext.SkipSpace(b[:end], value+1)
+	if value == end {
+		return end
+	}
+	valueEnd, err := jsontext.SkipValue(b[:end], value)
+	if err != nil {
+		valueEnd = end // not JSON, or cut
+	}
+	if k.what != byKey {
+		if b[value] != '"' || err != nil || !k.accepts(b[value+1:valueEnd-1]) {
+			return value
+		}
+		r.push(span{start: value + 1, end: valueEnd - 1, what: awsKey})
+		return valueEnd
+	}
+	r.push(span{start: value, end: valueEnd, what: byKey, quotes: 1})
+	return valueEnd
+}
+
+// stringEnd returns the index of the quote that ends a string, whose text begins at
+// b[i]; end if there is none.
+func stringEnd(b []byte, i, end int) int {
+	for i < end {
+		n := bytes.IndexByte(b[i:end], '"')
+		if n < 0 {
+			return end
+		}
+		quote := i + n
+		first := quote // of the backslashes before the quote
+		for first > i && b[first-1] == '\\' {
+			first--
+		}
+		if (quote-first)%2 == 0 {
+			return quote
+		}
+		i = quote + 1
+	}
+	return end
+}
+
+// content searches the text between the quotes of a JSON string.
+func (r *Redactor) content(text []byte) {
+	first := len(r.spans)
+	if bytes.IndexByte(text, '\\') >= 0 {
+		r.decoded(text, 0, first)
+		return
+	}
+	r.match(text)
+	for k := first; k < len(r.spans); k++ {
+		if r.spans[k].quotes > 0 {
+			r.spans[k].quotes++
+		}
+	}
+}
+
+// num searches the number that begins at b[i]. A number with a match becomes a string.
+func (r *Redactor) num(b []byte, i, end int) (next int) {
+	next = i + 1
+	for next < end && r.class[b[next]]&(isDigit|isNumber) != 0 {
+		next++
+	}
+	if next-i < 13 && !r.on[byPattern] { // the shortest card
+		return next
+	}
+	first := len(r.spans)
+	r.text(b[i:next], 0)
+	if len(r.spans) > first {
+		r.join(first)
+		what := r.spans[first].what
+		r.spans = r.spans[:first]
+		r.push(span{start: i, end: next, what: what, quotes: 1})
+	}
+	return next
+}
+
+// platform searches the record of a platform event.
+func (r *Redactor) platform(value []byte) {
+	m := jsontext.Members(value)
+	end := 0
+	for m.Next() {
+		if !isLambdas(m.Name) {
+			r.json(value, m.Start, m.End)
+		}
+		end = m.End
+	}
+	r.json(value, end, len(value)) // what is not an object
+}
+
+// isLambdas reports whether only Lambda writes a member of a platform event's record,
+// and Kinetel or consumers depend on it: ids by which events belong together, and
+// measurements. The name of a tenant and the type of an error are the user's own.
+func isLambdas(name []byte) bool {
+	switch string(name) {
+	case "requestId", "tracing", "instanceId", "status", "metrics", "spans",
+		"initializationType", "phase", "functionName", "functionVersion", "functionArn",
+		"version", "runtimeVersion", "runtimeVersionArn", "droppedRecords", "droppedBytes":
+		return true
+	}
+	return false
+}

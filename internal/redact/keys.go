@@ -1,0 +1,280 @@
+package redact
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/kinetel/kinetel/internal/jsontext"
+)
+
+// What the value of a key has to be. With byKey, it may be anything.
+const (
+	secret = kinds + iota // an AWS secret access key
+	token                 // an AWS session token
+)
+
+// key is the name of a member whose value is redacted.
+type key struct {
+	name []byte
+	what kind
+}
+
+// maxToken bounds the length of an AWS session token. They have about 1,000 bytes.
+const maxToken = 8 << 10
+
+func (r *rules) addKey(name string, what kind) {
+	if name == "" {
+		return
+	}
+	if what == byKey {
+		r.on[byKey] = true
+	}
+	r.keys = append(r.keys, key{[]byte(name), what})
+	r.longest = max(r.longest, len(name))
+	last := name[len(name)-1]
+	r.class[last] |= isKeyEnd
+	if c := last | 0x20; c >= 'a' && c <= 'z' {
+		r.class[c] |= isKeyEnd
+		r.class[c-0x20] |= isKeyEnd
+	}
+}
+
+// addKeys adds keys with blanks between them.
+func (r *rules) addKeys(names string, what kind) {
+	for name := range strings.FieldsSeq(names) {
+		r.addKey(name, what)
+	}
+}
+
+// accepts reports whether a value may be what the key's name says.
+func (k *key) accepts(value []byte) bool {
+	switch {
+	case k.what == byKey:
+		return true
+	case k.what == secret && len(value) != 40, k.what == token && (len(value) < 64 || len(value) > maxToken):
+		return false
+	}
+	for _, c := range value {
+		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '+' || c == '/' || c == '=' || c == '\\' || k.what == token && (c == '%' || c == '-' || c == '_')) {
+			return false
+		}
+	}
+	return true
+}
+
+// keyOf returns the key with a name, which may have escapes; nil if there is none.
+func (r *Redactor) keyOf(name []byte) *key {
+	if bytes.IndexByte(name, '\\') >= 0 {
+		r.name = jsontext.AppendUnescape(r.name[:0], name[:min(len(name), 6*r.longest)], -1)
+		name = r.name
+	}
+	for i := range r.keys {
+		if k := &r.keys[i]; len(k.name) == len(name) && bytes.EqualFold(k.name, name) {
+			return k
+		}
+	}
+	return nil
+}
+
+// member redacts the value of a key in a text: name: value, name=value, "name": value,
+// name => value. The colon or the equals sign is b[i].
+func (r *Redactor) member(i int) {
+	b := r.b
+	if i < r.until {
+		return // inside another value
+	}
+	end := i
+	for end > 0 && i-end < 8 && (b[end-1] == ' ' || b[end-1] == '\t') {
+		end--
+	}
+	if end == 0 {
+		return
+	}
+	quote := b[end-1]
+	quoted := quote == '"' || quote == '\'' || quote == '`'
+	var k *key
+	if quoted {
+		k = r.quotedName(end-1, quote)
+	} else {
+		k = r.bareName(end)
+	}
+	if k == nil {
+		return
+	}
+	i++
+	for i < len(b) && (b[i] == '=' || b[i] == '>') {
+		i++
+	}
+	spaces := i
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || quoted && r.class[b[i]]&isSpace != 0) {
+		i++
+	}
+	if i == len(b) {
+		return
+	}
+	for r.value < len(r.values) && r.values[r.value].end <= i {
+		r.value++
+	}
+	if r.value < len(r.values) && r.values[r.value].start <= i+1 {
+		return // found before, with its escapes
+	}
+	s := span{start: i, what: k.what}
+	switch c := b[i]; {
+	case c == '"' || c == '\'' || c == '`':
+		s.start++
+		s.end = quoteEnd(b, s.start, c)
+	case k.what != byKey:
+		s.end = r.wordEnd(i, false)
+	case c == '{' || c == '[':
+		s.end = bracketEnd(b, i)
+	case quoted:
+		s.end = r.literalEnd(i)
+	default:
+		s.end = r.wordEnd(i, i > spaces && b[spaces-1] == ':')
+	}
+	if quoted && quote == '"' && s.start == i {
+		s.quotes = 1
+	}
+	if s.end <= s.start || !k.accepts(b[s.start:s.end]) {
+		return
+	}
+	if k.what != byKey {
+		s.what, s.quotes = awsKey, 0
+	}
+	r.add(s)
+	r.until = s.end
+}
+
+// quotedName returns the key whose name ends before the quote b[end].
+func (r *Redactor) quotedName(end int, quote byte) *key {
+	b := r.b
+	if !r.is(end-1, isKeyEnd) && !(end >= 6 && b[end-6] == '\\' && b[end-5] == 'u') {
+		return nil
+	}
+	start := end
+	for start > 0 && end-start <= 6*r.longest && b[start-1] != quote {
+		start--
+	}
+	if r.at(start-1) != quote {
+		return nil
+	}
+	return r.keyOf(b[start:end])
+}
+
+// bareName returns the key whose name ends before b[end], and is a whole word.
+func (r *Redactor) bareName(end int) *key {
+	b := r.b
+	if r.class[b[end-1]]&isKeyEnd == 0 {
+		return nil
+	}
+	for i := range r.keys {
+		k := &r.keys[i]
+		start := end - len(k.name)
+		if start < 0 || !bytes.EqualFold(b[start:end], k.name) {
+			continue
+		}
+		for r.at(start-1) == '-' { // of an option on a command line
+			start--
+		}
+		if !r.is(start-1, isAlnum|isWord) {
+			return k
+		}
+	}
+	return nil
+}
+
+// quoteEnd returns the index of the quote that ends a text that begins at b[i], or
+// len(b).
+func quoteEnd(b []byte, i int, quote byte) int {
+	for i < len(b) && b[i] != quote {
+		if b[i] == '\\' {
+			i++
+		}
+		i++
+	}
+	return min(i, len(b))
+}
+
+// bracketEnd returns the index after the bracket that matches b[i], or len(b).
+func bracketEnd(b []byte, i int) int {
+	for depth := 0; i < len(b); i++ {
+		switch c := b[i]; c {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case '"', '\'', '`':
+			i = quoteEnd(b, i+1, c)
+		}
+	}
+	return len(b)
+}
+
+// literalEnd returns where a number or a word such as true ends that is the value of a
+// quoted name.
+func (r *Redactor) literalEnd(i int) int {
+	b := r.b
+	for i < len(b) && r.class[b[i]]&isSpace == 0 && b[i] != ',' && b[i] != '}' && b[i] != ']' && b[i] != '"' && b[i] != '\'' {
+		i++
+	}
+	return i
+}
+
+// wordEnd returns where a value ends that has neither quotes nor brackets. Behind a
+// colon and white space, that is the end of the line, as in a header; otherwise white
+// space ends it, unless it follows the scheme of an Authorization header.
+func (r *Redactor) wordEnd(i int, header bool) int {
+	b := r.b
+	start := i
+	scheme := false
+	for ; i < len(b); i++ {
+		switch c := b[i]; c {
+		case '\n', '\r':
+			return i
+		case ' ', '\t':
+			if !header && !scheme {
+				if scheme = isScheme(b[start:i]); !scheme {
+					return i
+				}
+			} else if !scheme {
+				scheme = isScheme(b[start:i])
+			}
+		case '&':
+			if !header {
+				return i
+			}
+		case '\\':
+			next := i
+			for r.at(next) == '\\' {
+				next++
+			}
+			if c := r.at(next); c == '"' || c == '\'' {
+				return i
+			}
+			i = next - 1
+		case ';', ',', ')', '}', ']', '"', '\'', '>', '<':
+			if (c != ';' || !header) && !scheme && !r.is(i+1, isAlnum) {
+				return i
+			}
+		}
+	}
+	return len(b)
+}
+
+// isScheme reports whether a word is a scheme of HTTP authentication: then the rest of
+// the line is the value.
+func isScheme(word []byte) bool {
+	for _, scheme := range [...]string{"Bearer", "Basic", "Digest", "Negotiate", "Token", "ApiKey", "AWS4-HMAC-SHA256"} {
+		if len(word) == len(scheme) && hasFold(word, 0, scheme) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasFold reports whether b[i:] begins with an ASCII word, in any case.
+func hasFold(b []byte, i int, word string) bool {
+	return i >= 0 && i+len(word) <= len(b) && bytes.EqualFold(b[i:i+len(word)], []byte(word))
+}

@@ -1,0 +1,43 @@
+package redact_test
+
+import (
+	"testing"
+
+	"github.com/kinetel/kinetel/internal/redact"
+)
+
+func TestRecord(t *testing.T) {
+	r := redact.New(redact.Options{Names: redact.Names(), Keys: []string{"password", "Authorization", "api-key"}})
+	for _, tt := range []struct{ value, want string }{
+		{`"mail jane@example.com"`, `"mail [redacted:email]"`},
+		{`"mail \"jane\u0040example.com\"\n"`, `"mail \"[redacted:email]\"\n"`},
+		{`"a\tjane@example.com\tb"`, `"a\t[redacted:email]\tb"`},
+		{`"\u006a\u0061ne@example.com"`, `"[redacted:email]"`},
+		{`"{\"a\":\"\\tjane@example.com\"}"`, `"{\"a\":\"[redacted:email]\"}"`},
+		{`"{\"a\":\"jane\\u0040example.com\"}"`, `"{\"a\":\"[redacted:email]\"}"`},
+		{`{"jane@example.com":1,"joe@example.com":{"ann@example.com":2}}`, `{"[redacted:email]":1,"[redacted:email-2]":{"[redacted:email-3]":2}}`},
+		{`{"card":4111111111111111,"n":[378282246310005]}`, `{"card":"[redacted:credit-card]","n":["[redacted:credit-card]"]}`},
+		{`{"password":{"a":[1]},"b":1,"PASSWORD" : null,"passwordHint":"x"}`, `{"password":"[redacted:key]","b":1,"PASSWORD" : "[redacted:key]","passwordHint":"x"}`},
+		{`{"pass\u0077ord":12}`, `{"pass\u0077ord":"[redacted:key]"}`},
+		{`"{\"password\":12,\"b\":{\"password\":\"a\\\"b\"}}"`, `"{\"password\":\"[redacted:key]\",\"b\":{\"password\":\"[redacted:key]\"}}"`},
+		{`"password=x y=z"`, `"password=[redacted:key] y=z"`},
+		{`"{ password: 'x', user: 'y' }"`, `"{ password: '[redacted:key]', user: 'y' }"`},
+		{`"Authorization: Bearer x, y\nHost: a"`, `"Authorization: [redacted:key]\nHost: a"`},
+		{`"POST /?a=b&password=x&c=d"`, `"POST /?a=b&password=[redacted:key]&c=d"`},
+		{`"{\"password\":\"x"`, `"{\"password\":\"[redacted:key]"`},
+		{`"call +1 415 555 2671 or (415) 555-2671"`, `"call [redacted:phone] or [redacted:phone]"`},
+		{`"at 10.0.0.1:80 and [2001:db8::1]:80, ::1"`, `"at [redacted:ipv4]:80 and [[redacted:ipv6]]:80, [redacted:ipv6]"`},
+		{`"DE89 3704 0044 0532 0130 00, GB29NWBK60161331926819"`, `"[redacted:iban], [redacted:iban]"`},
+		{`"postgres://u:s3cret@db.example.com/x"`, `"postgres://u:[redacted:password-in-url]@db.example.com/x"`},
+		{`"Bearer abcdef1234"`, `"Bearer [redacted:bearer]"`},
+		{`"Basic dXNlcjpwYXNz"`, `"Basic [redacted:bearer]"`},
+		{`"AKIAIOSFODNN7EXAMPLE"`, `"[redacted:aws-key]"`},
+		{`{"SecretAccessKey":"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}`, `{"SecretAccessKey":"[redacted:aws-key]"}`},
+		{`"aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"`, `"aws_secret_access_key = [redacted:aws-key]"`},
+		{`"t eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"`, `"t [redacted:jwt]"`},
+	} {
+		if got := string(r.Record([]byte(tt.value))); got != tt.want {
+			t.Errorf("%s\n is %s\nwant %s", tt.value, got, tt.want)
+		}
+	}
+}
