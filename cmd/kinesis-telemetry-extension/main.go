@@ -24,6 +24,7 @@ import (
 	"github.com/kinetel/kinetel/internal/kinesis"
 	"github.com/kinetel/kinetel/internal/lifecycle"
 	"github.com/kinetel/kinetel/internal/pipeline"
+	"github.com/kinetel/kinetel/internal/redact"
 	"github.com/kinetel/kinetel/internal/selflog"
 	"github.com/kinetel/kinetel/internal/ship"
 	"github.com/kinetel/kinetel/internal/telemetry"
@@ -74,7 +75,8 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	ended := false
 	guard.Run(log, "work", func() {
 		cfg, problems := config.Load(environ)
-		own := selflog.New(stderr, cfg.LogLevel)
+		e.redactor = redact.New(redact.Options{Names: cfg.Redaction.Names, Pattern: cfg.Redaction.Pattern, Keys: cfg.Redaction.Keys})
+		own := selflog.New(e.redactor.Writer(stderr), cfg.LogLevel)
 		defer own.Close()
 		e.cfg, e.log = cfg, own.Logger()
 		if noInvoke && cfg.Enabled {
@@ -109,6 +111,7 @@ type extension struct {
 	stdout   io.Writer
 	connect  func(config.Config, *slog.Logger) ship.Putter
 	cfg      config.Config
+	redactor *redact.Redactor // nil: nothing is redacted
 	log      *slog.Logger
 }
 
@@ -178,7 +181,7 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	// adding to a full buffer.
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
-	p := pipeline.New(e.function, cfg, e.connect(cfg, log), e.stdout, log)
+	p := pipeline.New(e.function, cfg, e.redactor, e.connect(cfg, log), e.stdout, log)
 	loop := lifecycle.New(e.api, p, cfg, log)
 
 	managed := cfg.Lambda.Initialization == config.ManagedInstances

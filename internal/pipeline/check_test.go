@@ -15,7 +15,7 @@ import (
 // check compares what was added with the stream.
 func (box *sandbox) check() {
 	arrived := map[number][]*arrival{}
-	unknown := false // some answers were lost
+	unknown := false                      // some answers were lost
 	ids := map[string]map[string]uint64{} // numbers
 	ranges := map[string][]ledger.Loss{}
 	lossSeen := map[number]bool{}

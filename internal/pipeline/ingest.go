@@ -103,7 +103,11 @@ func (i *Ingester) ingestAll() {
 		}) {
 			ev := &i.ahead[n]
 			guard.Run(i.p.log, "keep an event as text", func() {
-				telemetry.Unparsed(i.p.redactor.Withheld(ev.Record), ev.Received, i.addUnread)
+				text := ev.Record
+				if r := i.p.redactor; r != nil { // it may be what failed
+					text = r.Unparsed(append([]byte(`"record":`), text...))
+				}
+				telemetry.Unparsed(text, ev.Received, i.addUnread)
 			})
 			n++
 		}

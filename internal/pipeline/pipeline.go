@@ -90,11 +90,12 @@ type Pipeline struct {
 // Intake stops ingesting telemetry; *telemetry.Listener is one.
 type Intake interface{ Close(ctx context.Context) }
 
-// New returns a Pipeline that sends with putter, and writes metrics to stdout.
-func New(function extensionapi.Function, cfg config.Config, putter ship.Putter, stdout io.Writer, log *slog.Logger) *Pipeline {
+// New returns a Pipeline that sends with putter, and writes metrics to stdout. redactor may
+// be nil.
+func New(function extensionapi.Function, cfg config.Config, redactor *redact.Redactor, putter ship.Putter, stdout io.Writer, log *slog.Logger) *Pipeline {
 	now := time.Now()
 	p := &Pipeline{
-		cfg: cfg, function: function, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{writtenAt: now},
+		cfg: cfg, function: function, redactor: redactor, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{writtenAt: now},
 		account: &ledger.Account{}, annotator: annotate.New(cfg.Lambda.Initialization, cfg.RequestIDKeys...),
 		shipped: make(chan struct{}), recovery: recovery{done: make(chan struct{})},
 	}
@@ -103,11 +104,7 @@ func New(function extensionapi.Function, cfg config.Config, putter ship.Putter, 
 	}
 	p.invocations.SetSelected(p.selected)
 	p.invocations.SetInitType(string(cfg.Lambda.Initialization))
-	p.redactor = redact.New(redact.Options{Names: cfg.Redaction.Names, Pattern: cfg.Redaction.Pattern, Keys: cfg.Redaction.Keys})
-	p.cfg.Attributes = slices.Clone(cfg.Attributes)
-	for i, a := range p.cfg.Attributes {
-		p.cfg.Attributes[i].Value = p.redactor.Attribute(a.Name, a.Value)
-	}
+	p.cfg.Attributes = redactAttributes(redactor, cfg.Attributes)
 	queued := queue.Options{
 		Max:        cfg.BufferBytes - p.maxUndecided(),
 		Always:     cfg.Spool == config.SpoolAlways,

@@ -2,11 +2,15 @@ package pipeline
 
 import (
 	"bytes"
+	"slices"
 
+	"github.com/kinetel/kinetel/internal/config"
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
 	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/internal/pack"
+	"github.com/kinetel/kinetel/internal/redact"
 	"github.com/kinetel/kinetel/internal/resource"
 	"github.com/kinetel/kinetel/internal/selection"
 	"github.com/kinetel/kinetel/internal/spool"
@@ -85,6 +89,23 @@ func (s *source) commit(fragment []byte) {
 	if s.packer.Commit(fragment) {
 		s.selection.Committed()
 	}
+}
+
+// redactAttributes returns the user's attributes, redacted.
+func redactAttributes(r *redact.Redactor, attributes []config.Attribute) []config.Attribute {
+	if r == nil {
+		return attributes
+	}
+	attributes = slices.Clone(attributes)
+	for i := range attributes {
+		a := &attributes[i]
+		text := append(jsontext.AppendQuote([]byte{'{'}, a.Name), ':')
+		text = r.Record(append(jsontext.AppendQuote(text, a.Value), '}')) // an object, for the keys
+		for m := jsontext.Members(text); m.Next(); {
+			a.Value = string(jsontext.AppendUnescape(nil, jsontext.Unquoted(m.Value), -1))
+		}
+	}
+	return attributes
 }
 
 // describe adds the kinetel.environment with what lines do not contain, once.

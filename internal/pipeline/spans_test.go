@@ -86,7 +86,7 @@ func playSpans(t *testing.T, spans bool, report config.Report) (logs []plog.LogR
 	synctest.Test(t, func(t *testing.T) {
 		s := &payloads{stream: &stream{rng: rand.New(rand.NewPCG(1, 1))}}
 		p := &process{log: &testkit.Entries{}}
-		p.Pipeline = New(function, cfg, s, io.Discard, slog.New(p.log))
+		p.Pipeline = New(function, cfg, nil, s, io.Discard, slog.New(p.log))
 		p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, slog.New(p.log)))
 		p.Start(p)
 		p.ingest(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init"}`)
@@ -152,7 +152,7 @@ func TestAnInitHasATraceOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &payloads{stream: &stream{rng: rand.New(rand.NewPCG(1, 1))}}
 		p := &process{log: &testkit.Entries{}}
-		p.Pipeline = New(function, cfg, s, io.Discard, slog.New(p.log))
+		p.Pipeline = New(function, cfg, nil, s, io.Discard, slog.New(p.log))
 		p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, slog.New(p.log)))
 		p.Start(p)
 		p.ingest(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init"}`)

@@ -47,7 +47,7 @@ func TestEnvironmentsSpreadEvenlyOverShards(t *testing.T) {
 			})
 			var records []*pack.Record
 			for i := range environments {
-				p := New(extensionapi.Function{Name: "orders", Version: "7"}, cfg, client, io.Discard, slog.New(slog.DiscardHandler))
+				p := New(extensionapi.Function{Name: "orders", Version: "7"}, cfg, nil, client, io.Discard, slog.New(slog.DiscardHandler))
 				packer := p.own()
 				packer.Add(&event.Event{
 					Received: time.Now(), Type: []byte("function"), Record: []byte(`"hello"`),
