@@ -101,8 +101,6 @@ func Load(environ []string) (Config, []Problem) {
 		Spool:         oneOf(&l, "KINETEL_SPOOL", SpoolOverflow, SpoolOff, SpoolAlways),
 		SpoolDir:      l.dir("KINETEL_SPOOL_DIR", "/tmp/kinetel"),
 		SpoolBytes:    l.size("KINETEL_SPOOL_BYTES", 64<<20, minSpool, maxSpool),
-		Selection:     l.selection(),
-		Redaction:     l.redaction(),
 		Report:        l.report(),
 		LogLevel:      l.level(),
 		Attributes:    l.attributes(),
@@ -111,7 +109,8 @@ func Load(environ []string) (Config, []Problem) {
 	}
 	c.Attributes, c.LogGroups = l.logGroups(c.Attributes)
 	l.records(&c)
-	l.withoutEffect(&c)
+	l.selection(&c)
+	l.redaction(&c.Redaction)
 	c.AWS = l.aws()
 	l.stream(&c)
 	if c.MaxHold > 0 && c.MaxHold < flush.MinHold {
@@ -129,7 +128,7 @@ func (l *loader) records(c *Config) {
 		c.OTLPSpans = false
 	}
 	if !c.OTLPSpans && c.OTLPParent != otlp.ParentAuto {
-		l.warning("KINETEL_OTLP_PARENT", "has no effect without KINETEL_OTLP_SPANS=true")
+		l.noEffect("KINETEL_OTLP_SPANS=true", "KINETEL_OTLP_PARENT")
 	}
 	f := formats.Named(c.Format)
 	if slices.Contains(f.Compressions, c.Compression) {
