@@ -4,7 +4,8 @@
 //
 // A value that cannot be used does not stop the extension: the default or the
 // nearest bound is used instead. Only without a destination or credentials can
-// nothing be shipped.
+// nothing be shipped. If a setting of redaction cannot be used, no function or
+// extension line may be shipped.
 package config
 
 import (
@@ -116,7 +117,7 @@ func Load(environ []string) (Config, []Problem) {
 	if c.MaxHold > 0 && c.MaxHold < flush.MinHold {
 		l.warning("KINETEL_MAX_HOLD", "is too short to hold for: Lambda itself takes up to 25ms to report that a runtime is done; no invocation is held, as with 0")
 	}
-	l.unknown()
+	l.unknown(&c.Redaction)
 	c.Problems = l.problems
 	return c, l.problems
 }

@@ -16,6 +16,12 @@ type Redaction struct {
 	Unusable bool           // a setting of redaction cannot be used: no function or extension line may leave
 }
 
+const (
+	redact       = "KINETEL_REDACT"
+	platformOnly = "KINETEL_TYPES=platform"
+	unshipped    = "; until you correct it, no function or extension line is shipped"
+)
+
 // redactions returns the names of the built-in patterns.
 func redactions() []string {
 	return strings.Fields("email credit-card aws-key jwt ipv4 ipv6 phone iban bearer password-in-url")
@@ -28,7 +34,7 @@ const (
 )
 
 func (l *loader) redaction(r *Redaction) {
-	const names, pattern, keys = "KINETEL_REDACT", "KINETEL_REDACT_PATTERN", "KINETEL_REDACT_KEYS"
+	const names, pattern, keys = redact, redact + "_PATTERN", redact + "_KEYS"
 	before := len(l.problems)
 	if v := l.text(names); !isOff(v) {
 		var unknown string
@@ -53,10 +59,10 @@ func (l *loader) redaction(r *Redaction) {
 // unusable adds a problem with a setting of redaction. It fails safe: what the setting
 // would have redacted must not leave.
 func (l *loader) unusable(name, format string, args ...any) {
-	l.replaced(name, "KINETEL_TYPES=platform", format+"; until you correct it, no function or extension line is shipped", args...)
+	l.replaced(name, platformOnly, format+unshipped, args...)
 }
 
-// matchesText reports whether a pattern can match more than the empty text.
+// matchesText reports whether a pattern matches characters, and not only the empty text.
 func matchesText(pattern *regexp.Regexp) bool {
 	tree, err := syntax.Parse(pattern.String(), syntax.Perl)
 	if err != nil {
