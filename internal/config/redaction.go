@@ -17,7 +17,6 @@ type Redaction struct {
 }
 
 const (
-	redact       = "KINETEL_REDACT"
 	platformOnly = "KINETEL_TYPES=platform"
 	unshipped    = "; until you correct it, no function or extension line is shipped"
 )
@@ -34,7 +33,7 @@ const (
 )
 
 func (l *loader) redaction(r *Redaction) {
-	const names, pattern, keys = redact, redact + "_PATTERN", redact + "_KEYS"
+	const names, pattern, keys = "KINETEL_REDACT", "KINETEL_REDACT_PATTERN", "KINETEL_REDACT_KEYS"
 	before := len(l.problems)
 	if v := l.text(names); !isOff(v) {
 		var unknown string

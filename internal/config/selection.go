@@ -97,37 +97,37 @@ func (l *loader) pattern(name string) (pattern *regexp.Regexp, problem string) {
 // platformEvents returns the types of platform events to ship, or nil for all.
 // platform.logsDropped is always one of them, because it reports a loss.
 func (l *loader) platformEvents() []string {
-	const (
-		name   = "KINETEL_PLATFORM_EVENTS"
-		prefix = "platform."
-		known  = " platform.logsDropped platform.initStart platform.initRuntimeDone platform.initReport" +
-			" platform.restoreStart platform.restoreRuntimeDone platform.restoreReport" +
-			" platform.start platform.runtimeDone platform.report platform.fault platform.extension platform.telemetrySubscription "
-	)
+	const name = "KINETEL_PLATFORM_EVENTS"
 	words := splitNames(l.text(name))
 	if len(words) == 0 {
 		return nil
 	}
-	types, unknown := []string{event.TypePlatformLogsDropped}, ""
+	known := strings.Fields("logsDropped initStart initRuntimeDone initReport restoreStart restoreRuntimeDone restoreReport start runtimeDone report fault extension telemetrySubscription")
+	types, unknown := known[:1:1], ""
 	for _, word := range words {
-		lower := strings.ToLower(word)
-		one := prefix + strings.TrimPrefix(lower, prefix)
-		if i := strings.Index(strings.ToLower(known), " "+one+" "); i >= 0 {
-			one = known[i+1:][:len(one)]
-		} else if lower == "all" {
-			return nil
-		} else if isOff(lower) {
-			continue
-		} else {
-			unknown = word
-			one = prefix + strings.TrimPrefix(word, prefix)
+		if prefix, rest, ok := strings.Cut(word, "."); ok && strings.EqualFold(prefix, "platform") {
+			word = rest
 		}
-		if !slices.Contains(types, one) {
-			types = append(types, one)
+		i := slices.IndexFunc(known, func(one string) bool { return strings.EqualFold(one, word) })
+		switch {
+		case i >= 0:
+			word = known[i]
+		case strings.EqualFold(word, "all"):
+			return nil
+		case isOff(word):
+			continue
+		default:
+			unknown = word
+		}
+		if !slices.Contains(types, word) {
+			types = append(types, word)
 		}
 	}
 	if unknown != "" {
-		l.warning(name, "%s is not a type that Kinetel knows; it is selected nevertheless, because Lambda adds types; known are all, none,%s", l.quote(name, unknown), strings.ReplaceAll(known, " "+prefix, " "))
+		l.warning(name, "%s is not a type that Kinetel knows; it is selected nevertheless, because Lambda adds types; known are all, none, %s", l.quote(name, unknown), strings.Join(known, ", "))
+	}
+	for i := range types {
+		types[i] = "platform." + types[i]
 	}
 	return types
 }

@@ -98,7 +98,7 @@ func TestPlatformEvents(t *testing.T) {
 		return row{name: name, set: vars{"KINETEL_PLATFORM_EVENTS": value}, want: want}
 	}
 	unknown := of("a type that Lambda may have added", "report,platform.newThing", types("platform.logsDropped", "platform.report", "platform.newThing"))
-	unknown.of, unknown.text = "KINETEL_PLATFORM_EVENTS", `"platform.newThing" is not a type that Kinetel knows; it is selected nevertheless, because Lambda adds types; known are all, none, logsDropped initStart`
+	unknown.of, unknown.text = "KINETEL_PLATFORM_EVENTS", `"newThing" is not a type that Kinetel knows; it is selected nevertheless, because Lambda adds types; known are all, none, logsDropped, initStart`
 	misspelled := of("a misspelled type", "raport", types("platform.logsDropped", "platform.raport"))
 	misspelled.of, misspelled.text = "KINETEL_PLATFORM_EVENTS", `"raport" is not`
 	check(t, []row{

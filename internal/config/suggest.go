@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -26,7 +27,7 @@ func (l *loader) unknown(r *Redaction) {
 		if near != "" {
 			problem.Message += "; did you mean " + near + "?"
 		}
-		if l.env[name] != "" && (strings.HasPrefix(name, redact) || strings.HasPrefix(near, redact)) {
+		if l.env[name] != "" && strings.HasPrefix(cmp.Or(near, name), "KINETEL_REDACT") {
 			r.Unusable = true
 			problem.Severity, problem.Used = Replaced, platformOnly
 			problem.Message += unshipped
