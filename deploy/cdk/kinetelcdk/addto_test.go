@@ -167,6 +167,7 @@ func TestAddToRefusals(t *testing.T) {
 	refused(t, "Stack/Twice", func() { e.AddTo(twice, nil) },
 		"the function already has KINETEL_STREAM_ARN, which AddTo sets; call AddTo once, and remove the variable from the function's environment")
 
+	const unshipped = "; until you correct it, no function or extension line is shipped"
 	for i, one := range []struct {
 		given    map[string]string // the function's own environment
 		props    kinetelcdk.AddToProps
@@ -190,17 +191,17 @@ func TestAddToRefusals(t *testing.T) {
 		{nil, kinetelcdk.AddToProps{Level: "loud", Include: "(", Sample: "2", SampleBy: "user", MaxLines: -1, PlatformEvents: []string{"end"}}, []string{
 			`KINETEL_LEVEL="loud": must be trace, debug, info, warn, error, fatal or none`,
 			`KINETEL_INCLUDE="(": must be a regular expression of Go (RE2), without lookaround and backreferences: missing closing ): "("`,
-			`KINETEL_PLATFORM_EVENTS="end": "end" is not a type that Kinetel knows`,
+			`KINETEL_PLATFORM_EVENTS="end": "end" is not a type that Kinetel knows; it is selected nevertheless, because Lambda adds types; known are all, none, logsDropped, initStart, initRuntimeDone, initReport, restoreStart, restoreRuntimeDone, restoreReport, start, runtimeDone, report, fault, extension, telemetrySubscription`,
 			`KINETEL_SAMPLE="2": must be the share of ordinary invocations to keep, from 0 to 1, such as 0.05 or 5%`,
 			`KINETEL_SAMPLE_BY="user": must be request or trace`,
-			`KINETEL_MAX_LINES="-1": must be a whole number of lines`,
+			`KINETEL_MAX_LINES="-1": must be a whole number of lines, such as 1000, or none; the last 100 lines of an invocation are shipped besides`,
 			`KINETEL_SAMPLE_BY="user": has no effect without a KINETEL_SAMPLE below 1`,
 		}},
 		{nil, kinetelcdk.AddToProps{Redact: []string{"ssn"}, RedactPattern: "a(?=b)", RedactKeys: []string{"pin,puk", "first name"}}, []string{
 			`RedactKeys has "pin,puk"; an element of it may not contain a comma`,
-			`KINETEL_REDACT="ssn": "ssn" is not a built-in pattern`,
-			`KINETEL_REDACT_PATTERN="a(?=b)": must be a regular expression of Go`,
-			`KINETEL_REDACT_KEYS="pin,puk,first name": element 3 cannot be used`,
+			`KINETEL_REDACT="ssn": "ssn" is not a built-in pattern; must be a comma-separated list of email, credit-card, aws-key, jwt, ipv4, ipv6, phone, iban, bearer or password-in-url` + unshipped,
+			`KINETEL_REDACT_PATTERN="a(?=b)": must be a regular expression of Go (RE2), without lookaround and backreferences: invalid or unsupported Perl syntax: "(?="` + unshipped,
+			`KINETEL_REDACT_KEYS="pin,puk,first name": element 3 cannot be used; must be a comma-separated list of at most 64 names of JSON members, each of at most 128 bytes and without blanks, quotes and brackets` + unshipped,
 		}},
 		{nil, kinetelcdk.AddToProps{Format: "cloudwatch", Compression: "zstd"}, []string{
 			`KINETEL_COMPRESSION="zstd": has no effect with KINETEL_FORMAT=cloudwatch, which is always gzip: consumers of subscription filters read gzip`,
