@@ -51,8 +51,11 @@ func (l *loader) noEffect(without, variables string) {
 func (l *loader) leastSeverity() event.Severity {
 	const name = "KINETEL_LEVEL"
 	v := strings.ToLower(l.text(name))
+	if v == "" || v == "all" || isOff(v) {
+		return event.SeverityUnknown
+	}
 	s := parseSeverity(v)
-	if s == event.SeverityUnknown && v != "" && v != "all" && !isOff(v) {
+	if s == event.SeverityUnknown {
 		l.replaced(name, "none", "must be trace, debug, info, warn, error, fatal or none")
 	}
 	return s
