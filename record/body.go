@@ -211,6 +211,19 @@ type Settings struct {
 	SpoolBytes      int64    `json:"spoolBytes"`
 	Types           []string `json:"types"` // of telemetry: platform, function, extension
 	Report          []string `json:"report"`
+
+	// Settings of selection and redaction are absent at their defaults.
+	Level             string   `json:"level,omitempty"`   // of function lines, such as SeverityWarn
+	Include           string   `json:"include,omitempty"` // a regular expression, as is Exclude
+	Exclude           string   `json:"exclude,omitempty"`
+	PlatformEvents    []string `json:"platformEvents,omitempty"`
+	Sample            *float64 `json:"sample,omitempty"`     // the share of ordinary invocations that are kept
+	SampleBy          string   `json:"sampleBy,omitempty"`   // trace, if all functions of a trace decide alike
+	SampleKeep        string   `json:"sampleKeep,omitempty"` // invocations that are always kept, such as error,slow:500ms
+	MaxLines          int64    `json:"maxLines,omitempty"`   // of an invocation
+	MaxBytes          int64    `json:"maxBytes,omitempty"`
+	Redact            []string `json:"redact,omitempty"`            // built-in patterns, such as email, and pattern or keys for the user's own
+	RedactionUnusable bool     `json:"redactionUnusable,omitempty"` // no function or extension line is shipped
 }
 
 // Problem is a variable of Kinetel that cannot be used.

@@ -4,7 +4,8 @@
 //
 // A value that cannot be used does not stop the extension: the default or the
 // nearest bound is used instead. Only without a destination or credentials can
-// nothing be shipped.
+// nothing be shipped. If a setting of redaction cannot be used, no function or
+// extension line may be shipped.
 package config
 
 import (
@@ -101,8 +102,6 @@ func Load(environ []string) (Config, []Problem) {
 		Spool:         oneOf(&l, "KINETEL_SPOOL", SpoolOverflow, SpoolOff, SpoolAlways),
 		SpoolDir:      l.dir("KINETEL_SPOOL_DIR", "/tmp/kinetel"),
 		SpoolBytes:    l.size("KINETEL_SPOOL_BYTES", 64<<20, minSpool, maxSpool),
-		Selection:     l.selection(),
-		Redaction:     l.redaction(),
 		Report:        l.report(),
 		LogLevel:      l.level(),
 		Attributes:    l.attributes(),
@@ -111,13 +110,14 @@ func Load(environ []string) (Config, []Problem) {
 	}
 	c.Attributes, c.LogGroups = l.logGroups(c.Attributes)
 	l.records(&c)
-	l.withoutEffect(&c)
+	l.selection(&c)
+	l.redaction(&c.Redaction)
 	c.AWS = l.aws()
 	l.stream(&c)
 	if c.MaxHold > 0 && c.MaxHold < flush.MinHold {
 		l.warning("KINETEL_MAX_HOLD", "is too short to hold for: Lambda itself takes up to 25ms to report that a runtime is done; no invocation is held, as with 0")
 	}
-	l.unknown()
+	l.unknown(&c.Redaction)
 	c.Problems = l.problems
 	return c, l.problems
 }
@@ -129,7 +129,7 @@ func (l *loader) records(c *Config) {
 		c.OTLPSpans = false
 	}
 	if !c.OTLPSpans && c.OTLPParent != otlp.ParentAuto {
-		l.warning("KINETEL_OTLP_PARENT", "has no effect without KINETEL_OTLP_SPANS=true")
+		l.noEffect("KINETEL_OTLP_SPANS=true", "KINETEL_OTLP_PARENT")
 	}
 	f := formats.Named(c.Format)
 	if slices.Contains(f.Compressions, c.Compression) {

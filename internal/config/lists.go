@@ -77,23 +77,32 @@ const (
 
 // requestIDKeys parses paths such as ctx.requestId, also in the notation of jq and
 // JSONPath: .ctx.requestId and $.ctx.requestId.
-func (l *loader) requestIDKeys() (keys []string) {
+func (l *loader) requestIDKeys() []string {
 	const name = "KINETEL_REQUEST_ID_KEYS"
-	wrong := false
-	for _, one := range elements(l.text(name)) {
+	keys, wrong := valid(elements(l.text(name)), maxRequestIDKeys, func(one string) (string, bool) {
 		key := strings.TrimPrefix(strings.TrimPrefix(one, "$"), ".")
 		members := strings.Split(key, ".")
-		switch {
-		case slices.Contains(keys, key):
-		case len(keys) == maxRequestIDKeys || len(key) > maxRequestIDKey || len(members) > maxRequestIDDepth || slices.Contains(members, "") || !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
-			wrong = true
-		default:
-			keys = append(keys, key)
-		}
-	}
-	if wrong {
+		return key, len(key) <= maxRequestIDKey && len(members) <= maxRequestIDDepth && !slices.Contains(members, "") && utf8.ValidString(key) && !strings.ContainsFunc(key, unicode.IsControl)
+	})
+	if wrong > 0 {
 		l.replaced(name, fmt.Sprintf("what can be read of it, %d paths,", len(keys)),
 			"must be a list of at most %d paths of members, such as ctx.requestId, each of at most %d names and %d bytes", maxRequestIDKeys, maxRequestIDDepth, maxRequestIDKey)
 	}
 	return keys
+}
+
+// valid returns the values of those elements that can be parsed, each once, and the
+// number of the first element that cannot be used, counted from 1.
+func valid(list []string, most int, parse func(string) (string, bool)) (values []string, wrong int) {
+	for i, one := range list {
+		value, ok := parse(one)
+		switch {
+		case slices.Contains(values, value):
+		case ok && len(values) < most:
+			values = append(values, value)
+		case wrong == 0:
+			wrong = i + 1
+		}
+	}
+	return values, wrong
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 )
 
@@ -15,23 +14,18 @@ const logGroupNames = "aws.log.group.names"
 // AWS_LAMBDA_LOG_GROUP_NAME is used only if the attributes name no group, because
 // Lambda sets it for functions of emulators only.
 func (l *loader) logGroups(attributes []Attribute) (others []Attribute, groups []string) {
-	wrong := false
-	for _, a := range attributes {
+	wrong := 0
+	for _, a := range attributes { // whose names are unique
 		if a.Name != logGroupNames {
 			others = append(others, a)
 			continue
 		}
 		// Application Signals separates them by &.
-		for _, one := range strings.FieldsFunc(a.Value, func(c rune) bool { return strings.ContainsRune(`,;&|[]" `, c) }) {
-			if group, ok := parseLogGroup(one); !ok {
-				wrong = true
-			} else if !slices.Contains(groups, group) {
-				groups = append(groups, group)
-			}
-		}
+		names := strings.FieldsFunc(a.Value, func(c rune) bool { return strings.ContainsRune(`,;&|[]" `, c) })
+		groups, wrong = valid(names, len(names), parseLogGroup)
 	}
 	used := cmp.Or(strings.Join(groups, ","), "Lambda's default")
-	if wrong {
+	if wrong > 0 {
 		of := "OTEL_RESOURCE_ATTRIBUTES"
 		if strings.Contains(l.text("KINETEL_TAGS"), logGroupNames) {
 			of = "KINETEL_TAGS"

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/flush"
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/format/ndjson"
@@ -27,6 +28,8 @@ func anyEnviron() *rapid.Generator[[]string] {
 			"KINETEL_FORMAT", "KINETEL_LOG_LEVEL", "KINETEL_MAX_HOLD", "KINETEL_PARTITION_KEY", "KINETEL_STREAM_ARN",
 			"KINETEL_STREAM_NAME", "KINETEL_STRICT", "KINETEL_TAGS", "KINETEL_TYPES",
 			"KINETEL_SPOOL", "KINETEL_SPOOL_DIR", "KINETEL_SPOOL_BYTES", "KINETEL_REPORT", "KINETEL_LOG_GROUP", "KINETEL_REQUEST_ID_KEYS",
+			"KINETEL_LEVEL", "KINETEL_INCLUDE", "KINETEL_EXCLUDE", "KINETEL_PLATFORM_EVENTS", "KINETEL_SAMPLE", "KINETEL_SAMPLE_KEEP", "KINETEL_SAMPLE_BY",
+			"KINETEL_SAMPLE_MARK", "KINETEL_MAX_LINES", "KINETEL_MAX_BYTES", "KINETEL_REDACT", "KINETEL_REDACT_PATTERN", "KINETEL_REDACT_KEYS",
 			"OTEL_RESOURCE_ATTRIBUTES",
 			"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS",
 			"AWS_USE_FIPS_ENDPOINT", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_RUNTIME_API",
@@ -41,7 +44,9 @@ func anyEnviron() *rapid.Generator[[]string] {
 			"environment", "request", "function", "random", "end", "interval", "10s", "0", "-1s", "15m", "1h", "16MiB", "2MiB", "1B", "9MiB ",
 			"telemetry", "arn:aws:kinesis:eu-west-1:123456789012:stream/s", "arn:::::", "eu-west-1", "a=b", "a=b,a=c", ",", "=", "http://localhost:1", "https://%",
 			"overflow", "off", "always", "events", "emf", "events,emf", "emf,off", "adaptive", "5ms", "30ms", "snap-start", "on-demand", "http://127.0.0.1:1/c", "/", "WARNING", "yes", "`true`", `"no"`, "16MB", "1 day", "a=b,", "aws.log.group.names=/a&b c", "/tmp/spool", "//tmp/../spool/", "tmp", "4MiB", "8192MiB",
+			"warn", "report,start", "all", "platform.x", "0.05", "5%", "-1", "1e999", "error,slow:1s", "slow:", "marked", "trace", "(", "a|b", "^$", `\d+`, "email", "jwt,email", "ssn", "password,pin",
 		}),
+		rapid.StringMatching(`[a-c(){}|\[\]*+?^$.\\]{0,12}`),
 		rapid.StringMatching(`-?[0-9]{0,20}(\.[0-9])?[BKMG]?i?B?[hms]?s?`),
 		rapid.StringN(0, 40, -1),
 	)
@@ -66,7 +71,7 @@ func TestLoadAcceptsAnyEnvironment(t *testing.T) {
 		c, problems := config.Load(environ)
 
 		again, problemsAgain := config.Load(environ)
-		if diff := cmp.Diff(c, again) + cmp.Diff(problems, problemsAgain); diff != "" {
+		if diff := cmp.Diff(c, again, byText()) + cmp.Diff(problems, problemsAgain); diff != "" {
 			t.Fatalf("a second Load of the same environment differs (-first +second):\n%s", diff)
 		}
 		in := func(what string, ok bool) {
@@ -78,6 +83,7 @@ func TestLoadAcceptsAnyEnvironment(t *testing.T) {
 			in("LogGroups", logGroup.MatchString(group))
 		}
 		in("RequestIDKeys", len(c.RequestIDKeys) <= 8)
+		inBounds(c, problems, in)
 		in("Problems", cmp.Equal(c.Problems, problems))
 		in("Types", slices.Contains(c.Types, "platform"))
 		for i, one := range c.Types {
@@ -130,6 +136,31 @@ func TestLoadAcceptsAnyEnvironment(t *testing.T) {
 			}
 		}
 	})
+}
+
+// inBounds checks the settings of selection and redaction.
+func inBounds(c config.Config, problems []config.Problem, in func(string, bool)) {
+	s, r := c.Selection, c.Redaction
+	in("Level", s.Level <= event.Fatal)
+	in("PlatformEvents", s.PlatformEvents == nil || slices.Contains(s.PlatformEvents, "platform.logsDropped"))
+	for i, one := range s.PlatformEvents {
+		in("PlatformEvents", strings.HasPrefix(one, "platform.") && !slices.Contains(s.PlatformEvents[:i], one))
+	}
+	if sample := s.Sample; sample != nil {
+		in("Sample.Share", sample.Share >= 0 && sample.Share < 1)
+		in("Sample.Slow", sample.Slow >= 0 && sample.Slow <= 15*time.Minute)
+		in("Sample.Mark", len(sample.Mark) <= 256)
+	}
+	in("MaxLines", s.MaxLines >= 0)
+	in("MaxBytes", s.MaxBytes >= 0)
+	for _, one := range r.Names {
+		in("Redaction.Names", regexp.MustCompile("^(email|credit-card|aws-key|jwt|ipv4|ipv6|phone|iban|bearer|password-in-url)$").MatchString(one))
+	}
+	in("Redaction.Keys", len(r.Keys) <= 64)
+	for _, key := range r.Keys {
+		in("Redaction.Keys", key != "" && len(key) <= 128 && !strings.ContainsAny(key, "\"'[]{}; "))
+	}
+	in("Redaction.Unusable", r.Unusable == slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Used == "KINETEL_TYPES=platform" }))
 }
 
 func TestASizeIsItsNumberTimesItsUnit(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Sample is sampling by invocation.
@@ -19,33 +18,41 @@ type Sample struct {
 
 // Keep returns which invocations are always kept, as KINETEL_SAMPLE_KEEP has them.
 func (s *Sample) Keep() string {
-	var list []string
-	for _, one := range []struct {
-		kept bool
-		name string
-	}{
-		{s.Error, "error"},
-		{s.Timeout, "timeout"},
-		{s.Cold, "cold"},
-		{s.Slow > 0, "slow:" + s.Slow.String()},
-		{s.Mark != "", "marked"},
-	} {
-		if one.kept {
-			list = append(list, one.name)
-		}
+	list := ""
+	if s.Error {
+		list = ",error"
 	}
-	if list == nil {
+	if s.Timeout {
+		list += ",timeout"
+	}
+	if s.Cold {
+		list += ",cold"
+	}
+	if s.Slow > 0 {
+		list += ",slow:" + s.Slow.String()
+	}
+	if s.Mark != "" {
+		list += ",marked"
+	}
+	if list == "" {
 		return "none"
 	}
-	return strings.Join(list, ",")
+	return list[1:]
 }
+
+// maxMark bounds the mark in bytes: each line is searched for it.
+const maxMark = 256
 
 // sample returns nil if all invocations are kept.
 func (l *loader) sample() *Sample {
 	s := &Sample{
 		Share:   l.share(),
 		ByTrace: oneOf(l, "KINETEL_SAMPLE_BY", "request", "trace") == "trace",
-		Mark:    l.mark(),
+		Mark:    l.text("KINETEL_SAMPLE_MARK"),
+	}
+	if len(s.Mark) > maxMark {
+		s.Mark = s.Mark[:maxMark] // a line that contains the mark contains this, too
+		l.replaced("KINETEL_SAMPLE_MARK", "its beginning", "may have at most %d bytes", maxMark)
 	}
 	l.keep(s)
 	if s.Share == 1 {
@@ -66,31 +73,15 @@ func (l *loader) share() float64 {
 	if percent {
 		n /= 100
 	}
-	used := min(max(n, 0), 1)
-	if err != nil || n != n { // not a number
-		used = 1
+	if err == nil && n >= 0 && n <= 1 {
+		return n
 	}
-	if used != n {
-		l.replaced(name, used, "must be the share of ordinary invocations to keep, from 0 to 1, such as 0.05 or 5%%")
+	used := 1.0
+	if n < 0 {
+		used = 0
 	}
+	l.replaced(name, used, "must be the share of ordinary invocations to keep, from 0 to 1, such as 0.05 or 5%%")
 	return used
-}
-
-// maxMark bounds the mark in bytes: each line is searched for it.
-const maxMark = 256
-
-func (l *loader) mark() string {
-	const name = "KINETEL_SAMPLE_MARK"
-	v := l.text(name)
-	if len(v) > maxMark {
-		end := maxMark
-		for end > 0 && !utf8.RuneStart(v[end]) {
-			end--
-		}
-		v = v[:end] // a line that contains the mark contains this, too
-		l.replaced(name, "its beginning", "may have at most %d bytes", maxMark)
-	}
-	return v
 }
 
 // keep sets which invocations are always kept. If there is a word that cannot be used,
@@ -98,32 +89,32 @@ func (l *loader) mark() string {
 func (l *loader) keep(s *Sample) {
 	const name = "KINETEL_SAMPLE_KEEP"
 	words := splitNames(strings.ToLower(l.text(name)))
-	wrong, marked := false, false
+	wrong := false
 	for _, word := range words {
-		least, slow := strings.CutPrefix(word, "slow:")
-		d, ok := parseDuration(least)
-		switch {
-		case slow && ok && d > 0 && d <= maxDuration:
-			s.Slow = d
-		case word == "error" || word == "errors":
+		switch word {
+		case "error", "errors":
 			s.Error = true
-		case word == "timeout" || word == "timeouts":
+		case "timeout", "timeouts":
 			s.Timeout = true
-		case word == "cold":
+		case "cold":
 			s.Cold = true
-		case word == "marked":
-			marked = true
+		case "marked":
+			if s.Mark == "" {
+				l.warning(name, "marked has no effect without KINETEL_SAMPLE_MARK; set that to a text that your lines contain")
+			}
 		default:
-			wrong = wrong || !isOff(word)
+			least, slow := strings.CutPrefix(word, "slow:")
+			if d, ok := parseDuration(least); slow && ok && d > 0 && d <= maxDuration {
+				s.Slow = d
+			} else if !isOff(word) {
+				wrong = true
+			}
 		}
 	}
 	if wrong || len(words) == 0 {
 		s.Error, s.Timeout, s.Cold = true, true, true
 	}
 	if wrong {
-		l.replaced(name, s.Keep(), "must be a comma-separated list of error, timeout, cold, slow:DURATION such as slow:500ms, and marked, or none alone")
-	}
-	if marked && s.Mark == "" {
-		l.warning(name, "marked has no effect without KINETEL_SAMPLE_MARK; set that to a text that your lines contain")
+		l.replaced(name, s.Keep(), "must be a comma-separated list of error, timeout, cold, marked and a duration such as slow:500ms, or none alone")
 	}
 }

@@ -1,14 +1,17 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
 
 const prefix = "KINETEL_"
 
-// unknown warns about variables with Kinetel's prefix that Load has not read.
-func (l *loader) unknown() {
+// unknown warns about variables with Kinetel's prefix that Load has not read. It fails
+// safe: if a variable seems to be a misspelled one of redaction, what it would have
+// redacted must not leave.
+func (l *loader) unknown(r *Redaction) {
 	var names []string
 	for name := range l.env {
 		if strings.HasPrefix(name, prefix) && !slices.Contains(l.known, name) {
@@ -18,12 +21,18 @@ func (l *loader) unknown() {
 	slices.Sort(names)
 	slices.Sort(l.known)
 	for _, name := range names {
-		message := "is not a variable of this version and is ignored"
-		if near := nearest(name, l.known); near != "" {
-			message += "; did you mean " + near + "?"
-		}
 		// Do not log the value: it may be a secret.
-		l.problems = append(l.problems, Problem{Severity: Warning, Variable: name, Message: message})
+		problem := Problem{Severity: Warning, Variable: name, Message: "is not a variable of this version and is ignored"}
+		near := nearest(name, l.known)
+		if near != "" {
+			problem.Message += "; did you mean " + near + "?"
+		}
+		if l.env[name] != "" && strings.HasPrefix(cmp.Or(near, name), "KINETEL_REDACT") {
+			r.Unusable = true
+			problem.Severity, problem.Used = Replaced, platformOnly
+			problem.Message += unshipped
+		}
+		l.problems = append(l.problems, problem)
 	}
 }
 

@@ -209,29 +209,17 @@ func (l *loader) dir(name, otherwise string) string {
 func (l *loader) level() slog.Level {
 	const name = "KINETEL_LOG_LEVEL"
 	v := strings.ToLower(l.text(name))
-	level := slog.LevelWarn
-	switch parseSeverity(v) {
-	case event.Debug:
-		return slog.LevelDebug
-	case event.Info:
-		return slog.LevelInfo
-	case event.Warn:
+	if v == "" {
 		return slog.LevelWarn
-	case event.Error:
-		return slog.LevelError
-	case event.Trace: // use the nearest level
+	}
+	level := slog.LevelWarn
+	switch s := parseSeverity(v); {
+	case s >= event.Debug && s <= event.Error:
+		return slog.LevelDebug + 4*slog.Level(s-event.Debug) // slog's levels are 4 apart
+	case s == event.Trace || v == "all": // use the nearest level
 		level = slog.LevelDebug
-	case event.Fatal:
+	case s == event.Fatal || v == "off" || v == "none" || v == "silent":
 		level = slog.LevelError
-	case event.SeverityUnknown:
-		switch v {
-		case "":
-			return slog.LevelWarn
-		case "all":
-			level = slog.LevelDebug
-		case "off", "none", "silent":
-			level = slog.LevelError
-		}
 	}
 	l.replaced(name, strings.ToLower(level.String()), "must be debug, info, warn or error")
 	return level

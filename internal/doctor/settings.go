@@ -38,6 +38,7 @@ func (d *diagnosis) checkSettings(context.Context) {
 	for _, p := range problems {
 		d.problem(p)
 	}
+	d.selection()
 	d.report.Stream = cmp.Or(d.streamARN(), cfg.StreamName)
 	if len(problems) == 0 {
 		d.ok("stream %s, format %s, %s, partition key %s, flush %s, spool %s", cmp.Or(cfg.StreamARN, cfg.StreamName), cfg.Format, cfg.Compression, cfg.PartitionKey, cfg.Flush, cfg.Spool)

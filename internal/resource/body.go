@@ -3,6 +3,7 @@ package resource
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/config"
@@ -35,6 +36,19 @@ type settings struct {
 	SpoolBytes      int64    `json:"spoolBytes"`
 	Types           []string `json:"types"`
 	Report          []string `json:"report"`
+
+	// Absent at their defaults.
+	Level             string   `json:"level,omitempty"`
+	Include           string   `json:"include,omitempty"`
+	Exclude           string   `json:"exclude,omitempty"`
+	PlatformEvents    []string `json:"platformEvents,omitempty"`
+	Sample            *float64 `json:"sample,omitempty"`
+	SampleBy          string   `json:"sampleBy,omitempty"`
+	SampleKeep        string   `json:"sampleKeep,omitempty"` // as KINETEL_SAMPLE_KEEP has it
+	MaxLines          int64    `json:"maxLines,omitempty"`
+	MaxBytes          int64    `json:"maxBytes,omitempty"`
+	Redact            []string `json:"redact,omitempty"`
+	RedactionUnusable bool     `json:"redactionUnusable,omitempty"`
 }
 
 // problem is a problem with an environment variable.
@@ -64,7 +78,7 @@ func (r *Resource) JSON() []byte {
 		}
 		problems = append(problems, problem{severity, p.Variable, p.Value, p.Used, p.Message})
 	}
-	text, _ := json.Marshal(body{ // never fails: strings and numbers only
+	b := &body{
 		Kinetel: settings{
 			Version:         version.Version,
 			Format:          string(cfg.Format),
@@ -86,6 +100,38 @@ func (r *Resource) JSON() []byte {
 		RuntimeVersion:     r.runtimeVersion,
 		RuntimeVersionARN:  r.runtimeVersionARN,
 		Attributes:         r.attributes(),
-	})
+	}
+	b.Kinetel.selection(&cfg.Selection)
+	b.Kinetel.redaction(&cfg.Redaction)
+	text, _ := json.Marshal(b) // never fails: strings, numbers and true only
 	return text
+}
+
+func (s *settings) selection(from *config.Selection) {
+	s.Level = from.Level.String()
+	if from.Include != nil {
+		s.Include = from.Include.String()
+	}
+	if from.Exclude != nil {
+		s.Exclude = from.Exclude.String()
+	}
+	s.PlatformEvents = from.PlatformEvents
+	if sample := from.Sample; sample != nil {
+		s.Sample, s.SampleKeep = &sample.Share, sample.Keep()
+		if sample.ByTrace {
+			s.SampleBy = "trace"
+		}
+	}
+	s.MaxLines, s.MaxBytes = from.MaxLines, from.MaxBytes
+}
+
+func (s *settings) redaction(from *config.Redaction) {
+	s.Redact = slices.Clip(from.Names)
+	if from.Pattern != nil {
+		s.Redact = append(s.Redact, "pattern")
+	}
+	if from.Keys != nil {
+		s.Redact = append(s.Redact, "keys")
+	}
+	s.RedactionUnusable = from.Unusable
 }

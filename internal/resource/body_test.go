@@ -2,6 +2,7 @@ package resource_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -145,6 +146,55 @@ func TestTheEnvironmentEventHasWhatLinesDoNotHave(t *testing.T) {
 			details.Attributes, details.Resource = nil, nil // another test has the resource
 			if diff := cmp.Diff(tt.details, details); diff != "" {
 				t.Errorf("details (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheEnvironmentEventHasSettingsOfSelectionAndRedactionThatAreNotDefaults(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*config.Config)
+		want   string
+	}{
+		{"the least severity", func(c *config.Config) { c.Selection.Level = event.Warn }, `"level":"WARN"`},
+		{"patterns", func(c *config.Config) {
+			c.Selection.Include, c.Selection.Exclude = regexp.MustCompile(`^"a\d`), regexp.MustCompile("b|c")
+		}, `"include":"^\"a\\d","exclude":"b|c"`},
+		{"platform events", func(c *config.Config) {
+			c.Selection.PlatformEvents = []string{"platform.logsDropped", "platform.report"}
+		}, `"platformEvents":["platform.logsDropped","platform.report"]`},
+		{"a sample", func(c *config.Config) { c.Selection.Sample.Share = 0.05 }, `"sample":0.05,"sampleKeep":"error,timeout,cold"`},
+		{"a sample of no ordinary invocation, by trace", func(c *config.Config) {
+			c.Selection.Sample = &config.Sample{ByTrace: true, Slow: 1500 * time.Millisecond, Mark: "secret"}
+		}, `"sample":0,"sampleBy":"trace","sampleKeep":"slow:1.5s,marked"`},
+		{"limits", func(c *config.Config) { c.Selection.MaxLines, c.Selection.MaxBytes = 1000, 1<<20 }, `"maxLines":1000,"maxBytes":1048576`},
+		{"redaction by names only", func(c *config.Config) {
+			c.Redaction = config.Redaction{Names: []string{"email", "jwt"}, Pattern: regexp.MustCompile("secret"), Keys: []string{"token"}}
+		}, `"redact":["email","jwt","pattern","keys"]`},
+		{"redaction that cannot be used", func(c *config.Config) { c.Redaction.Unusable = true }, `"redactionUnusable":true`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			kinetel := func(cfg config.Config) (members map[string]any) {
+				var body struct{ Kinetel map[string]any }
+				if err := json.Unmarshal(orders(cfg).JSON(), &body); err != nil {
+					t.Fatal(err)
+				}
+				return body.Kinetel
+			}
+			cfg := settings()
+			usual := kinetel(cfg)
+			tt.change(&cfg)
+			got := kinetel(cfg)
+			for member := range usual {
+				delete(got, member)
+			}
+			text, err := json.Marshal(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := sameJSON(t, "{"+tt.want+"}", text); diff != "" {
+				t.Errorf("further members (-want +got):\n%s", diff)
 			}
 		})
 	}

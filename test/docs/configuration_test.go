@@ -30,6 +30,9 @@ func load(name, value string) (config.Config, []config.Problem) {
 	if !strings.HasPrefix(name, "KINETEL_STREAM_") {
 		environ = append(environ, "KINETEL_STREAM_NAME=telemetry")
 	}
+	if strings.HasPrefix(name, "KINETEL_SAMPLE_") { // which have an effect only with a sample
+		environ = append(environ, "KINETEL_SAMPLE=0.5")
+	}
 	if value != "" {
 		environ = append(environ, name+"="+value)
 	}
@@ -78,7 +81,10 @@ func TestTheDefaultsOfThePageAreTheParsers(t *testing.T) {
 			t.Errorf("%s: the page has the default %q, with which the configuration is\n%+v\nand without it\n%+v (%v)", s.name, value, with, without, problems)
 		}
 		// No default on the page: an empty one, and not one that the page lacks.
-		if s.otherwise == "" && !slices.Contains([]string{"KINETEL_STREAM_ARN", "KINETEL_STREAM_NAME", "KINETEL_TAGS", "KINETEL_REQUEST_ID_KEYS"}, s.name) {
+		if s.otherwise == "" && !slices.Contains([]string{
+			"KINETEL_STREAM_ARN", "KINETEL_STREAM_NAME", "KINETEL_TAGS", "KINETEL_REQUEST_ID_KEYS",
+			"KINETEL_INCLUDE", "KINETEL_EXCLUDE", "KINETEL_SAMPLE_MARK", "KINETEL_REDACT_PATTERN", "KINETEL_REDACT_KEYS",
+		}, s.name) {
 			t.Errorf("%s has no default on the page", s.name)
 		}
 	}

@@ -55,11 +55,14 @@ func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 		"KINETEL_REQUEST_ID_KEYS":  "a..b",
 		"KINETEL_LOG_GROUP":        "our group",
 		"KINETEL_COMPRESSION":      "password: hush-hush",
+		"KINETEL_EXCLUDE":          "(hush-hush-password",
+		"KINETEL_SAMPLE":           "few",
+		"KINETEL_MAX_LINES":        "many",
 		"AWS_USE_FIPS_ENDPOINT":    "perhaps",
 		"OTEL_RESOURCE_ATTRIBUTES": "team=hush-hush%",
 	}
 	env := maps.Clone(bad)
-	env["KINETEL_REDACT"] = "email" // of a later version
+	env["KINETEL_BATCH_EVENTS"] = "100" // of a later version
 	r := start(t, sandbox.Options{Env: env, Lambda: func(c *lambdasim.Config) { c.Stdout = &stdout }})
 	for range 3 {
 		r.Invoke(`{"id":"replaced","lines":5}`)
@@ -75,7 +78,7 @@ func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 	for _, p := range body.Problems {
 		if p.Severity == "ERROR" {
 			replaced[p.Variable] = p.Used
-		} else if p.Variable != "KINETEL_REDACT" || p.Severity != "WARN" {
+		} else if p.Variable != "KINETEL_BATCH_EVENTS" || p.Severity != "WARN" {
 			t.Errorf("problem %+v", p)
 		}
 		if p.Message == "" {
@@ -83,7 +86,7 @@ func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 		}
 	}
 	if want := slices.Sorted(maps.Keys(bad)); !slices.Equal(slices.Sorted(maps.Keys(replaced)), want) || len(body.Problems) != len(bad)+1 {
-		t.Errorf("problems are of %v, want of %v and of KINETEL_REDACT", replaced, want)
+		t.Errorf("problems are of %v, want of %v and of KINETEL_BATCH_EVENTS", replaced, want)
 	}
 	if k := body.Kinetel; k.FlushIntervalMs != 900_000 || k.MaxHoldMs != 0 || k.BufferBytes != 2<<20 || !slices.Equal(k.Types, []string{"platform", "function"}) {
 		t.Errorf("settings are %+v", k)
@@ -112,7 +115,7 @@ func TestSettingsThatCannotBeUsedAreReplaced(t *testing.T) {
 	if lines != 1 {
 		t.Errorf("%d lines of errors, want 1:\n%s", lines, r.Log())
 	}
-	if metric := `"SettingsReplaced":15`; !strings.Contains(stdout.String(), metric) {
+	if metric := `"SettingsReplaced":18`; !strings.Contains(stdout.String(), metric) {
 		t.Errorf("no metric %s in\n%s", metric, stdout.String())
 	}
 	texts := [][]byte{[]byte(r.Log()), stdout.Bytes()}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -93,6 +94,11 @@ func environmentBody() string {
 		BufferBytes: 16 << 20, Spool: config.SpoolOverflow, SpoolBytes: 64 << 20,
 		Types: []string{"platform", "function"}, Report: config.Report{Events: true, EMF: true},
 		Lambda: config.Lambda{Region: "eu-west-1", MemoryMB: 256},
+		Selection: config.Selection{
+			Level: event.Warn, Include: regexp.MustCompile("order"), Exclude: regexp.MustCompile("ping"), PlatformEvents: []string{"platform.logsDropped", "platform.report"},
+			Sample: &config.Sample{Share: 0.05, ByTrace: true, Error: true, Slow: time.Second}, MaxLines: 1000, MaxBytes: 1 << 20,
+		},
+		Redaction: config.Redaction{Names: []string{"email"}, Pattern: regexp.MustCompile("cust"), Keys: []string{"password"}, Unusable: true},
 	}
 	start := event.Event{Record: []byte(`{"initializationType":"on-demand","instanceId":"2026/11/22/orders[$LATEST]0f1e","runtimeVersion":"nodejs:22.v101","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:aaaa"}`)}
 	env.Started(start.Platform())
@@ -230,6 +236,8 @@ func optional() map[string][]string {
 	return map[string][]string{
 		"kinetel.environment": {
 			"initializationType", "functionVersion", "handler", "runtimeVersion", "runtimeVersionArn",
+			"kinetel.level", "kinetel.include", "kinetel.exclude", "kinetel.platformEvents", "kinetel.sample", "kinetel.sampleBy", "kinetel.sampleKeep",
+			"kinetel.maxLines", "kinetel.maxBytes", "kinetel.redact", "kinetel.redactionUnusable",
 			"attributes.cloud.resource_id", "attributes.faas.max_memory", "attributes.aws.log.group.names", "attributes.aws.log.stream.names",
 		},
 		"kinetel.invocation": invocation,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,6 +40,20 @@ type AddToProps struct {
 	Report        string            // "events", "emf", "events,emf" or "off"
 	Tags          map[string]string // on every event
 	Strict        bool
+
+	Level          string   // the least severe function lines to ship, such as "warn"
+	Include        string   // ship only function lines that this RE2 pattern matches
+	Exclude        string   // do not ship function lines that this RE2 pattern matches
+	PlatformEvents []string // to ship, such as "report"; nil: all
+	Sample         string   // the share of ordinary invocations whose lines are shipped: "0.05" or "5%"
+	SampleKeep     []string // invocations that are always shipped: "error", "timeout", "cold", "slow:500ms", "marked", "none"
+	SampleBy       string   // "trace": all functions of a trace decide alike
+	SampleMark     string   // an invocation with this text in a line is always shipped
+	MaxLines       int64    // of an invocation; its last 100 are shipped besides
+	MaxBytes       int64    // of an invocation's lines; its last 100 are shipped besides
+	Redact         []string // built-in patterns, such as "email"
+	RedactPattern  string   // an RE2 pattern of your own
+	RedactKeys     []string // names of JSON members whose values are redacted
 	// Environment has further settings by the names of their variables, such as
 	// KINETEL_MAX_HOLD or OTEL_SERVICE_NAME.
 	Environment map[string]string
@@ -170,6 +185,7 @@ func (p *AddToProps) settings(c *check) map[string]string {
 		tags = append(tags, name+"="+p.Tags[name])
 	}
 	set("TAGS", strings.Join(tags, ","))
+	p.selection(set, c)
 
 	for _, name := range slices.Sorted(maps.Keys(p.Environment)) {
 		switch _, twice := settings[name]; {
@@ -182,6 +198,36 @@ func (p *AddToProps) settings(c *check) map[string]string {
 		}
 	}
 	return settings
+}
+
+// selection sets the variables of selection and redaction.
+func (p *AddToProps) selection(set func(name, value string), c *check) {
+	list := func(field, name string, values []string) {
+		for _, one := range values {
+			if strings.Contains(one, ",") {
+				c.problem("%s has %q; an element of it may not contain a comma", field, one)
+			}
+		}
+		set(name, strings.Join(values, ","))
+	}
+	number := func(name string, n int64) {
+		if n != 0 {
+			set(name, strconv.FormatInt(n, 10))
+		}
+	}
+	set("LEVEL", p.Level)
+	set("INCLUDE", p.Include)
+	set("EXCLUDE", p.Exclude)
+	list("PlatformEvents", "PLATFORM_EVENTS", p.PlatformEvents)
+	set("SAMPLE", p.Sample)
+	list("SampleKeep", "SAMPLE_KEEP", p.SampleKeep)
+	set("SAMPLE_BY", p.SampleBy)
+	set("SAMPLE_MARK", p.SampleMark)
+	number("MAX_LINES", p.MaxLines)
+	number("MAX_BYTES", p.MaxBytes)
+	list("Redact", "REDACT", p.Redact)
+	set("REDACT_PATTERN", p.RedactPattern)
+	list("RedactKeys", "REDACT_KEYS", p.RedactKeys)
 }
 
 // variables returns a function's environment at this moment. A value that is not known

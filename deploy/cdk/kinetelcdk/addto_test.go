@@ -65,6 +65,21 @@ func TestAddToSettings(t *testing.T) {
 		"KINETEL_TAGS":"env=prod,team=payments","KINETEL_MAX_HOLD":"250ms","OTEL_SERVICE_NAME":"orders"}}`)
 }
 
+func TestAddToSelectionAndRedaction(t *testing.T) {
+	stack := newStack(t)
+	newExtension(t, stack).AddTo(newFunction(stack, "Function"), &kinetelcdk.AddToProps{
+		Level: "warn", Include: "order", Exclude: `GET /(ping|health)`, PlatformEvents: []string{"report", "start"},
+		Sample: "5%", SampleKeep: []string{"error", "slow:500ms"}, SampleBy: "trace", SampleMark: "[keep]", MaxLines: 1000, MaxBytes: 1 << 20,
+		Redact: []string{"email", "jwt"}, RedactPattern: `cust-\d+`, RedactKeys: []string{"password", "pin"},
+	})
+	same(t, "environment", synth(t, stack).only("AWS::Lambda::Function", "").Properties["Environment"], `{"Variables":{
+		"KINETEL_STREAM_ARN":{"Fn::GetAtt":["Stream862536A4","Arn"]},
+		"KINETEL_LEVEL":"warn","KINETEL_INCLUDE":"order","KINETEL_EXCLUDE":"GET /(ping|health)","KINETEL_PLATFORM_EVENTS":"report,start",
+		"KINETEL_SAMPLE":"5%","KINETEL_SAMPLE_KEEP":"error,slow:500ms","KINETEL_SAMPLE_BY":"trace","KINETEL_SAMPLE_MARK":"[keep]",
+		"KINETEL_MAX_LINES":"1000","KINETEL_MAX_BYTES":"1048576",
+		"KINETEL_REDACT":"email,jwt","KINETEL_REDACT_PATTERN":"cust-\\d+","KINETEL_REDACT_KEYS":"password,pin"}}`)
+}
+
 func TestDenyLogs(t *testing.T) {
 	stack := newStack(t)
 	newExtension(t, stack).AddTo(newFunction(stack, "Function"), &kinetelcdk.AddToProps{DenyLogs: true, Report: "events"})
@@ -152,6 +167,7 @@ func TestAddToRefusals(t *testing.T) {
 	refused(t, "Stack/Twice", func() { e.AddTo(twice, nil) },
 		"the function already has KINETEL_STREAM_ARN, which AddTo sets; call AddTo once, and remove the variable from the function's environment")
 
+	const unshipped = "; until you correct it, no function or extension line is shipped"
 	for i, one := range []struct {
 		given    map[string]string // the function's own environment
 		props    kinetelcdk.AddToProps
@@ -171,6 +187,21 @@ func TestAddToRefusals(t *testing.T) {
 			`KINETEL_FLUSH_INTERVAL="1h0m0s": must be a duration with its unit, from 100ms to 15m0s, such as 10s or 250ms`,
 			`KINETEL_SPOOL="yes": must be overflow, off or always`,
 			`KINETEL_REPORT="mail": must be a comma-separated list of events and emf, or off alone`,
+		}},
+		{nil, kinetelcdk.AddToProps{Level: "loud", Include: "(", Sample: "2", SampleBy: "user", MaxLines: -1, PlatformEvents: []string{"end"}}, []string{
+			`KINETEL_LEVEL="loud": must be trace, debug, info, warn, error, fatal or none`,
+			`KINETEL_INCLUDE="(": must be a regular expression of Go (RE2), without lookaround and backreferences: missing closing ): "("`,
+			`KINETEL_PLATFORM_EVENTS="end": "end" is not a type that Kinetel knows; it is selected nevertheless, because Lambda adds types; known are all, none, logsDropped, initStart, initRuntimeDone, initReport, restoreStart, restoreRuntimeDone, restoreReport, start, runtimeDone, report, fault, extension, telemetrySubscription`,
+			`KINETEL_SAMPLE="2": must be the share of ordinary invocations to keep, from 0 to 1, such as 0.05 or 5%`,
+			`KINETEL_SAMPLE_BY="user": must be request or trace`,
+			`KINETEL_MAX_LINES="-1": must be a whole number of lines, such as 1000, or none; the last 100 lines of an invocation are shipped besides`,
+			`KINETEL_SAMPLE_BY="user": has no effect without a KINETEL_SAMPLE below 1`,
+		}},
+		{nil, kinetelcdk.AddToProps{Redact: []string{"ssn"}, RedactPattern: "a(?=b)", RedactKeys: []string{"pin,puk", "first name"}}, []string{
+			`RedactKeys has "pin,puk"; an element of it may not contain a comma`,
+			`KINETEL_REDACT="ssn": "ssn" is not a built-in pattern; must be a comma-separated list of email, credit-card, aws-key, jwt, ipv4, ipv6, phone, iban, bearer or password-in-url` + unshipped,
+			`KINETEL_REDACT_PATTERN="a(?=b)": must be a regular expression of Go (RE2), without lookaround and backreferences: invalid or unsupported Perl syntax: "(?="` + unshipped,
+			`KINETEL_REDACT_KEYS="pin,puk,first name": element 3 cannot be used; must be a comma-separated list of at most 64 names of JSON members, each of at most 128 bytes and without blanks, quotes and brackets` + unshipped,
 		}},
 		{nil, kinetelcdk.AddToProps{Format: "cloudwatch", Compression: "zstd"}, []string{
 			`KINETEL_COMPRESSION="zstd": has no effect with KINETEL_FORMAT=cloudwatch, which is always gzip: consumers of subscription filters read gzip`,
