@@ -14,6 +14,7 @@ const (
 	TypePlatformStart                 = "platform.start" // an invocation begins
 	TypePlatformRuntimeDone           = "platform.runtimeDone"
 	TypePlatformReport                = "platform.report"
+	TypePlatformFault                 = "platform.fault"
 	TypePlatformExtension             = "platform.extension"
 	TypePlatformTelemetrySubscription = "platform.telemetrySubscription"
 	TypePlatformLogsDropped           = "platform.logsDropped"

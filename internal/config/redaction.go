@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/kinetel/kinetel/internal/redact"
 )
 
 // Redaction is what must not leave the sandbox.
@@ -21,11 +23,6 @@ const (
 	unshipped    = "; until you correct it, no function or extension line is shipped"
 )
 
-// redactions returns the names of the built-in patterns.
-func redactions() []string {
-	return strings.Fields("email credit-card aws-key jwt ipv4 ipv6 phone iban bearer password-in-url")
-}
-
 // Each name is compared with each member of a JSON line.
 const (
 	maxRedactKeys = 64
@@ -37,8 +34,8 @@ func (l *loader) redaction(r *Redaction) {
 	before := len(l.problems)
 	if v := l.text(names); !isOff(v) {
 		var unknown string
-		if r.Names, unknown = chosen(strings.ReplaceAll(v, "_", "-"), redactions()...); unknown != "" {
-			l.unusable(names, "%s is not a built-in pattern; must be a comma-separated list of %s", l.quote(names, unknown), or(redactions()))
+		if r.Names, unknown = chosen(strings.ReplaceAll(v, "_", "-"), redact.Names()...); unknown != "" {
+			l.unusable(names, "%s is not a built-in pattern; must be a comma-separated list of %s", l.quote(names, unknown), or(redact.Names()))
 		}
 	}
 	var problem string
