@@ -33,7 +33,7 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 	}
 	isName := value < end && b[value] == ':'
 	first := len(r.spans)
-	if len(content) > 2 {
+	if len(content) > 2 || r.on[byPattern] { // ::1 is the shortest match of the others
 		r.content(content)
 		for k := first; k < len(r.spans); k++ {
 			s := &r.spans[k]
@@ -58,11 +58,13 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 		valueEnd = end // not JSON, or cut
 	}
 	if k.what != byKey {
-		if b[value] != '"' || err != nil || !k.accepts(b[value+1:valueEnd-1]) {
-			return value
+		if b[value] == '"' && err == nil {
+			r.name = jsontext.AppendUnescape(r.name[:0], b[value+1:valueEnd-1], -1)
+			if n := k.secretEnd(r.name, 0); n > 0 && n == len(r.name) {
+				r.push(span{start: value + 1, end: valueEnd - 1, what: awsKey})
+			}
 		}
-		r.push(span{start: value + 1, end: valueEnd - 1, what: awsKey})
-		return valueEnd
+		return value
 	}
 	r.push(span{start: value, end: valueEnd, what: byKey, quotes: 1})
 	return valueEnd

@@ -19,8 +19,8 @@ type key struct {
 	what kind
 }
 
-// maxToken bounds the length of an AWS session token. They have about 1,000 bytes.
-const maxToken = 8 << 10
+// minToken is how long an AWS session token is at least. They have some hundred bytes.
+const minToken = 64
 
 func (r *rules) addKey(name string, what kind) {
 	if name == "" {
@@ -46,20 +46,24 @@ func (r *rules) addKeys(names string, what kind) {
 	}
 }
 
-// accepts reports whether a value may be what the key's name says.
-func (k *key) accepts(value []byte) bool {
-	switch {
-	case k.what == byKey:
-		return true
-	case k.what == secret && len(value) != 40, k.what == token && (len(value) < 64 || len(value) > maxToken):
-		return false
-	}
-	for _, c := range value {
-		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '+' || c == '/' || c == '=' || c == '\\' || k.what == token && (c == '%' || c == '-' || c == '_')) {
-			return false
+// secretEnd returns where the secret ends that begins at b[i] and is what the key's name
+// says; 0 if there is none.
+func (k *key) secretEnd(b []byte, i int) int {
+	begin := i
+	for i < len(b) {
+		c := b[i]
+		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '+' || c == '/' || k.what == token && (c == '%' || c == '-' || c == '_')) {
+			break
 		}
+		i++
 	}
-	return true
+	for i < len(b) && b[i] == '=' {
+		i++
+	}
+	if n := i - begin; k.what == secret && n != 40 || k.what == token && n < minToken {
+		return 0
+	}
+	return i
 }
 
 // keyOf returns the key with a name, which may have escapes; nil if there is none.
@@ -118,13 +122,20 @@ func (r *Redactor) member(i int) {
 	if r.value < len(r.values) && r.values[r.value].start <= i+1 {
 		return // found before, with its escapes
 	}
-	s := span{start: i, what: k.what}
+	if k.what != byKey {
+		if b[i] == '"' || b[i] == '\'' || b[i] == '`' {
+			i++
+		}
+		if end := k.secretEnd(b, i); end > 0 {
+			r.found(i, end, awsKey)
+		}
+		return
+	}
+	s := span{start: i, what: byKey}
 	switch c := b[i]; {
 	case c == '"' || c == '\'' || c == '`':
 		s.start++
 		s.end = quoteEnd(b, s.start, c)
-	case k.what != byKey:
-		s.end = r.wordEnd(i, false)
 	case c == '{' || c == '[':
 		s.end = bracketEnd(b, i)
 	case quoted:
@@ -135,11 +146,8 @@ func (r *Redactor) member(i int) {
 	if quoted && quote == '"' && s.start == i {
 		s.quotes = 1
 	}
-	if s.end <= s.start || !k.accepts(b[s.start:s.end]) {
+	if s.end <= s.start {
 		return
-	}
-	if k.what != byKey {
-		s.what, s.quotes = awsKey, 0
 	}
 	r.add(s)
 	r.until = s.end
