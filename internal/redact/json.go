@@ -33,7 +33,7 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 	}
 	isName := value < end && b[value] == ':'
 	first := len(r.spans)
-	if len(content) > 2 || r.on[byPattern] { // ::1 is the shortest match of the others
+	if len(content) > 2 || r.on&(1<<byPattern) != 0 { // ::1 is the shortest match of the others
 		r.content(content)
 		for k := first; k < len(r.spans); k++ {
 			s := &r.spans[k]
@@ -112,7 +112,7 @@ func (r *Redactor) num(b []byte, i, end int) (next int) {
 	for next < end && r.class[b[next]]&(isDigit|isNumber) != 0 {
 		next++
 	}
-	if next-i < 13 && !r.on[byPattern] { // the shortest card
+	if next-i < 13 && r.on&(1<<byPattern) == 0 { // the shortest card
 		return next
 	}
 	first := len(r.spans)
@@ -131,7 +131,7 @@ func (r *Redactor) platform(value []byte) {
 	m := jsontext.Members(value)
 	end := 0
 	for m.Next() {
-		if !isLambdas(m.Name) {
+		if !isOneOf(lambdas, m.Name) {
 			r.json(value, m.Start, m.End)
 		}
 		end = m.End
@@ -139,15 +139,8 @@ func (r *Redactor) platform(value []byte) {
 	r.json(value, end, len(value)) // what is not an object
 }
 
-// isLambdas reports whether only Lambda writes a member of a platform event's record,
-// and Kinetel or consumers depend on it: ids by which events belong together, and
-// measurements. The name of a tenant and the type of an error are the user's own.
-func isLambdas(name []byte) bool {
-	switch string(name) {
-	case "requestId", "tracing", "instanceId", "status", "metrics", "spans",
-		"initializationType", "phase", "functionName", "functionVersion", "functionArn",
-		"version", "runtimeVersion", "runtimeVersionArn", "droppedRecords", "droppedBytes":
-		return true
-	}
-	return false
-}
+// lambdas are the members of a platform event's record that only Lambda writes, and
+// Kinetel or consumers depend on: ids by which events belong together, and measurements.
+// The name of a tenant and the type of an error are the user's own.
+const lambdas = "requestId tracing instanceId status metrics spans initializationType phase functionName functionVersion " +
+	"functionArn version runtimeVersion runtimeVersionArn droppedRecords droppedBytes "

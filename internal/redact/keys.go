@@ -27,7 +27,7 @@ func (r *rules) addKey(name string, what kind) {
 		return
 	}
 	if what == byKey {
-		r.on[byKey] = true
+		r.on |= 1 << byKey
 	}
 	r.keys = append(r.keys, key{[]byte(name), what})
 	r.longest = max(r.longest, len(name))
@@ -39,10 +39,12 @@ func (r *rules) addKey(name string, what kind) {
 	}
 }
 
-// addKeys adds keys with blanks between them.
+// addKeys adds keys, each of which a blank follows.
 func (r *rules) addKeys(names string, what kind) {
-	for name := range strings.FieldsSeq(names) {
-		r.addKey(name, what)
+	for len(names) > 0 {
+		n := strings.IndexByte(names, ' ')
+		r.addKey(names[:n], what)
+		names = names[n+1:]
 	}
 }
 
@@ -95,7 +97,7 @@ func (r *Redactor) member(i int) {
 		return
 	}
 	quote := b[end-1]
-	quoted := quote == '"' || quote == '\'' || quote == '`'
+	quoted := r.class[quote]&isQuote != 0
 	var k *key
 	if quoted {
 		k = r.quotedName(end-1, quote)
@@ -123,7 +125,7 @@ func (r *Redactor) member(i int) {
 		return // found before, with its escapes
 	}
 	if k.what != byKey {
-		if b[i] == '"' || b[i] == '\'' || b[i] == '`' {
+		if r.is(i, isQuote) {
 			i++
 		}
 		if end := k.secretEnd(b, i); end > 0 {
@@ -133,7 +135,7 @@ func (r *Redactor) member(i int) {
 	}
 	s := span{start: i, what: byKey}
 	switch c := b[i]; {
-	case c == '"' || c == '\'' || c == '`':
+	case r.class[c]&isQuote != 0:
 		s.start++
 		s.end = quoteEnd(b, s.start, c)
 	case c == '{' || c == '[':
@@ -224,7 +226,7 @@ func bracketEnd(b []byte, i int) int {
 // quoted name.
 func (r *Redactor) literalEnd(i int) int {
 	b := r.b
-	for i < len(b) && r.class[b[i]]&isSpace == 0 && b[i] != ',' && b[i] != '}' && b[i] != ']' && b[i] != '"' && b[i] != '\'' {
+	for i < len(b) && r.class[b[i]]&(isSpace|isEnd) == 0 {
 		i++
 	}
 	return i
@@ -235,49 +237,50 @@ func (r *Redactor) literalEnd(i int) int {
 // space ends it, unless it follows the scheme of an Authorization header.
 func (r *Redactor) wordEnd(i int, header bool) int {
 	b := r.b
-	start := i
-	scheme := false
+	start, scheme := i, false
 	for ; i < len(b); i++ {
-		switch c := b[i]; c {
-		case '\n', '\r':
+		switch c := b[i]; {
+		case c == '\n' || c == '\r':
 			return i
-		case ' ', '\t':
+		case c == ' ' || c == '\t':
+			scheme = scheme || isOneOf(schemes, b[start:i])
 			if !header && !scheme {
-				if scheme = isScheme(b[start:i]); !scheme {
-					return i
-				}
-			} else if !scheme {
-				scheme = isScheme(b[start:i])
-			}
-		case '&':
-			if !header {
 				return i
 			}
-		case '\\':
+		case c == '\\':
 			next := i
 			for r.at(next) == '\\' {
 				next++
 			}
-			if c := r.at(next); c == '"' || c == '\'' {
+			if r.is(next, isQuote) {
 				return i
 			}
 			i = next - 1
-		case ';', ',', ')', '}', ']', '"', '\'', '>', '<':
-			if (c != ';' || !header) && !scheme && !r.is(i+1, isAlnum) {
+		case c == '&':
+			if !header {
+				return i
+			}
+		case r.class[c]&isEnd != 0:
+			if !scheme && !(c == ';' && header) && !r.is(i+1, isAlnum) {
 				return i
 			}
 		}
 	}
-	return len(b)
+	return i
 }
 
-// isScheme reports whether a word is a scheme of HTTP authentication: then the rest of
-// the line is the value.
-func isScheme(word []byte) bool {
-	for _, scheme := range [...]string{"Bearer", "Basic", "Digest", "Negotiate", "Token", "ApiKey", "AWS4-HMAC-SHA256"} {
-		if len(word) == len(scheme) && hasFold(word, 0, scheme) {
+// schemes are those of HTTP authentication: after one, the rest of the line is the value.
+const schemes = "Bearer Basic Digest Negotiate Token ApiKey AWS4-HMAC-SHA256 "
+
+// isOneOf reports whether a word is one of words, each of which a blank follows. The case
+// does not matter.
+func isOneOf(words string, word []byte) bool {
+	for len(words) > 0 {
+		n := strings.IndexByte(words, ' ')
+		if n == len(word) && hasFold(word, 0, words[:n]) {
 			return true
 		}
+		words = words[n+1:]
 	}
 	return false
 }

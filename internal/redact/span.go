@@ -59,7 +59,10 @@ func (r *Redactor) add(s span) {
 	r.push(s)
 }
 
-func (r *Redactor) push(s span) { r.spans = append(r.spans, s) }
+func (r *Redactor) push(s span) { r.spans = appendSpan(r.spans, s) }
+
+//go:noinline
+func appendSpan(dst []span, s span) []span { return append(dst, s) }
 
 // isReplacement reports whether text is what a match became.
 func isReplacement(text []byte) bool {
