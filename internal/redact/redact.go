@@ -67,12 +67,13 @@ type Redactor struct {
 	name  []byte   // a member's name without its escapes
 	plain [][]byte // the texts of each level, without escapes
 
-	values []span // of keys, which were found in the text that encodes the one that is searched
+	outer  int    // the first of values that is in the text that is being searched
+	values []span // of keys, which were found in the text that encodes it
 
 	// Of match:
 	b      []byte // the text that it searches
 	until  int    // where the last value of a key ends
-	value  int    // how many of values end before
+	value  int    // the first of values that may end later
 	jwt    int    // where the last text ends that was read as a part of a JWT
 	atSign int    // of the last URL with a password: not of an address
 }

@@ -89,30 +89,28 @@ func (r *Redactor) decoded(b []byte, level, first int) {
 	r.plain[level] = plain
 	// A key's value ends where its own level says: without their escapes, the quotes in
 	// it look like its end.
-	outer, values := r.values, r.values[len(r.values):]
-	for _, s := range outer {
-		values = appendSpan(values, s)
+	outer, n := r.outer, len(r.values)
+	for k := outer; k < n; k++ {
+		r.pushValue(&r.values[k])
 	}
-	for _, s := range r.spans[first:] {
-		if s.what == byKey {
-			values = appendSpan(values, s)
+	for k := first; k < len(r.spans); k++ {
+		if s := &r.spans[k]; s.what == byKey {
+			r.pushValue(s)
 		}
 	}
-	translate(values, b, true)
-	r.values = values
+	translate(r.values[n:], b, true)
+	r.outer = n
 	first = len(r.spans)
 	r.text(plain, level+1)
-	if r.values = outer; len(outer) == 0 {
-		r.values = values[:0] // for the next text
-	}
-	if len(r.spans) > first {
-		translate(r.spans[first:], b, false)
-	}
+	r.outer, r.values = outer, r.values[:n]
+	translate(r.spans[first:], b, false)
 }
+
+func (r *Redactor) pushValue(s *span) { r.values = append(r.values, *s) }
 
 // match adds what is found in b as it is.
 func (r *Redactor) match(b []byte) {
-	r.b, r.until, r.jwt, r.atSign, r.value = b, 0, 0, 0, 0
+	r.b, r.until, r.jwt, r.atSign, r.value = b, 0, 0, 0, r.outer
 	for i := 0; i < len(b); i++ {
 		c := b[i]
 		if r.class[c]&isTrigger == 0 {
