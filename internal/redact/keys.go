@@ -90,7 +90,7 @@ func (r *Redactor) member(i int) {
 		return // inside another value
 	}
 	end := i
-	for end > 0 && i-end < 8 && (b[end-1] == ' ' || b[end-1] == '\t') {
+	for end > 0 && r.class[b[end-1]]&isSpace != 0 {
 		end--
 	}
 	if end == 0 {

@@ -199,13 +199,9 @@ func (r *Redactor) digits(i int) (end int) {
 }
 
 // is reports whether the byte at i exists and is one of these.
-//
-//go:noinline
 func (r *Redactor) is(i int, what uint16) bool { return r.class[r.at(i)]&what != 0 }
 
 // at returns the byte at i, or 0 if it does not exist.
-//
-//go:noinline
 func (r *Redactor) at(i int) byte {
 	if uint(i) >= uint(len(r.b)) {
 		return 0
