@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // A kind is what a value was replaced for: a built-in pattern, or one of the user's own.
@@ -65,12 +67,13 @@ type Redactor struct {
 	name  []byte   // a member's name without its escapes
 	plain [][]byte // the texts of each level, without escapes
 
-	values []span // of keys, which were found in the text that encodes the one that is searched
+	outer  int    // the first of values that is in the text that is being searched
+	values []span // of keys, which were found in the text that encodes it
 
 	// Of match:
 	b      []byte // the text that it searches
 	until  int    // where the last value of a key ends
-	value  int    // how many of values end before
+	value  int    // the first of values that may end later
 	jwt    int    // where the last text ends that was read as a part of a JWT
 	atSign int    // of the last URL with a password: not of an address
 }
@@ -78,7 +81,7 @@ type Redactor struct {
 // rules are what Redactors for the same options share. Only counts change.
 type rules struct {
 	class   [256]uint16
-	on      [kinds]bool
+	on      uint16 // a bit for each kind
 	keys    []key
 	longest int // of the keys' names
 	pattern *regexp.Regexp
@@ -95,22 +98,24 @@ const maxBuffer = 1 << 20
 // New returns a Redactor, or nil if there is nothing to redact.
 func New(o Options) *Redactor {
 	r := &rules{pattern: o.Pattern}
-	r.on[byPattern] = o.Pattern != nil
+	if o.Pattern != nil {
+		r.on = 1 << byPattern
+	}
 	for _, name := range o.Names {
 		for k := range patterns {
 			if words[k] == name {
-				r.on[k] = true
+				r.on |= 1 << k
 			}
 		}
 	}
 	for _, name := range o.Keys {
 		r.addKey(name, byKey)
 	}
-	if r.on[awsKey] {
-		r.addKeys("aws_secret_access_key aws_secret_key secret_access_key secretAccessKey", secret)
-		r.addKeys("aws_session_token session_token sessionToken security_token securityToken X-Amz-Security-Token", token)
+	if r.on&(1<<awsKey) != 0 {
+		r.addKeys("aws_secret_access_key aws_secret_key secret_access_key secretAccessKey ", secret)
+		r.addKeys("aws_session_token session_token sessionToken security_token securityToken X-Amz-Security-Token ", token)
 	}
-	if r.on == [kinds]bool{} {
+	if r.on == 0 {
 		return nil
 	}
 	r.classify()
@@ -136,7 +141,7 @@ func (r *Redactor) Record(value []byte) []byte {
 func (r *Redactor) Members(members []byte) []byte { return r.Record(members) }
 
 // Platform redacts the record of a platform event as Record does, except what Lambda
-// alone writes and consumers depend on (see isLambdas).
+// alone writes and consumers depend on (see lambdas).
 func (r *Redactor) Platform(value []byte) []byte {
 	if r == nil {
 		return value
@@ -172,9 +177,7 @@ func (r *Redactor) Unparsed(text []byte) []byte {
 		return r.Text(text)
 	}
 	i += len(name)
-	for i < len(text) && r.class[text[i]]&isSpace != 0 {
-		i++
-	}
+	i = jsontext.SkipSpace(text, i)
 	if i < len(text) && text[i] == ':' {
 		i++
 	}

@@ -20,6 +20,7 @@ func TestRecord(t *testing.T) {
 		{`{"password":{"a":[1]},"b":1,"PASSWORD" : null,"passwordHint":"x"}`, `{"password":"[redacted:key]","b":1,"PASSWORD" : "[redacted:key]","passwordHint":"x"}`},
 		{`{"pass\u0077ord":12}`, `{"pass\u0077ord":"[redacted:key]"}`},
 		{`"{\"password\":12,\"b\":{\"password\":\"a\\\"b\"}}"`, `"{\"password\":\"[redacted:key]\",\"b\":{\"password\":\"[redacted:key]\"}}"`},
+		{`"{\"card\":4111111111111111,\"b\":\"{\\\"card\\\":4111111111111111}\"}"`, `"{\"card\":\"[redacted:credit-card]\",\"b\":\"{\\\"card\\\":\\\"[redacted:credit-card]\\\"}\"}"`},
 		{`"password=x y=z"`, `"password=[redacted:key] y=z"`},
 		{`"{ password: 'x', user: 'y' }"`, `"{ password: '[redacted:key]', user: 'y' }"`},
 		{`"Authorization: Bearer x, y\nHost: a"`, `"Authorization: [redacted:key]\nHost: a"`},
