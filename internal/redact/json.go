@@ -136,7 +136,7 @@ func (r *Redactor) num(b []byte, i, end int) (next int) {
 	return next
 }
 
-// platform searches the record of a platform event.
+// platform searches the record of a platform event. The names of its members are Lambda's.
 func (r *Redactor) platform(value []byte) {
 	m := jsontext.Members(value)
 	end := 0
@@ -146,6 +146,13 @@ func (r *Redactor) platform(value []byte) {
 		}
 		end = m.End
 	}
+	kept := r.spans[:0]
+	for _, s := range r.spans {
+		if !s.isName {
+			kept = append(kept, s)
+		}
+	}
+	r.spans = kept
 	r.json(value, end, len(value)) // what is not an object
 }
 

@@ -133,9 +133,13 @@ func (r *Redactor) Record(value []byte) []byte {
 	if r == nil {
 		return value
 	}
+	r.begin()
 	r.json(value, 0, len(value))
 	return r.replace(value)
 }
+
+// begin forgets what a call has found that ended with a panic.
+func (r *Redactor) begin() { r.spans, r.values, r.names = r.spans[:0], r.values[:0], 0 }
 
 // Members redacts JSON members without braces, such as "a":1,"b":2.
 func (r *Redactor) Members(members []byte) []byte { return r.Record(members) }
@@ -146,6 +150,7 @@ func (r *Redactor) Platform(value []byte) []byte {
 	if r == nil {
 		return value
 	}
+	r.begin()
 	r.platform(value)
 	return r.replace(value)
 }
@@ -155,6 +160,7 @@ func (r *Redactor) Text(text []byte) []byte {
 	if r == nil {
 		return text
 	}
+	r.begin()
 	r.text(text, 0)
 	return r.replace(text)
 }
@@ -185,6 +191,7 @@ func (r *Redactor) Unparsed(text []byte) []byte {
 		return r.Text(text)
 	}
 	rest := text[i:]
+	r.begin()
 	r.text(text[:i], 0)
 	if isUnparsed(rest) {
 		return r.replace(text)
