@@ -76,6 +76,9 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 		}
 		return value
 	}
+	if string(b[value:valueEnd]) == `""` {
+		return valueEnd // nothing to redact, as in a text
+	}
 	r.push(span{start: value, end: valueEnd, what: byKey, quotes: 1})
 	return valueEnd
 }
