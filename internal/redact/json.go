@@ -34,9 +34,9 @@ func (r *Redactor) json(b []byte, i, end int) {
 // str searches the string that begins at b[i]; if it is the name of a member with a key,
 // it redacts the member's value. It returns where the search continues.
 func (r *Redactor) str(b []byte, i, end int) (next int) {
-	close := stringEnd(b, i+1, end)
-	content := b[i+1 : close]
-	next = min(close+1, end)
+	quote := stringEnd(b, i+1, end)
+	content := b[i+1 : quote]
+	next = min(quote+1, end)
 	value := next
 	for value < end && r.class[b[value]]&isSpace != 0 {
 		value++
@@ -60,15 +60,15 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 		return next
 	}
 	value = jsontext.SkipSpace(b[:end], value+1)
-	if value == end {
-		return end
+	if value == end || k.what != byKey && b[value] != '"' {
+		return value
 	}
 	valueEnd, err := jsontext.SkipValue(b[:end], value)
 	if err != nil {
 		valueEnd = end // not JSON, or cut
 	}
 	if k.what != byKey {
-		if b[value] == '"' && err == nil {
+		if err == nil {
 			r.name = jsontext.AppendUnescape(r.name[:0], b[value+1:valueEnd-1], -1)
 			if n := k.secretEnd(r.name, 0); n > 0 && n == len(r.name) {
 				r.push(span{start: value + 1, end: valueEnd - 1, what: awsKey})
