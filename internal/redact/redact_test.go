@@ -27,6 +27,7 @@ func TestRecord(t *testing.T) {
 		{`{"a":[{"password":"x"},["jane@example.com"]]}`, `{"a":[{"password":"[redacted:key]"},["[redacted:email]"]]}`},
 		{`{"password":"x`, `{"password":"[redacted:key]"`},
 		{`{"password":"x\qsecret","b":1}`, `{"password":"[redacted:key]"`},
+		{"{\"password\"\n\t : \n\"x\"}", "{\"password\"\n\t : \n\"[redacted:key]\"}"},
 		{`"password=x y=z"`, `"password=[redacted:key] y=z"`},
 		{`"{ password: 'x', user: 'y' }"`, `"{ password: '[redacted:key]', user: 'y' }"`},
 		{`"Authorization: Bearer x, y\nHost: a"`, `"Authorization: [redacted:key]\nHost: a"`},
