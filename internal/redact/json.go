@@ -44,7 +44,11 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 	isName := value < end && b[value] == ':'
 	first := len(r.spans)
 	if len(content) > 2 || r.on&(1<<byPattern) != 0 { // ::1 is the shortest match of the others
-		r.content(content)
+		if bytes.IndexByte(content, '\\') >= 0 {
+			r.decoded(content, 0, first)
+		} else {
+			r.match(content)
+		}
 		for k := first; k < len(r.spans); k++ {
 			s := &r.spans[k]
 			s.start += i + 1
@@ -102,21 +106,6 @@ func stringEnd(b []byte, i, end int) int {
 		i = quote + 1
 	}
 	return end
-}
-
-// content searches the text between the quotes of a JSON string.
-func (r *Redactor) content(text []byte) {
-	first := len(r.spans)
-	if bytes.IndexByte(text, '\\') >= 0 {
-		r.decoded(text, 0, first)
-		return
-	}
-	r.match(text)
-	for k := first; k < len(r.spans); k++ {
-		if r.spans[k].quotes > 0 {
-			r.spans[k].quotes++
-		}
-	}
 }
 
 // num searches the number that begins at b[i]. A number with a match becomes a string.

@@ -28,6 +28,7 @@ func TestRecord(t *testing.T) {
 		{`{"password":"x`, `{"password":"[redacted:key]"`},
 		{`{"password":"x\qsecret","b":1}`, `{"password":"[redacted:key]"`},
 		{"{\"password\"\n\t : \n\"x\"}", "{\"password\"\n\t : \n\"[redacted:key]\"}"},
+		{`"token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln.. Next"`, `"token [redacted:jwt].. Next"`},
 		{`"password=x y=z"`, `"password=[redacted:key] y=z"`},
 		{`"{ password: 'x', user: 'y' }"`, `"{ password: '[redacted:key]', user: 'y' }"`},
 		{`"Authorization: Bearer x, y\nHost: a"`, `"Authorization: [redacted:key]\nHost: a"`},
