@@ -38,7 +38,11 @@ func (r *Redactor) domain(i int) (end int) {
 	from, label, labels, letters := i, i, 1, true
 	for ; ; i++ {
 		c := r.at(i)
-		if r.class[c]&isLetter != 0 || c >= 0x80 {
+		if r.class[c]&isLetter != 0 {
+			continue
+		}
+		if c >= 0xc3 && c <= 0xc9 && r.at(i+1)&0xc0 == 0x80 { // ü
+			i++
 			continue
 		}
 		if c == '-' || r.class[c]&isDigit != 0 {

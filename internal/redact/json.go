@@ -34,9 +34,9 @@ func (r *Redactor) json(b []byte, i, end int) {
 // str searches the string that begins at b[i]; if it is the name of a member with a key,
 // it redacts the member's value. It returns where the search continues.
 func (r *Redactor) str(b []byte, i, end int) (next int) {
-	close := stringEnd(b, i+1, end)
-	content := b[i+1 : close]
-	next = min(close+1, end)
+	quote := stringEnd(b, i+1, end)
+	content := b[i+1 : quote]
+	next = min(quote+1, end)
 	value := next
 	for value < end && r.class[b[value]]&isSpace != 0 {
 		value++
@@ -44,7 +44,11 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 	isName := value < end && b[value] == ':'
 	first := len(r.spans)
 	if len(content) > 2 || r.on&(1<<byPattern) != 0 { // ::1 is the shortest match of the others
-		r.content(content)
+		if bytes.IndexByte(content, '\\') >= 0 {
+			r.decoded(content, 0, first)
+		} else {
+			r.match(content)
+		}
 		for k := first; k < len(r.spans); k++ {
 			s := &r.spans[k]
 			s.start += i + 1
@@ -60,21 +64,24 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 		return next
 	}
 	value = jsontext.SkipSpace(b[:end], value+1)
-	if value == end {
-		return end
+	if value == end || k.what != byKey && b[value] != '"' {
+		return value
 	}
 	valueEnd, err := jsontext.SkipValue(b[:end], value)
 	if err != nil {
 		valueEnd = end // not JSON, or cut
 	}
 	if k.what != byKey {
-		if b[value] == '"' && err == nil {
+		if err == nil {
 			r.name = jsontext.AppendUnescape(r.name[:0], b[value+1:valueEnd-1], -1)
 			if n := k.secretEnd(r.name, 0); n > 0 && n == len(r.name) {
 				r.push(span{start: value + 1, end: valueEnd - 1, what: awsKey})
 			}
 		}
 		return value
+	}
+	if string(b[value:valueEnd]) == `""` {
+		return valueEnd // nothing to redact, as in a text
 	}
 	r.push(span{start: value, end: valueEnd, what: byKey, quotes: 1})
 	return valueEnd
@@ -99,21 +106,6 @@ func stringEnd(b []byte, i, end int) int {
 		i = quote + 1
 	}
 	return end
-}
-
-// content searches the text between the quotes of a JSON string.
-func (r *Redactor) content(text []byte) {
-	first := len(r.spans)
-	if bytes.IndexByte(text, '\\') >= 0 {
-		r.decoded(text, 0, first)
-		return
-	}
-	r.match(text)
-	for k := first; k < len(r.spans); k++ {
-		if r.spans[k].quotes > 0 {
-			r.spans[k].quotes++
-		}
-	}
 }
 
 // num searches the number that begins at b[i]. A number with a match becomes a string.

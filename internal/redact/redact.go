@@ -206,8 +206,9 @@ func (r *Redactor) Unparsed(text []byte) []byte {
 
 // isUnparsed reports whether text is what Unparsed wrote in place of a record.
 func isUnparsed(text []byte) bool {
-	digits, ok := bytes.CutPrefix(text, []byte(unparsedStart))
-	if digits, ok = bytes.CutSuffix(digits, []byte(unparsedEnd)); !ok || len(digits) == 0 || len(digits) > 10 || len(digits) == len(text) {
+	digits, begins := bytes.CutPrefix(text, []byte(unparsedStart))
+	digits, ends := bytes.CutSuffix(digits, []byte(unparsedEnd))
+	if !begins || !ends || len(digits) == 0 || len(digits) > 10 {
 		return false
 	}
 	for _, c := range digits {
