@@ -11,7 +11,7 @@ import (
 func (r *Redactor) json(b []byte, i, end int) {
 	// Without escapes, JSON as a text has everything that its strings and numbers have.
 	// To search it as a whole takes half the time, and mostly there is nothing to find.
-	if r.pattern == nil && bytes.IndexByte(b[i:end], '\\') < 0 {
+	if !r.pattern.MayMatch(b[i:end]) && bytes.IndexByte(b[i:end], '\\') < 0 {
 		first := len(r.spans)
 		r.match(b[i:end])
 		if len(r.spans) == first {

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 
 	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/pattern"
 )
 
 // A kind is what a value was replaced for: a built-in pattern, or one of the user's own.
@@ -84,7 +85,7 @@ type rules struct {
 	on      uint16 // a bit for each kind
 	keys    []key
 	longest int // of the keys' names
-	pattern *regexp.Regexp
+	pattern pattern.Matcher
 	counts  [kinds]atomic.Int64
 }
 
@@ -97,7 +98,7 @@ const maxBuffer = 1 << 20
 
 // New returns a Redactor, or nil if there is nothing to redact.
 func New(o Options) *Redactor {
-	r := &rules{pattern: o.Pattern}
+	r := &rules{pattern: pattern.New(o.Pattern)}
 	if o.Pattern != nil {
 		r.on = 1 << byPattern
 	}

@@ -139,7 +139,7 @@ func (r *Redactor) match(b []byte) {
 			i = r.digits(i) - 1
 		}
 	}
-	if r.pattern == nil {
+	if !r.pattern.MayMatch(b) {
 		return
 	}
 	for _, m := range r.pattern.FindAllIndex(b, -1) {
