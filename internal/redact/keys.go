@@ -89,21 +89,7 @@ func (r *Redactor) member(i int) {
 	if i < r.until {
 		return // inside another value
 	}
-	end := i
-	for end > 0 && r.class[b[end-1]]&isSpace != 0 {
-		end--
-	}
-	if end == 0 {
-		return
-	}
-	quote := b[end-1]
-	quoted := r.class[quote]&isQuote != 0
-	var k *key
-	if quoted {
-		k = r.quotedName(end-1, quote)
-	} else {
-		k = r.bareName(end)
-	}
+	k, quote := r.keyBefore(i)
 	if k == nil {
 		return
 	}
@@ -112,7 +98,7 @@ func (r *Redactor) member(i int) {
 		i++
 	}
 	spaces := i
-	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || quoted && r.class[b[i]]&isSpace != 0) {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || quote > 0 && r.class[b[i]]&isSpace != 0) {
 		i++
 	}
 	if i == len(b) {
@@ -140,12 +126,12 @@ func (r *Redactor) member(i int) {
 		s.end = quoteEnd(b, s.start, c)
 	case c == '{' || c == '[':
 		s.end = bracketEnd(b, i)
-	case quoted:
+	case quote > 0:
 		s.end = r.literalEnd(i)
 	default:
 		s.end = r.wordEnd(i, i > spaces && b[spaces-1] == ':')
 	}
-	if quoted && quote == '"' && s.start == i {
+	if quote == '"' && s.start == i {
 		s.quotes = 1
 	}
 	if s.end <= s.start {
@@ -153,6 +139,22 @@ func (r *Redactor) member(i int) {
 	}
 	r.add(s)
 	r.until = s.end
+}
+
+// keyBefore returns the key whose name ends before the colon or the equals sign at i, and
+// the quote around the name; 0 if there is none.
+func (r *Redactor) keyBefore(i int) (k *key, quote byte) {
+	for r.is(i-1, isSpace) {
+		i--
+	}
+	if i == 0 {
+		return nil, 0
+	}
+	if r.is(i-1, isQuote) {
+		quote = r.at(i - 1)
+		return r.quotedName(i-1, quote), quote
+	}
+	return r.bareName(i), 0
 }
 
 // quotedName returns the key whose name ends before the quote b[end].

@@ -48,6 +48,7 @@ func (r *Redactor) token(i int) {
 		return
 	}
 	r.found(start, end, jwt)
+	r.jwt = end // nor in a token that was found
 }
 
 // authorization matches the token after Bearer, and the name and password after Basic.

@@ -192,7 +192,7 @@ func (r *Redactor) digits(i int) (end int) {
 	if r.on&(1<<creditCard) != 0 && (n >= 13 && n <= 19 || n >= 4 && (after == ' ' || after == '-')) {
 		r.card(i)
 	}
-	if r.on&(1<<phone) != 0 && n <= 5 && end+1 < len(b) {
+	if r.on&(1<<phone) != 0 && n <= 5 && isPhoneSeparator(after) && (before == '(' || b[i] == '0' || n == 3 || n == 1) {
 		r.national(i)
 	}
 	return end
