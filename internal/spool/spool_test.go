@@ -417,6 +417,11 @@ func TestNumbersAreNeverAssignedTwice(t *testing.T) {
 		{"a record went to Kinesis from memory", func(r *fixture, o *environment.Environment) {
 			r.Sent(record(o, 2, 500, 10))
 		}, 501},
+		{"decided lines went to Kinesis from memory", func(r *fixture, o *environment.Environment) {
+			r.undecided(o, 7, 0, 100)
+			r.decide(o, 7, 0, 100, 501)
+			r.RewriteUndecided(o, nil)
+		}, 601},
 		{"a loss is of the highest numbers", func(r *fixture, o *environment.Environment) {
 			r.Lost(o, ledger.Loss{First: 70, Last: 80, Count: 11, Reason: ledger.Rejected})
 		}, 81},

@@ -185,7 +185,14 @@ func TestCloseLeavesUndecidedLinesToTheNextProcess(t *testing.T) {
 	}{
 		"undecided": {func(*fixture, *environment.Environment) {}, `undecided 7/0 1 {"seq":0,"line":"7/0"}`},
 		"decided":   {func(r *fixture, o *environment.Environment) { r.decide(o, 7, 0, 1, 1) }, `lines 1-1 {"seq":1,"line":"7/0"}`},
-		"emptied":   {func(r *fixture, o *environment.Environment) { r.RewriteUndecided(o, nil) }, ""},
+		"written anew": {func(r *fixture, o *environment.Environment) {
+			r.RewriteUndecided(o, func(yield func(invocation, index uint64, lines []byte) bool) { yield(7, 0, undecided(7, 0, 1)) })
+		}, `undecided 7/0 1 {"seq":0,"line":"7/0"}`},
+		"decided, by an earlier process": {func(r *fixture, o *environment.Environment) {
+			r.decide(o, 7, 0, 1, 1)
+			r.recover()
+		}, `lines 1-1 {"seq":1,"line":"7/0"}`},
+		"emptied": {func(r *fixture, o *environment.Environment) { r.RewriteUndecided(o, nil) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newFixture(t, 64<<20)
@@ -263,6 +270,25 @@ func TestJournalledDecisionsDoNotKeepSegments(t *testing.T) {
 	}
 }
 
+// As above, after a kill, and if only some of the decided lines are known to be
+// elsewhere.
+func TestSegmentsStayWhileTheyShowWhichDecidedLinesWereSent(t *testing.T) {
+	r := newFixture(t, 64<<20)
+	o := env(mine)
+	r.undecided(o, 7, 0, 5)
+	r.decide(o, 7, 0, 4, 1)
+	r.Sent(record(o, 4, 4, 10))
+	r.Sent(record(o, 1, 1, 10))
+	r.Done(r.append(record(o, 2, 2, 300<<10)))
+	r.Seal(r.append(record(o, 10, 10, 300<<10)))
+	recovered := r.recover()
+	rest := []string{`lines 3-3 {"seq":3,"line":"7/2"}`, `undecided 7/4 1 {"seq":0,"line":"7/4"}`}
+	want(t, recovered, "record 10-10", rest[0], rest[1], "next 11")
+	r.append(record(recovered.Environment, 11, 11, 10))
+	r.Done(recovered.Records[0]) // its segment shows that line 2 was sent
+	want(t, r.recover(), "record 11-11", rest[0], rest[1], "next 12")
+}
+
 func TestRewriteKeepsTheOldFileIfItFails(t *testing.T) {
 	for _, op := range []string{"open", "write", "rename"} {
 		t.Run(op, func(t *testing.T) {
@@ -331,13 +357,20 @@ func TestUndecidedLinesUseTheReserve(t *testing.T) {
 			}
 		}
 	}
+	r.undecided(o, 7, 0, 4000)
+	if size := r.UndecidedSize(o); size < 400<<10 {
+		t.Errorf("%d bytes of undecided lines", size)
+	}
 	fill()
-	full := r.Bytes()
-	n := uint64(0)
+	full := r.Bytes() - r.UndecidedSize(o)
+	if free := limit - full; free < 1<<20 || free > 1<<20+300<<10 {
+		t.Errorf("records leave %d bytes to all others, want 1 MiB", free)
+	}
+	n := uint64(40)
 	for r.Undecided(o, 7, n*100, undecided(7, n*100, 100)) {
 		n++
 	}
-	if size := r.UndecidedSize(o); size < 600<<10 || r.Bytes() > limit {
+	if size := r.UndecidedSize(o); size < 900<<10 || r.Bytes() > limit {
 		t.Errorf("%d bytes of undecided lines, %d of all", size, r.Bytes())
 	}
 	if !strings.Contains(r.log.String(), "the spool is full") {
