@@ -192,7 +192,10 @@ func TestCloseLeavesUndecidedLinesToTheNextProcess(t *testing.T) {
 			r.decide(o, 7, 0, 1, 1)
 			r.recover()
 		}, `lines 1-1 {"seq":1,"line":"7/0"}`},
-		"emptied": {func(r *fixture, o *environment.Environment) { r.RewriteUndecided(o, nil) }, ""},
+		"emptied": {func(r *fixture, o *environment.Environment) {
+			r.decide(o, 7, 0, 1, 1)
+			r.RewriteUndecided(o, nil)
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newFixture(t, 64<<20)
@@ -561,6 +564,41 @@ func TestForgedDecisionsGiveEachLineOnce(t *testing.T) {
 	}
 	if len(recovered.Losses) == 0 || recovered.Losses[len(recovered.Losses)-1].Last != 104 {
 		t.Errorf("the losses are %v", recovered.Losses)
+	}
+}
+
+// Otherwise a file of 16 MiB could make the recovery search for 16 billion lines.
+func TestNoMoreLinesAreDecidedThanFit(t *testing.T) {
+	r := newFixture(t, 64<<20)
+	o := env(mine)
+	r.undecided(o, 7, 0, 2)
+	r.decide(o, 9, 0, 80_000, 1)
+	r.decide(o, 9, 0, 80_000, 80_001)
+	if r.Decide(o, 9, 0, 90_000, 160_001) {
+		t.Error("more lines are decided than there can be")
+	}
+	if recovered := r.recover(); len(recovered.Undecided) > 0 || !strings.Contains(r.log.String(), "places=1") {
+		t.Errorf("the second decision is used: %s; %s", shown(recovered), r.log)
+	}
+}
+
+// A neighbour can extend the file.
+func TestNoMoreUndecidedLinesAreRecoveredThanFit(t *testing.T) {
+	r := newFixture(t, 64<<20)
+	r.undecided(env(mine), 7, 0, 1)
+	change(t, undecidedFile(r), func(b []byte) []byte {
+		for invocation := uint64(8); len(b) < 12<<20; invocation++ {
+			b = append(b, spool.Frame(7, undecided(invocation, 0, 5000), 5000, invocation, 0)...)
+		}
+		return b
+	})
+	got, bytes := uint64(0), 0
+	recovered := r.recover()
+	for _, u := range recovered.Undecided {
+		got, bytes = got+u.Count, bytes+len(u.Lines)
+	}
+	if bytes > 8<<20 || bytes < 7<<20 || len(recovered.Losses) != 1 || (got+uint64(recovered.Losses[0].Count))%5000 != 1 {
+		t.Errorf("%d lines of %d bytes are recovered; losses: %v", got, bytes, recovered.Losses)
 	}
 }
 
