@@ -206,12 +206,12 @@ func TestCloseLeavesUndecidedLinesToTheNextProcess(t *testing.T) {
 			if r.Undecided(o, 7, 1, undecided(7, 1, 1)) || r.LeaveOut(o, 7) || r.RewriteUndecided(o, nil) {
 				t.Error("a closed spool stores something")
 			}
+			if files := r.files(); c.want == "" && files != nil {
+				t.Errorf("nothing is to be sent, and these files stay: %v", files)
+			}
 			all := r.open(64 << 20).Recover()
 			if (len(all) > 0) != (c.want != "") || len(all) > 0 && !strings.HasPrefix(shown(all[0]), c.want) {
 				t.Errorf("recovered %+v", all)
-			}
-			if c.want == "" && len(r.files()) > 0 {
-				t.Error(r.files())
 			}
 		})
 	}
