@@ -147,7 +147,7 @@ func TestARecoveredFolderTakesDecisions(t *testing.T) {
 	recovered = r.recover()
 	want(t, recovered, `lines 1-2 {"seq":1,"line":"7/0"}{"seq":2,"line":"7/1"}`, `undecided 7/2 1 {"seq":0,"line":"7/2"}`, "next 3")
 	o = recovered.Environment
-	ref := r.append(record(o, 1, 2, 10))
+	r.append(record(o, 1, 2, 10))
 	r.decide(o, 7, 2, 1, 3)
 	recovered = r.recover()
 	want(t, recovered, "record 1-2", `lines 3-3 {"seq":3,"line":"7/2"}`, "next 4")
@@ -157,7 +157,7 @@ func TestARecoveredFolderTakesDecisions(t *testing.T) {
 		t.Errorf("the file has %d bytes after it was emptied", r.UndecidedSize(o))
 	}
 	recovered = r.recover()
-	for _, ref = range recovered.Records {
+	for _, ref := range recovered.Records {
 		r.Done(ref)
 	}
 	r.Spool.Close()
