@@ -180,9 +180,6 @@ func (p *Packer) AddLines(lines []byte, details []format.Details, before func(fi
 			p.details = append(p.details, details[0])
 			details = details[1:]
 		}
-		if len(p.lines) >= p.format.MaxLines {
-			p.seal()
-		}
 	}
 	return first, p.seq
 }

@@ -112,9 +112,9 @@ func (s *Selector) journalTail(in *invocation) {
 }
 
 // decided returns a function that records the numbers of lines before they have them: of
-// count lines from an index on. It is nil if there is none.
+// count lines from an index on. It is nil if the Journal has none of them.
 func (s *Selector) decided(in *invocation, index, count uint64) func(first uint64) {
-	if count == 0 {
+	if count == 0 || s.journal.lost {
 		return nil
 	}
 	return func(first uint64) { s.opt.Journal.Decide(s.opt.Environment, in.number, index, count, first) }
