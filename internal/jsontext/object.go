@@ -112,9 +112,13 @@ func (o *Object) Strings(name string, values []string) {
 // Array adds an array whose elements are JSON already.
 func (o *Object) Array(name string, elements [][]byte) {
 	if len(elements) > 0 || !o.OmitEmpty {
-		o.name(name)
-		o.text = append(append(append(o.text, '['), bytes.Join(elements, []byte{','})...), ']')
+		o.Raw(name, Array(elements))
 	}
+}
+
+// Array returns an array whose elements are JSON already.
+func Array(elements [][]byte) []byte {
+	return append(append([]byte{'['}, bytes.Join(elements, []byte{','})...), ']')
 }
 
 // appendText appends a text as encoding/json's Encoder does without EscapeHTML: valid

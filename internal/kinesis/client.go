@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -28,6 +27,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/version"
 	"github.com/kinetel/kinetel/internal/wallclock"
@@ -62,7 +62,7 @@ type Config struct {
 	Credentials CredentialSource
 	// Proxy chooses a proxy as in http.Transport; nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
-	Log   *slog.Logger // nil: nothing is logged
+	Log   logging.Logger // nil: nothing is logged
 }
 
 // CredentialSource returns the keys to sign requests with.
