@@ -1,5 +1,5 @@
 // Package jsontext scans JSON text without copies: it finds where a value ends, iterates
-// over members, and quotes and unquotes strings. A library's tokenizer costs several times as much for each byte
+// over members, and quotes and unquotes strings. It also writes objects. A library's tokenizer costs several times as much for each byte
 // (docs/adr/0003-own-scanner.md), and this package scans every byte that a function
 // logs.
 //

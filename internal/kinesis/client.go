@@ -278,14 +278,14 @@ func results(answer []byte, records int) ([]Result, error) {
 		return nil, &Error{Class: Transient, Status: http.StatusOK, Err: err}
 	}
 	if !jsontext.IsObject(answer) {
-		return refuse(fmt.Errorf("the answer to PutRecords is not JSON of an object: %.200q", answer))
+		return refuse(errors.New("the answer to PutRecords is not JSON, or not an object"))
 	}
 	all := make([]Result, 0, records)
 	list := jsontext.Elements(jsontext.Member(answer, "Records"))
 	for list.Next() {
 		var r Result
 		if !r.read(list.Value) {
-			return refuse(fmt.Errorf("the answer to PutRecords has a result that cannot be read: %.200q", list.Value))
+			return refuse(fmt.Errorf("the answer to PutRecords has a result that is not an object of texts: the one for record %d", len(all)+1))
 		}
 		all = append(all, r)
 	}
