@@ -32,7 +32,7 @@ func TestTheBinaryIsSmall(t *testing.T) {
 	}
 	for _, name := range []string{"encoding/json.(*decodeState)", "encoding/json.newTypeEncoder", "log/slog."} {
 		if bytes.Contains(binary, []byte(name)) {
-			t.Errorf("the binary has %s…, and with it up to 266 kB that start-up does not need: use internal/jsontext and internal/logging (docs/adr/0014-no-encoding-json.md)", name)
+			t.Errorf("the binary has %s…, and with it up to 266 kB that start-up does not need: use internal/jsontext and internal/logging (docs/adr/0015-no-encoding-json.md)", name)
 		}
 	}
 }

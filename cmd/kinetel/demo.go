@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -266,6 +268,31 @@ func (d *demo) showEvents() error {
 	return nil
 }
 
+// showSelection prints which invocations sampling kept, and what else was left out.
+func (d *demo) showSelection() {
+	by, n, out := map[string][]string{}, 0, int64(0)
+	for _, e := range d.arrived {
+		i, err := e.Invocation()
+		if err != nil || e.Type != record.TypeInvocation {
+			continue
+		}
+		n++
+		by[i.Sampled] = append(by[i.Sampled], strconv.Itoa(n))
+		out += i.LeftOut.SampledOut
+	}
+	if delete(by, ""); len(by) == 0 {
+		return
+	}
+	fmt.Fprintf(d.out, "\n%s\n", bold("Sampling: whose lines are kept, by the number of the invocation"))
+	for _, why := range slices.Sorted(maps.Keys(by)) {
+		line := fmt.Sprintf("%-8s  %s", why, strings.Join(by[why], " "))
+		if why == record.SampledNot {
+			line += fmt.Sprintf(" (%d lines left out)", out)
+		}
+		fmt.Fprintln(d.out, line)
+	}
+}
+
 // conclude prints some of the events, the extension's log and the verdict.
 func (d *demo) conclude(report lambdasim.ShutdownReport) error {
 	if err := d.decode(); err != nil {
@@ -274,6 +301,7 @@ func (d *demo) conclude(report lambdasim.ShutdownReport) error {
 	if err := d.showEvents(); err != nil {
 		return err
 	}
+	d.showSelection()
 	if log := d.recorder.Log(); log != "" {
 		fmt.Fprintf(d.out, "\n%s\n%s", bold("The extension's own log"), log)
 	}
@@ -289,6 +317,9 @@ func (d *demo) conclude(report lambdasim.ShutdownReport) error {
 		}
 	}
 	line := fmt.Sprintf("events: %d emitted, %d delivered, %d lost, %d duplicated", verdict.Emitted, verdict.Delivered, verdict.Lost, verdict.Duplicated)
+	if verdict.LeftOut > 0 {
+		line = fmt.Sprintf("events: %d emitted, %d delivered, %d left out by the settings, %d lost, %d duplicated", verdict.Emitted, verdict.Delivered, verdict.LeftOut, verdict.Lost, verdict.Duplicated)
+	}
 	if !verdict.OK() || verdict.Emitted == 0 {
 		fmt.Fprintf(d.out, "%s\n%s\n", colored("1", line), strings.Join(verdict.Examples[:min(3, len(verdict.Examples))], "\n"))
 		return found(errors.New("what arrived is not what was emitted: " + verdict.String()))

@@ -9,7 +9,7 @@ import (
 
 // Object writes a JSON object, member by member. The zero value is an empty object.
 // encoding/json writes the same with reflection, which takes 152 kB of the extension's
-// binary (docs/adr/0014-no-encoding-json.md).
+// binary (docs/adr/0015-no-encoding-json.md).
 type Object struct {
 	// OmitEmpty leaves out the members that follow if they are "", 0, false or without
 	// elements.

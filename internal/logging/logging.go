@@ -1,6 +1,6 @@
 // Package logging is how the packages of the extension log. They do not import log/slog:
 // its default handler brings the encoder of encoding/json into every binary
-// (docs/adr/0014-no-encoding-json.md).
+// (docs/adr/0015-no-encoding-json.md).
 package logging
 
 // Logger writes lines with a message and attributes: args are names and values in turn.

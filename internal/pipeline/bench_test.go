@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
+	"regexp"
 	"testing"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/format/ndjson"
 	"github.com/kinetel/kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/redact"
+	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
 // BenchmarkIngest ingests the platform events of an invocation, as Lambda posts them.
@@ -35,5 +39,49 @@ func BenchmarkIngest(b *testing.B) {
 		}
 		in.Commit(nil)
 		in.Acknowledged()
+	}
+}
+
+// BenchmarkTelemetry decodes, ingests and packs bodies of lines of 270 B, of invocations of
+// 50 lines, without and with all of selection and redaction.
+func BenchmarkTelemetry(b *testing.B) {
+	for _, on := range []bool{false, true} {
+		b.Run(map[bool]string{false: "off", true: "on"}[on], func(b *testing.B) {
+			cfg := config.Config{Format: ndjson.Name, Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 1 << 20}
+			var redactor *redact.Redactor
+			if on {
+				cfg.Selection = config.Selection{
+					Level: event.Debug, Exclude: regexp.MustCompile(`^GET /(health|ready)`), Include: regexp.MustCompile(`(?i)order|payment`), MaxLines: 1000,
+					Sample: &config.Sample{Share: 0.5, Error: true, Timeout: true, Cold: true, Slow: time.Second, Mark: "acme"},
+				}
+				redactor = redact.New(redact.Options{Names: redact.Names(), Pattern: regexp.MustCompile(`\bACME-[0-9]{6}\b`), Keys: []string{"password", "authorization"}})
+			}
+			log := slog.New(slog.DiscardHandler)
+			p := New(function, cfg, redactor, &stream{}, io.Discard, log)
+			in := p.NewIngester(lifecycle.New(nil, p, cfg, log))
+			decoder := telemetry.NewDecoder(in.Ingest, in.Unparsed)
+			texts := rand.New(rand.NewPCG(1, 2))
+			var bodies [][]byte
+			for range 16 {
+				body := []byte{'['}
+				for i := 0; len(body) < 1<<20; i++ {
+					id := fmt.Sprintf("8476a536-e9f4-11e8-9739-%012x", texts.Uint64()&(1<<48-1))
+					body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"platform.start","record":{"requestId":"%s"}},`, id)
+					for range 50 {
+						body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"function","record":{"timestamp":"2026-11-22T20:15:00.123Z","level":"INFO","requestId":"%s","message":"order %d of customer %x was accepted after %d ms, and goes to the warehouse"}},`,
+							id, texts.Uint32(), texts.Uint64(), texts.IntN(1000))
+					}
+					body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"platform.report","record":{"requestId":"%s","status":"success","metrics":{"durationMs":5}}},`, id)
+				}
+				body[len(body)-1] = ']'
+				bodies = append(bodies, body)
+			}
+			b.SetBytes(int64(len(bodies[0])))
+			for i := 0; b.Loop(); i++ {
+				decoder.Decode(bodies[i%len(bodies)], time.Now())
+				in.Commit(nil)
+				in.Acknowledged()
+			}
+		})
 	}
 }

@@ -104,7 +104,9 @@ func New(function extensionapi.Function, cfg config.Config, redactor *redact.Red
 	}
 	p.invocations.SetSelected(p.selected)
 	p.invocations.SetInitType(string(cfg.Lambda.Initialization))
-	p.cfg.Attributes = redactAttributes(redactor, cfg.Attributes)
+	if redactor != nil {
+		p.cfg.Attributes, p.cfg.Problems = redactAttributes(redactor, cfg.Attributes), redactProblems(redactor, cfg.Problems)
+	}
 	queued := queue.Options{
 		Max:        cfg.BufferBytes - p.maxUndecided(),
 		Always:     cfg.Spool == config.SpoolAlways,

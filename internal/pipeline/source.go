@@ -91,11 +91,18 @@ func (s *source) commit(fragment []byte) {
 	}
 }
 
+// redactProblems returns the problems of the configuration, redacted: they quote values.
+func redactProblems(r *redact.Redactor, problems []config.Problem) []config.Problem {
+	problems = slices.Clone(problems)
+	for i := range problems {
+		p := &problems[i]
+		p.Value, p.Used, p.Message = string(r.Text([]byte(p.Value))), string(r.Text([]byte(p.Used))), string(r.Text([]byte(p.Message)))
+	}
+	return problems
+}
+
 // redactAttributes returns the user's attributes, redacted.
 func redactAttributes(r *redact.Redactor, attributes []config.Attribute) []config.Attribute {
-	if r == nil {
-		return attributes
-	}
 	attributes = slices.Clone(attributes)
 	for i := range attributes {
 		a := &attributes[i]
@@ -112,7 +119,7 @@ func redactAttributes(r *redact.Redactor, attributes []config.Attribute) []confi
 func (s *source) describe(at *event.Event) {
 	if !s.described {
 		s.described = true
-		s.packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: s.p.redactor.Record(s.resource.JSON())})
+		s.packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: s.resource.JSON()})
 	}
 }
 

@@ -1,9 +1,7 @@
 package redact
 
-const (
-	maxLocal  = 128 // RFC 5321 allows 64; bounces may have more
-	maxDomain = 255
-)
+// maxLocal bounds the local part of an address. RFC 5321 allows 64 bytes.
+const maxLocal = 128
 
 // email matches an e-mail address. The @, or %40, is r.b[i:next].
 func (r *Redactor) email(i, next int) {
@@ -37,35 +35,31 @@ func (r *Redactor) email(i, next int) {
 // domain returns where the domain ends that begins at i; 0 if there is none. Its last
 // label has letters only.
 func (r *Redactor) domain(i int) (end int) {
-	from, labels := i, 0
-	for ; i < len(r.b) && i-from < maxDomain; i++ {
-		label := i
-		letters := true
-		for i < len(r.b) && i-from < maxDomain {
-			c := r.at(i)
-			if c == '-' || c-'0' < 10 {
-				letters = false
-			} else if r.class[c]&isLetter == 0 && (c < 0xc3 || c > 0xf4) && !(c >= 0x80 && c < 0xc0 && i > label && r.at(i-1) >= 0x80) {
-				break
-			}
+	from, label, labels, letters := i, i, 1, true
+	for ; ; i++ {
+		c := r.at(i)
+		if r.class[c]&isLetter != 0 {
+			continue
+		}
+		if c >= 0xc3 && c <= 0xc9 && r.at(i+1)&0xc0 == 0x80 { // ü
 			i++
+			continue
+		}
+		if c == '-' || r.class[c]&isDigit != 0 {
+			letters = false
+			continue
 		}
 		n := i - label
-		if n == 0 {
-			break
+		// name@1.2.3-rc.beta is a version, and name@2x.png an image.
+		if n == 0 || labels == 2 && r.is(from, isDigit) && (r.is(label, isDigit) || label-from == 3 && r.at(from+1) == 'x') {
+			return end
 		}
-		labels++
-		isVersion := labels == 2 && r.at(from)-'0' < 10 && r.at(label)-'0' < 10                 // name@1.2.3-rc.beta
-		isScale := labels == 2 && label-from == 3 && r.is(from, isDigit) && r.at(from+1) == 'x' // name@2x.png
-		if isVersion || isScale {
-			return 0
-		}
-		if labels > 1 && (letters && n >= 2 || n > 4 && hasFold(r.b, label, "xn--")) {
+		if labels > 1 && (letters && n > 1 || hasFold(r.b, label, "xn--")) {
 			end = i
 		}
-		if r.at(i) != '.' {
-			break
+		if c != '.' {
+			return end
 		}
+		label, labels, letters = i+1, labels+1, true
 	}
-	return end
 }

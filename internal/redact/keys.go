@@ -19,15 +19,15 @@ type key struct {
 	what kind
 }
 
-// maxToken bounds the length of an AWS session token. They have about 1,000 bytes.
-const maxToken = 8 << 10
+// minToken is how long an AWS session token is at least. They have some hundred bytes.
+const minToken = 64
 
 func (r *rules) addKey(name string, what kind) {
 	if name == "" {
 		return
 	}
 	if what == byKey {
-		r.on[byKey] = true
+		r.on |= 1 << byKey
 	}
 	r.keys = append(r.keys, key{[]byte(name), what})
 	r.longest = max(r.longest, len(name))
@@ -39,27 +39,33 @@ func (r *rules) addKey(name string, what kind) {
 	}
 }
 
-// addKeys adds keys with blanks between them.
+// addKeys adds keys, each of which a blank follows.
 func (r *rules) addKeys(names string, what kind) {
-	for name := range strings.FieldsSeq(names) {
-		r.addKey(name, what)
+	for len(names) > 0 {
+		n := strings.IndexByte(names, ' ')
+		r.addKey(names[:n], what)
+		names = names[n+1:]
 	}
 }
 
-// accepts reports whether a value may be what the key's name says.
-func (k *key) accepts(value []byte) bool {
-	switch {
-	case k.what == byKey:
-		return true
-	case k.what == secret && len(value) != 40, k.what == token && (len(value) < 64 || len(value) > maxToken):
-		return false
-	}
-	for _, c := range value {
-		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '+' || c == '/' || c == '=' || c == '\\' || k.what == token && (c == '%' || c == '-' || c == '_')) {
-			return false
+// secretEnd returns where the secret ends that begins at b[i] and is what the key's name
+// says; 0 if there is none.
+func (k *key) secretEnd(b []byte, i int) int {
+	begin := i
+	for i < len(b) {
+		c := b[i]
+		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '+' || c == '/' || k.what == token && (c == '%' || c == '-' || c == '_')) {
+			break
 		}
+		i++
 	}
-	return true
+	for i < len(b) && b[i] == '=' {
+		i++
+	}
+	if n := i - begin; k.what == secret && n != 40 || k.what == token && n < minToken {
+		return 0
+	}
+	return i
 }
 
 // keyOf returns the key with a name, which may have escapes; nil if there is none.
@@ -83,21 +89,7 @@ func (r *Redactor) member(i int) {
 	if i < r.until {
 		return // inside another value
 	}
-	end := i
-	for end > 0 && i-end < 8 && (b[end-1] == ' ' || b[end-1] == '\t') {
-		end--
-	}
-	if end == 0 {
-		return
-	}
-	quote := b[end-1]
-	quoted := quote == '"' || quote == '\'' || quote == '`'
-	var k *key
-	if quoted {
-		k = r.quotedName(end-1, quote)
-	} else {
-		k = r.bareName(end)
-	}
+	k, quote := r.keyBefore(i)
 	if k == nil {
 		return
 	}
@@ -106,7 +98,7 @@ func (r *Redactor) member(i int) {
 		i++
 	}
 	spaces := i
-	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || quoted && r.class[b[i]]&isSpace != 0) {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || quote > 0 && r.class[b[i]]&isSpace != 0) {
 		i++
 	}
 	if i == len(b) {
@@ -118,31 +110,51 @@ func (r *Redactor) member(i int) {
 	if r.value < len(r.values) && r.values[r.value].start <= i+1 {
 		return // found before, with its escapes
 	}
-	s := span{start: i, what: k.what}
+	if k.what != byKey {
+		if r.is(i, isQuote) {
+			i++
+		}
+		if end := k.secretEnd(b, i); end > 0 {
+			r.found(i, end, awsKey)
+		}
+		return
+	}
+	s := span{start: i, what: byKey}
 	switch c := b[i]; {
-	case c == '"' || c == '\'' || c == '`':
+	case r.class[c]&isQuote != 0:
 		s.start++
 		s.end = quoteEnd(b, s.start, c)
-	case k.what != byKey:
-		s.end = r.wordEnd(i, false)
 	case c == '{' || c == '[':
 		s.end = bracketEnd(b, i)
-	case quoted:
+	case quote > 0:
 		s.end = r.literalEnd(i)
 	default:
 		s.end = r.wordEnd(i, i > spaces && b[spaces-1] == ':')
 	}
-	if quoted && quote == '"' && s.start == i {
+	if quote == '"' && s.start == i {
 		s.quotes = 1
 	}
-	if s.end <= s.start || !k.accepts(b[s.start:s.end]) {
+	if s.end <= s.start {
 		return
-	}
-	if k.what != byKey {
-		s.what, s.quotes = awsKey, 0
 	}
 	r.add(s)
 	r.until = s.end
+}
+
+// keyBefore returns the key whose name ends before the colon or the equals sign at i, and
+// the quote around the name; 0 if there is none.
+func (r *Redactor) keyBefore(i int) (k *key, quote byte) {
+	for r.is(i-1, isSpace) {
+		i--
+	}
+	if i == 0 {
+		return nil, 0
+	}
+	if r.is(i-1, isQuote) {
+		quote = r.at(i - 1)
+		return r.quotedName(i-1, quote), quote
+	}
+	return r.bareName(i), 0
 }
 
 // quotedName returns the key whose name ends before the quote b[end].
@@ -216,7 +228,7 @@ func bracketEnd(b []byte, i int) int {
 // quoted name.
 func (r *Redactor) literalEnd(i int) int {
 	b := r.b
-	for i < len(b) && r.class[b[i]]&isSpace == 0 && b[i] != ',' && b[i] != '}' && b[i] != ']' && b[i] != '"' && b[i] != '\'' {
+	for i < len(b) && r.class[b[i]]&(isSpace|isEnd) == 0 {
 		i++
 	}
 	return i
@@ -227,49 +239,50 @@ func (r *Redactor) literalEnd(i int) int {
 // space ends it, unless it follows the scheme of an Authorization header.
 func (r *Redactor) wordEnd(i int, header bool) int {
 	b := r.b
-	start := i
-	scheme := false
+	start, scheme := i, false
 	for ; i < len(b); i++ {
-		switch c := b[i]; c {
-		case '\n', '\r':
+		switch c := b[i]; {
+		case c == '\n' || c == '\r':
 			return i
-		case ' ', '\t':
+		case c == ' ' || c == '\t':
+			scheme = scheme || isOneOf(schemes, b[start:i])
 			if !header && !scheme {
-				if scheme = isScheme(b[start:i]); !scheme {
-					return i
-				}
-			} else if !scheme {
-				scheme = isScheme(b[start:i])
-			}
-		case '&':
-			if !header {
 				return i
 			}
-		case '\\':
+		case c == '\\':
 			next := i
 			for r.at(next) == '\\' {
 				next++
 			}
-			if c := r.at(next); c == '"' || c == '\'' {
+			if r.is(next, isQuote) {
 				return i
 			}
 			i = next - 1
-		case ';', ',', ')', '}', ']', '"', '\'', '>', '<':
-			if (c != ';' || !header) && !scheme && !r.is(i+1, isAlnum) {
+		case c == '&':
+			if !header {
+				return i
+			}
+		case r.class[c]&isEnd != 0:
+			if !scheme && !(c == ';' && header) && !r.is(i+1, isAlnum) {
 				return i
 			}
 		}
 	}
-	return len(b)
+	return i
 }
 
-// isScheme reports whether a word is a scheme of HTTP authentication: then the rest of
-// the line is the value.
-func isScheme(word []byte) bool {
-	for _, scheme := range [...]string{"Bearer", "Basic", "Digest", "Negotiate", "Token", "ApiKey", "AWS4-HMAC-SHA256"} {
-		if len(word) == len(scheme) && hasFold(word, 0, scheme) {
+// schemes are those of HTTP authentication: after one, the rest of the line is the value.
+const schemes = "Bearer Basic Digest Negotiate Token ApiKey AWS4-HMAC-SHA256 "
+
+// isOneOf reports whether a word is one of words, each of which a blank follows. The case
+// does not matter.
+func isOneOf(words string, word []byte) bool {
+	for len(words) > 0 {
+		n := strings.IndexByte(words, ' ')
+		if n == len(word) && hasFold(word, 0, words[:n]) {
 			return true
 		}
+		words = words[n+1:]
 	}
 	return false
 }

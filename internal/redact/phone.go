@@ -58,38 +58,42 @@ func (r *Redactor) national(i int) {
 		return
 	}
 	zero := r.at(i) == '0' && r.is(i+1, isDigit)
+	most := 11
+	if paren {
+		most = 12
+	} else if r.at(i+1) == '0' {
+		most = maxPhone
+	}
 	end, total, groups := 0, 0, 0
-	var lengths [4]int
+	shape := 0           // a decimal digit for the length of each group
 	separator := byte(0) // behind the second group, and then behind all
 	for j := i; groups < 8; {
 		group := j
-		for r.is(j, isDigit) && j-group <= 8 {
+		for r.is(j, isDigit) {
 			j++
 		}
 		n := j - group
-		if n == 0 || n > 8 || r.is(j, isLetter) || r.at(j) == '_' {
+		if n == 0 || n > 8 || r.is(j, isLetter) {
 			break
 		}
-		total += n
-		if groups < len(lengths) {
-			lengths[groups] = n
-		}
+		total, shape = total+n, 10*shape+n
 		groups++
 		after := r.at(j)
-		switch {
-		case after == '-' && r.is(j+1, isLetter), after == ':' && r.is(j+1, isDigit):
-		case groups == 1:
-		case paren && total >= 9 && total <= 12,
-			zero && lengths[0] >= 2 && total >= 9 && total <= 11,
-			zero && r.at(i+1) == '0' && total >= 10 && total <= maxPhone,
-			isNorthAmerican(r.b[i:j], lengths, groups) && !(after != ' ' && isPhoneSeparator(after) && r.is(j+1, isDigit)):
+		isNumber := (paren || zero) && total >= 9 && total <= most
+		if shape == 334 || shape == 1334 && r.at(i) == '1' {
+			// The North American plan: the area and the exchange begin with 2 to 9.
+			area := j - len("415 555 2671")
+			isNumber = isNumber || r.at(area) > '1' && r.at(area+4) > '1' && (after == ' ' || !isPhoneSeparator(after) || !r.is(j+1, isDigit))
+		}
+		if isNumber && groups > 1 && !(after == '-' && r.is(j+1, isLetter)) && !(after == ':' && r.is(j+1, isDigit)) {
 			end = j
 		}
+		j++
 		if paren && groups == 1 {
 			if n < 2 || after != ')' {
 				return
 			}
-			if j++; r.at(j) == ' ' || r.at(j) == '-' {
+			if r.at(j) == ' ' || r.at(j) == '-' {
 				j++
 			}
 			continue
@@ -98,22 +102,8 @@ func (r *Redactor) national(i int) {
 			break
 		}
 		separator = after
-		j++
 	}
 	if end > 0 {
 		r.found(start, end, phone)
 	}
-}
-
-// isNorthAmerican reports whether groups of digits are a number of the North American
-// plan: an area and an exchange, which begin with 2 to 9, and four digits. A 1 may
-// precede them.
-func isNorthAmerican(number []byte, lengths [4]int, groups int) bool {
-	first := 0
-	if groups == 4 && lengths[0] == 1 && number[0] == '1' {
-		first, number = 1, number[2:]
-	} else if groups != 3 {
-		return false
-	}
-	return lengths[first] == 3 && lengths[first+1] == 3 && lengths[first+2] == 4 && number[0] >= '2' && number[4] >= '2'
 }

@@ -149,6 +149,33 @@ func TestNothingIsLeftOfASecret(t *testing.T) {
 	})
 }
 
+// A record without escapes is searched as a whole first; with a pattern of the user's own
+// it never is.
+func TestTheFirstLookMissesNothing(t *testing.T) {
+	keys := []string{"password", "a"}
+	fast := redact.New(redact.Options{Names: redact.Names(), Keys: keys})
+	slow := redact.New(redact.Options{Names: redact.Names(), Keys: keys, Pattern: regexp.MustCompile(`never \x00 found`)})
+	var fragments []string
+	for i := range references {
+		fragments = append(fragments, references[i].fragments...)
+	}
+	fragment := rapid.SampledFrom(fragments)
+	piece := rapid.OneOf(rapid.SampledFrom([]string{`":"`, `":"`, `","`, `"`, `{"`, `"}`, `":[`, `],"`, `":`, `,"`, "\n:", `"a"`, "password", "secretAccessKey", " ", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}), fragment, rapid.Map(rapid.SampledFrom(secrets[:11]), func(s struct{ value, original string }) string { return s.value }))
+	testkit.Checks(t, 500)
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOfN(piece, 0, 12).Draw(t, "pieces"), "")
+		if rapid.Bool().Draw(t, "whole") {
+			text = value(t, 3, 0)
+		} else if object := `{"` + text + `"}`; json.Valid([]byte(object)) {
+			text = object
+		}
+		got, want := fast.Record([]byte(text)), slow.Record([]byte(text))
+		if json.Valid([]byte(text)) && !bytes.Equal(got, want) {
+			t.Fatalf("%s\nbecomes\n%s\nand, string by string,\n%s", text, got, want)
+		}
+	})
+}
+
 func TestATextThatIsCutIsClean(t *testing.T) {
 	r := redact.New(redact.Options{Keys: []string{"password", "secret"}})
 	rapid.Check(t, func(t *rapid.T) {

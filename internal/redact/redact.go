@@ -15,6 +15,9 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/pattern"
 )
 
 // A kind is what a value was replaced for: a built-in pattern, or one of the user's own.
@@ -65,12 +68,13 @@ type Redactor struct {
 	name  []byte   // a member's name without its escapes
 	plain [][]byte // the texts of each level, without escapes
 
-	values []span // of keys, which were found in the text that encodes the one that is searched
+	outer  int    // the first of values that is in the text that is being searched
+	values []span // of keys, which were found in the text that encodes it
 
 	// Of match:
 	b      []byte // the text that it searches
 	until  int    // where the last value of a key ends
-	value  int    // how many of values end before
+	value  int    // the first of values that may end later
 	jwt    int    // where the last text ends that was read as a part of a JWT
 	atSign int    // of the last URL with a password: not of an address
 }
@@ -78,10 +82,10 @@ type Redactor struct {
 // rules are what Redactors for the same options share. Only counts change.
 type rules struct {
 	class   [256]uint16
-	on      [kinds]bool
+	on      uint16 // a bit for each kind
 	keys    []key
 	longest int // of the keys' names
-	pattern *regexp.Regexp
+	pattern pattern.Matcher
 	counts  [kinds]atomic.Int64
 }
 
@@ -94,23 +98,25 @@ const maxBuffer = 1 << 20
 
 // New returns a Redactor, or nil if there is nothing to redact.
 func New(o Options) *Redactor {
-	r := &rules{pattern: o.Pattern}
-	r.on[byPattern] = o.Pattern != nil
+	r := &rules{pattern: pattern.New(o.Pattern)}
+	if o.Pattern != nil {
+		r.on = 1 << byPattern
+	}
 	for _, name := range o.Names {
 		for k := range patterns {
 			if words[k] == name {
-				r.on[k] = true
+				r.on |= 1 << k
 			}
 		}
 	}
 	for _, name := range o.Keys {
 		r.addKey(name, byKey)
 	}
-	if r.on[awsKey] {
-		r.addKeys("aws_secret_access_key aws_secret_key secret_access_key secretAccessKey", secret)
-		r.addKeys("aws_session_token session_token sessionToken security_token securityToken X-Amz-Security-Token", token)
+	if r.on&(1<<awsKey) != 0 {
+		r.addKeys("aws_secret_access_key aws_secret_key secret_access_key secretAccessKey ", secret)
+		r.addKeys("aws_session_token session_token sessionToken security_token securityToken X-Amz-Security-Token ", token)
 	}
-	if r.on == [kinds]bool{} {
+	if r.on == 0 {
 		return nil
 	}
 	r.classify()
@@ -128,19 +134,24 @@ func (r *Redactor) Record(value []byte) []byte {
 	if r == nil {
 		return value
 	}
+	r.begin()
 	r.json(value, 0, len(value))
 	return r.replace(value)
 }
+
+// begin forgets what a call has found that ended with a panic.
+func (r *Redactor) begin() { r.spans, r.values, r.names = r.spans[:0], r.values[:0], 0 }
 
 // Members redacts JSON members without braces, such as "a":1,"b":2.
 func (r *Redactor) Members(members []byte) []byte { return r.Record(members) }
 
 // Platform redacts the record of a platform event as Record does, except what Lambda
-// alone writes and consumers depend on (see isLambdas).
+// alone writes and consumers depend on (see lambdas).
 func (r *Redactor) Platform(value []byte) []byte {
 	if r == nil {
 		return value
 	}
+	r.begin()
 	r.platform(value)
 	return r.replace(value)
 }
@@ -150,6 +161,7 @@ func (r *Redactor) Text(text []byte) []byte {
 	if r == nil {
 		return text
 	}
+	r.begin()
 	r.text(text, 0)
 	return r.replace(text)
 }
@@ -172,9 +184,7 @@ func (r *Redactor) Unparsed(text []byte) []byte {
 		return r.Text(text)
 	}
 	i += len(name)
-	for i < len(text) && r.class[text[i]]&isSpace != 0 {
-		i++
-	}
+	i = jsontext.SkipSpace(text, i)
 	if i < len(text) && text[i] == ':' {
 		i++
 	}
@@ -182,6 +192,7 @@ func (r *Redactor) Unparsed(text []byte) []byte {
 		return r.Text(text)
 	}
 	rest := text[i:]
+	r.begin()
 	r.text(text[:i], 0)
 	if isUnparsed(rest) {
 		return r.replace(text)
@@ -196,8 +207,9 @@ func (r *Redactor) Unparsed(text []byte) []byte {
 
 // isUnparsed reports whether text is what Unparsed wrote in place of a record.
 func isUnparsed(text []byte) bool {
-	digits, ok := bytes.CutPrefix(text, []byte(unparsedStart))
-	if digits, ok = bytes.CutSuffix(digits, []byte(unparsedEnd)); !ok || len(digits) == 0 || len(digits) > 10 || len(digits) == len(text) {
+	digits, begins := bytes.CutPrefix(text, []byte(unparsedStart))
+	digits, ends := bytes.CutSuffix(digits, []byte(unparsedEnd))
+	if !begins || !ends || len(digits) == 0 || len(digits) > 10 {
 		return false
 	}
 	for _, c := range digits {

@@ -8,9 +8,7 @@ func (r *Redactor) accessKey(i int) {
 	if i+length > len(r.b) || r.is(i-1, isAlnum) || r.is(i+length, isAlnum) {
 		return
 	}
-	switch string(r.b[i : i+4]) {
-	case "AKIA", "ASIA", "ABIA", "ACCA":
-	default:
+	if !isOneOf("AKIA ASIA ABIA ACCA ", r.b[i:i+4]) {
 		return
 	}
 	for _, c := range r.b[i : i+length] {
@@ -50,6 +48,7 @@ func (r *Redactor) token(i int) {
 		return
 	}
 	r.found(start, end, jwt)
+	r.jwt = end // nor in a token that was found
 }
 
 // authorization matches the token after Bearer, and the name and password after Basic.

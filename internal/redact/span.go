@@ -37,7 +37,7 @@ func (r *Redactor) add(s span) {
 	const long = len(`\u0040`)
 	for back := 2; back < long; back++ {
 		if at := s.start - back; at >= 0 && b[at] == '\\' && b[at+1] == 'u' {
-			if s.end < at+long {
+			if s.end <= at+long {
 				return // it is only a part of an escape
 			}
 			s.start = at
@@ -69,7 +69,11 @@ func isReplacement(text []byte) bool {
 
 // found adds a match of a built-in pattern.
 func (r *Redactor) found(start, end int, what kind) {
-	r.add(span{start: start, end: end, what: what})
+	s := span{start: start, end: end, what: what}
+	if after := r.at(end); r.at(start-1) == ':' && r.at(start-2) == '"' && r.at(start-3) != '\\' && (after == ',' || after == '}') {
+		s.quotes = 1 // a number in JSON
+	}
+	r.add(s)
 }
 
 // before reports whether a begins before b, or is longer.
@@ -79,8 +83,10 @@ func (a *span) before(b *span) bool {
 		return a.start < b.start
 	case a.end != b.end:
 		return a.end > b.end
+	case a.what != b.what:
+		return a.what < b.what
 	}
-	return a.what < b.what
+	return a.quotes-1 < b.quotes-1 // those of the first level that has any; 0 comes last
 }
 
 // order sorts spans by where they begin, the longest first. They are nearly sorted
@@ -214,6 +220,9 @@ func (r *Redactor) finish(result []byte) []byte {
 	r.out = r.out[:0]
 	if cap(r.out) > maxBuffer {
 		r.out = nil
+	}
+	if cap(r.values) > maxBuffer/64 {
+		r.values = nil
 	}
 	for i := range r.plain {
 		if cap(r.plain[i]) > maxBuffer {

@@ -18,6 +18,8 @@ const (
 	isSpace          // white space
 	isNumber         // in a JSON number, beside digits
 	isWord           // in a name, beside letters and digits: _ - and what is not ASCII
+	isQuote          // " ' `
+	isEnd            // it may end a value
 	isKeyEnd         // the last letter of a key
 	isTrigger        // a pattern may begin here, or have begun
 	isLetter  = isUpper | isLower
@@ -38,8 +40,7 @@ func (r *rules) classify() {
 	for c := 0x80; c < 0x100; c++ {
 		r.class[c] |= isWord
 	}
-	const digits = "0123456789"
-	set(digits, isDigit|isLocal)
+	set("0123456789", isDigit|isLocal)
 	set("abcdefABCDEF", isHex)
 	set("._%+-", isLocal)
 	set("+/=-_", isBase64)
@@ -47,23 +48,30 @@ func (r *rules) classify() {
 	set("+-.eE", isNumber)
 	set(" \t\r\n", isSpace)
 	set("_-", isWord)
-	trigger := func(chars string, of ...kind) {
-		for _, k := range of {
-			if r.on[k] {
-				set(chars, isTrigger)
-			}
+	set("\"'`", isQuote)
+	set(";,)}]\"'><", isEnd)
+	for i := range triggers {
+		if t := &triggers[i]; r.on&t.of != 0 {
+			set(t.chars, isTrigger)
 		}
 	}
-	trigger("@%", email)
-	trigger(digits, creditCard, ipv4, phone, iban)
-	trigger("+", phone)
-	trigger(":", ipv6, passwordInURL)
-	trigger("A", awsKey)
-	trigger("J", jwt)
-	trigger("Bb", bearer)
 	if len(r.keys) > 0 {
 		set(":=", isTrigger)
 	}
+}
+
+// triggers are the bytes at which match looks for a pattern.
+var triggers = [...]struct {
+	of    uint16 // patterns
+	chars string
+}{
+	{1 << email, "@%"},
+	{1<<creditCard | 1<<ipv4 | 1<<phone | 1<<iban, "0123456789"},
+	{1 << phone, "+"},
+	{1<<ipv6 | 1<<passwordInURL, ":"},
+	{1 << awsKey, "A"},
+	{1 << jwt, "J"},
+	{1 << bearer, "Bb"},
 }
 
 // text searches a text, and then the text that it encodes if its backslashes are escapes.
@@ -81,28 +89,28 @@ func (r *Redactor) decoded(b []byte, level, first int) {
 	r.plain[level] = plain
 	// A key's value ends where its own level says: without their escapes, the quotes in
 	// it look like its end.
-	outer, values := r.values, r.values[len(r.values):]
-	values = append(values, outer...)
-	for _, s := range r.spans[first:] {
-		if s.what == byKey {
-			values = append(values, s)
+	outer, n := r.outer, len(r.values)
+	for k := outer; k < n; k++ {
+		r.pushValue(&r.values[k])
+	}
+	for k := first; k < len(r.spans); k++ {
+		if s := &r.spans[k]; s.what == byKey {
+			r.pushValue(s)
 		}
 	}
-	translate(values, b, true)
-	r.values = values
+	translate(r.values[n:], b, true)
+	r.outer = n
 	first = len(r.spans)
 	r.text(plain, level+1)
-	if r.values = outer; len(outer) == 0 {
-		r.values = values[:0] // for the next text
-	}
-	if len(r.spans) > first {
-		translate(r.spans[first:], b, false)
-	}
+	r.outer, r.values = outer, r.values[:n]
+	translate(r.spans[first:], b, false)
 }
+
+func (r *Redactor) pushValue(s *span) { r.values = append(r.values, *s) }
 
 // match adds what is found in b as it is.
 func (r *Redactor) match(b []byte) {
-	r.b, r.until, r.jwt, r.atSign, r.value = b, 0, 0, 0, 0
+	r.b, r.until, r.jwt, r.atSign, r.value = b, 0, 0, 0, r.outer
 	for i := 0; i < len(b); i++ {
 		c := b[i]
 		if r.class[c]&isTrigger == 0 {
@@ -131,7 +139,7 @@ func (r *Redactor) match(b []byte) {
 			i = r.digits(i) - 1
 		}
 	}
-	if r.pattern == nil {
+	if !r.pattern.MayMatch(b) {
 		return
 	}
 	for _, m := range r.pattern.FindAllIndex(b, -1) {
@@ -147,10 +155,10 @@ func (r *Redactor) colon(i int) {
 		r.member(i)
 	}
 	next := r.at(i + 1)
-	if next == '/' && r.on[passwordInURL] && r.at(i+2) == '/' {
+	if next == '/' && r.on&(1<<passwordInURL) != 0 && r.at(i+2) == '/' {
 		r.url(i)
 	}
-	if r.on[ipv6] && (next == ':' || r.class[next]&(isDigit|isHex) != 0) {
+	if r.on&(1<<ipv6) != 0 && (next == ':' || r.class[next]&(isDigit|isHex) != 0) {
 		r.ipv6(i)
 	}
 }
@@ -169,7 +177,7 @@ func (r *Redactor) digits(i int) (end int) {
 		after = b[end]
 	}
 	if r.class[before]&isAlnum != 0 {
-		if r.class[before]&isUpper != 0 && r.on[iban] {
+		if r.class[before]&isUpper != 0 && r.on&(1<<iban) != 0 {
 			r.iban(i)
 		}
 		return end
@@ -178,13 +186,13 @@ func (r *Redactor) digits(i int) (end int) {
 		return end
 	}
 	n := end - i
-	if n <= 3 && after == '.' && r.on[ipv4] {
+	if n <= 3 && after == '.' && r.on&(1<<ipv4) != 0 {
 		r.ipv4(i)
 	}
-	if r.on[creditCard] && (n >= 13 && n <= 19 || n >= 4 && (after == ' ' || after == '-')) {
+	if r.on&(1<<creditCard) != 0 && (n >= 13 && n <= 19 || n >= 4 && (after == ' ' || after == '-')) {
 		r.card(i)
 	}
-	if r.on[phone] && n <= 5 && end+1 < len(b) {
+	if r.on&(1<<phone) != 0 && n <= 5 && isPhoneSeparator(after) && (before == '(' || b[i] == '0' || n == 3 || n == 1) {
 		r.national(i)
 	}
 	return end

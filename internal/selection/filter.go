@@ -23,9 +23,9 @@ func (s *Selector) exclusion(ev *event.Event) (x ledger.Exclusion, out bool) {
 	}
 	text := s.message(ev.Record, 0)
 	switch {
-	case c.Exclude != nil && c.Exclude.Match(text):
+	case s.exclude.Match(text):
 		return ledger.Exclude, true
-	case c.Include != nil && !c.Include.Match(text):
+	case c.Include != nil && !s.include.Match(text):
 		return ledger.Include, true
 	}
 	return 0, false

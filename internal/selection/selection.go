@@ -24,6 +24,7 @@ import (
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/internal/order"
+	"github.com/kinetel/kinetel/internal/pattern"
 	"github.com/kinetel/kinetel/internal/redact"
 )
 
@@ -58,8 +59,10 @@ type Options struct {
 
 // Selector selects the events of one environment. One goroutine at a time uses it.
 type Selector struct {
-	opt     Options
-	cfg     *config.Selection
+	opt              Options
+	cfg              *config.Selection
+	exclude, include pattern.Matcher
+
 	tracks  bool // there is something to decide or to count for each invocation
 	samples bool
 
@@ -86,7 +89,7 @@ func New(opt Options) *Selector {
 	if !s.tracks && c.PlatformEvents == nil && opt.Redact == nil && !opt.Withhold {
 		return nil
 	}
-	s.cfg = &s.opt.Config
+	s.cfg, s.exclude, s.include = &s.opt.Config, pattern.New(c.Exclude), pattern.New(c.Include)
 	return s
 }
 

@@ -48,7 +48,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 			return os.Link(elsewhere, path)
 		},
 	} {
-		for _, file := range []string{"manifest", "meta", "losses", "losses.new", "journal", "journal.new", "00000001.seg", "00000002.seg"} {
+		for _, file := range []string{"manifest", "meta", "losses", "losses.new", "journal", "journal.new", "undecided", "undecided.new", "00000001.seg", "00000002.seg"} {
 			t.Run(name+" as "+file, func(t *testing.T) {
 				l := newEndedFolder(t)
 				l.Kill()
@@ -71,7 +71,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 						t.Errorf("%s", shows)
 					}
 				}
-				if lost := strings.Contains(shows, "spool-corrupt"); lost != (file == "00000001.seg" || file == "journal" || file == "losses") {
+				if lost := strings.Contains(shows, "spool-corrupt"); lost != (file == "00000001.seg" || file == "journal" || file == "losses" || file == "undecided") {
 					t.Errorf("%s", shows)
 				}
 				ref := l.append(record(recovered[0].Environment, 60, 60, 10))
@@ -297,6 +297,8 @@ func pieces(t *testing.T) map[string][]byte {
 	meta := []byte(`{"partitionKey":"eA=="}`)
 	rec := append(append([]byte{byte(len(meta))}, meta...), 0, 0, 0, 0, '{', '}')
 	line := append([]byte{0}, lines(9, 9)...)
+	shortest := append(bytes.Repeat([]byte("x"), 100), '\n')
+	copy(shortest, `{"schema":"kinetel/1","seq":0,`)
 	return map[string][]byte{
 		"marks and garbage":   head,
 		"garbage":             bytes.Repeat([]byte("\x00kt\x1b\x02"), 1000),
@@ -311,6 +313,12 @@ func pieces(t *testing.T) map[string][]byte {
 		"lines":               spool.Frame(5, line, 1, 9, 9),
 		"lines and marks":     append(spool.Frame(5, line, 1, 9, 9), mark...),
 		"lines and garbage":   append(spool.Frame(5, line, 1, 9, 9), gap...),
+		"undecided":           spool.Frame(7, undecided(7, 0, 1), 1, 7, 0),
+		"many undecided":      spool.Frame(7, bytes.Repeat(shortest, 5000), 5000, 7, 0),
+		"decided":             spool.Frame(8, []byte{7, 0}, 80_000, 1, 80_000),
+		"decided, garbage":    append(spool.Frame(8, []byte{7, 0}, 1, 1, 1), gap...),
+		"left out":            spool.Frame(9, nil, 0, 7, 0),
+		"all about a line":    slices.Concat(spool.Frame(7, undecided(7, 0, 1), 1, 7, 0), spool.Frame(8, []byte{7, 0}, 1, 1, 1), spool.Frame(1, nil, 0, 1, 1), spool.Frame(9, nil, 0, 7, 0)),
 		"marks, garbage":      append(bytes.Clone(mark), gap...),
 		"behind":              spool.Frame(2, rec, 1, 5, 5)[40:],
 	}
@@ -352,7 +360,7 @@ func TestReadingIsLinear(t *testing.T) {
 func TestRecoveryIsBounded(t *testing.T) {
 	all := pieces(t)
 	for i, name := range slices.Sorted(maps.Keys(all)) {
-		for j, file := range []string{"00000001.seg", "journal", "losses"} {
+		for j, file := range []string{"00000001.seg", "journal", "losses", "undecided"} {
 			if testing.Short() && (i+j)%8 != 0 {
 				continue
 			}
@@ -383,6 +391,13 @@ func TestRecoveryIsBounded(t *testing.T) {
 						t.Errorf("%d bytes are allocated for %d", all, size)
 					}
 					for _, l := range recovered {
+						undecided := 0
+						for _, u := range l.Undecided {
+							undecided += len(u.Lines)
+						}
+						if undecided > 8<<20 {
+							t.Errorf("%d bytes of undecided lines", undecided)
+						}
 						if len(l.Records) > 150_000 || len(l.Losses) > 10_000 || len(l.Lines) > 1 {
 							t.Errorf("%d records, %d runs of lines, %d losses", len(l.Records), len(l.Lines), len(l.Losses))
 						}

@@ -39,7 +39,18 @@ type expected struct {
 	maybeLost []ledger.Loss // losses that may be reported
 	inFlight  [2]uint64     // lines that may be in the journal
 	forgets   bool          // the journal's lines are in records; it may be forgotten
+
+	invocations uint64            // that have lines
+	ended       uint64            // those up to it are an earlier process's: they get no more lines
+	undecided   map[uint64][]bool // by invocation, whether the line at an index is undecided
+	maybe       map[[2]uint64]bool
+	unjournaled []byte    // decided lines that are neither in the journal nor in a record
+	deciding    *decision // that may be on disk
+	resuming    bool      // recovered lines have to be in a record before anything else
 }
+
+// decision is a call of Decide.
+type decision struct{ invocation, index, count, first uint64 }
 
 func (e *expected) String() string { return e.env.ID }
 
@@ -74,20 +85,20 @@ func (w *model) start() {
 		return n * w.short / 1000, syscall.EIO
 	})
 	w.made++
-	w.envs = append(w.envs, &expected{env: env(fmt.Sprintf("%032x", w.made)), journal: map[uint64][]byte{}})
+	w.envs = append(w.envs, &expected{env: env(fmt.Sprintf("%032x", w.made)), journal: map[uint64][]byte{}, undecided: map[uint64][]bool{}, maybe: map[[2]uint64]bool{}})
 }
 
 func (w *model) env() *expected { return rapid.SampledFrom(w.envs).Draw(w.t, "environment") }
 
 func (w *model) journal() {
 	e := w.env()
-	if e.forgets {
+	if e.forgets || e.resuming {
 		// The caller forgets the journal before it continues.
 		return
 	}
 	n := rapid.IntRange(0, 4).Draw(w.t, "lines")
 	first, last := e.last+1, e.last+uint64(n)
-	var lines []byte
+	lines := bytes.Clone(e.unjournaled)
 	byNumber := map[uint64][]byte{}
 	for seq := first; seq <= last; seq++ {
 		line := fmt.Appendf(nil, `{"seq":%d,"x":%q}`+"\n", seq, bytes.Repeat([]byte("x"), rapid.IntRange(0, 300).Draw(w.t, "length")))
@@ -99,7 +110,8 @@ func (w *model) journal() {
 		size := rapid.SampledFrom([]int{1, 50, 90_000}).Draw(w.t, "fragment")
 		fragment = bytes.Repeat([]byte(fmt.Sprint(w.made, last%10)), size)
 	}
-	if w.spool.Journal(e.env, first, last, lines, fragment) {
+	if w.spool.Journal(e.env, first-uint64(bytes.Count(e.unjournaled, []byte("\n"))), last, lines, fragment) {
+		e.unjournaled = nil
 		for seq, line := range byNumber {
 			e.journal[seq] = line
 		}
@@ -148,7 +160,7 @@ func (w *model) append() {
 	if err == nil {
 		e.appended, e.last = last, last
 		e.forgets = len(e.journal) > 0
-		e.journal = map[uint64][]byte{}
+		e.journal, e.unjournaled, e.resuming = map[uint64][]byte{}, nil, false
 	}
 }
 
@@ -220,6 +232,7 @@ func (w *model) check(all []spool.Recovered) {
 		l, found := byID[e.env.ID]
 		delete(byID, e.env.ID)
 		w.checkRecords(e, l)
+		w.checkUndecided(e, l)
 		w.checkLines(e, l)
 		may := append(slices.Clone(e.either), e.fragment)
 		if !slices.ContainsFunc(may, func(f []byte) bool { return bytes.Equal(f, l.Fragment) }) {
@@ -313,6 +326,9 @@ func (w *model) checkLines(e *expected, l spool.Recovered) {
 			}
 			seq := run.First + uint64(i)
 			want, ok := e.journal[seq]
+			if d := e.deciding; !ok && d != nil && seq >= d.first && seq < d.first+d.count {
+				want, ok = lineOf(seq, d.invocation, d.index+seq-d.first), true
+			}
 			switch {
 			case !ok && (seq < e.inFlight[0] || seq > e.inFlight[1]):
 				t.Fatalf("line %d came back", seq)
@@ -334,7 +350,8 @@ func (w *model) checkLines(e *expected, l spool.Recovered) {
 			}
 		}
 	}
-	e.inFlight = [2]uint64{}
+	e.inFlight, e.deciding, e.unjournaled = [2]uint64{}, nil, nil
+	e.resuming = e.invocations > 0 && len(l.Lines) > 0
 }
 
 func TestKillAtAnyMomentNeitherLosesNorDuplicates(t *testing.T) {
@@ -347,8 +364,14 @@ func TestKillAtAnyMomentNeitherLosesNorDuplicates(t *testing.T) {
 		w := &model{t: t, dir: dir, max: rapid.SampledFrom([]int64{1 << 20, 64 << 20}).Draw(t, "max")}
 		w.start()
 		defer func() { w.spool.Close() }()
-		actions := map[string]func(){"journal": w.journal, "append": w.append, "forget": w.forget, "done": w.done, "lost": w.lost, "seal": w.seal}
+		actions := map[string]func(){
+			"journal": w.journal, "append": w.append, "forget": w.forget, "done": w.done, "lost": w.lost, "seal": w.seal,
+			"undecided": w.undecided, "decide": w.decide, "leave out": w.leaveOut, "rewrite": w.rewrite,
+		}
 		names := []string{"journal", "journal", "append", "append", "append", "forget", "forget", "done", "done", "lost", "seal"}
+		if rapid.Bool().Draw(t, "undecided lines") {
+			names = append(names, "undecided", "undecided", "undecided", "decide", "decide", "decide", "leave out", "rewrite")
+		}
 		for range rapid.IntRange(1, 4).Draw(t, "lives") {
 			if rapid.Bool().Draw(t, "dies at work") {
 				w.fuse = rapid.IntRange(0, 60).Draw(t, "fuse")

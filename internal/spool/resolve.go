@@ -84,24 +84,25 @@ func (u *resolver) item(it item) {
 // addUndecided adds the lines of a frame. It returns false if they cannot be read, or
 // if they are more than the file may have.
 func (u *resolver) addUndecided(it item) bool {
-	h, check, rest := it.header, u.spool.opt.Check, it.payload
-	for range h.count {
-		end := bytes.IndexByte(rest, '\n') + 1
-		if end == 0 || !bytes.HasPrefix(rest, []byte(undecidedStart)) || check != nil && !check.Line(u.recovered.Environment, 0, rest[:end]) {
-			return false
-		}
-		rest = rest[end:]
-	}
-	if u.size += it.size; it.state != intact || len(rest) > 0 || u.size > maxUndecided {
+	h, check, before := it.header, u.spool.opt.Check, len(u.lines)
+	if u.size += it.size; it.state != intact || u.size > maxUndecided {
 		return false
 	}
-	id := lineID(h.first, h.last)
-	for line := range bytes.Lines(bytes.Clone(it.payload)) {
+	rest := bytes.Clone(it.payload)
+	for id := lineID(h.first, h.last); len(rest) > 0; id++ {
+		end := bytes.IndexByte(rest, '\n') + 1
+		if end == 0 || !bytes.HasPrefix(rest, []byte(undecidedStart)) || check != nil && !check.Line(u.recovered.Environment, 0, rest[:end]) {
+			break
+		}
 		u.places[id] = len(u.lines)
-		u.lines = append(u.lines, undecidedLine{id, line})
-		id++
+		u.lines = append(u.lines, undecidedLine{id, rest[:end:end]})
+		rest = rest[end:]
 	}
-	return true
+	ok := len(rest) == 0 && len(u.lines)-before == int(h.count)
+	if !ok {
+		u.lines = u.lines[:before]
+	}
+	return ok
 }
 
 // decide gives lines the numbers of a frame. It returns false if the frame cannot be
@@ -115,9 +116,10 @@ func (u *resolver) decide(it item) bool {
 		return false
 	}
 	for seq := h.first; seq <= h.last; seq++ {
-		place, ok := u.places[lineID(invocation, index+seq-h.first)]
-		if !ok || u.lines[place].text == nil { // it could not be read, and its number is lost
-			u.undecidedLost--
+		id := lineID(invocation, index+seq-h.first)
+		place, ok := u.places[id]
+		if !ok || place >= len(u.lines) || u.lines[place].id != id || u.lines[place].text == nil {
+			u.undecidedLost-- // it could not be read: its number is lost
 			continue
 		}
 		text := strconv.AppendUint([]byte(format.Start), seq, 10)
@@ -154,7 +156,7 @@ func (u *resolver) resolve() {
 			last.Count++
 			last.Lines = append(last.Lines, line.text...)
 		default:
-			u.recovered.Undecided = append(list, Undecided{invocation, index, 1, line.text[:len(line.text):len(line.text)]})
+			u.recovered.Undecided = append(list, Undecided{invocation, index, 1, line.text})
 		}
 	}
 	e.waiting = len(u.recovered.Undecided) > 0

@@ -164,6 +164,9 @@ func shown(l spool.Recovered) string {
 	for _, run := range l.Lines {
 		fmt.Fprintf(&b, "lines %d-%d %s\n", run.First, run.Last, bytes.ReplaceAll(run.Lines, []byte("\n"), nil))
 	}
+	for _, u := range l.Undecided {
+		fmt.Fprintf(&b, "undecided %d/%d %d %s\n", u.Invocation, u.Index, u.Count, bytes.ReplaceAll(u.Lines, []byte("\n"), nil))
+	}
 	if l.Fragment != nil {
 		fmt.Fprintf(&b, "fragment %s\n", l.Fragment)
 	}
@@ -171,7 +174,7 @@ func shown(l spool.Recovered) string {
 		fmt.Fprintf(&b, "loss %d-%d %d %s\n", loss.First, loss.Last, loss.Count, loss.Reason)
 	}
 	fmt.Fprintf(&b, "next %d", l.Next)
-	return b.String()
+	return strings.NewReplacer(`"schema":"kinetel/1",`, "", padding, "").Replace(b.String())
 }
 
 func want(t *testing.T, l spool.Recovered, text ...string) {
@@ -414,6 +417,11 @@ func TestNumbersAreNeverAssignedTwice(t *testing.T) {
 		{"a record went to Kinesis from memory", func(r *fixture, o *environment.Environment) {
 			r.Sent(record(o, 2, 500, 10))
 		}, 501},
+		{"decided lines went to Kinesis from memory", func(r *fixture, o *environment.Environment) {
+			r.undecided(o, 7, 0, 100)
+			r.decide(o, 7, 0, 100, 501)
+			r.RewriteUndecided(o, nil)
+		}, 601},
 		{"a loss is of the highest numbers", func(r *fixture, o *environment.Environment) {
 			r.Lost(o, ledger.Loss{First: 70, Last: 80, Count: 11, Reason: ledger.Rejected})
 		}, 81},

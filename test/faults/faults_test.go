@@ -23,7 +23,7 @@ func TestFaults(t *testing.T) {
 					t.Run(name, func(t *testing.T) {
 						t.Parallel()
 						s := newScenario(t, f, m)
-						out := row{order: order, fault: f.name, mode: m}
+						out := row{order: order, fault: f.title(m), mode: m}
 						ran := false
 						defer func() {
 							if ran || t.Failed() {
@@ -53,17 +53,39 @@ func TestFaults(t *testing.T) {
 func (f fault) modesOf(order int) (modes []mode) {
 	for _, flush := range []string{flushAdaptive, flushEnd, flushInterval} {
 		for _, spool := range []string{spoolOff, spoolOverflow, spoolAlways} {
-			if m := (mode{flush, spool}); f.makesSense == nil || f.makesSense(m) {
+			if m := (mode{flush, spool, false}); f.makesSense == nil || f.makesSense(m) {
 				modes = append(modes, m)
 			}
 		}
 	}
 	switch {
 	case *wholeMatrix:
-		return modes
+		return append(modes, f.selectedModes(modes, order)...)
 	case f.short != nil:
 		return f.short
 	}
 	// 5 and the number of modes, 9, 6 or 3, share no divisor: every mode has its turn.
 	return modes[5*order%len(modes):][:1]
+}
+
+// selectedModes returns the modes to run a fault with when sampling and redaction are
+// on: one for each way to spool. If events may be lost, what was left out may not be
+// reported, and the run proves nothing.
+func (f fault) selectedModes(modes []mode, order int) (selected []mode) {
+	flushes := []string{flushAdaptive, flushEnd, flushInterval}
+	for i, m := range modes {
+		if m.flush == flushes[(order+i)%len(flushes)] && (f.mayLose == nil || !f.mayLose(m)) {
+			m.selected = true
+			selected = append(selected, m)
+		}
+	}
+	return selected
+}
+
+// title returns the name of the fault in the table.
+func (f fault) title(m mode) string {
+	if m.selected {
+		return f.name + ", with sampling and redaction"
+	}
+	return f.name
 }

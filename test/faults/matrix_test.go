@@ -37,12 +37,12 @@ func noSpool(m mode) bool   { return m.spool == spoolOff }
 
 // everySpool are three modes that have each way to spool.
 func everySpool() []mode {
-	return []mode{{flushEnd, spoolOff}, {flushInterval, spoolOverflow}, {flushAdaptive, spoolAlways}}
+	return []mode{{flushEnd, spoolOff, false}, {flushInterval, spoolOverflow, false}, {flushAdaptive, spoolAlways, false}}
 }
 
 func matrix() []fault {
 	return []fault{
-		{name: "none", run: none, short: everySpool()},
+		{name: "none", run: none, short: append(everySpool(), mode{flushAdaptive, spoolOff, true}, mode{flushEnd, spoolAlways, true})},
 		{name: "1 % of the records fail", run: some(everyHundredth, 25_000)},
 		{name: "30 % of the records fail", run: some(records(0.3, "ProvisionedThroughputExceededException"), 5000)},
 		{name: "90 % of the records fail", run: most, mayLose: noSpool, duplicates: true},
@@ -59,7 +59,7 @@ func matrix() []fault {
 		{name: "every answer takes 1.5 s, and the shutdown has two seconds", run: slowToTheEnd, short: everySpool()},
 		{
 			name: "every answer is lost at the end, and the shutdown has two seconds", run: lostToTheEnd, duplicates: true,
-			makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow}, {flushInterval, spoolAlways}},
+			makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow, false}, {flushInterval, spoolAlways, false}},
 		},
 		{name: "an outage of 3 s", run: outage},
 		{name: "an outage to the end", run: outageToTheEnd(unavailable), mayLose: noSpool, short: everySpool()},
@@ -76,31 +76,31 @@ func matrix() []fault {
 		{
 			name: "SIGKILL of the extension at random instants", run: kill, seeds: killSeeds, duplicates: true,
 			makesSense: func(m mode) bool { return m.spool == spoolAlways },
-			short:      []mode{{flushAdaptive, spoolAlways}, {flushEnd, spoolAlways}, {flushInterval, spoolAlways}},
+			short:      []mode{{flushAdaptive, spoolAlways, false}, {flushEnd, spoolAlways, false}, {flushInterval, spoolAlways, false}},
 		},
 		{name: "SIGTERM to the extension", run: terminate},
 		{name: "the function panics, and exits", run: crash},
 		{name: "the function times out", run: timeOut},
 		{name: "the function is out of memory", run: outOfMemory},
-		{name: "the spool cannot be made, in an outage", run: noFolder, mayLose: always, makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow}, {flushInterval, spoolAlways}}},
-		{name: "the disk is full, in an outage", run: fullDisk, mayLose: always, makesSense: withSpool, short: []mode{{flushInterval, spoolOverflow}, {flushEnd, spoolAlways}}},
+		{name: "the spool cannot be made, in an outage", run: noFolder, mayLose: always, makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow, false}, {flushInterval, spoolAlways, false}}},
+		{name: "the disk is full, in an outage", run: fullDisk, mayLose: always, makesSense: withSpool, short: []mode{{flushInterval, spoolOverflow, false}, {flushEnd, spoolAlways, false}}},
 		{name: "more than buffer and spool hold, in an outage", run: flood, mayLose: always, short: everySpool()},
-		{name: "a spool with flipped bytes", run: damaged(flip), seeds: aFew, mayLose: always, makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow}, {flushInterval, spoolAlways}}},
-		{name: "a spool that is cut short", run: damaged(truncate), seeds: aFew, mayLose: always, makesSense: withSpool, short: []mode{{flushInterval, spoolOverflow}, {flushEnd, spoolAlways}}},
+		{name: "a spool with flipped bytes", run: damaged(flip), seeds: aFew, mayLose: always, makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow, false}, {flushInterval, spoolAlways, false}}},
+		{name: "a spool that is cut short", run: damaged(truncate), seeds: aFew, mayLose: always, makesSense: withSpool, short: []mode{{flushInterval, spoolOverflow, false}, {flushEnd, spoolAlways, false}}},
 		{
 			name: "SIGKILL of the extension, and a journal with flipped bytes", run: damagedJournal, seeds: aFew, mayLose: always, duplicates: true,
-			makesSense: func(m mode) bool { return m.spool == spoolAlways }, short: []mode{{flushInterval, spoolAlways}},
+			makesSense: func(m mode) bool { return m.spool == spoolAlways }, short: []mode{{flushInterval, spoolAlways, false}},
 		},
 		{name: "the function empties /tmp at each invocation", run: emptiedTmp, short: everySpool()},
 		{name: "the function empties /tmp at each invocation, in an outage", run: emptiedTmpOutage, mayLose: always, short: everySpool()},
 		{name: "the function empties /tmp to the end, in an outage", run: emptiedTmpToTheEnd, mayLose: noSpool, short: everySpool()},
 		{
 			name: "the function empties /tmp, and a SIGKILL of the extension", run: emptiedTmpKill, seeds: func(mode) []uint64 { return []uint64{0, 1} }, duplicates: true,
-			makesSense: func(m mode) bool { return m.spool == spoolAlways }, short: []mode{{flushInterval, spoolAlways}},
+			makesSense: func(m mode) bool { return m.spool == spoolAlways }, short: []mode{{flushInterval, spoolAlways, false}},
 		},
-		{name: "a hostile spool folder", run: hostileSpool, mayLose: always, makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow}, {flushInterval, spoolAlways}}},
+		{name: "a hostile spool folder", run: hostileSpool, mayLose: always, makesSense: withSpool, short: []mode{{flushEnd, spoolOverflow, false}, {flushInterval, spoolAlways, false}}},
 		{name: "a subscriber that is too slow for Lambda", run: tooSlow},
-		{name: "the telemetry of invocations arrives after they end", run: withoutTelemetry, short: []mode{{flushEnd, spoolOff}, {flushAdaptive, spoolOverflow}}},
+		{name: "the telemetry of invocations arrives after they end", run: withoutTelemetry, short: []mode{{flushEnd, spoolOff, false}, {flushAdaptive, spoolOverflow, false}}},
 		{name: "40 invocations at once, and a relay without a backlog", run: crowded},
 		{name: "a neighbour that forges telemetry and opens slow connections", run: neighbour},
 		{name: "5,000 lines at once", run: burst},

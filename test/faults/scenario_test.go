@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/kinetel/kinetel/internal/redact"
 	"github.com/kinetel/kinetel/kinesissim"
 	"github.com/kinetel/kinetel/lambdasim"
 	"github.com/kinetel/kinetel/record"
@@ -21,9 +23,21 @@ const (
 )
 
 // mode is how the extension is configured.
-type mode struct{ flush, spool string }
+type mode struct {
+	flush, spool string
+	selected     bool // sampling and redaction are on
+}
 
-func (m mode) String() string { return m.flush + "," + m.spool }
+func (m mode) String() string {
+	if m.selected {
+		return m.flush + "," + m.spool + ",selected"
+	}
+	return m.flush + "," + m.spool
+}
+
+// redacted is what KINETEL_REDACT_PATTERN replaces in selected runs: the beginnings of
+// the function's lines.
+var redacted = regexp.MustCompile(`run-\d+`)
 
 // Flush policies and spool modes.
 const (
@@ -76,6 +90,11 @@ func newScenario(t *testing.T, f fault, m mode) *scenario {
 		"KINETEL_FLUSH":         m.flush,
 		"KINETEL_SPOOL":         m.spool,
 		"KINETEL_SPOOL_DIR":     s.folder,
+	}
+	if m.selected {
+		s.env["KINETEL_SAMPLE"] = "0.5"
+		s.env["KINETEL_REDACT"] = strings.Join(redact.Names(), ",")
+		s.env["KINETEL_REDACT_PATTERN"] = redacted.String()
 	}
 	if m.flush != flushEnd {
 		s.env["KINETEL_FLUSH_INTERVAL"] = "100ms"

@@ -34,7 +34,7 @@ func (t *table) add(r row) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i, found := slices.BinarySearchFunc(t.rows, r, func(a, b row) int {
-		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.mode.flush, b.mode.flush), cmp.Compare(spoolOrder(a), spoolOrder(b)))
+		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.fault, b.fault), cmp.Compare(a.mode.flush, b.mode.flush), cmp.Compare(spoolOrder(a), spoolOrder(b)))
 	})
 	if !found {
 		t.rows = slices.Insert(t.rows, i, r)
@@ -135,10 +135,10 @@ func TestTheTableIsWrittenBetweenItsMarkers(t *testing.T) {
 func TestRunsOfOneRowAreAddedUp(t *testing.T) {
 	var results table
 	for _, r := range []row{
-		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways}, figures: figures{runs: 1, expected: 10, delivered: 10}},
-		{order: 0, fault: "a", mode: mode{flushInterval, spoolOff}, failed: true, figures: figures{runs: 1, expected: 5, delivered: 1, lostSilently: 4}},
-		{order: 1, fault: "b", mode: mode{flushEnd, spoolOff}, figures: figures{runs: 1}},
-		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways}, figures: figures{runs: 1, expected: 7, delivered: 4, duplicated: 2, reported: 1, inLog: 2}},
+		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways, false}, figures: figures{runs: 1, expected: 10, delivered: 10}},
+		{order: 0, fault: "a", mode: mode{flushInterval, spoolOff, false}, failed: true, figures: figures{runs: 1, expected: 5, delivered: 1, lostSilently: 4}},
+		{order: 1, fault: "b", mode: mode{flushEnd, spoolOff, false}, figures: figures{runs: 1}},
+		{order: 1, fault: "b", mode: mode{flushEnd, spoolAlways, false}, figures: figures{runs: 1, expected: 7, delivered: 4, duplicated: 2, reported: 1, inLog: 2}},
 	} {
 		results.add(r)
 	}
