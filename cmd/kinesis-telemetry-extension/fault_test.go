@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"github.com/kinetel/kinetel/internal/audit"
 	"github.com/kinetel/kinetel/internal/config"
 	"github.com/kinetel/kinetel/internal/kinesis"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/recorder"
 	"github.com/kinetel/kinetel/internal/ship"
@@ -38,14 +38,14 @@ func mainOrFaulty() {
 	}
 	environ := os.Environ()
 	var stdout io.Writer = os.Stdout
-	connect := func(cfg config.Config, log *slog.Logger) ship.Putter {
+	connect := func(cfg config.Config, log logging.Logger) ship.Putter {
 		return &faultyPutter{Putter: newClient(cfg, log), fault: fault}
 	}
 	switch fault {
 	case "connect":
-		connect = func(config.Config, *slog.Logger) ship.Putter { panic("connect") }
+		connect = func(config.Config, logging.Logger) ship.Putter { panic("connect") }
 	case "no putter":
-		connect = func(config.Config, *slog.Logger) ship.Putter { return nil }
+		connect = func(config.Config, logging.Logger) ship.Putter { return nil }
 	case "stdout":
 		stdout = brokenWriter{}
 	}

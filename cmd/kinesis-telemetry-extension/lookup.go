@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http/httptrace"
 	"sync"
 
 	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/telemetry"
 )
 
@@ -16,14 +16,14 @@ import (
 // start. It begins when the request has been written.
 type lookup struct {
 	resolver telemetry.Resolver
-	log      *slog.Logger
+	log      logging.Logger
 	once     sync.Once
 	done     chan struct{} // closed when addrs or err is set
 	addrs    []string
 	err      error
 }
 
-func newLookup(resolver telemetry.Resolver, log *slog.Logger) *lookup {
+func newLookup(resolver telemetry.Resolver, log logging.Logger) *lookup {
 	return &lookup{resolver: resolver, log: log, err: errNoAnswer, done: make(chan struct{})}
 }
 

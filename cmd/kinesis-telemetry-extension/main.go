@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -23,6 +22,7 @@ import (
 	"github.com/kinetel/kinetel/internal/guard"
 	"github.com/kinetel/kinetel/internal/kinesis"
 	"github.com/kinetel/kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/pipeline"
 	"github.com/kinetel/kinetel/internal/redact"
 	"github.com/kinetel/kinetel/internal/selflog"
@@ -38,8 +38,8 @@ func main() {
 
 // run runs the extension until Lambda ends it. An error means that the extension
 // cannot continue with Lambda; run has logged it already.
-func run(path string, environ []string, stdout, stderr io.Writer, connect func(config.Config, *slog.Logger) ship.Putter) error {
-	log := selflog.New(stderr, slog.LevelWarn).Logger()
+func run(path string, environ []string, stdout, stderr io.Writer, connect func(config.Config, logging.Logger) ship.Putter) error {
+	log := selflog.New(stderr, logging.LevelWarn)
 	start := config.ReadRegistration(environ)
 	if start.RuntimeAPI == "" {
 		log.Error("AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, and Lambda starts it; `kinetel demo` runs it on this machine")
@@ -78,7 +78,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		e.redactor = redact.New(redact.Options{Names: cfg.Redaction.Names, Pattern: cfg.Redaction.Pattern, Keys: cfg.Redaction.Keys})
 		own := selflog.New(e.redactor.Writer(stderr), cfg.LogLevel)
 		defer own.Close()
-		e.cfg, e.log = cfg, own.Logger()
+		e.cfg, e.log = cfg, own
 		if noInvoke && cfg.Enabled {
 			e.log.Warn("Lambda refused to register the extension for INVOKE; it is registered for SHUTDOWN: no invocation is held, and telemetry is sent as on Managed Instances")
 			if cfg.Lambda.Initialization != config.SnapStart { // with SnapStart a restore still begins an environment
@@ -109,10 +109,10 @@ type extension struct {
 	function extensionapi.Function
 	sandbox  telemetry.Resolver
 	stdout   io.Writer
-	connect  func(config.Config, *slog.Logger) ship.Putter
+	connect  func(config.Config, logging.Logger) ship.Putter
 	cfg      config.Config
 	redactor *redact.Redactor // nil: nothing is redacted
-	log      *slog.Logger
+	log      logging.Logger
 }
 
 // live ships telemetry if it is enabled and the configuration can be used. It reports
@@ -215,7 +215,7 @@ func credentialSource(cfg config.AWS) kinesis.CredentialSource {
 	return credentials.Container(cfg.Container)
 }
 
-func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
+func newClient(cfg config.Config, log logging.Logger) ship.Putter {
 	endpoint := cfg.AWS.Endpoint
 	if endpoint == "" {
 		endpoint = kinesis.Endpoint(cfg.AWS.Region, cfg.AWS.UseFIPS, cfg.AWS.UseDualStack)
@@ -239,7 +239,7 @@ func newClient(cfg config.Config, log *slog.Logger) ship.Putter {
 
 // logProblems logs all problems with the configuration at once, a line for each
 // severity. It returns those that are more than warnings.
-func logProblems(log *slog.Logger, problems []config.Problem) (severe []string) {
+func logProblems(log logging.Logger, problems []config.Problem) (severe []string) {
 	var by [config.Fatal + 1][]string
 	for _, p := range problems {
 		text := p.String()

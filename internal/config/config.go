@@ -9,7 +9,6 @@
 package config
 
 import (
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/format/formats"
 	"github.com/kinetel/kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/logging"
 )
 
 // Attribute is a name and a value that the user adds to the resource.
@@ -49,7 +49,7 @@ type Config struct {
 	Selection     Selection
 	Redaction     Redaction
 	Report        Report
-	LogLevel      slog.Level
+	LogLevel      logging.Level
 	// Attributes are those that OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME and
 	// KINETEL_TAGS add to the resource. Names are unique.
 	Attributes []Attribute

@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/kinetel/kinetel/internal/format/kpl"
 	"github.com/kinetel/kinetel/internal/format/ndjson"
 	"github.com/kinetel/kinetel/internal/format/otlp"
+	"github.com/kinetel/kinetel/internal/logging"
 )
 
 // vars is an environment, or changes to one.
@@ -76,7 +76,7 @@ func defaults() config.Config {
 		SpoolDir:      "/tmp/kinetel",
 		SpoolBytes:    64 << 20,
 		Report:        config.Report{Events: true},
-		LogLevel:      slog.LevelWarn,
+		LogLevel:      logging.LevelWarn,
 		AWS: config.AWS{
 			Region:          "eu-west-1",
 			AccessKeyID:     "AKIDEXAMPLE",
@@ -129,7 +129,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 			"KINETEL_SPOOL": " off ", "KINETEL_SPOOL_DIR": " /tmp/a b ", "KINETEL_SPOOL_BYTES": " 5 MiB ", "KINETEL_REPORT": "\toff\n",
 		}, func(c *config.Config) {
 			c.Spool, c.SpoolDir, c.SpoolBytes, c.Report = config.SpoolOff, "/tmp/a b", 5<<20, config.Report{}
-			c.Flush, c.MaxHold, c.BufferBytes, c.Strict, c.LogLevel = flush.ModeInterval, time.Second, 4<<20, true, slog.LevelInfo
+			c.Flush, c.MaxHold, c.BufferBytes, c.Strict, c.LogLevel = flush.ModeInterval, time.Second, 4<<20, true, logging.LevelInfo
 			c.Attributes = []config.Attribute{{Name: "env", Value: "prod"}, {Name: "team", Value: "payments"}}
 			c.Types = []string{"platform", "extension"}
 		}},
@@ -216,10 +216,10 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 		{"initialized from a snapshot", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": " SNAP-start\n"}, initialized(config.SnapStart)},
 		{"initialized on Managed Instances", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}, initialized(config.ManagedInstances)},
 		{"initialized in an unknown way", vars{"AWS_LAMBDA_INITIALIZATION_TYPE": "teleported"}, initialized("teleported")},
-		{"log level debug", vars{"KINETEL_LOG_LEVEL": "debug"}, func(c *config.Config) { c.LogLevel = slog.LevelDebug }},
-		{"log level info", vars{"KINETEL_LOG_LEVEL": "INFO"}, func(c *config.Config) { c.LogLevel = slog.LevelInfo }},
+		{"log level debug", vars{"KINETEL_LOG_LEVEL": "debug"}, func(c *config.Config) { c.LogLevel = logging.LevelDebug }},
+		{"log level info", vars{"KINETEL_LOG_LEVEL": "INFO"}, func(c *config.Config) { c.LogLevel = logging.LevelInfo }},
 		{"log level warn", vars{"KINETEL_LOG_LEVEL": "warn"}, func(*config.Config) {}},
-		{"log level error", vars{"KINETEL_LOG_LEVEL": "error"}, func(c *config.Config) { c.LogLevel = slog.LevelError }},
+		{"log level error", vars{"KINETEL_LOG_LEVEL": "error"}, func(c *config.Config) { c.LogLevel = logging.LevelError }},
 		{"tags in the order given", vars{"KINETEL_TAGS": "team=payments,env=prod,query=a=b"}, func(c *config.Config) {
 			c.Attributes = []config.Attribute{{Name: "team", Value: "payments"}, {Name: "env", Value: "prod"}, {Name: "query", Value: "a=b"}}
 		}},
@@ -260,8 +260,8 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 			c.Attributes = []config.Attribute{{Name: `"a"`, Value: "1"}, {Name: "b", Value: `"2"`}}
 		}},
 		{"log level warning", vars{"KINETEL_LOG_LEVEL": "WARNING"}, func(*config.Config) {}},
-		{"log level err", vars{"KINETEL_LOG_LEVEL": "Err"}, func(c *config.Config) { c.LogLevel = slog.LevelError }},
-		{"log level information", vars{"KINETEL_LOG_LEVEL": "Information"}, func(c *config.Config) { c.LogLevel = slog.LevelInfo }},
+		{"log level err", vars{"KINETEL_LOG_LEVEL": "Err"}, func(c *config.Config) { c.LogLevel = logging.LevelError }},
+		{"log level information", vars{"KINETEL_LOG_LEVEL": "Information"}, func(c *config.Config) { c.LogLevel = logging.LevelInfo }},
 		{"no spool by another word", vars{"KINETEL_SPOOL": "None"}, func(c *config.Config) { c.Spool = config.SpoolOff }},
 		{"a spool that is false", vars{"KINETEL_SPOOL": "false"}, func(c *config.Config) { c.Spool = config.SpoolOff }},
 		{"no compression by another word", vars{"KINETEL_COMPRESSION": "off"}, func(c *config.Config) { c.Compression = format.Uncompressed }},

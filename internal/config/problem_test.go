@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kinetel/kinetel/internal/config"
+	"github.com/kinetel/kinetel/internal/logging"
 )
 
 // The default or the nearest bound replaces a value that cannot be used.
@@ -94,9 +94,9 @@ func TestAValueThatCannotBeUsedIsReplaced(t *testing.T) {
 		{"a report that is off, and is not", vars{"KINETEL_REPORT": "emf,off"}, "emf", reports, func(c *config.Config) { c.Report = config.Report{EMF: true} }},
 		{"a report that is misspelt beside one that is not", vars{"KINETEL_REPORT": "evnts,emf"}, "emf", reports, func(c *config.Config) { c.Report = config.Report{EMF: true} }},
 		{"an unknown log level", vars{"KINETEL_LOG_LEVEL": "chatty"}, "warn", "must be debug, info, warn or error", otherwise},
-		{"a log level above the highest", vars{"KINETEL_LOG_LEVEL": "FATAL"}, "error", "must be debug, info, warn or error", func(c *config.Config) { c.LogLevel = slog.LevelError }},
-		{"a log level below the lowest", vars{"KINETEL_LOG_LEVEL": "trace"}, "debug", "must be debug, info, warn or error", func(c *config.Config) { c.LogLevel = slog.LevelDebug }},
-		{"a log that is off", vars{"KINETEL_LOG_LEVEL": "off"}, "error", "must be debug, info, warn or error", func(c *config.Config) { c.LogLevel = slog.LevelError }},
+		{"a log level above the highest", vars{"KINETEL_LOG_LEVEL": "FATAL"}, "error", "must be debug, info, warn or error", func(c *config.Config) { c.LogLevel = logging.LevelError }},
+		{"a log level below the lowest", vars{"KINETEL_LOG_LEVEL": "trace"}, "debug", "must be debug, info, warn or error", func(c *config.Config) { c.LogLevel = logging.LevelDebug }},
+		{"a log that is off", vars{"KINETEL_LOG_LEVEL": "off"}, "error", "must be debug, info, warn or error", func(c *config.Config) { c.LogLevel = logging.LevelError }},
 		{"a tag without a value", vars{"KINETEL_TAGS": "env=prod,team,a=b"}, "what can be read of it, 2 tags,", "element 2 is not name=value; " + tags, func(c *config.Config) {
 			c.Attributes = []config.Attribute{{Name: "env", Value: "prod"}, {Name: "a", Value: "b"}}
 		}},

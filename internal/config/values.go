@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/logging"
 )
 
 // loader reads variables and collects their problems.
@@ -206,20 +206,20 @@ func (l *loader) dir(name, otherwise string) string {
 	return filepath.Clean(v)
 }
 
-func (l *loader) level() slog.Level {
+func (l *loader) level() logging.Level {
 	const name = "KINETEL_LOG_LEVEL"
 	v := strings.ToLower(l.text(name))
 	if v == "" {
-		return slog.LevelWarn
+		return logging.LevelWarn
 	}
-	level := slog.LevelWarn
+	level := logging.LevelWarn
 	switch s := parseSeverity(v); {
 	case s >= event.Debug && s <= event.Error:
-		return slog.LevelDebug + 4*slog.Level(s-event.Debug) // slog's levels are 4 apart
+		return logging.LevelDebug + logging.Level(s-event.Debug)
 	case s == event.Trace || v == "all": // use the nearest level
-		level = slog.LevelDebug
+		level = logging.LevelDebug
 	case s == event.Fatal || v == "off" || v == "none" || v == "silent":
-		level = slog.LevelError
+		level = logging.LevelError
 	}
 	l.replaced(name, strings.ToLower(level.String()), "must be debug, info, warn or error")
 	return level

@@ -2,7 +2,6 @@ package credentials
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/kinetel/kinetel/internal/jsontext"
 	"github.com/kinetel/kinetel/internal/regularfile"
 	"github.com/kinetel/kinetel/internal/version"
 )
@@ -177,11 +177,17 @@ func (e *endpoint) token() (string, error) {
 // refusal returns the error for an answer without keys. Of the body it includes only
 // the code, and only if it looks like a code: the rest may have secrets.
 func refusal(status int, answer []byte) error {
-	var body struct{ Code string }
-	_ = json.Unmarshal(answer, &body) // matches Code in any case
+	var code string
+	if jsontext.IsObject(answer) {
+		for m := jsontext.Members(answer); m.Next(); {
+			if strings.EqualFold(string(m.Name), "code") {
+				code = jsontext.Text(m.Value)
+			}
+		}
+	}
 	text := fmt.Sprintf("it answered HTTP %d", status)
-	if body.Code != "" && len(body.Code) <= 64 && strings.Trim(body.Code, codeCharacters) == "" {
-		text += " " + body.Code
+	if code != "" && len(code) <= 64 && strings.Trim(code, codeCharacters) == "" {
+		text += " " + code
 	}
 	switch {
 	case status/100 == 3:
@@ -197,23 +203,31 @@ const codeCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 
 // read parses an answer. Its errors include nothing from the answer.
 func read(answer []byte) (aws.Credentials, error) {
-	var body struct {
-		AccessKeyID     string `json:"AccessKeyId"`
-		SecretAccessKey string
-		Token           string
-		Expiration      string
+	keys := aws.Credentials{Source: "container"}
+	var expiration string
+	ok := jsontext.IsObject(answer)
+	for m := jsontext.Members(answer); ok && m.Next(); {
+		var to *string
+		switch string(m.Name) {
+		case "AccessKeyId":
+			to = &keys.AccessKeyID
+		case "SecretAccessKey":
+			to = &keys.SecretAccessKey
+		case "Token":
+			to = &keys.SessionToken
+		case "Expiration":
+			to = &expiration
+		}
+		ok = to == nil || jsontext.ReadString(m.Value, to)
 	}
-	if err := json.Unmarshal(answer, &body); err != nil {
+	if !ok {
 		return aws.Credentials{}, errors.New("the answer is not a JSON object of texts")
 	}
-	if body.AccessKeyID == "" || body.SecretAccessKey == "" {
+	if keys.AccessKeyID == "" || keys.SecretAccessKey == "" {
 		return aws.Credentials{}, errors.New("the answer has no AccessKeyId and SecretAccessKey")
 	}
-	keys := aws.Credentials{
-		AccessKeyID: body.AccessKeyID, SecretAccessKey: body.SecretAccessKey, SessionToken: body.Token, Source: "container",
-	}
-	if body.Expiration != "" { // without it the keys do not expire, as in the AWS SDKs
-		expires, err := time.Parse(time.RFC3339, body.Expiration)
+	if expiration != "" { // without it the keys do not expire, as in the AWS SDKs
+		expires, err := time.Parse(time.RFC3339, expiration)
 		if err != nil {
 			return aws.Credentials{}, errors.New("the answer's Expiration is not a time of RFC 3339")
 		}

@@ -27,18 +27,18 @@ func New(id string, d Details) *Environment {
 // Details describe an environment. They are incomplete until its platform.initStart
 // event arrives.
 type Details struct {
-	Resource  []byte `json:"-"`                   // of each line: a JSON object of strings
-	AccountID string `json:"accountId,omitempty"` // empty if Lambda does not provide it
-	LogGroup  string `json:"logGroup,omitempty"`  // of CloudWatch Logs
-	LogStream string `json:"logStream,omitempty"`
+	Resource  []byte // of each line: a JSON object of strings
+	AccountID string // empty if Lambda does not provide it
+	LogGroup  string // of CloudWatch Logs
+	LogStream string
 	// JSONLogs means that the function's log format is JSON. Then CloudWatch Logs
 	// has platform events as JSON, too.
-	JSONLogs bool `json:"jsonLogs,omitempty"`
+	JSONLogs bool
 	// SpanParent is the value of KINETEL_OTLP_PARENT; empty: the default.
-	SpanParent string `json:"spanParent,omitempty"`
+	SpanParent string
 	// Attributes are further attributes of the OpenTelemetry resource: a JSON object
 	// with the names of the semantic conventions.
-	Attributes []byte `json:"attributes,omitempty"`
+	Attributes []byte
 }
 
 // Describe sets the details. It is safe for concurrent use.

@@ -3,7 +3,6 @@ package event
 import (
 	"bytes"
 	"encoding/json"
-	"unicode/utf8"
 
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
@@ -30,13 +29,40 @@ type Platform struct {
 
 // Metrics are the metrics of an invocation.
 type Metrics struct {
-	DurationMs              json.Number `json:"durationMs,omitempty"`
-	BilledDurationMs        json.Number `json:"billedDurationMs,omitempty"`
-	InitDurationMs          json.Number `json:"initDurationMs,omitempty"`
-	RestoreDurationMs       json.Number `json:"restoreDurationMs,omitempty"`
-	BilledRestoreDurationMs json.Number `json:"billedRestoreDurationMs,omitempty"`
-	MemorySizeMB            json.Number `json:"memorySizeMB,omitempty"`
-	MaxMemoryUsedMB         json.Number `json:"maxMemoryUsedMB,omitempty"`
+	DurationMs, BilledDurationMs               json.Number
+	InitDurationMs                             json.Number
+	RestoreDurationMs, BilledRestoreDurationMs json.Number
+	MemorySizeMB, MaxMemoryUsedMB              json.Number
+}
+
+// member returns the field of the member with that name; nil: there is none.
+func (m *Metrics) member(name string) *json.Number {
+	switch name {
+	case "durationMs":
+		return &m.DurationMs
+	case "billedDurationMs":
+		return &m.BilledDurationMs
+	case "initDurationMs":
+		return &m.InitDurationMs
+	case "restoreDurationMs":
+		return &m.RestoreDurationMs
+	case "billedRestoreDurationMs":
+		return &m.BilledRestoreDurationMs
+	case "memorySizeMB":
+		return &m.MemorySizeMB
+	case "maxMemoryUsedMB":
+		return &m.MaxMemoryUsedMB
+	}
+	return nil
+}
+
+// JSON returns the metrics as a JSON object.
+func (m *Metrics) JSON() []byte {
+	o := jsontext.Object{OmitEmpty: true}
+	for _, name := range [...]string{"durationMs", "billedDurationMs", "initDurationMs", "restoreDurationMs", "billedRestoreDurationMs", "memorySizeMB", "maxMemoryUsedMB"} {
+		o.Raw(name, []byte(*m.member(name)))
+	}
+	return o.JSON()
 }
 
 // AfterInit reports whether the metrics have the duration of an init or a restore.
@@ -77,7 +103,7 @@ func readPlatform(record []byte) *Platform {
 		case "spans":
 			p.ExtensionOverheadMs = readOverhead(m.Value)
 		case "tracing":
-			p.Tracing, p.Trace = bytes.Clone(m.Value), text(jsontext.Member(m.Value, "value"))
+			p.Tracing, p.Trace = bytes.Clone(m.Value), jsontext.Text(jsontext.Member(m.Value, "value"))
 		case "initializationType":
 			to = &p.InitializationType
 		case "phase":
@@ -96,7 +122,7 @@ func readPlatform(record []byte) *Platform {
 			p.DroppedBytes = number(m.Value)
 		}
 		if to != nil {
-			*to = text(m.Value)
+			*to = jsontext.Text(m.Value)
 		}
 	}
 	if m.Err != nil || jsontext.SkipSpace(record, m.End) < len(record) {
@@ -107,24 +133,7 @@ func readPlatform(record []byte) *Platform {
 
 func readMetrics(object []byte) (metrics Metrics) {
 	for m := jsontext.Members(object); m.Next(); {
-		var to *json.Number
-		switch string(m.Name) {
-		case "durationMs":
-			to = &metrics.DurationMs
-		case "billedDurationMs":
-			to = &metrics.BilledDurationMs
-		case "initDurationMs":
-			to = &metrics.InitDurationMs
-		case "restoreDurationMs":
-			to = &metrics.RestoreDurationMs
-		case "billedRestoreDurationMs":
-			to = &metrics.BilledRestoreDurationMs
-		case "memorySizeMB":
-			to = &metrics.MemorySizeMB
-		case "maxMemoryUsedMB":
-			to = &metrics.MaxMemoryUsedMB
-		}
-		if to != nil {
+		if to := metrics.member(string(m.Name)); to != nil {
 			*to = number(m.Value)
 		}
 	}
@@ -139,16 +148,6 @@ func readOverhead(spans []byte) (ms json.Number) {
 		}
 	}
 	return ms
-}
-
-// text returns the text of a JSON string, with U+FFFD for what is not Unicode; empty for
-// any other value.
-func text(value []byte) string {
-	quoted := jsontext.Unquoted(value)
-	if utf8.Valid(quoted) && bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted)
-	}
-	return string(jsontext.AppendUnescape(nil, jsontext.AppendValidUnicode(nil, quoted), -1))
 }
 
 // number returns a JSON number; empty for any other value, and for a number below zero,

@@ -4,11 +4,12 @@ package extensionapi
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Kinds of events that an extension can register for.
@@ -58,36 +59,23 @@ func (c *Client) ID() string { return c.id }
 
 // Function is what Lambda's answer to register contains about the function.
 type Function struct {
-	Name      string `json:"functionName"`
-	Version   string `json:"functionVersion"`
-	Handler   string `json:"handler"`
-	AccountID string `json:"accountId"` // empty if Lambda does not send it
+	Name, Version, Handler string
+	AccountID              string // empty if Lambda does not send it
 }
 
 // Event is what next returns.
 type Event struct {
-	Type           string `json:"eventType"` // Invoke or Shutdown
-	DeadlineMs     int64  `json:"deadlineMs"`
-	RequestID      string `json:"requestId"` // of an Invoke
-	FunctionARN    string `json:"invokedFunctionArn"`
-	Trace          Trace  `json:"tracing"`
-	ShutdownReason string `json:"shutdownReason"` // spindown, timeout or failure, in upper or lower case; others are possible
+	Type           string // Invoke or Shutdown
+	DeadlineMs     int64
+	RequestID      string // of an Invoke
+	FunctionARN    string
+	Trace          Trace
+	ShutdownReason string // spindown, timeout or failure, in upper or lower case; others are possible
 }
 
 // Trace is the trace that an Invoke is part of, in the format of the X-Ray header
 // (Root=…;Parent=…;Sampled=…); empty if Lambda sends none.
 type Trace string
-
-// UnmarshalJSON parses an object that has the header in its member "value". It
-// returns no error: an event must not be lost because of an invalid trace.
-func (t *Trace) UnmarshalJSON(text []byte) error {
-	var tracing struct {
-		Value string `json:"value"`
-	}
-	_ = json.Unmarshal(text, &tracing) // a trace that cannot be parsed is left empty
-	*t = Trace(tracing.Value)
-	return nil
-}
 
 // Deadline returns when the invocation times out, or when Lambda sends SIGKILL after
 // a Shutdown.
@@ -113,11 +101,9 @@ func (e *Error) Error() string {
 // base name of the extension's file.
 func (c *Client) Register(ctx context.Context, name string, events ...string) (Function, error) {
 	var f Function
-	body, err := json.Marshal(map[string][]string{"events": events})
-	if err != nil {
-		return f, err
-	}
-	header, answer, err := c.call(ctx, "register", http.MethodPost, "/register", body, map[string]string{
+	var body jsontext.Object
+	body.Strings("events", events)
+	header, answer, err := c.call(ctx, "register", http.MethodPost, "/register", body.JSON(), map[string]string{
 		headerName:     name,
 		headerFeature:  "accountId",
 		"Content-Type": "application/json",
@@ -128,8 +114,12 @@ func (c *Client) Register(ctx context.Context, name string, events ...string) (F
 	if c.id = header.Get(headerID); c.id == "" {
 		return f, fmt.Errorf("register: Lambda gave no %s", headerID)
 	}
-	// Missing data about the function is no reason to fail.
-	_ = json.Unmarshal(answer, &f)
+	if jsontext.IsObject(answer) { // missing data about the function is no reason to fail
+		f.Name = jsontext.Text(jsontext.Member(answer, "functionName"))
+		f.Version = jsontext.Text(jsontext.Member(answer, "functionVersion"))
+		f.Handler = jsontext.Text(jsontext.Member(answer, "handler"))
+		f.AccountID = jsontext.Text(jsontext.Member(answer, "accountId"))
+	}
 	return f, nil
 }
 
@@ -141,21 +131,43 @@ func (c *Client) Next(ctx context.Context) (Event, error) {
 	if err != nil {
 		return e, err
 	}
-	if err := json.Unmarshal(answer, &e); err != nil {
-		return e, fmt.Errorf("next: read the event %.200q: %w", answer, err)
+	if !e.read(answer) {
+		return e, fmt.Errorf("next: the event cannot be read: %.200q", answer)
 	}
 	return e, nil
+}
+
+// read reads an event. ok is false if the text is not a JSON object, or if a member
+// other than the trace has the wrong type.
+func (e *Event) read(text []byte) (ok bool) {
+	ok = jsontext.IsObject(text)
+	for m := jsontext.Members(text); ok && m.Next(); {
+		switch string(m.Name) {
+		case "eventType":
+			ok = jsontext.ReadString(m.Value, &e.Type)
+		case "deadlineMs":
+			ok = jsontext.ReadInt(m.Value, &e.DeadlineMs)
+		case "requestId":
+			ok = jsontext.ReadString(m.Value, &e.RequestID)
+		case "invokedFunctionArn":
+			ok = jsontext.ReadString(m.Value, &e.FunctionARN)
+		case "tracing":
+			e.Trace = Trace(jsontext.Text(jsontext.Member(m.Value, "value")))
+		case "shutdownReason":
+			ok = jsontext.ReadString(m.Value, &e.ShutdownReason)
+		}
+	}
+	return ok
 }
 
 // InitError reports to Lambda that the extension cannot be initialised, which fails
 // the function's init. errorType has the form Extension.Reason. The process must
 // end afterwards.
 func (c *Client) InitError(ctx context.Context, errorType, message string) error {
-	body, err := json.Marshal(map[string]string{"errorType": errorType, "errorMessage": message})
-	if err != nil {
-		return err
-	}
-	_, _, err = c.call(ctx, "init/error", http.MethodPost, "/init/error", body, map[string]string{
+	var body jsontext.Object
+	body.String("errorMessage", message)
+	body.String("errorType", errorType)
+	_, _, err := c.call(ctx, "init/error", http.MethodPost, "/init/error", body.JSON(), map[string]string{
 		headerErrorType: errorType,
 		"Content-Type":  "application/json",
 	})

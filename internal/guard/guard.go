@@ -4,9 +4,10 @@ package guard
 
 import (
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"strings"
+
+	"github.com/kinetel/kinetel/internal/logging"
 )
 
 // The limits of what is logged of a panic, in bytes. The panic's text may contain a
@@ -18,7 +19,7 @@ const (
 
 // Run calls f and reports whether it returned. If f panics, Run logs what was being
 // done, with the stack. Deferred calls in f run as usual.
-func Run(log *slog.Logger, what string, f func()) (ok bool) {
+func Run(log logging.Logger, what string, f func()) (ok bool) {
 	defer func() {
 		if ok {
 			return

@@ -73,11 +73,11 @@ func (t *Tracker) ColdStart(ev *event.Event) []byte {
 		return nil
 	}
 	cold := true
-	text, _ := json.Marshal(&body{ // cannot fail: its strings and numbers come from JSON
-		Phase: cmp.Or(record.Phase, "init"), Status: record.Status, ErrorType: record.ErrorType, ColdStart: &cold, InitType: i.kind, Start: i.started,
-		Metrics: event.Metrics{DurationMs: json.Number(strconv.FormatInt(max(ev.At().Sub(i.begun).Milliseconds(), 0), 10))},
-	})
-	return text
+	b := &body{
+		phase: cmp.Or(record.Phase, "init"), status: record.Status, errorType: record.ErrorType, coldStart: &cold, initType: i.kind, start: i.started,
+		metrics: event.Metrics{DurationMs: json.Number(strconv.FormatInt(max(ev.At().Sub(i.begun).Milliseconds(), 0), 10))},
+	}
+	return b.json()
 }
 
 // awaited reports whether an invocation waited for the init or the restore. in is

@@ -8,11 +8,13 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/flush"
+	"github.com/kinetel/kinetel/internal/jsontext"
 	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/internal/order"
 )
@@ -159,7 +161,7 @@ func (t *Tracker) Ended() (summaries []Summary) {
 		if last == nil {
 			last = &event.Platform{}
 		}
-		summaries = append(summaries, t.summary(&body{RequestID: in.request, Unreported: true}, last, in))
+		summaries = append(summaries, t.summary(&body{requestID: in.request, unreported: true}, last, in))
 	}
 	t.open = nil
 	return summaries
@@ -221,29 +223,56 @@ func (t *Tracker) released(request string) (release, bool) {
 
 // body is the body of a kinetel.invocation, and of a kinetel.init.
 type body struct {
-	RequestID string          `json:"requestId,omitempty"`
-	Phase     string          `json:"phase,omitempty"` // of an init
-	ARN       string          `json:"invokedArn,omitempty"`
-	TenantID  string          `json:"tenantId,omitempty"`
-	Status    string          `json:"status,omitempty"`
-	ErrorType string          `json:"errorType,omitempty"`
-	Metrics   event.Metrics   `json:"metrics"`
-	ColdStart *bool           `json:"coldStart,omitempty"` // whether it waited for an init or a restore
-	InitType  string          `json:"initType,omitempty"`  // of its environment
-	Start     string          `json:"start,omitempty"`
-	Tracing   json.RawMessage `json:"tracing,omitempty"`
-	// ExtensionOverheadMs is how long extensions ran after the runtime was done.
-	ExtensionOverheadMs json.Number `json:"extensionOverheadMs,omitempty"`
-	// Events is how many of the sequence numbers from FirstSeq to LastSeq belong to
-	// its events. Bytes is the size of their records as Lambda sent them.
-	Events     *int64       `json:"events,omitempty"`
-	Bytes      *int64       `json:"bytes,omitempty"`
-	FirstSeq   uint64       `json:"firstSeq,omitempty"`
-	LastSeq    uint64       `json:"lastSeq,omitempty"`
-	HeldMs     *float64     `json:"heldMs,omitempty"`
-	Hold       flush.Reason `json:"hold,omitempty"` // why it was held or not
-	Unreported bool         `json:"unreported,omitempty"`
-	ledger.Selected
+	requestID           string
+	phase               string // of an init
+	arn                 string
+	tenantID            string
+	status              string
+	errorType           string
+	metrics             event.Metrics
+	coldStart           *bool  // whether it waited for an init or a restore
+	initType            string // of its environment
+	start               string
+	tracing             []byte
+	extensionOverheadMs json.Number // how long extensions ran after the runtime was done
+	in                  *invocation // nil: nothing is known of its events
+	released            *release    // nil: not known
+	unreported          bool
+	selected            ledger.Selected
+}
+
+// json returns the body as JSON.
+func (b *body) json() []byte {
+	o := jsontext.Object{OmitEmpty: true}
+	o.String("requestId", b.requestID)
+	o.String("phase", b.phase)
+	o.String("invokedArn", b.arn)
+	o.String("tenantId", b.tenantID)
+	o.String("status", b.status)
+	o.String("errorType", b.errorType)
+	o.Raw("metrics", b.metrics.JSON())
+	if b.coldStart != nil {
+		o.Raw("coldStart", strconv.AppendBool(nil, *b.coldStart))
+	}
+	o.String("initType", b.initType)
+	o.String("start", b.start)
+	o.Raw("tracing", b.tracing)
+	o.Raw("extensionOverheadMs", []byte(b.extensionOverheadMs))
+	if in := b.in; in != nil {
+		// How many of the sequence numbers from firstSeq to lastSeq belong to its
+		// events, and the size of their records as Lambda sent them. They may be 0.
+		o.Raw("events", strconv.AppendInt(nil, in.events, 10))
+		o.Raw("bytes", strconv.AppendInt(nil, in.bytes, 10))
+		o.Uint("firstSeq", in.first)
+		o.Uint("lastSeq", in.last)
+	}
+	if r := b.released; r != nil {
+		o.Raw("heldMs", strconv.AppendFloat(nil, ledger.Milliseconds(r.held), 'f', -1, 64))
+		o.String("hold", string(r.why)) // why it was held or not
+	}
+	o.Bool("unreported", b.unreported)
+	b.selected.Write(&o)
+	return o.JSON()
 }
 
 // Cold reports whether the invocation that a platform event is about waited for an init
@@ -271,31 +300,29 @@ func (t *Tracker) Reported(ev *event.Event) (s Summary, ok bool) {
 		begun = t.first // its report was sent again
 	}
 	cold := t.init.awaited(begun, report.Metrics.AfterInit())
-	return t.summary(&body{RequestID: request, ColdStart: &cold}, report, in), true
+	return t.summary(&body{requestID: request, coldStart: &cold}, report, in), true
 }
 
 // summary completes a body with the last platform event of the invocation, and with
 // what else is known of it. in is nil if it began in an earlier process: nothing is
 // known then. mu is held.
 func (t *Tracker) summary(b *body, last *event.Platform, in *invocation) Summary {
-	b.TenantID, b.Status, b.ErrorType, b.Metrics = last.TenantID, last.Status, last.ErrorType, last.Metrics
-	b.ExtensionOverheadMs, b.InitType = last.ExtensionOverheadMs, t.init.kind
-	s := Summary{Request: b.RequestID}
+	b.tenantID, b.status, b.errorType, b.metrics = last.TenantID, last.Status, last.ErrorType, last.Metrics
+	b.extensionOverheadMs, b.initType, b.in = last.ExtensionOverheadMs, t.init.kind, in
+	s := Summary{Request: b.requestID}
 	if t.selected != nil {
-		b.Selected = t.selected(b.RequestID)
+		b.selected = t.selected(b.requestID)
 	}
 	if in != nil {
 		s.Trace, s.Span = in.trace, in.span
-		b.Start, b.Tracing, b.ARN = in.start, in.tracing, in.arn
-		if b.TenantID == "" {
-			b.TenantID = in.tenant
+		b.start, b.tracing, b.arn = in.start, in.tracing, in.arn
+		if b.tenantID == "" {
+			b.tenantID = in.tenant
 		}
-		b.Events, b.Bytes, b.FirstSeq, b.LastSeq = &in.events, &in.bytes, in.first, in.last
 	}
-	if r, ok := t.released(b.RequestID); ok {
-		ms := ledger.Milliseconds(r.held)
-		b.HeldMs, b.Hold = &ms, r.why
+	if r, ok := t.released(b.requestID); ok {
+		b.released = &r
 	}
-	s.Body, _ = json.Marshal(b) // cannot fail: its strings and numbers come from JSON
+	s.Body = b.json()
 	return s
 }

@@ -79,6 +79,17 @@ func (it *Iterator) stop(at int, err error) bool {
 	return false
 }
 
+// IsObject reports whether text is one JSON object, which white space may surround.
+// Objects and arrays in it may be nested one level deeper than SkipValue allows, so that
+// each line of Kinetel is an object.
+func IsObject(text []byte) bool {
+	m := Members(text)
+	m.CheckStrings = true
+	for m.Next() {
+	}
+	return m.Err == nil && SkipSpace(text, m.End) == len(text)
+}
+
 // Member returns the value of an object's member, or nil if there is none. If a name
 // occurs twice, the last one counts.
 func Member(object []byte, name string) (value []byte) {

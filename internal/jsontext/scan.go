@@ -1,7 +1,7 @@
 // Package jsontext scans JSON text without copies: it finds where a value ends, iterates
-// over members, and quotes and unquotes strings. A library's tokenizer costs several times as much for each byte
-// (docs/adr/0003-own-scanner.md), and this package scans every byte that a function
-// logs.
+// over members, and quotes and unquotes strings. It also writes objects. A library's
+// tokenizer costs several times as much for each byte (docs/adr/0003-own-scanner.md), and
+// this package scans every byte that a function logs.
 //
 // It follows RFC 8259 with one exception: it accepts any bytes above 0x7f inside a
 // string, valid UTF-8 or not, because a function may print anything and its text

@@ -15,6 +15,16 @@ func Unquoted(value []byte) []byte {
 	return value[1 : len(value)-1]
 }
 
+// Text returns the text that a JSON string encodes, with U+FFFD for what is not Unicode;
+// empty for any other value.
+func Text(value []byte) string {
+	quoted := Unquoted(value)
+	if utf8.Valid(quoted) && bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted)
+	}
+	return string(AppendUnescape(nil, AppendValidUnicode(nil, quoted), -1))
+}
+
 // AppendUnquote appends the text that a JSON string encodes. It is the inverse of
 // AppendQuote: bytes that are not UTF-8 stay unchanged. An escape of a lone surrogate
 // becomes U+FFFD. ok is false if value is anything but a JSON string.

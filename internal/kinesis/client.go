@@ -12,11 +12,9 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -29,6 +27,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/version"
 	"github.com/kinetel/kinetel/internal/wallclock"
@@ -63,7 +62,7 @@ type Config struct {
 	Credentials CredentialSource
 	// Proxy chooses a proxy as in http.Transport; nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
-	Log   *slog.Logger // nil: nothing is logged
+	Log   logging.Logger // nil: nothing is logged
 }
 
 // CredentialSource returns the keys to sign requests with.
@@ -252,32 +251,66 @@ func (c *Client) encode(records []*pack.Record) []byte {
 
 // failure returns the error for the answer to a refused request.
 func failure(resp *http.Response, answer []byte) *Error {
-	var body struct {
-		Type    string `json:"__type"`
-		Code    string `json:"code"`
-		Message string `json:"message"`
+	var kind, code, message string
+	if jsontext.IsObject(answer) { // a proxy may answer with an HTML page; then only the status counts
+		for m := jsontext.Members(answer); m.Next(); {
+			switch strings.ToLower(string(m.Name)) { // services write message and Message
+			case "__type":
+				kind = jsontext.Text(m.Value)
+			case "code":
+				code = jsontext.Text(m.Value)
+			case "message":
+				message = jsontext.Text(m.Value)
+			}
+		}
 	}
-	// A proxy may answer with an HTML page; then only the status counts. Names
-	// match in any case: services write message and Message.
-	_ = json.Unmarshal(answer, &body)
-	code := cmp.Or(errorCode(body.Type), errorCode(resp.Header.Get("X-Amzn-Errortype")), errorCode(body.Code))
+	code = cmp.Or(errorCode(kind), errorCode(resp.Header.Get("X-Amzn-Errortype")), errorCode(code))
 	return &Error{
 		Class: classify(resp.StatusCode, code), Status: resp.StatusCode,
-		Code: cmp.Or(code, http.StatusText(resp.StatusCode)), Message: body.Message,
+		Code: cmp.Or(code, http.StatusText(resp.StatusCode)), Message: message,
 	}
 }
 
 // results reads the answer to an accepted request. If the answer does not match
 // the records, the request has failed, and Kinesis may have stored the records.
 func results(answer []byte, records int) ([]Result, error) {
-	var body struct {
-		Records []Result
+	refuse := func(err error) ([]Result, error) {
+		return nil, &Error{Class: Transient, Status: http.StatusOK, Err: err}
 	}
-	if err := json.Unmarshal(answer, &body); err != nil {
-		return nil, &Error{Class: Transient, Status: http.StatusOK, Err: fmt.Errorf("the answer to PutRecords is not JSON: %w", err)}
+	if !jsontext.IsObject(answer) {
+		return refuse(errors.New("the answer to PutRecords is not JSON, or not an object"))
 	}
-	if len(body.Records) != records {
-		return nil, &Error{Class: Transient, Status: http.StatusOK, Err: fmt.Errorf("the answer to PutRecords has the wrong number of results: %d for %d records", len(body.Records), records)}
+	all := make([]Result, 0, records)
+	list := jsontext.Elements(jsontext.Member(answer, "Records"))
+	for list.Next() {
+		var r Result
+		if !r.read(list.Value) {
+			return refuse(fmt.Errorf("the answer to PutRecords has a result that is not an object of texts: the one for record %d", len(all)+1))
+		}
+		all = append(all, r)
 	}
-	return body.Records, nil
+	if len(all) != records {
+		return refuse(fmt.Errorf("the answer to PutRecords has the wrong number of results: %d for %d records", len(all), records))
+	}
+	return all, nil
+}
+
+// read reads a result. ok is false if it is not an object, or if a member is not text.
+func (r *Result) read(object []byte) (ok bool) {
+	m := jsontext.Members(object)
+	for m.Next() {
+		var to *string
+		switch string(m.Name) {
+		case "SequenceNumber":
+			to = &r.SequenceNumber
+		case "ErrorCode":
+			to = &r.ErrorCode
+		case "ErrorMessage":
+			to = &r.ErrorMessage
+		}
+		if to != nil && !jsontext.ReadString(m.Value, to) {
+			return false
+		}
+	}
+	return m.Err == nil
 }

@@ -1,10 +1,13 @@
 package ledger
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/kinetel/kinetel/internal/order"
 )
 
 // Durations stores durations of something: the last 128, and up to 1,000 of a period.
@@ -64,7 +67,7 @@ func (d *Durations) Quantiles() Quantiles {
 		return Quantiles{}
 	}
 	sorted := slices.Clone(d.ring[:n])
-	slices.Sort(sorted)
+	order.By(sorted, cmp.Compare[time.Duration])
 	return Quantiles{P50: Milliseconds(sorted[(n-1)/2]), P99: Milliseconds(sorted[(n-1)*99/100]), Max: Milliseconds(d.max)}
 }
 

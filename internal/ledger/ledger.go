@@ -4,10 +4,11 @@ package ledger
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Reason is why events were dropped.
@@ -48,8 +49,13 @@ type Loss struct {
 
 // AppendJSON appends the loss as the body of a kinetel.loss event.
 func (l Loss) AppendJSON(dst []byte) []byte {
-	body, _ := json.Marshal(l) // numbers and strings always marshal
-	return append(dst, body...)
+	var o jsontext.Object
+	o.Uint("firstSeq", l.First)
+	o.Uint("lastSeq", l.Last)
+	o.Int("count", int64(l.Count))
+	o.Int("bytes", l.Bytes)
+	o.String("reason", string(l.Reason))
+	return append(dst, o.JSON()...)
 }
 
 // Append appends a loss to losses, which are sorted by First. If it continues the

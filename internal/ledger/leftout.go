@@ -1,6 +1,10 @@
 package ledger
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/kinetel/kinetel/internal/jsontext"
+)
 
 // Exclusion is why an event from Lambda is not shipped, although nothing failed.
 type Exclusion uint8
@@ -56,14 +60,35 @@ func (l *LeftOut) Total() (sum int64) {
 	return sum
 }
 
+// write adds the counts that are not 0 to a body, as the member leftOut.
+func (l *LeftOut) write(o *jsontext.Object) {
+	before := o.OmitEmpty
+	o.OmitEmpty = true
+	o.Begin("leftOut")
+	for x, name := range [exclusions]string{"ownLog", "redaction", "platformEvents", "level", "exclude", "include", "maxLines", "maxBytes", "sampledOut"} {
+		o.Int(name, *l.counts()[x])
+	}
+	o.End()
+	o.OmitEmpty = before
+}
+
 // Selected is what selection decided for an invocation.
 type Selected struct {
 	// SampleRate is the share of ordinary invocations that sampling keeps; 0 if it is
 	// off.
-	SampleRate json.Number `json:"sampleRate,omitempty"`
+	SampleRate json.Number
 	// Sampled is why the lines of the invocation were kept, or SampledNot.
-	Sampled Sampled  `json:"sampled,omitempty"`
-	LeftOut *LeftOut `json:"leftOut,omitempty"` // of its events; nil: none
+	Sampled Sampled
+	LeftOut *LeftOut // of its events; nil: none
+}
+
+// Write adds what is known to the body of a kinetel.invocation.
+func (s *Selected) Write(o *jsontext.Object) {
+	o.Raw("sampleRate", []byte(s.SampleRate))
+	o.String("sampled", string(s.Sampled))
+	if s.LeftOut != nil {
+		s.LeftOut.write(o)
+	}
 }
 
 // Sampled is the decision of sampling for an invocation.

@@ -2,8 +2,10 @@ package ledger
 
 import (
 	"encoding/json"
+	"sort"
 
 	"github.com/kinetel/kinetel/internal/event"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Report is the body of a kinetel.report event: what became of all events that a
@@ -79,10 +81,67 @@ func whole(number json.Number) int64 {
 
 // JSON returns the report as JSON.
 func (r Report) JSON() []byte {
-	if r.Lost == nil {
-		r.Lost = map[Reason]int64{}
+	var o jsontext.Object
+	o.Bool("final", r.Final)
+	o.Int("uptimeMs", r.UptimeMs)
+	o.Begin("received")
+	o.Int("events", r.Received.Events)
+	o.Int("bytes", r.Received.Bytes)
+	o.End()
+	o.Int("own", r.Own)
+	o.Int("parts", r.Parts)
+	o.Int("recovered", r.Recovered)
+	r.Shipped.write(&o, "shipped")
+	o.Raw("lost", CountsJSON(r.Lost))
+	o.Int("waiting", r.Waiting)
+	r.Spooled.write(&o, "spooled")
+	o.Int("requests", r.Requests)
+	o.Int("retried", r.Retried)
+	o.Int("unknown", r.Unknown)
+	r.PutLatency.write(&o, "putLatencyMs")
+	o.Begin("held")
+	o.Int("invocations", r.Held.Invocations)
+	o.Int("held", r.Held.Held)
+	r.Held.Ms.write(&o, "ms")
+	o.End()
+	r.LeftOut.write(&o)
+	if len(r.Redacted) > 0 {
+		o.Raw("redacted", CountsJSON(r.Redacted))
 	}
-	// Numbers and strings always marshal.
-	b, _ := json.Marshal(r)
-	return b
+	o.Begin("logsDropped")
+	o.Int("times", r.LogsDropped.Times)
+	o.Int("records", r.LogsDropped.Records)
+	o.Int("bytes", r.LogsDropped.Bytes)
+	o.End()
+	return o.JSON()
+}
+
+func (v *Volume) write(o *jsontext.Object, name string) {
+	o.Begin(name)
+	o.Int("events", v.Events)
+	o.Int("records", v.Records)
+	o.Int("bytes", v.Bytes)
+	o.End()
+}
+
+func (q *Quantiles) write(o *jsontext.Object, name string) {
+	o.Begin(name)
+	o.Float("p50", q.P50)
+	o.Float("p99", q.P99)
+	o.Float("max", q.Max)
+	o.End()
+}
+
+// CountsJSON returns counts as a JSON object, sorted by name.
+func CountsJSON[K ~string](counts map[K]int64) []byte {
+	names := make([]string, 0, len(counts))
+	for name := range counts {
+		names = append(names, string(name))
+	}
+	sort.Strings(names)
+	var o jsontext.Object
+	for _, name := range names {
+		o.Int(name, counts[K(name)])
+	}
+	return o.JSON()
 }

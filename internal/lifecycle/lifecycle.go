@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/config"
@@ -14,6 +13,7 @@ import (
 	"github.com/kinetel/kinetel/internal/extensionapi"
 	"github.com/kinetel/kinetel/internal/flush"
 	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/logging"
 )
 
 const (
@@ -59,7 +59,7 @@ type Loop struct {
 	policy   flush.Policy
 	kind     config.Initialization
 	strict   bool
-	log      *slog.Logger
+	log      logging.Logger
 
 	requests *requests
 	worker   *worker
@@ -78,7 +78,7 @@ type invocation struct {
 }
 
 // New returns a Loop with the policy that cfg names.
-func New(api API, pipeline Pipeline, cfg config.Config, log *slog.Logger) *Loop {
+func New(api API, pipeline Pipeline, cfg config.Config, log logging.Logger) *Loop {
 	l := &Loop{
 		api:      api,
 		pipeline: pipeline,

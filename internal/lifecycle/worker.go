@@ -3,12 +3,12 @@ package lifecycle
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/flush"
 	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
@@ -34,7 +34,7 @@ type worker struct {
 	pipeline Sender
 	interval time.Duration
 	snapshot bool // from the first invocation on, the process comes from a snapshot
-	log      *slog.Logger
+	log      logging.Logger
 
 	thaws     chan struct{} // one slot
 	age       atomic.Int64  // the least age of an open record that a thaw seals, in ns
@@ -48,7 +48,7 @@ type worker struct {
 	timedOut  *func()                // the one that ran when flush last stopped waiting; owned by the loop
 }
 
-func newWorker(pipeline Sender, interval time.Duration, snapshot bool, log *slog.Logger) *worker {
+func newWorker(pipeline Sender, interval time.Duration, snapshot bool, log logging.Logger) *worker {
 	return &worker{
 		pipeline: pipeline, interval: interval, snapshot: snapshot, log: log,
 		thaws: make(chan struct{}, 1), seals: make(chan struct{}, 1), lazySeals: make(chan struct{}, 1), flushes: make(chan func()),

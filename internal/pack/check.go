@@ -2,11 +2,11 @@ package pack
 
 import (
 	"bytes"
-	"encoding/json"
 	"unicode/utf8"
 
 	"github.com/kinetel/kinetel/internal/environment"
 	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // Checker validates records and lines that another process wrote to disk. Every
@@ -44,5 +44,5 @@ func (Checker) Line(o *environment.Environment, seq uint64, text []byte) bool {
 
 // isObject reports whether text is a JSON object.
 func isObject(text []byte) bool {
-	return len(text) > 0 && text[0] == '{' && utf8.Valid(text) && json.Valid(text)
+	return len(text) > 0 && text[0] == '{' && utf8.Valid(text) && jsontext.IsObject(text)
 }

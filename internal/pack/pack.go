@@ -5,7 +5,6 @@ package pack
 
 import (
 	"bytes"
-	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/format/formats"
 	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/wallclock"
 )
 
@@ -93,7 +93,7 @@ type Options struct {
 	Runs bool
 	// Push receives each record, in order. It must not call the Packer.
 	Push func(*Record)
-	Log  *slog.Logger
+	Log  logging.Logger
 }
 
 // Packer fills the open record with events. It is safe for concurrent use. Numbers

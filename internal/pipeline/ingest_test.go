@@ -16,6 +16,7 @@ import (
 	"github.com/kinetel/kinetel/internal/flush"
 	"github.com/kinetel/kinetel/internal/guard"
 	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/selflog"
 )
 
@@ -90,12 +91,11 @@ func TestNoInvocationIsEmittedIfReportsAreOff(t *testing.T) {
 func ownLines(t *testing.T) (written []string) {
 	t.Helper()
 	var text bytes.Buffer
-	own := selflog.New(&text, slog.LevelDebug)
-	log := own.Logger()
+	log := selflog.New(&text, logging.LevelDebug)
 	log.Error("a problem", "error", `a "quoted" one`)
-	log.With("stream", "telemetry").Warn("another")
+	logging.With(log, "stream", "telemetry").Warn("another")
 	log.Debug("nothing of note")
-	own.Close()
+	log.Close()
 	for line := range strings.Lines(text.String()) {
 		written = append(written, strings.TrimSpace(line))
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"io"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +23,7 @@ import (
 	"github.com/kinetel/kinetel/internal/guard"
 	"github.com/kinetel/kinetel/internal/invocation"
 	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/queue"
 	"github.com/kinetel/kinetel/internal/redact"
@@ -53,7 +53,7 @@ type Pipeline struct {
 	cfg      config.Config
 	function extensionapi.Function
 	stdout   io.Writer
-	log      *slog.Logger
+	log      logging.Logger
 	intake   Intake
 	queue    *queue.Queue
 	shipper  *ship.Shipper
@@ -92,7 +92,7 @@ type Intake interface{ Close(ctx context.Context) }
 
 // New returns a Pipeline that sends with putter, and writes metrics to stdout. redactor may
 // be nil.
-func New(function extensionapi.Function, cfg config.Config, redactor *redact.Redactor, putter ship.Putter, stdout io.Writer, log *slog.Logger) *Pipeline {
+func New(function extensionapi.Function, cfg config.Config, redactor *redact.Redactor, putter ship.Putter, stdout io.Writer, log logging.Logger) *Pipeline {
 	now := time.Now()
 	p := &Pipeline{
 		cfg: cfg, function: function, redactor: redactor, stdout: stdout, log: log, began: now, reported: now, metrics: metrics{writtenAt: now},
@@ -122,7 +122,7 @@ func New(function extensionapi.Function, cfg config.Config, redactor *redact.Red
 		p.recovery.read = p.spool.Recover
 	}
 	p.queue = queue.New(queued)
-	p.shipper = ship.New(p.queue, putter, p.account.Total, log.With("stream", cfg.StreamName, "region", cfg.AWS.Region))
+	p.shipper = ship.New(p.queue, putter, p.account.Total, logging.With(log, "stream", cfg.StreamName, "region", cfg.AWS.Region))
 	p.current = p.newSource()
 	p.packers = []*pack.Packer{p.current.packer}
 	return p

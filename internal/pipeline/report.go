@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/event"
@@ -100,6 +101,6 @@ func (p *Pipeline) logLosses() {
 	}
 	p.mu.Unlock()
 	if due {
-		p.log.Warn("events were dropped; kinetel.loss events in the stream report them", "events", total-before, "so_far_by_reason", p.account.Lost())
+		p.log.Warn("events were dropped; kinetel.loss events in the stream report them", "events", total-before, "so_far_by_reason", json.RawMessage(ledger.CountsJSON(p.account.Lost())))
 	}
 }

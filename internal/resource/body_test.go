@@ -164,7 +164,9 @@ func TestTheEnvironmentEventHasSettingsOfSelectionAndRedactionThatAreNotDefaults
 		{"platform events", func(c *config.Config) {
 			c.Selection.PlatformEvents = []string{"platform.logsDropped", "platform.report"}
 		}, `"platformEvents":["platform.logsDropped","platform.report"]`},
-		{"a sample", func(c *config.Config) { c.Selection.Sample = &config.Sample{Share: 0.05, Error: true, Timeout: true, Cold: true} }, `"sample":0.05,"sampleKeep":"error,timeout,cold"`},
+		{"a sample", func(c *config.Config) {
+			c.Selection.Sample = &config.Sample{Share: 0.05, Error: true, Timeout: true, Cold: true}
+		}, `"sample":0.05,"sampleKeep":"error,timeout,cold"`},
 		{"a sample of no ordinary invocation, by trace", func(c *config.Config) {
 			c.Selection.Sample = &config.Sample{ByTrace: true, Slow: 1500 * time.Millisecond, Mark: "secret"}
 		}, `"sample":0,"sampleBy":"trace","sampleKeep":"slow:1.5s,marked"`},

@@ -6,7 +6,6 @@ package resource
 
 import (
 	"cmp"
-	"encoding/json"
 	"runtime"
 	"slices"
 	"strings"
@@ -87,49 +86,41 @@ func (r *Resource) Started(ev *event.Platform) {
 
 // Details returns what formats write about the environment.
 func (r *Resource) Details() environment.Details {
-	a := r.attributes()
-	text, _ := json.Marshal(a) // never fails: strings and numbers only
 	details := environment.Details{
 		Resource:   r.lineAttributes(),
 		AccountID:  r.AccountID,
 		LogStream:  r.logStream,
 		JSONLogs:   r.Config.Lambda.JSONLogs,
 		SpanParent: string(r.Config.OTLPParent),
-		Attributes: text,
+		Attributes: r.attributes(),
 	}
-	if len(a.LogGroups) > 0 {
-		details.LogGroup = a.LogGroups[0] // the format has only one
+	if groups := r.logGroups(); len(groups) > 0 {
+		details.LogGroup = groups[0] // the format has only one
 	}
 	return details
 }
 
-// attributes are the attributes of the OpenTelemetry resource that lines do not
-// have.
-type attributes struct {
-	Platform   string   `json:"cloud.platform"`
-	ResourceID string   `json:"cloud.resource_id,omitempty"`
-	MaxMemory  int64    `json:"faas.max_memory,omitempty"` // bytes
-	Arch       string   `json:"host.arch"`
-	LogGroups  []string `json:"aws.log.group.names,omitempty"`
-	LogStreams []string `json:"aws.log.stream.names,omitempty"`
+// attributes returns the attributes of the OpenTelemetry resource that lines do not
+// have, as JSON.
+func (r *Resource) attributes() []byte {
+	o := jsontext.Object{OmitEmpty: true}
+	o.String("cloud.platform", "aws_lambda")
+	o.String("cloud.resource_id", r.arn())
+	o.Int("faas.max_memory", r.Config.Lambda.MemoryMB<<20) // bytes
+	o.String("host.arch", runtime.GOARCH)
+	o.Strings("aws.log.group.names", r.logGroups())
+	if r.logStream != "" {
+		o.Strings("aws.log.stream.names", []string{r.logStream})
+	}
+	return o.JSON()
 }
 
-func (r *Resource) attributes() attributes {
-	a := attributes{
-		Platform:   "aws_lambda",
-		ResourceID: r.arn(),
-		MaxMemory:  r.Config.Lambda.MemoryMB << 20,
-		Arch:       runtime.GOARCH,
-		LogGroups:  r.Config.LogGroups,
-	}
-	if len(a.LogGroups) == 0 && r.FunctionName != "" {
+func (r *Resource) logGroups() []string {
+	if len(r.Config.LogGroups) == 0 && r.FunctionName != "" {
 		// The default. Lambda does not report another log group to extensions.
-		a.LogGroups = []string{"/aws/lambda/" + r.FunctionName}
+		return []string{"/aws/lambda/" + r.FunctionName}
 	}
-	if r.logStream != "" {
-		a.LogStreams = []string{r.logStream}
-	}
-	return a
+	return r.Config.LogGroups
 }
 
 // arn returns the ARN of the function's version. An environment runs one version, but

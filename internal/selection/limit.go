@@ -2,11 +2,11 @@ package selection
 
 import (
 	"bytes"
-	"encoding/json"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/format"
+	"github.com/kinetel/kinetel/internal/jsontext"
 	"github.com/kinetel/kinetel/internal/ledger"
 )
 
@@ -26,15 +26,9 @@ type tailLine struct {
 	index   uint64 // in the journal, from 1; 0: it is not there
 }
 
-// cut is the body of a kinetel.limit: what the limits left out between the first and the
-// last lines of an invocation.
-type cut struct {
-	Request  string `json:"requestId"`
-	Events   int64  `json:"events"`
-	Bytes    int64  `json:"bytes"` // of their records
-	MaxLines int64  `json:"maxLines,omitempty"`
-	MaxBytes int64  `json:"maxBytes,omitempty"`
-}
+// cut counts what the limits left out between the first and the last lines of an
+// invocation.
+type cut struct{ events, bytes int64 } // bytes of their records
 
 // isBeyond reports whether a line exceeds a limit of its invocation. From the first such
 // line on, all do.
@@ -87,8 +81,8 @@ func (s *Selector) addBeyond(in *invocation, ev *event.Event) {
 
 // cut counts a line that a limit leaves out.
 func (s *Selector) cut(in *invocation, record int) {
-	in.cut.Events++
-	in.cut.Bytes += int64(record)
+	in.cut.events++
+	in.cut.bytes += int64(record)
 	s.leaveOut(in, in.beyond, 1)
 }
 
@@ -106,13 +100,18 @@ func (s *Selector) dropTail(in *invocation, n int) {
 // that counts the lines between the first and these. about is the event that ends the
 // invocation; nil: none has come.
 func (s *Selector) addTail(in *invocation, about *event.Event) {
-	if in.cut.Events > 0 && in.late == 0 {
+	if in.cut.events > 0 && in.late == 0 {
 		if about == nil {
 			about = &event.Event{Received: time.Now(), RequestID: in.request}
 		}
-		in.cut.Request, in.cut.MaxLines, in.cut.MaxBytes = in.request, s.cfg.MaxLines, s.cfg.MaxBytes
-		body, _ := json.Marshal(in.cut) // numbers always marshal
-		s.opt.Sink.AddOwn(event.TypeLimit, body, about)
+		var body jsontext.Object
+		body.String("requestId", in.request)
+		body.Int("events", in.cut.events)
+		body.Int("bytes", in.cut.bytes)
+		body.OmitEmpty = true
+		body.Int("maxLines", s.cfg.MaxLines)
+		body.Int("maxBytes", s.cfg.MaxBytes)
+		s.opt.Sink.AddOwn(event.TypeLimit, body.JSON(), about)
 		in.cut = cut{}
 	}
 	tail := in.tail

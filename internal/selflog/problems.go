@@ -2,11 +2,13 @@ package selflog
 
 import (
 	"cmp"
-	"log/slog"
+	"encoding/json"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/order"
 	"github.com/kinetel/kinetel/internal/wallclock"
 )
@@ -27,20 +29,10 @@ const (
 
 // problem identifies a problem: two lines with the same values are the same problem.
 type problem struct {
-	Level   slog.Level `json:"level"`
-	Message string     `json:"msg"`
-	Class   string     `json:"class,omitempty"`
-	Problem string     `json:"problem,omitempty"`
-}
-
-// name sets class or problem, if the attribute is one of them.
-func (p *problem) name(a slog.Attr) {
-	switch a.Key {
-	case "class":
-		p.Class = clip(a.Value.Resolve().String())
-	case "problem":
-		p.Problem = clip(a.Value.Resolve().String())
-	}
+	Level   logging.Level
+	Message string
+	Class   string // empty: none
+	Problem string // empty: none
 }
 
 // clip returns the part of a text that identifies a problem.
@@ -115,13 +107,14 @@ func (ps *problems) makeRoom() (suppressed int) {
 // summary is a problem in the line of Close.
 type summary struct {
 	problem
-	Repeated int `json:"repeated"`
+	repeated int
 }
 
 // summarize returns how many suppressed lines were not reported yet, in total and by
-// problem, and resets the counts. others counts the lines of problems that the list
-// has no room for.
-func (ps *problems) summarize() (total int, list []summary, others int) {
+// problem, as a JSON array, and resets the counts. others counts the lines of problems
+// that the array has no room for.
+func (ps *problems) summarize() (total int, summaries json.RawMessage, others int) {
+	var list []summary
 	ps.mu.Lock()
 	for p, s := range ps.known {
 		if s.suppressed > 0 {
@@ -132,13 +125,27 @@ func (ps *problems) summarize() (total int, list []summary, others int) {
 	}
 	ps.mu.Unlock()
 	order.By(list, func(a, b summary) int {
-		return cmp.Or(cmp.Compare(b.Repeated, a.Repeated), cmp.Compare(a.Message, b.Message),
+		return cmp.Or(cmp.Compare(b.repeated, a.repeated), cmp.Compare(a.Message, b.Message),
 			cmp.Compare(a.Class, b.Class), cmp.Compare(a.Problem, b.Problem), cmp.Compare(b.Level, a.Level))
 	})
 	for _, s := range list[min(len(list), maxSummaries):] {
-		others += s.Repeated
+		others += s.repeated
 	}
-	return total, list[:min(len(list), maxSummaries)], others
+	elements := make([][]byte, min(len(list), maxSummaries))
+	for i := range elements {
+		elements[i] = list[i].json()
+	}
+	return total, jsontext.Array(elements), others
+}
+
+func (s *summary) json() []byte {
+	o := jsontext.Object{OmitEmpty: true}
+	o.String("level", s.Level.String())
+	o.String("msg", s.Message)
+	o.String("class", s.Class)
+	o.String("problem", s.Problem)
+	o.Int("repeated", int64(s.repeated))
+	return o.JSON()
 }
 
 // short returns the part of a text that the line of Close has.

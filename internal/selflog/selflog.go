@@ -7,35 +7,26 @@
 package selflog
 
 import (
-	"context"
+	"encoding/json"
+	"fmt"
 	"io"
-	"log/slog"
+	"sync"
 	"time"
+
+	"github.com/kinetel/kinetel/internal/jsontext"
+	"github.com/kinetel/kinetel/internal/logging"
 )
 
 const (
 	nameKey   = "logger"
 	nameValue = "kinetel"
-
-	repeatedKey = "repeated"
-	othersKey   = "repeated_others"
 )
 
-// Log writes lines to one writer and counts the lines that it suppresses.
-type Log struct {
-	base     slog.Handler // with the name as its only attribute
-	problems problems
-}
-
-// New returns a Log that writes lines of a level and above. It writes each line
-// in one call of Write and ignores the error: there is no place to report it.
-func New(w io.Writer, level slog.Level) *Log {
-	base := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
-	return &Log{base: base.WithAttrs([]slog.Attr{slog.String(nameKey, nameValue)})}
-}
-
-// Logger returns the logger that the extension uses. Its lines are slog's, with
-// "logger":"kinetel" as the first attribute; that name is reserved.
+// Log writes lines to one writer and counts the lines that it suppresses. It is safe
+// for concurrent use.
+//
+// A line is what slog's JSONHandler writes, with "logger":"kinetel" as the first
+// attribute; that name is reserved.
 //
 // A line of Warn and above is a problem. Its level, its message and its attributes
 // "class" and "problem" identify the problem; other attributes may differ. A
@@ -44,96 +35,113 @@ func New(w io.Writer, level slog.Level) *Log {
 // problems, the Log forgets the one seen longest ago; the line for which it was
 // forgotten has "repeated_others", the number of its suppressed lines that were not
 // reported yet.
-func (l *Log) Logger() *slog.Logger { return slog.New(&handler{log: l, next: l.base}) }
+type Log struct {
+	level    logging.Level
+	problems problems
+
+	mu sync.Mutex // held while a line is written
+	w  io.Writer
+}
+
+// New returns a Log that writes lines of a level and above. It writes each line
+// in one call of Write and ignores the error: there is no place to report it.
+func New(w io.Writer, level logging.Level) *Log { return &Log{level: level, w: w} }
+
+// Debug writes a line of that level.
+func (l *Log) Debug(message string, args ...any) { l.log(logging.LevelDebug, message, args) }
+
+// Info writes a line of that level.
+func (l *Log) Info(message string, args ...any) { l.log(logging.LevelInfo, message, args) }
+
+// Warn writes or counts a line of that level.
+func (l *Log) Warn(message string, args ...any) { l.log(logging.LevelWarn, message, args) }
+
+// Error writes or counts a line of that level.
+func (l *Log) Error(message string, args ...any) { l.log(logging.LevelError, message, args) }
 
 // Close reports the suppressed lines that no line has reported yet, if there are
 // any, by problem in one line of level Warn. The Log stays usable: the next Close
 // reports the lines after this one.
 func (l *Log) Close() {
 	total, summaries, others := l.problems.summarize()
-	if total == 0 {
+	if total > 0 { // even if the level is above Warn: the lines may be of level Error
+		l.write(logging.LevelWarn, "problems that were logged before occurred again", total, others, []any{"problems", summaries})
+	}
+}
+
+func (l *Log) log(level logging.Level, message string, args []any) {
+	if level < l.level {
 		return
 	}
-	r := slog.NewRecord(time.Now(), slog.LevelWarn, "problems that were logged before occurred again", 0)
-	r.AddAttrs(slog.Int(repeatedKey, total), slog.Any("problems", summaries))
-	if others > 0 {
-		r.AddAttrs(slog.Int(othersKey, others))
-	}
-	_ = l.base.Handle(context.Background(), r) // even if the level is above Warn: the lines may be of level Error
-}
-
-// handler is the slog.Handler of all loggers of a Log, in front of slog's own. The
-// handlers of a Log share its problems.
-type handler struct {
-	log            *Log
-	next           slog.Handler
-	class, problem string                            // from the attributes of Logger.With
-	derive         []func(slog.Handler) slog.Handler // the steps that made next from log.base
-}
-
-func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
-	return h.next.Enabled(ctx, level)
-}
-
-func (h *handler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level < slog.LevelWarn {
-		return h.next.Handle(ctx, r)
-	}
-	p := problem{r.Level, clip(r.Message), h.class, h.problem}
-	r.Attrs(func(a slog.Attr) bool {
-		p.name(a)
-		return true
-	})
-	write, repeated, others := h.log.problems.seen(p)
-	if !write {
-		return nil
+	var repeated, others int
+	if level >= logging.LevelWarn {
+		p := problem{Level: level, Message: clip(message)}
+		attributes(args, func(name string, value any) {
+			switch name {
+			case "class":
+				p.Class = clip(fmt.Sprint(value))
+			case "problem":
+				p.Problem = clip(fmt.Sprint(value))
+			}
+		})
+		var write bool
+		if write, repeated, others = l.problems.seen(p); !write {
+			return
+		}
 	}
 	// The lock of problems is not held here: a writer that blocks keeps lines from
 	// being written, but not from being counted.
-	return h.counted(repeated, others).Handle(ctx, r)
+	l.write(level, message, repeated, others, args)
 }
 
-// counted returns next with the counts as attributes next to the name, outside of
-// any group.
-func (h *handler) counted(repeated, others int) slog.Handler {
-	var counts []slog.Attr
-	if repeated > 0 {
-		counts = append(counts, slog.Int(repeatedKey, repeated))
-	}
-	if others > 0 {
-		counts = append(counts, slog.Int(othersKey, others))
-	}
-	if counts == nil {
-		return h.next
-	}
-	next := h.log.base.WithAttrs(counts)
-	for _, f := range h.derive {
-		next = f(next)
-	}
-	return next
+func (l *Log) write(level logging.Level, message string, repeated, others int, args []any) {
+	var o jsontext.Object
+	o.String("time", time.Now().Format(time.RFC3339Nano))
+	o.String("level", level.String())
+	o.String("msg", message)
+	o.String(nameKey, nameValue)
+	o.OmitEmpty = true
+	o.Int("repeated", int64(repeated))
+	o.Int("repeated_others", int64(others))
+	o.OmitEmpty = false
+	attributes(args, func(name string, value any) { add(&o, name, value) })
+	line := append(o.JSON(), '\n')
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = l.w.Write(line)
 }
 
-func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	p := problem{Class: h.class, Problem: h.problem}
-	for _, a := range attrs {
-		p.name(a)
+// attributes calls f for each name and its value in args. A value without a name has the
+// one that slog gives it.
+func attributes(args []any, f func(name string, value any)) {
+	for len(args) > 0 {
+		name, ok := args[0].(string)
+		if !ok || len(args) == 1 {
+			f("!BADKEY", args[0])
+			args = args[1:]
+			continue
+		}
+		f(name, args[1])
+		args = args[2:]
 	}
-	with := h.with(func(next slog.Handler) slog.Handler { return next.WithAttrs(attrs) })
-	with.class, with.problem = p.Class, p.Problem
-	return with
 }
 
-func (h *handler) WithGroup(name string) slog.Handler {
-	if name == "" {
-		return h // as slog demands
+// add adds an attribute. Values of other types than the extension logs become text.
+func add(o *jsontext.Object, name string, value any) {
+	switch v := value.(type) {
+	case int:
+		o.Int(name, int64(v))
+	case int64:
+		o.Int(name, v)
+	case uint64:
+		o.Uint(name, v)
+	case bool:
+		o.Bool(name, v)
+	case []string:
+		o.Strings(name, v)
+	case json.RawMessage:
+		o.Raw(name, v)
+	default:
+		o.String(name, fmt.Sprint(v))
 	}
-	return h.with(func(next slog.Handler) slog.Handler { return next.WithGroup(name) })
-}
-
-// with returns a copy of h with f applied to its next handler.
-func (h *handler) with(f func(slog.Handler) slog.Handler) *handler {
-	with := *h
-	with.next = f(h.next)
-	with.derive = append(h.derive[:len(h.derive):len(h.derive)], f)
-	return &with
 }

@@ -1,6 +1,7 @@
 package selflog_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/slogtest"
 	"testing/synctest"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/selflog"
 )
 
@@ -81,13 +82,13 @@ func wants(t *testing.T, p *page, lines ...string) {
 func TestALineIsSlogsJSONWithTheNameFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &page{}
-		log := selflog.New(p, slog.LevelInfo).Logger()
+		log := selflog.New(p, logging.LevelInfo)
 		log.Debug("not at this level")
 		log.Info("shipped", "events", 3)
-		log.With("stream", "telemetry").WithGroup("put").Error("Kinesis <refuses>", "error", errors.New("no"))
+		logging.With(log, "stream", "telemetry").Error("Kinesis <refuses>", "error", errors.New("no"))
 		want := []string{
 			`{"time":"2000-01-01T00:00:00Z","level":"INFO","msg":"shipped","logger":"kinetel","events":3}` + "\n",
-			`{"time":"2000-01-01T00:00:00Z","level":"ERROR","msg":"Kinesis <refuses>","logger":"kinetel","stream":"telemetry","put":{"error":"no"}}` + "\n",
+			`{"time":"2000-01-01T00:00:00Z","level":"ERROR","msg":"Kinesis <refuses>","logger":"kinetel","stream":"telemetry","error":"no"}` + "\n",
 		}
 		if diff := cmp.Diff(want, p.writes); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -95,19 +96,44 @@ func TestALineIsSlogsJSONWithTheNameFirst(t *testing.T) {
 	})
 }
 
-func TestTheHandlerFollowsSlogsRules(t *testing.T) {
-	p := &page{}
-	handler := selflog.New(p, slog.LevelInfo).Logger().Handler()
-	err := slogtest.TestHandler(handler, func() []map[string]any { return p.lines(t) })
-	if err != nil {
-		t.Error(err)
-	}
+// Values of the types that the extension logs look as in slog's lines.
+func TestALineIsWhatSlogWrites(t *testing.T) {
+	text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"<&>", "\r\b\f\x7f", "\u2028\u2029", "\"\\\n\t\x00", "a\xffb\xc3"}))
+	value := rapid.OneOf(
+		rapid.Map(text, func(s string) any { return s }),
+		rapid.Map(text, func(s string) any { return errors.New(s) }),
+		rapid.Map(rapid.SliceOf(text), func(s []string) any { return append([]string{}, s...) }),
+		rapid.Map(rapid.Int(), func(n int) any { return n }),
+		rapid.Map(rapid.Int64(), func(n int64) any { return n }),
+		rapid.Map(rapid.Uint64(), func(n uint64) any { return n }),
+		rapid.SampledFrom([]any{true, false, json.RawMessage(`{"oversize":3}`)}),
+	)
+	rapid.Check(t, func(rt *rapid.T) {
+		message := text.Draw(rt, "message")
+		var args []any
+		for range rapid.IntRange(0, 4).Draw(rt, "attributes") {
+			args = append(args, text.Draw(rt, "name"), value.Draw(rt, "value"))
+		}
+		if rapid.Bool().Draw(rt, "a name too many") {
+			args = append(args, "a name")
+		}
+		synctest.Test(t, func(*testing.T) { // for the time
+			var got, want bytes.Buffer
+			selflog.New(&got, logging.LevelInfo).Error(message, args...)
+			slog.New(slog.NewJSONHandler(&want, nil)).With("logger", "kinetel").Error(message, args...)
+			// slog has other escapes for these characters.
+			all := strings.NewReplacer(`\ufffd`, "\ufffd", `\u0008`, `\b`, `\u000c`, `\f`).Replace(want.String())
+			if got.String() != all {
+				rt.Errorf("the line is\n%s, want\n%s", got.String(), all)
+			}
+		})
+	})
 }
 
 func TestAProblemIsWrittenOnceInTenMinutesAndCountedBetween(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &page{}
-		log := selflog.New(p, slog.LevelWarn).Logger()
+		log := selflog.New(p, logging.LevelWarn)
 		log.Warn("no room", "bytes", 1)
 		for i := range 5 {
 			log.Warn("no room", "bytes", i) // other attributes do not make it another problem
@@ -130,32 +156,31 @@ func TestAProblemIsWrittenOnceInTenMinutesAndCountedBetween(t *testing.T) {
 
 func TestProblemsAreDistinguished(t *testing.T) {
 	const message = "Kinesis does not accept telemetry"
-	type logCall func(*slog.Logger)
+	type logCall func(logging.Logger)
 	for name, tc := range map[string]struct {
 		first, second logCall
 		same          bool
 	}{
-		"the same":                     {func(l *slog.Logger) { l.Warn(message) }, func(l *slog.Logger) { l.Warn(message) }, true},
-		"another message":              {func(l *slog.Logger) { l.Warn(message) }, func(l *slog.Logger) { l.Warn("other") }, false},
-		"another level":                {func(l *slog.Logger) { l.Warn(message) }, func(l *slog.Logger) { l.Error(message) }, false},
-		"another class":                {func(l *slog.Logger) { l.Warn(message, "class", "denied") }, func(l *slog.Logger) { l.Warn(message, "class", "transient") }, false},
-		"the same class":               {func(l *slog.Logger) { l.Warn(message, "class", "denied") }, func(l *slog.Logger) { l.Warn(message, "n", 1, "class", "denied") }, true},
-		"another problem":              {func(l *slog.Logger) { l.Warn(message, "problem", "a") }, func(l *slog.Logger) { l.Warn(message, "problem", "b") }, false},
-		"class, not problem":           {func(l *slog.Logger) { l.Warn(message, "problem", "a") }, func(l *slog.Logger) { l.Warn(message, "class", "a") }, false},
-		"class of With":                {func(l *slog.Logger) { l.With("class", "a").Warn(message) }, func(l *slog.Logger) { l.With("class", "b").Warn(message) }, false},
-		"With or at once":              {func(l *slog.Logger) { l.With("class", "a").Warn(message) }, func(l *slog.Logger) { l.Warn(message, "class", "a") }, true},
-		"the last one counts":          {func(l *slog.Logger) { l.With("class", "a").Warn(message, "class", "b") }, func(l *slog.Logger) { l.Warn(message, "class", "b") }, true},
-		"in a group":                   {func(l *slog.Logger) { l.WithGroup("put").Warn(message, "class", "a") }, func(l *slog.Logger) { l.WithGroup("put").Warn(message, "class", "b") }, false},
-		"With something else":          {func(l *slog.Logger) { l.With("stream", "a").Warn(message) }, func(l *slog.Logger) { l.With("stream", "b").Warn(message) }, true},
-		"no text":                      {func(l *slog.Logger) { l.Warn(message, "class", 1) }, func(l *slog.Logger) { l.Warn(message, "class", 2) }, false},
-		"With after With":              {func(l *slog.Logger) { l.With("class", "a").With("n", 1).Warn(message) }, func(l *slog.Logger) { l.With("class", "b").With("n", 1).Warn(message) }, false},
-		"With of a problem after With": {func(l *slog.Logger) { l.With("problem", "a").With("class", "c").Warn(message) }, func(l *slog.Logger) { l.With("problem", "b").With("class", "c").Warn(message) }, false},
-		"a value to be resolved":       {func(l *slog.Logger) { l.Warn(message, "class", valuer{"a", 1}, "problem", valuer{"b", 1}) }, func(l *slog.Logger) { l.Warn(message, "class", valuer{"a", 2}, "problem", "b") }, true},
-		"an error":                     {func(l *slog.Logger) { l.Warn(message, "problem", errors.New("a")) }, func(l *slog.Logger) { l.Warn(message, "problem", errors.New("b")) }, false},
+		"the same":                     {func(l logging.Logger) { l.Warn(message) }, func(l logging.Logger) { l.Warn(message) }, true},
+		"another message":              {func(l logging.Logger) { l.Warn(message) }, func(l logging.Logger) { l.Warn("other") }, false},
+		"another level":                {func(l logging.Logger) { l.Warn(message) }, func(l logging.Logger) { l.Error(message) }, false},
+		"another class":                {func(l logging.Logger) { l.Warn(message, "class", "denied") }, func(l logging.Logger) { l.Warn(message, "class", "transient") }, false},
+		"the same class":               {func(l logging.Logger) { l.Warn(message, "class", "denied") }, func(l logging.Logger) { l.Warn(message, "n", 1, "class", "denied") }, true},
+		"another problem":              {func(l logging.Logger) { l.Warn(message, "problem", "a") }, func(l logging.Logger) { l.Warn(message, "problem", "b") }, false},
+		"class, not problem":           {func(l logging.Logger) { l.Warn(message, "problem", "a") }, func(l logging.Logger) { l.Warn(message, "class", "a") }, false},
+		"class of With":                {func(l logging.Logger) { logging.With(l, "class", "a").Warn(message) }, func(l logging.Logger) { logging.With(l, "class", "b").Warn(message) }, false},
+		"With or at once":              {func(l logging.Logger) { logging.With(l, "class", "a").Warn(message) }, func(l logging.Logger) { l.Warn(message, "class", "a") }, true},
+		"the last one counts":          {func(l logging.Logger) { logging.With(l, "class", "a").Warn(message, "class", "b") }, func(l logging.Logger) { l.Warn(message, "class", "b") }, true},
+		"With something else":          {func(l logging.Logger) { logging.With(l, "stream", "a").Warn(message) }, func(l logging.Logger) { logging.With(l, "stream", "b").Warn(message) }, true},
+		"no text":                      {func(l logging.Logger) { l.Warn(message, "class", 1) }, func(l logging.Logger) { l.Warn(message, "class", 2) }, false},
+		"With after With":              {func(l logging.Logger) { logging.With(logging.With(l, "class", "a"), "n", 1).Warn(message) }, func(l logging.Logger) { logging.With(logging.With(l, "class", "b"), "n", 1).Warn(message) }, false},
+		"With of a problem after With": {func(l logging.Logger) { logging.With(logging.With(l, "problem", "a"), "class", "c").Warn(message) }, func(l logging.Logger) { logging.With(logging.With(l, "problem", "b"), "class", "c").Warn(message) }, false},
+		"a value with a text":          {func(l logging.Logger) { l.Warn(message, "class", valuer{"a", 1}, "problem", valuer{"b", 1}) }, func(l logging.Logger) { l.Warn(message, "class", valuer{"a", 2}, "problem", "b") }, true},
+		"an error":                     {func(l logging.Logger) { l.Warn(message, "problem", errors.New("a")) }, func(l logging.Logger) { l.Warn(message, "problem", errors.New("b")) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &page{}
-			log := selflog.New(p, slog.LevelWarn).Logger()
+			log := selflog.New(p, logging.LevelWarn)
 			tc.first(log)
 			tc.second(log)
 			want := 2
@@ -171,10 +196,10 @@ func TestProblemsAreDistinguished(t *testing.T) {
 
 func TestInfoAndDebugAreNeverSuppressed(t *testing.T) {
 	p := &page{}
-	log := selflog.New(p, slog.LevelDebug)
+	log := selflog.New(p, logging.LevelDebug)
 	for range 100 {
-		log.Logger().Info("shipped")
-		log.Logger().Debug("subscribed")
+		log.Info("shipped")
+		log.Debug("subscribed")
 	}
 	log.Close()
 	if got := len(p.lines(t)); got != 200 {
@@ -182,17 +207,16 @@ func TestInfoAndDebugAreNeverSuppressed(t *testing.T) {
 	}
 }
 
-// A handler with attributes and an open group writes the count in the same place as
-// in all lines.
-func TestTheCountStandsOutsideOfGroups(t *testing.T) {
+// The count stands before all attributes.
+func TestTheCountStandsBeforeTheAttributes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &page{}
-		log := selflog.New(p, slog.LevelWarn).Logger().With("stream", "s").WithGroup("put").With("try", 1).WithGroup("")
+		log := logging.With(selflog.New(p, logging.LevelWarn), "stream", "s")
 		log.Warn("no", "n", 1)
 		log.Warn("no", "n", 2)
 		time.Sleep(10 * time.Minute)
 		log.Warn("no", "n", 3)
-		want := `{"time":"2000-01-01T00:10:00Z","level":"WARN","msg":"no","logger":"kinetel","repeated":1,"stream":"s","put":{"try":1,"n":3}}` + "\n"
+		want := `{"time":"2000-01-01T00:10:00Z","level":"WARN","msg":"no","logger":"kinetel","repeated":1,"stream":"s","n":3}` + "\n"
 		if len(p.writes) != 2 || p.writes[1] != want {
 			t.Errorf("lines %q, want the second to be %q", p.writes, want)
 		}
@@ -204,12 +228,12 @@ func TestTheCountStandsOutsideOfGroups(t *testing.T) {
 func TestLoggersShareTheirProblems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &page{}
-		log := selflog.New(p, slog.LevelWarn)
-		parent := log.Logger().With("a", 1).With("x", 1).With("y", 1)
-		one, two := parent.With("b", 1), parent.With("c", 1)
+		log := selflog.New(p, logging.LevelWarn)
+		parent := logging.With(logging.With(logging.With(log, "a", 1), "x", 1), "y", 1)
+		one, two := logging.With(parent, "b", 1), logging.With(parent, "c", 1)
 		one.Warn("no")
 		two.Warn("no")
-		log.Logger().Warn("no")
+		log.Warn("no")
 		time.Sleep(10 * time.Minute)
 		one.Warn("no")
 		lines := p.lines(t)
@@ -222,26 +246,17 @@ func TestLoggersShareTheirProblems(t *testing.T) {
 	})
 }
 
-// A caller without a Logger may ask a handler for a group without a name.
-func TestAGroupWithoutANameIsIgnored(t *testing.T) {
-	p := &page{}
-	slog.New(selflog.New(p, slog.LevelWarn).Logger().Handler().WithGroup("")).Warn("no", "n", 1)
-	if lines := p.lines(t); lines[0]["n"] != 1.0 {
-		t.Errorf("line %v, want n beside the message", lines[0])
-	}
-}
-
 func TestCloseReportsSuppressedLinesOnce(t *testing.T) {
 	p := &page{}
-	log := selflog.New(p, slog.LevelWarn)
+	log := selflog.New(p, logging.LevelWarn)
 	log.Close()
-	log.Logger().Warn("repeated")
+	log.Warn("repeated")
 	log.Close()
 	wants(t, p, "repeated") // no line was suppressed, so Close reports nothing
 
-	log.Logger().Warn("repeated")
+	log.Warn("repeated")
 	for range 3 {
-		log.Logger().Error("often", "class", "denied", "problem", "p")
+		log.Error("often", "class", "denied", "problem", "p")
 	}
 	log.Close()
 	log.Close()
@@ -258,7 +273,7 @@ func TestCloseReportsSuppressedLinesOnce(t *testing.T) {
 		t.Errorf("line %v, want a WARN of kinetel", last)
 	}
 
-	log.Logger().Warn("repeated") // the Log stays usable
+	log.Warn("repeated") // the Log stays usable
 	log.Close()
 	if got := p.lines(t); len(got) != 4 || got[3]["repeated"] != 1.0 {
 		t.Errorf("lines %q, want a fourth with one more", p.writes)
@@ -267,23 +282,23 @@ func TestCloseReportsSuppressedLinesOnce(t *testing.T) {
 
 func TestCloseReportsErrorsAtAnyLevel(t *testing.T) {
 	p := &page{}
-	log := selflog.New(p, slog.LevelError)
-	log.Logger().Error("no")
-	log.Logger().Error("no")
+	log := selflog.New(p, logging.LevelError)
+	log.Error("no")
+	log.Error("no")
 	log.Close()
 	wants(t, p, "no", "problems that were logged before occurred again repeated=1")
 }
 
 func TestTheClosingLineIsBounded(t *testing.T) {
 	p := &page{}
-	log := selflog.New(p, slog.LevelWarn)
+	log := selflog.New(p, logging.LevelWarn)
 	long := strings.Repeat("é", 100_000)
 	if testing.Short() {
 		long = long[:10_000]
 	}
 	for i := range 64 {
 		for range 3 {
-			log.Logger().Warn(fmt.Sprint(i, long), "class", long, "problem", long)
+			log.Warn(fmt.Sprint(i, long), "class", long, "problem", long)
 		}
 	}
 	log.Close()
@@ -306,8 +321,8 @@ func TestTheClosingLineIsBounded(t *testing.T) {
 
 func TestTheProblemSeenLongestAgoIsForgottenAndItsCountReported(t *testing.T) {
 	p := &page{}
-	log := selflog.New(p, slog.LevelWarn)
-	warn := func(i int) { log.Logger().Warn(fmt.Sprint("p", i)) }
+	log := selflog.New(p, logging.LevelWarn)
+	warn := func(i int) { log.Warn(fmt.Sprint("p", i)) }
 	for i := range 64 {
 		warn(i)
 		warn(i)
@@ -339,9 +354,9 @@ func TestNothingIsDroppedSilently(t *testing.T) {
 		}), 0, 300).Draw(rt, "lines")
 		synctest.Test(t, func(*testing.T) {
 			p := &page{}
-			log := selflog.New(p, slog.LevelWarn)
+			log := selflog.New(p, logging.LevelWarn)
 			for _, step := range steps {
-				log.Logger().With("n", 1).Warn("no", "class", step[0])
+				logging.With(log, "n", 1).Warn("no", "class", step[0])
 				if step[1] < 0 {
 					log.Close()
 				} else {
@@ -381,14 +396,14 @@ func TestNothingIsDroppedSilently(t *testing.T) {
 // A flood from many goroutines is one line, and each line is whole.
 func TestManyGoroutinesWriteOneLinePerProblem(t *testing.T) {
 	p := &page{}
-	log := selflog.New(p, slog.LevelInfo)
+	log := selflog.New(p, logging.LevelInfo)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			for range 200 {
-				log.Logger().With("goroutine", i).Warn("flood")
-				log.Logger().Error("flood", "class", i)
-				log.Logger().Info("ordinary")
+				logging.With(log, "goroutine", i).Warn("flood")
+				log.Error("flood", "class", i)
+				log.Info("ordinary")
 			}
 			log.Close()
 		})
@@ -413,10 +428,10 @@ func TestManyGoroutinesWriteOneLinePerProblem(t *testing.T) {
 
 func TestAWriterThatFailsIsIgnored(t *testing.T) {
 	p := &page{err: io.ErrClosedPipe}
-	log := selflog.New(p, slog.LevelInfo)
-	log.Logger().Info("a")
-	log.Logger().Warn("b")
-	log.Logger().Warn("b")
+	log := selflog.New(p, logging.LevelInfo)
+	log.Info("a")
+	log.Warn("b")
+	log.Warn("b")
 	log.Close()
 	wants(t, p, "a", "b", "problems that were logged before occurred again repeated=1")
 }
@@ -427,7 +442,7 @@ type valuer struct {
 	other int
 }
 
-func (v valuer) LogValue() slog.Value { return slog.StringValue(v.text) }
+func (v valuer) String() string { return v.text }
 
 // panicky panics when it is asked for its text.
 type panicky struct{}
@@ -436,14 +451,14 @@ func (panicky) Error() string { panic("no text") }
 
 type unresolved struct{}
 
-func (unresolved) LogValue() slog.Value { panic("no value") }
+func (unresolved) String() string { panic("no value") }
 
 func TestALineWithAValueThatPanicsIsWritten(t *testing.T) {
 	p := &page{}
-	log := selflog.New(p, slog.LevelInfo).Logger()
+	log := selflog.New(p, logging.LevelInfo)
 	log.Warn("a", "class", unresolved{})
 	log.Warn("b", "problem", (*panicky)(nil), "n", nil)
-	log.With("class", unresolved{}).Warn("c", "problem", panicky{})
+	logging.With(log, "class", unresolved{}).Warn("c", "problem", panicky{})
 	if got := len(p.lines(t)); got != 3 {
 		t.Errorf("%d lines, want 3: %q", got, p.writes)
 	}
@@ -461,12 +476,12 @@ func (s stuck) Write(b []byte) (int, error) {
 func TestABlockedWriterDoesNotBlockLinesThatAreOnlyCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stuck{make(chan struct{}), make(chan struct{})}
-		log := selflog.New(s, slog.LevelWarn)
-		go log.Logger().Warn("no")
+		log := selflog.New(s, logging.LevelWarn)
+		go log.Warn("no")
 		<-s.called
 		counted := make(chan struct{})
 		go func() {
-			log.Logger().Warn("no")
+			log.Warn("no")
 			close(counted)
 		}()
 		synctest.Wait()
@@ -481,7 +496,7 @@ func TestABlockedWriterDoesNotBlockLinesThatAreOnlyCounted(t *testing.T) {
 }
 
 func BenchmarkALineThatIsCounted(b *testing.B) {
-	log := selflog.New(io.Discard, slog.LevelWarn).Logger().With("stream", "telemetry")
+	log := logging.With(selflog.New(io.Discard, logging.LevelWarn), "stream", "telemetry")
 	b.ReportAllocs()
 	for b.Loop() {
 		log.Warn("Kinesis does not accept telemetry", "class", "denied", "waiting", 12)

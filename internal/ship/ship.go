@@ -4,7 +4,6 @@ package ship
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/kinetel/kinetel/internal/guard"
 	"github.com/kinetel/kinetel/internal/kinesis"
 	"github.com/kinetel/kinetel/internal/ledger"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/queue"
 )
@@ -48,7 +48,7 @@ type Shipper struct {
 	queue  *queue.Queue
 	putter Putter
 	lost   func() int64 // events lost since the start
-	log    *slog.Logger
+	log    logging.Logger
 
 	wake     chan struct{} // one slot: there may be something to send
 	urgent   chan struct{} // one slot: a caller waits, so shorten the pause
@@ -82,7 +82,7 @@ type Shipper struct {
 
 // New returns a Shipper of the queue's records. lost returns how many events
 // were lost since the start, for the log.
-func New(q *queue.Queue, putter Putter, lost func() int64, log *slog.Logger) *Shipper {
+func New(q *queue.Queue, putter Putter, lost func() int64, log logging.Logger) *Shipper {
 	return &Shipper{
 		queue: q, putter: putter, lost: lost, log: log, breaker: breaker.New(jitter), attempts: map[*attempt]bool{},
 		wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), choosing: make(chan struct{}, 1), ending: make(chan struct{}),

@@ -1,7 +1,7 @@
 package spool
 
 import (
-	"encoding/json"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/jsontext"
 	"github.com/kinetel/kinetel/internal/seqrange"
 )
 
@@ -63,17 +64,27 @@ func (e *folder) pending() bool {
 }
 
 // metaJSON returns the text of meta. The resource is unchanged, or null if it is
-// not JSON.
+// not a JSON object.
 func (e *folder) metaJSON() []byte {
-	resource := e.details.Resource
-	if !json.Valid(resource) {
-		resource = []byte("null")
+	d := &e.details
+	var o jsontext.Object
+	o.Int("version", 1)
+	o.String("environmentId", e.id)
+	if jsontext.IsObject(d.Resource) {
+		o.Raw("resource", d.Resource)
+	} else {
+		o.Raw("resource", nil)
 	}
-	details, err := json.Marshal(e.details)
-	if err != nil {
-		details = []byte("{}") // cannot happen: these types always marshal
-	}
-	return fmt.Appendf(nil, `{"version":1,"environmentId":%q,"resource":%s,"details":%s}`+"\n", e.id, resource, details)
+	o.Begin("details")
+	o.OmitEmpty = true
+	o.String("accountId", d.AccountID)
+	o.String("logGroup", d.LogGroup)
+	o.String("logStream", d.LogStream)
+	o.Bool("jsonLogs", d.JSONLogs)
+	o.String("spanParent", d.SpanParent)
+	o.String("attributes", base64.StdEncoding.EncodeToString(d.Attributes))
+	o.End()
+	return append(o.JSON(), '\n')
 }
 
 // price returns the bytes that writing the next frame may need besides the frame:

@@ -2,10 +2,10 @@ package spool
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"slices"
 
 	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/jsontext"
 	"github.com/kinetel/kinetel/internal/ledger"
 )
 
@@ -34,11 +34,34 @@ func (l pendingLoss) frame() (frame, bool) {
 // parseLoss parses a frame's loss and checks that a process can have written it.
 func parseLoss(h header, payload []byte) (l pendingLoss, ok bool) {
 	serial, n := binary.Uvarint(payload)
-	if h.kind != kindLoss || n <= 0 || serial == 0 || serial > maxNumber || json.Unmarshal(payload[n:], &l.Loss) != nil {
+	if h.kind != kindLoss || n <= 0 || serial == 0 || serial > maxNumber || !readLoss(payload[n:], &l.Loss) {
 		return l, false
 	}
 	l.serial = serial
 	return l, l.First == h.first && l.Last == h.last && valid(l.Loss)
+}
+
+// readLoss reads the JSON of a loss. ok is false if it is not an object, or if a member
+// has the wrong type.
+func readLoss(text []byte, l *ledger.Loss) (ok bool) {
+	ok = jsontext.IsObject(text)
+	count := int64(l.Count)
+	for m := jsontext.Members(text); ok && m.Next(); {
+		switch string(m.Name) {
+		case "firstSeq":
+			ok = jsontext.ReadUint(m.Value, &l.First)
+		case "lastSeq":
+			ok = jsontext.ReadUint(m.Value, &l.Last)
+		case "count":
+			ok = jsontext.ReadInt(m.Value, &count)
+		case "bytes":
+			ok = jsontext.ReadInt(m.Value, &l.Bytes)
+		case "reason":
+			ok = jsontext.ReadString(m.Value, (*string)(&l.Reason))
+		}
+	}
+	l.Count = int(count)
+	return ok
 }
 
 // valid reports whether the fields of a loss make sense.

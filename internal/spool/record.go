@@ -1,14 +1,15 @@
 package spool
 
 import (
+	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/jsontext"
 	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/seqrange"
@@ -53,13 +54,57 @@ func (ref *Ref) Record() *pack.Record {
 // recordMeta as JSON, the checksum of these two, and the data.
 type recordMeta struct {
 	// The key is base64: JSON text cannot represent every key.
-	PartitionKey []byte        `json:"partitionKey,omitempty"`
-	Droppable    int           `json:"droppable,omitempty"`
-	Lines        int64         `json:"lines,omitempty"`
-	Losses       []ledger.Loss `json:"losses,omitempty"`
+	PartitionKey []byte
+	Droppable    int64
+	Lines        int64
+	Losses       []ledger.Loss
 	// Reported is the serial number up to which the losses in the losses file
 	// are reported by this record and earlier ones.
-	Reported uint64 `json:"reported,omitempty"`
+	Reported uint64
+}
+
+// json returns the recordMeta as JSON.
+func (m *recordMeta) json() []byte {
+	var losses [][]byte
+	for _, l := range m.Losses {
+		losses = append(losses, l.AppendJSON(nil))
+	}
+	o := jsontext.Object{OmitEmpty: true}
+	o.String("partitionKey", base64.StdEncoding.EncodeToString(m.PartitionKey))
+	o.Int("droppable", m.Droppable)
+	o.Int("lines", m.Lines)
+	o.Array("losses", losses)
+	o.Uint("reported", m.Reported)
+	return o.JSON()
+}
+
+// read reads what json has written.
+func (m *recordMeta) read(text []byte) (ok bool) {
+	ok = jsontext.IsObject(text)
+	for member := jsontext.Members(text); ok && member.Next(); {
+		switch string(member.Name) {
+		case "partitionKey":
+			var err error
+			m.PartitionKey, err = base64.StdEncoding.AppendDecode(nil, jsontext.Unquoted(member.Value))
+			ok = err == nil
+		case "droppable":
+			ok = jsontext.ReadInt(member.Value, &m.Droppable)
+		case "lines":
+			ok = jsontext.ReadInt(member.Value, &m.Lines)
+		case "losses":
+			m.Losses = nil
+			e := jsontext.Elements(member.Value)
+			for ok && e.Next() {
+				var l ledger.Loss
+				ok = readLoss(e.Value, &l)
+				m.Losses = append(m.Losses, l)
+			}
+			ok = ok && e.Err == nil
+		case "reported":
+			ok = jsontext.ReadUint(member.Value, &m.Reported)
+		}
+	}
+	return ok
 }
 
 // valid reports whether the fields make sense.
@@ -72,12 +117,8 @@ func (m *recordMeta) valid() bool {
 // recordFrame returns the frame of a record. reported is the serial number for
 // its recordMeta.
 func recordFrame(r *pack.Record, reported uint64) (frame, error) {
-	meta, err := json.Marshal(recordMeta{
-		PartitionKey: []byte(r.PartitionKey), Droppable: r.Droppable, Lines: r.Lines, Losses: r.Losses, Reported: reported,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("write what is known of a record as JSON: %w", err)
-	}
+	all := recordMeta{PartitionKey: []byte(r.PartitionKey), Droppable: int64(r.Droppable), Lines: r.Lines, Losses: r.Losses, Reported: reported}
+	meta := all.json()
 	start := binary.AppendUvarint(nil, uint64(len(meta)))
 	start = append(start, meta...)
 	start = binary.LittleEndian.AppendUint32(start, checksum(start))
@@ -97,7 +138,7 @@ func parseRecord(payload []byte) (meta recordMeta, data []byte, err error) {
 	}
 	end := used + int(n)
 	data = payload[end+4:]
-	if binary.LittleEndian.Uint32(payload[end:]) != checksum(payload[:end]) || json.Unmarshal(payload[used:end], &meta) != nil ||
+	if binary.LittleEndian.Uint32(payload[end:]) != checksum(payload[:end]) || !meta.read(payload[used:end]) ||
 		!meta.valid() || len(data)+len(meta.PartitionKey) > pack.MaxRecord {
 		return recordMeta{}, nil, ErrCorrupt
 	}

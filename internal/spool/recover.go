@@ -3,7 +3,7 @@ package spool
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/jsontext"
 	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/internal/order"
 	"github.com/kinetel/kinetel/internal/seqrange"
@@ -254,23 +255,44 @@ func segmentNumber(name string) (number int, ok bool) {
 // cannot be read, they still have the environment's ID.
 func (e *folder) readMeta() {
 	text, _ := io.ReadAll(io.NewSectionReader(e.meta.file, 0, maxMeta)) // on an error, the text is not valid JSON
-	var meta struct {
-		EnvironmentID string              `json:"environmentId"`
-		Resource      json.RawMessage     `json:"resource"`
-		Details       environment.Details `json:"details"`
-	}
-	var resource struct {
-		ID string `json:"service.instance.id"`
-	}
-	if json.Unmarshal(text, &meta) == nil && meta.EnvironmentID == e.id && // and the resource is one line of JSON:
-		bytes.HasPrefix(meta.Resource, []byte("{")) && !bytes.ContainsAny(meta.Resource, "\r\n") && utf8.Valid(meta.Resource) &&
-		len(meta.Resource) <= maxResource && json.Unmarshal(meta.Resource, &resource) == nil && resource.ID == e.id {
-		e.details, e.known = meta.Details, true
-		e.details.Resource = meta.Resource
-		if more := meta.Details.Attributes; len(more) > maxResource || !json.Valid(more) {
-			e.details.Attributes = nil
-		}
+	resource := jsontext.Member(text, "resource")
+	var details environment.Details
+	if jsontext.IsObject(text) && jsontext.Text(jsontext.Member(text, "environmentId")) == e.id && // and the resource is one line of JSON:
+		jsontext.IsObject(resource) && !bytes.ContainsAny(resource, "\r\n") && utf8.Valid(resource) &&
+		len(resource) <= maxResource && jsontext.Text(jsontext.Member(resource, "service.instance.id")) == e.id &&
+		readDetails(jsontext.Member(text, "details"), &details) {
+		e.details, e.known = details, true
+		e.details.Resource = resource
 	} else {
 		e.details.Resource = fmt.Appendf(nil, `{"service.instance.id":%q}`, e.id)
 	}
+}
+
+// readDetails reads the details in meta. ok is false if a member has the wrong type.
+func readDetails(object []byte, d *environment.Details) (ok bool) {
+	ok = true
+	m := jsontext.Members(object)
+	for ok && m.Next() {
+		switch string(m.Name) {
+		case "accountId":
+			ok = jsontext.ReadString(m.Value, &d.AccountID)
+		case "logGroup":
+			ok = jsontext.ReadString(m.Value, &d.LogGroup)
+		case "logStream":
+			ok = jsontext.ReadString(m.Value, &d.LogStream)
+		case "jsonLogs":
+			d.JSONLogs = string(m.Value) == "true"
+			ok = d.JSONLogs || string(m.Value) == "false"
+		case "spanParent":
+			ok = jsontext.ReadString(m.Value, &d.SpanParent)
+		case "attributes":
+			var err error
+			d.Attributes, err = base64.StdEncoding.AppendDecode(nil, jsontext.Unquoted(m.Value))
+			ok = err == nil
+		}
+	}
+	if len(d.Attributes) > maxResource || !jsontext.IsObject(d.Attributes) {
+		d.Attributes = nil
+	}
+	return ok && m.Err == nil
 }

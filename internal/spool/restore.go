@@ -159,7 +159,7 @@ func (r *restorer) ref(seg *segment, it item) (*Ref, error) {
 	}
 	return &Ref{
 		Environment: r.recovered.Environment, First: h.first, Last: h.last, Losses: meta.Losses, Lines: meta.Lines,
-		Events: h.events(), Droppable: meta.Droppable, DataSize: len(data) + len(meta.PartitionKey),
+		Events: h.events(), Droppable: int(meta.Droppable), DataSize: len(data) + len(meta.PartitionKey),
 		seg: seg, offset: it.offset, size: int32(it.size), adopted: true,
 	}, err
 }

@@ -20,12 +20,12 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/environment"
+	"github.com/kinetel/kinetel/internal/logging"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/wallclock"
 )
@@ -69,7 +69,7 @@ type Options struct {
 	// Reserve is the part of Max that records leave to the journal and to undecided
 	// lines: they are on disk until their record is.
 	Reserve int64
-	Log     *slog.Logger
+	Log     logging.Logger
 	Check   Checker // nil: records and lines are not validated
 }
 

@@ -11,15 +11,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/logging"
 )
 
 // sandboxHost is the name that Lambda delivers telemetry to (AWS
@@ -56,7 +58,7 @@ const (
 // Listener receives telemetry from Lambda. It answers 200 as soon as the pipeline
 // has ingested a body.
 type Listener struct {
-	log      *slog.Logger
+	log      logging.Logger
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{} // closed when the server has ended
@@ -100,7 +102,7 @@ type Resolver interface {
 // Listen opens the listener on an ephemeral port: on the address of Lambda's
 // sandbox name, or on loopback if the name has none. managed means that this is a
 // managed instance, or AWS's emulator of one.
-func Listen(ctx context.Context, resolver Resolver, managed bool, log *slog.Logger, sink Sink) (*Listener, error) {
+func Listen(ctx context.Context, resolver Resolver, managed bool, log logging.Logger, sink Sink) (*Listener, error) {
 	l := newListener(log, sink)
 	address, inSandbox := sandboxAddress(ctx, resolver)
 	// The name exists in Lambda, but not on a machine that runs the emulator.
@@ -114,11 +116,11 @@ func Listen(ctx context.Context, resolver Resolver, managed bool, log *slog.Logg
 }
 
 // newListener returns a listener that is not open.
-func newListener(log *slog.Logger, sink Sink) *Listener {
+func newListener(logger logging.Logger, sink Sink) *Listener {
 	var secret [16]byte
 	_, _ = rand.Read(secret[:]) // never fails: it ends the process instead (crypto/rand)
 	l := &Listener{
-		log:     log,
+		log:     logger,
 		done:    make(chan struct{}),
 		conns:   connections{open: map[*connection]bool{}},
 		bodies:  newBodies(),
@@ -132,10 +134,18 @@ func newListener(log *slog.Logger, sink Sink) *Listener {
 		ReadTimeout:       bodyTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(debugWriter{logger}, "", 0),
 		ConnContext:       withConn,
 	}
 	return l
+}
+
+// debugWriter writes what net/http logs as lines of level debug.
+type debugWriter struct{ logging.Logger }
+
+func (w debugWriter) Write(line []byte) (int, error) {
+	w.Debug(strings.TrimSuffix(string(line), "\n"))
+	return len(line), nil
 }
 
 // serve serves connections until Close.

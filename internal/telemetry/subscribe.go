@@ -3,12 +3,13 @@ package telemetry
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
 // schemas are the schemas of telemetry, the preferred one first. The second is for
@@ -72,18 +73,24 @@ func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, destin
 }
 
 func subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, schema, destination string, managed bool, types []string) (status int, answer string, err error) {
-	names, err := json.Marshal(types)
-	if err != nil {
-		return 0, "", err
-	}
 	items, timeout := maxItems, timeoutMs
 	if managed {
 		items, timeout = managedItems, managedTimeoutMs
 	}
-	body := fmt.Appendf(nil, `{"schemaVersion":%q,"types":%s,"buffering":{"maxItems":%d,"maxBytes":%d,"timeoutMs":%d},"destination":{"protocol":"HTTP","URI":%q}}`,
-		schema, names, items, maxBytes, timeout, destination)
+	var body jsontext.Object
+	body.String("schemaVersion", schema)
+	body.Strings("types", types)
+	body.Begin("buffering")
+	body.Int("maxItems", int64(items))
+	body.Int("maxBytes", maxBytes)
+	body.Int("timeoutMs", int64(timeout))
+	body.End()
+	body.Begin("destination")
+	body.String("protocol", "HTTP")
+	body.String("URI", destination)
+	body.End()
 	// No trailing slash: AWS's emulator matches paths exactly.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+runtimeAPI+"/2022-07-01/telemetry", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+runtimeAPI+"/2022-07-01/telemetry", bytes.NewReader(body.JSON()))
 	if err != nil {
 		return 0, "", err
 	}
