@@ -1,6 +1,7 @@
 package lambdasim
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -91,6 +92,7 @@ func (s *Sandbox) exec(g *generation, kind ProcessKind, cfg Process, set func(*p
 	}
 	if kind == KindFunction {
 		cmd.Args = append(cmd.Args, cfg.Args...)
+		cmd.Dir = cmp.Or(cfg.Dir, cmd.Dir)
 		cmd.Env = s.functionEnv(cfg)
 	} else {
 		cmd.Env = s.extensionEnv(cfg)
