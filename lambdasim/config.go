@@ -80,11 +80,6 @@ type Config struct {
 	// InitManagedInstances.
 	MemoryMB int
 
-	// TenantID is the tenant of every invocation, as of a function with tenant
-	// isolation. The runtime gets it in a header, and platform.start,
-	// platform.runtimeDone and platform.report have it.
-	TenantID string
-
 	// Timeout is the function's time-out, 3 s by default. An invocation's
 	// extensions have to be done within it, too.
 	Timeout time.Duration

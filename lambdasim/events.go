@@ -144,7 +144,6 @@ type startRecord struct {
 	RequestID   string   `json:"requestId"`
 	Version     string   `json:"version"`
 	FunctionARN string   `json:"functionArn,omitempty"` // Managed Instances
-	TenantID    string   `json:"tenantId,omitempty"`
 	Tracing     *tracing `json:"tracing,omitempty"`
 }
 
@@ -154,7 +153,6 @@ type runtimeDoneRecord struct {
 	ErrorType string              `json:"errorType,omitempty"`
 	Metrics   *runtimeDoneMetrics `json:"metrics,omitempty"`
 	Spans     []span              `json:"spans,omitempty"`
-	TenantID  string              `json:"tenantId,omitempty"`
 	Tracing   *tracing            `json:"tracing,omitempty"`
 }
 
@@ -169,7 +167,6 @@ type reportRecord struct {
 	ErrorType string        `json:"errorType,omitempty"`
 	Metrics   reportMetrics `json:"metrics"`
 	Spans     []span        `json:"spans,omitempty"`
-	TenantID  string        `json:"tenantId,omitempty"`
 	Tracing   *tracing      `json:"tracing,omitempty"`
 }
 
@@ -189,7 +186,6 @@ type managedReportRecord struct {
 	ErrorType string          `json:"errorType,omitempty"`
 	Metrics   durationMetrics `json:"metrics"`
 	Spans     []span          `json:"spans,omitempty"`
-	TenantID  string          `json:"tenantId,omitempty"`
 	Tracing   *tracing        `json:"tracing,omitempty"`
 }
 

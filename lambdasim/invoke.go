@@ -71,7 +71,7 @@ func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 	if s.cold {
 		result.ColdStart, result.InitDuration, s.cold = true, s.initDuration, false
 	}
-	s.relay.platform(typeStart, startRecord{RequestID: inv.id, Version: s.cfg.FunctionVersion, TenantID: s.cfg.TenantID, Tracing: inv.tracing(inv.spanID)})
+	s.relay.platform(typeStart, startRecord{RequestID: inv.id, Version: s.cfg.FunctionVersion, Tracing: inv.tracing(inv.spanID)})
 
 	var failed *failure
 	if initFailed != nil {
@@ -198,7 +198,7 @@ func (s *Sandbox) emitRuntimeDone(inv *invocation, result *Result, failed *failu
 		done = time.Now()
 	}
 	record := runtimeDoneRecord{
-		RequestID: inv.id, Status: StatusSuccess, TenantID: s.cfg.TenantID, Tracing: inv.tracing(inv.spanID),
+		RequestID: inv.id, Status: StatusSuccess, Tracing: inv.tracing(inv.spanID),
 		Metrics: &runtimeDoneMetrics{DurationMs: toMillis(done.Sub(result.Start))},
 	}
 	if inv.responded {
@@ -274,7 +274,7 @@ func (s *Sandbox) finishInvocation(ctx context.Context, inv *invocation, result 
 	total := result.ExtensionsDone.Sub(result.Start)
 	billed := total
 	record := reportRecord{
-		RequestID: inv.id, Status: result.Status, ErrorType: result.ErrorType, TenantID: s.cfg.TenantID, Tracing: inv.tracing(""),
+		RequestID: inv.id, Status: result.Status, ErrorType: result.ErrorType, Tracing: inv.tracing(""),
 		Metrics: reportMetrics{DurationMs: toMillis(total), MemorySizeMB: s.cfg.MemoryMB},
 	}
 	if result.ColdStart && !result.SuppressedInit && !s.cfg.snapStart() {

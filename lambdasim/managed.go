@@ -62,7 +62,7 @@ func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, er
 	}
 	s.notice(Notice{Time: result.Start, Kind: NoticeInvokeStart, RequestID: inv.id})
 	s.relay.platformOf(inv.id, typeStart, startRecord{
-		RequestID: inv.id, Version: s.cfg.FunctionVersion, FunctionARN: s.functionARN(), TenantID: s.cfg.TenantID, Tracing: inv.tracing(inv.spanID),
+		RequestID: inv.id, Version: s.cfg.FunctionVersion, FunctionARN: s.functionARN(), Tracing: inv.tracing(inv.spanID),
 	})
 
 	s.mu.Lock()
@@ -134,7 +134,7 @@ func (s *Sandbox) finishManaged(g *generation, inv *invocation, result *Result, 
 	s.relay.reportAllDropped()
 	s.relay.platformOf(inv.id, typeReport, managedReportRecord{
 		RequestID: inv.id, Status: result.Status, ErrorType: result.ErrorType, Spans: spans,
-		Metrics: durationMetrics{DurationMs: toMillis(result.Duration)}, TenantID: s.cfg.TenantID, Tracing: inv.tracing(inv.spanID),
+		Metrics: durationMetrics{DurationMs: toMillis(result.Duration)}, Tracing: inv.tracing(inv.spanID),
 	})
 	detail := ""
 	if failed != nil {

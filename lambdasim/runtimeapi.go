@@ -67,9 +67,6 @@ func (s *Sandbox) give(w http.ResponseWriter, inv *invocation) {
 	if inv.trace != "" {
 		header.Set("Lambda-Runtime-Trace-Id", inv.trace)
 	}
-	if s.cfg.TenantID != "" {
-		header.Set("Lambda-Runtime-Aws-Tenant-Id", s.cfg.TenantID)
-	}
 	answer(w, http.StatusOK, inv.payload)
 }
 
