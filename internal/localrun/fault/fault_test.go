@@ -77,10 +77,13 @@ func TestInterceptor(t *testing.T) {
 		at    time.Duration
 		want  int
 	}{
-		{"kinesis:throttle=1", 0, 400}, {"kinesis:throttle=0", 0, 200},
+		{"kinesis:throttle=1", 0, 400},
+		{"kinesis:throttle=0", 0, 200},
 		{"kinesis:error=1", 0, 500},
 		{"kinesis:down", time.Hour, 0},
-		{"kinesis:down@1s..2s", 999 * time.Millisecond, 200}, {"kinesis:down@1s..2s", time.Second, 0}, {"kinesis:down@1s..2s", 2 * time.Second, 200},
+		{"kinesis:down@1s..2s", 999 * time.Millisecond, 200},
+		{"kinesis:down@1s..2s", time.Second, 0},
+		{"kinesis:down@1s..2s", 2 * time.Second, 200},
 		{"kinesis:latency=1ms", 0, 200},
 	} {
 		f, err := Parse(test.fault)
