@@ -42,14 +42,14 @@ type workers struct {
 	late map[string]bool
 }
 
-// invokeManaged is Invoke, for a managed instance.
-func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, error) {
+// invokeManaged is InvokeRequest, for a managed instance.
+func (s *Sandbox) invokeManaged(ctx context.Context, req Request) (Result, error) {
 	g, worker, err := s.admit(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	defer s.leave()
-	inv := s.newInvocation(payload)
+	inv := s.newInvocation(req)
 	result := Result{RequestID: inv.id, Start: time.Now()}
 	inv.deadline = result.Start.Add(s.cfg.Timeout)
 	result.Deadline = inv.deadline
@@ -62,12 +62,13 @@ func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, er
 	}
 	s.notice(Notice{Time: result.Start, Kind: NoticeInvokeStart, RequestID: inv.id})
 	s.relay.platformOf(inv.id, typeStart, startRecord{
-		RequestID: inv.id, Version: s.cfg.FunctionVersion, FunctionARN: s.functionARN(), Tracing: inv.tracing(inv.spanID),
+		RequestID: inv.id, Version: s.cfg.FunctionVersion, FunctionARN: inv.arn, TenantID: inv.tenantID, Tracing: inv.tracing(inv.spanID),
 	})
 
 	s.mu.Lock()
 	g.active[inv.id] = inv
-	worker <- inv // has room: it is ours
+	delete(g.late, inv.id) // the same id again: a retry
+	worker <- inv          // has room: it is ours
 	s.mu.Unlock()
 	var failed *failure
 	err = s.await(ctx, inv.deadline, func() bool {
@@ -99,6 +100,7 @@ func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, er
 // finishManaged emits platform.report and fills the result. It does not wait for the
 // worker's next: the report is sent when the client has its answer.
 func (s *Sandbox) finishManaged(g *generation, inv *invocation, result *Result, failed *failure) {
+	inv.stream.close()
 	ended := time.Now()
 	s.mu.Lock()
 	result.Status, result.Payload = StatusSuccess, inv.response
@@ -124,6 +126,7 @@ func (s *Sandbox) finishManaged(g *generation, inv *invocation, result *Result, 
 		result.ErrorType = failed.errorType
 		result.FunctionError, result.Payload = "Unhandled", failed.clientError(inv.id)
 	}
+	inv.answer(Response{Payload: result.Payload, FunctionError: result.FunctionError, ErrorType: result.ErrorType})
 	result.Duration, result.ResponseLatency = ended.Sub(result.Start), ended.Sub(result.Start)
 	result.RuntimeDone, result.ExtensionsDone = ended, ended
 	result.MaxMemoryMB = s.samplePeaks()
@@ -134,7 +137,7 @@ func (s *Sandbox) finishManaged(g *generation, inv *invocation, result *Result, 
 	s.relay.reportAllDropped()
 	s.relay.platformOf(inv.id, typeReport, managedReportRecord{
 		RequestID: inv.id, Status: result.Status, ErrorType: result.ErrorType, Spans: spans,
-		Metrics: durationMetrics{DurationMs: toMillis(result.Duration)}, Tracing: inv.tracing(inv.spanID),
+		Metrics: durationMetrics{DurationMs: toMillis(result.Duration)}, TenantID: inv.tenantID, Tracing: inv.tracing(inv.spanID),
 	})
 	detail := ""
 	if failed != nil {
