@@ -54,7 +54,7 @@ kinetel completion --help says how your shell completes commands and flags.
 	}
 	addColorFlag(root)
 	addGroup(root, "Your functions and streams:", newTailCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand())
-	addGroup(root, "On this machine, without AWS:", newDemoCommand(), newKinesisCommand())
+	addGroup(root, "On this machine, without AWS:", newRunCommand(), newDemoCommand(), newKinesisCommand())
 	root.AddCommand(newVersionCommand())
 	return root
 }
