@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/kinetel/kinetel/internal/functioncode"
 	"github.com/kinetel/kinetel/internal/localrun"
 	"github.com/kinetel/kinetel/internal/localrun/report"
 	"github.com/kinetel/kinetel/internal/tail"
@@ -106,10 +103,16 @@ func (c *runCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	defer stream.Close()
 	summary, err := localrun.Run(cmd.Context(), cfg)
-	if stream.Embedded() {
-		summary.Kinesis = stream.Summary(c.audited(cfg.Lambda))
+	err = c.explain(cmd.Context(), err)
+	if _, init := errors.AsType[foundError](err); err != nil && !init && summary.Invocations == 0 {
+		return err // there is nothing to conclude from
 	}
-	return errors.Join(c.conclude(cmd.OutOrStdout(), summary, time.Since(cfg.Started)), c.explain(cmd.Context(), err))
+	if audited := c.audited(cfg.Lambda); stream.Embedded() {
+		if k := stream.Summary(audited); audited || k.Records > 0 {
+			summary.Kinesis = k
+		}
+	}
+	return errors.Join(c.conclude(cmd.OutOrStdout(), summary, time.Since(cfg.Started)), err)
 }
 
 // explain returns the error of the command for that of the run.
@@ -163,70 +166,4 @@ func writeJSON(out io.Writer, s report.Summary, checks []report.Check) error {
 		err = errors.Join(err, enc.Encode(map[string]any{"check": check}))
 	}
 	return err
-}
-
-// serving returns what a person needs to invoke the function.
-func (c *runCommand) serving(url string) string {
-	const path = "/2015-03-31/functions/"
-	return fmt.Sprintf(`# The function is at %[1]s until you press Ctrl-C. In another shell:
-export AWS_REGION=%[3]s AWS_DEFAULT_REGION=%[3]s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
-aws lambda invoke --endpoint-url %[1]s --function-name %[2]s --cli-binary-format raw-in-base64-out --payload '{}' /dev/stdout
-curl %[1]s`+path+`%[2]s/invocations -d '{}'
-`, url, c.name, c.region)
-}
-
-// extensionPaths returns the files of --extension, and Kinetel's.
-func (c *runCommand) extensionPaths() ([]string, error) {
-	paths := c.extensions
-	for _, p := range paths {
-		if filepath.Base(p) == localrun.Kinetel {
-			return paths, nil // yours is in the place of the one beside this command
-		}
-	}
-	if c.noKinetel {
-		return paths, nil
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	beside := filepath.Join(filepath.Dir(self), localrun.Kinetel)
-	if _, err := os.Stat(beside); err != nil {
-		return nil, fmt.Errorf("%s: there is no such program; `make build` builds it, --extension PATH/%s names another one, and --no-kinetel runs without it", beside, localrun.Kinetel)
-	}
-	return append([]string{beside}, paths...), nil
-}
-
-// source returns the function that the arguments name.
-func (c *runCommand) source(args []string, dir string) functioncode.Source {
-	return functioncode.Source{Command: args, Runtime: c.runtime, Handler: c.handler, Client: c.client, Unpack: filepath.Join(dir, "task")}
-}
-
-// payload reads the event.
-func (c *runCommand) payload(stdin io.Reader) ([]byte, error) {
-	const most = 6 << 20 // of Lambda
-	text := strings.TrimSpace(c.event)
-	var payload []byte
-	var err error
-	switch {
-	case text == "-":
-		payload, err = io.ReadAll(io.LimitReader(stdin, most+1))
-	case json.Valid([]byte(text)):
-		payload = []byte(text)
-	default:
-		if payload, err = os.ReadFile(c.event); err != nil {
-			err = fmt.Errorf("it is neither JSON nor a file: %w", err)
-		}
-	}
-	switch {
-	case err != nil:
-	case len(payload) > most:
-		err = fmt.Errorf("it has more than the %d bytes that Lambda accepts", most)
-	case !json.Valid(payload):
-		err = errors.New("it is not JSON")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--event %.80s: %w", c.event, err)
-	}
-	return payload, nil
 }

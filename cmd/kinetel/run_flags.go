@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
-	"math"
-	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,13 +16,12 @@ import (
 	"github.com/kinetel/kinetel/internal/localrun/fault"
 	"github.com/kinetel/kinetel/internal/localrun/report"
 	"github.com/kinetel/kinetel/internal/tail"
-	"github.com/kinetel/kinetel/lambdasim"
 )
 
 type runCommand struct {
 	runtime, handler, client string
 	extensions, layers       []string
-	noKinetel                bool
+	noKinetel, hosts         bool
 	kinesis                  string
 	event                    string
 	count, concurrency, port int
@@ -36,20 +30,20 @@ type runCommand struct {
 	memory                   int
 	timeout                  time.Duration
 	logFormat, logLevel      string
-	freeze                   bool
-	noFreeze                 bool
+	freeze, noFreeze         bool
 	managed, provisioned     int
 	snapStart                bool
 	tenant                   string
 	env, envFiles, faults    []string
 	cpu                      string
 	output, junit, maxMemory string
-	expectSuccess            bool
 	limits                   report.Limits
-	parsedFaults             []fault.Fault
-	variables                map[string]string
-	invocations              *localrun.Invocations
-	limiter                  *cpulimit.Limiter
+
+	// What check makes of them:
+	parsedFaults []fault.Fault
+	variables    map[string]string
+	invocations  *localrun.Invocations
+	limiter      *cpulimit.Limiter
 }
 
 func (c *runCommand) addFlags(cmd *cobra.Command) {
@@ -60,6 +54,7 @@ func (c *runCommand) addFlags(cmd *cobra.Command) {
 	f.StringVar(&c.client, "ric", "", "the runtime's client: a `path` to aws-lambda-ric, awslambdaric, or a Python that has it (default: in the folder, or global)")
 	f.StringArrayVar(&c.extensions, "extension", nil, "an extension's `file`; may be repeated")
 	f.StringArrayVar(&c.layers, "layer", nil, "a layer's zip archive; its extensions are started, and its `file`s are in /opt; may be repeated")
+	f.BoolVar(&c.hosts, "hosts", false, "let extensions listen on the host names sandbox and sandbox.localdomain, as on Lambda; their init takes some ms longer")
 	f.BoolVar(&c.noKinetel, "no-kinetel", false, "run without Kinetel's extension")
 	f.StringVar(&c.kinesis, "kinesis", "embedded", "where the stream is: embedded, or a `URL`")
 	f.StringVar(&c.event, "event", "", "invoke the function with this event: JSON, a `file`, or - for standard input")
@@ -69,7 +64,7 @@ func (c *runCommand) addFlags(cmd *cobra.Command) {
 	f.IntVar(&c.port, "port", runPort, "port of the endpoint on 127.0.0.1; 0 is a free one")
 	f.StringVar(&c.name, "name", "function", "the function's name")
 	f.StringVar(&c.region, "region", "eu-west-1", "the function's region")
-	f.IntVar(&c.memory, "memory", 128, "the function's memory in MB; it is reported, and not enforced")
+	f.IntVar(&c.memory, "memory", 128, "the function's memory in MB; it is reported, and not enforced (default with --managed-instances: 2048)")
 	f.DurationVar(&c.timeout, "timeout", 3*time.Second, "the function's time-out")
 	f.StringVar(&c.logFormat, "log-format", "text", "the function's log format, text or json")
 	f.StringVar(&c.logLevel, "log-level", "", "AWS_LAMBDA_LOG_LEVEL of the function, for the format json: "+strings.Join(logLevels, ", "))
@@ -178,163 +173,3 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 }
 
 var functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
-// parseBytes reads a size, such as 64MiB; without a unit it is in bytes. The empty text is
-// 0.
-func parseBytes(text string) (int64, error) {
-	if text == "" {
-		return 0, nil
-	}
-	number := strings.TrimRight(text, "KMGiB")
-	unit, known := map[string]float64{"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[text[len(number):]]
-	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || !known || !(n > 0 && n*unit < math.MaxInt64) {
-		return 0, fmt.Errorf("--max-memory is %q: it must be a size, such as 64MiB or 50MB", text)
-	}
-	return int64(n * unit), nil
-}
-
-// readVariables reads --env-file and then --env.
-func readVariables(env, files []string) (map[string]string, error) {
-	variables := map[string]string{}
-	set := func(flag, text string) error {
-		name, value, given := strings.Cut(text, "=")
-		if name == "" || strings.ContainsAny(name, " \t") || strings.Contains(text, "\x00") {
-			return fmt.Errorf("%s %q: it must be NAME=VALUE", flag, text)
-		}
-		if !given {
-			if value, given = os.LookupEnv(name); !given {
-				return fmt.Errorf("%s %s: your shell has no such variable; write %s=VALUE", flag, name, name)
-			}
-		}
-		variables[name] = value
-		return nil
-	}
-	for _, file := range files {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, fmt.Errorf("--env-file: %w", err)
-		}
-		lines := bufio.NewScanner(f)
-		for err == nil && lines.Scan() {
-			if line := strings.TrimSpace(lines.Text()); line != "" && line[0] != '#' {
-				err = set("--env-file "+file+":", strings.TrimPrefix(line, "export "))
-			}
-		}
-		if err = errors.Join(err, lines.Err(), f.Close()); err != nil {
-			return nil, err
-		}
-	}
-	for _, text := range env {
-		if err := set("--env", text); err != nil {
-			return nil, err
-		}
-	}
-	return variables, nil
-}
-
-// prepare returns what to run.
-func (c *runCommand) prepare(cmd *cobra.Command, args []string, dir string) (cfg localrun.Config, err error) {
-	ctx := cmd.Context()
-	function, err := functioncode.Find(ctx, c.source(args, dir))
-	if err != nil {
-		return cfg, usage(err)
-	}
-	paths, err := c.extensionPaths()
-	if err != nil {
-		return cfg, usage(err)
-	}
-	layers, note, err := functioncode.OpenLayers(ctx, c.layers, dir)
-	if err != nil {
-		return cfg, usage(err)
-	}
-	if note != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "kinetel: "+note)
-	}
-	if function, err = layers.Mount(function); err != nil {
-		return cfg, err
-	}
-	cfg = localrun.Config{
-		Lambda: c.lambda(function), Concurrency: c.concurrency, Provisioned: c.provisioned, Tenant: c.tenant,
-		Invocations: c.invocations, Port: c.port, Faults: c.parsedFaults, Started: time.Now(), Dir: dir,
-		Tail: tail.Options{Output: c.output, Location: time.Local, Color: hasColor(), Terminal: isTerminal(os.Stdout), Filter: tail.Filter{Routine: c.output == tail.Text}},
-		Out:  cmd.OutOrStdout(), Notes: cmd.ErrOrStderr(), Serving: c.serving,
-	}
-	for _, path := range paths {
-		cfg.Lambda.Extensions = append(cfg.Lambda.Extensions, lambdasim.Process{Path: path})
-	}
-	cfg.Lambda.Extensions = append(cfg.Lambda.Extensions, layers.Extensions...)
-	if err := cfg.CheckFaults(); err != nil {
-		return cfg, usage(err)
-	}
-	return cfg, c.limitCPU(cmd, &cfg)
-}
-
-// lambda returns the settings of the local Lambda.
-func (c *runCommand) lambda(function lambdasim.Process) lambdasim.Config {
-	cfg := lambdasim.Config{
-		Function: function, FunctionName: c.name, Region: c.region, Handler: c.handler, MemoryMB: c.memory, Timeout: c.timeout,
-		LogFormat: lambdasim.LogText, DisableFreeze: c.noFreeze || !c.freeze, Env: c.variables, MaxConcurrency: c.managed,
-	}
-	if c.logFormat == "json" {
-		cfg.LogFormat = lambdasim.LogJSON
-	}
-	if c.logLevel != "" {
-		cfg.Env["AWS_LAMBDA_LOG_LEVEL"] = c.logLevel
-	}
-	switch {
-	case c.managed > 0:
-		cfg.InitializationType, cfg.LogFormat = lambdasim.InitManagedInstances, lambdasim.LogJSON
-	case c.snapStart:
-		cfg.InitializationType = lambdasim.InitSnapStart
-	case c.provisioned > 0:
-		cfg.InitializationType = lambdasim.InitProvisionedConcurrency
-	}
-	return cfg
-}
-
-// memoryOfOneCPU is the memory in MB with which a function has one processor (AWS
-// documentation, "Configure Lambda function memory").
-const memoryOfOneCPU = 1769
-
-// limitCPU carries out --cpu.
-func (c *runCommand) limitCPU(cmd *cobra.Command, cfg *localrun.Config) error {
-	if c.cpu == "" {
-		return nil
-	}
-	share := float64(c.memory) / memoryOfOneCPU
-	if c.cpu != "lambda" {
-		var err error
-		if share, err = strconv.ParseFloat(c.cpu, 64); err != nil || !(share > 0 && share <= 1024) {
-			return usage(fmt.Errorf("--cpu is %q: it must be a share of a processor, such as 0.25, or lambda", c.cpu))
-		}
-	}
-	var err error
-	if c.limiter, err = cpulimit.New("/sys/fs/cgroup", "/proc/self/cgroup", share); err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "kinetel: --cpu %s: CPU is not throttled: %v\n", c.cpu, err)
-		return nil
-	}
-	cfg.CPU = c.limiter
-	return nil
-}
-
-func (c *runCommand) close() {
-	if c.limiter != nil {
-		c.limiter.Close()
-	}
-}
-
-// openStream opens the stream for Kinetel.
-func (c *runCommand) openStream(ctx context.Context, cfg *localrun.Config) (localrun.Stream, error) {
-	url := c.kinesis
-	if url == "embedded" {
-		url = ""
-	}
-	return localrun.OpenStream(ctx, cfg.Lambda.Env, url, c.parsedFaults, func() time.Duration { return time.Since(cfg.Started) })
-}
-
-// audited reports whether what is in the stream proves what is missing.
-func (c *runCommand) audited(cfg lambdasim.Config) bool {
-	return slices.ContainsFunc(cfg.Extensions, func(e lambdasim.Process) bool { return strings.HasSuffix(e.Path, "/"+localrun.Kinetel) }) &&
-		cfg.Env["KINETEL_FORMAT"] != "cloudwatch" && cfg.Env["KINETEL_ENABLED"] != "false"
-}

@@ -86,7 +86,7 @@ func findInPackage(ctx context.Context, s Source, name string, folder bool) (p l
 	dir := name
 	if !folder {
 		dir = s.Unpack
-		if err := unzip(name, dir); err != nil {
+		if err := unzip(name, dir, maxUnpacked); err != nil {
 			return p, err
 		}
 	}

@@ -88,7 +88,7 @@ func TestUnzip(t *testing.T) {
 		entry{"lib/b.js", "a.js", fs.ModeSymlink | 0o777}, entry{"top.js", "./lib/./a.js", fs.ModeSymlink | 0o777},
 		entry{"setuid", "x", fs.ModeSetuid | 0o755}, entry{"windows", "y", 0}, entry{"dangling", "nowhere", fs.ModeSymlink | 0o777},
 		entry{"lib/a.js", "2", 0o600},
-	), dir)
+	), dir, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestUnzip(t *testing.T) {
 
 func TestUnzipRefuses(t *testing.T) {
 	link := fs.ModeSymlink | 0o777
-	big := strings.Repeat("\x00", maxUnpacked/2+1)
+	big := strings.Repeat("\x00", 51)
 	many := make([]entry, maxEntries+1)
 	for i := range many {
 		many[i] = entry{"f", "", 0o644}
@@ -122,13 +122,13 @@ func TestUnzipRefuses(t *testing.T) {
 		"a link through a link":       {[]entry{{"z/", "", fs.ModeDir | 0o755}, {"a/b/c", "../../z", link}, {"a/b/c/l", "../../../out", link}}, "leads out"},
 		"a link that a later one has": {[]entry{{"q/l", "x/../../out", link}, {"q/x", "..", link}}, "leads out"},
 		"a named pipe":                {[]entry{{"p", "", fs.ModeNamedPipe | 0o644}}, "no file, folder or link"},
-		"too much together":           {[]entry{{"a", big, 0o644}, {"b", big, 0o644}}, "more than 250 MB"},
+		"too much together":           {[]entry{{"a", big, 0o644}, {"b", big, 0o644}}, "more than 100 bytes"},
 		"too many":                    {many, "at most 50000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parent := t.TempDir()
 			write(t, filepath.Join(parent, "marker"), "", 0o644)
-			err := unzip(archive(t, test.entries...), filepath.Join(parent, "out"))
+			err := unzip(archive(t, test.entries...), filepath.Join(parent, "out"), 100)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error: %v, want %q", err, test.want)
 			}

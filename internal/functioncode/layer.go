@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,13 +15,13 @@ import (
 // Layers are the contents of layer archives: what Lambda has in /opt.
 type Layers struct {
 	Extensions []lambdasim.Process
-	dir        string   // with the contents; empty: there are no layers
-	mount      []string // the command that runs another one with dir as /opt; nil: there is none
+	mount      []string // the command that runs another one with these mounts; nil: there is none
 	scripts    string   // a folder for the scripts that do so
 }
 
 const (
 	opt        = "/opt"
+	hosts      = "/etc/hosts"
 	extensions = "extensions"
 )
 
@@ -30,41 +29,46 @@ const (
 // it is empty if everything does.
 //
 // Files outside of extensions/ have to be in /opt. That needs a mount namespace of each
-// process, in which the folder is mounted there.
-func OpenLayers(ctx context.Context, archives []string, dir string) (l Layers, note string, err error) {
-	if len(archives) == 0 {
-		return l, "", nil
+// process, in which the folder is mounted there. In the same way named gives processes the
+// host names sandbox and sandbox.localdomain, to listen on; it is for those that have no
+// layer with such files, too.
+func OpenLayers(ctx context.Context, archives []string, dir string, named bool) (l Layers, note string, err error) {
+	contents := filepath.Join(dir, "opt")
+	l.scripts = filepath.Join(dir, "mounted")
+	if err := os.MkdirAll(filepath.Join(contents, extensions), 0o755); err != nil {
+		return l, "", err
 	}
-	l.dir, l.scripts = filepath.Join(dir, "opt"), filepath.Join(dir, "mounted")
 	for _, archive := range archives {
 		if !isZip(archive) {
 			return l, "", fmt.Errorf("--layer %s: it is no zip archive", archive)
 		}
-		if err := unzip(archive, l.dir); err != nil {
+		if err := unzip(archive, contents, maxUnpacked); err != nil {
 			return l, "", fmt.Errorf("--layer %w", err)
 		}
 	}
-	entries, err := os.ReadDir(l.dir)
+	entries, err := os.ReadDir(contents)
 	if err != nil {
 		return l, "", err
 	}
-	for _, e := range entries {
-		if e.Name() != extensions && l.mount == nil && note == "" {
-			if l.mount, err = mountCommand(ctx, l.dir); err != nil {
-				note = fmt.Sprintf("the layers' files are in %s, and not in %s: %v", l.dir, opt, err)
-			}
+	if layered := len(entries) > 1; layered || named {
+		if l.mount, err = mountCommand(ctx, dir, contents, layered); err != nil {
+			note = fmt.Sprintf("the layers' files are in %s and not in %s, and there is no host name sandbox.localdomain: %v", contents, opt, err)
 		}
 	}
-	files, err := os.ReadDir(filepath.Join(l.dir, extensions))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	files, err := os.ReadDir(filepath.Join(contents, extensions))
+	if err != nil {
 		return l, note, err
 	}
 	for _, f := range files {
 		if f.IsDir() {
 			continue // Lambda starts the files only
 		}
-		p := lambdasim.Process{Path: filepath.Join(l.dir, extensions, f.Name())}
-		if p, err = l.mounted(p, filepath.Join(opt, extensions, f.Name())); err != nil {
+		p := lambdasim.Process{Path: filepath.Join(contents, extensions, f.Name())}
+		path := p.Path
+		if len(entries) > 1 {
+			path = filepath.Join(opt, extensions, f.Name())
+		}
+		if p, err = l.mounted(p, path); err != nil {
 			return l, note, err
 		}
 		l.Extensions = append(l.Extensions, p)
@@ -94,26 +98,34 @@ func (l Layers) mounted(p lambdasim.Process, path string) (lambdasim.Process, er
 	for _, word := range append(l.mount, path) {
 		script += " " + shellQuote(word)
 	}
-	file := filepath.Join(l.scripts, filepath.Base(p.Path))
-	p.Path = file
-	return p, os.WriteFile(file, []byte(script+` "$@"`+"\n"), 0o755)
+	p.Path = filepath.Join(l.scripts, filepath.Base(p.Path))
+	return p, os.WriteFile(p.Path, []byte(script+` "$@"`+"\n"), 0o755)
 }
 
-// mountCommand returns the command that executes another one with dir in /opt, if that is
-// permitted.
-func mountCommand(ctx context.Context, dir string) ([]string, error) {
+// mountCommand returns the command that executes another one with the host names, and the
+// layers in /opt, if that is permitted.
+func mountCommand(ctx context.Context, dir, layers string, layered bool) ([]string, error) {
 	unshare, err := exec.LookPath("unshare")
 	if err != nil {
 		return nil, errors.New("that needs unshare (Debian: apt-get install util-linux)")
 	}
-	if !exists(opt) {
-		return nil, fmt.Errorf("that needs an empty folder %s on this machine", opt)
+	names, err := os.ReadFile(hosts)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "hosts")
+	if err := os.WriteFile(file, append(names, "\n127.0.0.1 sandbox sandbox.localdomain\n"...), 0o644); err != nil {
+		return nil, err
+	}
+	mounts := `mount --bind "$1" ` + hosts
+	if layered {
+		mounts += ` && mount --bind "$2" ` + opt
 	}
 	command := []string{unshare, "--mount"}
 	if os.Geteuid() != 0 {
 		command = append(command, "--map-root-user")
 	}
-	command = append(command, "/bin/sh", "-c", `mount --bind "$1" `+opt+` && shift && exec "$@"`, "sh", dir)
+	command = append(command, "/bin/sh", "-c", mounts+` && shift 2 && exec "$@"`, "sh", file, layers)
 	if _, err := probe(ctx, command[0], append(command[1:], "/bin/true")...); err != nil {
 		return nil, err
 	}

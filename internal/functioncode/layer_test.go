@@ -15,7 +15,7 @@ func TestLayersWithExtensionsOnly(t *testing.T) {
 	l, note, err := OpenLayers(t.Context(), []string{
 		archive(t, entry{"extensions/one", "1", 0o755}, entry{"extensions/one.d/file", "", 0o644}),
 		archive(t, entry{"extensions/two", "2", 0o755}, entry{"extensions/one", "newer", 0o755}),
-	}, dir)
+	}, dir, false)
 	if err != nil || note != "" {
 		t.Fatal(note, err)
 	}
@@ -40,7 +40,7 @@ func TestLayersAreMounted(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "it's")
 	l, note, err := OpenLayers(t.Context(), []string{archive(t,
 		entry{"extensions/ext", "#!/bin/sh\necho $0 $# && cat /opt/data/file\n", 0o755}, entry{"data/file", "found", 0o644},
-	)}, dir)
+	)}, dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestLayersAreMounted(t *testing.T) {
 
 func TestLayersThatCannotBeMounted(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	l, note, err := OpenLayers(context.Background(), []string{archive(t, entry{"extensions/ext", "", 0o755}, entry{"data", "", 0o644})}, t.TempDir())
+	l, note, err := OpenLayers(context.Background(), []string{archive(t, entry{"extensions/ext", "", 0o755}, entry{"data", "", 0o644})}, t.TempDir(), false)
 	if err != nil || !strings.Contains(note, "needs unshare") || !strings.HasSuffix(l.Extensions[0].Path, "/opt/extensions/ext") {
 		t.Errorf("%+v, %q, %v", l, note, err)
 	}
@@ -75,8 +75,26 @@ func TestLayersThatCannotBeMounted(t *testing.T) {
 func TestLayersAreArchives(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "layer")
 	write(t, path, "hello", 0o644)
-	_, _, err := OpenLayers(t.Context(), []string{path}, t.TempDir())
+	_, _, err := OpenLayers(t.Context(), []string{path}, t.TempDir(), false)
 	if err == nil || !strings.Contains(err.Error(), "it is no zip archive") {
 		t.Errorf("error: %v", err)
+	}
+}
+
+func TestHostNames(t *testing.T) {
+	l, note, err := OpenLayers(t.Context(), nil, t.TempDir(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if note != "" {
+		t.Skip("this machine permits no mounts: ", note)
+	}
+	p, err := l.Mount(lambdasim.Process{Path: "/usr/bin/env"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), p.Path, "cat", "/etc/hosts").CombinedOutput()
+	if err != nil || !strings.HasSuffix(string(out), "127.0.0.1 sandbox sandbox.localdomain\n") {
+		t.Errorf("/etc/hosts: %s, %v", out, err)
 	}
 }

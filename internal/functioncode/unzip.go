@@ -21,8 +21,9 @@ const (
 )
 
 // unzip unpacks an archive into a folder, over what is there, as Lambda does with layers.
-// No entry and no link can lead out of the folder. Files keep their permissions.
-func unzip(archive, dir string) error {
+// No entry and no link can lead out of the folder, and the files have at most limit bytes.
+// They keep their permissions.
+func unzip(archive, dir string, limit int64) error {
 	r, err := zip.OpenReader(archive)
 	if err != nil {
 		return fmt.Errorf("%s: %w", archive, err)
@@ -39,9 +40,12 @@ func unzip(archive, dir string) error {
 		return err
 	}
 	defer root.Close()
-	left := int64(maxUnpacked)
+	left := limit
 	for _, f := range r.File {
 		n, err := unpack(root, f, left)
+		if err == nil && n > left {
+			err = fmt.Errorf("the archive has more than %d bytes of files", limit)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: entry %q: %w", archive, f.Name, err)
 		}
@@ -59,7 +63,7 @@ func unzip(archive, dir string) error {
 	return nil
 }
 
-// unpack writes one entry of at most limit bytes, and returns its size.
+// unpack writes one entry, and returns its size. That is at most one byte above the limit.
 func unpack(root *os.Root, f *zip.File, limit int64) (int64, error) {
 	name := path.Clean(f.Name)
 	if !filepath.IsLocal(name) || strings.Contains(name, `\`) {
@@ -103,9 +107,6 @@ func writeFile(root *os.Root, name string, mode fs.FileMode, content io.Reader, 
 	n, err := io.Copy(file, io.LimitReader(content, limit+1))
 	if closed := file.Close(); err == nil {
 		err = closed
-	}
-	if err == nil && n > limit {
-		err = fmt.Errorf("the archive has more than %d MB", maxUnpacked>>20)
 	}
 	return n, err
 }

@@ -148,7 +148,7 @@ func (r *run) notice(environment int, n lambdasim.Notice, group *cpulimit.Group)
 				r.printer.note("--cpu: %s is not throttled: %v", n.Process, err)
 			}
 		}
-	case lambdasim.NoticeInitFailed, lambdasim.NoticeReset, lambdasim.NoticeEnvironmentEnded, lambdasim.NoticeRefused, lambdasim.NoticeDeliveryError:
+	case lambdasim.NoticeInitFailed, lambdasim.NoticeReset, lambdasim.NoticeEnvironmentEnded, lambdasim.NoticeRefused:
 		r.printer.note("environment %d: %v", environment, n)
 	}
 }

@@ -56,8 +56,8 @@ func (l Limits) Checks(s Summary) (checks []Check) {
 	of(fmt.Sprintf("init of at most %v", l.MaxInit), l.MaxInit > 0, func(e *Extension) (bool, string) {
 		return e.InitMs.Count > 0 && e.InitMs.Max <= Milliseconds(l.MaxInit), fmt.Sprintf("at most %v ms in %d starts", e.InitMs.Max, e.InitMs.Count)
 	})
-	of("memory of at most "+megabytes(l.MaxMemory), l.MaxMemory > 0, func(e *Extension) (bool, string) {
-		return e.MaxMemoryBytes > 0 && e.MaxMemoryBytes <= l.MaxMemory, megabytes(e.MaxMemoryBytes) + " resident"
+	of("memory of at most "+mebibytes(l.MaxMemory), l.MaxMemory > 0, func(e *Extension) (bool, string) {
+		return e.MaxMemoryBytes > 0 && e.MaxMemoryBytes <= l.MaxMemory, mebibytes(e.MaxMemoryBytes) + " resident"
 	})
 	of("all telemetry is accepted", l.ExpectDelivered, func(e *Extension) (bool, string) {
 		if !e.Subscribed {
@@ -83,8 +83,10 @@ func success(s Summary) Check {
 // invocations describes how many invocations ended how.
 func invocations(s Summary) string {
 	text := count(s.Invocations, "invocation")
+	separator := ": "
 	for _, status := range slices.Sorted(maps.Keys(s.Statuses)) {
-		text += fmt.Sprintf(", %d %s", s.Statuses[status], status)
+		text += fmt.Sprintf("%s%d %s", separator, s.Statuses[status], status)
+		separator = ", "
 	}
 	if s.Throttled > 0 {
 		text += fmt.Sprintf(", and %d throttled", s.Throttled)
@@ -111,7 +113,7 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
+func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
 // The elements of a JUnit report.
 type (

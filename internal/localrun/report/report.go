@@ -3,6 +3,7 @@
 package report
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -72,6 +73,7 @@ type Collector struct {
 	durations    sample
 	inits        sample
 	extensions   map[string]*extension
+	problems     map[string]int // how often
 }
 
 // extension is an Extension with what its distributions are of.
@@ -83,8 +85,8 @@ type extension struct {
 // NewCollector returns a Collector.
 func NewCollector() *Collector {
 	return &Collector{
-		environments: map[int]*telemetry{}, extensions: map[string]*extension{},
-		summary: Summary{Statuses: map[string]int{}, Problems: []string{}},
+		environments: map[int]*telemetry{}, extensions: map[string]*extension{}, problems: map[string]int{},
+		summary: Summary{Statuses: map[string]int{}},
 	}
 }
 
@@ -152,7 +154,7 @@ func (c *Collector) Environment(processes []lambdasim.ProcessReport, err error) 
 	defer c.mu.Unlock()
 	c.summary.Environments++
 	if err != nil {
-		c.summary.Problems = append(c.summary.Problems, err.Error())
+		c.problems[err.Error()]++
 	}
 	for _, p := range processes {
 		usage := &c.summary.Function
@@ -164,7 +166,7 @@ func (c *Collector) Environment(processes []lambdasim.ProcessReport, err error) 
 				e.inits = append(e.inits, p.FirstNext)
 			}
 			if problem := ending(p); problem != "" {
-				c.summary.Problems = append(c.summary.Problems, problem)
+				c.problems[problem]++
 			}
 		}
 		usage.Processes++
@@ -194,6 +196,13 @@ func (c *Collector) Summary() Summary {
 	defer c.mu.Unlock()
 	s := c.summary
 	s.DurationMs, s.InitMs = c.durations.distribution(), c.inits.distribution()
+	s.Statuses, s.Problems = maps.Clone(s.Statuses), []string{}
+	for _, problem := range slices.Sorted(maps.Keys(c.problems)) {
+		if n := c.problems[problem]; n > 1 {
+			problem += fmt.Sprintf(" (%d times)", n)
+		}
+		s.Problems = append(s.Problems, problem)
+	}
 	found := map[string]*Extension{}
 	for name, e := range c.extensions {
 		copied := e.Extension
@@ -229,7 +238,7 @@ func (s sample) distribution() Distribution {
 	}
 	sorted := slices.Sorted(slices.Values(s))
 	at := func(share float64) float64 {
-		return Milliseconds(sorted[int(math.Round(share*float64(len(sorted)-1)))])
+		return Milliseconds(sorted[max(int(math.Ceil(share*float64(len(sorted))))-1, 0)])
 	}
 	return Distribution{Count: len(s), P50: at(0.5), P99: at(0.99), Max: at(1)}
 }

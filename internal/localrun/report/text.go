@@ -16,12 +16,12 @@ import (
 // WriteText writes a summary for a person.
 func (s Summary) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s in %s; %s\n", invocations(s), count(s.Environments, "environment"), count(s.ColdStarts, "cold start"))
+	fmt.Fprintf(&b, "%s; %s, %s\n", invocations(s), count(s.Environments, "environment"), count(s.ColdStarts, "cold start"))
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "\tp50\tp99\tmax\tinit\tmemory\tCPU\n")
 	row := func(name string, d, init Distribution, u Usage) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d ms\n", Printable(name), milliseconds(d, d.P50), milliseconds(d, d.P99), milliseconds(d, d.Max),
-			milliseconds(init, init.Max), megabytes(u.MaxMemoryBytes), u.CPUMs)
+			milliseconds(init, init.Max), mebibytes(u.MaxMemoryBytes), u.CPUMs)
 	}
 	row("duration of the function", s.DurationMs, s.InitMs, s.Function)
 	for _, e := range s.Extensions {
@@ -31,7 +31,11 @@ func (s Summary) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "billed: %d ms\n", s.BilledMs)
 	for _, e := range s.Extensions {
 		if e.Subscribed {
-			fmt.Fprintf(&b, "%s: %s accepted, %s\n", Printable(e.Name), count(e.AcceptedEvents, "event"), missed(e))
+			fmt.Fprintf(&b, "%s: %s accepted, %s", Printable(e.Name), count(e.AcceptedEvents, "event"), missed(e))
+			if e.FailedPosts > 0 {
+				fmt.Fprintf(&b, "; %s failed", count(e.FailedPosts, "POST"))
+			}
+			b.WriteByte('\n')
 		}
 	}
 	if k := s.Kinesis; k != nil {
@@ -78,7 +82,7 @@ func Line(r lambdasim.Result, memoryMB int) string {
 	part("Billed Duration", fmt.Sprintf("%d ms", r.Billed.Milliseconds()))
 	part("Memory Size", fmt.Sprintf("%d MB", memoryMB))
 	part("Max Memory Used", fmt.Sprintf("%d MB", r.MaxMemoryMB))
-	if r.ColdStart {
+	if r.ColdStart && !r.SuppressedInit && r.RestoreDuration == 0 {
 		part("Init Duration", line(r.InitDuration))
 	}
 	if r.RestoreDuration > 0 {
