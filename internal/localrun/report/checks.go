@@ -51,19 +51,25 @@ func (l Limits) Checks(s Summary) (checks []Check) {
 		}
 	}
 	of(fmt.Sprintf("overhead of at most %v", l.MaxOverhead), l.MaxOverhead > 0, func(e *Extension) (bool, string) {
-		return e.OverheadMs.Max <= Milliseconds(l.MaxOverhead), fmt.Sprintf("at most %v ms in %d invocations", e.OverheadMs.Max, e.OverheadMs.Count)
+		return e.OverheadMs.Max <= Milliseconds(l.MaxOverhead), fmt.Sprintf("at most %v ms in %s", e.OverheadMs.Max, count(e.OverheadMs.Count, "invocation"))
 	})
 	of(fmt.Sprintf("init of at most %v", l.MaxInit), l.MaxInit > 0, func(e *Extension) (bool, string) {
-		return e.InitMs.Count > 0 && e.InitMs.Max <= Milliseconds(l.MaxInit), fmt.Sprintf("at most %v ms in %d starts", e.InitMs.Max, e.InitMs.Count)
+		if e.InitMs.Count == 0 {
+			return false, "it never called next"
+		}
+		return e.InitMs.Max <= Milliseconds(l.MaxInit), fmt.Sprintf("at most %v ms in %s", e.InitMs.Max, count(e.InitMs.Count, "start"))
 	})
 	of("memory of at most "+mebibytes(l.MaxMemory), l.MaxMemory > 0, func(e *Extension) (bool, string) {
-		return e.MaxMemoryBytes > 0 && e.MaxMemoryBytes <= l.MaxMemory, mebibytes(e.MaxMemoryBytes) + " resident"
+		if e.MaxMemoryBytes == 0 {
+			return false, "not measured"
+		}
+		return e.MaxMemoryBytes <= l.MaxMemory, mebibytes(e.MaxMemoryBytes) + " resident"
 	})
 	of("all telemetry is accepted", l.ExpectDelivered, func(e *Extension) (bool, string) {
 		if !e.Subscribed {
 			return true, "it has not subscribed to telemetry"
 		}
-		return len(e.Missed) == 0, fmt.Sprintf("%d events accepted, %s", e.AcceptedEvents, missed(e))
+		return len(e.Missed) == 0, accepted(e)
 	})
 	if k := s.Kinesis; l.ExpectDelivered && k != nil && k.Audit != "" {
 		checks = append(checks, Check{"all events are in the stream", "kinesis", k.Complete, k.Audit})
@@ -92,6 +98,11 @@ func invocations(s Summary) string {
 		text += fmt.Sprintf(", and %d throttled", s.Throttled)
 	}
 	return text
+}
+
+// accepted describes what an extension got of its telemetry.
+func accepted(e *Extension) string {
+	return count(e.AcceptedEvents, "event") + " accepted, " + missed(e)
 }
 
 // missed describes what an extension missed.

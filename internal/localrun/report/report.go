@@ -217,7 +217,8 @@ func (c *Collector) Summary() Summary {
 			return found[name]
 		})
 	}
-	s.Extensions = slices.SortedFunc(maps.Values(found), func(a, b *Extension) int { return strings.Compare(a.Name, b.Name) })
+	s.Extensions = slices.AppendSeq([]*Extension{}, maps.Values(found))
+	slices.SortFunc(s.Extensions, func(a, b *Extension) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }
 

@@ -20,8 +20,12 @@ func (s Summary) WriteText(w io.Writer) error {
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "\tp50\tp99\tmax\tinit\tmemory\tCPU\n")
 	row := func(name string, d, init Distribution, u Usage) {
+		memory := "-"
+		if u.MaxMemoryBytes > 0 {
+			memory = mebibytes(u.MaxMemoryBytes)
+		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d ms\n", Printable(name), milliseconds(d, d.P50), milliseconds(d, d.P99), milliseconds(d, d.Max),
-			milliseconds(init, init.Max), mebibytes(u.MaxMemoryBytes), u.CPUMs)
+			milliseconds(init, init.Max), memory, u.CPUMs)
 	}
 	row("duration of the function", s.DurationMs, s.InitMs, s.Function)
 	for _, e := range s.Extensions {
@@ -31,7 +35,7 @@ func (s Summary) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "billed: %d ms\n", s.BilledMs)
 	for _, e := range s.Extensions {
 		if e.Subscribed {
-			fmt.Fprintf(&b, "%s: %s accepted, %s", Printable(e.Name), count(e.AcceptedEvents, "event"), missed(e))
+			fmt.Fprintf(&b, "%s: %s", Printable(e.Name), accepted(e))
 			if e.FailedPosts > 0 {
 				fmt.Fprintf(&b, "; %s failed", count(e.FailedPosts, "POST"))
 			}
