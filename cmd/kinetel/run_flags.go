@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -85,8 +86,6 @@ func (c *runCommand) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&c.limits.MaxOverhead, "max-overhead", 0, "limit: how long an extension may prolong any invocation, such as 50ms")
 	f.DurationVar(&c.limits.MaxInit, "max-init", 0, "limit: how long an extension may take from its start to its first next, such as 200ms")
 	f.StringVar(&c.maxMemory, "max-memory", "", "limit: resident memory of an extension, such as `64MiB`")
-	cmd.MarkFlagsMutuallyExclusive("managed-instances", "snapstart", "provisioned")
-	cmd.MarkFlagsMutuallyExclusive("freeze", "no-freeze")
 	for name, values := range map[string][]string{
 		"runtime": functioncode.Runtimes, "output": runOutputs, "log-format": {"text", "json"}, "log-level": logLevels, "kinesis": {"embedded"}, "cpu": {"lambda"},
 	} {
@@ -112,15 +111,26 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 	if !changed("expect-success") {
 		c.limits.ExpectSuccess = c.event != ""
 	}
-	for flag, wrong := range map[string]bool{
-		"--count": c.count < 1, "--concurrency": c.concurrency < 1, "--memory": c.memory < 128 || c.memory > 32768,
-		"--managed-instances": changed("managed-instances") && c.managed < 1, "--provisioned": changed("provisioned") && c.provisioned < 1,
+	for _, n := range []struct {
+		flag              string
+		value, least, max int
+	}{
+		{"count", c.count, 1, math.MaxInt}, {"concurrency", c.concurrency, 1, maxConcurrency}, {"memory", c.memory, 128, 32768},
+		{"managed-instances", c.managed, 1, maxConcurrency}, {"provisioned", c.provisioned, 1, maxConcurrency}, {"port", c.port, 0, 65535},
 	} {
-		if wrong {
-			return fmt.Errorf("%s has a number that cannot be: it must be 1 or more (--memory: 128 to 32768)", flag)
+		if n.value >= n.least && n.value <= n.max || !changed(n.flag) {
+			continue
 		}
+		if n.max == math.MaxInt {
+			return fmt.Errorf("--%s is %d: it must be %d or more", n.flag, n.value, n.least)
+		}
+		return fmt.Errorf("--%s is %d: it must be from %d to %d", n.flag, n.value, n.least, n.max)
 	}
 	switch {
+	case c.snapStart && (c.managed > 0 || c.provisioned > 0) || c.managed > 0 && c.provisioned > 0:
+		return errors.New("--snapstart, --managed-instances and --provisioned are modes of Lambda: give one of them")
+	case changed("freeze") && c.freeze && c.noFreeze:
+		return errors.New("--freeze and --no-freeze: give one of them")
 	case !slices.Contains(runOutputs, c.output):
 		return fmt.Errorf("--output is %q: it must be text or json", c.output)
 	case c.logFormat != "text" && c.logFormat != "json":
@@ -131,8 +141,6 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 		return fmt.Errorf("--timeout is %v: it must be up to 15m", c.timeout)
 	case !(c.rate >= 0 && c.rate <= 1e6): // NaN is refused, too
 		return fmt.Errorf("--rate is %v: it must be a number of invocations a second", c.rate)
-	case c.port < 0 || c.port > 65535:
-		return fmt.Errorf("--port is %d: it must be from 0 to 65535", c.port)
 	case c.kinesis != "embedded" && !strings.HasPrefix(c.kinesis, "http://") && !strings.HasPrefix(c.kinesis, "https://"):
 		return fmt.Errorf("--kinesis is %q: it must be embedded, or a URL such as http://127.0.0.1:4567", c.kinesis)
 	case !functionName.MatchString(c.name):
@@ -171,5 +179,8 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 	}
 	return nil
 }
+
+// maxConcurrency is Lambda's default for an account.
+const maxConcurrency = 1000
 
 var functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

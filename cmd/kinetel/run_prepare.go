@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,7 +72,11 @@ func (c *runCommand) lambda(function lambdasim.Process) lambdasim.Config {
 		cfg.LogFormat = lambdasim.LogJSON
 	}
 	if c.logLevel != "" {
-		cfg.Env["AWS_LAMBDA_LOG_LEVEL"] = c.logLevel
+		cfg.Function.Env = maps.Clone(function.Env)
+		if cfg.Function.Env == nil {
+			cfg.Function.Env = map[string]string{}
+		}
+		cfg.Function.Env["AWS_LAMBDA_LOG_LEVEL"] = c.logLevel
 	}
 	switch {
 	case c.managed > 0:

@@ -63,7 +63,9 @@ func Find(ctx context.Context, s Source) (lambdasim.Process, error) {
 	case err != nil && !errors.Is(err, exec.ErrDot):
 		return p, fmt.Errorf("%s: there is no such executable, folder or zip archive", name)
 	}
-	return lambdasim.Process{Path: path, Args: s.Command[1:]}, nil
+	// On Lambda the working directory is that of the code.
+	dir, err := os.Getwd()
+	return lambdasim.Process{Path: path, Args: s.Command[1:], Dir: dir}, err
 }
 
 // isZip reports whether a file begins as a zip archive does.

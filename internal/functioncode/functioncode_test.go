@@ -142,6 +142,7 @@ func TestUnzipRefuses(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	dir := t.TempDir()
+	t.Chdir(dir)
 	write(t, filepath.Join(dir, "custom", bootstrap), "#!/bin/sh\n", 0o755)
 	write(t, filepath.Join(dir, "plain", bootstrap), "#!/bin/sh\n", 0o644)
 	write(t, filepath.Join(dir, "none", "app.js"), "", 0o644)
@@ -150,8 +151,8 @@ func TestFind(t *testing.T) {
 		source                Source
 		path, dir, args, fail string
 	}{
-		"an executable":                 {source: Source{Command: []string{filepath.Join(dir, "custom", bootstrap), "-v", "x"}}, path: filepath.Join(dir, "custom", bootstrap), args: "-v x"},
-		"a command of the PATH":         {source: Source{Command: []string{"sh"}}, path: "/sh"},
+		"an executable":                 {source: Source{Command: []string{filepath.Join(dir, "custom", bootstrap), "-v", "x"}}, path: filepath.Join(dir, "custom", bootstrap), dir: dir, args: "-v x"},
+		"a command of the PATH":         {source: Source{Command: []string{"sh"}}, path: "/sh", dir: dir},
 		"a folder with a bootstrap":     {source: Source{Command: []string{filepath.Join(dir, "custom")}}, path: filepath.Join(dir, "custom", bootstrap), dir: filepath.Join(dir, "custom")},
 		"an archive with a bootstrap":   {source: Source{Command: []string{zipped}, Unpack: filepath.Join(dir, "unpacked")}, path: filepath.Join(dir, "unpacked", bootstrap), dir: filepath.Join(dir, "unpacked")},
 		"nothing":                       {fail: "there is no function"},

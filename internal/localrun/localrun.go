@@ -279,7 +279,7 @@ func (c Config) CheckFaults() error {
 			continue
 		}
 		if !slices.ContainsFunc(c.Lambda.Extensions, func(e lambdasim.Process) bool { return f.Name == "" || filepath.Base(e.Path) == f.Name }) {
-			return fmt.Errorf("--fault: there is no extension %q", f.Name)
+			return fmt.Errorf("--fault: there is no extension %s to kill", f.Name)
 		}
 	}
 	return nil

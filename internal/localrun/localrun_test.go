@@ -151,11 +151,12 @@ func TestProvisionedEnvironments(t *testing.T) {
 // Each kill fails one invocation, and the next one gets a new process.
 func TestKill(t *testing.T) {
 	for text, want := range map[string]string{
-		"function:kill@200ms":                 "Runtime.OutOfMemory",
-		"extension:kill@200ms":                "Extension.Crash",
-		"extension:kill=bare-extension@200ms": "Extension.Crash",
+		"function:kill@700ms":                 "Runtime.OutOfMemory",
+		"extension:kill@700ms":                "Extension.Crash",
+		"extension:kill=bare-extension@700ms": "Extension.Crash",
 	} {
 		t.Run(text, func(t *testing.T) {
+			t.Parallel()
 			var out bytes.Buffer
 			cfg := sampleRun(t, &out)
 			f, err := fault.Parse(text)
@@ -163,7 +164,7 @@ func TestKill(t *testing.T) {
 				t.Fatal(err)
 			}
 			cfg.Faults, cfg.Tail.Filter.Types = []fault.Fault{f}, []string{"none"}
-			cfg.Invocations = &Invocations{Payload: []byte(`{"sleep":"400ms"}`), Count: 2}
+			cfg.Invocations = &Invocations{Payload: []byte(`{"sleep":"1s"}`), Count: 2}
 			cfg.Notes = &bytes.Buffer{}
 			s, err := Run(t.Context(), cfg)
 			if err != nil || s.Statuses["failure"] != 1 || s.Statuses["success"] != 1 {
@@ -205,7 +206,7 @@ func TestCheckFaults(t *testing.T) {
 	}
 	cfg := sampleRun(t, nil)
 	cfg.Faults = []fault.Fault{f}
-	if err := cfg.CheckFaults(); err == nil || !strings.Contains(err.Error(), `there is no extension "other"`) {
+	if err := cfg.CheckFaults(); err == nil || !strings.Contains(err.Error(), "there is no extension other to kill") {
 		t.Errorf("error: %v", err)
 	}
 }
