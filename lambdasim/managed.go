@@ -182,6 +182,18 @@ func (s *Sandbox) admit(ctx context.Context) (*generation, chan *invocation, err
 	return g, worker, err
 }
 
+// Abandoned counts, with Managed Instances, the invocations on which the function still
+// works although their callers have an answer, because of a time-out or because ctx ended.
+// Each occupies a worker until the function answers.
+func (s *Sandbox) Abandoned() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gen == nil {
+		return 0
+	}
+	return len(s.gen.late)
+}
+
 func (s *Sandbox) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

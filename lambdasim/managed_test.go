@@ -324,10 +324,19 @@ func TestManagedTimeoutDoesNotKill(t *testing.T) {
 			return strings.Contains(string(e.Record), "late line 400 ")
 		})
 	})
+	// The second answers right after its last line; the first never does.
+	if n := s.Abandoned(); n != 1 && n != 2 {
+		t.Errorf("%d abandoned invocations", n)
+	}
 	// Two workers are left, in the same processes.
 	for i, r := range invokeAll(t, s, `{"sleep":"100ms"}`, `{"sleep":"100ms"}`, `{}`) {
 		if r.Status != lambdasim.StatusSuccess || r.ColdStart {
 			t.Errorf("result %d after the time-outs: %+v", i, r)
+		}
+	}
+	for deadline := time.Now().Add(patience); s.Abandoned() != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d abandoned invocations after the late answer", s.Abandoned())
 		}
 	}
 	if ps := s.Processes(); len(ps) != 2 || ps[0].Exited || ps[1].Exited {
