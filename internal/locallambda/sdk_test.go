@@ -1,6 +1,7 @@
 package locallambda
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"net"
@@ -16,14 +17,14 @@ import (
 	"github.com/kinetel/kinetel/lambdasim"
 )
 
-// serve serves the pool's function, named beans, and returns a client.
-func serve(t *testing.T, p *Pool, cfg HandlerConfig) *lambda.Client {
+// serve serves a function, named beans, and returns a client.
+func serve(t *testing.T, function Invoker, cfg HandlerConfig) *lambda.Client {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(newTestHandler(t, p, cfg))
+	server := NewServer(newTestHandler(t, function, cfg))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -41,10 +42,21 @@ func serve(t *testing.T, p *Pool, cfg HandlerConfig) *lambda.Client {
 	})
 }
 
+// newPoolFor returns a pool of the sample function whose time-out is short if the payload
+// exceeds it.
+func newPoolFor(t *testing.T, payload string) *Pool {
+	t.Helper()
+	p, _ := newPool(t, PoolConfig{}, func(_ int, c *lambdasim.Config) {
+		c.Timeout = time.Minute
+		if strings.Contains(payload, "hang") {
+			c.Timeout = time.Second
+		}
+	})
+	return p
+}
+
 func TestInvokeBySDK(t *testing.T) {
 	t.Parallel()
-	p, _ := newPool(t, PoolConfig{}, func(_ int, c *lambdasim.Config) { c.Timeout = 2 * time.Second })
-	client := serve(t, p, HandlerConfig{})
 	for name, test := range map[string]struct {
 		payload       string
 		functionError string
@@ -53,12 +65,13 @@ func TestInvokeBySDK(t *testing.T) {
 	}{
 		"success":       {`{"id":"x","lines":1,"bytes":20}`, "", `{"id":"x","lines":1,"bytes":21}`, "x line 1 hello the q\nEND RequestId: "},
 		"an error":      {`{"error":"out of beans"}`, "Unhandled", `{"errorMessage":"out of beans","errorType":"errorString"}`, "Status: error\tError Type: Function.Unknown"},
-		"a time-out":    {`{"hang":true}`, "Unhandled", `Error: Task timed out after 2.00 seconds","errorType":"Sandbox.Timedout"}`, "Status: timeout"},
+		"a time-out":    {`{"hang":true}`, "Unhandled", `Error: Task timed out after 1.00 seconds","errorType":"Sandbox.Timedout"}`, "Status: timeout"},
 		"a crash":       {`{"exit":3}`, "Unhandled", `Error: Runtime exited with error: exit status 3","errorType":"Runtime.ExitError"}`, "Error Type: Runtime.ExitError"},
 		"a long stream": {`{"id":"` + strings.Repeat("x", 1<<20) + `","chunks":7}`, "Unhandled", "Function.ResponseSizeTooLarge", "REPORT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			client := serve(t, newPoolFor(t, test.payload), HandlerConfig{})
 			out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("beans"), Payload: []byte(test.payload), LogType: types.LogTypeTail})
 			if err != nil {
 				t.Fatal(err)
@@ -143,8 +156,6 @@ func TestEventsBySDK(t *testing.T) {
 
 func TestStreamsBySDK(t *testing.T) {
 	t.Parallel()
-	p, _ := newPool(t, PoolConfig{}, func(_ int, c *lambdasim.Config) { c.Timeout = 2 * time.Second })
-	client := serve(t, p, HandlerConfig{})
 	for name, test := range map[string]struct {
 		payload string
 		chunks  int // at least
@@ -152,16 +163,18 @@ func TestStreamsBySDK(t *testing.T) {
 		code    string
 		details string
 	}{
-		"a stream":               {`{"id":"x","chunks":3,"chunkEvery":"50ms"}`, 3, "x chunk 1\nx chunk 2\nx chunk 3\n", "", ""},
+		"a stream":               {`{"id":"x","chunks":3,"chunkEvery":"50ms"}`, 1, "x chunk 1\nx chunk 2\nx chunk 3\n", "", ""},
 		"a response in one part": {`{"id":"x"}`, 1, `{"id":"x","lines":0,"bytes":0}`, "", ""},
 		"an error":               {`{"error":"out of beans"}`, 0, "", "Unhandled", "out of beans"},
 		"an error in the middle": {`{"id":"x","chunks":2,"error":"out of beans"}`, 1, "x chunk 1\nx chunk 2\n", "Unhandled", "out of beans"},
-		"a time-out":             {`{"id":"x","chunks":2,"chunkEvery":"1h"}`, 1, "x chunk 1\n", "Unhandled", "Task timed out after 2.00 seconds"},
+		"a time-out":             {`{"hang":true}`, 0, "", "Unhandled", "Task timed out after 1.00 seconds"},
 		"more than 6 MiB":        {`{"id":"` + strings.Repeat("x", 1<<20) + `","chunks":7}`, 7, strings.Repeat("x", 1<<20) + " chunk 7\n", "", ""},
 	} {
 		for _, logType := range types.LogType("").Values() {
 			t.Run(name+", log type "+string(logType), func(t *testing.T) {
 				t.Parallel()
+				// Two streams of one client are a data race in the SDK.
+				client := serve(t, newPoolFor(t, test.payload), HandlerConfig{})
 				out, err := client.InvokeWithResponseStream(t.Context(), &lambda.InvokeWithResponseStreamInput{FunctionName: aws.String("beans"), Payload: []byte(test.payload), LogType: logType})
 				if err != nil {
 					t.Fatal(err)
@@ -195,6 +208,37 @@ func TestStreamsBySDK(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The client gets each part as soon as the function has written it.
+func TestChunksComeAtOnce(t *testing.T) {
+	t.Parallel()
+	read := make(chan struct{})
+	client := serve(t, &fake{invoke: func(_ context.Context, req Request) (Result, error) {
+		for _, chunk := range []string{"a", "b", "c"} {
+			if _, err := req.Stream.Write([]byte(chunk)); err != nil {
+				t.Error(err)
+			}
+			<-read
+		}
+		return respond(req, lambdasim.Response{}), nil
+	}}, HandlerConfig{})
+	out, err := client.InvokeWithResponseStream(t.Context(), &lambda.InvokeWithResponseStreamInput{FunctionName: aws.String("beans")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := out.GetStream()
+	defer stream.Close()
+	var got []string
+	for event := range stream.Events() {
+		if chunk, ok := event.(*types.InvokeWithResponseStreamResponseEventMemberPayloadChunk); ok {
+			got = append(got, string(chunk.Value.Payload))
+			read <- struct{}{}
+		}
+	}
+	if strings.Join(got, " ") != "a b c" {
+		t.Errorf("chunks: %q", got)
 	}
 }
 
