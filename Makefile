@@ -136,7 +136,7 @@ test: node programs lint node_modules ## lint, and run all tests under the race 
 test-deep: node programs python java node_modules .tools/docs/.installed .tools/java/.installed ## run in full the tests that make test runs in a short form
 	$(GO) test -race -count=1 -skip NothingIsLostSilently $(call deep,internal kinesissim lambdasim record)
 	$(NODE_PACKAGES) $(GO) test -count=1 $(filter-out ./test/e2e,$(call deep,examples test))
-	$(NODE_PACKAGES) $(CLIENTS) $(GO) test -count=1 ./test/kinesisclients
+	$(NODE_PACKAGES) $(CLIENTS) $(GO) test -count=1 ./test/kinesisclients ./test/lambdaclients
 	$(GO) test -count=1 -run '^($(call short,./test/e2e))$$' ./test/e2e
 	$(GO) test -count=1 -run '^($(call short,./cmd/kinetel))$$' ./cmd/kinetel
 	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 250
@@ -184,8 +184,8 @@ test-faults: ## run the whole fault matrix; writes docs/evidence/faults.md
 	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table "$(CURDIR)/docs/evidence/faults.md"
 .PHONY: test-faults
 
-integration: node programs python java node_modules .tools/docs/.installed .tools/java/.installed ## run only the tests with other programs: kinesis-local, readers of the formats, clients of Kinesis
-	$(NODE_PACKAGES) $(CLIENTS) $(GO) test -race -count=1 ./test/kinesislocal ./test/formats ./test/kinesisclients
+integration: node programs python java node_modules .tools/docs/.installed .tools/java/.installed ## run only the tests with other programs: kinesis-local, readers of the formats, clients of Kinesis and Lambda
+	$(NODE_PACKAGES) $(CLIENTS) $(GO) test -race -count=1 ./test/kinesislocal ./test/formats ./test/kinesisclients ./test/lambdaclients
 .PHONY: integration
 
 node_modules: $(addsuffix /node_modules/.package-lock.json,test/kinesislocal test/formats test/schema test/kinesisclients)

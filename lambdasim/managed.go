@@ -37,9 +37,9 @@ type workers struct {
 	idle []chan *invocation
 	// active are the invocations that wait for a response.
 	active map[string]*invocation
-	// late are those that were abandoned: the function does not know that, and
-	// may still answer.
-	late map[string]bool
+	// late counts those that were abandoned: the function does not know that, and
+	// may still answer. A retry has the id of its predecessors.
+	late map[string]int
 }
 
 // invokeManaged is InvokeRequest, for a managed instance.
@@ -67,7 +67,6 @@ func (s *Sandbox) invokeManaged(ctx context.Context, req Request) (Result, error
 
 	s.mu.Lock()
 	g.active[inv.id] = inv
-	delete(g.late, inv.id) // the same id again: a retry
 	worker <- inv          // has room: it is ours
 	s.mu.Unlock()
 	var failed *failure
@@ -87,7 +86,7 @@ func (s *Sandbox) invokeManaged(ctx context.Context, req Request) (Result, error
 		failed = &failure{errorType: errorTypeCancelled, message: "the invocation was cancelled", detail: err.Error()}
 	}
 	if failed != nil {
-		g.late[inv.id] = true
+		g.late[inv.id]++
 	}
 	s.mu.Unlock()
 	s.finishManaged(g, inv, &result, failed)
@@ -182,6 +181,22 @@ func (s *Sandbox) admit(ctx context.Context) (*generation, chan *invocation, err
 	return g, worker, err
 }
 
+// Abandoned counts, with Managed Instances, the invocations on which the function still
+// works although their callers have an answer, because of a time-out or because ctx ended.
+// Each occupies a worker until the function answers.
+func (s *Sandbox) Abandoned() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gen == nil {
+		return 0
+	}
+	n := 0
+	for _, late := range s.gen.late {
+		n += late
+	}
+	return n
+}
+
 func (s *Sandbox) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,16 +277,20 @@ func (s *Sandbox) serveWorkerNext(w http.ResponseWriter, r *http.Request, g *gen
 }
 
 // expected finds the invocation that a response is for. late is set for one that
-// was abandoned. s.mu is held.
+// was abandoned. If it was retried meanwhile, the first response is taken for that
+// of the retry. s.mu is held.
 func (g *generation) expected(id string) (inv *invocation, late bool) {
 	if g.inv != nil && g.inv.id == id {
 		return g.inv, false
 	}
-	if g.late[id] {
-		delete(g.late, id)
-		return nil, true
+	inv = g.active[id]
+	if g.late[id] == 0 || inv != nil && !inv.responding {
+		return inv, false
 	}
-	return g.active[id], false
+	if g.late[id]--; g.late[id] == 0 {
+		delete(g.late, id)
+	}
+	return nil, true
 }
 
 // serveLateResponse accepts the answer to an invocation that was abandoned. The

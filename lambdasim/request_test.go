@@ -169,13 +169,13 @@ func TestStreamReachesTheClient(t *testing.T) {
 		errorType string
 		details   string
 	}{
-		"a stream":                    {sample, `{"id":"x","chunks":3,"chunkEvery":"50ms"}`, "x chunk 1\nx chunk 2\nx chunk 3\n", 3, "", ""},
+		"a stream":                    {sample, `{"id":"x","chunks":3,"chunkEvery":"200ms"}`, "x chunk 1\nx chunk 2\nx chunk 3\n", 2, "", ""},
 		"a response in one part":      {runtime(script{}), `"x"`, `"x"`, 1, "", ""},
 		"an error before a response":  {sample, `{"error":"out of beans"}`, "", 0, "Function.Unknown", "out of beans"},
 		"an error in the trailer":     {runtime(script{"mode": "streaming", "chunks": 2, "trailer": "Function.Beans", "trailerBody": message}), `"x"`, `"x""x"`, 1, "Function.Beans", "out of them"},
 		"a trailer without a message": {runtime(script{"mode": "streaming", "chunks": 2, "trailer": "Function.Beans"}), `"x"`, `"x""x"`, 1, "Function.Beans", "failed while it streamed"},
 		"the end of the process":      {sample, `{"exit":3}`, "", 0, "Runtime.ExitError", "exit status 3"},
-		"a time-out in the middle":    {sample, `{"id":"x","chunks":2,"chunkEvery":"1h"}`, "x chunk 1\n", 1, "Sandbox.Timedout", "timed out after 1.00 seconds"},
+		"a time-out in the middle":    {runtime(script{"mode": "streaming", "chunks": 10000, "chunkEveryMs": 20}), `"x"`, `"x""x"`, 1, "Sandbox.Timedout", "timed out after 1.00 seconds"},
 	} {
 		for _, initialization := range modes {
 			t.Run(name+", "+string(initialization), func(t *testing.T) {
@@ -189,7 +189,11 @@ func TestStreamReachesTheClient(t *testing.T) {
 				var c client
 				r := invokeRequest(t, s, lambdasim.Request{Payload: []byte(test.payload), Stream: &c, OnResponse: c.respond})
 				chunks, response := c.all(t)
-				if got := strings.Join(chunks, ""); got != test.chunks || len(chunks) < test.parts {
+				got := strings.Join(chunks, "")
+				if test.errorType == "Sandbox.Timedout" {
+					got = got[:min(len(got), len(test.chunks))]
+				}
+				if got != test.chunks || len(chunks) < test.parts {
 					t.Errorf("chunks %q, want %q in %d parts or more", chunks, test.chunks, test.parts)
 				}
 				if response.ErrorType != test.errorType || (response.FunctionError != "") != (test.errorType != "") || !strings.Contains(string(response.Payload), test.details) {

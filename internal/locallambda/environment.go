@@ -26,7 +26,8 @@ type environment struct {
 func (p *Pool) take(ctx context.Context, tenant string) (*environment, error) {
 	p.mu.Lock()
 	for _, env := range slices.Backward(p.living) {
-		if env.running < env.capacity && (env.tenant == tenant || env.tenant == "") {
+		// Invocations that managed instances have abandoned occupy workers still.
+		if env.running+env.sandbox.Abandoned() < env.capacity && (env.tenant == tenant || env.tenant == "") {
 			env.tenant = tenant
 			env.running++
 			p.mu.Unlock()
