@@ -67,7 +67,7 @@ func (s *Sandbox) invokeManaged(ctx context.Context, req Request) (Result, error
 
 	s.mu.Lock()
 	g.active[inv.id] = inv
-	worker <- inv          // has room: it is ours
+	worker <- inv // has room: it is ours
 	s.mu.Unlock()
 	var failed *failure
 	err = s.await(ctx, inv.deadline, func() bool {

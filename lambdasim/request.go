@@ -6,6 +6,7 @@ import (
 	"io"
 	"regexp"
 	"sync"
+	"time"
 )
 
 // Request is an invocation, with what a client can send besides the payload.
@@ -69,6 +70,34 @@ func (r *Request) check() error {
 		}
 	}
 	return nil
+}
+
+func (s *Sandbox) newInvocation(req Request) *invocation {
+	inv := &invocation{
+		id: req.RequestID, payload: req.Payload, arn: s.functionARN(),
+		clientContext: req.ClientContext, tenantID: req.TenantID, onResponse: req.OnResponse,
+		pending: make(map[*extension]bool), extensionsDone: make(map[*extension]time.Time),
+	}
+	if inv.id == "" {
+		inv.id = newUUID()
+	}
+	if len(inv.payload) == 0 {
+		inv.payload = []byte("{}")
+	}
+	if req.Qualifier != "" {
+		inv.arn += ":" + req.Qualifier
+	}
+	if req.Stream != nil {
+		inv.stream = &responseStream{to: req.Stream}
+	}
+	switch {
+	case req.Trace != "":
+		inv.spanID, inv.trace = randomHex(8), req.Trace
+	case !s.cfg.DisableTracing:
+		inv.spanID = randomHex(8)
+		inv.trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=1", time.Now().Unix(), randomHex(12), randomHex(8))
+	}
+	return inv
 }
 
 // responseStream passes a response on to Request.Stream, until it is closed.

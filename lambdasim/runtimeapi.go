@@ -102,42 +102,17 @@ func (s *Sandbox) serveResponse(w http.ResponseWriter, r *http.Request, g *gener
 	if inv.stream != nil && known && !isError {
 		mode = mode.streamed(inv.stream)
 	}
-	body, size, firstByte, err := readResponse(r, mode, now)
-	errorType := ""
-	switch {
-	case !known:
-		errorType = "Runtime.InvalidResponseModeHeader"
-		body = errorBody(errorType, "Invalid function response mode")
-	case err == errTooLarge:
-		errorType = "Function.ResponseSizeTooLarge"
-		if !mode.streaming || mode.to != nil {
-			body = errorBody(errorType, fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", mode.limit))
-		}
-	case err != nil:
-		errorType = "Runtime.TruncatedResponse"
-		if !mode.streaming || mode.to != nil {
-			body = errorBody(errorType, "the response was cut off: "+err.Error())
-		}
-	case r.Trailer.Get(headerFunctionErrorType) != "":
-		// A streamed response that failed on the way reports it at its end.
-		errorType = functionErrorType(r.Trailer.Get(headerFunctionErrorType))
-		if mode.to != nil {
-			body = trailerError(r, errorType)
-		}
-	case isError:
-		errorType = functionErrorType(r.Header.Get(headerFunctionErrorType))
-	}
-
+	got := receive(r, mode, known, isError, now)
 	s.mu.Lock()
-	inv.responseStart, inv.responseEnd = firstByte, time.Now()
-	inv.response, inv.produced, inv.responded = body, size, true
-	inv.functionError, inv.errorType = errorType != "", errorType
+	inv.responseStart, inv.responseEnd = got.firstByte, time.Now()
+	inv.response, inv.produced, inv.responded = got.body, got.size, true
+	inv.functionError, inv.errorType = got.errorType != "", got.errorType
 	s.broadcast()
 	s.mu.Unlock()
 	switch {
 	case !known:
 		s.refuse(w, r, http.StatusBadRequest, "InvalidFunctionResponseMode", "Invalid function response mode")
-	case err == errTooLarge:
+	case got.err == errTooLarge:
 		s.refuse(w, r, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", mode.limit))
 	default:
 		answer(w, http.StatusAccepted, statusOK)

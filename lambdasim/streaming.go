@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -40,11 +41,51 @@ func (m mode) streamed(to io.Writer) mode {
 	return mode{streaming: true, limit: maxStreamed, to: to}
 }
 
-// readResponse reads a response to its end. It returns its body, unless m.to gets
-// it, its size, and when its first byte came: now, if there is none. If a stream
-// breaks off or is too long, the client has what came before, so this returns
-// that.
-func readResponse(r *http.Request, m mode, now time.Time) (body []byte, size int, firstByte time.Time, err error) {
+// received is a response as it came.
+type received struct {
+	// body is the response, or an error object. If a stream breaks off or is too
+	// long, the client has what came before. Then that is the body, unless mode.to
+	// got it.
+	body      []byte
+	size      int       // bytes that came
+	firstByte time.Time // when the first one came
+	errorType string    // empty on success
+	err       error     // of reading
+}
+
+// receive reads a response to its end, and finds out whether it is an error.
+func receive(r *http.Request, m mode, known, isError bool, now time.Time) received {
+	got := m.read(r, now)
+	// The client of a stream gets an error object beside the stream.
+	withObject := !m.streaming || m.to != nil
+	switch {
+	case !known:
+		got.errorType = "Runtime.InvalidResponseModeHeader"
+		got.body = errorBody(got.errorType, "Invalid function response mode")
+	case got.err == errTooLarge:
+		got.errorType = "Function.ResponseSizeTooLarge"
+		if withObject {
+			got.body = errorBody(got.errorType, fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", m.limit))
+		}
+	case got.err != nil:
+		got.errorType = "Runtime.TruncatedResponse"
+		if withObject {
+			got.body = errorBody(got.errorType, "the response was cut off: "+got.err.Error())
+		}
+	case r.Trailer.Get(headerFunctionErrorType) != "":
+		// A streamed response that failed on the way reports it at its end.
+		got.errorType = functionErrorType(r.Trailer.Get(headerFunctionErrorType))
+		if m.to != nil {
+			got.body = trailerError(r, got.errorType)
+		}
+	case isError:
+		got.errorType = functionErrorType(r.Header.Get(headerFunctionErrorType))
+	}
+	return got
+}
+
+// read reads a response to its end. If nothing comes, its first byte came now.
+func (m mode) read(r *http.Request, now time.Time) received {
 	from := &firstRead{from: r.Body}
 	var buf bytes.Buffer
 	var to io.Writer = &buf
@@ -61,7 +102,7 @@ func readResponse(r *http.Request, m mode, now time.Time) (body []byte, size int
 	if from.at.IsZero() {
 		from.at = now
 	}
-	return buf.Bytes(), int(n), from.at, err
+	return received{body: buf.Bytes(), size: int(n), firstByte: from.at, err: err}
 }
 
 // trailerError is the error object in the trailer of a streamed response, or one

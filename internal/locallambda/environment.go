@@ -34,8 +34,8 @@ func (p *Pool) take(ctx context.Context, tenant string) (*environment, error) {
 			return env, nil
 		}
 	}
-	// There are no more environments than places. If there is none for one more, an
-	// idle one ends: it is another tenant's.
+	// There are no more environments than places. To make room, an idle one ends: it is
+	// another tenant's, or has no worker left.
 	if p.count >= p.cfg.Concurrency {
 		for i, env := range p.living {
 			if env.running == 0 {

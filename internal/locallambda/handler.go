@@ -69,6 +69,7 @@ type Handler struct {
 	function Invoker
 	mux      http.Handler
 	events   *eventQueue
+	reading  chan struct{} // has an element for each payload that is read
 }
 
 // NewHandler returns a handler. Call Close before you close the Invoker.
@@ -76,7 +77,7 @@ func NewHandler(function Invoker, cfg HandlerConfig) (*Handler, error) {
 	if err := cfg.applyDefaults(); err != nil {
 		return nil, fmt.Errorf("locallambda: %w", err)
 	}
-	h := &Handler{cfg: cfg, function: function, events: newEventQueue(function, cfg)}
+	h := &Handler{cfg: cfg, function: function, events: newEventQueue(function, cfg), reading: make(chan struct{}, maxReading)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2015-03-31/functions/{function}/invocations", h.serveInvoke)
 	mux.HandleFunc("POST /2021-11-15/functions/{function}/response-streaming-invocations", h.serveStream)

@@ -9,7 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kinetel/kinetel/lambdasim"
@@ -276,6 +279,45 @@ func TestAnswerComesBeforeTheEnd(t *testing.T) {
 			t.Errorf("%v", w.Header())
 		}
 	}
+}
+
+// slowBody does not end before release is closed.
+type slowBody struct {
+	reading *atomic.Int32
+	release chan struct{}
+}
+
+func (b slowBody) Read([]byte) (int, error) {
+	b.reading.Add(1)
+	<-b.release
+	return 0, io.EOF
+}
+
+// However many clients there are, few payloads are in memory before the pool throttles.
+func TestPayloadsInMemoryAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHandler(t, &fake{invoke: echo}, HandlerConfig{})
+		body := slowBody{new(atomic.Int32), make(chan struct{})}
+		var clients sync.WaitGroup
+		for range maxReading + 10 {
+			clients.Go(func() {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequest("POST", "http://127.0.0.1"+invokePath, body))
+				if w.Code != 200 {
+					t.Errorf("status %d: %s", w.Code, w.Body)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := body.reading.Load(); n != maxReading {
+			t.Errorf("%d payloads are read at once, want %d", n, maxReading)
+		}
+		close(body.release)
+		clients.Wait()
+		if n := body.reading.Load(); n != maxReading+10 {
+			t.Errorf("%d payloads were read", n)
+		}
+	})
 }
 
 // An invocation goes on when its client is gone.

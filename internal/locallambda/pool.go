@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kinetel/kinetel/lambdasim"
 )
@@ -79,6 +80,9 @@ type Pool struct {
 	cfg     PoolConfig
 	places  chan struct{} // has an element for each invocation that runs
 	closing chan struct{}
+	// finishing counts the invocations that run although their clients have the
+	// answer, and awaiting those that wait for one of them to end.
+	finishing, awaiting atomic.Int32
 	// ctx ends what runs, when there is no more time for a shutdown in order.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -111,7 +115,10 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 }
 
 // Invoke invokes the function, and returns when the invocation has ended. If ctx ends
-// earlier, the invocation is aborted, as by lambdasim.
+// earlier, the invocation is aborted, as by lambdasim. An invocation does not count as
+// running for ErrThrottled when its client has the answer and only the extensions work
+// still, or the reset after a crash: the next one waits for it. So a client that sends one
+// request after the other is never throttled.
 func (p *Pool) Invoke(ctx context.Context, req Request) (Result, error) {
 	if err := p.Check(req); err != nil {
 		return Result{}, err
@@ -122,9 +129,18 @@ func (p *Pool) Invoke(ctx context.Context, req Request) (Result, error) {
 	if err := p.enter(ctx, req); err != nil {
 		return Result{}, err
 	}
-	defer p.leave()
+	answered := false
+	defer func() { p.leave(answered) }()
 	ctx, stop := p.bound(ctx)
 	defer stop()
+	respond := req.OnResponse
+	req.OnResponse = func(r lambdasim.Response) {
+		answered = true
+		p.finishing.Add(1) // before the client can send its next request
+		if respond != nil {
+			respond(r)
+		}
+	}
 	// An environment of managed instances may have ended just before. Then the
 	// invocation has not begun, and gets another one.
 	result, err := Result{Environment: -1}, error(nil)
@@ -242,7 +258,10 @@ func (p *Pool) enter(ctx context.Context, req Request) error {
 	case p.places <- struct{}{}:
 	default:
 		if !req.Wait {
-			return ErrThrottled
+			defer p.awaiting.Add(-1)
+			if p.awaiting.Add(1) > p.finishing.Load() {
+				return ErrThrottled
+			}
 		}
 		select {
 		case p.places <- struct{}{}:
@@ -261,8 +280,11 @@ func (p *Pool) enter(ctx context.Context, req Request) error {
 	return nil
 }
 
-func (p *Pool) leave() {
+func (p *Pool) leave(answered bool) {
 	<-p.places
+	if answered {
+		p.finishing.Add(-1)
+	}
 	p.running.Done()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -150,6 +151,56 @@ func TestPoolThrottles(t *testing.T) {
 	release()
 	if err := <-waiting; err != nil {
 		t.Errorf("an invocation that waited: %v", err)
+	}
+}
+
+// A client that sends one request after the other is not throttled, although extensions
+// work when it has its answer.
+func TestPoolThatFinishes(t *testing.T) {
+	t.Parallel()
+	p, _ := newPool(t, PoolConfig{Concurrency: 1}, nil)
+	var all []chan error
+	for range 5 {
+		answered, ended := make(chan struct{}), make(chan error, 1)
+		all = append(all, ended)
+		req := payload(`{"exit":3}`) // the reset comes after the answer
+		req.OnResponse = func(lambdasim.Response) { close(answered) }
+		go func() {
+			_, err := p.Invoke(context.Background(), req)
+			ended <- err
+		}()
+		select {
+		case <-answered:
+		case err := <-ended:
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended <- err
+		}
+	}
+	for _, ended := range all {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	// But only one client may wait for one answer.
+	p.finishing.Add(1)
+	p.places <- struct{}{}
+	waiting := make(chan error)
+	go func() {
+		_, err := p.Invoke(context.Background(), payload(`{}`))
+		waiting <- err
+	}()
+	for p.awaiting.Load() == 0 {
+		runtime.Gosched()
+	}
+	if _, err := p.Invoke(t.Context(), payload(`{}`)); err != ErrThrottled {
+		t.Errorf("a second one that waits: %v", err)
+	}
+	<-p.places
+	p.finishing.Add(-1)
+	if err := <-waiting; err != nil {
+		t.Error(err)
 	}
 }
 

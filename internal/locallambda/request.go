@@ -23,6 +23,7 @@ const (
 	maxSyncResponse   = 6<<20 + 100
 	bodyTimeout       = time.Minute
 	maxDrained        = 64 << 20 // of a payload that is too large
+	maxReading        = 32       // payloads at once, because most of those are throttled next
 	typeSync          = "RequestResponse"
 	typeEvent         = "Event"
 	typeDryRun        = "DryRun"
@@ -75,7 +76,10 @@ func (h *Handler) readRequest(w http.ResponseWriter, r *http.Request, types ...s
 			return "", req, failed
 		}
 	}
-	if req.Payload, failed = readPayload(w, r, invocationType); failed != nil {
+	h.reading <- struct{}{}
+	req.Payload, failed = readPayload(w, r, invocationType)
+	<-h.reading
+	if failed != nil {
 		return "", req, failed
 	}
 	if err := h.function.Check(req); err != nil {
