@@ -209,6 +209,7 @@ lint: ## run gofumpt, go vet and staticcheck
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "not formatted (run make fmt):" >&2; echo "$$files" >&2; exit 1; }
 	$(GO) vet ./...
 	for os in darwin windows; do GOOS=$$os $(GO) vet ./lambdasim ./kinesissim ./record || exit 1; done
+	GOOS=darwin $(GO) vet ./cmd/kinetel
 	$(TOOL) staticcheck ./...
 
 fmt: ## format the code

@@ -115,8 +115,12 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 		flag              string
 		value, least, max int
 	}{
-		{"count", c.count, 1, math.MaxInt}, {"concurrency", c.concurrency, 1, maxConcurrency}, {"memory", c.memory, 128, 32768},
-		{"managed-instances", c.managed, 1, maxConcurrency}, {"provisioned", c.provisioned, 1, maxConcurrency}, {"port", c.port, 0, 65535},
+		{"count", c.count, 1, math.MaxInt},
+		{"concurrency", c.concurrency, 1, maxConcurrency},
+		{"memory", c.memory, 128, 32768},
+		{"managed-instances", c.managed, 1, maxConcurrency},
+		{"provisioned", c.provisioned, 1, maxConcurrency},
+		{"port", c.port, 0, 65535},
 	} {
 		if n.value >= n.least && n.value <= n.max || !changed(n.flag) {
 			continue
