@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"regexp"
 	"slices"
@@ -40,7 +41,7 @@ type runCommand struct {
 	output, junit, maxMemory string
 	limits                   report.Limits
 
-	// What check makes of them:
+	// What they mean:
 	parsedFaults []fault.Fault
 	variables    map[string]string
 	invocations  *localrun.Invocations
@@ -54,7 +55,7 @@ func (c *runCommand) addFlags(cmd *cobra.Command) {
 	f.StringVar(&c.handler, "handler", "", "the handler, such as app.handler")
 	f.StringVar(&c.client, "ric", "", "the runtime's client: a `path` to aws-lambda-ric, awslambdaric, or a Python that has it (default: in the folder, or global)")
 	f.StringArrayVar(&c.extensions, "extension", nil, "an extension's `file`; may be repeated")
-	f.StringArrayVar(&c.layers, "layer", nil, "a layer's zip archive; its extensions are started, and its `file`s are in /opt; may be repeated")
+	f.StringArrayVar(&c.layers, "layer", nil, "the zip archive of a layer, a `file`: its extensions are started, and it is in /opt; may be repeated")
 	f.BoolVar(&c.hosts, "hosts", false, "let extensions listen on the host names sandbox and sandbox.localdomain, as on Lambda; their init takes some ms longer")
 	f.BoolVar(&c.noKinetel, "no-kinetel", false, "run without Kinetel's extension")
 	f.StringVar(&c.kinesis, "kinesis", "embedded", "where the stream is: embedded, or a `URL`")
@@ -99,8 +100,13 @@ var (
 )
 
 // check refuses values that cannot be, and completes the others.
-func (c *runCommand) check(cmd *cobra.Command) (err error) {
+func (c *runCommand) check(cmd *cobra.Command) error {
 	changed := cmd.Flags().Changed
+	for _, check := range []func(changed func(flag string) bool) error{c.checkNumbers, c.checkValues, c.checkTogether} {
+		if err := check(changed); err != nil {
+			return err
+		}
+	}
 	if !changed("concurrency") {
 		c.concurrency = 10
 		if c.event != "" {
@@ -111,6 +117,10 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 	if !changed("expect-success") {
 		c.limits.ExpectSuccess = c.event != ""
 	}
+	return c.parse(cmd.InOrStdin())
+}
+
+func (c *runCommand) checkNumbers(changed func(string) bool) error {
 	for _, n := range []struct {
 		flag              string
 		value, least, max int
@@ -122,19 +132,24 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 		{"provisioned", c.provisioned, 1, maxConcurrency},
 		{"port", c.port, 0, 65535},
 	} {
-		if n.value >= n.least && n.value <= n.max || !changed(n.flag) {
-			continue
-		}
-		if n.max == math.MaxInt {
+		switch {
+		case n.value >= n.least && n.value <= n.max || !changed(n.flag):
+		case n.max == math.MaxInt:
 			return fmt.Errorf("--%s is %d: it must be %d or more", n.flag, n.value, n.least)
+		default:
+			return fmt.Errorf("--%s is %d: it must be from %d to %d", n.flag, n.value, n.least, n.max)
 		}
-		return fmt.Errorf("--%s is %d: it must be from %d to %d", n.flag, n.value, n.least, n.max)
 	}
+	for flag, d := range map[string]time.Duration{"max-overhead": c.limits.MaxOverhead, "max-init": c.limits.MaxInit} {
+		if changed(flag) && d <= 0 {
+			return fmt.Errorf("--%s is %v: it must be longer than 0, such as 50ms", flag, d)
+		}
+	}
+	return nil
+}
+
+func (c *runCommand) checkValues(changed func(string) bool) error {
 	switch {
-	case c.snapStart && (c.managed > 0 || c.provisioned > 0) || c.managed > 0 && c.provisioned > 0:
-		return errors.New("--snapstart, --managed-instances and --provisioned are modes of Lambda: give one of them")
-	case changed("freeze") && c.freeze && c.noFreeze:
-		return errors.New("--freeze and --no-freeze: give one of them")
 	case !slices.Contains(runOutputs, c.output):
 		return fmt.Errorf("--output is %q: it must be text or json", c.output)
 	case c.logFormat != "text" && c.logFormat != "json":
@@ -149,8 +164,19 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 		return fmt.Errorf("--kinesis is %q: it must be embedded, or a URL such as http://127.0.0.1:4567", c.kinesis)
 	case !functionName.MatchString(c.name):
 		return fmt.Errorf("--name is %q: it must be up to 64 letters, digits, hyphens and underscores", c.name)
-	case c.limits.MaxOverhead < 0 || c.limits.MaxInit < 0:
-		return errors.New("--max-overhead and --max-init must be durations, such as 50ms")
+	case changed("event") && c.event == "":
+		return errors.New("--event is empty: the empty event is {}")
+	}
+	return nil
+}
+
+// checkTogether refuses flags that exclude each other.
+func (c *runCommand) checkTogether(changed func(string) bool) error {
+	switch {
+	case c.snapStart && (c.managed > 0 || c.provisioned > 0) || c.managed > 0 && c.provisioned > 0:
+		return errors.New("--snapstart, --managed-instances and --provisioned are modes of Lambda: give one of them")
+	case changed("freeze") && c.freeze && c.noFreeze:
+		return errors.New("--freeze and --no-freeze: give one of them")
 	case c.event == "" && (changed("count") || changed("rate")):
 		return errors.New("--count and --rate are for --event: without one, the endpoint is served")
 	case c.event != "" && changed("port"):
@@ -158,6 +184,11 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 	case c.handler != "" && c.runtime == "":
 		return errors.New("--handler needs --runtime nodejs or python")
 	}
+	return nil
+}
+
+// parse reads the flags whose values are more than they look like.
+func (c *runCommand) parse(stdin io.Reader) (err error) {
 	if c.limits.MaxMemory, err = parseBytes(c.maxMemory); err != nil {
 		return err
 	}
@@ -171,17 +202,12 @@ func (c *runCommand) check(cmd *cobra.Command) (err error) {
 		}
 		c.parsedFaults = append(c.parsedFaults, parsed)
 	}
-	if c.variables, err = readVariables(c.env, c.envFiles); err != nil {
+	if c.variables, err = readVariables(c.env, c.envFiles); err != nil || c.event == "" {
 		return err
 	}
-	if c.event != "" {
-		payload, err := c.payload(cmd.InOrStdin())
-		if err != nil {
-			return err
-		}
-		c.invocations = &localrun.Invocations{Payload: payload, Count: c.count, Rate: c.rate}
-	}
-	return nil
+	payload, err := c.payload(stdin)
+	c.invocations = &localrun.Invocations{Payload: payload, Count: c.count, Rate: c.rate}
+	return err
 }
 
 // maxConcurrency is Lambda's default for an account.

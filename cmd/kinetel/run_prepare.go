@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/functioncode"
@@ -26,11 +25,11 @@ func (c *runCommand) prepare(cmd *cobra.Command, args []string, dir string) (cfg
 	if err != nil {
 		return cfg, usage(err)
 	}
-	paths, err := c.extensionPaths()
+	layers, note, err := functioncode.OpenLayers(ctx, c.layers, dir, c.hosts)
 	if err != nil {
 		return cfg, usage(err)
 	}
-	layers, note, err := functioncode.OpenLayers(ctx, c.layers, dir, c.hosts)
+	paths, err := c.extensionPaths(layers.Extensions)
 	if err != nil {
 		return cfg, usage(err)
 	}
@@ -130,12 +129,12 @@ func (c *runCommand) openStream(ctx context.Context, cfg *localrun.Config) (loca
 	if url == "embedded" {
 		url = ""
 	}
-	return localrun.OpenStream(ctx, cfg.Lambda.Env, url, c.parsedFaults, func() time.Duration { return time.Since(cfg.Started) })
+	return localrun.OpenStream(ctx, cfg.Lambda, url, c.parsedFaults, func() time.Duration { return time.Since(cfg.Started) })
 }
 
 // audited reports whether what is in the stream proves what is missing.
 func (c *runCommand) audited(cfg lambdasim.Config) bool {
-	return slices.ContainsFunc(cfg.Extensions, func(e lambdasim.Process) bool { return strings.HasSuffix(e.Path, "/"+localrun.Kinetel) }) &&
+	return slices.ContainsFunc(cfg.Extensions, isKinetel) &&
 		cfg.Env["KINETEL_FORMAT"] != "cloudwatch" && cfg.Env["KINETEL_ENABLED"] != "false"
 }
 
@@ -149,15 +148,18 @@ curl %[1]s`+path+`%[2]s/invocations -d '{}'
 `, url, c.name, c.region)
 }
 
-// extensionPaths returns the files of --extension, and Kinetel's.
-func (c *runCommand) extensionPaths() ([]string, error) {
-	paths := c.extensions
-	for _, p := range paths {
-		if filepath.Base(p) == localrun.Kinetel {
-			return paths, nil // yours is in the place of the one beside this command
+// extensionPaths returns the files of --extension, and Kinetel's, unless it is among them
+// or in a layer.
+func (c *runCommand) extensionPaths(layered []lambdasim.Process) ([]string, error) {
+	paths := slices.Clone(c.extensions)
+	for _, path := range paths {
+		if info, err := os.Stat(path); err != nil || info.IsDir() {
+			return nil, fmt.Errorf("--extension %s: there is no such file", path)
 		}
 	}
-	if c.noKinetel {
+	given := c.noKinetel || slices.ContainsFunc(paths, func(path string) bool { return filepath.Base(path) == localrun.Kinetel }) ||
+		slices.ContainsFunc(layered, isKinetel)
+	if given {
 		return paths, nil
 	}
 	self, err := os.Executable()
@@ -175,3 +177,5 @@ func (c *runCommand) extensionPaths() ([]string, error) {
 func (c *runCommand) source(args []string, dir string) functioncode.Source {
 	return functioncode.Source{Command: args, Runtime: c.runtime, Handler: c.handler, Client: c.client, Unpack: filepath.Join(dir, "task")}
 }
+
+func isKinetel(p lambdasim.Process) bool { return filepath.Base(p.Path) == localrun.Kinetel }

@@ -35,7 +35,7 @@ const (
 func OpenLayers(ctx context.Context, archives []string, dir string, named bool) (l Layers, note string, err error) {
 	contents := filepath.Join(dir, "opt")
 	l.scripts = filepath.Join(dir, "mounted")
-	if err := os.MkdirAll(filepath.Join(contents, extensions), 0o755); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(contents, extensions), 0o755), os.MkdirAll(l.scripts, 0o755)); err != nil {
 		return l, "", err
 	}
 	for _, archive := range archives {
@@ -91,14 +91,15 @@ func (l Layers) mounted(p lambdasim.Process, path string) (lambdasim.Process, er
 	if l.mount == nil {
 		return p, nil
 	}
-	if err := os.MkdirAll(l.scripts, 0o755); err != nil {
+	folder, err := os.MkdirTemp(l.scripts, "") // a function can have the name of an extension
+	if err != nil {
 		return p, err
 	}
 	script := "#!/bin/sh\nexec"
 	for _, word := range append(l.mount, path) {
 		script += " " + shellQuote(word)
 	}
-	p.Path = filepath.Join(l.scripts, filepath.Base(p.Path))
+	p.Path = filepath.Join(folder, filepath.Base(p.Path))
 	return p, os.WriteFile(p.Path, []byte(script+` "$@"`+"\n"), 0o755)
 }
 

@@ -58,9 +58,15 @@ func TestLayersAreMounted(t *testing.T) {
 	if p := l.Extensions[0]; filepath.Base(p.Path) != "ext" || run(p) != "/opt/extensions/ext 0\nfound" {
 		t.Errorf("%v printed %q", p, run(p))
 	}
-	function, err := l.Mount(lambdasim.Process{Path: "/bin/sh", Args: []string{"-c", "cat /opt/data/file; echo $1", "sh", "a b"}})
+	// The function has the name of the extension.
+	named := filepath.Join(t.TempDir(), "ext")
+	write(t, named, "#!/bin/sh\ncat /opt/data/file; echo $1\n", 0o755)
+	function, err := l.Mount(lambdasim.Process{Path: named, Args: []string{"a b"}})
 	if out := run(function); err != nil || out != "founda b\n" {
 		t.Errorf("the function printed %q, %v", out, err)
+	}
+	if p := l.Extensions[0]; run(p) != "/opt/extensions/ext 0\nfound" {
+		t.Errorf("afterwards %v printed %q", p, run(p))
 	}
 }
 

@@ -118,8 +118,8 @@ func (r *run) environment(index int) lambdasim.Config {
 	}
 	cfg.Extensions = slices.Clone(cfg.Extensions)
 	for i, e := range cfg.Extensions {
-		if filepath.Base(e.Path) == Kinetel {
-			cfg.Extensions[i].Env = map[string]string{"KINETEL_SPOOL_DIR": cfg.TmpDir}
+		if filepath.Base(e.Path) == Kinetel && cfg.Env[spoolDir] == "" {
+			cfg.Extensions[i].Env = map[string]string{spoolDir: cfg.TmpDir}
 		}
 	}
 	cfg.OnEvent = func(e lambdasim.Event) {

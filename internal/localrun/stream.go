@@ -11,14 +11,17 @@ import (
 	"github.com/kinetel/kinetel/internal/localrun/fault"
 	"github.com/kinetel/kinetel/internal/localrun/report"
 	"github.com/kinetel/kinetel/kinesissim"
+	"github.com/kinetel/kinetel/lambdasim"
 	"github.com/kinetel/kinetel/record"
 )
 
 // Kinetel is the name of Kinetel's extension.
 const Kinetel = "kinesis-telemetry-extension"
 
-// The variables that say which stream Kinetel writes to, and where Kinesis is.
+// The variables that say which stream Kinetel writes to, where Kinesis is, and where the
+// spool is.
 const (
+	spoolDir   = "KINETEL_SPOOL_DIR"
 	streamName = "KINETEL_STREAM_NAME"
 	streamARN  = "KINETEL_STREAM_ARN"
 	endpoint   = "AWS_ENDPOINT_URL_KINESIS"
@@ -35,8 +38,9 @@ type Stream struct {
 }
 
 // OpenStream starts the embedded Kinesis, unless url is that of another one, and sets the
-// variables of the environment that Kinetel needs.
-func OpenStream(ctx context.Context, env map[string]string, url string, faults []fault.Fault, elapsed func() time.Duration) (s Stream, err error) {
+// variables of the function that Kinetel needs. elapsed is the time since the start.
+func OpenStream(ctx context.Context, function lambdasim.Config, url string, faults []fault.Fault, elapsed func() time.Duration) (s Stream, err error) {
+	env := function.Env
 	s.Name = env[streamName]
 	if arn := env[streamARN]; arn != "" {
 		s.Name = path.Base(arn)
@@ -48,7 +52,7 @@ func OpenStream(ctx context.Context, env map[string]string, url string, faults [
 	s.URL = url
 	if url == "" {
 		s.sim, err = kinesissim.Start(ctx, kinesissim.Config{
-			Region: env["AWS_REGION"], Streams: []kinesissim.Stream{{Name: s.Name, Shards: 1}}, Intercept: fault.Interceptor(faults, 1, elapsed),
+			Region: cmp.Or(env["AWS_REGION"], function.Region), Streams: []kinesissim.Stream{{Name: s.Name, Shards: 1}}, Intercept: fault.Interceptor(faults, 1, elapsed),
 		})
 		if err != nil {
 			return s, fmt.Errorf("the embedded Kinesis: %w", err)

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kinetel/kinetel/lambdasim"
 )
 
 func TestOpenStream(t *testing.T) {
@@ -24,7 +25,7 @@ func TestOpenStream(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := OpenStream(t.Context(), test.env, test.url, nil, nil)
+			s, err := OpenStream(t.Context(), lambdasim.Config{Env: test.env}, test.url, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,13 +43,13 @@ func TestOpenStream(t *testing.T) {
 			}
 		})
 	}
-	if _, err := OpenStream(t.Context(), map[string]string{"KINETEL_STREAM_NAME": "or/ders"}, "", nil, nil); err == nil {
+	if _, err := OpenStream(t.Context(), lambdasim.Config{Env: map[string]string{"KINETEL_STREAM_NAME": "or/ders"}}, "", nil, nil); err == nil {
 		t.Error("a stream that cannot be was made")
 	}
 }
 
 func TestStreamWithRecordsOfOthers(t *testing.T) {
-	s, err := OpenStream(t.Context(), map[string]string{}, "", nil, nil)
+	s, err := OpenStream(t.Context(), lambdasim.Config{Env: map[string]string{}}, "", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -296,3 +296,14 @@ func TestExtensionsOfLayers(t *testing.T) {
 		t.Errorf("status %d: %s", o.status, o.log)
 	}
 }
+
+// Kinetel's own layer takes the place of the extension beside the command.
+func TestKinetelAsALayer(t *testing.T) {
+	t.Parallel()
+	const name = "kinesis-telemetry-extension"
+	layer := zipped(t, map[string]string{"extensions/" + name: filepath.Join(bin, name)})
+	o := run(t, "--layer", layer, "--event", `{"lines":1}`, "--expect-delivered", "--", filepath.Join(bin, "function"))
+	if o.status != 0 || len(o.summary.Extensions) != 1 || o.summary.Extensions[0].Name != name || o.summary.Kinesis == nil || !o.summary.Kinesis.Complete {
+		t.Errorf("status %d: %s", o.status, o.log)
+	}
+}
