@@ -66,7 +66,7 @@ func (q *eventQueue) process(req Request, received time.Time) EventOutcome {
 	for ctx.Err() == nil {
 		result, err := q.function.Invoke(context.Background(), req)
 		if errors.Is(err, ErrThrottled) || errors.Is(err, ErrClosed) {
-			break // it waited in vain
+			break // it got no place in time
 		}
 		outcome.Attempts++
 		outcome.Result, outcome.Err = result, err

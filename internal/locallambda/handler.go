@@ -56,6 +56,7 @@ const (
 
 // Invoker invokes the function: a *Pool.
 type Invoker interface {
+	// Invoke calls Request.OnResponse, unless it returns an error.
 	Invoke(context.Context, Request) (Result, error)
 	// Check returns the error of a request that can never be invoked.
 	Check(Request) error

@@ -28,8 +28,8 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(headerVersion, h.cfg.FunctionVersion)
 	stream := &eventStream{w: w, control: http.NewResponseController(w)}
 	req.Stream = stream
-	// It is not ended by the client: the stream must not be written when this
-	// function has returned.
+	// The client's end does not end this, because the invocation must not write to
+	// the stream after this function has returned.
 	a, err := h.invoke(context.WithoutCancel(r.Context()), req)
 	if err != nil {
 		w.Header().Del(headerVersion)
