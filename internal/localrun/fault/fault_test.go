@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func TestParse(t *testing.T) {
 
 // TestInterceptor puts one record at different times.
 func TestInterceptor(t *testing.T) {
-	var now time.Duration
+	var now atomic.Int64
 	sim, err := kinesissim.Start(t.Context(), kinesissim.Config{Streams: []kinesissim.Stream{{Name: "s", Shards: 1}}})
 	if err != nil {
 		t.Fatal(err)
@@ -90,8 +91,8 @@ func TestInterceptor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		now = test.at
-		sim.SetIntercept(Interceptor([]Fault{f}, 1, func() time.Duration { return now }))
+		now.Store(int64(test.at))
+		sim.SetIntercept(Interceptor([]Fault{f}, 1, func() time.Duration { return time.Duration(now.Load()) }))
 		if got := put(); got != test.want {
 			t.Errorf("%s after %v: status %d, want %d", test.fault, test.at, got, test.want)
 		}
