@@ -52,7 +52,7 @@ telemetry, and what Kinetel accepted is in the embedded Kinesis.
 
 -o json prints one object a line, with one member:
   event         as kinetel tail -o json; its resource has faas.name and service.instance.id
-  serving       url, functionName, region
+  serving       url, functionName, region; kinesisUrl and stream, where Kinetel writes to
   invocation    requestId, environment (a number), status, errorType, functionError,
                 coldStart, initMs, restoreMs, durationMs, billedMs, responseMs,
                 overheadMs (by extension), maxMemoryMB, lines, payload
@@ -102,6 +102,8 @@ func (c *runCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer stream.Close()
+	cfg.Stream = stream
+	cfg.Serving = func(url string) string { return c.serving(url, stream) }
 	summary, err := localrun.Run(cmd.Context(), cfg)
 	err = c.explain(cmd.Context(), err)
 	if _, init := errors.AsType[foundError](err); err != nil && !init && summary.Invocations == 0 {

@@ -43,7 +43,7 @@ func (c *runCommand) prepare(cmd *cobra.Command, args []string, dir string) (cfg
 		Lambda: c.lambda(function), Concurrency: c.concurrency, Provisioned: c.provisioned, Tenant: c.tenant,
 		Invocations: c.invocations, Port: c.port, Faults: c.parsedFaults, Started: time.Now(), Dir: dir,
 		Tail: tail.Options{Output: c.output, Location: time.Local, Color: hasColor(), Terminal: isTerminal(os.Stdout), Filter: tail.Filter{Routine: c.output == tail.Text}},
-		Out:  cmd.OutOrStdout(), Notes: cmd.ErrOrStderr(), Serving: c.serving,
+		Out:  cmd.OutOrStdout(), Notes: cmd.ErrOrStderr(),
 	}
 	for _, path := range paths {
 		p := lambdasim.Process{Path: path}
@@ -139,13 +139,16 @@ func (c *runCommand) audited(cfg lambdasim.Config) bool {
 }
 
 // serving returns what a person needs to invoke the function.
-func (c *runCommand) serving(url string) string {
-	const path = "/2015-03-31/functions/"
-	return fmt.Sprintf(`# The function is at %[1]s until you press Ctrl-C. In another shell:
+func (c *runCommand) serving(url string, stream localrun.Stream) string {
+	text := fmt.Sprintf(`# The function is at %[1]s until you press Ctrl-C. In another shell:
 export AWS_REGION=%[3]s AWS_DEFAULT_REGION=%[3]s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
 echo '{}' | aws lambda invoke --endpoint-url %[1]s --function-name %[2]s --payload fileb:///dev/stdin /dev/stdout
-curl %[1]s`+path+`%[2]s/invocations -d '{}'
+curl %[1]s/2015-03-31/functions/%[2]s/invocations -d '{}'
 `, url, c.name, c.region)
+	if !c.noKinetel {
+		text += fmt.Sprintf("kinetel tail %s --endpoint-url %s --from horizon\n", stream.Name, stream.URL)
+	}
+	return text
 }
 
 // extensionPaths returns the files of --extension, and Kinetel's, unless it is among them

@@ -113,6 +113,8 @@ func pythonProcess(ctx context.Context, dir string, s Source) (p lambdasim.Proce
 			"AWS_EXECUTION_ENV": "AWS_Lambda_python" + version,
 			"PYTHONPATH":        path + ":/opt/python",
 			"PYTHONUNBUFFERED":  "1", // as Lambda's own runtime, which writes each line at once
+			// On Lambda the folder is read-only.
+			"PYTHONDONTWRITEBYTECODE": "1",
 		}}, nil
 	}
 	if s.Client != "" {

@@ -43,7 +43,8 @@ type Config struct {
 	Dir         string            // each environment gets a folder in it, in place of /tmp
 	Tail        tail.Options      // how to print
 	Out, Notes  io.Writer
-	// Serving, if set, returns what to print when the endpoint is served, for a person.
+	Stream      Stream // that Kinetel writes to
+	// Serving returns what to print when the endpoint is served, for a person.
 	Serving func(url string) string
 }
 

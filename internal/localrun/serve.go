@@ -68,7 +68,9 @@ func (r *run) serve(ctx context.Context) error {
 // announce prints where the endpoint is.
 func (r *run) announce(url string) {
 	if r.printer.json {
-		r.printer.object("serving", map[string]string{"url": url, "functionName": r.Lambda.FunctionName, "region": r.Lambda.Region})
+		r.printer.object("serving", map[string]string{
+			"url": url, "functionName": r.Lambda.FunctionName, "region": r.Lambda.Region, "kinesisUrl": r.Stream.URL, "stream": r.Stream.Name,
+		})
 		return
 	}
 	text := r.Serving(url)
