@@ -1,6 +1,6 @@
 # Kinetel. `make demo` shows it work, `make test` proves it, `make deploy-test` what
 # deploys it; they do all their own set-up on a machine with Go 1.26 (for the tests
-# also Node 20, jq and zstd, for those of deploying Node 20 and Python 3.11).
+# also Node 20, curl, jq and zstd, for those of deploying Node 20 and Python 3.11).
 
 GO      ?= go
 NODE    ?= node
@@ -105,6 +105,7 @@ java:
 .tools/deploy/.installed: deploy/cloudformation/requirements.txt
 .tools/docs/.installed: test/docs/requirements.txt
 .tools/auditsql/.installed: test/auditsql/requirements.txt
+.tools/runtimes/.installed: examples/python/requirements.txt
 .tools/%/.installed:
 	rm -rf $(@D)
 	python3 -m venv $(@D)
@@ -133,10 +134,10 @@ test: node programs lint node_modules ## lint, and run all tests under the race 
 # Packages below cmd and test do the same with more data then. They ran under the race
 # detector in make test, and so did NothingIsLostSilently, whose schedules take five
 # times as long there.
-test-deep: node programs python java node_modules .tools/docs/.installed .tools/java/.installed ## run in full the tests that make test runs in a short form
+test-deep: node programs python java compilers node_modules examples/nodejs/node_modules/.package-lock.json .tools/docs/.installed .tools/java/.installed .tools/runtimes/.installed ## run in full the tests that make test runs in a short form
 	$(GO) test -race -count=1 -skip NothingIsLostSilently $(call deep,internal kinesissim lambdasim record)
 	$(NODE_PACKAGES) $(GO) test -count=1 $(filter-out ./test/e2e,$(call deep,examples test))
-	$(NODE_PACKAGES) $(CLIENTS) $(GO) test -count=1 ./test/kinesisclients
+	$(NODE_PACKAGES) $(CLIENTS) $(RUNTIMES) $(GO) test -count=1 ./test/kinesisclients ./test/lambdaclients ./test/localrun
 	$(GO) test -count=1 -run '^($(call short,./test/e2e))$$' ./test/e2e
 	$(GO) test -count=1 -run '^($(call short,./cmd/kinetel))$$' ./cmd/kinetel
 	$(GO) test -count=1 -run NothingIsLostSilently ./internal/pipeline -rapid.checks 250
@@ -144,7 +145,7 @@ test-deep: node programs python java node_modules .tools/docs/.installed .tools/
 
 # The commands of the documents, with moto as AWS. What they build goes into bin and dist.
 # Then the demo of bin runs, and validators of other languages validate its events.
-test-docs: node python node_modules .tools/docs/.installed ## run the commands of the documents, with moto in place of AWS
+test-docs: node python compilers node_modules .tools/docs/.installed ## run the commands of the documents, with moto in place of AWS
 	KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" $(GO) test -count=1 -timeout 20m -run Commands ./test/docs
 	$(NODE_PACKAGES) KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" $(GO) test -count=1 -run Validators ./test/schema
 .PHONY: test-docs
@@ -170,35 +171,45 @@ NODE_PACKAGES := KINETEL_KINESIS_LOCAL="$(CURDIR)/test/kinesislocal/node_modules
 # Where they find the clients of Python and Java that are tried against the embedded Kinesis.
 CLIENTS := KINETEL_DOCS_PYTHON="$(CURDIR)/.tools/docs/bin" KINETEL_KINESIS_JAVA="$(CURDIR)/.tools/java/lib"
 
+# Where they find the runtime clients of Node.js and Python, and an extension of others.
+RUNTIMES := KINETEL_RUNTIME_NODEJS="$(CURDIR)/examples/nodejs/node_modules" KINETEL_RUNTIME_PYTHON="$(CURDIR)/.tools/runtimes/bin/python" \
+	KINETEL_SENTRY="$(CURDIR)/test/localrun/node_modules/@sentry/aws-serverless"
+
 node: # checked first, before the long build
 	@command -v $(NODE) >/dev/null && command -v $(NPM) >/dev/null || { \
 		echo "the tests need Node 20 or later with npm: kinesis-local, the Kinesis of the integration tests, and the CDK run on it" >&2; exit 1; }
 .PHONY: node
 
 programs:
-	@missing=; for program in "$$($(GO) env CC)" jq zcat zstd; do command -v $${program%% *} >/dev/null || missing="$$missing $$program"; done; [ -z "$$missing" ] || { \
-		echo "make test needs$$missing: the race detector needs a C compiler, and the tests read what Kinetel writes with other programs (Debian: apt-get install gcc libc6-dev jq gzip zstd)" >&2; exit 1; }
+	@missing=; for program in "$$($(GO) env CC)" curl jq zcat zstd; do command -v $${program%% *} >/dev/null || missing="$$missing $$program"; done; [ -z "$$missing" ] || { \
+		echo "make test needs$$missing: the race detector needs a C compiler, and the tests read what Kinetel writes with other programs (Debian: apt-get install gcc libc6-dev curl jq gzip zstd)" >&2; exit 1; }
 .PHONY: programs
+
+compilers:
+	@missing=; for program in cmake autoconf automake libtoolize make g++; do command -v $$program >/dev/null || missing="$$missing $$program"; done; [ -z "$$missing" ] || { \
+		echo "make test-deep, make test-docs and make integration need$$missing: aws-lambda-ric, the runtime client of Node.js, is compiled (Debian: apt-get install cmake autoconf automake libtool make g++)" >&2; exit 1; }
+.PHONY: compilers
 
 test-faults: ## run the whole fault matrix; writes docs/evidence/faults.md
 	$(GO) test -count=1 -parallel 8 -timeout 20m ./test/faults -faults.all -faults.table "$(CURDIR)/docs/evidence/faults.md"
 .PHONY: test-faults
 
-integration: node programs python java node_modules .tools/docs/.installed .tools/java/.installed ## run only the tests with other programs: kinesis-local, readers of the formats, clients of Kinesis
-	$(NODE_PACKAGES) $(CLIENTS) $(GO) test -race -count=1 ./test/kinesislocal ./test/formats ./test/kinesisclients
+integration: node programs python java compilers node_modules examples/nodejs/node_modules/.package-lock.json .tools/docs/.installed .tools/java/.installed .tools/runtimes/.installed ## run only the tests with other programs: kinesis-local, readers of the formats, clients of Kinesis and Lambda, runtimes
+	$(NODE_PACKAGES) $(CLIENTS) $(RUNTIMES) $(GO) test -race -count=1 ./test/kinesislocal ./test/formats ./test/kinesisclients ./test/lambdaclients ./test/localrun
 .PHONY: integration
 
-node_modules: $(addsuffix /node_modules/.package-lock.json,test/kinesislocal test/formats test/schema test/kinesisclients)
+node_modules: $(addsuffix /node_modules/.package-lock.json,test/kinesislocal test/formats test/schema test/kinesisclients test/localrun)
 .PHONY: node_modules
 
-test/%/node_modules/.package-lock.json: test/%/package.json test/%/package-lock.json
-	cd test/$* && $(NPM) ci --no-audit --no-fund
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	cd $* && $(NPM) ci --no-audit --no-fund
 	@touch $@
 
 lint: ## run gofumpt, go vet and staticcheck
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "not formatted (run make fmt):" >&2; echo "$$files" >&2; exit 1; }
 	$(GO) vet ./...
 	for os in darwin windows; do GOOS=$$os $(GO) vet ./lambdasim ./kinesissim ./record || exit 1; done
+	GOOS=darwin $(GO) vet ./cmd/kinetel
 	$(TOOL) staticcheck ./...
 
 fmt: ## format the code
@@ -233,4 +244,4 @@ fuzz: ## fuzz each target for FUZZTIME
 	@GO="$(GO)" test/fuzz/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made
-	rm -rf bin dist .tools deploy/cdk/cdk.out test/*/node_modules
+	rm -rf bin dist .tools deploy/cdk/cdk.out test/*/node_modules examples/*/node_modules examples/*/.venv

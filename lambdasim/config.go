@@ -56,6 +56,9 @@ type Process struct {
 	Args []string
 	// Env is added to this process's environment, and overrides everything else.
 	Env map[string]string
+	// Dir is the function's working directory, and its LAMBDA_TASK_ROOT: a folder
+	// with its code. The default is /. Extensions always have /.
+	Dir string
 }
 
 // Config describes the function, its extensions and its settings. Only Function
@@ -284,6 +287,9 @@ func (cfg Config) withDefaults() (Config, error) {
 		if len(ext.Args) > 0 {
 			problem("Extensions[%d]: AWS Lambda gives extensions no arguments", i)
 		}
+		if ext.Dir != "" {
+			problem("Extensions[%d]: Dir is for the function only", i)
+		}
 		if name := filepath.Base(ext.Path); names[name] {
 			problem("Extensions[%d]: a second extension is named %q", i, name)
 		} else {
@@ -317,5 +323,14 @@ func (p *Process) check() error {
 		return fmt.Errorf("%s is a directory", abs)
 	}
 	p.Path = abs
-	return nil
+	if p.Dir == "" {
+		return nil
+	}
+	if p.Dir, err = filepath.Abs(p.Dir); err != nil {
+		return err
+	}
+	if info, err = os.Stat(p.Dir); err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a directory", p.Dir)
+	}
+	return err
 }

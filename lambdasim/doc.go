@@ -17,7 +17,8 @@
 //
 // [Start] runs Init, [Sandbox.Invoke] an invocation, and [Sandbox.Shutdown] the shutdown.
 // Each returns when its phase is over. Then the environment is frozen: every process group
-// gets SIGSTOP.
+// gets SIGSTOP. [Sandbox.InvokeRequest] is an Invoke with a client context, a tenant or a
+// streamed response.
 //
 // Build an extension as for AWS Lambda. It registers under the base name of its file, and
 // subscribes with http://sandbox.localdomain:PORT. The sandbox dials 127.0.0.1 at that
@@ -67,6 +68,7 @@
 //     phase, and the runtime uses its part of the time first.
 //   - If the runtime streams its response, so does the sandbox. platform.runtimeDone comes
 //     after the end of the response, and the span responseLatency ends at its first byte.
+//     A client gets the stream if it asks for one: Request.Stream.
 //
 // # Modes
 //

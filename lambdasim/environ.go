@@ -1,6 +1,7 @@
 package lambdasim
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -78,7 +79,7 @@ func (s *Sandbox) extensionEnv(p Process) []string {
 func (s *Sandbox) functionEnv(p Process) []string {
 	env := s.commonEnv()
 	env["_HANDLER"] = s.cfg.Handler
-	env["LAMBDA_TASK_ROOT"] = "/var/task"
+	env["LAMBDA_TASK_ROOT"] = cmp.Or(p.Dir, "/var/task")
 	env["LAMBDA_RUNTIME_DIR"] = "/var/runtime"
 	env["AWS_EXECUTION_ENV"] = "AWS_Lambda_provided.al2023"
 	if !s.cfg.snapStart() {

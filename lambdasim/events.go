@@ -144,6 +144,7 @@ type startRecord struct {
 	RequestID   string   `json:"requestId"`
 	Version     string   `json:"version"`
 	FunctionARN string   `json:"functionArn,omitempty"` // Managed Instances
+	TenantID    string   `json:"tenantId,omitempty"`
 	Tracing     *tracing `json:"tracing,omitempty"`
 }
 
@@ -153,6 +154,7 @@ type runtimeDoneRecord struct {
 	ErrorType string              `json:"errorType,omitempty"`
 	Metrics   *runtimeDoneMetrics `json:"metrics,omitempty"`
 	Spans     []span              `json:"spans,omitempty"`
+	TenantID  string              `json:"tenantId,omitempty"`
 	Tracing   *tracing            `json:"tracing,omitempty"`
 }
 
@@ -167,6 +169,7 @@ type reportRecord struct {
 	ErrorType string        `json:"errorType,omitempty"`
 	Metrics   reportMetrics `json:"metrics"`
 	Spans     []span        `json:"spans,omitempty"`
+	TenantID  string        `json:"tenantId,omitempty"`
 	Tracing   *tracing      `json:"tracing,omitempty"`
 }
 
@@ -186,6 +189,7 @@ type managedReportRecord struct {
 	ErrorType string          `json:"errorType,omitempty"`
 	Metrics   durationMetrics `json:"metrics"`
 	Spans     []span          `json:"spans,omitempty"`
+	TenantID  string          `json:"tenantId,omitempty"`
 	Tracing   *tracing        `json:"tracing,omitempty"`
 }
 

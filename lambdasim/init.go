@@ -31,7 +31,7 @@ func (s *Sandbox) initialize(ctx context.Context, phase string, deadline time.Ti
 	s.number++
 	g := &generation{
 		number: s.number, done: make(chan struct{}), runtimeInbox: make(chan *invocation, 1),
-		workers: workers{active: make(map[string]*invocation), late: make(map[string]bool)},
+		workers: workers{active: make(map[string]*invocation), late: make(map[string]int)},
 	}
 	s.gen = g
 	s.mu.Unlock()

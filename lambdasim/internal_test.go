@@ -177,3 +177,17 @@ func TestDefaultsOfTheModes(t *testing.T) {
 		}
 	}
 }
+
+// After its end a stream gets nothing more.
+func TestClosedStream(t *testing.T) {
+	var got bytes.Buffer
+	stream := &responseStream{to: &got}
+	if n, err := stream.Write([]byte("before")); n != 6 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	stream.close()
+	if _, err := stream.Write([]byte("after")); err != errStreamClosed || got.String() != "before" {
+		t.Errorf("error %v, got %q", err, got.String())
+	}
+	(*responseStream)(nil).close()
+}

@@ -11,11 +11,17 @@ import (
 // invocation is what the phase and the handlers share of one. Guarded by
 // Sandbox.mu, except what never changes.
 type invocation struct {
-	id       string
-	payload  []byte
-	deadline time.Time
-	trace    string // the header's value, or empty
-	spanID   string
+	id            string
+	payload       []byte
+	deadline      time.Time
+	arn           string // as the client named the function
+	trace         string // the header's value, or empty
+	spanID        string
+	clientContext string
+	tenantID      string
+	stream        *responseStream // nil if the response is not streamed to the client
+	onResponse    func(Response)
+	answered      bool // onResponse was called; of the invocation's goroutine
 
 	delivered      bool // the runtime has it
 	responding     bool
@@ -23,6 +29,7 @@ type invocation struct {
 	responseStart  time.Time // first byte
 	responseEnd    time.Time
 	response       []byte
+	produced       int // bytes of the function's response
 	functionError  bool
 	errorType      string
 	runtimeDoneAt  time.Time
@@ -30,11 +37,17 @@ type invocation struct {
 	extensionsDone map[*extension]time.Time
 }
 
-// Invoke sends the function an event, and returns when the invocation has ended: the
+// Invoke sends the function an event, and returns when the invocation has ended. It is
+// InvokeRequest with a payload only.
+func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
+	return s.InvokeRequest(ctx, Request{Payload: payload})
+}
+
+// InvokeRequest invokes the function, and returns when the invocation has ended: the
 // runtime and all extensions that registered for INVOKE have called next, and the
-// environment is frozen again. After a time-out or a crash it is reset instead. An empty
-// payload is sent as {}. The Result contains the function's errors. Invoke returns an error
-// if there was no complete invocation.
+// environment is frozen again. After a time-out or a crash it is reset instead. The Result
+// contains the function's errors. InvokeRequest returns an error if there was no complete
+// invocation.
 //
 // If ctx ends before the invocation begins, nothing happens. If it ends later, the
 // invocation is aborted, and the environment is reset.
@@ -42,15 +55,18 @@ type invocation struct {
 // With Managed Instances up to Config.MaxConcurrency calls run at the same time, but not
 // more than the function has workers; the others wait. An invocation ends when the client
 // has its answer. After a time-out, or if ctx ends, the function continues to run.
-func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
+func (s *Sandbox) InvokeRequest(ctx context.Context, req Request) (Result, error) {
+	if err := req.check(); err != nil {
+		return Result{}, err
+	}
 	if s.cfg.managed() {
-		return s.invokeManaged(ctx, payload)
+		return s.invokeManaged(ctx, req)
 	}
 	if err := s.begin(ctx); err != nil {
 		return Result{}, err
 	}
 	defer s.end()
-	inv := s.newInvocation(payload)
+	inv := s.newInvocation(req)
 	result := Result{RequestID: inv.id, HeldBy: make(map[string]time.Duration)}
 
 	result.RestoreDuration = s.restore()
@@ -71,7 +87,9 @@ func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 	if s.cold {
 		result.ColdStart, result.InitDuration, s.cold = true, s.initDuration, false
 	}
-	s.relay.platform(typeStart, startRecord{RequestID: inv.id, Version: s.cfg.FunctionVersion, Tracing: inv.tracing(inv.spanID)})
+	s.relay.platform(typeStart, startRecord{
+		RequestID: inv.id, Version: s.cfg.FunctionVersion, TenantID: inv.tenantID, Tracing: inv.tracing(inv.spanID),
+	})
 
 	var failed *failure
 	if initFailed != nil {
@@ -89,20 +107,6 @@ func (s *Sandbox) Invoke(ctx context.Context, payload []byte) (Result, error) {
 		return result, err
 	}
 	return result, nil
-}
-
-func (s *Sandbox) newInvocation(payload []byte) *invocation {
-	if len(payload) == 0 {
-		payload = []byte("{}")
-	}
-	inv := &invocation{
-		id: newUUID(), payload: payload, pending: make(map[*extension]bool), extensionsDone: make(map[*extension]time.Time),
-	}
-	if !s.cfg.DisableTracing {
-		inv.spanID = randomHex(8)
-		inv.trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=1", time.Now().Unix(), randomHex(12), randomHex(8))
-	}
-	return inv
 }
 
 const (
@@ -140,14 +144,17 @@ func (s *Sandbox) runInvocation(ctx context.Context, inv *invocation, result *Re
 	var late *time.Timer
 	for {
 		var response, runtimeDone, allDone bool
+		var answer Response
 		err := s.await(ctx, inv.deadline, func() bool {
 			failed = g.fatal
 			response, runtimeDone = inv.responded, !inv.runtimeDoneAt.IsZero()
+			answer = inv.clientResponse()
 			allDone = runtimeDone && len(inv.pending) == 0
 			return failed != nil || response && !responseNotified || runtimeDone && !doneEmitted || allDone
 		})
 		if response && !responseNotified {
 			responseNotified = true
+			inv.answer(answer)
 			s.notice(Notice{Time: inv.responseEnd, Kind: NoticeResponse, RequestID: inv.id})
 		}
 		if runtimeDone && !doneEmitted {
@@ -198,11 +205,11 @@ func (s *Sandbox) emitRuntimeDone(inv *invocation, result *Result, failed *failu
 		done = time.Now()
 	}
 	record := runtimeDoneRecord{
-		RequestID: inv.id, Status: StatusSuccess, Tracing: inv.tracing(inv.spanID),
+		RequestID: inv.id, Status: StatusSuccess, TenantID: inv.tenantID, Tracing: inv.tracing(inv.spanID),
 		Metrics: &runtimeDoneMetrics{DurationMs: toMillis(done.Sub(result.Start))},
 	}
 	if inv.responded {
-		size := len(inv.response)
+		size := inv.produced
 		record.Metrics.ProducedBytes = &size
 		record.Spans = []span{
 			newSpan("responseLatency", result.Start, inv.responseStart),
@@ -229,6 +236,7 @@ func (s *Sandbox) emitRuntimeDone(inv *invocation, result *Result, failed *failu
 // finishInvocation emits platform.report, fills the result, and freezes or
 // resets.
 func (s *Sandbox) finishInvocation(ctx context.Context, inv *invocation, result *Result, failed *failure) {
+	inv.stream.close()
 	ended := time.Now()
 	s.mu.Lock()
 	g := s.gen
@@ -271,10 +279,11 @@ func (s *Sandbox) finishInvocation(ctx context.Context, inv *invocation, result 
 			result.ResponseLatency = ended.Sub(result.Start)
 		}
 	}
+	inv.answer(Response{Payload: result.Payload, FunctionError: result.FunctionError, ErrorType: result.ErrorType})
 	total := result.ExtensionsDone.Sub(result.Start)
 	billed := total
 	record := reportRecord{
-		RequestID: inv.id, Status: result.Status, ErrorType: result.ErrorType, Tracing: inv.tracing(""),
+		RequestID: inv.id, Status: result.Status, ErrorType: result.ErrorType, TenantID: inv.tenantID, Tracing: inv.tracing(""),
 		Metrics: reportMetrics{DurationMs: toMillis(total), MemorySizeMB: s.cfg.MemoryMB},
 	}
 	if result.ColdStart && !result.SuppressedInit && !s.cfg.snapStart() {
@@ -343,7 +352,7 @@ func (s *Sandbox) invokeEvent(inv *invocation) []byte {
 		RequestID          string   `json:"requestId"`
 		InvokedFunctionARN string   `json:"invokedFunctionArn"`
 		Tracing            *tracing `json:"tracing,omitempty"`
-	}{"INVOKE", inv.deadline.UnixMilli(), inv.id, s.functionARN(), inv.tracing("")}
+	}{"INVOKE", inv.deadline.UnixMilli(), inv.id, inv.arn, inv.tracing("")}
 	encoded, err := json.Marshal(event)
 	if err != nil {
 		// Strings and a number: they encode.

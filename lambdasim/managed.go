@@ -37,19 +37,19 @@ type workers struct {
 	idle []chan *invocation
 	// active are the invocations that wait for a response.
 	active map[string]*invocation
-	// late are those that were abandoned: the function does not know that, and
-	// may still answer.
-	late map[string]bool
+	// late counts those that were abandoned: the function does not know that, and
+	// may still answer. A retry has the id of its predecessors.
+	late map[string]int
 }
 
-// invokeManaged is Invoke, for a managed instance.
-func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, error) {
+// invokeManaged is InvokeRequest, for a managed instance.
+func (s *Sandbox) invokeManaged(ctx context.Context, req Request) (Result, error) {
 	g, worker, err := s.admit(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	defer s.leave()
-	inv := s.newInvocation(payload)
+	inv := s.newInvocation(req)
 	result := Result{RequestID: inv.id, Start: time.Now()}
 	inv.deadline = result.Start.Add(s.cfg.Timeout)
 	result.Deadline = inv.deadline
@@ -62,7 +62,7 @@ func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, er
 	}
 	s.notice(Notice{Time: result.Start, Kind: NoticeInvokeStart, RequestID: inv.id})
 	s.relay.platformOf(inv.id, typeStart, startRecord{
-		RequestID: inv.id, Version: s.cfg.FunctionVersion, FunctionARN: s.functionARN(), Tracing: inv.tracing(inv.spanID),
+		RequestID: inv.id, Version: s.cfg.FunctionVersion, FunctionARN: inv.arn, TenantID: inv.tenantID, Tracing: inv.tracing(inv.spanID),
 	})
 
 	s.mu.Lock()
@@ -86,7 +86,7 @@ func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, er
 		failed = &failure{errorType: errorTypeCancelled, message: "the invocation was cancelled", detail: err.Error()}
 	}
 	if failed != nil {
-		g.late[inv.id] = true
+		g.late[inv.id]++
 	}
 	s.mu.Unlock()
 	s.finishManaged(g, inv, &result, failed)
@@ -99,6 +99,7 @@ func (s *Sandbox) invokeManaged(ctx context.Context, payload []byte) (Result, er
 // finishManaged emits platform.report and fills the result. It does not wait for the
 // worker's next: the report is sent when the client has its answer.
 func (s *Sandbox) finishManaged(g *generation, inv *invocation, result *Result, failed *failure) {
+	inv.stream.close()
 	ended := time.Now()
 	s.mu.Lock()
 	result.Status, result.Payload = StatusSuccess, inv.response
@@ -124,6 +125,7 @@ func (s *Sandbox) finishManaged(g *generation, inv *invocation, result *Result, 
 		result.ErrorType = failed.errorType
 		result.FunctionError, result.Payload = "Unhandled", failed.clientError(inv.id)
 	}
+	inv.answer(Response{Payload: result.Payload, FunctionError: result.FunctionError, ErrorType: result.ErrorType})
 	result.Duration, result.ResponseLatency = ended.Sub(result.Start), ended.Sub(result.Start)
 	result.RuntimeDone, result.ExtensionsDone = ended, ended
 	result.MaxMemoryMB = s.samplePeaks()
@@ -134,7 +136,7 @@ func (s *Sandbox) finishManaged(g *generation, inv *invocation, result *Result, 
 	s.relay.reportAllDropped()
 	s.relay.platformOf(inv.id, typeReport, managedReportRecord{
 		RequestID: inv.id, Status: result.Status, ErrorType: result.ErrorType, Spans: spans,
-		Metrics: durationMetrics{DurationMs: toMillis(result.Duration)}, Tracing: inv.tracing(inv.spanID),
+		Metrics: durationMetrics{DurationMs: toMillis(result.Duration)}, TenantID: inv.tenantID, Tracing: inv.tracing(inv.spanID),
 	})
 	detail := ""
 	if failed != nil {
@@ -177,6 +179,22 @@ func (s *Sandbox) admit(ctx context.Context) (*generation, chan *invocation, err
 		err = refused
 	}
 	return g, worker, err
+}
+
+// Abandoned counts, with Managed Instances, the invocations on which the function still
+// works although their callers have an answer, because of a time-out or because ctx ended.
+// Each occupies a worker until the function answers.
+func (s *Sandbox) Abandoned() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gen == nil {
+		return 0
+	}
+	n := 0
+	for _, late := range s.gen.late {
+		n += late
+	}
+	return n
 }
 
 func (s *Sandbox) leave() {
@@ -259,16 +277,20 @@ func (s *Sandbox) serveWorkerNext(w http.ResponseWriter, r *http.Request, g *gen
 }
 
 // expected finds the invocation that a response is for. late is set for one that
-// was abandoned. s.mu is held.
+// was abandoned. If it was retried meanwhile, the first response is taken for that
+// of the retry. s.mu is held.
 func (g *generation) expected(id string) (inv *invocation, late bool) {
 	if g.inv != nil && g.inv.id == id {
 		return g.inv, false
 	}
-	if g.late[id] {
-		delete(g.late, id)
-		return nil, true
+	inv = g.active[id]
+	if g.late[id] == 0 || inv != nil && !inv.responding {
+		return inv, false
 	}
-	return g.active[id], false
+	if g.late[id]--; g.late[id] == 0 {
+		delete(g.late, id)
+	}
+	return nil, true
 }
 
 // serveLateResponse accepts the answer to an invocation that was abandoned. The

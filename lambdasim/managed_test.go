@@ -324,10 +324,19 @@ func TestManagedTimeoutDoesNotKill(t *testing.T) {
 			return strings.Contains(string(e.Record), "late line 400 ")
 		})
 	})
+	// The second answers right after its last line; the first never does.
+	if n := s.Abandoned(); n != 1 && n != 2 {
+		t.Errorf("%d abandoned invocations", n)
+	}
 	// Two workers are left, in the same processes.
 	for i, r := range invokeAll(t, s, `{"sleep":"100ms"}`, `{"sleep":"100ms"}`, `{}`) {
 		if r.Status != lambdasim.StatusSuccess || r.ColdStart {
 			t.Errorf("result %d after the time-outs: %+v", i, r)
+		}
+	}
+	for deadline := time.Now().Add(patience); s.Abandoned() != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d abandoned invocations after the late answer", s.Abandoned())
 		}
 	}
 	if ps := s.Processes(); len(ps) != 2 || ps[0].Exited || ps[1].Exited {
@@ -441,6 +450,37 @@ func TestManagedCrashesEndTheEnvironment(t *testing.T) {
 
 // The runtime has its time even when the environment ends because of another
 // process.
+// AWS Lambda retries an asynchronous invocation with the same id. Managed instances may
+// work on the first attempt still.
+func TestManagedRetryOfAbandoned(t *testing.T) {
+	t.Parallel()
+	cfg, rec := managedConfig()
+	cfg.Timeout = time.Second
+	cfg.MaxConcurrency = 2
+	s := start(t, cfg)
+	const id = "0a1b2c3d-0000-4000-8000-00000000000f"
+	slow := lambdasim.Request{Payload: []byte(`{"id":"slow","lines":400,"every":"4ms"}`), RequestID: id}
+	if r := invokeRequest(t, s, slow); r.Status != lambdasim.StatusTimeout {
+		t.Errorf("first attempt: %+v", r)
+	}
+	quick := lambdasim.Request{Payload: []byte(`{"id":"quick"}`), RequestID: id}
+	if r := invokeRequest(t, s, quick); r.Status != lambdasim.StatusSuccess {
+		t.Errorf("second attempt: %+v", r)
+	}
+	for deadline := time.Now().Add(patience); s.Abandoned() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d abandoned invocations", s.Abandoned())
+		}
+	}
+	if rec.has(lambdasim.NoticeRefused, "") {
+		t.Error("an answer was refused")
+	}
+	invoke(t, s, `{}`)
+	if ps := s.Processes(); len(ps) != 1 || ps[0].Exited {
+		t.Errorf("processes: %+v", ps)
+	}
+}
+
 func TestManagedRuntimeHasItsTime(t *testing.T) {
 	t.Parallel()
 	ext, _ := scripted(t, "ext", managed(nil))

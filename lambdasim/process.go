@@ -1,6 +1,7 @@
 package lambdasim
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -91,6 +92,7 @@ func (s *Sandbox) exec(g *generation, kind ProcessKind, cfg Process, set func(*p
 	}
 	if kind == KindFunction {
 		cmd.Args = append(cmd.Args, cfg.Args...)
+		cmd.Dir = cmp.Or(cfg.Dir, cmd.Dir)
 		cmd.Env = s.functionEnv(cfg)
 	} else {
 		cmd.Env = s.extensionEnv(cfg)
@@ -128,7 +130,7 @@ func (s *Sandbox) exec(g *generation, kind ProcessKind, cfg Process, set func(*p
 	g.processes = append(g.processes, p)
 	s.all = append(s.all, p)
 	s.mu.Unlock()
-	s.notice(Notice{Time: at, Kind: NoticeExec, Process: p.name, Detail: "pid " + strconv.Itoa(p.pid)})
+	s.notice(Notice{Time: at, Kind: NoticeExec, Process: p.name, Detail: "pid " + strconv.Itoa(p.pid), PID: p.pid})
 	for _, reader := range p.pipes {
 		s.wait.Go(reader.pump)
 	}

@@ -230,6 +230,8 @@ type Notice struct {
 	Detail    string
 	// Events counts the events of a delivery.
 	Events int
+	// PID is the process that NoticeExec is about.
+	PID int
 }
 
 func (n Notice) String() string {

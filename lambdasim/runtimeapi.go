@@ -13,6 +13,7 @@ import (
 
 const (
 	headerFunctionErrorType = "Lambda-Runtime-Function-Error-Type"
+	headerFunctionErrorBody = "Lambda-Runtime-Function-Error-Body"
 	headerResponseMode      = "Lambda-Runtime-Function-Response-Mode"
 )
 
@@ -63,9 +64,15 @@ func (s *Sandbox) give(w http.ResponseWriter, inv *invocation) {
 	header := w.Header()
 	header.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
 	header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
-	header.Set("Lambda-Runtime-Invoked-Function-Arn", s.functionARN())
-	if inv.trace != "" {
-		header.Set("Lambda-Runtime-Trace-Id", inv.trace)
+	header.Set("Lambda-Runtime-Invoked-Function-Arn", inv.arn)
+	for name, value := range map[string]string{
+		"Lambda-Runtime-Trace-Id":       inv.trace,
+		"Lambda-Runtime-Client-Context": inv.clientContext,
+		"Lambda-Runtime-Aws-Tenant-Id":  inv.tenantID,
+	} {
+		if value != "" {
+			header.Set(name, value)
+		}
 	}
 	answer(w, http.StatusOK, inv.payload)
 }
@@ -92,39 +99,20 @@ func (s *Sandbox) serveResponse(w http.ResponseWriter, r *http.Request, g *gener
 	s.mu.Unlock()
 
 	mode, known := responseMode(r.Header.Get(headerResponseMode))
-	body, firstByte, err := readResponse(r, mode, now)
-	errorType := ""
-	switch {
-	case !known:
-		errorType = "Runtime.InvalidResponseModeHeader"
-		body = errorBody(errorType, "Invalid function response mode")
-	case err == errTooLarge:
-		errorType = "Function.ResponseSizeTooLarge"
-		if !mode.streaming {
-			body = errorBody(errorType, "Response payload size exceeded maximum allowed payload size (6291556 bytes).")
-		}
-	case err != nil:
-		errorType = "Runtime.TruncatedResponse"
-		if !mode.streaming {
-			body = errorBody(errorType, "the response was cut off: "+err.Error())
-		}
-	case r.Trailer.Get(headerFunctionErrorType) != "":
-		// A streamed response that failed on the way reports it at its end.
-		errorType = functionErrorType(r.Trailer.Get(headerFunctionErrorType))
-	case isError:
-		errorType = functionErrorType(r.Header.Get(headerFunctionErrorType))
+	if inv.stream != nil && known && !isError {
+		mode = mode.streamed(inv.stream)
 	}
-
+	got := receive(r, mode, known, isError, now)
 	s.mu.Lock()
-	inv.responseStart, inv.responseEnd = firstByte, time.Now()
-	inv.response, inv.responded = body, true
-	inv.functionError, inv.errorType = errorType != "", errorType
+	inv.responseStart, inv.responseEnd = got.firstByte, time.Now()
+	inv.response, inv.produced, inv.responded = got.body, got.size, true
+	inv.functionError, inv.errorType = got.errorType != "", got.errorType
 	s.broadcast()
 	s.mu.Unlock()
 	switch {
 	case !known:
 		s.refuse(w, r, http.StatusBadRequest, "InvalidFunctionResponseMode", "Invalid function response mode")
-	case err == errTooLarge:
+	case got.err == errTooLarge:
 		s.refuse(w, r, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", mode.limit))
 	default:
 		answer(w, http.StatusAccepted, statusOK)

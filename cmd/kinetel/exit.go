@@ -20,7 +20,8 @@ const (
 const exitStatuses = `Exit statuses:
   0    all is well
   1    the command found something: tail a record that it cannot read, audit a hole
-       that is not reported, doctor an error, demo a loss or a duplicate
+       that is not reported, doctor an error, demo a loss or a duplicate, run a limit
+       that fails
   2    the command line is wrong
   3    the command could not do its work: no credentials, no such stream
   130  you interrupted it`

@@ -37,12 +37,13 @@ func newCommand() *cobra.Command {
 		Long: `Runs, reads, audits and prices the telemetry that Kinetel ships from AWS Lambda to
 a Kinesis data stream. tail, audit and doctor read from your AWS account and change
 nothing there (tail --consumer registers a consumer, and removes it). tail and audit
-also read files, and cost, demo and kinesis need no account.
+also read files, and cost, run, demo and kinesis need no account.
 
 kinetel completion --help says how your shell completes commands and flags.
 
 ` + exitStatuses,
 		Example: `  kinetel demo
+  kinetel run --event '{}' -- ./bootstrap
   kinetel tail telemetry --since 10m
   kinetel audit telemetry --since 1h
   kinetel doctor --function orders
@@ -54,7 +55,7 @@ kinetel completion --help says how your shell completes commands and flags.
 	}
 	addColorFlag(root)
 	addGroup(root, "Your functions and streams:", newTailCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand())
-	addGroup(root, "On this machine, without AWS:", newDemoCommand(), newKinesisCommand())
+	addGroup(root, "On this machine, without AWS:", newRunCommand(), newDemoCommand(), newKinesisCommand())
 	root.AddCommand(newVersionCommand())
 	return root
 }

@@ -114,6 +114,20 @@ func (t *Tail) Record(r streamreader.Record) error {
 	return err
 }
 
+// Event prints an event that is in no record. The error is ErrEnough, or that of a writer.
+func (t *Tail) Event(e record.Event) error {
+	if err := t.add(e, &place{}); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+// Line prints a line of the caller's, in the output's own format.
+func (t *Tail) Line(line []byte) error {
+	t.buffer = append(append(t.buffer, line...), '\n')
+	return t.flush()
+}
+
 // File prints the events of a file, such as Firehose writes to S3. The error is
 // ErrEnough, that of a writer, or that of in.
 func (t *Tail) File(name string, in io.Reader) error {

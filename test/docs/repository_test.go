@@ -27,7 +27,7 @@ func TestDependabotKnowsEveryModuleAndEveryListOfPackages(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() && slices.Contains([]string{".git", ".tools", "node_modules", "cdk.out", "bin", "dist"}, e.Name()) {
+		if e.IsDir() && slices.Contains([]string{".git", ".tools", "node_modules", ".venv", "cdk.out", "bin", "dist"}, e.Name()) {
 			return fs.SkipDir
 		}
 		ecosystem, isList := ecosystems[e.Name()]

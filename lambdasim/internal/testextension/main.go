@@ -57,6 +57,8 @@ type Script struct {
 	Chunks     int    `json:"chunks"`
 	ChunkEvery int    `json:"chunkEveryMs"` // before each
 	Trailer    string `json:"trailer"`      // the error type
+	// The error object, in Base64, in the trailer.
+	TrailerBody string `json:"trailerBody"`
 }
 
 // Request is one to make.
@@ -270,6 +272,9 @@ func (p *player) stream(path string, chunk []byte) error {
 	req.Header.Set("Lambda-Runtime-Function-Response-Mode", p.script.Mode)
 	if p.script.Trailer != "" {
 		req.Trailer = http.Header{"Lambda-Runtime-Function-Error-Type": {p.script.Trailer}}
+		if p.script.TrailerBody != "" {
+			req.Trailer.Set("Lambda-Runtime-Function-Error-Body", p.script.TrailerBody)
+		}
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {

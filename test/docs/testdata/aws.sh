@@ -2,8 +2,8 @@
 # runs no function, so these two commands are replaced.
 aws() {
 	case "$1 $2" in
+	"lambda invoke") if [[ " $* " == *" --endpoint-url "* ]]; then command aws "$@"; else "$LAMBDA" lambda "$(parameter_of stream/arn)"; fi ;;
 	"cloudformation deploy") check_stack "$@" && make_stack ;;
-	"lambda invoke") "$LAMBDA" lambda "$(parameter_of stream/arn)" ;;
 	*) command aws "$@" ;;
 	esac
 }
