@@ -133,7 +133,7 @@ func (s *Selector) Redact(ev *event.Event) {
 	switch {
 	case s == nil:
 	case s.opt.Withhold && string(ev.Type) == event.TypePlatformFault:
-		ev.Record, ev.Extra = []byte(`"[redacted]"`), nil // the function's own words
+		ev.Record, ev.Extra = []byte(`"[redacted]"`), nil // the function's text
 	case s.opt.Redact != nil:
 		before := ev.Record
 		ev.Record, ev.Extra = s.opt.Redact.Platform(before), s.opt.Redact.Members(ev.Extra)
