@@ -63,6 +63,8 @@ func secretTelemetry() (bodies []string) {
 		one("function", "\"broken \xff "+address+" \xc3\""),
 		one("extension", `"`+address+`"`),
 		"[" + time + `"function","more":"` + address + `","record":"x"}]`,
+		"[" + time + `"function","more":"` + address + `","record":"` + address + ` logged in"}]`,
+		"[" + time + `"platform.extension","more":"` + address + `","record":{"name":"` + address + `"}}]`,
 		one("platform.fault", `"Error: `+address+` and `+custom+`"`),
 		one("platform.runtimeDone", `{"requestId":"r1","status":"error","errorType":"`+address+`"}`),
 		// Lambda cuts a record inside the value: with its rest, and without.
@@ -109,7 +111,6 @@ func leaks(text []byte) (found []string) {
 type leakFinder struct {
 	*stream
 	leaks []string
-	parts int
 }
 
 func (s *leakFinder) PutRecords(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
@@ -156,9 +157,11 @@ func TestWhatIsRedactedLeavesInNoFormat(t *testing.T) {
 					StreamName: "telemetry", Types: []string{"platform", "function", "extension"}, Format: name, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second,
 					Compression: formats.Named(name).Compressions[0], PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolAlways, SpoolDir: t.TempDir(),
 					BufferBytes: 16 << 20, SpoolBytes: 64 << 20, Report: config.Report{Events: true}, Lambda: config.Lambda{Region: "eu-west-1"},
-					Attributes: []config.Attribute{{Name: "owner", Value: address}, {Name: "password", Value: password}, {Name: "env", Value: "prod"}},
+					Attributes: []config.Attribute{{Name: "owner", Value: address}, {Name: "password", Value: password}, {Name: "env", Value: "prod"}, {Name: address, Value: "a"}, {Name: custom, Value: "b"}},
+					LogGroups:  []string{"/aws/" + custom},
 					Problems:   []config.Problem{{Severity: config.Warning, Variable: "KINETEL_TAGS", Value: address, Message: "of " + custom}},
 				}
+				cfg.Selection.Exclude = regexp.MustCompile("never " + address)
 				if sampled {
 					cfg.Selection.Sample = &config.Sample{Error: true}
 				}

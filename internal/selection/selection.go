@@ -136,12 +136,23 @@ func (s *Selector) Redact(ev *event.Event) {
 		ev.Record, ev.Extra = []byte(`"[redacted]"`), nil // the function's text
 	case s.opt.Redact != nil:
 		before := ev.Record
-		ev.Record, ev.Extra = s.opt.Redact.Platform(before), s.opt.Redact.Members(ev.Extra)
-		if len(before) > 0 && &before[0] != &ev.Record[0] {
+		s.redactExtra(ev)
+		if ev.Record = s.opt.Redact.Platform(before); len(before) > 0 && &before[0] != &ev.Record[0] {
 			ev.ForgetPlatform()
 		}
 	}
 }
+
+// redactExtra redacts an event's further members. They get memory of their own: what the
+// Redactor returns is valid until its next call.
+func (s *Selector) redactExtra(ev *event.Event) {
+	if len(ev.Extra) > 0 {
+		ev.Extra = bytes.Clone(s.opt.Redact.Members(ev.Extra))
+	}
+}
+
+// LeaveOut counts an event that Add was not called for.
+func (s *Selector) LeaveOut(x ledger.Exclusion) { s.leaveOut(nil, x, 1) }
 
 // Add adds an event, unless it is left out. An undecided line is added later.
 func (s *Selector) Add(ev *event.Event) {
@@ -186,7 +197,8 @@ func (s *Selector) addLine(ev *event.Event) {
 		s.judgeLine(in, ev)
 	}
 	if r := s.opt.Redact; r != nil && string(ev.Type) != event.TypeUnparsed { // the decoder redacts that
-		ev.Record, ev.Extra = r.Record(ev.Record), r.Members(ev.Extra)
+		s.redactExtra(ev)
+		ev.Record = r.Record(ev.Record)
 	}
 	switch {
 	case in == nil:
