@@ -156,7 +156,8 @@ func (p *Pipeline) newSource() *source {
 	s.selection = selection.New(selection.Options{
 		Config: p.cfg.Selection, Withhold: p.cfg.Redaction.Unusable, Redact: p.redactor,
 		Environment: env, Details: formats.Named(p.cfg.Format).Details, Sink: s, Cold: p.invocations.Cold,
-		MaxBytes: p.maxUndecided(), Journal: undecided, MaxJournal: p.maxJournal(),
+		MaxBytes: p.maxUndecided(), Managed: p.cfg.Lambda.Initialization == config.ManagedInstances,
+		Journal: undecided, MaxJournal: p.maxJournal(),
 	})
 	return s
 }
