@@ -49,7 +49,7 @@ func (l *loader) redaction(r *Redaction) {
 	}
 	var wrong int
 	if r.Keys, wrong = valid(elements(l.text(keys)), maxRedactKeys, parseMember); wrong > 0 || l.text(keys) != "" && len(r.Keys) == 0 {
-		l.unusable(keys, "element %d cannot be used; must be a comma-separated list of at most %d names of JSON members, each of at most %d bytes and without blanks, quotes, brackets and :=&+/*?", wrong, maxRedactKeys, maxRedactKey)
+		l.unusable(keys, "element %d cannot be used; must be a comma-separated list of at most %d names of JSON members, each of at most %d bytes and without blanks, quotes, brackets and :=&+/*?", max(wrong, 1), maxRedactKeys, maxRedactKey)
 	}
 	r.Unusable = len(l.problems) > before
 }
