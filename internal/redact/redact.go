@@ -11,7 +11,6 @@ import (
 	"bytes"
 	"io"
 	"regexp"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -42,11 +41,16 @@ const (
 	patterns = int(byKey)
 )
 
-// words are the kinds' names in replacements.
-var words = [kinds]string{"email", "credit-card", "aws-key", "jwt", "ipv4", "ipv6", "phone", "iban", "bearer", "password-in-url", "key", "pattern"}
+// names returns the kinds' names in replacements.
+func names() [kinds]string {
+	return [...]string{"email", "credit-card", "aws-key", "jwt", "ipv4", "ipv6", "phone", "iban", "bearer", "password-in-url", "key", "pattern"}
+}
 
 // Names returns the names of the built-in patterns, in the order of the documentation.
-func Names() []string { return slices.Clone(words[:patterns]) }
+func Names() []string {
+	all := names()
+	return all[:patterns]
+}
 
 // Options say what is redacted.
 type Options struct {
@@ -104,7 +108,7 @@ func New(o Options) *Redactor {
 	}
 	for _, name := range o.Names {
 		for k := range patterns {
-			if words[k] == name {
+			if names()[k] == name {
 				r.on |= 1 << k
 			}
 		}
@@ -228,7 +232,7 @@ func (r *Redactor) Counts() map[string]int64 {
 		return counts
 	}
 	for k := range r.counts {
-		name := words[k]
+		name := names()[k]
 		if kind(k) == byKey {
 			name = "keys"
 		}

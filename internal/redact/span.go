@@ -181,7 +181,7 @@ func (r *Redactor) render(b []byte) {
 		r.write(b[i:s.start])
 		r.quote(s.quotes)
 		r.writeString(start)
-		r.writeString(words[s.what])
+		r.writeString(names()[s.what])
 		if s.isName {
 			// The names of one object stay different.
 			if r.names++; r.names > 1 {
