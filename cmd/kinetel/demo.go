@@ -32,6 +32,8 @@ const (
 
 func newDemoCommand() *cobra.Command {
 	var d demo
+	var show bool
+	var page pageServer
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the extension in a local Lambda, into an embedded Kinesis, and audit what arrives",
@@ -45,10 +47,14 @@ The extension gets the environment variables that begin with KINETEL_. Only the
 stream cannot be another.`,
 		Example: `  kinetel demo
   kinetel demo --raw
+  kinetel demo --view --open
   KINETEL_FORMAT=otlp kinetel demo`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d.out = cmd.OutOrStdout()
+			if show {
+				return d.view(cmd.Context(), &page, cmd.ErrOrStderr())
+			}
 			return d.run(cmd.Context())
 		},
 	}
@@ -56,6 +62,8 @@ stream cannot be another.`,
 	cmd.Flags().StringVar(&d.function, "function", "", "the sample function's `file` (default: sample-function beside kinetel)")
 	cmd.Flags().BoolVar(&d.raw, "raw", false, "print one event of each type, as a line of JSON each")
 	cmd.Flags().StringVar(&d.logFormat, "log-format", "text", "the function's log format, text or json")
+	cmd.Flags().BoolVar(&show, "view", false, "also show it in a browser, as kinetel view does, until you press Ctrl-C")
+	page.addFlags(cmd)
 	return cmd
 }
 
@@ -81,6 +89,8 @@ type demo struct {
 	out                            io.Writer
 	recorder                       *recorder.Recorder
 	frozen                         atomic.Int64 // how often the environment was frozen
+
+	onRecord func(kinesissim.Record) // for each that was decoded, unless it is nil
 
 	kinesis *kinesissim.Server
 	records int            // how many of the stream's were decoded
@@ -236,6 +246,9 @@ func (d *demo) decode() error {
 		events, err := record.Decode(r.Data)
 		if err != nil {
 			return fmt.Errorf("record %s: %w", r.SequenceNumber, err)
+		}
+		if d.onRecord != nil {
+			d.onRecord(r)
 		}
 		d.records++
 		d.arrived = append(d.arrived, events...)

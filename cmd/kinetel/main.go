@@ -53,7 +53,7 @@ kinetel completion --help says how your shell completes commands and flags.
 		SilenceUsage:  true,
 	}
 	addColorFlag(root)
-	addGroup(root, "Your functions and streams:", newTailCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand())
+	addGroup(root, "Your functions and streams:", newTailCommand(), newViewCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand())
 	addGroup(root, "On this machine, without AWS:", newDemoCommand(), newKinesisCommand())
 	root.AddCommand(newVersionCommand())
 	return root
