@@ -1,0 +1,25 @@
+// Requests to the server. All addresses are relative: the path of the page has the token.
+
+export async function getText(path, params, signal) {
+  const answer = await fetch(`api/${path}?${new URLSearchParams(params)}`, { signal });
+  if (!answer.ok) throw new Error((await answer.text()).trim() || `status ${answer.status}`);
+  return answer.text();
+}
+
+export const getJSON = async (path, params, signal) => JSON.parse(await getText(path, params, signal));
+
+// updates loads everything page by page, then listens for what changes.
+export async function updates({ changes, health, state }) {
+  let after = 0;
+  for (let more = true; more; ) {
+    const page = await getJSON("changes", { after, limit: 2000 });
+    changes(page);
+    after = page.revision;
+    more = page.more === true;
+  }
+  const source = new EventSource(`api/updates?after=${after}`);
+  source.addEventListener("open", () => state(true));
+  source.addEventListener("error", () => state(false)); // the browser connects again
+  source.addEventListener("changes", (e) => changes(JSON.parse(e.data)));
+  source.addEventListener("health", (e) => health(JSON.parse(e.data)));
+}
