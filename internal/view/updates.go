@@ -34,7 +34,6 @@ func (s *Server) serveUpdates(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	client := updateClient{w: w, control: http.NewResponseController(w)}
-	_ = client.control.SetReadDeadline(time.Time{}) // of the request: it would end the context
 	ticker := time.NewTicker(updateInterval)
 	defer ticker.Stop()
 	var health time.Time
