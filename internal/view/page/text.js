@@ -7,11 +7,31 @@ const maxPieces = 4000; // of a text; what follows them is plain
 // of Unicode. A line feed and a tab stay.
 const special = /\x1b\[([0-9;:]*)m|\r?\n|[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
-// appendText appends text to an element. What matches the highlighted text is marked.
+const chunkLength = 8000; // characters that are laid out together
+
+// appendText appends text to an element. What matches the highlighted text is marked. Of a
+// long text the browser lays out only the chunks that are in view.
 export function appendText(to, text, highlight = "") {
-  const style = { color: "", bold: false, faint: false, underline: false };
+  const state = { pieces: 0, style: { color: "", bold: false, faint: false, underline: false } };
+  if (text.length <= 2 * chunkLength) {
+    appendChunk(to, text, highlight, state);
+    return;
+  }
+  for (let from = 0; from < text.length; ) {
+    let end = from + chunkLength;
+    const newline = text.lastIndexOf("\n", end);
+    if (newline > from) end = newline + 1;
+    else if (/[\udc00-\udfff]/.test(text[end] ?? "")) end++;
+    const chunk = el("span", { class: "chunk" });
+    appendChunk(chunk, text.slice(from, end), highlight, state);
+    to.append(chunk);
+    from = end;
+  }
+}
+
+function appendChunk(to, text, highlight, state) {
+  const { style } = state;
   let from = 0;
-  let pieces = 0;
   const plain = (piece) => {
     if (!piece) return;
     const names = Object.entries(style).filter(([, v]) => v).map(([k, v]) => (k === "color" ? v : `ansi-${k}`));
@@ -20,8 +40,9 @@ export function appendText(to, text, highlight = "") {
     if (target !== to) to.append(target);
   };
   special.lastIndex = 0;
-  for (let m = special.exec(text); m && pieces < maxPieces; m = special.exec(text), pieces++) {
+  for (let m = special.exec(text); m && state.pieces < maxPieces; m = special.exec(text)) {
     if (m[0] === "\n" || m[0] === "\r\n") continue;
+    state.pieces++;
     plain(text.slice(from, m.index));
     from = m.index + m[0].length;
     if (m[1] !== undefined) applySGR(style, m[1]);
