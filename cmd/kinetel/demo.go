@@ -55,6 +55,9 @@ stream cannot be another.`,
 			if show {
 				return d.view(cmd.Context(), &page, cmd.ErrOrStderr())
 			}
+			if err := page.unused(cmd); err != nil {
+				return err
+			}
 			return d.run(cmd.Context())
 		},
 	}
@@ -194,6 +197,7 @@ func (d *demo) findPrograms() error {
 // invoke runs the steps and prints a line for each.
 func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox) error {
 	fmt.Fprintln(d.out, bold(fmt.Sprintf("%3s  %-8s  %-28s  %9s  %5s  %9s  %6s  %7s  %6s", "", "request", "", "duration", "lines", "held", "events", "records", "bytes")))
+	drawing := newProgress(d.out)
 	var before kinesissim.Stats
 	for i, s := range steps() {
 		if i > 0 {
@@ -203,7 +207,9 @@ func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox) error {
 				return context.Cause(ctx)
 			}
 		}
+		end := d.drawRunning(drawing, i+1, s)
 		result, err := sandbox.Invoke(ctx, []byte(s.payload))
+		end()
 		if err != nil {
 			return fmt.Errorf("invocation %d: %w", i+1, err)
 		}
@@ -219,9 +225,9 @@ func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox) error {
 		case result.ColdStart:
 			what = fmt.Sprintf("cold start, init %v", result.InitDuration.Round(time.Millisecond))
 		}
-		fmt.Fprintf(d.out, "%3d  %-8.8s  %-28s  %9s  %5d  %9s  %6d  %7d  %6d\n", i+1, result.RequestID, what,
+		fmt.Fprintf(d.out, "%3d  %-8.8s  %-28s  %9s  %5d  %9s  %6d  %7d  %6d%s\n", i+1, result.RequestID, what,
 			result.Duration.Round(10*time.Microsecond), result.FunctionLines, result.Held.Round(10*time.Microsecond),
-			len(d.arrived)-events, after.Records-before.Records, after.Bytes-before.Bytes)
+			len(d.arrived)-events, after.Records-before.Records, after.Bytes-before.Bytes, drawing.bars(result))
 		before = after
 	}
 	fmt.Fprintln(d.out)

@@ -76,7 +76,9 @@ func (c *viewCommand) run(cmd *cobra.Command, args []string) error {
 	if !files {
 		return c.page.serve(ctx, out, stderr, o, func(ctx context.Context, v *view.View) error { return c.readStream(ctx, v, args[0], from) })
 	}
-	o.Live = len(args) == 1 && args[0] == stdin
+	if o.Live = len(args) == 1 && args[0] == stdin; o.Live {
+		o.Source = "standard input"
+	}
 	return c.page.serve(ctx, out, stderr, o, func(ctx context.Context, v *view.View) error {
 		return readEach(ctx, progress, args, cmd.InOrStdin(), v.AddFile)
 	})

@@ -28,6 +28,16 @@ func (p *pageServer) addFlags(cmd *cobra.Command) {
 	f.Int64Var(&p.memory, "memory", view.DefaultBytes>>20, "keep so many `MB` of the latest events")
 }
 
+// unused refuses the flags if no page is served.
+func (p *pageServer) unused(cmd *cobra.Command) error {
+	for _, flag := range []string{"port", "open", "memory"} {
+		if cmd.Flags().Changed(flag) {
+			return usage(fmt.Errorf("--%s is for the page: add --view", flag))
+		}
+	}
+	return nil
+}
+
 // maxMemory is more than a machine has, and no overflow.
 const maxMemory = 1 << 20 // MB
 

@@ -91,7 +91,7 @@ export function fleet({ functions = ["orders", "payments", "thumbnails"], enviro
   const gap = (span / invocations) * environments;
   for (let i = 0; i < invocations; i++) {
     const of = all[i % environments];
-    const took = 20 + next() * next() * gap * 0.6;
+    const took = Math.round(20 + next() * next() * gap * 0.6);
     const chance = next();
     const lines = Array.from({ length: linesEach }, (_, n) => (n % 2 ? ["INFO", { timestamp: "2026-11-27T09:30:00.000Z", level: "INFO", message: ["order accepted", "cart loaded", "payment sent"][n % 3], order: 1000 + i, total: Math.round(next() * 9000) / 100 }] : ["INFO", `request ${i} step ${n}\n`]));
     let result = {};
@@ -102,7 +102,7 @@ export function fleet({ functions = ["orders", "payments", "thumbnails"], enviro
       result = { status: "error", errorType: "PaymentRefused" };
       lines.push(["ERROR", { message: "payment refused", order: 1000 + i, code: "insufficient_funds", retry: false, card: { brand: "visa", last4: "4242" } }]);
     } else if (chance > 0.88) lines.push(["WARN", "the cache answers slowly\n"]);
-    of.env.invoke(of.free, uuid(next), { lines, took, held: of.busy ? 0 : 14 + next() * 40, ...result });
+    of.env.invoke(of.free, uuid(next), { lines, took, held: of.busy ? 0 : Math.round(14 + next() * 40), ...result });
     of.free += took + 60 + next() * gap * 0.5;
   }
   return all.flatMap(({ env }) => env.lines);

@@ -73,7 +73,7 @@ for (const colorScheme of ["light", "dark"]) {
       await page.waitForFunction(() => / of 240 /.test(document.getElementById("count").textContent));
       await rows(page).first().click();
       await page.getByText("payment refused").first().click();
-      await page.locator(".tree").waitFor();
+      await page.locator(".tree").first().waitFor();
       await check("details");
       await page.screenshot({ path: join(folder, `details-${colorScheme}-${width}.png`) });
       const moving = await page.evaluate(() => document.getAnimations().length);
@@ -88,10 +88,12 @@ for (const colorScheme of ["light", "dark"]) {
     end();
     await page.getByText("all is read").waitFor();
     await page.waitForTimeout(1200); // the events per second of the beginning
-    await page.locator(".list tr.failed").nth(1).click();
+    await page.evaluate(async () => {
+      const { visible } = await import(new URL("model.js", location.href.split("#")[0]).href);
+      location.hash = `request=${visible.findLast((inv) => inv.status === "error").requestId}`;
+    });
     await page.locator(".lines > li").nth(4).waitFor();
-    await page.mouse.move(600, 100);
-    await page.evaluate(() => document.activeElement.blur());
+    await page.locator("#details").evaluate((box) => box.scrollTo(0, box.querySelector(".spans").offsetTop - box.offsetTop - 50));
     const path = join(folder, `view-${colorScheme}.png`);
     await page.screenshot({ path });
     const { size } = statSync(path);

@@ -287,6 +287,18 @@ test("the timeline is panned and zoomed by mouse and fingers, and shows what is 
   await page.waitForFunction((id) => location.hash.includes(id), broken);
 });
 
+test("the demo is shown while it runs", async (t) => {
+  const { url } = await view(t, [], ["--demo"]);
+  const page = await open(t, url);
+  await shows(page, "20 invocations");
+  await page.getByText("all is read").waitFor();
+  await page.getByLabel("Status").selectOption("timeout");
+  await shows(page, "1 of 20 invocations");
+  await page.getByLabel("Status").selectOption("cold");
+  await shows(page, "2 of 20 invocations");
+  assert.equal(await page.locator(".stat .value").first().textContent(), "complete");
+});
+
 test("another process gets nothing without the token", async (t) => {
   const { url } = await view(t, known());
   const { origin, port } = new URL(url);

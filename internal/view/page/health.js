@@ -65,7 +65,7 @@ function draw() {
   put("lost", count(lost), lost ? "warn" : "");
   put("holes", count(audit.totals.unexplained), audit.totals.unexplained ? "bad" : "");
   put("retried", count(latest.retried), latest.retried ? "warn" : "");
-  put("held", latest.held.invocations ? `${took(latest.held.p50Ms)} / ${took(latest.held.p99Ms)}` : "–");
+  put("held", latest.held.invocations ? `${latest.held.p50Ms.toFixed(1)} / ${latest.held.p99Ms.toFixed(1)} ms` : "–");
   put("live", `${count(latest.liveEnvironments)} live, ${count(latest.endedEnvironments)} ended`);
   age();
   if (open) fill();

@@ -15,6 +15,7 @@ let rows = [];
 let focused = 0; // the number of the invocation that has the focus
 let select = () => {};
 let shown = ""; // what the rows show
+let selected = 0; // the number of the invocation with the details
 
 const columns = [
   { name: "time", title: "Time", sort: (i) => i.start, show: (i) => clock(i.start) },
@@ -93,7 +94,10 @@ function update() {
   setText(empty, model.invocations.size ? "No invocation matches the filters." : "No invocation has arrived yet.");
   table.hidden = !rows.length;
   shown = "";
-  if (anchor) {
+  const before = selected;
+  selected = model.find(s.request, s.env)?.number ?? 0;
+  if (selected && selected !== before) reveal(rows.findIndex((inv) => inv.number === selected));
+  else if (anchor) {
     const index = rows.findIndex((inv) => inv.number === anchor);
     if (index >= 0 && index !== top) {
       render(box.scrollTop + (index - top) * rowHeight);
@@ -108,8 +112,6 @@ function update() {
 function render(scrollTop = box.scrollTop) {
   const from = Math.max(0, Math.floor(scrollTop / rowHeight) - extra);
   const to = Math.min(rows.length, Math.ceil((scrollTop + box.clientHeight) / rowHeight) + extra);
-  const s = state.get();
-  const selected = model.find(s.request, s.env)?.number ?? 0;
   const key = `${from} ${to} ${selected}`;
   if (key === shown) return;
   shown = key;
@@ -162,13 +164,19 @@ function key(e) {
 function focusRow(index) {
   if (!rows[index]) return;
   focused = rows[index].number;
-  const top = index * rowHeight;
-  const room = box.clientHeight - 2 * rowHeight;
-  if (top < box.scrollTop) box.scrollTop = top;
-  else if (top > box.scrollTop + room) box.scrollTop = top - room;
+  reveal(index);
   shown = "";
   render();
   body.querySelector(`[data-number="${focused}"]`)?.focus({ preventScroll: true });
+}
+
+// reveal scrolls as little as possible.
+function reveal(index) {
+  const top = index * rowHeight;
+  const room = box.clientHeight - 2 * rowHeight;
+  if (index < 0) return;
+  if (top < box.scrollTop) box.scrollTop = top;
+  else if (top > box.scrollTop + room) box.scrollTop = top - room;
 }
 
 export function focus() {

@@ -88,7 +88,8 @@ function drawLabel(g, lane, size, colour, first) {
   const room = size.gutter - 26 - g.measureText(id).width;
   g.fillStyle = colour.text;
   g.textAlign = "left";
-  g.fillText(fit(g, env.function, room), 8, middle);
+  if (lane.label?.room !== room) lane.label = { room, text: fit(g, env.function, room) };
+  g.fillText(lane.label.text, 8, middle);
 }
 
 // fit cuts a text to a width.
