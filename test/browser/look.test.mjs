@@ -1,5 +1,5 @@
-// How the page of kinetel view looks, and how fast its timeline is. It takes the screenshots
-// of the documents: with KINETEL_SCREENSHOTS they go into that folder.
+// How the page of kinetel view looks, and how fast its timeline is. It takes screenshots:
+// with KINETEL_SCREENSHOTS those of the documents go into that folder.
 import assert from "node:assert/strict";
 import { mkdtempSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,8 @@ import { close, launch, open, rows, shows, view } from "./page.mjs";
 before(launch);
 after(close);
 
-const folder = process.env.KINETEL_SCREENSHOTS || mkdtempSync(join(tmpdir(), "kinetel-view-"));
+const temporary = mkdtempSync(join(tmpdir(), "kinetel-view-"));
+const folder = process.env.KINETEL_SCREENSHOTS || temporary;
 const maxBytes = 150_000;
 
 // contrasts returns the texts of the page whose contrast is below what WCAG 2.2 AA asks for.
@@ -75,7 +76,8 @@ for (const colorScheme of ["light", "dark"]) {
       await page.getByText("payment refused").first().click();
       await page.locator(".tree").first().waitFor();
       await check("details");
-      await page.screenshot({ path: join(folder, `details-${colorScheme}-${width}.png`) });
+      await page.screenshot({ path: join(temporary, `details-${colorScheme}-${width}.png`) });
+      t.diagnostic(`screenshot: ${join(temporary, `details-${colorScheme}-${width}.png`)}`);
       const moving = await page.evaluate(() => document.getAnimations().length);
       assert.equal(moving, 0, "something moves although the user wants less motion");
     });
