@@ -8,6 +8,7 @@ import { chromium } from "playwright-core";
 const program = process.env.KINETEL ?? fileURLToPath(new URL("../../bin/kinetel", import.meta.url));
 const chromiums = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
+const contexts = new WeakMap(); // those that a test opened
 let browser;
 
 export async function launch() {
@@ -24,6 +25,7 @@ export async function view(t, lines = [], args = ["-"]) {
   const child = spawn(program, ["view", ...args], { stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.on("exit", (code, signal) => resolve(code ?? signal)));
   t.after(async () => {
+    for (const context of contexts.get(t) ?? []) await context.close(); // otherwise the page reports that the server has ended
     child.kill("SIGINT");
     assert.equal(await ended, 0, "kinetel view does not end well");
   });
@@ -46,6 +48,7 @@ export async function view(t, lines = [], args = ["-"]) {
 // asked for nothing elsewhere.
 export async function open(t, url, hash = "", options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, timezoneId: "UTC", locale: "en-US", ...options });
+  contexts.set(t, [...(contexts.get(t) ?? []), context]);
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   const problems = [];
@@ -53,16 +56,13 @@ export async function open(t, url, hash = "", options = {}) {
   page.on("pageerror", (err) => problems.push(`exception: ${err.stack}`));
   page.on("request", (r) => !r.url().startsWith(url) && problems.push(`request: ${r.url()}`));
   page.on("dialog", (d) => (problems.push(`dialog: ${d.message()}`), d.dismiss()));
-  t.after(async () => {
-    await context.close();
-    assert.deepEqual(problems, []);
-  });
+  t.after(() => assert.deepEqual(problems, []));
   await page.goto(url + hash);
   await page.waitForFunction(() => document.getElementById("count").textContent !== "");
   return page;
 }
 
-// settled waits until the page shows so many invocations, of all or of those that match.
+// shows waits until the page says how many invocations match.
 export const shows = (page, count) => page.waitForFunction((wanted) => document.getElementById("count").textContent === wanted, count);
 
 export const rows = (page) => page.locator("#list-body tr[data-number]");
@@ -71,5 +71,4 @@ export const cells = (page, name) => page.locator(`#list-body tr[data-number] td
 
 export const lines = (page) => page.locator(".lines > li");
 
-// module returns a module of the page, the one that the page uses.
 export const fragment = (page) => page.evaluate(() => decodeURIComponent(location.hash));

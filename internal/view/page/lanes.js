@@ -5,7 +5,7 @@ import { environments } from "./model.js";
 const maxRows = 8;
 export const gap = 6; // pixels between lanes
 
-// make returns the lanes of invocations that are sorted by their start.
+// make returns the lanes of invocations that are sorted by their start, in their order.
 export function make(visible, withEmpty) {
   const byEnvironment = new Map();
   if (withEmpty) for (const number of environments.keys()) byEnvironment.set(number, []);
@@ -17,9 +17,19 @@ export function make(visible, withEmpty) {
   const lanes = [];
   for (const [number, all] of byEnvironment) {
     const env = environments.get(number);
-    if (env && (all.length || env.initMs)) lanes.push({ env, rows: split(all), y: 0, height: 0, rowHeight: 0 });
+    if (!env || (!all.length && !env.initMs)) continue;
+    const rows = split(all);
+    const last = rows.reduce((latest, row) => Math.max(latest, row.last), 0);
+    const from = Math.min(env.initMs || Infinity, all[0]?.start ?? Infinity);
+    lanes.push({ env, rows, from, to: Math.max(last, env.lastMs), last: last || env.lastMs, y: 0, height: 0, rowHeight: 0 });
   }
   lanes.sort((a, b) => (a.env.function < b.env.function ? -1 : a.env.function > b.env.function ? 1 : a.env.firstMs - b.env.firstMs));
+  return lanes;
+}
+
+// layout returns the lanes of environments that lived in the times in view, under each other.
+export function layout(all, view) {
+  const lanes = all.filter((lane) => lane.from <= view.to && lane.to >= view.from);
   let y = 0;
   for (const lane of lanes) {
     lane.y = y;
@@ -31,19 +41,22 @@ export function make(visible, withEmpty) {
   return lanes;
 }
 
+const newRow = () => ({ items: [], end: 0, last: 0, longest: 0 });
+
 // split divides invocations into rows in which none overlap. longest is how long the longest
 // one of a row takes: an invocation that is seen began at most so long before.
 function split(all) {
   const rows = [];
   for (const inv of all) {
     let row = rows.find((r) => r.end <= inv.start);
-    if (!row && rows.length < maxRows) rows.push((row = { items: [], end: 0, longest: 0 }));
+    if (!row && rows.length < maxRows) rows.push((row = newRow()));
     row ??= rows.reduce((a, b) => (a.end <= b.end ? a : b));
     row.items.push(inv);
     row.end = Math.max(row.end, inv.end);
+    row.last = Math.max(row.last, inv.stored);
     row.longest = Math.max(row.longest, inv.stored - inv.start);
   }
-  return rows.length ? rows : [{ items: [], end: 0, longest: 0 }];
+  return rows.length ? rows : [newRow()];
 }
 
 // firstAt returns the index of the first invocation that starts at a time or later.

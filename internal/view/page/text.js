@@ -51,11 +51,11 @@ function appendChunk(to, text, highlight, state) {
   plain(text.slice(from));
 }
 
-// control returns the sign of a character.
+// control returns the sign of a character: ^[ is Escape.
 function control(c) {
   const code = c.codePointAt(0);
   const name = `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
-  const sign = code < 0x20 ? String.fromCodePoint(0x2400 + code) : code === 0x7f ? "␡" : name;
+  const sign = code < 0x20 || code === 0x7f ? "^" + String.fromCodePoint(code ^ 0x40) : name;
   return el("span", { class: "control", title: name }, sign);
 }
 

@@ -16,7 +16,8 @@ const tip = id("tip");
 const g = canvas.getContext("2d");
 const view = { from: 0, to: 1, scroll: 0 };
 const size = { width: 0, height: 0, gutter: 0, font: "" };
-let lanes = [];
+let lanes = []; // in view
+let all = []; // also those of other times
 let range = { first: 0, last: 1 };
 let mode = "start"; // start: nothing was chosen; all; follow; free: the user's
 let live = false;
@@ -71,22 +72,25 @@ function measure() {
 // update takes what the model has now.
 function update() {
   const s = state.get();
-  lanes = lanesOf.make(model.visible, !s.text && !s.severity && !s.status && !s.function);
+  all = lanesOf.make(model.visible, !s.text && !s.severity && !s.status && !s.function);
   let first = Infinity;
   let last = -Infinity;
-  for (const lane of lanes) {
-    if (lane.env.initMs && !s.status) first = Math.min(first, lane.env.initMs);
-    for (const row of lane.rows) {
-      if (row.items.length) first = Math.min(first, row.items[0].start);
-      for (const inv of row.items) last = Math.max(last, inv.stored);
-    }
-    if (lane.rows[0].items.length === 0) last = Math.max(last, lane.env.lastMs);
+  for (const lane of all) {
+    first = Math.min(first, lane.from);
+    last = Math.max(last, lane.last);
   }
   range = first < last ? { first, last } : Number.isFinite(first) ? { first, last: first + 1000 } : { first: Date.now() - 1000, last: Date.now() };
-  box.style.setProperty("--lanes", `${Math.round(lanes.height + axis + 14)}px`);
-  canvas.setAttribute("aria-label", `Timeline of ${plural(model.visible.length, "invocation")} in ${plural(lanes.length, "environment")}, from ${clock(range.first)} to ${clock(range.last)}`);
-  scrollLanes(0);
+  canvas.setAttribute("aria-label", `Timeline of ${plural(model.visible.length, "invocation")} in ${plural(all.length, "environment")}, from ${clock(range.first)} to ${clock(range.last)}`);
   place();
+  layout();
+}
+
+// layout chooses the lanes. It does so when the view rests: they must not jump under a drag.
+function layout() {
+  lanes = lanesOf.layout(all, view);
+  box.style.setProperty("--lanes", `${Math.round(lanes.height + axis + 14)}px`);
+  scrollLanes(0);
+  draw();
 }
 
 // place moves the view as its mode says.
@@ -123,6 +127,7 @@ function remember() {
   clearTimeout(remembering);
   remembering = setTimeout(() => {
     remembering = 0;
+    layout();
     const isFree = mode === "free";
     state.set({ from: isFree ? view.from.toFixed(1) : "", to: isFree ? view.to.toFixed(1) : "" }, false);
   }, 250);
@@ -137,6 +142,7 @@ function restore() {
     Object.assign(view, { from, to });
   } else if (!from && mode === "free" && !remembering) mode = "all";
   place();
+  layout();
 }
 
 function free() {
@@ -173,15 +179,15 @@ function scrollLanes(pixels) {
 
 // reveal brings an invocation into view.
 export function reveal(inv) {
-  const lane = lanes.find((l) => l.env.number === inv.environment);
-  if (lane && (lane.y < view.scroll || lane.y + lane.height > view.scroll + size.height - axis)) scrollLanes(lane.y - view.scroll - (size.height - axis) / 2);
   if (inv.end < view.from || inv.start > view.to) {
     const half = (view.to - view.from) / 2;
     view.from = inv.start - half;
     view.to = inv.start + half;
     free();
   }
-  draw();
+  layout();
+  const lane = lanes.find((l) => l.env.number === inv.environment);
+  if (lane && (lane.y < view.scroll || lane.y + lane.height > view.scroll + size.height - axis)) scrollLanes(lane.y - view.scroll - (size.height - axis) / 2);
 }
 
 export function draw() {
@@ -199,8 +205,15 @@ function now() {
   const selected = model.find(s.request, s.env);
   if (selected) marked.set(selected.number, "selected");
   paint(g, lanes, view, size, colour, marked);
+  if (!lanes.length && all.length) hint("No environment lived at this time. Press All to see everything.");
   frames.drawn++;
   frames.longestMs = Math.max(frames.longestMs, performance.now() - begin);
+}
+
+function hint(text) {
+  g.fillStyle = colour.muted;
+  g.textAlign = "center";
+  g.fillText(text, size.width / 2, axis + (size.height - axis) / 2);
 }
 
 // at returns the invocation or the environment at a point.
