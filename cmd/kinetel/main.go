@@ -35,15 +35,16 @@ func newCommand() *cobra.Command {
 		Use:   "kinetel",
 		Short: "Run, read, audit and price Lambda telemetry in Kinesis",
 		Long: `Runs, reads, audits and prices the telemetry that Kinetel ships from AWS Lambda to
-a Kinesis data stream. tail, audit and doctor read from your AWS account and change
-nothing there (tail --consumer registers a consumer, and removes it). tail and audit
-also read files, and cost, demo and kinesis need no account.
+a Kinesis data stream. tail, view, audit and doctor read from your AWS account and
+change nothing there (--consumer registers a consumer, and removes it). tail, view
+and audit also read files, and cost, demo and kinesis need no account.
 
 kinetel completion --help says how your shell completes commands and flags.
 
 ` + exitStatuses,
 		Example: `  kinetel demo
   kinetel tail telemetry --since 10m
+  kinetel view telemetry --open
   kinetel audit telemetry --since 1h
   kinetel doctor --function orders
   kinetel cost --invocations 100e6

@@ -96,7 +96,7 @@ function update() {
   shown = "";
   const before = selected;
   selected = model.find(s.request, s.env)?.number ?? 0;
-  if (selected && selected !== before) reveal(rows.findIndex((inv) => inv.number === selected));
+  if (selected && selected !== before) reveal(rows.findIndex((inv) => inv.number === selected), 0.5);
   else if (anchor) {
     const index = rows.findIndex((inv) => inv.number === anchor);
     if (index >= 0 && index !== top) {
@@ -170,13 +170,13 @@ function focusRow(index) {
   body.querySelector(`[data-number="${focused}"]`)?.focus({ preventScroll: true });
 }
 
-// reveal scrolls as little as possible.
-function reveal(index) {
+// reveal brings a row into view, if it is not: to an edge, or to a share of the height.
+function reveal(index, share = 0) {
   const top = index * rowHeight;
   const room = box.clientHeight - 2 * rowHeight;
   if (index < 0) return;
-  if (top < box.scrollTop) box.scrollTop = top;
-  else if (top > box.scrollTop + room) box.scrollTop = top - room;
+  if (top < box.scrollTop) box.scrollTop = top - room * share;
+  else if (top > box.scrollTop + room) box.scrollTop = top - room * (1 - share);
 }
 
 export function focus() {
