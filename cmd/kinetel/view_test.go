@@ -102,7 +102,9 @@ func TestViewShowsStandardInputAsItComes(t *testing.T) {
 		fmt.Fprintf(write, `{"schema":"kinetel/1","seq":%d,"time":"2026-11-27T20:15:00.123Z","type":"function","body":"x","resource":{"service.instance.id":"e1"}}`+"\n", seq)
 	}
 	line(1)
-	v.waitFor(t, func(h view.Health) bool { return h.Events == 1 && h.State == "reading" && h.Live && h.Source == "standard input" })
+	v.waitFor(t, func(h view.Health) bool {
+		return h.Events == 1 && h.State == "reading" && h.Live && h.Source == "standard input"
+	})
 	line(2)
 	v.waitFor(t, func(h view.Health) bool { return h.Events == 2 })
 	_ = write.Close()

@@ -117,6 +117,27 @@ test("events that arrive are shown, in the list, in the details and in a search"
   assert.equal(await page.locator("#details dd").first().textContent(), "error");
 });
 
+test("a page that nobody sees gets no updates, and catches up", async (t) => {
+  const { url, write } = await view(t, []);
+  const page = await open(t, url);
+  const listening = [];
+  page.on("request", (r) => r.url().includes("api/updates") && listening.push(r));
+  const hide = (hidden) =>
+    page.evaluate((value) => {
+      Object.defineProperty(document, "hidden", { value, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, hidden);
+  await hide(true);
+  const env = new Environment("orders", "11111111aaaaaaaa");
+  env.invoke(400, ok);
+  await write(env.lines);
+  await page.waitForTimeout(600); // more than the interval of updates
+  assert.equal(await page.locator("#count").textContent(), "0 invocations");
+  await hide(false);
+  await shows(page, "1 invocation");
+  assert.equal(listening.length, 1);
+});
+
 test("hostile lines are text", async (t) => {
   const env = new Environment("<img src=x onerror=alert(1)>", "33333333cccccccc");
   const half = "é\u{1f600}x".repeat(150_000);

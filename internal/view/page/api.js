@@ -8,7 +8,8 @@ export async function getText(path, params, signal) {
 
 export const getJSON = async (path, params, signal) => JSON.parse(await getText(path, params, signal));
 
-// updates loads everything page by page, then listens for what changes.
+// updates loads everything page by page, then listens for what changes. A page that nobody
+// sees does not listen: a browser has six connections for all pages of a server.
 export async function updates({ changes, health, state }) {
   let after = 0;
   for (let more = true; more; ) {
@@ -17,9 +18,21 @@ export async function updates({ changes, health, state }) {
     after = page.revision;
     more = page.more === true;
   }
-  const source = new EventSource(`api/updates?after=${after}`);
-  source.addEventListener("open", () => state(true));
-  source.addEventListener("error", () => state(false)); // the browser connects again
-  source.addEventListener("changes", (e) => changes(JSON.parse(e.data)));
-  source.addEventListener("health", (e) => health(JSON.parse(e.data)));
+  let source = null;
+  const listen = () => {
+    source?.close();
+    source = null;
+    if (document.hidden) return;
+    source = new EventSource(`api/updates?after=${after}`);
+    source.addEventListener("open", () => state(true));
+    source.addEventListener("error", () => state(false)); // the browser connects again
+    source.addEventListener("health", (e) => health(JSON.parse(e.data)));
+    source.addEventListener("changes", (e) => {
+      const page = JSON.parse(e.data);
+      after = page.revision;
+      changes(page);
+    });
+  };
+  document.addEventListener("visibilitychange", listen);
+  listen();
 }

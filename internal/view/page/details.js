@@ -42,7 +42,7 @@ function update() {
     box.replaceChildren();
   } else if (!number) {
     shown = null;
-    box.replaceChildren(heading("Not found", null), el("p", { class: "empty" }, `${s.request ? `No event of the request ${s.request}` : `No event of the environment ${s.env}`} is in memory.`));
+    box.replaceChildren(heading(s.request ? "Request" : "Environment", null), el("p", { class: "empty" }, model.environments.size ? `No event of the ${s.request ? "request" : "environment"} ${s.request || s.env} is in memory.` : "No event has arrived yet."));
   } else if (shown?.number !== number || shown.text !== s.text) show(number, inv, env, s.text);
   else if (shown.events !== (inv ?? env).events) refresh(inv, env);
 }
