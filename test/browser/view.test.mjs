@@ -117,6 +117,24 @@ test("events that arrive are shown, in the list, in the details and in a search"
   assert.equal(await page.locator("#details dd").first().textContent(), "error");
 });
 
+test("a click is not lost while events arrive", async (t) => {
+  const env = new Environment("orders", "11111111aaaaaaaa");
+  env.invoke(400, ok, { end: false });
+  const { url, write } = await view(t, env.lines.splice(0));
+  const page = await open(t, url);
+  await shows(page, "1 invocation");
+  const box = await rows(page).first().locator(".status").boundingBox();
+  await page.getByRole("button", { name: "Time", exact: true }).click(); // the oldest on top
+  await page.mouse.move(box.x + 20, box.y + box.height / 2);
+  await page.mouse.down();
+  env.add(420, "function", "more\n", { requestId: ok });
+  env.invoke(900, slow);
+  await write(env.lines);
+  await shows(page, "2 invocations");
+  await page.mouse.up();
+  await page.waitForFunction((id) => location.hash.includes(id), ok);
+});
+
 test("a page that nobody sees gets no updates, and catches up", async (t) => {
   const { url, write } = await view(t, []);
   const page = await open(t, url);

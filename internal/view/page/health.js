@@ -9,6 +9,7 @@ const cells = {};
 let latest = null;
 let received = 0; // when, by the clock of this page
 let connected = null;
+let filled = ""; // what the panel shows
 
 const names = [
   ["verdict", "Audit"],
@@ -69,6 +70,7 @@ function draw() {
   put("live", `${count(latest.liveEnvironments)} live, ${count(latest.endedEnvironments)} ended`);
   age();
   if (open) fill();
+  else filled = "";
 }
 
 function age() {
@@ -101,6 +103,10 @@ function table(title, rows, empty) {
 }
 
 function fill() {
+  const { timeMs, newestMs, perSecond, ...rest } = latest;
+  const now = JSON.stringify(rest);
+  if (now === filled) return; // a click is lost if its element is replaced
+  filled = now;
   const { audit } = latest;
   const { totals } = audit;
   const counts = [

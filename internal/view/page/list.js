@@ -108,39 +108,61 @@ function update() {
   render();
 }
 
-// render makes the elements of the rows in view.
+const elements = new Map(); // the rows that are elements, by the number of the invocation
+const [above, below] = [spacer(), spacer()];
+
+function spacer() {
+  return el("tr", { "aria-hidden": "true", class: "spacer" }, el("td", { colspan: columns.length }));
+}
+
+// render makes the elements of the rows in view. It changes no more than it has to: a click
+// is lost if its element is replaced while the button is down.
 function render(scrollTop = box.scrollTop) {
   const from = Math.max(0, Math.floor(scrollTop / rowHeight) - extra);
   const to = Math.min(rows.length, Math.ceil((scrollTop + box.clientHeight) / rowHeight) + extra);
   const key = `${from} ${to} ${selected}`;
   if (key === shown) return;
   shown = key;
+  const seen = rows.slice(from, to);
   const hadFocus = body.contains(document.activeElement);
-  const tabStop = rows.slice(from, to).some((i) => i.number === focused) ? focused : rows.slice(from, to).some((i) => i.number === selected) ? selected : rows[from]?.number;
-  const spacer = (n) => {
-    const row = el("tr", { "aria-hidden": "true", class: "spacer" }, el("td", { colspan: columns.length }));
-    row.firstChild.style.height = `${n * rowHeight}px`;
-    return row;
-  };
-  const made = [spacer(from)];
-  for (let i = from; i < to; i++) made.push(rowOf(rows[i], i, rows[i].number === selected, rows[i].number === tabStop));
-  made.push(spacer(rows.length - to));
-  body.replaceChildren(...made);
-  if (hadFocus) body.querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
+  const tabStop = (seen.find((inv) => inv.number === focused) ?? seen.find((inv) => inv.number === selected) ?? seen[0])?.number;
+  const wanted = new Set(seen.map((inv) => inv.number));
+  for (const [number, row] of elements) {
+    if (wanted.has(number)) continue;
+    row.remove();
+    elements.delete(number);
+  }
+  above.firstChild.style.height = `${from * rowHeight}px`;
+  below.firstChild.style.height = `${(rows.length - to) * rowHeight}px`;
+  if (!above.isConnected) body.replaceChildren(above, below);
+  let last = above;
+  for (const [i, inv] of seen.entries()) {
+    const row = rowOf(inv, from + i, inv.number === tabStop);
+    if (last.nextSibling !== row) last.after(row);
+    last = row;
+  }
+  if (hadFocus && !body.contains(document.activeElement)) elements.get(tabStop)?.focus({ preventScroll: true });
 }
 
-function rowOf(inv, index, isSelected, hasTabStop) {
-  const snippet = model.snippets.get(inv.number);
-  return el(
-    "tr",
-    { role: "row", "data-number": inv.number, "aria-rowindex": index + 2, "aria-selected": String(isSelected), tabindex: hasTabStop ? 0 : -1, class: inv.bad ? "failed" : "", title: snippet && state.get().text ? plainText(snippet.text) : undefined },
-    ...columns.map((c, i) => {
-      const cell = el("td", { role: "gridcell", class: c.class, "aria-colindex": i + 1 });
-      const content = c.show(inv);
-      cell.append(...(Array.isArray(content) ? content : [content]));
-      return cell;
-    }),
-  );
+// rowOf returns the row of an invocation as it is now.
+function rowOf(inv, index, hasTabStop) {
+  let row = elements.get(inv.number);
+  if (!row) {
+    row = el("tr", { role: "row", "data-number": inv.number }, ...columns.map((c, i) => el("td", { role: "gridcell", class: c.class, "aria-colindex": i + 1 })));
+    elements.set(inv.number, row);
+  }
+  const snippet = state.get().text && model.snippets.get(inv.number);
+  row.title = snippet ? plainText(snippet.text) : "";
+  row.className = inv.bad ? "failed" : "";
+  row.tabIndex = hasTabStop ? 0 : -1;
+  row.setAttribute("aria-rowindex", index + 2);
+  row.setAttribute("aria-selected", String(inv.number === selected));
+  for (const [i, c] of columns.entries()) {
+    const content = [c.show(inv)].flat();
+    const text = content.map((part) => part.textContent ?? part).join("");
+    if (row.children[i].textContent !== text) row.children[i].replaceChildren(...content);
+  }
+  return row;
 }
 
 function choose(number) {
@@ -167,7 +189,7 @@ function focusRow(index) {
   reveal(index);
   shown = "";
   render();
-  body.querySelector(`[data-number="${focused}"]`)?.focus({ preventScroll: true });
+  elements.get(focused)?.focus({ preventScroll: true });
 }
 
 // reveal brings a row into view, if it is not: to an edge, or to a share of the height.

@@ -19,10 +19,12 @@ function select({ inv, env }, focus = true) {
   if (focus) details.focus();
 }
 
+let typing = 0; // the timer of what is typed and not yet in the state
+
 function startFilters() {
-  let typing = 0;
   const change = (name, push) => () => {
     clearTimeout(typing);
+    typing = 0;
     state.set({ [name]: fields[name].value.trim() }, push);
   };
   fields.text.addEventListener("input", () => {
@@ -47,7 +49,7 @@ function showFilters() {
     options.replaceChildren(...wanted.map((name) => el("option", { value: name }, name || "any")));
   }
   for (const [name, field] of Object.entries(fields)) {
-    if (field.value.trim() !== s[name] && !(field === document.activeElement && name === "text" && s.text !== "")) field.value = s[name];
+    if (field.value.trim() !== s[name] && !(name === "text" && typing)) field.value = s[name];
   }
   id("clear").disabled = !(s.text || s.severity || s.function || s.status);
 }
