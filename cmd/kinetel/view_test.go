@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -67,6 +68,8 @@ func (v *viewing) stop(t *testing.T) {
 func (v *viewing) waitFor(t *testing.T, ok func(view.Health) bool) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute) // so that a failure says what the page has
+	defer stop()
 	for {
 		answer, err := client.Get(v.url + "api/health")
 		if err != nil {
@@ -83,7 +86,7 @@ func (v *viewing) waitFor(t *testing.T, ok func(view.Health) bool) {
 		}
 		select {
 		case <-time.After(50 * time.Millisecond): // a process: it has no fake clock
-		case <-t.Context().Done():
+		case <-ctx.Done():
 			t.Fatalf("the page has %+v", h)
 		}
 	}

@@ -91,8 +91,8 @@ func (e *event) platform() (p platform) {
 	return p
 }
 
-// learn adds what an event says about its invocation.
-func (i *Invocation) learn(e *event, arrival time.Time) {
+// update adds what an event says about its invocation.
+func (i *Invocation) update(e *event, arrival time.Time) {
 	at := millis(e.Time)
 	if i.Events++; i.Events == 1 || at != 0 && at < i.FirstMs {
 		i.FirstMs = at
@@ -106,7 +106,7 @@ func (i *Invocation) learn(e *event, arrival time.Time) {
 	}
 	switch e.Type {
 	case record.TypeFunction, record.TypeExtension:
-		i.learnLine(severityRank(e.Severity))
+		i.addLine(severityRank(e.Severity))
 	case record.TypePlatformStart:
 		i.StartMs = at
 	case record.TypePlatformRuntimeDone:
@@ -118,11 +118,11 @@ func (i *Invocation) learn(e *event, arrival time.Time) {
 		i.end(p.Status, p.ErrorType)
 		i.measure(p)
 	case record.TypeInvocation:
-		i.learnOwn(e)
+		i.updateOwn(e)
 	}
 }
 
-func (i *Invocation) learnLine(rank int) {
+func (i *Invocation) addLine(rank int) {
 	i.Lines++
 	i.Worst = max(i.Worst, rank)
 	switch {
@@ -151,8 +151,8 @@ func (i *Invocation) measure(p platform) {
 	i.InitMs = max(i.InitMs, m.InitDurationMs, m.RestoreDurationMs)
 }
 
-// learnOwn adds what kinetel.invocation says.
-func (i *Invocation) learnOwn(e *event) {
+// updateOwn adds what kinetel.invocation says.
+func (i *Invocation) updateOwn(e *event) {
 	own, err := e.Invocation()
 	if err != nil {
 		return
@@ -170,8 +170,8 @@ func (i *Invocation) learnOwn(e *event) {
 	i.OverheadMs, i.HeldMs, i.Hold = own.ExtensionOverheadMs, own.HeldMs, own.Hold
 }
 
-// learn adds what an event says about its environment.
-func (env *environment) learn(e *event) {
+// update adds what an event says about its environment.
+func (env *environment) update(e *event) {
 	at := millis(e.Time)
 	if env.Events++; env.Events == 1 || at != 0 && at < env.FirstMs {
 		env.FirstMs = at

@@ -70,7 +70,7 @@ func (s *Server) OneTimeURL() string { return "http://" + s.host + "/" + s.once 
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
-		ErrorLog: log.New(discard{}, "", 0), // what a stranger sends is no news
+		ErrorLog: log.New(discard{}, "", 0), // errors of clients do not matter to the user
 	}
 	served := make(chan error, 1)
 	go func() {

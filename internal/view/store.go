@@ -85,10 +85,10 @@ func (s *store) add(of record.Event, arrival time.Time) {
 	s.bytes += e.size()
 	s.events.push(e)
 	g.events.push(e)
-	env.learn(e)
+	env.update(e)
 	s.changes.touch(&env.node)
 	if g.invocation != nil {
-		g.invocation.learn(e, arrival)
+		g.invocation.update(e, arrival)
 		s.changes.touch(&g.invocation.node)
 	}
 	for s.bytes > s.most && len(s.events.list()) > 1 {

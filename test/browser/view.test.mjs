@@ -135,7 +135,7 @@ test("a click is not lost while events arrive", async (t) => {
   await page.waitForFunction((id) => location.hash.includes(id), ok);
 });
 
-test("a page that nobody sees gets no updates, and catches up", async (t) => {
+test("a page in the background gets no updates, and catches up", async (t) => {
   const { url, write } = await view(t, []);
   const page = await open(t, url);
   const listening = [];

@@ -8,8 +8,8 @@ export async function getText(path, params, signal) {
 
 export const getJSON = async (path, params, signal) => JSON.parse(await getText(path, params, signal));
 
-// updates loads everything page by page, then listens for what changes. A page that nobody
-// sees does not listen: a browser has six connections for all pages of a server.
+// updates loads everything page by page, then listens for what changes. A page in the
+// background does not listen: a browser has six connections for all pages of a server.
 export async function updates({ changes, health, state }) {
   let after = 0;
   for (let more = true; more; ) {

@@ -27,7 +27,7 @@ export function make(visible, withEmpty) {
   return lanes;
 }
 
-// layout returns the lanes of environments that lived in the times in view, under each other.
+// layout returns the lanes of environments that ran in the times in view, under each other.
 export function layout(all, view) {
   const lanes = all.filter((lane) => lane.from <= view.to && lane.to >= view.from);
   let y = 0;

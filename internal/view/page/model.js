@@ -77,7 +77,7 @@ function statusMatches(inv, status) {
   return inv.status === status;
 }
 
-// refresh applies the filters, and tells the listeners.
+// refresh applies the filters, and calls the listeners.
 export function refresh() {
   const s = state.get();
   startSearch(s);
@@ -118,7 +118,7 @@ function startSearch(s) {
 }
 
 // find returns the invocation with a request id, the latest if there are several; env is
-// the beginning of an environment's id, which tells them apart.
+// the beginning of an environment's id, to choose between them.
 export function find(request, env = "") {
   let found = null;
   if (!request) return found;

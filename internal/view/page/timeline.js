@@ -205,7 +205,7 @@ function now() {
   const selected = model.find(s.request, s.env);
   if (selected) marked.set(selected.number, "selected");
   paint(g, lanes, view, size, colour, marked);
-  if (!lanes.length && all.length) hint("No environment lived at this time. Press All to see everything.");
+  if (!lanes.length && all.length) hint("No environment ran at this time. Press All to see everything.");
   frames.drawn++;
   const took = performance.now() - begin;
   frames.totalMs += took;
