@@ -92,7 +92,7 @@ func (e *event) platform() (p platform) {
 }
 
 // update adds what an event says about its invocation.
-func (i *Invocation) update(e *event, arrival time.Time) {
+func (i *invocation) update(e *event, arrival time.Time) {
 	at := millis(e.Time)
 	if i.Events++; i.Events == 1 || at != 0 && at < i.FirstMs {
 		i.FirstMs = at
@@ -122,7 +122,7 @@ func (i *Invocation) update(e *event, arrival time.Time) {
 	}
 }
 
-func (i *Invocation) addLine(rank int) {
+func (i *invocation) addLine(rank int) {
 	i.Lines++
 	i.Worst = max(i.Worst, rank)
 	switch {
@@ -135,7 +135,7 @@ func (i *Invocation) addLine(rank int) {
 
 // end notes how the invocation ended. A platform.report knows better than runtimeDone, but
 // neither replaces a failure by a success.
-func (i *Invocation) end(status, errorType string) {
+func (i *invocation) end(status, errorType string) {
 	if status != "" && (i.Status == "" || i.Status == "success") {
 		i.Status = status
 	}
@@ -144,19 +144,23 @@ func (i *Invocation) end(status, errorType string) {
 	}
 }
 
-func (i *Invocation) measure(p platform) {
+func (i *invocation) measure(p platform) {
 	m := p.Metrics
 	i.DurationMs, i.BilledMs = m.DurationMs, m.BilledDurationMs
 	i.MemoryMB, i.MaxMemoryMB = m.MemorySizeMB, m.MaxMemoryUsedMB
 	i.InitMs = max(i.InitMs, m.InitDurationMs, m.RestoreDurationMs)
+	// Without a kinetel.invocation, the durations are the only sign. Lambda also reports them
+	// if the init was over long before.
+	i.ColdStart = i.ColdStart || !i.hasOwn && i.InitMs > 0
 }
 
 // updateOwn adds what kinetel.invocation says.
-func (i *Invocation) updateOwn(e *event) {
+func (i *invocation) updateOwn(e *event) {
 	own, err := e.Invocation()
 	if err != nil {
 		return
 	}
+	i.hasOwn = true
 	i.end(own.Status, own.ErrorType)
 	if i.DurationMs == 0 {
 		i.measure(e.platform())

@@ -40,8 +40,9 @@ type group struct {
 // invocation is an invocation with its events.
 type invocation struct {
 	Invocation
-	group group
-	node  node
+	hasOwn bool // its kinetel.invocation has arrived
+	group  group
+	node   node
 }
 
 // environment is an execution environment, and its events that belong to no invocation.

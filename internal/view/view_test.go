@@ -81,6 +81,26 @@ func TestEventsSayWhatIsKnownOfAnInvocation(t *testing.T) {
 	}
 }
 
+// Only kinetel.invocation knows for sure, in whichever order the events come.
+func TestAColdStartIsKnownWithoutKinetelsOwnEvent(t *testing.T) {
+	report := event(2, 2, record.TypePlatformReport, "r1", `{"metrics":{"durationMs":1,"initDurationMs":100}}`)
+	warm := event(3, 3, record.TypeInvocation, "r1", `{"requestId":"r1","metrics":{},"coldStart":false}`)
+	for name, tt := range map[string]struct {
+		events []record.Event
+		cold   bool
+	}{
+		"the report alone": {[]record.Event{report}, true},
+		"report and own":   {[]record.Event{report, warm}, false},
+		"own and report":   {[]record.Event{warm, report}, false},
+	} {
+		v := view.New(view.Options{})
+		add(v, tt.events...)
+		if got := only(t, v); got.ColdStart != tt.cold || got.DurationMs != 1 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 func TestEventsSayWhatIsKnownOfAnEnvironment(t *testing.T) {
 	v := view.New(view.Options{})
 	add(v,

@@ -74,6 +74,38 @@ test("filters by severity, function, status and text, with the state in the addr
   assert.equal(await other.getByLabel("Search").inputValue(), "bank");
 });
 
+test("copies an invocation, an event and a link", async (t) => {
+  const { url } = await view(t, known());
+  const page = await open(t, url, `#request=${broken}&from=1&to=2`, { permissions: ["clipboard-read", "clipboard-write"] });
+  const copied = async (button) => {
+    await button.click();
+    await page.getByRole("button", { name: "copied" }).or(page.getByText("copied", { exact: true })).first().waitFor();
+    return page.evaluate(() => navigator.clipboard.readText());
+  };
+  await page.getByText("no beans left").waitFor();
+  const all = (await copied(page.getByRole("button", { name: "Copy as JSON" }))).trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(all.map((e) => e.type), ["platform.start", "function", "platform.runtimeDone", "platform.report", "kinetel.invocation"]);
+  assert.equal(all[1].body, "no beans left\n");
+  assert.equal(await copied(page.getByRole("button", { name: "Copy link" })), `${url}#request=${broken}`);
+  const event = JSON.parse(await copied(lines(page).nth(1).locator(".copy")));
+  assert.deepEqual(event, all[1]);
+});
+
+test("the heads of the table sort", async (t) => {
+  const { url } = await view(t, known());
+  const page = await open(t, url);
+  await shows(page, "4 invocations");
+  const ids = (...all) => all.map((id) => id.slice(0, 8));
+  assert.deepEqual(await cells(page, "request"), ids(broken, ok, slow, cold));
+  const head = page.getByRole("columnheader", { name: "Runtime ms" });
+  await head.getByRole("button").click();
+  assert.equal((await cells(page, "request"))[0], slow.slice(0, 8));
+  assert.equal(await head.getAttribute("aria-sort"), "descending");
+  await head.getByRole("button").click();
+  assert.equal((await cells(page, "request"))[3], slow.slice(0, 8));
+  assert.equal(await fragment(page), "#sort=runtime");
+});
+
 test("back and forward restore the selection and the filters", async (t) => {
   const { url } = await view(t, known());
   const page = await open(t, url);
@@ -156,7 +188,7 @@ test("a page in the background gets no updates, and catches up", async (t) => {
   assert.equal(listening.length, 1);
 });
 
-test("hostile lines are text", async (t) => {
+for (const colorScheme of ["light", "dark"]) test(`hostile lines are text, ${colorScheme}`, async (t) => {
   const env = new Environment("<img src=x onerror=alert(1)>", "33333333cccccccc");
   const half = "é\u{1f600}x".repeat(150_000);
   env.invoke(400, ok, {
@@ -172,7 +204,7 @@ test("hostile lines are text", async (t) => {
   });
   env.invoke(900, "\"><svg onload=alert(3)>", { lines: [["ERROR", "an id\n"]], status: "<b>error</b>", errorType: "<i>" });
   const { url } = await view(t, env.lines);
-  const page = await open(t, url, `#request=${ok}`);
+  const page = await open(t, url, `#request=${ok}`, { colorScheme });
   await page.getByText("<script>alert(1)</script><b onclick=alert(2)>bold</b>").waitFor();
   assert.equal(await page.locator("script").count(), 2, "the page has a script that is not its own");
   await page.getByText("caf\ufffd").waitFor();
@@ -226,6 +258,7 @@ test("the oldest events are dropped from memory, and the page says so", async (t
   await write(env.lines);
   await page.waitForFunction(() => /older events dropped[\d,]{5}/.test(document.getElementById("health-panel").textContent));
   await page.waitForFunction(() => Number(/^(\d+) invocation/.exec(document.getElementById("count").textContent)?.[1]) < 150);
+  await page.getByText(/^, [\d,]+ older events dropped$/).waitFor();
   await page.getByText(/^complete: 2803 events/).waitFor();
 });
 

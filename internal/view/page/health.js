@@ -56,6 +56,7 @@ function draw() {
   panel.hidden = !open;
   drawStatus();
   if (!latest) return;
+  setText(id("dropped"), latest.dropped ? `, ${plural(latest.dropped, "older event")} dropped` : "");
   const { audit } = latest;
   const lost = Object.values(audit.totals.lost ?? {}).reduce((a, b) => a + b, 0);
   put("verdict", !audit.totals.events ? "no events" : audit.complete ? "complete" : "NOT COMPLETE", !audit.totals.events ? "" : audit.complete ? "good" : "bad");
