@@ -18,16 +18,16 @@ let shown = ""; // what the rows show
 let selected = 0; // the number of the invocation with the details
 
 const columns = [
-  { name: "time", title: "Time", sort: (i) => i.start, show: (i) => clock(i.start) },
+  { name: "time", title: "Time", sort: (i) => i.start, show: (i) => clock(i.start), class: "time" },
   { name: "function", title: "Function", sort: (i) => functionOf(i), show: (i) => functionOf(i), class: "function" },
-  { name: "request", title: "Request", show: (i) => short(i.requestId), class: "mono" },
+  { name: "request", title: "Request", show: (i) => short(i.requestId), class: "request mono" },
   { name: "status", title: "Status", sort: (i) => (i.failed ? 3 : i.worst >= 5 ? 2 : i.running ? 1 : 0), show: showStatus, class: "status" },
   { name: "runtime", title: "Runtime", unit: "ms", sort: (i) => (i.running ? -1 : i.runtimeEnd - i.start), show: (i) => (i.running ? "" : milliseconds(i.runtimeEnd - i.start)), class: "number" },
   { name: "init", title: "Init", unit: "ms", sort: (i) => (i.coldStart ? initOf(i) : 0), show: (i) => (i.coldStart ? milliseconds(initOf(i)) : ""), class: "number wide" },
   { name: "held", title: "Held", unit: "ms", sort: (i) => i.heldMs ?? 0, show: (i) => milliseconds(i.heldMs), class: "number wide" },
   { name: "stored", title: "In Kinesis", unit: "ms", sort: (i) => i.stored - i.runtimeEnd, show: (i) => (i.storedMs ? milliseconds(Math.max(0, i.storedMs - i.runtimeEnd)) : ""), class: "number wide" },
   { name: "memory", title: "Memory", unit: "MB", sort: (i) => i.maxMemoryMB ?? 0, show: (i) => (i.maxMemoryMB ? String(i.maxMemoryMB) : ""), class: "number wide" },
-  { name: "lines", title: "Lines", sort: (i) => i.lines, show: (i) => i.lines.toLocaleString("en-US"), class: "number" },
+  { name: "lines", title: "Lines", sort: (i) => i.lines, show: (i) => i.lines.toLocaleString("en-US"), class: "number lines-count" },
 ];
 
 const initOf = (inv) => inv.initMs || model.environments.get(inv.environment)?.initTookMs || 0;
@@ -112,7 +112,7 @@ const elements = new Map(); // the rows that are elements, by the number of the 
 const [above, below] = [spacer(), spacer()];
 
 function spacer() {
-  return el("tr", { "aria-hidden": "true", class: "spacer" }, el("td", { colspan: columns.length }));
+  return el("tr", { "aria-hidden": "true", class: "spacer" }, el("td"));
 }
 
 // render makes the elements of the rows in view. It changes no more than it has to: a click
