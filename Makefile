@@ -155,6 +155,11 @@ test-sql: python java .tools/auditsql/.installed ## run the statements of kinete
 	KINETEL_SQL_PYTHON="$(CURDIR)/.tools/auditsql/bin" $(GO) test -count=1 ./test/auditsql
 .PHONY: test-sql
 
+# Two tests at the same time would slow each other's frames down.
+test-browser: node build bin/sample-function test/browser/node_modules/.package-lock.json ## test the page of kinetel view in Chromium
+	$(NODE) --test --test-concurrency=1 --test-reporter=spec test/browser/view.test.mjs test/browser/look.test.mjs
+.PHONY: test-browser
+
 # The packages below these folders that have a test with a short form. Rapid has one
 # itself: with -short it makes a fifth of the checks.
 deep = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE 'pgregory.net/rapid|testing\.Short|testkit\.Checks' --include='*_test.go' --exclude-dir=node_modules $(1)))))
@@ -235,8 +240,9 @@ fleet-plot: ## simulate a fleet in an outage; writes docs/evidence/fleet.md and 
 	$(GO) run ./test/fleetsim -png docs/evidence/fleet.png
 .PHONY: fleet-plot
 
-screenshots: ## draw docs/kinetel.svg, what kinetel tail and kinetel audit print
+screenshots: ## draw docs/kinetel.svg and the pictures of docs/view.md
 	$(GO) test -count=1 -run Screenshots ./cmd/kinetel -update
+	KINETEL_SCREENSHOTS="$(CURDIR)/docs" $(MAKE) test-browser
 .PHONY: screenshots
 
 FUZZTIME ?= 30s

@@ -34,6 +34,8 @@ const (
 
 func newDemoCommand() *cobra.Command {
 	var d demo
+	var show bool
+	var page pageServer
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the extension in a local Lambda, into an embedded Kinesis, and audit what arrives",
@@ -47,10 +49,17 @@ The extension gets the environment variables that begin with KINETEL_. Only the
 stream cannot be another.`,
 		Example: `  kinetel demo
   kinetel demo --raw
+  kinetel demo --view --open
   KINETEL_FORMAT=otlp kinetel demo`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d.out = cmd.OutOrStdout()
+			if show {
+				return d.view(cmd.Context(), &page, cmd.ErrOrStderr())
+			}
+			if err := page.unused(cmd); err != nil {
+				return err
+			}
 			return d.run(cmd.Context())
 		},
 	}
@@ -58,6 +67,8 @@ stream cannot be another.`,
 	cmd.Flags().StringVar(&d.function, "function", "", "the sample function's `file` (default: sample-function beside kinetel)")
 	cmd.Flags().BoolVar(&d.raw, "raw", false, "print one event of each type, as a line of JSON each")
 	cmd.Flags().StringVar(&d.logFormat, "log-format", "text", "the function's log format, text or json")
+	cmd.Flags().BoolVar(&show, "view", false, "also show it in a browser, as kinetel view does, until you press Ctrl-C")
+	page.addFlags(cmd)
 	return cmd
 }
 
@@ -83,6 +94,8 @@ type demo struct {
 	out                            io.Writer
 	recorder                       *recorder.Recorder
 	frozen                         atomic.Int64 // how often the environment was frozen
+
+	onRecord func(kinesissim.Record) // for each that was decoded, unless it is nil
 
 	kinesis *kinesissim.Server
 	records int            // how many of the stream's were decoded
@@ -186,6 +199,7 @@ func (d *demo) findPrograms() error {
 // invoke runs the steps and prints a line for each.
 func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox) error {
 	fmt.Fprintln(d.out, bold(fmt.Sprintf("%3s  %-8s  %-28s  %9s  %5s  %9s  %6s  %7s  %6s", "", "request", "", "duration", "lines", "held", "events", "records", "bytes")))
+	drawing := newProgress(d.out)
 	var before kinesissim.Stats
 	for i, s := range steps() {
 		if i > 0 {
@@ -195,7 +209,9 @@ func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox) error {
 				return context.Cause(ctx)
 			}
 		}
+		end := d.drawRunning(drawing, i+1, s)
 		result, err := sandbox.Invoke(ctx, []byte(s.payload))
+		end()
 		if err != nil {
 			return fmt.Errorf("invocation %d: %w", i+1, err)
 		}
@@ -211,9 +227,9 @@ func (d *demo) invoke(ctx context.Context, sandbox *lambdasim.Sandbox) error {
 		case result.ColdStart:
 			what = fmt.Sprintf("cold start, init %v", result.InitDuration.Round(time.Millisecond))
 		}
-		fmt.Fprintf(d.out, "%3d  %-8.8s  %-28s  %9s  %5d  %9s  %6d  %7d  %6d\n", i+1, result.RequestID, what,
+		fmt.Fprintf(d.out, "%3d  %-8.8s  %-28s  %9s  %5d  %9s  %6d  %7d  %6d%s\n", i+1, result.RequestID, what,
 			result.Duration.Round(10*time.Microsecond), result.FunctionLines, result.Held.Round(10*time.Microsecond),
-			len(d.arrived)-events, after.Records-before.Records, after.Bytes-before.Bytes)
+			len(d.arrived)-events, after.Records-before.Records, after.Bytes-before.Bytes, drawing.bars(result))
 		before = after
 	}
 	fmt.Fprintln(d.out)
@@ -238,6 +254,9 @@ func (d *demo) decode() error {
 		events, err := record.Decode(r.Data)
 		if err != nil {
 			return fmt.Errorf("record %s: %w", r.SequenceNumber, err)
+		}
+		if d.onRecord != nil {
+			d.onRecord(r)
 		}
 		d.records++
 		d.arrived = append(d.arrived, events...)

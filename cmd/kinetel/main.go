@@ -35,9 +35,9 @@ func newCommand() *cobra.Command {
 		Use:   "kinetel",
 		Short: "Run, read, audit and price Lambda telemetry in Kinesis",
 		Long: `Runs, reads, audits and prices the telemetry that Kinetel ships from AWS Lambda to
-a Kinesis data stream. tail, audit and doctor read from your AWS account and change
-nothing there (tail --consumer registers a consumer, and removes it). tail and audit
-also read files, and cost, run, demo and kinesis need no account.
+a Kinesis data stream. tail, view, audit and doctor read from your AWS account and
+change nothing there (--consumer registers a consumer, and removes it). tail, view
+and audit also read files, and cost, run, demo and kinesis need no account.
 
 kinetel completion --help says how your shell completes commands and flags.
 
@@ -45,6 +45,7 @@ kinetel completion --help says how your shell completes commands and flags.
 		Example: `  kinetel demo
   kinetel run --event '{}' -- ./bootstrap
   kinetel tail telemetry --since 10m
+  kinetel view telemetry --open
   kinetel audit telemetry --since 1h
   kinetel doctor --function orders
   kinetel cost --invocations 100e6
@@ -54,7 +55,7 @@ kinetel completion --help says how your shell completes commands and flags.
 		SilenceUsage:  true,
 	}
 	addColorFlag(root)
-	addGroup(root, "Your functions and streams:", newTailCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand())
+	addGroup(root, "Your functions and streams:", newTailCommand(), newViewCommand(), newAuditCommand(), newDoctorCommand(), newCostCommand())
 	addGroup(root, "On this machine, without AWS:", newRunCommand(), newDemoCommand(), newKinesisCommand())
 	root.AddCommand(newVersionCommand())
 	return root

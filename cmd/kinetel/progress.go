@@ -58,14 +58,17 @@ func (p *progress) clearLocked() {
 }
 
 // every shows a line every second, and clears it when the returned function is called.
-func (p *progress) every(line func() string) (end func()) {
+func (p *progress) every(line func() string) (end func()) { return p.repeat(time.Second, line) }
+
+// repeat is every with another interval.
+func (p *progress) repeat(interval time.Duration, line func() string) (end func()) {
 	if p.terminal == nil {
 		return func() {}
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		ticker := time.NewTicker(time.Second)
+		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
 		for {
 			select {

@@ -124,7 +124,7 @@ func (c *tailCommand) run(cmd *cobra.Command, args []string) error {
 	progress := newProgress(cmd.ErrOrStderr())
 	t := tail.New(progress.before(cmd.OutOrStdout()), progress.before(cmd.ErrOrStderr()), c.options)
 	if files {
-		err = c.readFiles(ctx, t, progress, args, cmd.InOrStdin())
+		err = readEach(ctx, progress, args, cmd.InOrStdin(), t.File)
 	} else {
 		err = c.readStream(ctx, t, progress, args[0], from)
 	}

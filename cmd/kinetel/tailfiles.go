@@ -10,8 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
-
-	"github.com/kinetel/kinetel/internal/tail"
 )
 
 const stdin = "-"
@@ -44,19 +42,19 @@ func fileArguments(args []string) (files bool, err error) {
 	return true, nil
 }
 
-// readFiles prints the events of files.
-func (c *tailCommand) readFiles(ctx context.Context, t *tail.Tail, progress *progress, names []string, in io.Reader) error {
-	var read atomic.Int64
-	defer progress.every(func() string { return fmt.Sprintf("%.1f MB read", float64(read.Load())/1e6) })()
+// readEach calls read with each file, one after the other.
+func readEach(ctx context.Context, progress *progress, names []string, in io.Reader, read func(name string, in io.Reader) error) error {
+	var n atomic.Int64
+	defer progress.every(func() string { return fmt.Sprintf("%.1f MB read", float64(n.Load())/1e6) })()
 	for _, name := range names {
-		if err := c.readFile(ctx, t, name, in, &read); err != nil {
+		if err := readOne(name, in, func(in io.Reader) error { return read(name, &contextReader{ctx: ctx, in: in, read: &n}) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *tailCommand) readFile(ctx context.Context, t *tail.Tail, name string, in io.Reader, read *atomic.Int64) error {
+func readOne(name string, in io.Reader, read func(io.Reader) error) error {
 	if name != stdin {
 		file, err := os.Open(name)
 		if err != nil {
@@ -65,7 +63,7 @@ func (c *tailCommand) readFile(ctx context.Context, t *tail.Tail, name string, i
 		defer file.Close()
 		in = file
 	}
-	return t.File(name, &contextReader{ctx: ctx, in: in, read: read})
+	return read(in)
 }
 
 // contextReader reads until the context ends, even if a Read of standard input does not

@@ -258,6 +258,28 @@ func TestTheEdgesOfAStreamAreNotJudged(t *testing.T) {
 	}
 }
 
+func TestAReportOfAnInputThatGoesOnLeavesOutWhatMayBeOnItsWay(t *testing.T) {
+	a := audit.New(audit.Options{})
+	add := func(events ...record.Event) {
+		t.Helper()
+		for _, e := range events {
+			if err := a.Add(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(at(1, line("e", 5, "")), at(10, line("e", 9, "")), at(20, line("e", 12, "")), at(50, line("e", 15, "")))
+	for second, missing := range map[int]uint64{0: 0, 5: 0, 11: 3, 40: 3 + 2, 51: 3 + 2 + 2} {
+		if got := a.ReportSettled(at(second, record.Event{}).Time); got.Totals.Unexplained != missing {
+			t.Errorf("settled at %d s: %s; want %d missing", second, got.Verdict(), missing)
+		}
+	}
+	add(at(50, finalReport("e", 16, true, 0)))
+	if got := a.ReportSettled(at(0, record.Event{}).Time); got.Totals.Unexplained != 3+2+2 {
+		t.Errorf("the environment has ended: %s; want 7 missing", got.Verdict())
+	}
+}
+
 func TestHolesAreListedWithTheirTime(t *testing.T) {
 	got := reportOf(t, audit.Options{}, at(0, line("e", 1, "")), at(10, line("e", 11, "")), some("e", 12, 3, 7, 2)).Environments[0]
 	want := []audit.Hole{

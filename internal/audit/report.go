@@ -81,13 +81,18 @@ const maxHoles = 100
 func (e Environment) Wrong() bool { return e.Unexplained > 0 }
 
 // Report judges what arrived.
-func (a *Auditor) Report() Report {
+func (a *Auditor) Report() Report { return a.ReportSettled(time.Time{}) }
+
+// ReportSettled is Report with another [Options.Settled]: an input that goes on needs a later
+// one for each report. It judges a little less than the option does, because not the time of
+// each number is known.
+func (a *Auditor) ReportSettled(settled time.Time) Report {
 	r := Report{Unreadable: a.unreadable, UnreadableExamples: a.examples, Unnumbered: a.unnumbered}
 	r.Totals.Lost = map[string]uint64{}
 	r.Environments = make([]Environment, 0, len(a.environments))
 	r.Complete = len(a.environments) > 0
 	for _, of := range a.environments {
-		e := of.report(a.options.Whole)
+		e := of.report(a.options.Whole, settled)
 		r.Environments = append(r.Environments, e)
 		r.Complete = r.Complete && !e.Wrong()
 		r.Totals.Environments++
@@ -129,7 +134,7 @@ func (c *Counts) add(d Counts) {
 }
 
 // report judges an environment.
-func (e *environment) report(whole bool) Environment {
+func (e *environment) report(whole bool, settled time.Time) Environment {
 	e.compact()
 	e.losses.compact()
 	e.dropped.compact()
@@ -160,6 +165,9 @@ func (e *environment) report(whole bool) Environment {
 	}
 	var judged seqrange.Range
 	judged, r.StartsBefore = e.judgedNumbers(seqrange.New(reported...), whole)
+	if e.final == 0 && !settled.IsZero() {
+		judged.Last = min(judged.Last, e.lastBefore(settled))
+	}
 	j := judge(e.arrived, losses, judged)
 	r.Missing, r.Overreported = j.missing, j.overreported
 	unexplained := j.unexplained()
@@ -188,6 +196,16 @@ func (e *environment) judgedNumbers(reported seqrange.Set, whole bool) (judged s
 		startsBefore = !reported.Contains(seqrange.Range{First: 1, Last: first - 1})
 	}
 	return judged, startsBefore
+}
+
+// lastBefore returns the largest number that is known to be from before a time, or 0.
+func (e *environment) lastBefore(t time.Time) (seq uint64) {
+	for _, m := range append(e.moments[:len(e.moments):len(e.moments)], e.first, e.last) {
+		if m.time.Before(t) {
+			seq = max(seq, m.seq)
+		}
+	}
+	return seq
 }
 
 // addHoles adds the unexplained numbers to a report.
