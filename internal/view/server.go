@@ -13,6 +13,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,8 +45,8 @@ type Server struct {
 	ended    chan struct{} // closed when updates have to end
 	updating chan struct{} // one for each client that gets updates
 
-	mu   sync.Mutex // guards once
-	once string     // a path that leads to the page once; empty: used
+	once     string // a path that leads to the page once
+	onceUsed atomic.Bool
 }
 
 // NewServer returns a Server for a listener's address.
@@ -134,13 +135,7 @@ func (s *Server) isOwnHost(host string) bool {
 
 // useOnce reports whether this is the first use of the one-time path.
 func (s *Server) useOnce(token string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.once == "" || subtle.ConstantTimeCompare([]byte(token), []byte(s.once)) != 1 {
-		return false
-	}
-	s.once = ""
-	return true
+	return subtle.ConstantTimeCompare([]byte(token), []byte(s.once)) == 1 && s.onceUsed.CompareAndSwap(false, true)
 }
 
 // serveFile serves a file of the page.
