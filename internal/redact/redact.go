@@ -81,6 +81,7 @@ type Redactor struct {
 	value  int    // the first of values that may end later
 	jwt    int    // where the last text ends that was read as a part of a JWT
 	atSign int    // of the last URL with a password: not of an address
+	noURL  int    // before it begins no URL with a password that has not been found
 }
 
 // rules are what Redactors for the same options share. Only counts change.

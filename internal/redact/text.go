@@ -110,7 +110,7 @@ func (r *Redactor) pushValue(s *span) { r.values = append(r.values, *s) }
 
 // match adds what is found in b as it is.
 func (r *Redactor) match(b []byte) {
-	r.b, r.until, r.jwt, r.atSign, r.value = b, 0, 0, 0, r.outer
+	r.b, r.until, r.jwt, r.atSign, r.noURL, r.value = b, 0, 0, 0, 0, r.outer
 	for i := 0; i < len(b); i++ {
 		c := b[i]
 		if r.class[c]&isTrigger == 0 {
