@@ -72,6 +72,8 @@ type Redactor struct {
 	name  []byte   // a member's name without its escapes
 	plain [][]byte // the texts of each level, without escapes
 
+	keepNames bool // of members that are in no string
+
 	outer  int    // the first of values that is in the text that is being searched
 	values []span // of keys, which were found in the text that encodes it
 
@@ -140,12 +142,14 @@ func (r *Redactor) Record(value []byte) []byte {
 		return value
 	}
 	r.begin()
-	r.json(value, 0, len(value))
+	r.json(value, 0, len(value), 0)
 	return r.replace(value)
 }
 
 // begin forgets what a call has found that ended with a panic.
-func (r *Redactor) begin() { r.spans, r.values, r.names = r.spans[:0], r.values[:0], 0 }
+func (r *Redactor) begin() {
+	r.spans, r.values, r.names, r.outer, r.keepNames = r.spans[:0], r.values[:0], 0, 0, false
+}
 
 // Members redacts JSON members without braces, such as "a":1,"b":2.
 func (r *Redactor) Members(members []byte) []byte { return r.Record(members) }

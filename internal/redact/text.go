@@ -75,7 +75,15 @@ var triggers = [...]struct {
 }
 
 // text searches a text, and then the text that it encodes if its backslashes are escapes.
+// JSON is searched as such, so that it stays JSON.
 func (r *Redactor) text(b []byte, level int) {
+	if isJSON(b) {
+		outer := r.outer
+		r.outer = len(r.values) // JSON says itself where a value ends
+		r.json(b, 0, len(b), level)
+		r.outer = outer
+		return
+	}
 	first := len(r.spans)
 	r.match(b)
 	if level < maxLevels && bytes.IndexByte(b, '\\') >= 0 {
