@@ -59,7 +59,9 @@ func (r *Redactor) str(b []byte, i, end, level int) (next int) {
 	isName := value < end && b[value] == ':'
 	first := len(r.spans)
 	long := len(content) > 2 || r.on&(1<<byPattern) != 0 // ::1 is the shortest match of the others
-	if long && !(isName && r.keepNames && level == 0) {
+	if long && len(content) > 0 && !(isName && r.keepNames && level == 0) {
+		r.b, r.authorized = b, false
+		r.authorized = content[0]|0x20 == 'b' && r.afterAuthorization(i+1)
 		var quotes uint8
 		if level < maxLevels && bytes.IndexByte(content, '\\') >= 0 {
 			r.decoded(content, level, first)

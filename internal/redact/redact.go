@@ -78,12 +78,13 @@ type Redactor struct {
 	values []span // of keys, which were found in the text that encodes it
 
 	// Of match:
-	b      []byte // the text that it searches
-	until  int    // where the last value of a key ends
-	value  int    // the first of values that may end later
-	jwt    int    // where the last text ends that was read as a part of a JWT
-	atSign int    // of the last URL with a password: not of an address
-	noURL  int    // before it begins no URL with a password that has not been found
+	b          []byte // the text that it searches
+	until      int    // where the last value of a key ends
+	value      int    // the first of values that may end later
+	jwt        int    // where the last text ends that was read as a part of a JWT
+	atSign     int    // of the last URL with a password: not of an address
+	authorized bool   // b is the value of a member with the name Authorization
+	noURL      int    // before it begins no URL with a password that has not been found
 }
 
 // rules are what Redactors for the same options share. Only counts change.
@@ -148,7 +149,7 @@ func (r *Redactor) Record(value []byte) []byte {
 
 // begin forgets what a call has found that ended with a panic.
 func (r *Redactor) begin() {
-	r.spans, r.values, r.names, r.outer, r.keepNames = r.spans[:0], r.values[:0], 0, 0, false
+	r.spans, r.values, r.names, r.outer, r.keepNames, r.authorized = r.spans[:0], r.values[:0], 0, 0, false, false
 }
 
 // Members redacts JSON members without braces, such as "a":1,"b":2.

@@ -44,10 +44,28 @@ func TestRecord(t *testing.T) {
 		{`"postgres://u:s3cret@db.example.com/x"`, `"postgres://u:[redacted:password-in-url]@db.example.com/x"`},
 		{`"Bearer abcdef1234"`, `"Bearer [redacted:bearer]"`},
 		{`"Basic dXNlcjpwYXNz"`, `"Basic [redacted:bearer]"`},
+		{"\"Bearer\\tabcdefgh1 or Bearer \\\"abcdefgh1\\\"\"", "\"Bearer\\t[redacted:bearer] or Bearer \\\"[redacted:bearer]\\\"\""},
 		{`"AKIAIOSFODNN7EXAMPLE"`, `"[redacted:aws-key]"`},
 		{`{"SecretAccessKey":"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}`, `{"SecretAccessKey":"[redacted:aws-key]"}`},
 		{`"aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"`, `"aws_secret_access_key = [redacted:aws-key]"`},
 		{`"t eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"`, `"t [redacted:jwt]"`},
+	} {
+		if got := string(r.Record([]byte(tt.value))); got != tt.want {
+			t.Errorf("%s\n is %s\nwant %s", tt.value, got, tt.want)
+		}
+	}
+}
+
+// Without the key, the word in front of the token stays.
+func TestTheNameOfAMemberIsThatOfAHeader(t *testing.T) {
+	r := redact.New(redact.Options{Names: []string{"bearer"}})
+	for _, tt := range []struct{ value, want string }{
+		{`{"authorization":"Bearer abcdef"}`, `{"authorization":"Bearer [redacted:bearer]"}`},
+		{`{"Proxy-Authorization" : ["Basic abcdef"]}`, `{"Proxy-Authorization" : ["Basic [redacted:bearer]"]}`},
+		{`{"Authorization":"Bearer\u0020abcdef","b":"Bearer abcdef"}`, `{"Authorization":"Bearer\u0020[redacted:bearer]","b":"Bearer abcdef"}`},
+		{`"{\"authorization\":\"Bearer abcdef\",\"b\":\"Bearer token\"}\n"`, `"{\"authorization\":\"Bearer [redacted:bearer]\",\"b\":\"Bearer token\"}\n"`},
+		{`{"authorization":{"a":"Bearer token"}}`, `{"authorization":{"a":"Bearer token"}}`},
+		{`{"authorization":"","b":["Bearer token"]}`, `{"authorization":"","b":["Bearer token"]}`},
 	} {
 		if got := string(r.Record([]byte(tt.value))); got != tt.want {
 			t.Errorf("%s\n is %s\nwant %s", tt.value, got, tt.want)

@@ -63,11 +63,14 @@ func (r *Redactor) authorization(i int) {
 		start++
 	}
 	word := start
-	for start-word < 4 && r.at(start) == ' ' {
+	for start-word < 4 && (r.at(start) == ' ' || r.at(start) == '\t') {
 		start++
 	}
 	if start == word {
 		return
+	}
+	if r.is(start, isQuote) {
+		start++
 	}
 	end, digit := start, false
 	for r.is(end, isAlnum|isToken) {
@@ -87,9 +90,12 @@ func (r *Redactor) authorization(i int) {
 }
 
 // afterAuthorization reports whether i is the beginning of an Authorization header's
-// value.
+// value. In JSON, the name may be that of the member.
 func (r *Redactor) afterAuthorization(i int) bool {
 	const name = "authorization"
+	if i == 0 && r.authorized {
+		return true
+	}
 	from := i
 	for i > 0 && from-i < 8 && !r.is(i-1, isAlnum) {
 		i--
