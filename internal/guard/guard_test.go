@@ -149,7 +149,8 @@ func TestNoValueOfAPanicIsCutInTwo(t *testing.T) {
 			text := strings.Repeat("x", 1<<10-before) + " " + value + " " + strings.Repeat("y ", 100)
 			_, lines := run(t, "shout", func() { panic(text) })
 			got := strings.TrimSuffix(strings.TrimLeft(lines[0].Panic, "x"), "…")
-			if !strings.Contains(got, value) && strings.ContainsAny(got, "1234567890@") || strings.Contains(got, "q") && !strings.Contains(got, value) {
+			n := strings.Count(got, "q")
+			if !strings.Contains(got, value) && strings.ContainsAny(got, "1234567890@") || n > 0 && n < 8 {
 				t.Fatalf("of %q, the log has %q", value, got)
 			}
 		}
