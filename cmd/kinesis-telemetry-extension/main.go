@@ -121,7 +121,7 @@ func (e *extension) live(stop context.Context, problems []config.Problem) (ended
 	severe := logProblems(e.log, problems)
 	switch {
 	case e.cfg.Strict && len(severe) > 0:
-		return true, e.fail(stop, "Extension.ConfigInvalid", strings.Join(severe, "; "))
+		return true, e.fail(stop, "Extension.ConfigInvalid", string(e.redactor.Text([]byte(strings.Join(severe, "; ")))))
 	case !config.Usable(problems) || !e.cfg.Enabled:
 		return false, nil
 	}

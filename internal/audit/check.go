@@ -164,17 +164,39 @@ func (v *Verdict) compare(acknowledged, possible []Emitted, arrived []record.Eve
 			v.example("arrived, but was never emitted: %v: %s %s %.120s", a.Key(), a.TimeText, a.Type, a.Body)
 		}
 	}
+	var absent []Emitted
 	for _, e := range acknowledged {
 		if expected[e] > 0 {
 			expected[e]--
-			v.Lost++
+			absent = append(absent, e)
+		}
+	}
+	v.LeftOut = min(len(absent), leftOut)
+	v.Lost = len(absent) - v.LeftOut
+	if v.Lost == 0 {
+		v.ArrivedAlthoughLeftOut = max(0, leftOut-v.LeftOut-len(possible))
+	} else {
+		for _, e := range absent {
 			v.example("did not arrive: %s %s %.120s", e.Time, e.Type, e.Record)
 		}
 	}
-	v.LeftOut = min(v.Lost, leftOut)
-	v.Lost -= v.LeftOut
-	if v.Lost == 0 {
-		v.ArrivedAlthoughLeftOut = max(0, leftOut-v.LeftOut-len(possible))
+	v.checkSampled(arrived)
+}
+
+// checkSampled checks that no line arrived of an invocation that is reported as sampled
+// out.
+func (v *Verdict) checkSampled(arrived []record.Event) {
+	out := map[string]bool{}
+	for _, e := range arrived {
+		if i, err := e.Invocation(); err == nil && e.Type == record.TypeInvocation {
+			out[e.RequestID] = i.Sampled == record.SampledNot // of the last attempt
+		}
+	}
+	for _, e := range arrived {
+		if e.Type == record.TypeFunction && out[e.RequestID] {
+			v.ArrivedAlthoughLeftOut++
+			v.example("arrived, and its invocation is sampled out: %v: %.120s", e.Key(), e.Body)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func (l *loader) redaction(r *Redaction) {
 	before := len(l.problems)
 	if v := l.text(names); !isOff(v) {
 		var unknown string
-		if r.Names, unknown = chosen(strings.ReplaceAll(v, "_", "-"), redact.Names()...); unknown != "" {
+		if r.Names, unknown = chosen(strings.ReplaceAll(v, "_", "-"), redact.Names()...); unknown != "" || v != "" && len(r.Names) == 0 {
 			l.unusable(names, "%s is not a built-in pattern; must be a comma-separated list of %s", l.quote(names, unknown), or(redact.Names()))
 		}
 	}
@@ -44,10 +44,12 @@ func (l *loader) redaction(r *Redaction) {
 	}
 	if problem != "" {
 		l.unusable(pattern, "%s", problem)
+	} else if r.Pattern != nil {
+		r.Pattern.Longest() // of |secret, the first alternative would always match
 	}
 	var wrong int
-	if r.Keys, wrong = valid(elements(l.text(keys)), maxRedactKeys, parseMember); wrong > 0 {
-		l.unusable(keys, "element %d cannot be used; must be a comma-separated list of at most %d names of JSON members, each of at most %d bytes and without blanks, quotes and brackets", wrong, maxRedactKeys, maxRedactKey)
+	if r.Keys, wrong = valid(elements(l.text(keys)), maxRedactKeys, parseMember); wrong > 0 || l.text(keys) != "" && len(r.Keys) == 0 {
+		l.unusable(keys, "element %d cannot be used; must be a comma-separated list of at most %d names of JSON members, each of at most %d bytes and without blanks, quotes, brackets and :=&+/*?", max(wrong, 1), maxRedactKeys, maxRedactKey)
 	}
 	r.Unusable = len(l.problems) > before
 }
@@ -80,7 +82,7 @@ func matchesText(pattern *regexp.Regexp) bool {
 // notation of lists is more likely such a list: as a name it would match nothing, and
 // the values would leave.
 func parseMember(key string) (string, bool) {
-	return key, len(key) <= maxRedactKey && utf8.ValidString(key) && !strings.ContainsFunc(key, func(c rune) bool {
-		return strings.ContainsRune(";|[]{}\"'", c) || unicode.IsControl(c) || unicode.IsSpace(c)
+	return key, len(key) <= maxRedactKey && utf8.ValidString(key) && !strings.HasPrefix(key, "$") && !strings.HasPrefix(key, ".") && !strings.ContainsFunc(key, func(c rune) bool {
+		return strings.ContainsRune(";|[]{}()<>\"'`“”‘’:=&+/*?\\，", c) || unicode.IsControl(c) || unicode.IsSpace(c)
 	})
 }

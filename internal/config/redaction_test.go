@@ -59,6 +59,15 @@ func TestRedactionThatCannotBeUsedFailsSafe(t *testing.T) {
 		{"another separator", "KINETEL_REDACT_KEYS", "pin;puk", "element 1 cannot be used"},
 		{"blanks", "KINETEL_REDACT_KEYS", "pin puk", "without blanks"},
 		{"lines", "KINETEL_REDACT_KEYS", "pin\npuk", "without blanks"},
+		{"no name", "KINETEL_REDACT", ",", "is not a built-in pattern"},
+		{"no key", "KINETEL_REDACT_KEYS", " , ", "element 1 cannot be used"},
+		{"a path in JSONPath", "KINETEL_REDACT_KEYS", "$.password", "element 1 cannot be used"},
+		{"a path in jq", "KINETEL_REDACT_KEYS", ".password", "element 1 cannot be used"},
+		{"a wildcard", "KINETEL_REDACT_KEYS", "pin,pass*", "element 2 cannot be used"},
+		{"a pattern for keys", "KINETEL_REDACT_KEYS", "/password/i", "element 1 cannot be used"},
+		{"a key with a colon", "KINETEL_REDACT_KEYS", "password:authorization", "element 1 cannot be used"},
+		{"a key with an equals sign", "KINETEL_REDACT_KEYS", "password=", "element 1 cannot be used"},
+		{"typographic quotes", "KINETEL_REDACT_KEYS", "“password”,pin", "element 1 cannot be used"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, strict := range []string{"true", "false"} {
@@ -98,6 +107,11 @@ func TestAMisspelledVariableOfRedactionFailsSafe(t *testing.T) {
 		"KINETEL_REDACTION":        "",
 		"KINETEL_REDACT_REQUESTS":  "KINETEL_REDACT",
 		"KINETEL_REDACT_SOMETHING": "KINETEL_REDACT",
+		"KINETEL_PATTERN_REDACT":   "",
+		"KINETEL_Redact":           "",
+		"kinetel_redact_keys":      "",
+		"KINTEL_REDACT":            "",
+		"KINETELREDACT":            "",
 	} {
 		c, problems := load(lambda().with(vars{variable: "value-of-it"}).environ())
 		if !c.Redaction.Unusable || len(problems) != 1 || problems[0].Severity != config.Replaced || problems[0].Used != "KINETEL_TYPES=platform" || problems[0].Variable != variable {
@@ -116,6 +130,33 @@ func TestAMisspelledVariableOfRedactionFailsSafe(t *testing.T) {
 	for _, variable := range []string{"KINETEL_REPRT", "KINETEL_RETRY", "KINETEL_REGION"} {
 		if c, problems := load(lambda().with(vars{variable: "x"}).environ()); c.Redaction.Unusable || len(problems) != 1 {
 			t.Errorf("%s: Redaction is %+v with problems %+v", variable, c.Redaction, problems)
+		}
+	}
+}
+
+// The first alternative must not hide the others.
+func TestAPatternMatchesAsMuchAsItCan(t *testing.T) {
+	for _, pattern := range []string{"|secret", "(secret)??", `\b|secret`} {
+		c, problems := load(lambda().with(vars{"KINETEL_REDACT_PATTERN": pattern}).environ())
+		if c.Redaction.Pattern == nil || len(problems) > 0 {
+			t.Errorf("%s: problems are %v", pattern, problems)
+			continue
+		}
+		found := false
+		for _, m := range c.Redaction.Pattern.FindAllString("a secret", -1) {
+			found = found || m == "secret"
+		}
+		if !found {
+			t.Errorf("%s does not find the secret", pattern)
+		}
+	}
+}
+
+// A variable of something else that redacts is not Kinetel's.
+func TestVariablesOfOthersAreNotOurs(t *testing.T) {
+	for _, variable := range []string{"DD_REDACT_KEYS", "REDACT", "KINESIS_REDACT", "MY_REDACTION", "OTEL_REDACT"} {
+		if c, problems := load(lambda().with(vars{variable: "x"}).environ()); c.Redaction.Unusable || len(problems) > 0 {
+			t.Errorf("%s: %+v, problems %v", variable, c.Redaction, problems)
 		}
 	}
 }

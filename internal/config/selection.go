@@ -19,7 +19,7 @@ type Selection struct {
 	PlatformEvents []string       // the types to ship, such as platform.report; nil: all
 	Sample         *Sample        // nil: all invocations are shipped
 	MaxLines       int64          // of an invocation; 0: no limit
-	MaxBytes       int64          // of an invocation's lines, as Lambda sends them; 0: no limit
+	MaxBytes       int64          // of the records of an invocation's lines, redacted; 0: no limit
 }
 
 // Waits reports whether lines wait until their invocation ends.

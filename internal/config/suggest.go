@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -14,7 +13,7 @@ const prefix = "KINETEL_"
 func (l *loader) unknown(r *Redaction) {
 	var names []string
 	for name := range l.env {
-		if strings.HasPrefix(name, prefix) && !slices.Contains(l.known, name) {
+		if (strings.HasPrefix(name, prefix) || forRedaction(name)) && !slices.Contains(l.known, name) {
 			names = append(names, name)
 		}
 	}
@@ -23,17 +22,28 @@ func (l *loader) unknown(r *Redaction) {
 	for _, name := range names {
 		// Do not log the value: it may be a secret.
 		problem := Problem{Severity: Warning, Variable: name, Message: "is not a variable of this version and is ignored"}
-		near := nearest(name, l.known)
+		near := ""
+		if strings.HasPrefix(name, prefix) {
+			near = nearest(name, l.known)
+		}
 		if near != "" {
 			problem.Message += "; did you mean " + near + "?"
 		}
-		if l.env[name] != "" && strings.HasPrefix(cmp.Or(near, name), "KINETEL_REDACT") {
+		if l.env[name] != "" && (strings.HasPrefix(near, "KINETEL_REDACT") || forRedaction(name)) {
 			r.Unusable = true
 			problem.Severity, problem.Used = Replaced, platformOnly
 			problem.Message += unshipped
 		}
 		l.problems = append(l.problems, problem)
 	}
+}
+
+// forRedaction reports whether a variable may be a misspelled one of redaction, in any
+// case.
+func forRedaction(name string) bool {
+	name = strings.ToUpper(name)
+	const company = "KINETEL"
+	return strings.Contains(name, "REDAC") && len(name) > len(company) && Distance(name[:len(company)], company) <= 2
 }
 
 // nearest returns the known variable that name begins, or the one with the fewest

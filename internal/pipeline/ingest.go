@@ -6,6 +6,7 @@ import (
 	"github.com/kinetel/kinetel/internal/config"
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/guard"
+	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/selflog"
 	"github.com/kinetel/kinetel/internal/telemetry"
@@ -87,7 +88,12 @@ func (i *Ingester) Commit(fragment []byte) {
 }
 
 // Unparsed returns what may leave the sandbox of text that is no event.
-func (i *Ingester) Unparsed(text []byte) []byte { return i.p.redactor.Unparsed(text) }
+func (i *Ingester) Unparsed(text []byte) []byte {
+	if i.p.redactor == nil {
+		return text
+	}
+	return bytes.Clone(i.p.redactor.Unparsed(text)) // it is emitted in pieces, and the redactor used between them
+}
 
 // Acknowledged is called when Lambda has the answer to the body.
 func (i *Ingester) Acknowledged() { i.observer.Acknowledged() }
@@ -102,13 +108,7 @@ func (i *Ingester) ingestAll() {
 			}
 		}) {
 			ev := &i.ahead[n]
-			guard.Run(i.p.log, "keep an event as text", func() {
-				text := ev.Record
-				if r := i.p.redactor; r != nil { // it may be what failed
-					text = r.Unparsed(append([]byte(`"record":`), text...))
-				}
-				telemetry.Unparsed(text, ev.Received, i.addUnread)
-			})
+			guard.Run(i.p.log, "keep an event as text", func() { i.addAsText(ev) })
 			n++
 		}
 	}
@@ -116,12 +116,32 @@ func (i *Ingester) ingestAll() {
 	i.ahead, i.aheadText = i.ahead[:0], 0
 }
 
-// addUnread adds an event without reading it.
-func (i *Ingester) addUnread(ev *event.Event) {
-	i.p.ingesting.Lock()
-	defer i.p.ingesting.Unlock()
-	i.p.current.receive(ev)
-	i.p.current.packer.Add(ev)
+// addAsText adds an event that could not be ingested, without reading it.
+func (i *Ingester) addAsText(ev *event.Event) {
+	p := i.p
+	p.ingesting.Lock()
+	defer p.ingesting.Unlock()
+	from := p.current
+	if p.cfg.Redaction.Unusable {
+		if from.pending { // otherwise it is counted already
+			from.pending = false
+			from.selection.LeaveOut(ledger.Redaction)
+		}
+		return
+	}
+	if from.pending { // the text is counted instead
+		from.pending = false
+		from.received.Events--
+	}
+	text := ev.Record
+	if p.redactor != nil { // it may be what failed
+		text = p.redactor.Unparsed(append([]byte(`"record":`), text...))
+	}
+	telemetry.Unparsed(text, ev.Received, func(ev *event.Event) {
+		from.receive(ev)
+		from.packer.Add(ev)
+		from.pending = false
+	})
 }
 
 // ingest annotates an event, adds it to the open record, and updates what depends on
@@ -149,6 +169,7 @@ func (i *Ingester) ingest(ev *event.Event) {
 	}
 	from.receive(ev)
 	if string(ev.Type) == event.TypeExtension && selflog.Own(ev.Record) {
+		from.pending = false
 		from.ownLog++ // to ship it would cause more of it
 		return
 	}

@@ -105,7 +105,11 @@ func New(function extensionapi.Function, cfg config.Config, redactor *redact.Red
 	p.invocations.SetSelected(p.selected)
 	p.invocations.SetInitType(string(cfg.Lambda.Initialization))
 	if redactor != nil {
-		p.cfg.Attributes, p.cfg.Problems = redactAttributes(redactor, cfg.Attributes), redactProblems(redactor, cfg.Problems)
+		p.cfg.Attributes = redactAttributes(redactor, cfg.Attributes)
+		p.cfg.LogGroups = slices.Clone(cfg.LogGroups)
+		for i, name := range cfg.LogGroups {
+			p.cfg.LogGroups[i] = string(redactor.Text([]byte(name)))
+		}
 	}
 	queued := queue.Options{
 		Max:        cfg.BufferBytes - p.maxUndecided(),
@@ -152,7 +156,8 @@ func (p *Pipeline) newSource() *source {
 	s.selection = selection.New(selection.Options{
 		Config: p.cfg.Selection, Withhold: p.cfg.Redaction.Unusable, Redact: p.redactor,
 		Environment: env, Details: formats.Named(p.cfg.Format).Details, Sink: s, Cold: p.invocations.Cold,
-		MaxBytes: p.maxUndecided(), Journal: undecided, MaxJournal: p.maxJournal(),
+		MaxBytes: p.maxUndecided(), Managed: p.cfg.Lambda.Initialization == config.ManagedInstances,
+		Journal: undecided, MaxJournal: p.maxJournal(),
 	})
 	return s
 }

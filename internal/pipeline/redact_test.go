@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kinetel/kinetel/internal/annotate"
 	"github.com/kinetel/kinetel/internal/config"
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/flush"
@@ -63,6 +64,8 @@ func secretTelemetry() (bodies []string) {
 		one("function", "\"broken \xff "+address+" \xc3\""),
 		one("extension", `"`+address+`"`),
 		"[" + time + `"function","more":"` + address + `","record":"x"}]`,
+		"[" + time + `"function","more":"` + address + `","record":"` + address + ` logged in"}]`,
+		"[" + time + `"platform.extension","more":"` + address + `","record":{"name":"` + address + `"}}]`,
 		one("platform.fault", `"Error: `+address+` and `+custom+`"`),
 		one("platform.runtimeDone", `{"requestId":"r1","status":"error","errorType":"`+address+`"}`),
 		// Lambda cuts a record inside the value: with its rest, and without.
@@ -109,7 +112,6 @@ func leaks(text []byte) (found []string) {
 type leakFinder struct {
 	*stream
 	leaks []string
-	parts int
 }
 
 func (s *leakFinder) PutRecords(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
@@ -156,9 +158,11 @@ func TestWhatIsRedactedLeavesInNoFormat(t *testing.T) {
 					StreamName: "telemetry", Types: []string{"platform", "function", "extension"}, Format: name, Flush: flush.ModeEnd, FlushInterval: 10 * time.Second,
 					Compression: formats.Named(name).Compressions[0], PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolAlways, SpoolDir: t.TempDir(),
 					BufferBytes: 16 << 20, SpoolBytes: 64 << 20, Report: config.Report{Events: true}, Lambda: config.Lambda{Region: "eu-west-1"},
-					Attributes: []config.Attribute{{Name: "owner", Value: address}, {Name: "password", Value: password}, {Name: "env", Value: "prod"}},
+					Attributes: []config.Attribute{{Name: "owner", Value: address}, {Name: "password", Value: password}, {Name: "env", Value: "prod"}, {Name: address, Value: "a"}, {Name: custom, Value: "b"}},
+					LogGroups:  []string{"/aws/" + custom},
 					Problems:   []config.Problem{{Severity: config.Warning, Variable: "KINETEL_TAGS", Value: address, Message: "of " + custom}},
 				}
+				cfg.Selection.Exclude = regexp.MustCompile("never " + address)
 				if sampled {
 					cfg.Selection.Sample = &config.Sample{Error: true}
 				}
@@ -228,5 +232,49 @@ func checkRedacted(t *testing.T, s *stream) {
 	}
 	if last.Redacted["email"] < 10 || last.Redacted["keys"] < 4 || last.Redacted["pattern"] < 4 || last.LeftOut.Total() != 0 {
 		t.Errorf("the report has %v and %+v", last.Redacted, last.LeftOut)
+	}
+}
+
+// If redaction cannot be used, no line leaves: not as text after a fault, and not as a
+// fragment that the next process finds on disk.
+func TestNothingLeavesIfRedactionCannotBeUsed(t *testing.T) {
+	for _, fault := range []string{"", "a fault while events are ingested", "a kill"} {
+		t.Run(fault, func(t *testing.T) {
+			inSandbox(t, func(t *testing.T, box *sandbox) {
+				p := box.process
+				p.ingest(event.TypePlatformStart, `{"requestId":"r1"}`)
+				before := p.id()
+				if fault == "a fault while events are ingested" {
+					p.annotator = nil
+				}
+				p.ingest(event.TypeFunction, `"`+address+`"`)
+				p.ingest(event.TypeUnparsed, `"`+address+`"`)
+				p.intake.Commit([]byte(`{"time":"2026-11-22T20:15:00.123Z","type":"function","record":"` + address))
+				if fault == "a kill" {
+					box.kill()
+					box.begin()
+					synctest.Wait()
+				} else {
+					p.annotator = annotate.New("")
+					box.finish(time.Second)
+					box.begin()
+				}
+				time.Sleep(10 * time.Second)
+				box.process.Seal()
+				time.Sleep(time.Second)
+				sent := box.stream.sent(before)
+				for _, e := range sent {
+					if leaks(e.Body) != nil {
+						t.Errorf("left: %s %s", e.Type, e.Body)
+					}
+					if r, err := e.Report(); err == nil && (r.Received.Events != 3 || r.LeftOut.Redaction != 2) {
+						t.Errorf("the report: %s", e.Body)
+					}
+				}
+				if len(sent) == 0 {
+					t.Error("nothing arrived")
+				}
+			}, withSpool(config.SpoolAlways), func(cfg *config.Config) { cfg.Redaction.Unusable = true })
+		})
 	}
 }

@@ -97,6 +97,13 @@ func (p *Pipeline) addEnded() {
 // closeSpool closes the spool. It first writes a manifest of the stored records for
 // each environment, so that the next process knows what it should find.
 func (p *Pipeline) closeSpool() {
+	p.ingesting.Lock()
+	for _, s := range []*source{p.current, p.snapshot} {
+		if s != nil {
+			s.selection.Committed() // all lines are in records now
+		}
+	}
+	p.ingesting.Unlock()
 	if refs := p.queue.Stored(); len(refs) > 0 {
 		for _, packer := range p.all() {
 			p.spool.WriteManifest(packer.Environment(), packer.Last(), refs)

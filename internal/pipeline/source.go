@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/kinetel/kinetel/internal/config"
 	"github.com/kinetel/kinetel/internal/event"
@@ -25,11 +24,13 @@ type source struct {
 	selection *selection.Selector // nil: every event is shipped as it is
 	described bool                // its kinetel.environment was emitted
 	received  ledger.Count
+	pending   bool  // the last received event is not yet added or left out
 	ownLog    int64 // of the received events, lines of Kinetel's own log
 }
 
 // receive counts an event from Lambda.
 func (s *source) receive(ev *event.Event) {
+	s.pending = true
 	s.received.Events++
 	s.received.Bytes += int64(len(ev.Record))
 }
@@ -44,6 +45,7 @@ func (s *source) add(ev *event.Event) {
 	} else {
 		s.selection.Add(ev)
 	}
+	s.pending = false
 }
 
 // selection.Sink documents these.
@@ -83,43 +85,41 @@ func (s *source) leftOut() (n ledger.LeftOut) {
 // fragment is text that is not an event yet.
 func (s *source) commit(fragment []byte) {
 	s.selection.Commit()
-	if redacted := s.p.redactor.Unparsed(fragment); len(redacted) > 0 && &redacted[0] != &fragment[0] {
-		fragment = bytes.Clone(redacted)
+	switch {
+	case s.p.cfg.Redaction.Unusable:
+		fragment = nil
+	case s.p.redactor != nil:
+		fragment = bytes.Clone(s.p.redactor.Unparsed(fragment))
 	}
 	if s.packer.Commit(fragment) {
 		s.selection.Committed()
 	}
 }
 
-// redactProblems returns the problems of the configuration, redacted: they quote values.
-func redactProblems(r *redact.Redactor, problems []config.Problem) []config.Problem {
-	problems = slices.Clone(problems)
-	for i := range problems {
-		p := &problems[i]
-		p.Value, p.Used, p.Message = string(r.Text([]byte(p.Value))), string(r.Text([]byte(p.Used))), string(r.Text([]byte(p.Message)))
-	}
-	return problems
-}
-
 // redactAttributes returns the user's attributes, redacted.
 func redactAttributes(r *redact.Redactor, attributes []config.Attribute) []config.Attribute {
-	attributes = slices.Clone(attributes)
-	for i := range attributes {
-		a := &attributes[i]
-		text := append(jsontext.AppendQuote([]byte{'{'}, a.Name), ':')
-		text = r.Record(append(jsontext.AppendQuote(text, a.Value), '}')) // an object, for the keys
-		for m := jsontext.Members(text); m.Next(); {
-			a.Value = string(jsontext.AppendUnescape(nil, jsontext.Unquoted(m.Value), -1))
+	object := []byte{'{'}
+	for i, a := range attributes {
+		if i > 0 {
+			object = append(object, ',')
 		}
+		object = append(jsontext.AppendQuote(object, a.Name), ':')
+		object = jsontext.AppendQuote(object, a.Value)
 	}
-	return attributes
+	redacted := make([]config.Attribute, 0, len(attributes))
+	for m := jsontext.Members(r.Record(append(object, '}'))); m.Next(); { // an object, for the keys
+		redacted = append(redacted, config.Attribute{
+			Name: string(jsontext.AppendUnescape(nil, m.Name, -1)), Value: string(jsontext.AppendUnescape(nil, jsontext.Unquoted(m.Value), -1)),
+		})
+	}
+	return redacted
 }
 
 // describe adds the kinetel.environment with what lines do not contain, once.
 func (s *source) describe(at *event.Event) {
 	if !s.described {
 		s.described = true
-		s.packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: s.resource.JSON()})
+		s.packer.AddOwn(&event.Event{Time: at.Time, Received: at.Received, Type: []byte(event.TypeEnvironment), Record: s.p.redactor.Platform(s.resource.JSON())})
 	}
 }
 

@@ -19,6 +19,7 @@ type fixture struct {
 	cold    map[string]bool // requests that waited for an init
 	shipped []shipped
 	next    uint64 // number
+	starts  int
 }
 
 // shipped is an event that the sink got.
@@ -111,7 +112,12 @@ func (f *fixture) platform(kind, request, record string, change ...func(*event.E
 	f.Selector.Add(ev)
 }
 
-func (f *fixture) start(request string) { f.platform(event.TypePlatformStart, request, `{}`) }
+// start begins an attempt of a request.
+func (f *fixture) start(request string, change ...func(*event.Event)) {
+	f.starts++
+	at := fmt.Appendf(nil, "2026-11-22T20:%02d:%02d.%03dZ", f.starts/60_000, f.starts/1000%60, f.starts%1000)
+	f.platform(event.TypePlatformStart, request, `{}`, append(change, func(ev *event.Event) { ev.Time = at })...)
+}
 
 func (f *fixture) done(request, status string) {
 	f.platform(event.TypePlatformRuntimeDone, request, fmt.Sprintf(`{"status":%q,"metrics":{"durationMs":5}}`, status))

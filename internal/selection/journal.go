@@ -12,7 +12,7 @@ type Journal interface {
 	Decide(o *environment.Environment, invocation, index, count, first uint64) bool
 	// LeaveOut records that the other lines of an invocation are left out.
 	LeaveOut(o *environment.Environment, invocation uint64) bool
-	// RewriteUndecided replaces all lines by those that each yields.
+	// RewriteUndecided replaces all lines by those that each yields; nil: by none.
 	RewriteUndecided(o *environment.Environment, each func(yield func(invocation, index uint64, lines []byte) bool)) bool
 	// UndecidedSize returns the bytes on disk.
 	UndecidedSize(o *environment.Environment) int64
@@ -24,6 +24,8 @@ type Journal interface {
 type journal struct {
 	changed []*invocation // that may have lines that are not in it
 	size    int64         // on disk when it was rewritten
+	used    bool          // it has lines
+	failed  bool          // it does not have all lines
 	lost    bool          // its content was deleted, and is not written again yet
 }
 
@@ -31,8 +33,8 @@ type journal struct {
 const maxGrowth = 256 << 10
 
 // note notes that an invocation gets a line.
-func (j *journal) note(in *invocation) {
-	if n := len(j.changed); n == 0 || j.changed[n-1] != in {
+func (s *Selector) note(in *invocation) {
+	if j := &s.journal; s.opt.Journal != nil && (len(j.changed) == 0 || j.changed[len(j.changed)-1] != in) {
 		j.changed = append(j.changed, in)
 	}
 }
@@ -58,15 +60,14 @@ func (s *Selector) Commit() {
 	s.journal.changed = s.journal.changed[:0]
 }
 
-// Committed removes decided lines from the Journal, if they are many or all. All of them
-// must be stored elsewhere.
+// Committed removes decided lines from the Journal, if they are many or all, and adds those
+// that could not be stored. All decided lines must be stored elsewhere.
 func (s *Selector) Committed() {
-	if s == nil || s.opt.Journal == nil {
+	if s == nil || s.opt.Journal == nil || !s.journal.used && !s.journal.failed {
 		return
 	}
-	if size := s.opt.Journal.UndecidedSize(s.opt.Environment); size > 0 && s.undecided == 0 || size > 2*s.journal.size+maxGrowth {
+	if s.undecided == 0 || s.journal.failed || s.opt.Journal.UndecidedSize(s.opt.Environment) > 2*s.journal.size+maxGrowth {
 		_ = s.rewriteJournal() // otherwise with the next body
-		s.journal.size = s.opt.Journal.UndecidedSize(s.opt.Environment)
 	}
 }
 
@@ -78,9 +79,10 @@ func (s *Selector) append(in *invocation, text []byte, n uint64) (index uint64, 
 	}
 	index = in.stored
 	if !s.opt.Journal.Undecided(s.opt.Environment, in.number, index, text) {
-		in.unstored = true
+		in.unstored, s.journal.failed = true, true
 		return 0, false
 	}
+	s.journal.used = true
 	in.stored += n
 	return index, true
 }
@@ -130,9 +132,15 @@ func (s *Selector) journalLeftOut(in *invocation) {
 // rewriteJournal replaces the content of the Journal with the undecided lines. It reports
 // whether that was possible.
 func (s *Selector) rewriteJournal() bool {
-	if !s.opt.Journal.RewriteUndecided(s.opt.Environment, s.all) {
+	each := s.all
+	if s.undecided == 0 {
+		each = nil
+	}
+	if !s.opt.Journal.RewriteUndecided(s.opt.Environment, each) {
 		return false
 	}
+	s.journal.used, s.journal.failed = s.undecided > 0, false
+	s.journal.size = s.opt.Journal.UndecidedSize(s.opt.Environment)
 	for _, in := range s.invocations {
 		w := &in.waiting
 		w.stored, w.written, in.unstored = uint64(w.n), len(w.open), false

@@ -1,6 +1,8 @@
 package selection_test
 
 import (
+	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/kinetel/kinetel/internal/config"
@@ -20,6 +22,7 @@ func TestDeletedLinesAreWrittenAgain(t *testing.T) {
 	disk := newJournal()
 	f := journalled(disk)
 	r := ordinary(t)
+	f.start(r[0])
 	f.line(r[0], `"one"`)
 	f.Commit()
 	disk.clear()
@@ -47,6 +50,7 @@ func TestDecidedLinesLeaveTheJournal(t *testing.T) {
 	disk := newJournal()
 	f := journalled(disk)
 	r := ordinary(t)
+	f.start(r[0])
 	f.line(r[0], `"stays"`)
 	size := int64(0)
 	for range 10_000 {
@@ -63,13 +67,67 @@ func TestDecidedLinesLeaveTheJournal(t *testing.T) {
 		t.Errorf("the journal had %d bytes", size)
 	}
 	f.done(r[0], "error")
-	f.done(r[1], "success")
-	f.report(r[1], "success")
 	f.Commit()
 	f.Committed()
 	if n := disk.UndecidedSize(nil); n > 0 {
 		t.Errorf("%d bytes are left: %v", n, disk.lines)
 	}
+	disk.rewritten = 0
+	for range 10 {
+		f.Commit()
+		f.Committed()
+	}
+	if disk.rewritten > 0 {
+		t.Errorf("an empty file was rewritten %d times", disk.rewritten)
+	}
+}
+
+// After a disk that failed once, what waits is written with the next body.
+func TestLinesAreWrittenWhenTheDiskWorksAgain(t *testing.T) {
+	disk := newJournal()
+	f := journalled(disk)
+	r := ordinary(t)[0]
+	f.start(r)
+	disk.refuse = func() bool { return true }
+	f.line(r, `"one"`)
+	f.Commit()
+	f.Committed()
+	disk.refuse = func() bool { return false }
+	f.line(r, `"two"`)
+	f.Commit()
+	f.Committed()
+	if len(disk.lines) != 2 {
+		t.Errorf("on disk: %v", disk.lines)
+	}
+}
+
+// Without a journal nothing is kept of invocations that are over.
+func TestNothingGrowsWithTheInvocations(t *testing.T) {
+	f := newFixture(sampling(func(*config.Sample) {}))
+	play := func(n int) {
+		for i := range n {
+			id := fmt.Sprint("r", i)
+			f.start(id)
+			f.line(id, `"a line"`)
+			f.report(id, "success")
+			f.Commit()
+			f.Committed()
+			f.shipped = nil
+		}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	play(2000)
+	before := heap()
+	play(20_000)
+	if after := heap(); after > before+1<<20 {
+		t.Errorf("%d bytes more after 20,000 invocations", after-before)
+	}
+	runtime.KeepAlive(f)
 }
 
 // A line that could not be stored has no index, and the lines after it have none.

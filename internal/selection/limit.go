@@ -50,7 +50,7 @@ func (s *Selector) isBeyond(in *invocation, ev *event.Event) bool {
 // addBeyond adds a line beyond a limit to the last lines. If the invocation has ended,
 // lines come late: some are still shipped.
 func (s *Selector) addBeyond(in *invocation, ev *event.Event) {
-	if in.done && !in.undecided {
+	if in.tailAdded {
 		if in.late++; in.late > maxTail {
 			s.cut(in, len(ev.Record))
 		} else {
@@ -69,7 +69,7 @@ func (s *Selector) addBeyond(in *invocation, ev *event.Event) {
 		s.cut(in, len(ev.Record))
 		return
 	}
-	s.journal.note(in)
+	s.note(in)
 	one := tailLine{text: bytes.Clone(s.line), record: len(ev.Record)}
 	if s.opt.Details {
 		one.details = format.DetailsOf(ev)
@@ -90,17 +90,22 @@ func (s *Selector) cut(in *invocation, record int) {
 func (s *Selector) dropTail(in *invocation, n int) {
 	for i := range in.tail[:n] {
 		size := int64(len(in.tail[i].text))
+		in.tail[i].text = nil
 		s.count(-1, -size, -size)
 		in.tailBytes -= size
 	}
 	in.tail = in.tail[n:]
 }
 
-// addTail adds the last lines of an invocation that is kept, and before them an event
-// that counts the lines between the first and these. about is the event that ends the
-// invocation; nil: none has come.
+// addTail adds the last lines of an invocation that is kept, once it has ended, and before
+// them an event that counts the lines between the first and these. about is the event that
+// ends the invocation; nil: none has come.
 func (s *Selector) addTail(in *invocation, about *event.Event) {
-	if in.cut.events > 0 && in.late == 0 {
+	if in.tailAdded {
+		return
+	}
+	in.tailAdded = true
+	if in.cut.events > 0 {
 		if about == nil {
 			about = &event.Event{Received: time.Now(), RequestID: in.request}
 		}
@@ -112,16 +117,34 @@ func (s *Selector) addTail(in *invocation, about *event.Event) {
 		body.Int("maxLines", s.cfg.MaxLines)
 		body.Int("maxBytes", s.cfg.MaxBytes)
 		s.opt.Sink.AddOwn(event.TypeLimit, body.JSON(), about)
-		in.cut = cut{}
+	}
+	// Those in the Journal come first: their indexes follow each other.
+	stored := 0
+	for stored < len(in.tail) && in.tail[stored].index > 0 {
+		stored++
 	}
 	tail := in.tail
+	if stored > 0 {
+		s.addTailLines(in, tail[:stored], s.decided(in, tail[0].index-1, uint64(stored)))
+	}
+	s.addTailLines(in, tail[stored:], nil)
 	s.dropTail(in, len(tail))
 	in.tail = nil
-	for i := range tail {
-		var details []format.Details
-		if s.opt.Details {
-			details = []format.Details{tail[i].details}
-		}
-		s.opt.Sink.AddLines(in.request, int64(tail[i].record), tail[i].text, details, s.decided(in, tail[i].index-1, min(tail[i].index, 1)))
+}
+
+func (s *Selector) addTailLines(in *invocation, tail []tailLine, before func(first uint64)) {
+	if len(tail) == 0 {
+		return
 	}
+	var text []byte
+	var details []format.Details
+	records := int64(0)
+	for i := range tail {
+		text = append(text, tail[i].text...)
+		records += int64(tail[i].record)
+		if s.opt.Details {
+			details = append(details, tail[i].details)
+		}
+	}
+	s.opt.Sink.AddLines(in.request, records, text, details, before)
 }

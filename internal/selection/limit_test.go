@@ -3,6 +3,7 @@ package selection_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,5 +136,25 @@ func TestTheLastLinesHaveBoundedMemory(t *testing.T) {
 	bodies := f.bodies(event.TypeFunction, "r")
 	if len(bodies) != 7 || bodies[len(bodies)-1] != `"last"` || f.LeftOut().MaxLines+int64(len(bodies)) != 203 {
 		t.Errorf("%d lines are shipped, left out: %+v", len(bodies), f.LeftOut())
+	}
+}
+
+// An error after the runtime was done keeps an invocation: its last lines are in order, and
+// what is missing is reported.
+func TestALateErrorBeyondALimit(t *testing.T) {
+	f := newFixture(func(o *selection.Options) {
+		o.Config.MaxLines, o.Config.Sample = 2, &config.Sample{Error: true}
+	})
+	r := ordinary(t)[0]
+	f.start(r)
+	for i := range 200 {
+		f.line(r, fmt.Sprintf(`"%03d"`, i))
+	}
+	f.done(r, "success")
+	f.line(r, `"200"`, event.Error)
+	f.report(r, "success")
+	lines := f.bodies(event.TypeFunction, r)
+	if !slices.IsSorted(lines) || len(lines) != 102 || len(f.bodies(event.TypeLimit, r)) != 1 {
+		t.Errorf("%d lines: %s", len(lines), f.trace())
 	}
 }

@@ -51,9 +51,9 @@ func (s *Selector) judgeLine(in *invocation, ev *event.Event) {
 	c := s.cfg.Sample
 	switch {
 	case c.Error && ev.Severity >= event.Error:
-		s.decide(in, ledger.SampledError)
+		s.keep(in, ledger.SampledError)
 	case c.Mark != "" && s.marked(ev.Record):
-		s.decide(in, ledger.SampledMarked)
+		s.keep(in, ledger.SampledMarked)
 	}
 }
 
@@ -88,6 +88,20 @@ func (s *Selector) judgeEnd(ev *event.Event) ledger.Sampled {
 	return ""
 }
 
+// judging reports whether there may be a reason to keep an invocation. One of the share is
+// judged too: consumers multiply only those that nothing else keeps.
+func (in *invocation) judging() bool {
+	return in.undecided || in.sampled == ledger.SampledShare
+}
+
+// keep keeps the lines of an invocation for a reason of its own.
+func (s *Selector) keep(in *invocation, why ledger.Sampled) {
+	if in.sampled == ledger.SampledShare {
+		in.sampled = why
+	}
+	s.decide(in, why)
+}
+
 // decide keeps the lines of an invocation, unless that is decided.
 func (s *Selector) decide(in *invocation, why ledger.Sampled) {
 	if !in.undecided {
@@ -102,7 +116,11 @@ func (s *Selector) decideLast(in *invocation) {
 	if !in.undecided {
 		return
 	}
-	if !in.judged && InShare(in.request, s.cfg.Sample.Share) { // no trace has come
+	switch {
+	case in.start == "": // an earlier process had its first lines, and kept them when it was killed
+		s.decide(in, ledger.SampledEnd)
+		return
+	case !in.judged && InShare(in.request, s.cfg.Sample.Share): // no trace has come
 		s.decide(in, ledger.SampledShare)
 		return
 	}

@@ -51,6 +51,7 @@ type Options struct {
 	Cold func(*event.Event) bool
 	// MaxBytes bounds the memory of undecided lines.
 	MaxBytes int64
+	Managed  bool // many invocations run at once
 	// Journal has the undecided lines too, at most MaxJournal bytes of them; nil: they
 	// are only in memory.
 	Journal    Journal
@@ -85,8 +86,8 @@ func New(opt Options) *Selector {
 	c := &opt.Config
 	s := &Selector{opt: opt, invocations: map[string]*invocation{}}
 	s.samples = c.Sample != nil
-	s.tracks = s.samples || c.MaxLines > 0 || c.MaxBytes > 0 || c.Level > 0 || c.Include != nil || c.Exclude != nil
-	if !s.tracks && c.PlatformEvents == nil && opt.Redact == nil && !opt.Withhold {
+	s.tracks = c.Waits() || c.Level > 0 || c.Include != nil || c.Exclude != nil || c.PlatformEvents != nil || opt.Withhold
+	if !s.tracks && opt.Redact == nil {
 		return nil
 	}
 	s.cfg, s.exclude, s.include = &s.opt.Config, pattern.New(c.Exclude), pattern.New(c.Include)
@@ -98,7 +99,8 @@ const (
 	// or three; on Managed Instances as many as the environment runs at once.
 	maxInvocations = 4096
 	// maxReported is how many invocations are remembered after their platform.report,
-	// for lines that arrive late.
+	// for lines that arrive late. On Managed Instances it is maxInvocations, because so
+	// many may end at once.
 	maxReported = 256
 )
 
@@ -106,9 +108,9 @@ const (
 type invocation struct {
 	number  uint64 // from 1, unique in the environment
 	request string
-	begun   bool // its platform.start has come
-	done    bool // its platform.runtimeDone has come
-	over    bool // its platform.report has come
+	start   string // the time of its platform.start; empty: that has not come
+	done    bool   // its platform.runtimeDone has come
+	over    bool   // its platform.report has come
 
 	undecided bool           // whether its lines are kept
 	judged    bool           // it is not in the share
@@ -120,7 +122,8 @@ type invocation struct {
 	cut          cut              // what is left out because of it
 	tail         []tailLine       // its last lines
 	tailBytes    int64            // of the texts of tail
-	late         int              // lines beyond the limits after the tail was added
+	tailAdded    bool             // to the sink, because the invocation has ended
+	late         int              // lines beyond the limits after that
 
 	stored   uint64 // lines of it that are in the Journal
 	unstored bool   // a line could not be stored
@@ -136,12 +139,23 @@ func (s *Selector) Redact(ev *event.Event) {
 		ev.Record, ev.Extra = []byte(`"[redacted]"`), nil // the function's text
 	case s.opt.Redact != nil:
 		before := ev.Record
-		ev.Record, ev.Extra = s.opt.Redact.Platform(before), s.opt.Redact.Members(ev.Extra)
-		if len(before) > 0 && &before[0] != &ev.Record[0] {
+		s.redactExtra(ev)
+		if ev.Record = s.opt.Redact.Platform(before); len(before) > 0 && &before[0] != &ev.Record[0] {
 			ev.ForgetPlatform()
 		}
 	}
 }
+
+// redactExtra redacts an event's further members. They get memory of their own: what the
+// Redactor returns is valid until its next call.
+func (s *Selector) redactExtra(ev *event.Event) {
+	if len(ev.Extra) > 0 {
+		ev.Extra = bytes.Clone(s.opt.Redact.Members(ev.Extra))
+	}
+}
+
+// LeaveOut counts an event that Add was not called for.
+func (s *Selector) LeaveOut(x ledger.Exclusion) { s.leaveOut(nil, x, 1) }
 
 // Add adds an event, unless it is left out. An undecided line is added later.
 func (s *Selector) Add(ev *event.Event) {
@@ -177,16 +191,18 @@ func (s *Selector) addPlatform(ev *event.Event) {
 }
 
 func (s *Selector) addLine(ev *event.Event) {
+	defer s.release()
 	in := s.find(ev)
 	if x, out := s.exclusion(ev); out {
 		s.leaveOut(in, x, 1)
 		return
 	}
-	if in != nil && in.undecided {
+	if in != nil && in.judging() {
 		s.judgeLine(in, ev)
 	}
 	if r := s.opt.Redact; r != nil && string(ev.Type) != event.TypeUnparsed { // the decoder redacts that
-		ev.Record, ev.Extra = r.Record(ev.Record), r.Members(ev.Extra)
+		s.redactExtra(ev)
+		ev.Record = r.Record(ev.Record)
 	}
 	switch {
 	case in == nil:
@@ -199,6 +215,18 @@ func (s *Selector) addLine(ev *event.Event) {
 		s.wait(in, ev)
 	default:
 		s.opt.Sink.Add(ev)
+	}
+}
+
+// release releases the memory of buffers that a very long line has made large.
+func (s *Selector) release() {
+	if cap(s.line) > 2*format.ShortLine {
+		s.line = nil
+	}
+	for i := range s.texts {
+		if cap(s.texts[i]) > 2*format.ShortLine {
+			s.texts[i] = nil
+		}
 	}
 }
 
@@ -238,6 +266,9 @@ func (s *Selector) track(request string) *invocation {
 
 // forget ends the tracking of an invocation, whose lines are kept if that is undecided.
 func (s *Selector) forget(in *invocation) {
+	if in.done {
+		s.decideLast(in)
+	}
 	s.decide(in, ledger.SampledBuffer)
 	s.addTail(in, nil)
 	delete(s.invocations, in.request)
@@ -245,21 +276,21 @@ func (s *Selector) forget(in *invocation) {
 
 // begin handles an invocation's platform.start.
 func (s *Selector) begin(in *invocation, ev *event.Event) *invocation {
-	if in.begun { // Lambda retries a request under its id
+	if in.start != "" && in.start != string(ev.Time) { // Lambda retries a request under its id; or sends a body again
 		s.decide(in, ledger.SampledEnd)
 		s.addTail(in, ev)
 		delete(s.invocations, in.request)
 		in = s.find(ev)
 	}
-	in.begun = true
+	in.start = string(ev.Time)
 	return in
 }
 
 // end handles an invocation's platform.runtimeDone or platform.report.
 func (s *Selector) end(in *invocation, ev *event.Event) {
-	if in.undecided {
+	if in.judging() {
 		if why := s.judgeEnd(ev); why != "" {
-			s.decide(in, why)
+			s.keep(in, why)
 		}
 	}
 	if !in.undecided {
@@ -274,7 +305,11 @@ func (s *Selector) remember(in *invocation) {
 	}
 	in.over = true
 	s.reported = append(s.reported, in.request)
-	if len(s.reported) > maxReported {
+	most := maxReported
+	if s.opt.Managed {
+		most = maxInvocations / 2 // others run
+	}
+	if len(s.reported) > most {
 		if oldest := s.invocations[s.reported[0]]; oldest != nil && oldest.over {
 			delete(s.invocations, oldest.request)
 		}

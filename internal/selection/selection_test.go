@@ -156,14 +156,15 @@ func TestSamplingKeepsTheInvocationsThatMatter(t *testing.T) {
 		{"the end of the environment after the runtime was done", everything, func(f *fixture) { f.done(r, "success"); f.End() }, ledger.SampledNot},
 		{"by trace, before a trace is known", func(s *config.Sample) { s.Share, s.ByTrace = 0.5, true }, func(*fixture) {}, ""},
 		{"by a trace in the share", func(s *config.Sample) { s.Share, s.ByTrace = 0.5, true }, func(f *fixture) {
-			f.platform(event.TypePlatformStart, r, `{}`, trace("1-6-a"))
+			f.platform(event.TypePlatformRuntimeDone, r, `{}`, trace("1-6-a"))
 		}, map[bool]ledger.Sampled{true: ledger.SampledShare}[selection.InShare("1-6-a", 0.5)]},
 		{"by trace, and none came", func(s *config.Sample) { s.Share, s.ByTrace = 0.999, true }, func(f *fixture) { f.report(r, "success") }, ledger.SampledShare},
-		{"a second attempt of a request", everything, func(f *fixture) { f.start(r); f.start(r); f.report(r, "success") }, ledger.SampledNot},
+		{"a second attempt of a request", everything, func(f *fixture) { f.start(r); f.report(r, "success") }, ledger.SampledNot},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(sampling(tt.change))
-			f.line(r, `"first"`)
+			f.line(r, `"first"`) // before its platform.start: Lambda does not order them
+			f.start(r)
 			tt.play(f)
 			got := f.Selected(r)
 			if got.Sampled != tt.want || got.SampleRate == "" {
@@ -224,6 +225,7 @@ func TestUndecidedLinesHaveBoundedMemory(t *testing.T) {
 	if f.Selected(r[1]).Sampled != ledger.SampledBuffer || len(f.shipped) != n+1 {
 		t.Errorf("a long line: %+v", f.Selected(r[1]))
 	}
+	f.start(r[2])
 	f.line(r[2], `"short"`)
 	f.report(r[2], "success")
 	if f.Selected(r[2]).Sampled != ledger.SampledNot {
@@ -264,6 +266,76 @@ func TestTheShareIsAShareOfAllIDs(t *testing.T) {
 	for id, want := range map[string]bool{"": false, "a": false, "8476a536-e9f4-11e8-9739-2dfe598c3fcd": true} {
 		if got := selection.InShare(id, 0.5); got != want {
 			t.Errorf("%q is in one half: %t", id, got)
+		}
+	}
+}
+
+// An invocation of the share that matters for itself is labelled so: else consumers would
+// multiply all failures that happen to be in the share.
+func TestAnInvocationOfTheShareIsLabelledByWhatMatters(t *testing.T) {
+	f := newFixture(sampling(func(s *config.Sample) { s.Share, s.Error, s.Slow = 0.999999, true, time.Second }))
+	f.start("a")
+	f.line("a", `"fine"`)
+	f.line("a", `"bad"`, event.Error)
+	f.report("a", "success")
+	f.start("b")
+	f.platform(event.TypePlatformReport, "b", `{"status":"success","metrics":{"durationMs":1000}}`)
+	f.start("c")
+	f.report("c", "success")
+	for request, want := range map[string]ledger.Sampled{"a": ledger.SampledError, "b": ledger.SampledSlow, "c": ledger.SampledShare} {
+		if got := f.Selected(request).Sampled; got != want {
+			t.Errorf("%s is %s, want %s", request, got, want)
+		}
+	}
+}
+
+// Lambda sends a body again if it gets no answer.
+func TestABodyThatComesAgainDoesNotSplitAnInvocation(t *testing.T) {
+	f := newFixture(sampling(func(*config.Sample) {}))
+	r := ordinary(t)[0]
+	for range 2 {
+		f.platform(event.TypePlatformStart, r, `{}`)
+		f.line(r, `"one"`)
+	}
+	f.line(r, `"two"`)
+	f.done(r, "success")
+	f.report(r, "success")
+	if lines := f.bodies(event.TypeFunction, r); len(lines) > 0 || f.LeftOut().SampledOut != 3 {
+		t.Errorf("shipped %v, left out %+v", lines, f.LeftOut())
+	}
+}
+
+// A process that was killed left the first lines of an invocation to the next one, which
+// ships them.
+func TestTheRestOfAnInvocationOfAnEarlierProcessIsKept(t *testing.T) {
+	f := newFixture(sampling(func(*config.Sample) {}))
+	r := ordinary(t)[0]
+	f.line(r, `"three"`)
+	f.done(r, "success")
+	f.report(r, "success")
+	if lines := f.bodies(event.TypeFunction, r); len(lines) != 1 || f.Selected(r).Sampled != ledger.SampledEnd {
+		t.Errorf("shipped %v, %+v", lines, f.Selected(r))
+	}
+}
+
+// On Managed Instances very many invocations may end before a line comes late.
+func TestALateLineAfterManyOtherReports(t *testing.T) {
+	for _, managed := range []bool{false, true} {
+		f := newFixture(func(o *selection.Options) { sampling(func(*config.Sample) {})(o); o.Managed = managed })
+		others := map[bool]int{false: 200, true: 2000}[managed]
+		for i := range others {
+			id := fmt.Sprint("other-", i)
+			if i == 1 {
+				id = "r"
+			}
+			f.start(id)
+			f.line(id, `"a"`)
+			f.report(id, "success")
+		}
+		f.line("r", `"late"`)
+		f.End()
+		if f.LeftOut().SampledOut != int64(others+1) {
+			t.Errorf("managed %t: left out %+v", managed, f.LeftOut())
 		}
 	}
 }

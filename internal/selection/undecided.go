@@ -3,6 +3,7 @@ package selection
 import (
 	"bytes"
 	"compress/gzip"
+	"unsafe"
 
 	kgzip "github.com/klauspost/compress/gzip"
 
@@ -50,7 +51,7 @@ func (s *Selector) addWaiting(in *invocation, ev *event.Event) {
 	if s.opt.Details {
 		w.details = append(w.details, format.DetailsOf(ev))
 	}
-	s.journal.note(in)
+	s.note(in)
 	s.count(1, int64(len(s.line)), int64(len(s.line)))
 }
 
@@ -60,6 +61,9 @@ func (s *Selector) count(n, raw, memory int64) {
 	s.undecided += n
 	s.raw += raw
 	s.memory += memory
+	if s.opt.Details {
+		s.memory += n * int64(unsafe.Sizeof(format.Details{}))
+	}
 }
 
 // compress compresses an invocation's open lines.
@@ -73,7 +77,7 @@ func (s *Selector) compress(in *invocation) {
 	data := s.zip.compress(w.open)
 	w.chunks = append(w.chunks, chunk{data, n, int64(len(w.open))})
 	s.count(0, 0, int64(len(data)-len(w.open)))
-	w.open, w.written = w.open[:0], 0
+	w.open, w.written = nil, 0 // most invocations have no more lines
 }
 
 // shipWaiting adds an invocation's waiting lines to the sink.

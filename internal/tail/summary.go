@@ -46,6 +46,9 @@ func (p *textPrinter) appendSummary(dst []byte, e *record.Event, inv *record.Inv
 			dst = append(appendNumber(append(dst, ' '), ms, 0), " ms"...)
 		}
 	}
+	if n := inv.LeftOut.Total(); n > 0 {
+		dst = append(strconv.AppendInt(append(dst, ", "...), n, 10), " events left out"...)
+	}
 	dst = p.appendPrice(dst, p.seen.of(e).arch, m)
 	if name := e.Resource["faas.name"]; name != "" {
 		dst = appendEscaped(append(dst, ", "...), []byte(name))

@@ -78,6 +78,10 @@ func TestThePrintedLineOfAnEvent(t *testing.T) {
 			"an invocation that failed", line(1, "kinetel.invocation", "", `{"requestId":"r","status":"error","errorType":"Bad\u001b","coldStart":true,"metrics":{"durationMs":3,"initDurationMs":210}}`),
 			head + `ERROR END error Bad\x1b 3 ms, cold start 210 ms, orders`,
 		},
+		{
+			"lines that were left out", line(1, "kinetel.invocation", "", `{"requestId":"r","status":"error","errorType":"Bad\u001b","coldStart":true,"leftOut":{"sampledOut":5,"level":2},"metrics":{"durationMs":3,"initDurationMs":210}}`),
+			head + `ERROR END error Bad\x1b 3 ms, cold start 210 ms, 7 events left out, orders`,
+		},
 		{"a body that is not an invocation", line(1, "kinetel.invocation", "", `"x"`), head + "      kinetel.invocation x"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -380,7 +380,10 @@ func (c *check) report(process int, last bool, e record.Event) {
 	for _, e := range events {
 		size += e.size
 	}
-	if !last || !body.Final || body.Received.Events != len(events) || body.Received.Bytes != size || len(body.Lost) > 0 {
+	if process == 0 {
+		size += c.day.ownLog
+	}
+	if !last || !body.Final || body.Received.Events != len(events)+body.LeftOut.OwnLog || body.Received.Bytes != size || len(body.Lost) > 0 {
 		c.Errorf("last %t: %s; Lambda emitted %d events of %d bytes", last, e.Body, len(events), size)
 	}
 	if want := 1 - process; body.LeftOut.OwnLog != want { // it is in the first one's telemetry

@@ -11,6 +11,7 @@ import (
 
 // recording is the day, read from its file.
 type recording struct {
+	ownLog int // bytes of the records of Kinetel's own log, which are in the first process's telemetry
 	steps  []step
 	events [][]*emitted // by process, in the order in which Lambda sent them
 
@@ -76,6 +77,7 @@ func readRecording(t *testing.T) *recording {
 			e.want, wants = wants[0], wants[1:]
 			process := &r.events[len(r.events)-1]
 			if e.ownLog {
+				r.ownLog += e.size
 				continue
 			}
 			*process = append(*process, e)
