@@ -33,9 +33,15 @@ func Run(log logging.Logger, what string, f func()) (ok bool) {
 	return true
 }
 
+// clip shortens a text. What is redacted later must not be cut in two, so the last word
+// goes, and numbers before it: they may be groups of one.
 func clip(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	s = strings.ToValidUTF8(s[:most], "")
+	if i := strings.LastIndexAny(s, " \t\n\"'`,;=:()<>{}[]"); i > 0 {
+		s = strings.TrimRight(s[:i], "0123456789 ()+-./")
+	}
+	return s + "…"
 }

@@ -142,6 +142,21 @@ func TestThePanicsTextIsBounded(t *testing.T) {
 	}
 }
 
+// The log is redacted afterwards, which does not find half a value.
+func TestNoValueOfAPanicIsCutInTwo(t *testing.T) {
+	for _, value := range []string{"jane.doe@example.com", "4111 1111 1111 1111", "+49 (30) 123456", "postgres://app:qqqqqqqq@db/x", `{"password":"qqqqqqqq"}`, "DE89370400440532013000"} {
+		for before := range 64 {
+			text := strings.Repeat("x", 1<<10-before) + " " + value + " " + strings.Repeat("y ", 100)
+			_, lines := run(t, "shout", func() { panic(text) })
+			got := strings.TrimSuffix(strings.TrimLeft(lines[0].Panic, "x"), "…")
+			n := strings.Count(got, "q")
+			if !strings.Contains(got, value) && strings.ContainsAny(got, "1234567890@") || n > 0 && n < 8 {
+				t.Fatalf("of %q, the log has %q", value, got)
+			}
+		}
+	}
+}
+
 func TestDeferredCallsRun(t *testing.T) {
 	var mu sync.Mutex
 	for range 2 {

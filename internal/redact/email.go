@@ -3,16 +3,18 @@ package redact
 // maxLocal bounds the local part of an address. RFC 5321 allows 64 bytes.
 const maxLocal = 128
 
-// email matches an e-mail address. The @, or %40, is r.b[i:next].
+// email matches an e-mail address. The @, or %40, is r.b[i:next]. Text in other scripts may
+// have no blanks around an address, so their characters belong to it only if one of them
+// is beside the @, or begins the part of the domain.
 func (r *Redactor) email(i, next int) {
-	start := i
+	start, ascii := i, r.at(i-1) < 0x80
 	for start > 0 && i-start < maxLocal {
 		c := r.at(start - 1)
 		switch {
-		case r.class[c]&isLocal != 0:
+		case r.class[c]&isLocal != 0, c >= 0x80 && !ascii:
 			start--
 			continue
-		case c == '\'' && start < i && r.is(start-2, isLetter): // o'neill
+		case (c == '\'' || c == '&' || c == '#' || c == '!') && start < i && r.is(start-2, isAlnum): // o'neill
 			start--
 			continue
 		case start > 1 && c&0xc0 == 0x80 && r.at(start-2) >= 0xc3 && r.at(start-2) <= 0xc9: // ü
@@ -45,7 +47,10 @@ func (r *Redactor) domain(i int) (end int) {
 			i++
 			continue
 		}
-		if c == '-' || r.class[c]&isDigit != 0 {
+		if c >= 0x80 && r.at(label) >= 0x80 {
+			continue
+		}
+		if c == '-' || c == '_' || r.class[c]&isDigit != 0 {
 			letters = false
 			continue
 		}

@@ -30,12 +30,25 @@ func (r *Redactor) beforeIPv6(i int) bool {
 	switch before := r.at(i - 1); {
 	case before == '_' || r.class[before]&isAlnum != 0:
 		return false
-	case before == ':': // host:::1, but not the middle of what is no address
-		return r.is(i-2, isLetter) && !r.is(i-2, isHex)
+	case before == ':': // the end of a name, but not the middle of what is no address
+		if r.at(i) == ':' { // host:::1, but not arn:aws:s3:::1
+			return r.is(i-2, isLetter) && !r.is(i-2, isHex)
+		}
+		return r.isName(i - 1)
 	case before == '[': // not items[::2]
 		return !r.is(i-2, isAlnum|isWord) && r.at(i-2) != ']' && r.at(i-2) != ')'
 	}
 	return true
+}
+
+// isName reports whether the word before i is no group of an address.
+func (r *Redactor) isName(i int) bool {
+	letter, end := false, i
+	for r.is(i-1, isAlnum|isWord) && end-i <= 4 {
+		i--
+		letter = letter || !r.is(i, isDigit|isHex)
+	}
+	return letter || end-i > 4
 }
 
 // ipv6End returns where the IPv6 address ends that begins at i; 0 if there is none.

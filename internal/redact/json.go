@@ -6,9 +6,24 @@ import (
 	"github.com/kinetel/kinetel/internal/jsontext"
 )
 
+// isJSON reports whether a text is JSON: objects and arrays with white space between them,
+// or a string, which may contain JSON again.
+func isJSON(b []byte) bool {
+	i := jsontext.SkipSpace(b, 0)
+	begin := i
+	for i < len(b) && (b[i] == '{' || b[i] == '[' || b[i] == '"' && i == begin) {
+		end, err := jsontext.SkipValue(b, i)
+		if err != nil {
+			return false
+		}
+		i = jsontext.SkipSpace(b, end)
+	}
+	return i > begin && i == len(b)
+}
+
 // json searches b[i:end], which is JSON text: a value, or members without braces. It
-// does not depend on the text being valid.
-func (r *Redactor) json(b []byte, i, end int) {
+// does not depend on the text being valid. Level is how often it was decoded.
+func (r *Redactor) json(b []byte, i, end, level int) {
 	// Without escapes, JSON as a text has everything that its strings and numbers have.
 	// To search it as a whole takes half the time, and mostly there is nothing to find.
 	if !r.pattern.MayMatch(b[i:end]) && bytes.IndexByte(b[i:end], '\\') < 0 {
@@ -22,7 +37,7 @@ func (r *Redactor) json(b []byte, i, end int) {
 	for i < end {
 		switch c := b[i]; {
 		case c == '"':
-			i = r.str(b, i, end)
+			i = r.str(b, i, end, level)
 		case c == '-' || c-'0' < 10:
 			i = r.num(b, i, end)
 		default:
@@ -33,7 +48,7 @@ func (r *Redactor) json(b []byte, i, end int) {
 
 // str searches the string that begins at b[i]; if it is the name of a member with a key,
 // it redacts the member's value. It returns where the search continues.
-func (r *Redactor) str(b []byte, i, end int) (next int) {
+func (r *Redactor) str(b []byte, i, end, level int) (next int) {
 	quote := stringEnd(b, i+1, end)
 	content := b[i+1 : quote]
 	next = min(quote+1, end)
@@ -43,17 +58,25 @@ func (r *Redactor) str(b []byte, i, end int) (next int) {
 	}
 	isName := value < end && b[value] == ':'
 	first := len(r.spans)
-	if len(content) > 2 || r.on&(1<<byPattern) != 0 { // ::1 is the shortest match of the others
-		if bytes.IndexByte(content, '\\') >= 0 {
-			r.decoded(content, 0, first)
+	long := len(content) > 2 || r.on&(1<<byPattern) != 0 // ::1 is the shortest match of the others
+	if long && len(content) > 0 && !(isName && r.keepNames && level == 0) {
+		r.b, r.authorized = b, false
+		r.authorized = content[0]|0x20 == 'b' && r.afterAuthorization(i+1)
+		var quotes uint8
+		if level < maxLevels && bytes.IndexByte(content, '\\') >= 0 {
+			r.decoded(content, level, first)
 		} else {
-			r.match(content)
+			r.text(content, level)
+			quotes = 1 // those of JSON in it have one more backslash
 		}
 		for k := first; k < len(r.spans); k++ {
 			s := &r.spans[k]
 			s.start += i + 1
 			s.end += i + 1
-			s.isName = isName
+			s.isName = s.isName || isName
+			if s.quotes > 0 {
+				s.quotes += quotes
+			}
 		}
 	}
 	if !isName || len(r.keys) == 0 {
@@ -130,22 +153,17 @@ func (r *Redactor) num(b []byte, i, end int) (next int) {
 
 // platform searches the record of a platform event. The names of its members are Lambda's.
 func (r *Redactor) platform(value []byte) {
+	r.keepNames = true
 	m := jsontext.Members(value)
 	end := 0
 	for m.Next() {
 		if !isOneOf(lambdas, m.Name) {
-			r.json(value, m.Start, m.End)
+			r.json(value, m.Start, m.End, 0)
 		}
 		end = m.End
 	}
-	kept := r.spans[:0]
-	for _, s := range r.spans {
-		if !s.isName {
-			kept = append(kept, s)
-		}
-	}
-	r.spans = kept
-	r.json(value, end, len(value)) // what is not an object
+	r.keepNames = false
+	r.json(value, end, len(value), 0) // what is not an object
 }
 
 // lambdas are the members of a platform event's record that only Lambda writes, and

@@ -120,12 +120,13 @@ func (r *Redactor) member(i int) {
 		return
 	}
 	s := span{start: i, what: byKey}
+	constructor := r.constructorEnd(i)
 	switch c := b[i]; {
 	case r.class[c]&isQuote != 0:
 		s.start++
 		s.end = quoteEnd(b, s.start, c)
-	case c == '{' || c == '[':
-		s.end = bracketEnd(b, i)
+	case constructor > i:
+		s.end = constructor
 	case quote > 0:
 		s.end = r.literalEnd(i)
 	default:
@@ -145,6 +146,9 @@ func (r *Redactor) member(i int) {
 // the quote around the name; 0 if there is none.
 func (r *Redactor) keyBefore(i int) (k *key, quote byte) {
 	for r.is(i-1, isSpace) {
+		i--
+	}
+	if r.at(i-1) == ']' { // user[password]=x
 		i--
 	}
 	if i == 0 {
@@ -195,25 +199,46 @@ func (r *Redactor) bareName(end int) *key {
 	return nil
 }
 
+// constructorEnd returns where a value ends that begins with a bracket, or with a word and
+// a bracket, such as Some("x"), or with a prefix and a quote, such as b'x'; i if it is none.
+func (r *Redactor) constructorEnd(i int) int {
+	word := i
+	for r.is(word, isAlnum) || r.at(word) == '_' || word > i && r.at(word) == '.' {
+		word++
+	}
+	switch c := r.at(word); {
+	case c == '{' || c == '[' || c == '(':
+		return bracketEnd(r.b, word)
+	case r.class[c]&isQuote != 0 && isOneOf("b u r f br rb L N ", r.b[i:word]):
+		return min(quoteEnd(r.b, word+1, c)+1, len(r.b))
+	}
+	return i
+}
+
 // quoteEnd returns the index of the quote that ends a text that begins at b[i], or
-// len(b).
+// len(b). Two quotes in the text stand for one, except at its beginning: it may be empty.
 func quoteEnd(b []byte, i int, quote byte) int {
-	for i < len(b) && b[i] != quote {
-		if b[i] == '\\' {
+	for begin := i; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case quote:
+			if i == begin || i+1 == len(b) || b[i+1] != quote {
+				return i
+			}
 			i++
 		}
-		i++
 	}
-	return min(i, len(b))
+	return len(b)
 }
 
 // bracketEnd returns the index after the bracket that matches b[i], or len(b).
 func bracketEnd(b []byte, i int) int {
 	for depth := 0; i < len(b); i++ {
 		switch c := b[i]; c {
-		case '{', '[':
+		case '{', '[', '(':
 			depth++
-		case '}', ']':
+		case '}', ']', ')':
 			if depth--; depth == 0 {
 				return i + 1
 			}
@@ -228,10 +253,19 @@ func bracketEnd(b []byte, i int) int {
 // quoted name.
 func (r *Redactor) literalEnd(i int) int {
 	b := r.b
-	for i < len(b) && r.class[b[i]]&(isSpace|isEnd) == 0 {
+	for i < len(b) && r.class[b[i]]&(isSpace|isEnd) == 0 && !r.isEscapedQuote(i) {
 		i++
 	}
 	return i
+}
+
+// isEscapedQuote reports whether backslashes and a quote begin at b[i], such as \" or \u0022.
+func (r *Redactor) isEscapedQuote(i int) bool {
+	begin := i
+	for r.at(i) == '\\' {
+		i++
+	}
+	return i > begin && (r.is(i, isQuote) || hasFold(r.b, i, "u0022") || hasFold(r.b, i, "u0027"))
 }
 
 // wordEnd returns where a value ends that has neither quotes nor brackets. Behind a
@@ -250,14 +284,12 @@ func (r *Redactor) wordEnd(i int, header bool) int {
 				return i
 			}
 		case c == '\\':
-			next := i
-			for r.at(next) == '\\' {
-				next++
-			}
-			if r.is(next, isQuote) {
+			if r.isEscapedQuote(i) {
 				return i
 			}
-			i = next - 1
+			for r.at(i+1) == '\\' {
+				i++
+			}
 		case c == '&':
 			if !header {
 				return i

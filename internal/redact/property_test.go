@@ -149,6 +149,96 @@ func TestNothingIsLeftOfASecret(t *testing.T) {
 	})
 }
 
+// JSON in a string stays JSON, up to maxLevels.
+func TestJSONInAStringStaysJSON(t *testing.T) {
+	r := redact.New(redact.Options{Names: redact.Names(), Keys: []string{"password", "a"}, Pattern: regexp.MustCompile(`[0-9]{9,}`)})
+	word := rapid.SampledFrom([]string{"password: ", "password=", "password='", `password="`, `password={`, "password=[", `password=\`, "a:", "https://u:", "p@h.com", "Bearer ", "+4930", "jane@example.com", "\n", " ", "]", "}", "'", `"`, `\`, "é", "b", "12", number, "::1", "(b'"})
+	str := rapid.Custom(func(t *rapid.T) string {
+		return quote(t, strings.Join(rapid.SliceOfN(word, 0, 4).Draw(t, "words"), " "))
+	})
+	literal := rapid.SampledFrom([]string{number, "123456789", "-" + number, "1", "true", "null", `""`, "[]", "{}"})
+	space := rapid.SampledFrom([]string{"", " ", "\n"})
+	// nest draws an object or an array. A string in it may contain another one.
+	var nest func(t *rapid.T, levels int) string
+	nest = func(t *rapid.T, levels int) string {
+		var all []string
+		isObject := rapid.Bool().Draw(t, "object")
+		for range rapid.IntRange(1, 4).Draw(t, "members") {
+			v := rapid.OneOf(str, literal).Draw(t, "value")
+			if levels > 0 && rapid.Bool().Draw(t, "nested") {
+				v = quote(t, nest(t, levels-1))
+			}
+			if isObject {
+				name := rapid.OneOf(str, rapid.SampledFrom([]string{`"password"`, `"x"`, `"a"`})).Draw(t, "name")
+				v = name + ":" + space.Draw(t, "space") + v
+			}
+			all = append(all, v)
+		}
+		brackets := "[]"
+		if isObject {
+			brackets = "{}"
+		}
+		return brackets[:1] + strings.Join(all, ","+space.Draw(t, "space")) + brackets[1:] + space.Draw(t, "space")
+	}
+	testkit.Checks(t, 200)
+	rapid.Check(t, func(t *rapid.T) {
+		depth := rapid.IntRange(0, 4).Draw(t, "depth")
+		before := nest(t, min(2, 4-depth))
+		for range depth {
+			before = quote(t, before)
+		}
+		after := bytes.Clone(r.Record([]byte(before)))
+		if again := r.Record(after); !bytes.Equal(again, after) {
+			t.Fatalf("%s\nbecomes\n%s\nand then\n%s", before, after, again)
+		}
+		checkNested(t, []byte(before), after)
+	})
+}
+
+// checkNested checks that after is JSON if before is, and so are the strings in them.
+// Strings that are not at the same place in both are not compared.
+func checkNested(t *rapid.T, before, after []byte) {
+	var was, is any
+	if json.Unmarshal(before, &was) != nil {
+		return
+	}
+	if err := json.Unmarshal(after, &is); err != nil {
+		t.Fatalf("%s\nbecomes\n%s\n%v", before, after, err)
+	}
+	switch was := was.(type) {
+	case string:
+		is, ok := is.(string)
+		if ok && strings.ContainsAny(was[:min(1, len(was))], "{[\"") {
+			checkNested(t, []byte(was), []byte(is))
+		}
+	case []any:
+		is, ok := is.([]any)
+		for i := range was {
+			if !ok || len(is) != len(was) {
+				t.Fatalf("%s\nbecomes\n%s", before, after)
+			}
+			checkParts(t, was[i], is[i])
+		}
+	case map[string]any:
+		is, _ := is.(map[string]any)
+		for name := range was {
+			if v, ok := is[name]; ok {
+				checkParts(t, was[name], v)
+			}
+		}
+	}
+}
+
+// checkParts is checkNested for values that are decoded.
+func checkParts(t *rapid.T, before, after any) {
+	if after == "[redacted:key]" {
+		return
+	}
+	was, _ := json.Marshal(before)
+	is, _ := json.Marshal(after)
+	checkNested(t, was, is)
+}
+
 // A record without escapes is searched as a whole first; with a pattern of the user's own
 // it never is.
 func TestTheFirstLookMissesNothing(t *testing.T) {

@@ -72,15 +72,19 @@ type Redactor struct {
 	name  []byte   // a member's name without its escapes
 	plain [][]byte // the texts of each level, without escapes
 
+	keepNames bool // of members that are in no string
+
 	outer  int    // the first of values that is in the text that is being searched
 	values []span // of keys, which were found in the text that encodes it
 
 	// Of match:
-	b      []byte // the text that it searches
-	until  int    // where the last value of a key ends
-	value  int    // the first of values that may end later
-	jwt    int    // where the last text ends that was read as a part of a JWT
-	atSign int    // of the last URL with a password: not of an address
+	b          []byte // the text that it searches
+	until      int    // where the last value of a key ends
+	value      int    // the first of values that may end later
+	jwt        int    // where the last text ends that was read as a part of a JWT
+	atSign     int    // of the last URL with a password: not of an address
+	authorized bool   // b is the value of a member with the name Authorization
+	noURL      int    // before it begins no URL with a password that has not been found
 }
 
 // rules are what Redactors for the same options share. Only counts change.
@@ -139,12 +143,14 @@ func (r *Redactor) Record(value []byte) []byte {
 		return value
 	}
 	r.begin()
-	r.json(value, 0, len(value))
+	r.json(value, 0, len(value), 0)
 	return r.replace(value)
 }
 
 // begin forgets what a call has found that ended with a panic.
-func (r *Redactor) begin() { r.spans, r.values, r.names = r.spans[:0], r.values[:0], 0 }
+func (r *Redactor) begin() {
+	r.spans, r.values, r.names, r.outer, r.keepNames, r.authorized = r.spans[:0], r.values[:0], 0, 0, false, false
+}
 
 // Members redacts JSON members without braces, such as "a":1,"b":2.
 func (r *Redactor) Members(members []byte) []byte { return r.Record(members) }
@@ -261,8 +267,22 @@ type writer struct {
 func (w *writer) Write(line []byte) (n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, err = w.w.Write(w.redactor.Record(line)); err != nil {
+	if _, err = w.w.Write(w.redactor.ownLine(line)); err != nil {
 		return 0, err
 	}
 	return len(line), nil
+}
+
+// ownLine redacts a line of Kinetel's own log, but not the member by which selflog.Own
+// recognizes the line when Lambda delivers it.
+func (r *Redactor) ownLine(line []byte) []byte {
+	const logger = `"logger":"kinetel"`
+	r.begin()
+	end := 0
+	if i := bytes.Index(line, []byte(logger)); i >= 0 {
+		end = i + len(logger)
+		r.json(line, 0, i, 0)
+	}
+	r.json(line, end, len(line), 0)
+	return r.replace(line)
 }

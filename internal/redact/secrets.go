@@ -63,7 +63,13 @@ func (r *Redactor) authorization(i int) {
 		start++
 	}
 	word := start
-	for start-word < 4 && r.at(start) == ' ' {
+	for start-word < 4 && (r.at(start) == ' ' || r.at(start) == '\t') {
+		start++
+	}
+	if start == word {
+		return
+	}
+	if r.is(start, isQuote) {
 		start++
 	}
 	end, digit := start, false
@@ -74,7 +80,7 @@ func (r *Redactor) authorization(i int) {
 	for end > start && r.at(end-1) == '.' {
 		end--
 	}
-	if start == word || end == start {
+	if end == start {
 		return
 	}
 	n := end - start
@@ -84,9 +90,12 @@ func (r *Redactor) authorization(i int) {
 }
 
 // afterAuthorization reports whether i is the beginning of an Authorization header's
-// value.
+// value. In JSON, the name may be that of the member.
 func (r *Redactor) afterAuthorization(i int) bool {
 	const name = "authorization"
+	if i == 0 && r.authorized {
+		return true
+	}
 	from := i
 	for i > 0 && from-i < 8 && !r.is(i-1, isAlnum) {
 		i--
@@ -111,15 +120,19 @@ func hasColon(text []byte) bool {
 }
 
 // url matches the password in a URL: scheme://user:password@host. The colon of :// is
-// at i.
+// at i. Passwords have no bound: those of some AWS services are tokens of 2 KiB and more.
+// The time stays linear: what is searched without a result is not searched again, and
+// what ends at a slash has no other :// in it.
 func (r *Redactor) url(i int) {
-	const longest = 512
-	if !r.is(i-1, isAlnum) || r.at(i+3) == '[' {
+	if i < r.noURL || i < r.atSign || !r.is(i-1, isAlnum) || r.at(i+3) == '[' {
 		return
 	}
 	start, end := 0, 0
 	port := true // so far, the password has digits only
-	for j := i + 3; j < len(r.b) && j-i < longest; j++ {
+	slash := false
+	j := i + 3
+search:
+	for ; j < len(r.b); j++ {
 		switch c := r.at(j); c {
 		case ':':
 			if start == 0 {
@@ -130,20 +143,22 @@ func (r *Redactor) url(i int) {
 			end = j
 			continue
 		case ' ', '\t', '\r', '\n', '"', '\'', '`', '<', '>', '\\':
-			j = len(r.b)
-			continue
+			break search
 		case '/', '?', '#':
 			if start == 0 || port || end > 0 {
-				j = len(r.b)
-				continue
+				slash = true
+				break search
 			}
 		}
 		if start > 0 && j >= start && r.at(j)-'0' > 9 {
 			port = false
 		}
 	}
-	if start > 0 && end > start {
+	switch {
+	case start > 0 && end > start:
 		r.found(start, end, passwordInURL)
 		r.atSign = end
+	case end == 0 && !slash:
+		r.noURL = j
 	}
 }

@@ -37,9 +37,6 @@ func (r *Redactor) add(s span) {
 	const long = len(`\u0040`)
 	for back := 2; back < long; back++ {
 		if at := s.start - back; at >= 0 && b[at] == '\\' && b[at+1] == 'u' {
-			if s.end <= at+long {
-				return // it is only a part of an escape
-			}
 			s.start = at
 			break
 		}

@@ -75,7 +75,15 @@ var triggers = [...]struct {
 }
 
 // text searches a text, and then the text that it encodes if its backslashes are escapes.
+// JSON is searched as such, so that it stays JSON.
 func (r *Redactor) text(b []byte, level int) {
+	if isJSON(b) {
+		outer := r.outer
+		r.outer = len(r.values) // JSON says itself where a value ends
+		r.json(b, 0, len(b), level)
+		r.outer = outer
+		return
+	}
 	first := len(r.spans)
 	r.match(b)
 	if level < maxLevels && bytes.IndexByte(b, '\\') >= 0 {
@@ -110,7 +118,7 @@ func (r *Redactor) pushValue(s *span) { r.values = append(r.values, *s) }
 
 // match adds what is found in b as it is.
 func (r *Redactor) match(b []byte) {
-	r.b, r.until, r.jwt, r.atSign, r.value = b, 0, 0, 0, r.outer
+	r.b, r.until, r.jwt, r.atSign, r.noURL, r.value = b, 0, 0, 0, 0, r.outer
 	for i := 0; i < len(b); i++ {
 		c := b[i]
 		if r.class[c]&isTrigger == 0 {
