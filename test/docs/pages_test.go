@@ -156,8 +156,8 @@ func TestEveryFileThatAPageNamesExists(t *testing.T) {
 
 // A new command or feature needs a page of its own. Raise the limit for that, and for nothing else:
 // whatever describes what is there already has to become shorter elsewhere.
-func TestThePagesForUsersHaveAtMost24000Words(t *testing.T) {
-	const most = 24_000
+func TestThePagesForUsersHaveAtMost24500Words(t *testing.T) {
+	const most = 24_500
 	words := 0
 	for _, path := range pages(t) {
 		// docs/tool.md repeats the help of the commands, and is looked up, not read.
