@@ -292,9 +292,7 @@ func (c *cuts) AddLines(_ string, _ int64, lines []byte, _ []format.Details, _ f
 }
 
 // Lambda may cut a record at any byte. Whether its rest comes, does not come, or comes
-// after three other bodies, no part of a value leaves. Of the last case one is left out, in
-// which the rest is an event for itself: a value without its key. Lambda sends one body
-// after the other, so that the rest is the next one.
+// after three other bodies, no part of a value leaves.
 func TestACutAtAnyByteHidesTheValue(t *testing.T) {
 	for _, record := range []string{
 		`"a line of ` + address + ` and ` + custom + `"`,
@@ -314,11 +312,9 @@ func TestACutAtAnyByteHidesTheValue(t *testing.T) {
 					decoder.Decode([]byte(envelope+record[cut:]+"}]"), time.Now())
 				} else {
 					for range 3 {
-						decoder.Decode([]byte(envelope+`"another"}]`), time.Now())
+						decoder.Decode([]byte(strings.Replace(envelope, "123Z", "124Z", 1)+`"another"}]`), time.Now())
 					}
-					if !json.Valid([]byte(envelope + record[cut:] + "}]")) {
-						decoder.Decode([]byte(envelope+record[cut:]+"}]"), time.Now()) // too late
-					}
+					decoder.Decode([]byte(envelope+record[cut:]+"}]"), time.Now()) // too late
 				}
 				decoder.Close(time.Now())
 				if found := leaks(sink.text); found != nil {
