@@ -39,7 +39,7 @@ import (
 const (
 	address  = "jane.doe@example.com"
 	password = "hunter-two"
-	custom   = "customer-4711"
+	custom   = "customer-4711081547110815"
 )
 
 // secretTelemetry are bodies of POSTs in which these are in every place that they can be.
@@ -94,7 +94,7 @@ func leaks(text []byte) (found []string) {
 		}
 	}
 	for range 4 {
-		for _, secret := range []string{address, "jane.doe", "ane.doe@", password, custom, "4711"} {
+		for _, secret := range []string{address, "jane.doe", "ane.doe@", password, custom, "4711081547110815"} {
 			if strings.Contains(plain, secret) {
 				found = append(found, secret)
 			}
