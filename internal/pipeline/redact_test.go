@@ -29,6 +29,7 @@ import (
 	"github.com/kinetel/kinetel/internal/lifecycle"
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/internal/redact"
+	"github.com/kinetel/kinetel/internal/selection"
 	"github.com/kinetel/kinetel/internal/telemetry"
 	"github.com/kinetel/kinetel/internal/testkit"
 	"github.com/kinetel/kinetel/record"
@@ -38,7 +39,7 @@ import (
 const (
 	address  = "jane.doe@example.com"
 	password = "hunter-two"
-	custom   = "customer-4711"
+	custom   = "customer-4711081547110815"
 )
 
 // secretTelemetry are bodies of POSTs in which these are in every place that they can be.
@@ -93,7 +94,7 @@ func leaks(text []byte) (found []string) {
 		}
 	}
 	for range 4 {
-		for _, secret := range []string{address, "jane.doe", "ane.doe@", password, custom, "4711"} {
+		for _, secret := range []string{address, "jane.doe", "ane.doe@", password, custom, "4711081547110815"} {
 			if strings.Contains(plain, secret) {
 				found = append(found, secret)
 			}
@@ -276,5 +277,50 @@ func TestNothingLeavesIfRedactionCannotBeUsed(t *testing.T) {
 				}
 			}, withSpool(config.SpoolAlways), func(cfg *config.Config) { cfg.Redaction.Unusable = true })
 		})
+	}
+}
+
+// cuts is a selection.Sink that keeps what it gets.
+type cuts struct{ text []byte }
+
+func (c *cuts) Add(ev *event.Event) { c.text = append(append(c.text, ev.Record...), ev.Extra...) }
+
+func (c *cuts) AddOwn(_ string, body []byte, _ *event.Event) { c.text = append(c.text, body...) }
+
+func (c *cuts) AddLines(_ string, _ int64, lines []byte, _ []format.Details, _ func(uint64)) {
+	c.text = append(c.text, lines...)
+}
+
+// Lambda may cut a record at any byte. Whether its rest comes, does not come, or comes
+// after three other bodies, no part of a value leaves.
+func TestACutAtAnyByteHidesTheValue(t *testing.T) {
+	for _, record := range []string{
+		`"a line of ` + address + ` and ` + custom + `"`,
+		`{"message":"of \u006aane.doe@example.com","password":"` + password + `","n":1}`,
+		`"{\"password\":\"` + password + `\",\"user\":\"` + address + `\"}"`,
+	} {
+		envelope := `[{"time":"2026-11-22T20:15:00.123Z","type":"function","record":`
+		for cut := 1; cut < len(record); cut++ {
+			for _, rest := range []bool{true, false} {
+				var sink cuts
+				r := redact.New(redact.Options{Names: redact.Names(), Pattern: regexp.MustCompile(`customer-\d+`), Keys: []string{"password"}})
+				s := selection.New(selection.Options{Redact: r, Sink: &sink})
+				decoder := telemetry.NewDecoder(s.Add, r.Unparsed)
+				decoder.Decode([]byte(envelope+record[:cut]+"}]"), time.Now())
+				sink.text = append(sink.text, r.Unparsed(decoder.Fragment())...) // as it is stored
+				if rest {
+					decoder.Decode([]byte(envelope+record[cut:]+"}]"), time.Now())
+				} else {
+					for range 3 {
+						decoder.Decode([]byte(strings.Replace(envelope, "123Z", "124Z", 1)+`"another"}]`), time.Now())
+					}
+					decoder.Decode([]byte(envelope+record[cut:]+"}]"), time.Now()) // too late
+				}
+				decoder.Close(time.Now())
+				if found := leaks(sink.text); found != nil {
+					t.Fatalf("cut after %d bytes, rest %t: %v in %s", cut, rest, found, sink.text)
+				}
+			}
+		}
 	}
 }

@@ -99,8 +99,8 @@ const (
 	// or three; on Managed Instances as many as the environment runs at once.
 	maxInvocations = 4096
 	// maxReported is how many invocations are remembered after their platform.report,
-	// for lines that arrive late. On Managed Instances it is maxInvocations, because so
-	// many may end at once.
+	// for lines that arrive late. On Managed Instances it is half of maxInvocations,
+	// because many may end at once.
 	maxReported = 256
 )
 
@@ -276,7 +276,9 @@ func (s *Selector) forget(in *invocation) {
 
 // begin handles an invocation's platform.start.
 func (s *Selector) begin(in *invocation, ev *event.Event) *invocation {
-	if in.start != "" && in.start != string(ev.Time) { // Lambda retries a request under its id; or sends a body again
+	// Lambda retries a request under its id. With the same time it is the same attempt: a
+	// body that Lambda sends again.
+	if in.start != "" && in.start != string(ev.Time) {
 		s.decide(in, ledger.SampledEnd)
 		s.addTail(in, ev)
 		delete(s.invocations, in.request)

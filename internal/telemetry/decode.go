@@ -35,6 +35,10 @@ type Decoder struct {
 	fragment []byte
 	envelope int
 	waited   int
+	// givenUp is the envelope of the last fragment whose rest did not come in time. If
+	// it comes after all, what it begins with may be the end of a value, or a value
+	// without its name. So it is not emitted as an event if events are redacted.
+	givenUp []byte
 }
 
 const (
@@ -81,6 +85,9 @@ func (d *Decoder) Decode(body []byte, received time.Time) {
 func (d *Decoder) Close(received time.Time) {
 	fragment := d.fragment
 	d.fragment = nil
+	if d.redact != nil && len(fragment) > 0 {
+		d.givenUp = fragment[:d.envelope]
+	}
 	d.unparsed(fragment, received)
 }
 
@@ -149,6 +156,11 @@ func (d *Decoder) decodeEvents(b []byte, received time.Time, own bool) {
 			continue
 		}
 		ev, end, err := parseEvent(b, i)
+		if err == nil && len(d.givenUp) > 0 && bytes.HasPrefix(b[i:], d.givenUp) {
+			d.unparsed(b[i:end], received)
+			i = end
+			continue
+		}
 		if err == nil { // this event is whole, whatever follows
 			d.event = ev
 			d.event.Received = received
@@ -188,7 +200,8 @@ func (d *Decoder) keepFragment(fragment []byte, envelope int, received time.Time
 		d.Close(received)
 	}
 	if len(fragment) > maxFragment {
-		d.unparsed(fragment, received)
+		d.fragment, d.envelope = fragment, envelope
+		d.Close(received)
 		return
 	}
 	d.fragment = fragment
