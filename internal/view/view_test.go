@@ -50,7 +50,7 @@ func add(v *view.View, events ...record.Event) {
 // only returns the one invocation.
 func only(t *testing.T, v *view.View) view.Invocation {
 	t.Helper()
-	c := v.Changes(0, 100)
+	c := v.Changes(view.Position{}, 100)
 	if len(c.Invocations) != 1 {
 		t.Fatalf("%d invocations, want 1", len(c.Invocations))
 	}
@@ -109,7 +109,7 @@ func TestEventsSayWhatIsKnownOfAnEnvironment(t *testing.T) {
 		event(3, 100, record.TypePlatformStart, "r1", `{}`),
 		event(4, 200, record.TypeLoss, "", `{"firstSeq":5,"lastSeq":9,"count":3,"bytes":1,"reason":"shutdown"}`),
 		report(10, record.Report{Final: true, UptimeMs: 300}))
-	got := v.Changes(0, 100).Environments
+	got := v.Changes(view.Position{}, 100).Environments
 	if len(got) != 1 {
 		t.Fatalf("%d environments, want 1", len(got))
 	}
@@ -131,7 +131,7 @@ func TestTheOldestEventsAreDroppedAndCounted(t *testing.T) {
 	if h.Events != 1000 || h.Dropped == 0 || h.Bytes > most || h.Bytes < most/2 || h.DroppedWhole == 0 {
 		t.Errorf("events %d, dropped %d, bytes %d, whole invocations %d", h.Events, h.Dropped, h.Bytes, h.DroppedWhole)
 	}
-	c := v.Changes(0, 1000)
+	c := v.Changes(view.Position{}, 1000)
 	if n := uint64(len(c.Invocations)); n != 100-h.DroppedWhole {
 		t.Errorf("%d invocations, and %d dropped", n, h.DroppedWhole)
 	}
@@ -159,23 +159,23 @@ func TestAnEventThatIsLargerThanTheMemoryIsShownAlone(t *testing.T) {
 func TestAClientThatComesBackGetsWhatChangedSince(t *testing.T) {
 	v := view.New(view.Options{})
 	add(v, line(1, "r1", "a"), line(2, "r2", "b"), line(3, "r3", "c"))
-	page := v.Changes(0, 2)
+	page := v.Changes(view.Position{}, 2)
 	if !page.More {
 		t.Error("there is no more after 2 of 4 changes")
 	}
-	rest := v.Changes(page.Revision, 100)
+	rest := v.Changes(page.Position, 100)
 	if rest.More || rest.Reset || len(page.Invocations)+len(rest.Invocations) != 3 || len(page.Environments)+len(rest.Environments) != 1 {
 		t.Errorf("two pages: %+v %+v", page, rest)
 	}
-	if nothing := v.Changes(rest.Revision, 100); nothing.Revision != rest.Revision || nothing.Invocations != nil {
+	if nothing := v.Changes(rest.Position, 100); nothing.Revision != rest.Revision || nothing.Invocations != nil {
 		t.Errorf("nothing changed: %+v", nothing)
 	}
 	add(v, line(4, "r2", "d"))
-	changed := v.Changes(rest.Revision, 100)
+	changed := v.Changes(rest.Position, 100)
 	if len(changed.Invocations) != 1 || changed.Invocations[0].RequestID != "r2" || changed.Invocations[0].Lines != 2 {
 		t.Errorf("r2 changed: %+v", changed)
 	}
-	if later := v.Changes(changed.Revision+1, 100); !later.Reset {
+	if later := v.Changes(view.Position{Revision: changed.Revision + 1}, 100); !later.Reset {
 		t.Error("a revision of another process is not refused")
 	}
 }
@@ -183,19 +183,61 @@ func TestAClientThatComesBackGetsWhatChangedSince(t *testing.T) {
 func TestAClientLearnsWhatIsGone(t *testing.T) {
 	v := view.New(view.Options{Bytes: 5000})
 	add(v, line(1, "r0", "a"))
-	before := v.Changes(0, 100)
+	before := v.Changes(view.Position{}, 100)
 	for seq := uint64(2); seq < 100; seq++ {
 		add(v, line(seq, fmt.Sprintf("r%d", seq), "a"))
 	}
-	after := v.Changes(before.Revision, 1000)
+	after := v.Changes(before.Position, 1000)
 	if after.Reset || !slices.Contains(after.Removed, before.Invocations[0].Number) {
 		t.Errorf("r0 is not among the removed: %+v", after.Removed)
 	}
 	for seq := uint64(100); seq < 11_000; seq++ {
 		add(v, line(seq, fmt.Sprintf("r%d", seq), "a"))
 	}
-	if after := v.Changes(before.Revision, 1000); !after.Reset {
+	if after := v.Changes(before.Position, 1000); !after.Reset {
 		t.Error("more is gone than the view remembers, and the client does not start anew")
+	}
+}
+
+// Memory was full for long when the client comes, and it loads several pages.
+func TestAClientLoadsWhateverWasForgottenBefore(t *testing.T) {
+	v := view.New(view.Options{Bytes: 20 << 20})
+	seq := uint64(0)
+	more := func(n int) {
+		for range n {
+			seq++
+			add(v, line(seq, fmt.Sprintf("r%d", seq), "a"))
+		}
+	}
+	more(60_000)
+	load := func(limit int) (loaded map[uint64]bool, at view.Position) {
+		loaded = map[uint64]bool{}
+		for pages := 0; ; pages++ {
+			c := v.Changes(at, limit)
+			if c.Reset || pages > 1000 {
+				t.Fatalf("page %d: reset is %v", pages, c.Reset)
+			}
+			for _, inv := range c.Invocations {
+				loaded[inv.Number] = true
+			}
+			for _, number := range c.Removed {
+				delete(loaded, number)
+			}
+			if at = c.Position; !c.More {
+				return loaded, at
+			}
+			if pages == 3 {
+				more(1000) // removals during the load
+			}
+		}
+	}
+	loaded, at := load(2000)
+	if h := v.Health(); uint64(len(loaded)) != seq-h.DroppedWhole || h.DroppedWhole < 20_000 || len(loaded) < 4000 {
+		t.Errorf("%d invocations loaded of %d, %d of them dropped", len(loaded), seq, h.DroppedWhole)
+	}
+	more(12_000)
+	if !v.Changes(at, 2000).Reset {
+		t.Error("removals that the client needs were forgotten, and it does not start anew")
 	}
 }
 

@@ -11,11 +11,14 @@ export const getJSON = async (path, params, signal) => JSON.parse(await getText(
 // updates loads everything page by page, then listens for what changes. A page in the
 // background does not listen: a browser has six connections for all pages of a server.
 export async function updates({ changes, health, state }) {
-  let after = 0;
-  for (let more = true; more; ) {
-    const page = await getJSON("changes", { after, limit: 2000 });
+  let position = { after: 0, began: 0 };
+  const take = (page) => {
+    position = { after: page.revision, began: page.began };
     changes(page);
-    after = page.revision;
+  };
+  for (let more = true; more; ) {
+    const page = await getJSON("changes", { ...position, limit: 2000 });
+    take(page);
     more = page.more === true;
   }
   let source = null;
@@ -23,15 +26,11 @@ export async function updates({ changes, health, state }) {
     source?.close();
     source = null;
     if (document.hidden) return;
-    source = new EventSource(`api/updates?after=${after}`);
+    source = new EventSource(`api/updates?${new URLSearchParams(position)}`);
     source.addEventListener("open", () => state(true));
     source.addEventListener("error", () => state(false)); // the browser connects again
     source.addEventListener("health", (e) => health(JSON.parse(e.data)));
-    source.addEventListener("changes", (e) => {
-      const page = JSON.parse(e.data);
-      after = page.revision;
-      changes(page);
-    });
+    source.addEventListener("changes", (e) => take(JSON.parse(e.data)));
   };
   document.addEventListener("visibilitychange", listen);
   listen();
