@@ -11,7 +11,9 @@ import (
 const (
 	healthInterval = time.Second
 	// liveAge is how old the last event of an environment may be that runs.
-	liveAge        = 15 * time.Minute
+	liveAge = 15 * time.Minute
+	// liveSlack is by how much the clocks of a stream and of this machine may differ.
+	liveSlack      = 24 * time.Hour
 	maxHealthHoles = 20
 	rateSeconds    = 60
 )
@@ -107,7 +109,7 @@ func (v *View) makeHealth(now time.Time) Health {
 		switch {
 		case env.Ended:
 			h.Ended++
-		case env.LastMs >= millis(latest.Add(-liveAge)):
+		case env.LastMs >= millis(latest.Add(-liveAge)) && env.LastMs <= millis(latest.Add(liveSlack)):
 			h.LiveCount++
 		}
 		h.Requests += env.report.Requests

@@ -73,7 +73,7 @@ func (v *View) Add(e record.Event, arrival time.Time) {
 		v.stopped = v.auditor.Add(e)
 	}
 	v.rate.add(time.Now())
-	if e.Time.After(v.newest) {
+	if e.Time.After(v.newest) && millis(e.Time) != 0 && !(v.options.Live && e.Time.After(time.Now().Add(liveSlack))) {
 		v.newest = e.Time
 	}
 	if !v.seen.Add(&e) {

@@ -120,6 +120,29 @@ func TestEventsSayWhatIsKnownOfAnEnvironment(t *testing.T) {
 	}
 }
 
+func TestTimesAndDurationsThatCannotBeAreNotKnown(t *testing.T) {
+	v := view.New(view.Options{Live: true})
+	for i, year := range []int{1, 1969, 2100, 9999} {
+		e := line(uint64(i+1), "r1", "a")
+		e.Time = time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+		add(v, e)
+	}
+	future := line(9, "r1", "a")
+	future.Time = time.Now().AddDate(1, 0, 0)
+	if add(v, future); v.Health().NewestMs != 0 {
+		t.Error("the newest event of a stream is of next year")
+	}
+	v = view.New(view.Options{})
+	none := line(1, "r1", "a")
+	none.Time = time.Time{}
+	add(v, none, line(2, "r1", "b"),
+		event(3, 5, record.TypePlatformReport, "r1", `{"metrics":{"durationMs":1e15,"billedDurationMs":-1,"initDurationMs":1e9}}`),
+		event(4, 6, record.TypeInvocation, "r1", `{"requestId":"r1","metrics":{},"extensionOverheadMs":1e15,"heldMs":-5}`))
+	if got := only(t, v); got.FirstMs != float64(start.UnixMilli()+2) || got.LastMs != float64(start.UnixMilli()+6) || got.DurationMs+got.BilledMs+got.InitMs+got.OverheadMs+got.HeldMs != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // The events come with the record from which they were read. Neither may stay in memory.
 func TestTheOldestEventsAreDroppedAndCounted(t *testing.T) {
 	const most = 100_000

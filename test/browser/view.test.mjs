@@ -262,6 +262,24 @@ test("the oldest events are dropped from memory, and the page says so", async (t
   await page.getByText(/^complete: 2803 events/).waitFor();
 });
 
+test("odd times and durations do not stop the page", async (t) => {
+  const env = new Environment("orders", "11111111aaaaaaaa");
+  env.invoke(400, ok);
+  env.add(-5.2e13, "function", "long ago\n", { requestId: slow });
+  env.add(2.3e14, "function", "year 9000\n", { requestId: broken });
+  env.invoke(900, cold, { took: 1e15, held: 1e15 });
+  const { url } = await view(t, env.lines.filter((line) => !line.includes("Invalid")));
+  for (const hash of ["", "#from=1&to=1e30", "#from=-1e30&to=Infinity", "#from=1e30&to=2e30"]) {
+    const page = await open(t, url, hash);
+    await shows(page, "4 invocations");
+    for (const key of ["-", "-", "ArrowLeft", "End", "-", "0"]) await page.locator("#canvas").press(key);
+    await rows(page).first().click();
+    await page.locator("#details h2").waitFor();
+    const label = await page.locator("#canvas").getAttribute("aria-label");
+    assert.match(label, /from 09:30:0/, "All has times that cannot be");
+  }
+});
+
 test("health shows the verdict, holes, losses, retries and holds", async (t) => {
   const env = new Environment("orders", "11111111aaaaaaaa");
   env.invoke(400, ok);

@@ -122,7 +122,7 @@ function invocationFacts(inv, env) {
   const bad = inv.failed ? "bad" : "";
   return [
     ["Status", el("span", { class: bad }, inv.running ? "running" : inv.status || "ended", inv.errorType ? ` (${inv.errorType})` : "")],
-    ["Start", `${day(inv.start)} ${clock(inv.start)}`],
+    ["Start", inv.start && `${day(inv.start)} ${clock(inv.start)}`],
     ["Runtime", !inv.running && took(inv.runtimeEnd - inv.start)],
     ["Duration", inv.durationMs && took(inv.durationMs)],
     ["Billed", inv.billedMs && `${count(inv.billedMs)} ms`],
@@ -145,7 +145,7 @@ function environmentLink(env) {
 function environmentFacts(env) {
   return [
     ["Function", `${env.function} ${env.version ?? ""}`],
-    ["First event", `${day(env.firstMs)} ${clock(env.firstMs)}`],
+    ["First event", env.firstMs && `${day(env.firstMs)} ${clock(env.firstMs)}`],
     ["Last event", clock(env.lastMs)],
     ["Init", env.initTookMs && `${took(env.initTookMs)}${env.initStatus ? `, ${env.initStatus}` : ""}`],
     ["Init type", env.initType],

@@ -10,6 +10,7 @@ export function make(visible, withEmpty) {
   const byEnvironment = new Map();
   if (withEmpty) for (const number of environments.keys()) byEnvironment.set(number, []);
   for (const inv of visible) {
+    if (!inv.start) continue; // its time is not known: only the table has it
     const list = byEnvironment.get(inv.environment);
     if (list) list.push(inv);
     else byEnvironment.set(inv.environment, [inv]);
