@@ -63,6 +63,9 @@ type Environment struct {
 	Invocations uint64  `json:"invocations"`
 }
 
+// latestReport is what is kept of the latest kinetel.report.
+type latestReport struct{ UptimeMs, Requests, Retried, Unknown, Waiting int64 }
+
 // severities are those of lines, from the least.
 var severities = []string{record.SeverityTrace, record.SeverityDebug, record.SeverityInfo, record.SeverityWarn, record.SeverityError, record.SeverityFatal}
 
@@ -162,10 +165,10 @@ func (i *invocation) addLine(rank int) {
 // neither replaces a failure by a success.
 func (i *invocation) end(status, errorType string) {
 	if status != "" && (i.Status == "" || i.Status == "success") {
-		i.Status = status
+		i.Status = name(status)
 	}
 	if errorType != "" {
-		i.ErrorType = errorType
+		i.ErrorType = name(errorType)
 	}
 }
 
@@ -196,7 +199,7 @@ func (i *invocation) updateOwn(e *event) {
 	if own.ColdStart != nil {
 		i.ColdStart = *own.ColdStart
 	}
-	i.OverheadMs, i.HeldMs, i.Hold = duration(own.ExtensionOverheadMs), duration(own.HeldMs), own.Hold
+	i.OverheadMs, i.HeldMs, i.Hold = duration(own.ExtensionOverheadMs), duration(own.HeldMs), name(own.Hold)
 }
 
 // update adds what an event says about its environment.
@@ -207,12 +210,12 @@ func (env *environment) update(e *event) {
 	switch e.Type {
 	case record.TypePlatformInitStart, record.TypePlatformRestoreStart:
 		env.InitMs = at
-		env.InitType = e.platform().InitializationType
+		env.InitType = name(e.platform().InitializationType)
 	case record.TypePlatformInitRuntimeDone, record.TypePlatformInitReport, record.TypePlatformRestoreReport:
 		p := e.platform()
 		env.InitTook = max(env.InitTook, p.Metrics.DurationMs)
 		if p.Status != "" {
-			env.InitStatus = p.Status
+			env.InitStatus = name(p.Status)
 		}
 	case record.TypePlatformStart:
 		env.Invocations++
@@ -222,7 +225,7 @@ func (env *environment) update(e *event) {
 		}
 	case record.TypeReport:
 		if r, err := e.Report(); err == nil && r.UptimeMs >= env.report.UptimeMs {
-			env.report = r
+			env.report = latestReport{r.UptimeMs, r.Requests, r.Retried, r.Unknown, r.Waiting}
 			env.Ended = env.Ended || r.Final
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -220,6 +221,57 @@ func TestAClientLearnsWhatIsGone(t *testing.T) {
 	if after := v.Changes(before.Position, 1000); !after.Reset {
 		t.Error("more is gone than the view remembers, and the client does not start anew")
 	}
+}
+
+// Everybody who can write to a stream can write such events.
+func TestMemoryIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	for kind, change := range map[string]func(e *record.Event, i int){
+		"resources":    func(e *record.Event, i int) { e.Resource["x"] = fmt.Sprint(i) + long },
+		"types":        func(e *record.Event, i int) { e.Type = fmt.Sprint(i) + long },
+		"request ids":  func(e *record.Event, i int) { e.RequestID = fmt.Sprint(i) + long },
+		"trace ids":    func(e *record.Event, i int) { e.TraceID = fmt.Sprint(i) + long },
+		"environments": func(e *record.Event, i int) { e.Resource["service.instance.id"] = fmt.Sprint(i) + long[:100] },
+		"members": func(e *record.Event, i int) {
+			e.Extra = map[string]json.RawMessage{}
+			for j := range 100 {
+				e.Extra[fmt.Sprint(j)] = json.RawMessage("1")
+			}
+		},
+		"reports": func(e *record.Event, i int) {
+			e.Resource["service.instance.id"] = fmt.Sprint(i)
+			e.Type, e.Body = record.TypeReport, json.RawMessage(`{"lost":{"`+long[:5000]+`":1}}`)
+		},
+		"error types": func(e *record.Event, i int) {
+			e.Type, e.Body = record.TypePlatformReport, json.RawMessage(`{"status":"error","errorType":"`+long[:5000]+`"}`)
+			e.RequestID = fmt.Sprint(i)
+		},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			const most = 8 << 20
+			before := heapBytes()
+			v := view.New(view.Options{Bytes: most})
+			for i := range 6000 {
+				e := line(1, "r", "a")
+				e.Seq = 0 // neither audited nor looked for among the events before
+				change(&e, i)
+				add(v, e)
+			}
+			if took, h := heapBytes()-before, v.Health(); took > 2*most || h.Bytes > most || h.Events != 6000 {
+				t.Errorf("%d events take %.1f MB; %.1f MB are counted, of at most %d", h.Events, float64(took)/1e6, float64(h.Bytes)/1e6, most)
+			} else {
+				t.Logf("%.1f MB, counted %.1f MB, %d dropped", float64(took)/1e6, float64(h.Bytes)/1e6, h.Dropped)
+			}
+			runtime.KeepAlive(v)
+		})
+	}
+}
+
+func heapBytes() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // Memory was full for long when the client comes, and it loads several pages.
