@@ -114,6 +114,7 @@ func (c *viewCommand) readStream(ctx context.Context, v *view.View, stream strin
 		return err
 	}
 	reader := streamreader.New(streamreader.Config{AWS: cfg, Stream: stream, From: from, Follow: true, Consumer: c.consumer})
+	first := true
 	for r, err := range reader.Records(ctx) {
 		if errors.Is(err, streamreader.ErrNoStream) {
 			return fmt.Errorf("%w (and there is no file %q)", err, stream)
@@ -121,9 +122,25 @@ func (c *viewCommand) readStream(ctx context.Context, v *view.View, stream strin
 		if err != nil {
 			return err
 		}
+		if first {
+			first = false
+			v.JudgeFrom(judgedFrom(from, reader.Start()))
+		}
 		v.AddRecord(r.Data, r.Arrival, "shard "+r.Shard+", record "+r.SequenceNumber)
 	}
 	return nil
+}
+
+// judgedFrom returns the time from which numbers are judged. The clock of this machine may be
+// wrong: start is by that of Kinesis.
+func judgedFrom(from streamreader.Position, start time.Time) time.Time {
+	switch {
+	case from.Latest:
+		return start
+	case from.Since > 0:
+		return start.Add(-from.Since)
+	}
+	return from.At
 }
 
 // view runs the demo, and shows it in a browser.

@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/audit"
@@ -134,11 +135,14 @@ func (v *View) audit(now time.Time) Audit {
 	}
 	r := v.auditor.ReportSettled(settled)
 	a := Audit{
-		Verdict: r.Verdict(), Complete: r.Complete, Totals: r.Totals, Holes: []Hole{},
+		Verdict: r.Verdict(), Complete: r.Complete && v.stopped == nil, Totals: r.Totals, Holes: []Hole{},
 		Unreadable: r.Unreadable, Examples: r.UnreadableExamples, Unnumbered: r.Unnumbered,
 	}
 	if v.stopped != nil {
 		a.Stopped = v.stopped.Error()
+		if r.Complete {
+			a.Verdict = "stopped" + strings.TrimPrefix(a.Verdict, "complete")
+		}
 	}
 	for _, env := range r.Environments { // those with holes are first
 		if !env.Wrong() {

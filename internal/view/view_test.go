@@ -328,6 +328,27 @@ func TestADuplicateIsNotShownTwiceAndIsAudited(t *testing.T) {
 	}
 }
 
+func TestAStreamIsJudgedFromTheTimeOfItsBeginning(t *testing.T) {
+	v := view.New(view.Options{})
+	v.JudgeFrom(start.Add(10 * time.Millisecond))
+	add(v, line(3, "r1", "a"), line(9, "r1", "b"), line(12, "r1", "c"), line(14, "r1", "d"))
+	if a := v.Health().Audit; a.Totals.Unexplained != 1 {
+		t.Errorf("%s: only 13 is missing after the beginning", a.Verdict)
+	}
+}
+
+func TestAnAuditThatStoppedIsNotComplete(t *testing.T) {
+	v := view.New(view.Options{Bytes: 1 << 20})
+	for i := range 100_001 {
+		e := line(1, "", "a")
+		e.Resource["service.instance.id"] = fmt.Sprint(i)
+		add(v, e)
+	}
+	if a := v.Health().Audit; a.Complete || a.Stopped == "" || a.Totals.Unexplained != 0 || !strings.HasPrefix(a.Verdict, "stopped: ") {
+		t.Errorf("complete is %v: %s %s", a.Complete, a.Verdict, a.Stopped)
+	}
+}
+
 func TestPartsAreJoined(t *testing.T) {
 	part := func(n int, text string) record.Event {
 		e := line(uint64(n), "r1", text)

@@ -59,7 +59,7 @@ function draw() {
   setText(id("dropped"), latest.dropped ? `, ${plural(latest.dropped, "older event")} dropped` : "");
   const { audit } = latest;
   const lost = Object.values(audit.totals.lost ?? {}).reduce((a, b) => a + b, 0);
-  put("verdict", !audit.totals.events ? "no events" : audit.complete ? "complete" : "NOT COMPLETE", !audit.totals.events ? "" : audit.complete ? "good" : "bad");
+  put("verdict", !audit.totals.events ? "no events" : audit.complete ? "complete" : audit.stopped && !audit.totals.unexplained ? "stopped" : "NOT COMPLETE", !audit.totals.events ? "" : audit.complete ? "good" : "bad");
   const rates = latest.perSecond;
   const recent = rates.slice(-10);
   put("rate", count(Math.round(recent.reduce((a, b) => a + b, 0) / recent.length)));
