@@ -31,6 +31,10 @@ type Invocation struct {
 	OverheadMs float64 `json:"overheadMs,omitempty"`
 	HeldMs     float64 `json:"heldMs,omitempty"`
 	Hold       string  `json:"hold,omitempty"`
+	// Sampled is why sampling kept the lines or left them out; empty if it is off.
+	Sampled    string         `json:"sampled,omitempty"`
+	SampleRate float64        `json:"sampleRate,omitempty"`
+	LeftOut    record.LeftOut `json:"leftOut,omitzero"`
 	// StoredMs is when the lines and the end of the runtime were in Kinesis.
 	StoredMs    float64 `json:"storedMs,omitempty"`
 	MemoryMB    float64 `json:"memoryMB,omitempty"`
@@ -200,6 +204,10 @@ func (i *invocation) updateOwn(e *event) {
 		i.ColdStart = *own.ColdStart
 	}
 	i.OverheadMs, i.HeldMs, i.Hold = duration(own.ExtensionOverheadMs), duration(own.HeldMs), name(own.Hold)
+	i.Sampled, i.LeftOut = name(own.Sampled), own.LeftOut
+	if own.SampleRate != nil {
+		i.SampleRate = *own.SampleRate
+	}
 }
 
 // update adds what an event says about its environment.

@@ -121,6 +121,14 @@ func TestEventsSayWhatIsKnownOfAnEnvironment(t *testing.T) {
 	}
 }
 
+func TestWhatSamplingLeftOutIsKnown(t *testing.T) {
+	v := view.New(view.Options{})
+	add(v, event(1, 1, record.TypeInvocation, "r1", `{"requestId":"r1","metrics":{},"sampled":"out","sampleRate":0.25,"leftOut":{"sampledOut":17}}`))
+	if got := only(t, v); got.Sampled != record.SampledNot || got.SampleRate != 0.25 || got.LeftOut != (record.LeftOut{SampledOut: 17}) {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestTimesAndDurationsThatCannotBeAreNotKnown(t *testing.T) {
 	v := view.New(view.Options{Live: true})
 	for i, year := range []int{1, 1969, 2100, 9999} {

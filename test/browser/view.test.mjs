@@ -262,6 +262,22 @@ test("the oldest events are dropped from memory, and the page says so", async (t
   await page.getByText(/^complete: 2803 events/).waitFor();
 });
 
+test("what sampling and limits left out is shown", async (t) => {
+  const env = new Environment("orders", "11111111aaaaaaaa");
+  env.invoke(400, ok);
+  env.add(500, "kinetel.invocation", { requestId: ok, status: "success", metrics: { durationMs: 40 }, sampled: "out", sampleRate: 0.1, leftOut: { ownLog: 0, sampledOut: 17 } }, { requestId: ok });
+  env.invoke(900, slow);
+  env.add(910, "kinetel.limit", { requestId: slow, events: 4100, bytes: 99, maxLines: 100 }, { requestId: slow });
+  const { url } = await view(t, env.lines);
+  const page = await open(t, url, `#request=${ok}`);
+  await page.getByText("17 lines by sampling").waitFor();
+  await page.getByText("left out, of a share of 0.1").waitFor();
+  assert.equal(await page.getByText("sampled out", { exact: true }).count(), 1);
+  await rows(page).first().click();
+  await page.getByLabel("platform events").uncheck();
+  await page.getByText("4,100 lines left out here").waitFor();
+});
+
 test("odd times and durations do not stop the page", async (t) => {
   const env = new Environment("orders", "11111111aaaaaaaa");
   env.invoke(400, ok);

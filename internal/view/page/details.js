@@ -104,7 +104,7 @@ async function load(mine) {
 // drawLines draws the lines that are new, or all.
 function drawLines(mine, added) {
   const begin = mine.all[0]?.timeMs ?? 0;
-  const wanted = (line) => showPlatform || line.type === "function" || line.type === "extension";
+  const wanted = (line) => showPlatform || line.type === "function" || line.type === "extension" || line.type === "kinetel.limit";
   if (!added) mine.list.replaceChildren();
   mine.list.append(...(added ?? mine.all).filter(wanted).map((line) => lineOf(line, begin, mine.text)));
   mine.more.replaceChildren();
@@ -129,6 +129,8 @@ function invocationFacts(inv, env) {
     ["Memory", inv.maxMemoryMB && `${inv.maxMemoryMB} of ${inv.memoryMB} MB`],
     ["Cold start", inv.coldStart && (inv.initMs ? `init ${took(inv.initMs)}` : "yes")],
     ["Held", inv.hold && `${took(inv.heldMs ?? 0)} (${inv.hold})`],
+    ["Sampling", inv.sampled && `${inv.sampled === "out" ? "left out" : `kept: ${inv.sampled}`}, of a share of ${inv.sampleRate ?? 0}`],
+    ["Left out", leftOut(inv.leftOut)],
     ["All extensions", inv.overheadMs && took(inv.overheadMs)],
     ["In Kinesis", inv.storedMs && `${took(Math.max(0, inv.storedMs - inv.runtimeEnd))} after the runtime`],
     ["Function", env && `${env.function}${env.version ? ` ${env.version}` : ""}`],
@@ -136,6 +138,15 @@ function invocationFacts(inv, env) {
     ["Trace", inv.traceId && el("span", { class: "mono" }, inv.traceId)],
   ];
 }
+
+const reasons = { sampledOut: "by sampling", maxLines: "by KINETEL_MAX_LINES", maxBytes: "by KINETEL_MAX_BYTES" };
+
+// leftOut says how many lines are not there although nothing failed.
+const leftOut = (counts) =>
+  Object.entries(counts ?? {})
+    .filter(([, n]) => n > 0)
+    .map(([name, n]) => `${plural(n, "line")} ${reasons[name] ?? `by ${name}`}`)
+    .join(", ");
 
 function environmentLink(env) {
   const href = state.link({ request: "", env: env.id });
@@ -176,6 +187,13 @@ function lineOf(line, begin, highlight) {
 
 // fillBody adds the text of a body, or its JSON.
 function fillBody(to, line, highlight) {
+  if (line.type === "kinetel.limit" && !line.cut) {
+    const events = eventsOf(line.text);
+    if (events) {
+      to.append(el("span", { class: "text warn" }, `${plural(events, "line")} left out here`), copyEvent(line));
+      return;
+    }
+  }
   const trimmed = withoutPrefix(line.text.trimStart());
   const node = !line.cut && (trimmed[0] === "{" || trimmed[0] === "[") ? json.parse(trimmed) : null;
   if (node?.members?.length) {
@@ -194,6 +212,16 @@ function fillBody(to, line, highlight) {
   to.append(shown);
   if (line.cut) to.append(" ", showAll(to, line, highlight));
   to.append(copyEvent(line));
+}
+
+// eventsOf returns the number of lines that a kinetel.limit reports, or 0.
+function eventsOf(text) {
+  try {
+    const { events } = JSON.parse(text);
+    return Number.isFinite(events) ? events : 0;
+  } catch {
+    return 0; // Kinetel did not write it
+  }
 }
 
 // withoutPrefix leaves out what runtimes write before a line, and the columns show already:

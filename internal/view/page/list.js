@@ -38,6 +38,7 @@ function showStatus(inv) {
   const text = inv.running ? "running" : inv.status || "ended";
   const parts = [el("span", { class: inv.failed ? "badge error" : inv.running ? "badge running" : "badge ok" }, text)];
   if (inv.coldStart) parts.push(el("span", { class: "badge cold" }, "cold"));
+  if (inv.sampled === "out") parts.push(el("span", { class: "badge running", title: "Sampling left its lines out" }, "sampled out"));
   if (!inv.failed && inv.errors) parts.push(el("span", { class: "badge error", title: plural(inv.errors, "line") + " of ERROR or worse" }, plural(inv.errors, "error")));
   else if (!inv.failed && inv.warns) parts.push(el("span", { class: "badge cold", title: plural(inv.warns, "line") + " of WARN" }, plural(inv.warns, "warning")));
   return parts;
