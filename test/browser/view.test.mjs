@@ -278,6 +278,27 @@ test("what sampling and limits left out is shown", async (t) => {
   await page.getByText("4,100 lines left out here").waitFor();
 });
 
+test("events that arrive during a load are shown", async (t) => {
+  const env = new Environment("orders", "11111111aaaaaaaa");
+  env.invoke(400, ok, { lines: [["INFO", "first\n"]], end: false });
+  const { url, write } = await view(t, env.lines.splice(0));
+  const page = await open(t, url);
+  await shows(page, "1 invocation");
+  let loads = 0;
+  await page.route("**/api/events?*", async (route) => {
+    const response = await route.fetch();
+    if (++loads === 1) {
+      env.add(450, "function", "second\n", { requestId: ok, severity: "INFO" });
+      await write(env.lines.splice(0));
+      await page.waitForFunction(() => document.querySelector("#list-body .lines-count").textContent === "2");
+    }
+    await route.fulfill({ response });
+  });
+  await rows(page).first().click();
+  await page.locator(".lines").getByText("second").waitFor();
+  assert.equal(await lines(page).count(), 3);
+});
+
 test("odd times and durations do not stop the page", async (t) => {
   const env = new Environment("orders", "11111111aaaaaaaa");
   env.invoke(400, ok);

@@ -52,7 +52,7 @@ const heading = (title, tools) =>
 
 // show fills the details anew.
 function show(number, inv, env, text) {
-  const mine = { number, text, events: (inv ?? env).events, last: 0, hasMore: false, loading: false, all: [], list: el("ol", { class: "lines" }), facts: el("div"), spans: el("div"), more: el("div", { class: "more" }), note: el("p", { class: "faint", role: "status" }) };
+  const mine = { number, text, events: (inv ?? env).events, last: 0, hasMore: false, loading: false, again: false, all: [], list: el("ol", { class: "lines" }), facts: el("div"), spans: el("div"), more: el("div", { class: "more" }), note: el("p", { class: "faint", role: "status" }) };
   shown = mine;
   const title = inv ? el("span", {}, "Request ", el("span", { class: "mono" }, inv.requestId)) : el("span", {}, "Environment ", el("span", { class: "mono" }, env.id || "unknown"));
   const platform = el("input", { type: "checkbox", change: () => ((showPlatform = platform.checked), drawLines(mine)) });
@@ -84,7 +84,10 @@ function fill(mine, inv, env) {
 
 // load loads the next events.
 async function load(mine) {
-  if (mine.loading) return;
+  if (mine.loading) {
+    mine.again = true; // the answer that is on its way may not have them
+    return;
+  }
   mine.loading = true;
   try {
     const page = await getJSON("events", { of: mine.number, after: mine.last, limit: pageSize });
@@ -98,6 +101,9 @@ async function load(mine) {
     if (shown === mine) setText(mine.note, `The events cannot be loaded: ${err.message}`);
   } finally {
     mine.loading = false;
+    const again = mine.again && shown === mine && !mine.hasMore;
+    mine.again = false;
+    if (again) load(mine);
   }
 }
 
