@@ -299,6 +299,18 @@ test("events that arrive during a load are shown", async (t) => {
   assert.equal(await lines(page).count(), 3);
 });
 
+test("data that cannot be read does not look like an empty input", async (t) => {
+  const { url, write } = await view(t, ["hello", '{"schema":"other"}']);
+  const page = await open(t, url, "#health=1");
+  await page.getByText(/^This input cannot be read: -: /).waitFor();
+  await page.getByRole("button", { name: /Cannot be read/ }).waitFor();
+  assert.ok((await page.locator("#health-panel li").count()) >= 1);
+  const env = new Environment("orders", "11111111aaaaaaaa");
+  env.invoke(400, ok);
+  await write(env.lines);
+  await shows(page, "1 invocation");
+});
+
 test("odd times and durations do not stop the page", async (t) => {
   const env = new Environment("orders", "11111111aaaaaaaa");
   env.invoke(400, ok);

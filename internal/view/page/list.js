@@ -15,6 +15,7 @@ let rows = [];
 let focused = 0; // the number of the invocation that has the focus
 let select = () => {};
 let shown = ""; // what the rows show
+let unreadable = ""; // why, if something cannot be read
 let selected = 0; // the number of the invocation with the details
 
 const columns = [
@@ -77,6 +78,13 @@ function sortBy(column) {
   state.set({ sort: column.name === "time" && down ? "" : (down ? "-" : "") + column.name }, false);
 }
 
+// setUnreadable takes the first reason why something cannot be read.
+export function setUnreadable(reason = "") {
+  if (reason === unreadable) return;
+  unreadable = reason;
+  update();
+}
+
 function update() {
   const top = Math.floor(box.scrollTop / rowHeight);
   const anchor = box.scrollTop > rowHeight / 2 ? rows[top]?.number : 0; // this row stays where it is
@@ -92,7 +100,7 @@ function update() {
   setText(id("count"), (filtered ? `${rows.length.toLocaleString("en-US")} of ` : "") + plural(model.invocations.size, "invocation") + (model.searching && s.text ? ", searching…" : ""));
   const empty = id("list-empty");
   empty.hidden = rows.length > 0;
-  setText(empty, model.invocations.size ? "No invocation matches the filters." : "No invocation has arrived yet.");
+  setText(empty, model.invocations.size ? "No invocation matches the filters." : unreadable ? `This input cannot be read: ${plainText(unreadable)}` : "No invocation has arrived yet.");
   table.hidden = !rows.length;
   shown = "";
   const before = selected;
