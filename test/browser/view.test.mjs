@@ -311,6 +311,43 @@ test("data that cannot be read does not look like an empty input", async (t) => 
   await shows(page, "1 invocation");
 });
 
+test("a link prefers the exact id", async (t) => {
+  const env = new Environment("orders", "11111111");
+  const longer = new Environment("orders", "111111112");
+  env.invoke(400, "request-1", { lines: [["INFO", "the exact one\n"]] });
+  longer.invoke(900, "request-12");
+  const { url } = await view(t, [...longer.lines.slice(0, 3), ...env.lines, ...longer.lines.slice(3)]);
+  const page = await open(t, url, "#request=request-1");
+  await page.getByText("the exact one").waitFor();
+  const other = await open(t, url, "#env=11111111");
+  await other.locator("#details h2").waitFor();
+  assert.equal(await other.locator("#details h2 .mono").textContent(), "11111111");
+});
+
+test("a page that was refused updates asks again", async (t) => {
+  const { url, write } = await view(t, []);
+  const context = { asked: 0 };
+  const page = await open(t, url, "", { serviceWorkers: "block" });
+  await page.route("**/api/updates?*", (route) => (context.asked++ ? route.continue() : route.fulfill({ status: 204, body: "" })));
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  const env = new Environment("orders", "11111111aaaaaaaa");
+  await page.getByText(/^not connected/).waitFor();
+  env.invoke(400, ok);
+  await write(env.lines);
+  await shows(page, "1 invocation");
+  assert.equal(context.asked, 2);
+});
+
+test("the count fits a telephone", async (t) => {
+  const { url, write } = await view(t, [], ["-", "--memory", "1"]);
+  const page = await open(t, url, "#status=running&function=orders", { viewport: { width: 320, height: 700 } });
+  const env = new Environment("orders", "11111111aaaaaaaa");
+  for (let i = 0; i < 3000; i++) env.invoke(400 + i * 100, uuid(next));
+  await write(env.lines);
+  await page.getByText(/^, [\d,]+ older events dropped$/).waitFor();
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.querySelector(".count").getBoundingClientRect().right <= innerWidth));
+});
+
 test("odd times and durations do not stop the page", async (t) => {
   const env = new Environment("orders", "11111111aaaaaaaa");
   env.invoke(400, ok);

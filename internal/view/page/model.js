@@ -117,20 +117,22 @@ function startSearch(s) {
     });
 }
 
-// find returns the invocation with a request id, the latest if there are several; env is
-// the beginning of an environment's id, to choose between them.
+// find returns the invocation with a request id, or whose id begins so if there is none; the
+// latest if there are several. env is the beginning of an environment's id, to choose between them.
 export function find(request, env = "") {
   let found = null;
   if (!request) return found;
+  const exact = (inv) => inv.requestId === request;
   for (const inv of invocations.values()) {
-    if (inv.requestId.startsWith(request) && environments.get(inv.environment)?.id.startsWith(env) && (!found || inv.number > found.number)) found = inv;
+    if (inv.requestId.startsWith(request) && environments.get(inv.environment)?.id.startsWith(env) && (!found || exact(inv) > exact(found) || (exact(inv) === exact(found) && inv.number > found.number))) found = inv;
   }
   return found;
 }
 
 export function findEnvironment(id) {
-  for (const env of environments.values()) if (id && env.id.startsWith(id)) return env;
-  return null;
+  let found = null;
+  for (const env of environments.values()) if (id && (env.id === id || (!found && env.id.startsWith(id)))) found = env;
+  return found;
 }
 
 // isShared reports whether several environments have the request, as after a retry.
