@@ -348,6 +348,28 @@ test("the count fits a telephone", async (t) => {
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.querySelector(".count").getBoundingClientRect().right <= innerWidth));
 });
 
+test("environments without an invocation, and lines of an init, are found", async (t) => {
+  const busy = new Environment("orders", "11111111aaaaaaaa");
+  busy.add(300, "function", "loading the menu\n", { severity: "INFO" });
+  busy.invoke(400, ok);
+  const idle = new Environment("payments", "22222222bbbbbbbb");
+  idle.lines.splice(0);
+  idle.add(500, "function", "no init, no request\n", { severity: "INFO" });
+  const { url } = await view(t, [...busy.lines, ...idle.lines]);
+  const page = await open(t, url);
+  await shows(page, "1 invocation");
+  assert.equal(await rows(page).count(), 2);
+  assert.match(await page.locator("#canvas").getAttribute("aria-label"), /in 2 environments/);
+  await page.getByRole("row", { name: /payments.*environment/ }).click();
+  await page.locator(".lines").getByText("no init, no request").waitFor();
+  assert.equal(await fragment(page), "#env=22222222bbbbbbbb");
+  const other = await open(t, url, "#text=menu");
+  await shows(other, "0 of 1 invocation");
+  await rows(other).first().click();
+  await other.locator("mark").first().waitFor();
+  assert.match(await other.locator("#canvas").getAttribute("aria-label"), /in 1 environment,/);
+});
+
 test("odd times and durations do not stop the page", async (t) => {
   const env = new Environment("orders", "11111111aaaaaaaa");
   env.invoke(400, ok);

@@ -83,7 +83,7 @@ function setView(from, to) {
 // update takes what the model has now.
 function update() {
   const s = state.get();
-  all = lanesOf.make(model.visible, !s.text && !s.severity && !s.status && !s.function);
+  all = lanesOf.make(model.visible, model.isFiltered(s) ? model.own.map((row) => row.number) : model.environments.keys());
   let first = Infinity;
   let last = -Infinity;
   for (const lane of all) {
@@ -245,6 +245,7 @@ function at(px, py) {
     const d = time < inv.start ? inv.start - time : time > inv.end ? time - inv.end : 0;
     if (d <= distance && (d < distance || !best || inv.bad)) [best, distance] = [inv, d];
   }
+  if (!row.items.length) return { env: lane.env };
   const { initMs, initTookMs } = lane.env;
   if (!best && initMs && time >= initMs - near && time <= initMs + (initTookMs ?? 0) + near) return { env: lane.env };
   return best ? { inv: best } : null;
