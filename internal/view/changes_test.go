@@ -18,7 +18,7 @@ func TestAClientLoadsWhateverWasForgottenBefore(t *testing.T) {
 			add(v, line(seq, fmt.Sprintf("r%d", seq), "a"))
 		}
 	}
-	more(60_000)
+	more(45_000)
 	load := func(limit int) (loaded map[uint64]bool, at view.Position) {
 		loaded = map[uint64]bool{}
 		for pages := 0; ; pages++ {
