@@ -157,7 +157,7 @@ test-sql: python java .tools/auditsql/.installed ## run the statements of kinete
 
 # Two tests at the same time would slow each other's frames down.
 test-browser: node build bin/sample-function test/browser/node_modules/.package-lock.json ## test the page of kinetel view in Chromium
-	$(NODE) --test --test-concurrency=1 --test-reporter=spec test/browser/view.test.mjs test/browser/look.test.mjs
+	$(NODE) --test --test-concurrency=1 --test-reporter=spec test/browser/*.test.mjs
 .PHONY: test-browser
 
 # The packages below these folders that have a test with a short form. Rapid has one

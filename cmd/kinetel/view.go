@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
 	"github.com/kinetel/kinetel/internal/awsclient"
@@ -74,7 +75,11 @@ func (c *viewCommand) run(cmd *cobra.Command, args []string) error {
 	progress := newProgress(cmd.ErrOrStderr())
 	out, stderr := progress.before(cmd.OutOrStdout()), progress.before(cmd.ErrOrStderr())
 	if !files {
-		return c.page.serve(ctx, out, stderr, o, func(ctx context.Context, v *view.View) error { return c.readStream(ctx, v, args[0], from) })
+		cfg, err := c.aws.Load(ctx, args[0])
+		if err != nil {
+			return fmt.Errorf("%w (and there is no file %q)", err, args[0])
+		}
+		return c.page.serve(ctx, out, stderr, o, func(ctx context.Context, v *view.View) error { return c.readStream(ctx, v, cfg, args[0], from) })
 	}
 	if o.Live = len(args) == 1 && args[0] == stdin; o.Live {
 		o.Source = "standard input"
@@ -108,12 +113,9 @@ func (c *viewCommand) check(args []string) (from streamreader.Position, files bo
 }
 
 // readStream adds the events of a stream to the page.
-func (c *viewCommand) readStream(ctx context.Context, v *view.View, stream string, from streamreader.Position) error {
-	cfg, err := c.aws.Load(ctx, stream)
-	if err != nil {
-		return err
-	}
+func (c *viewCommand) readStream(ctx context.Context, v *view.View, cfg aws.Config, stream string, from streamreader.Position) error {
 	reader := streamreader.New(streamreader.Config{AWS: cfg, Stream: stream, From: from, Follow: true, Consumer: c.consumer})
+	first := true
 	for r, err := range reader.Records(ctx) {
 		if errors.Is(err, streamreader.ErrNoStream) {
 			return fmt.Errorf("%w (and there is no file %q)", err, stream)
@@ -121,9 +123,25 @@ func (c *viewCommand) readStream(ctx context.Context, v *view.View, stream strin
 		if err != nil {
 			return err
 		}
+		if first {
+			first = false
+			v.JudgeFrom(judgedFrom(from, reader.Start()))
+		}
 		v.AddRecord(r.Data, r.Arrival, "shard "+r.Shard+", record "+r.SequenceNumber)
 	}
 	return nil
+}
+
+// judgedFrom returns the time from which numbers are judged. The clock of this machine may be
+// wrong: start is by that of Kinesis.
+func judgedFrom(from streamreader.Position, start time.Time) time.Time {
+	switch {
+	case from.Latest:
+		return start
+	case from.Since > 0:
+		return start.Add(-from.Since)
+	}
+	return from.At
 }
 
 // view runs the demo, and shows it in a browser.

@@ -141,6 +141,15 @@ func TestViewFollowsAStream(t *testing.T) {
 	v.stop(t)
 }
 
+func TestViewSaysThatThereIsNoSuchFile(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "kinetel", "view", "evnts.gz")
+	cmd.Env = append(cmd.Environ(), "AWS_REGION=", "AWS_DEFAULT_REGION=", "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true")
+	out, err := cmd.CombinedOutput()
+	if err == nil || strings.Contains(string(out), "http://") || !strings.Contains(string(out), `there is no file "evnts.gz"`) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // The browser's arguments can be read by others, so its address is another one that works once.
 func TestViewOpensABrowser(t *testing.T) {
 	folder := t.TempDir()

@@ -31,8 +31,9 @@ type environment struct {
 	parts   []seqrange.Range // the numbers of events in parts, except those that are complete
 	checked int              // so many parts remained when they were compacted
 
-	final   uint64 // the number of the latest final report; 0: none
-	spooled uint64 // what it says
+	final   uint64    // the number of the latest final report; 0: none
+	finalAt time.Time // its time
+	spooled uint64    // what it says
 
 	judged    seqrange.Range // the numbers that Options.From and Settled allow to judge
 	first     moment
@@ -196,7 +197,7 @@ func (e *environment) addFacts(of record.Event, reason func(string) string) {
 		e.dropped.add(droppedLogs{of.Seq, max(body.DroppedRecords, 0), max(body.DroppedBytes, 0)})
 	case record.TypeReport:
 		if r, err := of.Report(); err == nil && r.Final && of.Seq >= e.final {
-			e.final, e.spooled = of.Seq, uint64(max(r.Spooled.Events, 0))
+			e.final, e.finalAt, e.spooled = of.Seq, of.Time, uint64(max(r.Spooled.Events, 0))
 		}
 	}
 }

@@ -84,8 +84,8 @@ func (e Environment) Wrong() bool { return e.Unexplained > 0 }
 func (a *Auditor) Report() Report { return a.ReportSettled(time.Time{}) }
 
 // ReportSettled is Report with another [Options.Settled]: an input that goes on needs a later
-// one for each report. It judges a little less than the option does, because not the time of
-// each number is known.
+// one for each report. It judges a little less than the option does: not the time of
+// each number is known, and what is missing may come after a final report that is younger.
 func (a *Auditor) ReportSettled(settled time.Time) Report {
 	r := Report{Unreadable: a.unreadable, UnreadableExamples: a.examples, Unnumbered: a.unnumbered}
 	r.Totals.Lost = map[string]uint64{}
@@ -165,7 +165,7 @@ func (e *environment) report(whole bool, settled time.Time) Environment {
 	}
 	var judged seqrange.Range
 	judged, r.StartsBefore = e.judgedNumbers(seqrange.New(reported...), whole)
-	if e.final == 0 && !settled.IsZero() {
+	if !settled.IsZero() && (e.final == 0 || !e.finalAt.Before(settled)) {
 		judged.Last = min(judged.Last, e.lastBefore(settled))
 	}
 	j := judge(e.arrived, losses, judged)

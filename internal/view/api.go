@@ -18,8 +18,8 @@ const (
 // routes says what the server has. The parameters after and limit select a page.
 func (s *Server) routes() {
 	s.mux.HandleFunc("/", s.serveFile)
-	s.mux.HandleFunc("/api/changes", s.serveChanges) // after: a revision
-	s.mux.HandleFunc("/api/updates", s.serveUpdates) // after: a revision; server-sent events
+	s.mux.HandleFunc("/api/changes", s.serveChanges) // after, began: a position
+	s.mux.HandleFunc("/api/updates", s.serveUpdates) // after, began: a position; server-sent events
 	s.mux.HandleFunc("/api/events", s.serveEvents)   // of: an invocation or an environment; after: an event
 	s.mux.HandleFunc("/api/event", s.serveEvent)     // number: its line of kinetel/1
 	s.mux.HandleFunc("/api/export", s.serveExport)   // of: an invocation or an environment; lines of kinetel/1
@@ -49,8 +49,8 @@ func numbers(w http.ResponseWriter, r *http.Request, into map[string]*uint64) bo
 }
 
 func (s *Server) serveChanges(w http.ResponseWriter, r *http.Request) {
-	after, limit := uint64(0), uint64(defaultLimit)
-	if numbers(w, r, map[string]*uint64{"after": &after, "limit": &limit}) {
+	after, limit := Position{}, uint64(defaultLimit)
+	if numbers(w, r, map[string]*uint64{"after": &after.Revision, "began": &after.Began, "limit": &limit}) {
 		writeJSON(w, s.view.Changes(after, int(min(limit, maxLimit))))
 	}
 }

@@ -46,9 +46,15 @@ func (c *changes) remove(n *node, number uint64) {
 	}
 }
 
-// Changes is what changed after a revision.
+// Position is how far a client is. The zero value is the beginning.
+type Position struct {
+	Revision uint64 `json:"revision"` // the client has all changes up to this one
+	Began    uint64 `json:"began"`    // the latest change when the client began with nothing
+}
+
+// Changes is what changed after a position.
 type Changes struct {
-	Revision     uint64        `json:"revision"`        // ask for what changed after this one
+	Position                   // ask for what changed after this one
 	Reset        bool          `json:"reset,omitempty"` // forget everything: some removals are not known
 	More         bool          `json:"more,omitempty"`  // there are more changes
 	Invocations  []Invocation  `json:"invocations,omitempty"`
@@ -56,12 +62,18 @@ type Changes struct {
 	Removed      []uint64      `json:"removed,omitempty"` // numbers of invocations and environments
 }
 
-// since returns up to so many changes after a revision.
-func (c *changes) since(revision uint64, most int) Changes {
-	out := Changes{Revision: revision}
-	if revision > 0 && revision < c.forgotten || revision > c.revision {
-		out.Reset, revision = true, 0
+// since returns up to so many changes after a position. A client that has not loaded
+// everything yet does not have what was removed before it began.
+func (c *changes) since(after Position, most int) Changes {
+	out := Changes{Position: after}
+	known := max(after.Revision, after.Began)
+	if after.Revision > 0 && known < c.forgotten || known > c.revision {
+		out.Reset, out.Revision = true, 0
 	}
+	if out.Revision == 0 {
+		out.Began = c.revision
+	}
+	revision := out.Revision
 	at := c.nodes.Back()
 	for at != nil && at.Prev() != nil && at.Prev().Value.(*node).revision > revision {
 		at = at.Prev()
@@ -75,23 +87,26 @@ func (c *changes) since(revision uint64, most int) Changes {
 			out.More = true
 			return out
 		}
-		most--
 		out.Revision = n.revision
+		if n.invocation == nil && n.environment == nil && n.revision <= out.Began {
+			continue
+		}
+		most--
 		switch {
 		case n.invocation != nil:
 			out.Invocations = append(out.Invocations, n.invocation.Invocation)
 		case n.environment != nil:
 			out.Environments = append(out.Environments, n.environment.Environment)
-		case revision > 0:
+		default:
 			out.Removed = append(out.Removed, n.removed)
 		}
 	}
 	return out
 }
 
-// Changes returns up to so many changes after a revision.
-func (v *View) Changes(revision uint64, most int) Changes {
+// Changes returns up to so many changes after a position.
+func (v *View) Changes(after Position, most int) Changes {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.store.changes.since(revision, most)
+	return v.store.changes.since(after, most)
 }

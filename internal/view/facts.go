@@ -31,6 +31,10 @@ type Invocation struct {
 	OverheadMs float64 `json:"overheadMs,omitempty"`
 	HeldMs     float64 `json:"heldMs,omitempty"`
 	Hold       string  `json:"hold,omitempty"`
+	// Sampled is why sampling kept the lines or left them out; empty if it is off.
+	Sampled    string         `json:"sampled,omitempty"`
+	SampleRate float64        `json:"sampleRate,omitempty"`
+	LeftOut    record.LeftOut `json:"leftOut,omitzero"`
 	// StoredMs is when the lines and the end of the runtime were in Kinesis.
 	StoredMs    float64 `json:"storedMs,omitempty"`
 	MemoryMB    float64 `json:"memoryMB,omitempty"`
@@ -63,17 +67,35 @@ type Environment struct {
 	Invocations uint64  `json:"invocations"`
 }
 
+// latestReport is what is kept of the latest kinetel.report.
+type latestReport struct{ UptimeMs, Requests, Retried, Unknown, Waiting int64 }
+
 // severities are those of lines, from the least.
 var severities = []string{record.SeverityTrace, record.SeverityDebug, record.SeverityInfo, record.SeverityWarn, record.SeverityError, record.SeverityFatal}
 
 // severityRank returns 1 for TRACE to 6 for FATAL, and 0 for none.
 func severityRank(name string) int { return slices.Index(severities, name) + 1 }
 
+// Events that Kinetel did not write can have any time and duration. Those that cannot be are
+// not known: one of them would make the timeline useless.
+const (
+	firstYear, lastYear = 2000, 2100
+	maxDurationMs       = 24 * 3_600_000 // Lambda's limit is 15 minutes
+)
+
 func millis(t time.Time) float64 {
-	if t.IsZero() {
+	if y := t.Year(); y < firstYear || y >= lastYear {
 		return 0
 	}
 	return float64(t.UnixMicro()) / 1000
+}
+
+// duration returns a number of milliseconds, or 0 if it cannot be.
+func duration(ms float64) float64 {
+	if ms < 0 || ms > maxDurationMs {
+		return 0
+	}
+	return ms
 }
 
 // platform is what is read of the body of a platform event.
@@ -88,16 +110,26 @@ type platform struct {
 
 func (e *event) platform() (p platform) {
 	_ = json.Unmarshal(e.Body, &p) // members that cannot be read are not known
+	m := &p.Metrics
+	for _, ms := range []*float64{&m.DurationMs, &m.BilledDurationMs, &m.InitDurationMs, &m.RestoreDurationMs} {
+		*ms = duration(*ms)
+	}
 	return p
+}
+
+// earlier returns the earlier one of two times, of which 0 is not known.
+func earlier(a, b float64) float64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // update adds what an event says about its invocation.
 func (i *invocation) update(e *event, arrival time.Time) {
 	at := millis(e.Time)
-	if i.Events++; i.Events == 1 || at != 0 && at < i.FirstMs {
-		i.FirstMs = at
-	}
-	i.LastMs = max(i.LastMs, at)
+	i.Events++
+	i.FirstMs, i.LastMs = earlier(i.FirstMs, at), max(i.LastMs, at)
 	if i.TraceID == "" {
 		i.TraceID = e.TraceID
 	}
@@ -137,10 +169,10 @@ func (i *invocation) addLine(rank int) {
 // neither replaces a failure by a success.
 func (i *invocation) end(status, errorType string) {
 	if status != "" && (i.Status == "" || i.Status == "success") {
-		i.Status = status
+		i.Status = name(status)
 	}
 	if errorType != "" {
-		i.ErrorType = errorType
+		i.ErrorType = name(errorType)
 	}
 }
 
@@ -171,25 +203,27 @@ func (i *invocation) updateOwn(e *event) {
 	if own.ColdStart != nil {
 		i.ColdStart = *own.ColdStart
 	}
-	i.OverheadMs, i.HeldMs, i.Hold = own.ExtensionOverheadMs, own.HeldMs, own.Hold
+	i.OverheadMs, i.HeldMs, i.Hold = duration(own.ExtensionOverheadMs), duration(own.HeldMs), name(own.Hold)
+	i.Sampled, i.LeftOut = name(own.Sampled), own.LeftOut
+	if own.SampleRate != nil {
+		i.SampleRate = *own.SampleRate
+	}
 }
 
 // update adds what an event says about its environment.
 func (env *environment) update(e *event) {
 	at := millis(e.Time)
-	if env.Events++; env.Events == 1 || at != 0 && at < env.FirstMs {
-		env.FirstMs = at
-	}
-	env.LastMs = max(env.LastMs, at)
+	env.Events++
+	env.FirstMs, env.LastMs = earlier(env.FirstMs, at), max(env.LastMs, at)
 	switch e.Type {
 	case record.TypePlatformInitStart, record.TypePlatformRestoreStart:
 		env.InitMs = at
-		env.InitType = e.platform().InitializationType
+		env.InitType = name(e.platform().InitializationType)
 	case record.TypePlatformInitRuntimeDone, record.TypePlatformInitReport, record.TypePlatformRestoreReport:
 		p := e.platform()
 		env.InitTook = max(env.InitTook, p.Metrics.DurationMs)
 		if p.Status != "" {
-			env.InitStatus = p.Status
+			env.InitStatus = name(p.Status)
 		}
 	case record.TypePlatformStart:
 		env.Invocations++
@@ -199,7 +233,7 @@ func (env *environment) update(e *event) {
 		}
 	case record.TypeReport:
 		if r, err := e.Report(); err == nil && r.UptimeMs >= env.report.UptimeMs {
-			env.report = r
+			env.report = latestReport{r.UptimeMs, r.Requests, r.Retried, r.Unknown, r.Waiting}
 			env.Ended = env.Ended || r.Final
 		}
 	}

@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/audit"
@@ -11,7 +12,9 @@ import (
 const (
 	healthInterval = time.Second
 	// liveAge is how old the last event of an environment may be that runs.
-	liveAge        = 15 * time.Minute
+	liveAge = 15 * time.Minute
+	// liveSlack is by how much the clocks of a stream and of this machine may differ.
+	liveSlack      = 24 * time.Hour
 	maxHealthHoles = 20
 	rateSeconds    = 60
 )
@@ -107,7 +110,7 @@ func (v *View) makeHealth(now time.Time) Health {
 		switch {
 		case env.Ended:
 			h.Ended++
-		case env.LastMs >= millis(latest.Add(-liveAge)):
+		case env.LastMs >= millis(latest.Add(-liveAge)) && env.LastMs <= millis(latest.Add(liveSlack)):
 			h.LiveCount++
 		}
 		h.Requests += env.report.Requests
@@ -132,11 +135,14 @@ func (v *View) audit(now time.Time) Audit {
 	}
 	r := v.auditor.ReportSettled(settled)
 	a := Audit{
-		Verdict: r.Verdict(), Complete: r.Complete, Totals: r.Totals, Holes: []Hole{},
+		Verdict: r.Verdict(), Complete: r.Complete && v.stopped == nil, Totals: r.Totals, Holes: []Hole{},
 		Unreadable: r.Unreadable, Examples: r.UnreadableExamples, Unnumbered: r.Unnumbered,
 	}
 	if v.stopped != nil {
 		a.Stopped = v.stopped.Error()
+		if r.Complete {
+			a.Verdict = "stopped" + strings.TrimPrefix(a.Verdict, "complete")
+		}
 	}
 	for _, env := range r.Environments { // those with holes are first
 		if !env.Wrong() {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -15,7 +14,7 @@ const (
 )
 
 // serveUpdates sends what changes, as server-sent events. The id of a message is the
-// revision, so that a client that comes back continues after it. A client that does not read
+// position, so that a client that comes back continues after it. A client that does not read
 // for writeTimeout is dropped.
 func (s *Server) serveUpdates(w http.ResponseWriter, r *http.Request) {
 	select {
@@ -25,12 +24,12 @@ func (s *Server) serveUpdates(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("%d pages are open already: close one", maxUpdates), http.StatusServiceUnavailable)
 		return
 	}
-	after := uint64(0)
-	if !numbers(w, r, map[string]*uint64{"after": &after}) {
+	var after Position
+	if !numbers(w, r, map[string]*uint64{"after": &after.Revision, "began": &after.Began}) {
 		return
 	}
-	if id, err := strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 53); err == nil {
-		after = id
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		after = positionOf(id)
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	client := updateClient{w: w, control: http.NewResponseController(w)}
@@ -40,10 +39,10 @@ func (s *Server) serveUpdates(w http.ResponseWriter, r *http.Request) {
 	for {
 		for {
 			changes := s.view.Changes(after, updateLimit)
-			if changes.Revision == after && !changes.Reset {
+			if changes.Revision == after.Revision && !changes.Reset {
 				break
 			}
-			after = changes.Revision
+			after = changes.Position
 			if client.send("changes", after, changes) != nil {
 				return
 			}
@@ -67,13 +66,24 @@ func (s *Server) serveUpdates(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// id returns the position as the id of a message.
+func (p Position) id() string { return fmt.Sprintf("%d-%d", p.Revision, p.Began) }
+
+// positionOf reads an id. One that is wrong is the beginning.
+func positionOf(id string) (p Position) {
+	if _, err := fmt.Sscanf(id, "%d-%d", &p.Revision, &p.Began); err != nil {
+		return Position{}
+	}
+	return p
+}
+
 type updateClient struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 }
 
 // send sends a message.
-func (c *updateClient) send(name string, id uint64, data any) error {
+func (c *updateClient) send(name string, id Position, data any) error {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return err
@@ -81,7 +91,7 @@ func (c *updateClient) send(name string, id uint64, data any) error {
 	if err := c.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(c.w, "id: %d\nevent: %s\ndata: %s\n\n", id, name, text); err != nil {
+	if _, err := fmt.Fprintf(c.w, "id: %s\nevent: %s\ndata: %s\n\n", id.id(), name, text); err != nil {
 		return err
 	}
 	return c.control.Flush()

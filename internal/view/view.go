@@ -65,6 +65,14 @@ func New(o Options) *View {
 	return &View{options: o, store: newStore(o.Bytes), joiner: record.Joiner{MaxBytes: joinerBytes}, auditor: audit.New(audit.Options{}), state: stateReading}
 }
 
+// JudgeFrom says that a stream is read from a time: numbers before it are not judged. Call it
+// before the first event.
+func (v *View) JudgeFrom(t time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.auditor = audit.New(audit.Options{From: t})
+}
+
 // Add adds an event that arrived in Kinesis at a time, which is zero if it is not known.
 func (v *View) Add(e record.Event, arrival time.Time) {
 	v.mu.Lock()
@@ -73,7 +81,7 @@ func (v *View) Add(e record.Event, arrival time.Time) {
 		v.stopped = v.auditor.Add(e)
 	}
 	v.rate.add(time.Now())
-	if e.Time.After(v.newest) {
+	if e.Time.After(v.newest) && millis(e.Time) != 0 && !(v.options.Live && e.Time.After(time.Now().Add(liveSlack))) {
 		v.newest = e.Time
 	}
 	if !v.seen.Add(&e) {

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/kinetel/kinetel/internal/audit"
 	"github.com/kinetel/kinetel/internal/view"
 	"github.com/kinetel/kinetel/record"
 )
@@ -50,7 +51,7 @@ func add(v *view.View, events ...record.Event) {
 // only returns the one invocation.
 func only(t *testing.T, v *view.View) view.Invocation {
 	t.Helper()
-	c := v.Changes(0, 100)
+	c := v.Changes(view.Position{}, 100)
 	if len(c.Invocations) != 1 {
 		t.Fatalf("%d invocations, want 1", len(c.Invocations))
 	}
@@ -109,7 +110,7 @@ func TestEventsSayWhatIsKnownOfAnEnvironment(t *testing.T) {
 		event(3, 100, record.TypePlatformStart, "r1", `{}`),
 		event(4, 200, record.TypeLoss, "", `{"firstSeq":5,"lastSeq":9,"count":3,"bytes":1,"reason":"shutdown"}`),
 		report(10, record.Report{Final: true, UptimeMs: 300}))
-	got := v.Changes(0, 100).Environments
+	got := v.Changes(view.Position{}, 100).Environments
 	if len(got) != 1 {
 		t.Fatalf("%d environments, want 1", len(got))
 	}
@@ -120,31 +121,34 @@ func TestEventsSayWhatIsKnownOfAnEnvironment(t *testing.T) {
 	}
 }
 
-// The events come with the record from which they were read. Neither may stay in memory.
-func TestTheOldestEventsAreDroppedAndCounted(t *testing.T) {
-	const most = 100_000
-	v := view.New(view.Options{Bytes: most})
-	for seq := uint64(1); seq <= 1000; seq++ {
-		add(v, line(seq, fmt.Sprintf("r%d", (seq-1)/10), strings.Repeat("x", 500)))
+func TestWhatSamplingLeftOutIsKnown(t *testing.T) {
+	v := view.New(view.Options{})
+	add(v, event(1, 1, record.TypeInvocation, "r1", `{"requestId":"r1","metrics":{},"sampled":"out","sampleRate":0.25,"leftOut":{"sampledOut":17}}`))
+	if got := only(t, v); got.Sampled != record.SampledNot || got.SampleRate != 0.25 || got.LeftOut != (record.LeftOut{SampledOut: 17}) {
+		t.Errorf("%+v", got)
 	}
-	h := v.Health()
-	if h.Events != 1000 || h.Dropped == 0 || h.Bytes > most || h.Bytes < most/2 || h.DroppedWhole == 0 {
-		t.Errorf("events %d, dropped %d, bytes %d, whole invocations %d", h.Events, h.Dropped, h.Bytes, h.DroppedWhole)
+}
+
+func TestTimesAndDurationsThatCannotBeAreNotKnown(t *testing.T) {
+	v := view.New(view.Options{Live: true})
+	for i, year := range []int{1, 1969, 2100, 9999} {
+		e := line(uint64(i+1), "r1", "a")
+		e.Time = time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+		add(v, e)
 	}
-	c := v.Changes(0, 1000)
-	if n := uint64(len(c.Invocations)); n != 100-h.DroppedWhole {
-		t.Errorf("%d invocations, and %d dropped", n, h.DroppedWhole)
+	future := line(9, "r1", "a")
+	future.Time = time.Now().AddDate(1, 0, 0)
+	if add(v, future); v.Health().NewestMs != 0 {
+		t.Error("the newest event of a stream is of next year")
 	}
-	if !h.Audit.Complete || h.Audit.Totals.Events != 1000 {
-		t.Errorf("the audit has %d events, and says %q: it is about all of them", h.Audit.Totals.Events, h.Audit.Verdict)
-	}
-	first := slices.MinFunc(c.Invocations, func(a, b view.Invocation) int { return int(a.Number) - int(b.Number) })
-	page, ok := v.Page(first.Number, 0, 100)
-	if !ok || uint64(len(page.Lines))+first.Dropped != 10 || first.Dropped == 10 {
-		t.Errorf("the oldest invocation has %d lines and %d dropped", len(page.Lines), first.Dropped)
-	}
-	if found := v.Search("xxx", 0, 0); len(found.Matches) != len(c.Invocations) {
-		t.Errorf("the search finds %d invocations of %d", len(found.Matches), len(c.Invocations))
+	v = view.New(view.Options{})
+	none := line(1, "r1", "a")
+	none.Time = time.Time{}
+	add(v, none, line(2, "r1", "b"),
+		event(3, 5, record.TypePlatformReport, "r1", `{"metrics":{"durationMs":1e15,"billedDurationMs":-1,"initDurationMs":1e9}}`),
+		event(4, 6, record.TypeInvocation, "r1", `{"requestId":"r1","metrics":{},"extensionOverheadMs":1e15,"heldMs":-5}`))
+	if got := only(t, v); got.FirstMs != float64(start.UnixMilli()+2) || got.LastMs != float64(start.UnixMilli()+6) || got.DurationMs+got.BilledMs+got.InitMs+got.OverheadMs+got.HeldMs != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -159,43 +163,24 @@ func TestAnEventThatIsLargerThanTheMemoryIsShownAlone(t *testing.T) {
 func TestAClientThatComesBackGetsWhatChangedSince(t *testing.T) {
 	v := view.New(view.Options{})
 	add(v, line(1, "r1", "a"), line(2, "r2", "b"), line(3, "r3", "c"))
-	page := v.Changes(0, 2)
+	page := v.Changes(view.Position{}, 2)
 	if !page.More {
 		t.Error("there is no more after 2 of 4 changes")
 	}
-	rest := v.Changes(page.Revision, 100)
+	rest := v.Changes(page.Position, 100)
 	if rest.More || rest.Reset || len(page.Invocations)+len(rest.Invocations) != 3 || len(page.Environments)+len(rest.Environments) != 1 {
 		t.Errorf("two pages: %+v %+v", page, rest)
 	}
-	if nothing := v.Changes(rest.Revision, 100); nothing.Revision != rest.Revision || nothing.Invocations != nil {
+	if nothing := v.Changes(rest.Position, 100); nothing.Revision != rest.Revision || nothing.Invocations != nil {
 		t.Errorf("nothing changed: %+v", nothing)
 	}
 	add(v, line(4, "r2", "d"))
-	changed := v.Changes(rest.Revision, 100)
+	changed := v.Changes(rest.Position, 100)
 	if len(changed.Invocations) != 1 || changed.Invocations[0].RequestID != "r2" || changed.Invocations[0].Lines != 2 {
 		t.Errorf("r2 changed: %+v", changed)
 	}
-	if later := v.Changes(changed.Revision+1, 100); !later.Reset {
+	if later := v.Changes(view.Position{Revision: changed.Revision + 1}, 100); !later.Reset {
 		t.Error("a revision of another process is not refused")
-	}
-}
-
-func TestAClientLearnsWhatIsGone(t *testing.T) {
-	v := view.New(view.Options{Bytes: 5000})
-	add(v, line(1, "r0", "a"))
-	before := v.Changes(0, 100)
-	for seq := uint64(2); seq < 100; seq++ {
-		add(v, line(seq, fmt.Sprintf("r%d", seq), "a"))
-	}
-	after := v.Changes(before.Revision, 1000)
-	if after.Reset || !slices.Contains(after.Removed, before.Invocations[0].Number) {
-		t.Errorf("r0 is not among the removed: %+v", after.Removed)
-	}
-	for seq := uint64(100); seq < 11_000; seq++ {
-		add(v, line(seq, fmt.Sprintf("r%d", seq), "a"))
-	}
-	if after := v.Changes(before.Revision, 1000); !after.Reset {
-		t.Error("more is gone than the view remembers, and the client does not start anew")
 	}
 }
 
@@ -208,6 +193,24 @@ func TestADuplicateIsNotShownTwiceAndIsAudited(t *testing.T) {
 	}
 	if hole := h.Audit.Holes[0]; hole.Environment != "e1" || hole.FirstSeq != 2 || hole.Words == "" {
 		t.Errorf("the hole: %+v", hole)
+	}
+}
+
+func TestAStreamIsJudgedFromTheTimeOfItsBeginning(t *testing.T) {
+	v := view.New(view.Options{})
+	v.JudgeFrom(start.Add(10 * time.Millisecond))
+	add(v, line(3, "r1", "a"), line(9, "r1", "b"), line(12, "r1", "c"), line(14, "r1", "d"))
+	if a := v.Health().Audit; a.Totals.Unexplained != 1 {
+		t.Errorf("%s: only 13 is missing after the beginning", a.Verdict)
+	}
+}
+
+func TestAnAuditThatStoppedIsNotComplete(t *testing.T) {
+	v := view.New(view.Options{})
+	add(v, line(1, "r1", "a"))
+	v.StopAudit(audit.ErrTooMuch)
+	if a := v.Health().Audit; a.Complete || a.Stopped == "" || a.Totals.Unexplained != 0 || !strings.HasPrefix(a.Verdict, "stopped: ") {
+		t.Errorf("complete is %v: %s %s", a.Complete, a.Verdict, a.Stopped)
 	}
 }
 

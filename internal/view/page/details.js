@@ -52,7 +52,7 @@ const heading = (title, tools) =>
 
 // show fills the details anew.
 function show(number, inv, env, text) {
-  const mine = { number, text, events: (inv ?? env).events, last: 0, hasMore: false, loading: false, all: [], list: el("ol", { class: "lines" }), facts: el("div"), spans: el("div"), more: el("div", { class: "more" }), note: el("p", { class: "faint", role: "status" }) };
+  const mine = { number, text, events: (inv ?? env).events, last: 0, hasMore: false, loading: false, again: false, all: [], list: el("ol", { class: "lines" }), facts: el("div"), spans: el("div"), more: el("div", { class: "more" }), note: el("p", { class: "faint", role: "status" }) };
   shown = mine;
   const title = inv ? el("span", {}, "Request ", el("span", { class: "mono" }, inv.requestId)) : el("span", {}, "Environment ", el("span", { class: "mono" }, env.id || "unknown"));
   const platform = el("input", { type: "checkbox", change: () => ((showPlatform = platform.checked), drawLines(mine)) });
@@ -84,7 +84,10 @@ function fill(mine, inv, env) {
 
 // load loads the next events.
 async function load(mine) {
-  if (mine.loading) return;
+  if (mine.loading) {
+    mine.again = true; // the answer that is on its way may not have them
+    return;
+  }
   mine.loading = true;
   try {
     const page = await getJSON("events", { of: mine.number, after: mine.last, limit: pageSize });
@@ -98,13 +101,16 @@ async function load(mine) {
     if (shown === mine) setText(mine.note, `The events cannot be loaded: ${err.message}`);
   } finally {
     mine.loading = false;
+    const again = mine.again && shown === mine && !mine.hasMore;
+    mine.again = false;
+    if (again) load(mine);
   }
 }
 
 // drawLines draws the lines that are new, or all.
 function drawLines(mine, added) {
   const begin = mine.all[0]?.timeMs ?? 0;
-  const wanted = (line) => showPlatform || line.type === "function" || line.type === "extension";
+  const wanted = (line) => showPlatform || line.type === "function" || line.type === "extension" || line.type === "kinetel.limit";
   if (!added) mine.list.replaceChildren();
   mine.list.append(...(added ?? mine.all).filter(wanted).map((line) => lineOf(line, begin, mine.text)));
   mine.more.replaceChildren();
@@ -122,13 +128,15 @@ function invocationFacts(inv, env) {
   const bad = inv.failed ? "bad" : "";
   return [
     ["Status", el("span", { class: bad }, inv.running ? "running" : inv.status || "ended", inv.errorType ? ` (${inv.errorType})` : "")],
-    ["Start", `${day(inv.start)} ${clock(inv.start)}`],
+    ["Start", inv.start && `${day(inv.start)} ${clock(inv.start)}`],
     ["Runtime", !inv.running && took(inv.runtimeEnd - inv.start)],
     ["Duration", inv.durationMs && took(inv.durationMs)],
     ["Billed", inv.billedMs && `${count(inv.billedMs)} ms`],
     ["Memory", inv.maxMemoryMB && `${inv.maxMemoryMB} of ${inv.memoryMB} MB`],
     ["Cold start", inv.coldStart && (inv.initMs ? `init ${took(inv.initMs)}` : "yes")],
     ["Held", inv.hold && `${took(inv.heldMs ?? 0)} (${inv.hold})`],
+    ["Sampling", inv.sampled && `${inv.sampled === "out" ? "left out" : `kept: ${inv.sampled}`}, of a share of ${inv.sampleRate ?? 0}`],
+    ["Left out", leftOut(inv.leftOut)],
     ["All extensions", inv.overheadMs && took(inv.overheadMs)],
     ["In Kinesis", inv.storedMs && `${took(Math.max(0, inv.storedMs - inv.runtimeEnd))} after the runtime`],
     ["Function", env && `${env.function}${env.version ? ` ${env.version}` : ""}`],
@@ -136,6 +144,15 @@ function invocationFacts(inv, env) {
     ["Trace", inv.traceId && el("span", { class: "mono" }, inv.traceId)],
   ];
 }
+
+const reasons = { sampledOut: "by sampling", maxLines: "by KINETEL_MAX_LINES", maxBytes: "by KINETEL_MAX_BYTES" };
+
+// leftOut says how many lines are not there although nothing failed.
+const leftOut = (counts) =>
+  Object.entries(counts ?? {})
+    .filter(([, n]) => n > 0)
+    .map(([name, n]) => `${plural(n, "line")} ${reasons[name] ?? `by ${name}`}`)
+    .join(", ");
 
 function environmentLink(env) {
   const href = state.link({ request: "", env: env.id });
@@ -145,7 +162,7 @@ function environmentLink(env) {
 function environmentFacts(env) {
   return [
     ["Function", `${env.function} ${env.version ?? ""}`],
-    ["First event", `${day(env.firstMs)} ${clock(env.firstMs)}`],
+    ["First event", env.firstMs && `${day(env.firstMs)} ${clock(env.firstMs)}`],
     ["Last event", clock(env.lastMs)],
     ["Init", env.initTookMs && `${took(env.initTookMs)}${env.initStatus ? `, ${env.initStatus}` : ""}`],
     ["Init type", env.initType],
@@ -176,6 +193,13 @@ function lineOf(line, begin, highlight) {
 
 // fillBody adds the text of a body, or its JSON.
 function fillBody(to, line, highlight) {
+  if (line.type === "kinetel.limit" && !line.cut) {
+    const events = eventsOf(line.text);
+    if (events) {
+      to.append(el("span", { class: "text warn" }, `${plural(events, "line")} left out here`), copyEvent(line));
+      return;
+    }
+  }
   const trimmed = withoutPrefix(line.text.trimStart());
   const node = !line.cut && (trimmed[0] === "{" || trimmed[0] === "[") ? json.parse(trimmed) : null;
   if (node?.members?.length) {
@@ -194,6 +218,16 @@ function fillBody(to, line, highlight) {
   to.append(shown);
   if (line.cut) to.append(" ", showAll(to, line, highlight));
   to.append(copyEvent(line));
+}
+
+// eventsOf returns the number of lines that a kinetel.limit reports, or 0.
+function eventsOf(text) {
+  try {
+    const { events } = JSON.parse(text);
+    return Number.isFinite(events) ? events : 0;
+  } catch {
+    return 0; // Kinetel did not write it
+  }
 }
 
 // withoutPrefix leaves out what runtimes write before a line, and the columns show already:

@@ -2,6 +2,7 @@
 import { bytes, clock, count, plural, short, took } from "./format.js";
 import { el, id, setText } from "./dom.js";
 import * as state from "./state.js";
+import { plainText } from "./text.js";
 
 const stats = id("stats");
 const panel = id("health-panel");
@@ -20,6 +21,7 @@ const names = [
   ["retried", "Sent again", "minor"],
   ["held", "Held, p50 / p99"],
   ["live", "Environments", "minor"],
+  ["unreadable", "Cannot be read", "minor"], // hidden if there is none
 ];
 
 export function start() {
@@ -27,6 +29,7 @@ export function start() {
     const value = el("span", { class: "value" }, "–");
     cells[name] = el("button", { type: "button", class: `stat ${kind}`, "aria-controls": "health-panel", "aria-expanded": "false", click: () => state.set({ health: state.get().health ? "" : "1" }) }, el("span", { class: "name" }, title), value);
     stats.append(cells[name]);
+    cells[name].hidden = name === "unreadable";
   }
   cells.rate.append(el("span", { class: "bars", "aria-hidden": "true" }));
   state.onChange(draw);
@@ -59,13 +62,15 @@ function draw() {
   setText(id("dropped"), latest.dropped ? `, ${plural(latest.dropped, "older event")} dropped` : "");
   const { audit } = latest;
   const lost = Object.values(audit.totals.lost ?? {}).reduce((a, b) => a + b, 0);
-  put("verdict", !audit.totals.events ? "no events" : audit.complete ? "complete" : "NOT COMPLETE", !audit.totals.events ? "" : audit.complete ? "good" : "bad");
+  put("verdict", !audit.totals.events ? "no events" : audit.complete ? "complete" : audit.stopped && !audit.totals.unexplained ? "stopped" : "NOT COMPLETE", !audit.totals.events ? "" : audit.complete ? "good" : "bad");
   const rates = latest.perSecond;
   const recent = rates.slice(-10);
   put("rate", count(Math.round(recent.reduce((a, b) => a + b, 0) / recent.length)));
   bars(cells.rate.querySelector(".bars"), rates.slice(-30));
   put("lost", count(lost), lost ? "warn" : "");
   put("holes", count(audit.totals.unexplained), audit.totals.unexplained ? "bad" : "");
+  put("unreadable", count(audit.unreadable), audit.unreadable ? "warn" : "");
+  cells.unreadable.hidden = !audit.unreadable;
   put("retried", count(latest.retried), latest.retried ? "warn" : "");
   put("held", latest.held.invocations ? `${latest.held.p50Ms.toFixed(1)} / ${latest.held.p99Ms.toFixed(1)} ms` : "–");
   put("live", `${count(latest.liveEnvironments)} live, ${count(latest.endedEnvironments)} ended`);
@@ -131,6 +136,7 @@ function fill() {
       table("Audit", counts, ""),
       el("section", {}, table("Losses by reason", losses, "Nothing is reported lost."), holes(audit)),
       el("section", {}, el("h3", {}, "Held after the runtime"), histogram(held), el("p", { class: "faint" }, held.invocations ? `${count(held.held)} of ${plural(held.invocations, "invocation")} held; max ${took(held.maxMs)}` : "No invocation says how long it was held.")),
+      audit.unreadableExamples && el("section", {}, el("h3", {}, "Cannot be read"), el("ul", { class: "holes" }, ...audit.unreadableExamples.map((text) => el("li", {}, plainText(text))))),
       table("Delivery", [["requests to Kinesis", count(latest.requests)], ["records sent again", count(latest.retried), latest.retried ? "warn" : ""], ["requests without an answer", count(latest.unknown), latest.unknown ? "warn" : ""], ["events waiting, last report", count(latest.waiting)], ["environments live", count(latest.liveEnvironments)], ["environments ended", count(latest.endedEnvironments)], ["in memory", `${bytes(latest.bytes)} of ${bytes(latest.maxBytes)}`], ["older events dropped", count(latest.dropped), latest.dropped ? "warn" : ""]], ""),
     ),
   );

@@ -5,11 +5,13 @@ import { environments } from "./model.js";
 const maxRows = 8;
 export const gap = 6; // pixels between lanes
 
-// make returns the lanes of invocations that are sorted by their start, in their order.
-export function make(visible, withEmpty) {
+// make returns the lanes of invocations that are sorted by their start, in their order,
+// and of the environments with these numbers.
+export function make(visible, numbers) {
   const byEnvironment = new Map();
-  if (withEmpty) for (const number of environments.keys()) byEnvironment.set(number, []);
+  for (const number of numbers) byEnvironment.set(number, []);
   for (const inv of visible) {
+    if (!inv.start) continue; // its time is not known: only the table has it
     const list = byEnvironment.get(inv.environment);
     if (list) list.push(inv);
     else byEnvironment.set(inv.environment, [inv]);
@@ -17,10 +19,10 @@ export function make(visible, withEmpty) {
   const lanes = [];
   for (const [number, all] of byEnvironment) {
     const env = environments.get(number);
-    if (!env || (!all.length && !env.initMs)) continue;
+    if (!env || (!all.length && !env.firstMs)) continue;
     const rows = split(all);
     const last = rows.reduce((latest, row) => Math.max(latest, row.last), 0);
-    const from = Math.min(env.initMs || Infinity, all[0]?.start ?? Infinity);
+    const from = Math.min(env.initMs || (all.length ? Infinity : env.firstMs), all[0]?.start ?? Infinity);
     lanes.push({ env, rows, from, to: Math.max(last, env.lastMs), last: last || env.lastMs, y: 0, height: 0, rowHeight: 0 });
   }
   lanes.sort((a, b) => (a.env.function < b.env.function ? -1 : a.env.function > b.env.function ? 1 : a.env.firstMs - b.env.firstMs));

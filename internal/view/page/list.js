@@ -15,19 +15,20 @@ let rows = [];
 let focused = 0; // the number of the invocation that has the focus
 let select = () => {};
 let shown = ""; // what the rows show
+let unreadable = ""; // why, if something cannot be read
 let selected = 0; // the number of the invocation with the details
 
 const columns = [
   { name: "time", title: "Time", sort: (i) => i.start, show: (i) => clock(i.start), class: "time" },
   { name: "function", title: "Function", sort: (i) => functionOf(i), show: (i) => functionOf(i), class: "function" },
-  { name: "request", title: "Request", show: (i) => short(i.requestId), class: "request mono" },
+  { name: "request", title: "Request", show: (i) => (i.own ? "–" : short(i.requestId)), class: "request mono" },
   { name: "status", title: "Status", sort: (i) => (i.failed ? 3 : i.worst >= 5 ? 2 : i.running ? 1 : 0), show: showStatus, class: "status" },
   { name: "runtime", title: "Runtime", unit: "ms", sort: (i) => (i.running ? -1 : i.runtimeEnd - i.start), show: (i) => (i.running ? "" : milliseconds(i.runtimeEnd - i.start)), class: "number" },
   { name: "init", title: "Init", unit: "ms", sort: (i) => (i.coldStart ? initOf(i) : 0), show: (i) => (i.coldStart ? milliseconds(initOf(i)) : ""), class: "number wide" },
   { name: "held", title: "Held", unit: "ms", sort: (i) => i.heldMs ?? 0, show: (i) => milliseconds(i.heldMs), class: "number wide" },
   { name: "stored", title: "In Kinesis", unit: "ms", sort: (i) => i.stored - i.runtimeEnd, show: (i) => (i.storedMs ? milliseconds(Math.max(0, i.storedMs - i.runtimeEnd)) : ""), class: "number wide" },
   { name: "memory", title: "Memory", unit: "MB", sort: (i) => i.maxMemoryMB ?? 0, show: (i) => (i.maxMemoryMB ? String(i.maxMemoryMB) : ""), class: "number wide" },
-  { name: "lines", title: "Lines", sort: (i) => i.lines, show: (i) => i.lines.toLocaleString("en-US"), class: "number lines-count" },
+  { name: "lines", title: "Lines", sort: (i) => i.lines ?? 0, show: (i) => i.lines?.toLocaleString("en-US") ?? "", class: "number lines-count" },
 ];
 
 const initOf = (inv) => inv.initMs || model.environments.get(inv.environment)?.initTookMs || 0;
@@ -35,9 +36,11 @@ const initOf = (inv) => inv.initMs || model.environments.get(inv.environment)?.i
 const functionOf = (inv) => model.environments.get(inv.environment)?.function ?? "";
 
 function showStatus(inv) {
+  if (inv.own) return [el("span", { class: "badge ok" }, "environment")];
   const text = inv.running ? "running" : inv.status || "ended";
   const parts = [el("span", { class: inv.failed ? "badge error" : inv.running ? "badge running" : "badge ok" }, text)];
   if (inv.coldStart) parts.push(el("span", { class: "badge cold" }, "cold"));
+  if (inv.sampled === "out") parts.push(el("span", { class: "badge running", title: "Sampling left its lines out" }, "sampled out"));
   if (!inv.failed && inv.errors) parts.push(el("span", { class: "badge error", title: plural(inv.errors, "line") + " of ERROR or worse" }, plural(inv.errors, "error")));
   else if (!inv.failed && inv.warns) parts.push(el("span", { class: "badge cold", title: plural(inv.warns, "line") + " of WARN" }, plural(inv.warns, "warning")));
   return parts;
@@ -76,26 +79,32 @@ function sortBy(column) {
   state.set({ sort: column.name === "time" && down ? "" : (down ? "-" : "") + column.name }, false);
 }
 
+// setUnreadable takes the first reason why something cannot be read.
+export function setUnreadable(reason = "") {
+  if (reason === unreadable) return;
+  unreadable = reason;
+  update();
+}
+
 function update() {
   const top = Math.floor(box.scrollTop / rowHeight);
   const anchor = box.scrollTop > rowHeight / 2 ? rows[top]?.number : 0; // this row stays where it is
   const { column, down } = order();
-  rows = [...model.visible];
+  rows = [...model.visible, ...model.own];
   const by = column.sort;
-  if (column.name !== "time") rows.sort((a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : a.start - b.start));
+  if (column.name !== "time" || model.own.length) rows.sort((a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : a.start - b.start));
   if (down) rows.reverse();
   for (const [i, c] of columns.entries()) head.children[i].setAttribute("aria-sort", c === column ? (down ? "descending" : "ascending") : "none");
   table.setAttribute("aria-rowcount", rows.length + 1);
   const s = state.get();
-  const filtered = s.text || s.severity || s.function || s.status;
-  setText(id("count"), (filtered ? `${rows.length.toLocaleString("en-US")} of ` : "") + plural(model.invocations.size, "invocation") + (model.searching && s.text ? ", searching…" : ""));
+  setText(id("count"), (model.isFiltered(s) ? `${model.visible.length.toLocaleString("en-US")} of ` : "") + plural(model.invocations.size, "invocation") + (model.searching && s.text ? ", searching…" : ""));
   const empty = id("list-empty");
   empty.hidden = rows.length > 0;
-  setText(empty, model.invocations.size ? "No invocation matches the filters." : "No invocation has arrived yet.");
+  setText(empty, model.invocations.size ? "No invocation matches the filters." : unreadable ? `This input cannot be read: ${plainText(unreadable)}` : "No invocation has arrived yet.");
   table.hidden = !rows.length;
   shown = "";
   const before = selected;
-  selected = model.find(s.request, s.env)?.number ?? 0;
+  selected = (s.request ? model.find(s.request, s.env) : model.findEnvironment(s.env))?.number ?? 0;
   if (selected && selected !== before) reveal(rows.findIndex((inv) => inv.number === selected), 0.5);
   else if (anchor) {
     const index = rows.findIndex((inv) => inv.number === anchor);
@@ -167,9 +176,10 @@ function rowOf(inv, index, hasTabStop) {
 
 function choose(number) {
   const inv = model.invocations.get(number);
-  if (!inv) return;
+  const env = model.environments.get(number);
+  if (!inv && !env) return;
   focused = number;
-  select({ inv });
+  select({ inv, env });
 }
 
 const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: 15, PageUp: -15, Home: -Infinity, End: Infinity };

@@ -87,6 +87,7 @@ updates({
   changes: model.apply,
   health: (h) => {
     health.update(h);
+    list.setUnreadable(h.audit.unreadableExamples?.[0]);
     timeline.setLive(h.live && h.state === "reading");
   },
   state: health.connection,

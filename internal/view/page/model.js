@@ -5,8 +5,9 @@ import * as state from "./state.js";
 export const invocations = new Map(); // by number
 export const environments = new Map(); // by number
 export let visible = []; // the invocations that match the filters, by their start
+export let own = []; // the environments that have a row of their own, as rows
 export let functions = []; // names
-export let snippets = new Map(); // what a search found, by the number of the invocation
+export let snippets = new Map(); // what a search found, by the number of the invocation or environment
 export let searching = false;
 
 const ranks = { "": 0, trace: 1, debug: 2, info: 3, warn: 4, error: 5, fatal: 6 };
@@ -70,6 +71,24 @@ function matches(inv, s) {
   );
 }
 
+export const isFiltered = (s) => Boolean(s.text || s.severity || s.function || s.status);
+
+// ownRows returns rows for environments without an invocation, and for those with a match in
+// events that belong to no invocation, such as the lines of an init.
+function ownRows(s) {
+  if (s.status || (s.severity && !s.text)) return [];
+  const used = new Set();
+  if (!s.text) for (const inv of invocations.values()) used.add(inv.environment);
+  const rows = [];
+  for (const env of environments.values()) {
+    if (s.function && env.function !== s.function) continue;
+    if (s.text ? !snippets.has(env.number) : used.has(env.number)) continue;
+    const start = env.firstMs;
+    rows.push({ own: true, number: env.number, environment: env.number, requestId: "", start, runtimeEnd: start, stored: start, coldStart: Boolean(env.initTookMs), worst: 0 });
+  }
+  return rows;
+}
+
 function statusMatches(inv, status) {
   if (status === "running") return inv.running;
   if (status === "cold") return inv.coldStart === true;
@@ -84,6 +103,7 @@ export function refresh() {
   visible = [];
   for (const inv of invocations.values()) if (matches(inv, s)) visible.push(inv);
   visible.sort((a, b) => a.start - b.start || a.number - b.number);
+  own = ownRows(s);
   functions = [...new Set([...environments.values()].map((env) => env.function).filter(Boolean))].sort();
   for (const listener of listeners) listener();
 }
@@ -108,7 +128,7 @@ function startSearch(s) {
       mine.next = found.next;
       mine.abort = null;
       searching = found.more;
-      for (const m of found.matches) if (m.invocation && !snippets.has(m.invocation)) snippets.set(m.invocation, m);
+      for (const m of found.matches) if (!snippets.has(m.invocation || m.environment)) snippets.set(m.invocation || m.environment, m);
       if (isNew) schedule();
       else for (const listener of listeners) listener();
     })
@@ -117,20 +137,22 @@ function startSearch(s) {
     });
 }
 
-// find returns the invocation with a request id, the latest if there are several; env is
-// the beginning of an environment's id, to choose between them.
+// find returns the invocation with a request id, or whose id begins so if there is none; the
+// latest if there are several. env is the beginning of an environment's id, to choose between them.
 export function find(request, env = "") {
   let found = null;
   if (!request) return found;
+  const exact = (inv) => inv.requestId === request;
   for (const inv of invocations.values()) {
-    if (inv.requestId.startsWith(request) && environments.get(inv.environment)?.id.startsWith(env) && (!found || inv.number > found.number)) found = inv;
+    if (inv.requestId.startsWith(request) && environments.get(inv.environment)?.id.startsWith(env) && (!found || exact(inv) > exact(found) || (exact(inv) === exact(found) && inv.number > found.number))) found = inv;
   }
   return found;
 }
 
 export function findEnvironment(id) {
-  for (const env of environments.values()) if (id && env.id.startsWith(id)) return env;
-  return null;
+  let found = null;
+  for (const env of environments.values()) if (id && (env.id === id || (!found && env.id.startsWith(id)))) found = env;
+  return found;
 }
 
 // isShared reports whether several environments have the request, as after a retry.

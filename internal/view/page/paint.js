@@ -50,7 +50,7 @@ export function paint(g, lanes, view, size, colour, marked) {
 
 function drawAxis(g, view, size, colour, x, scale) {
   const room = 96;
-  const step = steps.find((s) => s * scale >= room) ?? steps.at(-1);
+  const step = steps.find((s) => s * scale >= room) ?? Math.ceil(room / scale / steps.at(-1)) * steps.at(-1);
   const offset = new Date(view.from).getTimezoneOffset() * minute;
   g.font = size.font;
   g.textBaseline = "middle";

@@ -37,7 +37,7 @@ function reported(lines) {
   const done = lines.find((line) => line.type === "platform.runtimeDone" && !line.cut);
   try {
     const list = JSON.parse(done.text).spans;
-    return Array.isArray(list) ? list.filter((s) => typeof s?.name === "string" && Number.isFinite(s.durationMs)).slice(0, 20) : [];
+    return Array.isArray(list) ? list.filter((s) => typeof s?.name === "string" && s.durationMs >= 0 && s.durationMs <= 86_400_000).slice(0, 20) : [];
   } catch {
     return []; // there is none
   }

@@ -15,6 +15,8 @@ const box = id("canvas-box");
 const tip = id("tip");
 const g = canvas.getContext("2d");
 const view = { from: 0, to: 1, scroll: 0 };
+const latest = Date.UTC(2100, 0);
+const slack = 86_400_000; // by which the clocks of a stream and of this machine may differ
 const size = { width: 0, height: 0, gutter: 0, font: "" };
 let lanes = []; // in view
 let all = []; // also those of other times
@@ -69,16 +71,26 @@ function measure() {
   draw();
 }
 
+const between = (low, n, high) => Math.min(high, Math.max(low, n));
+
+// setView brings times into view, as far as there can be any.
+function setView(from, to) {
+  const width = between(shortest, to - from, longest);
+  view.from = between(0, from, latest - width);
+  view.to = view.from + width;
+}
+
 // update takes what the model has now.
 function update() {
   const s = state.get();
-  all = lanesOf.make(model.visible, !s.text && !s.severity && !s.status && !s.function);
+  all = lanesOf.make(model.visible, model.isFiltered(s) ? model.own.map((row) => row.number) : model.environments.keys());
   let first = Infinity;
   let last = -Infinity;
   for (const lane of all) {
     first = Math.min(first, lane.from);
     last = Math.max(last, lane.last);
   }
+  if (live) last = Math.min(last, Date.now() + slack);
   range = first < last ? { first, last } : Number.isFinite(first) ? { first, last: first + 1000 } : { first: Date.now() - 1000, last: Date.now() };
   canvas.setAttribute("aria-label", `Timeline of ${plural(model.visible.length, "invocation")} in ${plural(all.length, "environment")}, from ${clock(range.first)} to ${clock(range.last)}`);
   place();
@@ -99,12 +111,11 @@ function place() {
   id("follow").setAttribute("aria-pressed", String(isFollowing));
   id("fit").setAttribute("aria-pressed", String(!isFollowing && mode !== "free"));
   if (isFollowing) {
-    view.to = range.last + width * 0.03;
-    view.from = view.to - width;
+    const to = range.last + width * 0.03;
+    setView(to - width, to);
   } else if (mode !== "free") {
     const pad = Math.max(2, (range.last - range.first) * 0.02);
-    view.from = range.first - pad;
-    view.to = range.last + pad;
+    setView(Math.max(range.first - pad, range.last + pad - longest), range.last + pad);
   }
   draw();
 }
@@ -139,7 +150,7 @@ function restore() {
   const to = Number(state.get().to);
   if (from && to > from && (Math.abs(from - view.from) > 0.1 || Math.abs(to - view.to) > 0.1)) {
     mode = "free";
-    Object.assign(view, { from, to });
+    setView(from, to);
   } else if (!from && mode === "free" && !remembering) mode = "all";
   place();
   layout();
@@ -155,16 +166,15 @@ function free() {
 function zoom(factor, at = size.gutter + (size.width - size.gutter) / 2) {
   const share = Math.min(1, Math.max(0, (at - size.gutter) / (size.width - size.gutter)));
   const before = view.to - view.from;
-  const after = Math.min(longest, Math.max(shortest, before * factor));
-  view.from += (before - after) * share;
-  view.to = view.from + after;
+  const after = between(shortest, before * factor, longest);
+  const from = view.from + (before - after) * share;
+  setView(from, from + after);
   free();
 }
 
 function pan(pixels) {
   const by = (pixels * (view.to - view.from)) / (size.width - size.gutter);
-  view.from += by;
-  view.to += by;
+  setView(view.from + by, view.to + by);
   free();
 }
 
@@ -179,10 +189,10 @@ function scrollLanes(pixels) {
 
 // reveal brings an invocation into view.
 export function reveal(inv) {
+  if (!inv.start) return; // its time is not known
   if (inv.end < view.from || inv.start > view.to) {
     const half = (view.to - view.from) / 2;
-    view.from = inv.start - half;
-    view.to = inv.start + half;
+    setView(inv.start - half, inv.start + half);
     free();
   }
   layout();
@@ -235,6 +245,7 @@ function at(px, py) {
     const d = time < inv.start ? inv.start - time : time > inv.end ? time - inv.end : 0;
     if (d <= distance && (d < distance || !best || inv.bad)) [best, distance] = [inv, d];
   }
+  if (!row.items.length) return { env: lane.env };
   const { initMs, initTookMs } = lane.env;
   if (!best && initMs && time >= initMs - near && time <= initMs + (initTookMs ?? 0) + near) return { env: lane.env };
   return best ? { inv: best } : null;
