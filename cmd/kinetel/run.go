@@ -48,7 +48,8 @@ subscribed to.
 
 The limits fail the run. --expect-success is on with --event: every invocation succeeds,
 and every extension ends in order. --expect-delivered: every extension accepts all its
-telemetry, and what Kinetel accepted is in the embedded Kinesis.
+telemetry, and what Kinetel accepted is in the embedded Kinesis, or Kinetel reports it
+lost or left out.
 
 -o json prints one object a line, with one member:
   event         as kinetel tail -o json; its resource has faas.name and service.instance.id
@@ -110,7 +111,7 @@ func (c *runCommand) run(cmd *cobra.Command, args []string) error {
 		return err // there is nothing to conclude from
 	}
 	if audited := c.audited(cfg.Lambda); stream.Embedded() {
-		if k := stream.Summary(audited); audited || k.Records > 0 {
+		if k := stream.Summary(audited, c.comparable(cfg.Lambda, summary)); audited || k.Records > 0 {
 			summary.Kinesis = k
 		}
 	}

@@ -181,6 +181,8 @@ func (c *runCommand) checkTogether(changed func(string) bool) error {
 		return errors.New("--count and --rate are for --event: without one, the endpoint is served")
 	case c.event != "" && changed("port"):
 		return errors.New("--port is for the endpoint: with --event there is none")
+	case c.limits.ExpectDelivered && c.kinesis != "embedded":
+		return errors.New("--expect-delivered needs the embedded Kinesis: the stream of --kinesis is not read; kinetel audit checks it")
 	case c.handler != "" && c.runtime == "":
 		return errors.New("--handler needs --runtime nodejs or python")
 	}

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/functioncode"
 	"github.com/kinetel/kinetel/internal/localrun"
 	"github.com/kinetel/kinetel/internal/localrun/cpulimit"
+	"github.com/kinetel/kinetel/internal/localrun/report"
 	"github.com/kinetel/kinetel/internal/tail"
 	"github.com/kinetel/kinetel/lambdasim"
 	"github.com/spf13/cobra"
@@ -136,6 +138,20 @@ func (c *runCommand) openStream(ctx context.Context, cfg *localrun.Config) (loca
 func (c *runCommand) audited(cfg lambdasim.Config) bool {
 	return slices.ContainsFunc(cfg.Extensions, isKinetel) &&
 		cfg.Env["KINETEL_FORMAT"] != "cloudwatch" && cfg.Env["KINETEL_ENABLED"] != "false"
+}
+
+// comparable returns how many events Kinetel accepted, or 0 if no kinetel.report says how
+// many of them it left out.
+func (c *runCommand) comparable(cfg lambdasim.Config, s report.Summary) int {
+	if reports, set := cfg.Env["KINETEL_REPORT"]; set && !strings.Contains(reports, "events") {
+		return 0
+	}
+	for _, e := range s.Extensions {
+		if e.Name == localrun.Kinetel {
+			return e.AcceptedEvents
+		}
+	}
+	return 0
 }
 
 // serving returns what a person needs to invoke the function.
