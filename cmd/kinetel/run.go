@@ -88,25 +88,35 @@ func (c *runCommand) run(cmd *cobra.Command, args []string) error {
 	if err := c.check(cmd); err != nil {
 		return usage(err)
 	}
+	abort, stop := watchSignals()
+	defer stop()
+	ctx, cancel := context.WithCancelCause(cmd.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(abort, func() { cancel(context.Cause(abort)) })()
 	dir, err := os.MkdirTemp("", "kinetel-run-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the environments: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	cfg, err := c.prepare(cmd, args, dir)
+	cfg, err := c.prepare(ctx, cmd, args, dir)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	stream, err := c.openStream(cmd.Context(), &cfg)
+	stream, err := c.openStream(ctx, &cfg)
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
 	cfg.Stream = stream
 	cfg.Serving = func(url string) string { return c.serving(url, stream) }
-	summary, err := localrun.Run(cmd.Context(), cfg)
-	err = c.explain(cmd.Context(), err)
+	cfg.Abort = abort
+	summary, err := localrun.Run(ctx, cfg)
+	if abort.Err() != nil {
+		return context.Cause(abort)
+	}
+	early := err != nil && c.event != "" && (ctx.Err() != nil || errors.Is(err, syscall.EPIPE))
+	err = c.explain(ctx, err)
 	if _, init := errors.AsType[foundError](err); err != nil && !init && summary.Invocations == 0 {
 		return err // there is nothing to conclude from
 	}
@@ -115,7 +125,7 @@ func (c *runCommand) run(cmd *cobra.Command, args []string) error {
 			summary.Kinesis = k
 		}
 	}
-	return errors.Join(c.conclude(cmd.OutOrStdout(), summary, time.Since(cfg.Started)), err)
+	return errors.Join(c.conclude(cmd.OutOrStdout(), summary, time.Since(cfg.Started), early), err)
 }
 
 // explain returns the error of the command for that of the run.
@@ -131,8 +141,9 @@ func (c *runCommand) explain(ctx context.Context, err error) error {
 	return err
 }
 
-// conclude prints the summary, and checks the limits.
-func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duration) error {
+// conclude prints the summary, and checks the limits. early means that the run ended before
+// all invocations were made.
+func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duration, early bool) error {
 	checks := c.limits.Checks(s)
 	var err error
 	if c.output == tail.JSON {
@@ -140,6 +151,9 @@ func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duratio
 	} else {
 		fmt.Fprintln(out)
 		err = s.WriteText(out)
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		err = nil // the reader has enough
 	}
 	failed := 0
 	for _, check := range checks {
@@ -151,6 +165,9 @@ func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duratio
 		if c.output != tail.JSON {
 			fmt.Fprintf(out, "%s: %s: %s: %s\n", mark, report.Printable(check.Subject), check.Name, report.Printable(check.Detail))
 		}
+	}
+	if early {
+		checks = append(checks, report.Check{Name: "all invocations are made", Subject: "function", Detail: "interrupted"})
 	}
 	if c.junit != "" {
 		err = errors.Join(err, writeFile(c.junit, func(w io.Writer) error { return report.WriteJUnit(w, checks, took) }))

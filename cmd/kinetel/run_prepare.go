@@ -21,8 +21,7 @@ import (
 )
 
 // prepare returns what to run.
-func (c *runCommand) prepare(cmd *cobra.Command, args []string, dir string) (cfg localrun.Config, err error) {
-	ctx := cmd.Context()
+func (c *runCommand) prepare(ctx context.Context, cmd *cobra.Command, args []string, dir string) (cfg localrun.Config, err error) {
 	function, err := functioncode.Find(ctx, c.source(args, dir))
 	if err != nil {
 		return cfg, usage(err)

@@ -53,7 +53,7 @@ func (r *run) serve(ctx context.Context) error {
 		r.fail(err)
 	}
 	// The running invocations end by their time-outs.
-	end, stop := context.WithTimeout(context.WithoutCancel(ctx), cfg.Timeout+shutdownTimeout)
+	end, stop := context.WithTimeout(r.Abort, cfg.Timeout+shutdownTimeout)
 	defer stop()
 	if server.Shutdown(end) != nil {
 		_ = server.Close() // what is left is a client that does not read
