@@ -183,6 +183,8 @@ func (c *runCommand) checkTogether(changed func(string) bool) error {
 		return errors.New("--port is for the endpoint: with --event there is none")
 	case c.limits.ExpectDelivered && c.kinesis != "embedded":
 		return errors.New("--expect-delivered needs the embedded Kinesis: the stream of --kinesis is not read; kinetel audit checks it")
+	case c.limits.MaxOverhead > 0 && c.managed > 0:
+		return errors.New("--max-overhead and --managed-instances: extensions prolong no invocation there; leave --max-overhead out")
 	case c.handler != "" && c.runtime == "":
 		return errors.New("--handler needs --runtime nodejs or python")
 	}

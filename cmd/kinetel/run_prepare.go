@@ -102,7 +102,7 @@ func (c *runCommand) limitCPU(cmd *cobra.Command, cfg *localrun.Config) error {
 	if c.cpu == "" {
 		return nil
 	}
-	share := float64(c.memory) / memoryOfOneCPU
+	share := float64(cfg.Lambda.MemoryMB) / memoryOfOneCPU
 	if c.cpu != "lambda" {
 		var err error
 		if share, err = strconv.ParseFloat(c.cpu, 64); err != nil || !(share > 0 && share <= 1024) {
