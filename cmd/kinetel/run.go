@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -77,7 +79,12 @@ keeps the run from its end.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.run(cmd, args); err != nil {
+				return printableError{err}
+			}
+			return nil
+		},
 	}
 	c.addFlags(cmd)
 	return cmd
@@ -147,7 +154,7 @@ func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duratio
 	checks := c.limits.Checks(s)
 	var err error
 	if c.output == tail.JSON {
-		err = writeJSON(out, s, checks)
+		err = writeJSON(tail.New(out, io.Discard, tail.Options{Output: tail.JSON, Terminal: isTerminal(os.Stdout)}), s, checks)
 	} else {
 		fmt.Fprintln(out)
 		err = s.WriteText(out)
@@ -178,12 +185,32 @@ func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duratio
 	return err
 }
 
-func writeJSON(out io.Writer, s report.Summary, checks []report.Check) error {
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(map[string]any{"summary": s})
+func writeJSON(out *tail.Tail, s report.Summary, checks []report.Check) error {
+	objects := []map[string]any{{"summary": s}}
 	for _, check := range checks {
-		err = errors.Join(err, enc.Encode(map[string]any{"check": check}))
+		objects = append(objects, map[string]any{"check": check})
 	}
-	return err
+	var lines bytes.Buffer
+	enc := json.NewEncoder(&lines)
+	enc.SetEscapeHTML(false)
+	for _, o := range objects {
+		if err := enc.Encode(o); err != nil {
+			return err
+		}
+	}
+	return out.Line(bytes.TrimSuffix(lines.Bytes(), []byte("\n")))
+}
+
+// printableError is an error whose text may have names of files in archives, and what
+// processes say.
+type printableError struct{ error }
+
+func (e printableError) Unwrap() error { return e.error }
+
+func (e printableError) Error() string {
+	lines := strings.Split(e.error.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = report.Printable(line)
+	}
+	return strings.Join(lines, "\n")
 }

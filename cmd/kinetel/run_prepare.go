@@ -35,7 +35,7 @@ func (c *runCommand) prepare(ctx context.Context, cmd *cobra.Command, args []str
 		return cfg, usage(err)
 	}
 	if note != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "kinetel: "+note)
+		fmt.Fprintln(cmd.ErrOrStderr(), "kinetel: "+report.Printable(note))
 	}
 	if function, err = layers.Mount(function); err != nil {
 		return cfg, err

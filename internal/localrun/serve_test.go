@@ -119,6 +119,26 @@ func TestServeIsInterrupted(t *testing.T) {
 	}
 }
 
+// Asynchronous invocations that wait at the end are discarded: nobody was refused.
+func TestServeDiscardsAsynchronousInvocations(t *testing.T) {
+	s := serve(t, 1)
+	answer := make(chan string)
+	go func() {
+		_, body := s.invoke(t, `{"id":"slow","lines":1,"sleep":"700ms"}`)
+		answer <- body
+	}()
+	<-s.lines
+	if status, body := s.invoke(t, `{}`, "X-Amz-Invocation-Type", "Event"); status != http.StatusAccepted {
+		t.Errorf("an asynchronous invocation: %d %s", status, body)
+	}
+	s.stop()
+	<-answer
+	<-s.ended
+	if s.report.Throttled != 0 || s.report.Invocations > 2 {
+		t.Errorf("%+v, %v", s.report, s.err)
+	}
+}
+
 func TestServePortInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
