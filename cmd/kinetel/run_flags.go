@@ -164,6 +164,8 @@ func (c *runCommand) checkValues(changed func(string) bool) error {
 		return fmt.Errorf("--kinesis is %q: it must be embedded, or a URL such as http://127.0.0.1:4567", c.kinesis)
 	case !functionName.MatchString(c.name):
 		return fmt.Errorf("--name is %q: it must be up to 64 letters, digits, hyphens and underscores", c.name)
+	case changed("tenant") && !tenantID.MatchString(c.tenant):
+		return fmt.Errorf("--tenant is %q: it must be up to 256 letters, digits, spaces and ._:/=+-@", c.tenant)
 	case changed("event") && c.event == "":
 		return errors.New("--event is empty: the empty event is {}")
 	}
@@ -217,4 +219,7 @@ func (c *runCommand) parse(stdin io.Reader) (err error) {
 // maxConcurrency is Lambda's default for an account.
 const maxConcurrency = 1000
 
-var functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var (
+	functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	tenantID     = regexp.MustCompile(`^[A-Za-z0-9._:/=+@ -]{1,256}$`)
+)
