@@ -86,7 +86,7 @@ func (c *runCommand) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&c.limits.ExpectDelivered, "expect-delivered", false, "limit: extensions accept all telemetry that they subscribed to, and Kinetel's is in the stream")
 	f.DurationVar(&c.limits.MaxOverhead, "max-overhead", 0, "limit: how long an extension may prolong any invocation, such as 50ms")
 	f.DurationVar(&c.limits.MaxInit, "max-init", 0, "limit: how long an extension may take from its start to its first next, such as 200ms")
-	f.StringVar(&c.maxMemory, "max-memory", "", "limit: resident memory of an extension, such as `64MiB`")
+	f.StringVar(&c.maxMemory, "max-memory", "", "limit: resident memory of an extension and its children, such as `64MiB`")
 	for name, values := range map[string][]string{
 		"runtime": functioncode.Runtimes, "output": runOutputs, "log-format": {"text", "json"}, "log-level": logLevels, "kinesis": {"embedded"}, "cpu": {"lambda"},
 	} {
