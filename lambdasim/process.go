@@ -202,9 +202,34 @@ func (p *process) drain() {
 	}
 }
 
-// samplePeak returns the process's peak resident memory in KiB, or 0.
-func (p *process) samplePeak() int64 {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/status")
+// samplePeak returns the peak resident memory of the process and its descendants in KiB, or
+// 0 if it is gone. A descendant counts while it runs, and if its parent does.
+func (p *process) samplePeak() int64 { return peakOfTree(p.pid) }
+
+func peakOfTree(pid int) int64 {
+	folder := "/proc/" + strconv.Itoa(pid)
+	kib := peakOf(folder + "/status")
+	tasks, err := os.ReadDir(folder + "/task") // each thread has its own children
+	if err != nil {
+		return kib
+	}
+	for _, task := range tasks {
+		children, err := os.ReadFile(folder + "/task/" + task.Name() + "/children")
+		if err != nil {
+			continue // the thread has ended
+		}
+		for child := range strings.FieldsSeq(string(children)) {
+			if pid, err := strconv.Atoi(child); err == nil {
+				kib += peakOfTree(pid)
+			}
+		}
+	}
+	return kib
+}
+
+// peakOf returns VmHWM of a status file in KiB, or 0.
+func peakOf(file string) int64 {
+	status, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}

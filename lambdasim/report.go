@@ -132,8 +132,8 @@ type ProcessReport struct {
 	// to the end of the process.
 	ShutdownTook time.Duration
 
-	// MaxRSSKiB is the peak resident memory, VmHWM of /proc/PID/status, which is
-	// read at the end of each phase. (The peak in rusage includes the parent's at
+	// MaxRSSKiB is the peak resident memory of the process and its descendants, the sum
+	// of VmHWM of /proc/PID/status, which is read at the end of each phase. (The peak in rusage includes the parent's at
 	// the start.)
 	MaxRSSKiB int64
 	// CPU is the processor time so far. UserCPU and SystemCPU are known when the

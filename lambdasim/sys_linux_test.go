@@ -1,7 +1,10 @@
 package lambdasim
 
 import (
+	"bufio"
 	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -47,4 +50,31 @@ func TestPollExit(t *testing.T) {
 		t.Error("the end of no process was seen")
 	}
 	awaitExit(cmd.Process.Pid) // returns, because no such process is left
+}
+
+// The memory of a process is also that of its children, and of theirs.
+func TestSamplePeakHasTheDescendants(t *testing.T) {
+	cmd := exec.Command("sh", "-c", `sh -c 'sleep 1000 & echo $!; wait' & wait`)
+	cmd.SysProcAttr = processAttributes()
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { signalGroup(cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() }()
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	grandchild, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := (&process{pid: cmd.Process.Pid}).samplePeak()
+	parent, least := peakOf("/proc/"+strconv.Itoa(cmd.Process.Pid)+"/status"), peakOf("/proc/"+strconv.Itoa(grandchild)+"/status")
+	if parent == 0 || all <= parent+least/2 || (&process{pid: grandchild}).samplePeak() < least {
+		t.Errorf("%d KiB together, of which the parent has %d and its grandchild %d", all, parent, least)
+	}
 }

@@ -50,7 +50,7 @@ func exitStatus(ctx context.Context, err error, started bool) int {
 		return exitFound
 	case isUsage || !started:
 		return exitUsage
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || errors.Is(err, errAborted):
 		return exitSignal
 	}
 	return exitFailed

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -48,7 +50,8 @@ subscribed to.
 
 The limits fail the run. --expect-success is on with --event: every invocation succeeds,
 and every extension ends in order. --expect-delivered: every extension accepts all its
-telemetry, and what Kinetel accepted is in the embedded Kinesis.
+telemetry, and what Kinetel accepted is in the embedded Kinesis, or Kinetel reports it
+lost or left out.
 
 -o json prints one object a line, with one member:
   event         as kinetel tail -o json; its resource has faas.name and service.instance.id
@@ -76,7 +79,12 @@ keeps the run from its end.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.run(cmd, args); err != nil {
+				return printableError{err}
+			}
+			return nil
+		},
 	}
 	c.addFlags(cmd)
 	return cmd
@@ -87,34 +95,44 @@ func (c *runCommand) run(cmd *cobra.Command, args []string) error {
 	if err := c.check(cmd); err != nil {
 		return usage(err)
 	}
+	abort, stop := watchSignals()
+	defer stop()
+	ctx, cancel := context.WithCancelCause(cmd.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(abort, func() { cancel(context.Cause(abort)) })()
 	dir, err := os.MkdirTemp("", "kinetel-run-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the environments: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	cfg, err := c.prepare(cmd, args, dir)
+	cfg, err := c.prepare(ctx, cmd, args, dir)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	stream, err := c.openStream(cmd.Context(), &cfg)
+	stream, err := c.openStream(ctx, &cfg)
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
 	cfg.Stream = stream
 	cfg.Serving = func(url string) string { return c.serving(url, stream) }
-	summary, err := localrun.Run(cmd.Context(), cfg)
-	err = c.explain(cmd.Context(), err)
+	cfg.Abort = abort
+	summary, err := localrun.Run(ctx, cfg)
+	if abort.Err() != nil {
+		return context.Cause(abort)
+	}
+	early := err != nil && c.event != "" && (ctx.Err() != nil || errors.Is(err, syscall.EPIPE))
+	err = c.explain(ctx, err)
 	if _, init := errors.AsType[foundError](err); err != nil && !init && summary.Invocations == 0 {
 		return err // there is nothing to conclude from
 	}
 	if audited := c.audited(cfg.Lambda); stream.Embedded() {
-		if k := stream.Summary(audited); audited || k.Records > 0 {
+		if k := stream.Summary(audited, c.comparable(cfg.Lambda, summary)); audited || k.Records > 0 {
 			summary.Kinesis = k
 		}
 	}
-	return errors.Join(c.conclude(cmd.OutOrStdout(), summary, time.Since(cfg.Started)), err)
+	return errors.Join(c.conclude(cmd.OutOrStdout(), summary, time.Since(cfg.Started), early), err)
 }
 
 // explain returns the error of the command for that of the run.
@@ -130,15 +148,19 @@ func (c *runCommand) explain(ctx context.Context, err error) error {
 	return err
 }
 
-// conclude prints the summary, and checks the limits.
-func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duration) error {
+// conclude prints the summary, and checks the limits. early means that the run ended before
+// all invocations were made.
+func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duration, early bool) error {
 	checks := c.limits.Checks(s)
 	var err error
 	if c.output == tail.JSON {
-		err = writeJSON(out, s, checks)
+		err = writeJSON(tail.New(out, io.Discard, tail.Options{Output: tail.JSON, Terminal: isTerminal(os.Stdout)}), s, checks)
 	} else {
 		fmt.Fprintln(out)
 		err = s.WriteText(out)
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		err = nil // the reader has enough
 	}
 	failed := 0
 	for _, check := range checks {
@@ -151,6 +173,9 @@ func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duratio
 			fmt.Fprintf(out, "%s: %s: %s: %s\n", mark, report.Printable(check.Subject), check.Name, report.Printable(check.Detail))
 		}
 	}
+	if early {
+		checks = append(checks, report.Check{Name: "all invocations are made", Subject: "function", Detail: "interrupted"})
+	}
 	if c.junit != "" {
 		err = errors.Join(err, writeFile(c.junit, func(w io.Writer) error { return report.WriteJUnit(w, checks, took) }))
 	}
@@ -160,12 +185,32 @@ func (c *runCommand) conclude(out io.Writer, s report.Summary, took time.Duratio
 	return err
 }
 
-func writeJSON(out io.Writer, s report.Summary, checks []report.Check) error {
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(map[string]any{"summary": s})
+func writeJSON(out *tail.Tail, s report.Summary, checks []report.Check) error {
+	objects := []map[string]any{{"summary": s}}
 	for _, check := range checks {
-		err = errors.Join(err, enc.Encode(map[string]any{"check": check}))
+		objects = append(objects, map[string]any{"check": check})
 	}
-	return err
+	var lines bytes.Buffer
+	enc := json.NewEncoder(&lines)
+	enc.SetEscapeHTML(false)
+	for _, o := range objects {
+		if err := enc.Encode(o); err != nil {
+			return err
+		}
+	}
+	return out.Line(bytes.TrimSuffix(lines.Bytes(), []byte("\n")))
+}
+
+// printableError is an error whose text may have names of files in archives, and what
+// processes say.
+type printableError struct{ error }
+
+func (e printableError) Unwrap() error { return e.error }
+
+func (e printableError) Error() string {
+	lines := strings.Split(e.error.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = report.Printable(line)
+	}
+	return strings.Join(lines, "\n")
 }

@@ -86,7 +86,7 @@ func (c *runCommand) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&c.limits.ExpectDelivered, "expect-delivered", false, "limit: extensions accept all telemetry that they subscribed to, and Kinetel's is in the stream")
 	f.DurationVar(&c.limits.MaxOverhead, "max-overhead", 0, "limit: how long an extension may prolong any invocation, such as 50ms")
 	f.DurationVar(&c.limits.MaxInit, "max-init", 0, "limit: how long an extension may take from its start to its first next, such as 200ms")
-	f.StringVar(&c.maxMemory, "max-memory", "", "limit: resident memory of an extension, such as `64MiB`")
+	f.StringVar(&c.maxMemory, "max-memory", "", "limit: resident memory of an extension and its children, such as `64MiB`")
 	for name, values := range map[string][]string{
 		"runtime": functioncode.Runtimes, "output": runOutputs, "log-format": {"text", "json"}, "log-level": logLevels, "kinesis": {"embedded"}, "cpu": {"lambda"},
 	} {
@@ -164,6 +164,8 @@ func (c *runCommand) checkValues(changed func(string) bool) error {
 		return fmt.Errorf("--kinesis is %q: it must be embedded, or a URL such as http://127.0.0.1:4567", c.kinesis)
 	case !functionName.MatchString(c.name):
 		return fmt.Errorf("--name is %q: it must be up to 64 letters, digits, hyphens and underscores", c.name)
+	case changed("tenant") && !tenantID.MatchString(c.tenant):
+		return fmt.Errorf("--tenant is %q: it must be up to 256 letters, digits, spaces and ._:/=+-@", c.tenant)
 	case changed("event") && c.event == "":
 		return errors.New("--event is empty: the empty event is {}")
 	}
@@ -181,6 +183,10 @@ func (c *runCommand) checkTogether(changed func(string) bool) error {
 		return errors.New("--count and --rate are for --event: without one, the endpoint is served")
 	case c.event != "" && changed("port"):
 		return errors.New("--port is for the endpoint: with --event there is none")
+	case c.limits.ExpectDelivered && c.kinesis != "embedded":
+		return errors.New("--expect-delivered needs the embedded Kinesis: the stream of --kinesis is not read; kinetel audit checks it")
+	case c.limits.MaxOverhead > 0 && c.managed > 0:
+		return errors.New("--max-overhead and --managed-instances: extensions prolong no invocation there; leave --max-overhead out")
 	case c.handler != "" && c.runtime == "":
 		return errors.New("--handler needs --runtime nodejs or python")
 	}
@@ -213,4 +219,7 @@ func (c *runCommand) parse(stdin io.Reader) (err error) {
 // maxConcurrency is Lambda's default for an account.
 const maxConcurrency = 1000
 
-var functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var (
+	functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	tenantID     = regexp.MustCompile(`^[A-Za-z0-9._:/=+@ -]{1,256}$`)
+)

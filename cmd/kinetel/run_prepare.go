@@ -2,25 +2,27 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/functioncode"
 	"github.com/kinetel/kinetel/internal/localrun"
 	"github.com/kinetel/kinetel/internal/localrun/cpulimit"
+	"github.com/kinetel/kinetel/internal/localrun/report"
 	"github.com/kinetel/kinetel/internal/tail"
 	"github.com/kinetel/kinetel/lambdasim"
 	"github.com/spf13/cobra"
 )
 
 // prepare returns what to run.
-func (c *runCommand) prepare(cmd *cobra.Command, args []string, dir string) (cfg localrun.Config, err error) {
-	ctx := cmd.Context()
+func (c *runCommand) prepare(ctx context.Context, cmd *cobra.Command, args []string, dir string) (cfg localrun.Config, err error) {
 	function, err := functioncode.Find(ctx, c.source(args, dir))
 	if err != nil {
 		return cfg, usage(err)
@@ -34,7 +36,7 @@ func (c *runCommand) prepare(cmd *cobra.Command, args []string, dir string) (cfg
 		return cfg, usage(err)
 	}
 	if note != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "kinetel: "+note)
+		fmt.Fprintln(cmd.ErrOrStderr(), "kinetel: "+report.Printable(note))
 	}
 	if function, err = layers.Mount(function); err != nil {
 		return cfg, err
@@ -55,7 +57,7 @@ func (c *runCommand) prepare(cmd *cobra.Command, args []string, dir string) (cfg
 		cfg.Lambda.Extensions = append(cfg.Lambda.Extensions, p)
 	}
 	cfg.Lambda.Extensions = append(cfg.Lambda.Extensions, layers.Extensions...)
-	if err := cfg.CheckFaults(); err != nil {
+	if err := errors.Join(checkNames(cfg.Lambda.Extensions), cfg.CheckFaults()); err != nil {
 		return cfg, usage(err)
 	}
 	return cfg, c.limitCPU(cmd, &cfg)
@@ -101,7 +103,7 @@ func (c *runCommand) limitCPU(cmd *cobra.Command, cfg *localrun.Config) error {
 	if c.cpu == "" {
 		return nil
 	}
-	share := float64(c.memory) / memoryOfOneCPU
+	share := float64(cfg.Lambda.MemoryMB) / memoryOfOneCPU
 	if c.cpu != "lambda" {
 		var err error
 		if share, err = strconv.ParseFloat(c.cpu, 64); err != nil || !(share > 0 && share <= 1024) {
@@ -138,13 +140,31 @@ func (c *runCommand) audited(cfg lambdasim.Config) bool {
 		cfg.Env["KINETEL_FORMAT"] != "cloudwatch" && cfg.Env["KINETEL_ENABLED"] != "false"
 }
 
+// comparable returns how many events Kinetel accepted, or 0 if no kinetel.report says how
+// many of them it left out.
+func (c *runCommand) comparable(cfg lambdasim.Config, s report.Summary) int {
+	if reports, set := cfg.Env["KINETEL_REPORT"]; set && !strings.Contains(reports, "events") {
+		return 0
+	}
+	for _, e := range s.Extensions {
+		if e.Name == localrun.Kinetel {
+			return e.AcceptedEvents
+		}
+	}
+	return 0
+}
+
 // serving returns what a person needs to invoke the function.
 func (c *runCommand) serving(url string, stream localrun.Stream) string {
+	var option, header string
+	if c.tenant != "" {
+		option, header = " --tenant-id '"+c.tenant+"'", " -H 'X-Amz-Tenant-Id: "+c.tenant+"'"
+	}
 	text := fmt.Sprintf(`# The function is at %[1]s until you press Ctrl-C. In another shell:
 export AWS_REGION=%[3]s AWS_DEFAULT_REGION=%[3]s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
-echo '{}' | aws lambda invoke --endpoint-url %[1]s --function-name %[2]s --payload fileb:///dev/stdin /dev/stdout
-curl %[1]s/2015-03-31/functions/%[2]s/invocations -d '{}'
-`, url, c.name, c.region)
+echo '{}' | aws lambda invoke --endpoint-url %[1]s --function-name %[2]s%[4]s --payload fileb:///dev/stdin /dev/stdout
+curl %[1]s/2015-03-31/functions/%[2]s/invocations%[5]s -d '{}'
+`, url, c.name, c.region, option, header)
 	if !c.noKinetel {
 		text += fmt.Sprintf("kinetel tail %s --endpoint-url %s --from horizon\n", stream.Name, stream.URL)
 	}
@@ -174,6 +194,19 @@ func (c *runCommand) extensionPaths(layered []lambdasim.Process) ([]string, erro
 		return nil, fmt.Errorf("%s: there is no such program; `make build` builds it, --extension PATH/%s names another one, and --no-kinetel runs without it", beside, localrun.Kinetel)
 	}
 	return append([]string{beside}, paths...), nil
+}
+
+// checkNames refuses extensions with the same name: Lambda knows them by their names.
+func checkNames(extensions []lambdasim.Process) error {
+	names := map[string]bool{}
+	for _, e := range extensions {
+		name := filepath.Base(e.Path)
+		if names[name] {
+			return fmt.Errorf("a second extension is named %q: rename it, or leave it out", name)
+		}
+		names[name] = true
+	}
+	return nil
 }
 
 // source returns the function that the arguments name.

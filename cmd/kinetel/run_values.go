@@ -78,7 +78,7 @@ func (c *runCommand) payload(stdin io.Reader) ([]byte, error) {
 	case json.Valid([]byte(text)):
 		payload = []byte(text)
 	default:
-		if payload, err = os.ReadFile(c.event); err != nil {
+		if payload, err = readFile(c.event, most+1); err != nil {
 			err = fmt.Errorf("it is neither JSON nor a file: %w", err)
 		}
 	}
@@ -93,4 +93,14 @@ func (c *runCommand) payload(stdin io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("--event %.80s: %w", c.event, err)
 	}
 	return payload, nil
+}
+
+// readFile reads the first bytes of a file.
+func readFile(name string, most int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
 }

@@ -52,12 +52,17 @@ func Find(ctx context.Context, s Source) (lambdasim.Process, error) {
 	if err == nil && (info.IsDir() || isZip(name)) {
 		return findInPackage(ctx, s, name, info.IsDir())
 	}
+	if err == nil && filepath.Ext(name) == ".zip" {
+		return p, fmt.Errorf("%s is no zip archive: it is empty or damaged; make it again", name)
+	}
 	if s.Runtime != "" {
 		return p, fmt.Errorf("--runtime %s: %s is no folder and no zip archive: name the one with the handler", s.Runtime, name)
 	}
 	// The sandbox's PATH is not yours.
 	path, err := exec.LookPath(name)
 	switch {
+	case err != nil && info != nil && errors.Is(err, exec.ErrNotFound):
+		return p, fmt.Errorf("%s is not on the PATH: for the file in this folder, write ./%s", name, name)
 	case errors.Is(err, fs.ErrPermission):
 		return p, fmt.Errorf("%s is not executable: chmod +x it, or give --runtime and its folder", name)
 	case err != nil && !errors.Is(err, exec.ErrDot):
@@ -77,7 +82,7 @@ func isZip(name string) bool {
 	defer file.Close()
 	begin := make([]byte, 4)
 	n, _ := file.Read(begin)
-	return string(begin[:n]) == "PK\x03\x04"
+	return string(begin[:n]) == "PK\x03\x04" || string(begin[:n]) == "PK\x05\x06" // without entries
 }
 
 // findInPackage returns the process of a deployment package.
@@ -121,11 +126,12 @@ func checkBootstrap(in, path string) error {
 	return nil
 }
 
-// checkHandler refuses a handler whose file is not there. The name of the function in it
-// is after the last dot.
+// checkHandler refuses a handler whose file is not there. The function in it is after the
+// first dot of the file's name: it can be in an object.
 func checkHandler(dir, handler string, extensions ...string) error {
-	dot := strings.LastIndexByte(handler, '.')
-	if dot <= 0 || dot == len(handler)-1 {
+	base := strings.LastIndexByte(handler, '/') + 1
+	dot := base + strings.IndexByte(handler[base:], '.')
+	if dot <= base || dot == len(handler)-1 {
 		return fmt.Errorf("--handler is %q: it must be FILE.FUNCTION, such as app.handler for the function handler in app%s", handler, extensions[0])
 	}
 	for _, ext := range extensions {

@@ -146,25 +146,34 @@ func TestFind(t *testing.T) {
 	write(t, filepath.Join(dir, "custom", bootstrap), "#!/bin/sh\n", 0o755)
 	write(t, filepath.Join(dir, "plain", bootstrap), "#!/bin/sh\n", 0o644)
 	write(t, filepath.Join(dir, "none", "app.js"), "", 0o644)
+	write(t, filepath.Join(dir, "here"), "#!/bin/sh\n", 0o755)
+	write(t, filepath.Join(dir, "damaged.zip"), "PK\x03\x04", 0o644)
+	write(t, filepath.Join(dir, "empty.zip"), "", 0o644)
 	zipped := archive(t, entry{bootstrap, "#!/bin/sh\n", 0o755})
 	for name, test := range map[string]struct {
 		source                Source
 		path, dir, args, fail string
 	}{
-		"an executable":                 {source: Source{Command: []string{filepath.Join(dir, "custom", bootstrap), "-v", "x"}}, path: filepath.Join(dir, "custom", bootstrap), dir: dir, args: "-v x"},
-		"a command of the PATH":         {source: Source{Command: []string{"sh"}}, path: "/sh", dir: dir},
-		"a folder with a bootstrap":     {source: Source{Command: []string{filepath.Join(dir, "custom")}}, path: filepath.Join(dir, "custom", bootstrap), dir: filepath.Join(dir, "custom")},
-		"an archive with a bootstrap":   {source: Source{Command: []string{zipped}, Unpack: filepath.Join(dir, "unpacked")}, path: filepath.Join(dir, "unpacked", bootstrap), dir: filepath.Join(dir, "unpacked")},
-		"nothing":                       {fail: "there is no function"},
-		"a missing file":                {source: Source{Command: []string{filepath.Join(dir, "nowhere")}}, fail: "there is no such executable, folder or zip archive"},
-		"a file that is not executable": {source: Source{Command: []string{filepath.Join(dir, "none", "app.js")}}, fail: "is not executable: chmod +x it, or give --runtime"},
-		"a bootstrap without x":         {source: Source{Command: []string{filepath.Join(dir, "plain")}}, fail: "bootstrap is not executable, and Lambda would refuse it"},
-		"a folder without a bootstrap":  {source: Source{Command: []string{filepath.Join(dir, "none")}}, fail: "has no executable named bootstrap: for a handler, give --runtime nodejs|python and --handler"},
-		"arguments to a folder":         {source: Source{Command: []string{filepath.Join(dir, "custom"), "-v"}}, fail: "takes no arguments: -v"},
-		"a runtime with an executable":  {source: Source{Command: []string{filepath.Join(dir, "custom", bootstrap)}, Runtime: NodeJS}, fail: "is no folder and no zip archive"},
-		"an unknown runtime":            {source: Source{Command: []string{dir}, Runtime: "java"}, fail: `--runtime is "java": it must be nodejs or python`},
-		"no handler":                    {source: Source{Command: []string{dir}, Runtime: NodeJS}, fail: `--handler is "": it must be FILE.FUNCTION, such as app.handler`},
-		"a handler without a file":      {source: Source{Command: []string{filepath.Join(dir, "none")}, Runtime: Python, Handler: "app.handler"}, fail: "--handler app.handler: there is no app.py in"},
+		"an executable":                  {source: Source{Command: []string{filepath.Join(dir, "custom", bootstrap), "-v", "x"}}, path: filepath.Join(dir, "custom", bootstrap), dir: dir, args: "-v x"},
+		"a command of the PATH":          {source: Source{Command: []string{"sh"}}, path: "/sh", dir: dir},
+		"a folder with a bootstrap":      {source: Source{Command: []string{filepath.Join(dir, "custom")}}, path: filepath.Join(dir, "custom", bootstrap), dir: filepath.Join(dir, "custom")},
+		"an archive with a bootstrap":    {source: Source{Command: []string{zipped}, Unpack: filepath.Join(dir, "unpacked")}, path: filepath.Join(dir, "unpacked", bootstrap), dir: filepath.Join(dir, "unpacked")},
+		"nothing":                        {fail: "there is no function"},
+		"a missing file":                 {source: Source{Command: []string{filepath.Join(dir, "nowhere")}}, fail: "there is no such executable, folder or zip archive"},
+		"a file that is not executable":  {source: Source{Command: []string{filepath.Join(dir, "none", "app.js")}}, fail: "is not executable: chmod +x it, or give --runtime"},
+		"a file that is not on the PATH": {source: Source{Command: []string{"here"}}, fail: "here is not on the PATH: for the file in this folder, write ./here"},
+		"an archive without entries":     {source: Source{Command: []string{archive(t)}, Unpack: filepath.Join(dir, "unpacked")}, fail: "has no executable named bootstrap"},
+		"a damaged archive":              {source: Source{Command: []string{"damaged.zip"}, Unpack: filepath.Join(dir, "unpacked")}, fail: "damaged.zip is a damaged zip archive (zip: not a valid zip file): make it again"},
+		"an empty file named zip":        {source: Source{Command: []string{"empty.zip"}, Runtime: NodeJS, Handler: "a.b"}, fail: "empty.zip is no zip archive: it is empty or damaged; make it again"},
+		"a handler in an object":         {source: Source{Command: []string{"none"}, Runtime: NodeJS, Handler: "src.d/lib.a.b"}, fail: "there is no src.d/lib.js or src.d/lib.mjs"},
+		"a handler that is only a dot":   {source: Source{Command: []string{"none"}, Runtime: NodeJS, Handler: "a.b/handler"}, fail: "it must be FILE.FUNCTION"},
+		"a bootstrap without x":          {source: Source{Command: []string{filepath.Join(dir, "plain")}}, fail: "bootstrap is not executable, and Lambda would refuse it"},
+		"a folder without a bootstrap":   {source: Source{Command: []string{filepath.Join(dir, "none")}}, fail: "has no executable named bootstrap: for a handler, give --runtime nodejs|python and --handler"},
+		"arguments to a folder":          {source: Source{Command: []string{filepath.Join(dir, "custom"), "-v"}}, fail: "takes no arguments: -v"},
+		"a runtime with an executable":   {source: Source{Command: []string{filepath.Join(dir, "custom", bootstrap)}, Runtime: NodeJS}, fail: "is no folder and no zip archive"},
+		"an unknown runtime":             {source: Source{Command: []string{dir}, Runtime: "java"}, fail: `--runtime is "java": it must be nodejs or python`},
+		"no handler":                     {source: Source{Command: []string{dir}, Runtime: NodeJS}, fail: `--handler is "": it must be FILE.FUNCTION, such as app.handler`},
+		"a handler without a file":       {source: Source{Command: []string{filepath.Join(dir, "none")}, Runtime: Python, Handler: "app.handler"}, fail: "--handler app.handler: there is no app.py in"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := Find(t.Context(), test.source)

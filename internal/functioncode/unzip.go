@@ -25,6 +25,9 @@ const (
 // They keep their permissions.
 func unzip(archive, dir string, limit int64) error {
 	r, err := zip.OpenReader(archive)
+	if errors.Is(err, zip.ErrFormat) {
+		return fmt.Errorf("%s is a damaged zip archive (%w): make it again", archive, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", archive, err)
 	}

@@ -44,6 +44,8 @@ type Config struct {
 	Tail        tail.Options      // how to print
 	Out, Notes  io.Writer
 	Stream      Stream // that Kinetel writes to
+	// Abort, if set, ends the run at once: it kills the processes, and waits for no output.
+	Abort context.Context
 	// Serving returns what to print when the endpoint is served, for a person.
 	Serving func(url string) string
 }
@@ -69,6 +71,9 @@ type run struct {
 // if that ended while there was something to do. The summary is true in any case.
 func Run(ctx context.Context, cfg Config) (report.Summary, error) {
 	outer := ctx
+	if cfg.Abort == nil {
+		cfg.Abort = context.Background()
+	}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	r := &run{Config: cfg, printer: newPrinter(cfg, fail), collector: report.NewCollector(), fail: fail}
@@ -98,7 +103,7 @@ func Run(ctx context.Context, cfg Config) (report.Summary, error) {
 	}
 	fail(nil)
 	watching.Wait()
-	for _, e := range r.pool.Close(context.WithoutCancel(ctx)) {
+	for _, e := range r.pool.Close(cfg.Abort) {
 		r.collector.Environment(e.Processes, e.Err)
 	}
 	return r.collector.Summary(), err
@@ -187,7 +192,7 @@ func (r *run) invoke(ctx context.Context) error {
 	for range min(r.Concurrency, r.Invocations.Count) {
 		workers.Go(func() {
 			for range turns {
-				if err := r.invokeOnce(ctx); err != nil {
+				if err := r.invokeOnce(); err != nil {
 					r.fail(err)
 				}
 			}
@@ -224,10 +229,10 @@ func (r *run) pace(ctx context.Context, turns chan<- struct{}) error {
 	return nil
 }
 
-// invokeOnce makes one invocation. When the context ends, it goes on, within the
+// invokeOnce makes one invocation. When the run's context ends, it goes on, within the
 // function's time-out: an interrupt is no reason to abort it.
-func (r *run) invokeOnce(ctx context.Context) error {
-	_, err := r.pool.Invoke(context.WithoutCancel(ctx), locallambda.Request{
+func (r *run) invokeOnce() error {
+	_, err := r.pool.Invoke(r.Abort, locallambda.Request{
 		Request: lambdasim.Request{Payload: r.Invocations.Payload, TenantID: r.Tenant}, Wait: true,
 	})
 	return err

@@ -29,6 +29,7 @@ type printer struct {
 	queue chan func() error
 	// ending is closed when nothing more comes, and ended when all is printed.
 	ending, ended chan struct{}
+	abort         <-chan struct{} // ends the wait for an output that nobody reads
 
 	function     string
 	memoryMB     int
@@ -47,7 +48,7 @@ type printed struct {
 func newPrinter(cfg Config, onError func(error)) *printer {
 	p := &printer{
 		tail: tail.New(cfg.Out, cfg.Notes, cfg.Tail), notes: cfg.Notes, json: cfg.Tail.Output == tail.JSON,
-		queue: make(chan func() error, waiting), ending: make(chan struct{}), ended: make(chan struct{}),
+		queue: make(chan func() error, waiting), ending: make(chan struct{}), ended: make(chan struct{}), abort: cfg.Abort.Done(),
 		function: cfg.Lambda.FunctionName, memoryMB: cfg.Lambda.MemoryMB, environments: map[int]*printed{},
 	}
 	go p.run(onError)
@@ -86,13 +87,17 @@ func (p *printer) run(onError func(error)) {
 // close prints what waits.
 func (p *printer) close() {
 	close(p.ending)
-	<-p.ended
+	select {
+	case <-p.ended:
+	case <-p.abort:
+	}
 }
 
 // send lets something be printed after all that was sent before.
 func (p *printer) send(print func() error) {
 	select {
 	case p.queue <- print:
+	case <-p.abort:
 	case <-p.ended: // an asynchronous invocation that was given up
 	}
 }

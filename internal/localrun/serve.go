@@ -24,7 +24,7 @@ type invoker struct {
 
 func (i invoker) Invoke(ctx context.Context, req locallambda.Request) (locallambda.Result, error) {
 	result, err := i.Pool.Invoke(ctx, req)
-	if errors.Is(err, locallambda.ErrThrottled) {
+	if errors.Is(err, locallambda.ErrThrottled) && !req.Wait { // eventDone counts the others
 		i.throttled()
 	}
 	return result, err
@@ -53,7 +53,7 @@ func (r *run) serve(ctx context.Context) error {
 		r.fail(err)
 	}
 	// The running invocations end by their time-outs.
-	end, stop := context.WithTimeout(context.WithoutCancel(ctx), cfg.Timeout+shutdownTimeout)
+	end, stop := context.WithTimeout(r.Abort, cfg.Timeout+shutdownTimeout)
 	defer stop()
 	if server.Shutdown(end) != nil {
 		_ = server.Close() // what is left is a client that does not read
@@ -82,6 +82,9 @@ func (r *run) announce(url string) {
 
 // eventDone prints how an asynchronous invocation ended.
 func (r *run) eventDone(o locallambda.EventOutcome) {
+	if o.Condition == locallambda.EventAgeExceeded {
+		r.collector.Throttled()
+	}
 	switch {
 	case r.printer.json:
 		r.printer.object("asynchronous", map[string]any{"requestId": o.RequestID, "condition": o.Condition, "attempts": o.Attempts})

@@ -119,6 +119,24 @@ func TestServeIsInterrupted(t *testing.T) {
 	}
 }
 
+// Asynchronous invocations that wait at the end are discarded: nobody was refused.
+func TestServeDiscardsAsynchronousInvocations(t *testing.T) {
+	s := serve(t, 1)
+	for i, payload := range []string{`{"id":"slow","lines":1,"sleep":"700ms"}`, `{"id":"discarded"}`} {
+		if status, body := s.invoke(t, payload, "X-Amz-Invocation-Type", "Event"); status != http.StatusAccepted {
+			t.Errorf("an asynchronous invocation: %d %s", status, body)
+		}
+		if i == 0 {
+			<-s.lines
+		}
+	}
+	s.stop()
+	<-s.ended
+	if s.report.Throttled != 0 || s.report.Statuses["success"] != 1 || s.report.Invocations != 1 {
+		t.Errorf("%+v, %v", s.report, s.err)
+	}
+}
+
 func TestServePortInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -3,8 +3,12 @@ package localrun
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/audit"
@@ -74,19 +78,21 @@ func (s Stream) Close() {
 }
 
 // Summary returns what the embedded Kinesis has. With audited it proves whether anything
-// of Kinetel's is missing.
-func (s Stream) Summary(audited bool) *report.Kinesis {
+// of Kinetel's is missing: of the numbers in the stream, and of the events that Kinetel
+// accepted. An event that never got to the stream leaves no hole in the numbers.
+func (s Stream) Summary(audited bool, accepted int) *report.Kinesis {
 	stats := s.sim.Stats()
 	k := &report.Kinesis{Records: stats.Records, Bytes: stats.Bytes, Rejected: stats.Rejected}
 	if !audited {
 		return k
 	}
 	auditor := audit.New(audit.Options{Whole: true})
+	var arrived arrivals
 	for _, r := range s.sim.Records(s.Name) {
 		events, err := record.Decode(r.Data)
 		for _, e := range events {
 			if err == nil {
-				err = auditor.Add(e)
+				err = errors.Join(auditor.Add(e), arrived.add(e))
 			}
 		}
 		k.Events += len(events)
@@ -97,5 +103,49 @@ func (s Stream) Summary(audited bool) *report.Kinesis {
 	}
 	verdict := auditor.Report()
 	k.Audit, k.Complete = verdict.Verdict(), verdict.Complete
+	lost := int(verdict.Totals.Explained + verdict.Totals.Spooled)
+	if there, leftOut := arrived.count(), arrived.leftOut(); k.Complete && there+lost+leftOut < accepted {
+		k.Audit, k.Complete = fmt.Sprintf("accepted %d, in the stream %d, reported lost %d, left out %d", accepted, there, lost, leftOut), false
+	}
 	return k
+}
+
+// arrivals are the events in the stream that Lambda sent, each once, and the reports.
+type arrivals struct {
+	seen    map[record.Key]bool
+	reports map[record.Key]record.Report
+}
+
+func (a *arrivals) add(e record.Event) error {
+	if a.seen == nil {
+		a.seen, a.reports = map[record.Key]bool{}, map[record.Key]record.Report{}
+	}
+	switch {
+	case e.Type == record.TypeReport:
+		r, err := e.Report()
+		a.reports[e.Key()] = r
+		return err
+	case strings.HasPrefix(e.Type, "kinetel."), e.Part > 1: // parts of an event count once
+		return nil
+	}
+	a.seen[e.Key()] = true
+	return nil
+}
+
+func (a *arrivals) count() int { return len(a.seen) }
+
+// leftOut adds up the last report of each process. A process counts from 0, so its first
+// report has received less than the one before it.
+func (a *arrivals) leftOut() (n int) {
+	keys := slices.SortedFunc(maps.Keys(a.reports), func(a, b record.Key) int {
+		return cmp.Or(cmp.Compare(a.InstanceID, b.InstanceID), cmp.Compare(a.Seq, b.Seq))
+	})
+	for i, key := range keys {
+		r := a.reports[key]
+		last := i+1 == len(keys) || keys[i+1].InstanceID != key.InstanceID || r.Final || a.reports[keys[i+1]].Received.Events < r.Received.Events
+		if last {
+			n += int(r.LeftOut.Total())
+		}
+	}
+	return n
 }

@@ -45,7 +45,7 @@ func shorten(dst []byte, begin, cut int) []byte {
 		dst = dst[:end]
 	}
 	if cut > 0 {
-		dst = append(dst, "… (cut; -o raw has all)"...)
+		dst = append(dst, "… (cut; -o json has all)"...)
 	}
 	return dst
 }

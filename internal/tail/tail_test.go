@@ -112,7 +112,7 @@ func TestThePriceOfAnInvocationDependsOnTheArchitecture(t *testing.T) {
 func TestALongMessageIsCut(t *testing.T) {
 	for _, body := range []string{`"` + strings.Repeat("é", 40_000) + `"`, `{"message":"` + strings.Repeat("é", 40_000) + `"}`} {
 		out, _, _ := printed(t, tail.Options{}, function(1, "", body))
-		if len(out) > 33<<10 || !strings.HasSuffix(out, "é… (cut; -o raw has all)\n") {
+		if len(out) > 33<<10 || !strings.HasSuffix(out, "é… (cut; -o json has all)\n") {
 			t.Errorf("%d bytes, ending %q", len(out), out[len(out)-40:])
 		}
 	}

@@ -51,6 +51,13 @@ func (l Limits) Checks(s Summary) (checks []Check) {
 		}
 	}
 	of(fmt.Sprintf("overhead of at most %v", l.MaxOverhead), l.MaxOverhead > 0, func(e *Extension) (bool, string) {
+		switch {
+		case e.OverheadMs.Count > 0:
+		case e.InitMs.Count > 0 && s.Statuses[string(lambdasim.StatusSuccess)] > 0:
+			return true, "it has not registered for INVOKE"
+		default:
+			return false, "no invocation was measured"
+		}
 		return e.OverheadMs.Max <= Milliseconds(l.MaxOverhead), fmt.Sprintf("at most %v ms in %s", e.OverheadMs.Max, count(e.OverheadMs.Count, "invocation"))
 	})
 	of(fmt.Sprintf("init of at most %v", l.MaxInit), l.MaxInit > 0, func(e *Extension) (bool, string) {

@@ -34,7 +34,7 @@ type Summary struct {
 // Usage is what the processes of a program took.
 type Usage struct {
 	Processes      int   `json:"processes"`
-	MaxMemoryBytes int64 `json:"maxMemoryBytes"` // of one process, resident
+	MaxMemoryBytes int64 `json:"maxMemoryBytes"` // of one process and its children, resident
 	CPUMs          int64 `json:"cpuMs"`          // of all
 }
 

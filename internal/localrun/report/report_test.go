@@ -121,6 +121,8 @@ func outcome(checks []Check) (failed []string, ok int) {
 func TestChecks(t *testing.T) {
 	s := collected().Summary()
 	quiet := Summary{Invocations: 1, Statuses: map[string]int{"success": 1}}
+	shutdownOnly := quiet
+	shutdownOnly.Extensions = []*Extension{{Name: "e", InitMs: Distribution{1, 5, 5, 5}}}
 	with := func(k *Kinesis) Summary {
 		one := quiet
 		one.Extensions, one.Kinesis = []*Extension{{Name: "e", Subscribed: true, AcceptedEvents: 2}}, k
@@ -133,8 +135,9 @@ func TestChecks(t *testing.T) {
 		ok      int
 	}{
 		"none":               {Limits{}, s, nil, 0},
-		"overhead":           {Limits{MaxOverhead: 3 * ms}, s, []string{"slow: overhead of at most 3ms: at most 9 ms in 2 invocations"}, 2},
-		"enough overhead":    {Limits{MaxOverhead: 9 * ms}, s, nil, 3},
+		"overhead":           {Limits{MaxOverhead: 3 * ms}, s, []string{"quiet: overhead of at most 3ms: no invocation was measured", "slow: overhead of at most 3ms: at most 9 ms in 2 invocations"}, 1},
+		"enough overhead":    {Limits{MaxOverhead: 9 * ms}, s, []string{"quiet: overhead of at most 9ms: no invocation was measured"}, 2},
+		"only SHUTDOWN":      {Limits{MaxOverhead: ms}, shutdownOnly, nil, 1},
 		"init":               {Limits{MaxInit: 5 * ms}, s, []string{"quiet: init of at most 5ms: it never called next", "slow: init of at most 5ms: at most 50 ms in 1 start"}, 1},
 		"memory":             {Limits{MaxMemory: 1 << 20}, s, []string{"quiet: memory of at most 1.0 MiB: not measured", "slow: memory of at most 1.0 MiB: 4.0 MiB resident"}, 1},
 		"delivered":          {Limits{ExpectDelivered: true}, s, []string{"fast: all telemetry is accepted: 7 events accepted, missed: 1 platform.logsDropped", "slow: all telemetry is accepted: 1 event accepted, missed: 1 function"}, 1},
