@@ -201,7 +201,7 @@ func TestAddToRefusals(t *testing.T) {
 			`RedactKeys has "pin,puk"; an element of it may not contain a comma`,
 			`KINETEL_REDACT="ssn": "ssn" is not a built-in pattern; must be a comma-separated list of email, credit-card, aws-key, jwt, ipv4, ipv6, phone, iban, bearer or password-in-url` + unshipped,
 			`KINETEL_REDACT_PATTERN="a(?=b)": must be a regular expression of Go (RE2), without lookaround and backreferences: invalid or unsupported Perl syntax: "(?="` + unshipped,
-			`KINETEL_REDACT_KEYS="pin,puk,first name": element 3 cannot be used; must be a comma-separated list of at most 64 names of JSON members, each of at most 128 bytes and without blanks, quotes and brackets` + unshipped,
+			`KINETEL_REDACT_KEYS="pin,puk,first name": element 3 cannot be used; must be a comma-separated list of at most 64 names of JSON members, each of at most 128 bytes and without blanks, quotes, brackets and :=&+/*?` + unshipped,
 		}},
 		{nil, kinetelcdk.AddToProps{Format: "cloudwatch", Compression: "zstd"}, []string{
 			`KINETEL_COMPRESSION="zstd": has no effect with KINETEL_FORMAT=cloudwatch, which is always gzip: consumers of subscription filters read gzip`,
