@@ -92,7 +92,8 @@ func (c conn) Close() error {
 	return c.Conn.Close()
 }
 
-// inBubble runs a test with an endpoint and a clock of its own.
+// inBubble runs a test with an endpoint and a clock of its own: in the test,
+// time.Sleep moves that clock (testing/synctest) and waits for nothing.
 func inBubble(t *testing.T, test func(t *testing.T, f *fake)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(t, newFake(t.Cleanup)) })

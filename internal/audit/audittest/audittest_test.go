@@ -17,7 +17,7 @@ func TestJudgeFindsWhatTheCasesSay(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) {
 			for _, event := range e.Events {
 				if event.Seq > 1000 || strings.Contains(string(event.Body), "9223372036854775807") {
-					t.Skip("Judge counts number by number")
+					t.Skip("Judge counts number by number: this case has too many; test/auditsql runs it in SQL")
 				}
 			}
 			if diff := cmp.Diff(e.Want, audittest.Judge(e.Events, false)); diff != "" {
