@@ -162,7 +162,7 @@ func TestFind(t *testing.T) {
 		"a missing file":                 {source: Source{Command: []string{filepath.Join(dir, "nowhere")}}, fail: "there is no such executable, folder or zip archive"},
 		"a file that is not executable":  {source: Source{Command: []string{filepath.Join(dir, "none", "app.js")}}, fail: "is not executable: chmod +x it, or give --runtime"},
 		"a file that is not on the PATH": {source: Source{Command: []string{"here"}}, fail: "here is not on the PATH: for the file in this folder, write ./here"},
-		"an archive without entries":     {source: Source{Command: []string{archive(t)}, Unpack: filepath.Join(dir, "unpacked")}, fail: "has no executable named bootstrap"},
+		"an archive without entries":     {source: Source{Command: []string{archive(t)}, Unpack: filepath.Join(dir, "unpacked-empty")}, fail: "has no executable named bootstrap"},
 		"a damaged archive":              {source: Source{Command: []string{"damaged.zip"}, Unpack: filepath.Join(dir, "unpacked")}, fail: "damaged.zip is a damaged zip archive (zip: not a valid zip file): make it again"},
 		"an empty file named zip":        {source: Source{Command: []string{"empty.zip"}, Runtime: NodeJS, Handler: "a.b"}, fail: "empty.zip is no zip archive: it is empty or damaged; make it again"},
 		"a handler in an object":         {source: Source{Command: []string{"none"}, Runtime: NodeJS, Handler: "src.d/lib.a.b"}, fail: "there is no src.d/lib.js or src.d/lib.mjs"},
