@@ -177,28 +177,45 @@ func (s *Shipper) next(ctx context.Context) []*pack.Record {
 		return nil
 	}
 	defer func() { <-s.choosing }()
-	s.pause(ctx)
-	if ctx.Err() != nil {
-		return nil
+	for {
+		s.pause(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		// This attempt serves a caller that began to wait before it.
+		select {
+		case <-s.urgent:
+		default:
+		}
+		if s.tooLate() {
+			<-ctx.Done()
+			return nil
+		}
+		records, bytes := s.limits()
+		if bytes <= 0 {
+			return nil // the next answer makes room
+		}
+		batch, ok := s.take(records, bytes)
+		if !ok {
+			continue
+		}
+		if len(batch) > 0 && s.isEnding() {
+			s.Wake() // another worker may send the rest
+		}
+		return batch
 	}
-	// This attempt serves a caller that began to wait before it.
-	select {
-	case <-s.urgent:
-	default:
+}
+
+// take takes the next batch from the queue. It takes none, and returns false, if the
+// attempt of another worker has failed in the meantime and began a pause. An attempt
+// begins its pause before it acks its batch, so both are seen or neither is.
+func (s *Shipper) take(records, bytes int) (batch []*pack.Record, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Now().Before(s.pausedUntil) {
+		return nil, false
 	}
-	if s.tooLate() {
-		<-ctx.Done()
-		return nil
-	}
-	records, bytes := s.limits()
-	if bytes <= 0 {
-		return nil // the next answer makes room
-	}
-	batch := s.queue.Batch(records, bytes)
-	if len(batch) > 0 && s.isEnding() {
-		s.Wake() // another worker may send the rest
-	}
-	return batch
+	return s.queue.Batch(records, bytes), true
 }
 
 // limits returns how many records and bytes the next request may carry.
