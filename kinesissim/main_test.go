@@ -1,6 +1,7 @@
 package kinesissim_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -71,7 +72,7 @@ func httpClient(t testing.TB, tlsConfig *tls.Config) *http.Client {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: tlsConfig}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+	return &http.Client{Transport: ownBody{transport}}
 }
 
 // client is the real client of the SDK, without retries.
@@ -177,4 +178,20 @@ func contains(t testing.TB, text, part string) {
 // exampleClient keeps no connection open after an example.
 func exampleClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
+// ownBody sends a copy of each request's body. smithy-go 1.28.8 puts the original back into
+// its pool when the answer begins. net/http may look for the body's end after that, find
+// another request's bytes, and close the connection.
+type ownBody struct{ http.RoundTripper }
+
+func (o ownBody) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	_ = req.Body.Close()
+	req = req.Clone(req.Context())
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	return o.RoundTripper.RoundTrip(req)
 }
