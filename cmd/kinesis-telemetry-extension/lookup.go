@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net/http/httptrace"
 	"sync"
 
 	"github.com/kinetel/kinetel/internal/guard"
@@ -13,7 +12,7 @@ import (
 
 // lookup looks up the address of Lambda's sandbox while Lambda answers the
 // registration: if it needs a name server, that takes as long as all the rest of the
-// start. It begins when the request has been written.
+// start.
 type lookup struct {
 	resolver telemetry.Resolver
 	log      logging.Logger
@@ -27,13 +26,8 @@ func newLookup(resolver telemetry.Resolver, log logging.Logger) *lookup {
 	return &lookup{resolver: resolver, log: log, err: errNoAnswer, done: make(chan struct{})}
 }
 
-// whileAnswered returns a context for a request. The look-up runs while that request
-// waits for its response.
-func (l *lookup) whileAnswered(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(httptrace.WroteRequestInfo) { go l.once.Do(l.run) },
-	})
-}
+// begin begins the look-up, in the background.
+func (l *lookup) begin() { go l.once.Do(l.run) }
 
 var errNoAnswer = errors.New("the look-up gave no answer")
 

@@ -50,28 +50,28 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	// registered, so do everything else afterwards.
 	api := extensionapi.New(start.RuntimeAPI)
 	sandbox := newLookup(net.DefaultResolver, log)
-	registering := context.Background()
-	if start.Enabled {
-		registering = sandbox.whileAnswered(registering)
+	meanwhile := sandbox.begin
+	if !start.Enabled {
+		meanwhile = nil
 	}
 	events := []string{extensionapi.Invoke, extensionapi.Shutdown}
 	if start.Initialization == config.ManagedInstances {
 		events = events[1:] // Lambda does not allow INVOKE there
 	}
-	function, err := api.Register(registering, filepath.Base(path), events...)
+	function, err := api.Register(context.Background(), meanwhile, filepath.Base(path), events...)
 	noInvoke := len(events) > 1 && isInvalidEventType(err)
 	if noInvoke {
 		// Failing here would fail the function's init.
-		function, err = api.Register(registering, filepath.Base(path), extensionapi.Shutdown)
+		function, err = api.Register(context.Background(), nil, filepath.Base(path), extensionapi.Shutdown)
 	}
 	if err != nil {
 		log.Error("Lambda does not register the extension", "error", err.Error())
 		return err
 	}
-	stop := stopOnSignal()
+	stop, cancel := context.WithCancel(context.Background())
 
 	// From here on the process ends only when Lambda ends it, whatever happens.
-	e := extension{api: api, function: function, sandbox: sandbox, stdout: stdout, connect: connect}
+	e := extension{api: api, function: function, sandbox: sandbox, stdout: stdout, connect: connect, listenForSignals: func() { go cancelOnSignal(cancel) }}
 	ended := false
 	guard.Run(log, "work", func() {
 		cfg, problems := config.Load(environ)
@@ -88,7 +88,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 		ended, err = e.live(stop, problems)
 	})
 	if !ended {
-		err = lifecycle.Idle(stop, api)
+		err = lifecycle.Idle(stop, api, e.listenForSignals)
 	}
 	if err != nil && !errors.Is(err, errInitFailed) {
 		log.Error("the extension ends early", "error", err.Error())
@@ -110,6 +110,9 @@ type extension struct {
 	sandbox  telemetry.Resolver
 	stdout   io.Writer
 	connect  func(config.Config, logging.Logger) ship.Putter
+	// listenForSignals must be called once, when the first next is sent.
+	listenForSignals func()
+
 	cfg      config.Config
 	redactor *redact.Redactor // nil: nothing is redacted
 	log      logging.Logger
@@ -160,17 +163,13 @@ func initErrorType(err error) string {
 	return "Extension.ConfigInvalid"
 }
 
-// stopOnSignal returns a context that ends with SIGTERM or SIGINT. Lambda itself
-// sends extensions no signals; containers do.
-func stopOnSignal() context.Context {
-	stop, cancel := context.WithCancel(context.Background())
-	go func() { // the Go runtime takes up to a millisecond to begin to listen
-		signals := make(chan os.Signal, 1)
-		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT) // until the end: a second one must not end the shutdown early
-		<-signals
-		cancel()
-	}()
-	return stop
+// cancelOnSignal calls cancel after SIGTERM or SIGINT. Lambda itself sends extensions no
+// signals; containers do.
+func cancelOnSignal(cancel context.CancelFunc) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT) // until the end: a second one must not end the shutdown early
+	<-signals
+	cancel()
 }
 
 // work ships telemetry until Lambda shuts the environment down. It reports whether
@@ -190,7 +189,7 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 		log.Error("no telemetry can be received; the function runs on without", "error", err.Error())
 		return false, nil
 	}
-	schema, err := telemetry.Subscribe(stop, e.api.HTTP(), cfg.Lambda.RuntimeAPI, e.api.ID(), listener.Destination(), managed, cfg.Types)
+	schema, err := telemetry.Subscribe(stop, e.api, listener.Destination(), managed, cfg.Types)
 	if err != nil {
 		listener.Close(context.Background())
 		if errors.Is(err, telemetry.ErrNotSupported) {
@@ -202,9 +201,12 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	}
 	log.Debug("subscribed", "schema", schema, "port", listener.Port(), "types", cfg.Types)
 
-	p.Start(listener)
 	defer p.Stop() // if the loop ends without a shutdown
-	return true, loop.Run(stop)
+	return true, loop.Run(stop, func() {
+		listener.Serve()
+		p.Start(listener)
+		e.listenForSignals()
+	})
 }
 
 // credentialSource returns the source of the credentials of the function's role.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -25,34 +24,17 @@ const (
 	headerFeature   = "Lambda-Extension-Accept-Feature"
 	headerID        = "Lambda-Extension-Identifier"
 	headerErrorType = "Lambda-Extension-Function-Error-Type"
-
-	maxAnswer = 1 << 20 // bytes that are read of a response
 )
 
 // Client is an extension's connection to Lambda. Call its methods from one
 // goroutine: Lambda requires that for next.
 type Client struct {
-	base       string
-	runtimeAPI string
-	http       *http.Client
+	connection *connection
 	id         string // from register
 }
 
 // New returns a Client for the API at runtimeAPI, which is host:port.
-func New(runtimeAPI string) *Client {
-	return &Client{
-		base:       "http://" + runtimeAPI + path,
-		runtimeAPI: runtimeAPI,
-		http: &http.Client{
-			// No time-outs: the process may be frozen inside next for hours. No
-			// proxy: HTTP_PROXY is for the function, not for this address.
-			Transport: &http.Transport{Proxy: nil, DisableCompression: true},
-		},
-	}
-}
-
-// HTTP returns the HTTP client, for Lambda's other APIs at the same address.
-func (c *Client) HTTP() *http.Client { return c.http }
+func New(runtimeAPI string) *Client { return &Client{connection: newConnection(runtimeAPI)} }
 
 // ID returns the identifier that Lambda assigned at the registration.
 func (c *Client) ID() string { return c.id }
@@ -98,23 +80,19 @@ func (e *Error) Error() string {
 }
 
 // Register registers the extension for the given kinds of events. name must be the
-// base name of the extension's file.
-func (c *Client) Register(ctx context.Context, name string, events ...string) (Function, error) {
+// base name of the extension's file. sent is called as that of Next.
+func (c *Client) Register(ctx context.Context, sent func(), name string, events ...string) (Function, error) {
 	var f Function
 	var body jsontext.Object
 	body.Strings("events", events)
-	header, answer, err := c.call(ctx, "register", http.MethodPost, "/register", body.JSON(), map[string]string{
-		headerName:     name,
-		headerFeature:  "accountId",
-		"Content-Type": "application/json",
-	})
+	r, err := c.call(ctx, sent, "register", http.MethodPost, "/register", body.JSON(), header{headerName, name}, header{headerFeature, "accountId"})
 	if err != nil {
 		return f, err
 	}
-	if c.id = header.Get(headerID); c.id == "" {
+	if c.id = r.header.Get(headerID); c.id == "" {
 		return f, fmt.Errorf("register: Lambda gave no %s", headerID)
 	}
-	if jsontext.IsObject(answer) { // missing data about the function is no reason to fail
+	if answer := r.body; jsontext.IsObject(answer) { // missing data about the function is no reason to fail
 		f.Name = jsontext.Text(jsontext.Member(answer, "functionName"))
 		f.Version = jsontext.Text(jsontext.Member(answer, "functionVersion"))
 		f.Handler = jsontext.Text(jsontext.Member(answer, "handler"))
@@ -124,15 +102,17 @@ func (c *Client) Register(ctx context.Context, name string, events ...string) (F
 }
 
 // Next waits for the next event, however long that takes. The call also reports to
-// Lambda that the extension is done with the previous event.
-func (c *Client) Next(ctx context.Context) (Event, error) {
+// Lambda that the extension is done with the previous event. Next calls sent, unless
+// that is nil, when the request is written or has failed, and before it reads the
+// response.
+func (c *Client) Next(ctx context.Context, sent func()) (Event, error) {
 	var e Event
-	_, answer, err := c.call(ctx, "next", http.MethodGet, "/event/next", nil, nil)
+	r, err := c.call(ctx, sent, "next", http.MethodGet, "/event/next", nil)
 	if err != nil {
 		return e, err
 	}
-	if !e.read(answer) {
-		return e, fmt.Errorf("next: the event cannot be read: %.200q", answer)
+	if !e.read(r.body) {
+		return e, fmt.Errorf("next: the event cannot be read: %.200q", r.body)
 	}
 	return e, nil
 }
@@ -167,37 +147,35 @@ func (c *Client) InitError(ctx context.Context, errorType, message string) error
 	var body jsontext.Object
 	body.String("errorMessage", message)
 	body.String("errorType", errorType)
-	_, _, err := c.call(ctx, "init/error", http.MethodPost, "/init/error", body.JSON(), map[string]string{
-		headerErrorType: errorType,
-		"Content-Type":  "application/json",
-	})
+	_, err := c.call(ctx, nil, "init/error", http.MethodPost, "/init/error", body.JSON(), header{headerErrorType, errorType})
 	return err
 }
 
-func (c *Client) call(ctx context.Context, call, method, path string, body []byte, header map[string]string) (http.Header, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+// call calls a method of the Extensions API. A response with a status other than 2xx is
+// an *Error.
+func (c *Client) call(ctx context.Context, sent func(), call, method, at string, body []byte, headers ...header) (response, error) {
+	r, err := c.send(ctx, sent, method, path+at, body, headers...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", call, err)
+		return r, fmt.Errorf("%s: %w", call, err)
 	}
+	if r.status/100 != 2 {
+		return r, &Error{Call: call, Status: r.status, Type: errorType(r.body), Body: string(bytes.TrimSpace(r.body[:min(len(r.body), 500)]))}
+	}
+	return r, nil
+}
+
+// Send sends a request to another API of Lambda at the same address, with the identifier
+// that Lambda assigned. It returns the status and the body of the response.
+func (c *Client) Send(ctx context.Context, method, path string, body []byte) (status int, answer []byte, err error) {
+	r, err := c.send(ctx, nil, method, path, body)
+	return r.status, r.body, err
+}
+
+func (c *Client) send(ctx context.Context, sent func(), method, path string, body []byte, headers ...header) (response, error) {
 	if c.id != "" {
-		req.Header.Set(headerID, c.id)
+		headers = append(headers, header{headerID, c.id})
 	}
-	for name, value := range header {
-		req.Header.Set(name, value)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", call, err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: read the answer: %w", call, err)
-	}
-	if resp.StatusCode/100 != 2 {
-		return nil, nil, &Error{Call: call, Status: resp.StatusCode, Type: errorType(answer), Body: string(bytes.TrimSpace(answer[:min(len(answer), 500)]))}
-	}
-	return resp.Header, answer, nil
+	return c.connection.send(ctx, sent, method, path, headers, body)
 }
 
 // errorType returns the errorType of a response. It does not need valid JSON: the

@@ -71,7 +71,7 @@ func newLambda(t *testing.T, answers ...answer) *lambda {
 func (l *lambda) client(t *testing.T) *extensionapi.Client {
 	t.Helper()
 	c := extensionapi.New(l.api)
-	t.Cleanup(c.HTTP().CloseIdleConnections)
+	t.Cleanup(c.Close)
 	return c
 }
 
@@ -81,7 +81,7 @@ func (l *lambda) registered(t *testing.T) *extensionapi.Client {
 	answers := l.answers
 	l.answers = []answer{ok}
 	c := l.client(t)
-	if _, err := c.Register(t.Context(), "kinetel", extensionapi.Invoke); err != nil {
+	if _, err := c.Register(t.Context(), nil, "kinetel", extensionapi.Invoke); err != nil {
 		t.Fatal(err)
 	}
 	l.answers, l.calls = answers, nil
@@ -98,7 +98,7 @@ func TestRegister(t *testing.T) {
 	if c.ID() != "" {
 		t.Errorf("before register the identifier is %q", c.ID())
 	}
-	f, err := c.Register(t.Context(), "kinesis-telemetry-extension", extensionapi.Invoke, extensionapi.Shutdown)
+	f, err := c.Register(t.Context(), nil, "kinesis-telemetry-extension", extensionapi.Invoke, extensionapi.Shutdown)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestRegister(t *testing.T) {
 
 func TestRegisterForShutdownOnly(t *testing.T) {
 	l := newLambda(t, ok)
-	if _, err := l.client(t).Register(t.Context(), "kinetel", extensionapi.Shutdown); err != nil {
+	if _, err := l.client(t).Register(t.Context(), nil, "kinetel", extensionapi.Shutdown); err != nil {
 		t.Fatal(err)
 	}
 	if l.calls[0].Body != `{"events":["SHUTDOWN"]}` {
@@ -161,7 +161,7 @@ func TestRegisterAnswers(t *testing.T) {
 		t.Run(scenario.name, func(t *testing.T) {
 			l := newLambda(t, scenario.answer)
 			c := l.client(t)
-			f, err := c.Register(t.Context(), "kinetel", extensionapi.Invoke)
+			f, err := c.Register(t.Context(), nil, "kinetel", extensionapi.Invoke)
 			wantError(t, err, scenario.status, scenario.text...)
 			if f != scenario.want {
 				t.Errorf("function %+v, want %+v", f, scenario.want)
@@ -189,7 +189,7 @@ func TestTheTypeOfAnError(t *testing.T) {
 		{"nothing", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := newLambda(t, answer{403, nil, tt.body}).client(t).Register(t.Context(), "kinetel", extensionapi.Invoke)
+			_, err := newLambda(t, answer{403, nil, tt.body}).client(t).Register(t.Context(), nil, "kinetel", extensionapi.Invoke)
 			answered := (*extensionapi.Error)(nil)
 			if !errors.As(err, &answered) || answered.Type != tt.want {
 				t.Errorf("%#v, want the type %q", err, tt.want)
@@ -202,10 +202,10 @@ func TestTheTypeOfAnError(t *testing.T) {
 func TestRegisterAgainAfterAnError(t *testing.T) {
 	l := newLambda(t, answer{403, nil, `{"errorType":"Extension.InvalidEventType"}`}, ok)
 	c := l.client(t)
-	if _, err := c.Register(t.Context(), "kinetel", extensionapi.Invoke, extensionapi.Shutdown); err == nil {
+	if _, err := c.Register(t.Context(), nil, "kinetel", extensionapi.Invoke, extensionapi.Shutdown); err == nil {
 		t.Fatal("no error")
 	}
-	f, err := c.Register(t.Context(), "kinetel", extensionapi.Shutdown)
+	f, err := c.Register(t.Context(), nil, "kinetel", extensionapi.Shutdown)
 	if err != nil || f.Name != "orders" || c.ID() != identifier || l.calls[1].Body != `{"events":["SHUTDOWN"]}` {
 		t.Errorf("%+v, %v, identifier %q, body %s", f, err, c.ID(), l.calls[1].Body)
 	}
@@ -283,7 +283,7 @@ func TestNext(t *testing.T) {
 		t.Run(scenario.name, func(t *testing.T) {
 			l := newLambda(t, scenario.answer)
 			c := l.registered(t)
-			got, err := c.Next(t.Context())
+			got, err := c.Next(t.Context(), nil)
 			wantError(t, err, scenario.status, scenario.text...)
 			if scenario.text == nil && got != scenario.want {
 				t.Errorf("event %+v, want %+v", got, scenario.want)
@@ -312,7 +312,7 @@ func TestAnswerWithoutEndIsNotReadToItsEnd(t *testing.T) {
 	}))
 	defer server.Close()
 	c := extensionapi.New(strings.TrimPrefix(server.URL, "http://"))
-	_, err := c.Next(t.Context())
+	_, err := c.Next(t.Context(), nil)
 	wantError(t, err, 0, "next")
 	<-hungUp
 }
@@ -352,24 +352,18 @@ func TestNoProxyIsUsed(t *testing.T) {
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
 		t.Setenv(name, "http://127.0.0.1:1")
 	}
-	// net/http uses no proxy for a loopback address, so the test needs another
-	// address, and the dial only records it.
-	c := extensionapi.New("lambda.invalid:9001")
-	transport := c.HTTP().Transport.(*http.Transport)
 	dialed := ""
 	refused := errors.New("dialed")
-	transport.DialContext = func(_ context.Context, _, addr string) (net.Conn, error) {
+	c := extensionapi.New("lambda.invalid:9001")
+	c.SetDial(func(_ context.Context, _, addr string) (net.Conn, error) {
 		dialed = addr
 		return nil, refused
-	}
-	if _, err := c.Register(t.Context(), "kinetel"); !errors.Is(err, refused) {
+	})
+	if _, err := c.Register(t.Context(), nil, "kinetel"); !errors.Is(err, refused) {
 		t.Error(err)
 	}
 	if dialed != "lambda.invalid:9001" {
 		t.Errorf("dialed %s", dialed)
-	}
-	if transport.Proxy != nil {
-		t.Error("the transport looks for a proxy")
 	}
 }
 
@@ -378,10 +372,10 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	c := l.client(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Next(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := c.Next(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("next: %v", err)
 	}
-	if _, err := c.Register(ctx, "kinetel"); !errors.Is(err, context.Canceled) {
+	if _, err := c.Register(ctx, nil, "kinetel"); !errors.Is(err, context.Canceled) {
 		t.Errorf("register: %v", err)
 	}
 }
@@ -394,9 +388,9 @@ func TestAnAddressWithoutAListener(t *testing.T) {
 	}
 	closed.Close()
 	c := extensionapi.New(closed.Addr().String())
-	_, err = c.Next(t.Context())
+	_, err = c.Next(t.Context(), nil)
 	wantError(t, err, 0, "next")
-	_, err = c.Register(t.Context(), "kinetel")
+	_, err = c.Register(t.Context(), nil, "kinetel")
 	wantError(t, err, 0, "register")
 }
 
@@ -405,8 +399,7 @@ func TestNextHasNoTimeLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		c := extensionapi.New("lambda.invalid:9001")
-		transport := c.HTTP().Transport.(*http.Transport)
-		transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return client, nil }
+		c.SetDial(func(context.Context, string, string) (net.Conn, error) { return client, nil })
 		go func() {
 			buffer := make([]byte, 4096)
 			if _, err := server.Read(buffer); err != nil {
@@ -418,14 +411,14 @@ func TestNextHasNoTimeLimit(t *testing.T) {
 			_, _ = io.WriteString(server, `{"eventType":"SHUTDOWN"}`)
 		}()
 		began := time.Now()
-		ev, err := c.Next(t.Context())
+		ev, err := c.Next(t.Context(), nil)
 		if err != nil || ev.Type != extensionapi.Shutdown {
 			t.Errorf("event %+v, error %v", ev, err)
 		}
 		if took := time.Since(began); took != 48*time.Hour {
 			t.Errorf("it took %s", took)
 		}
-		transport.CloseIdleConnections()
+		c.Close()
 		server.Close()
 	})
 }
@@ -439,12 +432,12 @@ func TestConnectionIsKept(t *testing.T) {
 	}))
 	defer server.Close()
 	c := extensionapi.New(strings.TrimPrefix(server.URL, "http://"))
-	defer c.HTTP().CloseIdleConnections()
-	if _, err := c.Register(t.Context(), "kinetel"); err != nil {
+	defer c.Close()
+	if _, err := c.Register(t.Context(), nil, "kinetel"); err != nil {
 		t.Fatal(err)
 	}
 	for range 5 {
-		if _, err := c.Next(t.Context()); err != nil {
+		if _, err := c.Next(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -73,11 +73,13 @@ type fakeAPI struct {
 	steps []step
 }
 
-func (a *fakeAPI) Next(ctx context.Context) (extensionapi.Event, error) {
+func (a *fakeAPI) Next(ctx context.Context, sent func()) (extensionapi.Event, error) {
 	if err := ctx.Err(); err != nil {
+		sent()
 		return extensionapi.Event{}, err // nothing reaches Lambda
 	}
 	a.calls.note("next")
+	sent()
 	a.mu.Lock()
 	var s *step
 	if len(a.steps) > 0 {
@@ -191,6 +193,7 @@ type fixture struct {
 	*calls
 	api      *fakeAPI
 	pipeline *fakePipeline
+	begin    func()
 	loop     *lifecycle.Loop
 	stop     context.CancelFunc
 	log      *bytes.Buffer // read it when Run has ended
@@ -209,7 +212,7 @@ func inFakeTime(t *testing.T, play func(s *fixture), change ...func(*config.Conf
 			f(&cfg)
 		}
 		d := &calls{start: time.Now()}
-		s := &fixture{t: t, calls: d, api: &fakeAPI{calls: d}, pipeline: &fakePipeline{calls: d}, log: &bytes.Buffer{}}
+		s := &fixture{t: t, calls: d, api: &fakeAPI{calls: d}, pipeline: &fakePipeline{calls: d}, begin: func() {}, log: &bytes.Buffer{}}
 		s.loop = lifecycle.New(s.api, s.pipeline, cfg, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelWarn})))
 		s.stopping, s.stop = context.WithCancel(t.Context())
 		defer s.stop()
@@ -220,7 +223,7 @@ func inFakeTime(t *testing.T, play func(s *fixture), change ...func(*config.Conf
 
 // run runs the loop and notes its end.
 func (s *fixture) run() error {
-	err := s.loop.Run(s.stopping)
+	err := s.loop.Run(s.stopping, s.begin)
 	s.note("end")
 	return err
 }

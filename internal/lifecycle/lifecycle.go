@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/config"
@@ -24,7 +25,9 @@ const (
 
 // API is Lambda's Extensions API; *extensionapi.Client is one.
 type API interface {
-	Next(ctx context.Context) (extensionapi.Event, error)
+	// Next waits for the next event. It calls sent, unless that is nil, when the request
+	// is written or has failed.
+	Next(ctx context.Context, sent func()) (extensionapi.Event, error)
 }
 
 // Pipeline collects and sends the telemetry.
@@ -120,15 +123,23 @@ func (l *Loop) Acknowledged() {
 	}
 }
 
-// Run handles Lambda's events. Its result is one of:
+// Run handles Lambda's events. It calls begin once, to begin what runs beside the loop:
+// when the first call of next is sent, because Lambda waits for that call, or earlier if
+// the init's telemetry has to be sent. Its result is one of:
 //   - nil after SHUTDOWN, or after stop ended, when all telemetry is sent that
 //     can be;
 //   - a *Refused if the init is to fail, before any call of next;
 //   - another error if the calls of next fail.
-func (l *Loop) Run(stop context.Context) error {
-	l.worker.start()
+func (l *Loop) Run(stop context.Context, begin func()) error {
+	once := sync.OnceFunc(func() {
+		guard.Run(l.log, "begin", begin)
+		l.worker.start()
+	})
 	var refused error
-	guard.Run(l.log, "send the telemetry of the init", func() { refused = l.prime(stop) })
+	if l.primes() {
+		once()
+		guard.Run(l.log, "send the telemetry of the init", func() { refused = l.prime(stop) })
+	}
 	if refused != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()
@@ -136,7 +147,7 @@ func (l *Loop) Run(stop context.Context) error {
 		return refused
 	}
 	for {
-		ev, err := next(stop, l.api)
+		ev, err := next(stop, l.api, once)
 		switch {
 		case stop.Err() != nil:
 			l.shutdown("signal", time.Now().Add(signalTime))
@@ -156,10 +167,11 @@ func (l *Loop) Run(stop context.Context) error {
 }
 
 // Idle calls next and does nothing else. It is for an extension that has nothing
-// to do, or cannot do it. It returns as Run does.
-func Idle(stop context.Context, api API) error {
+// to do, or cannot do it. It calls begin and returns as Run does.
+func Idle(stop context.Context, api API, begin func()) error {
+	once := sync.OnceFunc(begin)
 	for {
-		ev, err := next(stop, api)
+		ev, err := next(stop, api, once)
 		switch {
 		case stop.Err() != nil || err == nil && ev.Type == extensionapi.Shutdown:
 			return nil
@@ -171,10 +183,10 @@ func Idle(stop context.Context, api API) error {
 
 // next waits for Lambda's next event. It tries again after a broken connection,
 // but not after an error that Lambda answered.
-func next(ctx context.Context, api API) (extensionapi.Event, error) {
+func next(ctx context.Context, api API, sent func()) (extensionapi.Event, error) {
 	delay := nextDelay
 	for try := 1; ; try++ {
-		ev, err := api.Next(ctx)
+		ev, err := api.Next(ctx, sent)
 		if answered := (*extensionapi.Error)(nil); err == nil || try == nextTries || errors.As(err, &answered) {
 			return ev, err
 		}

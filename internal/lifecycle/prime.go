@@ -29,14 +29,14 @@ func (r *Refused) Error() string { return "nothing can be sent: " + r.Err.Error(
 
 func (r *Refused) Unwrap() error { return r.Err }
 
-// prime has the init's telemetry sent before the first next, if that cannot wait.
-// With SnapStart every environment of the snapshot would send it again. With
-// KINETEL_STRICT a deployment has to fail at once if nothing can be sent.
+// primes reports whether the init's telemetry has to be sent before the first next. With
+// SnapStart every environment of the snapshot would send it again. With KINETEL_STRICT a
+// deployment has to fail at once if nothing can be sent.
+func (l *Loop) primes() bool { return l.kind == config.SnapStart || l.strict }
+
+// prime has the init's telemetry sent.
 func (l *Loop) prime(stop context.Context) error {
 	snapshot := l.kind == config.SnapStart
-	if !snapshot && !l.strict {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(stop, firstTelemetryTime)
 	defer cancel()
 	l.requests.wait(ctx, func() bool {

@@ -234,7 +234,7 @@ func TestUnknownEventsOfLambdaAreIgnored(t *testing.T) {
 
 func TestIdle(t *testing.T) {
 	idle := func(s *fixture) error {
-		err := lifecycle.Idle(s.stopping, s.api)
+		err := lifecycle.Idle(s.stopping, s.api, func() {})
 		s.note("end")
 		return err
 	}

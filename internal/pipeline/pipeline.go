@@ -229,8 +229,12 @@ func (p *Pipeline) Start(intake Intake) {
 	}()
 }
 
-// Stop ends the shipping. It does not wait for that.
-func (p *Pipeline) Stop() { p.stopShipping() }
+// Stop ends the shipping, if Start has begun it. It does not wait for that.
+func (p *Pipeline) Stop() {
+	if p.stopShipping != nil {
+		p.stopShipping()
+	}
+}
 
 // lifecycle.Pipeline documents these.
 

@@ -78,6 +78,7 @@ func faultyListener(t *testing.T, f *faulty) (l *Listener, closed func() []fault
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.Serve()
 	t.Cleanup(func() { closeNow(l) })
 	return l, func() (faults []fault) {
 		l.Close(t.Context()) // waits for what comes after answers

@@ -43,6 +43,7 @@ func TestOnlyThePathOfTheSubscriptionIsServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.Serve()
 	t.Cleanup(func() { closeNow(l) })
 	for _, path := range []string{
 		"/", "/telemetry", "/" + strings.Repeat("0", 32), l.path + "/", l.path + "/x", "/x" + l.path, "/" + l.path, l.path[:32], l.path + "0",
@@ -118,6 +119,7 @@ func TestPostsOfTheEmulatorAreAcceptedOutsideOfLambda(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			l.Serve()
 			t.Cleanup(func() { closeNow(l) })
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, tt.path, strings.NewReader(body))
 			if tt.sequence != "" {
@@ -145,7 +147,7 @@ func inBubble(t *testing.T, f func(t *testing.T, l *fakeListener, p *pipeline)) 
 		p := &pipeline{}
 		l := newListener(slog.New(slog.DiscardHandler), p)
 		l.listener = &pipeListener{make(chan net.Conn), make(chan struct{})}
-		go l.serve(l.listener)
+		l.Serve()
 		fake := &fakeListener{t, l, l.listener.(*pipeListener)}
 		f(t, fake, p)
 		closeNow(l)

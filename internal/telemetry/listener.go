@@ -61,6 +61,7 @@ type Listener struct {
 	log      logging.Logger
 	listener net.Listener
 	server   *http.Server
+	serving  sync.Once
 	done     chan struct{} // closed when the server has ended
 	conns    connections
 	bodies   *bodies
@@ -111,9 +112,12 @@ func Listen(ctx context.Context, resolver Resolver, managed bool, log logging.Lo
 	if l.listener, err = listen(ctx, address); err != nil {
 		return nil, fmt.Errorf("open the telemetry listener: %w", err)
 	}
-	go l.serve(l.listener)
 	return l, nil
 }
+
+// Serve begins to accept connections, in the background. What Lambda has sent since
+// Listen waits in the kernel.
+func (l *Listener) Serve() { l.serving.Do(func() { go l.serve(l.listener) }) }
 
 // newListener returns a listener that is not open.
 func newListener(logger logging.Logger, sink Sink) *Listener {
@@ -164,6 +168,7 @@ const loopback = "127.0.0.1"
 // an address of this machine.
 func listen(ctx context.Context, host string) (net.Listener, error) {
 	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
 	if err != nil && host != loopback {
 		return lc.Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
@@ -293,6 +298,7 @@ func (l *Listener) ingest(body []byte) {
 // emits the fragment of a split record as text. It refuses what Lambda sends
 // afterwards, so that nothing is acknowledged and then lost.
 func (l *Listener) Close(ctx context.Context) {
+	l.Serve()              // nothing may have called it
 	l.conns.closeUnknown() // do not wait for a client that may not be Lambda
 	if err := l.server.Shutdown(ctx); err != nil {
 		// Abort bodies that are still arriving; they are not acknowledged.

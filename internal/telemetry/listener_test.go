@@ -134,6 +134,7 @@ func listenTo(t *testing.T, p *pipeline) *Listener {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.Serve()
 	t.Cleanup(func() { closeNow(l) })
 	return l
 }
@@ -709,6 +710,7 @@ func TestListenerNeverLogsAnEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.Serve()
 	const secret = "hunter2"
 	post(t, l, "["+function(`"`+secret+`"`)+","+secret+"]")
 	post(t, l, "["+envelope+`"`+secret+"}]")
@@ -770,6 +772,7 @@ func TestListenerOpensAnEphemeralPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		l.Serve()
 		t.Cleanup(func() { closeNow(l) })
 		addr := netip.MustParseAddrPort(l.listener.Addr().String())
 		if l.Port() != int(addr.Port()) || l.Port() == 0 {
@@ -939,4 +942,18 @@ func TestIdleConnectionIsKeptForLong(t *testing.T) {
 		}
 	})
 	wantIngested(t, p, helloLine, helloLine)
+}
+
+func TestCloseBeforeServe(t *testing.T) {
+	p := &pipeline{}
+	l, err := Listen(t.Context(), nowhere, false, slog.New(slog.DiscardHandler), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close(t.Context())
+	l.Serve()
+	if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.listener.Addr().String()); err == nil {
+		conn.Close()
+		t.Error("the port is still open")
+	}
 }

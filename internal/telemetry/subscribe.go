@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -39,23 +38,27 @@ const (
 // MaxItems is the maximum number of events in one POST.
 const MaxItems = 10000
 
+// maxRefusal is how many bytes of an answer are logged.
+const maxRefusal = 2048
+
 // ErrNotSupported means that there is no Telemetry API, as in AWS's own local
 // emulator, which answers 202, or 404 in older versions.
 var ErrNotSupported = errors.New("the Telemetry API is not supported here")
 
-// Doer sends requests to Lambda's API; *http.Client is one.
-type Doer interface {
-	Do(*http.Request) (*http.Response, error)
+// API sends requests to Lambda; *extensionapi.Client is one.
+type API interface {
+	// Send returns the status and the body of the response. It adds the identifier of
+	// the extension to the request.
+	Send(ctx context.Context, method, path string, body []byte) (status int, answer []byte, err error)
 }
 
 // Subscribe asks Lambda to post telemetry of the given types to destination, the
 // URI of a Listener. It returns the schema that Lambda accepted. Call it after
-// register and before the first next. runtimeAPI is Lambda's host:port; extensionID
-// comes from register; managed means that this is a managed instance.
-func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, destination string, managed bool, types []string) (schema string, err error) {
+// register and before the first next. managed means that this is a managed instance.
+func Subscribe(ctx context.Context, api API, destination string, managed bool, types []string) (schema string, err error) {
 	var refused error
 	for _, schema = range schemas {
-		status, answer, err := subscribe(ctx, client, runtimeAPI, extensionID, schema, destination, managed, types)
+		status, answer, err := subscribe(ctx, api, schema, destination, managed, types)
 		switch {
 		case err != nil:
 			return "", err
@@ -72,7 +75,7 @@ func Subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, destin
 	return "", refused
 }
 
-func subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, schema, destination string, managed bool, types []string) (status int, answer string, err error) {
+func subscribe(ctx context.Context, api API, schema, destination string, managed bool, types []string) (status int, answer string, err error) {
 	items, timeout := maxItems, timeoutMs
 	if managed {
 		items, timeout = managedItems, managedTimeoutMs
@@ -90,27 +93,16 @@ func subscribe(ctx context.Context, client Doer, runtimeAPI, extensionID, schema
 	body.String("URI", destination)
 	body.End()
 	// No trailing slash: AWS's emulator matches paths exactly.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+runtimeAPI+"/2022-07-01/telemetry", bytes.NewReader(body.JSON()))
-	if err != nil {
-		return 0, "", err
-	}
-	req.Header.Set("Lambda-Extension-Identifier", extensionID)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(req)
+	status, text, err := api.Send(ctx, http.MethodPut, "/2022-07-01/telemetry", body.JSON())
 	if err != nil {
 		return 0, "", fmt.Errorf("subscribe to telemetry: %w", err)
 	}
-	defer resp.Body.Close()
-	// The answer is only logged, not parsed: emulators do not always escape it.
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 2048))
-	if err != nil {
-		return 0, "", fmt.Errorf("subscribe to telemetry: read the answer: %w", err)
-	}
 	// The answer is logged, and the destination is a secret.
 	_, secret, _ := strings.Cut(strings.TrimPrefix(destination, "http://"), "/")
-	answer = string(bytes.TrimSpace(text))
+	// It is not parsed: emulators do not always escape it.
+	answer = string(bytes.TrimSpace(text[:min(len(text), maxRefusal)]))
 	if secret != "" {
 		answer = strings.ReplaceAll(answer, secret, "...")
 	}
-	return resp.StatusCode, answer, nil
+	return status, answer, nil
 }

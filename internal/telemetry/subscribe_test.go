@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kinetel/kinetel/internal/extensionapi"
 )
 
 // subscription is a request as Lambda saw it.
@@ -45,6 +47,10 @@ func newLambda(t *testing.T, answers ...answer) *fakeLambda {
 		if err != nil {
 			t.Error(err)
 		}
+		if strings.HasSuffix(r.URL.Path, "/register") {
+			w.Header().Set("Lambda-Extension-Identifier", "id-7")
+			return
+		}
 		s := subscription{Method: r.Method, URI: r.RequestURI, Header: r.Header}
 		if err := json.Unmarshal(text, &s.Body); err != nil {
 			t.Errorf("the body %q: %v", text, err)
@@ -67,9 +73,11 @@ func newLambda(t *testing.T, answers ...answer) *fakeLambda {
 
 func (l *fakeLambda) subscribe(t *testing.T) (string, error) {
 	t.Helper()
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	return Subscribe(t.Context(), &http.Client{Transport: transport}, l.api, "id-7", "http://sandbox.localdomain:4243/0123", l.managed, []string{"platform", "function"})
+	api := extensionapi.New(l.api)
+	if _, err := api.Register(t.Context(), nil, "kinetel"); err != nil {
+		t.Fatal(err)
+	}
+	return Subscribe(t.Context(), api, "http://sandbox.localdomain:4243/0123", l.managed, []string{"platform", "function"})
 }
 
 // schemas gives the schema of each subscription.
@@ -210,13 +218,13 @@ func TestSubscribeWithoutLambda(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	if schema, err := Subscribe(t.Context(), http.DefaultClient, closed.Addr().String(), "id", "http://sandbox.localdomain:1/0123", false, []string{"platform"}); err == nil || errors.Is(err, ErrNotSupported) || schema != "" {
+	if schema, err := Subscribe(t.Context(), extensionapi.New(closed.Addr().String()), "http://sandbox.localdomain:1/0123", false, []string{"platform"}); err == nil || errors.Is(err, ErrNotSupported) || schema != "" {
 		t.Errorf("schema %q, error %v", schema, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	lambda := newLambda(t)
-	if _, err := Subscribe(ctx, http.DefaultClient, lambda.api, "id", "http://sandbox.localdomain:1/0123", false, []string{"platform"}); !errors.Is(err, context.Canceled) {
+	if _, err := Subscribe(ctx, extensionapi.New(lambda.api), "http://sandbox.localdomain:1/0123", false, []string{"platform"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 }
