@@ -1,6 +1,7 @@
 // Command kinesis-telemetry-extension is the Lambda extension. It takes no
 // arguments: Lambda starts it from /opt/extensions, and the environment
 // configures it (README.md has the table).
+
 package main
 
 import (
@@ -49,7 +50,7 @@ func run(path string, environ []string, stdout, stderr io.Writer, connect func(c
 	// Lambda starts the function's runtime when every extension has
 	// registered, so do everything else afterwards.
 	api := extensionapi.New(start.RuntimeAPI)
-	sandbox := newLookup(net.DefaultResolver, log)
+	sandbox := newLookup("/etc/hosts", ipv4{net.DefaultResolver}, log)
 	meanwhile := sandbox.begin
 	if !start.Enabled {
 		meanwhile = nil
