@@ -1,6 +1,6 @@
 # Kinetel. `make demo` shows it work, `make test` proves it, `make deploy-test` what
 # deploys it; they do all their own set-up on a machine with Go 1.26 (for the tests
-# also Node 20, curl, jq and zstd, for those of deploying Node 20 and Python 3.11).
+# also Node 20, curl, jq, strace and zstd, for those of deploying Node 20 and Python 3.11).
 
 GO      ?= go
 NODE    ?= node
@@ -20,6 +20,9 @@ INLINED := runtime internal/runtime/... internal/poll sync bytes strconv bufio u
 	$(addprefix $(MODULE)/internal/,jsontext event telemetry annotate redact)
 RELEASE := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags '-s -w -funcalign=16' \
 	-gcflags std=-l -gcflags github.com/aws/...=-l -gcflags $(MODULE)/...=-l $(INLINED:%=-gcflags %=)
+# The extension has Go's former garbage collector: with a heap of 2 MB it takes 6 % less
+# processor time an invocation, and 3 % less memory (docs/adr/0016).
+COLLECTOR := GOEXPERIMENT=nogreenteagc
 # $(call release,PACKAGE,ENVIRONMENT) builds the target; the whole command is long.
 release = @mkdir -p $(@D) && echo 'go build -o $@ $(1)' && $(2) $(RELEASE) -o $@ $(1)
 
@@ -29,7 +32,7 @@ release = @mkdir -p $(@D) && echo 'go build -o $@ $(1)' && $(2) $(RELEASE) -o $@
 build: bin/kinesis-telemetry-extension bin/kinetel ## build the extension and the command kinetel, in bin
 
 bin/kinesis-telemetry-extension: FORCE
-	$(call release,./cmd/kinesis-telemetry-extension)
+	$(call release,./cmd/kinesis-telemetry-extension,$(COLLECTOR))
 
 bin/kinetel: FORCE
 	$(call release,./cmd/kinetel)
@@ -43,7 +46,7 @@ bin/bare-extension: FORCE
 FORCE:
 
 bin/layer/%: FORCE
-	$(call release,./cmd/kinesis-telemetry-extension,GOOS=linux GOARCH=$* GOAMD64=v1 GOARM64=v8.0 GOFLAGS=)
+	$(call release,./cmd/kinesis-telemetry-extension,GOOS=linux GOARCH=$* GOAMD64=v1 GOARM64=v8.0 GOFLAGS= $(COLLECTOR))
 
 package: bin/layer/amd64 bin/layer/arm64 ## make the layers, with their licences, SBOMs and checksums, in dist
 	@rm -rf dist
@@ -186,8 +189,8 @@ node: # checked first, before the long build
 .PHONY: node
 
 programs:
-	@missing=; for program in "$$($(GO) env CC)" curl jq zcat zstd; do command -v $${program%% *} >/dev/null || missing="$$missing $$program"; done; [ -z "$$missing" ] || { \
-		echo "make test needs$$missing: the race detector needs a C compiler, and the tests read what Kinetel writes with other programs (Debian: apt-get install gcc libc6-dev curl jq gzip zstd)" >&2; exit 1; }
+	@missing=; for program in "$$($(GO) env CC)" curl jq strace zcat zstd; do command -v $${program%% *} >/dev/null || missing="$$missing $$program"; done; [ -z "$$missing" ] || { \
+		echo "make test needs$$missing: the race detector needs a C compiler, and the tests read what Kinetel writes with other programs, and trace its start (Debian: apt-get install gcc libc6-dev curl jq gzip strace zstd)" >&2; exit 1; }
 .PHONY: programs
 
 compilers:

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -177,10 +178,6 @@ func cancelOnSignal(cancel context.CancelFunc) {
 // the event loop has ended; if not, no telemetry can be received.
 func (e *extension) work(stop context.Context) (ended bool, err error) {
 	cfg, log := e.cfg, e.log
-	// Apart from the buffer the Go heap is small. The limit keeps garbage from
-	// adding to a full buffer.
-	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
-
 	p := pipeline.New(e.function, cfg, e.redactor, e.connect(cfg, log), e.stdout, log)
 	loop := lifecycle.New(e.api, p, cfg, log)
 
@@ -204,10 +201,27 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 
 	defer p.Stop() // if the loop ends without a shutdown
 	return true, loop.Run(stop, func() {
+		setLimits(cfg)
 		listener.Serve()
 		p.Start(listener)
 		e.listenForSignals()
 	})
+}
+
+// setLimits limits the memory and the threads of the Go runtime. The world stops for each
+// limit, so set them when Lambda does not wait.
+func setLimits(cfg config.Config) {
+	// Apart from the buffer the Go heap is small, 2 MB. The percentage is what garbage may
+	// add to it; the limit keeps garbage from adding to a full buffer.
+	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
+	// With more threads than processors, the threads only wake each other. The first
+	// garbage collection empties the caches of memory that go with the threads; to give
+	// one up before that costs 0.2 ms, which is not worth it for a few invocations.
+	if n := cfg.Lambda.Processors(); n > 0 && n < runtime.GOMAXPROCS(0) {
+		garbage := new([64]byte)
+		runtime.AddCleanup(garbage, func(n int) { runtime.GOMAXPROCS(n) }, n)
+	}
 }
 
 // credentialSource returns the source of the credentials of the function's role.
