@@ -36,6 +36,7 @@ type bodies struct {
 	reading []*body       // bodies that wait for their client or for memory
 	changed chan struct{} // closed and replaced when a body may get memory
 	spare   []byte        // memory of an earlier body, for the next one
+	large   func()        // called before a body gets more memory than is kept; nil: nothing
 }
 
 // body is the memory of one body.
@@ -98,6 +99,9 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (text []byte, it *
 				if err := b.reserve(it, most); err != nil {
 					return nil, it, err
 				}
+			}
+			if size > maxKept && b.large != nil {
+				b.large()
 			}
 			text = append(make([]byte, 0, size), text...)
 		}

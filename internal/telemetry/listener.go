@@ -115,6 +115,10 @@ func Listen(ctx context.Context, resolver Resolver, managed bool, log logging.Lo
 	return l, nil
 }
 
+// OnLargeBody sets a function that is called before a body gets more memory than Lambda's
+// usual bodies need. Call it before Serve.
+func (l *Listener) OnLargeBody(f func()) { l.bodies.large = f }
+
 // Serve begins to accept connections, in the background. What Lambda has sent since
 // Listen waits in the kernel.
 func (l *Listener) Serve() { l.serving.Do(func() { go l.serve(l.listener) }) }

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -955,5 +956,41 @@ func TestCloseBeforeServe(t *testing.T) {
 	if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.listener.Addr().String()); err == nil {
 		conn.Close()
 		t.Error("the port is still open")
+	}
+}
+
+func TestOnlyLargeBodiesAreReportedBefore(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		size    int
+		chunked bool
+		want    bool
+	}{
+		{name: "a small one", size: 1000},
+		{name: "the largest usual one", size: maxBytes},
+		{name: "a larger one", size: maxBytes + 128<<10, want: true},
+		{name: "in chunks", size: nextRead / 2, chunked: true},
+		{name: "a larger one in chunks", size: nextRead + 1, chunked: true, want: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := Listen(t.Context(), nowhere, false, slog.New(slog.DiscardHandler), &pipeline{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var large atomic.Bool
+			l.OnLargeBody(func() { large.Store(true) })
+			l.Serve()
+			t.Cleanup(func() { closeNow(l) })
+			var body io.Reader = strings.NewReader(strings.Repeat(" ", tt.size-2) + "[]")
+			if tt.chunked {
+				body = io.MultiReader(body)
+			}
+			if resp, text := request(t, l, http.MethodPost, l.path, body); resp.StatusCode != http.StatusOK {
+				t.Errorf("status %d: %s", resp.StatusCode, text)
+			}
+			if large.Load() != tt.want {
+				t.Errorf("reported: %t, want %t", large.Load(), tt.want)
+			}
+		})
 	}
 }
