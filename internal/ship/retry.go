@@ -23,15 +23,14 @@ const (
 	logPartlyAfter = 20
 )
 
-// throttled records that Kinesis did not accept a record, and returns another
-// partition key for it every NewKeyAfter times: its shard may be too hot for long,
-// and readers order events by their sequence numbers. A record that is bound to its
-// key keeps it.
-func throttled(r *pack.Record) (key string) {
-	if r.Throttled++; r.Throttled%breaker.NewKeyAfter == 0 && !r.Bound() {
-		key = rand.Text()
+// newKey records that Kinesis did not accept a record, and returns another partition
+// key for it, because its shard is full; empty: it keeps its key. A record that is
+// bound to its key always keeps it.
+func (s *Shipper) newKey(r *pack.Record) (key string) {
+	if r.Throttled++; s.colocated && r.Throttled%breaker.NewKeyAfter != 0 || r.Bound() {
+		return ""
 	}
-	return key
+	return rand.Text()
 }
 
 // throttling returns a record's failure as the error of a request.
