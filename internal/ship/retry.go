@@ -185,16 +185,16 @@ func (s *Shipper) pause(ctx context.Context) {
 func (s *Shipper) shortenPause() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if soon := time.Now().Add(urgentDelay/2 + jitter(urgentDelay/2)); soon.Before(s.pausedUntil) {
+	if soon := time.Now().Add(urgentDelay/2 + Jitter(urgentDelay/2)); soon.Before(s.pausedUntil) {
 		s.pausedUntil = soon
 	}
 	return time.Until(s.pausedUntil)
 }
 
-// jitter returns a random duration below most, which must be positive. It reads
+// Jitter returns a random duration below most, which must be positive. It reads
 // the kernel's random source: a generator in the process would be part of a
 // SnapStart snapshot, and all environments restored from it would wait alike.
-func jitter(most time.Duration) time.Duration {
+func Jitter(most time.Duration) time.Duration {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never returns an error: it ends the process instead (crypto/rand)
 	return time.Duration(binary.NativeEndian.Uint64(b[:]) % uint64(most))

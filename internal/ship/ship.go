@@ -86,7 +86,7 @@ type Shipper struct {
 // were lost since the start, for the log.
 func New(q *queue.Queue, putter Putter, colocated bool, lost func() int64, log logging.Logger) *Shipper {
 	return &Shipper{
-		queue: q, putter: putter, colocated: colocated, lost: lost, log: log, breaker: breaker.New(jitter), attempts: map[*attempt]bool{},
+		queue: q, putter: putter, colocated: colocated, lost: lost, log: log, breaker: breaker.New(Jitter), attempts: map[*attempt]bool{},
 		wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), choosing: make(chan struct{}, 1), ending: make(chan struct{}),
 	}
 }
