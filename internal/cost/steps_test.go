@@ -49,7 +49,7 @@ func (c *closing) first(events []event.Event) int {
 		return len(events)
 	}
 	most := c.units(events)
-	low, high := 1, len(events)
+	low, high := max(1, int(float64(len(events))*(most-2)/most)), len(events)
 	for low < high { // the most events below the last step
 		if middle := (low + high + 1) / 2; c.units(events[:middle]) < most {
 			low = middle
