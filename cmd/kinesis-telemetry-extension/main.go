@@ -191,7 +191,7 @@ func cancelOnSignal(cancel context.CancelFunc) {
 func (e *extension) work(stop context.Context) (ended bool, err error) {
 	cfg, log := e.cfg, e.log
 	p := pipeline.New(e.function, cfg, e.redactor, e.connect(cfg, log), e.stdout, log)
-	loop := lifecycle.New(e.api, p, cfg, log)
+	loop := lifecycle.New(e.api, p, cfg, ship.Jitter, log)
 
 	managed := cfg.Lambda.Initialization == config.ManagedInstances
 	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, p.NewIngester(loop))

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/kinesis"
 	"github.com/kinetel/kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/queue"
 	"github.com/kinetel/kinetel/internal/redact"
 	"github.com/kinetel/kinetel/internal/telemetry"
 )
@@ -23,7 +26,7 @@ func BenchmarkIngest(b *testing.B) {
 	cfg := config.Config{Format: ndjson.Name, Compression: format.Uncompressed, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 1 << 20, Report: config.Report{Events: true}}
 	log := slog.New(slog.DiscardHandler)
 	p := New(function, cfg, nil, &stream{}, io.Discard, log)
-	in := p.NewIngester(lifecycle.New(nil, p, cfg, log))
+	in := p.NewIngester(lifecycle.New(nil, p, cfg, nil, log))
 	at := time.Date(2026, 11, 22, 20, 15, 0, 0, time.UTC)
 	const trace = `"tracing":{"spanId":"54565fb41ac79632","type":"X-Amzn-Trace-Id","value":"Root=1-68d0aaaa-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=1"}`
 	b.ReportAllocs()
@@ -43,11 +46,17 @@ func BenchmarkIngest(b *testing.B) {
 }
 
 // BenchmarkTelemetry decodes, ingests and packs bodies of lines of 270 B, of invocations of
-// 50 lines, without and with all of selection and redaction.
+// 50 lines: texts as Node.js prints them, uncompressed and compressed, and objects, without
+// and with all of selection and redaction.
 func BenchmarkTelemetry(b *testing.B) {
-	for _, on := range []bool{false, true} {
-		b.Run(map[bool]string{false: "off", true: "on"}[on], func(b *testing.B) {
-			cfg := config.Config{Format: ndjson.Name, Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 1 << 20}
+	for _, name := range []string{"text-none", "text", "off", "on"} {
+		b.Run(name, func(b *testing.B) {
+			on, text := name == "on", strings.HasPrefix(name, "text")
+			compression := format.Gzip
+			if name == "text-none" {
+				compression = format.Uncompressed
+			}
+			cfg := config.Config{Format: ndjson.Name, Compression: compression, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 16 << 20}
 			var redactor *redact.Redactor
 			if on {
 				cfg.Selection = config.Selection{
@@ -58,7 +67,7 @@ func BenchmarkTelemetry(b *testing.B) {
 			}
 			log := slog.New(slog.DiscardHandler)
 			p := New(function, cfg, redactor, &stream{}, io.Discard, log)
-			in := p.NewIngester(lifecycle.New(nil, p, cfg, log))
+			in := p.NewIngester(lifecycle.New(nil, p, cfg, nil, log))
 			decoder := telemetry.NewDecoder(in.Ingest, in.Unparsed)
 			texts := rand.New(rand.NewPCG(1, 2))
 			var bodies [][]byte
@@ -68,6 +77,11 @@ func BenchmarkTelemetry(b *testing.B) {
 					id := fmt.Sprintf("8476a536-e9f4-11e8-9739-%012x", texts.Uint64()&(1<<48-1))
 					body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"platform.start","record":{"requestId":"%s"}},`, id)
 					for range 50 {
+						if text {
+							body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"function","record":"2026-11-22T20:15:00.123Z\t%s\tINFO\torder %d accepted for customer %x: %d items, reserved in warehouse %d until midnight, payment pending\n"},`,
+								id, texts.Uint32(), texts.Uint64(), texts.IntN(10), texts.IntN(20))
+							continue
+						}
 						body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"function","record":{"timestamp":"2026-11-22T20:15:00.123Z","level":"INFO","requestId":"%s","message":"order %d of customer %x was accepted after %d ms, and goes to the warehouse"}},`,
 							id, texts.Uint32(), texts.Uint64(), texts.IntN(1000))
 					}
@@ -81,6 +95,13 @@ func BenchmarkTelemetry(b *testing.B) {
 				decoder.Decode(bodies[i%len(bodies)], time.Now())
 				in.Commit(nil)
 				in.Acknowledged()
+				for batch := p.queue.Batch(kinesis.MaxRecords, kinesis.MaxBytes); len(batch) > 0; batch = nil {
+					sent := make([]queue.Outcome, len(batch))
+					for i := range sent {
+						sent[i].Done = true
+					}
+					p.queue.Ack(batch, sent)
+				}
 			}
 		})
 	}
