@@ -107,7 +107,7 @@ func TestConnections(t *testing.T) {
 		},
 		{
 			name:        "an answer after which Lambda closes the connection, and says so",
-			connections: [][]string{{withLength("a", "Connection: close\r\n")}, {withLength("b")}},
+			connections: [][]string{{withLength("a", "Connection: close\r\n"), withLength("too late")}, {withLength("b")}},
 			want:        "a b", requests: []string{"1 " + next, "2 " + next},
 		},
 		{
@@ -137,7 +137,7 @@ func TestConnections(t *testing.T) {
 		},
 		{
 			name:        "information without end",
-			connections: [][]string{{strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000)}, {withLength("b")}},
+			connections: [][]string{{strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000) + withLength("a")}, {withLength("b")}},
 			want:        "! b", requests: []string{"1 " + next, "2 " + next},
 		},
 		{
@@ -153,6 +153,11 @@ func TestConnections(t *testing.T) {
 		{
 			name:        "a header that is far too long",
 			connections: [][]string{{withLength("a", "X-Long: "+long+long+"\r\n")}, {withLength("b")}},
+			want:        "! b", requests: []string{"1 " + next, "2 " + next},
+		},
+		{
+			name:        "an answer that is far too long",
+			connections: [][]string{{withLength(long + long), withLength("a")}, {withLength("b")}},
 			want:        "! b", requests: []string{"1 " + next, "2 " + next},
 		},
 		{
