@@ -107,6 +107,7 @@ func TestPartsLicencesAndSBOM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.info.GoVersion += "-X:experiment" // as GOEXPERIMENT=experiment does
 	parts, err := partsOf(root, b)
 	if err != nil {
 		t.Fatal(err)

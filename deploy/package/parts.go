@@ -88,7 +88,7 @@ func partsOf(source string, b binary) ([]part, error) {
 		case b.info.Main.Path:
 			p.version = version.Version
 		case "std":
-			p.version, _, _ = strings.Cut(strings.TrimPrefix(b.info.GoVersion, "go"), " ") // without experiments
+			p.version, _, _ = strings.Cut(strings.TrimPrefix(b.info.GoVersion, "go"), "-X:") // without experiments
 		default:
 			if p.version == "" {
 				return nil, fmt.Errorf("module %s: the binary says nothing of it", module)
