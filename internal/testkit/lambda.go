@@ -20,6 +20,9 @@ type Lambda struct {
 	Subscribed chan *url.URL
 	// Next receives a channel for each call of next. The test sends the event there.
 	Next chan chan<- []byte
+	// Requested, if it is set before the first request, is called for each request when
+	// it arrives.
+	Requested func(*http.Request)
 
 	server *httptest.Server
 	closed chan struct{}
@@ -43,7 +46,12 @@ func NewLambda() *Lambda {
 		w.WriteHeader(http.StatusAccepted)
 		_, _ = io.WriteString(w, `{"status":"OK"}`)
 	})
-	l.server = httptest.NewServer(mux)
+	l.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if l.Requested != nil {
+			l.Requested(r)
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	return l
 }
 

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// describe notes what is measured, where and when.
+func (b *bench) describe() error {
+	b.Date = time.Now().UTC().Truncate(time.Second)
+	b.Machine = machine{Cores: runtime.NumCPU(), Processor: "an unknown processor", System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()}
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if _, rest, found := strings.Cut(string(info), "model name"); found {
+			name, _, _ := strings.Cut(rest, "\n")
+			b.Machine.Processor = strings.Trim(name, "\t :")
+		}
+	}
+	commit, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output()
+	if err != nil {
+		return fmt.Errorf("git describe: %w", err)
+	}
+	b.Commit = strings.TrimSpace(string(commit))
+	for i, path := range b.paths {
+		b.Programs[i] = filepath.Base(path)
+	}
+	return nil
+}
