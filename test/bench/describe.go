@@ -25,8 +25,6 @@ func (b *bench) describe() error {
 		return fmt.Errorf("git describe: %w", err)
 	}
 	b.Commit = strings.TrimSpace(string(commit))
-	for i, path := range b.paths {
-		b.Programs[i] = filepath.Base(path)
-	}
+	b.Programs = [2]string{floor: filepath.Base(b.paths[floor]), own: "Kinetel"}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/audit"
@@ -37,15 +38,16 @@ type driven struct {
 	telemetry *url.URL
 	client    *http.Client
 	next      chan<- []byte // answers the call of next that waits
+	lastPut   atomic.Int64  // when the last request to Kinesis was carried out, in Unix nanoseconds
 
 	startCPU time.Duration // until the first next
 	register time.Duration // since the process was started
 	started  time.Duration // the same, until the first next
 }
 
-// drive starts an extension and waits for its first next. The caller closes it. On the
-// processors of pinned, if there are any, this process's threads start it.
-func drive(ctx context.Context, path string, env []string, pinned ...int) (d *driven, err error) {
+// drive starts an extension at a place, and waits for its first next. The caller closes
+// what it returns, which is never nil.
+func drive(ctx context.Context, path string, env []string, at place) (d *driven, err error) {
 	d = &driven{lambda: testkit.NewLambda(), log: &testkit.Log{}, exited: make(chan struct{}), client: &http.Client{Transport: &http.Transport{WriteBufferSize: 64 << 10}}}
 	defer func() {
 		if err != nil {
@@ -54,6 +56,7 @@ func drive(ctx context.Context, path string, env []string, pinned ...int) (d *dr
 	}()
 	if d.kinesis, err = kinesissim.Start(ctx, kinesissim.Config{
 		Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}, Intercept: kinesissim.AnswerAll(kinesissim.Delay(putTime)),
+		OnRequest: func(kinesissim.Observation) { d.lastPut.Store(time.Now().UnixNano()) },
 	}); err != nil {
 		return d, err
 	}
@@ -75,7 +78,7 @@ func drive(ctx context.Context, path string, env []string, pinned ...int) (d *dr
 			d.register = time.Since(began)
 		}
 	}
-	began, err = startOn(cmd, pinned)
+	began, err = at.start(cmd)
 	if err != nil {
 		return d, err
 	}
@@ -225,6 +228,9 @@ func (d *driven) close() {
 	}
 	_ = os.RemoveAll(d.spool)
 }
+
+// ships reports whether the program sends telemetry: the floor may not.
+func (d *driven) ships(program int) bool { return program == own || d.kinesis.Stats().Records > 0 }
 
 // arrivals are the events of the function that were found in the stream.
 type arrivals struct {

@@ -16,9 +16,9 @@ type goal struct {
 type quantity int
 
 const (
-	nothing quantity = iota
-	value            // the median of Kinetel's values
-	ratio            // to the floor
+	none  quantity = iota
+	value          // the median of Kinetel's values
+	ratio          // to the floor
 )
 
 func atMost(limit float64) goal      { return goal{limit: limit, of: value} }
@@ -29,7 +29,7 @@ func atMostRatio(limit float64) goal { return goal{limit: limit, of: ratio} }
 func (g goal) text(unit string) string {
 	sign := "≤ "
 	switch {
-	case g.of == nothing:
+	case g.of == none:
 		return ""
 	case g.least:
 		sign = "≥ "
@@ -52,7 +52,7 @@ func (g goal) verdict(s *series) string {
 		}
 	}
 	switch off := is/g.limit - 1; {
-	case g.of == nothing:
+	case g.of == none:
 		return ""
 	case is == g.limit || g.least == (is > g.limit):
 		return "yes"

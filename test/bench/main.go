@@ -19,11 +19,11 @@ import (
 
 func main() {
 	var b bench
-	only := b.flags()
+	b.flags()
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := b.run(ctx, *only); err != nil {
+	if err := b.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -34,29 +34,35 @@ type bench struct {
 	results
 	paths             [2]string // by program
 	function, kinetel string
+	base              string    // the folder of another revision in place of the floor, or ""
+	goPrinted         [2][]byte // by the Go benchmarks
 
-	starts, runs    int
-	volumeMegabytes int
-	volumeRuns      int
-	burstLines      int
-	burstRuns       int
-	burstTime       time.Duration
-	holds           int
-	outageMegabytes int
-	outageReal      bool
-	readMegabytes   int
+	readMegabytes               int
+	starts, runs, shareStarts   int
+	busy, busyRuns              int
+	volumeMegabytes, volumeRuns int
+	burstLines, burstRuns       int
+	burstTime                   time.Duration
+	holds                       int
+	outageMegabytes             int
+	outageReal                  bool
+	goCount                     int
+
+	only, revision, keep, document, from string
 }
 
-// flags defines the flags. It returns the value of -only.
-func (b *bench) flags() *string {
+func (b *bench) flags() {
 	flag.StringVar(&b.function, "function", "bin/sample-function", "the function's `file`")
 	flag.StringVar(&b.paths[own], "extension", "bin/kinesis-telemetry-extension", "the extension's `file`")
 	flag.StringVar(&b.paths[floor], "floor", "bin/bare-extension", "the `file` of the extension beside it")
 	flag.StringVar(&b.kinetel, "kinetel", "bin/kinetel", "the command's `file`")
 	flag.IntVar(&b.starts, "starts", 101, "how many cold starts of each; 0 leaves them out")
 	flag.IntVar(&b.runs, "runs", 5, "how many runs of 20 invocations of each")
-	flag.IntVar(&b.volumeMegabytes, "volume", 200, "how many `megabytes` of telemetry an extension gets for its processor time a GB; 0 leaves that out")
-	flag.IntVar(&b.volumeRuns, "volume-runs", 3, "how many runs of each extension with each compression")
+	flag.IntVar(&b.shareStarts, "share-starts", 31, "how many cold starts of each with a fourteenth of a processor; 0 leaves them out")
+	flag.IntVar(&b.busy, "busy", 1000, "how many invocations of a busy function; 0 leaves them out")
+	flag.IntVar(&b.busyRuns, "busy-runs", 5, "how many runs of them with each extension")
+	flag.IntVar(&b.volumeMegabytes, "volume", 100, "how many `megabytes` of telemetry an extension gets for its processor time a GB; 0 leaves that out")
+	flag.IntVar(&b.volumeRuns, "volume-runs", 3, "how many runs of it with each extension and each compression")
 	flag.IntVar(&b.burstLines, "burst", 600_000, "how many lines a burst has; 0 leaves it out")
 	flag.IntVar(&b.burstRuns, "burst-runs", 3, "how many bursts for each extension")
 	flag.DurationVar(&b.burstTime, "burst-time", 4*time.Second, "in which time they come")
@@ -64,32 +70,75 @@ func (b *bench) flags() *string {
 	flag.BoolVar(&b.outageReal, "outage-real", false, "let them come at one a second")
 	flag.IntVar(&b.holds, "holds", 1000, "how many invocations of a busy function are looked at for how long they are held; 0 leaves the holds out")
 	flag.IntVar(&b.readMegabytes, "read", 200, "how many `megabytes` of events kinetel tail and kinetel audit read; 0 leaves that out")
-	return flag.String("only", "", "measure only these `parts`, separated by commas: "+strings.Join(partNames(), ", "))
+	flag.IntVar(&b.goCount, "go", 6, "how many times the Go benchmarks of the hot path run; 0 leaves them out")
+	flag.StringVar(&b.only, "only", "", "measure only these `parts`, separated by commas: "+strings.Join(partNames(), ", "))
+	flag.StringVar(&b.revision, "base", "", "build the extension of this `revision`, and compare with it instead of -floor")
+	flag.StringVar(&b.keep, "json", "", "keep the raw values in this `folder`, and what the Go benchmarks print")
+	flag.StringVar(&b.document, "document", "", "write the tables into this `file`, and the raw values and the picture into its folder evidence")
+	flag.StringVar(&b.from, "from", "", "with -document: take the raw values from this `file` instead of measuring")
 }
 
-// run measures the parts, and prints the table of each.
-func (b *bench) run(ctx context.Context, only string) error {
-	wanted := partNames()
-	if only != "" {
-		wanted = strings.Split(only, ",")
-	}
-	for _, name := range wanted {
-		if !slices.Contains(partNames(), name) {
-			return fmt.Errorf("-only %q: there is no such part, use some of %s", name, strings.Join(partNames(), ", "))
+// run measures the parts, prints the table of each, and writes the files.
+func (b *bench) run(ctx context.Context) error {
+	if b.from != "" {
+		if err := b.load(b.from); err != nil {
+			return err
 		}
+		return b.writeDocument(b.document)
 	}
 	dir, err := os.MkdirTemp("", "kinetel-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if err := b.prepare(ctx, dir); err != nil {
+		return err
+	}
+	if err := b.measure(ctx); err != nil {
+		return err
+	}
+	if b.keep != "" {
+		if err := b.save(filepath.Join(b.keep, b.Date.Format("20060102T150405Z-")+b.Commit)); err != nil {
+			return err
+		}
+	}
+	if b.document == "" {
+		return nil
+	}
+	if err := b.save(evidence(b.document)); err != nil {
+		return err
+	}
+	return b.writeDocument(b.document)
+}
+
+// prepare makes what is measured.
+func (b *bench) prepare(ctx context.Context, dir string) (err error) {
+	if err := b.describe(); err != nil {
+		return err
+	}
+	if b.revision != "" {
+		if err := b.buildBase(ctx, b.revision, dir); err != nil {
+			return err
+		}
+	}
 	for i, path := range []*string{&b.function, &b.paths[floor], &b.paths[own]} {
 		if *path, err = copyFile(*path, filepath.Join(dir, strconv.Itoa(i))); err != nil {
 			return err
 		}
 	}
-	if err := b.describe(); err != nil {
-		return err
+	return nil
+}
+
+// measure measures the parts, and prints the table of each.
+func (b *bench) measure(ctx context.Context) error {
+	wanted := partNames()
+	if b.only != "" {
+		wanted = strings.Split(b.only, ",")
+	}
+	for _, name := range wanted {
+		if !slices.Contains(partNames(), name) {
+			return fmt.Errorf("-only %q: there is no such part, use some of %s", name, strings.Join(partNames(), ", "))
+		}
 	}
 	fmt.Println(b.heading())
 	for _, p := range parts() {
@@ -99,18 +148,21 @@ func (b *bench) run(ctx context.Context, only string) error {
 		if err := p.measure(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		if err := p.write(os.Stdout, b); err != nil {
+		if err := p.print(os.Stdout, &b.results); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// inTurns measures both programs so many times, in turns, so that none always comes first.
-func inTurns(runs int, measure func(program int) error) error {
+// inTurns measures the programs so many times, in turns, so that none always comes first.
+func inTurns(runs, programs int, measure func(program int) error) error {
 	for i := range runs {
-		for turn := range 2 {
-			if err := measure((i + turn) % 2); err != nil {
+		for turn := range programs {
+			if i%2 == 1 {
+				turn = programs - 1 - turn
+			}
+			if err := measure(turn); err != nil {
 				return err
 			}
 		}

@@ -1,13 +1,16 @@
 package main
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // part is a group of figures that are measured together, and their table.
 type part struct {
 	name    string
-	title   string
-	off     func(*bench) bool
 	measure func(*bench, context.Context) error
+	off     func(*bench) bool
+	title   string
 	rows    []row
 }
 
@@ -18,30 +21,134 @@ type row struct {
 	goal   goal
 }
 
+// nothing is 0 ms to the precision of a clock that two processes share: what the local
+// Lambda sees of an extension that has called next long before.
+const nothing = 0.5
+
+// parts returns all parts in the order in which they are measured. The readers come first:
+// see maxRSS.
 func parts() []part {
 	return []part{
 		{
-			"volume", "Processor time for each GB of telemetry, events of 270 B", func(b *bench) bool { return b.volumeMegabytes == 0 }, (*bench).measureVolume,
+			"read", (*bench).measureReaders, func(b *bench) bool { return b.readMegabytes == 0 || b.base != "" },
+			"Commands that read telemetry", readRows(),
+		},
+		{
+			"start", (*bench).measureStarts, func(b *bench) bool { return b.starts == 0 || b.runs == 0 },
+			"Cold starts, and 20 invocations of 10 lines",
 			[]row{
-				{"CPU for a GB, gzip", "volume.gzip", atMost(5)},
-				{"CPU for a GB, zstd", "volume.zstd", atMost(4.5)},
-				{"CPU for a GB, none", "volume.none", atMost(10)},
+				{"exec to register", "start.register", atMostRatio(1.08)},
+				{"exec to first `next`", "start.next", atMostRatio(1.25)},
+				{"CPU until first `next`", "start.cpu", atMostRatio(1.25)},
+				{"memory of 20 invocations, peak", "run.peak", atMost(10)},
+				{"CPU of 20 invocations, whole run", "run.cpu", goal{}},
+				{"disabled: exec to first `next`", "disabled.start.next", atMostRatio(1)},
+				{"disabled: CPU until first `next`", "disabled.start.cpu", atMostRatio(1)},
+				{"disabled: memory of 20 invocations, peak", "disabled.run.peak", goal{}},
+				{"disabled: CPU of 20 invocations, whole run", "disabled.run.cpu", goal{}},
 			},
 		},
 		{
-			"burst", "A burst of 600,000 lines in 4 s, without compression", func(b *bench) bool { return b.burstLines == 0 }, (*bench).measureBurst,
+			"share", (*bench).measureShare, func(b *bench) bool { return b.shareStarts == 0 },
+			"Cold starts with a fourteenth of a processor",
 			[]row{
-				{"burst: events lost", "burst.lost", atMost(0)},
-				{"burst: events lost without a report", "burst.silent", atMost(0)},
-				{"burst: time until the last event was accepted", "burst.took", goal{}},
-				{"burst: CPU for a GB", "burst.cpu", goal{}},
-				{"burst: resident memory before", "burst.before", goal{}},
-				{"burst: resident memory, peak", "burst.peak", goal{}},
-				{"burst: resident memory 1 s later", "burst.after", goal{}},
-				{"burst: memory not given back 1 s later", "burst.kept", atMost(1)},
+				{"exec to register", "share.register", atMostRatio(1.08)},
+				{"exec to first `next`", "share.next", atMostRatio(1.25)},
+			},
+		},
+		{
+			"busy", (*bench).measureBusy, func(b *bench) bool { return b.busy == 0 },
+			"A busy function: 1,000 invocations of 10 lines",
+			[]row{
+				{"CPU of an invocation", "busy.cpu", atMostRatio(1.5)},
+				{"resident memory afterwards", "busy.memory", atMostRatio(1.05)},
+				{"resident memory, peak", "busy.peak", goal{}},
+			},
+		},
+		{
+			"volume", (*bench).measureVolume, func(b *bench) bool { return b.volumeMegabytes == 0 },
+			"CPU for each GB of telemetry",
+			[]row{
+				{"`gzip`", "volume.gzip", atMost(5)},
+				{"`zstd`", "volume.zstd", atMost(4.5)},
+				{"`none`", "volume.none", atMost(10)},
+			},
+		},
+		{
+			"core", (*bench).measureCore, func(b *bench) bool { return b.volumeMegabytes == 0 },
+			"Telemetry received and sent on one core",
+			[]row{
+				{"`gzip`", "core.speed", atLeast(80)},
+				{"events lost", "core.lost", atMost(0)},
+			},
+		},
+		{
+			"burst", (*bench).measureBurst, func(b *bench) bool { return b.burstLines == 0 },
+			"A burst of 600,000 lines in 4 s, `none`",
+			[]row{
+				{"events lost, and reported or not", "burst.lost", atMost(0)},
+				{"events lost without a report", "burst.silent", atMost(0)},
+				{"time until the last event was accepted", "burst.took", goal{}},
+				{"CPU for a GB", "burst.cpu", goal{}},
+				{"resident memory before", "burst.before", goal{}},
+				{"resident memory, peak", "burst.peak", goal{}},
+				{"resident memory 1 s later", "burst.after", goal{}},
+				{"of it more than before", "burst.kept", atMost(1)},
+			},
+		},
+		{
+			"hold", (*bench).measureHolds, func(b *bench) bool { return b.holds == 0 || b.base != "" },
+			"How long invocations are held",
+			[]row{
+				{"busy function, gaps of 10 ms: p50", "held.busy.p50", atMost(nothing)},
+				{"busy function, gaps of 10 ms: p99", "held.busy.p99", atMost(2)},
+				{"rare invocations, gaps of 2 s: p50", "held.rare.p50", goal{}},
+				{"of it beyond Lambda's buffer (25 ms) and the median request", "held.rare.beyond", atMost(3)},
+				{"Kinesis takes 1.5 s, `KINETEL_MAX_HOLD=200ms`: longest", "held.slow.max", atMost(205)},
+				{"Kinesis denies: p50 after the third", "held.denied", atMost(nothing)},
+				{"Kinesis is down: p50 after the third", "held.down", atMost(nothing)},
+				{"Kinesis answers 503: p50 after the third", "held.503", atMost(nothing)},
+			},
+		},
+		{
+			"outage", (*bench).measureOutage, func(b *bench) bool { return b.outageMegabytes == 0 || b.base != "" },
+			"Kinesis is down for 600 MB of logs", outageRows(),
+		},
+		{
+			"size", (*bench).measureSizes, func(*bench) bool { return false },
+			"Sizes",
+			[]row{
+				{"binary", "size.binary", atMost(7.5)},
+				{"layer for x86_64, zipped", "size.layer.amd64", atMost(3)},
+				{"layer for arm64, zipped", "size.layer.arm64", atMost(3)},
+			},
+		},
+		{
+			"go", (*bench).measureGo, func(b *bench) bool { return b.goCount == 0 },
+			"Go benchmarks",
+			[]row{
+				{"allocations for an event, from the body to the closed record", "go.allocations", goal{}},
+				{"telemetry decoded, annotated and packed, `gzip`", "go.telemetry", goal{}},
 			},
 		},
 	}
+}
+
+func readRows() (rows []row) {
+	for _, args := range readers() {
+		name := "`kinetel " + strings.Join(args, " ") + "`"
+		rows = append(rows, row{name + ", of a core", readFigure(args) + ".speed", goal{}}, row{name + ": memory, peak", readFigure(args) + ".peak", goal{}})
+	}
+	return rows
+}
+
+func outageRows() (rows []row) {
+	for _, mode := range outageModes() {
+		name := "spool `" + mode[0] + "`, `" + mode[1] + "`: "
+		rows = append(rows, row{name + "memory, peak", outageFigure(mode) + ".peak", atMost(outageBound / 1e6)},
+			row{name + "held, mean", outageFigure(mode) + ".held", goal{}})
+	}
+	return rows
 }
 
 func partNames() (names []string) {

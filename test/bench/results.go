@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -36,14 +37,16 @@ type series struct {
 	Values [2][]float64 `json:"values"` // by program
 }
 
-// add adds a value to a figure.
+// add adds values to a figure, with four digits after the point.
 func (r *results) add(program int, figure, unit string, values ...float64) {
 	of := r.find(figure)
 	if of == nil {
 		of = &series{Figure: figure, Unit: unit}
 		r.Series = append(r.Series, of)
 	}
-	of.Values[program] = append(of.Values[program], values...)
+	for _, v := range values {
+		of.Values[program] = append(of.Values[program], math.Round(v*1e4)/1e4)
+	}
 }
 
 // find returns a figure, or nil.

@@ -47,11 +47,11 @@ func (p part) table(r *results) (cells [][]string) {
 	return cells
 }
 
-// write prints the table.
-func (p part) write(to io.Writer, b *bench) error {
+// print prints the table.
+func (p part) print(to io.Writer, r *results) error {
 	fmt.Fprintf(to, "\n%s\n\n", p.title)
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, line := range p.table(&b.results) {
+	for _, line := range p.table(r) {
 		fmt.Fprintln(w, strings.Join(line, "\t")+"\t")
 	}
 	return w.Flush()
