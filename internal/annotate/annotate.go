@@ -85,9 +85,9 @@ func (a *Annotator) Learn(ev *event.Event) {
 	case event.TypePlatformStart:
 		t.started(r, at)
 	case event.TypePlatformRuntimeDone:
-		t.ended(end{id: r.id, at: at})
+		t.ended(r, end{at: at})
 	case event.TypePlatformReport:
-		t.ended(end{id: r.id, at: at, reported: true})
+		t.ended(r, end{at: at, reported: true})
 	}
 }
 

@@ -3,7 +3,11 @@ package annotate
 // Held returns how many requests and invocations the Annotator keeps.
 func (a *Annotator) Held() int {
 	t := &a.invocations
-	return len(t.known) + len(t.begun) + len(t.pending) + len(t.ends)
+	size := len(t.known) + len(t.begun) + len(t.pending)
+	for _, r := range t.named {
+		size += len(*r.ends)
+	}
+	return size
 }
 
 // Texts returns how many texts of severities the Annotator keeps.

@@ -54,7 +54,11 @@ func (l *line) readFields(text []byte, bracket bool) (message []byte) {
 		}
 		n = i + len(field)
 		rest := text[n:]
-		if l.severity = l.severityInField(field, rest, iso, bracket); l.severity != event.SeverityUnknown {
+		uuid := isUUID(field)
+		if !uuid {
+			l.severity = l.severityInField(field, rest, iso, bracket)
+		}
+		if l.severity != event.SeverityUnknown {
 			if lambda && len(rest) > 0 && rest[0] == '\t' {
 				l.scale = topScale
 				return rest[1:]
@@ -67,7 +71,7 @@ func (l *line) readFields(text []byte, bracket bool) (message []byte) {
 		lambda = tabs && len(rest) > 0 && rest[0] == '\t' // there is only one such field
 		tabs = false
 		switch {
-		case lambda, isUUID(field): // the latter of a log4j pattern or another format
+		case lambda, uuid: // the latter of a log4j pattern or another format
 			l.candidate(rankPrefix, field)
 		case bracket && field[len(field)-1] == ']', // of the time: a zone
 			dash && bytes.HasPrefix(rest, []byte(" - ")), // Python's: - name -

@@ -35,6 +35,8 @@ const (
 	// Managed Instances, where hundreds may be open at once.
 	maxRequests = 4 * remembered
 	maxManaged  = 4096
+	// maxEnds is how many ends of one request are remembered: its attempts are few.
+	maxEnds = 16
 	// longest is how long an invocation of Managed Instances may last, in
 	// milliseconds: 90 minutes and a margin. An open invocation is not removed,
 	// however many begin meanwhile.
@@ -47,7 +49,8 @@ const (
 type request struct {
 	id, trace string // trace is empty if there is none
 	span      *event.Span
-	openUntil int64 // on Managed Instances: until then it waits for its platform.report
+	ends      *[]end // of its attempts, which share it
+	openUntil int64  // on Managed Instances: until then it waits for its platform.report
 }
 
 // invocation is an attempt of a request that has begun. Times are in milliseconds
@@ -72,7 +75,6 @@ func (in *invocation) last() int64 {
 
 // end is the end of an invocation.
 type end struct {
-	id       string
 	at       int64
 	reported bool // from platform.report, else from platform.runtimeDone
 }
@@ -85,7 +87,6 @@ type timeline struct {
 
 	begun   []invocation // from platform.start; within one body sorted by time
 	pending []invocation // from INVOKE, whose platform.start is still to come
-	ends    []end
 
 	body      int  // counts bodies
 	annotated bool // an event of this body was annotated: the next Learn begins a body
@@ -119,7 +120,7 @@ func (t *timeline) request(id, trace string, begins bool, at int64, bound int) *
 	r := t.known[id]
 	switch {
 	case r == nil:
-		r = &request{id: id, trace: trace}
+		r = &request{id: id, trace: trace, ends: new([]end)}
 		if t.known == nil {
 			t.known = map[string]*request{}
 		}
@@ -143,7 +144,7 @@ func (t *timeline) request(id, trace string, begins bool, at int64, bound int) *
 		r.trace = trace
 	case begins && r.trace != trace:
 		other := r // keeps its own trace
-		r = &request{id: r.id, trace: trace}
+		r = &request{id: r.id, trace: trace, ends: r.ends}
 		t.known[r.id] = r
 		for i := range t.named {
 			if t.named[i] == other {
@@ -157,12 +158,12 @@ func (t *timeline) request(id, trace string, begins bool, at int64, bound int) *
 // started records a platform.start.
 func (t *timeline) started(r *request, from int64) {
 	for _, other := range t.begun {
-		if other.id == r.id && other.from == from {
+		if other.from == from && other.ends == r.ends {
 			return // Lambda sent a body twice
 		}
 	}
 	t.pending = slices.DeleteFunc(t.pending, func(in invocation) bool {
-		return in.id == r.id && in.from < from+retryDelay && in.from > from-retryDelay
+		return in.ends == r.ends && in.from < from+retryDelay && in.from > from-retryDelay
 	})
 	in := invocation{request: r, from: from, replaced: never, body: t.body}
 	for _, p := range t.restarts {
@@ -175,36 +176,33 @@ func (t *timeline) started(r *request, from int64) {
 		i--
 	}
 	t.begun = bounded(slices.Insert(t.begun, i, in), remembered)
-	t.matchEnds(r.id)
+	t.matchEnds(r)
 }
 
-// ended records how an invocation ended.
-func (t *timeline) ended(how end) {
-	if !slices.Contains(t.ends, how) {
-		t.ends = bounded(append(t.ends, how), 2*remembered)
-		t.matchEnds(how.id)
+// ended records how an attempt of a request ended.
+func (t *timeline) ended(r *request, how end) {
+	if !slices.Contains(*r.ends, how) {
+		*r.ends = bounded(append(*r.ends, how), maxEnds)
+		t.matchEnds(r)
 	}
 }
 
 // matchEnds assigns each end of a request to an attempt: to the last one that had
 // begun. The clock may have gone backwards a little.
-func (t *timeline) matchEnds(id string) {
+func (t *timeline) matchEnds(r *request) {
 	for _, all := range [][]invocation{t.begun, t.pending} {
 		for i := range all {
-			if all[i].id == id {
+			if all[i].ends == r.ends {
 				all[i].done, all[i].reported = never, never
 			}
 		}
 	}
-	for _, e := range t.ends {
-		if e.id != id {
-			continue
-		}
+	for _, e := range *r.ends {
 		var its *invocation
 		at := e.at
 		for n, all := range [][]invocation{t.begun, t.pending} {
 			for i := range all {
-				if in := &all[i]; in.id == id && in.from < e.at+retryDelay && (its == nil || in.from > its.from) {
+				if in := &all[i]; in.ends == r.ends && in.from < e.at+retryDelay && (its == nil || in.from > its.from) {
 					its, at = in, e.at
 					if n == 0 { // not for INVOKE, which may arrive after the end
 						at = max(at, in.from)
@@ -225,12 +223,12 @@ func (t *timeline) matchEnds(id string) {
 // invoked records an INVOKE.
 func (t *timeline) invoked(r *request, at int64) {
 	for _, in := range t.begun {
-		if in.id == r.id && in.from > at-retryDelay {
+		if in.ends == r.ends && in.from > at-retryDelay {
 			return // platform.start came first
 		}
 	}
 	t.pending = bounded(append(t.pending, invocation{request: r, from: at, replaced: never}), remembered)
-	t.matchEnds(r.id)
+	t.matchEnds(r)
 }
 
 // restarted records a new process, or a restored one: it ends the invocations that
@@ -256,7 +254,7 @@ func (t *timeline) restarted(at int64, inInvocation bool) {
 // passed records that Annotate has seen a platform.start.
 func (t *timeline) passed(id string, from int64) {
 	for i := len(t.begun) - 1; i >= 0; i-- {
-		if in := &t.begun[i]; in.id == id && in.from == from {
+		if in := &t.begun[i]; in.from == from && in.id == id {
 			in.passed = true
 			return
 		}

@@ -94,7 +94,7 @@ type Span struct {
 
 // At returns Lambda's time of the event, or, without one, when it was received.
 func (e *Event) At() time.Time {
-	if t, ok := lambdaTime(e.Time); ok {
+	if t, ok := LambdaTime(e.Time); ok {
 		return t
 	}
 	var t time.Time
@@ -104,9 +104,10 @@ func (e *Event) At() time.Time {
 	return t
 }
 
-// lambdaTime parses a time in TimeFormat, in half the time that UnmarshalText takes. It
-// leaves the last days of months to UnmarshalText, which knows how long months are.
-func lambdaTime(b []byte) (t time.Time, ok bool) {
+// LambdaTime parses a time in TimeFormat, in half the time that UnmarshalText takes. ok is
+// false for other times, and for the last days of months: UnmarshalText knows how long
+// months are.
+func LambdaTime(b []byte) (t time.Time, ok bool) {
 	if len(b) != len(TimeFormat) || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[19] != '.' || b[23] != 'Z' {
 		return t, false
 	}

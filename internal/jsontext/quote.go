@@ -6,7 +6,14 @@ package jsontext
 func AppendQuote[T ~string | ~[]byte](dst []byte, text T) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	for i := range len(text) {
+	begin := len(dst)
+	dst = append(dst, text...)
+	plain := pastPlain(dst, begin)
+	if plain == len(dst) { // most text
+		return append(dst, '"')
+	}
+	dst = dst[:plain]
+	for i := plain - begin; i < len(text); i++ {
 		switch c := text[i]; {
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)

@@ -10,7 +10,9 @@ package jsontext
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"math/bits"
 )
 
 var (
@@ -160,40 +162,67 @@ func skipString(b []byte, i int, check bool) (int, error) {
 // SkipString returns the index just after the string whose opening quote is
 // b[i].
 func SkipString(b []byte, i int) (int, error) {
-	i++
-	for i < len(b) {
-		switch c := b[i]; {
-		case c == '"':
+	for i++; ; {
+		i = pastPlain(b, i)
+		if i >= len(b) {
+			return i, ErrCut
+		}
+		switch b[i] {
+		case '"':
 			return i + 1, nil
-		case c < ' ':
-			return i, ErrBad
-		case c == '\\':
-			i++
-			if i >= len(b) {
-				return i, ErrCut
-			}
-			switch b[i] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-				i++
-			case 'u':
-				for end := i + 5; i+1 < end; {
-					i++
-					if i >= len(b) {
-						return i, ErrCut
-					}
-					if !isHex(b[i]) {
-						return i, ErrBad
-					}
-				}
-				i++
-			default:
-				return i, ErrBad
+		case '\\':
+			var err error
+			if i, err = skipEscape(b, i); err != nil {
+				return i, err
 			}
 		default:
-			i++
+			return i, ErrBad
 		}
 	}
-	return i, ErrCut
+}
+
+// pastPlain returns the index of the first byte from i that does not stand for itself in
+// a string: a quote, a backslash or a control character. It returns len(b) if there is
+// none. It looks at eight bytes at once: every byte of telemetry comes by here.
+func pastPlain(b []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		quote, backslash := w^'"'*ones, w^'\\'*ones
+		// The lowest high bit that is set is that of the first such byte; bits above it
+		// may be set without reason.
+		found := (quote-ones)&^quote | (backslash-ones)&^backslash | (w-' '*ones)&^w
+		if found &= highs; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= ' ' {
+		i++
+	}
+	return i
+}
+
+// skipEscape returns the index just after the escape that begins at b[i].
+func skipEscape(b []byte, i int) (int, error) {
+	i++
+	if i >= len(b) {
+		return i, ErrCut
+	}
+	switch b[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 1, nil
+	case 'u':
+		for range 4 {
+			if i++; i >= len(b) {
+				return i, ErrCut
+			}
+			if !isHex(b[i]) {
+				return i, ErrBad
+			}
+		}
+		return i + 1, nil
+	}
+	return i, ErrBad
 }
 
 func isHex(c byte) bool {

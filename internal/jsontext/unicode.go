@@ -2,6 +2,8 @@ package jsontext
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -13,11 +15,12 @@ const Replacement = "\uFFFD"
 // whether it is UTF-8 and has no escape of a lone surrogate (\ud800). RFC 8259 allows
 // such an escape; DuckDB and others reject it, because it encodes no character.
 func ValidUnicode(text []byte) bool {
+	text = text[pastASCII(text):]
+	if len(text) == 0 {
+		return true
+	}
 	if !utf8.Valid(text) {
 		return false
-	}
-	if !bytes.Contains(text, []byte(`\u`)) {
-		return true
 	}
 	for {
 		i := bytes.IndexByte(text, '\\')
@@ -29,6 +32,37 @@ func ValidUnicode(text []byte) bool {
 			return false
 		}
 		text = text[i+n:]
+	}
+}
+
+// pastASCII returns the index of the first character of JSON text that is not ASCII, or is
+// an escape with a number. It returns len(text) if there is none, as in most text.
+func pastASCII(text []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for i := 0; ; {
+		if i+8 <= len(text) {
+			w := binary.LittleEndian.Uint64(text[i:])
+			backslash := w ^ '\\'*ones
+			// The lowest bit that is set is that of the first such byte (see pastPlain).
+			found := (w | (backslash-ones)&^backslash) & highs
+			if found == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(found) / 8
+		}
+		switch {
+		case i >= len(text):
+			return len(text)
+		case text[i] >= utf8.RuneSelf:
+			return i
+		case text[i] != '\\':
+			i++
+		case i+1 == len(text) || text[i+1] == 'u' || text[i+1] >= utf8.RuneSelf:
+			return i
+		default:
+			i += 2
+		}
 	}
 }
 

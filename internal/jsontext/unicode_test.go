@@ -79,3 +79,21 @@ func TestAnyBytesBecomeValidUnicode(t *testing.T) {
 		}
 	})
 }
+
+// ValidUnicode looks at eight bytes at once. It finds what reading character by character
+// finds, wherever that is.
+func TestValidUnicodeAgreesWithFirstChar(t *testing.T) {
+	piece := rapid.SampledFrom([]string{"a", "plain text, ", `\`, `\\`, `\n`, `\u`, `\u00e9`, `\ud83d\ude00`, `\ud800`, `\udc00`, "é", "😀", "\x80", "\xff", "\x1f", `"`})
+	rapid.Check(t, func(t *rapid.T) {
+		text := []byte(strings.Join(rapid.SliceOfN(piece, 0, 12).Draw(t, "text"), ""))
+		want := true
+		for rest := text; want && len(rest) > 0; {
+			var n int
+			n, want = jsontext.FirstChar(rest)
+			rest = rest[n:]
+		}
+		if got := jsontext.ValidUnicode(text); got != want {
+			t.Fatalf("%q: %t, want %t", text, got, want)
+		}
+	})
+}

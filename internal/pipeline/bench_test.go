@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,9 @@ import (
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/format"
 	"github.com/kinetel/kinetel/internal/format/ndjson"
+	"github.com/kinetel/kinetel/internal/kinesis"
 	"github.com/kinetel/kinetel/internal/lifecycle"
+	"github.com/kinetel/kinetel/internal/queue"
 	"github.com/kinetel/kinetel/internal/redact"
 	"github.com/kinetel/kinetel/internal/telemetry"
 )
@@ -44,11 +47,17 @@ func BenchmarkIngest(b *testing.B) {
 }
 
 // BenchmarkTelemetry decodes, ingests and packs bodies of lines of 270 B, of invocations of
-// 50 lines, without and with all of selection and redaction.
+// 50 lines: texts as Node.js prints them, uncompressed and compressed, and objects, without
+// and with all of selection and redaction.
 func BenchmarkTelemetry(b *testing.B) {
-	for _, on := range []bool{false, true} {
-		b.Run(map[bool]string{false: "off", true: "on"}[on], func(b *testing.B) {
-			cfg := config.Config{Format: ndjson.Name, Compression: format.Gzip, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 1 << 20}
+	for _, name := range []string{"text-none", "text", "off", "on"} {
+		b.Run(name, func(b *testing.B) {
+			on, text := name == "on", strings.HasPrefix(name, "text")
+			compression := format.Gzip
+			if name == "text-none" {
+				compression = format.Uncompressed
+			}
+			cfg := config.Config{Format: ndjson.Name, Compression: compression, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 16 << 20}
 			var redactor *redact.Redactor
 			if on {
 				cfg.Selection = config.Selection{
@@ -70,6 +79,11 @@ func BenchmarkTelemetry(b *testing.B) {
 					id := fmt.Sprintf("8476a536-e9f4-11e8-9739-%012x", texts.Uint64()&(1<<48-1))
 					body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"platform.start","record":{"requestId":"%s"}},`, id)
 					for range 50 {
+						if text {
+							body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"function","record":"2026-11-22T20:15:00.123Z\t%s\tINFO\torder %d accepted for customer %x: %d items, reserved in warehouse %d until midnight, payment pending\n"},`,
+								id, texts.Uint32(), texts.Uint64(), texts.IntN(10), texts.IntN(20))
+							continue
+						}
 						body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"function","record":{"timestamp":"2026-11-22T20:15:00.123Z","level":"INFO","requestId":"%s","message":"order %d of customer %x was accepted after %d ms, and goes to the warehouse"}},`,
 							id, texts.Uint32(), texts.Uint64(), texts.IntN(1000))
 					}
@@ -84,6 +98,13 @@ func BenchmarkTelemetry(b *testing.B) {
 				decoder.Decode(bodies[i%len(bodies)], time.Now())
 				in.Commit(nil)
 				in.Acknowledged()
+				for batch := p.queue.Batch(kinesis.MaxRecords, kinesis.MaxBytes); len(batch) > 0; batch = nil {
+					sent := make([]queue.Outcome, len(batch))
+					for i := range sent {
+						sent[i].Done = true
+					}
+					p.queue.Ack(batch, sent)
+				}
 			}
 			b.ReportMetric(float64(events)/float64(len(bodies)), "events/op")
 		})

@@ -310,6 +310,9 @@ func isType(text []byte) bool {
 
 // isTime reports whether text is a time that a consumer can read.
 func isTime(text []byte) bool {
+	if _, ok := event.LambdaTime(text); ok {
+		return true
+	}
 	// time.Parse accepts hours of one digit and a comma before the fraction.
 	// RFC 3339 does not.
 	if len(text) < len("2006-01-02T15:04:05Z") || text[len("2006-01-02T15")] != ':' || bytes.IndexByte(text, ',') >= 0 {
