@@ -27,6 +27,6 @@ func (b *bench) buildBase(ctx context.Context, revision, dir string) error {
 		}
 	}
 	b.paths[floor] = filepath.Join(b.base, extension)
-	b.Programs = [2]string{floor: revision, own: "new"}
+	b.Revision, b.Programs = revision, [2]string{floor: revision, own: "new"}
 	return nil
 }

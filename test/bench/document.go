@@ -41,7 +41,7 @@ func (r *results) replaceBlocks(text string) (string, error) {
 		if len(cells) == 1 {
 			return "", fmt.Errorf("part %s was not measured, and the document has figures of one run only", p.name)
 		}
-		text, err = replaceBlock(text, p.name, markdown(cells))
+		text, err = replaceBlock(text, p.name, p.note(r)+markdown(cells))
 	}
 	return text, err
 }

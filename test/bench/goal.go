@@ -37,9 +37,9 @@ func (g goal) text(unit string) string {
 		sign = ""
 	}
 	if g.of == ratio {
-		return sign + strconv.FormatFloat(g.limit, 'f', -1, 64) + " x"
+		return sign + strconv.FormatFloat(g.limit, 'g', 3, 64) + " x"
 	}
-	return sign + strconv.FormatFloat(g.limit, 'f', -1, 64) + " " + unit
+	return sign + strconv.FormatFloat(g.limit, 'g', 3, 64) + " " + unit
 }
 
 // verdict says whether a value meets the goal, and if not, by how much not.

@@ -38,7 +38,8 @@ type bench struct {
 	goPrinted         [2][]byte // by the Go benchmarks
 
 	readMegabytes               int
-	starts, runs, shareStarts   int
+	starts, runs                int
+	shareStarts, shares         int
 	busy, busyRuns              int
 	volumeMegabytes, volumeRuns int
 	burstLines, burstRuns       int
@@ -58,7 +59,8 @@ func (b *bench) flags() {
 	flag.StringVar(&b.kinetel, "kinetel", "bin/kinetel", "the command's `file`")
 	flag.IntVar(&b.starts, "starts", 101, "how many cold starts of each; 0 leaves them out")
 	flag.IntVar(&b.runs, "runs", 5, "how many runs of 20 invocations of each")
-	flag.IntVar(&b.shareStarts, "share-starts", 31, "how many cold starts of each with a fourteenth of a processor; 0 leaves them out")
+	flag.IntVar(&b.shareStarts, "share-starts", 31, "how many cold starts of each with a share of a processor; 0 leaves them out")
+	flag.IntVar(&b.shares, "shares", 14, "how many processes share the processor then; a function of 128 MB has a fourteenth")
 	flag.IntVar(&b.busy, "busy", 1000, "how many invocations of a busy function; 0 leaves them out")
 	flag.IntVar(&b.busyRuns, "busy-runs", 5, "how many runs of them with each extension")
 	flag.IntVar(&b.volumeMegabytes, "volume", 100, "how many `megabytes` of telemetry an extension gets for its processor time a GB; 0 leaves that out")
@@ -145,12 +147,14 @@ func (b *bench) measure(ctx context.Context) error {
 		if !slices.Contains(wanted, p.name) || p.off(b) {
 			continue
 		}
+		began := time.Now()
 		if err := p.measure(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		if err := p.print(os.Stdout, &b.results); err != nil {
 			return err
 		}
+		fmt.Fprintf(os.Stderr, "(%s took %v)\n", p.name, time.Since(began).Round(time.Second))
 	}
 	return nil
 }

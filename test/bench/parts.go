@@ -50,7 +50,7 @@ func parts() []part {
 		},
 		{
 			"share", (*bench).measureShare, func(b *bench) bool { return b.shareStarts == 0 },
-			"Cold starts with a fourteenth of a processor",
+			"Cold starts with a share of a processor",
 			[]row{
 				{"exec to register", "share.register", atMostRatio(1.08)},
 				{"exec to first `next`", "share.next", atMostRatio(1.25)},
@@ -58,7 +58,7 @@ func parts() []part {
 		},
 		{
 			"busy", (*bench).measureBusy, func(b *bench) bool { return b.busy == 0 },
-			"A busy function: 1,000 invocations of 10 lines",
+			"A busy function, invocations of 10 lines",
 			[]row{
 				{"CPU of an invocation", "busy.cpu", atMostRatio(1.5)},
 				{"resident memory afterwards", "busy.memory", atMostRatio(1.05)},
@@ -84,7 +84,7 @@ func parts() []part {
 		},
 		{
 			"burst", (*bench).measureBurst, func(b *bench) bool { return b.burstLines == 0 },
-			"A burst of 600,000 lines in 4 s, `none`",
+			"A burst of lines, `none`",
 			[]row{
 				{"events lost, and reported or not", "burst.lost", atMost(0)},
 				{"events lost without a report", "burst.silent", atMost(0)},
@@ -112,7 +112,7 @@ func parts() []part {
 		},
 		{
 			"outage", (*bench).measureOutage, func(b *bench) bool { return b.outageMegabytes == 0 || b.base != "" },
-			"Kinesis is down for 600 MB of logs", outageRows(),
+			"Kinesis is down while a function writes", outageRows(),
 		},
 		{
 			"size", (*bench).measureSizes, func(*bench) bool { return false },

@@ -127,25 +127,35 @@ func (r *results) addLine(p *plot.Plot, program int, points plotter.XYs) error {
 // volumes draws the processor time by compression.
 func (r *results) volumes(p *plot.Plot) error {
 	const bar = 40
-	names := []string{"gzip", "zstd", "none"}
-	for program := range r.Programs {
-		var heights plotter.Values
-		for _, name := range names {
-			values, err := r.values("volume." + name)
-			if err != nil {
-				return err
-			}
-			heights = append(heights, median(values[program]))
+	goals := map[string]float64{}
+	for _, part := range parts() {
+		for _, row := range part.rows {
+			goals[row.figure] = row.goal.limit
 		}
-		bars, err := plotter.NewBarChart(heights, bar)
+	}
+	names := []string{"gzip", "zstd", "none"}
+	groups := [3]plotter.Values{}
+	for _, name := range names {
+		values, err := r.values("volume." + name)
 		if err != nil {
 			return err
 		}
-		bars.Color, bars.LineStyle.Width, bars.Offset = colours()[program], 0, bar*vg.Length(program)-bar/2
+		for i, v := range []float64{median(values[floor]), median(values[own]), goals["volume."+name]} {
+			groups[i] = append(groups[i], v)
+		}
+	}
+	fills := []color.Color{colours()[floor], colours()[own], color.Gray{0xb0}}
+	for i, of := range groups {
+		bars, err := plotter.NewBarChart(of, bar)
+		if err != nil {
+			return err
+		}
+		bars.Color, bars.LineStyle.Width, bars.Offset = fills[i], 0, bar*vg.Length(i-1)
 		p.Add(bars)
-		p.Legend.Add(r.Programs[program], bars)
+		p.Legend.Add([]string{r.Programs[floor], r.Programs[own], "goal"}[i], bars)
 	}
 	p.Legend.Left = true
+	p.Y.Max *= 1.2 // for the legend
 	p.NominalX(names...)
 	return nil
 }
@@ -165,5 +175,6 @@ func (r *results) memory(p *plot.Plot) error {
 			return err
 		}
 	}
+	p.Y.Max *= 1.2 // for the legend
 	return nil
 }

@@ -17,8 +17,9 @@ type results struct {
 	Date     time.Time `json:"date"`
 	Commit   string    `json:"commit"`
 	Machine  machine   `json:"machine"`
-	Programs [2]string `json:"programs"`        // names
-	Share    string    `json:"share,omitempty"` // how the share of a processor was limited
+	Programs [2]string `json:"programs"`           // names
+	Revision string    `json:"revision,omitempty"` // of the floor, if it is another one of Kinetel
+	Share    string    `json:"share,omitempty"`    // how the share of a processor was limited
 	Series   []*series `json:"series"`
 }
 

@@ -13,23 +13,19 @@ import (
 	"github.com/kinetel/kinetel/internal/localrun/cpulimit"
 )
 
-// shares is how many processes share a processor with the extension, itself included: a
-// function of 128 MB has a fourteenth of one.
-const shares = 14
-
 // place is where an extension's process runs. The zero value is anywhere.
 type place struct {
 	processors []int
 	limiter    *cpulimit.Limiter
 }
 
-// measureShare measures cold starts with a fourteenth of a processor: in a control group
-// if that is permitted, otherwise on a processor where 13 processes spin.
+// measureShare measures cold starts with a share of a processor: in a control group if that
+// is permitted, otherwise on a processor where other processes spin.
 func (b *bench) measureShare(ctx context.Context) error {
-	limiter, err := cpulimit.New("/sys/fs/cgroup", "/proc/self/cgroup", 1./shares)
+	limiter, err := cpulimit.New("/sys/fs/cgroup", "/proc/self/cgroup", 1/float64(b.shares))
 	if err == nil {
 		defer limiter.Close()
-		b.Share = "with a control group (cpu.max)"
+		b.Share = fmt.Sprintf("to 1/%d of a processor by a control group (cpu.max)", b.shares)
 		return b.startsAt(ctx, place{limiter: limiter})
 	}
 	last, leave, err := b.leaveProcessor()
@@ -37,11 +33,11 @@ func (b *bench) measureShare(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	b.Share = fmt.Sprintf("on a processor with %d processes that spin, with GOMAXPROCS=2", shares-1)
+	b.Share = fmt.Sprintf("to 1/%d of a processor by others that spin on it", b.shares)
 	// The processes end with the thread that started them.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	for range shares - 1 {
+	for range b.shares - 1 {
 		spin := exec.CommandContext(ctx, "sh", "-c", "while :; do :; done")
 		spin.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 		if _, err := startOn(spin, last); err != nil {

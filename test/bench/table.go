@@ -23,7 +23,10 @@ func (p part) table(r *results) (cells [][]string) {
 		if s == nil || len(s.Values[own]) == 0 {
 			continue
 		}
-		line := []string{row.title, "", amount(s.median(own), s.Unit), "", row.goal.text(s.Unit), row.goal.verdict(s)}
+		line := []string{row.title, "", amount(s.median(own), s.Unit), "", "", ""}
+		if r.Revision == "" {
+			line[4], line[5] = row.goal.text(s.Unit), row.goal.verdict(s)
+		}
 		if len(s.Values[floor]) > 0 {
 			line[1] = amount(s.median(floor), s.Unit)
 		}
@@ -47,9 +50,17 @@ func (p part) table(r *results) (cells [][]string) {
 	return cells
 }
 
+// note says how the figures came about, if that depends on the machine.
+func (p part) note(r *results) string {
+	if p.name != "share" {
+		return ""
+	}
+	return "The share was limited " + r.Share + ".\n\n"
+}
+
 // print prints the table.
 func (p part) print(to io.Writer, r *results) error {
-	fmt.Fprintf(to, "\n%s\n\n", p.title)
+	fmt.Fprintf(to, "\n%s\n\n%s", p.title, p.note(r))
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, line := range p.table(r) {
 		fmt.Fprintln(w, strings.Join(line, "\t")+"\t")
