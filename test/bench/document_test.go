@@ -22,11 +22,11 @@ func readText(t *testing.T, file string) string {
 // measured returns the raw values of the document.
 func measured(t *testing.T) *results {
 	t.Helper()
-	var r results
-	if err := r.load(evidence(document) + ".json"); err != nil {
+	var b bench
+	if err := b.load(evidence(document) + ".json"); err != nil {
 		t.Fatal(err)
 	}
-	return &r
+	return &b.results
 }
 
 func TestTheDocumentHasTheFigures(t *testing.T) {

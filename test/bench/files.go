@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // save writes the raw values, and what the Go benchmarks printed, into files of this name
@@ -22,11 +24,16 @@ func (b *bench) save(name string) error {
 	return os.WriteFile(name+".txt", b.goPrinted[own], 0o644)
 }
 
-// load reads raw values.
-func (r *results) load(file string) error {
+// load reads what save has written. file is the one with the raw values.
+func (b *bench) load(file string) (err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(text, r)
+	b.results = results{}
+	if err := json.Unmarshal(text, &b.results); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	b.goPrinted[own], err = os.ReadFile(strings.TrimSuffix(file, ".json") + ".txt")
+	return err
 }

@@ -56,7 +56,10 @@ func (b *bench) addTelemetry(program int, printed string) error {
 func benchmark(printed, name string) (map[string]float64, error) {
 	for line := range strings.Lines(printed) {
 		fields := strings.Fields(line)
-		if len(fields) < 2 || fields[0] != name && !strings.HasPrefix(fields[0], name+"-") {
+		if len(fields) < 2 {
+			continue
+		}
+		if cores, found := strings.CutPrefix(fields[0], name); !found || strings.Trim(cores, "-0123456789") != "" {
 			continue
 		}
 		metrics := map[string]float64{}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/event"
@@ -66,15 +67,29 @@ func situations(invocations int) []situation {
 	}
 }
 
-// measureHolds measures how long invocations are held after their runtime is done.
+// measureHolds measures how long invocations are held after their runtime is done. All
+// situations but the first, of a busy function, leave the machine time for all at once.
 func (b *bench) measureHolds(ctx context.Context) error {
-	for _, s := range situations(b.holds) {
-		held, put, err := b.hold(ctx, s)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.figures[0].name, err)
+	all := situations(b.holds)
+	if err := b.holdAll(ctx, all[:1]); err != nil {
+		return err
+	}
+	return b.holdAll(ctx, all[1:])
+}
+
+func (b *bench) holdAll(ctx context.Context, all []situation) error {
+	held, puts, errs := make([][]time.Duration, len(all)), make([]time.Duration, len(all)), make([]error, len(all))
+	var running sync.WaitGroup
+	for i, s := range all {
+		running.Go(func() { held[i], puts[i], errs[i] = b.hold(ctx, s) })
+	}
+	running.Wait()
+	for i, s := range all {
+		if errs[i] != nil {
+			return fmt.Errorf("%s: %w", s.figures[0].name, errs[i])
 		}
 		for _, f := range s.figures {
-			b.add(own, f.name, "ms", milliseconds(f.value(held, put)))
+			b.add(own, f.name, "ms", milliseconds(f.value(held[i], puts[i])))
 		}
 	}
 	return nil

@@ -21,6 +21,11 @@ func main() {
 	var b bench
 	b.flags()
 	flag.Parse()
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name != "json" && f.Name != "document" {
+			b.Flags += " -" + f.Name + "=" + f.Value.String()
+		}
+	})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := b.run(ctx); err != nil {
@@ -77,7 +82,7 @@ func (b *bench) flags() {
 	flag.StringVar(&b.revision, "base", "", "build the extension of this `revision`, and compare with it instead of -floor")
 	flag.StringVar(&b.keep, "json", "", "keep the raw values in this `folder`, and what the Go benchmarks print")
 	flag.StringVar(&b.document, "document", "", "write the tables into this `file`, and the raw values and the picture into its folder evidence")
-	flag.StringVar(&b.from, "from", "", "with -document: take the raw values from this `file` instead of measuring")
+	flag.StringVar(&b.from, "from", "", "with -document: take the raw values from this `file` of -json instead of measuring")
 }
 
 // run measures the parts, prints the table of each, and writes the files.
@@ -86,7 +91,7 @@ func (b *bench) run(ctx context.Context) error {
 		if err := b.load(b.from); err != nil {
 			return err
 		}
-		return b.writeDocument(b.document)
+		return b.publish()
 	}
 	dir, err := os.MkdirTemp("", "kinetel-bench-")
 	if err != nil {
@@ -104,13 +109,18 @@ func (b *bench) run(ctx context.Context) error {
 			return err
 		}
 	}
+	return b.publish()
+}
+
+// publish writes the document, if there is to be one, and the raw values beside it.
+func (b *bench) publish() error {
 	if b.document == "" {
 		return nil
 	}
-	if err := b.save(evidence(b.document)); err != nil {
+	if err := b.writeDocument(b.document); err != nil {
 		return err
 	}
-	return b.writeDocument(b.document)
+	return b.save(evidence(b.document))
 }
 
 // prepare makes what is measured.

@@ -59,12 +59,7 @@ type outage struct {
 }
 
 func (b *bench) outage(ctx context.Context, spool, compression string) (o outage, err error) {
-	dir, err := os.MkdirTemp("", "kinetel-bench-")
-	if err != nil {
-		return o, err
-	}
-	defer os.RemoveAll(dir)
-	env := map[string]string{"KINETEL_SPOOL": spool, "KINETEL_SPOOL_DIR": dir, "KINETEL_COMPRESSION": compression}
+	env := map[string]string{"KINETEL_SPOOL": spool, "KINETEL_COMPRESSION": compression}
 	sandbox, err := b.start(ctx, b.paths[own], env, kinesissim.Refuse(503, "ServiceUnavailable", "down"))
 	if err != nil {
 		return o, err
@@ -87,7 +82,7 @@ func (b *bench) outage(ctx context.Context, spool, compression string) (o outage
 		}
 	}
 	o.held /= time.Duration(b.outageMegabytes)
-	o.disk = float64(folderSize(dir)) / 1e6
+	o.disk = float64(folderSize(sandbox.spool)) / 1e6
 	p, err := sandbox.end(ctx)
 	o.peak = float64(p.MaxRSSKiB) * 1024 / 1e6
 	return o, err

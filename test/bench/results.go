@@ -17,6 +17,7 @@ type results struct {
 	Date     time.Time `json:"date"`
 	Commit   string    `json:"commit"`
 	Machine  machine   `json:"machine"`
+	Flags    string    `json:"flags,omitempty"`    // that change what is measured
 	Programs [2]string `json:"programs"`           // names
 	Revision string    `json:"revision,omitempty"` // of the floor, if it is another one of Kinetel
 	Share    string    `json:"share,omitempty"`    // how the share of a processor was limited

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -28,14 +29,17 @@ func (b *bench) start(ctx context.Context, extension string, env map[string]stri
 	if err != nil {
 		return nil, err
 	}
-	s := &started{kinesis: kinesis, name: filepath.Base(extension), spool: filepath.Join(filepath.Dir(extension), "spool")}
+	s := &started{kinesis: kinesis, name: filepath.Base(extension)}
+	if s.spool, err = os.MkdirTemp("", "kinetel-bench-"); err != nil {
+		return nil, errors.Join(err, kinesis.Close())
+	}
 	all := map[string]string{"KINETEL_STREAM_NAME": stream, "AWS_ENDPOINT_URL_KINESIS": kinesis.URL(), "KINETEL_SPOOL_DIR": s.spool}
 	maps.Copy(all, env)
 	s.Sandbox, err = lambdasim.Start(ctx, lambdasim.Config{
 		Function: lambdasim.Process{Path: b.function}, Extensions: []lambdasim.Process{{Path: extension}}, Timeout: time.Minute, Env: all,
 	})
 	if err != nil {
-		return nil, errors.Join(err, kinesis.Close())
+		return nil, errors.Join(err, kinesis.Close(), os.RemoveAll(s.spool))
 	}
 	return s, nil
 }
@@ -74,4 +78,5 @@ func (s *started) end(ctx context.Context) (p lambdasim.ProcessReport, err error
 func (s *started) close(ctx context.Context) {
 	_, _ = s.Shutdown(context.WithoutCancel(ctx)) // it may have ended
 	_ = s.kinesis.Close()                         // in memory
+	_ = os.RemoveAll(s.spool)
 }

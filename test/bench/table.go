@@ -10,7 +10,11 @@ import (
 
 // heading says where and of what the figures are.
 func (r *results) heading() string {
-	return fmt.Sprintf("%s at %s, %d cores of %s, %s, %s; medians, ratios pair by pair", r.Date.Format("2006-01-02"), r.Commit, r.Machine.Cores, r.Machine.Processor, r.Machine.System, r.Machine.Go)
+	text := fmt.Sprintf("%s at %s, %d cores of %s, %s, %s", r.Date.Format("2006-01-02"), r.Commit, r.Machine.Cores, r.Machine.Processor, r.Machine.System, r.Machine.Go)
+	if r.Flags != "" {
+		text += ", with" + r.Flags
+	}
+	return text
 }
 
 // table returns the cells of a part's table, the header first. Figures without values are
