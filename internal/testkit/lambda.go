@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Lambda is a server with Lambda's side of the Extensions API and the Telemetry API.
@@ -20,9 +21,6 @@ type Lambda struct {
 	Subscribed chan *url.URL
 	// Next receives a channel for each call of next. The test sends the event there.
 	Next chan chan<- []byte
-	// Requested, if it is set before the first request, is called for each request when
-	// it arrives.
-	Requested func(*http.Request)
 
 	server *httptest.Server
 	closed chan struct{}
@@ -30,6 +28,7 @@ type Lambda struct {
 	mu           sync.Mutex // guards all below
 	registration []byte
 	refused      string
+	registered   time.Time
 }
 
 // NewLambda starts a Lambda. The caller closes it.
@@ -46,12 +45,7 @@ func NewLambda() *Lambda {
 		w.WriteHeader(http.StatusAccepted)
 		_, _ = io.WriteString(w, `{"status":"OK"}`)
 	})
-	l.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if l.Requested != nil {
-			l.Requested(r)
-		}
-		mux.ServeHTTP(w, r)
-	}))
+	l.server = httptest.NewServer(mux)
 	return l
 }
 
@@ -78,7 +72,15 @@ func (l *Lambda) Refuse(event string) {
 	l.refused = event
 }
 
+// Registered returns when the last register arrived.
+func (l *Lambda) Registered() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.registered
+}
+
 func (l *Lambda) register(w http.ResponseWriter, r *http.Request) {
+	at := time.Now()
 	var body struct{ Events []string }
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -86,6 +88,7 @@ func (l *Lambda) register(w http.ResponseWriter, r *http.Request) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.registered = at
 	if slices.Contains(body.Events, l.refused) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, `{"errorType":"Extension.InvalidEventType","errorMessage":"event type is not supported"}`)

@@ -72,13 +72,7 @@ func drive(ctx context.Context, path string, env []string, at place) (d *driven,
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "AWS_LAMBDA_LOG_STREAM_NAME=2026/11/27/[$LATEST]0123456789abcdef0123456789abcdef",
 		"KINETEL_STREAM_NAME=" + stream, "AWS_ENDPOINT_URL_KINESIS=" + d.kinesis.URL(), "KINETEL_SPOOL_DIR=" + d.spool,
 	}, env...)
-	var began time.Time
-	d.lambda.Requested = func(r *http.Request) {
-		if r.Method == http.MethodPost && d.register == 0 { // before the next request there is no other goroutine
-			d.register = time.Since(began)
-		}
-	}
-	began, err = at.start(cmd)
+	began, err := at.start(cmd)
 	if err != nil {
 		return d, err
 	}
@@ -90,7 +84,7 @@ func drive(ctx context.Context, path string, env []string, at place) (d *driven,
 	if err := d.awaitNext(ctx); err != nil {
 		return d, err
 	}
-	d.started = time.Since(began)
+	d.started, d.register = time.Since(began), d.lambda.Registered().Sub(began)
 	if d.startCPU, err = cpuTime(cmd.Process.Pid); err != nil {
 		return d, err
 	}
