@@ -14,7 +14,7 @@ const maxObject = 64 << 10
 
 func isHex(text []byte) bool {
 	for _, c := range text {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+		if c-'0' > 9 && c|0x20-'a' > 5 {
 			return false
 		}
 	}

@@ -183,23 +183,31 @@ func SkipString(b []byte, i int) (int, error) {
 
 // pastPlain returns the index of the first byte from i that does not stand for itself in
 // a string: a quote, a backslash or a control character. It returns len(b) if there is
-// none. It looks at eight bytes at once: every byte of telemetry comes by here.
+// none. It looks at many bytes at once: every byte of telemetry comes by here.
 func pastPlain(b []byte, i int) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote, backslash := w^'"'*ones, w^'\\'*ones
-		// The lowest high bit that is set is that of the first such byte; bits above it
-		// may be set without reason.
-		found := (quote-ones)&^quote | (backslash-ones)&^backslash | (w-' '*ones)&^w
-		if found &= highs; found != 0 {
-			return i + bits.TrailingZeros64(found)/8
+	for ; i+16 <= len(b); i += 16 {
+		w := b[i : i+16]
+		first, second := special(binary.LittleEndian.Uint64(w)), special(binary.LittleEndian.Uint64(w[8:]))
+		if first != 0 {
+			return i + bits.TrailingZeros64(first)/8
+		}
+		if second != 0 {
+			return i + 8 + bits.TrailingZeros64(second)/8
 		}
 	}
 	for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= ' ' {
 		i++
 	}
 	return i
+}
+
+// special returns a word whose lowest bit is in the first byte of w that is a quote, a
+// backslash or a control character; 0 if there is none.
+func special(w uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	// A byte below 0x80 borrows from its highest bit if it is 0 (the first two) or less
+	// than a space. Bytes above the first one may be wrong: the borrow goes on.
+	return ((w ^ '"'*ones) - ones | ((w ^ '\\'*ones) - ones) | (w - ' '*ones)) &^ w & highs
 }
 
 // skipEscape returns the index just after the escape that begins at b[i].

@@ -55,6 +55,12 @@ func AppendUnescape(dst, text []byte, most int) []byte {
 		if text = text[n:]; len(text) == 0 || len(dst) == most {
 			break
 		}
+		if len(text) > 1 {
+			if c := plainEscape(text[1]); c != 0 { // most escapes
+				dst, text = append(dst, c), text[2:]
+				continue
+			}
+		}
 		r, n := Unescape(text)
 		if n == 0 {
 			r, n = '\\', 1
@@ -72,20 +78,10 @@ func Unescape(text []byte) (r rune, n int) {
 	if len(text) < 2 {
 		return 0, 0
 	}
-	switch c := text[1]; c {
-	case '"', '\\', '/':
+	if c := plainEscape(text[1]); c != 0 {
 		return rune(c), 2
-	case 'b':
-		return '\b', 2
-	case 'f':
-		return '\f', 2
-	case 'n':
-		return '\n', 2
-	case 'r':
-		return '\r', 2
-	case 't':
-		return '\t', 2
-	case 'u':
+	}
+	if text[1] == 'u' {
 		r = hex4(text[2:])
 		if r < 0 {
 			return 0, 0
@@ -98,6 +94,26 @@ func Unescape(text []byte) (r rune, n int) {
 		return r, 6
 	}
 	return 0, 0
+}
+
+// plainEscape returns the character of an escape without a number, by what follows the
+// backslash; 0 if there is no such escape.
+func plainEscape(c byte) byte {
+	switch c {
+	case '"', '\\', '/':
+		return c
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	}
+	return 0
 }
 
 // hex4 returns the value of the four hexadecimal digits that text begins with, or -1

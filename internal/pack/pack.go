@@ -305,20 +305,32 @@ func (p *Packer) seal() {
 		return
 	}
 	if p.format.Append == nil && !p.format.OneLine && p.opt.PartitionKey != config.PartitionByRequest {
+		lines := int64(len(p.lines))
 		p.push(&Record{ // the lines are the data
-			Data:         p.compress(p.lines),
+			Data:         p.linesAsData(),
 			PartitionKey: p.key(nil),
 			First:        p.seq + 1 - uint64(p.events),
 			Last:         p.seq,
 			Events:       p.events,
 			Droppable:    p.droppable,
-			Lines:        int64(len(p.lines)),
+			Lines:        lines,
 			Losses:       p.losses,
 		})
 	} else {
 		p.encode()
 	}
 	p.begin()
+}
+
+// linesAsData returns the open record's lines as the data of a record. Uncompressed, they
+// go as they are, without a copy, unless that would keep much more memory than they need.
+func (p *Packer) linesAsData() []byte {
+	lines := p.lines
+	if p.opt.Compression != format.Uncompressed || cap(lines)-len(lines) > len(lines)/8 {
+		return p.compress(lines)
+	}
+	p.lines = make([]byte, 0, len(lines)+len(lines)/16) // the next record is alike
+	return lines
 }
 
 // push passes a record to Options.Push.

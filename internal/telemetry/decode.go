@@ -125,14 +125,15 @@ func (d *Decoder) join(body []byte) (ok bool) {
 		fragment = append(make([]byte, 0, size), fragment...)
 	}
 	joined := append(fragment, rest[d.envelope:]...)
-	if _, end, err := parseEvent(joined, 0); err == nil && followed(joined, end) {
+	var ev event.Event
+	if end, err := parseEvent(joined, 0, &ev); err == nil && followed(joined, end) {
 		d.fragment = joined
 		return true
 	}
 	// Another event may have the same time and type. The continuation of a record
 	// is not an event itself, unless the split was at a quote with a backslash; but
 	// then joined would have been a whole event above.
-	if _, end, err := parseEvent(rest, 0); err == nil && followed(rest, end) {
+	if end, err := parseEvent(rest, 0, &ev); err == nil && followed(rest, end) {
 		return false
 	}
 	// Not whole yet: Lambda may have split it again.
@@ -155,14 +156,13 @@ func (d *Decoder) decodeEvents(b []byte, received time.Time, own bool) {
 			i++
 			continue
 		}
-		ev, end, err := parseEvent(b, i)
+		end, err := parseEvent(b, i, &d.event)
 		if err == nil && len(d.givenUp) > 0 && bytes.HasPrefix(b[i:], d.givenUp) {
 			d.unparsed(b[i:end], received)
 			i = end
 			continue
 		}
 		if err == nil { // this event is whole, whatever follows
-			d.event = ev
 			d.event.Received = received
 			d.emit(&d.event)
 			i = end
@@ -244,14 +244,15 @@ func Unparsed(text []byte, received time.Time, emit func(*event.Event)) {
 // errNoEvent means that a JSON value is not a telemetry event.
 var errNoEvent = errors.New("not a telemetry event")
 
-// parseEvent parses the event that begins at b[i]. It returns the index just after
-// the event, or after the value that is not an event.
-func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
+// parseEvent parses the event that begins at b[i] into ev. It returns the index just
+// after the event, or after the value that is not an event.
+func parseEvent(b []byte, i int, ev *event.Event) (end int, err error) {
+	*ev = event.Event{}
 	if b[i] != '{' {
 		if end, err = jsontext.SkipValue(b, i); err == nil {
 			err = errNoEvent
 		}
-		return ev, end, err
+		return end, err
 	}
 	times, types, records := 0, 0, 0
 	m := jsontext.Members(b[i:])
@@ -283,7 +284,7 @@ func parseEvent(b []byte, i int) (ev event.Event, end int, err error) {
 	if err = m.Err; err == nil && (times > 1 || types != 1 || records > 1 || len(ev.Type) == 0 || !isType(ev.Type)) {
 		err = errNoEvent
 	}
-	return ev, i + m.End, err
+	return i + m.End, err
 }
 
 // isType reports whether text can be the type of one of Lambda's events: a name
@@ -334,6 +335,7 @@ func followed(b []byte, i int) bool {
 // the quotes would have backslashes.
 func nextEvent(b []byte, i int, budget *int) int {
 	begin := []byte(`{"time":`)
+	var ev event.Event
 	for *budget > 0 {
 		at := bytes.Index(b[i+1:], begin)
 		if at < 0 {
@@ -343,7 +345,7 @@ func nextEvent(b []byte, i int, budget *int) int {
 		if before := bytes.TrimRight(b[:i], " \r\n\t"); len(before) == 0 || before[len(before)-1] != ',' && before[len(before)-1] != '[' {
 			continue
 		}
-		if ev, end, err := parseEvent(b, i); err == nil && len(ev.Time) > 0 && followed(b, end) {
+		if end, err := parseEvent(b, i, &ev); err == nil && len(ev.Time) > 0 && followed(b, end) {
 			return i
 		}
 		*budget--
@@ -366,6 +368,6 @@ func splitRecord(b []byte) (fragment []byte, envelope int, ok bool) {
 		return nil, 0, false
 	}
 	envelope += len(record)
-	_, _, err := parseEvent(fragment, 0)
+	_, err := parseEvent(fragment, 0, &event.Event{})
 	return fragment, envelope, errors.Is(err, jsontext.ErrCut)
 }
