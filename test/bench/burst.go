@@ -35,7 +35,7 @@ func (b *bench) burst(ctx context.Context, program int, load [][]byte) error {
 	if err := d.invoke(ctx); err != nil {
 		return err
 	}
-	curve := sampleMemory(ctx, pid)
+	memory := sampleMemory(ctx, pid)
 	bodies := max(b.burstLines/bodyEvents, 1)
 	began := time.Now()
 	ended, err := d.postEvenly(ctx, load, bodies, b.burstTime)
@@ -45,7 +45,7 @@ func (b *bench) burst(ctx context.Context, program int, load [][]byte) error {
 	if err == nil {
 		err = wait(ctx, time.Second)
 	}
-	samples := curve()
+	samples := memory()
 	if err != nil {
 		return err
 	}
@@ -53,13 +53,7 @@ func (b *bench) burst(ctx context.Context, program int, load [][]byte) error {
 	if err != nil {
 		return err
 	}
-	// As long as Lambda gives extensions.
-	cpu, err := d.shutdown(ctx, 2*time.Second)
-	if err != nil {
-		return err
-	}
 	b.add(program, "burst.took", "s", ended.Sub(began).Seconds())
-	b.add(program, "burst.cpu", "s/GB", cpu.Seconds()/float64(bodies*bodyBytes)*1e9)
 	b.add(program, "burst.before", "MB", before)
 	b.add(program, "burst.peak", "MB", peak)
 	b.add(program, "burst.after", "MB", after)
@@ -67,6 +61,16 @@ func (b *bench) burst(ctx context.Context, program int, load [][]byte) error {
 	if len(b.find("burst.before").Values[program]) == 1 {
 		b.add(program, "burst.memory", "MB", samples...) // of the first run
 	}
+	return b.burstArrivals(ctx, d, program, bodies)
+}
+
+// burstArrivals ends the extension, and adds what a burst cost in all.
+func (b *bench) burstArrivals(ctx context.Context, d *driven, program, bodies int) error {
+	cpu, err := d.shutdown(ctx, 2*time.Second) // as much as Lambda gives extensions
+	if err != nil {
+		return err
+	}
+	b.add(program, "burst.cpu", "s/GB", cpu.Seconds()/float64(bodies*bodyBytes)*1e9)
 	if !d.ships(program) {
 		return nil
 	}

@@ -49,11 +49,6 @@ type driven struct {
 // what it returns, which is never nil.
 func drive(ctx context.Context, path string, env []string, at place) (d *driven, err error) {
 	d = &driven{lambda: testkit.NewLambda(), log: &testkit.Log{}, exited: make(chan struct{}), client: &http.Client{Transport: &http.Transport{WriteBufferSize: 64 << 10}}}
-	defer func() {
-		if err != nil {
-			d.close()
-		}
-	}()
 	if d.kinesis, err = kinesissim.Start(ctx, kinesissim.Config{
 		Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}, Intercept: kinesissim.AnswerAll(kinesissim.Delay(putTime)),
 		OnRequest: func(kinesissim.Observation) { d.lastPut.Store(time.Now().UnixNano()) },

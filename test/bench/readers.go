@@ -36,7 +36,8 @@ func (b *bench) measureReaders(ctx context.Context) error {
 			if err := cmd.Run(); err != nil {
 				return fmt.Errorf("kinetel %s: %w\n%.500s", args[0], err, stderr.String())
 			}
-			b.add(own, readFigure(args)+".speed", "MB/s", float64(size)/1e6/cmd.ProcessState.UserTime().Seconds())
+			user := max(cmd.ProcessState.UserTime(), time.Millisecond) // by the kernel's ticks, it can be 0
+			b.add(own, readFigure(args)+".speed", "MB/s", float64(size)/1e6/user.Seconds())
 			b.add(own, readFigure(args)+".peak", "MB", float64(maxRSS(cmd.ProcessState))/1e6)
 		}
 	}
