@@ -89,5 +89,9 @@ func (p place) start(cmd *exec.Cmd) (began time.Time, err error) {
 	if err == nil {
 		err = group.Add(cmd.Process.Pid)
 	}
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // its error is the signal
+	}
 	return began, err
 }
