@@ -35,7 +35,7 @@ func (b *bench) burst(ctx context.Context, program int, load [][]byte) error {
 	if err := d.invoke(ctx); err != nil {
 		return err
 	}
-	memory := sampleMemory(ctx, pid)
+	memory := sampleMemory(ctx, pid, burstStep)
 	bodies := max(b.burstLines/bodyEvents, 1)
 	began := time.Now()
 	ended, err := d.postEvenly(ctx, load, bodies, b.burstTime)
@@ -45,7 +45,7 @@ func (b *bench) burst(ctx context.Context, program int, load [][]byte) error {
 	if err == nil {
 		err = wait(ctx, time.Second)
 	}
-	samples := memory()
+	samples, _ := memory()
 	if err != nil {
 		return err
 	}
@@ -99,32 +99,4 @@ func (d *driven) postEvenly(ctx context.Context, load [][]byte, bodies int, over
 		}
 	}
 	return time.Now(), nil
-}
-
-// sampleMemory reads the resident memory of a process until the function that it returns
-// is called.
-func sampleMemory(ctx context.Context, pid int) (stop func() []float64) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan []float64, 1)
-	go func() {
-		var samples []float64
-		tick := time.NewTicker(burstStep)
-		defer tick.Stop()
-		for {
-			now, _, err := resident(pid)
-			if err == nil { // otherwise it has ended
-				samples = append(samples, now)
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				done <- samples
-				return
-			}
-		}
-	}()
-	return func() []float64 {
-		cancel()
-		return <-done
-	}
 }

@@ -11,8 +11,7 @@ type part struct {
 	rows    []row
 }
 
-// parts returns all parts in the order in which they are measured. The readers come first:
-// see maxRSS.
+// parts returns all parts in the order in which they are measured.
 func parts() []part {
 	return []part{
 		{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,6 +41,35 @@ func resident(pid int) (now, peak float64, err error) {
 		*of.to = float64(kib) * 1024 / 1e6
 	}
 	return now, peak, nil
+}
+
+// sampleMemory reads the resident memory of a process again and again. The function that it
+// returns stops that, and returns the values and the last peak, in MB.
+func sampleMemory(ctx context.Context, pid int, step time.Duration) (stop func() (samples []float64, peak float64)) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	var samples []float64
+	var last float64
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(step)
+		defer tick.Stop()
+		for {
+			if now, peak, err := resident(pid); err == nil { // otherwise it has ended
+				samples, last = append(samples, now), peak
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() ([]float64, float64) {
+		cancel()
+		<-done
+		return samples, last
+	}
 }
 
 // pinThread lets the calling thread run on these processors only, and returns a function

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -33,12 +32,19 @@ func (b *bench) measureReaders(ctx context.Context) error {
 			cmd := exec.CommandContext(ctx, b.kinetel, append(args, file)...)
 			var stderr strings.Builder
 			cmd.Stderr = &stderr // standard output is the null device
-			if err := cmd.Run(); err != nil {
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+			// The peak in rusage is at least that of this process.
+			memory := sampleMemory(ctx, cmd.Process.Pid, 5*time.Millisecond)
+			err := cmd.Wait()
+			_, peak := memory()
+			if err != nil {
 				return fmt.Errorf("kinetel %s: %w\n%.500s", args[0], err, stderr.String())
 			}
 			user := max(cmd.ProcessState.UserTime(), time.Millisecond) // by the kernel's ticks, it can be 0
 			b.add(own, readFigure(args)+".speed", "MB/s", float64(size)/1e6/user.Seconds())
-			b.add(own, readFigure(args)+".peak", "MB", float64(maxRSS(cmd.ProcessState))/1e6)
+			b.add(own, readFigure(args)+".peak", "MB", peak)
 		}
 	}
 	return nil
@@ -50,10 +56,6 @@ func readers() [][]string {
 }
 
 func readFigure(args []string) string { return "read." + strings.Join(args, " ") }
-
-// maxRSS returns the peak of a process's resident memory in bytes. It is at least what this
-// process had when it started the other, so nothing large may run before.
-func maxRSS(p *os.ProcessState) int64 { return p.SysUsage().(*syscall.Rusage).Maxrss << 10 }
 
 const (
 	readRuns     = 3
