@@ -52,7 +52,7 @@ func TestShortRunHasAllFigures(t *testing.T) {
 		}
 	}
 	for _, figure := range []string{"core.lost", "burst.lost", "burst.silent"} {
-		if s := b.find(figure); s != nil && s.median(own) != 0 {
+		if s := b.find(figure); s != nil && s.value(own) != 0 {
 			t.Errorf("%s: %v", figure, s.Values)
 		}
 	}

@@ -78,8 +78,8 @@ func (b *bench) burstArrivals(ctx context.Context, d *driven, program, bodies in
 	if err != nil {
 		return err
 	}
-	b.add(program, "burst.lost", "events", float64(bodies*bodyEvents-a.arrived))
-	b.add(program, "burst.silent", "events", float64(a.silent))
+	b.add(program, "burst.lost", events, float64(bodies*bodyEvents-a.arrived))
+	b.add(program, "burst.silent", events, float64(a.silent))
 	return nil
 }
 

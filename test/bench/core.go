@@ -44,7 +44,7 @@ func (b *bench) core(ctx context.Context, program int, load [][]byte, at place) 
 		if err != nil {
 			return err
 		}
-		b.add(program, "core.lost", "events", float64(arrived-a.arrived))
+		b.add(program, "core.lost", events, float64(arrived-a.arrived))
 		arrived, ended = a.arrived, time.Unix(0, d.lastPut.Load())
 	}
 	b.add(program, "core.speed", "MB/s", float64(arrived)/bodyEvents*bodyBytes/1e6/ended.Sub(began).Seconds())

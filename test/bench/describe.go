@@ -19,6 +19,9 @@ func (b *bench) describe() {
 			b.Machine.Processor = strings.Trim(name, "\t :")
 		}
 	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		b.Machine.Load, _, _ = strings.Cut(string(load), " ")
+	}
 	b.Commit = "unknown"
 	if commit, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output(); err == nil {
 		b.Commit = strings.TrimSpace(string(commit))

@@ -44,7 +44,7 @@ func (g goal) text(unit string) string {
 
 // verdict says whether a value meets the goal, and if not, by how much not.
 func (g goal) verdict(s *series) string {
-	is := s.median(own)
+	is := s.value(own)
 	if g.of == ratio {
 		var paired bool
 		if is, paired = s.ratio(); !paired {

@@ -29,6 +29,7 @@ type machine struct {
 	Processor string `json:"processor"`
 	System    string `json:"system"` // such as linux/amd64
 	Go        string `json:"go"`
+	Load      string `json:"load,omitempty"` // of a minute, before the measurements
 }
 
 // series are the values of a figure, of the runs in their order: those at the same index
@@ -61,8 +62,17 @@ func (r *results) find(figure string) *series {
 	return nil
 }
 
-// median returns the middle of a program's values. There is at least one.
-func (s *series) median(program int) float64 { return median(s.Values[program]) }
+// value returns the middle of a program's values, of which there is at least one. For lost
+// events it is the most, because one run that loses some is enough.
+func (s *series) value(program int) float64 {
+	if s.Unit == events {
+		return slices.Max(s.Values[program])
+	}
+	return median(s.Values[program])
+}
+
+// events is the unit of events that are lost.
+const events = "events"
 
 // ratio returns the middle of the ratios pair by pair, which a machine whose speed changes
 // from one second to the next disturbs least. It is false if there are no pairs.

@@ -47,6 +47,22 @@ func TestRatioIsOfPairs(t *testing.T) {
 	}
 }
 
+func TestOneRunThatLosesEventsIsEnough(t *testing.T) {
+	var r results
+	r.add(own, "lost", events, 0, 7, 0)
+	s := r.find("lost")
+	if got := s.value(own); got != 7 {
+		t.Errorf("%v events are lost, want 7", got)
+	}
+	if got := atMost(0).verdict(s); got != "no" {
+		t.Errorf("the goal to lose none is met: %q", got)
+	}
+	r.add(own, "time", "s", 0, 7, 0)
+	if got := r.find("time").value(own); got != 0 {
+		t.Errorf("the time is %v, want the median, 0", got)
+	}
+}
+
 func TestGoals(t *testing.T) {
 	for _, test := range []struct {
 		goal       goal

@@ -11,6 +11,9 @@ import (
 // heading says where and of what the figures are.
 func (r *results) heading() string {
 	text := fmt.Sprintf("%s at %s, %d cores of %s, %s, %s", r.Date.Format("2006-01-02"), r.Commit, r.Machine.Cores, r.Machine.Processor, r.Machine.System, r.Machine.Go)
+	if r.Machine.Load != "" {
+		text += ", a load of " + r.Machine.Load + " by others"
+	}
 	if r.Flags != "" {
 		text += ", with" + r.Flags
 	}
@@ -27,12 +30,12 @@ func (p part) table(r *results) (cells [][]string) {
 		if s == nil || len(s.Values[own]) == 0 {
 			continue
 		}
-		line := []string{row.title, "", amount(s.median(own), s.Unit), "", "", ""}
+		line := []string{row.title, "", amount(s.value(own), s.Unit), "", "", ""}
 		if r.Revision == "" {
 			line[4], line[5] = row.goal.text(s.Unit), row.goal.verdict(s)
 		}
 		if len(s.Values[floor]) > 0 {
-			line[1] = amount(s.median(floor), s.Unit)
+			line[1] = amount(s.value(floor), s.Unit)
 		}
 		if of, paired := s.ratio(); paired {
 			line[3] = number(of)
@@ -74,7 +77,7 @@ func (p part) print(to io.Writer, r *results) error {
 
 // amount writes a value with its unit.
 func amount(v float64, unit string) string {
-	if v == math.Trunc(v) && unit == "events" {
+	if v == math.Trunc(v) && unit == events {
 		return fmt.Sprintf("%.0f", v)
 	}
 	return number(v) + " " + unit
