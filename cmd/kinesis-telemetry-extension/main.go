@@ -182,7 +182,7 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
 
 	p := pipeline.New(e.function, cfg, e.redactor, e.connect(cfg, log), e.stdout, log)
-	loop := lifecycle.New(e.api, p, cfg, log)
+	loop := lifecycle.New(e.api, p, cfg, ship.Jitter, log)
 
 	managed := cfg.Lambda.Initialization == config.ManagedInstances
 	listener, err := telemetry.Listen(stop, e.sandbox, managed, log, p.NewIngester(loop))

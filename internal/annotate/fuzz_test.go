@@ -2,10 +2,13 @@ package annotate_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/kinetel/kinetel/internal/annotate"
 	"github.com/kinetel/kinetel/internal/config"
 	"github.com/kinetel/kinetel/internal/event"
@@ -130,6 +133,35 @@ func TestALevelIsFoundAmongAnyMembers(t *testing.T) {
 			if ev.Severity != want || ev.RequestID != id {
 				t.Fatalf("%s is %q, of request %q", record, ev.Severity, ev.RequestID)
 			}
+		}
+	})
+}
+
+// TestThePrefixOfNodeIsReadAsAnyOther compares what is read of lines with the prefix that
+// has a function of its own to what is read if a tab of it is spelled in another way.
+func TestThePrefixOfNodeIsReadAsAnyOther(t *testing.T) {
+	word := rapid.SampledFrom([]string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "LOG", "info", "ERROR:", ""})
+	piece := rapid.SampledFrom([]string{
+		" ", "\n", "\t", "\x1b[31m", "order 7 accepted", "requestId=" + uuid("B"), `{"level":"error","requestId":"` + uuid("B") + `"}`, `{"level":"warn`, `{"requestId":"` + uuid("B") + `", "text`, "level=error ", "ERROR", "WARN: text", "[error] ",
+		"{ level: 'error' }", "Error: failed", "2026-11-22 20:15:00 ERROR", strings.Repeat("long ", 45), "é", `"`, `\`, "<11>", "fail: Orders[0]", uuid("B"),
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		at := rapid.SampledFrom([]string{"2026-11-22T20:15:00.123Z", "2026-02-30T20:15:00.123Z", "2026-11-22T20:15:00.12Z", "2026-11-22 20:15:00.123Z"}).Draw(t, "time")
+		id := rapid.SampledFrom([]string{uuid("A"), uuid("C"), "undefined", "", uuid("A")[:35] + "x"}).Draw(t, "id")
+		text := string(jsontext.AppendQuote(nil, at+"\t"+id+"\t"+word.Draw(t, "level")+"\t"+strings.Repeat("x ", rapid.SampledFrom([]int{0, 0, 80, 85, 90}).Draw(t, "before"))+strings.Join(rapid.SliceOfN(piece, 0, 4).Draw(t, "message"), "")))
+		other := strings.Replace(text, `\t`, `\u0009`, 1)
+		var got [2]event.Event
+		for i, record := range []string{text, other} {
+			a := annotate.New(config.ManagedInstances)
+			a.OTLP(false)
+			a.Learn(start(0, "A").event())
+			a.Learn(start(0, "B").event())
+			got[i] = event.Event{Type: []byte(event.TypeFunction), Record: []byte(record)}
+			a.Annotate(&got[i])
+			got[i].Record = nil
+		}
+		if diff := cmp.Diff(got[1], got[0], cmpopts.IgnoreUnexported(event.Event{})); diff != "" {
+			t.Fatalf("%s (-want +got)\n%s", text, diff)
 		}
 	})
 }

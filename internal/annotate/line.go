@@ -41,9 +41,19 @@ func (a *Annotator) readString(l *line, text []byte) {
 	if a.readJSON(l, text, 0) {
 		return // the function prints JSON, and Lambda's log format is text
 	}
-	message, console := l.readText(beginning(text, &a.head), false)
+	var message []byte
+	console := true
+	n := l.readNodePrefix(text)
+	if n > 0 {
+		message = beginning(text[n:], &a.head, maxHead-(n-3)) // its three tabs are escapes
+	} else {
+		message, console = l.readText(beginning(text, &a.head, maxHead), false)
+	}
 	if message = bytes.TrimLeft(message, " \t\r\n"); len(message) == 0 {
 		return
+	}
+	if n > 0 && message[0] == '{' {
+		l.readIDs(message) // it may be truncated JSON
 	}
 	prefix := l.found
 	l.found = found{}
@@ -56,12 +66,44 @@ func (a *Annotator) readString(l *line, text []byte) {
 	}
 }
 
-// beginning returns the beginning of a text of a JSON string, without escapes and
-// colours.
-func beginning(text []byte, buf *head) []byte {
-	begin := text[:min(len(text), maxHead)]
+// readNodePrefix parses the prefix of Lambda's log format as Node.js writes it, which most
+// lines of many functions have:
+//
+//	2026-11-22T20:15:00.123Z\t8476a536-e9f4-11e8-9739-2dfe598c3fcd\tINFO\ttext
+//
+// It does what readText does with it, and returns its length; 0 if text has another one.
+func (l *line) readNodePrefix(text []byte) int {
+	const id, level = len(event.TimeFormat) + len(`\t`), len(event.TimeFormat) + len(`\t`) + 36 + len(`\t`)
+	if len(text) < level+len(`INFO\t`) || text[id-1] != 't' || text[level-1] != 't' || text[id-2] != '\\' || text[level-2] != '\\' {
+		return 0
+	}
+	n := level + 4
+	if text[n] != '\\' { // four or five letters
+		n++
+	}
+	if n+1 >= len(text) || text[n] != '\\' || text[n+1] != 't' {
+		return 0
+	}
+	word := text[level:n]
+	switch string(word) {
+	case "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL":
+	default:
+		return 0
+	}
+	if _, ok := event.LambdaTime(text[:id-2]); !ok || !isUUID(text[id:level-2]) {
+		return 0
+	}
+	l.severity, l.scale = l.printed(word), topScale
+	l.candidate(rankPrefix, text[id:level-2])
+	return n + len(`\t`)
+}
+
+// beginning returns the beginning of a text of a JSON string, at most most bytes, without
+// escapes and colours.
+func beginning(text []byte, buf *head, most int) []byte {
+	begin := text[:min(len(text), most)]
 	if bytes.IndexByte(begin, '\\') >= 0 {
-		begin = jsontext.AppendUnescape(buf[:0], text, maxHead)
+		begin = jsontext.AppendUnescape(buf[:0], text, most)
 		if bytes.IndexByte(begin, 0x1b) >= 0 {
 			begin = withoutColours(begin)
 		}

@@ -177,7 +177,7 @@ func (a *Annotator) readMessage(l *line, o *object, depth int) {
 			return
 		}
 		l.found = found{}
-		l.readText(beginning(text, &a.message), true)
+		l.readText(beginning(text, &a.message, maxHead), true)
 	}
 	if l.severity == event.SeverityUnknown {
 		l.found = outer

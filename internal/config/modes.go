@@ -4,7 +4,8 @@ package config
 type PartitionKey string
 
 const (
-	// PartitionByEnvironment keeps an environment's records in order.
+	// PartitionByEnvironment keeps an environment's records in one shard, unless that is
+	// full.
 	PartitionByEnvironment PartitionKey = "environment"
 	// PartitionByRequest gives the lines of each request records of their own. Lines
 	// of no request go into the environment's.
@@ -14,6 +15,10 @@ const (
 	// PartitionRandom spreads records evenly. There is no order.
 	PartitionRandom PartitionKey = "random"
 )
+
+// Colocated reports whether the records of one key should be in one shard even if that is
+// full. An environment's need not be: its sequence numbers show their order.
+func (k PartitionKey) Colocated() bool { return k == PartitionByRequest || k == PartitionByFunction }
 
 // Spool selects what is written to disk.
 type Spool string

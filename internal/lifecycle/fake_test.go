@@ -193,7 +193,8 @@ type fixture struct {
 	pipeline *fakePipeline
 	loop     *lifecycle.Loop
 	stop     context.CancelFunc
-	log      *bytes.Buffer // read it when Run has ended
+	jitter   func(time.Duration) time.Duration // may be set before run
+	log      *bytes.Buffer                     // read it when Run has ended
 
 	stopping context.Context
 	pending  sync.WaitGroup // what is still to happen, even after Run has ended
@@ -210,7 +211,9 @@ func inFakeTime(t *testing.T, play func(s *fixture), change ...func(*config.Conf
 		}
 		d := &calls{start: time.Now()}
 		s := &fixture{t: t, calls: d, api: &fakeAPI{calls: d}, pipeline: &fakePipeline{calls: d}, log: &bytes.Buffer{}}
-		s.loop = lifecycle.New(s.api, s.pipeline, cfg, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelWarn})))
+		s.jitter = func(time.Duration) time.Duration { return 0 }
+		jitter := func(below time.Duration) time.Duration { return s.jitter(below) }
+		s.loop = lifecycle.New(s.api, s.pipeline, cfg, jitter, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelWarn})))
 		s.stopping, s.stop = context.WithCancel(t.Context())
 		defer s.stop()
 		defer s.pending.Wait()

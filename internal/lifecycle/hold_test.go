@@ -296,6 +296,55 @@ func TestIntervalPassesDuringALongInvocation(t *testing.T) {
 	}
 }
 
+// Environments that begin together must not send together: their first two intervals are
+// shorter by chance, and no interval is longer.
+func TestEnvironmentsThatBeginTogetherSendAtDifferentTimes(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		jitter func(below time.Duration) time.Duration
+		want   []string
+	}{
+		{"the shortest", func(below time.Duration) time.Duration { return below - time.Millisecond }, []string{"5.001s", "5.002s", "15.002s", "25.002s"}},
+		{"between", func(below time.Duration) time.Duration { return below / 5 }, []string{"9s", "17s", "27s"}},
+		{"the longest", func(time.Duration) time.Duration { return 0 }, []string{"10s", "20s"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inFakeTime(t, func(s *fixture) {
+				s.jitter = tt.jitter
+				s.shutdown(29*time.Second, 2*time.Second)
+				if err := s.run(); err != nil {
+					t.Error(err)
+				}
+				var want []string
+				for _, at := range tt.want {
+					want = append(want, at+" Seal")
+				}
+				s.want([]string{"Seal"}, want...)
+			}, func(cfg *config.Config) { cfg.FlushInterval = 10 * time.Second })
+		})
+	}
+}
+
+// All environments of a snapshot have the intervals that were drawn before it.
+func TestTheIntervalsBeginAnewAfterARestore(t *testing.T) {
+	inFakeTime(t, func(s *fixture) {
+		draws := 0
+		s.jitter = func(below time.Duration) time.Duration {
+			if draws++; draws > 2 {
+				return below / 5
+			}
+			return 0
+		}
+		s.invoke(8*time.Second, "a", time.Minute)
+		s.telemetry(8100*ms, s.runtimeDone(8100*ms, "a"))
+		s.shutdown(36*time.Second, 2*time.Second)
+		if err := s.run(); err != nil {
+			t.Error(err)
+		}
+		s.want([]string{"Restored", "Seal"}, "8s Restored", "17s Seal", "25s Seal", "35s Seal")
+	}, snapStart, func(cfg *config.Config) { cfg.FlushInterval = 10 * time.Second })
+}
+
 // After a freeze the ticker may be far behind; each invocation checks the age of the
 // waiting telemetry itself.
 func TestEachInvocationHasOldTelemetrySent(t *testing.T) {

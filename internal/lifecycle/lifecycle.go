@@ -77,8 +77,9 @@ type invocation struct {
 	flush.Invocation
 }
 
-// New returns a Loop with the policy that cfg names.
-func New(api API, pipeline Pipeline, cfg config.Config, log logging.Logger) *Loop {
+// New returns a Loop with the policy that cfg names. jitter returns a random duration
+// below its argument, which is positive.
+func New(api API, pipeline Pipeline, cfg config.Config, jitter func(time.Duration) time.Duration, log logging.Logger) *Loop {
 	l := &Loop{
 		api:      api,
 		pipeline: pipeline,
@@ -88,7 +89,7 @@ func New(api API, pipeline Pipeline, cfg config.Config, log logging.Logger) *Loo
 		log:      log,
 		requests: newRequests(),
 	}
-	l.worker = newWorker(pipeline, cfg.FlushInterval, l.kind == config.SnapStart, log)
+	l.worker = newWorker(pipeline, cfg.FlushInterval, jitter, l.kind == config.SnapStart, log)
 	return l
 }
 

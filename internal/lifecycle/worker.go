@@ -33,8 +33,12 @@ type Sender interface {
 type worker struct {
 	pipeline Sender
 	interval time.Duration
-	snapshot bool // from the first invocation on, the process comes from a snapshot
+	jitter   func(time.Duration) time.Duration // see New
+	snapshot bool                              // from the first invocation on, the process comes from a snapshot
 	log      logging.Logger
+
+	ticker *time.Ticker  // owned by run
+	next   time.Duration // the interval after the current one; owned by run
 
 	thaws     chan struct{} // one slot
 	age       atomic.Int64  // the least age of an open record that a thaw seals, in ns
@@ -48,9 +52,9 @@ type worker struct {
 	timedOut  *func()                // the one that ran when flush last stopped waiting; owned by the loop
 }
 
-func newWorker(pipeline Sender, interval time.Duration, snapshot bool, log logging.Logger) *worker {
+func newWorker(pipeline Sender, interval time.Duration, jitter func(time.Duration) time.Duration, snapshot bool, log logging.Logger) *worker {
 	return &worker{
-		pipeline: pipeline, interval: interval, snapshot: snapshot, log: log,
+		pipeline: pipeline, interval: interval, jitter: jitter, snapshot: snapshot, log: log,
 		thaws: make(chan struct{}, 1), seals: make(chan struct{}, 1), lazySeals: make(chan struct{}, 1), flushes: make(chan func()),
 		stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
@@ -117,8 +121,9 @@ func (w *worker) run() {
 	defer close(w.stopped)
 	// The ticker runs however long an invocation takes, and stands still while the
 	// environment is frozen.
-	ticker := time.NewTicker(w.interval)
-	defer ticker.Stop()
+	w.ticker = time.NewTicker(w.interval)
+	defer w.ticker.Stop()
+	w.spread()
 	var last time.Time // when a lazy seal was last done
 	for {
 		var do func()
@@ -138,13 +143,23 @@ func (w *worker) run() {
 			do = w.sealNow
 		case <-w.seals:
 			do = w.sealNow
-		case <-ticker.C:
+		case <-w.ticker.C:
+			w.ticker.Reset(w.next)
+			w.next = w.interval
 			do = w.sealNow
 		}
 		w.running.Store(&do)
 		do()
 		w.running.Store(nil)
 	}
+}
+
+// spread begins a first interval, and makes it and the next one shorter by chance:
+// otherwise environments that began together would send together for good. The first
+// one has at least half of its length, because an init should not pay for a request.
+func (w *worker) spread() {
+	w.ticker.Reset(w.interval - w.jitter(w.interval/2))
+	w.next = w.interval - w.jitter(w.interval)
 }
 
 func (w *worker) sealNow() { guard.Run(w.log, "seal", w.pipeline.Seal) }
@@ -164,6 +179,7 @@ func (w *worker) flushNow(ctx context.Context) error {
 func (w *worker) thaw() {
 	if w.beforeRestore() {
 		w.restored.Store(true)
+		w.spread() // all environments of the snapshot have the same intervals
 		guard.Run(w.log, "begin a restored environment", w.pipeline.Restored)
 	}
 	guard.Run(w.log, "begin an invocation", func() { w.pipeline.Thawed(time.Duration(w.age.Load())) })

@@ -4,20 +4,19 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/kinetel/kinetel/internal/deflate"
 	"github.com/kinetel/kinetel/internal/format"
 )
 
-// compressor compresses one record after the other. It creates an encoder when the
-// first record needs it: encoders take memory and time, and a cold start should not
-// pay for them. The same lines always give the same bytes.
+// compressor compresses one record after the other. The encoders take memory when the
+// first record needs it. The same lines always give the same bytes.
 type compressor struct {
 	kind format.Compression
-	gzip *gzip.Writer
+	gzip deflate.Encoder
 	zstd *zstd.Encoder
-	out  bytes.Buffer
+	out  []byte // buffer
 }
 
 // compress returns the compressed lines in newly allocated memory of exactly their
@@ -35,28 +34,16 @@ func (c *compressor) compress(lines []byte) ([]byte, error) {
 			}
 			c.zstd = enc
 		}
-		return bytes.Clone(c.zstd.EncodeAll(lines, c.out.AvailableBuffer())), nil
+		c.out = c.zstd.EncodeAll(lines, c.out[:0])
 	default:
-		c.out.Reset()
-		if c.gzip == nil {
-			w, err := gzip.NewWriterLevel(&c.out, gzipLevel)
-			if err != nil {
-				return nil, fmt.Errorf("make a gzip encoder: %w", err)
-			}
-			c.gzip = w
-		} else {
-			c.gzip.Reset(&c.out)
-		}
-		if _, err := c.gzip.Write(lines); err != nil {
-			return nil, fmt.Errorf("compress %d bytes: %w", len(lines), err)
-		}
-		if err := c.gzip.Close(); err != nil {
-			return nil, fmt.Errorf("compress %d bytes: %w", len(lines), err)
-		}
-		return bytes.Clone(c.out.Bytes()), nil
+		c.out = c.gzip.Gzip(c.out[:0], lines)
 	}
+	data := bytes.Clone(c.out)
+	if cap(c.out) > maxKept {
+		c.out = nil // release the memory of a record that is hardly compressed
+	}
+	return data, nil
 }
 
-// gzipLevel is the fastest level that looks for matches. Higher levels make records
-// a few per cent smaller and take several times as long (make bench).
-const gzipLevel = gzip.BestSpeed
+// maxKept is the size of the largest buffer that is kept for the next record.
+const maxKept = 256 << 10

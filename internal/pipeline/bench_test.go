@@ -27,7 +27,7 @@ func BenchmarkIngest(b *testing.B) {
 	cfg := config.Config{Format: ndjson.Name, Compression: format.Uncompressed, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 1 << 20, Report: config.Report{Events: true}}
 	log := slog.New(slog.DiscardHandler)
 	p := New(function, cfg, nil, &stream{}, io.Discard, log)
-	in := p.NewIngester(lifecycle.New(nil, p, cfg, log))
+	in := p.NewIngester(lifecycle.New(nil, p, cfg, nil, log))
 	at := time.Date(2026, 11, 22, 20, 15, 0, 0, time.UTC)
 	const trace = `"tracing":{"spanId":"54565fb41ac79632","type":"X-Amzn-Trace-Id","value":"Root=1-68d0aaaa-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=1"}`
 	b.ReportAllocs()
@@ -68,7 +68,7 @@ func BenchmarkTelemetry(b *testing.B) {
 			}
 			log := slog.New(slog.DiscardHandler)
 			p := New(function, cfg, redactor, &stream{}, io.Discard, log)
-			in := p.NewIngester(lifecycle.New(nil, p, cfg, log))
+			in := p.NewIngester(lifecycle.New(nil, p, cfg, nil, log))
 			decoder := telemetry.NewDecoder(in.Ingest, in.Unparsed)
 			texts := rand.New(rand.NewPCG(1, 2))
 			var bodies [][]byte

@@ -126,7 +126,7 @@ func New(function extensionapi.Function, cfg config.Config, redactor *redact.Red
 		p.recovery.read = p.spool.Recover
 	}
 	p.queue = queue.New(queued)
-	p.shipper = ship.New(p.queue, putter, p.account.Total, logging.With(log, "stream", cfg.StreamName, "region", cfg.AWS.Region))
+	p.shipper = ship.New(p.queue, putter, cfg.PartitionKey.Colocated(), p.account.Total, logging.With(log, "stream", cfg.StreamName, "region", cfg.AWS.Region))
 	p.current = p.newSource()
 	p.packers = []*pack.Packer{p.current.packer}
 	return p

@@ -175,7 +175,7 @@ func TestWhatIsRedactedLeavesInNoFormat(t *testing.T) {
 					log := slog.New(slog.NewJSONHandler(redactor.Writer(&own), nil))
 					p := &process{log: &testkit.Entries{}}
 					p.Pipeline = New(function, cfg, redactor, s, io.Discard, log)
-					p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, log))
+					p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, nil, log))
 					p.Start(p)
 					decoder := telemetry.NewDecoder(p.intake.Ingest, p.intake.Unparsed)
 					for _, body := range secretTelemetry() {

@@ -48,7 +48,7 @@ func newProcess(cfg config.Config, s *stream) *process {
 
 func (p *process) begin(cfg config.Config, s *stream) {
 	p.Pipeline = New(function, cfg, nil, s, io.Discard, slog.New(p.log))
-	p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, slog.New(p.log)))
+	p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, nil, slog.New(p.log)))
 }
 
 // Close does what the listener does at its end: it ingests the fragment as text.

@@ -87,7 +87,7 @@ func playSpans(t *testing.T, spans bool, report config.Report) (logs []plog.LogR
 		s := &payloads{stream: &stream{rng: rand.New(rand.NewPCG(1, 1))}}
 		p := &process{log: &testkit.Entries{}}
 		p.Pipeline = New(function, cfg, nil, s, io.Discard, slog.New(p.log))
-		p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, slog.New(p.log)))
+		p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, nil, slog.New(p.log)))
 		p.Start(p)
 		p.ingest(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init"}`)
 		time.Sleep(380 * time.Millisecond)
@@ -153,7 +153,7 @@ func TestAnInitHasATraceOfItsOwn(t *testing.T) {
 		s := &payloads{stream: &stream{rng: rand.New(rand.NewPCG(1, 1))}}
 		p := &process{log: &testkit.Entries{}}
 		p.Pipeline = New(function, cfg, nil, s, io.Discard, slog.New(p.log))
-		p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, slog.New(p.log)))
+		p.intake = p.NewIngester(lifecycle.New(nil, p.Pipeline, cfg, nil, slog.New(p.log)))
 		p.Start(p)
 		p.ingest(event.TypePlatformInitStart, `{"initializationType":"on-demand","phase":"init"}`)
 		p.ingest(event.TypePlatformInitRuntimeDone, `{"initializationType":"on-demand","phase":"init","status":"success","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"}}`)

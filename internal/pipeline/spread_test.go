@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/config"
@@ -17,6 +19,41 @@ import (
 	"github.com/kinetel/kinetel/internal/pack"
 	"github.com/kinetel/kinetel/kinesissim"
 )
+
+// A throttled record gets another key at once, unless readers rely on its shard.
+func TestAThrottledRecordKeepsTheKeyOfItsRequestOrFunction(t *testing.T) {
+	for key, want := range map[config.PartitionKey]bool{
+		config.PartitionByEnvironment: false, config.PartitionByRequest: true, config.PartitionByFunction: true, config.PartitionRandom: false,
+	} {
+		t.Run(string(key), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &throttledOnce{}
+				p := New(function, config.Config{Format: ndjson.Name, Compression: format.Gzip, PartitionKey: key, BufferBytes: 16 << 20}, nil, s, io.Discard, slog.New(slog.DiscardHandler))
+				p.own().Add(&event.Event{Received: time.Now(), Type: []byte("function"), Record: []byte(`"hello"`), RequestID: "6f0c0c5e-1111-4222-8333-000000000001"})
+				p.own().Seal()
+				ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+				defer stop()
+				p.shipper.Run(ctx)
+				if len(s.keys) != 2 || s.keys[0] == s.keys[1] != want {
+					t.Errorf("the keys of the requests: %q", s.keys)
+				}
+			})
+		})
+	}
+}
+
+// throttledOnce is a stream that throttles the first record. It notes the keys.
+type throttledOnce struct {
+	stream
+	keys []string
+}
+
+func (s *throttledOnce) PutRecords(_ context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+	if s.keys = append(s.keys, records[0].PartitionKey); len(s.keys) == 1 {
+		return []kinesis.Result{{ErrorCode: "ProvisionedThroughputExceededException", ErrorMessage: "slow down"}}, nil
+	}
+	return []kinesis.Result{{SequenceNumber: "1"}}, nil
+}
 
 // The records of a thousand environments spread over 64 shards as random choice would,
 // with a Kinesis that maps keys to shards itself. docs/evidence/measurements.md quotes the

@@ -217,7 +217,7 @@ func TestDrained(t *testing.T) {
 	})
 }
 
-// A record that is throttled repeatedly gets another partition key, which may have
+// A record that is throttled gets another partition key, which may have
 // another length.
 func TestAckSetsThePartitionKeyAndCountsItsMemory(t *testing.T) {
 	for _, other := range []string{"k2", "a longer key"} {

@@ -5,8 +5,7 @@ import (
 	"compress/gzip"
 	"unsafe"
 
-	kgzip "github.com/klauspost/compress/gzip"
-
+	"github.com/kinetel/kinetel/internal/deflate"
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/format"
 )
@@ -119,7 +118,7 @@ func (s *Selector) dropWaiting(in *invocation) {
 
 // compressor compresses and decompresses. It makes what it needs at the first use.
 type compressor struct {
-	w      *kgzip.Writer
+	w      deflate.Encoder
 	r      *gzip.Reader
 	out    bytes.Buffer
 	source bytes.Reader
@@ -127,15 +126,7 @@ type compressor struct {
 
 // compress returns compressed text in memory of its own.
 func (c *compressor) compress(text []byte) []byte {
-	c.out.Reset()
-	if c.w == nil {
-		c.w, _ = kgzip.NewWriterLevel(&c.out, kgzip.BestSpeed) // fails for unknown levels only
-	} else {
-		c.w.Reset(&c.out)
-	}
-	_, _ = c.w.Write(text) // to memory
-	_ = c.w.Close()
-	return bytes.Clone(c.out.Bytes())
+	return c.w.Gzip(nil, text)
 }
 
 // decompress returns the text of compress. It is valid until the next call.

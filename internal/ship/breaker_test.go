@@ -717,36 +717,47 @@ func TestDrainUsesNoConnectionThatWasIdleForSeconds(t *testing.T) {
 	}
 }
 
-func TestARecordThatIsThrottledRepeatedlyGetsAnotherPartitionKey(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		r := start(t, throttleEach)
-		r.push(1)
-		reading := make(chan struct{})
-		go func() { // as a report does
-			defer close(reading)
-			for len(r.kinesis.times()) < 20 {
-				r.queue.Waiting()
-				time.Sleep(time.Millisecond)
-			}
-		}()
-		<-reading
-		synctest.Wait()
-		keys := r.kinesis.keys()
-		for i, key := range keys[:20] {
-			changes := i > 0 && key != keys[i-1]
-			if want := i == 8 || i == 16; changes != want {
-				t.Errorf("request %d has the key %q after %q", i+1, key, keys[max(i-1, 0)])
-			}
-			if len(key) < 1 || len(key) > 256 {
-				t.Errorf("the key %q is none", key)
-			}
-		}
-		r.kinesis.setAnswer(accept)
-		time.Sleep(forever)
-		if got := r.queue.Waiting(); got.Bytes != 0 || got.Records != 0 {
-			t.Errorf("waiting in the end: %+v", got)
-		}
-	})
+func TestAThrottledRecordGetsAnotherPartitionKey(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		colocated bool
+		every     int // so many times that it is throttled
+	}{
+		{"each time", false, 1},
+		{"every eight times, if readers rely on the shard", true, 8},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				r := startWith(t, options{colocated: tt.colocated}, throttleEach)
+				r.push(1)
+				reading := make(chan struct{})
+				go func() { // as a report does
+					defer close(reading)
+					for len(r.kinesis.times()) < 20 {
+						r.queue.Waiting()
+						time.Sleep(time.Millisecond)
+					}
+				}()
+				<-reading
+				synctest.Wait()
+				keys := r.kinesis.keys()
+				for i, key := range keys[:20] {
+					changes := i > 0 && key != keys[i-1]
+					if want := i > 0 && i%tt.every == 0; changes != want {
+						t.Errorf("request %d has the key %q after %q", i+1, key, keys[max(i-1, 0)])
+					}
+					if len(key) < 1 || len(key) > 256 {
+						t.Errorf("the key %q is none", key)
+					}
+				}
+				r.kinesis.setAnswer(accept)
+				time.Sleep(forever)
+				if got := r.queue.Waiting(); got.Bytes != 0 || got.Records != 0 {
+					t.Errorf("waiting in the end: %+v", got)
+				}
+			})
+		})
+	}
 }
 
 // Readers drop an aggregate whose key is not that of its user records.
@@ -780,7 +791,7 @@ func TestOnlyTheThrottledRecordGetsAnotherPartitionKey(t *testing.T) {
 		}
 		for i, c := range r.kinesis.all() {
 			for j, key := range c.keys {
-				if changed := key != "key"; changed != (c.seqs[j] == 1 && i >= 8) {
+				if changed := key != usualKey; changed != (c.seqs[j] == 1 && i >= 1) {
 					t.Fatalf("record %d has the key %q in request %d", c.seqs[j], key, i+1)
 				}
 			}

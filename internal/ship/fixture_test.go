@@ -242,6 +242,8 @@ type options struct {
 	store  queue.Store // nil: none
 	putter ship.Putter // nil: the scripted Kinesis
 	lost   func() int64
+	// colocated is ship.New's.
+	colocated bool
 }
 
 func startWith(t testing.TB, s options, script ...answer) *fixture {
@@ -258,7 +260,7 @@ func startWith(t testing.TB, s options, script ...answer) *fixture {
 	if s.lost == nil {
 		s.lost = r.account.Total
 	}
-	r.Shipper = ship.New(r.queue, s.putter, s.lost, slog.New(r.log))
+	r.Shipper = ship.New(r.queue, s.putter, s.colocated, s.lost, slog.New(r.log))
 	ctx, cancel := context.WithCancel(t.Context())
 	r.ended = make(chan struct{})
 	go func() {
@@ -270,9 +272,12 @@ func startWith(t testing.TB, s options, script ...answer) *fixture {
 	return r
 }
 
+// usualKey is the partition key of records, as long as those that replace it.
+const usualKey = "usual-key-of-26-characters"
+
 // newRecord returns a record of one event.
 func newRecord(seq uint64) *pack.Record {
-	return &pack.Record{Data: []byte("data"), PartitionKey: "key", First: seq, Last: seq, Events: 1, Lines: 10}
+	return &pack.Record{Data: []byte("data"), PartitionKey: usualKey, First: seq, Last: seq, Events: 1, Lines: 10}
 }
 
 // add pushes a record of this environment.

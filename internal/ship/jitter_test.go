@@ -14,12 +14,12 @@ import (
 func TestJitterIsBelowItsBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := time.Duration(rapid.Int64Range(1, int64(1<<62)).Draw(t, "most"))
-		if got := jitter(most); got < 0 || got >= most {
-			t.Fatalf("jitter(%d) is %d", most, got)
+		if got := Jitter(most); got < 0 || got >= most {
+			t.Fatalf("Jitter(%d) is %d", most, got)
 		}
 	})
-	if got := jitter(1); got != 0 {
-		t.Errorf("jitter(1ns) is %s", got)
+	if got := Jitter(1); got != 0 {
+		t.Errorf("Jitter(1ns) is %s", got)
 	}
 }
 
@@ -28,7 +28,7 @@ func TestJitterIsSpreadEvenly(t *testing.T) {
 	for _, most := range []time.Duration{buckets, 50 * time.Millisecond, 5 * time.Second, 15 * time.Second, 15 * time.Minute, 1<<62 + 12345} {
 		var counts [buckets]int
 		for range draws {
-			counts[int(float64(jitter(most))/float64(most)*buckets)]++
+			counts[int(float64(Jitter(most))/float64(most)*buckets)]++
 		}
 		// Pearson's chi-squared, 15 degrees of freedom: above 70 once in 3e8
 		// times.
@@ -38,7 +38,7 @@ func TestJitterIsSpreadEvenly(t *testing.T) {
 			sum += d * d / (draws / buckets)
 		}
 		if sum > 70 {
-			t.Errorf("jitter(%s) is not even: %v", most, counts)
+			t.Errorf("Jitter(%s) is not even: %v", most, counts)
 		}
 	}
 }

@@ -23,15 +23,14 @@ const (
 	logPartlyAfter = 20
 )
 
-// throttled records that Kinesis did not accept a record, and returns another
-// partition key for it every NewKeyAfter times: its shard may be too hot for long,
-// and readers order events by their sequence numbers. A record that is bound to its
-// key keeps it.
-func throttled(r *pack.Record) (key string) {
-	if r.Throttled++; r.Throttled%breaker.NewKeyAfter == 0 && !r.Bound() {
-		key = rand.Text()
+// newKey records that Kinesis did not accept a record, and returns another partition
+// key for it, because its shard is full; empty: it keeps its key. A record that is
+// bound to its key always keeps it.
+func (s *Shipper) newKey(r *pack.Record) (key string) {
+	if r.Throttled++; s.colocated && r.Throttled%breaker.NewKeyAfter != 0 || r.Bound() {
+		return ""
 	}
-	return key
+	return rand.Text()
 }
 
 // throttling returns a record's failure as the error of a request.
@@ -186,16 +185,16 @@ func (s *Shipper) pause(ctx context.Context) {
 func (s *Shipper) shortenPause() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if soon := time.Now().Add(urgentDelay/2 + jitter(urgentDelay/2)); soon.Before(s.pausedUntil) {
+	if soon := time.Now().Add(urgentDelay/2 + Jitter(urgentDelay/2)); soon.Before(s.pausedUntil) {
 		s.pausedUntil = soon
 	}
 	return time.Until(s.pausedUntil)
 }
 
-// jitter returns a random duration below most, which must be positive. It reads
+// Jitter returns a random duration below most, which must be positive. It reads
 // the kernel's random source: a generator in the process would be part of a
 // SnapStart snapshot, and all environments restored from it would wait alike.
-func jitter(most time.Duration) time.Duration {
+func Jitter(most time.Duration) time.Duration {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never returns an error: it ends the process instead (crypto/rand)
 	return time.Duration(binary.NativeEndian.Uint64(b[:]) % uint64(most))

@@ -58,7 +58,7 @@ func (d *delivery) apply(from int, results []kinesis.Result) {
 		}
 		d.failed++
 		d.example = r
-		d.outcomes[i].PartitionKey = throttled(d.batch[i])
+		d.outcomes[i].PartitionKey = d.shipper.newKey(d.batch[i])
 	}
 }
 

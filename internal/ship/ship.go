@@ -45,10 +45,11 @@ type Putter interface {
 // called by one goroutine; the other methods are safe for concurrent use, but see
 // Last.
 type Shipper struct {
-	queue  *queue.Queue
-	putter Putter
-	lost   func() int64 // events lost since the start
-	log    logging.Logger
+	queue     *queue.Queue
+	putter    Putter
+	colocated bool         // readers rely on the shard of a record, so change its key late
+	lost      func() int64 // events lost since the start
+	log       logging.Logger
 
 	wake     chan struct{} // one slot: there may be something to send
 	urgent   chan struct{} // one slot: a caller waits, so shorten the pause
@@ -80,11 +81,12 @@ type Shipper struct {
 	behind       atomic.Int64 // Unix time in ns of the first attempt for the records that wait; 0: none
 }
 
-// New returns a Shipper of the queue's records. lost returns how many events
+// New returns a Shipper of the queue's records. colocated means that readers rely on
+// finding the records of one partition key in one shard. lost returns how many events
 // were lost since the start, for the log.
-func New(q *queue.Queue, putter Putter, lost func() int64, log logging.Logger) *Shipper {
+func New(q *queue.Queue, putter Putter, colocated bool, lost func() int64, log logging.Logger) *Shipper {
 	return &Shipper{
-		queue: q, putter: putter, lost: lost, log: log, breaker: breaker.New(jitter), attempts: map[*attempt]bool{},
+		queue: q, putter: putter, colocated: colocated, lost: lost, log: log, breaker: breaker.New(Jitter), attempts: map[*attempt]bool{},
 		wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), choosing: make(chan struct{}, 1), ending: make(chan struct{}),
 	}
 }

@@ -95,7 +95,7 @@ func emptiedTmpToTheEnd(s *scenario, _ uint64) {
 // What was acknowledged has to arrive from the next process.
 func emptiedTmpKill(s *scenario, seed uint64) {
 	s.acknowledged, s.killed = true, true
-	s.env["KINETEL_FLUSH_INTERVAL"] = "1m" // a cut would empty the journal
+	s.env["KINETEL_FLUSH_INTERVAL"] = "15m" // a seal would empty the journal
 	if seed%2 == 1 {
 		s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 	}

@@ -128,7 +128,7 @@ func damaged(damage func(file string, draw *rand.Rand) error) func(*scenario, ui
 // damagedJournal flips bytes in what a killed process had acknowledged last.
 func damagedJournal(s *scenario, seed uint64) {
 	s.acknowledged, s.killed = true, true
-	s.env["KINETEL_FLUSH_INTERVAL"] = "1m" // a cut would empty the journal
+	s.env["KINETEL_FLUSH_INTERVAL"] = "15m" // a seal would empty the journal
 	s.kinesis.SetIntercept(kinesissim.AnswerAll(unavailable()))
 	r := s.start(lambdaShutdownTimeout)
 	ended := s.background(r, `{"id":"journal","lines":400,"bytes":200,"every":"1ms","sleep":"10s"}`)

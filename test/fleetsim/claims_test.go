@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kinetel/kinetel/internal/breaker"
 	"github.com/kinetel/kinetel/test/render"
 )
 
@@ -109,10 +110,20 @@ func TestWhatTheDocumentSays(t *testing.T) {
 				last = r.most
 			}
 		}},
-		{"with random keys all shards are done at the same time", func(t *testing.T) {
-			r := runs.of(t, "random keys", func(s *scenario) { s.randomKeys = true })
-			if r.all == 0 || r.all > 20*time.Minute || r.all > 3*r.half {
-				t.Errorf("half of it after %s, 99 %% after %s", r.half, r.all)
+		{"with random keys all shards are done at the same time, and with a new key at each throttle as well", func(t *testing.T) {
+			for name, change := range map[string]func(*scenario){"random keys": func(s *scenario) { s.randomKeys = true }, "as it is": asItIs} {
+				if r := runs.of(t, name, change); r.all == 0 || r.all > 21*time.Minute || r.all > 3*r.half {
+					t.Errorf("%s: half of it after %s, 99 %% after %s", name, r.half, r.all)
+				}
+			}
+		}},
+		{"with a new key after eight throttles only, the last of it takes half as long again, and more is lost", func(t *testing.T) {
+			more := func(s *scenario) { s.environments = 5000 } // on fewer shards chance decides
+			r := runs.of(t, "more", more)
+			later := runs.of(t, late, func(s *scenario) { more(s); s.keyAfter = breaker.NewKeyAfter })
+			if later.all > 0 && later.all < r.all*3/2 || later.figures.lost < 1.2*r.figures.lost || later.again < 1.2*r.again {
+				t.Errorf("99 %% gone after %s, %.4f lost, %.1f throttled for each; with a new key each time %s, %.4f, %.1f",
+					later.all, later.figures.lost, later.again, r.all, r.figures.lost, r.again)
 			}
 		}},
 		{"with 16 MiB no environment that writes less than 15 kB/s loses anything", func(t *testing.T) {
@@ -148,12 +159,19 @@ func TestWhatTheDocumentSays(t *testing.T) {
 				t.Error("something came twice that was refused")
 			}
 		}},
-		{"environments that started together flush together for good", func(t *testing.T) {
-			together := runs.of(t, "together", func(s *scenario) { s.started = time.Second })
-			_, most := requests(together.seconds[30:60])
-			_, usually := requests(runs.of(t, "as it is", asItIs).seconds[30:60])
-			if most < 5*usually {
-				t.Errorf("%d in the largest second, %d where they did not", most, usually)
+		{"environments that started together do not flush together, but would with whole intervals", func(t *testing.T) {
+			most := func(r run) int { _, n := requests(r.seconds[30:60]); return n }
+			spread := most(runs.of(t, "together", func(s *scenario) { s.started = time.Second }))
+			inStep := most(runs.of(t, "in step", func(s *scenario) { s.started, s.inStep = time.Second, true }))
+			usually := most(runs.of(t, "as it is", asItIs))
+			if float64(spread) > 1.3*float64(usually) || inStep < 5*usually {
+				t.Errorf("%d in the largest second, in step %d, usually %d", spread, inStep, usually)
+			}
+		}},
+		{"their first wave is at most half of that", func(t *testing.T) {
+			spread := runs.of(t, "together", func(s *scenario) { s.started = time.Second })
+			if inStep := runs.of(t, "in step", func(s *scenario) { s.started, s.inStep = time.Second, true }); 2*spread.usual > inStep.usual {
+				t.Errorf("%d in the largest second, in step %d", spread.usual, inStep.usual)
 			}
 		}},
 		{"where pauses stand still while it is frozen, a rare function needs several times as long", func(t *testing.T) {

@@ -18,6 +18,8 @@ type sandbox struct {
 	key     uint16
 	period  time.Duration // between two records
 	due     time.Duration // the next one
+	open    time.Duration // how long that is open
+	next    time.Duration // how long the one after it is open
 	phase   time.Duration // of its freezes
 
 	// Of the whole run, in bytes.
@@ -34,12 +36,14 @@ func (e *sandbox) start(w *simulation, rate float64) {
 	}
 	// A record that is full is sent at once.
 	e.period = min(e.period, time.Duration(pack.MaxEvents*w.event/e.perTurn()*float64(time.Second)))
+	e.open, e.next = e.period, e.period
+	if e.period == w.interval && !w.inStep { // as in lifecycle
+		e.open -= w.jitter(e.period / 2)
+		e.next -= w.jitter(e.period)
+	}
+	e.due = e.open
 	if w.cycle == 0 {
-		e.phase = time.Duration(w.random.Int64N(int64(w.started)))
-		e.due = e.phase + e.period
-		e.phase = 0
-	} else {
-		e.due = e.period
+		e.due += time.Duration(w.random.Int64N(int64(w.started)))
 	}
 }
 
@@ -100,7 +104,7 @@ func (e *sandbox) turn(at time.Duration) time.Duration {
 // catchUp closes the records that are due.
 func (e *sandbox) catchUp(now time.Duration) {
 	for e.due <= now {
-		size := e.perTurn() * e.period.Seconds()
+		size := e.perTurn() * e.open.Seconds()
 		if e.period == e.interval {
 			size *= 0.5 + e.random.Float64() // no interval is like the other
 		}
@@ -112,7 +116,8 @@ func (e *sandbox) catchUp(now time.Duration) {
 		lost := e.backlog.lost
 		e.backlog.push(r)
 		e.result.change(int64(r.size) - (e.backlog.lost - lost))
-		e.due += e.period
+		e.open, e.next = e.next, e.period
+		e.due += e.open
 	}
 }
 
@@ -149,7 +154,7 @@ func (e *sandbox) attempt(at, now time.Duration, batch []waiting) (took, delay t
 			continue
 		}
 		failed++
-		if r.throttled++; r.throttled%breaker.NewKeyAfter == 0 {
+		if r.throttled++; e.keyAfter > 0 && r.throttled%e.keyAfter == 0 {
 			r.key = e.stream.key()
 		}
 	}

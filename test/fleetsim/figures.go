@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kinetel/kinetel/internal/breaker"
 	"github.com/kinetel/kinetel/test/render"
 )
 
@@ -81,7 +82,7 @@ func (r *result) end(fleet []sandbox) {
 // figures sum a run up.
 type figures struct {
 	before, during, after float64 // requests a second: before the outage, in it, in the ten minutes after it
-	onset, peak           int     // the largest second of the outage, and of the time after it
+	usual, onset, peak    int     // the largest second before the outage, in it, and after it
 	again                 float64 // records that were throttled, for each that was taken, in the ten minutes after it
 	half, most, all       time.Duration
 	lost, twice           float64 // of what was written in the outage
@@ -97,6 +98,7 @@ func (r *result) figures() figures {
 	at := func(d time.Duration) int { return min(int(d/time.Second), len(r.seconds)) }
 	end := r.from + r.outage
 	f.before, _ = requests(r.seconds[at(warmUp):at(r.from)])
+	_, f.usual = requests(r.seconds[:at(r.from)])
 	f.during, f.onset = requests(r.seconds[at(r.from):at(end)])
 	recovery := r.seconds[at(end):at(end+10*time.Minute)]
 	f.after, _ = requests(recovery)
@@ -175,6 +177,10 @@ type study struct{ requests, headrooms, buffers, frozen []run }
 // small fleet on as much less of a stream behaves as a large one does.
 const sample = 5
 
+// late is the name of the runs in which records change their keys as those do whose
+// readers rely on the shard.
+const late = "a new key after eight throttles"
+
 // scenarios are those of a study with so many environments.
 func scenarios(base scenario) (requests, headrooms, buffers, frozen []scenario) {
 	with := func(name string, change func(*scenario)) scenario {
@@ -190,13 +196,17 @@ func scenarios(base scenario) (requests, headrooms, buffers, frozen []scenario) 
 		with("as it is; no answers, 1 in 10 lands", func(s *scenario) { s.failure, s.landed = silent, 0.1 }),
 		with("no jitter", func(s *scenario) { s.even = true }),
 		with("no pace", func(s *scenario) { s.unpaced = true }),
+		with(late, func(s *scenario) { s.keyAfter = breaker.NewKeyAfter }),
 		with("as it is; all started in one second", func(s *scenario) { s.started = time.Second }),
+		with("intervals in step; all started in one second", func(s *scenario) { s.inStep, s.started = true, time.Second }),
 		with("no jitter; all started in one second", func(s *scenario) { s.even, s.started = true, time.Second }))
 	for _, headroom := range []float64{1.2, 1.5, 2, 3} {
 		headrooms = append(headrooms, with(fmt.Sprintf("%g", headroom), func(s *scenario) { s.headroom = headroom }))
 	}
 	headrooms = append(headrooms,
-		with("1.2, `random` keys", func(s *scenario) { s.headroom, s.randomKeys = 1.2, true }),
+		with("1.5, "+late, func(s *scenario) { s.keyAfter = breaker.NewKeyAfter }),
+		with("2, "+late, func(s *scenario) { s.headroom, s.keyAfter = 2, breaker.NewKeyAfter }),
+		with("1.5, never a new key", func(s *scenario) { s.keyAfter = 0 }),
 		with("1.5, `random` keys", func(s *scenario) { s.randomKeys = true }))
 	for _, spool := range []int64{0, 64} {
 		for _, buffer := range []int64{2, 4, 8, 16, 32} {
@@ -232,12 +242,12 @@ func investigate(base scenario, beside int) study {
 func (s study) writeTables(w io.Writer) {
 	first := s.requests[0]
 	fmt.Fprintf(w, "What is written is %s MB/s, on %d shards; requests of the smaller fleet are multiplied:\n\n", render.Significant(first.rate/1e6), first.shards)
-	fmt.Fprintln(w, "| environments | policy | requests/s before | in the outage | its largest second | 10 min after it | largest second after it | throttled for each record taken | half gone | 90 % | lost | twice |")
-	fmt.Fprintln(w, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintln(w, "| environments | policy | requests/s before | largest second before | in the outage | its largest second | 10 min after it | largest second after it | throttled for each record taken | half gone | 90 % | lost | twice |")
+	fmt.Fprintln(w, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range s.requests {
 		times := float64(first.environments) / float64(r.environments)
-		fmt.Fprintf(w, "| %d | %s | %.0f | %.0f | %.0f | %.0f | %.0f | %s | %s | %s | %s | %s |\n", r.environments, r.name,
-			times*r.before, times*r.during, times*float64(r.onset), times*r.after, times*float64(r.peak),
+		fmt.Fprintf(w, "| %d | %s | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %s | %s | %s | %s | %s |\n", r.environments, r.name,
+			times*r.before, times*float64(r.usual), times*r.during, times*float64(r.onset), times*r.after, times*float64(r.peak),
 			render.Significant(r.again), minutes(r.half), minutes(r.most), percent(r.figures.lost), percent(r.figures.twice))
 	}
 	first = s.headrooms[0]

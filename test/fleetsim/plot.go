@@ -180,7 +180,7 @@ func (s study) writePlot(file string) error {
 	}
 	most := math.Ceil(float64(s.requests[0].made)/float64(len(s.requests[0].seconds))*s.requests[0].outage.Seconds()/1e10) * 10
 	backlog, err := overTime("Backlog, by what the shards take of what is written", "GB", 0, most, nil,
-		named(s.headrooms, "1.2", orange, nil, waits), named(s.headrooms, "1.5", blue, nil, waits), named(s.headrooms, "1.5, `random` keys", blue, dashed, waits),
+		named(s.headrooms, "1.2", orange, nil, waits), named(s.headrooms, "1.5", blue, nil, waits), named(s.headrooms, "1.5, "+late, blue, dashed, waits),
 		named(s.headrooms, "2", green, nil, waits), named(s.headrooms, "3", purple, nil, waits))
 	if err != nil {
 		return err

@@ -30,7 +30,8 @@ type scenario struct {
 	interval                  time.Duration // KINETEL_FLUSH_INTERVAL
 	started                   time.Duration // in how long they all were
 	buffer, spool             int64
-	randomKeys                bool // KINETEL_PARTITION_KEY=random
+	randomKeys                bool  // KINETEL_PARTITION_KEY=random
+	keyAfter                  uint8 // how often a record is throttled before it gets another key; 0: it keeps its key
 
 	// The stream.
 	headroom float64       // its shards' bytes a second, of what the fleet writes
@@ -45,6 +46,7 @@ type scenario struct {
 	// What the extension would be without.
 	even    bool // no jitter: always the longest wait
 	unpaced bool // no pace and no windows in a recovery
+	inStep  bool // the first intervals are as long as the others
 
 	// Lambda's freezes: an environment is awake for so long of every cycle; 0:
 	// always. byWall has pauses go on while it is frozen.
@@ -63,7 +65,7 @@ func usual() scenario {
 		name: "as it is", environments: 50_000, seed: 1,
 		median: 800, sigma: 1.2, chatty: 0.01, chattyMedian: 32_000, chattySigma: 0.7,
 		event: 64, interval: 10 * time.Second, started: 10 * time.Second,
-		buffer: 16 * mib, spool: 64 * mib,
+		buffer: 16 * mib, spool: 64 * mib, keyAfter: 1,
 		headroom: 1.5, put: 12 * ms, spread: 0.35,
 		from: time.Minute, outage: 10 * time.Minute, horizon: 41 * time.Minute,
 	}
