@@ -17,7 +17,7 @@ MODULE  := github.com/kinetel/kinetel
 INLINED := runtime internal/runtime/... internal/poll sync bytes strconv bufio unicode/utf8 \
 	encoding/base64 encoding/binary encoding/hex hash/... crypto/internal/constanttime crypto/internal/fips140deps/... \
 	$(addprefix crypto/internal/fips140/,aes/... alias bigmod hmac sha256 sha512 subtle) \
-	$(addprefix $(MODULE)/internal/,jsontext event telemetry annotate redact deflate)
+	$(addprefix $(MODULE)/internal/,jsontext event telemetry annotate redact deflate kinesis format pack pipeline)
 RELEASE := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags nethttpomithttp2 -ldflags '-s -w -funcalign=16' \
 	-gcflags std=-l -gcflags github.com/aws/...=-l -gcflags $(MODULE)/...=-l $(INLINED:%=-gcflags %=)
 # $(call release,PACKAGE,ENVIRONMENT) builds the target; the whole command is long.

@@ -5,12 +5,9 @@
 package kinesis
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -76,6 +73,7 @@ type CredentialSource interface {
 type Client struct {
 	cfg    Config
 	signer *v4.Signer
+	bodies bodies
 
 	mu         sync.Mutex  // guards all below
 	conn       *connection // nil before the first request
@@ -85,7 +83,13 @@ type Client struct {
 
 // New returns a Client. It neither connects nor reads a file.
 func New(cfg Config) *Client {
-	return &Client{cfg: cfg, signer: v4.NewSigner()}
+	c := &Client{cfg: cfg, signer: v4.NewSigner()}
+	if cfg.StreamARN != "" {
+		c.bodies.destination = jsontext.AppendQuote([]byte(`"StreamARN":`), cfg.StreamARN)
+	} else {
+		c.bodies.destination = jsontext.AppendQuote([]byte(`"StreamName":`), cfg.StreamName)
+	}
+	return c
 }
 
 // CloseIdle closes the connections that are not in use.
@@ -125,7 +129,9 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 		e.redact(nil)
 		return nil, e
 	}
-	req, err := c.request(ctx, creds, records)
+	body := c.bodies.encode(records)
+	defer body.done()
+	req, err := c.request(ctx, creds, body)
 	if err != nil {
 		return nil, err
 	}
@@ -149,22 +155,20 @@ func (c *Client) PutRecords(ctx context.Context, records []*pack.Record) ([]Resu
 }
 
 // request makes a signed request.
-func (c *Client) request(ctx context.Context, creds aws.Credentials, records []*pack.Record) (*http.Request, error) {
-	// Each request has its own body: the transport may go on reading it after
-	// RoundTrip has returned.
-	body := c.encode(records)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.Endpoint, bytes.NewReader(body))
+func (c *Client) request(ctx context.Context, creds aws.Credentials, body *body) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.Endpoint, body.reader())
 	if err != nil {
 		return nil, &Error{Class: Denied, Code: codeConfiguration, Err: err}
 	}
+	req.ContentLength = int64(len(body.text))
+	req.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
 	if req.URL.Path == "" {
 		req.URL.Path = "/"
 	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	req.Header.Set("X-Amz-Target", "Kinesis_20131202.PutRecords")
 	req.Header.Set("User-Agent", "kinetel/"+version.Version)
-	hash := sha256.Sum256(body)
-	if err := c.signer.SignHTTP(ctx, creds, req, hex.EncodeToString(hash[:]), "kinesis", c.cfg.Region, time.Now()); err != nil {
+	if err := c.signer.SignHTTP(ctx, creds, req, hex.EncodeToString(body.sum[:]), "kinesis", c.cfg.Region, time.Now()); err != nil {
 		return nil, &Error{Class: Credentials, Code: "CannotSign", Err: fmt.Errorf("sign: %w", err)}
 	}
 	return req, nil
@@ -222,31 +226,6 @@ func (c *Client) roundTrip(conn *connection, req *http.Request) (resp *http.Resp
 		err = &handshakeError{err, lasted < maxHandshake && (req.Context().Err() == nil || lasted > minUnanswered)}
 	}
 	return resp, reused, err
-}
-
-// encode returns a request's body (Kinesis API reference, PutRecords).
-func (c *Client) encode(records []*pack.Record) []byte {
-	n := 256
-	for _, r := range records {
-		n += base64.StdEncoding.EncodedLen(len(r.Data)) + len(r.PartitionKey) + 64
-	}
-	b := append(make([]byte, 0, n), `{"Records":[`...)
-	for i, r := range records {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, `{"Data":"`...)
-		b = base64.StdEncoding.AppendEncode(b, r.Data)
-		b = append(b, `","PartitionKey":`...)
-		b = jsontext.AppendQuote(b, r.PartitionKey)
-		b = append(b, '}')
-	}
-	if c.cfg.StreamARN != "" {
-		b = jsontext.AppendQuote(append(b, `],"StreamARN":`...), c.cfg.StreamARN)
-	} else {
-		b = jsontext.AppendQuote(append(b, `],"StreamName":`...), c.cfg.StreamName)
-	}
-	return append(b, '}')
 }
 
 // failure returns the error for the answer to a refused request.
