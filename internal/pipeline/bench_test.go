@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -71,6 +72,7 @@ func BenchmarkTelemetry(b *testing.B) {
 			decoder := telemetry.NewDecoder(in.Ingest, in.Unparsed)
 			texts := rand.New(rand.NewPCG(1, 2))
 			var bodies [][]byte
+			events := 0
 			for range 16 {
 				body := []byte{'['}
 				for i := 0; len(body) < 1<<20; i++ {
@@ -88,6 +90,7 @@ func BenchmarkTelemetry(b *testing.B) {
 					body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"platform.report","record":{"requestId":"%s","status":"success","metrics":{"durationMs":5}}},`, id)
 				}
 				body[len(body)-1] = ']'
+				events += bytes.Count(body, []byte(`"type"`))
 				bodies = append(bodies, body)
 			}
 			b.SetBytes(int64(len(bodies[0])))
@@ -103,6 +106,7 @@ func BenchmarkTelemetry(b *testing.B) {
 					p.queue.Ack(batch, sent)
 				}
 			}
+			b.ReportMetric(float64(events)/float64(len(bodies)), "events/op")
 		})
 	}
 }
