@@ -312,3 +312,36 @@ func TestALateFlushDoesNotKeepADrainFromEnding(t *testing.T) {
 		}
 	})
 }
+
+func TestABurstIsOverWhenNothingIsSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var over atomic.Int64
+		r := startWith(t, options{afterBurst: func() { over.Add(1) }}, accept)
+		large := func(seq uint64) {
+			one := newRecord(seq)
+			one.Data = make([]byte, 1<<20)
+			r.add(one)
+			r.Wake()
+		}
+		for seq := range uint64(3) {
+			large(seq + 1)
+			time.Sleep(time.Minute)
+		}
+		if over.Load() != 0 {
+			t.Fatalf("%d bursts after 3 MiB", over.Load())
+		}
+		for seq := range uint64(20) {
+			large(seq + 10)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if over.Load() != 0 {
+			t.Fatal("the burst was over while records came")
+		}
+		time.Sleep(time.Minute)
+		r.push(100)
+		time.Sleep(time.Minute)
+		if over.Load() != 1 {
+			t.Errorf("%d bursts, want 1", over.Load())
+		}
+	})
+}

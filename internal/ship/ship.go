@@ -28,6 +28,10 @@ const (
 	// memory besides the buffer.
 	maxConcurrent = kinesis.MaxConnections
 	maxInFlight   = 2 * breaker.MaxBytes
+	// A burst is over when nothing was sent for burstPause, and at least burstBytes
+	// since the last one.
+	burstBytes = 4 << 20
+	burstPause = 500 * time.Millisecond
 	// minAnswer is shorter than the time that any answer takes.
 	minAnswer = 20 * time.Millisecond
 )
@@ -46,11 +50,12 @@ type Putter interface {
 // called by one goroutine; the other methods are safe for concurrent use, but see
 // Last.
 type Shipper struct {
-	queue     *queue.Queue
-	putter    Putter
-	colocated bool         // readers rely on the shard of a record, so change its key late
-	lost      func() int64 // events lost since the start
-	log       logging.Logger
+	queue      *queue.Queue
+	putter     Putter
+	afterBurst func()       // nil: nothing
+	colocated  bool         // readers rely on the shard of a record, so change its key late
+	lost       func() int64 // events lost since the start
+	log        logging.Logger
 
 	wake     chan struct{} // one slot: there may be something to send
 	urgent   chan struct{} // one slot: a caller waits, so shorten the pause
@@ -66,6 +71,7 @@ type Shipper struct {
 	attempts    map[*attempt]bool // in flight
 	sending     int               // records in batches
 	crowded     bool              // crowd is closed
+	burst       int64             // bytes that were sent since a burst was over
 	lastAttempt time.Time         // when it ended
 	failedAt    time.Time         // when an attempt last failed as a whole
 	pausedUntil time.Time         // no attempt begins earlier
@@ -154,12 +160,19 @@ func (s *Shipper) work(ctx context.Context) {
 
 func (s *Shipper) run(ctx context.Context) {
 	var retry <-chan time.Time // for records that could not be read
+	var pause <-chan time.Time // ends a burst
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
 		case <-retry:
+		case <-pause:
+			pause = nil
+			if s.inBurst(true) && s.queue.Waiting().Records == 0 {
+				s.afterBurst()
+			}
+			continue
 		}
 		for ctx.Err() == nil {
 			batch := s.next(ctx)
@@ -172,7 +185,26 @@ func (s *Shipper) run(ctx context.Context) {
 			s.behind.CompareAndSwap(0, time.Now().UnixNano())
 			s.send(ctx, batch)
 		}
+		if s.afterBurst != nil && s.inBurst(false) {
+			pause = time.After(burstPause)
+		}
 	}
+}
+
+// AfterBurst makes Run call f after much was sent and then nothing, when memory can be given
+// back. Call it before Run.
+func (s *Shipper) AfterBurst(f func()) { s.afterBurst = f }
+
+// inBurst reports whether much was sent since a burst was last over. If over is true, this
+// one is.
+func (s *Shipper) inBurst(over bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	much := s.burst >= burstBytes
+	if over {
+		s.burst = 0
+	}
+	return much
 }
 
 // next returns the next batch as soon as it may be sent. The batch is empty if no
