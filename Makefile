@@ -230,8 +230,17 @@ vulncheck: ## look for known vulnerabilities in what each module calls
 		(cd $$module && $(GO) tool -modfile="$(CURDIR)/tools/go.mod" govulncheck ./...) || exit 1; done
 .PHONY: vulncheck
 
-bench: build bin/sample-function bin/bare-extension ## measure, beside an extension that does nothing
-	$(GO) run ./test/bench
+bench: build bin/sample-function bin/bare-extension ## measure, beside an extension that does nothing; FLAGS="-only volume,burst" measures parts
+	$(GO) run ./test/bench -json bin/bench $(FLAGS)
+
+bench-document: build bin/sample-function bin/bare-extension package ## measure, and write docs/performance.md with its picture and raw values
+	$(GO) run ./test/bench -json bin/bench -document docs/performance.md $(FLAGS)
+.PHONY: bench-document
+
+bench-compare: build bin/sample-function ## measure beside another revision, in pairs: BASE=main
+	@[ -n "$(BASE)" ] || { echo "bench-compare needs BASE, a revision: make bench-compare BASE=main" >&2; exit 1; }
+	$(GO) run ./test/bench -json bin/bench -base "$(BASE)" $(FLAGS)
+.PHONY: bench-compare
 
 flush-plot: ## simulate the flush policy; writes docs/evidence/flush.md and its picture
 	$(GO) test -count=1 ./test/flushsim -update

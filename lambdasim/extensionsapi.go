@@ -245,7 +245,7 @@ func (s *Sandbox) serveExtensionNext(w http.ResponseWriter, r *http.Request, g *
 		return
 	}
 	if ext.state == stateRegistered && ext.proc != nil {
-		ext.proc.firstNextAt = now
+		ext.proc.firstNextAt, ext.proc.firstNextCPU = now, cpuTime(ext.proc.pid)
 	}
 	ext.state, ext.waiting = stateReady, true
 	// An INVOKE event in the inbox has not been fetched: this next gets it.

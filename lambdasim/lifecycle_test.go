@@ -78,7 +78,7 @@ func TestNormalFlow(t *testing.T) {
 		}
 	}
 	p, ok := report.Extension("ext")
-	if !ok || p.ExitCode != 0 || p.Registered <= 0 || p.Subscribed < p.Registered || p.FirstNext < p.Subscribed || p.MaxRSSKiB == 0 || p.CPU == 0 {
+	if !ok || p.ExitCode != 0 || p.Registered <= 0 || p.Subscribed < p.Registered || p.FirstNext < p.Subscribed || p.FirstNextCPU <= 0 || p.CPU < p.FirstNextCPU || p.MaxRSSKiB == 0 || p.CPU == 0 {
 		t.Errorf("report: %+v", p)
 	}
 	if p.DeliveredEvents != len(rec.all()) || p.UndeliveredEvents != 0 {

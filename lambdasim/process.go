@@ -34,6 +34,7 @@ type process struct {
 	state                                                         *os.ProcessState
 	killed, killedAtDeadline, outOfMemory                         bool
 	peakKiB                                                       int64
+	firstNextCPU                                                  time.Duration
 	sub                                                           *subscriber
 }
 
@@ -259,7 +260,7 @@ func (p *process) report() ProcessReport {
 	r := ProcessReport{
 		Generation: p.generation, Kind: p.kind, Name: p.name, Path: p.path, PID: p.pid,
 		ExecAt: p.execAt, Registered: since(p.registeredAt), Subscribed: since(p.subscribedAt), FirstNext: since(p.firstNextAt),
-		Exited: p.gone, ExitCode: -1, Killed: p.killed, KilledAtDeadline: p.killedAtDeadline, MaxRSSKiB: p.peakKiB,
+		FirstNextCPU: p.firstNextCPU, Exited: p.gone, ExitCode: -1, Killed: p.killed, KilledAtDeadline: p.killedAtDeadline, MaxRSSKiB: p.peakKiB,
 	}
 	if p.sub != nil {
 		p.sub.stats(&r)

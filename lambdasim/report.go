@@ -121,6 +121,8 @@ type ProcessReport struct {
 	Registered time.Duration // extensions
 	Subscribed time.Duration // extensions, if the subscription was accepted
 	FirstNext  time.Duration
+	// FirstNextCPU is the processor time of an extension at its first next.
+	FirstNextCPU time.Duration
 
 	Exited   bool
 	ExitCode int       // -1 while it runs, and if a signal ended it

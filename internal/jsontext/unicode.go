@@ -38,18 +38,19 @@ func ValidUnicode(text []byte) bool {
 // pastASCII returns the index of the first character of JSON text that is not ASCII, or is
 // an escape with a number. It returns len(text) if there is none, as in most text.
 func pastASCII(text []byte) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for i := 0; ; {
-		if i+8 <= len(text) {
-			w := binary.LittleEndian.Uint64(text[i:])
-			backslash := w ^ '\\'*ones
-			// The lowest bit that is set is that of the first such byte (see pastPlain).
-			found := (w | (backslash-ones)&^backslash) & highs
-			if found == 0 {
-				i += 8
+		for i+16 <= len(text) {
+			w := text[i : i+16]
+			first, second := notPlain(binary.LittleEndian.Uint64(w)), notPlain(binary.LittleEndian.Uint64(w[8:]))
+			if first|second == 0 {
+				i += 16
 				continue
 			}
-			i += bits.TrailingZeros64(found) / 8
+			if first == 0 {
+				first, i = second, i+8
+			}
+			i += bits.TrailingZeros64(first) / 8
+			break
 		}
 		switch {
 		case i >= len(text):
@@ -64,6 +65,13 @@ func pastASCII(text []byte) int {
 			i += 2
 		}
 	}
+}
+
+// notPlain returns a word whose lowest bit is in the first byte of w that is a backslash or
+// not ASCII; 0 if there is none. See special.
+func notPlain(w uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	return (w | ((w ^ '\\'*ones) - ones)) & highs
 }
 
 // AppendValidUnicode appends JSON text with U+FFFD for each byte that is not UTF-8,

@@ -355,6 +355,17 @@ func (p *Packer) begin() {
 	}
 }
 
+// Trim releases memory that only large records need.
+func (p *Packer) Trim() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lines = bytes.Clone(p.lines)
+	if p.events == 0 {
+		p.details = nil
+	}
+	p.payload, p.read, p.zip = nil, nil, compressor{kind: p.zip.kind}
+}
+
 // Commit stores the events that were added since the last call in the Journal, and
 // with them the fragment, text that is not an event yet. The caller must not change
 // the fragment until the next call. Without a Journal, Commit does nothing. It reports

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
 	"github.com/kinetel/kinetel/internal/config"
@@ -499,6 +500,27 @@ func TestTheMemoryOfAHugeLineIsNotKept(t *testing.T) {
 	r.Seal()
 	if got := r.bodies(t); len(got) != 3 || got[2][0] != `"after"` {
 		t.Errorf("%d records", len(got))
+	}
+}
+
+// Trim changes nothing but memory.
+func TestTrimChangesNoRecord(t *testing.T) {
+	for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
+		var records [2][]*pack.Record
+		for i := range records {
+			p := newPacker(func(s *setup) { s.Compression = compression })
+			for n := range 1200 {
+				p.Add(line(fmt.Sprintf("line %d", n*n)))
+				if i == 1 && n%7 == 0 {
+					p.Trim()
+				}
+			}
+			p.Seal()
+			records[i] = p.records
+		}
+		if diff := cmp.Diff(records[0], records[1], cmpopts.IgnoreFields(pack.Record{}, "Environment")); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", compression, diff)
+		}
 	}
 }
 

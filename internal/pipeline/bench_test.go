@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -65,12 +66,10 @@ func BenchmarkTelemetry(b *testing.B) {
 				}
 				redactor = redact.New(redact.Options{Names: redact.Names(), Pattern: regexp.MustCompile(`\bACME-[0-9]{6}\b`), Keys: []string{"password", "authorization"}})
 			}
-			log := slog.New(slog.DiscardHandler)
-			p := New(function, cfg, redactor, &stream{}, io.Discard, log)
-			in := p.NewIngester(lifecycle.New(nil, p, cfg, nil, log))
-			decoder := telemetry.NewDecoder(in.Ingest, in.Unparsed)
+			ingest := ingestAndSend(cfg, redactor)
 			texts := rand.New(rand.NewPCG(1, 2))
 			var bodies [][]byte
+			events := 0
 			for range 16 {
 				body := []byte{'['}
 				for i := 0; len(body) < 1<<20; i++ {
@@ -88,21 +87,58 @@ func BenchmarkTelemetry(b *testing.B) {
 					body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"platform.report","record":{"requestId":"%s","status":"success","metrics":{"durationMs":5}}},`, id)
 				}
 				body[len(body)-1] = ']'
+				events += bytes.Count(body, []byte(`"type"`))
 				bodies = append(bodies, body)
 			}
 			b.SetBytes(int64(len(bodies[0])))
 			for i := 0; b.Loop(); i++ {
-				decoder.Decode(bodies[i%len(bodies)], time.Now())
-				in.Commit(nil)
-				in.Acknowledged()
-				for batch := p.queue.Batch(kinesis.MaxRecords, kinesis.MaxBytes); len(batch) > 0; batch = nil {
-					sent := make([]queue.Outcome, len(batch))
-					for i := range sent {
-						sent[i].Done = true
-					}
-					p.queue.Ack(batch, sent)
-				}
+				ingest(bodies[i%len(bodies)])
 			}
+			b.ReportMetric(float64(events)/float64(len(bodies)), "events/op")
 		})
+	}
+}
+
+// ingestAndSend returns a function that ingests a body, and takes the records that it makes.
+func ingestAndSend(cfg config.Config, redactor *redact.Redactor) func(body []byte) {
+	log := slog.New(slog.DiscardHandler)
+	p := New(function, cfg, redactor, &stream{}, io.Discard, log)
+	in := p.NewIngester(lifecycle.New(nil, p, cfg, nil, log))
+	decoder := telemetry.NewDecoder(in.Ingest, in.Unparsed)
+	return func(body []byte) {
+		decoder.Decode(body, time.Now())
+		in.Commit(nil)
+		in.Acknowledged()
+		batch := p.queue.Batch(kinesis.MaxRecords, kinesis.MaxBytes)
+		sent := make([]queue.Outcome, len(batch))
+		for i := range sent {
+			sent[i].Done = true
+		}
+		p.queue.Ack(batch, sent)
+	}
+}
+
+// From a body to records, a line has no memory of its own. What is allocated is for the
+// records: two, of 500 lines each.
+func TestALineAllocatesNothing(t *testing.T) {
+	const id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
+	for name, record := range map[string]string{
+		"a text": `"2026-11-22T20:15:00.123Z\t` + id + `\tINFO\torder %d accepted\n"`,
+		"object": `{"timestamp":"2026-11-22T20:15:00.123Z","level":"INFO","requestId":"` + id + `","message":"order %d accepted"}`,
+	} {
+		for _, compression := range []format.Compression{format.Gzip, format.Zstd, format.Uncompressed} {
+			t.Run(name+", "+string(compression), func(t *testing.T) {
+				ingest := ingestAndSend(config.Config{Format: ndjson.Name, Compression: compression, PartitionKey: config.PartitionByEnvironment, Spool: config.SpoolOff, BufferBytes: 16 << 20}, nil)
+				ingest([]byte(`[{"time":"2026-11-22T20:15:00.000Z","type":"platform.start","record":{"requestId":"` + id + `"}}]`))
+				body := []byte{'['}
+				for i := range 1000 {
+					body = fmt.Appendf(body, `{"time":"2026-11-22T20:15:00.123Z","type":"function","record":`+record+`},`, i)
+				}
+				body[len(body)-1] = ']'
+				if n := testing.AllocsPerRun(20, func() { ingest(body) }); n > 50 {
+					t.Errorf("%v allocations for 1,000 lines", n)
+				}
+			})
+		}
 	}
 }

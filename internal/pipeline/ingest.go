@@ -16,6 +16,8 @@ const (
 	// maxAhead is how many events of a body are read at most before the first of
 	// them gets its sequence number.
 	maxAhead = telemetry.MaxItems
+	// minAhead is for how many events memory is always kept.
+	minAhead = 256
 	// maxAheadText is the size in bytes above which the events are ingested early.
 	// It counts text that could not be parsed, which has memory of its own instead
 	// of pointing into the body.
@@ -113,6 +115,9 @@ func (i *Ingester) ingestAll() {
 		}
 	}
 	clear(i.ahead) // they point into the body
+	if cap(i.ahead) > minAhead && len(i.ahead) < cap(i.ahead)/8 {
+		i.ahead = nil // it was for a larger body
+	}
 	i.ahead, i.aheadText = i.ahead[:0], 0
 }
 

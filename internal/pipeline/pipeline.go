@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"io"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -127,6 +129,7 @@ func New(function extensionapi.Function, cfg config.Config, redactor *redact.Red
 	}
 	p.queue = queue.New(queued)
 	p.shipper = ship.New(p.queue, putter, cfg.PartitionKey.Colocated(), p.account.Total, logging.With(log, "stream", cfg.StreamName, "region", cfg.AWS.Region))
+	p.shipper.AfterBurst(p.giveBack)
 	p.current = p.newSource()
 	p.packers = []*pack.Packer{p.current.packer}
 	return p
@@ -199,6 +202,16 @@ func (p *Pipeline) packer(env *environment.Environment, next uint64, journal pac
 		},
 		Log: p.log,
 	})
+}
+
+// giveBack gives the memory that a burst took back to the system: the function may need it
+// before the Go runtime would have found it.
+func (p *Pipeline) giveBack() {
+	for _, packer := range p.all() {
+		packer.Trim()
+	}
+	runtime.GC() // sync.Pool has what it kept until a second collection
+	debug.FreeOSMemory()
 }
 
 // all returns the packers: this environment's first, then those of earlier ones.

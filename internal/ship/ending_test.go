@@ -82,7 +82,26 @@ func TestNoRecordWaitsForAnotherRequestWhileTheEnvironmentEnds(t *testing.T) {
 	})
 }
 
-func TestRequestsInFlightAreBoundedWhileTheEnvironmentEnds(t *testing.T) {
+// inFlight counts the requests that are in flight at the same time.
+type inFlight struct{ requests, bytes, mostRequests, mostBytes atomic.Int64 }
+
+// counted counts a request, and answers after a second.
+func (f *inFlight) counted(then answer) answer {
+	return func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+		n := int64(0)
+		for _, one := range records {
+			n += int64(one.Size())
+		}
+		f.mostRequests.Store(max(f.mostRequests.Load(), f.requests.Add(1)))
+		f.mostBytes.Store(max(f.mostBytes.Load(), f.bytes.Add(n)))
+		time.Sleep(time.Second)
+		f.requests.Add(-1)
+		f.bytes.Add(-n)
+		return then(ctx, records)
+	}
+}
+
+func TestRequestsInFlightAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		records, size int
@@ -92,38 +111,87 @@ func TestRequestsInFlightAreBoundedWhileTheEnvironmentEnds(t *testing.T) {
 		{"in number", 3000, 10, 4, 10 << 20},
 		{"in bytes", 40, 500 << 10, 4, 9 << 20 / 2},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inFakeTime(t, func(t *testing.T) {
-				var requests, bytes, mostRequests, mostBytes atomic.Int64
-				counted := func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
-					n := int64(0)
-					for _, one := range records {
-						n += int64(one.Size())
-					}
-					mostRequests.Store(max(mostRequests.Load(), requests.Add(1)))
-					mostBytes.Store(max(mostBytes.Load(), bytes.Add(n)))
-					time.Sleep(time.Second)
-					requests.Add(-1)
-					bytes.Add(-n)
-					return accept(ctx, records)
-				}
-				r := start(t, counted)
-				for seq := range uint64(tt.records) {
-					one := newRecord(seq + 1)
-					one.Data = make([]byte, tt.size)
-					r.add(one)
-				}
+		for when, send := range map[string]func(*testing.T, *fixture){
+			"while the environment ends": func(t *testing.T, r *fixture) {
 				if err := r.drain(t, time.Hour); err != nil {
 					t.Errorf("Drain returned %v", err)
 				}
-				if got := int(mostRequests.Load()); got > tt.requests || got < 2 {
-					t.Errorf("%d requests at once, want %d", got, tt.requests)
+			},
+			"in a backlog": func(_ *testing.T, r *fixture) {
+				r.Wake()
+				time.Sleep(time.Hour)
+			},
+		} {
+			t.Run(tt.name+", "+when, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
+					var f inFlight
+					r := start(t, f.counted(accept))
+					for seq := range uint64(tt.records) {
+						one := newRecord(seq + 1)
+						one.Data = make([]byte, tt.size)
+						r.add(one)
+					}
+					send(t, r)
+					if got := int(f.mostRequests.Load()); got > tt.requests || got < 2 {
+						t.Errorf("%d requests at once, want %d", got, tt.requests)
+					}
+					if got := int(f.mostBytes.Load()); got > tt.bytes {
+						t.Errorf("%d bytes at once, want at most %d", got, tt.bytes)
+					}
+					if stored := r.kinesis.accepted(); len(stored) != tt.records {
+						t.Errorf("%d records were stored, want each of %d once", len(stored), tt.records)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Several requests at once would only throttle more, and without a backlog they gain
+// nothing.
+func TestOneRequestAtATime(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		records uint64 // that come at once
+		then    answer
+	}{
+		{"without a backlog", 499, accept},
+		{"while Kinesis throttles some records", 3000, throttleOnly(4000)},
+		{"while Kinesis throttles", 3000, throttle},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				var f inFlight
+				var later atomic.Bool
+				r := start(t, f.counted(func(ctx context.Context, records []*pack.Record) ([]kinesis.Result, error) {
+					if later.Load() {
+						return tt.then(ctx, records)
+					}
+					return accept(ctx, records)
+				}))
+				add := func(first, n uint64) {
+					for seq := range n {
+						r.add(newRecord(first + seq))
+					}
+					r.Wake()
 				}
-				if got := int(mostBytes.Load()); got > tt.bytes {
-					t.Errorf("%d bytes at once, want at most %d", got, tt.bytes)
+				add(1, 3000) // after this backlog there are goroutines for more requests
+				time.Sleep(time.Minute)
+				if f.mostRequests.Load() < 2 || len(r.kinesis.accepted()) != 3000 {
+					t.Fatal("the backlog was not sent by several requests")
 				}
-				if stored := r.kinesis.accepted(); len(stored) != tt.records {
-					t.Errorf("%d records were stored, want each of %d once", len(stored), tt.records)
+				later.Store(true)
+				f.mostRequests.Store(0)
+				r.push(4000)
+				time.Sleep(1001 * time.Millisecond) // how Kinesis answers is known
+				add(5000, tt.records)
+				time.Sleep(10 * time.Second)
+				for seq := range uint64(20) {
+					r.push(10_000 + seq)
+					time.Sleep(100 * time.Millisecond)
+				}
+				if got := f.mostRequests.Load(); got != 1 {
+					t.Errorf("%d requests at once", got)
 				}
 			})
 		})
@@ -241,6 +309,39 @@ func TestALateFlushDoesNotKeepADrainFromEnding(t *testing.T) {
 		began := time.Now()
 		if err := r.drain(t, 1500*time.Millisecond); !errors.Is(err, ship.ErrUnavailable) {
 			t.Errorf("Drain returned %v after %v, although Kinesis denies", err, time.Since(began))
+		}
+	})
+}
+
+func TestABurstIsOverWhenNothingIsSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var over atomic.Int64
+		r := startWith(t, options{afterBurst: func() { over.Add(1) }}, accept)
+		large := func(seq uint64) {
+			one := newRecord(seq)
+			one.Data = make([]byte, 1<<20)
+			r.add(one)
+			r.Wake()
+		}
+		for seq := range uint64(3) {
+			large(seq + 1)
+			time.Sleep(time.Minute)
+		}
+		if over.Load() != 0 {
+			t.Fatalf("%d bursts after 3 MiB", over.Load())
+		}
+		for seq := range uint64(20) {
+			large(seq + 10)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if over.Load() != 0 {
+			t.Fatal("the burst was over while records came")
+		}
+		time.Sleep(time.Minute)
+		r.push(100)
+		time.Sleep(time.Minute)
+		if over.Load() != 1 {
+			t.Errorf("%d bursts, want 1", over.Load())
 		}
 	})
 }

@@ -243,7 +243,8 @@ type options struct {
 	putter ship.Putter // nil: the scripted Kinesis
 	lost   func() int64
 	// colocated is ship.New's.
-	colocated bool
+	colocated  bool
+	afterBurst func() // nil: nothing
 }
 
 func startWith(t testing.TB, s options, script ...answer) *fixture {
@@ -261,6 +262,7 @@ func startWith(t testing.TB, s options, script ...answer) *fixture {
 		s.lost = r.account.Total
 	}
 	r.Shipper = ship.New(r.queue, s.putter, s.colocated, s.lost, slog.New(r.log))
+	r.AfterBurst(s.afterBurst)
 	ctx, cancel := context.WithCancel(t.Context())
 	r.ended = make(chan struct{})
 	go func() {

@@ -21,6 +21,7 @@ type delivery struct {
 
 // send makes one attempt for a batch, and acks it.
 func (s *Shipper) send(ctx context.Context, batch []*pack.Record) {
+	defer s.sent(len(batch)) // after the ack, and also if that panics
 	d := delivery{shipper: s, batch: batch, outcomes: make([]queue.Outcome, len(batch))}
 	// Last, and also after a panic: from then on another worker may send what is
 	// left, and it is known how long the next attempt must wait.
@@ -45,6 +46,13 @@ func (s *Shipper) send(ctx context.Context, batch []*pack.Record) {
 	default:
 		s.succeeded(&d)
 	}
+}
+
+// sent notes that the records of a batch are not in flight any more.
+func (s *Shipper) sent(records int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sending -= records
 }
 
 // apply records the results of a request for the records from the index from on.

@@ -1,5 +1,6 @@
 // Package ship sends the queue's records to Kinesis: one request at a time, or
-// several while the environment ends. It sends only failed records again.
+// several if more than a whole request waits, and while the environment ends. It sends
+// only failed records again.
 package ship
 
 import (
@@ -21,12 +22,16 @@ const (
 	// faultDelay is the wait after a panic, so that a panic at every attempt
 	// costs next to nothing.
 	faultDelay = time.Second
-	// maxConcurrent is how many requests may be in flight while the environment
-	// ends, because then no request may wait for the answer to another.
+	// maxConcurrent is how many requests may be in flight: while the environment ends,
+	// because then no request may wait for the answer to another, and in a backlog.
 	// maxInFlight is how many bytes they may carry together: their bodies are in
 	// memory besides the buffer.
 	maxConcurrent = kinesis.MaxConnections
 	maxInFlight   = 2 * breaker.MaxBytes
+	// A burst is over when nothing was sent for burstPause, and at least burstBytes
+	// since the last one.
+	burstBytes = 4 << 20
+	burstPause = 500 * time.Millisecond
 	// minAnswer is shorter than the time that any answer takes.
 	minAnswer = 20 * time.Millisecond
 )
@@ -45,16 +50,18 @@ type Putter interface {
 // called by one goroutine; the other methods are safe for concurrent use, but see
 // Last.
 type Shipper struct {
-	queue     *queue.Queue
-	putter    Putter
-	colocated bool         // readers rely on the shard of a record, so change its key late
-	lost      func() int64 // events lost since the start
-	log       logging.Logger
+	queue      *queue.Queue
+	putter     Putter
+	afterBurst func()       // nil: nothing
+	colocated  bool         // readers rely on the shard of a record, so change its key late
+	lost       func() int64 // events lost since the start
+	log        logging.Logger
 
 	wake     chan struct{} // one slot: there may be something to send
 	urgent   chan struct{} // one slot: a caller waits, so shorten the pause
 	choosing chan struct{} // one slot, full while a worker chooses the next batch
 	ending   chan struct{} // closed when the environment ends
+	crowd    chan struct{} // closed when more than one request may be in flight for the first time
 	latency  ledger.Durations
 
 	mu          sync.Mutex // guards all below, up to proven
@@ -62,6 +69,9 @@ type Shipper struct {
 	holds       breaker.Holds
 	caller      *caller           // waits for the records; nil: none does
 	attempts    map[*attempt]bool // in flight
+	sending     int               // records in batches
+	crowded     bool              // crowd is closed
+	burst       int64             // bytes that were sent since a burst was over
 	lastAttempt time.Time         // when it ended
 	failedAt    time.Time         // when an attempt last failed as a whole
 	pausedUntil time.Time         // no attempt begins earlier
@@ -87,7 +97,7 @@ type Shipper struct {
 func New(q *queue.Queue, putter Putter, colocated bool, lost func() int64, log logging.Logger) *Shipper {
 	return &Shipper{
 		queue: q, putter: putter, colocated: colocated, lost: lost, log: log, breaker: breaker.New(Jitter), attempts: map[*attempt]bool{},
-		wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), choosing: make(chan struct{}, 1), ending: make(chan struct{}),
+		wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), choosing: make(chan struct{}, 1), ending: make(chan struct{}), crowd: make(chan struct{}),
 	}
 }
 
@@ -124,10 +134,12 @@ func (s *Shipper) Run(ctx context.Context) {
 	workers.Go(func() {
 		select {
 		case <-ctx.Done():
+			return
 		case <-s.ending:
-			for range maxConcurrent - 1 {
-				workers.Go(func() { s.work(ctx) })
-			}
+		case <-s.crowd:
+		}
+		for range maxConcurrent - 1 {
+			workers.Go(func() { s.work(ctx) })
 		}
 	})
 	s.work(ctx)
@@ -148,12 +160,19 @@ func (s *Shipper) work(ctx context.Context) {
 
 func (s *Shipper) run(ctx context.Context) {
 	var retry <-chan time.Time // for records that could not be read
+	var pause <-chan time.Time // ends a burst
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
 		case <-retry:
+		case <-pause:
+			pause = nil
+			if s.inBurst(true) && s.queue.Waiting().Records == 0 {
+				s.afterBurst()
+			}
+			continue
 		}
 		for ctx.Err() == nil {
 			batch := s.next(ctx)
@@ -166,7 +185,26 @@ func (s *Shipper) run(ctx context.Context) {
 			s.behind.CompareAndSwap(0, time.Now().UnixNano())
 			s.send(ctx, batch)
 		}
+		if s.afterBurst != nil && s.inBurst(false) {
+			pause = time.After(burstPause)
+		}
 	}
+}
+
+// AfterBurst makes Run call f after much was sent and then nothing, when memory can be given
+// back. Call it before Run.
+func (s *Shipper) AfterBurst(f func()) { s.afterBurst = f }
+
+// inBurst reports whether much was sent since a burst was last over. If over is true, this
+// one is.
+func (s *Shipper) inBurst(over bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	much := s.burst >= burstBytes
+	if over {
+		s.burst = 0
+	}
+	return much
 }
 
 // next returns the next batch as soon as it may be sent. The batch is empty if no
@@ -193,41 +231,52 @@ func (s *Shipper) next(ctx context.Context) []*pack.Record {
 			<-ctx.Done()
 			return nil
 		}
-		records, bytes := s.limits()
-		if bytes <= 0 {
-			return nil // the next answer makes room
-		}
-		batch, ok := s.take(records, bytes)
+		batch, more, ok := s.take()
 		if !ok {
 			continue
 		}
-		if len(batch) > 0 && s.isEnding() {
+		if more {
 			s.Wake() // another worker may send the rest
 		}
 		return batch
 	}
 }
 
-// take takes the next batch from the queue. It takes none, and returns false, if the
-// attempt of another worker has failed in the meantime and began a pause. An attempt
-// begins its pause before it acks its batch, so both are seen or neither is.
-func (s *Shipper) take(records, bytes int) (batch []*pack.Record, ok bool) {
+// take takes the next batch from the queue. more means that another worker may take one at
+// once. ok is false, and nothing is taken, if the attempt of another worker has failed in the
+// meantime and began a pause. An attempt begins its pause before it acks its batch, so both
+// are seen or neither is.
+func (s *Shipper) take() (batch []*pack.Record, more, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if time.Now().Before(s.pausedUntil) {
-		return nil, false
+		return nil, false, false
 	}
-	return s.queue.Batch(records, bytes), true
+	waiting := s.queue.Waiting()
+	ending := s.isEnding()
+	records, bytes := s.breaker.Limits()
+	if ending { // there may be no later request
+		records, bytes = kinesis.MaxRecords, breaker.MaxBytes
+	}
+	if bytes = min(bytes, int(maxInFlight-waiting.InFlight)); bytes <= 0 || !ending && s.sending > 0 && !s.backlog(waiting) {
+		return nil, false, true // the next answer makes room
+	}
+	batch = s.queue.Batch(records, bytes)
+	s.sending += len(batch)
+	more = len(batch) > 0 && (ending || s.backlog(s.queue.Waiting()))
+	if more && !s.crowded {
+		s.crowded = true
+		close(s.crowd)
+	}
+	return batch, more, true
 }
 
-// limits returns how many records and bytes the next request may carry.
-func (s *Shipper) limits() (records, bytes int) {
-	if s.isEnding() { // there may be no later request
-		return kinesis.MaxRecords, int(min(breaker.MaxBytes, maxInFlight-s.queue.Waiting().InFlight))
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.breaker.Limits()
+// backlog reports whether more than a whole request waits for a Kinesis that accepts all
+// it gets: the answer to one request would be a long time for the others. The caller holds
+// mu.
+func (s *Shipper) backlog(w queue.Waiting) bool {
+	failures, _ := s.breaker.Failures()
+	return s.proven.Load() && s.breaker.Closed() && failures == 0 && (w.Size-w.InFlight >= breaker.MaxBytes || w.Records-s.sending >= kinesis.MaxRecords)
 }
 
 // tooLate reports whether the environment ends before the next answer could come.

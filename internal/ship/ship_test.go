@@ -80,8 +80,9 @@ func TestRequestsAreWithinKinesisLimits(t *testing.T) {
 			}
 			got = append(got, seqs...)
 		}
+		slices.Sort(got) // two requests may begin in the same instant
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("records in the order of the requests (-want +got):\n%s", diff)
+			t.Errorf("records that were sent (-want +got):\n%s", diff)
 		}
 	})
 }

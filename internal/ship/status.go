@@ -92,6 +92,7 @@ func (s *Shipper) count(r *pack.Record) {
 	s.stats.Records++
 	s.stats.Events += int64(r.Events)
 	s.stats.Bytes += int64(r.Size())
+	s.burst += int64(r.Size())
 }
 
 // Period returns how long the requests since its last call took (Durations.Period).

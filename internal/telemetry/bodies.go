@@ -201,7 +201,8 @@ func (b *bodies) end(it *body) {
 func (b *bodies) release(text []byte, it *body) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n := cap(text); n > 0 && n <= maxKept {
+	// Keep no memory of a larger body for small ones.
+	if n := cap(text); n > 0 && (n <= firstRead || n <= maxKept && len(text) > n/8) {
 		b.spare = text
 	}
 	if it.ending {

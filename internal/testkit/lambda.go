@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Lambda is a server with Lambda's side of the Extensions API and the Telemetry API.
@@ -27,6 +28,7 @@ type Lambda struct {
 	mu           sync.Mutex // guards all below
 	registration []byte
 	refused      string
+	registered   time.Time
 }
 
 // NewLambda starts a Lambda. The caller closes it.
@@ -70,7 +72,15 @@ func (l *Lambda) Refuse(event string) {
 	l.refused = event
 }
 
+// Registered returns when the last register arrived.
+func (l *Lambda) Registered() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.registered
+}
+
 func (l *Lambda) register(w http.ResponseWriter, r *http.Request) {
+	at := time.Now()
 	var body struct{ Events []string }
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -78,6 +88,7 @@ func (l *Lambda) register(w http.ResponseWriter, r *http.Request) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.registered = at
 	if slices.Contains(body.Events, l.refused) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, `{"errorType":"Extension.InvalidEventType","errorMessage":"event type is not supported"}`)

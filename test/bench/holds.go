@@ -6,201 +6,135 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
-	"text/tabwriter"
+	"sync"
 	"time"
 
 	"github.com/kinetel/kinetel/internal/event"
 	"github.com/kinetel/kinetel/internal/ledger"
 	"github.com/kinetel/kinetel/kinesissim"
-	"github.com/kinetel/kinetel/lambdasim"
 	"github.com/kinetel/kinetel/record"
 )
 
-// putTime is what Kinesis takes for an answer where nothing is wrong with it: a
-// request within a region.
-const putTime = 10 * time.Millisecond
-
-// situation is a function and a Kinesis, and what a hold may cost there.
+// situation is a function and a Kinesis, and the figures of how long invocations are held.
 type situation struct {
-	name        string
 	invocations int
 	gap         time.Duration
 	env         map[string]string
 	answer      *kinesissim.Answer // nil: after putTime
 	down        bool               // no server listens
-	// figure is what the budget is for, from the holds in order and the median
-	// of what requests took.
-	figures []figure
+	figures     []heldFigure
 }
 
-// figure is one line of the table.
-type figure struct {
-	name string
-	// value picks the figure out of the holds, in the order of the invocations.
-	value  func(held []time.Duration) time.Duration
-	budget func(put time.Duration) time.Duration
-	atMost bool // the budget itself is within it
+// heldFigure is a figure of the holds in the order of the invocations, and of the median of
+// what requests took.
+type heldFigure struct {
+	name  string
+	value func(held []time.Duration, put time.Duration) time.Duration
 }
 
-func quantile(q float64) func([]time.Duration) time.Duration {
-	return func(held []time.Duration) time.Duration {
+func quantile(q float64) func([]time.Duration, time.Duration) time.Duration {
+	return func(held []time.Duration, _ time.Duration) time.Duration {
 		sorted := slices.Sorted(slices.Values(held))
 		return sorted[int(q*float64(len(sorted)-1))]
 	}
 }
 
-// after is a figure without the first invocations.
-func after(n int, value func([]time.Duration) time.Duration) func([]time.Duration) time.Duration {
-	return func(held []time.Duration) time.Duration { return value(held[n:]) }
+// afterThird is the median without the first three invocations.
+func afterThird(held []time.Duration, put time.Duration) time.Duration {
+	return quantile(0.5)(held[3:], put)
 }
 
-func fixed(d time.Duration) func(time.Duration) time.Duration {
-	return func(time.Duration) time.Duration { return d }
+// beyond is what the median is longer than Lambda's buffer and a request take.
+func beyond(held []time.Duration, put time.Duration) time.Duration {
+	const buffer = 25 * time.Millisecond // of Lambda, as Kinetel subscribes
+	return quantile(0.5)(held, put) - buffer - put
 }
-
-// nothing is 0 ms to the precision of a clock that two processes share: what the
-// local Lambda sees of an extension that has called next long before.
-const nothing = 500 * time.Microsecond
-
-var (
-	busyFigures = []figure{
-		{"p50", quantile(0.5), fixed(nothing), true},
-		{"p99", quantile(0.99), fixed(2 * time.Millisecond), false},
-	}
-	rareFigures = []figure{
-		// Lambda's own buffer, one request, and 3 ms.
-		{"p50", quantile(0.5), func(put time.Duration) time.Duration { return 25*time.Millisecond + put + 3*time.Millisecond }, true},
-	}
-	slowFigures = []figure{{"max", quantile(1), fixed(205 * time.Millisecond), true}}
-	downFigures = []figure{{"p50 after the third", after(3, quantile(0.5)), fixed(nothing), true}}
-)
 
 func situations(invocations int) []situation {
+	const rarely = 1100 * time.Millisecond
 	return []situation{
-		{name: "busy, 10 ms gaps", invocations: invocations, gap: 10 * time.Millisecond, figures: busyFigures},
-		{name: "rare, 2 s gaps", invocations: 15, gap: 2 * time.Second, figures: rareFigures},
+		{invocations: invocations, gap: 10 * time.Millisecond, figures: []heldFigure{{"held.busy.p50", quantile(0.5)}, {"held.busy.p99", quantile(0.99)}}},
+		{invocations: 15, gap: 2 * time.Second, figures: []heldFigure{{"held.rare.p50", quantile(0.5)}, {"held.rare.beyond", beyond}}},
 		{
-			name: "Kinesis takes 1.5 s, 200 ms budget", invocations: 12, gap: 300 * time.Millisecond,
+			invocations: 12, gap: 300 * time.Millisecond,
 			env:    map[string]string{"KINETEL_MAX_HOLD": "200ms", "KINETEL_FLUSH": "end"},
-			answer: kinesissim.Delay(1500 * time.Millisecond), figures: slowFigures,
+			answer: kinesissim.Delay(1500 * time.Millisecond), figures: []heldFigure{{"held.slow.max", quantile(1)}},
 		},
-		{name: "Kinesis denies", invocations: 20, gap: 1100 * time.Millisecond, answer: kinesissim.DenyAccess(), figures: downFigures},
-		{name: "Kinesis is down", invocations: 20, gap: 1100 * time.Millisecond, down: true, figures: downFigures},
-		{name: "Kinesis answers 503", invocations: 20, gap: 1100 * time.Millisecond, answer: kinesissim.Refuse(503, "ServiceUnavailable", "down"), figures: downFigures},
+		{invocations: 20, gap: rarely, answer: kinesissim.DenyAccess(), figures: []heldFigure{{"held.denied", afterThird}}},
+		{invocations: 20, gap: rarely, down: true, figures: []heldFigure{{"held.down", afterThird}}},
+		{invocations: 20, gap: rarely, answer: kinesissim.Refuse(503, "ServiceUnavailable", "down"), figures: []heldFigure{{"held.503", afterThird}}},
 	}
 }
 
-// holds measures how long invocations are held after their runtime is done, and
-// prints a table beside the budgets.
-func (b bench) measureHolds(ctx context.Context) error {
-	fmt.Printf("\nHow long invocations are held after the runtime is done; a request takes %v unless the row has another time\n\n", putTime)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "function and Kinesis\tinvocations\tfigure\theld\tbudget\twithin\t")
-	for _, s := range situations(b.holds) {
-		held, put, err := b.hold(ctx, s)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+// measureHolds measures how long invocations are held after their runtime is done. All
+// situations but the first, of a busy function, leave the machine time for all at once.
+func (b *bench) measureHolds(ctx context.Context) error {
+	all := situations(b.holds)
+	if err := b.holdAll(ctx, all[:1]); err != nil {
+		return err
+	}
+	return b.holdAll(ctx, all[1:])
+}
+
+func (b *bench) holdAll(ctx context.Context, all []situation) error {
+	held, puts, errs := make([][]time.Duration, len(all)), make([]time.Duration, len(all)), make([]error, len(all))
+	var running sync.WaitGroup
+	for i, s := range all {
+		running.Go(func() { held[i], puts[i], errs[i] = b.hold(ctx, s) })
+	}
+	running.Wait()
+	for i, s := range all {
+		if errs[i] != nil {
+			return fmt.Errorf("%s: %w", s.figures[0].name, errs[i])
 		}
 		for _, f := range s.figures {
-			value, budget := f.value(held), f.budget(put)
-			within := "no"
-			if value < budget || f.atMost && value == budget {
-				within = "yes"
-			}
-			shown := fmt.Sprintf("%.2f ms", milliseconds(budget))
-			if budget == nothing {
-				shown = "0 ms"
-			}
-			fmt.Fprintf(w, "%s\t%d\t%s\t%.2f ms\t%s\t%s\t\n", s.name, len(held), f.name, milliseconds(value), shown, within)
+			b.add(own, f.name, "ms", milliseconds(f.value(held[i], puts[i])))
 		}
 	}
-	return w.Flush()
+	return nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // hold runs a situation. It returns how long each invocation was held, and the
 // median of what requests took.
-func (b bench) hold(ctx context.Context, s situation) (held []time.Duration, put time.Duration, err error) {
-	const stream = "bench"
+func (b *bench) hold(ctx context.Context, s situation) (held []time.Duration, put time.Duration, err error) {
 	answer := s.answer
 	if answer == nil {
 		answer = kinesissim.Delay(putTime)
 	}
-	kinesis, err := kinesissim.Start(ctx, kinesissim.Config{
-		Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}, Intercept: kinesissim.AnswerAll(answer),
-	})
-	if err != nil {
-		return nil, 0, err
-	}
-	defer kinesis.Close()
-	endpoint := kinesis.URL()
+	env := s.env
 	if s.down {
-		if endpoint, err = closedPort(); err != nil {
-			return nil, 0, err
-		}
-	}
-	dir, err := os.MkdirTemp("", "kinetel-bench-")
-	if err != nil {
-		return nil, 0, err
-	}
-	defer os.RemoveAll(dir)
-	env := map[string]string{"KINETEL_STREAM_NAME": stream, "AWS_ENDPOINT_URL_KINESIS": endpoint, "KINETEL_SPOOL_DIR": dir}
-	for name, value := range s.env {
-		env[name] = value
-	}
-	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
-		Function:   lambdasim.Process{Path: b.function},
-		Extensions: []lambdasim.Process{{Path: b.extension}},
-		Timeout:    time.Minute,
-		Env:        env,
-	})
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { _, _ = sandbox.Shutdown(context.WithoutCancel(ctx)) }()
-	pause := time.NewTicker(s.gap)
-	defer pause.Stop()
-	for range s.invocations {
-		pause.Reset(s.gap)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return nil, 0, ctx.Err()
-		}
-		result, err := sandbox.Invoke(ctx, []byte(`{"id":"held","lines":10,"format":"mixed"}`))
+		closed, err := closedPort()
 		if err != nil {
 			return nil, 0, err
 		}
-		if result.Status != lambdasim.StatusSuccess {
-			return nil, 0, fmt.Errorf("an invocation ended with %s %s", result.Status, result.ErrorType)
-		}
-		held = append(held, result.HeldBy[filepath.Base(b.extension)])
+		env = map[string]string{"AWS_ENDPOINT_URL_KINESIS": closed}
 	}
-	if _, err := sandbox.Shutdown(ctx); err != nil {
+	sandbox, err := b.start(ctx, b.paths[own], env, answer)
+	if err != nil {
 		return nil, 0, err
 	}
-	if err := endedInOrder(sandbox, b.extension); err != nil {
+	defer sandbox.close(ctx)
+	for range s.invocations {
+		if err := wait(ctx, s.gap); err != nil {
+			return nil, 0, err
+		}
+		result, err := sandbox.invoke(ctx, 10, 0)
+		if err != nil {
+			return nil, 0, err
+		}
+		held = append(held, result.HeldBy[sandbox.name])
+	}
+	if _, err := sandbox.end(ctx); err != nil {
 		return nil, 0, err
 	}
 	if s.answer != nil || s.down {
 		return held, 0, nil // no stream has a report
 	}
-	put, err = putMedian(kinesis, stream)
+	put, err = putMedian(sandbox.kinesis)
 	return held, put, err
-}
-
-// endedInOrder reports an extension that did not.
-func endedInOrder(sandbox *lambdasim.Sandbox, path string) error {
-	for _, p := range sandbox.Processes() {
-		if p.Name == filepath.Base(path) && p.ExitCode != 0 {
-			return fmt.Errorf("%s ended with status %d", p.Name, p.ExitCode)
-		}
-	}
-	return nil
 }
 
 // closedPort returns the URL of a port on which no server listens.
@@ -214,7 +148,7 @@ func closedPort() (string, error) {
 
 // putMedian reads what requests took, by the median, from the last kinetel.report
 // in the stream.
-func putMedian(kinesis *kinesissim.Server, stream string) (put time.Duration, err error) {
+func putMedian(kinesis *kinesissim.Server) (put time.Duration, err error) {
 	found := errors.New("there is no kinetel.report in the stream")
 	for _, r := range kinesis.Records(stream) {
 		events, err := record.Decode(r.Data)

@@ -1,7 +1,7 @@
-// Command bench measures the extension's process beside a bare Go extension
-// that only registers, listens, subscribes and polls: the floor. Both run in
-// the local Lambda in turns, so that a machine whose speed drifts is fair to
-// both, and what counts is the ratio.
+// Command bench measures the extension's process beside another one, usually a bare Go
+// extension that only registers, listens, subscribes and polls: the floor. Both run in
+// turns, so that a machine whose speed changes is fair to both, and what counts is the
+// ratio. A run of another program beside -floor compares two revisions.
 package main
 
 import (
@@ -11,136 +11,175 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
-	"text/tabwriter"
+	"strings"
 	"time"
-
-	"github.com/kinetel/kinetel/kinesissim"
-	"github.com/kinetel/kinetel/lambdasim"
 )
 
 func main() {
 	var b bench
-	flag.StringVar(&b.function, "function", "bin/sample-function", "the function's `file`")
-	flag.StringVar(&b.extension, "extension", "bin/kinesis-telemetry-extension", "the extension's `file`")
-	flag.StringVar(&b.floor, "floor", "bin/bare-extension", "the floor's `file`")
-	flag.IntVar(&b.starts, "starts", 101, "how many cold starts of each; 0 leaves them out")
-	flag.IntVar(&b.runs, "runs", 5, "how many runs of 20 invocations of each")
-	flag.IntVar(&b.outageMegabytes, "outage", 600, "how many `megabytes` of logs come while Kinesis is down; 0 leaves that out")
-	flag.BoolVar(&b.outageReal, "outage-real", false, "let them come at one a second")
-	flag.IntVar(&b.holds, "holds", 1000, "how many invocations of a busy function are looked at for how long they are held; 0 leaves the holds out")
-	flag.StringVar(&b.kinetel, "kinetel", "bin/kinetel", "the command's `file`")
-	flag.IntVar(&b.readMegabytes, "read", 200, "how many `megabytes` of events kinetel tail and kinetel audit read; 0 leaves that out")
+	b.flags()
 	flag.Parse()
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name != "json" && f.Name != "document" {
+			b.Flags += " -" + f.Name + "=" + f.Value.String()
+		}
+	})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	var err error
-	if b.readMegabytes > 0 {
-		err = b.measureReaders(ctx) // first: see maxRSS
-	}
-	if err == nil {
-		err = b.run(ctx)
-	}
-	if err == nil && b.holds > 0 {
-		err = b.measureHolds(ctx)
-	}
-	if err == nil && b.outageMegabytes > 0 {
-		err = b.outage(ctx)
-	}
-	if err != nil {
+	if err := b.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
+// bench is what to measure, and what was measured.
 type bench struct {
-	function, extension, floor string
-	starts, runs               int
+	results
+	paths             [2]string // by program
+	function, kinetel string
+	base              string    // the folder of another revision in place of the floor, or ""
+	goPrinted         [2][]byte // by the Go benchmarks
 
-	holds           int
-	outageMegabytes int
-	outageReal      bool
-	kinetel         string
-	readMegabytes   int
+	readMegabytes               int
+	starts, runs                int
+	shareStarts, shares         int
+	busy, busyRuns              int
+	volumeMegabytes, volumeRuns int
+	burstLines, burstRuns       int
+	burstTime                   time.Duration
+	holds                       int
+	outageMegabytes             int
+	outageReal                  bool
+	goCount                     int
+
+	only, revision, keep, document, from string
 }
 
-// figures are what one run of one extension gave.
-type figures struct {
-	register, next time.Duration
-	rss            int64 // KiB
-	cpu            time.Duration
+func (b *bench) flags() {
+	flag.StringVar(&b.function, "function", "bin/sample-function", "the function's `file`")
+	flag.StringVar(&b.paths[own], "extension", "bin/kinesis-telemetry-extension", "the extension's `file`")
+	flag.StringVar(&b.paths[floor], "floor", "bin/bare-extension", "the `file` of the extension beside it")
+	flag.StringVar(&b.kinetel, "kinetel", "bin/kinetel", "the command's `file`")
+	flag.IntVar(&b.starts, "starts", 101, "how many cold starts of each; 0 leaves them out")
+	flag.IntVar(&b.runs, "runs", 5, "how many runs of 20 invocations of each")
+	flag.IntVar(&b.shareStarts, "share-starts", 31, "how many cold starts of each with a share of a processor; 0 leaves them out")
+	flag.IntVar(&b.shares, "shares", 14, "how many processes share the processor then; a function of 128 MB has a fourteenth")
+	flag.IntVar(&b.busy, "busy", 1000, "how many invocations of a busy function; 0 leaves them out")
+	flag.IntVar(&b.busyRuns, "busy-runs", 5, "how many runs of them with each extension")
+	flag.IntVar(&b.volumeMegabytes, "volume", 100, "how many `megabytes` of telemetry an extension gets for its processor time a GB; 0 leaves that out")
+	flag.IntVar(&b.volumeRuns, "volume-runs", 3, "how many runs of it with each extension and each compression")
+	flag.IntVar(&b.burstLines, "burst", 600_000, "how many lines a burst has; 0 leaves it out")
+	flag.IntVar(&b.burstRuns, "burst-runs", 3, "how many bursts for each extension")
+	flag.DurationVar(&b.burstTime, "burst-time", 4*time.Second, "in which time they come")
+	flag.IntVar(&b.outageMegabytes, "outage", 600, "how many `megabytes` of logs come while Kinesis is down; 0 leaves that out")
+	flag.BoolVar(&b.outageReal, "outage-real", false, "let them come at one a second")
+	flag.IntVar(&b.holds, "holds", 1000, "how many invocations of a busy function are looked at for how long they are held; 0 leaves the holds out")
+	flag.IntVar(&b.readMegabytes, "read", 200, "how many `megabytes` of events kinetel tail and kinetel audit read; 0 leaves that out")
+	flag.IntVar(&b.goCount, "go", 6, "how many times the Go benchmarks of the hot path run; 0 leaves them out")
+	flag.StringVar(&b.only, "only", "", "measure only these `parts`, separated by commas: "+strings.Join(partNames(), ", "))
+	flag.StringVar(&b.revision, "base", "", "build the extension of this `revision`, and compare with it instead of -floor")
+	flag.StringVar(&b.keep, "json", "", "keep the raw values in this `folder`, and what the Go benchmarks print")
+	flag.StringVar(&b.document, "document", "", "write the tables into this `file`, and the raw values and the picture into its folder evidence")
+	flag.StringVar(&b.from, "from", "", "with -document: take the raw values from this `file` of -json instead of measuring")
 }
 
-func (b bench) run(ctx context.Context) error {
-	if b.starts == 0 || b.runs == 0 {
-		return nil
+// run measures the parts, prints the table of each, and writes the files.
+func (b *bench) run(ctx context.Context) error {
+	if b.from != "" {
+		if err := b.load(b.from); err != nil {
+			return err
+		}
+		return b.publish()
 	}
-	fmt.Printf("%s, %d cores, %s/%s; medians of %d cold starts and %d runs of 20 invocations of 10 lines, pair by pair\n\n",
-		runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.starts, b.runs)
-
 	dir, err := os.MkdirTemp("", "kinetel-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for i, path := range []*string{&b.function, &b.floor, &b.extension} {
+	if err := b.prepare(ctx, dir); err != nil {
+		return err
+	}
+	if err := b.measure(ctx); err != nil {
+		return err
+	}
+	if b.keep != "" {
+		if err := b.save(filepath.Join(b.keep, b.Date.Format("20060102T150405Z-")+b.Commit)); err != nil {
+			return err
+		}
+	}
+	return b.publish()
+}
+
+// publish writes the document, if there is to be one, and the raw values beside it.
+func (b *bench) publish() error {
+	if b.document == "" {
+		return nil
+	}
+	if err := b.writeDocument(b.document); err != nil {
+		return err
+	}
+	return b.save(evidence(b.document))
+}
+
+// prepare makes what is measured.
+func (b *bench) prepare(ctx context.Context, dir string) (err error) {
+	b.describe()
+	if b.revision != "" {
+		if err := b.buildBase(ctx, b.revision, dir); err != nil {
+			return err
+		}
+	}
+	for i, path := range []*string{&b.function, &b.paths[floor], &b.paths[own]} {
 		if *path, err = copyFile(*path, filepath.Join(dir, strconv.Itoa(i))); err != nil {
 			return err
 		}
 	}
+	return nil
+}
 
-	var floor, own, idle [2][]figures // cold starts, runs
-	for round, n := range []int{b.starts, b.runs} {
-		invocations := 20 * round
-		for i := range n {
-			turns := []struct {
-				path    string
-				enabled bool
-				into    *[]figures
-			}{{b.floor, true, &floor[round]}, {b.extension, true, &own[round]}, {b.extension, false, &idle[round]}}
-			if i%2 == 1 {
-				slices.Reverse(turns) // none always comes first
-			}
-			for _, one := range turns {
-				f, err := b.once(ctx, one.path, one.enabled, invocations)
-				if err != nil {
-					return err
-				}
-				*one.into = append(*one.into, f)
-			}
+// measure measures the parts, and prints the table of each.
+func (b *bench) measure(ctx context.Context) error {
+	wanted := partNames()
+	if b.only != "" {
+		wanted = strings.Split(b.only, ",")
+	}
+	for _, name := range wanted {
+		if !slices.Contains(partNames(), name) {
+			return fmt.Errorf("-only %q: there is no such part, use some of %s", name, strings.Join(partNames(), ", "))
 		}
 	}
-
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "figure\tfloor\tkinetel\tratio\tbudget\t")
-	row := func(name, unit, budget string, of [2][]figures, value func(figures) float64, other [2][]figures, round int) {
-		a, k := median(of[round], value), median(other[round], value)
-		ratio := "-" // the floor holds nothing
-		if a > 0 {
-			ratio = fmt.Sprintf("%.2f", medianRatio(of[round], other[round], value))
+	fmt.Println(b.heading())
+	for _, p := range parts() {
+		if !slices.Contains(wanted, p.name) || p.off(b) {
+			continue
 		}
-		fmt.Fprintf(w, "%s\t%.2f %s\t%.2f %s\t%s\t%s\t\n", name, a, unit, k, unit, ratio, budget)
-	}
-	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-	row("exec to register", "ms", "1.25 x", floor, func(f figures) float64 { return ms(f.register) }, own, 0)
-	row("exec to first next", "ms", "1.5 x", floor, func(f figures) float64 { return ms(f.next) }, own, 0)
-	row("resident memory, peak", "MB", "10 MB", floor, func(f figures) float64 { return float64(f.rss) * 1024 / 1e6 }, own, 1)
-	row("CPU, whole run", "ms", "", floor, func(f figures) float64 { return ms(f.cpu) }, own, 1)
-	row("KINETEL_ENABLED=false: exec to first next", "ms", "1 x", floor, func(f figures) float64 { return ms(f.next) }, idle, 0)
-	row("KINETEL_ENABLED=false: resident memory, peak", "MB", "1 x", floor, func(f figures) float64 { return float64(f.rss) * 1024 / 1e6 }, idle, 1)
-	row("KINETEL_ENABLED=false: CPU, whole run", "ms", "1 x", floor, func(f figures) float64 { return ms(f.cpu) }, idle, 1)
-	sizes := [2]float64{}
-	for i, path := range []string{b.floor, b.extension} {
-		info, err := os.Stat(path)
-		if err != nil {
+		began := time.Now()
+		if err := p.measure(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		if err := p.print(os.Stdout, &b.results); err != nil {
 			return err
 		}
-		sizes[i] = float64(info.Size()) / 1e6
+		fmt.Fprintf(os.Stderr, "(%s took %v)\n", p.name, time.Since(began).Round(time.Second))
 	}
-	fmt.Fprintf(w, "binary\t%.2f MB\t%.2f MB\t%.2f\t7.5 MB\t\n", sizes[0], sizes[1], sizes[1]/sizes[0])
-	return w.Flush()
+	return nil
+}
+
+// inTurns measures the programs so many times, in turns, so that none always comes first.
+func inTurns(runs, programs int, measure func(program int) error) error {
+	for i := range runs {
+		for turn := range programs {
+			if i%2 == 1 {
+				turn = programs - 1 - turn
+			}
+			if err := measure(turn); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // copyFile copies a program into a folder of its own, under its own name. Lambda
@@ -156,71 +195,4 @@ func copyFile(path, folder string) (string, error) {
 	}
 	copied := filepath.Join(folder, filepath.Base(path))
 	return copied, os.WriteFile(copied, program, 0o700)
-}
-
-// once runs an extension through a cold start and a number of invocations.
-func (b bench) once(ctx context.Context, extension string, enabled bool, invocations int) (f figures, err error) {
-	const stream = "bench"
-	kinesis, err := kinesissim.Start(ctx, kinesissim.Config{Streams: []kinesissim.Stream{{Name: stream, Shards: 1}}})
-	if err != nil {
-		return f, err
-	}
-	defer kinesis.Close()
-	sandbox, err := lambdasim.Start(ctx, lambdasim.Config{
-		Function:   lambdasim.Process{Path: b.function},
-		Extensions: []lambdasim.Process{{Path: extension}},
-		Env: map[string]string{
-			"KINETEL_ENABLED":          strconv.FormatBool(enabled),
-			"KINETEL_STREAM_NAME":      stream,
-			"AWS_ENDPOINT_URL_KINESIS": kinesis.URL(),
-			"KINETEL_SPOOL_DIR":        filepath.Join(filepath.Dir(extension), "spool"),
-		},
-	})
-	if err != nil {
-		return f, err
-	}
-	defer func() {
-		if _, e := sandbox.Shutdown(context.WithoutCancel(ctx)); err == nil {
-			err = e
-		}
-	}()
-	for range invocations {
-		if _, err := sandbox.Invoke(ctx, []byte(`{"id":"bench","lines":10,"format":"mixed"}`)); err != nil {
-			return f, err
-		}
-	}
-	if _, err := sandbox.Shutdown(ctx); err != nil {
-		return f, err
-	}
-	for _, p := range sandbox.Processes() {
-		if p.Name != filepath.Base(extension) {
-			continue
-		}
-		if p.ExitCode != 0 {
-			return f, fmt.Errorf("%s ended with status %d", p.Name, p.ExitCode)
-		}
-		f.register, f.next, f.rss, f.cpu = p.Registered, p.FirstNext, p.MaxRSSKiB, p.CPU
-	}
-	return f, nil
-}
-
-// medianRatio returns the middle of the ratios pair by pair, which a machine whose
-// speed changes from one second to the next disturbs least.
-func medianRatio(floor, own []figures, value func(figures) float64) float64 {
-	ratios := make([]float64, len(floor))
-	for i := range floor {
-		ratios[i] = value(own[i]) / value(floor[i])
-	}
-	slices.Sort(ratios)
-	return ratios[len(ratios)/2]
-}
-
-// median returns the middle of what value gives for each run.
-func median(runs []figures, value func(figures) float64) float64 {
-	values := make([]float64, len(runs))
-	for i, f := range runs {
-		values[i] = value(f)
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
 }

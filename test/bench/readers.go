@@ -9,57 +9,53 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
-	"syscall"
-	"text/tabwriter"
 	"time"
 )
 
-// measureReaders measures kinetel tail and kinetel audit with a gzip file of events, and
-// prints a table. A speed is that of one core: megabytes of the events' lines for each
-// second of CPU in user mode.
-func (b bench) measureReaders(ctx context.Context) error {
+// measureReaders measures kinetel tail and kinetel audit with a gzip file of events. A
+// speed is that of one core: megabytes of the events' lines for each second of processor
+// time in user mode.
+func (b *bench) measureReaders(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "kinetel-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "events.gz")
-	events, size, err := writeEvents(file, b.readMegabytes*1e6)
+	size, err := writeEvents(file, b.readMegabytes*1e6)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s, %d cores, %s/%s; a gzip file of %d events, %.0f MB of lines in records of %d; medians of %d runs\n\n",
-		runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, events, float64(size)/1e6, recordEvents, readRuns)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "command\tuser CPU\tMB/s of a core\tresident memory, peak\t")
-	for _, args := range [][]string{{"tail", "-o", "text"}, {"tail", "-o", "raw"}, {"audit"}} {
-		user, rss := make([]time.Duration, readRuns), int64(0)
-		for i := range user {
+	for _, args := range readers() {
+		for range readRuns {
 			cmd := exec.CommandContext(ctx, b.kinetel, append(args, file)...)
 			var stderr strings.Builder
 			cmd.Stderr = &stderr // standard output is the null device
-			if err := cmd.Run(); err != nil {
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+			// The peak in rusage is at least that of this process.
+			memory := sampleMemory(ctx, cmd.Process.Pid, 5*time.Millisecond)
+			err := cmd.Wait()
+			_, peak := memory()
+			if err != nil {
 				return fmt.Errorf("kinetel %s: %w\n%.500s", args[0], err, stderr.String())
 			}
-			user[i], rss = cmd.ProcessState.UserTime(), max(rss, maxRSS(cmd.ProcessState))
+			user := max(cmd.ProcessState.UserTime(), time.Millisecond) // by the kernel's ticks, it can be 0
+			b.add(own, readFigure(args)+".speed", "MB/s", float64(size)/1e6/user.Seconds())
+			b.add(own, readFigure(args)+".peak", "MB", peak)
 		}
-		slices.Sort(user)
-		seconds := user[readRuns/2].Seconds()
-		fmt.Fprintf(w, "kinetel %s\t%.2f s\t%.0f\t%.1f MB\t\n", strings.Join(args, " "), seconds, float64(size)/1e6/seconds, float64(rss)/1e6)
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	fmt.Println()
 	return nil
 }
 
-// maxRSS returns the peak of a process's resident memory in bytes. It is at least what this
-// process had when it started the other, so nothing large may run before.
-func maxRSS(p *os.ProcessState) int64 { return p.SysUsage().(*syscall.Rusage).Maxrss << 10 }
+// readers are the arguments of kinetel.
+func readers() [][]string {
+	return [][]string{{"tail", "-o", "text"}, {"tail", "-o", "raw"}, {"audit"}}
+}
+
+func readFigure(args []string) string { return "read." + strings.Join(args, " ") }
 
 const (
 	readRuns     = 3
@@ -68,15 +64,15 @@ const (
 )
 
 // writeEvents writes a gzip file with so many bytes of events, a member for each record.
-func writeEvents(name string, most int) (events, size int, err error) {
+func writeEvents(name string, most int) (size int, err error) {
 	file, err := os.Create(name)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	out := bufio.NewWriter(file)
 	z := gzip.NewWriter(out)
 	at := time.Date(2026, 11, 22, 20, 15, 0, 0, time.UTC)
-	for n := 0; size < most; n++ {
+	for n, events := 0, 0; size < most; n++ {
 		z.Reset(out)
 		for i := range recordEvents {
 			seq := n/environments*recordEvents + i + 1
@@ -90,8 +86,8 @@ func writeEvents(name string, most int) (events, size int, err error) {
 			size += written
 		}
 		if err := z.Close(); err != nil {
-			return 0, 0, errors.Join(err, file.Close())
+			return 0, errors.Join(err, file.Close())
 		}
 	}
-	return events, size, errors.Join(out.Flush(), file.Close())
+	return size, errors.Join(out.Flush(), file.Close())
 }
