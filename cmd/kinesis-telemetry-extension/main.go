@@ -1,7 +1,6 @@
 // Command kinesis-telemetry-extension is the Lambda extension. It takes no
 // arguments: Lambda starts it from /opt/extensions, and the environment
 // configures it (README.md has the table).
-
 package main
 
 import (
