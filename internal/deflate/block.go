@@ -98,19 +98,20 @@ func (e *Encoder) write(text []byte, size int) {
 	for _, r := range e.runs {
 		literals := text[:r.literals]
 		text = text[r.literals:]
-		for len(literals) > 0 {
-			three := literals[:min(3, len(literals))]
-			literals = literals[len(three):]
-			for _, c := range three {
-				s := e.lit.symbols[c]
-				pending |= uint64(s&(1<<symbolBits-1)) << (n & 63)
-				n += uint(s >> symbolBits)
+		for _, c := range literals {
+			s := e.lit.symbols[c]
+			pending |= uint64(s&(1<<symbolBits-1)) << (n & 63)
+			if n += uint(s >> symbolBits); n >= 64-maxBits {
+				binary.LittleEndian.PutUint64(to[at:], pending)
+				at += int(n / 8)
+				pending >>= n &^ 7 & 63
+				n &= 7
 			}
-			binary.LittleEndian.PutUint64(to[at:], pending)
-			at += int(n / 8)
-			pending >>= n &^ 7 & 63
-			n &= 7
 		}
+		binary.LittleEndian.PutUint64(to[at:], pending)
+		at += int(n / 8)
+		pending >>= n &^ 7 & 63
+		n &= 7
 		if r.match == 0 {
 			continue
 		}
@@ -130,11 +131,17 @@ func (e *Encoder) write(text []byte, size int) {
 		k += uint(extra)
 		pending |= w << (n & 63)
 		n += k
-		binary.LittleEndian.PutUint64(to[at:], pending)
-		at += int(n / 8)
-		pending >>= n &^ 7 & 63
-		n &= 7
+		if n >= 64-maxBits { // room for a literal
+			binary.LittleEndian.PutUint64(to[at:], pending)
+			at += int(n / 8)
+			pending >>= n &^ 7 & 63
+			n &= 7
+		}
 	}
+	binary.LittleEndian.PutUint64(to[at:], pending)
+	at += int(n / 8)
+	pending >>= n &^ 7 & 63
+	n &= 7
 	out.bytes, out.bits, out.n = to[:at], pending, n
 	s := e.lit.symbols[endBlock]
 	out.add(uint64(s&(1<<symbolBits-1)), uint(s>>symbolBits))
