@@ -220,21 +220,14 @@ func (e *extension) work(stop context.Context) (ended bool, err error) {
 	})
 }
 
-// setLimits limits the memory and the threads of the Go runtime. The world stops for each
-// limit, so set them when Lambda does not wait.
+// setLimits limits the memory of the Go runtime. The world stops for each limit, so set them
+// when Lambda does not wait.
 func setLimits(cfg config.Config) {
 	// Apart from the buffer the Go heap is small, 2 MB. The percentage is what garbage may
 	// add to it: 50 instead of 100 saves 1 MB. The limit keeps garbage from adding to a full
 	// buffer.
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(cfg.BufferBytes + 6<<20)
-	// With more threads than processors, the threads only wake each other. The first
-	// garbage collection empties the caches of memory that go with the threads; to give
-	// one up before that costs 0.2 ms, which is not worth it for a few invocations.
-	if n := cfg.Lambda.Processors(); n > 0 && n < runtime.GOMAXPROCS(0) {
-		garbage := new([64]byte)
-		runtime.AddCleanup(garbage, func(n int) { runtime.GOMAXPROCS(n) }, n)
-	}
 }
 
 // allowGarbage is for large bodies. With more frequent collections, one is more often going

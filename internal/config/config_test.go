@@ -517,23 +517,3 @@ func TestASettingWithoutEffectIsReported(t *testing.T) {
 		})
 	}
 }
-
-func TestProcessors(t *testing.T) {
-	for _, tt := range []struct {
-		memory int64
-		kind   config.Initialization
-		want   int
-	}{
-		{memory: 0, want: 0},
-		{memory: 128, want: 1},
-		{memory: 1769, kind: config.SnapStart, want: 1},
-		{memory: 1770, want: 2},
-		{memory: 3008, want: 2},
-		{memory: 10240, want: 6},
-		{memory: 2048, kind: config.ManagedInstances, want: 0},
-	} {
-		if got := (config.Lambda{MemoryMB: tt.memory, Initialization: tt.kind}).Processors(); got != tt.want {
-			t.Errorf("%d MB, %q: %d processors, want %d", tt.memory, tt.kind, got, tt.want)
-		}
-	}
-}

@@ -28,19 +28,6 @@ type Lambda struct {
 	JSONLogs        bool  // the function's log format is JSON, as far as known
 }
 
-// memoryPerProcessor is the memory of a function that has the time of one processor (AWS
-// documentation, Lambda function memory).
-const memoryPerProcessor = 1769
-
-// Processors returns how many processors the function has time for, at least; 0: not
-// known. Lambda shows two processors to small functions, too.
-func (l Lambda) Processors() int {
-	if l.Initialization == ManagedInstances {
-		return 0 // the memory does not say it there
-	}
-	return int((l.MemoryMB + memoryPerProcessor - 1) / memoryPerProcessor)
-}
-
 func (l *loader) lambda() Lambda {
 	function := Lambda{
 		RuntimeAPI:      l.text("AWS_LAMBDA_RUNTIME_API"),
