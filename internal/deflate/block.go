@@ -102,16 +102,10 @@ func (e *Encoder) write(text []byte, size int) {
 			s := e.lit.symbols[c]
 			pending |= uint64(s&(1<<symbolBits-1)) << (n & 63)
 			if n += uint(s >> symbolBits); n >= 64-maxBits {
-				binary.LittleEndian.PutUint64(to[at:], pending)
-				at += int(n / 8)
-				pending >>= n &^ 7 & 63
-				n &= 7
+				at, pending, n = flush(to, at, pending, n)
 			}
 		}
-		binary.LittleEndian.PutUint64(to[at:], pending)
-		at += int(n / 8)
-		pending >>= n &^ 7 & 63
-		n &= 7
+		at, pending, n = flush(to, at, pending, n)
 		if r.match == 0 {
 			continue
 		}
@@ -132,19 +126,19 @@ func (e *Encoder) write(text []byte, size int) {
 		pending |= w << (n & 63)
 		n += k
 		if n >= 64-maxBits { // room for a literal
-			binary.LittleEndian.PutUint64(to[at:], pending)
-			at += int(n / 8)
-			pending >>= n &^ 7 & 63
-			n &= 7
+			at, pending, n = flush(to, at, pending, n)
 		}
 	}
-	binary.LittleEndian.PutUint64(to[at:], pending)
-	at += int(n / 8)
-	pending >>= n &^ 7 & 63
-	n &= 7
+	at, pending, n = flush(to, at, pending, n)
 	out.bytes, out.bits, out.n = to[:at], pending, n
 	s := e.lit.symbols[endBlock]
 	out.add(uint64(s&(1<<symbolBits-1)), uint(s>>symbolBits))
+}
+
+// flush writes the whole bytes of n pending bits, at most 63, and returns what is left.
+func flush(to []byte, at int, pending uint64, n uint) (int, uint64, uint) {
+	binary.LittleEndian.PutUint64(to[at:], pending)
+	return at + int(n/8), pending >> (n &^ 7 & 63), n & 7
 }
 
 // writer writes bits, the lowest first.
